@@ -1,0 +1,291 @@
+"""Which of these files are most alike?  ``python -m smqexec [PATH ...]``
+
+Two texts are alike if one helps to compress the other.  With C(x) the number
+of bytes that x needs when compressed, and xy both texts in a row, their
+normalised compression distance is ::
+
+    (C(xy) - min(C(x), C(y))) / max(C(x), C(y))
+
+which is near 0 for twins and near 1 for strangers.  So there are three kinds
+of task, on two queues, and every pair of files is a sink::
+
+    disk (1 slot)       compress (a slot for each core)
+
+    read(x) ----------> C(x) ------+
+        +--------------------------+--> distance(x, y)
+        +--------------------------+
+    read(y) ----------> C(y) ------+
+
+``submit_all`` says what is needed; when each part of it runs is left to the
+scheduler.  Nothing is done by phases, so the first distance is known as soon
+as two files are read, and a text is forgotten after the last pair needing it.
+A file that cannot be read fails its ``read``, that fails all that need it,
+and the rest goes on.  Submitting is a task as well, on a queue of its own:
+the main thread is then free to show what goes on, and to hear Ctrl-C.
+
+The compressor is ``lzma``, which lets go of the GIL while it works.
+"""
+
+import argparse
+import lzma
+import os
+import shutil
+import sys
+import sysconfig
+import textwrap
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from functools import partial
+from heapq import nsmallest
+from itertools import combinations
+from pathlib import Path
+from time import monotonic
+from typing import Any, NamedTuple, TypeVar
+
+from smqexec import Queue, Scheduler, Task
+
+Files = dict[str, Path]  # by the name to show
+K = TypeVar("K", bound=Hashable)
+R = TypeVar("R")
+
+BUDGET = 800_000_000  # bytes to compress: some 15 s on two cores
+TICK = 0.1  # seconds between two states of the live line
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Compare, report, and return the exit status."""
+    options = parse(argv)
+    runs = {"smqexec": Found()}
+    interrupted = False
+    try:
+        files = named(options.paths) if options.paths else largest_modules()
+        if by_queues(files, options, runs["smqexec"]) < 2:
+            complain("fewer than two usable files")
+            return 2
+        if options.compare:
+            runs["phases"] = Found()
+            by_phases(files, options, runs["phases"])
+    except KeyboardInterrupt:
+        interrupted = True
+    report(runs, options.top, interrupted)
+    return 130 if interrupted else 0
+
+
+def by_queues(files: Files, options: argparse.Namespace, found: "Found") -> int:
+    """Put the distances of all pairs of *files* in *found*; return how many files were usable."""
+    with Scheduler(order=options.order) as scheduler:
+        disk = Queue(scheduler, 1, "disk")
+        compress = Queue(scheduler, options.jobs, "compress")
+        submit = Queue(scheduler, 1, "submit")
+        try:
+            sizes = submit.submit(submit_all, files, disk, compress, found)
+            watch(scheduler, {"disk": disk, "compress": compress})
+        except KeyboardInterrupt:
+            scheduler.stop()
+            scheduler.shutdown(cancel_futures=True)
+            raise
+        return sum(size.exception() is None for size in sizes.result())
+
+
+def submit_all(files: Files, disk: Queue, compress: Queue, found: "Found") -> list[Task[int]]:
+    """Submit everything: each file's own tasks, and then its pair with each file before it."""
+    before: list[tuple[str, Task[bytes], Task[int]]] = []
+    for y, path in files.items():
+        text_y = disk.submit(read, path)
+        size_y = compress.submit(compressed, text_y)
+        for task in (text_y, size_y):
+            task.add_done_callback(partial(succeeded, y))
+        for x, text_x, size_x in before:
+            pair = compress.submit(distance, text_x, text_y, size_x, size_y)
+            pair.add_done_callback(partial(found.add, (x, y)))
+        before.append((y, text_y, size_y))
+    return [size for _, _, size in before]
+
+
+def read(path: Path) -> bytes:
+    """Return the bytes in *path*, or raise OSError if there are none to compress."""
+    if path.exists() and not path.is_file():
+        raise OSError(0, "not a regular file")
+    text = path.read_bytes()
+    if not text:
+        raise OSError(0, "empty")
+    return text
+
+
+def compressed(*texts: bytes) -> int:
+    """Return C: how many bytes *texts* need, compressed in a row."""
+    # The dictionary holds all the texts, or the end of one could not refer to the beginning of another.
+    size = max(4096, sum(map(len, texts)))
+    filters = [{"id": lzma.FILTER_LZMA1, "preset": 1, "dict_size": size}]
+    compressor = lzma.LZMACompressor(lzma.FORMAT_RAW, filters=filters)
+    return sum(len(compressor.compress(text)) for text in texts) + len(compressor.flush())
+
+
+def distance(text_x: bytes, text_y: bytes, size_x: int, size_y: int) -> float:
+    """Return the normalised compression distance of two texts with these C."""
+    return (compressed(text_x, text_y) - min(size_x, size_y)) / max(size_x, size_y)
+
+
+def succeeded(name: str, future: Future[Any]) -> bool:
+    """Whether *future* has a result.  If the failure is its own, and no dependency's, say why."""
+    if future.cancelled():
+        return False
+    error = future.exception()
+    if error is not None and getattr(future, "origin", future) is future:
+        complain(f"{name}: {getattr(error, 'strerror', None) or repr(error)}")
+    return error is None
+
+
+class Pair(NamedTuple):
+    """Two files, how unlike they are, and how long it took to know."""
+
+    distance: float
+    x: str
+    y: str
+    seconds: float
+
+
+class Found:
+    """What one run has found so far."""
+
+    def __init__(self) -> None:
+        self.began = monotonic()
+        self.pairs: list[Pair] = []
+
+    def add(self, names: tuple[str, str], future: Future[float]) -> None:
+        """Note a pair that is done.  Called by any thread: one append needs no lock."""
+        if succeeded(" and ".join(names), future):
+            self.pairs.append(Pair(future.result(), *names, monotonic() - self.began))
+
+    def moments(self) -> list[str]:
+        """When the first, the half and the last of the pairs were known."""
+        times = sorted(pair.seconds for pair in self.pairs)
+        return [f"{times[i]:.2f} s" for i in (0, (len(times) - 1) // 2, -1)] if times else ["-"] * 3
+
+
+def by_phases(files: Files, options: argparse.Namespace, found: Found) -> None:
+    """Do the same on plain executors, where each phase waits for all of the one before."""
+    texts = phase(1, read, {x: (path,) for x, path in files.items()})
+    sizes = phase(options.jobs, compressed, {x: (text,) for x, text in texts.items()})
+    rows = {(x, y): (texts[x], texts[y], sizes[x], sizes[y]) for x, y in combinations(sizes, 2)}
+    phase(options.jobs, distance, rows, found.add)
+
+
+def phase(
+    workers: int,
+    call: Callable[..., R],
+    rows: Mapping[K, tuple[Any, ...]],
+    note: Callable[[K, Future[R]], object] = lambda key, future: None,
+) -> dict[K, R]:
+    """Call *call* with each of *rows*; return the results of the calls that had one."""
+    futures: dict[K, Future[R]] = {}
+    with ThreadPoolExecutor(workers) as pool:
+        try:
+            for key, row in rows.items():
+                futures[key] = pool.submit(call, *row)
+                futures[key].add_done_callback(partial(note, key))
+            wait(futures.values())
+        except KeyboardInterrupt:
+            pool.shutdown(cancel_futures=True)
+            raise
+    return {key: future.result() for key, future in futures.items() if future.exception() is None}
+
+
+def named(paths: Sequence[str]) -> Files:
+    """Return the files meant by *paths*, each once; a directory means all files below it, sorted."""
+    names: list[str] = []
+    for path in paths:
+        if os.path.isdir(path):
+            tree = os.walk(path, onerror=lambda error: complain(f"{error.filename}: {error.strerror}"))
+            names += sorted(os.path.join(folder, name) for folder, _, inside in tree for name in inside)
+        else:
+            names.append(path)
+    return {name: Path(name) for name in names}
+
+
+def largest_modules() -> Files:
+    """Return the largest modules of the standard library, as many as BUDGET allows, and say which."""
+    library = sysconfig.get_path("stdlib")
+    files = largest(Path(library), BUDGET)
+    text = f"The {len(files)} largest modules in {library}: {', '.join(files)}."
+    say(textwrap.fill(text, shutil.get_terminal_size().columns, break_on_hyphens=False))
+    return files
+
+
+def largest(folder: Path, budget: int) -> Files:
+    """Return the largest ``.py`` files below *folder* whose pairs have *budget* bytes at most."""
+    skipped = {"test", "tests", "idle_test", "site-packages", "dist-packages"}
+    paths = [path for path in folder.rglob("*.py") if skipped.isdisjoint(path.relative_to(folder).parts)]
+    files, total = {}, 0
+    for size, path in sorted(((path.stat().st_size, path) for path in paths), reverse=True):
+        total += size
+        if total * (len(files) + 1) > budget:  # each of n files is compressed n times
+            break
+        files[str(path.relative_to(folder))] = path
+    return files
+
+
+def watch(scheduler: Scheduler, queues: dict[str, Queue]) -> None:
+    """Wait until *scheduler* has nothing left to do; on a terminal, show how far it is meanwhile."""
+    done = False
+    while not done:
+        counts = {name: queue.counts().items() for name, queue in queues.items()}
+        live("; ".join(f"{name}: " + ", ".join(f"{n} {state}" for state, n in counts[name] if n) for name in counts))
+        done = scheduler.wait(TICK if sys.stdout.isatty() else None)
+    live()
+
+
+def live(line: str = "") -> None:
+    """Show *line* in place of the one before, if on a terminal."""
+    if sys.stdout.isatty():
+        width = shutil.get_terminal_size().columns - 1
+        say(f"\r{line[:width]:{width}}\r", end="")
+
+
+def complain(message: str) -> None:
+    """Print one line on standard error."""
+    live()
+    print(f"smqexec: {message}", file=sys.stderr, flush=True)
+
+
+def say(text: str, end: str = "\n") -> None:
+    """Print *text*, escaping what standard output cannot show: names of files may hold anything."""
+    encoding = sys.stdout.encoding or "utf-8"
+    print(text.encode(encoding, "backslashreplace").decode(encoding), end=end, flush=True)
+
+
+def report(runs: dict[str, Found], top: int, interrupted: bool) -> None:
+    """Print the closest pairs, and when the first, the half and the last were known."""
+    pairs = runs["smqexec"].pairs
+    say(f"{'Interrupted.  ' if interrupted else ''}Pairs compared: {len(pairs)}.  The closest:")
+    for pair in nsmallest(top, pairs):
+        say(f"{pair.distance:7.3f}  {pair.x}  {pair.y}")
+    moments = (found.moments() for found in runs.values())
+    for row in [("", *runs), *zip(["first pair", "half", "last pair"], *moments, strict=True)]:
+        say(f"{row[0]:10}" + "".join(f"{cell:>11}" for cell in row[1:]))
+
+
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Return what the command line asks for."""
+    summary = "Print which files are most alike, by normalised compression distance."
+    parser = argparse.ArgumentParser("python -m smqexec", description=summary)
+    add = parser.add_argument
+    cores = os.cpu_count() or 1
+    add("paths", nargs="*", metavar="PATH", help="file or directory (default: standard library modules)")
+    add("--top", type=positive, default=10, metavar="N", help="print the N closest pairs (default: 10)")
+    add("--order", choices=["newest", "oldest"], default="newest", help="which comes first (default: newest)")
+    add("--jobs", type=positive, default=cores, metavar="N", help="compress N at a time (default: all cores)")
+    add("--compare", action="store_true", help="then do the same by phases on plain ThreadPoolExecutors")
+    return parser.parse_args(argv)
+
+
+def positive(text: str) -> int:
+    """Return the number that *text* shows, if it is 1 or more."""
+    number = int(text)
+    if number < 1:
+        raise ValueError(text)
+    return number
+
+
+if __name__ == "__main__":
+    sys.exit(main())

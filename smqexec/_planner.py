@@ -1,0 +1,363 @@
+"""Decide which task starts next.
+
+Pure bookkeeping: nothing here blocks, locks, reads a clock or calls user code,
+so any interleaving can be replayed in a test as a list of calls.  The owner
+serialises access (see ``_scheduler``).
+
+A node is in exactly one state and moves only to the right::
+
+    NEW --> WAITING --> READY --> RUNNING --> DONE
+
+It waits while a dependency is not done.  `DependencyPlanner.drop` leads from
+every state to DONE, for it and for all that depend on it.  Which ready node
+starts first is the matter of ``_order``.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from typing import Any, ClassVar
+
+from ._order import DONE, NEW, READY, RUNNING, SEARCHING, STRIDE, WAITING, Group, NewestFirst, OldestFirst, Searching
+from ._order import SWEEP_FROM
+
+__all__ = ["DONE", "NEW", "READY", "RUNNING", "SEARCHING", "WAITING", "DependencyPlanner", "Group", "Node", "PlannedQueue"]
+
+_NONE: tuple[Any, ...] = ()
+
+
+class Node:
+    """What the planner knows of a task.  Subclass it: a task is then its own record.
+
+    The attributes are the planner's; read them, never set them.
+    """
+
+    __slots__ = ("dependencies", "dependents", "missing", "number", "place", "plan", "queue", "state")
+
+    #: True: a dependency that is dropped counts as done for this node.
+    tolerant: ClassVar[bool] = False
+
+    #: Where it stands in the order of submission; a promotion changes it.
+    number: int
+    #: NEW, WAITING, READY, RUNNING or DONE; a subclass may go on counting above DONE.
+    state: int
+    #: The queue that starts it; None for a relay, and once it is done.
+    queue: Any
+    #: Its dependencies in argument order, until it starts.
+    dependencies: Any
+    #: How many of them are not done.
+    missing: int
+    #: The nodes that depend on it, until it is done.
+    dependents: list[Any] | None
+    #: The search that visited it, and its place there or in a heap (see ``_order``).
+    plan: Any
+    place: Any
+
+    def __init__(self) -> None:
+        self.number = 0
+        self.state = NEW
+        self.queue = None
+        self.dependencies = _NONE
+        self.missing = 0
+        self.dependents = None
+        self.plan = None
+        self.place = None
+
+
+class PlannedQueue:
+    """A queue as the planner sees it: who asks for work, and what waits for it.
+
+    Made by `DependencyPlanner.add_queue`.  The counts are for reading.
+    """
+
+    __slots__ = ("__weakref__", "heap", "heap_limit", "line", "planner", "ready", "running", "waiting")
+
+    def __init__(self) -> None:
+        self.planner: DependencyPlanner | None = None
+        self.waiting = self.ready = self.running = 0
+        self.heap: list[list[Any]] = []  # entries of the order in force (see ``_order``)
+        self.heap_limit = SWEEP_FROM
+        self.line: deque[Any] = deque()
+
+    def start(self, node: Node) -> None:
+        """Move a ready *node* of this queue to RUNNING.  For the order in force."""
+        node.state = RUNNING
+        self.ready -= 1
+        self.running += 1
+        node.place = None
+        if node.dependencies:
+            node.dependencies.clear()  # in place: a suspended search looks at this very list
+        if node.plan is not None:
+            self.planner.order.started(node)  # type: ignore[union-attr]
+
+
+class DependencyPlanner:
+    """Order tasks that depend on each other, over several queues.
+
+    *order* says which of a queue's ready nodes starts first:
+
+    ``"newest"``
+        The first one that a depth-first search meets which starts at the
+        newest pending node, visits dependencies in argument order, then goes
+        on with the next newest pending node not yet visited.
+    ``"oldest"``
+        The one submitted first.
+
+    Not thread-safe, and it never calls out.  A call that raises has changed
+    nothing.  To drive it from an event loop of your own::
+
+        >>> planner = DependencyPlanner()
+        >>> loop = planner.add_queue()
+        >>> a, b = planner.Node(), planner.Node()
+        >>> planner.add(a, loop)
+        >>> planner.add(b, loop, [a])
+        >>> planner.take(loop) is a     # when a slot is free: a starts
+        True
+        >>> planner.take(loop) is None  # b waits for it
+        True
+        >>> planner.done(a) == [b]      # when a has ended: b is ready
+        True
+        >>> planner.take(loop) is b
+        True
+
+    Raises:
+        ValueError: *order* is neither of the two.
+    """
+
+    Node = Node
+
+    def __init__(self, order: str = "newest") -> None:
+        if order not in ("newest", "oldest"):
+            raise ValueError(f"order must be 'newest' or 'oldest', not {order!r}")
+        self.order: NewestFirst | OldestFirst = NewestFirst() if order == "newest" else OldestFirst()
+        self._counter = 0  # submissions so far
+        self._take = self.order.take
+
+    def add_queue(self, queue: PlannedQueue | None = None) -> PlannedQueue:
+        """Register a new queue, or the given one, and return it.
+
+        Raises:
+            ValueError: *queue* has a planner already.
+        """
+        queue = PlannedQueue() if queue is None else queue
+        if queue.planner is not None:
+            raise ValueError("the queue belongs to a planner already; make a new queue")
+        queue.planner = self
+        return queue
+
+    def group(self) -> Group:
+        """A submission of several nodes, the first of which counts as the newest."""
+        self._counter += 1
+        return Group(self._counter * STRIDE)
+
+    def add(self, node: Node, queue: PlannedQueue | None, dependencies: Iterable[Node] = (), group: Group | None = None) -> None:
+        """Add *node* as the newest sink, or as the next of *group*.
+
+        Args:
+            node: A node not added before.
+            queue: Who starts it.  None makes a relay: a node that is never
+                started and done as soon as its dependencies are, or, without
+                any, when `done` is called.
+            dependencies: Nodes added before, in argument order.  Repeats
+                count once, and one that is done does not hold *node* back.
+            group: Where `group` was called for it.
+
+        Raises:
+            ValueError: *node* is known, a dependency is not, or *queue* is
+                another planner's.  The planner is then unchanged.
+
+        Cost: one step for each dependency.
+        """
+        if node.state != NEW:
+            raise ValueError(f"{node!r} was added before")
+        if queue is not None and queue.planner is not self:
+            raise ValueError("the queue belongs to another planner; make it with this one's add_queue()")
+        if dependencies:
+            missing = self._link(node, dependencies)
+        else:
+            missing = 0
+        if queue is None:
+            node.missing = missing or 1
+            node.state = WAITING
+            return
+        if group is not None:
+            node.number = self.order.item_number(group)
+        else:
+            self._counter += 1
+            node.number = self._counter * STRIDE
+        node.queue = queue
+        if missing:
+            node.missing = missing
+            node.state = WAITING
+            queue.waiting += 1
+        else:
+            node.state = READY
+            queue.ready += 1
+        self.order.added(node, group)
+
+    def _link(self, node: Node, dependencies: Iterable[Node]) -> int:
+        listed = list(dict.fromkeys(dependencies))
+        for other in listed:
+            if other.state == NEW:
+                raise ValueError(f"dependency {other!r} has not been added")
+            if other.queue is not None and other.queue.planner is not self:
+                raise ValueError(f"dependency {other!r} belongs to another planner")
+        listed = [other for other in listed if other.state < DONE]
+        node.dependencies = listed
+        for other in listed:
+            if other.dependents is None:
+                other.dependents = [node]
+            else:
+                other.dependents.append(node)
+        return len(listed)
+
+    def take(self, queue: PlannedQueue, limit: int | None = None) -> Any:
+        """Start the node of *queue* that goes first.
+
+        Args:
+            queue: The queue that has a free slot.
+            limit: Nodes to look at before giving up for now.
+
+        Returns:
+            The node, now RUNNING; None where *queue* has no ready node; or
+            `SEARCHING` where *limit* was used up: call again to go on.
+
+        Raises:
+            ValueError: *queue* is another planner's.
+
+        Cost: newest first, a few steps for each node over its life, but one
+        call may look at all pending nodes; oldest first, O(log n).
+        """
+        if queue.planner is not self:
+            raise ValueError("the queue belongs to another planner; make it with this one's add_queue()")
+        return self._take(queue, limit)
+
+    def done(self, node: Node) -> list[Any]:
+        """Note that *node* has ended, and return the nodes that became ready.
+
+        Raises:
+            ValueError: *node* is neither running nor a relay that waits.
+
+        Cost: one step for each dependent.
+        """
+        queue = node.queue
+        if node.state == RUNNING:
+            queue.running -= 1
+        elif queue is not None or node.state != WAITING:
+            raise ValueError(f"{node!r} is not running")
+        node.state = DONE
+        dependents = node.dependents
+        if dependents is None:
+            return []
+        node.dependents = None
+        freed: list[Any] = []
+        for other in dependents:
+            if other.state == WAITING:
+                if other.missing == 1:
+                    self._free(other, freed)
+                else:
+                    other.missing -= 1
+        return freed
+
+    def _free(self, node: Node, freed: list[Any]) -> None:
+        node.missing = 0
+        queue = node.queue
+        if queue is None:
+            node.plan = None
+            freed.extend(self.done(node))
+            return
+        node.state = READY
+        queue.waiting -= 1
+        queue.ready += 1
+        self.order.freed(node)
+        freed.append(node)
+
+    def drop(self, node: Node) -> tuple[list[Any], list[Any]]:
+        """End *node*, pending or running, without a value; and all that depend on it.
+
+        A dependent that is `tolerant` is done instead.
+
+        Returns:
+            The nodes dropped, *node* first, each before its dependents, and
+            the nodes that became ready.  A dropped node keeps its
+            `dependencies` for the caller to clear.
+
+        Raises:
+            ValueError: *node* was not added, or is done.
+
+        Cost: one step for each dropped node and its dependencies and
+        dependents, and a new search of what was visited through them.
+        """
+        if not WAITING <= node.state <= RUNNING:
+            raise ValueError(f"{node!r} is not pending or running")
+        dropped = [node]
+        settled: list[Node] = []
+        pending: list[Node] = []
+        if node.state == RUNNING:
+            node.queue.running -= 1
+            node.state = DONE
+        else:
+            self._end(node)
+            pending.append(node)
+        for current in dropped:  # it grows while we go
+            dependents, current.dependents = current.dependents, None
+            for other in dependents or ():
+                if other.state >= RUNNING:
+                    continue
+                if other.tolerant:
+                    settled.append(other)
+                else:
+                    self._end(other)
+                    dropped.append(other)
+                    pending.append(other)
+        if pending:
+            self.order.dropped(pending)
+            self._unlink(pending)
+        freed: list[Any] = []
+        for relay in settled:
+            if relay.state == WAITING:
+                self._free(relay, freed)
+        return dropped, freed
+
+    def _end(self, node: Node) -> None:
+        queue = node.queue
+        if queue is not None:
+            if node.state == READY:
+                queue.ready -= 1
+            else:
+                queue.waiting -= 1
+        node.state = DONE
+
+    def _unlink(self, nodes: list[Node]) -> None:
+        """Take dropped *nodes* from the dependents of what they depended on."""
+        for node in nodes:
+            dependencies = node.dependencies
+            if not dependencies:
+                continue
+            # In place: a suspended search may look at this very list.  The
+            # copy is for the owner to drop where it may run user code.
+            node.dependencies = dependencies.copy()
+            for other in dependencies:
+                dependents = other.dependents or ()
+                while dependents and dependents[-1].state >= RUNNING:
+                    dependents.pop()
+                # Sweep a wide fan when its middle is dead: about once for
+                # each time that it halves.
+                if dependents and (len(dependents) <= SWEEP_FROM or dependents[len(dependents) // 2].state >= RUNNING):
+                    dependents[:] = [live for live in dependents if live.state < RUNNING]
+            dependencies.clear()
+
+    def promote(self, node: Node) -> bool:
+        """Make pending *node* count as newly submitted; oldest first, it and its needs go first.
+
+        Returns:
+            False, and nothing changes, where *node* is not pending.
+
+        Cost: newest first, O(log n); oldest first, a sort of the ready nodes.
+        """
+        if not WAITING <= node.state <= READY or node.queue is None:
+            return False
+        self._counter += 1
+        self.order.promote(node, self._counter * STRIDE)
+        return True

@@ -1,0 +1,47 @@
+"""What every test gets: no thread outlives it, and Hypothesis repeats itself."""
+
+from __future__ import annotations
+
+import gc
+import threading
+import time
+from collections.abc import Generator, Iterator
+
+import pytest
+from gate import DEADLINE
+from hypothesis import settings
+
+# The same examples on every run and machine; a slow machine is no failure.
+settings.register_profile("smqexec", deadline=None, derandomize=True, database=None)
+settings.load_profile("smqexec")
+
+failed = pytest.StashKey[bool]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    item.stash[failed] = item.stash.get(failed, False) or report.failed
+    return report
+
+
+@pytest.fixture(autouse=True)
+def no_thread_outlives_its_test(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail a test that leaves a thread behind, and name the thread.
+
+    A lost executor's threads end soon after it is collected: they have until
+    the deadline.  A failed test is let off, since its traceback keeps its
+    executors alive.
+    """
+    before = set(threading.enumerate())
+    yield
+    deadline = time.monotonic() + DEADLINE
+    while left := [thread for thread in threading.enumerate() if thread not in before]:
+        if request.node.stash.get(failed, False):
+            return
+        if time.monotonic() > deadline:
+            pytest.fail(f"threads outlived the test: {sorted(t.name for t in left)}")
+        gc.collect()
+        left[0].join(0.05)

@@ -1,0 +1,55 @@
+"""Hold a real task where a test wants it, without sleeping."""
+
+from __future__ import annotations
+
+import threading
+from typing import TypeVar
+
+T = TypeVar("T")
+
+# Long: it is only reached when something hangs, and then it raises.
+DEADLINE = 10.0
+
+
+class Gate:
+    """A task that enters stays inside until the test opens the gate.
+
+    The gate itself can be submitted: ``queue.submit(gate)``.  Any number of
+    tasks may enter, and once open it stays open.
+    """
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._entered = 0
+        self._opened = False
+
+    def enter(self, result: T | None = None) -> T | None:
+        """Block until the gate is open, then return *result*.
+
+        Raises:
+            TimeoutError: nobody opened it before the deadline.
+        """
+        with self._changed:
+            self._entered += 1
+            self._changed.notify_all()
+            if not self._changed.wait_for(lambda: self._opened, DEADLINE):
+                raise TimeoutError(f"nobody opened the gate within {DEADLINE} s")
+        return result
+
+    __call__ = enter
+
+    def wait_entered(self, n: int = 1) -> None:
+        """Block until *n* tasks in all have entered.
+
+        Raises:
+            TimeoutError: fewer had entered at the deadline.
+        """
+        with self._changed:
+            if not self._changed.wait_for(lambda: self._entered >= n, DEADLINE):
+                raise TimeoutError(f"{self._entered} of {n} tasks entered within {DEADLINE} s")
+
+    def open(self) -> None:
+        """Let everybody through, now and later."""
+        with self._changed:
+            self._opened = True
+            self._changed.notify_all()

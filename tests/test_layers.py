@@ -1,0 +1,56 @@
+"""The house: which module may import which."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "smqexec"
+
+# Imports point down.
+ALLOWED = {
+    "__main__": {"__init__"},
+    "__init__": {"_queue", "_scheduler", "_task", "_arguments", "_planner"},
+    "_queue": {"_scheduler", "_task", "_arguments", "_planner"},
+    "_scheduler": {"_task", "_arguments", "_planner"},
+    "_task": {"_arguments", "_planner"},
+    "_arguments": set(),
+    "_planner": set(),
+}
+
+# What would make the planner more than bookkeeping.
+IMPURE = {"threading", "_thread", "time", "concurrent", "asyncio", "queue", "random", "os"}
+
+
+def imported(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield (line, dotted name) for every import, wherever it stands."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = ".".join(filter(None, ["smqexec" if node.level else "", node.module]))
+            # "from package import name": the name may be a module.
+            yield from ((node.lineno, f"{base}.{alias.name}") for alias in node.names)
+
+
+def layers_of(name: str) -> set[str]:
+    """The module of ours that the dotted *name* lies in, if any."""
+    first, _, rest = name.partition(".")
+    module = rest.partition(".")[0]
+    return set() if first != "smqexec" else {module if module in ALLOWED else "__init__"}
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.glob("*.py")), ids=lambda path: path.stem)
+def test_imports_point_down(path: Path) -> None:
+    assert path.stem in ALLOWED, f"{path.name} has no place in the house yet"
+    for line, name in imported(path):
+        for below in layers_of(name) - {path.stem}:
+            assert below in ALLOWED[path.stem], f"{path.name}:{line}: {path.stem} -> {below}"
+
+
+def test_planner_is_pure() -> None:
+    names = {name.partition(".")[0] for _, name in imported(PACKAGE / "_planner.py")}
+    assert not names & IMPURE, f"_planner imports {sorted(names & IMPURE)}"
