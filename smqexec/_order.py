@@ -341,12 +341,13 @@ class NewestFirst:
             owner = node.plan
             if owner is plan:
                 continue
-            if owner is None:
-                self._unlist(node)
-            elif owner.number > plan.number:
+            if (node.number if owner is None else owner.number) > plan.number:
+                # Met before, by a newer search or (promoted) on its own.
                 if plan.intact:
                     self._shake(plan)
                 continue
+            if owner is None:
+                self._unlist(node)
             else:
                 self._take_over(owner, node)
             node.plan = plan

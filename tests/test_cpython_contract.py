@@ -31,8 +31,8 @@ CLASSES = [
 EXECUTOR = os.environ.get("SMQEXEC_CONTRACT_EXECUTOR", "smqexec:Queue")
 
 
-def tests_of_cpython() -> str | None:
-    """The ``test`` folder to take the tests from: this Python's own, or the next best.
+def find_folder() -> str | None:
+    """The ``test`` package to take the tests from: this Python's own, or the next best.
 
     Where this Python came without them, those of a newer one say more than
     those of an older one.
@@ -57,7 +57,7 @@ def tests_of_cpython() -> str | None:
     return str(min(others, key=distance)) if others else None
 
 
-FOLDER = tests_of_cpython()
+FOLDER = find_folder()
 if FOLDER is None:
     pytest.skip("no Python here has test.test_concurrent_futures", allow_module_level=True)
 

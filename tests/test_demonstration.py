@@ -1,0 +1,557 @@
+"""The demonstration, ``python -m smqexec``: mostly by calls of its ``main``, with small files."""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import runpy
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future
+from itertools import count
+from pathlib import Path
+from typing import IO, Any
+
+import pytest
+from gate import DEADLINE, Gate
+
+import smqexec
+from smqexec import Scheduler
+from smqexec import __main__ as demonstration
+
+main = demonstration.main
+Output = pytest.CaptureFixture[str]
+
+posix = pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Five files: *twin* and *copy* are the same, *near* is almost, the others are noise."""
+    noise = random.Random(0)
+    twin = noise.randbytes(2000)
+    for name, text in {
+        "copy": twin,
+        "far": noise.randbytes(2000),
+        "near": twin[:1800] + noise.randbytes(200),
+        "other": noise.randbytes(2000),
+        "twin": twin,
+    }.items():
+        (tmp_path / name).write_bytes(text)
+    return tmp_path
+
+
+def paths(folder: Path, names: str) -> list[str]:
+    return [str(folder / name) for name in names.split()]
+
+
+def pairs_in(out: str) -> list[tuple[float, str, str]]:
+    """The printed pairs: distance, and the last parts of both names."""
+    found = re.findall(r"^ *(-?\d+\.\d{3})  (\S+)  (\S+)$", out, re.MULTILINE)
+    return [(float(distance), Path(x).name, Path(y).name) for distance, x, y in found]
+
+
+def compared(out: str) -> int:
+    """How many pairs the report says it has."""
+    match = re.search(r"Pairs compared: (\d+)\.", out)
+    assert match, out
+    return int(match[1])
+
+
+# -- What it finds
+
+
+def test_identical_files_come_first(folder: Path, capsys: Output) -> None:
+    assert main([str(folder)]) == 0
+    out, err = capsys.readouterr()
+    found = pairs_in(out)
+    assert (compared(out), len(found), err) == (10, 10, "")
+    assert found[0][1:] == ("copy", "twin")
+    assert found[0][0] < 0.02
+    assert {found[1][1:], found[2][1:]} == {("near", "twin"), ("copy", "near")}
+    assert found == sorted(found)
+    assert found[3][0] > 0.9
+
+
+def test_twins_larger_than_any_small_window(tmp_path: Path, capsys: Output) -> None:
+    text = random.Random(1).randbytes(200_000)
+    for name in "ab":
+        (tmp_path / name).write_bytes(text)
+    assert main([str(tmp_path)]) == 0
+    assert pairs_in(capsys.readouterr().out)[0][0] < 0.01
+
+
+def test_distance_is_the_formula() -> None:
+    x, y = b"abcabcabc" * 9, b"0123456789" * 3
+    c_x, c_y, c_xy = (demonstration.compressed(text) for text in (x, y, x + y))
+    expected = (c_xy - min(c_x, c_y)) / max(c_x, c_y)
+    assert demonstration.distance(x, y, c_x, c_y) == expected
+
+
+def test_top(folder: Path, capsys: Output) -> None:
+    assert main(["--top", "2", str(folder)]) == 0
+    out = capsys.readouterr().out
+    assert len(pairs_in(out)) == 2
+    assert compared(out) == 10
+
+
+def test_three_moments_are_reported(folder: Path, capsys: Output) -> None:
+    assert main([str(folder)]) == 0
+    out = capsys.readouterr().out
+    table = r"^ +smqexec\nfirst pair +(\S+) s\nhalf +(\S+) s\nlast pair +(\S+) s\n\Z"
+    match = re.search(table, out, re.MULTILINE)
+    assert match, out
+    moments = [float(moment) for moment in match.groups()]
+    assert moments == sorted(moments)
+
+
+def test_moments_of_few_pairs() -> None:
+    found = demonstration.Found()
+    assert found.moments() == ["-", "-", "-"]
+    for seconds in (3, 1, 2, 4):  # the half of four is the second
+        found.pairs.append(demonstration.Pair(0.5, "x", "y", seconds))
+    assert found.moments() == ["1.00 s", "2.00 s", "4.00 s"]
+
+
+def test_compare_shows_both(folder: Path, capsys: Output) -> None:
+    (folder / "empty").touch()
+    assert main(["--compare", str(folder)]) == 0
+    out, err = capsys.readouterr()
+    cells = r" +\d+\.\d\d s" * 2
+    table = rf"^ +smqexec +phases\nfirst pair{cells}\nhalf{cells}\nlast pair{cells}\n\Z"
+    assert re.search(table, out, re.MULTILINE), out
+    assert err.count("empty") == 2, "once as the name, once as the reason"
+
+
+def test_phases_find_the_same(folder: Path) -> None:
+    options = demonstration.parse(["--jobs", "2", str(folder)])
+    files = demonstration.named(options.paths)
+    queues, phases = demonstration.Found(), demonstration.Found()
+    assert demonstration.by_queues(files, options, queues) == 5
+    demonstration.by_phases(files, options, phases)
+    assert sorted(pair[:3] for pair in queues.pairs) == sorted(pair[:3] for pair in phases.pairs)
+
+
+# -- Its options
+
+
+def test_oldest_reads_in_the_order_given(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names, threads = [], set()
+    real = demonstration.read
+
+    def read(path: Path) -> bytes:
+        names.append(path.name)
+        threads.add(threading.current_thread())
+        return real(path)
+
+    monkeypatch.setattr(demonstration, "read", read)
+    assert main(["--order", "oldest", *paths(folder, "twin far other copy near")]) == 0
+    assert names == ["twin", "far", "other", "copy", "near"]
+    assert len(threads) == 1, "the disk has one slot"
+
+
+@pytest.mark.parametrize(
+    ("argv", "order"),
+    [([], "newest"), (["--order", "newest"], "newest"), (["--order", "oldest"], "oldest")],
+)
+def test_order_is_the_schedulers(
+    argv: list[str], order: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    orders = []
+
+    def scheduler(order: Any) -> Scheduler:
+        orders.append(order)
+        return Scheduler(order)
+
+    monkeypatch.setattr(demonstration, "Scheduler", scheduler)
+    assert main([*argv, str(folder)]) == 0
+    assert orders == [order]
+
+
+def test_jobs_run_at_once(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: Output) -> None:
+    barrier = threading.Barrier(3)
+    calls = count()
+    real = demonstration.distance
+
+    def distance(*args: Any) -> float:
+        if next(calls) < 3:
+            barrier.wait(DEADLINE)  # raises unless three are here at once
+        return real(*args)
+
+    monkeypatch.setattr(demonstration, "distance", distance)
+    assert main(["--jobs", "3", str(folder)]) == 0
+    assert compared(capsys.readouterr().out) == 10
+
+
+def test_one_job_is_one_thread(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    threads = set()
+    real = demonstration.compressed
+
+    def compressed(*texts: bytes) -> int:
+        threads.add(threading.current_thread())
+        return real(*texts)
+
+    monkeypatch.setattr(demonstration, "compressed", compressed)
+    assert main(["--jobs", "1", str(folder)]) == 0
+    assert len(threads) == 1
+
+
+@pytest.mark.parametrize(
+    "argv", [["--jobs", "0"], ["--top", "-1"], ["--top", "few"], ["--order", "best"], ["--what"]]
+)
+def test_wrong_options_are_refused(argv: list[str], capsys: Output) -> None:
+    with pytest.raises(SystemExit) as refused:
+        main(argv)
+    assert refused.value.code == 2
+    assert argv[0] in capsys.readouterr().err
+
+
+# -- Its input
+
+
+def test_directories_are_searched_and_sorted(tmp_path: Path) -> None:
+    (tmp_path / "d" / "deep").mkdir(parents=True)
+    names = ["d/b", "d/deep/c", "d/a", "z", "d/.hidden"]
+    for name in names:
+        (tmp_path / name).write_text(name)
+    z, d = str(tmp_path / "z"), str(tmp_path / "d")
+    files = demonstration.named([z, d, z])
+    inside = sorted(str(tmp_path / name) for name in names if name != "z")
+    assert list(files) == [z, *inside], "each once"
+    assert files[z] == Path(z)
+
+
+def test_an_unusable_file_is_named_once_and_the_rest_goes_on(folder: Path, capsys: Output) -> None:
+    (folder / "empty").touch()
+    (folder / "gone").symlink_to(folder / "nowhere")
+    missing = str(folder / "missing")
+    assert main([missing, str(folder), os.devnull]) == 0
+    out, err = capsys.readouterr()
+    reason = os.strerror(2)
+    assert sorted(err.splitlines()) == sorted(
+        [
+            f"smqexec: {missing}: {reason}",
+            f"smqexec: {folder / 'empty'}: empty",
+            f"smqexec: {folder / 'gone'}: {reason}",
+            f"smqexec: {os.devnull}: not a regular file",
+        ]
+    )
+    assert compared(out) == 10
+
+
+def test_a_file_that_may_not_be_read(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: Output
+) -> None:
+    real = Path.read_bytes
+
+    def read_bytes(path: Path) -> bytes:
+        if path.name == "far":
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(Path, "read_bytes", read_bytes)
+    assert main([str(folder)]) == 0
+    out, err = capsys.readouterr()
+    assert err == f"smqexec: {folder / 'far'}: Permission denied\n"
+    assert compared(out) == 6
+
+
+def test_a_directory_that_may_not_be_read(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: Output
+) -> None:
+    closed = folder / "closed"
+    closed.mkdir()
+    real = os.scandir
+
+    def scandir(path: Any) -> Any:
+        if Path(path) == closed:
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    assert main([str(folder)]) == 0
+    out, err = capsys.readouterr()
+    assert err == f"smqexec: {closed}: Permission denied\n"
+    assert compared(out) == 10
+
+
+def test_a_pair_that_fails_is_named(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: Output
+) -> None:
+    calls = count()
+    real = demonstration.distance
+
+    def distance(*args: Any) -> float:
+        if not next(calls):
+            raise MemoryError
+        return real(*args)
+
+    monkeypatch.setattr(demonstration, "distance", distance)
+    assert main([str(folder)]) == 0
+    out, err = capsys.readouterr()
+    assert re.fullmatch(r"smqexec: \S+ and \S+: MemoryError\(\)\n", err)
+    assert compared(out) == 9
+
+
+@pytest.mark.parametrize("names", ["", "twin", "twin missing", "missing gone", "twin twin"])
+def test_fewer_than_two_usable_files(names: str, folder: Path, capsys: Output) -> None:
+    nothing = folder / "nothing"
+    nothing.mkdir()
+    assert main([str(nothing), *paths(folder, names)]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.splitlines()[-1] == "smqexec: fewer than two usable files"
+    assert len(err.splitlines()) == 1 + names.count("missing") + names.count("gone")
+
+
+def test_a_name_that_standard_output_cannot_show(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    odd = folder / "caf\udce9-\u20ac"
+    try:
+        odd.write_bytes(b"x" * 999)
+    except OSError:
+        pytest.skip("this file system refuses such names")
+    with open(folder / "out", "w", encoding="ascii") as out:
+        monkeypatch.setattr(sys, "stdout", out)
+        assert main([str(odd), str(folder / "twin")]) == 0
+    assert "caf\\udce9-\\u20ac" in (folder / "out").read_text(encoding="ascii")
+
+
+def test_largest_modules_within_a_budget(tmp_path: Path) -> None:
+    sizes = {"a.py": 50, "p/b.py": 70, "c.py": 10, "note.txt": 999, "test/d.py": 999}
+    sizes |= {"p/tests/e.py": 999, "site-packages/f.py": 999}
+    for name, size in sizes.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
+        (tmp_path / name).write_bytes(b"x" * size)
+    largest = demonstration.largest
+    assert list(largest(tmp_path, 10**9)) == [os.path.join("p", "b.py"), "a.py", "c.py"]
+    assert list(largest(tmp_path, 2 * (70 + 50))) == [os.path.join("p", "b.py"), "a.py"]
+    assert list(largest(tmp_path, 2 * (70 + 50) - 1)) == [os.path.join("p", "b.py")]
+    assert largest(tmp_path, 10**9)["c.py"] == tmp_path / "c.py"
+
+
+def test_default_is_the_standard_library(monkeypatch: pytest.MonkeyPatch, capsys: Output) -> None:
+    monkeypatch.setattr(demonstration, "BUDGET", 5_000_000)
+    assert main([]) == 0
+    out, err = capsys.readouterr()
+    said = re.match(r"The (\d+) largest modules in (.*?\.py)\.\n", out, re.DOTALL)
+    assert said, out
+    n = int(said[1])
+    assert n >= 2
+    assert said[2].count(".py") >= n
+    assert os.path.dirname(os.__file__) in said[2].replace("\n", "")
+    assert compared(out) == n * (n - 1) // 2
+    assert err == ""
+
+
+# -- A terminal, or none
+
+
+def test_no_live_line_when_piped(folder: Path) -> None:
+    with running("-m", "smqexec", str(folder), str(folder / "missing")) as process:
+        out, err = process.communicate(timeout=6 * DEADLINE)
+    assert process.returncode == 0
+    assert compared(out) == 10
+    assert "\r" not in out + err
+    assert len(err.splitlines()) == 1
+
+
+def test_live_line_on_a_terminal(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pty = pytest.importorskip("pty")
+    gate, lines = Gate(), count(1)
+    real, real_live = demonstration.distance, demonstration.live
+
+    def live(line: str = "") -> None:
+        real_live(line)
+        if line and next(lines) == 3:
+            gate.open()
+
+    def distance(*args: Any) -> float:
+        gate.enter()
+        return real(*args)
+
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setattr(demonstration, "TICK", 0.01)
+    monkeypatch.setattr(demonstration, "live", live)
+    monkeypatch.setattr(demonstration, "distance", distance)
+    master, slave = pty.openpty()
+    with open(master, "rb", buffering=0) as screen:
+        with open(slave, "w", encoding="utf-8") as terminal:
+            monkeypatch.setattr(sys, "stdout", terminal)
+            assert main(["--top", "1", str(folder)]) == 0
+            shown = screen.read(100_000)
+    before, _, after = shown.decode().partition("Pairs compared: 10.")
+    states = [state.strip() for state in before.split("\r")]
+    assert len([state for state in states if "running" in state]) >= 2
+    assert before.endswith("\r" + " " * 59 + "\r"), "the report begins on a clean line"
+    assert max(map(len, before.split("\r"))) <= 59
+    assert "\r" not in after.replace("\r\n", "\n")
+
+
+# -- Ctrl-C
+
+
+def running(*argv: str) -> subprocess.Popen[str]:
+    """Start Python with *argv*, and with pipes."""
+    root = str(Path(smqexec.__file__).parent.parent)
+    return subprocess.Popen(
+        [sys.executable, *argv],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": root},
+    )
+
+
+def interrupted(script: str, *argv: str) -> tuple[int, str, str]:
+    """Run *script*, interrupt it when it says "begun"; return its status, output and errors."""
+    with running("-c", script, *argv) as process:
+        late = threading.Timer(6 * DEADLINE, process.kill)  # ends readline() as well
+        late.start()
+        try:
+            assert isinstance(process.stdout, IO) or process.stdout is not None
+            assert process.stdout.readline() == "begun\n"
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=6 * DEADLINE)
+        finally:
+            late.cancel()
+            late.join()
+            process.kill()
+    return process.returncode, out, err
+
+
+# Pairs take their time from the fourth on, until the scheduler is stopped.
+STUCK = """
+import itertools, sys, threading
+from smqexec import Scheduler, __main__ as demonstration
+
+calls, stopped = itertools.count(1), threading.Event()
+real_distance, real_stop = demonstration.distance, Scheduler.stop
+
+def stop(self, *args, **kwargs):
+    real_stop(self, *args, **kwargs)
+    stopped.set()
+
+def distance(*args):
+    if next(calls) == 4:
+        print("begun", flush=True)
+        stopped.wait(60)
+    return real_distance(*args)
+
+Scheduler.stop, demonstration.distance = stop, distance
+sys.exit(demonstration.main(["--jobs", "1", *sys.argv[1:]]))
+"""
+
+# One pair after the other, while millions are being submitted.
+BUSY = """
+import sys
+from smqexec import __main__ as demonstration
+
+real_add = demonstration.Found.add
+
+def add(self, *args):
+    real_add(self, *args)
+    if len(self.pairs) == 1:
+        print("begun", flush=True)
+
+demonstration.Found.add = add
+sys.exit(demonstration.main(sys.argv[1:]))
+"""
+
+
+@posix
+def test_sigint_reports_what_was_found(folder: Path) -> None:
+    status, out, err = interrupted(STUCK, str(folder))
+    assert (status, err) == (130, "")
+    assert out.startswith("Interrupted.  Pairs compared: 4.")
+    assert len(pairs_in(out)) == 4
+
+
+@posix
+def test_sigint_while_submitting(tmp_path: Path) -> None:
+    for i in range(2000):
+        (tmp_path / f"{i}").write_text(f"{i}" * 9)
+    status, out, err = interrupted(BUSY, str(tmp_path))
+    assert (status, err) == (130, "")
+    assert 0 < compared(out) < 2000 * 1999 // 2
+
+
+class Endless(dict[str, Path]):
+    """As many names for one file as anybody takes."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def items(self) -> Any:
+        return ((f"{i}", self.path) for i in count())
+
+
+def test_interrupt_ends_an_endless_submission(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: Output
+) -> None:
+    found = threading.Event()
+    real_add = demonstration.Found.add
+
+    def add(self: demonstration.Found, names: tuple[str, str], future: Future[float]) -> None:
+        real_add(self, names, future)
+        found.set()
+
+    def watch(*args: object) -> None:
+        assert found.wait(DEADLINE)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(demonstration, "named", lambda paths: Endless(folder / "far"))
+    monkeypatch.setattr(demonstration.Found, "add", add)
+    monkeypatch.setattr(demonstration, "watch", watch)
+    assert main([str(folder)]) == 130
+    out, err = capsys.readouterr()
+    assert out.startswith("Interrupted.  ")
+    assert compared(out) >= 1
+    assert err == ""
+
+
+def test_interrupt_before_the_first_pair(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: Output
+) -> None:
+    def interrupt(*args: object) -> Iterable[Any]:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(demonstration, "named", interrupt)
+    assert main([str(folder)]) == 130
+    out = capsys.readouterr().out
+    assert out.startswith("Interrupted.  Pairs compared: 0.")
+    assert re.search(r"^half +-$", out, re.MULTILINE)
+
+
+def test_interrupt_in_the_phases(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: Output
+) -> None:
+    def interrupt(*args: object) -> Iterator[Any]:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(demonstration, "wait", interrupt)
+    assert main(["--compare", str(folder)]) == 130
+    out = capsys.readouterr().out
+    assert out.startswith("Interrupted.  Pairs compared: 10.")
+    assert re.search(r"^half +\S+ s +-$", out, re.MULTILINE)
+
+
+def test_a_cancelled_task_is_no_news(capsys: Output) -> None:
+    future: Future[int] = Future()
+    future.cancel()
+    assert not demonstration.succeeded("x", future)
+    assert capsys.readouterr().err == ""
+
+
+def test_python_m(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: Output) -> None:
+    monkeypatch.setattr(sys, "argv", ["smqexec", str(folder)])
+    monkeypatch.delitem(sys.modules, "smqexec.__main__")
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module("smqexec", run_name="__main__")
+    assert ended.value.code == 0
+    assert compared(capsys.readouterr().out) == 10
