@@ -32,8 +32,7 @@ import os
 import shutil
 import sys
 import sysconfig
-import textwrap
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import partial
 from heapq import nsmallest
@@ -45,10 +44,12 @@ from typing import Any, NamedTuple, TypeVar
 from smqexec import Queue, Scheduler, Task
 
 Files = dict[str, Path]  # by the name to show
-K = TypeVar("K", bound=Hashable)
+Note = Callable[[Any, Future[Any]], object]  # called with a key and its future
+K = TypeVar("K")
 R = TypeVar("R")
 
-BUDGET = 800_000_000  # bytes to compress: some 15 s on two cores
+CORES = os.cpu_count() or 1
+BUDGET = 1_000_000_000  # bytes to compress: some 15 s on two cores
 TICK = 0.1  # seconds between two states of the live line
 
 
@@ -59,11 +60,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     interrupted = False
     try:
         files = named(options.paths) if options.paths else largest_modules()
+        runs["smqexec"].began = monotonic()
         if by_queues(files, options, runs["smqexec"]) < 2:
-            complain("fewer than two usable files")
+            live()
+            print("smqexec: fewer than two usable files", file=sys.stderr)
             return 2
         if options.compare:
             runs["phases"] = Found()
+            live("and now by phases")
             by_phases(files, options, runs["phases"])
     except KeyboardInterrupt:
         interrupted = True
@@ -79,7 +83,7 @@ def by_queues(files: Files, options: argparse.Namespace, found: "Found") -> int:
         submit = Queue(scheduler, 1, "submit")
         try:
             sizes = submit.submit(submit_all, files, disk, compress, found)
-            watch(scheduler, {"disk": disk, "compress": compress})
+            watch(scheduler)
         except KeyboardInterrupt:
             scheduler.stop()
             scheduler.shutdown(cancel_futures=True)
@@ -114,7 +118,7 @@ def read(path: Path) -> bytes:
 
 def compressed(*texts: bytes) -> int:
     """Return C: how many bytes *texts* need, compressed in a row."""
-    # The dictionary holds all the texts, or the end of one could not refer to the beginning of another.
+    # The dictionary holds all, or the end could not refer to the beginning.
     size = max(4096, sum(map(len, texts)))
     filters = [{"id": lzma.FILTER_LZMA1, "preset": 1, "dict_size": size}]
     compressor = lzma.LZMACompressor(lzma.FORMAT_RAW, filters=filters)
@@ -132,7 +136,7 @@ def succeeded(name: str, future: Future[Any]) -> bool:
         return False
     error = future.exception()
     if error is not None and getattr(future, "origin", future) is future:
-        complain(f"{name}: {getattr(error, 'strerror', None) or repr(error)}")
+        complain(name, error)
     return error is None
 
 
@@ -171,19 +175,15 @@ def by_phases(files: Files, options: argparse.Namespace, found: Found) -> None:
     phase(options.jobs, distance, rows, found.add)
 
 
-def phase(
-    workers: int,
-    call: Callable[..., R],
-    rows: Mapping[K, tuple[Any, ...]],
-    note: Callable[[K, Future[R]], object] = lambda key, future: None,
-) -> dict[K, R]:
-    """Call *call* with each of *rows*; return the results of the calls that had one."""
+def phase(workers: int, call: Callable[..., R], rows: dict[K, Any], *notes: Note) -> dict[K, R]:
+    """Call *call* with each of *rows*, and return the results there are."""
     futures: dict[K, Future[R]] = {}
     with ThreadPoolExecutor(workers) as pool:
         try:
             for key, row in rows.items():
                 futures[key] = pool.submit(call, *row)
-                futures[key].add_done_callback(partial(note, key))
+                for note in notes:
+                    futures[key].add_done_callback(partial(note, key))
             wait(futures.values())
         except KeyboardInterrupt:
             pool.shutdown(cancel_futures=True)
@@ -192,47 +192,48 @@ def phase(
 
 
 def named(paths: Sequence[str]) -> Files:
-    """Return the files meant by *paths*, each once; a directory means all files below it, sorted."""
+    """Return the files meant by *paths*, each once; a directory means its files, at any depth."""
     names: list[str] = []
     for path in paths:
-        if os.path.isdir(path):
-            tree = os.walk(path, onerror=lambda error: complain(f"{error.filename}: {error.strerror}"))
-            names += sorted(os.path.join(folder, name) for folder, _, inside in tree for name in inside)
-        else:
-            names.append(path)
+        names += sorted(files_below(path)) if os.path.isdir(path) else [path]
     return {name: Path(name) for name in names}
 
 
+def files_below(folder: str) -> Iterator[str]:
+    """Yield the files in *folder* and its folders, and complain about those without access."""
+    for place, _, names in os.walk(folder, onerror=lambda error: complain(error.filename, error)):
+        yield from (os.path.join(place, name) for name in names)
+
+
 def largest_modules() -> Files:
-    """Return the largest modules of the standard library, as many as BUDGET allows, and say which."""
+    """Return the standard library's largest modules, as many as BUDGET allows; say which."""
     library = sysconfig.get_path("stdlib")
     files = largest(Path(library), BUDGET)
-    text = f"The {len(files)} largest modules in {library}: {', '.join(files)}."
-    say(textwrap.fill(text, shutil.get_terminal_size().columns, break_on_hyphens=False))
+    say(f"The {len(files)} largest modules in {library}: {', '.join(files)}.")
     return files
 
 
 def largest(folder: Path, budget: int) -> Files:
     """Return the largest ``.py`` files below *folder* whose pairs have *budget* bytes at most."""
     skipped = {"test", "tests", "idle_test", "site-packages", "dist-packages"}
-    paths = [path for path in folder.rglob("*.py") if skipped.isdisjoint(path.relative_to(folder).parts)]
-    files, total = {}, 0
-    for size, path in sorted(((path.stat().st_size, path) for path in paths), reverse=True):
-        total += size
+    names = [path.relative_to(folder) for path in folder.rglob("*.py") if path.is_file()]
+    modules = [(folder / name, str(name)) for name in names if skipped.isdisjoint(name.parts)]
+    files: Files = {}
+    total = 0
+    for path, name in sorted(modules, key=lambda module: module[0].stat().st_size, reverse=True):
+        total += path.stat().st_size
         if total * (len(files) + 1) > budget:  # each of n files is compressed n times
             break
-        files[str(path.relative_to(folder))] = path
+        files[name] = path
     return files
 
 
-def watch(scheduler: Scheduler, queues: dict[str, Queue]) -> None:
-    """Wait until *scheduler* has nothing left to do; on a terminal, show how far it is meanwhile."""
+def watch(scheduler: Scheduler) -> None:
+    """Wait until *scheduler* has nothing left to do; a terminal shows how far it is meanwhile."""
     done = False
     while not done:
-        counts = {name: queue.counts().items() for name, queue in queues.items()}
-        live("; ".join(f"{name}: " + ", ".join(f"{n} {state}" for state, n in counts[name] if n) for name in counts))
+        live(", ".join(f"{count} {state}" for state, count in scheduler.counts().items()))
         done = scheduler.wait(TICK if sys.stdout.isatty() else None)
-    live()
 
 
 def live(line: str = "") -> None:
@@ -242,10 +243,11 @@ def live(line: str = "") -> None:
         say(f"\r{line[:width]:{width}}\r", end="")
 
 
-def complain(message: str) -> None:
-    """Print one line on standard error."""
+def complain(name: str, error: BaseException) -> None:
+    """Print one line on standard error: what is wrong with *name*."""
     live()
-    print(f"smqexec: {message}", file=sys.stderr, flush=True)
+    reason = getattr(error, "strerror", None) or repr(error)
+    print(f"smqexec: {name}: {reason}", file=sys.stderr, flush=True)
 
 
 def say(text: str, end: str = "\n") -> None:
@@ -257,6 +259,7 @@ def say(text: str, end: str = "\n") -> None:
 def report(runs: dict[str, Found], top: int, interrupted: bool) -> None:
     """Print the closest pairs, and when the first, the half and the last were known."""
     pairs = runs["smqexec"].pairs
+    live()
     say(f"{'Interrupted.  ' if interrupted else ''}Pairs compared: {len(pairs)}.  The closest:")
     for pair in nsmallest(top, pairs):
         say(f"{pair.distance:7.3f}  {pair.x}  {pair.y}")
@@ -267,15 +270,13 @@ def report(runs: dict[str, Found], top: int, interrupted: bool) -> None:
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     """Return what the command line asks for."""
-    summary = "Print which files are most alike, by normalised compression distance."
-    parser = argparse.ArgumentParser("python -m smqexec", description=summary)
+    parser = argparse.ArgumentParser("python -m smqexec", description="Which files are most alike?")
     add = parser.add_argument
-    cores = os.cpu_count() or 1
-    add("paths", nargs="*", metavar="PATH", help="file or directory (default: standard library modules)")
-    add("--top", type=positive, default=10, metavar="N", help="print the N closest pairs (default: 10)")
-    add("--order", choices=["newest", "oldest"], default="newest", help="which comes first (default: newest)")
-    add("--jobs", type=positive, default=cores, metavar="N", help="compress N at a time (default: all cores)")
-    add("--compare", action="store_true", help="then do the same by phases on plain ThreadPoolExecutors")
+    add("paths", nargs="*", metavar="PATH", help="file or directory (the standard library)")
+    add("--top", type=positive, default=10, metavar="N", help="how many pairs to print (10)")
+    add("--order", choices=["newest", "oldest"], default="newest", help="what goes first (newest)")
+    add("--jobs", type=positive, default=CORES, metavar="N", help="how many at once (all cores)")
+    add("--compare", action="store_true", help="also do it by phases on plain ThreadPoolExecutors")
     return parser.parse_args(argv)
 
 

@@ -75,7 +75,8 @@ class settled(Generic[T]):
 
     def __init__(self, future: Future[T]) -> None:
         if not issubclass(type(future), Future):
-            raise TypeError(f"settled() takes a concurrent.futures.Future, not {type(future).__name__!r}")
+            name = type(future).__name__
+            raise TypeError(f"settled() takes a concurrent.futures.Future, not {name!r}")
         self.future = future
 
     def __repr__(self) -> str:
@@ -97,16 +98,18 @@ class Template:
     # search two tuples again takes less memory than to note what was found.
     __slots__ = ("_names", "_parts", "_recipe")
 
-    def __init__(self, parts: tuple[Any, ...], names: tuple[str, ...], recipe: _Recipe | None = None) -> None:
+    def __init__(
+        self, parts: tuple[Any, ...], names: tuple[str, ...], recipe: _Recipe | None = None
+    ) -> None:
         self._parts = parts
         self._names = names
         self._recipe = recipe
 
     @property
     def dependencies(self) -> list[tuple[Future[Any], bool]]:
-        """The futures in argument order, each once; with True where it was given as ``settled(future)``.
+        """The futures in argument order, with True for those given as ``settled(future)``.
 
-        One given both ways appears twice.  Made anew each time; empty after ``fill``.
+        Each once, but twice where it is given both ways.  Empty after ``fill``.
         """
         if self._recipe is not None:
             return list(self._recipe.dependencies)
@@ -146,7 +149,7 @@ def gather(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Template | None:
     for value in args:
         try:
             found |= _kinds[type(value)]
-        except Exception:
+        except (KeyError, TypeError):
             found |= _classify(type(value))
     if kwargs:
         for value in kwargs.values():
@@ -186,7 +189,7 @@ _layouts: dict[int, _Layout] = {}  # by id, as the class of a class may refuse t
 def _kind_of(cls: type) -> int:
     try:
         return _kinds[cls]
-    except Exception:  # not met yet; or unhashable, by its metaclass
+    except (KeyError, TypeError):  # not met yet; or unhashable, by its metaclass
         return _classify(cls)
 
 
@@ -195,7 +198,7 @@ def _classify(cls: type) -> int:
     kind = _find_kind(cls)
     if len(_kinds) >= _CACHE_SIZE:
         _kinds.clear()
-    with suppress(Exception):  # an unhashable class is classified each time
+    with suppress(TypeError):  # an unhashable class is classified each time
         _kinds[cls] = kind
     return kind
 
@@ -251,7 +254,9 @@ class _Layout:
 
     def _is_stored(self, name: str) -> bool:
         kind = type(_class_attribute(self.cls, name))
-        return kind is MemberDescriptorType or not (hasattr(kind, "__set__") or hasattr(kind, "__delete__"))
+        if kind is MemberDescriptorType:
+            return True
+        return not (hasattr(kind, "__set__") or hasattr(kind, "__delete__"))
 
 
 def _layout_of(cls: type) -> _Layout:
@@ -282,7 +287,7 @@ _UNBUILT = _Unbuilt()
 
 
 class _Node:
-    """A container that was met: first a vertex of the search's graph, then, if tainted, a step of the recipe."""
+    """A container that was met: a vertex of a graph; then, if tainted, part of a recipe."""
 
     __slots__ = ("holes", "kind", "links", "parts", "register", "source", "state", "tainted")
 
@@ -326,7 +331,9 @@ class _Recipe:
 
     def follow(self) -> list[Any]:
         """Return the rebuilt root, whose register is the last one given out."""
-        values: list[Any] = [future if is_settled else value_of(future) for future, is_settled in self.dependencies]
+        values: list[Any] = [
+            future if is_settled else value_of(future) for future, is_settled in self.dependencies
+        ]
         values += [_UNBUILT] * self._containers
         for act, node in self._steps:
             act(node, values)
@@ -350,10 +357,11 @@ def _search(parts: tuple[Any, ...], names: tuple[str, ...]) -> Template | None:
         if kind >= _LIST:
             key = id(value)
             if key not in nodes:
-                met = _Node(kind, value, _copy_contents(value, kind))
-                inside = [(met, position, kind) for position, kind in _positions(met.parts)]
-                nodes[key] = met if inside else None
-                pending.extend(inside)
+                copied = _copy_contents(value, kind)
+                inside = _positions(copied)
+                nodes[key] = met = _Node(kind, value, copied) if inside else None
+                if met is not None:
+                    pending += [(met, place, kind) for place, kind in inside]
             inner = nodes[key]
             if inner is not None:
                 node.links.append((position, inner))
@@ -363,7 +371,8 @@ def _search(parts: tuple[Any, ...], names: tuple[str, ...]) -> Template | None:
             node.parts[position] = value.value
             continue
         future, is_settled = (value.future, True) if kind == _SETTLED else (value, False)
-        register = registers.setdefault(~id(future) if is_settled else id(future), len(dependencies))
+        key = ~id(future) if is_settled else id(future)
+        register = registers.setdefault(key, len(dependencies))
         if register == len(dependencies):
             dependencies.append((future, is_settled))
         node.holes.append((position, register))
@@ -378,10 +387,13 @@ def _search(parts: tuple[Any, ...], names: tuple[str, ...]) -> Template | None:
 
 def _positions(parts: list[Any]) -> list[tuple[int, int]]:
     """Return where *parts* are not plain, and their kinds, last first, as a stack wants them."""
-    with suppress(Exception):  # an unhashable class
+    try:
         # Most containers hold plain items of few types: no step of Python for each.
-        if not any(map(_kind_of, set(map(type, parts)))):
-            return []
+        plain = not any(map(_kind_of, set(map(type, parts))))
+    except TypeError:  # an unhashable class
+        plain = False
+    if plain:
+        return []
     return [(i, kind) for i in range(len(parts) - 1, -1, -1) if (kind := _kind_of(type(parts[i])))]
 
 
@@ -405,7 +417,7 @@ def _read_field(instance: Any, name: str) -> Any:
 
 
 def _plan(root: _Node) -> tuple[list[_Step], int]:
-    """Return the steps that rebuild the tainted containers below *root*, and how many of these there are."""
+    """Return the steps that rebuild the tainted containers, and how many containers these are."""
     steps: list[_Step] = []
     containers = 0
     for knot in _knots([root], _linked):
@@ -415,7 +427,11 @@ def _plan(root: _Node) -> tuple[list[_Step], int]:
                 node.register = -containers
                 node.tainted = True
             for node in knot:
-                node.holes += [(position, inner.register) for position, inner in node.links if inner.tainted]
+                node.holes += [
+                    (position, inner.register) for position, inner in node.links if inner.tainted
+                ]
+                for position, _ in node.holes:
+                    node.parts[position] = _UNBUILT
                 if node.kind in (_DATACLASS, _NAMED):
                     node.state = _copy_state(node.source, node.kind)
             steps += _steps_of(knot)
@@ -436,7 +452,7 @@ def _steps_of(knot: list[_Node]) -> Iterator[_Step]:
         # what is known of its fields before.
         yield from ((_finish, node) for node in mutable if node.kind == _DATACLASS)
         members = set(immutable)
-        ordered = _knots(immutable, lambda node: [inner for inner in _linked(node) if inner in members])
+        ordered = _knots(immutable, lambda node: [n for n in _linked(node) if n in members])
         immutable = [node for single in ordered for node in single]
     yield from ((_build, node) for node in immutable)
     yield from ((_finish, node) for node in mutable)
@@ -446,7 +462,9 @@ def _linked(node: _Node) -> Iterable[_Node]:
     return [inner for _, inner in node.links]
 
 
-def _knots(starts: Iterable[_Node], below: Callable[[_Node], Iterable[_Node]]) -> Iterator[list[_Node]]:
+def _knots(
+    starts: Iterable[_Node], below: Callable[[_Node], Iterable[_Node]]
+) -> Iterator[list[_Node]]:
     """Yield the strongly connected components of what is reached from *starts*, bottom up.
 
     Gabow's path-based search.  Cost: one step for each node and link.
@@ -477,14 +495,18 @@ def _knots(starts: Iterable[_Node], below: Callable[[_Node], Iterable[_Node]]) -
 
 
 def _copy_state(instance: Any, kind: int) -> dict[str, Any]:
-    """Return all attributes of *instance*, fields or not."""
+    """Return all attributes of *instance*, without the values of fields that were searched."""
     state: dict[str, Any] = {}
-    if kind == _DATACLASS:
-        for name, member in _layout_of(type(instance)).members.items():
+    layout = _layout_of(type(instance)) if kind == _DATACLASS else None
+    if layout is not None:
+        for name, member in layout.members.items():
             with suppress(AttributeError):
                 state[name] = member.__get__(instance)
     with suppress(AttributeError):
         state.update(object.__getattribute__(instance, "__dict__"))
+    if layout is not None:
+        # The names stay, for the order of the attributes.
+        state.update((name, _UNBUILT) for name in layout.names if name in state)
     return state
 
 
@@ -512,7 +534,8 @@ def _finish(node: _Node, values: list[Any]) -> None:
         made.update(parts)
     elif node.kind == _DATACLASS:
         layout = _layout_of(node.source)
-        _set_attributes(made, {**node.state, **dict(zip(layout.names, parts, strict=True))}, layout.members)
+        fields = zip(layout.names, parts, strict=True)
+        _set_attributes(made, {**node.state, **dict(fields)}, layout.members)
 
 
 def _build(node: _Node, values: list[Any]) -> None:

@@ -41,6 +41,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import deque
+from collections.abc import Iterable
 from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
@@ -48,7 +49,7 @@ from weakref import WeakSet
 if TYPE_CHECKING:
     from ._planner import Node, PlannedQueue
 
-WAITING, READY, RUNNING, DONE = range(4)
+WAITING, READY, RUNNING, DONE, DROPPED = range(5)
 NEW = -1
 
 # Numbers of consecutive submissions are this far apart: room for the items of
@@ -177,6 +178,11 @@ class OldestFirst:
             if queue is not None:
                 self._sort(queue)
 
+    def ready(self, queues: Iterable[PlannedQueue]) -> list[Node]:
+        """The ready nodes of *queues*."""
+        nodes = [node for queue in queues for node in [*queue.line, *(cell[-1] for cell in queue.heap)]]
+        return [node for node in nodes if node.state == READY]
+
     def _sort(self, queue: PlannedQueue) -> None:
         live = [node for node in queue.line if node.state == READY]
         live.extend(node for _, node in queue.heap if node.state == READY)
@@ -184,8 +190,42 @@ class OldestFirst:
         queue.line = deque(live)
         queue.heap.clear()
 
-    def entries(self) -> int:
-        return 0
+    # For tests.
+
+    def entries(self, queues: Iterable[PlannedQueue]) -> int:
+        """The number of entries kept for *queues*, live and dead."""
+        return sum(len(queue.line) + len(queue.heap) for queue in queues)
+
+    def nodes(self, queues: Iterable[PlannedQueue]) -> list[Node]:
+        """The pending nodes that the order itself holds."""
+        return self.ready(queues)
+
+    def check(self, queues: Iterable[PlannedQueue], pending: Iterable[Node]) -> None:
+        for queue in queues:
+            line, heap = list(queue.line), queue.heap
+            # The line and the heap are sorted by number.
+            numbers = [node.number for node in line]
+            assert numbers == sorted(set(numbers)), numbers
+            _check_heap(heap)
+            # An entry's number is its node's.
+            assert all(number == node.number for number, node in heap), heap
+            # No node is in both, or twice in one; none has started.
+            nodes = line + [node for _, node in heap]
+            assert len(set(nodes)) == len(nodes), nodes
+            assert all(node.state in (READY, DROPPED) for node in nodes), nodes
+            # At most half of a long line is dropped nodes, and nothing of a short one.
+            live = [node for node in nodes if node.state == READY]
+            assert len(nodes) <= max(2 * len(live), SWEEP_FROM), nodes
+            assert len(nodes) == len(live) or len(nodes) > SWEEP_FROM, nodes
+            # Each ready node is in one of them.
+            assert set(live) == {node for node in pending if node.queue is queue and node.state == READY}
+        for node in pending:
+            # There are no plans and no places.
+            assert node.plan is None, node
+            assert node.place is None, node
+
+    def describe(self) -> str:
+        return f"promoted down to {self._before}"
 
 
 class NewestFirst:
@@ -288,8 +328,6 @@ class NewestFirst:
                 if waiting > numbers[-1]:
                     break
                 node = self._pop()
-                if node is None:  # an empty group
-                    continue
                 if node.state == READY:
                     if node.queue is queue:
                         self.steps += steps
@@ -390,6 +428,17 @@ class NewestFirst:
         queue.start(node)
         return node
 
+    def ready(self, queues: Iterable[PlannedQueue]) -> list[Node]:
+        """The ready nodes of *queues*."""
+        found: list[Any] = []
+        for entry in self._stack:
+            found.extend(entry.nodes if type(entry) is Group else [entry])
+        for queue in queues:
+            for cell in queue.heap:
+                content = cell[-1]
+                found.extend([place[-1] for place in content.ready[queue]] if type(content) is Plan else [content])
+        return [node for node in found if node is not None and node.state == READY]
+
     # Plans.
 
     def _begin(self, node: Node) -> Plan:
@@ -412,21 +461,20 @@ class NewestFirst:
 
     def _adopt(self, node: Node) -> bool:
         """Make *node* the head of the plan that its first pending dependency heads, if it may be."""
-        dependencies = node.dependencies
-        for index, first in enumerate(dependencies):
-            if first.state < RUNNING:
-                break
-        else:
+        dependencies: list[Node] = node.dependencies
+        pending = [index for index, other in enumerate(dependencies) if other.state < RUNNING]
+        if not pending:
             return False
-        plan = first.plan
+        first = dependencies[pending[0]]
+        plan: Plan | None = first.plan
         if plan is None or plan.head is not first or not plan.intact:
             return False
         plan.head = node
         plan.first -= 1
         node.plan = plan
         node.place = plan.first
-        if index + 1 < len(dependencies):
-            plan.later.append([dependencies, index + 1])
+        if len(pending) > 1:
+            plan.later.append([dependencies, pending[1]])
         self._raise(plan, node.number)
         return True
 
@@ -457,9 +505,7 @@ class NewestFirst:
 
     def _shelve(self, plan: Plan, node: Node) -> None:
         """Let the ready *node* of *plan* wait for its queue."""
-        queue = node.queue
-        if queue is None:
-            return
+        queue: PlannedQueue = node.queue  # type: ignore[assignment]
         node.place = cell = [node.place, node]
         nodes = plan.ready.get(queue)
         if nodes is None:
@@ -541,6 +587,11 @@ class NewestFirst:
                     back.append(node)
             todo.extend(other for other in node.dependencies if other.state < RUNNING)
         for plan in plans:
+            beheaded = self._beheaded.get(plan.head) if plan.head is not None else None
+            if beheaded is not None and plan in beheaded:
+                beheaded.remove(plan)
+                if not beheaded:
+                    del self._beheaded[plan.head]  # type: ignore[arg-type]
             self._shaken.discard(plan)
             self._retire(plan)
         self._merge(back)
@@ -554,17 +605,19 @@ class NewestFirst:
         stack.append(node)
         self._numbers.append(node.number)
 
-    def _pop(self) -> Node | None:
-        """The node on top, taken off; None where the group on top turned out empty."""
+    def _pop(self) -> Node:
+        """The node on top, taken off."""
         entry = self._stack[-1]
         if type(entry) is Group:
+            node = entry.nodes.popleft()
             if entry.nodes:
-                return entry.nodes.popleft()
+                return node
             entry.listed = False
-            entry = None
+        else:
+            node = entry  # type: ignore[assignment]
         self._stack.pop()
         self._numbers.pop()
-        return entry  # type: ignore[return-value]
+        return node
 
     def _insert(self, number: int, entry: Node | Group) -> None:
         numbers = self._numbers
@@ -592,17 +645,32 @@ class NewestFirst:
         if index < 0:
             return  # a relay, which is on no stack
         entry = stack[index]
-        if entry is node:
-            stack[index] = None
-        elif type(entry) is Group and entry.base < node.number < entry.base + STRIDE:
-            if entry.nodes and entry.nodes[0] is node:
-                entry.nodes.popleft()
-            elif entry.nodes and entry.nodes[-1] is node:
-                entry.nodes.pop()
-            elif node in entry.nodes:
-                entry.nodes.remove(node)
+        if type(entry) is Group:
+            nodes = entry.nodes
+            if nodes[0] is node:  # the usual places are the two ends
+                nodes.popleft()
+            elif nodes[-1] is node:
+                nodes.pop()
+            else:
+                nodes.remove(node)
+            if nodes:
+                return
+            entry.listed = False
+        stack[index] = None
 
     def _merge(self, nodes: list[Node]) -> None:
+        """Put *nodes* back on the stack."""
+        for base in dict.fromkeys(node.number // STRIDE * STRIDE for node in nodes):
+            index = bisect_right(self._numbers, base) - 1
+            entry = self._stack[index] if index >= 0 else None
+            if type(entry) is Group and entry.base == base:
+                # A node of this group may belong between those that are left:
+                # from now on each stands on the stack under its own number.
+                # What the group gets later has lower numbers than all these.
+                nodes.extend(entry.nodes)
+                entry.nodes.clear()
+                entry.listed = False
+                self._stack[index] = None
         if len(nodes) <= 16:
             for node in nodes:
                 self._insert(node.number, node)
@@ -622,9 +690,145 @@ class NewestFirst:
 
     # For tests.
 
-    def entries(self) -> int:
-        """The number of entries kept, live and dead."""
-        return len(self._stack) + len(self._search) + len(self._beheaded) + len(self._shaken)
+    def _plans(self, queues: Iterable[PlannedQueue], nodes: Iterable[Node] = ()) -> list[Plan]:
+        """The plans that the order itself holds, and those that own one of *nodes*."""
+        plans = [cell[1] for cell in self._search] + list(self._shaken)
+        plans.extend(cell[-1] for queue in queues for cell in queue.heap if type(cell[-1]) is Plan)
+        plans.extend(plan for beheaded in self._beheaded.values() for plan in beheaded)
+        plans.extend(node.plan for node in nodes)
+        return [plan for plan in dict.fromkeys(plans) if plan is not None]
+
+    def entries(self, queues: Iterable[PlannedQueue]) -> int:
+        """The number of entries kept for *queues*, live and dead."""
+        count = len(self._stack) + len(self._search) + len(self._shaken) + sum(len(queue.heap) for queue in queues)
+        count += sum(len(entry.nodes) for entry in self._stack if type(entry) is Group)
+        count += sum(1 + len(beheaded) for beheaded in self._beheaded.values())
+        for plan in self._plans(queues):
+            count += 1 + len(plan.frames) + len(plan.later) + len(plan.cells)
+            count += sum(1 + len(nodes) for nodes in plan.ready.values())
+        return count
+
+    def nodes(self, queues: Iterable[PlannedQueue]) -> list[Node]:
+        """The pending nodes that the order itself holds."""
+        listed = [entry for entry in self._stack if entry is not None and type(entry) is not Group]
+        return [*listed, *self.ready(queues), *(plan.head for plan in self._plans(queues) if plan.head is not None)]  # type: ignore[list-item]
+
+    def check(self, queues: Iterable[PlannedQueue], pending: Iterable[Node]) -> None:
+        plans = self._plans(queues, pending)
+        self._check_unowned([node for node in pending if node.plan is None and node.queue is not None])
+        self._check_search(plans)
+        for plan in plans:
+            owned = [node for node in pending if node.plan is plan]
+            if plan.head is None:
+                self._check_retired(plan, owned)
+            else:
+                self._check_plan(plan, owned)
+        for queue in queues:
+            self._check_queue(queue, plans)
+
+    def _check_unowned(self, unowned: list[Node]) -> None:
+        """The stack, and where the nodes are that no plan owns."""
+        numbers, stack = self._numbers, self._stack
+        # The stack is sorted by number.
+        assert numbers == sorted(numbers), numbers
+        assert len(numbers) == len(stack), (numbers, stack)
+        listed: list[Node] = []
+        for number, entry in zip(numbers, stack):
+            if type(entry) is Group:
+                # A group on the stack is not empty, and its first node the newest.
+                own = [node.number for node in entry.nodes]
+                assert own, entry
+                assert own == sorted(set(own), reverse=True), own
+                assert entry.listed and number == entry.base < own[-1] <= own[0] < number + STRIDE, (number, own)
+                listed.extend(entry.nodes)
+            elif entry is not None:
+                # An entry's number is its node's.
+                assert number == entry.number, (number, entry)  # type: ignore[union-attr]
+                listed.append(entry)  # type: ignore[arg-type]
+        # A node that no plan owns is on the stack or, ready, in its queue's heap: nothing else is there.
+        passed = [node for node in unowned if node.place is not None]
+        assert len(listed) == len(set(listed)), listed
+        assert set(listed) == set(unowned).difference(passed), (listed, unowned)
+        for node in passed:
+            assert node.state == READY, node
+            assert [cell[-1] for cell in node.queue.heap].count(node) == 1, node
+            assert node.place[-1] is node, node
+
+    def _check_search(self, plans: list[Plan]) -> None:
+        live = [cell for cell in self._search if cell[1] is not None]
+        # Searches are sorted by number, and no two numbers are the same.
+        numbers = [number for number, _ in live]
+        assert numbers == sorted(set(numbers)), numbers
+        # A plan with something left to visit is there once, under its number; other plans are not.
+        assert {id(plan.spot) for plan in plans if plan.spot is not None} == {id(cell) for cell in live}
+        assert all(plan.spot is cell and plan.number == number for cell in live for number, plan in [cell]), live
+        assert all(plan.spot is not None for plan in plans if plan.frames or plan.later), plans
+        for head, beheaded in self._beheaded.items():
+            # A plan waits for its lost head to end only while that is pending and heads it.
+            assert head.state < RUNNING, head
+            assert beheaded, head
+            assert all(plan.head is head and head.plan is not plan for plan in beheaded), (head, beheaded)
+
+    def _check_retired(self, plan: Plan, owned: list[Node]) -> None:
+        """A plan whose head has ended, or that was dissolved, holds nothing and is nowhere."""
+        assert not owned, owned
+        assert not plan.intact and not plan.frames and not plan.later and not plan.cells and plan.spot is None, plan
+        assert not any(node is not None for nodes in plan.ready.values() for _, node in nodes), plan.ready
+
+    def _check_plan(self, plan: Plan, owned: list[Node]) -> None:
+        head: Node = plan.head  # type: ignore[assignment]
+        reach = _reach(head)
+        # The head is pending; another plan took it only if this one awaits its end.
+        assert head.state < RUNNING, head
+        assert (head.plan is not plan) == (plan in self._beheaded.get(head, ())), head
+        # Plans that are not intact are listed.
+        assert plan.intact != (plan in self._shaken), plan
+        # Positions are those given out, each once; a ready node has one in its cell.
+        places = {(node.place[0] if node.state == READY else node.place): node for node in owned}
+        assert len(places) == len(owned), owned
+        assert all(plan.first <= place <= plan.last for place in places), places
+        # A plan owns nothing that its head does not need.
+        assert set(owned) <= set(reach), (owned, reach)
+        if plan.intact:
+            # What an intact plan owns is, in this order, what a search from its head meets first.
+            assert [places[place] for place in sorted(places)] == reach[: len(owned)], (places, reach)
+        if plan.spot is None:
+            # A search that has ended left out only what is newer.
+            assert all((node.number if node.plan is None else node.plan.number) >= plan.number for node in reach
+                       if node.queue is not None or node.plan is not None), reach
+        # What it has to go on with are lists of nodes that still wait.
+        waiting = {id(node.dependencies) for node in reach}
+        for dependencies, _ in [*plan.frames, *plan.later]:
+            assert not dependencies or id(dependencies) in waiting, dependencies
+        # Its ready nodes, and no others, are in its heaps, each once.
+        for queue, nodes in plan.ready.items():
+            _check_heap(nodes)
+            live = [cell for cell in nodes if cell[1] is not None]
+            assert all(node.place is cell and node.queue is queue for cell in live for _, node in [cell]), live
+            assert len(live) == sum(node.queue is queue and node.state == READY for node in owned), live
+            # A queue for which a node waits knows this plan, by its present number.
+            assert not live or queue in plan.cells, queue
+        for queue, cell in plan.cells.items():
+            assert cell[-1] is plan and cell[0] == -plan.number and cell in queue.heap, cell
+        assert {node.queue for node in owned if node.state == READY} <= set(plan.ready), plan.ready
+
+    def _check_queue(self, queue: PlannedQueue, plans: list[Plan]) -> None:
+        _check_heap(queue.heap)
+        for cell in queue.heap:
+            content = cell[-1]
+            if type(content) is Plan:
+                # A plan's entry is the one that the plan knows.
+                assert content.cells[queue] is cell, cell
+            elif content is not None:
+                # A node's is the one that the node knows; the node is ready and in no plan.
+                assert content.place is cell and -cell[0] == content.number, cell
+                assert content.state == READY and content.plan is None and content.queue is queue, cell
+        # The line is for the other order.
+        assert not queue.line, queue.line
+
+    def describe(self) -> str:
+        searches = [(plan.number, plan.intact, plan.head, list(plan.frames), list(plan.later)) for _, plan in self._search if plan]
+        return f"stack {list(zip(self._numbers, self._stack))}\nsearches {searches}\nlost heads {list(self._beheaded)}"
 
 
 def _number(node: Node) -> int:
@@ -646,3 +850,20 @@ def _spent(content: Any, queue: PlannedQueue) -> bool:
         return False
     del content.cells[queue]
     return True
+
+
+def _reach(head: Node) -> list[Node]:
+    """The pending nodes that a search from *head* meets, in order.  For tests."""
+    seen: dict[Node, None] = {}
+    todo = [head]
+    while todo:
+        node = todo.pop()
+        if node.state < RUNNING and node not in seen:
+            seen[node] = None
+            todo.extend(reversed(node.dependencies))
+    return list(seen)
+
+
+def _check_heap(heap: list[Cell]) -> None:
+    # No entry comes before the one above it.
+    assert all(heap[(index - 1) // 2][0] <= heap[index][0] for index in range(1, len(heap))), heap

@@ -1,4 +1,4 @@
-"""Decide which task starts next.
+r"""Decide which task starts next.
 
 Pure bookkeeping: nothing here blocks, locks, reads a clock or calls user code,
 so any interleaving can be replayed in a test as a list of calls.  The owner
@@ -7,10 +7,11 @@ serialises access (see ``_scheduler``).
 A node is in exactly one state and moves only to the right::
 
     NEW --> WAITING --> READY --> RUNNING --> DONE
+                 \---------\-----------\----> DROPPED
 
-It waits while a dependency is not done.  `DependencyPlanner.drop` leads from
-every state to DONE, for it and for all that depend on it.  Which ready node
-starts first is the matter of ``_order``.
+It waits while a dependency is not done.  `DependencyPlanner.drop` ends it, and
+all that depend on it, without a value.  Which ready node starts first is the
+matter of ``_order``.
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
-from ._order import DONE, NEW, READY, RUNNING, SEARCHING, STRIDE, WAITING, Group, NewestFirst, OldestFirst, Searching
+from ._order import DONE, DROPPED, NEW, READY, RUNNING, SEARCHING, STRIDE, WAITING, Group, NewestFirst, OldestFirst, Searching
 from ._order import SWEEP_FROM
 
-__all__ = ["DONE", "NEW", "READY", "RUNNING", "SEARCHING", "WAITING", "DependencyPlanner", "Group", "Node", "PlannedQueue"]
+__all__ = ["DONE", "DROPPED", "NEW", "READY", "RUNNING", "SEARCHING", "WAITING", "DependencyPlanner", "Group", "Node", "PlannedQueue"]
 
 _NONE: tuple[Any, ...] = ()
 
@@ -40,7 +41,7 @@ class Node:
 
     #: Where it stands in the order of submission; a promotion changes it.
     number: int
-    #: NEW, WAITING, READY, RUNNING or DONE; a subclass may go on counting above DONE.
+    #: NEW, WAITING, READY, RUNNING, DONE or DROPPED; a subclass may go on counting above DROPPED.
     state: int
     #: The queue that starts it; None for a relay, and once it is done.
     queue: Any
@@ -178,6 +179,7 @@ class DependencyPlanner:
         else:
             missing = 0
         if queue is None:
+            node.number = 0
             node.missing = missing or 1
             node.state = WAITING
             return
@@ -241,37 +243,49 @@ class DependencyPlanner:
 
         Cost: one step for each dependent.
         """
-        queue = node.queue
-        if node.state == RUNNING:
-            queue.running -= 1
-        elif queue is not None or node.state != WAITING:
-            raise ValueError(f"{node!r} is not running")
-        node.state = DONE
-        dependents = node.dependents
-        if dependents is None:
-            return []
-        node.dependents = None
         freed: list[Any] = []
-        for other in dependents:
-            if other.state == WAITING:
-                if other.missing == 1:
-                    self._free(other, freed)
-                else:
-                    other.missing -= 1
+        if node.state == RUNNING:
+            node.queue.running -= 1
+            node.state = DONE
+        elif node.queue is None and node.state == WAITING:
+            self._end_relay(node)
+        else:
+            raise ValueError(f"{node!r} is not running")
+        dependents = node.dependents
+        if dependents is not None:
+            node.dependents = None
+            self._settle(dependents, freed)
         return freed
 
-    def _free(self, node: Node, freed: list[Any]) -> None:
-        node.missing = 0
-        queue = node.queue
-        if queue is None:
-            node.plan = None
-            freed.extend(self.done(node))
-            return
-        node.state = READY
-        queue.waiting -= 1
-        queue.ready += 1
-        self.order.freed(node)
-        freed.append(node)
+    def _settle(self, dependents: list[Any], freed: list[Any]) -> None:
+        """Count one dependency of each of *dependents* as done; list in *freed* what became ready."""
+        fans = [dependents]
+        for fan in fans:  # it grows while we go: chains of relays need no depth
+            for node in fan:
+                if node.state != WAITING:
+                    continue
+                node.missing -= 1
+                if node.missing:
+                    continue
+                queue = node.queue
+                if queue is None:
+                    self._end_relay(node)
+                    if node.dependents is not None:
+                        fans.append(node.dependents)
+                        node.dependents = None
+                else:
+                    node.state = READY
+                    queue.waiting -= 1
+                    queue.ready += 1
+                    self.order.freed(node)
+                    freed.append(node)
+
+    def _end_relay(self, node: Node) -> None:
+        node.state = DONE
+        node.plan = None
+        node.place = None
+        if node.dependencies:
+            node.dependencies.clear()  # in place, as in PlannedQueue.start
 
     def drop(self, node: Node) -> tuple[list[Any], list[Any]]:
         """End *node*, pending or running, without a value; and all that depend on it.
@@ -296,7 +310,7 @@ class DependencyPlanner:
         pending: list[Node] = []
         if node.state == RUNNING:
             node.queue.running -= 1
-            node.state = DONE
+            node.state = DROPPED
         else:
             self._end(node)
             pending.append(node)
@@ -306,7 +320,7 @@ class DependencyPlanner:
                 if other.state >= RUNNING:
                     continue
                 if other.tolerant:
-                    settled.append(other)
+                    settled.append(other)  # once for each dependency dropped
                 else:
                     self._end(other)
                     dropped.append(other)
@@ -315,9 +329,8 @@ class DependencyPlanner:
             self.order.dropped(pending)
             self._unlink(pending)
         freed: list[Any] = []
-        for relay in settled:
-            if relay.state == WAITING:
-                self._free(relay, freed)
+        if settled:
+            self._settle(settled, freed)
         return dropped, freed
 
     def _end(self, node: Node) -> None:
@@ -327,7 +340,7 @@ class DependencyPlanner:
                 queue.ready -= 1
             else:
                 queue.waiting -= 1
-        node.state = DONE
+        node.state = DROPPED
 
     def _unlink(self, nodes: list[Node]) -> None:
         """Take dropped *nodes* from the dependents of what they depended on."""
@@ -361,3 +374,76 @@ class DependencyPlanner:
         self._counter += 1
         self.order.promote(node, self._counter * STRIDE)
         return True
+
+    def ready(self, queues: Iterable[PlannedQueue]) -> list[Any]:
+        """The ready nodes of *queues*, which are all of this planner's.  Cost: all its entries."""
+        return self.order.ready(queues)
+
+    # For tests.
+
+    def entries(self, queues: Iterable[PlannedQueue]) -> int:
+        """The entries kept for *queues*, which are all of this planner's: live ones and not yet swept ones."""
+        return self.order.entries(list(queues))
+
+    def check(self, queues: Iterable[PlannedQueue], nodes: Iterable[Node] | None = None) -> None:
+        """Assert every invariant; where one is broken, print the state.
+
+        Args:
+            queues: All of this planner's.
+            nodes: All that are pending or running.  Without them those are
+                checked that the planner can find, and it keeps no list of
+                running nodes.
+
+        Raises:
+            AssertionError: an invariant is broken.
+
+        Cost: the whole graph, several times.
+        """
+        queues = list(queues)
+        known = dict.fromkeys(self.order.nodes(queues) if nodes is None else nodes)
+        todo = list(known)
+        for node in todo:  # it grows while we go
+            linked = [*node.dependencies, *(node.dependents or ())]
+            new = [other for other in linked if other.state < RUNNING and other not in known]
+            known.update(dict.fromkeys(new))
+            todo.extend(dict.fromkeys(new))
+        pending = [node for node in known if node.state < RUNNING]
+        try:
+            # Nothing that was found has ended.
+            assert all(WAITING <= node.state <= RUNNING for node in known), known
+            # The order's own nodes are pending.
+            assert set(self.order.nodes(queues)) <= set(pending), self.order.nodes(queues)
+            for node in pending:
+                self._check_links(node)
+            for queue in queues:
+                # The counts are right.
+                assert queue.planner is self, queue
+                counts = [sum(node.queue is queue and node.state == state for node in known) for state in (WAITING, READY, RUNNING)]
+                assert counts[1] == queue.ready, (counts, queue.ready)
+                if nodes is None:
+                    assert counts[0] <= queue.waiting and counts[2] <= queue.running, (counts, queue.waiting)
+                else:
+                    assert counts == [queue.waiting, queue.ready, queue.running], (counts, queue.waiting, queue.running)
+            self.order.check(queues, pending)
+        except AssertionError:
+            for node in pending:
+                owner = None if node.plan is None else node.plan.number
+                print(node, "state", node.state, "number", node.number, "plan", owner, "needs", node.dependencies)
+            for queue in queues:
+                print(queue, "counts", queue.waiting, queue.ready, queue.running, "heap", queue.heap, "line", queue.line)
+            print(self.order.describe())
+            raise
+
+    def _check_links(self, node: Node) -> None:
+        missing = [other for other in node.dependencies if other.state < DONE]
+        # It waits for those of its dependencies that have not ended; a relay without any, for `done`.
+        assert node.missing == len(missing) or (node.queue is None and node.missing == 1), (node, node.missing)
+        assert (node.state == WAITING) == (node.missing > 0), (node, node.missing)
+        for other in missing:
+            # A dependency that has not ended knows its dependent, once.
+            assert other.dependents is not None and other.dependents.count(node) == 1, (node, other)
+        for other in node.dependents or ():
+            # A dependent that is pending knows its dependency.
+            assert other.state >= RUNNING or node in other.dependencies, (node, other)
+        # A relay is never ready.
+        assert node.queue is not None or node.state == WAITING, node

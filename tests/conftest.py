@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import threading
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 
 import pytest
 from gate import DEADLINE
@@ -15,16 +15,13 @@ from hypothesis import settings
 settings.register_profile("smqexec", deadline=None, derandomize=True, database=None)
 settings.load_profile("smqexec")
 
-failed = pytest.StashKey[bool]()
+raised = pytest.StashKey[bool]()
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(
-    item: pytest.Item,
-) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    report = yield
-    item.stash[failed] = item.stash.get(failed, False) or report.failed
-    return report
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> None:
+    """Remember whether the test itself raised: a failure, expected or not, or a skip."""
+    if call.when == "call":
+        item.stash[raised] = call.excinfo is not None
 
 
 @pytest.fixture(autouse=True)
@@ -32,14 +29,14 @@ def no_thread_outlives_its_test(request: pytest.FixtureRequest) -> Iterator[None
     """Fail a test that leaves a thread behind, and name the thread.
 
     A lost executor's threads end soon after it is collected: they have until
-    the deadline.  A failed test is let off, since its traceback keeps its
-    executors alive.
+    the deadline.  A test that raised is let off, since its traceback keeps
+    its executors alive.
     """
     before = set(threading.enumerate())
     yield
     deadline = time.monotonic() + DEADLINE
     while left := [thread for thread in threading.enumerate() if thread not in before]:
-        if request.node.stash.get(failed, False):
+        if request.node.stash.get(raised, False):
             return
         if time.monotonic() > deadline:
             pytest.fail(f"threads outlived the test: {sorted(t.name for t in left)}")

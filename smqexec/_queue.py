@@ -1,0 +1,289 @@
+"""Queue: the Executor contract over one ThreadPoolExecutor.
+
+The pool gives what it is good at: threads, their names, their initializer,
+their end.  What runs in it is not one call for each task but *runs*: a run is
+submitted once, takes one task after another from the scheduler, and parks when
+none is ready.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures.thread import BrokenThreadPool
+from itertools import islice
+from operator import index
+from typing import Any, TypeVar
+from weakref import ref
+
+from ._arguments import Template, gather
+from ._scheduler import Run, Scheduler, Slots
+from ._task import Task, name_of
+
+R = TypeVar("R")
+
+
+class Queue(ThreadPoolExecutor):
+    """An executor whose futures may be arguments of its calls.
+
+    Takes what `concurrent.futures.ThreadPoolExecutor` takes, and behaves like
+    it, but for two things: a `Future` among the arguments of a call is a
+    dependency, replaced by its result when the call starts; and with a
+    *scheduler* its tasks are planned together with those of other queues.
+
+    It is a ThreadPoolExecutor for ``isinstance`` alone, which asyncio's
+    ``set_default_executor`` asks for; its threads belong to a pool of its own.
+
+    All methods may be called from any thread.
+
+    Args:
+        max_workers: The number of slots: tasks that run at the same time.
+            Default: what ThreadPoolExecutor takes.
+        thread_name_prefix: The name of its threads, and of the queue in
+            messages.
+        initializer: Called in each thread first.
+        initargs: Its arguments.
+        scheduler: What plans the queue; may also be given as the first
+            argument.  Default: one of its own, ``Scheduler(order="oldest")``:
+            first in, first out.
+
+    Raises:
+        TypeError: *max_workers* is no int, *initializer* not callable, or
+            *scheduler* none.
+        ValueError: *max_workers* is not greater than 0.
+    """
+
+    def __init__(self, *args: Any, scheduler: Any = None, **kwargs: Any) -> None:
+        if args and isinstance(args[0], Scheduler):
+            if scheduler is not None:
+                raise TypeError("the scheduler was given twice, as first argument and by name")
+            scheduler, *rest = args
+            args = tuple(rest)
+        self._set_up(*args, scheduler=scheduler, **kwargs)
+
+    def _set_up(
+        self,
+        max_workers: int | None = None,
+        thread_name_prefix: str = "",
+        initializer: Callable[..., object] | None = None,
+        initargs: tuple[Any, ...] = (),
+        *,
+        scheduler: Scheduler | None,
+    ) -> None:
+        if max_workers is not None:
+            try:
+                max_workers = index(max_workers)
+            except TypeError:
+                raise TypeError(f"max_workers must be an int or None, not {max_workers!r}") from None
+        if initializer is not None and not callable(initializer):
+            raise TypeError("initializer must be a callable")
+        if scheduler is None:
+            scheduler = Scheduler(order="oldest")
+        elif not isinstance(scheduler, Scheduler):
+            raise TypeError(f"scheduler must be a Scheduler, not {scheduler!r}")
+        first = initializer and _Initializer(initializer)
+        pool = ThreadPoolExecutor(max_workers, thread_name_prefix, first, initargs)
+        self._pool = pool
+        # What clients of ThreadPoolExecutor, and its own tests, look at.
+        self._threads = pool._threads
+        self._max_workers = pool._max_workers  # type: ignore[attr-defined]
+        self._thread_name_prefix = pool._thread_name_prefix  # type: ignore[attr-defined]
+        self._slots = slots = Slots(scheduler, pool, self._max_workers, self._thread_name_prefix, _work)
+        if first is not None:
+            first.slots = ref(slots)
+        slots.owner = ref(self, slots.lose)
+        scheduler.add_slots(slots)
+
+    @property
+    def scheduler(self) -> Scheduler:
+        """What plans this queue."""
+        return self._slots.scheduler
+
+    @property
+    def _broken(self) -> Any:  # type: ignore[override]
+        return self._pool._broken  # type: ignore[attr-defined]
+
+    @property
+    def _shutdown(self) -> bool:  # type: ignore[override]
+        return self._slots.closed
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Task[Any]:
+        """Submit ``fn(*args, **kwargs)`` and return its task.
+
+        Raises:
+            TypeError: *fn* is not callable.
+            RuntimeError: The queue was shut down, or the interpreter is
+                exiting.
+            BrokenThreadPool: An initializer failed.
+
+        Cost: about 2 µs, and a look at each object in plain containers among
+        the arguments; `Raw` spares it.
+        """
+        return self._submit(fn, args, kwargs, None)
+
+    def _submit(self, fn: Callable[..., Any], args: Any, kwargs: Any, group: Any) -> Task[Any]:
+        if not callable(fn):
+            raise TypeError(f"the first argument of submit must be callable, not {fn!r}")
+        task: Task[Any] = Task(fn, args, kwargs)
+        slots = self._slots
+        slots.scheduler.add(slots, task, gather(args, kwargs), group)
+        return task
+
+    def map(
+        self,
+        fn: Callable[..., R],
+        *iterables: Iterable[Any],
+        timeout: float | None = None,
+        chunksize: int = 1,
+        buffersize: int | None = None,
+    ) -> Iterator[R]:
+        """Submit ``fn`` for the items of *iterables*, and return an iterator over the results.
+
+        All items are one submission, of which the first counts as the newest.
+
+        Args:
+            fn: Called with one item of each iterable.
+            iterables: Read at once, or, with *buffersize*, as results are taken.
+            timeout: Seconds from the call until the last result may be awaited.
+            chunksize: Ignored, as by ThreadPoolExecutor.
+            buffersize: How many tasks whose results were not taken yet there
+                may be.
+
+        Raises:
+            TypeError: *buffersize* is no int.
+            ValueError: *buffersize* is less than 1.
+            TimeoutError: By the iterator, when *timeout* is over.
+        """
+        if buffersize is not None and not isinstance(buffersize, int):
+            raise TypeError("buffersize must be an integer or None")
+        if buffersize is not None and buffersize < 1:
+            raise ValueError("buffersize must be None or > 0")
+        end = None if timeout is None else timeout + time.monotonic()
+        calls = zip(*iterables)
+        if type(self).submit is Queue.submit and "submit" not in self.__dict__:
+            group = self._slots.scheduler.group()
+        else:
+            group = _THROUGH_SUBMIT
+        tasks = deque(self._submit_item(fn, call, group) for call in islice(calls, buffersize))
+        # The iterator must not keep the queue: it may be lost while results
+        # are taken.
+        more = None if buffersize is None else (ref(self), calls)
+        return _results(fn, tasks, end, more, group)
+
+    def _submit_item(self, fn: Callable[..., Any], call: tuple[Any, ...], group: Any) -> Any:
+        if group is _THROUGH_SUBMIT:
+            return self.submit(fn, *call)
+        return self._submit(fn, call, {}, group)
+
+    def counts(self) -> dict[str, int]:
+        """How many tasks are waiting, ready, running, done, failed and cancelled."""
+        with self._slots.lock:
+            return self._slots.counts()
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Take no more tasks; those pending still run.
+
+        Args:
+            wait: Return when all tasks of the queue are done and its threads
+                have ended.  Where the scheduler is stopped and tasks are
+                pending, that is logged once, as a warning.
+            cancel_futures: Cancel those pending, and what depends on them.
+
+        Raises:
+            RuntimeError: With *wait*, called from a task of this queue.
+        """
+        slots = self._slots
+        scheduler = slots.scheduler
+        scheduler.close(slots)
+        if cancel_futures:
+            scheduler.cancel_pending(slots)
+        if wait:
+            scheduler.drain(slots)
+            self._pool.shutdown(wait=True)
+
+    def __repr__(self) -> str:
+        slots = self._slots
+        counts = ", ".join(f"{count} {state}" for state, count in self.counts().items() if count)
+        return f"<{type(self).__name__} {slots.name}, {slots.limit} slots: {counts or 'no tasks'}>"
+
+
+_THROUGH_SUBMIT: Any = object()  # the group of a map whose items go through a submit that is not ours
+
+
+def _results(
+    fn: Callable[..., R],
+    tasks: deque[Any],
+    end: float | None,
+    more: tuple[ref[Queue], Iterator[Any]] | None,
+    group: Any,
+) -> Iterator[R]:
+    """The results of *tasks* in order, submitting *more* as they are taken; those not taken are cancelled."""
+    try:
+        while tasks:
+            if more is not None and (queue := more[0]()) is not None and (call := next(more[1], None)) is not None:
+                tasks.append(queue._submit_item(fn, call, group))
+                del queue, call
+            # No name may keep the task or its result while we are suspended.
+            yield _result_or_cancel(tasks.popleft(), None if end is None else end - time.monotonic())
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
+def _result_or_cancel(task: Any, timeout: float | None) -> Any:
+    try:
+        try:
+            return task.result(timeout)
+        finally:
+            task.cancel()
+    finally:
+        del task  # no cycle with the exception
+
+
+class _Initializer:
+    """The user's initializer, whose failure also breaks our queue."""
+
+    def __init__(self, initializer: Callable[..., object]) -> None:
+        self.initializer = initializer
+        self.slots: ref[Slots] | None = None  # a pool's thread must not keep the queue
+
+    def __call__(self, *args: Any) -> None:
+        try:
+            self.initializer(*args)
+        except BaseException:
+            slots = self.slots and self.slots()
+            if slots is not None:
+                error = BrokenThreadPool("A thread initializer failed, the thread pool is not usable anymore")
+                slots.scheduler.break_off(slots, error)
+            raise
+
+
+def _work(slots: Slots, run: Run) -> None:
+    """A run: take one task after another, call it, hand it over.
+
+    Nothing here keeps a task, its arguments or its result longer than needed:
+    the thread may park for hours, or be at the next task for as long.
+    """
+    scheduler = slots.scheduler
+    complete = scheduler.complete
+    task = scheduler.begin(slots, run, True)
+    while task is not None:
+        fn, args, kwargs = task._fn, task._args, task._kwargs
+        try:
+            if type(args) is Template:
+                args, kwargs = args.fill()
+            value = fn(*args, **kwargs)
+        except BaseException as exception:
+            # Without this frame, which lives on with other tasks.
+            exception.__traceback__ = exception.__traceback__ and exception.__traceback__.tb_next
+            fn = args = kwargs = task._fn = task._args = task._kwargs = None
+            scheduler.fail(slots, run, task, exception)
+            task = None
+        else:
+            fn = args = kwargs = task._fn = task._args = task._kwargs = None
+            task = complete(slots, run, task, value)
+            value = None
+        if task is None:
+            task = scheduler.begin(slots, run, False)

@@ -1,0 +1,727 @@
+"""The one lock: what happens to tasks, and which queue must wake.
+
+A `Scheduler` joins a `DependencyPlanner` to threads.  Everything that changes
+a task or a queue goes through it, in one pattern: decide under the lock, act
+after it.  While the lock is held no user code runs and nothing is called that
+may run some: no callback, no condition of a task, no object of the user's is
+let go of.
+
+A queue's threads are *runs* in its pool (see ``_queue``).  A run takes a task,
+calls it, and hands it over for the next one, under one hold of the lock.  With
+nothing ready it parks at the queue's bell.  For each ready task that no run is
+on its way to, a parked run is rung for, or, if the queue may have more, a new
+one is started.  So the pool never holds more runs than threads, and its own
+first in, first out never decides anything.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Executor
+from queue import SimpleQueue
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+from weakref import WeakSet, ref
+
+from ._planner import DONE, DROPPED, RUNNING, SEARCHING, DependencyPlanner, Group, Node, PlannedQueue
+from ._task import Failure, Foreign, Settled, Task, Watch
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from ._arguments import Template
+    from ._queue import Queue
+
+LOGGER = logging.getLogger("smqexec")
+
+# Nodes that a search looks at under one hold of the lock: about half a
+# millisecond on the slowest machine tried (0.3 to 0.5 µs a node).
+SEARCH_LIMIT = 1000
+
+
+class Run:
+    """A thread at work for a queue, and the task it is at."""
+
+    __slots__ = ("task",)
+
+    def __init__(self) -> None:
+        self.task: Task[Any] | None = None
+
+
+class Slots(PlannedQueue):
+    """A queue's slots: how many tasks it may run, who runs them, what came of them.
+
+    Apart from the queue itself, so that tasks and threads at work do not keep
+    a queue that its user has lost.  Guarded by the scheduler's lock, but for
+    `lost` and `bell`.
+    """
+
+    __slots__ = (
+        "bell", "broken", "cancelled", "closed", "done", "failed", "limit", "lock", "lost",
+        "name", "owner", "parked", "pool", "runs", "scheduler", "waking", "work",
+    )  # fmt: skip
+
+    def __init__(self, scheduler: Scheduler, pool: Executor, limit: int, name: str, work: Callable[[Slots, Run], None]) -> None:
+        super().__init__()
+        self.scheduler = scheduler
+        self.lock = scheduler.lock
+        self.pool = pool
+        self.limit = limit
+        self.name = name
+        self.work = work  # what a run does
+        self.runs: list[Run] = []
+        self.parked = 0  # runs at the bell that nobody has rung for
+        self.waking = 0  # runs rung for or started that have not asked for a task yet
+        self.bell: SimpleQueue[bool] = SimpleQueue()
+        self.done = self.failed = self.cancelled = 0
+        self.closed = False  # no more submissions
+        self.broken: BaseException | None = None
+        # The queue.  Its weakref's callback may run anywhere, also under the
+        # lock: it sets `lost` and rings, both of which take no lock of ours.
+        self.lost = False
+        self.owner: ref[Queue] | None = None
+
+    @property
+    def pending(self) -> int:
+        return self.waiting + self.ready
+
+    @property
+    def ending(self) -> bool:
+        """No task is pending and none can come: a run may leave."""
+        return (self.closed or self.lost) and not self.waiting and not self.ready
+
+    def lose(self, _: object = None) -> None:
+        """Note that the queue was collected."""
+        self.lost = True
+        self.bell.put(False)
+
+    def ring(self, count: int = 1) -> None:
+        """Wake *count* parked runs.  The lock is held."""
+        self.parked -= count
+        self.waking += count
+        for _ in range(count):
+            self.bell.put(True)
+
+    def counts(self) -> dict[str, int]:
+        return {
+            "waiting": self.waiting, "ready": self.ready, "running": self.running,
+            "done": self.done, "failed": self.failed, "cancelled": self.cancelled,
+        }  # fmt: skip
+
+
+class Scheduler:
+    """What joins queues: one order for all their tasks, one stop, one lock.
+
+    All methods may be called from any thread, also from inside tasks.
+
+    Args:
+        order: ``"newest"``: what the newest pending task needs goes first.
+            ``"oldest"``: first in, first out among the ready.
+        stopped: Begin stopped.
+        promote_awaited: Promote a task when a thread blocks in its `result`
+            or `exception`.
+
+    Raises:
+        ValueError: *order* is neither.
+    """
+
+    def __init__(self, order: str = "newest", *, stopped: bool = False, promote_awaited: bool = False) -> None:
+        self.planner = DependencyPlanner(order)
+        self.order = order
+        self.promote_awaited = promote_awaited
+        # Guards the planner, all Slots, the states of tasks and what follows.
+        self.lock = threading.Lock()
+        self._stopped = stopped
+        self._slots: list[Slots] = []
+        self._foreign: set[Foreign] = set()  # what pending tasks wait for outside
+        self._watchers: list[tuple[Callable[[], bool], Any]] = []  # (condition, lock to release once it holds)
+        self._abandoned = False  # this is a forked child, and the threads are the parent's
+        with _registry_lock:
+            _schedulers.add(self)
+
+    # Queues.
+
+    @property
+    def queues(self) -> tuple[Queue, ...]:
+        """The queues of this scheduler, in the order they were made."""
+        with self.lock:
+            owners = [slots.owner for slots in self._slots]
+        queues = (owner() for owner in owners if owner is not None)
+        return tuple(queue for queue in queues if queue is not None)
+
+    def add_slots(self, slots: Slots) -> None:
+        """Make *slots* part of the plan."""
+        with self.lock:
+            self.planner.add_queue(slots)
+            self._slots = [s for s in self._slots if s.pending or s.running or s.runs or not s.lost]
+            self._slots.append(slots)
+
+    def counts(self) -> dict[str, int]:
+        """How many tasks are waiting, ready, running, done, failed and cancelled.  Cost: O(queues)."""
+        total = dict.fromkeys(("waiting", "ready", "running", "done", "failed", "cancelled"), 0)
+        with self.lock:
+            for slots in self._slots:
+                for state, count in slots.counts().items():
+                    total[state] += count
+        return total
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{count} {state}" for state, count in self.counts().items() if count)
+        stopped = " stopped" if self._stopped else ""
+        return f"<Scheduler order={self.order}{stopped}, {len(self.queues)} queues: {counts or 'no tasks'}>"
+
+    # Stop and resume.
+
+    @property
+    def stopped(self) -> bool:
+        """Whether no task may start."""
+        return self._stopped
+
+    def stop(self, wait: bool = False) -> None:
+        """Start no more tasks.  Those running go on; submitting works as ever.
+
+        Args:
+            wait: Return only when none is running.
+        """
+        with self.lock:
+            self._stopped = True
+        if wait:
+            self._wait_until(lambda: not any(slots.running for slots in self._slots))
+
+    def resume(self) -> None:
+        """Go on where `stop` stopped."""
+        with self.lock:
+            self._stopped = False
+            starts = self._wake_all()
+        self._start(starts)
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until nothing is pending or running.
+
+        Args:
+            timeout: Seconds to wait at most; None for no limit.
+
+        Returns:
+            False if there was still something after *timeout*.
+        """
+        return self._wait_until(self._idle, timeout)
+
+    def _idle(self) -> bool:
+        return not any(slots.waiting or slots.ready or slots.running for slots in self._slots)
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Shut down all queues, as `Queue.shutdown` does."""
+        queues = self.queues
+        for queue in queues:
+            queue.shutdown(wait=False, cancel_futures=cancel_futures)
+        if wait:
+            for queue in queues:
+                queue.shutdown(wait=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.shutdown(wait=True)
+
+    def _wait_until(self, holds: Callable[[], bool], timeout: float | None = None) -> bool:
+        blocker = threading.Lock()
+        blocker.acquire()
+        with self.lock:
+            if self._abandoned or holds():
+                return True
+            watcher = (holds, blocker)
+            self._watchers.append(watcher)
+        try:
+            if _acquire(blocker, timeout):
+                return True
+        finally:
+            with self.lock:
+                if watcher in self._watchers:
+                    self._watchers.remove(watcher)
+        return False
+
+    def _tell_watchers(self) -> None:
+        for watcher in self._watchers.copy():
+            holds, blocker = watcher
+            if holds():
+                self._watchers.remove(watcher)
+                blocker.release()
+
+    # A task comes.
+
+    def group(self) -> Group | None:
+        """One submission for the items of a `map`; None where their order needs none."""
+        if self.order == "oldest":
+            return None
+        with self.lock:
+            return self.planner.group()
+
+    def add(self, slots: Slots, task: Task[Any], template: Template | None, group: Group | None = None) -> None:
+        """Take in a new *task* of *slots*.
+
+        Raises:
+            RuntimeError: The queue takes no more tasks, or no thread could be
+                started for it.
+        """
+        if template is not None:
+            self._add_dependent(slots, task, template, group)
+            return
+        with self.lock:
+            if slots.closed or slots.broken or _exiting or self._abandoned:
+                raise self._refusal(slots)
+            self.planner.add(task, slots, (), group)
+            starts = self._wake(slots)
+        if starts:
+            self._start(starts, task)
+
+    def _refusal(self, slots: Slots) -> BaseException:
+        if slots.broken is not None:
+            return type(slots.broken)(*slots.broken.args)
+        if slots.closed:
+            return RuntimeError("cannot schedule new futures after shutdown")
+        if self._abandoned:
+            return RuntimeError("the queue was made before the fork; make a new one in the child process")
+        return RuntimeError("cannot schedule new futures after interpreter shutdown")
+
+    def _add_dependent(self, slots: Slots, task: Task[Any], template: Template, group: Group | None) -> None:
+        failed: Task[Any] | None = None  # the first dependency that can't give a value any more
+        nodes: list[Node] = []
+        foreign: list[Foreign] = []
+        ended: list[Ended] = []
+        starts = None
+        with self.lock:
+            if slots.closed or slots.broken or _exiting or self._abandoned:
+                raise self._refusal(slots)
+            for future, settled in template.dependencies:
+                if not isinstance(future, Task) or (future.queue is not None and future.queue.scheduler is not self):
+                    foreign.append(Foreign(future, settled))
+                    nodes.append(foreign[-1])
+                elif future.state < DONE:
+                    nodes.append(self._settled(future) if settled else future)
+                elif future.state == DROPPED and settled:
+                    # Its end is decided but not yet to be seen: a callback will tell.
+                    foreign.append(Foreign(future, settled))
+                    nodes.append(foreign[-1])
+                elif future.state != DONE and not settled and failed is None:
+                    failed = future
+            for relay in foreign:
+                self.planner.add(relay, None)
+            self._foreign.update(foreign)
+            task._args, task._kwargs = template, None
+            self.planner.add(task, slots, nodes, group)
+            if failed is None:
+                starts = self._wake(slots)
+            else:
+                ended, starts = self._drop(task, _inherited(failed), self_inherits=True)
+        self._finish(ended)
+        if starts:
+            self._start(starts, task)
+        for relay in foreign:
+            relay.future.add_done_callback(lambda _, relay=relay: self._foreign_done(relay))  # type: ignore[misc]
+
+    def _settled(self, task: Task[Any]) -> Node:
+        relay = Settled()
+        self.planner.add(relay, None, (task,))
+        return relay
+
+    def _foreign_done(self, relay: Foreign) -> None:
+        """The future behind *relay* is done."""
+        future = relay.future
+        failure: Failure | None = None
+        cancelled = future.cancelled()
+        if not cancelled and not relay.settled:
+            exception = future.exception()
+            if exception is not None:
+                failure = Failure(exception, exception.__traceback__, future)
+        ended: list[Ended] = []
+        starts = None
+        with self.lock:
+            if relay not in self._foreign:  # nobody waits for it any more
+                return
+            self._foreign.discard(relay)
+            if relay.settled or (failure is None and not cancelled):
+                for node in self.planner.done(relay):
+                    starts = self._wake(node.queue, starts)
+            else:
+                ended, starts = self._drop(relay, failure)
+        self._finish(ended)
+        self._start(starts)
+
+    # A task goes.
+
+    def begin(self, slots: Slots, run: Run, rung: bool) -> Task[Any] | None:
+        """A task for *run*, which parks until there is one; None: the run is to leave.
+
+        Args:
+            slots: The queue's.
+            run: The run that asks.
+            rung: It was counted in `waking`.
+        """
+        while True:
+            with self.lock:
+                if self._abandoned or run not in slots.runs:
+                    return None
+                if rung:
+                    slots.waking -= 1
+                task = self._take(slots, run)
+                if task is not None:
+                    return task
+                if slots.ending:
+                    slots.runs.remove(run)
+                    slots.ring(max(slots.parked, 0))
+                    last = not slots.runs
+                    break
+                slots.parked += 1
+            rung = True
+            if not slots.bell.get():  # the queue was lost, and nobody counted us
+                with self.lock:
+                    slots.parked -= 1
+                    slots.waking += 1
+        if last:
+            slots.pool.shutdown(wait=False)
+        return None
+
+    def complete(self, slots: Slots, run: Run, task: Task[Any], value: Any) -> Task[Any] | None:
+        """Note that *task* returned *value*, and give *run* its next task, if one is ready."""
+        lock = self.lock
+        while True:
+            watch = task._watch
+            condition = None if watch is None else watch.condition
+            if condition is not None:
+                condition.acquire()
+            lock.acquire()
+            watch = task._watch
+            if condition is not None or watch is None or watch.condition is None:
+                break
+            lock.release()  # somebody made a condition meanwhile; it has to be taken first
+        try:
+            run.task = None
+            if self._abandoned:
+                return None
+            task._outcome = value
+            slots.done += 1
+            freed = self.planner.done(task)
+            task.queue = None
+            if condition is None:
+                task._watch = None
+            # A callback may wait for whatever is ready now: leave it to others.
+            successor = None if watch is not None and watch.callbacks else self._take(slots, run)
+            starts = None
+            if successor is None:
+                starts = self._wake(slots)
+            for node in freed:
+                starts = self._wake(node.queue or slots, starts)
+            if self._watchers:
+                self._tell_watchers()
+        finally:
+            lock.release()
+        if watch is not None:
+            if condition is not None:
+                task._notify(watch)
+                condition.notify_all()
+                condition.release()
+            task._tell(watch)
+        if starts:
+            self._start(starts)
+        return successor
+
+    def fail(self, slots: Slots, run: Run, task: Task[Any], exception: BaseException) -> None:
+        """Note that *task* raised *exception*: it and what depends on it end."""
+        with self.lock:
+            run.task = None
+            if self._abandoned:
+                return
+            ended, starts = self._drop(task, Failure(exception, exception.__traceback__))
+        self._start(starts)
+        self._finish(ended)
+
+    def cancel(self, task: Task[Any]) -> None:
+        """Cancel *task* and what depends on it, if it is pending."""
+        with self.lock:
+            if task.state >= RUNNING or self._abandoned:
+                return
+            ended, starts = self._drop(task, None)
+        self._start(starts)
+        self._finish(ended)
+
+    def cancel_pending(self, slots: Slots) -> int:
+        """Cancel all pending tasks of *slots*, and what depends on them; return how many were pending."""
+        return self._drop_pending(slots, None)
+
+    def break_off(self, slots: Slots, error: BaseException) -> None:
+        """Let *slots* run nothing more: fail what is pending with *error*, and refuse what comes."""
+        with self.lock:
+            slots.broken = error
+        self._drop_pending(slots, Failure(error, error.__traceback__))
+
+    def _drop_pending(self, slots: Slots, failure: Failure | None) -> int:
+        ended: list[Ended] = []
+        starts: list[tuple[Slots, Run]] | None = None
+        with self.lock:
+            nodes = [node for node in self._pending() if node.queue is slots]
+            for node in nodes:
+                if node.state < RUNNING:
+                    more, starts = self._drop(node, failure, starts)
+                    ended += more
+        self._start(starts)
+        self._finish(ended)
+        return len(nodes)
+
+    def _pending(self) -> list[Any]:
+        """All pending tasks, those submitted first in front.  Cost: the whole graph."""
+        found = dict.fromkeys(self.planner.ready(self._slots))
+        todo: list[Any] = [*found, *self._foreign]
+        todo += [run.task for slots in self._slots for run in slots.runs if run.task is not None]
+        while todo:
+            for node in todo.pop().dependents or ():
+                if node not in found and node.state < RUNNING:
+                    found[node] = None
+                    todo.append(node)
+        return sorted((node for node in found if node.queue is not None), key=lambda node: node.number)
+
+    def _drop(
+        self,
+        node: Node,
+        failure: Failure | None,
+        starts: list[tuple[Slots, Run]] | None = None,
+        self_inherits: bool = False,
+    ) -> tuple[list[Ended], list[tuple[Slots, Run]] | None]:
+        """End *node* and its dependents.  The lock is held; the caller has to `_finish` and `_start`."""
+        dropped, freed = self.planner.drop(node)
+        inherited = failure
+        if failure is not None and not self_inherits and isinstance(node, Task):
+            inherited = Failure(failure.exception, failure.traceback, node)
+        ended: list[Ended] = []
+        touched: dict[Slots, None] = {}
+        for task in dropped:
+            for other in task.dependencies:
+                if type(other) is Foreign and not other.dependents:
+                    self._foreign.discard(other)
+            if not isinstance(task, Task):
+                continue
+            slots: Slots = task.queue  # type: ignore[assignment]
+            touched[slots] = None
+            task._outcome = failure if task is node else inherited
+            if failure is None:
+                slots.cancelled += 1
+            else:
+                slots.failed += 1
+            watch = task._watch
+            if watch is None or watch.condition is None:
+                task._settle()
+            ended.append((task, watch, slots))
+        for other in freed:
+            starts = self._wake(other.queue, starts)
+        for slots in touched:
+            if slots.ending and slots.parked > 0:
+                slots.ring(slots.parked)
+        if self._watchers:
+            self._tell_watchers()
+        return ended, starts
+
+    def _finish(self, ended: list[Ended]) -> None:
+        """Let go of the calls of tasks that ended, and tell who waits for them.  The lock is not held."""
+        for task, watch, slots in ended:
+            task._drop_call()
+            if watch is not None:
+                task._publish(watch, slots)
+
+    # Who does the work.
+
+    def _take(self, slots: Slots, run: Run) -> Task[Any] | None:
+        if not slots.ready or self._stopped:
+            return None
+        task: Any = self.planner.take(slots, SEARCH_LIMIT)
+        while task is SEARCHING:  # let others have the lock in between
+            self.lock.release()
+            time.sleep(0)
+            self.lock.acquire()
+            task = None if self._stopped else self.planner.take(slots, SEARCH_LIMIT)
+        run.task = task
+        return task  # type: ignore[no-any-return]
+
+    def _wake(self, slots: Slots, starts: list[tuple[Slots, Run]] | None = None) -> list[tuple[Slots, Run]] | None:
+        """See that a run is on its way to each ready task of *slots*, one more at most.
+
+        The lock is held.
+
+        Returns:
+            *starts* and what else has to be started, for `_start` to do once
+            the lock is not held.
+        """
+        if slots.ready > slots.waking and not self._stopped:
+            if slots.parked > 0:
+                slots.ring()
+            elif len(slots.runs) < slots.limit:
+                run = Run()
+                slots.runs.append(run)
+                slots.waking += 1
+                starts = [] if starts is None else starts
+                starts.append((slots, run))
+        return starts
+
+    def _wake_all(self) -> list[tuple[Slots, Run]]:
+        starts: list[tuple[Slots, Run]] = []
+        for slots in self._slots:
+            for _ in range(min(slots.ready, slots.limit)):
+                self._wake(slots, starts)
+        return starts
+
+    def _start(self, starts: list[tuple[Slots, Run]] | None, submitted: Task[Any] | None = None) -> None:
+        """Start runs in their pools.  The lock is not held.
+
+        Raises:
+            Exception: The run for *submitted* could not be started, and its
+                queue has no other.
+        """
+        for slots, run in starts or ():
+            try:
+                slots.pool.submit(slots.work, slots, run)
+            except Exception as error:
+                if self._start_failed(slots, run, error) and submitted is not None:
+                    raise
+
+    def _start_failed(self, slots: Slots, run: Run, error: Exception) -> bool:
+        """Give up *run*; without any other, fail what is ready, for nobody would ever do it."""
+        with self.lock:
+            # The pool may call the run yet, should another of its threads get
+            # to it; `begin` then finds that it is none of ours.
+            if run not in slots.runs:
+                return False
+            slots.runs.remove(run)
+            slots.waking -= 1
+            alone = not slots.runs
+        if alone:
+            LOGGER.error("no thread for queue %s; its pending tasks fail", slots.name, exc_info=error)
+            self._drop_pending(slots, Failure(error, error.__traceback__))
+        return alone
+
+    # Waiting for a task.
+
+    def wait_for(self, task: Task[Any], timeout: float | None) -> bool:
+        """Block the calling thread until *task* is done; False after *timeout* seconds."""
+        blocker = threading.Lock()
+        blocker.acquire()
+        with self.lock:
+            if task.done():
+                return True
+            if self._abandoned:
+                raise RuntimeError("the task was submitted before the fork; its result is the parent process's")
+            watch = task._watched()
+            watch.blocked.append(blocker)
+            if self.promote_awaited:
+                self.planner.promote(task)
+        if _acquire(blocker, timeout):
+            return True
+        with self.lock:
+            if blocker in watch.blocked:
+                watch.blocked.remove(blocker)
+        return task.done()
+
+    def promote(self, task: Task[Any]) -> bool:
+        with self.lock:
+            return not self._abandoned and self.planner.promote(task)
+
+    # The end of the process, and its double.
+
+    def close(self, slots: Slots) -> None:
+        """Take no more tasks for *slots*; its runs leave once nothing is pending."""
+        with self.lock:
+            slots.closed = True
+            if slots.ending and slots.parked > 0:
+                slots.ring(slots.parked)
+            last = not slots.runs and slots.ending
+        if last:
+            slots.pool.shutdown(wait=False)
+
+    def drain(self, slots: Slots) -> None:
+        """Wait until nothing of *slots* is pending or running; warn once where a stopped scheduler holds it."""
+        with self.lock:
+            held = slots.pending if self._stopped else 0
+        if held:
+            LOGGER.warning("waiting for %d pending tasks of queue %s, but the scheduler is stopped", held, slots.name)
+        self._wait_until(lambda: not slots.waiting and not slots.ready and not slots.running)
+
+    def finish_at_exit(self) -> None:
+        """Run what was submitted to its end, or, stopped, cancel it.  For interpreter exit."""
+        while not self._wait_until(lambda: self._stopped or self._idle(), None) or not self._idle():
+            with self.lock:
+                queues = list(self._slots)
+                held = sum(slots.pending for slots in queues)
+            if held:
+                LOGGER.warning("cancelling %d pending tasks at exit: the scheduler is stopped", held)
+                for slots in queues:
+                    self.cancel_pending(slots)
+            self._wait_until(self._idle)
+        for slots in list(self._slots):
+            self.close(slots)
+
+    def abandon(self) -> None:
+        """This is a forked child: the threads, and so the tasks, are the parent's."""
+        self.lock = threading.Lock()  # somebody may have held the old one
+        self._abandoned = True
+        self._watchers.clear()
+        for slots in self._slots:
+            slots.lock = self.lock
+
+
+Ended = tuple[Task[Any], "Watch | None", Slots]
+
+
+def _inherited(task: Task[Any]) -> Failure | None:
+    """The outcome of a task whose dependency *task* failed; None if it was cancelled."""
+    failure: Failure | None = task._outcome
+    return failure and Failure(failure.exception, failure.traceback, failure.origin or task)
+
+
+def _acquire(lock: Any, timeout: float | None) -> bool:
+    """Acquire *lock*, waiting at most *timeout* seconds, as a condition would."""
+    if timeout is None:
+        return lock.acquire()  # type: ignore[no-any-return]
+    if timeout <= 0:
+        return lock.acquire(blocking=False)  # type: ignore[no-any-return]
+    return lock.acquire(timeout=min(timeout, threading.TIMEOUT_MAX))  # type: ignore[no-any-return]
+
+
+_registry_lock = threading.Lock()  # guards _schedulers
+_schedulers: WeakSet[Scheduler] = WeakSet()
+_exiting = False
+
+
+def _at_exit() -> None:
+    """Let everything submitted run to its end, while threads may still be started.
+
+    Called when the main thread has ended, before the standard library lets
+    its pools go and joins their threads.
+    """
+    global _exiting
+    _exiting = True
+    with _registry_lock:
+        schedulers = list(_schedulers)
+    for scheduler in schedulers:
+        scheduler.finish_at_exit()
+
+
+def _after_fork() -> None:
+    global _registry_lock
+    _registry_lock = threading.Lock()
+    for scheduler in list(_schedulers):
+        scheduler.abandon()
+    _schedulers.clear()
+
+
+# The hook that concurrent.futures.thread uses itself: atexit would come too
+# late, when threads have been joined.  Hooks run in reverse order, and the
+# import of concurrent.futures.thread has to be first.
+import concurrent.futures.thread  # noqa: E402, F401
+
+threading._register_atexit(_at_exit)  # type: ignore[attr-defined]
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

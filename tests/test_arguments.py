@@ -1,0 +1,704 @@
+"""What is gathered from a call's arguments, and how results take the place of futures."""
+
+import gc
+import random
+import sys
+import weakref
+from collections import OrderedDict, UserList, defaultdict, namedtuple
+from concurrent.futures import Future
+from dataclasses import InitVar, dataclass, field
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from smqexec import _arguments
+from smqexec._arguments import Raw, gather, settled
+
+DEPTH = 20_000
+
+
+def done(value):
+    future = Future()
+    future.set_result(value)
+    return future
+
+
+def filled(*args, **kwargs):
+    return gather(args, kwargs).fill()
+
+
+def rebuilt(argument):
+    (result,), _ = filled(argument)
+    return result
+
+
+def dependencies(*args, **kwargs):
+    return gather(args, kwargs).dependencies
+
+
+class Point(NamedTuple):
+    x: Any
+    y: Any = 0
+
+
+@dataclass
+class Cell:
+    value: Any = None
+    link: Any = None
+
+
+@dataclass(frozen=True)
+class Frozen:
+    value: Any
+    link: Any = None
+
+
+@dataclass(slots=True, eq=False)
+class Slotted:
+    value: Any
+    link: Any = None
+
+
+class Hostile:
+    """Fails whatever is asked of it, except its type."""
+
+    def fail(self, *args):
+        raise AssertionError("a plain argument was touched")
+
+    __eq__ = __hash__ = __bool__ = __repr__ = __getattribute__ = __len__ = __iter__ = fail
+
+
+class Unhashable(type):
+    __hash__ = None
+
+
+class OddlyTyped(metaclass=Unhashable):
+    pass
+
+
+# Direct arguments
+
+
+@pytest.mark.parametrize(
+    "argument",
+    [
+        1,
+        "x",
+        None,
+        len,
+        Cell,
+        Future,
+        Point(1, 2),
+        [1, [2]],
+        {"a": {1}},
+        Cell(1, [2]),
+        (),
+        OddlyTyped(),
+    ],
+    ids=lambda argument: type(argument).__name__,
+)
+def test_arguments_without_futures_need_no_template(argument):
+    assert gather((argument,), {}) is None
+    assert gather((), {"name": argument}) is None
+    assert gather(([argument],), {}) is None
+
+
+def test_results_take_the_place_of_direct_futures():
+    one, two = done(1), done(2)
+    template = gather((one, "x", two, one), {"a": two, "b": "y"})
+    assert template.dependencies == [(one, False), (two, False)]
+    assert template.fill() == ((1, "x", 2, 1), {"a": 2, "b": "y"})
+
+
+def test_subclasses_of_future_are_futures():
+    class Task(Future):
+        pass
+
+    task = Task()
+    task.set_result(1)
+    assert filled(task) == ((1,), {})
+
+
+@pytest.mark.parametrize("wrap", [lambda x: x, lambda x: [x], lambda x: Cell(x)])
+def test_raw_passes_a_future_unsearched(wrap):
+    future = Future()
+    template = gather((wrap(Raw([future])),), {})
+    assert template.dependencies == []
+    (result,), _ = template.fill()
+    assert result == wrap([future])
+
+
+@pytest.mark.parametrize("wrap", [lambda x: x, lambda x: [x], lambda x: (x,)])
+def test_settled_passes_the_future_itself(wrap):
+    failed = Future()
+    failed.set_exception(ZeroDivisionError())
+    template = gather((wrap(settled(failed)),), {})
+    assert template.dependencies == [(failed, True)]
+    assert template.fill() == ((wrap(failed),), {})
+
+
+@pytest.mark.parametrize("wrap", [lambda x: x, lambda x: [x]])
+def test_future_given_both_ways_is_two_dependencies(wrap):
+    one = done(1)
+    template = gather((wrap(one), wrap(settled(one)), wrap(one)), {"a": settled(one)})
+    assert template.dependencies == [(one, False), (one, True)]
+    assert template.fill() == ((wrap(1), wrap(one), wrap(1)), {"a": one})
+
+
+def test_settled_takes_only_futures():
+    with pytest.raises(TypeError, match=r"takes a concurrent\.futures\.Future, not 'int'"):
+        settled(1)
+
+
+def test_raw_and_settled_are_harmless_outside_arguments():
+    future = Future()
+    assert Raw[int](1).value == 1
+    assert settled(future).future is future
+    assert repr(Raw("x")) == "Raw('x')"
+    assert repr(settled(future)) == f"settled({future!r})"
+
+
+# Containers
+
+
+def test_dependencies_are_in_argument_order_depth_first():
+    a, b, c, d, e, f, g = futures = [done(i) for i in range(7)]
+    found = dependencies([a, (b, {c: d}), a], Cell({"k": [e]}, b), x=f, y=[g])
+    assert found == [(future, False) for future in futures]
+
+
+@pytest.mark.parametrize(
+    ("argument", "expected"),
+    [
+        ([done(1), 2], [1, 2]),
+        ((done(1), 2), (1, 2)),
+        ({done(1), 2}, {1, 2}),
+        (frozenset([done(1), 2]), frozenset([1, 2])),
+        ({"a": done(1), "b": 2}, {"a": 1, "b": 2}),
+        ({done(1): 2, (done(3),): 4}, {1: 2, (3,): 4}),
+        (Point(done(1), [done(2)]), Point(1, [2])),
+        (Cell(done(1), (done(2),)), Cell(1, (2,))),
+        (Frozen(done(1)), Frozen(1)),
+        ({Frozen((done(1),)): {done(2)}}, {Frozen((1,)): {2}}),
+        ([[[{"a": ({done(1)},)}]]], [[[{"a": ({1},)}]]]),
+    ],
+    ids=repr,
+)
+def test_containers_are_rebuilt(argument, expected):
+    result = rebuilt(argument)
+    assert result == expected
+    assert type(result) is type(expected)
+
+
+def test_subclasses_of_containers_are_not_searched():
+    class Listed(list):
+        pass
+
+    class Tupled(tuple):
+        __slots__ = ()
+
+    future = Future()
+    plain = [
+        Listed([future]),
+        Tupled([future]),
+        UserList([future]),
+        OrderedDict(a=future),
+        defaultdict(list, a=future),
+    ]
+    assert gather((*plain, plain), {}) is None
+
+
+def test_untouched_arguments_keep_identity():
+    plain, cell, mapping = [1], Cell([2]), {"a": (3,)}
+    (first, (second, value)), kwargs = filled(plain, [cell, done(1)], a=mapping)
+    assert first is plain
+    assert second is cell
+    assert value == 1
+    assert kwargs["a"] is mapping
+
+
+def test_nest_without_futures_beside_a_direct_future_keeps_identity():
+    nest = [[1], (2, [3])]
+    (first, value), _ = filled(nest, done(1))
+    assert first is nest
+    assert value == 1
+
+
+def test_caller_keeps_its_containers():
+    future = done(1)
+    inner = [future]
+    outer = {"a": inner, "b": Cell(inner)}
+    rebuilt(outer)
+    assert inner == [future]
+    assert outer == {"a": inner, "b": Cell(inner)}
+
+
+def test_state_of_containers_is_that_of_submit():
+    inner, cell, mapping, numbers = [done(1)], Cell(done(2)), {"a": done(3)}, {done(4)}
+    outer = [inner, cell, mapping, numbers]
+    template = gather((outer,), {})
+    inner.append("late")
+    cell.value = cell.extra = "late"
+    mapping["late"] = mapping["a"] = "late"
+    numbers.add("late")
+    outer.clear()
+    (result,), _ = template.fill()
+    assert result == [[1], Cell(2), {"a": 3}, {4}]
+    assert not hasattr(result[1], "extra")
+
+
+def test_shared_containers_stay_shared():
+    shared, pair = [done(1)], (done(2),)
+    (first, (second, third, fourth)), kwargs = filled(shared, [shared, pair, pair], a=shared)
+    assert first == [1]
+    assert first is second is kwargs["a"]
+    assert third is fourth
+
+
+def test_plain_arguments_are_never_touched():
+    hostile = Hostile()
+    assert gather((hostile, [hostile], Cell(hostile)), {"a": (hostile,)}) is None
+    result = rebuilt([hostile, Cell(hostile), (hostile, done(1))])
+    assert result[0] is object.__getattribute__(result[1], "value") is result[2][0] is hostile
+
+
+def test_error_of_rebuilding_propagates():
+    template = gather(({done([1])},), {})
+    with pytest.raises(TypeError, match="unhashable"):
+        template.fill()
+
+
+def test_error_of_a_dependency_propagates():
+    failed = Future()
+    failed.set_exception(ZeroDivisionError())
+    with pytest.raises(ZeroDivisionError):
+        filled(failed)
+
+
+def test_classes_without_hash_are_classified_each_time():
+    odd = OddlyTyped()
+    result = rebuilt([odd, done(1), [odd]])
+    assert result == [odd, 1, [odd]]
+
+    @dataclass
+    class Odd(metaclass=Unhashable):
+        value: Any
+
+    assert rebuilt(Odd(done(1))).value == 1
+
+
+# Named tuples and dataclasses
+
+
+def test_named_tuple_is_rebuilt_without_its_own_methods():
+    class Strange(namedtuple("Strange", "a b")):
+        def __new__(cls, both):
+            return super().__new__(cls, both, both)
+
+        def __iter__(self):
+            raise AssertionError
+
+    strange = Strange(done(1))
+    strange.note = "kept"
+    result = rebuilt(strange)
+    assert type(result) is Strange
+    assert (result.a, result.b, result.note) == (1, 1, "kept")
+
+
+def test_dataclass_is_rebuilt_without_init():
+    @dataclass
+    class Record:
+        size: InitVar[int]
+        given: Any
+        derived: list = field(init=False)
+        constant: Any = field(default=3, init=False)
+        missing: Any = field(init=False)
+        made = 0
+
+        def __post_init__(self, size):
+            type(self).made += 1
+            self.derived = [self.given] * size
+            self.note = "kept"
+
+        @cached_property
+        def cached(self):
+            return 5
+
+    record = Record(2, done(1))
+    record.cached  # noqa: B018
+    result = rebuilt(record)
+    assert vars(result) == {
+        "given": 1, "derived": [1, 1], "note": "kept", "cached": 5, "constant": 3,
+    }  # fmt: skip
+    assert Record.made == 1
+
+
+def test_slots_of_all_bases_are_kept():
+    class Base:
+        __slots__ = ("more", "unset")
+
+    @dataclass(frozen=True, slots=True)
+    class Record(Base):
+        value: Any
+
+    record = Record(done(1))
+    object.__setattr__(record, "more", "kept")
+    result = rebuilt(record)
+    assert (result.value, result.more, hasattr(result, "unset")) == (1, "kept", False)
+
+
+def test_property_of_a_dataclass_is_not_run():
+    class Checked:
+        def __get__(self, instance, owner=None):
+            raise AssertionError
+
+        def __set__(self, instance, value):
+            instance.__dict__["hidden"] = value
+
+    @dataclass
+    class Record:
+        first: Any
+        second: Any = field(init=False)
+
+        def __post_init__(self):
+            self.second = "hidden value"
+
+    Record.second = Checked()
+    record = Record(done(1))
+    result = rebuilt(record)
+    assert vars(result) == {"first": 1, "hidden": "hidden value"}
+
+
+def test_dataclass_built_on_a_c_type_is_plain():
+    @dataclass
+    class Failure(Exception):
+        value: Any
+
+    @dataclass
+    class Output(OrderedDict):
+        value: Any
+
+    assert gather((Failure(Future()), Output(Future())), {}) is None
+
+
+# Cycles and depth
+
+
+def test_list_contains_itself():
+    loop = [done(1)]
+    loop.append(loop)
+    result = rebuilt(loop)
+    assert result[0] == 1
+    assert result[1] is result
+
+
+def test_dict_contains_itself():
+    loop = {"value": done(1)}
+    loop["self"] = loop
+    result = rebuilt(loop)
+    assert result["value"] == 1
+    assert result["self"] is result
+
+
+@pytest.mark.parametrize("make", [Cell, Frozen, Slotted])
+def test_dataclasses_contain_each_other(make):
+    first = make(done(1))
+    second = make(done(2), [first])
+    object.__setattr__(first, "link", (second,))
+    result = rebuilt(first)
+    assert type(result) is make
+    assert result.value == 1
+    assert result.link[0].value == 2
+    assert result.link[0].link[0] is result
+
+
+def test_tuple_in_list_in_tuple():
+    link = []
+    inner = (link, done(1))
+    outer = (inner, link)
+    link.extend([outer, inner])
+    for start in (outer, inner, link):
+        result = rebuilt(start)
+        assert type(result) is type(start)
+    first, second = result
+    assert first[0] is second
+    assert first[1] is second[0] is result
+    assert second[1] == 1
+
+
+def test_plain_cycle_beside_a_future_keeps_identity():
+    loop = []
+    loop.append((loop,))
+    (first, (second, value)), _ = filled(loop, [loop, done(1)])
+    assert first is second is loop
+    assert value == 1
+
+
+def test_set_in_a_cycle_hashes_what_is_known():
+    """A frozenset holds a dataclass that holds the frozenset, and hashes by a field."""
+
+    @dataclass(eq=False)
+    class Person:
+        friends: Any
+        name: Any
+
+        def __hash__(self):
+            return hash(self.name)
+
+    person = Person(None, "to be replaced")
+    person.friends = [frozenset([person]), {person}, {person: 1}]
+    person.name = (done("Ann"),)
+    result = rebuilt(person)
+    friends, people, numbers = result.friends
+    assert result.name == ("Ann",)
+    assert result in friends
+    assert result in people
+    assert numbers[result] == 1
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda x: [x],
+        lambda x: (x,),
+        lambda x: {"a": x},
+        lambda x: frozenset([x]),
+        lambda x: Point(x),
+        lambda x: Slotted(x),
+        lambda x: Cell(x),
+        lambda x: [(x, x)],
+    ],
+    ids=["list", "tuple", "dict", "frozenset", "named", "slotted", "dataclass", "mixed"],
+)
+@pytest.mark.parametrize("result", [1, None], ids=["filled", "dropped"])
+def test_deep_nests(wrap, result):
+    nest = future = done(1)
+    for _ in range(DEPTH):
+        nest = wrap(nest)
+    template = gather((nest,), {})
+    assert template.dependencies == [(future, False)]
+    del nest
+    if result is not None:
+        (inner,), _ = template.fill()
+        for _ in range(DEPTH):
+            for _ in range(2 if type(inner) is list and type(inner[0]) is tuple else 1):
+                children = inner.values() if type(inner) is dict else inner
+                if type(inner) in (Slotted, Cell):
+                    children = [inner.value]
+                inner = next(iter(children))
+        assert inner == 1
+    del template
+
+
+def test_deep_nest_without_futures_is_passed():
+    nest = []
+    for _ in range(DEPTH):
+        nest = [nest, 1]
+    assert gather((nest,), {}) is None
+    (first, value), _ = filled(nest, done(1))
+    assert first is nest
+    assert value == 1
+
+
+# Lifetimes
+
+
+@pytest.mark.parametrize("wrap", [lambda x: x, lambda x: [x, {"a": x}]])
+def test_template_lets_go_when_filled(wrap):
+    class Task(Future):
+        pass
+
+    task = Task()
+    task.set_result(1)
+    template = gather((wrap(task),), {"a": wrap(task)})
+    task = weakref.ref(task)
+    gc.collect()
+    assert task() is not None
+    template.fill()
+    gc.collect()
+    assert task() is None
+    assert template.dependencies == []
+
+
+def test_template_keeps_no_original_alive():
+    cell = Cell([done(1)])
+    original = weakref.ref(cell)
+    template = gather((cell,), {})
+    del cell
+    gc.collect()
+    assert original() is None
+    assert template.fill() == ((Cell([1]),), {})
+
+
+def test_template_of_direct_futures_is_small():
+    assert sys.getsizeof(gather((done(1),), {})) <= 80
+
+
+def test_caches_of_classes_are_bounded(monkeypatch):
+    monkeypatch.setattr(_arguments, "_CACHE_SIZE", 3)
+    for _ in range(10):
+        made = dataclass(type("Made", (), {"__annotations__": {"value": Any}}))
+        assert rebuilt(made([done(1)])).value == [1]
+        assert len(_arguments._kinds) <= 3
+        assert len(_arguments._layouts) <= 3
+
+
+# Against the plain definition
+
+atoms = st.none() | st.integers(0, 9) | st.text("ab", max_size=2)
+pool = [done(value) for value in ("one", ("two",), 3, frozenset([4]))]
+holes = st.sampled_from(pool)
+hashables = st.recursive(
+    atoms | holes | st.builds(Raw, atoms) | st.builds(settled, holes),
+    lambda inner: (
+        st.lists(inner, max_size=3).map(tuple)
+        | st.frozensets(inner, max_size=3)
+        | st.builds(Point, inner, inner)
+        | st.builds(Frozen, inner, inner)
+    ),
+    max_leaves=6,
+)
+nests = st.recursive(
+    hashables,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.lists(inner, max_size=3).map(tuple)
+        | st.dictionaries(hashables, inner, max_size=3)
+        | st.sets(hashables, max_size=3)
+        | st.builds(Point, inner, inner)
+        | st.builds(Cell, inner, inner)
+        | st.builds(Slotted, inner, inner)
+    ),
+    max_leaves=12,
+)
+
+
+def substituted(value):
+    """The definition, without sharing and cycles: the same object where nothing was replaced."""
+    kind = type(value)
+    if kind is Future:
+        return value.result()
+    if kind is Raw:
+        return value.value
+    if kind is settled:
+        return value.future
+    if kind is dict:
+        old = [part for item in value.items() for part in item]
+        new = [substituted(part) for part in old]
+
+        def make(parts):
+            return dict(zip(parts[::2], parts[1::2], strict=True))
+
+    elif kind in (list, tuple, set, frozenset, Point):
+        old = list(value)
+        new = [substituted(part) for part in old]
+        make = Point._make if kind is Point else kind
+    elif kind in (Cell, Frozen, Slotted):
+        old = [value.value, value.link]
+        new = [substituted(part) for part in old]
+
+        def make(parts):
+            return kind(*parts)
+
+    else:
+        return value
+    return value if all(map(lambda a, b: a is b, old, new)) else make(new)
+
+
+def contents(value):
+    kind = type(value)
+    if kind is dict:
+        return [part for item in value.items() for part in item]
+    if kind in (list, tuple, set, frozenset, Point):
+        return list(value)
+    if hasattr(kind, "__dataclass_fields__"):
+        return [value.value, value.link]
+    return []
+
+
+def assert_alike(ours, expected, original):
+    assert type(ours) is type(expected)
+    if expected is original:
+        assert ours is original
+    elif type(ours) in (set, frozenset):
+        assert ours == expected
+    elif contents(expected) and type(original) is type(expected):
+        assert ours is not original
+        old = contents(original)
+        if type(ours) is dict and len(contents(ours)) != len(old):  # two keys became one
+            assert len(ours) == len(expected)
+            return
+        for part, wanted, was in zip(contents(ours), contents(expected), old, strict=True):
+            assert_alike(part, wanted, was)
+    else:
+        assert ours == expected
+
+
+@settings(deadline=None)
+@given(st.lists(nests, max_size=3), st.dictionaries(st.sampled_from("abc"), nests))
+def test_fill_equals_the_definition(args, kwargs):
+    wanted = [substituted(value) for value in [*args, *kwargs.values()]]
+    template = gather(tuple(args), kwargs)
+    if template is None:
+        assert all(map(lambda a, b: a is b, wanted, [*args, *kwargs.values()]))
+        return
+    positional, named = template.fill()
+    assert list(named) == list(kwargs)
+    ours = [*positional, *named.values()]
+    for value, expected, original in zip(ours, wanted, [*args, *kwargs.values()], strict=True):
+        assert_alike(value, expected, original)
+
+
+def random_graph(rng):
+    """Make containers that hold each other at random, also in cycles."""
+    makers = [list, dict, Cell, lambda: Slotted(None)]
+    mutable = [make() for make in rng.choices(makers, k=rng.randint(1, 5))]
+    leaves = [1, "x", *(pool if rng.random() < 0.8 else [])]
+    everything = [*mutable, *leaves]
+    for _ in range(rng.randint(0, 5)):
+        parts = rng.choices(everything, k=rng.randint(1, 3))
+        everything.append(rng.choice([tuple(parts), Point(parts[0], parts[-1])]))
+    for container in mutable:
+        parts = rng.choices(everything, k=2)
+        if type(container) is list:
+            container.extend(parts)
+        elif type(container) is dict:
+            container.update(a=parts[0], b=parts[1])
+        else:
+            container.value, container.link = parts
+    return [everything[-1], *mutable]
+
+
+def reachable(start):
+    met, pending = {}, [start]
+    while pending:
+        value = pending.pop()
+        if id(value) not in met:
+            met[id(value)] = value
+            pending += contents(value)
+    return met.values()
+
+
+@pytest.mark.parametrize("seed", range(300))
+def test_random_graphs_keep_their_shape(seed):
+    args = tuple(random_graph(random.Random(seed)))
+    template = gather(args, {})
+    ours = args if template is None else template.fill()[0]
+    image, pending = {}, list(zip(args, ours, strict=True))
+    while pending:
+        old, new = pending.pop()
+        if id(old) in image:
+            assert image[id(old)] is new
+            continue
+        image[id(old)] = new
+        if type(old) is Future:
+            assert new == old.result()
+        elif not any(type(value) is Future for value in reachable(old)):
+            assert new is old
+        else:
+            assert new is not old
+            assert type(new) is type(old)
+            pending += zip(contents(old), contents(new), strict=True)
