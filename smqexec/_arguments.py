@@ -73,7 +73,7 @@ class settled(Generic[T]):
 
     __slots__ = ("future",)
 
-    def __init__(self, future: Future[T]) -> None:
+    def __init__(self, future: T) -> None:
         if not issubclass(type(future), Future):
             name = type(future).__name__
             raise TypeError(f"settled() takes a concurrent.futures.Future, not {name!r}")

@@ -88,7 +88,19 @@ class Group:
 class Plan:
     """A suspended depth-first search, and the ready nodes that it has met."""
 
-    __slots__ = ("__weakref__", "cells", "first", "frames", "head", "intact", "last", "later", "number", "ready", "spot")
+    __slots__ = (
+        "__weakref__",
+        "cells",
+        "first",
+        "frames",
+        "head",
+        "intact",
+        "last",
+        "later",
+        "number",
+        "ready",
+        "spot",
+    )
 
     def __init__(self, head: Node, number: int) -> None:
         self.head: Node | None = head
@@ -352,7 +364,9 @@ class NewestFirst:
         assert waiting >= 0, "a ready node is in no structure"
         return self._take_waiting(queue)
 
-    def _advance(self, plan: Plan, queue: PlannedQueue, steps: int, limit: int | None) -> tuple[Node | None, int]:
+    def _advance(
+        self, plan: Plan, queue: PlannedQueue, steps: int, limit: int | None
+    ) -> tuple[Node | None, int]:
         """Go on with *plan* until it meets a ready node of *queue* or has nothing left."""
         frames = plan.frames
         while limit is None or steps < limit:
@@ -435,8 +449,8 @@ class NewestFirst:
             found.extend(entry.nodes if type(entry) is Group else [entry])
         for queue in queues:
             for cell in queue.heap:
-                content = cell[-1]
-                found.extend([place[-1] for place in content.ready[queue]] if type(content) is Plan else [content])
+                plan = cell[-1]
+                found.extend([place[-1] for place in plan.ready[queue]] if type(plan) is Plan else [plan])
         return [node for node in found if node is not None and node.state == READY]
 
     # Plans.
@@ -675,13 +689,13 @@ class NewestFirst:
             for node in nodes:
                 self._insert(node.number, node)
             return
-        entries = [pair for pair in zip(self._numbers, self._stack) if pair[1] is not None]
+        entries = [pair for pair in zip(self._numbers, self._stack, strict=True) if pair[1] is not None]
         entries.extend((node.number, node) for node in nodes)
         entries.sort(key=_first)
         self._set_stack(entries)
 
     def _sweep(self) -> None:
-        self._set_stack([pair for pair in zip(self._numbers, self._stack) if pair[1] is not None])
+        self._set_stack([pair for pair in zip(self._numbers, self._stack, strict=True) if pair[1] is not None])
 
     def _set_stack(self, entries: list[tuple[int, Any]]) -> None:
         self._numbers[:] = [number for number, _ in entries]
@@ -700,7 +714,8 @@ class NewestFirst:
 
     def entries(self, queues: Iterable[PlannedQueue]) -> int:
         """The number of entries kept for *queues*, live and dead."""
-        count = len(self._stack) + len(self._search) + len(self._shaken) + sum(len(queue.heap) for queue in queues)
+        count = len(self._stack) + len(self._search) + len(self._shaken)
+        count += sum(len(queue.heap) for queue in queues)
         count += sum(len(entry.nodes) for entry in self._stack if type(entry) is Group)
         count += sum(1 + len(beheaded) for beheaded in self._beheaded.values())
         for plan in self._plans(queues):
@@ -710,8 +725,9 @@ class NewestFirst:
 
     def nodes(self, queues: Iterable[PlannedQueue]) -> list[Node]:
         """The pending nodes that the order itself holds."""
-        listed = [entry for entry in self._stack if entry is not None and type(entry) is not Group]
-        return [*listed, *self.ready(queues), *(plan.head for plan in self._plans(queues) if plan.head is not None)]  # type: ignore[list-item]
+        found: list[Any] = [entry for entry in self._stack if type(entry) is not Group]
+        found.extend(plan.head for plan in self._plans(queues))
+        return [*self.ready(queues), *(node for node in found if node is not None)]
 
     def check(self, queues: Iterable[PlannedQueue], pending: Iterable[Node]) -> None:
         plans = self._plans(queues, pending)
@@ -731,9 +747,9 @@ class NewestFirst:
         numbers, stack = self._numbers, self._stack
         # The stack is sorted by number.
         assert numbers == sorted(numbers), numbers
-        assert len(numbers) == len(stack), (numbers, stack)
-        listed: list[Node] = []
-        for number, entry in zip(numbers, stack):
+        listed: list[Any] = []
+        entry: Any
+        for number, entry in zip(numbers, stack, strict=True):
             if type(entry) is Group:
                 # A group on the stack is not empty, and its first node the newest.
                 own = [node.number for node in entry.nodes]
@@ -743,9 +759,9 @@ class NewestFirst:
                 listed.extend(entry.nodes)
             elif entry is not None:
                 # An entry's number is its node's.
-                assert number == entry.number, (number, entry)  # type: ignore[union-attr]
-                listed.append(entry)  # type: ignore[arg-type]
-        # A node that no plan owns is on the stack or, ready, in its queue's heap: nothing else is there.
+                assert number == entry.number, (number, entry)
+                listed.append(entry)
+        # A node that no plan owns is there or, ready, in its queue's heap; and no other node is.
         passed = [node for node in unowned if node.place is not None]
         assert len(listed) == len(set(listed)), listed
         assert set(listed) == set(unowned).difference(passed), (listed, unowned)
@@ -794,8 +810,8 @@ class NewestFirst:
             assert [places[place] for place in sorted(places)] == reach[: len(owned)], (places, reach)
         if plan.spot is None:
             # A search that has ended left out only what is newer.
-            assert all((node.number if node.plan is None else node.plan.number) >= plan.number for node in reach
-                       if node.queue is not None or node.plan is not None), reach
+            owners = [node if node.plan is None else node.plan for node in reach]
+            assert all(owner.number >= plan.number for owner in owners), reach
         # What it has to go on with are lists of nodes that still wait.
         waiting = {id(node.dependencies) for node in reach}
         for dependencies, _ in [*plan.frames, *plan.later]:
@@ -827,8 +843,10 @@ class NewestFirst:
         assert not queue.line, queue.line
 
     def describe(self) -> str:
-        searches = [(plan.number, plan.intact, plan.head, list(plan.frames), list(plan.later)) for _, plan in self._search if plan]
-        return f"stack {list(zip(self._numbers, self._stack))}\nsearches {searches}\nlost heads {list(self._beheaded)}"
+        stack = list(zip(self._numbers, self._stack, strict=True))
+        plans = [plan for _, plan in self._search if plan is not None]
+        searches = [(plan.number, plan.intact, plan.head, plan.frames, plan.later) for plan in plans]
+        return f"stack {stack}\nsearches {searches}\nlost heads {list(self._beheaded)}"
 
 
 def _number(node: Node) -> int:

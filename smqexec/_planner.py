@@ -20,10 +20,34 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
-from ._order import DONE, DROPPED, NEW, READY, RUNNING, SEARCHING, STRIDE, WAITING, Group, NewestFirst, OldestFirst, Searching
-from ._order import SWEEP_FROM
+from ._order import (
+    DONE,
+    DROPPED,
+    NEW,
+    READY,
+    RUNNING,
+    SEARCHING,
+    STRIDE,
+    SWEEP_FROM,
+    WAITING,
+    Group,
+    NewestFirst,
+    OldestFirst,
+)
 
-__all__ = ["DONE", "DROPPED", "NEW", "READY", "RUNNING", "SEARCHING", "WAITING", "DependencyPlanner", "Group", "Node", "PlannedQueue"]
+__all__ = [
+    "DONE",
+    "DROPPED",
+    "NEW",
+    "READY",
+    "RUNNING",
+    "SEARCHING",
+    "WAITING",
+    "DependencyPlanner",
+    "Group",
+    "Node",
+    "PlannedQueue",
+]
 
 _NONE: tuple[Any, ...] = ()
 
@@ -43,7 +67,7 @@ class Node:
     number: int
     #: NEW, WAITING, READY, RUNNING, DONE or DROPPED; a subclass may go on counting above DROPPED.
     state: int
-    #: The queue that starts it; None for a relay, and once it is done.
+    #: The queue that starts it; None for a relay.  The owner may clear it once the node has ended.
     queue: Any
     #: Its dependencies in argument order, until it starts.
     dependencies: Any
@@ -152,7 +176,13 @@ class DependencyPlanner:
         self._counter += 1
         return Group(self._counter * STRIDE)
 
-    def add(self, node: Node, queue: PlannedQueue | None, dependencies: Iterable[Node] = (), group: Group | None = None) -> None:
+    def add(
+        self,
+        node: Node,
+        queue: PlannedQueue | None,
+        dependencies: Iterable[Node] = (),
+        group: Group | None = None,
+    ) -> None:
         """Add *node* as the newest sink, or as the next of *group*.
 
         Args:
@@ -239,7 +269,8 @@ class DependencyPlanner:
         """Note that *node* has ended, and return the nodes that became ready.
 
         Raises:
-            ValueError: *node* is neither running nor a relay that waits.
+            ValueError: *node* is not running; nor is it a relay that waits,
+                or it is one with a dependency that has not started.
 
         Cost: one step for each dependent.
         """
@@ -248,6 +279,8 @@ class DependencyPlanner:
             node.queue.running -= 1
             node.state = DONE
         elif node.queue is None and node.state == WAITING:
+            if any(other.state < RUNNING for other in node.dependencies):
+                raise ValueError(f"{node!r} has a dependency that has not started")
             self._end_relay(node)
         else:
             raise ValueError(f"{node!r} is not running")
@@ -357,7 +390,8 @@ class DependencyPlanner:
                     dependents.pop()
                 # Sweep a wide fan when its middle is dead: about once for
                 # each time that it halves.
-                if dependents and (len(dependents) <= SWEEP_FROM or dependents[len(dependents) // 2].state >= RUNNING):
+                middle = len(dependents) // 2
+                if dependents and (len(dependents) <= SWEEP_FROM or dependents[middle].state >= RUNNING):
                     dependents[:] = [live for live in dependents if live.state < RUNNING]
             dependencies.clear()
 
@@ -382,7 +416,7 @@ class DependencyPlanner:
     # For tests.
 
     def entries(self, queues: Iterable[PlannedQueue]) -> int:
-        """The entries kept for *queues*, which are all of this planner's: live ones and not yet swept ones."""
+        """The entries kept for *queues*, which are all of this planner's, live and dead."""
         return self.order.entries(list(queues))
 
     def check(self, queues: Iterable[PlannedQueue], nodes: Iterable[Node] | None = None) -> None:
@@ -418,19 +452,21 @@ class DependencyPlanner:
             for queue in queues:
                 # The counts are right.
                 assert queue.planner is self, queue
-                counts = [sum(node.queue is queue and node.state == state for node in known) for state in (WAITING, READY, RUNNING)]
-                assert counts[1] == queue.ready, (counts, queue.ready)
+                states = [node.state for node in known if node.queue is queue]
+                found = states.count(WAITING), states.count(READY), states.count(RUNNING)
+                counts = queue.waiting, queue.ready, queue.running
+                assert found[1] == counts[1], (found, counts)
                 if nodes is None:
-                    assert counts[0] <= queue.waiting and counts[2] <= queue.running, (counts, queue.waiting)
+                    assert found[0] <= counts[0] and found[2] <= counts[2], (found, counts)
                 else:
-                    assert counts == [queue.waiting, queue.ready, queue.running], (counts, queue.waiting, queue.running)
+                    assert found == counts, (found, counts)
             self.order.check(queues, pending)
         except AssertionError:
             for node in pending:
                 owner = None if node.plan is None else node.plan.number
                 print(node, "state", node.state, "number", node.number, "plan", owner, "needs", node.dependencies)
             for queue in queues:
-                print(queue, "counts", queue.waiting, queue.ready, queue.running, "heap", queue.heap, "line", queue.line)
+                print(queue, queue.waiting, queue.ready, queue.running, "heap", queue.heap, "line", queue.line)
             print(self.order.describe())
             raise
 

@@ -11,18 +11,28 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures.thread import BrokenThreadPool
 from itertools import islice
 from operator import index
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeAlias, TypeVar, overload
 from weakref import ref
 
-from ._arguments import Template, gather
+from ._arguments import Raw, Template, gather, settled
 from ._scheduler import Run, Scheduler, Slots
-from ._task import Task, name_of
+from ._task import Task
 
+P = ParamSpec("P")
 R = TypeVar("R")
+A = TypeVar("A")
+B = TypeVar("B")
+C = TypeVar("C")
+D = TypeVar("D")
+E = TypeVar("E")
+F = TypeVar("F")
+
+# What may stand where a function takes an A.
+Argument: TypeAlias = "A | Future[A] | Raw[A] | settled[A]"
 
 
 class Queue(ThreadPoolExecutor):
@@ -55,6 +65,25 @@ class Queue(ThreadPoolExecutor):
         ValueError: *max_workers* is not greater than 0.
     """
 
+    @overload
+    def __init__(
+        self,
+        max_workers: int | None = None,
+        thread_name_prefix: str = "",
+        initializer: Callable[..., object] | None = None,
+        initargs: tuple[Any, ...] = (),
+        *,
+        scheduler: Scheduler | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self,
+        scheduler: Scheduler,
+        max_workers: int | None = None,
+        thread_name_prefix: str = "",
+        initializer: Callable[..., object] | None = None,
+        initargs: tuple[Any, ...] = (),
+    ) -> None: ...
     def __init__(self, *args: Any, scheduler: Any = None, **kwargs: Any) -> None:
         if args and isinstance(args[0], Scheduler):
             if scheduler is not None:
@@ -88,9 +117,9 @@ class Queue(ThreadPoolExecutor):
         self._pool = pool
         # What clients of ThreadPoolExecutor, and its own tests, look at.
         self._threads = pool._threads
-        self._max_workers = pool._max_workers  # type: ignore[attr-defined]
-        self._thread_name_prefix = pool._thread_name_prefix  # type: ignore[attr-defined]
-        self._slots = slots = Slots(scheduler, pool, self._max_workers, self._thread_name_prefix, _work)
+        self._max_workers: int = pool._max_workers
+        self._thread_name_prefix = pool._thread_name_prefix
+        self._slots = slots = Slots(scheduler, pool, self._max_workers, str(pool._thread_name_prefix), _work)
         if first is not None:
             first.slots = ref(slots)
         slots.owner = ref(self, slots.lose)
@@ -103,12 +132,48 @@ class Queue(ThreadPoolExecutor):
 
     @property
     def _broken(self) -> Any:  # type: ignore[override]
-        return self._pool._broken  # type: ignore[attr-defined]
+        return self._pool._broken
 
     @property
     def _shutdown(self) -> bool:  # type: ignore[override]
         return self._slots.closed
 
+    # Up to six positional arguments are checked, each a value or a future of
+    # it.  Arguments by name are checked as values: a future among them is
+    # right, but typing has no word for it (say ``cast(Any, future)``).
+    @overload
+    def submit(self, fn: Callable[[], R], /) -> Task[R]: ...
+    @overload
+    def submit(self, fn: Callable[[A], R], a: Argument[A], /) -> Task[R]: ...
+    @overload
+    def submit(self, fn: Callable[[A, B], R], a: Argument[A], b: Argument[B], /) -> Task[R]: ...
+    @overload
+    def submit(
+        self, fn: Callable[[A, B, C], R],
+        a: Argument[A], b: Argument[B], c: Argument[C], /,
+    ) -> Task[R]: ...  # fmt: skip
+    @overload
+    def submit(
+        self, fn: Callable[[A, B, C, D], R],
+        a: Argument[A], b: Argument[B], c: Argument[C], d: Argument[D], /,
+    ) -> Task[R]: ...  # fmt: skip
+    @overload
+    def submit(
+        self, fn: Callable[[A, B, C, D, E], R],
+        a: Argument[A], b: Argument[B], c: Argument[C], d: Argument[D], e: Argument[E], /,
+    ) -> Task[R]: ...  # fmt: skip
+    @overload
+    def submit(
+        self, fn: Callable[[A, B, C, D, E, F], R],
+        a: Argument[A], b: Argument[B], c: Argument[C], d: Argument[D], e: Argument[E], f: Argument[F], /,
+    ) -> Task[R]: ...  # fmt: skip
+    @overload
+    def submit(
+        self, fn: Callable[..., R],
+        a: Any, b: Any, c: Any, d: Any, e: Any, f: Any, g: Any, /, *args: Any, **kwargs: Any,
+    ) -> Task[R]: ...  # fmt: skip
+    @overload
+    def submit(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Task[R]: ...
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Task[Any]:
         """Submit ``fn(*args, **kwargs)`` and return its task.
 
@@ -216,7 +281,7 @@ def _results(
     fn: Callable[..., R],
     tasks: deque[Any],
     end: float | None,
-    more: tuple[ref[Queue], Iterator[Any]] | None,
+    more: tuple[Callable[[], Queue | None], Iterator[Any]] | None,
     group: Any,
 ) -> Iterator[R]:
     """The results of *tasks* in order, submitting *more* as they are taken; those not taken are cancelled."""
@@ -253,7 +318,7 @@ class _Initializer:
         try:
             self.initializer(*args)
         except BaseException:
-            slots = self.slots and self.slots()
+            slots = None if self.slots is None else self.slots()
             if slots is not None:
                 error = BrokenThreadPool("A thread initializer failed, the thread pool is not usable anymore")
                 slots.scheduler.break_off(slots, error)
@@ -270,7 +335,9 @@ def _work(slots: Slots, run: Run) -> None:
     complete = scheduler.complete
     task = scheduler.begin(slots, run, True)
     while task is not None:
-        fn, args, kwargs = task._fn, task._args, task._kwargs
+        fn: Any = task._fn
+        args: Any = task._args
+        kwargs: Any = task._kwargs
         try:
             if type(args) is Template:
                 args, kwargs = args.fill()

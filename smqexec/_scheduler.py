@@ -21,10 +21,10 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Executor
+from concurrent.futures.thread import ThreadPoolExecutor
 from queue import SimpleQueue
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from weakref import WeakSet, ref
 
 from ._planner import DONE, DROPPED, RUNNING, SEARCHING, DependencyPlanner, Group, Node, PlannedQueue
@@ -65,7 +65,7 @@ class Slots(PlannedQueue):
         "name", "owner", "parked", "pool", "runs", "scheduler", "waking", "work",
     )  # fmt: skip
 
-    def __init__(self, scheduler: Scheduler, pool: Executor, limit: int, name: str, work: Callable[[Slots, Run], None]) -> None:
+    def __init__(self, scheduler: Scheduler, pool: ThreadPoolExecutor, limit: int, name: str, work: Callable[[Slots, Run], None]) -> None:
         super().__init__()
         self.scheduler = scheduler
         self.lock = scheduler.lock
@@ -162,7 +162,8 @@ class Scheduler:
 
     def counts(self) -> dict[str, int]:
         """How many tasks are waiting, ready, running, done, failed and cancelled.  Cost: O(queues)."""
-        total = dict.fromkeys(("waiting", "ready", "running", "done", "failed", "cancelled"), 0)
+        states = ["waiting", "ready", "running", "done", "failed", "cancelled"]
+        total: dict[str, int] = dict.fromkeys(states, 0)
         with self.lock:
             for slots in self._slots:
                 for state, count in slots.counts().items():
@@ -497,7 +498,8 @@ class Scheduler:
         dropped, freed = self.planner.drop(node)
         inherited = failure
         if failure is not None and not self_inherits and isinstance(node, Task):
-            inherited = Failure(failure.exception, failure.traceback, node)
+            origin: Task[Any] = node
+            inherited = Failure(failure.exception, failure.traceback, origin)
         ended: list[Ended] = []
         touched: dict[Slots, None] = {}
         for task in dropped:
@@ -516,7 +518,7 @@ class Scheduler:
             watch = task._watch
             if watch is None or watch.condition is None:
                 task._settle()
-            ended.append((task, watch, slots))
+            ended.append((cast("Task[Any]", task), watch, slots))
         for other in freed:
             starts = self._wake(other.queue, starts)
         for slots in touched:
@@ -718,10 +720,8 @@ def _after_fork() -> None:
 
 
 # The hook that concurrent.futures.thread uses itself: atexit would come too
-# late, when threads have been joined.  Hooks run in reverse order, and the
-# import of concurrent.futures.thread has to be first.
-import concurrent.futures.thread  # noqa: E402, F401
-
+# late, when threads have been joined.  Hooks run in reverse order, so ours, made
+# after that module was imported, comes before its own.
 threading._register_atexit(_at_exit)  # type: ignore[attr-defined]
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)

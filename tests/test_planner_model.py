@@ -1,0 +1,342 @@
+"""The planner beside the naive search: small graphs exhaustively, long walks at random."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import chain, combinations, permutations, product
+from random import Random
+from typing import Any
+
+import pytest
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from model import Model
+
+from smqexec._planner import RUNNING, SEARCHING, DependencyPlanner, Node
+
+ORDERS = ["newest", "oldest"]
+
+
+class Numbered(Node):
+    __slots__ = ("name",)
+
+    def __init__(self, name: int) -> None:
+        super().__init__()
+        self.name = name
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name})"
+
+
+class Tolerant(Numbered):
+    __slots__ = ()
+    tolerant = True
+
+
+class Both:
+    """A planner and the naive model: each call goes to both, and they must answer alike."""
+
+    def __init__(self, order: str = "newest", queues: int = 1) -> None:
+        self.planner = DependencyPlanner(order)
+        self.queues = [self.planner.add_queue() for _ in range(queues)]
+        self.model = Model(order)
+        self.nodes: list[Any] = []
+        self.groups: list[tuple[Any, int]] = []
+
+    def check(self) -> None:
+        self.planner.check(self.queues, [self.nodes[task] for task in self.tasks("pending", "running")])
+
+    def tasks(self, *states: str) -> list[int]:
+        return [task for task, state in self.model.state.items() if state in states]
+
+    def running(self, queue: int) -> list[int]:
+        return [task for task in self.tasks("running") if self.model.queue[task] == queue]
+
+    def relays(self) -> list[int]:
+        """The relays that `done` may end: those that need nothing pending."""
+        pending = self.tasks("pending")
+        relays = [task for task in pending if self.model.queue[task] is None]
+        return [task for task in relays if not set(pending).intersection(self.model.needs[task])]
+
+    def ready(self) -> set[int]:
+        ended = ("done", "dropped")
+        state, needs = self.model.state, self.model.needs
+        waits = [task for task in self.tasks("pending") if any(state[need] not in ended for need in needs[task])]
+        return {task for task in self.tasks("pending") if self.model.queue[task] is not None}.difference(waits)
+
+    def group(self) -> int:
+        """Open a group: the model's name for it is a number that no other submission has."""
+        self.model.clock += 1
+        self.groups.append((self.planner.group(), self.model.clock))
+        return len(self.groups) - 1
+
+    def add(self, queue: int | None, needs: Any = (), group: int | None = None, tolerant: bool = False) -> int:
+        task = len(self.nodes)
+        ended = [need for need in needs if self.model.state[need] in ("done", "dropped")]
+        node = (Tolerant if tolerant else Numbered)(task)
+        self.nodes.append(node)
+        opened, submission = (None, None) if group is None else self.groups[group]
+        self.model.add(task, queue, [need for need in needs if need not in ended], submission)
+        slots = None if queue is None else self.queues[queue]
+        self.planner.add(node, slots, [self.nodes[need] for need in needs], opened)
+        return task
+
+    def take(self, queue: int, limit: int | None = None) -> int | None:
+        expected = self.model.first(queue)
+        node = SEARCHING
+        while node is SEARCHING:
+            node = self.planner.take(self.queues[queue], limit)
+            assert node is not SEARCHING or limit is not None
+        got = None if node is None else node.name
+        assert got == expected, (got, expected)
+        if expected is not None:
+            assert node.state == RUNNING
+            self.model.state[expected] = "running"
+        return expected
+
+    def done(self, task: int) -> None:
+        before = self.ready()
+        self.model.state[task] = "done"
+        self._end_relays()
+        freed = self.planner.done(self.nodes[task])
+        assert {node.name for node in freed} == self.ready() - before
+        assert len(freed) == len(set(freed))
+
+    def drop(self, task: int) -> None:
+        before = self.ready()
+        state, needs = self.model.state, self.model.needs
+        doomed = {task}
+        for other in self.tasks("pending"):  # in the order they were added
+            if not self.nodes[other].tolerant and doomed.intersection(needs[other]):
+                doomed.add(other)
+        state.update(dict.fromkeys(doomed, "dropped"))
+        self._end_relays()
+        dropped, freed = self.planner.drop(self.nodes[task])
+        names = [node.name for node in dropped]
+        assert names[0] == task and set(names) == doomed and len(names) == len(doomed)
+        assert {node.name for node in freed} == self.ready() - before
+        assert len(freed) == len(set(freed))
+
+    def promote(self, task: int) -> None:
+        promotable = self.model.state[task] == "pending" and self.model.queue[task] is not None
+        assert self.planner.promote(self.nodes[task]) == promotable
+        if promotable:
+            self.model.promote(task)
+
+    def _end_relays(self) -> None:
+        state, needs = self.model.state, self.model.needs
+        for task in self.tasks("pending"):
+            if self.model.queue[task] is None and needs[task]:
+                if all(state[need] in ("done", "dropped") for need in needs[task]):
+                    state[task] = "done"
+
+
+# Every small graph, every schedule.
+
+Graph = tuple[tuple[int, ...], ...]
+
+
+def graphs(tasks: int, ordered: bool) -> Iterator[Graph]:
+    """All graphs; *ordered*: with every order of arguments."""
+
+    def arguments(task: int) -> list[tuple[int, ...]]:
+        choose = permutations if ordered else combinations
+        return list(chain.from_iterable(choose(range(task), size) for size in range(task + 1)))
+
+    return product(*(arguments(task) for task in range(tasks)))
+
+
+def every_choice(play: Callable[[Callable[[int], int]], None]) -> int:
+    """Call *play* for every sequence of choices that it makes, and return how many there were."""
+    path: list[list[int]] = []  # [choice, how many there are]
+    for plays in range(1, 1_000_000):
+        depth = 0
+
+        def choose(options: int) -> int:
+            nonlocal depth
+            if depth == len(path):
+                path.append([0, options])
+            depth += 1
+            return path[depth - 1][0]
+
+        play(choose)
+        while path and path[-1][0] + 1 == path[-1][1]:
+            path.pop()
+        if not path:
+            return plays
+        path[-1][0] += 1
+    raise AssertionError("too many plays")
+
+
+def play(
+    graph: Graph,
+    queue_of: tuple[int, ...],
+    slots: int,
+    order: str,
+    first: int,
+    choose: Callable[[int], int],
+) -> None:
+    """Submit *first* tasks, then let chance decide what happens next: a submission, or an end.
+
+    Free slots are filled at once, as the scheduler does.
+    """
+    both = Both(order, max(queue_of) + 1)
+    for task in range(first):
+        both.add(queue_of[task], graph[task])
+    while True:
+        for queue in range(len(both.queues)):
+            while len(both.running(queue)) < slots and both.take(queue) is not None:
+                pass
+        running = both.tasks("running")
+        options = len(running) + (len(both.nodes) < len(graph))
+        if not options:
+            break
+        choice = choose(options)
+        if choice < len(running):
+            both.done(running[choice])
+        else:
+            both.add(queue_of[len(both.nodes)], graph[len(both.nodes)])
+        both.check()
+    assert len(both.tasks("done")) == len(graph)
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("tasks", [1, 2, 3, 4])
+def test_all_small_graphs_submitted_first(tasks: int, order: str) -> None:
+    for graph in graphs(tasks, ordered=True):
+        every_choice(lambda choose: play(graph, (0,) * tasks, 2, order, tasks, choose))
+
+
+@pytest.mark.parametrize("tasks, slots", [(1, 1), (2, 1), (2, 2), (3, 1), (3, 2), (4, 1)])
+def test_all_small_graphs_submitted_while_running(tasks: int, slots: int) -> None:
+    for graph in graphs(tasks, ordered=tasks < 4):
+        every_choice(lambda choose: play(graph, (0,) * tasks, slots, "newest", 0, choose))
+
+
+@pytest.mark.parametrize("first", [0, 3])
+def test_all_small_graphs_on_two_queues(first: int) -> None:
+    for graph in graphs(3, ordered=True):
+        for queue_of in product((0, 1), repeat=3):
+            every_choice(lambda choose: play(graph, queue_of, 1, "newest", first, choose))
+
+
+def test_every_schedule_is_tried() -> None:
+    """Three independent tasks in two slots: three, then two, then one may end first: 2 * 2 * 1."""
+    assert every_choice(lambda choose: play(((), (), ()), (0, 0, 0), 2, "newest", 3, choose)) == 4
+    assert sum(1 for _ in graphs(4, ordered=False)) == 64
+
+
+# Random walks.
+
+
+def walk(seed: int, order: str, steps: int = 250) -> None:
+    """Do anything allowed, with other preferences for each seed."""
+    random = Random(seed)
+    both = Both(order, random.randint(1, 3))
+    queues = range(len(both.queues))
+    slots = [random.randint(1, 4) for _ in queues]
+    most_needs, recent = random.randint(0, 4), random.choice([3, 10, 100])
+    p_add, p_drop = random.choice([0.3, 0.5, 0.7]), random.choice([0, 0, 0.03, 0.1])
+    p_promote, p_relay = random.choice([0, 0.05, 0.2]), random.choice([0, 0.1, 0.3])
+    p_group, p_tolerant = random.choice([0, 0.1, 0.5]), random.choice([0, 0.2])
+    for step in range(steps):
+        tasks = range(len(both.nodes))
+        if random.random() < p_add:
+            # A new task can't be given a dropped one, unless it tolerates that.
+            tolerant = random.random() < p_tolerant
+            usable = [task for task in tasks[-recent:] if tolerant or both.model.state[task] != "dropped"]
+            needs = list(dict.fromkeys(random.choices(usable, k=random.randint(0, most_needs)))) if usable else []
+            if random.random() < p_relay:
+                both.add(None, needs, tolerant=tolerant)
+            else:
+                group = None
+                if random.random() < p_group:
+                    known = both.groups and random.random() < 0.8
+                    group = random.randrange(len(both.groups)) if known else both.group()
+                both.add(random.choice(queues), needs, group, tolerant)
+        elif random.random() < p_drop and (alive := both.tasks("pending", "running")):
+            both.drop(random.choice(alive))
+        elif random.random() < p_promote and tasks:
+            both.promote(random.choice(tasks))
+        elif random.random() < p_relay and (relays := both.relays()):
+            both.done(random.choice(relays))
+        else:
+            queue = random.choice(queues)
+            running = both.running(queue)
+            if running and (len(running) >= slots[queue] or random.random() < 0.5):
+                both.done(random.choice(running))
+            else:
+                both.take(queue, random.choice([None, 1, 3]))
+        if step % 5 == 0:
+            both.check()
+    while alive := both.tasks("running") + both.relays():
+        both.done(random.choice(alive))
+        for queue in queues:
+            both.take(queue)
+    while any([both.take(queue) is not None for queue in queues]):
+        for task in both.tasks("running") + both.relays():
+            both.done(task)
+    both.check()
+    assert not both.tasks("pending", "running")
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("chunk", range(10))
+def test_random_walk(chunk: int, order: str) -> None:
+    count = 20 if order == "newest" else 5
+    for seed in range(chunk * count, chunk * count + count):
+        try:
+            walk(seed, order)
+        except BaseException:
+            print(f"walk({seed}, {order!r})")
+            raise
+
+
+# Walks that Hypothesis makes, and makes short where one fails.
+
+
+class Machine(RuleBasedStateMachine):
+    @initialize(order=st.sampled_from(ORDERS), queues=st.integers(1, 3))
+    def begin(self, order: str, queues: int) -> None:
+        self.both = Both(order, queues)
+
+    def pick(self, data: Any, tasks: Any) -> Any:
+        return data.draw(st.sampled_from(tasks))
+
+    @rule(data=st.data(), tolerant=st.booleans(), grouped=st.booleans())
+    def add(self, data: Any, tolerant: bool, grouped: bool) -> None:
+        both = self.both
+        usable = both.tasks("pending", "running", "done", *(["dropped"] if tolerant else []))
+        needs = data.draw(st.lists(st.sampled_from(usable), max_size=4, unique=True)) if usable else []
+        queue = data.draw(st.sampled_from([*range(len(both.queues)), None]))
+        group = None
+        if grouped and queue is not None:
+            group = data.draw(st.integers(0, len(both.groups)))
+            group = both.group() if group == len(both.groups) else group
+        both.add(queue, needs, group, tolerant)
+
+    @rule(data=st.data(), limit=st.sampled_from([None, 1, 2]))
+    def take(self, data: Any, limit: int | None) -> None:
+        self.both.take(data.draw(st.integers(0, len(self.both.queues) - 1)), limit)
+
+    @precondition(lambda self: self.both.tasks("running") + self.both.relays())
+    @rule(data=st.data())
+    def done(self, data: Any) -> None:
+        self.both.done(self.pick(data, self.both.tasks("running") + self.both.relays()))
+
+    @precondition(lambda self: self.both.tasks("pending", "running"))
+    @rule(data=st.data())
+    def drop(self, data: Any) -> None:
+        self.both.drop(self.pick(data, self.both.tasks("pending", "running")))
+
+    @precondition(lambda self: self.both.nodes)
+    @rule(data=st.data())
+    def promote(self, data: Any) -> None:
+        self.both.promote(self.pick(data, range(len(self.both.nodes))))
+
+    @invariant()
+    def consistent(self) -> None:
+        self.both.check()
+
+
+TestMachine = Machine.TestCase
