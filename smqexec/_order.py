@@ -132,7 +132,7 @@ class OldestFirst:
             self.freed(node)
 
     def freed(self, node: Node) -> None:
-        queue: PlannedQueue = node.queue  # type: ignore[assignment]
+        queue: PlannedQueue = node.queue
         line = queue.line
         # Nodes that are ready when added come in the order of their numbers
         # and need no heap.
@@ -519,7 +519,7 @@ class NewestFirst:
 
     def _shelve(self, plan: Plan, node: Node) -> None:
         """Let the ready *node* of *plan* wait for its queue."""
-        queue: PlannedQueue = node.queue  # type: ignore[assignment]
+        queue: PlannedQueue = node.queue
         node.place = cell = [node.place, node]
         nodes = plan.ready.get(queue)
         if nodes is None:
@@ -530,7 +530,7 @@ class NewestFirst:
 
     def _pass(self, node: Node) -> None:
         """Let a ready *node* that was on top of the stack wait for its queue."""
-        node.place = self._push_cell(node.queue, node.number, node)  # type: ignore[arg-type]
+        node.place = self._push_cell(node.queue, node.number, node)
 
     def _push_cell(self, queue: PlannedQueue, number: int, content: Plan | Node) -> Cell:
         heap = queue.heap
@@ -637,10 +637,7 @@ class NewestFirst:
         numbers = self._numbers
         if len(numbers) > self._stack_limit:
             self._sweep()
-        if not numbers or numbers[-1] < number:
-            index = len(numbers)
-        else:
-            index = bisect_right(numbers, number)  # after emptied entries of the same number
+        index = bisect_right(numbers, number)  # after emptied entries of the same number
         numbers.insert(index, number)
         self._stack.insert(index, entry)
 
@@ -695,7 +692,8 @@ class NewestFirst:
         self._set_stack(entries)
 
     def _sweep(self) -> None:
-        self._set_stack([pair for pair in zip(self._numbers, self._stack, strict=True) if pair[1] is not None])
+        entries = zip(self._numbers, self._stack, strict=True)
+        self._set_stack([pair for pair in entries if pair[1] is not None])
 
     def _set_stack(self, entries: list[tuple[int, Any]]) -> None:
         self._numbers[:] = [number for number, _ in entries]
@@ -755,7 +753,8 @@ class NewestFirst:
                 own = [node.number for node in entry.nodes]
                 assert own, entry
                 assert own == sorted(set(own), reverse=True), own
-                assert entry.listed and number == entry.base < own[-1] <= own[0] < number + STRIDE, (number, own)
+                assert entry.listed and number == entry.base, (number, entry.base)
+                assert number < own[-1] <= own[0] < number + STRIDE, (number, own)
                 listed.extend(entry.nodes)
             elif entry is not None:
                 # An entry's number is its node's.
@@ -777,7 +776,7 @@ class NewestFirst:
         assert numbers == sorted(set(numbers)), numbers
         # A plan with something left to visit is there once, under its number; other plans are not.
         assert {id(plan.spot) for plan in plans if plan.spot is not None} == {id(cell) for cell in live}
-        assert all(plan.spot is cell and plan.number == number for cell in live for number, plan in [cell]), live
+        assert all(cell[1].spot is cell and cell[1].number == cell[0] for cell in live), live
         assert all(plan.spot is not None for plan in plans if plan.frames or plan.later), plans
         for head, beheaded in self._beheaded.items():
             # A plan waits for its lost head to end only while that is pending and heads it.
@@ -788,7 +787,8 @@ class NewestFirst:
     def _check_retired(self, plan: Plan, owned: list[Node]) -> None:
         """A plan whose head has ended, or that was dissolved, holds nothing and is nowhere."""
         assert not owned, owned
-        assert not plan.intact and not plan.frames and not plan.later and not plan.cells and plan.spot is None, plan
+        assert not plan.intact and plan.spot is None, plan
+        assert not plan.frames and not plan.later and not plan.cells, plan
         assert not any(node is not None for nodes in plan.ready.values() for _, node in nodes), plan.ready
 
     def _check_plan(self, plan: Plan, owned: list[Node]) -> None:
@@ -820,7 +820,7 @@ class NewestFirst:
         for queue, nodes in plan.ready.items():
             _check_heap(nodes)
             live = [cell for cell in nodes if cell[1] is not None]
-            assert all(node.place is cell and node.queue is queue for cell in live for _, node in [cell]), live
+            assert all(cell[1].place is cell and cell[1].queue is queue for cell in live), live
             assert len(live) == sum(node.queue is queue and node.state == READY for node in owned), live
             # A queue for which a node waits knows this plan, by its present number.
             assert not live or queue in plan.cells, queue

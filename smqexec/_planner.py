@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 from ._order import (
     DONE,
@@ -90,6 +90,9 @@ class Node:
         self.place = None
 
 
+_Node: TypeAlias = Node
+
+
 class PlannedQueue:
     """A queue as the planner sees it: who asks for work, and what waits for it.
 
@@ -150,7 +153,8 @@ class DependencyPlanner:
         ValueError: *order* is neither of the two.
     """
 
-    Node = Node
+    #: For owners that import this class alone.
+    Node: TypeAlias = _Node
 
     def __init__(self, order: str = "newest") -> None:
         if order not in ("newest", "oldest"):
@@ -204,10 +208,7 @@ class DependencyPlanner:
             raise ValueError(f"{node!r} was added before")
         if queue is not None and queue.planner is not self:
             raise ValueError("the queue belongs to another planner; make it with this one's add_queue()")
-        if dependencies:
-            missing = self._link(node, dependencies)
-        else:
-            missing = 0
+        missing = self._link(node, dependencies) if dependencies else 0
         if queue is None:
             node.number = 0
             node.missing = missing or 1
@@ -464,16 +465,18 @@ class DependencyPlanner:
         except AssertionError:
             for node in pending:
                 owner = None if node.plan is None else node.plan.number
-                print(node, "state", node.state, "number", node.number, "plan", owner, "needs", node.dependencies)
+                print(f"{node}: state {node.state} number {node.number} plan {owner} needs {node.dependencies}")
             for queue in queues:
-                print(queue, queue.waiting, queue.ready, queue.running, "heap", queue.heap, "line", queue.line)
+                counts = queue.waiting, queue.ready, queue.running
+                print(f"{queue}: counts {counts} heap {queue.heap} line {queue.line}")
             print(self.order.describe())
             raise
 
     def _check_links(self, node: Node) -> None:
         missing = [other for other in node.dependencies if other.state < DONE]
         # It waits for those of its dependencies that have not ended; a relay without any, for `done`.
-        assert node.missing == len(missing) or (node.queue is None and node.missing == 1), (node, node.missing)
+        expected = len(missing) or (1 if node.queue is None else 0)
+        assert node.missing == expected, (node, node.missing)
         assert (node.state == WAITING) == (node.missing > 0), (node, node.missing)
         for other in missing:
             # A dependency that has not ended knows its dependent, once.

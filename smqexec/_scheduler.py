@@ -497,16 +497,15 @@ class Scheduler:
         """End *node* and its dependents.  The lock is held; the caller has to `_finish` and `_start`."""
         dropped, freed = self.planner.drop(node)
         inherited = failure
-        if failure is not None and not self_inherits and isinstance(node, Task):
-            origin: Task[Any] = node
-            inherited = Failure(failure.exception, failure.traceback, origin)
+        if failure is not None and not self_inherits and type(node) is not Foreign:
+            inherited = Failure(failure.exception, failure.traceback, cast("Task[Any]", node))
         ended: list[Ended] = []
         touched: dict[Slots, None] = {}
         for task in dropped:
             for other in task.dependencies:
                 if type(other) is Foreign and not other.dependents:
                     self._foreign.discard(other)
-            if not isinstance(task, Task):
+            if type(task) is Foreign:
                 continue
             slots: Slots = task.queue  # type: ignore[assignment]
             touched[slots] = None
@@ -518,7 +517,7 @@ class Scheduler:
             watch = task._watch
             if watch is None or watch.condition is None:
                 task._settle()
-            ended.append((cast("Task[Any]", task), watch, slots))
+            ended.append((task, watch, slots))
         for other in freed:
             starts = self._wake(other.queue, starts)
         for slots in touched:

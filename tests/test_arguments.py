@@ -220,8 +220,8 @@ def test_untouched_arguments_keep_identity():
     assert kwargs["a"] is mapping
 
 
-def test_nest_without_futures_beside_a_direct_future_keeps_identity():
-    nest = [[1], (2, [3])]
+@pytest.mark.parametrize("nest", [[1], [[1], (2, [3])]], ids=["flat", "deep"])
+def test_container_without_futures_beside_a_direct_future_keeps_identity(nest):
     (first, value), _ = filled(nest, done(1))
     assert first is nest
     assert value == 1

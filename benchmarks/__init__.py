@@ -1,0 +1,1 @@
+"""What a task costs, beside ThreadPoolExecutor: ``python -m benchmarks [--quick]``."""

@@ -1,0 +1,157 @@
+"""Print what a task costs, beside ThreadPoolExecutor in the same process and run.
+
+Each round times the pool's independent tasks first, then every workload once
+in each of its modes; a ratio is taken within its round.  So a machine that is
+busy with other things for a while spoils a round, not a comparison.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import sys
+import sysconfig
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from statistics import median
+
+from .measure import ARGUMENTS, MODES, Mode, Sample, WrongResult, bytes_of_pool, bytes_of_queue, modes_of, run
+from .workloads import LAYERED, SLOTS, WORKLOADS, Workload
+
+Figures = dict[tuple[Workload, Mode], list[tuple[Sample, float]]]  # each round's, with its ratio
+
+POOL = WORKLOADS[0]
+MEMORY_AIM = 0.3
+GRAPHS = [w for w in WORKLOADS if w.executor == "Queue(Scheduler())" and not w.alternating]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure, report, and return the exit status: 1 if a result was wrong."""
+    options = parse(argv)
+    print_all(machine(options.n, options.rounds))
+    try:
+        figures = measure(options.n, options.rounds)
+    except WrongResult as wrong:
+        print(f"wrong result: {wrong}", file=sys.stderr)
+        return 1
+    print_all(cost_table(figures))
+    print_all(steps_table(figures))
+    print_all(memory_table(options.n))
+    return 0
+
+
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser("python -m benchmarks", description=__doc__)
+    parser.add_argument("--n", type=int, help="tasks of a workload (20000; quick: 4000)")
+    parser.add_argument("--rounds", type=int, help="how often each is timed (5; quick: 3)")
+    parser.add_argument("--quick", action="store_true", help="in some 20 s instead of 3 minutes")
+    options = parser.parse_args(argv)
+    if options.n is None:
+        options.n = 4000 if options.quick else 20000
+    if options.rounds is None:
+        options.rounds = 3 if options.quick else 5
+    if options.n < 10 or options.rounds < 1:
+        parser.error("--n must be at least 10, --rounds at least 1")
+    return options
+
+
+def print_all(lines: Iterable[str]) -> None:
+    for line in lines:
+        print(line, flush=True)
+
+
+# The machine.
+
+
+def machine(n: int, rounds: int) -> Iterator[str]:
+    yield f"{platform.platform()}, {os.cpu_count()} CPUs, {processor()}"
+    yield f"{platform.python_implementation()} {platform.python_version()}, {gil()}"
+    yield f"{n} tasks ({LAYERED * n} in layers), {SLOTS} slots, {rounds} rounds"
+
+
+def processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def gil() -> str:
+    enabled = getattr(sys, "_is_gil_enabled", lambda: True)()
+    built = "free-threaded build" if sysconfig.get_config_var("Py_GIL_DISABLED") else "ordinary build"
+    return f"{built}, {'with' if enabled else 'without'} the GIL"
+
+
+# Time.
+
+
+def measure(n: int, rounds: int) -> Figures:
+    prepared = [(workload, workload.prepare(n)) for workload in WORKLOADS]
+    figures: Figures = {(workload, mode): [] for workload in WORKLOADS for mode in modes_of(workload)}
+    for _ in range(rounds):
+        pool = 0.0
+        for workload, needed in prepared:
+            for mode in modes_of(workload):
+                sample = run(workload, needed, mode)
+                pool = pool or sample.cost
+                figures[workload, mode].append((sample, sample.cost / pool))
+    return figures
+
+
+def cost_table(figures: Figures) -> Iterator[str]:
+    yield ""
+    yield "Cost of a task, in µs and in that of the pool's independent tasks of the same round"
+    yield ""
+    yield " " * 28 + "".join(f"{mode:^33}" for mode in MODES) + "    aim"
+    yield " " * 28 + "".join(f"{'µs':^16}{'ratio':^17}" for _ in MODES)
+    yield " " * 28 + f"{'min':>8}{'median':>8}" * 4
+    executor = ""
+    for workload in WORKLOADS:
+        if workload.executor != executor:
+            executor = workload.executor
+            yield executor
+        aim = "" if workload.aim is None else f"  <= {workload.aim}"
+        yield f"  {workload.name:26}" + "".join(costs(figures.get((workload, mode))) for mode in MODES) + aim
+
+
+def costs(rounds: list[tuple[Sample, float]] | None) -> str:
+    if rounds is None:
+        return f"{'-':>8}" * 4
+    micros = [sample.cost for sample, _ in rounds]
+    ratios = [ratio for _, ratio in rounds]
+    return f"{min(micros):8.2f}{median(micros):8.2f}{min(ratios):8.2f}{median(ratios):8.2f}"
+
+
+def steps_table(figures: Figures) -> Iterator[str]:
+    yield ""
+    yield "Steps of the planner's search, a task"
+    yield ""
+    yield " " * 36 + "".join(f"{mode:>26}" for mode in MODES)
+    yield f"{'':28}{'tasks':>8}" + f"{'median':>16}{'max':>10}" * 2
+    for workload in GRAPHS:
+        samples = [[sample for sample, _ in figures[workload, mode]] for mode in MODES]
+        yield f"  {workload.name:26}{samples[0][0].count:8}" + "".join(map(steps, samples))
+
+
+def steps(samples: list[Sample]) -> str:
+    counts = [sample.steps for sample in samples if sample.steps is not None]
+    return f"{median(counts):16.2f}{max(counts):10.2f}" if counts else f"{'-':>16}{'-':>10}"
+
+
+# Memory.
+
+
+def memory_table(n: int) -> Iterator[str]:
+    yield ""
+    yield "Bytes of a pending task, its future included"
+    yield ""
+    yield f"{'arguments':16}{'ThreadPoolExecutor':>20}{'Queue()':>12}{'ratio':>8}{'Queue(Scheduler())':>22}{'ratio':>8}    aim"
+    for name, submit in ARGUMENTS.items():
+        pool = bytes_of_pool(submit, n)
+        lone, shared = bytes_of_queue(submit, n, "oldest"), bytes_of_queue(submit, n, "newest")
+        yield f"  {name:14}{pool:20.0f}{lone:12.0f}{lone / pool:8.2f}{shared:22.0f}{shared / pool:8.2f}  <= {MEMORY_AIM}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
