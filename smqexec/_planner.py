@@ -465,7 +465,7 @@ class DependencyPlanner:
         except AssertionError:
             for node in pending:
                 owner = None if node.plan is None else node.plan.number
-                print(f"{node}: state {node.state} number {node.number} plan {owner} needs {node.dependencies}")
+                print(f"{node}: state {node.state} number {node.number} plan {owner}", node.dependencies)
             for queue in queues:
                 counts = queue.waiting, queue.ready, queue.running
                 print(f"{queue}: counts {counts} heap {queue.heap} line {queue.line}")

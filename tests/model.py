@@ -9,8 +9,7 @@ class Model:  # tasks are numbers; one of no queue is a relay, and no sink
         self.queue[task], self.needs[task], self.state[task] = queue, list(needs), "pending"
         self.clock += 1
         if queue is not None:  # within one submission the first goes first
-            number = submission or self.clock
-            self.key[task] = (-number if self.newest else number, self.clock)
+            self.key[task] = ((submission or self.clock) * (-1 if self.newest else 1), self.clock)
 
     def search(self, sinks, deep=True):
         seen, todo = {}, sinks[::-1]
@@ -23,8 +22,7 @@ class Model:  # tasks are numbers; one of no queue is a relay, and no sink
     def first(self, queue):
         order = self.search(sorted(self.key, key=self.key.get), self.newest)
         ended = {task for task in self.state if self.state[task] in ("done", "dropped")}
-        own = (task for task in order if self.queue[task] == queue)
-        return next((task for task in own if ended.issuperset(self.needs[task])), None)
+        return next((t for t in order if self.queue[t] == queue and ended.issuperset(self.needs[t])), None)
 
     def promote(self, task):
         self.clock += 1  # oldest first: the task and all its needs
