@@ -1,8 +1,9 @@
 """Print what a task costs, beside ThreadPoolExecutor in the same process and run.
 
 Each round times the pool's independent tasks first, then every workload once
-in each of its modes; a ratio is taken within its round.  So a machine that is
-busy with other things for a while spoils a round, not a comparison.
+in each of its modes; a ratio is taken within its round.  A slow run of the pool
+flatters all ratios of its round: trust the medians, and look at the pool's own
+costs, printed beneath the table.
 """
 
 from __future__ import annotations
@@ -16,14 +17,24 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from statistics import median
 
-from .measure import ARGUMENTS, MODES, Mode, Sample, WrongResult, bytes_of_pool, bytes_of_queue, modes_of, run
-from .workloads import LAYERED, SLOTS, WORKLOADS, Workload
+from .measure import (
+    ARGUMENTS,
+    MODES,
+    Mode,
+    Sample,
+    WrongResult,
+    bytes_of_pool,
+    bytes_of_queue,
+    modes_of,
+    run,
+)
+from .workloads import LAYERED, SHARED, SLOTS, WORKLOADS, Workload
 
 Figures = dict[tuple[Workload, Mode], list[tuple[Sample, float]]]  # each round's, with its ratio
 
-POOL = WORKLOADS[0]
+BASIS = WORKLOADS[0]
 MEMORY_AIM = 0.3
-GRAPHS = [w for w in WORKLOADS if w.executor == "Queue(Scheduler())" and not w.alternating]
+GRAPHS = [w for w in WORKLOADS if w.executor == SHARED and not w.alternating]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -43,14 +54,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser("python -m benchmarks", description=__doc__)
-    parser.add_argument("--n", type=int, help="tasks of a workload (20000; quick: 4000)")
-    parser.add_argument("--rounds", type=int, help="how often each is timed (5; quick: 3)")
-    parser.add_argument("--quick", action="store_true", help="in some 20 s instead of 3 minutes")
+    parser.add_argument("--n", type=int, help="tasks of a workload (20000; quick: 5000)")
+    parser.add_argument("--rounds", type=int, default=5, help="how often each is timed (5)")
+    parser.add_argument("--quick", action="store_true", help="in 10 to 20 s, not a minute or two")
     options = parser.parse_args(argv)
     if options.n is None:
-        options.n = 4000 if options.quick else 20000
-    if options.rounds is None:
-        options.rounds = 3 if options.quick else 5
+        options.n = 5000 if options.quick else 20000
     if options.n < 10 or options.rounds < 1:
         parser.error("--n must be at least 10, --rounds at least 1")
     return options
@@ -58,7 +67,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def print_all(lines: Iterable[str]) -> None:
     for line in lines:
-        print(line, flush=True)
+        print(line.rstrip(), flush=True)
 
 
 # The machine.
@@ -79,8 +88,8 @@ def processor() -> str:
 
 def gil() -> str:
     enabled = getattr(sys, "_is_gil_enabled", lambda: True)()
-    built = "free-threaded build" if sysconfig.get_config_var("Py_GIL_DISABLED") else "ordinary build"
-    return f"{built}, {'with' if enabled else 'without'} the GIL"
+    built = "free-threaded" if sysconfig.get_config_var("Py_GIL_DISABLED") else "ordinary"
+    return f"{built} build, {'with' if enabled else 'without'} the GIL"
 
 
 # Time.
@@ -88,7 +97,7 @@ def gil() -> str:
 
 def measure(n: int, rounds: int) -> Figures:
     prepared = [(workload, workload.prepare(n)) for workload in WORKLOADS]
-    figures: Figures = {(workload, mode): [] for workload in WORKLOADS for mode in modes_of(workload)}
+    figures: Figures = {(w, mode): [] for w in WORKLOADS for mode in modes_of(w)}
     for _ in range(rounds):
         pool = 0.0
         for workload, needed in prepared:
@@ -103,16 +112,20 @@ def cost_table(figures: Figures) -> Iterator[str]:
     yield ""
     yield "Cost of a task, in µs and in that of the pool's independent tasks of the same round"
     yield ""
-    yield " " * 28 + "".join(f"{mode:^33}" for mode in MODES) + "    aim"
-    yield " " * 28 + "".join(f"{'µs':^16}{'ratio':^17}" for _ in MODES)
-    yield " " * 28 + f"{'min':>8}{'median':>8}" * 4
+    yield f"{'':28}" + "".join(f"{mode:>32}" for mode in MODES)
+    yield f"{'':28}" + f"{'µs':>16}{'ratio':>16}" * len(MODES)
+    yield f"{'':28}" + f"{'min':>8}{'median':>8}" * 2 * len(MODES) + "  aim of the ratio"
     executor = ""
     for workload in WORKLOADS:
         if workload.executor != executor:
             executor = workload.executor
             yield executor
+        columns = "".join(costs(figures.get((workload, mode))) for mode in MODES)
         aim = "" if workload.aim is None else f"  <= {workload.aim}"
-        yield f"  {workload.name:26}" + "".join(costs(figures.get((workload, mode))) for mode in MODES) + aim
+        yield f"  {workload.name:26}{columns}{aim}"
+    yield ""
+    pool = " ".join(f"{sample.cost:.2f}" for sample, _ in figures[BASIS, "submitted while running"])
+    yield f"The pool's independent tasks, round by round: {pool}"
 
 
 def costs(rounds: list[tuple[Sample, float]] | None) -> str:
@@ -127,11 +140,11 @@ def steps_table(figures: Figures) -> Iterator[str]:
     yield ""
     yield "Steps of the planner's search, a task"
     yield ""
-    yield " " * 36 + "".join(f"{mode:>26}" for mode in MODES)
-    yield f"{'':28}{'tasks':>8}" + f"{'median':>16}{'max':>10}" * 2
+    yield f"{'':36}" + "".join(f"{mode:>26}" for mode in MODES)
+    yield f"{'':28}{'tasks':>8}" + f"{'median':>16}{'max':>10}" * len(MODES)
     for workload in GRAPHS:
         samples = [[sample for sample, _ in figures[workload, mode]] for mode in MODES]
-        yield f"  {workload.name:26}{samples[0][0].count:8}" + "".join(map(steps, samples))
+        yield f"  {workload.name:26}{samples[0][0].tasks:8}" + "".join(map(steps, samples))
 
 
 def steps(samples: list[Sample]) -> str:
@@ -146,11 +159,13 @@ def memory_table(n: int) -> Iterator[str]:
     yield ""
     yield "Bytes of a pending task, its future included"
     yield ""
-    yield f"{'arguments':16}{'ThreadPoolExecutor':>20}{'Queue()':>12}{'ratio':>8}{'Queue(Scheduler())':>22}{'ratio':>8}    aim"
+    queues = f"{'Queue()':>20}{'ratio':>8}{'Queue(Scheduler())':>20}{'ratio':>8}"
+    yield f"{'arguments':16}{'ThreadPoolExecutor':>20}{queues}  aim of the ratio"
     for name, submit in ARGUMENTS.items():
         pool = bytes_of_pool(submit, n)
-        lone, shared = bytes_of_queue(submit, n, "oldest"), bytes_of_queue(submit, n, "newest")
-        yield f"  {name:14}{pool:20.0f}{lone:12.0f}{lone / pool:8.2f}{shared:22.0f}{shared / pool:8.2f}  <= {MEMORY_AIM}"
+        weights = [bytes_of_queue(submit, n, order) for order in ("oldest", "newest")]
+        columns = "".join(f"{weight:20.0f}{weight / pool:8.2f}" for weight in weights)
+        yield f"  {name:14}{pool:20.0f}{columns}  <= {MEMORY_AIM}"
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple
 
 from smqexec import Queue, Scheduler
 
-from .workloads import Submitted, Workload, add, one, same
+from .workloads import LONE, POOL, Submitted, Workload, add, one, same
 
 Mode = Literal["submitted first", "submitted while running"]
 MODES: tuple[Mode, ...] = ("submitted first", "submitted while running")
@@ -25,14 +25,14 @@ class WrongResult(Exception):
 class Sample(NamedTuple):
     """One run of a workload."""
 
-    count: int  # tasks
+    tasks: int
     cost: float  # µs a task, from the first submission until all threads have ended
     steps: float | None  # of the planner's search, a task
 
 
 def modes_of(workload: Workload) -> tuple[Mode, ...]:
     """A pool can't be stopped, and a stopped queue can't be awaited."""
-    if workload.alternating or workload.executor == "ThreadPoolExecutor":
+    if workload.alternating or workload.executor == POOL:
         return ("submitted while running",)
     return MODES
 
@@ -44,25 +44,28 @@ def run(workload: Workload, prepared: Any, mode: Mode) -> Sample:
         WrongResult: Not everything ran as it must.
     """
     executors = executors_for(workload)
-    stopped = [queue.scheduler for queue in queues_of(executors)] if mode == "submitted first" else []
-    for scheduler in stopped:
-        scheduler.stop()
+    schedulers = [queue.scheduler for queue in queues_of(executors)]
+    if mode == "submitted first":
+        for scheduler in schedulers:
+            scheduler.stop()
     gc.collect()
     began = perf_counter()
     submitted = workload.submit(prepared, *executors)
-    for scheduler in stopped:
-        scheduler.resume()
+    if mode == "submitted first":
+        for scheduler in schedulers:
+            scheduler.resume()
     for executor in executors:
         executor.shutdown()
     seconds = perf_counter() - began
     check(workload, submitted, executors)
-    return Sample(submitted.count, seconds / submitted.count * 1e6, steps_of(executors, submitted.count))
+    tasks = submitted.tasks
+    return Sample(tasks, seconds / tasks * 1e6, steps_of(executors, tasks))
 
 
 def executors_for(workload: Workload) -> list[Executor]:
-    if workload.executor == "ThreadPoolExecutor":
+    if workload.executor == POOL:
         return [ThreadPoolExecutor(slots) for slots in workload.slots]
-    scheduler = None if workload.executor == "Queue()" else Scheduler()
+    scheduler = None if workload.executor == LONE else Scheduler()
     return [Queue(slots, scheduler=scheduler) for slots in workload.slots]
 
 
@@ -71,20 +74,21 @@ def queues_of(executors: Sequence[Executor]) -> list[Queue]:
 
 
 def check(workload: Workload, submitted: Submitted, executors: Sequence[Executor]) -> None:
+    name = f"{workload.name} on {workload.executor}"
     total = sum(submitted.results)
     if total != submitted.total:
-        raise WrongResult(f"{workload.name} on {workload.executor}: {total}, not {submitted.total}")
+        raise WrongResult(f"{name}: {total}, not {submitted.total}")
     queues = queues_of(executors)
     done = sum(queue.counts()["done"] for queue in queues)
-    if queues and done != submitted.count:
-        raise WrongResult(f"{workload.name} on {workload.executor}: {done} of {submitted.count} tasks done")
+    if queues and done != submitted.tasks:
+        raise WrongResult(f"{name}: {done} of {submitted.tasks} tasks done")
 
 
-def steps_of(executors: Sequence[Executor], count: int) -> float | None:
+def steps_of(executors: Sequence[Executor], tasks: int) -> float | None:
     """Steps of the search, a task; None where there is no search."""
     for queue in queues_of(executors):
         steps: int | None = getattr(queue.scheduler.planner.order, "steps", None)
-        return None if steps is None else steps / count
+        return None if steps is None else steps / tasks
     return None
 
 
@@ -103,7 +107,7 @@ def one_int(executor: Any, tasks: list[Any]) -> None:
 
 
 def two_futures(executor: Any, tasks: list[Any]) -> None:
-    """Each task has the two before it as arguments; to a pool these are two objects like any other."""
+    """Each task has the two before it as arguments: to a pool, objects like any other."""
     tasks[:2] = executor.submit(one), executor.submit(one)
     for i in range(2, len(tasks)):
         tasks[i] = executor.submit(add, tasks[i - 1], tasks[i - 2])
@@ -114,15 +118,20 @@ ARGUMENTS = {"no arguments": no_arguments, "one int": one_int, "two futures": tw
 
 def bytes_of_pool(submit: Callable[[Any, list[Any]], None], n: int) -> float:
     """Bytes a task pending in a ThreadPoolExecutor whose only thread is blocked."""
-    gate, entered = Event(), Event()
+    entered, gate = Event(), Event()
     with ThreadPoolExecutor(1) as pool:
-        pool.submit(lambda: (entered.set(), gate.wait()))
+        pool.submit(pass_through, entered, gate)
         entered.wait()
         try:
             return bytes_a_task(submit, pool, n)
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
             gate.set()
+
+
+def pass_through(entered: Event, gate: Event) -> None:
+    entered.set()
+    gate.wait()
 
 
 def bytes_of_queue(submit: Callable[[Any, list[Any]], None], n: int, order: str) -> float:

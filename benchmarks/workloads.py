@@ -12,10 +12,11 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
 from math import isqrt
 from random import Random
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from smqexec import Queue
 
+POOL, LONE, SHARED = "ThreadPoolExecutor", "Queue()", "Queue(Scheduler())"
 SLOTS = 4
 
 # Layers are five times as many tasks as the rest: 100,000 for 20,000.  A
@@ -28,7 +29,7 @@ Picks = list[list[tuple[int, ...]]]  # for each layer and task: which of the lay
 class Submitted(NamedTuple):
     """What was submitted, and what must come of it."""
 
-    count: int
+    tasks: int
     results: Iterable[int]  # to be read when all tasks are done
     total: int  # what the results add up to
 
@@ -37,7 +38,7 @@ class Workload(NamedTuple):
     """Tasks to submit, and the executors to submit them to."""
 
     name: str
-    executor: Literal["ThreadPoolExecutor", "Queue()", "Queue(Scheduler())"]
+    executor: str  # POOL, LONE or SHARED
     submit: Callable[..., Submitted]  # called with what `prepare` returned, and the executors
     prepare: Callable[[int], Any] = int
     slots: tuple[int, ...] = (SLOTS,)  # of each executor
@@ -62,6 +63,10 @@ def successor(number: int) -> int:
 
 def add(a: int, b: int) -> int:
     return a + b
+
+
+def sum_of(numbers: Any) -> int:  # Any: futures inside a container are not typed
+    return sum(numbers)
 
 
 def above(*numbers: int) -> int:
@@ -106,12 +111,12 @@ def binary_tree(n: int, queue: Queue) -> Submitted:
 def fan_out_and_in(n: int, queue: Queue) -> Submitted:
     """All but two tasks need the first one, and the last one needs these in a list."""
     source = queue.submit(one)
-    sink = queue.submit(sum, [queue.submit(successor, source) for _ in range(n - 2)])
+    sink = queue.submit(sum_of, [queue.submit(successor, source) for _ in range(n - 2)])
     return Submitted(n, (task.result() for task in [sink]), 2 * (n - 2))
 
 
 def seed_example(side: int, *queues: Queue) -> Submitted:
-    """A[i], then B[i] of A[i], then C[i, k] of B[i] and B[k]; A on the first queue, the rest on the last."""
+    """A[i] on the first queue; on the last one B[i] of A[i], and C[i, k] of B[i] and B[k]."""
     acquire, compute = queues[0], queues[-1]
     b = [compute.submit(successor, acquire.submit(same, i)) for i in range(side)]
     c = [compute.submit(add, x, y) for x in b for y in b]
@@ -151,22 +156,23 @@ def wide(n: int) -> Picks:
     return picks(n, 100, 1000)
 
 
-# The first one is what all others are compared with.
+# The first one is what all others are compared with.  One thread acquires and
+# four compute where there are two queues.
 WORKLOADS = (
-    Workload("independent", "ThreadPoolExecutor", independent),
-    Workload("map", "ThreadPoolExecutor", mapped),
-    Workload("one at a time", "ThreadPoolExecutor", one_at_a_time, alternating=True),
-    Workload("independent", "Queue()", independent, aim=0.35),
-    Workload("map", "Queue()", mapped),
-    Workload("one at a time", "Queue()", one_at_a_time, alternating=True),
-    Workload("independent", "Queue(Scheduler())", independent, aim=0.35),
-    Workload("map", "Queue(Scheduler())", mapped),
-    Workload("one at a time", "Queue(Scheduler())", one_at_a_time, alternating=True),
-    Workload("chain", "Queue(Scheduler())", chain, aim=0.5),
-    Workload("binary tree", "Queue(Scheduler())", binary_tree),
-    Workload("fan out and in", "Queue(Scheduler())", fan_out_and_in),
-    Workload("seed example", "Queue(Scheduler())", seed_example, side_of_seed, aim=0.6),
-    Workload("seed example, two queues", "Queue(Scheduler())", seed_example, side_of_seed, (1, SLOTS), aim=0.6),
-    Workload("layers, 100 x 1000", "Queue(Scheduler())", layers, wide),
-    Workload("layers, 1000 x 100", "Queue(Scheduler())", layers, deep),
+    Workload("independent", POOL, independent),
+    Workload("map", POOL, mapped),
+    Workload("one at a time", POOL, one_at_a_time, alternating=True),
+    Workload("independent", LONE, independent, aim=0.35),
+    Workload("map", LONE, mapped),
+    Workload("one at a time", LONE, one_at_a_time, alternating=True),
+    Workload("independent", SHARED, independent, aim=0.35),
+    Workload("map", SHARED, mapped),
+    Workload("one at a time", SHARED, one_at_a_time, alternating=True),
+    Workload("chain", SHARED, chain, aim=0.5),
+    Workload("binary tree", SHARED, binary_tree),
+    Workload("fan out and in", SHARED, fan_out_and_in),
+    Workload("seed example", SHARED, seed_example, side_of_seed, aim=0.6),
+    Workload("seed example, two queues", SHARED, seed_example, side_of_seed, (1, SLOTS), aim=0.6),
+    Workload("layers, 100 x 1000", SHARED, layers, wide),
+    Workload("layers, 1000 x 100", SHARED, layers, deep),
 )

@@ -83,11 +83,6 @@ class settled(Generic[T]):
         return f"settled({self.future!r})"
 
 
-def value_of(future: Future[T]) -> T:
-    """Return the result of *future*, which is done."""
-    return future.result()
-
-
 class Template:
     """What a call's arguments were when it was submitted, with holes where the futures were.
 
@@ -122,6 +117,24 @@ class Template:
                 found[~id(part.future)] = (part.future, True)
         return list(found.values())
 
+    @property
+    def futures(self) -> list[Future[Any]] | None:
+        """The futures, repeats too, where all stand as they are among the direct arguments.
+
+        None where that is not so: `dependencies` then tells.  It is the commonest case,
+        and this is several times faster.
+        """
+        if self._recipe is not None:
+            return None
+        futures: list[Future[Any]] = []
+        for part in self._parts:
+            kind = _kind_of(type(part))
+            if kind == _FUTURE:
+                futures.append(part)
+            elif kind != _PLAIN:
+                return None
+        return futures
+
     def fill(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Return the arguments with all results in place, and let go of everything.
 
@@ -133,7 +146,10 @@ class Template:
         """
         parts, names, recipe = self._parts, self._names, self._recipe
         self._parts, self._names, self._recipe = (), (), None
-        values = [_substitute(part) for part in parts] if recipe is None else recipe.follow()
+        if recipe is None:
+            values = [part if _kinds.get(type(part)) == _PLAIN else _substitute(part) for part in parts]
+        else:
+            values = recipe.follow()
         if not names:
             return tuple(values), {}
         positional = len(values) - len(names)
@@ -271,7 +287,7 @@ def _layout_of(cls: type) -> _Layout:
 def _substitute(part: Any) -> Any:
     kind = _kind_of(type(part))
     if kind == _FUTURE:
-        return value_of(part)
+        return part.result()
     if kind == _RAW:
         return part.value
     if kind == _SETTLED:
@@ -332,7 +348,7 @@ class _Recipe:
     def follow(self) -> list[Any]:
         """Return the rebuilt root, whose register is the last one given out."""
         values: list[Any] = [
-            future if is_settled else value_of(future) for future, is_settled in self.dependencies
+            future if is_settled else future.result() for future, is_settled in self.dependencies
         ]
         values += [_UNBUILT] * self._containers
         for act, node in self._steps:

@@ -192,8 +192,8 @@ class DependencyPlanner:
         Args:
             node: A node not added before.
             queue: Who starts it.  None makes a relay: a node that is never
-                started and done as soon as its dependencies are, or, without
-                any, when `done` is called.
+                started and done as soon as its dependencies are, or, once
+                they have started or without any, when `done` is called.
             dependencies: Nodes added before, in argument order.  Repeats
                 count once, and one that is done does not hold *node* back.
             group: Where `group` was called for it.
@@ -324,7 +324,7 @@ class DependencyPlanner:
     def drop(self, node: Node) -> tuple[list[Any], list[Any]]:
         """End *node*, pending or running, without a value; and all that depend on it.
 
-        A dependent that is `tolerant` is done instead.
+        For a dependent that is `tolerant` a dropped dependency counts as done.
 
         Returns:
             The nodes dropped, *node* first, each before its dependents, and
@@ -476,8 +476,8 @@ class DependencyPlanner:
         missing = [other for other in node.dependencies if other.state < DONE]
         # It waits for those of its dependencies that have not ended; a relay without any, for `done`.
         expected = len(missing) or (1 if node.queue is None else 0)
-        assert node.missing == expected, (node, node.missing)
-        assert (node.state == WAITING) == (node.missing > 0), (node, node.missing)
+        assert (node.state == WAITING) == (expected > 0), (node, expected)
+        assert node.state != WAITING or node.missing == expected, (node, node.missing)
         for other in missing:
             # A dependency that has not ended knows its dependent, once.
             assert other.dependents is not None and other.dependents.count(node) == 1, (node, other)

@@ -27,7 +27,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, cast
 from weakref import WeakSet, ref
 
-from ._planner import DONE, DROPPED, RUNNING, SEARCHING, DependencyPlanner, Group, Node, PlannedQueue
+from ._planner import DONE, RUNNING, SEARCHING, DependencyPlanner, Group, Node, PlannedQueue
 from ._task import Failure, Foreign, Settled, Task, Watch
 
 if TYPE_CHECKING:
@@ -46,10 +46,11 @@ SEARCH_LIMIT = 1000
 class Run:
     """A thread at work for a queue, and the task it is at."""
 
-    __slots__ = ("task",)
+    __slots__ = ("task", "thread")
 
     def __init__(self) -> None:
         self.task: Task[Any] | None = None
+        self.thread: int | None = None  # its identifier, once it has asked for a task
 
 
 class Slots(PlannedQueue):
@@ -139,6 +140,7 @@ class Scheduler:
         self._slots: list[Slots] = []
         self._foreign: set[Foreign] = set()  # what pending tasks wait for outside
         self._watchers: list[tuple[Callable[[], bool], Any]] = []  # (condition, lock to release once it holds)
+        self._resting = 0  # running tasks that are in `wait`, `stop` or another queue's `shutdown`
         self._abandoned = False  # this is a forked child, and the threads are the parent's
         with _registry_lock:
             _schedulers.add(self)
@@ -186,12 +188,13 @@ class Scheduler:
         """Start no more tasks.  Those running go on; submitting works as ever.
 
         Args:
-            wait: Return only when none is running.
+            wait: Return only when none is running, but for those that wait
+                here themselves.
         """
         with self.lock:
             self._stopped = True
         if wait:
-            self._wait_until(lambda: not any(slots.running for slots in self._slots))
+            self._wait_until(self._at_rest)
 
     def resume(self) -> None:
         """Go on where `stop` stopped."""
@@ -201,7 +204,7 @@ class Scheduler:
         self._start(starts)
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait until nothing is pending or running.
+        """Wait until nothing is pending, and nothing running but tasks that wait here themselves.
 
         Args:
             timeout: Seconds to wait at most; None for no limit.
@@ -212,7 +215,15 @@ class Scheduler:
         return self._wait_until(self._idle, timeout)
 
     def _idle(self) -> bool:
-        return not any(slots.waiting or slots.ready or slots.running for slots in self._slots)
+        return self._at_rest() and not any(slots.pending for slots in self._slots)
+
+    def _at_rest(self) -> bool:
+        return sum(slots.running for slots in self._slots) == self._resting
+
+    def _is_at_work(self, slots: Slots) -> bool:
+        """Whether the calling thread is at a task of *slots*.  The lock is held."""
+        thread = threading.get_ident()
+        return any(run.thread == thread and run.task is not None for run in slots.runs)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Shut down all queues, as `Queue.shutdown` does."""
@@ -235,18 +246,22 @@ class Scheduler:
         blocker = threading.Lock()
         blocker.acquire()
         with self.lock:
-            if self._abandoned or holds():
+            if self._abandoned:
                 return True
+            resting = any(map(self._is_at_work, self._slots))
+            self._resting += resting
             watcher = (holds, blocker)
             self._watchers.append(watcher)
+            self._tell_watchers()
         try:
-            if _acquire(blocker, timeout):
-                return True
+            _acquire(blocker, timeout)
         finally:
             with self.lock:
-                if watcher in self._watchers:
+                self._resting -= resting
+                held = watcher not in self._watchers
+                if not held:
                     self._watchers.remove(watcher)
-        return False
+        return held
 
     def _tell_watchers(self) -> None:
         for watcher in self._watchers.copy():
@@ -271,14 +286,34 @@ class Scheduler:
             RuntimeError: The queue takes no more tasks, or no thread could be
                 started for it.
         """
+        nodes: Any = ()
         if template is not None:
-            self._add_dependent(slots, task, template, group)
-            return
+            nodes = template.futures
+            lock = self.lock
+            for node in nodes or ():
+                # Reading `queue` without the lock: see Task.  What has ended by the
+                # time we hold it, the planner would take for done.
+                if type(node) is not Task or node.queue is None or node.queue.lock is not lock:
+                    nodes = None
+                    break
+            if nodes is None:
+                self._add_dependent(slots, task, template, group)
+                return
         with self.lock:
             if slots.closed or slots.broken or _exiting or self._abandoned:
                 raise self._refusal(slots)
-            self.planner.add(task, slots, (), group)
+            for node in nodes:
+                if node.state > RUNNING:
+                    break
+            else:
+                if template is not None:
+                    task._args, task._kwargs = template, None
+                self.planner.add(task, slots, nodes, group)
+                template = None
             starts = self._wake(slots)
+        if template is not None:
+            self._add_dependent(slots, task, template, group)
+            return
         if starts:
             self._start(starts, task)
 
@@ -306,10 +341,6 @@ class Scheduler:
                     nodes.append(foreign[-1])
                 elif future.state < DONE:
                     nodes.append(self._settled(future) if settled else future)
-                elif future.state == DROPPED and settled:
-                    # Its end is decided but not yet to be seen: a callback will tell.
-                    foreign.append(Foreign(future, settled))
-                    nodes.append(foreign[-1])
                 elif future.state != DONE and not settled and failed is None:
                     failed = future
             for relay in foreign:
@@ -371,6 +402,7 @@ class Scheduler:
                     return None
                 if rung:
                     slots.waking -= 1
+                    run.thread = threading.get_ident()
                 task = self._take(slots, run)
                 if task is not None:
                     return task
@@ -409,9 +441,9 @@ class Scheduler:
             task._outcome = value
             slots.done += 1
             freed = self.planner.done(task)
-            task.queue = None
             if condition is None:
                 task._watch = None
+            task.queue = None  # last: from here on `_condition` may make a new watch
             # A callback may wait for whatever is ready now: leave it to others.
             successor = None if watch is not None and watch.callbacks else self._take(slots, run)
             starts = None
@@ -529,10 +561,14 @@ class Scheduler:
 
     def _finish(self, ended: list[Ended]) -> None:
         """Let go of the calls of tasks that ended, and tell who waits for them.  The lock is not held."""
+        # Callbacks last: one may wait for any of these tasks.
         for task, watch, slots in ended:
-            task._drop_call()
             if watch is not None:
                 task._publish(watch, slots)
+        for task, watch, _ in ended:
+            task._drop_call()
+            if watch is not None:
+                task._tell(watch)
 
     # Who does the work.
 
@@ -622,9 +658,10 @@ class Scheduler:
         if _acquire(blocker, timeout):
             return True
         with self.lock:
-            if blocker in watch.blocked:
-                watch.blocked.remove(blocker)
-        return task.done()
+            if task.done():
+                return True  # and `_tell` may be going through the list
+            watch.blocked.remove(blocker)
+        return False
 
     def promote(self, task: Task[Any]) -> bool:
         with self.lock:
@@ -643,8 +680,14 @@ class Scheduler:
             slots.pool.shutdown(wait=False)
 
     def drain(self, slots: Slots) -> None:
-        """Wait until nothing of *slots* is pending or running; warn once where a stopped scheduler holds it."""
+        """Wait until nothing of *slots* is pending or running; warn once where a stopped scheduler holds it.
+
+        Raises:
+            RuntimeError: Called from a task of *slots*.
+        """
         with self.lock:
+            if self._is_at_work(slots):
+                raise RuntimeError("a task cannot wait for the shutdown of its own queue")
             held = slots.pending if self._stopped else 0
         if held:
             LOGGER.warning("waiting for %d pending tasks of queue %s, but the scheduler is stopped", held, slots.name)

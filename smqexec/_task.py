@@ -10,8 +10,8 @@ completes the task looks under the same lock whether there is one.
 futures while they look at them, so a task whose watch has a condition changes
 its state only under that condition.  Locks are taken in this order: a task's
 condition, then the scheduler's lock.  A task that a failure or a cancellation
-reached while the lock was held stays DROPPED (pending, for everybody outside)
-until its condition could be taken: see `Task._publish`.
+reached while the lock was held is DROPPED: it has ended, but for those two it
+stays pending until its condition could be taken: see `Task._publish`.
 """
 
 from __future__ import annotations
@@ -94,8 +94,8 @@ class Task(Node, Future[R]):
 
     # Reading `state`, `queue` and `_outcome` without the lock is sound, with or
     # without the GIL: each is one slot, read and written whole.  `_outcome` is
-    # stored before `state` leaves RUNNING or DROPPED, and `queue` becomes None
-    # after that.  A final state never changes.
+    # stored before `state` becomes DONE or leaves DROPPED, and `queue` becomes
+    # None last.  A final state never changes.
 
     def __init__(self, fn: Callable[..., R], args: Any, kwargs: Any) -> None:
         # Neither base's __init__: this is the hottest line of a submit.
@@ -115,7 +115,7 @@ class Task(Node, Future[R]):
 
     def done(self) -> bool:
         """Return True if the task was cancelled, failed or returned."""
-        return self.state >= DONE and self.state != DROPPED
+        return self.state >= DONE
 
     def running(self) -> bool:
         """Return True while the call is being made."""
@@ -123,12 +123,12 @@ class Task(Node, Future[R]):
 
     def cancelled(self) -> bool:
         """Return True if the task was cancelled, itself or by a dependency of it."""
-        return self.state == CANCELLED
+        return self._end() == CANCELLED
 
     @property
     def origin(self) -> Future[Any] | None:
         """The task whose exception this task failed with, perhaps itself; None if it has not failed."""
-        if self.state != FAILED:
+        if self._end() != FAILED:
             return None
         return self._outcome.origin or self
 
@@ -145,13 +145,11 @@ class Task(Node, Future[R]):
             CancelledError: The task was cancelled.
             TimeoutError: It was not done in time.
         """
-        if self.state != DONE:
-            self._await_end(timeout)
-            if self.state == FAILED:
-                try:
-                    raise self._outcome.exception.with_traceback(self._outcome.traceback)
-                finally:
-                    del self  # no cycle from the traceback to this frame and back
+        if self.state != DONE and self._await_end(timeout) == FAILED:
+            try:
+                raise self._outcome.exception.with_traceback(self._outcome.traceback)
+            finally:
+                del self  # no cycle from the traceback to this frame and back
         return self._outcome  # type: ignore[no-any-return]
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
@@ -164,19 +162,36 @@ class Task(Node, Future[R]):
             CancelledError: The task was cancelled.
             TimeoutError: It was not done in time.
         """
-        self._await_end(timeout)
-        if self.state == FAILED:
+        if self._await_end(timeout) == FAILED:
             exception: BaseException = self._outcome.exception
             return exception
         return None
 
-    def _await_end(self, timeout: float | None) -> None:
-        if not self.done():
+    def _await_end(self, timeout: float | None) -> int:
+        """Wait until the task is done; return DONE or FAILED."""
+        end = self._end()
+        if end < DONE:
             slots = self.queue
             if slots is not None and not slots.scheduler.wait_for(self, timeout):
                 raise TimeoutError()
-        if self.state == CANCELLED:
+            end = self._end()
+        if end == CANCELLED:
             raise CancelledError()
+        return end
+
+    def _end(self) -> int:
+        """The state, final for a task that is done.  The lock is not held."""
+        if self.state == DROPPED:
+            slots = self.queue
+            if slots is not None:
+                with slots.lock:  # which whoever drops it holds until the outcome is known
+                    return self._final()
+        return self.state
+
+    def _final(self) -> int:
+        if self.state != DROPPED:
+            return self.state
+        return CANCELLED if self._outcome is None else FAILED
 
     def __await__(self) -> Generator[Any, None, R]:
         from asyncio import wrap_future  # here: importing asyncio costs more than all of smqexec
@@ -194,7 +209,7 @@ class Task(Node, Future[R]):
         slots = self.queue
         if slots is not None:
             slots.scheduler.cancel(self)
-        return self.state == CANCELLED
+        return self._end() == CANCELLED
 
     def promote(self) -> bool:
         """Make the task count as newly submitted: what it needs, then itself, go first.
@@ -237,11 +252,11 @@ class Task(Node, Future[R]):
 
     def _settle(self) -> None:
         """Give a dropped task its final state.  The lock is held, and its condition if it has one."""
-        self.state = CANCELLED if self._outcome is None else FAILED
-        self.queue = None
+        self.state = self._final()
         watch = self._watch
         if watch is not None and watch.condition is None:
             self._watch = None  # whoever comes now finds the task done
+        self.queue = None  # last: from here on `_condition` may make a new watch
 
     def _drop_call(self) -> None:
         """Let go of the function and its arguments.  The lock is not held: that may run user code."""
@@ -249,7 +264,7 @@ class Task(Node, Future[R]):
         self.dependencies = ()
 
     def _publish(self, watch: Watch, slots: Slots) -> None:
-        """Tell those who watch a dropped task that it ended.  The lock is not held."""
+        """Tell concurrent.futures that a dropped task ended.  The lock is not held."""
         condition = watch.condition
         if condition is not None:
             with condition:
@@ -257,7 +272,6 @@ class Task(Node, Future[R]):
                     self._settle()
                 self._notify(watch)
                 condition.notify_all()
-        self._tell(watch)
 
     def _tell(self, watch: Watch) -> None:
         """Go on with those who wait in `result`, then call the callbacks."""
@@ -335,7 +349,10 @@ class Task(Node, Future[R]):
 
 def name_of(fn: Any) -> str:
     """A short name for a callable, safe for any object."""
-    name = getattr(fn, "__qualname__", None)
+    try:
+        name = getattr(fn, "__qualname__", None)
+    except Exception:
+        name = None
     return name if isinstance(name, str) else type(fn).__qualname__
 
 

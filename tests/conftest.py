@@ -11,6 +11,9 @@ import pytest
 from gate import DEADLINE
 from hypothesis import settings
 
+# For type checkers: not meant to be run, not even by the search for doctests.
+collect_ignore = ["typing_checks.py"]
+
 # The same examples on every run and machine; a slow machine is no failure.
 settings.register_profile("smqexec", deadline=None, derandomize=True, database=None)
 settings.load_profile("smqexec")

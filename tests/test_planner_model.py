@@ -232,7 +232,7 @@ def test_every_schedule_is_tried() -> None:
 # Random walks.
 
 
-def walk(seed: int, order: str, steps: int = 250) -> None:
+def walk(seed: int, order: str, steps: int = 200) -> None:
     """Do anything allowed, with other preferences for each seed."""
     random = Random(seed)
     both = Both(order, random.randint(1, 3))
@@ -270,7 +270,7 @@ def walk(seed: int, order: str, steps: int = 250) -> None:
                 both.done(random.choice(running))
             else:
                 both.take(queue, random.choice([None, 1, 3]))
-        if step % 5 == 0:
+        if step % 8 == 0:
             both.check()
     while both.tasks("pending", "running"):
         for queue in queues:

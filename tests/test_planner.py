@@ -1,0 +1,1089 @@
+"""The planner by example.  In the graphs an arrow leads from a task to one that needs it."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterable
+from random import Random
+from typing import Any
+
+import pytest
+
+from smqexec._order import SWEEP_FROM
+from smqexec._planner import DONE, DROPPED, NEW, READY, RUNNING, SEARCHING, WAITING, DependencyPlanner, Node
+
+
+class Named(Node):
+    __slots__ = ("__weakref__", "name")
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.name = name
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+class Tolerant(Named):
+    __slots__ = ()
+    tolerant = True
+
+
+class Plan:
+    """A planner, its queues by name, and its nodes by name."""
+
+    def __init__(self, order: str = "newest", queues: str = "q") -> None:
+        self.planner = DependencyPlanner(order)
+        self.queues = {name: self.planner.add_queue() for name in queues}
+        self.nodes: dict[str, Named] = {}
+
+    def add(
+        self,
+        name: str,
+        needs: Iterable[str] = (),
+        queue: str = "q",
+        group: Any = None,
+        node: Any = None,
+    ) -> None:
+        """Add a node; *needs* are names, so that ``"ab"`` means a and b."""
+        self.nodes[name] = node = Named(name) if node is None else node
+        self.planner.add(node, self.queues.get(queue), [self.nodes[need] for need in needs], group)
+
+    def take(self, queue: str = "q") -> str | None:
+        node = self.planner.take(self.queues[queue])
+        return None if node is None else node.name
+
+    def done(self, name: str) -> list[str]:
+        return [node.name for node in self.planner.done(self.nodes[name])]
+
+    def drop(self, name: str) -> tuple[list[str], list[str]]:
+        dropped, freed = self.planner.drop(self.nodes[name])
+        return [node.name for node in dropped], [node.name for node in freed]
+
+    def promote(self, name: str) -> bool:
+        return self.planner.promote(self.nodes[name])
+
+    def run(self) -> list[str]:
+        """Run all that is left, one at a time for each queue in turn; return the order of starts."""
+        started: list[str] = []
+        while True:
+            self.check()
+            now = [name for name in map(self.take, self.queues) if name is not None]
+            if not now:
+                return started
+            started += now
+            for name in now:
+                self.done(name)
+
+    def check(self) -> None:
+        self.planner.check(self.queues.values(), [node for node in self.nodes.values() if node.state < DONE])
+
+    def entries(self) -> int:
+        return self.planner.entries(self.queues.values())
+
+    def steps(self) -> int:
+        return self.planner.order.steps  # type: ignore[union-attr]
+
+
+# What comes first.
+
+
+def test_independent_tasks_run_newest_first() -> None:
+    plan = Plan()
+    for name in "abc":
+        plan.add(name)
+    assert plan.run() == ["c", "b", "a"]
+
+
+def test_oldest_order_is_first_in_first_out() -> None:
+    r"""::
+
+        a --> b       c ready later than d, but submitted earlier
+        a --> c   d
+    """
+    plan = Plan("oldest")
+    plan.add("a")
+    plan.add("b", "a")
+    plan.add("c", "a")
+    plan.add("d")
+    assert plan.run() == ["a", "b", "c", "d"]
+
+
+def test_newest_sink_runs_first() -> None:
+    r"""::
+
+        a --> x
+        b --> y
+    """
+    plan = Plan()
+    for name in ["a", "b"]:
+        plan.add(name)
+    plan.add("x", "a")
+    plan.add("y", "b")
+    assert plan.run() == ["b", "y", "a", "x"]
+
+
+def test_first_argument_comes_first() -> None:
+    r"""::
+
+        a ----+
+        b ---+|    the arguments of x are c, a, b
+        c --> x
+    """
+    plan = Plan()
+    for name in "abc":
+        plan.add(name)
+    plan.add("x", "cab")
+    assert plan.run() == ["c", "a", "b", "x"]
+
+
+def test_shared_dependency_is_promoted_once() -> None:
+    r"""::
+
+            +--> x
+        a --+--> y
+        b -------^
+
+    Taken for y, a is done when x asks for it.
+    """
+    plan = Plan()
+    plan.add("a")
+    plan.add("b")
+    plan.add("x", "a")
+    plan.add("y", "ab")
+    assert plan.run() == ["a", "b", "y", "x"]
+
+
+def test_repeated_dependency_counts_once() -> None:
+    plan = Plan()
+    plan.add("a")
+    plan.add("x", "aa")
+    assert plan.nodes["x"].missing == 1
+    assert plan.run() == ["a", "x"]
+
+
+def test_first_result_of_the_seed_example() -> None:
+    """A[i] -> B[i]; C[i, k] of B[i] and B[k]: the newest C is done after three starts."""
+    plan = Plan()
+    n = 4
+    for i in range(n):
+        plan.add(f"A{i}")
+        plan.add(f"B{i}", [f"A{i}"])
+    for i in range(n):
+        for k in range(n):
+            plan.add(f"C{i}{k}", [f"B{i}", f"B{k}"])
+    started = plan.run()
+    assert started[:9] == ["A3", "B3", "C33", "A2", "B2", "C32", "A1", "B1", "C31"]
+    assert started[9:13] == ["A0", "B0", "C30", "C23"]
+    assert started[13:] == [f"C{i}{k}" for i in (2, 1, 0) for k in (3, 2, 1, 0) if (i, k) != (2, 3)]
+
+
+def test_each_queue_gets_its_own_first_task() -> None:
+    r"""::
+
+        a (disk) --> x (cpu)        the newest sink needs b from the disk
+        b (disk) --> y (cpu)        and y itself; z is cpu's and ready
+        z (cpu)
+    """
+    plan = Plan(queues="dc")
+    plan.add("a", queue="d")
+    plan.add("b", queue="d")
+    plan.add("z", queue="c")
+    plan.add("x", "a", queue="c")
+    plan.add("y", "b", queue="c")
+    assert (plan.take("d"), plan.take("c"), plan.take("c")) == ("b", "z", None)
+    assert plan.done("b") == ["y"]
+    assert plan.take("c") == "y"
+
+
+def test_new_task_is_searched_before_what_waits() -> None:
+    r"""::
+
+        a --> x        x is being searched when y comes and takes b over
+        b --> x
+        b --> y
+    """
+    plan = Plan(queues="qr")
+    plan.add("a")
+    plan.add("b")
+    plan.add("c")
+    plan.add("x", "acb")
+    assert plan.take() == "a"
+    assert plan.take("r") is None
+    plan.add("y", "b")
+    plan.check()
+    assert plan.run() == ["b", "y", "c"]
+    assert plan.done("a") == ["x"]
+
+
+def test_newer_search_takes_over_what_an_older_one_found() -> None:
+    r"""::
+
+        a (q) --> x
+        b (r) --> x, y          b waits as a find of x; then y wants it, and
+        c (r) --> x             it is y's until it has run
+    """
+    plan = Plan(queues="qr")
+    plan.add("b", queue="r")
+    plan.add("c", queue="r")
+    plan.add("a")
+    plan.add("x", "cba")
+    assert plan.take() == "a"  # passing c and b, which wait for r
+    plan.add("y", "b")
+    plan.add("z")
+    assert plan.take() == "z"
+    plan.check()
+    assert plan.take("r") == "b"
+    plan.check()
+    assert plan.take("r") == "c"
+
+
+def test_older_search_passes_what_a_newer_one_owns() -> None:
+    plan = Plan(queues="qr")
+    plan.add("b", queue="r")
+    plan.add("a")
+    plan.add("c", queue="r")
+    plan.add("x", "abc")
+    assert plan.take() == "a"
+    plan.add("y", "b")
+    plan.add("z", "y")
+    assert plan.take("q") is None
+    plan.add("w")
+    assert plan.take("q") == "w"
+    assert plan.take("r") == "b"
+    assert plan.take("r") == "c"
+    plan.check()
+
+
+def test_slot_is_not_left_free_for_a_better_task() -> None:
+    plan = Plan()
+    plan.add("a")
+    plan.add("b")
+    plan.add("x", "b")
+    assert [plan.take(), plan.take(), plan.take()] == ["b", "a", None]
+
+
+# Groups: submissions of several nodes.
+
+
+def test_first_of_a_group_counts_as_newest() -> None:
+    plan = Plan()
+    plan.add("a")
+    group = plan.planner.group()
+    for name in "xyz":
+        plan.add(name, group=group)
+    plan.add("b")
+    assert plan.run() == ["b", "x", "y", "z", "a"]
+
+
+def test_group_is_in_order_oldest_first() -> None:
+    plan = Plan("oldest")
+    plan.add("a")
+    group = plan.planner.group()
+    plan.add("b")
+    for name in "xyz":
+        plan.add(name, group=group)
+    assert plan.run() == ["a", "x", "y", "z", "b"]
+
+
+def test_group_that_goes_on_later_keeps_its_place() -> None:
+    """As a map does that is asked for its items bit by bit."""
+    plan = Plan()
+    group = plan.planner.group()
+    plan.add("x", group=group)
+    assert plan.take() == "x"
+    plan.add("b")
+    plan.add("y", group=group)
+    plan.check()
+    assert plan.run() == ["b", "y"]
+
+
+@pytest.mark.parametrize("wanted", ["w", "x", "y", "z"])
+def test_member_of_a_group_goes_when_a_newer_sink_needs_it(wanted: str) -> None:
+    plan = Plan()
+    group = plan.planner.group()
+    for name in "wxyz":
+        plan.add(name, group=group)
+    plan.add("s", wanted)
+    assert plan.run() == [wanted, "s", *(name for name in "wxyz" if name != wanted)]
+
+
+def test_member_of_a_group_returns_between_the_others() -> None:
+    r"""::
+
+        group: x y z        s, which needs y, is searched and then cancelled
+                 |
+        b --> s <+
+    """
+    plan = Plan()
+    group = plan.planner.group()
+    for name in "xyz":
+        plan.add(name, group=group)
+    plan.add("b")
+    plan.add("s", "by")
+    plan.add("t", "s")
+    assert plan.take() == "b"
+    plan.planner.take(plan.queues["q"], 1)  # goes on as far as y, and starts it ...
+    assert plan.nodes["y"].state == RUNNING
+    plan = Plan(queues="qr")
+    group = plan.planner.group()
+    for name in "xyz":
+        plan.add(name, queue="r", group=group)
+    plan.add("b")
+    plan.add("s", "yb")
+    assert plan.take() == "b"  # ... here it is found, and waits for r
+    assert plan.drop("s") == (["s"], [])
+    plan.check()
+    plan.add("v", queue="r", group=group)
+    assert plan.run() == ["x", "y", "z", "v"]
+
+
+def test_group_of_two_queues() -> None:
+    plan = Plan(queues="qr")
+    group = plan.planner.group()
+    for name, queue in [("a", "q"), ("b", "r"), ("c", "q")]:
+        plan.add(name, queue=queue, group=group)
+    assert [plan.take("r"), plan.take("q"), plan.take("q")] == ["b", "a", "c"]
+
+
+# Relays: nodes of no queue.
+
+
+def test_relay_leads_to_what_it_needs() -> None:
+    r"""::
+
+        a --> (i) --> x         (i) is a relay: an item of a
+        b --> y                 submitted before x
+    """
+    plan = Plan()
+    plan.add("a")
+    plan.add("b")
+    plan.add("y", "b")
+    plan.add("i", "a", queue="")
+    plan.add("x", "i")
+    assert plan.take() == "a"
+    plan.check()
+    assert plan.done("a") == ["x"]
+    assert plan.nodes["i"].state == DONE
+    assert plan.run() == ["x", "b", "y"]
+
+
+def test_relay_may_be_done_before_what_it_needs() -> None:
+    """An item is there as soon as its generator has yielded it."""
+    plan = Plan()
+    plan.add("a")
+    plan.add("i", "a", queue="")
+    plan.add("x", "i")
+    with pytest.raises(ValueError, match="i has a dependency that has not started"):
+        plan.done("i")
+    assert plan.take() == "a"
+    assert plan.done("i") == ["x"]
+    plan.check()
+    assert plan.take() == "x"
+    assert plan.done("a") == []
+
+
+def test_relay_without_needs_waits_for_done() -> None:
+    """As the future of another executor does."""
+    plan = Plan()
+    plan.add("f", queue="")
+    plan.add("x", "f")
+    assert plan.take() is None
+    assert not plan.promote("f")
+    plan.check()
+    assert plan.done("f") == ["x"]
+    assert plan.run() == ["x"]
+
+
+def test_relay_is_searched_and_never_started() -> None:
+    plan = Plan()
+    plan.add("f", queue="")
+    plan.add("a")
+    plan.add("x", "fa")
+    assert plan.take() == "a"
+    assert plan.done("a") == []
+    plan.check()
+    assert plan.done("f") == ["x"]
+    assert plan.take() == "x"
+
+
+def test_chain_of_relays_needs_no_recursion() -> None:
+    plan = Plan()
+    plan.add("a")
+    before = "a"
+    for index in range(5000):
+        plan.add(f"i{index}", [before], queue="")
+        before = f"i{index}"
+    plan.add("x", [before])
+    assert plan.take() == "a"
+    assert plan.done("a") == ["x"]
+
+
+# Promotion.
+
+
+def test_promoted_task_counts_as_newly_submitted() -> None:
+    r"""::
+
+        a --> x         x is promoted; then z is newer again
+        b --> y   z
+    """
+    plan = Plan()
+    plan.add("a")
+    plan.add("b")
+    plan.add("x", "a")
+    plan.add("y", "b")
+    assert plan.promote("x")
+    plan.add("z")
+    assert plan.run() == ["z", "a", "x", "b", "y"]
+
+
+def test_promoted_dependency_is_not_waited_for_by_order() -> None:
+    """Of x's needs the promoted one goes first, and x goes on as before."""
+    plan = Plan()
+    for name in "abc":
+        plan.add(name)
+    plan.add("x", "abc")
+    assert plan.promote("b")
+    assert plan.run() == ["b", "a", "c", "x"]
+
+
+@pytest.mark.parametrize("found", [False, True])
+def test_promotion_of_a_search_in_progress(found: bool) -> None:
+    plan = Plan(queues="qr")
+    plan.add("a")
+    plan.add("b", queue="r")
+    plan.add("c")
+    plan.add("x", "abc")
+    plan.add("y")
+    assert [plan.take(), plan.take()] == ["y", "a"]
+    if found:
+        plan.add("d")
+        assert plan.take() == "d"
+    plan.add("z")
+    assert plan.promote("x")
+    plan.check()
+    assert [plan.take("q"), plan.take("q"), plan.take("r")] == ["c", "z", "b"]
+
+
+def test_promotion_of_what_a_search_has_found() -> None:
+    """b and c wait for r as finds of x; c is promoted and goes first; a find of no search too."""
+    plan = Plan(queues="qr")
+    for name in "bcd":
+        plan.add(name, queue="r")
+    plan.add("a")
+    plan.add("x", "bca")
+    assert plan.take() == "a"
+    plan.add("e", queue="r")
+    plan.add("f")
+    plan.add("g", queue="r")
+    assert plan.take() == "f"  # passing g
+    plan.add("h", queue="r")
+    plan.promote("c")
+    plan.promote("g")
+    plan.promote("d")
+    plan.check()
+    assert plan.run() == ["d", "g", "c", "h", "e", "b"]
+
+
+def test_oldest_first_a_promoted_task_and_its_needs_go_first() -> None:
+    r"""::
+
+        a --> c --> x       x is promoted: it needs c, then b
+        b --------> x       later y is: before all of that
+        d, y
+    """
+    plan = Plan("oldest")
+    for name in "dab":
+        plan.add(name)
+    plan.add("c", "a")
+    plan.add("f", queue="")
+    plan.add("x", "cfb")
+    plan.add("y")
+    assert plan.promote("x")
+    plan.check()
+    assert plan.take() == "a"
+    assert plan.promote("y")
+    assert plan.done("f") == []
+    assert plan.done("a") == ["c"]
+    assert plan.run() == ["y", "c", "b", "x", "d"]
+
+
+@pytest.mark.parametrize("order", ["newest", "oldest"])
+def test_only_pending_tasks_are_promoted(order: str) -> None:
+    plan = Plan(order)
+    plan.add("a")
+    assert not plan.planner.promote(Named("new"))
+    assert plan.take() == "a"
+    assert not plan.promote("a")
+    plan.done("a")
+    assert not plan.promote("a")
+
+
+# Adoption.
+
+
+@pytest.mark.parametrize("chains", [1, 2])
+def test_chain_that_grows_while_it_runs_costs_a_step_a_task(chains: int) -> None:
+    plan = Plan()
+    ends = [""] * chains
+    running: list[str] = []
+    added = ended = 0
+    while ended < 1000:
+        for chain in range(chains):
+            for _ in range(2 if added < 1000 else 0):
+                needs = [ends[chain]] if ends[chain] else []
+                ends[chain] = f"{chain}.{added}"
+                plan.add(ends[chain], needs)
+                added += 1
+        while len(running) < 4 and (name := plan.take()) is not None:
+            running.append(name)
+        plan.done(running.pop(0))
+        ended += 1
+    plan.check()
+    assert plan.steps() <= 1.5 * ended
+
+
+def test_ladder_that_grows_while_it_runs_costs_a_step_a_task() -> None:
+    """Each needs its predecessor and a random recent one."""
+    plan, random = Plan(), Random(0)
+    plan.add("0")
+    for task in range(1, 2000):
+        plan.add(str(task), dict.fromkeys([str(task - 1), str(random.randrange(max(0, task - 9), task))]))
+        if task % 2:
+            name = plan.take()
+            assert name is not None
+            plan.done(name)
+    plan.check()
+    plan.run()
+    assert plan.steps() <= 2 * 2000
+
+
+def test_adopting_task_searches_its_other_needs_last() -> None:
+    r"""::
+
+        a --> b --> x <-- c <-- d       a is running when x comes
+    """
+    plan = Plan(queues="qr")
+    plan.add("d")
+    plan.add("c", "d")
+    plan.add("a")
+    plan.add("e")
+    plan.add("b", "ae")
+    assert plan.take() == "a"
+    plan.add("x", "bc")
+    plan.check()
+    assert plan.steps() == 2
+    assert plan.run() == ["e", "d", "c"]
+    assert plan.done("a") == ["b"]
+    assert plan.run() == ["b", "x"]
+
+
+def test_search_that_lost_a_task_is_not_adopted() -> None:
+    r"""::
+
+        a --> x         y takes b over from x.  If z adopted x's search, b
+        b --> x --> z   would come as y's, too late
+        b --> y
+    """
+    plan = Plan(queues="qr")
+    for name in ["a", "b", "c"]:
+        plan.add(name, queue="r")
+    plan.add("k")
+    plan.add("x", "bak")
+    assert plan.take() == "k"
+    plan.add("y", "cb")
+    plan.add("l")
+    plan.add("m", "l")
+    assert plan.take() == "l"
+    assert plan.take("r") == "c"
+    plan.add("z", "x")
+    plan.check()
+    assert [plan.take("r"), plan.take("r")] == ["b", "a"]
+    plan.check()
+
+
+# Dropping.
+
+
+def test_drop_takes_all_dependents_along() -> None:
+    r"""::
+
+        a --> b --> d       b is dropped: then so are d and e
+        a --> c --> e <-- d
+    """
+    plan = Plan()
+    plan.add("a")
+    plan.add("b", "a")
+    plan.add("c", "a")
+    plan.add("d", "b")
+    plan.add("e", "cd")
+    assert plan.drop("b") == (["b", "d", "e"], [])
+    assert plan.nodes["e"].state == DROPPED
+    assert plan.nodes["e"].dependencies == [plan.nodes["c"], plan.nodes["d"]], "for the caller to clear"
+    assert plan.run() == ["a", "c"]
+
+
+@pytest.mark.parametrize("order", ["newest", "oldest"])
+def test_drop_of_a_running_task(order: str) -> None:
+    plan = Plan(order)
+    plan.add("a")
+    plan.add("b", "a")
+    plan.add("f", "a", node=Tolerant("f"))
+    assert plan.take() == "a"
+    assert plan.drop("a") == (["a", "b"], ["f"])
+    assert plan.run() == ["f"]
+
+
+def test_tolerant_dependent_waits_for_its_other_needs() -> None:
+    r"""::
+
+        a --> b --> t <-- c         a is dropped, and b with it: t still needs c
+        a --------> t
+    """
+    plan = Plan()
+    plan.add("a")
+    plan.add("b", "a")
+    plan.add("c")
+    plan.add("t", "abc", node=Tolerant("t"))
+    assert plan.drop("a") == (["a", "b"], [])
+    assert plan.nodes["t"].state == WAITING
+    plan.check()
+    assert plan.run() == ["c", "t"]
+
+
+def test_drop_sends_back_what_was_visited_for_it() -> None:
+    r"""::
+
+        a --> x         x's search found a and b; then x is dropped: they are
+        b --> x         as old as they were, and c comes first
+        c
+    """
+    plan = Plan(queues="qr")
+    plan.add("a", queue="r")
+    plan.add("b", queue="r")
+    plan.add("c", queue="r")
+    plan.add("k")
+    plan.add("x", "abk")
+    assert plan.take() == "k"
+    plan.check()
+    assert plan.drop("x") == (["x"], [])
+    plan.check()
+    assert [plan.take("r") for _ in range(3)] == ["c", "b", "a"]
+
+
+def test_drop_gives_an_older_search_back_what_it_lost() -> None:
+    r"""::
+
+        a --> x         y takes a over from x's search; then y is dropped,
+        b               and a is x's again: before b
+        a --> y
+    """
+    plan = Plan(queues="qr")
+    plan.add("b", queue="r")
+    plan.add("a", queue="r")
+    plan.add("k")
+    plan.add("x", "ak")
+    plan.add("c", queue="r")
+    assert plan.take() == "k"
+    plan.add("y", "xc")
+    plan.add("l")
+    plan.add("z", "yl")
+    assert plan.take() == "l"
+    plan.check()
+    assert plan.drop("z")[0] == ["z"]
+    plan.check()
+    assert plan.drop("y")[0] == ["y"]
+    plan.check()
+    assert [plan.take("r") for _ in range(3)] == ["c", "a", "b"]
+
+
+def test_dissolved_search_keeps_nothing() -> None:
+    """However often a newer task wants an old one and is cancelled, nothing is left of it."""
+    plan = Plan(queues="qr")
+    plan.add("a", queue="r")
+    plan.add("b", "a", queue="r")
+    sizes = []
+    for round in range(300):
+        plan.add("k")
+        plan.add("x", "bk")
+        plan.add("y", "x")
+        assert plan.take() == "k"
+        plan.done("k")
+        plan.drop("x")
+        plan.add("k")
+        assert plan.take() == "k"
+        plan.done("k")
+        if round % 10 == 0:
+            plan.check()
+        sizes.append(plan.entries())
+    assert max(sizes[200:]) <= max(sizes[:100]) <= 4 * SWEEP_FROM
+
+
+def test_wide_fan_forgets_dropped_dependents() -> None:
+    plan = Plan()
+    plan.add("a")
+    for index in range(1000):
+        plan.add(f"x{index}", "a")
+    for index in Random(1).sample(range(1000), 990):
+        plan.drop(f"x{index}")
+    dependents = plan.nodes["a"].dependents
+    assert dependents is not None
+    assert len(dependents) <= 10 + SWEEP_FROM
+    plan.check()
+    assert len(plan.run()) == 11
+
+
+@pytest.mark.parametrize("order", ["newest", "oldest"])
+def test_drop_of_ready_tasks_in_any_order(order: str) -> None:
+    """Half of them become ready when added, half later and in another order."""
+    plan, random = Plan(order), Random(2)
+    plan.add("f", queue="")
+    names = [f"x{index}" for index in range(300)]
+    for name in names:
+        plan.add(name, "f" if random.random() < 0.5 else "")
+    for name in random.sample(names, 150):
+        plan.promote(name)
+    plan.done("f")
+    doomed = set(random.sample(names, 280))
+    for name in names:
+        if name in doomed:
+            plan.drop(name)
+            plan.check()
+    assert len(plan.run()) == 20
+    assert plan.entries() <= 4 * SWEEP_FROM
+
+
+def test_dropped_entries_are_skipped_oldest_first() -> None:
+    """Of many that became ready late, few are dropped: no sweep, but none is taken."""
+    plan = Plan("oldest")
+    plan.add("f", queue="")
+    plan.add("g", queue="")
+    for index in range(100):
+        plan.add(f"x{index}", "f" if index % 2 else "g")
+    plan.done("g")
+    plan.done("f")
+    for name in ["x1", "x3", "x0", "x2", "x50"]:
+        plan.drop(name)
+        plan.check()
+    assert plan.run() == [f"x{index}" for index in range(4, 100) if index != 50]
+
+
+# Misuse.
+
+
+def state_of(plan: Plan) -> Any:
+    nodes = plan.nodes.values()
+    states = [(node, node.state, node.number, node.missing, node.plan, node.place) for node in nodes]
+    links = [(list(node.dependencies), list(node.dependents or ())) for node in nodes]
+    counts = [(queue.waiting, queue.ready, queue.running) for queue in plan.queues.values()]
+    return states, links, counts, plan.entries()
+
+
+def test_misuse_changes_nothing() -> None:
+    plan, other = Plan(), Plan()
+    for name in "abcd":
+        plan.add(name, "a" if name == "d" else "")
+    assert [plan.take(), plan.take()] == ["a", "c"]
+    plan.done("c")
+    _, b, c, d = plan.nodes.values()
+    new, q, planner = Named("new"), plan.queues["q"], plan.planner
+    other.add("o")
+    before = state_of(plan)
+    calls: list[tuple[str, Any]] = [
+        ("b was added before", lambda: planner.add(b, q)),
+        ("c was added before", lambda: planner.add(c, q)),
+        ("make it with this one's add_queue", lambda: planner.add(new, other.queues["q"])),
+        ("dependency new has not been added", lambda: planner.add(Named("x"), q, [b, new])),
+        ("dependency new has not been added", lambda: planner.add(new, q, [b, new])),
+        ("dependency o belongs to another planner", lambda: planner.add(new, q, [b, other.nodes["o"]])),
+        ("make it with this one's add_queue", lambda: planner.take(other.queues["q"])),
+        ("new is not running", lambda: planner.done(new)),
+        ("b is not running", lambda: planner.done(b)),
+        ("c is not running", lambda: planner.done(c)),
+        ("d is not running", lambda: planner.done(d)),
+        ("new is not pending or running", lambda: planner.drop(new)),
+        ("c is not pending or running", lambda: planner.drop(c)),
+        ("belongs to a planner already", lambda: planner.add_queue(q)),
+        ("belongs to a planner already", lambda: planner.add_queue(other.queues["q"])),
+    ]
+    for message, call in calls:
+        with pytest.raises(ValueError, match=message):
+            call()
+        assert state_of(plan) == before
+        assert new.state == NEW
+        plan.check()
+    assert plan.done("a") == ["d"]
+    assert plan.run() == ["d", "b"]
+
+
+def test_unknown_order() -> None:
+    with pytest.raises(ValueError, match="order must be 'newest' or 'oldest', not 'random'"):
+        DependencyPlanner("random")
+
+
+def test_given_queue_is_registered() -> None:
+    queue = type(DependencyPlanner().add_queue())()
+    planner = DependencyPlanner()
+    assert planner.add_queue(queue) is queue
+    assert queue.planner is planner
+
+
+@pytest.mark.parametrize("order", ["newest", "oldest"])
+def test_ready_tasks_are_listed(order: str) -> None:
+    plan = Plan(order, queues="qr")
+    for name in "abcde":
+        plan.add(name, "ab" if name == "d" else "", "r" if name in "ae" else "q")
+    group = plan.planner.group()
+    plan.add("g", group=group)
+    for _ in range(2):
+        assert plan.take() is not None
+    ready = [name for name, node in plan.nodes.items() if node.state == READY]
+    assert sorted(node.name for node in plan.planner.ready(plan.queues.values())) == ready
+
+
+# Searching in slices.
+
+
+def test_limit_cuts_a_search_into_slices() -> None:
+    """A chain of 100 below the newest sink: eleven slices of ten steps."""
+    plan = Plan()
+    plan.add("0")
+    for task in range(1, 101):
+        plan.add(str(task), [str(task - 1)])
+    slices = 0
+    while (node := plan.planner.take(plan.queues["q"], 10)) is SEARCHING:
+        slices += 1
+        plan.check()
+    assert node is plan.nodes["0"]
+    assert slices == 10
+    assert plan.steps() == 101
+    assert repr(SEARCHING) == "SEARCHING"
+
+
+def test_tasks_come_and_go_between_slices() -> None:
+    plan = Plan()
+    plan.add("a")
+    plan.add("b", "a")
+    plan.add("c", "b")
+    plan.add("x", "c")
+    queue = plan.queues["q"]
+    assert plan.planner.take(queue, 2) is SEARCHING
+    plan.add("n")
+    assert plan.planner.take(queue, 1) is plan.nodes["n"]
+    plan.drop("x")
+    assert plan.planner.take(queue, 1) is SEARCHING
+    plan.check()
+    assert plan.run() == ["a", "b", "c"]
+
+
+# Nothing grows, and nothing is kept.
+
+
+def service(plan: Plan, rounds: int, step: Any) -> int:
+    """Play *rounds* and return the most entries that the planner ever had."""
+    most = 0
+    for number in range(rounds):
+        step(number)
+        for name in [name for name, node in plan.nodes.items() if node.state >= DONE]:
+            del plan.nodes[name]
+        most = max(most, plan.entries()) if number % 16 == 0 else most
+    plan.check()
+    return most
+
+
+def finish(plan: Plan, queue: str = "q", limit: int = 1_000_000) -> None:
+    while limit and (name := plan.take(queue)) is not None:
+        plan.done(name)
+        limit -= 1
+
+
+@pytest.mark.parametrize("order", ["newest", "oldest"])
+def test_service_of_independent_graphs_does_not_grow(order: str) -> None:
+    """A task that is never reached sleeps below 20,000 rounds."""
+    plan = Plan(order, queues="qr")
+    plan.add("asleep", queue="r")
+    plan.add("never", ["asleep"], queue="r")
+
+    def step(number: int) -> None:
+        plan.add("a")
+        plan.add("b", "a")
+        plan.add("x", "ab")
+        if number % 5 == 0:
+            plan.drop("x")
+        finish(plan)
+
+    assert service(plan, 20_000, step) < 4 * SWEEP_FROM
+
+
+def test_service_that_always_has_work_does_not_grow() -> None:
+    """A chain that never ends, each link of which also needs a part that runs already."""
+    plan = Plan(queues="qr")
+    plan.add("part", queue="r")
+    assert plan.take("r") == "part"
+    plan.add("total", ["part"])
+
+    def step(number: int) -> None:
+        plan.add("next part", queue="r")
+        assert plan.take("r") == "next part"
+        plan.add("next total", ["total", "next part"])
+        if number % 1000 == 0:
+            plan.check()
+        plan.done("part")
+        assert plan.planner.take(plan.queues["q"]) is plan.nodes["total"]
+        plan.done("total")
+        for name in ["part", "total"]:
+            plan.nodes[name] = plan.nodes.pop(f"next {name}")
+
+    assert service(plan, 20_000, step) < 4 * SWEEP_FROM
+
+
+@pytest.mark.parametrize("size", [1, 2])
+def test_service_of_groups_does_not_grow(size: int) -> None:
+    """The first of each group is needed by a sink; what is newer always hides the older groups."""
+    plan = Plan(queues="qr")
+
+    def step(number: int) -> None:
+        group = plan.planner.group()
+        for index in range(size):
+            plan.add(f"g{number}.{index}", group=group)
+        plan.add("x", [f"g{number}.0"])
+        finish(plan, limit=1 + size)
+
+    assert service(plan, 3000, step) < 4 * SWEEP_FROM
+
+
+def test_service_of_two_chains_does_not_grow() -> None:
+    """Both searches are adopted in turn, each from below the other, with tasks waiting for r."""
+    plan = Plan(queues="qr")
+    ends = {"a": "", "b": ""}
+    for chain in ends:
+        plan.add(f"{chain}w", queue="r")  # waits for r all the time
+        plan.add(f"{chain}l")
+        plan.add(f"{chain}0", [f"{chain}w", f"{chain}l"])
+        ends[chain] = f"{chain}0"
+        assert plan.take() == f"{chain}l"
+
+    def step(number: int) -> None:
+        for chain, end in ends.items():
+            plan.add(f"{chain}p{number}")
+            new = f"{chain}{number + 1}"
+            plan.add(new, [end, f"{chain}p{number}"])
+            ends[chain] = new
+        finish(plan)
+
+    # The chains themselves grow: nothing of them can run.
+    assert service(plan, 1000, step) < 8 * SWEEP_FROM
+    assert {plan.take("r"), plan.take("r")} == {"aw", "bw"}
+
+
+def test_entries_of_searches_that_have_nothing_left_are_swept() -> None:
+    """Searches of many sinks each found a task for r that a newer sink then takes over."""
+    plan = Plan(queues="qr")
+    for index in range(400):
+        plan.add(f"a{index}", queue="r")
+        plan.add(f"l{index}")
+        plan.add(f"x{index}", [f"a{index}", f"l{index}"])
+        assert plan.take() == f"l{index}"
+        plan.add(f"m{index}")
+        plan.add(f"y{index}", [f"x{index}", f"m{index}"])
+        assert plan.take() == f"m{index}"
+        plan.done(f"m{index}")
+    plan.check()
+    assert len(plan.queues["r"].heap) <= 2 * 400 + SWEEP_FROM
+    assert [plan.take("r") for _ in range(3)] == ["a399", "a398", "a397"]
+
+
+@pytest.mark.parametrize("order", ["newest", "oldest"])
+def test_done_task_is_freed_while_older_searches_sleep(order: str) -> None:
+    r"""::
+
+        w (r) --> x     x's search sleeps with a and b before it; a has run
+        a, b ---> x     and is nobody's: it is gone at once, without a collector
+    """
+    plan = Plan(order, queues="qr")
+    plan.add("w", queue="r")
+    for name in "ab":
+        plan.add(name)
+    plan.add("x", "wab")
+    plan.add("s", "a")
+    assert plan.take() == "a"
+    plan.done("a")
+    if order == "newest":
+        assert plan.take() == "s"
+        assert plan.take() == "b"
+    node = plan.nodes.pop("a")
+    # x needs its result, and nobody else.
+    assert node in plan.nodes["x"].dependencies
+    plan.drop("x")
+    gone = weakref.ref(node)
+    if order == "oldest":
+        plan.drop("s")
+        plan.nodes["s"].dependencies.clear()
+    plan.nodes["x"].dependencies.clear()  # as the owner does
+    del node
+    assert gone() is None
+    plan.check()
+
+
+def test_started_task_lets_go_of_its_needs_though_a_search_stands_in_them() -> None:
+    """The search of x stops inside y's list of needs when y's last need is met."""
+    plan = Plan(queues="qr")
+    plan.add("a")
+    plan.add("b")
+    plan.add("c", queue="r")
+    plan.add("y", "ab")
+    plan.add("x", "yc")
+    assert plan.take() == "a"
+    plan.done("a")
+    assert plan.take() == "b"
+    plan.done("b")
+    gone = [weakref.ref(plan.nodes.pop(name)) for name in "ab"]
+    assert all(ref() is not None for ref in gone), "y needs the results"
+    assert plan.take() == "y"
+    assert [ref() for ref in gone] == [None, None]
+    plan.check()
+    assert plan.take("r") == "c"
+
+
+@pytest.mark.parametrize("order", ["newest", "oldest"])
+def test_planner_keeps_nothing_of_a_finished_random_graph(order: str) -> None:
+    plan, random = Plan(order, queues="qr"), Random(3)
+    for index in range(300):
+        needs = random.sample(list(plan.nodes), min(index, random.randrange(4)))
+        plan.add(f"x{index}", needs, random.choice("qr"))
+        if index % 3 == 0 and (name := plan.take(random.choice("qr"))) is not None:
+            plan.done(name)
+    plan.run()
+    gone = [weakref.ref(node) for node in plan.nodes.values()]
+    plan.nodes.clear()
+    assert not any(ref() is not None for ref in gone)
+    assert plan.entries() <= 4 * SWEEP_FROM
+
+
+# The check itself.
+
+
+@pytest.mark.parametrize("order", ["newest", "oldest"])
+def test_check_finds_nodes_by_itself(order: str) -> None:
+    plan = Plan(order, queues="qr")
+    for name, needs, queue in [("a", "", "q"), ("b", "a", "r"), ("c", "", "q"), ("d", "bc", "q")]:
+        plan.add(name, needs, queue)
+    assert plan.take() is not None
+    plan.planner.check(plan.queues.values())
+
+
+@pytest.mark.parametrize("order", ["newest", "oldest"])
+def test_check_prints_the_state_that_is_broken(order: str, capsys: pytest.CaptureFixture[str]) -> None:
+    plan = Plan(order)
+    plan.add("a")
+    plan.add("b", "a")
+    plan.planner.take(plan.queues["q"])
+    plan.add("c")
+    plan.add("d", "c")
+    plan.queues["q"].ready = 7
+    with pytest.raises(AssertionError):
+        plan.check()
+    printed = capsys.readouterr().out
+    assert "d: state 0" in printed
+    assert "(2, 7, 1)" in printed

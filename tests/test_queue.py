@@ -1,0 +1,1308 @@
+"""The Executor contract of a Queue: alone, and under a scheduler that plans several.
+
+The tests of a lone queue and of a shared one are the same, by parameters.
+Tasks are held by gates; nothing here sleeps, and each wait has a deadline.
+"""
+
+from __future__ import annotations
+
+import gc
+import inspect
+import itertools
+import logging
+import sys
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError, Executor, Future, ThreadPoolExecutor
+from concurrent.futures.thread import BrokenThreadPool
+from typing import Any
+
+import pytest
+from gate import DEADLINE, Gate
+
+from smqexec import Queue, Scheduler, Task, settled
+
+AFTER_SHUTDOWN = "^cannot schedule new futures after shutdown$"
+
+
+class Maker:
+    """Makes queues, all alone or all of one scheduler, and shuts them down at the end."""
+
+    def __init__(self, kind: str) -> None:
+        self.scheduler = Scheduler() if kind == "shared" else None
+        self._made: list[weakref.ref[Queue]] = []
+
+    def __call__(self, *args: Any, type: type[Queue] = Queue, **kwargs: Any) -> Any:
+        queue = type(*args, scheduler=self.scheduler, **kwargs)
+        self._made.append(weakref.ref(queue))
+        return queue
+
+    def shutdown(self) -> None:
+        for queue in [made() for made in self._made]:
+            if queue is not None:
+                queue.scheduler.resume()
+                in_time(queue.shutdown)
+
+
+@pytest.fixture(params=["lone", "shared"])
+def make(request: pytest.FixtureRequest) -> Iterator[Maker]:
+    maker = Maker(request.param)
+    yield maker
+    maker.shutdown()
+
+
+@pytest.fixture
+def gate() -> Iterator[Gate]:
+    """A gate that is open at the end, whatever happened."""
+    gate = Gate()
+    yield gate
+    gate.open()
+
+
+def in_time(call: Callable[[], Any]) -> Any:
+    """What *call* returns, made in another thread.
+
+    Raises:
+        TimeoutError: It had not returned at the deadline.
+    """
+    outcome: Future[Any] = Future()
+
+    def run() -> None:
+        try:
+            outcome.set_result(call())
+        except BaseException as error:
+            outcome.set_exception(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    result = outcome.result(DEADLINE)
+    thread.join(DEADLINE)
+    return result
+
+
+def eventually(holds: Callable[[], Any]) -> None:
+    """Wait for what other threads do soon, where they tell nobody.
+
+    Raises:
+        TimeoutError: *holds* was false until the deadline.
+    """
+    deadline = time.monotonic() + DEADLINE
+    while not holds():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"not within {DEADLINE} s: {inspect.getsource(holds).strip()}")
+        time.sleep(0)  # lets the others go on
+
+
+def value(task: Any) -> Any:
+    return task.result(DEADLINE)
+
+
+def values(results: Iterator[Any]) -> list[Any]:
+    return in_time(lambda: list(results))
+
+
+def lock_of(queue: Queue) -> Any:
+    return queue._slots.lock
+
+
+class Thing:
+    """Can be referred to weakly."""
+
+
+# Making one
+
+
+def test_arguments_are_those_of_thread_pool_executor() -> None:
+    ours = inspect.signature(Queue._set_up).parameters
+    theirs = inspect.signature(ThreadPoolExecutor.__init__).parameters
+    shared = [name for name in theirs if name != "ctxkwargs"]
+    assert list(ours) == [*shared, "scheduler"]
+    for name in ("thread_name_prefix", "initializer", "initargs"):
+        assert ours[name].default == theirs[name].default
+        assert ours[name].kind == theirs[name].kind
+
+
+def test_default_number_of_slots_is_the_standard_library_s(make: Maker) -> None:
+    with ThreadPoolExecutor() as pool:
+        assert make()._max_workers == pool._max_workers
+        assert make(None)._max_workers == pool._max_workers
+
+
+def test_positional_arguments_in_the_standard_library_s_order(make: Maker) -> None:
+    seen = []
+    queue = make(2, "prefix", seen.append, ("started",))
+    assert value(queue.submit(lambda: threading.current_thread().name)).startswith("prefix_")
+    assert seen == ["started"]
+    assert queue._max_workers == 2
+
+
+def test_queue_is_a_thread_pool_executor_by_type(make: Maker) -> None:
+    queue = make(1)
+    assert isinstance(queue, ThreadPoolExecutor)
+    assert isinstance(queue, Executor)
+    assert isinstance(queue.submit(int), Future)
+    assert isinstance(queue.submit(int), Task)
+
+
+def test_lone_queue_makes_a_scheduler_of_its_own() -> None:
+    with Queue(1) as one, Queue(1) as other:
+        assert isinstance(one.scheduler, Scheduler)
+        assert one.scheduler is not other.scheduler
+        assert one.scheduler.order == "oldest"
+        assert one.scheduler.queues == (one,)
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda scheduler: Queue(scheduler),
+        lambda scheduler: Queue(scheduler, 2),
+        lambda scheduler: Queue(scheduler, 2, "prefix", int, ("3",)),
+        lambda scheduler: Queue(scheduler, max_workers=2, initializer=int, initargs=("3",)),
+        lambda scheduler: Queue(scheduler=scheduler),
+        lambda scheduler: Queue(2, scheduler=scheduler),
+        lambda scheduler: Queue(max_workers=2, thread_name_prefix="prefix", scheduler=scheduler),
+    ],
+)
+def test_scheduler_comes_first_or_by_name(build: Callable[[Scheduler], Queue]) -> None:
+    scheduler = Scheduler()
+    with build(scheduler) as queue:
+        assert queue.scheduler is scheduler
+        assert value(queue.submit(pow, 2, 3)) == 8
+
+
+def test_scheduler_given_twice() -> None:
+    scheduler = Scheduler()
+    with pytest.raises(TypeError, match="the scheduler was given twice"):
+        Queue(scheduler, 2, scheduler=scheduler)  # type: ignore[call-overload]
+    assert scheduler.queues == ()
+
+
+@pytest.mark.parametrize("scheduler", [3, "newest", Scheduler, object()])
+def test_scheduler_that_is_none(scheduler: Any) -> None:
+    with pytest.raises(TypeError, match="scheduler must be a Scheduler, not "):
+        Queue(2, scheduler=scheduler)
+
+
+@pytest.mark.parametrize("count", [0, -1])
+def test_max_workers_not_positive(count: int) -> None:
+    with pytest.raises(ValueError, match="^max_workers must be greater than 0$"):
+        Queue(count)
+
+
+@pytest.mark.parametrize("count", ["2", 2.5, 2.0, [2], object()])
+def test_max_workers_no_int(count: Any) -> None:
+    with pytest.raises(TypeError, match="max_workers must be an int or None, not "):
+        Queue(count)
+
+
+def test_max_workers_may_be_what_counts_as_an_int(make: Maker) -> None:
+    class Two:
+        def __index__(self) -> int:
+            return 2
+
+    assert make(Two())._max_workers == 2
+
+
+@pytest.mark.parametrize("initializer", [1, "f", ()])
+def test_initializer_not_callable(initializer: Any) -> None:
+    with pytest.raises(TypeError, match="^initializer must be a callable$"):
+        Queue(1, initializer=initializer)
+
+
+def test_failed_constructor_leaves_the_scheduler_as_it_was() -> None:
+    scheduler = Scheduler()
+    for arguments in [(0,), ("2",), (1, "", 5)]:
+        with pytest.raises((TypeError, ValueError)):
+            Queue(scheduler, *arguments)
+    assert scheduler.queues == ()
+
+
+@pytest.mark.parametrize("fn", [None, 3, "f", [len]])
+def test_fn_not_callable(make: Maker, fn: Any) -> None:
+    queue = make(1)
+    with pytest.raises(TypeError, match="the first argument of submit must be callable, not "):
+        queue.submit(fn)
+    assert queue.counts()["done"] + queue.counts()["failed"] == 0
+
+
+def test_submit_without_fn(make: Maker) -> None:
+    with pytest.raises(TypeError):
+        make(1).submit()
+
+
+def test_keywords_are_all_the_function_s(make: Maker) -> None:
+    keywords = {"self": 1, "fn": 2, "task": 3, "group": 4, "scheduler": 5, "timeout": 6, "args": 7}
+    assert value(make(1).submit(dict, **keywords)) == keywords
+
+
+# Threads and their initializer
+
+
+def test_threads_have_the_prefix(make: Maker) -> None:
+    queue = make(3, thread_name_prefix="prefix")
+    barrier = threading.Barrier(3)
+
+    def name() -> str:
+        barrier.wait(DEADLINE)
+        return threading.current_thread().name
+
+    tasks = [queue.submit(name) for _ in range(3)]
+    assert {value(task) for task in tasks} == {"prefix_0", "prefix_1", "prefix_2"}
+    assert {thread.name for thread in queue._threads} == {"prefix_0", "prefix_1", "prefix_2"}
+
+
+def test_threads_without_prefix_are_named_as_the_standard_library_s(make: Maker) -> None:
+    name = value(make(1).submit(lambda: threading.current_thread().name))
+    assert name.startswith("ThreadPoolExecutor-")
+
+
+def test_initializer_runs_in_each_thread_first(make: Maker) -> None:
+    local = threading.local()
+    barrier = threading.Barrier(3)
+
+    def initializer(*arguments: int) -> None:
+        local.arguments = arguments
+
+    def look() -> Any:
+        barrier.wait(DEADLINE)
+        return local.arguments
+
+    queue = make(3, initializer=initializer, initargs=(1, 2))
+    assert [value(task) for task in [queue.submit(look) for _ in range(3)]] == [(1, 2)] * 3
+
+
+def test_a_thread_is_used_again(make: Maker) -> None:
+    queue = make(8)
+    for _ in range(5):
+        value(queue.submit(int))
+        eventually(lambda: queue._slots.parked == 1)
+    assert len(queue._threads) == 1
+
+
+def test_as_many_threads_as_slots_and_no_more(make: Maker, gate: Gate) -> None:
+    queue = make(3)
+    tasks = [queue.submit(gate) for _ in range(10)]
+    gate.wait_entered(3)
+    assert len(queue._threads) == 3
+    assert queue.counts()["running"] == 3
+    gate.open()
+    for task in tasks:
+        value(task)
+    assert len(queue._threads) == 3
+
+
+def test_pool_never_holds_more_than_its_threads(make: Maker, gate: Gate) -> None:
+    queue = make(3)
+    seen = []
+
+    def look() -> None:
+        seen.append((queue._pool._work_queue.qsize(), len(queue._slots.runs), len(queue._threads)))
+
+    for _ in range(3):
+        queue.submit(gate)
+    gate.wait_entered(3)
+    flood = [queue.submit(look) for _ in range(300)]
+    look()
+    gate.open()
+    for task in flood:
+        value(task)
+    # All three runs had begun: nothing else was ever put into the pool.
+    assert set(seen) == {(0, 3, 3)}
+
+
+def test_pool_never_holds_more_than_its_threads_while_they_start(make: Maker) -> None:
+    queue = make(4)
+    seen = []
+
+    def look(_: Any = None) -> None:
+        with lock_of(queue):
+            seen.append(len(queue._slots.runs))
+        seen.append(queue._pool._work_queue.qsize())
+
+    def feed() -> list[Any]:
+        last = None
+        tasks = []
+        for i in range(60):
+            last = queue.submit(look, last if i % 3 else None)
+            tasks.append(last)
+        return tasks
+
+    with ThreadPoolExecutor(4) as feeders:
+        for fed in [feeders.submit(feed) for _ in range(4)]:
+            for task in value(fed):
+                value(task)
+    assert max(seen) <= 4
+
+
+class Broken(Exception):
+    pass
+
+
+def test_failing_initializer_breaks_the_queue(make: Maker, caplog: Any) -> None:
+    gate = Gate()
+
+    def initializer() -> None:
+        gate.enter()
+        raise Broken("at the start")
+
+    queue = make(1, initializer=initializer)
+    other = make(1)
+    first = queue.submit(int)
+    second = queue.submit(int)
+    third = queue.submit(abs, first)
+    dependent = other.submit(abs, first)
+    harmless = other.submit(settled_state, settled(first))
+    gate.wait_entered()
+    gate.open()
+    for task in (first, second, third):
+        with pytest.raises(BrokenThreadPool, match="A thread initializer failed"):
+            value(task)
+    assert isinstance(dependent.exception(DEADLINE), BrokenThreadPool)
+    if other.scheduler is queue.scheduler:
+        assert dependent.exception() is first.exception()
+        assert dependent.origin is first
+    assert value(harmless) == "failed"
+    assert value(other.submit(int)) == 0
+    with pytest.raises(BrokenThreadPool, match="A thread initializer failed"):
+        queue.submit(int)
+    with pytest.raises(BrokenThreadPool):
+        queue.map(int, "123")
+    eventually(lambda: queue._broken)
+    assert queue.counts()["failed"] == 3
+    assert any("initializer" in record.getMessage() for record in caplog.records)
+    in_time(queue.shutdown)
+    with pytest.raises(BrokenThreadPool):
+        queue.submit(int)
+
+
+def settled_state(task: Any) -> str:
+    return "failed" if task.exception() else "done"
+
+
+def test_initializer_failing_in_the_second_thread(make: Maker, gate: Gate) -> None:
+    calls = itertools.count()
+
+    def initializer() -> None:
+        if next(calls):
+            raise Broken
+
+    queue = make(2, initializer=initializer)
+    other = make(1)
+    running = queue.submit(gate, "ran")
+    gate.wait_entered()
+    pending = [queue.submit(int) for _ in range(5)]
+    pending.append(queue.submit(abs, running))
+    dependent = other.submit(abs, pending[0])
+    for task in [*pending, dependent]:
+        assert isinstance(task.exception(DEADLINE), BrokenThreadPool)
+    assert not running.done()
+    gate.open()
+    assert value(running) == "ran"
+    assert value(other.submit(int)) == 0
+    assert in_time(lambda: queue.scheduler.wait(DEADLINE))
+    in_time(queue.shutdown)
+
+
+def test_threads_of_a_broken_queue_leave(make: Maker, gate: Gate) -> None:
+    calls = itertools.count()
+
+    def initializer() -> None:
+        if next(calls) == 2:
+            raise Broken
+
+    queue = make(3, initializer=initializer)
+    both = Gate()
+    first = [queue.submit(gate), queue.submit(both)]
+    gate.wait_entered()
+    both.wait_entered()
+    both.open()
+    value(first[1])
+    eventually(lambda: queue._slots.parked == 1)  # one is at work and one is parked
+    value(queue.submit(int))
+    tasks = [queue.submit(gate), queue.submit(int)]
+    eventually(lambda: queue._slots.broken)
+    gate.open()
+    for task in [*first, *tasks]:
+        task.exception(DEADLINE)
+    for thread in queue._threads:
+        thread.join(DEADLINE)
+        assert not thread.is_alive()
+
+
+def test_failing_initializer_of_a_lost_queue(make: Maker) -> None:
+    gate = Gate()
+
+    def initializer() -> None:
+        gate.enter()
+        raise Broken
+
+    queue = make(1, initializer=initializer)
+    task = queue.submit(int)
+    gate.wait_entered()
+    del queue
+    gc.collect()
+    gate.open()
+    assert isinstance(task.exception(DEADLINE), BrokenThreadPool)
+
+
+def test_initializer_of_a_queue_that_is_gone() -> None:
+    queue = Queue(1, initializer=int, initargs=("x",))
+    initializer = queue._pool._initializer if hasattr(queue._pool, "_initializer") else None
+    if initializer is None:  # 3.14 wraps it
+        initializer = queue._pool._create_worker_context.__closure__[0].cell_contents
+    slots = initializer.slots
+    del queue
+    gc.collect()
+    assert slots() is None
+    with pytest.raises(ValueError, match="invalid literal"):
+        initializer("x")
+
+
+# Threads that do not start
+
+
+@pytest.fixture
+def no_thread(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Call it with an error: from then on threads of a "failing" pool do not start."""
+    start = threading.Thread.start
+    state: dict[str, Any] = {"error": None, "tried": 0}
+
+    def refuse(thread: threading.Thread) -> None:
+        if thread.name.startswith("failing") and state["error"] is not None:
+            state["tried"] += 1
+            raise state["error"]
+        start(thread)
+
+    def fail(error: BaseException | None) -> None:
+        state["error"] = error
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    fail.state = state  # type: ignore[attr-defined]
+    return fail
+
+
+ERRORS = [RuntimeError("can't start new thread"), MemoryError()]
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+def test_first_thread_does_not_start(
+    make: Maker, no_thread: Any, error: Exception, caplog: Any
+) -> None:
+    queue = make(2, "failing")
+    other = make(1)
+    no_thread(error)
+    ran = []
+    with pytest.raises(type(error)) as caught:
+        queue.submit(ran.append, "ghost")
+    assert caught.value is error
+    assert "no thread for queue failing" in caplog.text
+    assert queue.counts() == {
+        "waiting": 0, "ready": 0, "running": 0, "done": 0, "failed": 1, "cancelled": 0,
+    }  # fmt: skip
+    assert value(other.submit(int)) == 0
+    no_thread(None)
+    assert value(queue.submit(ran.append, "task")) is None
+    assert ran == ["task"]
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+def test_later_thread_does_not_start(
+    make: Maker, gate: Gate, no_thread: Any, error: Exception
+) -> None:
+    queue = make(2, "failing")
+    ran = []
+    running = queue.submit(gate)
+    gate.wait_entered()
+    no_thread(error)
+    tasks = [queue.submit(ran.append, i) for i in range(5)]
+    assert no_thread.state["tried"] > 0
+    assert ran == []
+    gate.open()
+    for task in [running, *tasks]:
+        value(task)
+    assert sorted(ran) == list(range(5))
+    no_thread(None)
+    # What was refused its thread left nothing behind: both slots can be used.
+    barrier = threading.Barrier(2)
+    pair = [queue.submit(barrier.wait, DEADLINE) for _ in range(2)]
+    assert {value(task) for task in pair} == {0, 1}
+    assert len(queue._slots.runs) <= 2
+
+
+def test_thread_for_a_dependent_of_another_queue_does_not_start(
+    make: Maker, gate: Gate, no_thread: Any
+) -> None:
+    queue = make(1, "failing")
+    other = make(1)
+    first = other.submit(gate)
+    gate.wait_entered()
+    late = queue.submit(str, first)
+    beyond = other.submit(str, late)
+    error = RuntimeError("can't start new thread")
+    no_thread(error)
+    gate.open()
+    assert late.exception(DEADLINE) is error
+    assert beyond.exception(DEADLINE) is error
+    assert value(first) is None
+    assert value(other.submit(int)) == 0
+
+
+def test_a_start_that_fails_spares_what_still_waits(
+    make: Maker, gate: Gate, no_thread: Any
+) -> None:
+    queue = make(1, "failing")
+    other = make(1)
+    waiting = queue.submit(str, other.submit(gate, "x"))
+    gate.wait_entered()
+    no_thread(MemoryError())
+    with pytest.raises(MemoryError):
+        queue.submit(int)
+    no_thread(None)
+    gate.open()
+    assert value(waiting) == "x"
+
+
+def test_thread_that_does_not_start_on_resume(make: Maker, no_thread: Any) -> None:
+    queue = make(2, "failing")
+    other = make(1)
+    queue.scheduler.stop()
+    other.scheduler.stop()
+    tasks = [queue.submit(int) for _ in range(3)]
+    more = other.submit(int)
+    no_thread(MemoryError())
+    queue.scheduler.resume()
+    other.scheduler.resume()
+    for task in tasks:
+        assert isinstance(task.exception(DEADLINE), MemoryError)
+    assert value(more) == 0
+
+
+def test_start_that_fails_after_the_run_was_taken(make: Maker, monkeypatch: Any) -> None:
+    """The pool takes the run and raises all the same, as it may for a thread of many."""
+    queue = make(1)
+    submit = queue._pool.submit
+    again = []
+
+    def submit_and_raise(*args: Any) -> None:
+        monkeypatch.undo()
+        submit(*args)
+        eventually(lambda: queue._slots.parked == 1)
+        raise MemoryError
+
+    monkeypatch.setattr(queue._pool, "submit", submit_and_raise)
+    with lock_of(queue):
+        pass
+    task = None
+    try:
+        task = queue.submit(again.append, 1)
+    except MemoryError:
+        pass
+    value(queue.submit(again.append, 2))
+    if task is not None:
+        value(task)
+    assert again.count(2) == 1
+
+
+# Shutdown
+
+
+def test_submit_after_shutdown(make: Maker) -> None:
+    queue = make(1)
+    queue.shutdown()
+    with pytest.raises(RuntimeError, match=AFTER_SHUTDOWN):
+        queue.submit(int)
+    with pytest.raises(RuntimeError, match=AFTER_SHUTDOWN):
+        queue.submit(abs, Future())
+    with pytest.raises(RuntimeError, match=AFTER_SHUTDOWN):
+        queue.map(int, "1")
+    assert queue._shutdown
+
+
+def test_shutdown_twice(make: Maker) -> None:
+    queue = make(1)
+    value(queue.submit(int))
+    queue.shutdown()
+    queue.shutdown()
+    queue.shutdown(wait=False, cancel_futures=True)
+
+
+def test_shutdown_of_a_queue_without_tasks(make: Maker) -> None:
+    in_time(make(1).shutdown)
+    make(1).shutdown(wait=False)
+
+
+def test_shutdown_waits_for_what_was_submitted(make: Maker, gate: Gate) -> None:
+    queue = make(2)
+    ran = []
+    first = queue.submit(gate, 0)
+    for _ in range(10):
+        queue.submit(ran.append, first)
+    gate.wait_entered()
+    threading.Thread(target=gate.open).start()
+    in_time(queue.shutdown)
+    assert ran == [0] * 10
+    assert not any(thread.is_alive() for thread in queue._threads)
+
+
+def test_shutdown_without_wait_lets_everything_run(make: Maker, gate: Gate) -> None:
+    queue = make(1)
+    ran = []
+    first = queue.submit(gate, "x")
+    tasks = [queue.submit(ran.append, first) for _ in range(3)]
+    gate.wait_entered()
+    queue.shutdown(wait=False)
+    with pytest.raises(RuntimeError, match=AFTER_SHUTDOWN):
+        queue.submit(int)
+    gate.open()
+    for task in tasks:
+        value(task)
+    assert ran == ["x"] * 3
+    for thread in queue._threads:
+        thread.join(DEADLINE)
+        assert not thread.is_alive()
+
+
+def test_shutdown_waits_for_a_dependency_in_another_queue(make: Maker, gate: Gate) -> None:
+    queue, other = make(1), make(1)
+    ran = []
+    queue.submit(ran.append, other.submit(gate, "x"))
+    queue.shutdown(wait=False)
+    gate.wait_entered()
+    gate.open()
+    in_time(queue.shutdown)
+    assert ran == ["x"]
+
+
+def test_shutdown_cancels_pending_tasks(make: Maker, gate: Gate) -> None:
+    queue, other = make(1), make(1)
+    running = queue.submit(gate, "x")
+    pending = [queue.submit(int) for _ in range(3)]
+    waiting = queue.submit(str, running)
+    foreign = queue.submit(str, Future())
+    beyond = other.submit(abs, pending[0])
+    gate.wait_entered()
+    queue.shutdown(wait=False, cancel_futures=True)
+    assert all(task.cancelled() for task in [*pending, waiting, foreign])
+    with pytest.raises(CancelledError):
+        value(beyond)
+    gate.open()
+    in_time(queue.shutdown)
+    assert value(running) == "x"
+    assert queue.counts() == {
+        "waiting": 0, "ready": 0, "running": 0, "done": 1, "failed": 0, "cancelled": 5,
+    }  # fmt: skip
+
+
+def test_parked_threads_leave_when_the_last_pending_task_is_cancelled(make: Maker) -> None:
+    queue = make(2)
+    barrier = threading.Barrier(2)
+    for task in [queue.submit(barrier.wait, DEADLINE) for _ in range(2)]:
+        value(task)
+    waiting = queue.submit(str, Future())
+    eventually(lambda: queue._slots.parked == 2)
+    queue.shutdown(wait=False)
+    assert queue._slots.parked == 2  # the pending task may still need them
+    assert waiting.cancel()
+    for thread in queue._threads:
+        thread.join(DEADLINE)
+        assert not thread.is_alive()
+
+
+def test_with_block_waits(make: Maker) -> None:
+    ran = []
+    with make(2) as queue:
+        for i in range(10):
+            queue.submit(ran.append, i)
+    assert sorted(ran) == list(range(10))
+    assert not any(thread.is_alive() for thread in queue._threads)
+    with pytest.raises(RuntimeError, match=AFTER_SHUTDOWN):
+        queue.submit(int)
+
+
+def test_with_block_that_raises_still_waits(make: Maker) -> None:
+    ran = []
+    with pytest.raises(Broken), make(2) as queue:
+        queue.submit(ran.append, 1)
+        raise Broken
+    assert ran == [1]
+
+
+def test_shutdown_from_inside_a_task(make: Maker) -> None:
+    """The standard library refuses to join the current thread; the shutdown counts all the same."""
+    queue = make(2)
+    task = queue.submit(queue.shutdown)
+    assert isinstance(task.exception(DEADLINE), RuntimeError)
+    assert str(task.exception()) == "cannot join current thread"
+    with pytest.raises(RuntimeError, match=AFTER_SHUTDOWN):
+        queue.submit(int)
+    in_time(queue.shutdown)
+
+
+def test_shutdown_without_wait_from_inside_a_task(make: Maker, gate: Gate) -> None:
+    queue = make(1)
+    held = queue.submit(gate)
+    task = queue.submit(queue.shutdown, wait=False, cancel_futures=True)
+    pending = queue.submit(str, task)
+    gate.open()
+    value(held)
+    value(task)
+    with pytest.raises(CancelledError):
+        value(pending)
+
+
+def test_shutdown_of_one_queue_from_a_task_of_another(make: Maker, gate: Gate) -> None:
+    queue, other = make(1), make(1)
+    inner = queue.submit(gate, "x")
+    gate.wait_entered()
+    task = other.submit(queue.shutdown)
+    gate.open()
+    assert value(task) is None
+    assert inner.done()
+
+
+def test_shutdown_with_a_stopped_scheduler_warns_once_and_waits(make: Maker, caplog: Any) -> None:
+    queue = make(1, "held")
+    queue.scheduler.stop()
+    tasks = [queue.submit(int) for _ in range(3)]
+    tasks.append(queue.submit(abs, tasks[0]))
+    with ThreadPoolExecutor(1) as helper:
+        shutdown = helper.submit(queue.shutdown)
+        eventually(lambda: "waiting for 4 pending tasks of queue held" in caplog.text)
+        assert not shutdown.done()
+        queue.scheduler.resume()
+        value(shutdown)
+    assert all(task.done() for task in tasks)
+    assert len(caplog.records) == 1
+    assert caplog.records[0].levelno == logging.WARNING
+
+
+def test_stop_during_shutdown_warns_too(make: Maker, gate: Gate, caplog: Any) -> None:
+    queue = make(1, "held")
+    queue.submit(gate)
+    gate.wait_entered()
+    pending = queue.submit(int)
+    with ThreadPoolExecutor(1) as helper:
+        shutdown = helper.submit(queue.shutdown)
+        eventually(lambda: queue.scheduler._watchers)
+        queue.scheduler.stop()
+        eventually(lambda: "waiting for 1 pending tasks of queue held" in caplog.text)
+        gate.open()
+        queue.scheduler.resume()
+        value(shutdown)
+    assert pending.done()
+    assert len(caplog.records) == 1
+
+
+def test_shutdown_with_a_stopped_scheduler_and_nothing_pending(make: Maker, caplog: Any) -> None:
+    queue = make(1)
+    value(queue.submit(int))
+    queue.scheduler.stop()
+    in_time(queue.shutdown)
+    assert not caplog.records
+
+
+def test_shutdown_that_cancels_does_not_wait_for_resume(make: Maker, caplog: Any) -> None:
+    queue = make(1)
+    queue.scheduler.stop()
+    task = queue.submit(int)
+    in_time(lambda: queue.shutdown(cancel_futures=True))
+    assert task.cancelled()
+    assert not caplog.records
+
+
+# map
+
+
+def test_map_yields_in_the_order_of_its_items(make: Maker) -> None:
+    queue = make(3)
+    assert values(queue.map(pow, [2, 3, 4], [5, 2, 3])) == [32, 9, 64]
+    assert values(queue.map(pow, [2, 3, 4], itertools.repeat(2))) == [4, 9, 16]
+    assert values(queue.map(int, [])) == []
+    assert values(queue.map(int, "123", chunksize=2)) == [1, 2, 3]
+
+
+def test_map_starts_the_first_item_first(make: Maker) -> None:
+    queue = make(1)
+    queue.scheduler.stop()
+    ran: list[int] = []
+    results = queue.map(ran.append, range(5))
+    queue.scheduler.resume()
+    values(results)
+    assert ran == [0, 1, 2, 3, 4]
+
+
+def test_map_starts_while_the_iterable_is_still_read(make: Maker, gate: Gate) -> None:
+    queue = make(1)
+
+    def items() -> Iterator[Gate]:
+        yield gate
+        gate.wait_entered()  # raises if the first has not started
+        yield gate
+
+    results = queue.map(Gate.enter, items())
+    gate.open()
+    assert values(results) == [None, None]
+
+
+def test_map_of_an_iterable_that_raises_midway(make: Maker) -> None:
+    queue = make(1)
+    ran: list[int] = []
+
+    def items() -> Iterator[int]:
+        yield 1
+        yield 2
+        raise Broken
+
+    with pytest.raises(Broken):
+        queue.map(ran.append, items())
+    in_time(queue.shutdown)
+    assert sorted(ran) == [1, 2]  # as the standard library: what was submitted runs
+
+
+def test_map_raises_what_an_item_raised(make: Maker) -> None:
+    results = make(1).map(int, ["1", "x", "3"])
+    assert next(results) == 1
+    with pytest.raises(ValueError, match="invalid literal"):
+        next(results)
+    with pytest.raises(StopIteration):
+        next(results)
+
+
+def test_map_items_may_be_futures(make: Maker) -> None:
+    queue = make(2)
+    tasks = [queue.submit(int, text) for text in "123"]
+    assert values(queue.map(str, tasks)) == ["1", "2", "3"]
+
+
+def test_map_timeout(make: Maker, gate: Gate) -> None:
+    queue = make(1)
+    results = queue.map(lambda call: call(), [int, gate, int], timeout=0.05)
+    with pytest.raises(TimeoutError):
+        for _ in range(3):
+            next(results)
+    gate.open()
+    in_time(queue.shutdown)
+    # The timeout closed the iterator, and so cancelled what had not started.
+    assert queue.counts()["cancelled"] >= 1
+
+
+def test_map_timeout_of_zero_takes_what_is_done(make: Maker) -> None:
+    queue = make(1)
+    results = queue.map(int, "123", timeout=0)
+    assert in_time(lambda: queue.scheduler.wait(DEADLINE))
+    assert list(results) == [1, 2, 3]
+
+
+def test_map_closed_early_cancels_the_rest(make: Maker, gate: Gate) -> None:
+    queue = make(1)
+    calls = [lambda: "first", gate, *[int] * 5]
+    results = queue.map(lambda call: call(), calls)
+    assert next(results) == "first"
+    gate.wait_entered()
+    results.close()
+    counts = queue.counts()
+    assert (counts["running"], counts["cancelled"]) == (1, 5)
+    gate.open()
+
+
+def test_map_lost_early_cancels_the_rest(make: Maker, gate: Gate) -> None:
+    queue = make(1)
+    results = queue.map(lambda call: call(), [lambda: "first", gate, *[int] * 5])
+    assert next(results) == "first"
+    gate.wait_entered()
+    del results
+    gc.collect()
+    assert queue.counts()["cancelled"] == 5
+    gate.open()
+
+
+@pytest.mark.parametrize("size", ["2", 2.5, [2]])
+def test_buffersize_no_int(make: Maker, size: Any) -> None:
+    with pytest.raises(TypeError, match="^buffersize must be an integer or None$"):
+        make(1).map(int, "1", buffersize=size)
+
+
+@pytest.mark.parametrize("size", [0, -1])
+def test_buffersize_not_positive(make: Maker, size: int) -> None:
+    with pytest.raises(ValueError, match="^buffersize must be None or > 0$"):
+        make(1).map(int, "1", buffersize=size)
+
+
+def test_buffersize_reads_an_endless_iterable_as_results_are_taken(make: Maker) -> None:
+    queue = make(2)
+    read = []
+
+    def endless() -> Iterator[int]:
+        for i in itertools.count():
+            read.append(i)
+            yield i
+
+    results = queue.map(str, endless(), buffersize=3)
+    assert read == [0, 1, 2]
+    assert [next(results) for _ in range(5)] == ["0", "1", "2", "3", "4"]
+    assert read == list(range(8))
+    results.close()
+
+
+@pytest.mark.parametrize("size", [1, 2, 5, 99])
+def test_buffersize_yields_everything(make: Maker, size: int) -> None:
+    queue = make(2)
+    results = queue.map(str, range(5), buffersize=size)
+    assert values(results) == ["0", "1", "2", "3", "4"]
+
+
+def test_buffersize_when_the_queue_is_shut_down_midway(make: Maker) -> None:
+    queue = make(1)
+    results = queue.map(str, itertools.count(), buffersize=2)
+    assert next(results) == "0"
+    queue.shutdown()
+    with pytest.raises(RuntimeError, match=AFTER_SHUTDOWN):
+        next(results)
+
+
+def test_buffersize_does_not_keep_the_queue(make: Maker) -> None:
+    queue = make(1)
+    results = queue.map(str, range(5), buffersize=2)
+    lost = weakref.ref(queue)
+    del queue
+    gc.collect()
+    assert lost() is None
+    assert values(results) == ["0", "1"]
+
+
+def test_buffersize_does_not_keep_the_queue_once_all_is_read(make: Maker) -> None:
+    queue = make(1)
+    results = queue.map(str, range(3), buffersize=2)
+    lost = weakref.ref(queue)
+    assert [next(results), next(results)] == ["0", "1"]
+    del queue
+    gc.collect()
+    assert lost() is None
+    assert values(results) == ["2"]
+
+
+def test_map_goes_through_the_submit_of_a_subclass(make: Maker) -> None:
+    submitted = []
+
+    class Noting(Queue):
+        def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Any:
+            submitted.append(args)
+            return super().submit(fn, *args, **kwargs)
+
+    queue = make(1, type=Noting)
+    assert values(queue.map(str, range(3))) == ["0", "1", "2"]
+    assert values(queue.map(str, range(3, 6), buffersize=1)) == ["3", "4", "5"]
+    assert submitted == [(i,) for i in range(6)]
+
+
+def test_map_goes_through_the_submit_of_an_instance(make: Maker) -> None:
+    queue = make(1)
+    submit = queue.submit
+    submitted = []
+
+    def noting(fn: Any, /, *args: Any) -> Any:
+        submitted.append(args)
+        return submit(fn, *args)
+
+    queue.submit = noting
+    assert values(queue.map(str, range(3))) == ["0", "1", "2"]
+    assert submitted == [(0,), (1,), (2,)]
+    del queue.submit
+
+
+def test_map_through_another_submit_has_that_one_s_order(gate: Gate) -> None:
+    class Plain(Queue):
+        def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Any:
+            return super().submit(fn, *args, **kwargs)
+
+    scheduler = Scheduler(stopped=True)
+    with Plain(scheduler, 1) as queue:
+        ran: list[int] = []
+        results = queue.map(ran.append, range(4))
+        scheduler.resume()
+        values(results)
+    assert ran == [3, 2, 1, 0]  # four submissions, the newest first
+
+
+def test_map_frees_results_that_were_taken(make: Maker) -> None:
+    queue = make(1)
+
+    class Made:
+        def __init__(self, _: int) -> None:
+            pass
+
+    for result in queue.map(Made, range(5)):
+        made = weakref.ref(result)
+        del result
+        eventually(lambda made=made: gc.collect() is None or made() is None)
+
+
+# Memory
+
+
+def test_a_task_lets_go_of_its_call(make: Maker) -> None:
+    queue = make(1)
+    thing = Thing()
+    seen = weakref.ref(thing)
+
+    def look(thing: Thing) -> None:
+        pass
+
+    function = weakref.ref(look)
+    task = queue.submit(look, thing)
+    value(task)
+    del thing, look
+    eventually(lambda: gc.collect() is None or seen() is None)
+    eventually(lambda: gc.collect() is None or function() is None)
+
+
+def test_a_parked_thread_keeps_no_result(make: Maker) -> None:
+    queue = make(1)
+    task = queue.submit(Thing)
+    made = weakref.ref(value(task))
+    eventually(lambda: queue._slots.parked == 1)
+    del task
+    gc.collect()
+    assert made() is None
+
+
+def test_a_parked_thread_keeps_no_exception(make: Maker) -> None:
+    queue = make(1)
+    thing = Thing()
+    kept = weakref.ref(thing)
+
+    def fail(_: Thing) -> None:
+        raise Broken
+
+    task = queue.submit(fail, thing)
+    assert isinstance(task.exception(DEADLINE), Broken)
+    eventually(lambda: queue._slots.parked == 1)
+    del task, thing
+    gc.collect()
+    assert kept() is None
+
+
+# Lost queues
+
+
+def threads_named(prefix: str) -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name.startswith(prefix)]
+
+
+def test_threads_of_a_lost_queue_leave(make: Maker) -> None:
+    queue = make(2, "lost")
+    barrier = threading.Barrier(2)
+    for task in [queue.submit(barrier.wait, DEADLINE) for _ in range(2)]:
+        value(task)
+    eventually(lambda: queue._slots.parked == 2)
+    threads = threads_named("lost")
+    assert len(threads) == 2
+    del queue
+    gc.collect()
+    for thread in threads:
+        thread.join(DEADLINE)
+        assert not thread.is_alive()
+
+
+def test_lost_queue_that_never_worked(make: Maker) -> None:
+    queue = make(2)
+    lost = weakref.ref(queue)
+    del queue
+    gc.collect()
+    assert lost() is None
+
+
+def test_lost_queue_does_what_it_was_given(make: Maker, gate: Gate) -> None:
+    queue = make(1, "lost")
+    ran = []
+    done = threading.Event()
+    queue.submit(gate)
+    for i in range(5):
+        queue.submit(ran.append, i)
+    queue.submit(done.set).promote()
+    gate.wait_entered()
+    threads = threads_named("lost")
+    del queue
+    gc.collect()
+    gate.open()
+    for thread in threads:
+        thread.join(DEADLINE)
+        assert not thread.is_alive()
+    assert sorted(ran) == list(range(5))
+    assert done.is_set()
+
+
+def test_lost_queue_waits_for_a_task_of_another(make: Maker, gate: Gate) -> None:
+    other = make(1)
+    queue = make(2, "lost")
+    barrier = threading.Barrier(2)
+    for task in [queue.submit(barrier.wait, DEADLINE) for _ in range(2)]:
+        value(task)
+    eventually(lambda: queue._slots.parked == 2)
+    late = queue.submit(str, other.submit(gate, "x"))
+    gate.wait_entered()
+    threads = threads_named("lost")
+    del queue
+    gc.collect()
+    gate.open()
+    assert value(late) == "x"
+    for thread in threads:
+        thread.join(DEADLINE)
+        assert not thread.is_alive()
+
+
+def test_lost_queue_without_threads_waits_for_a_foreign_future(make: Maker) -> None:
+    queue = make(1, "lost")
+    foreign: Future[str] = Future()
+    late = queue.submit(str.upper, foreign)
+    del queue
+    gc.collect()
+    foreign.set_result("x")
+    assert value(late) == "X"
+
+
+def test_bell_of_a_lost_queue_and_a_ring_at_once(make: Maker) -> None:
+    """The queue is lost just when a parked thread is rung for: the count of those on their way
+    stays right, and both slots go on working."""
+    queue = make(2, "lost")
+    slots = queue._slots
+    value(queue.submit(int))
+    eventually(lambda: slots.parked == 1)
+    gate, second = Gate(), Gate()
+    tasks = []
+    with slots.lock:
+        slots.lose()  # the thread that hears it has to wait for the lock
+        eventually(slots.bell.empty)
+        slots.ring()
+    eventually(lambda: slots.parked == 1 or not slots.runs)
+    with slots.lock:
+        assert slots.waking == 0
+        assert slots.bell.empty()
+    assert tasks == []
+    gate.open()
+    second.open()
+    in_time(queue.shutdown)
+
+
+def test_queue_of_a_scheduler_is_listed_until_it_is_lost() -> None:
+    scheduler = Scheduler()
+    first, second = Queue(scheduler, 1), Queue(scheduler, 1)
+    assert scheduler.queues == (first, second)
+    del first
+    gc.collect()
+    assert scheduler.queues == (second,)
+    for _ in range(100):
+        Queue(scheduler, 1)
+    gc.collect()
+    last = Queue(scheduler, 1)
+    assert scheduler.queues == (second, last)
+    assert len(scheduler._slots) == 2  # a service that makes queues for ever must not grow
+
+
+# What is told
+
+
+def test_counts(make: Maker, gate: Gate) -> None:
+    queue = make(1)
+    running = queue.submit(gate, "x")
+    gate.wait_entered()
+    queue.submit(int)
+    queue.submit(str, running)
+    failing = queue.submit(int, "x")
+    queue.submit(abs, failing)
+    queue.submit(int).cancel()
+    assert queue.counts() == {
+        "waiting": 2, "ready": 2, "running": 1, "done": 0, "failed": 0, "cancelled": 1,
+    }  # fmt: skip
+    gate.open()
+    assert in_time(lambda: queue.scheduler.wait(DEADLINE))
+    assert queue.counts() == {
+        "waiting": 0, "ready": 0, "running": 0, "done": 3, "failed": 2, "cancelled": 1,
+    }  # fmt: skip
+
+
+def test_repr(make: Maker, gate: Gate) -> None:
+    queue = make(2, "prefix")
+    assert repr(queue) == "<Queue prefix, 2 slots: no tasks>"
+    queue.submit(gate)
+    gate.wait_entered()
+    queue.submit(str, Future())
+    assert repr(queue) == "<Queue prefix, 2 slots: 1 waiting, 1 running>"
+    queue.shutdown(wait=False, cancel_futures=True)
+    gate.open()
+    in_time(queue.shutdown)
+    assert repr(queue) == "<Queue prefix, 2 slots: 1 done, 1 cancelled>"
+
+
+def test_repr_of_a_subclass(make: Maker) -> None:
+    class Camera(Queue):
+        pass
+
+    assert repr(make(1, "cam", type=Camera)) == "<Camera cam, 1 slots: no tasks>"
+
+
+# Several
+
+
+def test_sixty_four_queues(make: Maker) -> None:
+    queues = [make(1) for _ in range(64)]
+    last: Any = 0
+    for queue in queues:
+        last = queue.submit(lambda x: x + 1, last)
+    assert value(last) == 64
+    total = queues[0].submit(sum, [queue.submit(int, "2") for queue in queues])
+    assert value(total) == 128
+    for queue in queues:
+        queue.shutdown(wait=False)
+    for queue in queues:
+        in_time(queue.shutdown)
+
+
+def test_a_blocking_callback_leaves_ready_tasks_to_other_slots(make: Maker, gate: Gate) -> None:
+    queue = make(2)
+    held = Gate()
+    task = queue.submit(held)
+    held.wait_entered()
+    waiting = [queue.submit(lambda _, i=i: i, task) for i in range(2)]
+    # The callback blocks its thread until another has done what became ready.
+    task.add_done_callback(lambda _: [value(late) for late in waiting] and gate.open())
+    held.open()
+    assert [value(late) for late in waiting] == [0, 1]
+    gate.enter()
+
+
+def test_a_callback_that_waits_for_a_task_of_another_queue(make: Maker, gate: Gate) -> None:
+    queue, other = make(1), make(1)
+    first = queue.submit(gate, "x")
+    gate.wait_entered()
+    late = other.submit(str, first)
+    seen: Future[str] = Future()
+    first.add_done_callback(lambda _: seen.set_result(value(late)))
+    gate.open()
+    assert value(seen) == "x"
+
+
+def test_a_blocking_callback_of_a_failed_task(make: Maker, gate: Gate) -> None:
+    queue = make(2)
+    held = Gate()
+
+    def fail() -> None:
+        held.enter()
+        raise Broken
+
+    task = queue.submit(fail)
+    held.wait_entered()
+    task.add_done_callback(lambda _: gate.enter())
+    report = queue.submit(settled_state, settled(task))
+    held.open()
+    gate.wait_entered()
+    assert value(report) == "failed"
+    assert value(queue.submit(int)) == 0
+    gate.open()
+
+
+def test_python_version_has_what_the_tests_look_at() -> None:
+    assert sys.version_info >= (3, 11)

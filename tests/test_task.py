@@ -1,0 +1,942 @@
+"""A task as a future, and what a failure or a cancellation does to those that depend on it."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import gc
+import logging
+import threading
+import traceback
+import weakref
+from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, as_completed, wait
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import pytest
+from gate import DEADLINE, Gate
+from threads import beside, planned, until
+
+from smqexec import Queue, Raw, Scheduler, Task, settled
+
+
+class Kept:
+    """An object that can be watched going away."""
+
+
+class Broken(Exception):
+    """What the tasks of these tests raise."""
+
+
+def fail(*_: object) -> Any:
+    raise Broken("on purpose")
+
+
+def add(a: int, b: int = 1) -> int:
+    return a + b
+
+
+def nothing(*_: object) -> None:
+    pass
+
+
+def outcome(future: Future[Any]) -> object:
+    """What became of *future*, without raising."""
+    try:
+        return future.exception(DEADLINE) or future.result(DEADLINE)
+    except CancelledError:
+        return "cancelled"
+
+
+@contextmanager
+def without_collector() -> Iterator[None]:
+    """Only reference counts free objects."""
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+# Results.
+
+
+def test_result_and_exception_of_a_call_that_returned() -> None:
+    with planned(1) as (_, queue):
+        task = queue.submit(add, 2, b=3)
+        assert task.result(DEADLINE) == 5
+        assert task.result(0) == 5
+        assert task.exception() is None
+        assert task.origin is None
+        assert (task.done(), task.running(), task.cancelled(), task.cancel()) == (True, False, False, False)
+
+
+def test_result_raises_the_very_exception_each_time() -> None:
+    with planned(1) as (_, queue):
+        task = queue.submit(fail)
+        error = task.exception(DEADLINE)
+        assert isinstance(error, Broken)
+        for _ in range(3):
+            with pytest.raises(Broken) as caught:
+                task.result(DEADLINE)
+            assert caught.value is error
+        assert (task.done(), task.running(), task.cancelled(), task.cancel()) == (True, False, False, False)
+
+
+def test_a_thousand_results_do_not_grow_the_traceback() -> None:
+    with planned(1) as (_, queue):
+        first = queue.submit(fail)
+        last = queue.submit(add, queue.submit(add, first))
+        lengths = set()
+        for _ in range(1000):
+            with pytest.raises(Broken) as caught:
+                last.result(DEADLINE)
+            lengths.add(len(traceback.extract_tb(caught.value.__traceback__)))
+        assert len(lengths) == 1
+        # What is shown: this test, `result`, and where it was raised; none of our worker.
+        names = [frame.name for frame in traceback.extract_tb(caught.value.__traceback__)]
+        assert names[0] == "test_a_thousand_results_do_not_grow_the_traceback"
+        assert names[-2:] == ["result", "fail"]
+
+
+@pytest.mark.parametrize("timeout", [0, -1, 0.001])
+@pytest.mark.parametrize("ask", [Task.result, Task.exception])
+def test_timeout(ask: Callable[..., object], timeout: float) -> None:
+    with planned(1, stopped=True) as (_, queue):
+        task = queue.submit(add, 1)
+        with pytest.raises(TimeoutError):
+            ask(task, timeout)
+        # Whoever gave up is forgotten.
+        assert task._watch.blocked == []
+
+
+def test_endless_timeout() -> None:
+    with planned(1) as (_, queue):
+        gate = Gate()
+        held = queue.submit(gate)
+        waiting = beside(held.result, 1e300)
+        gate.open()
+        assert waiting.result(DEADLINE) is None
+
+
+def test_many_threads_wait_for_one_task() -> None:
+    with planned(1, stopped=True) as (scheduler, queue):
+        task = queue.submit(add, 1)
+        asked = [beside(task.result) for _ in range(5)] + [beside(task.exception) for _ in range(5)]
+        until(lambda: task._watch is not None and len(task._watch.blocked) == 10)
+        scheduler.resume()
+        assert [future.result(DEADLINE) for future in asked] == [2] * 5 + [None] * 5
+
+
+@pytest.mark.parametrize("ask", [Task.result, Task.exception])
+def test_cancelled_raises_to_those_who_wait(ask: Callable[..., object]) -> None:
+    with planned(1, stopped=True) as (_, queue):
+        task = queue.submit(add, 1)
+        asked = beside(ask, task)
+        until(lambda: task._watch is not None and task._watch.blocked)
+        assert task.cancel()
+        with pytest.raises(CancelledError):
+            asked.result(DEADLINE)
+        with pytest.raises(CancelledError):
+            ask(task)
+        assert task.origin is None
+
+
+def test_states_from_submit_to_end() -> None:
+    with planned(1, stopped=True) as (scheduler, queue):
+        gate = Gate()
+        first = queue.submit(gate.enter, 7)
+        second = queue.submit(add, first)
+
+        def seen(task: Any) -> tuple[object, ...]:
+            return task.done(), task.running(), task.cancelled(), task._state
+
+        assert seen(first) == seen(second) == (False, False, False, "PENDING")
+        assert not first.origin
+        scheduler.resume()
+        gate.wait_entered()
+        assert seen(first) == (False, True, False, "RUNNING")
+        assert not first.cancel()
+        gate.open()
+        assert second.result(DEADLINE) == 8
+        assert seen(first) == seen(second) == (True, False, False, "FINISHED")
+        scheduler.stop()
+        third = queue.submit(add, 1)
+        assert third.cancel()
+        assert third.cancel()
+        assert seen(third) == (True, False, True, "CANCELLED_AND_NOTIFIED")
+
+
+def test_the_scheduler_alone_ends_a_task() -> None:
+    with planned(1, stopped=True) as (scheduler, queue):
+        task = queue.submit(add, 1)
+        for act in (
+            partial(task.set_result, 1),
+            partial(task.set_exception, Broken()),
+            task.set_running_or_notify_cancel,
+        ):
+            with pytest.raises(RuntimeError, match="by its scheduler alone"):
+                act()
+        scheduler.resume()
+        assert task.result(DEADLINE) == 2
+
+
+def test_base_exceptions_are_outcomes() -> None:
+    def leave() -> None:
+        raise SystemExit(3)
+
+    with planned(1) as (_, queue):
+        task = queue.submit(leave)
+        assert isinstance(task.exception(DEADLINE), SystemExit)
+        assert queue.submit(add, 1).result(DEADLINE) == 2  # its thread goes on
+
+
+class Odd:
+    """A callable that answers no questions about itself."""
+
+    def __call__(self) -> None:
+        pass
+
+    def __getattr__(self, name: str) -> Any:
+        raise Broken(name)
+
+
+def test_repr_in_each_state() -> None:
+    with planned(1, stopped=True) as (scheduler, queue):
+        name = queue._slots.name
+        gate = Gate()
+        held = queue.submit(gate.enter)
+        waiting = queue.submit(add, held)
+        odd = queue.submit(Odd())
+        bad = queue.submit(fail)
+        place = f"<Task at {id(held):#x} Gate.enter"
+        assert repr(held) == f"{place} state=ready queue={name}>"
+        assert repr(waiting) == f"<Task at {id(waiting):#x} add state=waiting queue={name}>"
+        assert repr(odd) == f"<Task at {id(odd):#x} Odd state=ready queue={name}>"
+        assert repr(Task(add, (), {})).endswith(" add state=new>")
+        assert odd.cancel()
+        assert repr(odd) == f"<Task at {id(odd):#x} state=cancelled>"
+        scheduler.resume()
+        gate.wait_entered()
+        # Its function is the thread's now, and that of nobody else once it ended.
+        assert repr(held).endswith(f" state=running queue={name}>")
+        gate.open()
+        assert outcome(bad)
+        assert repr(bad) == f"<Task at {id(bad):#x} state=failed raised Broken>"
+        assert scheduler.wait(DEADLINE)
+        assert repr(held) == f"<Task at {id(held):#x} state=done returned NoneType>"
+
+
+def test_promote() -> None:
+    with planned(1, stopped=True) as (scheduler, queue):
+        ran: list[int] = []
+        tasks = [queue.submit(ran.append, i) for i in range(4)]
+        assert tasks[1].promote()
+        assert tasks[2].cancel()
+        assert not tasks[2].promote()
+        scheduler.resume()
+        assert scheduler.wait(DEADLINE)
+        assert ran == [1, 3, 0]
+        assert not tasks[1].promote()
+
+
+def test_running_task_is_not_promoted() -> None:
+    with planned(1) as (_, queue):
+        gate = Gate()
+        held = queue.submit(gate)
+        gate.wait_entered()
+        assert not held.promote()
+        gate.open()
+
+
+# Callbacks.
+
+
+def test_callbacks_are_called_in_order_by_the_thread_that_ends_the_task() -> None:
+    with planned(1, stopped=True) as (scheduler, queue):
+        called: list[tuple[int, Any, int]] = []
+        task = queue.submit(threading.get_ident)
+        for i in range(5):
+            task.add_done_callback(lambda t, i=i: called.append((i, t, threading.get_ident())))
+        scheduler.resume()
+        worker = task.result(DEADLINE)
+        assert queue.submit(threading.get_ident).result(DEADLINE) == worker  # after the callbacks
+        assert called == [(i, task, worker) for i in range(5)]
+        task.add_done_callback(lambda t: called.append((5, t, threading.get_ident())))
+        assert called[5:] == [(5, task, threading.get_ident())]
+
+
+def test_callbacks_of_failed_and_cancelled_tasks() -> None:
+    with planned(1, stopped=True) as (scheduler, queue):
+        called: list[Any] = []
+        bad = queue.submit(fail)
+        heir = queue.submit(add, bad)
+        dropped = queue.submit(add, 1)
+        for task in (bad, heir, dropped):
+            task.add_done_callback(called.append)
+        assert dropped.cancel()
+        assert called == [dropped]  # at once, by whoever cancels
+        dropped.add_done_callback(called.append)
+        assert called == [dropped] * 2
+        scheduler.resume()
+        assert scheduler.wait(DEADLINE)
+        queue.submit(nothing).result(DEADLINE)  # after the callbacks
+        assert called == [dropped, dropped, bad, heir]
+
+
+@pytest.mark.parametrize("error", [Broken, SystemExit, KeyboardInterrupt])
+def test_failing_callback_is_logged_and_stops_nothing(
+    error: type[BaseException], caplog: pytest.LogCaptureFixture
+) -> None:
+    def interrupt(_: object) -> None:
+        raise error("by a callback")
+
+    with planned(1, stopped=True) as (scheduler, queue):
+        called: list[Any] = []
+        good, bad = queue.submit(add, 1), queue.submit(fail)
+        for task in (good, bad):
+            task.add_done_callback(interrupt)
+            task.add_done_callback(called.append)
+        with caplog.at_level(logging.ERROR, "concurrent.futures"):
+            scheduler.resume()
+            assert queue.submit(add, settled(good), settled(bad)).exception(DEADLINE)
+            assert queue.submit(add, 1).result(DEADLINE) == 2
+            good.add_done_callback(interrupt)
+        assert sorted(map(id, called)) == sorted(map(id, (good, bad)))
+        assert [record.name for record in caplog.records] == ["concurrent.futures"] * 3
+        assert all("exception calling callback for <Task" in record.message for record in caplog.records)
+        assert all(record.exc_info[0] is error for record in caplog.records if record.exc_info)
+
+
+@pytest.mark.parametrize("work", [partial(add, 1), fail], ids=["returned", "failed"])
+def test_callback_that_submits_and_waits(work: Callable[[], object]) -> None:
+    # The queue's other slot is free for what a callback waits for, also for what was ready before.
+    with planned(2, stopped=True) as (scheduler, queue):
+        found: list[object] = []
+        earlier = queue.submit(add, 10)
+        task = queue.submit(work)
+        task.add_done_callback(lambda _: found.append(earlier.result(DEADLINE)))
+        task.add_done_callback(lambda _: found.append(queue.submit(add, 1).result(DEADLINE)))
+        done = threading.Event()
+        task.add_done_callback(lambda _: done.set())
+        scheduler.resume()
+        assert done.wait(DEADLINE)
+        assert found == [11, 2]
+
+
+def test_callback_that_cancels() -> None:
+    with planned(1, stopped=True) as (scheduler, queue):
+        other = queue.submit(add, 1)
+        heir = queue.submit(add, other)
+        task = queue.submit(add, 1)
+        answers: list[bool] = []
+        task.add_done_callback(lambda t: answers.extend([t.cancel(), other.cancel(), heir.cancel()]))
+        scheduler.resume()
+        assert scheduler.wait(DEADLINE)
+        queue.submit(nothing).result(DEADLINE)
+        assert answers == [False, True, True]
+
+
+def test_callback_that_shuts_down() -> None:
+    with planned(2, stopped=True) as (scheduler, queue):
+        last = queue.submit(add, 1)
+        task = queue.submit(add, 1)
+        task.add_done_callback(lambda _: queue.shutdown(wait=False))
+        heir = queue.submit(add, task)
+        scheduler.resume()
+        assert (last.result(DEADLINE), heir.result(DEADLINE)) == (2, 3)
+        assert scheduler.wait(DEADLINE)
+        until(lambda: queue._shutdown)
+        with pytest.raises(RuntimeError, match="cannot schedule new futures after shutdown"):
+            queue.submit(add, 1)
+
+
+def test_callback_that_shuts_down_and_waits_is_told_that_it_cannot(caplog: pytest.LogCaptureFixture) -> None:
+    with planned(1, stopped=True) as (scheduler, queue):
+        task = queue.submit(add, 1)
+        ended = threading.Event()
+        task.add_done_callback(lambda _: queue.shutdown())
+        task.add_done_callback(lambda _: ended.set())
+        scheduler.resume()
+        assert ended.wait(DEADLINE)
+        assert "cannot join current thread" in caplog.text
+
+
+def test_callback_that_stops_and_resumes() -> None:
+    with planned(1, stopped=True) as (scheduler, queue):
+        later = queue.submit(add, 1)
+        task = queue.submit(add, 1)
+        ended = threading.Event()
+        task.add_done_callback(lambda _: scheduler.stop(wait=True))
+        task.add_done_callback(lambda _: ended.set())
+        scheduler.resume()
+        assert ended.wait(DEADLINE)
+        assert not later.done()
+        scheduler.resume()
+        assert later.result(DEADLINE) == 2
+
+
+def test_callback_waits_for_what_the_same_failure_ended() -> None:
+    # The dependent has a condition, which its end needs: that must not come after the callback.
+    with planned(1, stopped=True) as (scheduler, queue):
+        bad = queue.submit(fail)
+        heir = queue.submit(add, bad)
+        waiting = beside(wait, [heir], DEADLINE)
+        until(lambda: heir._watch is not None and heir._watch.waiters)
+        seen: list[object] = []
+        bad.add_done_callback(lambda _: seen.append(heir.exception(DEADLINE)))
+        bad.add_done_callback(lambda _: seen.append(wait([heir], DEADLINE).not_done))
+        scheduler.resume()
+        assert waiting.result(DEADLINE).done == {heir}
+        queue.submit(nothing).result(DEADLINE)
+        assert seen == [bad.exception(DEADLINE), set()]
+
+
+# concurrent.futures.wait and as_completed.
+
+
+def mixed(queue: Queue) -> dict[str, Task[Any]]:
+    """Tasks that end in every way, for a stopped scheduler."""
+    tasks: dict[str, Task[Any]] = {"good": queue.submit(add, 1), "bad": queue.submit(fail)}
+    tasks["heir"] = queue.submit(add, tasks["bad"])
+    tasks["cancelled"] = queue.submit(add, 1)
+    tasks["cancelled heir"] = queue.submit(add, tasks["cancelled"])
+    tasks["sum"] = queue.submit(add, tasks["good"], tasks["good"])
+    return tasks
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_wait_for_tasks_that_end_in_every_way(when: str) -> None:
+    with planned(2, stopped=True) as (scheduler, queue):
+        tasks = mixed(queue)
+        waiting = None
+        if when == "before":
+            waiting = beside(wait, tasks.values(), DEADLINE)
+            until(lambda: all(task._watch and task._watch.waiters for task in tasks.values()))
+        assert tasks["cancelled"].cancel()
+        scheduler.resume()
+        assert scheduler.wait(DEADLINE)
+        if waiting is None:
+            waiting = beside(wait, tasks.values(), DEADLINE)
+        assert waiting.result(DEADLINE) == (set(tasks.values()), set())
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_as_completed_of_tasks_that_end_in_every_way(when: str) -> None:
+    with planned(2, stopped=True) as (scheduler, queue):
+        tasks = mixed(queue)
+
+        def collect() -> list[Any]:
+            return list(as_completed(tasks.values(), DEADLINE))
+
+        collecting = beside(collect)
+        if when == "before":
+            until(lambda: all(task._watch and task._watch.waiters for task in tasks.values()))
+        assert tasks["cancelled"].cancel()
+        scheduler.resume()
+        if when == "after":
+            assert scheduler.wait(DEADLINE)
+            collecting = beside(collect)
+        found = collecting.result(DEADLINE)
+        assert len(found) == len(tasks)
+        assert set(found) == set(tasks.values())
+
+
+def test_wait_returns_early_when_asked_to() -> None:
+    with planned(2) as (_, queue):
+        gate = Gate()
+        held = queue.submit(gate)
+        first = concurrent.futures.FIRST_COMPLETED
+        assert wait([held, queue.submit(add, 1)], DEADLINE, first).not_done == {held}
+        bad = queue.submit(fail)
+        good = queue.submit(add, 1)
+        done, rest = wait([held, bad, good], DEADLINE, concurrent.futures.FIRST_EXCEPTION)
+        assert bad in done
+        assert held in rest
+        assert wait([held], 0).not_done == {held}
+        gate.open()
+        assert wait([held], DEADLINE).done == {held}
+
+
+def test_wait_holds_the_condition_of_a_task_that_a_failure_reaches() -> None:
+    """While another thread holds a task's condition, as `wait` does, its dependency fails.
+
+    It has ended then, for everybody who asks it; only `wait` and `as_completed` are told later.
+    """
+    with planned(2, stopped=True) as (scheduler, queue):
+        bad = queue.submit(fail)
+        heir = queue.submit(add, bad)
+        called: list[Any] = []
+        with heir._condition:
+            watch = heir._watch
+            heir.add_done_callback(called.append)
+            after = queue.submit(lambda future: (future.done(), future.cancelled(), future.exception()), settled(heir))
+            scheduler.resume()
+            error = bad.exception(DEADLINE)
+            assert after.result(DEADLINE) == (True, False, error)
+            assert (heir.done(), heir.running(), heir.cancelled(), heir.cancel()) == (True, False, False, False)
+            assert heir._state == "PENDING"
+            assert "state=ending" in repr(heir)
+            assert heir.exception(0) is error
+            assert heir.origin is bad
+            with pytest.raises(Broken):
+                heir.result(0)
+            assert not heir.promote()
+            late = queue.submit(add, heir)
+            assert late.exception(DEADLINE) is error
+            assert late.origin is bad
+            assert queue.submit(isinstance, settled(heir), Task).result(DEADLINE)
+            heir.add_done_callback(lambda task: called.append("at once"))
+            assert called == ["at once"]
+            assert wait([late], 0).done == {late}
+            waiting = beside(wait, [heir], DEADLINE)
+        assert waiting.result(DEADLINE).done == {heir}
+        until(lambda: len(called) == 2)
+        assert called == ["at once", heir]
+        assert heir._watch is watch
+        assert heir._state == "FINISHED"
+
+
+def test_cancellation_in_two_threads_while_the_condition_is_held() -> None:
+    with planned(1, stopped=True) as (_, queue):
+        task = queue.submit(add, 1)
+        with task._condition:
+            first = beside(task.cancel)
+            until(task.done)
+            assert task.cancel()
+            assert task.cancelled()
+            assert task._state == "PENDING"
+            with pytest.raises(CancelledError):
+                task.result(0)
+            late = queue.submit(add, task)
+            assert late.cancelled()
+        assert first.result(DEADLINE)
+        assert task._state == "CANCELLED_AND_NOTIFIED"
+
+
+# asyncio.
+
+
+def test_await_result_exception_and_cancellation() -> None:
+    async def main() -> None:
+        with planned(1) as (scheduler, queue):
+            assert await queue.submit(add, 1) == 2
+            done = queue.submit(add, 2)
+            assert done.result(DEADLINE) == await done == await asyncio.wrap_future(done)
+            with pytest.raises(Broken):
+                await queue.submit(fail)
+            scheduler.stop()
+            task = queue.submit(add, 1)
+            waiter = asyncio.ensure_future(task)
+            await asyncio.sleep(0)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await waiter
+            # The other way round.
+            task = queue.submit(add, 1)
+            waiter = asyncio.ensure_future(asyncio.wait_for(task, 10))
+            while not task._watch:
+                await asyncio.sleep(0)
+            waiter.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await waiter
+            assert task.cancelled()
+
+    asyncio.run(asyncio.wait_for(main(), DEADLINE))
+
+
+def test_await_on_several_loops_in_threads() -> None:
+    with planned(2, stopped=True) as (scheduler, queue):
+        tasks = [queue.submit(add, i) for i in range(20)]
+
+        async def main() -> list[int]:
+            return list(await asyncio.gather(*tasks, asyncio.wrap_future(tasks[0])))
+
+        loops = [beside(asyncio.run, main()) for _ in range(3)]
+        until(lambda: all(task._watch and len(task._watch.callbacks) >= 3 for task in tasks))
+        scheduler.resume()
+        for loop in loops:
+            assert loop.result(DEADLINE) == [*range(1, 21), 1]
+
+
+def test_loop_runs_in_executor() -> None:
+    async def main() -> int:
+        loop = asyncio.get_running_loop()
+        loop.set_default_executor(queue)
+        return await loop.run_in_executor(None, add, 1)
+
+    queue = Queue(1)
+    assert asyncio.run(asyncio.wait_for(main(), DEADLINE)) == 2
+
+
+# Failure and cancellation.
+
+
+def test_origin_is_the_task_that_raised() -> None:
+    with planned(1) as (_, queue):
+        first = queue.submit(fail)
+        second = queue.submit(add, 1, b=first)
+        third = queue.submit(add, [second])
+        fourth = queue.submit(add, {"a": (third,)})
+        assert {outcome(task) for task in (second, third, fourth)} == {outcome(first)}
+        assert [task.origin for task in (first, second, third, fourth)] == [first] * 4
+        # Submitted when all that is over.
+        late = queue.submit(add, fourth)
+        later = queue.submit(add, late)
+        assert outcome(later) is outcome(first)
+        assert late.origin is later.origin is first
+
+
+def test_first_failed_argument_decides() -> None:
+    with planned(1) as (_, queue):
+        one, two = queue.submit(fail), queue.submit(fail)
+        assert outcome(one) is not outcome(two)
+        both = queue.submit(add, two, one)
+        assert both.origin is two
+        assert outcome(both) is outcome(two)
+
+
+def test_origin_outside() -> None:
+    outside: Future[int] = Future()
+    with planned(1) as (_, queue):
+        first = queue.submit(add, outside)
+        second = queue.submit(add, first)
+        error = Broken()
+        outside.set_exception(error)
+        assert first.exception(DEADLINE) is second.exception(DEADLINE) is error
+        assert first.origin is second.origin is outside
+        assert queue.submit(add, outside).origin is outside
+
+
+@pytest.mark.parametrize("shape", ["chain", "fan"])
+@pytest.mark.parametrize("how", ["failed", "cancelled"])
+@pytest.mark.parametrize("order", ["newest", "oldest"])
+def test_twenty_thousand_dependents_end_together(shape: str, how: str, order: str) -> None:
+    n = 20_000
+    with planned(1, 1, order=order) as (_, queue, other):
+        gate = Gate()
+        # Held, not stopped: dependents must end also where nothing else happens.
+        first = queue.submit(lambda: (gate.enter(), fail())) if how == "failed" else None
+        held = queue.submit(gate)
+        first = queue.submit(add, 1) if first is None else first
+        tasks = [first]
+        for i in range(n):
+            tasks.append((queue if i % 3 else other).submit(add, tasks[-1] if shape == "chain" else first))
+        after = other.submit(outcome, settled(tasks[-1]))
+        if how == "cancelled":
+            assert first.cancel()
+        gate.open()
+        expected = outcome(first)
+        assert after.result(DEADLINE) is expected
+        assert all(task.done() for task in tasks)
+        assert {outcome(task) for task in tasks} == {expected}
+        assert outcome(held) is None
+        if how == "failed":
+            assert tasks[-1].origin is first
+
+
+def test_cancelled_dependency_cancels_its_dependents() -> None:
+    with planned(1, stopped=True) as (scheduler, queue):
+        first = queue.submit(add, 1)
+        second = queue.submit(add, first)
+        third = queue.submit(add, second)
+        other = queue.submit(add, 1)
+        assert second.cancel()
+        assert (first.done(), third.cancelled(), other.done()) == (False, True, False)
+        # Submitted when it is cancelled.
+        assert queue.submit(add, second).cancelled()
+        assert queue.submit(add, other, second).cancelled()
+        scheduler.resume()
+        assert scheduler.wait(DEADLINE)
+        assert scheduler.counts() == dict(waiting=0, ready=0, running=0, done=2, failed=0, cancelled=4)
+
+
+def test_dependency_that_is_done_already() -> None:
+    with planned(1) as (_, queue):
+        done = queue.submit(add, 1)
+        assert done.result(DEADLINE) == 2
+        assert queue.submit(add, done, b=done).result(DEADLINE) == 4
+        assert queue.submit(add, [done], [done]).result(DEADLINE) == [2, 2]
+
+
+@pytest.mark.parametrize("work", [partial(add, 1), fail, None], ids=["returned", "failed", "cancelled"])
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("where", ["task", "future"])
+def test_settled_passes_the_finished_future(work: Callable[[], object] | None, when: str, where: str) -> None:
+    with planned(1, stopped=True) as (scheduler, queue):
+        future = queue.submit(work or nothing) if where == "task" else Future()
+
+        def end() -> None:
+            if work is None:
+                assert future.cancel()
+            elif where == "future":
+                try:
+                    future.set_result(work())
+                except Broken as error:
+                    future.set_exception(error)
+            else:
+                scheduler.resume()
+                outcome(future)
+                scheduler.stop()
+
+        if when == "before":
+            end()
+        after = queue.submit(lambda x, y: (x, x.done(), y), settled(future), b := [settled(future)])
+        both = queue.submit(lambda x, y: y, future, settled(future))
+        if when == "after":
+            assert not after.done()
+            end()
+        scheduler.resume()
+        assert after.result(DEADLINE) == (future, True, [future])
+        assert isinstance(b[0], settled)
+        # Given both ways, the plain one decides.
+        if work is None:
+            assert outcome(both) == "cancelled"
+        elif work is fail:
+            assert outcome(both) is outcome(future)
+        else:
+            assert both.result(DEADLINE) is future
+
+
+def test_settled_over_a_graph_that_fails() -> None:
+    with planned(2, stopped=True) as (scheduler, queue):
+        bad = queue.submit(fail)
+        heirs = [queue.submit(add, bad) for _ in range(3)]
+        good = queue.submit(add, 1)
+        report = queue.submit(
+            lambda futures: [type(future.exception()) for future in futures],
+            [settled(future) for future in (*heirs, good, bad)],
+        )
+        scheduler.resume()
+        assert report.result(DEADLINE) == [Broken] * 3 + [type(None), Broken]
+
+
+# Futures of others.
+
+
+def test_plain_future_completed_by_hand() -> None:
+    with planned(1) as (scheduler, queue):
+        outside: Future[int] = Future()
+        task = queue.submit(add, outside)
+        twice = queue.submit(add, outside, task)
+        assert queue.submit(add, 1).result(DEADLINE) == 2
+        assert queue.counts()["waiting"] == 2
+        assert not scheduler.wait(0)
+        outside.set_result(41)
+        assert (task.result(DEADLINE), twice.result(DEADLINE)) == (42, 83)
+        assert queue.submit(add, outside).result(DEADLINE) == 42
+
+
+def test_future_of_a_thread_pool() -> None:
+    with ThreadPoolExecutor(1) as pool, planned(1) as (_, queue):
+        gate = Gate()
+        outside = pool.submit(gate.enter, 1)
+        task = queue.submit(add, outside)
+        gate.open()
+        assert task.result(DEADLINE) == 2
+
+
+def test_cancelled_foreign_future() -> None:
+    with planned(1) as (_, queue):
+        outside: Future[int] = Future()
+        task = queue.submit(add, queue.submit(add, outside))
+        assert outside.cancel()
+        assert outcome(task) == "cancelled"
+        assert queue.submit(add, outside).cancelled()
+
+
+def test_task_of_another_scheduler() -> None:
+    with planned(1, stopped=True) as (one, first), planned(1) as (_, second):
+        gone = first.submit(add, 1)
+        bad = first.submit(fail)
+        task = first.submit(add, 1)
+        chain = first.submit(add, second.submit(add, first.submit(add, second.submit(add, task))))
+        heir = second.submit(add, bad)
+        orphan = second.submit(add, gone)
+        assert gone.cancel()
+        assert outcome(orphan) == "cancelled"
+        one.resume()
+        assert chain.result(DEADLINE) == 6
+        assert heir.exception(DEADLINE) is bad.exception(DEADLINE)
+        assert heir.origin is bad
+
+
+def test_foreign_future_ends_when_nobody_waits_for_it_any_more() -> None:
+    with planned(1) as (scheduler, queue):
+        outside: Future[int] = Future()
+        task = queue.submit(add, outside)
+        two = queue.submit(add, outside)
+        assert task.cancel()
+        outside.set_result(1)
+        assert two.result(DEADLINE) == 2
+        assert not scheduler._foreign
+
+
+@pytest.mark.parametrize(
+    "gathered", [lambda f: {f}, lambda f: {"a": {f: 1}}, lambda f: [frozenset([f])]], ids=["set", "dict", "frozenset"]
+)
+def test_arguments_that_cannot_be_rebuilt_fail_the_task(gathered: Callable[[Any], object]) -> None:
+    with planned(1) as (_, queue):
+        task = queue.submit(nothing, gathered(queue.submit(list)))
+        heir = queue.submit(add, task)
+        assert isinstance(task.exception(DEADLINE), TypeError)
+        assert "unhashable" in str(task.exception())
+        assert task.origin is heir.origin is task if heir.exception(DEADLINE) else False
+        assert queue.submit(add, 1).result(DEADLINE) == 2
+
+
+# Memory.
+
+
+def test_done_task_lets_go_of_its_call() -> None:
+    with without_collector(), planned(1, stopped=True) as (scheduler, queue):
+        made = [Kept() for _ in range(4)]
+        watched = [weakref.ref(thing) for thing in made]
+
+        class Function:
+            def __call__(self, *args: object, **kwargs: object) -> None:
+                pass
+
+        fn = Function()
+        watched.append(weakref.ref(fn))
+        task = queue.submit(fn, made[0], [made[1], queue.submit(add, 1)], a=made[2], b=(made[3],))
+        del fn, made
+        assert all(ref() for ref in watched)
+        scheduler.resume()
+        assert task.result(DEADLINE) is None
+        until(lambda: not any(ref() for ref in watched))
+
+
+@pytest.mark.parametrize("direct", [True, False])
+def test_dropped_task_lets_go_of_its_call(direct: bool) -> None:
+    with without_collector(), planned(1, stopped=True) as (scheduler, queue):
+        # Written in C: the traceback, which stays, has no frame that holds these two.
+        thing, fn = Kept(), partial(int, "x")
+        watched = [weakref.ref(thing), weakref.ref(fn)]
+        need = queue.submit(fn, thing)
+        heir = queue.submit(fn, thing, need) if direct else queue.submit(fn, [thing, [need]])
+        watched.append(weakref.ref(need))
+        cancelled = queue.submit(fn, thing, heir)
+        del thing, fn
+        assert cancelled.cancel()
+        scheduler.resume()
+        assert outcome(heir) is outcome(need)
+        assert heir.origin is need
+        until(lambda: watched[0]() is watched[1]() is None)
+
+
+@pytest.mark.parametrize("how", ["done", "cancelled", "failed"])
+def test_dependencies_are_let_go(how: str) -> None:
+    outside: Future[Any] = Future()
+    with without_collector(), planned(1, stopped=True) as (scheduler, queue):
+        need, own = queue.submit(Kept), Future()
+        watched = [weakref.ref(need), weakref.ref(own)]
+        task = queue.submit(lambda *_: None, need, settled(need), settled(own), outside)
+        if how == "done":
+            own.set_result(1)
+            outside.set_result(1)
+            scheduler.resume()
+            assert task.result(DEADLINE) is None
+        elif how == "cancelled":
+            assert task.cancel()
+            assert not scheduler._foreign
+        else:
+            outside.set_exception(Broken())
+            assert outcome(task)
+        scheduler.resume()
+        del need, own
+        until(lambda: not any(ref() for ref in watched))
+
+
+def test_intermediate_result_lives_as_long_as_it_is_needed() -> None:
+    with without_collector(), planned(1, stopped=True) as (scheduler, queue):
+        made: list[weakref.ref[Kept]] = []
+
+        def make(*_: object) -> Kept:
+            thing = Kept()
+            made.append(weakref.ref(thing))
+            return thing
+
+        def alive(*_: object) -> list[bool]:
+            return [ref() is not None for ref in made]
+
+        first = queue.submit(make)
+        second = queue.submit(make, first)
+        third = queue.submit(lambda x: alive(), second)
+        last = queue.submit(lambda x: alive(), third)
+        del first, second
+        scheduler.resume()
+        # `third` still has its own argument; nothing else does.
+        assert third.result(DEADLINE) == [False, True]
+        assert last.result(DEADLINE) == [False, False]
+
+
+def test_parked_thread_holds_nothing() -> None:
+    with without_collector(), planned(1) as (_, queue):
+        for work in (Kept, lambda: fail(Kept()), lambda: [Kept()]):
+            task = queue.submit(work)
+            outcome(task)
+            gone = weakref.ref(task)
+            del task
+            until(lambda gone=gone: gone() is None)
+
+
+@pytest.mark.parametrize("first", ["newest", "oldest"])
+@pytest.mark.parametrize("end", ["done", "cancelled", "mixed"])
+@pytest.mark.parametrize("order", ["newest", "oldest"])
+def test_scheduler_lets_go_of_tasks(order: str, end: str, first: str) -> None:
+    with without_collector(), planned(1, order=order, stopped=True) as (scheduler, queue):
+        tasks: list[Any] = []
+        for _ in range(300):
+            need = queue.submit(add, 1)
+            tasks += [need, queue.submit(add, need)]
+        needs, heirs = tasks[::2], tasks[1::2]
+        watched = [weakref.ref(task) for task in tasks]
+        doomed = dict(done=[], cancelled=needs, mixed=heirs[::2] + needs[50:150])[end]
+        for task in doomed if first == "oldest" else doomed[::-1]:
+            assert task.cancel()
+        del tasks, needs, heirs, need, doomed
+        task = None
+        scheduler.resume()
+        assert scheduler.wait(DEADLINE)
+        until(lambda: not any(ref() for ref in watched))
+
+
+def test_tasks_that_nobody_will_run_are_let_go_at_any_depth() -> None:
+    scheduler = Scheduler(stopped=True)
+    queue = Queue(scheduler, 1)
+    task = queue.submit(add, 1)
+    first = weakref.ref(task)
+    for _ in range(20_000):
+        task = queue.submit(add, task)
+    assert task.cancel()
+    task = None
+    assert first() is not None
+    queue.shutdown(wait=False, cancel_futures=True)
+    until(lambda: first() is None)
+
+
+def test_done_task_lets_go_of_its_scheduler() -> None:
+    scheduler = Scheduler()
+    queue = Queue(scheduler, 1)
+    tasks = [queue.submit(add, 1), queue.submit(fail)]
+    outcomes = [outcome(task) for task in tasks]
+    wait(tasks, DEADLINE)
+    queue.shutdown()
+    gone = weakref.ref(scheduler)
+    del scheduler, queue
+    gc.collect()
+    assert gone() is None
+    assert outcomes == [outcome(task) for task in tasks]
+
+
+# What an argument is.
+
+
+def test_raw_future_is_no_dependency() -> None:
+    outside: Future[int] = Future()
+    with planned(1) as (_, queue):
+        assert queue.submit(lambda x: x, Raw(outside)).result(DEADLINE) is outside

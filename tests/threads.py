@@ -1,0 +1,56 @@
+"""Threads, and queues with their scheduler, that end with the test they are made in."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from gate import DEADLINE
+
+from smqexec import Queue, Scheduler
+
+T = TypeVar("T")
+
+
+@contextmanager
+def planned(*sizes: int, **options: Any) -> Iterator[Any]:
+    """A scheduler, then a queue of it for each of *sizes*.  What is pending at the end is cancelled."""
+    scheduler = Scheduler(**options)
+    try:
+        yield scheduler, *(Queue(scheduler, size) for size in sizes)
+    finally:
+        scheduler.shutdown(wait=False, cancel_futures=True)
+        scheduler.resume()
+        assert scheduler.wait(DEADLINE), scheduler
+        scheduler.shutdown()
+
+
+def beside(fn: Callable[..., T], *args: Any) -> Future[T]:
+    """Call *fn* in a thread of its own.  Ask the future with a deadline."""
+    future: Future[T] = Future()
+
+    def call() -> None:
+        try:
+            future.set_result(fn(*args))
+        except BaseException as error:
+            future.set_exception(error)
+
+    threading.Thread(target=call, daemon=True).start()
+    return future
+
+
+def until(holds: Callable[[], object]) -> None:
+    """Wait until *holds*, where nothing that could be waited for tells.
+
+    Raises:
+        TimeoutError: It did not hold at the deadline.
+    """
+    deadline = time.monotonic() + DEADLINE
+    while not holds():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"not so within {DEADLINE} s")
+        time.sleep(0)
