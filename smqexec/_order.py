@@ -253,6 +253,9 @@ class NewestFirst:
         self._beheaded: dict[Node, list[Plan]] = {}
         self._stack_limit = self._search_limit = SWEEP_FROM
         self._serial = 0
+        # A node that became ready and was not put in its plan's heap yet: most
+        # often it is the next to start, and never has to be.
+        self._fresh: Node | None = None
 
     # What the planner tells.
 
@@ -272,7 +275,15 @@ class NewestFirst:
     def freed(self, node: Node) -> None:
         # A node that no search has reached is on the stack, and will be met.
         if node.plan is not None:
-            self._shelve(node.plan, node)
+            if self._fresh is None:
+                self._fresh = node
+            else:
+                self._shelve(node.plan, node)
+
+    def _settle_fresh(self) -> None:
+        fresh, self._fresh = self._fresh, None
+        if fresh is not None:
+            self._shelve(fresh.plan, fresh)
 
     def started(self, node: Node) -> None:
         plan: Plan = node.plan
@@ -283,6 +294,7 @@ class NewestFirst:
             self._retire_beheaded(node)
 
     def dropped(self, nodes: list[Node]) -> None:
+        self._settle_fresh()
         broken: list[Plan] = []
         for node in nodes:
             plan = node.plan
@@ -305,6 +317,7 @@ class NewestFirst:
                 self._retire_beheaded(node)
 
     def promote(self, node: Node, number: int) -> None:
+        self._settle_fresh()
         plan = node.plan
         if plan is None:
             self._unlist(node)
@@ -323,6 +336,32 @@ class NewestFirst:
         if not queue.ready:
             return None
         stack, numbers, search = self._stack, self._numbers, self._search
+        fresh = self._fresh
+        if fresh is not None:
+            number = fresh.plan.number
+            if (
+                fresh.queue is queue
+                and (not stack or numbers[-1] < number)
+                and (not search or search[-1][0] <= number)
+                and (not queue.heap or -queue.heap[0][0] < number)
+            ):  # nothing that waits, and nothing still to search, comes before it
+                self._fresh = None
+                queue.start(fresh)
+                return fresh
+            self._settle_fresh()
+        elif stack and not search and not queue.heap:
+            # Nothing waits or is half searched: the top of the stack, if ready.
+            top = stack[-1]
+            if type(top) is Group:
+                node = top.nodes[0]
+                if node.state == READY and node.queue is queue:
+                    node = self._pop()
+                    queue.start(node)
+                    return node
+            elif top is not None and type(top) is not Group and top.state == READY and top.queue is queue:
+                del stack[-1], numbers[-1]
+                queue.start(top)
+                return top
         steps = 0
         while True:
             waiting = self._best(queue)
@@ -440,6 +479,7 @@ class NewestFirst:
 
     def ready(self, queues: Iterable[PlannedQueue]) -> list[Node]:
         """The ready nodes of *queues*."""
+        self._settle_fresh()
         found: list[Any] = []
         for entry in self._stack:
             found.extend(entry.nodes if type(entry) is Group else [entry])
@@ -472,11 +512,15 @@ class NewestFirst:
     def _adopt(self, node: Node) -> bool:
         """Make *node* the head of the plan that its first pending dependency heads, if it may be."""
         dependencies: list[Node] = node.dependencies
+        first = dependencies[0]
+        plan: Plan | None = first.plan
+        if plan is None and first.state < RUNNING:
+            return False  # as before anything runs, and most often
         pending = [index for index, other in enumerate(dependencies) if other.state < RUNNING]
         if not pending:
             return False
         first = dependencies[pending[0]]
-        plan: Plan | None = first.plan
+        plan = first.plan
         if plan is None or plan.head is not first or not plan.intact:
             return False
         plan.head = node
@@ -708,6 +752,7 @@ class NewestFirst:
 
     def entries(self, queues: Iterable[PlannedQueue]) -> int:
         """The number of entries kept for *queues*, live and dead."""
+        self._settle_fresh()
         count = len(self._stack) + len(self._search) + len(self._shaken)
         count += sum(len(queue.heap) for queue in queues)
         count += sum(len(entry.nodes) for entry in self._stack if type(entry) is Group)
@@ -724,6 +769,7 @@ class NewestFirst:
         return [*self.ready(queues), *(node for node in found if node is not None)]
 
     def check(self, queues: Iterable[PlannedQueue], pending: Iterable[Node]) -> None:
+        self._settle_fresh()
         plans = self._plans(queues, pending)
         self._check_unowned([node for node in pending if node.plan is None and node.queue is not None])
         self._check_search(plans)

@@ -160,7 +160,7 @@ class DependencyPlanner:
         if order not in ("newest", "oldest"):
             raise ValueError(f"order must be 'newest' or 'oldest', not {order!r}")
         self.order: NewestFirst | OldestFirst = NewestFirst() if order == "newest" else OldestFirst()
-        self._counter = 0  # submissions so far
+        self._number = 0  # of the last submission
         self._take = self.order.take
 
     def add_queue(self, queue: PlannedQueue | None = None) -> PlannedQueue:
@@ -177,8 +177,8 @@ class DependencyPlanner:
 
     def group(self) -> Group:
         """A submission of several nodes, the first of which counts as the newest."""
-        self._counter += 1
-        return Group(self._counter * STRIDE)
+        self._number += STRIDE
+        return Group(self._number)
 
     def add(
         self,
@@ -208,17 +208,39 @@ class DependencyPlanner:
             raise ValueError(f"{node!r} was added before")
         if queue is not None and queue.planner is not self:
             raise ValueError("the queue belongs to another planner; make it with this one's add_queue()")
-        missing = self._link(node, dependencies) if dependencies else 0
+        self.admit(node, queue, self._checked(dependencies) if dependencies else None, group)
+
+    def admit(
+        self,
+        node: Node,
+        queue: PlannedQueue | None,
+        dependencies: list[Any] | None = None,
+        group: Group | None = None,
+    ) -> None:
+        """Do what `add` does, for an owner that has made its checks.
+
+        *dependencies*, a list that is now the planner's, has to hold different
+        nodes of this planner of which none is done.
+        """
+        if dependencies:
+            node.dependencies = dependencies
+            for other in dependencies:
+                if other.dependents is None:
+                    other.dependents = [node]
+                else:
+                    other.dependents.append(node)
+            missing = len(dependencies)
+        else:
+            missing = 0
         if queue is None:
             node.number = 0
             node.missing = missing or 1
             node.state = WAITING
             return
-        if group is not None:
-            node.number = self.order.item_number(group)
+        if group is None:
+            node.number = self._number = self._number + STRIDE
         else:
-            self._counter += 1
-            node.number = self._counter * STRIDE
+            node.number = self.order.item_number(group)
         node.queue = queue
         if missing:
             node.missing = missing
@@ -229,21 +251,14 @@ class DependencyPlanner:
             queue.ready += 1
         self.order.added(node, group)
 
-    def _link(self, node: Node, dependencies: Iterable[Node]) -> int:
+    def _checked(self, dependencies: Iterable[Node]) -> list[Node]:
         listed = list(dict.fromkeys(dependencies))
         for other in listed:
             if other.state == NEW:
                 raise ValueError(f"dependency {other!r} has not been added")
             if other.queue is not None and other.queue.planner is not self:
                 raise ValueError(f"dependency {other!r} belongs to another planner")
-        listed = [other for other in listed if other.state < DONE]
-        node.dependencies = listed
-        for other in listed:
-            if other.dependents is None:
-                other.dependents = [node]
-            else:
-                other.dependents.append(node)
-        return len(listed)
+        return [other for other in listed if other.state < DONE]
 
     def take(self, queue: PlannedQueue, limit: int | None = None) -> Any:
         """Start the node of *queue* that goes first.
@@ -406,8 +421,8 @@ class DependencyPlanner:
         """
         if not WAITING <= node.state <= READY or node.queue is None:
             return False
-        self._counter += 1
-        self.order.promote(node, self._counter * STRIDE)
+        self._number += STRIDE
+        self.order.promote(node, self._number)
         return True
 
     def ready(self, queues: Iterable[PlannedQueue]) -> list[Any]:

@@ -18,7 +18,7 @@ from operator import index
 from typing import Any, ParamSpec, TypeAlias, TypeVar, overload
 from weakref import ref
 
-from ._arguments import Raw, Template, gather, settled
+from ._arguments import DIRECT, Raw, Template, fill_direct, gather, look, settled
 from ._scheduler import Run, Scheduler, Slots
 from ._task import Task
 
@@ -188,12 +188,23 @@ class Queue(ThreadPoolExecutor):
         """
         return self._submit(fn, args, kwargs, None)
 
-    def _submit(self, fn: Callable[..., Any], args: Any, kwargs: Any, group: Any) -> Task[Any]:
+    def _submit(
+        self, fn: Callable[..., Any], args: Any, kwargs: dict[str, Any] | None, group: Any
+    ) -> Task[Any]:
         if not callable(fn):
             raise TypeError(f"the first argument of submit must be callable, not {fn!r}")
-        task: Task[Any] = Task(fn, args, kwargs)
+        found = look(args, kwargs)
+        if not found:
+            template = None
+            task: Task[Any] = Task(fn, args, kwargs or None)  # an empty dict takes 64 bytes
+        elif found == DIRECT:
+            template = DIRECT
+            task = Task(fn, args, DIRECT)
+        else:
+            template = gather(args, kwargs)
+            task = Task(fn, args, kwargs) if template is None else Task(fn, None, template)
         slots = self._slots
-        slots.scheduler.add(slots, task, gather(args, kwargs), group)
+        slots.scheduler.add(slots, task, template, group)
         return task
 
     def map(
@@ -240,7 +251,7 @@ class Queue(ThreadPoolExecutor):
     def _submit_item(self, fn: Callable[..., Any], call: tuple[Any, ...], group: Any) -> Any:
         if group is _THROUGH_SUBMIT:
             return self.submit(fn, *call)
-        return self._submit(fn, call, {}, group)
+        return self._submit(fn, call, None, group)
 
     def counts(self) -> dict[str, int]:
         """How many tasks are waiting, ready, running, done, failed and cancelled."""
@@ -264,8 +275,7 @@ class Queue(ThreadPoolExecutor):
         scheduler.close(slots)
         if cancel_futures:
             scheduler.cancel_pending(slots)
-        if wait:
-            scheduler.drain(slots)
+        if wait and scheduler.drain(slots):
             self._pool.shutdown(wait=True)
 
     def __repr__(self) -> str:
@@ -287,8 +297,12 @@ def _results(
     """The results of *tasks* in order, submitting *more* as they are taken; those not taken are cancelled."""
     try:
         while tasks:
-            if more is not None and (queue := more[0]()) is not None and (call := next(more[1], None)) is not None:
-                tasks.append(queue._submit_item(fn, call, group))
+            if more is not None:
+                queue, call = more[0](), None
+                if queue is None or (call := next(more[1], None)) is None:
+                    more = None
+                else:
+                    tasks.append(queue._submit_item(fn, call, group))
                 del queue, call
             # No name may keep the task or its result while we are suspended.
             yield _result_or_cancel(tasks.popleft(), None if end is None else end - time.monotonic())
@@ -339,9 +353,14 @@ def _work(slots: Slots, run: Run) -> None:
         args: Any = task._args
         kwargs: Any = task._kwargs
         try:
-            if type(args) is Template:
-                args, kwargs = args.fill()
-            value = fn(*args, **kwargs)
+            if kwargs is None:
+                value = fn(*args)
+            elif kwargs is DIRECT:
+                value = fn(*fill_direct(args))
+            else:
+                if type(kwargs) is Template:
+                    args, kwargs = kwargs.fill()
+                value = fn(*args, **kwargs)
         except BaseException as exception:
             # Without this frame, which lives on with other tasks.
             exception.__traceback__ = exception.__traceback__ and exception.__traceback__.tb_next

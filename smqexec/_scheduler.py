@@ -21,19 +21,20 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from concurrent.futures.thread import ThreadPoolExecutor
 from queue import SimpleQueue
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, cast
 from weakref import WeakSet, ref
 
-from ._planner import DONE, RUNNING, SEARCHING, DependencyPlanner, Group, Node, PlannedQueue
+from ._planner import DONE, READY, RUNNING, SEARCHING, DependencyPlanner, Group, Node, PlannedQueue
+from ._arguments import DIRECT, Template, direct_futures
 from ._task import Failure, Foreign, Settled, Task, Watch
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-    from ._arguments import Template
     from ._queue import Queue
 
 LOGGER = logging.getLogger("smqexec")
@@ -41,6 +42,11 @@ LOGGER = logging.getLogger("smqexec")
 # Nodes that a search looks at under one hold of the lock: about half a
 # millisecond on the slowest machine tried (0.3 to 0.5 µs a node).
 SEARCH_LIMIT = 1000
+
+# How often a thread asks for the lock before it blocks: some 10 µs.
+SPINS = 4
+
+_OF_THE_PARENT = "the task was submitted before the fork; its result is the parent process's"
 
 
 class Run:
@@ -93,7 +99,7 @@ class Slots(PlannedQueue):
     @property
     def ending(self) -> bool:
         """No task is pending and none can come: a run may leave."""
-        return (self.closed or self.lost) and not self.waiting and not self.ready
+        return bool(self.closed or self.lost or self.broken) and not self.waiting and not self.ready
 
     def lose(self, _: object = None) -> None:
         """Note that the queue was collected."""
@@ -132,6 +138,7 @@ class Scheduler:
 
     def __init__(self, order: str = "newest", *, stopped: bool = False, promote_awaited: bool = False) -> None:
         self.planner = DependencyPlanner(order)
+        self._next = self.planner.order.take  # the planner's own check of the queue is for others
         self.order = order
         self.promote_awaited = promote_awaited
         # Guards the planner, all Slots, the states of tasks and what follows.
@@ -193,6 +200,9 @@ class Scheduler:
         """
         with self.lock:
             self._stopped = True
+            self._tell_watchers()
+        if _exiting:
+            self.cancel_held()
         if wait:
             self._wait_until(self._at_rest)
 
@@ -200,7 +210,7 @@ class Scheduler:
         """Go on where `stop` stopped."""
         with self.lock:
             self._stopped = False
-            starts = self._wake_all()
+            starts = None if self._abandoned else self._wake_all()
         self._start(starts)
 
     def wait(self, timeout: float | None = None) -> bool:
@@ -279,43 +289,68 @@ class Scheduler:
         with self.lock:
             return self.planner.group()
 
-    def add(self, slots: Slots, task: Task[Any], template: Template | None, group: Group | None = None) -> None:
+    def add(self, slots: Slots, task: Task[Any], template: Template | int | None, group: Group | None = None) -> None:
         """Take in a new *task* of *slots*.
 
         Raises:
             RuntimeError: The queue takes no more tasks, or no thread could be
                 started for it.
         """
-        nodes: Any = ()
-        if template is not None:
-            nodes = template.futures
-            lock = self.lock
-            for node in nodes or ():
-                # Reading `queue` without the lock: see Task.  What has ended by the
-                # time we hold it, the planner would take for done.
-                if type(node) is not Task or node.queue is None or node.queue.lock is not lock:
-                    nodes = None
-                    break
-            if nodes is None:
-                self._add_dependent(slots, task, template, group)
-                return
-        with self.lock:
+        nodes: list[Any] | None = []
+        starts = None
+        # Not to block at once when another thread holds the lock: see `_lock`.
+        if not self.lock.acquire(False):
+            self._lock()
+        try:
             if slots.closed or slots.broken or _exiting or self._abandoned:
                 raise self._refusal(slots)
-            for node in nodes:
-                if node.state > RUNNING:
-                    break
-            else:
-                if template is not None:
-                    task._args, task._kwargs = template, None
-                self.planner.add(task, slots, nodes, group)
-                template = None
-            starts = self._wake(slots)
-        if template is not None:
-            self._add_dependent(slots, task, template, group)
-            return
-        if starts:
+            if template is not None:
+                nodes = self._plain(task._args) if template is DIRECT else None
+            if nodes is not None:
+                self.planner.admit(task, slots, nodes, group)
+                if slots.ready > slots.waking:
+                    starts = self._wake(slots)
+        finally:
+            self.lock.release()
+        if nodes is None:
+            dependencies = (
+                template.dependencies
+                if isinstance(template, Template)
+                else [(future, False) for future in direct_futures(task._args)]
+            )
+            self._add_dependent(slots, task, dependencies, group)
+        elif starts is not None:
             self._start(starts, task)
+
+    def _plain(self, args: tuple[Any, ...]) -> list[Any] | None:
+        """The dependencies in the commonest case: tasks of this scheduler that have not ended, or returned."""
+        nodes: list[Any] = []
+        for future in direct_futures(args):
+            if type(future) is not Task:
+                return None
+            if future.state != DONE:
+                # One of another scheduler's may end between these two lines.
+                slots = future.queue
+                if slots is None or slots.scheduler is not self or future.state > DONE:
+                    return None
+                nodes.append(future)
+        return nodes if len(nodes) < 2 else list(dict.fromkeys(nodes))
+
+    def _lock(self) -> None:
+        """Take the lock that another thread holds.
+
+        It is held for a microsecond or two.  Whoever holds it and lost the
+        interpreter lock meanwhile needs that first.  A thread that blocks at
+        once is given the lock as it is released, but has yet to get the
+        interpreter lock, so that the next one blocks too, and from then on
+        every task costs a change of threads.  Sleeping for no time lets the
+        holder go on, and gives the lock to nobody.
+        """
+        for _ in range(SPINS):
+            time.sleep(0)
+            if self.lock.acquire(False):
+                return
+        self.lock.acquire()
 
     def _refusal(self, slots: Slots) -> BaseException:
         if slots.broken is not None:
@@ -326,27 +361,34 @@ class Scheduler:
             return RuntimeError("the queue was made before the fork; make a new one in the child process")
         return RuntimeError("cannot schedule new futures after interpreter shutdown")
 
-    def _add_dependent(self, slots: Slots, task: Task[Any], template: Template, group: Group | None) -> None:
+    def _add_dependent(
+        self,
+        slots: Slots,
+        task: Task[Any],
+        dependencies: list[tuple[Future[Any], bool]],
+        group: Group | None,
+    ) -> None:
         failed: Task[Any] | None = None  # the first dependency that can't give a value any more
         nodes: list[Node] = []
-        foreign: list[Foreign] = []
+        foreign: list[tuple[Foreign, Any]] = []
         ended: list[Ended] = []
         starts = None
         with self.lock:
             if slots.closed or slots.broken or _exiting or self._abandoned:
                 raise self._refusal(slots)
-            for future, settled in template.dependencies:
+            if any(isinstance(future, Task) and _is_abandoned(future) for future, _ in dependencies):
+                raise RuntimeError(_OF_THE_PARENT)
+            for future, settled in dependencies:
                 if not isinstance(future, Task) or (future.queue is not None and future.queue.scheduler is not self):
-                    foreign.append(Foreign(future, settled))
-                    nodes.append(foreign[-1])
+                    relay = Foreign(self, settled)
+                    self.planner.add(relay, None)
+                    self._foreign.add(relay)
+                    foreign.append((relay, future))
+                    nodes.append(relay)
                 elif future.state < DONE:
                     nodes.append(self._settled(future) if settled else future)
                 elif future.state != DONE and not settled and failed is None:
                     failed = future
-            for relay in foreign:
-                self.planner.add(relay, None)
-            self._foreign.update(foreign)
-            task._args, task._kwargs = template, None
             self.planner.add(task, slots, nodes, group)
             if failed is None:
                 starts = self._wake(slots)
@@ -355,17 +397,16 @@ class Scheduler:
         self._finish(ended)
         if starts:
             self._start(starts, task)
-        for relay in foreign:
-            relay.future.add_done_callback(lambda _, relay=relay: self._foreign_done(relay))  # type: ignore[misc]
+        for relay, future in foreign:
+            future.add_done_callback(relay.future_done)
 
     def _settled(self, task: Task[Any]) -> Node:
         relay = Settled()
         self.planner.add(relay, None, (task,))
         return relay
 
-    def _foreign_done(self, relay: Foreign) -> None:
-        """The future behind *relay* is done."""
-        future = relay.future
+    def foreign_done(self, relay: Foreign, future: Any) -> None:
+        """Note that *future*, which *relay* stands for, is done."""
         failure: Failure | None = None
         cancelled = future.cancelled()
         if not cancelled and not relay.settled:
@@ -375,16 +416,20 @@ class Scheduler:
         ended: list[Ended] = []
         starts = None
         with self.lock:
-            if relay not in self._foreign:  # nobody waits for it any more
+            if relay not in self._foreign or self._abandoned:  # nobody waits for it any more
                 return
-            self._foreign.discard(relay)
+            self._forget(relay)
             if relay.settled or (failure is None and not cancelled):
                 for node in self.planner.done(relay):
                     starts = self._wake(node.queue, starts)
             else:
                 ended, starts = self._drop(relay, failure)
-        self._finish(ended)
         self._start(starts)
+        self._finish(ended)
+
+    def _forget(self, relay: Foreign) -> None:
+        self._foreign.discard(relay)
+        relay.scheduler = None
 
     # A task goes.
 
@@ -408,32 +453,35 @@ class Scheduler:
                     return task
                 if slots.ending:
                     slots.runs.remove(run)
-                    slots.ring(max(slots.parked, 0))
+                    slots.ring(slots.parked)
                     last = not slots.runs
                     break
                 slots.parked += 1
             rung = True
-            if not slots.bell.get():  # the queue was lost, and nobody counted us
+            if not slots.bell.get():  # the queue was lost
                 with self.lock:
-                    slots.parked -= 1
-                    slots.waking += 1
+                    if slots.parked:  # nobody counted us
+                        slots.parked -= 1
+                        slots.waking += 1
+                    else:  # rung for meanwhile, so one of the rings there is ours
+                        slots.bell.get()
         if last:
             slots.pool.shutdown(wait=False)
         return None
 
     def complete(self, slots: Slots, run: Run, task: Task[Any], value: Any) -> Task[Any] | None:
         """Note that *task* returned *value*, and give *run* its next task, if one is ready."""
-        lock = self.lock
+        condition = None
         while True:
+            if not self.lock.acquire(False):
+                self._lock()
             watch = task._watch
-            condition = None if watch is None else watch.condition
-            if condition is not None:
-                condition.acquire()
-            lock.acquire()
-            watch = task._watch
-            if condition is not None or watch is None or watch.condition is None:
+            if watch is None or watch.condition is condition:
                 break
-            lock.release()  # somebody made a condition meanwhile; it has to be taken first
+            self.lock.release()  # a task's condition comes before the lock
+            condition = watch.condition
+            condition.acquire()
+        successor = starts = None
         try:
             run.task = None
             if self._abandoned:
@@ -444,24 +492,27 @@ class Scheduler:
             if condition is None:
                 task._watch = None
             task.queue = None  # last: from here on `_condition` may make a new watch
-            # A callback may wait for whatever is ready now: leave it to others.
-            successor = None if watch is not None and watch.callbacks else self._take(slots, run)
-            starts = None
-            if successor is None:
-                starts = self._wake(slots)
+            if slots.ready:
+                # A callback may wait for whatever is ready now: leave it to others.
+                if watch is None or not watch.callbacks:
+                    successor = self._take(slots, run)
+                else:
+                    starts = self._wake(slots)
             for node in freed:
-                starts = self._wake(node.queue or slots, starts)
+                if node.state == READY and node.queue.ready > node.queue.waking:
+                    starts = self._wake(node.queue, starts)
             if self._watchers:
                 self._tell_watchers()
         finally:
-            lock.release()
+            self.lock.release()
         if watch is not None:
             if condition is not None:
                 task._notify(watch)
                 condition.notify_all()
                 condition.release()
+            watch.unblock()
             task._tell(watch)
-        if starts:
+        if starts is not None:
             self._start(starts)
         return successor
 
@@ -492,13 +543,23 @@ class Scheduler:
         """Let *slots* run nothing more: fail what is pending with *error*, and refuse what comes."""
         with self.lock:
             slots.broken = error
+            # A broken pool forgets the runs that no thread has begun.  The
+            # others leave when they ask for a task.
+            slots.runs = [run for run in slots.runs if run.thread is not None]
+            slots.ring(slots.parked)
+            last = not slots.runs
         self._drop_pending(slots, Failure(error, error.__traceback__))
+        if last:
+            slots.pool.shutdown(wait=False)
 
-    def _drop_pending(self, slots: Slots, failure: Failure | None) -> int:
+    def _drop_pending(self, slots: Slots, failure: Failure | None, ready_alone: bool = False) -> int:
         ended: list[Ended] = []
         starts: list[tuple[Slots, Run]] | None = None
         with self.lock:
-            nodes = [node for node in self._pending() if node.queue is slots]
+            if self._abandoned:
+                return 0
+            found = self.planner.ready(self._slots) if ready_alone else self._pending()
+            nodes = [node for node in found if node.queue is slots]
             for node in nodes:
                 if node.state < RUNNING:
                     more, starts = self._drop(node, failure, starts)
@@ -536,7 +597,7 @@ class Scheduler:
         for task in dropped:
             for other in task.dependencies:
                 if type(other) is Foreign and not other.dependents:
-                    self._foreign.discard(other)
+                    self._forget(other)
             if type(task) is Foreign:
                 continue
             slots: Slots = task.queue  # type: ignore[assignment]
@@ -561,6 +622,9 @@ class Scheduler:
 
     def _finish(self, ended: list[Ended]) -> None:
         """Let go of the calls of tasks that ended, and tell who waits for them.  The lock is not held."""
+        for _, watch, _ in ended:
+            if watch is not None:
+                watch.unblock()
         # Callbacks last: one may wait for any of these tasks.
         for task, watch, slots in ended:
             if watch is not None:
@@ -575,12 +639,12 @@ class Scheduler:
     def _take(self, slots: Slots, run: Run) -> Task[Any] | None:
         if not slots.ready or self._stopped:
             return None
-        task: Any = self.planner.take(slots, SEARCH_LIMIT)
+        task: Any = self._next(slots, SEARCH_LIMIT)
         while task is SEARCHING:  # let others have the lock in between
             self.lock.release()
             time.sleep(0)
             self.lock.acquire()
-            task = None if self._stopped else self.planner.take(slots, SEARCH_LIMIT)
+            task = None if self._stopped else self._next(slots, SEARCH_LIMIT)
         run.task = task
         return task  # type: ignore[no-any-return]
 
@@ -630,14 +694,14 @@ class Scheduler:
         with self.lock:
             # The pool may call the run yet, should another of its threads get
             # to it; `begin` then finds that it is none of ours.
-            if run not in slots.runs:
+            if run not in slots.runs or run.thread is not None:
                 return False
             slots.runs.remove(run)
             slots.waking -= 1
             alone = not slots.runs
         if alone:
-            LOGGER.error("no thread for queue %s; its pending tasks fail", slots.name, exc_info=error)
-            self._drop_pending(slots, Failure(error, error.__traceback__))
+            LOGGER.error("no thread for queue %s; its ready tasks fail", slots.name, exc_info=error)
+            self._drop_pending(slots, Failure(error, error.__traceback__), ready_alone=True)
         return alone
 
     # Waiting for a task.
@@ -650,7 +714,7 @@ class Scheduler:
             if task.done():
                 return True
             if self._abandoned:
-                raise RuntimeError("the task was submitted before the fork; its result is the parent process's")
+                raise RuntimeError(_OF_THE_PARENT)
             watch = task._watched()
             watch.blocked.append(blocker)
             if self.promote_awaited:
@@ -659,7 +723,7 @@ class Scheduler:
             return True
         with self.lock:
             if task.done():
-                return True  # and `_tell` may be going through the list
+                return True  # and `unblock` may be going through the list
             watch.blocked.remove(blocker)
         return False
 
@@ -675,35 +739,48 @@ class Scheduler:
             slots.closed = True
             if slots.ending and slots.parked > 0:
                 slots.ring(slots.parked)
-            last = not slots.runs and slots.ending
+            last = not slots.runs and slots.ending and not self._abandoned
         if last:
             slots.pool.shutdown(wait=False)
 
-    def drain(self, slots: Slots) -> None:
+    def drain(self, slots: Slots) -> bool:
         """Wait until nothing of *slots* is pending or running; warn once where a stopped scheduler holds it.
+
+        Returns:
+            False in a forked child, where the pool has no threads, and its
+            locks may be held for ever.
 
         Raises:
             RuntimeError: Called from a task of *slots*.
         """
+        def drained() -> bool:
+            return not slots.waiting and not slots.ready and not slots.running
+
         with self.lock:
+            if self._abandoned:
+                return False
             if self._is_at_work(slots):
                 raise RuntimeError("a task cannot wait for the shutdown of its own queue")
+        self._wait_until(lambda: drained() or self._stopped)
+        with self.lock:
             held = slots.pending if self._stopped else 0
         if held:
             LOGGER.warning("waiting for %d pending tasks of queue %s, but the scheduler is stopped", held, slots.name)
-        self._wait_until(lambda: not slots.waiting and not slots.ready and not slots.running)
+        return self._wait_until(drained)
+
+    def cancel_held(self) -> None:
+        """Cancel what is pending, if the scheduler is stopped.  At exit, when nobody may ever resume it."""
+        with self.lock:
+            queues = list(self._slots)
+            held = sum(slots.pending for slots in queues) if self._stopped else 0
+        if held:
+            LOGGER.warning("cancelling %d pending tasks at exit: the scheduler is stopped", held)
+            for slots in queues:
+                self.cancel_pending(slots)
 
     def finish_at_exit(self) -> None:
-        """Run what was submitted to its end, or, stopped, cancel it.  For interpreter exit."""
-        while not self._wait_until(lambda: self._stopped or self._idle(), None) or not self._idle():
-            with self.lock:
-                queues = list(self._slots)
-                held = sum(slots.pending for slots in queues)
-            if held:
-                LOGGER.warning("cancelling %d pending tasks at exit: the scheduler is stopped", held)
-                for slots in queues:
-                    self.cancel_pending(slots)
-            self._wait_until(self._idle)
+        """Run what was submitted to its end; a `stop` meanwhile cancels it.  For interpreter exit."""
+        self._wait_until(self._idle)
         for slots in list(self._slots):
             self.close(slots)
 
@@ -717,6 +794,12 @@ class Scheduler:
 
 
 Ended = tuple[Task[Any], "Watch | None", Slots]
+
+
+def _is_abandoned(task: Task[Any]) -> bool:
+    """Whether *task* is pending or running in the parent process, so that its end will never be told here."""
+    slots = task.queue
+    return slots is not None and slots.scheduler._abandoned
 
 
 def _inherited(task: Task[Any]) -> Failure | None:
@@ -749,6 +832,9 @@ def _at_exit() -> None:
     _exiting = True
     with _registry_lock:
         schedulers = list(_schedulers)
+    # All before any: a task may wait for one of another scheduler.
+    for scheduler in schedulers:
+        scheduler.cancel_held()
     for scheduler in schedulers:
         scheduler.finish_at_exit()
 

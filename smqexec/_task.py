@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ._planner import DONE, DROPPED, NEW, READY, RUNNING, WAITING, Node
 
 if TYPE_CHECKING:
-    from ._scheduler import Slots
+    from ._scheduler import Scheduler, Slots
 
 R = TypeVar("R")
 
@@ -67,6 +67,10 @@ class Watch:
         self.callbacks: list[Callable[[Any], object]] = []
         self.condition: threading.Condition | None = None  # for concurrent.futures.wait and its like
         self.waiters: list[Any] = []  # theirs, guarded by the condition
+
+    def unblock(self) -> None:
+        for blocker in self.blocked:
+            blocker.release()
 
 
 class Failure:
@@ -274,9 +278,7 @@ class Task(Node, Future[R]):
                 condition.notify_all()
 
     def _tell(self, watch: Watch) -> None:
-        """Go on with those who wait in `result`, then call the callbacks."""
-        for blocker in watch.blocked:
-            blocker.release()
+        """Call the callbacks."""
         for fn in watch.callbacks:
             self._call(fn)
 
@@ -364,11 +366,21 @@ class Settled(Node):
 
 
 class Foreign(Node):
-    """A relay for a future of another executor."""
+    """A relay for a future of another executor.
 
-    __slots__ = ("future", "settled")
+    That future keeps the relay, as a part of its callback, perhaps for long.
+    So the relay keeps neither the future nor, once it has ended, the scheduler.
+    """
 
-    def __init__(self, future: Future[Any], settled: bool) -> None:
+    __slots__ = ("scheduler", "settled")
+
+    def __init__(self, scheduler: Scheduler, settled: bool) -> None:
         super().__init__()
-        self.future = future
+        self.scheduler: Scheduler | None = scheduler
         self.settled = settled
+
+    def future_done(self, future: Future[Any]) -> None:
+        """The callback."""
+        scheduler = self.scheduler
+        if scheduler is not None:
+            scheduler.foreign_done(self, future)

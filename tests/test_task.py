@@ -860,18 +860,19 @@ def test_intermediate_result_lives_as_long_as_it_is_needed() -> None:
             made.append(weakref.ref(thing))
             return thing
 
-        def alive(*_: object) -> list[bool]:
-            return [ref() is not None for ref in made]
+        def look(_: Kept) -> bool:
+            until(lambda: made[0]() is None)
+            return made[1]() is not None
 
         first = queue.submit(make)
         second = queue.submit(make, first)
-        third = queue.submit(lambda x: alive(), second)
-        last = queue.submit(lambda x: alive(), third)
+        third = queue.submit(look, second)
         del first, second
         scheduler.resume()
-        # `third` still has its own argument; nothing else does.
-        assert third.result(DEADLINE) == [False, True]
-        assert last.result(DEADLINE) == [False, False]
+        # No thread may block here: without the GIL an object is freed by the thread that made it.
+        until(third.done)
+        assert third.result() is True
+        until(lambda: queue.submit(nothing).result(DEADLINE) or made[1]() is None)
 
 
 def test_parked_thread_holds_nothing() -> None:
@@ -920,17 +921,23 @@ def test_tasks_that_nobody_will_run_are_let_go_at_any_depth() -> None:
 
 
 def test_done_task_lets_go_of_its_scheduler() -> None:
+    outside: Future[int] = Future()
     scheduler = Scheduler()
     queue = Queue(scheduler, 1)
-    tasks = [queue.submit(add, 1), queue.submit(fail)]
-    outcomes = [outcome(task) for task in tasks]
-    wait(tasks, DEADLINE)
+    done, dropped = queue.submit(add, 1), queue.submit(add, outside)
+    after = queue.submit(outcome, settled(outside))
+    late = queue.submit(add, 1, outside)
+    assert dropped.cancel()
+    assert late.cancel()
+    outside.set_exception(Broken())
+    assert isinstance(after.result(DEADLINE), Broken)
+    assert wait([done, dropped], DEADLINE).not_done == set()
     queue.shutdown()
     gone = weakref.ref(scheduler)
     del scheduler, queue
     gc.collect()
     assert gone() is None
-    assert outcomes == [outcome(task) for task in tasks]
+    assert (outcome(done), outcome(dropped)) == (2, "cancelled")
 
 
 # What an argument is.

@@ -1,0 +1,322 @@
+"""Programs that take an executor, at work on a Queue."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import (
+    ALL_COMPLETED,
+    FIRST_COMPLETED,
+    FIRST_EXCEPTION,
+    CancelledError,
+    Future,
+    ThreadPoolExecutor,
+    as_completed,
+    wait,
+)
+from typing import Any
+
+import pytest
+from gate import DEADLINE, Gate
+
+from smqexec import Queue, Scheduler
+
+
+@pytest.fixture(params=["lone", "shared"])
+def queue(request: pytest.FixtureRequest) -> Iterator[Queue]:
+    scheduler = Scheduler() if request.param == "shared" else None
+    with Queue(2, "client", scheduler=scheduler) as queue:
+        yield queue
+
+
+@pytest.fixture
+def gate(queue: Queue) -> Iterator[Gate]:
+    """A gate that opens before the queue is shut down."""
+    gate = Gate()
+    yield gate
+    gate.open()
+
+
+@pytest.fixture
+def pool(gate: Gate) -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(2) as pool:
+        yield pool
+        gate.open()
+
+
+def run(main: Callable[[], Any]) -> Any:
+    return asyncio.run(asyncio.wait_for(main(), DEADLINE))
+
+
+def thread_name(*_: Any) -> str:
+    return threading.current_thread().name
+
+
+# asyncio
+
+
+def test_run_in_executor(queue: Queue) -> None:
+    async def main() -> list[Any]:
+        loop = asyncio.get_running_loop()
+        return await asyncio.gather(
+            loop.run_in_executor(queue, thread_name),
+            loop.run_in_executor(queue, pow, 2, 3),
+            loop.run_in_executor(queue, int, "x"),
+            return_exceptions=True,
+        )
+
+    name, power, error = run(main)
+    assert name.startswith("client_")
+    assert power == 8
+    assert isinstance(error, ValueError)
+
+
+def test_run_in_executor_waits_for_a_task_among_the_arguments(queue: Queue, gate: Gate) -> None:
+    first = queue.submit(gate, 21)
+    gate.wait_entered()
+
+    async def main() -> Any:
+        loop = asyncio.get_running_loop()
+        call = loop.run_in_executor(queue, lambda x: x * 2, first)
+        assert not call.done()
+        gate.open()
+        return await call
+
+    assert run(main) == 42
+
+
+def test_set_default_executor() -> None:
+    async def main() -> tuple[Any, Any]:
+        loop = asyncio.get_running_loop()
+        loop.set_default_executor(Queue(1, "default"))
+        return await loop.run_in_executor(None, thread_name), await asyncio.to_thread(thread_name)
+
+    # asyncio.run shuts the default executor down at its end.
+    assert run(main) == ("default_0", "default_0")
+
+
+def test_to_thread_keeps_the_context() -> None:
+    variable = contextvars.ContextVar("variable", default="outer")
+
+    async def main() -> Any:
+        asyncio.get_running_loop().set_default_executor(Queue(1))
+        variable.set("inner")
+        return await asyncio.to_thread(variable.get)
+
+    assert run(main) == "inner"
+
+
+def test_many_calls_to_a_default_executor() -> None:
+    async def main() -> list[int]:
+        asyncio.get_running_loop().set_default_executor(Queue(4))
+        return await asyncio.gather(*(asyncio.to_thread(pow, i, 2) for i in range(200)))
+
+    assert run(main) == [i * i for i in range(200)]
+
+
+def test_wrap_future_and_its_cancellation(queue: Queue, gate: Gate) -> None:
+    held = [queue.submit(gate), queue.submit(gate)]
+    gate.wait_entered(2)
+    pending = queue.submit(int)
+    dependent = queue.submit(abs, pending)
+
+    async def main() -> None:
+        wrapped = asyncio.wrap_future(pending)
+        assert wrapped.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await wrapped
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.wrap_future(dependent)
+        gate.open()
+        await asyncio.gather(*map(asyncio.wrap_future, held))
+
+    run(main)
+    assert pending.cancelled()
+    assert dependent.cancelled()
+
+
+def test_wait_for_gives_up_on_a_call(queue: Queue, gate: Gate) -> None:
+    held = [queue.submit(gate), queue.submit(gate)]
+    gate.wait_entered(2)
+
+    async def main() -> None:
+        call = asyncio.get_running_loop().run_in_executor(queue, int)
+        with pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(call, 0.01)
+        gate.open()
+
+    run(main)
+    for task in held:
+        task.result(DEADLINE)
+    assert queue.scheduler.wait(DEADLINE)
+    assert queue.counts()["cancelled"] == 1
+
+
+# concurrent.futures
+
+
+def test_wait_for_all_of_several_executors(
+    queue: Queue, pool: ThreadPoolExecutor, gate: Gate
+) -> None:
+    futures: list[Future[Any]] = [queue.submit(gate), pool.submit(gate)]
+    futures += [queue.submit(int, futures[1]), queue.submit(int, "x")]
+    futures[2].cancel()
+    gate.wait_entered(2)
+    gate.open()
+    done, left = wait(futures, DEADLINE, return_when=ALL_COMPLETED)
+    assert (done, left) == (set(futures), set())
+
+
+def test_wait_for_the_first_of_several_executors(
+    queue: Queue, pool: ThreadPoolExecutor, gate: Gate
+) -> None:
+    task, other = queue.submit(gate), pool.submit(gate)
+    gate.wait_entered(2)
+    first = queue.submit(str, pool.submit(int))
+    done, left = wait([task, other, first], DEADLINE, return_when=FIRST_COMPLETED)
+    assert (done, left) == ({first}, {task, other})
+    gate.open()
+    assert wait([task, other, first], DEADLINE).not_done == set()
+
+
+def test_wait_for_the_first_exception(queue: Queue, pool: ThreadPoolExecutor, gate: Gate) -> None:
+    held = pool.submit(gate)
+    failing = queue.submit(abs, queue.submit(int, "x"))
+    done, left = wait([held, failing], DEADLINE, return_when=FIRST_EXCEPTION)
+    assert (done, left) == ({failing}, {held})
+
+
+def test_wait_that_times_out(queue: Queue, pool: ThreadPoolExecutor, gate: Gate) -> None:
+    futures = {queue.submit(gate), pool.submit(gate)}
+    done, left = wait(futures, 0.01)
+    assert (done, left) == (set(), futures)
+
+
+def test_as_completed_mixes_executors(queue: Queue, pool: ThreadPoolExecutor, gate: Gate) -> None:
+    held, other = queue.submit(gate, "task"), pool.submit(gate, "other")
+    gate.wait_entered(2)
+    early = queue.submit(int, "3")
+    failed = queue.submit(int, "x")
+    cancelled = queue.submit(str, held)
+    assert cancelled.cancel()
+    completed = as_completed([held, other, early, failed, cancelled], DEADLINE)
+    assert {next(completed) for _ in range(3)} == {early, failed, cancelled}
+    gate.open()
+    assert {future.result() for future in completed} == {"task", "other"}
+
+
+def test_as_completed_that_times_out(queue: Queue, gate: Gate) -> None:
+    with pytest.raises(TimeoutError):
+        list(as_completed([queue.submit(gate)], 0.01))
+
+
+def test_tasks_and_a_pool_depend_on_each_other(queue: Queue, pool: ThreadPoolExecutor) -> None:
+    last: Any = 0
+    for i in range(20):
+        if i % 2:
+            last = queue.submit(lambda x: x + 1, last)
+        else:
+            last = pool.submit(lambda x: x.result(DEADLINE) + 1 if i else x + 1, last)
+    assert last.result(DEADLINE) == 20
+
+
+# Other libraries' ways
+
+
+class BoundedExecutor:
+    """As s3transfer's: a limit on what is submitted, held by semaphores freed in callbacks."""
+
+    def __init__(self, limit: int, slots: int, executor: Callable[..., Any]) -> None:
+        self._executor = executor(max_workers=slots)
+        self._semaphore = threading.Semaphore(limit)
+
+    def submit(self, fn: Callable[..., Any], *args: Any) -> Future[Any]:
+        if not self._semaphore.acquire(timeout=DEADLINE):
+            raise TimeoutError
+        future: Future[Any] = self._executor.submit(fn, *args)
+        future.add_done_callback(lambda _: self._semaphore.release())
+        return future
+
+    def shutdown(self, wait: bool = True) -> None:
+        self._executor.shutdown(wait)
+
+
+def test_executor_that_bounds_what_is_submitted() -> None:
+    """Its writes go to one file by one thread, and must stay in the order they were submitted."""
+    written: list[int] = []
+    executor = BoundedExecutor(3, 1, Queue)
+    for i in range(200):
+        executor.submit(written.append, i)
+    executor.shutdown()
+    assert written == list(range(200))
+
+
+class CountingQueue(Queue):
+    """A subclass in the way that ThreadPoolExecutor's are written."""
+
+    def __init__(self, max_workers: int | None = None, *args: Any, **kwargs: Any) -> None:
+        super().__init__(max_workers, *args, **kwargs)
+        self.submitted = 0
+        self.ended: list[Future[Any]] = []
+
+    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Any:
+        self.submitted += 1
+        task = super().submit(fn, *args, **kwargs)
+        task.add_done_callback(self.ended.append)
+        return task
+
+    def shutdown(self, wait: bool = True, **kwargs: Any) -> None:
+        super().shutdown(wait, **kwargs)
+        self.closed = True
+
+
+def test_subclass_that_overrides_submit_and_shutdown() -> None:
+    with CountingQueue(2, thread_name_prefix="counting") as queue:
+        assert list(queue.map(str, range(3), timeout=DEADLINE)) == ["0", "1", "2"]
+        assert queue.submit(thread_name).result(DEADLINE).startswith("counting_")
+    assert queue.submitted == len(queue.ended) == 4
+    assert queue.closed
+
+
+def test_subclass_under_asyncio() -> None:
+    queue = CountingQueue(1)
+
+    async def main() -> Any:
+        asyncio.get_running_loop().set_default_executor(queue)
+        return await asyncio.to_thread(pow, 2, 3)
+
+    assert run(main) == 8
+    assert queue.submitted == 1
+    assert queue.closed
+
+
+def test_callback_that_resubmits(queue: Queue) -> None:
+    """A retry, as libraries write it: the callback of a failed try submits the next one."""
+    outcome: Future[int] = Future()
+    tries: list[int] = []
+
+    def attempt() -> int:
+        tries.append(1)
+        if len(tries) < 5:
+            raise OSError
+        return len(tries)
+
+    def ended(task: Future[int]) -> None:
+        if task.exception() is None:
+            outcome.set_result(task.result())
+        else:
+            queue.submit(attempt).add_done_callback(ended)
+
+    queue.submit(attempt).add_done_callback(ended)
+    assert outcome.result(DEADLINE) == 5
+
+
+def test_cancelled_future_of_another_executor(queue: Queue) -> None:
+    outside: Future[int] = Future()
+    task = queue.submit(abs, outside)
+    assert outside.cancel()
+    outside.set_running_or_notify_cancel()
+    with pytest.raises(CancelledError):
+        task.result(DEADLINE)
