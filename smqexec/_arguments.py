@@ -140,8 +140,8 @@ def look(args: tuple[Any, ...], kwargs: dict[str, Any] | None) -> int:
 
     Returns:
         0 where they can be passed as they are; DIRECT in the commonest case, where all that
-        counts is futures by position, and `direct_futures` and `fill_direct` do what a
-        template would, for a third of its cost; else something else, and `gather` tells.
+        counts is futures by position, and no template is needed to find them again; else
+        something else, and `gather` tells.
     """
     found = _PLAIN
     for value in args:
@@ -158,22 +158,9 @@ def look(args: tuple[Any, ...], kwargs: dict[str, Any] | None) -> int:
     return found
 
 
-def direct_futures(args: tuple[Any, ...]) -> list[Future[Any]]:
-    """Return the futures among *args*, repeats too.  For what `look` called DIRECT."""
-    kinds = _kinds
-    try:
-        return [value for value in args if kinds[type(value)] == _FUTURE]
-    except (KeyError, TypeError):  # as in _kind_of
-        return [value for value in args if _kind_of(type(value)) == _FUTURE]
-
-
-def fill_direct(args: tuple[Any, ...]) -> list[Any]:
-    """Return *args* with the results of the futures, which are done, in place."""
-    kinds = _kinds
-    try:
-        return [value.result() if kinds[type(value)] == _FUTURE else value for value in args]
-    except (KeyError, TypeError):  # as in _kind_of
-        return [_substitute(value) for value in args]
+def value_of(value: Any) -> Any:
+    """Return the result of *value* if it is a future, which is done, and else *value* itself."""
+    return value.result() if _kind_of(type(value)) == _FUTURE else value
 
 
 def gather(args: tuple[Any, ...], kwargs: dict[str, Any] | None) -> Template | None:

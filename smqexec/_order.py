@@ -270,7 +270,11 @@ class NewestFirst:
                 group.listed = True
                 self._insert(group.base, group)
         elif node.state == READY or not self._adopt(node):
-            self._push(node)
+            # `_push`, written out: the hottest line of a submit.
+            if len(self._stack) > self._stack_limit:
+                self._sweep()
+            self._stack.append(node)
+            self._numbers.append(node.number)
 
     def freed(self, node: Node) -> None:
         # A node that no search has reached is on the stack, and will be met.
@@ -285,13 +289,15 @@ class NewestFirst:
         if fresh is not None:
             self._shelve(fresh.plan, fresh)
 
-    def started(self, node: Node) -> None:
-        plan: Plan = node.plan
-        node.plan = None
-        if plan.head is node:  # all that it needed is done
-            self._retire(plan)
-        if self._beheaded:
-            self._retire_beheaded(node)
+    def _start(self, queue: PlannedQueue, node: Node) -> None:
+        queue.start(node)
+        plan: Plan | None = node.plan
+        if plan is not None:
+            node.plan = None
+            if plan.head is node:  # all that it needed is done
+                self._retire(plan)
+            if self._beheaded:
+                self._retire_beheaded(node)
 
     def dropped(self, nodes: list[Node]) -> None:
         self._settle_fresh()
@@ -346,7 +352,7 @@ class NewestFirst:
                 and (not queue.heap or -queue.heap[0][0] < number)
             ):  # nothing that waits, and nothing still to search, comes before it
                 self._fresh = None
-                queue.start(fresh)
+                self._start(queue, fresh)
                 return fresh
             self._settle_fresh()
         elif stack and not search and not queue.heap:
@@ -390,7 +396,7 @@ class NewestFirst:
                 met, steps = self._advance(search[-1][1], queue, steps, limit)
                 if met is not None:
                     self.steps += steps
-                    queue.start(met)
+                    self._start(queue, met)
                     return met
             if limit is not None and steps >= limit:
                 self.steps += steps
@@ -474,7 +480,7 @@ class NewestFirst:
         else:
             node = content
             heappop(queue.heap)
-        queue.start(node)
+        self._start(queue, node)
         return node
 
     def ready(self, queues: Iterable[PlannedQueue]) -> list[Node]:

@@ -73,8 +73,8 @@ class Node:
     dependencies: Any
     #: How many of them are not done.
     missing: int
-    #: The nodes that depend on it, until it is done.
-    dependents: list[Any] | None
+    #: What depends on it, until it is done: None, a node, or a list of nodes.
+    dependents: Any
     #: The search that visited it, and its place there or in a heap (see ``_order``).
     plan: Any
     place: Any
@@ -91,6 +91,14 @@ class Node:
 
 
 _Node: TypeAlias = Node
+
+
+def dependents_of(node: Node) -> list[Any]:
+    """The nodes that depend on *node*, which is not done."""
+    dependents = node.dependents
+    if dependents is None:
+        return []
+    return dependents if type(dependents) is list else [dependents]
 
 
 class PlannedQueue:
@@ -116,8 +124,6 @@ class PlannedQueue:
         node.place = None
         if node.dependencies:
             node.dependencies.clear()  # in place: a suspended search looks at this very list
-        if node.plan is not None:
-            self.planner.order.started(node)  # type: ignore[union-attr]
 
 
 class DependencyPlanner:
@@ -225,10 +231,13 @@ class DependencyPlanner:
         if dependencies:
             node.dependencies = dependencies
             for other in dependencies:
-                if other.dependents is None:
-                    other.dependents = [node]
+                known = other.dependents
+                if known is None:
+                    other.dependents = node  # most have one: no list for it
+                elif type(known) is list:
+                    known.append(node)
                 else:
-                    other.dependents.append(node)
+                    other.dependents = [known, node]
             missing = len(dependencies)
         else:
             missing = 0
@@ -306,9 +315,9 @@ class DependencyPlanner:
             self._settle(dependents, freed)
         return freed
 
-    def _settle(self, dependents: list[Any], freed: list[Any]) -> None:
+    def _settle(self, dependents: Any, freed: list[Any]) -> None:
         """Count one dependency of each of *dependents* as done; list in *freed* what became ready."""
-        fans = [dependents]
+        fans = [dependents if type(dependents) is list else (dependents,)]
         for fan in fans:  # it grows while we go: chains of relays need no depth
             for node in fan:
                 if node.state != WAITING:
@@ -319,9 +328,8 @@ class DependencyPlanner:
                 queue = node.queue
                 if queue is None:
                     self._end_relay(node)
-                    if node.dependents is not None:
-                        fans.append(node.dependents)
-                        node.dependents = None
+                    fans.append(dependents_of(node))
+                    node.dependents = None
                 else:
                     node.state = READY
                     queue.waiting -= 1
@@ -364,8 +372,8 @@ class DependencyPlanner:
             self._end(node)
             pending.append(node)
         for current in dropped:  # it grows while we go
-            dependents, current.dependents = current.dependents, None
-            for other in dependents or ():
+            dependents, current.dependents = dependents_of(current), None
+            for other in dependents:
                 if other.state >= RUNNING:
                     continue
                 if other.tolerant:
@@ -401,7 +409,11 @@ class DependencyPlanner:
             # copy is for the owner to drop where it may run user code.
             node.dependencies = dependencies.copy()
             for other in dependencies:
-                dependents = other.dependents or ()
+                dependents = other.dependents
+                if type(dependents) is not list:
+                    if dependents is node:
+                        other.dependents = None
+                    continue
                 while dependents and dependents[-1].state >= RUNNING:
                     dependents.pop()
                 # Sweep a wide fan when its middle is dead: about once for
@@ -453,7 +465,7 @@ class DependencyPlanner:
         known = dict.fromkeys(self.order.nodes(queues) if nodes is None else nodes)
         todo = list(known)
         for node in todo:  # it grows while we go
-            linked = [*node.dependencies, *(node.dependents or ())]
+            linked = [*node.dependencies, *dependents_of(node)]
             new = [other for other in linked if other.state < RUNNING and other not in known]
             known.update(dict.fromkeys(new))
             todo.extend(dict.fromkeys(new))
@@ -495,8 +507,8 @@ class DependencyPlanner:
         assert node.state != WAITING or node.missing == expected, (node, node.missing)
         for other in missing:
             # A dependency that has not ended knows its dependent, once.
-            assert other.dependents is not None and other.dependents.count(node) == 1, (node, other)
-        for other in node.dependents or ():
+            assert dependents_of(other).count(node) == 1, (node, other)
+        for other in dependents_of(node):
             # A dependent that is pending knows its dependency.
             assert other.state >= RUNNING or node in other.dependencies, (node, other)
         # A relay is never ready.

@@ -18,7 +18,7 @@ from operator import index
 from typing import Any, ParamSpec, TypeAlias, TypeVar, overload
 from weakref import ref
 
-from ._arguments import DIRECT, Raw, Template, fill_direct, gather, look, settled
+from ._arguments import DIRECT, Raw, Template, gather, look, settled, value_of
 from ._scheduler import Run, Scheduler, Slots
 from ._task import Task
 
@@ -356,7 +356,8 @@ def _work(slots: Slots, run: Run) -> None:
             if kwargs is None:
                 value = fn(*args)
             elif kwargs is DIRECT:
-                value = fn(*fill_direct(args))
+                # A task among them has returned, or this one would have been dropped.
+                value = fn(*[a._outcome if type(a) is Task else value_of(a) for a in args])
             else:
                 if type(kwargs) is Template:
                     args, kwargs = kwargs.fill()

@@ -28,8 +28,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, cast
 from weakref import WeakSet, ref
 
-from ._planner import DONE, READY, RUNNING, SEARCHING, DependencyPlanner, Group, Node, PlannedQueue
-from ._arguments import DIRECT, Template, direct_futures
+from ._planner import DONE, READY, RUNNING, SEARCHING, DependencyPlanner, Group, Node, PlannedQueue, dependents_of
+from ._arguments import DIRECT, Template
 from ._task import Failure, Foreign, Settled, Task, Watch
 
 if TYPE_CHECKING:
@@ -316,7 +316,7 @@ class Scheduler:
             dependencies = (
                 template.dependencies
                 if isinstance(template, Template)
-                else [(future, False) for future in direct_futures(task._args)]
+                else [(future, False) for future in task._args if issubclass(type(future), Future)]
             )
             self._add_dependent(slots, task, dependencies, group)
         elif starts is not None:
@@ -325,9 +325,11 @@ class Scheduler:
     def _plain(self, args: tuple[Any, ...]) -> list[Any] | None:
         """The dependencies in the commonest case: tasks of this scheduler that have not ended, or returned."""
         nodes: list[Any] = []
-        for future in direct_futures(args):
+        for future in args:
             if type(future) is not Task:
-                return None
+                if issubclass(type(future), Future):
+                    return None
+                continue
             if future.state != DONE:
                 # One of another scheduler's may end between these two lines.
                 slots = future.queue
@@ -379,7 +381,10 @@ class Scheduler:
             if any(isinstance(future, Task) and _is_abandoned(future) for future, _ in dependencies):
                 raise RuntimeError(_OF_THE_PARENT)
             for future, settled in dependencies:
-                if not isinstance(future, Task) or (future.queue is not None and future.queue.scheduler is not self):
+                # Read once: the lock of another scheduler's task is not held.
+                # One that has no queue any more is done, whosoever it was.
+                owner = future.queue if isinstance(future, Task) else None
+                if not isinstance(future, Task) or (owner is not None and owner.scheduler is not self):
                     relay = Foreign(self, settled)
                     self.planner.add(relay, None)
                     self._foreign.add(relay)
@@ -511,9 +516,10 @@ class Scheduler:
                 condition.notify_all()
                 condition.release()
             watch.unblock()
-            task._tell(watch)
         if starts is not None:
             self._start(starts)
+        if watch is not None:
+            task._tell(watch)  # last: a callback may wait for what was just started
         return successor
 
     def fail(self, slots: Slots, run: Run, task: Task[Any], exception: BaseException) -> None:
@@ -574,7 +580,7 @@ class Scheduler:
         todo: list[Any] = [*found, *self._foreign]
         todo += [run.task for slots in self._slots for run in slots.runs if run.task is not None]
         while todo:
-            for node in todo.pop().dependents or ():
+            for node in dependents_of(todo.pop()):
                 if node not in found and node.state < RUNNING:
                     found[node] = None
                     todo.append(node)

@@ -185,12 +185,14 @@ class Task(Node, Future[R]):
 
     def _end(self) -> int:
         """The state, final for a task that is done.  The lock is not held."""
-        if self.state == DROPPED:
+        state = self.state  # read once: it may be changing
+        if state == DROPPED:
             slots = self.queue
-            if slots is not None:
-                with slots.lock:  # which whoever drops it holds until the outcome is known
-                    return self._final()
-        return self.state
+            if slots is None:
+                return self.state
+            with slots.lock:  # which whoever drops it holds until the outcome is known
+                return self._final()
+        return state
 
     def _final(self) -> int:
         if self.state != DROPPED:

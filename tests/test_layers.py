@@ -18,7 +18,8 @@ ALLOWED = {
     "_scheduler": {"_task", "_arguments", "_planner"},
     "_task": {"_arguments", "_planner"},
     "_arguments": set(),
-    "_planner": set(),
+    "_planner": {"_order"},
+    "_order": set(),
 }
 
 # What would make the planner more than bookkeeping.
@@ -26,8 +27,12 @@ IMPURE = {"threading", "_thread", "time", "concurrent", "asyncio", "queue", "ran
 
 
 def imported(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield (line, dotted name) for every import, wherever it stands."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    """Yield (line, dotted name) for every import that is executed, wherever it stands."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING":
+                child.body = []  # a lower module may name what it is given from above
         if isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from smqexec._order import SWEEP_FROM
-from smqexec._planner import DONE, DROPPED, NEW, READY, RUNNING, SEARCHING, WAITING, DependencyPlanner, Node
+from smqexec._planner import DONE, DROPPED, NEW, READY, RUNNING, SEARCHING, WAITING, DependencyPlanner, Node, dependents_of
 
 
 class Named(Node):
@@ -775,7 +775,7 @@ def test_dropped_entries_are_skipped_oldest_first() -> None:
 def state_of(plan: Plan) -> Any:
     nodes = plan.nodes.values()
     states = [(node, node.state, node.number, node.missing, node.plan, node.place) for node in nodes]
-    links = [(list(node.dependencies), list(node.dependents or ())) for node in nodes]
+    links = [(list(node.dependencies), dependents_of(node)) for node in nodes]
     counts = [(queue.waiting, queue.ready, queue.running) for queue in plan.queues.values()]
     return states, links, counts, plan.entries()
 

@@ -23,7 +23,7 @@ from gate import DEADLINE, Gate
 
 from smqexec import Queue, Scheduler, Task, settled
 
-AFTER_SHUTDOWN = "^cannot schedule new futures after shutdown$"
+AFTER_SHUTDOWN = r"^cannot schedule new futures after shutdown$"
 
 
 class Maker:
@@ -189,7 +189,7 @@ def test_scheduler_that_is_none(scheduler: Any) -> None:
 
 @pytest.mark.parametrize("count", [0, -1])
 def test_max_workers_not_positive(count: int) -> None:
-    with pytest.raises(ValueError, match="^max_workers must be greater than 0$"):
+    with pytest.raises(ValueError, match=r"^max_workers must be greater than 0$"):
         Queue(count)
 
 
@@ -209,7 +209,7 @@ def test_max_workers_may_be_what_counts_as_an_int(make: Maker) -> None:
 
 @pytest.mark.parametrize("initializer", [1, "f", ()])
 def test_initializer_not_callable(initializer: Any) -> None:
-    with pytest.raises(TypeError, match="^initializer must be a callable$"):
+    with pytest.raises(TypeError, match=r"^initializer must be a callable$"):
         Queue(1, initializer=initializer)
 
 
@@ -914,13 +914,13 @@ def test_map_lost_early_cancels_the_rest(make: Maker, gate: Gate) -> None:
 
 @pytest.mark.parametrize("size", ["2", 2.5, [2]])
 def test_buffersize_no_int(make: Maker, size: Any) -> None:
-    with pytest.raises(TypeError, match="^buffersize must be an integer or None$"):
+    with pytest.raises(TypeError, match=r"^buffersize must be an integer or None$"):
         make(1).map(int, "1", buffersize=size)
 
 
 @pytest.mark.parametrize("size", [0, -1])
 def test_buffersize_not_positive(make: Maker, size: int) -> None:
-    with pytest.raises(ValueError, match="^buffersize must be None or > 0$"):
+    with pytest.raises(ValueError, match=r"^buffersize must be None or > 0$"):
         make(1).map(int, "1", buffersize=size)
 
 
@@ -1090,7 +1090,8 @@ def test_threads_of_a_lost_queue_leave(make: Maker) -> None:
     barrier = threading.Barrier(2)
     for task in [queue.submit(barrier.wait, DEADLINE) for _ in range(2)]:
         value(task)
-    eventually(lambda: queue._slots.parked == 2)
+    slots = queue._slots
+    eventually(lambda: slots.parked == 2)
     threads = threads_named("lost")
     assert len(threads) == 2
     del queue
@@ -1134,7 +1135,8 @@ def test_lost_queue_waits_for_a_task_of_another(make: Maker, gate: Gate) -> None
     barrier = threading.Barrier(2)
     for task in [queue.submit(barrier.wait, DEADLINE) for _ in range(2)]:
         value(task)
-    eventually(lambda: queue._slots.parked == 2)
+    slots = queue._slots
+    eventually(lambda: slots.parked == 2)
     late = queue.submit(str, other.submit(gate, "x"))
     gate.wait_entered()
     threads = threads_named("lost")

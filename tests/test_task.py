@@ -621,6 +621,7 @@ def test_twenty_thousand_dependents_end_together(shape: str, how: str, order: st
         # Held, not stopped: dependents must end also where nothing else happens.
         first = queue.submit(lambda: (gate.enter(), fail())) if how == "failed" else None
         held = queue.submit(gate)
+        gate.wait_entered()
         first = queue.submit(add, 1) if first is None else first
         tasks = [first]
         for i in range(n):

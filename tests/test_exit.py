@@ -1,0 +1,753 @@
+"""The end of the interpreter, and its double after a fork.
+
+Most tests run a script in a process of its own, killed with all its children
+at the deadline.  The last ones call on a scheduler of their own what the hooks
+call, where every interleaving can be forced.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+from concurrent.futures import CancelledError, Future
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from gate import DEADLINE, Gate
+
+from smqexec import Queue, Scheduler, _scheduler, settled
+
+HERE = Path(__file__).parent
+
+PRELUDE = """
+import faulthandler, os, signal, sys, threading, time
+from concurrent.futures import Future, ThreadPoolExecutor
+import smqexec
+from smqexec import Queue, Scheduler, settled
+from gate import DEADLINE, Gate
+
+def limit(seconds):
+    "Show where the threads are and end, should the process live longer."
+    # Not faulthandler.dump_traceback_later: a child would wait for its thread at the end.
+    if hasattr(signal, "alarm"):
+        faulthandler.register(signal.SIGALRM, chain=True)
+        signal.alarm(seconds)
+
+limit(20)
+
+def until(holds):
+    deadline = time.monotonic() + DEADLINE
+    while not holds():
+        if time.monotonic() > deadline:
+            raise TimeoutError("never came true")
+        time.sleep(0.001)
+
+def exiting():
+    return smqexec._scheduler._exiting
+
+def at_exit(result=None):
+    "A task that goes on once the interpreter is exiting."
+    until(exiting)
+    return result
+
+def say(*words):
+    os.write(1, (" ".join(map(str, words)) + chr(10)).encode())
+
+def in_child(main):
+    "Fork, call main in the child, which then exits as a program does; return its exit code."
+    pid = os.fork()
+    if pid == 0:
+        limit(10)
+        main()
+        sys.exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+def error_of(call, *args):
+    try:
+        call(*args)
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+"""
+
+
+class Outcome:
+    def __init__(self, code: int, output: str, errors: str) -> None:
+        self.code = code
+        self.lines = output.splitlines()
+        self.errors = errors
+
+
+def run(script: str, code: int = 0) -> Outcome:
+    """Run *script* after the prelude.
+
+    Raises:
+        AssertionError: Its exit code was not *code*.
+        TimeoutError: It, or a child of it, had not ended at the deadline.
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", PRELUDE + textwrap.dedent(script)],
+        env={**os.environ, "PYTHONPATH": f"{HERE.parent}{os.pathsep}{HERE}"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=os.name == "posix",
+    )
+    with process:
+        try:
+            output, errors = process.communicate(timeout=3 * DEADLINE)
+        except subprocess.TimeoutExpired:
+            if os.name == "posix":
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+            process.kill()
+            output, errors = process.communicate(timeout=DEADLINE)
+            raise TimeoutError(f"the script never ended\n{output}\n{errors}") from None
+    assert process.returncode == code, f"{output}\n{errors}"
+    return Outcome(process.returncode, output, errors)
+
+
+# What was submitted runs to its end
+
+
+def test_everything_submitted_runs() -> None:
+    outcome = run("""
+        scheduler = Scheduler()
+        queues = [Queue(scheduler, 2) for _ in range(3)] + [Queue(1)]
+        first = queues[0].submit(at_exit, 1)
+        tasks = [queues[i % 4].submit(lambda i, _: say("ran", i), i, first) for i in range(40)]
+    """)
+    assert sorted(outcome.lines) == sorted(f"ran {i}" for i in range(40))
+    assert outcome.errors == ""
+
+
+def test_late_task_makes_work_ready_for_an_idle_queue() -> None:
+    """No thread of the second queue was ever started, and a thread may no more be started once
+    the standard library's own hook has run."""
+    outcome = run("""
+        scheduler = Scheduler()
+        first, second = Queue(scheduler, 1), Queue(scheduler, 2)
+        late = second.submit(lambda x: say("second", x), first.submit(at_exit, "x"))
+        first.submit(lambda _: say("first again"), late)
+        assert not second._threads
+    """)
+    assert outcome.lines == ["second x", "first again"]
+    assert outcome.errors == ""
+
+
+def test_late_task_makes_work_ready_for_another_scheduler_s_queue() -> None:
+    outcome = run("""
+        queues = [Queue(1) for _ in range(5)]
+        last = queues[0].submit(at_exit, 0)
+        for i in range(20):
+            last = queues[i % 5].submit(lambda x: x + 1, last)
+        queues[0].submit(say, last)
+    """)
+    assert outcome.lines == ["20"]
+
+
+def test_lost_queues_do_their_work_at_exit() -> None:
+    outcome = run("""
+        Queue(1).submit(lambda x: say("ran", x), Queue(1).submit(at_exit, "x"))
+    """)
+    assert outcome.lines == ["ran x"]
+
+
+def test_pending_task_waits_for_a_future_that_another_thread_completes() -> None:
+    outcome = run("""
+        future = Future()
+        queue = Queue(1)
+        queue.submit(say, future)
+        threading.Thread(target=lambda: future.set_result(at_exit("late"))).start()
+    """)
+    assert outcome.lines == ["late"]
+
+
+def test_pending_task_waits_for_a_pool_of_the_standard_library() -> None:
+    outcome = run("""
+        queue = Queue(1)
+        queue.submit(say, ThreadPoolExecutor(1).submit(at_exit, "late"))
+    """)
+    assert outcome.lines == ["late"]
+
+
+def test_exit_with_a_queue_that_was_not_shut_down_and_idles() -> None:
+    outcome = run("""
+        queue = Queue(4)
+        list(queue.map(str, range(100)))
+        say("end")
+    """)
+    assert outcome.lines == ["end"]
+
+
+@pytest.mark.parametrize("end", ["sys.exit(3)", "raise ValueError('end')"])
+def test_main_thread_that_fails(end: str) -> None:
+    outcome = run(
+        f"""
+        queue = Queue(1)
+        queue.submit(say, queue.submit(at_exit, "ran"))
+        {end}
+        """,
+        code=3 if "exit" in end else 1,
+    )
+    assert outcome.lines == ["ran"]
+    assert ("ValueError: end" in outcome.errors) == ("raise" in end)
+
+
+def test_with_block_in_a_thread_at_exit() -> None:
+    outcome = run("""
+        def work():
+            with Queue(1) as queue:
+                queue.submit(say, queue.submit(at_exit, "inside"))
+                inside.set()
+            say("after")
+        inside = threading.Event()
+        threading.Thread(target=work).start()
+        inside.wait(DEADLINE)
+    """)
+    assert outcome.lines == ["inside", "after"]
+
+
+def test_shutdown_without_wait_before_exit() -> None:
+    outcome = run("""
+        queue = Queue(1)
+        queue.submit(say, queue.submit(at_exit, "ran"))
+        queue.shutdown(wait=False)
+    """)
+    assert outcome.lines == ["ran"]
+
+
+def test_broken_queue_at_exit() -> None:
+    outcome = run("""
+        import logging
+        logging.disable()
+        scheduler = Scheduler()
+        broken = Queue(scheduler, 1, initializer=int, initargs=("x",))
+        task = broken.submit(int)
+        Queue(scheduler, 1).submit(lambda task: say(type(task.exception()).__name__), settled(task))
+    """)
+    assert outcome.lines == ["BrokenThreadPool"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends itself a signal")
+def test_interrupted_wait() -> None:
+    outcome = run(
+        """
+        gate, queue = Gate(), Queue(2)
+        held = queue.submit(gate, "ran")
+        queue.submit(say, held)
+        gate.wait_entered()
+        def interrupt():
+            until(lambda: held._watch)
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+        threading.Thread(target=interrupt).start()
+        try:
+            held.result(DEADLINE)
+        except KeyboardInterrupt:
+            say("interrupted", held.running())
+        gate.open()
+        assert held.result(DEADLINE) == "ran"
+        """
+    )
+    assert outcome.lines == ["interrupted True", "ran"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends itself a signal")
+def test_interrupted_with_block() -> None:
+    """As in the standard library: the block waits for what runs, then the program ends."""
+    outcome = run(
+        """
+        gate = Gate()
+        with Queue(1) as queue:
+            queue.submit(gate)
+            queue.submit(say, "ran")
+            gate.wait_entered()
+            gate.open()
+            signal.raise_signal(signal.SIGINT)
+            time.sleep(DEADLINE)
+        """,
+        code=-signal.SIGINT,
+    )
+    assert outcome.lines == ["ran"]
+    assert "KeyboardInterrupt" in outcome.errors
+
+
+# What is refused
+
+
+def test_submitting_while_exiting() -> None:
+    outcome = run("""
+        def late():
+            at_exit()
+            say(error_of(queue.submit, int))
+            say(error_of(queue.submit, str, Future()))
+            say(error_of(Queue(1).submit, int))
+            say(error_of(queue.map, int, "1"))
+        queue = Queue(1)
+        queue.submit(late)
+    """)
+    words = "RuntimeError: cannot schedule new futures after interpreter shutdown"
+    assert outcome.lines == [words] * 4
+
+
+def test_standard_library_refuses_in_the_same_words() -> None:
+    outcome = run("""
+        import concurrent.futures.thread as thread
+        def late():
+            until(lambda: thread._shutdown)
+            say(error_of(pool.submit, int))
+        pool = ThreadPoolExecutor(1)
+        pool.submit(late)
+    """)
+    assert outcome.lines == ["RuntimeError: cannot schedule new futures after interpreter shutdown"]
+
+
+# A stopped scheduler
+
+
+def warnings(outcome: Outcome) -> list[str]:
+    return outcome.errors.splitlines()
+
+
+def test_stopped_scheduler_cancels_what_is_pending() -> None:
+    outcome = run("""
+        scheduler = Scheduler(stopped=True)
+        one, two = Queue(scheduler, 1), Queue(scheduler, 1)
+        tasks = [one.submit(say, "ran"), two.submit(say, "ran")]
+        tasks.append(two.submit(abs, tasks[0]))
+        for task in tasks:
+            task.add_done_callback(lambda task: say("cancelled", task.cancelled()))
+    """)
+    assert outcome.lines == ["cancelled True"] * 3
+    assert warnings(outcome) == ["cancelling 3 pending tasks at exit: the scheduler is stopped"]
+
+
+def test_stopped_scheduler_lets_running_tasks_finish() -> None:
+    outcome = run("""
+        gate = Gate()
+        scheduler = Scheduler()
+        queue = Queue(scheduler, 1)
+        def running():
+            gate.enter()
+            at_exit()
+            say("finished")
+        held = queue.submit(running)
+        gate.wait_entered()
+        scheduler.stop()
+        queue.submit(say, held)
+        queue.submit(say, Future())
+        gate.open()
+    """)
+    assert outcome.lines == ["finished"]
+    assert warnings(outcome) == ["cancelling 2 pending tasks at exit: the scheduler is stopped"]
+
+
+def test_stopped_scheduler_without_pending_tasks_says_nothing() -> None:
+    outcome = run("""
+        queue = Queue(1)
+        queue.submit(int).result()
+        queue.scheduler.stop()
+    """)
+    assert outcome.errors == ""
+
+
+def test_task_stops_the_scheduler_during_exit() -> None:
+    outcome = run("""
+        def stop():
+            at_exit()
+            scheduler.stop()
+        scheduler = Scheduler()
+        queue, other = Queue(scheduler, 1), Queue(scheduler, 1)
+        stopping = queue.submit(stop)
+        pending = [queue.submit(say, stopping), other.submit(say, stopping)]
+        pending[0].add_done_callback(lambda task: say(task.cancelled()))
+    """)
+    assert outcome.lines == ["True"]
+    assert warnings(outcome) == ["cancelling 2 pending tasks at exit: the scheduler is stopped"]
+
+
+def test_thread_stops_the_scheduler_during_exit() -> None:
+    """Nothing runs that could notice it, and what the pending task waits for never comes."""
+    outcome = run("""
+        def stop():
+            at_exit()
+            queue.scheduler.stop()
+        queue = Queue(1)
+        queue.submit(say, Future())
+        threading.Thread(target=stop).start()
+    """)
+    assert outcome.lines == []
+    assert warnings(outcome) == ["cancelling 1 pending tasks at exit: the scheduler is stopped"]
+
+
+@pytest.mark.parametrize("order", ["", "queues.reverse()"])
+def test_task_waits_for_one_of_a_stopped_scheduler(order: str) -> None:
+    outcome = run(f"""
+        queues = [Queue(1), Queue(1)]
+        {order}
+        queues[0].scheduler.stop()
+        never = queues[0].submit(int)
+        late = queues[1].submit(abs, never)
+        late.add_done_callback(lambda task: say(task.cancelled()))
+        queues[1].submit(say, settled(queues[1].submit(at_exit)))
+    """)
+    assert outcome.lines[0] == "True"
+    assert len(outcome.lines) == 2
+    assert warnings(outcome) == ["cancelling 1 pending tasks at exit: the scheduler is stopped"]
+
+
+# Fork
+
+forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+
+
+@forks
+def test_child_makes_queues_of_its_own() -> None:
+    outcome = run("""
+        queue = Queue(2)
+        queue.submit(int).result()
+        def child():
+            own = Queue(2)
+            say("child", own.submit(pow, 2, own.submit(pow, 2, 2)).result(DEADLINE))
+            own.submit(say, own.submit(at_exit, "at exit"))
+        say("code", in_child(child))
+        say("parent", queue.submit(pow, 2, 3).result(DEADLINE))
+    """)
+    assert outcome.lines == ["child 16", "at exit", "code 0", "parent 8"]
+    assert outcome.errors == ""
+
+
+@forks
+def test_child_cannot_use_an_inherited_queue() -> None:
+    outcome = run("""
+        gate = Gate()
+        queue = Queue(1)
+        done, held, pending = queue.submit(int), queue.submit(gate), queue.submit(int)
+        outside = Future()
+        waiting = queue.submit(say, outside)
+        gate.wait_entered()
+        def child():
+            say(error_of(queue.submit, int))
+            say(error_of(queue.submit, str, held))
+            say(error_of(pending.result))
+            say(error_of(Queue(1).submit, str, pending))
+            say(done.result(), held.done(), pending.cancel(), pending.promote())
+            queue.scheduler.stop()
+            queue.scheduler.resume()
+            outside.set_result("in the child")
+            queue.shutdown(cancel_futures=True)
+            say(error_of(queue.submit, int))
+        say("code", in_child(child))
+        outside.set_result("in the parent")
+        gate.open()
+    """)
+    after = "the task was submitted before the fork; its result is the parent process's"
+    inherited = "the queue was made before the fork; make a new one in the child process"
+    assert outcome.lines == [
+        f"RuntimeError: {inherited}",
+        f"RuntimeError: {inherited}",
+        f"RuntimeError: {after}",
+        f"RuntimeError: {after}",
+        "0 False False False",
+        "RuntimeError: cannot schedule new futures after shutdown",
+        "code 0",
+        "in the parent",
+    ]
+    assert outcome.errors == ""
+
+
+@forks
+def test_child_leaves_an_inherited_with_block() -> None:
+    outcome = run("""
+        gate = Gate()
+        with Scheduler() as scheduler, Queue(scheduler, 1) as queue:
+            held = queue.submit(gate, "x")
+            queue.submit(say, held)
+            gate.wait_entered()
+            pid = os.fork()
+            if pid:
+                say("code", os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+                gate.open()
+            else:
+                limit(10)
+        say("child" if pid == 0 else "parent")
+    """)
+    assert outcome.lines == ["child", "code 0", "x", "parent"]
+
+
+@forks
+def test_child_exits_although_the_parent_has_pending_tasks() -> None:
+    outcome = run("""
+        gate = Gate()
+        queue, stopped = Queue(2), Queue(1)
+        stopped.scheduler.stop()
+        held = [stopped.submit(int)]
+        first = queue.submit(gate, "ran")
+        queue.submit(say, first)
+        gate.wait_entered()
+        say("code", in_child(lambda: None))
+        gate.open()
+        stopped.scheduler.resume()
+    """)
+    assert outcome.lines == ["code 0", "ran"]
+    assert outcome.errors == ""
+
+
+@forks
+def test_fork_while_other_threads_hold_locks() -> None:
+    """Whatever lock somebody held at the fork is held in the child for ever: it must need none."""
+    outcome = run("""
+        sys.setswitchinterval(1e-5)
+        scheduler = Scheduler()
+        queues = [Queue(scheduler, 2) for _ in range(3)]
+        end = threading.Event()
+        def feed(i):
+            last = None
+            while not end.is_set():
+                last = queues[i].submit(lambda _: None, last)
+                queues[i - 1].submit(int).cancel()
+                if queues[i].counts()["waiting"] > 50:
+                    last.result(DEADLINE)
+                with Queue(scheduler, 1) as short:
+                    short.submit(int)
+        feeders = [threading.Thread(target=feed, args=(i,)) for i in range(3)]
+        for feeder in feeders:
+            feeder.start()
+        def child():
+            assert "before the fork" in error_of(queues[0].submit, int)
+            queues[1].shutdown(cancel_futures=True)
+            scheduler.shutdown()
+            with Queue(2) as own:
+                assert own.submit(pow, 2, 3).result(DEADLINE) == 8
+        codes = [in_child(child) for _ in range(20)]
+        end.set()
+        for feeder in feeders:
+            feeder.join(DEADLINE)
+        say(set(codes))
+        assert scheduler.wait(DEADLINE)
+        say(queues[0].submit(pow, 2, 3).result(DEADLINE))
+    """)
+    assert outcome.lines == ["{0}", "8"]
+
+
+@forks
+def test_fork_inside_a_task() -> None:
+    outcome = run("""
+        queue = Queue(1)
+        def task():
+            pid = os.fork()
+            if pid == 0:
+                limit(10)
+                with Queue(1) as own:
+                    say(own.submit(str, "child").result(DEADLINE))
+                say(error_of(queue.submit, int))
+                queue.shutdown()
+                os._exit(7)
+            return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        say(queue.submit(task).result(DEADLINE))
+        say(queue.submit(str, "parent").result(DEADLINE))
+    """)
+    inherited = "the queue was made before the fork; make a new one in the child process"
+    assert outcome.lines == ["child", f"RuntimeError: {inherited}", "7", "parent"]
+
+
+@forks
+def test_process_pool_inside_a_task() -> None:
+    outcome = run("""
+        import multiprocessing
+        def task():
+            with multiprocessing.get_context("fork").Pool(2) as pool:
+                return pool.map(abs, [-1, -2, -3])
+        with Queue(2) as queue:
+            say(queue.submit(sum, queue.submit(task)).result(DEADLINE))
+    """)
+    assert outcome.lines == ["6"]
+
+
+@forks
+def test_child_of_a_child() -> None:
+    outcome = run("""
+        queue = Queue(1)
+        queue.submit(int).result()
+        def child():
+            own = Queue(1)
+            own.submit(int).result()
+            def grandchild():
+                assert "before the fork" in error_of(own.submit, int)
+                assert "before the fork" in error_of(queue.submit, int)
+                say(Queue(1).submit(str, "grandchild").result(DEADLINE))
+            say("code", in_child(grandchild))
+        say("code", in_child(child))
+    """)
+    assert outcome.lines == ["grandchild", "code 0", "code 0"]
+
+
+# The hooks, in this process
+
+
+@pytest.fixture
+def exiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_scheduler, "_exiting", True)
+
+
+def finish(scheduler: Scheduler) -> None:
+    """As at exit, in another thread, with a deadline."""
+    thread = threading.Thread(target=finishing, args=(scheduler,), daemon=True)
+    thread.start()
+    thread.join(DEADLINE)
+    assert not thread.is_alive()
+
+
+def finishing(scheduler: Scheduler) -> None:
+    scheduler.cancel_held()
+    scheduler.finish_at_exit()
+
+
+def test_finishing_runs_everything_and_closes_the_queues() -> None:
+    scheduler = Scheduler()
+    first, second = Queue(scheduler, 1), Queue(scheduler, 2)
+    gate = Gate()
+    ran: list[Any] = []
+    second.submit(ran.append, first.submit(gate, "x"))
+    gate.wait_entered()
+    gate.open()
+    finish(scheduler)
+    assert ran == ["x"]
+    with pytest.raises(RuntimeError, match="after shutdown"):
+        first.submit(int)
+    for thread in [*first._threads, *second._threads]:
+        thread.join(DEADLINE)
+        assert not thread.is_alive()
+
+
+def test_finishing_a_stopped_scheduler(caplog: pytest.LogCaptureFixture) -> None:
+    scheduler = Scheduler(stopped=True)
+    queue = Queue(scheduler, 1)
+    task = queue.submit(int)
+    late = queue.submit(str, settled(task))
+    finish(scheduler)
+    assert task.cancelled()
+    assert late.cancelled()
+    messages = [record.getMessage() for record in caplog.records]
+    assert messages == ["cancelling 2 pending tasks at exit: the scheduler is stopped"]
+
+
+@pytest.mark.usefixtures("exiting")
+def test_stop_while_exiting_cancels(caplog: pytest.LogCaptureFixture) -> None:
+    _scheduler._exiting = False
+    scheduler = Scheduler()
+    queue = Queue(scheduler, 1)
+    pending = queue.submit(str, Future())
+    _scheduler._exiting = True
+    scheduler.stop()
+    with pytest.raises(CancelledError):
+        pending.result(DEADLINE)
+    scheduler.stop()
+    assert len(caplog.records) == 1
+    finish(scheduler)
+
+
+@pytest.mark.usefixtures("exiting")
+def test_refusal_while_exiting() -> None:
+    with Queue(1) as queue:
+        for arguments in [(int,), (str, Future())]:
+            with pytest.raises(RuntimeError, match=r"after interpreter shutdown$"):
+                queue.submit(*arguments)
+
+
+def test_hook_at_exit_goes_over_all_schedulers(monkeypatch: pytest.MonkeyPatch) -> None:
+    scheduler, stopped = Scheduler(), Scheduler(stopped=True)
+    monkeypatch.setattr(_scheduler, "_schedulers", [scheduler, stopped])
+    monkeypatch.setattr(_scheduler, "_exiting", False)
+    one, two = Queue(scheduler, 1), Queue(stopped, 1)
+    never = two.submit(int)
+    late = one.submit(str, never)
+    ran = one.submit(str, "x")
+    thread = threading.Thread(target=_scheduler._at_exit, daemon=True)
+    thread.start()
+    thread.join(DEADLINE)
+    assert not thread.is_alive()
+    assert (never.cancelled(), late.cancelled(), ran.result()) == (True, True, "x")
+    assert _scheduler._exiting
+
+
+def test_hook_after_fork_abandons_all_schedulers(monkeypatch: pytest.MonkeyPatch) -> None:
+    lock = _scheduler._registry_lock
+    schedulers = {Scheduler(), Scheduler()}
+    monkeypatch.setattr(_scheduler, "_schedulers", schedulers.copy())
+    monkeypatch.setattr(_scheduler, "_registry_lock", lock)
+    _scheduler._after_fork()
+    assert _scheduler._registry_lock is not lock
+    assert not _scheduler._schedulers
+    for scheduler in schedulers:
+        with pytest.raises(RuntimeError, match="before the fork"):
+            Queue(scheduler, 1).submit(int)
+
+
+def test_abandoned_scheduler_needs_no_lock_that_was_held() -> None:
+    scheduler = Scheduler()
+    queue = Queue(scheduler, 1)
+    gate = Gate()
+    held = queue.submit(gate, "x")
+    gate.wait_entered()
+    pending = queue.submit(int)
+    outside: Future[int] = Future()
+    waiting = queue.submit(abs, outside)
+    scheduler.lock.acquire()  # never released, as in a child
+    pool = queue._pool
+    pool._shutdown_lock.acquire()
+    scheduler.abandon()
+    with pytest.raises(RuntimeError, match="the queue was made before the fork"):
+        queue.submit(int)
+    with pytest.raises(RuntimeError, match="the task was submitted before the fork"):
+        held.result(DEADLINE)
+    with Queue(1) as own, pytest.raises(RuntimeError, match="submitted before the fork"):
+        own.submit(abs, pending)
+    outside.set_result(1)
+    scheduler.stop(wait=True)
+    scheduler.resume()
+    assert scheduler.wait(DEADLINE)
+    assert not waiting.done()
+    assert not pending.cancel()
+    assert not pending.promote()
+    queue.shutdown(cancel_futures=True)
+    scheduler.shutdown()
+    assert not pending.done()
+    # The thread that is at work here ends with its task.
+    pool._shutdown_lock.release()
+    gate.open()
+    pool.shutdown()
+    assert not held.done()
+
+
+def test_thread_that_has_not_begun_leaves_an_abandoned_scheduler() -> None:
+    gate = Gate()
+    queue = Queue(1, initializer=gate.enter)
+    queue.submit(int)
+    gate.wait_entered()
+    queue.scheduler.abandon()
+    gate.open()
+    queue._pool.shutdown()
+    assert queue.counts()["done"] == 0
+
+
+def test_failing_task_of_an_abandoned_scheduler() -> None:
+    queue = Queue(1)
+    gate = Gate()
+
+    def fail() -> None:
+        gate.enter()
+        raise ValueError
+
+    task = queue.submit(fail)
+    gate.wait_entered()
+    queue.scheduler.abandon()
+    gate.open()
+    queue._pool.shutdown()
+    assert not task.done()

@@ -1,0 +1,428 @@
+"""One named race each: threads that start together, many rounds, seeded."""
+
+from __future__ import annotations
+
+import random
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError, Future, as_completed, wait
+from typing import Any
+
+import pytest
+from gate import DEADLINE
+from threads import beside, planned, until
+
+import smqexec._queue
+import smqexec._scheduler
+from smqexec import Queue, Task, settled
+
+ROUNDS = 150
+
+
+@pytest.fixture(autouse=True)
+def switching_often() -> Iterator[None]:
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(interval)
+
+
+class Racers:
+    """Threads that stay for many rounds, since starting one takes longer than a race."""
+
+    def __init__(self, *lanes: Callable[[], object]) -> None:
+        self._start = threading.Barrier(len(lanes) + 1, timeout=DEADLINE)
+        self._end = threading.Barrier(len(lanes) + 1, timeout=DEADLINE)
+        self._over = False
+        self.found: list[object] = [None] * len(lanes)
+        self._threads = [beside(self._run, place, lane) for place, lane in enumerate(lanes)]
+
+    def _run(self, place: int, lane: Callable[[], object]) -> None:
+        while True:
+            self._start.wait()
+            if self._over:
+                return
+            try:
+                self.found[place] = lane()
+            except BaseException as error:
+                self.found[place] = error
+            self._end.wait()
+
+    def race(self) -> list[object]:
+        """Let all lanes go at once; return what they returned or raised."""
+        self._start.wait()
+        self._end.wait()
+        return self.found
+
+    def __enter__(self) -> Racers:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over = True
+        self._start.wait()
+        for thread in self._threads:
+            thread.result(DEADLINE)
+
+
+def spin(chance: random.Random) -> None:
+    """Waste a little time, so that each round meets another moment."""
+    for _ in range(chance.randrange(200)):
+        pass
+
+
+def add(a: int, b: int = 1) -> int:
+    return a + b
+
+
+def fail() -> Any:
+    raise ValueError("on purpose")
+
+
+def test_race_between_cancel_and_start() -> None:
+    chance = random.Random(1)
+    with planned(2, stopped=True) as (scheduler, queue):
+        ran: list[int] = []
+        tasks: list[Task[Any]] = []
+
+        def cancel() -> list[bool]:
+            spin(chance)
+            return [task.cancel() for task in tasks]
+
+        with Racers(scheduler.resume, cancel, cancel) as racers:
+            for _ in range(ROUNDS):
+                scheduler.stop(wait=True)
+                ran.clear()
+                tasks[:] = [queue.submit(ran.append, i) for i in range(3)]
+                heirs = [queue.submit(lambda x: x, task) for task in tasks]
+                _, one, two = racers.race()
+                assert scheduler.wait(DEADLINE)
+                assert isinstance(one, list)
+                assert isinstance(two, list)
+                for i, (task, heir) in enumerate(zip(tasks, heirs, strict=True)):
+                    assert task.done()
+                    assert task.cancelled() == heir.cancelled() == (i not in ran)
+                    # Both threads heard the same, but for one that came when it had ended.
+                    assert one[i] == two[i] == task.cancelled()
+
+
+def test_race_between_wait_and_completion() -> None:
+    chance = random.Random(2)
+    with planned(2, stopped=True) as (scheduler, queue):
+        tasks: list[Any] = []
+
+        def waiting() -> object:
+            spin(chance)
+            return wait(tasks, DEADLINE).not_done
+
+        def completing() -> object:
+            spin(chance)
+            return set(as_completed(tasks, DEADLINE)) ^ set(tasks)
+
+        def result() -> object:
+            return [task.exception(DEADLINE) for task in tasks].count(None)
+
+        with Racers(scheduler.resume, waiting, completing, result) as racers:
+            for _ in range(ROUNDS):
+                scheduler.stop(wait=True)
+                bad = queue.submit(fail)
+                tasks[:] = [queue.submit(add, 1), bad, queue.submit(add, bad), queue.submit(add, 1)]
+                assert racers.race() == [None, set(), set(), 2]
+
+
+def test_race_between_condition_and_completion() -> None:
+    chance = random.Random(3)
+    with planned(1, stopped=True) as (scheduler, queue):
+        tasks: list[Any] = []
+
+        def conditions() -> list[Any]:
+            spin(chance)
+            return [task._condition for task in tasks]
+
+        with Racers(scheduler.resume, conditions, conditions) as racers:
+            for _ in range(ROUNDS):
+                scheduler.stop(wait=True)
+                bad = queue.submit(fail)
+                tasks[:] = [bad, queue.submit(add, bad), *(queue.submit(add, i) for i in range(5))]
+                _, one, two = racers.race()
+                assert scheduler.wait(DEADLINE)
+                # One task has one condition, whoever asks and whenever.
+                assert one == two == [task._condition for task in tasks]
+
+
+@pytest.mark.parametrize("work", [lambda: 1, fail], ids=["returned", "failed"])
+def test_condition_asked_for_at_the_very_end(work: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who finds the task without a queue makes a condition that stays."""
+    made: list[Any] = []
+    slot = Task.queue
+
+    class Late(Task[Any]):
+        @property
+        def queue(self) -> Any:
+            return slot.__get__(self)
+
+        @queue.setter
+        def queue(self, value: Any) -> None:
+            slot.__set__(self, value)
+            if value is None and self.done():
+                made.append(self._condition)
+
+    monkeypatch.setattr(smqexec._queue, "Task", Late)
+    with planned(1, stopped=True) as (scheduler, queue):
+        task = queue.submit(work)
+        waiting = beside(task.exception, DEADLINE)
+        until(lambda: task._watch and task._watch.blocked)
+        scheduler.resume()
+        waiting.result(DEADLINE)
+        assert scheduler.wait(DEADLINE)
+        assert made
+        assert all(condition is task._condition for condition in made)
+
+
+def test_completion_waits_for_the_condition_without_the_lock() -> None:
+    with planned(2, stopped=True) as (scheduler, queue):
+        task = queue.submit(add, 1)
+        later = queue.submit(add, task)
+        with task._condition:
+            scheduler.resume()
+            until(task.running)
+            assert queue.submit(add, 1).result(DEADLINE) == 2
+            assert (task.done(), later.done()) == (False, False)
+        assert later.result(DEADLINE) == 3
+
+
+def test_waiter_that_gives_up_while_the_task_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It leaves the list of those who wait while the others are being told: none may be missed."""
+    late = threading.local()
+
+    class Lock:
+        """Its thread is told, but has stopped listening; and who tells it goes on only then."""
+
+        def __init__(self) -> None:
+            self.told, self.gave_up = threading.Event(), threading.Event()
+
+        def acquire(self, *args: Any, **kwargs: Any) -> bool:
+            if not kwargs:  # made, and acquired at once
+                return True
+            assert self.told.wait(DEADLINE)
+            late.lock = self
+            return False
+
+        def release(self) -> None:
+            self.told.set()
+            assert self.gave_up.wait(DEADLINE)
+
+    class Threading:
+        TIMEOUT_MAX = threading.TIMEOUT_MAX
+        get_ident = staticmethod(threading.get_ident)
+
+        @staticmethod
+        def Lock() -> Any:  # noqa: N802
+            return Lock() if hasattr(late, "wanted") else threading.Lock()
+
+    def give_up(task: Task[int]) -> bool:
+        late.wanted = True
+        try:
+            return task.result(1) == 2
+        finally:
+            late.lock.gave_up.set()
+
+    with planned(1, stopped=True) as (scheduler, queue):
+        monkeypatch.setattr(smqexec._scheduler, "threading", Threading)
+        task = queue.submit(add, 1)
+        first = beside(give_up, task)
+        until(lambda: task._watch and task._watch.blocked)
+        second = beside(task.result)
+        until(lambda: len(task._watch.blocked) == 2)
+        scheduler.resume()
+        assert first.result(DEADLINE)  # done is done, however late
+        assert second.result(DEADLINE) == 2
+
+
+def test_race_between_callback_and_completion() -> None:
+    chance = random.Random(4)
+    with planned(2, stopped=True) as (scheduler, queue):
+        tasks: list[Task[Any]] = []
+        called: list[tuple[int, bool]] = []
+
+        def watch() -> None:
+            spin(chance)
+            for i, task in enumerate(tasks):
+                task.add_done_callback(lambda t, i=i: called.append((i, t.done())))
+
+        with Racers(scheduler.resume, watch, watch) as racers:
+            for _ in range(ROUNDS):
+                scheduler.stop(wait=True)
+                called.clear()
+                bad = queue.submit(fail)
+                tasks[:] = [queue.submit(add, 1), bad, queue.submit(add, bad)]
+                racers.race()
+                assert scheduler.wait(DEADLINE)
+                until(lambda: len(called) == 6)
+                assert sorted(called) == [(i, True) for i in (0, 0, 1, 1, 2, 2)]
+
+
+def test_race_between_submit_and_resume() -> None:
+    chance = random.Random(5)
+    with planned(1, 2, stopped=True) as (scheduler, queue, other):
+
+        def submit() -> int:
+            spin(chance)
+            first = queue.submit(add, 1)
+            return other.submit(add, first).result(DEADLINE)
+
+        with Racers(scheduler.resume, submit, submit) as racers:
+            for _ in range(ROUNDS):
+                scheduler.stop(wait=True)
+                assert racers.race() == [None, 3, 3]
+
+
+def test_race_between_stop_and_resume() -> None:
+    chance = random.Random(6)
+    with planned(2) as (scheduler, queue):
+
+        def stop() -> None:
+            spin(chance)
+            scheduler.stop()
+
+        def resume() -> None:
+            spin(chance)
+            scheduler.resume()
+
+        with Racers(stop, resume, stop, resume) as racers:
+            for _ in range(ROUNDS):
+                task = queue.submit(add, queue.submit(add, 1))
+                assert racers.race() == [None] * 4
+                assert scheduler.counts()["failed"] == 0
+                scheduler.resume()
+                assert task.result(DEADLINE) == 3
+
+
+def test_race_between_a_dependency_that_ends_and_submit() -> None:
+    chance = random.Random(7)
+    with planned(2, stopped=True) as (scheduler, queue):
+        needs: list[Any] = []
+
+        def submit() -> list[Any]:
+            spin(chance)
+            good, bad, gone = needs
+            return [
+                queue.submit(add, good).result(DEADLINE),
+                queue.submit(add, bad).exception(DEADLINE),
+                queue.submit(add, settled(bad), gone).cancel(),
+                queue.submit(lambda f: f.done(), settled(gone)).result(DEADLINE),
+            ]
+
+        with Racers(scheduler.resume, submit, lambda: needs[2].cancel()) as racers:
+            for _ in range(ROUNDS):
+                scheduler.stop(wait=True)
+                needs[:] = [queue.submit(add, 1), queue.submit(fail), queue.submit(add, Future())]
+                _, found, cancelled = racers.race()
+                assert cancelled is True
+                assert found == [3, needs[1].exception(DEADLINE), True, True]
+                assert scheduler.wait(DEADLINE)
+
+
+def test_submit_from_eight_threads() -> None:
+    with planned(2, 1) as (scheduler, *queues):
+        last: list[Task[int]] = [queues[0].submit(add, 0)]
+
+        def submit(seed: int) -> list[tuple[Task[int], int]]:
+            chance = random.Random(seed)
+            made = []
+            for i in range(150):
+                if chance.random() < 0.3:
+                    need = last[-1]
+                    task = chance.choice(queues).submit(lambda x, i: (x, i)[1], need, i)
+                    last.append(task)
+                else:
+                    task = chance.choice(queues).submit(add, i, 0)
+                if chance.random() < 0.1:
+                    task.promote()
+                made.append((task, i))
+            return made
+
+        lanes = [lambda seed=seed: submit(seed) for seed in range(8)]
+        with Racers(*lanes) as racers:
+            found = racers.race()
+        for made in found:
+            assert isinstance(made, list), made
+            assert [task.result(DEADLINE) for task, _ in made] == [i for _, i in made]
+        assert scheduler.wait(DEADLINE)
+        assert scheduler.counts()["done"] == 8 * 150 + 1
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_two_schedulers_that_depend_on_each_other(seed: int) -> None:
+    chance = random.Random(seed)
+    with planned(2) as (_, one), planned(1, 1, order="oldest") as (_, two, three):
+        tasks: list[Any] = []
+        expected: list[Any] = []
+        for i in range(600):
+            queue = chance.choice([one, two, three])
+            places = [chance.randrange(max(0, i - 30), i) for _ in range(chance.randrange(3))] if i else []
+            bad = chance.random() < 0.03
+            gone = not bad and chance.random() < 0.03
+
+            def work(*values: int, bad: bool = bad) -> int:
+                return fail() if bad else 1 + sum(values) % 1000
+
+            task = queue.submit(work, *(tasks[place] for place in places))
+            tasks.append(task)
+            if gone:
+                task.cancel()
+            expected.append(places)
+        for task in tasks:
+            try:
+                task.result(DEADLINE)
+            except (ValueError, CancelledError):
+                pass
+        for task, places in zip(tasks, expected, strict=True):
+            needs = [tasks[place] for place in places]
+            if task.cancelled():
+                continue
+            if task.exception() is None:
+                assert all(not need.cancelled() and need.exception() is None for need in needs)
+                assert task.result() == 1 + sum(need.result() for need in dict.fromkeys(needs)) % 1000 or (
+                    len(set(places)) < len(places)
+                )
+            elif task.origin is not task:
+                assert any(not need.cancelled() and need.exception() is task.exception() for need in needs)
+
+
+def test_race_between_cancel_and_a_failing_dependency() -> None:
+    chance = random.Random(8)
+    with planned(1, stopped=True) as (scheduler, queue):
+        heirs: list[Any] = []
+
+        def cancel() -> list[bool]:
+            spin(chance)
+            return [heir.cancel() for heir in heirs]
+
+        def waiting() -> object:
+            return wait(heirs, DEADLINE).not_done
+
+        with Racers(scheduler.resume, cancel, waiting) as racers:
+            for _ in range(ROUNDS):
+                scheduler.stop(wait=True)
+                bad = queue.submit(fail)
+                heirs[:] = [queue.submit(add, bad) for _ in range(3)]
+                _, answers, rest = racers.race()
+                assert rest == set()
+                assert answers == [heir.cancelled() for heir in heirs]
+                assert all(heir.cancelled() or heir.origin is bad for heir in heirs)
+
+
+def test_queues_come_and_go_while_others_work() -> None:
+    with planned(1) as (scheduler, queue):
+
+        def passing() -> int:
+            with Queue(scheduler, 1) as own:
+                return own.submit(add, queue.submit(add, 1)).result(DEADLINE)
+
+        with Racers(passing, passing) as racers:
+            for _ in range(ROUNDS // 5):
+                assert racers.race() == [3, 3]
+        assert scheduler.queues[0] is queue

@@ -1,0 +1,562 @@
+"""Stop, resume, wait, counts; and the order in which real threads start tasks."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import random
+import threading
+import weakref
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from functools import partial
+from typing import Any
+
+import pytest
+from gate import DEADLINE, Gate
+from threads import beside, planned, until
+
+import smqexec._scheduler
+from smqexec import Queue, Scheduler, Task
+
+NOTHING = dict(waiting=0, ready=0, running=0, done=0, failed=0, cancelled=0)
+
+
+def add(a: int, b: int = 1) -> int:
+    return a + b
+
+
+def fail() -> None:
+    raise ValueError("on purpose")
+
+
+def entries(scheduler: Scheduler) -> int:
+    with scheduler.lock:
+        return scheduler.planner.entries(scheduler._slots)
+
+
+# Making one.
+
+
+def test_bad_order() -> None:
+    with pytest.raises(ValueError, match="order must be 'newest' or 'oldest', not 'random'"):
+        Scheduler("random")
+
+
+def test_options_are_keywords() -> None:
+    with pytest.raises(TypeError):
+        Scheduler("newest", True)  # type: ignore[misc]
+    assert Scheduler("oldest").order == "oldest"
+    assert Scheduler().order == "newest"
+
+
+def test_bad_scheduler() -> None:
+    scheduler = Scheduler()
+    with pytest.raises(TypeError, match="scheduler must be a Scheduler, not 'newest'"):
+        Queue(scheduler="newest")  # type: ignore[call-overload]
+    with pytest.raises(TypeError, match="given twice"):
+        Queue(scheduler, scheduler=scheduler)  # type: ignore[call-overload]
+    assert scheduler.queues == ()
+
+
+def test_queues_are_those_in_use() -> None:
+    scheduler = Scheduler()
+    one, two = Queue(scheduler, 1), Queue(2, scheduler=scheduler)
+    assert scheduler.queues == (one, two)
+    assert one.scheduler is two.scheduler is scheduler
+    assert Queue().scheduler is not Queue().scheduler
+    del one
+    gc.collect()
+    assert scheduler.queues == (two,)
+    # What is kept of lost queues goes when the next one comes.
+    three = Queue(scheduler, 1)
+    assert len(scheduler._slots) == 2
+    assert scheduler.queues == (two, three)
+
+
+def test_lost_queue_still_does_its_tasks() -> None:
+    scheduler = Scheduler(stopped=True)
+    queue: Queue | None = Queue(scheduler, 1)
+    tasks = [queue.submit(add, i) for i in range(3)]
+    queue = None
+    gc.collect()
+    assert Queue(scheduler, 1) in scheduler.queues
+    scheduler.resume()
+    assert [task.result(DEADLINE) for task in tasks] == [1, 2, 3]
+    assert scheduler.wait(DEADLINE)
+
+
+# Counts.
+
+
+def test_counts_and_repr_in_every_state() -> None:
+    with planned(1, 1, stopped=True) as (scheduler, queue, other):
+        assert scheduler.counts() == queue.counts() == NOTHING
+        assert repr(scheduler) == "<Scheduler order=newest stopped, 2 queues: no tasks>"
+        gate = Gate()
+        waiting = queue.submit(add, ready := queue.submit(add, 1))
+        for submit in (other, queue):
+            assert submit.submit(add, 1).cancel()
+        bad = queue.submit(fail)
+        heir = other.submit(add, bad)
+        held = queue.submit(gate)
+        scheduler.resume()
+        gate.wait_entered()
+        assert queue.counts() == {**NOTHING, "waiting": 1, "ready": 2, "running": 1, "cancelled": 1}
+        assert other.counts() == {**NOTHING, "waiting": 1, "cancelled": 1}
+        assert scheduler.counts() == dict(waiting=2, ready=2, running=1, done=0, failed=0, cancelled=2)
+        assert repr(scheduler) == (
+            "<Scheduler order=newest, 2 queues: 2 waiting, 2 ready, 1 running, 2 cancelled>"
+        )
+        assert repr(queue) == f"<Queue {queue._slots.name}, 1 slots: 1 waiting, 2 ready, 1 running, 1 cancelled>"
+        gate.open()
+        assert scheduler.wait(DEADLINE)
+        assert scheduler.counts() == dict(waiting=0, ready=0, running=0, done=3, failed=2, cancelled=2)
+        assert other.counts() == {**NOTHING, "failed": 1, "cancelled": 1}
+        assert heir.origin is bad
+        assert (ready.result(), waiting.result(), held.result()) == (2, 3, None)
+
+
+# Stop, resume, wait.
+
+
+def test_stopped_from_the_start() -> None:
+    with planned(2, stopped=True) as (scheduler, queue):
+        assert scheduler.stopped
+        tasks = [queue.submit(add, i) for i in range(5)]
+        assert queue.counts()["ready"] == 5
+        assert not queue._threads
+        scheduler.resume()
+        assert not scheduler.stopped
+        assert [task.result(DEADLINE) for task in tasks] == [1, 2, 3, 4, 5]
+
+
+def test_stop_lets_running_tasks_finish() -> None:
+    with planned(1, 2) as (scheduler, queue, other):
+        gate = Gate()
+        held = [queue.submit(gate.enter, 1), other.submit(gate.enter, 2)]
+        later = queue.submit(add, held[0])
+        gate.wait_entered(2)
+        scheduler.stop()
+        stopping = beside(scheduler.stop, True)
+        until(lambda: scheduler._watchers)
+        assert not stopping.done()
+        gate.open()
+        assert stopping.result(DEADLINE) is None
+        assert [task.done() for task in held] == [True, True]
+        scheduler.stop(wait=True)
+        assert later.running() is later.done() is False
+        assert queue.counts() == {**NOTHING, "ready": 1, "done": 1}
+        scheduler.resume()
+        assert later.result(DEADLINE) == 2
+
+
+def test_stop_and_resume_twice_are_as_good_as_once() -> None:
+    with planned(1) as (scheduler, queue):
+        scheduler.stop(wait=True)
+        scheduler.stop()
+        task = queue.submit(add, 1)
+        scheduler.resume()
+        scheduler.resume()
+        assert task.result(DEADLINE) == 2
+
+
+def test_no_task_starts_while_stopped() -> None:
+    with planned(4, 1) as (scheduler, queue, other):
+        stopped = threading.Event()
+        early: list[object] = []
+
+        def note() -> None:
+            if stopped.is_set():
+                early.append(1)
+
+        for _ in range(50):
+            tasks = [q.submit(note) for q in (queue, other) for _ in range(20)]
+            # What runs now has been counted as running before: it may have yet to look.
+            scheduler.stop(wait=True)
+            stopped.set()
+            tasks += [q.submit(note) for q in (queue, other) for _ in range(3)]
+            assert tasks[-1].cancel()
+            with ThreadPoolExecutor(1) as pool:
+                pool.submit(add, 1).result(DEADLINE)
+            assert scheduler.counts()["running"] == 0
+            stopped.clear()
+            scheduler.resume()
+            assert scheduler.wait(DEADLINE)
+        assert not early
+
+
+@pytest.mark.parametrize("order", ["newest", "oldest"])
+def test_nothing_is_lost_over_many_stops(order: str) -> None:
+    chance = random.Random(0)
+    with planned(2, 3, order=order) as (scheduler, *queues):
+        ran: dict[int, int] = {}
+        lock = threading.Lock()
+        tasks: list[Task[int]] = []
+
+        def note(i: int, *needs: int) -> int:
+            with lock:
+                ran[i] = ran.get(i, 0) + 1
+            assert all(need < i for need in needs)
+            return i
+
+        for i in range(2000):
+            needs = chance.sample(tasks[-20:], min(len(tasks), chance.randrange(3)))
+            tasks.append(chance.choice(queues).submit(note, i, *needs))
+            if i % 20 == 0:
+                scheduler.stop(wait=chance.random() < 0.5)
+            if i % 20 == 7:
+                scheduler.resume()
+        scheduler.resume()
+        assert scheduler.wait(DEADLINE)
+        assert [task.result() for task in tasks] == list(range(2000))
+        assert ran == dict.fromkeys(range(2000), 1)
+        assert scheduler.counts() == {**NOTHING, "done": 2000}
+
+
+def test_wait() -> None:
+    with planned(1, 1) as (scheduler, queue, other):
+        assert scheduler.wait()
+        assert scheduler.wait(0)
+        gate = Gate()
+        other.submit(add, queue.submit(gate.enter, 1))
+        for timeout in (0, -1, 0.001):
+            assert not scheduler.wait(timeout)
+        assert not scheduler._watchers
+        waiting = [beside(scheduler.wait), beside(scheduler.wait, 1e300)]
+        until(lambda: len(scheduler._watchers) == 2)
+        gate.open()
+        assert [future.result(DEADLINE) for future in waiting] == [True, True]
+        assert scheduler.counts() == {**NOTHING, "done": 2}
+
+
+def test_wait_ends_when_all_is_cancelled() -> None:
+    with planned(1, stopped=True) as (scheduler, queue):
+        task = queue.submit(add, 1)
+        waiting = beside(scheduler.wait)
+        until(lambda: scheduler._watchers)
+        assert task.cancel()
+        assert waiting.result(DEADLINE)
+
+
+def test_tasks_that_stop_resume_and_wait() -> None:
+    """A task that waits until nothing runs does not wait for itself, nor for another that does the same."""
+    with planned(3) as (scheduler, queue):
+        both = threading.Barrier(2, timeout=DEADLINE)
+
+        def stop() -> bool:
+            both.wait()
+            scheduler.stop(wait=True)
+            return scheduler.stopped
+
+        one, two = queue.submit(stop), queue.submit(stop)
+        assert one.result(DEADLINE)
+        assert two.result(DEADLINE)
+        assert scheduler.stopped
+        waiter = queue.submit(lambda: scheduler.wait(DEADLINE))
+        scheduler.resume()
+        assert waiter.result(DEADLINE)
+        assert scheduler._resting == 0
+        assert queue.submit(scheduler.resume).result(DEADLINE) is None
+        assert queue.submit(scheduler.counts).result(DEADLINE)["running"] == 1
+
+
+def test_task_that_waits_still_counts_for_those_outside() -> None:
+    with planned(2) as (scheduler, queue):
+        gate = Gate()
+        held = queue.submit(gate)
+        waiter = queue.submit(scheduler.wait, DEADLINE)
+        until(lambda: scheduler._resting)
+        assert not scheduler.wait(0)
+        gate.open()
+        assert waiter.result(DEADLINE)
+        assert held.done()
+
+
+def test_task_cannot_wait_for_the_end_of_its_queue() -> None:
+    with planned(1, 1) as (_, queue, other):
+        task = queue.submit(queue.shutdown)
+        with pytest.raises(RuntimeError, match="cannot wait for the shutdown of its own queue"):
+            task.result(DEADLINE)
+        with pytest.raises(RuntimeError, match="cannot schedule new futures after shutdown"):
+            queue.submit(add, 1)
+        assert other.submit(queue.shutdown).result(DEADLINE) is None
+        assert other.submit(other.shutdown, wait=False).result(DEADLINE) is None
+
+
+# Shutdown.
+
+
+def test_with_block_shuts_its_queues_down() -> None:
+    with Scheduler() as scheduler:
+        one, two = Queue(scheduler, 1), Queue(scheduler, 2)
+        tasks = [two.submit(add, one.submit(add, i)) for i in range(20)]
+    assert [task.result(0) for task in tasks] == list(range(2, 22))
+    for queue in (one, two):
+        assert not any(thread.is_alive() for thread in queue._threads)
+        with pytest.raises(RuntimeError, match="cannot schedule new futures after shutdown"):
+            queue.submit(add, 1)
+
+
+def test_with_block_lets_exceptions_through() -> None:
+    with pytest.raises(KeyError), Scheduler() as scheduler:
+        queue = Queue(scheduler, 1)
+        task = queue.submit(add, 1)
+        raise KeyError
+    assert task.result(0) == 2
+
+
+def test_shutdown_without_waiting() -> None:
+    with planned(1, 1) as (scheduler, queue, other):
+        gate = Gate()
+        task = other.submit(add, queue.submit(gate.enter, 1))
+        gate.wait_entered()
+        scheduler.shutdown(wait=False)
+        assert not task.done()
+        gate.open()
+        assert task.result(DEADLINE) == 2
+        scheduler.shutdown()
+
+
+def test_shutdown_cancels_what_is_pending() -> None:
+    with planned(1, 1) as (scheduler, queue, other):
+        outside: Future[int] = Future()
+        gate = Gate()
+        held = queue.submit(gate.enter, 1)
+        pending = [other.submit(add, held), queue.submit(add, 1), queue.submit(add, outside)]
+        pending += [other.submit(add, task) for task in pending]
+        gate.wait_entered()
+        ending = beside(partial(scheduler.shutdown, cancel_futures=True))
+        until(lambda: all(task.cancelled() for task in pending))
+        assert not ending.done()
+        gate.open()
+        assert ending.result(DEADLINE) is None
+        assert held.result(DEADLINE) == 1
+        assert scheduler.counts() == {**NOTHING, "done": 1, "cancelled": 6}
+
+
+def test_shutdown_of_a_stopped_scheduler_warns(caplog: pytest.LogCaptureFixture) -> None:
+    with planned(1, stopped=True) as (scheduler, queue), caplog.at_level(logging.WARNING, "smqexec"):
+        tasks = [queue.submit(add, i) for i in range(3)]
+        ending = beside(queue.shutdown)
+        until(lambda: "waiting for 3 pending tasks of queue" in caplog.text)
+        scheduler.resume()
+        assert ending.result(DEADLINE) is None
+        assert [task.result(0) for task in tasks] == [1, 2, 3]
+        assert len(caplog.records) == 1
+
+
+# Order.
+
+
+@pytest.mark.parametrize("order", ["newest", "oldest"])
+def test_example_of_a_b_and_c(order: str) -> None:
+    n = 100
+    with planned(1, order=order, stopped=True) as (scheduler, queue):
+        ran: list[str] = []
+
+        def note(name: str, *_: object) -> str:
+            ran.append(name)
+            return name
+
+        a, b, c = [], [], []
+        for i in range(n):
+            a.append(queue.submit(note, f"A{i}"))
+            b.append(queue.submit(note, f"B{i}", a[i]))
+        for i in range(n):
+            c += [queue.submit(note, f"C{i * n + k}", b[i], b[k]) for k in range(n)]
+        scheduler.resume()
+        assert scheduler.wait(DEADLINE)
+        if order == "newest":
+            first = [f"{x}{i + (n * (n - 1) if x == 'C' else 0)}" for i in reversed(range(n)) for x in "ABC"]
+            rest = [f"C{i}" for i in reversed(range(n * (n - 1)))]
+            assert first[:6] == ["A99", "B99", "C9999", "A98", "B98", "C9998"]
+            assert rest[0] == "C9899"
+        else:
+            first = [f"{x}{i}" for i in range(n) for x in "AB"]
+            rest = [f"C{i}" for i in range(n * n)]
+        assert ran == first + rest
+
+
+def test_two_queues_acquire_what_the_next_pair_needs() -> None:
+    """One instrument, one computer, and all pairs of even and odd: acquisition is interleaved."""
+    with planned(1, 1, stopped=True) as (scheduler, instrument, computer):
+        acquired: list[str] = []
+
+        def acquire(name: str) -> str:
+            acquired.append(name)
+            return name
+
+        computed: list[str] = []
+        even = [instrument.submit(acquire, f"even {i}") for i in range(3)]
+        odd = [instrument.submit(acquire, f"odd {i}") for i in range(3)]
+        for size in range(3):  # by growing need: (0, 0); (0, 1), (1, 0), (1, 1); ...
+            for i in range(size + 1):
+                for k in range(size + 1):
+                    if max(i, k) == size:
+                        computer.submit(lambda x, y: computed.append(x + y), even[i], odd[k])
+        scheduler.resume()
+        assert scheduler.wait(DEADLINE)
+        assert acquired == ["even 2", "odd 2", "odd 1", "odd 0", "even 1", "even 0"]
+        assert len(computed) == 9
+
+
+def test_map_is_one_submission_whose_first_item_is_the_newest() -> None:
+    with planned(1, stopped=True) as (scheduler, queue):
+        ran: list[int] = []
+        queue.submit(ran.append, -1)
+        early = queue.map(ran.append, range(5))
+        late = queue.map(ran.append, range(10, 13))
+        queue.submit(ran.append, 20)
+        scheduler.resume()
+        assert list(early) == [None] * 5
+        assert scheduler.wait(DEADLINE)
+        assert ran == [20, 10, 11, 12, 0, 1, 2, 3, 4, -1]
+        assert list(late) == [None] * 3
+
+
+def test_promotion() -> None:
+    with planned(1, stopped=True) as (scheduler, queue):
+        ran: list[str] = []
+
+        def note(name: str, *_: object) -> None:
+            ran.append(name)
+
+        need = queue.submit(note, "need")
+        sink = queue.submit(note, "sink", need)
+        queue.submit(note, "other")
+        assert sink.promote()
+        scheduler.resume()
+        assert scheduler.wait(DEADLINE)
+        assert ran == ["need", "sink", "other"]
+
+
+@pytest.mark.parametrize("ask", [Task.result, Task.exception])
+@pytest.mark.parametrize("promote_awaited", [True, False])
+def test_awaited_tasks_are_promoted_where_asked_for(ask: Any, promote_awaited: bool) -> None:
+    with planned(1, stopped=True, promote_awaited=promote_awaited) as (scheduler, queue):
+        ran: list[str] = []
+        awaited = queue.submit(ran.append, "awaited")
+        queue.submit(ran.append, "newer")
+        waiting = beside(ask, awaited)
+        until(lambda: awaited._watch and awaited._watch.blocked)
+        scheduler.resume()
+        assert waiting.result(DEADLINE) is None
+        assert scheduler.wait(DEADLINE)
+        assert ran == (["awaited", "newer"] if promote_awaited else ["newer", "awaited"])
+
+
+def test_lone_queue_is_first_in_first_out() -> None:
+    queue = Queue(1)
+    with queue:
+        ran: list[int] = []
+        gate = Gate()
+        tasks = [queue.submit(gate)]
+        gate.wait_entered()
+        tasks += [queue.submit(ran.append, i) for i in range(50)]
+        assert tasks[25].cancel()
+        gate.open()
+    assert ran == [i for i in range(50) if i != 24]
+    assert queue.scheduler.order == "oldest"
+
+
+def test_newest_goes_first_also_while_tasks_are_submitted() -> None:
+    with planned(1) as (scheduler, queue):
+        ran: list[int] = []
+        for _ in range(3):
+            gate = Gate()
+            queue.submit(gate)
+            gate.wait_entered()
+            for i in range(3):
+                queue.submit(ran.append, i)
+            gate.open()
+            assert scheduler.wait(DEADLINE)
+        assert ran == [2, 1, 0] * 3
+
+
+def deep(queue: Queue) -> Task[int]:
+    """More tasks below one sink than one hold of the lock may search."""
+    task = queue.submit(int)
+    for _ in range(smqexec._scheduler.SEARCH_LIMIT * 5 // 2):
+        task = queue.submit(add, task)
+    return task
+
+
+def test_long_search_lets_others_have_the_lock(monkeypatch: pytest.MonkeyPatch) -> None:
+    with planned(1, stopped=True) as (scheduler, queue):
+        tried: list[bool] = []
+
+        class Clock:
+            @staticmethod
+            def sleep(seconds: float) -> None:
+                assert seconds == 0
+                tried.append(beside(scheduler.counts).result(DEADLINE)["running"] == 0)
+
+        monkeypatch.setattr(smqexec._scheduler, "time", Clock)
+        sink = deep(queue)
+        scheduler.resume()
+        assert sink.result(DEADLINE) == smqexec._scheduler.SEARCH_LIMIT * 5 // 2
+        assert tried == [True, True]
+
+
+def test_stop_during_a_long_search(monkeypatch: pytest.MonkeyPatch) -> None:
+    with planned(1, stopped=True) as (scheduler, queue):
+        stopped = threading.Event()
+
+        class Clock:
+            @staticmethod
+            def sleep(seconds: float) -> None:
+                if not stopped.is_set():
+                    scheduler.stop()
+                    stopped.set()
+
+        monkeypatch.setattr(smqexec._scheduler, "time", Clock)
+        sink = deep(queue)
+        scheduler.resume()
+        assert stopped.wait(DEADLINE)
+        until(lambda: queue._slots.parked)
+        assert queue.counts()["running"] == queue.counts()["done"] == 0
+        scheduler.resume()
+        assert sink.result(DEADLINE) == smqexec._scheduler.SEARCH_LIMIT * 5 // 2
+
+
+# Months of service.
+
+
+@pytest.mark.parametrize("order", ["newest", "oldest"])
+def test_service_does_not_grow(order: str) -> None:
+    rounds = 20_000
+    alive: set[weakref.ref[Any]] = set()
+    with planned(1, 1, order=order) as (scheduler, queue, other):
+        outside: Future[int] = Future()
+        gate = Gate()
+        forever = other.submit(gate)  # something old stays all the time
+        pending = other.submit(add, forever, outside)
+        most = most_alive = 0
+        tasks: list[Task[Any]] = []
+        for i in range(rounds):
+            need = queue.submit(add, i)
+            tasks.append(queue.submit(add, need))
+            alive.update(weakref.ref(task, alive.discard) for task in (need, tasks[-1]))
+            if i % 10 == 1:
+                doomed = other.submit(add, tasks[-1], pending)
+                alive.add(weakref.ref(doomed, alive.discard))
+                assert doomed.cancel()
+                del doomed
+            if i % 50 == 49:
+                assert not wait(tasks, DEADLINE).not_done
+                tasks.clear()
+                most = max(most, entries(scheduler))
+                most_alive = max(most_alive, len(alive))
+        del need
+        gate.open()
+        outside.set_exception(ValueError())
+        assert scheduler.wait(DEADLINE)
+        assert most < 1000
+        assert most_alive < 1000
+        assert scheduler.counts()["done"] == 2 * rounds + 1
+        assert pending.origin is outside
+        del pending, forever
+        until(lambda: queue.submit(add, 1).result(DEADLINE) and len(alive) == 0)
+        assert entries(scheduler) < 300  # a few lists are not swept while they are short
+        assert not scheduler._foreign
+        assert not scheduler._watchers
