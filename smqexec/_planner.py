@@ -11,119 +11,33 @@ A node is in exactly one state and moves only to the right::
 
 It waits while a dependency is not done.  `DependencyPlanner.drop` ends it, and
 all that depend on it, without a value.  Which ready node starts first is the
-matter of ``_order``.
+matter of ``_newest`` and ``_oldest``.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, TypeAlias
 
-from ._order import (
+from ._newest import NewestFirst
+from ._nodes import (
     DONE,
     DROPPED,
     NEW,
     READY,
     RUNNING,
-    SEARCHING,
     STRIDE,
     SWEEP_FROM,
     WAITING,
     Group,
-    NewestFirst,
-    OldestFirst,
+    Node,
+    PlannedQueue,
+    dependents_of,
 )
+from ._oldest import OldestFirst
 
-__all__ = [
-    "DONE",
-    "DROPPED",
-    "NEW",
-    "READY",
-    "RUNNING",
-    "SEARCHING",
-    "WAITING",
-    "DependencyPlanner",
-    "Group",
-    "Node",
-    "PlannedQueue",
-]
-
-_NONE: tuple[Any, ...] = ()
-
-
-class Node:
-    """What the planner knows of a task.  Subclass it: a task is then its own record.
-
-    The attributes are the planner's; read them, never set them.
-    """
-
-    __slots__ = ("dependencies", "dependents", "missing", "number", "place", "plan", "queue", "state")
-
-    #: True: a dependency that is dropped counts as done for this node.
-    tolerant: ClassVar[bool] = False
-
-    #: Where it stands in the order of submission; a promotion changes it.
-    number: int
-    #: NEW, WAITING, READY, RUNNING, DONE or DROPPED; a subclass may go on counting above DROPPED.
-    state: int
-    #: The queue that starts it; None for a relay.  The owner may clear it once the node has ended.
-    queue: Any
-    #: Its dependencies in argument order, until it starts.
-    dependencies: Any
-    #: How many of them are not done.
-    missing: int
-    #: What depends on it, until it is done: None, a node, or a list of nodes.
-    dependents: Any
-    #: The search that visited it, and its place there or in a heap (see ``_order``).
-    plan: Any
-    place: Any
-
-    def __init__(self) -> None:
-        self.number = 0
-        self.state = NEW
-        self.queue = None
-        self.dependencies = _NONE
-        self.missing = 0
-        self.dependents = None
-        self.plan = None
-        self.place = None
-
-
+# Within the class the name is that of its attribute.
 _Node: TypeAlias = Node
-
-
-def dependents_of(node: Node) -> list[Any]:
-    """The nodes that depend on *node*, which is not done."""
-    dependents = node.dependents
-    if dependents is None:
-        return []
-    return dependents if type(dependents) is list else [dependents]
-
-
-class PlannedQueue:
-    """A queue as the planner sees it: who asks for work, and what waits for it.
-
-    Made by `DependencyPlanner.add_queue`.  The counts are for reading.
-    """
-
-    __slots__ = ("__weakref__", "heap", "heap_limit", "line", "planner", "ready", "running", "waiting")
-
-    def __init__(self) -> None:
-        self.planner: DependencyPlanner | None = None
-        self.waiting = self.ready = self.running = 0
-        self.heap: list[list[Any]] = []  # entries of the order in force (see ``_order``)
-        self.heap_limit = SWEEP_FROM
-        self.line: deque[Any] = deque()
-
-    def start(self, node: Node) -> None:
-        """Move a ready *node* of this queue to RUNNING.  For the order in force."""
-        node.state = RUNNING
-        self.ready -= 1
-        self.running += 1
-        node.place = None
-        if node.dependencies:
-            node.dependencies.clear()  # in place: a suspended search looks at this very list
 
 
 class DependencyPlanner:
@@ -234,7 +148,7 @@ class DependencyPlanner:
                 known = other.dependents
                 if known is None:
                     other.dependents = node  # most have one: no list for it
-                elif type(known) is list:
+                elif isinstance(known, list):
                     known.append(node)
                 else:
                     other.dependents = [known, node]
@@ -315,9 +229,9 @@ class DependencyPlanner:
             self._settle(dependents, freed)
         return freed
 
-    def _settle(self, dependents: Any, freed: list[Any]) -> None:
+    def _settle(self, dependents: Node | list[Node], freed: list[Any]) -> None:
         """Count one dependency of each of *dependents* as done; list in *freed* what became ready."""
-        fans = [dependents if type(dependents) is list else (dependents,)]
+        fans: list[list[Node]] = [dependents if isinstance(dependents, list) else [dependents]]
         for fan in fans:  # it grows while we go: chains of relays need no depth
             for node in fan:
                 if node.state != WAITING:
@@ -410,7 +324,7 @@ class DependencyPlanner:
             node.dependencies = dependencies.copy()
             for other in dependencies:
                 dependents = other.dependents
-                if type(dependents) is not list:
+                if not isinstance(dependents, list):
                     if dependents is node:
                         other.dependents = None
                     continue

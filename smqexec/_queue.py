@@ -113,7 +113,7 @@ class Queue(ThreadPoolExecutor):
         elif not isinstance(scheduler, Scheduler):
             raise TypeError(f"scheduler must be a Scheduler, not {scheduler!r}")
         first = initializer and _Initializer(initializer)
-        pool = ThreadPoolExecutor(max_workers, thread_name_prefix, first, initargs)
+        pool = _Pool(max_workers, thread_name_prefix, first, initargs)
         self._pool = pool
         # What clients of ThreadPoolExecutor, and its own tests, look at.
         self._threads = pool._threads
@@ -194,8 +194,8 @@ class Queue(ThreadPoolExecutor):
         if not callable(fn):
             raise TypeError(f"the first argument of submit must be callable, not {fn!r}")
         found = look(args, kwargs)
+        template: Template | int | None = None
         if not found:
-            template = None
             task: Task[Any] = Task(fn, args, kwargs or None)  # an empty dict takes 64 bytes
         elif found == DIRECT:
             template = DIRECT
@@ -319,6 +319,15 @@ def _result_or_cancel(task: Any, timeout: float | None) -> Any:
             task.cancel()
     finally:
         del task  # no cycle with the exception
+
+
+class _Pool(ThreadPoolExecutor):
+    """A pool that tells its idle threads to leave when an initializer failed."""
+
+    def _initializer_failed(self) -> None:
+        super()._initializer_failed()
+        # After it: it throws away all that its threads were to get, also this.
+        self.shutdown(wait=False)
 
 
 class _Initializer:

@@ -28,12 +28,13 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, cast
 from weakref import WeakSet, ref
 
-from ._planner import DONE, READY, RUNNING, SEARCHING, DependencyPlanner, Group, Node, PlannedQueue, dependents_of
 from ._arguments import DIRECT, Template
+from ._nodes import DONE, READY, RUNNING, SEARCHING, Group, Node, PlannedQueue, dependents_of
+from ._planner import DependencyPlanner
 from ._task import Failure, Foreign, Settled, Task, Watch
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    from typing import Self
 
     from ._queue import Queue
 
@@ -305,7 +306,7 @@ class Scheduler:
             if slots.closed or slots.broken or _exiting or self._abandoned:
                 raise self._refusal(slots)
             if template is not None:
-                nodes = self._plain(task._args) if template is DIRECT else None
+                nodes = self._plain(task) if template is DIRECT else None
             if nodes is not None:
                 self.planner.admit(task, slots, nodes, group)
                 if slots.ready > slots.waking:
@@ -316,16 +317,16 @@ class Scheduler:
             dependencies = (
                 template.dependencies
                 if isinstance(template, Template)
-                else [(future, False) for future in task._args if issubclass(type(future), Future)]
+                else [(value, False) for value in task._args or () if issubclass(type(value), Future)]
             )
             self._add_dependent(slots, task, dependencies, group)
         elif starts is not None:
             self._start(starts, task)
 
-    def _plain(self, args: tuple[Any, ...]) -> list[Any] | None:
+    def _plain(self, task: Task[Any]) -> list[Any] | None:
         """The dependencies in the commonest case: tasks of this scheduler that have not ended, or returned."""
         nodes: list[Any] = []
-        for future in args:
+        for future in task._args or ():
             if type(future) is not Task:
                 if issubclass(type(future), Future):
                     return None
@@ -485,7 +486,7 @@ class Scheduler:
                 break
             self.lock.release()  # a task's condition comes before the lock
             condition = watch.condition
-            condition.acquire()
+            condition.acquire()  # type: ignore[union-attr]
         successor = starts = None
         try:
             run.task = None
@@ -553,10 +554,7 @@ class Scheduler:
             # others leave when they ask for a task.
             slots.runs = [run for run in slots.runs if run.thread is not None]
             slots.ring(slots.parked)
-            last = not slots.runs
         self._drop_pending(slots, Failure(error, error.__traceback__))
-        if last:
-            slots.pool.shutdown(wait=False)
 
     def _drop_pending(self, slots: Slots, failure: Failure | None, ready_alone: bool = False) -> int:
         ended: list[Ended] = []
@@ -606,7 +604,7 @@ class Scheduler:
                     self._forget(other)
             if type(task) is Foreign:
                 continue
-            slots: Slots = task.queue  # type: ignore[assignment]
+            slots: Slots = task.queue
             touched[slots] = None
             task._outcome = failure if task is node else inherited
             if failure is None:
@@ -857,5 +855,5 @@ def _after_fork() -> None:
 # late, when threads have been joined.  Hooks run in reverse order, so ours, made
 # after that module was imported, comes before its own.
 threading._register_atexit(_at_exit)  # type: ignore[attr-defined]
-if hasattr(os, "register_at_fork"):
+if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows can't fork
     os.register_at_fork(after_in_child=_after_fork)

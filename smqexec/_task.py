@@ -26,7 +26,7 @@ from concurrent.futures._base import RUNNING as RUNNING_STATE
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ._planner import DONE, DROPPED, NEW, READY, RUNNING, WAITING, Node
+from ._nodes import DONE, DROPPED, NEW, READY, RUNNING, WAITING, Node
 
 if TYPE_CHECKING:
     from ._scheduler import Scheduler, Slots

@@ -157,9 +157,7 @@ def test_wait_for_gives_up_on_a_call(queue: Queue, gate: Gate) -> None:
 # concurrent.futures
 
 
-def test_wait_for_all_of_several_executors(
-    queue: Queue, pool: ThreadPoolExecutor, gate: Gate
-) -> None:
+def test_wait_for_all_of_several_executors(queue: Queue, pool: ThreadPoolExecutor, gate: Gate) -> None:
     futures: list[Future[Any]] = [queue.submit(gate), pool.submit(gate)]
     futures += [queue.submit(int, futures[1]), queue.submit(int, "x")]
     futures[2].cancel()
@@ -169,9 +167,7 @@ def test_wait_for_all_of_several_executors(
     assert (done, left) == (set(futures), set())
 
 
-def test_wait_for_the_first_of_several_executors(
-    queue: Queue, pool: ThreadPoolExecutor, gate: Gate
-) -> None:
+def test_wait_for_the_first_of_several_executors(queue: Queue, pool: ThreadPoolExecutor, gate: Gate) -> None:
     task, other = queue.submit(gate), pool.submit(gate)
     gate.wait_entered(2)
     first = queue.submit(str, pool.submit(int))

@@ -9,8 +9,19 @@ from typing import Any
 
 import pytest
 
-from smqexec._order import SWEEP_FROM
-from smqexec._planner import DONE, DROPPED, NEW, READY, RUNNING, SEARCHING, WAITING, DependencyPlanner, Node, dependents_of
+from smqexec._nodes import (
+    DONE,
+    DROPPED,
+    NEW,
+    READY,
+    RUNNING,
+    SEARCHING,
+    SWEEP_FROM,
+    WAITING,
+    Node,
+    dependents_of,
+)
+from smqexec._planner import DependencyPlanner
 
 
 class Named(Node):

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from model import Model
 
-from smqexec._order import SWEEP_FROM
-from smqexec._planner import RUNNING, SEARCHING, DependencyPlanner, Node
+from smqexec._nodes import RUNNING, SEARCHING, SWEEP_FROM, Node
+from smqexec._planner import DependencyPlanner
 
 ORDERS = ["newest", "oldest"]
 

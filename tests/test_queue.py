@@ -22,6 +22,7 @@ import pytest
 from gate import DEADLINE, Gate
 
 from smqexec import Queue, Scheduler, Task, settled
+from smqexec._queue import _Initializer
 
 AFTER_SHUTDOWN = r"^cannot schedule new futures after shutdown$"
 
@@ -451,14 +452,10 @@ def test_failing_initializer_of_a_lost_queue(make: Maker) -> None:
 
 
 def test_initializer_of_a_queue_that_is_gone() -> None:
-    queue = Queue(1, initializer=int, initargs=("x",))
-    initializer = queue._pool._initializer if hasattr(queue._pool, "_initializer") else None
-    if initializer is None:  # 3.14 wraps it
-        initializer = queue._pool._create_worker_context.__closure__[0].cell_contents
-    slots = initializer.slots
-    del queue
-    gc.collect()
-    assert slots() is None
+    initializer = _Initializer(int)
+    with pytest.raises(ValueError, match="invalid literal"):
+        initializer("x")  # before there are slots to break
+    initializer.slots = lambda: None  # type: ignore[assignment]
     with pytest.raises(ValueError, match="invalid literal"):
         initializer("x")
 
@@ -490,9 +487,7 @@ ERRORS = [RuntimeError("can't start new thread"), MemoryError()]
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
-def test_first_thread_does_not_start(
-    make: Maker, no_thread: Any, error: Exception, caplog: Any
-) -> None:
+def test_first_thread_does_not_start(make: Maker, no_thread: Any, error: Exception, caplog: Any) -> None:
     queue = make(2, "failing")
     other = make(1)
     no_thread(error)
@@ -511,9 +506,7 @@ def test_first_thread_does_not_start(
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
-def test_later_thread_does_not_start(
-    make: Maker, gate: Gate, no_thread: Any, error: Exception
-) -> None:
+def test_later_thread_does_not_start(make: Maker, gate: Gate, no_thread: Any, error: Exception) -> None:
     queue = make(2, "failing")
     ran = []
     running = queue.submit(gate)
@@ -552,9 +545,19 @@ def test_thread_for_a_dependent_of_another_queue_does_not_start(
     assert value(other.submit(int)) == 0
 
 
-def test_a_start_that_fails_spares_what_still_waits(
-    make: Maker, gate: Gate, no_thread: Any
-) -> None:
+def test_first_thread_does_not_start_for_a_task_with_dependencies(make: Maker, no_thread: Any) -> None:
+    queue = make(2, "failing")
+    other = make(1)
+    ended = other.submit(int, "x")
+    assert isinstance(ended.exception(DEADLINE), ValueError)
+    no_thread(MemoryError())
+    with pytest.raises(MemoryError):
+        queue.submit(settled_state, settled(ended))
+    no_thread(None)
+    assert value(queue.submit(settled_state, settled(ended))) == "failed"
+
+
+def test_a_start_that_fails_spares_what_still_waits(make: Maker, gate: Gate, no_thread: Any) -> None:
     queue = make(1, "failing")
     other = make(1)
     waiting = queue.submit(str, other.submit(gate, "x"))
@@ -1289,3 +1292,14 @@ def test_a_blocking_callback_of_a_failed_task(make: Maker, gate: Gate) -> None:
     assert value(report) == "failed"
     assert value(queue.submit(int)) == 0
     gate.open()
+
+
+def test_a_callback_that_waits_for_what_the_same_failure_made_ready(make: Maker) -> None:
+    queue = make(1)
+    outside: Future[int] = Future()
+    task = queue.submit(abs, outside)
+    report = queue.submit(settled_state, settled(task))
+    seen: Future[str] = Future()
+    task.add_done_callback(lambda _: seen.set_result(value(report)))
+    start(lambda: outside.set_exception(Broken()))
+    assert value(seen) == "failed"

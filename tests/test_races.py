@@ -219,7 +219,7 @@ def test_waiter_that_gives_up_while_the_task_ends(monkeypatch: pytest.MonkeyPatc
         get_ident = staticmethod(threading.get_ident)
 
         @staticmethod
-        def Lock() -> Any:  # noqa: N802
+        def Lock() -> Any:
             return Lock() if hasattr(late, "wanted") else threading.Lock()
 
     def give_up(task: Task[int]) -> bool:

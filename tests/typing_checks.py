@@ -3,9 +3,7 @@
 import asyncio
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, cast
-
-from typing_extensions import assert_type
+from typing import Any, assert_type, cast
 
 from smqexec import Queue, Raw, Scheduler, Task, settled
 

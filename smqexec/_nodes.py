@@ -1,0 +1,157 @@
+"""What the planner and its orders share: nodes, queues, groups, plans, and the states of a node.
+
+Records alone; what happens to them is told in ``_planner``, ``_newest`` and ``_oldest``.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Any, ClassVar
+
+if TYPE_CHECKING:
+    from ._planner import DependencyPlanner
+
+WAITING, READY, RUNNING, DONE, DROPPED = range(5)
+NEW = -1
+
+# Numbers of consecutive submissions are this far apart: room for the items of
+# a group, which share one submission.
+STRIDE = 1 << 32
+
+# Sweep a list of entries only when it has doubled since the last time, and not
+# below this length: a sweep then costs O(1) for each entry made.
+SWEEP_FROM = 64
+
+Cell = list[Any]  # a key, perhaps a tie-breaker, and last the content; None: nothing here any more
+
+_NONE: tuple[Any, ...] = ()
+
+
+class Searching:
+    """The type of `SEARCHING`: `take` used up its limit and has to be called again."""
+
+    def __repr__(self) -> str:
+        return "SEARCHING"
+
+
+SEARCHING = Searching()
+
+
+class Node:
+    """What the planner knows of a task.  Subclass it: a task is then its own record.
+
+    The attributes are the planner's; read them, never set them.
+    """
+
+    __slots__ = ("dependencies", "dependents", "missing", "number", "place", "plan", "queue", "state")
+
+    #: True: a dependency that is dropped counts as done for this node.
+    tolerant: ClassVar[bool] = False
+
+    #: Where it stands in the order of submission; a promotion changes it.
+    number: int
+    #: NEW, WAITING, READY, RUNNING, DONE or DROPPED; a subclass may go on counting above DROPPED.
+    state: int
+    #: The queue that starts it; None for a relay.  The owner may clear it once the node has ended.
+    queue: Any
+    #: Its dependencies in argument order, until it starts.
+    dependencies: Any
+    #: How many of them are not done.
+    missing: int
+    #: What depends on it, until it is done: None, a node, or a list of nodes.
+    dependents: Node | list[Node] | None
+    #: The search that visited it, and its place there or in a heap (see ``_order``).
+    plan: Any
+    place: Any
+
+    def __init__(self) -> None:
+        self.number = 0
+        self.state = NEW
+        self.queue = None
+        self.dependencies = _NONE
+        self.missing = 0
+        self.dependents = None
+        self.plan = None
+        self.place = None
+
+
+def dependents_of(node: Node) -> list[Node]:
+    """The nodes that depend on *node*, which is not done."""
+    dependents = node.dependents
+    if dependents is None:
+        return []
+    return dependents if isinstance(dependents, list) else [dependents]
+
+
+class PlannedQueue:
+    """A queue as the planner sees it: who asks for work, and what waits for it.
+
+    Made by `DependencyPlanner.add_queue`.  The counts are for reading.
+    """
+
+    __slots__ = ("__weakref__", "heap", "heap_limit", "line", "planner", "ready", "running", "waiting")
+
+    def __init__(self) -> None:
+        self.planner: DependencyPlanner | None = None
+        self.waiting = self.ready = self.running = 0
+        self.heap: list[list[Any]] = []  # entries of the order in force (see ``_order``)
+        self.heap_limit = SWEEP_FROM
+        self.line: deque[Any] = deque()
+
+    def start(self, node: Node) -> None:
+        """Move a ready *node* of this queue to RUNNING.  For the order in force."""
+        node.state = RUNNING
+        self.ready -= 1
+        self.running += 1
+        node.place = None
+        if node.dependencies:
+            node.dependencies.clear()  # in place: a suspended search looks at this very list
+
+
+class Group:
+    """Nodes of one submission, such as those of a `map`: the first counts as the newest."""
+
+    __slots__ = ("base", "count", "listed", "nodes")
+
+    def __init__(self, base: int) -> None:
+        self.base = base
+        self.count = 0
+        self.listed = False  # newest first: is it on the stack?
+        self.nodes: deque[Node] = deque()  # newest first: those no search has reached
+
+
+class Plan:
+    """A suspended depth-first search, and the ready nodes that it has met."""
+
+    __slots__ = (
+        "__weakref__",
+        "cells",
+        "first",
+        "frames",
+        "head",
+        "intact",
+        "last",
+        "later",
+        "number",
+        "ready",
+        "spot",
+    )
+
+    def __init__(self, head: Node, number: int) -> None:
+        self.head: Node | None = head
+        self.number = number
+        self.intact = True
+        self.first = self.last = 0  # positions given out so far
+        # Where the search stands: [dependencies, index of the next to visit].
+        # A frame holds the node's own list, which is emptied when the node
+        # starts: a search that sleeps keeps no result alive.
+        self.frames: list[list[Any]] = []
+        self.later: deque[list[Any]] = deque()  # frames to go on with when those are done
+        self.ready: dict[PlannedQueue, list[Cell]] = {}  # heaps of [position, node]
+        self.cells: dict[PlannedQueue, Cell] = {}  # this plan's entry in the queue's heap
+        self.spot: Cell | None = None  # this plan's entry in the list of searches
+
+
+def check_heap(heap: list[Cell]) -> None:
+    # No entry comes before the one above it.
+    assert all(heap[(index - 1) // 2][0] <= heap[index][0] for index in range(1, len(heap))), heap
