@@ -1,6 +1,6 @@
 """An executor whose futures may be arguments of its calls, and which delivers final results first."""
 
-from ._arguments import Raw, settled
+from ._kinds import Raw, settled
 from ._planner import DependencyPlanner
 from ._queue import Queue
 from ._scheduler import Scheduler

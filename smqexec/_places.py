@@ -10,7 +10,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable
 from heapq import heapify, heappop, heappush
-from typing import Any
+from typing import Any, cast
 from weakref import WeakSet
 
 from ._nodes import READY, RUNNING, STRIDE, SWEEP_FROM, Cell, Group, Node, Plan, PlannedQueue, check_heap
@@ -100,7 +100,7 @@ class Places:
                 return node
             entry.listed = False
         else:
-            node = entry  # type: ignore[assignment]
+            node = cast(Node, entry)
         self._stack.pop()
         self._numbers.pop()
         return node

@@ -18,7 +18,8 @@ from operator import index
 from typing import Any, ParamSpec, TypeAlias, TypeVar, overload
 from weakref import ref
 
-from ._arguments import DIRECT, Raw, Template, gather, look, settled, value_of
+from ._arguments import DIRECT, Template, gather, look, value_of
+from ._kinds import Raw, settled
 from ._scheduler import Run, Scheduler, Slots
 from ._task import Task
 

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smqexec import _arguments
-from smqexec._arguments import Raw, gather, settled
+from smqexec import Raw, _kinds, settled
+from smqexec._arguments import gather
 
 DEPTH = 20_000
 
@@ -538,12 +538,12 @@ def test_template_of_direct_futures_is_small():
 
 
 def test_caches_of_classes_are_bounded(monkeypatch):
-    monkeypatch.setattr(_arguments, "_CACHE_SIZE", 3)
+    monkeypatch.setattr(_kinds, "_CACHE_SIZE", 3)
     for _ in range(10):
         made = dataclass(type("Made", (), {"__annotations__": {"value": Any}}))
         assert rebuilt(made([done(1)])).value == [1]
-        assert len(_arguments._kinds) <= 3
-        assert len(_arguments._layouts) <= 3
+        assert len(_kinds.KINDS) <= 3
+        assert len(_kinds._layouts) <= 3
 
 
 # Against the plain definition

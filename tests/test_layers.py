@@ -13,11 +13,13 @@ PACKAGE = Path(__file__).parent.parent / "smqexec"
 # Imports point down.
 ALLOWED = {
     "__main__": {"__init__"},
-    "__init__": {"_queue", "_scheduler", "_task", "_arguments", "_planner"},
-    "_queue": {"_scheduler", "_task", "_arguments", "_planner", "_nodes"},
+    "__init__": {"_queue", "_scheduler", "_task", "_kinds", "_planner"},
+    "_queue": {"_scheduler", "_task", "_arguments", "_kinds"},
     "_scheduler": {"_task", "_arguments", "_planner", "_nodes"},
     "_task": {"_arguments", "_nodes"},
-    "_arguments": set(),
+    "_arguments": {"_recipe", "_kinds"},
+    "_recipe": {"_kinds"},
+    "_kinds": set(),
     "_planner": {"_newest", "_oldest", "_nodes"},
     "_newest": {"_places", "_nodes"},
     "_places": {"_nodes"},

@@ -1,0 +1,155 @@
+"""What kind of argument a value is: a future, one of the words about futures, a container, or plain.
+
+Decided by exact type alone: no method of a value is ever called for it.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import Future
+from contextlib import suppress
+from types import BuiltinFunctionType, MemberDescriptorType
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Raw(Generic[T]):
+    """Pass *value* as it is, unsearched: a future in it is no dependency.
+
+    Means something only among the arguments of a submitted call, at any depth that is searched.
+    """
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: T) -> None:
+        self.value = value
+
+    def __repr__(self) -> str:
+        return f"Raw({self.value!r})"
+
+
+class settled(Generic[T]):
+    """Wait for *future*, whatever its outcome, and pass the finished future itself.
+
+    Means something only among the arguments of a submitted call, at any depth that is searched.
+
+    Raises:
+        TypeError: *future* is not a ``concurrent.futures.Future``.
+    """
+
+    __slots__ = ("future",)
+
+    def __init__(self, future: T) -> None:
+        if not issubclass(type(future), Future):
+            name = type(future).__name__
+            raise TypeError(f"settled() takes a concurrent.futures.Future, not {name!r}")
+        self.future = future
+
+    def __repr__(self) -> str:
+        return f"settled({self.future!r})"
+
+
+# Kinds of values.  The numbers matter: what is below LIST stays so under "|"; and
+# the mutable containers come before the immutable ones, in the order in which those
+# of one knot get their contents.
+PLAIN = 0
+FUTURE = 1
+RAW = 2
+SETTLED = 3
+LIST = 4
+DATACLASS = 5
+DICT = 6
+SET = 7
+TUPLE = 8
+NAMED = 9
+FROZENSET = 10
+
+_EXACT = {list: LIST, dict: DICT, set: SET, tuple: TUPLE, frozenset: FROZENSET}
+
+# Both caches keep classes alive, so they are bounded.  They begin anew when full:
+# cheap, and a program must use very many classes to notice.
+_CACHE_SIZE = 1024
+KINDS: dict[type, int] = {}
+_layouts: dict[int, Layout] = {}  # by id, as the class of a class may refuse to be hashed
+
+
+def kind_of(cls: type) -> int:
+    try:
+        return KINDS[cls]
+    except (KeyError, TypeError):  # not met yet; or unhashable, by its metaclass
+        return classify(cls)
+
+
+def classify(cls: type) -> int:
+    """Find the kind of the instances of *cls*, and remember it."""
+    kind = _find_kind(cls)
+    if len(KINDS) >= _CACHE_SIZE:
+        KINDS.clear()
+    with suppress(TypeError):  # an unhashable class is classified each time
+        KINDS[cls] = kind
+    return kind
+
+
+def _find_kind(cls: type) -> int:
+    if issubclass(cls, Future):
+        return FUTURE
+    if issubclass(cls, Raw):
+        return RAW
+    if issubclass(cls, settled):
+        return SETTLED
+    for container, kind in _EXACT.items():
+        if cls is container:
+            return kind
+    if issubclass(cls, tuple):
+        return NAMED if type(_class_attribute(cls, "_fields")) is tuple else PLAIN
+    if _class_attribute(cls, "__dataclass_fields__") is not None:
+        # A type written in C with a constructor of its own (Exception, OrderedDict)
+        # has a state of its own, too.
+        makers = [vars(base).get("__new__") for base in cls.__mro__[:-1]]
+        return PLAIN if any(type(maker) is BuiltinFunctionType for maker in makers) else DATACLASS
+    return PLAIN
+
+
+def _class_attribute(cls: type, name: str) -> Any:
+    # Unlike getattr this calls no descriptor, and nothing of a metaclass.
+    for base in cls.__mro__:
+        if name in vars(base):
+            return vars(base)[name]
+    return None
+
+
+class Layout:
+    """Where instances of a dataclass keep their values."""
+
+    __slots__ = ("cls", "members", "names")
+
+    def __init__(self, cls: type) -> None:
+        # Whoever has a dataclass has paid for this import.
+        from dataclasses import fields
+
+        #: Keeps the class alive, so that its id stays its own.
+        self.cls = cls
+        #: Its slots, and those of its bases.
+        self.members: dict[str, Any] = {
+            name: attribute
+            for base in reversed(cls.__mro__)
+            for name, attribute in vars(base).items()
+            if type(attribute) is MemberDescriptorType
+        }
+        #: The fields that can be read without running a property.
+        self.names = tuple(field.name for field in fields(cls) if self._is_stored(field.name))
+
+    def _is_stored(self, name: str) -> bool:
+        kind = type(_class_attribute(self.cls, name))
+        if kind is MemberDescriptorType:
+            return True
+        return not (hasattr(kind, "__set__") or hasattr(kind, "__delete__"))
+
+
+def layout_of(cls: type) -> Layout:
+    layout = _layouts.get(id(cls))
+    if layout is None:
+        if len(_layouts) >= _CACHE_SIZE:
+            _layouts.clear()
+        layout = _layouts[id(cls)] = Layout(cls)
+    return layout
