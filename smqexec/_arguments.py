@@ -58,9 +58,7 @@ class Template:
     # search two tuples again takes less memory than to note what was found.
     __slots__ = ("_names", "_parts", "_recipe")
 
-    def __init__(
-        self, parts: tuple[Any, ...], names: tuple[str, ...], recipe: Recipe | None = None
-    ) -> None:
+    def __init__(self, parts: tuple[Any, ...], names: tuple[str, ...], recipe: Recipe | None = None) -> None:
         self._parts = parts
         self._names = names
         self._recipe = recipe

@@ -20,7 +20,8 @@ from weakref import ref
 
 from ._arguments import DIRECT, Template, gather, look, value_of
 from ._kinds import Raw, settled
-from ._scheduler import Run, Scheduler, Slots
+from ._scheduler import Scheduler
+from ._slots import Run, Slots
 from ._task import Task
 
 P = ParamSpec("P")
@@ -238,7 +239,7 @@ class Queue(ThreadPoolExecutor):
         if buffersize is not None and buffersize < 1:
             raise ValueError("buffersize must be None or > 0")
         end = None if timeout is None else timeout + time.monotonic()
-        calls = zip(*iterables)
+        calls = zip(*iterables, strict=False)
         if type(self).submit is Queue.submit and "submit" not in self.__dict__:
             group = self._slots.scheduler.group()
         else:

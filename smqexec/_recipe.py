@@ -174,9 +174,7 @@ def _plan(root: _Node) -> tuple[list[_Step], int]:
                 node.register = -containers
                 node.tainted = True
             for node in knot:
-                node.holes += [
-                    (position, inner.register) for position, inner in node.links if inner.tainted
-                ]
+                node.holes += [(position, inner.register) for position, inner in node.links if inner.tainted]
                 for position, _ in node.holes:
                     node.parts[position] = _UNBUILT
                 if node.kind in (DATACLASS, NAMED):
@@ -209,9 +207,7 @@ def _linked(node: _Node) -> Iterable[_Node]:
     return [inner for _, inner in node.links]
 
 
-def _knots(
-    starts: Iterable[_Node], below: Callable[[_Node], Iterable[_Node]]
-) -> Iterator[list[_Node]]:
+def _knots(starts: Iterable[_Node], below: Callable[[_Node], Iterable[_Node]]) -> Iterator[list[_Node]]:
     """Yield the strongly connected components of what is reached from *starts*, bottom up.
 
     Gabow's path-based search.  Cost: one step for each node and link.

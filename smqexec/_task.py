@@ -29,7 +29,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ._nodes import DONE, DROPPED, NEW, READY, RUNNING, WAITING, Node
 
 if TYPE_CHECKING:
-    from ._scheduler import Scheduler, Slots
+    from ._dispatch import Dispatcher
+    from ._slots import Slots
 
 R = TypeVar("R")
 
@@ -330,7 +331,9 @@ class Task(Node, Future[R]):
 
     def set_result(self, result: R) -> None:
         """Raise RuntimeError: the scheduler alone ends a task."""
-        raise RuntimeError(f"{self!r} is ended by its scheduler alone; use a concurrent.futures.Future of your own")
+        raise RuntimeError(
+            f"{self!r} is ended by its scheduler alone; use a concurrent.futures.Future of your own"
+        )
 
     def set_exception(self, exception: BaseException | None) -> None:
         """Raise RuntimeError: the scheduler alone ends a task."""
@@ -376,9 +379,9 @@ class Foreign(Node):
 
     __slots__ = ("scheduler", "settled")
 
-    def __init__(self, scheduler: Scheduler, settled: bool) -> None:
+    def __init__(self, scheduler: Dispatcher, settled: bool) -> None:
         super().__init__()
-        self.scheduler: Scheduler | None = scheduler
+        self.scheduler: Dispatcher | None = scheduler
         self.settled = settled
 
     def future_done(self, future: Future[Any]) -> None:

@@ -89,9 +89,7 @@ def load(folder: str, executor: str) -> dict[str, type[unittest.TestCase]]:
     return found
 
 
-def in_child(
-    assert_python_ok: Callable[..., Any], folder: str, executor: str
-) -> Callable[..., Any]:
+def in_child(assert_python_ok: Callable[..., Any], folder: str, executor: str) -> Callable[..., Any]:
     """*assert_python_ok* whose child process gets the same *executor*."""
     # The child runs isolated, so no variable of the environment reaches it.
     first = (

@@ -1,5 +1,6 @@
 """The naive search: the order that the planner has to give, by its definition."""
 
+
 class Model:  # tasks are numbers; one of no queue is a relay, and no sink
     def __init__(self, order="newest"):
         self.newest, self.clock = order == "newest", 0

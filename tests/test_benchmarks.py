@@ -61,9 +61,7 @@ def test_wrong_results_are_told(
 
 
 @pytest.mark.parametrize("argv", [["--n", "9"], ["--rounds", "0"]])
-def test_nothing_to_measure_is_refused(
-    benchmarks: ModuleType, argv: list[str], capsys: Output
-) -> None:
+def test_nothing_to_measure_is_refused(benchmarks: ModuleType, argv: list[str], capsys: Output) -> None:
     with pytest.raises(SystemExit):
         benchmarks.main(argv)
     assert "at least" in capsys.readouterr().err

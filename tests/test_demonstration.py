@@ -245,9 +245,7 @@ def test_an_unusable_file_is_named_once_and_the_rest_goes_on(folder: Path, capsy
     assert compared(out) == 10
 
 
-def test_a_file_that_may_not_be_read(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: Output
-) -> None:
+def test_a_file_that_may_not_be_read(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: Output) -> None:
     real = Path.read_bytes
 
     def read_bytes(path: Path) -> bytes:
@@ -281,9 +279,7 @@ def test_a_directory_that_may_not_be_read(
     assert compared(out) == 10
 
 
-def test_a_pair_that_fails_is_named(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: Output
-) -> None:
+def test_a_pair_that_fails_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: Output) -> None:
     calls = count()
     real = demonstration.distance
 
@@ -310,9 +306,7 @@ def test_fewer_than_two_usable_files(names: str, folder: Path, capsys: Output) -
     assert len(err.splitlines()) == 1 + names.count("missing") + names.count("gone")
 
 
-def test_a_name_that_standard_output_cannot_show(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_name_that_standard_output_cannot_show(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     odd = folder / "caf\udce9-\u20ac"
     try:
         odd.write_bytes(b"x" * 999)
@@ -541,9 +535,7 @@ def test_interrupt_before_the_first_pair(
     assert re.search(r"^half +-$", out, re.MULTILINE)
 
 
-def test_interrupt_in_the_phases(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: Output
-) -> None:
+def test_interrupt_in_the_phases(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: Output) -> None:
     def interrupt(*args: object) -> Iterator[Any]:
         raise KeyboardInterrupt
 

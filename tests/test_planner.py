@@ -109,8 +109,8 @@ def test_independent_tasks_run_newest_first() -> None:
 def test_oldest_order_is_first_in_first_out() -> None:
     r"""::
 
-        a --> b       c ready later than d, but submitted earlier
-        a --> c   d
+    a --> b       c ready later than d, but submitted earlier
+    a --> c   d
     """
     plan = Plan("oldest")
     plan.add("a")
@@ -123,8 +123,8 @@ def test_oldest_order_is_first_in_first_out() -> None:
 def test_newest_sink_runs_first() -> None:
     r"""::
 
-        a --> x
-        b --> y
+    a --> x
+    b --> y
     """
     plan = Plan()
     for name in ["a", "b"]:
@@ -137,9 +137,9 @@ def test_newest_sink_runs_first() -> None:
 def test_first_argument_comes_first() -> None:
     r"""::
 
-        a ----+
-        b ---+|    the arguments of x are c, a, b
-        c --> x
+    a ----+
+    b ---+|    the arguments of x are c, a, b
+    c --> x
     """
     plan = Plan()
     for name in "abc":
@@ -192,9 +192,9 @@ def test_first_result_of_the_seed_example() -> None:
 def test_each_queue_gets_its_own_first_task() -> None:
     r"""::
 
-        a (disk) --> x (cpu)        the newest sink needs b from the disk
-        b (disk) --> y (cpu)        and y itself; z is cpu's and ready
-        z (cpu)
+    a (disk) --> x (cpu)        the newest sink needs b from the disk
+    b (disk) --> y (cpu)        and y itself; z is cpu's and ready
+    z (cpu)
     """
     plan = Plan(queues="dc")
     plan.add("a", queue="d")
@@ -210,9 +210,9 @@ def test_each_queue_gets_its_own_first_task() -> None:
 def test_new_task_is_searched_before_what_waits() -> None:
     r"""::
 
-        a --> x        x is being searched when y comes and takes b over
-        b --> x
-        b --> y
+    a --> x        x is being searched when y comes and takes b over
+    b --> x
+    b --> y
     """
     plan = Plan(queues="qr")
     plan.add("a")
@@ -230,9 +230,9 @@ def test_new_task_is_searched_before_what_waits() -> None:
 def test_newer_search_takes_over_what_an_older_one_found() -> None:
     r"""::
 
-        a (q) --> x
-        b (r) --> x, y          b waits as a find of x; then y wants it, and
-        c (r) --> x             it is y's until it has run
+    a (q) --> x
+    b (r) --> x, y          b waits as a find of x; then y wants it, and
+    c (r) --> x             it is y's until it has run
     """
     plan = Plan(queues="qr")
     plan.add("b", queue="r")
@@ -322,9 +322,9 @@ def test_member_of_a_group_goes_when_a_newer_sink_needs_it(wanted: str) -> None:
 def test_member_of_a_group_returns_between_the_others() -> None:
     r"""::
 
-        group: x y z        s, which needs y, is searched and then cancelled
-                 |
-        b --> s <+
+    group: x y z        s, which needs y, is searched and then cancelled
+             |
+    b --> s <+
     """
     plan = Plan()
     group = plan.planner.group()
@@ -363,8 +363,8 @@ def test_group_of_two_queues() -> None:
 def test_relay_leads_to_what_it_needs() -> None:
     r"""::
 
-        a --> (i) --> x         (i) is a relay: an item of a
-        b --> y                 submitted before x
+    a --> (i) --> x         (i) is a relay: an item of a
+    b --> y                 submitted before x
     """
     plan = Plan()
     plan.add("a")
@@ -436,8 +436,8 @@ def test_chain_of_relays_needs_no_recursion() -> None:
 def test_promoted_task_counts_as_newly_submitted() -> None:
     r"""::
 
-        a --> x         x is promoted; then z is newer again
-        b --> y   z
+    a --> x         x is promoted; then z is newer again
+    b --> y   z
     """
     plan = Plan()
     plan.add("a")
@@ -500,9 +500,9 @@ def test_promotion_of_what_a_search_has_found() -> None:
 def test_oldest_first_a_promoted_task_and_its_needs_go_first() -> None:
     r"""::
 
-        a --> c --> x       x is promoted: it needs c, then b
-        b --------> x       later y is: before all of that
-        d, y
+    a --> c --> x       x is promoted: it needs c, then b
+    b --------> x       later y is: before all of that
+    d, y
     """
     plan = Plan("oldest")
     for name in "dab":
@@ -573,7 +573,7 @@ def test_ladder_that_grows_while_it_runs_costs_a_step_a_task() -> None:
 def test_adopting_task_searches_its_other_needs_last() -> None:
     r"""::
 
-        a --> b --> x <-- c <-- d       a is running when x comes
+    a --> b --> x <-- c <-- d       a is running when x comes
     """
     plan = Plan(queues="qr")
     plan.add("d")
@@ -593,9 +593,9 @@ def test_adopting_task_searches_its_other_needs_last() -> None:
 def test_search_that_lost_a_task_is_not_adopted() -> None:
     r"""::
 
-        a --> x         y takes b over from x.  If z adopted x's search, b
-        b --> x --> z   would come as y's, too late
-        b --> y
+    a --> x         y takes b over from x.  If z adopted x's search, b
+    b --> x --> z   would come as y's, too late
+    b --> y
     """
     plan = Plan(queues="qr")
     for name in ["a", "b", "c"]:
@@ -620,8 +620,8 @@ def test_search_that_lost_a_task_is_not_adopted() -> None:
 def test_drop_takes_all_dependents_along() -> None:
     r"""::
 
-        a --> b --> d       b is dropped: then so are d and e
-        a --> c --> e <-- d
+    a --> b --> d       b is dropped: then so are d and e
+    a --> c --> e <-- d
     """
     plan = Plan()
     plan.add("a")
@@ -649,8 +649,8 @@ def test_drop_of_a_running_task(order: str) -> None:
 def test_tolerant_dependent_waits_for_its_other_needs() -> None:
     r"""::
 
-        a --> b --> t <-- c         a is dropped, and b with it: t still needs c
-        a --------> t
+    a --> b --> t <-- c         a is dropped, and b with it: t still needs c
+    a --------> t
     """
     plan = Plan()
     plan.add("a")
@@ -666,9 +666,9 @@ def test_tolerant_dependent_waits_for_its_other_needs() -> None:
 def test_drop_sends_back_what_was_visited_for_it() -> None:
     r"""::
 
-        a --> x         x's search found a and b; then x is dropped: they are
-        b --> x         as old as they were, and c comes first
-        c
+    a --> x         x's search found a and b; then x is dropped: they are
+    b --> x         as old as they were, and c comes first
+    c
     """
     plan = Plan(queues="qr")
     plan.add("a", queue="r")
@@ -686,9 +686,9 @@ def test_drop_sends_back_what_was_visited_for_it() -> None:
 def test_drop_gives_an_older_search_back_what_it_lost() -> None:
     r"""::
 
-        a --> x         y takes a over from x's search; then y is dropped,
-        b               and a is x's again: before b
-        a --> y
+    a --> x         y takes a over from x's search; then y is dropped,
+    b               and a is x's again: before b
+    a --> y
     """
     plan = Plan(queues="qr")
     plan.add("b", queue="r")
@@ -1009,8 +1009,8 @@ def test_entries_of_searches_that_have_nothing_left_are_swept() -> None:
 def test_done_task_is_freed_while_older_searches_sleep(order: str) -> None:
     r"""::
 
-        w (r) --> x     x's search sleeps with a and b before it; a has run
-        a, b ---> x     and is nobody's: it is gone at once, without a collector
+    w (r) --> x     x's search sleeps with a and b before it; a has run
+    a, b ---> x     and is nobody's: it is gone at once, without a collector
     """
     plan = Plan(order, queues="qr")
     plan.add("w", queue="r")

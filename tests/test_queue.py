@@ -742,6 +742,7 @@ def test_shutdown_from_inside_a_task(make: Maker) -> None:
 def test_shutdown_without_wait_from_inside_a_task(make: Maker, gate: Gate) -> None:
     queue = make(1)
     held = queue.submit(gate)
+    gate.wait_entered()
     task = queue.submit(queue.shutdown, wait=False, cancel_futures=True)
     pending = queue.submit(str, task)
     gate.open()

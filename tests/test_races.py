@@ -7,14 +7,15 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Future, as_completed, wait
+from contextlib import suppress
 from typing import Any
 
 import pytest
 from gate import DEADLINE
 from threads import beside, planned, until
 
+import smqexec._dispatch
 import smqexec._queue
-import smqexec._scheduler
 from smqexec import Queue, Task, settled
 
 ROUNDS = 150
@@ -153,7 +154,9 @@ def test_race_between_condition_and_completion() -> None:
 
 
 @pytest.mark.parametrize("work", [lambda: 1, fail], ids=["returned", "failed"])
-def test_condition_asked_for_at_the_very_end(work: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_condition_asked_for_at_the_very_end(
+    work: Callable[[], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Who finds the task without a queue makes a condition that stays."""
     made: list[Any] = []
     slot = Task.queue
@@ -230,7 +233,7 @@ def test_waiter_that_gives_up_while_the_task_ends(monkeypatch: pytest.MonkeyPatc
             late.lock.gave_up.set()
 
     with planned(1, stopped=True) as (scheduler, queue):
-        monkeypatch.setattr(smqexec._scheduler, "threading", Threading)
+        monkeypatch.setattr(smqexec._dispatch, "threading", Threading)
         task = queue.submit(add, 1)
         first = beside(give_up, task)
         until(lambda: task._watch and task._watch.blocked)
@@ -375,10 +378,8 @@ def test_two_schedulers_that_depend_on_each_other(seed: int) -> None:
                 task.cancel()
             expected.append(places)
         for task in tasks:
-            try:
+            with suppress(ValueError, CancelledError):
                 task.result(DEADLINE)
-            except (ValueError, CancelledError):
-                pass
         for task, places in zip(tasks, expected, strict=True):
             needs = [tasks[place] for place in places]
             if task.cancelled():

@@ -15,7 +15,7 @@ import pytest
 from gate import DEADLINE, Gate
 from threads import beside, planned, until
 
-import smqexec._scheduler
+import smqexec._dispatch
 from smqexec import Queue, Scheduler, Task
 
 NOTHING = dict(waiting=0, ready=0, running=0, done=0, failed=0, cancelled=0)
@@ -107,7 +107,9 @@ def test_counts_and_repr_in_every_state() -> None:
         assert repr(scheduler) == (
             "<Scheduler order=newest, 2 queues: 2 waiting, 2 ready, 1 running, 2 cancelled>"
         )
-        assert repr(queue) == f"<Queue {queue._slots.name}, 1 slots: 1 waiting, 2 ready, 1 running, 1 cancelled>"
+        assert (
+            repr(queue) == f"<Queue {queue._slots.name}, 1 slots: 1 waiting, 2 ready, 1 running, 1 cancelled>"
+        )
         gate.open()
         assert scheduler.wait(DEADLINE)
         assert scheduler.counts() == dict(waiting=0, ready=0, running=0, done=3, failed=2, cancelled=2)
@@ -476,7 +478,7 @@ def test_newest_goes_first_also_while_tasks_are_submitted() -> None:
 def deep(queue: Queue) -> Task[int]:
     """More tasks below one sink than one hold of the lock may search."""
     task = queue.submit(int)
-    for _ in range(smqexec._scheduler.SEARCH_LIMIT * 5 // 2):
+    for _ in range(smqexec._dispatch.SEARCH_LIMIT * 5 // 2):
         task = queue.submit(add, task)
     return task
 
@@ -491,10 +493,10 @@ def test_long_search_lets_others_have_the_lock(monkeypatch: pytest.MonkeyPatch) 
                 assert seconds == 0
                 tried.append(beside(scheduler.counts).result(DEADLINE)["running"] == 0)
 
-        monkeypatch.setattr(smqexec._scheduler, "time", Clock)
+        monkeypatch.setattr(smqexec._dispatch, "time", Clock)
         sink = deep(queue)
         scheduler.resume()
-        assert sink.result(DEADLINE) == smqexec._scheduler.SEARCH_LIMIT * 5 // 2
+        assert sink.result(DEADLINE) == smqexec._dispatch.SEARCH_LIMIT * 5 // 2
         assert tried == [True, True]
 
 
@@ -509,14 +511,14 @@ def test_stop_during_a_long_search(monkeypatch: pytest.MonkeyPatch) -> None:
                     scheduler.stop()
                     stopped.set()
 
-        monkeypatch.setattr(smqexec._scheduler, "time", Clock)
+        monkeypatch.setattr(smqexec._dispatch, "time", Clock)
         sink = deep(queue)
         scheduler.resume()
         assert stopped.wait(DEADLINE)
         until(lambda: queue._slots.parked)
         assert queue.counts()["running"] == queue.counts()["done"] == 0
         scheduler.resume()
-        assert sink.result(DEADLINE) == smqexec._scheduler.SEARCH_LIMIT * 5 // 2
+        assert sink.result(DEADLINE) == smqexec._dispatch.SEARCH_LIMIT * 5 // 2
 
 
 # Months of service.

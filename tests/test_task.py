@@ -473,11 +473,18 @@ def test_wait_holds_the_condition_of_a_task_that_a_failure_reaches() -> None:
         with heir._condition:
             watch = heir._watch
             heir.add_done_callback(called.append)
-            after = queue.submit(lambda future: (future.done(), future.cancelled(), future.exception()), settled(heir))
+            after = queue.submit(
+                lambda future: (future.done(), future.cancelled(), future.exception()), settled(heir)
+            )
             scheduler.resume()
             error = bad.exception(DEADLINE)
             assert after.result(DEADLINE) == (True, False, error)
-            assert (heir.done(), heir.running(), heir.cancelled(), heir.cancel()) == (True, False, False, False)
+            assert (heir.done(), heir.running(), heir.cancelled(), heir.cancel()) == (
+                True,
+                False,
+                False,
+                False,
+            )
             assert heir._state == "PENDING"
             assert "state=ending" in repr(heir)
             assert heir.exception(0) is error
@@ -777,7 +784,9 @@ def test_foreign_future_ends_when_nobody_waits_for_it_any_more() -> None:
 
 
 @pytest.mark.parametrize(
-    "gathered", [lambda f: {f}, lambda f: {"a": {f: 1}}, lambda f: [frozenset([f])]], ids=["set", "dict", "frozenset"]
+    "gathered",
+    [lambda f: {f}, lambda f: {"a": {f: 1}}, lambda f: [frozenset([f])]],
+    ids=["set", "dict", "frozenset"],
 )
 def test_arguments_that_cannot_be_rebuilt_fail_the_task(gathered: Callable[[Any], object]) -> None:
     with planned(1) as (_, queue):

@@ -1,0 +1,547 @@
+"""The one lock: what happens to tasks, and which queue must wake.
+
+A `Dispatcher` joins a `DependencyPlanner` to threads.  Everything that changes
+a task or a queue goes through it, in one pattern: decide under the lock, act
+after it.  While the lock is held no user code runs and nothing is called that
+may run some: no callback, no condition of a task, no object of the user's is
+let go of.
+
+A queue's threads are *runs* in its pool (see ``_queue``).  A run takes a task,
+calls it, and hands it over for the next one, under one hold of the lock.  With
+nothing ready it parks at the queue's bell.  For each ready task that no run is
+on its way to, a parked run is rung for, or, if the queue may have more, a new
+one is started.  So the pool never holds more runs than threads, and its own
+first in, first out never decides anything.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any, TypeAlias, cast
+
+from ._arguments import DIRECT, Template
+from ._nodes import DONE, READY, RUNNING, SEARCHING, Group, Node, dependents_of
+from ._planner import DependencyPlanner
+from ._slots import Run, Slots
+from ._task import Failure, Foreign, Settled, Task, Watch
+
+LOGGER = logging.getLogger("smqexec")
+
+# Nodes that a search looks at under one hold of the lock: about half a
+# millisecond on the slowest machine tried (0.3 to 0.5 µs a node).
+SEARCH_LIMIT = 1000
+
+# How often a thread asks for the lock before it blocks: some 10 µs.
+SPINS = 4
+
+_OF_THE_PARENT = "the task was submitted before the fork; its result is the parent process's"
+
+Starts: TypeAlias = list[tuple[Slots, Run]]  # runs to be started once the lock is not held
+Ended: TypeAlias = tuple[Task[Any], Watch | None, Slots]  # a task to be told of then
+
+
+class Dispatcher:
+    """What a `Scheduler` does for tasks and runs; what it does for its user is in ``_scheduler``."""
+
+    def __init__(self, order: str, stopped: bool, promote_awaited: bool) -> None:
+        self.planner = DependencyPlanner(order)
+        self._next = self.planner.order.take  # the planner's own check of the queue is for others
+        self.order = order
+        self.promote_awaited = promote_awaited
+        # Guards the planner, all Slots, the states of tasks and what follows.
+        self.lock = threading.Lock()
+        self._stopped = stopped
+        self._slots: list[Slots] = []
+        self._foreign: set[Foreign] = set()  # what pending tasks wait for outside
+        # Who waits for what: (whether it holds, a lock to release once it does).
+        self._watchers: list[tuple[Callable[[], bool], Any]] = []
+        self._abandoned = False  # this is a forked child, and the threads are the parent's
+        self.exiting = False  # the interpreter is
+
+    # A task comes.
+
+    def group(self) -> Group | None:
+        """One submission for the items of a `map`; None where their order needs none."""
+        if self.order == "oldest":
+            return None
+        with self.lock:
+            return self.planner.group()
+
+    def add(
+        self, slots: Slots, task: Task[Any], template: Template | int | None, group: Group | None
+    ) -> None:
+        """Take in a new *task* of *slots*.
+
+        Raises:
+            RuntimeError: The queue takes no more tasks, or no thread could be
+                started for it.
+        """
+        nodes: list[Any] | None = []
+        starts = None
+        # Not to block at once when another thread holds the lock: see `_lock`.
+        if not self.lock.acquire(False):
+            self._lock()
+        try:
+            if slots.closed or slots.broken or self.exiting or self._abandoned:
+                raise self._refusal(slots)
+            if template is not None:
+                nodes = self._plain(task) if template is DIRECT else None
+            if nodes is not None:
+                self.planner.admit(task, slots, nodes, group)
+                if slots.ready > slots.waking:
+                    starts = self._wake(slots)
+        finally:
+            self.lock.release()
+        if nodes is None:
+            dependencies = (
+                template.dependencies
+                if isinstance(template, Template)
+                else [(value, False) for value in task._args or () if issubclass(type(value), Future)]
+            )
+            self._add_dependent(slots, task, dependencies, group)
+        elif starts is not None:
+            self._start(starts, task)
+
+    def _plain(self, task: Task[Any]) -> list[Any] | None:
+        """The dependencies in the commonest case: all are tasks of this scheduler, none has failed."""
+        nodes: list[Any] = []
+        for future in task._args or ():
+            if type(future) is not Task:
+                if issubclass(type(future), Future):
+                    return None
+                continue
+            if future.state != DONE:
+                # One of another scheduler's may end between these two lines.
+                slots = future.queue
+                if slots is None or slots.scheduler is not self or future.state > DONE:
+                    return None
+                nodes.append(future)
+        return nodes if len(nodes) < 2 else list(dict.fromkeys(nodes))
+
+    def _lock(self) -> None:
+        """Take the lock that another thread holds.
+
+        It is held for a microsecond or two.  Whoever holds it and lost the
+        interpreter lock meanwhile needs that first.  A thread that blocks at
+        once is given the lock as it is released, but has yet to get the
+        interpreter lock, so that the next one blocks too, and from then on
+        every task costs a change of threads.  Sleeping for no time lets the
+        holder go on, and gives the lock to nobody.
+        """
+        for _ in range(SPINS):
+            time.sleep(0)
+            if self.lock.acquire(False):
+                return
+        self.lock.acquire()
+
+    def _refusal(self, slots: Slots) -> BaseException:
+        if slots.broken is not None:
+            return type(slots.broken)(*slots.broken.args)
+        if slots.closed:
+            return RuntimeError("cannot schedule new futures after shutdown")
+        if self._abandoned:
+            return RuntimeError("the queue was made before the fork; make a new one in the child process")
+        return RuntimeError("cannot schedule new futures after interpreter shutdown")
+
+    def _add_dependent(
+        self,
+        slots: Slots,
+        task: Task[Any],
+        dependencies: list[tuple[Future[Any], bool]],
+        group: Group | None,
+    ) -> None:
+        failed: Task[Any] | None = None  # the first dependency that can't give a value any more
+        nodes: list[Node] = []
+        foreign: list[tuple[Foreign, Any]] = []
+        ended: list[Ended] = []
+        starts = None
+        with self.lock:
+            if slots.closed or slots.broken or self.exiting or self._abandoned:
+                raise self._refusal(slots)
+            if any(isinstance(future, Task) and _is_abandoned(future) for future, _ in dependencies):
+                raise RuntimeError(_OF_THE_PARENT)
+            for future, settled in dependencies:
+                # Read once: the lock of another scheduler's task is not held.
+                # One that has no queue any more is done, whosoever it was.
+                owner = future.queue if isinstance(future, Task) else None
+                if not isinstance(future, Task) or (owner is not None and owner.scheduler is not self):
+                    relay = Foreign(self, settled)
+                    self.planner.add(relay, None)
+                    self._foreign.add(relay)
+                    foreign.append((relay, future))
+                    nodes.append(relay)
+                elif future.state < DONE:
+                    nodes.append(self._settled(future) if settled else future)
+                elif future.state != DONE and not settled and failed is None:
+                    failed = future
+            self.planner.add(task, slots, nodes, group)
+            if failed is None:
+                starts = self._wake(slots)
+            else:
+                ended, starts = self._drop(task, _inherited(failed), self_inherits=True)
+        self._finish(ended)
+        if starts:
+            self._start(starts, task)
+        for relay, future in foreign:
+            future.add_done_callback(relay.future_done)
+
+    def _settled(self, task: Task[Any]) -> Node:
+        relay = Settled()
+        self.planner.add(relay, None, (task,))
+        return relay
+
+    def foreign_done(self, relay: Foreign, future: Any) -> None:
+        """Note that *future*, which *relay* stands for, is done."""
+        failure: Failure | None = None
+        cancelled = future.cancelled()
+        if not cancelled and not relay.settled:
+            exception = future.exception()
+            if exception is not None:
+                failure = Failure(exception, exception.__traceback__, future)
+        ended: list[Ended] = []
+        starts = None
+        with self.lock:
+            if relay not in self._foreign or self._abandoned:  # nobody waits for it any more
+                return
+            self._forget(relay)
+            if relay.settled or (failure is None and not cancelled):
+                for node in self.planner.done(relay):
+                    starts = self._wake(node.queue, starts)
+            else:
+                ended, starts = self._drop(relay, failure)
+        self._start(starts)
+        self._finish(ended)
+
+    def _forget(self, relay: Foreign) -> None:
+        self._foreign.discard(relay)
+        relay.scheduler = None
+
+    # A task goes.
+
+    def begin(self, slots: Slots, run: Run, rung: bool) -> Task[Any] | None:
+        """A task for *run*, which parks until there is one; None: the run is to leave.
+
+        Args:
+            slots: The queue's.
+            run: The run that asks.
+            rung: It was counted in `waking`.
+        """
+        while True:
+            with self.lock:
+                if self._abandoned or run not in slots.runs:
+                    return None
+                if rung:
+                    slots.waking -= 1
+                    run.thread = threading.get_ident()
+                task = self._take(slots, run)
+                if task is not None:
+                    return task
+                if slots.ending:
+                    slots.runs.remove(run)
+                    slots.ring(slots.parked)
+                    last = not slots.runs
+                    break
+                slots.parked += 1
+            rung = True
+            if not slots.bell.get():  # the queue was lost
+                with self.lock:
+                    if slots.parked:  # nobody counted us
+                        slots.parked -= 1
+                        slots.waking += 1
+                    else:  # rung for meanwhile, so one of the rings there is ours
+                        slots.bell.get()
+        if last:
+            slots.pool.shutdown(wait=False)
+        return None
+
+    def complete(self, slots: Slots, run: Run, task: Task[Any], value: Any) -> Task[Any] | None:
+        """Note that *task* returned *value*, and give *run* its next task, if one is ready."""
+        condition = None
+        while True:
+            if not self.lock.acquire(False):
+                self._lock()
+            watch = task._watch
+            if watch is None or watch.condition is condition:
+                break
+            self.lock.release()  # a task's condition comes before the lock
+            condition = watch.condition
+            condition.acquire()  # type: ignore[union-attr]
+        successor = starts = None
+        try:
+            run.task = None
+            if self._abandoned:
+                return None
+            task._outcome = value
+            slots.done += 1
+            freed = self.planner.done(task)
+            if condition is None:
+                task._watch = None
+            task.queue = None  # last: from here on `_condition` may make a new watch
+            if slots.ready:
+                # A callback may wait for whatever is ready now: leave it to others.
+                if watch is None or not watch.callbacks:
+                    successor = self._take(slots, run)
+                else:
+                    starts = self._wake(slots)
+            for node in freed:
+                if node.state == READY and node.queue.ready > node.queue.waking:
+                    starts = self._wake(node.queue, starts)
+            if self._watchers:
+                self._tell_watchers()
+        finally:
+            self.lock.release()
+        if watch is not None:
+            if condition is not None:
+                task._notify(watch)
+                condition.notify_all()
+                condition.release()
+            watch.unblock()
+        if starts is not None:
+            self._start(starts)
+        if watch is not None:
+            task._tell(watch)  # last: a callback may wait for what was just started
+        return successor
+
+    def fail(self, slots: Slots, run: Run, task: Task[Any], exception: BaseException) -> None:
+        """Note that *task* raised *exception*: it and what depends on it end."""
+        with self.lock:
+            run.task = None
+            if self._abandoned:
+                return
+            ended, starts = self._drop(task, Failure(exception, exception.__traceback__))
+        self._start(starts)
+        self._finish(ended)
+
+    def cancel(self, task: Task[Any]) -> None:
+        """Cancel *task* and what depends on it, if it is pending."""
+        with self.lock:
+            if task.state >= RUNNING or self._abandoned:
+                return
+            ended, starts = self._drop(task, None)
+        self._start(starts)
+        self._finish(ended)
+
+    def cancel_pending(self, slots: Slots) -> int:
+        """Cancel all pending tasks of *slots*, and what depends on them; return how many were pending."""
+        return self._drop_pending(slots, None)
+
+    def break_off(self, slots: Slots, error: BaseException) -> None:
+        """Let *slots* run nothing more: fail what is pending with *error*, and refuse what comes."""
+        with self.lock:
+            slots.broken = error
+            # A broken pool forgets the runs that no thread has begun.  The
+            # others leave when they ask for a task.
+            slots.runs = [run for run in slots.runs if run.thread is not None]
+            slots.ring(slots.parked)
+        self._drop_pending(slots, Failure(error, error.__traceback__))
+
+    def _drop_pending(self, slots: Slots, failure: Failure | None, ready_alone: bool = False) -> int:
+        ended: list[Ended] = []
+        starts: Starts | None = None
+        with self.lock:
+            if self._abandoned:
+                return 0
+            found = self.planner.ready(self._slots) if ready_alone else self._pending()
+            nodes = [node for node in found if node.queue is slots]
+            for node in nodes:
+                if node.state < RUNNING:
+                    more, starts = self._drop(node, failure, starts)
+                    ended += more
+        self._start(starts)
+        self._finish(ended)
+        return len(nodes)
+
+    def _pending(self) -> list[Any]:
+        """All pending tasks, those submitted first in front.  Cost: the whole graph."""
+        found = dict.fromkeys(self.planner.ready(self._slots))
+        todo: list[Any] = [*found, *self._foreign]
+        todo += [run.task for slots in self._slots for run in slots.runs if run.task is not None]
+        while todo:
+            for node in dependents_of(todo.pop()):
+                if node not in found and node.state < RUNNING:
+                    found[node] = None
+                    todo.append(node)
+        return sorted((node for node in found if node.queue is not None), key=lambda node: node.number)
+
+    def _drop(
+        self,
+        node: Node,
+        failure: Failure | None,
+        starts: Starts | None = None,
+        self_inherits: bool = False,
+    ) -> tuple[list[Ended], Starts | None]:
+        """End *node* and its dependents.  The lock is held; the caller has to `_finish` and `_start`."""
+        dropped, freed = self.planner.drop(node)
+        inherited = failure
+        if failure is not None and not self_inherits and type(node) is not Foreign:
+            inherited = Failure(failure.exception, failure.traceback, cast("Task[Any]", node))
+        ended: list[Ended] = []
+        touched: dict[Slots, None] = {}
+        for task in dropped:
+            for other in task.dependencies:
+                if type(other) is Foreign and not other.dependents:
+                    self._forget(other)
+            if type(task) is Foreign:
+                continue
+            slots: Slots = task.queue
+            touched[slots] = None
+            task._outcome = failure if task is node else inherited
+            if failure is None:
+                slots.cancelled += 1
+            else:
+                slots.failed += 1
+            watch = task._watch
+            if watch is None or watch.condition is None:
+                task._settle()
+            ended.append((task, watch, slots))
+        for other in freed:
+            starts = self._wake(other.queue, starts)
+        for slots in touched:
+            if slots.ending and slots.parked > 0:
+                slots.ring(slots.parked)
+        if self._watchers:
+            self._tell_watchers()
+        return ended, starts
+
+    def _finish(self, ended: list[Ended]) -> None:
+        """Let go of the calls of tasks that ended, and tell who waits for them.  The lock is not held."""
+        for _, watch, _ in ended:
+            if watch is not None:
+                watch.unblock()
+        # Callbacks last: one may wait for any of these tasks.
+        for task, watch, slots in ended:
+            if watch is not None:
+                task._publish(watch, slots)
+        for task, watch, _ in ended:
+            task._drop_call()
+            if watch is not None:
+                task._tell(watch)
+
+    # Who does the work.
+
+    def _take(self, slots: Slots, run: Run) -> Task[Any] | None:
+        if not slots.ready or self._stopped:
+            return None
+        task: Any = self._next(slots, SEARCH_LIMIT)
+        while task is SEARCHING:  # let others have the lock in between
+            self.lock.release()
+            time.sleep(0)
+            self.lock.acquire()
+            task = None if self._stopped else self._next(slots, SEARCH_LIMIT)
+        run.task = task
+        return task  # type: ignore[no-any-return]
+
+    def _wake(self, slots: Slots, starts: Starts | None = None) -> Starts | None:
+        """See that a run is on its way to each ready task of *slots*, one more at most.
+
+        The lock is held.
+
+        Returns:
+            *starts* and what else has to be started, for `_start` to do once
+            the lock is not held.
+        """
+        if slots.ready > slots.waking and not self._stopped:
+            if slots.parked > 0:
+                slots.ring()
+            elif len(slots.runs) < slots.limit:
+                run = Run()
+                slots.runs.append(run)
+                slots.waking += 1
+                starts = [] if starts is None else starts
+                starts.append((slots, run))
+        return starts
+
+    def _wake_all(self) -> Starts:
+        starts: Starts = []
+        for slots in self._slots:
+            for _ in range(min(slots.ready, slots.limit)):
+                self._wake(slots, starts)
+        return starts
+
+    def _start(self, starts: Starts | None, submitted: Task[Any] | None = None) -> None:
+        """Start runs in their pools.  The lock is not held.
+
+        Raises:
+            Exception: The run for *submitted* could not be started, and its
+                queue has no other.
+        """
+        for slots, run in starts or ():
+            try:
+                slots.pool.submit(slots.work, slots, run)
+            except Exception as error:
+                if self._start_failed(slots, run, error) and submitted is not None:
+                    raise
+
+    def _start_failed(self, slots: Slots, run: Run, error: Exception) -> bool:
+        """Give up *run*; without any other, fail what is ready, for nobody would ever do it."""
+        with self.lock:
+            # The pool may call the run yet, should another of its threads get
+            # to it; `begin` then finds that it is none of ours.
+            if run not in slots.runs or run.thread is not None:
+                return False
+            slots.runs.remove(run)
+            slots.waking -= 1
+            alone = not slots.runs
+        if alone:
+            LOGGER.error("no thread for queue %s; its ready tasks fail", slots.name, exc_info=error)
+            self._drop_pending(slots, Failure(error, error.__traceback__), ready_alone=True)
+        return alone
+
+    def _tell_watchers(self) -> None:
+        for watcher in self._watchers.copy():
+            holds, blocker = watcher
+            if holds():
+                self._watchers.remove(watcher)
+                blocker.release()
+
+    # Waiting for a task.
+
+    def wait_for(self, task: Task[Any], timeout: float | None) -> bool:
+        """Block the calling thread until *task* is done; False after *timeout* seconds."""
+        blocker = threading.Lock()
+        blocker.acquire()
+        with self.lock:
+            if task.done():
+                return True
+            if self._abandoned:
+                raise RuntimeError(_OF_THE_PARENT)
+            watch = task._watched()
+            watch.blocked.append(blocker)
+            if self.promote_awaited:
+                self.planner.promote(task)
+        if acquire(blocker, timeout):
+            return True
+        with self.lock:
+            if task.done():
+                return True  # and `unblock` may be going through the list
+            watch.blocked.remove(blocker)
+        return False
+
+    def promote(self, task: Task[Any]) -> bool:
+        with self.lock:
+            return not self._abandoned and self.planner.promote(task)
+
+
+def _is_abandoned(task: Task[Any]) -> bool:
+    """Whether *task* is pending or running in the parent process, so that its end will never be told here."""
+    slots = task.queue
+    return slots is not None and slots.scheduler._abandoned
+
+
+def _inherited(task: Task[Any]) -> Failure | None:
+    """The outcome of a task whose dependency *task* failed; None if it was cancelled."""
+    failure: Failure | None = task._outcome
+    return failure and Failure(failure.exception, failure.traceback, failure.origin or task)
+
+
+def acquire(lock: Any, timeout: float | None) -> bool:
+    """Acquire *lock*, waiting at most *timeout* seconds, as a condition would."""
+    if timeout is None:
+        return lock.acquire()  # type: ignore[no-any-return]
+    if timeout <= 0:
+        return lock.acquire(blocking=False)  # type: ignore[no-any-return]
+    return lock.acquire(timeout=min(timeout, threading.TIMEOUT_MAX))  # type: ignore[no-any-return]

@@ -1,0 +1,59 @@
+"""The end of the process, and its double: what happens to schedulers at exit and after a fork."""
+
+from __future__ import annotations
+
+import concurrent.futures.thread as _before_us
+import os
+import threading
+from typing import TYPE_CHECKING
+from weakref import WeakSet
+
+if TYPE_CHECKING:
+    from ._scheduler import Scheduler
+
+_lock = threading.Lock()  # guards what follows; nothing of a scheduler is called while it is held
+_schedulers: WeakSet[Scheduler] = WeakSet()
+exiting = False  # the interpreter is
+
+
+def register(scheduler: Scheduler) -> None:
+    """See that *scheduler* is told when the interpreter exits, and after a fork."""
+    with _lock:
+        scheduler.exiting = exiting
+        _schedulers.add(scheduler)
+
+
+def _at_exit() -> None:
+    """Let everything submitted run to its end, while threads may still be started.
+
+    Called when the main thread has ended, before the standard library lets
+    its pools go and joins their threads.
+    """
+    global exiting
+    with _lock:
+        exiting = True
+        schedulers = list(_schedulers)
+        for scheduler in schedulers:
+            scheduler.exiting = True
+    # All before any: a task may wait for one of another scheduler.
+    for scheduler in schedulers:
+        scheduler.cancel_held()
+    for scheduler in schedulers:
+        scheduler.finish_at_exit()
+
+
+def _after_fork() -> None:
+    global _lock
+    _lock = threading.Lock()  # another thread may have held it
+    for scheduler in list(_schedulers):
+        scheduler.abandon()
+    _schedulers.clear()
+
+
+# The hook that concurrent.futures.thread uses itself: atexit would come too
+# late, when threads have been joined.  Hooks run in reverse order, so ours comes
+# before that of a module imported earlier.
+assert _before_us
+threading._register_atexit(_at_exit)  # type: ignore[attr-defined]
+if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows can't fork
+    os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,94 @@
+"""A queue's slots and the runs that fill them: records, whose use is told in ``_dispatch``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures.thread import ThreadPoolExecutor
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any
+from weakref import ref
+
+from ._nodes import PlannedQueue
+from ._task import Task
+
+if TYPE_CHECKING:
+    from ._queue import Queue
+    from ._scheduler import Scheduler
+
+
+class Run:
+    """A thread at work for a queue, and the task it is at."""
+
+    __slots__ = ("task", "thread")
+
+    def __init__(self) -> None:
+        self.task: Task[Any] | None = None
+        self.thread: int | None = None  # its identifier, once it has asked for a task
+
+
+class Slots(PlannedQueue):
+    """A queue's slots: how many tasks it may run, who runs them, what came of them.
+
+    Apart from the queue itself, so that tasks and threads at work do not keep
+    a queue that its user has lost.  Guarded by the scheduler's lock, but for
+    `lost` and `bell`.
+    """
+
+    __slots__ = (
+        "bell", "broken", "cancelled", "closed", "done", "failed", "limit", "lock", "lost",
+        "name", "owner", "parked", "pool", "runs", "scheduler", "waking", "work",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        scheduler: Scheduler,
+        pool: ThreadPoolExecutor,
+        limit: int,
+        name: str,
+        work: Callable[[Slots, Run], None],
+    ) -> None:
+        super().__init__()
+        self.scheduler = scheduler
+        self.lock = scheduler.lock
+        self.pool = pool
+        self.limit = limit
+        self.name = name
+        self.work = work  # what a run does
+        self.runs: list[Run] = []
+        self.parked = 0  # runs at the bell that nobody has rung for
+        self.waking = 0  # runs rung for or started that have not asked for a task yet
+        self.bell: SimpleQueue[bool] = SimpleQueue()
+        self.done = self.failed = self.cancelled = 0
+        self.closed = False  # no more submissions
+        self.broken: BaseException | None = None
+        # The queue.  Its weakref's callback may run anywhere, also under the
+        # lock: it sets `lost` and rings, both of which take no lock of ours.
+        self.lost = False
+        self.owner: ref[Queue] | None = None
+
+    @property
+    def pending(self) -> int:
+        return self.waiting + self.ready
+
+    @property
+    def ending(self) -> bool:
+        """No task is pending and none can come: a run may leave."""
+        return bool(self.closed or self.lost or self.broken) and not self.waiting and not self.ready
+
+    def lose(self, _: object = None) -> None:
+        """Note that the queue was collected."""
+        self.lost = True
+        self.bell.put(False)
+
+    def ring(self, count: int = 1) -> None:
+        """Wake *count* parked runs.  The lock is held."""
+        self.parked -= count
+        self.waking += count
+        for _ in range(count):
+            self.bell.put(True)
+
+    def counts(self) -> dict[str, int]:
+        return {
+            "waiting": self.waiting, "ready": self.ready, "running": self.running,
+            "done": self.done, "failed": self.failed, "cancelled": self.cancelled,
+        }  # fmt: skip
