@@ -54,7 +54,7 @@ def _renew_done_lock() -> None:
     _done_lock = threading.Lock()  # another thread may have held it at the fork
 
 
-if hasattr(os, "register_at_fork"):
+if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows can't fork
     os.register_at_fork(after_in_child=_renew_done_lock)
 
 

@@ -751,3 +751,12 @@ def test_failing_task_of_an_abandoned_scheduler() -> None:
     gate.open()
     queue._pool.shutdown()
     assert not task.done()
+
+
+def test_task_of_the_parent_is_no_dependency() -> None:
+    """In a forked child, where its end would never be told."""
+    abandoned = Scheduler(stopped=True)
+    task = Queue(abandoned, 1).submit(int)
+    abandoned.abandon()
+    with Queue(1) as queue, pytest.raises(RuntimeError, match="before the fork"):
+        queue.submit(str, task)

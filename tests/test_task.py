@@ -19,7 +19,9 @@ import pytest
 from gate import DEADLINE, Gate
 from threads import beside, planned, until
 
-from smqexec import Queue, Raw, Scheduler, Task, settled
+from smqexec import Queue, Raw, Scheduler, Task, _task, settled
+from smqexec._nodes import DROPPED
+from smqexec._task import CANCELLED
 
 
 class Kept:
@@ -957,3 +959,25 @@ def test_raw_future_is_no_dependency() -> None:
     outside: Future[int] = Future()
     with planned(1) as (_, queue):
         assert queue.submit(lambda x: x, Raw(outside)).result(DEADLINE) is outside
+
+
+def test_task_that_ends_between_two_looks_at_it() -> None:
+    class Ending(Task[int]):
+        """By the time its queue is looked at it was cancelled, and has none any more."""
+
+        @property
+        def queue(self) -> None:  # type: ignore[override]
+            self.state = CANCELLED
+
+        @queue.setter
+        def queue(self, queue: object) -> None: ...
+
+    task = Ending(int, (), None)
+    task.state = DROPPED
+    assert task.cancelled()
+
+
+def test_fork_renews_the_lock_of_done_tasks() -> None:
+    lock = _task._done_lock
+    _task._renew_done_lock()
+    assert _task._done_lock is not lock
