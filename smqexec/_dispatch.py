@@ -92,7 +92,7 @@ class Dispatcher:
                 nodes = self._plain(task) if template is DIRECT else None
             if nodes is not None:
                 self.planner.admit(task, slots, nodes, group)
-                if slots.ready > slots.waking:
+                if slots.ready > slots.waking or not slots.runs:
                     starts = self._wake(slots)
         finally:
             self.lock.release()
@@ -438,27 +438,31 @@ class Dispatcher:
     def _wake(self, slots: Slots, starts: Starts | None = None) -> Starts | None:
         """See that a run is on its way to each ready task of *slots*, one more at most.
 
+        And that there is a run at all where a task is pending: at interpreter exit
+        it may be too late to start a thread (CPython 3.12.0 and 3.12.1 refuse to).
         The lock is held.
 
         Returns:
             *starts* and what else has to be started, for `_start` to do once
             the lock is not held.
         """
-        if slots.ready > slots.waking and not self._stopped:
-            if slots.parked > 0:
-                slots.ring()
-            elif len(slots.runs) < slots.limit:
-                run = Run()
-                slots.runs.append(run)
-                slots.waking += 1
-                starts = [] if starts is None else starts
-                starts.append((slots, run))
+        if self._stopped:
+            return starts
+        wanted = slots.ready > slots.waking
+        if wanted and slots.parked > 0:
+            slots.ring()
+        elif (wanted and len(slots.runs) < slots.limit) or (slots.waiting and not slots.runs):
+            run = Run()
+            slots.runs.append(run)
+            slots.waking += 1
+            starts = [] if starts is None else starts
+            starts.append((slots, run))
         return starts
 
     def _wake_all(self) -> Starts:
         starts: Starts = []
         for slots in self._slots:
-            for _ in range(min(slots.ready, slots.limit)):
+            for _ in range(min(slots.ready, slots.limit) or 1):
                 self._wake(slots, starts)
         return starts
 
@@ -467,29 +471,30 @@ class Dispatcher:
 
         Raises:
             Exception: The run for *submitted* could not be started, and its
-                queue has no other.
+                queue has no other: *submitted* failed with it.
         """
         for slots, run in starts or ():
             try:
                 slots.pool.submit(slots.work, slots, run)
             except Exception as error:
-                if self._start_failed(slots, run, error) and submitted is not None:
+                self._start_failed(slots, run, error)
+                outcome = None if submitted is None else submitted._outcome
+                if isinstance(outcome, Failure) and outcome.exception is error:
                     raise
 
-    def _start_failed(self, slots: Slots, run: Run, error: Exception) -> bool:
+    def _start_failed(self, slots: Slots, run: Run, error: Exception) -> None:
         """Give up *run*; without any other, fail what is ready, for nobody would ever do it."""
         with self.lock:
             # The pool may call the run yet, should another of its threads get
             # to it; `begin` then finds that it is none of ours.
             if run not in slots.runs or run.thread is not None:
-                return False
+                return
             slots.runs.remove(run)
             slots.waking -= 1
-            alone = not slots.runs
-        if alone:
+            helpless = slots.ready and not slots.runs
+        if helpless:
             LOGGER.error("no thread for queue %s; its ready tasks fail", slots.name, exc_info=error)
             self._drop_pending(slots, Failure(error, error.__traceback__), ready_alone=True)
-        return alone
 
     def _tell_watchers(self) -> None:
         for watcher in self._watchers.copy():

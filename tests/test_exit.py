@@ -128,14 +128,14 @@ def test_everything_submitted_runs() -> None:
 
 
 def test_late_task_makes_work_ready_for_an_idle_queue() -> None:
-    """No thread of the second queue was ever started, and a thread may no more be started once
-    the standard library's own hook has run."""
+    """A thread may no more be started once the standard library's own hook has run, and on CPython
+    3.12.0 and 3.12.1 as soon as the main thread has ended: a queue with something pending has one."""
     outcome = run("""
         scheduler = Scheduler()
         first, second = Queue(scheduler, 1), Queue(scheduler, 2)
         late = second.submit(lambda x: say("second", x), first.submit(at_exit, "x"))
         first.submit(lambda _: say("first again"), late)
-        assert not second._threads
+        assert len(second._threads) == 1
     """)
     assert outcome.lines == ["second x", "first again"]
     assert outcome.errors == ""

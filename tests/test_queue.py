@@ -534,10 +534,10 @@ def test_thread_for_a_dependent_of_another_queue_does_not_start(
     other = make(1)
     first = other.submit(gate)
     gate.wait_entered()
-    late = queue.submit(str, first)
-    beyond = other.submit(str, late)
     error = RuntimeError("can't start new thread")
     no_thread(error)
+    late = queue.submit(str, first)  # tries to start one: nothing has to run yet
+    beyond = other.submit(str, late)
     gate.open()
     assert late.exception(DEADLINE) is error
     assert beyond.exception(DEADLINE) is error
@@ -560,9 +560,10 @@ def test_first_thread_does_not_start_for_a_task_with_dependencies(make: Maker, n
 def test_a_start_that_fails_spares_what_still_waits(make: Maker, gate: Gate, no_thread: Any) -> None:
     queue = make(1, "failing")
     other = make(1)
-    waiting = queue.submit(str, other.submit(gate, "x"))
+    held = other.submit(gate, "x")
     gate.wait_entered()
     no_thread(MemoryError())
+    waiting = queue.submit(str, held)
     with pytest.raises(MemoryError):
         queue.submit(int)
     no_thread(None)
