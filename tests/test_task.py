@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, as_completed, wait
 from contextlib import contextmanager
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -961,18 +962,28 @@ def test_raw_future_is_no_dependency() -> None:
         assert queue.submit(lambda x: x, Raw(outside)).result(DEADLINE) is outside
 
 
-def test_task_that_ends_between_two_looks_at_it() -> None:
-    class Ending(Task[int]):
-        """By the time its queue is looked at it was cancelled, and has none any more."""
+class Ending(Task[int]):
+    """A dropped task that is settled, as a cancelled one, just before its queue or its lock is had."""
 
-        @property
-        def queue(self) -> None:  # type: ignore[override]
+    @property
+    def queue(self) -> Any:  # type: ignore[override]
+        if self._fn is int:
             self.state = CANCELLED
+            return None
+        return SimpleNamespace(lock=self)
 
-        @queue.setter
-        def queue(self, queue: object) -> None: ...
+    @queue.setter
+    def queue(self, queue: object) -> None: ...
 
-    task = Ending(int, (), None)
+    def __enter__(self) -> None:
+        self.state = CANCELLED
+
+    def __exit__(self, *error: object) -> None: ...
+
+
+@pytest.mark.parametrize("fn", [int, str], ids=["before its queue", "before its lock"])
+def test_task_that_ends_between_two_looks_at_it(fn: type) -> None:
+    task = Ending(fn, (), None)
     task.state = DROPPED
     assert task.cancelled()
 
