@@ -82,10 +82,8 @@ class Dispatcher:
         """
         nodes: list[Any] | None = []
         starts = None
-        # Not to block at once when another thread holds the lock: see `_lock`.
-        if not self.lock.acquire(False):
-            self._lock()
-        try:
+        # Not with `_lock`: Ctrl-C could strike between that and a `try`.
+        with self.lock:
             if slots.closed or slots.broken or self.exiting or self._abandoned:
                 raise self._refusal(slots)
             if template is not None:
@@ -94,8 +92,6 @@ class Dispatcher:
                 self.planner.admit(task, slots, nodes, group)
                 if slots.ready > slots.waking or not slots.runs:
                     starts = self._wake(slots)
-        finally:
-            self.lock.release()
         if nodes is None:
             dependencies = (
                 template.dependencies
@@ -123,7 +119,7 @@ class Dispatcher:
         return nodes if len(nodes) < 2 else list(dict.fromkeys(nodes))
 
     def _lock(self) -> None:
-        """Take the lock that another thread holds.
+        """Take the lock that another thread holds.  For runs, which no signal interrupts.
 
         It is held for a microsecond or two.  Whoever holds it and lost the
         interpreter lock meanwhile needs that first.  A thread that blocks at

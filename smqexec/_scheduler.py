@@ -154,9 +154,15 @@ class Scheduler(Dispatcher):
         queues = self.queues
         for queue in queues:
             queue.shutdown(wait=False, cancel_futures=cancel_futures)
+        with self.lock:
+            lost = [slots for slots in self._slots if slots.lost]
+        for slots in lost if cancel_futures else ():
+            self.cancel_pending(slots)
         if wait:
             for queue in queues:
                 queue.shutdown(wait=True)
+            for slots in lost:
+                self.drain(slots)
 
     def __enter__(self) -> Self:
         return self

@@ -562,3 +562,20 @@ def test_service_does_not_grow(order: str) -> None:
         assert entries(scheduler) < 300  # a few lists are not swept while they are short
         assert not scheduler._foreign
         assert not scheduler._watchers
+
+
+@pytest.mark.parametrize("cancel", [False, True])
+def test_shutdown_sees_to_lost_queues(cancel: bool) -> None:
+    gate = Gate()
+    with Scheduler() as scheduler:
+        held = Queue(scheduler, 1).submit(gate)
+        gate.wait_entered()
+        late = Queue(scheduler, 1).submit(str, held)
+        gc.collect()
+        assert not scheduler.queues
+        if cancel:
+            scheduler.shutdown(wait=False, cancel_futures=True)
+        gate.open()
+    assert held.done()
+    assert late.done()
+    assert late.cancelled() is cancel
