@@ -40,6 +40,9 @@ class Scheduler(Dispatcher):
         self, order: str = "newest", *, stopped: bool = False, promote_awaited: bool = False
     ) -> None:
         super().__init__(order, stopped, promote_awaited)
+        # The counts of lost queues that are forgotten.
+        states = ["waiting", "ready", "running", "done", "failed", "cancelled"]
+        self._past: dict[str, int] = dict.fromkeys(states, 0)
         self._resting = 0  # running tasks that are in `wait`, `stop` or another queue's `shutdown`
         _process.register(self)
 
@@ -57,14 +60,17 @@ class Scheduler(Dispatcher):
         """Make *slots* part of the plan."""
         with self.lock:
             self.planner.add_queue(slots)
-            self._slots = [s for s in self._slots if s.pending or s.running or s.runs or not s.lost]
+            forgotten = [s for s in self._slots if s.lost and not (s.pending or s.running or s.runs)]
+            for other in forgotten:
+                self._slots.remove(other)
+                for state, count in other.counts().items():
+                    self._past[state] += count
             self._slots.append(slots)
 
     def counts(self) -> dict[str, int]:
         """How many tasks are waiting, ready, running, done, failed and cancelled.  Cost: O(queues)."""
-        states = ["waiting", "ready", "running", "done", "failed", "cancelled"]
-        total: dict[str, int] = dict.fromkeys(states, 0)
         with self.lock:
+            total = self._past.copy()
             for slots in self._slots:
                 for state, count in slots.counts().items():
                     total[state] += count

@@ -579,3 +579,18 @@ def test_shutdown_sees_to_lost_queues(cancel: bool) -> None:
     assert held.done()
     assert late.done()
     assert late.cancelled() is cancel
+
+
+def test_counts_keep_those_of_lost_queues() -> None:
+    with Scheduler() as scheduler:
+        queue = Queue(scheduler, 1)
+        assert queue.submit(int).result(DEADLINE) == 0
+        assert queue.submit(int, "x").exception(DEADLINE)
+        slots = queue._slots
+        del queue
+        gc.collect()
+        until(lambda: not slots.runs)
+        Queue(scheduler, 1)
+        assert slots not in scheduler._slots
+        counts = scheduler.counts()
+        assert (counts["done"], counts["failed"]) == (1, 1)
