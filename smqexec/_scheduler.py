@@ -44,6 +44,7 @@ class Scheduler(Dispatcher):
         states = ["waiting", "ready", "running", "done", "failed", "cancelled"]
         self._past: dict[str, int] = dict.fromkeys(states, 0)
         self._resting = 0  # running tasks that are in `wait`, `stop` or another queue's `shutdown`
+        self._given_up = False  # exiting, and what a stop held back is being cancelled
         _process.register(self)
 
     # Queues.
@@ -219,7 +220,8 @@ class Scheduler(Dispatcher):
         """Cancel what is pending, if the scheduler is stopped.  At exit, when nobody may ever resume it."""
         with self.lock:
             queues = list(self._slots)
-            held = sum(slots.pending for slots in queues) if self._stopped else 0
+            held = sum(slots.pending for slots in queues) if self._stopped and not self._given_up else 0
+            self._given_up = self._given_up or held > 0  # a `stop` at the same time says nothing more
         if held:
             LOGGER.warning("cancelling %d pending tasks at exit: the scheduler is stopped", held)
             for slots in queues:

@@ -7,6 +7,7 @@ call, where every interleaving can be forced.
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import subprocess
@@ -21,7 +22,7 @@ from typing import Any
 import pytest
 from gate import DEADLINE, Gate
 
-from smqexec import Queue, Scheduler, _process, settled
+from smqexec import Queue, Scheduler, _dispatch, _process, settled
 
 HERE = Path(__file__).parent
 
@@ -243,9 +244,17 @@ def test_interrupted_wait() -> None:
         held = queue.submit(gate, "ran")
         queue.submit(say, held)
         gate.wait_entered()
+        interrupted = threading.Event()
+        def handle(*_):
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            interrupted.set()
+            raise KeyboardInterrupt
+        signal.signal(signal.SIGINT, handle)
         def interrupt():
             until(lambda: held._watch)
-            signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+            # Python overlooks a signal that comes just before a thread blocks.
+            while not interrupted.wait(0.01):
+                signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
         threading.Thread(target=interrupt).start()
         try:
             held.result(DEADLINE)
@@ -636,6 +645,28 @@ def test_finishing_a_stopped_scheduler(caplog: pytest.LogCaptureFixture) -> None
     assert late.cancelled()
     messages = [record.getMessage() for record in caplog.records]
     assert messages == ["cancelling 2 pending tasks at exit: the scheduler is stopped"]
+
+
+def test_stop_while_the_hook_cancels_warns_only_once() -> None:
+    """The second one comes when the tasks were counted and none is cancelled yet."""
+    scheduler = Scheduler(stopped=True)
+    queue = Queue(scheduler, 1)
+    task = queue.submit(int)
+    seen = []
+
+    def at_warning(record: logging.LogRecord) -> bool:
+        seen.append(task.cancelled())
+        if len(seen) == 1:
+            scheduler.cancel_held()
+        return True
+
+    _dispatch.LOGGER.addFilter(at_warning)
+    try:
+        finish(scheduler)
+    finally:
+        _dispatch.LOGGER.removeFilter(at_warning)
+    assert seen == [False]
+    assert task.cancelled()
 
 
 @pytest.mark.usefixtures("exiting")
