@@ -47,6 +47,8 @@ class Node:
 
     #: True: a dependency that is dropped counts as done for this node.
     tolerant: ClassVar[bool] = False
+    #: True, for a relay: it is done when the owner says so, not with its dependencies.
+    held: ClassVar[bool] = False
 
     #: Where it stands in the order of submission; a promotion changes it.
     number: int

@@ -112,8 +112,9 @@ class DependencyPlanner:
         Args:
             node: A node not added before.
             queue: Who starts it.  None makes a relay: a node that is never
-                started and done as soon as its dependencies are, or, once
-                they have started or without any, when `done` is called.
+                started and done as soon as its dependencies are (unless it is
+                `held`), or, once they have started or without any, when
+                `done` is called.
             dependencies: Nodes added before, in argument order.  Repeats
                 count once, and one that is done does not hold *node* back.
             group: Where `group` was called for it.
@@ -157,7 +158,7 @@ class DependencyPlanner:
             missing = 0
         if queue is None:
             node.number = 0
-            node.missing = missing or 1
+            node.missing = missing + 1 if node.held else missing or 1
             node.state = WAITING
             return
         if group is None:
@@ -220,6 +221,8 @@ class DependencyPlanner:
         elif node.queue is None and node.state == WAITING:
             if any(other.state < RUNNING for other in node.dependencies):
                 raise ValueError(f"{node!r} has a dependency that has not started")
+            for other in node.dependencies:
+                self._forget(other, node)
             self._end_relay(node)
         else:
             raise ValueError(f"{node!r} is not running")
@@ -336,6 +339,17 @@ class DependencyPlanner:
                 if dependents and (len(dependents) <= SWEEP_FROM or dependents[middle].state >= RUNNING):
                     dependents[:] = [live for live in dependents if live.state < RUNNING]
             dependencies.clear()
+
+    def _forget(self, node: Node, ended: Node) -> None:
+        """Take *ended* from the dependents of *node*, which is running.  Cost: O(1), over all of them."""
+        dependents = node.dependents
+        if dependents is ended:
+            node.dependents = None
+        elif isinstance(dependents, list):
+            if len(dependents) <= SWEEP_FROM:
+                dependents.remove(ended)
+            elif dependents[len(dependents) // 2].state >= DONE:
+                dependents[:] = [live for live in dependents if live.state < DONE]
 
     def promote(self, node: Node) -> bool:
         """Make pending *node* count as newly submitted; oldest first, it and its needs go first.
