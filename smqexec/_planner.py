@@ -429,8 +429,10 @@ class DependencyPlanner:
 
     def _check_links(self, node: Node) -> None:
         missing = [other for other in node.dependencies if other.state < DONE]
-        # It waits for those of its dependencies that have not ended; a relay without any, for `done`.
-        expected = len(missing) or (1 if node.queue is None else 0)
+        # It waits for those of its dependencies that have not ended; a relay that has none left or is
+        # held, for `done`.
+        awaits_done = node.queue is None and (node.held or not missing)
+        expected = len(missing) + awaits_done
         assert (node.state == WAITING) == (expected > 0), (node, expected)
         assert node.state != WAITING or node.missing == expected, (node, node.missing)
         for other in missing:

@@ -40,6 +40,16 @@ class Tolerant(Named):
     tolerant = True
 
 
+class Item(Named):
+    __slots__ = ()
+    held = True
+
+
+class TolerantItem(Item):
+    __slots__ = ()
+    tolerant = True
+
+
 class Plan:
     """A planner, its queues by name, and its nodes by name."""
 
@@ -59,6 +69,10 @@ class Plan:
         """Add a node; *needs* are names, so that ``"ab"`` means a and b."""
         self.nodes[name] = node = Named(name) if node is None else node
         self.planner.add(node, self.queues.get(queue), [self.nodes[need] for need in needs], group)
+
+    def item(self, name: str, generator: str, node: Any = None) -> None:
+        """Add a held relay: a value that *generator* is going to yield."""
+        self.add(name, [generator], queue="", node=Item(name) if node is None else node)
 
     def take(self, queue: str = "q") -> str | None:
         node = self.planner.take(self.queues[queue])
@@ -428,6 +442,174 @@ def test_chain_of_relays_needs_no_recursion() -> None:
     plan.add("x", [before])
     assert plan.take() == "a"
     assert plan.done("a") == ["x"]
+
+
+# Held relays: items of a generator, which is running while it publishes them.
+
+
+@pytest.mark.parametrize("order", ["newest", "oldest"])
+def test_item_is_done_while_its_generator_runs(order: str) -> None:
+    r"""::
+
+    g --> (i) --> x     done one after the other, while g goes on
+    g --> (j) --> y
+    """
+    plan = Plan(order)
+    plan.add("g")
+    plan.item("i", "g")
+    plan.item("j", "g")
+    plan.add("x", "i")
+    plan.add("y", "j")
+    with pytest.raises(ValueError, match="i has a dependency that has not started"):
+        plan.done("i")
+    assert (plan.take(), plan.take()) == ("g", None), "no item ever starts"
+    for item, dependent in ["ix", "jy"]:
+        assert plan.done(item) == [dependent]
+        plan.check()
+        assert plan.take() == dependent
+    assert dependents_of(plan.nodes["g"]) == []
+    assert plan.done("g") == []
+
+
+def test_generator_of_an_item_that_the_newest_sink_wants_goes_first() -> None:
+    r"""::
+
+    g --> (i) --> x         h is the newer generator, x the newer sink
+    h --> (j) --> y
+    """
+    plan = Plan()
+    plan.add("g")
+    plan.add("h")
+    plan.item("j", "h")
+    plan.add("y", "j")
+    plan.item("i", "g")
+    plan.add("x", "i")
+    assert [plan.take(), plan.take(), plan.take()] == ["g", "h", None]
+    plan.check()
+
+
+@pytest.mark.parametrize("order", ["newest", "oldest"])
+def test_end_of_a_generator_ends_no_item(order: str) -> None:
+    """Its owner ends them: with a value, or without."""
+    plan = Plan(order)
+    plan.add("g")
+    plan.item("i", "g")
+    plan.item("j", "g")
+    plan.add("x", "i")
+    plan.add("y", "j")
+    assert plan.take() == "g"
+    assert plan.done("g") == []
+    plan.check()
+    assert plan.take() is None
+    plan.item("late", "g")
+    assert plan.done("late") == []
+    assert plan.done("i") == ["x"]
+    assert plan.drop("j") == (["j", "y"], [])
+    assert plan.run() == ["x"]
+
+
+def test_end_of_a_generator_of_many_items() -> None:
+    """The last of them are done before it ends, the first after it."""
+    plan = Plan()
+    plan.add("g")
+    for index in range(200):
+        plan.item(f"i{index}", "g")
+    assert plan.take() == "g"
+    for index in range(150, 200):
+        plan.done(f"i{index}")
+    assert plan.done("g") == []
+    plan.check()
+    for index in range(150):
+        plan.done(f"i{index}")
+    assert all(node.state == DONE for node in plan.nodes.values())
+
+
+@pytest.mark.parametrize("order", ["newest", "oldest"])
+def test_drop_of_a_running_generator_spares_what_it_has_yielded(order: str) -> None:
+    r"""::
+
+    g --> (i) --> x         i is done
+    g --> (j) --> y         j and y are dropped; t tolerates it, as does
+    g --> (k)     t <-- (j)     the held (k), which still waits for its owner
+    """
+    plan = Plan(order)
+    plan.add("g")
+    for item in "ij":
+        plan.item(item, "g")
+    plan.item("k", "g", node=TolerantItem("k"))
+    plan.add("x", "i")
+    plan.add("y", "j")
+    plan.add("t", "j", node=Tolerant("t"))
+    plan.add("z", "k")
+    assert plan.take() == "g"
+    assert plan.done("i") == ["x"]
+    assert plan.drop("g") == (["g", "j", "y"], ["t"])
+    plan.check()
+    assert sorted(plan.run()) == ["t", "x"]
+    assert plan.done("k") == ["z"]
+
+
+@pytest.mark.parametrize("order", ["newest", "oldest"])
+@pytest.mark.parametrize("started", [False, True])
+def test_drop_of_an_item_takes_only_its_dependents(order: str, started: bool) -> None:
+    plan = Plan(order)
+    plan.add("g")
+    for item in "ij":
+        plan.item(item, "g")
+    plan.add("x", "i")
+    plan.add("y", "j")
+    if started:
+        assert plan.take() == "g"
+    assert plan.drop("i") == (["i", "x"], [])
+    plan.check()
+    if not started:
+        assert plan.take() == "g"
+    assert plan.done("j") == ["y"]
+    assert plan.take() == "y"
+    plan.check()
+
+
+class CountingItem(Item):
+    """Counts how often the states of items were read: a step of any loop over them."""
+
+    __slots__ = ("_state",)
+    reads = 0
+
+    @property
+    def state(self) -> int:  # type: ignore[override]
+        CountingItem.reads += 1
+        return self._state
+
+    @state.setter
+    def state(self, state: int) -> None:
+        self._state = state
+
+
+@pytest.mark.parametrize("asked", ["one by one", "all first"])
+@pytest.mark.parametrize("ended", ["in order", "reversed", "shuffled"])
+def test_stream_of_items_leaves_nothing_on_its_generator(asked: str, ended: str) -> None:
+    """10,000 items of a generator that runs all the time; never more than 100 are pending, or all."""
+    plan, random = Plan(), Random(4)
+    plan.add("g")
+    assert plan.take() == "g"
+    size, block = 10_000, 100 if asked == "one by one" else 10_000
+    most = CountingItem.reads = 0
+    for start in range(0, size, block):
+        names = [f"i{index}" for index in range(start, start + block)]
+        for name in names:
+            plan.item(name, "g", node=CountingItem(name))
+        if ended == "reversed":
+            names.reverse()
+        elif ended == "shuffled":
+            random.shuffle(names)
+        for name in names:
+            assert plan.done(name) == []
+            del plan.nodes[name]
+            most = max(most, len(dependents_of(plan.nodes["g"])))
+    assert CountingItem.reads <= 20 * size
+    assert most <= 4 * block
+    assert len(dependents_of(plan.nodes["g"])) <= SWEEP_FROM
+    plan.check()
 
 
 # Promotion.

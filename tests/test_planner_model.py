@@ -35,6 +35,15 @@ class Tolerant(Numbered):
     tolerant = True
 
 
+class Held(Numbered):
+    __slots__ = ()
+    held = True
+
+
+class TolerantHeld(Tolerant, Held):
+    __slots__ = ()
+
+
 class Both:
     """A planner and the naive model: each call goes to both, and they must answer alike."""
 
@@ -55,7 +64,7 @@ class Both:
         return [task for task in self.tasks("running") if self.model.queue[task] == queue]
 
     def relays(self) -> list[int]:
-        """The relays that `done` may end: those that need nothing pending."""
+        """The relays that `done` may end, held or not: those that need nothing pending."""
         pending = self.tasks("pending")
         relays = [task for task in pending if self.model.queue[task] is None]
         return [task for task in relays if not set(pending).intersection(self.model.needs[task])]
@@ -72,11 +81,16 @@ class Both:
         return len(self.groups) - 1
 
     def add(
-        self, queue: int | None, needs: Sequence[int] = (), group: int | None = None, tolerant: bool = False
+        self,
+        queue: int | None,
+        needs: Sequence[int] = (),
+        group: int | None = None,
+        tolerant: bool = False,
+        held: bool = False,
     ) -> int:
         task = len(self.nodes)
         ended = [need for need in needs if self.model.state[need] in ("done", "dropped")]
-        node = (Tolerant if tolerant else Numbered)(task)
+        node = ((Numbered, Tolerant), (Held, TolerantHeld))[held][tolerant](task)
         self.nodes.append(node)
         opened, submission = (None, None) if group is None else self.groups[group]
         self.model.add(task, queue, [need for need in needs if need not in ended], submission)
@@ -129,7 +143,7 @@ class Both:
     def _end_relays(self) -> None:
         state, needs = self.model.state, self.model.needs
         for task in self.tasks("pending"):
-            relay = self.model.queue[task] is None
+            relay = self.model.queue[task] is None and not self.nodes[task].held
             if relay and needs[task] and {state[need] for need in needs[task]} <= {"done", "dropped"}:
                 state[task] = "done"
 
@@ -242,6 +256,7 @@ def walk(seed: int, order: str, steps: int = 200) -> None:
     p_add, p_drop = random.choice([0.3, 0.5, 0.7]), random.choice([0, 0, 0.03, 0.1])
     p_promote, p_relay = random.choice([0, 0.05, 0.2]), random.choice([0, 0.1, 0.3])
     p_group, p_tolerant = random.choice([0, 0.1, 0.5]), random.choice([0, 0.2])
+    p_held = random.choice([0, 0.5, 1])
     for step in range(steps):
         tasks = range(len(both.nodes))
         if random.random() < p_add:
@@ -250,7 +265,7 @@ def walk(seed: int, order: str, steps: int = 200) -> None:
             usable = [task for task in tasks[-recent:] if tolerant or both.model.state[task] != "dropped"]
             needs = random.choices(usable, k=random.randint(0, most_needs)) if usable else []
             if random.random() < p_relay:
-                both.add(None, needs, tolerant=tolerant)
+                both.add(None, needs, tolerant=tolerant, held=random.random() < p_held)
             else:
                 group = None
                 if random.random() < p_group:
@@ -303,8 +318,8 @@ class Machine(RuleBasedStateMachine):
     def pick(self, data: Any, tasks: Any) -> Any:
         return data.draw(st.sampled_from(tasks))
 
-    @rule(data=st.data(), tolerant=st.booleans(), grouped=st.booleans())
-    def add(self, data: Any, tolerant: bool, grouped: bool) -> None:
+    @rule(data=st.data(), tolerant=st.booleans(), grouped=st.booleans(), held=st.booleans())
+    def add(self, data: Any, tolerant: bool, grouped: bool, held: bool) -> None:
         both = self.both
         usable = both.tasks("pending", "running", "done", *(["dropped"] if tolerant else []))
         needs = data.draw(st.lists(st.sampled_from(usable), max_size=4, unique=True)) if usable else []
@@ -313,7 +328,7 @@ class Machine(RuleBasedStateMachine):
         if grouped and queue is not None:
             group = data.draw(st.integers(0, len(both.groups)))
             group = both.group() if group == len(both.groups) else group
-        both.add(queue, needs, group, tolerant)
+        both.add(queue, needs, group, tolerant, held and queue is None)
 
     @rule(data=st.data(), limit=st.sampled_from([None, 1, 2]))
     def take(self, data: Any, limit: int | None) -> None:
