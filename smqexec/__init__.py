@@ -4,17 +4,22 @@ The house; imports point down::
 
     __main__           the demonstration
     _queue             Queue: the Executor contract over one ThreadPoolExecutor
+    _worker            what its threads do; _generators: between two values of a generator task
     _scheduler         Scheduler: queues, stop, resume, wait
     _process           exit and fork
+    _streams           generator tasks: their items are asked for, filled, ended
     _dispatch          the one lock: a task comes, runs, ends; which queue must wake
     _slots             a queue's slots and the runs that fill them
-    _task              Task: the Future subclass; waiting, completion
+    _task, _items      Task and Item: the futures; below them _future: waiting, completion
+    _functions         is it a generator function, and how many values will it give
     _arguments         gather and substitute; below it _recipe (containers), _kinds
     _planner           DependencyPlanner: the graph.  Pure, as all below
     _newest, _oldest   the two orders; _places: where nodes wait
     _nodes             what they share
 """
 
+from ._functions import number_of_results
+from ._items import Item
 from ._kinds import Raw, settled
 from ._planner import DependencyPlanner
 from ._queue import Queue
@@ -23,4 +28,13 @@ from ._task import Task
 
 __version__ = "0.1.0"
 
-__all__ = ["DependencyPlanner", "Queue", "Raw", "Scheduler", "Task", "settled"]
+__all__ = [
+    "DependencyPlanner",
+    "Item",
+    "Queue",
+    "Raw",
+    "Scheduler",
+    "Task",
+    "number_of_results",
+    "settled",
+]

@@ -37,6 +37,7 @@ copying of what it rebuilds.
 
 from __future__ import annotations
 
+import threading
 from concurrent.futures import Future
 from typing import Any
 
@@ -56,12 +57,17 @@ class Template:
 
     # The commonest template, futures as direct arguments only, has no recipe: to
     # search two tuples again takes less memory than to note what was found.
-    __slots__ = ("_names", "_parts", "_recipe")
+    __slots__ = ("_names", "_parts", "_recipe", "_shared")
 
     def __init__(self, parts: tuple[Any, ...], names: tuple[str, ...], recipe: Recipe | None = None) -> None:
         self._parts = parts
         self._names = names
         self._recipe = recipe
+        self._shared: _Shared | None = None
+
+    def share(self) -> None:
+        """Let `fill` be called from several threads and more than once: all get the same arguments."""
+        self._shared = _Shared()
 
     @property
     def dependencies(self) -> list[tuple[Future[Any], bool]]:
@@ -83,12 +89,25 @@ class Template:
     def fill(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Return the arguments with all results in place, and let go of everything.
 
-        To be called once, when every dependency is done.
+        To be called when every dependency is done; once, but for `share`.
 
         Raises:
             BaseException: What a dependency failed with, or what rebuilding a
                 container met (an unhashable result in a set, say).
         """
+        shared = self._shared
+        if shared is None:
+            return self._fill()
+        with shared.lock:
+            if shared.filled is None:
+                shared.filled = Future()
+                try:
+                    shared.filled.set_result(self._fill())
+                except BaseException as error:
+                    shared.filled.set_exception(error)
+        return shared.filled.result()
+
+    def _fill(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
         parts, names, recipe = self._parts, self._names, self._recipe
         self._parts, self._names, self._recipe = (), (), None
         values = [_substitute(part) for part in parts] if recipe is None else recipe.follow()
@@ -96,6 +115,16 @@ class Template:
             return tuple(values), {}
         positional = len(values) - len(names)
         return tuple(values[:positional]), dict(zip(names, values[positional:], strict=True))
+
+
+class _Shared:
+    """The arguments of a template that several threads fill."""
+
+    __slots__ = ("filled", "lock")
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.filled: Future[tuple[tuple[Any, ...], dict[str, Any]]] | None = None
 
 
 def look(args: tuple[Any, ...], kwargs: dict[str, Any] | None) -> int:

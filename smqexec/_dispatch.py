@@ -20,14 +20,16 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from typing import Any, TypeAlias, cast
 
 from ._arguments import DIRECT, Template
+from ._future import Failure, PlannedFuture, Watch
+from ._items import Item
 from ._nodes import DONE, READY, RUNNING, SEARCHING, Group, Node, dependents_of
 from ._planner import DependencyPlanner
 from ._slots import Run, Slots
-from ._task import Failure, Foreign, Settled, Task, Watch
+from ._task import Foreign, Settled, Task
 
 LOGGER = logging.getLogger("smqexec")
 
@@ -35,13 +37,17 @@ LOGGER = logging.getLogger("smqexec")
 # millisecond on the slowest machine tried (0.3 to 0.5 µs a node).
 SEARCH_LIMIT = 1000
 
+# How deep tasks are nested by giving way.  A level takes four frames, and Python
+# allows some 1,000 beneath and above them.
+NESTED_LIMIT = 100
+
 # How often a thread asks for the lock before it blocks: some 10 µs.
 SPINS = 4
 
-_OF_THE_PARENT = "the task was submitted before the fork; its result is the parent process's"
+OF_THE_PARENT = "the task was submitted before the fork; its result is the parent process's"
 
 Starts: TypeAlias = list[tuple[Slots, Run]]  # runs to be started once the lock is not held
-Ended: TypeAlias = tuple[Task[Any], Watch | None, Slots]  # a task to be told of then
+Ended: TypeAlias = tuple[PlannedFuture[Any], Watch | None, Slots]  # a task or item to be told of then
 
 
 class Dispatcher:
@@ -56,9 +62,13 @@ class Dispatcher:
         self.lock = threading.Lock()
         self._stopped = stopped
         self._slots: list[Slots] = []
-        self._foreign: set[Foreign] = set()  # what pending tasks wait for outside
+        # What pending tasks may wait for, and no queue is at: futures of others, and
+        # parts of results.
+        self._outside: set[Node] = set()
         # Who waits for what: (whether it holds, a lock to release once it does).
         self._watchers: list[tuple[Callable[[], bool], Any]] = []
+        # Running tasks that a stop holds, each with the lock that its thread waits for.
+        self._paused: list[tuple[PlannedFuture[Any], Any]] = []
         self._abandoned = False  # this is a forked child, and the threads are the parent's
         self.exiting = False  # the interpreter is
 
@@ -106,13 +116,14 @@ class Dispatcher:
         """The dependencies in the commonest case: all are tasks of this scheduler, none has failed."""
         nodes: list[Any] = []
         for future in task._args or ():
-            if type(future) is not Task:
-                if issubclass(type(future), Future):
+            kind = type(future)
+            if kind is not Task and kind is not Item:
+                if issubclass(kind, Future):
                     return None
                 continue
             if future.state != DONE:
                 # One of another scheduler's may end between these two lines.
-                slots = future.queue
+                slots = future._home
                 if slots is None or slots.scheduler is not self or future.state > DONE:
                     return None
                 nodes.append(future)
@@ -150,7 +161,7 @@ class Dispatcher:
         dependencies: list[tuple[Future[Any], bool]],
         group: Group | None,
     ) -> None:
-        failed: Task[Any] | None = None  # the first dependency that can't give a value any more
+        failed: PlannedFuture[Any] | None = None  # the first dependency that can't give a value any more
         nodes: list[Node] = []
         foreign: list[tuple[Foreign, Any]] = []
         ended: list[Ended] = []
@@ -158,16 +169,16 @@ class Dispatcher:
         with self.lock:
             if slots.closed or slots.broken or self.exiting or self._abandoned:
                 raise self._refusal(slots)
-            if any(isinstance(future, Task) and _is_abandoned(future) for future, _ in dependencies):
-                raise RuntimeError(_OF_THE_PARENT)
+            if any(isinstance(future, PlannedFuture) and _is_abandoned(future) for future, _ in dependencies):
+                raise RuntimeError(OF_THE_PARENT)
             for future, settled in dependencies:
                 # Read once: the lock of another scheduler's task is not held.
                 # One that has no queue any more is done, whosoever it was.
-                owner = future.queue if isinstance(future, Task) else None
-                if not isinstance(future, Task) or (owner is not None and owner.scheduler is not self):
+                owner = future._home if isinstance(future, PlannedFuture) else None
+                if not isinstance(future, PlannedFuture) or (owner and owner.scheduler is not self):
                     relay = Foreign(self, settled)
                     self.planner.add(relay, None)
-                    self._foreign.add(relay)
+                    self._outside.add(relay)
                     foreign.append((relay, future))
                     nodes.append(relay)
                 elif future.state < DONE:
@@ -185,9 +196,9 @@ class Dispatcher:
         for relay, future in foreign:
             future.add_done_callback(relay.future_done)
 
-    def _settled(self, task: Task[Any]) -> Node:
+    def _settled(self, future: PlannedFuture[Any]) -> Node:
         relay = Settled()
-        self.planner.add(relay, None, (task,))
+        self.planner.add(relay, None, (future,))
         return relay
 
     def foreign_done(self, relay: Foreign, future: Any) -> None:
@@ -201,7 +212,7 @@ class Dispatcher:
         ended: list[Ended] = []
         starts = None
         with self.lock:
-            if relay not in self._foreign or self._abandoned:  # nobody waits for it any more
+            if relay not in self._outside or self._abandoned:  # nobody waits for it any more
                 return
             self._forget(relay)
             if relay.settled or (failure is None and not cancelled):
@@ -213,7 +224,7 @@ class Dispatcher:
         self._finish(ended)
 
     def _forget(self, relay: Foreign) -> None:
-        self._foreign.discard(relay)
+        self._outside.discard(relay)
         relay.scheduler = None
 
     # A task goes.
@@ -257,15 +268,11 @@ class Dispatcher:
     def complete(self, slots: Slots, run: Run, task: Task[Any], value: Any) -> Task[Any] | None:
         """Note that *task* returned *value*, and give *run* its next task, if one is ready."""
         condition = None
-        while True:
-            if not self.lock.acquire(False):
-                self._lock()
-            watch = task._watch
-            if watch is None or watch.condition is condition:
-                break
-            self.lock.release()  # a task's condition comes before the lock
-            condition = watch.condition
-            condition.acquire()  # type: ignore[union-attr]
+        if not self.lock.acquire(False):
+            self._lock()
+        watch = task._watch
+        if watch is not None and watch.condition is not None:
+            condition = self._lock_below(watch.condition)
         successor = starts = None
         try:
             run.task = None
@@ -276,10 +283,11 @@ class Dispatcher:
             freed = self.planner.done(task)
             if condition is None:
                 task._watch = None
-            task.queue = None  # last: from here on `_condition` may make a new watch
+            task._home = None  # last: from here on `_condition` may make a new watch
             if slots.ready:
                 # A callback may wait for whatever is ready now: leave it to others.
-                if watch is None or not watch.callbacks:
+                # And a nested task hands over to the one beneath it.
+                if (watch is None or not watch.callbacks) and not run.below:
                     successor = self._take(slots, run)
                 else:
                     starts = self._wake(slots)
@@ -291,35 +299,75 @@ class Dispatcher:
         finally:
             self.lock.release()
         if watch is not None:
-            if condition is not None:
-                task._notify(watch)
-                condition.notify_all()
-                condition.release()
-            watch.unblock()
+            self._announce(task, watch, condition)
         if starts is not None:
             self._start(starts)
         if watch is not None:
             task._tell(watch)  # last: a callback may wait for what was just started
         return successor
 
+    def _lock_below(self, condition: threading.Condition) -> threading.Condition:
+        """Take *condition*, which comes before the lock that is held, without letting go of both for long."""
+        self.lock.release()
+        condition.acquire()
+        self.lock.acquire()
+        return condition
+
+    def _announce(
+        self, future: PlannedFuture[Any], watch: Watch, condition: threading.Condition | None
+    ) -> None:
+        """Wake who waits for *future*, which has a result.  Its condition is held, if it has one."""
+        if condition is not None:
+            future._notify(watch)
+            condition.notify_all()
+            condition.release()
+        watch.unblock()
+
     def fail(self, slots: Slots, run: Run, task: Task[Any], exception: BaseException) -> None:
-        """Note that *task* raised *exception*: it and what depends on it end."""
+        """Note that *task* raised *exception*: it and what depends on it end.
+
+        Cancelled, where *exception* says that it has obeyed `cancel`.
+        """
         with self.lock:
             run.task = None
             if self._abandoned:
                 return
-            ended, starts = self._drop(task, Failure(exception, exception.__traceback__))
+            watch = task._watch
+            asked = watch is not None and watch.asked and isinstance(exception, CancelledError)
+            failure = None if asked else Failure(exception, exception.__traceback__)
+            ended, starts = self._drop(task, failure)
         self._start(starts)
         self._finish(ended)
 
-    def cancel(self, task: Task[Any]) -> None:
-        """Cancel *task* and what depends on it, if it is pending."""
+    def cancel(self, future: PlannedFuture[Any]) -> None:
+        """Cancel *future* and what depends on it, if it is pending; ask it to end, if it runs."""
         with self.lock:
-            if task.state >= RUNNING or self._abandoned:
+            if future.state >= RUNNING or self._abandoned:
+                if future.state == RUNNING:
+                    self._ask(future)
                 return
-            ended, starts = self._drop(task, None)
+            ended, starts = self._drop(future, None)
         self._start(starts)
         self._finish(ended)
+
+    def overtaking(self, run: Run, task: Task[Any]) -> Task[Any] | None:
+        """What comes before the running generator *task* in its queue: *run* is now at that, nested."""
+        with self.lock:
+            if self._stopped or self._abandoned or len(run.below) >= NESTED_LIMIT:
+                return None
+            other: Any = self.planner.give_way(task, SEARCH_LIMIT)
+            while other is SEARCHING:
+                self._let_in()
+                other = None if self._stopped else self.planner.give_way(task, SEARCH_LIMIT)
+            if other is not None:
+                run.below.append(task)
+                run.task = other
+            return other  # type: ignore[no-any-return]
+
+    def surface(self, run: Run) -> None:
+        """Note that the nested task of *run* has ended: it is again at the one beneath."""
+        with self.lock:
+            run.task = run.below.pop()
 
     def cancel_pending(self, slots: Slots) -> int:
         """Cancel all pending tasks of *slots*, and what depends on them; return how many were pending."""
@@ -354,8 +402,8 @@ class Dispatcher:
     def _pending(self) -> list[Any]:
         """All pending tasks, those submitted first in front.  Cost: the whole graph."""
         found = dict.fromkeys(self.planner.ready(self._slots))
-        todo: list[Any] = [*found, *self._foreign]
-        todo += [run.task for slots in self._slots for run in slots.runs if run.task is not None]
+        todo: list[Any] = [*found, *self._outside]
+        todo += [task for slots in self._slots for run in slots.runs for task in run.tasks()]
         while todo:
             for node in dependents_of(todo.pop()):
                 if node not in found and node.state < RUNNING:
@@ -374,7 +422,7 @@ class Dispatcher:
         dropped, freed = self.planner.drop(node)
         inherited = failure
         if failure is not None and not self_inherits and type(node) is not Foreign:
-            inherited = Failure(failure.exception, failure.traceback, cast("Task[Any]", node))
+            inherited = Failure(failure.exception, failure.traceback, cast("PlannedFuture[Any]", node))
         ended: list[Ended] = []
         touched: dict[Slots, None] = {}
         for task in dropped:
@@ -383,13 +431,16 @@ class Dispatcher:
                     self._forget(other)
             if type(task) is Foreign:
                 continue
-            slots: Slots = task.queue
-            touched[slots] = None
+            slots: Slots = task._home
             task._outcome = failure if task is node else inherited
-            if failure is None:
-                slots.cancelled += 1
+            if type(task) is Item:
+                self._unlist(task)
             else:
-                slots.failed += 1
+                touched[slots] = None
+                if failure is None:
+                    slots.cancelled += 1
+                else:
+                    slots.failed += 1
             watch = task._watch
             if watch is None or watch.condition is None:
                 task._settle()
@@ -403,6 +454,14 @@ class Dispatcher:
             self._tell_watchers()
         return ended, starts
 
+    def _unlist(self, item: Item[Any]) -> None:
+        """Forget that somebody asked for *item*.  The lock is held."""
+        self._outside.discard(item)
+        source = item._source
+        stream = None if source is None else source._stream
+        if stream is not None and stream.items.get(item._key) is item:
+            del stream.items[item._key]
+
     def _finish(self, ended: list[Ended]) -> None:
         """Let go of the calls of tasks that ended, and tell who waits for them.  The lock is not held."""
         for _, watch, _ in ended:
@@ -413,7 +472,7 @@ class Dispatcher:
             if watch is not None:
                 task._publish(watch, slots)
         for task, watch, _ in ended:
-            task._drop_call()
+            task._let_go()
             if watch is not None:
                 task._tell(watch)
 
@@ -423,13 +482,17 @@ class Dispatcher:
         if not slots.ready or self._stopped:
             return None
         task: Any = self._next(slots, SEARCH_LIMIT)
-        while task is SEARCHING:  # let others have the lock in between
-            self.lock.release()
-            time.sleep(0)
-            self.lock.acquire()
+        while task is SEARCHING:
+            self._let_in()
             task = None if self._stopped else self._next(slots, SEARCH_LIMIT)
         run.task = task
         return task  # type: ignore[no-any-return]
+
+    def _let_in(self) -> None:
+        """Let others have the lock, which is held, in between."""
+        self.lock.release()
+        time.sleep(0)
+        self.lock.acquire()
 
     def _wake(self, slots: Slots, starts: Starts | None = None) -> Starts | None:
         """See that a run is on its way to each ready task of *slots*, one more at most.
@@ -499,25 +562,55 @@ class Dispatcher:
                 self._watchers.remove(watcher)
                 blocker.release()
 
-    # Waiting for a task.
+    # Tasks that hold while they run.
 
-    def wait_for(self, task: Task[Any], timeout: float | None) -> bool:
-        """Block the calling thread until *task* is done; False after *timeout* seconds."""
+    def pause(self, task: Task[Any]) -> None:
+        """Block the thread of running *task* while the scheduler is stopped and nobody cancels *task*."""
         blocker = threading.Lock()
         blocker.acquire()
         with self.lock:
-            if task.done():
+            watch = task._watched()
+            if self._stopped and self.exiting:
+                watch.asked = True  # nobody may ever resume it
+            if not self._stopped or watch.asked or self._abandoned:
+                return
+            self._paused.append((task, blocker))
+            self._tell_watchers()
+        blocker.acquire()
+
+    def _unpause(self, tasks: list[PlannedFuture[Any]] | None = None) -> None:
+        """Let paused tasks go on: these, or all.  The lock is held."""
+        paused, self._paused = self._paused, []
+        for task, blocker in paused:
+            if tasks is None or task in tasks:
+                blocker.release()
+            else:
+                self._paused.append((task, blocker))
+
+    def _ask(self, future: PlannedFuture[Any]) -> None:
+        """Ask a running task to end.  The lock is held."""
+        future._watched().asked = True
+        self._unpause([future])
+
+    # Waiting for a task.
+
+    def wait_for(self, future: PlannedFuture[Any], timeout: float | None) -> bool:
+        """Block the calling thread until *future* is done; False after *timeout* seconds."""
+        blocker = threading.Lock()
+        blocker.acquire()
+        with self.lock:
+            if future.done():
                 return True
             if self._abandoned:
-                raise RuntimeError(_OF_THE_PARENT)
-            watch = task._watched()
+                raise RuntimeError(OF_THE_PARENT)
+            watch = future._watched()
             watch.blocked.append(blocker)
             if self.promote_awaited:
-                self.planner.promote(task)
+                self.planner.promote(future._maker())
         if acquire(blocker, timeout):
             return True
         with self.lock:
-            if task.done():
+            if future.done():
                 return True  # and `unblock` may be going through the list
             watch.blocked.remove(blocker)
         return False
@@ -527,16 +620,16 @@ class Dispatcher:
             return not self._abandoned and self.planner.promote(task)
 
 
-def _is_abandoned(task: Task[Any]) -> bool:
-    """Whether *task* is pending or running in the parent process, so that its end will never be told here."""
-    slots = task.queue
+def _is_abandoned(future: PlannedFuture[Any]) -> bool:
+    """Whether *future* is pending or running in the parent process: its end will never be told here."""
+    slots = future._home
     return slots is not None and slots.scheduler._abandoned
 
 
-def _inherited(task: Task[Any]) -> Failure | None:
-    """The outcome of a task whose dependency *task* failed; None if it was cancelled."""
-    failure: Failure | None = task._outcome
-    return failure and Failure(failure.exception, failure.traceback, failure.origin or task)
+def _inherited(future: PlannedFuture[Any]) -> Failure | None:
+    """The outcome of a task whose dependency *future* failed; None if it was cancelled."""
+    failure: Failure | None = future._outcome
+    return failure and Failure(failure.exception, failure.traceback, failure.origin or future)
 
 
 def acquire(lock: Any, timeout: float | None) -> bool:

@@ -18,11 +18,13 @@ from operator import index
 from typing import Any, ParamSpec, TypeAlias, TypeVar, overload
 from weakref import ref
 
-from ._arguments import DIRECT, Template, gather, look, value_of
+from ._arguments import DIRECT, Template, gather, look
+from ._functions import Plain
 from ._kinds import Raw, settled
 from ._scheduler import Scheduler
-from ._slots import Run, Slots
+from ._slots import Slots
 from ._task import Task
+from ._worker import work
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -60,6 +62,10 @@ class Queue(ThreadPoolExecutor):
         scheduler: What plans the queue; may also be given as the first
             argument.  Default: one of its own, ``Scheduler(order="oldest")``:
             first in, first out.
+        give_way: Whether a generator task of this queue lets others of it go
+            first: at each of its values, those ready that come before it in
+            the order are run, nested in its slot and thread, and then it goes
+            on.
 
     Raises:
         TypeError: *max_workers* is no int, *initializer* not callable, or
@@ -76,6 +82,7 @@ class Queue(ThreadPoolExecutor):
         initargs: tuple[Any, ...] = (),
         *,
         scheduler: Scheduler | None = None,
+        give_way: bool = False,
     ) -> None: ...
     @overload
     def __init__(
@@ -85,6 +92,8 @@ class Queue(ThreadPoolExecutor):
         thread_name_prefix: str = "",
         initializer: Callable[..., object] | None = None,
         initargs: tuple[Any, ...] = (),
+        *,
+        give_way: bool = False,
     ) -> None: ...
     def __init__(self, *args: Any, scheduler: Any = None, **kwargs: Any) -> None:
         if args and isinstance(args[0], Scheduler):
@@ -102,6 +111,7 @@ class Queue(ThreadPoolExecutor):
         initargs: tuple[Any, ...] = (),
         *,
         scheduler: Scheduler | None,
+        give_way: bool = False,
     ) -> None:
         if max_workers is not None:
             try:
@@ -121,7 +131,8 @@ class Queue(ThreadPoolExecutor):
         self._threads = pool._threads
         self._max_workers: int = pool._max_workers
         self._thread_name_prefix = pool._thread_name_prefix
-        self._slots = slots = Slots(scheduler, pool, self._max_workers, str(pool._thread_name_prefix), _work)
+        name = str(pool._thread_name_prefix)
+        self._slots = slots = Slots(scheduler, pool, self._max_workers, name, work, give_way)
         if first is not None:
             first.slots = ref(slots)
         slots.owner = ref(self, slots.lose)
@@ -190,11 +201,11 @@ class Queue(ThreadPoolExecutor):
         """
         return self._submit(fn, args, kwargs, None)
 
-    def _submit(
-        self, fn: Callable[..., Any], args: Any, kwargs: dict[str, Any] | None, group: Any
-    ) -> Task[Any]:
+    def _submit(self, fn: Any, args: Any, kwargs: dict[str, Any] | None, group: Any) -> Task[Any]:
         if not callable(fn):
-            raise TypeError(f"the first argument of submit must be callable, not {fn!r}")
+            if not (isinstance(fn, Raw) and callable(fn.value)):
+                raise TypeError(f"the first argument of submit must be callable, not {fn!r}")
+            fn = Plain(fn.value)  # the generator object itself is the result
         found = look(args, kwargs)
         template: Template | int | None = None
         if not found:
@@ -348,40 +359,3 @@ class _Initializer:
                 error = BrokenThreadPool("A thread initializer failed, the thread pool is not usable anymore")
                 slots.scheduler.break_off(slots, error)
             raise
-
-
-def _work(slots: Slots, run: Run) -> None:
-    """A run: take one task after another, call it, hand it over.
-
-    Nothing here keeps a task, its arguments or its result longer than needed:
-    the thread may park for hours, or be at the next task for as long.
-    """
-    scheduler = slots.scheduler
-    complete = scheduler.complete
-    task = scheduler.begin(slots, run, True)
-    while task is not None:
-        fn: Any = task._fn
-        args: Any = task._args
-        kwargs: Any = task._kwargs
-        try:
-            if kwargs is None:
-                value = fn(*args)
-            elif kwargs is DIRECT:
-                # A task among them has returned, or this one would have been dropped.
-                value = fn(*[a._outcome if type(a) is Task else value_of(a) for a in args])
-            else:
-                if type(kwargs) is Template:
-                    args, kwargs = kwargs.fill()
-                value = fn(*args, **kwargs)
-        except BaseException as exception:
-            # Without this frame, which lives on with other tasks.
-            exception.__traceback__ = exception.__traceback__ and exception.__traceback__.tb_next
-            fn = args = kwargs = task._fn = task._args = task._kwargs = None
-            scheduler.fail(slots, run, task, exception)
-            task = None
-        else:
-            fn = args = kwargs = task._fn = task._args = task._kwargs = None
-            task = complete(slots, run, task, value)
-            value = None
-        if task is None:
-            task = scheduler.begin(slots, run, False)

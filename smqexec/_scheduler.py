@@ -1,6 +1,6 @@
 """Scheduler: what joins queues, as its user sees it.
 
-Its other half, what it does for tasks and threads, is the `Dispatcher`.
+Its other half, what it does for tasks and threads, is the `Dispatcher`, and `Streams`.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from . import _process
-from ._dispatch import LOGGER, Dispatcher, acquire
+from ._dispatch import LOGGER, acquire
 from ._slots import Slots
+from ._streams import Streams
 
 if TYPE_CHECKING:
     from typing import Self
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from ._queue import Queue
 
 
-class Scheduler(Dispatcher):
+class Scheduler(Streams):
     """What joins queues: one order for all their tasks, one stop, one lock.
 
     All methods may be called from any thread, also from inside tasks.
@@ -108,6 +109,7 @@ class Scheduler(Dispatcher):
         """Go on where `stop` stopped."""
         with self.lock:
             self._stopped = False
+            self._unpause()
             starts = None if self._abandoned else self._wake_all()
         self._start(starts)
 
@@ -126,12 +128,15 @@ class Scheduler(Dispatcher):
         return self._at_rest() and not any(slots.pending for slots in self._slots)
 
     def _at_rest(self) -> bool:
-        return sum(slots.running for slots in self._slots) == self._resting
+        return sum(slots.running for slots in self._slots) == self._resting + len(self._paused)
 
     def _is_at_work(self, slots: Slots) -> bool:
         """Whether the calling thread is at a task of *slots*.  The lock is held."""
         thread = threading.get_ident()
         return any(run.thread == thread and run.task is not None for run in slots.runs)
+
+    def _paused_of(self, slots: Slots) -> int:
+        return sum(task._home is slots for task, _ in self._paused)
 
     def _wait_until(self, holds: Callable[[], bool], timeout: float | None = None) -> bool:
         blocker = threading.Lock()
@@ -210,7 +215,7 @@ class Scheduler(Dispatcher):
                 raise RuntimeError("a task cannot wait for the shutdown of its own queue")
         self._wait_until(lambda: drained() or self._stopped)
         with self.lock:
-            held = slots.pending if self._stopped else 0
+            held = slots.pending + self._paused_of(slots) if self._stopped else 0
         if held:
             message = "waiting for %d pending tasks of queue %s, but the scheduler is stopped"
             LOGGER.warning(message, held, slots.name)
@@ -220,12 +225,17 @@ class Scheduler(Dispatcher):
         """Cancel what is pending, if the scheduler is stopped.  At exit, when nobody may ever resume it."""
         with self.lock:
             queues = list(self._slots)
-            held = sum(slots.pending for slots in queues) if self._stopped and not self._given_up else 0
-            self._given_up = self._given_up or held > 0  # a `stop` at the same time says nothing more
+            if not self._stopped or self._given_up:
+                return
+            paused = [task for task, _ in self._paused]
+            held = sum(slots.pending for slots in queues) + len(paused)
+            self._given_up = held > 0  # a `stop` at the same time says nothing more
         if held:
             LOGGER.warning("cancelling %d pending tasks at exit: the scheduler is stopped", held)
             for slots in queues:
                 self.cancel_pending(slots)
+            for task in paused:
+                task.cancel()
 
     def finish_at_exit(self) -> None:
         """Run what was submitted to its end; a `stop` meanwhile cancels it.  For interpreter exit."""

@@ -19,11 +19,16 @@ if TYPE_CHECKING:
 class Run:
     """A thread at work for a queue, and the task it is at."""
 
-    __slots__ = ("task", "thread")
+    __slots__ = ("below", "task", "thread")
 
     def __init__(self) -> None:
         self.task: Task[Any] | None = None
+        self.below: list[Task[Any]] = []  # those that hold while another is run nested in them
         self.thread: int | None = None  # its identifier, once it has asked for a task
+
+    def tasks(self) -> list[Task[Any]]:
+        """All that it is at."""
+        return self.below if self.task is None else [*self.below, self.task]
 
 
 class Slots(PlannedQueue):
@@ -35,7 +40,7 @@ class Slots(PlannedQueue):
     """
 
     __slots__ = (
-        "bell", "broken", "cancelled", "closed", "done", "failed", "limit", "lock", "lost",
+        "bell", "broken", "cancelled", "closed", "done", "failed", "gives_way", "limit", "lock", "lost",
         "name", "owner", "parked", "pool", "runs", "scheduler", "waking", "work",
     )  # fmt: skip
 
@@ -46,8 +51,10 @@ class Slots(PlannedQueue):
         limit: int,
         name: str,
         work: Callable[[Slots, Run], None],
+        gives_way: bool,
     ) -> None:
         super().__init__()
+        self.gives_way = gives_way
         self.scheduler = scheduler
         self.lock = scheduler.lock
         self.pool = pool

@@ -1,109 +1,47 @@
-"""A submitted call and its future, in one slotted object.
-
-A `Task` is the planner's node, the call that waits to be made and the future
-that the caller holds.  A `threading.Condition` for each would cost more than
-all the rest, so a task has none of its own: whoever waits for it or watches it
-leaves a `Watch`, made under the scheduler's lock, and the thread that
-completes the task looks under the same lock whether there is one.
-
-``concurrent.futures.wait`` and ``as_completed`` hold the conditions of many
-futures while they look at them, so a task whose watch has a condition changes
-its state only under that condition.  Locks are taken in this order: a task's
-condition, then the scheduler's lock.  A task that a failure or a cancellation
-reached while the lock was held is DROPPED: it has ended, but for those two it
-stays pending until its condition could be taken: see `Task._publish`.
-"""
+"""A submitted call and its future, in one slotted object."""
 
 from __future__ import annotations
 
-import logging
-import os
-import threading
-from collections.abc import Callable, Generator
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import CancelledError, Future
-from concurrent.futures._base import CANCELLED_AND_NOTIFIED, FINISHED, PENDING
-from concurrent.futures._base import RUNNING as RUNNING_STATE
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar
+from contextlib import suppress
+from operator import index
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from ._nodes import DONE, DROPPED, NEW, READY, RUNNING, WAITING, Node
+from ._functions import announcement, generates, name_of
+from ._future import CANCELLED, FAILED, Failure, PlannedFuture, Watch
+from ._items import Item, Stream
+from ._nodes import DONE, NEW, Node
 
 if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
+
     from ._dispatch import Dispatcher
     from ._slots import Slots
 
 R = TypeVar("R")
-
-FAILED, CANCELLED = DROPPED + 1, DROPPED + 2
-
-STATE_NAMES = {
-    NEW: "new", WAITING: "waiting", READY: "ready", RUNNING: "running",
-    DONE: "done", DROPPED: "ending", FAILED: "failed", CANCELLED: "cancelled",
-}  # fmt: skip
-_FUTURE_STATES = {RUNNING: RUNNING_STATE, DONE: FINISHED, FAILED: FINISHED, CANCELLED: CANCELLED_AND_NOTIFIED}
-
-LOGGER = logging.getLogger("concurrent.futures")  # where users look for failing callbacks
-
-# Guards the making of a condition for a task that is done and belongs to no
-# scheduler any more.  Nothing else is done while it is held.
-_done_lock = threading.Lock()
+Y = TypeVar("Y")
 
 
-def _renew_done_lock() -> None:
-    global _done_lock
-    _done_lock = threading.Lock()  # another thread may have held it at the fork
-
-
-if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows can't fork
-    os.register_at_fork(after_in_child=_renew_done_lock)
-
-
-class Watch:
-    """Who waits for a task.  Guarded by the scheduler's lock until the task is done."""
-
-    __slots__ = ("blocked", "callbacks", "condition", "waiters")
-
-    def __init__(self) -> None:
-        self.blocked: list[Any] = []  # locks, each with a thread in result() behind it
-        self.callbacks: list[Callable[[Any], object]] = []
-        self.condition: threading.Condition | None = None  # for concurrent.futures.wait and its like
-        self.waiters: list[Any] = []  # theirs, guarded by the condition
-
-    def unblock(self) -> None:
-        for blocker in self.blocked:
-            blocker.release()
-
-
-class Failure:
-    """How a task failed.  `origin` is None for the task that raised, so that no cycle arises."""
-
-    __slots__ = ("exception", "origin", "traceback")
-
-    def __init__(
-        self, exception: BaseException, traceback: TracebackType | None, origin: Future[Any] | None = None
-    ) -> None:
-        self.exception = exception
-        self.traceback = traceback
-        self.origin = origin
-
-
-class Task(Node, Future[R]):
+class Task(PlannedFuture[R]):
     """A submitted call: the future of its result, and an argument for later calls.
 
     Made by `Queue.submit`.  Everything a `concurrent.futures.Future` offers
     works, from any thread; in asyncio a task can be awaited on any running
     loop.  `set_result` and its like are the scheduler's alone.
+
+    The call of a generator function, or of a callable with
+    ``number_of_results``, is a *generator task*: its result is the list of the
+    values yielded, and while it runs ``task[i]``, slices and iteration give
+    them one by one.
     """
 
-    __slots__ = ("_args", "_fn", "_kwargs", "_outcome", "_watch")
+    __slots__ = ("_args", "_fn", "_kwargs", "_stream")
 
-    # Reading `state`, `queue` and `_outcome` without the lock is sound, with or
-    # without the GIL: each is one slot, read and written whole.  `_outcome` is
-    # stored before `state` becomes DONE or leaves DROPPED, and `queue` becomes
-    # None last.  A final state never changes.
+    _home = Node.queue  # type: ignore[misc]  # the same slot under the name that all futures have for it
 
     def __init__(self, fn: Callable[..., R], args: Any, kwargs: Any) -> None:
-        # Neither base's __init__: this is the hottest line of a submit.
+        # None of the bases' __init__: this is the hottest line of a submit.
         self.state = NEW
         self.queue: Slots | None = None
         self.dependencies = ()
@@ -113,110 +51,9 @@ class Task(Node, Future[R]):
         self._fn: Any = fn
         self._args = args
         self._kwargs = kwargs
-        self._outcome: Any = None
+        self._outcome = None
         self._watch: Watch | None = None
-
-    # Asking.
-
-    def done(self) -> bool:
-        """Return True if the task was cancelled, failed or returned."""
-        return self.state >= DONE
-
-    def running(self) -> bool:
-        """Return True while the call is being made."""
-        return self.state == RUNNING
-
-    def cancelled(self) -> bool:
-        """Return True if the task was cancelled, itself or by a dependency of it."""
-        return self._end() == CANCELLED
-
-    @property
-    def origin(self) -> Future[Any] | None:
-        """The task whose exception this task failed with, perhaps itself; None if it has not failed."""
-        if self._end() != FAILED:
-            return None
-        return self._outcome.origin or self
-
-    def result(self, timeout: float | None = None) -> R:
-        """Return what the call returned, waiting for it if need be.
-
-        The exception of a call that failed, or of the dependency that did, is
-        raised with its own traceback each time.
-
-        Args:
-            timeout: Seconds to wait at most; None for no limit.
-
-        Raises:
-            CancelledError: The task was cancelled.
-            TimeoutError: It was not done in time.
-        """
-        if self.state != DONE and self._await_end(timeout) == FAILED:
-            try:
-                raise self._outcome.exception.with_traceback(self._outcome.traceback)
-            finally:
-                del self  # no cycle from the traceback to this frame and back
-        return self._outcome  # type: ignore[no-any-return]
-
-    def exception(self, timeout: float | None = None) -> BaseException | None:
-        """Return the exception that the call, or a dependency of it, raised; None if it returned.
-
-        Args:
-            timeout: Seconds to wait at most; None for no limit.
-
-        Raises:
-            CancelledError: The task was cancelled.
-            TimeoutError: It was not done in time.
-        """
-        if self._await_end(timeout) == FAILED:
-            exception: BaseException = self._outcome.exception
-            return exception
-        return None
-
-    def _await_end(self, timeout: float | None) -> int:
-        """Wait until the task is done; return DONE or FAILED."""
-        end = self._end()
-        if end < DONE:
-            slots = self.queue
-            if slots is not None and not slots.scheduler.wait_for(self, timeout):
-                raise TimeoutError()
-            end = self._end()
-        if end == CANCELLED:
-            raise CancelledError()
-        return end
-
-    def _end(self) -> int:
-        """The state, final for a task that is done.  The lock is not held."""
-        state = self.state  # read once: it may be changing
-        if state == DROPPED:
-            slots = self.queue
-            if slots is None:
-                return self.state
-            with slots.lock:  # which whoever drops it holds until the outcome is known
-                return self._final()
-        return state
-
-    def _final(self) -> int:
-        if self.state != DROPPED:
-            return self.state
-        return CANCELLED if self._outcome is None else FAILED
-
-    def __await__(self) -> Generator[Any, None, R]:
-        from asyncio import wrap_future  # here: importing asyncio costs more than all of smqexec
-
-        return wrap_future(self).__await__()
-
-    # Acting.
-
-    def cancel(self) -> bool:
-        """Cancel the task, and all that depend on it, unless it runs or is done.
-
-        Returns:
-            True if the task is now cancelled.
-        """
-        slots = self.queue
-        if slots is not None:
-            slots.scheduler.cancel(self)
-        return self._end() == CANCELLED
+        self._stream: Stream | None = None
 
     def promote(self) -> bool:
         """Make the task count as newly submitted: what it needs, then itself, go first.
@@ -229,142 +66,237 @@ class Task(Node, Future[R]):
         slots = self.queue
         return slots is not None and slots.scheduler.promote(self)
 
-    def add_done_callback(self, fn: Callable[[Future[R]], object]) -> None:
-        """Call ``fn(task)`` once the task is done, in the thread that ends it, or at once if it is done.
+    # Parts of what it gives.
 
-        What it raises is logged.
+    def __bool__(self) -> bool:
+        return True  # and not whether a generator task has a length other than 0
+
+    @overload
+    def __getitem__(self: Task[list[Y]], key: int) -> Item[Y]: ...
+    @overload
+    def __getitem__(self: Task[list[Y]], key: slice) -> list[Item[Y]]: ...
+    @overload
+    def __getitem__(self, key: Any) -> Any: ...
+    def __getitem__(self, key: Any) -> Any:
+        """A part of what the task gives, as a future that can be an argument at once.
+
+        Of a generator task ``task[i]`` is an `Item` for value *i*, and a slice
+        a list of items.  An index that the generator does not reach becomes an
+        IndexError in that item.  As long as its value has not come, asking again
+        gives the same item.  Of an ordinary task it is an `Item` for
+        ``result[key]``, whose error, if any, is the item's.
+
+        Raises:
+            IndexError: The length of a generator task was announced, and the
+                index is not below it.
+            TypeError: The index of a generator task is no int; or it counts
+                from the end, or a slice ends there, while the length is not
+                known.
+
+        What has to know the length may wait, as `len` does.  Cost: 2 µs.
         """
-        slots = self.queue
-        if slots is not None:
-            with slots.lock:
-                if not self.done():
-                    self._watched().callbacks.append(fn)
-                    return
-        self._call(fn)
-
-    def _call(self, fn: Callable[[Future[R]], object]) -> None:
+        stream = self._streaming()
+        if stream is None:
+            slots = self.queue
+            part = None if slots is None else slots.scheduler.part(self, key)
+            return self._ended_part(key) if part is None else part
+        if isinstance(key, slice):
+            return [self._item(stream, number) for number in self._span(stream, key)]
         try:
-            fn(self)
-        except BaseException:  # a thread that ends tasks must go on, whatever a callback does
-            LOGGER.exception("exception calling callback for %r", self)
+            number = index(key)
+        except TypeError:
+            kind = type(key).__name__
+            raise TypeError(f"an index of a generator task must be an int or a slice, not {kind!r}") from None
+        length = len(self) if number < 0 else self._announced(stream)
+        if length is not None:
+            if not -length <= number < length:
+                raise IndexError(f"index {number} is out of range: the length of the task is {length}")
+            number %= length
+        return self._item(stream, number)
 
-    # Ending.  Called by the scheduler.
+    def _span(self, stream: Stream, key: slice) -> range:
+        length = self._announced(stream)
+        ends = [end for end in (key.start, key.stop) if end is not None]
+        step = 1 if key.step is None else index(key.step)
+        if length is None and (step < 0 or key.stop is None or any(index(end) < 0 for end in ends)):
+            length = len(self)
+        if length is not None:
+            return range(*key.indices(length))
+        return range(0 if key.start is None else index(key.start), index(key.stop), step)
 
-    def _watched(self) -> Watch:
-        """The watch of a task that is not done, made if need be.  The lock is held."""
-        watch = self._watch
-        if watch is None:
-            watch = self._watch = Watch()
-        return watch
+    def _item(self, stream: Stream, number: int) -> Item[Any]:
+        item = None
+        if number >= len(stream.values):
+            slots = self.queue
+            item = None if slots is None else slots.scheduler.item(self, stream, number)
+        if item is not None:
+            return item
+        if number < len(stream.values):
+            return Item.ended(DONE, stream.values[number])
+        if stream.closed:
+            return Item.ended(FAILED, Failure(stream.missing(number), None))
+        return self._ended_part(number)
 
-    def _settle(self) -> None:
-        """Give a dropped task its final state.  The lock is held, and its condition if it has one."""
-        self.state = self._final()
-        watch = self._watch
-        if watch is not None and watch.condition is None:
-            self._watch = None  # whoever comes now finds the task done
-        self.queue = None  # last: from here on `_condition` may make a new watch
+    def _ended_part(self, key: Any) -> Item[Any]:
+        """The part *key* of a task that has ended."""
+        end = self._end()
+        if end == CANCELLED:
+            return Item.ended(CANCELLED, None)
+        if end == FAILED:
+            failure = self._outcome
+            return Item.ended(FAILED, Failure(failure.exception, failure.traceback, failure.origin or self))
+        return Item.cut(self._outcome, key)
 
-    def _drop_call(self) -> None:
-        """Let go of the function and its arguments.  The lock is not held: that may run user code."""
+    def __len__(self) -> int:
+        """How many values a generator task gives, as announced by ``number_of_results``.
+
+        Where futures are among the arguments, this waits until they are done.
+
+        Raises:
+            TypeError: This is an ordinary task; or the length was not
+                announced, and the generator has not ended.
+            BaseException: The announcement failed, and so the task does.
+        """
+        stream = self._streaming()
+        if stream is None:
+            raise TypeError(f"only a generator task has a length, and {self!r} is none")
+        slots = self.queue
+        if stream.length is None and slots is not None:
+            slots.scheduler.length(self, stream)
+        if stream.length is not None:
+            return stream.length
+        if self._end() < DONE:
+            raise TypeError(
+                f"the length of {self!r} is not known before its end; number_of_results would announce it"
+            )
+        if self._end() != DONE:
+            self.result()  # raises
+        return len(stream.values)
+
+    def _announced(self, stream: Stream) -> int | None:
+        """The length announced, if that is known without waiting for anything but the announcement."""
+        slots = self.queue
+        if stream.length is None and stream.announcement is not None and slots is not None:
+            slots.scheduler.length(self, stream, patient=False)
+        return stream.length
+
+    def __iter__(self) -> Iterator[Any]:
+        """The values of a generator task as they come.
+
+        Where one has not come yet, taking it waits.  An exception of the
+        generator is raised after the values that came before it.
+
+        Raises:
+            TypeError: This is an ordinary task.
+        """
+        return self._values(self._iterable())
+
+    def _values(self, stream: Stream) -> Iterator[Any]:
+        number = 0
+        while True:
+            if number < len(stream.values):
+                yield stream.values[number]
+                number += 1
+                continue
+            item = self._item(stream, number)
+            with suppress(CancelledError):
+                item.exception()
+            if self._exhausted(stream, number, item):
+                self.result()  # raises how the generator failed
+                return
+
+    def __aiter__(self) -> AsyncIterator[Any]:
+        """What iterating gives, for ``async for``: the loop goes on where a value has not come yet.
+
+        Raises:
+            TypeError: This is an ordinary task.
+        """
+        return self._values_in_loop(self._iterable())
+
+    async def _values_in_loop(self, stream: Stream) -> AsyncIterator[Any]:
+        from asyncio import get_running_loop
+
+        number = 0
+        while True:
+            if number < len(stream.values):
+                yield stream.values[number]
+                number += 1
+                continue
+            item = self._item(stream, number)
+            # Not `await item`: whoever is cancelled here must not cancel the item of others.
+            await _told(item, get_running_loop())
+            if self._exhausted(stream, number, item):
+                await self  # raises how the generator failed
+                return
+
+    def _exhausted(self, stream: Stream, number: int, item: Item[Any]) -> bool:
+        """Whether *item* ended without a value because there is none."""
+        if number < len(stream.values):
+            return False
+        return self.done() or not item.cancelled()  # or somebody cancelled that item alone
+
+    def _iterable(self) -> Stream:
+        stream = self._streaming()
+        if stream is None:
+            raise TypeError(
+                f"only a generator task can be iterated, and {self!r} is none; iterate its result()"
+            )
+        return stream
+
+    def _streaming(self) -> Stream | None:
+        """What there is of a generator task, pending, running or done; None for an ordinary one."""
+        stream = self._stream
+        if stream is None:
+            # Read after the stream: a worker lets go of the function once the stream is there.
+            fn, slots = self._fn, self.queue
+            if fn is not None and generates(fn):
+                if slots is not None:
+                    slots.scheduler.stream(self, announcement(fn))
+                if self._stream is None and self._end() != DONE:
+                    return Stream(None)  # it has just failed or been cancelled
+            stream = self._stream
+        return stream
+
+    @property
+    def returned(self) -> Any:
+        """What the generator of a generator task returned; None before its end, or if it is none."""
+        stream = self._stream
+        return None if stream is None else stream.returned
+
+    def _maker(self) -> Task[Any]:
+        return self
+
+    def _let_go(self) -> None:
+        fn = self._fn
+        if fn is not None and self._stream is None and generates(fn):
+            self._stream = Stream(None)  # whoever iterates gets the failure
         self._fn = self._args = self._kwargs = None
         self.dependencies = ()
 
-    def _publish(self, watch: Watch, slots: Slots) -> None:
-        """Tell concurrent.futures that a dropped task ended.  The lock is not held."""
-        condition = watch.condition
-        if condition is not None:
-            with condition:
-                with slots.lock:
-                    self._settle()
-                self._notify(watch)
-                condition.notify_all()
-
-    def _tell(self, watch: Watch) -> None:
-        """Call the callbacks."""
-        for fn in watch.callbacks:
-            self._call(fn)
-
-    def _notify(self, watch: Watch) -> None:
-        for waiter in watch.waiters:
-            if self.state == CANCELLED:
-                waiter.add_cancelled(self)
-            elif self.state == FAILED:
-                waiter.add_exception(self)
-            else:
-                waiter.add_result(self)
-
-    # What concurrent.futures reads of a future.
-
-    @property
-    def _condition(self) -> threading.Condition:  # type: ignore[override]
-        watch = self._watch
-        if watch is None or watch.condition is None:
-            slots = self.queue
-            if slots is not None:
-                with slots.lock:
-                    if self.queue is not None:
-                        return self._with_condition()
-            with _done_lock:
-                return self._with_condition()
-        return watch.condition
-
-    def _with_condition(self) -> threading.Condition:
-        watch = self._watched()
-        if watch.condition is None:
-            watch.condition = threading.Condition()
-        return watch.condition
-
-    @property
-    def _waiters(self) -> list[Any]:  # type: ignore[override]
-        self._condition  # noqa: B018 - makes the watch
-        assert self._watch is not None
-        return self._watch.waiters
-
-    @property
-    def _state(self) -> str:  # type: ignore[override]
-        return _FUTURE_STATES.get(self.state, PENDING)
-
-    def set_running_or_notify_cancel(self) -> bool:
-        """Raise RuntimeError: the scheduler alone runs a task."""
-        raise RuntimeError(f"{self!r} is run by its scheduler alone")
-
-    def set_result(self, result: R) -> None:
-        """Raise RuntimeError: the scheduler alone ends a task."""
-        raise RuntimeError(
-            f"{self!r} is ended by its scheduler alone; use a concurrent.futures.Future of your own"
-        )
-
-    def set_exception(self, exception: BaseException | None) -> None:
-        """Raise RuntimeError: the scheduler alone ends a task."""
-        self.set_result(exception)  # type: ignore[arg-type]
-
-    def __repr__(self) -> str:
-        state, outcome, slots, fn = self.state, self._outcome, self.queue, self._fn
-        words = [f"<{type(self).__name__} at {id(self):#x}"]
-        if fn is not None:
-            words.append(name_of(fn))
-        words.append(f"state={STATE_NAMES[state]}")
-        if state == DONE:
-            words.append(f"returned {type(outcome).__name__}")
-        elif state == FAILED:
-            words.append(f"raised {type(outcome.exception).__name__}")
-        elif slots is not None:
-            words.append(f"queue={slots.name}")
-        return " ".join(words) + ">"
+    def _words(self) -> list[str]:
+        fn = self._fn
+        return [] if fn is None else [name_of(fn)]
 
 
-def name_of(fn: Any) -> str:
-    """A short name for a callable, safe for any object."""
-    try:
-        name = getattr(fn, "__qualname__", None)
-    except Exception:
-        name = None
-    return name if isinstance(name, str) else type(fn).__qualname__
+async def _told(item: Item[Any], loop: AbstractEventLoop) -> None:
+    """Return when *item* is done."""
+    waiter = loop.create_future()
+
+    def tell(_: Future[Any]) -> None:
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(_settle, waiter)
+
+    item.add_done_callback(tell)
+    await waiter
+
+
+def _settle(waiter: Any) -> None:
+    if not waiter.done():
+        waiter.set_result(None)
 
 
 class Settled(Node):
-    """A relay that is done when the one task it depends on has ended, in whatever way."""
+    """A relay that is done when the one future it depends on has ended, in whatever way."""
 
     __slots__ = ()
     tolerant = True

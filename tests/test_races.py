@@ -163,11 +163,11 @@ def test_condition_asked_for_at_the_very_end(
 
     class Late(Task[Any]):
         @property
-        def queue(self) -> Any:
+        def _home(self) -> Any:
             return slot.__get__(self)
 
-        @queue.setter
-        def queue(self, value: Any) -> None:
+        @_home.setter
+        def _home(self, value: Any) -> None:
             slot.__set__(self, value)
             if value is None and self.done():
                 made.append(self._condition)

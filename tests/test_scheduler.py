@@ -560,7 +560,7 @@ def test_service_does_not_grow(order: str) -> None:
         del pending, forever
         until(lambda: queue.submit(add, 1).result(DEADLINE) and len(alive) == 0)
         assert entries(scheduler) < 300  # a few lists are not swept while they are short
-        assert not scheduler._foreign
+        assert not scheduler._outside
         assert not scheduler._watchers
 
 

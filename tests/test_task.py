@@ -20,9 +20,9 @@ import pytest
 from gate import DEADLINE, Gate
 from threads import beside, planned, until
 
-from smqexec import Queue, Raw, Scheduler, Task, _task, settled
+from smqexec import Queue, Raw, Scheduler, Task, _future, settled
+from smqexec._future import CANCELLED
 from smqexec._nodes import DROPPED
-from smqexec._task import CANCELLED
 
 
 class Kept:
@@ -783,7 +783,7 @@ def test_foreign_future_ends_when_nobody_waits_for_it_any_more() -> None:
         assert task.cancel()
         outside.set_result(1)
         assert two.result(DEADLINE) == 2
-        assert not scheduler._foreign
+        assert not scheduler._outside
 
 
 @pytest.mark.parametrize(
@@ -855,7 +855,7 @@ def test_dependencies_are_let_go(how: str) -> None:
             assert task.result(DEADLINE) is None
         elif how == "cancelled":
             assert task.cancel()
-            assert not scheduler._foreign
+            assert not scheduler._outside
         else:
             outside.set_exception(Broken())
             assert outcome(task)
@@ -966,14 +966,11 @@ class Ending(Task[int]):
     """A dropped task that is settled, as a cancelled one, just before its queue or its lock is had."""
 
     @property
-    def queue(self) -> Any:  # type: ignore[override]
+    def _home(self) -> Any:  # type: ignore[override]
         if self._fn is int:
             self.state = CANCELLED
             return None
         return SimpleNamespace(lock=self)
-
-    @queue.setter
-    def queue(self, queue: object) -> None: ...
 
     def __enter__(self) -> None:
         self.state = CANCELLED
@@ -989,6 +986,6 @@ def test_task_that_ends_between_two_looks_at_it(fn: type) -> None:
 
 
 def test_fork_renews_the_lock_of_done_tasks() -> None:
-    lock = _task._done_lock
-    _task._renew_done_lock()
-    assert _task._done_lock is not lock
+    lock = _future._done_lock
+    _future._renew_done_lock()
+    assert _future._done_lock is not lock

@@ -1,0 +1,169 @@
+"""What kind of function was submitted: does it make results one by one, and how many?
+
+Looks, and calls nothing of the user's, but for a descriptor named
+``number_of_results`` and what that returned.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from functools import partial
+from operator import index
+from types import FunctionType, MethodType
+from typing import Any, ParamSpec, TypeVar
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_NAME = "number_of_results"
+
+_CO_GENERATOR = 0x20  # inspect.CO_GENERATOR; importing inspect takes 5 ms
+
+# A chain of wrappers longer than this is a circle.
+_LONGEST = 100
+
+
+def number_of_results(count: Callable[P, int]) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Announce how many values a generator task will give: a decorator.
+
+    The same as setting the attribute ``number_of_results`` of the function::
+
+        @number_of_results(lambda frames: len(frames))
+        def mean_of_each(frames): ...
+
+    Args:
+        count: Called once for each task, with the arguments of its call
+            (futures replaced by their results), in the thread that first
+            asks for the length, or in the task's.
+
+    Raises:
+        TypeError: *count* is not callable.
+    """
+    if not callable(count):
+        raise TypeError(f"number_of_results takes a callable that gives a length, not {count!r}")
+
+    def announce(fn: Callable[P, R]) -> Callable[P, R]:
+        setattr(fn, _NAME, count)
+        return fn
+
+    return announce
+
+
+class Plain:
+    """A function whose result is taken as it is, also a generator."""
+
+    __slots__ = ("fn",)
+
+    def __init__(self, fn: Callable[..., Any]) -> None:
+        self.fn = fn
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.fn(*args, **kwargs)
+
+
+def generates(fn: Any) -> bool:
+    """Whether a call of *fn* is a generator task: it is a generator function or announces a number.
+
+    Seen through `functools.partial`, bound methods, the ``__call__`` of a
+    class, and decorators that set ``__wrapped__``.  Cost: about 1 µs.
+    """
+    for inner, _ in _layers(fn):
+        if type(inner) is FunctionType and inner.__code__.co_flags & _CO_GENERATOR:
+            return True
+        if _announces(inner):
+            return True
+    return False
+
+
+def announcement(fn: Any) -> Callable[..., Any] | None:
+    """What gives the number of results, for the arguments that *fn* takes; None if nothing does."""
+    for inner, bind in _layers(fn):
+        if _announces(inner):
+            return partial(_ask, inner, bind)
+    return None
+
+
+def _ask(announcing: Any, bind: Callable[[Any], Callable[..., Any]], /, *args: Any, **kwargs: Any) -> Any:
+    return bind(getattr(announcing, _NAME))(*args, **kwargs)
+
+
+def length(count: Callable[..., Any], name: str, args: Any, kwargs: dict[str, Any]) -> int:
+    """Ask *count*, the announcement of the function *name*.
+
+    Raises:
+        TypeError, ValueError: It gave something that is no length.
+        BaseException: What it raised itself, with a note.
+    """
+    try:
+        number = count(*args, **kwargs)
+    except BaseException as error:
+        error.add_note(f"raised by number_of_results of {name}")
+        raise
+    kind = type(number).__name__
+    try:
+        number = index(number)
+    except TypeError:
+        raise TypeError(f"number_of_results of {name} must give an int of 0 or more, not {kind!r}") from None
+    if not 0 <= number <= sys.maxsize:
+        raise ValueError(f"number_of_results of {name} must give an int of 0 or more, not {number}")
+    return number
+
+
+def name_of(fn: Any) -> str:
+    """A short name for a callable, safe for any object."""
+    if type(fn) is Plain:
+        fn = fn.fn
+    try:
+        name = getattr(fn, "__qualname__", None)
+    except Exception:
+        name = None
+    return name if isinstance(name, str) else type(fn).__qualname__
+
+
+def _layers(fn: Any) -> Any:
+    """Yield *fn* and what it wraps, each with a function that binds a callable to what it would get."""
+    bind: Callable[[Callable[..., Any]], Callable[..., Any]] = _unbound
+    for _ in range(_LONGEST):
+        yield fn, bind
+        if isinstance(fn, partial):
+            bind = partial(_bound, bind, fn.args, fn.keywords)
+            fn = fn.func
+        elif type(fn) is MethodType:
+            bind = partial(_bound, bind, (fn.__self__,), {})
+            fn = fn.__func__
+        elif "__wrapped__" in _own(fn):
+            fn = _own(fn)["__wrapped__"]
+        else:
+            call = _class_attribute(type(fn), "__call__")
+            if type(call) is not FunctionType:
+                return
+            bind = partial(_bound, bind, (fn,), {})
+            fn = call
+
+
+def _unbound(count: Callable[..., Any]) -> Callable[..., Any]:
+    return count
+
+
+def _bound(bind: Any, args: tuple[Any, ...], keywords: dict[str, Any], count: Callable[..., Any]) -> Any:
+    return bind(partial(count, *args, **keywords))
+
+
+def _announces(fn: Any) -> bool:
+    # Not getattr: an object that has every attribute (a mock) announces nothing.
+    return _NAME in _own(fn) or _class_attribute(fn if isinstance(fn, type) else type(fn), _NAME) is not None
+
+
+def _own(fn: Any) -> Any:
+    try:
+        return object.__getattribute__(fn, "__dict__")
+    except AttributeError:
+        return {}
+
+
+def _class_attribute(cls: type, name: str) -> Any:
+    for base in cls.__mro__:
+        if name in vars(base):
+            return vars(base)[name]
+    return None

@@ -1,0 +1,335 @@
+"""What waits, watches and ends: the Future protocol of whatever the scheduler ends.
+
+A `PlannedFuture` is the planner's node and a future in one slotted object.  A
+`threading.Condition` for each would cost more than all the rest, so it has none
+of its own: whoever waits for it or watches it leaves a `Watch`, made under the
+scheduler's lock, and the thread that completes it looks under the same lock
+whether there is one.
+
+``concurrent.futures.wait`` and ``as_completed`` hold the conditions of many
+futures while they look at them, so a future whose watch has a condition changes
+its state only under that condition.  Locks are taken in this order: a future's
+condition, then the scheduler's lock.  One that a failure or a cancellation
+reached while the lock was held is DROPPED: it has ended, but for those two it
+stays pending until its condition could be taken: see `PlannedFuture._publish`.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Callable, Generator
+from concurrent.futures import CancelledError, Future
+from concurrent.futures._base import CANCELLED_AND_NOTIFIED, FINISHED, PENDING
+from concurrent.futures._base import RUNNING as RUNNING_STATE
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ._nodes import DONE, DROPPED, NEW, READY, RUNNING, WAITING, Node
+
+if TYPE_CHECKING:
+    from ._slots import Slots
+
+R = TypeVar("R")
+
+FAILED, CANCELLED = DROPPED + 1, DROPPED + 2
+
+STATE_NAMES = {
+    NEW: "new", WAITING: "waiting", READY: "ready", RUNNING: "running",
+    DONE: "done", DROPPED: "ending", FAILED: "failed", CANCELLED: "cancelled",
+}  # fmt: skip
+_FUTURE_STATES = {RUNNING: RUNNING_STATE, DONE: FINISHED, FAILED: FINISHED, CANCELLED: CANCELLED_AND_NOTIFIED}
+
+LOGGER = logging.getLogger("concurrent.futures")  # where users look for failing callbacks
+
+# Guards the making of a condition for a task that is done and belongs to no
+# scheduler any more.  Nothing else is done while it is held.
+_done_lock = threading.Lock()
+
+
+def _renew_done_lock() -> None:
+    global _done_lock
+    _done_lock = threading.Lock()  # another thread may have held it at the fork
+
+
+if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows can't fork
+    os.register_at_fork(after_in_child=_renew_done_lock)
+
+
+class Watch:
+    """Who waits for a task.  Guarded by the scheduler's lock until the task is done."""
+
+    __slots__ = ("asked", "blocked", "callbacks", "condition", "waiters")
+
+    def __init__(self) -> None:
+        self.asked = False  # somebody called cancel() while it was running
+        self.blocked: list[Any] = []  # locks, each with a thread in result() behind it
+        self.callbacks: list[Callable[[Any], object]] = []
+        self.condition: threading.Condition | None = None  # for concurrent.futures.wait and its like
+        self.waiters: list[Any] = []  # theirs, guarded by the condition
+
+    def unblock(self) -> None:
+        for blocker in self.blocked:
+            blocker.release()
+
+
+class Failure:
+    """How a task failed.  `origin` is None for the task that raised, so that no cycle arises."""
+
+    __slots__ = ("exception", "origin", "traceback")
+
+    def __init__(
+        self, exception: BaseException, traceback: TracebackType | None, origin: Future[Any] | None = None
+    ) -> None:
+        self.exception = exception
+        self.traceback = traceback
+        self.origin = origin
+
+
+class PlannedFuture(Node, Future[R]):
+    """A future that a scheduler ends: a `Task`, or an `Item` of one."""
+
+    __slots__ = ("_outcome", "_watch")
+
+    # Reading `state`, `_home` and `_outcome` without the lock is sound, with or
+    # without the GIL: each is one slot, read and written whole.  `_outcome` is
+    # stored before `state` becomes DONE or leaves DROPPED, and `_home` becomes
+    # None last.  A final state never changes.
+
+    #: The queue whose scheduler ends it; None once it is done.
+    _home: Slots | None
+    _outcome: Any  # once it is done: the result, a `Failure`, or None where it was cancelled
+    _watch: Watch | None
+
+    # Asking.
+
+    def done(self) -> bool:
+        """Return True if the task was cancelled, failed or returned."""
+        return self.state >= DONE
+
+    def running(self) -> bool:
+        """Return True while the call is being made."""
+        return self.state == RUNNING
+
+    def cancelled(self) -> bool:
+        """Return True if the task was cancelled, itself or by a dependency of it."""
+        return self._end() == CANCELLED
+
+    @property
+    def origin(self) -> Future[Any] | None:
+        """The task whose exception this task failed with, perhaps itself; None if it has not failed."""
+        if self._end() != FAILED:
+            return None
+        return self._outcome.origin or self
+
+    def result(self, timeout: float | None = None) -> R:
+        """Return what the call returned, waiting for it if need be.
+
+        The exception of a call that failed, or of the dependency that did, is
+        raised with its own traceback each time.
+
+        Args:
+            timeout: Seconds to wait at most; None for no limit.
+
+        Raises:
+            CancelledError: The task was cancelled.
+            TimeoutError: It was not done in time.
+        """
+        if self.state != DONE and self._await_end(timeout) == FAILED:
+            try:
+                raise self._outcome.exception.with_traceback(self._outcome.traceback)
+            finally:
+                del self  # no cycle from the traceback to this frame and back
+        return self._outcome  # type: ignore[no-any-return]
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        """Return the exception that the call, or a dependency of it, raised; None if it returned.
+
+        Args:
+            timeout: Seconds to wait at most; None for no limit.
+
+        Raises:
+            CancelledError: The task was cancelled.
+            TimeoutError: It was not done in time.
+        """
+        if self._await_end(timeout) == FAILED:
+            exception: BaseException = self._outcome.exception
+            return exception
+        return None
+
+    def _await_end(self, timeout: float | None) -> int:
+        """Wait until the task is done; return DONE or FAILED."""
+        end = self._end()
+        if end < DONE:
+            slots = self._home
+            if slots is not None and not slots.scheduler.wait_for(self, timeout):
+                raise TimeoutError()
+            end = self._end()
+        if end == CANCELLED:
+            raise CancelledError()
+        return end
+
+    def _end(self) -> int:
+        """The state, final for a task that is done.  The lock is not held."""
+        state = self.state  # read once: it may be changing
+        if state == DROPPED:
+            slots = self._home
+            if slots is None:
+                return self.state
+            with slots.lock:  # which whoever drops it holds until the outcome is known
+                return self._final()
+        return state
+
+    def _final(self) -> int:
+        if self.state != DROPPED:
+            return self.state
+        return CANCELLED if self._outcome is None else FAILED
+
+    def __await__(self) -> Generator[Any, None, R]:
+        from asyncio import wrap_future  # here: importing asyncio costs more than all of smqexec
+
+        return wrap_future(self).__await__()
+
+    # Acting.
+
+    def cancel(self) -> bool:
+        """Cancel the task, and all that depend on it, unless it runs or is done.
+
+        Returns:
+            True if the task is now cancelled.
+        """
+        slots = self._home
+        if slots is not None:
+            slots.scheduler.cancel(self)
+        return self._end() == CANCELLED
+
+    def add_done_callback(self, fn: Callable[[Future[R]], object]) -> None:
+        """Call ``fn(task)`` once the task is done, in the thread that ends it, or at once if it is done.
+
+        What it raises is logged.
+        """
+        slots = self._home
+        if slots is not None:
+            with slots.lock:
+                if not self.done():
+                    self._watched().callbacks.append(fn)
+                    return
+        self._call(fn)
+
+    def _call(self, fn: Callable[[Future[R]], object]) -> None:
+        try:
+            fn(self)
+        except BaseException:  # a thread that ends tasks must go on, whatever a callback does
+            LOGGER.exception("exception calling callback for %r", self)
+
+    # Ending.  Called by the scheduler.
+
+    def _watched(self) -> Watch:
+        """The watch of a task that is not done, made if need be.  The lock is held."""
+        watch = self._watch
+        if watch is None:
+            watch = self._watch = Watch()
+        return watch
+
+    def _settle(self) -> None:
+        """Give a dropped task its final state.  The lock is held, and its condition if it has one."""
+        self.state = self._final()
+        watch = self._watch
+        if watch is not None and watch.condition is None:
+            self._watch = None  # whoever comes now finds the task done
+        self._home = None  # last: from here on `_condition` may make a new watch
+
+    def _maker(self) -> Any:
+        """The task that has to run for it."""
+        raise NotImplementedError
+
+    def _let_go(self) -> None:
+        """Let go of what it was made of.  The lock is not held: that may run user code."""
+        raise NotImplementedError
+
+    def _publish(self, watch: Watch, slots: Slots) -> None:
+        """Tell concurrent.futures that a dropped task ended.  The lock is not held."""
+        condition = watch.condition
+        if condition is not None:
+            with condition:
+                with slots.lock:
+                    self._settle()
+                self._notify(watch)
+                condition.notify_all()
+
+    def _tell(self, watch: Watch) -> None:
+        """Call the callbacks."""
+        for fn in watch.callbacks:
+            self._call(fn)
+
+    def _notify(self, watch: Watch) -> None:
+        for waiter in watch.waiters:
+            if self.state == CANCELLED:
+                waiter.add_cancelled(self)
+            elif self.state == FAILED:
+                waiter.add_exception(self)
+            else:
+                waiter.add_result(self)
+
+    # What concurrent.futures reads of a future.
+
+    @property
+    def _condition(self) -> threading.Condition:  # type: ignore[override]
+        watch = self._watch
+        if watch is None or watch.condition is None:
+            slots = self._home
+            if slots is not None:
+                with slots.lock:
+                    if self._home is not None:
+                        return self._with_condition()
+            with _done_lock:
+                return self._with_condition()
+        return watch.condition
+
+    def _with_condition(self) -> threading.Condition:
+        watch = self._watched()
+        if watch.condition is None:
+            watch.condition = threading.Condition()
+        return watch.condition
+
+    @property
+    def _waiters(self) -> list[Any]:  # type: ignore[override]
+        self._condition  # noqa: B018 - makes the watch
+        assert self._watch is not None
+        return self._watch.waiters
+
+    @property
+    def _state(self) -> str:  # type: ignore[override]
+        return _FUTURE_STATES.get(self.state, PENDING)
+
+    def set_running_or_notify_cancel(self) -> bool:
+        """Raise RuntimeError: the scheduler alone runs a task."""
+        raise RuntimeError(f"{self!r} is run by its scheduler alone")
+
+    def set_result(self, result: R) -> None:
+        """Raise RuntimeError: the scheduler alone ends a task."""
+        raise RuntimeError(
+            f"{self!r} is ended by its scheduler alone; use a concurrent.futures.Future of your own"
+        )
+
+    def set_exception(self, exception: BaseException | None) -> None:
+        """Raise RuntimeError: the scheduler alone ends a task."""
+        self.set_result(exception)  # type: ignore[arg-type]
+
+    def _words(self) -> list[str]:
+        """What to call it in a repr."""
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        state, outcome, slots = self.state, self._outcome, self._home
+        words = [f"<{type(self).__name__} at {id(self):#x}"]
+        words.extend(self._words())
+        words.append(f"state={STATE_NAMES[state]}")
+        if state == DONE:
+            words.append(f"returned {type(outcome).__name__}")
+        elif state == FAILED:
+            words.append(f"raised {type(outcome.exception).__name__}")
+        elif slots is not None:
+            words.append(f"queue={slots.name}")
+        return " ".join(words) + ">"

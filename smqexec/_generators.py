@@ -1,0 +1,79 @@
+"""Generator tasks: what a worker does between two values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError
+from typing import Any
+
+from ._functions import announcement, name_of
+from ._slots import Run, Slots
+from ._task import Task
+
+
+def open_stream(slots: Slots, task: Task[Any], fn: Any, args: Any, kwargs: Any) -> None:
+    """Begin to stream *task*, the call ``fn(*args, **kwargs)`` of which has given an iterator.
+
+    Raises:
+        BaseException: What announces the number of results failed.
+    """
+    scheduler = slots.scheduler
+    stream = scheduler.open(task, announcement(fn))
+    if stream.announcement is not None:
+        scheduler.announce_length(stream, name_of(fn), args, kwargs)
+    # Only now: whoever finds the function gone finds the stream, with its length.
+    task._fn = task._args = task._kwargs = None
+
+
+def drive(
+    slots: Slots,
+    run: Run,
+    task: Task[Any],
+    iterator: Iterator[Any],
+    nest: Callable[[Slots, Run, Task[Any]], object],
+) -> list[Any]:
+    """Take the values of *iterator*, publish each, and return them.
+
+    At each value: wait while the scheduler is stopped; end where somebody
+    cancelled *task*; and in a queue that gives way *nest* what comes first.
+
+    Raises:
+        CancelledError: *task* was cancelled.
+        ValueError: There are more values than were announced.
+        BaseException: What *iterator* raised, or its ``close``.
+    """
+    scheduler = slots.scheduler
+    publish = scheduler.publish
+    stream: Any = task._stream
+    values: list[Any] = stream.values
+    length: int | None = stream.length
+    try:
+        while True:
+            try:
+                value = next(iterator)
+            except StopIteration as end:
+                stream.returned = end.value
+                break
+            if length is not None and len(values) >= length:
+                raise ValueError(f"more values than the {length} that number_of_results announced")
+            item = publish(stream, value)
+            if item is not None:
+                scheduler.complete_item(item, value)
+            value = item = None
+            # Neither is read under the lock: what comes now is seen at the next value.
+            if scheduler._stopped:
+                scheduler.pause(task)
+            watch = task._watch
+            if watch is not None and watch.asked:
+                raise CancelledError()
+            if slots.gives_way and slots.ready:
+                while (other := scheduler.overtaking(run, task)) is not None:
+                    nest(slots, run, other)
+                    scheduler.surface(run)
+    except BaseException:
+        close = getattr(iterator, "close", None)
+        if close is not None:
+            close()
+        raise
+    scheduler.close_stream(stream)
+    return values

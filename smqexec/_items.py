@@ -1,0 +1,117 @@
+"""Items, and the stream of a generator task that they come from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ._future import FAILED, Failure, PlannedFuture
+from ._nodes import DONE
+
+if TYPE_CHECKING:
+    from ._slots import Slots
+    from ._task import Task
+
+R = TypeVar("R")
+
+
+class Item(PlannedFuture[R]):
+    """A part of what a task gives: one value of a generator task, or ``result[key]`` of an ordinary one.
+
+    Made by ``task[key]``.  A full future, and an argument for later calls.  To
+    cancel it affects what depends on it, and not the task.
+    """
+
+    # To the planner an item is a relay: it is searched, never started, and done
+    # when its value is there.
+    __slots__ = ("_home", "_key", "_source")
+    held = True
+
+    def __init__(self, source: Task[Any] | None, key: Any) -> None:
+        super().__init__()
+        self._outcome = None
+        self._watch = None
+        self._home: Slots | None = None if source is None else source.queue
+        self._source = source
+        self._key = key
+
+    @classmethod
+    def ended(cls, state: int, outcome: Any) -> Item[Any]:
+        """An item whose end is known when it is asked for."""
+        item: Item[Any] = cls(None, None)
+        item._outcome = outcome
+        item.state = state
+        return item
+
+    @classmethod
+    def cut(cls, result: Any, key: Any) -> Item[Any]:
+        """``result[key]``, or the error that it raises."""
+        try:
+            return cls.ended(DONE, result[key])
+        except Exception as error:
+            return cls.ended(FAILED, Failure(error, error.__traceback__))
+
+    def extract(self, task: Future[Any]) -> None:
+        """Take this part of the result of *task*, which has ended: its callback."""
+        slots, result = self._home, task._outcome  # type: ignore[attr-defined]
+        if slots is None or task.cancelled() or isinstance(result, Failure):
+            return  # it ended with the task, or before
+        try:
+            value = result[self._key]
+        except BaseException as error:
+            slots.scheduler.fail_item(self, error)
+        else:
+            slots.scheduler.complete_item(self, value)
+
+    def promote(self) -> bool:
+        """Make the task that gives it count as newly submitted.
+
+        Returns:
+            False if that task is running or done; nothing changes then.
+        """
+        source = self._source
+        return source is not None and source.promote()
+
+    def _maker(self) -> Task[Any] | None:
+        return self._source
+
+    def _let_go(self) -> None:
+        self._source = self._key = None
+        self.dependencies = ()
+
+    def _words(self) -> list[str]:
+        source = self._source
+        return [] if source is None else [f"{self._key!r} of {source!r}"]
+
+
+class Stream:
+    """What a generator task gave so far, and who asked for more.
+
+    Guarded by the scheduler's lock until the task is done.  `values` only
+    grows: what lies below a length once seen may be read without it.
+    """
+
+    __slots__ = ("announcement", "closed", "counter", "counting", "items", "length", "returned", "values")
+
+    def __init__(self, announcement: Callable[..., Any] | None) -> None:
+        self.values: list[Any] = []  # the very list that becomes the task's result
+        self.items: dict[int, Item[Any]] = {}  # those asked for whose values are not there yet
+        self.returned: Any = None  # what the generator returned
+        self.announcement = announcement  # what gives the length, if anything does
+        self.length: int | None = None  # as announced
+        self.counter: int | None = None  # the thread that asks the announcement
+        self.counting: Future[int] | None = None  # what others wait for meanwhile
+        self.closed = False  # all values are there
+
+    def awaited(self) -> Future[int]:
+        """The length in future.  The lock is held."""
+        if self.counting is None:
+            self.counting = Future()
+        return self.counting
+
+    def missing(self, index: int) -> IndexError:
+        """Why there is no value *index*, now that all have come."""
+        count = len(self.values)
+        few = f", fewer than the {self.length} announced" if self.length is not None else ""
+        return IndexError(f"there is no item {index}: the generator yielded {count} values{few}")

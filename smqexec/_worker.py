@@ -1,0 +1,72 @@
+"""What a queue's threads do: runs, which take one task after another, call it, and hand it over.
+
+Nothing here keeps a task, its arguments or its result longer than needed: the
+thread may park for hours, or be at the next task for as long.
+"""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Any
+
+from ._arguments import DIRECT, Template, value_of
+from ._functions import generates
+from ._generators import drive, open_stream
+from ._slots import Run, Slots
+from ._task import Task
+
+
+def work(slots: Slots, run: Run) -> None:
+    """A run, in a thread of the queue's pool: until there is nothing to do, nor will be."""
+    begin = slots.scheduler.begin
+    going = perform(slots, run, begin(slots, run, True))
+    while going:  # no name here for a task: it would keep that while others run
+        going = perform(slots, run, begin(slots, run, False))
+
+
+def perform(slots: Slots, run: Run, task: Task[Any] | None) -> bool:
+    """Do *task*, then what the scheduler gives *run* on each hand-over; False without a task."""
+    if task is None:
+        return False
+    scheduler = slots.scheduler
+    complete = scheduler.complete
+    while task is not None:
+        fn: Any = task._fn
+        args: Any = task._args
+        kwargs: Any = task._kwargs
+        try:
+            if kwargs is None:
+                value = fn(*args)
+            elif kwargs is DIRECT:
+                # A task among them has returned, or this one would have been dropped.
+                value = fn(*[a._outcome if type(a) is Task else value_of(a) for a in args])
+            else:
+                if type(kwargs) is Template:
+                    args, kwargs = kwargs.fill()
+                value = fn(*args, **kwargs)
+            if value is not None and hasattr(type(value), "__next__") and generates(fn):
+                if kwargs is DIRECT:
+                    args, kwargs = [value_of(a) for a in args], None
+                open_stream(slots, task, fn, args, kwargs)
+                fn = args = kwargs = None
+                value = drive(slots, run, task, value, perform)
+        except BaseException as exception:
+            exception.__traceback__ = _of_the_user(exception.__traceback__)
+            fn = args = kwargs = value = task._fn = task._args = task._kwargs = None
+            scheduler.fail(slots, run, task, exception)
+            task = None
+        else:
+            fn = args = kwargs = task._fn = task._args = task._kwargs = None
+            task = complete(slots, run, task, value)
+            value = None
+    return True
+
+
+def _of_the_user(traceback: TracebackType | None) -> TracebackType | None:
+    """Without our own frames, which live on with other tasks."""
+    while traceback is not None and traceback.tb_frame.f_code in _OURS:
+        traceback = traceback.tb_next
+    return traceback
+
+
+_OURS = {perform.__code__, drive.__code__}
