@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures.thread import BrokenThreadPool
 from itertools import islice
 from operator import index
-from typing import Any, ParamSpec, TypeAlias, TypeVar, overload
+from typing import Any, Never, ParamSpec, TypeAlias, TypeVar, overload
 from weakref import ref
 
 from ._arguments import DIRECT, Template, gather, look
@@ -34,6 +34,7 @@ C = TypeVar("C")
 D = TypeVar("D")
 E = TypeVar("E")
 F = TypeVar("F")
+Y = TypeVar("Y")
 
 # What may stand where a function takes an A.
 Argument: TypeAlias = "A | Future[A] | Raw[A] | settled[A]"
@@ -154,12 +155,41 @@ class Queue(ThreadPoolExecutor):
     # Up to six positional arguments are checked, each a value or a future of
     # it.  Arguments by name are checked as values: a future among them is
     # right, but typing has no word for it (say ``cast(Any, future)``).
+    #
+    # Three overloads for each number of them: a generator function makes a task
+    # of a list; before it stands Never for a function that returns Any, which
+    # would match that one too.
+    @overload
+    def submit(self, fn: Callable[[], Never], /) -> Task[Any]: ...
+    @overload
+    def submit(self, fn: Callable[[], Generator[Y, Any, Any]], /) -> Task[list[Y]]: ...
     @overload
     def submit(self, fn: Callable[[], R], /) -> Task[R]: ...
     @overload
+    def submit(self, fn: Callable[[A], Never], a: Argument[A], /) -> Task[Any]: ...
+    @overload
+    def submit(self, fn: Callable[[A], Generator[Y, Any, Any]], a: Argument[A], /) -> Task[list[Y]]: ...
+    @overload
     def submit(self, fn: Callable[[A], R], a: Argument[A], /) -> Task[R]: ...
     @overload
+    def submit(self, fn: Callable[[A, B], Never], a: Argument[A], b: Argument[B], /) -> Task[Any]: ...
+    @overload
+    def submit(
+        self, fn: Callable[[A, B], Generator[Y, Any, Any]],
+        a: Argument[A], b: Argument[B], /,
+    ) -> Task[list[Y]]: ...  # fmt: skip
+    @overload
     def submit(self, fn: Callable[[A, B], R], a: Argument[A], b: Argument[B], /) -> Task[R]: ...
+    @overload
+    def submit(
+        self, fn: Callable[[A, B, C], Never],
+        a: Argument[A], b: Argument[B], c: Argument[C], /,
+    ) -> Task[Any]: ...  # fmt: skip
+    @overload
+    def submit(
+        self, fn: Callable[[A, B, C], Generator[Y, Any, Any]],
+        a: Argument[A], b: Argument[B], c: Argument[C], /,
+    ) -> Task[list[Y]]: ...  # fmt: skip
     @overload
     def submit(
         self, fn: Callable[[A, B, C], R],
@@ -167,9 +197,29 @@ class Queue(ThreadPoolExecutor):
     ) -> Task[R]: ...  # fmt: skip
     @overload
     def submit(
+        self, fn: Callable[[A, B, C, D], Never],
+        a: Argument[A], b: Argument[B], c: Argument[C], d: Argument[D], /,
+    ) -> Task[Any]: ...  # fmt: skip
+    @overload
+    def submit(
+        self, fn: Callable[[A, B, C, D], Generator[Y, Any, Any]],
+        a: Argument[A], b: Argument[B], c: Argument[C], d: Argument[D], /,
+    ) -> Task[list[Y]]: ...  # fmt: skip
+    @overload
+    def submit(
         self, fn: Callable[[A, B, C, D], R],
         a: Argument[A], b: Argument[B], c: Argument[C], d: Argument[D], /,
     ) -> Task[R]: ...  # fmt: skip
+    @overload
+    def submit(
+        self, fn: Callable[[A, B, C, D, E], Never],
+        a: Argument[A], b: Argument[B], c: Argument[C], d: Argument[D], e: Argument[E], /,
+    ) -> Task[Any]: ...  # fmt: skip
+    @overload
+    def submit(
+        self, fn: Callable[[A, B, C, D, E], Generator[Y, Any, Any]],
+        a: Argument[A], b: Argument[B], c: Argument[C], d: Argument[D], e: Argument[E], /,
+    ) -> Task[list[Y]]: ...  # fmt: skip
     @overload
     def submit(
         self, fn: Callable[[A, B, C, D, E], R],
@@ -177,17 +227,47 @@ class Queue(ThreadPoolExecutor):
     ) -> Task[R]: ...  # fmt: skip
     @overload
     def submit(
+        self, fn: Callable[[A, B, C, D, E, F], Never],
+        a: Argument[A], b: Argument[B], c: Argument[C], d: Argument[D], e: Argument[E], f: Argument[F], /,
+    ) -> Task[Any]: ...  # fmt: skip
+    @overload
+    def submit(
+        self, fn: Callable[[A, B, C, D, E, F], Generator[Y, Any, Any]],
+        a: Argument[A], b: Argument[B], c: Argument[C], d: Argument[D], e: Argument[E], f: Argument[F], /,
+    ) -> Task[list[Y]]: ...  # fmt: skip
+    @overload
+    def submit(
         self, fn: Callable[[A, B, C, D, E, F], R],
         a: Argument[A], b: Argument[B], c: Argument[C], d: Argument[D], e: Argument[E], f: Argument[F], /,
     ) -> Task[R]: ...  # fmt: skip
+    @overload
+    def submit(
+        self, fn: Callable[..., Never],
+        a: Any, b: Any, c: Any, d: Any, e: Any, f: Any, g: Any, /, *args: Any, **kwargs: Any,
+    ) -> Task[Any]: ...  # fmt: skip
+    @overload
+    def submit(
+        self, fn: Callable[..., Generator[Y, Any, Any]],
+        a: Any, b: Any, c: Any, d: Any, e: Any, f: Any, g: Any, /, *args: Any, **kwargs: Any,
+    ) -> Task[list[Y]]: ...  # fmt: skip
     @overload
     def submit(
         self, fn: Callable[..., R],
         a: Any, b: Any, c: Any, d: Any, e: Any, f: Any, g: Any, /, *args: Any, **kwargs: Any,
     ) -> Task[R]: ...  # fmt: skip
     @overload
+    def submit(self, fn: Raw[Callable[..., R]], /, *args: Any, **kwargs: Any) -> Task[R]: ...
+    @overload
+    def submit(self, fn: Callable[P, Never], /, *args: P.args, **kwargs: P.kwargs) -> Task[Any]: ...
+    @overload
+    def submit(
+        self, fn: Callable[P, Generator[Y, Any, Any]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Task[list[Y]]: ...
+    @overload
     def submit(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Task[R]: ...
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Task[Any]:
+    def submit(
+        self, fn: Callable[..., Any] | Raw[Callable[..., Any]], /, *args: Any, **kwargs: Any
+    ) -> Task[Any]:
         """Submit ``fn(*args, **kwargs)`` and return its task.
 
         Raises:

@@ -180,7 +180,7 @@ class Task(PlannedFuture[R]):
             slots.scheduler.length(self, stream, patient=False)
         return stream.length
 
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self: Task[list[Y]]) -> Iterator[Y]:
         """The values of a generator task as they come.
 
         Where one has not come yet, taking it waits.  An exception of the
@@ -205,7 +205,7 @@ class Task(PlannedFuture[R]):
                 self.result()  # raises how the generator failed
                 return
 
-    def __aiter__(self) -> AsyncIterator[Any]:
+    def __aiter__(self: Task[list[Y]]) -> AsyncIterator[Y]:
         """What iterating gives, for ``async for``: the loop goes on where a value has not come yet.
 
         Raises:

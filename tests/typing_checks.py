@@ -1,11 +1,13 @@
 """Assertions about types: mypy and pyright read this file, nobody runs it."""
 
 import asyncio
+import json
 import time
+from collections.abc import Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, assert_type, cast
+from typing import Any, NoReturn, assert_type, cast
 
-from smqexec import Queue, Raw, Scheduler, Task, settled
+from smqexec import Item, Queue, Raw, Scheduler, Task, number_of_results, settled
 
 
 def number() -> int:
@@ -50,7 +52,7 @@ assert_type(list(queue.map(text, [1, 2], ["a", "b"])), list[str])
 queue.submit(text, "x")  # type: ignore[arg-type]  # pyright: ignore[reportCallIssue, reportArgumentType]
 queue.submit(text, word)  # type: ignore[arg-type]  # pyright: ignore[reportCallIssue, reportArgumentType]
 queue.submit(number, 1)  # type: ignore[arg-type]  # pyright: ignore[reportCallIssue, reportArgumentType]
-queue.submit(text, 1, c=2)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue, reportArgumentType]
+queue.submit(text, 1, c=2)  # type: ignore[call-arg, arg-type]  # pyright: ignore[reportCallIssue, reportArgumentType]
 Queue("x")  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
 
 assert_type(queue.submit(report, settled(one)), Task[bool])
@@ -61,3 +63,139 @@ async def waiting() -> None:
     assert_type(await one, int)
     assert_type(await asyncio.wrap_future(one), int)
     assert_type(await asyncio.get_running_loop().run_in_executor(queue, time.time), float)
+
+
+# Functions that say nothing of what they return, or return nothing.
+
+
+def anything(a: int) -> Any:
+    return a
+
+
+def nothing(a: int) -> NoReturn:
+    raise ValueError(a)
+
+
+assert_type(queue.submit(anything, one), Task[Any])
+assert_type(queue.submit(json.loads, "1"), Task[Any])
+assert_type(queue.submit(anything, a=1), Task[Any])
+assert_type(queue.submit(nothing, 1), Task[Any])
+assert_type(queue.submit(print, one), Task[None])
+assert_type(queue.submit(max, one, 2), Task[int])
+assert_type(queue.submit(lambda: 1), Task[int])
+assert_type(queue.submit(lambda a: a + 1, 1), Task[int])
+queue.submit(anything, "x")  # type: ignore[arg-type]  # pyright: ignore[reportCallIssue, reportArgumentType]
+
+
+# Generator tasks.  A generator function must say that it returns a Generator:
+# one that says Iterator can't be told from a function that returns an iterator,
+# which is no generator task.  The same is true of other functions that announce
+# a number of results.
+
+
+def frames(count: int, name: str = "") -> Generator[bytes, None, str]:
+    yield name.encode() * count
+    return "last"
+
+
+def iterator(count: int) -> Iterator[bytes]:
+    yield b"" * count
+
+
+def six_times(a: int, b: str, c: float, d: bytes, e: bool, f: None) -> Generator[float, None, None]:
+    yield c
+
+
+def seven_times(a: int, b: int, c: int, d: int, e: int, f: int, g: int) -> Generator[int, None, None]:
+    yield a
+
+
+class Camera:
+    def stream(self, count: int) -> Generator[bytes, None, None]:
+        yield bytes(count)
+
+
+def size(frame: bytes) -> int:
+    return len(frame)
+
+
+def sizes(frames: list[bytes]) -> list[int]:
+    return [len(frame) for frame in frames]
+
+
+many = queue.submit(frames, 3)
+assert_type(many, Task[list[bytes]])
+assert_type(many.result(), list[bytes])
+assert_type(queue.submit(frames, one), Task[list[bytes]])
+assert_type(queue.submit(frames, one, "x"), Task[list[bytes]])
+assert_type(queue.submit(frames, 3, name="x"), Task[list[bytes]])
+assert_type(queue.submit(Camera().stream, one), Task[list[bytes]])
+assert_type(queue.submit(six_times, one, word, 1.0, b"", True, None), Task[list[float]])
+assert_type(queue.submit(seven_times, 1, 2, one, 4, 5, 6, 7), Task[list[int]])
+assert_type(queue.submit(iterator, 3), Task[Iterator[bytes]])  # wrong: see above
+queue.submit(frames, "x")  # type: ignore[arg-type]  # pyright: ignore[reportCallIssue, reportArgumentType]
+queue.submit(frames, word)  # type: ignore[arg-type]  # pyright: ignore[reportCallIssue, reportArgumentType]
+
+assert_type(many[0], Item[bytes])
+assert_type(many[-1].result(), bytes)
+assert_type(many[1:], list[Item[bytes]])
+assert_type(queue.submit(size, many[0]), Task[int])
+assert_type(queue.submit(sizes, many), Task[list[int]])
+queue.submit(text, many[0])  # type: ignore[arg-type]  # pyright: ignore[reportCallIssue, reportArgumentType]
+
+assert_type(list(many), list[bytes])
+assert_type([frame for frame in many], list[bytes])
+for _ in one:  # type: ignore[misc]  # pyright: ignore[reportGeneralTypeIssues]
+    pass
+
+
+async def watching() -> None:
+    assert_type([frame async for frame in many], list[bytes])
+    assert_type(await many[0], bytes)
+    assert_type(await many, list[bytes])
+
+
+# Of an ordinary task that returns a list, task[i] is typed, but a slice is one
+# item, and iterating it a TypeError: types don't tell it from a generator task.
+
+
+def pair() -> list[str]:
+    return ["a", "b"]
+
+
+def table() -> dict[str, int]:
+    return {"a": 1}
+
+
+assert_type(queue.submit(pair)[0], Item[str])
+assert_type(queue.submit(table)["a"], Any)  # an Item[Any] mypy would not take for an argument
+assert_type(queue.submit(text, queue.submit(table)["a"]), Task[str])
+
+
+# The function in Raw is not searched for what it is: no generator task.  Its
+# arguments are not checked.
+
+assert_type(queue.submit(Raw(frames), 3), Task[Generator[bytes, None, str]])
+assert_type(queue.submit(Raw(size), many[0]), Task[int])
+raw = Raw(frames)
+assert_type(queue.submit(raw, one, name="x"), Task[Generator[bytes, None, str]])
+
+
+# The decorator keeps the type of a function whose count is typed.  (With a
+# lambda its parameters become Any.)
+
+
+def count_of(count: int, name: str = "") -> int:
+    return count
+
+
+@number_of_results(count_of)
+def announced(count: int, name: str = "") -> Generator[bytes, None, None]:
+    yield bytes(count)
+
+
+announced(1, name="x")
+announced("x")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+assert_type(queue.submit(announced, one), Task[list[bytes]])
+assert_type(queue.submit(announced, 1, name="x"), Task[list[bytes]])
+queue.submit(announced, "x")  # type: ignore[arg-type]  # pyright: ignore[reportCallIssue, reportArgumentType]
