@@ -23,17 +23,24 @@ from .measure import (
     Mode,
     Sample,
     WrongResult,
+    Yields,
+    bytes_a_task,
     bytes_of_pool,
     bytes_of_queue,
+    items,
     modes_of,
+    plain_futures,
     run,
+    run_generator,
 )
-from .workloads import LAYERED, SHARED, SLOTS, WORKLOADS, Workload
+from .workloads import LAYERED, LONE, SHARED, SLOTS, WORKLOADS, Workload
 
 Figures = dict[tuple[Workload, Mode], list[tuple[Sample, float]]]  # each round's, with its ratio
 
 BASIS = WORKLOADS[0]
 MEMORY_AIM = 0.3
+YIELD_AIM = 3  # µs, on CPython 3.11
+ORDERS = {LONE: "oldest", SHARED: "newest"}
 GRAPHS = [w for w in WORKLOADS if w.executor == SHARED and not w.alternating]
 
 
@@ -42,13 +49,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parse(argv)
     print_all(machine(options.n, options.rounds))
     try:
-        figures = measure(options.n, options.rounds)
+        figures, yields = measure(options.n, options.rounds)
     except WrongResult as wrong:
         print(f"wrong result: {wrong}", file=sys.stderr)
         return 1
     print_all(cost_table(figures))
     print_all(steps_table(figures))
+    print_all(yield_table(yields))
     print_all(memory_table(options.n))
+    print_all(item_table(options.n))
     return 0
 
 
@@ -95,9 +104,10 @@ def gil() -> str:
 # Time.
 
 
-def measure(n: int, rounds: int) -> Figures:
+def measure(n: int, rounds: int) -> tuple[Figures, dict[str, list[Yields]]]:
     prepared = [(workload, workload.prepare(n)) for workload in WORKLOADS]
     figures: Figures = {(w, mode): [] for w in WORKLOADS for mode in modes_of(w)}
+    yields: dict[str, list[Yields]] = {executor: [] for executor in ORDERS}
     for _ in range(rounds):
         pool = 0.0
         for workload, needed in prepared:
@@ -105,7 +115,9 @@ def measure(n: int, rounds: int) -> Figures:
                 sample = run(workload, needed, mode)
                 pool = pool or sample.cost
                 figures[workload, mode].append((sample, sample.cost / pool))
-    return figures
+        for executor, samples in yields.items():
+            samples.append(run_generator(executor, n))
+    return figures, yields
 
 
 def cost_table(figures: Figures) -> Iterator[str]:
@@ -152,6 +164,17 @@ def steps(samples: list[Sample]) -> str:
     return f"{median(counts):16.2f}{max(counts):10.2f}" if counts else f"{'-':>16}{'-':>10}"
 
 
+def yield_table(yields: dict[str, list[Yields]]) -> Iterator[str]:
+    yield ""
+    yield "Cost of a yield of a generator task, in µs over the loop over the same generator"
+    yield ""
+    yield f"{'':28}{'loop':>16}{'over it':>16}"
+    yield f"{'':28}" + f"{'min':>8}{'median':>8}" * 2 + "  aim"
+    for executor, samples in yields.items():
+        columns = "".join(f"{min(column):8.2f}{median(column):8.2f}" for column in zip(*samples, strict=True))
+        yield f"  {executor:26}{columns}  <= {YIELD_AIM}"
+
+
 # Memory.
 
 
@@ -163,9 +186,24 @@ def memory_table(n: int) -> Iterator[str]:
     yield f"{'arguments':16}{'ThreadPoolExecutor':>20}{queues}  aim of the ratio"
     for name, submit in ARGUMENTS.items():
         pool = bytes_of_pool(submit, n)
-        weights = [bytes_of_queue(submit, n, order) for order in ("oldest", "newest")]
+        weights = [bytes_of_queue(submit, n, order) for order in ORDERS.values()]
         columns = "".join(f"{weight:20.0f}{weight / pool:8.2f}" for weight in weights)
         yield f"  {name:14}{pool:20.0f}{columns}  <= {MEMORY_AIM}"
+
+
+def item_table(n: int) -> Iterator[str]:
+    yield ""
+    yield "Bytes of an item of a generator task, asked for before its value is there"
+    yield ""
+    yield (
+        f"{'Future':>36}"
+        + "".join(f"{executor:>20}{'ratio':>8}" for executor in ORDERS)
+        + "  aim of the ratio"
+    )
+    plain = bytes_a_task(plain_futures, None, n)
+    weights = [bytes_of_queue(items, n, order) for order in ORDERS.values()]
+    columns = "".join(f"{weight:20.0f}{weight / plain:8.2f}" for weight in weights)
+    yield f"  {'an item':14}{plain:20.0f}{columns}  <= {MEMORY_AIM}"
 
 
 if __name__ == "__main__":

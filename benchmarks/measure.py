@@ -5,14 +5,14 @@ from __future__ import annotations
 import gc
 import tracemalloc
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from threading import Event
 from time import perf_counter
 from typing import Any, Literal, NamedTuple
 
 from smqexec import Queue, Scheduler
 
-from .workloads import LONE, POOL, Submitted, Workload, add, one, same
+from .workloads import LONE, POOL, Submitted, Workload, add, numbers, one, same
 
 Mode = Literal["submitted first", "submitted while running"]
 MODES: tuple[Mode, ...] = ("submitted first", "submitted while running")
@@ -92,6 +92,38 @@ def steps_of(executors: Sequence[Executor], tasks: int) -> float | None:
     return None
 
 
+# A generator task that nobody asks for items.
+
+
+class Yields(NamedTuple):
+    """One run of a generator task, beside the loop over the same generator."""
+
+    bare: float  # µs a value, of the loop
+    over: float  # what the task costs more, thread and all
+
+
+def run_generator(executor: str, n: int) -> Yields:
+    """Let a generator task give *n* values.
+
+    Raises:
+        WrongResult: They are not those that the generator gives.
+    """
+    gc.collect()
+    began = perf_counter()
+    for _ in numbers(n):
+        pass
+    bare = perf_counter() - began
+    queue = Queue(scheduler=None if executor == LONE else Scheduler())
+    gc.collect()
+    began = perf_counter()
+    task = queue.submit(numbers, n)
+    queue.shutdown()
+    seconds = perf_counter() - began
+    if task.result() != list(range(n)):
+        raise WrongResult(f"the generator task on {executor}: not the values of the generator")
+    return Yields(bare / n * 1e6, (seconds - bare) / n * 1e6)
+
+
 # Memory.  Weighed in one thread while nothing runs: the same figure each time.
 
 
@@ -111,6 +143,18 @@ def two_futures(executor: Any, tasks: list[Any]) -> None:
     tasks[:2] = executor.submit(one), executor.submit(one)
     for i in range(2, len(tasks)):
         tasks[i] = executor.submit(add, tasks[i - 1], tasks[i - 2])
+
+
+def items(executor: Any, tasks: list[Any]) -> None:
+    """Not tasks, but items of one."""
+    task = executor.submit(numbers, len(tasks))
+    for i in range(len(tasks)):
+        tasks[i] = task[i]
+
+
+def plain_futures(_: Any, tasks: list[Any]) -> None:
+    for i in range(len(tasks)):
+        tasks[i] = Future()
 
 
 ARGUMENTS = {"no arguments": no_arguments, "one int": one_int, "two futures": two_futures}

@@ -8,7 +8,7 @@ size asked for, before the clock starts.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Executor
 from math import isqrt
 from random import Random
@@ -73,6 +73,13 @@ def above(*numbers: int) -> int:
     return max(numbers) + 1
 
 
+def numbers(count: int) -> Generator[int, None, None]:
+    number = 0
+    while number < count:
+        yield number
+        number += 1
+
+
 # Without dependencies.
 
 
@@ -133,6 +140,13 @@ def layers(picks: Picks, queue: Queue) -> Submitted:
     return Submitted(depth * width, (task.result() for task in layer), depth * width)
 
 
+def items(n: int, queue: Queue) -> Submitted:
+    """A generator task, and for each of its items a task that needs it."""
+    source = queue.submit(numbers, n)
+    tasks = [queue.submit(successor, source[i]) for i in range(n)]
+    return Submitted(n + 1, (task.result() for task in tasks), n * (n + 1) // 2)
+
+
 # What they need.
 
 
@@ -171,6 +185,7 @@ WORKLOADS = (
     Workload("chain", SHARED, chain, aim=0.5),
     Workload("binary tree", SHARED, binary_tree),
     Workload("fan out and in", SHARED, fan_out_and_in),
+    Workload("items of a generator", SHARED, items),
     Workload("seed example", SHARED, seed_example, side_of_seed, aim=0.6),
     Workload("seed example, two queues", SHARED, seed_example, side_of_seed, (1, SLOTS), aim=0.6),
     Workload("layers, 100 x 1000", SHARED, layers, wide),

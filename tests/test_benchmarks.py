@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import re
+from collections.abc import Generator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -37,7 +38,10 @@ def test_all_workloads_are_reported(benchmarks: ModuleType, capsys: Output) -> N
     for workload in benchmarks.GRAPHS:
         assert f"\n  {workload.name}  " in section(out, "Steps of")
     for arguments in benchmarks.ARGUMENTS:
-        assert f"\n  {arguments}  " in section(out, "Bytes of")
+        assert f"\n  {arguments}  " in section(out, "Bytes of a pending task")
+    for executor in ("Queue()", "Queue(Scheduler())"):
+        assert f"\n  {executor}  " in section(out, "Cost of a yield")
+    assert "\n  an item  " in section(out, "Bytes of an item")
 
 
 def test_a_mode_that_makes_no_sense_is_left_out(benchmarks: ModuleType) -> None:
@@ -58,6 +62,18 @@ def test_wrong_results_are_told(
     monkeypatch.setattr(benchmarks, "WORKLOADS", (workload._replace(submit=submit),))
     assert benchmarks.main(["--n", "10", "--rounds", "1"]) == 1
     assert "wrong result: independent on Queue(): 10" in capsys.readouterr().err
+
+
+def test_wrong_values_of_a_generator_task_are_told(
+    benchmarks: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: Output
+) -> None:
+    def wrong(n: int) -> Generator[int, None, None]:
+        yield from range(1, n)
+
+    monkeypatch.setattr(benchmarks, "WORKLOADS", benchmarks.WORKLOADS[:1])
+    monkeypatch.setattr(importlib.import_module("benchmarks.measure"), "numbers", wrong)
+    assert benchmarks.main(["--n", "10", "--rounds", "1"]) == 1
+    assert "wrong result: the generator task on Queue()" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("argv", [["--n", "9"], ["--rounds", "0"]])
