@@ -33,6 +33,14 @@ what is left keeps its order.  Four things can change it, and each is met:
   may have lost its rank.  Its plan, and older plans that are not intact, are
   dissolved: their nodes go back to the stack.
 
+A running node may *give way* to what comes before it, if its queue says so.
+Searches then meet it as if it were pending, and own it, but for one that heads
+its plan or was met by none: that goes by its own number, and is in no list.
+And it has a way to leave the order that pending nodes have not: a relay may be
+done while it runs, and what was met through that relay may have lost its rank.
+So each plan keeps all its *ways* to such a node, and plans that come to it
+later than its owner are kept *behind* it: the next to own it.
+
 No structure here keeps a node that has started: entries of such nodes are
 emptied in place (a `Cell` whose content is None), and skipped or swept later.
 """
@@ -40,8 +48,20 @@ emptied in place (a `Cell` whose content is None), and skipped or swept later.
 from __future__ import annotations
 
 from heapq import heappop
+from typing import Any
 
-from ._nodes import READY, RUNNING, SEARCHING, STRIDE, SWEEP_FROM, Group, Node, Plan, PlannedQueue, Searching
+from ._nodes import (
+    READY,
+    RUNNING,
+    SEARCHING,
+    STRIDE,
+    SWEEP_FROM,
+    Group,
+    Node,
+    Plan,
+    PlannedQueue,
+    Searching,
+)
 from ._places import Places
 
 
@@ -83,9 +103,11 @@ class NewestFirst(Places):
         queue.start(node)
         plan: Plan | None = node.plan
         if plan is not None:
-            node.plan = None
             if plan.head is node:  # all that it needed is done
+                node.plan = None
                 self._retire(plan)
+            elif not queue.gives_way:
+                node.plan = None
             if self._beheaded:
                 self._retire_beheaded(node)
 
@@ -108,9 +130,17 @@ class NewestFirst(Places):
         if broken:
             self._dissolve(broken, nodes)
         for node in nodes:
+            if node.queue is not None and node.queue.gives_way:
+                self.ended(node)
             node.plan = None
             if self._beheaded:
                 self._retire_beheaded(node)
+
+    def ended(self, node: Node) -> None:
+        """Forget *node*, of a queue that gives way."""
+        self._forget_ways(node)
+        node.plan = None
+        node.place = None
 
     def promote(self, node: Node, number: int) -> None:
         self.settle()
@@ -128,7 +158,21 @@ class NewestFirst(Places):
 
     # The search.
 
-    def take(self, queue: PlannedQueue, limit: int | None = None) -> Node | Searching | None:
+    def give_way(self, node: Node, limit: int | None = None) -> Node | Searching | None:
+        if not node.queue.ready:
+            return None
+        self.settle()
+        self._reclaim(node)
+        if node.plan is None:
+            # In the heaps and on the stack a group goes by its base, which
+            # would hide those of the group that come before this one.
+            self._merge(self._disband(node.number // STRIDE * STRIDE, node.number))
+        return self.take(node.queue, limit, node)
+
+    def take(
+        self, queue: PlannedQueue, limit: int | None = None, running: Node | None = None
+    ) -> Node | Searching | None:
+        """Start the node that goes first; if *running* gives way, only one that comes before that."""
         if not queue.ready:
             return None
         stack, numbers, search = self._stack, self._numbers, self._search
@@ -145,7 +189,7 @@ class NewestFirst(Places):
                 self._start(queue, fresh)
                 return fresh
             self.settle()
-        elif stack and not search and not queue.heap:
+        elif stack and not search and not queue.heap and running is None:
             # Nothing waits or is half searched: the top of the stack, if ready.
             top = stack[-1]
             if isinstance(top, Group):
@@ -159,8 +203,13 @@ class NewestFirst(Places):
                 queue.start(top)
                 return top
         steps = 0
+        mark = -1  # the first part of the rank of *running*
+        if running is not None:
+            mark = running.number if running.plan is None else running.plan.number
         while True:
             waiting = self._best(queue)
+            if waiting < mark:
+                waiting = mark
             while search and search[-1][1] is None:
                 search.pop()
             while stack and stack[-1] is None:
@@ -183,9 +232,11 @@ class NewestFirst(Places):
             elif waiting >= unfinished:
                 break
             else:
-                met, steps = self._advance(search[-1][1], queue, steps, limit)
+                met, steps = self._advance(search[-1][1], queue, steps, limit, running)
                 if met is not None:
                     self.steps += steps
+                    if met is running:
+                        return None
                     self._start(queue, met)
                     return met
             if limit is not None and steps >= limit:
@@ -193,12 +244,19 @@ class NewestFirst(Places):
                 return SEARCHING
         self.steps += steps
         assert waiting >= 0, "a ready node is in no structure"
+        if (
+            running is not None
+            and waiting == mark
+            # Of two that one plan has met the position decides.
+            and (self._best(queue) < mark or running.place < queue.heap[0][-1].ready[queue][0][0])
+        ):
+            return None
         return self._take_waiting(queue)
 
     def _advance(
-        self, plan: Plan, queue: PlannedQueue, steps: int, limit: int | None
+        self, plan: Plan, queue: PlannedQueue, steps: int, limit: int | None, running: Node | None
     ) -> tuple[Node | None, int]:
-        """Go on with *plan* until it meets a ready node of *queue* or has nothing left."""
+        """Go on with *plan* until it meets *running* or a ready node of *queue*, or has nothing left."""
         frames = plan.frames
         while limit is None or steps < limit:
             if not frames:
@@ -219,27 +277,37 @@ class NewestFirst(Places):
                 frame[1] = index + 1
             node: Node = dependencies[index]
             steps += 1
-            if node.state >= RUNNING:
+            state = node.state
+            if state > RUNNING:
                 continue
-            owner = node.plan
-            if owner is plan:
+            home = node.queue
+            if home is not None and home.gives_way:
+                if not self._come_to(node, plan, dependencies):
+                    continue
+            elif state == RUNNING:
                 continue
-            if (node.number if owner is None else owner.number) > plan.number:
-                # Met before, by a newer search or (promoted) on its own.
-                if plan.intact:
-                    self._shake(plan)
-                continue
-            if owner is None:
-                self._unlist(node)
             else:
-                self._take_over(owner, node)
+                owner = node.plan
+                if owner is plan:
+                    continue
+                if (node.number if owner is None else owner.number) > plan.number:
+                    # Met before, by a newer search or (promoted) on its own.
+                    if plan.intact:
+                        self._shake(plan)
+                    continue
+                if owner is None:
+                    self._unlist(node)
+                else:
+                    self._take_over(owner, node)
+                plan.last += 1
             node.plan = plan
-            plan.last += 1
             node.place = plan.last
-            if node.state == READY:
-                if node.queue is queue:
+            if state == READY:
+                if home is queue:
                     return node, steps
                 self._shelve(plan, node)
+            elif node is running:
+                return node, steps
             elif node.dependencies:
                 frames.append([node.dependencies, 0])
         return None, steps
@@ -273,6 +341,37 @@ class NewestFirst(Places):
         self._start(queue, node)
         return node
 
+    # Nodes of queues that give way.
+
+    def _come_to(self, node: Node, plan: Plan, dependencies: list[Any]) -> bool:
+        """Note that the search of *plan* met *node* in *dependencies*; tell whether it is now the plan's."""
+        if node.state == RUNNING:
+            self._reclaim(node)
+        owner = node.plan
+        if (node.number if owner is None else owner.number) > plan.number:
+            if plan.intact:
+                self._shake(plan)
+            if node.number > plan.number:
+                return False  # nor will it ever be
+            if plan.ways is None or node not in plan.ways:
+                self._put_behind(plan, node)
+        elif owner is None:
+            if node.state < RUNNING:
+                self._unlist(node)
+        elif owner is not plan:
+            self._take_over(owner, node)
+            if owner.number > node.number:
+                self._put_behind(owner, node)
+        plan.last += 1
+        if plan.ways is None:
+            plan.ways = {}
+        ways = plan.ways.get(node)
+        if ways is None:
+            plan.ways[node] = [1, (plan.last, dependencies)]
+        else:
+            ways.append((plan.last, dependencies))
+        return owner is not plan and (owner is None or owner.number < plan.number)
+
     # Plans.
 
     def _begin(self, node: Node) -> Plan:
@@ -286,6 +385,8 @@ class NewestFirst(Places):
         owner = node.plan
         if owner is not None:
             self._take_over(owner, node)
+            if node.queue.gives_way:
+                self._forget_ways(node)  # from now on it goes by its own number
         node.plan = plan
         node.place = 0
         if node.state == READY:
@@ -300,7 +401,11 @@ class NewestFirst(Places):
         plan: Plan | None = first.plan
         if plan is None and first.state < RUNNING:
             return False  # as before anything runs, and most often
-        pending = [index for index, other in enumerate(dependencies) if other.state < RUNNING]
+        pending = [
+            index
+            for index, other in enumerate(dependencies)
+            if other.state < RUNNING or (other.state == RUNNING and other.queue.gives_way)
+        ]
         if not pending:
             return False
         first = dependencies[pending[0]]
@@ -308,6 +413,9 @@ class NewestFirst(Places):
         if plan is None or plan.head is not first or not plan.intact:
             return False
         plan.head = node
+        if first.queue.gives_way:
+            plan.ways = plan.ways or {}
+            plan.ways[first] = [1, (plan.first, dependencies)]
         plan.first -= 1
         node.plan = plan
         node.place = plan.first
@@ -364,6 +472,7 @@ class NewestFirst(Places):
         plan.intact = False
         plan.frames.clear()
         plan.later.clear()
+        plan.ways = None
         for cell in plan.cells.values():
             cell[-1] = None
         plan.cells.clear()
@@ -388,7 +497,7 @@ class NewestFirst(Places):
             if node in seen:
                 continue
             seen.add(node)
-            if node.state < RUNNING and node.plan in plans:
+            if node.state < RUNNING and node.plan in plans:  # running ones are reclaimed when next met
                 node.plan = None
                 if type(node.place) is list:
                     node.place[-1] = None

@@ -6,6 +6,7 @@ Records alone; what happens to them is told in ``_planner``, ``_newest`` and ``_
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
@@ -77,6 +78,11 @@ class Node:
         self.place = None
 
 
+def sought(node: Node) -> bool:
+    """Tell whether searches look for *node*: it is pending, or runs and may give way."""
+    return node.state < RUNNING or (node.state == RUNNING and node.queue.gives_way)
+
+
 def dependents_of(node: Node) -> list[Node]:
     """The nodes that depend on *node*, which is not done."""
     dependents = node.dependents
@@ -91,10 +97,24 @@ class PlannedQueue:
     Made by `DependencyPlanner.add_queue`.  The counts are for reading.
     """
 
-    __slots__ = ("__weakref__", "heap", "heap_limit", "line", "planner", "ready", "running", "waiting")
+    __slots__ = (
+        "__weakref__",
+        "gives_way",
+        "heap",
+        "heap_limit",
+        "line",
+        "planner",
+        "ready",
+        "running",
+        "waiting",
+    )
+
+    #: Whether its running nodes may give way to others of it.  Set it before anything is added.
+    gives_way: bool
 
     def __init__(self) -> None:
         self.planner: DependencyPlanner | None = None
+        self.gives_way = False
         self.waiting = self.ready = self.running = 0
         self.heap: list[list[Any]] = []  # entries of the order in force (see ``_order``)
         self.heap_limit = SWEEP_FROM
@@ -137,6 +157,7 @@ class Plan:
         "number",
         "ready",
         "spot",
+        "ways",
     )
 
     def __init__(self, head: Node, number: int) -> None:
@@ -152,8 +173,22 @@ class Plan:
         self.ready: dict[PlannedQueue, list[Cell]] = {}  # heaps of [position, node]
         self.cells: dict[PlannedQueue, Cell] = {}  # this plan's entry in the queue's heap
         self.spot: Cell | None = None  # this plan's entry in the list of searches
+        # How it comes to nodes of queues that give way: for each, in order,
+        # (position, the list in which it stands).  First the index of the
+        # first that still leads there: the list of a relay that ended is empty.
+        self.ways: dict[Node, list[Any]] | None = None
 
 
-def check_heap(heap: list[Cell]) -> None:
+class Behind:
+    """The plans that come to a node after its owner: a heap of (-number, serial, plan)."""
+
+    __slots__ = ("heap", "limit")
+
+    def __init__(self) -> None:
+        self.heap: list[tuple[int, int, Plan]] = []
+        self.limit = SWEEP_FROM
+
+
+def check_heap(heap: Sequence[Sequence[Any]]) -> None:
     # No entry comes before the one above it.
     assert all(heap[(index - 1) // 2][0] <= heap[index][0] for index in range(1, len(heap))), heap

@@ -33,20 +33,28 @@ class OldestFirst:
         else:
             heappush(queue.heap, [node.number, node])
 
-    def take(self, queue: PlannedQueue, limit: int | None = None) -> Node | None:
+    def take(self, queue: PlannedQueue, limit: int | None = None, before: int | None = None) -> Node | None:
         line, heap = queue.line, queue.heap
         while line and line[0].state != READY:
             line.popleft()
         while heap and heap[0][1].state != READY:
             heappop(heap)
         if heap and (not line or heap[0][0] < line[0].number):
+            if before is not None and heap[0][0] > before:
+                return None
             node: Node = heappop(heap)[1]
-        elif line:
+        elif line and (before is None or line[0].number < before):
             node = line.popleft()
         else:
             return None
         queue.start(node)
         return node
+
+    def give_way(self, node: Node, limit: int | None = None) -> Node | None:
+        return self.take(node.queue, limit, node.number)
+
+    def ended(self, node: Node) -> None:
+        """Nothing is kept here of a node that runs."""
 
     def dropped(self, nodes: list[Node]) -> None:
         # An entry can't be emptied in place here: a dropped node may stay
@@ -104,7 +112,8 @@ class OldestFirst:
         """The pending nodes that the order itself holds."""
         return self.ready(queues)
 
-    def check(self, queues: Iterable[PlannedQueue], pending: Iterable[Node]) -> None:
+    def check(self, queues: Iterable[PlannedQueue], nodes: Iterable[Node]) -> None:
+        known = list(nodes)
         for queue in queues:
             line, heap = list(queue.line), queue.heap
             # The line and the heap are sorted by number.
@@ -114,13 +123,13 @@ class OldestFirst:
             # An entry's number is its node's.
             assert all(number == node.number for number, node in heap), heap
             # No node is in both, or twice in one; none has started.
-            nodes = line + [node for _, node in heap]
-            assert len(set(nodes)) == len(nodes), nodes
-            assert all(node.state in (READY, DROPPED) for node in nodes), nodes
+            listed = line + [node for _, node in heap]
+            assert len(set(listed)) == len(listed), listed
+            assert all(node.state in (READY, DROPPED) for node in listed), listed
             # Each ready node is in one of them.
-            live = {node for node in nodes if node.state == READY}
-            assert live == {node for node in pending if node.queue is queue and node.state == READY}, nodes
-        for node in pending:
+            live = {node for node in listed if node.state == READY}
+            assert live == {node for node in known if node.queue is queue and node.state == READY}, listed
+        for node in known:
             # There are no plans and no places.
             assert node.plan is None, node
             assert node.place is None, node

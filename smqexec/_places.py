@@ -13,7 +13,20 @@ from heapq import heapify, heappop, heappush
 from typing import Any, cast
 from weakref import WeakSet
 
-from ._nodes import READY, RUNNING, STRIDE, SWEEP_FROM, Cell, Group, Node, Plan, PlannedQueue, check_heap
+from ._nodes import (
+    READY,
+    RUNNING,
+    STRIDE,
+    SWEEP_FROM,
+    Behind,
+    Cell,
+    Group,
+    Node,
+    Plan,
+    PlannedQueue,
+    check_heap,
+    sought,
+)
 
 
 class Places:
@@ -31,6 +44,8 @@ class Places:
         self._beheaded: dict[Node, list[Plan]] = {}
         self._stack_limit = self._search_limit = SWEEP_FROM
         self._serial = 0
+        # By a node of a queue that gives way: who comes to it after its owner.
+        self._behind: dict[Node, Behind] = {}
         # A node that became ready and was not put in its plan's heap yet: most
         # often it is the next to start, and never has to be.
         self._fresh: Node | None = None
@@ -144,16 +159,10 @@ class Places:
     def _merge(self, nodes: list[Node]) -> None:
         """Put *nodes* back on the stack."""
         for base in dict.fromkeys(node.number // STRIDE * STRIDE for node in nodes):
-            index = bisect_right(self._numbers, base) - 1
-            entry = self._stack[index] if index >= 0 else None
-            if type(entry) is Group and entry.base == base:
-                # A node of this group may belong between those that are left:
-                # from now on each stands on the stack under its own number.
-                # What the group gets later has lower numbers than all these.
-                nodes.extend(entry.nodes)
-                entry.nodes.clear()
-                entry.listed = False
-                self._stack[index] = None
+            # A node of this group may belong between those that are left:
+            # from now on each stands on the stack under its own number.
+            # What the group gets later has lower numbers than all these.
+            nodes.extend(self._disband(base, base))
         if len(nodes) <= 16:
             for node in nodes:
                 self._insert(node.number, node)
@@ -162,6 +171,18 @@ class Places:
         entries.extend((node.number, node) for node in nodes)
         entries.sort(key=_first)
         self._set_stack(entries)
+
+    def _disband(self, base: int, above: int) -> list[Node]:
+        """Take the group at *base* off the stack if its first number is above; return its nodes."""
+        index = bisect_right(self._numbers, base) - 1
+        entry = self._stack[index] if index >= 0 else None
+        if type(entry) is not Group or entry.base != base or entry.nodes[0].number < above:
+            return []
+        nodes = list(entry.nodes)
+        entry.nodes.clear()
+        entry.listed = False
+        self._stack[index] = None
+        return nodes
 
     def _sweep(self) -> None:
         entries = zip(self._numbers, self._stack, strict=True)
@@ -172,13 +193,52 @@ class Places:
         self._stack[:] = [entry for _, entry in entries]
         self._stack_limit = 2 * len(entries) + SWEEP_FROM
 
+    # Who comes to nodes of queues that give way.
+
+    def _put_behind(self, plan: Plan, node: Node) -> None:
+        """Let *plan*, which is not intact, own *node* when all that now come before it have lost it."""
+        behind = self._behind.get(node)
+        if behind is None:
+            behind = self._behind[node] = Behind()
+        heap = behind.heap
+        if len(heap) > behind.limit:
+            heap[:] = [entry for entry in heap if entry[-1].head is not None]
+            heapify(heap)
+            behind.limit = 2 * len(heap) + SWEEP_FROM
+        self._serial += 1
+        heappush(heap, (-plan.number, self._serial, plan))
+
+    def _reclaim(self, node: Node) -> None:
+        """Give running *node* to the newest plan that still has a way to it, if any."""
+        plan: Plan | None = node.plan
+        if plan is None:
+            return
+        place = _way(plan, node)
+        if place is None:
+            behind = self._behind.get(node)
+            heap = [] if behind is None else behind.heap
+            while place is None and heap:
+                plan = heappop(heap)[-1]
+                place = _way(plan, node)
+            node.plan = None if place is None else plan
+        node.place = place
+
+    def _forget_ways(self, node: Node) -> None:
+        behind = self._behind.pop(node, None)
+        for plan in [node.plan] if behind is None else [node.plan, *(entry[-1] for entry in behind.heap)]:
+            if plan is not None and plan.ways is not None:
+                plan.ways.pop(node, None)
+
     # For tests: is every entry where it has to be, and none too many?
 
     def _plans(self, queues: Iterable[PlannedQueue], nodes: Iterable[Node] = ()) -> list[Plan]:
         """The plans that the order itself holds, and those that own one of *nodes*."""
-        plans = [cell[1] for cell in self._search] + list(self._shaken)
+        plans = [cell[1] for cell in self._search]
         plans.extend(cell[-1] for queue in queues for cell in queue.heap if type(cell[-1]) is Plan)
         plans.extend(plan for beheaded in self._beheaded.values() for plan in beheaded)
+        behind = [entry[-1] for behind in self._behind.values() for entry in behind.heap]
+        # One that ended stays behind a node until it is come to there, or swept.
+        plans.extend(plan for plan in [*self._shaken, *behind] if plan.head is not None or plan not in behind)
         plans.extend(node.plan for node in nodes)
         return [plan for plan in dict.fromkeys(plans) if plan is not None]
 
@@ -189,7 +249,9 @@ class Places:
         count += sum(len(queue.heap) for queue in queues)
         count += sum(len(entry.nodes) for entry in self._stack if type(entry) is Group)
         count += sum(1 + len(beheaded) for beheaded in self._beheaded.values())
+        count += sum(1 + len(behind.heap) for behind in self._behind.values())
         for plan in self._plans(queues):
+            count += sum(map(len, (plan.ways or {}).values()))
             count += 1 + len(plan.frames) + len(plan.later) + len(plan.cells)
             count += sum(1 + len(nodes) for nodes in plan.ready.values())
         return count
@@ -200,15 +262,21 @@ class Places:
         found.extend(plan.head for plan in self._plans(queues))
         return [*self.ready(queues), *(node for node in found if node is not None)]
 
-    def check(self, queues: Iterable[PlannedQueue], pending: Iterable[Node]) -> None:
+    def check(self, queues: Iterable[PlannedQueue], nodes: Iterable[Node]) -> None:
         self.settle()
-        plans = self._plans(queues, pending)
-        self._check_unowned([node for node in pending if node.plan is None and node.queue is not None])
+        known = list(nodes)
+        running = [node for node in known if node.state == RUNNING]
+        for node in running:
+            self._reclaim(node)
+        plans = self._plans(queues, known)
+        unowned = [node for node in known if node.plan is None and node.queue is not None]
+        self._check_unowned([node for node in unowned if node.state < RUNNING])
         self._check_search(plans)
+        self._check_ways(plans, running)
         for plan in plans:
             # A plan whose head has ended, or that was dissolved, is nowhere any more.
             assert plan.head is not None, plan
-            self._check_plan(plan, plan.head, [node for node in pending if node.plan is plan])
+            self._check_plan(plan, plan.head, [node for node in known if node.plan is plan])
         for queue in queues:
             self._check_queue(queue)
 
@@ -255,6 +323,36 @@ class Places:
             assert head.state < RUNNING, head
             assert beheaded, head
             assert all(plan.head is head and head.plan is not plan for plan in beheaded), (head, beheaded)
+
+    def _check_ways(self, plans: list[Plan], running: list[Node]) -> None:
+        assert all(node.plan is not None or node.place is None for node in running), running
+        assert all(sought(node) for node in self._behind), self._behind
+        behind: dict[Node, list[Plan]] = {}
+        for node, entries in self._behind.items():
+            check_heap(entries.heap)
+            live = [entry for entry in entries.heap if entry[-1].head is not None]
+            # Plans behind a node are not intact: their numbers stay, above that of the node.
+            assert all(not plan.intact and -number == plan.number > node.number for number, _, plan in live)
+            behind[node] = [plan for _, _, plan in live]
+            assert len(behind[node]) == len(set(behind[node])), live
+            # They come after its owner, by which it goes.
+            owner = -1 if node.plan is None else node.plan.number
+            assert all(plan.number < owner for plan in behind[node]), (node, owner, live)
+        for plan in plans:
+            for node, ways in (plan.ways or {}).items():
+                # A plan that has a way to a node owns it or is behind it.
+                assert sought(node) and (node.plan is plan) != (plan in behind.get(node, ())), node
+                first, *positions = ways
+                assert 1 <= first <= len(positions), ways
+                positions = [position for position, _ in positions]
+                assert positions == sorted(set(positions)), ways
+                if node.plan is plan:
+                    # Its rank is that of the first way.
+                    place = node.place[0] if node.state == READY else node.place
+                    assert ways[first][1] and place == ways[first][0], (node, place, ways)
+        for node in running:
+            # A node that a plan owns can be reached by it.
+            assert node.plan is None or node in node.plan.ways, node
 
     def _check_plan(self, plan: Plan, head: Node, owned: list[Node]) -> None:
         reach = _reach(head)
@@ -330,13 +428,31 @@ def _spent(content: Any, queue: PlannedQueue) -> bool:
     return True
 
 
+def _way(plan: Plan, node: Node) -> int | None:
+    """The first position at which *plan* still comes to *node*.  Cost: O(1), over all ways."""
+    known = plan.ways
+    if known is None or (ways := known.get(node)) is None:
+        return None
+    first: int = ways[0]
+    while first < len(ways) and not ways[first][1]:
+        first += 1
+    if first == len(ways):
+        del known[node]
+        return None
+    if 2 * first > len(ways):
+        del ways[1:first]
+        first = 1
+    ways[0] = first
+    return ways[first][0]  # type: ignore[no-any-return]
+
+
 def _reach(head: Node) -> list[Node]:
-    """The pending nodes that a search from *head* meets, in order.  For tests."""
+    """The nodes that a search from *head* meets, in order.  For tests."""
     seen: dict[Node, None] = {}
     todo = [head]
     while todo:
         node = todo.pop()
-        if node.state < RUNNING and node not in seen:
+        if sought(node) and node not in seen:
             seen[node] = None
             todo.extend(reversed(node.dependencies))
     return list(seen)

@@ -25,6 +25,12 @@ class Model:  # tasks are numbers; one of no queue is a relay, and no sink
         ended = {task for task in self.state if self.state[task] in ("done", "dropped")}
         return next((t for t in order if self.queue[t] == queue and ended.issuperset(self.needs[t])), None)
 
+    def give_way(self, task):  # what would go before it, were it pending
+        self.state[task] = "pending"
+        first = self.first(self.queue[task])
+        self.state[task] = "running"
+        return None if first == task else first
+
     def promote(self, task):
         self.clock += 1  # oldest first: the task and all its needs
         for place, need in enumerate(self.search([task], not self.newest)):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import chain, combinations, permutations, product
 from random import Random
@@ -47,9 +47,11 @@ class TolerantHeld(Tolerant, Held):
 class Both:
     """A planner and the naive model: each call goes to both, and they must answer alike."""
 
-    def __init__(self, order: str = "newest", queues: int = 1) -> None:
+    def __init__(self, order: str = "newest", queues: int = 1, giving: Collection[int] = ()) -> None:
         self.planner = DependencyPlanner(order)
         self.queues = [self.planner.add_queue() for _ in range(queues)]
+        for queue in giving:
+            self.queues[queue].gives_way = True
         self.model = Model(order)
         self.nodes: list[Any] = []
         self.groups: list[tuple[Any, int]] = []
@@ -62,6 +64,10 @@ class Both:
 
     def running(self, queue: int) -> list[int]:
         return [task for task in self.tasks("running") if self.model.queue[task] == queue]
+
+    def giving(self) -> list[int]:
+        """The running tasks that may give way."""
+        return [task for task in self.tasks("running") if self.queues[self.model.queue[task]].gives_way]
 
     def relays(self) -> list[int]:
         """The relays that `done` may end, held or not: those that need nothing pending."""
@@ -99,10 +105,20 @@ class Both:
         return task
 
     def take(self, queue: int, limit: int | None = None) -> int | None:
-        expected = self.model.first(queue)
-        node = SEARCHING
+        return self._starts(self.model.first(queue), limit, partial(self.planner.take, self.queues[queue]))
+
+    def give_way(self, task: int, limit: int | None = None) -> int | None:
+        give_way = partial(self.planner.give_way, self.nodes[task])
+        started = self._starts(self.model.give_way(task), limit, give_way)
+        assert self.nodes[task].state == RUNNING
+        return started
+
+    def _starts(
+        self, expected: int | None, limit: int | None, call: Callable[[int | None], Any]
+    ) -> int | None:
+        node: Any = SEARCHING
         while node is SEARCHING:
-            node = self.planner.take(self.queues[queue], limit)
+            node = call(limit)
             assert node is not SEARCHING or limit is not None
         got = None if node is None else node.name
         assert got == expected, (got, expected)
@@ -237,6 +253,78 @@ def test_all_small_graphs_on_two_queues(first: int) -> None:
             every_choice(partial(play, graph, queue_of, 1, "newest", first))
 
 
+# The same with generators, which may give way whenever something comes before them.
+
+
+def play_items(
+    graph: Graph,
+    items: Mapping[tuple[int, int], int],
+    slots: int,
+    order: str,
+    first: int,
+    choose: Callable[[int], int],
+) -> None:
+    """Submit *first* tasks, then let chance decide: a submission, an end, an item's end, a giving way.
+
+    *items* says, for each pair (task, generator), how many items of that
+    generator the task needs; 0: the whole of it.
+    """
+    both = Both(order, 1, [0])
+    added: list[int] = []  # the tasks, without their items
+
+    def add() -> None:
+        task = len(added)
+        needs: list[int] = []
+        for need in graph[task]:
+            count = items[task, need]
+            needs += [both.add(None, [added[need]], held=True) for _ in range(count)] or [added[need]]
+        added.append(both.add(0, needs))
+
+    for _ in range(first):
+        add()
+    probing = choose(2)  # whether all that run ask all the time, or only when told to give way
+    while True:
+        while len(both.running(0)) < slots and both.take(0) is not None:
+            pass
+        ways: list[Callable[[], Any]] = []
+        for task in both.tasks("running"):
+            ways.append(partial(both.done, task))
+            if both.model.give_way(task) is not None:
+                ways.append(partial(both.give_way, task))
+            elif probing:
+                both.give_way(task)
+        for item in both.relays():
+            ways.append(partial(both.done, item))
+        if len(added) < len(graph):
+            ways.append(add)
+        if not ways:
+            break
+        ways[choose(len(ways))]()
+        both.check()
+    assert not both.tasks("pending", "running")
+
+
+def partings(graph: Graph, choices: Sequence[int]) -> Iterator[dict[tuple[int, int], int]]:
+    """All choices of how many items each task needs of another, two in all at most."""
+    needs = [(task, need) for task, dependencies in enumerate(graph) for need in dependencies]
+    counts = product(choices, repeat=len(needs))
+    return (dict(zip(needs, chosen, strict=True)) for chosen in counts if sum(chosen) <= 2)
+
+
+@pytest.mark.parametrize("order, slots, first", [("newest", 1, 0), ("newest", 2, 3), ("oldest", 1, 0)])
+def test_all_small_graphs_of_generators(order: str, slots: int, first: int) -> None:
+    for graph in graphs(3, ordered=True):
+        for items in partings(graph, [0, 1, 2]):
+            every_choice(partial(play_items, graph, items, slots, order, first))
+
+
+def test_generator_and_three_sinks() -> None:
+    """Each sink needs an item of the generator, or nothing."""
+    for needs in product([(), (0,)], repeat=3):
+        items = {(task, 0): 1 for task in range(1, 4)}
+        every_choice(partial(play_items, ((), *needs), items, 1, "newest", 4))
+
+
 def test_every_schedule_is_tried() -> None:
     """Three independent tasks in two slots: three, then two, then one may end first: 2 * 2 * 1."""
     assert every_choice(partial(play, ((), (), ()), (0, 0, 0), 2, "newest", 3)) == 4
@@ -249,12 +337,14 @@ def test_every_schedule_is_tried() -> None:
 def walk(seed: int, order: str, steps: int = 200) -> None:
     """Do anything allowed, with other preferences for each seed."""
     random = Random(seed)
-    both = Both(order, random.randint(1, 3))
-    queues = range(len(both.queues))
+    queues = range(random.randint(1, 3))
+    p_give = random.choice([0, 0.1, 0.3, 0.5])
+    giving = [queue for queue in queues if p_give and random.random() < 0.7]
+    both = Both(order, len(queues), giving)
     slots = [random.randint(1, 4) for _ in queues]
     most_needs, recent = random.randint(0, 4), random.choice([3, 10, 100])
     p_add, p_drop = random.choice([0.3, 0.5, 0.7]), random.choice([0, 0, 0.03, 0.1])
-    p_promote, p_relay = random.choice([0, 0.05, 0.2]), random.choice([0, 0.1, 0.3])
+    p_promote, p_relay = random.choice([0, 0.05, 0.2]), random.choice([0, 0.1, 0.3, 0.5])
     p_group, p_tolerant = random.choice([0, 0.1, 0.5]), random.choice([0, 0.2])
     p_held = random.choice([0, 0.5, 1])
     for step in range(steps):
@@ -264,8 +354,14 @@ def walk(seed: int, order: str, steps: int = 200) -> None:
             tolerant = random.random() < p_tolerant
             usable = [task for task in tasks[-recent:] if tolerant or both.model.state[task] != "dropped"]
             needs = random.choices(usable, k=random.randint(0, most_needs)) if usable else []
+            if random.random() < p_held:  # and items, of one generator as often as not
+                items = [task for task in both.tasks("pending")[-2 * recent :] if both.nodes[task].held]
+                needs += [task for task in items[-random.randint(1, 8) :] if random.random() < 0.5]
             if random.random() < p_relay:
-                both.add(None, needs, tolerant=tolerant, held=random.random() < p_held)
+                held = random.random() < p_held
+                if held and random.random() < 0.7:  # an item, most often of a generator
+                    needs = [random.choice(both.giving() or usable)] if usable else []
+                both.add(None, needs, tolerant=tolerant, held=held)
             else:
                 group = None
                 if random.random() < p_group:
@@ -276,6 +372,8 @@ def walk(seed: int, order: str, steps: int = 200) -> None:
             both.drop(random.choice(alive))
         elif random.random() < p_promote and tasks:
             both.promote(random.choice(tasks))
+        elif random.random() < p_give and (able := both.giving()):
+            both.give_way(random.choice(able), random.choice([None, 1, 3]))
         elif random.random() < p_relay and (relays := both.relays()):
             both.done(random.choice(relays))
         else:
@@ -311,9 +409,9 @@ def test_random_walk(chunk: int, order: str) -> None:
 
 
 class Machine(RuleBasedStateMachine):
-    @initialize(order=st.sampled_from(ORDERS), queues=st.integers(1, 3))
-    def begin(self, order: str, queues: int) -> None:
-        self.both = Both(order, queues)
+    @initialize(order=st.sampled_from(ORDERS), giving=st.lists(st.booleans(), min_size=1, max_size=3))
+    def begin(self, order: str, giving: list[bool]) -> None:
+        self.both = Both(order, len(giving), [queue for queue, gives in enumerate(giving) if gives])
 
     def pick(self, data: Any, tasks: Any) -> Any:
         return data.draw(st.sampled_from(tasks))
@@ -333,6 +431,11 @@ class Machine(RuleBasedStateMachine):
     @rule(data=st.data(), limit=st.sampled_from([None, 1, 2]))
     def take(self, data: Any, limit: int | None) -> None:
         self.both.take(data.draw(st.integers(0, len(self.both.queues) - 1)), limit)
+
+    @precondition(lambda self: self.both.giving())
+    @rule(data=st.data(), limit=st.sampled_from([None, 1, 2]))
+    def give_way(self, data: Any, limit: int | None) -> None:
+        self.both.give_way(self.pick(data, self.both.giving()), limit)
 
     @precondition(lambda self: self.both.tasks("running") + self.both.relays())
     @rule(data=st.data())
