@@ -278,14 +278,12 @@ class NewestFirst(Places):
             node: Node = dependencies[index]
             steps += 1
             state = node.state
-            if state > RUNNING:
+            if state >= RUNNING and (state > RUNNING or not node.queue.gives_way):
                 continue
             home = node.queue
             if home is not None and home.gives_way:
                 if not self._come_to(node, plan, dependencies):
                     continue
-            elif state == RUNNING:
-                continue
             else:
                 owner = node.plan
                 if owner is plan:
