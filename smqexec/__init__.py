@@ -4,11 +4,13 @@ The house; imports point down::
 
     __main__           the demonstration
     _queue             Queue: the Executor contract over one ThreadPoolExecutor
+    _inside            for use inside tasks: checkpoint, wait, as_completed
     _worker            what its threads do; _generators: between two values of a generator task
     _scheduler         Scheduler: queues, stop, resume, wait
     _process           exit and fork
     _streams           generator tasks: their items are asked for, filled, ended
     _dispatch          the one lock: a task comes, runs, ends; which queue must wake
+    _waiting           threads that wait, tasks that hold; _needs: what they do meanwhile
     _slots             a queue's slots and the runs that fill them
     _task, _items      Task and Item: the futures; below them _future: waiting, completion
     _functions         is it a generator function, and how many values will it give
@@ -19,6 +21,7 @@ The house; imports point down::
 """
 
 from ._functions import number_of_results
+from ._inside import as_completed, checkpoint, wait
 from ._items import Item
 from ._kinds import Raw, settled
 from ._planner import DependencyPlanner
@@ -35,6 +38,9 @@ __all__ = [
     "Raw",
     "Scheduler",
     "Task",
+    "as_completed",
+    "checkpoint",
     "number_of_results",
     "settled",
+    "wait",
 ]

@@ -19,58 +19,39 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
 from typing import Any, TypeAlias, cast
 
 from ._arguments import DIRECT, Template
 from ._future import Failure, PlannedFuture, Watch
 from ._items import Item
+from ._needs import SEARCH_LIMIT
 from ._nodes import DONE, READY, RUNNING, SEARCHING, Group, Node, dependents_of
-from ._planner import DependencyPlanner
 from ._slots import Run, Slots
 from ._task import Foreign, Settled, Task
+from ._waiting import OF_THE_PARENT, Waiting
 
 LOGGER = logging.getLogger("smqexec")
 
-# Nodes that a search looks at under one hold of the lock: about half a
-# millisecond on the slowest machine tried (0.3 to 0.5 µs a node).
-SEARCH_LIMIT = 1000
-
-# How deep tasks are nested by giving way.  A level takes four frames, and Python
-# allows some 1,000 beneath and above them.
-NESTED_LIMIT = 100
+# How long a callback waits for the lock, in seconds.  It is never held so long.
+PATIENCE = 0.2
 
 # How often a thread asks for the lock before it blocks: some 10 µs.
 SPINS = 4
-
-OF_THE_PARENT = "the task was submitted before the fork; its result is the parent process's"
 
 Starts: TypeAlias = list[tuple[Slots, Run]]  # runs to be started once the lock is not held
 Ended: TypeAlias = tuple[PlannedFuture[Any], Watch | None, Slots]  # a task or item to be told of then
 
 
-class Dispatcher:
+class Dispatcher(Waiting):
     """What a `Scheduler` does for tasks and runs; what it does for its user is in ``_scheduler``."""
 
     def __init__(self, order: str, stopped: bool, promote_awaited: bool) -> None:
-        self.planner = DependencyPlanner(order)
+        super().__init__(order, stopped, promote_awaited)
         self._next = self.planner.order.take  # the planner's own check of the queue is for others
-        self.order = order
-        self.promote_awaited = promote_awaited
-        # Guards the planner, all Slots, the states of tasks and what follows.
-        self.lock = threading.Lock()
-        self._stopped = stopped
-        self._slots: list[Slots] = []
         # What pending tasks may wait for, and no queue is at: futures of others, and
         # parts of results.
         self._outside: set[Node] = set()
-        # Who waits for what: (whether it holds, a lock to release once it does).
-        self._watchers: list[tuple[Callable[[], bool], Any]] = []
-        # Running tasks that a stop holds, each with the lock that its thread waits for.
-        self._paused: list[tuple[PlannedFuture[Any], Any]] = []
-        self._abandoned = False  # this is a forked child, and the threads are the parent's
-        self.exiting = False  # the interpreter is
 
     # A task comes.
 
@@ -176,7 +157,7 @@ class Dispatcher:
                 # One that has no queue any more is done, whosoever it was.
                 owner = future._home if isinstance(future, PlannedFuture) else None
                 if not isinstance(future, PlannedFuture) or (owner and owner.scheduler is not self):
-                    relay = Foreign(self, settled)
+                    relay = Foreign(self, future, settled)
                     self.planner.add(relay, None)
                     self._outside.add(relay)
                     foreign.append((relay, future))
@@ -211,21 +192,27 @@ class Dispatcher:
                 failure = Failure(exception, exception.__traceback__, future)
         ended: list[Ended] = []
         starts = None
-        with self.lock:
+        if not self.lock.acquire(timeout=PATIENCE):
+            # This may be the handler of a signal, or a finalizer, that has
+            # interrupted the very thread that holds the lock.
+            threading.Thread(target=self.foreign_done, args=(relay, future)).start()
+            return
+        try:
             if relay not in self._outside or self._abandoned:  # nobody waits for it any more
                 return
             self._forget(relay)
             if relay.settled or (failure is None and not cancelled):
-                for node in self.planner.done(relay):
-                    starts = self._wake(node.queue, starts)
+                starts = self._wake_for(self.planner.done(relay))
             else:
                 ended, starts = self._drop(relay, failure)
+        finally:
+            self.lock.release()
         self._start(starts)
         self._finish(ended)
 
     def _forget(self, relay: Foreign) -> None:
         self._outside.discard(relay)
-        relay.scheduler = None
+        relay.scheduler = relay.future = None
 
     # A task goes.
 
@@ -292,8 +279,9 @@ class Dispatcher:
                 else:
                     starts = self._wake(slots)
             for node in freed:
-                if node.state == READY and node.queue.ready > node.queue.waking:
-                    starts = self._wake(node.queue, starts)
+                queue = node.queue
+                if node.state == READY and (queue.ready > queue.waking or queue.helpers):
+                    starts = self._wake_for([node], starts)
             if self._watchers:
                 self._tell_watchers()
         finally:
@@ -339,35 +327,28 @@ class Dispatcher:
         self._start(starts)
         self._finish(ended)
 
-    def cancel(self, future: PlannedFuture[Any]) -> None:
-        """Cancel *future* and what depends on it, if it is pending; ask it to end, if it runs."""
+    def cancel(self, future: PlannedFuture[Any], dependencies: bool = False) -> None:
+        """Cancel *future* and what depends on it, if it is pending; ask it to end, if it runs.
+
+        With *dependencies* also what it needs and nobody else does.
+        """
+        ended: list[Ended] = []
+        starts: Starts | None = None
+        todo: list[Any] = [future]
         with self.lock:
-            if future.state >= RUNNING or self._abandoned:
-                if future.state == RUNNING:
-                    self._ask(future)
-                return
-            ended, starts = self._drop(future, None)
+            while todo and not self._abandoned:
+                node = todo.pop()
+                if node is not future and (node.state >= DONE or _is_needed(node)):
+                    continue
+                if node.state == RUNNING:
+                    self._ask(node)
+                elif node.state < RUNNING:
+                    needs = list(node.dependencies) if dependencies else []
+                    more, starts = self._drop(node, None, starts)
+                    ended += more
+                    todo.extend(needs)
         self._start(starts)
         self._finish(ended)
-
-    def overtaking(self, run: Run, task: Task[Any]) -> Task[Any] | None:
-        """What comes before the running generator *task* in its queue: *run* is now at that, nested."""
-        with self.lock:
-            if self._stopped or self._abandoned or len(run.below) >= NESTED_LIMIT:
-                return None
-            other: Any = self.planner.give_way(task, SEARCH_LIMIT)
-            while other is SEARCHING:
-                self._let_in()
-                other = None if self._stopped else self.planner.give_way(task, SEARCH_LIMIT)
-            if other is not None:
-                run.below.append(task)
-                run.task = other
-            return other  # type: ignore[no-any-return]
-
-    def surface(self, run: Run) -> None:
-        """Note that the nested task of *run* has ended: it is again at the one beneath."""
-        with self.lock:
-            run.task = run.below.pop()
 
     def cancel_pending(self, slots: Slots) -> int:
         """Cancel all pending tasks of *slots*, and what depends on them; return how many were pending."""
@@ -429,9 +410,9 @@ class Dispatcher:
             for other in task.dependencies:
                 if type(other) is Foreign and not other.dependents:
                     self._forget(other)
-            if type(task) is Foreign:
-                continue
-            slots: Slots = task._home
+            if not isinstance(task, PlannedFuture):
+                continue  # a relay
+            slots: Any = task._home
             task._outcome = failure if task is node else inherited
             if type(task) is Item:
                 self._unlist(task)
@@ -445,8 +426,7 @@ class Dispatcher:
             if watch is None or watch.condition is None:
                 task._settle()
             ended.append((task, watch, slots))
-        for other in freed:
-            starts = self._wake(other.queue, starts)
+        starts = self._wake_for(freed, starts)
         for slots in touched:
             if slots.ending and slots.parked > 0:
                 slots.ring(slots.parked)
@@ -488,11 +468,14 @@ class Dispatcher:
         run.task = task
         return task  # type: ignore[no-any-return]
 
-    def _let_in(self) -> None:
-        """Let others have the lock, which is held, in between."""
-        self.lock.release()
-        time.sleep(0)
-        self.lock.acquire()
+    def _wake_for(self, freed: list[Any], starts: Starts | None = None) -> Starts | None:
+        """See that somebody does what became ready: a run, or a waiting task that needs it.  As `_wake`."""
+        for node in freed:
+            slots = node.queue
+            for needs in slots.helpers:
+                needs.freed(node)
+            starts = self._wake(slots, starts)
+        return starts
 
     def _wake(self, slots: Slots, starts: Starts | None = None) -> Starts | None:
         """See that a run is on its way to each ready task of *slots*, one more at most.
@@ -511,11 +494,14 @@ class Dispatcher:
         if wanted and slots.parked > 0:
             slots.ring()
         elif (wanted and len(slots.runs) < slots.limit) or (slots.waiting and not slots.runs):
-            run = Run()
+            run = Run(slots)
             slots.runs.append(run)
             slots.waking += 1
             starts = [] if starts is None else starts
             starts.append((slots, run))
+        elif wanted:
+            for needs in slots.helpers:
+                needs.spare()
         return starts
 
     def _wake_all(self) -> Starts:
@@ -555,66 +541,6 @@ class Dispatcher:
             LOGGER.error("no thread for queue %s; its ready tasks fail", slots.name, exc_info=error)
             self._drop_pending(slots, Failure(error, error.__traceback__), ready_alone=True)
 
-    def _tell_watchers(self) -> None:
-        for watcher in self._watchers.copy():
-            holds, blocker = watcher
-            if holds():
-                self._watchers.remove(watcher)
-                blocker.release()
-
-    # Tasks that hold while they run.
-
-    def pause(self, task: Task[Any]) -> None:
-        """Block the thread of running *task* while the scheduler is stopped and nobody cancels *task*."""
-        blocker = threading.Lock()
-        blocker.acquire()
-        with self.lock:
-            watch = task._watched()
-            if self._stopped and self.exiting:
-                watch.asked = True  # nobody may ever resume it
-            if not self._stopped or watch.asked or self._abandoned:
-                return
-            self._paused.append((task, blocker))
-            self._tell_watchers()
-        blocker.acquire()
-
-    def _unpause(self, tasks: list[PlannedFuture[Any]] | None = None) -> None:
-        """Let paused tasks go on: these, or all.  The lock is held."""
-        paused, self._paused = self._paused, []
-        for task, blocker in paused:
-            if tasks is None or task in tasks:
-                blocker.release()
-            else:
-                self._paused.append((task, blocker))
-
-    def _ask(self, future: PlannedFuture[Any]) -> None:
-        """Ask a running task to end.  The lock is held."""
-        future._watched().asked = True
-        self._unpause([future])
-
-    # Waiting for a task.
-
-    def wait_for(self, future: PlannedFuture[Any], timeout: float | None) -> bool:
-        """Block the calling thread until *future* is done; False after *timeout* seconds."""
-        blocker = threading.Lock()
-        blocker.acquire()
-        with self.lock:
-            if future.done():
-                return True
-            if self._abandoned:
-                raise RuntimeError(OF_THE_PARENT)
-            watch = future._watched()
-            watch.blocked.append(blocker)
-            if self.promote_awaited:
-                self.planner.promote(future._maker())
-        if acquire(blocker, timeout):
-            return True
-        with self.lock:
-            if future.done():
-                return True  # and `unblock` may be going through the list
-            watch.blocked.remove(blocker)
-        return False
-
     def promote(self, task: Task[Any]) -> bool:
         with self.lock:
             return not self._abandoned and self.planner.promote(task)
@@ -626,16 +552,15 @@ def _is_abandoned(future: PlannedFuture[Any]) -> bool:
     return slots is not None and slots.scheduler._abandoned
 
 
+def _is_needed(node: Any) -> bool:
+    """Whether a task depends on *node*, or somebody waits for it.  The lock is held."""
+    if any(other.state < RUNNING for other in dependents_of(node)):
+        return True
+    watch = node._watch if isinstance(node, PlannedFuture) else None
+    return watch is not None and bool(watch.blocked or watch.callbacks or watch.condition)
+
+
 def _inherited(future: PlannedFuture[Any]) -> Failure | None:
     """The outcome of a task whose dependency *future* failed; None if it was cancelled."""
     failure: Failure | None = future._outcome
     return failure and Failure(failure.exception, failure.traceback, failure.origin or future)
-
-
-def acquire(lock: Any, timeout: float | None) -> bool:
-    """Acquire *lock*, waiting at most *timeout* seconds, as a condition would."""
-    if timeout is None:
-        return lock.acquire()  # type: ignore[no-any-return]
-    if timeout <= 0:
-        return lock.acquire(blocking=False)  # type: ignore[no-any-return]
-    return lock.acquire(timeout=min(timeout, threading.TIMEOUT_MAX))  # type: ignore[no-any-return]

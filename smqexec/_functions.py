@@ -11,10 +11,9 @@ from collections.abc import Callable
 from functools import partial
 from operator import index
 from types import FunctionType, MethodType
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, TypeVar
 
-P = ParamSpec("P")
-R = TypeVar("R")
+Fn = TypeVar("Fn", bound=Callable[..., Any])
 
 _NAME = "number_of_results"
 
@@ -24,7 +23,7 @@ _CO_GENERATOR = 0x20  # inspect.CO_GENERATOR; importing inspect takes 5 ms
 _LONGEST = 100
 
 
-def number_of_results(count: Callable[P, int]) -> Callable[[Callable[P, R]], Callable[P, R]]:
+def number_of_results(count: Callable[..., int]) -> Callable[[Fn], Fn]:
     """Announce how many values a generator task will give: a decorator.
 
     The same as setting the attribute ``number_of_results`` of the function::
@@ -43,7 +42,7 @@ def number_of_results(count: Callable[P, int]) -> Callable[[Callable[P, R]], Cal
     if not callable(count):
         raise TypeError(f"number_of_results takes a callable that gives a length, not {count!r}")
 
-    def announce(fn: Callable[P, R]) -> Callable[P, R]:
+    def announce(fn: Fn) -> Fn:
         setattr(fn, _NAME, count)
         return fn
 

@@ -193,15 +193,22 @@ class PlannedFuture(Node, Future[R]):
 
     # Acting.
 
-    def cancel(self) -> bool:
-        """Cancel the task, and all that depend on it, unless it runs or is done.
+    def cancel(self, dependencies: bool = False) -> bool:
+        """Cancel it, and all that depends on it, unless it runs or is done.
+
+        A running task is asked to end: `checkpoint` raises CancelledError in
+        it, and a generator task is closed at its next value.
+
+        Args:
+            dependencies: Also cancel what it needs and nobody else does: no
+                other task, nobody who waits, no callback.
 
         Returns:
-            True if the task is now cancelled.
+            True if it is now cancelled.
         """
         slots = self._home
         if slots is not None:
-            slots.scheduler.cancel(self)
+            slots.scheduler.cancel(self, dependencies)
         return self._end() == CANCELLED
 
     def add_done_callback(self, fn: Callable[[Future[R]], object]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import CancelledError
 from typing import Any
 
@@ -30,12 +30,11 @@ def drive(
     run: Run,
     task: Task[Any],
     iterator: Iterator[Any],
-    nest: Callable[[Slots, Run, Task[Any]], object],
 ) -> list[Any]:
     """Take the values of *iterator*, publish each, and return them.
 
     At each value: wait while the scheduler is stopped; end where somebody
-    cancelled *task*; and in a queue that gives way *nest* what comes first.
+    cancelled *task*; and in a queue that gives way do what comes first.
 
     Raises:
         CancelledError: *task* was cancelled.
@@ -68,8 +67,7 @@ def drive(
                 raise CancelledError()
             if slots.gives_way and slots.ready:
                 while (other := scheduler.overtaking(run, task)) is not None:
-                    nest(slots, run, other)
-                    scheduler.surface(run)
+                    slots.nest(slots, run, other)
     except BaseException:
         close = getattr(iterator, "close", None)
         if close is not None:

@@ -113,5 +113,6 @@ class Stream:
     def missing(self, index: int) -> IndexError:
         """Why there is no value *index*, now that all have come."""
         count = len(self.values)
-        few = f", fewer than the {self.length} announced" if self.length is not None else ""
+        announced = self.length or 0
+        few = f", fewer than the {announced} announced" if count < announced else ""
         return IndexError(f"there is no item {index}: the generator yielded {count} values{few}")

@@ -99,6 +99,14 @@ class NewestFirst(Places):
             else:
                 self._shelve(node.plan, node)
 
+    def start(self, node: Node) -> None:
+        self.settle()
+        if node.plan is None:
+            self._unlist(node)
+        else:
+            node.place[-1] = None
+        self._start(node.queue, node)
+
     def _start(self, queue: PlannedQueue, node: Node) -> None:
         queue.start(node)
         plan: Plan | None = node.plan

@@ -61,16 +61,22 @@ class OldestFirst:
         # until it comes to an end of the line, or a later drop finds that as
         # many are dropped as ready.
         for queue in dict.fromkeys(node.queue for node in nodes):
-            if queue is None:
-                continue
-            line = queue.line
-            while line and line[-1].state != READY:  # the usual places are the two ends
-                line.pop()
-            while line and line[0].state != READY:
-                line.popleft()
-            length = len(line) + len(queue.heap)
-            if length > queue.ready and (length <= SWEEP_FROM or length > 2 * queue.ready):
-                self._sort(queue)
+            if queue is not None:
+                self._tidy(queue)
+
+    def start(self, node: Node) -> None:
+        node.queue.start(node)
+        self._tidy(node.queue)
+
+    def _tidy(self, queue: PlannedQueue) -> None:
+        line = queue.line
+        while line and line[-1].state != READY:  # the usual places are the two ends
+            line.pop()
+        while line and line[0].state != READY:
+            line.popleft()
+        length = len(line) + len(queue.heap)
+        if length > queue.ready and (length <= SWEEP_FROM or length > 2 * queue.ready):
+            self._sort(queue)
 
     def promote(self, node: Node, number: int) -> None:
         """Number *node* and all it needs before all others, in the order of a search."""

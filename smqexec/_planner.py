@@ -231,6 +231,18 @@ class DependencyPlanner:
             raise ValueError(f"the queue of {node!r} does not give way")
         return self.order.give_way(node, limit)
 
+    def start(self, node: Node) -> None:
+        """Start ready *node*, whatever would go first.
+
+        Raises:
+            ValueError: *node* is not ready.
+
+        Cost: O(log n); in the middle of a group, O(its nodes).
+        """
+        if node.state != READY:
+            raise ValueError(f"{node!r} is not ready")
+        self.order.start(node)
+
     def done(self, node: Node) -> list[Any]:
         """Note that *node* has ended, and return the nodes that became ready.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures.thread as _before_us
 import os
+import sys
 import threading
 from typing import TYPE_CHECKING
 from weakref import WeakSet
@@ -38,8 +39,23 @@ def _at_exit() -> None:
     # All before any: a task may wait for one of another scheduler.
     for scheduler in schedulers:
         scheduler.cancel_held()
-    for scheduler in schedulers:
-        scheduler.finish_at_exit()
+        if _interrupted():
+            scheduler.interrupt()
+    unfinished = schedulers.copy()
+    while unfinished:
+        try:
+            unfinished[-1].finish_at_exit()
+            unfinished.pop()
+        except KeyboardInterrupt:
+            for scheduler in schedulers:
+                scheduler.interrupt()
+
+
+def _interrupted() -> bool:
+    """Whether Ctrl-C has ended the main thread.  Python sets `sys.last_type` as it prints a traceback."""
+    last = getattr(sys, "last_type", None)
+    interactive = hasattr(sys, "ps1") or sys.flags.interactive  # where it may be of long ago
+    return isinstance(last, type) and issubclass(last, KeyboardInterrupt) and not interactive
 
 
 def _after_fork() -> None:

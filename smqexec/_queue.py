@@ -13,9 +13,11 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures.thread import BrokenThreadPool
+from contextlib import contextmanager
 from itertools import islice
 from operator import index
-from typing import Any, Never, ParamSpec, TypeAlias, TypeVar, overload
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Never, ParamSpec, TypeAlias, TypeVar, overload
 from weakref import ref
 
 from ._arguments import DIRECT, Template, gather, look
@@ -24,7 +26,10 @@ from ._kinds import Raw, settled
 from ._scheduler import Scheduler
 from ._slots import Slots
 from ._task import Task
-from ._worker import work
+from ._worker import nest, work
+
+if TYPE_CHECKING:
+    from typing import Self
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -133,7 +138,7 @@ class Queue(ThreadPoolExecutor):
         self._max_workers: int = pool._max_workers
         self._thread_name_prefix = pool._thread_name_prefix
         name = str(pool._thread_name_prefix)
-        self._slots = slots = Slots(scheduler, pool, self._max_workers, name, work, give_way)
+        self._slots = slots = Slots(scheduler, pool, self._max_workers, name, work, nest, give_way)
         if first is not None:
             first.slots = ref(slots)
         slots.owner = ref(self, slots.lose)
@@ -370,6 +375,29 @@ class Queue(ThreadPoolExecutor):
             scheduler.cancel_pending(slots)
         if wait and scheduler.drain(slots):
             self._pool.shutdown(wait=True)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Shut down; after Ctrl-C in the block, cancel what is pending and ask what runs to end."""
+        if kind is not None and issubclass(kind, KeyboardInterrupt):
+            self._slots.scheduler.interrupt([self._slots])
+        self.shutdown(wait=True)
+
+    @contextmanager
+    def cancelling(self) -> Iterator[Self]:
+        """Cancel what is pending in this queue, and what depends on it, if the block raises.
+
+        ::
+
+            with Queue(4) as queue, queue.cancelling():
+                ...
+        """
+        try:
+            yield self
+        except BaseException:
+            self._slots.scheduler.cancel_pending(self._slots)
+            raise
 
     def __repr__(self) -> str:
         slots = self._slots

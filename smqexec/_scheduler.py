@@ -6,19 +6,24 @@ Its other half, what it does for tasks and threads, is the `Dispatcher`, and `St
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 from . import _process
-from ._dispatch import LOGGER, acquire
+from ._dispatch import LOGGER
 from ._slots import Slots
 from ._streams import Streams
+from ._waiting import at_work
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import Self
 
     from ._queue import Queue
+
+
+# Seconds until exit tells what it waits for, where nothing is going on.
+EXIT_PATIENCE = 5.0
 
 
 class Scheduler(Streams):
@@ -44,7 +49,6 @@ class Scheduler(Streams):
         # The counts of lost queues that are forgotten.
         states = ["waiting", "ready", "running", "done", "failed", "cancelled"]
         self._past: dict[str, int] = dict.fromkeys(states, 0)
-        self._resting = 0  # running tasks that are in `wait`, `stop` or another queue's `shutdown`
         self._given_up = False  # exiting, and what a stop held back is being cancelled
         _process.register(self)
 
@@ -94,9 +98,16 @@ class Scheduler(Streams):
         """Start no more tasks.  Those running go on; submitting works as ever.
 
         Args:
-            wait: Return only when none is running, but for those that wait
-                here themselves.
+            wait: Return only when none is running, but for those that hold:
+                generator tasks between two values, tasks in `checkpoint`, and
+                those that wait for a task that is not done.
+
+        Raises:
+            RuntimeError: With *wait*, called from a task of this scheduler,
+                which runs itself; nothing is stopped then.
         """
+        if wait and at_work(self):
+            raise RuntimeError("a task cannot wait until no task runs, as it runs itself; use stop() alone")
         with self.lock:
             self._stopped = True
             self._tell_watchers()
@@ -110,6 +121,8 @@ class Scheduler(Streams):
         with self.lock:
             self._stopped = False
             self._unpause()
+            for needs in [needs for slots in self._slots for needs in slots.helpers]:
+                needs.release()
             starts = None if self._abandoned else self._wake_all()
         self._start(starts)
 
@@ -125,39 +138,13 @@ class Scheduler(Streams):
         return self._wait_until(self._idle, timeout)
 
     def _idle(self) -> bool:
-        return self._at_rest() and not any(slots.pending for slots in self._slots)
-
-    def _at_rest(self) -> bool:
-        return sum(slots.running for slots in self._slots) == self._resting + len(self._paused)
-
-    def _is_at_work(self, slots: Slots) -> bool:
-        """Whether the calling thread is at a task of *slots*.  The lock is held."""
-        thread = threading.get_ident()
-        return any(run.thread == thread and run.task is not None for run in slots.runs)
+        running = sum(slots.running for slots in self._slots)
+        if running != len({task for stack in self._resting for task in stack}):
+            return False
+        return not any(slots.pending for slots in self._slots)
 
     def _paused_of(self, slots: Slots) -> int:
         return sum(task._home is slots for task, _ in self._paused)
-
-    def _wait_until(self, holds: Callable[[], bool], timeout: float | None = None) -> bool:
-        blocker = threading.Lock()
-        blocker.acquire()
-        with self.lock:
-            if self._abandoned:
-                return True
-            resting = any(map(self._is_at_work, self._slots))
-            self._resting += resting
-            watcher = (holds, blocker)
-            self._watchers.append(watcher)
-            self._tell_watchers()
-        try:
-            acquire(blocker, timeout)
-        finally:
-            with self.lock:
-                self._resting -= resting
-                held = watcher not in self._watchers
-                if not held:
-                    self._watchers.remove(watcher)
-        return held
 
     # The end: of the queues, of the process, and after a fork.
 
@@ -182,7 +169,20 @@ class Scheduler(Streams):
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        """Shut down; after Ctrl-C in the block, cancel what is pending and ask what runs to end."""
+        if kind is not None and issubclass(kind, KeyboardInterrupt):
+            self.interrupt()
         self.shutdown(wait=True)
+
+    def interrupt(self, queues: Iterable[Slots] | None = None) -> None:
+        """Cancel what is pending, and ask what runs to end; in *queues*, or all."""
+        with self.lock:
+            interrupted = list(self._slots if queues is None else queues)
+            running = [task for slots in interrupted for run in slots.runs for task in run.tasks()]
+        for slots in interrupted:
+            self.cancel_pending(slots)
+        for task in running:
+            task.cancel()
 
     def close(self, slots: Slots) -> None:
         """Take no more tasks for *slots*; its runs leave once nothing is pending."""
@@ -211,7 +211,7 @@ class Scheduler(Streams):
         with self.lock:
             if self._abandoned:
                 return False
-            if self._is_at_work(slots):
+            if at_work(self, slots):
                 raise RuntimeError("a task cannot wait for the shutdown of its own queue")
         self._wait_until(lambda: drained() or self._stopped)
         with self.lock:
@@ -239,6 +239,13 @@ class Scheduler(Streams):
 
     def finish_at_exit(self) -> None:
         """Run what was submitted to its end; a `stop` meanwhile cancels it.  For interpreter exit."""
+        if not self._wait_until(self._idle, EXIT_PATIENCE):
+            with self.lock:
+                stuck = not any(slots.ready or slots.running for slots in self._slots)
+                stuck = stuck and all(getattr(relay, "future", relay) is None for relay in self._outside)
+                waiting = sum(slots.waiting for slots in self._slots)
+            if stuck and waiting:
+                LOGGER.warning("exit waits for %d tasks that need futures of other executors", waiting)
         self._wait_until(self._idle)
         for slots in list(self._slots):
             self.close(slots)

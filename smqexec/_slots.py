@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from concurrent.futures.thread import ThreadPoolExecutor
 from queue import SimpleQueue
@@ -12,6 +13,7 @@ from ._nodes import PlannedQueue
 from ._task import Task
 
 if TYPE_CHECKING:
+    from ._needs import Needs
     from ._queue import Queue
     from ._scheduler import Scheduler
 
@@ -19,16 +21,27 @@ if TYPE_CHECKING:
 class Run:
     """A thread at work for a queue, and the task it is at."""
 
-    __slots__ = ("below", "task", "thread")
+    __slots__ = ("below", "slots", "task", "thread")
 
-    def __init__(self) -> None:
+    def __init__(self, slots: Slots) -> None:
+        self.slots = slots
         self.task: Task[Any] | None = None
-        self.below: list[Task[Any]] = []  # those that hold while another is run nested in them
+        # What it was at when it began what is nested in that: tasks that hold
+        # meanwhile, and None for the callback of a task that was done.
+        self.below: list[Task[Any] | None] = []
         self.thread: int | None = None  # its identifier, once it has asked for a task
 
     def tasks(self) -> list[Task[Any]]:
         """All that it is at."""
-        return self.below if self.task is None else [*self.below, self.task]
+        return [task for task in (*self.below, self.task) if task is not None]
+
+
+class _Here(threading.local):
+    run: Run | None = None
+
+
+#: What the calling thread is at, if it is a queue's.
+HERE = _Here()
 
 
 class Slots(PlannedQueue):
@@ -40,8 +53,8 @@ class Slots(PlannedQueue):
     """
 
     __slots__ = (
-        "bell", "broken", "cancelled", "closed", "done", "failed", "gives_way", "limit", "lock", "lost",
-        "name", "owner", "parked", "pool", "runs", "scheduler", "waking", "work",
+        "bell", "broken", "cancelled", "closed", "done", "failed", "helpers", "limit", "lock",
+        "lost", "name", "nest", "owner", "parked", "pool", "runs", "scheduler", "waking", "work",
     )  # fmt: skip
 
     def __init__(
@@ -51,6 +64,7 @@ class Slots(PlannedQueue):
         limit: int,
         name: str,
         work: Callable[[Slots, Run], None],
+        nest: Callable[[Slots, Run, Task[Any]], None],
         gives_way: bool,
     ) -> None:
         super().__init__()
@@ -61,8 +75,10 @@ class Slots(PlannedQueue):
         self.limit = limit
         self.name = name
         self.work = work  # what a run does
+        self.nest = nest  # what it does with a task that is nested in another
         self.runs: list[Run] = []
         self.parked = 0  # runs at the bell that nobody has rung for
+        self.helpers: list[Needs] = []  # what its waiting tasks need
         self.waking = 0  # runs rung for or started that have not asked for a task yet
         self.bell: SimpleQueue[bool] = SimpleQueue()
         self.done = self.failed = self.cancelled = 0

@@ -8,12 +8,13 @@ from concurrent.futures import CancelledError, Future
 from typing import Any
 
 from ._arguments import DIRECT, Template, value_of
-from ._dispatch import OF_THE_PARENT, Dispatcher
+from ._dispatch import Dispatcher
 from ._functions import length, name_of
 from ._future import Failure
 from ._items import Item, Stream
 from ._nodes import DONE, RUNNING, WAITING
 from ._task import Task
+from ._waiting import OF_THE_PARENT
 
 
 class Streams(Dispatcher):
@@ -122,8 +123,7 @@ class Streams(Dispatcher):
             pending = item.state == WAITING and not self._abandoned
             if pending:
                 item._outcome = value
-                for node in self.planner.done(item):
-                    starts = self._wake(node.queue, starts)
+                starts = self._wake_for(self.planner.done(item))
                 self._outside.discard(item)
                 if condition is None:
                     item._watch = None

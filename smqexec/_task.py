@@ -306,14 +306,16 @@ class Foreign(Node):
     """A relay for a future of another executor.
 
     That future keeps the relay, as a part of its callback, perhaps for long.
-    So the relay keeps neither the future nor, once it has ended, the scheduler.
+    So the relay keeps neither, once it has ended, nor ever a future that is
+    not a scheduler's.
     """
 
-    __slots__ = ("scheduler", "settled")
+    __slots__ = ("future", "scheduler", "settled")
 
-    def __init__(self, scheduler: Dispatcher, settled: bool) -> None:
+    def __init__(self, scheduler: Dispatcher, future: Future[Any], settled: bool) -> None:
         super().__init__()
         self.scheduler: Dispatcher | None = scheduler
+        self.future = future if isinstance(future, PlannedFuture) else None
         self.settled = settled
 
     def future_done(self, future: Future[Any]) -> None:

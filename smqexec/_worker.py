@@ -12,16 +12,19 @@ from typing import Any
 from ._arguments import DIRECT, Template, value_of
 from ._functions import generates
 from ._generators import drive, open_stream
-from ._slots import Run, Slots
+from ._slots import HERE, Run, Slots
 from ._task import Task
+from ._waiting import DEEPEST, ROOM, STEP
 
 
 def work(slots: Slots, run: Run) -> None:
     """A run, in a thread of the queue's pool: until there is nothing to do, nor will be."""
+    HERE.run = run
     begin = slots.scheduler.begin
     going = perform(slots, run, begin(slots, run, True))
     while going:  # no name here for a task: it would keep that while others run
         going = perform(slots, run, begin(slots, run, False))
+    HERE.run = None
 
 
 def perform(slots: Slots, run: Run, task: Task[Any] | None) -> bool:
@@ -49,7 +52,7 @@ def perform(slots: Slots, run: Run, task: Task[Any] | None) -> bool:
                     args, kwargs = [value_of(a) for a in args], None
                 open_stream(slots, task, fn, args, kwargs)
                 fn = args = kwargs = None
-                value = drive(slots, run, task, value, perform)
+                value = drive(slots, run, task, value)
         except BaseException as exception:
             exception.__traceback__ = _of_the_user(exception.__traceback__)
             fn = args = kwargs = value = task._fn = task._args = task._kwargs = None
@@ -60,6 +63,19 @@ def perform(slots: Slots, run: Run, task: Task[Any] | None) -> bool:
             task = complete(slots, run, task, value)
             value = None
     return True
+
+
+def nest(slots: Slots, run: Run, task: Task[Any]) -> None:
+    """Do *task*, nested in what *run* was at."""
+    deep = not len(run.below) % STEP and len(run.below) <= DEEPEST
+    if deep:
+        ROOM.change(1)
+    try:
+        perform(slots, run, task)
+    finally:
+        slots.scheduler.surface(run)
+        if deep:
+            ROOM.change(-1)
 
 
 def _of_the_user(traceback: TracebackType | None) -> TracebackType | None:

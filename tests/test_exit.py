@@ -268,19 +268,19 @@ def test_interrupted_wait() -> None:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="sends itself a signal")
-def test_interrupted_with_block() -> None:
-    """As in the standard library: the block waits for what runs, then the program ends."""
+@pytest.mark.parametrize("block", ["Queue(1)", "Scheduler() as scheduler, Queue(scheduler, 1)"])
+def test_interrupted_with_block(block: str) -> None:
+    """What is pending is cancelled, and the block waits for what runs; then the program ends."""
     outcome = run(
         """
         gate = Gate()
-        with Queue(1) as queue:
-            queue.submit(gate)
-            queue.submit(say, "ran")
+        with WITH as queue:
+            queue.submit(gate).add_done_callback(lambda _: say("ran"))
+            queue.submit(say, "pending").add_done_callback(lambda _: gate.open())
             gate.wait_entered()
-            gate.open()
             signal.raise_signal(signal.SIGINT)
             time.sleep(DEADLINE)
-        """,
+        """.replace("WITH", block),
         code=-signal.SIGINT,
     )
     assert outcome.lines == ["ran"]

@@ -14,7 +14,7 @@ import pytest
 from gate import DEADLINE
 from threads import beside, planned, until
 
-import smqexec._dispatch
+import smqexec._waiting
 import smqexec._queue
 from smqexec import Queue, Task, settled
 
@@ -233,7 +233,7 @@ def test_waiter_that_gives_up_while_the_task_ends(monkeypatch: pytest.MonkeyPatc
             late.lock.gave_up.set()
 
     with planned(1, stopped=True) as (scheduler, queue):
-        monkeypatch.setattr(smqexec._dispatch, "threading", Threading)
+        monkeypatch.setattr(smqexec._waiting, "threading", Threading)
         task = queue.submit(add, 1)
         first = beside(give_up, task)
         until(lambda: task._watch and task._watch.blocked)

@@ -241,23 +241,25 @@ def test_wait_ends_when_all_is_cancelled() -> None:
 
 
 def test_tasks_that_stop_resume_and_wait() -> None:
-    """A task that waits until nothing runs does not wait for itself, nor for another that does the same."""
+    """A task that waits until nothing is left does not wait for itself, nor for another that does the same."""
     with planned(3) as (scheduler, queue):
+        refused = queue.submit(scheduler.stop, wait=True)
+        with pytest.raises(RuntimeError, match="runs itself"):
+            refused.result(DEADLINE)
+        assert not scheduler.stopped
         both = threading.Barrier(2, timeout=DEADLINE)
 
-        def stop() -> bool:
+        def wait() -> bool:
             both.wait()
-            scheduler.stop(wait=True)
-            return scheduler.stopped
+            return scheduler.wait(DEADLINE)
 
-        one, two = queue.submit(stop), queue.submit(stop)
+        one, two = queue.submit(wait), queue.submit(wait)
         assert one.result(DEADLINE)
         assert two.result(DEADLINE)
+        assert not scheduler._resting
+        assert queue.submit(scheduler.stop).result(DEADLINE) is None
         assert scheduler.stopped
-        waiter = queue.submit(lambda: scheduler.wait(DEADLINE))
         scheduler.resume()
-        assert waiter.result(DEADLINE)
-        assert scheduler._resting == 0
         assert queue.submit(scheduler.resume).result(DEADLINE) is None
         assert queue.submit(scheduler.counts).result(DEADLINE)["running"] == 1
 
@@ -493,7 +495,7 @@ def test_long_search_lets_others_have_the_lock(monkeypatch: pytest.MonkeyPatch) 
                 assert seconds == 0
                 tried.append(beside(scheduler.counts).result(DEADLINE)["running"] == 0)
 
-        monkeypatch.setattr(smqexec._dispatch, "time", Clock)
+        monkeypatch.setattr(smqexec._waiting, "time", Clock)
         sink = deep(queue)
         scheduler.resume()
         assert sink.result(DEADLINE) == smqexec._dispatch.SEARCH_LIMIT * 5 // 2
@@ -511,7 +513,7 @@ def test_stop_during_a_long_search(monkeypatch: pytest.MonkeyPatch) -> None:
                     scheduler.stop()
                     stopped.set()
 
-        monkeypatch.setattr(smqexec._dispatch, "time", Clock)
+        monkeypatch.setattr(smqexec._waiting, "time", Clock)
         sink = deep(queue)
         scheduler.resume()
         assert stopped.wait(DEADLINE)

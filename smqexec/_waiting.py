@@ -1,0 +1,321 @@
+"""Threads that wait for tasks, and tasks that hold while they run: for others, for a resume, for their turn.
+
+A thread that is at no task blocks.  A task that waits does, nested in its own
+slot and thread, what the awaited one needs from its own queue, and that only
+(see ``_needs``); it blocks where there is nothing of the sort.  So one slot is
+enough for tasks that wait for tasks, and two queues that wait for each other
+do not deadlock; a task that waits for itself is told so.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ._future import PlannedFuture
+from ._needs import SEARCH_LIMIT, Anything, Needs
+from ._nodes import SEARCHING, Node
+from ._planner import DependencyPlanner
+from ._slots import HERE, Run, Slots
+from ._task import Task
+
+# How deep tasks are nested by giving way.
+GIVE_WAY_LIMIT = 100
+
+# Python's limit of recursion is meant for what calls itself.  Nested tasks would
+# use it up, at five frames of ours for each level and the user's own: every so
+# many levels the limit is raised by so many frames, as long as they are nested,
+# up to a depth where each has 1 kB of some 8 MB of stack.
+STEP, FRAMES, DEEPEST = 10, 300, 2000
+
+# Frames that our own code may need under the lock, where an error would strike
+# between two changes that belong together.  Tried before.
+HEADROOM = 30
+
+OF_THE_PARENT = "the task was submitted before the fork; its result is the parent process's"
+
+# All searches of tasks that wait, of all schedulers: a task that begins to wait
+# tells those that need it.
+_searches: dict[Needs, None] = {}
+
+
+class Waiting:
+    """What a scheduler is made of, and how its threads wait."""
+
+    def __init__(self, order: str, stopped: bool, promote_awaited: bool) -> None:
+        self.planner = DependencyPlanner(order)
+        self.order = order
+        self.promote_awaited = promote_awaited
+        # Guards the planner, all Slots, the states of tasks and what follows.
+        self.lock = threading.Lock()
+        self._stopped = stopped
+        self._slots: list[Slots] = []
+        # Who waits for what: (whether it holds, a lock to release once it does).
+        self._watchers: list[tuple[Callable[[], bool], Any]] = []
+        # The running tasks beneath each wait for something to hold, and that wait's own.
+        self._resting: list[list[Any]] = []
+        # Running tasks that a stop holds, each with the lock that its thread waits for.
+        self._paused: list[tuple[PlannedFuture[Any], Any]] = []
+        self.awaited: dict[Node, Needs] = {}  # running tasks that wait, and for what
+        self._abandoned = False  # this is a forked child, and the threads are the parent's
+        self.exiting = False  # the interpreter is
+
+    def _tell_watchers(self) -> None:
+        for watcher in self._watchers.copy():
+            holds, blocker = watcher
+            if holds():
+                self._watchers.remove(watcher)
+                blocker.release()
+
+    def _let_in(self) -> None:
+        """Let others have the lock, which is held, in between."""
+        self.lock.release()
+        time.sleep(0)
+        self.lock.acquire()
+
+    # Waiting for a task.
+
+    def wait_for(self, future: PlannedFuture[Any], timeout: float | None) -> bool:
+        """Block the calling thread until *future* is done; False after *timeout* seconds.
+
+        Raises:
+            RuntimeError: The calling task is needed for *future*.
+        """
+        run = HERE.run
+        blocker: Any
+        if run is None:
+            blocker = threading.Lock()
+            blocker.acquire()
+        else:
+            blocker = Needs(run, (future,), future.done)
+        with self.lock:
+            if future.done():
+                return True
+            if self._abandoned:
+                raise RuntimeError(OF_THE_PARENT)
+            watch = future._watched()
+            watch.blocked.append(blocker)
+            if self.promote_awaited:
+                self.planner.promote(future._maker())
+        try:
+            if run is None:
+                return acquire(blocker, timeout) or future.done()
+            return run.slots.scheduler.help(blocker, timeout)
+        finally:
+            with self.lock:
+                if not future.done():  # else `unblock` may be going through the list
+                    watch.blocked.remove(blocker)
+
+    def help(self, needs: Needs, timeout: float | None) -> bool:
+        """Do what *needs* finds until it is satisfied; False after *timeout* seconds.
+
+        For a thread of this scheduler's.
+
+        Raises:
+            RuntimeError: The task that waits is itself needed.
+        """
+        _headroom(HEADROOM)
+        deadline = None if timeout is None else time.monotonic() + timeout
+        run = needs.run
+        task = run.task
+        _searches[needs] = None
+        with self.lock:
+            needs.slots.helpers.append(needs)
+            if task is not None and needs.futures:
+                self._note_wait(task, needs)
+        try:
+            return self._help(run, needs, deadline)
+        finally:
+            with self.lock:
+                needs.slots.helpers.remove(needs)
+                self.awaited.pop(task, None)  # type: ignore[arg-type]
+            del _searches[needs]
+
+    def _note_wait(self, task: Node, needs: Needs) -> None:
+        """Tell who needs running *task* what that waits for from now on.  The lock is held."""
+        self.awaited[task] = needs
+        for other in list(_searches):
+            if other is not needs:
+                other.extend(task, needs.futures)
+        if self._watchers:
+            self._tell_watchers()
+
+    def _help(self, run: Run, needs: Needs, deadline: float | None) -> bool:
+        while not needs.satisfied():
+            left = None if deadline is None else deadline - time.monotonic()
+            if left is not None and left <= 0:
+                return needs.satisfied()
+            with self.lock:
+                task = needs.take(not self._stopped)
+                if task is not None:
+                    self.sink(run, task)
+            if needs.circle:
+                raise RuntimeError(_told(needs.circle))
+            if task is None:
+                needs.sleep(left)
+            else:
+                run.slots.nest(run.slots, run, task)
+                del task
+        return True
+
+    # Tasks that are nested in others.
+
+    def sink(self, run: Run, task: Task[Any]) -> None:
+        """Note that *run* is at *task* now, nested in what it was at.  The lock is held."""
+        run.below.append(run.task)
+        run.task = task
+
+    def surface(self, run: Run) -> None:
+        """Note that the nested task of *run* has ended: it is again at the one beneath."""
+        with self.lock:
+            run.task = run.below.pop()
+
+    def overtaking(self, run: Run, task: Task[Any]) -> Task[Any] | None:
+        """What comes before the running generator *task* in its queue: *run* is now at that, nested."""
+        with self.lock:
+            self.awaited.pop(task, None)
+            if self._stopped or self._abandoned or len(run.below) >= GIVE_WAY_LIMIT:
+                return None
+            other: Any = self.planner.give_way(task, SEARCH_LIMIT)
+            while other is SEARCHING:
+                self._let_in()
+                other = None if self._stopped else self.planner.give_way(task, SEARCH_LIMIT)
+            if other is not None:
+                self._note_wait(task, Needs(run, (other,), other.done))
+                self.sink(run, other)
+            return other  # type: ignore[no-any-return]
+
+    # Tasks that a stop holds.
+
+    def pause(self, task: Task[Any]) -> None:
+        """Block the thread of running *task* while the scheduler is stopped and nobody cancels *task*."""
+        blocker = threading.Lock()
+        blocker.acquire()
+        with self.lock:
+            watch = task._watched()
+            if self._stopped and self.exiting:
+                watch.asked = True  # nobody may ever resume it
+            if not self._stopped or watch.asked or self._abandoned:
+                return
+            self._paused.append((task, blocker))
+            self._tell_watchers()
+        blocker.acquire()
+
+    def _unpause(self, tasks: Sequence[PlannedFuture[Any]] | None = None) -> None:
+        """Let paused tasks go on: these, or all.  The lock is held."""
+        paused, self._paused = self._paused, []
+        for task, blocker in paused:
+            if tasks is None or task in tasks:
+                blocker.release()
+            else:
+                self._paused.append((task, blocker))
+
+    def _ask(self, task: PlannedFuture[Any]) -> None:
+        """Ask a running task to end.  The lock is held."""
+        task._watched().asked = True
+        self._unpause([task])
+
+    # Waiting until something holds.
+
+    def _wait_until(self, holds: Callable[[], bool], timeout: float | None = None) -> bool:
+        """Block the calling thread until *holds*; in a task, do meanwhile what is ready in its queue."""
+        run = HERE.run
+        blocker: Any = threading.Lock()
+        blocker.acquire()
+        if run is not None:
+            blocker = Anything(run, lambda: watcher not in self._watchers)
+        watcher = (holds, blocker)
+        own = run is not None and run.slots.scheduler is self
+        stack = run.tasks() if run is not None and own else []
+        with self.lock:
+            if self._abandoned:
+                return True
+            self._resting.append(stack)
+            self._watchers.append(watcher)
+            self._tell_watchers()
+        try:
+            if run is None:
+                acquire(blocker, timeout)
+            else:
+                run.slots.scheduler.help(blocker, timeout)
+        finally:
+            with self.lock:
+                self._resting = [other for other in self._resting if other is not stack]
+                held = watcher not in self._watchers
+                if not held:
+                    self._watchers.remove(watcher)
+        return held
+
+    def _at_rest(self) -> bool:
+        """Whether no running task can go on, but when one ends or at a resume.  The lock is held."""
+        running = sum(slots.running for slots in self._slots)
+        return not running or running == len(self._still())
+
+    def _still(self) -> set[Any]:
+        """The running tasks that wait here, or for a resume, or for a task that is not done."""
+        still: set[Any] = {task for stack in self._resting for task in stack}
+        still.update(task for task, _ in self._paused)
+        for task, needs in self.awaited.items():
+            if not needs.satisfied() and self._owns(needs.futures):
+                still.add(task)
+        return still
+
+    def _owns(self, futures: Sequence[PlannedFuture[Any]]) -> bool:
+        # `_home` is read without the lock of others: a future that has none is done.
+        homes = (future._home for future in futures)
+        return all(home is None or home.scheduler is self for home in homes)
+
+
+def at_work(scheduler: Waiting, slots: Slots | None = None) -> bool:
+    """Whether the calling thread is at a task of *scheduler*, and of *slots*."""
+    run = HERE.run
+    if run is None or run.slots.scheduler is not scheduler or not run.tasks():
+        return False
+    return slots is None or run.slots is slots
+
+
+class _Room:
+    """The frames that nested tasks may use, beside those that Python allows."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._steps = 0  # by all threads
+        self._base = self._set = 0  # the limit without us, and the one that we set
+
+    def change(self, steps: int) -> None:
+        with self._lock:
+            limit = sys.getrecursionlimit()
+            if limit != self._set:
+                self._base = limit  # nobody is nested, or somebody else has set it
+            self._steps += steps
+            self._set = self._base + FRAMES * self._steps
+            sys.setrecursionlimit(self._set)
+
+
+ROOM = _Room()
+
+
+def _told(circle: list[Node]) -> str:
+    """What is wrong, where the first of *circle* is waited for, and the last is who waits."""
+    first, *others = map(repr, circle)
+    if not others:
+        return f"waiting would never end: {first} waits for itself"
+    return f"waiting would never end: {first} needs {', which needs '.join(others)}, which waits for it"
+
+
+def _headroom(frames: int) -> None:
+    """Raise RecursionError here, where nothing has been changed, if so many *frames* are too many."""
+    if frames:
+        _headroom(frames - 1)
+
+
+def acquire(lock: Any, timeout: float | None) -> bool:
+    """Acquire *lock*, waiting at most *timeout* seconds, as a condition would."""
+    if timeout is None:
+        return lock.acquire()  # type: ignore[no-any-return]
+    if timeout <= 0:
+        return lock.acquire(blocking=False)  # type: ignore[no-any-return]
+    return lock.acquire(timeout=min(timeout, threading.TIMEOUT_MAX))  # type: ignore[no-any-return]
