@@ -67,7 +67,8 @@ class Template:
 
     def share(self) -> None:
         """Let `fill` be called from several threads and more than once: all get the same arguments."""
-        self._shared = _Shared()
+        if self._shared is None:
+            self._shared = _Shared()
 
     @property
     def dependencies(self) -> list[tuple[Future[Any], bool]]:
