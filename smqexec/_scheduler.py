@@ -208,17 +208,21 @@ class Scheduler(Streams):
         def drained() -> bool:
             return not slots.waiting and not slots.ready and not slots.running
 
+        def held() -> int:
+            return slots.pending + self._paused_of(slots)
+
         with self.lock:
             if self._abandoned:
                 return False
             if at_work(self, slots):
                 raise RuntimeError("a task cannot wait for the shutdown of its own queue")
-        self._wait_until(lambda: drained() or self._stopped)
+        # What runs may yet pause.
+        self._wait_until(lambda: drained() or (self._stopped and held() > 0))
         with self.lock:
-            held = slots.pending + self._paused_of(slots) if self._stopped else 0
-        if held:
+            count = held() if self._stopped else 0
+        if count:
             message = "waiting for %d pending tasks of queue %s, but the scheduler is stopped"
-            LOGGER.warning(message, held, slots.name)
+            LOGGER.warning(message, count, slots.name)
         return self._wait_until(drained)
 
     def cancel_held(self) -> None:
