@@ -23,7 +23,7 @@ from collections.abc import Callable, Generator
 from concurrent.futures import CancelledError, Future
 from concurrent.futures._base import CANCELLED_AND_NOTIFIED, FINISHED, PENDING
 from concurrent.futures._base import RUNNING as RUNNING_STATE
-from types import TracebackType
+from types import CodeType, TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ._nodes import DONE, DROPPED, NEW, READY, RUNNING, WAITING, Node
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from ._slots import Slots
 
 R = TypeVar("R")
+F = TypeVar("F", bound=Callable[..., Any])
 
 FAILED, CANCELLED = DROPPED + 1, DROPPED + 2
 
@@ -85,6 +86,22 @@ class Failure:
         self.exception = exception
         self.traceback = traceback
         self.origin = origin
+
+
+_ours: set[CodeType] = set()
+
+
+def ours(fn: F) -> F:
+    """Mark what calls the user's code: its frame knows tasks, and lives on with others."""
+    _ours.add(fn.__code__)
+    return fn
+
+
+def of_the_user(traceback: TracebackType | None) -> TracebackType | None:
+    """Without our own frames: a failure that kept them would keep its task, and more."""
+    while traceback is not None and traceback.tb_frame.f_code in _ours:
+        traceback = traceback.tb_next
+    return traceback
 
 
 class PlannedFuture(Node, Future[R]):

@@ -7,10 +7,12 @@ from concurrent.futures import CancelledError
 from typing import Any
 
 from ._functions import announcement, name_of
+from ._future import ours
 from ._slots import Run, Slots
 from ._task import Task
 
 
+@ours
 def open_stream(slots: Slots, task: Task[Any], fn: Any, args: Any, kwargs: Any) -> None:
     """Begin to stream *task*, the call ``fn(*args, **kwargs)`` of which has given an iterator.
 
@@ -19,12 +21,17 @@ def open_stream(slots: Slots, task: Task[Any], fn: Any, args: Any, kwargs: Any) 
     """
     scheduler = slots.scheduler
     stream = scheduler.open(task, announcement(fn))
-    if stream.announcement is not None:
-        scheduler.announce_length(stream, name_of(fn), args, kwargs)
-    # Only now: whoever finds the function gone finds the stream, with its length.
-    task._fn = task._args = task._kwargs = None
+    announcing = stream.announcement
+    try:
+        if announcing is not None:
+            scheduler.announce_length(stream, announcing, name_of(fn), args, kwargs)
+        # Only now: whoever finds the function gone finds the stream, with its length.
+        task._fn = task._args = task._kwargs = None
+    finally:
+        del task  # a failure keeps this frame
 
 
+@ours
 def drive(
     slots: Slots,
     run: Run,

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future
+from reprlib import repr as short
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ._future import FAILED, Failure, PlannedFuture
+from ._future import FAILED, Failure, PlannedFuture, of_the_user, ours
 from ._nodes import DONE
 
 if TYPE_CHECKING:
@@ -45,13 +46,16 @@ class Item(PlannedFuture[R]):
         return item
 
     @classmethod
+    @ours
     def cut(cls, result: Any, key: Any) -> Item[Any]:
         """``result[key]``, or the error that it raises."""
         try:
             return cls.ended(DONE, result[key])
         except Exception as error:
+            error.__traceback__ = of_the_user(error.__traceback__)
             return cls.ended(FAILED, Failure(error, error.__traceback__))
 
+    @ours
     def extract(self, task: Future[Any]) -> None:
         """Take this part of the result of *task*, which has ended: its callback."""
         slots, result = self._home, task._outcome  # type: ignore[attr-defined]
@@ -60,6 +64,7 @@ class Item(PlannedFuture[R]):
         try:
             value = result[self._key]
         except BaseException as error:
+            error.__traceback__ = of_the_user(error.__traceback__)
             slots.scheduler.fail_item(self, error)
         else:
             slots.scheduler.complete_item(self, value)
@@ -81,8 +86,12 @@ class Item(PlannedFuture[R]):
         self.dependencies = ()
 
     def _words(self) -> list[str]:
-        source = self._source
-        return [] if source is None else [f"{self._key!r} of {source!r}"]
+        source, key = self._source, self._key
+        if source is None:
+            return []
+        # Of the user's own types none is asked: a failing callback is logged with this.
+        name = short(key) if type(key) in (int, str) else type(key).__qualname__
+        return [f"{name} of {source!r}"]
 
 
 class Stream:
@@ -101,11 +110,11 @@ class Stream:
         self.announcement = announcement  # what gives the length, if anything does
         self.length: int | None = None  # as announced
         self.counter: int | None = None  # the thread that asks the announcement
-        self.counting: Future[int] | None = None  # what others wait for meanwhile
+        self.counting: Future[None] | None = None  # what others wait for meanwhile
         self.closed = False  # all values are there
 
-    def awaited(self) -> Future[int]:
-        """The length in future.  The lock is held."""
+    def awaited(self) -> Future[None]:
+        """What is done when the length is known, or never will be.  The lock is held."""
         if self.counting is None:
             self.counting = Future()
         return self.counting

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import CancelledError, Future
-from typing import Any
+from concurrent.futures import CancelledError, Future, InvalidStateError
+from contextlib import suppress
+from typing import Any, TypeVar
 
 from ._arguments import DIRECT, Template, value_of
 from ._dispatch import Dispatcher
 from ._functions import length, name_of
-from ._future import Failure
+from ._future import Failure, of_the_user, ours
 from ._items import Item, Stream
 from ._nodes import DONE, RUNNING, WAITING
 from ._task import Task
 from ._waiting import OF_THE_PARENT
+
+T = TypeVar("T")
 
 
 class Streams(Dispatcher):
@@ -97,16 +100,14 @@ class Streams(Dispatcher):
         stream: Stream = task._stream
         with self.lock:
             left = list(stream.items.values())
-            counting = stream.counting
+            counting, stream.counting = stream.counting, None
+            # A name for it, so that it is let go of without the lock.
+            announcement, stream.announcement = stream.announcement, None
+        del announcement
         for item in left:  # it has turned out to be an ordinary one
             item.extract(task)
-        if counting is not None and not counting.done():
-            outcome = task._outcome
-            if task.cancelled():
-                outcome = Failure(CancelledError(), None)
-            elif not isinstance(outcome, Failure):
-                outcome = Failure(TypeError(f"{task!r} has turned out to be no generator task"), None)
-            counting.set_exception(outcome.exception)
+        if counting is not None:
+            _tell(counting.set_result, None)
 
     # An item ends.
 
@@ -155,6 +156,8 @@ class Streams(Dispatcher):
     def length(self, task: Task[Any], stream: Stream, patient: bool = True) -> None:
         """Find out the length announced for *task*, whose stream is *stream*.  Not in its own thread.
 
+        Where that fails, so does *task*.
+
         Args:
             task: A generator task.
             stream: Its stream.
@@ -162,92 +165,120 @@ class Streams(Dispatcher):
                 arguments, or another thread that is at it.
 
         Raises:
-            BaseException: The announcement failed, and so does *task*.
+            RuntimeError: The announcement itself asks; or this is a forked child.
         """
-        if stream.announcement is None:
-            return
         with self.lock:
-            waiting = task.state == WAITING
-            needs = _futures(task) if waiting else []
-        if waiting and not patient:
-            return
-        if any([_fails(future) for future in needs]):  # all of them: what it waits for is the last one
-            task.exception()
-            return
-        with self.lock:
-            if stream.length is not None or task.state >= DONE:
+            if stream.announcement is None:
                 return
-            mine = stream.counter is None and task.state < RUNNING
-            if mine:
-                stream.counter = threading.get_ident()
-                fn, args, kwargs = task._fn, task._args, task._kwargs
-                if type(kwargs) is Template:
-                    kwargs.share()
-            elif stream.counter == threading.get_ident():
-                raise RuntimeError("number_of_results asks for the length that it is to give")
+            if self._abandoned:
+                raise RuntimeError(OF_THE_PARENT)
+            needs = _needs(task) if task.state == WAITING else []
+        if needs and not patient:
+            return
+        if any([_fails(future) and not settled for future, settled in needs]):  # it waits for all of them
+            _fails(task)
+            return
+        with self.lock:
+            announcement = stream.announcement
+            if announcement is None or task.state >= DONE:
+                return
             counting = stream.awaited()
-        if mine:
-            self._count_early(task, stream, fn, args, kwargs)
-        if mine or patient:
-            counting.result()
+            call = None
+            if stream.counter is None and task.state < RUNNING:
+                stream.counter = threading.get_ident()
+                call = task._fn, task._args, task._kwargs
+                if type(task._kwargs) is Template:
+                    task._kwargs.share()
+            elif not patient:
+                return
+            elif stream.counter == threading.get_ident() and not counting.done():
+                raise RuntimeError("number_of_results asks for the length that it is to give")
+        if call is not None:
+            self._count_early(task, stream, counting, announcement, *call)
+        if patient:
+            counting.exception()
+            if stream.length is None:
+                _fails(task)  # which it does; or it has turned out to be an ordinary one
 
-    def _count_early(self, task: Task[Any], stream: Stream, fn: Any, args: Any, kwargs: Any) -> None:
+    @ours
+    def _count_early(
+        self,
+        task: Task[Any],
+        stream: Stream,
+        counting: Future[None],
+        announcement: Callable[..., Any],
+        fn: Any,
+        args: Any,
+        kwargs: Any,
+    ) -> None:
         try:
             if kwargs is DIRECT:
                 args, kwargs = [value_of(value) for value in args], None
             elif type(kwargs) is Template:
                 args, kwargs = kwargs.fill()
-            self._count(stream, name_of(fn), args, kwargs)
+            self._count(stream, announcement, name_of(fn), args, kwargs)
         except Exception as error:
+            # The counter stays: nobody asks again.
+            error.__traceback__ = of_the_user(error.__traceback__)
+            _tell(counting.set_exception, error)
             with self.lock:
                 if task.state >= RUNNING:
                     return  # it will hear of it, or has ended
                 ended, starts = self._drop(task, Failure(error, error.__traceback__))
             self._start(starts)
             self._finish(ended)
-        finally:
+        except BaseException:  # of the thread that asks, not of the task
             with self.lock:
-                if stream.length is None:
-                    stream.counter = None
+                stream.counter = None
+            raise
 
-    def announce_length(self, stream: Stream, name: str, args: Any, kwargs: Any) -> None:
+    @ours
+    def announce_length(
+        self, stream: Stream, announcement: Callable[..., Any], name: str, args: Any, kwargs: Any
+    ) -> None:
         """Find out the length announced for the task of the calling thread.
 
         Raises:
             BaseException: The announcement failed.
         """
         with self.lock:
+            if stream.length is not None:
+                return
             mine = stream.counter is None
             if mine:
                 stream.counter = threading.get_ident()
-            counting = None if mine else stream.awaited()
-        if counting is None:
-            self._count(stream, name, args, kwargs)
-        else:
+            counting = stream.awaited()
+        if not mine:
             counting.result()
-
-    def _count(self, stream: Stream, name: str, args: Any, kwargs: Any) -> None:
-        assert stream.announcement is not None
+            return
         try:
-            number = length(stream.announcement, name, args, kwargs or {})
-        except BaseException as error:
-            with self.lock:
-                counting, stream.counting = stream.counting, None
-            if counting is not None and isinstance(error, Exception):
-                counting.set_exception(error)
+            self._count(stream, announcement, name, args, kwargs)
+        except BaseException:
+            _tell(counting.set_result, None)  # the task fails with it, and tells
             raise
+
+    @ours
+    def _count(
+        self, stream: Stream, announcement: Callable[..., Any], name: str, args: Any, kwargs: Any
+    ) -> None:
+        number = length(announcement, name, args, kwargs or {})
         with self.lock:
             stream.length = number
-            counting = stream.counting
+            stream.announcement, counting, stream.counting = None, stream.counting, None
         if counting is not None:
-            counting.set_result(number)
+            _tell(counting.set_result, None)
 
 
-def _futures(task: Task[Any]) -> list[Future[Any]]:
-    """The futures among the arguments of a pending *task*.  The lock is held."""
+def _tell(told: Callable[[T], None], outcome: T) -> None:
+    with suppress(InvalidStateError):  # the task was cancelled meanwhile
+        told(outcome)
+
+
+def _needs(task: Task[Any]) -> list[tuple[Future[Any], bool]]:
+    """The futures among the arguments of a pending *task*, as in a template.  The lock is held."""
     if type(task._kwargs) is Template:
-        return [future for future, _ in task._kwargs.dependencies]
-    return [value for value in task._args if issubclass(type(value), Future)]
+        return task._kwargs.dependencies
+    return [(value, False) for value in task._args or () if issubclass(type(value), Future)]
 
 
 def _fails(future: Future[Any]) -> bool:

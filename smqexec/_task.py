@@ -157,9 +157,7 @@ class Task(PlannedFuture[R]):
                 announced, and the generator has not ended.
             BaseException: The announcement failed, and so the task does.
         """
-        stream = self._streaming()
-        if stream is None:
-            raise TypeError(f"only a generator task has a length, and {self!r} is none")
+        stream = self._generating("has a length")
         slots = self.queue
         if stream.length is None and slots is not None:
             slots.scheduler.length(self, stream)
@@ -171,6 +169,7 @@ class Task(PlannedFuture[R]):
             )
         if self._end() != DONE:
             self.result()  # raises
+        self._generating("has a length")  # or it has turned out to be an ordinary one
         return len(stream.values)
 
     def _announced(self, stream: Stream) -> int | None:
@@ -189,7 +188,7 @@ class Task(PlannedFuture[R]):
         Raises:
             TypeError: This is an ordinary task.
         """
-        return self._values(self._iterable())
+        return self._values(self._generating("can be iterated", "; iterate its result()"))
 
     def _values(self, stream: Stream) -> Iterator[Any]:
         number = 0
@@ -203,6 +202,7 @@ class Task(PlannedFuture[R]):
                 item.exception()
             if self._exhausted(stream, number, item):
                 self.result()  # raises how the generator failed
+                self._generating("can be iterated")
                 return
 
     def __aiter__(self: Task[list[Y]]) -> AsyncIterator[Y]:
@@ -211,7 +211,7 @@ class Task(PlannedFuture[R]):
         Raises:
             TypeError: This is an ordinary task.
         """
-        return self._values_in_loop(self._iterable())
+        return self._values_in_loop(self._generating("can be iterated", "; iterate its result()"))
 
     async def _values_in_loop(self, stream: Stream) -> AsyncIterator[Any]:
         from asyncio import get_running_loop
@@ -227,20 +227,18 @@ class Task(PlannedFuture[R]):
             await _told(item, get_running_loop())
             if self._exhausted(stream, number, item):
                 await self  # raises how the generator failed
+                self._generating("can be iterated")
                 return
 
     def _exhausted(self, stream: Stream, number: int, item: Item[Any]) -> bool:
         """Whether *item* ended without a value because there is none."""
-        if number < len(stream.values):
-            return False
-        return self.done() or not item.cancelled()  # or somebody cancelled that item alone
+        # Or somebody cancelled that item alone.  The values last: they may all come meanwhile.
+        return (self.done() or not item.cancelled()) and number >= len(stream.values)
 
-    def _iterable(self) -> Stream:
+    def _generating(self, what: str, advice: str = "") -> Stream:
         stream = self._streaming()
         if stream is None:
-            raise TypeError(
-                f"only a generator task can be iterated, and {self!r} is none; iterate its result()"
-            )
+            raise TypeError(f"only a generator task {what}, and {self!r} is none{advice}")
         return stream
 
     def _streaming(self) -> Stream | None:
@@ -255,6 +253,8 @@ class Task(PlannedFuture[R]):
                 if self._stream is None and self._end() != DONE:
                     return Stream(None)  # it has just failed or been cancelled
             stream = self._stream
+        if stream is not None and self.state == DONE and not stream.closed:
+            return None  # it seemed to be one, and gave no iterator
         return stream
 
     @property
@@ -267,8 +267,10 @@ class Task(PlannedFuture[R]):
         return self
 
     def _let_go(self) -> None:
-        fn = self._fn
-        if fn is not None and self._stream is None and generates(fn):
+        fn, stream = self._fn, self._stream
+        if stream is not None:
+            stream.announcement = None
+        elif fn is not None and generates(fn):
             self._stream = Stream(None)  # whoever iterates gets the failure
         self._fn = self._args = self._kwargs = None
         self.dependencies = ()

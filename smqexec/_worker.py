@@ -6,11 +6,11 @@ thread may park for hours, or be at the next task for as long.
 
 from __future__ import annotations
 
-from types import TracebackType
 from typing import Any
 
 from ._arguments import DIRECT, Template, value_of
-from ._functions import generates
+from ._functions import announcement, generates
+from ._future import of_the_user, ours
 from ._generators import drive, open_stream
 from ._slots import HERE, Run, Slots
 from ._task import Task
@@ -27,6 +27,7 @@ def work(slots: Slots, run: Run) -> None:
     HERE.run = None
 
 
+@ours
 def perform(slots: Slots, run: Run, task: Task[Any] | None) -> bool:
     """Do *task*, then what the scheduler gives *run* on each hand-over; False without a task."""
     if task is None:
@@ -54,7 +55,9 @@ def perform(slots: Slots, run: Run, task: Task[Any] | None) -> bool:
                 fn = args = kwargs = None
                 value = drive(slots, run, task, value)
         except BaseException as exception:
-            exception.__traceback__ = _of_the_user(exception.__traceback__)
+            exception.__traceback__ = of_the_user(exception.__traceback__)
+            if task._stream is None and generates(fn):
+                scheduler.stream(task, announcement(fn))  # whoever iterates gets the failure
             fn = args = kwargs = value = task._fn = task._args = task._kwargs = None
             scheduler.fail(slots, run, task, exception)
             task = None
@@ -76,13 +79,3 @@ def nest(slots: Slots, run: Run, task: Task[Any]) -> None:
         slots.scheduler.surface(run)
         if deep:
             ROOM.change(-1)
-
-
-def _of_the_user(traceback: TracebackType | None) -> TracebackType | None:
-    """Without our own frames, which live on with other tasks."""
-    while traceback is not None and traceback.tb_frame.f_code in _OURS:
-        traceback = traceback.tb_next
-    return traceback
-
-
-_OURS = {perform.__code__, drive.__code__}

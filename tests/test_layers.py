@@ -16,8 +16,8 @@ ALLOWED = {
     "__init__": {"_queue", "_scheduler", "_inside", "_task", "_items", "_functions", "_kinds", "_planner"},
     "_queue": {"_scheduler", "_worker", "_slots", "_task", "_arguments", "_functions", "_kinds"},
     "_inside": {"_slots", "_needs", "_future", "_nodes"},
-    "_worker": {"_generators", "_waiting", "_slots", "_task", "_arguments", "_functions"},
-    "_generators": {"_slots", "_task", "_functions"},
+    "_worker": {"_generators", "_waiting", "_slots", "_task", "_future", "_arguments", "_functions"},
+    "_generators": {"_slots", "_task", "_future", "_functions"},
     "_scheduler": {"_process", "_streams", "_dispatch", "_waiting", "_slots"},
     "_process": set(),
     "_streams": {
