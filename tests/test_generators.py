@@ -1,0 +1,2356 @@
+"""Generator tasks and items on real threads: values while the task still runs."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import gc
+import logging
+import os
+import random
+import sys
+import threading
+import tracemalloc
+import weakref
+from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, as_completed, wait
+from contextlib import contextmanager
+from functools import partial, wraps
+from queue import SimpleQueue
+from typing import Any
+from unittest.mock import Mock
+
+import pytest
+from gate import DEADLINE, Gate
+from test_exit import run
+from threads import beside, planned, until
+
+from smqexec import Item, Queue, Raw, Task, number_of_results, settled
+from smqexec._items import Stream
+
+
+class Broken(Exception):
+    """What the tasks of these tests raise."""
+
+
+class Kept:
+    """An object that can be watched going away."""
+
+
+END = object()
+
+
+class Fed:
+    """A generator function that yields what the test gives, raises what it is given to raise, ends on END."""
+
+    def __init__(self, *given: Any) -> None:
+        self._line: SimpleQueue[Any] = SimpleQueue()
+        self.began = self.closed = 0
+        self.give(*given)
+
+    def give(self, *given: Any) -> None:
+        for each in given:
+            self._line.put(each)
+
+    def __call__(self, *_: Any) -> Iterator[Any]:
+        self.began += 1
+        try:
+            while (given := self._line.get(timeout=DEADLINE)) is not END:
+                if isinstance(given, BaseException):
+                    raise given
+                if isinstance(given, Gate):
+                    given.enter()
+                else:
+                    yield given
+        finally:
+            self.closed += 1
+
+
+def count(n: int) -> Iterator[int]:
+    yield from range(n)
+
+
+def leave() -> None:
+    raise CancelledError("not asked")
+
+
+def announced(count: Any, given: Any = ()) -> Any:
+    """A `Fed` with a number of results: *count* itself, or what it gives when called."""
+    fed: Any = Fed(*given)
+    fed.number_of_results = count if callable(count) else lambda *_: count
+    return fed
+
+
+def same(x: Any = None) -> Any:
+    return x
+
+
+def fail(*_: object) -> Any:
+    raise Broken("on purpose")
+
+
+def outcome(future: Future[Any]) -> object:
+    """What became of *future*, without raising."""
+    try:
+        return future.exception(DEADLINE) or future.result(DEADLINE)
+    except CancelledError:
+        return "cancelled"
+
+
+def state(*futures: Future[Any]) -> list[object]:
+    """What became of *futures* so far."""
+    return [outcome(future) if future.done() else None for future in futures]
+
+
+def awaits(task: Any, index: int) -> bool:
+    """Whether a thread waits for value *index* of *task*."""
+    stream = task._stream
+    item = None if stream is None else stream.items.get(index)
+    watch = None if item is None else item._watch
+    return watch is not None and bool(watch.blocked or watch.callbacks)
+
+
+@contextmanager
+def without_collector() -> Iterator[None]:
+    """Only reference counts free objects."""
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+def until_gone(*gone: Callable[[], object]) -> None:
+    """Wait until these are freed: without the GIL their owner thread hears of it a little later."""
+    until(lambda: not any(each() is not None for each in gone))
+
+
+# Values while the task runs.
+
+
+def _find_minima(x: Any) -> Iterator[bool]:
+    yield False
+    for i in range(1, len(x) - 1):
+        if x[i] < x[i - 1] and x[i] < x[i + 1]:
+            yield True
+            yield False
+    yield False
+
+
+_find_minima.number_of_results = lambda x: len(x)  # type: ignore[attr-defined]
+
+
+class Held(list[float]):
+    """A list whose middle is only reached when a gate is open."""
+
+    gate: Gate
+
+    def __getitem__(self, i: Any) -> Any:
+        if i == len(self) // 2:
+            self.gate.enter()
+        return super().__getitem__(i)
+
+
+def test_minima_are_reported_before_all_are_found() -> None:
+    """The program of the documentation, which yields fewer values than it announces."""
+    with planned(5) as (_, Q):
+        found: list[int] = []
+
+        def _print_minimum(i: int, is_minimum: bool) -> None:
+            if is_minimum:
+                found.append(i)
+
+        chance = random.Random(1)
+        x = Held(chance.random() for _ in range(3000))
+        expected = [i for i, minimum in enumerate(_find_minima(list(x))) if minimum]
+        x.gate = Gate()
+
+        is_minimum = Q.submit(_find_minima, Raw(x))
+        prints = []
+        for i in range(len(x)):
+            prints.append(Q.submit(_print_minimum, i, is_minimum[i]))
+
+        x.gate.wait_entered()
+        half = len(is_minimum._stream.values)
+        assert 0 < half < len(x)
+        wait(prints[:half], DEADLINE)
+        assert is_minimum.running()
+        assert sorted(found) == [i for i in expected if i < half]
+        assert not any(print.done() for print in prints[half:])
+        x.gate.open()
+        total = len(is_minimum.result(DEADLINE))
+        assert total < len(is_minimum) == len(x)
+        errors = {str(print.exception(DEADLINE)) for print in prints[total:]}
+        assert errors == {
+            f"there is no item {i}: the generator yielded {total} values, fewer than the 3000 announced"
+            for i in range(total, 3000)
+        }
+        wait(prints, DEADLINE)
+        assert sorted(found) == expected
+
+
+def test_dependents_start_with_their_item() -> None:
+    with planned(2) as (_, queue):
+        fed = Fed()
+        task = queue.submit(fed)
+        dependents = [queue.submit(same, task[i]) for i in range(3)]
+        both = queue.submit(sum, [task[0], task[2]])
+        fed.give(10)
+        assert dependents[0].result(DEADLINE) == 10
+        assert state(*dependents[1:], both, task) == [None] * 4
+        fed.give(11, 12)
+        assert dependents[2].result(DEADLINE) == 12
+        assert both.result(DEADLINE) == 22
+        assert not task.done()
+        fed.give(END)
+        assert task.result(DEADLINE) == [10, 11, 12]
+
+
+def test_result_is_the_list_of_all_values() -> None:
+    with planned(1) as (_, queue):
+        assert queue.submit(count, 3).result(DEADLINE) == [0, 1, 2]
+        assert queue.submit(count, 0).result(DEADLINE) == []
+        assert list(queue.map(count, range(3))) == [[], [0], [0, 1]]
+
+
+def test_whole_list_or_some_items_as_arguments() -> None:
+    with planned(1, stopped=True) as (scheduler, queue):
+        task = queue.submit(count, 7)
+        full = queue.submit(same, task)
+        two = queue.submit(same, [task[0], task[5]])
+        some = queue.submit(same, task[2:5])
+        by_name = queue.submit(same, x={"a": task[6]})
+        scheduler.resume()
+        assert full.result(DEADLINE) == list(range(7))
+        assert full.result() is task.result()
+        assert two.result(DEADLINE) == [0, 5]
+        assert some.result(DEADLINE) == [2, 3, 4]
+        assert by_name.result(DEADLINE) == {"a": 6}
+
+
+def test_item_wanted_by_the_newest_sink_makes_its_generator_the_wanted_task() -> None:
+    with planned(1, stopped=True) as (scheduler, queue):
+        ran: list[str] = []
+
+        def steps(name: str) -> Iterator[int]:
+            ran.append(name)
+            yield 1
+
+        one, two = queue.submit(steps, "one"), queue.submit(steps, "two")
+        queue.submit(lambda _: ran.append("of one"), one[0])
+        assert two
+        scheduler.resume()
+        assert scheduler.wait(DEADLINE)
+        assert ran == ["one", "of one", "two"]
+
+
+class Countdown:
+    """An iterator of its own kind, without ``close``."""
+
+    number_of_results = staticmethod(lambda n: n)
+
+    def __init__(self, n: int) -> None:
+        self.left = n
+
+    def __iter__(self) -> Countdown:
+        return self
+
+    def __next__(self) -> int:
+        if not self.left:
+            raise StopIteration("liftoff")
+        self.left -= 1
+        return self.left
+
+
+class Closing(Countdown):
+    """One with ``close``."""
+
+    def __init__(self, n: int, closed: list[str]) -> None:
+        super().__init__(n)
+        self.closed = closed
+
+    def close(self) -> None:
+        self.closed.append("closed")
+
+
+class Method:
+    def values(self, n: int) -> Iterator[int]:
+        yield from range(n)
+
+    def __call__(self, n: int) -> Iterator[int]:
+        yield from range(n)
+
+
+def decorated(fn: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(fn)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        return fn(*args, **kwargs)
+
+    return wrapper
+
+
+@pytest.mark.parametrize(
+    "fn", [count, partial(count), Method().values, Method(), decorated(count), partial(decorated(count), n=2)]
+)
+def test_what_is_a_generator_task(fn: Any) -> None:
+    with planned(1, stopped=True) as (scheduler, queue):
+        task = queue.submit(fn) if type(fn) is partial and fn.keywords else queue.submit(fn, 2)
+        items = task[0], task[1], task[2]
+        scheduler.resume()
+        assert list(task) == task.result(DEADLINE) == [0, 1]
+        assert [item.exception(DEADLINE) is None for item in items] == [True, True, False]
+
+
+def test_any_iterator_of_a_callable_with_a_number() -> None:
+    with planned(1) as (_, queue):
+        fed = Fed()
+        make: Any = lambda n: map(lambda _: next(values), range(n))  # noqa: E731
+        values = fed()
+        make.number_of_results = same
+        task = queue.submit(make, 2)
+        assert len(task) == 2
+        fed.give(5)
+        assert task[0].result(DEADLINE) == 5
+        assert not task.done()
+        fed.give(6)
+        assert task.result(DEADLINE) == [5, 6]
+        values.close()  # type: ignore[attr-defined]
+
+
+def test_iterator_class() -> None:
+    with planned(1) as (_, queue):
+        task = queue.submit(Countdown, 3)
+        assert (len(task), task[-1].result(DEADLINE), task.result(DEADLINE)) == (3, 0, [2, 1, 0])
+        assert task.returned == "liftoff"
+
+
+def test_raw_function_gives_the_generator_itself() -> None:
+    with planned(1) as (_, queue):
+        task = queue.submit(Raw(count), 2)
+        assert list(task.result(DEADLINE)) == [0, 1]
+        assert task.returned is None
+        with pytest.raises(TypeError, match="only a generator task can be iterated"):
+            iter(task)
+        for generator in queue.map(Raw(count), [1, 2]):
+            assert next(generator) == 0
+        with pytest.raises(TypeError, match="the first argument of submit must be callable"):
+            queue.submit(Raw(1))
+
+
+def test_generator_of_another_function_is_an_ordinary_result() -> None:
+    with planned(1) as (_, queue):
+        assert list(queue.submit(lambda: count(2)).result(DEADLINE)) == [0, 1]
+        iterator = iter([1])
+        assert queue.submit(Mock(return_value=iterator)).result(DEADLINE) is iterator
+
+
+def test_yielded_future_is_a_value() -> None:
+    """Not a dependency: what waits for the item gets the future, done or not."""
+    with planned(2, stopped=True) as (scheduler, queue):
+        inner: Future[int] = Future()
+        task = queue.submit(Fed(inner, END))
+        waiting = queue.submit(same, task[0])
+        full = queue.submit(same, task)
+        scheduler.resume()
+        assert waiting.result(DEADLINE) is inner
+        assert full.result(DEADLINE) == [inner]
+        assert task[0].result(DEADLINE) is inner
+        assert queue.submit(same, task[0]).result(DEADLINE) is inner
+        assert not inner.done()
+
+
+def test_returned_value() -> None:
+    def steps() -> Iterator[int]:
+        yield 1
+        return "all"
+
+    with planned(1, stopped=True) as (scheduler, queue):
+        task, plain, bad = queue.submit(steps), queue.submit(same), queue.submit(Fed(Broken()))
+        assert task.returned is None
+        scheduler.resume()
+        assert scheduler.wait(DEADLINE)
+        assert (task.result(), task.returned) == ([1], "all")
+        assert plain.returned is None
+        assert bad.returned is None
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_stop_iteration_inside_is_a_failure(asked: bool) -> None:
+    with planned(1, stopped=True) as (scheduler, queue):
+        task = queue.submit(Fed(1, StopIteration(2)))
+        if asked:
+            task[0]
+        scheduler.resume()
+        error = task.exception(DEADLINE)
+        assert type(error) is RuntimeError
+        assert str(error) == "generator raised StopIteration"
+        assert (task[0].result(), task[1].exception()) == (1, error)
+
+
+# Items.
+
+
+def test_item_is_a_full_future(caplog: pytest.LogCaptureFixture) -> None:
+    with planned(1) as (_, queue):
+        fed = Fed()
+        task = queue.submit(fed)
+        items = [task[i] for i in range(4)]
+        assert all(isinstance(item, Future) and type(item) is Item for item in items)
+        called: list[Any] = []
+        items[0].add_done_callback(called.append)
+        items[0].add_done_callback(fail)
+        with pytest.raises(TimeoutError):
+            items[0].result(0)
+        for act in (partial(items[0].set_result, 1), items[0].set_running_or_notify_cancel):
+            with pytest.raises(RuntimeError, match="by its scheduler alone"):
+                act()
+        assert state(*items) == [None] * 4
+        assert not any(item.running() or item.cancelled() for item in items)
+        waiting = beside(wait, items[:2], DEADLINE)
+        completing = beside(lambda: list(as_completed(items[1:3], DEADLINE)))
+        until(lambda: items[0]._watch.waiters and items[2]._watch.waiters)
+        fed.give("a", "b", "c")
+        assert waiting.result(DEADLINE) == ({*items[:2]}, set())
+        assert completing.result(DEADLINE) == items[1:3]
+        assert called == items[:1]
+        assert items[2].result(DEADLINE) == "c"
+        assert items[2].exception() is None
+        assert items[2].origin is None
+        assert not items[2].cancel()
+        fed.give(END)
+        assert isinstance(items[3].exception(DEADLINE), IndexError)
+        assert items[3].origin is items[3]
+        assert [record.message.split(" at ")[0] for record in caplog.records] == [
+            "exception calling callback for <Item"
+        ]
+
+
+def test_condition_of_an_item_that_fails() -> None:
+    with planned(1) as (_, queue):
+        fed = Fed()
+        task = queue.submit(fed)
+        items = [task[i] for i in range(3)]
+        waiting = beside(wait, items, DEADLINE)
+        until(lambda: items[2]._watch and items[2]._watch.waiters)
+        items[0].cancel()
+        fed.give(1, 2, END)
+        assert waiting.result(DEADLINE).done == {*items}
+        assert [item._state for item in items] == ["CANCELLED_AND_NOTIFIED", "FINISHED", "FINISHED"]
+
+
+def test_item_in_asyncio() -> None:
+    with planned(1) as (_, queue):
+        fed = Fed()
+        task = queue.submit(fed)
+
+        async def main() -> None:
+            one, two, three = task[0], task[1], task[2]
+            fed.give("a", "b")
+            assert await one == "a"
+            assert await asyncio.wrap_future(two) == "b"
+            wrapped = asyncio.wrap_future(three)
+            wrapped.cancel()
+            await asyncio.sleep(0)
+            assert three.cancelled()
+            assert not task.done()
+            fed.give("c", END)
+            assert await task == ["a", "b", "c"]
+
+        asyncio.run(asyncio.wait_for(main(), DEADLINE))
+
+
+def test_cancelled_item_takes_only_its_dependents() -> None:
+    with planned(2) as (_, queue):
+        fed = Fed()
+        task = queue.submit(fed)
+        first, second = task[0], task[1]
+        heirs = [queue.submit(same, item) for item in (first, second)]
+        heir = queue.submit(same, heirs[0])
+        told = queue.submit(Future.cancelled, settled(first))
+        assert first.cancel()
+        assert first.cancel()
+        assert state(first, second, *heirs, heir) == ["cancelled", None, "cancelled", None, "cancelled"]
+        assert told.result(DEADLINE)
+        # It can be asked for again.
+        again = task[0]
+        assert again is not first
+        fed.give(1, 2, END)
+        assert task.result(DEADLINE) == [1, 2]
+        assert (again.result(DEADLINE), heirs[1].result(DEADLINE)) == (1, 2)
+        assert first.cancelled()
+        assert not again.cancel()
+
+
+def test_items_exist_when_asked_for() -> None:
+    """A million values, three items."""
+    with planned(1, stopped=True) as (scheduler, queue):
+        task = queue.submit(count, 1_000_000)
+        items = [task[i] for i in (0, 7, 999_999)]
+        assert [task[i] for i in (0, 7, 999_999)] == items  # the same ones
+        assert len(task._stream.items) == 3
+        scheduler.resume()
+        assert [item.result(6 * DEADLINE) for item in items] == [0, 7, 999_999]
+        assert len(task.result(DEADLINE)) == 1_000_000
+        assert task._stream.items == {}
+        assert task[7].result() == 7
+        assert task._stream.items == {}
+
+
+def traced(make: Callable[[], object]) -> int:
+    gc.collect()
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        made = make()
+        gc.collect()
+        return tracemalloc.get_traced_memory()[0] - before if made else 0
+    finally:
+        tracemalloc.stop()
+
+
+def test_memory_of_an_item() -> None:
+    """All that it takes while pending, also what the generator and the planner keep of it."""
+    n = 2000
+    plain = traced(lambda: [Future() for _ in range(n)])
+    with planned(1, stopped=True) as (_, queue):
+        task = queue.submit(count, n)
+        task[0]
+        assert traced(lambda: [task[i] for i in range(n)]) <= 0.3 * plain
+
+
+def test_items_asked_for_before_during_and_after() -> None:
+    with planned(1, stopped=True) as (scheduler, queue):
+        gate = Gate()
+        fed = Fed("a", "b", gate, "c", END)
+        task = queue.submit(fed)
+        before = [task[i] for i in range(5)]
+        scheduler.resume()
+        gate.wait_entered()
+        during = [task[i] for i in range(5)]
+        assert state(*before) == state(*during) == ["a", "b", None, None, None]
+        assert during[2:] == before[2:]
+        gate.open()
+        assert task.result(DEADLINE) == ["a", "b", "c"]
+        assert scheduler.wait(DEADLINE)
+        after = [task[i] for i in range(5)]
+        for items in (before, during, after):
+            assert state(*items[:3]) == ["a", "b", "c"]
+            assert [str(item.exception(DEADLINE)) for item in items[3:]] == [
+                f"there is no item {i}: the generator yielded 3 values" for i in (3, 4)
+            ]
+            assert items[4].origin is items[4]
+        assert (task[-1].result(), task[-3].result(), len(task)) == ("c", "a", 3)
+
+
+def test_items_as_arguments_when_their_values_are_there() -> None:
+    with planned(1) as (_, queue):
+        task = queue.submit(count, 3)
+        task.result(DEADLINE)
+        assert queue.submit(same, task[2]).result(DEADLINE) == 2
+        assert queue.submit(same, [task[0:2]]).result(DEADLINE) == [[0, 1]]
+        missing = task[3]
+        bad = queue.submit(same, missing)
+        assert bad.exception(DEADLINE) is missing.exception()
+        assert bad.origin is missing
+
+
+def test_keys_of_a_generator_task() -> None:
+    class Two:
+        def __index__(self) -> int:
+            return 2
+
+    with planned(1, stopped=True) as (scheduler, queue):
+        task = queue.submit(count, 6)
+        items = [task[i] for i in range(6)]
+        assert task[True] is items[1]
+        assert task[Two()] is items[2]
+        assert task[2:5] == task[Two() : 5] == items[2:5]
+        assert task[:3] == items[:3]
+        assert task[1:6:2] == items[1:6:2]
+        assert task[3:3] == task[5:2] == []
+        for key, kind in (("a", "str"), (1.0, "float"), (None, "NoneType"), ((1, 2), "tuple")):
+            with pytest.raises(TypeError, match=f"an int or a slice, not '{kind}'$"):
+                task[key]
+        for key in (-1, slice(None), slice(2, None), slice(-2, 3), slice(0, -1), slice(3, 0, -1)):
+            with pytest.raises(TypeError, match=r"the length of <Task .* is not known before its end"):
+                task[key]
+        for bad in (slice("a", 3), slice(0, 1.0)):
+            with pytest.raises(TypeError):
+                task[bad]
+        with pytest.raises(ValueError, match="must not be zero"):
+            task[0:3:0]
+        scheduler.resume()
+        task.result(DEADLINE)
+        for key in (slice(None), slice(2, None), slice(-2, 3), slice(0, -1), slice(3, 0, -1), slice(1, 4)):
+            assert [item.result(DEADLINE) for item in task[key]] == list(range(6))[key]
+
+
+def test_keys_where_the_length_is_announced() -> None:
+    with planned(1, stopped=True) as (_, queue):
+        task = queue.submit(announced(4))
+        items = [task[i] for i in range(4)]
+        assert [task[i - 4] for i in range(4)] == items
+        for key in (slice(None), slice(2, None), slice(-2, 3), slice(0, -1), slice(3, 0, -1), slice(2, 99)):
+            assert task[key] == items[key]
+        for number in (4, -5, sys.maxsize + 1):
+            with pytest.raises(
+                IndexError, match=f"^index {number} is out of range: the length of the task is 4$"
+            ):
+                task[number]
+        assert len(task._stream.items) == 4
+        task.cancel()
+
+
+def test_item_of_another_scheduler() -> None:
+    with planned(1) as (_, one), planned(1) as (_, two):
+        fed = Fed()
+        task = one.submit(fed)
+        late = two.submit(same, task[0])
+        lost = two.submit(same, task[1])
+        told = two.submit(same, settled(task[2]))
+        fed.give("a")
+        assert late.result(DEADLINE) == "a"
+        assert two.submit(same, task[0]).result(DEADLINE) == "a"
+        fed.give(error := Broken())
+        assert lost.exception(DEADLINE) is error
+        assert told.result(DEADLINE).exception() is error
+
+
+def test_settled_items() -> None:
+    with planned(2) as (_, queue):
+        fed = Fed()
+        task = queue.submit(fed)
+        told = [queue.submit(same, settled(task[i])) for i in range(3)]
+        task[1].cancel()
+        fed.give("a")
+        assert told[0].result(DEADLINE).result() == "a"
+        assert told[1].result(DEADLINE).cancelled()
+        fed.give("b", END)
+        assert isinstance(told[2].result(DEADLINE).exception(), IndexError)
+        assert queue.submit(same, settled(task[0])).result(DEADLINE).result() == "a"
+
+
+def test_promoted_item_promotes_its_task() -> None:
+    with planned(1, stopped=True) as (scheduler, queue):
+        ran: list[str] = []
+
+        def steps(name: str) -> Iterator[int]:
+            ran.append(name)
+            yield 1
+
+        tasks = [queue.submit(steps, str(i)) for i in range(4)]
+        item = tasks[1][0]
+        assert item.promote()
+        scheduler.resume()
+        assert scheduler.wait(DEADLINE)
+        assert ran == ["1", "3", "2", "0"]
+        assert not item.promote()
+        assert not tasks[1][0].promote()
+
+
+def test_running_task_is_not_promoted_by_its_item() -> None:
+    with planned(1) as (_, queue):
+        fed = Fed(1)
+        task = queue.submit(fed)
+        task[0].result(DEADLINE)
+        assert not task[1].promote()
+        fed.give(END)
+
+
+def test_awaited_item_is_promoted() -> None:
+    with planned(1, stopped=True, promote_awaited=True) as (scheduler, queue):
+        ran: list[str] = []
+
+        def steps(name: str) -> Iterator[int]:
+            ran.append(name)
+            yield 1
+
+        tasks = [queue.submit(steps, str(i)) for i in range(3)]
+        item = tasks[0][0]
+        waiting = beside(item.result, DEADLINE)
+        until(lambda: item._watch and item._watch.blocked)
+        scheduler.resume()
+        assert waiting.result(DEADLINE) == 1
+        assert scheduler.wait(DEADLINE)
+        assert ran == ["0", "2", "1"]
+
+
+class Secretive:
+    def __repr__(self) -> str:
+        raise Broken("no words")
+
+
+def test_repr_of_items(caplog: pytest.LogCaptureFixture) -> None:
+    """Nothing of the user's is called for it: the key of an item may be anything."""
+    with planned(1, stopped=True) as (scheduler, queue):
+        task, plain = queue.submit(count, 1), queue.submit(dict)
+        item, late = task[0], task[1]
+        assert repr(item) == f"<Item at {id(item):#x} 0 of {task!r} state=waiting queue={queue._slots.name}>"
+        keys = [plain[key] for key in ("name", Secretive(), "x" * 1000, slice(Secretive()), None)]
+        begun = [repr(each).split(" of <Task")[0].split(" ", 3)[-1] for each in keys]
+        assert begun[:2] == ["'name'", "Secretive"]
+        assert begun[3:] == ["slice", "NoneType"]
+        assert len(begun[2]) < 40
+        keys[1].add_done_callback(fail)
+        with caplog.at_level(logging.ERROR, "concurrent.futures"):
+            scheduler.resume()
+            assert scheduler.wait(DEADLINE)
+            wait(keys, DEADLINE)
+        assert "exception calling callback for <Item" in caplog.text
+        assert repr(item) == f"<Item at {id(item):#x} state=done returned int>"
+        assert repr(late) == f"<Item at {id(late):#x} state=failed raised IndexError>"
+        assert repr(Item.ended(6, None)).endswith("state=cancelled>")
+
+
+# Parts of ordinary results.
+
+
+def test_part_of_an_ordinary_result() -> None:
+    with planned(1, stopped=True) as (scheduler, queue):
+        ran: list[int] = []
+
+        def make() -> dict[str, Any]:
+            ran.append(1)
+            return {"a": [1, 2], "b": Broken()}
+
+        task = queue.submit(make)
+        one, missing, late = task["a"], task["c"], queue.submit(same, task["a"])
+        assert (type(one), one.done(), one.cancelled()) == (Item, False, False)
+        assert task["a"] is not one  # any key will do, also one that has no hash
+        assert queue.counts()["ready"] == 1
+        assert queue.counts()["waiting"] == 1
+        scheduler.resume()
+        assert late.result(DEADLINE) == [1, 2]
+        assert one.result(DEADLINE) is task.result()["a"]
+        error = missing.exception(DEADLINE)
+        assert isinstance(error, KeyError)
+        assert error.args == ("c",)
+        assert missing.origin is missing
+        after = task["b"]
+        assert after.result() is task.result()["b"]  # an exception is a value like any other
+        assert isinstance(task["c"].exception(), KeyError)
+        assert queue.submit(same, task["a"]).result(DEADLINE) == [1, 2]
+        assert scheduler.wait(DEADLINE)
+        assert ran == [1]
+        assert queue.counts()["done"] == 3
+
+
+def test_slice_of_an_ordinary_result() -> None:
+    with planned(1, stopped=True) as (scheduler, queue):
+        task = queue.submit(list, range(5))
+        part, index = task[1:3], task[9]
+        scheduler.resume()
+        assert part.result(DEADLINE) == task[1:3].result(DEADLINE) == [1, 2]
+        assert isinstance(index.exception(DEADLINE), IndexError)
+
+
+def test_key_of_a_result_that_has_no_parts() -> None:
+    with planned(1, stopped=True) as (scheduler, queue):
+        task = queue.submit(int)
+        part = task[0]
+        scheduler.resume()
+        assert isinstance(part.exception(DEADLINE), TypeError)
+        assert isinstance(task[0].exception(), TypeError)
+
+
+class Leaving:
+    def __getitem__(self, key: int) -> None:
+        raise SystemExit(key)
+
+
+def test_key_that_leaves() -> None:
+    """The thread that ends the task goes on; whoever asks for the key himself leaves."""
+    with planned(1, stopped=True) as (scheduler, queue):
+        task = queue.submit(Leaving)
+        part = task[3]
+        scheduler.resume()
+        assert isinstance(part.exception(DEADLINE), SystemExit)
+        with pytest.raises(SystemExit):
+            task[4]
+        assert queue.submit(same, 1).result(DEADLINE) == 1
+
+
+def test_parts_of_tasks_that_give_none() -> None:
+    with planned(1, stopped=True) as (scheduler, queue):
+        bad, dropped = queue.submit(fail), queue.submit(same)
+        heir = queue.submit(same, bad)
+        parts = [bad["a"], dropped["a"], heir["a"]]
+        dependents = [queue.submit(same, part) for part in parts]
+        dropped.cancel()
+        scheduler.resume()
+        error = bad.exception(DEADLINE)
+        assert state(*parts, *dependents) == [error, "cancelled", error] * 2
+        assert [part.origin for part in (*parts, *dependents)] == [bad, None, bad] * 2
+        late = [bad["b"], dropped["b"], heir["b"]]
+        assert state(*late) == [error, "cancelled", error]
+        assert [part.origin for part in late] == [bad, None, bad]
+        with pytest.raises(Broken):
+            late[0].result()
+
+
+def test_cancelled_part_takes_only_its_dependents() -> None:
+    with planned(1, stopped=True) as (scheduler, queue):
+        task = queue.submit(dict, a=1)
+        part, other = task["a"], task["a"]
+        heir = queue.submit(same, part)
+        assert part.cancel()
+        assert heir.cancelled()
+        scheduler.resume()
+        assert other.result(DEADLINE) == 1
+        assert part.cancelled()
+
+
+def test_ordinary_task_is_not_iterated() -> None:
+    with planned(1, stopped=True) as (scheduler, queue):
+        task = queue.submit(list, "ab")
+
+        def refused() -> None:
+            with pytest.raises(TypeError, match=r"can be iterated, and <Task .* is none; iterate its result"):
+                iter(task)
+            with pytest.raises(TypeError, match="only a generator task can be iterated"):
+                aiter(task)
+            with pytest.raises(TypeError, match="only a generator task has a length"):
+                len(task)
+            with pytest.raises(TypeError, match="iterable"):
+                assert "a" in task
+
+        refused()
+        scheduler.resume()
+        task.result(DEADLINE)
+        refused()
+
+
+def test_truth_does_not_ask_for_the_length() -> None:
+    with planned(1, stopped=True) as (_, queue):
+        task = queue.submit(announced(fail))
+        assert bool(task)
+        assert queue.submit(same)
+        assert bool(queue.submit(announced(0)))
+        assert not task.done()
+        task.cancel()
+
+
+# What looks like a generator function and gives no iterator.
+
+
+@contextmanager
+def context() -> Iterator[None]:
+    yield
+
+
+def listed(n: int) -> Any:
+    return list(count(n))
+
+
+listed.number_of_results = same  # type: ignore[attr-defined]
+
+
+def test_context_manager_is_an_ordinary_result() -> None:
+    with planned(1, stopped=True) as (scheduler, queue):
+        task, asked = queue.submit(context), queue.submit(context)
+        items = [asked[0], *asked[1:3]]
+        heir = queue.submit(same, items[0])
+        iterating = beside(list, asked)
+        length = beside(len, asked)
+        until(lambda: asked._stream.items[0]._watch and asked._stream.items[0]._watch.blocked)
+        scheduler.resume()
+        for each in (task, asked):
+            with each.result(DEADLINE):
+                pass
+            with pytest.raises(TypeError, match="only a generator task can be iterated"):
+                iter(each)
+            with pytest.raises(TypeError, match="only a generator task has a length"):
+                len(each)
+        for item in (*items, heir):
+            error = item.exception(DEADLINE)
+            assert isinstance(error, TypeError)
+            assert "is not subscriptable" in str(error)
+        assert heir.origin is items[0]
+        for future in (iterating, length):
+            with pytest.raises(TypeError):
+                future.result(DEADLINE)
+
+
+def test_list_of_a_function_with_a_number_is_an_ordinary_result() -> None:
+    with planned(1, stopped=True) as (scheduler, queue):
+        ready: Future[int] = Future()
+        task, asked = queue.submit(listed, 3), queue.submit(listed, ready)
+        item = asked[1]
+        part = queue.submit(same, item)
+        scheduler.resume()
+        assert task.result(DEADLINE) == [0, 1, 2]
+        ready.set_result(3)
+        assert part.result(DEADLINE) == item.result(DEADLINE) == 1
+        for each in (task, asked):
+            assert each[-1].result(DEADLINE) == 2
+            assert each[0:2].result(DEADLINE) == [0, 1]
+            with pytest.raises(TypeError, match="only a generator task"):
+                list(each)
+            with pytest.raises(TypeError, match="only a generator task"):
+                len(each)
+        assert asked._stream.announcement is None
+
+
+def test_whoever_waits_for_the_number_of_an_ordinary_result() -> None:
+    """The call runs, and its result turns out to be none of a generator."""
+    with planned(1) as (_, queue):
+        gate = Gate()
+        held: Any = lambda: gate.enter([1])  # noqa: E731
+        held.number_of_results = lambda: 1
+        task = queue.submit(held)
+        gate.wait_entered()
+        length = beside(len, task)
+        iterating = beside(lambda: list(iter(task)))
+        until(lambda: awaits(task, 0) and task._stream.counting)
+        gate.open()
+        with pytest.raises(TypeError, match="only a generator task has a length"):
+            length.result(DEADLINE)
+        with pytest.raises(TypeError, match="only a generator task"):
+            iterating.result(DEADLINE)
+
+
+async def gathered(task: Any) -> list[Any]:
+    return [value async for value in task]
+
+
+def test_async_iteration_of_what_turns_out_to_be_an_ordinary_result() -> None:
+    with planned(1) as (_, queue):
+        gate = Gate()
+        held = decorated(count)
+        held = wraps(count)(lambda: gate.enter([1]))
+        task = queue.submit(held)
+        gate.wait_entered()
+        iterating = beside(asyncio.run, gathered(task))
+        until(lambda: awaits(task, 0))
+        gate.open()
+        with pytest.raises(TypeError, match="only a generator task"):
+            iterating.result(DEADLINE)
+
+
+# How many there will be.
+
+
+class Counter:
+    """A count that can be held, and remembers what it was asked with, and in which thread."""
+
+    def __init__(self, gate: Gate | None = None, error: BaseException | None = None) -> None:
+        self.gate, self.error = gate, error
+        self.asked: list[tuple[Any, ...]] = []
+        self.threads: list[int] = []
+
+    def __call__(self, *args: Any) -> Any:
+        self.asked.append(args)
+        self.threads.append(threading.get_ident())
+        if self.gate is not None:
+            self.gate.enter()
+        if self.error is not None:
+            raise self.error
+        return len(args[0]) if args else 0
+
+
+def test_number_is_asked_once_for_the_arguments() -> None:
+    with planned(1, stopped=True) as (scheduler, queue):
+        counter = Counter()
+        task = queue.submit(announced(counter, ["a", END]), data := [1, 2, 3])
+        late = queue.submit(announced(counter, ["b", END]), "x")
+        assert counter.asked == []
+        assert len(task) == len(task) == 3
+        assert counter.asked[0][0] is data
+        assert counter.threads == [threading.get_ident()]
+        scheduler.resume()
+        # That of the other one is asked by its worker.
+        assert (task.result(DEADLINE), late.result(DEADLINE)) == (["a"], ["b"])
+        assert (len(task), len(late)) == (3, 1)
+        assert len(counter.asked) == 2
+        assert counter.threads[1] != threading.get_ident()
+
+
+def test_attribute_and_decorator_announce_the_same() -> None:
+    @number_of_results(lambda x: len(x))
+    def twice(x: str) -> Iterator[str]:
+        for letter in x:
+            yield 2 * letter
+
+    with planned(1, stopped=True) as (scheduler, queue):
+        task = queue.submit(twice, "abc")
+        assert len(task) == 3
+        scheduler.resume()
+        assert list(task) == ["aa", "bb", "cc"]
+
+
+def test_number_waits_for_the_futures_among_the_arguments() -> None:
+    """Items are made on demand until then."""
+    with planned(1) as (_, queue):
+        counter = Counter()
+        given: Future[Any] = Future()
+        fed = announced(counter, [1, END])
+        task = queue.submit(fed, given)
+        items = [task[i] for i in (0, 5)]
+        with pytest.raises(TypeError):  # the length is not needed for it to be wrong
+            task["a"]
+        length = beside(len, task)
+        last = beside(lambda: task[-1])
+        assert counter.asked == []
+        given.set_result("xyz")
+        assert length.result(DEADLINE) == 3
+        assert outcome(last.result(DEADLINE))
+        assert task.result(DEADLINE) == [1]
+        assert counter.asked == [("xyz",)]
+        assert items[0].result(DEADLINE) == 1
+        assert str(items[1].exception(DEADLINE)).endswith("yielded 1 values, fewer than the 3 announced")
+
+
+@pytest.mark.parametrize("wrap", [lambda f: f, lambda f: [f], settled], ids=["it", "in", "settled"])
+def test_number_of_tasks_as_arguments(wrap: Callable[[Any], Any]) -> None:
+    with planned(1, stopped=True) as (scheduler, queue):
+        counter = Counter()
+        counter.__class__ = Found
+        first = queue.submit(same, "ab")
+        task = queue.submit(announced(counter, [END]), wrap(first))
+        length = beside(len, task)
+        until(lambda: first._watch and first._watch.blocked)
+        scheduler.resume()
+        assert length.result(DEADLINE) == 1
+        assert task.result(DEADLINE) == []
+        assert len(counter.asked) == 1
+
+
+class Found(Counter):
+    def __call__(self, *args: Any) -> Any:
+        super().__call__("x")
+        self.args = args
+        return len(args)
+
+
+def test_number_of_a_task_that_waits_for_settled_failures() -> None:
+    """A dependency that failed is a value there: the number is asked as soon as all have ended."""
+    with planned(1) as (_, queue):
+        bad, gone = queue.submit(fail), Future[Any]()
+        gone.cancel()
+        held: Future[Any] = Future()
+        task = queue.submit(announced(2, [END]), settled(bad), [settled(gone)], held)
+        length = beside(len, task)
+        gate = Gate()
+        queue.submit(gate)
+        gate.wait_entered()
+        held.set_result(1)
+        assert length.result(DEADLINE) == 2
+        assert not task.done()
+        gate.open()
+
+
+def test_arguments_rebuilt_once() -> None:
+    """What is counted is what the generator gets."""
+    with planned(1, stopped=True) as (scheduler, queue):
+        counted: list[Any] = []
+
+        @number_of_results(lambda x: counted.append(x) or 1)
+        def steps(x: Any) -> Iterator[Any]:
+            yield x
+
+        first = queue.submit(same, 1)
+        task = queue.submit(steps, {"a": [first]})
+        length = beside(len, task)
+        scheduler.resume()
+        assert length.result(DEADLINE) == 1
+        assert task.result(DEADLINE)[0] == {"a": [1]}
+        assert task.result()[0] is counted[0]
+        assert len(counted) == 1
+
+
+@pytest.mark.parametrize(
+    ("count", "kind", "message"),
+    [
+        (lambda: fail(), Broken, "on purpose"),
+        (lambda: None, TypeError, "number_of_results of Fed must give an int of 0 or more, not 'NoneType'"),
+        (lambda: -1, ValueError, "number_of_results of Fed must give an int of 0 or more, not -1"),
+        (lambda: leave(), CancelledError, "not asked"),
+    ],
+)
+@pytest.mark.parametrize("early", ["len", "item", "last", "iterate", "late"])
+def test_task_whose_number_is_wrong_fails(
+    early: str, count: Any, kind: type[Exception], message: str
+) -> None:
+    with planned(1, stopped=True) as (scheduler, queue):
+        fed = announced(count)
+        task = queue.submit(fed)
+        heir = queue.submit(same, task)
+        if early in ("len", "last"):
+            for _ in range(2):
+                with pytest.raises(kind, match=f"^{message}"):
+                    len(task) if early == "len" else task[-1]
+        elif early == "item":
+            item = task[0]
+            assert item.exception(0) is task.exception(0)
+            assert item.origin is task
+            assert [each.exception(0) for each in task[1:3]] == [task.exception(0)] * 2
+        else:
+            if early == "iterate":
+                iterating = beside(list, iter(task))
+                until(lambda: awaits(task, 0))
+            scheduler.resume()
+            if early == "iterate":
+                with pytest.raises(kind):
+                    iterating.result(DEADLINE)
+        error = task.exception(DEADLINE)
+        assert (type(error), str(error)) == (kind, message)
+        assert heir.exception(DEADLINE) is task[0].exception() is error
+        assert heir.origin is task
+        assert fed.began == 0
+        for ask in (len, list):
+            with pytest.raises(kind):
+                ask(task)
+
+
+def test_number_that_is_interrupted_is_asked_again() -> None:
+    """Ctrl-C while it counts is the caller's: the task runs, and so do those who wait for the number."""
+    with planned(1, stopped=True) as (scheduler, queue):
+        gate = Gate()
+        counter = Counter(gate, KeyboardInterrupt())
+        first: Future[Any] = Future()
+        first.set_result("abc")
+        task = queue.submit(announced(counter, ["a", END]), [first])
+        asking = beside(len, task)
+        gate.wait_entered()
+        waiting = beside(len, task)
+        until(lambda: task._stream.counting)
+        gate.open()
+        with pytest.raises(KeyboardInterrupt):
+            asking.result(DEADLINE)
+        counter.error = None
+        assert not task.done()
+        scheduler.resume()
+        assert task.result(DEADLINE) == ["a"]
+        assert waiting.result(DEADLINE) == len(task) == 1
+        assert counter.asked == [(["abc"],)] * 2
+
+
+def test_interrupted_number_is_asked_again_by_len() -> None:
+    with planned(1, stopped=True) as (_, queue):
+        counter = Counter(error=SystemExit())
+        first = Future[Any]()
+        first.set_result("a")
+        task = queue.submit(announced(counter), {"a": first})
+        with pytest.raises(SystemExit):
+            len(task)
+        counter.error = None
+        assert len(task) == 1
+        assert counter.asked == [({"a": "a"},)] * 2
+        task.cancel()
+
+
+def test_number_that_leaves_in_the_worker() -> None:
+    with planned(1) as (_, queue):
+        counter = Counter(gate := Gate(), SystemExit())
+        task = queue.submit(announced(counter))
+        gate.wait_entered()
+        waiting = beside(len, task)
+        until(lambda: task._stream.counting)
+        gate.open()
+        assert isinstance(waiting.exception(DEADLINE), SystemExit)
+        assert isinstance(task.exception(DEADLINE), SystemExit)
+        assert queue.submit(same, 1).result(DEADLINE) == 1
+
+
+def test_slow_number_is_asked_once_by_many() -> None:
+    with planned(1, stopped=True) as (scheduler, queue):
+        counter = Counter(gate := Gate())
+        task = queue.submit(announced(counter, [*"abc", END]), "abc")
+        lengths = [beside(len, task)]
+        gate.wait_entered()
+        lengths += [beside(len, task) for _ in range(4)]
+        last = beside(lambda: task[-1])
+        # An item can be had meanwhile: the number is not known.
+        item = task[7]
+        assert not item.done()
+        scheduler.resume()
+        until(task.running)
+        assert [length.done() for length in lengths] == [False] * 5
+        gate.open()
+        assert [length.result(DEADLINE) for length in lengths] == [3] * 5
+        assert last.result(DEADLINE).result(DEADLINE) == "c"
+        assert counter.asked == [("abc",)]
+        assert isinstance(item.exception(DEADLINE), IndexError)
+
+
+def test_number_that_asks_its_own_task() -> None:
+    with planned(1, stopped=True) as (scheduler, queue):
+        found: list[Any] = []
+
+        def curious() -> int:
+            found.append(task[0])  # an item needs no length
+            return len(task)
+
+        task = queue.submit(announced(curious))
+        with pytest.raises(RuntimeError, match="number_of_results asks for the length that it is to give"):
+            len(task)
+        assert isinstance(task.exception(0), RuntimeError)
+        task = queue.submit(announced(curious))
+        scheduler.resume()
+        assert isinstance(task.exception(DEADLINE), RuntimeError)
+        assert [type(item.exception(DEADLINE)) for item in found] == [RuntimeError] * 2
+
+
+def test_len_inside_the_generator() -> None:
+    with planned(1, stopped=True) as (scheduler, queue):
+
+        def steps() -> Iterator[Any]:
+            yield len(tasks[-1])
+            yield tasks[-1][0].result()
+
+        known = number_of_results(lambda: 2)(partial(steps))
+        tasks = [queue.submit(known)]
+        scheduler.resume()
+        assert tasks[0].result(DEADLINE) == [2, 2]
+        scheduler.stop()
+        tasks.append(queue.submit(steps))
+        scheduler.resume()
+        assert "is not known before its end" in str(tasks[1].exception(DEADLINE))
+
+
+def test_number_of_failed_and_cancelled_tasks() -> None:
+    with planned(1, stopped=True) as (scheduler, queue):
+        counter = Counter()
+        bad = queue.submit(fail)
+        heir = queue.submit(announced(counter), bad)
+        waiting = beside(len, heir)
+        until(lambda: bad._watch and bad._watch.blocked)
+        gone = queue.submit(announced(counter), "a")
+        held = Future[Any]()
+        late = queue.submit(announced(counter), held)
+        cancelled = beside(len, late)
+        assert gone.cancel()
+        scheduler.resume()
+        with pytest.raises(Broken):
+            waiting.result(DEADLINE)
+        with pytest.raises(Broken):
+            len(heir)
+        with pytest.raises(CancelledError):
+            len(gone)
+        with pytest.raises(CancelledError):
+            gone[-1]
+        held.cancel()
+        with pytest.raises(CancelledError):
+            cancelled.result(DEADLINE)
+        assert counter.asked == []
+
+
+def test_container_that_cannot_be_rebuilt_fails_the_task() -> None:
+    """Also where the length is asked first."""
+    with planned(1, stopped=True) as (scheduler, queue):
+        unhashable = queue.submit(list)
+        asked, other = (queue.submit(announced(3), {unhashable}) for _ in range(2))
+        length = beside(len, asked)
+        scheduler.resume()
+        with pytest.raises(TypeError, match="unhashable"):
+            length.result(DEADLINE)
+        for task in (asked, other):
+            assert "unhashable" in str(task.exception(DEADLINE))
+            with pytest.raises(TypeError, match="unhashable"):
+                list(task)
+
+
+# More values than announced, fewer, and failures.
+
+
+def test_fewer_values_than_announced() -> None:
+    with planned(1, stopped=True) as (scheduler, queue):
+        task = queue.submit(announced(5, ["a", "b", END]))
+        items = list(task[:])
+        heir = queue.submit(same, items[3])
+        scheduler.resume()
+        assert task.result(DEADLINE) == ["a", "b"]
+        assert len(task) == 5
+        assert list(task) == ["a", "b"]
+        message = "there is no item {}: the generator yielded 2 values, fewer than the 5 announced"
+        for i in (2, 3, 4):
+            for item in (items[i], task[i], task[i - 5]):
+                error = item.exception(DEADLINE)
+                assert (type(error), str(error)) == (IndexError, message.format(i))
+        assert heir.exception(DEADLINE) is items[3].exception()
+        assert heir.origin is items[3]
+
+
+def test_more_values_than_announced() -> None:
+    with planned(1, stopped=True) as (scheduler, queue):
+        fed = announced(2, ["a", "b", "c", "d"])
+        task = queue.submit(fed)
+        items = list(task[:])
+        scheduler.resume()
+        error = task.exception(DEADLINE)
+        assert (type(error), str(error)) == (
+            ValueError, "more values than the 2 that number_of_results announced"
+        )  # fmt: skip
+        assert [item.result(DEADLINE) for item in items] == ["a", "b"]
+        assert fed.closed == 1
+
+
+def test_exception_after_some_values() -> None:
+    with planned(1, stopped=True) as (scheduler, queue):
+        task = queue.submit(fed := Fed("a", "b", Broken("third")))
+        items = [task[i] for i in range(4)]
+        heirs = [queue.submit(same, item) for item in items]
+        full = queue.submit(same, task)
+        scheduler.resume()
+        error = task.exception(DEADLINE)
+        assert isinstance(error, Broken)
+        for futures in (items, heirs, [task[i] for i in range(4)]):
+            assert [outcome(future) for future in futures] == ["a", "b", error, error]
+            assert [future.origin for future in futures] == [None, None, task, task]
+        assert full.exception(DEADLINE) is error
+        assert full.origin is task
+        assert fed.closed == 1
+        values = []
+        with pytest.raises(Broken) as caught:
+            for value in task:
+                values.append(value)
+        assert values == ["a", "b"]
+        assert caught.value is error
+        for ask in (len, lambda task: task[-1]):
+            with pytest.raises(Broken):
+                ask(task)
+
+
+def test_traceback_of_a_generator_shows_the_users_frames_alone() -> None:
+    def frames(error: BaseException | None) -> list[str]:
+        found, traceback = [], error and error.__traceback__
+        while traceback:
+            found.append(traceback.tb_frame.f_code.co_name)
+            traceback = traceback.tb_next
+        return found
+
+    def counts() -> int:
+        raise Broken
+
+    with planned(1) as (_, queue):
+        assert frames(queue.submit(Fed(1, Broken())).exception(DEADLINE)) == ["__call__"]
+        assert frames(queue.submit(announced(0, [1])).exception(DEADLINE)) == []
+        assert frames(queue.submit(announced(counts)).exception(DEADLINE))[-1] == "counts"
+
+
+@pytest.mark.parametrize("fn", [count, announced(1), Countdown])
+def test_call_that_cannot_be_made(fn: Any) -> None:
+    """Whoever iterates gets the failure, whether he asked before or not."""
+    with planned(1, stopped=True) as (scheduler, queue):
+        task, asked = (queue.submit(fn, 1, 2, none=3) for _ in range(2))
+        item = asked[3]
+        scheduler.resume()
+        for each in (task, asked):
+            error = each.exception(DEADLINE)
+            assert isinstance(error, TypeError)
+            assert "argument" in str(error)
+            for ask in (list, len):
+                with pytest.raises(TypeError) as caught:
+                    ask(each)
+                assert caught.value is error
+            assert each[0].exception() is error
+        assert item.exception() is asked.exception()
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_generators_on_dependencies_that_give_nothing(asked: bool) -> None:
+    with planned(1, stopped=True) as (scheduler, queue):
+        bad, gone = queue.submit(fail), queue.submit(same)
+        fed = Fed()
+        heirs = [queue.submit(fed, bad), queue.submit(fed, gone)]
+        items = [heir[0] for heir in heirs] if asked else []
+        gone.cancel()
+        scheduler.resume()
+        error = bad.exception(DEADLINE)
+        items += [heir[0] for heir in heirs]
+        assert [outcome(item) for item in items] == [error, "cancelled"] * (1 + asked)
+        assert [item.origin for item in items] == [bad, None] * (1 + asked)
+        for heir, kind in zip(heirs, (Broken, CancelledError), strict=True):
+            for ask in (list, len):
+                with pytest.raises(kind):
+                    ask(heir)
+            assert heir[1:3][1]
+        late = queue.submit(fed, bad)
+        assert late[0].exception(DEADLINE) is error
+        with pytest.raises(Broken):
+            list(late)
+        assert fed.began == 0
+
+
+# Iteration.
+
+
+def test_values_are_iterated_as_they_come() -> None:
+    with planned(1) as (_, queue):
+        fed = Fed()
+        task = queue.submit(fed)
+        values = iter(task)
+        for value in range(3):
+            asked = beside(next, values)
+            until(lambda value=value: awaits(task, value))
+            fed.give(value)
+            assert asked.result(DEADLINE) == value
+        fed.give(3, 4)
+        assert [next(values), next(values)] == [3, 4]
+        rest = beside(list, values)
+        fed.give(END)
+        assert rest.result(DEADLINE) == []
+        assert list(task) == [0, 1, 2, 3, 4]
+
+
+def test_two_threads_iterate_at_once() -> None:
+    with planned(1) as (_, queue):
+        fed = Fed()
+        task = queue.submit(fed)
+        lists = [beside(lambda: [value for value in task]) for _ in range(2)]
+        for value in range(20):
+            until(lambda value=value: awaits(task, value))
+            fed.give(value)
+        fed.give(END)
+        assert [found.result(DEADLINE) for found in lists] == [list(range(20))] * 2
+
+
+def test_iteration_goes_on_where_somebody_cancels_the_item() -> None:
+    with planned(1) as (_, queue):
+        fed = Fed("a")
+        task = queue.submit(fed)
+        found = beside(list, iter(task))
+        for _ in range(3):
+            until(lambda: awaits(task, 1))
+            assert task[1].cancel()
+        fed.give("b", "c", END)
+        assert found.result(DEADLINE) == ["a", "b", "c"]
+
+
+def test_last_value_comes_while_iteration_looks_at_a_cancelled_item(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between its looks at the values and at the task the generator yields once more, and ends."""
+    with planned(1) as (_, queue):
+        fed = Fed()
+        task = queue.submit(fed)
+        found = beside(list, iter(task))
+        until(lambda: awaits(task, 0))
+        done = Task.done
+
+        def late(self: Any) -> bool:
+            if self is task and fed.closed == 0:
+                fed.give("last", END)
+                until(lambda: done(self))
+            return done(self)
+
+        monkeypatch.setattr(Task, "done", late)
+        task[0].cancel()
+        assert found.result(DEADLINE) == ["last"]
+
+
+def test_iteration_of_a_cancelled_task() -> None:
+    with planned(1, stopped=True) as (_, queue):
+        task = queue.submit(count, 3)
+        found = beside(list, iter(task))
+        until(lambda: awaits(task, 0))
+        task.cancel()
+        with pytest.raises(CancelledError):
+            found.result(DEADLINE)
+        with pytest.raises(CancelledError):
+            next(iter(task))
+
+
+def test_async_iteration() -> None:
+    with planned(1) as (_, queue):
+        fed = Fed("a", "b")
+        task = queue.submit(fed)
+        beats = 0
+
+        async def main() -> list[Any]:
+            nonlocal beats
+            values = aiter(task)
+            found = [await anext(values), await anext(values)]
+            coming = asyncio.ensure_future(anext(values))
+            while not awaits(task, 2):
+                beats += 1  # the loop goes on
+                await asyncio.sleep(0)
+            fed.give("c")
+            found.append(await coming)
+            fed.give("d", END)
+            return found + [value async for value in values]
+
+        assert asyncio.run(asyncio.wait_for(main(), DEADLINE)) == ["a", "b", "c", "d"]
+        assert beats > 0
+        assert asyncio.run(gathered(task)) == ["a", "b", "c", "d"]
+
+
+def test_async_iteration_of_what_fails() -> None:
+    with planned(1, stopped=True) as (scheduler, queue):
+        task = queue.submit(Fed("a", Broken()))
+        gone = queue.submit(count, 1)
+        gone.cancel()
+        scheduler.resume()
+        found: list[Any] = []
+
+        async def main() -> None:
+            async for value in task:
+                found.append(value)
+
+        with pytest.raises(Broken):
+            asyncio.run(main())
+        assert found == ["a"]
+        with pytest.raises(asyncio.CancelledError):
+            asyncio.run(gathered(gone))
+
+
+def test_cancelled_async_iteration_cancels_no_item() -> None:
+    with planned(1) as (_, queue):
+        fed = Fed()
+        task = queue.submit(fed)
+
+        async def main() -> list[Any]:
+            one, two = (asyncio.ensure_future(gathered(task)) for _ in range(2))
+            while not awaits(task, 0) or len(task._stream.items[0]._watch.callbacks) < 2:
+                await asyncio.sleep(0)
+            one.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await one
+            # The other one is also not disturbed by an item that is cancelled.
+            task[0].cancel()
+            fed.give("a", END)
+            return await two
+
+        assert asyncio.run(asyncio.wait_for(main(), DEADLINE)) == ["a"]
+
+
+def test_loop_that_is_closed_before_the_value_comes(caplog: pytest.LogCaptureFixture) -> None:
+    with planned(1) as (_, queue):
+        fed = Fed()
+        task = queue.submit(fed)
+
+        async def main() -> None:
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(gathered(task), 0.01)
+
+        asyncio.run(main())
+        assert awaits(task, 0)
+        fed.give("a", END)
+        assert task.result(DEADLINE) == ["a"]
+        assert caplog.records == []
+
+
+# Stop, resume, cancel.
+
+
+def paused(scheduler: Any, n: int = 1) -> bool:
+    return len(scheduler._paused) == n
+
+
+def test_stopped_scheduler_holds_a_generator_at_its_next_value() -> None:
+    with planned(1) as (scheduler, queue):
+        fed = Fed()
+        task = queue.submit(fed)
+        later = queue.submit(same, task[0])
+        beats = [task[1], task[2]]
+        until(task.running)
+        scheduler.stop()
+        stopping = beside(scheduler.stop, True)
+        until(lambda: len(scheduler._watchers) == 1)
+        assert not stopping.done()  # it has not come to a value
+        fed.give("a", "b")
+        stopping.result(DEADLINE)
+        assert paused(scheduler)
+        # The value before is there; it keeps its slot and thread, and nothing runs.
+        assert task[0].result(DEADLINE) == "a"
+        assert state(task, later, *beats) == [None] * 4
+        assert queue.counts()["running"] == 1
+        assert not scheduler.wait(0)
+        scheduler.resume()
+        assert beats[0].result(DEADLINE) == "b"
+        scheduler.stop()
+        fed.give("c")
+        scheduler.stop(wait=True)
+        assert beats[1].result(DEADLINE) == "c"
+        scheduler.resume()
+        fed.give(END)
+        assert later.result(DEADLINE) == "a"
+        assert task.result(DEADLINE) == ["a", "b", "c"]
+
+
+def test_stop_that_is_over_before_the_generator_looks() -> None:
+    with planned(1) as (scheduler, queue):
+        fed = Fed()
+        task = queue.submit(fed)
+        until(task.running)
+        pause = scheduler.pause
+
+        def late(held: Any) -> None:
+            scheduler.resume()
+            pause(held)
+
+        scheduler.pause = late
+        scheduler.stop()
+        fed.give("a", END)
+        assert task.result(DEADLINE) == ["a"]
+
+
+def test_two_paused_generators_of_which_one_is_cancelled() -> None:
+    with planned(2) as (scheduler, queue):
+        feds = Fed("a", "b", END), Fed("a", "b", END)
+        scheduler.stop()
+        gates = Gate(), Gate()
+        tasks = [queue.submit(fed) for fed in feds]
+        scheduler.resume()
+        del gates
+        assert [task.result(DEADLINE) for task in tasks] == [["a", "b"]] * 2
+        feds = Fed(), Fed()
+        tasks = [queue.submit(fed) for fed in feds]
+        until(lambda: all(task.running() for task in tasks))
+        scheduler.stop()
+        for fed in feds:
+            fed.give("a")
+        scheduler.stop(wait=True)
+        assert paused(scheduler, 2)
+        assert not tasks[0].cancel()
+        assert outcome(tasks[0]) == "cancelled"
+        assert paused(scheduler, 1)
+        assert not tasks[1].done()
+        scheduler.resume()
+        feds[1].give(END)
+        assert tasks[1].result(DEADLINE) == ["a"]
+
+
+@pytest.mark.parametrize("stopped", [False, True], ids=["running", "paused"])
+def test_cancelled_generator_is_closed_at_its_next_value(stopped: bool) -> None:
+    with planned(2) as (scheduler, queue):
+        fed = Fed("a")
+        task = queue.submit(fed)
+        items = [task[i] for i in range(3)]
+        heirs = [queue.submit(same, item) for item in items]
+        full = queue.submit(same, task)
+        assert heirs[0].result(DEADLINE) == "a"
+        if stopped:
+            scheduler.stop()
+            fed.give("b")
+            scheduler.stop(wait=True)
+        assert not task.cancel()  # not yet
+        if not stopped:
+            assert not task.cancelled()
+            assert not task.cancel()
+            fed.give("b")
+        with pytest.raises(CancelledError):
+            task.result(DEADLINE)
+        assert task.cancelled()
+        assert task.cancel()
+        assert fed.closed == 1
+        scheduler.resume()
+        assert [outcome(future) for future in (*items, *heirs, full)] == [
+            *["a", "b", "cancelled"] * 2, "cancelled"
+        ]  # fmt: skip
+        assert [outcome(task[i]) for i in range(3)] == ["a", "b", "cancelled"]
+        assert queue.counts()["cancelled"] == 3
+        found = []
+        with pytest.raises(CancelledError):
+            for value in task:
+                found.append(value)
+        assert found == ["a", "b"]
+
+
+def test_generator_that_ends_before_it_comes_to_a_value_is_not_cancelled() -> None:
+    with planned(1) as (_, queue):
+        fed = Fed("a")
+        task = queue.submit(fed)
+        task[0].result(DEADLINE)
+        assert not task.cancel()
+        fed.give(END)
+        assert task.result(DEADLINE) == ["a"]
+        assert not task.cancelled()
+
+
+def test_cancelled_error_of_the_users_own_is_a_failure() -> None:
+    with planned(1) as (_, queue):
+        task = queue.submit(Fed("a", CancelledError("mine")))
+        assert isinstance(task.exception(DEADLINE), CancelledError)
+        assert not task.cancelled()
+
+
+def test_close_that_raises() -> None:
+    """The task fails with that, whatever was to end it."""
+    ended = []
+
+    def steps() -> Iterator[int]:
+        try:
+            gate.enter()
+            yield 1
+        finally:
+            ended.append(1)
+            raise Broken("in finally")
+
+    with planned(1) as (_, queue):
+        gate = Gate()
+        task = queue.submit(steps)
+        item = task[1]
+        gate.wait_entered()
+        task.cancel()
+        gate.open()
+        error = task.exception(DEADLINE)
+        assert isinstance(error, Broken)
+        assert item.exception(DEADLINE) is error
+        assert isinstance(error.__context__, GeneratorExit)
+        assert ended == [1]
+        assert queue.submit(same, 1).result(DEADLINE) == 1
+
+
+def test_finally_that_yields() -> None:
+    def steps() -> Iterator[int]:
+        try:
+            gate.enter()
+            yield 1
+        finally:
+            yield 2
+
+    with planned(1) as (_, queue):
+        gate = Gate()
+        task = queue.submit(steps)
+        gate.wait_entered()
+        task.cancel()
+        gate.open()
+        assert str(task.exception(DEADLINE)) == "generator ignored GeneratorExit"
+        assert not task.cancelled()
+        assert task[0].result() == 1
+
+
+def test_finally_that_yields_after_the_last_value() -> None:
+    def steps() -> Iterator[int]:
+        try:
+            yield 1
+        finally:
+            yield 2
+
+    with planned(1) as (_, queue):
+        assert queue.submit(steps).result(DEADLINE) == [1, 2]
+
+
+@pytest.mark.parametrize("closing", [False, True])
+def test_iterator_with_or_without_close(closing: bool) -> None:
+    with planned(1) as (_, queue):
+        closed: list[str] = []
+        number = number_of_results(lambda *_: 1)
+        make = number(partial(Closing, 3, closed)) if closing else number(partial(Countdown, 3))
+        task = queue.submit(make)
+        assert isinstance(task.exception(DEADLINE), ValueError)
+        assert closed == ["closed"] * closing
+        fine = queue.submit(Closing, 2, closed) if closing else queue.submit(Countdown, 2)
+        assert (fine.exception(DEADLINE) is None) is not closing  # it takes one argument
+
+
+def test_shutdown_warns_of_a_paused_generator(caplog: pytest.LogCaptureFixture) -> None:
+    with planned(1) as (scheduler, queue):
+        fed = Fed()
+        task = queue.submit(fed)
+        until(task.running)
+        scheduler.stop()
+        fed.give("a")
+        scheduler.stop(wait=True)
+        closing = beside(queue.shutdown)
+        until(lambda: caplog.records)
+        assert not closing.done()
+        assert caplog.records[0].getMessage() == (
+            f"waiting for 1 pending tasks of queue {queue._slots.name}, but the scheduler is stopped"
+        )
+        fed.give(END)
+        scheduler.resume()
+        closing.result(DEADLINE)
+        assert task.result() == ["a"]
+        assert len(caplog.records) == 1
+
+
+def test_shutdown_warns_of_a_generator_that_is_paused_later(caplog: pytest.LogCaptureFixture) -> None:
+    """It was running, so that there was nothing to warn of; but then it would hang in silence."""
+    with planned(1) as (scheduler, queue):
+        fed = Fed()
+        task = queue.submit(fed)
+        until(task.running)
+        scheduler.stop()
+        closing = beside(queue.shutdown)
+        until(lambda: scheduler._watchers)
+        fed.give("a")
+        until(lambda: caplog.records)
+        assert "waiting for 1 pending tasks" in caplog.records[0].getMessage()
+        fed.give(END)
+        scheduler.resume()
+        closing.result(DEADLINE)
+        assert task.result() == ["a"]
+
+
+def test_exit_with_a_paused_generator() -> None:
+    """It is cancelled, and so closed; one warning."""
+    outcome = run("""
+        def steps():
+            try:
+                while True:
+                    yield 1
+            finally:
+                say("closed")
+
+        scheduler = Scheduler()
+        queue = Queue(scheduler, 1)
+        task = queue.submit(steps)
+        item = task[1 << 40]
+        item.add_done_callback(lambda item: say("item", item.cancelled()))
+        task.add_done_callback(lambda task: say("task", task.cancelled()))
+        scheduler.stop(wait=True)
+    """)
+    assert outcome.lines == ["closed", "item True", "task True"] or outcome.lines == [
+        "closed", "task True", "item True"
+    ]  # fmt: skip
+    assert outcome.errors == "cancelling 1 pending tasks at exit: the scheduler is stopped\n"
+
+
+def test_exit_with_a_generator_that_comes_to_its_pause_later() -> None:
+    outcome = run("""
+        def steps():
+            try:
+                at_exit()
+                yield 1
+                say("never")
+            finally:
+                say("closed")
+
+        scheduler = Scheduler()
+        task = Queue(scheduler, 1).submit(steps)
+        until(task.running)
+        scheduler.stop()
+    """)
+    assert outcome.lines == ["closed"]
+
+
+def test_exit_lets_generators_end() -> None:
+    outcome = run("""
+        def steps(n):
+            at_exit()
+            yield from range(n)
+
+        scheduler = Scheduler()
+        queue = Queue(scheduler, 2)
+        task = queue.submit(steps, 3)
+        for i in range(3):
+            queue.submit(say, "item", task[i])
+        queue.submit(say, task)
+    """)
+    assert sorted(outcome.lines) == ["[0, 1, 2]", "item 0", "item 1", "item 2"]
+    assert outcome.errors == ""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
+def test_items_of_the_parents_tasks() -> None:
+    outcome = run("""
+        def steps(*_):
+            yield "a"
+            gate.enter()
+            yield "b"
+
+        def child():
+            say(error_of(lambda: task[2]))
+            say(error_of(lambda: item.result()))
+            say(error_of(lambda: list(task)))
+            say(error_of(lambda: Queue(1).submit(str, item)))
+            say(task[0].result())
+            say(error_of(lambda: waiting[0]))
+            say(error_of(lambda: len(waiting)))
+            say(error_of(lambda: len(counting)))
+            say(error_of(lambda: plain["a"]))
+            say(done[1].result(), done[-1].result(), list(done), len(done))
+            say(Queue(1).submit(steps_of_the_child).result())
+
+        def steps_of_the_child():
+            yield from "xy"
+
+        def held():
+            counted.enter()
+            return 1
+
+        gate, counted = Gate(), Gate()
+        queue = Queue(2)
+        done = queue.submit(lambda: (yield from "ab"))
+        done.result()
+        task = queue.submit(steps)
+        item = task[1]
+        task[0].result()
+        waiting = queue.submit(smqexec.number_of_results(lambda _: 2)(lambda _: steps()), task)
+        def some(): yield 1
+        some.number_of_results = held
+        counting = queue.submit(some)
+        counted.wait_entered()
+        plain = queue.submit(dict, _=task)
+        say(in_child(child))
+        gate.open()
+        counted.open()
+        say(task.result())
+    """)
+    parents = "RuntimeError: the task was submitted before the fork; its result is the parent process's"
+    assert outcome.lines == [
+        *[parents] * 4, "a", *[parents] * 4, "b b ['a', 'b'] 2", "['x', 'y']", "0", "['a', 'b']"
+    ]  # fmt: skip
+
+
+# What is kept.
+
+
+def test_item_lets_go_of_its_task_when_done() -> None:
+    with planned(1, stopped=True) as (scheduler, queue), without_collector():
+        task = queue.submit(fed := Fed("a"))
+        items = [task[0], task[1], task[2]]
+        items[2].cancel()
+        scheduler.resume()
+        assert items[0].result(DEADLINE) == "a"
+        until(lambda: items[0]._source is None)
+        assert [item._source for item in items] == [None, task, None]
+        fed.give(END)
+        assert items[1].exception(DEADLINE)
+        assert scheduler.wait(DEADLINE)
+        gone = weakref.ref(task)
+        del task
+        queue.submit(same).result(DEADLINE)
+        until_gone(gone)
+
+
+def test_part_lets_go_of_the_result() -> None:
+    class Table(dict[str, Any]):
+        pass
+
+    with planned(1, stopped=True) as (scheduler, queue), without_collector():
+        task = queue.submit(Table, a=Kept())
+        parts = [task["a"], task["b"]]
+        scheduler.resume()
+        wait(parts, DEADLINE)
+        parts += [task["a"], task["b"]]
+        assert [type(part.exception(DEADLINE)) for part in parts] == [type(None), KeyError] * 2
+        gone = weakref.ref(task.result())
+        task_gone = weakref.ref(task)
+        del task
+        queue.submit(same).result(DEADLINE)
+        until_gone(task_gone, gone)
+        part_gone = weakref.ref(parts[1])
+        del parts
+        until_gone(part_gone)
+
+
+@pytest.mark.parametrize("wrap", [lambda kept: kept, lambda kept: [kept]], ids=["direct", "inside"])
+@pytest.mark.parametrize("early", [False, True])
+def test_generator_task_lets_go_of_its_arguments_when_it_starts(
+    early: bool, wrap: Callable[[Any], Any]
+) -> None:
+    class Dropping(Fed):
+        def number_of_results(self, *_: Any) -> int:
+            return 2
+
+    with planned(1, stopped=True) as (scheduler, queue), without_collector():
+        made: Future[Any] = Future()
+        made.set_result(Kept())
+        gone = weakref.ref(made.result())
+        fed = Dropping("a")
+        task = queue.submit(lambda_of(fed), wrap(made), name=wrap(made))
+        if early:
+            assert len(task) == 2
+        del made
+        scheduler.resume()
+        assert task[0].result(DEADLINE) == "a"
+        until_gone(gone)
+        fed.give("b", END)
+        assert task.result(DEADLINE) == ["a", "b"]
+        fed_gone = weakref.ref(fed)
+        del fed
+        queue.submit(same).result(DEADLINE)
+        # And of the function, with what is bound to it.
+        until_gone(fed_gone)
+        stream: Any = task._stream
+        assert (stream.items, stream.announcement, stream.counting) == ({}, None, None)
+
+
+def lambda_of(fed: Any) -> Any:
+    """A generator function that keeps no arguments itself."""
+    fn: Any = lambda *_, **__: fed()  # noqa: E731
+    fn.number_of_results = lambda *args, **kwargs: fed.number_of_results(*args)
+    return fn
+
+
+@pytest.mark.parametrize("end", ["fails", "is cancelled", "never runs"])
+def test_generator_task_that_gives_no_list_lets_go(end: str) -> None:
+    with planned(1, stopped=True) as (scheduler, queue), without_collector():
+        fed = announced(3, ["a"])
+        kept = Kept()
+        task = queue.submit(fed, kept)
+        items = list(task[:])
+        if end == "never runs":
+            task.cancel()
+        else:
+            scheduler.resume()
+            assert items[0].result(DEADLINE) == "a"
+            if end == "fails":
+                fed.give(Broken())
+            else:
+                task.cancel()
+                fed.give("b")
+        assert outcome(task)
+        scheduler.resume()
+        assert scheduler.wait(DEADLINE)
+        queue.submit(same).result(DEADLINE)
+        gone = [weakref.ref(each) for each in (kept, fed, *items)]
+        task_gone = weakref.ref(task)
+        stream = task._stream
+        assert (stream.items, stream.announcement) == ({}, None)
+        del kept, fed, items
+        if end == "fails":
+            # The traceback shows the generator's own frame, and that the arguments.
+            task._outcome.exception.__traceback__ = task._outcome.traceback = None
+        until_gone(*gone)
+        del task, stream
+        until_gone(task_gone)
+
+
+def test_task_whose_number_failed_is_freed() -> None:
+    """Without the collector: no frame of ours in the traceback keeps the task."""
+    with planned(1, stopped=True) as (scheduler, queue), without_collector():
+        kept = Kept()
+        task = queue.submit(announced(lambda *_: 1 // 0), kept)
+        scheduler.resume()
+        assert isinstance(task.exception(DEADLINE), ZeroDivisionError)
+        queue.submit(same).result(DEADLINE)
+        gone, kept_gone = weakref.ref(task), weakref.ref(kept)
+        del task, kept
+        until_gone(gone, kept_gone)
+
+
+# Races, forced.
+
+
+def test_item_is_cancelled_between_its_value_and_its_end() -> None:
+    with planned(1) as (scheduler, queue):
+        fed = Fed()
+        task = queue.submit(fed)
+        items = [task[0], task[1]]
+        heirs = [queue.submit(same, item) for item in items]
+        with items[1]._condition:
+            pass
+        complete = scheduler.complete_item
+
+        def late(item: Any, value: Any) -> None:
+            assert item in items
+            # The value is there for those who ask now.
+            assert task[value].result(0) == value
+            assert item.cancel()
+            complete(item, value)
+
+        scheduler.complete_item = late
+        fed.give(0, 1, END)
+        assert task.result(DEADLINE) == [0, 1]
+        assert [outcome(future) for future in (*items, *heirs)] == ["cancelled"] * 4
+        assert [task[0].result(0), task[1].result(0)] == [0, 1]
+
+
+def test_item_is_cancelled_while_its_end_waits_for_its_condition() -> None:
+    with planned(1) as (_, queue):
+        fed = Fed()
+        task = queue.submit(fed)
+        item = task[0]
+        with item._condition:
+            fed.give("a")
+            until(lambda: task._stream.values)
+            cancelling = beside(item.cancel)
+            until(lambda: item.state != 0)
+            assert not item.done() or item.cancelled()
+        cancelling.result(DEADLINE)
+        fed.give(END)
+        assert task.result(DEADLINE) == ["a"]
+        assert item.cancelled()
+        assert item._condition.acquire(timeout=DEADLINE)
+        item._condition.release()
+
+
+def test_item_is_cancelled_before_it_fails() -> None:
+    with planned(1) as (scheduler, queue):
+        fed = Fed()
+        task = queue.submit(fed)
+        item = task[0]
+        failing = scheduler.fail_item
+
+        def late(item: Any, error: BaseException) -> None:
+            item.cancel()
+            failing(item, error)
+
+        scheduler.fail_item = late
+        fed.give(END)
+        assert task.result(DEADLINE) == []
+        assert item.cancelled()
+        assert isinstance(task[0].exception(0), IndexError)
+
+
+def test_part_is_cancelled_before_it_is_cut() -> None:
+    """By a callback of the task that comes first."""
+    with planned(1, stopped=True) as (scheduler, queue):
+        task = queue.submit(dict, a=1)
+        cancelled: list[bool] = []
+        task.add_done_callback(lambda _: cancelled.append(parts[0].cancel() and parts[1].cancel()))
+        parts = [task["a"], task["b"], task["a"]]
+        scheduler.resume()
+        assert parts[2].result(DEADLINE) == 1
+        assert cancelled == [True]
+        assert [part.cancelled() for part in parts] == [True, True, False]
+
+
+def test_item_is_asked_for_where_all_values_are_there() -> None:
+    """The generator has ended; that the task has is not told yet."""
+    with planned(1) as (scheduler, queue):
+        closing = scheduler.close_stream
+        found: list[Any] = []
+
+        def look(stream: Any) -> None:
+            closing(stream)
+            found.extend([task[0], task[1], beside(list, iter(task))])
+            assert not task.done()
+            with pytest.raises(TypeError, match="not known before its end"):
+                len(task)
+
+        scheduler.close_stream = look
+        gate = Gate()
+        task = queue.submit(Fed(gate, "a", END))
+        gate.wait_entered()
+        gate.open()
+        assert task.result(DEADLINE) == ["a"]
+        assert found[0].result(0) == "a"
+        assert isinstance(found[1].exception(0), IndexError)
+        assert found[2].result(DEADLINE) == ["a"]
+
+
+def test_value_comes_while_its_item_is_asked_for() -> None:
+    """Between a look at the values without the lock, and the lock."""
+    with planned(1) as (scheduler, queue):
+        fed = Fed()
+        task = queue.submit(fed)
+        iter(task)
+        asking = scheduler.item
+
+        def late(*args: Any) -> Any:
+            if not task._stream.values:
+                fed.give("a")
+                until(lambda: task._stream.values)
+            else:
+                fed.give(END)
+                task.result(DEADLINE)
+            return asking(*args)
+
+        scheduler.item = late
+        assert task[0].result(0) == "a"
+        assert isinstance(task[1].exception(0), IndexError)
+
+
+@pytest.mark.parametrize("end", ["fails", "is cancelled", "returns"])
+def test_task_ends_while_a_part_is_asked_for(end: str) -> None:
+    with planned(1, stopped=True) as (scheduler, queue):
+        task = queue.submit(fail if end == "fails" else dict, *[{"a": 1}])
+        asking = scheduler.part
+
+        def late(*args: Any) -> Any:
+            if end == "is cancelled":
+                task.cancel()
+            scheduler.resume()
+            outcome(task)
+            return asking(*args)
+
+        scheduler.part = late
+        part = task["a"]
+        assert outcome(part) == (1 if end == "returns" else outcome(task))
+
+
+@pytest.mark.parametrize("end", ["fails", "is cancelled", "returns"])
+def test_task_ends_while_it_is_asked_whether_it_generates(end: str) -> None:
+    with planned(1, stopped=True) as (scheduler, queue):
+        task = queue.submit(announced(1, [Broken() if end == "fails" else 1, END]))
+        asking = scheduler.stream
+
+        def late(*args: Any) -> Any:
+            del scheduler.stream
+            if end == "is cancelled":
+                task.cancel()
+            scheduler.resume()
+            outcome(task)
+            return asking(*args)
+
+        scheduler.stream = late
+        kind = {"fails": Broken, "is cancelled": CancelledError}.get(end)
+        if kind is None:
+            assert list(task) == [1]
+        else:
+            with pytest.raises(kind):
+                list(iter(task))
+
+
+def test_worker_takes_the_task_while_another_thread_counts() -> None:
+    """It waits for that, and takes its number; the arguments are the same for both."""
+    with planned(1, stopped=True) as (scheduler, queue):
+        got: list[Any] = []
+        counter = Counter(gate := Gate())
+
+        @number_of_results(counter)
+        def steps(x: Any) -> Iterator[Any]:
+            got.append(x)
+            yield from x
+
+        ready: Future[Any] = Future()
+        ready.set_result("b")
+        task = queue.submit(steps, ["a", ready])
+        length = beside(len, task)
+        gate.wait_entered()
+        scheduler.resume()
+        until(lambda: task._stream.counting)
+        until(task.running)
+        assert task._stream.values == []
+        gate.open()
+        assert length.result(DEADLINE) == 2
+        assert task.result(DEADLINE) == ["a", "b"]
+        assert counter.asked == [(["a", "b"],)]
+        assert got[0] is counter.asked[0][0]
+
+
+def test_number_fails_while_the_worker_waits_for_it() -> None:
+    with planned(1, stopped=True) as (scheduler, queue):
+        counter = Counter(gate := Gate(), Broken())
+        task = queue.submit(fed := announced(counter))
+        length = beside(len, task)
+        gate.wait_entered()
+        scheduler.resume()
+        until(task.running)
+        gate.open()
+        with pytest.raises(Broken):
+            length.result(DEADLINE)
+        assert task.exception(DEADLINE) is counter.error
+        assert len(counter.asked) == 1
+        assert fed.began == 0
+
+
+def test_worker_comes_when_the_number_has_just_failed() -> None:
+    """The one who counted has told it, and not put that down yet."""
+    with planned(1, stopped=True) as (scheduler, queue):
+        counter = Counter(gate := Gate(), Broken())
+        task = queue.submit(announced(counter))
+        length = beside(len, task)
+        gate.wait_entered()
+        beside(len, task)
+        until(lambda: task._stream.counting)
+        counting = task._stream.counting
+
+        def worker_comes(_: object) -> None:
+            scheduler.resume()
+            until(lambda: task.done() or task._stream.counting not in (None, counting))
+
+        counting.add_done_callback(worker_comes)
+        gate.open()
+        assert task.exception(DEADLINE) is counter.error
+        with pytest.raises(Broken):
+            length.result(DEADLINE)
+        assert len(counter.asked) == 1
+
+
+def test_length_is_asked_for_when_the_number_has_just_failed_in_the_worker() -> None:
+    with planned(1) as (scheduler, queue):
+        failing = scheduler.fail
+        asked: list[Any] = []
+
+        def late(*args: Any) -> None:
+            asked.append(beside(len, task))
+            until(lambda: asked[0].done() or task._stream.counting)
+            failing(*args)
+
+        scheduler.fail = late
+        scheduler.stop()
+        task = queue.submit(announced(Counter(error=Broken())))
+        scheduler.resume()
+        assert isinstance(task.exception(DEADLINE), Broken)
+        with pytest.raises(Broken):
+            asked[0].result(DEADLINE)
+
+
+def test_task_is_cancelled_while_its_number_is_asked() -> None:
+    with planned(1, stopped=True) as (_, queue):
+        counter = Counter(gate := Gate())
+        task = queue.submit(announced(counter), "abc")
+        lengths = [beside(len, task)]
+        gate.wait_entered()
+        lengths.append(beside(len, task))
+        until(lambda: task._stream.counting)
+        assert task.cancel()
+        with pytest.raises(CancelledError):
+            lengths[1].result(DEADLINE)
+        gate.open()
+        assert outcome(lengths[0]) == 3
+        assert list(map(outcome, [task[0]])) == ["cancelled"]
+
+
+def test_task_is_cancelled_while_a_number_that_fails_is_asked() -> None:
+    with planned(1, stopped=True) as (_, queue):
+        counter = Counter(gate := Gate(), Broken())
+        task = queue.submit(announced(counter), "abc")
+        length = beside(len, task)
+        gate.wait_entered()
+        assert task.cancel()
+        gate.open()
+        assert isinstance(outcome(length), CancelledError)
+        assert task.cancelled()
+
+
+def test_task_starts_between_two_looks_of_len(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It waited for a future when it was looked at first."""
+    with planned(1) as (_, queue):
+        given: Future[Any] = Future()
+        counter = Counter()
+        task = queue.submit(announced(counter, [END]), given)
+        real = given.exception
+
+        def late(timeout: float | None = None) -> Any:
+            if given.done():
+                return real(timeout)
+            given.set_result("ab")
+            task.result(DEADLINE)
+            return real(timeout)
+
+        monkeypatch.setattr(given, "exception", late)
+        assert len(task) == 2
+        assert len(counter.asked) == 1
+
+
+def test_race_between_values_and_those_who_ask() -> None:
+    """Many rounds, unforced: items, iteration, a cancelled item, and the end."""
+    chance = random.Random(1)
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with planned(3) as (_, queue):
+            for _ in range(60):
+                n = chance.randrange(1, 30)
+                task = queue.submit(count, n)
+                found = [beside(list, iter(task)) for _ in range(2)]
+                items = [task[i] for i in range(n + 2)]
+                heirs = [queue.submit(same, item) for item in items]
+                cancelled = [item.cancel() for item in items[::3]]
+                assert task.result(DEADLINE) == list(range(n))
+                assert [each.result(DEADLINE) for each in found] == [list(range(n))] * 2
+                for i, (item, heir) in enumerate(zip(items, heirs, strict=True)):
+                    expected = "cancelled" if item.cancelled() else i if i < n else IndexError
+                    for future in (item, heir):
+                        end = outcome(future)
+                        assert (type(end) if i >= n and end != "cancelled" else end) == expected or end == 0
+                assert [item.cancelled() for item in items[::3]] == cancelled
+                assert [task[i].result(0) for i in range(n)] == list(range(n))
+    finally:
+        sys.setswitchinterval(interval)
+
+
+def test_stream_is_made_once_whoever_comes_first() -> None:
+    with planned(1, stopped=True) as (scheduler, queue):
+        task = queue.submit(count, 2)
+        values = iter(task)
+        stream = task._stream
+        assert isinstance(stream, Stream)
+        assert scheduler.stream(task, None) is stream
+        scheduler.resume()
+        assert list(values) == [0, 1]
+        assert task._stream is stream
+        assert concurrent.futures.wait([task], DEADLINE).done == {task}
+
+
+def test_generators_on_a_pool_of_another_kind() -> None:
+    """A plain pool's future as argument, and a lone queue."""
+    with ThreadPoolExecutor(1) as pool, Queue(2) as queue:
+        task = queue.submit(count, pool.submit(int, "3"))
+        assert list(task) == [0, 1, 2]
