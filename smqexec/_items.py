@@ -35,7 +35,7 @@ class Item(PlannedFuture[R]):
         self._watch = None
         self._home: Slots | None = None if source is None else source.queue
         self._source = source
-        self._key = key
+        self._key: Any = key
 
     @classmethod
     def ended(cls, state: int, outcome: Any) -> Item[Any]:

@@ -385,7 +385,7 @@ class Queue(ThreadPoolExecutor):
         self.shutdown(wait=True)
 
     @contextmanager
-    def cancelling(self) -> Iterator[Self]:
+    def cancelling(self) -> Generator[Self]:
         """Cancel what is pending in this queue, and what depends on it, if the block raises.
 
         ::

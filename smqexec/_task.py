@@ -116,13 +116,12 @@ class Task(PlannedFuture[R]):
 
     def _span(self, stream: Stream, key: slice) -> range:
         length = self._announced(stream)
-        ends = [end for end in (key.start, key.stop) if end is not None]
+        start = 0 if key.start is None else index(key.start)
+        stop = -1 if key.stop is None else index(key.stop)
         step = 1 if key.step is None else index(key.step)
-        if length is None and (step < 0 or key.stop is None or any(index(end) < 0 for end in ends)):
+        if length is None and min(start, stop, step) < 0:
             length = len(self)
-        if length is not None:
-            return range(*key.indices(length))
-        return range(0 if key.start is None else index(key.start), index(key.stop), step)
+        return range(start, stop, step) if length is None else range(*key.indices(length))
 
     def _item(self, stream: Stream, number: int) -> Item[Any]:
         item = None
