@@ -1795,6 +1795,7 @@ def test_exit_with_a_paused_generator() -> None:
         item = task[1 << 40]
         item.add_done_callback(lambda item: say("item", item.cancelled()))
         task.add_done_callback(lambda task: say("task", task.cancelled()))
+        task[0].result()
         scheduler.stop(wait=True)
     """)
     assert outcome.lines == ["closed", "item True", "task True"] or outcome.lines == [
