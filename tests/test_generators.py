@@ -26,6 +26,7 @@ from test_exit import run
 from threads import beside, planned, until
 
 from smqexec import Item, Queue, Raw, Scheduler, Task, number_of_results, settled
+from smqexec._future import PlannedFuture
 from smqexec._items import Stream
 from smqexec._waiting import GIVE_WAY_LIMIT
 
@@ -1045,6 +1046,31 @@ def test_number_of_a_task_that_waits_for_settled_failures() -> None:
         assert length.result(DEADLINE) == 2
         assert not task.done()
         gate.open()
+
+
+@pytest.mark.parametrize("wrap", [lambda f: f, lambda f: [f]], ids=["it", "in"])
+def test_number_for_futures_that_are_done(wrap: Callable[[Any], Any]) -> None:
+    with planned(1, stopped=True) as (_, queue):
+        given: Future[Any] = Future()
+        given.set_result("a")
+        counter = Counter()
+        task = queue.submit(announced(counter), wrap(given))
+        until(lambda: queue.counts()["ready"])
+        assert len(task) == 1
+        assert counter.asked == [(wrap("a"),)]
+
+
+def test_items_and_lengths_of_an_abandoned_scheduler() -> None:
+    """As a forked child finds it, where the tasks are the parent's."""
+    with planned(1, stopped=True) as (scheduler, queue):
+        task, plain = queue.submit(announced(2)), queue.submit(dict)
+        stream = iter(task) and task._stream
+        scheduler._abandoned = True
+        for ask in (lambda: task[0], lambda: len(task), lambda: list(iter(task)), lambda: plain["a"]):
+            with pytest.raises(RuntimeError, match="submitted before the fork"):
+                ask()
+        assert stream.items == {}
+        scheduler._abandoned = False
 
 
 def test_arguments_rebuilt_once() -> None:
@@ -2316,6 +2342,75 @@ def test_task_starts_between_two_looks_of_len(monkeypatch: pytest.MonkeyPatch) -
         assert len(counter.asked) == 1
 
 
+def test_worker_comes_when_the_number_has_just_been_found() -> None:
+    """It has seen that there is something to ask."""
+    with planned(1, stopped=True) as (scheduler, queue):
+        counter = Counter(gate := Gate())
+        task = queue.submit(announced(counter, ["a", END]), "a")
+        length = beside(len, task)
+        gate.wait_entered()
+        announcing = scheduler.announce_length
+
+        def late(*args: Any) -> None:
+            gate.open()
+            length.result(DEADLINE)
+            announcing(*args)
+
+        scheduler.announce_length = late
+        scheduler.resume()
+        assert task.result(DEADLINE) == ["a"]
+        assert len(counter.asked) == 1
+
+
+def test_task_is_iterated_while_it_is_being_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has ended, and not let go of its function yet."""
+    let_go = Task._let_go
+    found: list[Any] = []
+
+    def late(self: Any) -> None:
+        found.append(iter(self))
+        let_go(self)
+
+    with planned(1, stopped=True) as (_, queue):
+        task = queue.submit(count, 1)
+        monkeypatch.setattr(Task, "_let_go", late)
+        task.cancel()
+        assert len(found) == 1
+        for values in (*found, iter(task)):
+            with pytest.raises(CancelledError):
+                next(values)
+
+
+class Busy:
+    """A lock that is always held when it is asked for without waiting."""
+
+    def __init__(self, lock: Any) -> None:
+        self.lock = lock
+        self.release = lock.release
+
+    def acquire(self, blocking: bool = True) -> bool:
+        return blocking and bool(self.lock.acquire())
+
+    def __enter__(self) -> None:
+        self.lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self.lock.release()
+
+
+def test_lock_that_is_held_at_each_value() -> None:
+    with planned(1, stopped=True) as (scheduler, queue):
+        task = queue.submit(count, 3)
+        items = task[0:4]
+        lock, scheduler.lock = scheduler.lock, Busy(scheduler.lock)
+        try:
+            scheduler.resume()
+            assert task.result(DEADLINE) == [0, 1, 2]
+            assert [item.exception(DEADLINE) is None for item in items] == [True] * 3 + [False]
+        finally:
+            scheduler.lock = lock
+
+
 def test_race_between_values_and_those_who_ask() -> None:
     """Many rounds, unforced: items, iteration, a cancelled item, and the end."""
     chance = random.Random(1)
@@ -2354,6 +2449,12 @@ def test_stream_is_made_once_whoever_comes_first() -> None:
         assert list(values) == [0, 1]
         assert task._stream is stream
         assert concurrent.futures.wait([task], DEADLINE).done == {task}
+
+
+def test_what_every_planned_future_has_of_its_own() -> None:
+    for word in ("_maker", "_let_go", "_words"):
+        with pytest.raises(NotImplementedError):
+            getattr(PlannedFuture, word)(None)
 
 
 def test_generators_on_a_pool_of_another_kind() -> None:
