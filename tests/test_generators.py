@@ -2040,6 +2040,7 @@ def test_task_whose_number_failed_is_freed() -> None:
         scheduler.resume()
         assert isinstance(task.exception(DEADLINE), ZeroDivisionError)
         queue.submit(same).result(DEADLINE)
+        assert task._stream.announcement is None
         gone, kept_gone = weakref.ref(task), weakref.ref(kept)
         del task, kept
         until_gone(gone, kept_gone)
@@ -2120,6 +2121,16 @@ def test_part_is_cancelled_before_it_is_cut() -> None:
         assert parts[2].result(DEADLINE) == 1
         assert cancelled == [True]
         assert [part.cancelled() for part in parts] == [True, True, False]
+
+
+def test_pending_tasks_are_cancelled_before_a_part_is_cut() -> None:
+    """The task has ended, and so nobody is at work on what depends on the part."""
+    with planned(1, stopped=True) as (scheduler, queue):
+        task = queue.submit(dict, a=1)
+        task.add_done_callback(lambda _: queue.shutdown(wait=False, cancel_futures=True))
+        heir = queue.submit(same, task["a"])
+        scheduler.resume()
+        assert outcome(heir) == "cancelled"
 
 
 def test_item_is_asked_for_where_all_values_are_there() -> None:
