@@ -17,6 +17,7 @@ first in, first out never decides anything.
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 import time
 from concurrent.futures import CancelledError, Future
@@ -25,11 +26,11 @@ from typing import Any, TypeAlias, cast
 from ._arguments import DIRECT, Template
 from ._future import Failure, PlannedFuture, Watch
 from ._items import Item
-from ._needs import SEARCH_LIMIT
+from ._needs import SEARCH_LIMIT, _searches, forget
 from ._nodes import DONE, READY, RUNNING, SEARCHING, Group, Node, dependents_of
 from ._slots import Run, Slots
 from ._task import Foreign, Settled, Task
-from ._waiting import OF_THE_PARENT, Waiting
+from ._waiting import HEADROOM, LIMIT, OF_THE_PARENT, Waiting, headroom
 
 LOGGER = logging.getLogger("smqexec")
 
@@ -41,6 +42,9 @@ SPINS = 4
 
 Starts: TypeAlias = list[tuple[Slots, Run]]  # runs to be started once the lock is not held
 Ended: TypeAlias = tuple[PlannedFuture[Any], Watch | None, Slots]  # a task or item to be told of then
+
+
+_Link: TypeAlias = tuple[list[Ended], list[tuple[Foreign, Any]]]
 
 
 class Dispatcher(Waiting):
@@ -72,26 +76,77 @@ class Dispatcher(Waiting):
                 started for it.
         """
         nodes: list[Any] | None = []
-        starts = None
-        # Not with `_lock`: Ctrl-C could strike between that and a `try`.
+        refusal = starts = None
+        link = None
+        room = 0
+        try:
+            # Not with `_lock`: Ctrl-C could strike between that and a `try`.
+            with self.lock:
+                try:
+                    if slots.closed or slots.broken or self.exiting or self._abandoned:
+                        refusal = self._refusal(slots)
+                    else:
+                        if template is not None:
+                            nodes = self._plain(task) if template is DIRECT else None
+                        if nodes is None:
+                            refusal, starts, link = self._link(slots, task, template, group)
+                        else:
+                            self.planner.admit(task, slots, nodes, group)
+                            if slots.ready > slots.waking or not slots.runs:
+                                starts = self._wake(slots)
+                except BaseException:
+                    # What struck may be that no frame is left for a call.
+                    with LIMIT:
+                        sys.setrecursionlimit(sys.getrecursionlimit() + HEADROOM)
+                    room = HEADROOM
+                    self._mend(task, group)
+                    raise
+            if link is not None:
+                self._finish(link[0])
+            if starts:
+                self._start(starts, task)
+            if link is not None:
+                for relay, future in link[1]:
+                    future.add_done_callback(relay.future_done)
+        except BaseException:
+            with LIMIT:
+                sys.setrecursionlimit(sys.getrecursionlimit() + HEADROOM - room)
+            try:
+                self._withdraw(task, group)
+            finally:
+                with LIMIT:
+                    sys.setrecursionlimit(sys.getrecursionlimit() - HEADROOM)
+            raise
+        if refusal is not None:
+            raise refusal
+
+    def _mend(self, task: Task[Any], group: Group | None) -> None:
+        """Undo what there is of *task*, which an exception has struck in the middle of `add`.  Locked.
+
+        Ctrl-C, mostly; or a recursion that got too deep, or no memory.
+        """
+        others: list[Any] = [*self._outside, group]
+        others += [other for slots in self._slots for run in slots.runs for other in run.tasks()]
+        self.planner.mend(self._slots, task, others)
+        self._next = self.planner.order.take
+        for relay in list(self._outside):
+            if type(relay) is Foreign and not relay.dependents:
+                self._forget(relay)
+        for slots in self._slots:
+            # A run that no thread has begun may never have been given to the
+            # pool; if it was, it leaves.  Who was rung for counts as parked, and
+            # so does who was told at the same time: see `begin`.
+            slots.runs = [run for run in slots.runs if run.thread is not None]
+            slots.waking = 0
+            slots.parked = sum(not run.tasks() for run in slots.runs)
+
+    def _withdraw(self, task: Task[Any], group: Group | None) -> None:
+        """See that *task*, of which its caller will never know, does not run; and that all others do."""
         with self.lock:
-            if slots.closed or slots.broken or self.exiting or self._abandoned:
-                raise self._refusal(slots)
-            if template is not None:
-                nodes = self._plain(task) if template is DIRECT else None
-            if nodes is not None:
-                self.planner.admit(task, slots, nodes, group)
-                if slots.ready > slots.waking or not slots.runs:
-                    starts = self._wake(slots)
-        if nodes is None:
-            dependencies = (
-                template.dependencies
-                if isinstance(template, Template)
-                else [(value, False) for value in task._args or () if issubclass(type(value), Future)]
-            )
-            self._add_dependent(slots, task, dependencies, group)
-        elif starts is not None:
-            self._start(starts, task)
+            if task.state < RUNNING:
+                self._mend(task, group)
+            starts = self._wake_all()
+        self._start(starts)
 
     def _plain(self, task: Task[Any]) -> list[Any] | None:
         """The dependencies in the commonest case: all are tasks of this scheduler, none has failed."""
@@ -135,47 +190,43 @@ class Dispatcher(Waiting):
             return RuntimeError("the queue was made before the fork; make a new one in the child process")
         return RuntimeError("cannot schedule new futures after interpreter shutdown")
 
-    def _add_dependent(
-        self,
-        slots: Slots,
-        task: Task[Any],
-        dependencies: list[tuple[Future[Any], bool]],
-        group: Group | None,
-    ) -> None:
+    def _link(
+        self, slots: Slots, task: Task[Any], template: Template | int | None, group: Group | None
+    ) -> tuple[BaseException | None, Starts | None, _Link | None]:
+        """Add a task with dependencies of any kind.  The lock is held.
+
+        Returns:
+            Why it may not be added; runs to start; and to be told of the end
+            of a task, and to be asked of futures of others.
+        """
+        if isinstance(template, Template):
+            dependencies = template.dependencies
+        else:
+            dependencies = [(value, False) for value in task._args if issubclass(type(value), Future)]
+        if any(isinstance(future, PlannedFuture) and _is_abandoned(future) for future, _ in dependencies):
+            return RuntimeError(OF_THE_PARENT), None, None
         failed: PlannedFuture[Any] | None = None  # the first dependency that can't give a value any more
         nodes: list[Node] = []
         foreign: list[tuple[Foreign, Any]] = []
-        ended: list[Ended] = []
-        starts = None
-        with self.lock:
-            if slots.closed or slots.broken or self.exiting or self._abandoned:
-                raise self._refusal(slots)
-            if any(isinstance(future, PlannedFuture) and _is_abandoned(future) for future, _ in dependencies):
-                raise RuntimeError(OF_THE_PARENT)
-            for future, settled in dependencies:
-                # Read once: the lock of another scheduler's task is not held.
-                # One that has no queue any more is done, whosoever it was.
-                owner = future._home if isinstance(future, PlannedFuture) else None
-                if not isinstance(future, PlannedFuture) or (owner and owner.scheduler is not self):
-                    relay = Foreign(self, future, settled)
-                    self.planner.add(relay, None)
-                    self._outside.add(relay)
-                    foreign.append((relay, future))
-                    nodes.append(relay)
-                elif future.state < DONE:
-                    nodes.append(self._settled(future) if settled else future)
-                elif future.state != DONE and not settled and failed is None:
-                    failed = future
-            self.planner.add(task, slots, nodes, group)
-            if failed is None:
-                starts = self._wake(slots)
-            else:
-                ended, starts = self._drop(task, _inherited(failed), self_inherits=True)
-        self._finish(ended)
-        if starts:
-            self._start(starts, task)
-        for relay, future in foreign:
-            future.add_done_callback(relay.future_done)
+        for future, settled in dependencies:
+            # Read once: the lock of another scheduler's task is not held.
+            # One that has no queue any more is done, whosoever it was.
+            owner = future._home if isinstance(future, PlannedFuture) else None
+            if not isinstance(future, PlannedFuture) or (owner and owner.scheduler is not self):
+                relay = Foreign(self, future, settled)
+                self.planner.add(relay, None)
+                self._outside.add(relay)
+                foreign.append((relay, future))
+                nodes.append(relay)
+            elif future.state < DONE:
+                nodes.append(self._settled(future) if settled else future)
+            elif future.state != DONE and not settled and failed is None:
+                failed = future
+        self.planner.add(task, slots, nodes, group)
+        if failed is None:
+            return None, self._wake(slots), ([], foreign)
+        ended, starts = self._drop(task, _inherited(failed), self_inherits=True)
+        return None, starts, (ended, foreign)
 
     def _settled(self, future: PlannedFuture[Any]) -> Node:
         relay = Settled()
@@ -229,7 +280,10 @@ class Dispatcher(Waiting):
                 if self._abandoned or run not in slots.runs:
                     return None
                 if rung:
-                    slots.waking -= 1
+                    if slots.waking:
+                        slots.waking -= 1
+                    else:  # a second ring for the same: see `_mend`
+                        slots.parked -= 1
                     run.thread = threading.get_ident()
                 task = self._take(slots, run)
                 if task is not None:
@@ -268,6 +322,8 @@ class Dispatcher(Waiting):
             task._outcome = value
             slots.done += 1
             freed = self.planner.done(task)
+            if _searches:
+                forget(task)
             if condition is None:
                 task._watch = None
             task._home = None  # last: from here on `_condition` may make a new watch
@@ -332,6 +388,7 @@ class Dispatcher(Waiting):
 
         With *dependencies* also what it needs and nobody else does.
         """
+        headroom()
         ended: list[Ended] = []
         starts: Starts | None = None
         todo: list[Any] = [future]
@@ -412,6 +469,8 @@ class Dispatcher(Waiting):
                     self._forget(other)
             if not isinstance(task, PlannedFuture):
                 continue  # a relay
+            if _searches:
+                forget(task)
             slots: Any = task._home
             task._outcome = failure if task is node else inherited
             if type(task) is Item:
@@ -472,7 +531,7 @@ class Dispatcher(Waiting):
         """See that somebody does what became ready: a run, or a waiting task that needs it.  As `_wake`."""
         for node in freed:
             slots = node.queue
-            for needs in slots.helpers:
+            for needs in list(slots.helpers):
                 needs.freed(node)
             starts = self._wake(slots, starts)
         return starts
@@ -500,7 +559,7 @@ class Dispatcher(Waiting):
             starts = [] if starts is None else starts
             starts.append((slots, run))
         elif wanted:
-            for needs in slots.helpers:
+            for needs in list(slots.helpers):
                 needs.spare()
         return starts
 
@@ -542,6 +601,7 @@ class Dispatcher(Waiting):
             self._drop_pending(slots, Failure(error, error.__traceback__), ready_alone=True)
 
     def promote(self, task: Task[Any]) -> bool:
+        headroom()
         with self.lock:
             return not self._abandoned and self.planner.promote(task)
 

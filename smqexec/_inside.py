@@ -151,10 +151,19 @@ class _Ended:
     def needs(self, run: Run) -> Needs:
         """The search of *run* for what is left.  One for all calls, or each would look at all anew."""
         needs = self._needs
-        if needs is None or needs.run is not run or len(needs.futures) > 2 * len(self.pending) + SWEEP_FROM:
+        # With one left, it is that one which is waited for.
+        strict = self.return_when == ALL_COMPLETED or len(self.pending) == 1
+        if (
+            needs is None
+            or needs.run is not run
+            or needs.strict != strict
+            or len(needs.futures) > 2 * len(self.pending) + SWEEP_FROM
+        ):
+            if needs is not None:
+                needs.close()
             futures = [future for future in self.pending.copy() if isinstance(future, PlannedFuture)]
-            strict = self.return_when == ALL_COMPLETED
             needs = self._needs = Needs(run, futures, self.satisfied, strict)
+            needs.open()  # also between two calls
         return needs
 
     def sleep(self, timeout: float | None) -> None:
@@ -164,6 +173,8 @@ class _Ended:
 
     def close(self) -> None:
         """Be told of nothing any more."""
+        if self._needs is not None:
+            self._needs.close()
         for future in self.pending.copy():
             with future._condition, suppress(ValueError):
                 future._waiters.remove(self)  # type: ignore[arg-type]

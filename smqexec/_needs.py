@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from heapq import heappop, heappush
 from queue import Empty, SimpleQueue
@@ -11,7 +11,7 @@ from threading import TIMEOUT_MAX
 from typing import TYPE_CHECKING, Any
 
 from ._future import PlannedFuture
-from ._nodes import DONE, READY, RUNNING, SEARCHING, SWEEP_FROM, Node
+from ._nodes import DONE, READY, RUNNING, SEARCHING, Node
 from ._slots import Run, Slots
 from ._task import Foreign
 
@@ -22,50 +22,67 @@ if TYPE_CHECKING:
 # millisecond on the slowest machine tried (0.3 to 0.5 µs a node).
 SEARCH_LIMIT = 1000
 
+# All searches of tasks that wait, of all schedulers: they are told of what
+# begins to wait, and of what has ended.
+_searches: dict[Needs, None] = {}
+
 
 class Needs:
     """A depth-first search through all that some futures need, for ready tasks of one queue.
 
-    It visits pending dependencies in argument order; of what runs, what that
-    is itself waiting for; and of what is ready in another queue, what those
-    wait for who hold its slots.  In this scheduler and in others.  It looks at
-    each node once.  What became ready since is told it by `freed`, what a
-    running task began to wait for since by `extend`.
+    It visits pending dependencies in argument order; of what runs, all that
+    its thread is waiting for; and of what is pending in another queue, what
+    those wait for who hold its slots.  In this scheduler and in others.  It
+    looks at each node once.  Of what happens since it is told: by `freed` what
+    became ready, by `extend` who began to wait, by `forget` what has ended.
 
-    It holds one scheduler's lock at a time, that of the node it looks at.
+    It holds one scheduler's lock at a time, that of the node it looks at, and
+    keeps no node that has ended: that would keep its result.
     """
 
     __slots__ = (
-        "bell", "circle", "count", "frames", "futures", "held", "late", "limit", "ready", "run",
+        "bell", "circle", "count", "depth", "frames", "futures", "held", "late", "nodes", "ready", "run",
         "satisfied", "seen", "slots", "strict",
     )  # fmt: skip
 
     def __init__(
         self,
         run: Run,
-        futures: Sequence[PlannedFuture[Any]],
+        futures: Any,
         satisfied: Callable[[], bool],
         strict: bool = True,
     ) -> None:
         self.run = run  # who waits
+        self.depth = 0  # so many tasks are beneath it in its thread
         self.slots = run.slots
-        self.futures = futures
+        self.futures = futures  # a sequence, or `Everything`
         self.satisfied = satisfied  # whether the wait is over
         self.strict = strict  # all of them are waited for: a circle is an error
         self.bell: SimpleQueue[None] = SimpleQueue()
-        self.seen: dict[Node, int] = {}  # each with its place in the order
-        self.count = 0  # of those places
-        self.limit = SWEEP_FROM
-        self.held: set[Slots] = set()  # other queues, of which a ready task was met
+        self.seen: dict[Node, int] = {}  # each that has not ended, with its place in the order
+        self.nodes: dict[int, Node] = {}  # the reverse
+        self.count = 0  # of the places given
+        self.held: set[Slots] = set()  # other queues, of which a pending task was met
         # Where the search stands: [what is needed, index of the next, the
-        # scheduler that those belong to if they are relays, who needs them (or
-        # None, where it is a slot)].
-        self.frames: list[list[Any]] = [[futures, 0, None, futures]]
-        self.ready: list[tuple[int, Node]] = []  # a heap of what was met, and is or was ready
-        self.late: deque[tuple[Node | None, Sequence[Any]]] = deque()
+        # scheduler that those belong to if they are relays, the place of who
+        # needs them (or `ASKED`, or `SLOT`)].
+        self.frames: list[list[Any]] = [[futures, 0, None, ASKED]]
+        self.ready: list[int] = []  # a heap of the places of what is or was ready
+        self.late: deque[tuple[int, Needs]] = deque()
         self.circle: list[Node] = []  # found: the one who waits needs itself
 
-    # What happens meanwhile.  Called under the lock of the scheduler of the node.
+    def open(self) -> bool:
+        """Listen to what happens from now on; False if it does already."""
+        if self in _searches:
+            return False
+        self.slots.helpers[self] = _searches[self] = None
+        return True
+
+    def close(self) -> None:
+        self.slots.helpers.pop(self, None)
+        _searches.pop(self, None)
+
+    # What happens meanwhile.  Called under the lock of the scheduler of the node, or run.
 
     def release(self) -> None:
         """Wake the one who waits."""
@@ -75,26 +92,41 @@ class Needs:
         """Note that *node* of this queue has become ready."""
         place = self.seen.get(node)
         if place is not None:
-            heappush(self.ready, (place, node))
+            heappush(self.ready, place)
             self.release()
 
-    def extend(self, node: Node, futures: Sequence[Any]) -> None:
-        """Note that *node*, which runs, has begun to wait for *futures*."""
-        if node in self.seen or node.queue in self.held:
-            self.late.append((node if node in self.seen else None, futures))
-            self.release()
+    def extend(self, run: Run, wait: Needs) -> None:
+        """Note that the thread of *run* has begun to *wait*: all that it is at needs that."""
+        if run is self.run:
+            return
+        for task in reversed(run.tasks()):
+            place = self.seen.get(task)
+            if place is not None:
+                break
+        else:
+            if run.slots not in self.held:
+                return
+            place = SLOT
+        self.late.append((place, wait))
+        self.release()
+
+    def forget(self, node: Node) -> None:
+        """Let go of *node*, which has ended."""
+        place = self.seen.pop(node, None)
+        if place is not None:
+            del self.nodes[place]
 
     def spare(self) -> None:
         """Note that a task of this queue is ready, and no other thread free for it."""
 
     # The one who waits.
 
-    def take(self, start: bool) -> Any:
-        """Start the first ready task that is needed, if *start*, and return it; else only search.
+    def take(self) -> Any:
+        """Start the first ready task that is needed, unless the scheduler is stopped, and return it.
 
         As `find`.
         """
-        node = self.find(start)
+        node = self.find()
         if node is not None:
             self.slots.scheduler.planner.start(node)
         return node
@@ -104,8 +136,8 @@ class Needs:
         with suppress(Empty):
             self.bell.get(timeout=None if timeout is None else min(timeout, TIMEOUT_MAX))
 
-    def find(self, start: bool) -> Node | None:
-        """The first ready node that is needed, if *start*; else only search.
+    def find(self) -> Node | None:
+        """The first ready node that is needed; while the scheduler is stopped, only search.
 
         The lock of the own scheduler is held, but not all the time.  Where
         the search finds the one who waits, it ends, and leaves that in
@@ -114,36 +146,44 @@ class Needs:
         Cost: one step for each node over the life of the search.
         """
         home: Waiting = self.slots.scheduler
-        held: Waiting = home
+        held: Any = home
+        steps = 0
         while True:
-            if held is home and start:
-                while self.ready:
-                    node = heappop(self.ready)[1]
-                    if node.state == READY:
-                        return node
+            if held is home and self.ready and not home._stopped:
+                node = self.nodes.get(heappop(self.ready))
+                if node is not None and node.state == READY:
+                    return node
+                continue
             if not self.frames:
                 if held is not home:
                     held = _change(held, home)
                 elif self.late:
-                    needing, futures = self.late.popleft()
-                    self.frames.append([futures, 0, None, needing])
+                    self._follow(*self.late.popleft())
                 else:
-                    self._sweep()
                     return None
                 continue
             frame = self.frames[-1]
-            needed, index, owner, _ = frame
+            needed, index, owner, place = frame
+            if type(needed) is Everything:
+                held = _change(held, needed.scheduler)
+                frame[0] = needed.nodes()
+                continue
             try:
                 node = needed[index]
             except IndexError:  # all visited, or cleared since: its task has started
+                node = None
+            if node is None or (place > 0 and place not in self.nodes):  # who needs them has ended
                 self.frames.pop()
                 continue
             frame[1] += 1
-            slots = node._home if isinstance(node, PlannedFuture) else None
             if isinstance(node, PlannedFuture):
+                slots = node._home
                 if slots is None:
                     continue  # it is done
                 owner = slots.scheduler
+            steps += 1
+            if steps % SEARCH_LIMIT == 0:
+                held._let_in()
             if owner is not held:
                 held = _change(held, owner)
             if self._visit(node, owner):
@@ -156,38 +196,64 @@ class Needs:
         if node in self.seen or node.state >= DONE:
             return False
         place = self.seen[node] = self.count = self.count + 1
-        needs: Any = ()
+        self.nodes[place] = node
         if node.state == RUNNING:
             if node in self.run.tasks():
-                needing = [frame[3] for frame in self.frames]
-                if None in needing or not self.strict:
-                    return False  # who holds that slot waits for us, and helps; or others may do
-                self.circle = [other for other in needing if other is not self.futures] + [node]
-                return True
-            awaited = owner.awaited.get(node)
-            needs = () if awaited is None else awaited.futures
-        elif node.state == READY:
-            slots: Slots = node.queue
-            if slots is self.slots:
-                heappush(self.ready, (place, node))
-            elif slots not in self.held:
-                self.held.add(slots)
-                tops = [run.task for run in slots.runs if run.task is not None]
-                waits = [owner.awaited[task] for task in tops if task in owner.awaited]
-                self.frames.append([[future for wait in waits for future in wait.futures], 0, None, None])
-        elif type(node) is Foreign:
-            needs = () if node.future is None else (node.future,)
-        else:
-            needs = node.dependencies
+                return self._close_circle(node)
+            for run in node.queue.runs:
+                tasks = [*run.below, run.task] if run.waits else []
+                if node in tasks:
+                    depth = tasks.index(node)
+                    for wait in run.waits:
+                        if wait.depth >= depth:  # its own, and of what is nested in it
+                            self._follow(place, wait)
+            return False
+        needs: Any = node.dependencies
+        slots: Slots = node.queue
+        if slots is self.slots:
+            if node.state == READY:
+                heappush(self.ready, place)
+        elif slots is not None and slots not in self.held:
+            self.held.add(slots)
+            for run in reversed(slots.runs):
+                for wait in run.waits:
+                    self._follow(SLOT, wait)
+        elif type(node) is Foreign and node.future is not None:
+            needs = (node.future,)
         if needs:
-            self.frames.append([needs, 0, owner, node])
+            self.frames.append([needs, 0, owner, place])
         return False
 
-    def _sweep(self) -> None:
-        """Let go of what has ended, so that results are not kept for as long as the wait takes."""
-        if len(self.seen) > self.limit:
-            self.seen = {node: place for node, place in self.seen.items() if node.state < DONE}
-            self.limit = 2 * len(self.seen) + SWEEP_FROM
+    def _follow(self, place: int, wait: Needs) -> None:
+        """Search next what another waits for."""
+        if wait in wait.run.waits:  # else that is over
+            self.frames.append([wait.futures, 0, None, place if wait.strict else SLOT])
+
+    def _close_circle(self, node: Node) -> bool:
+        places = [frame[3] for frame in self.frames]
+        if SLOT in places or not self.strict:
+            return False  # who holds that slot waits for us, and helps; or others may do
+        self.circle = [self.nodes[place] for place in places if place in self.nodes] + [node]
+        return True
+
+
+# Who needs what a search looks at, where that is no node.
+ASKED, SLOT = 0, -1
+
+
+class Everything:
+    """All that is pending or runs in a scheduler, or in one queue of it, but for who waits for just that."""
+
+    def __init__(self, scheduler: Any, slots: Slots | None) -> None:
+        self.scheduler = scheduler
+        self.slots = slots
+
+    def nodes(self) -> list[Any]:
+        """The lock of the scheduler is held.  Cost: the whole graph."""
+        resting = [task for stack in self.scheduler._resting for task in stack]
+        running = [task for slots in self.scheduler._slots for run in slots.runs for task in run.tasks()]
+        found = [task for task in running if task not in resting] + self.scheduler._pending()
+        return [task for task in found if self.slots in (None, task.queue)]
 
 
 class Anything(Needs):
@@ -195,21 +261,28 @@ class Anything(Needs):
 
     __slots__ = ()
 
-    def __init__(self, run: Run, satisfied: Callable[[], bool]) -> None:
-        super().__init__(run, (), satisfied)
-
     def freed(self, node: Node) -> None:
         self.release()
+
+    def extend(self, run: Run, wait: Needs) -> None:
+        pass
 
     def spare(self) -> None:
         self.release()
 
-    def take(self, start: bool) -> Any:
-        task = self.slots.scheduler.planner.take(self.slots, SEARCH_LIMIT) if start else None
+    def take(self) -> Any:
+        scheduler = self.slots.scheduler
+        task = None if scheduler._stopped else scheduler.planner.take(self.slots, SEARCH_LIMIT)
         if task is SEARCHING:
             self.release()  # others may have the lock; then go on
             return None
         return task
+
+
+def forget(node: Node) -> None:
+    """Tell all searches that *node* has ended.  The lock of its scheduler is held."""
+    for needs in list(_searches):
+        needs.forget(node)
 
 
 def _change(held: Waiting, wanted: Waiting) -> Waiting:

@@ -13,7 +13,7 @@ class OldestFirst:
     """The ready node with the lowest number starts first: first in, first out."""
 
     def __init__(self) -> None:
-        self._before = 0  # promoted nodes are numbered downwards from here
+        self.before = 0  # promoted nodes are numbered downwards from here
 
     def item_number(self, group: Group) -> int:
         group.count += 1
@@ -89,9 +89,9 @@ class OldestFirst:
                 seen.add(current)
                 order.append(current)
                 todo.extend(reversed(current.dependencies))
-        self._before -= len(order)
+        self.before -= len(order)
         for place, current in enumerate(order):
-            current.number = self._before + place
+            current.number = self.before + place
         for queue in dict.fromkeys(current.queue for current in order):
             if queue is not None:
                 self._sort(queue)
@@ -141,7 +141,7 @@ class OldestFirst:
             assert node.place is None, node
 
     def describe(self) -> str:
-        return f"promoted down to {self._before}"
+        return f"promoted down to {self.before}"
 
 
 def _number(node: Node) -> int:

@@ -37,6 +37,7 @@ from ._nodes import (
     sought,
 )
 from ._oldest import OldestFirst
+from ._remaking import remake
 
 # Within the class the name is that of its attribute.
 _Node: TypeAlias = Node
@@ -408,6 +409,23 @@ class DependencyPlanner:
         self._number += STRIDE
         self.order.promote(node, self._number)
         return True
+
+    def mend(self, queues: Iterable[PlannedQueue], lost: Node, others: Iterable[Any]) -> None:
+        """Make the plan anew, after an exception in the middle of adding *lost*, as if that had not been.
+
+        For owners that a signal, a lack of memory or a recursion too deep may
+        strike anywhere.
+
+        Args:
+            queues: All of this planner's.
+            lost: The node.
+            others: What runs, relays, and the node's group: of these something
+                pending may depend that is not to be found otherwise.
+
+        Cost: the whole graph, and a sort.
+        """
+        self.order = remake(self.order, queues, lost, others)
+        self._take = self.order.take
 
     def ready(self, queues: Iterable[PlannedQueue]) -> list[Any]:
         """The ready nodes of *queues*, which are all of this planner's.  Cost: all its entries."""

@@ -217,13 +217,13 @@ class Scheduler(Streams):
             if at_work(self, slots):
                 raise RuntimeError("a task cannot wait for the shutdown of its own queue")
         # What runs may yet pause.
-        self._wait_until(lambda: drained() or (self._stopped and held() > 0))
+        self._wait_until(lambda: drained() or (self._stopped and held() > 0), slots=slots)
         with self.lock:
             count = held() if self._stopped else 0
         if count:
             message = "waiting for %d pending tasks of queue %s, but the scheduler is stopped"
             LOGGER.warning(message, count, slots.name)
-        return self._wait_until(drained)
+        return self._wait_until(drained, slots=slots)
 
     def cancel_held(self) -> None:
         """Cancel what is pending, if the scheduler is stopped.  At exit, when nobody may ever resume it."""

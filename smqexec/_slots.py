@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class Run:
     """A thread at work for a queue, and the task it is at."""
 
-    __slots__ = ("below", "slots", "task", "thread")
+    __slots__ = ("below", "slots", "task", "thread", "waits")
 
     def __init__(self, slots: Slots) -> None:
         self.slots = slots
@@ -29,6 +29,7 @@ class Run:
         # What it was at when it began what is nested in that: tasks that hold
         # meanwhile, and None for the callback of a task that was done.
         self.below: list[Task[Any] | None] = []
+        self.waits: list[Needs] = []  # what these, and it, wait for
         self.thread: int | None = None  # its identifier, once it has asked for a task
 
     def tasks(self) -> list[Task[Any]]:
@@ -78,7 +79,7 @@ class Slots(PlannedQueue):
         self.nest = nest  # what it does with a task that is nested in another
         self.runs: list[Run] = []
         self.parked = 0  # runs at the bell that nobody has rung for
-        self.helpers: list[Needs] = []  # what its waiting tasks need
+        self.helpers: dict[Needs, None] = {}  # what its waiting tasks need
         self.waking = 0  # runs rung for or started that have not asked for a task yet
         self.bell: SimpleQueue[bool] = SimpleQueue()
         self.done = self.failed = self.cancelled = 0

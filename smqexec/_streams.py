@@ -41,6 +41,11 @@ class Streams(Dispatcher):
             item = stream.items.get(index)
             if item is None:
                 item = stream.items[index] = self._part(task, index)
+                # Values come without the lock: see `publish`.
+                if index < len(stream.values):
+                    del stream.items[index]
+                    return None
+                self.planner.admit(item, None, [task])
             return item
 
     def part(self, task: Task[Any], key: Any) -> Item[Any] | None:
@@ -49,6 +54,7 @@ class Streams(Dispatcher):
             if task.state >= DONE:
                 return None
             item = self._part(task, key)
+            self.planner.admit(item, None, [task])
             task._watched().callbacks.append(item.extract)
             # When the task has ended, nobody is at work on what depends on the item.
             self._outside.add(item)
@@ -57,9 +63,7 @@ class Streams(Dispatcher):
     def _part(self, task: Task[Any], key: Any) -> Item[Any]:
         if self._abandoned:
             raise RuntimeError(OF_THE_PARENT)
-        item: Item[Any] = Item(task, key)
-        self.planner.admit(item, None, [task])
-        return item
+        return Item(task, key)
 
     # The generator runs.
 
@@ -72,20 +76,23 @@ class Streams(Dispatcher):
             return stream
 
     def publish(self, stream: Stream, value: Any) -> Item[Any] | None:
-        """Add a value.
+        """Add a value, taking the lock only where items are asked for.
+
+        A thread that yields values all the time would else leave the lock to
+        nobody.  Here a value is added, then it is seen whether items are asked
+        for; who asks enters the item, then sees whether its value is there.  So
+        one of the two sees the other: methods of a list and a dict are atomic,
+        and, without the GIL, full barriers.
 
         Returns:
             The item that was asked for it, to be completed.
         """
-        if not self.lock.acquire(False):
-            self._lock()
-        try:
-            values = stream.values
-            item = stream.items.pop(len(values), None) if stream.items else None
-            values.append(value)
-            return item
-        finally:
-            self.lock.release()
+        values = stream.values
+        values.append(value)
+        if not stream.items:
+            return None
+        with self.lock:
+            return stream.items.pop(len(values) - 1, None)
 
     def close_stream(self, stream: Stream) -> None:
         """Note that all values are there: fail the items left."""

@@ -13,10 +13,11 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from ._future import PlannedFuture
-from ._needs import SEARCH_LIMIT, Anything, Needs
+from ._needs import SEARCH_LIMIT, Anything, Everything, Needs, _searches
 from ._nodes import SEARCHING, Node
 from ._planner import DependencyPlanner
 from ._slots import HERE, Run, Slots
@@ -31,15 +32,13 @@ GIVE_WAY_LIMIT = 100
 # up to a depth where each has 1 kB of some 8 MB of stack.
 STEP, FRAMES, DEEPEST = 10, 300, 2000
 
+LIMIT = threading.Lock()  # is held while that limit is changed
+
 # Frames that our own code may need under the lock, where an error would strike
 # between two changes that belong together.  Tried before.
 HEADROOM = 30
 
 OF_THE_PARENT = "the task was submitted before the fork; its result is the parent process's"
-
-# All searches of tasks that wait, of all schedulers: a task that begins to wait
-# tells those that need it.
-_searches: dict[Needs, None] = {}
 
 
 class Waiting:
@@ -59,9 +58,13 @@ class Waiting:
         self._resting: list[list[Any]] = []
         # Running tasks that a stop holds, each with the lock that its thread waits for.
         self._paused: list[tuple[PlannedFuture[Any], Any]] = []
-        self.awaited: dict[Node, Needs] = {}  # running tasks that wait, and for what
         self._abandoned = False  # this is a forked child, and the threads are the parent's
         self.exiting = False  # the interpreter is
+
+    @property
+    def awaited(self) -> list[Needs]:
+        """What running tasks wait for.  The lock is held."""
+        return [wait for slots in self._slots for run in slots.runs for wait in run.waits]
 
     def _tell_watchers(self) -> None:
         for watcher in self._watchers.copy():
@@ -117,31 +120,24 @@ class Waiting:
         Raises:
             RuntimeError: The task that waits is itself needed.
         """
-        _headroom(HEADROOM)
+        headroom()
         deadline = None if timeout is None else time.monotonic() + timeout
         run = needs.run
-        task = run.task
-        _searches[needs] = None
+        opened = needs.open()
         with self.lock:
-            needs.slots.helpers.append(needs)
-            if task is not None and needs.futures:
-                self._note_wait(task, needs)
+            needs.depth = len(run.below)
+            run.waits.append(needs)
+            for other in list(_searches):
+                other.extend(run, needs)
+            if self._watchers:
+                self._tell_watchers()
         try:
             return self._help(run, needs, deadline)
         finally:
             with self.lock:
-                needs.slots.helpers.remove(needs)
-                self.awaited.pop(task, None)  # type: ignore[arg-type]
-            del _searches[needs]
-
-    def _note_wait(self, task: Node, needs: Needs) -> None:
-        """Tell who needs running *task* what that waits for from now on.  The lock is held."""
-        self.awaited[task] = needs
-        for other in list(_searches):
-            if other is not needs:
-                other.extend(task, needs.futures)
-        if self._watchers:
-            self._tell_watchers()
+                run.waits.pop()
+            if opened:
+                needs.close()
 
     def _help(self, run: Run, needs: Needs, deadline: float | None) -> bool:
         while not needs.satisfied():
@@ -149,7 +145,7 @@ class Waiting:
             if left is not None and left <= 0:
                 return needs.satisfied()
             with self.lock:
-                task = needs.take(not self._stopped)
+                task = needs.take()
                 if task is not None:
                     self.sink(run, task)
             if needs.circle:
@@ -172,11 +168,12 @@ class Waiting:
         """Note that the nested task of *run* has ended: it is again at the one beneath."""
         with self.lock:
             run.task = run.below.pop()
+            if self._watchers:
+                self._tell_watchers()  # it holds again
 
     def overtaking(self, run: Run, task: Task[Any]) -> Task[Any] | None:
         """What comes before the running generator *task* in its queue: *run* is now at that, nested."""
         with self.lock:
-            self.awaited.pop(task, None)
             if self._stopped or self._abandoned or len(run.below) >= GIVE_WAY_LIMIT:
                 return None
             other: Any = self.planner.give_way(task, SEARCH_LIMIT)
@@ -184,7 +181,6 @@ class Waiting:
                 self._let_in()
                 other = None if self._stopped else self.planner.give_way(task, SEARCH_LIMIT)
             if other is not None:
-                self._note_wait(task, Needs(run, (other,), other.done))
                 self.sink(run, other)
             return other  # type: ignore[no-any-return]
 
@@ -220,13 +216,19 @@ class Waiting:
 
     # Waiting until something holds.
 
-    def _wait_until(self, holds: Callable[[], bool], timeout: float | None = None) -> bool:
-        """Block the calling thread until *holds*; in a task, do meanwhile what is ready in its queue."""
+    def _wait_until(
+        self, holds: Callable[[], bool], timeout: float | None = None, slots: Slots | None = None
+    ) -> bool:
+        """Block the calling thread until *holds*; in a task, do meanwhile what is ready in its queue.
+
+        *slots* are whose tasks have to end for it; None: of all queues.
+        """
         run = HERE.run
         blocker: Any = threading.Lock()
         blocker.acquire()
         if run is not None:
-            blocker = Anything(run, lambda: watcher not in self._watchers)
+            everything = Everything(self, slots)
+            blocker = Anything(run, everything, lambda: watcher not in self._watchers, timeout is None)
         watcher = (holds, blocker)
         own = run is not None and run.slots.scheduler is self
         stack = run.tasks() if run is not None and own else []
@@ -257,15 +259,19 @@ class Waiting:
     def _still(self) -> set[Any]:
         """The running tasks that wait here, or for a resume, or for a task that is not done."""
         still: set[Any] = {task for stack in self._resting for task in stack}
-        still.update(task for task, _ in self._paused)
-        for task, needs in self.awaited.items():
-            if not needs.satisfied() and self._owns(needs.futures):
-                still.add(task)
+        paused = [task for task, _ in self._paused]
+        for run in [run for slots in self._slots for run in slots.runs]:
+            wait = run.waits[-1] if run.waits else None
+            waits = wait is not None and wait.depth == len(run.below) and self._holds(wait)
+            if waits or run.task in paused:
+                still.update(run.tasks())  # with all that is beneath
         return still
 
-    def _owns(self, futures: Sequence[PlannedFuture[Any]]) -> bool:
+    def _holds(self, wait: Needs) -> bool:
+        if isinstance(wait, Anything) or not wait.futures or wait.satisfied():
+            return False
         # `_home` is read without the lock of others: a future that has none is done.
-        homes = (future._home for future in futures)
+        homes = (future._home for future in wait.futures)
         return all(home is None or home.scheduler is self for home in homes)
 
 
@@ -277,39 +283,24 @@ def at_work(scheduler: Waiting, slots: Slots | None = None) -> bool:
     return slots is None or run.slots is slots
 
 
-class _Room:
-    """The frames that nested tasks may use, beside those that Python allows."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._steps = 0  # by all threads
-        self._base = self._set = 0  # the limit without us, and the one that we set
-
-    def change(self, steps: int) -> None:
-        with self._lock:
-            limit = sys.getrecursionlimit()
-            if limit != self._set:
-                self._base = limit  # nobody is nested, or somebody else has set it
-            self._steps += steps
-            self._set = self._base + FRAMES * self._steps
-            sys.setrecursionlimit(self._set)
-
-
-ROOM = _Room()
+def make_room(frames: int) -> None:
+    """Change Python's limit of recursion by so many *frames*."""
+    with LIMIT:
+        sys.setrecursionlimit(sys.getrecursionlimit() + frames)
 
 
 def _told(circle: list[Node]) -> str:
     """What is wrong, where the first of *circle* is waited for, and the last is who waits."""
-    first, *others = map(repr, circle)
+    first, *others = [repr(node) for node in circle if isinstance(node, PlannedFuture)]
     if not others:
         return f"waiting would never end: {first} waits for itself"
     return f"waiting would never end: {first} needs {', which needs '.join(others)}, which waits for it"
 
 
-def _headroom(frames: int) -> None:
+def headroom(frames: int = HEADROOM) -> None:
     """Raise RecursionError here, where nothing has been changed, if so many *frames* are too many."""
     if frames:
-        _headroom(frames - 1)
+        headroom(frames - 1)
 
 
 def acquire(lock: Any, timeout: float | None) -> bool:

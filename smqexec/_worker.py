@@ -9,12 +9,12 @@ from __future__ import annotations
 from typing import Any
 
 from ._arguments import DIRECT, Template, value_of
-from ._functions import announcement, generates
+from ._functions import PLAIN, announcement, generates, is_iterator
 from ._future import of_the_user, ours
 from ._generators import drive, open_stream
 from ._slots import HERE, Run, Slots
 from ._task import Task
-from ._waiting import DEEPEST, ROOM, STEP
+from ._waiting import DEEPEST, FRAMES, STEP, make_room
 
 
 def work(slots: Slots, run: Run) -> None:
@@ -48,7 +48,11 @@ def perform(slots: Slots, run: Run, task: Task[Any] | None) -> bool:
                 if type(kwargs) is Template:
                     args, kwargs = kwargs.fill()
                 value = fn(*args, **kwargs)
-            if value is not None and hasattr(type(value), "__next__") and generates(fn):
+            try:
+                plain = type(value) in PLAIN
+            except TypeError:  # its metaclass refuses to be hashed
+                plain = False
+            if not plain and is_iterator(type(value)) and generates(fn):
                 if kwargs is DIRECT:
                     args, kwargs = [value_of(a) for a in args], None
                 open_stream(slots, task, fn, args, kwargs)
@@ -72,10 +76,10 @@ def nest(slots: Slots, run: Run, task: Task[Any]) -> None:
     """Do *task*, nested in what *run* was at."""
     deep = not len(run.below) % STEP and len(run.below) <= DEEPEST
     if deep:
-        ROOM.change(1)
+        make_room(FRAMES)
     try:
         perform(slots, run, task)
     finally:
         slots.scheduler.surface(run)
         if deep:
-            ROOM.change(-1)
+            make_room(-FRAMES)

@@ -1305,18 +1305,3 @@ def test_a_callback_that_waits_for_what_the_same_failure_made_ready(make: Maker)
     task.add_done_callback(lambda _: seen.set_result(value(report)))
     start(lambda: outside.set_exception(Broken()))
     assert value(seen) == "failed"
-
-
-def test_queue_that_is_shut_down_in_the_middle_of_a_submit(
-    make: Maker, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Between the look at the arguments and the adding of a task with dependencies."""
-    queue = make(1)
-    scheduler = queue.scheduler
-
-    def closing(task: object) -> None:
-        queue._slots.closed = True
-
-    monkeypatch.setattr(scheduler, "_plain", closing)
-    with pytest.raises(RuntimeError, match="after shutdown"):
-        queue.submit(str, Future())

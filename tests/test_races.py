@@ -14,8 +14,8 @@ import pytest
 from gate import DEADLINE
 from threads import beside, planned, until
 
-import smqexec._waiting
 import smqexec._queue
+import smqexec._waiting
 from smqexec import Queue, Task, settled
 
 ROUNDS = 150

@@ -1,0 +1,102 @@
+"""Make a plan anew, where an exception has struck in the middle of a change.
+
+Ctrl-C can strike between almost any two steps, RecursionError and MemoryError
+at each call.  What was half changed then is not worth telling: all nodes are
+found that can be reached from anywhere, and planned as if they were new.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from typing import Any
+from weakref import WeakSet
+
+from ._newest import NewestFirst
+from ._nodes import DONE, DROPPED, READY, SWEEP_FROM, WAITING, Behind, Group, Node, Plan, PlannedQueue
+from ._oldest import OldestFirst
+
+
+def remake(
+    order: NewestFirst | OldestFirst, queues: Iterable[PlannedQueue], lost: Node, others: Iterable[Any]
+) -> NewestFirst | OldestFirst:
+    """Return an order of the kind of *order*, with all that is pending but *lost*.
+
+    Args:
+        order: What is left of the old one.
+        queues: All of its planner's.
+        lost: What was being added; it is as if it had not been.
+        others: Nodes and groups of which something pending may depend, and
+            that no queue holds: what runs, and relays.
+
+    Cost: the whole graph, and a sort.
+    """
+    queues = list(queues)
+    nodes, groups = _reachable([vars(order), [[queue.heap, queue.line] for queue in queues], [*others], lost])
+    new = type(order)()
+    if isinstance(new, OldestFirst) and isinstance(order, OldestFirst):
+        new.before = order.before
+    for queue in queues:
+        queue.heap.clear()
+        queue.line.clear()
+        queue.heap_limit = SWEEP_FROM
+        queue.waiting = queue.ready = 0
+    for group in groups:
+        group.nodes.clear()
+        group.listed = False
+    lost.state = DROPPED
+    for node in nodes:
+        node.plan = node.place = None
+        if isinstance(node.dependents, list):
+            node.dependents = [other for other in node.dependents if other is not lost] or None
+        elif node.dependents is lost:
+            node.dependents = None
+    # A member of a group has a number of its own, which is its place.
+    for node in sorted((node for node in nodes if WAITING <= node.state <= READY), key=_number):
+        missing = sum(other.state < DONE for other in node.dependencies)
+        queue = node.queue
+        if queue is None:
+            node.missing = missing + 1 if node.held else missing or 1
+            continue
+        node.missing = missing
+        node.state = WAITING if missing else READY
+        if missing:
+            queue.waiting += 1
+        else:
+            queue.ready += 1
+        new.added(node, None)
+    return new
+
+
+def _reachable(things: Any) -> tuple[list[Node], list[Group]]:
+    """All nodes and groups in *things*, in the plans and containers there, and in what is linked to them."""
+    nodes: dict[Node, None] = {}
+    groups: list[Group] = []
+    seen: dict[int, Any] = {}  # by id, and kept, so that an id stays its own
+    todo: list[Any] = [things]
+    while todo:
+        thing = todo.pop()
+        if isinstance(thing, Node):
+            if thing not in nodes:
+                nodes[thing] = None
+                todo.extend([thing.dependencies, thing.dependents, thing.plan, thing.place])
+        elif isinstance(thing, (list, tuple, deque, dict, set, WeakSet, Plan, Group, Behind)):
+            if id(thing) in seen:
+                continue
+            seen[id(thing)] = thing
+            if isinstance(thing, Plan):
+                todo.extend([thing.head, thing.ready, thing.frames, thing.later])
+            elif isinstance(thing, Group):
+                groups.append(thing)
+                todo.append(thing.nodes)
+            elif isinstance(thing, Behind):
+                todo.append(thing.heap)
+            elif isinstance(thing, dict):
+                todo.extend([*thing.keys(), *thing.values()])
+            else:
+                todo.extend(thing)
+    return list(nodes), groups
+
+
+def _number(node: Node) -> int:
+    return node.number
