@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from concurrent.futures import CancelledError
 from typing import Any
@@ -10,6 +11,12 @@ from ._functions import announcement, name_of
 from ._future import ours
 from ._slots import Run, Slots
 from ._task import Task
+
+# With the interpreter lock, a generator that only computes would be through with
+# thousands of values before others get that lock: who submitted it, to ask for
+# items, and those who work with them.  So it lets them in for a moment (seconds) after
+# so many values, and then each time that these have doubled.
+FIRST_MOMENT, MOMENT = 64, 1e-5
 
 
 @ours
@@ -53,6 +60,7 @@ def drive(
     stream: Any = task._stream
     values: list[Any] = stream.values
     length: int | None = stream.length
+    polite = FIRST_MOMENT
     try:
         while True:
             try:
@@ -62,10 +70,11 @@ def drive(
                 break
             if length is not None and len(values) >= length:
                 raise ValueError(f"more values than the {length} that number_of_results announced")
-            item = publish(stream, value)
-            if item is not None:
-                scheduler.complete_item(item, value)
-            value = item = None
+            publish(stream, value)
+            if len(values) == polite:
+                polite *= 2
+                time.sleep(MOMENT)
+            value = None
             # Neither is read under the lock: what comes now is seen at the next value.
             if scheduler._stopped:
                 scheduler.pause(task)

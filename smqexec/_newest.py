@@ -51,6 +51,7 @@ from heapq import heappop
 from typing import Any
 
 from ._nodes import (
+    ASIDE,
     READY,
     RUNNING,
     SEARCHING,
@@ -61,6 +62,7 @@ from ._nodes import (
     Plan,
     PlannedQueue,
     Searching,
+    sought,
 )
 from ._places import Places
 
@@ -98,6 +100,8 @@ class NewestFirst(Places):
                 self._fresh = node
             else:
                 self._shelve(node.plan, node)
+        elif node.place is ASIDE:
+            self._pass(node)
 
     def start(self, node: Node) -> None:
         self.settle()
@@ -234,6 +238,8 @@ class NewestFirst(Places):
                         queue.start(node)
                         return node
                     self._pass(node)
+                elif _leads_nowhere(node):
+                    node.place = ASIDE
                 else:
                     self._visit(self._begin(node), node)
                 steps += 1
@@ -520,3 +526,14 @@ class NewestFirst(Places):
             self._shaken.discard(plan)
             self._retire(plan)
         self._merge(back)
+
+
+def _leads_nowhere(node: Node) -> bool:
+    """Tell whether all that waiting *node* needs runs, or is a relay for what runs: there is nothing to visit."""
+    for other in node.dependencies:
+        if other.state < RUNNING:
+            if other.queue is not None or any(map(sought, other.dependencies)):
+                return False
+        elif sought(other):
+            return False
+    return True

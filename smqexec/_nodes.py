@@ -23,6 +23,10 @@ STRIDE = 1 << 32
 # below this length: a sweep then costs O(1) for each entry made.
 SWEEP_FROM = 64
 
+# The place of a waiting node that no plan owns, nor the stack holds: it was on top, and
+# there was nothing to visit from there.  Its number ranks it when it becomes ready.
+ASIDE: Any = "aside"
+
 Cell = list[Any]  # a key, perhaps a tie-breaker, and last the content; None: nothing here any more
 
 _NONE: tuple[Any, ...] = ()

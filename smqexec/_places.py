@@ -14,10 +14,12 @@ from typing import Any, cast
 from weakref import WeakSet
 
 from ._nodes import (
+    ASIDE,
     READY,
     RUNNING,
     STRIDE,
     SWEEP_FROM,
+    WAITING,
     Behind,
     Cell,
     Group,
@@ -132,6 +134,7 @@ class Places:
         """Take a *node* that no plan owns from where it waits."""
         if type(node.place) is list:  # passed
             node.place[-1] = None
+        if node.place is not None:
             node.place = None
             return
         stack = self._stack
@@ -300,11 +303,15 @@ class Places:
                 # An entry's number is its node's.
                 assert number == entry.number, (number, entry)
                 listed.append(entry)
-        # A node that no plan owns is there or, ready, in its queue's heap; and no other node is.
+        # A node that no plan owns is there, was set aside or, ready, is in its queue's heap; no other node is.
         passed = [node for node in unowned if node.place is not None]
         assert len(listed) == len(set(listed)), listed
         assert set(listed) == set(unowned).difference(passed), (listed, unowned)
         for node in passed:
+            if node.place is ASIDE:
+                # It waits for what runs, perhaps through relays.
+                assert node.state == WAITING, node
+                continue
             assert node.state == READY, node
             assert [cell[-1] for cell in node.queue.heap].count(node) == 1, node
             assert node.place[-1] is node, node
@@ -372,7 +379,9 @@ class Places:
             assert [places[place] for place in sorted(places)] == reach[: len(owned)], (places, reach)
         if plan.spot is None:
             # A search that has ended left out only what is newer.
-            owners = [node if node.plan is None else node.plan for node in reach]
+            # (or relays behind a node that was set aside).
+            found = [node for node in reach if node.plan is not None or node.queue is not None]
+            owners = [node if node.plan is None else node.plan for node in found]
             assert all(owner.number >= plan.number for owner in owners), reach
         # What it has to go on with are lists of nodes that still wait.
         waiting = {id(node.dependencies) for node in reach}

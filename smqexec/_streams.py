@@ -75,7 +75,7 @@ class Streams(Dispatcher):
                 stream = task._stream = Stream(announcement)
             return stream
 
-    def publish(self, stream: Stream, value: Any) -> Item[Any] | None:
+    def publish(self, stream: Stream, value: Any) -> None:
         """Add a value, taking the lock only where items are asked for.
 
         A thread that yields values all the time would else leave the lock to
@@ -83,16 +83,17 @@ class Streams(Dispatcher):
         for; who asks enters the item, then sees whether its value is there.  So
         one of the two sees the other: methods of a list and a dict are atomic,
         and, without the GIL, full barriers.
-
-        Returns:
-            The item that was asked for it, to be completed.
         """
         values = stream.values
         values.append(value)
-        if not stream.items:
-            return None
-        with self.lock:
-            return stream.items.pop(len(values) - 1, None)
+        if stream.items:
+            if not self.lock.acquire(False):
+                self._lock()
+            item = stream.items.pop(len(values) - 1, None)
+            if item is None:
+                self.lock.release()
+            else:
+                self._complete(item, value)
 
     def close_stream(self, stream: Stream) -> None:
         """Note that all values are there: fail the items left."""
@@ -120,9 +121,13 @@ class Streams(Dispatcher):
 
     def complete_item(self, item: Item[Any], value: Any) -> None:
         """Note that *value* is there: free what depends on *item*, unless it was cancelled meanwhile."""
-        condition = None
         if not self.lock.acquire(False):
             self._lock()
+        self._complete(item, value)
+
+    def _complete(self, item: Item[Any], value: Any) -> None:
+        """Do what `complete_item` does.  The lock is held, and let go of."""
+        condition = None
         watch = item._watch
         if watch is not None and watch.condition is not None:
             condition = self._lock_below(watch.condition)

@@ -2049,28 +2049,31 @@ def test_task_whose_number_failed_is_freed() -> None:
 # Races, forced.
 
 
-def test_item_is_cancelled_between_its_value_and_its_end() -> None:
+def test_value_comes_while_its_item_is_entered() -> None:
+    """Values are added without the lock: who asks looks again once the item is entered."""
     with planned(1) as (scheduler, queue):
         fed = Fed()
         task = queue.submit(fed)
-        items = [task[0], task[1]]
-        heirs = [queue.submit(same, item) for item in items]
-        with items[1]._condition:
-            pass
-        complete = scheduler.complete_item
+        stream = task._stream or scheduler.stream(task, None)
 
-        def late(item: Any, value: Any) -> None:
-            assert item in items
-            # The value is there for those who ask now.
-            assert task[value].result(0) == value
-            assert item.cancel()
-            complete(item, value)
+        class Late(list[Any]):
+            """One whose value 0 comes between the second look at its length and the third."""
 
-        scheduler.complete_item = late
-        fed.give(0, 1, END)
-        assert task.result(DEADLINE) == [0, 1]
-        assert [outcome(future) for future in (*items, *heirs)] == ["cancelled"] * 4
-        assert [task[0].result(0), task[1].result(0)] == [0, 1]
+            looks = 0
+
+            def __len__(self) -> int:
+                self.looks += 1
+                if self.looks == 3:
+                    self.append("late")
+                return super().__len__()
+
+        values, stream.values = stream.values, Late()
+        item = task[0]
+        assert item.done() and item.result() == "late"
+        assert not stream.items
+        stream.values = values
+        fed.give(END)
+        assert task.result(DEADLINE) == []
 
 
 def test_item_is_cancelled_while_its_end_waits_for_its_condition() -> None:
