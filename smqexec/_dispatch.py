@@ -21,6 +21,7 @@ import sys
 import threading
 import time
 from concurrent.futures import CancelledError, Future
+from types import MethodType
 from typing import Any, TypeAlias, cast
 
 from ._arguments import DIRECT, Template
@@ -617,7 +618,14 @@ def _is_needed(node: Any) -> bool:
     if any(other.state < RUNNING for other in dependents_of(node)):
         return True
     watch = node._watch if isinstance(node, PlannedFuture) else None
-    return watch is not None and bool(watch.blocked or watch.callbacks or watch.condition)
+    if watch is None:
+        return False
+    return bool(watch.blocked or watch.condition) or not all(map(_is_ours, watch.callbacks))
+
+
+def _is_ours(callback: Any) -> bool:
+    """Whether *callback* is that of a stream or an item."""
+    return type(callback) is MethodType and issubclass(type(callback.__self__), (Dispatcher, Item))
 
 
 def _inherited(future: PlannedFuture[Any]) -> Failure | None:

@@ -529,7 +529,7 @@ class NewestFirst(Places):
 
 
 def _leads_nowhere(node: Node) -> bool:
-    """Tell whether all that waiting *node* needs runs, or is a relay for what runs: there is nothing to visit."""
+    """Tell whether all that waiting *node* needs runs, or is a relay for what runs: nothing is to be visited."""
     for other in node.dependencies:
         if other.state < RUNNING:
             if other.queue is not None or any(map(sought, other.dependencies)):

@@ -303,7 +303,7 @@ class Places:
                 # An entry's number is its node's.
                 assert number == entry.number, (number, entry)
                 listed.append(entry)
-        # A node that no plan owns is there, was set aside or, ready, is in its queue's heap; no other node is.
+        # A node that no plan owns is there, was set aside, or is, ready, in its queue's heap; no other is.
         passed = [node for node in unowned if node.place is not None]
         assert len(listed) == len(set(listed)), listed
         assert set(listed) == set(unowned).difference(passed), (listed, unowned)

@@ -1,0 +1,602 @@
+"""Tasks that wait for tasks: nested in one slot and thread, or told that it would never end."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import sys
+import threading
+import time
+from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION, CancelledError, Future
+from typing import Any
+
+import pytest
+from gate import DEADLINE, Gate
+from threads import beside, planned, until
+
+import smqexec
+from smqexec import Queue, Scheduler, _needs, checkpoint, settled
+from smqexec._functions import PLAIN, is_iterator
+
+
+def nothing_is_left(*schedulers: Scheduler) -> bool:
+    """No record of a wait outlives it."""
+    queues = [slots for scheduler in schedulers for slots in scheduler._slots]
+    waits = [run for slots in queues for run in slots.runs if run.waits or run.below]
+    return not (_needs._searches or waits or any(slots.helpers for slots in queues))
+
+
+# One slot is enough.
+
+
+def test_recursion_of_200_levels_in_one_slot() -> None:
+    limit = sys.getrecursionlimit()
+    with planned(1) as (scheduler, queue):
+
+        def depth(n: int) -> int:
+            return 1 + sum(task.result() for task in [queue.submit(depth, n - 1)]) if n else 0
+
+        assert queue.submit(depth, 200).result(DEADLINE) == 200
+        assert nothing_is_left(scheduler)
+    assert sys.getrecursionlimit() == limit
+
+
+def test_recursion_too_deep_is_an_error() -> None:
+    limit = sys.getrecursionlimit()
+    with planned(1) as (scheduler, queue):
+        over: list[int] = []
+
+        def dig(n: int) -> int:
+            try:
+                # One submitted where nobody could wait any more runs later: it must not dig again.
+                return 0 if over else 1 + int(queue.submit(dig, n + 1).result())
+            except RecursionError:
+                over.append(n)
+                raise
+
+        error = queue.submit(dig, 0).exception(6 * DEADLINE)
+        assert over[0] > 500
+        assert isinstance(error, RecursionError)
+        assert scheduler.wait(DEADLINE)
+        assert queue.submit(int).result(DEADLINE) == 0
+        assert nothing_is_left(scheduler)
+    assert sys.getrecursionlimit() == limit
+
+
+def test_only_what_is_needed_runs_and_in_order() -> None:
+    order: list[str] = []
+    threads = set()
+    with planned(1) as (_, queue):
+
+        def note(name: str, *needs: Any) -> str:
+            order.append(name)
+            threads.add(threading.get_ident())
+            return name
+
+        def program() -> str:
+            queue.submit(note, "unneeded")
+            a = queue.submit(note, "a")
+            b = queue.submit(note, "b", queue.submit(note, "under b"))
+            queue.submit(note, "unneeded too")
+            sink = queue.submit(note, "sink", b, a)
+            order.append(f"got {sink.result()}")
+            return note("end")
+
+        assert queue.submit(program).result(DEADLINE) == "end"
+        until(lambda: len(order) == 8)
+    assert order == ["under b", "b", "a", "sink", "got sink", "end", "unneeded too", "unneeded"]
+    assert len(threads) == 1
+
+
+@pytest.mark.parametrize("schedulers", [1, 2])
+def test_two_queues_of_one_slot_wait_for_each_other(schedulers: int) -> None:
+    with planned(1, 1) as (scheduler, one, two), planned(1) as (other, three):
+        second = two if schedulers == 1 else three
+        both = threading.Barrier(2, timeout=DEADLINE)
+
+        def call(queue: Queue) -> str:
+            both.wait()
+            return queue.submit(str, 1).result()
+
+        tasks = [one.submit(call, second), second.submit(call, one)]
+        assert [task.result(DEADLINE) for task in tasks] == ["1", "1"]
+
+        def ping(n: int, here: Queue, there: Queue) -> int:
+            return 1 + int(there.submit(ping, n - 1, there, here).result()) if n else 0
+
+        assert one.submit(ping, 50, one, second).result(DEADLINE) == 50
+        assert nothing_is_left(scheduler, other)
+
+
+def test_what_became_ready_meanwhile_is_done_by_who_waits() -> None:
+    """The needed task waits for one of another queue when the search comes by."""
+    with planned(1, 1) as (scheduler, queue, other):
+        gate = Gate()
+
+        def program() -> str:
+            held = other.submit(gate, 7)
+            sink = queue.submit(str, queue.submit(abs, held))
+            gate.wait_entered()
+            return sink.result()
+
+        task = queue.submit(program)
+        until(lambda: queue._slots.helpers)
+        gate.open()
+        assert task.result(DEADLINE) == "7"
+        assert nothing_is_left(scheduler)
+
+
+def test_what_a_running_task_begins_to_wait_for_is_done_by_who_needs_it() -> None:
+    """One slot each: the other queue's task begins to wait for this one's only when this one waits for it."""
+    with planned(1, 1) as (scheduler, one, two):
+        gate = Gate()
+
+        def second() -> str:
+            gate.enter()
+            return one.submit(str, 5).result() + "!"
+
+        def first() -> str:
+            return two.submit(second).result()
+
+        task = one.submit(first)
+        gate.wait_entered()
+        until(lambda: one._slots.helpers)
+        gate.open()
+        assert task.result(DEADLINE) == "5!"
+        assert nothing_is_left(scheduler)
+
+
+def test_item_of_a_generator_in_the_same_slot() -> None:
+    with planned(1) as (_, queue):
+
+        def count(n: int) -> Any:
+            yield from range(n)
+
+        task = queue.submit(lambda: queue.submit(count, 5)[3].result())
+        assert task.result(DEADLINE) == 3
+
+
+def test_needed_through_another_schedulers_dependency() -> None:
+    """The awaited task depends, in another scheduler, on a task of the waiting one's queue."""
+    with planned(1) as (scheduler, one), planned(1) as (other, two):
+        task = one.submit(lambda: two.submit(str, one.submit(abs, -3)).result())
+        assert task.result(DEADLINE) == "3"
+        assert nothing_is_left(scheduler, other)
+
+
+def test_callback_that_waits_in_the_worker() -> None:
+    with planned(1) as (_, queue):
+        seen: Future[int] = Future()
+        gate = Gate()
+        task = queue.submit(gate)
+        other = queue.submit(int, "4")
+        task.add_done_callback(lambda _: seen.set_result(other.result()))
+        gate.open()
+        assert seen.result(DEADLINE) == 4
+
+
+def test_nested_task_that_fails() -> None:
+    with planned(1) as (_, queue):
+
+        def program() -> str:
+            return type(queue.submit(int, "x").exception()).__name__
+
+        assert queue.submit(program).result(DEADLINE) == "ValueError"
+
+
+def test_timeout_is_kept() -> None:
+    with planned(1, 1) as (_, queue, other):
+        gate = Gate()
+        held = other.submit(gate)
+
+        def program() -> bool:
+            with pytest.raises(TimeoutError):
+                held.result(0)
+            with pytest.raises(TimeoutError):
+                held.result(0.01)
+            return True
+
+        assert queue.submit(program).result(DEADLINE)
+        gate.open()
+
+
+def test_stopped_scheduler_starts_nothing_for_who_waits() -> None:
+    with planned(1) as (scheduler, queue):
+        started = Gate()
+
+        def program() -> int:
+            started.enter()
+            return int(queue.submit(int, "8").result())
+
+        task = queue.submit(program)
+        started.wait_entered()
+        scheduler.stop()
+        started.open()
+        # Nothing can go on: that counts as stopped, though a task is running.
+        scheduler.stop(wait=True)
+        assert scheduler.counts()["ready"] == 1
+        scheduler.resume()
+        assert task.result(DEADLINE) == 8
+
+
+def test_results_are_not_kept_for_as_long_as_the_wait_takes() -> None:
+    with planned(2) as (_, queue):
+
+        def program() -> int:
+            tasks = [queue.submit(str, number) for number in range(300)]
+            sink = queue.submit(len, tasks)
+            return int(sink.result())
+
+        assert queue.submit(program).result(DEADLINE) == 300
+
+
+# Circles.
+
+
+def test_task_that_waits_for_itself() -> None:
+    with planned(1) as (scheduler, queue):
+        box: list[Any] = []
+        gate = Gate()
+
+        def wait() -> object:
+            gate.enter()
+            return box[0].result()
+
+        box.append(queue.submit(wait))
+        gate.open()
+        with pytest.raises(RuntimeError, match="waits for itself"):
+            box[0].result(DEADLINE)
+        assert nothing_is_left(scheduler)
+
+
+@pytest.mark.parametrize("schedulers", [1, 2])
+def test_tasks_that_wait_for_each_other(schedulers: int) -> None:
+    with planned(2) as (scheduler, one), planned(2) as (another, two):
+        second = one if schedulers == 1 else two
+        box: dict[str, Any] = {}
+        gate = Gate()
+
+        def wait(name: str) -> object:
+            gate.enter()
+            return box[name].result()
+
+        box["a"] = one.submit(wait, "b")
+        box["b"] = second.submit(wait, "a")
+        gate.open()
+        errors = [task.exception(DEADLINE) for task in box.values()]
+        assert all(isinstance(error, RuntimeError) for error in errors)
+        assert any("which waits for it" in str(error) for error in errors)
+        assert nothing_is_left(scheduler, another)
+
+
+def test_task_that_waits_for_its_dependent() -> None:
+    with planned(1, 1) as (_, queue, other):
+        box: list[Any] = []
+        gate = Gate()
+
+        def wait() -> object:
+            gate.enter()
+            return box[0].result()
+
+        task = queue.submit(wait)
+        box.append(other.submit(isinstance, settled(task), Future))
+        gate.open()
+        with pytest.raises(RuntimeError, match="waiting would never end"):
+            task.result(DEADLINE)
+        assert box[0].result(DEADLINE) is True
+
+
+# wait and as_completed.
+
+
+def test_outside_they_are_the_standard_functions() -> None:
+    with planned(1) as (_, queue):
+        tasks = [queue.submit(int, n) for n in range(3)]
+        done, left = smqexec.wait(tasks, DEADLINE)
+        assert done == set(tasks) and not left
+        assert set(smqexec.as_completed(tasks, DEADLINE)) == set(tasks)
+    with pytest.raises(ValueError):
+        smqexec.wait([Future()], 0, "soon")
+
+
+@pytest.mark.parametrize("return_when", [ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION])
+def test_wait_inside_a_task(return_when: str) -> None:
+    with planned(1) as (scheduler, queue):
+
+        def program() -> tuple[int, int]:
+            outside: Future[int] = Future()
+            outside.set_result(1)
+            failed: Future[int] = Future()
+            failed.set_exception(ValueError())
+            tasks = [queue.submit(int, "1"), queue.submit(int, "x")]
+            own = [outside] if return_when == FIRST_COMPLETED else [outside, *tasks]
+            own += [failed] if return_when == FIRST_EXCEPTION else []
+            done, left = smqexec.wait([*own, *tasks], None, return_when)
+            assert not done & left
+            return len(done), len(left)
+
+        done, left = queue.submit(program).result(DEADLINE)
+        assert (done > 0) and (left == 0 or return_when != ALL_COMPLETED)
+        assert nothing_is_left(scheduler)
+
+
+def test_wait_inside_a_task_with_a_timeout() -> None:
+    with planned(1) as (_, queue):
+        never: Future[int] = Future()
+
+        def program() -> Any:
+            return smqexec.wait([never, queue.submit(int)], 0.01)
+
+        done, left = queue.submit(program).result(DEADLINE)
+        assert left == {never} and len(done) == 1
+        assert not never._waiters
+
+
+def test_as_completed_inside_a_task() -> None:
+    with planned(1) as (scheduler, queue):
+
+        def program() -> list[int]:
+            tasks = [queue.submit(int, str(n)) for n in range(150)]
+            return sorted(task.result() for task in smqexec.as_completed(tasks, DEADLINE))
+
+        assert queue.submit(program).result(DEADLINE) == list(range(150))
+        assert nothing_is_left(scheduler)
+
+
+def test_as_completed_inside_a_task_with_a_timeout() -> None:
+    with planned(1) as (_, queue):
+
+        def program() -> str:
+            never: Future[int] = Future()
+            given = smqexec.as_completed([never, queue.submit(int)], 0.01)
+            assert next(given).result() == 0
+            with pytest.raises(TimeoutError, match=r"1 \(of 2\)"):
+                next(given)
+            return "timed out"
+
+        assert queue.submit(program).result(DEADLINE) == "timed out"
+
+
+def test_as_completed_taken_to_another_thread() -> None:
+    with planned(1, 1) as (_, queue, other):
+        gate = Gate()
+        held = other.submit(gate, "held")
+        given = queue.submit(lambda: smqexec.as_completed([held])).result(DEADLINE)
+        taking = beside(next, given)
+        until(lambda: held._watch)
+        gate.open()
+        assert taking.result(DEADLINE) is held
+
+
+def test_circle_that_need_not_be_one() -> None:
+    """Of several the first one is enough: that another needs the waiting task is no error."""
+    with planned(2) as (_, queue):
+        box: list[Any] = []
+        gate = Gate()
+
+        def program() -> int:
+            gate.enter()
+            done, _ = smqexec.wait([box[0], queue.submit(int)], None, FIRST_COMPLETED)
+            return len(done)
+
+        task = queue.submit(program)
+        box.append(queue.submit(str, task))
+        gate.open()
+        assert task.result(DEADLINE) == 1
+
+
+# checkpoint, stop, wait.
+
+
+def test_checkpoint_outside_a_task_does_nothing() -> None:
+    checkpoint()
+
+
+def test_checkpoint_blocks_while_stopped_and_ends_a_cancelled_task() -> None:
+    with planned(1) as (scheduler, queue):
+        entered, rounds = Gate(), []
+
+        def work() -> None:
+            entered.enter()
+            while True:
+                checkpoint()
+                rounds.append(1)
+
+        task = queue.submit(work)
+        entered.wait_entered()
+        scheduler.stop()
+        entered.open()
+        scheduler.stop(wait=True)
+        assert not rounds
+        scheduler.resume()
+        until(lambda: rounds)
+        assert not task.cancel()
+        with pytest.raises(CancelledError):
+            task.result(DEADLINE)
+        assert task.cancelled() and scheduler.counts()["cancelled"] == 1
+
+
+def test_cancelled_error_that_nobody_asked_for_is_a_failure() -> None:
+    with planned(1) as (_, queue):
+
+        def give_up() -> None:
+            raise CancelledError
+
+        task = queue.submit(give_up)
+        assert isinstance(task.exception(DEADLINE), CancelledError)
+        assert not task.cancelled()
+
+
+def test_one_of_two_paused_tasks_is_cancelled() -> None:
+    with planned(2) as (scheduler, queue):
+        both = threading.Barrier(3, timeout=DEADLINE)
+
+        def work() -> str:
+            both.wait()
+            both.wait()
+            checkpoint()
+            return "went on"
+
+        one, two = queue.submit(work), queue.submit(work)
+        both.wait()
+        scheduler.stop()
+        both.wait()
+        scheduler.stop(wait=True)
+        one.cancel()
+        with pytest.raises(CancelledError):
+            one.result(DEADLINE)
+        assert two.running()
+        scheduler.resume()
+        assert two.result(DEADLINE) == "went on"
+
+
+def test_wait_for_all_inside_the_only_slot() -> None:
+    with planned(1, 1) as (scheduler, queue, other):
+
+        def program() -> bool:
+            tasks = [queue.submit(int) for _ in range(3)] + [other.submit(int)]
+            assert scheduler.wait(DEADLINE)
+            return all(task.done() for task in tasks)
+
+        assert queue.submit(program).result(DEADLINE)
+        assert nothing_is_left(scheduler)
+
+
+def test_wait_for_all_inside_a_task_while_others_submit() -> None:
+    with planned(1, 1) as (scheduler, queue, other):
+        gate = Gate()
+        held = other.submit(gate)
+        waiter = queue.submit(lambda: scheduler.wait(DEADLINE))
+        until(lambda: queue._slots.helpers)
+        late = queue.submit(str, held)
+        gate.open()
+        assert waiter.result(DEADLINE)
+        assert late.done()
+
+
+def test_shutdown_of_another_queue_inside_a_task() -> None:
+    with planned(1) as (scheduler, queue):
+
+        def program() -> int:
+            with Queue(scheduler, 1) as other:
+                return len([other.submit(str, queue.submit(int)) for _ in range(3)])
+
+        assert queue.submit(program).result(DEADLINE) == 3
+
+
+# Cancelling.
+
+
+def test_cancel_with_dependencies() -> None:
+    with planned(1, stopped=True) as (scheduler, queue):
+        shared = queue.submit(int)
+        other = queue.submit(str, shared)
+        awaited = queue.submit(int)
+        awaited.add_done_callback(lambda _: None)
+        deep = queue.submit(int)
+        for _ in range(2000):
+            deep = queue.submit(abs, deep)
+
+        def count() -> Any:
+            yield 1
+
+        stream = queue.submit(count)
+        task = queue.submit(sum, [shared, awaited, deep, stream[0], queue.submit(bool, settled(deep))])
+        assert task.cancel(dependencies=True)
+        scheduler.resume()
+        assert scheduler.wait(DEADLINE)
+        assert not shared.cancelled() and not other.cancelled() and not awaited.cancelled()
+        assert deep.cancelled() and stream.cancelled()
+        assert scheduler.counts()["done"] == 3
+
+
+def test_cancel_with_dependencies_asks_what_runs() -> None:
+    with planned(1) as (_, queue):
+        entered = Gate()
+
+        def work() -> None:
+            entered.enter()
+            checkpoint()
+
+        held = queue.submit(work)
+        entered.wait_entered()
+        sink = queue.submit(str, held)
+        assert sink.cancel(dependencies=True)
+        entered.open()
+        with pytest.raises(CancelledError):
+            held.result(DEADLINE)
+
+
+def test_cancelling_block() -> None:
+    gate = Gate()
+    with Queue(1) as queue:
+        with pytest.raises(KeyError), queue.cancelling() as same:
+            assert same is queue
+            held = queue.submit(gate)
+            gate.wait_entered()
+            pending = queue.submit(int)
+            raise KeyError
+        assert pending.cancelled()
+        with queue.cancelling():
+            kept = queue.submit(int)
+        gate.open()
+        assert kept.result(DEADLINE) == 0
+        assert held.result(DEADLINE) is None
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_interrupted_block_cancels(whole: bool) -> None:
+    gate = Gate()
+    scheduler = Scheduler()
+    queue = Queue(scheduler, 1)
+    block: Any = scheduler if whole else queue
+    asked: list[str] = []
+
+    def work() -> None:
+        gate.enter()
+        checkpoint()
+        asked.append("not asked")
+
+    with pytest.raises(KeyboardInterrupt), block:
+        held = queue.submit(work)
+        pending = queue.submit(int)
+        pending.add_done_callback(lambda _: gate.open())
+        gate.wait_entered()
+        raise KeyboardInterrupt
+    assert pending.cancelled() and held.cancelled() and not asked
+    scheduler.shutdown()
+
+
+# Bits.
+
+
+def test_types_of_results_are_forgotten_when_they_are_many() -> None:
+    before = PLAIN.copy()
+    try:
+        for number in range(1030):
+            assert not is_iterator(type(f"Kind{number}", (), {}))
+        assert 0 < len(PLAIN) < 1024
+    finally:
+        PLAIN.clear()
+        PLAIN.update(before)
+
+
+def test_future_completed_by_a_handler_while_its_own_thread_holds_the_lock(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(smqexec._dispatch, "PATIENCE", 0.01)
+    with planned(1) as (scheduler, queue):
+        outside: Future[int] = Future()
+        task = queue.submit(str, outside)
+        with scheduler.lock:
+            outside.set_result(3)  # as a signal's handler would
+        assert task.result(DEADLINE) == "3"
+
+
+def test_concurrent_futures_wait_on_a_dropped_task() -> None:
+    with planned(1, stopped=True) as (_, queue):
+        task = queue.submit(int)
+        waiting = beside(concurrent.futures.wait, [task])
+        until(lambda: task._watch and task._watch.waiters)
+        task.cancel()
+        assert waiting.result(DEADLINE).done == {task}
+        assert time.monotonic() > 0
