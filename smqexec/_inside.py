@@ -65,7 +65,7 @@ def wait(fs: Iterable[Future[R]], timeout: float | None = None, return_when: str
     """
     run = HERE.run
     futures = set(fs)
-    if run is None or return_when not in (FIRST_COMPLETED, FIRST_EXCEPTION, ALL_COMPLETED):
+    if run is None or not futures or return_when not in (FIRST_COMPLETED, FIRST_EXCEPTION, ALL_COMPLETED):
         return concurrent.futures.wait(futures, timeout, return_when)
     with closing(_Ended(futures, return_when)) as ended:
         run.slots.scheduler.help(ended.needs(run), timeout)
