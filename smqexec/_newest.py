@@ -480,6 +480,8 @@ class NewestFirst(Places):
 
     def _retire(self, plan: Plan) -> None:
         """Forget *plan*: nothing pending is left of it, or it is dissolved."""
+        if not plan.intact:
+            self._shaken.discard(plan)
         plan.head = None
         plan.intact = False
         plan.frames.clear()
@@ -523,7 +525,6 @@ class NewestFirst(Places):
                 beheaded.remove(plan)
                 if not beheaded:
                     del self._beheaded[plan.head]  # type: ignore[arg-type]
-            self._shaken.discard(plan)
             self._retire(plan)
         self._merge(back)
 

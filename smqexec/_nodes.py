@@ -150,7 +150,6 @@ class Plan:
     """A suspended depth-first search, and the ready nodes that it has met."""
 
     __slots__ = (
-        "__weakref__",
         "cells",
         "first",
         "frames",

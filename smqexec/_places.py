@@ -11,7 +11,6 @@ from bisect import bisect_right
 from collections.abc import Iterable
 from heapq import heapify, heappop, heappush
 from typing import Any, cast
-from weakref import WeakSet
 
 from ._nodes import (
     ASIDE,
@@ -40,8 +39,9 @@ class Places:
         self._stack: list[Node | Group | None] = []
         self._numbers: list[int] = []
         self._search: list[Cell] = []  # [number, plan]
-        # Plans that are not intact and still own a pending node.
-        self._shaken: WeakSet[Plan] = WeakSet()
+        # Plans that are not intact, until they are retired.  Not weakly: on a free-threaded
+        # build one would be found, or vanish in the middle of a look, after it is let go of.
+        self._shaken: set[Plan] = set()
         # Plans whose head a newer plan took over, by that head.
         self._beheaded: dict[Node, list[Plan]] = {}
         self._stack_limit = self._search_limit = SWEEP_FROM
