@@ -34,8 +34,8 @@ def remake(
     queues = list(queues)
     nodes, groups = _reachable([vars(order), [[queue.heap, queue.line] for queue in queues], [*others], lost])
     new = type(order)()
-    if isinstance(new, OldestFirst) and isinstance(order, OldestFirst):
-        new.before = order.before
+    if isinstance(new, OldestFirst):
+        new.before = min([0, *(node.number for node in nodes if node is not lost)])
     for queue in queues:
         queue.heap.clear()
         queue.line.clear()

@@ -179,10 +179,10 @@ class Scheduler(Streams):
         with self.lock:
             interrupted = list(self._slots if queues is None else queues)
             running = [task for slots in interrupted for run in slots.runs for task in run.tasks()]
-        for slots in interrupted:
-            self.cancel_pending(slots)
         for task in running:
             task.cancel()
+        for slots in interrupted:
+            self.cancel_pending(slots)
 
     def close(self, slots: Slots) -> None:
         """Take no more tasks for *slots*; its runs leave once nothing is pending."""

@@ -60,11 +60,6 @@ class Waiting:
         self._abandoned = False  # this is a forked child, and the threads are the parent's
         self.exiting = False  # the interpreter is
 
-    @property
-    def awaited(self) -> list[Needs]:
-        """What running tasks wait for.  The lock is held."""
-        return [wait for slots in self._slots for run in slots.runs for wait in run.waits]
-
     def _tell_watchers(self) -> None:
         for watcher in self._watchers.copy():
             holds, blocker = watcher

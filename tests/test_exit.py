@@ -21,7 +21,9 @@ from typing import Any
 
 import pytest
 from gate import DEADLINE, Gate
+from threads import beside, until
 
+import smqexec._scheduler
 from smqexec import Queue, Scheduler, _dispatch, _process, settled
 
 HERE = Path(__file__).parent
@@ -791,3 +793,57 @@ def test_task_of_the_parent_is_no_dependency() -> None:
     abandoned.abandon()
     with Queue(1) as queue, pytest.raises(RuntimeError, match="before the fork"):
         queue.submit(str, task)
+
+
+# In this process
+
+
+def test_exit_tells_of_futures_that_nobody_completes(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(smqexec._scheduler, "EXIT_PATIENCE", 0.0)
+    scheduler = Scheduler()
+    queue = Queue(scheduler, 1)
+    outside: Future[int] = Future()
+    task = queue.submit(str, outside)
+    finishing = beside(scheduler.finish_at_exit)
+    until(lambda: caplog.messages)
+    assert caplog.messages == ["exit waits for 1 tasks that need futures of other executors"]
+    outside.set_result(1)
+    finishing.result(DEADLINE)
+    assert task.result(DEADLINE) == "1"
+    caplog.clear()
+    gate = Gate()
+    other = Scheduler()
+    held = Queue(other, 1).submit(gate)
+    finishing = beside(other.finish_at_exit)
+    gate.wait_entered()
+    gate.open()
+    finishing.result(DEADLINE)
+    assert held.done() and not caplog.messages
+
+
+@pytest.mark.parametrize("where", ["before", "while it waits"])
+def test_interrupted_exit_cancels_what_is_pending(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    scheduler = Scheduler()
+    queue = Queue(scheduler, 1)
+    gate = Gate()
+    held, pending = queue.submit(gate), queue.submit(int)
+    pending.add_done_callback(lambda _: gate.open())
+    gate.wait_entered()
+    monkeypatch.setattr(_process, "_schedulers", {scheduler})
+    monkeypatch.setattr(_process, "exiting", False)
+    finish = scheduler.finish_at_exit
+    raised: list[int] = []
+
+    def interrupted() -> None:
+        if where != "before" and not raised:
+            raised.append(1)
+            raise KeyboardInterrupt
+        finish()
+
+    monkeypatch.setattr(scheduler, "finish_at_exit", interrupted)
+    monkeypatch.setattr(sys, "last_type", KeyboardInterrupt if where == "before" else ValueError, raising=False)
+    _process._at_exit()
+    assert pending.cancelled() and held.done()
+    scheduler.shutdown()

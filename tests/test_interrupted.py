@@ -76,6 +76,7 @@ def test_submit_struck_at_every_line(name: str, order: str, started: bool) -> No
                 if started:
                     assert queue.submit(int).result(DEADLINE) == 0
                 before = [queue.submit(str, held), queue.submit(str, other.submit(lambda x: x, held))]
+                foreign = queue.submit(str, outside)
                 if not strike(step, lambda: SUBMITS[name](queue, held, outside)):  # noqa: B023
                     assert step > 30, "nothing was struck"
                     return
@@ -86,6 +87,7 @@ def test_submit_struck_at_every_line(name: str, order: str, started: bool) -> No
                 gate.open()
                 outside.set_result(1)
             assert [task.result(DEADLINE) for task in [*before, *after]] == ["held", "held", 0, "held"]
+            assert foreign.result(DEADLINE) == "1"
             assert scheduler.wait(DEADLINE), step
     raise AssertionError("too many steps")
 

@@ -40,7 +40,8 @@ def test_recursion_of_200_levels_in_one_slot() -> None:
     assert sys.getrecursionlimit() == limit
 
 
-def test_recursion_too_deep_is_an_error() -> None:
+def test_recursion_too_deep_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(smqexec._worker, "DEEPEST", 50)  # or it takes seconds
     limit = sys.getrecursionlimit()
     with planned(1) as (scheduler, queue):
         over: list[int] = []
@@ -54,7 +55,7 @@ def test_recursion_too_deep_is_an_error() -> None:
                 raise
 
         error = queue.submit(dig, 0).exception(6 * DEADLINE)
-        assert over[0] > 500
+        assert over[0] > 200
         assert isinstance(error, RecursionError)
         assert scheduler.wait(DEADLINE)
         assert queue.submit(int).result(DEADLINE) == 0
@@ -227,6 +228,114 @@ def test_results_are_not_kept_for_as_long_as_the_wait_takes() -> None:
             return int(sink.result())
 
         assert queue.submit(program).result(DEADLINE) == 300
+
+
+def test_long_search_lets_others_have_the_lock(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_needs, "SEARCH_LIMIT", 10)
+    with planned(1, 1) as (scheduler, queue, other):
+        gate = Gate()
+
+        def program() -> int:
+            task = other.submit(gate, 5)
+            for _ in range(50):
+                task = other.submit(abs, task)
+            for _ in range(30):
+                queue.submit(abs, task)
+            assert scheduler.wait(DEADLINE)
+            return int(task.result())
+
+        task = queue.submit(program)
+        until(lambda: queue._slots.helpers)
+        gate.open()
+        assert task.result(DEADLINE) == 5
+
+
+def test_needs_let_go_of_what_has_ended() -> None:
+    with planned(1, 2) as (scheduler, queue, other):
+        gates = [Gate(), Gate()]
+
+        def program() -> str:
+            first = other.submit(gates[0], 1)
+            second = other.submit(gates[1], 2)
+            return queue.submit(max, queue.submit(abs, first), queue.submit(abs, second)).result()
+
+        task = queue.submit(program)
+        until(lambda: any(len(needs.seen) == 5 for needs in queue._slots.helpers))
+        (needs,) = queue._slots.helpers
+        gates[0].open()
+        # What was needed of the first is done, nested; the rest still waits.
+        until(lambda: len(needs.seen) == 3)
+        unneeded = queue.submit(str, 3)
+        needs.freed(unneeded)
+        assert len(needs.nodes) == 3
+        gates[1].open()
+        assert task.result(DEADLINE) == 2
+
+
+def test_task_that_waits_for_one_that_waits_for_everything() -> None:
+    """Which needs what is pending in the first one's own queue."""
+    with planned(1, 1) as (scheduler, one, two):
+        gate = Gate()
+
+        def patient() -> bool:
+            gate.enter()
+            return scheduler.wait(0.5)
+
+        def program() -> bool:
+            awaited = two.submit(patient)
+            one.submit(int)
+            gate.wait_entered()
+            gate.open()
+            return awaited.result()
+
+        # Not all is done while the program waits; but what it can do, it has.
+        assert one.submit(program).result(DEADLINE) is False
+        assert scheduler.counts()["done"] == 2 or scheduler.wait(DEADLINE)
+
+
+def test_circle_over_two_schedulers_is_told_once_the_locks_are_let_go_of() -> None:
+    with planned(1) as (scheduler, one), planned(1) as (another, two):
+        box: list[Any] = []
+        gate = Gate()
+
+        def first() -> object:
+            gate.enter()
+            return box[0].result()
+
+        task = one.submit(first)
+        box.append(two.submit(str, task))
+        gate.open()
+        with pytest.raises(RuntimeError, match="would never end"):
+            task.result(DEADLINE)
+        assert isinstance(box[0].exception(DEADLINE), RuntimeError)
+        assert nothing_is_left(scheduler, another)
+
+
+def test_give_way_in_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(smqexec._waiting, "SEARCH_LIMIT", 5)
+    scheduler = Scheduler()
+    with Queue(scheduler, 1, give_way=True) as queue, Queue(scheduler, 1) as other:
+        gate, order = Gate(), []
+
+        def count() -> Any:
+            yield 1
+            gate.enter()
+            yield 2
+            order.append("end")
+
+        held = Gate()
+        task = queue.submit(count)
+        gate.wait_entered()
+        needed = other.submit(held)
+        newer = queue.submit(order.append, "newer")
+        for _ in range(50):
+            needed = other.submit(lambda _: None, needed)
+        sink = queue.submit(lambda *_: None, needed, newer)
+        gate.open()
+        assert task.result(DEADLINE) == [1, 2]
+        held.open()
+        sink.result(DEADLINE)
+    assert order == ["newer", "end"]
 
 
 # Circles.
@@ -567,6 +676,60 @@ def test_interrupted_block_cancels(whole: bool) -> None:
 
 
 # Bits.
+
+
+class Unhashable(type):
+    __hash__ = None  # type: ignore[assignment]
+
+
+class Odd(metaclass=Unhashable):
+    pass
+
+
+def test_result_of_a_type_that_refuses_to_be_hashed() -> None:
+    with planned(1) as (_, queue):
+        assert isinstance(queue.submit(Odd).result(DEADLINE), Odd)
+
+
+def test_part_whose_lock_is_busy() -> None:
+    with planned(1) as (scheduler, queue):
+        gate = Gate()
+        task = queue.submit(gate, "abc")
+        part = task[1]
+
+        class Slow(str):
+            def __getitem__(self, key: Any) -> str:
+                scheduler.lock.acquire()
+                threading.Timer(0.01, scheduler.lock.release).start()
+                return "slow"
+
+        other = queue.submit(Slow, "x")
+        late = other[0]
+        gate.open()
+        assert part.result(DEADLINE) == "b"
+        assert late.result(DEADLINE) == "slow"
+
+
+def test_part_that_is_cancelled_while_it_is_cut() -> None:
+    with planned(1) as (_, queue):
+        gate = Gate()
+        box: list[Any] = []
+
+        class Cancelling(str):
+            def __getitem__(self, key: Any) -> str:
+                box[0].cancel()
+                return "late"
+
+        def make() -> Cancelling:
+            gate.enter()
+            return Cancelling("x")
+
+        task = queue.submit(make)
+        box.append(task[0])
+        gate.open()
+        assert task.result(DEADLINE) == "x"
+        until(box[0].done)
+        assert box[0].cancelled()
 
 
 def test_types_of_results_are_forgotten_when_they_are_many() -> None:

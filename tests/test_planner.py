@@ -1594,3 +1594,79 @@ def test_check_prints_the_state_that_is_broken(order: str, capsys: pytest.Captur
     printed = capsys.readouterr().out
     assert "d: state 0" in printed
     assert "(2, 7, 1)" in printed
+
+
+# Starting what is wanted at once.
+
+
+@pytest.mark.parametrize("order", ["newest", "oldest"])
+def test_start_takes_a_ready_task_out_of_its_turn(order: str) -> None:
+    plan = Plan(order)
+    for name in "abcd":
+        plan.add(name)
+    plan.add("sink", "b")
+    first = plan.take()
+    assert first == ("b" if order == "newest" else "a")
+    for name in "cbad":
+        node = plan.nodes[name]
+        if name == first:
+            with pytest.raises(ValueError, match="not ready"):
+                plan.planner.start(node)
+        else:
+            plan.planner.start(node)
+            assert node.state == RUNNING
+        plan.check()
+    assert plan.take() is None
+    for name in "abcd":
+        plan.done(name)
+    assert plan.take() == "sink"
+
+
+def test_start_of_what_a_search_has_met() -> None:
+    plan = Plan(queues="qr")
+    plan.add("needed", queue="r")
+    plan.add("sink", ["needed"])
+    plan.add("ready")
+    plan.add("newest", ["sink"])
+    assert plan.take() == "ready"
+    plan.planner.start(plan.nodes["needed"])
+    plan.check()
+    assert plan.done("needed") == ["sink"]
+    assert plan.take() == "sink"
+
+
+def test_plan_is_made_anew() -> None:
+    """What there is of everything: plans, a group, a node that gives way, a relay that is held."""
+    plan = Plan(queues="qr", giving="q")
+    plan.add("giver")
+    assert plan.take() == "giver"
+    plan.item("item", "giver")
+    for number in range(4):
+        plan.add(f"n{number}", queue="r" if number % 2 else "q")
+        plan.add(f"s{number}", [f"n{number}", "item"])
+    group = plan.planner.group()
+    for number in range(3):
+        plan.add(f"g{number}", group=group)
+    plan.add("other", ["s1", "item"])
+    assert plan.take("r") == "n1"
+    plan.give_way("giver")
+    lost = Named("lost")
+    plan.planner.add(lost, plan.queues["q"], [plan.nodes["item"], plan.nodes["n0"]])
+    running = [node for node in plan.nodes.values() if node.state == RUNNING]
+    plan.planner.mend(plan.queues.values(), lost, [*running, group])
+    plan.check()
+    started = plan.run()
+    assert [name for name in started if name[0] == "g"] == ["g0", "g1", "g2"]
+    assert "lost" not in started and lost.state > RUNNING
+
+
+def test_plan_made_anew_keeps_promoted_tasks_promoted() -> None:
+    plan = Plan("oldest")
+    for name in "abc":
+        plan.add(name)
+    plan.promote("c")
+    lost = Named("lost")
+    plan.planner.add(lost, plan.queues["q"], [plan.nodes["a"]])
+    plan.planner.mend(plan.queues.values(), lost, [])
+    plan.promote("b")
+    assert plan.run() == ["b", "c", "a"]
