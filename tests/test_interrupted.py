@@ -38,7 +38,7 @@ def strike(step: int, call: Callable[[], Any]) -> bool:
         if event == "line" and not line.startswith(("with ", "try:")):
             left -= 1
             if left == 0:
-                sys.settrace(None)  # what mends is not struck: a second Ctrl-C is not promised to be safe
+                sys.settrace(before)  # what mends is not struck: a second Ctrl-C is not promised to be safe
                 raise Struck
         return trace
 

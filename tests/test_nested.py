@@ -570,6 +570,59 @@ def test_wait_for_all_inside_the_only_slot() -> None:
         assert nothing_is_left(scheduler)
 
 
+def test_stop_while_a_task_waits_for_all() -> None:
+    with planned(1, 1) as (scheduler, queue, other):
+        gate = Gate()
+        other.submit(gate)
+        gate.wait_entered()
+        waiter = queue.submit(scheduler.wait, DEADLINE)
+        until(lambda: queue._slots.helpers)
+        stopping = beside(scheduler.stop, True)
+        until(lambda: scheduler.stopped)
+        assert not stopping.done()
+        gate.open()
+        stopping.result(DEADLINE)
+        assert waiter.result(DEADLINE)
+        scheduler.resume()
+
+
+def test_what_pauses_while_the_interpreter_exits_is_cancelled() -> None:
+    with planned(1) as (scheduler, queue):
+        gate = Gate()
+
+        def work() -> str:
+            gate.enter()
+            checkpoint()
+            return "went on"
+
+        task = queue.submit(work)
+        gate.wait_entered()
+        scheduler.stop()
+        scheduler.exiting = True
+        gate.open()
+        with pytest.raises(CancelledError):
+            task.result(DEADLINE)
+        scheduler.exiting = False
+
+
+def test_what_is_paused_at_exit_is_cancelled() -> None:
+    with planned(1) as (scheduler, queue):
+        gate = Gate()
+
+        def work() -> None:
+            gate.enter()
+            checkpoint()
+
+        task = queue.submit(work)
+        gate.wait_entered()
+        scheduler.stop()
+        gate.open()
+        scheduler.stop(wait=True)
+        scheduler.cancel_held()
+        with pytest.raises(CancelledError):
+            task.result(DEADLINE)
+
+
 def test_wait_for_all_inside_a_task_while_others_submit() -> None:
     with planned(1, 1) as (scheduler, queue, other):
         gate = Gate()

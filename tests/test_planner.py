@@ -18,6 +18,7 @@ from smqexec._nodes import (
     SEARCHING,
     SWEEP_FROM,
     WAITING,
+    Behind,
     Node,
     dependents_of,
 )
@@ -1596,7 +1597,11 @@ def test_check_prints_the_state_that_is_broken(order: str, capsys: pytest.Captur
     assert "(2, 7, 1)" in printed
 
 
-# Starting what is wanted at once.
+# Starting what is wanted at once, and making a plan anew.
+
+
+def _values(order: Any) -> list[Any]:
+    return [value for held in vars(order).values() if isinstance(held, dict) for value in held.values()]
 
 
 @pytest.mark.parametrize("order", ["newest", "oldest"])
@@ -1638,18 +1643,23 @@ def test_start_of_what_a_search_has_met() -> None:
 def test_plan_is_made_anew() -> None:
     """What there is of everything: plans, a group, a node that gives way, a relay that is held."""
     plan = Plan(queues="qr", giving="q")
+    plan.add("oldest", queue="r")
     plan.add("giver")
     assert plan.take() == "giver"
     plan.item("item", "giver")
     for number in range(4):
         plan.add(f"n{number}", queue="r" if number % 2 else "q")
-        plan.add(f"s{number}", [f"n{number}", "item"])
+        plan.item(f"i{number}", "giver")
+        plan.add(f"s{number}", [f"n{number}", f"i{number}"])
     group = plan.planner.group()
     for number in range(3):
         plan.add(f"g{number}", group=group)
     plan.add("other", ["s1", "item"])
     assert plan.take("r") == "n1"
+    assert plan.take("r") == "n3"
+    assert plan.take("r") == "oldest"
     plan.give_way("giver")
+    assert any(isinstance(behind, Behind) for behind in _values(plan.planner.order))
     lost = Named("lost")
     plan.planner.add(lost, plan.queues["q"], [plan.nodes["item"], plan.nodes["n0"]])
     running = [node for node in plan.nodes.values() if node.state == RUNNING]
