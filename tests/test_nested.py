@@ -250,6 +250,81 @@ def test_long_search_lets_others_have_the_lock(monkeypatch: pytest.MonkeyPatch) 
         assert task.result(DEADLINE) == 5
 
 
+def test_search_that_goes_on_after_others_had_the_lock(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_needs, "SEARCH_LIMIT", 10)
+    with planned(1, 1) as (scheduler, queue, other):
+        gate, order = Gate(), []
+
+        def program() -> int:
+            held = other.submit(gate, 5)
+            queue.submit(order.append, "oldest")
+            tasks = [other.submit(abs, held)]
+            tasks += [queue.submit(abs, tasks[0]) for _ in range(40)]
+            sink = queue.submit(sum, tasks)
+            with pytest.raises(TimeoutError):
+                sink.result(0.001)
+            assert not order
+            with pytest.raises(TimeoutError):
+                scheduler_wait(0.001)
+            gate.open()
+            return int(sink.result())
+
+        def scheduler_wait(timeout: float) -> None:
+            if not scheduler.wait(timeout):
+                raise TimeoutError
+
+        assert queue.submit(program).result(DEADLINE) == 41 * 5
+        assert order == ["oldest"]
+
+
+def test_who_holds_the_needed_slot_begins_to_wait() -> None:
+    """The needed task is ready in a queue whose only slot is held by one that runs; and then waits for us."""
+    with planned(1, 1) as (scheduler, one, two):
+        gate = Gate()
+
+        def holder() -> str:
+            gate.enter()
+            return one.submit(str, "from one").result()
+
+        def program() -> str:
+            return two.submit(str, "from two").result()
+
+        held = two.submit(holder)
+        gate.wait_entered()
+        task = one.submit(program)
+        until(lambda: one._slots.helpers)
+        gate.open()
+        assert task.result(DEADLINE) == "from two"
+        assert held.result(DEADLINE) == "from one"
+        assert nothing_is_left(scheduler)
+
+
+def test_needs_what_is_nested_in_another_thread_and_not_what_is_beneath() -> None:
+    with planned(1, 1, 1) as (scheduler, one, two, three):
+        gate = Gate()
+        box: list[Any] = []
+
+        def inner() -> int:
+            return int(three.submit(gate, 4).result())
+
+        def outer() -> int:
+            box.append(one.submit(inner))
+            return int(box[0].result()) + 1
+
+        task = one.submit(outer)
+        gate.wait_entered()
+        late = two.submit(lambda: box[0].result() * 10)
+        until(lambda: two._slots.helpers)
+        (needs,) = two._slots.helpers
+        until(lambda: len(needs.seen) == 2)
+        needs.ready.append(99)  # what was ready, and has ended
+        needs.release()
+        gate.open()
+        assert late.result(DEADLINE) == 40
+        assert task.result(DEADLINE) == 5
+        assert nothing_is_left(scheduler)
+
+
 def test_needs_let_go_of_what_has_ended() -> None:
     with planned(1, 2) as (scheduler, queue, other):
         gates = [Gate(), Gate()]
@@ -618,6 +693,7 @@ def test_what_is_paused_at_exit_is_cancelled() -> None:
         scheduler.stop()
         gate.open()
         scheduler.stop(wait=True)
+        Scheduler(stopped=True).cancel_held()  # nothing
         scheduler.cancel_held()
         with pytest.raises(CancelledError):
             task.result(DEADLINE)
