@@ -126,6 +126,7 @@ class NewestFirst(Places):
     def dropped(self, nodes: list[Node]) -> None:
         self.settle()
         broken: list[Plan] = []
+        ended: list[Plan] = []
         for node in nodes:
             plan = node.plan
             if plan is None:
@@ -138,9 +139,11 @@ class NewestFirst(Places):
             if any(other.state < RUNNING for other in node.dependencies):
                 broken.append(plan)
             elif plan.head is node:
-                self._retire(plan)
+                ended.append(plan)
         if broken:
             self._dissolve(broken, nodes)
+        for plan in ended:  # after it: one may own what was needed through a broken one
+            self._retire(plan)
         for node in nodes:
             if node.queue is not None and node.queue.gives_way:
                 self.ended(node)
@@ -530,7 +533,7 @@ class NewestFirst(Places):
 
 
 def _leads_nowhere(node: Node) -> bool:
-    """Tell whether all that waiting *node* needs runs, or is a relay for what runs: nothing is to be visited."""
+    """Tell whether all that waiting *node* needs runs, or is a relay for that: nothing is to be visited."""
     for other in node.dependencies:
         if other.state < RUNNING:
             if other.queue is not None or any(map(sought, other.dependencies)):
