@@ -121,7 +121,7 @@ class Scheduler(Streams):
         with self.lock:
             self._stopped = False
             self._unpause()
-            for needs in [needs for slots in self._slots for needs in slots.helpers]:
+            for needs in [needs for slots in self._slots for needs in list(slots.helpers)]:
                 needs.release()
             starts = None if self._abandoned else self._wake_all()
         self._start(starts)
