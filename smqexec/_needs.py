@@ -33,7 +33,8 @@ class Needs:
     It visits pending dependencies in argument order; of what runs, all that
     its thread is waiting for; and of what is pending in another queue, what
     those wait for who hold its slots.  In this scheduler and in others.  It
-    looks at each node once.  Of what happens since it is told: by `freed` what
+    looks at each node once, and once more where it turns out that a slot is not
+    all that it is needed for.  Of what happens since it is told: by `freed` what
     became ready, by `extend` who began to wait, by `forget` what has ended.
 
     It holds one scheduler's lock at a time, that of the node it looks at, and
@@ -41,8 +42,8 @@ class Needs:
     """
 
     __slots__ = (
-        "bell", "circle", "count", "depth", "frames", "futures", "held", "late", "nodes", "ready", "run",
-        "satisfied", "seen", "slots", "strict",
+        "anew", "bell", "circle", "count", "depth", "frames", "futures", "held", "late", "nodes", "ready",
+        "run", "satisfied", "seen", "slots", "strict", "via",
     )  # fmt: skip
 
     def __init__(
@@ -61,14 +62,18 @@ class Needs:
         self.bell: SimpleQueue[None] = SimpleQueue()
         self.seen: dict[Node, int] = {}  # each that has not ended, with its place in the order
         self.nodes: dict[int, Node] = {}  # the reverse
+        # Of those that must end, and not only because a slot could be had otherwise: the place of
+        # who needs it, or `ASKED`.
+        self.via: dict[int, int] = {}
         self.count = 0  # of the places given
         self.held: set[Slots] = set()  # other queues, of which a pending task was met
         # Where the search stands: [what is needed, index of the next, the
         # scheduler that those belong to if they are relays, the place of who
         # needs them (or `ASKED`, or `SLOT`)].
-        self.frames: list[list[Any]] = [[futures, 0, None, ASKED]]
+        self.frames: list[list[Any]] = [[futures, 0, None, ASKED if strict else SLOT]]
         self.ready: list[int] = []  # a heap of the places of what is or was ready
         self.late: deque[tuple[int, Needs]] = deque()
+        self.anew = False  # it looks at all once more, to be sure of a circle
         self.circle: list[Node] = []  # found: the one who waits needs itself
 
     def open(self) -> bool:
@@ -99,22 +104,19 @@ class Needs:
         """Note that the thread of *run* has begun to *wait*: all that it is at needs that."""
         if run is self.run:
             return
-        for task in reversed(run.tasks()):
-            place = self.seen.get(task)
-            if place is not None:
-                break
-        else:
-            if run.slots not in self.held:
-                return
-            place = SLOT
-        self.late.append((place, wait))
+        places = [place for place in map(self.seen.get, run.tasks()) if place is not None]
+        if not places and run.slots not in self.held:
+            return
+        must = [place for place in places if place in self.via]
+        self.late.append(((must or places or [SLOT])[-1], wait))
         self.release()
 
     def forget(self, node: Node) -> None:
         """Let go of *node*, which has ended."""
         place = self.seen.pop(node, None)
         if place is not None:
-            del self.nodes[place]
+            self.via.pop(place, None)
+            self.nodes.pop(place, None)
 
     def spare(self) -> None:
         """Note that a task of this queue is ready, and no other thread free for it."""
@@ -143,7 +145,7 @@ class Needs:
         the search finds the one who waits, it ends, and leaves that in
         `circle`.
 
-        Cost: one step for each node over the life of the search.
+        Cost: one or two steps for each node over the life of the search.
         """
         home: Waiting = self.slots.scheduler
         held: Any = home
@@ -160,6 +162,7 @@ class Needs:
                 elif self.late:
                     self._follow(*self.late.popleft())
                 else:
+                    self.anew = False
                     return None
                 continue
             frame = self.frames[-1]
@@ -186,20 +189,29 @@ class Needs:
                 held._let_in()
             if owner is not held:
                 held = _change(held, owner)
-            if self._visit(node, owner):
+            if self._visit(node, owner, place):
                 if held is not home:
                     _change(held, home)
                 return None
 
-    def _visit(self, node: Node, owner: Waiting) -> bool:
+    def _visit(self, node: Node, owner: Waiting, needing: int) -> bool:
         """Look at *node*, under the lock of its scheduler; True where it closes a circle."""
-        if node in self.seen or node.state >= DONE:
+        if node.state >= DONE:
             return False
-        place = self.seen[node] = self.count = self.count + 1
-        self.nodes[place] = node
+        must = needing == ASKED or needing in self.via
+        place = self.seen.get(node)
+        new = place is None
+        if place is None:
+            place = self.seen[node] = self.count = self.count + 1
+            self.nodes[place] = node
+        elif not must or place in self.via:
+            return False
+        if must:
+            self.via[place] = needing
         if node.state == RUNNING:
             if node in self.run.tasks():
-                return self._close_circle(node)
+                # Else who holds that slot waits for us, and helps; or others may do.
+                return must and self._close_circle(place)
             for run in node.queue.runs:
                 tasks = [*run.below, run.task] if run.waits else []
                 if node in tasks:
@@ -211,7 +223,7 @@ class Needs:
         needs: Any = node.dependencies
         slots: Slots = node.queue
         if slots is self.slots:
-            if node.state == READY:
+            if new and node.state == READY:
                 heappush(self.ready, place)
         elif slots is not None and slots not in self.held:
             self.held.add(slots)
@@ -229,12 +241,21 @@ class Needs:
         if wait in wait.run.waits:  # else that is over
             self.frames.append([wait.futures, 0, None, place if wait.strict else SLOT])
 
-    def _close_circle(self, node: Node) -> bool:
-        places = [frame[3] for frame in self.frames]
-        if SLOT in places or not self.strict:
-            return False  # who holds that slot waits for us, and helps; or others may do
-        self.circle = [self.nodes[place] for place in places if place in self.nodes] + [node]
-        return True
+    def _close_circle(self, place: int) -> bool:
+        """Tell whether it is a circle: where it was found once more, all anew."""
+        circle: list[Node] = []
+        while self.anew and (node := self.nodes.get(place)) is not None:
+            circle.append(node)
+            place = self.via.get(place, SLOT)
+        if self.anew and place == ASKED:
+            self.circle = circle[::-1]
+            return True
+        # Someone on the way may have ended since, or given up waiting.
+        self.anew = True
+        for found in (self.seen, self.nodes, self.via, self.held, self.ready):
+            found.clear()
+        self.frames[:] = [[self.futures, 0, None, ASKED]]
+        return False
 
 
 # Who needs what a search looks at, where that is no node.

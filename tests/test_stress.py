@@ -1,0 +1,597 @@
+"""Everything at once, at random: what comes out must be what a serial program would compute.
+
+Here for seconds, with fixed seeds.  By hand for as long as one likes, from the
+root of a clone: ``PYTHONPATH=. python tests/test_stress.py 60``.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import faulthandler
+import random
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION, CancelledError, Future
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from gate import DEADLINE, Gate
+from threads import beside, planned, until
+
+import smqexec
+from smqexec import DependencyPlanner, Queue, Raw, Scheduler, Task, checkpoint, number_of_results, settled
+
+
+@pytest.fixture(autouse=True)
+def switching_often() -> Iterator[None]:
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(interval)
+
+
+def at_work(scheduler: Scheduler) -> list[Any]:
+    return [task for slots in scheduler._slots for run in slots.runs for task in run.tasks()]
+
+
+def at_rest(scheduler: Scheduler) -> None:
+    """Assert that *scheduler* has nothing to do, and keeps no record of anything."""
+    until(
+        lambda: not any(slots.waking for slots in scheduler._slots)
+    )  # somebody else took what they came for
+    with scheduler.lock:
+        scheduler.planner.check(scheduler._slots, [])
+        records = {
+            "outside": scheduler._outside,
+            "waits": [run.waits for slots in scheduler._slots for run in slots.runs if run.waits],
+            "paused": scheduler._paused,
+            "resting": scheduler._resting,
+            "watchers": scheduler._watchers,
+            "helpers": [needs for slots in scheduler._slots for needs in slots.helpers],
+            "at work": at_work(scheduler),
+        }
+        assert not any(records.values()), records
+
+
+def describe(scheduler: Scheduler) -> None:
+    """Where *scheduler* is, for whoever looks for what hangs."""
+    print(scheduler, "stopped" if scheduler.stopped else "", "lock held:", scheduler.lock.locked())
+    print("outside", scheduler._outside, "paused", scheduler._paused)
+    print("resting", scheduler._resting, "watchers", scheduler._watchers)
+    for slots in scheduler._slots:
+        print(
+            slots.name,
+            slots.counts(),
+            f"{slots.limit=} {slots.parked=} {slots.waking=} {slots.bell.qsize()=}",
+        )
+        for run in slots.runs:
+            print("   run", run.thread, run.task, "below", run.below, "waits", len(run.waits))
+        for needs in slots.helpers:
+            print("   needs", needs.futures, "ready", needs.ready, "late", needs.late, "frames", needs.frames)
+
+
+# Stop and resume
+
+
+def stops(seed: int, calls: int, switch: float = 0.1) -> None:
+    """Four threads stop, submit, resume and stop at random, while tasks count how often they run."""
+    chance = random.Random(seed)
+    scheduler = Scheduler(chance.choice(["newest", "oldest"]))
+    queues = [Queue(scheduler, chance.randint(1, 3)) for _ in range(2)]
+
+    def lane(seed: int) -> list[list[int]]:
+        chance = random.Random(seed)
+        ran: list[list[int]] = []
+        last: Any = None
+        while len(ran) < calls:
+            kind = chance.random()
+            if kind < switch:
+                scheduler.stop(wait=chance.random() < 0.2)
+            elif kind < 2 * switch:
+                scheduler.resume()
+            else:
+                ran.append([])
+                need = last if chance.random() < 0.5 else None
+                last = chance.choice(queues).submit(lambda own, _: own.append(1), ran[-1], need)
+        return ran
+
+    try:
+        lanes = [beside(lane, 4 * seed + i) for i in range(4)]
+        counted = [own for each in lanes for own in each.result(DEADLINE)]
+        scheduler.resume()
+        assert scheduler.wait(DEADLINE), scheduler
+        assert counted == [[1]] * 4 * calls
+        at_rest(scheduler)
+        assert scheduler.counts()["done"] == 4 * calls
+    except BaseException:
+        describe(scheduler)
+        faulthandler.dump_traceback()
+        raise
+    scheduler.shutdown()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_nothing_is_lost_or_run_twice_over_stops_from_four_threads(seed: int) -> None:
+    stops(seed, 500)
+
+
+# Everything
+
+
+class Failed(Exception):
+    """What tasks here raise."""
+
+
+def weight(value: Any) -> int:
+    """A number for whatever a task got as an argument."""
+    if isinstance(value, Future):
+        return outcome(value)
+    if isinstance(value, list):
+        return sum(map(weight, value))
+    return int(value)
+
+
+def outcome(future: Future[Any]) -> int:
+    """A number for whatever became of *future*, which has at most the deadline to end."""
+    try:
+        return weight(future.result(3 * DEADLINE))
+    except (Failed, IndexError):
+        return 7
+    except CancelledError:
+        return 11
+
+
+class Call:
+    """A submitted call: what the serial program needs to know of it."""
+
+    def __init__(
+        self, number: int, kind: str, needs: list[Any], looks: list[Any], schedulers: list[Scheduler]
+    ) -> None:
+        self.schedulers = schedulers
+        self.number = number
+        self.kind = kind
+        self.needs = needs  # futures that must give a value
+        self.looks = looks  # futures that must have ended, in whatever way
+        self.ran: list[int] = []
+        self.length = number % 5  # of a generator
+        self.items: dict[int, Any] = {}  # those asked for
+        self.refused = False
+        self.future: Any = None
+
+    def value(self, *values: Any) -> int:
+        return (31 * self.number + sum(map(weight, values))) % 1_000_003
+
+    @property
+    def generates(self) -> bool:
+        return self.kind in ("generator", "announced", "generator that fails")
+
+
+def plain(call: Call, *values: Any) -> int:
+    call.ran.append(1)
+    if call.number % 3:
+        checkpoint()
+    return call.value(*values)
+
+
+def failing(call: Call, *_: Any) -> int:
+    call.ran.append(1)
+    raise Failed(call.number)
+
+
+def generator(call: Call, *values: Any) -> Any:
+    call.ran.append(1)
+    base = call.value(*values)
+    for i in range(call.length):
+        yield base + i
+    if call.kind == "generator that fails":
+        raise Failed(call.number)
+
+
+@number_of_results(lambda call, *_: call.length)
+def announced(call: Call, *values: Any) -> Any:
+    yield from generator(call, *values)
+
+
+def refused(call: Call, error: RuntimeError) -> int:
+    """What becomes of a task whose wait would never end.
+
+    None here needs itself.  But where the tasks in all slots wait, one of them
+    has to do what another needs; should that turn out to need what is beneath
+    it in its thread, there is no way on.
+    """
+    assert str(error).startswith("waiting would never end"), error
+    slots = [slots for scheduler in call.schedulers for slots in scheduler._slots]
+    assert any(run.below for each in slots for run in each.runs), error
+    call.refused = True
+    return -1
+
+
+def waiting(call: Call, looks: list[Any], *values: Any) -> int:
+    """Waits for other tasks."""
+    call.ran.append(1)
+    try:
+        return await_all(call, looks, values)
+    except RuntimeError as error:
+        return refused(call, error)
+
+
+def await_all(call: Call, looks: list[Any], values: Any) -> int:
+    chance = random.Random(call.number)
+    how = chance.randrange(4)
+    if how == 1:
+        when = chance.choice([FIRST_COMPLETED, FIRST_EXCEPTION])
+        assert smqexec.wait(looks, 3 * DEADLINE, when).done or not looks
+    elif how == 2:
+        assert not smqexec.wait(looks, 3 * DEADLINE).not_done
+    elif how == 3:
+        assert set(smqexec.as_completed(looks, 3 * DEADLINE)) == set(looks)
+    return call.value(looks, *values)
+
+
+class World:
+    """Schedulers, their queues, threads that use them at random, and a record of it all."""
+
+    def __init__(self, seed: int, calls: int) -> None:
+        chance = random.Random(seed)
+        self.seed = seed
+        self.calls = calls
+        self.schedulers = [
+            Scheduler(chance.choice(["newest", "oldest"]), promote_awaited=chance.random() < 0.3)
+            for _ in range(chance.choice([1, 1, 2]))
+        ]
+        self.queues = [
+            Queue(self.schedulers[i % len(self.schedulers)], chance.randint(1, 3), give_way=i == 3)
+            for i in range(chance.randint(2, 4))
+        ]
+        self.made: list[Call] = []
+        self.of: dict[Any, Call] = {}
+        self.asked: set[Any] = set()  # futures that somebody cancelled, perhaps too late
+        self.inner: list[int] = []  # one entry for each call submitted inside a task
+        self.outside: list[tuple[Future[int], Any]] = []  # futures nobody has completed yet, with their end
+        self.over = threading.Event()
+
+    # What the threads do.
+
+    def feed(self, seed: int) -> None:
+        chance = random.Random(seed)
+        for i in range(self.calls):
+            self.submit(chance, seed * 1000 + i)
+            if chance.random() < 0.2:
+                self.complete_one()
+        while self.outside:
+            self.complete_one()
+
+    def pick(self, chance: random.Random) -> Any:
+        """A future that was made a while ago, or a part of what a generator gives."""
+        if not self.made or chance.random() < 0.05:
+            future: Future[int] = Future()
+            self.outside.append((future, chance.choice([1, 2, 3, Failed("outside"), None])))
+            return future
+        call = chance.choice(self.made[-25:])
+        if call.generates and chance.random() < 0.7:
+            # One item more than there is, where that is no error of the caller.
+            last = call.length + (call.kind == "generator")
+            if last:
+                i = chance.randrange(last)
+                return call.items.setdefault(i, call.future[i])
+        return call.future
+
+    def submit(self, chance: random.Random, number: int) -> None:
+        queue = chance.choice(self.queues)
+        kinds = ["plain"] * 6 + ["failing", "generator", "generator", "announced", "generator that fails"]
+        if not queue._slots.gives_way:  # one that gives way to a task that waits for it waits for ever
+            kinds += ["waiting"] * 3 + ["submitting"] * 3
+        kind = chance.choice(kinds)
+        needs = [self.pick(chance) for _ in range(chance.choice([0, 0, 1, 1, 1, 2, 3]))]
+        looks = [self.pick(chance) for _ in range(chance.choice([0, 0, 0, 1, 2]))]
+        call = Call(number, kind, needs, looks, self.schedulers)
+        args: list[Any] = list(needs) if chance.random() < 0.5 else [needs]
+        if kind == "waiting":
+            task = queue.submit(waiting, Raw(call), Raw(looks), *args)
+        elif kind == "submitting":
+            task = queue.submit(self.submitting, Raw(call), *args, *map(settled, looks))
+        else:
+            functions: dict[str, Callable[..., Any]] = {
+                "plain": plain, "failing": failing, "announced": announced,
+            }  # fmt: skip
+            task = queue.submit(functions.get(kind, generator), Raw(call), *args, *map(settled, looks))
+        call.future = task
+        self.of[task] = call
+        self.made.append(call)
+
+    def submitting(self, call: Call, *values: Any) -> int:
+        """A task that divides its work."""
+        call.ran.append(1)
+        try:
+            return self.divide(call, values)
+        except RuntimeError as error:
+            return refused(call, error)
+
+    def divide(self, call: Call, values: Any) -> int:
+        chance = random.Random(call.number)
+        numbers = [weight(value) for value in values]
+        for _ in range(2):
+            queue = chance.choice([queue for queue in self.queues if not queue._slots.gives_way])
+            self.inner.append(1)
+            numbers = [queue.submit(self.nested, numbers, chance.randrange(3)).result(3 * DEADLINE)]
+        return call.value(*numbers)
+
+    def nested(self, numbers: list[int], depth: int) -> int:
+        if not depth:
+            return sum(numbers)
+        self.inner.append(1)
+        return self.queues[0].submit(self.nested, numbers, depth - 1).result(3 * DEADLINE)
+
+    def complete_one(self) -> None:
+        try:
+            future, end = self.outside.pop()
+        except IndexError:
+            return
+        if end is None:
+            self.asked.add(future)
+            future.cancel()
+            future.set_running_or_notify_cancel()  # or nobody would tell those who wait
+        elif isinstance(end, int):
+            future.set_result(end)
+        else:
+            future.set_exception(end)
+
+    def meddle(self, seed: int) -> None:
+        chance = random.Random(seed)
+        while not self.over.is_set():
+            scheduler = chance.choice(self.schedulers)
+            kind = chance.random()
+            if kind < 0.15:
+                scheduler.stop(wait=chance.random() < 0.1)
+            elif kind < 0.5:
+                scheduler.resume()
+            elif kind < 0.53:
+                with scheduler.lock:
+                    found = scheduler._pending() + at_work(scheduler)
+                    scheduler.planner.check(scheduler._slots, found)
+            elif self.made:
+                call = chance.choice(self.made[-40:])
+                future = call.future
+                if kind < 0.6 and call.items:
+                    future = chance.choice(list(call.items.values()))
+                if kind < 0.65:
+                    self.cancel(future, kind < 0.62)
+                elif kind < 0.8:
+                    future.promote()
+                elif kind < 0.85:
+                    future.add_done_callback(lambda _: None)
+                elif kind < 0.9:
+                    with suppress(TimeoutError, CancelledError):
+                        future.exception(chance.choice([0, 1e-5, 1e-3]))
+                elif kind < 0.95:
+                    concurrent.futures.wait([future, *call.needs], 1e-5)
+                else:
+                    assert repr(future)
+                    assert scheduler.counts()["running"] >= 0
+
+    def cancel(self, future: Any, dependencies: bool) -> None:
+        todo = [future]
+        for each in todo:  # it grows while we go
+            self.asked.add(each)
+            call, source = self.of.get(each), getattr(each, "_source", None)
+            if dependencies:
+                todo += [] if call is None else call.needs + call.looks
+                todo += [] if source is None else [source]
+        future.cancel(dependencies)
+
+    def resume(self) -> None:
+        for scheduler in self.schedulers:
+            scheduler.resume()
+
+    # What must have come out.
+
+    def run(self) -> None:
+        try:
+            meddlers = [beside(self.meddle, 7 * self.seed + i) for i in range(2)]
+            feeders = [beside(self.feed, 3 * self.seed + i) for i in range(3)]
+            for thread in feeders:
+                thread.result(2 * DEADLINE)
+            self.over.set()
+            until(lambda: self.resume() or all(thread.done() for thread in meddlers))
+            self.resume()
+            for thread in meddlers:
+                thread.result(DEADLINE)
+            left = concurrent.futures.wait([call.future for call in self.made], 2 * DEADLINE).not_done
+            assert not left, left
+            for scheduler in self.schedulers:
+                assert scheduler.wait(DEADLINE), scheduler
+            self.check()
+        except BaseException:
+            print("seed", self.seed)
+            for scheduler in self.schedulers:
+                describe(scheduler)
+            faulthandler.dump_traceback()
+            raise
+        for scheduler in self.schedulers:
+            scheduler.shutdown()
+
+    def check(self) -> None:
+        assert len(self.made) == 3 * self.calls
+        for call in self.made:
+            try:
+                self.check_call(call)
+            except BaseException:
+                print(
+                    call.number, call.kind, call.future, "ran", call.ran, "asked", call.future in self.asked
+                )
+                print("needs", call.needs, "looks", call.looks)
+                raise
+        for scheduler in self.schedulers:
+            at_rest(scheduler)
+        ends = [scheduler.counts() for scheduler in self.schedulers]
+        total = sum(count for counts in ends for count in counts.values())
+        assert total == sum(counts["done"] + counts["failed"] + counts["cancelled"] for counts in ends)
+        assert total == len(self.made) + len(self.inner)
+
+    def check_call(self, call: Call) -> None:
+        task = call.future
+        cancelled = [need for need in call.needs if need.cancelled()]
+        failed = [need for need in call.needs if not need.cancelled() and need.exception()]
+        if task.cancelled():
+            assert task in self.asked or cancelled
+            assert len(call.ran) <= 1
+            assert not call.ran or task in self.asked
+        elif task.exception() is None:
+            assert not cancelled
+            assert not failed
+            assert call.ran == [1]
+            base = -1 if call.refused else call.value(*call.needs, *call.looks)
+            values = [base + i for i in range(call.length)]
+            assert task.result() == (values if call.generates else base)
+        elif task.origin is task:
+            assert not cancelled
+            assert not failed
+            assert call.ran == [1]
+            assert call.kind in ("failing", "generator that fails"), task.exception()
+        else:
+            assert call.ran == []
+            assert any(need.exception() is task.exception() for need in failed)
+        for i, item in call.items.items():
+            self.check_item(call, i, item)
+
+    def check_item(self, call: Call, i: int, item: Any) -> None:
+        if item.cancelled():
+            assert item in self.asked or call.future.cancelled()
+        elif item.exception() is None:
+            assert item.result() == call.value(*call.needs, *call.looks) + i
+            assert i < call.length
+        elif call.future.cancelled() or call.future.exception() is None:
+            assert i == call.length
+        else:
+            assert item.exception() is call.future.exception()
+
+
+def test_dropped_search_gives_back_what_an_older_one_found() -> None:
+    """One of the walks below, made short: what a dropped node still needs is looked for anew.
+
+    ::
+
+        last -- middle -- early      promoted: middle; then it is dropped, and last with it
+    """
+    planner = DependencyPlanner()
+    one, two = planner.add_queue(), planner.add_queue()
+    outside, early, middle, last, other = (DependencyPlanner.Node() for _ in range(5))
+    planner.add(other, two)
+    planner.add(outside, None)
+    planner.add(early, one, [outside])
+    planner.add(middle, two, [early])
+    planner.add(last, one, [middle])
+    assert planner.take(two) is other  # on the way all were found from the last
+    planner.promote(middle)
+    planner.drop(middle)
+    planner.check([one, two], [early, other])
+    assert planner.done(outside) == [early]
+    assert planner.take(one) is early
+
+
+def asleep(task: Task[Any]) -> bool:
+    """Whether *task* runs and waits, with nothing left to look at."""
+    for run in task.queue.runs if task.queue is not None else ():
+        if task in run.tasks():
+            return any(not wait.frames and not wait.late for wait in run.waits)
+    return False
+
+
+def test_circle_through_a_slot_is_none() -> None:
+    """What is needed only because it holds a slot may wait for us: it helps itself.
+
+    ::
+
+        caller waits for inner, whose slot is held by first, which waits for early, whose slot is
+        held by second, which waits for first; then first waits for caller, and does inner
+    """
+    outside: Future[int] = Future()
+    gate = Gate()
+    with planned(1, 1, 1) as (_, one, two, three):
+
+        def wait_twice() -> int:
+            gate.enter()
+            with suppress(Failed):
+                early.result(DEADLINE)
+            return caller.result(DEADLINE)
+
+        early = three.submit(abs, outside)
+        first = one.submit(wait_twice)
+        gate.wait_entered()
+        second = three.submit(lambda: first.result(DEADLINE))
+        until(lambda: asleep(second))
+        go = Gate()
+        end = Gate()
+        caller = two.submit(lambda: go.enter() or one.submit(end.enter, 1).result(DEADLINE))
+        gate.open()
+        until(lambda: asleep(first))
+        go.open()
+        until(lambda: asleep(caller))
+        outside.set_exception(Failed())
+        end.wait_entered()
+        until(lambda: asleep(caller) or caller.done())
+        end.open()
+        assert [task.result(DEADLINE) for task in (first, second, caller)] == [1, 1, 1]
+
+
+def test_wait_that_is_over_closes_no_circle() -> None:
+    """When late begins to wait for first, that waits for other, but other no more for late."""
+    outside: Future[int] = Future()
+    gate = Gate()
+    with planned(2, 2) as (_, one, two):
+
+        def wait_in_vain() -> int:
+            with suppress(CancelledError):
+                between.result(DEADLINE)
+            gate.enter()
+            return 1
+
+        late = two.submit(lambda _: first.result(DEADLINE), outside)
+        between = two.submit(abs, late)
+        other = one.submit(wait_in_vain)
+        until(lambda: asleep(other))
+        first = one.submit(lambda: other.result(DEADLINE))
+        until(lambda: asleep(first))
+        assert between.cancel()
+        gate.wait_entered()
+        outside.set_result(0)
+        until(late.running)
+        until(lambda: asleep(late) or late.done())
+        until(lambda: asleep(first) or first.done())
+        gate.open()
+        assert [task.result(DEADLINE) for task in (first, late)] == [1, 1]
+
+
+def test_wait_for_nothing() -> None:
+    with planned(1) as (_, queue):
+        for when in (FIRST_COMPLETED, FIRST_EXCEPTION, ALL_COMPLETED):
+            assert queue.submit(smqexec.wait, [], None, when).result(DEADLINE) == (set(), set())
+        assert queue.submit(lambda: list(smqexec.as_completed([]))).result(DEADLINE) == []
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_everything_at_once(seed: int) -> None:
+    World(seed, 60).run()
+
+
+def main(seconds: float, first: int) -> None:  # pragma: no cover - by hand
+    sys.setswitchinterval(1e-6)
+    for name, once in [
+        ("stops", lambda seed: stops(seed, 2000)),
+        ("everything", lambda s: World(s, 100).run()),
+    ]:
+        end = time.monotonic() + seconds
+        seed = first
+        while time.monotonic() < end:
+            once(seed)
+            seed += 1
+        print(name, seed - first, "rounds", flush=True)
+
+
+if __name__ == "__main__":
+    main(float(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 1000)
