@@ -31,7 +31,7 @@ from ._needs import SEARCH_LIMIT, _searches, forget
 from ._nodes import DONE, READY, RUNNING, SEARCHING, Group, Node, dependents_of
 from ._slots import Run, Slots
 from ._task import Foreign, Settled, Task
-from ._waiting import HEADROOM, LIMIT, OF_THE_PARENT, Waiting, headroom
+from ._waiting import FRAMES, HEADROOM, LIMIT, OF_THE_PARENT, Waiting, headroom
 
 LOGGER = logging.getLogger("smqexec")
 
@@ -152,7 +152,7 @@ class Dispatcher(Waiting):
     def _plain(self, task: Task[Any]) -> list[Any] | None:
         """The dependencies in the commonest case: all are tasks of this scheduler, none has failed."""
         nodes: list[Any] = []
-        for future in task._args or ():
+        for future in task._args:
             kind = type(future)
             if kind is not Task and kind is not Item:
                 if issubclass(kind, Future):
@@ -236,10 +236,28 @@ class Dispatcher(Waiting):
 
     def foreign_done(self, relay: Foreign, future: Any) -> None:
         """Note that *future*, which *relay* stands for, is done."""
+        try:
+            headroom()
+        except RecursionError:  # nobody will tell us again
+            with LIMIT:
+                sys.setrecursionlimit(sys.getrecursionlimit() + FRAMES)
+            try:
+                self._foreign_done(relay, future)
+            finally:
+                with LIMIT:
+                    sys.setrecursionlimit(sys.getrecursionlimit() - FRAMES)
+        else:
+            self._foreign_done(relay, future)
+
+    def _foreign_done(self, relay: Foreign, future: Any) -> None:
         failure: Failure | None = None
-        cancelled = future.cancelled()
-        if not cancelled and not relay.settled:
-            exception = future.exception()
+        cancelled = False
+        if not relay.settled:
+            try:
+                cancelled = future.cancelled()
+                exception = None if cancelled else future.exception()
+            except BaseException as error:  # of a future that tells nobody how it ended
+                exception = error
             if exception is not None:
                 failure = Failure(exception, exception.__traceback__, future)
         ended: list[Ended] = []
@@ -247,7 +265,7 @@ class Dispatcher(Waiting):
         if not self.lock.acquire(timeout=PATIENCE):
             # This may be the handler of a signal, or a finalizer, that has
             # interrupted the very thread that holds the lock.
-            threading.Thread(target=self.foreign_done, args=(relay, future)).start()
+            threading.Thread(target=self._foreign_done, args=(relay, future)).start()
             return
         try:
             if relay not in self._outside or self._abandoned:  # nobody waits for it any more

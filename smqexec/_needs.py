@@ -221,7 +221,7 @@ class Needs:
                             self._follow(place, wait)
             return False
         needs: Any = node.dependencies
-        slots: Slots = node.queue
+        slots: Slots | None = node.queue
         if slots is self.slots:
             if new and node.state == READY:
                 heappush(self.ready, place)

@@ -443,7 +443,18 @@ def _result_or_cancel(task: Any, timeout: float | None) -> Any:
 
 
 class _Pool(ThreadPoolExecutor):
-    """A pool that tells its idle threads to leave when an initializer failed."""
+    """A pool that gives each run a thread, and tells idle threads to leave when an initializer failed."""
+
+    _idle_semaphore: Any
+
+    def _adjust_thread_count(self) -> None:
+        # A run that was given up, since no thread could be started for it, stays in the pool
+        # for the next thread, which CPython 3.11 counts as idle then, although it goes on to
+        # the next run; and the run after that would get none.  So none is idle: there are
+        # never more runs than the pool may have threads.
+        while self._idle_semaphore.acquire(blocking=False):
+            pass
+        super()._adjust_thread_count()
 
     def _initializer_failed(self) -> None:
         super()._initializer_failed()

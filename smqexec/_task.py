@@ -49,8 +49,8 @@ class Task(PlannedFuture[R]):
         self.plan = None
         self.place = None
         self._fn: Any = fn
-        self._args = args
-        self._kwargs = kwargs
+        self._args: Any = args
+        self._kwargs: Any = kwargs
         self._outcome = None
         self._watch: Watch | None = None
         self._stream: Stream | None = None

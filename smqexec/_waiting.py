@@ -217,6 +217,7 @@ class Waiting:
 
         *slots* are whose tasks have to end for it; None: of all queues.
         """
+        headroom()
         run = HERE.run
         blocker: Any = threading.Lock()
         blocker.acquire()

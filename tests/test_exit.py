@@ -843,7 +843,8 @@ def test_interrupted_exit_cancels_what_is_pending(where: str, monkeypatch: pytes
         finish()
 
     monkeypatch.setattr(scheduler, "finish_at_exit", interrupted)
-    monkeypatch.setattr(sys, "last_type", KeyboardInterrupt if where == "before" else ValueError, raising=False)
+    last = KeyboardInterrupt if where == "before" else ValueError
+    monkeypatch.setattr(sys, "last_type", last, raising=False)
     _process._at_exit()
     assert pending.cancelled() and held.done()
     scheduler.shutdown()

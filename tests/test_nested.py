@@ -326,7 +326,7 @@ def test_needs_what_is_nested_in_another_thread_and_not_what_is_beneath() -> Non
 
 
 def test_needs_let_go_of_what_has_ended() -> None:
-    with planned(1, 2) as (scheduler, queue, other):
+    with planned(1, 2) as (_, queue, other):
         gates = [Gate(), Gate()]
 
         def program() -> str:

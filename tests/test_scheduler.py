@@ -241,7 +241,7 @@ def test_wait_ends_when_all_is_cancelled() -> None:
 
 
 def test_tasks_that_stop_resume_and_wait() -> None:
-    """A task that waits until nothing is left does not wait for itself, nor for another that does the same."""
+    """A task that waits until nothing is left waits not for itself, nor for another that does the same."""
     with planned(3) as (scheduler, queue):
         refused = queue.submit(scheduler.stop, wait=True)
         with pytest.raises(RuntimeError, match="runs itself"):

@@ -1,0 +1,735 @@
+"""Faults, each where it can happen: nothing hangs, is lost or comes out wrong, and the rest goes on."""
+
+from __future__ import annotations
+
+import itertools
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError, Future, wait
+from concurrent.futures.thread import BrokenThreadPool
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from gate import DEADLINE, Gate
+from threads import beside, planned, until
+
+from smqexec import Queue, Raw, Scheduler, checkpoint, number_of_results, settled
+
+
+class Broken(Exception):
+    """What is raised here."""
+
+
+def fail(*_: object) -> Any:
+    raise Broken
+
+
+def nothing(*_: object) -> None:
+    pass
+
+
+def healthy(*queues: Queue) -> None:
+    """Assert that *queues* have all their slots and do what they get, and nothing is left of a fault."""
+    for queue in queues:
+        slots = queue._slots
+        assert queue.scheduler.wait(DEADLINE), queue.scheduler
+        with queue.scheduler.lock:
+            queue.scheduler.planner.check(queue.scheduler._slots, [])
+            assert not queue.scheduler._outside
+            assert len(slots.runs) <= slots.limit
+        together = threading.Barrier(slots.limit)
+        tasks = [queue.submit(together.wait, DEADLINE) for _ in range(slots.limit)]
+        assert sorted(task.result(DEADLINE) for task in tasks) == list(range(slots.limit))
+
+
+# Threads
+
+
+@pytest.mark.parametrize("order", ["newest", "oldest"])
+def test_initializer_that_fails_in_the_third_thread(order: str, caplog: pytest.LogCaptureFixture) -> None:
+    calls = itertools.count()
+
+    def initialize() -> None:
+        if next(calls) == 2:
+            raise Broken("the third")
+
+    with planned(1, order=order) as (scheduler, other):
+        queue = Queue(scheduler, 4, "trio", initialize)
+        gate = Gate()
+        running = [queue.submit(gate.enter, i) for i in range(2)]
+        gate.wait_entered(2)
+        scheduler.stop()
+        pending = [queue.submit(nothing) for _ in range(3)]
+        pending.append(queue.submit(nothing, running[0]))
+        heirs = [other.submit(nothing, task) for task in pending]
+        report = other.submit(lambda *tasks: [type(task.exception()) for task in tasks], *map(settled, heirs))
+        scheduler.resume()
+        for task in [*pending, *heirs]:
+            assert isinstance(task.exception(DEADLINE), BrokenThreadPool)
+        assert [heir.origin for heir in heirs] == pending
+        assert report.result(DEADLINE) == [BrokenThreadPool] * 4
+        gate.open()
+        assert [task.result(DEADLINE) for task in running] == [0, 1]
+        with pytest.raises(BrokenThreadPool, match="A thread initializer failed"):
+            queue.submit(nothing)
+        until(lambda: "the third" in caplog.text)  # it says where
+        healthy(other)
+        queue.shutdown()
+
+
+ERRORS = [RuntimeError("can't start new thread"), MemoryError()]
+
+
+@pytest.fixture
+def refusing(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Exception | None], None]]:
+    """Call it with an error: from then on no thread of a queue named "refused" starts."""
+    start = threading.Thread.start
+    armed: list[Exception | None] = [None]
+
+    def refuse(thread: threading.Thread) -> None:
+        if thread.name.startswith("refused") and armed[0] is not None:
+            raise armed[0]
+        start(thread)
+
+    def arm(error: Exception | None) -> None:
+        armed[0] = error
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    yield arm
+
+
+def yielding() -> Any:
+    yield 1
+
+
+# What makes a task of the refused queue ready: called with a queue that works, it returns the
+# dependency and what ends that.
+ROUTES: dict[str, Callable[[Queue], tuple[Any, Callable[[], object]]]] = {}
+
+
+def route(make: Callable[[Queue], tuple[Any, Callable[[], object]]]) -> None:
+    ROUTES[make.__name__] = make
+
+
+def held(queue: Queue, call: Callable[[], Any]) -> tuple[Any, Callable[[], object]]:
+    gate = Gate()
+    task = queue.submit(lambda: gate.enter() or call())
+    gate.wait_entered()
+    return task, gate.open
+
+
+@route
+def returned(queue: Queue) -> tuple[Any, Callable[[], object]]:
+    return held(queue, nothing)
+
+
+@route
+def failed(queue: Queue) -> tuple[Any, Callable[[], object]]:
+    task, end = held(queue, fail)
+    return settled(task), end
+
+
+@route
+def cancelled(queue: Queue) -> tuple[Any, Callable[[], object]]:
+    task = queue.submit(nothing, Future())
+    return settled(task), task.cancel
+
+
+@route
+def outside(_: Queue) -> tuple[Any, Callable[[], object]]:
+    future: Future[None] = Future()
+    return future, lambda: future.set_result(None)
+
+
+@route
+def value(queue: Queue) -> tuple[Any, Callable[[], object]]:
+    gate = Gate()
+
+    def generate() -> Any:
+        gate.enter()
+        yield 1
+
+    return queue.submit(generate)[0], gate.open
+
+
+@route
+def missing(queue: Queue) -> tuple[Any, Callable[[], object]]:
+    gate = Gate()
+
+    def generate() -> Any:
+        gate.enter()
+        yield 1
+
+    return settled(queue.submit(generate)[1]), gate.open
+
+
+@route
+def part(queue: Queue) -> tuple[Any, Callable[[], object]]:
+    task, end = held(queue, lambda: [1])
+    return task[0], end
+
+
+@route
+def resumed(queue: Queue) -> tuple[Any, Callable[[], object]]:
+    queue.scheduler.stop()
+    return 1, queue.scheduler.resume
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize("name", ROUTES)
+def test_no_thread_for_what_becomes_ready(name: str, error: Exception, refusing: Any, caplog: Any) -> None:
+    with planned(2) as (scheduler, queue):
+        refused = Queue(scheduler, 2, "refused")
+        refusing(error)
+        need, end = ROUTES[name](queue)
+        tasks = [refused.submit(nothing, need) for _ in range(3)]
+        late = refused.submit(nothing, Future())  # not ready: nothing is wrong with it
+        heir = queue.submit(nothing, tasks[0])
+        end()
+        for task in tasks:
+            assert task.exception(DEADLINE) is error
+            assert task.origin is task
+        assert heir.exception(DEADLINE) is error
+        assert heir.origin is tasks[0]
+        assert "no thread for queue refused" in caplog.text  # it says where
+        assert late.cancel()
+        refusing(None)
+        healthy(queue, refused)
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+def test_no_thread_for_what_a_task_submits(error: Exception, refusing: Any) -> None:
+    with planned(1) as (scheduler, queue):
+        refused = Queue(scheduler, 1, "refused")
+        refusing(error)
+        assert queue.submit(lambda: refused.submit(nothing)).exception(DEADLINE) is error
+        refusing(None)
+        healthy(queue, refused)
+
+
+# Objects that answer no question
+
+
+class Hostile:
+    """Whoever compares, hashes, prints or tests it, or asks for an attribute it lacks, gets an exception."""
+
+    def refuse(self, *_: object) -> Any:
+        raise Broken("nobody may ask")
+
+    __eq__ = __hash__ = __repr__ = __str__ = __bool__ = __len__ = __iter__ = __getattr__ = refuse  # type: ignore[assignment]
+    __getitem__ = __contains__ = __lt__ = __format__ = __index__ = __int__ = __reduce_ex__ = refuse
+
+    def __call__(self, *_: object) -> Hostile:
+        return self
+
+
+@dataclass(eq=False)
+class Box:
+    content: Any
+    more: Any = None
+
+
+def same(found: Any, expected: Any) -> bool:
+    return found is expected
+
+
+def unpack(found: Any, *path: Any) -> Any:
+    for step in path:
+        found = getattr(found, step) if isinstance(step, str) and hasattr(found, step) else found[step]
+    return found
+
+
+@pytest.mark.parametrize("beside_a_future", [False, True])
+@pytest.mark.parametrize(
+    ("pack", "path"),
+    [
+        (lambda x, y: x, []),
+        (lambda x, y: [x, y], [0]),
+        (lambda x, y: (x, y), [0]),
+        (lambda x, y: {"a": x, "b": y}, ["a"]),
+        (lambda x, y: [{"a": (x,)}, y], [0, "a", 0]),
+        (lambda x, y: Box(x, y), ["content"]),
+    ],
+    ids=["itself", "list", "tuple", "dict", "deep", "dataclass"],
+)
+def test_hostile_argument(pack: Callable[..., Any], path: list[Any], beside_a_future: bool) -> None:
+    hostile = Hostile()
+    with planned(1, 1) as (_, queue, other):
+        need = other.submit(int) if beside_a_future else 0
+        task = queue.submit(lambda packed: unpack(packed, *path), pack(hostile, need))
+        assert task.result(DEADLINE) is hostile
+        named = queue.submit(
+            lambda *, packed, more: unpack(packed, *path), packed=pack(hostile, need), more=need
+        )
+        assert named.result(DEADLINE) is hostile
+        plain = queue.submit(Raw(lambda packed: unpack(packed, *path)), pack(hostile, need))
+        assert plain.result(DEADLINE) is hostile
+        healthy(queue, other)
+
+
+def test_hostile_result() -> None:
+    hostile = Hostile()
+    with planned(1, 1) as (_, queue, other):
+        gate = Gate()
+        task = queue.submit(lambda: gate.enter() or hostile)
+        heirs = [other.submit(same, task, hostile), other.submit(lambda found: found[0] is hostile, [task])]
+        piece = task[0]
+        waiting = beside(wait, [task, *heirs], DEADLINE)
+        seen: list[object] = []
+        task.add_done_callback(lambda t: seen.append(t.result() is hostile))
+        gate.open()
+        assert task.result(DEADLINE) is hostile
+        assert [heir.result(DEADLINE) for heir in heirs] == [True, True]
+        assert not waiting.result(DEADLINE).not_done
+        assert isinstance(piece.exception(DEADLINE), Broken)  # its result[0] raises
+        assert seen == [True]
+        assert "returned Hostile" in repr(task)
+        assert isinstance(task[0].exception(DEADLINE), Broken)
+        assert other.submit(lambda f: f.result() is hostile, settled(task)).result(DEADLINE)
+        healthy(queue, other)
+
+
+def test_hostile_values() -> None:
+    hostile = Hostile()
+
+    def generate() -> Any:
+        yield hostile
+        yield 1
+        return hostile
+
+    with planned(1, 1, stopped=True) as (scheduler, queue, other):
+        task = queue.submit(generate)
+        heir = other.submit(same, task[0], hostile)
+        scheduler.resume()
+        assert heir.result(DEADLINE)
+        assert task.result(DEADLINE)[0] is hostile
+        assert next(iter(task)) is hostile
+        assert task.returned is hostile
+        healthy(queue, other)
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_hostile_key(when: str) -> None:
+    hostile = Hostile()
+    with planned(1, 1) as (_, queue, other):
+        gate = Gate()
+        task = queue.submit(lambda: gate.enter() or {1: 2})
+        generator = other.submit(yielding)
+        if when == "after":
+            gate.open()
+            task.result(DEADLINE)
+            generator.result(DEADLINE)
+        item = task[hostile]
+        heir = other.submit(nothing, item)
+        with pytest.raises(Broken):
+            generator[hostile]
+        gate.open()
+        assert isinstance(item.exception(DEADLINE), Broken)
+        assert heir.exception(DEADLINE) is item.exception()
+        assert task[1].result(DEADLINE) == 2
+        healthy(queue, other)
+
+
+def test_hostile_function() -> None:
+    hostile = Hostile()
+    with planned(1, stopped=True) as (scheduler, queue):
+        task = queue.submit(hostile)
+        assert "Hostile" in repr(task)
+        heir = queue.submit(hostile, task)
+        heir.add_done_callback(hostile)
+        scheduler.resume()
+        assert heir.result(DEADLINE) is hostile
+        assert next(queue.map(hostile, [1])) is hostile
+        assert queue.submit(hostile).cancel() in (False, True)
+        healthy(queue)
+
+
+class HostileError(Exception):
+    def refuse(self, *_: object) -> Any:
+        raise Broken("nobody may ask")
+
+    __eq__ = __hash__ = __repr__ = __str__ = __bool__ = __getattr__ = refuse  # type: ignore[assignment]
+
+
+class Demanding(Exception):
+    """Its constructor needs more than `args` tell."""
+
+    def __init__(self, code: int, *, reason: str) -> None:
+        super().__init__()
+        self.code, self.reason = code, reason
+
+
+@pytest.mark.parametrize("error", [HostileError(), Demanding(1, reason="x")], ids=["hostile", "demanding"])
+def test_odd_exception(error: Exception) -> None:
+    def throw() -> Any:
+        raise error
+
+    def generate() -> Any:
+        yield 1
+        raise error
+
+    with planned(1, 1, stopped=True) as (scheduler, queue, other):
+        task, generator = queue.submit(throw), queue.submit(generate)
+        ends = [task, generator, generator[1]]
+        ends += [other.submit(nothing, task), other.submit(nothing, [generator])]
+        waiting = beside(wait, ends, DEADLINE)
+        scheduler.resume()
+        for end in ends:
+            for _ in range(2):
+                with pytest.raises(type(error)) as caught:
+                    end.result(DEADLINE)
+                assert caught.value is error
+        assert not waiting.result(DEADLINE).not_done
+        assert f"raised {type(error).__name__}" in repr(task)
+        outside: Future[None] = Future()
+        heir = other.submit(nothing, outside)
+        outside.set_exception(error)
+        assert heir.exception(DEADLINE) is error
+        healthy(queue, other)
+
+
+def test_odd_exception_of_an_initializer() -> None:
+    def initialize() -> None:
+        raise Demanding(1, reason="x")
+
+    queue = Queue(1, initializer=initialize)
+    assert isinstance(queue.submit(nothing).exception(DEADLINE), BrokenThreadPool)
+    until(lambda: queue._broken)
+    with pytest.raises(BrokenThreadPool):
+        queue.submit(nothing)
+    queue.shutdown()
+
+
+class Own(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, GeneratorExit, Own])
+def test_base_exception(error: type[BaseException]) -> None:
+    """It is the outcome, as in the standard library, whoever raises it."""
+
+    def throw(*_: object) -> Any:
+        raise error
+
+    def generate() -> Any:
+        yield 1
+        raise error
+
+    @number_of_results(throw)
+    def announced() -> Any:
+        yield 1
+
+    class Container:
+        def __getitem__(self, key: object) -> Any:
+            raise error
+
+    with planned(1, 1, stopped=True) as (scheduler, queue, other):
+        tasks = [queue.submit(throw), queue.submit(generate), queue.submit(announced)]
+        ends = [*tasks, tasks[1][1], other.submit(nothing, tasks[0]), queue.submit(Container)[0]]
+        tasks[1][0].add_done_callback(throw)
+        scheduler.resume()
+        for end in ends:
+            assert type(end.exception(DEADLINE)) is error
+        healthy(queue, other)
+
+
+# Callbacks
+
+
+def shut_down(queue: Queue) -> None:
+    with suppress(RuntimeError):
+        queue.shutdown(wait=False)
+
+
+ACTS: dict[str, Callable[[Queue, Any], object]] = {
+    "raises": lambda queue, task: fail(),
+    "leaves": lambda queue, task: sys.exit(1),
+    "interrupts": lambda queue, task: exec("raise KeyboardInterrupt"),
+    "submits": lambda queue, task: queue.submit(nothing),
+    "waits": lambda queue, task: queue.submit(nothing).result(DEADLINE),
+    "waits for all": lambda queue, task: wait([task, queue.submit(nothing)], DEADLINE),
+    "cancels": lambda queue, task: (task.cancel(), queue.submit(nothing).cancel()),
+    "stops": lambda queue, task: (queue.scheduler.stop(), queue.scheduler.resume()),
+    "adds": lambda queue, task: task.add_done_callback(nothing),
+    "asks": lambda queue, task: (repr(task), task.done(), queue.counts(), repr(queue.scheduler)),
+}
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+@pytest.mark.parametrize("how", ["returned", "failed", "dropped", "cancelled", "value", "missing", "part"])
+@pytest.mark.parametrize("act", ACTS)
+def test_callback(act: str, how: str) -> None:
+    """Whatever it does, whatever it is a callback of, the task after it is called and all goes on."""
+    with planned(2, 1, stopped=True) as (scheduler, queue, other):
+        task: Any
+        if how in ("returned", "cancelled", "part"):
+            task = queue.submit(lambda: [1])
+        elif how in ("failed", "dropped"):
+            task = queue.submit(fail)
+        else:
+            task = queue.submit(yielding)
+        watched = {
+            "dropped": lambda: other.submit(nothing, task),
+            "part": lambda: task[0],
+            "value": lambda: task[0],
+            "missing": lambda: task[1],
+        }.get(how, lambda: task)()
+        ended = threading.Event()
+        watched.add_done_callback(lambda end: ACTS[act](queue, end))
+        watched.add_done_callback(lambda _: ended.set())
+        heir = other.submit(lambda end: end.done(), settled(watched))
+        scheduler.resume()
+        if how == "cancelled":
+            task.cancel()
+        assert ended.wait(DEADLINE)
+        assert heir.result(DEADLINE)
+        healthy(queue, other)
+
+
+@pytest.mark.parametrize("wait_for_it", [False, True])
+def test_callback_that_shuts_the_scheduler_down(wait_for_it: bool) -> None:
+    with planned(1, 1, stopped=True) as (scheduler, queue, other):
+        task = queue.submit(nothing)
+        last = other.submit(nothing, task)
+        ended = threading.Event()
+        task.add_done_callback(lambda _: scheduler.shutdown(wait=wait_for_it))
+        task.add_done_callback(lambda _: ended.set())
+        scheduler.resume()
+        assert last.result(DEADLINE) is None
+        assert ended.wait(DEADLINE)
+        with pytest.raises(RuntimeError, match="cannot schedule new futures after shutdown"):
+            other.submit(nothing)
+
+
+# Futures
+
+
+def test_result_that_is_a_future() -> None:
+    """It is a result like any other; nobody waits for it."""
+    future: Future[int] = Future()
+
+    def generate() -> Any:
+        yield future
+
+    with planned(1, 1) as (_, queue, other):
+        never = other.submit(nothing, Future())
+        for result in (future, never):
+            task = queue.submit(lambda result=result: result)
+            assert task.result(DEADLINE) is result
+            assert queue.submit(same, task, Raw(result)).result(DEADLINE)
+            inside = queue.submit(lambda found, result: found[0] is result, [task], Raw(result))
+            assert inside.result(DEADLINE)
+        item = queue.submit(generate)[0]
+        assert item.result(DEADLINE) is future
+        assert queue.submit(same, item, Raw(future)).result(DEADLINE)
+        never.cancel()
+        healthy(queue, other)
+
+
+class Sloppy(Future[Any]):
+    """A future of a library that completes it as often as it likes, and calls back each time."""
+
+    def complete(self, outcome: object) -> None:
+        with self._condition:
+            failed = isinstance(outcome, BaseException)
+            self._result, self._exception = (None, outcome) if failed else (outcome, None)  # type: ignore[assignment]
+            self._state = "FINISHED"
+            self._condition.notify_all()
+        self._invoke_callbacks()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("first", [1, Broken("first")])
+@pytest.mark.parametrize("second", [2, Broken("second")])
+def test_future_that_is_completed_twice(first: object, second: object) -> None:
+    with planned(2) as (_, queue):
+        future = Sloppy()
+        task = queue.submit(abs, future)
+        tolerant = queue.submit(lambda f: f.done(), settled(future))
+        future.complete(first)
+        wait([task], DEADLINE)
+        end = task.exception() or task.result()
+        future.complete(second)
+        threads = [beside(future.complete, second) for _ in range(4)]
+        for thread in threads:
+            thread.result(DEADLINE)
+        assert end is first
+        assert (task.exception() or task.result()) is first
+        assert tolerant.result(DEADLINE)
+        healthy(queue)
+
+
+class Evasive(Future[Any]):
+    """A future that raises where it is asked for its end."""
+
+    refused = ""
+
+    def cancelled(self) -> bool:
+        if self.refused == "cancelled":
+            raise Broken
+        return super().cancelled()
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        if self.refused == "exception":
+            raise Broken
+        return super().exception(timeout)
+
+    def result(self, timeout: float | None = None) -> Any:
+        if self.refused == "result":
+            raise Broken
+        return super().result(timeout)
+
+
+@pytest.mark.parametrize("refused", ["cancelled", "exception", "result"])
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_future_that_raises_where_it_is_asked(refused: str, when: str) -> None:
+    with planned(1) as (_, queue):
+        future = Evasive()
+        future.refused = refused
+        if when == "before":
+            future.set_result(1)
+        task = queue.submit(nothing, future)
+        heir = queue.submit(nothing, task)
+        if when == "after":
+            future.set_result(1)
+        assert isinstance(task.exception(DEADLINE), Broken)
+        assert heir.exception(DEADLINE) is task.exception()
+        healthy(queue)
+
+
+@contextmanager
+def handling(handler: Callable[[], object]) -> Iterator[None]:
+    before = signal.signal(signal.SIGTERM, lambda *_: handler())
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@pytest.mark.parametrize("outcome", [7, Broken("x")], ids=["result", "exception"])
+@pytest.mark.parametrize("lock_is_held", [False, True])
+def test_future_that_a_signal_handler_completes(outcome: Any, lock_is_held: bool) -> None:
+    """Also where the handler interrupts the very thread that holds the scheduler's lock."""
+    future = Sloppy()
+    with planned(1) as (scheduler, queue):
+        task = queue.submit(abs, future)
+        late = queue.submit(lambda _: 1, settled(future))
+        with handling(lambda: (future.complete(outcome), future.complete(outcome))):
+            if lock_is_held:
+                with scheduler.lock:
+                    signal.raise_signal(signal.SIGTERM)
+                    assert future.done()
+                    assert not task.done()
+            else:
+                signal.raise_signal(signal.SIGTERM)
+        wait([task], DEADLINE)
+        assert (task.exception() or task.result()) is outcome
+        assert late.result(DEADLINE) == 1
+        healthy(queue)
+
+
+# Recursion
+
+
+def test_recursion_error_is_the_task_s() -> None:
+    def down() -> int:
+        return 1 + down()
+
+    with planned(1) as (_, queue):
+        task = queue.submit(down)
+        heir = queue.submit(nothing, task)
+        assert isinstance(task.exception(DEADLINE), RecursionError)
+        assert heir.exception(DEADLINE) is task.exception()
+        healthy(queue)
+
+
+def at_the_bottom(frames: int, act: Callable[[], object]) -> None:
+    """Call *act* where about so many *frames* are left."""
+
+    def down() -> None:
+        try:
+            down()
+        except RecursionError:
+            climbed[0] += 1
+            if climbed[0] >= frames:
+                climbed[0] = -sys.maxsize
+                act()
+            raise
+
+    climbed = [0]
+    with suppress(RecursionError):
+        down()
+
+
+def settle_down(call: Callable[[], object]) -> None:
+    with suppress(CancelledError, TimeoutError, RuntimeError, Broken, IndexError):
+        call()
+
+
+BOTTOM: dict[str, Callable[[Scheduler, Queue, Queue, Any], object]] = {
+    "submit": lambda scheduler, queue, other, task: other.submit(nothing),
+    "submit dependent": lambda scheduler, queue, other, task: other.submit(nothing, task, [task]),
+    "result": lambda scheduler, queue, other, task: task.result(DEADLINE),
+    "submit and result": lambda scheduler, queue, other, task: queue.submit(nothing).result(DEADLINE),
+    "exception": lambda scheduler, queue, other, task: task.exception(DEADLINE),
+    "wait": lambda scheduler, queue, other, task: wait([task], DEADLINE),
+    "callback": lambda scheduler, queue, other, task: task.add_done_callback(nothing),
+    "item": lambda scheduler, queue, other, task: task[0],
+    "cancel": lambda scheduler, queue, other, task: task.cancel(),
+    "promote": lambda scheduler, queue, other, task: task.promote(),
+    "map": lambda scheduler, queue, other, task: other.map(nothing, range(3)),
+    "stop": lambda scheduler, queue, other, task: scheduler.stop(),
+    "resume": lambda scheduler, queue, other, task: scheduler.resume(),
+    "counts": lambda scheduler, queue, other, task: (scheduler.counts(), repr(scheduler), repr(task)),
+    "checkpoint": lambda scheduler, queue, other, task: checkpoint(),
+    "wait for all": lambda scheduler, queue, other, task: scheduler.wait(DEADLINE),
+    "outside": lambda scheduler, queue, other, task: task.outside.set_result(1),
+}
+
+
+@pytest.mark.parametrize("inside", [False, True], ids=["outside", "inside"])
+@pytest.mark.parametrize("act", BOTTOM)
+def test_at_the_bottom_of_a_recursion(act: str, inside: bool, caplog: pytest.LogCaptureFixture) -> None:
+    """What runs out of frames raises, or not; nothing is left half done."""
+    for frames in range(1, 60):
+        with planned(1, 2) as (scheduler, queue, other):
+            outside: Future[int] = Future()
+            need = other.submit(lambda _: [1], outside)
+            task = other.submit(lambda found: found, need)
+
+            class Given:
+                def __getattr__(self, name: str, task: Any = task, outside: Any = outside) -> Any:
+                    return outside if name == "outside" else getattr(task, name)
+
+                def __getitem__(self, key: object, task: Any = task) -> Any:
+                    return task[key]
+
+            given: Any = Given() if act == "outside" else task
+            if act in ("result", "exception", "wait", "wait for all"):
+                outside.set_result(0)
+            raised: list[type[BaseException]] = []
+
+            def bottom(frames: int = frames, given: Any = given, raised: Any = raised) -> None:
+                def call() -> None:
+                    try:
+                        BOTTOM[act](scheduler, queue, other, given)
+                    except BaseException as error:
+                        raised.append(type(error))
+                        raise
+
+                at_the_bottom(frames, lambda: settle_down(call))
+
+            (queue.submit(bottom) if inside else beside(bottom)).result(DEADLINE)
+            scheduler.resume()
+            if act == "outside" and outside.done() and raised:
+                # The standard library had no frame left to call a callback, nor to log that.
+                assert raised == [RecursionError]
+                task.cancel(dependencies=True)
+            elif not outside.done():
+                outside.set_result(0)
+            if not task.cancelled():
+                assert task.result(DEADLINE) == [1], frames
+            healthy(queue, other)
