@@ -190,9 +190,7 @@ class Needs:
             if owner is not held:
                 held = _change(held, owner)
             if self._visit(node, owner, place):
-                if held is not home:
-                    _change(held, home)
-                return None
+                return None  # *node* is the one who waits, so its lock, which is held, is the own one
 
     def _visit(self, node: Node, owner: Waiting, needing: int) -> bool:
         """Look at *node*, under the lock of its scheduler; True where it closes a circle."""
