@@ -38,10 +38,11 @@ copying of what it rebuilds.
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from concurrent.futures import Future
 from typing import Any
 
-from ._kinds import FUTURE, KINDS, LIST, PLAIN, RAW, SETTLED, classify, kind_of
+from ._kinds import FUTURE, KINDS, LIST, PLAIN, RAW, SETTLED, TUPLE, classify, kind_of
 from ._recipe import Recipe, search
 
 # What `look` says.
@@ -55,11 +56,12 @@ class Template:
     The owner serialises access.
     """
 
-    # The commonest template, futures as direct arguments only, has no recipe: to
-    # search two tuples again takes less memory than to note what was found.
+    # The commonest templates have no recipe: futures as direct arguments, and in lists and
+    # tuples (`_Flat`) without containers.  To search these again takes less time and memory
+    # than to note what was found.
     __slots__ = ("_names", "_parts", "_recipe", "_shared")
 
-    def __init__(self, parts: tuple[Any, ...], names: tuple[str, ...], recipe: Recipe | None = None) -> None:
+    def __init__(self, parts: Sequence[Any], names: tuple[str, ...], recipe: Recipe | None = None) -> None:
         self._parts = parts
         self._names = names
         self._recipe = recipe
@@ -80,11 +82,12 @@ class Template:
             return list(self._recipe.dependencies)
         found: dict[int, tuple[Future[Any], bool]] = {}
         for part in self._parts:
-            kind = kind_of(type(part))
-            if kind == FUTURE:
-                found[id(part)] = (part, False)
-            elif kind == SETTLED:
-                found[~id(part.future)] = (part.future, True)
+            for item in part.items if type(part) is _Flat else (part,):
+                kind = kind_of(type(item))
+                if kind == FUTURE:
+                    found[id(item)] = (item, False)
+                elif kind == SETTLED:
+                    found[~id(item.future)] = (item.future, True)
         return list(found.values())
 
     def fill(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -116,6 +119,16 @@ class Template:
             return tuple(values), {}
         positional = len(values) - len(names)
         return tuple(values[:positional]), dict(zip(names, values[positional:], strict=True))
+
+
+class _Flat:
+    """A list or a tuple that holds futures and no containers: what was in it at submit."""
+
+    __slots__ = ("items", "kind")
+
+    def __init__(self, items: list[Any], kind: int) -> None:
+        self.items = items
+        self.kind = kind
 
 
 class _Shared:
@@ -167,13 +180,51 @@ def gather(args: tuple[Any, ...], kwargs: dict[str, Any] | None) -> Template | N
     parts = (*args, *kwargs.values()) if kwargs else args
     if found & ~_BY_NAME < LIST:
         return Template(parts, tuple(kwargs or ()))
+    flat = _flatten(parts)
+    if flat is not None:
+        return Template(flat, tuple(kwargs or ())) if flat else None
     touched, recipe = search(parts)
     if not touched:
         return None
     return Template(parts if recipe is None else (), tuple(kwargs or ()), recipe)
 
 
+def _flatten(parts: Sequence[Any]) -> list[Any] | None:
+    """Return *parts* with a `_Flat` in place of each list and tuple that holds a future.
+
+    Empty where nothing needs a template; None where other containers are among them, or one twice.
+    """
+    flat: list[Any] = []
+    touched = False
+    seen: set[int] = set()
+    for part in parts:
+        kind = kind_of(type(part))
+        if kind >= LIST:
+            if kind not in (LIST, TUPLE) or id(part) in seen:
+                return None
+            items = list(part)  # one call into C: no other thread can tear it
+            inside = PLAIN
+            try:
+                for cls in set(map(type, items)):
+                    inside |= kind_of(cls)
+            except TypeError:  # an unhashable class
+                return None
+            if inside >= LIST:
+                return None
+            seen.add(id(part))
+            if inside:
+                touched = True
+                part = _Flat(items, kind)
+        elif kind:
+            touched = True
+        flat.append(part)
+    return flat if touched else []
+
+
 def _substitute(part: Any) -> Any:
+    if type(part) is _Flat:
+        values = list(map(_substitute, part.items))
+        return values if part.kind == LIST else tuple(values)
     kind = kind_of(type(part))
     if kind == FUTURE:
         return part.result()

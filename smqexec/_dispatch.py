@@ -20,6 +20,7 @@ import logging
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from concurrent.futures import CancelledError, Future
 from types import MethodType
 from typing import Any, TypeAlias, cast
@@ -28,7 +29,7 @@ from ._arguments import DIRECT, Template
 from ._future import Failure, PlannedFuture, Watch
 from ._items import Item
 from ._needs import SEARCH_LIMIT, _searches, forget
-from ._nodes import DONE, READY, RUNNING, SEARCHING, Group, Node, dependents_of
+from ._nodes import DONE, NEW, READY, RUNNING, SEARCHING, Group, Node, dependents_of
 from ._slots import Run, Slots
 from ._task import Foreign, Settled, Task
 from ._waiting import FRAMES, HEADROOM, LIMIT, OF_THE_PARENT, Waiting, headroom
@@ -40,6 +41,8 @@ PATIENCE = 0.2
 
 # How often a thread asks for the lock before it blocks: some 10 µs.
 SPINS = 4
+
+NO_NODES: list[Any] = []  # never changed: a planner keeps no empty list
 
 Starts: TypeAlias = list[tuple[Slots, Run]]  # runs to be started once the lock is not held
 Ended: TypeAlias = tuple[PlannedFuture[Any], Watch | None, Slots]  # a task or item to be told of then
@@ -53,6 +56,7 @@ class Dispatcher(Waiting):
 
     def __init__(self, order: str, stopped: bool, promote_awaited: bool) -> None:
         super().__init__(order, stopped, promote_awaited)
+        self._admit = self.planner.admit
         self._next = self.planner.order.take  # the planner's own check of the queue is for others
         # What pending tasks may wait for, and no queue is at: futures of others, and
         # parts of results.
@@ -67,18 +71,30 @@ class Dispatcher(Waiting):
         with self.lock:
             return self.planner.group()
 
-    def add(
-        self, slots: Slots, task: Task[Any], template: Template | int | None, group: Group | None
-    ) -> None:
-        """Take in a new *task* of *slots*.
+    def add(self, slots: Slots, fn: Any, args: Any, kwargs: Any, group: Group | None) -> Task[Any]:
+        """Take in a new task of *slots*, the call of *fn*.
+
+        Args:
+            slots: The queue's.
+            fn: Called with *args* and *kwargs*.
+            args: None where *kwargs* is a `Template`.
+            kwargs: None for none; DIRECT where *args* holds futures; or all arguments as a `Template`.
+            group: Where the task is one of several of one submission.
 
         Raises:
             RuntimeError: The queue takes no more tasks, or no thread could be
                 started for it.
         """
-        nodes: list[Any] | None = []
-        refusal = starts = None
-        link = None
+        task: Task[Any] = Task()
+        task.state = NEW
+        task._fn = fn
+        task._args = args
+        task._kwargs = kwargs
+        task._outcome = task._watch = task._stream = None
+        task.queue = task.dependents = task.plan = task.place = None
+        task.dependencies = ()
+        nodes: list[Any] | None = NO_NODES
+        refusal = starts = link = None
         room = 0
         try:
             # Not with `_lock`: Ctrl-C could strike between that and a `try`.
@@ -87,13 +103,18 @@ class Dispatcher(Waiting):
                     if slots.closed or slots.broken or self.exiting or self._abandoned:
                         refusal = self._refusal(slots)
                     else:
-                        if template is not None:
-                            nodes = self._plain(task) if template is DIRECT else None
+                        if kwargs is DIRECT:
+                            nodes = self._plain(args)
+                        elif type(kwargs) is Template:
+                            nodes = None
                         if nodes is None:
-                            refusal, starts, link = self._link(slots, task, template, group)
+                            refusal, starts, link = self._link(slots, task, group)
                         else:
-                            self.planner.admit(task, slots, nodes, group)
-                            if slots.ready > slots.waking or not slots.runs:
+                            self._admit(task, slots, nodes, group)
+                            # Most often all slots are busy; else `_wake` looks closer.
+                            if not self._stopped and (
+                                slots.parked or len(slots.runs) < slots.limit or slots.helpers
+                            ):
                                 starts = self._wake(slots)
                 except BaseException:
                     # What struck may be that no frame is left for a call.
@@ -120,6 +141,7 @@ class Dispatcher(Waiting):
             raise
         if refusal is not None:
             raise refusal
+        return task
 
     def _mend(self, task: Task[Any], group: Group | None) -> None:
         """Undo what there is of *task*, which an exception has struck in the middle of `add`.  Locked.
@@ -149,10 +171,10 @@ class Dispatcher(Waiting):
             starts = self._wake_all()
         self._start(starts)
 
-    def _plain(self, task: Task[Any]) -> list[Any] | None:
+    def _plain(self, args: Any) -> list[Any] | None:
         """The dependencies in the commonest case: all are tasks of this scheduler, none has failed."""
         nodes: list[Any] = []
-        for future in task._args:
+        for future in args:
             kind = type(future)
             if kind is not Task and kind is not Item:
                 if issubclass(kind, Future):
@@ -192,7 +214,7 @@ class Dispatcher(Waiting):
         return RuntimeError("cannot schedule new futures after interpreter shutdown")
 
     def _link(
-        self, slots: Slots, task: Task[Any], template: Template | int | None, group: Group | None
+        self, slots: Slots, task: Task[Any], group: Group | None
     ) -> tuple[BaseException | None, Starts | None, _Link | None]:
         """Add a task with dependencies of any kind.  The lock is held.
 
@@ -200,39 +222,44 @@ class Dispatcher(Waiting):
             Why it may not be added; runs to start; and to be told of the end
             of a task, and to be asked of futures of others.
         """
-        if isinstance(template, Template):
-            dependencies = template.dependencies
+        dependencies: Sequence[tuple[Any, bool]]
+        if type(task._kwargs) is Template:
+            dependencies = task._kwargs.dependencies
         else:
             dependencies = [(value, False) for value in task._args if issubclass(type(value), Future)]
-        if any(isinstance(future, PlannedFuture) and _is_abandoned(future) for future, _ in dependencies):
-            return RuntimeError(OF_THE_PARENT), None, None
         failed: PlannedFuture[Any] | None = None  # the first dependency that can't give a value any more
-        nodes: list[Node] = []
+        nodes: list[Any] = []
+        relays: list[tuple[Node, list[Any]]] = []
         foreign: list[tuple[Foreign, Any]] = []
+        future: Any
         for future, settled in dependencies:
             # Read once: the lock of another scheduler's task is not held.
             # One that has no queue any more is done, whosoever it was.
-            owner = future._home if isinstance(future, PlannedFuture) else None
-            if not isinstance(future, PlannedFuture) or (owner and owner.scheduler is not self):
+            planned = isinstance(future, PlannedFuture)
+            owner = future._home if planned else None
+            if not planned or (owner is not None and owner.scheduler is not self):
+                if owner is not None and owner.scheduler._abandoned:
+                    return RuntimeError(OF_THE_PARENT), None, None
                 relay = Foreign(self, future, settled)
-                self.planner.add(relay, None)
-                self._outside.add(relay)
                 foreign.append((relay, future))
+                relays.append((relay, []))
                 nodes.append(relay)
             elif future.state < DONE:
-                nodes.append(self._settled(future) if settled else future)
+                if settled:
+                    relays.append((Settled(), [future]))
+                    nodes.append(relays[-1][0])
+                else:
+                    nodes.append(future)
             elif future.state != DONE and not settled and failed is None:
                 failed = future
-        self.planner.add(task, slots, nodes, group)
+        for node, needs in relays:
+            self._admit(node, None, needs)
+        self._outside.update(relay for relay, _ in foreign)
+        self._admit(task, slots, nodes, group)
         if failed is None:
             return None, self._wake(slots), ([], foreign)
         ended, starts = self._drop(task, _inherited(failed), self_inherits=True)
         return None, starts, (ended, foreign)
-
-    def _settled(self, future: PlannedFuture[Any]) -> Node:
-        relay = Settled()
-        self.planner.add(relay, None, (future,))
-        return relay
 
     def foreign_done(self, relay: Foreign, future: Any) -> None:
         """Note that *future*, which *relay* stands for, is done."""
@@ -333,7 +360,8 @@ class Dispatcher(Waiting):
         watch = task._watch
         if watch is not None and watch.condition is not None:
             condition = self._lock_below(watch.condition)
-        successor = starts = None
+        successor: Any = None
+        starts = None
         try:
             run.task = None
             if self._abandoned:
@@ -343,21 +371,23 @@ class Dispatcher(Waiting):
             freed = self.planner.done(task)
             if _searches:
                 forget(task)
-            if condition is None:
+            if watch is not None and condition is None:
                 task._watch = None
             task._home = None  # last: from here on `_condition` may make a new watch
             if slots.ready:
                 # A callback may wait for whatever is ready now: leave it to others.
                 # And a nested task hands over to the one beneath it.
                 if (watch is None or not watch.callbacks) and not run.below:
-                    successor = self._take(slots, run)
+                    if not self._stopped:
+                        successor = self._next(slots, SEARCH_LIMIT)
+                        if successor is SEARCHING:
+                            successor = self._search(slots)
+                        run.task = successor
                 else:
                     starts = self._wake(slots)
-            for node in freed:
-                queue = node.queue
-                if node.state == READY and (queue.ready > queue.waking or queue.helpers):
-                    starts = self._wake_for([node], starts)
-            if self._watchers:
+            if freed and (freed[0] is not successor or len(freed) > 1):
+                starts = self._wake_for(freed, starts)
+            if self._watchers and successor is None:  # else as many run as before
                 self._tell_watchers()
         finally:
             self.lock.release()
@@ -367,7 +397,7 @@ class Dispatcher(Waiting):
             self._start(starts)
         if watch is not None:
             task._tell(watch)  # last: a callback may wait for what was just started
-        return successor
+        return successor  # type: ignore[no-any-return]
 
     def _lock_below(self, condition: threading.Condition) -> threading.Condition:
         """Take *condition*, which comes before the lock that is held, without letting go of both for long."""
@@ -540,19 +570,29 @@ class Dispatcher(Waiting):
         if not slots.ready or self._stopped:
             return None
         task: Any = self._next(slots, SEARCH_LIMIT)
+        if task is SEARCHING:
+            task = self._search(slots)
+        run.task = task
+        return task  # type: ignore[no-any-return]
+
+    def _search(self, slots: Slots) -> Any:
+        """Go on with a long search in slices, between which others have the lock."""
+        task: Any = SEARCHING
         while task is SEARCHING:
             self._let_in()
             task = None if self._stopped else self._next(slots, SEARCH_LIMIT)
-        run.task = task
-        return task  # type: ignore[no-any-return]
+        return task
 
     def _wake_for(self, freed: list[Any], starts: Starts | None = None) -> Starts | None:
         """See that somebody does what became ready: a run, or a waiting task that needs it.  As `_wake`."""
         for node in freed:
             slots = node.queue
-            for needs in list(slots.helpers):
+            if node.state != READY:  # it was taken at once
+                continue
+            for needs in list(slots.helpers) if slots.helpers else ():
                 needs.freed(node)
-            starts = self._wake(slots, starts)
+            if slots.parked or len(slots.runs) < slots.limit or slots.helpers:  # as in `add`
+                starts = self._wake(slots, starts)
         return starts
 
     def _wake(self, slots: Slots, starts: Starts | None = None) -> Starts | None:
@@ -623,12 +663,6 @@ class Dispatcher(Waiting):
         headroom()
         with self.lock:
             return not self._abandoned and self.planner.promote(task)
-
-
-def _is_abandoned(future: PlannedFuture[Any]) -> bool:
-    """Whether *future* is pending or running in the parent process: its end will never be told here."""
-    slots = future._home
-    return slots is not None and slots.scheduler._abandoned
 
 
 def _is_needed(node: Any) -> bool:

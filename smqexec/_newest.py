@@ -47,6 +47,7 @@ emptied in place (a `Cell` whose content is None), and skipped or swept later.
 
 from __future__ import annotations
 
+from collections import deque
 from heapq import heappop
 from typing import Any
 
@@ -108,7 +109,7 @@ class NewestFirst(Places):
         if node.plan is None:
             self._unlist(node)
         else:
-            node.place[-1] = None
+            del node.plan.met[node.place]
         self._start(node.queue, node)
 
     def _start(self, queue: PlannedQueue, node: Node) -> None:
@@ -133,8 +134,7 @@ class NewestFirst(Places):
                 if node.queue is not None:
                     self._unlist(node)
                 continue
-            if type(node.place) is list:
-                node.place[-1] = None
+            plan.met.pop(node.place, None)
             node.place = None
             if any(other.state < RUNNING for other in node.dependencies):
                 broken.append(plan)
@@ -265,7 +265,7 @@ class NewestFirst(Places):
             running is not None
             and waiting == mark
             # Of two that one plan has met the position decides.
-            and (self._best(queue) < mark or running.place < queue.heap[0][-1].ready[queue][0][0])
+            and (self._best(queue) < mark or running.place < queue.heap[0][-1].ready[queue][0])
         ):
             return None
         return self._take_waiting(queue)
@@ -285,11 +285,11 @@ class NewestFirst(Places):
                 break
             frame = frames[-1]
             dependencies, index = frame
-            if index >= len(dependencies):
-                frames.pop()
-                continue
-            if index + 1 == len(dependencies):
-                frames.pop()  # before going down: a chain then needs no depth
+            left = len(dependencies) - index
+            if left < 2:
+                del frames[-1]  # before going down: a chain then needs no depth
+                if left <= 0:
+                    continue
             else:
                 frame[1] = index + 1
             node: Node = dependencies[index]
@@ -335,7 +335,8 @@ class NewestFirst(Places):
             content = cell[-1]
             if type(content) is Plan:
                 nodes = content.ready[queue]
-                while nodes and nodes[0][1] is None:
+                met = content.met
+                while nodes and nodes[0] not in met:
                     heappop(nodes)
                 if nodes:
                     return -cell[0]  # type: ignore[no-any-return]
@@ -349,7 +350,7 @@ class NewestFirst(Places):
         content = queue.heap[0][-1]
         node: Node
         if type(content) is Plan:
-            node = heappop(content.ready[queue])[1]
+            node = content.met.pop(heappop(content.ready[queue]))
         else:
             node = content
             heappop(queue.heap)
@@ -435,6 +436,8 @@ class NewestFirst(Places):
         node.plan = plan
         node.place = plan.first
         if len(pending) > 1:
+            if not plan.later:
+                plan.later = deque()
             plan.later.append([dependencies, pending[1]])
         self._raise(plan, node.number)
         return True
@@ -472,8 +475,7 @@ class NewestFirst(Places):
         """Part *node* from *owner*, for a newer plan."""
         if owner.intact:
             self._shake(owner)
-        if type(node.place) is list:
-            node.place[-1] = None
+        owner.met.pop(node.place, None)
         if owner.head is node:
             self._beheaded.setdefault(node, []).append(owner)
 
@@ -488,7 +490,7 @@ class NewestFirst(Places):
         plan.head = None
         plan.intact = False
         plan.frames.clear()
-        plan.later.clear()
+        plan.later = ()
         plan.ways = None
         for cell in plan.cells.values():
             cell[-1] = None
@@ -515,10 +517,7 @@ class NewestFirst(Places):
                 continue
             seen.add(node)
             if node.state < RUNNING and node.plan in plans:  # running ones are reclaimed when next met
-                node.plan = None
-                if type(node.place) is list:
-                    node.place[-1] = None
-                node.place = None
+                node.plan = node.place = None
                 if node.queue is not None:
                     back.append(node)
             todo.extend(other for other in node.dependencies if other.state < RUNNING)

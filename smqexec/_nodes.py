@@ -157,6 +157,7 @@ class Plan:
         "intact",
         "last",
         "later",
+        "met",
         "number",
         "ready",
         "spot",
@@ -172,8 +173,12 @@ class Plan:
         # A frame holds the node's own list, which is emptied when the node
         # starts: a search that sleeps keeps no result alive.
         self.frames: list[list[Any]] = []
-        self.later: deque[list[Any]] = deque()  # frames to go on with when those are done
-        self.ready: dict[PlannedQueue, list[Cell]] = {}  # heaps of [position, node]
+        # Frames to go on with when those are done: a deque, once there are some.
+        self.later: Any = ()
+        # Who waits for its queue, by position, and for each queue a heap of positions: those of
+        # nodes that were lost stay until they come to the top.
+        self.met: dict[int, Node] = {}
+        self.ready: dict[PlannedQueue, list[int]] = {}
         self.cells: dict[PlannedQueue, Cell] = {}  # this plan's entry in the queue's heap
         self.spot: Cell | None = None  # this plan's entry in the list of searches
         # How it comes to nodes of queues that give way: for each, in order,
@@ -192,6 +197,6 @@ class Behind:
         self.limit = SWEEP_FROM
 
 
-def check_heap(heap: Sequence[Sequence[Any]]) -> None:
-    # No entry comes before the one above it.
-    assert all(heap[(index - 1) // 2][0] <= heap[index][0] for index in range(1, len(heap))), heap
+def check_heap(keys: Sequence[int]) -> None:
+    # No entry of the heap comes before the one above it.
+    assert all(keys[(index - 1) // 2] <= keys[index] for index in range(1, len(keys))), keys

@@ -35,6 +35,11 @@ class OldestFirst:
 
     def take(self, queue: PlannedQueue, limit: int | None = None, before: int | None = None) -> Node | None:
         line, heap = queue.line, queue.heap
+        if line and not heap and before is None:  # most often
+            first: Node = line.popleft()
+            if first.state == READY:
+                queue.start(first)
+                return first
         while line and line[0].state != READY:
             line.popleft()
         while heap and heap[0][1].state != READY:
@@ -125,7 +130,7 @@ class OldestFirst:
             # The line and the heap are sorted by number.
             numbers = [node.number for node in line]
             assert numbers == sorted(set(numbers)), numbers
-            check_heap(heap)
+            check_heap([number for number, _ in heap])
             # An entry's number is its node's.
             assert all(number == node.number for number, node in heap), heap
             # No node is in both, or twice in one; none has started.

@@ -62,11 +62,11 @@ class Places:
     def _shelve(self, plan: Plan, node: Node) -> None:
         """Let the ready *node* of *plan* wait for its queue."""
         queue: PlannedQueue = node.queue
-        node.place = cell = [node.place, node]
+        plan.met[node.place] = node
         nodes = plan.ready.get(queue)
         if nodes is None:
             nodes = plan.ready[queue] = []
-        heappush(nodes, cell)
+        heappush(nodes, node.place)
         if queue not in plan.cells:
             plan.cells[queue] = self._push_cell(queue, plan.number, plan)
 
@@ -96,7 +96,10 @@ class Places:
         for queue in queues:
             for cell in queue.heap:
                 plan = cell[-1]
-                found.extend([place[-1] for place in plan.ready[queue]] if type(plan) is Plan else [plan])
+                if type(plan) is Plan:
+                    found.extend(plan.met.get(place) for place in plan.ready[queue])
+                else:
+                    found.append(plan)
         return [node for node in found if node is not None and node.state == READY]
 
     # The stack.
@@ -336,7 +339,7 @@ class Places:
         assert all(sought(node) for node in self._behind), self._behind
         behind: dict[Node, list[Plan]] = {}
         for node, entries in self._behind.items():
-            check_heap(entries.heap)
+            check_heap([number for number, _, _ in entries.heap])
             live = [entry for entry in entries.heap if entry[-1].head is not None]
             # Plans behind a node are not intact: their numbers stay, above that of the node.
             assert all(not plan.intact and -number == plan.number > node.number for number, _, plan in live)
@@ -355,8 +358,7 @@ class Places:
                 assert positions == sorted(set(positions)), ways
                 if node.plan is plan:
                     # Its rank is that of the first way.
-                    place = node.place[0] if node.state == READY else node.place
-                    assert ways[first][1] and place == ways[first][0], (node, place, ways)
+                    assert ways[first][1] and node.place == ways[first][0], (node, node.place, ways)
         for node in running:
             # A node that a plan owns can be reached by it.
             assert node.plan is None or node in node.plan.ways, node
@@ -368,8 +370,8 @@ class Places:
         assert (head.plan is not plan) == (plan in self._beheaded.get(head, ())), head
         # Plans that are not intact are listed.
         assert plan.intact != (plan in self._shaken), plan
-        # Positions are those given out, each once; a ready node has one in its cell.
-        places = {(node.place[0] if node.state == READY else node.place): node for node in owned}
+        # Positions are those given out, each once.
+        places = {node.place: node for node in owned}
         assert len(places) == len(owned), owned
         assert all(plan.first <= place <= plan.last for place in places), places
         # A plan owns nothing that its head does not need.
@@ -390,9 +392,10 @@ class Places:
         # Its ready nodes, and no others, are in its heaps, each once.
         for queue, nodes in plan.ready.items():
             check_heap(nodes)
-            live = [cell for cell in nodes if cell[1] is not None]
-            assert all(cell[1].place is cell and cell[1].queue is queue for cell in live), live
+            live = {place: plan.met[place] for place in nodes if place in plan.met}
+            assert all(node.place == place and node.queue is queue for place, node in live.items()), live
             assert len(live) == sum(node.queue is queue and node.state == READY for node in owned), live
+            assert len(set(nodes)) == len(nodes), nodes
             # A queue for which a node waits knows this plan, by its present number.
             assert not live or queue in plan.cells, queue
         for queue, cell in plan.cells.items():
@@ -400,7 +403,7 @@ class Places:
         assert {node.queue for node in owned if node.state == READY} <= set(plan.ready), plan.ready
 
     def _check_queue(self, queue: PlannedQueue) -> None:
-        check_heap(queue.heap)
+        check_heap([cell[0] for cell in queue.heap])
         for cell in queue.heap:
             content = cell[-1]
             if type(content) is Plan:
@@ -429,7 +432,7 @@ def _spent(content: Any, queue: PlannedQueue) -> bool:
     if type(content) is not Plan:
         return False
     nodes = content.ready[queue]
-    while nodes and nodes[0][1] is None:
+    while nodes and nodes[0] not in content.met:
         heappop(nodes)
     if nodes:
         return False

@@ -253,7 +253,6 @@ class DependencyPlanner:
 
         Cost: one step for each dependent.
         """
-        freed: list[Any] = []
         if node.state == RUNNING:
             queue = node.queue
             queue.running -= 1
@@ -269,32 +268,32 @@ class DependencyPlanner:
         else:
             raise ValueError(f"{node!r} is not running")
         dependents = node.dependents
-        if dependents is not None:
-            node.dependents = None
-            self._settle(dependents, freed)
+        if dependents is None:
+            return []
+        node.dependents = None
+        freed: list[Any] = []
+        self._settle(dependents if type(dependents) is list else [dependents], freed)
         return freed
 
-    def _settle(self, dependents: Node | list[Node], freed: list[Any]) -> None:
+    def _settle(self, dependents: list[Any], freed: list[Any]) -> None:
         """Count one dependency of each of *dependents* as done; list in *freed* what became ready."""
-        fans: list[list[Node]] = [dependents if isinstance(dependents, list) else [dependents]]
-        for fan in fans:  # it grows while we go: chains of relays need no depth
-            for node in fan:
-                if node.state != WAITING:
-                    continue
-                node.missing -= 1
-                if node.missing:
-                    continue
-                queue = node.queue
-                if queue is None:
-                    self._end_relay(node)
-                    fans.append(dependents_of(node))
-                    node.dependents = None
-                else:
-                    node.state = READY
-                    queue.waiting -= 1
-                    queue.ready += 1
-                    self.order.freed(node)
-                    freed.append(node)
+        for node in dependents:  # it grows while we go: chains of relays need no depth
+            if node.state != WAITING:
+                continue
+            node.missing = missing = node.missing - 1
+            if missing:
+                continue
+            queue = node.queue
+            if queue is None:
+                self._end_relay(node)
+                dependents.extend(dependents_of(node))
+                node.dependents = None
+            else:
+                node.state = READY
+                queue.waiting -= 1
+                queue.ready += 1
+                self.order.freed(node)
+                freed.append(node)
 
     def _end_relay(self, node: Node) -> None:
         node.state = DONE

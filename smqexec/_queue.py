@@ -20,7 +20,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Never, ParamSpec, TypeAlias, TypeVar, overload
 from weakref import ref
 
-from ._arguments import DIRECT, Template, gather, look
+from ._arguments import DIRECT, gather, look
 from ._functions import Plain
 from ._kinds import Raw, settled
 from ._scheduler import Scheduler
@@ -286,24 +286,22 @@ class Queue(ThreadPoolExecutor):
         """
         return self._submit(fn, args, kwargs, None)
 
-    def _submit(self, fn: Any, args: Any, kwargs: dict[str, Any] | None, group: Any) -> Task[Any]:
+    def _submit(self, fn: Any, args: Any, kwargs: Any, group: Any) -> Task[Any]:
         if not callable(fn):
             if not (isinstance(fn, Raw) and callable(fn.value)):
                 raise TypeError(f"the first argument of submit must be callable, not {fn!r}")
             fn = Plain(fn.value)  # the generator object itself is the result
-        found = look(args, kwargs)
-        template: Template | int | None = None
+        found = look(args, kwargs) if args or kwargs else 0
         if not found:
-            task: Task[Any] = Task(fn, args, kwargs or None)  # an empty dict takes 64 bytes
+            kwargs = kwargs or None  # an empty dict takes 64 bytes
         elif found == DIRECT:
-            template = DIRECT
-            task = Task(fn, args, DIRECT)
+            kwargs = DIRECT
         else:
             template = gather(args, kwargs)
-            task = Task(fn, args, kwargs) if template is None else Task(fn, None, template)
+            if template is not None:
+                args, kwargs = None, template
         slots = self._slots
-        slots.scheduler.add(slots, task, template, group)
-        return task
+        return slots.scheduler.add(slots, fn, args, kwargs, group)
 
     def map(
         self,

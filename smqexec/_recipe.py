@@ -99,32 +99,37 @@ def search(parts: tuple[Any, ...]) -> tuple[bool, Recipe | None]:
     # was met alive, and its id with it.
     nodes: dict[int, _Node | None] = {}
     touched = False
-    pending = [(root, position, kind) for position, kind in _positions(root.parts)]
-    while pending:
-        node, position, kind = pending.pop()
-        value = node.parts[position]
-        if kind >= LIST:
-            key = id(value)
-            if key not in nodes:
-                copied = _copy_contents(value, kind)
-                inside = _positions(copied)
-                nodes[key] = met = _Node(kind, value, copied) if inside else None
+    frames = [(root, iter(_positions(root.parts)))]
+    while frames:
+        node, places = frames[-1]
+        for position, kind in places:
+            value = node.parts[position]
+            if kind >= LIST:
+                key = id(value)
+                met = None
+                if key not in nodes:
+                    copied = _copy_contents(value, kind)
+                    inside = _positions(copied)
+                    nodes[key] = met = _Node(kind, value, copied) if inside else None
+                inner = nodes[key]
+                if inner is not None:
+                    node.links.append((position, inner))
                 if met is not None:
-                    pending += [(met, place, kind) for place, kind in inside]
-            inner = nodes[key]
-            if inner is not None:
-                node.links.append((position, inner))
-            continue
-        node.tainted = touched = True
-        if kind == RAW:
-            node.parts[position] = value.value
-            continue
-        future, is_settled = (value.future, True) if kind == SETTLED else (value, False)
-        key = ~id(future) if is_settled else id(future)
-        register = registers.setdefault(key, len(dependencies))
-        if register == len(dependencies):
-            dependencies.append((future, is_settled))
-        node.holes.append((position, register))
+                    frames.append((met, iter(inside)))
+                    break
+                continue
+            node.tainted = touched = True
+            if kind == RAW:
+                node.parts[position] = value.value
+                continue
+            future, is_settled = (value.future, True) if kind == SETTLED else (value, False)
+            key = ~id(future) if is_settled else id(future)
+            register = registers.setdefault(key, len(dependencies))
+            if register == len(dependencies):
+                dependencies.append((future, is_settled))
+            node.holes.append((position, register))
+        else:
+            frames.pop()
     if touched and root.links:
         steps, containers = _plan(root)
         if containers > 1:
@@ -133,7 +138,7 @@ def search(parts: tuple[Any, ...]) -> tuple[bool, Recipe | None]:
 
 
 def _positions(parts: list[Any]) -> list[tuple[int, int]]:
-    """Return where *parts* are not plain, and their kinds, last first, as a stack wants them."""
+    """Return where *parts* are not plain, and their kinds."""
     try:
         # Most containers hold plain items of few types: no step of Python for each.
         plain = not any(map(kind_of, set(map(type, parts))))
@@ -141,7 +146,7 @@ def _positions(parts: list[Any]) -> list[tuple[int, int]]:
         plain = False
     if plain:
         return []
-    return [(i, kind) for i in range(len(parts) - 1, -1, -1) if (kind := kind_of(type(parts[i])))]
+    return [(position, kind) for position, part in enumerate(parts) if (kind := kind_of(type(part)))]
 
 
 def _copy_contents(value: Any, kind: int) -> list[Any]:

@@ -85,7 +85,7 @@ def _reachable(things: Any) -> tuple[list[Node], list[Group]]:
                 continue
             seen[id(thing)] = thing
             if isinstance(thing, Plan):
-                todo.extend([thing.head, thing.ready, thing.frames, thing.later])
+                todo.extend([thing.head, thing.met, thing.frames, thing.later])
             elif isinstance(thing, Group):
                 groups.append(thing)
                 todo.append(thing.nodes)
