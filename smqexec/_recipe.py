@@ -106,7 +106,7 @@ def search(parts: tuple[Any, ...]) -> tuple[bool, Recipe | None]:
             value = node.parts[position]
             if kind >= LIST:
                 key = id(value)
-                met = None
+                met, inside = None, []
                 if key not in nodes:
                     copied = _copy_contents(value, kind)
                     inside = _positions(copied)
