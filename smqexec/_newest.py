@@ -63,9 +63,15 @@ from ._nodes import (
     Plan,
     PlannedQueue,
     Searching,
+    dependents_of,
     sought,
 )
 from ._places import Places
+
+
+# A new node adopts a plan also through so many nodes that no plan owns: two of one dependency,
+# say, of which the first one goes on.
+BARE_HEADS = 4
 
 
 class NewestFirst(Places):
@@ -393,6 +399,7 @@ class NewestFirst(Places):
     def _begin(self, node: Node) -> Plan:
         """A new search from *node*, which is newer than all searches."""
         plan = Plan(node, node.number)
+        self._live += 1
         self._enlist(plan)
         return plan
 
@@ -411,35 +418,89 @@ class NewestFirst(Places):
             plan.frames.append([node.dependencies, 0])
 
     def _adopt(self, node: Node) -> bool:
-        """Make *node* the head of the plan that its first pending dependency heads, if it may be."""
-        dependencies: list[Node] = node.dependencies
-        first = dependencies[0]
-        plan: Plan | None = first.plan
-        if plan is None and first.state < RUNNING:
+        """Make *node* the head of an intact plan that its first pending dependency heads, or has headed.
+
+        Also through `BARE_HEADS` nodes that no plan owns, each the first pending dependency of the last.
+        """
+        first = node.dependencies[0]
+        if first.plan is None and first.state < RUNNING and not self._live:
             return False  # as before anything runs, and most often
-        pending = [
-            index
-            for index, other in enumerate(dependencies)
-            if other.state < RUNNING or (other.state == RUNNING and other.queue.gives_way)
-        ]
-        if not pending:
+        heads: list[tuple[Node, list[int]]] = []
+        current = node
+        plan: Plan | None = None
+        while plan is None:
+            pending = [
+                index
+                for index, other in enumerate(current.dependencies)
+                if other.state < RUNNING or (other.state == RUNNING and other.queue.gives_way)
+            ]
+            if not pending or len(heads) > BARE_HEADS:
+                return False
+            heads.append((current, pending))
+            current = current.dependencies[pending[0]]
+            plan = current.plan
+            if plan is None and (current.queue is None or current.number % STRIDE):
+                return False  # a relay, or one of a group, which is costly to take out of there
+        if not plan.intact or (
+            plan.head is not current and not self._give_up_heads(plan, current, node)
+        ):
             return False
-        first = dependencies[pending[0]]
-        plan = first.plan
-        if plan is None or plan.head is not first or not plan.intact:
-            return False
-        plan.head = node
-        if first.queue.gives_way:
-            plan.ways = plan.ways or {}
-            plan.ways[first] = [1, (plan.first, dependencies)]
-        plan.first -= 1
-        node.plan = plan
-        node.place = plan.first
-        if len(pending) > 1:
-            if not plan.later:
-                plan.later = deque()
-            plan.later.append([dependencies, pending[1]])
+        for head, pending in reversed(heads):
+            if head is not node:
+                self._unlist(head)
+            if current.queue.gives_way:
+                plan.ways = plan.ways or {}
+                plan.ways[current] = [1, (plan.first, head.dependencies)]
+            plan.head = current = head
+            plan.first -= 1
+            head.plan = plan
+            head.place = plan.first
+            if len(pending) > 1:
+                if not plan.later:
+                    plan.later = deque()
+                plan.later.append([head.dependencies, pending[1]])
         self._raise(plan, node.number)
+        return True
+
+    def _give_up_heads(self, plan: Plan, former: Node, new: Node) -> bool:
+        """Send the heads of *plan* above *former* back to the stack, for *new*.
+
+        Returns:
+            False if *former* is no former head, or one above can't be sent back: the search has gone
+            on with what else that needs, or an older plan may have passed over it, since this one
+            owned it, for others than *new* depend on it.
+
+        Cost: one step for each.
+        """
+        if plan.ways is not None or former.place > 0 or plan.stuck < former.place:
+            return False
+        heads: list[Node] = []
+        left = len(plan.later)
+        head: Any = plan.head
+        above = None
+        while head is not former:
+            needs = head.dependencies
+            if left and plan.later[left - 1][0] is needs:
+                left -= 1
+                searched = False
+            else:
+                searched = sum(map(sought, needs)) > 1 or (plan.frames and plan.frames[0][0] is needs)
+            dependents = dependents_of(head)
+            if (
+                searched
+                or len(dependents) > 2
+                or any(other is not above and other is not new for other in dependents)
+            ):
+                plan.stuck = head.place
+                return False
+            heads.append(head)
+            above = head
+            head = next(filter(sought, needs))
+        while len(plan.later) > left:
+            plan.later.pop()
+        for head in heads:
+            head.plan = head.place = None
+            self._insert(head.number, head)
         return True
 
     def _raise(self, plan: Plan, number: int) -> None:
@@ -485,6 +546,8 @@ class NewestFirst(Places):
 
     def _retire(self, plan: Plan) -> None:
         """Forget *plan*: nothing pending is left of it, or it is dissolved."""
+        if plan.head is not None:
+            self._live -= 1
         if not plan.intact:
             self._shaken.discard(plan)
         plan.head = None

@@ -161,6 +161,7 @@ class Plan:
         "number",
         "ready",
         "spot",
+        "stuck",
         "ways",
     )
 
@@ -168,7 +169,8 @@ class Plan:
         self.head: Node | None = head
         self.number = number
         self.intact = True
-        self.first = self.last = 0  # positions given out so far
+        self.first = self.last = 0  # positions given out so far; heads have none above 0
+        self.stuck = 1  # the position of a head that it can't do without any more
         # Where the search stands: [dependencies, index of the next to visit].
         # A frame holds the node's own list, which is emptied when the node
         # starts: a search that sleeps keeps no result alive.

@@ -8,7 +8,7 @@ or the list is swept.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from heapq import heapify, heappop, heappush
 from typing import Any, cast
 
@@ -44,6 +44,7 @@ class Places:
         self._shaken: set[Plan] = set()
         # Plans whose head a newer plan took over, by that head.
         self._beheaded: dict[Node, list[Plan]] = {}
+        self._live = 0  # plans that are not retired
         self._stack_limit = self._search_limit = SWEEP_FROM
         self._serial = 0
         # By a node of a queue that gives way: who comes to it after its owner.
@@ -380,9 +381,10 @@ class Places:
             # What an intact plan owns is, in this order, what a search from its head meets first.
             assert [places[place] for place in sorted(places)] == reach[: len(owned)], (places, reach)
         if plan.spot is None:
-            # A search that has ended left out only what is newer.
-            # (or relays behind a node that was set aside).
-            found = [node for node in reach if node.plan is not None or node.queue is not None]
+            # A search that has ended left out only what is newer, and what is behind a node that
+            # was set aside: relays.
+            found = _reach(head, lambda node: node.place is not ASIDE)
+            found = [node for node in found if node.plan is not None or node.queue is not None]
             owners = [node if node.plan is None else node.plan for node in found]
             assert all(owner.number >= plan.number for owner in owners), reach
         # What it has to go on with are lists of nodes that still wait.
@@ -458,13 +460,13 @@ def _way(plan: Plan, node: Node) -> int | None:
     return ways[first][0]  # type: ignore[no-any-return]
 
 
-def _reach(head: Node) -> list[Node]:
-    """The nodes that a search from *head* meets, in order.  For tests."""
+def _reach(head: Node, goes_on: Callable[[Node], bool] = bool) -> list[Node]:
+    """The nodes that a search from *head* meets, in order, if it *goes_on* behind a node.  For tests."""
     seen: dict[Node, None] = {}
     todo = [head]
     while todo:
         node = todo.pop()
         if sought(node) and node not in seen:
             seen[node] = None
-            todo.extend(reversed(node.dependencies))
+            todo.extend(reversed(node.dependencies) if goes_on(node) else ())
     return list(seen)
