@@ -437,6 +437,7 @@ class NewestFirst(Places):
             if not pending or len(heads) > BARE_HEADS:
                 return False
             heads.append((current, pending))
+            self.steps += 1
             current = current.dependencies[pending[0]]
             plan = current.plan
             if plan is None and (current.queue is None or current.number % STRIDE):
@@ -494,6 +495,7 @@ class NewestFirst(Places):
                 plan.stuck = head.place
                 return False
             heads.append(head)
+            self.steps += 1
             above = head
             head = next(filter(sought, needs))
         while len(plan.later) > left:

@@ -458,3 +458,126 @@ class Machine(RuleBasedStateMachine):
 
 
 TestMachine = Machine.TestCase
+
+
+# Plans that newer tasks take over from the heads above what they need.
+
+
+@pytest.fixture
+def searched() -> Iterator[tuple[Both, Callable[[], None]]]:
+    """Queues 0 and 1 to be used, and what lets every search go on to its end, up to ten times."""
+    both = Both(queues=3)
+    for _ in range(10):
+        both.add(2)
+
+    def search() -> None:
+        task = both.take(2)  # the oldest: whatever comes before it is visited first
+        assert task is not None
+
+    yield both, search
+    both.check()
+
+
+def drain(both: Both, queue: int) -> None:
+    """Run what is left of *queue*, one at a time."""
+    for task in both.running(queue):
+        both.done(task)
+    while (started := both.take(queue)) is not None:
+        both.done(started)
+        both.check()
+
+
+def test_sinks_of_one_pending_chain_take_its_plan_over_in_turn(searched: Any) -> None:
+    both, search = searched
+    both.take(both.add(0) and 0)
+    chain = both.add(0)
+    for _ in range(20):
+        chain = both.add(0, [chain])
+    search()
+    steps = both.planner.order.steps
+    for _ in range(30):
+        both.add(0, [chain])
+        assert both.take(1) is None
+        both.check()
+    assert both.planner.order.steps - steps <= 2 * 30
+    drain(both, 0)
+
+
+def test_chain_that_goes_on_beside_a_sink_at_each_link(searched: Any) -> None:
+    both, search = searched
+    both.take(both.add(0) and 0)
+    link = both.add(0, [both.add(0)])
+    search()
+    steps = both.planner.order.steps
+    for _ in range(30):
+        previous, link = link, both.add(0, [link])
+        both.add(0, [previous])
+        both.check()
+    search()
+    assert both.planner.order.steps - steps <= 5 * 60
+    drain(both, 0)
+
+
+def test_head_that_an_older_plan_passed_over_keeps_its_plan(searched: Any) -> None:
+    """Given up, it would go by its own number once its newer dependent is dropped."""
+    both, search = searched
+    first = both.add(0)
+    assert both.take(0) == first
+    former = both.add(0, [both.add(0, [first])])
+    search()
+    head = both.add(0, [former])
+    both.add(0)
+    both.add(1, [both.add(1), head])  # its search finds the head owned by the plan of what comes next
+    newest = both.add(1, [head])
+    search()
+    both.add(1, [former])
+    both.check()
+    both.drop(newest)
+    drain(both, 0)
+
+
+def test_head_whose_other_needs_were_searched_keeps_its_plan(searched: Any) -> None:
+    both, search = searched
+    first = both.add(0)
+    assert both.take(0) == first
+    one, two = both.add(1), both.add(1)
+    former = both.add(0, [both.add(0, [first])])
+    search()
+    head = both.add(0, [former, one, two])
+    assert both.take(1) == one
+    both.promote(two)
+    assert both.take(1) == two
+    both.add(0, [head])
+    both.add(0, [former])
+    both.check()
+    drain(both, 0)
+
+
+def test_bare_heads_are_looked_through_no_further_than_a_few(searched: Any) -> None:
+    """A plan goes on elsewhere, while a chain grows that no plan owns."""
+    both, search = searched
+    both.take(both.add(0) and 0)
+    both.add(0, [both.add(0)])
+    search()
+    steps = both.planner.order.steps
+    link = both.add(1, [both.add(None, held=True)])
+    for _ in range(200):
+        link = both.add(1, [link])
+    assert both.planner.order.steps - steps <= 6 * 200
+
+
+def test_heads_that_cannot_be_given_up_are_looked_at_once(searched: Any) -> None:
+    both, search = searched
+    first = both.add(0)
+    assert both.take(0) == first
+    former = both.add(0, [both.add(0, [first])])
+    search()
+    head = both.add(0, [former])
+    both.add(1, [both.add(1), head])
+    for _ in range(100):
+        head = both.add(0, [head])
+    steps = both.planner.order.steps
+    for _ in range(100):
+        both.add(0, [former])
+    assert both.planner.order.steps - steps <= 3 * 100
+    drain(both, 0)
