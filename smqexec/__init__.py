@@ -13,6 +13,7 @@ The house; imports point down::
     _waiting           threads that wait, tasks that hold; _needs: what they do meanwhile
     _slots             a queue's slots and the runs that fill them
     _task, _items      Task and Item: the futures; below them _future: waiting, completion
+    _interrupts        what may strike anywhere: Ctrl-C, a recursion too deep
     _functions         is it a generator function, and how many values will it give
     _arguments         gather and substitute; below it _recipe (containers), _kinds
     _planner           DependencyPlanner: the graph.  Pure, as all below

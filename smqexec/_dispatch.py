@@ -20,19 +20,20 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, Future
 from types import MethodType
 from typing import Any, TypeAlias, cast
 
 from ._arguments import DIRECT, Template
-from ._future import Failure, PlannedFuture, Watch
+from ._future import Failure, PlannedFuture, Watch, traceback_of
+from ._interrupts import HEADROOM, LIMIT, headroom, make_room, uninterrupted
 from ._items import Item
-from ._needs import SEARCH_LIMIT, _searches, forget
+from ._needs import SEARCH_LIMIT, forget, searches
 from ._nodes import DONE, NEW, READY, RUNNING, SEARCHING, Group, Node, dependents_of
 from ._slots import Run, Slots
 from ._task import Foreign, Settled, Task
-from ._waiting import FRAMES, HEADROOM, LIMIT, OF_THE_PARENT, Waiting, headroom
+from ._waiting import FRAMES, OF_THE_PARENT, Waiting
 
 LOGGER = logging.getLogger("smqexec")
 
@@ -136,8 +137,7 @@ class Dispatcher(Waiting):
             try:
                 self._withdraw(task, group)
             finally:
-                with LIMIT:
-                    sys.setrecursionlimit(sys.getrecursionlimit() - HEADROOM)
+                make_room(-HEADROOM)
             raise
         if refusal is not None:
             raise refusal
@@ -263,18 +263,18 @@ class Dispatcher(Waiting):
 
     def foreign_done(self, relay: Foreign, future: Any) -> None:
         """Note that *future*, which *relay* stands for, is done."""
-        try:
-            headroom()
-        except RecursionError:  # nobody will tell us again
-            with LIMIT:
-                sys.setrecursionlimit(sys.getrecursionlimit() + FRAMES)
+        with uninterrupted():  # nobody will tell us again
             try:
-                self._foreign_done(relay, future)
-            finally:
+                headroom()
+            except RecursionError:
                 with LIMIT:
-                    sys.setrecursionlimit(sys.getrecursionlimit() - FRAMES)
-        else:
-            self._foreign_done(relay, future)
+                    sys.setrecursionlimit(sys.getrecursionlimit() + FRAMES)
+                try:
+                    self._foreign_done(relay, future)
+                finally:
+                    make_room(-FRAMES)
+            else:
+                self._foreign_done(relay, future)
 
     def _foreign_done(self, relay: Foreign, future: Any) -> None:
         failure: Failure | None = None
@@ -286,13 +286,11 @@ class Dispatcher(Waiting):
             except BaseException as error:  # of a future that tells nobody how it ended
                 exception = error
             if exception is not None:
-                failure = Failure(exception, exception.__traceback__, future)
+                origin = future.origin if isinstance(future, PlannedFuture) else None
+                failure = Failure(exception, traceback_of(exception), origin or future)
         ended: list[Ended] = []
         starts = None
-        if not self.lock.acquire(timeout=PATIENCE):
-            # This may be the handler of a signal, or a finalizer, that has
-            # interrupted the very thread that holds the lock.
-            threading.Thread(target=self._foreign_done, args=(relay, future)).start()
+        if not self._acquire_or_later(self._foreign_done, relay, future):
             return
         try:
             if relay not in self._outside or self._abandoned:  # nobody waits for it any more
@@ -306,6 +304,17 @@ class Dispatcher(Waiting):
             self.lock.release()
         self._start(starts)
         self._finish(ended)
+
+    def _acquire_or_later(self, call: Callable[..., object], *args: Any) -> bool:
+        """Take the lock; False, and make *call* in a thread of its own, if the calling thread may have it.
+
+        For what a signal's handler may do, or a finalizer, which have perhaps
+        interrupted the very thread that holds the lock.
+        """
+        if self.lock.acquire(timeout=PATIENCE):
+            return True
+        threading.Thread(target=call, args=args).start()
+        return False
 
     def _forget(self, relay: Foreign) -> None:
         self._outside.discard(relay)
@@ -369,7 +378,7 @@ class Dispatcher(Waiting):
             task._outcome = value
             slots.done += 1
             freed = self.planner.done(task)
-            if _searches:
+            if searches:
                 forget(task)
             if watch is not None and condition is None:
                 task._watch = None
@@ -427,7 +436,7 @@ class Dispatcher(Waiting):
                 return
             watch = task._watch
             asked = watch is not None and watch.asked and isinstance(exception, CancelledError)
-            failure = None if asked else Failure(exception, exception.__traceback__)
+            failure = None if asked else Failure(exception, traceback_of(exception))
             ended, starts = self._drop(task, failure)
         self._start(starts)
         self._finish(ended)
@@ -441,20 +450,39 @@ class Dispatcher(Waiting):
         ended: list[Ended] = []
         starts: Starts | None = None
         todo: list[Any] = [future]
+        abroad: list[PlannedFuture[Any]] = []  # dependencies that other schedulers run
+        with uninterrupted():
+            if not self._acquire_or_later(self.cancel, future, dependencies):
+                return
+            try:
+                while todo and not self._abandoned:
+                    node = todo.pop()
+                    if node is not future and (node.state >= DONE or _is_needed(node)):
+                        continue
+                    if node.state == RUNNING:
+                        self._ask(node)
+                    elif node.state < RUNNING:
+                        needs = list(node.dependencies) if dependencies else []
+                        if type(node) is Foreign and node.future is not None:
+                            abroad.append(node.future)
+                        more, starts = self._drop(node, None, starts)
+                        ended += more
+                        todo.extend(needs)
+            finally:
+                self.lock.release()
+            self._start(starts)
+            self._finish(ended)
+        for other in abroad:
+            home = other._home
+            if home is not None:
+                home.scheduler.cancel_unneeded(other)
+
+    def cancel_unneeded(self, future: PlannedFuture[Any]) -> None:
+        """Cancel *future* and what it needs, as far as nobody needs it."""
         with self.lock:
-            while todo and not self._abandoned:
-                node = todo.pop()
-                if node is not future and (node.state >= DONE or _is_needed(node)):
-                    continue
-                if node.state == RUNNING:
-                    self._ask(node)
-                elif node.state < RUNNING:
-                    needs = list(node.dependencies) if dependencies else []
-                    more, starts = self._drop(node, None, starts)
-                    ended += more
-                    todo.extend(needs)
-        self._start(starts)
-        self._finish(ended)
+            needed = future.state >= DONE or _is_needed(future)
+        if not needed:
+            self.cancel(future, dependencies=True)
 
     def cancel_pending(self, slots: Slots) -> int:
         """Cancel all pending tasks of *slots*, and what depends on them; return how many were pending."""
@@ -468,22 +496,23 @@ class Dispatcher(Waiting):
             # others leave when they ask for a task.
             slots.runs = [run for run in slots.runs if run.thread is not None]
             slots.ring(slots.parked)
-        self._drop_pending(slots, Failure(error, error.__traceback__))
+        self._drop_pending(slots, Failure(error, traceback_of(error)))
 
     def _drop_pending(self, slots: Slots, failure: Failure | None, ready_alone: bool = False) -> int:
         ended: list[Ended] = []
         starts: Starts | None = None
-        with self.lock:
-            if self._abandoned:
-                return 0
-            found = self.planner.ready(self._slots) if ready_alone else self._pending()
-            nodes = [node for node in found if node.queue is slots]
-            for node in nodes:
-                if node.state < RUNNING:
-                    more, starts = self._drop(node, failure, starts)
-                    ended += more
-        self._start(starts)
-        self._finish(ended)
+        with uninterrupted():
+            with self.lock:
+                if self._abandoned:
+                    return 0
+                found = self.planner.ready(self._slots) if ready_alone else self._pending()
+                nodes = [node for node in found if node.queue is slots]
+                for node in nodes:
+                    if node.state < RUNNING:
+                        more, starts = self._drop(node, failure, starts)
+                        ended += more
+            self._start(starts)
+            self._finish(ended)
         return len(nodes)
 
     def _pending(self) -> list[Any]:
@@ -518,7 +547,7 @@ class Dispatcher(Waiting):
                     self._forget(other)
             if not isinstance(task, PlannedFuture):
                 continue  # a relay
-            if _searches:
+            if searches:
                 forget(task)
             slots: Any = task._home
             task._outcome = failure if task is node else inherited
@@ -657,11 +686,11 @@ class Dispatcher(Waiting):
             helpless = slots.ready and not slots.runs
         if helpless:
             LOGGER.error("no thread for queue %s; its ready tasks fail", slots.name, exc_info=error)
-            self._drop_pending(slots, Failure(error, error.__traceback__), ready_alone=True)
+            self._drop_pending(slots, Failure(error, traceback_of(error)), ready_alone=True)
 
     def promote(self, task: Task[Any]) -> bool:
         headroom()
-        with self.lock:
+        with uninterrupted(), self.lock:
             return not self._abandoned and self.planner.promote(task)
 
 
@@ -676,8 +705,11 @@ def _is_needed(node: Any) -> bool:
 
 
 def _is_ours(callback: Any) -> bool:
-    """Whether *callback* is that of a stream or an item."""
-    return type(callback) is MethodType and issubclass(type(callback.__self__), (Dispatcher, Item))
+    """Whether *callback* is that of a stream or an item, or of a relay that nobody needs any more."""
+    if type(callback) is not MethodType:
+        return False
+    owner = callback.__self__
+    return issubclass(type(owner), (Dispatcher, Item)) or (type(owner) is Foreign and owner.scheduler is None)
 
 
 def _inherited(future: PlannedFuture[Any]) -> Failure | None:

@@ -32,11 +32,14 @@ _MOST = 1024
 
 def is_iterator(kind: type) -> bool:
     """Whether instances of *kind* have a next value; remembered where they have not."""
-    if hasattr(kind, "__next__"):
-        return True
+    try:
+        if hasattr(kind, "__next__"):
+            return True
+    except Exception:  # of its metaclass
+        return False
     if len(PLAIN) >= _MOST:
         PLAIN.clear()
-    with suppress(TypeError):
+    with suppress(Exception):  # unhashable, by its metaclass
         PLAIN.add(kind)
     return False
 
@@ -115,16 +118,20 @@ def length(count: Callable[..., Any], name: str, args: Any, kwargs: dict[str, An
     try:
         number = count(*args, **kwargs)
     except BaseException as error:
-        error.add_note(f"raised by number_of_results of {name}")
+        with suppress(Exception):  # a frozen dataclass takes no notes
+            error.add_note(f"raised by number_of_results of {name}")
         raise
     kind = type(number).__name__
+    whole = True
     try:
         number = index(number)
     except TypeError:
-        raise TypeError(f"number_of_results of {name} must give an int of 0 or more, not {kind!r}") from None
+        whole = False
+    if not whole:  # raised here, where there is no context that would keep what was given
+        raise TypeError(f"number_of_results of {name} must give an int of 0 or more, not {kind!r}")
     if not 0 <= number <= sys.maxsize:
         raise ValueError(f"number_of_results of {name} must give an int of 0 or more, not {number}")
-    return number
+    return number  # type: ignore[no-any-return]
 
 
 def name_of(fn: Any) -> str:
@@ -149,6 +156,8 @@ def _layers(fn: Any) -> Any:
             fn = fn.func
         elif type(fn) is MethodType:
             bind = partial(_bound, bind, (fn.__self__,), {})
+            fn = fn.__func__
+        elif type(fn) is staticmethod:
             fn = fn.__func__
         elif "__wrapped__" in _own(fn):
             fn = _own(fn)["__wrapped__"]

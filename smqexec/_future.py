@@ -97,11 +97,20 @@ def ours(fn: F) -> F:
     return fn
 
 
-def of_the_user(traceback: TracebackType | None) -> TracebackType | None:
-    """Without our own frames: a failure that kept them would keep its task, and more."""
+# Around what the class of an exception says: a frozen dataclass forbids all assignments.
+_TRACEBACK: Any = vars(BaseException)["__traceback__"]
+
+
+def traceback_of(exception: BaseException) -> TracebackType | None:
+    return _TRACEBACK.__get__(exception)  # type: ignore[no-any-return]
+
+
+def strip_ours(exception: BaseException) -> None:
+    """Take our own frames from its traceback: a failure that kept them would keep its task, and more."""
+    traceback = traceback_of(exception)
     while traceback is not None and traceback.tb_frame.f_code in _ours:
         traceback = traceback.tb_next
-    return traceback
+    _TRACEBACK.__set__(exception, traceback)
 
 
 class PlannedFuture(Node, Future[R]):
@@ -155,7 +164,7 @@ class PlannedFuture(Node, Future[R]):
         """
         if self.state != DONE and self._await_end(timeout) == FAILED:
             try:
-                raise self._outcome.exception.with_traceback(self._outcome.traceback)
+                raise BaseException.with_traceback(self._outcome.exception, self._outcome.traceback)
             finally:
                 del self  # no cycle from the traceback to this frame and back
         return self._outcome  # type: ignore[no-any-return]

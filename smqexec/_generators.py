@@ -8,7 +8,7 @@ from concurrent.futures import CancelledError
 from typing import Any
 
 from ._functions import announcement, name_of
-from ._future import ours
+from ._future import ours, strip_ours
 from ._slots import Run, Slots
 from ._task import Task
 
@@ -84,10 +84,17 @@ def drive(
             if slots.gives_way and slots.ready:
                 while (other := scheduler.overtaking(run, task)) is not None:
                     slots.nest(slots, run, other)
-    except BaseException:
-        close = getattr(iterator, "close", None)
-        if close is not None:
-            close()
+    except BaseException as error:
+        # What `close` raises has it as its context.
+        strip_ours(error)
+        try:
+            close = getattr(iterator, "close", None)
+            if close is not None:
+                close()
+        finally:
+            # CPython 3.12 and 3.13 keep this frame with that of a generator that has failed.
+            close = value = None
+            del slots, run, task, iterator, stream, values
         raise
     scheduler.close_stream(stream)
     return values

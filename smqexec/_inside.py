@@ -162,7 +162,8 @@ class _Ended:
             if needs is not None:
                 needs.close()
             futures = [future for future in self.pending.copy() if isinstance(future, PlannedFuture)]
-            needs = self._needs = Needs(run, futures, self.satisfied, strict)
+            choice = not strict and len(futures) == len(self.pending)
+            needs = self._needs = Needs(run, futures, self.satisfied, strict, choice)
             needs.open()  # also between two calls
         return needs
 

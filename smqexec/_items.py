@@ -7,7 +7,7 @@ from concurrent.futures import Future
 from reprlib import repr as short
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ._future import FAILED, Failure, PlannedFuture, of_the_user, ours
+from ._future import FAILED, Failure, PlannedFuture, ours, strip_ours, traceback_of
 from ._nodes import DONE
 
 if TYPE_CHECKING:
@@ -52,8 +52,8 @@ class Item(PlannedFuture[R]):
         try:
             return cls.ended(DONE, result[key])
         except Exception as error:
-            error.__traceback__ = of_the_user(error.__traceback__)
-            return cls.ended(FAILED, Failure(error, error.__traceback__))
+            strip_ours(error)
+            return cls.ended(FAILED, Failure(error, traceback_of(error)))
 
     @ours
     def extract(self, task: Future[Any]) -> None:
@@ -64,7 +64,7 @@ class Item(PlannedFuture[R]):
         try:
             value = result[self._key]
         except BaseException as error:
-            error.__traceback__ = of_the_user(error.__traceback__)
+            strip_ours(error)
             slots.scheduler.fail_item(self, error)
         else:
             slots.scheduler.complete_item(self, value)

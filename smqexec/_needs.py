@@ -8,6 +8,7 @@ from contextlib import suppress
 from heapq import heappop, heappush
 from queue import Empty, SimpleQueue
 from threading import TIMEOUT_MAX
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from ._future import PlannedFuture
@@ -24,7 +25,7 @@ SEARCH_LIMIT = 1000
 
 # All searches of tasks that wait, of all schedulers: they are told of what
 # begins to wait, and of what has ended.
-_searches: dict[Needs, None] = {}
+searches: dict[Needs, None] = {}
 
 
 class Needs:
@@ -42,8 +43,8 @@ class Needs:
     """
 
     __slots__ = (
-        "anew", "bell", "circle", "count", "depth", "frames", "futures", "held", "late", "nodes", "ready",
-        "run", "satisfied", "seen", "slots", "strict", "via",
+        "anew", "bell", "choice", "circle", "count", "deadline", "depth", "frames", "futures", "held", "late",
+        "nodes", "ready", "run", "satisfied", "seen", "slots", "strict", "suspect", "via",
     )  # fmt: skip
 
     def __init__(
@@ -52,13 +53,17 @@ class Needs:
         futures: Any,
         satisfied: Callable[[], bool],
         strict: bool = True,
+        choice: bool = False,
     ) -> None:
         self.run = run  # who waits
+        self.deadline: float | None = None  # when to give up searching
         self.depth = 0  # so many tasks are beneath it in its thread
         self.slots = run.slots
         self.futures = futures  # a sequence, or `Everything`
         self.satisfied = satisfied  # whether the wait is over
         self.strict = strict  # all of them are waited for: a circle is an error
+        self.choice = choice  # one of them is enough, and no other will do
+        self.suspect = False  # one of them needs the one who waits
         self.bell: SimpleQueue[None] = SimpleQueue()
         self.seen: dict[Node, int] = {}  # each that has not ended, with its place in the order
         self.nodes: dict[int, Node] = {}  # the reverse
@@ -78,14 +83,14 @@ class Needs:
 
     def open(self) -> bool:
         """Listen to what happens from now on; False if it does already."""
-        if self in _searches:
+        if self in searches:
             return False
-        self.slots.helpers[self] = _searches[self] = None
+        self.slots.helpers[self] = searches[self] = None
         return True
 
     def close(self) -> None:
         self.slots.helpers.pop(self, None)
-        _searches.pop(self, None)
+        searches.pop(self, None)
 
     # What happens meanwhile.  Called under the lock of the scheduler of the node, or run.
 
@@ -187,10 +192,34 @@ class Needs:
             steps += 1
             if steps % SEARCH_LIMIT == 0:
                 held._let_in()
+                if self.deadline is not None and monotonic() >= self.deadline:
+                    if held is not home:
+                        _change(held, home)
+                    return None
             if owner is not held:
                 held = _change(held, owner)
             if self._visit(node, owner, place):
                 return None  # *node* is the one who waits, so its lock, which is held, is the own one
+
+    def hopeless(self) -> list[Node]:
+        """A circle, if each of the futures of which one is enough closes one.  The lock is held.
+
+        Cost: a search for each, up to the first that closes none.
+        """
+        circle: list[Node] = []
+        for future in self.futures:
+            if future.done():
+                continue
+            one = Needs(self.run, (future,), self.satisfied)
+            one.deadline = self.deadline
+            searches[one] = None
+            try:
+                if one.find() is not None or not one.circle:
+                    return []
+            finally:
+                del searches[one]
+            circle = circle or one.circle
+        return circle
 
     def _visit(self, node: Node, owner: Waiting, needing: int) -> bool:
         """Look at *node*, under the lock of its scheduler; True where it closes a circle."""
@@ -208,8 +237,11 @@ class Needs:
             self.via[place] = needing
         if node.state == RUNNING:
             if node in self.run.tasks():
-                # Else who holds that slot waits for us, and helps; or others may do.
-                return must and self._close_circle(place)
+                if must:
+                    return self._close_circle(place)
+                # Who holds that slot waits for us, and helps; or others may do.
+                self.suspect = self.choice
+                return False
             for run in node.queue.runs:
                 tasks = [*run.below, run.task] if run.waits else []
                 if node in tasks:
@@ -300,7 +332,7 @@ class Anything(Needs):
 
 def forget(node: Node) -> None:
     """Tell all searches that *node* has ended.  The lock of its scheduler is held."""
-    for needs in list(_searches):
+    for needs in list(searches):
         needs.forget(node)
 
 

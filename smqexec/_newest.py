@@ -68,7 +68,6 @@ from ._nodes import (
 )
 from ._places import Places
 
-
 # A new node adopts a plan also through so many nodes that no plan owns: two of one dependency,
 # say, of which the first one goes on.
 BARE_HEADS = 4
@@ -437,11 +436,12 @@ class NewestFirst(Places):
             if not pending or len(heads) > BARE_HEADS:
                 return False
             heads.append((current, pending))
-            self.steps += 1
             current = current.dependencies[pending[0]]
             plan = current.plan
-            if plan is None and (current.queue is None or current.number % STRIDE):
-                return False  # a relay, or one of a group, which is costly to take out of there
+            if plan is None:
+                if current.queue is None or current.number % STRIDE:
+                    return False  # a relay, or one of a group, which is costly to take out of there
+                self.steps += 1
         if not plan.intact or (
             plan.head is not current and not self._give_up_heads(plan, current, node)
         ):
@@ -485,7 +485,7 @@ class NewestFirst(Places):
                 left -= 1
                 searched = False
             else:
-                searched = sum(map(sought, needs)) > 1 or (plan.frames and plan.frames[0][0] is needs)
+                searched = sum(map(sought, needs)) > 1 or any(frame[0] is needs for frame in plan.frames[:1])
             dependents = dependents_of(head)
             if (
                 searched

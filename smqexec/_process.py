@@ -36,10 +36,11 @@ def _at_exit() -> None:
         schedulers = list(_schedulers)
         for scheduler in schedulers:
             scheduler.exiting = True
+    interrupted = _interrupted()
     # All before any: a task may wait for one of another scheduler.
     for scheduler in schedulers:
         scheduler.cancel_held()
-        if _interrupted():
+        if interrupted:
             scheduler.interrupt()
     unfinished = schedulers.copy()
     while unfinished:
@@ -47,6 +48,9 @@ def _at_exit() -> None:
             unfinished[-1].finish_at_exit()
             unfinished.pop()
         except KeyboardInterrupt:
+            if interrupted:  # once more: leave at once, as the standard library does
+                raise
+            interrupted = True
             for scheduler in schedulers:
                 scheduler.interrupt()
 

@@ -380,7 +380,12 @@ class Queue(ThreadPoolExecutor):
         """Shut down; after Ctrl-C in the block, cancel what is pending and ask what runs to end."""
         if kind is not None and issubclass(kind, KeyboardInterrupt):
             self._slots.scheduler.interrupt([self._slots])
-        self.shutdown(wait=True)
+        try:
+            self.shutdown(wait=True)
+        except KeyboardInterrupt:
+            self._slots.scheduler.interrupt([self._slots])
+            self.shutdown(wait=True)
+            raise
 
     @contextmanager
     def cancelling(self) -> Generator[Self]:

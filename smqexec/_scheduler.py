@@ -172,7 +172,12 @@ class Scheduler(Streams):
         """Shut down; after Ctrl-C in the block, cancel what is pending and ask what runs to end."""
         if kind is not None and issubclass(kind, KeyboardInterrupt):
             self.interrupt()
-        self.shutdown(wait=True)
+        try:
+            self.shutdown(wait=True)
+        except KeyboardInterrupt:
+            self.interrupt()
+            self.shutdown(wait=True)
+            raise
 
     def interrupt(self, queues: Iterable[Slots] | None = None) -> None:
         """Cancel what is pending, and ask what runs to end; in *queues*, or all."""

@@ -11,9 +11,11 @@ from typing import Any, TypeVar
 from ._arguments import DIRECT, Template, value_of
 from ._dispatch import Dispatcher
 from ._functions import length, name_of
-from ._future import Failure, of_the_user, ours
+from ._future import Failure, ours, strip_ours, traceback_of
+from ._interrupts import uninterrupted
 from ._items import Item, Stream
-from ._nodes import DONE, RUNNING, WAITING
+from ._needs import forget, searches
+from ._nodes import DONE, NEW, RUNNING, WAITING
 from ._task import Task
 from ._waiting import OF_THE_PARENT
 
@@ -39,7 +41,7 @@ class Streams(Dispatcher):
             if index < len(stream.values) or stream.closed or task.state >= DONE:
                 return None
             item = stream.items.get(index)
-            if item is None:
+            if item is None or item.state == NEW:  # Ctrl-C struck who asked before
                 item = stream.items[index] = self._part(task, index)
                 # Values come without the lock: see `publish`.
                 if index < len(stream.values):
@@ -138,6 +140,8 @@ class Streams(Dispatcher):
                 item._outcome = value
                 starts = self._wake_for(self.planner.done(item))
                 self._outside.discard(item)
+                if searches:
+                    forget(item)
                 if condition is None:
                     item._watch = None
                 item._home = None  # last: from here on `_condition` may make a new watch
@@ -159,7 +163,7 @@ class Streams(Dispatcher):
         with self.lock:
             if item.state != WAITING or self._abandoned:
                 return
-            ended, starts = self._drop(item, Failure(error, error.__traceback__))
+            ended, starts = self._drop(item, Failure(error, traceback_of(error)))
         self._start(starts)
         self._finish(ended)
 
@@ -190,27 +194,45 @@ class Streams(Dispatcher):
         if any([_fails(future) and not settled for future, settled in needs]):  # it waits for all of them
             _fails(task)
             return
-        with self.lock:
-            announcement = stream.announcement
-            if announcement is None or task.state >= DONE:
-                return
-            counting = stream.awaited()
-            call = None
-            if stream.counter is None and task.state < RUNNING:
-                stream.counter = threading.get_ident()
-                call = task._fn, task._args, task._kwargs
-                if type(task._kwargs) is Template:
-                    task._kwargs.share()
-            elif not patient:
-                return
-            elif stream.counter == threading.get_ident() and not counting.done():
-                raise RuntimeError("number_of_results asks for the length that it is to give")
-        if call is not None:
-            self._count_early(task, stream, counting, announcement, *call)
+        mine = False
+        call: Any = None
+        try:
+            with self.lock:
+                announcement = stream.announcement
+                if announcement is None or task.state >= DONE:
+                    return
+                counting = stream.awaited()
+                if stream.counter is None and task.state < RUNNING:
+                    mine = True
+                    stream.counter = threading.get_ident()
+                    call = task._fn, task._args, task._kwargs
+                    if type(task._kwargs) is Template:
+                        task._kwargs.share()
+                elif not patient:
+                    return
+                itself = not mine and stream.counter == threading.get_ident() and not counting.done()
+            if mine:
+                self._count_early(task, stream, counting, announcement, *call)
+        except BaseException:
+            if mine:
+                self._give_up(stream)
+            raise
+        finally:
+            del call
+        if itself:
+            raise RuntimeError("number_of_results asks for the length that it is to give")
         if patient:
-            counting.exception()
+            self.wait_for_others(counting)
             if stream.length is None:
                 _fails(task)  # which it does; or it has turned out to be an ordinary one
+
+    def _give_up(self, stream: Stream) -> None:
+        """Let another thread count: it was Ctrl-C of the one who did, or the like."""
+        with self.lock:
+            stream.counter = None
+            counting, stream.counting = stream.counting, None
+        if counting is not None:
+            _tell(counting.set_result, None)
 
     @ours
     def _count_early(
@@ -231,18 +253,15 @@ class Streams(Dispatcher):
             self._count(stream, announcement, name_of(fn), args, kwargs)
         except Exception as error:
             # The counter stays: nobody asks again.
-            error.__traceback__ = of_the_user(error.__traceback__)
-            _tell(counting.set_exception, error)
-            with self.lock:
-                if task.state >= RUNNING:
-                    return  # it will hear of it, or has ended
-                ended, starts = self._drop(task, Failure(error, error.__traceback__))
-            self._start(starts)
-            self._finish(ended)
-        except BaseException:  # of the thread that asks, not of the task
-            with self.lock:
-                stream.counter = None
-            raise
+            strip_ours(error)
+            with uninterrupted():
+                _tell(counting.set_exception, error)
+                with self.lock:
+                    if task.state >= RUNNING:
+                        return  # it will hear of it, or has ended
+                    ended, starts = self._drop(task, Failure(error, traceback_of(error)))
+                self._start(starts)
+                self._finish(ended)
 
     @ours
     def announce_length(
@@ -253,16 +272,20 @@ class Streams(Dispatcher):
         Raises:
             BaseException: The announcement failed.
         """
-        with self.lock:
-            if stream.length is not None:
-                return
-            mine = stream.counter is None
+        while True:
+            with self.lock:
+                if stream.length is not None:
+                    return
+                mine = stream.counter is None
+                if mine:
+                    stream.counter = threading.get_ident()
+                counting = stream.awaited()
             if mine:
-                stream.counter = threading.get_ident()
-            counting = stream.awaited()
-        if not mine:
-            counting.result()
-            return
+                break
+            self.wait_for_others(counting)
+            if counting.exception() is not None:
+                counting.result()  # raises
+            # And once more, if that was given up.
         try:
             self._count(stream, announcement, name, args, kwargs)
         except BaseException:

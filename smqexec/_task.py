@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import CancelledError, Future
 from contextlib import suppress
 from operator import index
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 from ._functions import announcement, generates, name_of
 from ._future import CANCELLED, FAILED, Failure, PlannedFuture
@@ -162,7 +162,10 @@ class Task(PlannedFuture[R]):
                 f"the length of {self!r} is not known before its end; number_of_results would announce it"
             )
         if self._end() != DONE:
-            self.result()  # raises
+            try:
+                return len(cast(Any, self.result()))  # raises
+            finally:
+                del self, stream, slots  # as in `result`
         self._generating("has a length")  # or it has turned out to be an ordinary one
         return len(stream.values)
 
@@ -195,9 +198,12 @@ class Task(PlannedFuture[R]):
             with suppress(CancelledError):
                 item.exception()
             if self._exhausted(stream, number, item):
-                self.result()  # raises how the generator failed
-                self._generating("can be iterated")
-                return
+                try:
+                    self.result()  # raises how the generator failed
+                    self._generating("can be iterated")
+                    return
+                finally:
+                    del self, stream, item  # no cycle from the traceback to this frame and back
 
     def __aiter__(self: Task[list[Y]]) -> AsyncIterator[Y]:
         """What iterating gives, for ``async for``: the loop goes on where a value has not come yet.
@@ -220,9 +226,12 @@ class Task(PlannedFuture[R]):
             # Not `await item`: whoever is cancelled here must not cancel the item of others.
             await _told(item, get_running_loop())
             if self._exhausted(stream, number, item):
-                await self  # raises how the generator failed
-                self._generating("can be iterated")
-                return
+                try:
+                    await self  # raises how the generator failed
+                    self._generating("can be iterated")
+                    return
+                finally:
+                    del self, stream, item
 
     def _exhausted(self, stream: Stream, number: int, item: Item[Any]) -> bool:
         """Whether *item* ended without a value because there is none."""

@@ -10,11 +10,12 @@ from typing import Any
 
 from ._arguments import DIRECT, Template, value_of
 from ._functions import PLAIN, announcement, generates, is_iterator
-from ._future import of_the_user, ours
+from ._future import ours, strip_ours
 from ._generators import drive, open_stream
+from ._interrupts import make_room
 from ._slots import HERE, Run, Slots
 from ._task import Task
-from ._waiting import DEEPEST, FRAMES, STEP, make_room
+from ._waiting import DEEPEST, FRAMES, STEP
 
 
 def work(slots: Slots, run: Run) -> None:
@@ -50,7 +51,7 @@ def perform(slots: Slots, run: Run, task: Task[Any] | None) -> bool:
                 value = fn(*args, **kwargs)
             try:
                 plain = type(value) in PLAIN
-            except TypeError:  # its metaclass refuses to be hashed
+            except Exception:  # its metaclass refuses to be hashed
                 plain = False
             if not plain and is_iterator(type(value)) and generates(fn):
                 if kwargs is DIRECT:
@@ -59,7 +60,7 @@ def perform(slots: Slots, run: Run, task: Task[Any] | None) -> bool:
                 fn = args = kwargs = None
                 value = drive(slots, run, task, value)
         except BaseException as exception:
-            exception.__traceback__ = of_the_user(exception.__traceback__)
+            strip_ours(exception)
             if task._stream is None and generates(fn):
                 scheduler.stream(task, announcement(fn))  # whoever iterates gets the failure
             fn = args = kwargs = value = task._fn = task._args = task._kwargs = None

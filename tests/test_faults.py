@@ -37,9 +37,9 @@ def healthy(*queues: Queue) -> None:
     for queue in queues:
         slots = queue._slots
         assert queue.scheduler.wait(DEADLINE), queue.scheduler
+        until(lambda queue=queue: not queue.scheduler._outside)  # parts are cut when their task has ended
         with queue.scheduler.lock:
             queue.scheduler.planner.check(queue.scheduler._slots, [])
-            assert not queue.scheduler._outside
             assert len(slots.runs) <= slots.limit
         together = threading.Barrier(slots.limit)
         tasks = [queue.submit(together.wait, DEADLINE) for _ in range(slots.limit)]
@@ -733,3 +733,99 @@ def test_at_the_bottom_of_a_recursion(act: str, inside: bool, caplog: pytest.Log
             if not task.cancelled():
                 assert task.result(DEADLINE) == [1], frames
             healthy(queue, other)
+
+
+# Exceptions that are not to be touched
+
+
+@dataclass(frozen=True)
+class Frozen(Exception):
+    code: int = 3
+
+
+class OwnTraceback(Exception):
+    """Its class has another `__traceback__`, and another way to raise it."""
+
+    @property
+    def __traceback__(self) -> Any:  # type: ignore[override]
+        raise Broken("nobody may ask")
+
+    def with_traceback(self, traceback: Any) -> Any:
+        raise Broken("nobody may ask")
+
+
+@pytest.mark.parametrize("error", [Frozen(), OwnTraceback()], ids=["frozen", "own traceback"])
+def test_exception_that_refuses_assignment(error: Exception) -> None:
+    def throw(*_: object) -> Any:
+        raise error
+
+    def generate() -> Any:
+        yield 1
+        throw()
+
+    @number_of_results(throw)
+    def announced() -> Any:
+        yield 1
+
+    class Container:
+        __getitem__ = throw
+
+    with planned(1, 1, stopped=True) as (scheduler, queue, other):
+        tasks = [queue.submit(throw), queue.submit(generate), queue.submit(announced)]
+        ends = [*tasks, tasks[1][1], other.submit(nothing, tasks[0]), queue.submit(Container)[0]]
+        early = queue.submit(announced)
+        for _ in range(2):
+            with pytest.raises(type(error)):
+                len(early)
+        scheduler.resume()
+        for end in [*ends, early, queue.submit(Container)]:
+            if end is not ends[-1] and type(end.exception(DEADLINE)) is type(None):
+                end = end[0]  # a part that is cut later
+            with pytest.raises(type(error)) as caught:
+                end.result(DEADLINE)
+            assert caught.value is error
+        outside: Future[None] = Future()
+        heir = other.submit(nothing, outside)
+        outside.set_exception(error)
+        assert heir.exception(DEADLINE) is error
+        healthy(queue, other)
+
+
+# Handlers and finalizers that interrupt the very thread that holds the lock
+
+
+@pytest.mark.parametrize("dependencies", [False, True])
+def test_cancel_in_a_thread_that_holds_the_lock(dependencies: bool) -> None:
+    """As the iterator of a `map` does that is collected in the middle of a submit."""
+    with planned(1, stopped=True) as (scheduler, queue):
+        task = queue.submit(nothing)
+        heir = queue.submit(nothing, task)
+        with scheduler.lock:
+            assert not task.cancel(dependencies=dependencies)
+        until(heir.cancelled)
+        assert task.cancelled()
+        scheduler.resume()
+        healthy(queue)
+
+
+# Python's limit of recursion
+
+
+@pytest.mark.parametrize("act", ["submit", "outside"])
+def test_limit_of_recursion_is_as_before(act: str) -> None:
+    limit = sys.getrecursionlimit()
+    with planned(1) as (scheduler, queue):
+        for frames in range(1, 40):
+            outside: Future[int] = Future()
+            task = queue.submit(abs, outside)
+            task.outside = outside  # a Future has room for it
+
+            def bottom(frames: int = frames, task: Any = task) -> None:
+                at_the_bottom(frames, lambda: settle_down(lambda: BOTTOM[act](scheduler, queue, queue, task)))
+
+            beside(bottom).result(DEADLINE)
+            task.cancel(dependencies=True)
+        assert scheduler.wait(DEADLINE)
+        task.promote()  # what could not be lowered at the bottom is the next time
+        assert sys.getrecursionlimit() == limit
+        healthy(queue)

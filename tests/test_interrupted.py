@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import linecache
+import signal
 import sys
-from collections.abc import Callable
-from concurrent.futures import Future
+from collections.abc import Callable, Collection
+from concurrent.futures import CancelledError, Future
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from gate import DEADLINE, Gate
-from threads import planned
+from threads import beside, planned, until
 
 import smqexec
-from smqexec import Queue, Scheduler, settled
+from smqexec import Queue, Scheduler, number_of_results, settled
+from smqexec._interrupts import uninterrupted
 
 HERE = str(Path(smqexec.__file__).parent)
 
@@ -23,14 +27,24 @@ class Struck(BaseException):
     """What strikes."""
 
 
-def strike(step: int, call: Callable[[], Any]) -> bool:
-    """Make *call*, and raise before the *step*-th line of smqexec's that runs; False where it took fewer."""
+def fall() -> None:
+    raise Struck
+
+
+def press_ctrl_c() -> None:
+    signal.raise_signal(signal.SIGINT)
+
+
+def strike(
+    step: int, call: Callable[[], Any], blow: Callable[[], None] = fall, spared: Collection[str] = ()
+) -> bool:
+    """Make *call*, and *blow* before the *step*-th line of smqexec's that runs; False where it took fewer."""
     left = step
 
     def trace(frame: Any, event: str, arg: object) -> Any:
         nonlocal left
         name = frame.f_code.co_filename
-        if not name.startswith(HERE):
+        if not name.startswith(HERE) or Path(name).name in spared:
             return None
         # Where these two kinds of lines are told, no signal can strike: before
         # a block is entered, and on the way out of it.
@@ -39,18 +53,17 @@ def strike(step: int, call: Callable[[], Any]) -> bool:
             left -= 1
             if left == 0:
                 sys.settrace(before)  # what mends is not struck: a second Ctrl-C is not promised to be safe
-                raise Struck
+                blow()
         return trace
 
     before = sys.gettrace()
     sys.settrace(trace)
     try:
-        call()
-    except Struck:
-        return True
+        with suppress(Struck, KeyboardInterrupt):
+            call()
     finally:
         sys.settrace(before)
-    return False
+    return left <= 0
 
 
 SUBMITS: dict[str, Callable[[Queue, Any, Any], object]] = {
@@ -178,3 +191,78 @@ def test_future_that_refuses_a_callback() -> None:
         outside.set_result(1)
         assert other.result(DEADLINE) == "1"
         assert queue.submit(int).result(DEADLINE) == 0
+
+
+ACTS: dict[str, Callable[[Queue, Any, Any, Any], object]] = {
+    "cancel": lambda queue, root, outside, number: root.cancel(),
+    "cancel dependencies": lambda queue, root, outside, number: root.cancel(dependencies=True),
+    "cancel all": lambda queue, root, outside, number: queue.shutdown(wait=False, cancel_futures=True),
+    "promote": lambda queue, root, outside, number: root.promote(),
+    "a result from outside": lambda queue, root, outside, number: outside.set_result(1),
+    "an error from outside": lambda queue, root, outside, number: outside.set_exception(ValueError()),
+    "a length that fails": lambda queue, root, outside, number: len(number),
+}
+
+
+def settle(act: Callable[[], object]) -> None:
+    with suppress(ZeroDivisionError):
+        act()
+
+
+@pytest.mark.parametrize("order", ["newest", "oldest"])
+@pytest.mark.parametrize("name", ACTS)
+def test_ctrl_c_at_every_other_line(name: str, order: str) -> None:
+    """Nothing that was pending is lost: it ends, one way or the other, and who waits for it is told."""
+
+    @number_of_results(lambda: 1 // 0)
+    def announced() -> Any:
+        yield 1
+
+    for step in range(1 + (order == "oldest"), 10_000, 2):
+        gate, outside = Gate(), Future[int]()
+        with planned(2, 1, order=order) as (scheduler, queue, other):
+            held = [other.submit(gate, "held"), queue.submit(gate), queue.submit(gate)]
+            gate.wait_entered(3)
+            root = queue.submit(str, held[0])
+            number = queue.submit(announced)
+            ends: list[Any] = [root, number, queue.submit(str, outside)]
+            ends += [queue.submit(str, root), other.submit(str, root)]
+            ends += [other.submit(str, ends[2]), ends[3][0], queue.submit(str, ends[4])]
+            waiting = [beside(end.exception, DEADLINE) for end in ends[1:4:2]]
+            act = partial(ACTS[name], queue, root, outside, number)
+            # What strikes a callback before ours has put it off is lost, as any is after set_result.
+            spared = ["_interrupts.py", "_task.py"] if name.endswith("outside") else []
+            struck = strike(step, lambda: settle(act), press_ctrl_c, spared)  # noqa: B023
+            if not outside.done():
+                outside.set_result(1)
+            gate.open()
+            for told in waiting:
+                with suppress(CancelledError):
+                    told.result(DEADLINE)
+            assert scheduler.wait(DEADLINE), step
+            until(lambda: all(end.done() for end in ends))  # noqa: B023
+            with scheduler.lock:
+                scheduler.planner.check(scheduler._slots)
+        if not struck:
+            assert step > 10, "nothing was struck"
+            return
+    raise AssertionError("too many steps")
+
+
+@pytest.mark.parametrize("handler", [signal.SIG_IGN, None], ids=["ignored", "not Python's"])
+def test_uninterrupted_leaves_other_handlers_alone(handler: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(signal, "getsignal", lambda _: handler)
+    monkeypatch.setattr(signal, "signal", None)
+    with uninterrupted():
+        pass
+
+
+def test_uninterrupted_in_a_subinterpreter(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There no signal strikes, and no handler may be set."""
+
+    def refuse(*_: object) -> None:
+        raise ValueError("signal only works in main thread of the main interpreter")
+
+    monkeypatch.setattr(signal, "signal", refuse)
+    with uninterrupted():
+        pass

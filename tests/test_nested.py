@@ -22,7 +22,7 @@ def nothing_is_left(*schedulers: Scheduler) -> bool:
     """No record of a wait outlives it."""
     queues = [slots for scheduler in schedulers for slots in scheduler._slots]
     waits = [run for slots in queues for run in slots.runs if run.waits or run.below]
-    return not (_needs._searches or waits or any(slots.helpers for slots in queues))
+    return not (_needs.searches or waits or any(slots.helpers for slots in queues))
 
 
 # One slot is enough.
@@ -41,7 +41,7 @@ def test_recursion_of_200_levels_in_one_slot() -> None:
 
 
 def test_recursion_too_deep_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(smqexec._worker, "DEEPEST", 50)  # or it takes seconds
+    monkeypatch.setattr(smqexec._worker, "DEEPEST", 100)  # or it takes seconds
     limit = sys.getrecursionlimit()
     with planned(1) as (scheduler, queue):
         over: list[int] = []

@@ -1,0 +1,73 @@
+"""What may strike our own code anywhere: Ctrl-C, and a recursion that has got too deep."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from types import TracebackType
+from typing import Any
+
+# Frames that our own code may need under the lock, where an error would strike
+# between two changes that belong together.  Tried before.
+HEADROOM = 30
+
+LIMIT = threading.Lock()  # is held while Python's limit of recursion is changed, and guards `_owed`
+
+_owed = 0  # by how much the limit is still to be lowered
+
+
+class uninterrupted:
+    """Put Ctrl-C off until the block has ended: for changes that belong together.
+
+    It strikes in the main thread alone.  Cost: 2 µs there, 0.3 µs elsewhere.
+    """
+
+    __slots__ = ("_handler", "_struck")
+
+    def __enter__(self) -> None:
+        self._handler: Any = None
+        self._struck: tuple[Any, ...] | None = None
+        if threading.current_thread() is threading.main_thread():
+            handler = signal.getsignal(signal.SIGINT)
+            if callable(handler):
+                try:
+                    signal.signal(signal.SIGINT, self._note)
+                except ValueError:  # a subinterpreter, where no signal strikes
+                    return
+                self._handler = handler
+
+    def _note(self, *args: Any) -> None:
+        self._struck = args
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        handler, self._handler = self._handler, None
+        if handler is not None:
+            signal.signal(signal.SIGINT, handler)
+            if self._struck is not None:
+                handler(*self._struck)
+
+
+def headroom(frames: int = HEADROOM) -> None:
+    """Raise RecursionError here, where nothing has been changed, if so many *frames* are too many."""
+    if frames:
+        headroom(frames - 1)
+    elif _owed:
+        make_room(0)
+
+
+def make_room(frames: int) -> None:
+    """Change Python's limit of recursion by so many *frames*.
+
+    It can't be lowered below the depth of the caller, and is then the next time.
+    """
+    global _owed
+    with LIMIT:
+        owed = _owed - frames
+        try:
+            sys.setrecursionlimit(sys.getrecursionlimit() - owed)
+            _owed = 0
+        except RecursionError:
+            _owed = owed
