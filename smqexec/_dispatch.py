@@ -450,7 +450,7 @@ class Dispatcher(Waiting):
         ended: list[Ended] = []
         starts: Starts | None = None
         todo: list[Any] = [future]
-        abroad: list[PlannedFuture[Any]] = []  # dependencies that other schedulers run
+        abroad: list[tuple[Foreign, PlannedFuture[Any]]] = []  # what other schedulers run
         with uninterrupted():
             if not self._acquire_or_later(self.cancel, future, dependencies):
                 return
@@ -463,8 +463,9 @@ class Dispatcher(Waiting):
                         self._ask(node)
                     elif node.state < RUNNING:
                         needs = list(node.dependencies) if dependencies else []
-                        if type(node) is Foreign and node.future is not None:
-                            abroad.append(node.future)
+                        for relay in needs:
+                            if type(relay) is Foreign and relay.future is not None:
+                                abroad.append((relay, relay.future))
                         more, starts = self._drop(node, None, starts)
                         ended += more
                         todo.extend(needs)
@@ -472,9 +473,9 @@ class Dispatcher(Waiting):
                 self.lock.release()
             self._start(starts)
             self._finish(ended)
-        for other in abroad:
+        for relay, other in abroad:
             home = other._home
-            if home is not None:
+            if relay.scheduler is None and home is not None:  # nobody here needs it any more
                 home.scheduler.cancel_unneeded(other)
 
     def cancel_unneeded(self, future: PlannedFuture[Any]) -> None:

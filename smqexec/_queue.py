@@ -23,7 +23,7 @@ from weakref import ref
 from ._arguments import DIRECT, gather, look
 from ._functions import Plain
 from ._kinds import Raw, settled
-from ._scheduler import Scheduler
+from ._scheduler import Scheduler, leave
 from ._slots import Slots
 from ._task import Task
 from ._worker import nest, work
@@ -377,15 +377,8 @@ class Queue(ThreadPoolExecutor):
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Shut down; after Ctrl-C in the block, cancel what is pending and ask what runs to end."""
-        if kind is not None and issubclass(kind, KeyboardInterrupt):
-            self._slots.scheduler.interrupt([self._slots])
-        try:
-            self.shutdown(wait=True)
-        except KeyboardInterrupt:
-            self._slots.scheduler.interrupt([self._slots])
-            self.shutdown(wait=True)
-            raise
+        """Shut down; after Ctrl-C, cancel what is pending and ask what runs to end."""
+        leave(kind, self.shutdown, lambda: self._slots.scheduler.interrupt([self._slots]))
 
     @contextmanager
     def cancelling(self) -> Generator[Self]:

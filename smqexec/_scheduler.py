@@ -16,7 +16,7 @@ from ._streams import Streams
 from ._waiting import at_work
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from typing import Self
 
     from ._queue import Queue
@@ -169,15 +169,8 @@ class Scheduler(Streams):
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Shut down; after Ctrl-C in the block, cancel what is pending and ask what runs to end."""
-        if kind is not None and issubclass(kind, KeyboardInterrupt):
-            self.interrupt()
-        try:
-            self.shutdown(wait=True)
-        except KeyboardInterrupt:
-            self.interrupt()
-            self.shutdown(wait=True)
-            raise
+        """Shut down; after Ctrl-C, cancel what is pending and ask what runs to end."""
+        leave(kind, self.shutdown, self.interrupt)
 
     def interrupt(self, queues: Iterable[Slots] | None = None) -> None:
         """Cancel what is pending, and ask what runs to end; in *queues*, or all."""
@@ -266,3 +259,21 @@ class Scheduler(Streams):
         self._watchers.clear()
         for slots in self._slots:
             slots.lock = self.lock
+
+
+def leave(
+    kind: type[BaseException] | None, shut_down: Callable[[], None], interrupt: Callable[[], None]
+) -> None:
+    """Leave a ``with`` block that ended with an exception of *kind*, or with none.
+
+    Ctrl-C, in the block or while it waits at its end, cancels what is pending;
+    then it waits for what runs.
+    """
+    if kind is not None and issubclass(kind, KeyboardInterrupt):
+        interrupt()
+    try:
+        shut_down()
+    except KeyboardInterrupt:
+        interrupt()
+        shut_down()
+        raise

@@ -21,6 +21,8 @@ from ._waiting import OF_THE_PARENT
 
 T = TypeVar("T")
 
+ours(length)  # its frame knows the arguments
+
 
 class Streams(Dispatcher):
     """A `Dispatcher` that knows of generator tasks."""

@@ -848,3 +848,70 @@ def test_interrupted_exit_cancels_what_is_pending(where: str, monkeypatch: pytes
     _process._at_exit()
     assert pending.cancelled() and held.done()
     scheduler.shutdown()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends itself a signal")
+@pytest.mark.parametrize("block", ["Queue(1)", "Scheduler() as scheduler, Queue(scheduler, 1)"])
+def test_interrupted_at_the_end_of_a_with_block(block: str) -> None:
+    """As within it: what is pending is cancelled, and the block waits for what runs."""
+    outcome = run(
+        """
+        gate = Gate()
+        def interrupt():
+            until(lambda: scheduler._watchers)
+            until(lambda: pending.done() or signal.pthread_kill(threading.main_thread().ident, signal.SIGINT))
+        with WITH as queue:
+            scheduler = queue.scheduler
+            queue.submit(gate).add_done_callback(lambda _: say("ran"))
+            pending = queue.submit(say, "pending")
+            pending.add_done_callback(lambda _: gate.open())
+            gate.wait_entered()
+            threading.Thread(target=interrupt).start()
+        """.replace("WITH", block),
+        code=-signal.SIGINT,
+    )
+    assert outcome.lines == ["ran"]
+    assert "KeyboardInterrupt" in outcome.errors
+
+
+def test_second_interruption_of_the_exit_leaves_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the standard library does."""
+    monkeypatch.setattr(_process, "exiting", False)
+    scheduler = Scheduler()
+    monkeypatch.setattr(_process, "_schedulers", {scheduler})
+    asked: list[int] = []
+
+    def interrupted() -> None:
+        asked.append(1)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(scheduler, "finish_at_exit", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        _process._at_exit()
+    assert len(asked) == 2
+
+
+@pytest.mark.parametrize("within", [False, True])
+@pytest.mark.parametrize("whole", [False, True])
+def test_ctrl_c_in_a_with_block_and_at_its_end(
+    whole: bool, within: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scheduler = Scheduler(stopped=True)
+    queue = Queue(scheduler, 1)
+    block: Any = scheduler if whole else queue
+    pending = queue.submit(int)
+    shut_down = block.shutdown
+    strikes = [] if within else [KeyboardInterrupt()]
+
+    def shutdown(*args: Any, **kwargs: Any) -> None:
+        if strikes:
+            raise strikes.pop()
+        shut_down(*args, **kwargs)
+
+    monkeypatch.setattr(block, "shutdown", shutdown)
+    with pytest.raises(KeyboardInterrupt), block:
+        if within:
+            raise KeyboardInterrupt
+    assert pending.cancelled()
+    with pytest.raises(RuntimeError, match="after shutdown"):
+        queue.submit(int)

@@ -2632,3 +2632,230 @@ def test_older_first_gives_way_only_to_what_was_promoted() -> None:
         gate.open()
         assert scheduler.wait(DEADLINE)
         assert ran == ["promoted", "done", "newer"]
+
+
+# What must not be kept, lost or waited for.
+
+
+def test_ctrl_c_in_len_while_the_worker_waits_for_the_number() -> None:
+    asked: list[Any] = []
+    gate = Gate()
+
+    def number() -> int:
+        asked.append(threading.get_ident())
+        if len(asked) == 1:
+            gate.enter()
+            raise KeyboardInterrupt
+        return 1
+
+    with planned(1, stopped=True) as (scheduler, queue):
+        task = queue.submit(announced(number, ["a", END]))
+        asking = beside(len, task)
+        gate.wait_entered()
+        scheduler.resume()
+        until(lambda: task._stream.counting and task._stream.counting._done_callbacks)  # the worker waits
+        gate.open()
+        with pytest.raises(KeyboardInterrupt):
+            asking.result(DEADLINE)
+        assert task.result(DEADLINE) == ["a"]
+        assert len(set(asked)) == len(asked) == 2
+
+
+def test_worker_helps_while_another_thread_counts() -> None:
+    """What that thread needs may be in the worker's own slot."""
+    with planned(1, stopped=True) as (scheduler, camera):
+        header = camera.submit(lambda: 3)
+        gate = Gate()
+
+        def frames() -> Iterator[str]:
+            yield from "abc"
+
+        def count() -> int:
+            gate.enter()
+            return header.result(DEADLINE)
+
+        film = camera.submit(number_of_results(count)(frames))
+        asking = beside(len, film)
+        gate.wait_entered()
+        scheduler.resume()
+        until(film.running)
+        gate.open()
+        assert film.result(DEADLINE) == ["a", "b", "c"]
+        assert asking.result(DEADLINE) == 3
+
+
+def test_length_asked_for_in_a_task_helps_while_another_thread_counts() -> None:
+    with planned(1, stopped=True) as (scheduler, queue):
+        needed = queue.submit(lambda: 2)
+        gate = Gate()
+
+        def pair() -> Iterator[int]:
+            yield 1
+            yield 2
+
+        def count() -> int:
+            gate.enter()
+            return needed.result(DEADLINE)
+
+        task = queue.submit(number_of_results(count)(pair))
+        first = beside(len, task)
+        gate.wait_entered()
+        program = queue.submit(lambda: gate.open() or len(task))
+        program.promote()
+        scheduler.resume()
+        assert program.result(DEADLINE) == 2
+        assert first.result(DEADLINE) == 2
+
+
+def test_failed_generator_keeps_no_frame_of_ours() -> None:
+    """CPython 3.12 and 3.13 link the frame of a generator that has failed to the one that ran it."""
+    kept: list[Any] = []
+
+    def film() -> Iterator[Kept]:
+        frame = Kept()
+        kept.append(weakref.ref(frame))
+        yield frame
+        del frame
+        raise Broken
+
+    with without_collector(), planned(1) as (_, queue):
+        task = queue.submit(film)
+        error = task.exception(DEADLINE)
+        queue.submit(int).result(DEADLINE)
+        gone = weakref.ref(task)
+        del task
+        until_gone(gone, kept[0])
+        assert isinstance(error, Broken)
+
+
+def test_close_that_raises_keeps_nothing() -> None:
+    def film() -> Iterator[int]:
+        try:
+            while True:
+                yield 1
+        finally:
+            raise Broken
+
+    with without_collector(), planned(1) as (_, queue):
+        task = queue.submit(film)
+        task[0].result(DEADLINE)
+        task.cancel()
+        assert isinstance(task.exception(DEADLINE), Broken)
+        queue.submit(int).result(DEADLINE)
+        gone = weakref.ref(task)
+        del task
+        until_gone(gone)
+
+
+def test_waiting_task_keeps_no_item_that_has_ended() -> None:
+    with planned(1, 1, stopped=True) as (scheduler, queue, other):
+        kept: list[Any] = []
+
+        def make() -> dict[str, Kept]:
+            kept.append(weakref.ref(value := Kept()))
+            return {"a": value}
+
+        table = queue.submit(make)
+        user = other.submit(lambda _: None, table["a"])
+        del table
+        last = [queue.submit(lambda _: kept[0]() is None, user)]
+        del user
+        program = queue.submit(lambda: last.pop().result())
+        program.promote()
+        scheduler.resume()
+        assert program.result(DEADLINE)
+
+
+def test_failed_task_is_let_go_of_by_who_iterates_or_asks_its_length() -> None:
+    async def iterate(box: list[Any]) -> None:
+        async for _ in box.pop():
+            pass
+
+    def raises(box: list[Any], how: Callable[[Any], object]) -> bool:
+        try:
+            how(box)
+        except Broken:
+            return True
+        return False
+
+    with without_collector(), planned(1) as (_, queue):
+        hows: list[Callable[[Any], object]] = [lambda box: list(box.pop()), lambda box: len(box.pop())]
+        for how in (*hows, lambda box: asyncio.run(iterate(box))):
+            box = [queue.submit(fail_after, 1)]
+            assert outcome(box[0])
+            queue.submit(int).result(DEADLINE)
+            gone = weakref.ref(box[0])
+            assert raises(box, how)
+            until_gone(gone)
+
+
+def fail_after(count: int) -> Iterator[int]:
+    yield from range(count)
+    raise Broken
+
+
+@pytest.mark.parametrize("number", [-1, "x", None])
+def test_failed_number_keeps_no_argument(number: Any) -> None:
+    with without_collector(), planned(1) as (_, queue):
+        argument = Kept()
+        gone = weakref.ref(argument)
+        task = queue.submit(announced(lambda _: number), argument)
+        del argument
+        assert isinstance(task.exception(DEADLINE), (TypeError, ValueError))
+        queue.submit(int).result(DEADLINE)
+        until_gone(gone)
+
+
+def test_item_that_ctrl_c_left_half_made_is_made_again() -> None:
+    with planned(1, stopped=True) as (scheduler, queue):
+        task = queue.submit(Fed(1, 2, END))
+        admit = scheduler.planner.admit
+
+        def strike(*_: object) -> None:
+            raise KeyboardInterrupt
+
+        scheduler.planner.admit = strike
+        with pytest.raises(KeyboardInterrupt):
+            task[1]
+        scheduler.planner.admit = admit
+        item = task[1]
+        scheduler.resume()
+        assert item.result(DEADLINE) == 2
+
+
+def test_origin_of_a_failure_in_another_scheduler() -> None:
+    with planned(1, stopped=True) as (scheduler, queue), planned(1) as (_, other):
+        task = queue.submit(fail_after, 0)
+        heirs = [other.submit(same, task[0]), other.submit(same, queue.submit(same, task))]
+        scheduler.resume()
+        assert [heir.exception(DEADLINE) is task.exception() for heir in heirs] == [True, True]
+        assert [heir.origin for heir in heirs] == [task, task]
+
+
+def test_static_method_object_is_a_generator_function() -> None:
+    with planned(1) as (_, queue):
+        assert queue.submit(staticmethod(count), 2).result(DEADLINE) == [0, 1]
+
+
+def test_length_whose_asker_fails_before_it_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    with planned(1, stopped=True) as (_, queue):
+        task = queue.submit(announced(2))
+        with monkeypatch.context() as patched:
+            patched.setattr(Stream, "awaited", fail)
+            with pytest.raises(Broken):
+                len(task)
+        assert len(task) == 2
+
+
+def test_result_whose_metaclass_answers_nothing() -> None:
+    class Mute(type):
+        def __getattr__(cls, name: str) -> Any:
+            raise Broken(name)
+
+        __hash__ = fail
+
+    class Odd(metaclass=Mute):
+        pass
+
+    with planned(1) as (_, queue):
+        assert type(queue.submit(Odd).result(DEADLINE)) is Odd

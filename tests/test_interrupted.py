@@ -211,14 +211,14 @@ def settle(act: Callable[[], object]) -> None:
 
 @pytest.mark.parametrize("order", ["newest", "oldest"])
 @pytest.mark.parametrize("name", ACTS)
-def test_ctrl_c_at_every_other_line(name: str, order: str) -> None:
+def test_ctrl_c_at_many_lines(name: str, order: str) -> None:
     """Nothing that was pending is lost: it ends, one way or the other, and who waits for it is told."""
 
     @number_of_results(lambda: 1 // 0)
     def announced() -> Any:
         yield 1
 
-    for step in range(1 + (order == "oldest"), 10_000, 2):
+    for step in range(1 + 3 * (order == "oldest"), 10_000, 6):
         gate, outside = Gate(), Future[int]()
         with planned(2, 1, order=order) as (scheduler, queue, other):
             held = [other.submit(gate, "held"), queue.submit(gate), queue.submit(gate)]
@@ -247,6 +247,21 @@ def test_ctrl_c_at_every_other_line(name: str, order: str) -> None:
             assert step > 10, "nothing was struck"
             return
     raise AssertionError("too many steps")
+
+
+def test_ctrl_c_is_put_off_until_the_block_has_ended() -> None:
+    through: list[int] = []
+
+    def put_off() -> None:
+        with uninterrupted():
+            press_ctrl_c()
+            through.append(1)
+        through.append(2)
+
+    with pytest.raises(KeyboardInterrupt):
+        put_off()
+    assert through == [1]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 @pytest.mark.parametrize("handler", [signal.SIG_IGN, None], ids=["ignored", "not Python's"])

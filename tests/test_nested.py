@@ -6,6 +6,7 @@ import concurrent.futures
 import sys
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION, CancelledError, Future
 from typing import Any
 
@@ -892,3 +893,109 @@ def test_concurrent_futures_wait_on_a_dropped_task() -> None:
         task.cancel()
         assert waiting.result(DEADLINE).done == {task}
         assert time.monotonic() > 0
+
+
+# Circles where one of several futures would be enough.
+
+
+@pytest.mark.parametrize(
+    ("ways", "circular", "fine"),
+    [
+        (lambda tasks: list(smqexec.as_completed(tasks)), 2, 0),
+        (lambda tasks: list(smqexec.as_completed(tasks)), 2, 1),
+        (lambda tasks: smqexec.wait(tasks, return_when=FIRST_COMPLETED), 2, 0),
+        (lambda tasks: smqexec.wait(tasks, return_when=FIRST_EXCEPTION), 2, 0),
+        (lambda tasks: smqexec.wait(tasks, return_when=FIRST_EXCEPTION), 1, 1),
+        (lambda tasks: smqexec.wait(tasks, return_when=FIRST_EXCEPTION), 2, 1),
+    ],
+)
+@pytest.mark.parametrize("schedulers", [1, 2])
+def test_all_that_is_left_needs_the_one_who_waits(
+    schedulers: int, ways: Callable[[Any], object], circular: int, fine: int
+) -> None:
+    with planned(1, stopped=True) as (scheduler, queue), planned(1) as (_, abroad):
+        other = abroad if schedulers == 2 else queue
+        box: list[Any] = []
+
+        def program() -> object:
+            tasks = [other.submit(str, box[0]) for _ in range(circular)]
+            return ways(tasks + [other.submit(int) for _ in range(fine)])
+
+        box.append(queue.submit(program))
+        scheduler.resume()
+        with pytest.raises(RuntimeError, match=r"waiting would never end: .*program.* which waits for it"):
+            box[0].result(DEADLINE)
+        assert nothing_is_left(scheduler)
+
+
+def test_one_of_several_is_not_circular() -> None:
+    with planned(1, 1, stopped=True) as (scheduler, queue, other):
+        box: list[Any] = []
+        gate = Gate()
+
+        def program() -> int:
+            tasks = [queue.submit(str, box[0]), other.submit(gate, 7)]
+            done, _ = smqexec.wait(tasks, return_when=FIRST_COMPLETED)
+            return int(done.pop().result())
+
+        box.append(queue.submit(program))
+        scheduler.resume()
+        gate.wait_entered()
+        until(lambda: queue._slots.runs[0].waits and queue._slots.runs[0].waits[0].suspect)
+        gate.open()
+        assert box[0].result(DEADLINE) == 7
+
+
+@pytest.mark.parametrize("schedulers", [1, 2])
+def test_timeout_is_kept_in_the_middle_of_a_search(
+    schedulers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only what begins before the deadline is looked at."""
+    monkeypatch.setattr(smqexec._needs, "SEARCH_LIMIT", 10)
+    with planned(1) as (_, queue), planned(1) as (_, abroad):
+        other = abroad if schedulers == 2 else Queue(queue.scheduler, 1)
+        never: Future[int] = Future()
+        tasks = [other.submit(str, never) for _ in range(1000)]
+        sink = other.submit(len, tasks)
+        late = iter([0.0, 0.0])  # the clock stands still until the first slice is through
+        monkeypatch.setattr(smqexec._needs, "monotonic", lambda: next(late, 1e9))
+        seen: list[int] = []
+
+        def program() -> None:
+            with pytest.raises(TimeoutError):
+                sink.result(0.05)
+
+        run = queue._slots.runs
+        watched = queue.submit(lambda: seen.append(0) or program())
+        assert watched.result(DEADLINE) is None
+        assert seen and len(run) == 1
+        never.set_result(1)
+        assert sink.result(DEADLINE) == 1000
+
+
+def test_cancel_with_dependencies_of_another_scheduler() -> None:
+    with planned(1, stopped=True) as (one, queue), planned(1, stopped=True) as (two, other):
+        needed = queue.submit(int)
+        alone = queue.submit(str, queue.submit(int))
+        kept = other.submit(str, needed)
+        task = other.submit(lambda *_: None, needed, alone)
+        assert task.cancel(dependencies=True)
+        assert alone.cancelled()
+        assert not needed.cancelled()  # another task still needs it
+        one.resume()
+        two.resume()
+        assert kept.result(DEADLINE) == "0"
+        done = queue.submit(int)
+        done.result(DEADLINE)
+        assert one.counts()["cancelled"] == 2
+
+
+def test_cancel_with_dependencies_that_end_meanwhile_or_that_another_task_needs() -> None:
+    with planned(1, stopped=True) as (_, queue), planned(1, stopped=True) as (_, other):
+        gone, needed = queue.submit(int), queue.submit(int)
+        task = other.submit(lambda *_: None, gone, needed)
+        other.submit(str, needed)
+        task.add_done_callback(lambda _: gone.cancel())
+        assert task.cancel(dependencies=True)
+        assert gone.cancelled()
+        assert not needed.cancelled()

@@ -1680,3 +1680,17 @@ def test_plan_made_anew_keeps_promoted_tasks_promoted() -> None:
     plan.planner.mend(plan.queues.values(), lost, [])
     plan.promote("b")
     assert plan.run() == ["b", "c", "a"]
+
+
+def test_dropped_node_comes_to_the_front_oldest_first() -> None:
+    """One of many is not looked for in their middle when it is dropped."""
+    plan = Plan("oldest")
+    names = [chr(ord("A") + number) for number in range(4)]
+    for name in names:
+        plan.add(name)
+    for number in range(200):
+        plan.add(f"later {number}")
+    plan.drop("B")
+    plan.check()
+    assert [plan.take() for _ in range(3)] == ["A", "C", "D"]
+    plan.check()
