@@ -24,7 +24,7 @@ from gate import DEADLINE, Gate
 from threads import beside, until
 
 import smqexec._scheduler
-from smqexec import Queue, Scheduler, _dispatch, _process, settled
+from smqexec import Queue, Scheduler, _dispatch, _process, checkpoint, settled
 
 HERE = Path(__file__).parent
 
@@ -671,6 +671,43 @@ def test_stop_while_the_hook_cancels_warns_only_once() -> None:
     assert task.cancelled()
 
 
+def test_nothing_is_cancelled_at_exit_where_nothing_is_stopped() -> None:
+    scheduler = Scheduler()
+    outside: Future[int] = Future()
+    task = Queue(scheduler, 1).submit(str, outside)
+    scheduler.cancel_held()
+    outside.set_result(1)
+    assert task.result(DEADLINE) == "1"
+    finish(scheduler)
+
+
+def test_stop_at_exit_cancels_what_comes_after_one_that_found_nothing() -> None:
+    scheduler = Scheduler(stopped=True)
+    queue = Queue(scheduler, 1)
+    scheduler.cancel_held()
+    task = queue.submit(int)
+    scheduler.cancel_held()
+    assert task.cancelled()
+    finish(scheduler)
+
+
+def test_pending_and_paused_tasks_are_cancelled_at_exit(caplog: pytest.LogCaptureFixture) -> None:
+    scheduler = Scheduler()
+    queue = Queue(scheduler, 1)
+    gate = Gate()
+    paused = queue.submit(lambda: gate.enter() or checkpoint())
+    gate.wait_entered()
+    pending = queue.submit(int)
+    scheduler.stop()
+    gate.open()
+    scheduler.stop(wait=True)
+    finish(scheduler)
+    for task in (paused, pending):
+        with pytest.raises(CancelledError):
+            task.result(DEADLINE)
+    assert [record.args for record in caplog.records] == [(2,)]
+
+
 @pytest.mark.usefixtures("exiting")
 def test_stop_while_exiting_cancels(caplog: pytest.LogCaptureFixture) -> None:
     _process.exiting = False
@@ -784,6 +821,77 @@ def test_failing_task_of_an_abandoned_scheduler() -> None:
     gate.open()
     queue._pool.shutdown()
     assert not task.done()
+
+
+def test_future_that_ends_makes_nothing_ready_in_an_abandoned_scheduler() -> None:
+    scheduler = Scheduler(stopped=True)
+    outside: Future[int] = Future()
+    queue = Queue(scheduler, 1)
+    queue.submit(str, outside)
+    scheduler.abandon()
+    outside.set_result(1)
+    assert (queue.counts()["waiting"], queue.counts()["ready"]) == (1, 0)
+
+
+def test_shutdown_of_an_abandoned_queue_without_threads_needs_no_lock_of_its_pool() -> None:
+    queue = Queue(1)
+    queue.scheduler.abandon()
+    with queue._pool._shutdown_lock:
+        beside(queue.shutdown).result(DEADLINE)
+
+
+def test_wait_in_which_the_scheduler_is_abandoned_is_over() -> None:
+    """A fork inside a task that is nested in one that waits for all."""
+    queue = Queue(1)
+    over = threading.Event()
+
+    def program() -> None:
+        queue.submit(queue.scheduler.abandon)
+        queue.scheduler.wait()
+        over.set()
+
+    queue.submit(program)
+    assert over.wait(DEADLINE)
+    queue._pool.shutdown()
+
+
+def test_resume_of_an_abandoned_scheduler_starts_no_threads() -> None:
+    scheduler = Scheduler(stopped=True)
+    queue = Queue(scheduler, 1)
+    queue.submit(int)
+    scheduler.abandon()
+    scheduler.resume()
+    assert not queue._threads
+
+
+def test_checkpoint_of_an_abandoned_scheduler_does_not_hold() -> None:
+    """Nobody may ever resume it there."""
+    queue = Queue(1)
+    gate, passed = Gate(), threading.Event()
+    queue.submit(lambda: gate.enter() or checkpoint() or passed.set())
+    gate.wait_entered()
+    queue.scheduler.stop()
+    queue.scheduler.abandon()
+    gate.open()
+    assert passed.wait(DEADLINE)
+    queue._pool.shutdown()
+
+
+def test_generator_of_an_abandoned_scheduler_gives_way_to_nobody() -> None:
+    queue = Queue(Scheduler(), 1, give_way=True)
+    gate, ran = Gate(), []
+
+    def generate() -> Any:
+        gate.enter()
+        yield 1
+
+    queue.submit(generate)
+    gate.wait_entered()
+    queue.submit(ran.append, "newer")
+    queue.scheduler.abandon()
+    gate.open()
+    queue._pool.shutdown()
+    assert not ran
 
 
 def test_task_of_the_parent_is_no_dependency() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import signal
 import sys
@@ -18,6 +19,7 @@ from gate import DEADLINE, Gate
 from threads import beside, planned, until
 
 from smqexec import Queue, Raw, Scheduler, checkpoint, number_of_results, settled
+from smqexec._slots import Run
 
 
 class Broken(Exception):
@@ -211,6 +213,157 @@ def test_no_thread_for_what_a_task_submits(error: Exception, refusing: Any) -> N
         healthy(queue, refused)
 
 
+def test_callback_leaves_what_is_ready_to_a_thread_that_could_not_start_before(refusing: Any) -> None:
+    with planned() as (scheduler,):
+        refused = Queue(scheduler, 2, "refused")
+        gate, other = Gate(), Gate()
+        first = refused.submit(gate)
+        gate.wait_entered()
+        refusing(RuntimeError("can't start new thread"))
+        second = refused.submit(other.open)
+        refusing(None)
+        # Not `second.result`: that the callback's thread would do itself.
+        first.add_done_callback(lambda _: other.enter())
+        gate.open()
+        second.result(DEADLINE)
+        healthy(refused)
+
+
+def test_submit_raises_no_error_that_its_task_did_not_end_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    with planned(1, 1) as (_, queue, other):
+        gate = Gate()
+        need = other.submit(lambda: gate.enter() or fail())
+        gate.wait_entered()
+
+        def refuse(*_: object) -> None:
+            gate.open()
+            assert isinstance(need.exception(DEADLINE), Broken)
+            raise RuntimeError("can't start new thread")
+
+        monkeypatch.setattr(queue._pool, "submit", refuse)
+        task = queue.submit(nothing, need)
+        monkeypatch.undo()
+        assert task.exception(DEADLINE) is need.exception()
+        healthy(queue, other)
+
+
+def test_task_that_waits_does_what_becomes_ready_while_another_thread_does_not_start(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A thread is on its way for what is then cancelled; for what becomes ready there is only who waits."""
+    with planned(2, 1) as (_, queue, other):
+        gate = Gate()
+        need = other.submit(gate, 7)
+        gate.wait_entered()
+        needed = queue.submit(abs, need)
+        waiter = queue.submit(lambda: needed.result(DEADLINE))
+        until(lambda: queue._slots.helpers)
+        pending: list[Any] = []
+
+        def refuse(work: Any, slots: Any, run: Any) -> None:
+            (ready,) = scheduler_ready(queue)
+            assert ready.cancel()
+            gate.open()
+            assert need.result(DEADLINE) == 7
+            raise RuntimeError("can't start new thread")
+
+        monkeypatch.setattr(queue._pool, "submit", refuse)
+        pending.append(queue.submit(nothing))
+        monkeypatch.undo()
+        assert waiter.result(DEADLINE) == 7
+        assert pending[0].cancelled()
+        healthy(queue, other)
+
+
+def scheduler_ready(queue: Queue) -> list[Any]:
+    with queue.scheduler.lock:
+        return queue.scheduler.planner.ready(queue.scheduler._slots)
+
+
+def test_run_that_was_given_up_leaves_although_the_pool_calls_it() -> None:
+    with planned(1) as (scheduler, queue):
+        slots = queue._slots
+        assert queue.submit(abs, 1).result(DEADLINE) == 1
+        until(lambda: slots.parked == 1)
+        assert beside(scheduler.begin, slots, Run(slots), True).result(DEADLINE) is None
+        healthy(queue)
+
+
+def test_thread_whose_run_was_given_up_leaves_at_shutdown(monkeypatch: pytest.MonkeyPatch) -> None:
+    gate = Gate()
+    queue = Queue(1, initializer=gate.enter)
+    submit = queue._pool.submit
+
+    def submit_and_raise(*args: Any) -> None:
+        submit(*args)
+        gate.wait_entered()
+        raise MemoryError
+
+    monkeypatch.setattr(queue._pool, "submit", submit_and_raise)
+    with pytest.raises(MemoryError):
+        queue.submit(nothing)
+    monkeypatch.undo()
+    gate.open()
+    queue.shutdown(wait=False)
+    (thread,) = queue._threads
+    thread.join(DEADLINE)
+    assert not thread.is_alive()
+
+
+def test_queue_that_breaks_while_a_thread_is_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    with planned(1) as (scheduler, other):
+        queue = Queue(scheduler, 1)
+        error = BrokenThreadPool("an initializer failed")
+
+        def refuse(*_: object) -> None:
+            scheduler.break_off(queue._slots, error)
+            raise error
+
+        monkeypatch.setattr(queue._pool, "submit", refuse)
+        with pytest.raises(BrokenThreadPool, match="an initializer failed"):
+            queue.submit(nothing)
+        monkeypatch.undo()
+        assert scheduler.counts()["failed"] == 1
+        healthy(other)
+
+
+def test_idle_threads_of_a_queue_that_breaks_with_nothing_pending_leave() -> None:
+    calls = itertools.count()
+    begun, gate = Gate(), Gate()
+
+    def initialize() -> None:
+        if next(calls):
+            begun.open()
+            gate.enter()
+            raise Broken
+
+    queue = Queue(2, initializer=initialize)
+    first = queue.submit(begun)
+    begun.wait_entered()
+    assert queue.submit(abs, 1).result(DEADLINE) == 1  # by the first thread: the second is not there yet
+    first.result(DEADLINE)
+    until(lambda: queue._slots.parked == 1)
+    gate.open()
+    for thread in list(queue._threads):
+        thread.join(DEADLINE)
+        assert not thread.is_alive()
+    queue.shutdown()
+
+
+def test_queue_that_broke_is_forgotten_when_it_is_lost() -> None:
+    with planned() as (scheduler,):
+        broken = Queue(scheduler, 1, initializer=fail)
+        assert isinstance(broken.submit(nothing).exception(DEADLINE), BrokenThreadPool)
+        slots = broken._slots
+        del broken
+        gc.collect()
+        until(lambda: slots.lost)
+        Queue(scheduler, 1)
+        assert slots not in scheduler._slots
+        assert scheduler.counts()["failed"] == 1
+
+
+# Objects that answer no question
 # Objects that answer no question
 
 
@@ -597,6 +750,28 @@ def test_future_that_raises_where_it_is_asked(refused: str, when: str) -> None:
             future.set_result(1)
         assert isinstance(task.exception(DEADLINE), Broken)
         assert heir.exception(DEADLINE) is task.exception()
+        healthy(queue)
+
+
+@pytest.mark.parametrize("error", [None, Broken("once")])
+def test_future_that_tells_again_while_it_is_asked_how_it_ended(
+    error: Exception | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Eager(Sloppy):
+        asked = False
+
+        def cancelled(self) -> bool:
+            if not self.asked:
+                self.asked = True
+                self._invoke_callbacks()  # type: ignore[attr-defined]
+            return super().cancelled()
+
+    with planned(1) as (_, queue):
+        future = Eager()
+        task = queue.submit(abs, future)
+        future.complete(error or 1)
+        assert task.exception(DEADLINE) is error
+        assert not caplog.records
         healthy(queue)
 
 

@@ -10,6 +10,7 @@ import os
 import random
 import sys
 import threading
+import traceback
 import tracemalloc
 import weakref
 from collections.abc import Callable, Iterator
@@ -797,7 +798,7 @@ def test_parts_of_tasks_that_give_none() -> None:
             late[0].result()
 
 
-def test_cancelled_part_takes_only_its_dependents() -> None:
+def test_cancelled_part_takes_only_its_dependents(caplog: pytest.LogCaptureFixture) -> None:
     with planned(1, stopped=True) as (scheduler, queue):
         task = queue.submit(dict, a=1)
         part, other = task["a"], task["a"]
@@ -807,6 +808,8 @@ def test_cancelled_part_takes_only_its_dependents() -> None:
         scheduler.resume()
         assert other.result(DEADLINE) == 1
         assert part.cancelled()
+        assert scheduler.wait(DEADLINE)
+        assert not caplog.records
 
 
 def test_ordinary_task_is_not_iterated() -> None:
@@ -1303,6 +1306,16 @@ def test_fewer_values_than_announced() -> None:
                 assert (type(error), str(error)) == (IndexError, message.format(i))
         assert heir.exception(DEADLINE) is items[3].exception()
         assert heir.origin is items[3]
+
+
+def test_item_beyond_all_values_where_there_are_not_fewer_than_announced() -> None:
+    with planned(1, stopped=True) as (scheduler, queue):
+        given: Future[Any] = Future()
+        items = [queue.submit(announced(1, ["a", END]), given)[1], queue.submit(Fed(END))[0]]
+        given.set_result(None)
+        scheduler.resume()
+        messages = [str(item.exception(DEADLINE)) for item in items]
+        assert messages == [f"there is no item {i}: the generator yielded {i} values" for i in (1, 0)]
 
 
 def test_more_values_than_announced() -> None:
@@ -1938,6 +1951,29 @@ def test_item_lets_go_of_its_task_when_done() -> None:
         until_gone(gone)
 
 
+@pytest.mark.parametrize("ends", [True, False])
+def test_item_lets_go_of_its_queue_when_done(ends: bool) -> None:
+    with planned(1, stopped=True) as (scheduler, queue):
+        task = queue.submit(Fed("a", END))
+        item = task[0 if ends else 1]
+        scheduler.resume()
+        assert item.exception(DEADLINE) is None or not ends
+        assert scheduler.wait(DEADLINE)
+        assert item._home is None
+
+
+def test_generator_of_an_abandoned_scheduler_completes_no_items() -> None:
+    queue = Queue(1)
+    gate = Gate()
+    task = queue.submit(Fed(gate, "a", END))
+    items = [task[0], task[1]]
+    gate.wait_entered()
+    queue.scheduler.abandon()
+    gate.open()
+    queue._pool.shutdown()
+    assert not any(item.done() for item in items) and not task.done()
+
+
 def test_part_lets_go_of_the_result() -> None:
     class Table(dict[str, Any]):
         pass
@@ -2160,6 +2196,22 @@ def test_item_is_asked_for_where_all_values_are_there() -> None:
         assert found[2].result(DEADLINE) == ["a"]
 
 
+def test_item_is_asked_for_where_the_task_has_just_turned_out_to_be_an_ordinary_one() -> None:
+    with planned(1, stopped=True) as (scheduler, queue):
+        task = queue.submit(listed, 3)
+        asking = scheduler.item
+
+        def late(*args: Any) -> Any:
+            scheduler.resume()
+            task.result(DEADLINE)
+            return asking(*args)
+
+        scheduler.item = late
+        item = task[1]
+        assert item.result(DEADLINE) == 1
+        assert task[5].exception(DEADLINE)
+
+
 def test_value_comes_while_its_item_is_asked_for() -> None:
     """Between a look at the values without the lock, and the lock."""
     with planned(1) as (scheduler, queue):
@@ -2264,6 +2316,8 @@ def test_number_fails_while_the_worker_waits_for_it() -> None:
         assert task.exception(DEADLINE) is counter.error
         assert len(counter.asked) == 1
         assert fed.began == 0
+        assert queue.submit(int).result(DEADLINE) == 0
+        assert scheduler.counts()["failed"] == 1
 
 
 def test_worker_comes_when_the_number_has_just_failed() -> None:
@@ -2354,6 +2408,74 @@ def test_task_starts_between_two_looks_of_len(monkeypatch: pytest.MonkeyPatch) -
         monkeypatch.setattr(given, "exception", late)
         assert len(task) == 2
         assert len(counter.asked) == 1
+
+
+def test_number_is_found_between_two_looks_of_len(monkeypatch: pytest.MonkeyPatch) -> None:
+    with planned(1, stopped=True) as (_, queue):
+        given: Future[Any] = Future()
+        counter = Counter()
+        task = queue.submit(announced(counter, [END]), given)
+        real = given.exception
+
+        def late(timeout: float | None = None) -> Any:
+            if not given.done():
+                given.set_result("ab")
+                assert len(task) == 2
+            return real(timeout)
+
+        monkeypatch.setattr(given, "exception", late)
+        assert beside(len, task).result(DEADLINE) == 2
+        assert len(counter.asked) == 1
+
+
+def test_traceback_of_a_number_that_fails_has_no_frame_that_knows_the_task() -> None:
+    with planned(1, stopped=True) as (_, queue):
+        task = queue.submit(announced(fail))
+        with pytest.raises(Broken):
+            len(task)
+        with pytest.raises(Broken) as caught:
+            task.result(DEADLINE)
+        names = [frame.name for frame in traceback.extract_tb(caught.value.__traceback__)]
+        assert names[-1] == "fail"
+        assert not {"_count_early", "_count"}.intersection(names)
+
+
+def test_number_that_fails_lets_go_on_who_only_waits_for_the_end() -> None:
+    with planned(1, 2) as (_, queue, other):
+        gate = Gate()
+        queue.submit(gate.enter)
+        gate.wait_entered()
+        together = threading.Barrier(2)
+        task = queue.submit(announced(fail))
+        late = [other.submit(lambda _: together.wait(DEADLINE), settled(task)) for _ in range(2)]
+        with pytest.raises(Broken):
+            len(task)
+        assert sorted(each.result(DEADLINE) for each in late) == [0, 1]
+        gate.open()
+
+
+def test_number_that_another_thread_asks_is_told_before_the_task_runs() -> None:
+    with planned(1, stopped=True) as (_, queue):
+        task = queue.submit(announced(Counter(gate := Gate())), "ab")
+        lengths = [beside(len, task)]
+        gate.wait_entered()
+        lengths.append(beside(len, task))
+        until(lambda: task._stream.counting._condition._waiters)
+        gate.open()
+        assert [length.result(DEADLINE) for length in lengths] == [2, 2]
+
+
+def test_number_that_fails_is_told_to_all_who_are_interested_in_the_task() -> None:
+    with planned(1, stopped=True) as (_, queue):
+        task = queue.submit(announced(Counter(error=Broken())))
+        told: list[Any] = []
+        task.add_done_callback(told.append)
+        waiting = beside(task.exception, DEADLINE)
+        until(lambda: task._watch and task._watch.blocked)
+        with pytest.raises(Broken):
+            len(task)
+        assert told == [task]
+        assert isinstance(waiting.result(DEADLINE), Broken)
 
 
 def test_worker_comes_when_the_number_has_just_been_found() -> None:
@@ -2513,6 +2635,23 @@ def test_newer_task_runs_at_a_value_of_an_older_generator() -> None:
         assert scheduler.wait(DEADLINE)
         assert [name for name, _ in ran] == ["two", "one", "done", "older"]
         assert len({thread for _, thread in ran}) == 1
+
+
+def test_stopped_scheduler_gives_way_to_nobody() -> None:
+    """Also where it is stopped as the generator is about to look."""
+    with planned() as (scheduler,):
+        queue = Queue(scheduler, 1, give_way=True)
+        fed = Fed(gate := Gate(), END)
+        task = queue.submit(fed)
+        gate.wait_entered()
+        newer = queue.submit(same)
+        scheduler.stop()
+        (run,) = queue._slots.runs
+        assert scheduler.overtaking(run, task) is None
+        assert not newer.running()
+        scheduler.resume()
+        gate.open()
+        assert newer.result(DEADLINE) is None
 
 
 def test_queue_that_does_not_give_way() -> None:

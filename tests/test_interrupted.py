@@ -5,6 +5,7 @@ from __future__ import annotations
 import linecache
 import signal
 import sys
+import threading
 from collections.abc import Callable, Collection
 from concurrent.futures import CancelledError, Future
 from contextlib import suppress
@@ -17,7 +18,7 @@ from gate import DEADLINE, Gate
 from threads import beside, planned, until
 
 import smqexec
-from smqexec import Queue, Scheduler, number_of_results, settled
+from smqexec import Queue, Scheduler, _interrupts, number_of_results, settled
 from smqexec._interrupts import uninterrupted
 
 HERE = str(Path(smqexec.__file__).parent)
@@ -103,6 +104,73 @@ def test_submit_struck_at_every_line(name: str, order: str, started: bool) -> No
             assert foreign.result(DEADLINE) == "1"
             assert scheduler.wait(DEADLINE), step
     raise AssertionError("too many steps")
+
+
+def test_struck_submit_leaves_the_limit_of_recursion_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And changes it under the lock that guards it."""
+    limit, set_limit = sys.getrecursionlimit(), sys.setrecursionlimit
+
+    def checked(number: int) -> None:
+        assert _interrupts.LIMIT.locked()
+        assert number in (limit, limit + _interrupts.HEADROOM)
+        set_limit(number)
+
+    monkeypatch.setattr(sys, "setrecursionlimit", checked)
+    with planned(1, stopped=True) as (_, queue):
+        step = 1
+        while strike(step, lambda: queue.submit(int)):
+            assert sys.getrecursionlimit() == limit, step
+            step += 1
+    assert step > 30
+
+
+def test_first_submit_of_a_queue_struck_at_every_line() -> None:
+    """A thread that was to be started is not counted on."""
+    step, struck = 0, True
+    while struck:
+        step += 1
+        with planned(1) as (scheduler, queue):
+            struck = strike(step, lambda: queue.submit(int))
+            assert queue.submit(abs, 1).result(DEADLINE) == 1, step
+            assert scheduler.wait(DEADLINE), step
+    assert step > 20
+
+
+def test_submit_struck_when_its_task_runs_already(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then that goes on."""
+    with planned(1) as (scheduler, queue):
+        gate = Gate()
+        submit = queue._pool.submit
+
+        def late(*args: Any) -> None:
+            submit(*args)
+            gate.wait_entered()
+            raise Struck
+
+        monkeypatch.setattr(queue._pool, "submit", late)
+        with pytest.raises(Struck):
+            queue.submit(gate)
+        monkeypatch.undo()
+        assert queue.counts()["running"] == 1
+        gate.open()
+        assert queue.submit(int).result(DEADLINE) == 0
+        assert scheduler.counts()["done"] == 2
+
+
+def test_parked_thread_that_was_rung_for_as_a_submit_was_struck_counts_once() -> None:
+    """Else it would be rung for where there is nobody, and a second thread not be started."""
+    with planned(2) as (scheduler, queue):
+        slots = queue._slots
+        lost = queue.submit(str, Future())
+        assert lost.cancel()
+        until(lambda: slots.parked == 1)
+        with scheduler.lock:
+            slots.ring()  # as a submit does; and then it is struck
+            scheduler._mend(lost, None)
+        until(lambda: slots.bell.empty() and slots.parked == 1)
+        together = threading.Barrier(2)
+        tasks = [queue.submit(together.wait, DEADLINE) for _ in range(2)]
+        assert sorted(task.result(DEADLINE) for task in tasks) == [0, 1]
 
 
 def test_struck_member_of_a_group_and_its_group() -> None:

@@ -6,8 +6,10 @@ import concurrent.futures
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION, CancelledError, Future
+from queue import SimpleQueue
 from typing import Any
 
 import pytest
@@ -17,6 +19,9 @@ from threads import beside, planned, until
 import smqexec
 from smqexec import Queue, Scheduler, _needs, checkpoint, settled
 from smqexec._functions import PLAIN, is_iterator
+from smqexec._needs import Needs
+from smqexec._nodes import READY
+from smqexec._slots import HERE
 
 
 def nothing_is_left(*schedulers: Scheduler) -> bool:
@@ -87,6 +92,18 @@ def test_only_what_is_needed_runs_and_in_order() -> None:
         until(lambda: len(order) == 8)
     assert order == ["under b", "b", "a", "sink", "got sink", "end", "unneeded too", "unneeded"]
     assert len(threads) == 1
+
+
+def test_needed_arguments_are_done_in_their_order() -> None:
+    order: list[int] = []
+    with planned(1) as (_, queue):
+
+        def program() -> None:
+            arguments = [queue.submit(order.append, number) for number in range(5)]
+            queue.submit(lambda *_: None, *arguments).result()
+
+        queue.submit(program).result(DEADLINE)
+    assert order == [0, 1, 2, 3, 4]
 
 
 @pytest.mark.parametrize("schedulers", [1, 2])
@@ -251,6 +268,29 @@ def test_long_search_lets_others_have_the_lock(monkeypatch: pytest.MonkeyPatch) 
         assert task.result(DEADLINE) == 5
 
 
+def test_search_lets_others_have_the_lock_after_so_many_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_needs, "SEARCH_LIMIT", 10)
+    with planned(1, 1) as (scheduler, queue, other):
+        let_in = scheduler._let_in
+        times: list[int] = []
+        monkeypatch.setattr(scheduler, "_let_in", lambda: (times.append(1), let_in()))
+        gate = Gate()
+
+        def program() -> int:
+            task = other.submit(gate, 5)
+            for _ in range(99):
+                task = other.submit(abs, task)
+            return int(task.result())
+
+        task = queue.submit(program)
+        until(lambda: queue._slots.helpers)
+        (needs,) = queue._slots.helpers
+        until(lambda: needs.seen and not needs.frames)
+        assert len(times) == 10
+        gate.open()
+        assert task.result(DEADLINE) == 5
+
+
 def test_search_that_goes_on_after_others_had_the_lock(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_needs, "SEARCH_LIMIT", 10)
     with planned(1, 1) as (scheduler, queue, other):
@@ -279,23 +319,24 @@ def test_search_that_goes_on_after_others_had_the_lock(monkeypatch: pytest.Monke
 
 
 def test_who_holds_the_needed_slot_begins_to_wait() -> None:
-    """The needed task is ready in a queue whose only slot is held by one that runs; and then waits for us."""
-    with planned(1, 1) as (scheduler, one, two):
-        gate = Gate()
+    """The needed task is pending in a queue whose only slot is held by one that then waits for us."""
+    with planned(1, 1, 1) as (scheduler, one, two, three):
+        entered, gate = Gate(), Gate()
 
         def holder() -> str:
-            gate.enter()
-            return one.submit(str, "from one").result()
-
-        def program() -> str:
-            return two.submit(str, "from two").result()
+            entered.enter()
+            text = one.submit(str, "from one").result()
+            gate.open()  # only now what we could do for them may go on
+            return text
 
         held = two.submit(holder)
-        gate.wait_entered()
-        task = one.submit(program)
+        entered.wait_entered()
+        task = one.submit(two.submit(str, three.submit(gate, "from three")).result)
         until(lambda: one._slots.helpers)
-        gate.open()
-        assert task.result(DEADLINE) == "from two"
+        (needs,) = one._slots.helpers
+        until(lambda: needs.seen and not needs.frames)  # it has looked at all there is
+        entered.open()
+        assert task.result(DEADLINE) == "from three"
         assert held.result(DEADLINE) == "from one"
         assert nothing_is_left(scheduler)
 
@@ -346,6 +387,127 @@ def test_needs_let_go_of_what_has_ended() -> None:
         assert len(needs.nodes) == 3
         gates[1].open()
         assert task.result(DEADLINE) == 2
+
+
+def test_needs_let_go_of_what_is_cancelled() -> None:
+    with planned(1, 1) as (_, queue, other):
+        gate = Gate()
+        held = other.submit(gate)
+        gate.wait_entered()
+        doomed = other.submit(int)
+        task = queue.submit(queue.submit(isinstance, settled(doomed), held).exception)
+        until(lambda: queue._slots.helpers)
+        (needs,) = queue._slots.helpers
+        until(lambda: doomed in needs.seen)
+        assert doomed.cancel()
+        assert doomed not in needs.seen
+        gate.open()
+        assert isinstance(task.result(DEADLINE), TypeError)
+
+
+@pytest.mark.parametrize("strict", [True, False])
+def test_search_goes_along_each_arrow_of_a_graph_with_many_ways_once(
+    strict: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[Any] = []
+    visit = Needs._visit
+    monkeypatch.setattr(Needs, "_visit", lambda *args: (looked.append(args[1]), visit(*args))[1])
+    with planned(1, 1) as (_, queue, other):
+        gate = Gate()
+        held = other.submit(gate, 1)
+        gate.wait_entered()
+        pair = [other.submit(abs, held), other.submit(abs, held)]
+        for _ in range(7):
+            pair = [other.submit(max, *pair), other.submit(min, *pair)]
+        futures = [other.submit(max, *pair), *([] if strict else [Future()])]
+        task = queue.submit(lambda: smqexec.wait(futures, None, FIRST_COMPLETED).done)
+        until(lambda: queue._slots.helpers)
+        (needs,) = queue._slots.helpers
+        until(lambda: needs.seen and not needs.frames)
+        assert len(needs.seen) == 1 + 2 * 8 + 1
+        assert len(looked) == 1 + 2 + 7 * 4 + 2  # once along each arrow
+        gate.open()
+        assert task.result(DEADLINE) == {futures[0]}
+
+
+def test_search_holds_the_lock_of_whose_task_it_looks_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    locked: list[bool] = []
+    visit = Needs._visit
+
+    def looked(self: Any, node: Any, owner: Any, place: int) -> bool:
+        locked.append(owner.lock.locked())
+        return visit(self, node, owner, place)
+
+    monkeypatch.setattr(Needs, "_visit", looked)
+    with planned(1) as (scheduler, one), planned(1, stopped=True) as (another, two):
+        own = one.submit(abs, two.submit(int))
+        task = one.submit(two.submit(str, own).result)
+        until(lambda: one._slots.helpers)
+        (needs,) = one._slots.helpers
+        until(lambda: needs.seen and not needs.frames)
+        assert locked and all(locked)
+        another.resume()
+        assert task.result(DEADLINE) == "0"
+        assert nothing_is_left(scheduler, another)
+
+
+def test_what_became_ready_meanwhile_is_done_in_the_order_in_which_it_is_needed() -> None:
+    with planned(1, 2) as (_, queue, other):
+        gates = [Gate(), Gate(), Gate()]
+        order: list[str] = []
+        needs = [other.submit(gates[0]), other.submit(gates[1])]
+        for gate in gates[:2]:
+            gate.wait_entered()
+        first, second = (
+            queue.submit(lambda _, name=name: order.append(name), need)
+            for name, need in zip(("first", "second"), needs, strict=True)
+        )
+        ready = queue.submit(gates[2])
+        task = queue.submit(queue.submit(lambda *_: None, first, second, ready).result)
+        gates[2].wait_entered()
+        for gate, need in ((gates[1], needs[1]), (gates[0], needs[0])):
+            gate.open()
+            need.result(DEADLINE)
+        until(lambda: queue.counts()["ready"] == 2)
+        gates[2].open()
+        task.result(DEADLINE)
+    assert order == ["first", "second"]
+
+
+def test_what_another_begins_to_wait_for_is_left_where_that_is_not_needed() -> None:
+    with planned(1, 1, 1) as (_, one, two, three):
+        gate = Gate()
+        order: list[str] = []
+        held = two.submit(gate)
+        gate.wait_entered()
+        task = one.submit(lambda: held.result() or order.append("needed"))
+        until(lambda: one._slots.helpers)
+        (needs,) = one._slots.helpers
+        until(lambda: needs.seen and not needs.frames)
+        unneeded = one.submit(order.append, "unneeded")
+        other = three.submit(unneeded.result)
+        until(lambda: any(run.waits for run in three._slots.runs))
+        until(lambda: not needs.late)
+        gate.open()
+        task.result(DEADLINE)
+        other.result(DEADLINE)
+    assert order == ["needed", "unneeded"]
+
+
+def test_needs_keep_nothing_that_had_ended_before() -> None:
+    with planned(1, 2) as (_, queue, other):
+        gates = [Gate(), Gate()]
+        done, held = [other.submit(gate, 1) for gate in gates]
+        sink = queue.submit(max, done, held)
+        gates[0].open()
+        assert done.result(DEADLINE) == 1
+        task = queue.submit(sink.result)
+        until(lambda: queue._slots.helpers)
+        (needs,) = queue._slots.helpers
+        until(lambda: needs.seen and not needs.frames)
+        assert set(needs.seen) == {sink, held}
+        gates[1].open()
+        assert task.result(DEADLINE) == 1
 
 
 def test_task_that_waits_for_one_that_waits_for_everything() -> None:
@@ -504,6 +666,22 @@ def test_wait_inside_a_task(return_when: str) -> None:
         assert nothing_is_left(scheduler)
 
 
+def test_wait_for_the_first_exception_inside_a_task_ends_with_it_and_not_before() -> None:
+    with planned(1, 1) as (_, queue, other):
+        fine: Future[int] = Future()
+        fine.set_result(1)
+        gates = [Gate(), Gate()]
+        failing = other.submit(lambda: int(str(gates[0].enter("x"))))
+        gates[0].wait_entered()
+        last = other.submit(gates[1])
+        waiter = queue.submit(lambda: smqexec.wait([fine, failing, last], None, FIRST_EXCEPTION))
+        until(lambda: queue._slots.helpers)
+        assert not waiter.done()
+        gates[0].open()
+        assert waiter.result(DEADLINE) == ({fine, failing}, {last})
+        gates[1].open()
+
+
 def test_wait_inside_a_task_with_a_timeout() -> None:
     with planned(1) as (_, queue):
         never: Future[int] = Future()
@@ -567,6 +745,208 @@ def test_circle_that_need_not_be_one() -> None:
         box.append(queue.submit(str, task))
         gate.open()
         assert task.result(DEADLINE) == 1
+
+
+class Patient:
+    """A task that waits for what it is told to wait for, and gives up when it is told so."""
+
+    def __init__(self) -> None:
+        self._line: SimpleQueue[Any] = SimpleQueue()
+        self.waits: list[Any] = []
+
+    def __call__(self) -> str:
+        run = HERE.run
+        assert run is not None
+        self.waits = run.waits
+        while (given := self._line.get(timeout=DEADLINE)) is not None:
+            run.slots.scheduler.help(Needs(run, (given[0],), given[1].is_set), None)
+        return "ended"
+
+    def wait_for(self, future: Any) -> None:
+        self._given_up = threading.Event()
+        self._line.put((future, self._given_up))
+        until(lambda: self.waits)
+
+    def give_up(self) -> None:
+        self._given_up.set()
+        self.waits[-1].release()
+        until(lambda: not self.waits)
+
+    def end(self) -> None:
+        self._line.put(None)
+
+    def tell(self, _: object) -> None:
+        """A callback that is a method."""
+
+
+def test_circle_of_waits_that_were_not_at_the_same_time_is_none() -> None:
+    """Also where that is found out more than once."""
+    with planned(1, 1, 1) as (_, one, two, three):
+        a, b = Patient(), Patient()
+        needed, other = two.submit(a), three.submit(b)
+        task = one.submit(needed.result)
+        until(lambda: one._slots.helpers)
+        (needs,) = one._slots.helpers
+        for _ in range(2):
+            a.wait_for(other)
+            until(lambda: other in needs.seen)
+            a.give_up()
+            b.wait_for(task)
+            until(lambda: other not in needs.seen and needs.seen and not (needs.frames or needs.late))
+            b.give_up()
+        a.end()
+        b.end()
+        assert task.result(DEADLINE) == "ended"
+
+
+@pytest.mark.parametrize("others", [True, False])
+def test_circle_among_those_that_are_all_waited_for(others: bool) -> None:
+    with planned(1, 1) as (_, queue, other):
+        box: list[Any] = []
+        entered, gate = Gate(), Gate()
+        held = other.submit(gate)
+
+        def program() -> None:
+            entered.enter()
+            if others:
+                smqexec.wait([box[0], held])
+            else:
+                smqexec.wait(box, None, FIRST_COMPLETED)
+
+        task = queue.submit(program)
+        box.append(queue.submit(str, task))
+        entered.open()
+        with pytest.raises(RuntimeError, match="would never end"):
+            task.result(DEADLINE)
+        gate.open()
+
+
+def test_circle_through_one_that_was_met_for_its_slot_at_first() -> None:
+    """That is no circle, as who holds a slot helps; but then the very task turns out to be needed."""
+    with planned(1, 1) as (_, one, two):
+        entered = Gate()
+        box: list[Any] = []
+
+        def hold() -> object:
+            entered.enter()
+            return box[0].result()
+
+        holder = two.submit(hold)
+        entered.wait_entered()
+        gate = Gate()
+        sink = one.submit(lambda *_: None, two.submit(int), one.submit(str, holder))
+        box.append(one.submit(lambda: gate.enter() or sink.result()))
+        entered.open()
+        until(lambda: two._slots.helpers)
+        gate.open()
+        with pytest.raises(RuntimeError, match="would never end"):
+            box[0].result(DEADLINE)
+
+
+def test_circle_is_left_when_all_others_were_given() -> None:
+    """It is no error as long as something else may come."""
+    with planned(1, 1) as (_, queue, other):
+        box: list[Any] = []
+        entered, gate = Gate(), Gate()
+        held = other.submit(gate)
+
+        def program() -> str:
+            entered.enter()
+            given = smqexec.as_completed([box[0], held])
+            assert next(given) is held
+            with pytest.raises(RuntimeError, match="would never end"):
+                next(given)
+            return "told"
+
+        task = queue.submit(program)
+        box.append(queue.submit(str, task))
+        entered.open()
+        until(lambda: queue._slots.helpers)
+        (needs,) = queue._slots.helpers
+        until(lambda: needs.seen and not needs.frames)
+        gate.open()
+        assert task.result(DEADLINE) == "told"
+
+
+def test_what_becomes_ready_between_two_futures_is_done_for_the_second() -> None:
+    with planned(1, 1) as (_, queue, other):
+        gates = [Gate(), Gate()]
+        first, held = other.submit(gates[0], 1), None
+
+        def program() -> list[Any]:
+            second = queue.submit(abs, held)
+            given = smqexec.as_completed([first, second, Future()], DEADLINE)
+            found = [next(given).result()]
+            gates[1].open()
+            until(lambda: second.state == READY)
+            return [*found, next(given).result()]
+
+        gates[0].wait_entered()
+        held = other.submit(gates[1], 2)
+        task = queue.submit(program)
+        until(lambda: queue._slots.helpers)
+        (needs,) = queue._slots.helpers
+        until(lambda: needs.seen and not needs.frames)
+        gates[0].open()
+        assert task.result(DEADLINE) == [1, 2]
+
+
+def test_as_completed_taken_to_another_task() -> None:
+    """Which does then what is needed of its own queue."""
+    with planned(1, 1, 1) as (_, one, two, three):
+        gate = Gate()
+        first = three.submit(gate, 1)
+        box: list[Any] = []
+
+        def begin() -> Any:
+            second = two.submit(int, "2")
+            box.append(smqexec.as_completed([first, second, Future()]))
+            return next(box[0]).result()
+
+        def go_on() -> Any:
+            begun = one.submit(begin)
+            until(lambda: one._slots.helpers)
+            gate.open()
+            until(begun.done)  # not its result: for that we would do what is left
+            return begun.result(), next(box[0]).result()
+
+        assert two.submit(go_on).result(DEADLINE) == (1, 2)
+
+
+def test_as_completed_of_many_lets_go_of_tasks_that_were_given() -> None:
+    with planned(1) as (_, queue):
+
+        def program() -> bool:
+            gone: list[Any] = []
+            for task in smqexec.as_completed([queue.submit(int) for _ in range(200)], DEADLINE):
+                gone.append(weakref.ref(task))
+                task = None
+                if len(gone) == 180:
+                    return gone[0]() is None
+            return False
+
+        assert queue.submit(program).result(DEADLINE)
+
+
+def test_wait_inside_a_task_until_nobody_knows_when() -> None:
+    with planned(1) as (_, queue):
+        waiter = queue.submit(lambda: smqexec.wait([queue.submit(int)], None, "LAST_COMPLETED"))
+        assert isinstance(waiter.exception(DEADLINE), ValueError)
+
+
+def test_as_completed_keeps_nothing_that_was_given() -> None:
+    with planned(1) as (_, queue):
+
+        def program() -> None:
+            futures: list[Any] = [Future(), Future()]
+            given = smqexec.as_completed(futures, DEADLINE)
+            futures.pop().set_result(1)
+            gone = weakref.ref(next(given))
+            assert gone() is None
+            futures.pop().set_result(2)
+            assert next(given).result() == 2
+
+        queue.submit(program).result(DEADLINE)
 
 
 # checkpoint, stop, wait.
@@ -662,6 +1042,153 @@ def test_stop_while_a_task_waits_for_all() -> None:
         scheduler.resume()
 
 
+def test_task_waits_for_all_of_another_scheduler() -> None:
+    """What runs of its own is none of those."""
+    with planned(1) as (scheduler, queue), planned(1) as (another, other):
+        gate = Gate()
+        late = other.submit(gate, 5)
+
+        def program() -> bool:
+            gate.open()
+            return bool(another.wait(DEADLINE)) and late.done()
+
+        assert queue.submit(program).result(DEADLINE)
+        assert nothing_is_left(scheduler, another)
+
+
+def test_stop_waits_for_who_waits_for_another_scheduler() -> None:
+    """That one is not stopped: its task may end, and then the one who waits goes on."""
+    with planned(1) as (scheduler, queue), planned(1) as (_, other):
+        gate = Gate()
+        held = other.submit(gate)
+        waiter = queue.submit(held.result)
+        until(lambda: any(run.waits for run in queue._slots.runs))
+        stopping = beside(scheduler.stop, True)
+        until(lambda: scheduler._watchers or stopping.done())
+        assert not stopping.done()
+        gate.open()
+        stopping.result(DEADLINE)
+        assert waiter.done()
+
+
+def test_stop_waits_for_what_is_nested_in_one_that_waits() -> None:
+    with planned(1) as (scheduler, queue):
+        gate = Gate()
+        task = queue.submit(lambda: queue.submit(gate, 1).result())
+        gate.wait_entered()
+        stopping = beside(scheduler.stop, True)
+        until(lambda: scheduler._watchers or stopping.done())
+        assert not stopping.done()
+        gate.open()
+        stopping.result(DEADLINE)
+        scheduler.resume()
+        assert task.result(DEADLINE) == 1
+
+
+def test_stop_does_not_wait_for_one_that_waits_again_after_what_was_nested() -> None:
+    with planned(1, 1) as (scheduler, queue, other):
+        gates = [Gate(), Gate()]
+        other.submit(gates[1])
+        gates[1].wait_entered()
+        pending = other.submit(int)
+
+        def program() -> int:
+            return int(queue.submit(max, pending, queue.submit(gates[0], 1)).result())
+
+        task = queue.submit(program)
+        gates[0].wait_entered()
+        stopping = beside(scheduler.stop, True)
+        until(lambda: scheduler._watchers)
+        gates[1].open()
+        until(lambda: other._slots.running == 0)
+        assert not stopping.done()
+        gates[0].open()
+        stopping.result(DEADLINE)
+        assert task.running()
+        scheduler.resume()
+        assert task.result(DEADLINE) == 1
+
+
+def test_stop_waits_for_who_waits_for_a_future_of_others() -> None:
+    with planned(1) as (scheduler, queue):
+        outside: Future[int] = Future()
+        waiter = queue.submit(lambda: len(smqexec.wait([outside]).done))
+        until(lambda: any(run.waits for run in queue._slots.runs))
+        stopping = beside(scheduler.stop, True)
+        until(lambda: scheduler._watchers or stopping.done())
+        assert not stopping.done()
+        outside.set_result(1)
+        stopping.result(DEADLINE)
+        assert waiter.result(0) == 1
+
+
+def test_stop_waits_for_who_is_just_about_to_go_on() -> None:
+    with planned(1, 1) as (scheduler, queue, other):
+        patient = Patient()
+        gate = Gate()
+        held = other.submit(gate)
+        gate.wait_entered()
+        pending = other.submit(int)
+        waiter = queue.submit(patient)
+        patient.wait_for(pending)
+        patient.end()
+        patient._given_up.set()  # it has not heard of it yet
+        stopping = beside(scheduler.stop, True)
+        until(lambda: scheduler._watchers)
+        gate.open()
+        until(lambda: held.done() and not other._slots.running)
+        assert scheduler._watchers and not stopping.done()
+        patient.waits[-1].release()
+        stopping.result(DEADLINE)
+        assert waiter.result(0) == "ended"
+        scheduler.resume()
+
+
+def test_task_stops_another_scheduler_and_waits_for_that() -> None:
+    with planned(1) as (_, queue), planned(1) as (another, other):
+        queue.submit(another.stop, True).result(DEADLINE)
+        late = other.submit(int)
+        assert another.stopped and not late.running()
+        another.resume()
+        assert late.result(DEADLINE) == 0
+
+
+def test_stop_does_not_wait_for_who_waits_within_a_wait() -> None:
+    with planned(1, 1) as (scheduler, queue, other):
+        gate = Gate()
+        other.submit(gate)
+        gate.wait_entered()
+        pending = other.submit(int)
+        task = queue.submit(lambda: queue.submit(pending.result).result())
+        until(lambda: any(len(run.waits) == 2 for run in queue._slots.runs))
+        stopping = beside(scheduler.stop, True)
+        until(lambda: scheduler._watchers)
+        gate.open()
+        stopping.result(DEADLINE)
+        assert pending._home and task.running()
+        scheduler.resume()
+        assert task.result(DEADLINE) == 0
+
+
+def test_stopped_scheduler_starts_nothing_for_who_waits_for_all() -> None:
+    with planned(1, 1) as (scheduler, queue, other):
+        gate = Gate()
+        other.submit(gate)
+        gate.wait_entered()
+        waiter = queue.submit(scheduler.wait, DEADLINE)
+        until(lambda: queue._slots.helpers)
+        (needs,) = queue._slots.helpers
+        scheduler.stop()
+        late = queue.submit(int)
+        with scheduler.lock:
+            assert needs.take() is None
+        assert not late.running()
+        scheduler.resume()
+        gate.open()
+        assert waiter.result(DEADLINE)
+        assert late.done()
+
+
 def test_what_pauses_while_the_interpreter_exits_is_cancelled() -> None:
     with planned(1) as (scheduler, queue):
         gate = Gate()
@@ -678,6 +1205,18 @@ def test_what_pauses_while_the_interpreter_exits_is_cancelled() -> None:
         gate.open()
         with pytest.raises(CancelledError):
             task.result(DEADLINE)
+        scheduler.exiting = False
+
+
+def test_stop_that_is_over_as_a_task_pauses_cancels_nothing_at_exit() -> None:
+    with planned(1) as (scheduler, queue):
+        gate = Gate()
+        task = queue.submit(lambda: gate.enter() or checkpoint() or "went on")
+        gate.wait_entered()
+        scheduler.exiting = True
+        scheduler.pause(task)
+        gate.open()
+        assert task.result(DEADLINE) == "went on"
         scheduler.exiting = False
 
 
@@ -710,6 +1249,22 @@ def test_wait_for_all_inside_a_task_while_others_submit() -> None:
         gate.open()
         assert waiter.result(DEADLINE)
         assert late.done()
+
+
+def test_who_waits_for_all_does_what_others_submit_and_keeps_nothing_of_it() -> None:
+    with planned(1, 1) as (scheduler, queue, other):
+        gate = Gate()
+        other.submit(gate)
+        gate.wait_entered()
+        waiter = queue.submit(scheduler.wait, DEADLINE)
+        until(lambda: queue._slots.helpers)
+        late = queue.submit(int)
+        gone = weakref.ref(late)
+        assert late.result(DEADLINE) == 0
+        del late
+        until(lambda: gone() is None)
+        gate.open()
+        assert waiter.result(DEADLINE)
 
 
 def test_shutdown_of_another_queue_inside_a_task() -> None:
@@ -746,6 +1301,45 @@ def test_cancel_with_dependencies() -> None:
         assert not shared.cancelled() and not other.cancelled() and not awaited.cancelled()
         assert deep.cancelled() and stream.cancelled()
         assert scheduler.counts()["done"] == 3
+
+
+def test_cancel_with_dependencies_spares_what_a_thread_waits_for() -> None:
+    with planned(1, stopped=True) as (scheduler, queue):
+        awaited, watched, told = queue.submit(int), queue.submit(int), queue.submit(int)
+        told.add_done_callback(Patient().tell)
+        answer = beside(awaited.result, DEADLINE)
+        until(lambda: awaited._watch and awaited._watch.blocked)
+        several = beside(concurrent.futures.wait, [watched], DEADLINE)
+        until(lambda: watched._watch and watched._watch.waiters)
+        assert queue.submit(max, awaited, watched, told).cancel(dependencies=True)
+        assert not (awaited.cancelled() or watched.cancelled() or told.cancelled())
+        scheduler.resume()
+        assert answer.result(DEADLINE) == 0
+        assert several.result(DEADLINE).done == {watched}
+
+
+def test_cancel_with_dependencies_goes_on_after_one_that_is_needed() -> None:
+    with planned(1, stopped=True) as (_, queue):
+        needed = queue.submit(int)
+        queue.submit(abs, needed)
+        others = [queue.submit(int), queue.submit(int)]
+        assert queue.submit(max, others[0], needed, others[1]).cancel(dependencies=True)
+        assert not needed.cancelled()
+        assert others[0].cancelled() and others[1].cancelled()
+
+
+def test_cancelling_a_graph_with_many_ways_looks_at_each_task_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[Any] = []
+    dependents_of = smqexec._dispatch.dependents_of
+    monkeypatch.setattr(
+        smqexec._dispatch, "dependents_of", lambda node: (looked.append(node), dependents_of(node))[1]
+    )
+    with planned(1, stopped=True) as (scheduler, queue):
+        pair = [queue.submit(int), queue.submit(int)]
+        for _ in range(9):
+            pair = [queue.submit(max, *pair), queue.submit(min, *pair)]
+        scheduler.shutdown(wait=False, cancel_futures=True)
+        assert scheduler.counts()["cancelled"] == len(looked) == 20
 
 
 def test_cancel_with_dependencies_asks_what_runs() -> None:

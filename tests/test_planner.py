@@ -1115,6 +1115,22 @@ def test_drop_takes_all_dependents_along() -> None:
 
 
 @pytest.mark.parametrize("order", ["newest", "oldest"])
+def test_dropped_task_is_no_dependent_any_more(order: str) -> None:
+    planner = DependencyPlanner(order)
+    queue = planner.add_queue()
+    needs = [Named(name) for name in "abc"]
+    for node in needs:
+        planner.add(node, queue)
+    others = [Named("x"), Named("y")]
+    for other in others:
+        planner.add(other, queue, [needs[1]])
+    sink = Named("sink")
+    planner.add(sink, queue, needs)
+    planner.drop(sink)
+    assert [dependents_of(node) for node in needs] == [[], others, []]
+
+
+@pytest.mark.parametrize("order", ["newest", "oldest"])
 def test_drop_of_a_running_task(order: str) -> None:
     plan = Plan(order)
     plan.add("a")

@@ -6,6 +6,7 @@ Tasks are held by gates; nothing here sleeps, and each wait has a deadline.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import inspect
 import itertools
@@ -256,6 +257,10 @@ def test_threads_have_the_prefix(make: Maker) -> None:
     assert {thread.name for thread in queue._threads} == {"prefix_0", "prefix_1", "prefix_2"}
 
 
+def test_prefix_is_where_clients_look_for_it(make: Maker) -> None:
+    assert make(1, "name")._thread_name_prefix == "name"
+
+
 def test_threads_without_prefix_are_named_as_the_standard_library_s(make: Maker) -> None:
     name = value(make(1).submit(lambda: threading.current_thread().name))
     assert name.startswith("ThreadPoolExecutor-")
@@ -435,6 +440,49 @@ def test_threads_of_a_broken_queue_leave(make: Maker, gate: Gate) -> None:
         assert not thread.is_alive()
 
 
+def test_idle_thread_of_a_broken_queue_that_was_shut_down_meanwhile_leaves(
+    make: Maker, monkeypatch: Any
+) -> None:
+    """What the pool of a failing initializer throws away includes what tells its other threads to leave."""
+    calls = itertools.count()
+    begun, gate = Gate(), Gate()
+
+    def initializer() -> None:
+        if next(calls):
+            begun.enter()
+            gate.enter()
+            raise Broken
+
+    queue = make(2, initializer=initializer)
+    pool = queue._pool
+    shutdown, failed = pool.shutdown, pool._initializer_failed
+    thrown = Gate()
+
+    def late_shutdown(*args: Any, **kwargs: Any) -> None:
+        shutdown(*args, **kwargs)
+        thrown.enter()
+
+    def fail_after_shutdown() -> None:
+        thrown.wait_entered()
+        failed()
+
+    value(queue.submit(int))
+    eventually(lambda: queue._slots.parked == 1)
+    first = queue.submit(begun.wait_entered)
+    value(queue.submit(int))  # a second thread begins for one of the two
+    value(first)
+    eventually(lambda: queue._slots.parked == 1)
+    monkeypatch.setattr(pool, "_initializer_failed", fail_after_shutdown)
+    monkeypatch.setattr(pool, "shutdown", late_shutdown)
+    begun.open()
+    gate.open()
+    eventually(lambda: pool._broken)
+    thrown.open()
+    for thread in list(queue._threads):
+        thread.join(DEADLINE)
+        assert not thread.is_alive()
+
+
 def test_failing_initializer_of_a_lost_queue(make: Maker) -> None:
     gate = Gate()
 
@@ -569,6 +617,21 @@ def test_a_start_that_fails_spares_what_still_waits(make: Maker, gate: Gate, no_
     no_thread(None)
     gate.open()
     assert value(waiting) == "x"
+
+
+def test_thread_that_does_not_start_for_what_still_waits_is_no_error(
+    make: Maker, gate: Gate, no_thread: Any, caplog: Any
+) -> None:
+    """It is started early alone, for what is ready later."""
+    queue = make(1, "failing")
+    held = make(1).submit(gate, "x")
+    gate.wait_entered()
+    no_thread(MemoryError())
+    waiting = queue.submit(str, held)
+    no_thread(None)
+    gate.open()
+    assert value(waiting) == "x"
+    assert not caplog.records
 
 
 def test_thread_that_does_not_start_on_resume(make: Maker, no_thread: Any) -> None:
@@ -710,6 +773,18 @@ def test_parked_threads_leave_when_the_last_pending_task_is_cancelled(make: Make
         assert not thread.is_alive()
 
 
+def test_parked_thread_leaves_when_the_only_pending_task_is_cancelled(make: Maker) -> None:
+    queue = make(1)
+    value(queue.submit(int))
+    late = queue.submit(str, Future())
+    eventually(lambda: queue._slots.parked == 1)
+    queue.shutdown(wait=False)
+    assert late.cancel()
+    for thread in list(queue._threads):
+        thread.join(DEADLINE)
+        assert not thread.is_alive()
+
+
 def test_with_block_waits(make: Maker) -> None:
     ran = []
     with make(2) as queue:
@@ -727,6 +802,15 @@ def test_with_block_that_raises_still_waits(make: Maker) -> None:
         queue.submit(ran.append, 1)
         raise Broken
     assert ran == [1]
+
+
+def test_with_block_that_raises_still_does_what_is_pending(make: Maker, gate: Gate) -> None:
+    with pytest.raises(Broken), make(1) as queue:
+        tasks = [queue.submit(gate, 1), queue.submit(abs, 2)]
+        gate.wait_entered()
+        start(lambda: eventually(lambda: queue._slots.closed) or gate.open())
+        raise Broken
+    assert [task.result(0) for task in tasks] == [1, 2]
 
 
 def test_shutdown_from_inside_a_task(make: Maker) -> None:
@@ -887,6 +971,26 @@ def test_map_timeout(make: Maker, gate: Gate) -> None:
     assert queue.counts()["cancelled"] >= 1
 
 
+def test_map_timeout_that_is_long_enough(make: Maker, gate: Gate) -> None:
+    queue = make(1)
+    results = queue.map(lambda call: call(), [gate, int], timeout=DEADLINE)
+    following = start(lambda: list(results))
+    gate.wait_entered()
+    eventually(lambda: queue.counts()["ready"] == 1)
+    assert not following.done()
+    gate.open()
+    assert following.result(DEADLINE) == [None, 0]
+
+
+def test_map_cancels_also_what_was_waited_for_in_vain(make: Maker) -> None:
+    queue = make(1)
+    queue.scheduler.stop()
+    results = queue.map(int, "123", timeout=0)
+    with pytest.raises(TimeoutError):
+        next(results)
+    assert queue.counts()["cancelled"] == 3
+
+
 def test_map_timeout_of_zero_takes_what_is_done(make: Maker) -> None:
     queue = make(1)
     results = queue.map(int, "123", timeout=0)
@@ -1041,6 +1145,30 @@ def test_map_frees_results_that_were_taken(make: Maker) -> None:
 # Memory
 
 
+def test_map_frees_the_exception_that_it_raised_at_once(make: Maker) -> None:
+    gone: list[Any] = []
+
+    def fail(_: int) -> None:
+        error = Broken()
+        gone.append(weakref.ref(error))
+        try:
+            raise error
+        finally:
+            del error
+
+    queue = make(1)
+    gc.collect()
+    gc.disable()
+    try:
+        results = queue.map(fail, [1])
+        with contextlib.suppress(Broken):
+            next(results)
+        del results
+        eventually(lambda: gone[0]() is None)
+    finally:
+        gc.enable()
+
+
 def test_a_task_lets_go_of_its_call(make: Maker) -> None:
     queue = make(1)
     thing = Thing()
@@ -1142,13 +1270,15 @@ def test_lost_queue_waits_for_a_task_of_another(make: Maker, gate: Gate) -> None
         value(task)
     slots = queue._slots
     eventually(lambda: slots.parked == 2)
-    late = queue.submit(str, other.submit(gate, "x"))
+    held = other.submit(gate, "x")
+    late = [queue.submit(lambda _: barrier.wait(DEADLINE), held) for _ in range(2)]  # they need both threads
     gate.wait_entered()
     threads = threads_named("lost")
     del queue
     gc.collect()
+    eventually(lambda: slots.bell.empty() and (slots.parked, slots.waking) == (2, 0))
     gate.open()
-    assert value(late) == "x"
+    assert sorted(value(task) for task in late) == [0, 1]
     for thread in threads:
         thread.join(DEADLINE)
         assert not thread.is_alive()

@@ -16,7 +16,7 @@ from gate import DEADLINE, Gate
 from threads import beside, planned, until
 
 import smqexec._dispatch
-from smqexec import Queue, Scheduler, Task
+from smqexec import Queue, Scheduler, Task, settled
 
 NOTHING = dict(waiting=0, ready=0, running=0, done=0, failed=0, cancelled=0)
 
@@ -187,6 +187,36 @@ def test_no_task_starts_while_stopped() -> None:
         assert not early
 
 
+def test_resume_starts_all_that_may_run() -> None:
+    with planned(3, stopped=True) as (scheduler, queue):
+        together = threading.Barrier(3)
+        tasks = [queue.submit(together.wait, DEADLINE) for _ in range(3)]
+        scheduler.resume()
+        assert sorted(task.result(DEADLINE) for task in tasks) == [0, 1, 2]
+
+
+def test_pending_task_has_a_thread_from_the_start() -> None:
+    """At exit it may be too late to start one."""
+    with planned(2, 2) as (_, queue, other):
+        gate = Gate()
+        held = queue.submit(gate, 1)
+        tasks = [other.submit(abs, held), other.submit(abs, held)]
+        assert len(other._threads) == 1
+        gate.open()
+        assert [task.result(DEADLINE) for task in tasks] == [1, 1]
+
+
+def test_resume_starts_threads_only_where_something_is_pending() -> None:
+    with planned(2, 2, stopped=True) as (scheduler, idle, queue):
+        outside: Future[int] = Future()
+        task = queue.submit(str, outside)
+        assert not queue._threads
+        scheduler.resume()
+        assert (len(idle._threads), len(queue._threads)) == (0, 1)
+        outside.set_result(1)
+        assert task.result(DEADLINE) == "1"
+
+
 @pytest.mark.parametrize("order", ["newest", "oldest"])
 def test_nothing_is_lost_over_many_stops(order: str) -> None:
     chance = random.Random(0)
@@ -309,6 +339,17 @@ def test_with_block_lets_exceptions_through() -> None:
     assert task.result(0) == 2
 
 
+def test_with_block_that_raises_still_does_what_is_pending() -> None:
+    gate = Gate()
+    with pytest.raises(KeyError), Scheduler() as scheduler:
+        queue = Queue(scheduler, 1)
+        tasks = [queue.submit(gate.enter, 1), queue.submit(add, 1)]
+        gate.wait_entered()
+        beside(lambda: until(lambda: queue._slots.closed) or gate.open())
+        raise KeyError
+    assert [task.result(0) for task in tasks] == [1, 2]
+
+
 def test_shutdown_without_waiting() -> None:
     with planned(1, 1) as (scheduler, queue, other):
         gate = Gate()
@@ -338,6 +379,19 @@ def test_shutdown_cancels_what_is_pending() -> None:
         assert scheduler.counts() == {**NOTHING, "done": 1, "cancelled": 6}
 
 
+def test_shutdown_that_cancels_lets_go_on_who_only_waits_for_the_end() -> None:
+    with planned(1, 2) as (_, queue, other):
+        gate = Gate()
+        queue.submit(gate)
+        gate.wait_entered()
+        task = queue.submit(int)
+        together = threading.Barrier(2)
+        late = [other.submit(lambda _: together.wait(DEADLINE), settled(task)) for _ in range(2)]
+        queue.shutdown(wait=False, cancel_futures=True)
+        assert sorted(each.result(DEADLINE) for each in late) == [0, 1]
+        gate.open()
+
+
 def test_shutdown_of_a_stopped_scheduler_warns(caplog: pytest.LogCaptureFixture) -> None:
     with planned(1, stopped=True) as (scheduler, queue), caplog.at_level(logging.WARNING, "smqexec"):
         tasks = [queue.submit(add, i) for i in range(3)]
@@ -347,6 +401,14 @@ def test_shutdown_of_a_stopped_scheduler_warns(caplog: pytest.LogCaptureFixture)
         assert ending.result(DEADLINE) is None
         assert [task.result(0) for task in tasks] == [1, 2, 3]
         assert len(caplog.records) == 1
+
+
+def test_shutdown_warns_of_nothing_where_nothing_is_stopped(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING, "smqexec"), Scheduler() as scheduler:
+        queue = Queue(scheduler, 1)
+        tasks = [queue.submit(add, i) for i in range(3)]
+    assert [task.result(0) for task in tasks] == [1, 2, 3]
+    assert not caplog.records
 
 
 # Order.
@@ -416,6 +478,34 @@ def test_map_is_one_submission_whose_first_item_is_the_newest() -> None:
         assert scheduler.wait(DEADLINE)
         assert ran == [20, 10, 11, 12, 0, 1, 2, 3, 4, -1]
         assert list(late) == [None] * 3
+
+
+def test_oldest_first_a_map_is_as_many_submissions_as_it_has_items() -> None:
+    """What is submitted while its iterable is read comes in between."""
+    order: list[int] = []
+    with planned(1, order="oldest", stopped=True) as (scheduler, queue):
+
+        def items() -> Any:
+            yield 1
+            queue.submit(order.append, 2)
+            yield 3
+
+        results = queue.map(order.append, items())
+        scheduler.resume()
+        assert len(list(results)) == 2
+        assert scheduler.wait(DEADLINE)
+    assert order == [1, 2, 3]
+
+
+def test_argument_given_twice_is_one_dependency() -> None:
+    with planned(1, stopped=True) as (scheduler, queue):
+        one, two = queue.submit(int), queue.submit(int)
+        tasks = [queue.submit(add, one, one), queue.submit(max, one, two, one)]
+        assert [task.dependencies for task in tasks] == [[one], [one, two]]
+        with scheduler.lock:
+            scheduler.planner.check(scheduler._slots)
+        scheduler.resume()
+        assert [task.result(DEADLINE) for task in tasks] == [0, 0]
 
 
 def test_promotion() -> None:

@@ -11,7 +11,7 @@ import traceback
 import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, as_completed, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from types import SimpleNamespace
 from typing import Any
@@ -105,7 +105,26 @@ def test_a_thousand_results_do_not_grow_the_traceback() -> None:
         assert names[-2:] == ["result", "fail"]
 
 
-@pytest.mark.parametrize("timeout", [0, -1, 0.001])
+@pytest.mark.parametrize("ask", [Task.result, Task.exception])
+def test_failure_that_was_asked_for_is_freed_at_once(ask: Callable[..., object]) -> None:
+    class Noted(Exception):
+        pass
+
+    def raise_it() -> None:
+        raise Noted
+
+    def asked(tasks: list[Task[Any]]) -> None:
+        with suppress(Noted):
+            ask(tasks.pop(), DEADLINE)
+
+    with without_collector(), planned(1) as (_, queue):
+        tasks = [queue.submit(raise_it)]
+        watched = [weakref.ref(tasks[0].exception(DEADLINE))]
+        asked(tasks)
+        until(lambda: watched[0]() is None)
+
+
+@pytest.mark.parametrize("timeout", [0, -1, -0.5, 0.001])
 @pytest.mark.parametrize("ask", [Task.result, Task.exception])
 def test_timeout(ask: Callable[..., object], timeout: float) -> None:
     with planned(1, stopped=True) as (_, queue):
@@ -461,6 +480,50 @@ def test_wait_returns_early_when_asked_to() -> None:
         assert wait([held], 0).not_done == {held}
         gate.open()
         assert wait([held], DEADLINE).done == {held}
+
+
+@pytest.mark.parametrize("end", ["returns", "fails", "is cancelled", "is dropped"])
+def test_condition_of_a_task_is_notified_when_it_is_done(end: str) -> None:
+    with planned(1, stopped=True) as (scheduler, queue):
+        need = queue.submit(fail)
+        task = queue.submit(fail if end == "fails" else int, *([need] if end == "is dropped" else []))
+        waits = threading.Event()
+
+        def wait_for_it() -> bool:
+            with task._condition:
+                waits.set()
+                return task._condition.wait(DEADLINE)
+
+        waiting = beside(wait_for_it)
+        assert waits.wait(DEADLINE)
+        with task._condition:  # now it waits
+            pass
+        if end == "is cancelled":
+            task.cancel()
+        scheduler.resume()
+        assert waiting.result(2 * DEADLINE)
+        assert task.done()
+
+
+def test_wait_for_the_first_exception_ends_with_it_and_not_before() -> None:
+    with planned(3) as (_, queue):
+        gates = [Gate(), Gate(), Gate()]
+        fine, last = queue.submit(gates[0]), queue.submit(gates[2])
+        failing = queue.submit(lambda: gates[1].enter() or fail())
+        waiting = beside(wait, [fine, failing, last], DEADLINE, concurrent.futures.FIRST_EXCEPTION)
+        until(lambda: last._watch and last._watch.waiters)
+        gates[0].open()
+        fine.result(DEADLINE)
+        gates[1].open()
+        assert waiting.result(DEADLINE) == ({fine, failing}, {last})
+        gates[2].open()
+
+
+def test_waiters_of_a_task_that_nobody_has_looked_at() -> None:
+    with planned(1) as (_, queue):
+        task = queue.submit(int)
+        assert task.result(DEADLINE) == 0
+        assert task._waiters == []
 
 
 def test_wait_holds_the_condition_of_a_task_that_a_failure_reaches() -> None:
@@ -840,6 +903,39 @@ def test_dropped_task_lets_go_of_its_call(direct: bool) -> None:
         until(lambda: watched[0]() is watched[1]() is None)
 
 
+@pytest.mark.parametrize("how", ["returns", "fails", "is cancelled"])
+@pytest.mark.parametrize("part", [True, False])
+def test_callbacks_are_let_go_when_they_were_called(how: str, part: bool) -> None:
+    class Told:
+        def tell(self, _: object) -> None:
+            pass
+
+    with without_collector(), planned(1, stopped=True) as (scheduler, queue):
+        task = queue.submit(fail if how == "fails" else list, "a")
+        future = task[0] if part else task
+        told = Told()
+        gone = weakref.ref(told)
+        future.add_done_callback(told.tell)
+        if how == "is cancelled":
+            assert future.cancel()
+        scheduler.resume()
+        outcome(future)
+        del told
+        until(lambda: gone() is None)
+
+
+def test_task_that_cannot_run_any_more_as_it_is_submitted_lets_go_of_its_call() -> None:
+    with without_collector(), planned(1) as (_, queue):
+        failed = queue.submit(fail)
+        assert failed.exception(DEADLINE)
+        kept = Kept()
+        gone = weakref.ref(kept)
+        task = queue.submit(nothing, failed, kept)
+        del kept
+        assert task.done()
+        until(lambda: gone() is None)
+
+
 @pytest.mark.parametrize("how", ["done", "cancelled", "failed"])
 def test_dependencies_are_let_go(how: str) -> None:
     outside: Future[Any] = Future()
@@ -885,6 +981,19 @@ def test_intermediate_result_lives_as_long_as_it_is_needed() -> None:
         until(third.done)
         assert third.result() is True
         until(lambda: queue.submit(nothing).result(DEADLINE) or made[1]() is None)
+
+
+def test_result_is_let_go_while_the_same_thread_is_at_the_next_task() -> None:
+    with without_collector(), planned(1, order="oldest", stopped=True) as (scheduler, queue):
+        gate = Gate()
+        task = queue.submit(Kept)
+        queue.submit(gate)
+        scheduler.resume()
+        gate.wait_entered()
+        gone = weakref.ref(task.result(DEADLINE))
+        del task
+        until(lambda: gone() is None)
+        gate.open()
 
 
 def test_parked_thread_holds_nothing() -> None:

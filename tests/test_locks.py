@@ -1,0 +1,333 @@
+"""What a lock guards is touched by nobody but its holder."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError, Future
+from typing import Any
+
+import pytest
+from gate import DEADLINE, Gate
+from threads import beside, until
+
+import smqexec
+from smqexec import Queue, Scheduler, checkpoint, settled
+from smqexec._dispatch import Dispatcher
+from smqexec._future import PlannedFuture, Watch
+from smqexec._interrupts import LIMIT
+from smqexec._items import Stream
+from smqexec._needs import Anything, Everything, Needs
+from smqexec._planner import DependencyPlanner
+from smqexec._slots import Run, Slots
+from smqexec._waiting import Waiting
+
+
+class Held:
+    """A lock that knows who holds it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._holder: int | None = None
+
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
+        got = self._lock.acquire(blocking, timeout)
+        if got:
+            self._holder = threading.get_ident()
+        return got
+
+    def release(self) -> None:
+        self._holder = None
+        self._lock.release()
+
+    def mine(self) -> bool:
+        return self._holder == threading.get_ident()
+
+    def __enter__(self) -> None:
+        self.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+
+# What says of itself that the lock is held.
+METHODS: dict[type, str] = {
+    DependencyPlanner: "add admit done drop give_way group mend promote ready start",
+    Dispatcher: "_mend _plain _link _forget _pending _drop _unlist _take _wake_for _wake _wake_all",
+    Waiting: "_tell_watchers _let_in sink _unpause _ask _at_rest _still",
+    Scheduler: "_idle _paused_of",
+    Needs: "take find extend",
+    Everything: "nodes",
+    Anything: "take",
+    Slots: "ring counts",
+    Stream: "awaited",
+    PlannedFuture: "_watched _settle",
+}
+# What is written under it.  Lists and dicts are also changed under it.
+WRITTEN: dict[type, str] = {
+    Slots: "waiting ready running done failed cancelled parked waking closed broken runs",
+    Run: "task waits",
+    Watch: "asked blocked callbacks",
+    Stream: "length closed items counter counting",
+    Scheduler: "_stopped _given_up _paused _resting _watchers _slots _outside",
+}
+
+
+@pytest.fixture
+def touched(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """What was touched by who did not hold the lock, which is the same one for all schedulers here."""
+    found: list[str] = []
+    lock = Held()
+
+    def check(name: str) -> None:
+        if not lock.mine():
+            caller = sys._getframe(2)
+            found.append(f"{name} in {caller.f_code.co_name}, line {caller.f_lineno}")
+
+    def guarded(value: Any, name: str) -> Any:
+        kind = type(value)
+        if kind not in (list, dict, set):
+            return value
+
+        def method(original: Callable[..., Any]) -> Any:
+            def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+                check(f"{name}.{original.__name__}")
+                return original(self, *args, **kwargs)
+
+            return call
+
+        changing = ["append", "remove", "pop", "clear", "add", "discard", "__setitem__", "__delitem__"]
+        own = {each: method(getattr(kind, each)) for each in changing if hasattr(kind, each)}
+        return type("Guarded", (kind,), own)(value)
+
+    def wrap(kind: type, name: str) -> None:
+        original = getattr(kind, name)
+
+        def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+            if name != "_watched" or self._home is not None:  # one that has ended has another lock
+                check(f"{kind.__name__}.{name}")
+            return original(self, *args, **kwargs)
+
+        monkeypatch.setattr(kind, name, call)
+
+    def watch(kind: type, names: list[str]) -> None:
+        def write(self: Any, name: str, value: Any) -> None:
+            if name in names:
+                if hasattr(self, name):  # else it is being made
+                    check(f"{kind.__name__}.{name}")
+                value = guarded(value, f"{kind.__name__}.{name}")
+            object.__setattr__(self, name, value)
+
+        monkeypatch.setattr(kind, "__setattr__", write, raising=False)
+
+    set_limit = sys.setrecursionlimit
+
+    def set_locked(limit: int) -> None:
+        if not LIMIT.locked():
+            found.append("the limit of recursion")
+        set_limit(limit)
+
+    monkeypatch.setattr(sys, "setrecursionlimit", set_locked)
+    init = Scheduler.__init__
+
+    def make(self: Any, *args: Any, **kwargs: Any) -> None:
+        with lock:
+            init(self, *args, **kwargs)
+        self.lock = lock
+
+    monkeypatch.setattr(Scheduler, "__init__", make)
+    for kind, names in METHODS.items():
+        for name in names.split():
+            wrap(kind, name)
+    for kind, names in WRITTEN.items():
+        watch(kind, names.split())
+    yield found
+
+
+def fail(*_: object) -> Any:
+    raise ValueError
+
+
+def interrupt(*_: object) -> int:
+    raise KeyboardInterrupt
+
+
+def count(*_: object) -> Iterator[int]:
+    yield from range(3)
+
+
+def announced(number: Callable[..., int]) -> Any:
+    return smqexec.number_of_results(number)(lambda *_: count())
+
+
+@pytest.mark.parametrize("order", ["newest", "oldest"])
+def test_tasks_come_and_go(touched: list[str], order: str) -> None:
+    with Scheduler(order, promote_awaited=True) as scheduler:
+        queue, other = Queue(scheduler, 2), Queue(scheduler, 1)
+        gate = Gate()
+        outside: list[Future[int]] = [Future() for _ in range(4)]
+        held = other.submit(gate, 1)
+        tasks = [queue.submit(abs, held), queue.submit(max, [held, outside[0]], key=abs)]
+        tasks += [queue.submit(fail, held), other.submit(abs, outside[2])]
+        tasks.append(queue.submit(str, settled(outside[1])))
+        tasks += [queue.submit(str, task) for task in tasks]
+        told: list[Any] = []
+        for task in tasks:
+            task.add_done_callback(told.append)
+        assert tasks[0].promote()
+        assert queue.submit(str, tasks[0]).cancel(dependencies=True)
+        assert queue.submit(str, outside[3]).cancel()
+        results = queue.map(abs, [1, 2])
+        waiting = beside(smqexec.wait, tasks, DEADLINE)
+        with pytest.raises(TimeoutError):
+            tasks[0].result(0)
+        outside[0].set_result(3)
+        outside[1].set_exception(ValueError())
+        outside[2].cancel()
+        outside[2].set_running_or_notify_cancel()
+        outside[3].set_result(1)
+        gate.open()
+        assert list(results) == [1, 2]
+        waiting.result(DEADLINE)
+        assert scheduler.wait(DEADLINE)
+        until(lambda: len(told) == len(tasks))
+        assert sum(scheduler.counts().values()) == sum(queue.counts().values()) + sum(other.counts().values())
+        assert scheduler.queues == (queue, other)
+    assert not touched
+
+
+def test_stop_and_end(touched: list[str]) -> None:
+    scheduler = Scheduler()
+    queue, other = Queue(scheduler, 1), Queue(scheduler, 2)
+    gates = [Gate(), Gate()]
+    paused = [each.submit(lambda gate: gate.enter() or checkpoint(), gate)
+              for each, gate in zip((queue, other), gates, strict=True)]
+    for gate in gates:
+        gate.wait_entered()
+    scheduler.stop()
+    pending = [queue.submit(int), other.submit(str, paused[0])]
+    for gate in gates:
+        gate.open()
+    scheduler.stop(wait=True)
+    assert paused[0].cancel() is False
+    with pytest.raises(CancelledError):
+        paused[0].result(DEADLINE)
+    scheduler.resume()
+    assert pending[0].result(DEADLINE) == 0
+    assert pending[1].cancelled()
+    assert paused[1].result(DEADLINE) is None
+    held = [other.submit(checkpoint), other.submit(str, Future())]
+    scheduler.interrupt([other._slots])
+    assert held[1].cancelled()
+    scheduler.stop()
+    held = [other.submit(int)]
+    scheduler.cancel_held()
+    assert held[0].cancelled()
+    scheduler.resume()
+    scheduler.finish_at_exit()
+    queue.shutdown()
+    scheduler.shutdown(cancel_futures=True)
+    assert not touched
+
+
+def test_waits_inside_tasks(touched: list[str]) -> None:
+    with Scheduler() as scheduler, Scheduler() as another:
+        one, two, far = Queue(scheduler, 1), Queue(scheduler, 1), Queue(another, 1)
+
+        def program() -> list[Any]:
+            found = [one.submit(str, two.submit(int, far.submit(int))).result(DEADLINE)]
+            with pytest.raises(TimeoutError):
+                one.submit(str, Future()).result(0.001)
+            found += [task.result() for task in smqexec.as_completed([one.submit(int), two.submit(int)])]
+            found.append(len(smqexec.wait([two.submit(one.submit(int).result), far.submit(int)]).done))
+            found.append(another.wait(DEADLINE))
+            with pytest.raises(RuntimeError):
+                box[0].result()
+            return found
+
+        def depth(n: int) -> int:
+            return 1 + one.submit(depth, n - 1).result() if n else 0
+
+        assert one.submit(depth, 20).result(DEADLINE) == 20
+        box: list[Any] = [one.submit(program)]
+        assert box[0].result(DEADLINE) == ["0", 0, 0, 2, True]
+        one.submit(lambda: two.shutdown(cancel_futures=True)).result(DEADLINE)
+        scheduler.shutdown(wait=False, cancel_futures=True)
+    assert not touched
+
+
+def test_generators_and_parts(touched: list[str]) -> None:
+    with Scheduler() as scheduler:
+        queue, other = Queue(scheduler, 1, give_way=True), Queue(scheduler, 1)
+        gate = Gate()
+
+        def generate(*_: object) -> Iterator[int]:
+            yield 0
+            gate.enter()
+            yield 1
+
+        task = queue.submit(generate)
+        gate.wait_entered()
+        items = [task[0], *task[1:4]]
+        heirs = [other.submit(str, item) for item in items]
+        newer = queue.submit(int)
+        iterating = beside(list, iter(task))
+        assert items[3].cancel()
+        until(lambda: items[1]._watch and items[1]._watch.blocked)
+        with items[2]._condition:
+            pass
+        parts = [heirs[0][0], heirs[1][5], other.submit(fail)[0]]
+        given: Future[int] = Future()
+        lengths = [queue.submit(announced(lambda *_: 3), given), queue.submit(announced(fail), given)]
+        asking = [beside(len, each) for each in lengths]
+        gate.open()
+        assert iterating.result(DEADLINE) == [0, 1]
+        assert [heir.exception(DEADLINE) is None for heir in heirs[:3]] == [True, True, False]
+        assert [part.exception(DEADLINE) is None for part in parts] == [True, False, False]
+        given.set_result(1)
+        assert asking[0].result(DEADLINE) == 3
+        assert isinstance(asking[1].exception(DEADLINE), ValueError)
+        assert list(lengths[0]) == [0, 1, 2]
+        assert newer.result(DEADLINE) == 0
+        assert queue.submit(announced(lambda *_: 3)).result(DEADLINE) == [0, 1, 2]
+        scheduler.stop()
+        interrupted = queue.submit(announced(interrupt))
+        with pytest.raises(KeyboardInterrupt):
+            len(interrupted)
+        assert interrupted.cancel()
+        with pytest.raises(ValueError):
+            len(queue.submit(announced(fail)))
+        scheduler.resume()
+    assert not touched
+
+
+def test_queues_that_break_or_are_lost(touched: list[str]) -> None:
+    with Scheduler() as scheduler:
+        broken = Queue(scheduler, 2, initializer=fail)
+        assert broken.submit(int).exception(DEADLINE)
+        lost = Queue(scheduler, 1)
+        late = lost.submit(int)
+        slots = lost._slots
+        del lost
+        assert late.result(DEADLINE) == 0
+        until(lambda: slots.lost and not slots.runs)
+        Queue(scheduler, 1)
+    assert not touched
+
+
+def test_submits_that_fail(touched: list[str]) -> None:
+    class Refusing(Future[int]):
+        def add_done_callback(self, fn: Any) -> None:
+            raise ValueError
+
+    with Scheduler() as scheduler:
+        queue = Queue(scheduler, 1)
+        with pytest.raises(ValueError):
+            queue.submit(str, Refusing())
+        other: Any = Queue(scheduler, 1)
+        other._pool.submit = fail
+        with pytest.raises(ValueError):
+            other.submit(int)
+        del other._pool.submit
+    assert not touched
