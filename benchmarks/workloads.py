@@ -10,18 +10,18 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Executor
+from itertools import chain as chained
 from math import isqrt
 from random import Random
-from typing import Any, NamedTuple
+from threading import Barrier, Thread
+from typing import Any, NamedTuple, Protocol
 
 from smqexec import Queue
 
 POOL, LONE, SHARED = "ThreadPoolExecutor", "Queue()", "Queue(Scheduler())"
 SLOTS = 4
-
-# Layers are five times as many tasks as the rest: 100,000 for 20,000.  A
-# search may cost more in larger graphs, and that ought to be seen.
-LAYERED = 5
+SUBMITTERS = 16  # threads that submit at once
+CHAINED_SINKS = 10  # for each task of the chain that they all need
 
 Picks = list[list[tuple[int, ...]]]  # for each layer and task: which of the layer below it needs
 
@@ -30,8 +30,15 @@ class Submitted(NamedTuple):
     """What was submitted, and what must come of it."""
 
     tasks: int
-    results: Iterable[int]  # to be read when all tasks are done
+    final: Iterable[Any]  # the results to be checked, or futures of them
     total: int  # what the results add up to
+
+
+class Submitter(Protocol):
+    """What a graph of positional arguments needs of an executor."""
+
+    def submit(self, fn: Any, /, *args: Any) -> Any:
+        """A future of ``fn(*args)``, itself an argument of later calls."""
 
 
 class Workload(NamedTuple):
@@ -43,7 +50,8 @@ class Workload(NamedTuple):
     prepare: Callable[[int], Any] = int
     slots: tuple[int, ...] = (SLOTS,)  # of each executor
     alternating: bool = False  # results are awaited between submissions
-    aim: float | None = None  # the cost hoped for, in that of the pool's independent tasks
+    aim: float | None = None  # the cost hoped for, in that of `basis_of`
+    search_aim: int = 5  # steps of the planner's search, a task
 
 
 # Bodies.
@@ -83,9 +91,8 @@ def numbers(count: int) -> Generator[int, None, None]:
 # Without dependencies.
 
 
-def independent(n: int, executor: Executor) -> Submitted:
-    tasks = [executor.submit(one) for _ in range(n)]
-    return Submitted(n, (task.result() for task in tasks), n)
+def independent(n: int, executor: Submitter) -> Submitted:
+    return Submitted(n, [executor.submit(one) for _ in range(n)], n)
 
 
 def mapped(n: int, executor: Executor) -> Submitted:
@@ -96,39 +103,57 @@ def one_at_a_time(n: int, executor: Executor) -> Submitted:
     return Submitted(n, [executor.submit(one).result() for _ in range(n)], n)
 
 
+def from_threads(n: int, executor: Executor) -> Submitted:
+    """Independent tasks from many threads at once."""
+    start = Barrier(SUBMITTERS)
+    shares: list[list[Any]] = [[] for _ in range(SUBMITTERS)]
+
+    def submit(share: list[Any]) -> None:
+        start.wait()
+        for _ in range(n // SUBMITTERS):
+            share.append(executor.submit(one))
+
+    threads = [Thread(target=submit, args=(share,)) for share in shares]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    tasks = n // SUBMITTERS * SUBMITTERS
+    return Submitted(tasks, chained(*shares), tasks)
+
+
 # Graphs.
 
 
-def chain(n: int, queue: Queue) -> Submitted:
+def chain(n: int, queue: Submitter) -> Submitted:
     task = queue.submit(one)
     for _ in range(n - 1):
         task = queue.submit(successor, task)
-    return Submitted(n, (task.result() for task in [task]), n)
+    return Submitted(n, [task], n)
 
 
-def binary_tree(n: int, queue: Queue) -> Submitted:
+def binary_tree(leaves: int, queue: Submitter) -> Submitted:
     """Leaves first, then level by level up to the one sink."""
-    leaves = (n + 1) // 2
     tree = deque(queue.submit(one) for _ in range(leaves))
     while len(tree) > 1:
         tree.append(queue.submit(add, tree.popleft(), tree.popleft()))
-    return Submitted(2 * leaves - 1, (task.result() for task in tree), leaves)
+    return Submitted(2 * leaves - 1, tree, leaves)
 
 
 def fan_out_and_in(n: int, queue: Queue) -> Submitted:
     """All but two tasks need the first one, and the last one needs these in a list."""
     source = queue.submit(one)
     sink = queue.submit(sum_of, [queue.submit(successor, source) for _ in range(n - 2)])
-    return Submitted(n, (task.result() for task in [sink]), 2 * (n - 2))
+    return Submitted(n, [sink], 2 * (n - 2))
 
 
-def seed_example(side: int, *queues: Queue) -> Submitted:
+def seed_example(side: int, *queues: Submitter) -> Submitted:
     """A[i] on the first queue; on the last one B[i] of A[i], and C[i, k] of B[i] and B[k]."""
     acquire, compute = queues[0], queues[-1]
     b = [compute.submit(successor, acquire.submit(same, i)) for i in range(side)]
     c = [compute.submit(add, x, y) for x in b for y in b]
     total = side * side * (side + 1)  # each i + 1 occurs 2 * side times
-    return Submitted(side * (side + 2), (task.result() for task in c), total)
+    return Submitted(side * (side + 2), c, total)
 
 
 def layers(picks: Picks, queue: Queue) -> Submitted:
@@ -137,26 +162,49 @@ def layers(picks: Picks, queue: Queue) -> Submitted:
     layer = [queue.submit(one) for _ in range(width)]
     for row in picks:
         layer = [queue.submit(above, layer[i], layer[j], layer[k]) for i, j, k in row]
-    return Submitted(depth * width, (task.result() for task in layer), depth * width)
+    return Submitted(depth * width, layer, depth * width)
+
+
+def sinks_over_chain(n: int, queue: Queue) -> Submitted:
+    """Many tasks that all need the end of one long chain."""
+    length = n // (CHAINED_SINKS + 1)
+    task = queue.submit(one)
+    for _ in range(length - 1):
+        task = queue.submit(successor, task)
+    sinks = [queue.submit(successor, task) for _ in range(CHAINED_SINKS * length)]
+    return Submitted(length + len(sinks), sinks, len(sinks) * (length + 1))
 
 
 def items(n: int, queue: Queue) -> Submitted:
     """A generator task, and for each of its items a task that needs it."""
     source = queue.submit(numbers, n)
     tasks = [queue.submit(successor, source[i]) for i in range(n)]
-    return Submitted(n + 1, (task.result() for task in tasks), n * (n + 1) // 2)
+    return Submitted(n + 1, tasks, n * (n + 1) // 2)
 
 
 # What they need.
 
 
-def side_of_seed(n: int) -> int:
-    return min(isqrt(n), 100)
+def side(n: int) -> int:
+    return isqrt(n)
+
+
+def side_of_100(n: int) -> int:
+    return min(side(n), 100)
+
+
+def side_of_300(n: int) -> int:
+    return min(side(n), 300)
+
+
+def sinks(n: int) -> int:
+    """At most 10,000 over a chain of 1,000: the case that the design names."""
+    return min(n, 1000 * (CHAINED_SINKS + 1))
 
 
 def picks(n: int, depth: int, width: int) -> Picks:
-    """Layers of this shape, *depth* by *width* where *n* is 20,000."""
-    scale = (LAYERED * n / (depth * width)) ** 0.5
+    """Layers of *n* tasks, *depth* by *width* where that is *n*."""
+    scale = (n / (depth * width)) ** 0.5
     depth, width = max(round(depth * scale), 2), max(round(width * scale), 3)
     random = Random(0)
     return [[tuple(random.sample(range(width), 3)) for _ in range(width)] for _ in range(depth - 1)]
@@ -170,24 +218,36 @@ def wide(n: int) -> Picks:
     return picks(n, 100, 1000)
 
 
-# The first one is what all others are compared with.  One thread acquires and
-# four compute where there are two queues.
+# The first one is what others are compared with.  One thread acquires and four
+# compute where there are two queues.  The names are those of n = 100,000.
 WORKLOADS = (
     Workload("independent", POOL, independent),
     Workload("map", POOL, mapped),
     Workload("one at a time", POOL, one_at_a_time, alternating=True),
-    Workload("independent", LONE, independent, aim=0.35),
-    Workload("map", LONE, mapped),
-    Workload("one at a time", LONE, one_at_a_time, alternating=True),
-    Workload("independent", SHARED, independent, aim=0.35),
-    Workload("map", SHARED, mapped),
-    Workload("one at a time", SHARED, one_at_a_time, alternating=True),
-    Workload("chain", SHARED, chain, aim=0.5),
-    Workload("binary tree", SHARED, binary_tree),
-    Workload("fan out and in", SHARED, fan_out_and_in),
-    Workload("items of a generator", SHARED, items),
-    Workload("seed example", SHARED, seed_example, side_of_seed, aim=0.6),
-    Workload("seed example, two queues", SHARED, seed_example, side_of_seed, (1, SLOTS), aim=0.6),
-    Workload("layers, 100 x 1000", SHARED, layers, wide),
-    Workload("layers, 1000 x 100", SHARED, layers, deep),
+    Workload("from 16 threads", POOL, from_threads),
+    Workload("independent", LONE, independent, aim=0.2),
+    Workload("map", LONE, mapped, aim=0.2),
+    Workload("one at a time", LONE, one_at_a_time, alternating=True, aim=0.9),
+    Workload("from 16 threads", LONE, from_threads, aim=0.3),
+    Workload("independent", SHARED, independent, aim=0.2),
+    Workload("map", SHARED, mapped, aim=0.2),
+    Workload("one at a time", SHARED, one_at_a_time, alternating=True, aim=0.9),
+    Workload("from 16 threads", SHARED, from_threads, aim=0.3),
+    Workload("chain", SHARED, chain, aim=0.25),
+    Workload("binary tree", SHARED, binary_tree, aim=0.35),
+    Workload("fan out and in", SHARED, fan_out_and_in, aim=0.35),
+    Workload("seed, n = 100", SHARED, seed_example, side_of_100, aim=0.3),
+    Workload("seed, n = 100, two queues", SHARED, seed_example, side_of_100, (1, SLOTS), aim=0.3),
+    Workload("seed, n = 300", SHARED, seed_example, side_of_300, aim=0.3),
+    Workload("seed, n = 300, two queues", SHARED, seed_example, side_of_300, (1, SLOTS), aim=0.3),
+    Workload("100 layers of 1,000", SHARED, layers, wide, aim=0.5),
+    Workload("1,000 layers of 100", SHARED, layers, deep, aim=0.5, search_aim=20),
+    Workload("items of a generator", SHARED, items, aim=0.4),
+    Workload("sinks over one chain", SHARED, sinks_over_chain, sinks, search_aim=20),
 )
+BASES = {workload.submit: workload for workload in WORKLOADS if workload.executor == POOL}
+
+
+def basis_of(workload: Workload) -> Workload:
+    """What the cost of *workload* is compared with: the pool's under the same, or its independent tasks."""
+    return BASES.get(workload.submit, WORKLOADS[0])

@@ -1,0 +1,62 @@
+"""Whether the cost of a task grows with the number of tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from statistics import median
+from typing import Any
+
+from .measure import MODES, Mode, modes_of, run
+from .workloads import LONE, SHARED, WORKLOADS, Workload, seed_example, side, side_of_100, sinks
+
+AIM = 1.3
+MANY = 1_000_000
+SHARE = 100  # many, in the number of few
+REPEATS = 10  # of the smaller, of which one run is too short to be trusted
+
+
+def workloads() -> list[Workload]:
+    """All whose size is not that of an example; and the seed's, with as many tasks as the others."""
+    found = []
+    for workload in WORKLOADS:
+        if workload.executor in (LONE, SHARED) and workload.prepare not in (side_of_100, sinks):
+            free = workload.submit is seed_example
+            name = workload.name.replace("n = 300", "any n")
+            found.append(workload._replace(name=name, prepare=side) if free else workload)
+    return found
+
+
+def report(n: int, rounds: int) -> Iterator[str]:
+    """Measure, and yield the table row by row: it takes long.
+
+    Args:
+        n: The larger number of tasks.
+        rounds: How often the larger is timed.
+
+    Raises:
+        WrongResult: Not everything ran as it must.
+    """
+    small = max(n // SHARE, 10)
+    yield f"Cost of a task among {n}, in µs and in that among {small}"
+    yield ""
+    yield f"{'':28}" + "".join(f"{mode:>26}" for mode in MODES)
+    yield f"{'':28}" + f"{'few':>10}{'many':>8}{'ratio':>8}" * len(MODES) + "  aim of the ratio"
+    executor = ""
+    for workload in workloads():
+        if workload.executor != executor:
+            executor = workload.executor
+            yield executor
+        few, many = workload.prepare(small), workload.prepare(n)
+        columns = [costs(workload, mode, few, many, rounds) for mode in modes_of(workload)]
+        columns = [f"{'-':>10}{'-':>8}{'-':>8}"] * (len(MODES) - len(columns)) + columns
+        yield f"  {workload.name:26}{''.join(columns)}  <= {AIM}"
+
+
+def costs(workload: Workload, mode: Mode, few: Any, many: Any, rounds: int) -> str:
+    rows: list[Sequence[float]] = []
+    for _ in range(rounds):
+        small = median(run(workload, few, mode).cost for _ in range(REPEATS))
+        large = run(workload, many, mode).cost
+        rows.append((small, large, large / small))
+    small, large, ratio = map(median, zip(*rows, strict=True))
+    return f"{small:10.2f}{large:8.2f}{ratio:8.2f}"
