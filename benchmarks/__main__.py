@@ -10,10 +10,26 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
-from . import cores, costs, lock, machine, memory, scale, yields
-from .measure import WrongResult
-from .workloads import SLOTS
+from . import cores, costs, curve, first_results, lock, machine, memory, scale, yields
+from .measure import FIRST, WrongResult
+from .workloads import SLOTS, side
+
+
+
+def results_over_time(options: argparse.Namespace) -> Iterator[str]:
+    size = min(side(options.n), first_results.SIDE)
+    found = first_results.measure(size, options.rounds)
+    yield from first_results.table(size, found)
+    if options.curve is not None:
+        curves = first_results.curves(found)
+        shown = {"newest": f"newest, {FIRST}", "oldest": f"oldest, {FIRST}"}
+        shown["phases on ThreadPoolExecutor"] = first_results.PHASES
+        picture = curve.svg({label: curves[name] for label, name in shown.items()})
+        options.curve.write_text(picture, encoding="utf-8")
+        yield f"  the picture: {options.curve}"
+
 
 Section = Callable[[argparse.Namespace], Iterator[str]]
 
@@ -23,6 +39,7 @@ SECTIONS: dict[str, Section] = {
     "memory": lambda options: memory.report(options.n),
     "lock": lambda options: lock.report(options.n, options.rounds),
     "cores": lambda options: cores.report(options.rounds, min(options.n / 1e5, 1)),
+    "first": results_over_time,
     "scale": lambda options: scale.report(options.scale or scale.MANY, options.rounds),
 }
 ON_DEMAND = ("scale",)
@@ -54,6 +71,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "--scale", type=int, nargs="?", const=scale.MANY, metavar="N",
         help="also: the cost of a task among N (1000000) beside that among N / 100; takes minutes a round",
     )  # fmt: skip
+    parser.add_argument("--curve", type=Path, metavar="FILE.svg", help="draw final results over time")
     options = parser.parse_args(argv)
     if options.n is None:
         options.n = 5000 if options.quick else 20000
