@@ -12,24 +12,12 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from . import cores, costs, curve, first_results, lock, machine, memory, scale, yields
-from .measure import FIRST, WrongResult
+from . import cores, costs, first_results, lock, machine, memory, peers, scale, yields
+from .measure import WrongResult
 from .workloads import SLOTS, side
 
-
-
-def results_over_time(options: argparse.Namespace) -> Iterator[str]:
-    size = min(side(options.n), first_results.SIDE)
-    found = first_results.measure(size, options.rounds)
-    yield from first_results.table(size, found)
-    if options.curve is not None:
-        curves = first_results.curves(found)
-        shown = {"newest": f"newest, {FIRST}", "oldest": f"oldest, {FIRST}"}
-        shown["phases on ThreadPoolExecutor"] = first_results.PHASES
-        picture = curve.svg({label: curves[name] for label, name in shown.items()})
-        options.curve.write_text(picture, encoding="utf-8")
-        yield f"  the picture: {options.curve}"
-
+LEAST = 50  # tasks
+QUICK, USUAL = 5000, 20000
 
 Section = Callable[[argparse.Namespace], Iterator[str]]
 
@@ -39,10 +27,11 @@ SECTIONS: dict[str, Section] = {
     "memory": lambda options: memory.report(options.n),
     "lock": lambda options: lock.report(options.n, options.rounds),
     "cores": lambda options: cores.report(options.rounds, min(options.n / 1e5, 1)),
-    "first": results_over_time,
+    "first": lambda options: first_results.report(side(options.n), options.rounds, options.curve),
     "scale": lambda options: scale.report(options.scale or scale.MANY, options.rounds),
+    "peers": lambda options: peers.report(min(options.n, peers.MOST), options.rounds),
 }
-ON_DEMAND = ("scale",)
+ON_DEMAND = ("scale", "peers")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -62,23 +51,25 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser("python -m benchmarks", description=__doc__)
-    parser.add_argument("--n", type=int, help="tasks of a workload (20000; quick: 5000)")
-    parser.add_argument("--rounds", type=int, default=5, help="how often each is timed (5)")
-    parser.add_argument("--quick", action="store_true", help="a smaller n")
-    tables = ", ".join(SECTIONS)
-    parser.add_argument("--only", nargs="+", choices=SECTIONS, metavar="TABLE", help=f"some of {tables}")
-    parser.add_argument(
-        "--scale", type=int, nargs="?", const=scale.MANY, metavar="N",
-        help="also: the cost of a task among N (1000000) beside that among N / 100; takes minutes a round",
-    )  # fmt: skip
-    parser.add_argument("--curve", type=Path, metavar="FILE.svg", help="draw final results over time")
+    add = parser.add_argument
+    add("--n", type=int, help=f"tasks of a workload ({USUAL}; quick: {QUICK})")
+    add("--rounds", type=int, default=5, help="how often each is timed (5)")
+    add("--quick", action="store_true", help="a smaller n")
+    add("--only", nargs="+", choices=SECTIONS, metavar="TABLE", help=f"some of {', '.join(SECTIONS)}")
+    many = f"also: what a task costs among N ({scale.MANY}), and among N / {scale.SHARE}; takes long"
+    add("--scale", type=int, nargs="?", const=scale.MANY, metavar="N", help=many)
+    add("--peers", action="store_true", help="also: other libraries, where installed")
+    add("--curve", type=Path, metavar="FILE.svg", help="draw final results over time")
     options = parser.parse_args(argv)
     if options.n is None:
-        options.n = 5000 if options.quick else 20000
-    if options.n < 50 or options.rounds < 1:
-        parser.error("--n must be at least 50, --rounds at least 1")
-    if options.only is None:
-        options.only = [name for name in SECTIONS if name not in ON_DEMAND or getattr(options, name)]
+        options.n = QUICK if options.quick else USUAL
+    if options.n < LEAST or options.rounds < 1:
+        parser.error(f"--n must be at least {LEAST}, --rounds at least 1")
+    if options.scale is not None and options.scale < LEAST * scale.SHARE:
+        parser.error(f"--scale must be at least {LEAST * scale.SHARE}")
+    wanted = options.only or [name for name in SECTIONS if name not in ON_DEMAND]
+    asked = {"scale": options.scale is not None, "peers": options.peers, "first": options.curve is not None}
+    options.only = [name for name in SECTIONS if name in wanted or asked.get(name)]
     return options
 
 

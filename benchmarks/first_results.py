@@ -11,12 +11,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from functools import partial
+from pathlib import Path
 from statistics import median
 from time import perf_counter, sleep
 from typing import Any, NamedTuple
 
 from smqexec import Queue, Scheduler
 
+from .curve import svg
 from .measure import FIRST, RUNNING, Mode, WrongResult
 from .workloads import SLOTS
 
@@ -26,6 +28,11 @@ FIRST_AIM = 1.15  # of the time of the bodies that the first result needs
 BUSY_AIM = 97  # %
 UNTIL = 0.98  # of the tasks: after that there is not enough left for all slots
 PHASES = "phases, ThreadPoolExecutor"
+SHOWN = {  # in the picture, by its label
+    "newest": f"newest, {FIRST}",
+    "oldest": f"oldest, {FIRST}",
+    "phases on ThreadPoolExecutor": PHASES,
+}
 SHARES = (0.1, 0.25, 0.5, 0.75, 0.9, 1.0)  # of the results, for the table
 
 Key = tuple[int, ...]  # (i,) of an acquisition, (i, i, i) of what is computed of it, (i, k) of a pair
@@ -63,12 +70,23 @@ class Progress(NamedTuple):
     results: list[float]  # when each was there
 
 
-def measure(side: int, rounds: int) -> dict[str, list[Progress]]:
-    """Run every case in *rounds* rounds, interleaved.
+def report(side: int, rounds: int, picture: Path | None) -> Iterator[str]:
+    """Measure, yield the table, and draw the *picture*, if one is wanted.
 
     Raises:
         WrongResult: Not everything ran as it must.
     """
+    side = min(side, SIDE)
+    found = measure(side, rounds)
+    yield from table(side, found)
+    if picture is not None:
+        when = curves(found)
+        picture.write_text(svg({label: when[name] for label, name in SHOWN.items()}), encoding="utf-8")
+        yield f"  the picture: {picture}"
+
+
+def measure(side: int, rounds: int) -> dict[str, list[Progress]]:
+    """Run every case in *rounds* rounds, interleaved."""
     cases: dict[str, Callable[[int], Progress]] = {
         f"{order}, {mode}": partial(planned, order, mode)
         for order in ("newest", "oldest")
@@ -146,10 +164,12 @@ def busy(spans: list[tuple[float, float]], began: float, slots: int, until: floa
 
 def curves(found: dict[str, list[Progress]]) -> dict[str, list[float]]:
     """When the first, second, ... final result was there, in ms: medians."""
-    return {
-        name: [median(times) for times in zip(*(run.results for run in runs), strict=True)]
-        for name, runs in found.items()
-    }
+    return {name: [median(times) for times in by_result(runs)] for name, runs in found.items()}
+
+
+def by_result(runs: list[Progress]) -> Iterator[list[float]]:
+    """For each result, when it was there in each of *runs*."""
+    return ([run.results[i] for run in runs] for i in range(len(runs[0].results)))
 
 
 def table(side: int, found: dict[str, list[Progress]]) -> Iterator[str]:
@@ -162,10 +182,10 @@ def table(side: int, found: dict[str, list[Progress]]) -> Iterator[str]:
     for name, runs in found.items():
         first, bodies = median(run.first for run in runs), median(run.bodies for run in runs)
         ratio = median(run.first / run.bodies for run in runs)
-        shares = median(run.acquiring for run in runs), median(run.computing for run in runs)
+        acquiring, computing = median(run.acquiring for run in runs), median(run.computing for run in runs)
         marks = [when[name][max(round(share * side * side), 1) - 1] for share in SHARES]
         yield (
-            f"  {name:30}{first:9.2f}{bodies:9.2f}{ratio:9.2f}{shares[0]:10.1f}{shares[1]:9.1f}"
+            f"  {name:30}{first:9.2f}{bodies:9.2f}{ratio:9.2f}{acquiring:10.1f}{computing:9.1f}"
             + "".join(f"{mark:9.1f}" for mark in marks)
         )
     yield ""

@@ -36,7 +36,7 @@ def report(n: int, rounds: int) -> Iterator[str]:
     Raises:
         WrongResult: Not everything ran as it must.
     """
-    small = max(n // SHARE, 10)
+    small = n // SHARE
     yield f"Cost of a task among {n}, in µs and in that among {small}"
     yield ""
     yield f"{'':28}" + "".join(f"{mode:>26}" for mode in MODES)

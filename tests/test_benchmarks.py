@@ -3,81 +3,296 @@
 from __future__ import annotations
 
 import importlib
+import json
 import re
 from collections.abc import Generator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
 Output = pytest.CaptureFixture[str]
 SMALL = ["--quick", "--n", "200", "--rounds", "1"]
+EXECUTORS = ("ThreadPoolExecutor", "Queue()", "Queue(Scheduler())")
+
+
+class Package:
+    """The modules of ``benchmarks``, wherever pytest was started: the package is not installed."""
+
+    def __getattr__(self, name: str) -> ModuleType:
+        return importlib.import_module(f"benchmarks.{name}")
 
 
 @pytest.fixture
-def benchmarks(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """``benchmarks.__main__``, wherever pytest was started: the package is not installed."""
+def benchmarks(monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.syspath_prepend(str(Path(__file__).parent.parent))
-    return importlib.import_module("benchmarks.__main__")
+    return Package()
+
+
+def main(benchmarks: Any, *argv: str) -> int:
+    return importlib.import_module("benchmarks.__main__").main(argv)  # type: ignore[no-any-return]
 
 
 def section(out: str, title: str) -> str:
     """What follows the line that begins with *title*, up to the next title."""
     rest = out.partition(f"\n{title}")[2]
-    return re.split(r"^(?:Cost of|Steps of|Bytes of)", rest, flags=re.M)[0]
+    titles = "Cost of|Steps of|Bytes of|The longest|Speed of|Other libraries|[0-9]+ final"
+    return re.split(f"^(?:{titles})", rest, flags=re.M)[0]
 
 
-def test_all_workloads_are_reported(benchmarks: ModuleType, capsys: Output) -> None:
-    assert benchmarks.main(SMALL) == 0
+# The tables.
+
+
+def test_all_workloads_are_reported(benchmarks: Any, capsys: Output) -> None:
+    assert main(benchmarks, *SMALL) == 0
     out = capsys.readouterr().out
-    for executor in ("ThreadPoolExecutor", "Queue()", "Queue(Scheduler())"):
-        rows = re.split(r"^\S", out.partition(f"\n{executor}\n")[2], flags=re.M)[0]
-        expected = [w.name for w in benchmarks.WORKLOADS if w.executor == executor]
+    workloads = benchmarks.workloads.WORKLOADS
+    for executor in EXECUTORS:
+        rest = section(out, "Cost of a task").partition(f"\n{executor}\n")[2]
+        rows = re.split(r"^\S", rest, flags=re.M)[0]
+        expected = [w.name for w in workloads if w.executor == executor]
         assert re.findall(r"^  (\S.*?)  ", rows, re.M) == expected
-    for workload in benchmarks.GRAPHS:
+    for workload in benchmarks.costs.GRAPHS:
         assert f"\n  {workload.name}  " in section(out, "Steps of")
-    for arguments in benchmarks.ARGUMENTS:
+        assert f"\n  {workload.name}  " in section(out, "The longest hold")
+    for arguments in benchmarks.memory.ARGUMENTS:
         assert f"\n  {arguments}  " in section(out, "Bytes of a pending task")
-    for executor in ("Queue()", "Queue(Scheduler())"):
+    for executor in EXECUTORS[1:]:
         assert f"\n  {executor}  " in section(out, "Cost of a yield")
     assert "\n  an item  " in section(out, "Bytes of an item")
+    assert "tasks of 1.0 ms" in section(out, "Speed of") or "\n  skipped: " in section(out, "Speed of")
+    for name in ("newest, submitted first", "oldest, submitted while running", "phases, ThreadPoolExecutor"):
+        assert f"\n  {name}  " in section(out, "196 final results")
+    assert "Other libraries" not in out
+    assert "among" not in out
 
 
-def test_a_mode_that_makes_no_sense_is_left_out(benchmarks: ModuleType) -> None:
-    for workload in benchmarks.WORKLOADS:
-        modes = benchmarks.modes_of(workload)
+def test_a_mode_that_makes_no_sense_is_left_out(benchmarks: Any) -> None:
+    for workload in benchmarks.workloads.WORKLOADS:
+        modes = benchmarks.measure.modes_of(workload)
         stoppable = workload.executor != "ThreadPoolExecutor" and workload.name != "one at a time"
         assert len(modes) == 1 + stoppable
 
 
-@pytest.mark.parametrize("wrong", [{"total": 0}, {"tasks": 11}])
+def test_a_workload_is_compared_with_the_pool_under_the_same(benchmarks: Any) -> None:
+    for workload in benchmarks.workloads.WORKLOADS:
+        basis = benchmarks.workloads.basis_of(workload)
+        assert basis.executor == "ThreadPoolExecutor"
+        known = workload.name in {"map", "one at a time", "from 16 threads"}
+        assert basis.name == (workload.name if known else "independent")
+
+
+def test_without_the_gil_the_aim_for_independent_tasks_is_another(
+    benchmarks: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    aims = []
+    for gil in (True, False):
+        monkeypatch.setattr(benchmarks.costs, "has_gil", lambda gil=gil: gil)
+        aims.append([benchmarks.costs.aim(w) for w in benchmarks.workloads.WORKLOADS])
+    changed = {with_gil: without for with_gil, without in zip(*aims, strict=True) if with_gil != without}
+    assert changed == {"  <= 0.20": "  <= 0.50"}
+
+
+@pytest.mark.parametrize("wrong", [{"total": 0}, {"tasks": 51}])
 def test_wrong_results_are_told(
-    benchmarks: ModuleType, wrong: dict[str, int], monkeypatch: pytest.MonkeyPatch, capsys: Output
+    benchmarks: Any, wrong: dict[str, int], monkeypatch: pytest.MonkeyPatch, capsys: Output
 ) -> None:
     def submit(n: int, executor: Any) -> Any:
         return workload.submit(n, executor)._replace(**wrong)
 
-    workload = next(w for w in benchmarks.WORKLOADS if w.executor == "Queue()")
-    monkeypatch.setattr(benchmarks, "WORKLOADS", (workload._replace(submit=submit),))
-    assert benchmarks.main(["--n", "10", "--rounds", "1"]) == 1
-    assert "wrong result: independent on Queue(): 10" in capsys.readouterr().err
+    pool = benchmarks.workloads.WORKLOADS[0]
+    workload = next(w for w in benchmarks.workloads.WORKLOADS if w.executor == "Queue()")
+    monkeypatch.setattr(benchmarks.costs, "WORKLOADS", (pool, workload._replace(submit=submit)))
+    assert main(benchmarks, "--n", "50", "--rounds", "1") == 1
+    assert "wrong result: independent on Queue(): 50" in capsys.readouterr().err
 
 
 def test_wrong_values_of_a_generator_task_are_told(
-    benchmarks: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: Output
+    benchmarks: Any, monkeypatch: pytest.MonkeyPatch, capsys: Output
 ) -> None:
     def wrong(n: int) -> Generator[int, None, None]:
         yield from range(1, n)
 
-    monkeypatch.setattr(benchmarks, "WORKLOADS", benchmarks.WORKLOADS[:1])
-    monkeypatch.setattr(importlib.import_module("benchmarks.measure"), "numbers", wrong)
-    assert benchmarks.main(["--n", "10", "--rounds", "1"]) == 1
+    monkeypatch.setattr(benchmarks.yields, "numbers", wrong)
+    assert main(benchmarks, "--only", "yields", "--n", "50", "--rounds", "1") == 1
     assert "wrong result: the generator task on Queue()" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("argv", [["--n", "9"], ["--rounds", "0"]])
-def test_nothing_to_measure_is_refused(benchmarks: ModuleType, argv: list[str], capsys: Output) -> None:
+@pytest.mark.parametrize("argv", [["--n", "49"], ["--rounds", "0"], ["--scale", "4999"]])
+def test_nothing_to_measure_is_refused(benchmarks: Any, argv: list[str], capsys: Output) -> None:
     with pytest.raises(SystemExit):
-        benchmarks.main(argv)
+        main(benchmarks, *argv)
     assert "at least" in capsys.readouterr().err
+
+
+def test_scale(benchmarks: Any, monkeypatch: pytest.MonkeyPatch, capsys: Output) -> None:
+    monkeypatch.setattr(benchmarks.scale, "REPEATS", 1)
+    assert main(benchmarks, "--only", "scale", "--scale", "5000", "--rounds", "1") == 0
+    rows = section(capsys.readouterr().out, "Cost of a task among 5000")
+    names = re.findall(r"^  (\S.*?)  ", rows, re.M)
+    assert names == [workload.name for workload in benchmarks.scale.workloads()]
+    assert {"chain", "seed, any n, two queues", "1,000 layers of 100"} < set(names)
+
+
+def test_the_size_of_the_seed_example_is_not_limited_in_scale(benchmarks: Any) -> None:
+    for workload in benchmarks.scale.workloads():
+        if workload.submit is benchmarks.workloads.seed_example:
+            assert workload.prepare(10**6) == 1000
+
+
+# Several cores.
+
+
+@pytest.mark.parametrize("cores, said", [(1, "skipped: one core"), (5, "2 workers     4 workers  aim")])
+def test_cores(benchmarks: Any, cores: int, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(benchmarks.cores, "has_gil", lambda: False)
+    monkeypatch.setattr(benchmarks.cores, "cores", lambda: cores)
+    out = "\n".join(benchmarks.cores.report(1, 0.001))
+    assert said in out
+    assert out.count(">= 1.95") == (cores > 1)
+
+
+def test_tasks_that_did_not_count_are_told(benchmarks: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(benchmarks.cores, "count_down", lambda loops: loops - 1)
+    with pytest.raises(benchmarks.measure.WrongResult, match="not all was counted"):
+        benchmarks.cores.speeds([2], 10, 3, 1)
+
+
+# The lock.
+
+
+def test_the_longest_hold_is_noted(benchmarks: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    times = iter([1.0, 3.0, 10.0, 11.0])
+    monkeypatch.setattr(benchmarks.lock, "thread_time", lambda: next(times))
+    lock = benchmarks.lock.NotedLock(benchmarks.lock.Lock())
+    with lock:
+        assert lock.locked()
+        assert not lock.acquire(False)
+    assert lock.acquire()
+    lock.release()
+    assert lock.longest == 2
+
+
+# Results over time.
+
+
+def test_progress_of_a_run(benchmarks: Any) -> None:
+    """Two acquisitions, 1 s each; two computations, of which one slot of four does each."""
+    record = benchmarks.first_results.Record()
+    record.began = 100.0
+    record.spans = {
+        **{(0,): (100, 101), (1,): (101, 102)},
+        **{(0, 0, 0): (101, 102), (1, 1, 1): (102, 104), (0, 1): (104, 107)},
+    }
+    record.told = [(108.0, (1, 0)), (107.5, (0, 1))]
+    progress = benchmarks.first_results.progress(record)
+    assert progress.first == 7500
+    assert progress.bodies == (1 + 1 + 2 + 3) * 1000
+    assert progress.acquiring == 100
+    assert progress.computing == pytest.approx(100 * (1 + 2 + 3) / (4 * 7))
+    assert progress.results == [7500, 8000]
+
+
+def test_busy_ends_where_the_share_of_what_was_done_is_reached(benchmarks: Any) -> None:
+    spans = [(0.0, 1.0), (1.0, 2.0), (1.5, 9.0)]
+    assert benchmarks.first_results.busy(spans, 0.0, 2, 2 / 3) == pytest.approx(100 * 2.5 / 4)
+
+
+def test_wrong_results_over_time_are_told(
+    benchmarks: Any, monkeypatch: pytest.MonkeyPatch, capsys: Output
+) -> None:
+    monkeypatch.setattr(benchmarks.first_results.Record, "body", lambda *_: 1)
+    assert main(benchmarks, "--only", "first", "--n", "50", "--rounds", "1") == 1
+    assert "wrong result: results over time" in capsys.readouterr().err
+
+
+def test_the_picture_is_drawn(benchmarks: Any, tmp_path: Path, capsys: Output) -> None:
+    file = tmp_path / "results.svg"
+    assert main(benchmarks, "--only", "yields", "--n", "50", "--rounds", "1", "--curve", str(file)) == 0
+    assert str(file) in capsys.readouterr().out
+    texts = [text.text for text in ElementTree.parse(file).iter("{http://www.w3.org/2000/svg}text")]
+    for label in ("newest", "oldest", "phases on ThreadPoolExecutor", "ms since the start"):
+        assert label in texts
+
+
+def test_a_curve_rises_by_one_at_each_result(benchmarks: Any) -> None:
+    panel = benchmarks.curve.Panel(0, 100, 10, 2)
+    top, bottom = benchmarks.curve.TOP, benchmarks.curve.BOTTOM
+    half = (top + bottom) / 2
+    whole = f"M0.0 {bottom:.1f}H20.0V{half:.1f}"
+    assert benchmarks.curve.steps(panel, [2.0, 5.0]) == f"{whole}H50.0V{top:.1f}"
+    assert benchmarks.curve.steps(panel, [2.0, 11.0]) == f"{whole}H100.0"
+    assert benchmarks.curve.steps(panel, [2.0]) == whole
+
+
+@pytest.mark.parametrize("limit, last", [(0.5, 0), (7, 7), (8, 8), (270, 250), (9_000_000, 9_000_000)])
+def test_ticks_are_round_numbers(benchmarks: Any, limit: float, last: int) -> None:
+    assert benchmarks.curve.ticks(limit)[-1] == last
+
+
+# Other libraries.  None is needed here.
+
+
+@pytest.mark.parametrize("name", ["smqexec", "callbacks on ThreadPoolExecutor"])
+def test_a_library_gives_all_figures(benchmarks: Any, name: str, capsys: Output) -> None:
+    benchmarks.peer_run.main(name, "60", "2")
+    figures = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    columns = benchmarks.peer_run.COLUMNS
+    assert [column for column, _, _ in figures] == [
+        *(column for column in columns if column != "bytes" for _ in range(2)),
+        "bytes",
+    ]
+    assert all(value > 0 and not trouble for _, value, trouble in figures)
+
+
+def test_the_callback_layer_hands_failures_on(benchmarks: Any) -> None:
+    peer = benchmarks.adapters.Callbacks()
+    failed = peer.submit(int, "x")
+    late = peer.submit(abs, peer.submit(abs, failed))
+    assert late.exception(timeout=10) is failed.exception()
+    peer.close()
+
+
+def test_a_graph_that_a_library_gets_wrong_is_told_and_the_others_are_measured(benchmarks: Any) -> None:
+    class Wrong(benchmarks.adapters.Callbacks):  # type: ignore[misc]
+        def results(self, final: Any) -> list[int]:
+            return [0 for future in list(final) if future.result() == 60] or super().results(final)
+
+        def occupy(self) -> bool:
+            return False
+
+    peer = Wrong()
+    figures = list(benchmarks.peer_run.figures(peer, 60, 1))
+    peer.close()
+    assert [figure.column for figure in figures if figure.trouble] == ["chain"]
+    assert [figure.column for figure in figures if figure.value is None] == ["chain", "bytes"]
+
+
+def test_libraries_that_are_missing_fail_or_hang_are_told(
+    benchmarks: Any, monkeypatch: pytest.MonkeyPatch, capsys: Output
+) -> None:
+    known = benchmarks.adapters.PEERS["smqexec"]
+    peers = {"smqexec": known, "absent": known._replace(module="no_such_module"), "unknown": known}
+    monkeypatch.setattr(benchmarks.peers, "PEERS", peers)
+    assert main(benchmarks, "--only", "peers", *SMALL) == 0
+    rows = section(capsys.readouterr().out, "Other libraries")
+    assert len(re.findall(r"^  smqexec(?: +[0-9.]+){6}$", rows, re.M)) == 1
+    assert "\n  absent: not installed\n" in rows
+    assert "\n  unknown: failed: KeyError: 'unknown'\n" in rows
+    assert "does not lead" not in rows
+    assert "  smqexec: ended after 0.01 s" in list(benchmarks.peers.report(60, 1, seconds=0.01))
+
+
+def test_columns_where_another_leads_are_named(benchmarks: Any) -> None:
+    found = {"smqexec": {"chain": 2.0, "seed": 1.0}, "other": {"chain": 1.5, "seed": 1.5}}
+    assert list(benchmarks.peers.behind(found)) == ["  smqexec does not lead: chain (other, 1.50)"]
+    assert list(benchmarks.peers.behind({"other": {"chain": 1.0}})) == []
+
+
+def test_the_versions_of_libraries_are_told(benchmarks: Any) -> None:
+    peer = benchmarks.adapters.PEERS["smqexec"]
+    assert benchmarks.peers.version_of(peer) == ""
+    assert benchmarks.peers.version_of(peer._replace(package="pytest")) == pytest.__version__
+    assert benchmarks.peers.version_of(peer._replace(package="no-such-package")) == ""
