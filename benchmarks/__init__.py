@@ -1,1 +1,1 @@
-"""What a task costs, beside ThreadPoolExecutor: ``python -m benchmarks [--quick]``."""
+"""What a task costs, beside ThreadPoolExecutor and other libraries: ``python -m benchmarks``."""

@@ -139,7 +139,7 @@ def progress(record: Record) -> Progress:
     told = sorted(record.told)
     spans, began = record.spans, record.began
     first, (i, k) = told[0]
-    needed = [{(i,), (k,)}, {(i, i, i), (k, k, k)}, {(i, k)}]
+    needed: list[set[Key]] = [{(i,), (k,)}, {(i, i, i), (k, k, k)}, {(i, k)}]
     lengths = [[spans[key][1] - spans[key][0] for key in keys] for keys in needed]
     # What one slot acquires adds up; of what is computed at once the longest counts.
     bodies = sum(lengths[0]) + max(lengths[1]) + max(lengths[2])
