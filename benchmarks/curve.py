@@ -68,7 +68,7 @@ def diagram(panel: Panel, curves: Curves, title: str) -> Iterator[str]:
         yield f'<path d="M{panel.left} {y:.1f}H{panel.right}" stroke="{GREY}" stroke-opacity="0.3"/>'
         yield f'<text x="{panel.left - 7}" y="{y + 5:.1f}" text-anchor="end">{results}</text>'
     middle = (panel.left + panel.right) / 2
-    yield f'<text x="{middle}" y="{BOTTOM + 42}" text-anchor="middle">ms since the start</text>'
+    yield f'<text x="{middle}" y="{BOTTOM + 42}" text-anchor="middle">ms since the first submission</text>'
     yield f'<text x="{panel.left}" y="{TOP - 10}">final results: {title}</text>'
     for times, colour, dash in zip(curves.values(), COLOURS, DASHES, strict=False):
         yield (
