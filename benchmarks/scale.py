@@ -1,13 +1,19 @@
-"""Whether the cost of a task grows with the number of tasks."""
+"""Whether the cost of a task grows with the number of tasks.
+
+Measured with the garbage collector and without: it goes through all objects
+that there are again and again, whoever made them, which grows with them.
+"""
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from statistics import median
 from typing import Any
 
 from .measure import MODES, Mode, modes_of, run
-from .workloads import LONE, SHARED, WORKLOADS, Workload, seed_example, side, side_of_100, sinks
+from .workloads import POOL, WORKLOADS, Workload, seed_example, side, side_of_100, sinks
 
 AIM = 1.3
 MANY = 1_000_000
@@ -16,10 +22,13 @@ REPEATS = 10  # of the smaller, of which one run is too short to be trusted
 
 
 def workloads() -> list[Workload]:
-    """All whose size is not that of an example; and the seed's, with as many tasks as the others."""
-    found = []
+    """All whose size is not that of an example; and the seed's, with as many tasks as the others.
+
+    Of the pool's only the first, to see its own growth.
+    """
+    found = [WORKLOADS[0]]
     for workload in WORKLOADS:
-        if workload.executor in (LONE, SHARED) and workload.prepare not in (side_of_100, sinks):
+        if workload.executor != POOL and workload.prepare not in (side_of_100, sinks):
             free = workload.submit is seed_example
             name = workload.name.replace("n = 300", "any n")
             found.append(workload._replace(name=name, prepare=side) if free else workload)
@@ -37,10 +46,10 @@ def report(n: int, rounds: int) -> Iterator[str]:
         WrongResult: Not everything ran as it must.
     """
     small = n // SHARE
-    yield f"Cost of a task among {n}, in µs and in that among {small}"
+    yield f"Cost of a task among {n}, in µs and in that among {small}; bare: without the garbage collector"
     yield ""
-    yield f"{'':28}" + "".join(f"{mode:>26}" for mode in MODES)
-    yield f"{'':28}" + f"{'few':>10}{'many':>8}{'ratio':>8}" * len(MODES) + "  aim of the ratio"
+    yield f"{'':28}" + "".join(f"{mode:>36}" for mode in MODES)
+    yield f"{'':28}" + f"{'few':>12}{'many':>8}{'ratio':>8}{'bare':>8}" * len(MODES) + "  aim of the ratio"
     executor = ""
     for workload in workloads():
         if workload.executor != executor:
@@ -48,15 +57,31 @@ def report(n: int, rounds: int) -> Iterator[str]:
             yield executor
         few, many = workload.prepare(small), workload.prepare(n)
         columns = [costs(workload, mode, few, many, rounds) for mode in modes_of(workload)]
-        columns = [f"{'-':>10}{'-':>8}{'-':>8}"] * (len(MODES) - len(columns)) + columns
-        yield f"  {workload.name:26}{''.join(columns)}  <= {AIM}"
+        columns = [f"{'-':>12}{'-':>8}{'-':>8}{'-':>8}"] * (len(MODES) - len(columns)) + columns
+        aim = "" if executor == POOL else f"  <= {AIM}"
+        yield f"  {workload.name:26}{''.join(columns)}{aim}"
 
 
 def costs(workload: Workload, mode: Mode, few: Any, many: Any, rounds: int) -> str:
     rows: list[Sequence[float]] = []
     for _ in range(rounds):
-        small = median(run(workload, few, mode).cost for _ in range(REPEATS))
-        large = run(workload, many, mode).cost
-        rows.append((small, large, large / small))
-    small, large, ratio = map(median, zip(*rows, strict=True))
-    return f"{small:10.2f}{large:8.2f}{ratio:8.2f}"
+        small, large = both(workload, mode, few, many)
+        with no_collector():
+            bare_small, bare_large = both(workload, mode, few, many)
+        rows.append((small, large, large / small, bare_large / bare_small))
+    small, large, ratio, bare = map(median, zip(*rows, strict=True))
+    return f"{small:12.2f}{large:8.2f}{ratio:8.2f}{bare:8.2f}"
+
+
+def both(workload: Workload, mode: Mode, few: Any, many: Any) -> tuple[float, float]:
+    small = median(run(workload, few, mode).cost for _ in range(REPEATS))
+    return small, run(workload, many, mode).cost
+
+
+@contextmanager
+def no_collector() -> Iterator[None]:
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
