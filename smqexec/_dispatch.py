@@ -258,7 +258,7 @@ class Dispatcher(Waiting):
         self._admit(task, slots, nodes, group)
         if failed is None:
             return None, self._wake(slots), ([], foreign)
-        ended, starts = self._drop(task, _inherited(failed), self_inherits=True)
+        ended, starts = self._drop(task, _inherited(failed))
         return None, starts, (ended, foreign)
 
     def foreign_done(self, relay: Foreign, future: Any) -> None:
@@ -289,14 +289,13 @@ class Dispatcher(Waiting):
                 origin = future.origin if isinstance(future, PlannedFuture) else None
                 failure = Failure(exception, traceback_of(exception), origin or future)
         ended: list[Ended] = []
-        starts = None
         if not self._acquire_or_later(self._foreign_done, relay, future):
             return
         try:
             if relay not in self._outside or self._abandoned:  # nobody waits for it any more
                 return
             self._forget(relay)
-            if relay.settled or (failure is None and not cancelled):
+            if failure is None and not cancelled:
                 starts = self._wake_for(self.planner.done(relay))
             else:
                 ended, starts = self._drop(relay, failure)
@@ -485,9 +484,9 @@ class Dispatcher(Waiting):
         if not needed:
             self.cancel(future, dependencies=True)
 
-    def cancel_pending(self, slots: Slots) -> int:
-        """Cancel all pending tasks of *slots*, and what depends on them; return how many were pending."""
-        return self._drop_pending(slots, None)
+    def cancel_pending(self, slots: Slots) -> None:
+        """Cancel all pending tasks of *slots*, and what depends on them."""
+        self._drop_pending(slots, None)
 
     def break_off(self, slots: Slots, error: BaseException) -> None:
         """Let *slots* run nothing more: fail what is pending with *error*, and refuse what comes."""
@@ -499,13 +498,13 @@ class Dispatcher(Waiting):
             slots.ring(slots.parked)
         self._drop_pending(slots, Failure(error, traceback_of(error)))
 
-    def _drop_pending(self, slots: Slots, failure: Failure | None, ready_alone: bool = False) -> int:
+    def _drop_pending(self, slots: Slots, failure: Failure | None, ready_alone: bool = False) -> None:
         ended: list[Ended] = []
         starts: Starts | None = None
         with uninterrupted():
             with self.lock:
                 if self._abandoned:
-                    return 0
+                    return
                 found = self.planner.ready(self._slots) if ready_alone else self._pending()
                 nodes = [node for node in found if node.queue is slots]
                 for node in nodes:
@@ -514,7 +513,6 @@ class Dispatcher(Waiting):
                         ended += more
             self._start(starts)
             self._finish(ended)
-        return len(nodes)
 
     def _pending(self) -> list[Any]:
         """All pending tasks, those submitted first in front.  Cost: the whole graph."""
@@ -533,12 +531,11 @@ class Dispatcher(Waiting):
         node: Node,
         failure: Failure | None,
         starts: Starts | None = None,
-        self_inherits: bool = False,
     ) -> tuple[list[Ended], Starts | None]:
         """End *node* and its dependents.  The lock is held; the caller has to `_finish` and `_start`."""
         dropped, freed = self.planner.drop(node)
         inherited = failure
-        if failure is not None and not self_inherits and type(node) is not Foreign:
+        if failure is not None and type(node) is not Foreign:
             inherited = Failure(failure.exception, failure.traceback, cast("PlannedFuture[Any]", node))
         ended: list[Ended] = []
         touched: dict[Slots, None] = {}
@@ -566,7 +563,7 @@ class Dispatcher(Waiting):
             ended.append((task, watch, slots))
         starts = self._wake_for(freed, starts)
         for slots in touched:
-            if slots.ending and slots.parked > 0:
+            if slots.ending:
                 slots.ring(slots.parked)
         if self._watchers:
             self._tell_watchers()

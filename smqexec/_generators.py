@@ -74,7 +74,6 @@ def drive(
             if len(values) == polite:
                 polite *= 2
                 time.sleep(MOMENT)
-            value = None
             # Neither is read under the lock: what comes now is seen at the next value.
             if scheduler._stopped:
                 scheduler.pause(task)

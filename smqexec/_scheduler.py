@@ -66,7 +66,7 @@ class Scheduler(Streams):
         """Make *slots* part of the plan."""
         with self.lock:
             self.planner.add_queue(slots)
-            forgotten = [s for s in self._slots if s.lost and not (s.pending or s.running or s.runs)]
+            forgotten = [s for s in self._slots if s.lost and not (s.pending or s.runs)]
             for other in forgotten:
                 self._slots.remove(other)
                 for state, count in other.counts().items():
@@ -186,7 +186,7 @@ class Scheduler(Streams):
         """Take no more tasks for *slots*; its runs leave once nothing is pending."""
         with self.lock:
             slots.closed = True
-            if slots.ending and slots.parked > 0:
+            if slots.ending:
                 slots.ring(slots.parked)
             last = not slots.runs and slots.ending and not self._abandoned
         if last:

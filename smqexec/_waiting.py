@@ -161,7 +161,6 @@ class Waiting:
                 needs.sleep(left)
             else:
                 run.slots.nest(run.slots, run, task)
-                del task
         return True
 
     # Tasks that are nested in others.
@@ -262,7 +261,7 @@ class Waiting:
     def _at_rest(self) -> bool:
         """Whether no running task can go on, but when one ends or at a resume.  The lock is held."""
         running = sum(slots.running for slots in self._slots)
-        return not running or running == len(self._still())
+        return running == len(self._still())
 
     def _still(self) -> set[Any]:
         """The running tasks that wait here, or for a resume, or for a task that is not done."""
