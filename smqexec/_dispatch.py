@@ -186,7 +186,12 @@ class Dispatcher(Waiting):
                 if slots is None or slots.scheduler is not self or future.state > DONE:
                     return None
                 nodes.append(future)
-        return nodes if len(nodes) < 2 else list(dict.fromkeys(nodes))
+        if len(nodes) == 2:  # the usual few without a dict
+            if nodes[0] is nodes[1]:
+                del nodes[1]
+        elif len(nodes) > 2:
+            nodes = list(dict.fromkeys(nodes))
+        return nodes
 
     def _lock(self) -> None:
         """Take the lock that another thread holds.  For runs, which no signal interrupts.

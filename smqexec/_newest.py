@@ -232,11 +232,11 @@ class NewestFirst(Places):
                 waiting = mark
             while search and search[-1][1] is None:
                 search.pop()
-            while stack and stack[-1] is None:
-                stack.pop()
-                numbers.pop()
             unfinished = search[-1][0] if search else -1
-            if stack and numbers[-1] > unfinished:
+            if stack and stack[-1] is None:
+                self._trim()
+                steps += 10  # what it costs
+            elif stack and numbers[-1] > unfinished:
                 if waiting > numbers[-1]:
                     break
                 node = self._pop()

@@ -30,6 +30,9 @@ from ._nodes import (
 )
 
 
+TRIM = 128  # entries
+
+
 class Places:
     """The entries of `NewestFirst`, and the checks on them."""
 
@@ -125,6 +128,15 @@ class Places:
         self._stack.pop()
         self._numbers.pop()
         return node
+
+    def _trim(self) -> None:
+        """Take emptied entries from the top: so many at most that it takes no longer than a few steps."""
+        stack = self._stack
+        bottom = max(len(stack) - TRIM, 0)
+        top = len(stack) - 1
+        while top > bottom and stack[top - 1] is None:
+            top -= 1
+        del stack[top:], self._numbers[top:]
 
     def _insert(self, number: int, entry: Node | Group) -> None:
         numbers = self._numbers
