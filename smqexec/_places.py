@@ -29,7 +29,6 @@ from ._nodes import (
     sought,
 )
 
-
 TRIM = 128  # entries
 
 
