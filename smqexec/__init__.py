@@ -9,7 +9,8 @@ The house; imports point down::
     _scheduler         Scheduler: queues, stop, resume, wait
     _process           exit and fork
     _streams           generator tasks: their items are asked for, filled, ended
-    _dispatch          the one lock: a task comes, runs, ends; which queue must wake
+    _arrivals          a task comes
+    _dispatch          the one lock: a task runs, ends; which queue must wake
     _waiting           threads that wait, tasks that hold; _needs: what they do meanwhile
     _slots             a queue's slots and the runs that fill them
     _task, _items      Task and Item: the futures; below them _future: waiting, completion
@@ -17,7 +18,7 @@ The house; imports point down::
     _functions         is it a generator function, and how many values will it give
     _arguments         gather and substitute; below it _recipe (containers), _kinds
     _planner           DependencyPlanner: the graph.  Pure, as all below
-    _newest, _oldest   the two orders; _places: where nodes wait
+    _newest, _oldest   the two orders; below _newest: _plans, and _places, where nodes wait
     _nodes             what they share
 """
 

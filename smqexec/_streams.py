@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Any, TypeVar
 
 from ._arguments import DIRECT, Template, value_of
-from ._dispatch import Dispatcher
+from ._arrivals import Arrivals
 from ._functions import length, name_of
 from ._future import Failure, ours, strip_ours, traceback_of
 from ._interrupts import uninterrupted
@@ -24,8 +24,8 @@ T = TypeVar("T")
 ours(length)  # its frame knows the arguments
 
 
-class Streams(Dispatcher):
-    """A `Dispatcher` that knows of generator tasks."""
+class Streams(Arrivals):
+    """A scheduler that knows of generator tasks."""
 
     # Somebody asks for a part of a task.
 

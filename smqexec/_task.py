@@ -16,7 +16,7 @@ from ._nodes import DONE, Node
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
 
-    from ._dispatch import Dispatcher
+    from ._arrivals import Arrivals
     from ._slots import Slots
 
 R = TypeVar("R")
@@ -317,9 +317,9 @@ class Foreign(Node):
 
     __slots__ = ("future", "scheduler", "settled")
 
-    def __init__(self, scheduler: Dispatcher, future: Future[Any], settled: bool) -> None:
+    def __init__(self, scheduler: Arrivals, future: Future[Any], settled: bool) -> None:
         super().__init__()
-        self.scheduler: Dispatcher | None = scheduler
+        self.scheduler: Arrivals | None = scheduler
         self.future = future if isinstance(future, PlannedFuture) else None
         self.settled = settled
 

@@ -24,13 +24,14 @@ ALLOWED = {
     "_scheduler": {"_process", "_streams", "_dispatch", "_waiting", "_slots"},
     "_process": set(),
     "_streams": {
-        *{"_dispatch", "_waiting", "_needs", "_slots", "_task", "_items", "_future"},
+        *{"_arrivals", "_waiting", "_needs", "_slots", "_task", "_items", "_future"},
         *{"_interrupts", "_arguments", "_functions", "_nodes"},
     },
-    "_dispatch": {
-        *{"_waiting", "_needs", "_slots", "_task", "_items", "_future"},
+    "_arrivals": {
+        *{"_dispatch", "_waiting", "_slots", "_task", "_items", "_future"},
         *{"_interrupts", "_arguments", "_nodes"},
     },
+    "_dispatch": {"_waiting", "_needs", "_slots", "_task", "_items", "_future", "_interrupts", "_nodes"},
     "_waiting": {"_needs", "_slots", "_task", "_future", "_interrupts", "_planner", "_nodes"},
     "_needs": {"_slots", "_task", "_future", "_nodes"},
     "_slots": {"_task", "_nodes"},
@@ -44,7 +45,8 @@ ALLOWED = {
     "_kinds": set(),
     "_planner": {"_remaking", "_newest", "_oldest", "_nodes"},
     "_remaking": {"_newest", "_oldest", "_nodes"},
-    "_newest": {"_places", "_nodes"},
+    "_newest": {"_plans", "_nodes"},
+    "_plans": {"_places", "_nodes"},
     "_places": {"_nodes"},
     "_oldest": {"_nodes"},
     "_nodes": set(),

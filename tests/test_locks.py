@@ -14,6 +14,7 @@ from threads import beside, until
 
 import smqexec
 from smqexec import Queue, Scheduler, checkpoint, settled
+from smqexec._arrivals import Arrivals
 from smqexec._dispatch import Dispatcher
 from smqexec._future import PlannedFuture, Watch
 from smqexec._interrupts import LIMIT
@@ -54,7 +55,8 @@ class Held:
 # What says of itself that the lock is held.
 METHODS: dict[type, str] = {
     DependencyPlanner: "add admit done drop give_way group mend promote ready start",
-    Dispatcher: "_mend _plain _link _forget _pending _drop _unlist _take _wake_for _wake _wake_all",
+    Arrivals: "_mend _plain _link",
+    Dispatcher: "_forget _pending _drop _unlist _take _wake_for _wake _wake_all",
     Waiting: "_tell_watchers _let_in sink _unpause _ask _at_rest _still",
     Scheduler: "_idle _paused_of",
     Needs: "take find extend",

@@ -14,7 +14,7 @@ import pytest
 from gate import DEADLINE
 from threads import beside, planned, until
 
-import smqexec._dispatch
+import smqexec._arrivals
 import smqexec._waiting
 from smqexec import Queue, Task, settled
 
@@ -172,7 +172,7 @@ def test_condition_asked_for_at_the_very_end(
             if value is None and self.done():
                 made.append(self._condition)
 
-    monkeypatch.setattr(smqexec._dispatch, "Task", Late)
+    monkeypatch.setattr(smqexec._arrivals, "Task", Late)
     with planned(1, stopped=True) as (scheduler, queue):
         task = queue.submit(work)
         waiting = beside(task.exception, DEADLINE)

@@ -1,0 +1,263 @@
+"""A task comes: it is taken in, or refused, or withdrawn where an exception has struck.
+
+As in ``_dispatch``: decide under the lock, act after it.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from concurrent.futures import Future
+from typing import Any, TypeAlias
+
+from ._arguments import DIRECT, Template
+from ._dispatch import Dispatcher, Ended, Starts
+from ._future import Failure, PlannedFuture, traceback_of
+from ._interrupts import HEADROOM, LIMIT, headroom, make_room, uninterrupted
+from ._items import Item
+from ._nodes import DONE, NEW, RUNNING, Group, Node
+from ._slots import Slots
+from ._task import Foreign, Settled, Task
+from ._waiting import FRAMES, OF_THE_PARENT
+
+NO_NODES: list[Any] = []  # never changed: a planner keeps no empty list
+
+_Link: TypeAlias = tuple[list[Ended], list[tuple[Foreign, Any]]]
+
+
+class Arrivals(Dispatcher):
+    """A scheduler that takes tasks in."""
+
+    def group(self) -> Group | None:
+        """One submission for the items of a `map`; None where their order needs none."""
+        if self.order == "oldest":
+            return None
+        with self.lock:
+            return self.planner.group()
+
+    def add(self, slots: Slots, fn: Any, args: Any, kwargs: Any, group: Group | None) -> Task[Any]:
+        """Take in a new task of *slots*, the call of *fn*.
+
+        Args:
+            slots: The queue's.
+            fn: Called with *args* and *kwargs*.
+            args: None where *kwargs* is a `Template`.
+            kwargs: None for none; DIRECT where *args* holds futures; or all arguments as a `Template`.
+            group: Where the task is one of several of one submission.
+
+        Raises:
+            RuntimeError: The queue takes no more tasks, or no thread could be
+                started for it.
+        """
+        task: Task[Any] = Task()
+        task.state = NEW
+        task._fn = fn
+        task._args = args
+        task._kwargs = kwargs
+        task._outcome = task._watch = task._stream = None
+        task.queue = task.dependents = task.plan = task.place = None
+        task.dependencies = ()
+        nodes: list[Any] | None = NO_NODES
+        refusal = starts = link = None
+        room = 0
+        try:
+            # Not with `_lock`: Ctrl-C could strike between that and a `try`.
+            with self.lock:
+                try:
+                    if slots.closed or slots.broken or self.exiting or self._abandoned:
+                        refusal = self._refusal(slots)
+                    else:
+                        if kwargs is DIRECT:
+                            nodes = self._plain(args)
+                        elif type(kwargs) is Template:
+                            nodes = None
+                        if nodes is None:
+                            refusal, starts, link = self._link(slots, task, group)
+                        else:
+                            self._admit(task, slots, nodes, group)
+                            # Most often all slots are busy; else `_wake` looks closer.
+                            if not self._stopped and (
+                                slots.parked or len(slots.runs) < slots.limit or slots.helpers
+                            ):
+                                starts = self._wake(slots)
+                except BaseException:
+                    # What struck may be that no frame is left for a call.
+                    with LIMIT:
+                        sys.setrecursionlimit(sys.getrecursionlimit() + HEADROOM)
+                    room = HEADROOM
+                    self._mend(task, group)
+                    raise
+            if link is not None:
+                self._finish(link[0])
+            if starts:
+                self._start(starts, task)
+            if link is not None:
+                for relay, future in link[1]:
+                    future.add_done_callback(relay.future_done)
+        except BaseException:
+            with LIMIT:
+                sys.setrecursionlimit(sys.getrecursionlimit() + HEADROOM - room)
+            try:
+                self._withdraw(task, group)
+            finally:
+                make_room(-HEADROOM)
+            raise
+        if refusal is not None:
+            raise refusal
+        return task
+
+    def _mend(self, task: Task[Any], group: Group | None) -> None:
+        """Undo what there is of *task*, which an exception has struck in the middle of `add`.  Locked.
+
+        Ctrl-C, mostly; or a recursion that got too deep, or no memory.
+        """
+        others: list[Any] = [*self._outside, group]
+        others += [other for slots in self._slots for run in slots.runs for other in run.tasks()]
+        self.planner.mend(self._slots, task, others)
+        self._next = self.planner.order.take
+        for relay in list(self._outside):
+            if type(relay) is Foreign and not relay.dependents:
+                self._forget(relay)
+        for slots in self._slots:
+            # A run that no thread has begun may never have been given to the
+            # pool; if it was, it leaves.  Who was rung for counts as parked, and
+            # so does who was told at the same time: see `begin`.
+            slots.runs = [run for run in slots.runs if run.thread is not None]
+            slots.waking = 0
+            slots.parked = sum(not run.tasks() for run in slots.runs)
+
+    def _withdraw(self, task: Task[Any], group: Group | None) -> None:
+        """See that *task*, of which its caller will never know, does not run; and that all others do."""
+        with self.lock:
+            if task.state < RUNNING:
+                self._mend(task, group)
+            starts = self._wake_all()
+        self._start(starts)
+
+    def _plain(self, args: Any) -> list[Any] | None:
+        """The dependencies in the commonest case: all are tasks of this scheduler, none has failed."""
+        nodes: list[Any] = []
+        for future in args:
+            kind = type(future)
+            if kind is not Task and kind is not Item:
+                if issubclass(kind, Future):
+                    return None
+                continue
+            if future.state != DONE:
+                # One of another scheduler's may end between these two lines.
+                slots = future._home
+                if slots is None or slots.scheduler is not self or future.state > DONE:
+                    return None
+                nodes.append(future)
+        if len(nodes) == 2:  # the usual few without a dict
+            if nodes[0] is nodes[1]:
+                del nodes[1]
+        elif len(nodes) > 2:
+            nodes = list(dict.fromkeys(nodes))
+        return nodes
+
+    def _refusal(self, slots: Slots) -> BaseException:
+        if slots.broken is not None:
+            return type(slots.broken)(*slots.broken.args)
+        if slots.closed:
+            return RuntimeError("cannot schedule new futures after shutdown")
+        if self._abandoned:
+            return RuntimeError("the queue was made before the fork; make a new one in the child process")
+        return RuntimeError("cannot schedule new futures after interpreter shutdown")
+
+    def _link(
+        self, slots: Slots, task: Task[Any], group: Group | None
+    ) -> tuple[BaseException | None, Starts | None, _Link | None]:
+        """Add a task with dependencies of any kind.  The lock is held.
+
+        Returns:
+            Why it may not be added; runs to start; and to be told of the end
+            of a task, and to be asked of futures of others.
+        """
+        dependencies: Sequence[tuple[Any, bool]]
+        if type(task._kwargs) is Template:
+            dependencies = task._kwargs.dependencies
+        else:
+            dependencies = [(value, False) for value in task._args if issubclass(type(value), Future)]
+        failed: PlannedFuture[Any] | None = None  # the first dependency that can't give a value any more
+        nodes: list[Any] = []
+        relays: list[tuple[Node, list[Any]]] = []
+        foreign: list[tuple[Foreign, Any]] = []
+        future: Any
+        for future, settled in dependencies:
+            # Read once: the lock of another scheduler's task is not held.
+            # One that has no queue any more is done, whosoever it was.
+            planned = isinstance(future, PlannedFuture)
+            owner = future._home if planned else None
+            if not planned or (owner is not None and owner.scheduler is not self):
+                if owner is not None and owner.scheduler._abandoned:
+                    return RuntimeError(OF_THE_PARENT), None, None
+                relay = Foreign(self, future, settled)
+                foreign.append((relay, future))
+                relays.append((relay, []))
+                nodes.append(relay)
+            elif future.state < DONE:
+                if settled:
+                    relays.append((Settled(), [future]))
+                    nodes.append(relays[-1][0])
+                else:
+                    nodes.append(future)
+            elif future.state != DONE and not settled and failed is None:
+                failed = future
+        for node, needs in relays:
+            self._admit(node, None, needs)
+        self._outside.update(relay for relay, _ in foreign)
+        self._admit(task, slots, nodes, group)
+        if failed is None:
+            return None, self._wake(slots), ([], foreign)
+        ended, starts = self._drop(task, _inherited(failed))
+        return None, starts, (ended, foreign)
+
+    def foreign_done(self, relay: Foreign, future: Any) -> None:
+        """Note that *future*, which *relay* stands for, is done."""
+        with uninterrupted():  # nobody will tell us again
+            try:
+                headroom()
+            except RecursionError:
+                with LIMIT:
+                    sys.setrecursionlimit(sys.getrecursionlimit() + FRAMES)
+                try:
+                    self._foreign_done(relay, future)
+                finally:
+                    make_room(-FRAMES)
+            else:
+                self._foreign_done(relay, future)
+
+    def _foreign_done(self, relay: Foreign, future: Any) -> None:
+        failure: Failure | None = None
+        cancelled = False
+        if not relay.settled:
+            try:
+                cancelled = future.cancelled()
+                exception = None if cancelled else future.exception()
+            except BaseException as error:  # of a future that tells nobody how it ended
+                exception = error
+            if exception is not None:
+                origin = future.origin if isinstance(future, PlannedFuture) else None
+                failure = Failure(exception, traceback_of(exception), origin or future)
+        ended: list[Ended] = []
+        if not self._acquire_or_later(self._foreign_done, relay, future):
+            return
+        try:
+            if relay not in self._outside or self._abandoned:  # nobody waits for it any more
+                return
+            self._forget(relay)
+            if failure is None and not cancelled:
+                starts = self._wake_for(self.planner.done(relay))
+            else:
+                ended, starts = self._drop(relay, failure)
+        finally:
+            self.lock.release()
+        self._start(starts)
+        self._finish(ended)
+
+
+def _inherited(future: PlannedFuture[Any]) -> Failure | None:
+    """The outcome of a task whose dependency *future* failed; None if it was cancelled."""
+    failure: Failure | None = future._outcome
+    return failure and Failure(failure.exception, failure.traceback, failure.origin or future)
