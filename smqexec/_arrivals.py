@@ -17,7 +17,7 @@ from ._interrupts import HEADROOM, LIMIT, headroom, make_room, uninterrupted
 from ._items import Item
 from ._nodes import DONE, NEW, RUNNING, Group, Node
 from ._slots import Slots
-from ._task import Foreign, Settled, Task
+from ._task import AS_NEEDED, Foreign, Settled, Task
 from ._waiting import FRAMES, OF_THE_PARENT
 
 NO_NODES: list[Any] = []  # never changed: a planner keeps no empty list
@@ -69,6 +69,9 @@ class Arrivals(Dispatcher):
                     else:
                         if kwargs is DIRECT:
                             nodes = self._plain(args)
+                            if nodes and len(nodes) == len(args):
+                                task._args = None
+                                task._kwargs = AS_NEEDED
                         elif type(kwargs) is Template:
                             nodes = None
                         if nodes is None:
@@ -149,12 +152,13 @@ class Arrivals(Dispatcher):
                 if slots is None or slots.scheduler is not self or future.state > DONE:
                     return None
                 nodes.append(future)
-        if len(nodes) == 2:  # the usual few without a dict
-            if nodes[0] is nodes[1]:
-                del nodes[1]
-        elif len(nodes) > 2:
-            nodes = list(dict.fromkeys(nodes))
-        return nodes
+        # Lists of just the size: one that was appended to has room for four.
+        if len(nodes) == 1:
+            return [nodes[0]]
+        if len(nodes) == 2:
+            first, second = nodes
+            return [first] if first is second else [first, second]
+        return list(dict.fromkeys(nodes))
 
     def _refusal(self, slots: Slots) -> BaseException:
         if slots.broken is not None:

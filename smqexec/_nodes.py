@@ -81,6 +81,10 @@ class Node:
         self.plan = None
         self.place = None
 
+    def began(self) -> None:
+        """Let go of what it needed: it starts, and all of that has ended."""
+        self.dependencies.clear()  # in place: a suspended search looks at this very list
+
 
 def sought(node: Node) -> bool:
     """Tell whether searches look for *node*: it is pending, or runs and may give way."""
@@ -131,7 +135,7 @@ class PlannedQueue:
         self.running += 1
         node.place = None
         if node.dependencies:
-            node.dependencies.clear()  # in place: a suspended search looks at this very list
+            node.began()
 
 
 class Group:

@@ -16,7 +16,7 @@ from ._interrupts import uninterrupted
 from ._items import Item, Stream
 from ._needs import forget, searches
 from ._nodes import DONE, NEW, RUNNING, WAITING
-from ._task import Task
+from ._task import AS_NEEDED, Task
 from ._waiting import OF_THE_PARENT
 
 T = TypeVar("T")
@@ -197,6 +197,8 @@ class Streams(Arrivals):
             _fails(task)
             return
         mine = False
+        args: Any = None
+        kwargs: Any = None
         call: Any = None
         try:
             with self.lock:
@@ -207,7 +209,10 @@ class Streams(Arrivals):
                 if stream.counter is None and task.state < RUNNING:
                     mine = True
                     stream.counter = threading.get_ident()
-                    call = task._fn, task._args, task._kwargs
+                    args, kwargs = task._args, task._kwargs
+                    if kwargs is AS_NEEDED:
+                        args, kwargs = task.dependencies.copy(), DIRECT
+                    call = task._fn, args, kwargs
                     if type(task._kwargs) is Template:
                         task._kwargs.share()
                 elif not patient:
@@ -220,7 +225,7 @@ class Streams(Arrivals):
                 self._give_up(stream)
             raise
         finally:
-            del call
+            args = kwargs = call = None
         if itself:
             raise RuntimeError("number_of_results asks for the length that it is to give")
         if patient:
@@ -315,7 +320,8 @@ def _needs(task: Task[Any]) -> list[tuple[Future[Any], bool]]:
     """The futures among the arguments of a pending *task*, as in a template.  The lock is held."""
     if type(task._kwargs) is Template:
         return task._kwargs.dependencies
-    return [(value, False) for value in task._args or () if issubclass(type(value), Future)]
+    values = task.dependencies if task._kwargs is AS_NEEDED else task._args or ()
+    return [(value, False) for value in values if issubclass(type(value), Future)]
 
 
 def _fails(future: Future[Any]) -> bool:

@@ -8,6 +8,7 @@ from contextlib import suppress
 from operator import index
 from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
+from ._arguments import DIRECT
 from ._functions import announcement, generates, name_of
 from ._future import CANCELLED, FAILED, Failure, PlannedFuture
 from ._items import Item, Stream
@@ -21,6 +22,11 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 Y = TypeVar("Y")
+
+
+# The arguments of a task are just its dependencies: until it starts it keeps no tuple
+# beside their list, which would be a third more for the garbage collector to go through.
+AS_NEEDED: Any = object()
 
 
 class Task(PlannedFuture[R]):
@@ -42,13 +48,19 @@ class Task(PlannedFuture[R]):
 
     queue: Slots | None
     _fn: Any
-    _args: Any
-    _kwargs: Any
+    _args: Any  # None where `_kwargs` tells them
+    _kwargs: Any  # None for none, DIRECT where `_args` holds futures, AS_NEEDED, or a `Template`
     _stream: Stream | None
 
     # None of the bases' __init__, nor any in Python: calling one takes 0.1 µs, as long as all
     # that it would do.  The queue that makes a task sets its fields.
     __init__ = object.__init__
+
+    def began(self) -> None:
+        if self._kwargs is AS_NEEDED:
+            self._args = self.dependencies.copy()
+            self._kwargs = DIRECT
+        self.dependencies.clear()
 
     def promote(self) -> bool:
         """Make the task count as newly submitted: what it needs, then itself, go first.

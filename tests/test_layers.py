@@ -35,7 +35,7 @@ ALLOWED = {
     "_waiting": {"_needs", "_slots", "_task", "_future", "_interrupts", "_planner", "_nodes"},
     "_needs": {"_slots", "_task", "_future", "_nodes"},
     "_slots": {"_task", "_nodes"},
-    "_task": {"_items", "_future", "_functions", "_nodes"},
+    "_task": {"_items", "_future", "_arguments", "_functions", "_nodes"},
     "_items": {"_future", "_nodes"},
     "_future": {"_nodes"},
     "_interrupts": set(),
