@@ -11,9 +11,9 @@ from typing import Any
 from ._nodes import READY, RUNNING, STRIDE, SWEEP_FROM, Node, Plan, dependents_of, sought
 from ._places import Places
 
-# A new node adopts a plan also through so many nodes that no plan owns: two of one dependency,
-# say, of which the first one goes on.
-BARE_HEADS = 4
+# A new node adopts a plan also through so many nodes that no plan owns: of two that need the
+# same, say, the first one goes on.
+BARE_HEADS = 1
 
 
 class Plans(Places):
@@ -52,29 +52,27 @@ class Plans(Places):
         first = node.dependencies[0]
         if first.plan is None and first.state < RUNNING and not self._live:
             return False  # as before anything runs, and most often
-        heads: list[tuple[Node, list[int]]] = []
+        heads = [node]
         current = node
         plan: Plan | None = None
         while plan is None:
-            pending = [
-                index
-                for index, other in enumerate(current.dependencies)
-                if other.state < RUNNING or (other.state == RUNNING and other.queue.gives_way)
-            ]
-            if not pending or len(heads) > BARE_HEADS:
+            for other in current.dependencies:
+                if other.state < RUNNING or (other.state == RUNNING and other.queue.gives_way):
+                    break
+            else:
                 return False
-            heads.append((current, pending))
-            current = current.dependencies[pending[0]]
+            current = other
             plan = current.plan
             if plan is None:
-                if current.queue is None or current.number % STRIDE:
-                    return False  # a relay, or one of a group, which is costly to take out of there
+                if len(heads) > BARE_HEADS or current.queue is None or current.number % STRIDE:
+                    return False  # far; a relay; or one of a group, which is costly to take out of there
                 self.steps += 1
+                heads.append(current)
         if not plan.intact or (
             plan.head is not current and not self._give_up_heads(plan, current, node)
         ):
             return False
-        for head, pending in reversed(heads):
+        for head in reversed(heads):
             if head is not node:
                 self._unlist(head)
             if current.queue.gives_way:
@@ -84,6 +82,7 @@ class Plans(Places):
             plan.first -= 1
             head.plan = plan
             head.place = plan.first
+            pending = [index for index, other in enumerate(head.dependencies) if sought(other)]
             if len(pending) > 1:
                 if not plan.later:
                     plan.later = deque()
