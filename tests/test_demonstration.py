@@ -454,19 +454,30 @@ Scheduler.stop, demonstration.distance = stop, distance
 sys.exit(demonstration.main(["--jobs", "1", *sys.argv[1:]]))
 """
 
-# One pair after the other, while millions are being submitted.
+# One pair after the other, while millions are being submitted.  That begins with the
+# first pair: what is newer goes first, and would perhaps outrun it for long.
 BUSY = """
-import sys
+import sys, threading
 from smqexec import __main__ as demonstration
 
-real_add = demonstration.Found.add
+begun = threading.Event()
+real_add, real_named = demonstration.Found.add, demonstration.named
 
 def add(self, *args):
     real_add(self, *args)
-    if len(self.pairs) == 1:
+    if not begun.is_set():
         print("begun", flush=True)
+        begun.set()
+
+class Files(dict):
+    def items(self):
+        for number, item in enumerate(super().items()):
+            if number == 3:
+                begun.wait()
+            yield item
 
 demonstration.Found.add = add
+demonstration.named = lambda paths: Files(real_named(paths))
 sys.exit(demonstration.main(sys.argv[1:]))
 """
 
@@ -489,13 +500,16 @@ def test_sigint_while_submitting(tmp_path: Path) -> None:
 
 
 class Endless(dict[str, Path]):
-    """As many names for one file as anybody takes."""
+    """As many names for one file as anybody takes, once a pair was found."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, found: threading.Event) -> None:
+        self.path, self.found = path, found
 
     def items(self) -> Any:
-        return ((f"{i}", self.path) for i in count())
+        for number in count():
+            if number == 3:
+                assert self.found.wait(DEADLINE)
+            yield f"{number}", self.path
 
 
 def test_interrupt_ends_an_endless_submission(
@@ -512,7 +526,7 @@ def test_interrupt_ends_an_endless_submission(
         assert found.wait(DEADLINE)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(demonstration, "named", lambda paths: Endless(folder / "far"))
+    monkeypatch.setattr(demonstration, "named", lambda paths: Endless(folder / "far", found))
     monkeypatch.setattr(demonstration.Found, "add", add)
     monkeypatch.setattr(demonstration, "watch", watch)
     assert main([str(folder)]) == 130
