@@ -32,10 +32,10 @@ def _at_exit() -> None:
     """
     global exiting
     with _lock:
-        exiting = True
         schedulers = list(_schedulers)
         for scheduler in schedulers:
             scheduler.exiting = True
+        exiting = True
     interrupted = _interrupted()
     # All before any: a task may wait for one of another scheduler.
     for scheduler in schedulers:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import os
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -10,6 +12,10 @@ from collections.abc import Iterator
 import pytest
 from gate import DEADLINE
 from hypothesis import settings
+
+# How long a thread keeps the interpreter lock, in seconds: tiny, to be interrupted anywhere.
+if interval := os.environ.get("SWITCH_INTERVAL"):
+    sys.setswitchinterval(float(interval))
 
 # For type checkers: not meant to be run, not even by the search for doctests.
 collect_ignore = ["typing_checks.py"]

@@ -24,7 +24,7 @@ from unittest.mock import Mock
 import pytest
 from gate import DEADLINE, Gate
 from test_exit import run
-from threads import beside, planned, until
+from threads import beside, planned, until, until_gone, without_collector
 
 from smqexec import Item, Queue, Raw, Scheduler, Task, number_of_results, settled
 from smqexec._future import PlannedFuture
@@ -111,28 +111,6 @@ def awaits(task: Any, index: int) -> bool:
     item = None if stream is None else stream.items.get(index)
     watch = None if item is None else item._watch
     return watch is not None and bool(watch.blocked or watch.callbacks)
-
-
-@contextmanager
-def without_collector() -> Iterator[None]:
-    """Only reference counts free objects."""
-    gc.collect()
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
-
-
-def until_gone(*gone: Callable[[], object]) -> None:
-    """Wait until these are freed.
-
-    Without the GIL their owner thread hears of it a little later, and what the frame of a failure
-    keeps is the collector's.
-    """
-    if not getattr(sys, "_is_gil_enabled", lambda: True)():
-        gc.collect()
-    until(lambda: not any(each() is not None for each in gone))
 
 
 # Values while the task runs.
@@ -2090,6 +2068,7 @@ def test_value_comes_while_its_item_is_entered() -> None:
     with planned(1) as (scheduler, queue):
         fed = Fed()
         task = queue.submit(fed)
+        until(lambda: fed.began)
         stream = task._stream or scheduler.stream(task, None)
 
         class Late(list[Any]):
@@ -2998,3 +2977,18 @@ def test_result_whose_metaclass_answers_nothing() -> None:
 
     with planned(1) as (_, queue):
         assert type(queue.submit(Odd).result(DEADLINE)) is Odd
+
+
+def test_number_is_asked_early_for_arguments_that_were_all_pending() -> None:
+    with planned(1, 1) as (_, queue, other):
+        gate = Gate()
+        queue.submit(gate)
+        gate.wait_entered()
+        counter = Counter()
+        needed = other.submit(same, other.submit(lambda: "abc"))
+        task = queue.submit(announced(counter, ["a", "b", "c", END]), needed)
+        assert needed.result(DEADLINE) == "abc"
+        assert len(task) == 3
+        assert counter.asked == [("abc",)]
+        gate.open()
+        assert task.result(DEADLINE) == ["a", "b", "c"]

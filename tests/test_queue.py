@@ -21,6 +21,7 @@ from typing import Any
 
 import pytest
 from gate import DEADLINE, Gate
+from threads import until_gone, without_collector
 
 from smqexec import Queue, Scheduler, Task, settled
 from smqexec._queue import _Initializer
@@ -741,11 +742,11 @@ def test_shutdown_waits_for_a_dependency_in_another_queue(make: Maker, gate: Gat
 def test_shutdown_cancels_pending_tasks(make: Maker, gate: Gate) -> None:
     queue, other = make(1), make(1)
     running = queue.submit(gate, "x")
+    gate.wait_entered()
     pending = [queue.submit(int) for _ in range(3)]
     waiting = queue.submit(str, running)
     foreign = queue.submit(str, Future())
     beyond = other.submit(abs, pending[0])
-    gate.wait_entered()
     queue.shutdown(wait=False, cancel_futures=True)
     assert all(task.cancelled() for task in [*pending, waiting, foreign])
     with pytest.raises(CancelledError):
@@ -1157,16 +1158,12 @@ def test_map_frees_the_exception_that_it_raised_at_once(make: Maker) -> None:
             del error
 
     queue = make(1)
-    gc.collect()
-    gc.disable()
-    try:
+    with without_collector():
         results = queue.map(fail, [1])
         with contextlib.suppress(Broken):
             next(results)
         del results
-        eventually(lambda: gone[0]() is None)
-    finally:
-        gc.enable()
+        until_gone(gone[0])
 
 
 def test_a_task_lets_go_of_its_call(make: Maker) -> None:

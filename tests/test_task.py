@@ -9,16 +9,16 @@ import logging
 import threading
 import traceback
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, as_completed, wait
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from gate import DEADLINE, Gate
-from threads import beside, planned, until
+from threads import beside, planned, until, until_gone, without_collector
 
 from smqexec import Queue, Raw, Scheduler, Task, _future, settled
 from smqexec._future import CANCELLED
@@ -51,17 +51,6 @@ def outcome(future: Future[Any]) -> object:
         return future.exception(DEADLINE) or future.result(DEADLINE)
     except CancelledError:
         return "cancelled"
-
-
-@contextmanager
-def without_collector() -> Iterator[None]:
-    """Only reference counts free objects."""
-    gc.collect()
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
 
 
 # Results.
@@ -121,7 +110,7 @@ def test_failure_that_was_asked_for_is_freed_at_once(ask: Callable[..., object])
         tasks = [queue.submit(raise_it)]
         watched = [weakref.ref(tasks[0].exception(DEADLINE))]
         asked(tasks)
-        until(lambda: watched[0]() is None)
+        until_gone(watched[0])
 
 
 @pytest.mark.parametrize("timeout", [0, -1, -0.5, 0.001])
@@ -992,7 +981,7 @@ def test_result_is_let_go_while_the_same_thread_is_at_the_next_task() -> None:
         gate.wait_entered()
         gone = weakref.ref(task.result(DEADLINE))
         del task
-        until(lambda: gone() is None)
+        until_gone(gone)
         gate.open()
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -54,3 +56,25 @@ def until(holds: Callable[[], object]) -> None:
         if time.monotonic() > deadline:
             raise TimeoutError(f"not so within {DEADLINE} s")
         time.sleep(0)
+
+
+@contextmanager
+def without_collector() -> Iterator[None]:
+    """Only reference counts free objects."""
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+def until_gone(*gone: Callable[[], object]) -> None:
+    """Wait until these are freed.
+
+    Without the GIL their owner thread hears of it a little later, and what the frame of a failure
+    keeps is the collector's.
+    """
+    if not getattr(sys, "_is_gil_enabled", lambda: True)():
+        gc.collect()
+    until(lambda: not any(each() is not None for each in gone))
