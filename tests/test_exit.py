@@ -278,8 +278,8 @@ def test_interrupted_with_block(block: str) -> None:
         gate = Gate()
         with WITH as queue:
             queue.submit(gate).add_done_callback(lambda _: say("ran"))
-            queue.submit(say, "pending").add_done_callback(lambda _: gate.open())
             gate.wait_entered()
+            queue.submit(say, "pending").add_done_callback(lambda _: gate.open())
             signal.raise_signal(signal.SIGINT)
             time.sleep(DEADLINE)
         """.replace("WITH", block),
@@ -971,9 +971,9 @@ def test_interrupted_at_the_end_of_a_with_block(block: str) -> None:
         with WITH as queue:
             scheduler = queue.scheduler
             queue.submit(gate).add_done_callback(lambda _: say("ran"))
+            gate.wait_entered()
             pending = queue.submit(say, "pending")
             pending.add_done_callback(lambda _: gate.open())
-            gate.wait_entered()
             threading.Thread(target=interrupt).start()
         """.replace("WITH", block),
         code=-signal.SIGINT,

@@ -2876,7 +2876,7 @@ def test_waiting_task_keeps_no_item_that_has_ended() -> None:
         table = queue.submit(make)
         user = other.submit(lambda _: None, table["a"])
         del table
-        last = [queue.submit(lambda _: kept[0]() is None, user)]
+        last = [queue.submit(lambda _: until_gone(kept[0]) is None, user)]
         del user
         program = queue.submit(lambda: last.pop().result())
         program.promote()

@@ -1391,9 +1391,9 @@ def test_interrupted_block_cancels(whole: bool) -> None:
 
     with pytest.raises(KeyboardInterrupt), block:
         held = queue.submit(work)
+        gate.wait_entered()
         pending = queue.submit(int)
         pending.add_done_callback(lambda _: gate.open())
-        gate.wait_entered()
         raise KeyboardInterrupt
     assert pending.cancelled() and held.cancelled() and not asked
     scheduler.shutdown()

@@ -1244,10 +1244,10 @@ def test_lost_queue_does_what_it_was_given(make: Maker, gate: Gate) -> None:
     ran = []
     done = threading.Event()
     queue.submit(gate)
+    gate.wait_entered()
     for i in range(5):
         queue.submit(ran.append, i)
     queue.submit(done.set).promote()
-    gate.wait_entered()
     threads = threads_named("lost")
     del queue
     gc.collect()
