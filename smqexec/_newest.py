@@ -27,7 +27,9 @@ what is left keeps its order.  Four things can change it, and each is met:
   that lost no node and passed over none): the whole search of that plan is
   what a search from the new node would do next, so the plan is *adopted*: it
   gets the new head and number, and the head's other dependencies are visited
-  last.  Chains that grow while they run cost one step a node this way.
+  last.  Chains that grow while they run cost one step a node this way.  Of a
+  former head too: the heads above it go back to the stack, if no older search
+  can have passed over them, so that many sinks of one chain cost no more.
 * A node is promoted: it heads a plan with a new number.
 * A node that has pending dependencies is dropped: what was visited through it
   may have lost its rank.  Its plan, and older plans that are not intact, are

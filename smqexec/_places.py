@@ -29,7 +29,8 @@ from ._nodes import (
     sought,
 )
 
-TRIM = 128  # entries
+# Emptied entries that are taken from the top of the stack at once: some 5 µs.
+TRIM = 128
 
 
 class Places:
