@@ -462,8 +462,11 @@ def test_what_became_ready_meanwhile_is_done_in_the_order_in_which_it_is_needed(
             queue.submit(lambda _, name=name: order.append(name), need)
             for name, need in zip(("first", "second"), needs, strict=True)
         )
-        ready = queue.submit(gates[2])
+        waited: Future[None] = Future()
+        ready = queue.submit(lambda _: gates[2].enter(), waited)
         task = queue.submit(queue.submit(lambda *_: None, first, second, ready).result)
+        until(lambda: queue._slots.helpers)
+        waited.set_result(None)
         gates[2].wait_entered()
         for gate, need in ((gates[1], needs[1]), (gates[0], needs[0])):
             gate.open()
