@@ -431,6 +431,7 @@ def test_threads_of_a_broken_queue_leave(make: Maker, gate: Gate) -> None:
     value(first[1])
     eventually(lambda: queue._slots.parked == 1)  # one is at work and one is parked
     value(queue.submit(int))
+    eventually(lambda: queue._slots.parked == 1)  # again: the third thread is for the second task
     tasks = [queue.submit(gate), queue.submit(int)]
     eventually(lambda: queue._slots.broken)
     gate.open()
