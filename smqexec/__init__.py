@@ -7,7 +7,7 @@ The house; imports point down::
     _inside            for use inside tasks: checkpoint, wait, as_completed
     _worker            what its threads do; _generators: between two values of a generator task
     _scheduler         Scheduler: queues, stop, resume, wait
-    _process           exit and fork
+    _stop              a stop that lasts for a block; _process: exit and fork
     _streams           generator tasks: their items are asked for, filled, ended
     _arrivals          a task comes
     _dispatch          the one lock: a task runs, ends; which queue must wake

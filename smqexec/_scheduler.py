@@ -10,8 +10,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from . import _process
-from ._dispatch import LOGGER
+from ._dispatch import LOGGER, Starts
 from ._slots import Slots
+from ._stop import Stop
 from ._streams import Streams
 from ._waiting import at_work
 
@@ -49,6 +50,8 @@ class Scheduler(Streams):
         # The counts of lost queues that are forgotten.
         states = ["waiting", "ready", "running", "done", "failed", "cancelled"]
         self._past: dict[str, int] = dict.fromkeys(states, 0)
+        self._stops = int(stopped)  # those that hold
+        self._era = 0  # how often all of them were ended
         self._given_up = False  # exiting, and what a stop held back is being cancelled
         _process.register(self)
 
@@ -94,13 +97,20 @@ class Scheduler(Streams):
         """Whether no task may start."""
         return self._stopped
 
-    def stop(self, wait: bool = False) -> None:
+    def stop(self, wait: bool = False) -> Stop:
         """Start no more tasks.  Those running go on; submitting works as ever.
+
+        ``with scheduler.stop():`` goes on at the end of the block, unless it
+        was stopped before, or is meanwhile by others.
 
         Args:
             wait: Return only when none is running, but for those that hold:
                 generator tasks between two values, tasks in `checkpoint`, and
                 those that wait for a task that is not done.
+
+        Returns:
+            A context manager, for one block.  Without one the stop lasts until
+            `resume`.
 
         Raises:
             RuntimeError: With *wait*, called from a task of this scheduler,
@@ -110,21 +120,40 @@ class Scheduler(Streams):
             raise RuntimeError("a task cannot wait until no task runs, as it runs itself; use stop() alone")
         with self.lock:
             self._stopped = True
+            self._stops += 1
+            stop = Stop(self, self._era)
             self._tell_watchers()
         if self.exiting:
             self.cancel_held()
         if wait:
             self._wait_until(self._at_rest)
+        return stop
 
     def resume(self) -> None:
-        """Go on where `stop` stopped."""
+        """Go on where `stop` stopped, however often."""
         with self.lock:
-            self._stopped = False
-            self._unpause()
-            for needs in [needs for slots in self._slots for needs in list(slots.helpers)]:
-                needs.release()
-            starts = None if self._abandoned else self._wake_all()
+            starts = self._go_on()
         self._start(starts)
+
+    def take_back(self, era: int) -> None:
+        """End one stop of those of *era*, and go on if it was the last."""
+        starts = None
+        with self.lock:
+            if era == self._era:  # else `resume` has ended it
+                self._stops -= 1
+                if not self._stops:
+                    starts = self._go_on()
+        self._start(starts)
+
+    def _go_on(self) -> Starts | None:
+        """End all stops.  The lock is held; the caller has to `_start`."""
+        self._stopped = False
+        self._stops = 0
+        self._era += 1
+        self._unpause()
+        for needs in [needs for slots in self._slots for needs in list(slots.helpers)]:
+            needs.release()
+        return None if self._abandoned else self._wake_all()
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until nothing is pending, and nothing running but tasks that wait here themselves.

@@ -21,7 +21,8 @@ ALLOWED = {
         *{"_interrupts", "_arguments", "_functions"},
     },
     "_generators": {"_slots", "_task", "_future", "_functions"},
-    "_scheduler": {"_process", "_streams", "_dispatch", "_waiting", "_slots"},
+    "_scheduler": {"_process", "_stop", "_streams", "_dispatch", "_waiting", "_slots"},
+    "_stop": set(),
     "_process": set(),
     "_streams": {
         *{"_arrivals", "_waiting", "_needs", "_slots", "_task", "_items", "_future"},

@@ -58,7 +58,7 @@ METHODS: dict[type, str] = {
     Arrivals: "_mend _plain _link",
     Dispatcher: "_forget _pending _drop _unlist _take _wake_for _wake _wake_all",
     Waiting: "_tell_watchers _let_in sink _unpause _ask _at_rest _still",
-    Scheduler: "_idle _paused_of",
+    Scheduler: "_idle _paused_of _go_on",
     Needs: "take find extend",
     Everything: "nodes",
     Anything: "take",
@@ -72,7 +72,7 @@ WRITTEN: dict[type, str] = {
     Run: "task waits",
     Watch: "asked blocked callbacks",
     Stream: "length closed items counter counting",
-    Scheduler: "_stopped _given_up _paused _resting _watchers _slots _outside",
+    Scheduler: "_stopped _stops _era _given_up _paused _resting _watchers _slots _outside",
 }
 
 

@@ -143,7 +143,7 @@ def test_stop_lets_running_tasks_finish() -> None:
         until(lambda: scheduler._watchers)
         assert not stopping.done()
         gate.open()
-        assert stopping.result(DEADLINE) is None
+        stopping.result(DEADLINE)
         assert [task.done() for task in held] == [True, True]
         scheduler.stop(wait=True)
         assert later.running() is later.done() is False
@@ -160,6 +160,81 @@ def test_stop_and_resume_twice_are_as_good_as_once() -> None:
         scheduler.resume()
         scheduler.resume()
         assert task.result(DEADLINE) == 2
+
+
+def test_stop_lasts_for_its_block() -> None:
+    with planned(1) as (scheduler, queue):
+        for wait in (False, True):
+            with scheduler.stop(wait) as nothing:
+                assert nothing is None
+                task = queue.submit(add, 1)
+                assert scheduler.stopped
+                assert queue.counts()["ready"] == 1
+            assert not scheduler.stopped
+            assert task.result(DEADLINE) == 2
+
+
+def test_block_that_raises_ends_its_stop() -> None:
+    with planned(1) as (scheduler, queue):
+        with pytest.raises(ValueError), scheduler.stop():
+            task = queue.submit(add, 1)
+            raise ValueError
+        assert task.result(DEADLINE) == 2
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_block_leaves_stopped_what_was_stopped_before(stopped: bool) -> None:
+    with planned(1, stopped=stopped) as (scheduler, queue):
+        if not stopped:
+            scheduler.stop()
+            scheduler.stop()
+        with scheduler.stop():
+            task = queue.submit(add, 1)
+        assert scheduler.stopped
+        assert queue.counts()["ready"] == 1
+        scheduler.resume()
+        assert not scheduler.stopped
+        assert task.result(DEADLINE) == 2
+
+
+def test_last_of_several_blocks_resumes() -> None:
+    with planned(1) as (scheduler, queue):
+        first, second = scheduler.stop(), scheduler.stop()  # of two threads
+        with second:
+            with first:
+                task = queue.submit(add, 1)
+            assert scheduler.stopped
+            assert queue.counts()["ready"] == 1
+        assert not scheduler.stopped
+        assert task.result(DEADLINE) == 2
+
+
+def test_stop_by_others_outlasts_a_block() -> None:
+    with planned(1) as (scheduler, _):
+        with scheduler.stop():
+            scheduler.stop()
+        assert scheduler.stopped
+
+
+def test_resume_ends_a_block_early() -> None:
+    with planned(1) as (scheduler, queue):
+        with scheduler.stop():
+            scheduler.resume()
+            assert queue.submit(add, 1).result(DEADLINE) == 2
+            scheduler.stop()  # of somebody else
+        assert scheduler.stopped  # that is none of the block's
+
+
+def test_stop_is_for_one_block() -> None:
+    with planned(1) as (scheduler, queue):
+        stop = scheduler.stop()
+        assert repr(stop) == f"<Stop of {scheduler!r}>"
+        with stop:
+            pass
+        with pytest.raises(RuntimeError, match=r"a stop lasts for one block; call stop\(\) again"), stop:
+            raise AssertionError
+        assert not scheduler.stopped
+        assert queue.submit(add, 1).result(DEADLINE) == 2
 
 
 def test_no_task_starts_while_stopped() -> None:
@@ -287,7 +362,7 @@ def test_tasks_that_stop_resume_and_wait() -> None:
         assert one.result(DEADLINE)
         assert two.result(DEADLINE)
         assert not scheduler._resting
-        assert queue.submit(scheduler.stop).result(DEADLINE) is None
+        queue.submit(scheduler.stop).result(DEADLINE)
         assert scheduler.stopped
         scheduler.resume()
         assert queue.submit(scheduler.resume).result(DEADLINE) is None
