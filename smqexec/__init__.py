@@ -12,6 +12,7 @@ The house; imports point down::
     _arrivals          a task comes
     _dispatch          the one lock: a task runs, ends; which queue must wake
     _waiting           threads that wait, tasks that hold; _needs: what they do meanwhile
+    _observers         who is told of all this
     _slots             a queue's slots and the runs that fill them
     _task, _items      Task and Item: the futures; below them _future: waiting, completion
     _interrupts        what may strike anywhere: Ctrl-C, a recursion too deep
@@ -26,6 +27,7 @@ from ._functions import number_of_results
 from ._inside import as_completed, checkpoint, wait
 from ._items import Item
 from ._kinds import Raw, settled
+from ._observers import Event, Observation
 from ._planner import DependencyPlanner
 from ._queue import Queue
 from ._scheduler import Scheduler
@@ -35,7 +37,9 @@ __version__ = "0.1.0"
 
 __all__ = [
     "DependencyPlanner",
+    "Event",
     "Item",
+    "Observation",
     "Queue",
     "Raw",
     "Scheduler",

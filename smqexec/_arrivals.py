@@ -60,7 +60,11 @@ class Arrivals(Dispatcher):
         nodes: list[Any] | None = NO_NODES
         refusal = starts = link = None
         room = 0
+        told = False  # observers were
         try:
+            if self.observers and not (slots.closed or slots.broken or self.exiting or self._abandoned):
+                told = True
+                self.tell_submit(slots, task, args, kwargs)
             # Not with `_lock`: Ctrl-C could strike between that and a `try`.
             with self.lock:
                 try:
@@ -101,11 +105,15 @@ class Arrivals(Dispatcher):
             with LIMIT:
                 sys.setrecursionlimit(sys.getrecursionlimit() + HEADROOM - room)
             try:
-                self._withdraw(task, group)
+                withdrawn = self._withdraw(task, group)
             finally:
                 make_room(-HEADROOM)
+            if told and withdrawn:
+                self.tell_end(slots, task, None, "cancelled")
             raise
         if refusal is not None:
+            if told:
+                self.tell_end(slots, task, None, "cancelled")
             raise refusal
         return task
 
@@ -129,13 +137,19 @@ class Arrivals(Dispatcher):
             slots.waking = 0
             slots.parked = sum(not run.tasks() for run in slots.runs)
 
-    def _withdraw(self, task: Task[Any], group: Group | None) -> None:
-        """See that *task*, of which its caller will never know, does not run; and that all others do."""
+    def _withdraw(self, task: Task[Any], group: Group | None) -> bool:
+        """See that *task*, of which its caller will never know, does not run; and that all others do.
+
+        Returns:
+            False if it runs already, or has ended.
+        """
         with self.lock:
-            if task.state < RUNNING:
+            pending = task.state < RUNNING
+            if pending:
                 self._mend(task, group)
             starts = self._wake_all()
         self._start(starts)
+        return pending
 
     def _plain(self, args: Any) -> list[Any] | None:
         """The dependencies in the commonest case: all are tasks of this scheduler, none has failed."""

@@ -197,16 +197,22 @@ class Dispatcher(Waiting):
 
         Cancelled, where *exception* says that it has obeyed `cancel`.
         """
+        # Read without the lock, once, for observers hear of it first: who asks now comes too late.
+        watch = task._watch
+        asked = watch is not None and watch.asked and isinstance(exception, CancelledError)
+        failure = None if asked else Failure(exception, traceback_of(exception))
+        if self.observers:
+            if asked:
+                self.tell_end(slots, task, run.thread, "cancelled")
+            else:
+                self.tell_end(slots, task, run.thread, "failed", exception)
         with self.lock:
             run.task = None
             if self._abandoned:
                 return
-            watch = task._watch
-            asked = watch is not None and watch.asked and isinstance(exception, CancelledError)
-            failure = None if asked else Failure(exception, traceback_of(exception))
             ended, starts = self._drop(task, failure)
         self._start(starts)
-        self._finish(ended)
+        self._finish(ended, task)
 
     def cancel(self, future: PlannedFuture[Any], dependencies: bool = False) -> None:
         """Cancel *future* and what depends on it, if it is pending; ask it to end, if it runs.
@@ -345,8 +351,13 @@ class Dispatcher(Waiting):
         if stream is not None and stream.items.get(item._key) is item:
             del stream.items[item._key]
 
-    def _finish(self, ended: list[Ended]) -> None:
-        """Let go of the calls of tasks that ended, and tell who waits for them.  The lock is not held."""
+    def _finish(self, ended: list[Ended], ran: Task[Any] | None = None) -> None:
+        """Let go of the calls of tasks that ended, and tell who waits for them.  The lock is not held.
+
+        Of these *ran* has run, and its observers know that it has ended.
+        """
+        if self.observers:
+            self.tell_dropped(ended, ran)
         for _, watch, _ in ended:
             if watch is not None:
                 watch.unblock()

@@ -70,6 +70,8 @@ def drive(
                 break
             if length is not None and len(values) >= length:
                 raise ValueError(f"more values than the {length} that number_of_results announced")
+            if scheduler.observers:
+                scheduler.tell_item(slots, task, run.thread, len(values))
             publish(stream, value)
             if len(values) == polite:
                 polite *= 2

@@ -6,11 +6,12 @@ Its other half, what it does for tasks and threads, is the `Dispatcher`, and `St
 from __future__ import annotations
 
 import threading
+from time import perf_counter
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 from . import _process
-from ._dispatch import LOGGER, Starts
+from ._dispatch import LOGGER
 from ._slots import Slots
 from ._stop import Stop
 from ._streams import Streams
@@ -119,10 +120,13 @@ class Scheduler(Streams):
         if wait and at_work(self):
             raise RuntimeError("a task cannot wait until no task runs, as it runs itself; use stop() alone")
         with self.lock:
+            changed, time = not self._stopped, perf_counter()
             self._stopped = True
             self._stops += 1
             stop = Stop(self, self._era)
             self._tell_watchers()
+        if changed and self.observers:
+            self.tell_switch("stop", time)
         if self.exiting:
             self.cancel_held()
         if wait:
@@ -131,29 +135,32 @@ class Scheduler(Streams):
 
     def resume(self) -> None:
         """Go on where `stop` stopped, however often."""
-        with self.lock:
-            starts = self._go_on()
-        self._start(starts)
+        self._go_on(None)
 
     def take_back(self, era: int) -> None:
         """End one stop of those of *era*, and go on if it was the last."""
-        starts = None
-        with self.lock:
-            if era == self._era:  # else `resume` has ended it
-                self._stops -= 1
-                if not self._stops:
-                    starts = self._go_on()
-        self._start(starts)
+        self._go_on(era)
 
-    def _go_on(self) -> Starts | None:
-        """End all stops.  The lock is held; the caller has to `_start`."""
-        self._stopped = False
-        self._stops = 0
-        self._era += 1
-        self._unpause()
-        for needs in [needs for slots in self._slots for needs in list(slots.helpers)]:
-            needs.release()
-        return None if self._abandoned else self._wake_all()
+    def _go_on(self, era: int | None) -> None:
+        """End one stop of those of *era*, or, with None, all there are; and go on after the last."""
+        with self.lock:
+            if era is not None:
+                if era != self._era:  # `resume` has ended it
+                    return
+                self._stops -= 1
+                if self._stops:
+                    return
+            changed, time = self._stopped, perf_counter()
+            self._stopped = False
+            self._stops = 0
+            self._era += 1
+            self._unpause()
+            for needs in [needs for slots in self._slots for needs in list(slots.helpers)]:
+                needs.release()
+            starts = None if self._abandoned else self._wake_all()
+        if changed and self.observers:
+            self.tell_switch("resume", time)
+        self._start(starts)
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until nothing is pending, and nothing running but tasks that wait here themselves.
@@ -285,6 +292,7 @@ class Scheduler(Streams):
         """This is a forked child: the threads, and so the tasks, are the parent's."""
         self.lock = threading.Lock()  # somebody may have held the old one
         self._abandoned = True
+        self.observers = ()
         self._watchers.clear()
         for slots in self._slots:
             slots.lock = self.lock

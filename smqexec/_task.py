@@ -46,6 +46,10 @@ class Task(PlannedFuture[R]):
 
     _home = Node.queue  # type: ignore[misc]  # the same slot under the name that all futures have for it
 
+    # Its number for observers, once one was told of it: then in the instance's own dictionary,
+    # which a task that nobody observes does not have.
+    _serial = 0
+
     queue: Slots | None
     _fn: Any
     _args: Any  # None where `_kwargs` tells them

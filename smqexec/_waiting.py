@@ -19,6 +19,7 @@ from ._future import PlannedFuture
 from ._interrupts import headroom
 from ._needs import SEARCH_LIMIT, Anything, Everything, Needs, searches
 from ._nodes import SEARCHING, Node
+from ._observers import Observed
 from ._planner import DependencyPlanner
 from ._slots import HERE, Run, Slots
 from ._task import Task
@@ -37,7 +38,7 @@ STEP, FRAMES, DEEPEST = 10, 100, 2000
 OF_THE_PARENT = "the task was submitted before the fork; its result is the parent process's"
 
 
-class Waiting:
+class Waiting(Observed):
     """What a scheduler is made of, and how its threads wait."""
 
     def __init__(self, order: str, stopped: bool, promote_awaited: bool) -> None:

@@ -36,6 +36,8 @@ def perform(slots: Slots, run: Run, task: Task[Any] | None) -> bool:
     scheduler = slots.scheduler
     complete = scheduler.complete
     while task is not None:
+        if scheduler.observers:
+            scheduler.tell_start(slots, task, run.thread)
         fn: Any = task._fn
         args: Any = task._args
         kwargs: Any = task._kwargs
@@ -68,6 +70,8 @@ def perform(slots: Slots, run: Run, task: Task[Any] | None) -> bool:
             task = None
         else:
             fn = args = kwargs = task._fn = task._args = task._kwargs = None
+            if scheduler.observers:
+                scheduler.tell_end(slots, task, run.thread, "done")
             task = complete(slots, run, task, value)
             value = None
     return True

@@ -13,7 +13,10 @@ PACKAGE = Path(__file__).parent.parent / "smqexec"
 # Imports point down.
 ALLOWED = {
     "__main__": {"__init__"},
-    "__init__": {"_queue", "_scheduler", "_inside", "_task", "_items", "_functions", "_kinds", "_planner"},
+    "__init__": {
+        *{"_queue", "_scheduler", "_inside", "_observers"},
+        *{"_task", "_items", "_functions", "_kinds", "_planner"},
+    },
     "_queue": {"_scheduler", "_worker", "_slots", "_task", "_arguments", "_functions", "_kinds"},
     "_inside": {"_slots", "_needs", "_future", "_nodes"},
     "_worker": {
@@ -33,7 +36,8 @@ ALLOWED = {
         *{"_interrupts", "_arguments", "_nodes"},
     },
     "_dispatch": {"_waiting", "_needs", "_slots", "_task", "_items", "_future", "_interrupts", "_nodes"},
-    "_waiting": {"_needs", "_slots", "_task", "_future", "_interrupts", "_planner", "_nodes"},
+    "_waiting": {"_observers", "_needs", "_slots", "_task", "_future", "_interrupts", "_planner", "_nodes"},
+    "_observers": {"_slots", "_task", "_items", "_future", "_functions", "_arguments"},
     "_needs": {"_slots", "_task", "_future", "_nodes"},
     "_slots": {"_task", "_nodes"},
     "_task": {"_items", "_future", "_arguments", "_functions", "_nodes"},

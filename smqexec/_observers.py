@@ -1,0 +1,271 @@
+"""Who is told of what a scheduler does: the one hook of all that watches it.
+
+An observer is called in the thread where a thing happens, and never under the
+lock.  So what it is told of comes in this order, whatever threads do:
+
+- of one task: submit, start, its items, end; or submit and end, where it never ran;
+- the end of a task that ran, before anybody can see it done: so before its
+  dependents start, and before `result` returns, or a `wait` for all;
+- an item, before anybody can see that it is there.
+
+That costs no lock: the submission is told before the planner has the task, and
+the end of a call before the planner hears of it.  Only tasks that never ran,
+since one that they need failed, or somebody cancelled them, are told of just
+after they ended.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import os
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from time import perf_counter
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+from weakref import ref
+
+from ._arguments import DIRECT, Template
+from ._functions import name_of
+from ._future import PlannedFuture
+from ._items import Item
+from ._task import Task
+
+if TYPE_CHECKING:
+    from typing import Self
+
+    from ._slots import Slots
+
+LOGGER = logging.getLogger("smqexec")
+
+# Numbers for tasks, in all schedulers of the process.  Without the GIL CPython 3.13 may give
+# two threads the same; a finalizer may ask while its own thread is asking.
+_numbers = itertools.count(1)
+_numbering = threading.RLock()
+
+
+def _renew_numbering() -> None:
+    global _numbering
+    _numbering = threading.RLock()  # another thread may have held it at the fork
+
+
+if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows can't fork
+    os.register_at_fork(after_in_child=_renew_numbering)
+
+
+def number_of(task: Any) -> int:
+    """The number by which observers know *task*: given when one is first told of it, and never changed."""
+    number: int = task._serial
+    if not number:
+        with _numbering:
+            number = next(_numbers)
+        # Atomic: another thread may be telling of it too.
+        number = task.__dict__.setdefault("_serial", number)
+    return number
+
+
+class Event:
+    """What an observer is told.
+
+    Keep its numbers, not the event: it keeps the task, and so the result.
+    """
+
+    __slots__ = (
+        "dependencies", "error", "index", "kind", "number", "outcome", "queue", "task", "time", "worker",
+    )  # fmt: skip
+
+    #: ``"submit"``, ``"start"``, ``"item"``, ``"end"``, ``"stop"`` or ``"resume"``.
+    kind: str
+    #: When it happened: seconds, as `time.perf_counter` counts them.
+    time: float
+    #: The queue of the task, by its record: ``queue.name``, ``queue.limit`` (its slots), and the same
+    #: object in each event of the queue.  None for a stop and a resume, as all that follows.
+    queue: Slots | None
+    task: Task[Any] | None
+    #: Of the task: 1, 2, ... in the order in which observers were first told of tasks, in all
+    #: schedulers of the process.  0 for a stop and a resume.
+    number: int
+    #: Start, item, end: what runs it: the identifier of the thread, or the name an engine has for
+    #: what does.  None at the end of a task that never ran.
+    worker: int | str | None
+    #: Submit: the numbers of the tasks among the arguments, in argument order; those that are done
+    #: too.  An item stands for its task, as long as its value is not there.
+    dependencies: tuple[int, ...]
+    #: Item: which value of the task it is, from 0.
+    index: int | None
+    #: End: ``"done"``, ``"failed"`` or ``"cancelled"``.
+    outcome: str | None
+    #: End: what a task failed with.
+    error: BaseException | None
+
+    def __init__(
+        self,
+        kind: str,
+        time: float,
+        queue: Slots | None = None,
+        task: Task[Any] | None = None,
+        number: int = 0,
+        worker: int | str | None = None,
+        dependencies: tuple[int, ...] = (),
+        index: int | None = None,
+        outcome: str | None = None,
+        error: BaseException | None = None,
+    ) -> None:
+        self.kind = kind
+        self.time = time
+        self.queue = queue
+        self.task = task
+        self.number = number
+        self.worker = worker
+        self.dependencies = dependencies
+        self.index = index
+        self.outcome = outcome
+        self.error = error
+
+    @property
+    def name(self) -> str:
+        """The name of the function of the task; at the submit and the start, later it is let go of."""
+        fn = None if self.task is None else self.task._fn
+        return "" if fn is None else name_of(fn)
+
+    def __repr__(self) -> str:
+        fields = (f"{name}={getattr(self, name)!r}" for name in ("number", "worker", "index", "outcome"))
+        return f"<Event {self.kind} at {self.time:.6f}: {', '.join(fields)}>"
+
+
+class Observation:
+    """Who is told of what a scheduler does, until it is closed: what `Scheduler.observe` returns.
+
+    A context manager that closes at its end.
+    """
+
+    __slots__ = ("_scheduler", "callback")
+
+    def __init__(self, scheduler: Observed, callback: Callable[[Event], object]) -> None:
+        self._scheduler = ref(scheduler)  # which keeps us
+        self.callback = callback
+
+    def close(self) -> None:
+        """Tell it of nothing more.  A thread that is just telling it may still be at it."""
+        scheduler = self._scheduler()
+        if scheduler is not None:
+            with scheduler.lock:
+                scheduler.observers = tuple(other for other in scheduler.observers if other is not self)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class Observed:
+    """A scheduler that tells observers what it does.
+
+    Whoever makes something happen looks first whether there are `observers`: where
+    there are none, that look is all it costs.
+    """
+
+    lock: Any
+    observers: tuple[Observation, ...] = ()  # replaced under the lock, never changed
+
+    def observe(self, callback: Callable[[Event], object]) -> Observation:
+        """Call ``callback(event)`` at each submit, start, item, end, stop and resume, from now on.
+
+        Called in the thread where that happens, so in several threads at a
+        time, and not under the scheduler's lock.  That thread is waiting: it
+        may look at the event, note what it needs, and return.  It may submit,
+        cancel and promote other tasks; of those it is told in turn.  It must not wait
+        for a task, for the scheduler, or for a lock that a thread holds which does one
+        of these.  What it raises is logged, and it is told of nothing more.
+
+        Of each task first the submit is told, then the start, items, and the
+        end, or at once the end, where it never runs; and the end of what ran
+        before anybody sees the task done.  Between tasks times tell the order: see `Event`.
+
+        Returns:
+            What ends it: ``close()``, or the end of a ``with`` block.
+
+        Raises:
+            TypeError: *callback* is not callable.
+
+        Cost: about 0.5 µs an event and observer, and what *callback* takes.
+        """
+        if not callable(callback):
+            raise TypeError(f"an observer must be callable with an event, not {callback!r}")
+        observation = Observation(self, callback)
+        with self.lock:
+            self.observers = (*self.observers, observation)
+        return observation
+
+    # For those who make things happen: this scheduler, and engines that run its tasks elsewhere.
+    # The lock is not held.  They ask first whether there are `observers`.
+
+    def tell_submit(self, slots: Slots, task: Task[Any], args: Any, kwargs: Any) -> None:
+        """Tell that *task* is about to be added; *args* and *kwargs* as for `add`."""
+        futures: list[Any] = []
+        if kwargs is DIRECT:
+            futures = [value for value in args if issubclass(type(value), Future)]
+        elif type(kwargs) is Template:
+            futures = [future for future, _ in kwargs.dependencies]
+        makers = [future._maker() for future in futures if isinstance(future, PlannedFuture)]
+        needs = tuple(dict.fromkeys(number_of(maker) for maker in makers if maker is not None))
+        self._tell(Event("submit", perf_counter(), slots, task, number_of(task), None, needs))
+
+    def tell_start(
+        self, slots: Slots, task: Task[Any], worker: int | str | None, time: float | None = None
+    ) -> None:
+        """Tell that *worker* is about to call *task*, or has begun at *time*."""
+        time = perf_counter() if time is None else time
+        self._tell(Event("start", time, slots, task, number_of(task), worker))
+
+    def tell_item(
+        self, slots: Slots, task: Task[Any], worker: int | str | None, index: int, time: float | None = None
+    ) -> None:
+        """Tell that value *index* of *task* is about to be published."""
+        time = perf_counter() if time is None else time
+        self._tell(Event("item", time, slots, task, number_of(task), worker, (), index))
+
+    def tell_end(
+        self,
+        slots: Slots,
+        task: Task[Any],
+        worker: int | str | None,
+        outcome: str,
+        error: BaseException | None = None,
+        time: float | None = None,
+    ) -> None:
+        """Tell that the call of *task* has ended, or had at *time*; before that is entered anywhere."""
+        time = perf_counter() if time is None else time
+        self._tell(Event("end", time, slots, task, number_of(task), worker, (), None, outcome, error))
+
+    def tell_dropped(self, ended: Sequence[tuple[Any, Any, Slots]], ran: Task[Any] | None) -> None:
+        """Tell of the tasks in *ended*, none of which ran but *ran*, whose end was told before."""
+        for task, _, slots in ended:
+            if task is not ran and type(task) is not Item:
+                failure = task._outcome
+                if failure is None:
+                    self.tell_end(slots, task, None, "cancelled")
+                else:
+                    self.tell_end(slots, task, None, "failed", failure.exception)
+
+    def tell_switch(self, kind: str, time: float) -> None:
+        """Tell of a stop or a resume."""
+        self._tell(Event(kind, time))
+
+    def _tell(self, event: Event) -> None:
+        for observation in self.observers:
+            try:
+                observation.callback(event)
+            except BaseException as error:
+                if (
+                    isinstance(error, KeyboardInterrupt)
+                    and threading.current_thread() is threading.main_thread()
+                ):
+                    raise  # Ctrl-C is not its fault
+                observation.close()
+                LOGGER.exception("an observer raised, and is told of nothing more: %r", observation.callback)

@@ -1,0 +1,519 @@
+"""Observers: what they are told, in which order and thread, and what theirs does to others."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import threading
+import weakref
+from collections import defaultdict
+from concurrent.futures import CancelledError, Future
+from operator import add
+from typing import Any
+
+import pytest
+from gate import DEADLINE, Gate
+from threads import beside, planned, until, until_gone
+
+from smqexec import Event, Queue, Raw, Scheduler, _observers, settled
+
+
+class Listener:
+    """An observer that keeps the events.  Appending to a list is atomic."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self.threads: list[int] = []
+
+    def __call__(self, event: Event) -> None:
+        self.events.append(event)
+        self.threads.append(threading.get_ident())
+
+    def kinds(self, task: Any = None) -> list[str]:
+        return [event.kind for event in self.events if task is None or event.task is task]
+
+    def of(self, task: Any, kind: str) -> Event:
+        [event] = [event for event in self.events if event.task is task and event.kind == kind]
+        return event
+
+
+def fail(*args: Any) -> None:
+    raise ZeroDivisionError
+
+
+def count(n: int) -> Any:
+    yield from range(n)
+
+
+def test_task_is_told_of_from_its_submit_to_its_end() -> None:
+    listener = Listener()
+    with planned(1) as (scheduler, queue), scheduler.observe(listener):
+        one = queue.submit(add, 1, 2)
+        two = queue.submit(add, one, one)
+        assert two.result(DEADLINE) == 6
+        thread = queue.submit(threading.get_ident).result(DEADLINE)
+    for task in (one, two):
+        assert listener.kinds(task) == ["submit", "start", "end"]
+    submit, start, end = (listener.of(two, kind) for kind in ("submit", "start", "end"))
+    assert submit.time <= start.time <= end.time
+    assert submit.number == start.number == end.number == listener.of(one, "submit").number + 1
+    assert submit.dependencies == (submit.number - 1,)
+    assert (submit.worker, start.worker, end.worker) == (None, thread, thread)
+    assert (submit.outcome, start.outcome, end.outcome, end.error) == (None, None, "done", None)
+    assert submit.queue is start.queue is end.queue
+    assert end.queue is not None and (end.queue.name, end.queue.limit) == (queue._slots.name, 1)
+
+
+def test_name_is_there_until_the_call_begins() -> None:
+    names: list[tuple[str, str]] = []
+
+    def keep(event: Event) -> None:
+        names.append((event.kind, event.name))
+
+    with planned(1) as (scheduler, queue), scheduler.observe(keep):
+        queue.submit(add, 1, 2).result(DEADLINE)
+        scheduler.stop()
+    assert names == [("submit", "add"), ("start", "add"), ("end", ""), ("stop", "")]
+
+
+def test_called_in_the_thread_where_it_happens() -> None:
+    listener = Listener()
+    with planned(1) as (scheduler, queue), scheduler.observe(listener):
+        gate = Gate()
+        held = queue.submit(gate)
+        gate.wait_entered()
+        dropped = queue.submit(add, held, 1)
+        dropped.cancel()
+        gate.open()
+        held.result(DEADLINE)
+    happened = [(event.task, event.kind) for event in listener.events]
+    told = dict(zip(happened, listener.threads, strict=True))
+    here, worker = threading.get_ident(), listener.of(held, "start").worker
+    assert worker != here
+    assert told[held, "submit"] == told[dropped, "submit"] == told[dropped, "end"] == here
+    assert told[held, "start"] == told[held, "end"] == worker
+
+
+def test_never_called_under_the_lock() -> None:
+    held: list[str] = []
+
+    def look(event: Event) -> None:
+        # Nobody else is at work: each event's thread is the only one that goes on.
+        if not scheduler.lock.acquire(timeout=1):
+            held.append(event.kind)
+        else:
+            scheduler.lock.release()
+
+    kinds = Listener()
+    with planned(1) as (scheduler, queue), scheduler.observe(look), scheduler.observe(kinds):
+        queue.submit(count, 2).result(DEADLINE)
+        failed = queue.submit(fail)
+        queue.submit(add, failed, 1).exception(DEADLINE)
+        scheduler.stop()
+        queue.submit(add, queue.submit(add, 1, 2), 3).cancel(dependencies=True)
+        scheduler.resume()
+        assert scheduler.wait(DEADLINE)
+    assert set(kinds.kinds()) == {"submit", "start", "item", "end", "stop", "resume"}
+    assert not held
+
+
+def test_end_is_told_before_anybody_sees_it() -> None:
+    seen: list[Any] = []
+
+    def look(event: Event) -> None:
+        assert event.task is not None
+        seen.append((event.kind, event.task.done()))
+
+    with planned(1) as (scheduler, queue), scheduler.observe(look):
+        queue.submit(add, 1, 2)
+        queue.submit(fail)
+        assert scheduler.wait(DEADLINE)
+        assert sorted(seen) == sorted([(kind, False) for kind in ("submit", "start", "end") * 2])
+
+
+def test_end_is_told_before_the_starts_of_what_needs_it() -> None:
+    listener = Listener()
+    with planned(4, 4) as (scheduler, one, two), scheduler.observe(listener):
+        for _ in range(50):
+            first = one.submit(add, 1, 1)
+            second = [two.submit(add, first, n) for n in range(4)]
+            one.submit(max, second)
+        assert scheduler.wait(DEADLINE)
+    ended: set[int] = set()
+    needs: dict[int, tuple[int, ...]] = {}
+    for event in listener.events:
+        if event.kind == "submit":
+            needs[event.number] = event.dependencies
+        elif event.kind == "start":
+            assert ended.issuperset(needs[event.number])
+        else:
+            ended.add(event.number)
+    assert len(ended) == 300
+
+
+def test_failure_is_told_with_its_error_and_what_needs_it_as_never_run() -> None:
+    listener = Listener()
+    with planned(1) as (scheduler, queue), scheduler.observe(listener):
+        scheduler.stop()
+        failed = queue.submit(fail)
+        never = queue.submit(add, failed, 1)
+        scheduler.resume()
+        error = never.exception(DEADLINE)
+    assert listener.kinds(failed) == ["submit", "start", "end"]
+    assert listener.kinds(never) == ["submit", "end"]
+    end, dropped = listener.of(failed, "end"), listener.of(never, "end")
+    assert (end.outcome, dropped.outcome) == ("failed", "failed")
+    assert end.error is dropped.error is error
+    assert end.worker is not None and dropped.worker is None
+
+
+def test_task_whose_dependency_had_failed_ends_at_once() -> None:
+    listener = Listener()
+    with planned(1) as (scheduler, queue):
+        failed = queue.submit(fail)
+        failed.exception(DEADLINE)
+        with scheduler.observe(listener):
+            never = queue.submit(add, failed, 1)
+    assert listener.kinds(never) == ["submit", "end"]
+    assert listener.of(never, "submit").dependencies == (listener.of(never, "submit").number - 1,)
+
+
+def test_cancelled_while_pending_and_while_running() -> None:
+    listener = Listener()
+    gate = Gate()
+
+    def obey() -> None:
+        gate.enter()
+        raise CancelledError
+
+    with planned(1) as (scheduler, queue), scheduler.observe(listener):
+        running = queue.submit(obey)
+        gate.wait_entered()
+        pending = queue.submit(add, 1, 2)
+        pending.cancel()
+        running.cancel()
+        gate.open()
+        assert scheduler.wait(DEADLINE)
+    assert listener.kinds(pending) == ["submit", "end"]
+    assert listener.kinds(running) == ["submit", "start", "end"]
+    assert [listener.of(task, "end").outcome for task in (pending, running)] == ["cancelled"] * 2
+    assert listener.of(running, "end").error is None
+
+
+def test_cancelled_error_that_nobody_asked_for_is_a_failure() -> None:
+    listener = Listener()
+    with planned(1) as (scheduler, queue), scheduler.observe(listener):
+        task = queue.submit(Future[None].result, _cancelled())
+        assert isinstance(task.exception(DEADLINE), CancelledError)
+    assert listener.of(task, "end").outcome == "failed"
+
+
+def _cancelled() -> Any:
+    future: Future[None] = Future()
+    future.cancel()
+    return Raw(future)
+
+
+def test_items_are_told_in_order_and_before_who_needs_them_starts() -> None:
+    listener = Listener()
+    with planned(1, 1) as (scheduler, one, two), scheduler.observe(listener):
+        scheduler.stop()
+        task = one.submit(count, 3)
+        user = two.submit(add, task[1], 10)
+        scheduler.resume()
+        assert user.result(DEADLINE) == 11
+        assert task.result(DEADLINE) == [0, 1, 2]
+    assert listener.kinds(task) == ["submit", "start", "item", "item", "item", "end"]
+    items = [event for event in listener.events if event.kind == "item"]
+    assert [event.index for event in items] == [0, 1, 2]
+    assert {event.worker for event in items} == {listener.of(task, "start").worker}
+    assert listener.of(user, "submit").dependencies == (listener.of(task, "submit").number,)
+    assert listener.events.index(items[1]) < listener.events.index(listener.of(user, "start"))
+
+
+def test_item_as_a_dependency_that_fails_is_not_told_of() -> None:
+    listener = Listener()
+    with planned(1) as (scheduler, queue), scheduler.observe(listener):
+        scheduler.stop()
+        task = queue.submit(count, 1)
+        never = queue.submit(add, task[5], 1)
+        scheduler.resume()
+        never.exception(DEADLINE)
+    assert {event.task for event in listener.events} == {None, task, never}
+    assert listener.kinds(never) == ["submit", "end"]
+
+
+def test_dependencies_are_those_among_all_arguments_done_or_not() -> None:
+    listener = Listener()
+    foreign: Future[int] = Future()
+    foreign.set_result(7)
+    with planned(1) as (scheduler, queue), scheduler.observe(listener):
+        done = queue.submit(add, 1, 2)
+        done.result(DEADLINE)
+        other = queue.submit(add, 2, 2)
+        task = queue.submit(lambda *args, **kwargs: None, [other, {"k": done}], foreign, last=settled(done))
+        task.result(DEADLINE)
+        parted = queue.submit(add, task[0], done)  # fails: the result is None
+        assert scheduler.wait(DEADLINE)
+    numbers = {task: listener.of(task, "submit").number for task in (done, other, task)}
+    assert listener.of(task, "submit").dependencies == (numbers[other], numbers[done])
+    # The item had ended, so that it knew of no task any more.
+    assert listener.of(parted, "submit").dependencies == (numbers[done],)
+
+
+def test_dependency_in_another_scheduler_has_its_number() -> None:
+    listener = Listener()
+    with planned(1) as (one, first), planned(1) as (two, second):  # noqa: SIM117 - too long
+        with one.observe(listener), two.observe(listener):
+            task = first.submit(add, 1, 2)
+            user = second.submit(add, task, 1)
+            user.result(DEADLINE)
+    assert listener.of(user, "submit").dependencies == (listener.of(task, "submit").number,)
+
+
+def test_tasks_submitted_before_get_numbers_when_first_seen() -> None:
+    listener = Listener()
+    with planned(1) as (scheduler, queue):
+        gate = Gate()
+        running = queue.submit(gate)
+        gate.wait_entered()
+        pending = queue.submit(add, 1, 2)
+        with scheduler.observe(listener):
+            user = queue.submit(add, pending, 1)
+            gate.open()
+            user.result(DEADLINE)
+            assert scheduler.wait(DEADLINE)
+    assert listener.kinds(running) == ["end"]
+    assert listener.kinds(pending) == ["start", "end"]
+    assert listener.of(user, "submit").dependencies == (listener.of(pending, "start").number,)
+    numbers = [listener.of(task, "end").number for task in (pending, user, running)]
+    assert numbers == [numbers[0], numbers[0] + 1, numbers[0] + 2]
+
+
+def test_nested_task_is_told_within_the_one_that_waits() -> None:
+    listener = Listener()
+    inner: list[Any] = []
+
+    def outer() -> int:
+        inner.append(queue.submit(add, 1, 2))
+        return inner[0].result(DEADLINE)  # type: ignore[no-any-return]
+
+    with planned(1) as (scheduler, queue), scheduler.observe(listener):
+        task = queue.submit(outer)
+        assert task.result(DEADLINE) == 3
+    order = [(event.task is task, event.kind) for event in listener.events]
+    assert order == [
+        (True, "submit"), (True, "start"),
+        (False, "submit"), (False, "start"), (False, "end"),
+        (True, "end"),
+    ]  # fmt: skip
+    assert listener.of(task, "start").worker == listener.of(inner[0], "start").worker
+
+
+def test_stop_and_resume_are_told_where_they_change_something() -> None:
+    listener = Listener()
+    with planned(1) as (scheduler, _), scheduler.observe(listener):
+        scheduler.resume()
+        scheduler.stop()
+        scheduler.stop()
+        scheduler.resume()
+        scheduler.resume()
+    assert listener.kinds() == ["stop", "resume"]
+    first, last = listener.events
+    assert first.time <= last.time
+    assert (first.task, first.queue, first.number) == (None, None, 0)
+
+
+def test_refused_submission_is_told_of_to_nobody() -> None:
+    listener = Listener()
+    with planned(1) as (scheduler, queue), scheduler.observe(listener):
+        queue.shutdown()
+        with pytest.raises(RuntimeError, match="after shutdown"):
+            queue.submit(add, 1, 2)
+    assert listener.events == []
+
+
+def test_submission_refused_after_it_was_told_of_is_told_as_cancelled() -> None:
+    with planned(1) as (scheduler, queue):
+
+        def shut_down(event: Event) -> None:
+            queue.shutdown(wait=False)
+
+        listener = Listener()
+        scheduler.observe(shut_down)
+        scheduler.observe(listener)
+        with pytest.raises(RuntimeError, match="after shutdown"):
+            queue.submit(add, 1, 2)
+    assert [(event.kind, event.outcome, event.worker) for event in listener.events] == [
+        ("submit", None, None),
+        ("end", "cancelled", None),
+    ]
+
+
+def test_submission_struck_by_ctrl_c_is_told_as_cancelled() -> None:
+    listener = Listener()
+
+    def strike(event: Event) -> None:
+        if event.kind == "submit":
+            raise KeyboardInterrupt
+
+    with planned(1) as (scheduler, queue), scheduler.observe(listener), scheduler.observe(strike):
+        with pytest.raises(KeyboardInterrupt):
+            queue.submit(add, 1, 2)
+        assert len(scheduler.observers) == 2  # it was not their fault
+        assert scheduler.counts()["waiting"] == scheduler.counts()["ready"] == 0
+    assert [(event.kind, event.outcome) for event in listener.events] == [
+        ("submit", None),
+        ("end", "cancelled"),
+    ]
+
+
+def test_task_whose_thread_could_not_start_is_told_as_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    listener = Listener()
+
+    def no_thread(*args: Any) -> Any:
+        raise RuntimeError("can't start new thread")
+
+    with planned(1) as (scheduler, queue), scheduler.observe(listener):
+        monkeypatch.setattr(queue._pool, "submit", no_thread)
+        with pytest.raises(RuntimeError, match="can't start"):
+            queue.submit(add, 1, 2)
+    assert [(event.kind, event.outcome) for event in listener.events] == [("submit", None), ("end", "failed")]
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError, SystemExit])
+def test_observer_that_raises_is_logged_and_told_of_nothing_more(
+    error: type[BaseException], caplog: pytest.LogCaptureFixture
+) -> None:
+    calls: list[str] = []
+
+    def bad(event: Event) -> None:
+        calls.append(event.kind)
+        raise error
+
+    listener = Listener()
+    with planned(1) as (scheduler, queue), scheduler.observe(bad), scheduler.observe(listener):
+        assert queue.submit(add, 1, 2).result(DEADLINE) == 3
+        assert scheduler.wait(DEADLINE)
+    assert calls == ["submit"]
+    assert listener.kinds() == ["submit", "start", "end"]
+    [record] = caplog.records
+    assert record.levelno == logging.ERROR and "observer raised" in record.message
+    assert record.exc_info and record.exc_info[0] is error
+
+
+def test_ctrl_c_in_a_thread_of_ours_is_the_observers_own() -> None:
+    def bad(event: Event) -> None:
+        if event.kind == "start":
+            raise KeyboardInterrupt
+
+    with planned(1) as (scheduler, queue), scheduler.observe(bad):
+        assert queue.submit(add, 1, 2).result(DEADLINE) == 3
+        assert scheduler.observers == ()
+
+
+def test_closed_observer_is_told_of_nothing_more() -> None:
+    one, two = Listener(), Listener()
+    with planned(1) as (scheduler, queue):
+        first, second = scheduler.observe(one), scheduler.observe(two)
+        queue.submit(add, 1, 2).result(DEADLINE)
+        first.close()
+        first.close()  # twice does no harm
+        queue.submit(add, 1, 2).result(DEADLINE)
+        second.close()
+        assert scheduler.observers == ()
+    assert (len(one.events), len(two.events)) == (3, 6)
+
+
+def test_observer_must_be_callable() -> None:
+    with planned() as (scheduler,), pytest.raises(TypeError, match="callable with an event"):
+        scheduler.observe("run.json")
+
+
+def test_observer_may_submit_and_cancel() -> None:
+    more: list[Any] = []
+
+    def follow(event: Event) -> None:
+        if event.kind == "end" and not more:
+            more.append(queue.submit(add, 3, 4))
+            more.append(queue.submit(add, more[0], 4))
+            more[1].cancel()
+
+    with planned(1) as (scheduler, queue), scheduler.observe(follow):
+        queue.submit(add, 1, 2).result(DEADLINE)
+        assert scheduler.wait(DEADLINE)
+    assert more[0].result() == 7 and more[1].cancelled()
+
+
+def test_observation_keeps_no_scheduler_and_no_task() -> None:
+    scheduler = Scheduler()
+    queue = Queue(scheduler, 1)
+    with scheduler.observe(lambda event: None) as observation:
+        task = queue.submit(object)
+        result = weakref.ref(task)
+        queue.shutdown()
+        del task
+        until_gone(result)
+    gone = weakref.ref(scheduler)
+    del scheduler, queue
+    gc.collect()
+    until_gone(gone)
+    observation.close()
+
+
+def test_order_of_each_task_holds_among_many_threads() -> None:
+    told: dict[Any, list[str]] = defaultdict(list)
+    times: dict[Any, list[float]] = defaultdict(list)
+
+    def keep(event: Event) -> None:
+        told[event.number].append(event.kind)
+        times[event.number].append(event.time)
+
+    with planned(4, 4) as (scheduler, one, two), scheduler.observe(keep):
+
+        def submit() -> None:
+            for n in range(300):
+                two.submit(add, one.submit(add, n, 1), 1)
+
+        for thread in [beside(submit) for _ in range(4)]:
+            thread.result(DEADLINE)
+        assert scheduler.wait(DEADLINE)
+    assert len(told) == 4 * 300 * 2
+    assert all(kinds == ["submit", "start", "end"] for kinds in told.values())
+    assert all(sorted(moments) == moments for moments in times.values())
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_child_of_a_fork_tells_nobody() -> None:
+    listener = Listener()
+    with planned(1) as (scheduler, queue), scheduler.observe(listener):
+        queue.submit(add, 1, 2).result(DEADLINE)
+        child = os.fork()
+        if not child:  # pragma: no cover - in the child
+            try:
+                fresh = Queue(1)
+                heard = Listener()
+                fresh.scheduler.observe(heard)
+                fine = scheduler.observers == () and fresh.submit(add, 1, 2).result(DEADLINE) == 3
+                fresh.shutdown()
+                os._exit(0 if fine and heard.kinds() == ["submit", "start", "end"] else 1)
+            finally:
+                os._exit(2)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    until(lambda: len(listener.events) == 3)
+
+
+def test_numbering_goes_on_after_a_fork() -> None:
+    held = _observers._numbering
+    _observers._renew_numbering()  # what the child calls
+    assert _observers._numbering is not held
+
+
+def test_event_shows_itself() -> None:
+    listener = Listener()
+    with planned(1) as (scheduler, queue), scheduler.observe(listener):
+        queue.submit(add, 1, 2).result(DEADLINE)
+    shown = repr(listener.events[-1])
+    assert shown.startswith("<Event end at ") and shown.endswith("index=None, outcome='done'>")
