@@ -58,7 +58,7 @@ METHODS: dict[type, str] = {
     Arrivals: "_mend _plain _link",
     Dispatcher: "_forget _pending _drop _unlist _take _wake_for _wake _wake_all",
     Waiting: "_tell_watchers _let_in sink _unpause _ask _at_rest _still",
-    Scheduler: "_idle _paused_of _go_on",
+    Scheduler: "_idle _paused_of",
     Needs: "take find extend",
     Everything: "nodes",
     Anything: "take",
