@@ -15,12 +15,12 @@ from ._dispatch import Dispatcher, Ended, Starts
 from ._future import Failure, PlannedFuture, traceback_of
 from ._interrupts import HEADROOM, LIMIT, headroom, make_room, uninterrupted
 from ._items import Item
-from ._nodes import DONE, NEW, RUNNING, Group, Node
+from ._nodes import DONE, NEW, NONE, RUNNING, Group, Node, as_few
 from ._slots import Slots
 from ._task import AS_NEEDED, Foreign, Settled, Task
 from ._waiting import FRAMES, OF_THE_PARENT
 
-NO_NODES: list[Any] = []  # never changed: a planner keeps no empty list
+_NOT_PLAIN: Any = object()  # what `_plain` returns where it is for `_link` to look closer
 
 _Link: TypeAlias = tuple[list[Ended], list[tuple[Foreign, Any]]]
 
@@ -56,8 +56,8 @@ class Arrivals(Dispatcher):
         task._kwargs = kwargs
         task._outcome = task._watch = task._stream = None
         task.queue = task.dependents = task.plan = task.place = None
-        task.dependencies = ()
-        nodes: list[Any] | None = NO_NODES
+        task.dependencies = NONE
+        nodes: Any = None
         refusal = starts = link = None
         room = 0
         told = False  # observers were
@@ -73,14 +73,16 @@ class Arrivals(Dispatcher):
                     else:
                         if kwargs is DIRECT:
                             nodes = self._plain(args)
-                            if nodes and len(nodes) == len(args):
-                                task._args = None
-                                task._kwargs = AS_NEEDED
                         elif type(kwargs) is Template:
-                            nodes = None
-                        if nodes is None:
+                            nodes = _NOT_PLAIN
+                        if nodes is _NOT_PLAIN:
                             refusal, starts, link = self._link(slots, task, group)
                         else:
+                            if nodes is not None and len(args) == (
+                                len(nodes) if type(nodes) is list else 1
+                            ):
+                                task._args = None
+                                task._kwargs = AS_NEEDED
                             self._admit(task, slots, nodes, group)
                             # Most often all slots are busy; else `_wake` looks closer.
                             if not self._stopped and (
@@ -151,28 +153,31 @@ class Arrivals(Dispatcher):
         self._start(starts)
         return pending
 
-    def _plain(self, args: Any) -> list[Any] | None:
-        """The dependencies in the commonest case: all are tasks of this scheduler, none has failed."""
+    def _plain(self, args: Any) -> Any:
+        """The dependencies in the commonest case: all are tasks of this scheduler, none has failed.
+
+        As the planner's `admit` takes them.
+        """
         nodes: list[Any] = []
         for future in args:
             kind = type(future)
             if kind is not Task and kind is not Item:
                 if issubclass(kind, Future):
-                    return None
+                    return _NOT_PLAIN
                 continue
             if future.state != DONE:
                 # One of another scheduler's may end between these two lines.
                 slots = future._home
                 if slots is None or slots.scheduler is not self or future.state > DONE:
-                    return None
+                    return _NOT_PLAIN
                 nodes.append(future)
+        if len(nodes) < 2:
+            return nodes[0] if nodes else None
         # Lists of just the size: one that was appended to has room for four.
-        if len(nodes) == 1:
-            return [nodes[0]]
         if len(nodes) == 2:
             first, second = nodes
-            return [first] if first is second else [first, second]
-        return list(dict.fromkeys(nodes))
+            return first if first is second else [first, second]
+        return as_few(list(dict.fromkeys(nodes)))
 
     def _refusal(self, slots: Slots) -> BaseException:
         if slots.broken is not None:
@@ -223,9 +228,9 @@ class Arrivals(Dispatcher):
             elif future.state != DONE and not settled and failed is None:
                 failed = future
         for node, needs in relays:
-            self._admit(node, None, needs)
+            self._admit(node, None, as_few(needs))
         self._outside.update(relay for relay, _ in foreign)
-        self._admit(task, slots, nodes, group)
+        self._admit(task, slots, as_few(list(dict.fromkeys(nodes))), group)
         if failed is None:
             return None, self._wake(slots), ([], foreign)
         ended, starts = self._drop(task, _inherited(failed))

@@ -28,7 +28,7 @@ from ._future import Failure, PlannedFuture, Watch, traceback_of
 from ._interrupts import headroom, uninterrupted
 from ._items import Item
 from ._needs import SEARCH_LIMIT, forget, searches
-from ._nodes import DONE, READY, RUNNING, SEARCHING, Node, dependents_of
+from ._nodes import DONE, READY, RUNNING, SEARCHING, Node, dependencies_of, dependents_of
 from ._slots import Run, Slots
 from ._task import Foreign, Task
 from ._waiting import Waiting
@@ -235,7 +235,7 @@ class Dispatcher(Waiting):
                     if node.state == RUNNING:
                         self._ask(node)
                     elif node.state < RUNNING:
-                        needs = list(node.dependencies) if dependencies else []
+                        needs = list(dependencies_of(node)) if dependencies else []
                         for relay in needs:
                             if type(relay) is Foreign and relay.future is not None:
                                 abroad.append((relay, relay.future))
@@ -314,7 +314,7 @@ class Dispatcher(Waiting):
         ended: list[Ended] = []
         touched: dict[Slots, None] = {}
         for task in dropped:
-            for other in task.dependencies:
+            for other in dependencies_of(task):
                 if type(other) is Foreign and not other.dependents:
                     self._forget(other)
             if not isinstance(task, PlannedFuture):
@@ -323,7 +323,7 @@ class Dispatcher(Waiting):
                 forget(task)
             slots: Any = task._home
             task._outcome = failure if task is node else inherited
-            if type(task) is Item:
+            if isinstance(task, Item):
                 self._unlist(task)
             else:
                 touched[slots] = None

@@ -8,7 +8,7 @@ from reprlib import repr as short
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ._future import FAILED, Failure, PlannedFuture, ours, strip_ours, traceback_of
-from ._nodes import DONE
+from ._nodes import DONE, NEW, NONE
 
 if TYPE_CHECKING:
     from ._slots import Slots
@@ -29,18 +29,30 @@ class Item(PlannedFuture[R]):
     __slots__ = ("_home", "_key", "_source")
     held = True
 
-    def __init__(self, source: Task[Any] | None, key: Any) -> None:
-        super().__init__()
-        self._outcome = None
-        self._watch = None
-        self._home: Slots | None = None if source is None else source.queue
-        self._source = source
-        self._key: Any = key
+    _home: Slots | None
+    _source: Task[Any] | None
+    _key: Any
+
+    if not TYPE_CHECKING:  # pragma: no branch - to mypy a class with such an attribute would be Any
+        __init__ = object.__init__  # as for tasks
+
+    @classmethod
+    def of(cls, source: Task[Any] | None, key: Any) -> Item[Any]:
+        """The part *key* of *source*."""
+        item: Item[Any] = cls()
+        item.number = item.missing = 0
+        item.state = NEW
+        item.dependencies = NONE
+        item._home = None if source is None else source.queue
+        item._source = source
+        item._key = key
+        item.queue = item.dependents = item.plan = item.place = item._outcome = item._watch = None
+        return item
 
     @classmethod
     def ended(cls, state: int, outcome: Any) -> Item[Any]:
         """An item whose end is known when it is asked for."""
-        item: Item[Any] = cls(None, None)
+        item: Item[Any] = cls.of(None, None)
         item._outcome = outcome
         item.state = state
         return item
@@ -83,7 +95,7 @@ class Item(PlannedFuture[R]):
 
     def _let_go(self) -> None:
         self._source = self._key = None
-        self.dependencies = ()
+        self.dependencies = NONE
 
     def _words(self) -> list[str]:
         source, key = self._source, self._key

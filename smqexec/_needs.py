@@ -12,7 +12,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from ._future import PlannedFuture
-from ._nodes import DONE, READY, RUNNING, SEARCHING, Node
+from ._nodes import DONE, NONE, READY, RUNNING, SEARCHING, Node, listed_dependencies
 from ._slots import Run, Slots
 from ._task import Foreign
 
@@ -252,6 +252,8 @@ class Needs:
                             self._follow(place, wait)
             return False
         needs: Any = node.dependencies
+        if needs is not NONE:
+            needs = listed_dependencies(node)
         slots: Slots | None = node.queue
         if slots is self.slots:
             if new and node.state == READY:

@@ -54,6 +54,7 @@ from typing import Any
 
 from ._nodes import (
     ASIDE,
+    NONE,
     READY,
     RUNNING,
     SEARCHING,
@@ -63,6 +64,8 @@ from ._nodes import (
     Plan,
     PlannedQueue,
     Searching,
+    dependencies_of,
+    listed_dependencies,
     sought,
 )
 from ._plans import Plans
@@ -132,7 +135,7 @@ class NewestFirst(Plans):
                 continue
             plan.met.pop(node.place, None)
             node.place = None
-            if any(other.state < RUNNING for other in node.dependencies):
+            if any(other.state < RUNNING for other in dependencies_of(node)):
                 broken.append(plan)
             elif plan.head is node:
                 ended.append(plan)
@@ -271,30 +274,39 @@ class NewestFirst(Plans):
     ) -> tuple[Node | None, int]:
         """Go on with *plan* until it meets *running* or a ready node of *queue*, or has nothing left."""
         frames = plan.frames
+        node: Any
+        above: Node | None = None  # what the search came from, if that needs just one node
+        dependencies: list[Any] = []
         while limit is None or steps < limit:
-            if not frames:
-                if plan.later:
-                    frames.append(plan.later.popleft())
-                    continue
-                plan.spot[1] = None  # type: ignore[index]
-                plan.spot = None
-                break
-            frame = frames[-1]
-            dependencies, index = frame
-            left = len(dependencies) - index
-            if left < 2:
-                del frames[-1]  # before going down: a chain then needs no depth
-                if left <= 0:
-                    continue
+            if above is not None:
+                node = above.dependencies
             else:
-                frame[1] = index + 1
-            node: Node = dependencies[index]
+                if not frames:
+                    if plan.later:
+                        frames.append(plan.later.popleft())
+                        continue
+                    plan.spot[1] = None  # type: ignore[index]
+                    plan.spot = None
+                    break
+                frame = frames[-1]
+                dependencies, index = frame
+                left = len(dependencies) - index
+                if left < 2:
+                    del frames[-1]  # before going down: a chain then needs no depth
+                    if left <= 0:
+                        continue
+                else:
+                    frame[1] = index + 1
+                node = dependencies[index]
+            from_above, above = above, None
             steps += 1
             state = node.state
             if state >= RUNNING and (state > RUNNING or not node.queue.gives_way):
                 continue
             home = node.queue
             if home is not None and home.gives_way:
+                if from_above is not None:
+                    dependencies = listed_dependencies(from_above)
                 if not self._come_to(node, plan, dependencies):
                     continue
             else:
@@ -319,8 +331,14 @@ class NewestFirst(Plans):
                 self._shelve(plan, node)
             elif node is running:
                 return node, steps
-            elif node.dependencies:
-                frames.append([node.dependencies, 0])
+            else:
+                needs = node.dependencies
+                if type(needs) is list:
+                    frames.append([needs, 0])
+                elif needs is not NONE:
+                    above = node
+        if above is not None:  # to go on from there another time
+            frames.append([listed_dependencies(above), 0])
         return None, steps
 
     def _best(self, queue: PlannedQueue) -> int:
@@ -387,9 +405,9 @@ class NewestFirst(Plans):
 
 def _leads_nowhere(node: Node) -> bool:
     """Tell whether all that waiting *node* needs runs, or is a relay for that: nothing is to be visited."""
-    for other in node.dependencies:
+    for other in dependencies_of(node):
         if other.state < RUNNING:
-            if other.queue is not None or any(map(sought, other.dependencies)):
+            if other.queue is not None or any(map(sought, dependencies_of(other))):
                 return False
         elif sought(other):
             return False

@@ -29,7 +29,8 @@ ASIDE: Any = "aside"
 
 Cell = list[Any]  # a key, perhaps a tie-breaker, and last the content; None: nothing here any more
 
-_NONE: tuple[Any, ...] = ()
+NONE: tuple[Any, ...] = ()  # what a node depends on that depends on nothing
+_SEVERAL = (list, tuple)
 
 
 class Searching:
@@ -61,7 +62,7 @@ class Node:
     state: int
     #: The queue that starts it; None for a relay.  The owner may clear it once the node has ended.
     queue: Any
-    #: Its dependencies in argument order, until it starts.
+    #: What it depends on, in argument order, until it starts: (), a node, or a list of nodes.
     dependencies: Any
     #: How many of them are not done.
     missing: int
@@ -75,7 +76,7 @@ class Node:
         self.number = 0
         self.state = NEW
         self.queue = None
-        self.dependencies = _NONE
+        self.dependencies = NONE
         self.missing = 0
         self.dependents = None
         self.plan = None
@@ -83,12 +84,39 @@ class Node:
 
     def began(self) -> None:
         """Let go of what it needed: it starts, and all of that has ended."""
-        self.dependencies.clear()  # in place: a suspended search looks at this very list
+        let_go_of_dependencies(self)
 
 
 def sought(node: Node) -> bool:
     """Tell whether searches look for *node*: it is pending, or runs and may give way."""
     return node.state < RUNNING or (node.state == RUNNING and node.queue.gives_way)
+
+
+def as_few(nodes: list[Any]) -> Any:
+    """*nodes* as `Node.dependencies` holds them, but None for none."""
+    return nodes if len(nodes) > 1 else nodes[0] if nodes else None
+
+
+def dependencies_of(node: Node) -> list[Any] | tuple[Any, ...]:
+    """What *node* depends on."""
+    needs = node.dependencies
+    return needs if type(needs) in _SEVERAL else (needs,)
+
+
+def listed_dependencies(node: Node) -> list[Any]:
+    """The list of what *node* depends on, for a search that may sleep: it is emptied when the node starts."""
+    needs = node.dependencies
+    if type(needs) is not list:
+        needs = node.dependencies = [*dependencies_of(node)]
+    return needs
+
+
+def let_go_of_dependencies(node: Node) -> None:
+    needs = node.dependencies
+    if type(needs) is list:
+        needs.clear()  # in place: a suspended search looks at this very list
+    else:
+        node.dependencies = NONE
 
 
 def dependents_of(node: Node) -> list[Node]:
@@ -134,7 +162,7 @@ class PlannedQueue:
         self.ready -= 1
         self.running += 1
         node.place = None
-        if node.dependencies:
+        if node.dependencies is not NONE:
             node.began()
 
 

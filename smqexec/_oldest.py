@@ -6,7 +6,17 @@ from collections import deque
 from collections.abc import Iterable
 from heapq import heappop, heappush
 
-from ._nodes import DROPPED, READY, RUNNING, SWEEP_FROM, Group, Node, PlannedQueue, check_heap
+from ._nodes import (
+    DROPPED,
+    READY,
+    RUNNING,
+    SWEEP_FROM,
+    Group,
+    Node,
+    PlannedQueue,
+    check_heap,
+    dependencies_of,
+)
 
 
 class OldestFirst:
@@ -93,7 +103,7 @@ class OldestFirst:
             if current.state < RUNNING and current not in seen:
                 seen.add(current)
                 order.append(current)
-                todo.extend(reversed(current.dependencies))
+                todo.extend(reversed(dependencies_of(current)))
         self.before -= len(order)
         for place, current in enumerate(order):
             current.number = self.before + place

@@ -26,6 +26,7 @@ from ._nodes import (
     Plan,
     PlannedQueue,
     check_heap,
+    dependencies_of,
     sought,
 )
 
@@ -400,7 +401,7 @@ class Places:
             owners = [node if node.plan is None else node.plan for node in found]
             assert all(owner.number >= plan.number for owner in owners), reach
         # What it has to go on with are lists of nodes that still wait.
-        waiting = {id(node.dependencies) for node in reach}
+        waiting = {id(node.dependencies) for node in reach if type(node.dependencies) is list}
         for dependencies, _ in [*plan.frames, *plan.later]:
             assert not dependencies or id(dependencies) in waiting, dependencies
         # Its ready nodes, and no others, are in its heaps, each once.
@@ -480,5 +481,5 @@ def _reach(head: Node, goes_on: Callable[[Node], bool] = bool) -> list[Node]:
         node = todo.pop()
         if sought(node) and node not in seen:
             seen[node] = None
-            todo.extend(reversed(node.dependencies) if goes_on(node) else ())
+            todo.extend(reversed(dependencies_of(node)) if goes_on(node) else ())
     return list(seen)

@@ -33,7 +33,10 @@ from ._nodes import (
     Group,
     Node,
     PlannedQueue,
+    as_few,
+    dependencies_of,
     dependents_of,
+    let_go_of_dependencies,
     sought,
 )
 from ._oldest import OldestFirst
@@ -132,21 +135,23 @@ class DependencyPlanner:
             raise ValueError(f"{node!r} was added before")
         if queue is not None and queue.planner is not self:
             raise ValueError("the queue belongs to another planner; make it with this one's add_queue()")
-        self.admit(node, queue, self._checked(dependencies) if dependencies else None, group)
+        self.admit(node, queue, self._checked(dependencies), group)
 
     def admit(
         self,
         node: Node,
         queue: PlannedQueue | None,
-        dependencies: list[Any] | None = None,
+        dependencies: list[Any] | Node | None = None,
         group: Group | None = None,
     ) -> None:
         """Do what `add` does, for an owner that has made its checks.
 
-        *dependencies*, a list that is now the planner's, has to hold different
-        nodes of this planner of which none is done.
+        *dependencies*, one node, or a list that is now the planner's, has to
+        hold different nodes of this planner of which none is done.
         """
-        if dependencies:
+        if dependencies is None:
+            missing = 0
+        elif isinstance(dependencies, list):
             node.dependencies = dependencies
             for other in dependencies:
                 known = other.dependents
@@ -158,7 +163,15 @@ class DependencyPlanner:
                     other.dependents = [known, node]
             missing = len(dependencies)
         else:
-            missing = 0
+            node.dependencies = dependencies  # most have one at most here too
+            known = dependencies.dependents
+            if known is None:
+                dependencies.dependents = node
+            elif isinstance(known, list):
+                known.append(node)
+            else:
+                dependencies.dependents = [known, node]
+            missing = 1
         if queue is None:
             node.number = 0
             node.missing = missing + 1 if node.held else missing or 1
@@ -178,14 +191,15 @@ class DependencyPlanner:
             queue.ready += 1
         self.order.added(node, group)
 
-    def _checked(self, dependencies: Iterable[Node]) -> list[Node]:
+    def _checked(self, dependencies: Iterable[Node]) -> list[Node] | Node | None:
         listed = list(dict.fromkeys(dependencies))
         for other in listed:
             if other.state == NEW:
                 raise ValueError(f"dependency {other!r} has not been added")
             if other.queue is not None and other.queue.planner is not self:
                 raise ValueError(f"dependency {other!r} belongs to another planner")
-        return [other for other in listed if other.state < DONE]
+        few: list[Node] | Node | None = as_few([other for other in listed if other.state < DONE])
+        return few
 
     def take(self, queue: PlannedQueue, limit: int | None = None) -> Any:
         """Start the node of *queue* that goes first.
@@ -260,9 +274,11 @@ class DependencyPlanner:
             if queue.gives_way:
                 self.order.ended(node)
         elif node.queue is None and node.state == WAITING:
-            if any(other.state < RUNNING for other in node.dependencies):
-                raise ValueError(f"{node!r} has a dependency that has not started")
-            for other in node.dependencies:
+            needs = dependencies_of(node)
+            for other in needs:
+                if other.state < RUNNING:
+                    raise ValueError(f"{node!r} has a dependency that has not started")
+            for other in needs:
                 self._forget(other, node)
             self._end_relay(node)
         else:
@@ -299,8 +315,7 @@ class DependencyPlanner:
         node.state = DONE
         node.plan = None
         node.place = None
-        if node.dependencies:
-            node.dependencies.clear()  # in place, as in PlannedQueue.start
+        let_go_of_dependencies(node)
 
     def drop(self, node: Node) -> tuple[list[Any], list[Any]]:
         """End *node*, pending or running, without a value; and all that depend on it.
@@ -363,12 +378,7 @@ class DependencyPlanner:
     def _unlink(self, nodes: list[Node]) -> None:
         """Take dropped *nodes* from the dependents of what they depended on."""
         for node in nodes:
-            dependencies = node.dependencies
-            if not dependencies:
-                continue
-            # In place: a suspended search may look at this very list.  The
-            # copy is for the owner to drop where it may run user code.
-            node.dependencies = dependencies.copy()
+            dependencies = dependencies_of(node)
             for other in dependencies:
                 dependents = other.dependents
                 if not isinstance(dependents, list):
@@ -382,7 +392,11 @@ class DependencyPlanner:
                 middle = len(dependents) // 2
                 if dependents and (len(dependents) <= SWEEP_FROM or dependents[middle].state >= RUNNING):
                     dependents[:] = [live for live in dependents if live.state < RUNNING]
-            dependencies.clear()
+            if type(dependencies) is list:
+                # In place: a suspended search may look at this very list.  The
+                # copy is for the owner to drop where it may run user code.
+                node.dependencies = dependencies.copy()
+                dependencies.clear()
 
     def _forget(self, node: Node, ended: Node) -> None:
         """Take *ended* from the dependents of *node*, which is running.  Cost: O(1), over all of them."""
@@ -454,7 +468,7 @@ class DependencyPlanner:
         known = dict.fromkeys(self.order.nodes(queues) if nodes is None else nodes)
         todo = list(known)
         for node in todo:  # it grows while we go
-            linked = [*node.dependencies, *dependents_of(node)]
+            linked = [*dependencies_of(node), *dependents_of(node)]
             new = [other for other in linked if sought(other) and other not in known]
             known.update(dict.fromkeys(new))
             todo.extend(dict.fromkeys(new))
@@ -489,7 +503,7 @@ class DependencyPlanner:
             raise
 
     def _check_links(self, node: Node) -> None:
-        missing = [other for other in node.dependencies if other.state < DONE]
+        missing = [other for other in dependencies_of(node) if other.state < DONE]
         # It waits for those of its dependencies that have not ended; a relay that has none left or is
         # held, for `done`.
         awaits_done = node.queue is None and (node.held or not missing)
@@ -501,6 +515,6 @@ class DependencyPlanner:
             assert dependents_of(other).count(node) == 1, (node, other)
         for other in dependents_of(node):
             # A dependent that is pending knows its dependency.
-            assert other.state >= RUNNING or node in other.dependencies, (node, other)
+            assert other.state >= RUNNING or node in dependencies_of(other), (node, other)
         # A relay is never ready.
         assert node.queue is not None or node.state == WAITING, node

@@ -8,7 +8,18 @@ from __future__ import annotations
 from collections import deque
 from typing import Any
 
-from ._nodes import READY, RUNNING, STRIDE, SWEEP_FROM, Node, Plan, dependents_of, sought
+from ._nodes import (
+    READY,
+    RUNNING,
+    STRIDE,
+    SWEEP_FROM,
+    Node,
+    Plan,
+    dependencies_of,
+    dependents_of,
+    listed_dependencies,
+    sought,
+)
 from ._places import Places
 
 # A new node adopts a plan also through so many nodes that no plan owns: of two that need the
@@ -42,21 +53,23 @@ class Plans(Places):
         if node.state == READY:
             self._shelve(plan, node)
         else:
-            plan.frames.append([node.dependencies, 0])
+            plan.frames.append([listed_dependencies(node), 0])
 
     def _adopt(self, node: Node) -> bool:
         """Make *node* the head of an intact plan that its first pending dependency heads, or has headed.
 
         Also through `BARE_HEADS` nodes that no plan owns, each the first pending dependency of the last.
         """
-        first = node.dependencies[0]
+        first = node.dependencies
+        if type(first) is list:
+            first = first[0]
         if first.plan is None and first.state < RUNNING and not self._live:
             return False  # as before anything runs, and most often
         heads = [node]
         current = node
         plan: Plan | None = None
         while plan is None:
-            for other in current.dependencies:
+            for other in dependencies_of(current):
                 if other.state < RUNNING or (other.state == RUNNING and other.queue.gives_way):
                     break
             else:
@@ -77,16 +90,18 @@ class Plans(Places):
                 self._unlist(head)
             if current.queue.gives_way:
                 plan.ways = plan.ways or {}
-                plan.ways[current] = [1, (plan.first, head.dependencies)]
+                plan.ways[current] = [1, (plan.first, listed_dependencies(head))]
             plan.head = current = head
             plan.first -= 1
             head.plan = plan
             head.place = plan.first
-            pending = [index for index, other in enumerate(head.dependencies) if sought(other)]
-            if len(pending) > 1:
-                if not plan.later:
-                    plan.later = deque()
-                plan.later.append([head.dependencies, pending[1]])
+            needs = head.dependencies
+            if type(needs) is list:
+                pending = [index for index, other in enumerate(needs) if sought(other)]
+                if len(pending) > 1:
+                    if not plan.later:
+                        plan.later = deque()
+                    plan.later.append([needs, pending[1]])
         self._raise(plan, node.number)
         return True
 
@@ -107,7 +122,7 @@ class Plans(Places):
         head: Any = plan.head
         above = None
         while head is not former:
-            needs = head.dependencies
+            needs = dependencies_of(head)
             if left and plan.later[left - 1][0] is needs:
                 left -= 1
                 searched = False
@@ -212,7 +227,7 @@ class Plans(Places):
                 node.plan = node.place = None
                 if node.queue is not None:
                     back.append(node)
-            todo.extend(other for other in node.dependencies if other.state < RUNNING)
+            todo.extend(other for other in dependencies_of(node) if other.state < RUNNING)
         for plan in plans:
             beheaded = self._beheaded.get(plan.head) if plan.head is not None else None
             if beheaded is not None and plan in beheaded:

@@ -13,7 +13,19 @@ from typing import Any
 from weakref import WeakSet
 
 from ._newest import NewestFirst
-from ._nodes import DONE, DROPPED, READY, SWEEP_FROM, WAITING, Behind, Group, Node, Plan, PlannedQueue
+from ._nodes import (
+    DONE,
+    DROPPED,
+    READY,
+    SWEEP_FROM,
+    WAITING,
+    Behind,
+    Group,
+    Node,
+    Plan,
+    PlannedQueue,
+    dependencies_of,
+)
 from ._oldest import OldestFirst
 
 
@@ -53,7 +65,7 @@ def remake(
             node.dependents = None
     # A member of a group has a number of its own, which is its place.
     for node in sorted((node for node in nodes if WAITING <= node.state <= READY), key=_number):
-        missing = sum(other.state < DONE for other in node.dependencies)
+        missing = sum(other.state < DONE for other in dependencies_of(node))
         queue = node.queue
         if queue is None:
             node.missing = missing + 1 if node.held else missing or 1

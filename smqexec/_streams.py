@@ -15,7 +15,7 @@ from ._future import Failure, ours, strip_ours, traceback_of
 from ._interrupts import uninterrupted
 from ._items import Item, Stream
 from ._needs import forget, searches
-from ._nodes import DONE, NEW, RUNNING, WAITING
+from ._nodes import DONE, NEW, RUNNING, WAITING, dependencies_of
 from ._task import AS_NEEDED, Task
 from ._waiting import OF_THE_PARENT
 
@@ -49,7 +49,7 @@ class Streams(Arrivals):
                 if index < len(stream.values):
                     del stream.items[index]
                     return None
-                self.planner.admit(item, None, [task])
+                self.planner.admit(item, None, task)
             return item
 
     def part(self, task: Task[Any], key: Any) -> Item[Any] | None:
@@ -58,7 +58,7 @@ class Streams(Arrivals):
             if task.state >= DONE:
                 return None
             item = self._part(task, key)
-            self.planner.admit(item, None, [task])
+            self.planner.admit(item, None, task)
             task._watched().callbacks.append(item.extract)
             # When the task has ended, nobody is at work on what depends on the item.
             self._outside.add(item)
@@ -67,7 +67,7 @@ class Streams(Arrivals):
     def _part(self, task: Task[Any], key: Any) -> Item[Any]:
         if self._abandoned:
             raise RuntimeError(OF_THE_PARENT)
-        return Item(task, key)
+        return Item.of(task, key)
 
     # The generator runs.
 
@@ -211,7 +211,7 @@ class Streams(Arrivals):
                     stream.counter = threading.get_ident()
                     args, kwargs = task._args, task._kwargs
                     if kwargs is AS_NEEDED:
-                        args, kwargs = task.dependencies.copy(), DIRECT
+                        args, kwargs = [*dependencies_of(task)], DIRECT
                     call = task._fn, args, kwargs
                     if type(task._kwargs) is Template:
                         task._kwargs.share()
@@ -320,7 +320,7 @@ def _needs(task: Task[Any]) -> list[tuple[Future[Any], bool]]:
     """The futures among the arguments of a pending *task*, as in a template.  The lock is held."""
     if type(task._kwargs) is Template:
         return task._kwargs.dependencies
-    values = task.dependencies if task._kwargs is AS_NEEDED else task._args or ()
+    values = dependencies_of(task) if task._kwargs is AS_NEEDED else task._args or ()
     return [(value, False) for value in values if issubclass(type(value), Future)]
 
 

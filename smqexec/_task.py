@@ -12,7 +12,7 @@ from ._arguments import DIRECT
 from ._functions import announcement, generates, name_of
 from ._future import CANCELLED, FAILED, Failure, PlannedFuture
 from ._items import Item, Stream
-from ._nodes import DONE, Node
+from ._nodes import DONE, NONE, Node, let_go_of_dependencies
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
@@ -27,6 +27,9 @@ Y = TypeVar("Y")
 # The arguments of a task are just its dependencies: until it starts it keeps no tuple
 # beside their list, which would be a third more for the garbage collector to go through.
 AS_NEEDED: Any = object()
+
+# It has started, and its one argument is what it needed.
+SOLE: Any = object()
 
 
 class Task(PlannedFuture[R]):
@@ -53,7 +56,7 @@ class Task(PlannedFuture[R]):
     queue: Slots | None
     _fn: Any
     _args: Any  # None where `_kwargs` tells them
-    _kwargs: Any  # None for none, DIRECT where `_args` holds futures, AS_NEEDED, or a `Template`
+    _kwargs: Any  # None for none, DIRECT where `_args` holds futures, AS_NEEDED, SOLE, or a `Template`
     _stream: Stream | None
 
     # None of the bases' __init__, nor any in Python: calling one takes 0.1 µs, as long as all
@@ -62,9 +65,14 @@ class Task(PlannedFuture[R]):
 
     def began(self) -> None:
         if self._kwargs is AS_NEEDED:
-            self._args = self.dependencies.copy()
-            self._kwargs = DIRECT
-        self.dependencies.clear()
+            needs = self.dependencies
+            if type(needs) is list:
+                self._args = needs.copy()
+                self._kwargs = DIRECT
+            else:
+                self._args = needs
+                self._kwargs = SOLE
+        let_go_of_dependencies(self)
 
     def promote(self) -> bool:
         """Make the task count as newly submitted: what it needs, then itself, go first.
@@ -292,7 +300,7 @@ class Task(PlannedFuture[R]):
         elif fn is not None and generates(fn):
             self._stream = Stream(None)  # whoever iterates gets the failure
         self._fn = self._args = self._kwargs = None
-        self.dependencies = ()
+        self.dependencies = NONE
 
     def _words(self) -> list[str]:
         fn = self._fn

@@ -14,7 +14,7 @@ from ._future import ours, strip_ours
 from ._generators import drive, open_stream
 from ._interrupts import make_room
 from ._slots import HERE, Run, Slots
-from ._task import Task
+from ._task import SOLE, Task
 from ._waiting import DEEPEST, FRAMES, STEP
 
 
@@ -44,6 +44,8 @@ def perform(slots: Slots, run: Run, task: Task[Any] | None) -> bool:
         try:
             if kwargs is None:
                 value = fn(*args)
+            elif kwargs is SOLE:
+                value = fn(args._outcome if type(args) is Task else value_of(args))
             elif kwargs is DIRECT:
                 # A task among them has returned, or this one would have been dropped.
                 value = fn(*[a._outcome if type(a) is Task else value_of(a) for a in args])
@@ -56,8 +58,8 @@ def perform(slots: Slots, run: Run, task: Task[Any] | None) -> bool:
             except Exception:  # its metaclass refuses to be hashed
                 plain = False
             if not plain and is_iterator(type(value)) and generates(fn):
-                if kwargs is DIRECT:
-                    args, kwargs = [value_of(a) for a in args], None
+                if kwargs is DIRECT or kwargs is SOLE:
+                    args, kwargs = [value_of(a) for a in ((args,) if kwargs is SOLE else args)], None
                 open_stream(slots, task, fn, args, kwargs)
                 fn = args = kwargs = None
                 value = drive(slots, run, task, value)

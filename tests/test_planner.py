@@ -20,6 +20,7 @@ from smqexec._nodes import (
     WAITING,
     Behind,
     Node,
+    dependencies_of,
     dependents_of,
 )
 from smqexec._planner import DependencyPlanner
@@ -1281,7 +1282,7 @@ def test_dropped_entries_are_skipped_oldest_first() -> None:
 def state_of(plan: Plan) -> Any:
     nodes = plan.nodes.values()
     states = [(node, node.state, node.number, node.missing, node.plan, node.place) for node in nodes]
-    links = [(list(node.dependencies), dependents_of(node)) for node in nodes]
+    links = [(list(dependencies_of(node)), dependents_of(node)) for node in nodes]
     counts = [(queue.waiting, queue.ready, queue.running) for queue in plan.queues.values()]
     return states, links, counts, plan.entries()
 
@@ -1538,13 +1539,13 @@ def test_done_task_is_freed_while_older_searches_sleep(order: str) -> None:
         assert plan.take() == "b"
     node = plan.nodes.pop("a")
     # x needs its result, and nobody else.
-    assert node in plan.nodes["x"].dependencies
+    assert node in dependencies_of(plan.nodes["x"])
     plan.drop("x")
     gone = weakref.ref(node)
     if order == "oldest":
         plan.drop("s")
-        plan.nodes["s"].dependencies.clear()
-    plan.nodes["x"].dependencies.clear()  # as the owner does
+        plan.nodes["s"].dependencies = ()
+    plan.nodes["x"].dependencies = ()  # as the owner does
     del node
     assert gone() is None
     plan.check()
@@ -1568,6 +1569,23 @@ def test_started_task_lets_go_of_its_needs_though_a_search_stands_in_them() -> N
     assert [ref() for ref in gone] == [None, None]
     plan.check()
     assert plan.take("r") == "c"
+
+
+def test_started_task_lets_go_of_its_one_need_though_a_search_stands_before_it() -> None:
+    """The search of x is given up for now between b and a, the only one that b needs."""
+    plan = Plan(queues="qr")
+    plan.add("y", queue="r")
+    plan.add("a")
+    plan.add("b", "a")
+    plan.add("x", "b")
+    assert plan.planner.take(plan.queues["r"], limit=2) is SEARCHING
+    plan.planner.start(plan.nodes["a"])
+    plan.done("a")
+    plan.planner.start(plan.nodes["b"])
+    gone = weakref.ref(plan.nodes.pop("a"))
+    assert gone() is None
+    plan.check()
+    assert plan.take("r") == "y"
 
 
 @pytest.mark.parametrize("order", ["newest", "oldest"])

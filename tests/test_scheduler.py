@@ -17,6 +17,7 @@ from threads import beside, planned, until
 
 import smqexec._dispatch
 from smqexec import Queue, Scheduler, Task, settled
+from smqexec._nodes import dependencies_of
 
 NOTHING = dict(waiting=0, ready=0, running=0, done=0, failed=0, cancelled=0)
 
@@ -576,7 +577,7 @@ def test_argument_given_twice_is_one_dependency() -> None:
     with planned(1, stopped=True) as (scheduler, queue):
         one, two = queue.submit(int), queue.submit(int)
         tasks = [queue.submit(add, one, one), queue.submit(max, one, two, one)]
-        assert [task.dependencies for task in tasks] == [[one], [one, two]]
+        assert [list(dependencies_of(task)) for task in tasks] == [[one], [one, two]]
         with scheduler.lock:
             scheduler.planner.check(scheduler._slots)
         scheduler.resume()
