@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from . import cores, costs, first_results, lock, machine, memory, peers, scale, yields
+from . import cores, costs, first_results, lock, machine, memory, peers, scale, timelines, yields
 from .measure import WrongResult
 from .workloads import SLOTS, side
 
@@ -28,10 +28,11 @@ SECTIONS: dict[str, Section] = {
     "lock": lambda options: lock.report(options.n, options.rounds),
     "cores": lambda options: cores.report(options.rounds, min(options.n / 1e5, 1)),
     "first": lambda options: first_results.report(side(options.n), options.rounds, options.curve),
+    "timelines": lambda options: timelines.report(timelines.FILES, options.rounds, options.timelines),
     "scale": lambda options: scale.report(options.scale or scale.MANY, options.rounds),
     "peers": lambda options: peers.report(min(options.n, peers.MOST), options.rounds),
 }
-ON_DEMAND = ("scale", "peers")
+ON_DEMAND = ("timelines", "scale", "peers")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -60,6 +61,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--scale", type=int, nargs="?", const=scale.MANY, metavar="N", help=many)
     add("--peers", action="store_true", help="also: other libraries, where installed")
     add("--curve", type=Path, metavar="FILE.svg", help="draw final results over time")
+    add("--timelines", type=Path, metavar="FOLDER", help="also: draw the demonstration as it ran, both ways")
     options = parser.parse_args(argv)
     if options.n is None:
         options.n = QUICK if options.quick else USUAL
@@ -67,8 +69,15 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         parser.error(f"--n must be at least {LEAST}, --rounds at least 1")
     if options.scale is not None and options.scale < LEAST * scale.SHARE:
         parser.error(f"--scale must be at least {LEAST * scale.SHARE}")
+    if options.timelines is not None and not options.timelines.is_dir():
+        parser.error(f"--timelines: {options.timelines} is no folder")
     wanted = options.only or [name for name in SECTIONS if name not in ON_DEMAND]
-    asked = {"scale": options.scale is not None, "peers": options.peers, "first": options.curve is not None}
+    asked = {
+        "scale": options.scale is not None,
+        "peers": options.peers,
+        "first": options.curve is not None,
+        "timelines": options.timelines is not None,
+    }
     options.only = [name for name in SECTIONS if name in wanted or asked.get(name)]
     return options
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib
 import json
+import random
 import re
+from collections import Counter
 from collections.abc import Generator
 from pathlib import Path
 from types import ModuleType
@@ -38,7 +40,7 @@ def main(benchmarks: Any, *argv: str) -> int:
 def section(out: str, title: str) -> str:
     """What follows the line that begins with *title*, up to the next title."""
     rest = out.partition(f"\n{title}")[2]
-    titles = "Cost of|Steps of|Bytes of|The longest|Speed of|Other libraries|[0-9]+ final"
+    titles = "Cost of|Steps of|Bytes of|The longest|Speed of|Other libraries|The demonstration|[0-9]+ final"
     return re.split(f"^(?:{titles})", rest, flags=re.M)[0]
 
 
@@ -215,6 +217,58 @@ def test_the_picture_is_drawn(benchmarks: Any, tmp_path: Path, capsys: Output) -
     texts = [text.text for text in ElementTree.parse(file).iter("{http://www.w3.org/2000/svg}text")]
     for label in ("newest", "oldest", "phases on ThreadPoolExecutor", "ms since the first submission"):
         assert label in texts
+
+
+def few_modules(benchmarks: Any, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    """Let the demonstration have three files, and these small."""
+    files = {name: folder / name for name in ("a.py", "b.py", "c.py", "not.py")}
+    for path in files.values():
+        path.write_bytes(random.Random(path.name).randbytes(20000))
+    monkeypatch.setattr(benchmarks.timelines, "FILES", 3)
+    monkeypatch.setattr(benchmarks.timelines.demonstration, "largest", lambda *ignored: files)
+
+
+def test_the_demonstration_is_drawn_both_ways(
+    benchmarks: Any, monkeypatch: pytest.MonkeyPatch, capsys: Output, tmp_path: Path
+) -> None:
+    """Three files: three of each kind of call; each run has its own picture, on the same scale."""
+    few_modules(benchmarks, monkeypatch, tmp_path)
+    chosen = ["--only", "timelines", "--n", "50", "--rounds", "1"]
+    assert main(benchmarks, *chosen, "--timelines", str(tmp_path)) == 0
+    rows = section(capsys.readouterr().out, "The demonstration on 3 files")
+    scales = []
+    for name in ("newest first", "by phases"):
+        assert re.search(rf"^  {name} +[0-9]+ +[0-9]+ +[0-9]+$", rows, re.M)
+        file = tmp_path / f"{name.replace(' ', '-')}.svg"
+        assert f"  the picture: {file}\n" in rows
+        picture = ElementTree.parse(file)
+        told = [(text.text, text.attrib["x"]) for text in picture.iter("{http://www.w3.org/2000/svg}text")]
+        texts = [text for text, _ in told]
+        assert {name, "disk 1", "compress 1", "3", *benchmarks.timelines.KINDS.values()} <= set(texts)
+        paths = [path.attrib for path in picture.iter("{http://www.w3.org/2000/svg}path")]
+        bars = Counter[str]()
+        for path in paths:
+            bars[path.get("fill", "")] += path["d"].count("z")
+        assert [bars[colour] for colour in benchmarks.curve.COLOURS] == [3, 3, 3]
+        scales.append([(text, x) for text, x in told if text and text.isdigit()])
+    assert scales[0] == scales[1] != []
+    assert main(benchmarks, *chosen) == 0
+    assert "picture" not in capsys.readouterr().out
+
+
+def test_a_run_of_the_demonstration_with_wrong_results_is_told(
+    benchmarks: Any, monkeypatch: pytest.MonkeyPatch, capsys: Output, tmp_path: Path
+) -> None:
+    few_modules(benchmarks, monkeypatch, tmp_path)
+    monkeypatch.setattr(benchmarks.timelines.demonstration.Found, "add", lambda *ignored: None)
+    assert main(benchmarks, "--only", "timelines", "--n", "50", "--rounds", "1") == 1
+    assert "wrong result: the demonstration: 0 pairs, 3 distances" in capsys.readouterr().err
+
+
+def test_pictures_need_a_folder(benchmarks: Any, capsys: Output, tmp_path: Path) -> None:
+    with pytest.raises(SystemExit):
+        main(benchmarks, "--timelines", str(tmp_path / "none"))
+    assert "none is no folder" in capsys.readouterr().err
 
 
 def test_a_curve_rises_by_one_at_each_result(benchmarks: Any) -> None:
