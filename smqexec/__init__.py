@@ -3,7 +3,9 @@
 The house; imports point down::
 
     __main__           the demonstration
-    _queue             Queue: the Executor contract over one ThreadPoolExecutor
+    _queue             Queue: the Executor contract over one ThreadPoolExecutor, or a given executor
+    _engine            queues on an executor: processes, interpreters, a cluster; below it _remote
+                       (generator tasks there) and _pickling (what did not get there)
     _inside            for use inside tasks: checkpoint, wait, as_completed
     _worker            what its threads do; _generators: between two values of a generator task
     _scheduler         Scheduler: queues, stop, resume, wait

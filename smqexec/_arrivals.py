@@ -137,7 +137,7 @@ class Arrivals(Dispatcher):
             # so does who was told at the same time: see `begin`.
             slots.runs = [run for run in slots.runs if run.thread is not None]
             slots.waking = 0
-            slots.parked = sum(not run.tasks() for run in slots.runs)
+            slots.parked = sum(not run.tasks() for run in slots.runs) if slots.parks else 0
 
     def _withdraw(self, task: Task[Any], group: Group | None) -> bool:
         """See that *task*, of which its caller will never know, does not run; and that all others do.
@@ -181,7 +181,7 @@ class Arrivals(Dispatcher):
 
     def _refusal(self, slots: Slots) -> BaseException:
         if slots.broken is not None:
-            return type(slots.broken)(*slots.broken.args)
+            return _anew(slots.broken)
         if slots.closed:
             return RuntimeError("cannot schedule new futures after shutdown")
         if self._abandoned:
@@ -278,6 +278,14 @@ class Arrivals(Dispatcher):
             self.lock.release()
         self._start(starts)
         self._finish(ended)
+
+
+def _anew(error: BaseException) -> BaseException:
+    """An error like *error*, without what has become of that."""
+    like = type(error)(*error.args)
+    for note in getattr(error, "__notes__", ()):
+        like.add_note(note)
+    return like
 
 
 def _inherited(future: PlannedFuture[Any]) -> Failure | None:

@@ -21,6 +21,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import CancelledError
+from itertools import count
 from types import MethodType
 from typing import Any, TypeAlias, cast
 
@@ -128,6 +129,26 @@ class Dispatcher(Waiting):
             slots.pool.shutdown(wait=False)
         return None
 
+    def begin_at_once(self, slots: Slots, run: Run, new: bool = False) -> Task[Any] | None:
+        """A task for *run*, which does not park; None: it has left.
+
+        Args:
+            slots: The queue's.
+            run: The run that asks.
+            new: It was counted in `waking`.
+        """
+        with self.lock:
+            if self._abandoned or run not in slots.runs:
+                return None
+            if new:
+                slots.waking -= min(slots.waking, 1)  # see `_mend`
+                taken = {other.thread for other in slots.runs}
+                run.thread = next(name for name in map("slot {}".format, count(1)) if name not in taken)
+            task = self._take(slots, run)
+            if task is None:
+                slots.runs.remove(run)
+        return task
+
     def complete(self, slots: Slots, run: Run, task: Task[Any], value: Any) -> Task[Any] | None:
         """Note that *task* returned *value*, and give *run* its next task, if one is ready."""
         condition = None
@@ -192,17 +213,19 @@ class Dispatcher(Waiting):
             condition.release()
         watch.unblock()
 
-    def fail(self, slots: Slots, run: Run, task: Task[Any], exception: BaseException) -> None:
+    def fail(
+        self, slots: Slots, run: Run, task: Task[Any], exception: BaseException, cancelled: bool = False
+    ) -> None:
         """Note that *task* raised *exception*: it and what depends on it end.
 
-        Cancelled, where *exception* says that it has obeyed `cancel`.
+        Cancelled, where *exception* says that it has obeyed `cancel`, or the caller that it was *cancelled*.
         """
         # Read without the lock, once, for observers hear of it first: who asks now comes too late.
         watch = task._watch
-        asked = watch is not None and watch.asked and isinstance(exception, CancelledError)
-        failure = None if asked else Failure(exception, traceback_of(exception))
+        cancelled |= watch is not None and watch.asked and isinstance(exception, CancelledError)
+        failure = None if cancelled else Failure(exception, traceback_of(exception))
         if self.observers:
-            if asked:
+            if cancelled:
                 self.tell_end(slots, task, run.thread, "cancelled")
             else:
                 self.tell_end(slots, task, run.thread, "failed", exception)
@@ -224,6 +247,7 @@ class Dispatcher(Waiting):
         starts: Starts | None = None
         todo: list[Any] = [future]
         abroad: list[tuple[Foreign, PlannedFuture[Any]]] = []  # what other schedulers run
+        asked: list[tuple[Slots, Task[Any]]] = []  # those that run
         with uninterrupted():
             if not self._acquire_or_later(self.cancel, future, dependencies):
                 return
@@ -234,6 +258,7 @@ class Dispatcher(Waiting):
                         continue
                     if node.state == RUNNING:
                         self._ask(node)
+                        asked.append((node.queue, node))
                     elif node.state < RUNNING:
                         needs = list(dependencies_of(node)) if dependencies else []
                         for relay in needs:
@@ -246,6 +271,8 @@ class Dispatcher(Waiting):
                 self.lock.release()
             self._start(starts)
             self._finish(ended)
+        for slots, task in asked:
+            slots.withdraw(task)
         for relay, other in abroad:
             home = other._home
             if relay.scheduler is None and home is not None:  # nobody here needs it any more
@@ -417,7 +444,9 @@ class Dispatcher(Waiting):
         wanted = slots.ready > slots.waking
         if wanted and slots.parked > 0:
             slots.ring()
-        elif (wanted and len(slots.runs) < slots.limit) or (slots.waiting and not slots.runs):
+        elif (wanted and len(slots.runs) < slots.limit) or (
+            slots.waiting and not slots.runs and slots.parks
+        ):
             run = Run(slots)
             slots.runs.append(run)
             slots.waking += 1

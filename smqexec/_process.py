@@ -6,6 +6,7 @@ import concurrent.futures.thread as _before_us
 import os
 import sys
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING
 from weakref import WeakSet
 
@@ -68,6 +69,15 @@ def _after_fork() -> None:
     for scheduler in list(_schedulers):
         scheduler.abandon()
     _schedulers.clear()
+
+
+def come_first() -> None:
+    """See that at exit our schedulers come before the executors there are now, whose modules have hooks too.
+
+    Those of `ProcessPoolExecutor` and of loky refuse what is submitted from then on.
+    """
+    with suppress(RuntimeError):  # the interpreter is exiting
+        threading._register_atexit(_at_exit)  # type: ignore[attr-defined]
 
 
 # The hook that concurrent.futures.thread uses itself: atexit would come too

@@ -11,16 +11,18 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from concurrent.futures.thread import BrokenThreadPool
 from contextlib import contextmanager
-from itertools import islice
+from itertools import count, islice
 from operator import index
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Never, ParamSpec, TypeAlias, TypeVar, overload
 from weakref import ref
 
+from . import _process
 from ._arguments import DIRECT, gather, look
+from ._engine import EnginePool, EngineSlots, workers_of
 from ._functions import Plain
 from ._kinds import Raw, settled
 from ._scheduler import Scheduler, leave
@@ -72,11 +74,20 @@ class Queue(ThreadPoolExecutor):
             first: at each of its values, those ready that come before it in
             the order are run, nested in its slot and thread, and then it goes
             on.
+        executor: What runs its tasks, in place of threads of its own: any
+            ``concurrent.futures.Executor``.  It is never shut down; an
+            *initializer* is to be given to it, and *max_workers* where it does
+            not tell how many it has.  Callbacks of tasks run in its threads, and
+            must not wait.
+        prefetch: How many tasks more than *max_workers* may be at *executor*,
+            so that its workers need not wait for us.  Their order is then the
+            executor's, and they count as running.
 
     Raises:
-        TypeError: *max_workers* is no int, *initializer* not callable, or
-            *scheduler* none.
-        ValueError: *max_workers* is not greater than 0.
+        TypeError: *max_workers* or *prefetch* is no int, *initializer* not
+            callable, *scheduler* none, or *executor* none or together with what
+            is for threads.
+        ValueError: *max_workers* is not greater than 0, or *prefetch* less.
     """
 
     @overload
@@ -89,6 +100,8 @@ class Queue(ThreadPoolExecutor):
         *,
         scheduler: Scheduler | None = None,
         give_way: bool = False,
+        executor: Executor | None = None,
+        prefetch: int = 0,
     ) -> None: ...
     @overload
     def __init__(
@@ -100,6 +113,8 @@ class Queue(ThreadPoolExecutor):
         initargs: tuple[Any, ...] = (),
         *,
         give_way: bool = False,
+        executor: Executor | None = None,
+        prefetch: int = 0,
     ) -> None: ...
     def __init__(self, *args: Any, scheduler: Any = None, **kwargs: Any) -> None:
         if args and isinstance(args[0], Scheduler):
@@ -118,6 +133,8 @@ class Queue(ThreadPoolExecutor):
         *,
         scheduler: Scheduler | None,
         give_way: bool = False,
+        executor: Executor | None = None,
+        prefetch: int = 0,
     ) -> None:
         if max_workers is not None:
             try:
@@ -126,13 +143,24 @@ class Queue(ThreadPoolExecutor):
                 raise TypeError(f"max_workers must be an int or None, not {max_workers!r}") from None
         if initializer is not None and not callable(initializer):
             raise TypeError("initializer must be a callable")
+        if executor is not None:
+            _check_engine(executor, initializer, initargs, give_way)
+        try:
+            prefetch = index(prefetch)
+        except TypeError:
+            raise TypeError(f"prefetch must be an int, not {prefetch!r}") from None
+        if prefetch < 0 or (prefetch and executor is None):
+            raise ValueError(f"prefetch must be 0 or more, and more only with executor=; not {prefetch}")
         if scheduler is None:
             scheduler = Scheduler(order="oldest")
         elif not isinstance(scheduler, Scheduler):
             raise TypeError(f"scheduler must be a Scheduler, not {scheduler!r}")
+        if executor is not None:
+            self._set_up_engine(executor, max_workers, prefetch, thread_name_prefix, scheduler)
+            return
         first = initializer and _Initializer(initializer)
         pool = _Pool(max_workers, thread_name_prefix, first, initargs)
-        self._pool = pool
+        self._pool: _Pool | EnginePool = pool
         # What clients of ThreadPoolExecutor, and its own tests, look at.
         self._threads = pool._threads
         self._max_workers: int = pool._max_workers
@@ -143,6 +171,25 @@ class Queue(ThreadPoolExecutor):
             first.slots = ref(slots)
         slots.owner = ref(self, slots.lose)
         scheduler.add_slots(slots)
+
+    def _set_up_engine(
+        self, executor: Executor, max_workers: int | None, prefetch: int, name: str, scheduler: Scheduler
+    ) -> None:
+        kind = type(executor).__name__
+        max_workers = workers_of(executor) if max_workers is None else max_workers
+        if max_workers is None:
+            raise TypeError(f"max_workers must be given: {kind} does not tell how many it has")
+        if max_workers <= 0:
+            raise ValueError("max_workers must be greater than 0")
+        self._pool = pool = EnginePool(executor, Raw if isinstance(executor, Queue) else None)
+        self._threads = pool.threads
+        self._max_workers = max_workers
+        self._thread_name_prefix = name = name or f"{kind}-{next(_engines)}"
+        limit = max_workers + prefetch
+        self._slots = slots = EngineSlots(scheduler, pool, limit, name, pool.work, nest, False)
+        slots.owner = ref(self, slots.lose)
+        scheduler.add_slots(slots)
+        _process.come_first()
 
     @property
     def scheduler(self) -> Scheduler:
@@ -399,6 +446,18 @@ class Queue(ThreadPoolExecutor):
         slots = self._slots
         counts = ", ".join(f"{count} {state}" for state, count in self.counts().items() if count)
         return f"<{type(self).__name__} {slots.name}, {slots.limit} slots: {counts or 'no tasks'}>"
+
+
+_engines = count()  # numbers for names
+
+
+def _check_engine(executor: Any, initializer: Any, initargs: tuple[Any, ...], give_way: bool) -> None:
+    if not isinstance(executor, Executor):
+        raise TypeError(f"executor must be a concurrent.futures.Executor, not {executor!r}")
+    if initializer is not None or initargs:
+        raise TypeError(f"give the initializer to the {type(executor).__name__}, whose workers it is for")
+    if give_way:
+        raise TypeError("give_way is for queues of threads: an executor can't nest one call in another")
 
 
 _THROUGH_SUBMIT: Any = object()  # the group of a map whose items go through a submit that is not ours

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from concurrent.futures.thread import ThreadPoolExecutor
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 from weakref import ref
 
 from ._nodes import PlannedQueue
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Run:
-    """A thread at work for a queue, and the task it is at."""
+    """A thread at work for a queue, and the task it is at; or in place of a thread an executor."""
 
     __slots__ = ("below", "slots", "task", "thread", "waits")
 
@@ -30,7 +29,8 @@ class Run:
         # meanwhile, and None for the callback of a task that was done.
         self.below: list[Task[Any] | None] = []
         self.waits: list[Needs] = []  # what these, and it, wait for
-        self.thread: int | None = None  # its identifier, once it has asked for a task
+        # Once it has asked for a task: the thread's identifier; or, where it has none, a name for its slot.
+        self.thread: int | str | None = None
 
     def tasks(self) -> list[Task[Any]]:
         """All that it is at."""
@@ -45,6 +45,16 @@ class _Here(threading.local):
 HERE = _Here()
 
 
+class Pool(Protocol):
+    """What runs are started in: a ThreadPoolExecutor, or what stands for one."""
+
+    def submit(self, work: Any, /, *args: Any) -> object:
+        """See that ``work(slots, run)`` is called: *args* are these two."""
+
+    def shutdown(self, wait: bool) -> None:
+        """Let the threads go; with *wait*, return when they have ended."""
+
+
 class Slots(PlannedQueue):
     """A queue's slots: how many tasks it may run, who runs them, what came of them.
 
@@ -52,6 +62,9 @@ class Slots(PlannedQueue):
     a queue that its user has lost.  Guarded by the scheduler's lock, but for
     `lost` and `bell`.
     """
+
+    #: Whether a run with nothing to do waits at the bell, or leaves.
+    parks: ClassVar[bool] = True
 
     __slots__ = (
         "bell", "broken", "cancelled", "closed", "done", "failed", "helpers", "limit", "lock",
@@ -61,7 +74,7 @@ class Slots(PlannedQueue):
     def __init__(
         self,
         scheduler: Scheduler,
-        pool: ThreadPoolExecutor,
+        pool: Pool,
         limit: int,
         name: str,
         work: Callable[[Slots, Run], None],
@@ -110,6 +123,9 @@ class Slots(PlannedQueue):
         self.waking += count
         for _ in range(count):
             self.bell.put(True)
+
+    def withdraw(self, task: Task[Any]) -> None:
+        """Cancel *task*, which has been asked to end, if it has not really begun.  The lock is not held."""
 
     def counts(self) -> dict[str, int]:
         return {

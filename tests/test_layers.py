@@ -17,12 +17,21 @@ ALLOWED = {
         *{"_queue", "_scheduler", "_inside", "_observers"},
         *{"_task", "_items", "_functions", "_kinds", "_planner"},
     },
-    "_queue": {"_scheduler", "_worker", "_slots", "_task", "_arguments", "_functions", "_kinds"},
+    "_queue": {
+        *{"_process", "_engine", "_scheduler", "_worker", "_slots", "_task"},
+        *{"_arguments", "_functions", "_kinds"},
+    },
     "_inside": {"_slots", "_needs", "_future", "_nodes"},
     "_worker": {
         *{"_generators", "_waiting", "_slots", "_task", "_future"},
         *{"_interrupts", "_arguments", "_functions"},
     },
+    "_engine": {
+        *{"_generators", "_remote", "_pickling", "_slots", "_task", "_future"},
+        *{"_interrupts", "_arguments", "_functions"},
+    },
+    "_remote": set(),
+    "_pickling": {"_future", "_functions"},
     "_generators": {"_slots", "_task", "_future", "_functions"},
     "_scheduler": {"_process", "_stop", "_streams", "_dispatch", "_waiting", "_slots"},
     "_stop": set(),

@@ -1,0 +1,404 @@
+"""Queues that run their tasks on an executor: processes, interpreters, a cluster.
+
+A run of such a queue is no thread.  It is begun in the thread that made a task
+ready, takes that, gives its call to the executor, and goes on in the callback of
+the future it got: it ends the task, and takes the next.  With nothing ready it
+leaves rather than parks.  So there are never more calls at the executor than the
+queue has slots, and the executor's own order decides nothing.
+
+Any `concurrent.futures.Executor` will do.  One that can do more derives from
+`Engine` and is given a `Call` in place of a function and its arguments.
+
+Guarantees, for executors of any kind:
+
+- Nothing of the executor's is called under the scheduler's lock.
+- A future that is done when it is looked at, or whose callbacks come from
+  anywhere, is ended in a loop, not by recursion: see `_here`.
+- An executor that says it is broken or shut down is asked for nothing more.  It
+  may be holding its own lock while it tells us (`ThreadPoolExecutor.shutdown` with
+  ``cancel_futures`` does, and a `ProcessPoolExecutor` that breaks).
+
+A generator task has a thread of this process for its values: see ``_remote``.
+"""
+
+from __future__ import annotations
+
+import threading
+from abc import abstractmethod
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import BrokenExecutor, Executor, Future
+from concurrent.futures.thread import BrokenThreadPool, ThreadPoolExecutor
+from functools import partial
+from typing import Any, ClassVar, NamedTuple
+
+from ._arguments import DIRECT, Template, value_of
+from ._functions import Plain, announcement, generates, name_of
+from ._future import ours, strip_ours
+from ._generators import drive, open_stream
+from ._interrupts import uninterrupted
+from ._pickling import explain
+from ._remote import Line, Ordinary, stream
+from ._slots import Run, Slots
+from ._task import SOLE, Task
+
+
+class Call(NamedTuple):
+    """What an `Engine` is to run: ``fn(*args, **kwargs)``."""
+
+    fn: Callable[..., Any]
+    args: tuple[Any, ...]  # futures are replaced by their results
+    kwargs: dict[str, Any]
+    name: str  # for display
+    options: Mapping[str, Any]  # of this engine's, as given to `Queue.options`
+
+
+class Engine(Executor):
+    """An executor that knows more of a queue's calls than ``submit`` would tell it.
+
+    Its methods are called in any thread, never under a lock of the queue's, and must
+    not block for long, but for ``next`` on what `stream` returns.
+    """
+
+    #: The names of the options that `Queue.options` may pass on to it.
+    options: ClassVar[frozenset[str]] = frozenset()
+
+    #: How many calls it can run at the same time, if it knows.
+    max_workers: int | None = None
+
+    @abstractmethod
+    def call(self, call: Call) -> Future[Any]:
+        """Run *call*, and return a future of what it returns.
+
+        Raises:
+            BrokenExecutor: It can run nothing any more; nor is it asked again.
+            RuntimeError: It was shut down (the message says "shutdown"): as before.
+            Exception: This call can't be run.
+        """
+
+    @abstractmethod
+    def stream(self, call: Call) -> Iterator[Any]:
+        """Run *call*, a generator task, and return an iterator over its values.
+
+        It is a generator, or like one: ``next`` blocks until the next value is there, and
+        only then may the remote generator be let go on to the one after that; its
+        StopIteration has what that returned, and ``close()`` closes the remote one, and
+        returns when that has ended.  A thread for it alone drives it; between two values
+        that thread holds while the scheduler is stopped.
+
+        Raises:
+            Ordinary: By ``next``: the call gave no iterator but the value in the
+                exception's only argument.
+        """
+
+
+class EngineSlots(Slots):
+    """The slots of a queue that runs its tasks on an executor."""
+
+    __slots__ = ()
+    parks = False
+
+    def withdraw(self, task: Task[Any]) -> None:
+        self.pool.withdraw(task)  # type: ignore[attr-defined]
+
+
+class _Here(threading.local):
+    """What ended in the calling thread while it was giving calls away: for its outermost loop to end.
+
+    None where there is no such loop; and in a call of the executor's ``submit``,
+    where an executor that runs calls at once would run the user's code, which may wait.
+    """
+
+    todo: deque[Callable[[], None]] | None = None
+
+
+_here = _Here()
+
+
+class EnginePool:
+    """In place of a pool of threads: what the dispatcher of an engine queue starts its runs in.
+
+    Args:
+        executor: Runs the calls.
+        wrap: What keeps an argument from being searched by *executor*, if it does.
+    """
+
+    def __init__(self, executor: Executor, wrap: Callable[[Any], Any] | None = None) -> None:
+        self.executor = executor
+        self.threads: set[threading.Thread] = set()  # each at a generator task
+        self._broken: BaseException | None = None
+        self._wrap = wrap
+        self._futures: dict[Task[Any], Future[Any]] = {}  # of calls that are at the executor
+        kind = type(executor)
+        # All workers are threads of this interpreter.
+        self._at_home = isinstance(executor, ThreadPoolExecutor) and "nterpreter" not in kind.__name__
+
+    # What the dispatcher calls.
+
+    def submit(self, work: Callable[..., None], /, *args: Any) -> None:
+        """Begin a run."""
+        work(*args)
+
+    def shutdown(self, wait: bool) -> None:
+        """Wait for the threads of generator tasks that are ending.  The executor is not ours to shut down."""
+        for thread in list(self.threads) if wait else ():
+            if thread is not threading.current_thread():
+                thread.join()
+
+    def withdraw(self, task: Task[Any]) -> None:
+        """Cancel *task*, if the executor has not begun it."""
+        future = self._futures.get(task)
+        if future is not None:
+            future.cancel()
+
+    # A run.
+
+    def work(self, slots: Slots, run: Run) -> None:
+        """Begin *run*: in the thread of whoever made a task ready."""
+        with uninterrupted():
+            task = slots.scheduler.begin_at_once(slots, run, True)
+            self._loop(partial(self._send, slots, run, task))
+
+    def _loop(self, first: Callable[[], None]) -> None:
+        """Do *first*, and then end what ends in this thread meanwhile."""
+        if _here.todo is not None:
+            first()
+            return
+        _here.todo = todo = deque([first])
+        del first
+        try:
+            while todo:
+                todo.popleft()()
+        finally:
+            _here.todo = None
+
+    def _send(self, slots: Slots, run: Run, task: Task[Any] | None) -> None:
+        """Give *task* to the executor; if that can't be, fail it, and take the next."""
+        while task is not None:
+            fn = args = kwargs = None
+            if slots.scheduler.observers:
+                slots.scheduler.tell_start(slots, task, run.thread)
+            try:
+                fn, args, kwargs = _substituted(task)
+                self._give(slots, run, task, fn, args, kwargs)
+                return
+            except BaseException as error:
+                strip_ours(error)
+                gone = error if _is_end(error) else None
+                told = explain(error, fn, args, kwargs, self.executor)
+                task = self._fail(slots, run, task, told, gone)
+                told = gone = None  # type: ignore[assignment]
+
+    @ours
+    def _give(self, slots: Slots, run: Run, task: Task[Any], fn: Any, args: Any, kwargs: Any) -> None:
+        gone = _gone(self.executor)
+        if gone is not None:
+            raise gone
+        todo, _here.todo = _here.todo, None
+        future: Future[Any] | None
+        try:
+            if generates(fn):
+                values, future = self._stream(fn, args, kwargs)
+            else:
+                values, future = None, self._call(fn, args, kwargs)
+        finally:
+            _here.todo = todo
+        if future is not None:
+            self._futures[task] = future
+        if values is not None:
+            self._conduct(slots, run, task, fn, args, kwargs, values)
+        elif future is not None:
+            future.add_done_callback(partial(self._done, slots, run, task, fn, args, kwargs))
+        watch = task._watch
+        if watch is not None and watch.asked:  # before there was a future that `withdraw` could find
+            self.withdraw(task)
+
+    def _call(self, fn: Any, args: Any, kwargs: Any) -> Future[Any]:
+        executor = self.executor
+        if self._wrap is None:
+            fn = fn.fn if type(fn) is Plain else fn
+            if isinstance(executor, Engine):
+                return executor.call(Call(fn, args, kwargs, name_of(fn), {}))
+            if kwargs and not kwargs.keys().isdisjoint(_SUBMIT_NAMES):
+                fn, kwargs = partial(fn, **kwargs), {}
+            return executor.submit(fn, *args, **kwargs)
+        wrap = self._wrap
+        return executor.submit(fn, *map(wrap, args), **{name: wrap(value) for name, value in kwargs.items()})
+
+    def _stream(self, fn: Any, args: Any, kwargs: Any) -> tuple[Iterator[Any], Future[Any] | None]:
+        executor = self.executor
+        if isinstance(executor, Engine):
+            return executor.stream(Call(fn, args, kwargs, name_of(fn), {})), None
+        line = Line(not self._at_home)
+        call: Any = (line.reply, fn, args, kwargs)
+        try:
+            future = executor.submit(stream, *(call if self._wrap is None else map(self._wrap, call)))
+        except BaseException:
+            line.close()
+            raise
+        return line.values(future), future
+
+    def _done(
+        self, slots: Slots, run: Run, task: Task[Any], fn: Any, args: Any, kwargs: Any, future: Future[Any]
+    ) -> None:
+        """The callback of a future."""
+        end = partial(self._end, slots, run, task, fn, args, kwargs, future)
+        if _here.todo is not None:
+            _here.todo.append(end)
+            return
+        with uninterrupted():
+            self._loop(end)
+
+    def _end(
+        self, slots: Slots, run: Run, task: Task[Any], fn: Any, args: Any, kwargs: Any, future: Future[Any]
+    ) -> None:
+        """End *task* as *future* says, and go on with the next."""
+        try:
+            value = future.result()
+        except BaseException as error:
+            told = explain(error, fn, args, kwargs, self.executor)
+            successor = self._fail(slots, run, task, told, *self._last_words(error, future))
+            told = None  # type: ignore[assignment]
+        else:
+            del future
+            fn = args = kwargs = None
+            successor = self._complete(slots, run, task, value)
+            value = None
+        del task
+        self._send(slots, run, successor)
+
+    def _complete(self, slots: Slots, run: Run, task: Task[Any], value: Any) -> Task[Any] | None:
+        """Complete *task*, and return the next for *run*."""
+        self._futures.pop(task, None)
+        task._fn = task._args = task._kwargs = None
+        scheduler = slots.scheduler
+        if scheduler.observers:
+            scheduler.tell_end(slots, task, run.thread, "done")
+        successor = scheduler.complete(slots, run, task, value)
+        del task, value
+        return successor or scheduler.begin_at_once(slots, run)
+
+    def _fail(
+        self,
+        slots: Slots,
+        run: Run,
+        task: Task[Any],
+        error: BaseException,
+        gone: BaseException | None,
+        cancelled: bool = False,
+    ) -> Task[Any] | None:
+        """Fail *task*, and return the next for *run*.
+
+        Where the executor is *gone*, what is pending fails with that.
+        """
+        scheduler = slots.scheduler
+        self._futures.pop(task, None)
+        fn = task._fn
+        if task._stream is None and fn is not None and generates(fn):
+            scheduler.stream(task, announcement(fn))  # whoever iterates gets the failure
+        fn = task._fn = task._args = task._kwargs = None
+        if gone is not None:
+            note = f"queue {slots.name} runs its tasks on {type(self.executor).__name__}, which has ended"
+            if note not in getattr(gone, "__notes__", ()):
+                gone.add_note(note)
+            self._broken = gone
+            scheduler.break_off(slots, gone)
+        scheduler.fail(slots, run, task, error, cancelled)
+        del task, error, gone
+        return scheduler.begin_at_once(slots, run)
+
+    def _last_words(
+        self, error: BaseException, future: Future[Any] | None
+    ) -> tuple[BaseException | None, bool]:
+        """Where *future* had *error*: that of the executor, if it has ended; and whether it was cancelled."""
+        cancelled = future is not None and future.cancelled()
+        gone = _gone(self.executor) if cancelled or isinstance(error, BrokenExecutor) else None
+        return (gone if gone is None or cancelled else error), cancelled
+
+    # A generator task.
+
+    def _conduct(self, *args: Any) -> None:
+        """Take the values of a generator task in a thread of its own."""
+        thread = threading.Thread(target=self._drive, args=args, name=f"{args[0].name}-values")
+        self.threads.add(thread)
+        try:
+            thread.start()
+        except BaseException:
+            self.threads.discard(thread)
+            next(args[-1], None)
+            args[-1].close()
+            raise
+
+    @ours
+    def _drive(
+        self, slots: Slots, run: Run, task: Task[Any], fn: Any, args: Any, kwargs: Any, values: Iterator[Any]
+    ) -> None:
+        successor: Task[Any] | None
+        try:
+            open_stream(slots, task, fn, args, kwargs)
+            result: Any = drive(slots, run, task, values)
+        except Ordinary as ordinary:
+            successor = self._complete(slots, run, task, ordinary.args[0])
+        except BaseException as error:
+            strip_ours(error)
+            last_words = self._last_words(error, self._futures.get(task))
+            told = explain(error, fn, args, kwargs, self.executor)
+            successor = self._fail(slots, run, task, told, *last_words)
+            told = last_words = None  # type: ignore[assignment]
+        else:
+            successor = self._complete(slots, run, task, result)
+        fn = args = kwargs = result = task = values = None  # type: ignore[assignment]
+        self._loop(partial(self._send, slots, run, successor))
+        self.threads.discard(threading.current_thread())
+
+
+# Names of keywords that some executors' `submit` can't pass on.
+_SUBMIT_NAMES = ("self", "fn")
+
+
+def _substituted(task: Task[Any]) -> tuple[Any, Any, Any]:
+    """The call of *task*, with results in place of futures."""
+    fn, args, kwargs = task._fn, task._args, task._kwargs
+    if kwargs is None:
+        return fn, args, {}
+    if kwargs is SOLE:
+        return fn, (value_of(args),), {}
+    if kwargs is DIRECT:
+        return fn, tuple(map(value_of, args)), {}
+    if type(kwargs) is Template:
+        return fn, *kwargs.fill()
+    return fn, args, kwargs
+
+
+def workers_of(executor: Executor) -> int | None:
+    """How many calls *executor* runs at the same time, where it tells."""
+    for name in ("max_workers", "_max_workers"):
+        number = getattr(executor, name, None)
+        if isinstance(number, int) and number > 0:
+            return number
+    return None
+
+
+def _gone(executor: Executor) -> BaseException | None:
+    """The error of *executor*, where it says that it is broken or shut down.  It is not called."""
+    flags = getattr(executor, "_flags", None)  # loky's
+    broken = getattr(executor, "_broken", None) or getattr(flags, "broken", None)
+    if isinstance(broken, BaseException):
+        return broken
+    if broken:
+        if isinstance(executor, ThreadPoolExecutor):
+            kind: Any = getattr(executor, "BROKEN", BrokenThreadPool)
+        else:
+            from concurrent.futures.process import BrokenProcessPool as kind
+        return kind(str(broken))  # type: ignore[no-any-return]
+    for owner, name in ((executor, "_shutdown"), (executor, "_shutdown_thread"), (flags, "shutdown")):
+        if getattr(owner, name, False) is True:
+            return RuntimeError("cannot schedule new futures after shutdown")
+    return None
+
+
+def _is_end(error: BaseException) -> bool:
+    """Whether *error*, raised as a call was given away, says that the executor takes no more."""
+    if isinstance(error, BrokenExecutor):
+        return True
+    return isinstance(error, RuntimeError) and any(word in str(error) for word in ("shutdown", "shut down"))

@@ -1,0 +1,67 @@
+"""Why a call did not reach its worker: which part of it can't be pickled?
+
+Tried only when a call has failed in a way that looks like it: to pickle each
+argument beforehand would be to do the work twice.
+"""
+
+from __future__ import annotations
+
+import pickle
+import sys
+from typing import Any
+
+from ._functions import name_of
+from ._future import traceback_of
+
+
+def explain(error: BaseException, fn: Any, args: Any, kwargs: Any, executor: Any) -> BaseException:
+    """Return an error that names what can't be pickled of a call that failed with *error*; or *error*.
+
+    Cost: none, unless *error* arose as something was pickled in this process; then
+    that of pickling the call.
+    """
+    if args is None or not (isinstance(error, pickle.PicklingError) or _arose_in_pickling(error)):
+        return error
+    parts = [("it", fn)]
+    parts += [(f"its argument {number}", value) for number, value in enumerate(args, 1)]
+    parts += [(f"its argument {name!r}", value) for name, value in kwargs.items()]
+    for part, value in parts:
+        reason = _refusal(value, executor)
+        if reason is not None:
+            what = "" if part == "it" else f", of type {type(value).__qualname__!r},"
+            told = pickle.PicklingError(
+                f"{name_of(fn)} can't be sent to {type(executor).__name__}: "
+                f"{part}{what} can't be pickled: {reason}"
+            )
+            told.__cause__ = error
+            return told
+    return error
+
+
+def _arose_in_pickling(error: BaseException) -> bool:
+    traceback = traceback_of(error)  # what a worker raised has none here
+    while traceback is not None:
+        module = traceback.tb_frame.f_globals.get("__name__", "")
+        if any(word in module for word in ("pickle", "multiprocessing.reduction", "futures.interpreter")):
+            return True
+        traceback = traceback.tb_next
+    return False
+
+
+def _refusal(value: Any, executor: Any) -> str | None:
+    """Why *value* can't be pickled; None where it can."""
+    from multiprocessing.reduction import ForkingPickler
+
+    picklers = [ForkingPickler.dumps]
+    cloudpickle = sys.modules.get("cloudpickle") or sys.modules.get("joblib.externals.cloudpickle")
+    if cloudpickle is not None and not type(executor).__module__.startswith("concurrent.futures"):
+        picklers.append(cloudpickle.dumps)
+    reason = None
+    for dumps in picklers:
+        try:
+            dumps(value)
+        except Exception as error:
+            reason = str(error) or type(error).__name__
+        else:
+            return None
+    return reason

@@ -1,0 +1,327 @@
+"""Generator tasks on executors: a connection for each, over which values come as they are yielded.
+
+In the worker `stream` stands for the generator function: it sends each value
+and asks whether to go on.  Here the `Line` to it is an iterator like any other,
+driven by a thread of this process (see ``_engine``): so stop and cancel act
+between two values, as on threads, and the generator never runs ahead.
+
+Where worker and parent are the same interpreter the values go through queues and
+are the very objects.  Else over a ``multiprocessing.connection``: one listener
+for this process, there as long as a line is; who connects proves that it knows
+the line's secret, which travels with the call.  Where no worker can connect (on
+another machine, say), all values come at the end.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import Future
+from contextlib import suppress
+from queue import Empty, SimpleQueue
+from typing import Any, NamedTuple, Protocol
+
+# Seconds that the future of a worker that is gone may take to say so.
+GRACE = 10.0
+
+# What the worker says, each with a value: here is an item; I am through, and the future tells how.
+ITEM, OVER = "item", "over"
+# What it is told.
+GO, CLOSE = True, False
+# How a call that went over a line ended: (word, what it returned, all values).
+RETURNED, ORDINARY, WHOLE = "returned", "ordinary", "whole"
+
+
+class Connection(Protocol):
+    """One end of a line."""
+
+    def send(self, value: Any, /) -> None: ...
+    def recv(self) -> Any: ...
+    def close(self) -> None: ...
+
+
+class Reply(NamedTuple):
+    """How the worker finds its line."""
+
+    process: int
+    token: bytes  # names the line
+    address: Any  # of the listener; None where all workers are in this interpreter
+    key: bytes  # the listener's secret
+
+
+class Ordinary(Exception):
+    """Raised by a line: the call gave no iterator but a value, its only argument."""
+
+
+class _Pair:
+    """One end of a line within an interpreter."""
+
+    def __init__(self, incoming: SimpleQueue[Any], outgoing: SimpleQueue[Any]) -> None:
+        self._incoming = incoming
+        self._outgoing = outgoing
+
+    def send(self, value: Any) -> None:
+        self._outgoing.put((value,))
+
+    def recv(self) -> Any:
+        received = self._incoming.get()
+        if received is None:
+            raise EOFError
+        return received[0]
+
+    def close(self) -> None:
+        self._outgoing.put(None)
+
+
+# The lines of this process, by token.  Entered and taken out in one call each: no lock is needed.
+_lines: dict[bytes, Line] = {}
+
+
+# In the worker.
+
+
+def stream(reply: Reply, fn: Callable[..., Any], args: Any, kwargs: Any) -> tuple[str, Any, list[Any]]:
+    """Call *fn*; where that gives an iterator, send each value before the next is asked for."""
+    made = fn(*args, **kwargs)
+    if not hasattr(type(made), "__next__"):
+        return ORDINARY, made, []
+    connection = _connect(reply)
+    if connection is None:
+        values: list[Any] = []
+        return WHOLE, _exhaust(made, values.append), values
+    try:
+        return RETURNED, _exhaust(made, _Sender(connection, fn)), []
+    except _Closed:
+        return RETURNED, None, []
+    finally:
+        with suppress(OSError):  # the parent is gone
+            connection.send((OVER, None))
+        connection.close()
+
+
+class _Closed(BaseException):
+    """The parent takes no more values."""
+
+
+class _Sender:
+    """Sends values over a connection, each when the one before has been taken."""
+
+    def __init__(self, connection: Connection, fn: Any) -> None:
+        self._connection = connection
+        self._name = getattr(fn, "__qualname__", type(fn).__qualname__)
+        self._count = 0
+
+    def __call__(self, value: Any) -> None:
+        try:
+            self._connection.send((ITEM, value))
+            go = self._connection.recv()
+        except (EOFError, OSError):  # the parent is gone
+            go = CLOSE
+        except Exception as error:
+            kind = type(value).__qualname__
+            error.add_note(f"value {self._count} of {self._name}, of type {kind!r}, can't be sent")
+            raise
+        if not go:
+            raise _Closed
+        self._count += 1
+
+
+def _exhaust(iterator: Iterator[Any], take: Callable[[Any], object]) -> Any:
+    """Give each value to *take*; return what the generator returned.  Whatever happens, it is closed."""
+    try:
+        while True:
+            try:
+                value = next(iterator)
+            except StopIteration as end:
+                return end.value
+            take(value)
+    finally:
+        close = getattr(iterator, "close", None)
+        if close is not None:
+            close()
+
+
+def _connect(reply: Reply) -> Connection | None:
+    if reply.process == os.getpid():  # a forked process has a copy of the dictionary
+        line = _lines.get(reply.token)
+        if line is not None:
+            return line.pair()
+    if reply.address is None:
+        return None
+    from multiprocessing.connection import Client
+
+    try:
+        connection = Client(reply.address, authkey=reply.key)
+        connection.send_bytes(reply.token)
+    except (OSError, EOFError):
+        return None
+    return connection
+
+
+# In the parent.
+
+
+class Line:
+    """The line to the worker of one generator task.
+
+    Args:
+        abroad: Whether workers may be in other interpreters and processes.
+    """
+
+    def __init__(self, abroad: bool) -> None:
+        # A connection; or None: the call ended.
+        self._inbox: SimpleQueue[Connection | None] = SimpleQueue()
+        self._abroad = abroad
+        token = os.urandom(16)
+        address, key = _door.enter() if abroad else (None, b"")
+        self.reply = Reply(os.getpid(), token, address, key)
+        _lines[token] = self
+
+    def pair(self) -> Connection:
+        """The worker's end of a connection within this interpreter."""
+        there: SimpleQueue[Any] = SimpleQueue()
+        back: SimpleQueue[Any] = SimpleQueue()
+        self.connected(_Pair(there, back))
+        return _Pair(back, there)
+
+    def connected(self, connection: Connection) -> None:
+        """Take the parent's end of a connection."""
+        self._inbox.put(connection)
+
+    def values(self, future: Future[Any]) -> Generator[Any, None, Any]:
+        """The values of the call whose end *future* tells; returns what it returned.
+
+        Raises:
+            Ordinary: It gave no iterator.
+            ConnectionError: The worker is gone, and *future* does not say why.
+            BaseException: What *future* has failed with.
+        """
+        future.add_done_callback(lambda _: self._inbox.put(None))
+        connection = None
+        patience = None
+        try:
+            connection = self._inbox.get()
+            try:
+                while connection is not None:
+                    try:
+                        word, value = connection.recv()
+                    except (EOFError, OSError):
+                        patience = GRACE
+                        break
+                    if word == OVER:
+                        break
+                    yield value
+                    value = None
+                    with suppress(OSError):  # it is gone: the next `recv` finds that out
+                        connection.send(GO)
+            except BaseException:  # of `close`, or what reading a value raised
+                with suppress(OSError):
+                    connection.send(CLOSE)  # type: ignore[union-attr]
+                _outcome(future, None)
+                raise
+            word, returned, values = _outcome(future, patience)
+            if word == ORDINARY:
+                raise Ordinary(returned)
+            yield from values
+            return returned
+        finally:
+            self.close(connection)
+
+    def close(self, connection: Connection | None = None) -> None:
+        """Expect nobody any more."""
+        _lines.pop(self.reply.token, None)
+        with suppress(Empty):
+            while True:  # of workers that were given the call once more
+                if connection is not None:
+                    connection.close()
+                connection = self._inbox.get_nowait()
+        if self._abroad:
+            _door.leave()
+
+
+def _outcome(future: Future[Any], patience: float | None) -> tuple[str, Any, list[Any]]:
+    try:
+        return future.result(patience)  # type: ignore[no-any-return]
+    except TimeoutError:
+        if future.done():
+            raise
+    raise ConnectionError(f"the worker is gone, and {GRACE:.0f} s later its executor has not said why")
+
+
+class _Door:
+    """Where workers connect: a listener in a thread of its own, as long as somebody expects them."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()  # guards what follows
+        self._users = 0
+        self._key = b""
+        self._listener: Any = None
+        self._thread: threading.Thread | None = None
+
+    def enter(self) -> tuple[Any, bytes]:
+        """Expect a worker; return where it finds us, and the secret."""
+        with self._lock:
+            if not self._users:
+                from multiprocessing.connection import Listener
+
+                self._key = os.urandom(32)
+                self._listener = Listener(backlog=64, authkey=self._key)
+                listen = threading.Thread(
+                    target=_listen, args=(self._listener,), name="smqexec-listener", daemon=True
+                )
+                try:
+                    listen.start()
+                except BaseException:
+                    self._listener.close()
+                    raise
+                self._thread = listen
+            self._users += 1
+            return self._listener.address, self._key
+
+    def leave(self) -> None:
+        """Expect that worker no more."""
+        with self._lock:
+            self._users -= 1
+            if not self._users:
+                from multiprocessing.connection import Client
+
+                with Client(self._listener.address, authkey=self._key) as connection:
+                    connection.send_bytes(_END)
+                self._thread.join()  # type: ignore[union-attr]
+                self._listener.close()
+                self._listener = self._thread = None
+
+
+_END = b"end"  # in place of a token: listen no more
+
+
+def _listen(listener: Any) -> None:
+    from multiprocessing import AuthenticationError
+
+    while True:
+        try:
+            connection = listener.accept()
+            token = connection.recv_bytes(64)
+        except (OSError, EOFError, AuthenticationError):
+            continue
+        line = _lines.get(token)
+        if line is not None:
+            line.connected(connection)
+        else:
+            connection.close()
+            if token == _END:
+                return
+
+
+_door = _Door()
+
+
+def _after_fork() -> None:
+    global _door
+    _door = _Door()  # the listener's thread is the parent's
+    _lines.clear()
+
+
+if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows can't fork
+    os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,70 @@
+"""What the tests have workers in other processes do: importable there."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+
+class Unpicklable:
+    def __reduce__(self) -> Any:
+        raise TypeError("this is not for pickling")
+
+
+def fail(message: str) -> None:
+    raise ValueError(message)
+
+
+def give_unpicklable() -> Any:
+    return threading.Lock()
+
+
+def raise_unpicklable() -> None:
+    raise ValueError(threading.Lock())
+
+
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def numbers(count: int) -> Iterator[tuple[int, int]]:
+    for n in range(count):
+        yield n, os.getpid()
+    return "through"
+
+
+def numbers_to_a_failure(count: int) -> Iterator[int]:
+    yield from range(count)
+    raise OSError("no light")
+
+
+def numbers_to_death(count: int) -> Iterator[int]:
+    yield from range(count)
+    die()
+
+
+def numbers_to_what_is_unpicklable(count: int) -> Iterator[Any]:
+    yield from range(count)
+    yield Unpicklable()
+
+
+def endless(path: str) -> Iterator[int]:
+    """Count, and write how far it came to the file *path* when closed."""
+    n = 0
+    try:
+        while True:
+            yield n
+            n += 1
+    finally:
+        with open(path, "w") as file:
+            file.write(str(n))
+
+
+def no_iterator() -> list[int]:
+    return [1, 2, 3]
+
+
+no_iterator.number_of_results = lambda: 3  # type: ignore[attr-defined]

@@ -1,0 +1,442 @@
+"""Queues on an executor, tested with executors that do what the test wants."""
+
+from __future__ import annotations
+
+import gc
+import re
+import threading
+from collections.abc import Iterator
+from concurrent.futures import BrokenExecutor, CancelledError, Future, ThreadPoolExecutor
+from operator import add
+from typing import Any
+
+import pytest
+from engines import Inline, Manual
+from gate import DEADLINE, Gate
+from threads import beside, until
+
+from smqexec import Queue, Raw, Scheduler, number_of_results, settled
+
+
+def test_at_most_max_workers_are_at_the_executor_in_our_order() -> None:
+    engine = Manual()
+    with Scheduler() as scheduler:
+        queue = Queue(scheduler, 2, executor=engine)
+        first = [queue.submit(pow, n, 2) for n in range(2)]
+        later = [queue.submit(pow, n, 2) for n in range(2, 5)]
+        assert [args for _, _, args, _ in engine.calls] == [(0, 2), (1, 2)]
+        assert queue.counts()["running"] == 2
+        assert queue.counts()["ready"] == 3
+        engine.run(0)
+        assert first[0].result(DEADLINE) == 0
+        assert [args for _, _, args, _ in engine.calls] == [(1, 2), (4, 2)]  # the newest first
+        while engine.calls:
+            engine.run(0)
+        assert [task.result(DEADLINE) for task in first + later] == [0, 1, 4, 9, 16]
+
+
+def test_prefetch_lets_more_be_there() -> None:
+    engine = Manual()
+    with Scheduler() as scheduler:
+        queue = Queue(scheduler, 2, executor=engine, prefetch=3)
+        tasks = queue.map(abs, range(9))
+        assert len(engine.calls) == 5
+        while engine.calls:
+            assert len(engine.calls) <= 5
+            engine.run(0)
+        assert list(tasks) == list(range(9))
+
+
+def test_tasks_depend_on_those_of_other_queues() -> None:
+    engine = Manual()
+    with Scheduler() as scheduler:
+        there, here = Queue(scheduler, 1, executor=engine), Queue(scheduler, 1)
+        first = there.submit(add, 1, 2)
+        middle = here.submit(add, first, 10)
+        last = there.submit(dict, value=middle, pair=[first, middle])
+        assert len(engine.calls) == 1
+        engine.run()
+        engine.wait_for(1)
+        engine.run()
+        assert last.result(DEADLINE) == {"value": 13, "pair": [3, 13]}
+
+
+def test_every_kind_of_argument_arrives() -> None:
+    done: Future[int] = Future()
+    done.set_result(5)
+    with Scheduler() as scheduler:
+        queue = Queue(scheduler, 1, executor=Inline())
+
+        def take(*args: Any, **kwargs: Any) -> Any:
+            return args, kwargs
+
+        one = queue.submit(abs, -1)
+        assert queue.submit(take, one, 2).result(DEADLINE) == ((1, 2), {})
+        assert queue.submit(take, Raw(done), settled(done)).result(DEADLINE) == ((done, done), {})
+        assert queue.submit(take, fn=one, self=2).result(DEADLINE) == ((), {"fn": 1, "self": 2})
+        assert queue.submit(take, a=[one]).result(DEADLINE) == ((), {"a": [1]})
+        assert queue.submit(take, a=1).result(DEADLINE) == ((), {"a": 1})
+
+
+def test_a_result_that_can_not_be_put_in_place_fails_the_task() -> None:
+    with Scheduler() as scheduler:
+        queue = Queue(scheduler, 1, executor=Inline())
+        task = queue.submit(len, {queue.submit(list)})
+        assert isinstance(task.exception(DEADLINE), TypeError)
+        assert queue.submit(abs, -1).result(DEADLINE) == 1
+
+
+def test_an_executor_that_calls_at_once_recurses_nowhere() -> None:
+    with Scheduler(stopped=True) as scheduler:
+        queues = [Queue(scheduler, 1, executor=Inline()) for _ in range(2)]
+        task: Any = 0
+        for n in range(5000):
+            task = queues[n % 2].submit(add, task, 1)
+        scheduler.resume()
+        assert task.result(DEADLINE) == 5000
+
+
+def test_code_that_an_executor_calls_at_once_may_submit_and_wait() -> None:
+    with Scheduler() as scheduler:
+        queue, other = (Queue(scheduler, 1, executor=Inline()) for _ in range(2))
+        before = queue.submit(abs, -1)
+        task = queue.submit(lambda one: other.submit(add, one, 1).result(DEADLINE), before)
+        assert task.result(DEADLINE) == 2
+
+
+def test_failure_comes_back_and_goes_on_to_dependents() -> None:
+    with Scheduler() as scheduler:
+        queue = Queue(scheduler, 1, executor=Inline())
+        failing = queue.submit(int, "x")
+        late = queue.submit(add, failing, 1)
+        assert isinstance(late.exception(DEADLINE), ValueError)
+        assert late.origin is failing
+        assert queue.counts()["failed"] == 2
+
+
+def test_stop_holds_what_is_not_at_the_executor() -> None:
+    engine = Manual()
+    with Scheduler() as scheduler:
+        queue = Queue(scheduler, 1, executor=engine)
+        first, second = queue.submit(abs, -1), queue.submit(abs, -2)
+        scheduler.stop()
+        engine.run()
+        assert first.result(DEADLINE) == 1
+        assert not engine.calls and queue.counts()["ready"] == 1
+        scheduler.stop(wait=True)
+        scheduler.resume()
+        engine.run()
+        assert second.result(DEADLINE) == 2
+
+
+def test_cancel_takes_back_what_the_executor_has_not_begun() -> None:
+    engine = Manual()
+    with Scheduler() as scheduler:
+        queue = Queue(scheduler, 1, executor=engine, prefetch=1)
+        tasks = [queue.submit(abs, -n) for n in range(3)]
+        assert tasks[1].cancel()
+        assert tasks[1].cancelled()
+        assert [args for _, _, args, _ in engine.calls] == [(0,), (-1,), (-2,)]
+        assert engine.calls.pop(1)[0].cancelled()
+        engine.run(0)
+        engine.run(0)
+        assert tasks[2].result(DEADLINE) == 2
+
+
+def test_a_running_call_is_not_cancelled() -> None:
+    engine = Manual()
+    with Scheduler() as scheduler:
+        queue = Queue(scheduler, 1, executor=engine)
+        task = queue.submit(abs, -1)
+        assert engine.calls[0][0].set_running_or_notify_cancel()
+        assert not task.cancel()
+        engine.calls.pop()[0].set_result(1)
+        assert task.result(DEADLINE) == 1
+
+
+def test_cancelled_while_the_executor_takes_it() -> None:
+    class Slow(Manual):
+        def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+            tasks[0].cancel()
+            return super().submit(fn, *args, **kwargs)
+
+    tasks: list[Any] = []
+    with Scheduler(stopped=True) as scheduler:
+        queue = Queue(scheduler, 1, executor=Slow())
+        tasks.append(queue.submit(abs, -1))
+        scheduler.resume()
+        assert tasks[0].cancelled()
+
+
+def test_cancelled_by_others_it_is_cancelled_with_its_dependents() -> None:
+    engine = Manual()
+    with Scheduler() as scheduler:
+        queue = Queue(scheduler, 1, executor=engine)
+        task = queue.submit(abs, -1)
+        late = Queue(scheduler, 1).submit(add, task, 1)
+        engine.calls.pop()[0].cancel()
+        assert task.cancelled() and late.cancelled()
+        with pytest.raises(CancelledError):
+            task.result(DEADLINE)
+        again = queue.submit(abs, -2)
+        engine.run()
+        assert again.result(DEADLINE) == 2
+
+
+@pytest.mark.parametrize(
+    "error", [BrokenExecutor("it broke"), RuntimeError("cannot schedule new futures after shutdown")]
+)
+def test_an_executor_that_has_ended_fails_what_is_pending(error: Exception) -> None:
+    engine = Manual()
+    with Scheduler() as scheduler:
+        here = Queue(scheduler, 1)
+        queue = Queue(scheduler, 1, "cluster", executor=engine)
+        gate = Gate()
+        held = here.submit(gate)
+        running, ready = queue.submit(abs, -1), queue.submit(abs, -2)
+        waiting = queue.submit(add, held, 1)
+        engine.refuses = error
+        engine.run()
+        assert running.result(DEADLINE) == 1
+        for task in (ready, waiting):
+            assert task.exception(DEADLINE) is error
+        assert error.__notes__ == ["queue cluster runs its tasks on Manual, which has ended"]
+        with pytest.raises(type(error), match=str(error)) as refused:
+            queue.submit(abs, -1)
+        assert refused.value.__notes__ == error.__notes__
+        gate.open()
+        assert here.submit(abs, -3).result(DEADLINE) == 3
+
+
+def test_a_call_that_is_refused_fails_alone() -> None:
+    engine = Manual()
+    with Scheduler() as scheduler:
+        queue = Queue(scheduler, 1, executor=engine)
+        engine.refuses = OSError("no room")
+        assert queue.submit(abs, -1).exception(DEADLINE) is engine.refuses
+        engine.refuses = None
+        task = queue.submit(abs, -1)
+        engine.run()
+        assert task.result(DEADLINE) == 1
+
+
+def test_a_future_that_broke_with_the_executor_fails_what_is_pending() -> None:
+    engine: Any = Manual()
+    with Scheduler() as scheduler:
+        queue = Queue(scheduler, 1, executor=engine)
+        running, ready = queue.submit(abs, -1), queue.submit(abs, -2)
+        error = BrokenExecutor("a worker is gone")
+        engine._broken = True
+        engine.calls.pop()[0].set_exception(error)
+        assert running.exception(DEADLINE) is error
+        assert ready.exception(DEADLINE) is error
+        assert not engine.calls
+
+
+def test_a_broken_executor_of_the_task_is_not_its_own() -> None:
+    def use_another() -> None:
+        raise BrokenExecutor("of the task")
+
+    with Scheduler() as scheduler:
+        queue = Queue(scheduler, 1, executor=Inline())
+        assert isinstance(queue.submit(use_another).exception(DEADLINE), BrokenExecutor)
+        assert queue.submit(abs, -1).result(DEADLINE) == 1
+
+
+def test_shut_down_under_it_with_its_lock_held() -> None:
+    """ThreadPoolExecutor cancels futures under the lock that its submit takes."""
+    gate = Gate()
+    pool = ThreadPoolExecutor(1)
+    with Scheduler() as scheduler:
+        queue = Queue(scheduler, executor=pool, prefetch=1)
+        running = queue.submit(gate)
+        gate.wait_entered()
+        fetched, ready = queue.submit(abs, -1), queue.submit(abs, -2)
+        ended = beside(lambda: pool.shutdown(wait=False, cancel_futures=True))
+        ended.result(DEADLINE)
+        gate.open()
+        assert running.result(DEADLINE) is None
+        assert fetched.cancelled()
+        with pytest.raises(RuntimeError, match="after shutdown"):
+            ready.result(DEADLINE)
+    pool.shutdown()
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: ThreadPoolExecutor(2), lambda: Queue(2), lambda: Queue(Scheduler(), 2)]
+)
+def test_threads_of_another_executor(make: Any) -> None:
+    lock, done = threading.Lock(), Future[int]()
+    done.set_result(1)
+
+    def frames(count: int) -> Iterator[Any]:
+        for n in range(count):
+            yield n, lock  # no pickle is needed
+        return "through"
+
+    with make() as engine, Scheduler() as scheduler:
+        queue = Queue(scheduler, executor=engine)
+        assert queue._max_workers == 2
+        assert queue.submit(add, queue.submit(abs, -1), 1).result(DEADLINE) == 2
+        assert queue.submit(lambda x, *, y: (x, y), Raw(done), y=Raw(done)).result(DEADLINE) == (done, done)
+        film = queue.submit(frames, 3)
+        assert film[1].result(DEADLINE) == (1, lock)
+        assert film.result(DEADLINE) == [(n, lock) for n in range(3)]
+        assert film.returned == "through"
+        generator: Any = queue.submit(Raw(frames), 1).result(DEADLINE)
+        assert list(generator) == [(0, lock)]
+
+
+def test_max_workers_is_taken_from_the_executor_or_required() -> None:
+    with pytest.raises(TypeError, match="max_workers must be given: Manual does not tell"):
+        Queue(executor=Manual())
+    with pytest.raises(ValueError, match="max_workers must be greater than 0"):
+        Queue(0, executor=Manual())
+    assert Queue(3, executor=Manual())._max_workers == 3
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"executor": 3}, TypeError, "executor must be a concurrent.futures.Executor, not 3"),
+        ({"executor": Inline(), "initializer": int}, TypeError, "give the initializer to the Inline"),
+        ({"executor": Inline(), "initargs": (1,)}, TypeError, "give the initializer to the Inline"),
+        ({"executor": Inline(), "give_way": True}, TypeError, "give_way is for queues of threads"),
+        ({"executor": Inline(), "prefetch": -1}, ValueError, "prefetch must be 0 or more"),
+        ({"executor": Inline(), "prefetch": "1"}, TypeError, "prefetch must be an int, not '1'"),
+        ({"prefetch": 1}, ValueError, "more only with executor="),
+    ],
+)
+def test_wrong_use_is_an_error(options: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=re.escape(message)):
+        Queue(1, **options)
+
+
+def test_name_and_repr() -> None:
+    assert repr(Queue(2, executor=Inline(), thread_name_prefix="gpu")) == "<Queue gpu, 2 slots: no tasks>"
+    assert re.fullmatch(r"<Queue Inline-\d+, 2 slots: no tasks>", repr(Queue(2, executor=Inline())))
+
+
+def test_a_lost_queue_does_its_work() -> None:
+    engine = Manual()
+    queue = Queue(1, executor=engine)
+    first, second = queue.submit(abs, -1), queue.submit(abs, -2)
+    del queue
+    gc.collect()
+    engine.run()
+    engine.run()
+    assert (first.result(DEADLINE), second.result(DEADLINE)) == (1, 2)
+
+
+def test_shutdown_waits_and_leaves_the_executor_alone() -> None:
+    engine = Manual()
+    queue = Queue(1, executor=engine)
+    task = queue.submit(abs, -1)
+    closed = beside(queue.shutdown)
+    until(lambda: queue._shutdown)
+    with pytest.raises(RuntimeError, match="after shutdown"):
+        queue.submit(abs, -2)
+    engine.run()
+    closed.result(DEADLINE)
+    assert task.result(DEADLINE) == 1
+
+
+def test_a_future_that_never_ends_can_be_cancelled() -> None:
+    queue = Queue(1, executor=Manual())
+    running, ready = queue.submit(abs, -1), queue.submit(abs, -2)
+    queue.shutdown(wait=False, cancel_futures=True)
+    assert ready.cancelled() and running.cancel()
+
+
+# Generator tasks.
+
+
+def count_to(count: int) -> Iterator[int]:
+    yield from range(count)
+
+
+def test_generator_is_held_and_closed_between_values() -> None:
+    closed = threading.Event()
+
+    def endless() -> Iterator[int]:
+        try:
+            n = 0
+            while True:
+                yield n
+                n += 1
+        finally:
+            closed.set()
+
+    with ThreadPoolExecutor(1) as pool, Scheduler() as scheduler:
+        queue = Queue(scheduler, executor=pool)
+        task = queue.submit(endless)
+        assert task[3].result(DEADLINE) == 3
+        scheduler.stop(wait=True)
+        stream: Any = task._stream
+        held = len(stream.values)
+        assert not task.cancel()
+        assert closed.wait(DEADLINE)
+        with pytest.raises(CancelledError):
+            task.result(DEADLINE)
+        assert len(stream.values) == held
+        scheduler.resume()
+
+
+def test_announced_length_and_what_is_wrong_with_it() -> None:
+    announced = number_of_results(lambda count: 2)(count_to)
+    try:
+        with ThreadPoolExecutor(1) as pool, Scheduler() as scheduler:
+            queue = Queue(scheduler, executor=pool)
+            assert len(queue.submit(announced, 2)) == 2
+            with pytest.raises(ValueError, match="more values than the 2"):
+                queue.submit(announced, 3).result(DEADLINE)
+            with pytest.raises(IndexError, match="fewer than the 2 announced"):
+                queue.submit(announced, 1)[1].result(DEADLINE)
+    finally:
+        del count_to.number_of_results  # type: ignore[attr-defined]
+
+
+def test_what_gives_no_iterator_is_an_ordinary_task() -> None:
+    @number_of_results(lambda: 2)
+    def seeming() -> Any:
+        return [1, 2, 3]
+
+    with ThreadPoolExecutor(1) as pool, Scheduler() as scheduler:
+        queue = Queue(scheduler, executor=pool)
+        task = queue.submit(seeming)
+        assert task.result(DEADLINE) == [1, 2, 3]
+        assert task[2].result(DEADLINE) == 3
+
+
+def test_generator_that_fails_keeps_its_values() -> None:
+    def failing() -> Iterator[int]:
+        yield 1
+        raise OSError("no light")
+
+    with ThreadPoolExecutor(1) as pool, Scheduler() as scheduler:
+        queue = Queue(scheduler, executor=pool)
+        task = queue.submit(failing)
+        first, second = task[0:2]
+        assert first.result(DEADLINE) == 1
+        assert isinstance(second.exception(DEADLINE), OSError)
+        assert isinstance(task.exception(DEADLINE), OSError)
+
+
+def test_generator_refused_by_the_executor() -> None:
+    engine = Manual()
+    with Scheduler() as scheduler:
+        queue = Queue(scheduler, 1, executor=engine)
+        engine.refuses = OSError("no room")
+        task = queue.submit(count_to, 3)
+        with pytest.raises(OSError, match="no room"):
+            list(task)
+
+
+def test_generator_cancelled_before_the_executor_began_it() -> None:
+    engine = Manual()
+    with Scheduler() as scheduler:
+        queue = Queue(scheduler, 1, executor=engine)
+        task = queue.submit(count_to, 3)
+        task.cancel()
+        with pytest.raises(CancelledError):
+            task.result(DEADLINE)

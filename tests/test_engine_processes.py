@@ -1,0 +1,195 @@
+"""Queues on executors of the standard library that have workers elsewhere: processes, interpreters."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import CancelledError, Executor, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from itertools import pairwise
+from operator import add
+from pathlib import Path
+from pickle import PicklingError
+from typing import Any
+
+import pytest
+import remote_calls
+from gate import DEADLINE, Gate
+from threads import until
+
+from smqexec import Queue, Scheduler
+
+# Processes are slow to start.
+PATIENCE = 6 * DEADLINE
+
+
+@pytest.fixture(scope="module", params=["spawn", "forkserver", "interpreters"])
+def workers(request: pytest.FixtureRequest) -> Iterator[Executor]:
+    """An executor of two workers, warm."""
+    if request.param == "interpreters":
+        if sys.version_info < (3, 14):
+            pytest.skip("InterpreterPoolExecutor needs Python 3.14")
+        from concurrent.futures import InterpreterPoolExecutor
+
+        pool: Executor = InterpreterPoolExecutor(2)
+    else:
+        pool = ProcessPoolExecutor(2, multiprocessing.get_context(request.param))
+    with pool:
+        list(pool.map(abs, range(4)))
+        yield pool
+
+
+def forked() -> ProcessPoolExecutor:
+    """A pool that may break."""
+    return ProcessPoolExecutor(2, multiprocessing.get_context("forkserver"))
+
+
+@pytest.fixture
+def queues(workers: Executor) -> Iterator[tuple[Queue, Queue]]:
+    with Scheduler() as scheduler:
+        yield Queue(scheduler, executor=workers), Queue(scheduler, 2)
+
+
+def test_graph_over_threads_and_workers(queues: tuple[Queue, Queue]) -> None:
+    there, here = queues
+    assert there._max_workers == 2
+    parts = [there.submit(pow, n, 2) for n in range(10)]
+    sums = [here.submit(add, a, b) for a, b in pairwise(parts)]
+    assert there.submit(sum, sums).result(PATIENCE) == sum(n * n + (n + 1) ** 2 for n in range(9))
+    assert list(there.map(pow, range(5), range(5))) == [1, 1, 4, 27, 256]
+
+
+def test_failure_tells_where_it_arose(queues: tuple[Queue, Queue]) -> None:
+    task = queues[0].submit(remote_calls.fail, "bad frame")
+    error = task.exception(PATIENCE)
+    assert isinstance(error, ValueError) and str(error) == "bad frame"
+    assert "remote_calls.py" in str(error.__cause__)
+
+
+def test_what_can_not_be_pickled_is_named(queues: tuple[Queue, Queue]) -> None:
+    queue = queues[0]
+    bad = remote_calls.Unpicklable()
+    for task, part in (
+        (queue.submit(lambda: 1), "it can't be pickled"),
+        (queue.submit(divmod, 1, bad), "its argument 2, of type 'Unpicklable', can't be pickled"),
+        (queue.submit(dict, a=1, b=bad), "its argument 'b', of type 'Unpicklable', can't be pickled"),
+    ):
+        error = task.exception(PATIENCE)
+        assert isinstance(error, PicklingError)
+        assert part in str(error) and "can't be sent to" in str(error)
+    assert queue.submit(abs, -1).result(PATIENCE) == 1
+
+
+@pytest.mark.parametrize("call", [remote_calls.give_unpicklable, remote_calls.raise_unpicklable])
+def test_outcome_that_can_not_be_pickled_fails_the_task(queues: tuple[Queue, Queue], call: Any) -> None:
+    queue = queues[0]
+    assert "pickle" in repr(queue.submit(call).exception(PATIENCE))
+    assert queue.submit(abs, -1).result(PATIENCE) == 1
+
+
+def test_items_come_as_they_are_yielded(queues: tuple[Queue, Queue]) -> None:
+    there, here = queues
+    film = there.submit(remote_calls.numbers, 4)
+    gate = Gate()
+    second = here.submit(lambda item: item[0], film[1])
+    assert second.result(PATIENCE) == 1
+    gate.open()
+    values = film.result(PATIENCE)
+    assert [n for n, _ in values] == [0, 1, 2, 3]
+    assert film.returned == "through"
+
+
+def test_stop_and_cancel_act_between_two_values(queues: tuple[Queue, Queue], tmp_path: Path) -> None:
+    queue = queues[0]
+    path = tmp_path / "closed"
+    film = queue.submit(remote_calls.endless, str(path))
+    assert film[3].result(PATIENCE) == 3
+    queue.scheduler.stop(wait=True)
+    stream: Any = film._stream
+    count = len(stream.values)
+    assert not film.cancel()
+    with pytest.raises(CancelledError):
+        film.result(PATIENCE)
+    assert len(stream.values) == count
+    assert path.read_text() == str(count - 1)  # it was at that `yield`
+    queue.scheduler.resume()
+
+
+def test_generator_that_fails_keeps_its_values(queues: tuple[Queue, Queue]) -> None:
+    film = queues[0].submit(remote_calls.numbers_to_a_failure, 2)
+    items = film[0:3]
+    assert [item.result(PATIENCE) for item in items[:2]] == [0, 1]
+    assert isinstance(items[2].exception(PATIENCE), OSError)
+    assert "remote_calls.py" in str(items[2].exception(PATIENCE).__cause__)  # type: ignore[union-attr]
+
+
+def test_item_that_can_not_be_pickled(queues: tuple[Queue, Queue]) -> None:
+    film = queues[0].submit(remote_calls.numbers_to_what_is_unpicklable, 2)
+    assert film[1].result(PATIENCE) == 1
+    error = film.exception(PATIENCE)
+    assert isinstance(error, TypeError)
+    assert "value 2 of numbers_to_what_is_unpicklable, of type 'Unpicklable'" in "".join(error.__notes__)
+
+
+def test_no_iterator_is_an_ordinary_task(queues: tuple[Queue, Queue]) -> None:
+    task = queues[0].submit(remote_calls.no_iterator)
+    assert task.result(PATIENCE) == [1, 2, 3]
+
+
+def test_two_generators_at_once(queues: tuple[Queue, Queue]) -> None:
+    films = [queues[0].submit(remote_calls.numbers, 50) for _ in range(4)]
+    for film in films:
+        assert [n for n, _ in film.result(PATIENCE)] == list(range(50))
+
+
+def test_worker_killed_in_a_generator() -> None:
+    with forked() as pool, Scheduler() as scheduler:
+        there, here = Queue(scheduler, 1, "gpu", executor=pool), Queue(scheduler, 1)
+        gate = Gate()
+        late = there.submit(add, here.submit(gate), 1)
+        film = there.submit(remote_calls.numbers_to_death, 2)
+        items = film[0:3]
+        pending = there.submit(abs, -1)
+        assert [item.result(PATIENCE) for item in items[:2]] == [0, 1]
+        for task in (film, items[2], pending, late):
+            error = task.exception(PATIENCE)
+            assert isinstance(error, BrokenProcessPool)
+            assert error.__notes__ == ["queue gpu runs its tasks on ProcessPoolExecutor, which has ended"]
+        gate.open()
+        assert here.submit(abs, -1).result(PATIENCE) == 1
+
+
+def test_worker_killed_in_a_call() -> None:
+    with forked() as pool, Scheduler() as scheduler:
+        queue = Queue(scheduler, executor=pool)
+        tasks = [queue.submit(remote_calls.die) for _ in range(5)]
+        for task in tasks:
+            assert isinstance(task.exception(PATIENCE), BrokenProcessPool)
+        with pytest.raises(BrokenProcessPool):
+            queue.submit(abs, -1)
+
+
+def test_pool_shut_down_under_it() -> None:
+    with forked() as pool, Scheduler() as scheduler:
+        queue = Queue(scheduler, executor=pool)
+        first = queue.submit(os.getpid)
+        first.result(PATIENCE)
+        pool.shutdown()
+        task = queue.submit(abs, -1)
+        with pytest.raises(RuntimeError, match="after shutdown"):
+            task.result(PATIENCE)
+        with pytest.raises(RuntimeError, match="after shutdown"):
+            queue.submit(abs, -1)
+
+
+def test_listener_is_there_only_while_it_is_needed(workers: Executor) -> None:
+    def listeners() -> list[str]:
+        return [thread.name for thread in threading.enumerate() if thread.name == "smqexec-listener"]
+
+    with Queue(executor=workers) as queue:
+        film = queue.submit(remote_calls.numbers, 2)
+        film.result(PATIENCE)
+    until(lambda: not listeners())
