@@ -10,6 +10,7 @@ The house; imports point down::
     _worker            what its threads do; _generators: between two values of a generator task
     _scheduler         Scheduler: queues, stop, resume, wait
     _stop              a stop that lasts for a block; _process: exit and fork
+    _why               why a task has not started, in words; below it _rank: what comes first
     _streams           generator tasks: their items are asked for, filled, ended
     _arrivals          a task comes
     _dispatch          the one lock: a task runs, ends; which queue must wake

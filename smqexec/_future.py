@@ -212,6 +212,26 @@ class PlannedFuture(Node, Future[R]):
             return self.state
         return CANCELLED if self._outcome is None else FAILED
 
+    def why(self) -> str:
+        """One sentence on why it has not started, or not ended, as things stand; or on how it ended.
+
+        For a person: words may change.
+
+        Cost: a step for each task between it and what all those wait for; where it is ready and others
+        come first, a step for each pending task, up to some 10 ms, during which no task starts or ends.
+        """
+        slots = self._home
+        cause = None if slots is None else slots.scheduler.why_of(self)
+        if cause is not None:
+            return cause
+        end = self._end()
+        if end == CANCELLED:
+            return "cancelled"
+        if end == FAILED:
+            kind, origin = type(self._outcome.exception).__name__, self._outcome.origin
+            return f"failed: raised {kind}" if origin is None else f"failed: needs {origin!r}"
+        return f"done: returned {type(self._outcome).__name__}"
+
     def __await__(self) -> Generator[Any, None, R]:
         from asyncio import wrap_future  # here: importing asyncio costs more than all of smqexec
 

@@ -29,9 +29,10 @@ def open_stream(slots: Slots, task: Task[Any], fn: Any, args: Any, kwargs: Any) 
     scheduler = slots.scheduler
     stream = scheduler.open(task, announcement(fn))
     announcing = stream.announcement
+    stream.name = name = name_of(fn)
     try:
         if announcing is not None:
-            scheduler.announce_length(stream, announcing, name_of(fn), args, kwargs)
+            scheduler.announce_length(stream, announcing, name, args, kwargs)
         # Only now: whoever finds the function gone finds the stream, with its length.
         task._fn = task._args = task._kwargs = None
     finally:

@@ -113,12 +113,15 @@ class Stream:
     grows: what lies below a length once seen may be read without it.
     """
 
-    __slots__ = ("announcement", "closed", "counter", "counting", "items", "length", "returned", "values")
+    __slots__ = (
+        "announcement", "closed", "counter", "counting", "items", "length", "name", "returned", "values",
+    )  # fmt: skip
 
     def __init__(self, announcement: Callable[..., Any] | None) -> None:
         self.values: list[Any] = []  # the very list that becomes the task's result
         self.items: dict[int, Item[Any]] = {}  # those asked for whose values are not there yet
         self.returned: Any = None  # what the generator returned
+        self.name = "task"  # of the function, once it runs
         self.announcement = announcement  # what gives the length, if anything does
         self.length: int | None = None  # as announced
         self.counter: int | None = None  # the thread that asks the announcement

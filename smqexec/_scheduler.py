@@ -8,9 +8,9 @@ from __future__ import annotations
 import threading
 from time import perf_counter
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from . import _process
+from . import _process, _why
 from ._dispatch import LOGGER
 from ._slots import Slots
 from ._stop import Stop
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import Self
 
+    from ._future import PlannedFuture
     from ._queue import Queue
 
 
@@ -85,6 +86,17 @@ class Scheduler(Streams):
                 for state, count in slots.counts().items():
                     total[state] += count
         return total
+
+    def why(self) -> str:
+        """What runs, in which thread, what waits for it, and why no more does: some lines for a person.
+
+        Cost: a step for each thread and each task that waits for a running one.
+        """
+        return _why.overview(self)
+
+    def why_of(self, future: PlannedFuture[Any]) -> str | None:
+        """What `Task.why` tells of a task or item that has not ended."""
+        return _why.sentence(self, future)
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{count} {state}" for state, count in self.counts().items() if count)

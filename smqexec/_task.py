@@ -12,7 +12,7 @@ from ._arguments import DIRECT
 from ._functions import announcement, generates, name_of
 from ._future import CANCELLED, FAILED, Failure, PlannedFuture
 from ._items import Item, Stream
-from ._nodes import DONE, NONE, Node, let_go_of_dependencies
+from ._nodes import DONE, NONE, RUNNING, Node, let_go_of_dependencies
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
@@ -52,6 +52,7 @@ class Task(PlannedFuture[R]):
     # Its number for observers, once one was told of it: then in the instance's own dictionary,
     # which a task that nobody observes does not have.
     _serial = 0
+    _since: float | None = None  # when it started, likewise, under `Scheduler(debug=True)`
 
     queue: Slots | None
     _fn: Any
@@ -303,8 +304,10 @@ class Task(PlannedFuture[R]):
         self.dependencies = NONE
 
     def _words(self) -> list[str]:
-        fn = self._fn
-        return [] if fn is None else [name_of(fn)]
+        fn, stream = self._fn, self._stream
+        if fn is None:
+            return [] if stream is None or self.state != RUNNING else [stream.name]
+        return [name_of(fn)]
 
 
 async def _told(item: Item[Any], loop: AbstractEventLoop) -> None:

@@ -181,6 +181,7 @@ def test_tasks_come_and_go(touched: list[str], order: str) -> None:
         assert queue.submit(str, tasks[0]).cancel(dependencies=True)
         assert queue.submit(str, outside[3]).cancel()
         results = queue.map(abs, [1, 2])
+        assert scheduler.why() and all(task.why() for task in tasks)
         waiting = beside(smqexec.wait, tasks, DEADLINE)
         with pytest.raises(TimeoutError):
             tasks[0].result(0)

@@ -15,6 +15,7 @@ from model import Model
 
 from smqexec._nodes import RUNNING, SEARCHING, SWEEP_FROM, Node
 from smqexec._planner import DependencyPlanner
+from smqexec._rank import rank_of
 
 ORDERS = ["newest", "oldest"]
 
@@ -58,6 +59,18 @@ class Both:
 
     def check(self) -> None:
         self.planner.check(self.queues, [self.nodes[task] for task in self.tasks("pending", "running")])
+        self.check_ranks()
+
+    def check_ranks(self) -> None:
+        """Each ready node knows how many go first."""
+        ready, newest = self.ready(), self.model.newest
+        sinks = [task for task in self.tasks("pending") if self.model.queue[task] is not None]
+        pending = sorted((self.nodes[task] for task in sinks), key=lambda node: node.number)
+        order = self.model.search(sorted(sinks, key=self.model.key.__getitem__), newest)
+        for queue in range(len(self.queues)):
+            line = [task for task in order if task in ready and self.model.queue[task] == queue]
+            ranks = [rank_of(self.nodes[task], pending, newest) for task in line]
+            assert ranks == list(range(len(line))), (line, ranks)
 
     def tasks(self, *states: str) -> list[int]:
         return [task for task, state in self.model.state.items() if state in states]
@@ -598,3 +611,11 @@ def test_one_of_a_group_is_no_head_to_be_given_up(searched: Any) -> None:
     both.drop(newest)
     both.drop(sink)
     drain(both, 0)
+
+
+def test_rank_of_what_is_not_pending() -> None:
+    both = Both()
+    both.add(0)
+    both.take(0)
+    with pytest.raises(ValueError, match=r"Numbered\(0\) is not among the pending nodes"):
+        rank_of(both.nodes[0], [], True)

@@ -1,0 +1,45 @@
+"""Count what goes before a ready node, by the definition of the two orders.
+
+The planner never counts: it finds what is first.  This is the naive search, over
+all that is pending, for a person who asks.  Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ._nodes import READY, RUNNING, Node, dependencies_of
+
+
+def rank_of(node: Node, pending: Sequence[Any], newest: bool) -> int:
+    """How many ready nodes of its queue would start before ready *node*.
+
+    Args:
+        node: The ready node.
+        pending: All pending nodes of its planner that a queue starts, those with low numbers in front.
+        newest: The order is "newest", not "oldest".
+
+    Cost: a step for each pending node, and, newest first, for each dependency of one.
+    """
+    queue = node.queue
+    if not newest:
+        return sum(other.number < node.number for other in pending if other.queue is queue and _ready(other))
+    count = 0
+    seen: set[Node] = set()
+    for sink in reversed(pending):
+        todo = [sink]
+        while todo:
+            current = todo.pop()
+            if current is node:
+                return count
+            if current.state >= RUNNING or current in seen:
+                continue
+            seen.add(current)
+            count += current.queue is queue and _ready(current)
+            todo.extend(reversed(dependencies_of(current)))
+    raise ValueError(f"{node!r} is not among the pending nodes")
+
+
+def _ready(node: Node) -> bool:
+    return node.state == READY

@@ -1,0 +1,519 @@
+"""Why a task has not started, or not ended: in words, exact, and under the lock alone."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future
+from random import Random
+from time import perf_counter
+from typing import Any
+
+import pytest
+from gate import DEADLINE, Gate
+from threads import beside, planned, until
+
+import smqexec
+from smqexec import Queue, Scheduler, _why, checkpoint, number_of_results, settled
+
+
+@pytest.fixture
+def lab() -> Iterator[Any]:
+    """A scheduler, two queues with names of one and two slots, and a gate that is opened at the end."""
+    gate = Gate()
+    with Scheduler() as scheduler:
+        try:
+            yield scheduler, Queue(scheduler, 1, "acquire"), Queue(scheduler, 2, "compute"), gate
+        finally:
+            gate.open()
+            scheduler.resume()
+
+
+# One task.
+
+
+def test_waits_for_what_runs(lab: Any) -> None:
+    _, acquire, compute, gate = lab
+    frame = acquire.submit(gate.enter, 1)
+    gate.wait_entered()
+    assert frame.why() == "running in acquire_0"
+    assert compute.submit(abs, frame).why() == "waiting: needs Gate.enter#1 (running in acquire_0)"
+    other = acquire.submit(abs, 1)
+    both = compute.submit(max, frame, other)
+    assert both.why() == "waiting: needs Gate.enter#1 (running in acquire_0), and 1 more"
+
+
+def test_each_of_several_threads(lab: Any) -> None:
+    _, _, compute, gate = lab
+    tasks = [compute.submit(gate.enter) for _ in range(2)]
+    gate.wait_entered(2)
+    assert sorted(task.why() for task in tasks) == ["running in compute_0", "running in compute_1"]
+
+
+def test_time_that_somebody_noted(lab: Any) -> None:
+    _, acquire, _, gate = lab
+    task = acquire.submit(gate.enter)
+    gate.wait_entered()
+    task._since = perf_counter() - 4.2
+    assert task.why() == "running for 4.2 s in acquire_0"
+
+
+def test_number_that_observers_know(lab: Any) -> None:
+    scheduler, acquire, compute, gate = lab
+    numbers: list[int] = []
+    acquire.submit(abs, 1).result(DEADLINE)
+    with scheduler.observe(lambda event: numbers.append(event.number)):
+        task = acquire.submit(gate.enter)
+    gate.wait_entered()
+    assert scheduler.why().splitlines()[1].startswith(f"Gate.enter#{numbers[0]}: ")
+    assert compute.submit(str, task).why().startswith(f"waiting: needs Gate.enter#{numbers[0]} (")
+
+
+def test_waits_for_a_chain(lab: Any) -> None:
+    _, acquire, compute, gate = lab
+    frame = acquire.submit(gate.enter, 1)
+    gate.wait_entered()
+    chain = [frame]
+    for _ in range(6):
+        chain.append(compute.submit(abs, chain[-1]))
+    assert chain[3].why() == (
+        "waiting: needs abs#3, which needs abs#2, which needs Gate.enter#1 (running in acquire_0)"
+    )
+    assert chain[4].why() == (
+        "waiting: needs abs#4, which needs abs#3, which needs abs#2, "
+        "which needs Gate.enter#1 (running in acquire_0)"
+    )
+    assert chain[6].why() == (
+        "waiting: needs abs#6, which needs abs#5, which needs abs#4, "
+        "which needs, over 2 more, Gate.enter#1 (running in acquire_0)"
+    )
+
+
+def test_deep_chain_is_no_trouble() -> None:
+    with planned(1, stopped=True) as (_, queue):
+        task = queue.submit(abs, 1)
+        for _ in range(20_000):
+            task = queue.submit(abs, task)
+        assert task.why().endswith("which needs, over 19996 more, abs#1 (ready: the scheduler is stopped)")
+
+
+@pytest.mark.parametrize("order", ["newest", "oldest"])
+def test_ready_behind_others(order: str) -> None:
+    with planned(2, order=order) as (_, queue):
+        gate = Gate()
+        for _ in range(2):
+            queue.submit(gate.enter)
+        gate.wait_entered(2)
+        tasks = [queue.submit(abs, 1) for _ in range(4)]
+        if order == "newest":
+            tasks.reverse()
+        name = queue._slots.name
+        assert [task.why() for task in tasks] == [
+            f"ready: all 2 slots of {name} are busy, it is next",
+            f"ready: all 2 slots of {name} are busy, 1 task comes first",
+            f"ready: all 2 slots of {name} are busy, 2 tasks come first",
+            f"ready: all 2 slots of {name} are busy, 3 tasks come first",
+        ]
+        tasks[2].promote()
+        assert tasks[2].why() == f"ready: all 2 slots of {name} are busy, it is next"
+        gate.open()
+
+
+def test_ready_behind_the_one_slot(lab: Any) -> None:
+    _, acquire, compute, gate = lab
+    acquire.submit(gate.enter)
+    gate.wait_entered()
+    task = acquire.submit(abs, 1)
+    assert task.why() == "ready: the slot of acquire is busy, it is next"
+    # What needs it tells why it is not running.
+    assert compute.submit(abs, task).why() == (
+        "waiting: needs abs#2 (ready: the slot of acquire is busy, it is next)"
+    )
+
+
+def test_nobody_counts_too_many(lab: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, acquire, _, gate = lab
+    acquire.submit(gate.enter)
+    gate.wait_entered()
+    tasks = [acquire.submit(abs, i) for i in range(5)]
+    monkeypatch.setattr(_why, "COUNTED", 4)
+    assert tasks[0].why() == "ready: the slot of acquire is busy, 4 others are ready"
+    monkeypatch.setattr(_why, "COUNTED", 5)
+    assert tasks[0].why() == "ready: the slot of acquire is busy, 4 tasks come first"
+
+
+def test_stopped(lab: Any) -> None:
+    scheduler, acquire, compute, _ = lab
+    with scheduler.stop():
+        task = acquire.submit(abs, 1)
+        assert task.why() == "ready: the scheduler is stopped"
+        assert compute.submit(abs, task).why() == ("waiting: needs abs#1 (ready: the scheduler is stopped)")
+
+
+def test_thread_is_on_its_way(lab: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    scheduler, acquire, _, _ = lab
+    starts: list[Any] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(scheduler, "_start", lambda *args: starts.append(args))
+        task = acquire.submit(abs, 1)
+        assert task.why() == "ready: a thread of acquire is on its way"
+        assert scheduler.why().splitlines()[1] == "acquire: 1 ready, a thread is on its way"
+    scheduler._start(*starts[0])
+    assert task.result(DEADLINE) == 1
+
+
+def test_broken_queue(lab: Any) -> None:
+    _, acquire, _, gate = lab
+    acquire.submit(gate.enter)
+    gate.wait_entered()
+    task = acquire.submit(abs, 1)
+    acquire._slots.broken = RuntimeError()  # what `break_off` does first
+    assert task.why() == "ready: acquire is broken, so it is about to fail"
+    acquire._slots.broken = None
+
+
+def test_queue_that_takes_no_more_still_has_its_reasons(lab: Any) -> None:
+    _, acquire, _, gate = lab
+    acquire.submit(gate.enter)
+    gate.wait_entered()
+    task = acquire.submit(abs, 1)
+    acquire.shutdown(wait=False)
+    assert task.why() == "ready: the slot of acquire is busy, it is next"
+
+
+def test_futures_of_others(lab: Any) -> None:
+    _, _, compute, gate = lab
+    future: Future[int] = Future()
+    assert compute.submit(abs, future).why() == "waiting: needs a future of another executor"
+    assert compute.submit(abs, settled(future)).why() == "waiting: needs a future of another executor"
+    with planned(1) as (_, foreign):
+        task = foreign.submit(gate.enter, 1)
+        assert compute.submit(abs, task).why() == "waiting: needs Gate.enter#1 of another scheduler"
+        gate.open()
+    future.set_result(1)
+
+
+def test_settled_stands_for_its_future(lab: Any) -> None:
+    _, acquire, compute, gate = lab
+    frame = acquire.submit(gate.enter, 1)
+    gate.wait_entered()
+    assert compute.submit(str, settled(frame)).why() == ("waiting: needs Gate.enter#1 (running in acquire_0)")
+
+
+def test_items(lab: Any) -> None:
+    _, acquire, compute, gate = lab
+
+    def film() -> Iterator[int]:
+        yield 1
+        yield gate.enter(2)  # type: ignore[misc]
+
+    task = acquire.submit(film)
+    name = "test_items.<locals>.film"
+    gate.wait_entered()
+    second = task[1]
+    assert second.why() == f"waiting: needs {name}#1 (running in acquire_0)"
+    assert compute.submit(abs, second).why() == (
+        f"waiting: needs item 1 of {name}#1, which needs {name}#1 (running in acquire_0)"
+    )
+    later = acquire.submit(divmod, 7, 2)
+    assert compute.submit(abs, later["key"]).why().startswith("waiting: needs item 'key' of divmod#3, which")
+    assert compute.submit(abs, later[None]).why().startswith("waiting: needs item NoneType of divmod#3, ")
+    gate.open()
+    assert second.result(DEADLINE) == 2
+    assert second.why() == "done: returned int"
+
+
+def test_part_whose_value_is_being_taken(lab: Any) -> None:
+    _, acquire, compute, gate = lab
+
+    class Slow:
+        def __getitem__(self, key: Any) -> Any:
+            return gate.enter(key)
+
+    with acquire.scheduler.stop():
+        task = acquire.submit(Slow)
+        part = task["key"]
+        needing = compute.submit(str, part)
+    gate.wait_entered()
+    assert task.done()
+    assert part.why() == "waiting: what it needs has just ended"
+    assert needing.why() == "waiting: needs item 'key' of task#1"
+    gate.open()
+    assert needing.result(DEADLINE) == "key"
+
+
+def test_members_of_a_map(lab: Any) -> None:
+    scheduler, acquire, compute, gate = lab
+    acquire.submit(gate.enter)
+    gate.wait_entered()
+    acquire.map(abs, range(3))
+    tasks = scheduler._pending()[::-1]
+    names = [compute.submit(str, task).why().split()[2] for task in tasks]
+    assert names == [
+        "abs#2[0]",
+        "abs#2[1]",
+        "abs#2[2]",
+    ]
+
+
+def test_promoted_oldest_first_has_no_number() -> None:
+    with planned(1, 1, order="oldest") as (_, acquire, compute):
+        gate = Gate()
+        acquire.submit(gate.enter)
+        gate.wait_entered()
+        task = acquire.submit(abs, 1)
+        task.promote()
+        acquire.submit(abs, 1).promote()
+        needing = compute.submit(abs, task)
+        assert needing.why() == (
+            f"waiting: needs abs (ready: the slot of {acquire._slots.name} is busy, 1 task comes first)"
+        )
+        gate.open()
+
+
+def test_waits_while_it_runs(lab: Any) -> None:
+    _, acquire, compute, gate = lab
+    awaited = acquire.submit(gate.enter, 1)
+    gate.wait_entered()
+    outside: Future[int] = Future()
+    waiting = {
+        "Gate.enter#1": compute.submit(lambda: awaited.result(DEADLINE)),
+        "futures of other executors": compute.submit(lambda: smqexec.wait([outside], DEADLINE)),
+    }
+    for what, task in waiting.items():
+        until(lambda task=task: "waits" in task.why())
+        assert task.why().startswith("running in compute_") and task.why().endswith(f", waits for {what}")
+    gate.open()
+    outside.set_result(1)
+
+
+def test_waits_for_everything(lab: Any) -> None:
+    scheduler, acquire, compute, gate = lab
+    acquire.submit(gate.enter, 1)
+    gate.wait_entered()
+    for what, wait in {"the scheduler": scheduler.wait, "acquire": acquire.shutdown}.items():
+        task = compute.submit(wait)
+        until(lambda task=task: "waits" in task.why())
+        assert task.why().endswith(f", waits for {what}")
+
+
+def test_waits_for_several(lab: Any) -> None:
+    _, acquire, compute, gate = lab
+    acquire.submit(gate.enter)
+    gate.wait_entered()
+    tasks = [acquire.submit(abs, i) for i in range(5)]
+    task = compute.submit(smqexec.wait, smqexec.Raw(tasks), DEADLINE)
+    until(lambda: "waits" in task.why())
+    words = task.why().partition(", waits for ")[2]
+    assert words.endswith(" and 2 more")
+    assert set(words.removesuffix(" and 2 more").split(", ")) < {f"abs#{i}" for i in range(2, 7)}
+
+
+def test_nested_task(lab: Any) -> None:
+    _, acquire, _, gate = lab
+    inner: list[Any] = []
+
+    def outer() -> Any:
+        inner.append(acquire.submit(gate.enter, 1))
+        return inner[0].result(DEADLINE)
+
+    task = acquire.submit(outer)
+    gate.wait_entered()
+    assert task.why() == "running in acquire_0, waits for Gate.enter#2, does Gate.enter#2 meanwhile"
+    assert inner[0].why() == "running in acquire_0"
+
+
+def test_length_that_another_thread_finds_out(lab: Any) -> None:
+    _, acquire, _, gate = lab
+
+    @number_of_results(lambda: gate.enter(1))  # type: ignore[arg-type, return-value]
+    def film() -> Iterator[int]:
+        yield 1
+
+    with acquire.scheduler.stop():
+        task = acquire.submit(film)
+        counting = beside(len, task)
+        gate.wait_entered()
+    until(lambda: "waits" in task.why())
+    assert task.why() == "running in acquire_0, waits for another thread"
+    gate.open()
+    assert counting.result(DEADLINE) == 1
+
+
+def test_held_by_a_stop_and_asked_to_end(lab: Any) -> None:
+    scheduler, acquire, _, gate = lab
+
+    def long() -> None:
+        gate.enter()
+        while True:
+            checkpoint()
+
+    task = acquire.submit(long)
+    gate.wait_entered()
+    scheduler.stop()
+    gate.open()
+    until(lambda: scheduler._paused)
+    assert task.why() == "running in acquire_0, held as the scheduler is stopped"
+    scheduler.resume()
+    gate = Gate()
+    busy = acquire.submit(gate.enter)
+    task.cancel()
+    gate.wait_entered()
+    busy.cancel()
+    assert busy.why() == "running in acquire_0, asked to end"
+    gate.open()
+
+
+def test_thread_that_has_gone(lab: Any) -> None:
+    _, acquire, _, gate = lab
+    task = acquire.submit(gate.enter)
+    gate.wait_entered()
+    run = acquire._slots.runs[0]
+    thread, run.thread = run.thread, None  # of an engine, say
+    assert task.why() == "running in a thread that has gone"
+    run.thread = thread
+
+
+def test_how_it_ended(lab: Any) -> None:
+    _, acquire, compute, gate = lab
+    gate.open()
+    failed = acquire.submit(int, "x")
+    late = compute.submit(abs, failed)
+    assert compute.submit(str, 1).result(DEADLINE) == "1"
+    done = compute.submit(divmod, 7, 2)
+    assert isinstance(late.exception(DEADLINE), ValueError)
+    assert done.result(DEADLINE) == (3, 1)
+    assert done.why() == "done: returned tuple"
+    assert failed.why() == "failed: raised ValueError"
+    assert late.why() == f"failed: needs {failed!r}"
+    with acquire.scheduler.stop():
+        cancelled = acquire.submit(abs, 1)
+        assert cancelled.cancel()
+    assert cancelled.why() == "cancelled"
+
+
+def test_child_of_a_fork_knows_whose_it_is() -> None:
+    with planned(1) as (scheduler, queue):
+        gate = Gate()
+        task = queue.submit(gate.enter)
+        gate.wait_entered()
+        scheduler._abandoned = True  # as `abandon` does
+        said = [task.why(), scheduler.why()]
+        scheduler._abandoned = False
+        gate.open()
+    assert said == ["the task was submitted before the fork; its result is the parent process's"] * 2
+
+
+# All at once.
+
+
+def test_all_that_is_stuck(lab: Any) -> None:
+    scheduler, acquire, compute, gate = lab
+    assert scheduler.why() == "nothing is pending or running"
+    frame = acquire.submit(gate.enter, 1)
+    gate.wait_entered()
+    sums = [compute.submit(max, frame, settled(frame)) for _ in range(5)]
+    sums.append(compute.submit(abs, frame))
+    acquire.submit(abs, sums[5])
+    acquire.submit(abs, 1)
+    outside: list[Future[int]] = [Future(), Future()]
+    compute.submit(max, outside)
+    compute.submit(abs, outside[0])
+    assert scheduler.why().splitlines() == [
+        "1 running, 1 ready, 9 waiting",
+        "Gate.enter#1: running in acquire_0; 6 tasks wait for it: max#2, max#3, max#4 and 3 more",
+        "acquire: 1 ready, the slot of acquire is busy",
+        "a future of another executor: not done; 1 task waits for it: max#10",
+        "a future of another executor: not done; 1 task waits for it: max#10",
+        "a future of another executor: not done; 1 task waits for it: abs#11",
+    ]
+    scheduler.stop()
+    assert scheduler.why().splitlines()[:2] == [
+        "the scheduler is stopped: 1 running, 1 ready, 9 waiting",
+        "Gate.enter#1: running in acquire_0; 6 tasks wait for it: max#2, max#3, max#4 and 3 more",
+    ]
+    assert "slot" not in scheduler.why()
+    for future in outside:
+        future.set_result(1)
+
+
+def test_running_alone(lab: Any) -> None:
+    scheduler, acquire, _, gate = lab
+    acquire.submit(gate.enter)
+    gate.wait_entered()
+    assert scheduler.why() == "1 running, 0 ready, 0 waiting\nGate.enter#1: running in acquire_0"
+
+
+def test_many_futures_of_others_are_counted(lab: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    scheduler, _, compute, _ = lab
+    monkeypatch.setattr(_why, "LISTED", 2)
+    outside: list[Future[int]] = [Future() for _ in range(5)]
+    for future in outside:
+        compute.submit(abs, future)
+    assert scheduler.why().splitlines()[1:] == [
+        "a future of another executor: not done; 1 task waits for it: abs#1",
+        "a future of another executor: not done; 1 task waits for it: abs#2",
+        "and 3 more futures of others",
+    ]
+    for future in outside:
+        future.set_result(1)
+
+
+# Others at work.
+
+
+def test_asked_all_the_time() -> None:
+    """Whatever happens meanwhile, each sentence is one of those there are."""
+    beginnings = ("waiting: ", "ready: ", "running", "done: ", "failed: ", "cancelled")
+    random = Random(1)
+    with planned(2, 1) as (scheduler, queue, other):
+        tasks: list[Any] = []
+        over = threading.Event()
+
+        def ask() -> int:
+            asked = 0
+            while not over.is_set():
+                assert scheduler.why()
+                for task in tasks[-20:]:
+                    words = task.why()
+                    assert words.startswith(beginnings) and "\n" not in words, words
+                    asked += 1
+            return asked
+
+        def count(number: int, *_: Any) -> Iterator[int]:
+            yield from range(number)
+
+        asking = [beside(ask), beside(ask)]
+        for i in range(400):
+            home = random.choice([queue, other])
+            needs = random.sample(tasks[-10:], min(len(tasks), random.randrange(3)))
+            fn: Any = random.choice([count, max, lambda *_: [1, 2]])
+            tasks.append(home.submit(fn, 2, 3, *needs))
+            if i % 7 == 0:
+                tasks.append(tasks[-1][0])
+            if i % 11 == 0:
+                random.choice(tasks[-10:]).cancel()
+            if i % 50 == 0:
+                with scheduler.stop():
+                    until(lambda: True)
+        assert scheduler.wait(DEADLINE)
+        over.set()
+        assert sum(each.result(DEADLINE) for each in asking) > 0
+
+
+def test_name_that_asks_the_scheduler(lab: Any) -> None:
+    """What names say is asked for without the lock."""
+    scheduler, acquire, _, gate = lab
+
+    class Named:
+        def __call__(self) -> None:
+            gate.enter()
+
+        def __getattr__(self, name: str) -> str:
+            if name != "__qualname__":
+                raise AttributeError(name)
+            return f"named, {sum(scheduler.counts().values())} tasks"
+
+    acquire.submit(Named())
+    gate.wait_entered()
+    assert beside(scheduler.why).result(DEADLINE).endswith("named, 1 tasks#1: running in acquire_0")
