@@ -9,6 +9,7 @@ The house; imports point down::
     _inside            for use inside tasks: checkpoint, wait, as_completed
     _worker            what its threads do; _generators: between two values of a generator task
     _scheduler         Scheduler: queues, stop, resume, wait
+    _graph             what is pending, to be drawn; below it _survey: found; _drawing: as text
     _stop              a stop that lasts for a block; _process: exit and fork
     _why               why a task has not started, in words; below it _rank: what comes first
     _streams           generator tasks: their items are asked for, filled, ended
@@ -27,6 +28,7 @@ The house; imports point down::
 """
 
 from ._functions import number_of_results
+from ._graph import Graph
 from ._inside import as_completed, checkpoint, wait
 from ._items import Item
 from ._kinds import Raw, settled
@@ -41,6 +43,7 @@ __version__ = "0.1.0"
 __all__ = [
     "DependencyPlanner",
     "Event",
+    "Graph",
     "Item",
     "Observation",
     "Queue",

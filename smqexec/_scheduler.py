@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from . import _process, _why
 from ._dispatch import LOGGER
+from ._drawing import printable, table
+from ._graph import Graph
 from ._slots import Slots
 from ._stop import Stop
 from ._streams import Streams
@@ -102,6 +104,27 @@ class Scheduler(Streams):
         counts = ", ".join(f"{count} {state}" for state, count in self.counts().items() if count)
         stopped = " stopped" if self._stopped else ""
         return f"<Scheduler order={self.order}{stopped}, {len(self.queues)} queues: {counts or 'no tasks'}>"
+
+    def graph(self) -> Graph:
+        """What is pending and running: a picture to print, to show in a notebook, or to go through.
+
+        Up to some 2,000 tasks it is exact, the state of one moment.  Of more,
+        each is shown as it was at some moment of the call: those that come or
+        end meanwhile may be missing.
+
+        Cost: 5 to 10 µs a task.  Others wait for the lock some 1 ms at a time;
+        where there are more than 2,000, once for 0.2 µs for each that is ready.
+        """
+        return Graph(self)
+
+    def _repr_html_(self) -> str:
+        with self.lock:
+            counts = [(slots.name, slots.counts()) for slots in self._slots]
+            if any(self._past.values()):
+                counts.insert(0, ("of lost queues", self._past.copy()))
+        rows = [(printable(name), *each.values()) for name, each in counts]
+        caption = f"Scheduler order={self.order}{', stopped' if self._stopped else ''}"
+        return table(caption, ["Queue", *self._past], rows)
 
     # Stop, resume, wait.
 

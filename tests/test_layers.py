@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).parent.parent / "smqexec"
 ALLOWED = {
     "__main__": {"__init__"},
     "__init__": {
-        *{"_queue", "_scheduler", "_inside", "_observers"},
+        *{"_queue", "_scheduler", "_graph", "_inside", "_observers"},
         *{"_task", "_items", "_functions", "_kinds", "_planner"},
     },
     "_queue": {
@@ -33,7 +33,13 @@ ALLOWED = {
     "_remote": set(),
     "_pickling": {"_future", "_functions"},
     "_generators": {"_slots", "_task", "_future", "_functions"},
-    "_scheduler": {"_process", "_stop", "_why", "_streams", "_dispatch", "_waiting", "_slots"},
+    "_scheduler": {
+        *{"_graph", "_drawing", "_process", "_stop", "_why"},
+        *{"_streams", "_dispatch", "_waiting", "_slots"},
+    },
+    "_graph": {"_survey", "_drawing"},
+    "_survey": {"_task", "_items", "_functions", "_nodes"},
+    "_drawing": set(),
     "_stop": set(),
     "_why": {
         *{"_waiting", "_needs", "_slots", "_task", "_items", "_future"},

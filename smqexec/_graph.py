@@ -1,0 +1,156 @@
+"""What is pending and running, as a graph that can be drawn: who waits for whom."""
+
+from __future__ import annotations
+
+from collections import Counter
+from contextlib import suppress
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from . import _drawing
+from ._drawing import Arrow, Box, printable
+from ._survey import OUTSIDE, STATES, GraphEdge, GraphNode, Survey
+
+if TYPE_CHECKING:
+    from ._dispatch import Dispatcher
+
+# Most nodes that are drawn, and most arrows: dot takes a second for so many, and a
+# minute for three times the arrows.
+LIMIT, ARROWS = 1000, 3000
+
+# What Mermaid takes by default: arrows (maxEdges), and characters (maxTextSize).
+MERMAID_ARROWS, MERMAID_LENGTH = 500, 50_000
+
+_ORDER = (OUTSIDE, *STATES.values())
+
+
+class Graph:
+    """What was pending and running when `Scheduler.graph` was called; it does not change.
+
+    A notebook shows it as a drawing, where the package ``graphviz`` and its
+    program ``dot`` are installed, and else as a table.
+
+    What has more than 1,000 tasks or 3,000 dependencies is *folded*: tasks of the
+    same function and queue become one node, with their numbers.
+    """
+
+    __slots__ = ("_svg", "edges", "nodes")
+
+    #: The tasks, in the order of submission; then what is outside.
+    nodes: tuple[GraphNode, ...]
+    #: The dependencies: those of each task in argument order.
+    edges: tuple[GraphEdge, ...]
+
+    def __init__(self, scheduler: Dispatcher) -> None:
+        self.nodes, self.edges = Survey(scheduler).make()
+        self._svg: str | None = None  # "": it can't be drawn
+
+    def dot(self, limit: int = LIMIT) -> str:
+        """The graph in the language of Graphviz: a box for each task, framed by queue.
+
+        Args:
+            limit: How many nodes there may be.
+
+        Raises:
+            TypeError: *limit* is no int.
+            ValueError: *limit* is less than 1.
+        """
+        return _drawing.dot(*self._drawn(limit, ARROWS))
+
+    def mermaid(self, limit: int = LIMIT) -> str:
+        """The same in the language of Mermaid, which draws it in Markdown on many sites.
+
+        Folded also where it would have more than 500 dependencies or 50,000
+        characters: Mermaid refuses these, if nothing else was set.
+
+        Args:
+            limit: How many nodes there may be.
+
+        Raises:
+            TypeError: *limit* is no int.
+            ValueError: *limit* is less than 1.
+        """
+        while True:
+            text = _drawing.mermaid(*self._drawn(limit, MERMAID_ARROWS))
+            if len(text) <= MERMAID_LENGTH or limit == 1:
+                return text
+            limit = min(limit, len(self.nodes)) // 2
+
+    def _drawn(self, limit: int, arrows: int) -> tuple[list[Box], list[Arrow]]:
+        if not isinstance(limit, int):
+            raise TypeError(f"limit must be an int, not {limit!r}")
+        if limit < 1:
+            raise ValueError(f"limit must be 1 or more, not {limit}")
+        if len(self.nodes) <= limit and len(self.edges) <= arrows:
+            return self._whole()
+        while True:
+            boxes, drawn = self._folded(limit)
+            if len(drawn) <= arrows or limit == 1:
+                return boxes, drawn
+            limit //= 2
+
+    def _whole(self) -> tuple[list[Box], list[Arrow]]:
+        boxes = [
+            Box(node.name, str(node.number) if node.number else "", node.state, node.queue, node.state)
+            for node in self.nodes
+        ]
+        return boxes, [Arrow(*edge) for edge in self.edges]
+
+    def _folded(self, limit: int) -> tuple[list[Box], list[Arrow]]:
+        """One box for each function and queue: those with most tasks, and one for all others."""
+        groups: dict[tuple[str, str], Counter[str]] = {}
+        for node in self.nodes:
+            groups.setdefault((node.name, node.queue), Counter())[node.state] += 1
+        shown = list(groups)
+        if len(shown) > limit:
+            largest = sorted(shown, key=lambda group: -groups[group].total())[: limit - 1]
+            shown = [group for group in shown if group in set(largest)]
+        places = {group: place for place, group in enumerate(shown)}
+        boxes = [_folded_box(*group, groups.pop(group)) for group in shown]
+        if groups:
+            boxes.append(_folded_box(f"{len(groups):,} more functions", "", sum(groups.values(), Counter())))
+        to = [places.get((node.name, node.queue), len(shown)) for node in self.nodes]
+        counts = Counter((to[edge.source], to[edge.target]) for edge in self.edges)
+        return boxes, [Arrow(*ends, _times(count)) for ends, count in counts.items()]
+
+    # In notebooks.
+
+    def _repr_svg_(self) -> str | None:
+        return self._rendered() or None
+
+    def _repr_html_(self) -> str | None:
+        if self._rendered():
+            return None  # a notebook would prefer the table
+        boxes, arrows = self._drawn(LIMIT, ARROWS)
+        needs: dict[int, list[str]] = {}
+        for source, target, label in arrows:
+            needs.setdefault(target, []).append(f"{boxes[source].title} {label}".rstrip())
+        rows = [
+            (box.title, box.detail, printable(box.queue), ", ".join(needs.get(place, ())))
+            for place, box in enumerate(boxes)
+        ]
+        return _drawing.table(repr(self)[1:-1], ["Task", "State", "Queue", "Waits for"], rows)
+
+    def _rendered(self) -> str:
+        if self._svg is None:
+            self._svg = ""
+            with suppress(Exception):  # not installed, or it fails: then there is the table
+                graphviz = import_module("graphviz")
+                self._svg = str(graphviz.Source(self.dot()).pipe(format="svg", encoding="utf-8"))
+        return self._svg
+
+    def __repr__(self) -> str:
+        counts = Counter(node.state for node in self.nodes)
+        states = ", ".join(f"{counts[state]} {state}" for state in _ORDER if counts[state])
+        return f"<Graph of {len(self.edges)} dependencies: {states or 'no tasks'}>"
+
+
+def _folded_box(name: str, queue: str, counts: Counter[str]) -> Box:
+    """All tasks of a function as one: it looks like those of them that are farthest."""
+    states = [state for state in _ORDER if counts[state]]
+    detail = ", ".join(f"{counts[state]:,} {state}" for state in states)
+    return Box(name, _times(counts.total()), detail, queue, states[-1])
+
+
+def _times(count: int) -> str:
+    return f"x {count:,}" if count > 1 else ""

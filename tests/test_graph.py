@@ -1,0 +1,809 @@
+"""What is pending and running, as a graph: what it shows, how it is drawn, and what it leaves alone."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+import types
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import Future
+from html.parser import HTMLParser
+from itertools import pairwise
+from typing import Any
+from weakref import ref
+from xml.etree import ElementTree
+
+import pytest
+from gate import DEADLINE, Gate
+from threads import beside, planned, until_gone
+
+from smqexec import Graph, Queue, Raw, Scheduler, _survey, settled
+
+
+def acquire(*needs: object) -> int:
+    return 0
+
+
+def analyse(*needs: object) -> int:
+    return 0
+
+
+def film() -> Any:
+    yield from range(3)
+
+
+HOSTILE = 'a"b\n<script>x</script>\\N &lt; __x__ `]|\x00\udce9;#'
+
+
+def hostile() -> None: ...
+
+
+hostile.__qualname__ = HOSTILE
+
+
+def shown(graph: Graph) -> list[tuple[int, str, str, str]]:
+    return [tuple(node) for node in graph.nodes]
+
+
+def arrows(graph: Graph) -> list[tuple[str, str, str]]:
+    """The edges, each by the numbers of its ends."""
+    names = [f"{node.name} {node.number}" for node in graph.nodes]
+    return [(names[source], names[target], part) for source, target, part in graph.edges]
+
+
+# -- What it shows
+
+
+def test_states_queues_and_order_of_arguments() -> None:
+    gate = Gate()
+    with planned(1, 1) as (scheduler, camera, analysis):
+        running = camera.submit(gate.enter)
+        gate.wait_entered()
+        ready = camera.submit(acquire)
+        analysis.submit(analyse, ready, 1, running, ready)
+        graph = scheduler.graph()
+        names = camera._slots.name, analysis._slots.name
+        gate.open()
+    assert shown(graph) == [
+        (1, "Gate.enter", names[0], "running"),
+        (2, "acquire", names[0], "ready"),
+        (3, "analyse", names[1], "waiting"),
+    ]
+    assert graph.edges == ((1, 2, ""), (0, 2, "")), "as arguments, each once"
+
+
+def test_what_has_ended_is_not_shown() -> None:
+    with planned(1) as (scheduler, queue):
+        done, failed = queue.submit(acquire), queue.submit(int, "x")
+        assert scheduler.wait(DEADLINE)
+        scheduler.stop()
+        queue.submit(analyse, done)
+        queue.submit(analyse, failed)
+        graph = scheduler.graph()
+    assert [(node.name, node.state) for node in graph.nodes] == [("analyse", "ready")]
+    assert graph.edges == ()
+
+
+def test_nothing_is_pending() -> None:
+    graph = Scheduler().graph()
+    assert (graph.nodes, graph.edges) == ((), ())
+    assert repr(graph) == "<Graph of 0 dependencies: no tasks>"
+    assert graph.dot().startswith("digraph")
+
+
+def test_repr_counts() -> None:
+    with planned(1, stopped=True) as (scheduler, queue):
+        first = queue.submit(acquire)
+        queue.submit(acquire, Future(), first)
+        assert repr(scheduler.graph()) == "<Graph of 2 dependencies: 1 outside, 1 waiting, 1 ready>"
+        queue.shutdown(wait=False, cancel_futures=True)
+
+
+def test_items_are_parts_of_what_gives_them() -> None:
+    with planned(1, stopped=True) as (scheduler, queue):
+        task, pair = queue.submit(film), queue.submit(acquire)
+        queue.submit(analyse, task[2], pair["key"], pair[(0, 1)], task)
+        graph = scheduler.graph()
+    assert arrows(graph) == [
+        ("film 1", "analyse 3", "[2]"),
+        ("acquire 2", "analyse 3", "['key']"),
+        ("acquire 2", "analyse 3", "[tuple]"),
+        ("film 1", "analyse 3", ""),
+    ]
+    assert [node.name for node in graph.nodes] == ["film", "acquire", "analyse"]
+
+
+def test_settled_is_said() -> None:
+    with planned(1, stopped=True) as (scheduler, queue):
+        task = queue.submit(film)
+        queue.submit(analyse, settled(task), settled(task[0]), [task])
+        graph = scheduler.graph()
+    assert arrows(graph) == [
+        ("film 1", "analyse 2", "settled"),
+        ("film 1", "analyse 2", "settled [0]"),
+        ("film 1", "analyse 2", ""),
+    ]
+
+
+def test_what_has_ended_among_the_needs_is_not_shown() -> None:
+    with planned(1, stopped=True) as (scheduler, queue):
+        blocker = Future[int]()
+        done = queue.submit(film)
+        task = queue.submit(analyse, done, blocker, settled(done), done[0])
+        scheduler.resume()
+        assert done.result(DEADLINE) == [0, 1, 2]
+        graph = scheduler.graph()
+        blocker.set_result(0)
+        assert task.result(DEADLINE) == 0
+    assert [(node.name, node.state) for node in graph.nodes] == [
+        ("analyse", "waiting"),
+        ("future of another executor", "outside"),
+    ]
+    assert graph.edges == ((1, 0, ""),)
+
+
+def test_futures_from_outside_come_last_in_the_order_of_need() -> None:
+    futures: list[Future[int]] = [Future() for _ in range(20)]
+    with planned(1, stopped=True) as (_, elsewhere), planned(1, stopped=True) as (scheduler, queue):
+        foreign = elsewhere.submit(acquire)
+        queue.submit(analyse, futures[0], foreign, settled(futures[0]), foreign[0], settled(foreign))
+        for future in futures[1:]:
+            queue.submit(acquire, future)
+        graph = scheduler.graph()
+        for future in futures:
+            future.set_result(0)
+    outside = graph.nodes[20:]
+    assert [node.name for node in outside[:5]] == [
+        "future of another executor",
+        "acquire of another scheduler",
+        "future of another executor",
+        "acquire of another scheduler",
+        "acquire of another scheduler",
+    ]
+    assert {(node.number, node.queue, node.state) for node in outside} == {(0, "", "outside")}
+    assert [edge.part for edge in graph.edges[:5]] == ["", "", "settled", "", "settled"]
+    assert [edge.source for edge in graph.edges] == list(range(20, 44))
+
+
+def test_a_part_of_what_another_scheduler_has_ended() -> None:
+    """The item knows its task no more, and the relay for it has not been told yet."""
+    with planned(1, stopped=True) as (_, elsewhere), planned(1, stopped=True) as (scheduler, queue):
+        item = elsewhere.submit(acquire)[0]
+        queue.submit(analyse, item)
+        item._source = None
+        graph = scheduler.graph()
+    assert graph.nodes[-1].name == "task of another scheduler"
+
+
+def test_a_map_is_one_submission_in_its_order() -> None:
+    with planned(1, stopped=True) as (scheduler, queue):
+        first = [queue.submit(fn) for fn in (abs, acquire)]
+        results = queue.map(analyse, [first[1], first[0]])
+        queue.submit(film)
+        graph = scheduler.graph()
+        del results
+    assert [(node.number, node.name) for node in graph.nodes] == [
+        (1, "abs"), (2, "acquire"), (3, "analyse"), (3, "analyse"), (4, "film"),
+    ]  # fmt: skip
+    assert [edge[:2] for edge in graph.edges] == [(1, 2), (0, 3)]
+
+
+def test_a_promoted_task_counts_as_new() -> None:
+    with planned(1, stopped=True) as (scheduler, queue):
+        task = queue.submit(film)
+        queue.submit(acquire)
+        task.promote()
+        graph = scheduler.graph()
+    assert [(node.number, node.name) for node in graph.nodes] == [(2, "acquire"), (3, "film")]
+
+
+def test_a_running_generator_task_has_its_name() -> None:
+    gate = Gate()
+
+    def camera() -> Any:
+        yield 0
+        gate.enter()
+
+    with planned(1) as (scheduler, queue):
+        task = queue.submit(camera)
+        gate.wait_entered()
+        graph, said = scheduler.graph(), repr(task)
+        gate.open()
+    assert graph.nodes[0].name == camera.__qualname__
+    assert f"{camera.__qualname__} state=running" in said
+
+
+def test_tasks_beneath_a_nested_one_are_shown() -> None:
+    gate = Gate()
+    with planned(1) as (scheduler, queue):
+        queue.submit(lambda: queue.submit(gate.enter).result())
+        gate.wait_entered()
+        graph = scheduler.graph()
+        gate.open()
+    assert [node.state for node in graph.nodes] == ["running", "running"]
+
+
+class Name(str):
+    """A name that can't be used, and says so."""
+
+    def __iter__(self) -> Any:
+        raise AssertionError
+
+    __format__ = __len__ = __hash__ = __eq__ = __iter__  # type: ignore[assignment]
+
+
+def test_names_are_asked_for_without_the_lock() -> None:
+    class Odd:
+        def __call__(self) -> None: ...
+
+        def __getattr__(self, name: str) -> str:
+            assert name == "__qualname__"
+            scheduler.counts()
+            return Name("odd")
+
+    with planned(1, stopped=True) as (scheduler, queue):
+        queue.submit(Odd())
+        graph = beside(scheduler.graph).result(DEADLINE)
+    assert graph.nodes[0].name == "odd"
+    assert type(graph.nodes[0].name) is str
+
+
+def test_it_keeps_no_task() -> None:
+    class Frame: ...
+
+    with planned(1, stopped=True) as (scheduler, queue):
+        frame = Frame()
+        gone = ref(frame), ref(queue.submit(acquire, Raw(frame)))
+        del frame
+        graph = scheduler.graph()
+        scheduler.resume()
+        assert scheduler.wait(DEADLINE)
+        until_gone(*gone)
+        assert len(graph.nodes) == 1
+
+
+# -- Others have the lock in between
+
+
+def in_slices(monkeypatch: pytest.MonkeyPatch, between: Callable[[], object]) -> None:
+    """Look at one task at a time, and call *between* when others may have the lock."""
+    monkeypatch.setattr(_survey, "SLICE", 1)
+    monkeypatch.setattr(_survey, "time", types.SimpleNamespace(sleep=lambda _: between()))
+
+
+def test_in_slices_nothing_is_missed_that_was_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it waited for ends between two looks, before it was met there."""
+    gates = [Gate() for _ in range(9)]
+    with planned(9, 1) as (scheduler, queue, other):
+        running = [queue.submit(gate.enter) for gate in gates]
+        for gate in gates:
+            gate.wait_entered()
+        blocker = Future[int]()
+        waiting = [other.submit(acquire, task, blocker) for task in running]
+        late = [other.submit(analyse, waiting[-1], task) for task in waiting[:-1]]
+        # Of a task of another queue, so that nothing but what runs leads there.
+        again = [other.submit(acquire, task) for task in running]
+        for future in again:
+            future.add_done_callback(lambda _: None)
+        calls = 0
+
+        def between() -> None:
+            nonlocal calls
+            calls += 1
+            if calls == 1:
+                scheduler.stop()
+                for gate, task in zip(gates, running, strict=True):
+                    gate.open()
+                    task.result(DEADLINE)
+
+        in_slices(monkeypatch, between)
+        graph = scheduler.graph()
+        blocker.set_result(0)
+    assert calls > 20
+    names = [node.name for node in graph.nodes]
+    assert names.count("acquire") == len(waiting) + len(again)
+    assert names.count("analyse") == len(late)
+    assert "Gate.enter" not in names
+
+
+def test_in_slices_what_comes_and_goes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Chains end and begin at each step: the picture holds together, and those that stay are in it."""
+    with planned(1, stopped=True) as (scheduler, queue):
+        kept = queue.submit(film)
+        for _ in range(10):
+            kept = queue.submit(film, kept[0])
+        doomed = [queue.submit(acquire, kept) for _ in range(30)]
+
+        def between() -> None:
+            if doomed:
+                doomed.pop().cancel()
+                queue.submit(analyse, kept)
+
+        in_slices(monkeypatch, between)
+        graph = scheduler.graph()
+        monkeypatch.undo()
+    names = [node.name for node in graph.nodes]
+    assert names.count("film") == 11
+    assert not doomed
+    pairs = [(names[edge.source], names[edge.target]) for edge in graph.edges]
+    assert pairs.count(("film", "film")) == 10
+    assert len(set(graph.edges)) == len(graph.edges)
+
+
+@pytest.mark.parametrize("moment", range(2, 12))
+def test_in_slices_the_last_look_is_one(moment: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What began to run meanwhile ends too, and frees what nobody has met yet."""
+    early, later = [Gate(), Gate(), Gate()], [Gate(), Gate(), Gate()]
+    with planned(3) as (scheduler, queue):
+        running = [queue.submit(gate.enter) for gate in early]
+        heirs = [queue.submit(gate.enter, task) for gate, task in zip(later, running, strict=True)]
+        for task in heirs:
+            queue.submit(acquire, task)
+        for gate in early:
+            gate.wait_entered()
+        moments = 0
+
+        def between() -> None:
+            nonlocal moments
+            moments += 1
+            if moments == 1:
+                for gate in early:
+                    gate.open()
+                for gate in later:
+                    gate.wait_entered()
+                scheduler.stop()
+            elif moments == moment:
+                later[0].open()
+                assert heirs[0].result(DEADLINE) is None
+
+        in_slices(monkeypatch, between)
+        graph = scheduler.graph()
+        monkeypatch.undo()
+        for gate in later:
+            gate.open()
+    assert [node.name for node in graph.nodes].count("acquire") == 3
+
+
+def test_in_slices_each_is_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: Counter[int] = Counter()
+    real = _survey.dependents_of
+
+    def dependents_of(node: Any) -> Any:
+        looked[id(node)] += 1
+        return real(node)
+
+    with planned(1, stopped=True) as (scheduler, queue):
+        tasks = [queue.submit(acquire) for _ in range(5)]
+        queue.submit(analyse, *tasks)
+        in_slices(monkeypatch, lambda: None)
+        monkeypatch.setattr(_survey, "dependents_of", dependents_of)
+        scheduler.graph()
+        monkeypatch.undo()
+    assert list(looked.values()) == [1] * 6
+
+
+@pytest.mark.parametrize("newest", [True, False])
+@pytest.mark.parametrize("moment", range(12))
+def test_in_slices_a_dependency_ends_at_any_moment(
+    moment: int, newest: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And what it kept is let go of where that may take the lock."""
+    let_go = []
+
+    class Call:
+        def __call__(self, *needs: object) -> None: ...
+
+        def __del__(self) -> None:
+            let_go.append(scheduler.counts())
+
+    with planned(1, stopped=True) as (scheduler, queue):
+        if newest:
+            roots = [queue.submit(film), queue.submit(acquire)]
+        else:
+            roots = [queue.submit(acquire), queue.submit(film)][::-1]
+        middle = queue.submit(Call(), roots[0])
+        queue.submit(analyse, middle, roots[1])
+        moments = 0
+
+        def between() -> None:
+            nonlocal moments
+            moments += 1
+            if moments == moment:
+                middle.cancel()
+
+        in_slices(monkeypatch, between)
+        graph = beside(scheduler.graph).result(DEADLINE)
+        monkeypatch.undo()
+    names = [node.name for node in graph.nodes]
+    assert {"film", "acquire"} <= set(names)
+    pairs = {
+        (names[source].rpartition(".")[2], names[target].rpartition(".")[2])
+        for source, target, _ in graph.edges
+    }
+    assert pairs <= {("film", "Call"), ("Call", "analyse"), ("acquire", "analyse")}
+    assert moments >= 7
+    assert let_go
+
+
+def test_small_graphs_are_of_one_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    with planned(1, stopped=True) as (scheduler, queue):
+        tasks = [queue.submit(acquire) for _ in range(100)]
+        monkeypatch.setattr(_survey, "time", types.SimpleNamespace(sleep=lambda _: tasks.pop().cancel()))
+        graph = scheduler.graph()
+        monkeypatch.undo()
+    assert len(graph.nodes) == 100
+    assert len(tasks) == 99, "others had the lock once, at the end"
+
+
+# -- Drawn
+
+
+def test_dot() -> None:
+    with planned(stopped=True) as (scheduler,):
+        camera = Queue(scheduler, 1, "camera")
+        analysis = Queue(scheduler, 4, "analysis")
+        frame = camera.submit(acquire)
+        analysis.submit(analyse, frame, settled(frame), outside := Future[int]())
+        text = scheduler.graph().dot()
+        outside.set_result(0)
+    lines = text.splitlines()
+    assert lines[0] == "digraph smqexec {"
+    assert lines[4:] == [
+        "  subgraph cluster_0 {",
+        '    label="camera"',
+        '    n0 [label="acquire 1\\nready" style=solid]',
+        "  }",
+        "  subgraph cluster_1 {",
+        '    label="analysis"',
+        '    n1 [label="analyse 2\\nwaiting" style=dashed]',
+        "  }",
+        '  n2 [label="future of another executor\\noutside" style=dotted]',
+        "  n0 -> n1",
+        '  n0 -> n1 [label="settled"]',
+        "  n2 -> n1",
+        "}",
+    ]
+
+
+def test_mermaid() -> None:
+    with planned(stopped=True) as (scheduler,):
+        camera = Queue(scheduler, 1, "camera")
+        analysis = Queue(scheduler, 4, "analysis")
+        frame = camera.submit(acquire)
+        analysis.submit(analyse, frame[0], frame, outside := Future[int]())
+        text = scheduler.graph().mermaid()
+        outside.set_result(0)
+    assert text.splitlines()[:10] == [
+        "flowchart LR",
+        '  subgraph q0["camera"]',
+        '    n0["acquire 1<br/>ready"]:::ready',
+        "  end",
+        '  subgraph q1["analysis"]',
+        '    n1["analyse 2<br/>waiting"]:::waiting',
+        "  end",
+        '  n2["future of another executor<br/>outside"]:::outside',
+        '  n0 -->|"#91;0#93;"| n1',
+        "  n0 --> n1",
+    ]
+
+
+def hostile_graph() -> Graph:
+    with planned(stopped=True) as (scheduler,):
+        task = Queue(scheduler, 1, HOSTILE).submit(hostile)
+        Queue(scheduler, 1, "q" * 100_000).submit(acquire, task[HOSTILE])
+        return scheduler.graph()  # type: ignore[no-any-return]
+
+
+# What a reader is to see of it.
+SEEN = 'a"b\\n<script>x</script>\\N &lt; __x__ `]|\\x00\\udce9;#'
+
+
+@pytest.mark.skipif(shutil.which("dot") is None, reason="needs the program dot, of Graphviz")
+def test_dot_draws_hostile_names() -> None:
+    text = hostile_graph().dot()
+    drawn = subprocess.run(
+        ["dot", "-Tsvg"], input=text, capture_output=True, encoding="utf-8", timeout=6 * DEADLINE
+    )
+    assert (drawn.returncode, drawn.stderr) == (0, "")
+    svg = ElementTree.fromstring(drawn.stdout)
+    texts = [
+        (element.text or "").replace("\xa0", " ") for element in svg.iter("{http://www.w3.org/2000/svg}text")
+    ]
+    assert {SEEN, f"{SEEN} 1", "ready", f"{'q' * 30}…{'q' * 30}", "acquire 2", "waiting"} <= set(texts)
+    assert "script" not in {element.tag.rpartition("}")[2] for element in svg.iter()}
+
+
+def test_dot_escapes_hostile_names() -> None:
+    line = hostile_graph().dot().splitlines()[6]
+    quoted = re.fullmatch(r' {4}n0 \[label="((?:[^"\\]|\\.)*)" style=solid\]', line)
+    assert quoted
+    assert quoted[1] == SEEN.replace("\\", "\\\\").replace('"', '\\"').replace("&", "&amp;") + " 1\\nready"
+
+
+def test_mermaid_escapes_hostile_names() -> None:
+    text = hostile_graph().mermaid()
+    label = re.search(r'^ {4}n0\["([A-Za-z0-9 #;]*) 1<br/>ready"\]:::ready$', text, re.MULTILINE)
+    assert label, text
+    assert re.sub(r"#(\d+);", lambda entity: chr(int(entity[1])), label[1]) == SEEN
+
+
+class Cells(HTMLParser):
+    """The text of each cell, by rows; and every tag."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.rows: list[list[str]] = []
+        self.tags: set[str] = set()
+        self.caption = ""
+        self.inside = ""
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: Any) -> None:
+        self.tags.add(tag)
+        self.inside = tag
+        if tag == "tr":
+            self.rows.append([])
+        elif tag in ("td", "th"):
+            self.rows[-1].append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        self.inside = ""
+
+    def handle_data(self, text: str) -> None:
+        if self.inside in ("td", "th"):
+            self.rows[-1][-1] += text
+        elif self.inside == "caption":
+            self.caption += text
+
+
+def without_graphviz(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "graphviz", None)
+
+
+def with_graphviz(monkeypatch: pytest.MonkeyPatch, pipe: Callable[[str], str]) -> None:
+    class Source:
+        def __init__(self, text: str) -> None:
+            self.text = text
+
+        def pipe(self, format: str, encoding: str) -> str:
+            assert (format, encoding) == ("svg", "utf-8")
+            return pipe(self.text)
+
+    graphviz: Any = types.ModuleType("graphviz")
+    graphviz.Source = Source
+    monkeypatch.setitem(sys.modules, "graphviz", graphviz)
+
+
+def test_a_table_in_notebooks(monkeypatch: pytest.MonkeyPatch) -> None:
+    without_graphviz(monkeypatch)
+    graph = hostile_graph()
+    assert graph._repr_svg_() is None
+    cells = Cells(graph._repr_html_() or "")
+    long = f"{'q' * 30}…{'q' * 30}"
+    key = re.sub(r"^.*\[|\]$", "", graph.edges[0].part)
+    assert cells.caption == "Graph of 1 dependencies: 1 waiting, 1 ready"
+    assert cells.rows == [
+        ["Task", "State", "Queue", "Waits for"],
+        [f"{SEEN} 1", "ready", SEEN, ""],
+        ["acquire 2", "waiting", long, f"{SEEN} 1 [{key}]"],
+    ]
+    assert cells.tags == {"div", "table", "caption", "thead", "tbody", "tr", "th", "td"}
+
+
+def test_a_drawing_in_notebooks_with_graphviz(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = []
+
+    def pipe(text: str) -> str:
+        drawn.append(text)
+        return "<svg/>"
+
+    with_graphviz(monkeypatch, pipe)
+    graph = hostile_graph()
+    assert graph._repr_html_() is None, "a notebook prefers HTML"
+    assert graph._repr_svg_() == "<svg/>"
+    assert drawn == [graph.dot()], "drawn once"
+
+
+def test_a_table_where_graphviz_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    def pipe(text: str) -> str:
+        raise OSError("no dot here")
+
+    with_graphviz(monkeypatch, pipe)
+    graph = hostile_graph()
+    assert graph._repr_svg_() is None
+    assert "<table>" in (graph._repr_html_() or "")
+
+
+def test_the_real_graphviz() -> None:
+    pytest.importorskip("graphviz", reason="needs the package graphviz")
+    if shutil.which("dot") is None:
+        pytest.skip("needs the program dot, of Graphviz")
+    graph = hostile_graph()
+    assert ElementTree.fromstring((graph._repr_svg_() or "").encode()).tag.endswith("svg")
+    assert graph._repr_html_() is None
+
+
+# -- Folded
+
+
+def folded(count: int) -> Graph:
+    """*count* frames, of which one runs, and as many sums of two."""
+    gate = Gate()
+    with planned() as (scheduler,):
+        camera = Queue(scheduler, 1, "camera")
+        analysis = Queue(scheduler, 4, "analysis")
+        first = camera.submit(gate.enter)
+        gate.wait_entered()
+        frames = [first, *(camera.submit(acquire) for _ in range(count - 1))]
+        for x, y in pairwise(frames):
+            analysis.submit(analyse, x, y)
+        graph = scheduler.graph()
+        scheduler.shutdown(wait=False, cancel_futures=True)
+        gate.open()
+    return graph  # type: ignore[no-any-return]
+
+
+def labels(text: str) -> list[str]:
+    """What stands in the boxes of a dot text."""
+    return re.findall(r'^ +n\d+ \[label="(.*)" style', text, re.MULTILINE)
+
+
+def test_a_large_graph_is_folded() -> None:
+    graph = folded(1501)
+    assert len(graph.nodes) == 3001
+    text = graph.dot()
+    assert labels(text) == [
+        "Gate.enter\\n1 running",
+        "acquire x 1,500\\n1,500 ready",
+        "analyse x 1,500\\n1,500 waiting",
+    ]
+    assert text.endswith('\n  }\n  n0 -> n2\n  n1 -> n2 [label="x 2,999"]\n}\n')
+    assert graph.dot(limit=3001).count(" -> ") == 3000
+
+
+def test_a_fold_says_how_many_are_in_which_state() -> None:
+    with planned(1, stopped=True) as (scheduler, queue):
+        tasks = [queue.submit(acquire) for _ in range(3)]
+        queue.submit(acquire, tasks[0])
+        graph = scheduler.graph()
+    assert labels(graph.dot(limit=3)) == ["acquire x 4\\n1 waiting, 3 ready"]
+    assert "  n0 -> n0\n" in graph.dot(limit=3)
+    assert len(labels(graph.dot(limit=4))) == 4
+
+
+def test_the_same_function_of_two_queues_is_two() -> None:
+    with planned(stopped=True) as (scheduler,):
+        for name in ("one", "two"):
+            queue = Queue(scheduler, 1, name)
+            queue.submit(acquire), queue.submit(acquire)
+        text = scheduler.graph().dot(limit=2)
+    assert labels(text) == ["acquire x 2\\n2 ready"] * 2
+
+
+def test_many_functions_the_rest_is_counted() -> None:
+    def named(name: str) -> Callable[..., None]:
+        def fn(*needs: object) -> None: ...
+
+        fn.__qualname__ = name
+        return fn
+
+    with planned(stopped=True) as (scheduler,):
+        queue = Queue(scheduler, 1, "queue")
+        rare = [queue.submit(named(f"rare{i}")) for i in range(5)]
+        often = [queue.submit(named("often"), rare[0], rare[1]) for _ in range(3)]
+        queue.submit(named("last"), often[0])
+        graph = scheduler.graph()
+    text = graph.dot(limit=3)
+    assert labels(text) == [
+        "rare0\\n1 ready",
+        "often x 3\\n3 waiting",
+        "5 more functions x 5\\n1 waiting, 4 ready",
+    ]
+    assert text.endswith('  n0 -> n1 [label="x 3"]\n  n2 -> n1 [label="x 3"]\n  n1 -> n2\n}\n')
+    assert labels(graph.dot(limit=1)) == ["7 more functions x 9\\n4 waiting, 5 ready"]
+
+
+def test_too_many_arrows_are_folded_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    with planned(1, stopped=True) as (scheduler, queue):
+        frames = [queue.submit(acquire) for _ in range(60)]
+        for _ in range(51):
+            queue.submit(analyse, frames)
+        graph = scheduler.graph()
+        assert len(graph.edges) == 3060
+        assert labels(graph.dot()) == ["acquire x 60\\n60 ready", "analyse x 51\\n51 waiting"]
+        queue.submit(print)
+    without_graphviz(monkeypatch)
+    assert Cells(graph._repr_html_() or "").rows[1:] == [
+        ["acquire x 60", "60 ready", queue._slots.name, ""],
+        ["analyse x 51", "51 waiting", queue._slots.name, "acquire x 60 x 3,060"],
+    ]
+
+
+def numbered(count: int, needs: int, name: str = "number") -> Graph:
+    """Each of *count* functions, all different, needs as many of those before it."""
+    with planned(1, stopped=True) as (scheduler, queue):
+        tasks: list[Any] = []
+        for number in range(count):
+
+            def fn(*needs: object) -> None: ...
+
+            fn.__qualname__ = f"{name}_{number}"
+            tasks.append(queue.submit(fn, *tasks[max(0, number - needs) :]))
+        return scheduler.graph()  # type: ignore[no-any-return]
+
+
+def test_a_fold_with_too_many_arrows_is_folded_further() -> None:
+    graph = numbered(400, 10)
+    assert len(graph.nodes) == 400 < 3000 < len(graph.edges)
+    text = graph.dot()
+    assert text.count(" -> ") <= 3000
+    assert labels(text)[-1] == "151 more functions x 151\\n151 waiting"
+    assert labels(text)[0] == "number_0\\n1 ready"
+
+
+def test_mermaid_is_folded_to_what_mermaid_takes() -> None:
+    few = numbered(40, 1)
+    assert few.mermaid().count("<br/>") == 40
+    arrows, long = numbered(101, 5), numbered(800, 0, "f" * 30)
+    assert len(arrows.edges) == 490
+    assert arrows.mermaid().count("<br/>") == 101
+    assert 0 < numbered(103, 5).mermaid().count(" -->") <= 500
+    text = long.mermaid()
+    assert len(text) <= 50_000
+    assert text.count("<br/>") == 400
+    assert len(folded(1501).mermaid(limit=4000)) < 1000
+
+
+@pytest.mark.parametrize(
+    ("limit", "error"), [(0, ValueError), (-1, ValueError), (1.5, TypeError), (None, TypeError)]
+)
+def test_wrong_limits_are_refused(limit: Any, error: type[Exception]) -> None:
+    graph = Scheduler().graph()
+    for text in (graph.dot, graph.mermaid):
+        with pytest.raises(error, match=f"limit must be .*{limit}"):
+            text(limit)
+
+
+# -- A scheduler in notebooks
+
+
+def test_counts_in_notebooks() -> None:
+    with planned() as (scheduler,):
+        queue = Queue(scheduler, 1, HOSTILE)
+        for _ in range(1500):
+            queue.submit(acquire)
+        queue.submit(int, "x")
+        other = Queue(scheduler, 1, "other")
+        assert scheduler.wait(DEADLINE)
+        cells = Cells(scheduler._repr_html_())
+        assert cells.caption == "Scheduler order=newest"
+        assert cells.rows == [
+            ["Queue", "waiting", "ready", "running", "done", "failed", "cancelled"],
+            [SEEN, "0", "0", "0", "1,500", "1", "0"],
+            ["other", "0", "0", "0", "0", "0", "0"],
+        ]
+        scheduler.stop()
+        other.submit(acquire)
+        cells = Cells(scheduler._repr_html_())
+        assert cells.caption == "Scheduler order=newest, stopped"
+        assert cells.rows[-1] == ["other", "0", "1", "0", "0", "0", "0"]
+    assert cells.tags == {"div", "table", "caption", "thead", "tbody", "tr", "th", "td"}
+
+
+def test_lost_queues_count_in_notebooks() -> None:
+    with planned(order="oldest") as (scheduler,):
+        lost = Queue(scheduler, 1, "lost")
+        lost.submit(acquire).result(DEADLINE)
+        slots = ref(lost._slots)
+        del lost
+        until_gone(lambda: None if slots() is None or not slots().runs else slots)  # type: ignore[union-attr]
+        queue = Queue(scheduler, 1, "new")
+        assert Cells(scheduler._repr_html_()).rows[1:] == [
+            ["of lost queues", "0", "0", "0", "1", "0", "0"],
+            ["new", "0", "0", "0", "0", "0", "0"],
+        ]
+        queue.shutdown()
