@@ -4,6 +4,7 @@ The house; imports point down::
 
     __main__           the demonstration
     _queue             Queue: the Executor contract over one ThreadPoolExecutor, or a given executor
+    _submitting        submit and map, of a queue and of its submitters
     _engine            queues on an executor: processes, interpreters, a cluster; below it _remote
                        (generator tasks there) and _pickling (what did not get there)
     _inside            for use inside tasks: checkpoint, wait, as_completed
@@ -13,11 +14,12 @@ The house; imports point down::
     _stop              a stop that lasts for a block; _process: exit and fork
     _why               why a task has not started, in words; below it _rank: what comes first
     _streams           generator tasks: their items are asked for, filled, ended
-    _arrivals          a task comes
+    _admission         a task comes with options; _arrivals: a task comes
     _dispatch          the one lock: a task runs, ends; which queue must wake
     _waiting           threads that wait, tasks that hold; _needs: what they do meanwhile
     _observers         who is told of all this
     _slots             a queue's slots and the runs that fill them
+    _options           what a task is submitted with besides its call; _contexts: where it is called
     _task, _items      Task and Item: the futures; below them _future: waiting, completion
     _interrupts        what may strike anywhere: Ctrl-C, a recursion too deep
     _functions         is it a generator function, and how many values will it give

@@ -189,6 +189,12 @@ def gather(args: tuple[Any, ...], kwargs: dict[str, Any] | None) -> Template | N
     return Template(parts if recipe is None else (), tuple(kwargs or ()), recipe)
 
 
+def templated(args: tuple[Any, ...], kwargs: Any) -> Template:
+    """A template of arguments where *kwargs* is None, DIRECT, or of plain values."""
+    named: dict[str, Any] = {} if kwargs is None or kwargs is DIRECT else kwargs
+    return Template((*args, *named.values()), tuple(named))
+
+
 def _flatten(parts: Sequence[Any]) -> list[Any] | None:
     """Return *parts* with a `_Flat` in place of each list and tuple that holds a future.
 

@@ -6,7 +6,7 @@ As in ``_dispatch``: decide under the lock, act after it.
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Any, TypeAlias
 
@@ -35,7 +35,15 @@ class Arrivals(Dispatcher):
         with self.lock:
             return self.planner.group()
 
-    def add(self, slots: Slots, fn: Any, args: Any, kwargs: Any, group: Group | None) -> Task[Any]:
+    def add(
+        self,
+        slots: Slots,
+        fn: Any,
+        args: Any,
+        kwargs: Any,
+        group: Group | None,
+        make: Callable[[], Task[Any]] = Task,
+    ) -> Task[Any]:
         """Take in a new task of *slots*, the call of *fn*.
 
         Args:
@@ -44,12 +52,13 @@ class Arrivals(Dispatcher):
             args: None where *kwargs* is a `Template`.
             kwargs: None for none; DIRECT where *args* holds futures; or all arguments as a `Template`.
             group: Where the task is one of several of one submission.
+            make: Gives a new task; one with other than plain dependencies has a `Template`.
 
         Raises:
             RuntimeError: The queue takes no more tasks, or no thread could be
                 started for it.
         """
-        task: Task[Any] = Task()
+        task = make()
         task.state = NEW
         task._fn = fn
         task._args = args
@@ -200,6 +209,9 @@ class Arrivals(Dispatcher):
         dependencies: Sequence[tuple[Any, bool]]
         if type(task._kwargs) is Template:
             dependencies = task._kwargs.dependencies
+            if task._after:
+                dependencies = [*dependencies, *task._after]
+                task._after = ()
         else:
             dependencies = [(value, False) for value in task._args if issubclass(type(value), Future)]
         failed: PlannedFuture[Any] | None = None  # the first dependency that can't give a value any more

@@ -33,10 +33,11 @@ from functools import partial
 from typing import Any, ClassVar, NamedTuple
 
 from ._arguments import DIRECT, Template, value_of
-from ._functions import Plain, announcement, generates, name_of
+from ._functions import Plain, announcement, generates
 from ._future import ours, strip_ours
 from ._generators import drive, open_stream
 from ._interrupts import uninterrupted
+from ._options import label_of
 from ._pickling import explain
 from ._remote import Line, Ordinary, stream
 from ._slots import Run, Slots
@@ -198,9 +199,9 @@ class EnginePool:
         future: Future[Any] | None
         try:
             if generates(fn):
-                values, future = self._stream(fn, args, kwargs)
+                values, future = self._stream(task, fn, args, kwargs)
             else:
-                values, future = None, self._call(fn, args, kwargs)
+                values, future = None, self._call(task, fn, args, kwargs)
         finally:
             _here.todo = todo
         if future is not None:
@@ -213,22 +214,24 @@ class EnginePool:
         if watch is not None and watch.asked:  # before there was a future that `withdraw` could find
             self.withdraw(task)
 
-    def _call(self, fn: Any, args: Any, kwargs: Any) -> Future[Any]:
+    def _call(self, task: Task[Any], fn: Any, args: Any, kwargs: Any) -> Future[Any]:
         executor = self.executor
         if self._wrap is None:
             fn = fn.fn if type(fn) is Plain else fn
             if isinstance(executor, Engine):
-                return executor.call(Call(fn, args, kwargs, name_of(fn), {}))
+                return executor.call(_told(task, fn, args, kwargs))
             if kwargs and not kwargs.keys().isdisjoint(_SUBMIT_NAMES):
                 fn, kwargs = partial(fn, **kwargs), {}
             return executor.submit(fn, *args, **kwargs)
         wrap = self._wrap
         return executor.submit(fn, *map(wrap, args), **{name: wrap(value) for name, value in kwargs.items()})
 
-    def _stream(self, fn: Any, args: Any, kwargs: Any) -> tuple[Iterator[Any], Future[Any] | None]:
+    def _stream(
+        self, task: Task[Any], fn: Any, args: Any, kwargs: Any
+    ) -> tuple[Iterator[Any], Future[Any] | None]:
         executor = self.executor
         if isinstance(executor, Engine):
-            return executor.stream(Call(fn, args, kwargs, name_of(fn), {})), None
+            return executor.stream(_told(task, fn, args, kwargs)), None
         line = Line(not self._at_home)
         call: Any = (line.reply, fn, args, kwargs)
         try:
@@ -350,6 +353,11 @@ class EnginePool:
         fn = args = kwargs = result = task = values = None  # type: ignore[assignment]
         self._loop(partial(self._send, slots, run, successor))
         self.threads.discard(threading.current_thread())
+
+
+def _told(task: Task[Any], fn: Any, args: Any, kwargs: Any) -> Call:
+    options = task._options
+    return Call(fn, args, kwargs, label_of(task), {} if options is None else options.engine)
 
 
 # Names of keywords that some executors' `submit` can't pass on.

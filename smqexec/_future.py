@@ -24,7 +24,7 @@ from concurrent.futures import CancelledError, Future
 from concurrent.futures._base import CANCELLED_AND_NOTIFIED, FINISHED, PENDING
 from concurrent.futures._base import RUNNING as RUNNING_STATE
 from types import CodeType, TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from ._nodes import DONE, DROPPED, NEW, READY, RUNNING, WAITING, Node
 
@@ -117,6 +117,9 @@ class PlannedFuture(Node, Future[R]):
     """A future that a scheduler ends: a `Task`, or an `Item` of one."""
 
     __slots__ = ("_outcome", "_watch")
+
+    #: What to call its kind in a repr.
+    _kind: ClassVar[str]
 
     # Reading `state`, `_home` and `_outcome` without the lock is sound, with or
     # without the GIL: each is one slot, read and written whole.  `_outcome` is
@@ -376,7 +379,7 @@ class PlannedFuture(Node, Future[R]):
 
     def __repr__(self) -> str:
         state, outcome, slots = self.state, self._outcome, self._home
-        words = [f"<{type(self).__name__} at {id(self):#x}"]
+        words = [f"<{self._kind} at {id(self):#x}"]
         words.extend(self._words())
         words.append(f"state={STATE_NAMES[state]}")
         if state == DONE:

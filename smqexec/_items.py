@@ -27,6 +27,7 @@ class Item(PlannedFuture[R]):
     # To the planner an item is a relay: it is searched, never started, and done
     # when its value is there.
     __slots__ = ("_home", "_key", "_source")
+    _kind = "Item"
     held = True
 
     _home: Slots | None

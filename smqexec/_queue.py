@@ -8,46 +8,36 @@ none is ready.
 
 from __future__ import annotations
 
-import time
-from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from concurrent.futures.thread import BrokenThreadPool
 from contextlib import contextmanager
-from itertools import count, islice
+from contextvars import Context
+from itertools import count
 from operator import index
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Never, ParamSpec, TypeAlias, TypeVar, overload
+from typing import TYPE_CHECKING, Any, overload
 from weakref import ref
 
 from . import _process
 from ._arguments import DIRECT, gather, look
-from ._engine import EnginePool, EngineSlots, workers_of
+from ._engine import Engine, EnginePool, EngineSlots, workers_of
 from ._functions import Plain
 from ._kinds import Raw, settled
+from ._options import Options, read
 from ._scheduler import Scheduler, leave
 from ._slots import Slots
+from ._submitting import Submits, Submitter
 from ._task import Task
 from ._worker import nest, work
 
 if TYPE_CHECKING:
     from typing import Self
 
-P = ParamSpec("P")
-R = TypeVar("R")
-A = TypeVar("A")
-B = TypeVar("B")
-C = TypeVar("C")
-D = TypeVar("D")
-E = TypeVar("E")
-F = TypeVar("F")
-Y = TypeVar("Y")
-
-# What may stand where a function takes an A.
-Argument: TypeAlias = "A | Future[A] | Raw[A] | settled[A]"
+    from ._nodes import Group
 
 
-class Queue(ThreadPoolExecutor):
+class Queue(Submits, ThreadPoolExecutor):
     """An executor whose futures may be arguments of its calls.
 
     Takes what `concurrent.futures.ThreadPoolExecutor` takes, and behaves like
@@ -190,6 +180,11 @@ class Queue(ThreadPoolExecutor):
         slots.owner = ref(self, slots.lose)
         scheduler.add_slots(slots)
         _process.come_first()
+        if isinstance(executor, Engine):
+            self._known = executor.options
+
+    #: The options that its engine knows, beside those of all queues.
+    _known: frozenset[str] = frozenset()
 
     @property
     def scheduler(self) -> Scheduler:
@@ -204,136 +199,55 @@ class Queue(ThreadPoolExecutor):
     def _shutdown(self) -> bool:  # type: ignore[override]
         return self._slots.closed
 
-    # Up to six positional arguments are checked, each a value or a future of
-    # it.  Arguments by name are checked as values: a future among them is
-    # right, but typing has no word for it (say ``cast(Any, future)``).
-    #
-    # Three overloads for each number of them: a generator function makes a task
-    # of a list; before it stands Never for a function that returns Any, which
-    # would match that one too.
-    @overload
-    def submit(self, fn: Callable[[], Never], /) -> Task[Any]: ...
-    @overload
-    def submit(self, fn: Callable[[], Generator[Y, Any, Any]], /) -> Task[list[Y]]: ...
-    @overload
-    def submit(self, fn: Callable[[], R], /) -> Task[R]: ...
-    @overload
-    def submit(self, fn: Callable[[A], Never], a: Argument[A], /) -> Task[Any]: ...
-    @overload
-    def submit(self, fn: Callable[[A], Generator[Y, Any, Any]], a: Argument[A], /) -> Task[list[Y]]: ...
-    @overload
-    def submit(self, fn: Callable[[A], R], a: Argument[A], /) -> Task[R]: ...
-    @overload
-    def submit(self, fn: Callable[[A, B], Never], a: Argument[A], b: Argument[B], /) -> Task[Any]: ...
-    @overload
-    def submit(
-        self, fn: Callable[[A, B], Generator[Y, Any, Any]],
-        a: Argument[A], b: Argument[B], /,
-    ) -> Task[list[Y]]: ...  # fmt: skip
-    @overload
-    def submit(self, fn: Callable[[A, B], R], a: Argument[A], b: Argument[B], /) -> Task[R]: ...
-    @overload
-    def submit(
-        self, fn: Callable[[A, B, C], Never],
-        a: Argument[A], b: Argument[B], c: Argument[C], /,
-    ) -> Task[Any]: ...  # fmt: skip
-    @overload
-    def submit(
-        self, fn: Callable[[A, B, C], Generator[Y, Any, Any]],
-        a: Argument[A], b: Argument[B], c: Argument[C], /,
-    ) -> Task[list[Y]]: ...  # fmt: skip
-    @overload
-    def submit(
-        self, fn: Callable[[A, B, C], R],
-        a: Argument[A], b: Argument[B], c: Argument[C], /,
-    ) -> Task[R]: ...  # fmt: skip
-    @overload
-    def submit(
-        self, fn: Callable[[A, B, C, D], Never],
-        a: Argument[A], b: Argument[B], c: Argument[C], d: Argument[D], /,
-    ) -> Task[Any]: ...  # fmt: skip
-    @overload
-    def submit(
-        self, fn: Callable[[A, B, C, D], Generator[Y, Any, Any]],
-        a: Argument[A], b: Argument[B], c: Argument[C], d: Argument[D], /,
-    ) -> Task[list[Y]]: ...  # fmt: skip
-    @overload
-    def submit(
-        self, fn: Callable[[A, B, C, D], R],
-        a: Argument[A], b: Argument[B], c: Argument[C], d: Argument[D], /,
-    ) -> Task[R]: ...  # fmt: skip
-    @overload
-    def submit(
-        self, fn: Callable[[A, B, C, D, E], Never],
-        a: Argument[A], b: Argument[B], c: Argument[C], d: Argument[D], e: Argument[E], /,
-    ) -> Task[Any]: ...  # fmt: skip
-    @overload
-    def submit(
-        self, fn: Callable[[A, B, C, D, E], Generator[Y, Any, Any]],
-        a: Argument[A], b: Argument[B], c: Argument[C], d: Argument[D], e: Argument[E], /,
-    ) -> Task[list[Y]]: ...  # fmt: skip
-    @overload
-    def submit(
-        self, fn: Callable[[A, B, C, D, E], R],
-        a: Argument[A], b: Argument[B], c: Argument[C], d: Argument[D], e: Argument[E], /,
-    ) -> Task[R]: ...  # fmt: skip
-    @overload
-    def submit(
-        self, fn: Callable[[A, B, C, D, E, F], Never],
-        a: Argument[A], b: Argument[B], c: Argument[C], d: Argument[D], e: Argument[E], f: Argument[F], /,
-    ) -> Task[Any]: ...  # fmt: skip
-    @overload
-    def submit(
-        self, fn: Callable[[A, B, C, D, E, F], Generator[Y, Any, Any]],
-        a: Argument[A], b: Argument[B], c: Argument[C], d: Argument[D], e: Argument[E], f: Argument[F], /,
-    ) -> Task[list[Y]]: ...  # fmt: skip
-    @overload
-    def submit(
-        self, fn: Callable[[A, B, C, D, E, F], R],
-        a: Argument[A], b: Argument[B], c: Argument[C], d: Argument[D], e: Argument[E], f: Argument[F], /,
-    ) -> Task[R]: ...  # fmt: skip
-    @overload
-    def submit(
-        self, fn: Callable[..., Never],
-        a: Any, b: Any, c: Any, d: Any, e: Any, f: Any, g: Any, /, *args: Any, **kwargs: Any,
-    ) -> Task[Any]: ...  # fmt: skip
-    @overload
-    def submit(
-        self, fn: Callable[..., Generator[Y, Any, Any]],
-        a: Any, b: Any, c: Any, d: Any, e: Any, f: Any, g: Any, /, *args: Any, **kwargs: Any,
-    ) -> Task[list[Y]]: ...  # fmt: skip
-    @overload
-    def submit(
-        self, fn: Callable[..., R],
-        a: Any, b: Any, c: Any, d: Any, e: Any, f: Any, g: Any, /, *args: Any, **kwargs: Any,
-    ) -> Task[R]: ...  # fmt: skip
-    @overload
-    def submit(self, fn: Raw[Callable[..., R]], /, *args: Any, **kwargs: Any) -> Task[R]: ...
-    @overload
-    def submit(self, fn: Callable[P, Never], /, *args: P.args, **kwargs: P.kwargs) -> Task[Any]: ...
-    @overload
-    def submit(
-        self, fn: Callable[P, Generator[Y, Any, Any]], /, *args: P.args, **kwargs: P.kwargs
-    ) -> Task[list[Y]]: ...
-    @overload
-    def submit(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Task[R]: ...
-    def submit(
-        self, fn: Callable[..., Any] | Raw[Callable[..., Any]], /, *args: Any, **kwargs: Any
-    ) -> Task[Any]:
-        """Submit ``fn(*args, **kwargs)`` and return its task.
+    def options(
+        self,
+        *,
+        name: str | None = None,
+        after: Iterable[Future[Any] | settled[Any]] = (),
+        context: Context | None = None,
+        timeout: float | None = None,
+        **others: Any,
+    ) -> Submitter:
+        """What submits to this queue, with these options: with the same `submit` and `map`.
+
+        ::
+
+            queue.options(name="dark frame", after=[shutter_closed]).submit(expose, 0.1)
+
+        Args:
+            name: What to call the tasks, in place of the function's name.
+            after: Futures that must be done before, of any executors.  Their
+                values are not passed.  They come after the arguments in the
+                order of search.  One that fails fails the task, one that is
+                cancelled cancels it; ``settled(future)`` is content with any
+                outcome.
+            context: Where the call is made, and each step of a generator
+                task.  A context can be entered by one thread at a time, and
+                once: tasks that run at the same time, or nested in each
+                other, need one each (``context.copy()``).
+            timeout: Seconds that `submit` may block where the queue has
+                ``max_pending`` tasks; None for no limit.
+            others: What the queue's engine knows.
 
         Raises:
-            TypeError: *fn* is not callable.
-            RuntimeError: The queue was shut down, or the interpreter is
-                exiting.
-            BrokenThreadPool: An initializer failed.
-
-        Cost: about 1 µs, and a look at each object in plain containers among
-        the arguments; `Raw` spares it.
+            TypeError: There is no such option, or it is of a wrong type.
+            ValueError: *timeout* is negative, or no number of seconds.
         """
-        return self._submit(fn, args, kwargs, None)
+        if context is not None and isinstance(self._slots, EngineSlots):
+            raise TypeError("context is for queues of threads: it can't be taken to another process")
+        return Submitter(self, read(self._known, name, after, context, timeout, others))
 
-    def _submit(self, fn: Any, args: Any, kwargs: Any, group: Any) -> Task[Any]:
+    def _target(self) -> tuple[Queue, Options | None]:
+        return self, None
+
+    def _submit(
+        self,
+        fn: Any,
+        args: Any,
+        kwargs: Any,
+        group: Group | None,
+        options: Options | None = None,
+    ) -> Task[Any]:
         if not callable(fn):
             if not (isinstance(fn, Raw) and callable(fn.value)):
                 raise TypeError(f"the first argument of submit must be callable, not {fn!r}")
@@ -348,53 +262,9 @@ class Queue(ThreadPoolExecutor):
             if template is not None:
                 args, kwargs = None, template
         slots = self._slots
-        return slots.scheduler.add(slots, fn, args, kwargs, group)
-
-    def map(
-        self,
-        fn: Callable[..., R],
-        *iterables: Iterable[Any],
-        timeout: float | None = None,
-        chunksize: int = 1,
-        buffersize: int | None = None,
-    ) -> Iterator[R]:
-        """Submit ``fn`` for the items of *iterables*, and return an iterator over the results.
-
-        All items are one submission, of which the first counts as the newest.
-
-        Args:
-            fn: Called with one item of each iterable.
-            iterables: Read at once, or, with *buffersize*, as results are taken.
-            timeout: Seconds from the call until the last result may be awaited.
-            chunksize: Ignored, as by ThreadPoolExecutor.
-            buffersize: How many tasks whose results were not taken yet there
-                may be.
-
-        Raises:
-            TypeError: *buffersize* is no int.
-            ValueError: *buffersize* is less than 1.
-            TimeoutError: By the iterator, when *timeout* is over.
-        """
-        if buffersize is not None and not isinstance(buffersize, int):
-            raise TypeError("buffersize must be an integer or None")
-        if buffersize is not None and buffersize < 1:
-            raise ValueError("buffersize must be None or > 0")
-        end = None if timeout is None else timeout + time.monotonic()
-        calls = zip(*iterables, strict=False)
-        if type(self).submit is Queue.submit and "submit" not in self.__dict__:
-            group = self._slots.scheduler.group()
-        else:
-            group = _THROUGH_SUBMIT
-        tasks = deque(self._submit_item(fn, call, group) for call in islice(calls, buffersize))
-        # The iterator must not keep the queue: it may be lost while results
-        # are taken.
-        more = None if buffersize is None else (ref(self), calls)
-        return _results(fn, tasks, end, more, group)
-
-    def _submit_item(self, fn: Callable[..., Any], call: tuple[Any, ...], group: Any) -> Any:
-        if group is _THROUGH_SUBMIT:
-            return self.submit(fn, *call)
-        return self._submit(fn, call, None, group)
+        if options is None:
+            return slots.add(slots, fn, args, kwargs, group)
+        return slots.scheduler.add_with(slots, fn, args, kwargs, group, options)
 
     def counts(self) -> dict[str, int]:
         """How many tasks are waiting, ready, running, done, failed and cancelled."""
@@ -458,43 +328,6 @@ def _check_engine(executor: Any, initializer: Any, initargs: tuple[Any, ...], gi
         raise TypeError(f"give the initializer to the {type(executor).__name__}, whose workers it is for")
     if give_way:
         raise TypeError("give_way is for queues of threads: an executor can't nest one call in another")
-
-
-_THROUGH_SUBMIT: Any = object()  # the group of a map whose items go through a submit that is not ours
-
-
-def _results(
-    fn: Callable[..., R],
-    tasks: deque[Any],
-    end: float | None,
-    more: tuple[Callable[[], Queue | None], Iterator[Any]] | None,
-    group: Any,
-) -> Iterator[R]:
-    """The results of *tasks* in order, submitting *more* as they are taken; those not taken are cancelled."""
-    try:
-        while tasks:
-            if more is not None:
-                queue, call = more[0](), None
-                if queue is None or (call := next(more[1], None)) is None:
-                    more = None
-                else:
-                    tasks.append(queue._submit_item(fn, call, group))
-                del queue, call
-            # No name may keep the task or its result while we are suspended.
-            yield _result_or_cancel(tasks.popleft(), None if end is None else end - time.monotonic())
-    finally:
-        for task in tasks:
-            task.cancel()
-
-
-def _result_or_cancel(task: Any, timeout: float | None) -> Any:
-    try:
-        try:
-            return task.result(timeout)
-        finally:
-            task.cancel()
-    finally:
-        del task  # no cycle with the exception
 
 
 class _Pool(ThreadPoolExecutor):

@@ -67,7 +67,7 @@ class Slots(PlannedQueue):
     parks: ClassVar[bool] = True
 
     __slots__ = (
-        "bell", "broken", "cancelled", "closed", "done", "failed", "helpers", "limit", "lock",
+        "add", "bell", "broken", "cancelled", "closed", "done", "failed", "helpers", "limit", "lock",
         "lost", "name", "nest", "owner", "parked", "pool", "runs", "scheduler", "waking", "work",
     )  # fmt: skip
 
@@ -84,6 +84,7 @@ class Slots(PlannedQueue):
         super().__init__()
         self.gives_way = gives_way
         self.scheduler = scheduler
+        self.add = scheduler.add  # what takes a call in
         self.lock = scheduler.lock
         self.pool = pool
         self.limit = limit

@@ -8,8 +8,8 @@ from concurrent.futures import CancelledError, Future, InvalidStateError
 from contextlib import suppress
 from typing import Any, TypeVar
 
+from ._admission import Admission
 from ._arguments import DIRECT, Template, value_of
-from ._arrivals import Arrivals
 from ._functions import length, name_of
 from ._future import Failure, ours, strip_ours, traceback_of
 from ._interrupts import uninterrupted
@@ -24,7 +24,7 @@ T = TypeVar("T")
 ours(length)  # its frame knows the arguments
 
 
-class Streams(Arrivals):
+class Streams(Admission):
     """A scheduler that knows of generator tasks."""
 
     # Somebody asks for a part of a task.

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
 
     from ._arrivals import Arrivals
+    from ._options import Options
     from ._slots import Slots
 
 R = TypeVar("R")
@@ -46,6 +47,11 @@ class Task(PlannedFuture[R]):
     """
 
     __slots__ = ("_args", "_fn", "_kwargs", "_stream")
+    _kind = "Task"
+
+    # What it was submitted with, besides its call: see ``_options``.  A plain task has no slots for these.
+    _options: Options | None = None
+    _after: tuple[tuple[Future[Any], bool], ...] = ()
 
     _home = Node.queue  # type: ignore[misc]  # the same slot under the name that all futures have for it
 
@@ -304,7 +310,9 @@ class Task(PlannedFuture[R]):
         self.dependencies = NONE
 
     def _words(self) -> list[str]:
-        fn, stream = self._fn, self._stream
+        fn, stream, options = self._fn, self._stream, self._options
+        if options is not None and options.name is not None:
+            return [options.name]
         if fn is None:
             return [] if stream is None or self.state != RUNNING else [stream.name]
         return [name_of(fn)]

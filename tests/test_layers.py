@@ -18,16 +18,17 @@ ALLOWED = {
         *{"_task", "_items", "_functions", "_kinds", "_planner"},
     },
     "_queue": {
-        *{"_process", "_engine", "_scheduler", "_worker", "_slots", "_task"},
+        *{"_process", "_engine", "_submitting", "_scheduler", "_worker", "_slots", "_options", "_task"},
         *{"_arguments", "_functions", "_kinds"},
     },
+    "_submitting": {"_options", "_task", "_kinds"},
     "_inside": {"_slots", "_needs", "_future", "_nodes"},
     "_worker": {
         *{"_generators", "_waiting", "_slots", "_task", "_future"},
         *{"_interrupts", "_arguments", "_functions"},
     },
     "_engine": {
-        *{"_generators", "_remote", "_pickling", "_slots", "_task", "_future"},
+        *{"_generators", "_remote", "_pickling", "_slots", "_options", "_task", "_future"},
         *{"_interrupts", "_arguments", "_functions"},
     },
     "_remote": set(),
@@ -47,9 +48,10 @@ ALLOWED = {
     },
     "_process": set(),
     "_streams": {
-        *{"_arrivals", "_waiting", "_needs", "_slots", "_task", "_items", "_future"},
+        *{"_admission", "_waiting", "_needs", "_slots", "_task", "_items", "_future"},
         *{"_interrupts", "_arguments", "_functions", "_nodes"},
     },
+    "_admission": {"_arrivals", "_slots", "_options", "_contexts", "_task", "_arguments", "_nodes"},
     "_arrivals": {
         *{"_dispatch", "_waiting", "_slots", "_task", "_items", "_future"},
         *{"_interrupts", "_arguments", "_nodes"},
@@ -59,6 +61,8 @@ ALLOWED = {
     "_observers": {"_slots", "_task", "_items", "_future", "_functions", "_arguments"},
     "_needs": {"_slots", "_task", "_future", "_nodes"},
     "_slots": {"_task", "_nodes"},
+    "_options": {"_task", "_functions", "_kinds"},
+    "_contexts": {"_future", "_functions"},
     "_task": {"_items", "_future", "_arguments", "_functions", "_nodes"},
     "_items": {"_future", "_nodes"},
     "_future": {"_nodes"},

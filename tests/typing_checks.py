@@ -5,9 +5,11 @@ import json
 import time
 from collections.abc import Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 from typing import Any, NoReturn, assert_type, cast
 
 from smqexec import Item, Queue, Raw, Scheduler, Task, number_of_results, settled
+from smqexec._submitting import Submitter
 
 
 def number() -> int:
@@ -57,6 +59,19 @@ Queue("x")  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, re
 
 assert_type(queue.submit(report, settled(one)), Task[bool])
 assert_type(queue.submit(report, Raw(one)), Task[bool])
+
+
+# Options: the same types.
+
+named = queue.options(name="x", after=[one, settled(word), Future[int]()], context=copy_context(), timeout=1)
+assert_type(named, Submitter)
+assert_type(named.submit(number), Task[int])
+assert_type(named.submit(text, one), Task[str])
+assert_type(named.submit(six, one, word, 1.0, b"", True, None), Task[list[int]])
+assert_type(list(named.map(text, [1, 2], ["a", "b"])), list[str])
+named.submit(text, "x")  # type: ignore[arg-type]  # pyright: ignore[reportCallIssue, reportArgumentType]
+queue.options(name=1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+queue.options(after=1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
 async def waiting() -> None:

@@ -1,0 +1,129 @@
+"""Options: what a task is submitted with, besides its call.
+
+They are read and checked once, when `Queue.options` is called, and shared by
+all tasks submitted with them.  A task keeps its options as long as somebody
+keeps the task; so what it keeps are those without the futures and the context,
+which last no longer than until it starts, or is done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from concurrent.futures import Future
+from contextvars import Context
+from math import isnan
+from typing import Any, TypeVar, cast
+
+from ._functions import name_of
+from ._kinds import FUTURE, SETTLED, kind_of, settled
+from ._task import Task
+
+R = TypeVar("R")
+
+#: The options of all queues; an engine may know more.
+KNOWN = frozenset({"name", "after", "context", "timeout"})
+
+
+class Options:
+    """A record of options; not changed once it is made."""
+
+    __slots__ = ("after", "context", "engine", "kept", "name", "timeout")
+
+    def __init__(
+        self,
+        name: str | None = None,
+        after: tuple[tuple[Future[Any], bool], ...] = (),
+        context: Context | None = None,
+        timeout: float | None = None,
+        engine: dict[str, Any] | None = None,
+    ) -> None:
+        self.name = name
+        #: What must be done before, each with True where any outcome will do: as in a template.
+        self.after = after
+        self.context = context
+        #: Seconds to wait for room in the queue; None for no limit.
+        self.timeout = timeout
+        #: What the queue's engine is told.
+        self.engine = engine or {}
+        #: These options as a task keeps them, where that is not all of them.
+        self.kept = Options(name, timeout=timeout, engine=engine) if after or context is not None else None
+
+    def __repr__(self) -> str:
+        words = [f"{name}={getattr(self, name)!r}" for name in ("name", "timeout")]
+        words += [f"{name}={value!r}" for name, value in self.engine.items()]
+        return ", ".join(word for word in words if not word.endswith("=None")) or "no name"
+
+
+class OptionsTask(Task[R]):
+    """A task that was submitted with options.
+
+    A class of its own, so that plain tasks have no room for them.
+    """
+
+    __slots__ = ("_after", "_options")  # the first until it is taken in
+
+
+def label_of(task: Task[Any]) -> str:
+    """What to call *task*: by the name it was given, or its function's; "task" where that is let go of."""
+    options, fn = task._options, task._fn
+    if options is not None and options.name is not None:
+        return options.name
+    return "task" if fn is None else name_of(fn)
+
+
+def read(
+    known: frozenset[str],
+    name: str | None,
+    after: Iterable[Future[Any] | settled[Any]],
+    context: Context | None,
+    timeout: float | None,
+    others: dict[str, Any],
+) -> Options:
+    """Check what `Queue.options` was given.
+
+    Args:
+        known: The names of the options that the queue's engine knows.
+        name: See `Queue.options`, as for those that follow.
+        after: See there.
+        context: See there.
+        timeout: See there.
+        others: What else was given, by name.
+
+    Raises:
+        TypeError: As there.
+        ValueError: As there.
+    """
+    for other in others:
+        if other not in known:
+            names = ", ".join(sorted(KNOWN | known))
+            raise TypeError(f"there is no option {other!r}; this queue knows {names}")
+    if name is not None and not isinstance(name, str):
+        raise TypeError(f"the name of a task must be a str, not {name!r}")
+    if context is not None and not isinstance(context, Context):
+        raise TypeError(f"context must be a contextvars.Context, not {context!r}")
+    if timeout is not None and (not isinstance(timeout, (int, float)) or isinstance(timeout, bool)):
+        raise TypeError(f"timeout must be a number of seconds or None, not {timeout!r}")
+    if timeout is not None and (timeout < 0 or isnan(timeout)):
+        raise ValueError(f"timeout must be a number of seconds, 0 or more, not {timeout!r}")
+    return Options(name, _order(after), context, timeout, others)
+
+
+def _order(after: Iterable[Future[Any] | settled[Any]]) -> tuple[tuple[Future[Any], bool], ...]:
+    if kind_of(type(after)) in (FUTURE, SETTLED):
+        raise TypeError(f"after must be a list of futures, not one: write after=[{after!r}]")
+    try:
+        entries = list(after)
+    except TypeError:
+        entries = None
+    if entries is None:
+        raise TypeError(f"after must be a list of futures, not {after!r}")
+    found: list[tuple[Future[Any], bool]] = []
+    for entry in entries:
+        kind = kind_of(type(entry))
+        if kind == SETTLED:
+            found.append((cast("settled[Any]", entry).future, True))
+        elif kind == FUTURE:
+            found.append((cast("Future[Any]", entry), False))
+        else:
+            raise TypeError(f"after must hold futures or settled(future) alone, not {entry!r}")
+    return tuple(found)

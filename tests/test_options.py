@@ -1,0 +1,443 @@
+"""Options: a name, what comes before, a context; and what they are refused for."""
+
+from __future__ import annotations
+
+import gc
+import threading
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from contextvars import Context, ContextVar, copy_context
+from typing import Any
+from weakref import ref
+
+import pytest
+from gate import DEADLINE, Gate
+from threads import planned, until_gone, without_collector
+
+from smqexec import Queue, Raw, Scheduler, Task, number_of_results, settled
+from smqexec._options import Options, label_of
+
+place: ContextVar[str] = ContextVar("place", default="nowhere")
+
+
+class Thing:
+    pass
+
+
+# The name.
+
+
+def test_name_is_shown_for_all_its_life() -> None:
+    """Pending, running, done, failed: where a plain task has no name any more."""
+    gate = Gate()
+    with planned(1, stopped=True) as (scheduler, queue):
+        first = queue.options(name="dark frame").submit(gate, 1)
+        failing = queue.options(name="flat").submit(int, "x")
+        plain = queue.submit(abs, 1)
+        assert repr(first).startswith("<Task at") and " dark frame state=ready queue=" in repr(first)
+        assert [label_of(task) for task in (first, failing, plain)] == ["dark frame", "flat", "abs"]
+        first.promote()
+        scheduler.resume()
+        gate.wait_entered()
+        assert " dark frame state=running" in repr(first)
+        gate.open()
+        assert first.result(DEADLINE) == 1
+        assert isinstance(failing.exception(DEADLINE), ValueError)
+        assert plain.result(DEADLINE) == 1
+    assert repr(first).endswith(" dark frame state=done returned int>")
+    assert repr(failing).endswith(" flat state=failed raised ValueError>")
+    assert [label_of(task) for task in (first, failing, plain)] == ["dark frame", "flat", "task"]
+
+
+def test_name_is_in_errors() -> None:
+    def wait_for_itself() -> None:
+        while not cell:
+            pass
+        cell[0].result()
+
+    cell: list[Task[None]] = []
+    with planned(1) as (_, queue):
+        cell.append(queue.options(name="tail biter").submit(wait_for_itself))
+        with pytest.raises(RuntimeError, match=r"tail biter state=running .* waits for itself"):
+            cell[0].result(DEADLINE)
+
+
+def test_named_task_is_a_dependency_like_any_other() -> None:
+    """Direct, by name, in containers, done or not; and its own arguments are gathered."""
+    with planned(2) as (_, queue):
+        named = queue.options(name="one")
+        one = named.submit(int, "1")
+        two = named.submit(pow, 2, one)
+        assert queue.submit(sum, [one, two]).result(DEADLINE) == 3
+        assert queue.submit(pow, two, 3).result(DEADLINE) == 8
+        assert named.submit(dict, one=one, two=two).result(DEADLINE) == {"one": 1, "two": 2}
+        assert named.submit(pow, one, two).result(DEADLINE) == 1
+
+
+def test_named_generator_task() -> None:
+    @number_of_results(lambda n: n)
+    def count(n: int) -> Any:
+        yield from range(n)
+
+    with planned(1, stopped=True) as (scheduler, queue):
+        task = queue.options(name="frames").submit(count, 3)
+        assert len(task) == 3
+        item = task[1]
+        assert " 1 of <Task at" in repr(item) and "frames" in repr(item)
+        scheduler.resume()
+        assert item.result(DEADLINE) == 1
+        assert task.result(DEADLINE) == [0, 1, 2]
+
+
+def test_options_without_any_are_those_of_a_plain_submit() -> None:
+    with planned(1) as (_, queue):
+        submitter = queue.options()
+        assert submitter.submit(pow, 2, 3).result(DEADLINE) == 8
+        assert label_of(submitter.submit(abs, 1)) in ("abs", "task")
+        assert "no name" in repr(submitter)
+        with pytest.raises(TypeError, match="must be callable, not 1"):
+            submitter.submit(1)  # type: ignore[call-overload]
+
+
+# The map of a submitter.
+
+
+def test_map_of_a_submitter() -> None:
+    names: list[str] = []
+    with planned(1) as (scheduler, queue):
+        submitter = queue.options(name="item")
+        scheduler.stop()
+        results = submitter.map(pow, [1, 2, 3], [2, 2, 2])
+        with scheduler.lock:
+            names = [label_of(task) for task in scheduler._pending()]
+        scheduler.resume()
+        assert list(results) == [1, 4, 9]
+        assert names == ["item"] * 3
+        # As results are taken, and the iterator keeps the options, but not the queue.
+        assert list(submitter.map(abs, iter([-1, -2, -3]), buffersize=1)) == [1, 2, 3]
+
+
+def test_map_of_a_submitter_is_one_submission() -> None:
+    order: list[int] = []
+    with planned(1, stopped=True) as (scheduler, queue):
+        results = queue.options(name="item").map(order.append, range(4))
+        scheduler.resume()
+        list(results)
+    assert order == [0, 1, 2, 3]
+
+
+def test_map_of_a_submitter_keeps_no_lost_queue() -> None:
+    queue = Queue(1)
+    known = ref(queue)
+    results = queue.options(name="item").map(abs, iter([-1, -2, -3]), buffersize=1)
+    assert next(results) == 1
+    del queue
+    gc.collect()
+    until_gone(known)
+    assert list(results) == [2]  # what was submitted; the rest can't be any more
+
+
+# What comes before.
+
+
+def test_after_orders_and_passes_nothing() -> None:
+    order: list[str] = []
+    with planned(2, stopped=True) as (scheduler, queue):
+        early = queue.submit(order.append, "early")
+        late = queue.options(after=[early]).submit(order.append, "late")
+        assert late.state < early.state  # it waits, and the other is ready
+        scheduler.resume()
+        assert late.result(DEADLINE) is None
+    assert order == ["early", "late"]
+
+
+def test_after_beside_arguments() -> None:
+    """What is both is one dependency; arguments of all kinds go on to be passed."""
+    with planned(2, stopped=True) as (scheduler, queue):
+        one, two = queue.submit(int, "1"), queue.submit(int, "2")
+        submitter = queue.options(after=[one, two, one])
+        tasks = [
+            submitter.submit(pow, one, 5),
+            submitter.submit(dict, a=two),
+            submitter.submit(sum, [one, two]),
+            submitter.submit(dict, a=3),
+            submitter.submit(divmod, 7, 2),
+            submitter.submit(isinstance, Raw(one), Future),
+        ]
+        with scheduler.lock:
+            scheduler.planner.check(scheduler._slots)
+        scheduler.resume()
+        values = [task.result(DEADLINE) for task in tasks]
+    assert values == [1, {"a": 2}, 3, {"a": 3}, (3, 1), True]
+
+
+def test_after_comes_after_the_arguments_in_the_search() -> None:
+    order: list[str] = []
+
+    def note(name: str) -> str:
+        order.append(name)
+        return name
+
+    with planned(1, stopped=True) as (scheduler, queue):
+        before, argument = queue.submit(note, "before"), queue.submit(note, "argument")
+        task = queue.options(after=[before]).submit(note, argument)
+        scheduler.resume()
+        task.result(DEADLINE)
+    assert order == ["argument", "before", "argument"]
+
+
+def test_failure_before_fails_the_task() -> None:
+    with planned(1) as (_, queue):
+        failing = queue.submit(int, "x")
+        pending = queue.options(after=[failing]).submit(abs, 1)
+        assert pending.exception(DEADLINE) is failing.exception(DEADLINE)
+        assert pending.origin is failing
+        # Also where that is known when it is submitted.
+        late = queue.options(after=[failing]).submit(abs, 1)
+        assert late.exception(DEADLINE) is failing.exception()
+        assert late.origin is failing
+        # And one that is settled does not matter.
+        assert queue.options(after=[settled(failing)]).submit(abs, -1).result(DEADLINE) == 1
+
+
+def test_settled_before_waits() -> None:
+    gate = Gate()
+    with planned(2) as (_, queue):
+        held = queue.submit(gate)
+        failing = queue.submit(lambda _: int("x"), held)
+        task = queue.options(after=[settled(failing)]).submit(abs, -1)
+        gate.wait_entered()
+        assert not task.done()
+        gate.open()
+        assert task.result(DEADLINE) == 1
+        assert isinstance(failing.exception(), ValueError)
+
+
+def test_cancellation_before_cancels_the_task() -> None:
+    with planned(1, stopped=True) as (_, queue):
+        first = queue.submit(abs, 1)
+        second = queue.options(after=[first]).submit(abs, 1)
+        assert first.cancel()
+        assert second.cancelled()
+
+
+def test_after_futures_of_others() -> None:
+    """Of an executor that is not ours, and of another scheduler."""
+    foreign: Future[int] = Future()
+    broken: Future[int] = Future()
+    with ThreadPoolExecutor(1) as pool, planned(1) as (_, other), planned(1, stopped=True) as (here, queue):
+        task = queue.options(after=[foreign, pool.submit(abs, 1), other.submit(abs, 1)]).submit(abs, -1)
+        failing = queue.options(after=[broken]).submit(abs, -1)
+        here.resume()
+        assert not task.done()
+        foreign.set_result(0)
+        assert task.result(DEADLINE) == 1
+        error = OSError()
+        broken.set_exception(error)
+        assert failing.exception(DEADLINE) is error
+        assert failing.origin is broken
+
+
+def test_after_items() -> None:
+    with planned(2, stopped=True) as (scheduler, queue):
+        task = queue.submit(lambda: [1, 2])
+        late = queue.options(after=[task[1]]).submit(abs, -1)
+        lost = queue.options(after=[task[2]]).submit(abs, -1)
+        scheduler.resume()
+        assert late.result(DEADLINE) == 1
+        assert isinstance(lost.exception(DEADLINE), IndexError)
+
+
+def test_after_keeps_no_result() -> None:
+    """Neither while the task is held, nor once it is done, nor by a name that outlives it."""
+    with planned(1) as (_, queue):
+        early = queue.submit(Thing)
+        known = ref(early.result(DEADLINE))
+        late = queue.options(name="late", after=[early], context=copy_context()).submit(abs, -1)
+        assert late.result(DEADLINE) == 1
+        with without_collector():
+            del early
+            until_gone(known)
+        assert label_of(late) == "late"
+
+
+# The context.
+
+
+def test_call_is_made_in_its_context() -> None:
+    context = Context()
+    context.run(place.set, "home")
+    with planned(1) as (_, queue):
+        submitter = queue.options(context=context)
+        assert submitter.submit(place.get).result(DEADLINE) == "home"
+        assert queue.submit(place.get).result(DEADLINE) == "nowhere"
+        # What it sets, stays there.
+        submitter.submit(place.set, "away").result(DEADLINE)
+        assert context[place] == "away"
+        assert queue.submit(place.get).result(DEADLINE) == "nowhere"
+        assert place.get() == "nowhere"
+
+
+def test_generator_task_is_at_each_step_in_its_context() -> None:
+    closed: list[str] = []
+
+    def visit() -> Any:
+        place.set(place.get() + "+")
+        try:
+            yield place.get()
+            place.set(place.get() + "+")
+            yield place.get()
+            raise ValueError(place.get())
+        finally:
+            closed.append(place.get())
+
+    context = Context()
+    context.run(place.set, "home")
+    with planned(1) as (_, queue):
+        task = queue.options(context=context).submit(visit)
+        first, second = task[0:2]
+        assert [first.result(DEADLINE), second.result(DEADLINE)] == ["home+", "home++"]
+        assert str(task.exception(DEADLINE)) == "home++"
+    assert closed == ["home++"] and context[place] == "home++"
+
+
+def test_generator_is_closed_in_its_context() -> None:
+    closed: list[str] = []
+
+    def stay() -> Any:
+        try:
+            while True:
+                yield place.get()
+        finally:
+            closed.append(place.get())
+
+    context = Context()
+    context.run(place.set, "home")
+    with planned(1) as (_, queue):
+        task = queue.options(context=context, name="stay").submit(stay)
+        assert task[0].result(DEADLINE) == "home"
+        task.cancel()
+        with pytest.raises(CancelledError):
+            task.result(DEADLINE)
+    assert task.cancelled() and closed == ["home"]
+
+
+def test_iterator_without_close_in_a_context() -> None:
+    """A function that announces a number, and returns an iterator that has no close."""
+
+    @number_of_results(lambda values: len(values))
+    def each(values: list[int]) -> Any:
+        return iter(values)
+
+    with planned(1) as (_, queue):
+        submitter = queue.options(context=Context())
+        assert submitter.submit(each, [1, 2]).result(DEADLINE) == [1, 2]
+        assert list(submitter.submit(each, [1, 2])) == [1, 2]
+        short = submitter.submit(number_of_results(lambda: 1)(lambda: iter([1, 2])))
+        assert isinstance(short.exception(DEADLINE), ValueError)
+        # And what generates nothing gives what it returns, also an iterator.
+        assert list(submitter.submit(iter, [1]).result(DEADLINE)) == [1]
+        assert next(submitter.submit(Raw(lambda: (yield 1))).result(DEADLINE)) == 1
+
+
+def test_function_in_a_context_keeps_its_name_and_traceback() -> None:
+    def fail() -> None:
+        raise OSError
+
+    with planned(1, stopped=True) as (scheduler, queue):
+        task = queue.options(context=Context()).submit(fail)
+        assert "fail state=ready" in repr(task)
+        scheduler.resume()
+        error = task.exception(DEADLINE)
+    assert error is not None and error.__traceback__ is not None
+    assert error.__traceback__.tb_frame.f_code.co_name == "fail"
+
+
+def test_context_entered_twice_at_once() -> None:
+    """Python's own error, which is the task's."""
+    gate, context = Gate(), Context()
+    with planned(2) as (_, queue):
+        submitter = queue.options(context=context)
+        first = submitter.submit(gate, 1)
+        gate.wait_entered()
+        with pytest.raises(RuntimeError, match="already entered"):
+            submitter.submit(abs, 1).result(DEADLINE)
+        gate.open()
+        assert first.result(DEADLINE) == 1
+
+
+def test_context_is_let_go_of() -> None:
+    with planned(1) as (_, queue):
+        context = Context()
+        thing = Thing()
+        context.run(place.set, thing)  # type: ignore[arg-type]
+        known = ref(thing)
+        task = queue.options(name="x", context=context).submit(abs, -1)
+        assert task.result(DEADLINE) == 1
+        with without_collector():
+            del thing, context
+            until_gone(known)
+
+
+# What is refused.
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"nam": "x"}, "there is no option 'nam'; this queue knows after, context, name, timeout"),
+        ({"name": 1}, "the name of a task must be a str, not 1"),
+        ({"after": 1}, "after must be a list of futures, not 1"),
+        ({"after": [1]}, r"after must hold futures or settled\(future\) alone, not 1"),
+        ({"after": [Raw(Future())]}, "after must hold futures .* alone, not Raw"),
+        ({"after": Future()}, "after must be a list of futures, not one: write after="),
+        ({"after": settled(Future())}, "after must be a list of futures, not one: write after="),
+        ({"context": {}}, "context must be a contextvars.Context, not {}"),
+        ({"timeout": "1"}, "timeout must be a number of seconds or None, not '1'"),
+        ({"timeout": True}, "timeout must be a number of seconds or None, not True"),
+    ],
+)
+def test_bad_option(given: dict[str, Any], message: str) -> None:
+    with planned(1) as (_, queue), pytest.raises(TypeError, match=message):
+        queue.options(**given)
+
+
+@pytest.mark.parametrize("timeout", [-1, float("nan")])
+def test_bad_timeout(timeout: float) -> None:
+    with planned(1) as (_, queue), pytest.raises(ValueError, match="timeout must be a number of seconds, 0"):
+        queue.options(timeout=timeout)
+
+
+def test_options_of_an_engine() -> None:
+    """What the engine knows is listed, taken, and kept apart."""
+
+    class Far(Queue):
+        _known = frozenset({"retries"})
+
+    with Scheduler() as scheduler:
+        queue = Far(scheduler, 1)
+        with pytest.raises(TypeError, match="knows after, context, name, retries, timeout"):
+            queue.options(tries=3)
+        submitter = queue.options(name="x", retries=3)
+        assert "name='x', retries=3" in repr(submitter)
+        task: Any = submitter.submit(abs, 1)
+        assert task._options.engine == {"retries": 3}
+        assert task.result(DEADLINE) == 1
+        plain: Any = queue.submit(abs, 1)
+        assert plain._options is None
+    assert isinstance(task._options, Options)
+
+
+def test_submitter_in_threads() -> None:
+    """One submitter may be used by many at once."""
+    with planned(2) as (_, queue):
+        submitter = queue.options(name="x")
+        found: list[Any] = []
+        threads = [
+            threading.Thread(target=lambda: found.extend([submitter.submit(abs, -1) for _ in range(50)]))
+            for _ in range(4)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(DEADLINE)
+        assert sum(task.result(DEADLINE) for task in found) == 200
