@@ -37,9 +37,6 @@ class _Steps:
         self.context = context
         self.iterator = iterator
 
-    def __iter__(self) -> _Steps:
-        return self
-
     @ours
     def __next__(self) -> Any:
         return self.context.run(next, self.iterator)

@@ -211,14 +211,15 @@ class Submits:
         more = None if buffersize is None else (ref(queue), calls)
         return _results(fn, tasks, end, more, group, options)
 
-    def _submit(
-        self, fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any] | None, group: Group | None
-    ) -> Task[Any]:
-        raise NotImplementedError
+    if TYPE_CHECKING:
 
-    def _target(self) -> tuple[Queue, Options | None]:
-        """The queue, and with which options."""
-        raise NotImplementedError
+        def _submit(
+            self, fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any] | None, group: Group | None
+        ) -> Task[Any]: ...
+
+        def _target(self) -> tuple[Queue, Options | None]:
+            """The queue, and with which options."""
+            ...
 
 
 class Submitter(Submits):

@@ -8,13 +8,13 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Future, as_completed, wait
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import pytest
 from gate import DEADLINE
 from threads import beside, planned, until
 
-import smqexec._arrivals
 import smqexec._waiting
 from smqexec import Queue, Task, settled
 
@@ -155,7 +155,7 @@ def test_race_between_condition_and_completion() -> None:
 
 @pytest.mark.parametrize("work", [lambda: 1, fail], ids=["returned", "failed"])
 def test_condition_asked_for_at_the_very_end(
-    work: Callable[[], object], monkeypatch: pytest.MonkeyPatch
+    work: Callable[[], object],
 ) -> None:
     """Who finds the task without a queue makes a condition that stays."""
     made: list[Any] = []
@@ -172,8 +172,8 @@ def test_condition_asked_for_at_the_very_end(
             if value is None and self.done():
                 made.append(self._condition)
 
-    monkeypatch.setattr(smqexec._arrivals, "Task", Late)
     with planned(1, stopped=True) as (scheduler, queue):
+        queue._slots.add = partial(scheduler.add, make=Late)
         task = queue.submit(work)
         waiting = beside(task.exception, DEADLINE)
         until(lambda: task._watch and task._watch.blocked)
