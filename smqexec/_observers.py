@@ -28,9 +28,9 @@ from typing import TYPE_CHECKING, Any
 from weakref import ref
 
 from ._arguments import DIRECT, Template
-from ._functions import name_of
 from ._future import PlannedFuture
 from ._items import Item
+from ._options import label_of
 from ._task import Task
 
 if TYPE_CHECKING:
@@ -126,9 +126,11 @@ class Event:
 
     @property
     def name(self) -> str:
-        """The name of the function of the task; at the submit and the start, later it is let go of."""
-        fn = None if self.task is None else self.task._fn
-        return "" if fn is None else name_of(fn)
+        """What to call the task: its name, or its function's at the submit and the start; later "".
+
+        The function is let go of; a name that was given with `Queue.options` stays.
+        """
+        return "" if self.task is None else label_of(self.task)
 
     def __repr__(self) -> str:
         fields = (f"{name}={getattr(self, name)!r}" for name in ("number", "worker", "index", "outcome"))
@@ -211,7 +213,7 @@ class Observed:
         if kwargs is DIRECT:
             futures = [value for value in args if issubclass(type(value), Future)]
         elif type(kwargs) is Template:
-            futures = [future for future, _ in kwargs.dependencies]
+            futures = [future for future, _ in [*kwargs.dependencies, *task._after]]
         makers = [future._maker() for future in futures if isinstance(future, PlannedFuture)]
         needs = tuple(dict.fromkeys(number_of(maker) for maker in makers if maker is not None))
         self._tell(Event("submit", perf_counter(), slots, task, number_of(task), None, needs))

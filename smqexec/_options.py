@@ -64,11 +64,18 @@ class OptionsTask(Task[R]):
 
 
 def label_of(task: Task[Any]) -> str:
-    """What to call *task*: by the name it was given, or its function's; "task" where that is let go of."""
-    options, fn = task._options, task._fn
+    """What to call *task*: by the name it was given, or its function's; "" where that is let go of."""
+    return called(task, task._fn)
+
+
+def called(task: Task[Any], fn: Any) -> str:
+    """What to call *task*, which is the call of *fn*, or was if that is None."""
+    options, stream = task._options, task._stream
     if options is not None and options.name is not None:
         return options.name
-    return "task" if fn is None else name_of(fn)
+    if fn is None:
+        return "" if stream is None else stream.name
+    return name_of(fn)
 
 
 def read(

@@ -11,11 +11,11 @@ import threading
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from ._functions import name_of
 from ._future import PlannedFuture
 from ._items import Item
 from ._needs import Anything, Everything, Needs
 from ._nodes import DONE, READY, RUNNING, STRIDE, WAITING, Node, dependencies_of, dependents_of
+from ._options import called
 from ._rank import rank_of
 from ._slots import Run, Slots
 from ._task import Foreign, Task
@@ -261,11 +261,7 @@ def known_as(task: Task[Any], fn: Any, number: int) -> str:
     scheduler, with the place among those of a `map`, which are one.  A number below 0 is none: that of
     a task promoted under ``order="oldest"``.
     """
-    if fn is None:
-        stream = task._stream
-        name = "task" if stream is None else stream.name
-    else:
-        name = name_of(fn)
+    name = called(task, fn) or "task"
     if task._serial:
         return f"{name}#{task._serial}"
     if number <= 0:

@@ -43,8 +43,8 @@ ALLOWED = {
     "_drawing": set(),
     "_stop": set(),
     "_why": {
-        *{"_waiting", "_needs", "_slots", "_task", "_items", "_future"},
-        *{"_functions", "_rank", "_nodes"},
+        *{"_waiting", "_needs", "_slots", "_options", "_task", "_items", "_future"},
+        *{"_rank", "_nodes"},
     },
     "_process": set(),
     "_streams": {
@@ -58,7 +58,7 @@ ALLOWED = {
     },
     "_dispatch": {"_waiting", "_needs", "_slots", "_task", "_items", "_future", "_interrupts", "_nodes"},
     "_waiting": {"_observers", "_needs", "_slots", "_task", "_future", "_interrupts", "_planner", "_nodes"},
-    "_observers": {"_slots", "_task", "_items", "_future", "_functions", "_arguments"},
+    "_observers": {"_slots", "_options", "_task", "_items", "_future", "_arguments"},
     "_needs": {"_slots", "_task", "_future", "_nodes"},
     "_slots": {"_task", "_nodes"},
     "_options": {"_task", "_functions", "_kinds"},

@@ -14,6 +14,7 @@ from gate import DEADLINE, Gate
 from threads import planned, until_gone, without_collector
 
 from smqexec import Queue, Raw, Scheduler, Task, number_of_results, settled
+from smqexec._engine import Engine
 from smqexec._options import Options, label_of
 
 place: ContextVar[str] = ContextVar("place", default="nowhere")
@@ -45,7 +46,7 @@ def test_name_is_shown_for_all_its_life() -> None:
         assert plain.result(DEADLINE) == 1
     assert repr(first).endswith(" dark frame state=done returned int>")
     assert repr(failing).endswith(" flat state=failed raised ValueError>")
-    assert [label_of(task) for task in (first, failing, plain)] == ["dark frame", "flat", "task"]
+    assert [label_of(task) for task in (first, failing, plain)] == ["dark frame", "flat", ""]
 
 
 def test_name_is_in_errors() -> None:
@@ -59,6 +60,31 @@ def test_name_is_in_errors() -> None:
         cell.append(queue.options(name="tail biter").submit(wait_for_itself))
         with pytest.raises(RuntimeError, match=r"tail biter state=running .* waits for itself"):
             cell[0].result(DEADLINE)
+
+
+def test_name_in_events_and_reasons() -> None:
+    events: list[Any] = []
+    needs: list[tuple[int, ...]] = []
+
+    def note(event: Any) -> None:
+        events.append((event.kind, event.name))
+        if event.kind == "submit":
+            needs.append(event.dependencies)
+
+    with planned(1, stopped=True) as (scheduler, queue):
+        scheduler.observe(note)
+        early = queue.options(name="early").submit(abs, -1)
+        late = queue.options(after=[early]).submit(abs, early)
+        after = queue.options(after=[late, settled(early)]).submit(abs, 1)
+        assert "needs early#1" in late.why()
+        scheduler.resume()
+        assert after.result(DEADLINE) == 1
+        assert scheduler.wait(DEADLINE)
+    assert needs == [(), (1,), (2, 1)]
+    assert events == [
+        *[("submit", "early"), ("submit", "abs"), ("submit", "abs"), ("resume", "")],
+        *[("start", "early"), ("end", "early"), ("start", "abs"), ("end", ""), ("start", "abs"), ("end", "")],
+    ]
 
 
 def test_named_task_is_a_dependency_like_any_other() -> None:
@@ -92,7 +118,7 @@ def test_options_without_any_are_those_of_a_plain_submit() -> None:
     with planned(1) as (_, queue):
         submitter = queue.options()
         assert submitter.submit(pow, 2, 3).result(DEADLINE) == 8
-        assert label_of(submitter.submit(abs, 1)) in ("abs", "task")
+        assert label_of(submitter.submit(abs, 1)) in ("abs", "")
         assert "no name" in repr(submitter)
         with pytest.raises(TypeError, match="must be callable, not 1"):
             submitter.submit(1)  # type: ignore[call-overload]
@@ -425,6 +451,43 @@ def test_options_of_an_engine() -> None:
         plain: Any = queue.submit(abs, 1)
         assert plain._options is None
     assert isinstance(task._options, Options)
+
+
+class Telling(Engine):
+    """An engine that keeps what it is told."""
+
+    options = frozenset({"retries"})
+
+    def __init__(self) -> None:
+        self.calls: list[Any] = []
+
+    def call(self, call: Any) -> Future[Any]:
+        self.calls.append(call)
+        future: Future[Any] = Future()
+        future.set_result(call.fn(*call.args, **call.kwargs))
+        return future
+
+    def stream(self, call: Any) -> Any:
+        self.calls.append(call)
+        return call.fn(*call.args, **call.kwargs)
+
+
+def count_to(n: int) -> Any:
+    yield from range(n)
+
+
+def test_engine_is_told_of_its_options() -> None:
+    engine = Telling()
+    with Scheduler() as scheduler:
+        queue = Queue(scheduler, 1, executor=engine)
+        submitter = queue.options(name="far", retries=3)
+        assert submitter.submit(abs, -1).result(DEADLINE) == 1
+        assert submitter.submit(count_to, 2).result(DEADLINE) == [0, 1]
+        assert queue.submit(abs, -1).result(DEADLINE) == 1
+        with pytest.raises(TypeError, match="context is for queues of threads"):
+            queue.options(context=Context())
+    told = [(call.name, dict(call.options)) for call in engine.calls]
+    assert told == [("far", {"retries": 3}), ("far", {"retries": 3}), ("abs", {})]
 
 
 def test_submitter_in_threads() -> None:
