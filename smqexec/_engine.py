@@ -39,7 +39,7 @@ from ._generators import drive, open_stream
 from ._interrupts import uninterrupted
 from ._options import label_of
 from ._pickling import explain
-from ._remote import Line, Ordinary, stream
+from ._remote import Line, Ordinary, perform, stream
 from ._slots import Run, Slots
 from ._task import SOLE, Task
 
@@ -131,8 +131,12 @@ class EnginePool:
         self._wrap = wrap
         self._futures: dict[Task[Any], Future[Any]] = {}  # of calls that are at the executor
         kind = type(executor)
+        names = {base.__name__ for base in kind.__mro__}
+        # An exception that can't be made again from its pickle would break it: that of the
+        # standard library, or loky's.
+        self._brittle = not names.isdisjoint(("ProcessPoolExecutor", "InterpreterPoolExecutor"))
         # All workers are threads of this interpreter.
-        self._at_home = isinstance(executor, ThreadPoolExecutor) and "nterpreter" not in kind.__name__
+        self._at_home = isinstance(executor, ThreadPoolExecutor) and not self._brittle
 
     # What the dispatcher calls.
 
@@ -220,6 +224,8 @@ class EnginePool:
             fn = fn.fn if type(fn) is Plain else fn
             if isinstance(executor, Engine):
                 return executor.call(_told(task, fn, args, kwargs))
+            if self._brittle:
+                return executor.submit(perform, fn, args, kwargs)
             if kwargs and not kwargs.keys().isdisjoint(_SUBMIT_NAMES):
                 fn, kwargs = partial(fn, **kwargs), {}
             return executor.submit(fn, *args, **kwargs)

@@ -81,8 +81,46 @@ _lines: dict[bytes, Line] = {}
 # In the worker.
 
 
+def perform(fn: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    """Call *fn*; let no exception through that the parent could not make again from its pickle."""
+    try:
+        return fn(*args, **kwargs)
+    except Exception as error:
+        _check(error, fn)
+        raise
+
+
+def _check(error: Exception, fn: Any) -> None:
+    """See that *error*, which *fn* raised, can be pickled, and be made again.
+
+    Pools of processes take one that can't for the end of a worker, and break.
+
+    Raises:
+        PicklingError: It can't; in its place.
+    """
+    if type(error).__module__ == "builtins" and not error.args:
+        return
+    import pickle
+
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception as reason:
+        name = getattr(fn, "__qualname__", type(fn).__qualname__)
+        text = f"{name} raised {error!r}, and that exception can't be pickled and made again: {reason}"
+        raise pickle.PicklingError(text) from error
+
+
 def stream(reply: Reply, fn: Callable[..., Any], args: Any, kwargs: Any) -> tuple[str, Any, list[Any]]:
     """Call *fn*; where that gives an iterator, send each value before the next is asked for."""
+    try:
+        return _stream(reply, fn, args, kwargs)
+    except Exception as error:
+        if reply.address is not None:
+            _check(error, fn)
+        raise
+
+
+def _stream(reply: Reply, fn: Callable[..., Any], args: Any, kwargs: Any) -> tuple[str, Any, list[Any]]:
     made = fn(*args, **kwargs)
     if not hasattr(type(made), "__next__"):
         return ORDINARY, made, []

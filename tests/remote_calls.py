@@ -26,6 +26,20 @@ def raise_unpicklable() -> None:
     raise ValueError(threading.Lock())
 
 
+class OneSided(Exception):
+    def __init__(self, *, why: str) -> None:
+        super().__init__(why)
+
+
+def raise_one_sided(why: str) -> None:
+    raise OneSided(why=why)
+
+
+def yield_then_raise_one_sided(why: str) -> Iterator[int]:
+    yield 1
+    raise OneSided(why=why)
+
+
 def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 

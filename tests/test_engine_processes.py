@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import re
 import sys
 import threading
 from collections.abc import Iterator
@@ -34,7 +35,8 @@ def workers(request: pytest.FixtureRequest) -> Iterator[Executor]:
             pytest.skip("InterpreterPoolExecutor needs Python 3.14")
         from concurrent.futures import InterpreterPoolExecutor
 
-        pool: Executor = InterpreterPoolExecutor(2)
+        path = f"import sys; sys.path[:] = {sys.path!r}"
+        pool: Executor = InterpreterPoolExecutor(2, initializer=exec, initargs=(path,))
     else:
         pool = ProcessPoolExecutor(2, multiprocessing.get_context(request.param))
     with pool:
@@ -73,7 +75,7 @@ def test_what_can_not_be_pickled_is_named(queues: tuple[Queue, Queue]) -> None:
     queue = queues[0]
     bad = remote_calls.Unpicklable()
     for task, part in (
-        (queue.submit(lambda: 1), "it can't be pickled"),
+        (queue.submit(lambda: bad), "it can't be pickled"),
         (queue.submit(divmod, 1, bad), "its argument 2, of type 'Unpicklable', can't be pickled"),
         (queue.submit(dict, a=1, b=bad), "its argument 'b', of type 'Unpicklable', can't be pickled"),
     ):
@@ -86,7 +88,17 @@ def test_what_can_not_be_pickled_is_named(queues: tuple[Queue, Queue]) -> None:
 @pytest.mark.parametrize("call", [remote_calls.give_unpicklable, remote_calls.raise_unpicklable])
 def test_outcome_that_can_not_be_pickled_fails_the_task(queues: tuple[Queue, Queue], call: Any) -> None:
     queue = queues[0]
-    assert "pickle" in repr(queue.submit(call).exception(PATIENCE))
+    error = queue.submit(call).exception(PATIENCE)
+    assert re.search("pickle|NotShareable|ExecutionFailed", repr(error))
+    assert queue.submit(abs, -1).result(PATIENCE) == 1
+
+
+@pytest.mark.parametrize("fn", [remote_calls.raise_one_sided, remote_calls.yield_then_raise_one_sided])
+def test_exception_that_can_only_be_pickled_breaks_nothing(queues: tuple[Queue, Queue], fn: Any) -> None:
+    """Its class can't be called with its args: executors take it for a broken worker."""
+    queue = queues[0]
+    error = queue.submit(fn, "no light").exception(PATIENCE)
+    assert "OneSided" in repr(error) and "no light" in repr(error)
     assert queue.submit(abs, -1).result(PATIENCE) == 1
 
 
