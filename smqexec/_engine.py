@@ -29,6 +29,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import BrokenExecutor, Executor, Future
 from concurrent.futures.thread import BrokenThreadPool, ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from typing import Any, ClassVar, NamedTuple
 
@@ -154,7 +155,8 @@ class EnginePool:
         """Cancel *task*, if the executor has not begun it."""
         future = self._futures.get(task)
         if future is not None:
-            future.cancel()
+            with suppress(NotImplementedError):  # Parsl's can't
+                future.cancel()
 
     # A run.
 
@@ -258,6 +260,7 @@ class EnginePool:
         with uninterrupted():
             self._loop(end)
 
+    @ours
     def _end(
         self, slots: Slots, run: Run, task: Task[Any], fn: Any, args: Any, kwargs: Any, future: Future[Any]
     ) -> None:
@@ -265,6 +268,7 @@ class EnginePool:
         try:
             value = future.result()
         except BaseException as error:
+            strip_ours(error)
             told = explain(error, fn, args, kwargs, self.executor)
             successor = self._fail(slots, run, task, told, *self._last_words(error, future))
             told = None  # type: ignore[assignment]

@@ -20,7 +20,7 @@ def explain(error: BaseException, fn: Any, args: Any, kwargs: Any, executor: Any
     Cost: none, unless *error* arose as something was pickled in this process; then
     that of pickling the call.
     """
-    if args is None or not (isinstance(error, pickle.PicklingError) or _arose_in_pickling(error)):
+    if args is None or not (_speaks_of_pickling(error) or _arose_in_pickling(error)):
         return error
     parts = [("it", fn)]
     parts += [(f"its argument {number}", value) for number, value in enumerate(args, 1)]
@@ -36,6 +36,14 @@ def explain(error: BaseException, fn: Any, args: Any, kwargs: Any, executor: Any
             told.__cause__ = error
             return told
     return error
+
+
+def _speaks_of_pickling(error: BaseException) -> bool:
+    try:
+        words = f"{type(error).__name__} {error}".lower()
+    except Exception:  # of the user's own class
+        return False
+    return "pickl" in words or "serializ" in words
 
 
 def _arose_in_pickling(error: BaseException) -> bool:
