@@ -201,21 +201,22 @@ class EnginePool:
         gone = _gone(self.executor)
         if gone is not None:
             raise gone
+        if generates(fn):
+            name = f"{slots.name}-values"
+            call = (slots, run, task, fn, args, kwargs)
+            threading.Thread(target=self._drive, args=call, name=name).start()
+            return
         todo, _here.todo = _here.todo, None
-        future: Future[Any] | None
         try:
-            if generates(fn):
-                values, future = self._stream(task, fn, args, kwargs)
-            else:
-                values, future = None, self._call(task, fn, args, kwargs)
+            future = self._call(task, fn, args, kwargs)
         finally:
             _here.todo = todo
-        if future is not None:
-            self._futures[task] = future
-        if values is not None:
-            self._conduct(slots, run, task, fn, args, kwargs, values)
-        elif future is not None:
-            future.add_done_callback(partial(self._done, slots, run, task, fn, args, kwargs))
+        self._enter(task, future)
+        future.add_done_callback(partial(self._done, slots, run, task, fn, args, kwargs))
+
+    def _enter(self, task: Task[Any], future: Future[Any]) -> None:
+        """Note that *task* can be cancelled by *future*."""
+        self._futures[task] = future
         watch = task._watch
         if watch is not None and watch.asked:  # before there was a future that `withdraw` could find
             self.withdraw(task)
@@ -234,12 +235,10 @@ class EnginePool:
         wrap = self._wrap
         return executor.submit(fn, *map(wrap, args), **{name: wrap(value) for name, value in kwargs.items()})
 
-    def _stream(
-        self, task: Task[Any], fn: Any, args: Any, kwargs: Any
-    ) -> tuple[Iterator[Any], Future[Any] | None]:
+    def _stream(self, task: Task[Any], fn: Any, args: Any, kwargs: Any) -> Iterator[Any]:
         executor = self.executor
         if isinstance(executor, Engine):
-            return executor.stream(_told(task, fn, args, kwargs)), None
+            return executor.stream(_told(task, fn, args, kwargs))
         line = Line(not self._at_home)
         call: Any = (line.reply, fn, args, kwargs)
         try:
@@ -247,7 +246,8 @@ class EnginePool:
         except BaseException:
             line.close()
             raise
-        return line.values(future), future
+        self._enter(task, future)
+        return line.values(future)
 
     def _done(
         self, slots: Slots, run: Run, task: Task[Any], fn: Any, args: Any, kwargs: Any, future: Future[Any]
@@ -328,33 +328,25 @@ class EnginePool:
         gone = _gone(self.executor) if cancelled or isinstance(error, BrokenExecutor) else None
         return (gone if gone is None or cancelled else error), cancelled
 
-    # A generator task.
-
-    def _conduct(self, *args: Any) -> None:
-        """Take the values of a generator task in a thread of its own."""
-        thread = threading.Thread(target=self._drive, args=args, name=f"{args[0].name}-values")
-        self.threads.add(thread)
-        try:
-            thread.start()
-        except BaseException:
-            self.threads.discard(thread)
-            next(args[-1], None)
-            args[-1].close()
-            raise
-
     @ours
-    def _drive(
-        self, slots: Slots, run: Run, task: Task[Any], fn: Any, args: Any, kwargs: Any, values: Iterator[Any]
-    ) -> None:
+    def _drive(self, slots: Slots, run: Run, task: Task[Any], fn: Any, args: Any, kwargs: Any) -> None:
+        """Do a generator task: a thread of its own takes its values."""
+        thread = threading.current_thread()
+        self.threads.add(thread)
         successor: Task[Any] | None
+        values: Any = None
         try:
             open_stream(slots, task, fn, args, kwargs)
+            values = self._stream(task, fn, args, kwargs)
             result: Any = drive(slots, run, task, values)
         except Ordinary as ordinary:
             successor = self._complete(slots, run, task, ordinary.args[0])
         except BaseException as error:
             strip_ours(error)
-            last_words = self._last_words(error, self._futures.get(task))
+            if values is None and _is_end(error):
+                last_words: Any = error, False
+            else:
+                last_words = self._last_words(error, self._futures.get(task))
             told = explain(error, fn, args, kwargs, self.executor)
             successor = self._fail(slots, run, task, told, *last_words)
             told = last_words = None  # type: ignore[assignment]
@@ -362,7 +354,7 @@ class EnginePool:
             successor = self._complete(slots, run, task, result)
         fn = args = kwargs = result = task = values = None  # type: ignore[assignment]
         self._loop(partial(self._send, slots, run, successor))
-        self.threads.discard(threading.current_thread())
+        self.threads.discard(thread)
 
 
 def _told(task: Task[Any], fn: Any, args: Any, kwargs: Any) -> Call:
