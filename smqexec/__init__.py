@@ -5,6 +5,8 @@ The house; imports point down::
     __main__           the demonstration
     _queue             Queue: the Executor contract over one ThreadPoolExecutor, or a given executor
     _submitting        submit and map, of a queue and of its submitters
+    dask               a Dask cluster as an executor; below it _dask_calls (packed, opened) and
+                       _dask_line (generator tasks there)
     _engine            queues on an executor: processes, interpreters, a cluster; below it _remote
                        (generator tasks there) and _pickling (what did not get there)
     _inside            for use inside tasks: checkpoint, wait, as_completed
@@ -20,7 +22,8 @@ The house; imports point down::
     _observers         who is told of all this
     _slots             a queue's slots and the runs that fill them
     _options           what a task is submitted with besides its call; _contexts: where it is called
-    _task, _items      Task and Item: the futures; below them _future: waiting, completion
+    _task, _items      Task and Item: the futures; below them _kept: values that stay elsewhere,
+                       and _future: waiting, completion
     _interrupts        what may strike anywhere: Ctrl-C, a recursion too deep
     _functions         is it a generator function, and how many values will it give
     _arguments         gather and substitute; below it _recipe (containers), _kinds

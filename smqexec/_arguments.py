@@ -43,7 +43,7 @@ from concurrent.futures import Future
 from typing import Any
 
 from ._kinds import FUTURE, KINDS, LIST, PLAIN, RAW, SETTLED, TUPLE, classify, kind_of
-from ._recipe import Recipe, search
+from ._recipe import Recipe, Take, search
 
 # What `look` says.
 DIRECT = FUTURE
@@ -90,10 +90,13 @@ class Template:
                     found[~id(item.future)] = (item.future, True)
         return list(found.values())
 
-    def fill(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    def fill(self, take: Take | None = None) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Return the arguments with all results in place, and let go of everything.
 
         To be called when every dependency is done; once, but for `share`.
+
+        Args:
+            take: Gives what is to stand in the place of a future; None: its result.
 
         Raises:
             BaseException: What a dependency failed with, or what rebuilding a
@@ -101,20 +104,20 @@ class Template:
         """
         shared = self._shared
         if shared is None:
-            return self._fill()
+            return self._fill(take)
         with shared.lock:
             if shared.filled is None:
                 shared.filled = Future()
                 try:
-                    shared.filled.set_result(self._fill())
+                    shared.filled.set_result(self._fill(take))
                 except BaseException as error:
                     shared.filled.set_exception(error)
         return shared.filled.result()
 
-    def _fill(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    def _fill(self, take: Take | None) -> tuple[tuple[Any, ...], dict[str, Any]]:
         parts, names, recipe = self._parts, self._names, self._recipe
         self._parts, self._names, self._recipe = (), (), None
-        values = [_substitute(part) for part in parts] if recipe is None else recipe.follow()
+        values = [_substitute(part, take) for part in parts] if recipe is None else recipe.follow(take)
         if not names:
             return tuple(values), {}
         positional = len(values) - len(names)
@@ -164,9 +167,14 @@ def look(args: tuple[Any, ...], kwargs: dict[str, Any] | None) -> int:
     return found
 
 
-def value_of(value: Any) -> Any:
-    """Return the result of *value* if it is a future, which is done, and else *value* itself."""
-    return value.result() if kind_of(type(value)) == FUTURE else value
+def value_of(value: Any, take: Take | None = None) -> Any:
+    """Return the result of *value* (or what *take* gives for it) if it is a future, which is done.
+
+    And else *value* itself.
+    """
+    if kind_of(type(value)) != FUTURE:
+        return value
+    return value.result() if take is None else take(value)
 
 
 def gather(args: tuple[Any, ...], kwargs: dict[str, Any] | None) -> Template | None:
@@ -227,13 +235,13 @@ def _flatten(parts: Sequence[Any]) -> list[Any] | None:
     return flat if touched else []
 
 
-def _substitute(part: Any) -> Any:
+def _substitute(part: Any, take: Take | None) -> Any:
     if type(part) is _Flat:
-        values = list(map(_substitute, part.items))
+        values = [_substitute(item, take) for item in part.items]
         return values if part.kind == LIST else tuple(values)
     kind = kind_of(type(part))
     if kind == FUTURE:
-        return part.result()
+        return part.result() if take is None else take(part)
     if kind == RAW:
         return part.value
     if kind == SETTLED:

@@ -38,8 +38,10 @@ from ._functions import Plain, announcement, generates
 from ._future import ours, strip_ours
 from ._generators import drive, open_stream
 from ._interrupts import uninterrupted
+from ._kept import Kept, Remote, keep, stand_in
 from ._options import label_of
 from ._pickling import explain
+from ._recipe import Take
 from ._remote import Line, Ordinary, perform, stream
 from ._slots import Run, Slots
 from ._task import SOLE, Task
@@ -49,7 +51,7 @@ class Call(NamedTuple):
     """What an `Engine` is to run: ``fn(*args, **kwargs)``."""
 
     fn: Callable[..., Any]
-    args: tuple[Any, ...]  # futures are replaced by their results
+    args: tuple[Any, ...]  # futures are replaced by their results, or by what the engine `takes` for these
     kwargs: dict[str, Any]
     name: str  # for display
     options: Mapping[str, Any]  # of this engine's, as given to `Queue.options`
@@ -68,6 +70,13 @@ class Engine(Executor):
     #: How many calls it can run at the same time, if it knows.
     max_workers: int | None = None
 
+    #: Whether values stay with the futures that `call` returns, which are `Remote` then.
+    keeps: ClassVar[bool] = False
+
+    def takes(self, future: Remote) -> bool:
+        """Whether *future* may stand for its value in a call, anywhere among the arguments."""
+        return False
+
     @abstractmethod
     def call(self, call: Call) -> Future[Any]:
         """Run *call*, and return a future of what it returns.
@@ -75,7 +84,7 @@ class Engine(Executor):
         Raises:
             BrokenExecutor: It can run nothing any more; nor is it asked again.
             RuntimeError: It was shut down (the message says "shutdown"): as before.
-            Exception: This call can't be run.
+            Exception: This call can't be run; it says why, and which part can't be pickled.
         """
 
     @abstractmethod
@@ -136,6 +145,9 @@ class EnginePool:
         # An exception that can't be made again from its pickle would break it: that of the
         # standard library, or loky's.
         self._brittle = not names.isdisjoint(("ProcessPoolExecutor", "InterpreterPoolExecutor"))
+        engine = executor if isinstance(executor, Engine) else None
+        self._keeps = engine is not None and engine.keeps
+        self._take: Take | None = None if engine is None else partial(stand_in, takes=engine.takes)
         # All workers are threads of this interpreter.
         self._at_home = isinstance(executor, ThreadPoolExecutor) and not self._brittle
 
@@ -186,13 +198,13 @@ class EnginePool:
             if slots.scheduler.observers:
                 slots.scheduler.tell_start(slots, task, run.thread)
             try:
-                fn, args, kwargs = _substituted(task)
+                fn, args, kwargs = _substituted(task, self._take)
                 self._give(slots, run, task, fn, args, kwargs)
                 return
             except BaseException as error:
                 strip_ours(error)
                 gone = error if _is_end(error) else None
-                told = explain(error, fn, args, kwargs, self.executor)
+                told = self._explained(error, fn, args, kwargs)
                 task = self._fail(slots, run, task, told, gone)
                 told = gone = None  # type: ignore[assignment]
 
@@ -208,6 +220,8 @@ class EnginePool:
             return
         todo, _here.todo = _here.todo, None
         try:
+            if self._keeps:
+                keep(task)
             future = self._call(task, fn, args, kwargs)
         finally:
             _here.todo = todo
@@ -266,10 +280,10 @@ class EnginePool:
     ) -> None:
         """End *task* as *future* says, and go on with the next."""
         try:
-            value = future.result()
+            value = self._value_of(future)
         except BaseException as error:
             strip_ours(error)
-            told = explain(error, fn, args, kwargs, self.executor)
+            told = self._explained(error, fn, args, kwargs)
             successor = self._fail(slots, run, task, told, *self._last_words(error, future))
             told = None  # type: ignore[assignment]
         else:
@@ -279,6 +293,22 @@ class EnginePool:
             value = None
         del task
         self._send(slots, run, successor)
+
+    @ours
+    def _value_of(self, future: Any) -> Any:
+        if not self._keeps:
+            return future.result()
+        error = None
+        try:
+            error = future.exception()
+            if error is not None:
+                raise error
+            return Kept(future)
+        finally:
+            del future, error  # no cycle from the traceback to this frame and back
+
+    def _explained(self, error: BaseException, fn: Any, args: Any, kwargs: Any) -> BaseException:
+        return error if isinstance(self.executor, Engine) else explain(error, fn, args, kwargs, self.executor)
 
     def _complete(self, slots: Slots, run: Run, task: Task[Any], value: Any) -> Task[Any] | None:
         """Complete *task*, and return the next for *run*."""
@@ -347,7 +377,7 @@ class EnginePool:
                 last_words: Any = error, False
             else:
                 last_words = self._last_words(error, self._futures.get(task))
-            told = explain(error, fn, args, kwargs, self.executor)
+            told = self._explained(error, fn, args, kwargs)
             successor = self._fail(slots, run, task, told, *last_words)
             told = last_words = None  # type: ignore[assignment]
         else:
@@ -366,17 +396,19 @@ def _told(task: Task[Any], fn: Any, args: Any, kwargs: Any) -> Call:
 _SUBMIT_NAMES = ("self", "fn")
 
 
-def _substituted(task: Task[Any]) -> tuple[Any, Any, Any]:
-    """The call of *task*, with results in place of futures."""
+def _substituted(task: Task[Any], take: Take | None) -> tuple[Any, Any, Any]:
+    """The call of *task*, with results in place of futures, or what *take* gives for these."""
     fn, args, kwargs = task._fn, task._args, task._kwargs
     if kwargs is None:
         return fn, args, {}
+    if take is not None and generates(fn) and announcement(fn) is not None:
+        take = None  # the announcement is asked here
     if kwargs is SOLE:
-        return fn, (value_of(args),), {}
+        return fn, (value_of(args, take),), {}
     if kwargs is DIRECT:
-        return fn, tuple(map(value_of, args)), {}
+        return fn, tuple([value_of(value, take) for value in args]), {}
     if type(kwargs) is Template:
-        return fn, *kwargs.fill()
+        return fn, *kwargs.fill(take)
     return fn, args, kwargs
 
 

@@ -23,6 +23,7 @@ from collections.abc import Callable, Generator
 from concurrent.futures import CancelledError, Future
 from concurrent.futures._base import CANCELLED_AND_NOTIFIED, FINISHED, PENDING
 from concurrent.futures._base import RUNNING as RUNNING_STATE
+from time import monotonic
 from types import CodeType, TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
@@ -165,11 +166,18 @@ class PlannedFuture(Node, Future[R]):
             CancelledError: The task was cancelled.
             TimeoutError: It was not done in time.
         """
-        if self.state != DONE and self._await_end(timeout) == FAILED:
-            try:
+        if self.state == DONE:
+            return self._outcome  # type: ignore[no-any-return]
+        end = None if timeout is None else monotonic() + timeout
+        try:
+            if self._await_end(timeout) == FAILED:
                 raise BaseException.with_traceback(self._outcome.exception, self._outcome.traceback)
-            finally:
-                del self  # no cycle from the traceback to this frame and back
+            return self._value(end)
+        finally:
+            del self  # no cycle from the traceback to this frame and back
+
+    def _value(self, end: float | None) -> R:
+        """The value of a task that has returned, to be there by *end* on the monotonic clock."""
         return self._outcome  # type: ignore[no-any-return]
 
     def exception(self, timeout: float | None = None) -> BaseException | None:

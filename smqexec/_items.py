@@ -7,7 +7,8 @@ from concurrent.futures import Future
 from reprlib import repr as short
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ._future import FAILED, Failure, PlannedFuture, ours, strip_ours, traceback_of
+from ._future import FAILED, Failure, ours, strip_ours, traceback_of
+from ._kept import Keeping, Kept
 from ._nodes import DONE, NEW, NONE
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 
 
-class Item(PlannedFuture[R]):
+class Item(Keeping[R]):
     """A part of what a task gives: one value of a generator task, or ``result[key]`` of an ordinary one.
 
     Made by ``task[key]``.  A full future, and an argument for later calls.  To
@@ -63,6 +64,8 @@ class Item(PlannedFuture[R]):
     def cut(cls, result: Any, key: Any) -> Item[Any]:
         """``result[key]``, or the error that it raises."""
         try:
+            if type(result) is Kept:
+                return cls.ended(DONE, Kept(result.future.part(key)))
             return cls.ended(DONE, result[key])
         except Exception as error:
             strip_ours(error)
@@ -75,7 +78,7 @@ class Item(PlannedFuture[R]):
         if slots is None or task.cancelled() or isinstance(result, Failure):
             return  # it ended with the task, or before
         try:
-            value = result[self._key]
+            value = Kept(result.future.part(self._key)) if type(result) is Kept else result[self._key]
         except BaseException as error:
             strip_ours(error)
             slots.scheduler.fail_item(self, error)

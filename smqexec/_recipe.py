@@ -50,6 +50,8 @@ class _Node:
         self.state: dict[str, Any] = {}
 
 
+Take = Callable[[Future[Any]], Any]  # what is to stand in the place of a future
+
 _Step = tuple[Callable[[_Node, list[Any]], None], _Node]
 
 
@@ -73,10 +75,11 @@ class Recipe:
         self._steps = steps
         self._containers = containers
 
-    def follow(self) -> list[Any]:
+    def follow(self, take: Take | None) -> list[Any]:
         """Return the rebuilt root, whose register is the last one given out."""
         values: list[Any] = [
-            future if is_settled else future.result() for future, is_settled in self.dependencies
+            future if is_settled else future.result() if take is None else take(future)
+            for future, is_settled in self.dependencies
         ]
         values += [_UNBUILT] * self._containers
         for act, node in self._steps:

@@ -15,6 +15,7 @@ from threads import planned, until_gone, without_collector
 
 from smqexec import Queue, Raw, Scheduler, Task, number_of_results, settled
 from smqexec._engine import Engine
+from smqexec._kept import Remote
 from smqexec._options import Options, label_of
 
 place: ContextVar[str] = ContextVar("place", default="nowhere")
@@ -472,6 +473,17 @@ class Telling(Engine):
         return call.fn(*call.args, **call.kwargs)
 
 
+class Far(Remote):
+    """A call that another engine has made."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.set_result(-7)
+
+    def part(self, key: Any) -> Remote:
+        raise NotImplementedError
+
+
 def count_to(n: int) -> Any:
     yield from range(n)
 
@@ -486,8 +498,10 @@ def test_engine_is_told_of_its_options() -> None:
         assert queue.submit(abs, -1).result(DEADLINE) == 1
         with pytest.raises(TypeError, match="context is for queues of threads"):
             queue.options(context=Context())
+        # What another engine keeps is brought here for this one, which takes no such future.
+        assert queue.submit(abs, Far()).result(DEADLINE) == 7
     told = [(call.name, dict(call.options)) for call in engine.calls]
-    assert told == [("far", {"retries": 3}), ("far", {"retries": 3}), ("abs", {})]
+    assert told == [("far", {"retries": 3}), ("far", {"retries": 3}), ("abs", {}), ("abs", {})]
 
 
 def test_submitter_in_threads() -> None:

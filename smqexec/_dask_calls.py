@@ -1,0 +1,130 @@
+"""Calls for a Dask cluster: packed here, opened where they are made.
+
+A call is packed into bytes in which each future of the cluster is a numbered
+*hole*; the values for the holes are what Dask sees as arguments.  So futures may
+stand anywhere in what can be pickled: Dask itself looks into lists, tuples, dicts
+and sets alone.  And Dask's scheduler needs nothing of what the call needs.
+"""
+
+# What comes from Dask is Any, and Dask need not be there.
+# pyright: reportMissingImports=false, reportMissingTypeStubs=false, reportUnknownParameterType=false
+# pyright: reportUntypedBaseClass=false
+
+from __future__ import annotations
+
+import threading
+from pickle import PickleBuffer, PicklingError
+from typing import Any
+
+import cloudpickle
+from distributed import Client, Future
+from distributed.protocol import pickle
+
+from ._engine import Call
+
+
+class _Packing(threading.local):
+    """The call that the calling thread packs, or opens."""
+
+    client: Client | None = None
+    holes: dict[Future, int] | None = None
+    values: Any = ()
+
+
+_here = _Packing()
+
+
+class Packed:
+    """A packed call: bytes, and the buffers that pickle leaves beside them."""
+
+    __slots__ = ("buffers", "bytes")
+
+    def __init__(self, packed: bytes, buffers: list[Any]) -> None:
+        self.bytes = packed
+        self.buffers = buffers
+
+    def __reduce__(self) -> Any:
+        return Packed, (self.bytes, self.buffers)
+
+
+def pack(client: Client, call: Call) -> tuple[Packed, list[Future]]:
+    """Pack *call* for the cluster of *client*; return it, and the futures that its holes are for.
+
+    Dask's own futures are replaced as direct arguments; others where `hole_for` stands for them.
+
+    Raises:
+        PicklingError: A part of it can't be pickled.
+    """
+    holes: dict[Future, int] = {}
+    buffers: list[PickleBuffer] = []
+    args = [_direct(value, holes) for value in call.args]
+    kwargs = {name: _direct(value, holes) for name, value in call.kwargs.items()}
+    _here.client, _here.holes = client, holes
+    try:
+        packed = pickle.dumps((call.fn, args, kwargs), buffer_callback=buffers.append)
+    except Exception as error:
+        why = _why_not(call.fn, args, kwargs) or str(error)
+        raise PicklingError(f"{call.name} can't be sent to the cluster: {why}") from error
+    finally:
+        _here.client = _here.holes = None
+    return Packed(packed, buffers), list(holes)
+
+
+def _why_not(fn: Any, args: list[Any], kwargs: dict[str, Any]) -> str | None:
+    """The first part of a call that can't be pickled by itself, and why."""
+    parts = [("it", fn)]
+    parts += [(f"its argument {number}", value) for number, value in enumerate(args, 1)]
+    parts += [(f"its argument {name!r}", value) for name, value in kwargs.items()]
+    for part, value in parts:
+        try:
+            cloudpickle.dumps(value)
+        except Exception as reason:
+            what = "" if part == "it" else f", of type {type(value).__qualname__!r},"
+            return f"{part}{what} can't be pickled: {reason}"
+    return None
+
+
+class _Hole:
+    """What stands for one of Dask's own futures."""
+
+    __slots__ = ("number",)
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def __reduce__(self) -> Any:
+        return _fill, (self.number,)
+
+
+def _direct(value: Any, holes: dict[Future, int]) -> Any:
+    return _Hole(holes.setdefault(value, len(holes))) if isinstance(value, Future) else value
+
+
+def hole_for(remote: Future, client: Client) -> Any:
+    """What ``__reduce__`` is to return for a future that stands for *remote* in the call being packed.
+
+    Raises:
+        TypeError: None is, or one for another cluster.
+    """
+    holes = _here.holes
+    if holes is None or _here.client is not client:
+        raise TypeError("the future of a call on a cluster can be sent to that cluster only")
+    return _fill, (holes.setdefault(remote, len(holes)),)
+
+
+def _fill(number: int) -> Any:  # pragma: no cover - called on workers
+    return _here.values[number]
+
+
+# On a worker.
+
+
+def perform(call: Packed, *values: Any) -> Any:  # pragma: no cover - called on workers
+    """Open *call*, fill its holes with *values*, and make it."""
+    _here.values = values
+    try:
+        fn, args, kwargs = pickle.loads(call.bytes, buffers=call.buffers)
+    finally:
+        _here.values = ()
+    del values
+    return fn(*args, **kwargs)

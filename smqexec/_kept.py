@@ -1,0 +1,128 @@
+"""Values that stay where they were made: at an engine that keeps them.
+
+The outcome of a task whose call was made there is `Kept`: the engine's own
+future, which brings the value when asked for it.  As an argument of another call
+at that engine this future goes there in the value's place.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from concurrent.futures import Future
+from functools import cache
+from time import monotonic
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ._future import PlannedFuture
+from ._nodes import DONE
+
+if TYPE_CHECKING:
+    from ._task import Task
+
+R = TypeVar("R")
+
+
+class Remote(Future[Any]):
+    """The future of a call at an engine that keeps values.
+
+    It is done when the value is there; ``result`` brings it here, and keeps it.
+    """
+
+    @abstractmethod
+    def part(self, key: Any) -> Remote:
+        """The future of ``result[key]``, which the engine makes of its own value.  It does not block."""
+
+
+class Kept:
+    """An outcome that is elsewhere: `future` has it.  That of an item may not be done yet, and fail."""
+
+    __slots__ = ("future",)
+
+    def __init__(self, future: Remote) -> None:
+        self.future = future
+
+
+class Keeping(PlannedFuture[R]):
+    """A future whose outcome may be kept elsewhere."""
+
+    __slots__ = ()
+
+    def result(self, timeout: float | None = None) -> R:
+        """Return what the call returned, waiting for it if need be; a value kept elsewhere is brought here.
+
+        The exception of a call that failed, or of the dependency that did, is
+        raised with its own traceback each time.
+
+        Args:
+            timeout: Seconds to wait at most; None for no limit.
+
+        Raises:
+            CancelledError: The task was cancelled.
+            TimeoutError: It was not done, or the value not here, in time.
+            Exception: The value could not be brought here.
+        """
+        if self.state != DONE:
+            return super().result(timeout)
+        return self._value(None if timeout is None else monotonic() + timeout)
+
+    def _value(self, end: float | None) -> R:
+        outcome: Any = self._outcome
+        try:
+            return outcome.future.result(_left(end)) if type(outcome) is Kept else outcome  # type: ignore[no-any-return]
+        finally:
+            del self, outcome  # as in `PlannedFuture.result`
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        """Return the exception that the call, or a dependency of it, raised; None if it returned.
+
+        A value kept elsewhere stays there.
+
+        Args:
+            timeout: Seconds to wait at most; None for no limit.
+
+        Raises:
+            CancelledError: The task was cancelled.
+            TimeoutError: It was not done in time.
+        """
+        end = None if timeout is None else monotonic() + timeout
+        exception = super().exception(timeout)
+        outcome = self._outcome
+        return outcome.future.exception(_left(end)) if type(outcome) is Kept else exception
+
+
+def _left(end: float | None) -> float | None:
+    return None if end is None else max(end - monotonic(), 0)
+
+
+@cache
+def _keeping(kind: Any) -> Any:
+    """A class like that of tasks, *kind*, of the same layout and name."""
+    return type(kind.__name__, (Keeping, kind), {"__slots__": (), "__module__": kind.__module__})
+
+
+def keep(task: Task[Any]) -> None:
+    """Let the outcome of *task*, which is about to run, be `Kept`.
+
+    By a class of its own: who reads the outcomes of plain tasks looks for no other.
+    """
+    kind: Any = type(task)
+    task.__class__ = _keeping(kind)
+
+
+def stand_in(future: Future[Any], takes: Any) -> Any:
+    """What stands for *future*, which is done, in a call at an engine.
+
+    Args:
+        future: A dependency of the call.
+        takes: Tells whether a `Remote` may stand for its value there.
+
+    Returns:
+        A `Remote` where that will do, and else the value, brought here if need be.
+    """
+    if isinstance(future, PlannedFuture):
+        outcome = future._outcome
+        if type(outcome) is Kept and takes(outcome.future):
+            return outcome.future
+    elif isinstance(future, Remote) and takes(future):
+        return future
+    return future.result()

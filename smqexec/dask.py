@@ -1,0 +1,287 @@
+"""A Dask cluster as the engine of a queue: values stay on the cluster until somebody asks for one.
+
+::
+
+    from distributed import Client
+    from smqexec.dask import DaskExecutor
+
+    cluster = Queue(scheduler, executor=DaskExecutor(Client("tcp://scheduler:8786")))
+
+Nothing here distributes anything: calls are submitted by ``distributed``'s own
+client, values lie at its workers and move between these, its scheduler
+recomputes what a lost worker had.  A `ClusterFuture` is the future of a call on the
+cluster.  It is done when the value is there, on the cluster; its `result` brings
+it here, once.  As an argument of another call on the same cluster it goes there
+as Dask's own future, and a worker gets the value from the worker that has it.
+
+Dask's scheduler and workers need ``smqexec``, but only the workers what the calls
+need: see ``_dask_calls``.  Generator tasks are told of in ``_dask_line``.
+"""
+
+# What comes from Dask is Any, and Dask need not be there.
+# pyright: reportMissingImports=false, reportMissingTypeStubs=false, reportUnknownParameterType=false
+# pyright: reportUntypedBaseClass=false
+
+from __future__ import annotations
+
+import operator
+import threading
+import uuid
+from collections.abc import Callable, Generator
+from concurrent.futures import BrokenExecutor, CancelledError, wait
+from typing import Any, ClassVar
+
+from distributed import Client
+from distributed import Future as DaskFuture
+
+from ._dask_calls import hole_for, pack, perform
+from ._dask_line import ORDINARY, Line
+from ._engine import Call, Engine
+from ._functions import name_of
+from ._kept import Remote
+from ._remote import Ordinary
+
+_NOTHING: Any = object()
+
+
+class CallLost(RuntimeError):
+    """The cluster has dropped a call or its value, and nobody here has asked it to."""
+
+
+class BrokenCluster(BrokenExecutor):
+    """The connection to the cluster's scheduler was lost, or the client closed."""
+
+
+class ClusterFuture(Remote):
+    """A call on the cluster: done when its value is there.
+
+    `result` brings the value here, once, and keeps it; nothing else does.  When
+    the future is let go of, so is the value on the cluster.
+
+    It can be an argument of a call on the same cluster, at any depth.  It may be
+    used from any thread, but that of the client's event loop can't fetch.
+    """
+
+    def __init__(self, executor: DaskExecutor, remote: DaskFuture) -> None:
+        super().__init__()
+        self.executor = executor
+        #: Dask's own future of it.
+        self.remote = remote
+        self._fetching = threading.Lock()  # guards `_value`
+        self._value = _NOTHING
+        self._asked = False  # to cancel
+
+    def running(self) -> bool:
+        """Return True until it is done: only the cluster knows whether it has begun."""
+        return not self.done()
+
+    def cancel(self) -> bool:
+        """Ask the cluster not to make the call; return False, as it may be making it.
+
+        Where the cluster agrees, the future is cancelled soon after.  A call that
+        runs goes on to its end, and its value is thrown away.
+        """
+        if not self.done():
+            self._asked = True
+            client = self.executor.client
+            # In the client's own thread: this one may be told just now how another call ended.
+            client.loop.add_callback(client.cancel, [self.remote])
+        return self.cancelled()
+
+    def result(self, timeout: float | None = None) -> Any:
+        """Return the value, which is brought here when first asked for.
+
+        Args:
+            timeout: Seconds to wait at most for each: the end of the call, and
+                its value.  None for no limit.
+
+        Raises:
+            BrokenCluster: The value was lost with the cluster, or the client closed.
+            CallLost: The cluster has dropped the call, or its value.
+            CancelledError: The call was cancelled.
+            TimeoutError: The call was not done, or the value not here, in time.
+            RuntimeError: Called in the thread of the client's event loop.
+            BaseException: What the call raised.
+        """
+        super().result(timeout)
+        if not self._fetching.acquire(timeout=-1 if timeout is None else max(timeout, 0)):
+            raise TimeoutError()
+        try:
+            if self._value is _NOTHING:
+                self._value = self._fetch(timeout)
+            return self._value
+        finally:
+            self._fetching.release()
+
+    def _fetch(self, timeout: float | None) -> Any:
+        client = self.executor.client
+        if client.asynchronous:
+            raise RuntimeError("the thread of the client's event loop cannot wait for a value of the cluster")
+        if client.status != "running":
+            raise self.executor.broken()
+        try:
+            return self.remote.result(timeout)
+        except CancelledError as error:
+            raise self._lost(error) from error
+
+    def _lost(self, error: BaseException) -> BaseException:
+        """What it means that Dask has cancelled, unasked."""
+        return CallLost(str(error)) if self.executor.client.status == "running" else self.executor.broken()
+
+    def part(self, key: Any) -> ClusterFuture:
+        """The future of ``result[key]``, which the cluster makes of its own value.
+
+        Raises:
+            BrokenCluster: The cluster was lost.
+            Exception: *key* cannot be pickled.
+        """
+        return self.executor.submit(operator.getitem, self, key)
+
+    def end(self, remote: DaskFuture) -> None:
+        """Note that Dask's future is done: its callback."""
+        try:
+            if remote.status == "error":
+                exception = remote.exception()
+                self.set_exception(exception.with_traceback(remote.traceback()))
+            elif remote.status != "cancelled":
+                self.set_result(None)
+            elif self._asked:
+                super().cancel()
+                self.set_running_or_notify_cancel()
+            elif self.executor.client.status != "running":
+                self.set_exception(self.executor.broken())
+            else:
+                remote.result()  # raises why
+        except Exception as error:  # the client may close meanwhile
+            self.set_exception(self._lost(error))
+        self._done_callbacks: list[Any] = []  # which know the arguments of the call, and more
+
+    def __reduce__(self) -> Any:
+        """Leave a hole for the value in the call that is being packed."""
+        return hole_for(self.remote, self.executor.client)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.remote.key} state={'finished' if self.done() else 'pending'}>"
+
+
+class DaskExecutor(Engine):
+    """An executor that makes its calls on a Dask cluster.
+
+    For ``Queue(scheduler, executor=DaskExecutor(client))``, where values go from
+    call to call without coming here.  Also an executor of its own.  May be used
+    from any thread.  Neither its end nor that of a queue ends the client.
+
+    Args:
+        client: A ``distributed.Client`` that is connected, and not asynchronous.
+
+    Raises:
+        TypeError: *client* is none.
+        ValueError: It is asynchronous, or not connected.
+    """
+
+    #: Those of Dask's ``Client.submit`` that ``queue.options()`` of a queue on it takes.
+    options: ClassVar[frozenset[str]] = frozenset(
+        {"allow_other_workers", "priority", "resources", "retries", "workers"}
+    )
+    keeps = True
+
+    def __init__(self, client: Client) -> None:
+        if not isinstance(client, Client):
+            raise TypeError(f"the client must be a distributed.Client, not {client!r}")
+        if client.asynchronous:
+            raise ValueError(
+                f"{client!r} is asynchronous, and a queue's threads can't wait for it; "
+                "make the client without asynchronous=True, and outside of its event loop"
+            )
+        if client.status != "running":
+            raise ValueError(f"{client!r} is not connected: its status is {client.status!r}")
+        self.client = client
+        self._pending: set[ClusterFuture] = set()
+        self._lock = threading.Lock()  # guards what follows, and the growth of `_pending`
+        self._shutdown = False
+        self._broken: BrokenCluster | None = None
+
+    @property
+    def max_workers(self) -> int:  # type: ignore[override]
+        """How many threads the cluster's workers have now.  Cost: a question to its scheduler.
+
+        Raises:
+            ValueError: There is no worker.
+        """
+        threads: int = sum(self.client.nthreads().values())
+        if not threads:
+            raise ValueError(
+                "the cluster has no worker yet: give max_workers, or call client.wait_for_workers(1) before"
+            )
+        return threads
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> ClusterFuture:
+        """Have ``fn(*args, **kwargs)`` called on the cluster; its futures among the arguments are replaced.
+
+        Raises:
+            RuntimeError: The executor was shut down.
+            BrokenCluster: The client has lost its cluster, or was closed.
+            Exception: *fn* or an argument cannot be pickled.
+        """
+        return self.call(Call(fn, args, kwargs, name_of(fn), {}))
+
+    def takes(self, future: Remote) -> bool:
+        return isinstance(future, ClusterFuture) and future.executor.client is self.client
+
+    def call(self, call: Call) -> ClusterFuture:
+        packed, values = pack(self.client, call)
+        with self._lock:
+            if self._shutdown:
+                raise RuntimeError("cannot schedule new futures after shutdown")
+        if self.client.status != "running":
+            raise self.broken()
+        # No time within which calls count as one: they go in the order in which they came.
+        remote = self.client.submit(
+            perform, packed, *values,
+            key=f"{call.name}-{uuid.uuid4()}", pure=False, fifo_timeout="0 s", **call.options,
+        )  # fmt: skip
+        future = ClusterFuture(self, remote)
+        with self._lock:
+            self._pending.add(future)
+        future.add_done_callback(self._pending.discard)
+        remote.add_done_callback(future.end)
+        return future
+
+    def stream(self, call: Call) -> Generator[Any, None, Any]:
+        if call.options.get("retries"):
+            raise ValueError("a generator task can't be retried: the values that it gave before are out")
+        try:
+            word, value = yield from Line(self.client, self.call).values(call)
+        except Exception as error:
+            if self.client.status != "running":
+                raise self.broken() from error
+            raise
+        if word == ORDINARY:
+            raise Ordinary(value)
+        return value
+
+    def broken(self) -> BrokenCluster:
+        """The error of who finds that the cluster is gone; from now on all do."""
+        error = BrokenCluster(
+            f"the connection to the cluster's scheduler was lost, or the client closed: {self.client!r}"
+        )
+        self._broken = error
+        return error
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Take no more calls.  The client and the cluster stay as they are.
+
+        Args:
+            wait: Return when the calls taken are done.
+            cancel_futures: Ask the cluster to cancel them.
+        """
+        with self._lock:
+            self._shutdown = True
+            pending = self._pending.copy()
+        for future in pending if cancel_futures else ():
+            future.cancel()
+        if wait:
+            _wait(pending)
+
+
+_wait = wait  # which is also the name of an argument
