@@ -14,6 +14,7 @@ The house; imports point down::
     _scheduler         Scheduler: queues, stop, resume, wait
     _graph             what is pending, to be drawn; below it _survey: found; _drawing: as text
     _stop              a stop that lasts for a block; _process: exit and fork
+    _debug             what debug=True sees; _notes: what an exception is told of its task
     _why               why a task has not started, in words; below it _rank: what comes first
     _streams           generator tasks: their items are asked for, filled, ended
     _admission         a task comes with options; _arrivals: a task comes

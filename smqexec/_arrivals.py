@@ -266,15 +266,17 @@ class Arrivals(Dispatcher):
     def _foreign_done(self, relay: Foreign, future: Any) -> None:
         failure: Failure | None = None
         cancelled = False
-        if not relay.settled:
+        if isinstance(future, PlannedFuture) and not relay.settled:
+            cancelled = future.cancelled()
+            failure = _inherited(future) if future.origin is not None else None
+        elif not relay.settled:
             try:
                 cancelled = future.cancelled()
                 exception = None if cancelled else future.exception()
             except BaseException as error:  # of a future that tells nobody how it ended
                 exception = error
             if exception is not None:
-                origin = future.origin if isinstance(future, PlannedFuture) else None
-                failure = Failure(exception, traceback_of(exception), origin or future)
+                failure = Failure(exception, traceback_of(exception), future)
         ended: list[Ended] = []
         if not self._acquire_or_later(self._foreign_done, relay, future):
             return
@@ -303,4 +305,4 @@ def _anew(error: BaseException) -> BaseException:
 def _inherited(future: PlannedFuture[Any]) -> Failure | None:
     """The outcome of a task whose dependency *future* failed; None if it was cancelled."""
     failure: Failure | None = future._outcome
-    return failure and Failure(failure.exception, failure.traceback, failure.origin or future)
+    return failure and failure.of(future)

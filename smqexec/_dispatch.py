@@ -25,6 +25,7 @@ from itertools import count
 from types import MethodType
 from typing import Any, TypeAlias, cast
 
+from ._debug import Unseen
 from ._future import Failure, PlannedFuture, Watch, traceback_of
 from ._interrupts import headroom, uninterrupted
 from ._items import Item
@@ -193,7 +194,7 @@ class Dispatcher(Waiting):
         if starts is not None:
             self._start(starts)
         if watch is not None:
-            task._tell(watch)  # last: a callback may wait for what was just started
+            task._tell(watch, self.patience)  # last: a callback may wait for what was just started
         return successor  # type: ignore[no-any-return]
 
     def _lock_below(self, condition: threading.Condition) -> threading.Condition:
@@ -223,7 +224,7 @@ class Dispatcher(Waiting):
         # Read without the lock, once, for observers hear of it first: who asks now comes too late.
         watch = task._watch
         cancelled |= watch is not None and watch.asked and isinstance(exception, CancelledError)
-        failure = None if cancelled else Failure(exception, traceback_of(exception))
+        failure = None if cancelled else self.failure(exception, slots.name)
         if self.observers:
             if cancelled:
                 self.tell_end(slots, task, run.thread, "cancelled")
@@ -236,6 +237,13 @@ class Dispatcher(Waiting):
             ended, starts = self._drop(task, failure)
         self._start(starts)
         self._finish(ended, task)
+
+    def failure(self, exception: BaseException, queue: str) -> Failure:
+        """How a task of *queue*, which raised *exception*, fails."""
+        failure = Failure(exception, traceback_of(exception))
+        if self.debug:
+            failure.unseen = Unseen(exception, queue)
+        return failure
 
     def cancel(self, future: PlannedFuture[Any], dependencies: bool = False) -> None:
         """Cancel *future* and what depends on it, if it is pending; ask it to end, if it runs.
@@ -337,7 +345,7 @@ class Dispatcher(Waiting):
         dropped, freed = self.planner.drop(node)
         inherited = failure
         if failure is not None and type(node) is not Foreign:
-            inherited = Failure(failure.exception, failure.traceback, cast("PlannedFuture[Any]", node))
+            inherited = failure.of(cast("PlannedFuture[Any]", node))
         ended: list[Ended] = []
         touched: dict[Slots, None] = {}
         for task in dropped:
@@ -395,7 +403,7 @@ class Dispatcher(Waiting):
         for task, watch, _ in ended:
             task._let_go()
             if watch is not None:
-                task._tell(watch)
+                task._tell(watch, self.patience)
 
     # Who does the work.
 

@@ -39,6 +39,7 @@ from ._future import ours, strip_ours
 from ._generators import drive, open_stream
 from ._interrupts import uninterrupted
 from ._kept import Kept, Remote, keep, stand_in
+from ._notes import note
 from ._options import label_of
 from ._pickling import explain
 from ._recipe import Take
@@ -337,13 +338,15 @@ class EnginePool:
         scheduler = slots.scheduler
         self._futures.pop(task, None)
         fn = task._fn
+        if gone is None:  # else it is the executor that failed
+            note(error, task, fn, slots.name)
         if task._stream is None and fn is not None and generates(fn):
             scheduler.stream(task, announcement(fn))  # whoever iterates gets the failure
         fn = task._fn = task._args = task._kwargs = None
         if gone is not None:
-            note = f"queue {slots.name} runs its tasks on {type(self.executor).__name__}, which has ended"
-            if note not in getattr(gone, "__notes__", ()):
-                gone.add_note(note)
+            words = f"queue {slots.name} runs its tasks on {type(self.executor).__name__}, which has ended"
+            if words not in getattr(gone, "__notes__", ()):
+                gone.add_note(words)
             self._broken = gone
             scheduler.break_off(slots, gone)
         scheduler.fail(slots, run, task, error, cancelled)

@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from ._nodes import DONE, DROPPED, NEW, READY, RUNNING, WAITING, Node
 
 if TYPE_CHECKING:
+    from ._debug import Unseen
     from ._slots import Slots
 
 R = TypeVar("R")
@@ -79,7 +80,7 @@ class Watch:
 class Failure:
     """How a task failed.  `origin` is None for the task that raised, so that no cycle arises."""
 
-    __slots__ = ("exception", "origin", "traceback")
+    __slots__ = ("exception", "origin", "traceback", "unseen")
 
     def __init__(
         self, exception: BaseException, traceback: TracebackType | None, origin: Future[Any] | None = None
@@ -87,6 +88,13 @@ class Failure:
         self.exception = exception
         self.traceback = traceback
         self.origin = origin
+        self.unseen: Unseen | None = None  # with debug=True: to be told that somebody looks
+
+    def of(self, origin: Future[Any]) -> Failure:
+        """The same failure, of what fails with it: *origin* raised, unless that failed with it itself."""
+        other = Failure(self.exception, self.traceback, self.origin or origin)
+        other.unseen = self.unseen
+        return other
 
 
 _ours: set[CodeType] = set()
@@ -205,6 +213,8 @@ class PlannedFuture(Node, Future[R]):
             end = self._end()
         if end == CANCELLED:
             raise CancelledError()
+        if end == FAILED and self._outcome.unseen is not None:
+            self._outcome.unseen.look()
         return end
 
     def _end(self) -> int:
@@ -322,10 +332,13 @@ class PlannedFuture(Node, Future[R]):
                 self._notify(watch)
                 condition.notify_all()
 
-    def _tell(self, watch: Watch) -> None:
-        """Call the callbacks."""
+    def _tell(self, watch: Watch, patience: float | None) -> None:
+        """Call the callbacks, and log those that take more than *patience* seconds, if that is no None."""
         for fn in watch.callbacks:
+            begun = 0.0 if patience is None else monotonic()
             self._call(fn)
+            if patience is not None and (spent := monotonic() - begun) > patience:
+                LOGGER.warning("callback %r of %r took %.1f s; it keeps a thread from tasks", fn, self, spent)
 
     def _notify(self, watch: Watch) -> None:
         for waiter in watch.waiters:

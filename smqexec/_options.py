@@ -16,6 +16,7 @@ from typing import Any, TypeVar, cast
 
 from ._functions import name_of
 from ._kinds import FUTURE, SETTLED, kind_of, settled
+from ._nodes import STRIDE
 from ._task import Task
 
 R = TypeVar("R")
@@ -76,6 +77,22 @@ def called(task: Task[Any], fn: Any) -> str:
     if fn is None:
         return "" if stream is None else stream.name
     return name_of(fn)
+
+
+def known_as(task: Task[Any], fn: Any, number: int) -> str:
+    """The name of *task*, the call of *fn*, and which one it is.
+
+    That is what observers know it by, if one was told of it; else the number of the submission in its
+    scheduler, with the place among those of a `map`, which are one.  A number below 0 is none: that of
+    a task promoted under ``order="oldest"``.
+    """
+    name = called(task, fn) or "task"
+    if task._serial:
+        return f"{name}#{task._serial}"
+    if number <= 0:
+        return name
+    submission, place = divmod(number, STRIDE)
+    return f"{name}#{submission}" if not place else f"{name}#{submission}[{STRIDE - 1 - place}]"
 
 
 def read(

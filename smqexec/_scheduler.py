@@ -10,7 +10,7 @@ from time import perf_counter
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from . import _process, _why
+from . import _debug, _process, _why
 from ._dispatch import LOGGER
 from ._drawing import printable, table
 from ._graph import Graph
@@ -42,13 +42,22 @@ class Scheduler(Streams):
         stopped: Begin stopped.
         promote_awaited: Promote a task when a thread blocks in its `result`
             or `exception`.
+        debug: Note with each task where it was submitted and when it starts,
+            for `Task.why` and the note that an exception carries.  Log failures
+            that nobody looked at, when their tasks are collected, and callbacks that take
+            more than a second.  Cost: some 6 µs a task.
 
     Raises:
         ValueError: *order* is neither.
     """
 
     def __init__(
-        self, order: str = "newest", *, stopped: bool = False, promote_awaited: bool = False
+        self,
+        order: str = "newest",
+        *,
+        stopped: bool = False,
+        promote_awaited: bool = False,
+        debug: bool = False,
     ) -> None:
         super().__init__(order, stopped, promote_awaited)
         # The counts of lost queues that are forgotten.
@@ -57,6 +66,10 @@ class Scheduler(Streams):
         self._stops = int(stopped)  # those that hold
         self._era = 0  # how often all of them were ended
         self._given_up = False  # exiting, and what a stop held back is being cancelled
+        if debug:
+            self.debug = True
+            self.patience = _debug.PATIENCE
+            self.observe(_debug.observe)
         _process.register(self)
 
     # Queues.

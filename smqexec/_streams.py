@@ -16,6 +16,7 @@ from ._interrupts import uninterrupted
 from ._items import Item, Stream
 from ._needs import forget, searches
 from ._nodes import DONE, NEW, RUNNING, WAITING, dependencies_of
+from ._notes import note
 from ._task import AS_NEEDED, Task
 from ._waiting import OF_THE_PARENT
 
@@ -158,7 +159,7 @@ class Streams(Admission):
             self._announce(item, watch, condition)
         self._start(starts)
         if watch is not None:
-            item._tell(watch)
+            item._tell(watch, self.patience)
 
     def fail_item(self, item: Item[Any], error: BaseException) -> None:
         """Note that there is no value for *item*, unless it was cancelled meanwhile."""
@@ -212,7 +213,8 @@ class Streams(Admission):
                     args, kwargs = task._args, task._kwargs
                     if kwargs is AS_NEEDED:
                         args, kwargs = [*dependencies_of(task)], DIRECT
-                    call = task._fn, args, kwargs
+                    slots: Any = task.queue
+                    call = slots.name, task._fn, args, kwargs
                     if type(task._kwargs) is Template:
                         task._kwargs.share()
                 elif not patient:
@@ -248,6 +250,7 @@ class Streams(Admission):
         stream: Stream,
         counting: Future[None],
         announcement: Callable[..., Any],
+        queue: str,
         fn: Any,
         args: Any,
         kwargs: Any,
@@ -261,12 +264,13 @@ class Streams(Admission):
         except Exception as error:
             # The counter stays: nobody asks again.
             strip_ours(error)
+            note(error, task, fn, queue)
             with uninterrupted():
                 _tell(counting.set_exception, error)
                 with self.lock:
                     if task.state >= RUNNING:
                         return  # it will hear of it, or has ended
-                    ended, starts = self._drop(task, Failure(error, traceback_of(error)))
+                    ended, starts = self._drop(task, self.failure(error, queue))
                 self._start(starts)
                 self._finish(ended)
 

@@ -58,7 +58,8 @@ class Task(PlannedFuture[R]):
     # Its number for observers, once one was told of it: then in the instance's own dictionary,
     # which a task that nobody observes does not have.
     _serial = 0
-    _since: float | None = None  # when it started, likewise, under `Scheduler(debug=True)`
+    _place: str | None = None  # where it was submitted, and
+    _since: float | None = None  # when it started: likewise, under `Scheduler(debug=True)`
 
     queue: Slots | None
     _fn: Any
@@ -168,8 +169,7 @@ class Task(PlannedFuture[R]):
         if end == CANCELLED:
             return Item.ended(CANCELLED, None)
         if end == FAILED:
-            failure = self._outcome
-            return Item.ended(FAILED, Failure(failure.exception, failure.traceback, failure.origin or self))
+            return Item.ended(FAILED, self._outcome.of(self))
         return Item.cut(self._outcome, key)
 
     def __len__(self) -> int:

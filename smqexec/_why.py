@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 from ._future import PlannedFuture
 from ._items import Item
 from ._needs import Anything, Everything, Needs
-from ._nodes import DONE, READY, RUNNING, STRIDE, WAITING, Node, dependencies_of, dependents_of
-from ._options import called
+from ._nodes import DONE, READY, RUNNING, WAITING, Node, dependencies_of, dependents_of
+from ._options import known_as
 from ._rank import rank_of
 from ._slots import Run, Slots
 from ._task import Foreign, Task
@@ -50,7 +50,7 @@ class Part(NamedTuple):
 class Thread(NamedTuple):
     """A thread to be named."""
 
-    ident: int
+    ident: int | str  # a name already, where it is none
 
 
 Parts: TypeAlias = list["str | Call | Part | Thread"]
@@ -254,22 +254,6 @@ def _call(task: Any) -> Call:
 # After it.
 
 
-def known_as(task: Task[Any], fn: Any, number: int) -> str:
-    """The name of *task*, the call of *fn*, and which one it is.
-
-    That is what observers know it by, if one was told of it; else the number of the submission in its
-    scheduler, with the place among those of a `map`, which are one.  A number below 0 is none: that of
-    a task promoted under ``order="oldest"``.
-    """
-    name = called(task, fn) or "task"
-    if task._serial:
-        return f"{name}#{task._serial}"
-    if number <= 0:
-        return name
-    submission, place = divmod(number, STRIDE)
-    return f"{name}#{submission}" if not place else f"{name}#{submission}[{STRIDE - 1 - place}]"
-
-
 def _said(parts: Parts) -> str:
     return "".join(map(_in_words, parts))
 
@@ -282,6 +266,8 @@ def _in_words(part: Any) -> str:
         key = repr(part.key) if type(part.key) in (int, str) else type(part.key).__qualname__
         return f"item {key}" if part.of is None else f"item {key} of {known_as(*part.of)}"
     if isinstance(part, Thread):
+        if isinstance(part.ident, str):
+            return part.ident
         names = (thread.name for thread in threading.enumerate() if thread.ident == part.ident)
         return next(names, "a thread that has gone")
     return str(part)

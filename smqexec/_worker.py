@@ -13,6 +13,7 @@ from ._functions import PLAIN, announcement, generates, is_iterator
 from ._future import ours, strip_ours
 from ._generators import drive, open_stream
 from ._interrupts import make_room
+from ._notes import note
 from ._slots import HERE, Run, Slots
 from ._task import SOLE, Task
 from ._waiting import DEEPEST, FRAMES, STEP
@@ -65,6 +66,7 @@ def perform(slots: Slots, run: Run, task: Task[Any] | None) -> bool:
                 value = drive(slots, run, task, value)
         except BaseException as exception:
             strip_ours(exception)
+            note(exception, task, fn, slots.name)
             if task._stream is None and generates(fn):
                 scheduler.stream(task, announcement(fn))  # whoever iterates gets the failure
             fn = args = kwargs = value = task._fn = task._args = task._kwargs = None

@@ -10,6 +10,7 @@ from time import perf_counter
 from typing import Any
 
 import pytest
+from engines import Manual
 from gate import DEADLINE, Gate
 from threads import beside, planned, until
 
@@ -372,6 +373,17 @@ def test_thread_that_has_gone(lab: Any) -> None:
     thread, run.thread = run.thread, None  # of an engine, say
     assert task.why() == "running in a thread that has gone"
     run.thread = thread
+
+
+def test_task_at_an_executor(lab: Any) -> None:
+    scheduler, _, compute, _ = lab
+    executor = Manual()
+    cluster = Queue(scheduler, 1, "cluster", executor=executor)
+    task = cluster.options(name="far").submit(abs, -1)
+    needing = compute.submit(abs, task)
+    executor.wait_for(1)
+    assert needing.why() == f"waiting: needs far#1 (running in {cluster._slots.runs[0].thread})"
+    executor.run()
 
 
 def test_how_it_ended(lab: Any) -> None:

@@ -1,0 +1,309 @@
+"""What Scheduler(debug=True) sees: where tasks were submitted, failures nobody looked at, slow callbacks."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import subprocess
+import sys
+import textwrap
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future
+from time import monotonic
+from typing import Any
+
+import pytest
+from gate import DEADLINE, Gate
+from threads import planned, until
+
+from smqexec import Queue, Scheduler, _debug, number_of_results, settled
+
+UNSEEN = "a task of queue camera failed, and nobody looked at that"
+
+
+def expose() -> Any:
+    raise ValueError("no light")
+
+
+def here() -> int:
+    """The line of the caller."""
+    return sys._getframe(1).f_lineno
+
+
+@pytest.fixture
+def lab(caplog: pytest.LogCaptureFixture) -> Iterator[tuple[Scheduler, Queue]]:
+    with Scheduler(debug=True) as scheduler:
+        yield scheduler, Queue(scheduler, 1, "camera")
+
+
+def unseen(caplog: pytest.LogCaptureFixture) -> list[Any]:
+    return [record for record in caplog.records if record.getMessage() == UNSEEN]
+
+
+def test_only_debug_sees_more() -> None:
+    with planned(1) as (scheduler, queue):
+        assert not scheduler.debug and not scheduler.observers
+        gate = Gate()
+        task = queue.submit(gate.enter)
+        gate.wait_entered()
+        assert task._place is task._since is None
+        assert not vars(task)
+        assert " for " not in task.why()
+        gate.open()
+
+
+def test_note_says_where_it_was_submitted(lab: Any) -> None:
+    _, queue = lab
+    task, line = queue.submit(expose), here()
+    error: Any = task.exception(DEADLINE)
+    assert error.__notes__ == [
+        f"raised by task expose#{task._serial} of queue camera, submitted at {__file__}:{line}"
+    ]
+    mapped, line = queue.map(lambda _: expose(), [1]), here()
+    with pytest.raises(ValueError) as caught:
+        next(mapped)
+    assert caught.value.__notes__[0].endswith(f" of queue camera, submitted at {__file__}:{line}")
+
+
+def test_called_from_nowhere_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a program of the package itself does."""
+    monkeypatch.setattr(_debug, "_HERE", "")
+    assert _debug.caller()
+
+
+def test_why_knows_since_when(lab: Any) -> None:
+    _, queue = lab
+    gate = Gate()
+    task = queue.submit(gate.enter)
+    gate.wait_entered()
+    task._since -= 4.2
+    assert task.why() == "running for 4.2 s in camera_0"
+    gate.open()
+
+
+# Failures that nobody looked at.
+
+
+def test_failure_that_nobody_looked_at_is_logged(lab: Any, caplog: pytest.LogCaptureFixture) -> None:
+    scheduler, queue = lab
+    task = queue.submit(expose)
+    late = queue.submit(abs, task)
+    assert scheduler.wait(DEADLINE)
+    del task
+    assert late.done() and late.origin.done()
+    gc.collect()
+    assert not unseen(caplog)
+    del late
+    gc.collect()
+    until(lambda: unseen(caplog))
+    (record,) = unseen(caplog)  # once, not for each that failed with it
+    assert record.levelno == logging.ERROR and record.name == "smqexec"
+    assert isinstance(record.exc_info[1], ValueError)
+    assert record.exc_info[1].__notes__[0].startswith("raised by task expose#")
+    until(lambda: not any(thread.name == "smqexec-debug" for thread in threading.enumerate()))
+
+
+def result_of(task: Any) -> None:
+    with pytest.raises(ValueError):
+        task.result(DEADLINE)
+
+
+LOOKS: dict[str, Any] = {
+    "result": lambda task, queue: result_of(task),
+    "exception": lambda task, queue: task.exception(DEADLINE),
+    "of a dependent": lambda task, queue: queue.submit(abs, task).exception(DEADLINE),
+    "of one that was added later": lambda task, queue: [
+        task.done() or queue.scheduler.wait(DEADLINE),
+        queue.submit(abs, task).exception(DEADLINE),
+    ],
+    "of a part": lambda task, queue: task[0].exception(DEADLINE),
+    "of an ended part": lambda task, queue: [queue.scheduler.wait(DEADLINE), task[0].exception(DEADLINE)],
+    "settled": lambda task, queue: queue.submit(lambda f: f.exception(), settled(task)).result(DEADLINE),
+    "a callback": lambda task, queue: task.add_done_callback(lambda f: f.exception()),
+}
+
+
+@pytest.mark.parametrize("look", LOOKS.values(), ids=LOOKS.keys())
+def test_failure_that_somebody_looked_at_is_not(
+    lab: Any, caplog: pytest.LogCaptureFixture, look: Any
+) -> None:
+    scheduler, queue = lab
+    task = queue.submit(expose)
+    look(task, queue)
+    assert scheduler.wait(DEADLINE)
+    del task
+    gc.collect()
+    # Of a later one it would have been told after this.
+    queue.submit(expose)
+    assert scheduler.wait(DEADLINE)
+    gc.collect()
+    until(lambda: unseen(caplog))
+    assert len(unseen(caplog)) == 1
+
+
+def test_cancelled_is_no_failure(lab: Any, caplog: pytest.LogCaptureFixture) -> None:
+    scheduler, queue = lab
+    with scheduler.stop():
+        queue.submit(abs, 1).cancel()
+    queue.submit(abs, -1)
+    assert scheduler.wait(DEADLINE)
+    gc.collect()
+    assert not unseen(caplog)
+
+
+def test_failure_handed_on_to_another_scheduler(lab: Any, caplog: pytest.LogCaptureFixture) -> None:
+    scheduler, queue = lab
+    for look in (False, True):
+        with planned(1) as (_, other):
+            task = queue.submit(expose)
+            late = other.submit(abs, task)
+            until(late.done)
+            assert scheduler.wait(DEADLINE)
+            del task
+            gc.collect()
+            assert not unseen(caplog)
+            if look:
+                assert late.exception()
+            del late
+        gc.collect()
+        if not look:
+            until(lambda: unseen(caplog))
+            caplog.clear()
+    assert not unseen(caplog)
+
+
+def test_announcement_that_failed(lab: Any, caplog: pytest.LogCaptureFixture) -> None:
+    scheduler, queue = lab
+    announced: Any = number_of_results(lambda: 1 // 0)(lambda: iter([1]))
+    with scheduler.stop():
+        task = queue.submit(announced)
+        with pytest.raises(ZeroDivisionError):
+            len(task)
+    del task
+    gc.collect()
+    assert not unseen(caplog)  # it was raised
+
+
+def test_collected_while_the_lock_is_held(lab: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """A finalizer that interrupts the holder of the lock logs nothing itself."""
+    scheduler, queue = lab
+    threads: list[Any] = []
+
+    class Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            threads.append(threading.current_thread().name)
+            scheduler.counts()  # takes the lock
+
+    handler = Handler()
+    logger = logging.getLogger("smqexec")
+    logger.addHandler(handler)
+    try:
+        task = queue.submit(expose)
+        assert scheduler.wait(DEADLINE)
+        with scheduler.lock:
+            del task
+            gc.collect()
+        until(lambda: threads)
+    finally:
+        logger.removeHandler(handler)
+    assert threads == ["smqexec-debug"]
+    until(lambda: unseen(caplog))
+
+
+def test_report_for_which_there_is_no_thread(
+    lab: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It comes with the next."""
+    scheduler, queue = lab
+
+    refused: list[Any] = []
+
+    def refuse(*_: Any, **__: Any) -> None:
+        refused.append(1)
+        raise RuntimeError("can't start new thread")
+
+    for where, name in ((_debug._thread, "start_new_thread"), (_debug.threading, "Thread")):
+        with monkeypatch.context() as patch:
+            queue.submit(abs, 1).result(DEADLINE)
+            task = queue.submit(expose)
+            assert scheduler.wait(DEADLINE)
+            refused.clear()
+            patch.setattr(where, name, refuse)
+            del task
+            gc.collect()
+            until(lambda: refused)
+        assert not unseen(caplog)
+    queue.submit(expose)
+    assert scheduler.wait(DEADLINE)
+    gc.collect()
+    until(lambda: len(unseen(caplog)) == 3)
+
+
+def test_end_of_the_process(lab: Any, caplog: pytest.LogCaptureFixture) -> None:
+    scheduler, queue = lab
+    tasks = [queue.submit(expose), queue.submit(expose)]
+    assert tasks[0].exception(DEADLINE)
+    assert scheduler.wait(DEADLINE)
+    _debug._at_exit()
+    assert len(unseen(caplog)) == 1
+    _debug._at_exit()
+    del tasks
+    gc.collect()
+    assert len(unseen(caplog)) == 1
+
+
+def test_child_of_a_fork_leaves_it_to_the_parent(lab: Any, caplog: pytest.LogCaptureFixture) -> None:
+    scheduler, queue = lab
+    task = queue.submit(expose)
+    assert scheduler.wait(DEADLINE)
+    _debug._after_fork()
+    assert task.done()
+    _debug._at_exit()
+    assert not unseen(caplog)
+
+
+PROGRAM = """
+    from smqexec import Queue, Scheduler
+    def expose():
+        raise ValueError("no light")
+    scheduler = Scheduler(debug=True)
+    task = Queue(scheduler, 1, "camera").submit(expose)
+"""
+
+
+def test_end_of_the_program() -> None:
+    run = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(PROGRAM)], capture_output=True, text=True, timeout=60
+    )
+    assert run.stderr.startswith(UNSEEN)
+    assert run.stderr.count("ValueError: no light") == 1
+    assert "submitted at <string>:6" in run.stderr
+
+
+# Callbacks.
+
+
+def test_slow_callback_is_logged(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_debug, "PATIENCE", 0.01)
+    with planned(1, debug=True, stopped=True) as (scheduler, queue):
+        gate = Gate()
+
+        def slow(_: Future[Any]) -> None:
+            gate.enter()
+            until(lambda: monotonic() > begun + 0.02)
+
+        tasks = [queue.submit(abs, 1), queue.submit(abs, 1)]
+        tasks[0].add_done_callback(slow)
+        tasks[1].add_done_callback(lambda _: None)
+        scheduler.resume()
+        gate.wait_entered()
+        begun = monotonic()
+        gate.open()
+        assert scheduler.wait(DEADLINE)
+        until(lambda: caplog.records)
+    (record,) = caplog.records
+    assert record.name == "concurrent.futures" and record.levelno == logging.WARNING
+    words = record.getMessage()
+    assert words.startswith(f"callback {slow!r} of <Task at ")
+    assert words.endswith("0.0 s; it keeps a thread from tasks")

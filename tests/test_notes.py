@@ -1,0 +1,155 @@
+"""The note that an exception carries: which task raised it."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from engines import Manual
+from gate import DEADLINE
+from threads import planned
+
+from smqexec import Queue, Scheduler, number_of_results
+
+
+class Light(Exception):
+    pass
+
+
+def expose(error: BaseException | None = None) -> Any:
+    raise Light("none") if error is None else error
+
+
+def film() -> Iterator[int]:
+    yield 1
+    raise Light("none")
+
+
+def notes(task: Future[Any]) -> list[str]:
+    error = task.exception(DEADLINE)
+    assert error is not None
+    return getattr(error, "__notes__", [])
+
+
+@pytest.fixture
+def camera() -> Iterator[Queue]:
+    with Queue(1, "camera") as queue:
+        yield queue
+
+
+def test_task_that_raised_is_noted(camera: Queue) -> None:
+    camera.submit(abs, 1).result(DEADLINE)
+    assert notes(camera.submit(expose)) == ["raised by task expose#2 of queue camera"]
+
+
+def test_dependents_add_nothing(camera: Queue) -> None:
+    failed = camera.submit(expose)
+    late = camera.submit(abs, camera.submit(abs, failed))
+    assert late.exception(DEADLINE) is failed.exception(DEADLINE)
+    assert notes(late) == ["raised by task expose#1 of queue camera"]
+
+
+def test_task_that_lets_it_through_adds_nothing(camera: Queue) -> None:
+    def outer() -> Any:
+        return camera.submit(expose).result(DEADLINE)
+
+    assert notes(camera.submit(outer)) == ["raised by task expose#2 of queue camera"]
+
+
+def test_same_object_raised_again_gathers_nothing(camera: Queue) -> None:
+    error = Light("always the same")
+    error.add_note("a word of the user's")
+    for _ in range(3):
+        assert notes(camera.submit(expose, error)) == [
+            "a word of the user's",
+            "raised by task expose#1 of queue camera",
+        ]
+
+
+def test_generator_task(camera: Queue) -> None:
+    task = camera.submit(film)
+    assert notes(task) == ["raised by task film#1 of queue camera"]
+    assert notes(task[1]) == ["raised by task film#1 of queue camera"]
+
+
+def test_announcement(camera: Queue) -> None:
+    announced: Any = number_of_results(lambda: 1 // 0)(lambda: film())
+    expected = ["raised by number_of_results of test_announcement.<locals>.<lambda>"]
+    name = "test_announcement.<locals>.<lambda>"
+    assert notes(camera.submit(announced)) == [*expected, f"raised by task {name}#1 of queue camera"]
+    with camera.scheduler.stop():
+        task = camera.submit(announced)
+        with pytest.raises(ZeroDivisionError):
+            len(task)
+    assert notes(task) == [*expected, f"raised by task {name}#2 of queue camera"]
+
+
+def test_future_of_another_executor_is_not_ours_to_note(camera: Queue) -> None:
+    future: Future[int] = Future()
+    task = camera.submit(abs, future)
+    future.set_exception(Light())
+    assert notes(task) == []
+
+
+@dataclass(frozen=True)
+class Frozen(Exception):
+    reason: str
+
+
+class Refusing(Exception):
+    @property
+    def __notes__(self) -> Any:
+        raise ValueError("no notes")
+
+
+class Odd(Exception):
+    __notes__ = 7
+
+
+class Immutable(Exception):
+    __notes__ = ()
+
+
+class Strange(Exception):
+    def __init__(self) -> None:
+        self.__notes__ = [7, "seven"]
+
+
+@pytest.mark.parametrize("error", [Frozen("cold"), Refusing(), Odd(), Immutable()], ids=repr)
+def test_exception_that_takes_no_notes(camera: Queue, error: BaseException) -> None:
+    task = camera.submit(expose, error)
+    assert task.exception(DEADLINE) is error
+    with pytest.raises(type(error)):
+        task.result()
+    assert camera.submit(abs, -1).result(DEADLINE) == 1
+
+
+def test_notes_that_are_no_strings(camera: Queue) -> None:
+    assert notes(camera.submit(expose, Strange())) == [7, "seven", "raised by task expose#1 of queue camera"]
+
+
+def test_notes_are_pickled_with_the_exception(camera: Queue) -> None:
+    error = pickle.loads(pickle.dumps(camera.submit(expose).exception(DEADLINE)))
+    assert error.__notes__ == ["raised by task expose#1 of queue camera"]
+
+
+def test_call_at_an_executor() -> None:
+    with Scheduler() as scheduler:
+        executor = Manual()
+        queue = Queue(scheduler, 1, "cluster", executor=executor)
+        task = queue.submit(expose)
+        executor.run()
+        assert notes(task) == ["raised by task expose#1 of queue cluster"]
+
+
+def test_promoted_oldest_first_has_no_number() -> None:
+    with planned(1, order="oldest", stopped=True) as (scheduler, queue):
+        tasks = [queue.submit(expose) for _ in range(2)]
+        tasks[1].promote()
+        tasks[0].promote()
+        scheduler.resume()
+        assert notes(tasks[0]) == [f"raised by task expose of queue {queue._slots.name}"]
