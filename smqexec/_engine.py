@@ -27,7 +27,7 @@ import threading
 from abc import abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import BrokenExecutor, Executor, Future
+from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
 from concurrent.futures.thread import BrokenThreadPool, ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
@@ -207,7 +207,7 @@ class EnginePool:
                 gone = error if _is_end(error) else None
                 told = self._explained(error, fn, args, kwargs)
                 task = self._fail(slots, run, task, told, gone)
-                told = gone = None  # type: ignore[assignment]
+                fn = args = kwargs = told = gone = None  # type: ignore[assignment]
 
     @ours
     def _give(self, slots: Slots, run: Run, task: Task[Any], fn: Any, args: Any, kwargs: Any) -> None:
@@ -220,14 +220,18 @@ class EnginePool:
             threading.Thread(target=self._drive, args=call, name=name).start()
             return
         todo, _here.todo = _here.todo, None
+        done = partial(self._done, slots, run, task, fn, args, kwargs)
         try:
             if self._keeps:
                 keep(task)
             future = self._call(task, fn, args, kwargs)
+        except BaseException:
+            del task, fn, args, kwargs, done  # a failure keeps this frame
+            raise
         finally:
             _here.todo = todo
         self._enter(task, future)
-        future.add_done_callback(partial(self._done, slots, run, task, fn, args, kwargs))
+        future.add_done_callback(done)
 
     def _enter(self, task: Task[Any], future: Future[Any]) -> None:
         """Note that *task* can be cancelled by *future*."""
@@ -238,7 +242,11 @@ class EnginePool:
 
     def _call(self, task: Task[Any], fn: Any, args: Any, kwargs: Any) -> Future[Any]:
         executor = self.executor
-        if self._wrap is None:
+        wrap = self._wrap
+        try:
+            if wrap is not None:
+                named = {name: wrap(value) for name, value in kwargs.items()}
+                return executor.submit(fn, *map(wrap, args), **named)
             fn = fn.fn if type(fn) is Plain else fn
             if isinstance(executor, Engine):
                 return executor.call(_told(task, fn, args, kwargs))
@@ -247,8 +255,9 @@ class EnginePool:
             if kwargs and not kwargs.keys().isdisjoint(_SUBMIT_NAMES):
                 fn, kwargs = partial(fn, **kwargs), {}
             return executor.submit(fn, *args, **kwargs)
-        wrap = self._wrap
-        return executor.submit(fn, *map(wrap, args), **{name: wrap(value) for name, value in kwargs.items()})
+        finally:
+            named = None  # type: ignore[assignment]
+            del task, fn, args, kwargs  # a failure keeps this frame
 
     def _stream(self, task: Task[Any], fn: Any, args: Any, kwargs: Any) -> Iterator[Any]:
         executor = self.executor
@@ -275,38 +284,22 @@ class EnginePool:
         with uninterrupted():
             self._loop(end)
 
-    @ours
     def _end(
         self, slots: Slots, run: Run, task: Task[Any], fn: Any, args: Any, kwargs: Any, future: Future[Any]
     ) -> None:
         """End *task* as *future* says, and go on with the next."""
-        try:
-            value = self._value_of(future)
-        except BaseException as error:
-            strip_ours(error)
-            told = self._explained(error, fn, args, kwargs)
-            successor = self._fail(slots, run, task, told, *self._last_words(error, future))
-            told = None  # type: ignore[assignment]
-        else:
+        error = _error_of(future)
+        if error is None:
+            value = Kept(future) if self._keeps else future.result()  # type: ignore[arg-type]
             del future
             fn = args = kwargs = None
             successor = self._complete(slots, run, task, value)
-            value = None
-        del task
+        else:
+            last_words = self._last_words(error, future)
+            error = self._explained(error, fn, args, kwargs)
+            successor = self._fail(slots, run, task, error, *last_words)
+        task = error = value = last_words = None  # type: ignore[assignment]
         self._send(slots, run, successor)
-
-    @ours
-    def _value_of(self, future: Any) -> Any:
-        if not self._keeps:
-            return future.result()
-        error = None
-        try:
-            error = future.exception()
-            if error is not None:
-                raise error
-            return Kept(future)
-        finally:
-            del future, error  # no cycle from the traceback to this frame and back
 
     def _explained(self, error: BaseException, fn: Any, args: Any, kwargs: Any) -> BaseException:
         return error if isinstance(self.executor, Engine) else explain(error, fn, args, kwargs, self.executor)
@@ -422,6 +415,11 @@ def workers_of(executor: Executor) -> int | None:
         if isinstance(number, int) and number > 0:
             return number
     return None
+
+
+def _error_of(future: Future[Any]) -> BaseException | None:
+    """What *future*, which is done, failed with, untouched: to raise it would give it our frames to keep."""
+    return CancelledError() if future.cancelled() else future.exception()
 
 
 def _gone(executor: Executor) -> BaseException | None:

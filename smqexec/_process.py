@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _lock = threading.Lock()  # guards what follows; nothing of a scheduler is called while it is held
 _schedulers: WeakSet[Scheduler] = WeakSet()
+_executors: WeakSet[type] = WeakSet()  # that our hook comes before
 exiting = False  # the interpreter is
 
 
@@ -71,13 +72,17 @@ def _after_fork() -> None:
     _schedulers.clear()
 
 
-def come_first() -> None:
-    """See that at exit our schedulers come before the executors there are now, whose modules have hooks too.
+def come_before(executor: type) -> None:
+    """See that at exit our schedulers come before executors of that class, whose module has a hook too.
 
     Those of `ProcessPoolExecutor` and of loky refuse what is submitted from then on.
     """
-    with suppress(RuntimeError):  # the interpreter is exiting
-        threading._register_atexit(_at_exit)  # type: ignore[attr-defined]
+    with _lock:
+        known = executor in _executors
+        _executors.add(executor)
+    if not known:
+        with suppress(RuntimeError):  # the interpreter is exiting
+            threading._register_atexit(_at_exit)  # type: ignore[attr-defined]
 
 
 # The hook that concurrent.futures.thread uses itself: atexit would come too

@@ -179,7 +179,7 @@ class Queue(Submits, ThreadPoolExecutor):
         self._slots = slots = EngineSlots(scheduler, pool, limit, name, pool.work, nest, False)
         slots.owner = ref(self, slots.lose)
         scheduler.add_slots(slots)
-        _process.come_first()
+        _process.come_before(type(executor))
         if isinstance(executor, Engine):
             self._known = executor.options
 

@@ -17,10 +17,12 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Generator, Iterator
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple, Protocol
+
+from ._functions import is_iterator
 
 # Seconds that the future of a worker that is gone may take to say so.
 GRACE = 10.0
@@ -122,7 +124,7 @@ def stream(reply: Reply, fn: Callable[..., Any], args: Any, kwargs: Any) -> tupl
 
 def _stream(reply: Reply, fn: Callable[..., Any], args: Any, kwargs: Any) -> tuple[str, Any, list[Any]]:
     made = fn(*args, **kwargs)
-    if not hasattr(type(made), "__next__"):
+    if not is_iterator(type(made)):
         return ORDINARY, made, []
     connection = _connect(reply)
     if connection is None:
@@ -256,14 +258,19 @@ class Line:
             except BaseException:  # of `close`, or what reading a value raised
                 with suppress(OSError):
                     connection.send(CLOSE)  # type: ignore[union-attr]
-                _outcome(future, None)
+                if (error := _error_of(future, None)) is not None:
+                    raise error from None
                 raise
-            word, returned, values = _outcome(future, patience)
+            if (error := _error_of(future, patience)) is not None:
+                raise error
+            word, returned, values = future.result()
             if word == ORDINARY:
                 raise Ordinary(returned)
             yield from values
             return returned
         finally:
+            error = None
+            del future  # a failure keeps this frame
             self.close(connection)
 
     def close(self, connection: Connection | None = None) -> None:
@@ -278,13 +285,15 @@ class Line:
             _door.leave()
 
 
-def _outcome(future: Future[Any], patience: float | None) -> tuple[str, Any, list[Any]]:
+def _error_of(future: Future[Any], patience: float | None) -> BaseException | None:
+    """What *future* failed with.  To let it raise that would give the error more frames to keep."""
     try:
-        return future.result(patience)  # type: ignore[no-any-return]
+        return future.exception(patience)
+    except CancelledError as error:
+        return error
     except TimeoutError:
-        if future.done():
-            raise
-    raise ConnectionError(f"the worker is gone, and {GRACE:.0f} s later its executor has not said why")
+        text = f"the worker is gone, and {GRACE:.0f} s later its executor has not said why"
+        return ConnectionError(text)
 
 
 class _Door:

@@ -260,11 +260,13 @@ class Scheduler(Streams):
         """Cancel what is pending, and ask what runs to end; in *queues*, or all."""
         with self.lock:
             interrupted = list(self._slots if queues is None else queues)
+        for slots in interrupted:
+            self.cancel_pending(slots)
+        # Then: what ends lets none begin.
+        with self.lock:
             running = [task for slots in interrupted for run in slots.runs for task in run.tasks()]
         for task in running:
             task.cancel()
-        for slots in interrupted:
-            self.cancel_pending(slots)
 
     def close(self, slots: Slots) -> None:
         """Take no more tasks for *slots*; its runs leave once nothing is pending."""

@@ -34,7 +34,7 @@ ALLOWED = {
         *{"_generators", "_remote", "_pickling", "_notes", "_slots", "_options", "_task", "_kept", "_future"},
         *{"_interrupts", "_arguments", "_recipe", "_functions"},
     },
-    "_remote": set(),
+    "_remote": {"_functions"},
     "_pickling": {"_future", "_functions"},
     "_generators": {"_slots", "_task", "_future", "_functions"},
     "_scheduler": {

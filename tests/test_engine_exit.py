@@ -1,0 +1,168 @@
+"""The end of the interpreter, a fork and Ctrl-C, with queues on an executor."""
+
+from __future__ import annotations
+
+import gc
+import signal
+import threading
+import weakref
+from concurrent.futures import Future
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from engines import Inline, Manual
+from gate import DEADLINE
+from test_exit import forks, run
+from threads import until_gone, without_collector
+
+from smqexec import Queue, Scheduler
+
+POOL = """
+        import multiprocessing, remote_calls
+        from concurrent.futures import ProcessPoolExecutor
+        pool = ProcessPoolExecutor(2, multiprocessing.get_context("forkserver"))
+        queue = Queue(Scheduler(), executor=pool)
+"""
+
+
+def test_everything_submitted_runs() -> None:
+    """Although the pool's own hook refuses what comes after it."""
+    outcome = run(f"""{POOL}
+        here = Queue(queue.scheduler, 1)
+        parts = [queue.submit(pow, n, 2) for n in range(50)]
+        film = queue.submit(remote_calls.numbers, 3)
+        total = queue.submit(sum, parts)
+        here.submit(lambda total, film: say(total, len(film)), total, film)
+    """)
+    assert outcome.lines == [f"{sum(n * n for n in range(50))} 3"]
+    assert outcome.errors == ""
+
+
+def test_stopped_scheduler_cancels_at_exit() -> None:
+    outcome = run(f"""{POOL}
+        film = queue.submit(remote_calls.endless, os.devnull)
+        film[2].result(DEADLINE)
+        queue.scheduler.stop(wait=True)
+        late = queue.submit(abs, -1)
+        film.add_done_callback(lambda film: say("film", film.cancelled()))
+        late.add_done_callback(lambda late: say("late", late.cancelled()))
+    """)
+    assert sorted(outcome.lines) == ["film True", "late True"]
+    assert "cancelling 2 pending tasks at exit" in outcome.errors
+
+
+def test_interpreter_exits_where_the_pool_broke() -> None:
+    outcome = run(f"""{POOL}
+        tasks = [queue.submit(remote_calls.die) for _ in range(9)]
+        tasks[0].add_done_callback(lambda task: say(type(task.exception()).__name__))
+    """)
+    assert outcome.lines == ["BrokenProcessPool"]
+
+
+def test_hook_is_entered_once_for_each_kind_of_executor(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Another(Inline):
+        pass
+
+    entered: list[Any] = []
+
+    def enter(hook: Any) -> None:
+        entered.append(hook)
+        raise RuntimeError("can't register atexit after shutdown")
+
+    monkeypatch.setattr(threading, "_register_atexit", enter)
+    for _ in range(3):
+        Queue(1, executor=Another())
+    assert len(entered) == 1
+
+
+@forks
+def test_child_cannot_use_an_inherited_queue() -> None:
+    outcome = run("""
+        from engines import Manual
+        engine = Manual()
+        queue = Queue(1, executor=engine)
+        task = queue.submit(abs, -1)
+        film = Queue(1, executor=ThreadPoolExecutor(1)).submit(iter, (1,))
+        def child():
+            say(error_of(queue.submit, int))
+            say(error_of(task.result))
+            engine.run()
+            say(task.cancel())
+            queue.shutdown()
+            def three():
+                yield from range(3)
+            with ThreadPoolExecutor(1) as pool, Queue(executor=pool) as other:
+                say(other.submit(three).result(DEADLINE))
+        say("code", in_child(child))
+        engine.run()
+        say(task.result(DEADLINE))
+    """)
+    assert outcome.lines == [
+        "RuntimeError: the queue was made before the fork; make a new one in the child process",
+        "RuntimeError: the task was submitted before the fork; its result is the parent process's",
+        "False",
+        "[0, 1, 2]",
+        "code 0",
+        "1",
+    ]
+    assert outcome.errors == ""
+
+
+def test_ctrl_c_while_the_executor_takes_a_call_comes_after_it() -> None:
+    class Interrupted(Manual):
+        def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+            signal.raise_signal(signal.SIGINT)
+            return super().submit(fn, *args, **kwargs)
+
+    engine = Interrupted()
+    with Scheduler() as scheduler:
+        queue = Queue(scheduler, 1, executor=engine)
+        with pytest.raises(KeyboardInterrupt):
+            queue.submit(abs, -1)
+        assert len(engine.calls) == 1
+        engine.run()
+        assert scheduler.wait(DEADLINE)
+        assert queue.counts()["done"] == 1
+
+
+def test_ctrl_c_in_a_with_block_asks_what_runs_to_end() -> None:
+    engine = Manual()
+    with suppress(KeyboardInterrupt), Queue(1, executor=engine, prefetch=1) as queue:
+        tasks = [queue.submit(abs, -n) for n in range(3)]
+        raise KeyboardInterrupt
+    assert all(task.cancelled() for task in tasks)
+
+
+def test_nothing_keeps_arguments_and_results() -> None:
+    class Value:
+        pass
+
+    with without_collector(), Scheduler() as scheduler:
+        engine = Manual()
+        queue = Queue(scheduler, 1, executor=engine)
+        for fails in (False, True):
+            value = Value()
+            task = queue.submit(lambda _: Value(), value)
+            gone = [weakref.ref(value)]
+            del value
+            if fails:
+                engine.calls.pop()[0].set_exception(ValueError("of the call"))
+            else:
+                engine.run()
+                gone.append(weakref.ref(task.result(DEADLINE)))
+            gone.append(weakref.ref(task))
+            del task
+            until_gone(*gone)
+
+
+def test_nothing_keeps_a_lost_queue_its_scheduler_and_its_executor() -> None:
+    engine = Manual()
+    queue = Queue(1, executor=engine)
+    task = queue.submit(abs, -1)
+    engine.run()
+    assert task.result(DEADLINE) == 1
+    gone = [weakref.ref(queue), weakref.ref(queue.scheduler), weakref.ref(engine)]
+    del queue, engine
+    gc.collect()
+    until_gone(*gone)
