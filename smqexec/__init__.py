@@ -3,6 +3,8 @@
 The house; imports point down::
 
     __main__           the demonstration
+    trace              what happened, as a file; below it _recorder, _tracelines: written;
+                       _tracefile, _tracetext: read, and told
     _queue             Queue: the Executor contract over one ThreadPoolExecutor, or a given executor
     _submitting        submit and map, of a queue and of its submitters
     dask               a Dask cluster as an executor; below it _dask_calls (packed, opened) and
@@ -33,6 +35,9 @@ The house; imports point down::
     _nodes             what they share
 """
 
+import os
+from typing import TYPE_CHECKING, Any
+
 from ._functions import number_of_results
 from ._graph import Graph
 from ._inside import as_completed, checkpoint, wait
@@ -62,3 +67,22 @@ __all__ = [
     "settled",
     "wait",
 ]
+
+
+# Taken out: the programs that this one starts write no trace.
+if path := os.environ.pop("SMQEXEC_TRACE", None):  # pragma: no cover - seen in programs of their own
+    from ._recorder import record_everything
+
+    record_everything(path)
+
+if TYPE_CHECKING:
+    from . import trace as trace
+else:
+
+    def __getattr__(name: str) -> Any:
+        """Import ``smqexec.trace`` where somebody asks for it."""
+        if name != "trace":
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from importlib import import_module
+
+        return import_module(f"{__name__}.{name}")

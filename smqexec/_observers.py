@@ -19,12 +19,12 @@ from __future__ import annotations
 import itertools
 import logging
 import os
+import sys
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
 from time import perf_counter
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 from weakref import ref
 
 from ._arguments import DIRECT, Template
@@ -40,10 +40,9 @@ if TYPE_CHECKING:
 
 LOGGER = logging.getLogger("smqexec")
 
-# Numbers for tasks, in all schedulers of the process.  Without the GIL CPython 3.13 may give
-# two threads the same; a finalizer may ask while its own thread is asking.
+# The numbers of tasks, in all schedulers of the process.
 _numbers = itertools.count(1)
-_numbering = threading.RLock()
+_numbering = threading.RLock()  # a finalizer may ask while its own thread is asking
 
 
 def _renew_numbering() -> None:
@@ -55,15 +54,35 @@ if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows can't fork
     os.register_at_fork(after_in_child=_renew_numbering)
 
 
+def _locked_number() -> int:
+    with _numbering:
+        return next(_numbers)
+
+
+# Without the GIL, CPython 3.13 may count twice to the same.
+_atomic = sys.version_info >= (3, 14) or getattr(sys, "_is_gil_enabled", lambda: True)()
+_next_number: Callable[[], int] = _numbers.__next__ if _atomic else _locked_number
+
+
 def number_of(task: Any) -> int:
     """The number by which observers know *task*: given when one is first told of it, and never changed."""
     number: int = task._serial
     if not number:
-        with _numbering:
-            number = next(_numbers)
         # Atomic: another thread may be telling of it too.
-        number = task.__dict__.setdefault("_serial", number)
+        number = task.__dict__.setdefault("_serial", _next_number())
     return number
+
+
+def numbers_of(values: Sequence[Any]) -> tuple[int, ...]:
+    """The numbers of the tasks among *values*, and of those that items among them come from."""
+    numbers: dict[int, None] = {}
+    for value in values:
+        maker = value if type(value) is Task else None
+        if maker is None and isinstance(value, PlannedFuture):
+            maker = value._maker()
+        if maker is not None:
+            numbers[number_of(maker)] = None
+    return tuple(numbers)
 
 
 class Event:
@@ -72,9 +91,8 @@ class Event:
     Keep its numbers, not the event: it keeps the task, and so the result.
     """
 
-    __slots__ = (
-        "dependencies", "error", "index", "kind", "number", "outcome", "queue", "task", "time", "worker",
-    )  # fmt: skip
+    # Made for each observed event, so as cheaply as can be: no call of an __init__, and only what
+    # is there is set.
 
     #: ``"submit"``, ``"start"``, ``"item"``, ``"end"``, ``"stop"`` or ``"resume"``.
     kind: str
@@ -82,47 +100,23 @@ class Event:
     time: float
     #: The queue of the task, by its record: ``queue.name``, ``queue.limit`` (its slots), and the same
     #: object in each event of the queue.  None for a stop and a resume, as all that follows.
-    queue: Slots | None
-    task: Task[Any] | None
+    queue: Slots | None = None
+    task: Task[Any] | None = None
     #: Of the task: 1, 2, ... in the order in which observers were first told of tasks, in all
     #: schedulers of the process.  0 for a stop and a resume.
-    number: int
+    number: int = 0
     #: Start, item, end: what runs it: the identifier of the thread, or the name an engine has for
     #: what does.  None at the end of a task that never ran.
-    worker: int | str | None
+    worker: int | str | None = None
     #: Submit: the numbers of the tasks among the arguments, in argument order; those that are done
     #: too.  An item stands for its task, as long as its value is not there.
-    dependencies: tuple[int, ...]
+    dependencies: tuple[int, ...] = ()
     #: Item: which value of the task it is, from 0.
-    index: int | None
+    index: int | None = None
     #: End: ``"done"``, ``"failed"`` or ``"cancelled"``.
-    outcome: str | None
+    outcome: str | None = None
     #: End: what a task failed with.
-    error: BaseException | None
-
-    def __init__(
-        self,
-        kind: str,
-        time: float,
-        queue: Slots | None = None,
-        task: Task[Any] | None = None,
-        number: int = 0,
-        worker: int | str | None = None,
-        dependencies: tuple[int, ...] = (),
-        index: int | None = None,
-        outcome: str | None = None,
-        error: BaseException | None = None,
-    ) -> None:
-        self.kind = kind
-        self.time = time
-        self.queue = queue
-        self.task = task
-        self.number = number
-        self.worker = worker
-        self.dependencies = dependencies
-        self.index = index
-        self.outcome = outcome
-        self.error = error
+    error: BaseException | None = None
 
     @property
     def name(self) -> str:
@@ -175,6 +169,9 @@ class Observed:
     lock: Any
     observers: tuple[Observation, ...] = ()  # replaced under the lock, never changed
 
+    #: Called with each new scheduler.
+    newcomers: ClassVar[list[Callable[[Any], object]]] = []
+
     def observe(self, callback: Callable[[Event], object]) -> Observation:
         """Call ``callback(event)`` at each submit, start, item, end, stop and resume, from now on.
 
@@ -209,28 +206,46 @@ class Observed:
 
     def tell_submit(self, slots: Slots, task: Task[Any], args: Any, kwargs: Any) -> None:
         """Tell that *task* is about to be added; *args* and *kwargs* as for `add`."""
-        futures: list[Any] = []
+        needs: tuple[int, ...] = ()
         if kwargs is DIRECT:
-            futures = [value for value in args if issubclass(type(value), Future)]
+            needs = numbers_of(args)
         elif type(kwargs) is Template:
-            futures = [future for future, _ in [*kwargs.dependencies, *task._after]]
-        makers = [future._maker() for future in futures if isinstance(future, PlannedFuture)]
-        needs = tuple(dict.fromkeys(number_of(maker) for maker in makers if maker is not None))
-        self._tell(Event("submit", perf_counter(), slots, task, number_of(task), None, needs))
+            needs = numbers_of([future for future, _ in [*kwargs.dependencies, *task._after]])
+        event = Event()
+        event.kind = "submit"
+        event.time = perf_counter()
+        event.queue = slots
+        event.task = task
+        event.number = task._serial = _next_number()  # nobody else knows of it
+        event.dependencies = needs
+        self._tell(event)
 
     def tell_start(
         self, slots: Slots, task: Task[Any], worker: int | str | None, time: float | None = None
     ) -> None:
         """Tell that *worker* is about to call *task*, or has begun at *time*."""
-        time = perf_counter() if time is None else time
-        self._tell(Event("start", time, slots, task, number_of(task), worker))
+        event = Event()
+        event.kind = "start"
+        event.time = perf_counter() if time is None else time
+        event.queue = slots
+        event.task = task
+        event.number = task._serial or number_of(task)
+        event.worker = worker
+        self._tell(event)
 
     def tell_item(
         self, slots: Slots, task: Task[Any], worker: int | str | None, index: int, time: float | None = None
     ) -> None:
-        """Tell that value *index* of *task* is about to be published."""
-        time = perf_counter() if time is None else time
-        self._tell(Event("item", time, slots, task, number_of(task), worker, (), index))
+        """Tell that value *index* of *task* is about to be published, or came at *time*."""
+        event = Event()
+        event.kind = "item"
+        event.time = perf_counter() if time is None else time
+        event.queue = slots
+        event.task = task
+        event.number = task._serial or number_of(task)
+        event.worker = worker
+        event.index = index
+        self._tell(event)
 
     def tell_end(
         self,
@@ -242,8 +257,16 @@ class Observed:
         time: float | None = None,
     ) -> None:
         """Tell that the call of *task* has ended, or had at *time*; before that is entered anywhere."""
-        time = perf_counter() if time is None else time
-        self._tell(Event("end", time, slots, task, number_of(task), worker, (), None, outcome, error))
+        event = Event()
+        event.kind = "end"
+        event.time = perf_counter() if time is None else time
+        event.queue = slots
+        event.task = task
+        event.number = task._serial or number_of(task)
+        event.worker = worker
+        event.outcome = outcome
+        event.error = error
+        self._tell(event)
 
     def tell_dropped(self, ended: Sequence[tuple[Any, Any, Slots]], ran: Task[Any] | None) -> None:
         """Tell of the tasks in *ended*, none of which ran but *ran*, whose end was told before."""
@@ -257,7 +280,10 @@ class Observed:
 
     def tell_switch(self, kind: str, time: float) -> None:
         """Tell of a stop or a resume."""
-        self._tell(Event(kind, time))
+        event = Event()
+        event.kind = kind
+        event.time = time
+        self._tell(event)
 
     def _tell(self, event: Event) -> None:
         for observation in self.observers:

@@ -71,6 +71,8 @@ class Scheduler(Streams):
             self.patience = _debug.PATIENCE
             self.observe(_debug.observe)
         _process.register(self)
+        for greet in self.newcomers:
+            greet(self)
 
     # Queues.
 

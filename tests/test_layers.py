@@ -13,8 +13,13 @@ PACKAGE = Path(__file__).parent.parent / "smqexec"
 # Imports point down.
 ALLOWED = {
     "__main__": {"__init__"},
+    "trace": {"_recorder", "_scheduler", "_tracefile", "_tracetext"},
+    "_tracetext": {"_tracefile"},
+    "_tracefile": set(),
+    "_recorder": {"__init__", "_observers", "_options", "_nodes", "_tracelines"},
+    "_tracelines": set(),
     "__init__": {
-        *{"_queue", "_scheduler", "_graph", "_inside", "_observers"},
+        *{"_queue", "_scheduler", "_graph", "_inside", "_observers", "_recorder"},
         *{"_task", "_items", "_functions", "_kinds", "_planner"},
     },
     "dask": {"_dask_calls", "_dask_line", "_engine", "_remote", "_functions", "_kept"},

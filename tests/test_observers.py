@@ -505,9 +505,11 @@ def test_child_of_a_fork_tells_nobody() -> None:
     until(lambda: len(listener.events) == 3)
 
 
-def test_numbering_goes_on_after_a_fork() -> None:
+def test_numbering_where_counting_is_not_atomic() -> None:
+    numbers = [_observers._locked_number() for _ in range(3)]
+    assert numbers == [numbers[0], numbers[0] + 1, numbers[0] + 2]
     held = _observers._numbering
-    _observers._renew_numbering()  # what the child calls
+    _observers._renew_numbering()  # what the child of a fork calls
     assert _observers._numbering is not held
 
 

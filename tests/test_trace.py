@@ -1,0 +1,564 @@
+"""Recordings: of real schedulers, in real files, to whatever end the program comes."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+from operator import add
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from weakref import ref
+
+import pytest
+from gate import DEADLINE, Gate
+from test_tracefile import check_format
+from threads import beside, planned, until, until_gone
+
+import smqexec
+from smqexec import Queue, Scheduler, _recorder
+from smqexec._observers import Observed
+from smqexec._tracefile import Trace, read
+from smqexec.trace import record
+
+
+def fail(*args: Any) -> None:
+    raise ZeroDivisionError
+
+
+def count(n: int) -> Any:
+    yield from range(n)
+
+
+def events(path: Path) -> list[Any]:
+    """The events of a recording that was closed."""
+    found: list[Any] = json.loads(path.read_bytes())
+    return found
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "run.json"
+
+
+def test_small_run(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_recorder, "SAMPLE_INTERVAL", 0.0)
+    scheduler = Scheduler(stopped=True)
+    with record(scheduler, path) as recording:
+        disk, cpu = Queue(scheduler, 1, "disk"), Queue(scheduler, 2, "cpu")
+        one = disk.submit(add, 1, 2)
+        two = disk.options(name="the second").submit(add, one, 2)
+        both = cpu.submit(add, one, two)
+        items = cpu.submit(count, 2)
+        failed = cpu.submit(fail, items[1])
+        never = cpu.submit(add, failed, 1)
+        scheduler.resume()
+        assert scheduler.wait(DEADLINE)
+        scheduler.stop()
+    scheduler.resume()
+    scheduler.shutdown()
+    assert (both.result(), never.exception()) == (8, failed.exception())
+    assert recording.path == str(path)
+    trace = read(path)
+    first = min(task.number for task in trace.tasks)
+    seen = {task.number - first: task for task in trace.tasks}
+    assert [(seen[n].name, trace.queues[seen[n].queue - 1].name, seen[n].outcome) for n in range(6)] == [
+        ("add", "disk", "done"),
+        ("the second", "disk", "done"),
+        ("add", "cpu", "done"),
+        ("count", "cpu", "done"),
+        ("fail", "cpu", "failed"),
+        ("add", "cpu", "failed"),
+    ]
+    needs = [[number - first for number in seen[n].dependencies] for n in range(6)]
+    assert needs == [[], [0], [0, 1], [], [3], [4]]
+    assert [seen[n].thread is None for n in range(6)] == [False] * 5 + [True]
+    assert [
+        (queue.name, queue.slots, queue.order) for queue in sorted(trace.queues, key=lambda q: q.name)
+    ] == [
+        ("cpu", 2, "newest"),
+        ("disk", 1, "newest"),
+    ]
+    assert [(item.task - first, item.index) for item in trace.items] == [(3, 0), (3, 1)]
+    assert [mark.name for mark in trace.marks] == ["resume", "stop"]
+    assert trace.facts["version"] == smqexec.__version__ and trace.facts["order"] == "newest"
+    assert (trace.whole, trace.damaged, trace.running) == (True, 0, [])
+    for task in seen.values():
+        assert task.submitted is not None and task.submitted <= task.start <= task.end
+    counts = [counts[2:] for counts in trace.counts if trace.queues[counts.queue - 1].name == "disk"]
+    assert counts[:2] == [(0, 0, 0), (0, 1, 0)] and counts[-1] == (0, 0, 0)
+    assert max(counts, key=lambda each: each[2]) in [(0, 0, 1), (1, 0, 1), (0, 1, 1)]
+    written = events(path)
+    check_format(written)
+    assert sum(event["ph"] == "s" for event in written) == 4  # to what ran
+
+
+def test_nested_runs_are_nested(path: Path) -> None:
+    def deep(n: int) -> int:
+        return 1 + queue.submit(deep, n - 1).result(DEADLINE) if n else 0  # type: ignore[no-any-return]
+
+    with planned(1) as (scheduler, queue), record(scheduler, path):
+        assert queue.submit(deep, 5).result(DEADLINE) == 5
+        assert scheduler.wait(DEADLINE)
+    tasks = sorted(read(path).tasks, key=lambda task: task.number)
+    assert {task.thread for task in tasks} == {1}
+    for outer, inner in pairwise(tasks):
+        assert outer.start <= inner.start <= inner.end <= outer.end
+    check_format(events(path))
+
+
+def test_queue_of_another_executor_has_a_row_for_each_slot(path: Path) -> None:
+    gate = Gate()
+    with ThreadPoolExecutor(4) as pool, planned() as (scheduler,), record(scheduler, path):
+        queue = Queue(scheduler, 3, executor=pool)
+        tasks = [queue.submit(gate) for _ in range(3)]
+        gate.wait_entered(3)
+        gate.open()
+        assert [task.result(DEADLINE) for task in tasks] == [None] * 3
+        assert scheduler.wait(DEADLINE)
+    assert sorted(task.thread or 0 for task in read(path).tasks) == [1, 2, 3]
+    check_format(events(path))
+
+
+def test_what_was_there_before_is_in_it(path: Path) -> None:
+    gate = Gate()
+    with planned(1) as (scheduler, queue):
+        running = queue.submit(gate)
+        gate.wait_entered()
+        pending = queue.submit(add, running, 1)
+        dropped = queue.submit(add, pending, 1)
+        with record(scheduler, path):
+            dropped.cancel()
+            gate.open()
+            pending.exception(DEADLINE)
+            assert scheduler.wait(DEADLINE)
+    tasks = sorted(read(path).tasks, key=lambda task: task.start)
+    assert [(task.name, task.submitted, task.outcome, task.thread) for task in tasks] == [
+        ("Gate", None, "done", 1),
+        ("add", None, "cancelled", None),
+        ("add", None, "failed", 1),
+    ]
+    numbers = {"running": tasks[0].number, "pending": tasks[2].number}
+    assert tasks[2].dependencies == (numbers["running"],)
+    assert tasks[1].dependencies == (numbers["pending"],)
+
+
+def test_what_runs_at_the_end_is_in_it(path: Path) -> None:
+    gate = Gate()
+    with planned(1) as (scheduler, queue):
+        with record(scheduler, path):
+            queue.submit(gate)
+            gate.wait_entered()
+        gate.open()
+    assert [(task.name, task.outcome) for task in read(path).running] == [("Gate", "running")]
+
+
+def test_two_recordings_at_once(tmp_path: Path) -> None:
+    one, two = tmp_path / "one.json", tmp_path / "two.json"
+    with planned(1) as (scheduler, queue), record(scheduler, one):
+        queue.submit(add, 1, 2).result(DEADLINE)
+        with record(scheduler, two):
+            task = queue.submit(add, 3, 4)
+            task.result(DEADLINE)
+        queue.submit(add, task, 4).result(DEADLINE)
+    assert [len(read(each).tasks) for each in (one, two)] == [3, 1]
+    assert read(one).tasks[1].number == read(two).tasks[0].number
+
+
+def test_one_file_is_written_by_one_recording(path: Path) -> None:
+    with planned() as (scheduler,):
+        with record(scheduler, path), pytest.raises(ValueError, match="being written by another recording"):
+            record(scheduler, path.parent / "." / path.name)
+        with record(scheduler, path):  # again, now that it is closed
+            pass
+
+
+def test_wrong_arguments(tmp_path: Path) -> None:
+    with planned(1) as (scheduler, queue):
+        with pytest.raises(TypeError, match=r"record takes a Scheduler, such as that of a queue"):
+            record(queue, tmp_path / "run.json")
+        with pytest.raises(FileNotFoundError):
+            record(scheduler, tmp_path / "none" / "run.json")
+        with pytest.raises(IsADirectoryError):
+            record(scheduler, tmp_path)
+        assert scheduler.observers == ()
+    assert list(tmp_path.iterdir()) == []
+    assert _recorder._recordings == {}
+
+
+def test_no_thread_for_it(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_thread(self: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with planned() as (scheduler,):
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", no_thread)
+            with pytest.raises(RuntimeError, match="can't start"):
+                record(scheduler, path)
+        assert scheduler.observers == ()
+        record(scheduler, path).close()
+
+
+def test_closing_twice_and_from_two_threads(path: Path) -> None:
+    with planned(1) as (scheduler, queue):
+        recording = record(scheduler, path)
+        queue.submit(add, 1, 2).result(DEADLINE)
+        for closing in [beside(recording.close) for _ in range(4)]:
+            closing.result(DEADLINE)
+        recording.watch(scheduler)
+        assert scheduler.observers == ()
+    assert read(path).whole
+
+
+class Full:
+    """A file on a disk that is full."""
+
+    def write(self, text: Any) -> int:
+        raise OSError(28, "No space left on device")
+
+    def close(self) -> None:
+        pass
+
+
+def test_full_disk_ends_the_recording(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with planned(1) as (scheduler, queue):
+        recording = record(scheduler, path)
+        with recording._writing:
+            recording._file.close()
+            recording._file = Full()  # type: ignore[assignment]
+        assert queue.submit(add, 1, 2).result(DEADLINE) == 3
+        until(lambda: scheduler.observers == ())
+        recording.watch(scheduler)
+        assert scheduler.observers == ()
+        assert queue.submit(add, 1, 2).result(DEADLINE) == 3
+        recording.close()
+    [logged] = [entry for entry in caplog.records if entry.levelno == logging.ERROR]
+    assert f"the trace {path} ends here" in logged.message
+    assert recording._notes == []
+
+
+def test_disk_that_is_full_at_the_end(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with planned(1) as (scheduler, _):
+        recording = record(scheduler, path)
+        with recording._writing:
+            recording._flush()
+            recording._file.close()
+            recording._file = Full()  # type: ignore[assignment]
+        recording.close()
+    assert "ends here" in caplog.text
+
+
+def test_what_cannot_be_written_at_once_is_written_in_parts(path: Path) -> None:
+    with planned(1) as (scheduler, queue):
+        recording = record(scheduler, path)
+        with recording._writing:
+            file = recording._file
+            recording._file = SimpleNamespace(  # type: ignore[assignment]
+                write=lambda text: file.write(text[:7]), close=file.close
+            )
+        queue.submit(add, 1, 2).result(DEADLINE)
+        recording.close()
+    assert len(read(path).tasks) == 1
+
+
+def test_many_threads_and_tasks(path: Path) -> None:
+    with planned(4, 4) as (scheduler, one, two), record(scheduler, path):
+
+        def submit() -> None:
+            for n in range(500):
+                two.submit(add, one.submit(add, n, 1), 1)
+
+        for thread in [beside(submit) for _ in range(4)]:
+            thread.result(DEADLINE)
+        assert scheduler.wait(DEADLINE)
+    trace = read(path)
+    assert len(trace.tasks) == 4 * 500 * 2 and trace.damaged == 0
+    assert {task.outcome for task in trace.tasks} == {"done"}
+    assert len({task.number for task in trace.tasks}) == len(trace.tasks)
+    check_format(events(path))
+
+
+def test_notes_are_bounded(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its own thread gets nothing done: those that make the notes write them."""
+    monkeypatch.setattr(_recorder, "INTERVAL", 3600)
+    monkeypatch.setattr(_recorder, "BACKLOG", 50)
+    monkeypatch.setattr(_recorder, "SHARE", 10)
+    with planned(1) as (scheduler, queue):
+        recording = record(scheduler, path)
+        for n in range(300):
+            queue.submit(add, n, 1).result(DEADLINE)
+            assert len(recording._notes) <= 60 * 6
+        recording.close()
+    assert len(read(path).tasks) == 300
+
+
+def test_finalizer_that_ends_tasks_in_the_middle_of_a_write_waits_for_nobody(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_recorder, "BACKLOG", 0)
+    with planned(1) as (scheduler, queue), scheduler.stop():
+        pending = queue.submit(add, 1, 2)
+        recording = record(scheduler, path)
+        with recording._writing:
+            pending.cancel()  # as from a finalizer, in the thread that writes
+        recording.close()
+    assert [task.outcome for task in read(path).tasks] == ["cancelled"]
+
+
+def test_memory_of_what_has_ended_is_given_back(path: Path) -> None:
+    with planned(1) as (scheduler, queue):
+        recording = record(scheduler, path)
+        for n in range(100):
+            queue.submit(add, queue.submit(add, n, 1), 1).result(DEADLINE)
+        assert scheduler.wait(DEADLINE)
+        recording.close()
+        lines = recording._lines
+        assert not (recording._notes or lines._heads or lines._needs or lines._running or lines.lines)
+
+
+def test_no_object_of_the_user_is_kept(path: Path) -> None:
+    class Thing:
+        def __call__(self, *args: Any) -> Any:
+            return Thing()
+
+    with planned(1) as (scheduler, queue):
+        recording = record(scheduler, path)
+        with recording._writing:  # nothing is written now
+            thing = Thing()
+            task = queue.submit(thing, thing)
+            gone = [ref(thing), ref(task), ref(task.result(DEADLINE))]
+            queue.shutdown()  # and its thread has ended: it owned the result
+            del thing, task
+            until_gone(*gone)
+        recording.close()
+
+
+# The end of the program, and its environment.
+
+
+def run(path: Path, code: str, *options: str, **env: str) -> subprocess.CompletedProcess[str]:
+    """Run *code* in a program of its own, which is traced."""
+    command = [sys.executable, *options, "-c", code]
+    environment = {**os.environ, "SMQEXEC_TRACE": str(path), **env}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+
+
+def well(path: Path, code: str, *options: str) -> Trace:
+    done = run(path, code, *options)
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr
+    return read(path)
+
+
+def test_environment_variable_records_all_schedulers(path: Path) -> None:
+    trace = well(
+        path,
+        """if True:
+        import os
+        from operator import add
+        from smqexec import Queue, Scheduler
+        assert "SMQEXEC_TRACE" not in os.environ
+        os.chdir("/")
+        with Queue(1, "alone") as queue:
+            one = queue.submit(add, 1, 2)
+        scheduler = Scheduler()
+        more = Queue(scheduler, 2, "more")
+        more.submit(add, one, 3)
+        # It is left to the end of the program to wait.
+        """,
+    )
+    assert [(queue.pid, queue.name, queue.order) for queue in trace.queues] == [
+        (1, "alone", "oldest"),
+        (2, "more", "newest"),
+    ]
+    assert [(task.queue, task.outcome) for task in trace.tasks] == [(1, "done"), (2, "done")]
+    assert trace.whole and not trace.damaged
+
+
+def test_task_that_ends_in_the_exit_is_recorded(path: Path) -> None:
+    trace = well(
+        path,
+        """if True:
+        import time
+        from smqexec import Queue
+        queue = Queue(1)
+        first = queue.submit(time.sleep, 0.1)
+        second = queue.submit(bool, first)
+        """,
+    )
+    assert [task.outcome for task in trace.tasks] == ["done", "done"]
+    assert trace.whole
+
+
+def test_recording_that_is_not_closed_is_closed_at_exit(path: Path, tmp_path: Path) -> None:
+    mine = tmp_path / "mine.json"
+    well(
+        path,
+        f"""if True:
+        from smqexec import Queue, trace
+        queue = Queue(1)
+        recording = trace.record(queue.scheduler, {str(mine)!r})
+        queue.submit(int)
+        """,
+    )
+    assert read(mine).whole and len(read(mine).tasks) == len(read(path).tasks) == 1
+
+
+def test_program_without_a_scheduler_writes_nothing(path: Path) -> None:
+    path.write_text("what was there")
+    done = run(path, "import smqexec, smqexec.trace")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert path.read_text() == "what was there"
+
+
+def test_file_that_cannot_be_written_is_told_at_once(path: Path) -> None:
+    done = run(path / "none", "import smqexec")
+    assert done.returncode == 1
+    assert "FileNotFoundError" in done.stderr and "SMQEXEC_TRACE must name a file" in done.stderr
+
+
+def test_command_line_shows_a_file_also_where_the_variable_names_it(path: Path) -> None:
+    well(path, "import smqexec; smqexec.Queue(1).submit(int)")
+    environment = {**os.environ, "SMQEXEC_TRACE": str(path)}
+    command = [sys.executable, "-W", "error", "-m", "smqexec.trace", str(path), "--text"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "1 task in " in done.stdout
+    assert len(read(path).tasks) == 1
+
+
+def test_import_stays_light() -> None:
+    code = "import smqexec, sys; print([m for m in ('json', 'smqexec._recorder') if m in sys.modules])"
+    environment = {name: value for name, value in os.environ.items() if name != "SMQEXEC_TRACE"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert done.stdout.strip() == "[]", done.stderr
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no such signal here")
+def test_killed_program_leaves_a_file_that_can_be_read(path: Path) -> None:
+    code = """if True:
+        import sys, threading, time
+        from smqexec import Queue
+        queue = Queue(2)
+        hang = threading.Event()
+        for n in range(500):
+            last = queue.submit(int)
+        queue.submit(hang.wait)
+        last.result()
+        print("now", flush=True)
+        sys.stdin.read()
+    """
+    environment = {**os.environ, "SMQEXEC_TRACE": str(path)}
+    with subprocess.Popen(
+        [sys.executable, "-c", code], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as program:
+        try:
+            assert program.stdout is not None and program.stdout.readline() == b"now\n"
+            # It is written as it goes; the beginning of what hangs, once that has run for long.
+            deadline = time.monotonic() + DEADLINE
+            while not (path.exists() and path.read_bytes().count(b'"ph":"B"')):
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+        finally:
+            program.kill()
+    trace = read(path)
+    assert len(trace.tasks) == 500 and not trace.whole and trace.damaged == 0
+    assert [task.name for task in trace.running] == ["Event.wait"]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_child_of_a_fork_writes_nothing(path: Path) -> None:
+    trace = well(
+        path,
+        """if True:
+        import os
+        import smqexec
+        from smqexec import Queue
+        queue = Queue(1)
+        queue.submit(int).result()
+        with smqexec.trace.record(queue.scheduler, os.devnull):
+            child = os.fork()
+        if child:
+            assert os.waitpid(child, 0)[1] == 0
+            queue.submit(int).result()
+        else:
+            other = Queue(1)
+            other.submit(int).result()
+            other.shutdown()
+        """,
+        "-W",
+        "ignore::DeprecationWarning",
+    )
+    assert len(trace.tasks) == 2 and trace.whole and not trace.damaged and len(trace.queues) == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_child_of_a_fork_before_the_first_scheduler_writes_nothing(path: Path) -> None:
+    trace = well(
+        path,
+        """if True:
+        import os
+        from smqexec import Queue
+        if not (child := os.fork()):
+            Queue(1).submit(int).result()
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+        with Queue(1) as queue:
+            queue.submit(int)
+        """,
+    )
+    assert len(trace.tasks) == 1 and trace.whole
+
+
+# The same, in this process: what the others do is seen by no measure of coverage.
+
+
+def test_hook_after_fork_leaves_the_file_to_the_parent(path: Path) -> None:
+    with planned(1) as (scheduler, queue):
+        recording = record(scheduler, path)
+        queue.submit(add, 1, 2).result(DEADLINE)
+        opening = _recorder._opening
+        until(path.read_bytes)
+        _recorder._after_fork()
+        assert _recorder._opening is not opening and _recorder._recordings == {}
+        size = path.stat().st_size
+        recording.close()
+        assert path.stat().st_size == size
+        recording._thread.join(DEADLINE)
+
+
+def test_hook_at_exit_closes_all(path: Path) -> None:
+    with planned(1) as (scheduler, _):
+        record(scheduler, path)
+        _recorder._close_all()
+        assert scheduler.observers == ()
+    assert read(path).whole
+
+
+def test_everything(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Observed, "newcomers", [])
+    _recorder.record_everything(str(path))
+    assert path.read_bytes() == b""
+    for _ in range(2):
+        with Queue(1) as queue:
+            queue.submit(add, 1, 2)
+    _recorder._close_all()
+    Queue(1).shutdown()  # of which nothing is written any more
+    assert [(task.queue, task.outcome) for task in read(path).tasks] == [(1, "done"), (2, "done")]
+    with pytest.raises(OSError) as caught:
+        _recorder.record_everything(str(path / "none"))
+    assert "SMQEXEC_TRACE" in caught.value.__notes__[0]
+
+
+def test_package_has_the_module(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(smqexec, "trace")  # as if nobody had imported it
+    assert smqexec.trace.record is record
+    with pytest.raises(AttributeError, match="has no attribute 'traces'"):
+        smqexec.traces  # type: ignore[attr-defined]  # noqa: B018

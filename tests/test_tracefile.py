@@ -1,0 +1,527 @@
+"""Trace files: the lines of what happened, and what is read from them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from smqexec import _tracelines
+from smqexec._tracefile import Counts, ItemRecord, Mark, QueueRecord, Record, Trace, busy, read
+from smqexec._tracelines import COUNTS, END, ITEM, START, SUBMIT, SWITCH, Lines
+from smqexec.trace import main
+
+MS = 1000.0
+
+
+def slots(name: str = "disk", limit: int = 2) -> Any:
+    """What the lines ask of a queue's record."""
+    scheduler = SimpleNamespace(order="newest")
+    counts = {"waiting": 0, "ready": 0, "running": 0, "pending": 0}
+    return _Slots(name=name, limit=limit, scheduler=scheduler, lost=False, **counts)
+
+
+class _Slots(SimpleNamespace):
+    __hash__ = object.__hash__  # type: ignore[assignment]
+
+
+class Scribe:
+    """Notes in milliseconds, written to a file and read back."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.lines = Lines(0.0)
+        self.lines.meta("smqexec", version="1", python="CPython 3", cores=2)
+
+    def note(
+        self, kind: int, ms: float, number: int, slots: Any, detail: Any = None, more: Any = None
+    ) -> None:
+        self.lines.add([kind, ms / 1000, number, slots, detail, more])
+
+    def ran(self, number: int, slots: Any, start: float, end: float, *needs: int, **options: Any) -> None:
+        """Note a task that ran."""
+        self.note(SUBMIT, options.get("submitted", 0), number, slots, options.get("name", "fn"), needs)
+        self.note(START, start, number, slots, options.get("worker", 7))
+        self.note(END, end, number, slots, options.get("outcome", "done"))
+
+    def finish(self, ms: float) -> None:
+        self.lines.finish(ms / 1000)
+
+    def text(self) -> str:
+        return "\n".join(self.lines.lines) + "\n"
+
+    def read(self) -> Trace:
+        self.path.write_text(self.text(), encoding="utf-8")
+        return read(self.path)
+
+    def events(self) -> list[Any]:
+        lines = self.text().split("\n")
+        assert lines[0] == "["
+        return [json.loads(line.rstrip(",")) for line in lines[1:] if line not in ("", "]")]
+
+
+@pytest.fixture
+def scribe(tmp_path: Path) -> Scribe:
+    return Scribe(tmp_path / "run.json")
+
+
+def test_small_run_is_written_so(scribe: Scribe) -> None:
+    disk = slots()
+    scribe.ran(1, disk, 1, 3, name='a "name"')
+    scribe.note(SUBMIT, 2, 2, disk, "add", (1,))
+    scribe.note(START, 4, 2, disk, 8)
+    scribe.note(COUNTS, 4, 0, disk, (0, 1, 2))
+    scribe.note(END, 5.5, 2, disk, "failed")
+    scribe.note(SWITCH, 6, 0, None, "stop")
+    scribe.finish(7)
+    assert scribe.text() == (
+        """[
+{"ph":"M","name":"smqexec","pid":0,"tid":0,"args":{"version":"1","python":"CPython 3","cores":2}},
+{"ph":"M","name":"smqexec_queue","pid":1,"tid":0,"args":{"name":"disk","slots":2,"order":"newest"}},
+{"ph":"M","name":"process_name","pid":1,"tid":0,"args":{"name":"disk"}},
+{"ph":"M","name":"process_sort_index","pid":1,"tid":0,"args":{"sort_index":1}},
+{"ph":"M","name":"thread_name","pid":1,"tid":1,"args":{"name":"worker 1"}},
+{"ph":"X","pid":1,"tid":1,"ts":1000.000,"dur":2000.000,"cat":"task","name":"a \\"name\\"","""
+        """"args":{"number":1,"submitted":0.000,"dependencies":[],"outcome":"done"}},
+{"ph":"M","name":"thread_name","pid":1,"tid":2,"args":{"name":"worker 2"}},
+{"ph":"C","pid":1,"tid":0,"ts":4000.000,"name":"tasks","args":{"waiting":0,"ready":1,"running":2}},
+{"ph":"X","pid":1,"tid":2,"ts":4000.000,"dur":1500.000,"cat":"task","name":"add","""
+        """"args":{"number":2,"submitted":2000.000,"dependencies":[1],"outcome":"failed"}},
+{"ph":"s","id":1,"pid":1,"tid":1,"ts":2999.998,"cat":"dependency","name":"dependency"},
+{"ph":"f","bp":"e","id":1,"pid":1,"tid":2,"ts":4000.000,"cat":"dependency","name":"dependency"},
+{"ph":"i","s":"g","pid":0,"tid":0,"ts":6000.000,"cat":"scheduler","name":"stop"},
+{"ph":"M","name":"smqexec_end","pid":0,"tid":0,"args":{"time":7000.0}}
+]
+"""
+    )
+
+
+def test_file_of_a_closed_recording_is_json(scribe: Scribe) -> None:
+    scribe.ran(1, slots(), 1, 3)
+    scribe.finish(7)
+    assert len(json.loads(scribe.text())) == 7
+
+
+def test_what_is_written_is_read(scribe: Scribe) -> None:
+    disk, cpu = slots(), slots("cpu", 4)
+    scribe.ran(1, disk, 1, 3)
+    scribe.note(COUNTS, 3, 0, disk, (1, 2, 3))
+    scribe.note(SUBMIT, 2, 2, cpu, "add", (1,))
+    scribe.note(SUBMIT, 2, 3, cpu, "mul", (1, 2))
+    scribe.note(START, 4, 2, cpu, "tcp://far:1")
+    scribe.note(ITEM, 5, 2, cpu, 0)
+    scribe.note(END, 6, 2, cpu, "failed")
+    scribe.note(END, 6, 3, cpu, "failed")
+    scribe.note(SWITCH, 7, 0, None, "stop")
+    scribe.note(SWITCH, 8, 0, None, "resume")
+    scribe.finish(9)
+    trace = scribe.read()
+    assert trace.facts == {"version": "1", "python": "CPython 3", "cores": 2}
+    assert trace.queues == [QueueRecord(1, "disk", 2, "newest"), QueueRecord(2, "cpu", 4, "newest")]
+    assert trace.tasks == [
+        Record(1, "fn", 1, 1, 1 * MS, 3 * MS, 0.0, "done", ()),
+        Record(2, "add", 2, 1, 4 * MS, 6 * MS, 2 * MS, "failed", (1,)),
+        Record(3, "mul", 2, None, 6 * MS, 6 * MS, 2 * MS, "failed", (1, 2)),
+    ]
+    assert trace.items == [ItemRecord(5 * MS, 2, 1, 2, 0)]
+    assert trace.marks == [Mark(7 * MS, "stop"), Mark(8 * MS, "resume")]
+    assert trace.counts == [Counts(3 * MS, 1, 1, 2, 3)]
+    assert (trace.running, trace.damaged, trace.whole) == ([], 0, True)
+    assert trace.tasks[0].seconds == pytest.approx(0.002)
+    assert trace.span == (0.0, 6 * MS)
+
+
+def test_each_event_has_what_the_format_asks_for(scribe: Scribe) -> None:
+    disk, cpu = slots(), slots("cpu")
+    for number in range(1, 20):
+        scribe.ran(number, (disk, cpu)[number % 2], number, number + 0.9, *range(max(number - 2, 1), number))
+        scribe.note(COUNTS, number, 0, disk, (number, 0, 1))
+    scribe.note(SUBMIT, 20, 20, disk, "long", (19,))
+    scribe.note(START, 20, 20, disk, 7)
+    scribe.note(ITEM, 21, 20, disk, 0)
+    scribe.note(SUBMIT, 21, 21, disk, "dropped", (20,))
+    scribe.note(END, 22, 21, disk, "cancelled")
+    scribe.note(SWITCH, 22, 0, None, "stop")
+    scribe.finish(30)
+    check_format(scribe.events())
+
+
+# The fields that the format asks for, besides ph, pid and tid.
+FIELDS = {
+    "M": {"name", "args"},
+    "X": {"name", "cat", "ts", "dur", "args"},
+    "B": {"name", "cat", "ts", "args"},
+    "E": {"ts"},
+    "i": {"name", "ts", "s"},
+    "C": {"name", "ts", "args"},
+    "s": {"name", "cat", "ts", "id"},
+    "f": {"name", "cat", "ts", "id", "bp"},
+}
+
+
+def check_format(events: list[Any]) -> None:
+    """See that Perfetto and chrome://tracing understand *events*: fields, nesting, arrows that bind."""
+    slices: dict[tuple[int, int], list[tuple[float, float]]] = {}
+    begun: dict[tuple[int, int], list[float]] = {}
+    for event in events:
+        assert FIELDS[event["ph"]] <= event.keys(), event
+        assert type(event["pid"]) is int and type(event["tid"]) is int, event
+        assert event.get("ts", 0.0) >= 0 and event.get("dur", 0.0) >= 0, event
+        row = event["pid"], event["tid"]
+        if event["ph"] == "X":
+            slices.setdefault(row, []).append((event["ts"], event["ts"] + event["dur"]))
+        elif event["ph"] == "B":
+            begun.setdefault(row, []).append(event["ts"])
+        elif event["ph"] == "E":
+            slices.setdefault(row, []).append((begun[row].pop(), event["ts"]))
+        elif event["ph"] == "C":
+            assert all(type(value) is int for value in event["args"].values()), event
+        elif event["ph"] == "i":
+            assert event["s"] in "gpt", event
+    for row, starts in begun.items():
+        slices.setdefault(row, []).extend((start, float("inf")) for start in starts)
+    for spans in slices.values():
+        check_nesting(sorted(spans, key=lambda span: (span[0], -span[1])))
+    tails = {event["id"]: event for event in events if event["ph"] == "s"}
+    heads = {event["id"]: event for event in events if event["ph"] == "f"}
+    assert tails.keys() == heads.keys()
+    assert len(tails) == sum(event["ph"] == "s" for event in events)
+    for arrow, tail in tails.items():
+        head = heads[arrow]
+        assert tail["ts"] <= head["ts"] and head["bp"] == "e", (tail, head)
+        for end in (tail, head):
+            spans = slices[end["pid"], end["tid"]]
+            assert any(start <= end["ts"] < until for start, until in spans), end
+
+
+def check_nesting(spans: list[tuple[float, float]]) -> None:
+    around: list[float] = []
+    for start, end in spans:
+        while around and around[-1] <= start + 1e-6:
+            around.pop()
+        assert not around or end <= around[-1] + 1e-6, (start, end, around)
+        around.append(end)
+
+
+def test_arrows_only_from_what_is_known(scribe: Scribe) -> None:
+    scribe.ran(5, slots(), 1, 3, 3, 4)
+    assert "dependency" not in {event.get("cat") for event in scribe.events()}
+
+
+def test_arrow_from_a_task_that_still_runs_begins_where_it_ends(scribe: Scribe) -> None:
+    disk, cpu = slots(), slots("cpu")
+    scribe.note(SUBMIT, 0, 1, disk, "items", ())
+    scribe.note(START, 1, 1, disk, 7)
+    scribe.ran(2, cpu, 2, 3, 1)
+    scribe.note(END, 9, 1, disk, "done")
+    arrows = [(event["pid"], event["ts"]) for event in scribe.events() if event.get("cat") == "dependency"]
+    assert arrows == [(1, 2000.0), (2, 2000.0)]
+    check_format(scribe.events())
+
+
+def test_arrows_go_from_the_last_tasks_only(scribe: Scribe, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_tracelines, "KEPT", 2)
+    disk = slots()
+    for number in (1, 2, 3):
+        scribe.ran(number, disk, number, number + 0.5)
+    scribe.ran(4, disk, 5, 6, 1, 2, 3)
+    assert sum(event["ph"] == "s" for event in scribe.events()) == 2
+    [*_, task] = scribe.read().tasks
+    assert task.dependencies == (1, 2, 3)
+
+
+def test_long_task_is_there_before_it_ends(scribe: Scribe) -> None:
+    disk = slots()
+    scribe.note(SUBMIT, 0, 1, disk, "long", ())
+    scribe.note(START, 1, 1, disk, 7)
+    scribe.note(SUBMIT, 900, 2, disk, "short", ())
+    scribe.note(START, 900, 2, disk, 8)
+    scribe.lines.look_around(1.5)
+    scribe.lines.look_around(1.6)  # once
+    assert [event["args"]["number"] for event in scribe.events() if event["ph"] == "B"] == [1]
+    # So it looks if the program is killed here.
+    trace = scribe.read()
+    assert trace.running == [Record(1, "long", 1, 1, 1 * MS, 1500 * MS, 0.0, "running", ())]
+    assert trace.tasks == [] and not trace.whole
+    scribe.note(END, 2000, 1, disk, "done")
+    scribe.note(END, 2000, 2, disk, "done")
+    scribe.finish(2100)
+    trace = scribe.read()
+    assert [(task.number, task.start, task.end) for task in trace.tasks] == [
+        (1, 1 * MS, 2000 * MS),
+        (2, 900 * MS, 2000 * MS),
+    ]
+    check_format(scribe.events())
+
+
+def test_what_runs_at_the_end_is_there(scribe: Scribe) -> None:
+    disk = slots()
+    scribe.ran(1, disk, 1, 50)
+    scribe.note(SUBMIT, 0, 2, disk, "unended", (1,))
+    scribe.note(START, 2, 2, disk, 8)
+    scribe.finish(60)
+    trace = scribe.read()
+    assert trace.running == [Record(2, "unended", 1, 2, 2 * MS, 60 * MS, 0.0, "running", (1,))]
+
+
+def test_task_of_before_the_recording(scribe: Scribe) -> None:
+    disk = slots()
+    scribe.lines.submitted("null", 1, "early", (9,))
+    scribe.lines.running(3.0, 1, disk, 7)
+    scribe.lines.submitted("null", 2, "pending", ())
+    scribe.note(START, 4, 1, disk, 7)  # told of after all, as it was just starting
+    scribe.note(END, 5, 1, disk, "done")
+    scribe.note(START, 6, 2, disk, 7)
+    scribe.note(END, 7, 2, disk, "done")
+    scribe.note(ITEM, 7, 3, disk, 0)  # of what nothing is known
+    scribe.note(END, 8, 3, disk, "done")
+    trace = scribe.read()
+    assert [(task.number, task.submitted, task.dependencies) for task in trace.tasks] == [
+        (1, None, (9,)),
+        (2, None, ()),
+    ]
+    assert trace.span[0] == trace.tasks[0].start
+    assert trace.items == []
+
+
+def test_worker_of_another_engine_has_a_row_for_each_task_at_a_time(scribe: Scribe) -> None:
+    far = slots()
+    for number in (1, 2):
+        scribe.note(SUBMIT, 0, number, far, "fn", ())
+        scribe.note(START, number, number, far, "far")
+    scribe.note(END, 3, 1, far, "done")
+    scribe.ran(3, far, 4, 5, worker="far")
+    scribe.note(END, 6, 2, far, "done")
+    rows = {task.number: task.thread for task in scribe.read().tasks}
+    assert rows == {1: 1, 2: 2, 3: 1}
+    names = [event["args"]["name"] for event in scribe.events() if event["name"] == "thread_name"]
+    assert names == ["far", "far"]
+
+
+def test_nested_tasks_share_the_row_of_their_thread(scribe: Scribe) -> None:
+    disk = slots()
+    scribe.note(SUBMIT, 0, 1, disk, "outer", ())
+    scribe.note(START, 1, 1, disk, 7)
+    scribe.ran(2, disk, 2, 3)
+    scribe.note(END, 4, 1, disk, "done")
+    assert [task.thread for task in scribe.read().tasks] == [1, 1]
+    check_format(scribe.events())
+
+
+def test_queue_that_is_lost_is_forgotten(scribe: Scribe) -> None:
+    gone, pending = slots("gone"), slots("pending")
+    for queue in (gone, pending):
+        scribe.note(COUNTS, 1, 0, queue, (1, 0, 0))
+        queue.lost = True
+    pending.pending = 1
+    scribe.lines.look_around(0.002)
+    assert list(scribe.lines._queues) == [pending]
+
+
+def test_counts_are_written_where_they_change(scribe: Scribe) -> None:
+    disk = slots()
+    for ms, counts in enumerate([(0, 0, 0), (1, 0, 0), (1, 0, 0), (0, 0, 1)]):
+        scribe.note(COUNTS, ms, 0, disk, counts)
+    scribe.lines.look_around(0.009)
+    assert [count.at for count in scribe.read().counts] == [0.0, 1 * MS, 3 * MS, 9 * MS]
+
+
+def test_names_in_json_do_not_pile_up(scribe: Scribe, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_tracelines, "NAMES", 3)
+    for number in range(1, 9):
+        scribe.ran(number, slots(), 1, 2, name=f"\u00e4 {number}")
+        assert len(scribe.lines._names) <= 3
+    assert [task.name for task in scribe.read().tasks] == [f"\u00e4 {number}" for number in range(1, 9)]
+
+
+# Reading.
+
+
+@pytest.mark.parametrize("cut", [1, 40, 120])
+def test_torn_last_line_is_left_out(scribe: Scribe, cut: int) -> None:
+    for number in (1, 2):
+        scribe.ran(number, slots(), number, number + 0.5)
+    scribe.path.write_text(scribe.text()[: -1 - cut], encoding="utf-8")
+    trace = read(scribe.path)
+    # Of the last line only the comma is missing: nothing.
+    assert (len(trace.tasks), trace.damaged) == ((2, 0) if cut == 1 else (1, 1))
+    assert not trace.whole
+
+
+def test_file_torn_at_each_place_can_be_read(scribe: Scribe) -> None:
+    disk = slots()
+    scribe.ran(1, disk, 1, 2, name="\u00e4")
+    scribe.ran(2, disk, 2, 3, 1)
+    scribe.note(SUBMIT, 3, 3, disk, "long", ())
+    scribe.note(START, 3, 3, disk, 7)
+    scribe.finish(9)
+    whole = scribe.text().encode()
+    first = whole.index(b"\n", 2)
+    for length in range(first, len(whole) + 1):
+        scribe.path.write_bytes(whole[:length])
+        trace = read(scribe.path)
+        assert trace.damaged <= 1
+        assert len(trace.critical) <= len(trace.tasks) <= 2
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "17",
+        '"text"',
+        "[]",
+        '{"ph":"X"}',
+        '{"ph":"X","ts":"a"}',
+        '{"ph":"E","args":{"number":9}}',
+        '{"ph":"C"}',
+    ],
+)
+def test_line_that_is_no_event_of_ours_is_counted(scribe: Scribe, line: str) -> None:
+    scribe.ran(1, slots(), 1, 2)
+    scribe.lines.lines.append(line + ",")
+    trace = scribe.read()
+    assert (len(trace.tasks), trace.damaged) == (1, 1)
+
+
+@pytest.mark.parametrize("text", ["", "[", "hello\n", '[\n{"ph":"M","name":"other"}\n]'])
+def test_file_of_others_is_refused(scribe: Scribe, text: str) -> None:
+    scribe.path.write_text(text, encoding="utf-8")
+    with pytest.raises(ValueError, match=r"run\.json is not a trace that smqexec wrote"):
+        read(scribe.path)
+
+
+# What follows from it.
+
+
+def test_critical_path_is_the_chain_that_ran_longest(scribe: Scribe) -> None:
+    r"""
+    1 (2 ms) -- 3 (1 ms) -- 5 (1 ms)
+               /           /
+    2 (3 ms) -            /
+    4 (3 ms) -------------     6 (3.5 ms) alone
+    """
+    disk = slots()
+    scribe.ran(1, disk, 0, 2, worker=1)
+    scribe.ran(2, disk, 0, 3, worker=2)
+    scribe.ran(3, disk, 3, 4, 1, 2, worker=1)
+    scribe.ran(4, disk, 0, 3, worker=3)
+    scribe.ran(5, disk, 4, 5, 3, 4, worker=1)
+    scribe.ran(6, disk, 0, 3.5, worker=4)
+    trace = scribe.read()
+    assert trace.critical == [2, 3, 5]
+    assert [task.number for task in trace.sinks] == [6, 5]
+
+
+def test_critical_path_counts_the_time_of_two_once(scribe: Scribe) -> None:
+    """Task 2 needs an item of 1, and ran beside it: 9 + 1 ms, less than the 10.5 of task 3 alone."""
+    disk = slots()
+    scribe.ran(1, disk, 0, 9, worker=1)
+    scribe.ran(2, disk, 1, 10, 1, worker=2)
+    scribe.ran(3, disk, 0, 10.5, worker=3)
+    assert scribe.read().critical == [3]
+
+
+def test_critical_path_leaves_out_what_never_ran(scribe: Scribe) -> None:
+    disk = slots()
+    scribe.ran(1, disk, 0, 1, outcome="failed")
+    scribe.note(SUBMIT, 0, 2, disk, "dropped", (1,))
+    scribe.note(END, 1, 2, disk, "failed")
+    scribe.ran(3, disk, 2, 3, 77)
+    assert scribe.read().critical in ([1], [3])
+
+
+def test_nothing_ran() -> None:
+    trace = Trace()
+    assert (trace.critical, trace.sinks, trace.span) == ([], [], (0.0, 0.0))
+
+
+def test_nested_time_counts_once() -> None:
+    def task(start: float, end: float) -> Record:
+        return Record(1, "fn", 1, 1, start, end, None, "done", ())
+
+    assert busy([]) == 0
+    assert busy([task(5, 6), task(0, 4), task(1, 2), task(3, 4.5)]) == 5.5
+
+
+# The command line.
+
+
+@pytest.fixture
+def shown(scribe: Scribe, capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[[], str]]:
+    def show() -> str:
+        scribe.path.write_text(scribe.text(), encoding="utf-8")
+        assert main([str(scribe.path), "--text"]) == 0
+        return capsys.readouterr().out.replace(str(scribe.path), "run.json")
+
+    yield show
+
+
+def test_text(scribe: Scribe, shown: Callable[[], str]) -> None:
+    disk, cpu = slots(), slots("cpu", 1)
+    scribe.ran(1, disk, 1, 3, name="read")
+    scribe.ran(2, disk, 1, 2000, name="read", worker=8)
+    scribe.ran(3, cpu, 2000, 3000, 1, 2, name="x\x1b[31m" + "y" * 50)
+    scribe.note(SUBMIT, 0, 4, cpu, "both", (3,))
+    scribe.note(END, 3000, 4, cpu, "cancelled")
+    scribe.finish(4000)
+    assert shown() == (
+        """run.json: 4 tasks in 3.00 s
+smqexec 1, CPython 3, 2 cores
+
+queue  slots   order  ran  failed  cancelled  never ran  busy  longest
+disk       2  newest    2       0          0          0   33%   2.00 s
+cpu        1  newest    1       0          1          1   33%   1.00 s
+
+Longest tasks
+
+                                          queue  number  began at  ran for
+read                                       disk       2   1.00 ms   2.00 s
+x?[31myyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy...    cpu       3    2.00 s   1.00 s
+read                                       disk       1   1.00 ms  2.00 ms
+
+Critical path: 2 tasks, one after the other, ran for 100% of the time
+
+                                          queue  number  began at  ran for
+read                                       disk       2   1.00 ms   2.00 s
+x?[31myyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy...    cpu       3    2.00 s   1.00 s
+
+"""
+    )
+
+
+def test_text_of_a_killed_program(scribe: Scribe, shown: Callable[[], str]) -> None:
+    disk = slots()
+    scribe.note(SUBMIT, 0, 1, disk, "hangs", ())
+    scribe.note(START, 1, 1, disk, 7)
+    for number in range(2, 20):
+        scribe.ran(
+            number, disk, 10 * number, 10 * number + 5, *([number - 1] if number > 2 else []), worker=8
+        )
+    scribe.lines.look_around(2.0)
+    scribe.lines.lines.append('{"ph":"X","pi')
+    text = shown()
+    assert "The recording was not closed" in text
+    assert "1 line could not be read." in text
+    assert (
+        "Still running\n\n       queue  number  began at  ran for\nhangs   disk       1   1.00 ms   2.00 s"
+        in text
+    )
+    assert "Critical path: 18 tasks" in text and "; the 10 longest of them" in text
+    assert "Final results: 1 (tasks that no other needs)" in text
+
+
+def test_text_of_nothing(scribe: Scribe, shown: Callable[[], str]) -> None:
+    scribe.note(COUNTS, 1, 0, slots(), (1, 0, 0))
+    assert shown().startswith("run.json: 0 tasks in 0 \u00b5s\n")
+
+
+def test_file_that_cannot_be_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(tmp_path / "none.json"), "--text"]) == 1
+    assert "No such file" in capsys.readouterr().err
+    (tmp_path / "other.json").write_text("{}")
+    assert main([str(tmp_path / "other.json"), "--text"]) == 1
+    assert "not a trace" in capsys.readouterr().err
