@@ -4,7 +4,7 @@ The house; imports point down::
 
     __main__           the demonstration
     trace              what happened, as a file; below it _recorder, _tracelines: written;
-                       _tracefile, _tracetext: read, and told
+                       _tracefile, _tracetext, _timeline: read, and told
     _queue             Queue: the Executor contract over one ThreadPoolExecutor, or a given executor
     _submitting        submit and map, of a queue and of its submitters
     dask               a Dask cluster as an executor; below it _dask_calls (packed, opened) and

@@ -11,9 +11,10 @@ or, without touching the program::
 
 writes a trace file, which https://ui.perfetto.dev and chrome://tracing open, and ::
 
+    python -m smqexec.trace run.json -o run.html
     python -m smqexec.trace run.json --text
 
-shows what is in it.
+show what is in it, as a page and as tables.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ from collections.abc import Sequence
 
 from ._recorder import Recording
 from ._scheduler import Scheduler
-from ._tracefile import read
+from ._timeline import page
+from ._tracefile import Trace, read
 from ._tracetext import text
 
 __all__ = ["Recording", "record"]
@@ -66,15 +68,32 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Show a trace file as *argv* says, and return the exit status."""
     parser = argparse.ArgumentParser("python -m smqexec.trace", description="Show a recorded run.")
     parser.add_argument("file", help="what smqexec.trace.record or SMQEXEC_TRACE wrote")
-    parser.add_argument("--text", action="store_true", help="print the facts as tables")
+    parser.add_argument("-o", "--output", metavar="PAGE.html", help="write a timeline, for any browser")
+    parser.add_argument("--text", action="store_true", help="print the facts as tables: also without -o")
     options = parser.parse_args(argv)
     try:
         trace = read(options.file)
+        if options.output is not None:
+            draw(trace, options.file, options.output)
     except (OSError, ValueError) as error:
         print(error, file=sys.stderr)
         return 1
-    print(text(trace, options.file))
+    if options.text or options.output is None:
+        print(text(trace, options.file))
     return 0
+
+
+def draw(trace: Trace, file: str, output: str) -> None:
+    """Write the timeline page of *trace*, which was read from *file*.
+
+    Raises:
+        OSError: It can't be written.
+        ValueError: *output* is that very file.
+    """
+    if os.path.exists(output) and os.path.samefile(file, output):
+        raise ValueError(f"{output} is the recording itself: name another file for the page")
+    with open(output, "w", encoding="ascii") as target:
+        target.write(page(trace, os.path.basename(file)))
 
 
 if __name__ == "__main__":  # pragma: no cover - seen in a program of its own

@@ -13,7 +13,8 @@ PACKAGE = Path(__file__).parent.parent / "smqexec"
 # Imports point down.
 ALLOWED = {
     "__main__": {"__init__"},
-    "trace": {"_recorder", "_scheduler", "_tracefile", "_tracetext"},
+    "trace": {"_recorder", "_scheduler", "_tracefile", "_tracetext", "_timeline"},
+    "_timeline": {"_tracefile"},
     "_tracetext": {"_tracefile"},
     "_tracefile": set(),
     "_recorder": {"__init__", "_observers", "_options", "_nodes", "_tracelines"},

@@ -1,0 +1,230 @@
+// The controls: search, keys, pointer, buttons.  And the beginning of it all.
+
+const byId = id => document.getElementById(id);
+
+// -- Search
+
+const search = {active: false, found: new Uint8Array(COUNT), before: new Uint32Array(COUNT + 1), inTime: [], at: -1};
+const searchBox = byId("search"), told = byId("told");
+
+// Find the tasks whose name has `text` in it, whatever the case; or the one with the number after a #.
+function find(text) {
+  search.active = text !== "";
+  search.at = -1;
+  const wanted = text.toLowerCase();
+  const ofNumber = /^#\d+$/.test(text) ? byNumber.get(Number(text.slice(1))) : undefined;
+  const fits = run.names.map(name => search.active && name.toLowerCase().includes(wanted));
+  const found = [];
+  for (let task = 0; task < COUNT; task++) {
+    const is = fits[name[task]] || task === ofNumber;
+    search.found[task] = is;
+    search.before[task + 1] = search.before[task] + is;
+    if (is) found.push(task);
+  }
+  search.inTime = found.sort((a, b) => start[a] - start[b]);
+  tellFound();
+  redraw();
+}
+
+function tellFound() {
+  const count = search.inTime.length;
+  told.textContent = !search.active ? "" : !count ? "none found"
+    : search.at < 0 ? `${counted(count)} found` : `${counted(search.at + 1)} of ${counted(count)}`;
+  byId("previous").disabled = byId("next").disabled = !count;
+}
+
+// Go to the next task found, or the one before.
+function goOn(step) {
+  const count = search.inTime.length;
+  if (!count) return;
+  search.at = search.at < 0 ? (step > 0 ? 0 : count - 1) : (search.at + step + count) % count;
+  select(search.inTime[search.at]);
+  reveal(view.selected);
+  tellFound();
+}
+
+searchBox.addEventListener("input", () => find(searchBox.value.trim()));
+searchBox.addEventListener("keydown", event => {
+  if (event.key === "Enter") goOn(event.shiftKey ? -1 : 1);
+  else if (event.key === "Escape") {
+    searchBox.value = "";
+    find("");
+    box.focus();
+  } else return;
+  event.preventDefault();
+});
+byId("previous").addEventListener("click", () => goOn(-1));
+byId("next").addEventListener("click", () => goOn(1));
+
+// -- Keys
+
+const PAGE = () => (view.height - AXIS) * 0.9;
+const KEYS = {
+  ArrowLeft: () => pan(-widthOfTime() / 8),
+  ArrowRight: () => pan(widthOfTime() / 8),
+  ArrowUp: () => { box.scrollTop -= 2 * LANE; },
+  ArrowDown: () => { box.scrollTop += 2 * LANE; },
+  PageUp: () => { box.scrollTop -= PAGE(); },
+  PageDown: () => { box.scrollTop += PAGE(); },
+  "+": () => zoom(1.5),
+  "=": () => zoom(1.5),
+  "-": () => zoom(1 / 1.5),
+  Home: showAll,
+  Enter: () => { if (view.selected >= 0) reveal(view.selected, true); else select(central()); },
+  Escape: () => { hover(-1); select(-1); },
+};
+const SHIFTED = {
+  ArrowLeft: () => step(-1, 0),
+  ArrowRight: () => step(1, 0),
+  ArrowUp: () => step(0, -1),
+  ArrowDown: () => step(0, 1),
+};
+
+// The task nearest to the middle of what is visible; -1 if there are none.
+function central() {
+  const time = timeAt(view.gutter + widthOfTime() / 2), y = box.scrollTop + (view.height - AXIS) / 2;
+  const away = lane => Math.abs(lane.y + lane.height / 2 - y);
+  const near = lanes.filter(lane => lane.until > lane.first).sort((a, b) => away(a) - away(b));
+  return near.length ? nearest(near[0], time) : -1;
+}
+
+// The task of a lane, which has some, that is running at `time`, or nearest to it.
+function nearest(lane, time) {
+  const after = Math.min(lowerBound(end, time, lane.first, lane.until), lane.until - 1);
+  const before = Math.max(after - 1, lane.first);
+  return Math.abs(time - end[before]) < Math.abs(start[after] - time) && start[after] > time ? before : after;
+}
+
+// Select the neighbour of the selected task: in its lane, or in another lane at its time.
+function step(along, down) {
+  const from = view.selected;
+  let to = from < 0 ? central() : from;
+  if (from >= 0 && along) {
+    const {first, until} = laneOf(from);
+    to = Math.min(Math.max(from + along, first), until - 1);
+  } else if (from >= 0) {
+    let i = lanes.indexOf(laneOf(from)) + down;
+    while (lanes[i] && lanes[i].first === lanes[i].until) i += down;
+    if (lanes[i]) to = nearest(lanes[i], (start[from] + end[from]) / 2);
+  }
+  if (to < 0) return;
+  select(to);
+  reveal(to);
+}
+
+box.addEventListener("keydown", event => {
+  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  const act = (event.shiftKey && SHIFTED[event.key]) || KEYS[event.key];
+  if (!act) return;
+  act();
+  event.preventDefault();
+});
+document.addEventListener("keydown", event => {
+  if (event.key !== "/" || event.target === searchBox) return;
+  searchBox.focus();
+  event.preventDefault();
+});
+
+// -- Pointer.  One pans, two magnify.
+
+const pointers = new Map();  // what is down, by its id: {x, y}
+let moved = 0;  // pixels since the first was down
+
+const place = event => {
+  const {left, top} = canvas.getBoundingClientRect();
+  return {x: event.clientX - left, y: event.clientY - top};
+};
+
+canvas.addEventListener("pointerdown", event => {
+  if (event.button) return;
+  if (!pointers.size) moved = 0;
+  pointers.set(event.pointerId, place(event));
+  canvas.setPointerCapture(event.pointerId);
+  box.focus({preventScroll: true});
+});
+canvas.addEventListener("pointermove", event => {
+  const now = place(event), before = pointers.get(event.pointerId);
+  if (!before) {
+    if (event.pointerType !== "mouse") return;
+    const task = taskAt(now.x, now.y);
+    hover(task, task < 0 ? -1 : itemAtX(task, now.x), event.clientX, event.clientY);
+    return;
+  }
+  const other = [...pointers].find(([id]) => id !== event.pointerId)?.[1];
+  moved += Math.hypot(now.x - before.x, now.y - before.y);
+  if (other) {
+    zoom(Math.max(Math.abs(now.x - other.x), 20) / Math.max(Math.abs(before.x - other.x), 20), other.x);
+  } else if (moved > 4) {
+    hover(-1);
+    pan(before.x - now.x);
+    box.scrollTop += before.y - now.y;
+  }
+  pointers.set(event.pointerId, now);
+});
+canvas.addEventListener("pointerup", event => {
+  if (pointers.delete(event.pointerId) && moved <= 4 && !pointers.size) {
+    const {x, y} = place(event);
+    select(taskAt(x, y, event.pointerType === "mouse" ? 4 : 12));
+  }
+});
+canvas.addEventListener("pointercancel", event => pointers.delete(event.pointerId));
+canvas.addEventListener("pointerleave", () => hover(-1));
+canvas.addEventListener("dblclick", () => { if (view.selected >= 0) reveal(view.selected, true); });
+
+// The wheel scrolls, with Ctrl it magnifies; where there is nothing to scroll it magnifies too.
+box.addEventListener("wheel", event => {
+  const sideways = event.deltaX + (event.shiftKey ? event.deltaY : 0);
+  if (event.ctrlKey || (!sideways && extent.offsetHeight <= view.height)) {
+    zoom(Math.exp(-event.deltaY * (event.deltaMode ? 0.05 : event.ctrlKey && Math.abs(event.deltaY) < 50 ? 0.01 : 0.002)), place(event).x);
+  } else if (sideways) pan(sideways);
+  else return;
+  hover(-1);
+  event.preventDefault();
+}, {passive: false});
+box.addEventListener("scroll", redraw);
+
+// In the overview a press or a drag brings that time to the middle.
+const centre = event => {
+  const span = view.until - view.from;
+  show(wholeTimeAt(event.clientX - overview.getBoundingClientRect().left) - span / 2, span);
+};
+overview.addEventListener("pointerdown", event => { overview.setPointerCapture(event.pointerId); centre(event); });
+overview.addEventListener("pointermove", event => { if (overview.hasPointerCapture(event.pointerId)) centre(event); });
+
+// -- Buttons and the theme
+
+byId("in").addEventListener("click", () => zoom(2));
+byId("out").addEventListener("click", () => zoom(0.5));
+byId("all").addEventListener("click", showAll);
+byId("path").addEventListener("click", () => {
+  view.path = !view.path;
+  byId("path").setAttribute("aria-pressed", view.path);
+  redraw();
+});
+
+const dark = matchMedia("(prefers-color-scheme: dark)");
+function wear(name) {
+  document.documentElement.dataset.theme = name;
+  byId("theme").textContent = name === "dark" ? "Light" : "Dark";
+  readTheme();
+  redraw();
+}
+const wearPreferred = () => wear(dark.matches ? "dark" : "light");
+dark.addEventListener("change", wearPreferred);
+byId("theme").addEventListener("click", () => wear(document.documentElement.dataset.theme === "dark" ? "light" : "dark"));
+
+// -- Begin
+
+for (const each of document.querySelectorAll("[hidden].program")) each.hidden = false;
+overview.setAttribute("aria-label", `Final results over time: ${counted(results.length)} in ${duration(SPAN)}`);
+wearPreferred();
+resize();
+showAll();
+tellFound();
+new ResizeObserver(resize).observe(box);
+
+// For the browser's console, and for tests.
+window.timeline = {
+  run, start, end, number, byNumber, rows, lanes, results, view, drawn, search,
+  show, zoom, pan, select, reveal, find, draw, xOf, middleOf, laneOf,
+};

@@ -1,0 +1,87 @@
+// What is told in words: about the task under the pointer, and about the selected one.
+
+const tip = document.getElementById("tip");
+const facts = document.getElementById("facts");
+const summary = document.getElementById("summary");
+
+const MOST_LINKS = 50;
+
+// An element with these children: others, or text.  Names reach the page in no other way.
+function element(tag, attributes, ...children) {
+  const made = Object.assign(document.createElement(tag), attributes);
+  made.append(...children);
+  return made;
+}
+
+// The facts of a task: pairs of what and which.
+function* factsOf(task) {
+  const row = rows[laneOf(task).row];
+  const sign = SIGN[outcome[task]];
+  yield ["number", `#${number[task]}`];
+  yield ["queue", queueOf(row) + (row.thread ? `, slot ${row.thread}` : "")];
+  yield ["outcome", sign + OUTCOMES[outcome[task]] + (row.thread ? "" : ", never ran") + (final[task] ? ", final" : "")];
+  if (row.thread) yield ["ran for", duration(end[task] - start[task])];
+  yield [row.thread ? "started at" : "ended at", moment(start[task])];
+  if (!Number.isNaN(submitted[task])) {
+    yield ["submitted at", moment(submitted[task])];
+    if (row.thread) yield ["waited for", duration(start[task] - submitted[task])];
+  }
+  if (critical[task]) yield ["critical path", "on it"];
+}
+
+// Select a task, or none (-1), and tell what it is.
+function select(task) {
+  view.selected = task;
+  summary.hidden = task >= 0;
+  facts.hidden = task < 0;
+  facts.replaceChildren();
+  if (task >= 0) {
+    const list = element("dl");
+    for (const [what, which] of factsOf(task)) list.append(element("dt", {}, what), element("dd", {}, which));
+    facts.append(
+      element("h2", {className: "name"}, nameOf(task)), list,
+      ...links("Depends on", needsOf(task)), ...links("Needed by", dependentsOf(task)),
+    );
+  }
+  redraw();
+}
+
+// A list of tasks to go to.
+function links(title, tasks) {
+  if (!tasks.length) return [];
+  const list = element("ul");
+  for (const task of tasks.subarray(0, MOST_LINKS)) {
+    if (task === UNKNOWN) {
+      list.append(element("li", {}, "a task that is not in the file"));
+      continue;
+    }
+    const text = element("span", {className: "name"}, `${SIGN[outcome[task]]}${nameOf(task)}`);
+    const button = element("button", {type: "button"}, text, ` #${number[task]}`);
+    button.addEventListener("click", () => { select(task); reveal(task); });
+    list.append(element("li", {}, button));
+  }
+  if (tasks.length > MOST_LINKS) list.append(element("li", {}, `and ${counted(tasks.length - MOST_LINKS)} more`));
+  return [element("h3", {}, `${title} (${counted(tasks.length)})`), list];
+}
+
+// Tell of the task under the pointer, beside it; and of one of its items, if there is a mark.
+let hoveredItem = -1;
+function hover(task, item = -1, x = 0, y = 0) {
+  if (task !== view.hovered || item !== hoveredItem) {
+    view.hovered = task;
+    hoveredItem = item;
+    tip.hidden = task < 0;
+    if (task >= 0) {
+      const lines = [...factsOf(task)].map(([what, which]) => element("div", {}, `${what}: ${which}`));
+      const count = needsOf(task).length;
+      if (count) lines.push(element("div", {}, `dependencies: ${counted(count)}`));
+      if (item >= 0) lines.push(element("div", {}, `item ${itemIndex[item]}: at ${moment(itemAt[item])}`));
+      tip.replaceChildren(element("strong", {className: "name"}, nameOf(task)), ...lines);
+    }
+    redraw();
+  }
+  if (task < 0) return;
+  const {width, height} = tip.getBoundingClientRect();
+  tip.style.left = `${x + 14 + width > innerWidth ? Math.max(x - 14 - width, 4) : x + 14}px`;
+  tip.style.top = `${y + 16 + height > innerHeight ? Math.max(y - 12 - height, 4) : y + 16}px`;
+}

@@ -1,0 +1,130 @@
+// The view: which part of the run is seen, and where on the screen.
+//
+// The rows are a canvas as large as what can be seen of them.  It sticks to a box that scrolls, so
+// up and down is the browser's own scrolling; left and right is a matter of `view.from` and
+// `view.until`.
+
+const AXIS = 26;  // pixels: the height of the time axis above the rows
+const LANE = 20, LEAST_LANE = 4, MOST_ROW = 130;  // of a row with many lanes
+const GAP = 3;  // between rows
+const HEAD = 24;  // the height of a queue's heading
+const LEAST_SPAN = 0.1;  // microseconds: more magnification than clocks are good for
+
+const box = document.getElementById("rows");
+const canvas = document.getElementById("slices");
+const extent = document.getElementById("extent");
+const overview = document.getElementById("overview");
+
+const SPAN = Math.max(run.span, 1);
+const view = {from: 0, until: 0, width: 0, height: 0, gutter: 0, selected: -1, hovered: -1, path: true};
+
+const widthOfTime = () => Math.max(view.width - view.gutter, 1);
+const scale = () => widthOfTime() / (view.until - view.from);  // pixels for a microsecond
+const xOf = time => view.gutter + (time - view.from) * scale();
+const timeAt = x => view.from + (x - view.gutter) / scale();
+
+// Show the time from `from`, for `span`: within the run, and a little around it.
+function show(from, span) {
+  const whole = SPAN * 1.04;
+  span = Math.min(Math.max(span, LEAST_SPAN), whole);
+  const least = -SPAN * 0.02;
+  view.from = Math.min(Math.max(from, least), least + whole - span);
+  view.until = view.from + span;
+  redraw();
+}
+
+const showAll = () => show(-Infinity, Infinity);
+const pan = pixels => show(view.from + pixels / scale(), view.until - view.from);
+
+// Magnify by `factor` around the point `x`.
+function zoom(factor, x = view.gutter + widthOfTime() / 2) {
+  const time = timeAt(x);
+  const span = Math.min(Math.max((view.until - view.from) / factor, LEAST_SPAN), SPAN * 1.04);
+  show(time - span * (x - view.gutter) / widthOfTime(), span);
+}
+
+// Where rows and lanes are: `y` from the top of the first row, and `height`.
+const ROWS_HEIGHT = (() => {
+  let y = GAP;
+  for (const row of rows) {
+    row.y = y;
+    const count = row.lanes.length;
+    const height = row.thread ? Math.max(Math.min(LANE, MOST_ROW / count), LEAST_LANE) : HEAD / count;
+    row.height = height * count;
+    row.lanes.forEach((lane, depth) => { lane.y = y + depth * height; lane.height = height; });
+    y += row.height + GAP;
+  }
+  return y;
+})();
+
+const screenY = y => AXIS + y - box.scrollTop;
+
+// Bring a row into sight.
+function scrollToRow(row) {
+  const space = view.height - AXIS;
+  if (row.y < box.scrollTop) box.scrollTop = row.y - GAP;
+  else if (row.y + row.height > box.scrollTop + space) box.scrollTop = row.y + row.height - space + GAP;
+}
+
+// Bring a task into sight, at a magnification where one sees it.
+function reveal(task, magnify = false) {
+  const length = end[task] - start[task], middle = (start[task] + end[task]) / 2;
+  const span = view.until - view.from;
+  const seen = length * scale();
+  if (length && (magnify || seen < 3 || seen > widthOfTime() * 0.9)) show(middle - length * 3, length * 6);
+  else if (start[task] < view.from || end[task] > view.until) show(middle - span / 2, span);
+  scrollToRow(rows[laneOf(task).row]);
+  redraw();
+}
+
+// The task at a point of the canvas, or the nearest within some pixels; -1 if none.
+function taskAt(x, y, reach = 4) {
+  if (y < AXIS || x < view.gutter) return -1;
+  const down = y - AXIS + box.scrollTop;
+  const lane = lanes.find(lane => lane.y <= down && down < lane.y + lane.height);
+  if (!lane || lane.first === lane.until) return -1;
+  const time = timeAt(x);
+  const after = lowerBound(end, time, lane.first, lane.until);  // the first that is not over
+  let best = -1, distance = reach / scale();
+  for (const task of [after, after - 1]) {
+    if (task < lane.first || task >= lane.until) continue;
+    const away = Math.max(start[task] - time, time - end[task], 0);
+    if (away < distance || away === 0) { best = task; distance = away; }
+  }
+  return best;
+}
+
+// The mark of an item of a task's lane at `x`, or the nearest within some pixels; -1 if none.
+function itemAtX(task, x, reach = 4) {
+  const {firstItem, untilItem} = laneOf(task);
+  const item = lowerBound(itemAt, timeAt(x - reach), firstItem, untilItem);
+  if (item === untilItem || itemAt[item] > timeAt(x + reach)) return -1;
+  const nearer = lowerBound(itemAt, timeAt(x), item, untilItem);
+  return Math.min(nearer, untilItem - 1);
+}
+
+// Fit the canvases to their boxes, and to the screen's own pixels.
+function resize() {
+  const ratio = window.devicePixelRatio || 1;
+  view.width = box.clientWidth;
+  view.height = box.clientHeight;
+  view.gutter = view.width < 600 ? 84 : 150;
+  extent.style.height = `${Math.max(ROWS_HEIGHT + AXIS, view.height)}px`;
+  for (const [each, width, height] of [
+    [canvas, view.width, view.height], [overview, overview.clientWidth, overview.clientHeight]
+  ]) {
+    each.width = Math.round(width * ratio);
+    each.height = Math.round(height * ratio);
+  }
+  canvas.style.width = `${view.width}px`;
+  canvas.style.height = `${view.height}px`;
+  redraw();
+}
+
+// Draw once before the browser shows its next picture, however much has changed till then.
+let asked = false;
+function redraw() {
+  if (asked) return;
+  asked = true;
+  requestAnimationFrame(() => { asked = false; draw(); });
+}

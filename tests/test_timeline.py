@@ -1,0 +1,303 @@
+"""The timeline page as text: what the program in it gets, and what is there without it."""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+import re
+import tomllib
+from array import array
+from base64 import b64decode, b64encode
+from collections.abc import Iterable
+from hashlib import sha256
+from html import unescape
+from itertools import pairwise
+from math import isnan
+from pathlib import Path
+from typing import Any
+
+import pytest
+from traces import Event, dropped, head, item, ran, synthetic, text, told
+
+from smqexec import _timeline
+from smqexec._timeline import UNKNOWN
+from smqexec._tracefile import Trace, read
+from smqexec.trace import main
+
+Output = pytest.CaptureFixture[str]
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture
+def traced(tmp_path: Path) -> Any:
+    """The trace of these events, as it is read."""
+
+    def trace(events: Iterable[Event], torn: str | None = None) -> Trace:
+        (tmp_path / "run.json").write_text(text(events, torn))
+        return read(tmp_path / "run.json")
+
+    return trace
+
+
+def column(run: dict[str, Any], name: str, code: str) -> list[Any]:
+    """A column of numbers, as the page reads it on a machine of this byte order."""
+    values = array(code)
+    values.frombytes(b64decode(run[name]))
+    return values.tolist()
+
+
+def columns(trace: Trace) -> dict[str, Any]:
+    """Every column of the run as a list."""
+    run = _timeline.columns(trace)
+    codes = {"start": "d", "end": "d", "submitted": "d", "itemAt": "d"}
+    codes |= dict.fromkeys(("outcome", "final", "critical"), "B")
+    codes |= dict.fromkeys(("name", "number", "needs", "needsUntil", "itemIndex", "itemsUntil"), "I")
+    return run | {name: column(run, name, code) for name, code in codes.items()}
+
+
+def slices(trace: Trace) -> list[list[Any]]:
+    """The numbers of the tasks in each lane, after its queue and thread."""
+    run = columns(trace)
+    found = []
+    numbers = iter(run["number"])
+    for row, count in run["lanes"]:
+        queue, thread, _ = run["rows"][row]
+        found.append([run["queues"][queue], thread, *(next(numbers) for _ in range(count))])
+    assert next(numbers, None) is None
+    return found
+
+
+# -- Rows and lanes
+
+
+def test_each_thread_of_a_queue_has_a_row(traced: Any) -> None:
+    """And each queue one for what never ran.  Tasks are in the order of time, not of the file."""
+    tasks = [ran(3, 20, 30), ran(1, 0, 10), ran(2, 0, 10, queue=2, thread=2), dropped(4, 15)]
+    assert slices(traced([*head(("a", 1), ("b", 2)), *tasks])) == [
+        ["a", 0, 4],
+        ["a", 1, 1, 3],
+        ["b", 0],
+        ["b", 2, 2],
+    ]
+
+
+def test_nested_runs_are_in_lanes_below(traced: Any) -> None:
+    r"""
+    ::
+
+        1111111111  66
+         2222 555
+          33
+    """
+    spans = {1: (0, 10), 2: (1, 5), 3: (2, 4), 5: (6, 9), 6: (10, 12)}
+    tasks = [ran(number, *span) for number, span in spans.items()]
+    assert slices(traced([*head(("a", 1)), *tasks]))[1:] == [["a", 1, 1, 6], ["a", 1, 2, 5], ["a", 1, 3]]
+
+
+def test_tasks_of_one_beginning_are_nested_by_length(traced: Any) -> None:
+    tasks = [ran(1, 0, 5), ran(2, 0, 10), ran(3, 10, 10), ran(4, 10, 10)]
+    assert slices(traced([*head(("a", 1)), *tasks]))[1:] == [["a", 1, 2, 3, 4], ["a", 1, 1]]
+
+
+def test_nothing_overlaps_in_a_lane(traced: Any) -> None:
+    """Whatever the file says: here threads run many tasks at once."""
+    crossing = [ran(i, i * 7 % 40, i * 7 % 40 + i % 13, thread=i % 2 + 1) for i in range(1, 200)]
+    run = columns(traced([*head(("a", 2)), *crossing]))
+    at = 0
+    for _, count in run["lanes"]:
+        lane = list(zip(run["start"], run["end"], strict=True))[at : at + count]
+        assert all(end <= start for (_, end), (start, _) in pairwise(lane))
+        at += count
+    assert at == 199
+
+
+def test_how_long_a_slot_was_busy_counts_nested_runs_once(traced: Any) -> None:
+    tasks = [ran(1, 0, 100), ran(2, 10, 90), ran(3, 200, 250), dropped(4, 300)]
+    assert _timeline.columns(traced([*head(("a", 1)), *tasks]))["rows"] == [[0, 0, 0.0], [0, 1, 150.0]]
+
+
+def test_a_queue_whose_line_is_lost_is_known_by_its_number(traced: Any) -> None:
+    events = [*head(), ran(1, 0, 10, queue=7), item(2, 0, 5, queue=8)]
+    assert slices(traced(events)) == [
+        ["queue 7", 0],
+        ["queue 7", 1, 1],
+        ["queue 8", 0],
+        ["queue 8", 1],
+    ]
+
+
+# -- Columns
+
+
+def test_a_task_is_told_of_in_columns(traced: Any) -> None:
+    tasks = [
+        ran(1, 0, 10, "first", submitted=-1.5),
+        ran(2, 20, 30, "second", needs=[1, 99], outcome="failed", submitted=None),
+        dropped(3, 30, "first", needs=[2, 1], outcome="cancelled"),
+    ]
+    run = columns(traced([*head(("a", 1)), *tasks]))
+    assert run["number"] == [3, 1, 2]
+    assert (run["start"], run["end"]) == ([31.5, 1.5, 21.5], [31.5, 11.5, 31.5])
+    assert isnan(run["submitted"][0]) and run["submitted"][1] == 0 and isnan(run["submitted"][2])
+    assert [run["names"][name] for name in run["name"]] == ["first", "first", "second"]
+    assert [_timeline.OUTCOMES[outcome] for outcome in run["outcome"]] == ["cancelled", "done", "failed"]
+    assert run["needs"] == [2, 1, 1, UNKNOWN]
+    assert run["needsUntil"] == [2, 2, 4]
+    assert run["final"] == [1, 0, 0]
+    assert run["critical"] == [0, 1, 1]
+    assert run["span"] == 31.5
+
+
+def test_a_task_that_was_running_reaches_to_the_end_of_the_file(traced: Any) -> None:
+    begun = {**ran(2, 20, 20), "ph": "B"}
+    run = columns(traced([*head(("a", 2)), begun, ran(1, 0, 90, thread=2)]))
+    assert (run["number"], run["end"]) == ([2, 1], [90, 90])
+    assert [_timeline.OUTCOMES[outcome] for outcome in run["outcome"]] == ["running", "done"]
+
+
+def test_items_are_in_the_lane_of_their_task(traced: Any) -> None:
+    """That of the nested one below; one whose task is not known in the first."""
+    tasks = [ran(1, 0, 100), ran(2, 10, 90), ran(3, 0, 10, thread=2)]
+    items = [item(2, 1, 50), item(2, 0, 40), item(1, 0, 95), item(9, 5, 60), item(3, 0, 5, thread=2)]
+    run = columns(traced([*head(("a", 2)), *tasks, *items]))
+    assert [row for row, _ in run["lanes"]] == [0, 1, 1, 2]
+    assert run["itemsUntil"] == [0, 2, 4, 5]
+    assert run["itemAt"] == [60, 95, 40, 50, 5]
+    assert run["itemIndex"] == [5, 0, 0, 1, 0]
+
+
+@pytest.mark.parametrize(
+    ("marks", "stopped"),
+    [
+        ("", []),
+        ("resume 10", [(0, 10)]),
+        ("stop 20", [(20, 100)]),
+        ("stop 20 resume 30 stop 40 resume 50", [(20, 30), (40, 50)]),
+        ("resume 10 stop 20 stop 30 resume 40 resume 50", [(0, 10), (20, 40)]),
+        ("stop 200", [(200, 200)]),
+    ],
+)
+def test_it_is_told_when_the_scheduler_was_stopped(traced: Any, marks: str, stopped: Any) -> None:
+    words = iter(marks.split())
+    events = [told(name, float(at)) for name, at in zip(words, words, strict=True)]
+    assert list(_timeline.stopped(traced([*head(("a", 1)), ran(1, 0, 100), *events]))) == stopped
+
+
+# -- The page
+
+
+def without_scripts(page: str) -> str:
+    return re.sub(r"<(script|style).*?</\1>", "", page, flags=re.DOTALL)
+
+
+def test_the_facts_are_there_without_the_program(traced: Any) -> None:
+    tasks = [
+        *(ran(i, i * 1e3, i * 1e3 + 500, "short", outcome="failed") for i in (1, 2)),
+        *(ran(i, i * 1e3, i * 1e3 + 500, "short") for i in (3, 4)),
+        ran(5, 0, 10e6, "long", queue=2, thread=1),
+        dropped(6, 5000, outcome="cancelled"),
+    ]
+    trace = traced([*head(("disk", 1), ("cores", 4)), *tasks])
+    page = unescape(without_scripts(_timeline.page(trace, "run.json")))
+    assert "<title>run.json: 6 tasks, 2 queues, 10\u00a0s, 2 failed, 1 cancelled</title>" in page
+    assert "<td>disk</td><td>4</td><td>1 of 1</td><td>0%</td>" in page
+    assert "<td>cores</td><td>1</td><td>1 of 4</td><td>25%</td>" in page
+    assert re.findall("<td>(long|short|work)</td><td>(.*?)</td><td>(.*?)</td>", page) == [
+        ("long", "1", "10\u00a0s"),
+        ("short", "4", "2\u00a0ms"),
+        ("work", "1", "0\u00a0µs"),
+    ]
+
+
+def test_a_file_without_tasks_has_a_page_without_tables(traced: Any) -> None:
+    page = without_scripts(_timeline.page(traced(head()), "run.json"))
+    assert "0 tasks, 0 queues" in page
+    assert "<table>" not in page
+
+
+def test_a_torn_line_is_told_of(traced: Any) -> None:
+    page = _timeline.page(traced([*head(("a", 1)), ran(1, 0, 60e6)], '{"ph": "X"'), "run.json")
+    assert "1 task, 1 queue, 1&#160;min, the recording was not closed, 1 unreadable line</title>" in page
+
+
+HOSTILE = [
+    "</script><script>alert(1)</script>",
+    "<!--<script>",
+    "&lt;",
+    "\"'`${x}",
+    "\u2028\u202e\ud800\0",
+    "n" * 5000,
+]
+
+
+def test_names_cannot_leave_their_place(traced: Any) -> None:
+    """Neither the JSON nor the HTML they are in; and all of the page is ASCII."""
+    events = [*head((HOSTILE[0], 1)), *(ran(i, i, i + 1, name) for i, name in enumerate(HOSTILE, 1))]
+    page = _timeline.page(traced(events), HOSTILE[0])
+    assert page.isascii()
+    assert len(re.findall("<script", page)) == 2
+    found = re.search('<script type="application/json" id="run">(.*?)</script>', page, re.DOTALL)
+    assert found and "<" not in found[1]
+    run = json.loads(found[1])
+    assert (run["names"], run["title"], run["queues"]) == (HOSTILE, HOSTILE[0], [HOSTILE[0]])
+    told = unescape(without_scripts(page))
+    assert f"<td>{HOSTILE[3]}</td>" in told
+    assert f"<td>{'n' * 59}\u2026</td>" in told
+
+
+def test_the_page_forbids_what_is_not_its_own(traced: Any) -> None:
+    """It may run its own program, known by its digest, and fetch nothing."""
+    page = _timeline.page(traced(head()), "run.json")
+    program = re.search('<script type="module">(.*?)</script>', page, re.DOTALL)
+    policy = re.search('http-equiv="Content-Security-Policy" content="(.*?)"', page)
+    assert program and policy
+    digest = b64encode(sha256(program[1].encode()).digest()).decode()
+    rules = dict(rule.split(None, 1) for rule in policy[1].split(";"))
+    assert rules["default-src"] == "'none'"
+    assert rules["script-src"] == f"'sha256-{digest}'"
+    assert "http" not in page.replace("http-equiv", "")
+
+
+def test_a_task_takes_a_hundred_bytes(traced: Any) -> None:
+    few, many = (len(_timeline.page(traced(synthetic(n)), "")) for n in (1000, 3000))
+    assert (many - few) / 2000 < 100
+
+
+# -- The command
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    (tmp_path / "run.json").write_text(text([*head(("disk", 1)), ran(1, 0, 10, "sole")]))
+    return tmp_path / "run.json"
+
+
+def test_the_command_writes_the_page(file: Path, capsys: Output) -> None:
+    """And the tables too, if both are asked for.  A page that is there is replaced."""
+    output = file.with_name("run.html")
+    for more in ([], ["--text"]):
+        assert main([str(file), "-o", str(output), *more]) == 0
+        assert output.read_text("ascii") == _timeline.page(read(file), "run.json")
+        assert ("run.json: 1 task" in capsys.readouterr().out) == bool(more)
+
+
+def test_the_page_does_not_replace_the_recording(file: Path, capsys: Output) -> None:
+    before = file.read_bytes()
+    assert main([str(file), "-o", str(file.parent / "." / "run.json")]) == 1
+    assert "run.json is the recording itself: name another file" in capsys.readouterr().err
+    assert file.read_bytes() == before
+
+
+def test_a_page_that_cannot_be_written_is_told(file: Path, capsys: Output) -> None:
+    assert main([str(file), "-o", str(file.parent / "none" / "run.html")]) == 1
+    out, err = capsys.readouterr()
+    assert (out, "No such file" in err) == ("", True)
+
+
+def test_all_parts_of_the_page_are_in_the_package() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    patterns = settings["tool"]["setuptools"]["package-data"]["smqexec"]
+    parts = {path.name for path in (ROOT / "smqexec" / "_page").iterdir()}
+    assert parts == {"page.html", "page.css", *_timeline.PROGRAM}
+    assert all(any(fnmatch.fnmatch(f"_page/{part}", pattern) for pattern in patterns) for part in parts)

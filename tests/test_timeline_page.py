@@ -1,0 +1,598 @@
+"""The timeline page in a real browser: Chromium, without a window."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from gate import DEADLINE
+from traces import Event, dropped, head, item, ran, synthetic, text, told
+
+from smqexec._timeline import page
+from smqexec._tracefile import read
+
+pytest.importorskip("selenium", reason="the timeline page is tested by selenium, which is not installed")
+
+from selenium.webdriver import ActionChains, Chrome, ChromeOptions
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.actions.action_builder import ActionBuilder
+from selenium.webdriver.common.actions.pointer_input import PointerInput
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.wait import WebDriverWait
+
+CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+
+if CHROMIUM is None or DRIVER is None:
+    pytest.skip("the timeline page is tested in chromium, which is not installed", allow_module_level=True)
+
+OPTIONS = (
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--window-size=1280,800",
+)
+PHONE = {"width": 390, "height": 844, "deviceScaleFactor": 2, "mobile": True}
+
+
+@pytest.fixture(scope="module")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
+    options = ChromeOptions()
+    options.binary_location = CHROMIUM
+    for option in (*OPTIONS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
+        options.add_argument(option)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = Chrome(options=options, service=Service(DRIVER))
+    driver.set_page_load_timeout(6 * DEADLINE)
+    yield driver
+    driver.quit()
+
+
+class Page:
+    """A page in the browser."""
+
+    def __init__(self, driver: Chrome, file: Path) -> None:
+        self.driver = driver
+        self.file = file
+
+    def js(self, code: str, *args: Any) -> Any:
+        """What an expression of JavaScript is, once what was asked for is drawn."""
+        return self.driver.execute_async_script(
+            "const tell = arguments[arguments.length - 1], given = [...arguments];"
+            f"requestAnimationFrame(() => requestAnimationFrame(() => tell(({code}))));",
+            *args,
+        )
+
+    def drawn(self) -> bool:
+        """Whether the page has begun."""
+        begun: bool = self.driver.execute_script("return window.timeline?.drawn.frames > 0")
+        return begun
+
+    def element(self, id: str) -> Any:
+        return self.driver.find_element(By.ID, id)
+
+    def until(self, holds: Callable[[Page], object]) -> None:
+        WebDriverWait(self, DEADLINE).until(holds)
+
+    def press(self, *keys: str) -> None:
+        """Press keys, for whatever has the focus."""
+        self.driver.switch_to.active_element.send_keys(*keys)
+
+    def index(self, number: int) -> int:
+        """Where the task with this number is."""
+        found: int = self.js("timeline.byNumber.get(given[0])", number)
+        return found
+
+    def point(self, number: int) -> tuple[int, int]:
+        """The middle of a task on the screen, or of what is seen of it."""
+        x, y = self.js(
+            "(task => {"
+            "  const {left, top} = document.getElementById('slices').getBoundingClientRect();"
+            "  const {start, end, xOf, view} = timeline;"
+            "  const from = Math.max(xOf(start[task]), view.gutter);"
+            "  const until = Math.min(xOf(end[task]), view.width);"
+            "  return [left + (from + until) / 2, top + timeline.middleOf(task)];"
+            "})(given[0])",
+            self.index(number),
+        )
+        return round(x), round(y)
+
+    def pointer(self, *steps: str | tuple[int, int]) -> None:
+        """Move the pointer to points; press and release it."""
+        chain = ActionChains(self.driver, duration=0)
+        pointer = chain.w3c_actions.pointer_action
+        for step in steps:
+            if step == "down":
+                pointer.pointer_down()
+            elif step == "up":
+                pointer.pointer_up()
+            else:
+                pointer.move_to_location(*step)
+        chain.perform()
+
+    def span(self) -> float:
+        span: float = self.js("timeline.view.until - timeline.view.from")
+        return span
+
+    def selected(self) -> int | None:
+        """The number of the selected task."""
+        number: int | None = self.js("timeline.number[timeline.view.selected] ?? null")
+        return number
+
+    def colours(self, number: int) -> Counter[tuple[int, int, int]]:
+        """The colours in the middle of a task's slice, and how many pixels have them."""
+        place = self.js(
+            "(task => {"
+            "  const x = Math.floor(timeline.xOf((timeline.start[task] + timeline.end[task]) / 2));"
+            "  const lane = timeline.laneOf(task), y = timeline.middleOf(task) - lane.height / 2;"
+            "  return [x - 8, y, 16, lane.height - 1];"
+            "})(given[0])",
+            self.index(number),
+        )
+        pixels = self.pixels(*place)
+        return Counter(zip(pixels[0::4], pixels[1::4], pixels[2::4], strict=True))
+
+    def pixels(self, *place: float) -> list[int]:
+        """What the canvas has there: x, y, width and height; red, green, blue and opacity of each pixel."""
+        found: list[int] = self.js(
+            "(([x, y, width, height]) => {"
+            "  const copy = document.createElement('canvas'), slices = document.getElementById('slices');"
+            "  [copy.width, copy.height] = [width, height];"
+            "  const pen = copy.getContext('2d', {willReadFrequently: true});"
+            "  pen.drawImage(slices, -x, -y);"
+            "  return [...pen.getImageData(0, 0, width, height).data];"
+            "})(given)",
+            *place,
+        )
+        return found
+
+    def console(self) -> list[dict[str, Any]]:
+        log: list[dict[str, Any]] = self.driver.get_log("browser")
+        return log
+
+    def fetched(self) -> list[str]:
+        """What the browser asked for, since it was last asked."""
+        messages = [json.loads(entry["message"])["message"] for entry in self.driver.get_log("performance")]
+        return [m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"]
+
+
+Opened = Callable[..., Page]  # of the page of these events
+
+
+@pytest.fixture
+def opened(chromium: Chrome, tmp_path: Path) -> Iterator[Opened]:
+    """Open the page of these events.  At the end it has nothing on its console, and fetched nothing."""
+    pages: list[Page] = []
+
+    def open_(events: Iterable[Event], torn: str | None = None) -> Page:
+        trace, file = tmp_path / "run.json", tmp_path / "run.html"
+        trace.write_text(text(events, torn))
+        file.write_text(page(read(trace), "run.json"), "ascii")
+        chromium.get("about:blank")
+        pages.append(Page(chromium, file))
+        pages[0].fetched()  # by Chromium's own first page
+        chromium.get(file.as_uri())
+        pages[0].until(lambda page: page.drawn())
+        return pages[0]
+
+    yield open_
+    assert pages[0].console() == []
+    assert [url for url in pages[0].fetched() if not url.startswith("data:")] == [pages[0].file.as_uri()]
+    chromium.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    chromium.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+
+
+# Two queues.  1 acquires, 2 and 3 need it, 4 needs both.
+DIAMOND = [
+    *head(("disk", 1), ("compute", 2)),
+    ran(1, 100, 1100, "acquire"),
+    ran(2, 1200, 3200, "correct", queue=2, thread=1, needs=[1]),
+    ran(3, 1200, 2200, "count", queue=2, thread=2, needs=[1]),
+    ran(4, 3300, 4300, "compare", queue=2, thread=1, needs=[2, 3]),
+]
+
+
+# -- What it shows
+
+
+def test_a_page_shows_each_task_once(opened: Opened) -> None:
+    shown = opened(DIAMOND)
+    assert shown.js("timeline.drawn.slices") == 4
+    assert shown.driver.title == "run.json: 4 tasks, 2 queues, 4.3\u00a0ms"
+    assert shown.element("summary").text.splitlines()[:4] == [
+        "Queues",
+        "ran slots used busy",
+        "disk 1 1 of 1 23%",
+        "compute 3 2 of 2 47%",
+    ]
+
+
+def test_what_overlaps_in_a_row_is_drawn_below(opened: Opened) -> None:
+    nested = [ran(1, 0, 900, "outer"), ran(2, 100, 800, "inner"), ran(3, 200, 700, "innermost")]
+    shown = opened([*head(("one", 1)), *nested, ran(4, 900, 1000, "next")])
+    middles = [shown.point(number)[1] for number in (1, 2, 3, 4)]
+    assert middles[0] == middles[3] < middles[1] < middles[2]
+    assert shown.js("timeline.drawn.slices") == 4
+
+
+def test_the_page_of_a_hundred_thousand_tasks_draws_what_can_be_seen(opened: Opened) -> None:
+    """No more marks than pixels, at any magnification; and every task once it is large enough."""
+    shown = opened(synthetic(100_000))
+    assert shown.js("timeline.start.length") == 100_000
+    pixels = shown.js("timeline.lanes.length * timeline.view.width")
+    drawn = []
+    for _ in range(25):
+        drawn.append(shown.js("timeline.drawn.marks + timeline.drawn.slices"))
+        shown.js("timeline.zoom(2)")
+    assert max(drawn) <= pixels
+    assert drawn[-1] < 100 < drawn[0]
+
+
+def test_what_failed_or_was_cancelled_is_hatched(opened: Opened) -> None:
+    """Not told by colour alone: so a slice has two colours, beside those of its name."""
+    outcomes = ("done", "failed", "cancelled")
+    tasks = [ran(i, 0, 1000, "", thread=i, outcome=outcome) for i, outcome in enumerate(outcomes, 1)]
+    shown = opened([*head(("compute", 3)), *tasks])
+    shown.element("path").click()  # off
+    done, failed, cancelled = (shown.colours(number) for number in (1, 2, 3))
+    assert len(done) == 1
+    assert len(failed) > 2 < len(cancelled)
+    assert failed[226, 85, 85] > 50 < cancelled[138, 143, 152]
+
+
+def test_the_critical_path_is_marked(opened: Opened) -> None:
+    shown = opened(DIAMOND)
+    accent = (192, 0, 122)
+    assert [shown.colours(number)[accent] > 0 for number in (1, 2, 3, 4)] == [True, True, False, True]
+    shown.element("path").click()
+    assert [shown.colours(number)[accent] for number in (1, 2, 3, 4)] == [0] * 4
+    assert shown.element("path").get_attribute("aria-pressed") == "false"
+
+
+def test_final_results_rise_to_their_number(opened: Opened) -> None:
+    """Final is what no other task depends on; what failed is no result."""
+    tasks = [ran(5, 0, 50, "free", thread=1), ran(6, 0, 60, "lost", thread=2, outcome="failed")]
+    shown = opened([*DIAMOND, *tasks])
+    assert shown.js("[...timeline.results]") == [50, 4300]
+
+
+def test_tasks_that_never_ran_are_in_their_queue(opened: Opened) -> None:
+    events = [*DIAMOND, dropped(5, 2000, "late", queue=2, needs=[77])]
+    shown = opened(events)
+    shown.pointer(shown.point(5), "down", "up")
+    facts = shown.element("facts").text.splitlines()
+    assert facts[0] == "late"
+    assert {"compute", "✕ failed, never ran, final", "2 ms", "a task that is not in the file"} <= set(facts)
+
+
+def test_marks_of_items_are_no_more_than_pixels(opened: Opened) -> None:
+    items = [item(1, i, 10 + i * 0.09) for i in range(10_000)]
+    shown = opened([*head(("camera", 1)), ran(1, 0, 1000, "film"), *items])
+    assert 100 < shown.js("timeline.drawn.marks") <= shown.js("timeline.view.width")
+    shown.js("timeline.show(10 + 0.09 * 500 - 0.01, 0.1)")
+    assert shown.js("timeline.drawn.marks") == 2
+    x = shown.element("slices").rect["x"] + shown.js("timeline.xOf(10 + 0.09 * 500)")
+    shown.pointer((round(x), shown.point(1)[1]))
+    assert "item 500: at 0.055" in shown.element("tip").text
+
+
+def test_times_when_the_scheduler_was_stopped_are_shaded(opened: Opened) -> None:
+    marks = [told("stop", 1000), told("resume", 2000), told("stop", 4000)]
+    shown = opened([*DIAMOND, *marks])
+    assert shown.js("timeline.run.stopped") == [[1000, 2000], [4000, 4300]]
+
+
+# -- Moving
+
+
+def test_keys_zoom_and_move(opened: Opened) -> None:
+    shown = opened(DIAMOND)
+    rows = shown.element("rows")
+    whole = shown.span()
+    rows.send_keys("+")
+    assert shown.span() == pytest.approx(whole / 1.5)
+    before = shown.js("timeline.view.from")
+    rows.send_keys(Keys.ARROW_RIGHT)
+    assert shown.js("timeline.view.from") == pytest.approx(before + shown.span() / 8)
+    rows.send_keys(Keys.ARROW_LEFT, Keys.ARROW_LEFT)
+    assert shown.js("timeline.view.from") == pytest.approx(before - shown.span() / 8)
+    rows.send_keys("-", "-", "-")
+    assert shown.span() == pytest.approx(whole)
+    rows.send_keys("+++++", Keys.HOME)
+    assert shown.span() == pytest.approx(whole)
+
+
+def test_the_magnification_has_an_end(opened: Opened) -> None:
+    shown = opened(DIAMOND)
+    shown.js("timeline.zoom(1e30)")
+    assert shown.span() == pytest.approx(0.1)
+    shown.js("timeline.show(2000, 0)")
+    assert shown.span() == pytest.approx(0.1)
+    shown.js("timeline.zoom(1e-30)")
+    assert shown.span() == pytest.approx(4300 * 1.04)
+
+
+def test_a_task_out_of_sight_is_brought_to_the_middle(opened: Opened) -> None:
+    """At the same magnification, unless the task is too narrow or too wide for it."""
+    middle = "(timeline.view.from + timeline.view.until) / 2"
+    shown = opened([*DIAMOND, ran(5, 3200, 3200.5, "short", queue=2)])
+    shown.js("timeline.show(1, 1150)")
+    shown.js("timeline.reveal(timeline.byNumber.get(4))")
+    assert (shown.span(), shown.js(middle)) == (1150, 3800)
+    shown.js("timeline.reveal(timeline.byNumber.get(5))")
+    assert (shown.span(), shown.js(middle)) == (3, 3200.25)
+    shown.js("timeline.reveal(timeline.byNumber.get(2))")
+    assert shown.span() == pytest.approx(4300 * 1.04)
+
+
+def test_the_wheel_zooms_around_the_pointer(opened: Opened) -> None:
+    shown = opened(DIAMOND)
+    _, y = shown.point(4)
+    under = "timeline.xOf(timeline.start[given[0]])"
+    x = round(shown.element("slices").rect["x"] + shown.js(under, shown.index(4)))
+    whole = shown.span()
+    wheel = ActionChains(shown.driver)
+    wheel.w3c_actions.wheel_action.scroll(x, y, 0, -200)
+    wheel.perform()
+    assert shown.span() < 0.8 * whole
+    assert shown.element("slices").rect["x"] + shown.js(under, shown.index(4)) == pytest.approx(x, abs=2)
+
+
+def test_dragging_moves_and_does_not_select(opened: Opened) -> None:
+    shown = opened(DIAMOND)
+    shown.js("timeline.zoom(4)")
+    before = shown.js("timeline.xOf(2000)")
+    x, y = shown.point(2)
+    shown.pointer((x, y), "down", (x - 50, y), (x - 100, y), "up")
+    assert shown.js("timeline.xOf(2000)") == pytest.approx(before - 100, abs=2)
+    assert shown.selected() is None
+
+
+def test_a_press_that_trembles_selects_and_does_not_move(opened: Opened) -> None:
+    shown = opened(DIAMOND)
+    shown.js("timeline.zoom(4)")
+    before = shown.js("timeline.view.from")
+    x, y = shown.point(2)
+    shown.pointer((x, y), "down", (x - 2, y), "up")
+    assert (shown.js("timeline.view.from"), shown.selected()) == (before, 2)
+
+
+def test_two_fingers_zoom_and_a_tap_selects(opened: Opened) -> None:
+    shown = opened(DIAMOND)
+    x, y = shown.point(2)
+    whole = shown.span()
+    fingers = ActionBuilder(shown.driver, duration=0)
+    for name, side in (("left", -1), ("right", 1)):
+        finger = fingers.add_pointer_input("touch", name)
+        finger.create_pointer_move(0, x + side * 50, y)
+        finger.create_pointer_down()
+        finger.create_pointer_move(0, x + side * 100, y)
+        finger.create_pointer_up(0)
+    fingers.perform()
+    assert shown.span() == pytest.approx(whole / 2, rel=0.1)
+    assert shown.selected() is None
+    tap = ActionBuilder(shown.driver, mouse=PointerInput("touch", "finger"))
+    tap.pointer_action.move_to_location(*shown.point(2)).pointer_down().pointer_up()
+    tap.perform()
+    assert shown.selected() == 2
+    assert not shown.element("tip").is_displayed()
+
+
+def test_the_overview_moves_the_view(opened: Opened) -> None:
+    shown = opened(DIAMOND)
+    shown.js("timeline.zoom(10)")
+    box = shown.element("overview").rect
+    middle = round(box["x"] + 150 + (box["width"] - 158) * 0.75), round(box["y"] + 40)
+    shown.pointer(middle, "down", "up")
+    assert shown.js("(timeline.view.from + timeline.view.until) / 2") == pytest.approx(0.75 * 4300, rel=0.01)
+
+
+def test_many_rows_scroll(opened: Opened) -> None:
+    shown = opened(synthetic(3000, queues=50, slots=8))
+    before = shown.js("timeline.drawn.slices + timeline.drawn.marks")
+    shown.element("rows").send_keys(Keys.PAGE_DOWN, Keys.ARROW_DOWN)
+    assert shown.js("document.getElementById('rows').scrollTop") > 300
+    assert 0 < before < 3000
+    shown.js("timeline.reveal(timeline.start.length - 1)")
+    assert shown.point(shown.js("timeline.number.at(-1)"))[1] < shown.js("innerHeight")
+
+
+# -- Finding and selecting
+
+
+def test_search_finds_tasks_by_name(opened: Opened) -> None:
+    shown = opened(DIAMOND)
+    box = shown.element("search")
+    box.send_keys("CO")
+    assert shown.element("told").text == "3 found"
+    box.send_keys(Keys.ENTER)
+    assert (shown.element("told").text, shown.selected()) == ("1 of 3", 2)
+    box.send_keys(Keys.SHIFT, Keys.ENTER)
+    assert (shown.element("told").text, shown.selected()) == ("3 of 3", 4)
+    shown.element("next").click()
+    assert shown.selected() == 2
+    box.send_keys("x")
+    assert shown.element("told").text == "none found"
+    assert not shown.element("next").is_enabled()
+    box.send_keys(Keys.ESCAPE)
+    assert (box.get_attribute("value"), shown.element("told").text) == ("", "")
+    assert shown.driver.switch_to.active_element.get_attribute("id") == "rows"
+
+
+def test_search_finds_a_task_by_its_number_and_brings_it_into_view(opened: Opened) -> None:
+    shown = opened(synthetic(5000, queues=20, slots=4))
+    shown.press("/")
+    shown.press("#4321", Keys.ENTER)
+    assert shown.selected() == 4321
+    task = shown.index(4321)
+    assert shown.js("timeline.view.from") < shown.js("timeline.start[given[0]]", task)
+    assert shown.js("timeline.view.until") > shown.js("timeline.end[given[0]]", task)
+    assert 0 < shown.point(4321)[1] < shown.js("innerHeight")
+
+
+def test_what_is_not_found_fades(opened: Opened) -> None:
+    shown = opened(DIAMOND)
+    before = shown.colours(1)
+    shown.element("search").send_keys("oun")
+    assert shown.colours(1).keys().isdisjoint(before.keys() - {(192, 0, 122)})
+
+
+def test_the_pointer_tells_of_what_is_under_it(opened: Opened) -> None:
+    shown = opened(DIAMOND)
+    tip = shown.element("tip")
+    assert not tip.is_displayed()
+    shown.pointer(shown.point(2))
+    assert tip.text.splitlines() == [
+        "correct",
+        "number: #2",
+        "queue: compute, slot 1",
+        "outcome: done",
+        "ran for: 2\u00a0ms".replace("\u00a0", " "),
+        "started at: 1.2 ms",
+        "submitted at: 0 ms",
+        "waited for: 1.2 ms",
+        "critical path: on it",
+        "dependencies: 1",
+    ]
+    x, y = shown.point(2)
+    shown.pointer((x, y + 200))
+    assert not tip.is_displayed()
+
+
+def test_a_selected_task_has_arrows_and_links_to_its_neighbours(opened: Opened) -> None:
+    shown = opened(DIAMOND)
+    shown.pointer(shown.point(2), "down", "up")
+    assert shown.selected() == 2
+    assert shown.js("timeline.drawn.arrows") == 2  # from 1, to 4
+    facts = shown.element("facts")
+    assert not shown.element("summary").is_displayed()
+    assert "Depends on (1)\nacquire #1\nNeeded by (1)\ncompare #4" in facts.text
+    facts.find_elements(By.TAG_NAME, "button")[1].click()
+    assert shown.selected() == 4
+    assert shown.js("timeline.drawn.arrows") == 2  # from 2 and 3
+    facts.find_elements(By.TAG_NAME, "button")[1].click()
+    assert shown.selected() == 3
+    facts.find_elements(By.TAG_NAME, "button")[0].click()
+    assert shown.selected() == 1
+    assert "Needed by (2)\ncorrect #2\ncount #3" in facts.text
+    shown.element("rows").send_keys(Keys.ESCAPE)
+    assert shown.selected() is None
+    assert not facts.is_displayed()
+    assert shown.element("summary").is_displayed()
+
+
+def test_keys_alone_lead_from_task_to_task(opened: Opened) -> None:
+    shown = opened(DIAMOND)
+    visited = []
+    while not visited or visited[-1] != "rows":
+        shown.press(Keys.TAB)
+        visited.append(shown.driver.switch_to.active_element.get_attribute("id"))
+        assert len(visited) < 20
+    assert visited == ["search", "out", "in", "all", "path", "theme", "rows"]
+    assert shown.js("getComputedStyle(document.getElementById('slices')).outlineStyle") == "solid"
+    shown.press(Keys.ENTER)
+    assert shown.selected() == 3  # nearest to the middle
+    shown.press(Keys.SHIFT, Keys.ARROW_UP)
+    assert shown.selected() == 2
+    shown.press(Keys.SHIFT, Keys.ARROW_RIGHT)
+    assert shown.selected() == 4
+    shown.press(Keys.SHIFT, Keys.ARROW_RIGHT)
+    assert shown.selected() == 4  # the last
+    shown.press(Keys.SHIFT, Keys.ARROW_UP)
+    assert shown.selected() == 1
+    shown.press(Keys.ENTER)  # zooms to it
+    assert shown.span() == pytest.approx(6000, rel=0.3)
+
+
+def test_the_neighbour_in_another_row_is_the_one_at_that_time(opened: Opened) -> None:
+    shown = opened([*DIAMOND, ran(5, 3000, 3500, "late", queue=2, thread=2)])
+    shown.js("timeline.select(timeline.byNumber.get(4))")
+    shown.element("rows").send_keys(Keys.SHIFT, Keys.ARROW_DOWN)
+    assert shown.selected() == 5
+    shown.js("timeline.select(timeline.byNumber.get(2))")
+    shown.element("rows").send_keys(Keys.SHIFT, Keys.ARROW_DOWN)
+    assert shown.selected() == 3
+
+
+# -- Whatever the file has
+
+
+def test_names_are_only_ever_text(opened: Opened) -> None:
+    hostile = "</script><img src=x onerror=\"document.title='no'\"><!--"
+    queue = "<b>&amp;"
+    odd = "\u202e\ud800\0" + 5000 * "n"
+    shown = opened([*head((queue, 1)), ran(1, 0, 1000, hostile), ran(2, 1000, 2000, odd)])
+    shown.js("timeline.select(0)")
+    assert shown.driver.find_element(By.TAG_NAME, "h2").text == hostile
+    shown.pointer(shown.point(1))
+    assert shown.element("tip").text.startswith(hostile)
+    assert f"queue: {queue}, slot 1" in shown.element("tip").text
+    shown.js("timeline.select(1)")
+    assert shown.driver.find_elements(By.CSS_SELECTOR, "img, b, script:not([type])") == []
+    assert shown.driver.title.startswith("run.json: 2 tasks")
+
+
+def test_a_file_without_tasks_has_a_page(opened: Opened) -> None:
+    shown = opened(head())
+    shown.element("rows").send_keys("+", Keys.ENTER, Keys.SHIFT, Keys.ARROW_RIGHT, Keys.ARROW_DOWN)
+    shown.element("search").send_keys("x", Keys.ENTER)
+    assert shown.driver.title == "run.json: 0 tasks, 0 queues, 0\u00a0µs"
+    assert shown.selected() is None
+
+
+def test_a_torn_file_has_the_page_of_what_it_has(opened: Opened) -> None:
+    shown = opened(DIAMOND[:-1], '{"ph": "X", "pid": 2, "ts": 33')
+    assert shown.js("timeline.drawn.slices") == 3
+    assert "1 unreadable line" in shown.driver.title
+
+
+def test_a_single_task_of_no_length_can_be_found(opened: Opened) -> None:
+    shown = opened([*head(("one", 1)), ran(1, 5, 5, "blink", submitted=5)])
+    shown.element("path").click()  # off
+    assert shown.colours(1)[76, 144, 217] == 19  # one pixel wide
+    shown.element("search").send_keys("blink", Keys.ENTER)
+    assert shown.selected() == 1
+    assert shown.js("timeline.drawn.marks") == 1
+    shown.element("rows").send_keys(Keys.ENTER)
+    assert shown.js("timeline.drawn.marks") == 1
+
+
+# -- How it looks
+
+
+def background(shown: Page) -> tuple[int, ...]:
+    return tuple(shown.pixels(2, 2, 1, 1)[:3])
+
+
+def test_it_is_light_or_dark_as_preferred_and_as_told(opened: Opened) -> None:
+    shown = opened(DIAMOND)
+    assert background(shown) == (255, 255, 255)
+    dark = {"features": [{"name": "prefers-color-scheme", "value": "dark"}]}
+    shown.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", dark)
+    shown.until(lambda page: background(page) == (20, 23, 27))
+    shown.element("theme").click()
+    assert background(shown) == (255, 255, 255)
+    shown.element("theme").click()
+    assert background(shown) == (20, 23, 27)
+
+
+def test_it_fits_a_phone(opened: Opened) -> None:
+    shown = opened(DIAMOND)
+    shown.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", PHONE)
+    shown.until(lambda page: page.js("timeline.view.width") < 400)
+    assert shown.js("document.documentElement.scrollWidth") == 390
+    assert shown.js("document.documentElement.scrollHeight") == 844
+    assert shown.js("document.getElementById('slices').width") == 2 * shown.js("timeline.view.width")
+    assert shown.js("timeline.drawn.slices") == 4
+    for button in shown.driver.find_elements(By.TAG_NAME, "button"):
+        assert button.rect["x"] >= 0 and button.rect["x"] + button.rect["width"] <= 390
