@@ -5,6 +5,7 @@ The house; imports point down::
     __main__           the demonstration
     trace              what happened, as a file; below it _recorder, _tracelines: written;
                        _tracefile, _tracetext, _timeline: read, and told
+    _progress          how far it is, shown; below it _bars: with rich; _meter, _ticker
     _queue             Queue: the Executor contract over one ThreadPoolExecutor, or a given executor
     _submitting        submit and map, of a queue and of its submitters
     dask               a Dask cluster as an executor; below it _dask_calls (packed, opened) and
@@ -45,6 +46,7 @@ from ._items import Item
 from ._kinds import Raw, settled
 from ._observers import Event, Observation
 from ._planner import DependencyPlanner
+from ._progress import progress
 from ._queue import Queue
 from ._scheduler import Scheduler
 from ._task import Task
@@ -64,6 +66,7 @@ __all__ = [
     "as_completed",
     "checkpoint",
     "number_of_results",
+    "progress",
     "settled",
     "wait",
 ]

@@ -20,8 +20,8 @@ of task, on two queues, and every pair of files is a sink::
 scheduler.  Nothing is done by phases, so the first distance is known as soon
 as two files are read, and a text is forgotten after the last pair needing it.
 A file that cannot be read fails its ``read``, that fails all that need it,
-and the rest goes on.  Submitting is a task as well, on a queue of its own:
-the main thread is then free to show what goes on, and to hear Ctrl-C.
+and the rest goes on.  Submitting is a task as well, on a queue of its own: so
+the first results come while it goes on, and the main thread can hear Ctrl-C.
 
 The compressor is ``lzma``, which lets go of the GIL while it works.
 """
@@ -29,11 +29,11 @@ The compressor is ``lzma``, which lets go of the GIL while it works.
 import argparse
 import lzma
 import os
-import shutil
 import sys
 import sysconfig
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from heapq import nsmallest
 from itertools import combinations
@@ -41,7 +41,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any, NamedTuple, TypeVar
 
-from smqexec import Queue, Scheduler, Task
+from smqexec import Queue, Scheduler, Task, progress
 
 Files = dict[str, Path]  # by the name to show
 Note = Callable[[Any, Future[Any]], object]  # called with a key and its future
@@ -50,7 +50,6 @@ R = TypeVar("R")
 
 CORES = os.cpu_count() or 1
 BUDGET = 950_000_000  # bytes to compress: some 15 s on two cores
-TICK = 0.1  # seconds between two states of the live line
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -62,12 +61,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         files = named(options.paths) if options.paths else largest_modules()
         runs["smqexec"].began = monotonic()
         if by_queues(files, options, runs["smqexec"]) < 2:
-            live()
             print("smqexec: fewer than two usable files", file=sys.stderr)
             return 2
         if options.compare:
             runs["phases"] = Found()
-            live("and now by phases")
+            remark("And now by phases.")
             by_phases(files, options, runs["phases"])
     except KeyboardInterrupt:
         interrupted = True
@@ -82,8 +80,9 @@ def by_queues(files: Files, options: argparse.Namespace, found: "Found") -> int:
         compress = Queue(scheduler, options.jobs, "compress")
         submit = Queue(scheduler, 1, "submit")
         try:
-            sizes = submit.submit(submit_all, files, disk, compress, found)
-            watch(scheduler)
+            with shown(scheduler):
+                sizes = submit.submit(submit_all, files, disk, compress, found)
+                scheduler.wait()
         except KeyboardInterrupt:
             scheduler.stop()
             scheduler.shutdown(cancel_futures=True)
@@ -228,24 +227,24 @@ def largest(folder: Path, budget: int) -> Files:
     return files
 
 
-def watch(scheduler: Scheduler) -> None:
-    """Wait until *scheduler* has nothing left to do; a terminal shows how far it is meanwhile."""
-    done = False
-    while not done:
-        live(", ".join(f"{count} {state}" for state, count in scheduler.counts().items()))
-        done = scheduler.wait(TICK if sys.stdout.isatty() else None)
+def shown(scheduler: Scheduler) -> AbstractContextManager[object]:
+    """Where a person is waiting, show how far *scheduler* is."""
+    if sys.stderr.isatty():
+        try:
+            return progress(scheduler)
+        except ImportError as error:
+            remark(str(error))
+    return nullcontext()
 
 
-def live(line: str = "") -> None:
-    """Show *line* in place of the one before, if on a terminal."""
-    if sys.stdout.isatty():
-        width = shutil.get_terminal_size().columns - 1
-        say(f"\r{line[:width]:{width}}\r", end="")
+def remark(text: str) -> None:
+    """Print *text* where a person is waiting."""
+    if sys.stderr.isatty():
+        print(text, file=sys.stderr, flush=True)
 
 
 def complain(name: str, error: BaseException) -> None:
     """Print one line on standard error: what is wrong with *name*."""
-    live()
     reason = getattr(error, "strerror", None) or repr(error)
     print(f"smqexec: {name}: {reason}", file=sys.stderr, flush=True)
 
@@ -259,7 +258,6 @@ def say(text: str, end: str = "\n") -> None:
 def report(runs: dict[str, Found], top: int, interrupted: bool) -> None:
     """Print the closest pairs, and when the first, the half and the last were known."""
     pairs = runs["smqexec"].pairs
-    live()
     say(f"{'Interrupted.  ' if interrupted else ''}Pairs compared: {len(pairs)}.  The closest:")
     for pair in nsmallest(top, pairs):
         say(f"{pair.distance:7.3f}  {pair.x}  {pair.y}")

@@ -22,9 +22,9 @@ from itertools import islice
 from reprlib import repr as short
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ._functions import name_of
 from ._items import Item
 from ._nodes import DONE, READY, RUNNING, STRIDE, WAITING, Node, dependencies_of, dependents_of
+from ._options import called, label_of
 from ._task import Foreign, Settled, Task
 
 if TYPE_CHECKING:
@@ -141,25 +141,22 @@ class Survey:
                 if not isinstance(other, Task):
                     self.relays[other] = _meant(other)
         slots: Any = node.queue
-        stream = node._stream
-        name = "" if stream is None else stream.name  # of the function, where that is gone
-        count = len(self.needs) - count
-        self.told += (node, node.number, node.state, node._fn, name, slots.name, count)
+        self.told += (node, node.number, node.state, node._fn, slots.name, len(self.needs) - count)
 
     # Without it.
 
     def _tell(self) -> tuple[tuple[GraphNode, ...], tuple[GraphEdge, ...]]:
         needs = iter(self.needs)
         notes: list[tuple[Any, ...]] = [
-            (*note, list(islice(needs, note[-1]))) for note in zip(*[iter(self.told)] * 7, strict=True)
+            (*note, list(islice(needs, note[-1]))) for note in zip(*[iter(self.told)] * 6, strict=True)
         ]
         # The items of a group have falling numbers.
         notes.sort(key=_order)
         places = {note[0]: place for place, note in enumerate(notes)}
         nodes: list[GraphNode] = []
-        for _, number, state, function, name, queue, *_ in notes:
-            name = name if function is None else name_of(function)
-            nodes.append(GraphNode(number // STRIDE, _exact(name), queue, STATES[state]))
+        for task, number, state, fn, queue, *_ in notes:
+            # Of a class of its own, a name may do anything.
+            nodes.append(GraphNode(number // STRIDE, str.__str__(called(task, fn)), queue, STATES[state]))
         edges: list[GraphEdge] = []
         for place, note in enumerate(notes):
             for node in note[-1]:
@@ -191,17 +188,12 @@ def _order(note: tuple[Any, ...]) -> tuple[int, int]:
     return note[1] // STRIDE, -note[1]
 
 
-def _exact(name: str) -> str:
-    return str.__str__(name)  # of a class of its own, it may do anything
-
-
 def _name_outside(future: Any) -> str:
     if future is None:
         return "future of another executor"
     maker = future._maker()
-    function = None if maker is None else maker._fn
-    name = "task" if function is None else _exact(name_of(function))
-    return f"{name} of another scheduler"
+    name = "" if maker is None else str.__str__(label_of(maker))
+    return f"{name or 'task'} of another scheduler"
 
 
 def _part(settled: bool, key: Any) -> str:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from gate import DEADLINE, Gate
+from gate import DEADLINE
 
 import smqexec
 from smqexec import Scheduler
@@ -349,7 +349,7 @@ def test_default_is_the_standard_library(monkeypatch: pytest.MonkeyPatch, capsys
 # -- A terminal, or none
 
 
-def test_no_live_line_when_piped(folder: Path) -> None:
+def test_nothing_but_the_report_when_piped(folder: Path) -> None:
     with running("-m", "smqexec", str(folder), str(folder / "missing")) as process:
         out, err = process.communicate(timeout=6 * DEADLINE)
     assert process.returncode == 0
@@ -365,39 +365,44 @@ def read_all(file: int, into: list[bytes]) -> None:
             into.append(part)
 
 
-def test_live_line_on_a_terminal(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def on_a_terminal(monkeypatch: pytest.MonkeyPatch, *argv: str) -> str:
+    """Run it with a terminal as standard error; what that showed, without its controls."""
     pty = pytest.importorskip("pty")
-    gate, lines = Gate(), count(1)
-    real, real_live = demonstration.distance, demonstration.live
-
-    def live(line: str = "") -> None:
-        real_live(line)
-        if line and next(lines) == 3:
-            gate.open()
-
-    def distance(*args: Any) -> float:
-        gate.enter()
-        return real(*args)
-
-    monkeypatch.setenv("COLUMNS", "60")
-    monkeypatch.setattr(demonstration, "TICK", 0.01)
-    monkeypatch.setattr(demonstration, "live", live)
-    monkeypatch.setattr(demonstration, "distance", distance)
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("TERM", "xterm")
     master, slave = pty.openpty()
     screen: list[bytes] = []
     reader = threading.Thread(target=read_all, args=[master, screen])
     reader.start()
-    with open(slave, "w", encoding="utf-8") as terminal:
-        monkeypatch.setattr(sys, "stdout", terminal)
-        assert main(["--top", "1", str(folder)]) == 0
+    with open(slave, "w", encoding="utf-8") as terminal, monkeypatch.context() as patch:
+        patch.setattr(sys, "stderr", terminal)
+        assert main(argv) == 0
     reader.join(DEADLINE)
     assert not reader.is_alive()
-    before, _, after = b"".join(screen).decode().partition("Pairs compared: 10.")
-    states = [state.strip() for state in before.split("\r")]
-    assert len([state for state in states if "running" in state]) >= 2
-    assert before.endswith("\r" + " " * 59 + "\r"), "the report begins on a clean line"
-    assert max(map(len, before.split("\r"))) <= 59
-    assert "\r" not in after.replace("\r\n", "\n")
+    return re.sub(r"\x1b\[[?0-9;]*[A-Za-z]", "", b"".join(screen).decode())
+
+
+def test_bars_on_a_terminal(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: Output) -> None:
+    pytest.importorskip("rich", reason="needs rich")
+    missing = str(folder / "missing")
+    seen = on_a_terminal(monkeypatch, "--top", "1", missing, str(folder))
+    assert re.search(r"compress\W+21 of 21 +6 failed", seen), seen
+    assert re.search(r"disk\W+6 of 6 +1 failed", seen), seen
+    out, err = capsys.readouterr()
+    assert out.startswith("Pairs compared: 10.")
+    assert not re.search(r"\x1b|disk", out)
+    # The terminal is standard error's, so what is complained of comes above the bars.
+    assert f"smqexec: {missing}" in re.sub(r"\s+", " ", seen) + err
+
+
+def test_a_terminal_without_rich(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: Output) -> None:
+    def progress(*args: object) -> None:
+        raise ImportError("pip install something")
+
+    monkeypatch.setattr(demonstration, "progress", progress)
+    seen = on_a_terminal(monkeypatch, "--compare", str(folder))
+    assert seen.split("\r\n") == ["pip install something", "And now by phases.", ""]
+    assert compared(capsys.readouterr().out) == 10
 
 
 # -- Ctrl-C
@@ -522,13 +527,13 @@ def test_interrupt_ends_an_endless_submission(
         real_add(self, names, future)
         found.set()
 
-    def watch(*args: object) -> None:
+    def wait(*args: object) -> None:
         assert found.wait(DEADLINE)
         raise KeyboardInterrupt
 
     monkeypatch.setattr(demonstration, "named", lambda paths: Endless(folder / "far", found))
     monkeypatch.setattr(demonstration.Found, "add", add)
-    monkeypatch.setattr(demonstration, "watch", watch)
+    monkeypatch.setattr(Scheduler, "wait", wait)
     assert main([str(folder)]) == 130
     out, err = capsys.readouterr()
     assert out.startswith("Interrupted.  ")

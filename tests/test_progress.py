@@ -1,0 +1,715 @@
+"""Progress: how far a scheduler is, what is said of it, and where that is shown."""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+import re
+import subprocess
+import sys
+import threading
+import types
+from collections.abc import Iterator
+from concurrent.futures import Future
+from typing import Any
+from weakref import ref
+
+import pytest
+from gate import DEADLINE, Gate
+from threads import beside, planned, until, until_gone
+
+import smqexec
+from smqexec import Queue, Scheduler, _meter, _progress, _ticker, progress
+from smqexec._meter import Meter, Reading, duration
+
+NEVER = 1e6  # seconds
+
+
+class Clock:
+    """Time stands still until a test says otherwise."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    monkeypatch.setattr(_meter, "clock", clock := Clock())
+    return clock
+
+
+@pytest.fixture
+def queues() -> Iterator[tuple[Scheduler, Queue, Queue]]:
+    with planned() as (scheduler,):
+        yield scheduler, Queue(scheduler, 1, "camera"), Queue(scheduler, 2, "analysis")
+
+
+def settle(queue: Queue, good: int = 0, bad: int = 0) -> None:
+    """Let so many tasks succeed, and so many fail."""
+    tasks = [queue.submit(int, text) for text in ["1"] * good + ["x"] * bad]
+    for task in tasks:
+        task.exception(DEADLINE)
+    assert queue.scheduler.wait(DEADLINE)  # all counts are right
+
+
+# -- What is counted
+
+
+def test_counts_since_it_was_made(clock: Clock, queues: tuple[Scheduler, Queue, Queue]) -> None:
+    scheduler, camera, analysis = queues
+    settle(camera, 2, 1)
+    scheduler.stop()
+    before = camera.submit(int)
+    meter = Meter(scheduler)
+    analysis.submit(int, before)
+    camera.submit(int)
+    assert [reading[:6] for reading in meter.read()] == [
+        ("camera", 0, 2, 0, 0, 0),
+        ("analysis", 0, 1, 0, 0, 0),
+    ]
+    before.cancel()
+    scheduler.resume()
+    settle(camera, 3, 2)
+    assert [reading[:6] for reading in meter.read()] == [
+        ("camera", 7, 7, 0, 2, 1),
+        ("analysis", 1, 1, 0, 0, 1),
+    ]
+
+
+def test_what_runs_is_counted(queues: tuple[Scheduler, Queue, Queue]) -> None:
+    scheduler, _, analysis = queues
+    gate = Gate()
+    for _ in range(3):
+        analysis.submit(gate.enter)
+    gate.wait_entered(2)
+    meter = Meter(scheduler)
+    (reading,) = meter.read()
+    gate.open()
+    assert reading[:4] == ("analysis", 0, 3, 2)
+
+
+def test_queues_without_tasks_are_left_out(queues: tuple[Scheduler, Queue, Queue]) -> None:
+    scheduler, camera, _ = queues
+    settle(camera, 5)
+    assert Meter(scheduler).read() == []
+
+
+def test_one_queue_alone(queues: tuple[Scheduler, Queue, Queue]) -> None:
+    scheduler, camera, analysis = queues
+    meter = Meter(scheduler, analysis._slots)
+    settle(camera, 2)
+    settle(analysis, 3)
+    Queue(scheduler, 1, "third").submit(int).result(DEADLINE)
+    assert [reading[:3] for reading in meter.read()] == [("analysis", 3, 3)]
+
+
+def test_a_queue_made_later(clock: Clock) -> None:
+    with planned() as (scheduler,):
+        meter = Meter(scheduler)
+        clock.now += 100
+        assert meter.read() == []
+        queue = Queue(scheduler, 1, "late")
+        settle(queue, 4)
+        scheduler.stop()
+        queue.submit(int)
+        clock.now += 2
+        (reading,) = meter.read()
+    assert reading == Reading("late", 4, 5, 0, 0, 0, 2.0, 0.5), (
+        "four in the two seconds since it was not there"
+    )
+
+
+def test_a_queue_that_was_lost_stays() -> None:
+    with planned() as (scheduler,):
+        queue = Queue(scheduler, 1, "lost")
+        meter = Meter(scheduler)
+        settle(queue, 3)
+        slots = queue._slots
+        gone = ref(queue)
+        del queue
+        until_gone(gone)
+        until(lambda: not slots.runs)
+        Queue(scheduler, 1, "next")
+        assert slots not in scheduler._slots
+        assert [reading[:3] for reading in meter.read()] == [("lost", 3, 3)]
+
+
+def rates(began: float, *readings: tuple[float, int]) -> list[float]:
+    """What a pace says when so many have ended at those times."""
+    pace = _meter._Pace(began)
+    return [round(pace.rate(now, ended, True), 3) for now, ended in readings]
+
+
+def test_rate_from_the_beginning() -> None:
+    assert rates(0, (0, 0), (10, 0), (10, 20), (20, 20), (20, 60)) == [0, 0, 2, 1, 3]
+
+
+def test_rate_is_that_of_the_window() -> None:
+    slow = [(t, t) for t in range(1, 101)]
+    fast = [(100 + t, 100 + 10 * t) for t in range(1, 61)]
+    found = rates(0, *slow, *fast)
+    assert found[:100] == [1.0] * 100
+    assert found[100 + 14] == pytest.approx(5.5), "half a window"
+    assert found[100 + 30 :] == [10.0] * 30
+
+
+def test_rate_of_few_goes_farther_back() -> None:
+    found = rates(0, *[(t, t // 100) for t in range(1, 1201)])
+    assert found[-1] == 0.01, "five in 500 s"
+    assert found[-2] == 0.008, "five in 599 s"
+
+
+def test_rate_after_a_rest_begins_anew() -> None:
+    pace = _meter._Pace(0)
+    assert pace.rate(10, 100, True) == 10
+    assert pace.rate(1000, 200, False) == 0
+    assert pace.rate(2000, 200, False) == 0
+    assert pace.rate(2010, 220, True) == 2
+
+
+def test_samples_are_few() -> None:
+    pace = _meter._Pace(0)
+    for tick in range(100_000):
+        pace.rate(tick / 10, 3 * tick, True)
+    assert len(pace._samples) <= 302
+
+
+# -- Words
+
+
+@pytest.mark.parametrize(
+    ("rate", "words"),
+    [
+        (0, ""), (12345.6, "12,346/s"), (10, "10/s"), (9.96, "10.0/s"), (1, "1.0/s"),
+        (0.5, "30/min"), (0.02, "1.2/min"), (0.01, "36/h"), (1e-4, ""),
+    ],
+)  # fmt: skip
+def test_paces(rate: float, words: str) -> None:
+    assert Reading("", 0, 0, 0, 0, 0, rate, None).pace() == words
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0, "0:00"),
+        (59.4, "0:59"),
+        (59.6, "1:00"),
+        (3599.4, "59:59"),
+        (3600, "1:00:00"),
+        (360_000, "100:00:00"),
+    ],
+)
+def test_durations(seconds: float, words: str) -> None:
+    assert duration(seconds) == words
+
+
+# -- In a file
+
+
+@pytest.fixture
+def still(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> Clock:
+    """No line but the last."""
+    monkeypatch.setattr(_progress, "INTERVAL", NEVER)
+    return clock
+
+
+def test_a_line_at_the_end(still: Clock, queues: tuple[Scheduler, Queue, Queue]) -> None:
+    scheduler, camera, analysis = queues
+    file = io.StringIO()
+    with progress(scheduler, file=file):
+        settle(camera, 1200)
+        settle(analysis, 1, 2)
+        still.now += 75
+        assert file.getvalue() == ""
+    assert file.getvalue() == "smqexec, 1:15: camera 1,200 of 1,200; analysis 3 of 3, 2 failed\n"
+
+
+def test_a_line_says_all(still: Clock, queues: tuple[Scheduler, Queue, Queue]) -> None:
+    scheduler, camera, analysis = queues
+    file = io.StringIO()
+    gate = Gate()
+    with progress(scheduler, file=file):
+        settle(camera, 2)
+        camera.submit(gate.enter)
+        gate.wait_entered()
+        for _ in range(3):
+            analysis.submit(int, camera.submit(int)).cancel()
+        scheduler.stop()
+        still.now += 4
+    gate.open()
+    assert file.getvalue() == (
+        "smqexec, 0:04: camera 2 of 6, 1 running, 30/min, 0:08 left; analysis 3 of 3, 3 cancelled; stopped\n"
+    )
+
+
+def test_lines_in_between(monkeypatch: pytest.MonkeyPatch, queues: tuple[Scheduler, Queue, Queue]) -> None:
+    monkeypatch.setattr(_progress, "INTERVAL", 0.001)
+    file = io.StringIO()
+    with progress(queues[0], file=file):
+        until(lambda: file.getvalue().count("\n") >= 3)
+    lines = file.getvalue().splitlines()
+    assert set(lines) == {"smqexec, 0:00: no tasks"}
+    assert not [thread for thread in threading.enumerate() if thread.name == "smqexec-progress"]
+
+
+def test_ten_seconds() -> None:
+    assert _progress.INTERVAL == 10
+
+
+def test_standard_error_is_the_default(still: Clock, capsys: pytest.CaptureFixture[str]) -> None:
+    with progress(Scheduler()):
+        pass
+    assert capsys.readouterr() == ("", "smqexec, 0:00: no tasks\n")
+
+
+def test_a_queue_stands_for_itself(still: Clock, queues: tuple[Scheduler, Queue, Queue]) -> None:
+    _, camera, analysis = queues
+    file = io.StringIO()
+    with progress(camera, file=file):
+        settle(camera, 1)
+        settle(analysis, 1)
+    assert file.getvalue() == "smqexec, 0:00: camera 1 of 1\n"
+
+
+def test_a_file_that_can_not_show_a_name(still: Clock) -> None:
+    raw = io.BytesIO()
+    file = io.TextIOWrapper(raw, encoding="ascii")
+    with planned() as (scheduler,):
+        with progress(scheduler, file=file):
+            settle(Queue(scheduler, 1, "r\u00f6ntgen\x1b[2J\n"), 1)
+        file.flush()
+    assert raw.getvalue() == rb"smqexec, 0:00: r\xf6ntgen\x1b[2J\n 1 of 1" + b"\n"
+
+
+def test_a_program_without_a_console(still: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", None)
+    with progress(Scheduler()) as shown:
+        assert isinstance(shown, progress)
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, None])
+def test_what_the_block_raises_passes(error: Any, still: Clock) -> None:
+    file = io.StringIO()
+    before = threading.active_count()
+    if error is None:
+        with progress(Scheduler(), file=file):
+            pass
+    else:
+        with pytest.raises(error), progress(Scheduler(), file=file):
+            raise error
+    assert file.getvalue() == "smqexec, 0:00: no tasks\n"
+    assert threading.active_count() == before
+
+
+def test_a_file_that_fails_is_logged_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(_progress, "INTERVAL", 0.001)
+    file = io.StringIO()
+    with progress(Scheduler(), file=file) as shown:
+        file.close()
+        until(lambda: caplog.records)
+        shown._shown._ticker._thread.join(DEADLINE)
+        assert not shown._shown._ticker._thread.is_alive()
+    (record,) = caplog.records
+    assert (record.name, record.levelno) == ("smqexec", logging.WARNING)
+    assert "progress can't be shown" in record.message
+
+
+def test_a_file_that_fails_at_the_end(still: Clock, caplog: pytest.LogCaptureFixture) -> None:
+    file = io.StringIO()
+    with pytest.raises(KeyError), progress(Scheduler(), file=file):
+        file.close()
+        raise KeyError
+    assert len(caplog.records) == 1
+
+
+def test_once_at_a_time_but_again(still: Clock, queues: tuple[Scheduler, Queue, Queue]) -> None:
+    scheduler, camera, _ = queues
+    file = io.StringIO()
+    shown = progress(scheduler, file=file)
+    with shown:
+        settle(camera, 2)
+        with pytest.raises(RuntimeError, match="shown already"):
+            shown.__enter__()
+    with shown:
+        settle(camera, 1)
+    assert file.getvalue().splitlines() == ["smqexec, 0:00: camera 2 of 2", "smqexec, 0:00: camera 1 of 1"]
+
+
+def test_two_at_once_in_threads(still: Clock) -> None:
+    files = io.StringIO(), io.StringIO()
+
+    def show(file: Any) -> None:
+        with planned(1) as (scheduler, queue), progress(scheduler, file=file):
+            settle(queue, 1)
+
+    for future in [beside(show, file) for file in files]:
+        future.result(DEADLINE)
+    assert all(file.getvalue().endswith(" 1 of 1\n") for file in files)
+
+
+@pytest.mark.parametrize("wrong", [None, 4, Future(), Scheduler])
+def test_what_is_no_scheduler(wrong: Any) -> None:
+    with pytest.raises(TypeError, match="progress shows a Scheduler or a Queue, not"):
+        progress(wrong)
+
+
+def test_it_costs_no_import() -> None:
+    code = "import sys, smqexec; print([name for name in sys.modules if name.partition('.')[0] == 'rich'])"
+    environment = {**os.environ, "PYTHONPATH": os.path.dirname(os.path.dirname(smqexec.__file__))}
+    out = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=6 * DEADLINE
+    )
+    assert (out.stdout, out.stderr) == ("[]\n", "")
+
+
+def test_ctrl_c_while_it_ends_comes_through(still: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(self: Any) -> None:
+        real(self)
+        raise KeyboardInterrupt
+
+    real = _ticker.Ticker.close
+    monkeypatch.setattr(_ticker.Ticker, "close", interrupted)
+    with pytest.raises(KeyboardInterrupt), progress(Scheduler(), file=io.StringIO()):
+        pass
+
+
+# -- On a terminal
+
+
+class Terminal(io.StringIO):
+    """Looks like one."""
+
+    closing = False
+
+    def isatty(self) -> bool:
+        return True
+
+    def write(self, text: str) -> int:
+        if self.closing:
+            raise OSError("the terminal is gone")
+        return super().write(text)
+
+    def seen(self) -> str:
+        """What was written, without colours and other controls."""
+        return re.sub(r"\x1b\[[?0-9;]*[A-Za-z]", "", self.getvalue())
+
+    def last(self) -> list[str]:
+        """The lines that were drawn last, words alone."""
+        text = re.sub(r"\x1b\[[0-9;]*m", "", self.getvalue())
+        lines = [line for line in re.split(r"[\r\n]|\x1b\[[?0-9]*[A-Za-z]", text) if line.strip()]
+        return [" ".join(re.sub(r"[━╸╺-]{2,}[━╸╺ -]*", " ", line).split()) for line in lines]
+
+
+@pytest.fixture
+def bars(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> Any:
+    """The module, with time that stands still, and a terminal of 100 columns."""
+    pytest.importorskip("rich", reason="needs rich")
+    from smqexec import _bars
+
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setenv("TERM", "xterm-256color")
+    for name in ("NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(_bars, "INTERVAL", NEVER)
+    monkeypatch.setattr(_bars, "NOTEBOOK_INTERVAL", NEVER)
+    yield _bars
+    assert not _bars._terminals
+
+
+def test_bars(bars: Any, clock: Clock, queues: tuple[Scheduler, Queue, Queue]) -> None:
+    scheduler, camera, analysis = queues
+    terminal = Terminal()
+    gate = Gate()
+    with progress(scheduler, file=terminal):
+        settle(camera, 30)
+        settle(analysis, 3, 2)
+        for _ in range(5):
+            camera.submit(gate.enter)
+        gate.wait_entered()
+        analysis.submit(int, camera.submit(int)).cancel()
+        clock.now += 3
+    gate.open()
+    assert terminal.last()[-2:] == [
+        "camera 30 of 36 1 running 10/s 0:01 left",
+        "analysis 6 of 6 2 failed 1 cancelled",
+    ]
+    assert "\x1b[1;31m2 failed" in terminal.getvalue(), "in red, and in a word"
+    assert terminal.getvalue().endswith("\x1b[?25h"), "the cursor is there again"
+
+
+def test_bars_of_a_stopped_scheduler(bars: Any, queues: tuple[Scheduler, Queue, Queue]) -> None:
+    scheduler, camera, _ = queues
+    terminal = Terminal()
+    with progress(scheduler, file=terminal):
+        scheduler.stop()
+        camera.submit(int)
+    assert terminal.last() == ["camera 0 of 1 stopped"]
+
+
+def test_bars_are_drawn_again(bars: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bars, "INTERVAL", 0.001)
+    terminal = Terminal()
+    with planned(1) as (scheduler, queue):
+        gate = Gate()
+        with progress(scheduler, file=terminal):
+            until(lambda: terminal.getvalue())
+            queue.submit(gate.enter)
+            until(lambda: "1 running" in terminal.seen())
+            gate.open()
+            assert scheduler.wait(DEADLINE)
+            until(lambda: "1 of 1" in terminal.seen())
+
+
+def test_several_times_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("rich", reason="needs rich")
+    from smqexec import _bars
+
+    assert 0.05 <= _bars.INTERVAL <= 0.25
+
+
+def test_no_colour_where_none_is_wanted(
+    bars: Any, monkeypatch: pytest.MonkeyPatch, queues: tuple[Scheduler, Queue, Queue]
+) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    scheduler, camera, _ = queues
+    terminal = Terminal()
+    with progress(scheduler, file=terminal):
+        settle(camera, 1, 1)
+    assert "1 failed" in terminal.getvalue()
+    assert not re.search(r"\x1b\[[0-9;]*3[0-9]m", terminal.getvalue())
+
+
+@pytest.mark.parametrize("columns", [20, 40, 60, 80, 200])
+def test_it_fits(
+    columns: int,
+    bars: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    clock: Clock,
+    queues: tuple[Scheduler, Queue, Queue],
+) -> None:
+    monkeypatch.setenv("COLUMNS", f"{columns}")
+    scheduler, camera, analysis = queues
+    terminal = Terminal()
+    gate = Gate()
+    with progress(scheduler, file=terminal):
+        settle(camera, 1000, 20)
+        settle(analysis, 1)
+        camera.submit(gate.enter)
+        gate.wait_entered()
+        clock.now += 3
+    gate.open()
+    lines = [line for line in re.split(r"[\r\n]", terminal.seen()) if line.strip()]
+    assert len(lines) == 2, "a line for each queue"
+    assert max(map(len, lines)) <= columns
+    if columns >= 80:
+        assert "1,020 of 1,021 1 running 20 failed" in " ".join(lines[0].split())
+
+
+def test_hostile_names_on_a_terminal(bars: Any) -> None:
+    terminal = Terminal()
+    with planned() as (scheduler,), progress(scheduler, file=terminal):
+        settle(Queue(scheduler, 1, "[red]\x1b[2J\n:smile:[/]"), 1)
+        settle(Queue(scheduler, 1, "q" * 1000), 1)
+    assert r"[red]\x1b[2J\n:smile:[/] " in terminal.seen()
+    assert "\x1b[2J" not in terminal.getvalue()
+
+
+def test_two_at_once_on_one_terminal(bars: Any) -> None:
+    terminal = Terminal()
+    with planned() as (scheduler,), planned() as (other,):
+        one, two = Queue(scheduler, 1, "one"), Queue(other, 1, "two")
+        first, second = progress(scheduler, file=terminal), progress(other, file=terminal)
+        first.__enter__()
+        second.__enter__()
+        settle(one, 1)
+        settle(two, 2)
+        first.__exit__(None, None, None)
+        assert terminal.last()[-2:] == ["one 1 of 1", "two 2 of 2"]
+        assert list(bars._terminals) == [terminal]
+        settle(two, 1)
+        second.__exit__(None, None, None)
+    assert terminal.last()[-1] == "two 3 of 3"
+    assert terminal.getvalue().count("\x1b[?25l") == terminal.getvalue().count("\x1b[?25h") == 1, (
+        "one display"
+    )
+
+
+def test_what_is_printed_meanwhile_comes_above(bars: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal()
+    log = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setattr(sys, "stdout", log)
+    with planned(1) as (scheduler, queue), progress(scheduler):
+        settle(queue, 1)
+        print("a remark", file=sys.stderr)
+        print("a result")
+        with progress(queue):  # finds the same terminal
+            assert list(bars._terminals) == [terminal]
+    assert sys.stderr is terminal
+    assert "a remark" in terminal.last()
+    assert terminal.last()[-1].endswith("1 of 1")
+    assert log.getvalue() == "a result\n", "what goes to a file stays there"
+
+
+def test_without_standard_streams(bars: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", None)
+    monkeypatch.setattr(sys, "stderr", None)
+    terminal = Terminal()
+    with planned(1) as (scheduler, queue), progress(scheduler, file=terminal):
+        settle(queue, 1)
+    assert terminal.last()[-1].endswith("1 of 1")
+
+
+def test_a_terminal_that_is_gone(
+    bars: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(bars, "INTERVAL", 0.001)
+    terminal = Terminal()
+    with pytest.raises(KeyError), progress(Scheduler(), file=terminal), progress(Scheduler(), file=terminal):
+        terminal.closing = True
+        until(lambda: caplog.records)
+        raise KeyError
+    assert {record.name for record in caplog.records} == {"smqexec"}
+    assert len(caplog.records) == 4, "drawn again; the one that ended first, and the other; the display"
+
+
+def test_no_thread_for_it(bars: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_thread(*args: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    terminal = Terminal()
+    shown = progress(Scheduler(), file=terminal)
+    monkeypatch.setattr(bars, "Ticker", no_thread)
+    with pytest.raises(RuntimeError, match="can't start"):
+        shown.__enter__()
+    assert terminal.getvalue().endswith("\x1b[?25h")
+    monkeypatch.undo()
+    with shown:
+        pass
+
+
+def test_a_dumb_terminal_gets_lines(still: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "dumb")
+    terminal = Terminal()
+    with progress(Scheduler(), file=terminal):
+        pass
+    assert terminal.getvalue() == "smqexec, 0:00: no tasks\n"
+
+
+@pytest.fixture
+def no_rich(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "smqexec._bars", raising=False)
+    monkeypatch.delattr(smqexec, "_bars", raising=False)
+    for name in [name for name in sys.modules if name.partition(".")[0] == "rich"] + ["rich"]:
+        monkeypatch.setitem(sys.modules, name, None)
+
+
+def test_without_rich_a_terminal_is_told_how_to_get_it(
+    no_rich: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    with pytest.raises(ImportError, match=r"pip install 'smqexec\[progress\]'"):
+        progress(Scheduler(), file=Terminal())
+
+
+def test_without_rich_a_file_gets_lines(no_rich: None, still: Clock) -> None:
+    file = io.StringIO()
+    with progress(Scheduler(), file=file):
+        pass
+    assert file.getvalue() == "smqexec, 0:00: no tasks\n"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_child_shows_its_own(bars: Any) -> None:
+    terminal = Terminal()
+    with progress(Scheduler(), file=terminal):
+        assert bars._terminals
+        lock = bars._lock
+        with lock:
+            bars._forget_terminals()
+        assert bars._lock is not lock
+        assert not bars._lock.locked()
+        assert not bars._terminals
+        bars._terminals[terminal] = None  # for the parent's own end
+
+
+# -- In a notebook
+
+
+class ZMQInteractiveShell: ...
+
+
+@pytest.fixture
+def notebook(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What IPython was asked to show, each as text."""
+    shown: list[Any] = []
+
+    def text(table: Any) -> str:
+        return " ".join(re.sub(r"<[^>]*>|[━╸╺]", "", table._repr_mimebundle_([], [])["text/html"]).split())
+
+    class Handle:
+        def update(self, table: Any) -> None:
+            shown.append(text(table))
+
+    def display(table: Any, display_id: bool) -> Handle:
+        assert display_id
+        shown.append(text(table))
+        return Handle()
+
+    modules: Any = types.ModuleType("IPython"), types.ModuleType("IPython.display")
+    modules[0].get_ipython = ZMQInteractiveShell
+    modules[1].display = display
+    monkeypatch.setitem(sys.modules, "IPython", modules[0])
+    monkeypatch.setitem(sys.modules, "IPython.display", modules[1])
+    return shown
+
+
+def test_a_notebook(
+    bars: Any, notebook: list[Any], monkeypatch: pytest.MonkeyPatch, queues: tuple[Scheduler, Queue, Queue]
+) -> None:
+    monkeypatch.setattr(bars, "NOTEBOOK_INTERVAL", 0.001)
+    scheduler, camera, _ = queues
+    with progress(scheduler):
+        assert notebook
+        until(lambda: len(notebook) > 3)
+        settle(camera, 3, 1)
+    assert notebook[0] == ""
+    assert notebook[-1] == "camera 4 of 4 1 failed"
+
+
+def test_a_file_from_a_notebook(notebook: list[Any], still: Clock) -> None:
+    file = io.StringIO()
+    with progress(Scheduler(), file=file):
+        pass
+    assert file.getvalue() == "smqexec, 0:00: no tasks\n"
+    assert not notebook
+
+
+def test_a_notebook_that_is_gone(
+    bars: Any, notebook: list[Any], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(bars, "NOTEBOOK_INTERVAL", 0.001)
+    with progress(Scheduler()) as shown:
+        monkeypatch.setattr(shown._shown, "_shown", None)
+        until(lambda: caplog.records)
+    assert len(caplog.records) == 1
+
+
+def test_a_notebook_without_rich(no_rich: None, notebook: list[Any]) -> None:
+    with pytest.raises(ImportError, match=r"pip install 'smqexec\[progress\]'"):
+        progress(Scheduler())
+
+
+def test_ipython_in_a_terminal_is_no_notebook(
+    still: Clock, notebook: list[Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys.modules["IPython"], "get_ipython", lambda: None)
+    with progress(Scheduler()):
+        pass
+    assert capsys.readouterr().err == "smqexec, 0:00: no tasks\n"
