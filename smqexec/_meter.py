@@ -5,6 +5,7 @@ Read now and then; between two readings it costs nothing.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
@@ -64,6 +65,7 @@ class Meter:
         self.scheduler = scheduler
         self._only = only
         self._began = self._last = clock()
+        self._reading = threading.Lock()  # a terminal draws in several threads
         self._paces: dict[Slots, _Pace] = {}  # also of queues that the scheduler has forgotten meanwhile
         self._before = self._counts()
         self._paces = {slots: _Pace(self._began) for slots in self._before}
@@ -74,6 +76,10 @@ class Meter:
 
     def read(self) -> list[Reading]:
         """How far the queues are that got tasks.  Cost: some 5 µs for each queue."""
+        with self._reading:
+            return self._read()
+
+    def _read(self) -> list[Reading]:
         now = clock()
         readings = []
         for slots, counts in self._counts().items():

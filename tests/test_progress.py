@@ -178,6 +178,20 @@ def test_samples_are_few() -> None:
     assert len(pace._samples) <= 302
 
 
+def test_one_thread_reads_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    meter = Meter(Scheduler())
+    held = []
+
+    def clock() -> float:
+        held.append(meter._reading.locked())
+        return 0.0
+
+    monkeypatch.setattr(_meter, "clock", clock)
+    meter.read()
+    assert held == [True]
+    assert not meter._reading.locked()
+
+
 # -- Words
 
 
@@ -281,7 +295,6 @@ def test_a_file_that_can_not_show_a_name(still: Clock) -> None:
     with planned() as (scheduler,):
         with progress(scheduler, file=file):
             settle(Queue(scheduler, 1, "r\u00f6ntgen\x1b[2J\n"), 1)
-        file.flush()
     assert raw.getvalue() == rb"smqexec, 0:00: r\xf6ntgen\x1b[2J\n 1 of 1" + b"\n"
 
 
@@ -547,6 +560,7 @@ def test_what_is_printed_meanwhile_comes_above(bars: Any, monkeypatch: pytest.Mo
     monkeypatch.setattr(sys, "stdout", log)
     with planned(1) as (scheduler, queue), progress(scheduler):
         settle(queue, 1)
+        assert sys.stderr is not terminal
         print("a remark", file=sys.stderr)
         print("a result")
         with progress(queue):  # finds the same terminal
