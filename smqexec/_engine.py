@@ -28,6 +28,7 @@ from abc import abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
+from concurrent.futures._base import FINISHED
 from concurrent.futures.thread import BrokenThreadPool, ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
@@ -122,6 +123,8 @@ class _Here(threading.local):
     """
 
     todo: deque[Callable[[], None]] | None = None
+    #: Whether something has ended there as if the executor had, which may hold its lock.
+    doubtful = False
 
 
 _here = _Here()
@@ -177,20 +180,23 @@ class EnginePool:
         """Begin *run*: in the thread of whoever made a task ready."""
         with uninterrupted():
             task = slots.scheduler.begin_at_once(slots, run, True)
-            self._loop(partial(self._send, slots, run, task))
+            self._loop(self._send, slots, run, task)
 
-    def _loop(self, first: Callable[[], None]) -> None:
-        """Do *first*, and then end what ends in this thread meanwhile."""
+    def _loop(self, first: Callable[..., None], *args: Any) -> None:
+        """Call *first*, and then end what ends in this thread meanwhile."""
         if _here.todo is not None:
-            first()
+            first(*args)
             return
-        _here.todo = todo = deque([first])
-        del first
+        todo: deque[Callable[[], None]] = deque()
+        _here.todo = todo
         try:
+            first(*args)
+            del args
             while todo:
                 todo.popleft()()
         finally:
             _here.todo = None
+            _here.doubtful = False
 
     def _send(self, slots: Slots, run: Run, task: Task[Any] | None) -> None:
         """Give *task* to the executor; if that can't be, fail it, and take the next."""
@@ -211,8 +217,7 @@ class EnginePool:
 
     @ours
     def _give(self, slots: Slots, run: Run, task: Task[Any], fn: Any, args: Any, kwargs: Any) -> None:
-        gone = _gone(self.executor)
-        if gone is not None:
+        if _here.doubtful and (gone := _gone(self.executor)) is not None:
             raise gone
         if generates(fn):
             name = f"{slots.name}-values"
@@ -277,20 +282,18 @@ class EnginePool:
         self, slots: Slots, run: Run, task: Task[Any], fn: Any, args: Any, kwargs: Any, future: Future[Any]
     ) -> None:
         """The callback of a future."""
-        end = partial(self._end, slots, run, task, fn, args, kwargs, future)
         if _here.todo is not None:
-            _here.todo.append(end)
+            _here.todo.append(partial(self._end, slots, run, task, fn, args, kwargs, future))
             return
         with uninterrupted():
-            self._loop(end)
+            self._loop(self._end, slots, run, task, fn, args, kwargs, future)
 
     def _end(
         self, slots: Slots, run: Run, task: Task[Any], fn: Any, args: Any, kwargs: Any, future: Future[Any]
     ) -> None:
         """End *task* as *future* says, and go on with the next."""
-        error = _error_of(future)
+        value, error = (Kept(future), _error_of(future)) if self._keeps else _outcome_of(future)  # type: ignore[arg-type]
         if error is None:
-            value = Kept(future) if self._keeps else future.result()  # type: ignore[arg-type]
             del future
             fn = args = kwargs = None
             successor = self._complete(slots, run, task, value)
@@ -351,6 +354,7 @@ class EnginePool:
     ) -> tuple[BaseException | None, bool]:
         """Where *future* had *error*: that of the executor, if it has ended; and whether it was cancelled."""
         cancelled = future is not None and future.cancelled()
+        _here.doubtful |= cancelled or isinstance(error, BrokenExecutor)
         gone = _gone(self.executor) if cancelled or isinstance(error, BrokenExecutor) else None
         return (gone if gone is None or cancelled else error), cancelled
 
@@ -379,7 +383,7 @@ class EnginePool:
         else:
             successor = self._complete(slots, run, task, result)
         fn = args = kwargs = result = task = values = None  # type: ignore[assignment]
-        self._loop(partial(self._send, slots, run, successor))
+        self._loop(self._send, slots, run, successor)
         self.threads.discard(thread)
 
 
@@ -420,6 +424,14 @@ def workers_of(executor: Executor) -> int | None:
 def _error_of(future: Future[Any]) -> BaseException | None:
     """What *future*, which is done, failed with, untouched: to raise it would give it our frames to keep."""
     return CancelledError() if future.cancelled() else future.exception()
+
+
+def _outcome_of(future: Future[Any]) -> tuple[Any, BaseException | None]:
+    """What *future*, which is done, returned, or failed with."""
+    if type(future) is Future and future._state == FINISHED:  # each method would take its lock
+        return future._result, future._exception
+    error = _error_of(future)
+    return (None if error is not None else future.result()), error
 
 
 def _gone(executor: Executor) -> BaseException | None:

@@ -86,8 +86,10 @@ def generates(fn: Any) -> bool:
     """Whether a call of *fn* is a generator task: it is a generator function or announces a number.
 
     Seen through `functools.partial`, bound methods, the ``__call__`` of a
-    class, and decorators that set ``__wrapped__``.  Cost: about 1 µs.
+    class, and decorators that set ``__wrapped__``.  Cost: about 1 µs, for a plain function 0.1 µs.
     """
+    if type(fn) is FunctionType and not fn.__dict__:
+        return bool(fn.__code__.co_flags & _CO_GENERATOR)
     for inner, _ in _layers(fn):
         if type(inner) is FunctionType and inner.__code__.co_flags & _CO_GENERATOR:
             return True
