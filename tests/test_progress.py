@@ -292,9 +292,8 @@ def test_a_queue_stands_for_itself(still: Clock, queues: tuple[Scheduler, Queue,
 def test_a_file_that_can_not_show_a_name(still: Clock) -> None:
     raw = io.BytesIO()
     file = io.TextIOWrapper(raw, encoding="ascii")
-    with planned() as (scheduler,):
-        with progress(scheduler, file=file):
-            settle(Queue(scheduler, 1, "r\u00f6ntgen\x1b[2J\n"), 1)
+    with planned() as (scheduler,), progress(scheduler, file=file):
+        settle(Queue(scheduler, 1, "r\u00f6ntgen\x1b[2J\n"), 1)
     assert raw.getvalue() == rb"smqexec, 0:00: r\xf6ntgen\x1b[2J\n 1 of 1" + b"\n"
 
 
