@@ -254,9 +254,19 @@ def test_the_critical_path_is_marked(opened: Opened) -> None:
     shown = opened(DIAMOND)
     accent = (192, 0, 122)
     assert [shown.colours(number)[accent] > 0 for number in (1, 2, 3, 4)] == [True, True, False, True]
+    assert shown.js("timeline.drawn.steps") == 2
     shown.element("path").click()
+    assert shown.js("timeline.drawn.steps") == 0
     assert [shown.colours(number)[accent] for number in (1, 2, 3, 4)] == [0] * 4
     assert shown.element("path").get_attribute("aria-pressed") == "false"
+
+
+def test_steps_of_the_critical_path_too_small_to_see_are_left_out(opened: Opened) -> None:
+    chain = [ran(i, 10 * i, 10 * i + 9, thread=i % 2 + 1, needs=[i - 1]) for i in range(1, 10_001)]
+    shown = opened([*head(("a", 2)), *chain])
+    assert shown.js("timeline.drawn.steps") == 0
+    shown.js("timeline.show(50_000, 400)")
+    assert shown.js("timeline.drawn.steps") == pytest.approx(41, abs=1)
 
 
 def test_final_results_rise_to_their_number(opened: Opened) -> None:

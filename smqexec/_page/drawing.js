@@ -44,11 +44,11 @@ const colourOf = task =>
   : outcome[task] === CANCELLED ? CANCELLED_COLOUR
   : COLOURS[name[task] % SHADES];
 
-const drawn = {marks: 0, slices: 0, arrows: 0, frames: 0, milliseconds: 0};  // in the last picture
+const drawn = {marks: 0, slices: 0, arrows: 0, steps: 0, frames: 0, milliseconds: 0};  // in the last picture
 
 function draw() {
   const began = performance.now();
-  drawn.marks = drawn.slices = drawn.arrows = 0;
+  drawn.marks = drawn.slices = drawn.arrows = drawn.steps = 0;
   const ratio = window.devicePixelRatio || 1;
   context.setTransform(ratio, 0, 0, ratio, 0, 0);
   context.globalAlpha = 1;
@@ -225,6 +225,7 @@ function drawOutline(task, colour, width) {
 // -- Arrows and the critical path
 
 const MOST_ARROWS = 500;
+const LEAST_STEP = 8;  // pixels, along the critical path
 
 const middleOf = task => { const lane = laneOf(task); return screenY(lane.y + lane.height / 2); };
 
@@ -272,30 +273,27 @@ function strokeArrow(x0, y0, x1, y1) {
   context.fill();
 }
 
-// A line along the critical path, from task to task.  What is in one pixel is one step.
+// A line along the critical path, from task to task.  Where these are too many to tell one step from
+// the next, their marks in the slices are all there is.
 function drawPath() {
   context.strokeStyle = theme.accent;
   context.lineWidth = 1.5;
   context.beginPath();
   let i = Math.max(lowerBound(pathStart, view.from, 0, path.length) - 1, 0);
-  for (let before = -1; i < path.length; ) {
-    const task = path[i], x = xOf(start[task]), y = middleOf(task);
-    const line = before >= 0 && clippedLine(xOf(end[before]), middleOf(before), x, y);
-    if (line) {
-      context.moveTo(line[0], line[1]);
-      context.lineTo(line[2], line[3]);
-    }
-    if (x > view.width) break;
-    before = task;
-    const next = lowerBound(pathStart, timeAt(x + 1), i + 1, path.length);
-    if (next > i + 2) {  // more than one within this pixel: on to the last of them
-      before = path[next - 1];
-      context.moveTo(x, y);
-      context.lineTo(x, middleOf(before));
-    }
-    i = next;
+  while (i + 1 < path.length && pathStart[i] <= view.until) {
+    const x = xOf(pathStart[i]), next = lowerBound(pathStart, timeAt(x + LEAST_STEP), i + 1, path.length);
+    if (next === i + 1) drawStep(path[i], path[next]);
+    i = Math.max(next - 1, i + 1);
   }
   context.stroke();
+}
+
+function drawStep(from, to) {
+  const line = clippedLine(xOf(end[from]), middleOf(from), xOf(start[to]), middleOf(to));
+  if (!line) return;
+  context.moveTo(line[0], line[1]);
+  context.lineTo(line[2], line[3]);
+  drawn.steps++;
 }
 
 // -- What is around the slices
