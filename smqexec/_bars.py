@@ -51,19 +51,19 @@ if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows can't fork
 def drawn(meters: list[Meter], width: int) -> Table:
     """A bar for each queue of each of *meters*, on *width* columns."""
     table = Table.grid(padding=(0, 1))
+    # Where there is no room for all, the name, the bar and the states are cut first.
+    for kept in (False, False, True, False, True, True):
+        table.add_column(no_wrap=kept, overflow="ellipsis")
     length = max(SHORTEST, min(LONGEST, width // SHARE))
     for meter in meters:
         for reading in meter.read():
+            name = Text(printable(reading.name), no_wrap=True, overflow="ellipsis")
             bar = ProgressBar(reading.submitted, reading.ended, width=length)
-            states = [_cell(words, _STYLES[state]) for state, words in reading.states().items()]
+            words = [Text(words, _STYLES[state]) for state, words in reading.states().items() if words]
+            states = Text(" ", no_wrap=True, overflow="ellipsis").join(words)
             last = "stopped" if meter.scheduler.stopped else reading.remaining()
-            name, counts = _cell(printable(reading.name)), _cell(reading.counts())
-            table.add_row(name, bar, counts, *states, _cell(reading.pace()), _cell(last))
+            table.add_row(name, bar, reading.counts(), states, reading.pace(), last)
     return table
-
-
-def _cell(words: str, style: str = "") -> Text:
-    return Text(words, style, no_wrap=True, overflow="ellipsis")
 
 
 class Terminal:

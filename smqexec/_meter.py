@@ -40,7 +40,8 @@ class Reading(NamedTuple):
 
     def states(self) -> dict[str, str]:
         """By state, and empty where there is none."""
-        numbers = {"running": self.running, "failed": self.failed, "cancelled": self.cancelled}
+        # What needs a person first: where there is little room, the last are cut.
+        numbers = {"failed": self.failed, "cancelled": self.cancelled, "running": self.running}
         return {state: f"{number:,} {state}" if number else "" for state, number in numbers.items()}
 
     def pace(self) -> str:

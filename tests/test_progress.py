@@ -520,7 +520,7 @@ def test_it_fits(
     assert len(lines) == 2, "a line for each queue"
     assert max(map(len, lines)) <= columns
     if columns >= 80:
-        assert "1,020 of 1,021 1 running 20 failed" in " ".join(lines[0].split())
+        assert "1,020 of 1,021 20 failed 1 running" in " ".join(lines[0].split())
 
 
 def test_hostile_names_on_a_terminal(bars: Any) -> None:
