@@ -205,6 +205,18 @@ DIAMOND = [
 # -- What it shows
 
 
+def test_more_links_than_anybody_reads_are_counted(opened: Opened) -> None:
+    many = [ran(i, i, i + 1) for i in range(1, 61)]
+    shown = opened([*head(("a", 1)), *many, ran(61, 100, 100_000, "sum", needs=range(1, 61))])
+    shown.js("timeline.select(timeline.byNumber.get(61))")
+    facts = shown.element("facts")
+    assert "Depends on (60)" in facts.text and "and 10 more" in facts.text
+    assert len(facts.find_elements(By.TAG_NAME, "button")) == 50
+    assert shown.js("timeline.drawn.arrows") < 3  # they fall together
+    shown.js("timeline.show(0, 200)")
+    assert shown.js("timeline.drawn.arrows") > 30
+
+
 def test_a_page_shows_each_task_once(opened: Opened) -> None:
     shown = opened(DIAMOND)
     assert shown.js("timeline.drawn.slices") == 4
@@ -426,11 +438,11 @@ def test_search_finds_tasks_by_name(opened: Opened) -> None:
     box.send_keys("CO")
     assert shown.element("told").text == "3 found"
     box.send_keys(Keys.ENTER)
-    assert (shown.element("told").text, shown.selected()) == ("1 of 3", 2)
+    assert (shown.element("told").text, shown.selected()) == ("1 of 3", 3)  # ends before 2
     box.send_keys(Keys.SHIFT, Keys.ENTER)
     assert (shown.element("told").text, shown.selected()) == ("3 of 3", 4)
     shown.element("next").click()
-    assert shown.selected() == 2
+    assert shown.selected() == 3
     box.send_keys("x")
     assert shown.element("told").text == "none found"
     assert not shown.element("next").is_enabled()

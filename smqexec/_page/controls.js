@@ -4,7 +4,13 @@ const byId = id => document.getElementById(id);
 
 // -- Search
 
-const search = {active: false, found: new Uint8Array(COUNT), before: new Uint32Array(COUNT + 1), inTime: [], at: -1};
+const search = {
+  active: false,
+  found: new Uint8Array(COUNT),  // whether each task is
+  before: new Uint32Array(COUNT + 1),  // how many before each task are
+  inTime: [],  // those found, and
+  at: -1,  // which of them was gone to last
+};
 const searchBox = byId("search"), told = byId("told");
 
 // Find the tasks whose name has `text` in it, whatever the case; or the one with the number after a #.
@@ -21,7 +27,7 @@ function find(text) {
     search.before[task + 1] = search.before[task] + is;
     if (is) found.push(task);
   }
-  search.inTime = found.sort((a, b) => start[a] - start[b]);
+  search.inTime = found.sort(inTime);
   tellFound();
   redraw();
 }
@@ -175,7 +181,7 @@ canvas.addEventListener("dblclick", () => { if (view.selected >= 0) reveal(view.
 box.addEventListener("wheel", event => {
   const sideways = event.deltaX + (event.shiftKey ? event.deltaY : 0);
   if (event.ctrlKey || (!sideways && extent.offsetHeight <= view.height)) {
-    zoom(Math.exp(-event.deltaY * (event.deltaMode ? 0.05 : event.ctrlKey && Math.abs(event.deltaY) < 50 ? 0.01 : 0.002)), place(event).x);
+    zoom(magnification(event), place(event).x);
   } else if (sideways) pan(sideways);
   else return;
   hover(-1);
@@ -183,13 +189,24 @@ box.addEventListener("wheel", event => {
 }, {passive: false});
 box.addEventListener("scroll", redraw);
 
+// A notch of the wheel is some 100 pixels, or 3 lines; two fingers on a touchpad are Ctrl and few pixels.
+function magnification(event) {
+  const pixels = event.deltaMode ? 30 * event.deltaY : event.deltaY;
+  return Math.exp(-pixels * (event.ctrlKey && Math.abs(pixels) < 50 ? 0.01 : 0.002));
+}
+
 // In the overview a press or a drag brings that time to the middle.
 const centre = event => {
   const span = view.until - view.from;
   show(wholeTimeAt(event.clientX - overview.getBoundingClientRect().left) - span / 2, span);
 };
-overview.addEventListener("pointerdown", event => { overview.setPointerCapture(event.pointerId); centre(event); });
-overview.addEventListener("pointermove", event => { if (overview.hasPointerCapture(event.pointerId)) centre(event); });
+overview.addEventListener("pointerdown", event => {
+  overview.setPointerCapture(event.pointerId);
+  centre(event);
+});
+overview.addEventListener("pointermove", event => {
+  if (overview.hasPointerCapture(event.pointerId)) centre(event);
+});
 
 // -- Buttons and the theme
 
@@ -211,12 +228,15 @@ function wear(name) {
 }
 const wearPreferred = () => wear(dark.matches ? "dark" : "light");
 dark.addEventListener("change", wearPreferred);
-byId("theme").addEventListener("click", () => wear(document.documentElement.dataset.theme === "dark" ? "light" : "dark"));
+byId("theme").addEventListener("click", () => {
+  wear(document.documentElement.dataset.theme === "dark" ? "light" : "dark");
+});
 
 // -- Begin
 
 for (const each of document.querySelectorAll("[hidden].program")) each.hidden = false;
-overview.setAttribute("aria-label", `Final results over time: ${counted(results.length)} in ${duration(SPAN)}`);
+const total = `${counted(results.length)} in ${duration(SPAN)}`;
+overview.setAttribute("aria-label", `Final results over time: ${total}`);
 wearPreferred();
 resize();
 showAll();

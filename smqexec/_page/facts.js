@@ -19,7 +19,8 @@ function* factsOf(task) {
   const sign = SIGN[outcome[task]];
   yield ["number", `#${number[task]}`];
   yield ["queue", queueOf(row) + (row.thread ? `, slot ${row.thread}` : "")];
-  yield ["outcome", sign + OUTCOMES[outcome[task]] + (row.thread ? "" : ", never ran") + (final[task] ? ", final" : "")];
+  const more = [row.thread ? "" : ", never ran", final[task] ? ", final" : ""];
+  yield ["outcome", sign + OUTCOMES[outcome[task]] + more.join("")];
   if (row.thread) yield ["ran for", duration(end[task] - start[task])];
   yield [row.thread ? "started at" : "ended at", moment(start[task])];
   if (!Number.isNaN(submitted[task])) {
@@ -60,7 +61,8 @@ function links(title, tasks) {
     button.addEventListener("click", () => { select(task); reveal(task); });
     list.append(element("li", {}, button));
   }
-  if (tasks.length > MOST_LINKS) list.append(element("li", {}, `and ${counted(tasks.length - MOST_LINKS)} more`));
+  const more = tasks.length - MOST_LINKS;
+  if (more > 0) list.append(element("li", {}, `and ${counted(more)} more`));
   return [element("h3", {}, `${title} (${counted(tasks.length)})`), list];
 }
 

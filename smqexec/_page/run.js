@@ -80,7 +80,8 @@ function sums(value) {
 }
 
 // Busy time, by colour: what has one colour are tasks of one name, or of some.
-const busyBefore = Array.from({length: SHADES}, (_, shade) => sums(task => name[task] % SHADES === shade ? end[task] - start[task] : 0));
+const timeIn = shade => task => (name[task] % SHADES === shade ? end[task] - start[task] : 0);
+const busyBefore = Array.from({length: SHADES}, (_, shade) => sums(timeIn(shade)));
 const undoneBefore = sums(isUndone);
 const criticalBefore = sums(task => critical[task]);
 
@@ -91,8 +92,10 @@ const selectTasks = wanted => {
   for (let task = 0; task < COUNT; task++) if (wanted(task)) found.push(task);
   return found;
 };
-const results = Float64Array.from(selectTasks(task => final[task] && outcome[task] === DONE), task => end[task]).sort();
-const path = Uint32Array.from(selectTasks(task => critical[task]).sort((a, b) => start[a] - start[b] || end[a] - end[b]));
+const isResult = task => final[task] && outcome[task] === DONE;
+const results = Float64Array.from(selectTasks(isResult), task => end[task]).sort();
+const inTime = (a, b) => start[a] - start[b] || end[a] - end[b];
+const path = Uint32Array.from(selectTasks(task => critical[task]).sort(inTime));
 const pathStart = Float64Array.from(path, task => start[task]);
 
 // Who needs a task: the other direction of `needs`, made when first asked for.
@@ -129,7 +132,8 @@ function duration(microseconds) {
   return `${sign}${significant(size / scale)}\u00a0${unit}`;
 }
 
-const significant = value => value >= 1000 ? counted(Math.round(value)) : String(Number(value.toPrecision(3)));
+const significant = value =>
+  value >= 1000 ? counted(Math.round(value)) : String(Number(value.toPrecision(3)));
 const counted = value => value.toLocaleString("en");
 const percent = share => `${(100 * share).toFixed(share >= 0.0005 && share < 0.0995 ? 1 : 0)}\u00a0%`;
 const queueOf = row => run.queues[row.queue];

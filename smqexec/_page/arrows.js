@@ -1,0 +1,73 @@
+// Arrows: what needed what, of the selected task and along the critical path.
+
+const MOST_ARROWS = 500;
+const LEAST_STEP = 8;  // pixels, along the critical path
+
+const middleOf = task => { const lane = laneOf(task); return screenY(lane.y + lane.height / 2); };
+
+// The part of a line between the left and right borders, and some pixels beyond; none where it is
+// not seen.  At high magnification the whole has millions of pixels, and browsers would draw them.
+function clippedLine(x0, y0, x1, y1) {
+  const least = view.gutter - 50, most = view.width + 50;
+  if (Math.max(x0, x1) < least || Math.min(x0, x1) > most) return null;
+  const point = (x, y) => {
+    const within = Math.min(Math.max(x, least), most);
+    return within === x ? [x, y] : [within, y0 + (y1 - y0) * (within - x0) / (x1 - x0)];
+  };
+  return [...point(x0, y0), ...point(x1, y1)];
+}
+
+// From what the task needed to it, and, dashed, from it to what needed it.  Of those that fall together one.
+function drawArrows(task) {
+  const places = new Set();
+  const drawArrow = (from, to) => {
+    const line = clippedLine(xOf(end[from]), middleOf(from), xOf(start[to]), middleOf(to));
+    const place = line?.map(each => Math.round(each / 4)).join(" ");
+    if (!line || places.has(place)) return;
+    places.add(place);
+    strokeArrow(...line);
+    drawn.arrows++;
+  };
+  context.lineWidth = 1.5;
+  context.strokeStyle = context.fillStyle = theme.text;
+  for (const need of needsOf(task).subarray(0, MOST_ARROWS)) if (need !== UNKNOWN) drawArrow(need, task);
+  context.setLineDash([5, 4]);
+  for (const dependent of dependentsOf(task).subarray(0, MOST_ARROWS)) drawArrow(task, dependent);
+  context.setLineDash([]);
+}
+
+function strokeArrow(x0, y0, x1, y1) {
+  const bend = Math.max(Math.min(Math.abs(x1 - x0) / 2, 60), 12);
+  context.beginPath();
+  context.moveTo(x0, y0);
+  context.bezierCurveTo(x0 + bend, y0, x1 - bend, y1, x1 - 5, y1);
+  context.stroke();
+  context.beginPath();
+  context.moveTo(x1, y1);
+  context.lineTo(x1 - 7, y1 - 4);
+  context.lineTo(x1 - 7, y1 + 4);
+  context.fill();
+}
+
+// A line along the critical path, from task to task.  Where these are too many to tell one step from
+// the next, their marks in the slices are all there is.
+function drawPath() {
+  context.strokeStyle = theme.accent;
+  context.lineWidth = 1.5;
+  context.beginPath();
+  let i = Math.max(lowerBound(pathStart, view.from, 0, path.length) - 1, 0);
+  while (i + 1 < path.length && pathStart[i] <= view.until) {
+    const x = xOf(pathStart[i]), next = lowerBound(pathStart, timeAt(x + LEAST_STEP), i + 1, path.length);
+    if (next === i + 1) drawStep(path[i], path[next]);
+    i = Math.max(next - 1, i + 1);
+  }
+  context.stroke();
+}
+
+function drawStep(from, to) {
+  const line = clippedLine(xOf(end[from]), middleOf(from), xOf(start[to]), middleOf(to));
+  if (!line) return;
+  context.moveTo(line[0], line[1]);
+  context.lineTo(line[2], line[3]);
+  drawn.steps++;
+}
