@@ -8,10 +8,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
+from ._ahead import Ahead
 from ._arguments import DIRECT, Template
-from ._dispatch import Dispatcher, Ended, Starts
+from ._dispatch import Ended, Starts
 from ._future import Failure, PlannedFuture, traceback_of
 from ._interrupts import HEADROOM, LIMIT, headroom, make_room, uninterrupted
 from ._items import Item
@@ -25,7 +26,7 @@ _NOT_PLAIN: Any = object()  # what `_plain` returns where it is for `_link` to l
 _Link: TypeAlias = tuple[list[Ended], list[tuple[Foreign, Any]]]
 
 
-class Arrivals(Dispatcher):
+class Arrivals(Ahead):
     """A scheduler that takes tasks in."""
 
     def group(self) -> Group | None:
@@ -244,7 +245,10 @@ class Arrivals(Dispatcher):
         self._outside.update(relay for relay, _ in foreign)
         self._admit(task, slots, as_few(list(dict.fromkeys(nodes))), group)
         if failed is None:
-            return None, self._wake(slots), ([], foreign)
+            starts = self._wake(slots)
+            if slots.prefetch:
+                starts = self._advance(cast(Any, slots), starts)
+            return None, starts, ([], foreign)
         ended, starts = self._drop(task, _inherited(failed))
         return None, starts, (ended, foreign)
 

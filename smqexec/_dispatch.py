@@ -145,13 +145,16 @@ class Dispatcher(Waiting):
                 slots.waking -= min(slots.waking, 1)  # see `_mend`
                 taken = {other.thread for other in slots.runs}
                 run.thread = next(name for name in map("slot {}".format, count(1)) if name not in taken)
-            task = self._take(slots, run)
+            # There may be fewer slots than there were.
+            task = self._take(slots, run) if len(slots.runs) <= slots.limit else None
             if task is None:
                 slots.runs.remove(run)
         return task
 
-    def complete(self, slots: Slots, run: Run, task: Task[Any], value: Any) -> Task[Any] | None:
-        """Note that *task* returned *value*, and give *run* its next task, if one is ready."""
+    def complete(
+        self, slots: Slots, run: Run, task: Task[Any], value: Any, more: bool = True
+    ) -> Task[Any] | None:
+        """Note that *task* returned *value*; give *run* the next one, if it wants *more* and one is ready."""
         condition = None
         if not self.lock.acquire(False):
             self._lock()
@@ -175,7 +178,7 @@ class Dispatcher(Waiting):
             if slots.ready:
                 # A callback may wait for whatever is ready now: leave it to others.
                 # And a nested task hands over to the one beneath it.
-                if (watch is None or not watch.callbacks) and not run.below:
+                if more and (watch is None or not watch.callbacks) and not run.below:
                     if not self._stopped:
                         successor = self._next(slots, SEARCH_LIMIT)
                         if successor is SEARCHING:
@@ -234,6 +237,8 @@ class Dispatcher(Waiting):
             run.task = None
             if self._abandoned:
                 return
+            if slots.fates:
+                failure = slots.fates.pop(task, failure)
             ended, starts = self._drop(task, failure)
         self._start(starts)
         self._finish(ended, task)
@@ -342,10 +347,13 @@ class Dispatcher(Waiting):
         starts: Starts | None = None,
     ) -> tuple[list[Ended], Starts | None]:
         """End *node* and its dependents.  The lock is held; the caller has to `_finish` and `_start`."""
+        ahead = [other for other in dependents_of(node) if other.state == RUNNING]
         dropped, freed = self.planner.drop(node)
         inherited = failure
         if failure is not None and type(node) is not Foreign:
             inherited = failure.of(cast("PlannedFuture[Any]", node))
+        for other in ahead:  # only where queues let tasks go ahead
+            other.queue.fates[other] = inherited
         ended: list[Ended] = []
         touched: dict[Slots, None] = {}
         for task in dropped:
@@ -510,7 +518,7 @@ class Dispatcher(Waiting):
 
 def _is_needed(node: Any) -> bool:
     """Whether a task depends on *node*, or somebody waits for it.  The lock is held."""
-    if any(other.state < RUNNING for other in dependents_of(node)):
+    if any(other.state < DONE for other in dependents_of(node)):
         return True
     watch = node._watch if isinstance(node, PlannedFuture) else None
     if watch is None:

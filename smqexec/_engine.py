@@ -73,7 +73,11 @@ class Engine(Executor):
     max_workers: int | None = None
 
     #: Whether values stay with the futures that `call` returns, which are `Remote` then.
+    #: And such a future, done or not, may stand for its value in another call.
     keeps: ClassVar[bool] = False
+
+    #: Where it `keeps`: how many calls more than the queue has slots it wants now.  Read at any time.
+    prefetch: int = 0
 
     def takes(self, future: Remote) -> bool:
         """Whether *future* may stand for its value in a call, anywhere among the arguments."""

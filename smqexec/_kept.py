@@ -26,6 +26,7 @@ class Remote(Future[Any]):
     """The future of a call at an engine that keeps values.
 
     It is done when the value is there; ``result`` brings it here, and keeps it.
+    Of the call it keeps nothing then, nor of its callbacks: they know the call.
     """
 
     @abstractmethod

@@ -23,6 +23,7 @@ from . import _process
 from ._arguments import DIRECT, gather, look
 from ._engine import Engine, EnginePool, EngineSlots, workers_of
 from ._functions import Plain
+from ._keeping import KeepingPool, KeepingSlots
 from ._kinds import Raw, settled
 from ._options import Options, read
 from ._scheduler import Scheduler, leave
@@ -71,7 +72,8 @@ class Queue(Submits, ThreadPoolExecutor):
             must not wait.
         prefetch: How many tasks more than *max_workers* may be at *executor*,
             so that its workers need not wait for us.  Their order is then the
-            executor's, and they count as running.
+            executor's, and they count as running.  None: 0, or what the
+            executor says (a `DaskExecutor` does).
 
     Raises:
         TypeError: *max_workers* or *prefetch* is no int, *initializer* not
@@ -91,7 +93,7 @@ class Queue(Submits, ThreadPoolExecutor):
         scheduler: Scheduler | None = None,
         give_way: bool = False,
         executor: Executor | None = None,
-        prefetch: int = 0,
+        prefetch: int | None = None,
     ) -> None: ...
     @overload
     def __init__(
@@ -104,7 +106,7 @@ class Queue(Submits, ThreadPoolExecutor):
         *,
         give_way: bool = False,
         executor: Executor | None = None,
-        prefetch: int = 0,
+        prefetch: int | None = None,
     ) -> None: ...
     def __init__(self, *args: Any, scheduler: Any = None, **kwargs: Any) -> None:
         if args and isinstance(args[0], Scheduler):
@@ -124,7 +126,7 @@ class Queue(Submits, ThreadPoolExecutor):
         scheduler: Scheduler | None,
         give_way: bool = False,
         executor: Executor | None = None,
-        prefetch: int = 0,
+        prefetch: int | None = None,
     ) -> None:
         if max_workers is not None:
             try:
@@ -135,12 +137,13 @@ class Queue(Submits, ThreadPoolExecutor):
             raise TypeError("initializer must be a callable")
         if executor is not None:
             _check_engine(executor, initializer, initargs, give_way)
-        try:
-            prefetch = index(prefetch)
-        except TypeError:
-            raise TypeError(f"prefetch must be an int, not {prefetch!r}") from None
-        if prefetch < 0 or (prefetch and executor is None):
-            raise ValueError(f"prefetch must be 0 or more, and more only with executor=; not {prefetch}")
+        if prefetch is not None:
+            try:
+                prefetch = index(prefetch)
+            except TypeError:
+                raise TypeError(f"prefetch must be an int or None, not {prefetch!r}") from None
+            if prefetch < 0 or (prefetch and executor is None):
+                raise ValueError(f"prefetch must be 0 or more, and more only with executor=; not {prefetch}")
         if scheduler is None:
             scheduler = Scheduler(order="oldest")
         elif not isinstance(scheduler, Scheduler):
@@ -163,7 +166,12 @@ class Queue(Submits, ThreadPoolExecutor):
         scheduler.add_slots(slots)
 
     def _set_up_engine(
-        self, executor: Executor, max_workers: int | None, prefetch: int, name: str, scheduler: Scheduler
+        self,
+        executor: Executor,
+        max_workers: int | None,
+        prefetch: int | None,
+        name: str,
+        scheduler: Scheduler,
     ) -> None:
         kind = type(executor).__name__
         max_workers = workers_of(executor) if max_workers is None else max_workers
@@ -171,12 +179,20 @@ class Queue(Submits, ThreadPoolExecutor):
             raise TypeError(f"max_workers must be given: {kind} does not tell how many it has")
         if max_workers <= 0:
             raise ValueError("max_workers must be greater than 0")
-        self._pool = pool = EnginePool(executor, Raw if isinstance(executor, Queue) else None)
-        self._threads = pool.threads
         self._max_workers = max_workers
         self._thread_name_prefix = name = name or f"{kind}-{next(_engines)}"
-        limit = max_workers + prefetch
-        self._slots = slots = EngineSlots(scheduler, pool, limit, name, pool.work, nest, False)
+        pool: EnginePool
+        slots: EngineSlots
+        if isinstance(executor, Engine) and executor.keeps:
+            pool = KeepingPool(executor, prefetch)
+            slots = KeepingSlots(scheduler, pool, max_workers, name, pool.work, nest, False)
+            scheduler.go_ahead(slots, pool.prefetch())
+        else:
+            pool = EnginePool(executor, Raw if isinstance(executor, Queue) else None)
+            slots = EngineSlots(scheduler, pool, max_workers + (prefetch or 0), name, pool.work, nest, False)
+        self._pool = pool
+        self._threads = pool.threads
+        self._slots = slots
         slots.owner = ref(self, slots.lose)
         scheduler.add_slots(slots)
         _process.come_before(type(executor))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from queue import SimpleQueue
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 from weakref import ref
 
@@ -65,6 +66,12 @@ class Slots(PlannedQueue):
 
     #: Whether a run with nothing to do waits at the bell, or leaves.
     parks: ClassVar[bool] = True
+
+    #: How many tasks more than it has slots may go to its engine.
+    prefetch: int = 0
+
+    #: Where tasks go ahead of what they need: how those end that had gone ahead of one that failed.
+    fates: Any = MappingProxyType({})
 
     __slots__ = (
         "add", "bell", "broken", "cancelled", "closed", "done", "failed", "helpers", "limit", "lock",

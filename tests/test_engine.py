@@ -303,7 +303,7 @@ def test_max_workers_is_taken_from_the_executor_or_required() -> None:
         ({"executor": Inline(), "initargs": (1,)}, TypeError, "give the initializer to the Inline"),
         ({"executor": Inline(), "give_way": True}, TypeError, "give_way is for queues of threads"),
         ({"executor": Inline(), "prefetch": -1}, ValueError, "prefetch must be 0 or more"),
-        ({"executor": Inline(), "prefetch": "1"}, TypeError, "prefetch must be an int, not '1'"),
+        ({"executor": Inline(), "prefetch": "1"}, TypeError, "prefetch must be an int or None, not '1'"),
         ({"prefetch": 1}, ValueError, "more only with executor="),
     ],
 )

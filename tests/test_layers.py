@@ -31,8 +31,8 @@ ALLOWED = {
     "_meter": set(),
     "_ticker": set(),
     "_queue": {
-        *{"_process", "_engine", "_submitting", "_scheduler", "_worker", "_slots", "_options", "_task"},
-        *{"_arguments", "_functions", "_kinds"},
+        *{"_process", "_keeping", "_engine", "_submitting", "_scheduler", "_worker", "_slots", "_options"},
+        *{"_task", "_arguments", "_functions", "_kinds"},
     },
     "_submitting": {"_options", "_task", "_kinds"},
     "_inside": {"_slots", "_needs", "_future", "_nodes"},
@@ -40,6 +40,7 @@ ALLOWED = {
         *{"_generators", "_waiting", "_notes", "_slots", "_task", "_future"},
         *{"_interrupts", "_arguments", "_functions"},
     },
+    "_keeping": {"_engine", "_slots", "_task", "_kept", "_future"},
     "_engine": {
         *{"_generators", "_remote", "_pickling", "_notes", "_slots", "_options", "_task", "_kept", "_future"},
         *{"_interrupts", "_arguments", "_recipe", "_functions"},
@@ -68,9 +69,10 @@ ALLOWED = {
     },
     "_admission": {"_arrivals", "_slots", "_options", "_contexts", "_task", "_arguments", "_nodes"},
     "_arrivals": {
-        *{"_dispatch", "_waiting", "_slots", "_task", "_items", "_future"},
+        *{"_ahead", "_dispatch", "_waiting", "_slots", "_task", "_items", "_future"},
         *{"_interrupts", "_arguments", "_nodes"},
     },
+    "_ahead": {"_dispatch", "_kept", "_nodes"},
     "_dispatch": {
         *{"_debug", "_waiting", "_needs", "_slots", "_task", "_items", "_future"},
         *{"_interrupts", "_nodes"},

@@ -1,0 +1,84 @@
+"""Queues on an engine that keeps values: see ``_kept``, and ``_ahead`` for what may go there early."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future
+from typing import Any
+
+from ._engine import Engine, EnginePool, EngineSlots
+from ._future import Failure, ours
+from ._kept import Kept
+from ._slots import Run
+from ._task import Task
+
+
+class KeepingSlots(EngineSlots):
+    """The slots of such a queue."""
+
+    __slots__ = ("ahead", "fates", "prefetch", "workers")
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.workers = self.limit  # slots that are not for prefetching
+        self.prefetch = 0  # how many more tasks may be at the engine, now
+        # What has gone ahead, with those of its dependencies that may still be running.
+        self.ahead: dict[Any, list[Any]] = {}
+        # Tasks at the engine that had gone ahead of one that failed (or, None, was cancelled), and how
+        # they end.
+        self.fates: dict[Any, Failure | None] = {}
+
+
+class KeepingPool(EnginePool):
+    """What runs of such a queue are started in.
+
+    Args:
+        engine: Makes the calls.
+        prefetch: How many more than its slots may be there; None: what *engine* wants, at any time.
+    """
+
+    def __init__(self, engine: Engine, prefetch: int | None) -> None:
+        super().__init__(engine)
+        self._engine = engine
+        self._prefetch = prefetch
+
+    def prefetch(self) -> int:
+        return self._engine.prefetch if self._prefetch is None else self._prefetch
+
+    def _call(self, task: Task[Any], fn: Any, args: Any, kwargs: Any) -> Future[Any]:
+        future: Any = super()._call(task, fn, args, kwargs)
+        task._outcome = Kept(future)  # before it is done: for what goes ahead
+        return future  # type: ignore[no-any-return]
+
+    @ours
+    def _give(self, slots: Any, run: Run, task: Task[Any], fn: Any, args: Any, kwargs: Any) -> None:
+        super()._give(slots, run, task, fn, args, kwargs)
+        del task, fn, args, kwargs
+        slots.scheduler.go_ahead(slots, self.prefetch())
+
+    def _complete(self, slots: Any, run: Run, task: Task[Any], value: Any) -> Task[Any] | None:
+        self._futures.pop(task, None)
+        task._fn = task._args = task._kwargs = None
+        scheduler = slots.scheduler
+        if scheduler.observers:
+            scheduler.tell_end(slots, task, run.thread, "done")
+        scheduler.complete(slots, run, task, value, False)  # there may be fewer slots now
+        slots.fates.pop(task, None)
+        del task, value
+        scheduler.go_ahead(slots, self.prefetch())
+        return scheduler.begin_at_once(slots, run)  # type: ignore[no-any-return]
+
+    def _fail(
+        self,
+        slots: Any,
+        run: Run,
+        task: Task[Any],
+        error: BaseException,
+        gone: BaseException | None,
+        cancelled: bool = False,
+    ) -> Task[Any] | None:
+        successor = super()._fail(slots, run, task, error, gone, cancelled)
+        del task, error, gone
+        for doomed in list(slots.fates):
+            self.withdraw(doomed)
+        slots.scheduler.go_ahead(slots, self.prefetch())
+        return successor
