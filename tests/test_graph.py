@@ -9,7 +9,7 @@ import sys
 import types
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from html.parser import HTMLParser
 from itertools import pairwise
 from typing import Any
@@ -126,6 +126,27 @@ def test_settled_is_said() -> None:
         ("film 1", "analyse 2", "settled [0]"),
         ("film 1", "analyse 2", ""),
     ]
+
+
+def test_names_and_needs_given_as_options() -> None:
+    with planned(1, stopped=True) as (scheduler, queue):
+        first = queue.submit(acquire)
+        queue.options(name="report", after=[first]).submit(analyse)
+        queue.options(after=[settled(first)]).submit(analyse)
+        graph = scheduler.graph()
+    assert arrows(graph) == [("acquire 1", "report 2", ""), ("acquire 1", "analyse 3", "settled")]
+
+
+def test_what_an_executor_runs_is_shown() -> None:
+    gate = Gate()
+    with ThreadPoolExecutor(1) as pool, planned() as (scheduler,):
+        queue = Queue(scheduler, max_workers=1, executor=pool)
+        queue.submit(gate.enter)
+        queue.submit(acquire)
+        gate.wait_entered()
+        graph = scheduler.graph()
+        gate.open()
+    assert [node.state for node in graph.nodes] == ["running", "ready"]
 
 
 def test_what_has_ended_among_the_needs_is_not_shown() -> None:
@@ -436,6 +457,36 @@ def test_small_graphs_are_of_one_moment(monkeypatch: pytest.MonkeyPatch) -> None
         monkeypatch.undo()
     assert len(graph.nodes) == 100
     assert len(tasks) == 99, "others had the lock once, at the end"
+
+
+@pytest.mark.parametrize("slice", [1, 7, 2000])
+def test_while_all_is_in_motion(slice: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each picture holds together, and a task that stays is in each."""
+    monkeypatch.setattr(_survey, "SLICE", slice)
+    going = True
+    with planned(2, 2) as (scheduler, queue, other):
+        blocker = Future[int]()
+        kept = queue.submit(hostile, blocker)
+
+        def submit() -> None:
+            while going:
+                first = queue.submit(acquire)
+                second = other.submit(analyse, first, settled(first))
+                third = queue.submit(film, second)
+                other.submit(analyse, third[1], second, first)
+                third[0].exception(DEADLINE)
+
+        submitting = beside(submit)
+        for _ in range(100):
+            graph = scheduler.graph()
+            assert [node.state for node in graph.nodes if node.name == HOSTILE] == ["waiting"]
+            for source, target, _part in graph.edges:
+                assert graph.nodes[target].state == "waiting"
+                assert source != target
+        going = False
+        submitting.result(DEADLINE)
+        blocker.set_result(0)
+        kept.exception(DEADLINE)
 
 
 # -- Drawn

@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 from typing import Any, NoReturn, assert_type, cast
 
-from smqexec import Item, Queue, Raw, Scheduler, Task, number_of_results, settled
+from smqexec import Graph, Item, Queue, Raw, Scheduler, Task, number_of_results, progress, settled
 from smqexec._submitting import Submitter
 
 
@@ -214,3 +214,12 @@ announced("x")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 assert_type(queue.submit(announced, one), Task[list[bytes]])
 assert_type(queue.submit(announced, 1, name="x"), Task[list[bytes]])
 queue.submit(announced, "x")  # type: ignore[arg-type]  # pyright: ignore[reportCallIssue, reportArgumentType]
+
+
+# What shows it.
+
+assert_type(queue.scheduler.graph(), Graph)
+assert_type(queue.scheduler.graph().nodes[0].name, str)
+with progress(queue.scheduler) as shown, progress(queue):
+    assert_type(shown, progress)
+progress(one)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
