@@ -391,6 +391,29 @@ def test_ctrl_c_while_it_ends_comes_through(still: Clock, monkeypatch: pytest.Mo
         pass
 
 
+def test_it_rests_in_proportion(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What takes long is done more seldom."""
+    now = 0.0
+    took = iter([0.001, 0.1, 0.25, 0.0])
+    pauses: list[float] = []
+
+    class Event(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            if threading.current_thread().name != "smqexec-progress":
+                return super().wait(timeout)
+            pauses.append(timeout or 0.0)
+            return len(pauses) == 5
+
+    def call() -> None:
+        nonlocal now
+        now += next(took)
+
+    monkeypatch.setattr(_ticker, "time", types.SimpleNamespace(perf_counter=lambda: now))
+    monkeypatch.setattr(_ticker, "threading", types.SimpleNamespace(Event=Event, Thread=threading.Thread))
+    _ticker.Ticker(call, 0.1).close()
+    assert pauses == pytest.approx([0.1, 0.1, 1.9, 4.75, 0.1])
+
+
 # -- On a terminal
 
 
