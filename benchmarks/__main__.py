@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from . import cores, costs, first_results, lock, machine, memory, peers, scale, timelines, yields
+from . import cores, costs, engines, first_results, lock, machine, memory, peers, scale, timelines, yields
 from .measure import WrongResult
 from .workloads import SLOTS, side
 
@@ -27,6 +27,7 @@ SECTIONS: dict[str, Section] = {
     "memory": lambda options: memory.report(options.n),
     "lock": lambda options: lock.report(options.n, options.rounds),
     "cores": lambda options: cores.report(options.rounds, min(options.n / 1e5, 1)),
+    "engines": lambda options: engines.report(options.n, options.rounds),
     "first": lambda options: first_results.report(side(options.n), options.rounds, options.curve),
     "timelines": lambda options: timelines.report(timelines.FILES, options.rounds, options.timelines),
     "scale": lambda options: scale.report(options.scale or scale.MANY, options.rounds),

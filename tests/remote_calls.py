@@ -86,3 +86,7 @@ no_iterator.number_of_results = lambda: 3  # type: ignore[attr-defined]
 
 def shape(*args: Any) -> int:
     return len(args)
+
+
+def yield_one_sided() -> Iterator[Any]:
+    yield OneSided(why="no light")

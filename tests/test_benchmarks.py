@@ -40,7 +40,7 @@ def main(benchmarks: Any, *argv: str) -> int:
 def section(out: str, title: str) -> str:
     """What follows the line that begins with *title*, up to the next title."""
     rest = out.partition(f"\n{title}")[2]
-    titles = "Cost of|Steps of|Bytes of|The longest|Speed of|Other libraries|The demonstration|[0-9]+ final"
+    titles = "Cost of|Calls on|Steps of|Bytes of|The longest|Speed of|Other libraries|The demonstration|[0-9]+ final"
     return re.split(f"^(?:{titles})", rest, flags=re.M)[0]
 
 
@@ -154,6 +154,14 @@ def test_cores(benchmarks: Any, cores: int, said: str, monkeypatch: pytest.Monke
     out = "\n".join(benchmarks.cores.report(1, 0.001))
     assert said in out
     assert out.count(">= 1.95") == (cores > 1)
+
+
+def test_engines(benchmarks: Any, capsys: Output) -> None:
+    assert main(benchmarks, *SMALL, "--only", "engines") == 0
+    rest = section(capsys.readouterr().out, "Calls on a ProcessPoolExecutor")
+    for call in benchmarks.engines.CALLS:
+        for prefetch in benchmarks.engines.PREFETCH:
+            assert f"\n  {call}, prefetch={prefetch}  " in rest
 
 
 def test_tasks_that_did_not_count_are_told(benchmarks: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,242 @@
+"""Where queues on an executor meet the rest: engines of our own, observers, threads that do not start."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import BrokenExecutor, CancelledError, Future, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures.thread import BrokenThreadPool
+from pickle import PicklingError
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from engines import Inline, Manual
+from gate import DEADLINE, Gate
+from threads import beside
+
+from smqexec import Queue, Scheduler, _engine
+from smqexec._engine import Call, Engine
+from smqexec._pickling import explain
+
+
+class Here(Engine):
+    """An engine that makes calls at once, and keeps what it was told of them."""
+
+    options = frozenset({"retries"})
+    max_workers = 3
+
+    def __init__(self) -> None:
+        self.calls: list[Call] = []
+
+    def call(self, call: Call) -> Future[Any]:
+        self.calls.append(call)
+        return Inline().submit(call.fn, *call.args, **call.kwargs)
+
+    def stream(self, call: Call) -> Iterator[Any]:
+        self.calls.append(call)
+        return call.fn(*call.args, **call.kwargs)  # type: ignore[no-any-return]
+
+
+def count(n: int) -> Any:
+    yield from range(n)
+    return "through"
+
+
+def test_engine_is_told_of_calls() -> None:
+    engine = Here()
+    with Queue(executor=engine) as queue:
+        assert queue._max_workers == 3
+        one = queue.submit(abs, -1)
+        assert queue.options(name="power", retries=2).submit(pow, one, exp=2).result(DEADLINE) == 1
+        film = queue.options(name="film").submit(count, 3)
+        assert film.result(DEADLINE) == [0, 1, 2]
+        assert film.returned == "through"
+    assert [(call.fn, call.args, call.kwargs, call.name, dict(call.options)) for call in engine.calls] == [
+        (abs, (-1,), {}, "abs", {}),
+        (pow, (1,), {"exp": 2}, "power", {"retries": 2}),
+        (count, (3,), {}, "film", {}),
+    ]
+
+
+def test_observers_are_told() -> None:
+    engine = Manual()
+    events: list[Any] = []
+    with Scheduler() as scheduler, ThreadPoolExecutor(1) as pool:
+        queue = Queue(scheduler, 2, executor=engine)
+        scheduler.observe(lambda event: events.append((event.kind, event.worker, event.outcome)))
+        tasks = [queue.submit(abs, -n) for n in range(3)]
+        engine.calls.pop(1)[0].set_exception(ValueError())
+        engine.run(0)
+        engine.calls.pop()[0].cancel()
+        assert tasks[2].done()
+        told, events[:] = events[:], []
+        film = Queue(scheduler, executor=pool).submit(count, 1)
+        assert film.result(DEADLINE) == [0]
+    first, second = "slot 1", "slot 2"
+    assert told == [
+        ("submit", None, None), ("start", first, None),
+        ("submit", None, None), ("start", second, None),
+        ("submit", None, None),
+        ("end", second, "failed"), ("start", second, None),
+        ("end", first, "done"),
+        ("end", second, "cancelled"),
+    ]  # fmt: skip
+    assert events == [
+        ("submit", None, None), ("start", first, None), ("item", first, None), ("end", first, "done")
+    ]  # fmt: skip
+
+
+def test_generator_task_without_a_thread_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with Queue(1, executor=Manual()) as queue:
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", refuse)
+            task = queue.submit(count, 3)
+        with pytest.raises(RuntimeError, match="can't start"):
+            list(task)
+
+
+def test_generator_of_an_executor_that_was_shut_down() -> None:
+    engine = Manual()
+    with Scheduler() as scheduler:
+        queue = Queue(scheduler, 1, "cluster", executor=engine)
+        waiting = queue.submit(abs, queue.submit(len, Future()))
+        engine.refuses = RuntimeError("Executor has been shut down.")
+        film = queue.submit(count, 3)
+        for task in (film, waiting):
+            with pytest.raises(RuntimeError, match="shut down"):
+                task.result(DEADLINE)
+        assert queue._broken is engine.refuses
+
+
+def test_shutdown_waits_for_the_threads_of_generator_tasks() -> None:
+    """But from a callback in such a thread, which can't wait for itself."""
+    gate = Gate()
+
+    def held() -> Iterator[int]:
+        yield 1
+        gate.enter()
+
+    with ThreadPoolExecutor(2) as pool:
+        queue = Queue(executor=pool)
+        ended: list[str] = []
+        films = [queue.submit(held) for _ in range(2)]
+        films[0].add_done_callback(lambda _: (queue.shutdown(), ended.append("callback")))
+        closed = beside(queue.shutdown)
+        gate.wait_entered(2)
+        gate.open()
+        closed.result(DEADLINE)
+        assert [film.result(DEADLINE) for film in films] == [[1], [1]]
+        assert not queue._threads
+        assert ended == ["callback"]
+
+
+def test_cancelled_where_the_executor_can_not_cancel() -> None:
+    class Stubborn(Future[Any]):
+        def cancel(self) -> bool:
+            raise NotImplementedError("Cancel not implemented")
+
+    class Parsl(Manual):
+        def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+            future = Stubborn()
+            self.calls.append((future, fn, args, kwargs))
+            return future
+
+    engine = Parsl()
+    with Queue(1, executor=engine) as queue:
+        task, failing = queue.submit(abs, -1), queue.submit(int, "x")
+        assert not task.cancel()
+        engine.run()
+        assert task.result(DEADLINE) == 1
+        engine.run()
+        assert isinstance(failing.exception(DEADLINE), ValueError)
+
+
+def test_callback_in_the_middle_of_another_is_ended_after_it() -> None:
+    class Late(Manual):
+        """Ends the call before when it takes one."""
+
+        def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+            future = super().submit(fn, *args, **kwargs)
+            future.add_done_callback(lambda _: self.calls and self.run())
+            return future
+
+    engine = Late()
+    with Scheduler() as scheduler:
+        queue = Queue(scheduler, 3, executor=engine)
+        tasks = [queue.submit(abs, -n) for n in range(3)]
+        engine.run()
+        assert [task.result(DEADLINE) for task in tasks] == [0, 1, 2]
+
+
+def test_what_an_executor_says_of_its_end() -> None:
+    def gone(**state: Any) -> BaseException | None:
+        return _engine._gone(SimpleNamespace(**state))  # type: ignore[arg-type]
+
+    error = BrokenExecutor("gone")
+    assert gone() is None
+    assert gone(_broken=False, _shutdown=False) is None
+    assert gone(_broken=error) is error
+    assert isinstance(gone(_broken="a worker is gone"), BrokenProcessPool)
+    assert gone(_flags=SimpleNamespace(broken=error, shutdown=True)) is error  # loky's
+    for state in (
+        {"_shutdown": True},
+        {"_shutdown_thread": True},
+        {"_flags": SimpleNamespace(shutdown=True)},
+    ):
+        assert "after shutdown" in str(gone(**state))
+    pool = ThreadPoolExecutor(1)
+    pool._broken = "its initializer failed"  # type: ignore[attr-defined]
+    assert isinstance(_engine._gone(pool), BrokenThreadPool)
+
+
+def test_pool_whose_initializer_fails() -> None:
+    with ThreadPoolExecutor(1, initializer=lambda: 1 / 0) as pool, Scheduler() as scheduler:
+        queue = Queue(scheduler, executor=pool)
+        for task in [queue.submit(abs, -1)]:
+            assert isinstance(task.exception(DEADLINE), BrokenThreadPool)
+
+
+def test_what_is_given_away_under_a_lock_of_an_executor_that_ends() -> None:
+    """A task of another queue on it becomes ready, as one of the first was cancelled under that lock."""
+    from smqexec import settled
+
+    gate = Gate()
+    pool = ThreadPoolExecutor(1)
+    with Scheduler() as scheduler:
+        first, second = (Queue(scheduler, executor=pool, prefetch=1) for _ in range(2))
+        held = first.submit(gate)
+        gate.wait_entered()
+        fetched = first.submit(abs, -1)
+        after = second.submit(isinstance, settled(fetched), Future)
+        beside(lambda: pool.shutdown(wait=False, cancel_futures=True)).result(DEADLINE)
+        gate.open()
+        assert held.result(DEADLINE) is None
+        assert fetched.cancelled()
+        with pytest.raises(RuntimeError, match="after shutdown"):
+            after.result(DEADLINE)
+    pool.shutdown()
+
+
+# What can't be pickled.
+
+
+class Mute(Exception):
+    def __str__(self) -> str:
+        raise ValueError("nothing to say")
+
+
+def test_only_what_speaks_of_pickling_is_explained() -> None:
+    lock = threading.Lock()
+    for error in (ValueError("bad frame"), Mute(), CancelledError()):
+        assert explain(error, divmod, (lock, 1), {}, Inline()) is error
+    pickling = PicklingError("Could not pickle the task")
+    assert explain(pickling, divmod, (7, 1), {}, Inline()) is pickling  # nothing is found
+    assert explain(pickling, None, None, None, Inline()) is pickling  # no arguments yet
+    explained = explain(pickling, divmod, (7, lock), {}, Inline())
+    assert "divmod can't be sent to Inline: its argument 2, of type 'lock'" in str(explained)
+    assert explained.__cause__ is pickling

@@ -1,0 +1,252 @@
+"""Both ends of the line of a generator task, in one process but over a real connection."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import CancelledError, Future
+from multiprocessing.connection import Client
+from pickle import PicklingError
+from typing import Any
+
+import pytest
+import remote_calls
+from gate import DEADLINE
+from threads import beside, until
+
+from smqexec import _remote
+from smqexec._remote import Line, Ordinary, Reply, perform, stream
+
+
+def elsewhere(line: Line) -> Reply:
+    """How a worker in another process finds *line*."""
+    return line.reply._replace(process=0)
+
+
+def far(fn: Any, *args: Any) -> tuple[Iterator[Any], Future[Any]]:
+    """The values of a call that is made in a thread, over a connection."""
+    line = Line(True)
+    future = beside(stream, elsewhere(line), fn, args, {})
+    return line.values(future), future
+
+
+def count(n: int) -> Any:
+    yield from range(n)
+    return "through"
+
+
+def returned(values: Iterator[Any]) -> Any:
+    with pytest.raises(StopIteration) as end:
+        next(values)
+    return end.value.value
+
+
+def test_values_come_one_by_one() -> None:
+    steps: list[int] = []
+
+    def step() -> Iterator[int]:
+        for n in range(3):
+            steps.append(n)
+            yield n
+
+    values, future = far(step)
+    for n in range(3):
+        assert next(values) == n
+        assert steps == list(range(n + 1))  # and it is held there
+    assert returned(values) is None
+    assert future.done()
+    until(lambda: _remote._door._thread is None)
+
+
+def test_what_it_returned_comes_last() -> None:
+    values, _ = far(count, 0)
+    assert returned(values) == "through"
+
+
+def test_closed_it_closes_the_generator_and_waits_for_that() -> None:
+    closed: list[str] = []
+
+    def endless() -> Iterator[int]:
+        try:
+            while True:
+                yield 1
+        finally:
+            closed.append("closed")
+
+    values: Any = far(endless)[0]
+    assert next(values) == 1
+    values.close()
+    assert closed == ["closed"]
+
+
+def test_what_closing_raises_is_raised_here() -> None:
+    def failing() -> Iterator[int]:
+        try:
+            yield 1
+        finally:
+            raise OSError("shutter stuck")
+
+    values: Any = far(failing)[0]
+    assert next(values) == 1
+    with pytest.raises(OSError, match="shutter stuck"):
+        values.close()
+
+
+def test_no_iterator_is_told() -> None:
+    values, _ = far(remote_calls.no_iterator)
+    with pytest.raises(Ordinary) as ordinary:
+        next(values)
+    assert ordinary.value.args == ([1, 2, 3],)
+
+
+def test_an_iterator_that_can_not_be_closed() -> None:
+    values, _ = far(iter, (1, 2))
+    assert [next(values), next(values)] == [1, 2]
+    assert returned(values) is None
+
+
+def test_value_that_can_not_be_pickled() -> None:
+    values, future = far(remote_calls.numbers_to_what_is_unpicklable, 1)
+    assert next(values) == 0
+    with pytest.raises(TypeError, match="not for pickling") as raised:
+        next(values)
+    assert "value 1 of numbers_to_what_is_unpicklable" in raised.value.__notes__[0]
+    assert future.done()
+
+
+def test_where_nobody_listens_all_values_come_at_the_end() -> None:
+    line, nobody = Line(False), Line(True)
+    nobody.close()
+    future = beside(stream, elsewhere(nobody), count, (3,), {})
+    values = line.values(future)
+    assert [next(values) for _ in range(3)] == [0, 1, 2]
+    assert returned(values) == "through"
+
+
+def test_where_no_worker_is_abroad_there_is_no_listener() -> None:
+    line = Line(False)
+    assert line.reply.address is None and _remote._door._thread is None
+    assert stream(elsewhere(line), count, (2,), {}) == ("whole", "through", [0, 1])
+    line.close()
+
+
+def test_worker_whose_parent_is_gone_closes_the_generator() -> None:
+    line = Line(True)
+    future = beside(stream, elsewhere(line), remote_calls.numbers, (5,), {})
+    connection: Any = line._inbox.get(timeout=DEADLINE)
+    assert connection.recv()[0] == "item"
+    line.close(connection)
+    assert future.result(DEADLINE) == ("returned", None, [])
+
+
+def test_worker_that_is_gone_without_a_word(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_remote, "GRACE", 0.0)
+    line, future = Line(True), Future[Any]()
+    values = line.values(future)
+    worker = Client(line.reply.address, authkey=line.reply.key)
+    worker.send_bytes(line.reply.token)
+    worker.send(("item", 1))
+    assert next(values) == 1
+    worker.close()
+    with pytest.raises(ConnectionError, match="the worker is gone, and 0 s later"):
+        next(values)
+
+
+def test_call_that_is_cancelled_before_it_began() -> None:
+    line, future = Line(True), Future[Any]()
+    values = line.values(future)
+    assert future.cancel()
+    with pytest.raises(CancelledError):
+        next(values)
+
+
+def test_value_that_can_not_be_made_again_ends_the_call() -> None:
+    values, future = far(remote_calls.yield_one_sided)
+    with pytest.raises(TypeError, match="OneSided"):
+        next(values)
+    assert future.result(DEADLINE) == ("returned", None, [])
+
+
+def test_strangers_are_sent_away() -> None:
+    from multiprocessing import AuthenticationError
+
+    line = Line(True)
+    with pytest.raises(AuthenticationError):
+        Client(line.reply.address, authkey=b"guessed")
+    with Client(line.reply.address, authkey=line.reply.key) as stranger:
+        stranger.send_bytes(b"no line of ours")
+        with pytest.raises(EOFError):
+            stranger.recv()
+    values = line.values(beside(stream, elsewhere(line), count, (1,), {}))
+    assert next(values) == 0
+    assert returned(values) == "through"
+
+
+def test_worker_that_makes_the_call_once_more_is_sent_away() -> None:
+    line, future = Line(True), Future[Any]()
+    workers = []
+    for _ in range(2):
+        workers.append(Client(line.reply.address, authkey=line.reply.key))
+        workers[-1].send_bytes(line.reply.token)
+    until(lambda: line._inbox.qsize() == 2)
+    values: Any = line.values(future)
+    for worker in workers:
+        worker.send(("item", 1))
+        worker.send(("over", None))
+    future.set_result(("returned", "through", []))
+    assert next(values) == 1
+    assert returned(values) == "through"
+    for worker in workers:
+        with pytest.raises((EOFError, ConnectionError)):
+            while True:
+                worker.recv()
+
+
+@pytest.mark.parametrize("abroad", [True, False])
+def test_two_lines_share_the_listener(abroad: bool) -> None:
+    first, second = Line(True), Line(abroad)
+    assert (second.reply.address == first.reply.address) == abroad
+    first.close()
+    assert (_remote._door._thread is None) == (not abroad)
+    second.close()
+    assert _remote._door._thread is None
+
+
+def test_no_thread_for_the_listener(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(RuntimeError, match="can't start"):
+            Line(True)
+    assert not _remote._lines
+    values, _ = far(count, 1)
+    assert next(values) == 0
+    assert returned(values) == "through"
+
+
+def test_after_a_fork_there_are_no_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    door = _remote._door
+    monkeypatch.setattr(_remote, "_lines", {b"token": object()})
+    monkeypatch.setattr(_remote, "_door", door)
+    _remote._after_fork()
+    assert not _remote._lines and _remote._door is not door
+
+
+def test_exceptions_pass_as_they_are_where_they_can() -> None:
+    with pytest.raises(ValueError, match="bad frame"):
+        perform(remote_calls.fail, ("bad frame",), {})
+    with pytest.raises(StopIteration):
+        perform(next, (iter(()),), {})
+    assert perform(divmod, (7, 2), {}) == (3, 1)
+
+
+def test_exceptions_that_can_not_be_made_again_are_told_by_another() -> None:
+    with pytest.raises(PicklingError, match=r"raise_one_sided raised OneSided\('no light'\)") as raised:
+        perform(remote_calls.raise_one_sided, ("no light",), {})
+    assert type(raised.value.__cause__).__name__ == "OneSided"
+    values, _ = far(remote_calls.yield_then_raise_one_sided, "no light")
+    assert next(values) == 1
+    with pytest.raises(PicklingError, match="no light"):
+        next(values)
