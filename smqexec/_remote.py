@@ -309,7 +309,7 @@ class _Door:
     def enter(self) -> tuple[Any, bytes]:
         """Expect a worker; return where it finds us, and the secret."""
         with self._lock:
-            if not self._users:
+            if self._thread is None:
                 from multiprocessing.connection import Listener
 
                 self._key = os.urandom(32)
@@ -333,8 +333,11 @@ class _Door:
             if not self._users:
                 from multiprocessing.connection import Client
 
-                with Client(self._listener.address, authkey=self._key) as connection:
-                    connection.send_bytes(_END)
+                try:
+                    with Client(self._listener.address, authkey=self._key) as connection:
+                        connection.send_bytes(_END)
+                except OSError:  # no file can be opened: it listens on, for the next
+                    return
                 self._thread.join()  # type: ignore[union-attr]
                 self._listener.close()
                 self._listener = self._thread = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
 import subprocess
 import sys
@@ -12,7 +13,8 @@ from pathlib import Path
 import pytest
 from gate import DEADLINE
 
-README = (Path(__file__).parent.parent / "README.rst").read_text(encoding="utf-8")
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.rst").read_text(encoding="utf-8")
 
 PROGRAM, LINES = (
     textwrap.dedent(block)
@@ -32,7 +34,8 @@ def test_program(lines: str | None, tmp_path: Path) -> None:
     path.write_text(PROGRAM.replace(LINE, LINE if lines is None else textwrap.indent(lines + "\n", " " * 8)))
     ended = subprocess.run(
         [sys.executable, str(path)],
-        cwd=tmp_path, capture_output=True, text=True, timeout=6 * DEADLINE,
+        env={**os.environ, "PYTHONPATH": str(ROOT)}, cwd=tmp_path,
+        capture_output=True, text=True, timeout=6 * DEADLINE,
     )  # fmt: skip
     frames = [[(i * n) % 17 for n in range(1000)] for i in range(20)]
     total = [sum(frame.count(level) for frame in frames) for level in range(17)]

@@ -110,7 +110,7 @@ def test_value_that_can_not_be_pickled() -> None:
     assert next(values) == 0
     with pytest.raises(TypeError, match="not for pickling") as raised:
         next(values)
-    assert "value 1 of numbers_to_what_is_unpicklable" in raised.value.__notes__[0]
+    assert "value 1 of numbers_to_what_is_unpicklable" in raised.value.__notes__[-1]
     assert future.done()
 
 
@@ -224,6 +224,22 @@ def test_no_thread_for_the_listener(monkeypatch: pytest.MonkeyPatch) -> None:
     values, _ = far(count, 1)
     assert next(values) == 0
     assert returned(values) == "through"
+
+
+def test_listener_that_can_not_be_told_to_end_is_there_for_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError("too many open files")
+
+    line = Line(True)
+    with monkeypatch.context() as patch:
+        patch.setattr("multiprocessing.connection.Client", refuse)
+        line.close()
+    listener = _remote._door._thread
+    assert listener is not None and listener.is_alive()
+    line = Line(True)
+    assert _remote._door._thread is listener
+    line.close()
+    assert not listener.is_alive()
 
 
 def test_after_a_fork_there_are_no_lines(monkeypatch: pytest.MonkeyPatch) -> None:
