@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 LOGGER = logging.getLogger("smqexec")
 
-# It rests for so many times as long as a call took: it has a twentieth of a core at most.
+# It rests for so many times as long as a call has computed: it has a twentieth of a core at most.
 REST = 19
 
 
@@ -27,9 +27,9 @@ class Ticker:
     def _run(self) -> None:
         pause = self._interval
         while self.works and not self._closed.wait(pause):
-            began = time.perf_counter()
+            began = time.thread_time()
             self.works = attempt(self._call)
-            pause = max(self._interval, REST * (time.perf_counter() - began))
+            pause = max(self._interval, REST * (time.thread_time() - began))
 
     def close(self) -> None:
         """End the thread, and wait for that."""

@@ -408,7 +408,7 @@ def test_it_rests_in_proportion(monkeypatch: pytest.MonkeyPatch) -> None:
         nonlocal now
         now += next(took)
 
-    monkeypatch.setattr(_ticker, "time", types.SimpleNamespace(perf_counter=lambda: now))
+    monkeypatch.setattr(_ticker, "time", types.SimpleNamespace(thread_time=lambda: now))
     monkeypatch.setattr(_ticker, "threading", types.SimpleNamespace(Event=Event, Thread=threading.Thread))
     _ticker.Ticker(call, 0.1).close()
     assert pauses == pytest.approx([0.1, 0.1, 1.9, 4.75, 0.1])
