@@ -40,8 +40,8 @@ def main(benchmarks: Any, *argv: str) -> int:
 def section(out: str, title: str) -> str:
     """What follows the line that begins with *title*, up to the next title."""
     rest = out.partition(f"\n{title}")[2]
-    titles = "Cost|Calls|Steps of|Bytes of|The longest|Speed of|Other libraries|The demonstration|[0-9]+ final"
-    return re.split(f"^(?:{titles})", rest, flags=re.M)[0]
+    titles = "(Cost|Steps|Bytes|Speed) of|Calls on|The longest|Other libraries|The demonstration|[0-9]+ final"
+    return re.split(f"^({titles})", rest, flags=re.M)[0]
 
 
 # The tables.

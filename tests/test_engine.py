@@ -53,11 +53,12 @@ def test_tasks_depend_on_those_of_other_queues() -> None:
         there, here = Queue(scheduler, 1, executor=engine), Queue(scheduler, 1)
         first = there.submit(add, 1, 2)
         middle = here.submit(add, first, 10)
-        last = there.submit(dict, value=middle, pair=[first, middle])
+        last = there.submit(dict, value=there.submit(abs, middle), pair=[first, middle])
         assert len(engine.calls) == 1
         engine.run()
-        engine.wait_for(1)
-        engine.run()
+        for _ in range(2):
+            engine.wait_for(1)
+            engine.run()
         assert last.result(DEADLINE) == {"value": 13, "pair": [3, 13]}
 
 
@@ -71,6 +72,7 @@ def test_every_kind_of_argument_arrives() -> None:
             return args, kwargs
 
         one = queue.submit(abs, -1)
+        assert queue.submit(abs, one).result(DEADLINE) == 1
         assert queue.submit(take, one, 2).result(DEADLINE) == ((1, 2), {})
         assert queue.submit(take, Raw(done), settled(done)).result(DEADLINE) == ((done, done), {})
         assert queue.submit(take, fn=one, self=2).result(DEADLINE) == ((), {"fn": 1, "self": 2})

@@ -108,7 +108,7 @@ def test_an_iterator_that_can_not_be_closed() -> None:
 def test_value_that_can_not_be_pickled() -> None:
     values, future = far(remote_calls.numbers_to_what_is_unpicklable, 1)
     assert next(values) == 0
-    with pytest.raises(TypeError, match="not for pickling") as raised:
+    with pytest.raises(ValueError, match="stays here") as raised:
         next(values)
     assert "value 1 of numbers_to_what_is_unpicklable" in raised.value.__notes__[-1]
     assert future.done()
@@ -128,6 +128,17 @@ def test_where_no_worker_is_abroad_there_is_no_listener() -> None:
     assert line.reply.address is None and _remote._door._thread is None
     assert stream(elsewhere(line), count, (2,), {}) == ("whole", "through", [0, 1])
     line.close()
+    assert stream(line.reply, count, (2,), {}) == ("whole", "through", [0, 1])
+
+
+def test_worker_in_this_interpreter_that_makes_the_call_once_more_is_sent_away() -> None:
+    line = Line(False)
+    values: Any = line.values(beside(stream, line.reply, count, (1,), {}))
+    assert next(values) == 0
+    again = line.pair()
+    assert returned(values) == "through"
+    with pytest.raises(EOFError):
+        again.recv()
 
 
 def test_worker_whose_parent_is_gone_closes_the_generator() -> None:
