@@ -12,7 +12,20 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from . import cores, costs, engines, first_results, lock, machine, memory, peers, scale, timelines, yields
+from . import (
+    cluster,
+    cores,
+    costs,
+    engines,
+    first_results,
+    lock,
+    machine,
+    memory,
+    peers,
+    scale,
+    timelines,
+    yields,
+)
 from .measure import WrongResult
 from .workloads import SLOTS, side
 
@@ -31,9 +44,10 @@ SECTIONS: dict[str, Section] = {
     "first": lambda options: first_results.report(side(options.n), options.rounds, options.curve),
     "timelines": lambda options: timelines.report(timelines.FILES, options.rounds, options.timelines),
     "scale": lambda options: scale.report(options.scale or scale.MANY, options.rounds),
+    "cluster": lambda options: cluster.report(options.n, options.rounds),
     "peers": lambda options: peers.report(min(options.n, peers.MOST), options.rounds),
 }
-ON_DEMAND = ("timelines", "scale", "peers")
+ON_DEMAND = ("timelines", "scale", "cluster", "peers")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -60,6 +74,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--only", nargs="+", choices=SECTIONS, metavar="TABLE", help=f"some of {', '.join(SECTIONS)}")
     many = f"also: what a task costs among N ({scale.MANY}), and among N / {scale.SHARE}; takes long"
     add("--scale", type=int, nargs="?", const=scale.MANY, metavar="N", help=many)
+    add("--cluster", action="store_true", help="also: a queue on a Dask cluster; takes long")
     add("--peers", action="store_true", help="also: other libraries, where installed")
     add("--curve", type=Path, metavar="FILE.svg", help="draw final results over time")
     add("--timelines", type=Path, metavar="FOLDER", help="also: draw the demonstration as it ran, both ways")
@@ -75,6 +90,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     wanted = options.only or [name for name in SECTIONS if name not in ON_DEMAND]
     asked = {
         "scale": options.scale is not None,
+        "cluster": options.cluster,
         "peers": options.peers,
         "first": options.curve is not None,
         "timelines": options.timelines is not None,

@@ -44,7 +44,16 @@ class Packed:
         self.buffers = buffers
 
     def __reduce__(self) -> Any:
-        return Packed, (self.bytes, self.buffers)
+        return Packed, (self.bytes, list(map(PickleBuffer, self.buffers)))
+
+    def __sizeof__(self) -> int:
+        """What it takes in memory, as Dask asks."""
+        return self.size
+
+    @property
+    def size(self) -> int:
+        """In bytes, with its buffers."""
+        return len(self.bytes) + sum(memoryview(buffer).nbytes for buffer in self.buffers)
 
 
 def pack(client: Client, call: Call) -> tuple[Packed, list[Future]]:

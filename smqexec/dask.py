@@ -30,6 +30,7 @@ import uuid
 from collections import deque
 from collections.abc import Callable, Generator
 from concurrent.futures import BrokenExecutor, CancelledError, wait
+from contextlib import suppress
 from time import monotonic
 from typing import Any, ClassVar
 
@@ -44,6 +45,14 @@ from ._kept import Remote
 from ._remote import Ordinary
 
 _NOTHING: Any = object()
+
+# A call of more bytes, most often with what was made here, is sent to a worker and not with the graph:
+# Dask's scheduler keeps that as long as anything is there that was made of it.
+LARGE = 100_000
+# Why Dask drops calls, or tells that it had: what they needed was on a worker that is lost, and not made
+# by a call.  They are sent again, so many times, as what came from here still is.
+LOST = ("lost dependencies", "already forgotten")
+SENDINGS = 3
 
 # Seconds of work to prefetch.  A worker would be idle as long as the word of an end needs to come
 # here, and the next call to go there: 12 ms where nobody else is at work (Dask's client sends every
@@ -71,11 +80,15 @@ class ClusterFuture(Remote):
     used from any thread, but that of the client's event loop can't fetch.
     """
 
-    def __init__(self, executor: DaskExecutor, remote: DaskFuture) -> None:
+    #: Dask's own future of it.
+    remote: DaskFuture
+
+    def __init__(self, executor: DaskExecutor, call: Call) -> None:
         super().__init__()
         self.executor = executor
-        #: Dask's own future of it.
-        self.remote = remote
+        self._call: Call | None = call  # until it is done
+        self._large: DaskFuture | None = None  # the call, where it was sent by itself, until it is done
+        self._sendings = 0
         self._fetching = threading.Lock()  # guards `_value`
         self._value = _NOTHING
         self._asked = False  # to cancel
@@ -133,6 +146,25 @@ class ClusterFuture(Remote):
         except CancelledError as error:
             raise self._lost(error) from error
 
+    def send(self) -> None:
+        """Have the call made.
+
+        Raises:
+            Exception: As of `DaskExecutor.submit`.
+        """
+        call: Any = self._call
+        client = self.executor.client
+        self._sendings += 1
+        packed, values = pack(client, call)
+        if packed.size > LARGE:
+            [self._large] = client.scatter([packed], hash=False, workers=call.options.get("workers"))
+        # No time within which calls count as one: they go in the order in which they came.
+        self.remote = client.submit(
+            perform, self._large or packed, *values,
+            key=f"{call.name}-{uuid.uuid4()}", pure=False, fifo_timeout="0 s", **call.options,
+        )  # fmt: skip
+        self.remote.add_done_callback(self.end)
+
     def _lost(self, error: BaseException) -> BaseException:
         """What it means that Dask has cancelled, unasked."""
         return CallLost(str(error)) if self.executor.client.status == "running" else self.executor.broken()
@@ -148,7 +180,6 @@ class ClusterFuture(Remote):
 
     def end(self, remote: DaskFuture) -> None:
         """Note that Dask's future is done: its callback."""
-        self.executor.note_end()
         try:
             if remote.status == "error":
                 exception = remote.exception()
@@ -163,7 +194,13 @@ class ClusterFuture(Remote):
             else:
                 remote.result()  # raises why
         except Exception as error:  # the client may close meanwhile
+            if self._sendings < SENDINGS and getattr(error, "reason", None) in LOST:
+                with suppress(Exception):
+                    self.send()
+                    return
             self.set_exception(self._lost(error))
+        self.executor.note_end()
+        self._call = self._large = None
         self._done_callbacks: list[Any] = []  # which know the arguments of the call, and more
 
     def __reduce__(self) -> Any:
@@ -252,22 +289,20 @@ class DaskExecutor(Engine):
         return isinstance(future, ClusterFuture) and future.executor.client is self.client
 
     def call(self, call: Call) -> ClusterFuture:
-        packed, values = pack(self.client, call)
+        future = ClusterFuture(self, call)
         with self._lock:
             if self._shutdown:
                 raise RuntimeError("cannot schedule new futures after shutdown")
         if self.client.status != "running":
             raise self.broken()
-        # No time within which calls count as one: they go in the order in which they came.
-        remote = self.client.submit(
-            perform, packed, *values,
-            key=f"{call.name}-{uuid.uuid4()}", pure=False, fifo_timeout="0 s", **call.options,
-        )  # fmt: skip
-        future = ClusterFuture(self, remote)
         with self._lock:
             self._pending.add(future)
+        try:
+            future.send()
+        except BaseException:
+            self._pending.discard(future)
+            raise
         future.add_done_callback(self._pending.discard)
-        remote.add_done_callback(future.end)
         return future
 
     def stream(self, call: Call) -> Generator[Any, None, Any]:

@@ -71,7 +71,8 @@ def cluster(workers: int, directory: Path) -> Iterator[tuple[str, subprocess.Pop
     """A cluster in a process of its own, which has its threads and children."""
     script = directory / "cluster.py"
     script.write_text(CLUSTER)
-    path = os.pathsep.join([str(Path(__file__).parent), *sys.path])
+    here = Path(__file__).parent
+    path = os.pathsep.join([str(here), str(here.parent), *sys.path])
     environment = {**os.environ, "PYTHONPATH": path, "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "1"}
     process = subprocess.Popen(
         [sys.executable, str(script), str(workers)],
@@ -366,6 +367,38 @@ def test_a_future_of_the_cluster_is_for_its_cluster_alone(executor: DaskExecutor
     with pytest.raises(TypeError, match="to that cluster only"):
         pickle.dumps(future)
     future.result(DEADLINE)
+
+
+@pytest.mark.parametrize("size", [10, 10**6])
+def test_what_a_lost_worker_had_from_here_is_sent_again(queues: Any, tmp_path: Path, size: int) -> None:
+    _, remote, _ = queues
+    path = str(tmp_path / "deaths")
+    first = remote.submit(calls.die_first, path, 1, calls.Homely(1, size))
+    after = remote.submit(calls.add, first, 10)
+    assert after.result(DEADLINE) == 12
+
+
+def test_what_was_made_of_a_large_call_is_lost_with_its_worker(
+    client: Any, queues: Any, tmp_path: Path
+) -> None:
+    _, remote, _ = queues
+    made = remote.submit(calls.number_in, calls.Homely(7, 10**6))
+    assert made.exception(DEADLINE) is None
+    until(lambda: not keys_of(client, "Packed"))
+    [key] = keys_of(client, "number_in")
+    [holder] = client.who_has()[key]
+    deadly = remote.options(workers=[holder], allow_other_workers=True)
+    assert deadly.submit(calls.die_first, str(tmp_path / "deaths"), 1).result(DEADLINE) == 2
+    assert isinstance(remote.submit(calls.add, made, 1).exception(DEADLINE), CallLost)
+    with pytest.raises(CallLost):
+        made.result(DEADLINE)
+
+
+def test_a_large_call_is_let_go_when_it_is_done(client: Any, queues: Any) -> None:
+    _, remote, _ = queues
+    task = remote.submit(calls.number_in, calls.Homely(7, 10**6))
+    assert remote.submit(calls.add, task, 1).result(DEADLINE) == 8
+    until(lambda: not keys_of(client, "Packed"))
 
 
 # Options of Dask.
@@ -804,3 +837,31 @@ def test_a_graph_of_threads_and_cluster(queues: Any) -> None:
     assert not late.done()
     gate.open()
     assert late.result(DEADLINE) is None
+
+
+# The benchmarks run; what they measure is not judged here.
+
+
+class Weightless:
+    """A cluster whose scheduler is not in this process, and can't be asked what it holds."""
+
+    class scheduler:
+        workers: dict[str, Any] = {}  # noqa: RUF012
+        tasks: dict[str, Any] = {}  # noqa: RUF012
+
+
+def test_the_benchmarks_of_the_cluster_run(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).parent.parent))
+    from benchmarks import cluster as benchmark
+
+    monkeypatch.setattr(benchmark, "LINKS", 3)
+    monkeypatch.setattr(benchmark, "ARRAY", 10**6)
+    monkeypatch.setattr(benchmark, "PAIRS", 2)
+    lines = [
+        *benchmark.costs(client, 40, 1),
+        *benchmark.weights(client),
+        *benchmark.first_results(client, Weightless, 1),
+    ]
+    assert [line.split("  ")[1] for line in lines[1:4]] == ["chain", "binary tree", "layers of 100"]
+    assert "until it is done" in lines[5]
+    assert any("newest first" in line for line in lines)
