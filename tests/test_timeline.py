@@ -184,6 +184,21 @@ def test_it_is_told_when_the_scheduler_was_stopped(traced: Any, marks: str, stop
     assert list(_timeline.stopped(traced([*head(("a", 1)), ran(1, 0, 100), *events]))) == stopped
 
 
+def test_all_times_are_from_the_first_submission_on(traced: Any) -> None:
+    """The recording may have begun long before; so may the scheduler have gone on."""
+    run = ran(1, 1100, 1200, submitted=1000)
+    marks = [told("resume", 500), told("stop", 1150), told("resume", 1170)]
+    found = columns(traced([*head(("a", 1)), run, item(1, 0, 1150), *marks]))
+    assert [found[name] for name in ("span", "start", "end", "submitted", "itemAt")] == [
+        200,
+        [100],
+        [200],
+        [0],
+        [150],
+    ]
+    assert found["stopped"] == [(0, 0), (150, 170)]
+
+
 # -- The page
 
 
