@@ -15,13 +15,16 @@ from ._future import traceback_of
 
 
 def explain(error: BaseException, fn: Any, args: Any, kwargs: Any, executor: Any) -> BaseException:
-    """Return an error that names what can't be pickled of a call that failed with *error*; or *error*.
+    """Return an error that names what of a call, which failed with *error*, can't be pickled; or *error*.
 
     Cost: none, unless *error* arose as something was pickled in this process; then
     that of pickling the call.
     """
     if args is None or not (_speaks_of_pickling(error) or _arose_in_pickling(error)):
         return error
+    if "_sendback_result" in str(error.__cause__):  # the function that does so in a worker
+        text = f"the result of {name_of(fn)} can't be sent back: it can't be pickled: {error}"
+        return _because(text, error)
     parts = [("it", fn)]
     parts += [(f"its argument {number}", value) for number, value in enumerate(args, 1)]
     parts += [(f"its argument {name!r}", value) for name, value in kwargs.items()]
@@ -29,13 +32,15 @@ def explain(error: BaseException, fn: Any, args: Any, kwargs: Any, executor: Any
         reason = _refusal(value, executor)
         if reason is not None:
             what = "" if part == "it" else f", of type {type(value).__qualname__!r},"
-            told = pickle.PicklingError(
-                f"{name_of(fn)} can't be sent to {type(executor).__name__}: "
-                f"{part}{what} can't be pickled: {reason}"
-            )
-            told.__cause__ = error
-            return told
+            text = f"{name_of(fn)} can't be sent to {type(executor).__name__}: {part}{what} can't be pickled"
+            return _because(f"{text}: {reason}", error)
     return error
+
+
+def _because(text: str, error: BaseException) -> pickle.PicklingError:
+    told = pickle.PicklingError(text)
+    told.__cause__ = error
+    return told
 
 
 def _speaks_of_pickling(error: BaseException) -> bool:
