@@ -27,12 +27,14 @@ The house; imports point down::
     _waiting           threads that wait, tasks that hold; _needs: what they do meanwhile
     _observers         who is told of all this
     _slots             a queue's slots and the runs that fill them
+    _room              how many may be pending, and who waits to submit more
     _options           what a task is submitted with besides its call; _contexts: where it is called
     _task, _items      Task and Item: the futures; below them _kept: values that stay elsewhere,
                        and _future: waiting, completion
     _interrupts        what may strike anywhere: Ctrl-C, a recursion too deep
     _functions         is it a generator function, and how many values will it give
     _arguments         gather and substitute; below it _recipe (containers), _kinds
+    _line              what starts in the order of its submission
     _planner           DependencyPlanner: the graph.  Pure, as all below
     _newest, _oldest   the two orders; below _newest: _plans, and _places, where nodes wait
     _nodes             what they share

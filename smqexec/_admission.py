@@ -2,34 +2,116 @@
 
 from __future__ import annotations
 
+from contextvars import copy_context
 from functools import partial
 from typing import Any
 
 from ._arguments import Template, templated
 from ._arrivals import Arrivals
 from ._contexts import InContext
+from ._interrupts import uninterrupted
 from ._nodes import Group
-from ._options import Options, OptionsTask
-from ._slots import Slots
+from ._options import NO_OPTIONS, Options, OptionsTask
+from ._room import Room, Ticket
+from ._slots import HERE, Slots
 from ._task import Task
+from ._waiting import acquire
 
 
 class Admission(Arrivals):
-    """A scheduler that heeds options."""
+    """A scheduler that heeds options, and the rules of queues."""
 
     def add_with(
-        self, slots: Slots, fn: Any, args: Any, kwargs: Any, group: Group | None, options: Options
+        self,
+        slots: Slots,
+        fn: Any,
+        args: Any,
+        kwargs: Any,
+        group: Group | None,
+        options: Options = NO_OPTIONS,
     ) -> Task[Any]:
-        """Do what `add` does, with *options*."""
-        if options.context is not None:
-            fn = InContext(options.context, fn)
-        if options.after and type(kwargs) is not Template:
+        """Do what `add` does, with *options*, and for a queue with rules of its own.
+
+        Where that has no room, it blocks until there is; but never a thread of
+        this scheduler, which goes through: others may wait for what it is at.
+
+        Raises:
+            TimeoutError: There was no room in the time that *options* give.
+            RuntimeError: As by `add`.
+        """
+        task = self.try_add(slots, fn, args, kwargs, group, options, True)
+        if task is None:
+            few = slots.room and slots.room.limit
+            raise TimeoutError(f"{few} tasks of queue {slots.name} are still pending; it takes no more")
+        return task
+
+    def try_add(
+        self,
+        slots: Slots,
+        fn: Any,
+        args: Any,
+        kwargs: Any,
+        group: Group | None,
+        options: Options,
+        wait: bool = False,
+    ) -> Task[Any] | None:
+        """Do what `add_with` does; None where there is no room, or was none in time if it is to *wait*."""
+        room = slots.room
+        if room is None:
+            return self._add_with(slots, fn, args, kwargs, group, options, None)
+        run = HERE.run
+        if run is not None and run.slots.scheduler is self:
+            return self._add_with(slots, fn, args, kwargs, group, options, None)
+        ticket = Ticket()
+        try:
+            with self.lock:
+                refused = slots.closed or slots.broken or self.exiting or self._abandoned
+                admitted = bool(refused) or room.enter(ticket, slots.pending, wait)
+            if admitted or (wait and acquire(ticket.blocker, options.timeout)):
+                return self._add_with(slots, fn, args, kwargs, group, options, ticket)
+            self._leave(slots, room, ticket)
+            return None
+        except BaseException:
+            with uninterrupted():
+                self._leave(slots, room, ticket)
+                if ticket.task is not None:  # its caller will never know of it
+                    ticket.task.cancel()
+            raise
+
+    def _leave(self, slots: Slots, room: Room, ticket: Ticket) -> None:
+        with self.lock:
+            room.leave(ticket, slots.pending)
+
+    def _add_with(
+        self,
+        slots: Slots,
+        fn: Any,
+        args: Any,
+        kwargs: Any,
+        group: Group | None,
+        options: Options,
+        ticket: Ticket | None,
+    ) -> Task[Any]:
+        context = options.context
+        if context is None and slots.copies_context:
+            context = copy_context()
+        if context is not None:
+            fn = InContext(context, fn)
+        if slots.in_order is not None:
+            group = None  # in a line the first goes first anyhow
+        elif not options.after and ticket is None:
+            if options is NO_OPTIONS:
+                return self.add(slots, fn, args, kwargs, group)
+            return self.add(slots, fn, args, kwargs, group, partial(_made, options, None))
+        if type(kwargs) is not Template:
             args, kwargs = None, templated(args, kwargs)
-        return self.add(slots, fn, args, kwargs, group, partial(_made, options))
+        return self.add(slots, fn, args, kwargs, group, partial(_made, options, ticket))
 
 
-def _made(options: Options) -> Task[Any]:
+def _made(options: Options, ticket: Ticket | None) -> Task[Any]:
     task: OptionsTask[Any] = OptionsTask()
-    task._options = options.kept or options
+    task._options = None if options is NO_OPTIONS else options.kept or options
     task._after = options.after
+    task._turn = None
+    task._ticket = ticket
     return task

@@ -16,6 +16,7 @@ from ._dispatch import Ended, Starts
 from ._future import Failure, PlannedFuture, traceback_of
 from ._interrupts import HEADROOM, LIMIT, headroom, make_room, uninterrupted
 from ._items import Item
+from ._line import Turn
 from ._nodes import DONE, NEW, NONE, RUNNING, Group, Node, as_few
 from ._slots import Slots
 from ._task import AS_NEEDED, Foreign, Settled, Task
@@ -135,9 +136,12 @@ class Arrivals(Ahead):
         Ctrl-C, mostly; or a recursion that got too deep, or no memory.
         """
         others: list[Any] = [*self._outside, group]
+        others += [turn for slots in self._slots for turn in slots.turns]
         others += [other for slots in self._slots for run in slots.runs for other in run.tasks()]
         self.planner.mend(self._slots, task, others)
         self._next = self.planner.order.take
+        if task._turn is not None:
+            self._tell_helpers(task._turn.withdraw())
         for relay in list(self._outside):
             if type(relay) is Foreign and not relay.dependents:
                 self._forget(relay)
@@ -216,7 +220,8 @@ class Arrivals(Ahead):
         else:
             dependencies = [(value, False) for value in task._args if issubclass(type(value), Future)]
         failed: PlannedFuture[Any] | None = None  # the first dependency that can't give a value any more
-        nodes: list[Any] = []
+        line = slots.in_order
+        nodes: list[Any] = [] if line is None else list(line.before())
         relays: list[tuple[Node, list[Any]]] = []
         foreign: list[tuple[Foreign, Any]] = []
         future: Any
@@ -244,6 +249,13 @@ class Arrivals(Ahead):
             self._admit(node, None, as_few(needs))
         self._outside.update(relay for relay, _ in foreign)
         self._admit(task, slots, as_few(list(dict.fromkeys(nodes))), group)
+        if task._ticket is not None and slots.room is not None:
+            task._ticket.task = task
+            slots.room.use(task._ticket)
+            task._ticket = None
+        if line is not None:
+            task._turn = Turn(line, task)
+            line.join(task._turn, len(nodes) > len(line.before()))
         if failed is None:
             starts = self._wake(slots)
             if slots.prefetch:

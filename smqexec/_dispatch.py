@@ -29,6 +29,7 @@ from ._debug import Unseen
 from ._future import Failure, PlannedFuture, Watch, traceback_of
 from ._interrupts import headroom, uninterrupted
 from ._items import Item
+from ._line import Turn
 from ._needs import SEARCH_LIMIT, forget, searches
 from ._nodes import DONE, READY, RUNNING, SEARCHING, Node, dependencies_of, dependents_of
 from ._slots import Run, Slots
@@ -99,6 +100,8 @@ class Dispatcher(Waiting):
             run: The run that asks.
             rung: It was counted in `waking`.
         """
+        starts = None
+        last = False
         while True:
             with self.lock:
                 if self._abandoned or run not in slots.runs:
@@ -109,15 +112,22 @@ class Dispatcher(Waiting):
                     else:  # a second ring for the same: see `_mend`
                         slots.parked -= 1
                     run.thread = threading.get_ident()
-                task = self._take(slots, run)
-                if task is not None:
-                    return task
-                if slots.ending:
-                    slots.runs.remove(run)
-                    slots.ring(slots.parked)
-                    last = not slots.runs
+                if len(slots.runs) > slots.limit:
+                    starts = self._retire(slots, run)
                     break
-                slots.parked += 1
+                task = self._take(slots, run)
+                if task is None:
+                    if slots.ending:
+                        slots.runs.remove(run)
+                        slots.ring(slots.parked)
+                        last = not slots.runs
+                        break
+                    slots.parked += 1
+                elif slots.attentive:
+                    starts = self._started(task)
+            if task is not None:
+                self._start(starts)
+                return task
             rung = True
             if not slots.bell.get():  # the queue was lost
                 with self.lock:
@@ -126,9 +136,30 @@ class Dispatcher(Waiting):
                         slots.waking += 1
                     else:  # rung for meanwhile, so one of the rings there is ours
                         slots.bell.get()
+        self._start(starts)
         if last:
             slots.pool.shutdown(wait=False)
         return None
+
+    def _retire(self, slots: Slots, run: Run) -> Starts | None:
+        """Let *run* leave, which is more than *slots* may have now.  As `_wake`."""
+        slots.runs.remove(run)
+        slots.heed()
+        return self._wake(slots)
+
+    def resize(self, slots: Slots, number: int) -> None:
+        """Let *slots* run so many tasks: more at once, fewer as they end."""
+        with self.lock:
+            slots.limit += number - slots.workers
+            slots.workers = number
+            slots.pool.resize(number)
+            slots.heed()
+            starts: Starts = []
+            if slots.attentive:
+                slots.ring(max(0, min(slots.parked, len(slots.runs) - slots.limit)))
+            for _ in range(min(slots.ready, slots.limit)):
+                self._wake(slots, starts)
+        self._start(starts)
 
     def begin_at_once(self, slots: Slots, run: Run, new: bool = False) -> Task[Any] | None:
         """A task for *run*, which does not park; None: it has left.
@@ -147,8 +178,12 @@ class Dispatcher(Waiting):
                 run.thread = next(name for name in map("slot {}".format, count(1)) if name not in taken)
             # There may be fewer slots than there were.
             task = self._take(slots, run) if len(slots.runs) <= slots.limit else None
+            starts = None
             if task is None:
-                slots.runs.remove(run)
+                starts = self._retire(slots, run)
+            elif slots.attentive:
+                starts = self._started(task)
+        self._start(starts)
         return task
 
     def complete(
@@ -176,9 +211,11 @@ class Dispatcher(Waiting):
                 task._watch = None
             task._home = None  # last: from here on `_condition` may make a new watch
             if slots.ready:
+                if slots.attentive:
+                    successor, starts = self._hand_over(slots, run, watch, more)
                 # A callback may wait for whatever is ready now: leave it to others.
                 # And a nested task hands over to the one beneath it.
-                if more and (watch is None or not watch.callbacks) and not run.below:
+                elif more and (watch is None or not watch.callbacks) and not run.below:
                     if not self._stopped:
                         successor = self._next(slots, SEARCH_LIMIT)
                         if successor is SEARCHING:
@@ -199,6 +236,24 @@ class Dispatcher(Waiting):
         if watch is not None:
             task._tell(watch, self.patience)  # last: a callback may wait for what was just started
         return successor  # type: ignore[no-any-return]
+
+    def _hand_over(
+        self, slots: Slots, run: Run, watch: Watch | None, more: bool
+    ) -> tuple[Task[Any] | None, Starts | None]:
+        """Do what `complete` does where a task of an attentive queue is ready.  The lock is held."""
+        surplus = len(slots.runs) > slots.limit
+        if not more or surplus or (watch is not None and watch.callbacks) or run.below:
+            return None, self._wake(slots)
+        successor = self._take(slots, run)
+        return successor, None if successor is None else self._started(successor)
+
+    def _started(self, task: Task[Any]) -> Starts | None:
+        """Note that *task*, of an attentive queue, has started: the next may perhaps.  As `_wake_for`."""
+        slots: Any = task._home
+        if slots.room is not None:
+            slots.room.let_in(slots.pending)
+        turn, task._turn = task._turn, None
+        return None if turn is None else self._wake_for(turn.leave())
 
     def _lock_below(self, condition: threading.Condition) -> threading.Condition:
         """Take *condition*, which comes before the lock that is held, without letting go of both for long."""
@@ -306,6 +361,8 @@ class Dispatcher(Waiting):
         """Let *slots* run nothing more: fail what is pending with *error*, and refuse what comes."""
         with self.lock:
             slots.broken = error
+            if slots.room is not None:
+                slots.room.turn_away()
             # A broken pool forgets the runs that no thread has begun.  The
             # others leave when they ask for a task.
             slots.runs = [run for run in slots.runs if run.thread is not None]
@@ -333,6 +390,7 @@ class Dispatcher(Waiting):
         found = dict.fromkeys(self.planner.ready(self._slots))
         todo: list[Any] = [*found, *self._outside]
         todo += [task for slots in self._slots for run in slots.runs for task in run.tasks()]
+        todo += [turn for slots in self._slots for turn in slots.turns]
         while todo:
             for node in dependents_of(todo.pop()):
                 if node not in found and node.state < RUNNING:
@@ -364,6 +422,9 @@ class Dispatcher(Waiting):
                 continue  # a relay
             if searches:
                 forget(task)
+            if task._turn is not None:
+                freed += task._turn.leave()
+                task._turn = None
             slots: Any = task._home
             task._outcome = failure if task is node else inherited
             if isinstance(task, Item):
@@ -380,6 +441,8 @@ class Dispatcher(Waiting):
             ended.append((task, watch, slots))
         starts = self._wake_for(freed, starts)
         for slots in touched:
+            if slots.room is not None:
+                slots.room.let_in(slots.pending)
             if slots.ending:
                 slots.ring(slots.parked)
         if self._watchers:
@@ -418,9 +481,14 @@ class Dispatcher(Waiting):
     def _take(self, slots: Slots, run: Run) -> Task[Any] | None:
         if not slots.ready or self._stopped:
             return None
-        task: Any = self._next(slots, SEARCH_LIMIT)
-        if task is SEARCHING:
-            task = self._search(slots)
+        task: Any
+        if slots.in_order is not None:
+            task = slots.in_order.head()  # no search can find another
+            self.planner.start(task)
+        else:
+            task = self._next(slots, SEARCH_LIMIT)
+            if task is SEARCHING:
+                task = self._search(slots)
         run.task = task
         return task  # type: ignore[no-any-return]
 
@@ -438,11 +506,17 @@ class Dispatcher(Waiting):
             slots = node.queue
             if node.state != READY:  # it was taken at once
                 continue
-            for needs in list(slots.helpers) if slots.helpers else ():
-                needs.freed(node)
+            if slots.helpers:
+                self._tell_helpers([node])
             if slots.parked or len(slots.runs) < slots.limit or slots.helpers:  # as in `add`
                 starts = self._wake(slots, starts)
         return starts
+
+    def _tell_helpers(self, freed: list[Any]) -> None:
+        """Tell waiting tasks that need them of nodes that became ready.  The lock is held."""
+        for node in freed:
+            for needs in list(node.queue.helpers):
+                needs.freed(node)
 
     def _wake(self, slots: Slots, starts: Starts | None = None) -> Starts | None:
         """See that a run is on its way to each ready task of *slots*, one more at most.
@@ -518,7 +592,10 @@ class Dispatcher(Waiting):
 
 def _is_needed(node: Any) -> bool:
     """Whether a task depends on *node*, or somebody waits for it.  The lock is held."""
-    if any(other.state < DONE for other in dependents_of(node)):
+    if type(node) is Turn:
+        return True  # its line goes on
+    # That a task stands before others in a line does not count.
+    if any(other.state < DONE and type(other) is not Turn for other in dependents_of(node)):
         return True
     watch = node._watch if isinstance(node, PlannedFuture) else None
     if watch is None:

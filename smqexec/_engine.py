@@ -165,6 +165,9 @@ class EnginePool:
         """Begin a run."""
         work(*args)
 
+    def resize(self, number: int) -> None:
+        """The executor is not ours to change."""
+
     def shutdown(self, wait: bool) -> None:
         """Wait for the threads of generator tasks that are ending.  The executor is not ours to shut down."""
         for thread in list(self.threads) if wait else ():

@@ -15,11 +15,10 @@ from ._task import Task
 class KeepingSlots(EngineSlots):
     """The slots of such a queue."""
 
-    __slots__ = ("ahead", "fates", "prefetch", "workers")
+    __slots__ = ("ahead", "fates", "prefetch")
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        self.workers = self.limit  # slots that are not for prefetching
         self.prefetch = 0  # how many more tasks may be at the engine, now
         # What has gone ahead, with those of its dependencies that may still be running.
         self.ahead: dict[Any, list[Any]] = {}

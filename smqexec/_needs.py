@@ -12,6 +12,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from ._future import PlannedFuture
+from ._line import Turn
 from ._nodes import DONE, NONE, READY, RUNNING, SEARCHING, Node, listed_dependencies
 from ._slots import Run, Slots
 from ._task import Foreign
@@ -265,6 +266,8 @@ class Needs:
                     self._follow(SLOT, wait)
         elif type(node) is Foreign and node.future is not None:
             needs = (node.future,)
+        elif type(node) is Turn:
+            needs = node.before()
         if needs:
             self.frames.append([needs, 0, owner, place])
         return False

@@ -49,19 +49,28 @@ class Options:
         #: These options as a task keeps them, where that is not all of them.
         self.kept = Options(name, timeout=timeout, engine=engine) if after or context is not None else None
 
+    def within(self, timeout: float) -> Options:
+        """These options, to wait no longer than *timeout* seconds for room."""
+        least = max(0, timeout if self.timeout is None else min(timeout, self.timeout))
+        return Options(self.name, self.after, self.context, least, self.engine)
+
     def __repr__(self) -> str:
         words = [f"{name}={getattr(self, name)!r}" for name in ("name", "timeout")]
         words += [f"{name}={value!r}" for name, value in self.engine.items()]
         return ", ".join(word for word in words if not word.endswith("=None")) or "no name"
 
 
+NO_OPTIONS = Options()
+
+
 class OptionsTask(Task[R]):
-    """A task that was submitted with options.
+    """A task that was submitted with options, or to a queue with rules of its own.
 
     A class of its own, so that plain tasks have no room for them.
     """
 
-    __slots__ = ("_after", "_options")  # the first until it is taken in
+    # `_after` and `_ticket` until it is taken in, `_turn` until it starts.
+    __slots__ = ("_after", "_options", "_ticket", "_turn")
 
 
 def label_of(task: Task[Any]) -> str:

@@ -25,11 +25,12 @@ from ._engine import Engine, EnginePool, EngineSlots, workers_of
 from ._functions import Plain
 from ._keeping import KeepingPool, KeepingSlots
 from ._kinds import Raw, settled
+from ._line import Line
 from ._options import Options, read
+from ._room import Room
 from ._scheduler import Scheduler, leave
 from ._slots import Slots
 from ._submitting import Submits, Submitter
-from ._task import Task
 from ._worker import nest, work
 
 if TYPE_CHECKING:
@@ -65,6 +66,17 @@ class Queue(Submits, ThreadPoolExecutor):
             first: at each of its values, those ready that come before it in
             the order are run, nested in its slot and thread, and then it goes
             on.
+        in_order: Start its tasks in the order they were submitted, whatever
+            the scheduler's order wants: to want a later one is to want those
+            before it.  One that waits for a dependency holds up all after it;
+            one that fails, or is cancelled, does not.
+        max_pending: While so many of its tasks are pending, `submit` blocks
+            the calling thread, first come, first served, also while the
+            scheduler is stopped.  A thread of the same scheduler never
+            blocks: its submissions go through.
+        context: Make each call in a copy of its submitter's context
+            variables, as ``asyncio.to_thread`` does.  A task without, nested
+            in one that waits, is called in the context of that one.
         executor: What runs its tasks, in place of threads of its own: any
             ``concurrent.futures.Executor``.  It is never shut down; an
             *initializer* is to be given to it, and *max_workers* where it does
@@ -79,7 +91,8 @@ class Queue(Submits, ThreadPoolExecutor):
         TypeError: *max_workers* or *prefetch* is no int, *initializer* not
             callable, *scheduler* none, or *executor* none or together with what
             is for threads.
-        ValueError: *max_workers* is not greater than 0, or *prefetch* less.
+        ValueError: *max_workers* is not greater than 0, or *prefetch* less; or
+            *give_way* and *in_order* are both given.
     """
 
     @overload
@@ -92,6 +105,9 @@ class Queue(Submits, ThreadPoolExecutor):
         *,
         scheduler: Scheduler | None = None,
         give_way: bool = False,
+        in_order: bool = False,
+        max_pending: int | None = None,
+        context: bool = False,
         executor: Executor | None = None,
         prefetch: int | None = None,
     ) -> None: ...
@@ -105,6 +121,9 @@ class Queue(Submits, ThreadPoolExecutor):
         initargs: tuple[Any, ...] = (),
         *,
         give_way: bool = False,
+        in_order: bool = False,
+        max_pending: int | None = None,
+        context: bool = False,
         executor: Executor | None = None,
         prefetch: int | None = None,
     ) -> None: ...
@@ -125,16 +144,27 @@ class Queue(Submits, ThreadPoolExecutor):
         *,
         scheduler: Scheduler | None,
         give_way: bool = False,
+        in_order: bool = False,
+        max_pending: int | None = None,
+        context: bool = False,
         executor: Executor | None = None,
         prefetch: int | None = None,
     ) -> None:
         if max_workers is not None:
-            try:
-                max_workers = index(max_workers)
-            except TypeError:
-                raise TypeError(f"max_workers must be an int or None, not {max_workers!r}") from None
+            max_workers = _width(max_workers, "an int or None")
         if initializer is not None and not callable(initializer):
             raise TypeError("initializer must be a callable")
+        if in_order and give_way:
+            raise ValueError("give_way lets later tasks go first, and in_order does not: take one of them")
+        if max_pending is not None:
+            try:
+                max_pending = index(max_pending)
+            except TypeError:
+                raise TypeError(f"max_pending must be an int or None, not {max_pending!r}") from None
+            if max_pending <= 0:
+                raise ValueError("max_pending must be greater than 0")
+        if context and executor is not None:
+            raise TypeError("context is for queues of threads: it can't be taken to another process")
         if executor is not None:
             _check_engine(executor, initializer, initargs, give_way)
         if prefetch is not None:
@@ -150,20 +180,38 @@ class Queue(Submits, ThreadPoolExecutor):
             raise TypeError(f"scheduler must be a Scheduler, not {scheduler!r}")
         if executor is not None:
             self._set_up_engine(executor, max_workers, prefetch, thread_name_prefix, scheduler)
-            return
+        else:
+            self._set_up_threads(max_workers, thread_name_prefix, initializer, initargs, scheduler, give_way)
+        slots = self._slots
+        slots.in_order = Line(scheduler.planner) if in_order else None
+        slots.room = None if max_pending is None else Room(max_pending)
+        slots.copies_context = context
+        slots.heed()
+        if slots.attentive or context:
+            slots.add = scheduler.add_with
+        slots.owner = ref(self, slots.lose)
+        scheduler.add_slots(slots)
+
+    def _set_up_threads(
+        self,
+        max_workers: int | None,
+        thread_name_prefix: str,
+        initializer: Callable[..., object] | None,
+        initargs: tuple[Any, ...],
+        scheduler: Scheduler,
+        give_way: bool,
+    ) -> None:
         first = initializer and _Initializer(initializer)
         pool = _Pool(max_workers, thread_name_prefix, first, initargs)
         self._pool: _Pool | EnginePool = pool
         # What clients of ThreadPoolExecutor, and its own tests, look at.
         self._threads = pool._threads
-        self._max_workers: int = pool._max_workers
         self._thread_name_prefix = pool._thread_name_prefix
         name = str(pool._thread_name_prefix)
-        self._slots = slots = Slots(scheduler, pool, self._max_workers, name, work, nest, give_way)
+        self._slots: Slots
+        self._slots = slots = Slots(scheduler, pool, pool._max_workers, name, work, nest, give_way)
         if first is not None:
             first.slots = ref(slots)
-        slots.owner = ref(self, slots.lose)
-        scheduler.add_slots(slots)
 
     def _set_up_engine(
         self,
@@ -179,7 +227,6 @@ class Queue(Submits, ThreadPoolExecutor):
             raise TypeError(f"max_workers must be given: {kind} does not tell how many it has")
         if max_workers <= 0:
             raise ValueError("max_workers must be greater than 0")
-        self._max_workers = max_workers
         self._thread_name_prefix = name = name or f"{kind}-{next(_engines)}"
         pool: EnginePool
         slots: EngineSlots
@@ -189,12 +236,11 @@ class Queue(Submits, ThreadPoolExecutor):
             scheduler.go_ahead(slots, pool.prefetch())
         else:
             pool = EnginePool(executor, Raw if isinstance(executor, Queue) else None)
-            slots = EngineSlots(scheduler, pool, max_workers + (prefetch or 0), name, pool.work, nest, False)
+            slots = EngineSlots(scheduler, pool, max_workers, name, pool.work, nest, False)
+            slots.limit += prefetch or 0
         self._pool = pool
         self._threads = pool.threads
         self._slots = slots
-        slots.owner = ref(self, slots.lose)
-        scheduler.add_slots(slots)
         _process.come_before(type(executor))
         if isinstance(executor, Engine):
             self._known = executor.options
@@ -210,6 +256,10 @@ class Queue(Submits, ThreadPoolExecutor):
     @property
     def _broken(self) -> Any:  # type: ignore[override]
         return self._pool._broken
+
+    @property
+    def _max_workers(self) -> int:  # type: ignore[override]
+        return self.max_workers
 
     @property
     def _shutdown(self) -> bool:  # type: ignore[override]
@@ -253,6 +303,27 @@ class Queue(Submits, ThreadPoolExecutor):
             raise TypeError("context is for queues of threads: it can't be taken to another process")
         return Submitter(self, read(self._known, name, after, context, timeout, others))
 
+    @property
+    def max_workers(self) -> int:
+        """The number of slots.
+
+        To raise it lets ready tasks start at once.  To lower it ends none:
+        those that run too many go on, and no other starts until there are as
+        few.  Their threads stay, with nothing to do, until the queue ends.
+
+        Raises:
+            TypeError: It is set to what is no int.
+            ValueError: It is set to what is not greater than 0.
+        """
+        return self._slots.workers
+
+    @max_workers.setter
+    def max_workers(self, number: int) -> None:
+        number = _width(number, "an int")
+        if number <= 0:
+            raise ValueError("max_workers must be greater than 0")
+        self._slots.scheduler.resize(self._slots, number)
+
     def _target(self) -> tuple[Queue, Options | None]:
         return self, None
 
@@ -263,7 +334,8 @@ class Queue(Submits, ThreadPoolExecutor):
         kwargs: Any,
         group: Group | None,
         options: Options | None = None,
-    ) -> Task[Any]:
+        add: Any = None,
+    ) -> Any:
         if not callable(fn):
             if not (isinstance(fn, Raw) and callable(fn.value)):
                 raise TypeError(f"the first argument of submit must be callable, not {fn!r}")
@@ -280,7 +352,7 @@ class Queue(Submits, ThreadPoolExecutor):
         slots = self._slots
         if options is None:
             return slots.add(slots, fn, args, kwargs, group)
-        return slots.scheduler.add_with(slots, fn, args, kwargs, group, options)
+        return (add or slots.scheduler.add_with)(slots, fn, args, kwargs, group, options)
 
     def counts(self) -> dict[str, int]:
         """How many tasks are waiting, ready, running, done, failed and cancelled."""
@@ -334,6 +406,14 @@ class Queue(Submits, ThreadPoolExecutor):
         return f"<{type(self).__name__} {slots.name}, {slots.limit} slots: {counts or 'no tasks'}>"
 
 
+def _width(number: Any, right: str) -> int:
+    try:
+        return index(number)
+    except TypeError:
+        pass
+    raise TypeError(f"max_workers must be {right}, not {number!r}")
+
+
 _engines = count()  # numbers for names
 
 
@@ -350,6 +430,10 @@ class _Pool(ThreadPoolExecutor):
     """A pool that gives each run a thread, and tells idle threads to leave when an initializer failed."""
 
     _idle_semaphore: Any
+
+    def resize(self, number: int) -> None:
+        """Have as many threads at most from now on; those there are stay."""
+        self._max_workers = number
 
     def _adjust_thread_count(self) -> None:
         # A run that was given up, since no thread could be started for it, stays in the pool

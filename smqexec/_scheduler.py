@@ -274,6 +274,8 @@ class Scheduler(Streams):
         """Take no more tasks for *slots*; its runs leave once nothing is pending."""
         with self.lock:
             slots.closed = True
+            if slots.room is not None:
+                slots.room.turn_away()
             if slots.ending:
                 slots.ring(slots.parked)
             last = not slots.runs and slots.ending and not self._abandoned
@@ -312,9 +314,12 @@ class Scheduler(Streams):
         return self._wait_until(drained, slots=slots)
 
     def cancel_held(self) -> None:
-        """Cancel what is pending, if the scheduler is stopped.  At exit, when nobody may ever resume it."""
+        """At exit: refuse who waits to submit; if it is stopped, and nobody may ever resume it, cancel."""
         with self.lock:
             queues = list(self._slots)
+            for slots in queues if self.exiting else ():
+                if slots.room is not None:
+                    slots.room.turn_away()
             if not self._stopped or self._given_up:
                 return
             paused = [task for task, _ in self._paused]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from queue import SimpleQueue
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
@@ -13,8 +13,10 @@ from ._nodes import PlannedQueue
 from ._task import Task
 
 if TYPE_CHECKING:
+    from ._line import Line, Turn
     from ._needs import Needs
     from ._queue import Queue
+    from ._room import Room
     from ._scheduler import Scheduler
 
 
@@ -52,6 +54,9 @@ class Pool(Protocol):
     def submit(self, work: Any, /, *args: Any) -> object:
         """See that ``work(slots, run)`` is called: *args* are these two."""
 
+    def resize(self, number: int) -> None:
+        """Take so many runs at the same time from now on."""
+
     def shutdown(self, wait: bool) -> None:
         """Let the threads go; with *wait*, return when they have ended."""
 
@@ -74,8 +79,9 @@ class Slots(PlannedQueue):
     fates: Any = MappingProxyType({})
 
     __slots__ = (
-        "add", "bell", "broken", "cancelled", "closed", "done", "failed", "helpers", "limit", "lock",
-        "lost", "name", "nest", "owner", "parked", "pool", "runs", "scheduler", "waking", "work",
+        "add", "attentive", "bell", "broken", "cancelled", "closed", "copies_context", "done", "failed",
+        "helpers", "in_order", "limit", "lock", "lost", "name", "nest", "owner", "parked", "pool", "room",
+        "runs", "scheduler", "waking", "work", "workers",
     )  # fmt: skip
 
     def __init__(
@@ -91,10 +97,11 @@ class Slots(PlannedQueue):
         super().__init__()
         self.gives_way = gives_way
         self.scheduler = scheduler
-        self.add = scheduler.add  # what takes a call in
+        self.add: Callable[..., Task[Any]] = scheduler.add  # what takes a call in
         self.lock = scheduler.lock
         self.pool = pool
-        self.limit = limit
+        self.limit = limit  # of its runs
+        self.workers = limit  # of the tasks that run, where some runs are there before it is their turn
         self.name = name
         self.work = work  # what a run does
         self.nest = nest  # what it does with a task that is nested in another
@@ -104,12 +111,24 @@ class Slots(PlannedQueue):
         self.waking = 0  # runs rung for or started that have not asked for a task yet
         self.bell: SimpleQueue[bool] = SimpleQueue()
         self.done = self.failed = self.cancelled = 0
+        #: In what order its tasks start, if that is the one of their submission.
+        self.in_order: Line | None = None
+        #: How many of its tasks may be pending, if there is a limit.
+        self.room: Room | None = None
+        self.copies_context = False  # its tasks run in copies of their submitters'
+        #: It has rules of its own: see `_started` and `_hand_over`.
+        self.attentive = False
         self.closed = False  # no more submissions
         self.broken: BaseException | None = None
         # The queue.  Its weakref's callback may run anywhere, also under the
         # lock: it sets `lost` and rings, both of which take no lock of ours.
         self.lost = False
         self.owner: ref[Queue] | None = None
+
+    @property
+    def turns(self) -> Iterable[Turn]:
+        """On which pending tasks of it depend, that nothing ready or running may lead to."""
+        return () if self.in_order is None else self.in_order.turns
 
     @property
     def pending(self) -> int:
@@ -124,6 +143,11 @@ class Slots(PlannedQueue):
         """Note that the queue was collected."""
         self.lost = True
         self.bell.put(False)
+
+    def heed(self) -> None:
+        """Look whether there are rules of its own.  The lock is held."""
+        ruled = self.in_order is not None or self.room is not None
+        self.attentive = ruled or len(self.runs) > self.limit
 
     def ring(self, count: int = 1) -> None:
         """Wake *count* parked runs.  The lock is held."""

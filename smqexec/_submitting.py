@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Never, ParamSpec, TypeAlias, TypeVar, ove
 from weakref import ref
 
 from ._kinds import Raw, settled
-from ._options import Options
+from ._options import NO_OPTIONS, Options
 from ._task import Task
 
 if TYPE_CHECKING:
@@ -169,6 +169,30 @@ class Submits:
         """
         return self._submit(fn, args, kwargs, None)
 
+    # Less is checked here: that would take all of the above once more.
+    @overload
+    def try_submit(self, fn: Callable[..., Never], /, *args: Any, **kwargs: Any) -> Task[Any] | None: ...
+    @overload
+    def try_submit(
+        self, fn: Callable[..., Generator[Y, Any, Any]], /, *args: Any, **kwargs: Any
+    ) -> Task[list[Y]] | None: ...
+    @overload
+    def try_submit(
+        self, fn: Callable[..., R] | Raw[Callable[..., R]], /, *args: Any, **kwargs: Any
+    ) -> Task[R] | None: ...
+    def try_submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Task[Any] | None:
+        """Do what `submit` does, or return None where that would block: see ``max_pending``.
+
+        Raises:
+            TypeError: As by `submit`.
+            RuntimeError: As by `submit`.
+            BrokenThreadPool: As by `submit`.
+        """
+        queue, options = self._target()
+        add = queue._slots.scheduler.try_add
+        task: Task[Any] | None = queue._submit(fn, args, kwargs, None, options or NO_OPTIONS, add)
+        return task
+
     def map(
         self,
         fn: Callable[..., R],
@@ -180,11 +204,15 @@ class Submits:
         """Submit ``fn`` for the items of *iterables*, and return an iterator over the results.
 
         All items are one submission, of which the first counts as the newest.
+        Where a queue has ``max_pending`` they are submitted one after another,
+        as there is room: without *buffersize* `map` returns when the last one
+        is, and where it fails before, those submitted are cancelled.
 
         Args:
             fn: Called with one item of each iterable.
             iterables: Read at once, or, with *buffersize*, as results are taken.
-            timeout: Seconds from the call until the last result may be awaited.
+            timeout: Seconds from the call until the last result may be awaited,
+                or the last item submitted.
             chunksize: Ignored, as by ThreadPoolExecutor.
             buffersize: How many tasks whose results were not taken yet there
                 may be.
@@ -192,7 +220,8 @@ class Submits:
         Raises:
             TypeError: *buffersize* is no int.
             ValueError: *buffersize* is less than 1.
-            TimeoutError: By the iterator, when *timeout* is over.
+            TimeoutError: By the iterator, when *timeout* is over; or by `map`,
+                where there was no room.
         """
         if buffersize is not None and not isinstance(buffersize, int):
             raise TypeError("buffersize must be an integer or None")
@@ -205,7 +234,15 @@ class Submits:
             group = _THROUGH_SUBMIT
         else:
             group = queue._slots.scheduler.group()
-        tasks = deque(_submit_item(queue, fn, call, group, options) for call in islice(calls, buffersize))
+        tasks: deque[Task[Any]] = deque()
+        try:
+            tasks.extend(
+                _submit_item(queue, fn, call, group, options, end) for call in islice(calls, buffersize)
+            )
+        except BaseException:
+            if queue._slots.room is not None:  # it has blocked, perhaps for long
+                _cancel(tasks)
+            raise
         # The iterator must not keep the queue: it may be lost while results
         # are taken.
         more = None if buffersize is None else (ref(queue), calls)
@@ -238,7 +275,8 @@ class Submitter(Submits):
     def _submit(
         self, fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any] | None, group: Group | None
     ) -> Task[Any]:
-        return self._queue._submit(fn, args, kwargs, group, self._options)
+        task: Task[Any] = self._queue._submit(fn, args, kwargs, group, self._options)
+        return task
 
     def _target(self) -> tuple[Queue, Options | None]:
         return self._queue, self._options
@@ -251,11 +289,18 @@ _THROUGH_SUBMIT: Any = object()  # the group of a map whose items go through a s
 
 
 def _submit_item(
-    queue: Queue, fn: Callable[..., Any], call: tuple[Any, ...], group: Any, options: Options | None
+    queue: Queue,
+    fn: Callable[..., Any],
+    call: tuple[Any, ...],
+    group: Any,
+    options: Options | None,
+    end: float | None,
 ) -> Task[Any]:
     if group is _THROUGH_SUBMIT:
         return queue.submit(fn, *call)
-    return queue._submit(fn, call, None, group, options)
+    if end is not None and queue._slots.room is not None:
+        options = (options or NO_OPTIONS).within(end - time.monotonic())
+    return queue._submit(fn, call, None, group, options)  # type: ignore[no-any-return]
 
 
 def _results(
@@ -274,13 +319,17 @@ def _results(
                 if queue is None or (call := next(more[1], None)) is None:
                     more = None
                 else:
-                    tasks.append(_submit_item(queue, fn, call, group, options))
+                    tasks.append(_submit_item(queue, fn, call, group, options, end))
                 del queue, call
             # No name may keep the task or its result while we are suspended.
             yield _result_or_cancel(tasks.popleft(), None if end is None else end - time.monotonic())
     finally:
-        for task in tasks:
-            task.cancel()
+        _cancel(tasks)
+
+
+def _cancel(tasks: Iterable[Task[Any]]) -> None:
+    for task in tasks:
+        task.cancel()
 
 
 def _result_or_cancel(task: Any, timeout: float | None) -> Any:

@@ -23,6 +23,7 @@ from reprlib import repr as short
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ._items import Item
+from ._line import Turn
 from ._nodes import DONE, READY, RUNNING, STRIDE, WAITING, Node, dependencies_of, dependents_of
 from ._options import called, label_of
 from ._task import Foreign, Settled, Task
@@ -45,7 +46,7 @@ class GraphNode(NamedTuple):
     #: Its place in the order of submission, from 1 on; a promotion changes it.
     #: Those of one `map` have the same.  0: from outside.
     number: int
-    #: The name of its function.
+    #: Its name, or that of its function.
     name: str
     #: The name of its queue; empty: from outside.
     queue: str
@@ -129,14 +130,16 @@ class Survey:
         """What is ready, runs, or comes from outside: something pending may depend on it."""
         scheduler = self.scheduler
         running = [task for slots in scheduler._slots for run in slots.runs for task in run.tasks()]
-        return [*scheduler.planner.ready(scheduler._slots), *running, *scheduler._outside]
+        turns = [turn for slots in scheduler._slots for turn in slots.turns]
+        return [*scheduler.planner.ready(scheduler._slots), *running, *turns, *scheduler._outside]
 
     def _note(self, node: Node) -> None:
         if not isinstance(node, Task) or node.state > RUNNING:
             return
         count = len(self.needs)
         if node.state == WAITING:
-            self.needs += [other for other in dependencies_of(node) if other.state < DONE]
+            needs = [other for other in dependencies_of(node) if other.state < DONE]
+            self.needs += [other for other in needs if type(other) is not Turn]
             for other in self.needs[count:]:
                 if not isinstance(other, Task):
                     self.relays[other] = _meant(other)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from ._arrivals import Arrivals
     from ._options import Options
+    from ._room import Ticket
     from ._slots import Slots
 
 R = TypeVar("R")
@@ -52,6 +53,7 @@ class Task(PlannedFuture[R]):
     # What it was submitted with, besides its call: see ``_options``.  A plain task has no slots for these.
     _options: Options | None = None
     _after: tuple[tuple[Future[Any], bool], ...] = ()
+    _ticket: Ticket | None = None
 
     _home = Node.queue  # type: ignore[misc]  # the same slot under the name that all futures have for it
 

@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ._future import PlannedFuture
 from ._interrupts import headroom
@@ -59,6 +59,12 @@ class Waiting(Observed):
         self.patience: float | None = None  # how many seconds a callback may take before that is logged
         self._abandoned = False  # this is a forked child, and the threads are the parent's
         self.exiting = False  # the interpreter is
+
+    if TYPE_CHECKING:
+        # Of the other half: see ``_dispatch``.
+        def _started(self, task: Task[Any]) -> Any: ...
+
+        def _start(self, starts: Any) -> None: ...
 
     def _tell_watchers(self) -> None:
         for watcher in self._watchers.copy():
@@ -152,12 +158,16 @@ class Waiting(Observed):
             left = None if deadline is None else deadline - time.monotonic()
             if left is not None and left <= 0:
                 return needs.satisfied()
+            starts = None
             with self.lock:
                 task = needs.take()
                 if task is not None:
                     self.sink(run, task)
+                    if run.slots.attentive:
+                        starts = self._started(task)
                 elif needs.suspect and not needs.satisfied():
                     needs.circle = needs.hopeless()
+            self._start(starts)
             if needs.circle:
                 raise RuntimeError(_told(needs.circle))
             if task is None:
@@ -189,9 +199,13 @@ class Waiting(Observed):
             while other is SEARCHING:
                 self._let_in()
                 other = None if self._stopped else self.planner.give_way(task, SEARCH_LIMIT)
+            starts = None
             if other is not None:
                 self.sink(run, other)
-            return other  # type: ignore[no-any-return]
+                if run.slots.attentive:
+                    starts = self._started(other)
+        self._start(starts)
+        return other  # type: ignore[no-any-return]
 
     # Tasks that a stop holds.
 

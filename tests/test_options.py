@@ -406,6 +406,41 @@ def test_context_is_let_go_of() -> None:
             until_gone(known)
 
 
+def test_queue_that_copies_contexts() -> None:
+    with planned() as (scheduler,):
+        queue = Queue(scheduler, 2, context=True)
+        plain = Queue(scheduler, 1)
+        token = place.set("here")
+        try:
+            task = queue.submit(place.get)
+            item = queue.submit(lambda: (yield place.get()))[0]
+            results = queue.map(lambda _: place.set(place.get() + "+") and place.get(), range(3))
+            other = queue.options(context=Context(), name="x").submit(place.get)
+            without = plain.submit(place.get)
+        finally:
+            place.reset(token)
+        # A copy for each, and what it sets is lost with it.
+        assert [task.result(DEADLINE), item.result(DEADLINE)] == ["here", "here"]
+        assert list(results) == ["here+"] * 3
+        assert other.result(DEADLINE) == without.result(DEADLINE) == "nowhere"
+        assert place.get() == "nowhere"
+        assert type(task) is Task  # and no bigger than any other
+        with pytest.raises(TypeError, match="context is for queues of threads"):
+            Queue(scheduler, executor=Telling(), context=True)
+
+
+def test_copied_context_of_a_task_that_submits() -> None:
+    """Its own, also where the other is nested in it."""
+    with planned() as (scheduler,):
+        queue = Queue(scheduler, 1, context=True)
+
+        def outer() -> str:
+            place.set("inside")
+            return queue.submit(place.get).result()
+
+        assert queue.submit(outer).result(DEADLINE) == "inside"
+
+
 # What is refused.
 
 

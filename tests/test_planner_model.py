@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from model import Model
 
+from smqexec._line import Line, Turn
 from smqexec._nodes import RUNNING, SEARCHING, SWEEP_FROM, Node
 from smqexec._planner import DependencyPlanner
 from smqexec._rank import rank_of
@@ -48,12 +49,21 @@ class TolerantHeld(Tolerant, Held):
 class Both:
     """A planner and the naive model: each call goes to both, and they must answer alike."""
 
-    def __init__(self, order: str = "newest", queues: int = 1, giving: Collection[int] = ()) -> None:
+    def __init__(
+        self,
+        order: str = "newest",
+        queues: int = 1,
+        giving: Collection[int] = (),
+        in_order: Collection[int] = (),
+    ) -> None:
         self.planner = DependencyPlanner(order)
         self.queues = [self.planner.add_queue() for _ in range(queues)]
         for queue in giving:
             self.queues[queue].gives_way = True
         self.model = Model(order)
+        self.model.lines = {queue: [] for queue in in_order}
+        self.lines = {queue: Line(self.planner) for queue in in_order}
+        self.turns: dict[int, Turn] = {}  # of what stands in a line
         self.nodes: list[Any] = []
         self.groups: list[tuple[Any, int]] = []
 
@@ -89,9 +99,8 @@ class Both:
         return [task for task in relays if not set(pending).intersection(self.model.needs[task])]
 
     def ready(self) -> set[int]:
-        ended = set(self.tasks("done", "dropped"))
         tasks = [task for task in self.tasks("pending") if self.model.queue[task] is not None]
-        return {task for task in tasks if ended.issuperset(self.model.needs[task])}
+        return set(filter(self.model.ready, tasks))
 
     def group(self) -> int:
         """Open a group: the model's name for it is a number that no other submission has."""
@@ -111,14 +120,30 @@ class Both:
         ended = [need for need in needs if self.model.state[need] in ("done", "dropped")]
         node = ((Numbered, Tolerant), (Held, TolerantHeld))[held][tolerant](task)
         self.nodes.append(node)
-        opened, submission = (None, None) if group is None else self.groups[group]
+        line = None if queue is None else self.lines.get(queue)
+        opened, submission = (None, None) if group is None or line else self.groups[group]
         self.model.add(task, queue, [need for need in needs if need not in ended], submission)
         slots = None if queue is None else self.queues[queue]
-        self.planner.add(node, slots, [self.nodes[need] for need in needs], opened)
+        before = line.before() if line else []
+        self.planner.add(node, slots, [*before, *(self.nodes[need] for need in needs)], opened)
+        if line:
+            own = {self.nodes[need] for need in needs if self.model.state[need] in ("pending", "running")}
+            turn = self.turns[task] = Turn(line, node)
+            line.join(turn, bool(own))
         return task
 
     def take(self, queue: int, limit: int | None = None) -> int | None:
-        return self._starts(self.model.first(queue), limit, partial(self.planner.take, self.queues[queue]))
+        line = self.lines.get(queue)
+        call: Callable[[int | None], Any] = partial(self.planner.take, self.queues[queue])
+        if line is not None and limit != 1:  # by and by both ways
+            call = partial(self._start_head, line)
+        return self._starts(self.model.first(queue), limit, call)
+
+    def _start_head(self, line: Line, limit: int | None) -> Any:
+        head = line.head()
+        if head is not None:
+            self.planner.start(head)
+        return head
 
     def give_way(self, task: int, limit: int | None = None) -> int | None:
         give_way = partial(self.planner.give_way, self.nodes[task])
@@ -137,7 +162,12 @@ class Both:
         assert got == expected, (got, expected)
         if expected is not None:
             assert node.state == RUNNING
+            before = self.ready()
             self.model.state[expected] = "running"
+            self.model.leave_line(expected)
+            turn = self.turns.pop(expected, None)
+            freed = [] if turn is None else turn.leave()
+            assert {node.name for node in freed} == self.ready() - before
         return expected
 
     def done(self, task: int) -> None:
@@ -156,8 +186,13 @@ class Both:
             if not self.nodes[other].tolerant and doomed.intersection(needs[other]):
                 doomed.add(other)
         state.update(dict.fromkeys(doomed, "dropped"))
+        for other in doomed:
+            self.model.leave_line(other)
         self._end_relays()
         dropped, freed = self.planner.drop(self.nodes[task])
+        for turn in [self.turns.pop(node.name, None) for node in dropped]:
+            if turn is not None:
+                freed += turn.leave()
         names = [node.name for node in dropped]
         assert names[0] == task and set(names) == doomed and len(names) == len(doomed)
         assert {node.name for node in freed} == self.ready() - before
@@ -221,12 +256,14 @@ def play(
     order: str,
     first: int,
     choose: Callable[[int], int],
+    in_order: Collection[int] = (),
+    drops: int = 0,
 ) -> None:
-    """Submit *first* tasks, then let chance decide what happens next: a submission, or an end.
+    """Submit *first* tasks, then let chance decide what happens next: a submission, an end, one of *drops*.
 
     Free slots are filled at once, as the scheduler does.
     """
-    both = Both(order, max(queue_of) + 1)
+    both = Both(order, max(queue_of) + 1, in_order=in_order)
     for task in range(first):
         both.add(queue_of[task], graph[task])
     while True:
@@ -234,16 +271,22 @@ def play(
             while len(both.running(queue)) < slots and both.take(queue) is not None:
                 pass
         running = both.tasks("running")
-        options = len(running) + (len(both.nodes) < len(graph))
-        if not options:
+        ways: list[Callable[[], Any]] = [partial(both.done, task) for task in running]
+        if len(both.nodes) < len(graph):
+            needs = graph[len(both.nodes)]
+            if any(both.model.state[need] == "dropped" for need in needs):
+                return  # it would be dropped at once
+            ways.append(partial(both.add, queue_of[len(both.nodes)], needs))
+        if not ways:
             break
-        choice = choose(options)
-        if choice < len(running):
-            both.done(running[choice])
-        else:
-            both.add(queue_of[len(both.nodes)], graph[len(both.nodes)])
+        if drops:
+            ways += [partial(both.drop, task) for task in both.tasks("pending")]
+        choice = choose(len(ways))
+        drops -= choice >= len(ways) - len(both.tasks("pending")) and drops > 0
+        ways[choice]()
         both.check()
-    assert len(both.tasks("done")) == len(graph)
+    assert len(both.tasks("done", "dropped")) == len(graph)
+    assert not any(both.model.lines.values()) and not both.turns
 
 
 @pytest.mark.parametrize("order", ORDERS)
@@ -264,6 +307,24 @@ def test_all_small_graphs_on_two_queues(first: int) -> None:
     for graph in graphs(3, ordered=True):
         for queue_of in product((0, 1), repeat=3):
             every_choice(partial(play, graph, queue_of, 1, "newest", first))
+
+
+# The same with a queue that starts in order.
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("slots, first, drops", [(1, 0, 0), (2, 3, 0), (1, 3, 1), (2, 0, 1)])
+def test_all_small_graphs_in_order(slots: int, first: int, drops: int, order: str) -> None:
+    """On one queue that starts in order, and on one beside another that does not."""
+    for graph in graphs(3, ordered=True):
+        for queue_of in product((0, 1), repeat=3):
+            every_choice(partial(play, graph, queue_of, slots, order, first, in_order=[0], drops=drops))
+
+
+def test_four_tasks_in_order() -> None:
+    for graph in graphs(4, ordered=False):
+        for queue_of in [(0, 0, 0, 0), (1, 0, 0, 0), (0, 0, 0, 1), (1, 0, 0, 1), (1, 0, 1, 0), (0, 1, 0, 1)]:
+            every_choice(partial(play, graph, queue_of, 1, "newest", 4, in_order=[0]))
 
 
 # The same with generators, which may give way whenever something comes before them.
@@ -353,7 +414,8 @@ def walk(seed: int, order: str, steps: int = 200) -> None:
     queues = range(random.randint(1, 3))
     p_give = random.choice([0, 0.1, 0.3, 0.5])
     giving = [queue for queue in queues if p_give and random.random() < 0.7]
-    both = Both(order, len(queues), giving)
+    in_order = [queue for queue in queues if queue not in giving and random.random() < 0.4]
+    both = Both(order, len(queues), giving, in_order)
     slots = [random.randint(1, 4) for _ in queues]
     most_needs, recent = random.randint(0, 4), random.choice([3, 10, 100])
     p_add, p_drop = random.choice([0.3, 0.5, 0.7]), random.choice([0, 0, 0.03, 0.1])
@@ -422,9 +484,14 @@ def test_random_walk(chunk: int, order: str) -> None:
 
 
 class Machine(RuleBasedStateMachine):
-    @initialize(order=st.sampled_from(ORDERS), giving=st.lists(st.booleans(), min_size=1, max_size=3))
-    def begin(self, order: str, giving: list[bool]) -> None:
-        self.both = Both(order, len(giving), [queue for queue, gives in enumerate(giving) if gives])
+    @initialize(
+        order=st.sampled_from(ORDERS),
+        manners=st.lists(st.sampled_from(["", "gives way", "in order"]), min_size=1, max_size=3),
+    )
+    def begin(self, order: str, manners: list[str]) -> None:
+        giving = [queue for queue, manner in enumerate(manners) if manner == "gives way"]
+        in_order = [queue for queue, manner in enumerate(manners) if manner == "in order"]
+        self.both = Both(order, len(manners), giving, in_order)
 
     def pick(self, data: Any, tasks: Any) -> Any:
         return data.draw(st.sampled_from(tasks))

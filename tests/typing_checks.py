@@ -36,6 +36,7 @@ queue = Queue(4)
 Queue(None, "name", print, (1,))
 Queue(Scheduler(), 4, "name")
 Queue(max_workers=1, scheduler=Scheduler(order="oldest"))
+Queue(Scheduler(), 1, in_order=True, max_pending=4, context=True)
 pool: ThreadPoolExecutor = queue
 
 one = queue.submit(number)
@@ -70,6 +71,11 @@ assert_type(named.submit(text, one), Task[str])
 assert_type(named.submit(six, one, word, 1.0, b"", True, None), Task[list[int]])
 assert_type(list(named.map(text, [1, 2], ["a", "b"])), list[str])
 named.submit(text, "x")  # type: ignore[arg-type]  # pyright: ignore[reportCallIssue, reportArgumentType]
+assert_type(queue.max_workers, int)
+queue.max_workers = 2
+queue.max_workers = "2"  # type: ignore[assignment]  # pyright: ignore[reportAttributeAccessIssue]
+assert_type(queue.try_submit(text, one), Task[str] | None)
+assert_type(named.try_submit(text, one), Task[str] | None)
 queue.options(name=1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 queue.options(after=1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 

@@ -1,0 +1,388 @@
+"""Queues that start their tasks in the order they were submitted, with real threads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from gate import DEADLINE, Gate
+from test_interrupted import SUBMITS, strike
+from threads import beside, planned, until
+
+from smqexec import DependencyPlanner, Queue, Scheduler, settled
+from smqexec._line import Line, Turn
+
+
+@contextmanager
+def line(slots: int = 1, *others: int, **options: Any) -> Iterator[Any]:
+    """A scheduler, a queue of it that starts in order, a list for its tasks, and other queues."""
+    order: list[Any] = []
+    with planned(*others, **options) as (scheduler, *queues):
+        yield scheduler, Queue(scheduler, slots, in_order=True), order, *queues
+
+
+@pytest.mark.parametrize("order", ["newest", "oldest"])
+def test_tasks_start_in_the_order_of_submission(order: str) -> None:
+    with line(order=order, stopped=True) as (scheduler, queue, done):
+        tasks = [queue.submit(done.append, number) for number in range(5)]
+        last = queue.options(name="last").submit(done.append, 5)
+        tasks[3].promote()
+        assert queue.counts()["ready"] == 1 and queue.counts()["waiting"] == 5
+        scheduler.resume()
+        last.result(DEADLINE)
+    assert done == list(range(6))
+
+
+@pytest.mark.parametrize("order", ["newest", "oldest"])
+def test_tasks_submitted_while_others_run(order: str) -> None:
+    gate = Gate()
+    with line(order=order) as (_, queue, done):
+        queue.submit(gate)
+        gate.wait_entered()
+        tasks = [queue.submit(done.append, number) for number in range(5)]
+        gate.open()
+        tasks[-1].result(DEADLINE)
+        queue.submit(done.append, 5).result(DEADLINE)
+    assert done == list(range(6))
+
+
+def test_next_starts_when_the_one_before_has_started_not_ended() -> None:
+    one, two = Gate(), Gate()
+    with line(3) as (_, queue, _):
+        tasks = [queue.submit(one), queue.submit(one), queue.submit(two), queue.submit(one)]
+        one.wait_entered(2)
+        two.wait_entered()
+        assert queue.counts()["running"] == 3 and not tasks[3].running()
+        two.open()
+        one.wait_entered(3)
+        one.open()
+        assert [task.result(DEADLINE) for task in tasks] == [None] * 4
+
+
+def test_wanting_a_later_one_wants_what_those_before_it_need() -> None:
+    """The newest sink needs the second acquisition; so the preparation of the first goes first."""
+    with line(1, 1, stopped=True) as (scheduler, instrument, done, prepare):
+        ready = [prepare.submit(done.append, name) for name in ("p0", "p1", "p2")]
+        frames = [
+            instrument.submit(lambda _, i=i: done.append(f"f{i}"), need)
+            for i, need in enumerate([ready[1], ready[2]])
+        ]
+        sink = prepare.submit(lambda _: done.append("sink"), frames[1])
+        scheduler.resume()
+        sink.result(DEADLINE)
+        assert scheduler.wait(DEADLINE)
+    assert [name for name in done if name[0] == "p"] == ["p1", "p2", "p0"]
+    assert [name for name in done if name[0] != "p"] == ["f0", "f1", "sink"]
+
+
+def test_late_dependency_holds_up_all_after_it() -> None:
+    outside: Future[int] = Future()
+    with line() as (_, queue, done):
+        first = queue.submit(done.append, outside)
+        second = queue.submit(done.append, 2)
+        assert queue.submit(pow, 2, 2, 3).done() is False
+        assert not second.done() and queue.counts()["waiting"] == 3
+        outside.set_result(1)
+        second.result(DEADLINE)
+        assert first.done() and done == [1, 2]
+
+
+def test_failed_and_cancelled_ones_do_not_stop_the_next() -> None:
+    with line(stopped=True) as (scheduler, queue, done):
+        failing = queue.submit(int, "x")
+        dropped = queue.submit(done.append, failing)
+        cancelled = queue.submit(done.append, "cancelled")
+        last = queue.submit(done.append, "last")
+        assert cancelled.cancel()
+        scheduler.resume()
+        last.result(DEADLINE)
+        assert dropped.exception(DEADLINE) is failing.exception(DEADLINE)
+    assert done == ["last"]
+
+
+def test_cancelled_in_the_middle_leaves_the_order_as_it_was() -> None:
+    """What comes after it still waits for what comes before."""
+    outside: Future[int] = Future()
+    with line() as (scheduler, queue, done):
+        first = queue.submit(done.append, outside)
+        tasks = [queue.submit(done.append, number) for number in range(4)]
+        for number in (1, 3, 0):
+            assert tasks[number].cancel()
+        with scheduler.lock:
+            scheduler.planner.check(scheduler._slots)
+        assert queue.counts()["waiting"] == 2
+        outside.set_result(-1)
+        tasks[2].result(DEADLINE)
+        assert first.done() and done == [-1, 2]
+        queue.submit(done.append, 5).result(DEADLINE)
+    assert done == [-1, 2, 5]
+
+
+def test_what_is_dropped_at_once_takes_no_turn() -> None:
+    with line() as (_, queue, done):
+        failing = queue.submit(int, "x")
+        assert failing.exception(DEADLINE)
+        assert queue.submit(done.append, failing).exception(DEADLINE) is failing.exception()
+        assert queue.submit(done.append, 1).result(DEADLINE) is None
+
+
+def test_all_are_cancelled_at_shutdown() -> None:
+    """Also those that nothing ready or running leads to."""
+    for order in ("newest", "oldest"):
+        outside: Future[int] = Future()
+        with line(order=order) as (scheduler, queue, done):
+            queue.submit(done.append, outside)
+            tasks = [queue.submit(done.append, number) for number in range(10)]
+            assert [node.name for node in scheduler.graph().nodes[1:2]] == ["list.append"]
+            assert len(scheduler.graph().nodes) == 12 and len(scheduler.graph().edges) == 1
+            queue.shutdown(cancel_futures=True)
+            assert all(task.cancelled() for task in tasks)
+        assert not done
+
+
+def test_cancelling_what_is_needed_leaves_the_line_alone() -> None:
+    """A place in the line is no need: neither does it keep a task from being cancelled."""
+    with line(1, 1, stopped=True) as (_, queue, _, other):
+        first, second, third = (queue.submit(abs, 1) for _ in range(3))
+        sink = other.submit(abs, second)
+        assert sink.cancel(dependencies=True)
+        assert second.cancelled() and not first.cancelled() and not third.cancelled()
+        assert third.cancel(dependencies=True)
+        assert not first.cancelled()
+
+
+def test_items_of_a_map_go_first_to_last() -> None:
+    with line(stopped=True) as (scheduler, queue, done):
+        early = queue.submit(done.append, "early")
+        results = queue.map(done.append, range(4))
+        late = queue.submit(done.append, "late")
+        scheduler.resume()
+        assert list(results) == [None] * 4
+        late.result(DEADLINE)
+        assert early.done()
+    assert done == ["early", 0, 1, 2, 3, "late"]
+
+
+def test_generator_tasks_take_their_turn() -> None:
+    def count() -> Iterator[int]:
+        for number in range(3):
+            done.append(number)
+            yield number
+
+    with line(stopped=True) as (scheduler, queue, done):
+        frames = queue.submit(count)
+        item = frames[2]
+        last = queue.submit(done.append, "last")
+        scheduler.resume()
+        assert item.result(DEADLINE) == 2
+        last.result(DEADLINE)
+    assert done == [0, 1, 2, "last"]
+
+
+def test_waiting_for_a_later_one_does_those_before_it_first() -> None:
+    """Nested, in the one slot, and in order."""
+    with line() as (_, queue, done):
+
+        def wait() -> None:
+            tasks = [queue.submit(done.append, number) for number in range(4)]
+            tasks[2].result()
+            done.append("waited")
+
+        queue.submit(wait).result(DEADLINE)
+        queue.submit(done.append, "end").result(DEADLINE)
+    assert done == [0, 1, 2, "waited", 3, "end"]
+
+
+def test_waiting_for_a_later_one_over_cancelled_ones_and_other_queues() -> None:
+    outside: Future[int] = Future()
+    with line(1, 1) as (_, queue, done, other):
+
+        def wait() -> None:
+            needed = other.submit(lambda: outside.result())
+            tasks = [queue.submit(done.append, need) for need in (needed, "x", 2)]
+            tasks[1].cancel()
+            gate.enter()
+            tasks[2].result()
+            done.append("waited")
+
+        gate = Gate()
+        waiting = queue.submit(wait)
+        gate.wait_entered()
+        gate.open()
+        until(lambda: queue._slots.helpers)
+        outside.set_result(1)
+        waiting.result(DEADLINE)
+    assert done == [1, 2, "waited"]
+
+
+def test_waiting_for_one_behind_a_task_that_needs_the_waiting_one() -> None:
+    """Which can't end: it is told so."""
+    with line() as (_, queue, _):
+
+        def wait() -> None:
+            gate.enter()
+            later[0].result()
+
+        gate, later = Gate(), []
+        waiting = queue.submit(wait)
+        gate.wait_entered()
+        queue.submit(abs, waiting)
+        later.append(queue.submit(abs, 1))
+        gate.open()
+        with pytest.raises(RuntimeError, match="waiting would never end"):
+            waiting.result(DEADLINE)
+        assert later[0].result(DEADLINE) == 1
+
+
+def test_waiting_for_the_whole_scheduler_inside_a_task() -> None:
+    """It does what is ready in its own queue, in order."""
+    with line() as (scheduler, queue, done):
+
+        def wait() -> None:
+            for number in range(4):
+                queue.submit(done.append, number)
+            assert scheduler.wait(DEADLINE)
+
+        queue.submit(wait).result(DEADLINE)
+    assert done == [0, 1, 2, 3]
+
+
+def test_callbacks_leave_the_next_to_others() -> None:
+    """A callback that waits for the next task of the line."""
+    with line(2) as (_, queue, done):
+        gate = Gate()
+        first = queue.submit(gate)
+        gate.wait_entered()
+        tasks = [queue.submit(done.append, number) for number in range(3)]
+        tasks[0].add_done_callback(lambda _: done.append(tasks[2].exception(DEADLINE)))
+        gate.open()
+        first.result(DEADLINE)
+        tasks[2].result(DEADLINE)
+        until(lambda: len(done) == 4)
+    assert sorted(map(str, done)) == ["0", "1", "2", "None"]
+
+
+def test_futures_of_others_in_a_line() -> None:
+    with ThreadPoolExecutor(1) as pool, line() as (_, queue, done):
+        gate = Gate()
+        foreign = pool.submit(gate, 0)
+        first = queue.submit(done.append, foreign)
+        second = queue.options(after=[settled(foreign)]).submit(done.append, 1)
+        third = queue.submit(done.append, 2)
+        gate.open()
+        third.result(DEADLINE)
+        assert first.done() and second.done()
+    assert done == [0, 1, 2]
+
+
+def test_in_order_on_an_executor() -> None:
+    with ThreadPoolExecutor(1) as pool, Scheduler(stopped=True) as scheduler:
+        done: list[int] = []
+        queue = Queue(scheduler, 1, executor=pool, in_order=True)
+        tasks = [queue.submit(done.append, number) for number in range(20)]
+        scheduler.resume()
+        tasks[-1].result(DEADLINE)
+    assert done == list(range(20))
+
+
+def test_reasons_tell_of_the_line() -> None:
+    outside: Future[int] = Future()
+    with line() as (_, queue, done):
+        first = queue.options(name="first").submit(done.append, outside)
+        second = queue.options(name="second").submit(done.append, 2)
+        third = queue.options(name="third").submit(done.append, 2)
+        assert third.why() == (
+            "waiting: needs second#2, which needs first#1, which needs a future of another executor"
+        )
+        second.cancel()
+        assert third.why() == "waiting: needs first#1, which needs a future of another executor"
+        assert first.why() == "waiting: needs a future of another executor"
+        outside.set_result(1)
+        assert third.result(DEADLINE) is None
+
+
+def test_no_turn_is_kept() -> None:
+    with line() as (_, queue, done):
+        tasks = [queue.submit(done.append, number) for number in range(10)]
+        tasks[-1].result(DEADLINE)
+        assert not queue._slots.in_order.turns
+        assert not any(task._turn for task in tasks)
+
+
+def test_in_order_and_give_way() -> None:
+    with pytest.raises(ValueError, match="take one of them"):
+        Queue(in_order=True, give_way=True)
+
+
+@pytest.mark.parametrize("name", SUBMITS)
+@pytest.mark.parametrize("order", ["newest", "oldest"])
+def test_submit_struck_at_every_line(name: str, order: str) -> None:
+    """Nothing is left of it in the line."""
+    for step in range(1, 10_000):
+        gate, outside = Gate(), Future[int]()
+        with line(1, 2, order=order) as (scheduler, queue, done, other):
+            try:
+                held = other.submit(gate, "held")
+                gate.wait_entered()
+                before = [queue.submit(str, held), queue.submit(done.append, 1)]
+                if not strike(step, lambda: SUBMITS[name](queue, held, outside)):  # noqa: B023
+                    assert step > 30, "nothing was struck"
+                    return
+                with scheduler.lock:
+                    scheduler.planner.check(scheduler._slots)
+                after = queue.submit(done.append, 2)
+            finally:
+                gate.open()
+                outside.set_result(1)
+            assert [task.result(DEADLINE) for task in [*before, after]] == ["held", None, None], step
+            assert done == [1, 2]
+            assert scheduler.wait(DEADLINE), step
+    raise AssertionError("too many steps")
+
+
+def test_stopped_line_goes_on_where_it_was() -> None:
+    gate = Gate()
+    with line() as (scheduler, queue, done):
+        first = queue.submit(gate)
+        tasks = [queue.submit(done.append, number) for number in range(3)]
+        gate.wait_entered()
+        scheduler.stop()
+        gate.open()
+        first.result(DEADLINE)
+        assert beside(scheduler.wait, 0).result(DEADLINE) is False
+        tasks[0].cancel()
+        scheduler.resume()
+        tasks[2].result(DEADLINE)
+        with pytest.raises(CancelledError):
+            tasks[0].result(DEADLINE)
+    assert done == [1, 2]
+
+
+def test_withdrawn_turns() -> None:
+    """What an exception left of a turn that was joining: nothing, half of it, or all."""
+    planner = DependencyPlanner("oldest")
+    queue = planner.add_queue()
+    line = Line(planner)
+    first, second, third = planner.Node(), planner.Node(), planner.Node()
+    planner.add(first, queue)
+    turn = Turn(line, first)
+    assert turn.withdraw() == []
+    line.join(turn, True)
+    planner.add(second, queue, line.before())
+    half = Turn(line, second)
+    planner.add(half, None, [second, turn])
+    assert half.withdraw() == []
+    assert turn.dependents is not half and second.dependents is None
+    line.join(half := Turn(line, second), False)
+    planner.add(third, queue, line.before())
+    assert half.nearest() is second and half.before() == [turn, second]
+    planner.drop(second)
+    assert half.withdraw() == []
+    assert half.nearest() is first and half.before() == [turn]
+    assert planner.take(queue) is first
+    assert turn.leave() == [third]
+    assert turn.nearest() is None and turn.before() == [] and line.before() == []
+    planner.check([queue])

@@ -1,0 +1,382 @@
+"""Queues that take no more than so many pending tasks."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from itertools import count
+from typing import Any
+
+import pytest
+from gate import DEADLINE, Gate
+from test_interrupted import SUBMITS, Struck, press_ctrl_c, strike
+from threads import beside, planned, until
+
+from smqexec import Queue, Scheduler, checkpoint
+from smqexec._room import Room, Ticket
+
+
+@contextmanager
+def full(limit: int = 2, in_order: bool = False) -> Iterator[Any]:
+    """A queue of one slot, that is busy until the gate is opened, with *limit* pending tasks: no more."""
+    gate = Gate()
+    with planned() as (scheduler,):
+        queue = Queue(scheduler, 1, max_pending=limit, in_order=in_order)
+        queue.submit(gate)
+        gate.wait_entered()
+        try:
+            yield queue, gate, [queue.submit(abs, number) for number in range(limit)]
+        finally:
+            gate.open()
+
+
+def waiting(queue: Queue) -> int:
+    """How many threads wait to submit."""
+    with queue._slots.lock:
+        return len(queue._slots.room._line)  # type: ignore[union-attr]
+
+
+def blocked(call: Callable[..., Any], *args: Any, queue: Queue, before: int = 0) -> Future[Any]:
+    """Make *call* in a thread of its own, which blocks."""
+    future = beside(call, *args)
+    until(lambda: future.done() or waiting(queue) == before + 1)
+    assert not future.done()
+    return future
+
+
+@pytest.mark.parametrize("in_order", [False, True])
+def test_submit_blocks_until_there_is_room(in_order: bool) -> None:
+    with full(in_order=in_order) as (queue, gate, tasks):
+        late = blocked(queue.submit, abs, 5, queue=queue)
+        assert queue.counts()["ready"] + queue.counts()["waiting"] == 2
+        gate.open()
+        assert late.result(DEADLINE).result(DEADLINE) == 5
+        assert [task.result(DEADLINE) for task in tasks] == [0, 1]
+
+
+def test_room_is_what_is_pending_not_what_runs() -> None:
+    gate = Gate()
+    with planned() as (scheduler,):
+        queue = Queue(scheduler, 3, max_pending=1)
+        for number in range(1, 4):
+            queue.submit(gate)
+            gate.wait_entered(number)
+        assert queue.try_submit(abs, 1) is not None
+        assert queue.try_submit(abs, 1) is None
+        gate.open()
+
+
+def test_try_submit() -> None:
+    with full() as (queue, gate, tasks):
+        assert queue.try_submit(abs, 5) is None
+        assert queue.options(name="x").try_submit(abs, 5) is None
+        assert waiting(queue) == 0
+        tasks[0].cancel()
+        task = queue.options(name="x").try_submit(abs, b := -5)
+        assert "x state" in repr(task) and b == -5
+        assert queue.try_submit(abs, 5) is None
+        gate.open()
+        assert task.result(DEADLINE) == 5
+    with planned(1) as (_, queue):  # where there is no limit, always
+        assert queue.try_submit(pow, 2, queue.submit(abs, -3)).result(DEADLINE) == 8
+        with pytest.raises(TypeError, match="must be callable"):
+            queue.try_submit(1)
+
+
+def test_timeout_of_submit() -> None:
+    with full() as (queue, _, tasks):
+        with pytest.raises(TimeoutError, match=r"2 tasks of queue .* are still pending"):
+            queue.options(timeout=0).submit(abs, 5)
+        with pytest.raises(TimeoutError, match="it takes no more"):
+            queue.options(timeout=0.01).submit(abs, 5)
+        assert waiting(queue) == 0
+        tasks[0].cancel()
+        assert queue.options(timeout=DEADLINE).submit(abs, 5).cancel()
+        assert queue.options(timeout=0).submit(abs, 5).cancel()
+        assert queue.try_submit(abs, 5) is not None
+
+
+def test_first_come_first_served() -> None:
+    """Also those that come while others wait, and although there is room for a moment."""
+    with full(1) as (queue, gate, tasks):
+        order: list[int] = []
+        late = [blocked(queue.submit, order.append, n, queue=queue, before=n) for n in range(5)]
+        assert queue.try_submit(abs, 1) is None
+        tasks[0].cancel()
+        assert late[0].result(DEADLINE)
+        assert queue.try_submit(abs, 1) is None
+        gate.open()
+        for future in late:
+            future.result(DEADLINE).result(DEADLINE)
+    assert order == [0, 1, 2, 3, 4]
+
+
+def test_cancelling_makes_room() -> None:
+    with full() as (queue, _, tasks):
+        late = blocked(queue.submit, abs, 5, queue=queue)
+        tasks[1].cancel()
+        assert late.result(DEADLINE).cancel()
+
+
+def test_failure_makes_room() -> None:
+    """Tasks that are dropped as what they need failed."""
+    outside: Future[int] = Future()
+    with planned() as (scheduler,):
+        queue = Queue(scheduler, 1, max_pending=2)
+        tasks = [queue.submit(abs, outside) for _ in range(2)]
+        late = blocked(queue.submit, abs, 5, queue=queue)
+        outside.set_exception(OSError())
+        assert late.result(DEADLINE).result(DEADLINE) == 5
+        assert all(isinstance(task.exception(DEADLINE), OSError) for task in tasks)
+        # One that is dropped as soon as it comes takes no room.
+        for _ in range(5):
+            assert isinstance(queue.submit(abs, tasks[0]).exception(DEADLINE), OSError)
+
+
+def test_worker_of_the_scheduler_goes_through() -> None:
+    """Of the same queue or another: it might be what makes room."""
+    with full() as (queue, gate, _), Scheduler() as elsewhere:
+        other = Queue(queue.scheduler, 1)
+        tasks = other.submit(lambda: [queue.submit(abs, n) for n in range(5)]).result(DEADLINE)
+        assert queue.counts()["ready"] == 7
+        assert queue.try_submit(abs, 1) is None
+        far = Queue(elsewhere, 1).submit(lambda: queue.try_submit(abs, 1))
+        assert far.result(DEADLINE) is None
+        gate.open()
+        assert [task.result(DEADLINE) for task in tasks] == [0, 1, 2, 3, 4]
+
+
+def test_callback_goes_through() -> None:
+    """It runs in a thread of the scheduler."""
+    with full(1) as (queue, gate, tasks):
+        found: list[Any] = []
+        tasks[0].add_done_callback(lambda _: found.extend(queue.submit(abs, n) for n in range(3)))
+        gate.open()
+        until(lambda: len(found) == 3)
+        assert [task.result(DEADLINE) for task in found] == [0, 1, 2]
+
+
+def test_stopped_scheduler_makes_no_room() -> None:
+    with planned(stopped=True) as (scheduler,):
+        queue = Queue(scheduler, 1, max_pending=1)
+        queue.submit(abs, 1)
+        with pytest.raises(TimeoutError):
+            queue.options(timeout=0.01).submit(abs, 1)
+        late = blocked(queue.submit, abs, 5, queue=queue)
+        scheduler.resume()
+        assert late.result(DEADLINE).result(DEADLINE) == 5
+
+
+def test_shutdown_refuses_who_waits() -> None:
+    with full() as (queue, _, _):
+        late = [blocked(queue.submit, abs, n, queue=queue, before=n) for n in range(2)]
+        queue.shutdown(wait=False)
+        for future in late:
+            with pytest.raises(RuntimeError, match="cannot schedule new futures after shutdown"):
+                future.result(DEADLINE)
+        with pytest.raises(RuntimeError, match="after shutdown"):
+            queue.try_submit(abs, 1)
+        assert waiting(queue) == 0
+
+
+def test_broken_queue_refuses_who_waits() -> None:
+    gate = Gate()
+
+    def fail() -> None:
+        gate.enter()
+        raise OSError
+
+    queue = Queue(1, initializer=fail, max_pending=1)
+    first = queue.submit(abs, 1)
+    gate.wait_entered()
+    late = blocked(queue.submit, abs, 5, queue=queue)
+    gate.open()
+    with pytest.raises(RuntimeError, match="initializer failed"):
+        late.result(DEADLINE)
+    with pytest.raises(RuntimeError, match="initializer failed"):
+        first.result(DEADLINE)
+    queue.shutdown()
+
+
+def test_exit_refuses_who_waits() -> None:
+    with full() as (queue, gate, _):
+        late = blocked(queue.submit, abs, 5, queue=queue)
+        queue.scheduler.exiting = True
+        queue.scheduler.cancel_held()
+        with pytest.raises(RuntimeError, match="after interpreter shutdown"):
+            late.result(DEADLINE)
+        gate.open()
+
+
+def test_ctrl_c_while_blocked_leaves_nothing_behind() -> None:
+    with full() as (queue, gate, _):
+
+        def press() -> None:
+            until(lambda: waiting(queue) == 1)
+            signal.pthread_kill(main, signal.SIGINT)
+
+        main = threading.get_ident()
+        pressing = beside(press)
+        with pytest.raises(KeyboardInterrupt):
+            queue.submit(abs, 5)
+        pressing.result(DEADLINE)
+        assert waiting(queue) == 0
+        gate.open()
+        assert queue.options(timeout=DEADLINE).submit(abs, 6).result(DEADLINE) == 6
+
+
+def test_room_given_to_one_that_is_struck_goes_to_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In between the two."""
+
+    def struck(*args: Any) -> Any:
+        raise Struck
+
+    with full(1) as (queue, gate, tasks):
+        monkeypatch.setattr(queue.scheduler, "_add_with", struck)
+        late = blocked(queue.submit, abs, 5, queue=queue)
+        tasks[0].cancel()
+        with pytest.raises(Struck):
+            late.result(DEADLINE)
+        monkeypatch.undo()
+        assert queue.try_submit(abs, 5) is not None
+        gate.open()
+
+
+@pytest.mark.parametrize("name", SUBMITS)
+def test_submit_struck_at_every_line(name: str) -> None:
+    """Its room is free again."""
+    for step in range(1, 10_000):
+        gate, outside = Gate(), Future[int]()
+        with planned(2) as (scheduler, other):
+            queue = Queue(scheduler, 1, max_pending=3)
+            try:
+                held = other.submit(gate, "held")
+                gate.wait_entered()
+                before = queue.submit(str, held)
+                struck = strike(
+                    step,
+                    lambda: SUBMITS[name](queue, held, outside),  # noqa: B023
+                    press_ctrl_c,
+                    ["_interrupts.py"],
+                )
+                if not struck:
+                    assert step > 30, "nothing was struck"
+                    return
+                with scheduler.lock:
+                    scheduler.planner.check(scheduler._slots)
+                    admitted = len(queue._slots.room._admitted)
+                assert admitted == 0, step
+                after = queue.options(timeout=DEADLINE).submit(str, held)
+            finally:
+                gate.open()
+                outside.set_result(1)
+            assert [before.result(DEADLINE), after.result(DEADLINE)] == ["held", "held"]
+            assert scheduler.wait(DEADLINE), step
+    raise AssertionError("too many steps")
+
+
+# Maps.
+
+
+def test_map_of_an_infinite_iterable() -> None:
+    with planned() as (scheduler,):
+        queue = Queue(scheduler, 2, max_pending=2)
+        most = 0
+
+        def look(number: int) -> int:
+            nonlocal most
+            counts = queue.counts()
+            most = max(most, counts["ready"] + counts["waiting"])
+            return number
+
+        results = queue.map(look, count(), buffersize=20)
+        assert [next(results) for _ in range(100)] == list(range(100))
+        results.close()  # type: ignore[attr-defined]
+        assert most <= 2
+
+
+def test_map_blocks_as_submit_does() -> None:
+    with full(2) as (queue, gate, tasks):
+        late = blocked(queue.map, abs, range(5), queue=queue)
+        gate.open()
+        assert list(late.result(DEADLINE)) == [0, 1, 2, 3, 4]
+        assert all(task.done() for task in tasks)
+
+
+def test_map_that_finds_no_room_in_time() -> None:
+    """What it has submitted is cancelled."""
+    with full(3) as (queue, gate, tasks):
+        tasks[0].cancel()
+        tasks[1].cancel()
+        with pytest.raises(TimeoutError):
+            queue.map(abs, range(5), timeout=0.01)
+        assert queue.counts()["cancelled"] == 4
+        with pytest.raises(TimeoutError):
+            queue.options(timeout=0.01).map(abs, range(5))
+        results = queue.map(abs, range(5), timeout=0.01, buffersize=2)
+        with pytest.raises(TimeoutError):
+            next(results)
+        # The iterator itself, where what it took is done and there is no room for the next.
+        gate.open()
+        results = queue.options(timeout=DEADLINE).map(abs, range(5), timeout=DEADLINE, buffersize=1)
+        assert list(results) == [0, 1, 2, 3, 4]
+
+
+def test_map_without_a_limit_keeps_what_it_has_submitted() -> None:
+    """As ThreadPoolExecutor does."""
+
+    def numbers() -> Iterator[int]:
+        yield 1
+        raise OSError
+
+    with planned(1, stopped=True) as (scheduler, queue):
+        with pytest.raises(OSError):
+            queue.map(abs, numbers())
+        assert queue.counts()["ready"] == 1
+        scheduler.resume()
+
+
+# Arguments, and the record.
+
+
+@pytest.mark.parametrize("limit, error", [("2", TypeError), (1.5, TypeError), (0, ValueError)])
+def test_bad_limit(limit: Any, error: type[Exception]) -> None:
+    with pytest.raises(error, match="max_pending must be"):
+        Queue(max_pending=limit)
+
+
+def test_room() -> None:
+    room = Room(2)
+    one, two, three, four = (Ticket() for _ in range(4))
+    assert room.enter(one, 0, False) and room.enter(two, 0, True)
+    assert not room.enter(three, 0, False)
+    assert not room.enter(three, 0, True) and not room.enter(four, 0, True)
+    room.use(one)  # it counts as pending now
+    room.let_in(1)
+    assert three.blocker.locked()
+    room.let_in(0)
+    assert not three.blocker.locked() and four.blocker.locked()
+    room.leave(two, 0)
+    assert not four.blocker.locked()
+    for ticket in (three, four):
+        room.leave(ticket, 2)
+    assert not room.enter(one, 2, True) and not room.enter(two, 0, True)
+    room.leave(one, 2)
+    room.turn_away()
+    assert one.blocker.locked() and not two.blocker.locked()
+    assert room.enter(three, 1, False) and not room.enter(four, 1, False)
+
+
+def test_on_an_executor() -> None:
+    gate = Gate()
+    with ThreadPoolExecutor(1) as pool, Scheduler() as scheduler:
+        queue = Queue(scheduler, 1, executor=pool, max_pending=1)
+        queue.submit(gate)
+        gate.wait_entered()
+        queue.submit(checkpoint)
+        late = blocked(queue.submit, abs, -5, queue=queue)
+        gate.open()
+        assert late.result(DEADLINE).result(DEADLINE) == 5

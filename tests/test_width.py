@@ -1,0 +1,185 @@
+"""Queues whose number of slots changes while they run."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from gate import DEADLINE, Gate
+from threads import planned, until
+
+from smqexec import Queue, Scheduler
+
+
+def runs(queue: Queue) -> int:
+    with queue._slots.lock:
+        return len(queue._slots.runs)
+
+
+def test_width_is_what_it_was_made_with() -> None:
+    with planned(3) as (_, queue):
+        assert queue.max_workers == queue._max_workers == 3
+        queue.max_workers = 5
+        assert queue.max_workers == queue._max_workers == 5
+        assert "5 slots" in repr(queue)
+
+
+@pytest.mark.parametrize("submitted", [5, 50])
+def test_up_at_once(submitted: int) -> None:
+    gate = Gate()
+    with planned(1) as (_, queue):
+        tasks = [queue.submit(gate, number) for number in range(submitted)]
+        gate.wait_entered()
+        queue.max_workers = 4
+        gate.wait_entered(4)
+        assert queue.counts()["running"] == 4
+        gate.open()
+        assert [task.result(DEADLINE) for task in tasks] == list(range(submitted))
+
+
+def test_up_while_nothing_is_ready_counts_for_what_comes() -> None:
+    gate = Gate()
+    with planned(1) as (_, queue):
+        assert queue.submit(abs, 1).result(DEADLINE) == 1
+        queue.max_workers = 3
+        tasks = [queue.submit(gate) for _ in range(3)]
+        gate.wait_entered(3)
+        gate.open()
+        assert [task.result(DEADLINE) for task in tasks] == [None] * 3
+
+
+def test_down_as_slots_free() -> None:
+    """None is ended; and the next starts when there are as few as there may be."""
+    gates = [Gate() for _ in range(6)]
+    with planned(3) as (_, queue):
+        tasks = [queue.submit(gate) for gate in gates[2::-1]]
+        for gate in gates[:3]:
+            gate.wait_entered()
+        queue.max_workers = 1
+        waiting = [queue.submit(gate) for gate in gates[:2:-1]]
+        assert queue.counts()["running"] == 3
+        for number in (0, 1):
+            gates[number].open()
+            tasks[2 - number].result(DEADLINE)
+            until(lambda: runs(queue) == 2 - number)  # noqa: B023
+            assert not any(task.running() for task in waiting)
+        gates[2].open()
+        gates[3].wait_entered()
+        assert queue.counts()["running"] == 1
+        for gate in gates:
+            gate.open()
+        assert [task.result(DEADLINE) for task in waiting] == [None] * 3
+        assert runs(queue) == 1
+
+
+def test_down_with_threads_that_have_nothing_to_do() -> None:
+    together, gate = threading.Barrier(4), Gate()
+    with planned(4) as (_, queue):
+        for task in [queue.submit(together.wait, DEADLINE) for _ in range(4)]:
+            task.result(DEADLINE)
+        until(lambda: queue._slots.parked == 4)
+        queue.max_workers = 2
+        until(lambda: runs(queue) == 2)
+        tasks = [queue.submit(gate) for _ in range(3)]
+        gate.wait_entered(2)
+        assert queue.counts()["running"] == 2
+        # And up again: the threads that left are taken once more.
+        queue.max_workers = 3
+        gate.wait_entered(3)
+        gate.open()
+        assert [task.result(DEADLINE) for task in tasks] == [None] * 3
+        assert len(queue._threads) <= 4
+
+
+def test_up_and_down_at_random_while_tasks_run() -> None:
+    """All is done, and no more at the same time than the widest."""
+    lock = threading.Lock()
+    running = most = 0
+
+    def work(number: int) -> int:
+        nonlocal running, most
+        with lock:
+            running += 1
+            most = max(most, running)
+        if number % 10 == 0:
+            queue.max_workers = 1 + number // 10 % 4
+        with lock:
+            running -= 1
+        return number
+
+    with Scheduler(order="oldest") as scheduler:
+        queue = Queue(scheduler, 2)
+        tasks = [queue.submit(work, number) for number in range(500)]
+        assert [task.result(DEADLINE) for task in tasks] == list(range(500))
+        queue.max_workers = 1
+        until(lambda: runs(queue) == 1)
+    assert most <= 4
+
+
+def test_down_inside_a_task_that_waits() -> None:
+    """What it waits for is done in its own slot, as ever."""
+
+    def total(depth: int) -> int:
+        if not depth:
+            queue.max_workers = 1
+            return 1
+        return sum(task.result() for task in [queue.submit(total, depth - 1) for _ in range(2)])
+
+    with planned(3) as (_, queue):
+        assert queue.submit(total, 5).result(DEADLINE) == 32
+        until(lambda: runs(queue) == 1)
+
+
+def test_down_in_order_and_with_little_room() -> None:
+    done: list[int] = []
+    with planned() as (scheduler,):
+        queue = Queue(scheduler, 3, in_order=True, max_pending=5)
+        for number in range(50):
+            queue.submit(done.append, number)
+            queue.max_workers = 1 + number % 3
+        queue.max_workers = 1
+        assert scheduler.wait(DEADLINE)
+        assert queue._slots.attentive
+    assert sorted(done) == list(range(50))
+
+
+def test_width_of_a_stopped_queue() -> None:
+    gate = Gate()
+    with planned(1, stopped=True) as (scheduler, queue):
+        tasks = [queue.submit(gate) for _ in range(3)]
+        queue.max_workers = 3
+        assert queue.counts()["running"] == 0
+        scheduler.resume()
+        gate.wait_entered(3)
+        scheduler.stop()
+        queue.max_workers = 1
+        gate.open()
+        assert [task.result(DEADLINE) for task in tasks] == [None] * 3
+        scheduler.resume()
+        assert queue.submit(abs, -1).result(DEADLINE) == 1
+
+
+def test_width_of_an_executor() -> None:
+    gate = Gate()
+    with ThreadPoolExecutor(4) as pool, Scheduler() as scheduler:
+        queue = Queue(scheduler, 1, executor=pool, prefetch=1)
+        assert queue.max_workers == 1
+        tasks = [queue.submit(gate) for _ in range(4)]
+        gate.wait_entered(2)
+        queue.max_workers = 2
+        gate.wait_entered(3)
+        assert queue.max_workers == 2
+        queue.max_workers = 1
+        gate.open()
+        assert [task.result(DEADLINE) for task in tasks] == [None] * 4
+        assert queue.submit(abs, -1).result(DEADLINE) == 1
+
+
+@pytest.mark.parametrize("width, error", [("2", TypeError), (None, TypeError), (0, ValueError)])
+def test_bad_width(width: Any, error: type[Exception]) -> None:
+    with planned(2) as (_, queue):
+        with pytest.raises(error, match=r"max_workers must be (an int, not|greater than 0)"):
+            queue.max_workers = width
+        assert queue.max_workers == 2
