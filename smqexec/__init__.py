@@ -7,6 +7,7 @@ The house; imports point down::
                        _tracefile, _tracetext, _timeline: read, and told
     _progress          how far it is, shown; below it _bars: with rich; _meter, _ticker
     _queue             Queue: the Executor contract over one ThreadPoolExecutor, or a given executor
+    _inline            queues without threads
     _submitting        submit and map, of a queue and of its submitters
     dask               a Dask cluster as an executor; below it _dask_calls (packed, opened) and
                        _dask_line (generator tasks there)

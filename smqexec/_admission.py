@@ -8,7 +8,7 @@ from typing import Any
 
 from ._arguments import Template, templated
 from ._arrivals import Arrivals
-from ._contexts import InContext
+from ._contexts import Within, interruptible
 from ._interrupts import uninterrupted
 from ._nodes import Group
 from ._options import NO_OPTIONS, Options, OptionsTask
@@ -39,7 +39,11 @@ class Admission(Arrivals):
             TimeoutError: There was no room in the time that *options* give.
             RuntimeError: As by `add`.
         """
-        task = self.try_add(slots, fn, args, kwargs, group, options, True)
+        lent, HERE.lent = HERE.lent, slots.inline
+        try:
+            task = self.try_add(slots, fn, args, kwargs, group, options, True)
+        finally:
+            HERE.lent = lent
         if task is None:
             few = slots.room and slots.room.limit
             raise TimeoutError(f"{few} tasks of queue {slots.name} are still pending; it takes no more")
@@ -96,7 +100,9 @@ class Admission(Arrivals):
         if context is None and slots.copies_context:
             context = copy_context()
         if context is not None:
-            fn = InContext(context, fn)
+            fn = Within(context.run, fn)
+        if slots.inline:
+            fn = Within(interruptible, fn)
         if slots.in_order is not None:
             group = None  # in a line the first goes first anyhow
         elif not options.after and ticket is None:

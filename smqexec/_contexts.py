@@ -1,48 +1,55 @@
-"""Calls that are made in a context of their own."""
+"""Calls that are made through another: in a context of their own, say."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextvars import Context
 from typing import Any
 
 from ._functions import generates, is_iterator, name_of
 from ._future import ours
+from ._slots import HERE
 
 
-class InContext:
-    """A function that is called in *context*; if it generates, each of its steps is made there."""
+@ours
+def interruptible(fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    """Call ``fn(*args, **kwargs)``, and let Ctrl-C strike there, though not in what is ours around it."""
+    with HERE.guard.lifted():
+        return fn(*args, **kwargs)
 
-    def __init__(self, context: Context, fn: Callable[..., Any]) -> None:
-        self.context = context
+
+class Within:
+    """A function that is called by *call*, a context's ``run`` say; so is each step, if it generates."""
+
+    def __init__(self, call: Callable[..., Any], fn: Callable[..., Any]) -> None:
+        self.call = call
         # Who asks for its name, and whether it generates, sees through it as through a decorator.
         self.__wrapped__ = fn
         self.__qualname__ = name_of(fn)
 
     @ours
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
-        context, fn = self.context, self.__wrapped__
-        value = context.run(fn, *args, **kwargs)
+        call, fn = self.call, self.__wrapped__
+        value = call(fn, *args, **kwargs)
         if is_iterator(type(value)) and generates(fn):
-            return _Steps(context, value)
+            return _Steps(call, value)
         return value
 
 
 class _Steps:
-    """An iterator each step of which is made in *context*."""
+    """An iterator each step of which is made by *call*."""
 
-    __slots__ = ("context", "iterator")
+    __slots__ = ("call", "iterator")
 
-    def __init__(self, context: Context, iterator: Iterator[Any]) -> None:
-        self.context = context
+    def __init__(self, call: Callable[..., Any], iterator: Iterator[Any]) -> None:
+        self.call = call
         self.iterator = iterator
 
     @ours
     def __next__(self) -> Any:
-        return self.context.run(next, self.iterator)
+        return self.call(next, self.iterator)
 
     @ours
     def close(self) -> None:
         close = getattr(self.iterator, "close", None)
         if close is not None:
-            self.context.run(close)
+            self.call(close)

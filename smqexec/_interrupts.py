@@ -5,6 +5,8 @@ from __future__ import annotations
 import signal
 import sys
 import threading
+from collections.abc import Generator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
 
@@ -25,7 +27,7 @@ class uninterrupted:
 
     __slots__ = ("_handler", "_struck")
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> uninterrupted:
         self._handler: Any = None
         self._struck: tuple[Any, ...] | None = None
         if threading.current_thread() is threading.main_thread():
@@ -34,8 +36,25 @@ class uninterrupted:
                 try:
                     signal.signal(signal.SIGINT, self._note)
                 except ValueError:  # a subinterpreter, where no signal strikes
-                    return
+                    return self
                 self._handler = handler
+        return self
+
+    @contextmanager
+    def lifted(self) -> Generator[None]:
+        """Let Ctrl-C strike within this inner block, also one that was put off until now."""
+        handler = self._handler
+        if handler is None:
+            yield
+            return
+        signal.signal(signal.SIGINT, handler)
+        try:
+            struck, self._struck = self._struck, None
+            if struck is not None:
+                handler(*struck)
+            yield
+        finally:
+            signal.signal(signal.SIGINT, self._note)
 
     def _note(self, *args: Any) -> None:
         self._struck = args

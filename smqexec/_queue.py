@@ -13,6 +13,7 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from concurrent.futures.thread import BrokenThreadPool
 from contextlib import contextmanager
 from contextvars import Context
+from functools import partial
 from itertools import count
 from operator import index
 from types import TracebackType
@@ -23,6 +24,7 @@ from . import _process
 from ._arguments import DIRECT, gather, look
 from ._engine import Engine, EnginePool, EngineSlots, workers_of
 from ._functions import Plain
+from ._inline import InlinePool, InlineSlots, work_inline
 from ._keeping import KeepingPool, KeepingSlots
 from ._kinds import Raw, settled
 from ._line import Line
@@ -77,6 +79,12 @@ class Queue(Submits, ThreadPoolExecutor):
         context: Make each call in a copy of its submitter's context
             variables, as ``asyncio.to_thread`` does.  A task without, nested
             in one that waits, is called in the context of that one.
+        inline: Have no threads: what is ready is done, by the same order, in
+            the thread that submits, before `submit` returns (or in that of
+            `Scheduler.resume`; only where another thread makes a task ready,
+            in one for that).  For a debugger and for tests.  Ctrl-C fails the
+            task that runs.  *max_workers* is 1 if it is not given; a task that
+            stops its own scheduler, and holds, holds that thread.
         executor: What runs its tasks, in place of threads of its own: any
             ``concurrent.futures.Executor``.  It is never shut down; an
             *initializer* is to be given to it, and *max_workers* where it does
@@ -108,6 +116,7 @@ class Queue(Submits, ThreadPoolExecutor):
         in_order: bool = False,
         max_pending: int | None = None,
         context: bool = False,
+        inline: bool = False,
         executor: Executor | None = None,
         prefetch: int | None = None,
     ) -> None: ...
@@ -124,6 +133,7 @@ class Queue(Submits, ThreadPoolExecutor):
         in_order: bool = False,
         max_pending: int | None = None,
         context: bool = False,
+        inline: bool = False,
         executor: Executor | None = None,
         prefetch: int | None = None,
     ) -> None: ...
@@ -147,6 +157,7 @@ class Queue(Submits, ThreadPoolExecutor):
         in_order: bool = False,
         max_pending: int | None = None,
         context: bool = False,
+        inline: bool = False,
         executor: Executor | None = None,
         prefetch: int | None = None,
     ) -> None:
@@ -163,6 +174,8 @@ class Queue(Submits, ThreadPoolExecutor):
                 raise TypeError(f"max_pending must be an int or None, not {max_pending!r}") from None
             if max_pending <= 0:
                 raise ValueError("max_pending must be greater than 0")
+        if inline and executor is not None:
+            raise TypeError("inline means: without any executor; take one of them")
         if context and executor is not None:
             raise TypeError("context is for queues of threads: it can't be taken to another process")
         if executor is not None:
@@ -180,6 +193,8 @@ class Queue(Submits, ThreadPoolExecutor):
             raise TypeError(f"scheduler must be a Scheduler, not {scheduler!r}")
         if executor is not None:
             self._set_up_engine(executor, max_workers, prefetch, thread_name_prefix, scheduler)
+        elif inline:
+            self._set_up_inline(max_workers, thread_name_prefix, initializer, initargs, scheduler, give_way)
         else:
             self._set_up_threads(max_workers, thread_name_prefix, initializer, initargs, scheduler, give_way)
         slots = self._slots
@@ -187,7 +202,7 @@ class Queue(Submits, ThreadPoolExecutor):
         slots.room = None if max_pending is None else Room(max_pending)
         slots.copies_context = context
         slots.heed()
-        if slots.attentive or context:
+        if slots.attentive or context or inline:
             slots.add = scheduler.add_with
         slots.owner = ref(self, slots.lose)
         scheduler.add_slots(slots)
@@ -203,13 +218,33 @@ class Queue(Submits, ThreadPoolExecutor):
     ) -> None:
         first = initializer and _Initializer(initializer)
         pool = _Pool(max_workers, thread_name_prefix, first, initargs)
-        self._pool: _Pool | EnginePool = pool
+        self._pool: _Pool | EnginePool | InlinePool = pool
         # What clients of ThreadPoolExecutor, and its own tests, look at.
         self._threads = pool._threads
         self._thread_name_prefix = pool._thread_name_prefix
         name = str(pool._thread_name_prefix)
         self._slots: Slots
         self._slots = slots = Slots(scheduler, pool, pool._max_workers, name, work, nest, give_way)
+        if first is not None:
+            first.slots = ref(slots)
+
+    def _set_up_inline(
+        self,
+        max_workers: int | None,
+        name: str,
+        initializer: Callable[..., object] | None,
+        initargs: tuple[Any, ...],
+        scheduler: Scheduler,
+        give_way: bool,
+    ) -> None:
+        limit = 1 if max_workers is None else max_workers
+        if limit <= 0:
+            raise ValueError("max_workers must be greater than 0")
+        first = initializer and _Initializer(initializer)
+        self._pool = pool = InlinePool(first and partial(first, *initargs))
+        self._threads = pool.threads
+        self._thread_name_prefix = name = name or f"inline-{next(_inlines)}"
+        self._slots = slots = InlineSlots(scheduler, pool, limit, name, work_inline, nest, give_way)
         if first is not None:
             first.slots = ref(slots)
 
@@ -414,6 +449,7 @@ def _width(number: Any, right: str) -> int:
     raise TypeError(f"max_workers must be {right}, not {number!r}")
 
 
+_inlines = count()
 _engines = count()  # numbers for names
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable
 from queue import SimpleQueue
 from types import MappingProxyType
@@ -43,6 +44,15 @@ class Run:
 class _Here(threading.local):
     run: Run | None = None
 
+    # Of queues without threads: see ``_inline``.
+    due: deque[tuple[Slots, Run]] | None = None  # to be begun by this thread, which is at one
+    stack: Any = ()  # those it is at, a list
+    guard: Any = None  # around them: see `uninterrupted`
+    lent = False  # it submits to one
+
+    def __init__(self) -> None:
+        self.bell: SimpleQueue[None] = SimpleQueue()  # of all that waits in it
+
 
 #: What the calling thread is at, if it is a queue's.
 HERE = _Here()
@@ -68,6 +78,9 @@ class Slots(PlannedQueue):
     a queue that its user has lost.  Guarded by the scheduler's lock, but for
     `lost` and `bell`.
     """
+
+    #: Whether its tasks are done by those who submit them.
+    inline: ClassVar[bool] = False
 
     #: Whether a run with nothing to do waits at the bell, or leaves.
     parks: ClassVar[bool] = True

@@ -137,6 +137,8 @@ class Waiting(Observed):
         deadline = None if timeout is None else time.monotonic() + timeout
         run = needs.run
         needs.deadline = deadline
+        if HERE.stack:
+            needs.bell = HERE.bell  # whatever happens to those beneath may be for this thread
         opened = needs.open()
         with self.lock:
             needs.depth = len(run.below)
@@ -170,10 +172,13 @@ class Waiting(Observed):
             self._start(starts)
             if needs.circle:
                 raise RuntimeError(_told(needs.circle))
-            if task is None:
-                needs.sleep(left)
-            else:
+            if task is not None:
                 run.slots.nest(run.slots, run, task)
+            elif HERE.due:
+                slots, other = HERE.due.popleft()
+                slots.work(slots, other)
+            elif not (run.slots.inline and _do_for_others(run)):
+                needs.sleep(left)
         return True
 
     # Tasks that are nested in others.
@@ -297,6 +302,30 @@ class Waiting(Observed):
         # `_home` is read without the lock of others: a future that has none is done.
         homes = (future._home for future in wait.futures)
         return all(home is None or home.scheduler is self for home in homes)
+
+
+def _do_for_others(run: Run) -> bool:
+    """Do what other runs in this thread wait for, as they can't while *run*, above or beneath, waits too."""
+    for other in reversed(HERE.stack):
+        scheduler: Any = other.slots.scheduler
+        if other is run or not other.waits:
+            continue
+        starts = None
+        with scheduler.lock:
+            task = other.waits[-1].take()
+            if task is not None:
+                scheduler.sink(other, task)
+                if other.slots.attentive:
+                    starts = scheduler._started(task)
+        scheduler._start(starts)
+        if task is not None:
+            HERE.run = other
+            try:
+                other.slots.nest(other.slots, other, task)
+            finally:
+                HERE.run = run
+            return True
+    return False
 
 
 def at_work(scheduler: Waiting, slots: Slots | None = None) -> bool:

@@ -245,6 +245,24 @@ def test_room_given_to_one_that_is_struck_goes_to_the_next(monkeypatch: pytest.M
         gate.open()
 
 
+def test_task_of_a_submit_that_is_struck_at_its_end_is_cancelled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its caller will never know of it."""
+
+    def struck(*args: Any) -> Any:
+        tasks.append(add(*args))
+        raise Struck
+
+    with full(2) as (queue, gate, tasks):
+        tasks[0].cancel()
+        add = queue.scheduler._add_with
+        monkeypatch.setattr(queue.scheduler, "_add_with", struck)
+        with pytest.raises(Struck):
+            queue.submit(abs, 5)
+        monkeypatch.undo()
+        assert tasks[-1].cancelled() and queue.counts()["ready"] == 1
+        gate.open()
+
+
 @pytest.mark.parametrize("name", SUBMITS)
 def test_submit_struck_at_every_line(name: str) -> None:
     """Its room is free again."""

@@ -36,7 +36,7 @@ queue = Queue(4)
 Queue(None, "name", print, (1,))
 Queue(Scheduler(), 4, "name")
 Queue(max_workers=1, scheduler=Scheduler(order="oldest"))
-Queue(Scheduler(), 1, in_order=True, max_pending=4, context=True)
+Queue(Scheduler(), 1, in_order=True, max_pending=4, context=True, inline=True)
 pool: ThreadPoolExecutor = queue
 
 one = queue.submit(number)

@@ -1,0 +1,311 @@
+"""Queues without threads: all is done in the thread that submits."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from gate import DEADLINE, Gate
+from threads import beside, planned, until
+
+import smqexec
+from smqexec import Queue, Scheduler, checkpoint
+
+
+def here() -> int:
+    return threading.get_ident()
+
+
+def test_done_before_submit_returns_and_in_its_thread() -> None:
+    before = threading.active_count()
+    with Queue(inline=True) as queue:
+        task = queue.submit(here)
+        assert task.done() and task.result() == here()
+        assert queue.submit(pow, 2, queue.submit(abs, -3)).done()
+        assert list(queue.map(abs, [-1, -2])) == [1, 2]
+        failing = queue.submit(int, "x")
+        assert isinstance(failing.exception(), ValueError)
+        assert queue.submit(abs, failing).origin is failing
+        frames = queue.submit(lambda: (yield here()))
+        assert frames[0].result() == here() and frames.result() == [here()]
+        assert beside(queue.submit, here).result(DEADLINE).result(DEADLINE) != here()
+        assert queue.counts()["done"] == 7
+        assert threading.active_count() == before
+        assert repr(queue).startswith("<Queue inline-") and queue.max_workers == 1
+
+
+@pytest.mark.parametrize("order, expected", [("newest", [2, 1, 0]), ("oldest", [0, 1, 2])])
+def test_order_is_that_of_the_scheduler(order: str, expected: list[int]) -> None:
+    done: list[int] = []
+    with Scheduler(order=order, stopped=True) as scheduler:
+        queue, line = Queue(scheduler, inline=True), Queue(scheduler, inline=True, in_order=True)
+        tasks = [queue.submit(done.append, number) for number in range(3)]
+        assert not any(task.done() for task in tasks)
+        scheduler.resume()
+        assert all(task.done() for task in tasks) and done == expected
+        scheduler.stop()
+        for number in range(3, 6):
+            line.submit(done.append, number)
+        scheduler.resume()
+    assert done == [*expected, 3, 4, 5]
+
+
+def test_submissions_inside_a_task_come_after_it() -> None:
+    done: list[str] = []
+
+    def outer() -> None:
+        other.submit(done.append, "other")
+        queue.submit(done.append, "inner")
+        done.append("outer")
+
+    with Scheduler() as scheduler:
+        queue, other = Queue(scheduler, inline=True), Queue(scheduler, inline=True)
+        queue.submit(outer)
+        assert done == ["outer", "inner", "other"]
+
+
+def test_recursion_on_one_slot() -> None:
+    def total(numbers: list[int]) -> int:
+        if len(numbers) == 1:
+            return numbers[0]
+        middle = len(numbers) // 2
+        halves = [queue.submit(total, numbers[:middle]), queue.submit(total, numbers[middle:])]
+        return sum(half.result() for half in halves)
+
+    with Queue(inline=True) as queue:
+        assert queue.submit(total, list(range(100))).result(DEADLINE) == 4950
+
+
+def test_two_queues_that_call_each_other() -> None:
+    """What the one beneath waits for is done above it."""
+
+    def ping(depth: int) -> int:
+        return 0 if not depth else 1 + two.submit(pong, depth - 1).result()
+
+    def pong(depth: int) -> int:
+        return 0 if not depth else 1 + one.submit(ping, depth - 1).result()
+
+    with Scheduler() as scheduler:
+        one, two = Queue(scheduler, inline=True), Queue(scheduler, inline=True, in_order=True)
+        assert one.submit(ping, 20).result(DEADLINE) == 20
+        assert scheduler.counts()["done"] == 21
+
+
+def test_two_schedulers_that_call_each_other() -> None:
+    def ping(depth: int) -> int:
+        return 0 if not depth else 1 + two.submit(pong, depth - 1).result()
+
+    def pong(depth: int) -> int:
+        return 0 if not depth else 1 + one.submit(ping, depth - 1).result()
+
+    with Queue(inline=True) as one, Queue(inline=True) as two:
+        assert one.submit(ping, 20).result(DEADLINE) == 20
+
+
+def test_task_that_waits_for_itself_is_told() -> None:
+    def wait() -> None:
+        found[0].result()
+
+    found: list[Any] = []
+    with Scheduler(stopped=True) as scheduler:
+        found.append(Queue(scheduler, inline=True).submit(wait))
+        scheduler.resume()
+        with pytest.raises(RuntimeError, match="waits for itself"):
+            found[0].result(DEADLINE)
+
+
+def test_waiting_for_several_inside_a_task() -> None:
+    def wait() -> list[Any]:
+        tasks = [other.submit(abs, number) for number in range(3)]
+        done, _ = smqexec.wait(tasks, DEADLINE)
+        assert len(done) == 3
+        return [task.result() for task in smqexec.as_completed(tasks, DEADLINE)]
+
+    with Scheduler() as scheduler:
+        queue, other = Queue(scheduler, inline=True), Queue(scheduler, inline=True)
+        assert sorted(queue.submit(wait).result(DEADLINE)) == [0, 1, 2]
+        assert queue.submit(lambda: other.submit(here) and scheduler.wait(DEADLINE)).result(DEADLINE)
+
+
+def test_timeout_of_a_wait_inside_a_task() -> None:
+    outside: Future[int] = Future()
+
+    def wait() -> None:
+        queue.submit(abs, outside).result(0.01)
+
+    with Queue(inline=True) as queue:
+        with pytest.raises(TimeoutError):
+            queue.submit(wait).result(DEADLINE)
+        outside.set_result(1)
+
+
+def test_generator_tasks_give_way() -> None:
+    """To the newest sink, which needs the second frame."""
+    done: list[str] = []
+
+    def frames() -> Iterator[int]:
+        for number in range(2):
+            done.append(f"frame {number}")
+            yield number
+
+    with Scheduler(stopped=True) as scheduler:
+        queue = Queue(scheduler, inline=True, give_way=True)
+        film = queue.submit(frames)
+        for number in range(2):
+            queue.submit(lambda frame: done.append(f"look {frame}"), film[number])
+        scheduler.resume()
+    assert done == ["frame 0", "frame 1", "look 1", "look 0"]
+
+
+def test_beside_a_queue_of_threads() -> None:
+    """What its threads make ready, or submit, is done in a thread for that alone."""
+    with planned(1) as (scheduler, threads):
+        queue = Queue(scheduler, inline=True)
+        worker = threads.submit(here)
+        gate = Gate()
+        held = threads.submit(gate, 1)
+        gate.wait_entered()
+        task = queue.submit(lambda _: (here(), threads.submit(here).result()), held)
+        gate.open()
+        beside_it, again = task.result(DEADLINE)
+        assert len({here(), worker.result(DEADLINE), beside_it}) == 3 and again == worker.result()
+        inner = threads.submit(lambda: queue.submit(here).result()).result(DEADLINE)
+        assert inner not in (here(), again)
+        # And main waits for it, inside a task of its own.
+        assert queue.submit(lambda: threads.submit(abs, -2).result()).result(DEADLINE) == 2
+
+
+def test_futures_of_others() -> None:
+    outside: Future[int] = Future()
+    with ThreadPoolExecutor(1) as pool, Queue(inline=True) as queue:
+        task = queue.submit(lambda _: here(), outside)
+        assert not task.done()
+        outside.set_result(1)
+        assert task.done() and task.result() == here()
+        gate = Gate()
+        late = queue.submit(lambda _: here(), pool.submit(gate))
+        gate.wait_entered()
+        gate.open()
+        assert late.result(DEADLINE) != here()
+
+
+def test_what_a_waiting_task_beneath_needs_when_others_tell() -> None:
+    """The bell that rings is that of the thread."""
+    outside: Future[int] = Future()
+
+    def wait() -> int:
+        return other.submit(lambda: last.result()).result()
+
+    with Scheduler() as scheduler:
+        queue, other = Queue(scheduler, inline=True), Queue(scheduler, inline=True)
+        last = queue.submit(abs, outside)
+        telling = beside(lambda: (until(lambda: len(queue._slots.helpers) > 0), outside.set_result(-3)))
+        assert queue.submit(wait).result(DEADLINE) == 3
+        telling.result(DEADLINE)
+
+
+def test_room_and_options() -> None:
+    with Scheduler(stopped=True) as scheduler:
+        queue = Queue(scheduler, inline=True, max_pending=1, context=True)
+        assert queue.try_submit(abs, -1) is not None
+        assert queue.try_submit(abs, -1) is None
+        with pytest.raises(TimeoutError):
+            queue.options(timeout=0.01).submit(abs, 1)
+        scheduler.resume()
+        assert [queue.options(name="x").submit(abs, n).result() for n in range(3)] == [0, 1, 2]
+        assert list(queue.map(abs, range(5))) == [0, 1, 2, 3, 4]
+
+
+def test_more_slots_than_one() -> None:
+    with Scheduler() as scheduler:
+        queue = Queue(scheduler, 3, inline=True)
+        assert queue.max_workers == 3
+        tasks: list[Any] = []
+        queue.submit(lambda: tasks.extend(queue.submit(abs, n) for n in range(5)))
+        assert [task.result(DEADLINE) for task in tasks] == [0, 1, 2, 3, 4]
+        queue.max_workers = 1
+        assert queue.submit(abs, 1).done()
+
+
+def test_checkpoint_and_cancel() -> None:
+    def end() -> None:
+        found[0].cancel()
+        checkpoint()
+
+    found: list[Any] = []
+    with Scheduler(stopped=True) as scheduler:
+        queue = Queue(scheduler, inline=True)
+        found.append(queue.submit(end))
+        last = queue.submit(abs, 1)
+        scheduler.resume()
+        assert found[0].cancelled() and last.done()
+
+
+@pytest.mark.skipif(not hasattr(signal, "raise_signal"), reason="needs raise_signal")
+def test_ctrl_c_fails_the_task_that_runs_and_no_other() -> None:
+    with Queue(inline=True) as queue:
+        struck = queue.submit(signal.raise_signal, signal.SIGINT)
+        assert isinstance(struck.exception(), KeyboardInterrupt)
+        assert queue.submit(abs, -1).result() == 1
+
+        def frames() -> Iterator[int]:
+            yield 1
+            signal.raise_signal(signal.SIGINT)
+
+        task = queue.submit(frames)
+        assert isinstance(task.exception(), KeyboardInterrupt)
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_ctrl_c_between_two_tasks_strikes_the_next() -> None:
+    """In what is ours it is put off."""
+    with Scheduler(order="oldest", stopped=True) as scheduler:
+        queue = Queue(scheduler, inline=True)
+        first, second, third = (queue.submit(abs, 1) for _ in range(3))
+        scheduler.observe(
+            lambda event: event.kind == "end" and event.task is first and signal.raise_signal(signal.SIGINT)
+        )
+        scheduler.resume()
+        assert first.result() == 1 and third.result() == 1
+        assert isinstance(second.exception(), KeyboardInterrupt)
+
+
+def test_ctrl_c_after_the_last_task_is_the_callers() -> None:
+    with Scheduler(order="oldest", stopped=True) as scheduler:
+        queue = Queue(scheduler, inline=True)
+        task = queue.submit(abs, 1)
+        scheduler.observe(lambda event: event.kind == "end" and signal.raise_signal(signal.SIGINT))
+        with pytest.raises(KeyboardInterrupt):
+            scheduler.resume()
+        assert task.result() == 1
+
+
+def test_initializer() -> None:
+    """Once, by the first run."""
+    done: list[int] = []
+    with Queue(inline=True, initializer=done.append, initargs=(1,)) as queue:
+        assert done == []
+        assert queue.submit(abs, 1).done() and queue.submit(abs, 1).done()
+    assert done == [1]
+
+
+def test_initializer_that_fails(caplog: pytest.LogCaptureFixture) -> None:
+    queue = Queue(inline=True, initializer=os.remove, initargs=("/nowhere/at/all",))
+    with pytest.raises(RuntimeError, match="initializer failed"):
+        queue.submit(abs, 1).result(DEADLINE)
+    assert queue._broken and "Exception in initializer" in caplog.text
+    with pytest.raises(RuntimeError, match="initializer failed"):
+        queue.submit(abs, 1)
+    queue.shutdown()
+
+
+def test_bad_arguments() -> None:
+    with ThreadPoolExecutor(1) as pool, pytest.raises(TypeError, match="take one of them"):
+        Queue(executor=pool, inline=True)
+    with pytest.raises(ValueError, match="max_workers must be greater than 0"):
+        Queue(0, inline=True)
