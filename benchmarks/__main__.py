@@ -24,6 +24,7 @@ from . import (
     peers,
     scale,
     timelines,
+    trace,
     yields,
 )
 from .measure import WrongResult
@@ -37,6 +38,7 @@ Section = Callable[[argparse.Namespace], Iterator[str]]
 SECTIONS: dict[str, Section] = {
     "costs": lambda options: costs.report(options.n, options.rounds),
     "yields": lambda options: yields.report(options.n, options.rounds),
+    "trace": lambda options: trace.report(options.n, options.rounds),
     "memory": lambda options: memory.report(options.n),
     "lock": lambda options: lock.report(options.n, options.rounds),
     "cores": lambda options: cores.report(options.rounds, min(options.n / 1e5, 1)),

@@ -118,11 +118,10 @@ class Arrivals(Ahead):
             with LIMIT:
                 sys.setrecursionlimit(sys.getrecursionlimit() + HEADROOM - room)
             try:
-                withdrawn = self._withdraw(task, group)
+                if self._withdraw(task, group) and told:
+                    self.tell_end(slots, task, None, "cancelled")
             finally:
                 make_room(-HEADROOM)
-            if told and withdrawn:
-                self.tell_end(slots, task, None, "cancelled")
             raise
         if refusal is not None:
             if told:

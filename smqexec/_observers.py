@@ -29,6 +29,7 @@ from weakref import ref
 
 from ._arguments import DIRECT, Template
 from ._future import PlannedFuture
+from ._interrupts import LIMIT, make_room
 from ._items import Item
 from ._options import label_of
 from ._task import Task
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
     from ._slots import Slots
 
 LOGGER = logging.getLogger("smqexec")
+
+FRAMES = 100  # for an observer, and to log what it raised
 
 # The numbers of tasks, in all schedulers of the process.
 _numbers = itertools.count(1)
@@ -77,11 +80,12 @@ def numbers_of(values: Sequence[Any]) -> tuple[int, ...]:
     """The numbers of the tasks among *values*, and of those that items among them come from."""
     numbers: dict[int, None] = {}
     for value in values:
-        maker = value if type(value) is Task else None
-        if maker is None and isinstance(value, PlannedFuture):
+        if type(value) is Task:
+            numbers[value._serial or number_of(value)] = None
+        elif isinstance(value, PlannedFuture):
             maker = value._maker()
-        if maker is not None:
-            numbers[number_of(maker)] = None
+            if maker is not None:
+                numbers[number_of(maker)] = None
     return tuple(numbers)
 
 
@@ -167,7 +171,7 @@ class Observed:
     """
 
     lock: Any
-    observers: tuple[Observation, ...] = ()  # replaced under the lock, never changed
+    observers: tuple[Observation, ...]  # replaced under the lock, never changed
 
     #: Called with each new scheduler.
     newcomers: ClassVar[list[Callable[[Any], object]]] = []
@@ -180,7 +184,8 @@ class Observed:
         may look at the event, note what it needs, and return.  It may submit,
         cancel and promote other tasks; of those it is told in turn.  It must not wait
         for a task, for the scheduler, or for a lock that a thread holds which does one
-        of these.  What it raises is logged, and it is told of nothing more.
+        of these.  What it raises is logged, and it is told of nothing more; where a
+        recursion got too deep, it is first told once more, and room made.
 
         Of each task first the submit is told, then the start, items, and the
         end, or at once the end, where it never runs; and the end of what ran
@@ -290,10 +295,31 @@ class Observed:
             try:
                 observation.callback(event)
             except BaseException as error:
-                if (
-                    isinstance(error, KeyboardInterrupt)
-                    and threading.current_thread() is threading.main_thread()
-                ):
-                    raise  # Ctrl-C is not its fault
-                observation.close()
-                LOGGER.exception("an observer raised, and is told of nothing more: %r", observation.callback)
+                # No frame may be left for a call.
+                with LIMIT:
+                    sys.setrecursionlimit(sys.getrecursionlimit() + FRAMES)
+                try:
+                    self._judge(observation, event, error)
+                finally:
+                    make_room(-FRAMES)
+
+    def _judge(self, observation: Observation, event: Event, error: BaseException) -> None:
+        """Tell *observation* of nothing more, for it raised *error*; unless that is not its fault.
+
+        Raises:
+            BaseException: It is that of the caller, who is told.
+        """
+        if isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
+            raise error
+        if isinstance(error, RecursionError):
+            try:
+                observation.callback(event)  # now there is room
+            except BaseException as again:
+                error = again
+            else:
+                if event.kind in ("start", "item", "end"):
+                    return
+                raise error  # who submits is too deep in a recursion
+        observation.close()
+        message = "an observer raised, and is told of nothing more: %r"
+        LOGGER.error(message, observation.callback, exc_info=error)

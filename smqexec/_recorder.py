@@ -20,8 +20,9 @@ from time import perf_counter
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from ._interrupts import uninterrupted
 from ._nodes import dependencies_of
-from ._observers import Event, Observation, Observed, number_of, numbers_of
+from ._observers import Observation, Observed, number_of, numbers_of
 from ._options import label_of
 from ._tracelines import COUNTS, END, ITEM, START, SUBMIT, SWITCH, WIDTH, Lines
 
@@ -34,8 +35,8 @@ LOGGER = logging.getLogger("smqexec")
 
 INTERVAL = 0.2  # seconds between two writes: so much is lost of a program that is killed
 SAMPLE_INTERVAL = 0.001  # seconds between two samples of a queue's counts, at least
-BACKLOG = 20_000  # notes: who adds more takes SHARE of them
-SHARE = 1_000
+BACKLOG = 20_000  # notes: who samples counts where there are more writes SHARE of them
+SHARE = 5_000
 PATIENCE = 0.01  # seconds that it waits for its turn
 
 # Those being written, by real path.  Guarded by `_opening`.
@@ -96,7 +97,7 @@ class Recording:
             for task, run in running:
                 self._lines.running(at, number_of(task), run.slots, run.thread)
 
-    def _note(self, event: Event) -> None:
+    def _note(self, event: Any) -> None:
         """Note *event*: the observer."""
         kind, time, number, queue = event.kind, event.time, event.number, event.queue
         notes = self._notes
@@ -104,7 +105,7 @@ class Recording:
             notes += (SWITCH, time, 0, None, kind, None)
             return
         if kind == "submit":
-            notes += (SUBMIT, time, number, queue, event.name, event.dependencies)
+            notes += (SUBMIT, time, number, queue, label_of(event.task), event.dependencies)
         elif kind == "start":
             notes += (START, time, number, queue, event.worker, None)
         elif kind == "end":
@@ -116,9 +117,10 @@ class Recording:
             # A task that is about to end is still counted.
             running = queue.running - (kind == "end" and event.worker is not None)
             notes += (COUNTS, time, 0, queue, (queue.waiting, queue.ready, running), None)
-        if len(notes) > BACKLOG * WIDTH:
-            # With less than patience: a finalizer may have interrupted this very thread as it writes.
-            self._write(SHARE, PATIENCE)
+            if len(notes) > BACKLOG * WIDTH:
+                with uninterrupted():
+                    # Not for ever: a finalizer may have interrupted this very thread as it writes.
+                    self._write(SHARE, PATIENCE)
 
     # The thread that writes.
 
@@ -171,20 +173,21 @@ class Recording:
 
         From any thread; again does no harm.  Where the file can't be written, that is logged.
         """
-        self._closing.set()
-        self._stop_watching()
-        with _opening:
-            if _recordings.pop(self._place, None) is not self:
-                return
-        self._thread.join()
-        self._write()
-        with self._writing:
-            try:
-                self._lines.finish(perf_counter())
-                self._flush()
-            except Exception:
-                self._fail()
-            self._file.close()
+        with uninterrupted():
+            self._closing.set()
+            self._stop_watching()
+            with _opening:
+                if _recordings.pop(self._place, None) is not self:
+                    return
+            self._thread.join()
+            self._write()
+            with self._writing:
+                try:
+                    self._lines.finish(perf_counter())
+                    self._flush()
+                except Exception:
+                    self._fail()
+                self._file.close()
 
     def abandon(self) -> None:
         """Leave the file as it is.  In a forked child it is the parent's."""

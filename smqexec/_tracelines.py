@@ -51,10 +51,10 @@ _EACH = tuple[Any, Any, Any, Any, Any, Any]
 class _Row:
     """A worker of a queue: a thread of the trace."""
 
-    __slots__ = ("pid", "place", "tasks")
+    __slots__ = ("place", "slots", "tasks")
 
-    def __init__(self, pid: int, tid: int) -> None:
-        self.pid = pid
+    def __init__(self, slots: Slots, pid: int, tid: int) -> None:
+        self.slots = slots
         self.place = f'"pid":{pid},"tid":{tid}'
         self.tasks = 0  # that it is at: one, or with nested ones more
 
@@ -80,6 +80,7 @@ class Lines:
         self._began = began
         self.lines: list[str] = ["["]  # those to be written next
         self._queues: dict[Slots, _Queue] = {}
+        self._latest: dict[int | str | None, _Row] = {}  # the row that a worker was at last
         self._pids = count(1)
         # Of the tasks that have not ended, by number.
         self._heads: dict[int, str] = {}  # the part of the line that is known when they are submitted
@@ -104,13 +105,15 @@ class Lines:
         """Add lines for *notes*, a whole number of them.  Times are seconds, as that of the beginning."""
         values = iter(notes)
         each: Iterable[_EACH] = zip(values, values, values, values, values, values, strict=True)
-        began = self._began
+        began, latest = self._began, self._latest
         for kind, time, number, slots, detail, more in each:
             at = (time - began) * 1e6
             if kind == SUBMIT:
                 self.submitted(f"{at:.3f}", number, detail, more)
             elif kind == START:
-                row = self._row(slots, detail)
+                row = latest.get(detail)
+                if row is None or row.slots is not slots or (row.tasks and type(detail) is not int):
+                    row = self._row(slots, detail)
                 row.tasks += 1
                 self._running[number] = [row, at, False]
             elif kind == END:
@@ -135,11 +138,12 @@ class Lines:
             if len(self._names) >= NAMES:
                 self._names.clear()
             quoted = self._names[name] = json.dumps(name)
+        listed = "[]"
         if needs:
             self._needs[number] = needs
+            listed = f"[{needs[0]}]" if len(needs) == 1 else str([*needs])
         self._heads[number] = (
-            f'"name":{quoted},"args":{{"number":{number},"submitted":{at},'
-            f'"dependencies":{list(needs) if needs else "[]"},"outcome":"'
+            f'"name":{quoted},"args":{{"number":{number},"submitted":{at},"dependencies":{listed},"outcome":"'
         )
 
     def running(self, at: float, number: int, slots: Slots, worker: int | str | None) -> None:
@@ -216,6 +220,7 @@ class Lines:
             self._counted(self.micros(time), slots, (slots.waiting, slots.ready, slots.running))
             if slots.lost and not (slots.pending or slots.running):
                 del self._queues[slots]
+                self._latest = {name: row for name, row in self._latest.items() if row.slots is not slots}
 
     def finish(self, time: float) -> None:
         """Add the beginnings of what still runs, and the end."""
@@ -252,9 +257,10 @@ class Lines:
         rows = queue.rows.setdefault(worker, [])
         for row in rows:
             if not row.tasks or type(worker) is int:
+                self._latest[worker] = row
                 return row
         tid = 1 + sum(map(len, queue.rows.values()))
-        row = _Row(queue.pid, tid)
+        row = self._latest[worker] = _Row(slots, queue.pid, tid)
         rows.append(row)
         self.meta("thread_name", queue.pid, tid, name=f"worker {tid}" if type(worker) is int else worker)
         return row

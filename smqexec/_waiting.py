@@ -19,7 +19,7 @@ from ._future import PlannedFuture
 from ._interrupts import headroom
 from ._needs import SEARCH_LIMIT, Anything, Everything, Needs, searches
 from ._nodes import SEARCHING, Node
-from ._observers import Observed
+from ._observers import Observation, Observed
 from ._planner import DependencyPlanner
 from ._slots import HERE, Run, Slots
 from ._task import Task
@@ -47,6 +47,7 @@ class Waiting(Observed):
         self.promote_awaited = promote_awaited
         # Guards the planner, all Slots, the states of tasks and what follows.
         self.lock = threading.Lock()
+        self.observers: tuple[Observation, ...] = ()
         self._stopped = stopped
         self._slots: list[Slots] = []
         # Who waits for what: (whether it holds, a lock to release once it does).

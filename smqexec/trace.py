@@ -53,9 +53,9 @@ def record(scheduler: Scheduler, path: str | os.PathLike[str]) -> Recording:
             logged, and the recording ends.
         ValueError: Another recording is writing that file.
 
-    Cost: 1 to 1.5 µs for each submit, start, item and end, and as much for each
-    dependency; 350 bytes of the file for each task, 200 for each dependency; in
-    memory, what is pending.
+    Cost: 1.5 µs for each submit, start, item and end, and for each dependency; 200
+    bytes of the file for each task and each dependency; in memory, what is pending,
+    and at most some 30 MB.
     """
     if not isinstance(scheduler, Scheduler):
         raise TypeError(

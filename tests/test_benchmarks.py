@@ -40,7 +40,7 @@ def main(benchmarks: Any, *argv: str) -> int:
 def section(out: str, title: str) -> str:
     """What follows the line that begins with *title*, up to the next title."""
     rest = out.partition(f"\n{title}")[2]
-    titles = "(Cost|Steps|Bytes|Speed) of|Calls on|The longest|Other libraries|The demonstration|[0-9]+ final"
+    titles = "(Cost|Steps|Bytes|Speed) of|An event|Calls on|The longest|Other|The demonstration|[0-9]+ final"
     return re.split(f"^({titles})", rest, flags=re.M)[0]
 
 
@@ -63,6 +63,8 @@ def test_all_workloads_are_reported(benchmarks: Any, capsys: Output) -> None:
         assert f"\n  {arguments}  " in section(out, "Bytes of a pending task")
     for executor in EXECUTORS[1:]:
         assert f"\n  {executor}  " in section(out, "Cost of a yield")
+    for name in ("independent", "chain"):
+        assert f"\n  {name}  " in section(out, "An event is")
     assert "\n  an item  " in section(out, "Bytes of an item")
     assert "tasks of 1.0 ms" in section(out, "Speed of") or "\n  skipped: " in section(out, "Speed of")
     for name in ("newest, submitted first", "oldest, submitted while running", "phases, ThreadPoolExecutor"):

@@ -17,7 +17,7 @@ ALLOWED = {
     "_timeline": {"_tracefile"},
     "_tracetext": {"_tracefile"},
     "_tracefile": set(),
-    "_recorder": {"__init__", "_observers", "_options", "_nodes", "_tracelines"},
+    "_recorder": {"__init__", "_observers", "_options", "_interrupts", "_nodes", "_tracelines"},
     "_tracelines": set(),
     "__init__": {
         *{"_queue", "_scheduler", "_graph", "_progress", "_inside", "_observers", "_recorder"},
@@ -84,7 +84,7 @@ ALLOWED = {
         *{"_interrupts", "_nodes"},
     },
     "_waiting": {"_observers", "_needs", "_slots", "_task", "_future", "_interrupts", "_planner", "_nodes"},
-    "_observers": {"_slots", "_options", "_task", "_items", "_future", "_arguments"},
+    "_observers": {"_slots", "_options", "_task", "_items", "_future", "_interrupts", "_arguments"},
     "_needs": {"_line", "_slots", "_task", "_future", "_nodes"},
     "_slots": {"_task", "_nodes"},
     "_options": {"_task", "_functions", "_kinds", "_nodes"},

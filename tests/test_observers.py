@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import sys
 import threading
 import weakref
 from collections import defaultdict
@@ -401,6 +402,43 @@ def test_observer_that_raises_is_logged_and_told_of_nothing_more(
     [record] = caplog.records
     assert record.levelno == logging.ERROR and "observer raised" in record.message
     assert record.exc_info and record.exc_info[0] is error
+
+
+def test_submission_too_deep_for_an_observer_is_not_its_fault(caplog: pytest.LogCaptureFixture) -> None:
+    calls: list[int] = []
+
+    def deep(frames: int) -> int:
+        return 1 + deep(frames - 1) if frames else 0
+
+    def needy(event: Event) -> None:
+        calls.append(deep(20))  # more than is left for it, at some depth
+
+    tasks: list[Any] = []
+
+    def submit() -> None:
+        tasks.append(queue.submit(add, 1, 2))
+        submit()
+
+    with planned(1) as (scheduler, queue), scheduler.observe(needy):
+        with pytest.raises(RecursionError):
+            submit()
+        assert scheduler.wait(DEADLINE)
+        assert len(scheduler.observers) == 1
+    assert {task.result(DEADLINE) for task in tasks} == {3}
+    assert caplog.records == []
+
+
+def test_observer_that_recurses_for_ever_is_told_of_nothing_more(caplog: pytest.LogCaptureFixture) -> None:
+    def endless(event: Event) -> None:
+        endless(event)
+
+    limit = sys.getrecursionlimit()
+    with planned(1) as (scheduler, queue), scheduler.observe(endless):
+        assert queue.submit(add, 1, 2).result(DEADLINE) == 3
+        assert scheduler.observers == ()
+    [record] = caplog.records
+    assert record.exc_info and record.exc_info[0] is RecursionError
+    assert sys.getrecursionlimit() == limit
 
 
 def test_ctrl_c_in_a_thread_of_ours_is_the_observers_own() -> None:

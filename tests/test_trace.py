@@ -289,6 +289,7 @@ def test_many_threads_and_tasks(path: Path) -> None:
 def test_notes_are_bounded(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its own thread gets nothing done: those that make the notes write them."""
     monkeypatch.setattr(_recorder, "INTERVAL", 3600)
+    monkeypatch.setattr(_recorder, "SAMPLE_INTERVAL", 0.0)
     monkeypatch.setattr(_recorder, "BACKLOG", 50)
     monkeypatch.setattr(_recorder, "SHARE", 10)
     with planned(1) as (scheduler, queue):

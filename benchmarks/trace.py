@@ -1,0 +1,68 @@
+"""What it costs to be watched: by an observer that does nothing, and by a recording."""
+
+from __future__ import annotations
+
+import gc
+import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from statistics import median
+from time import process_time
+
+from smqexec import Scheduler
+from smqexec.trace import record
+
+from .measure import check, executors_for, queues_of
+from .workloads import SHARED, WORKLOADS, Workload
+
+AIM = 1.5  # µs an event
+WATCHED = [w for w in WORKLOADS if w.executor == SHARED and w.name in ("independent", "chain")]
+
+Watch = Callable[[Scheduler], AbstractContextManager[object]]
+
+
+def report(n: int, rounds: int) -> Iterator[str]:
+    """Measure, then yield the table.
+
+    Raises:
+        WrongResult: Not everything ran as it must.
+    """
+    yield "Cost of an event to who watches, in µs of processor time over the same tasks unwatched"
+    yield "An event is a submit, a start, an end, or, for a recording, a dependency"
+    yield ""
+    yield f"{'':28}{'observed':>16}{'recorded':>16}"
+    yield f"{'':28}" + f"{'min':>8}{'median':>8}" * 2 + "  aim"
+    for workload in WATCHED:
+        runs = [
+            [run(workload, n, watch) for watch in (nullcontext, observed, recorded)] for _ in range(rounds)
+        ]
+        dependencies = 0 if workload.name == "independent" else 1
+        columns = ""
+        for way, events in ((1, 3), (2, 3 + dependencies)):
+            costs = [(times[way] - times[0]) / n / events * 1e6 for times in runs]
+            columns += f"{min(costs):8.2f}{median(costs):8.2f}"
+        yield f"  {workload.name:26}{columns}  <= {AIM}"
+
+
+def observed(scheduler: Scheduler) -> AbstractContextManager[object]:
+    return scheduler.observe(lambda event: None)
+
+
+def recorded(scheduler: Scheduler) -> AbstractContextManager[object]:
+    return record(scheduler, os.devnull)
+
+
+def run(workload: Workload, n: int, watch: Watch) -> float:
+    """Run *n* tasks under *watch*; the seconds of processor time until nothing is left to write."""
+    executors = executors_for(workload)
+    [queue] = queues_of(executors)
+    queue.scheduler.stop()
+    gc.collect()
+    began = process_time()
+    with watch(queue.scheduler):
+        submitted = workload.submit(n, queue)
+        queue.scheduler.resume()
+        queue.shutdown()
+    seconds = process_time() - began
+    check(workload, submitted, executors)
+    return seconds
