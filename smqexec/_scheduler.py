@@ -127,7 +127,7 @@ class Scheduler(Streams):
         each is shown as it was at some moment of the call: those that come or
         end meanwhile may be missing.
 
-        Cost: 5 to 10 µs a task.  Others wait for the lock some 1 ms at a time;
+        Cost: some 10 µs a task.  Others wait for the lock some 1 ms at a time;
         where there are more than 2,000, once for 0.2 µs for each that is ready.
         """
         return Graph(self)
