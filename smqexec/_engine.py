@@ -186,8 +186,8 @@ class EnginePool:
     def work(self, slots: Slots, run: Run) -> None:
         """Begin *run*: in the thread of whoever made a task ready."""
         with uninterrupted():
-            task = slots.scheduler.begin_at_once(slots, run, True)
-            self._loop(self._send, slots, run, task)
+            slots.scheduler.begin_at_once(slots, run, True)
+            self._loop(self._send, slots, run)
 
     def _loop(self, first: Callable[..., None], *args: Any) -> None:
         """Call *first*, and then end what ends in this thread meanwhile."""
@@ -205,10 +205,12 @@ class EnginePool:
             _here.todo = None
             _here.doubtful = False
 
-    def _send(self, slots: Slots, run: Run, task: Task[Any] | None) -> None:
-        """Give *task* to the executor; if that can't be, fail it, and take the next."""
-        while task is not None:
-            fn = args = kwargs = None
+    @ours
+    def _send(self, slots: Slots, run: Run) -> None:
+        """Give the task of *run*, if it has one, to the executor; if that can't be, fail it, and so on."""
+        # A failure keeps this frame, and those that called it: no name in them for what comes next.
+        fn = args = kwargs = None
+        while (task := run.task) is not None:
             if slots.scheduler.observers:
                 slots.scheduler.tell_start(slots, task, run.thread)
             try:
@@ -219,8 +221,10 @@ class EnginePool:
                 strip_ours(error)
                 gone = error if _is_end(error) else None
                 told = self._explained(error, fn, args, kwargs)
-                task = self._fail(slots, run, task, told, gone)
-                fn = args = kwargs = told = gone = None  # type: ignore[assignment]
+                self._fail(slots, run, task, told, gone)
+                told = gone = None  # type: ignore[assignment]
+            finally:
+                task = fn = args = kwargs = None
 
     @ours
     def _give(self, slots: Slots, run: Run, task: Task[Any], fn: Any, args: Any, kwargs: Any) -> None:
@@ -303,27 +307,27 @@ class EnginePool:
         if error is None:
             del future
             fn = args = kwargs = None
-            successor = self._complete(slots, run, task, value)
+            self._complete(slots, run, task, value)
         else:
             last_words = self._last_words(error, future)
             error = self._explained(error, fn, args, kwargs)
-            successor = self._fail(slots, run, task, error, *last_words)
-        task = error = value = last_words = None  # type: ignore[assignment]
-        self._send(slots, run, successor)
+            self._fail(slots, run, task, error, *last_words)
+        task = fn = args = kwargs = error = value = last_words = None  # type: ignore[assignment]
+        self._send(slots, run)
 
     def _explained(self, error: BaseException, fn: Any, args: Any, kwargs: Any) -> BaseException:
         return error if isinstance(self.executor, Engine) else explain(error, fn, args, kwargs, self.executor)
 
-    def _complete(self, slots: Slots, run: Run, task: Task[Any], value: Any) -> Task[Any] | None:
-        """Complete *task*, and return the next for *run*."""
+    def _complete(self, slots: Slots, run: Run, task: Task[Any], value: Any) -> None:
+        """Complete *task*, and let *run* take the next."""
         self._futures.pop(task, None)
         task._fn = task._args = task._kwargs = None
         scheduler = slots.scheduler
         if scheduler.observers:
             scheduler.tell_end(slots, task, run.thread, "done")
-        successor = scheduler.complete(slots, run, task, value)
-        del task, value
-        return successor or scheduler.begin_at_once(slots, run)
+        if scheduler.complete(slots, run, task, value) is None:
+            del task, value
+            scheduler.begin_at_once(slots, run)
 
     def _fail(
         self,
@@ -333,8 +337,8 @@ class EnginePool:
         error: BaseException,
         gone: BaseException | None,
         cancelled: bool = False,
-    ) -> Task[Any] | None:
-        """Fail *task*, and return the next for *run*.
+    ) -> None:
+        """Fail *task*, and let *run* take the next.
 
         Where the executor is *gone*, what is pending fails with that.
         """
@@ -354,7 +358,7 @@ class EnginePool:
             scheduler.break_off(slots, gone)
         scheduler.fail(slots, run, task, error, cancelled)
         del task, error, gone
-        return scheduler.begin_at_once(slots, run)
+        scheduler.begin_at_once(slots, run)
 
     def _last_words(
         self, error: BaseException, future: Future[Any] | None
@@ -370,14 +374,13 @@ class EnginePool:
         """Do a generator task: a thread of its own takes its values."""
         thread = threading.current_thread()
         self.threads.add(thread)
-        successor: Task[Any] | None
         values: Any = None
         try:
             open_stream(slots, task, fn, args, kwargs)
             values = self._stream(task, fn, args, kwargs)
             result: Any = drive(slots, run, task, values)
         except Ordinary as ordinary:
-            successor = self._complete(slots, run, task, ordinary.args[0])
+            self._complete(slots, run, task, ordinary.args[0])
         except BaseException as error:
             strip_ours(error)
             if values is None and _is_end(error):
@@ -385,12 +388,12 @@ class EnginePool:
             else:
                 last_words = self._last_words(error, self._futures.get(task))
             told = self._explained(error, fn, args, kwargs)
-            successor = self._fail(slots, run, task, told, *last_words)
+            self._fail(slots, run, task, told, *last_words)
             told = last_words = None  # type: ignore[assignment]
         else:
-            successor = self._complete(slots, run, task, result)
+            self._complete(slots, run, task, result)
         fn = args = kwargs = result = task = values = None  # type: ignore[assignment]
-        self._loop(self._send, slots, run, successor)
+        self._loop(self._send, slots, run)
         self.threads.discard(thread)
 
 

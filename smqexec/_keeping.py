@@ -54,7 +54,7 @@ class KeepingPool(EnginePool):
         del task, fn, args, kwargs
         slots.scheduler.go_ahead(slots, self.prefetch())
 
-    def _complete(self, slots: Any, run: Run, task: Task[Any], value: Any) -> Task[Any] | None:
+    def _complete(self, slots: Any, run: Run, task: Task[Any], value: Any) -> None:
         self._futures.pop(task, None)
         task._fn = task._args = task._kwargs = None
         scheduler = slots.scheduler
@@ -64,7 +64,7 @@ class KeepingPool(EnginePool):
         slots.fates.pop(task, None)
         del task, value
         scheduler.go_ahead(slots, self.prefetch())
-        return scheduler.begin_at_once(slots, run)  # type: ignore[no-any-return]
+        scheduler.begin_at_once(slots, run)
 
     def _fail(
         self,
@@ -74,10 +74,9 @@ class KeepingPool(EnginePool):
         error: BaseException,
         gone: BaseException | None,
         cancelled: bool = False,
-    ) -> Task[Any] | None:
-        successor = super()._fail(slots, run, task, error, gone, cancelled)
+    ) -> None:
+        super()._fail(slots, run, task, error, gone, cancelled)
         del task, error, gone
         for doomed in list(slots.fates):
             self.withdraw(doomed)
         slots.scheduler.go_ahead(slots, self.prefetch())
-        return successor

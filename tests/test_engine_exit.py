@@ -156,6 +156,31 @@ def test_nothing_keeps_arguments_and_results() -> None:
             until_gone(*gone)
 
 
+def test_error_of_an_executor_that_refuses_keeps_no_arguments() -> None:
+    class Value:
+        pass
+
+    class Refusing(Manual):
+        def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+            if fn is abs:
+                return super().submit(fn, *args)
+            del fn, args, kwargs
+            raise OSError("no room")
+
+    engine = Refusing()
+    with without_collector(), Scheduler() as scheduler:
+        queue = Queue(scheduler, 1, executor=engine)
+        queue.submit(abs, -1)
+        value = Value()
+        task = queue.submit(id, value)
+        engine.run()  # and then it is given the next
+        error = task.exception(DEADLINE)
+        gone = [weakref.ref(value), weakref.ref(task)]
+        del value, task
+        until_gone(*gone)
+        assert str(error) == "no room"
+
+
 def test_nothing_keeps_a_lost_queue_its_scheduler_and_its_executor() -> None:
     engine = Manual()
     queue = Queue(1, executor=engine)

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from engines import Inline, Manual
 from gate import DEADLINE, Gate
-from threads import beside
+from threads import beside, until
 
 from smqexec import Queue, Scheduler, _engine
 from smqexec._engine import Call, Engine
@@ -114,25 +114,43 @@ def test_generator_of_an_executor_that_was_shut_down() -> None:
 
 
 def test_shutdown_waits_for_the_threads_of_generator_tasks() -> None:
-    """But from a callback in such a thread, which can't wait for itself."""
     gate = Gate()
-
-    def held() -> Iterator[int]:
-        yield 1
-        gate.enter()
-
-    with ThreadPoolExecutor(2) as pool:
+    with ThreadPoolExecutor(1) as pool:
         queue = Queue(executor=pool)
-        ended: list[str] = []
-        films = [queue.submit(held) for _ in range(2)]
-        films[0].add_done_callback(lambda _: (queue.shutdown(), ended.append("callback")))
+        hold = Gate()
+
+        def held() -> Iterator[int]:
+            yield 0
+            hold.enter()
+
+        film = queue.submit(held)
+        film.add_done_callback(lambda _: gate())  # in the thread that takes its values
+        hold.open()
+        gate.wait_entered()
+        assert film.result(DEADLINE) == [0]
         closed = beside(queue.shutdown)
-        gate.wait_entered(2)
+        with pytest.raises(TimeoutError):
+            closed.result(0.1)
         gate.open()
         closed.result(DEADLINE)
-        assert [film.result(DEADLINE) for film in films] == [[1], [1]]
         assert not queue._threads
-        assert ended == ["callback"]
+
+
+def test_shutdown_in_a_callback_does_not_wait_for_its_own_thread() -> None:
+    ended: list[str] = []
+    with ThreadPoolExecutor(1) as pool:
+        queue = Queue(executor=pool)
+        hold = Gate()
+
+        def held() -> Iterator[int]:
+            yield 1
+            hold.enter()
+
+        film = queue.submit(held)
+        film.add_done_callback(lambda _: (queue.shutdown(), ended.append("callback")))
+        hold.open()
+        assert film.result(DEADLINE) == [1]
+        until(lambda: ended)
 
 
 def test_cancelled_where_the_executor_can_not_cancel() -> None:
