@@ -309,8 +309,9 @@ class Observed:
         Raises:
             BaseException: It is that of the caller, who is told.
         """
-        if isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
-            raise error
+        here = threading.current_thread() is threading.main_thread()
+        if isinstance(error, KeyboardInterrupt) and here and event.worker is None:
+            raise error  # Ctrl-C; an inline queue puts that off while it is at a task
         if isinstance(error, RecursionError):
             try:
                 observation.callback(event)  # now there is room

@@ -256,11 +256,13 @@ def test_dependencies_are_those_among_all_arguments_done_or_not() -> None:
         task = queue.submit(lambda *args, **kwargs: None, [other, {"k": done}], foreign, last=settled(done))
         task.result(DEADLINE)
         parted = queue.submit(add, task[0], done)  # fails: the result is None
+        later = queue.options(after=[settled(parted)]).submit(add, other, 1)
         assert scheduler.wait(DEADLINE)
-    numbers = {task: listener.of(task, "submit").number for task in (done, other, task)}
+    numbers = {task: listener.of(task, "submit").number for task in (done, other, task, parted)}
     assert listener.of(task, "submit").dependencies == (numbers[other], numbers[done])
     # The item had ended, so that it knew of no task any more.
     assert listener.of(parted, "submit").dependencies == (numbers[done],)
+    assert listener.of(later, "submit").dependencies == (numbers[other], numbers[parted])
 
 
 def test_dependency_in_another_scheduler_has_its_number() -> None:
@@ -404,6 +406,18 @@ def test_observer_that_raises_is_logged_and_told_of_nothing_more(
     assert record.exc_info and record.exc_info[0] is error
 
 
+def test_interrupt_of_its_own_in_an_inline_queue_is_its_fault(caplog: pytest.LogCaptureFixture) -> None:
+    def bad(event: Event) -> None:
+        if event.kind == "start":
+            raise KeyboardInterrupt
+
+    with planned() as (scheduler,), scheduler.observe(bad):
+        queue = Queue(scheduler, inline=True)
+        assert queue.submit(add, 1, 2).result(DEADLINE) == 3
+        assert scheduler.observers == ()
+    assert len(caplog.records) == 1
+
+
 def test_submission_too_deep_for_an_observer_is_not_its_fault(caplog: pytest.LogCaptureFixture) -> None:
     calls: list[int] = []
 
@@ -426,6 +440,29 @@ def test_submission_too_deep_for_an_observer_is_not_its_fault(caplog: pytest.Log
         assert len(scheduler.observers) == 1
     assert {task.result(DEADLINE) for task in tasks} == {3}
     assert caplog.records == []
+
+
+def test_end_that_is_too_deep_for_an_observer_is_told_nevertheless() -> None:
+    ended: list[Any] = []
+
+    def deep(frames: int) -> int:
+        return 1 + deep(frames - 1) if frames else 0
+
+    def needy(event: Event) -> None:
+        deep(60)  # more than `cancel` asks for
+        ended.append(event.task)
+
+    def cancel() -> None:
+        pending[len(ended)].cancel()
+        cancel()
+
+    with planned(1) as (scheduler, queue), scheduler.stop():
+        pending = [queue.submit(add, 1, 2) for _ in range(sys.getrecursionlimit())]
+        with scheduler.observe(needy):
+            with pytest.raises(RecursionError):
+                cancel()
+            assert len(scheduler.observers) == 1
+        assert ended and ended == [task for task in pending if task.cancelled()]
 
 
 def test_observer_that_recurses_for_ever_is_told_of_nothing_more(caplog: pytest.LogCaptureFixture) -> None:
