@@ -281,6 +281,18 @@ def test_steps_of_the_critical_path_too_small_to_see_are_left_out(opened: Opened
     assert shown.js("timeline.drawn.steps") == pytest.approx(41, abs=1)
 
 
+def test_a_step_after_some_small_ones_is_drawn(opened: Opened) -> None:
+    chain = [ran(1, 0, 1), ran(2, 1, 2, needs=[1]), ran(3, 2, 3, needs=[2]), ran(4, 1000, 2000, needs=[3])]
+    shown = opened([*head(("a", 1)), *chain])
+    assert shown.js("timeline.drawn.steps") == 1
+
+
+def test_many_failures_are_no_more_marks_than_pixels(opened: Opened) -> None:
+    tasks = [ran(i, i, i + 1, outcome="failed") for i in range(1, 3000)]
+    shown = opened([*head(("a", 1)), *tasks])
+    assert 0 < shown.js("timeline.drawn.marks") <= shown.js("timeline.view.width")
+
+
 def test_final_results_rise_to_their_number(opened: Opened) -> None:
     """Final is what no other task depends on; what failed is no result."""
     tasks = [ran(5, 0, 50, "free", thread=1), ran(6, 0, 60, "lost", thread=2, outcome="failed")]
@@ -303,9 +315,15 @@ def test_marks_of_items_are_no_more_than_pixels(opened: Opened) -> None:
     assert 100 < shown.js("timeline.drawn.marks") <= shown.js("timeline.view.width")
     shown.js("timeline.show(10 + 0.09 * 500 - 0.01, 0.1)")
     assert shown.js("timeline.drawn.marks") == 2
-    x = shown.element("slices").rect["x"] + shown.js("timeline.xOf(10 + 0.09 * 500)")
+    for span in (0.1, 25):  # now some 3 pixels are from one to the next
+        shown.js(f"timeline.show(10 + 0.09 * 500 - {span} / 3, {span})")
+        x = shown.element("slices").rect["x"] + shown.js("timeline.xOf(10 + 0.09 * 500)")
+        shown.pointer((round(x), shown.point(1)[1]))
+        assert "item 500: at 0.055" in shown.element("tip").text
+    shown.js("timeline.show(10 + 0.09 * 500 - 0.01, 0.1)")
+    x = shown.element("slices").rect["x"] + shown.js("timeline.xOf(10 + 0.09 * 500.5)")
     shown.pointer((round(x), shown.point(1)[1]))
-    assert "item 500: at 0.055" in shown.element("tip").text
+    assert "item" not in shown.element("tip").text
 
 
 def test_times_when_the_scheduler_was_stopped_are_shaded(opened: Opened) -> None:
@@ -466,6 +484,7 @@ def test_what_is_not_found_fades(opened: Opened) -> None:
     shown = opened(DIAMOND)
     before = shown.colours(1)
     shown.element("search").send_keys("oun")
+    assert shown.element("told").text == "1 found"
     assert shown.colours(1).keys().isdisjoint(before.keys() - {(192, 0, 122)})
 
 
