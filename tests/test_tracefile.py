@@ -338,6 +338,21 @@ def test_names_in_json_do_not_pile_up(scribe: Scribe, monkeypatch: pytest.Monkey
     assert [task.name for task in scribe.read().tasks] == [f"\u00e4 {number}" for number in range(1, 9)]
 
 
+def test_hundred_thousand_tasks(scribe: Scribe) -> None:
+    n, disk = 100_000, slots()
+    notes: list[Any] = []
+    for number in range(1, n + 1):
+        notes += (SUBMIT, number / 1e3, number, disk, "fn", (number - 1,))
+        notes += (START, number / 1e3, number, disk, 7, None)
+        notes += (END, number / 1e3 + 5e-4, number, disk, "done", None)
+    scribe.lines.add(notes)
+    scribe.finish(n)
+    trace = scribe.read()
+    assert len(trace.tasks) == len(trace.critical) == n
+    assert [task.number for task in trace.sinks] == [n]
+    assert scribe.text().count('"ph":"s"') == n - 1
+
+
 # Reading.
 
 
