@@ -25,8 +25,10 @@ The house; imports point down::
     _admission         a task comes with options; _arrivals: a task comes
     _ahead             tasks that go to an engine ahead of what they need
     _dispatch          the one lock: a task runs, ends; which queue must wake
+    _lending           resources are lent to tasks; those that lack some are held back
     _waiting           threads that wait, tasks that hold; _needs: what they do meanwhile
     _observers         who is told of all this
+    _resources         what tasks take, and in what order
     _slots             a queue's slots and the runs that fill them
     _room              how many may be pending, and who waits to submit more
     _options           what a task is submitted with besides its call; _contexts: where it is called
@@ -53,6 +55,7 @@ from ._observers import Event, Observation
 from ._planner import DependencyPlanner
 from ._progress import progress
 from ._queue import Queue
+from ._resources import Resource
 from ._scheduler import Scheduler
 from ._task import Task
 
@@ -66,6 +69,7 @@ __all__ = [
     "Observation",
     "Queue",
     "Raw",
+    "Resource",
     "Scheduler",
     "Task",
     "as_completed",

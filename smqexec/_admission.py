@@ -9,9 +9,11 @@ from typing import Any
 from ._arguments import Template, templated
 from ._arrivals import Arrivals
 from ._contexts import Within, interruptible
+from ._functions import name_of
 from ._interrupts import uninterrupted
 from ._nodes import Group
 from ._options import NO_OPTIONS, Options, OptionsTask
+from ._resources import Claim
 from ._room import Room, Ticket
 from ._slots import HERE, Slots
 from ._task import Task
@@ -96,6 +98,8 @@ class Admission(Arrivals):
         options: Options,
         ticket: Ticket | None,
     ) -> Task[Any]:
+        lent = bool(options.resources or options.releases)
+        name = options.name or (name_of(fn) if lent else "")
         context = options.context
         if context is None and slots.copies_context:
             context = copy_context()
@@ -105,19 +109,21 @@ class Admission(Arrivals):
             fn = Within(interruptible, fn)
         if slots.in_order is not None:
             group = None  # in a line the first goes first anyhow
-        elif not options.after and ticket is None:
+        elif not (options.after or lent) and ticket is None:
             if options is NO_OPTIONS:
                 return self.add(slots, fn, args, kwargs, group)
-            return self.add(slots, fn, args, kwargs, group, partial(_made, options, None))
+            return self.add(slots, fn, args, kwargs, group, partial(_made, options, None, name))
         if type(kwargs) is not Template:
             args, kwargs = None, templated(args, kwargs)
-        return self.add(slots, fn, args, kwargs, group, partial(_made, options, ticket))
+        return self.add(slots, fn, args, kwargs, group, partial(_made, options, ticket, name))
 
 
-def _made(options: Options, ticket: Ticket | None) -> Task[Any]:
+def _made(options: Options, ticket: Ticket | None, name: str) -> Task[Any]:
     task: OptionsTask[Any] = OptionsTask()
     task._options = None if options is NO_OPTIONS else options.kept or options
     task._after = options.after
     task._turn = None
     task._ticket = ticket
+    task._releases = options.releases
+    task._claim = Claim(options.resources, options.hold, name) if options.resources else None
     return task

@@ -65,10 +65,11 @@ class Ahead(Dispatcher):
         for run in slots.runs:
             if run.task is None or not _is_given(run.task, slots):
                 continue
+            node: Any
             for node in islice(dependents_of(run.task), LOOK):
                 if room <= len(freed):
                     break
-                if node.state == WAITING and node.queue is slots:
+                if node.state == WAITING and node.queue is slots and node._claim is None:
                     needs = [other for other in dependencies_of(node) if other.state < DONE]
                     if all(_is_given(other, slots) for other in needs):
                         self.planner.advance(node)

@@ -138,7 +138,7 @@ class Arrivals(Ahead):
         others += [turn for slots in self._slots for turn in slots.turns]
         others += [other for slots in self._slots for run in slots.runs for other in run.tasks()]
         self.planner.mend(self._slots, task, others)
-        self._next = self.planner.order.take
+        self._next = self._next_fitting if self._lends else self.planner.order.take
         if task._turn is not None:
             self._tell_helpers(task._turn.withdraw())
         for relay in list(self._outside):
@@ -255,6 +255,8 @@ class Arrivals(Ahead):
         if line is not None:
             task._turn = Turn(line, task)
             line.join(task._turn, len(nodes) > len(line.before()))
+        if task._claim is not None or task._releases:
+            self.lend(task)
         if failed is None:
             starts = self._wake(slots)
             if slots.prefetch:

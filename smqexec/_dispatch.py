@@ -29,12 +29,13 @@ from ._debug import Unseen
 from ._future import Failure, PlannedFuture, Watch, traceback_of
 from ._interrupts import headroom, uninterrupted
 from ._items import Item
+from ._lending import Lending
 from ._line import Turn
 from ._needs import SEARCH_LIMIT, forget, searches
 from ._nodes import DONE, READY, RUNNING, SEARCHING, Node, dependencies_of, dependents_of
+from ._resources import Claim
 from ._slots import Run, Slots
 from ._task import Foreign, Task
-from ._waiting import Waiting
 
 LOGGER = logging.getLogger("smqexec")
 
@@ -48,13 +49,14 @@ Starts: TypeAlias = list[tuple[Slots, Run]]  # runs to be started once the lock 
 Ended: TypeAlias = tuple[PlannedFuture[Any], Watch | None, Slots]  # a task or item to be told of then
 
 
-class Dispatcher(Waiting):
+class Dispatcher(Lending):
     """What a `Scheduler` does for tasks and runs; what it does for its user is in ``_scheduler``."""
 
     def __init__(self, order: str, stopped: bool, promote_awaited: bool) -> None:
         super().__init__(order, stopped, promote_awaited)
         self._admit = self.planner.admit
-        self._next = self.planner.order.take  # the planner's own check of the queue is for others
+        # What gives a run its next task.  The planner's own check of the queue is for others.
+        self._next: Callable[..., Any] = self.planner.order.take
         # What pending tasks may wait for, and no queue is at: futures of others, and
         # parts of results.
         self._outside: set[Node] = set()
@@ -485,6 +487,8 @@ class Dispatcher(Waiting):
         if slots.in_order is not None:
             task = slots.in_order.head()  # no search can find another
             self.planner.start(task)
+            if not self.takes(task):  # it holds up those after it
+                return None
         else:
             task = self._next(slots, SEARCH_LIMIT)
             if task is SEARCHING:
@@ -608,4 +612,5 @@ def _is_ours(callback: Any) -> bool:
     if type(callback) is not MethodType:
         return False
     owner = callback.__self__
-    return issubclass(type(owner), (Dispatcher, Item)) or (type(owner) is Foreign and owner.scheduler is None)
+    ours = issubclass(type(owner), (Dispatcher, Item, Claim))
+    return ours or (type(owner) is Foreign and owner.scheduler is None)

@@ -9,11 +9,12 @@ from heapq import heappop, heappush
 from queue import Empty, SimpleQueue
 from threading import TIMEOUT_MAX
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ._future import PlannedFuture
 from ._line import Turn
 from ._nodes import DONE, NONE, READY, RUNNING, SEARCHING, Node, listed_dependencies
+from ._resources import LINED, Claim, Lack
 from ._slots import Run, Slots
 from ._task import Foreign
 
@@ -28,6 +29,13 @@ SEARCH_LIMIT = 300
 # All searches of tasks that wait, of all schedulers: they are told of what
 # begins to wait, and of what has ended.
 searches: dict[Needs, None] = {}
+
+
+class InLine(NamedTuple):
+    """What a search is told of later: a lack, and the scheduler whose it is."""
+
+    lack: Any
+    scheduler: Any
 
 
 class Needs:
@@ -79,7 +87,7 @@ class Needs:
         # needs them (or `ASKED`, or `SLOT`)].
         self.frames: list[list[Any]] = [[futures, 0, None, ASKED if strict else SLOT]]
         self.ready: list[int] = []  # a heap of the places of what is or was ready
-        self.late: deque[tuple[int, Needs]] = deque()
+        self.late: deque[tuple[int, Any]] = deque()
         self.anew = False  # it looks at all once more, to be sure of a circle
         self.circle: list[Node] = []  # found: the one who waits needs itself
 
@@ -118,6 +126,13 @@ class Needs:
         self.late.append(((must or places or [SLOT])[-1], wait))
         self.release()
 
+    def held_back(self, scheduler: Waiting, claim: Claim) -> None:
+        """Note that the task of *claim* is in line, as it was not when it was met, or needs more there."""
+        place = None if claim.task is None else self.seen.get(claim.task)
+        if place is not None:
+            self.late.append((place, InLine(claim.lack, scheduler)))
+            self.release()
+
     def forget(self, node: Node) -> None:
         """Let go of *node*, which has ended."""
         place = self.seen.pop(node, None)
@@ -135,9 +150,11 @@ class Needs:
 
         As `find`.
         """
-        node = self.find()
-        if node is not None:
-            self.slots.scheduler.planner.start(node)
+        scheduler = self.slots.scheduler
+        while (node := self.find()) is not None:
+            scheduler.planner.start(node)
+            if scheduler.takes(node):
+                break
         return node
 
     def sleep(self, timeout: float | None) -> None:
@@ -167,7 +184,11 @@ class Needs:
                 if held is not home:
                     held = _change(held, home)
                 elif self.late:
-                    self._follow(*self.late.popleft())
+                    place, late = self.late.popleft()
+                    if isinstance(late, Needs):
+                        self._follow(place, late)
+                    else:
+                        self.frames.append([(late.lack,), 0, late.scheduler, place])
                 else:
                     self.anew = False
                     return None
@@ -226,6 +247,12 @@ class Needs:
     def _visit(self, node: Node, owner: Waiting, needing: int) -> bool:
         """Look at *node*, under the lock of its scheduler; True where it closes a circle."""
         if node.state >= DONE:
+            return False
+        if type(node) is Lack:
+            if node.claim.state == LINED:
+                must_end, may_end = node.claim.needs()
+                self.frames.append([may_end, 0, owner, SLOT])
+                self.frames.append([must_end, 0, owner, needing])
             return False
         must = needing == ASKED or needing in self.via
         place = self.seen.get(node)
@@ -329,7 +356,7 @@ class Anything(Needs):
 
     def take(self) -> Any:
         scheduler = self.slots.scheduler
-        task = None if scheduler._stopped else scheduler.planner.take(self.slots, SEARCH_LIMIT)
+        task = None if scheduler._stopped else scheduler.take(self.slots, SEARCH_LIMIT)
         if task is SEARCHING:
             self.release()  # others may have the lock; then go on
             return None

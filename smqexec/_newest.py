@@ -54,6 +54,7 @@ from typing import Any
 
 from ._nodes import (
     ASIDE,
+    NEXT,
     NONE,
     READY,
     RUNNING,
@@ -156,9 +157,22 @@ class NewestFirst(Plans):
         node.plan = None
         node.place = None
 
+    def held_back(self, node: Node) -> None:
+        """As if it had been promoted beyond all numbers, for good; no plan has it, nor ever will.
+
+        Plans that have met it lost it as it started, and need not know.
+        """
+        if node.queue.gives_way:
+            self.ended(node)
+        self.held += 1
+        node.number = 2 * NEXT - self.held  # the earlier one goes first
+        node.place = ASIDE
+
     def promote(self, node: Node, number: int) -> None:
         self.settle()
         plan = node.plan
+        if node.number >= NEXT:
+            return
         if plan is None:
             self._unlist(node)
             node.number = number

@@ -27,6 +27,9 @@ SWEEP_FROM = 64
 # there was nothing to visit from there.  Its number ranks it when it becomes ready.
 ASIDE: Any = "aside"
 
+# The numbers of nodes that were held back when they had their turn: these go before all others.
+NEXT = 1 << 100
+
 Cell = list[Any]  # a key, perhaps a tie-breaker, and last the content; None: nothing here any more
 
 NONE: tuple[Any, ...] = ()  # what a node depends on that depends on nothing

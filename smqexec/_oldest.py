@@ -23,6 +23,7 @@ class OldestFirst:
     """The ready node with the lowest number starts first: first in, first out."""
 
     def __init__(self) -> None:
+        self.held = 0  # for the other order
         self.before = 0  # promoted nodes are numbered downwards from here
 
     def item_number(self, group: Group) -> int:
@@ -70,6 +71,9 @@ class OldestFirst:
 
     def ended(self, node: Node) -> None:
         """Nothing is kept here of a node that runs."""
+
+    def held_back(self, node: Node) -> None:
+        """It is put in when it becomes ready."""
 
     def dropped(self, nodes: list[Node]) -> None:
         # An entry can't be emptied in place here: a dropped node may stay

@@ -8,7 +8,7 @@ which last no longer than until it starts, or is done.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import Future
 from contextvars import Context
 from math import isnan
@@ -17,18 +17,19 @@ from typing import Any, TypeVar, cast
 from ._functions import name_of
 from ._kinds import FUTURE, SETTLED, kind_of, settled
 from ._nodes import STRIDE
+from ._resources import Claim, Resource, amounts_of
 from ._task import Task
 
 R = TypeVar("R")
 
 #: The options of all queues; an engine may know more.
-KNOWN = frozenset({"name", "after", "context", "timeout"})
+KNOWN = frozenset({"name", "after", "context", "timeout", "resources", "hold", "release"})
 
 
 class Options:
     """A record of options; not changed once it is made."""
 
-    __slots__ = ("after", "context", "engine", "kept", "name", "timeout")
+    __slots__ = ("after", "context", "engine", "hold", "kept", "name", "releases", "resources", "timeout")
 
     def __init__(
         self,
@@ -37,6 +38,9 @@ class Options:
         context: Context | None = None,
         timeout: float | None = None,
         engine: dict[str, Any] | None = None,
+        resources: tuple[tuple[Resource, int], ...] = (),
+        hold: bool = False,
+        releases: tuple[Claim, ...] = (),
     ) -> None:
         self.name = name
         #: What must be done before, each with True where any outcome will do: as in a template.
@@ -46,16 +50,24 @@ class Options:
         self.timeout = timeout
         #: What the queue's engine is told.
         self.engine = engine or {}
+        #: What it takes at the start, and whether it keeps that beyond its end; what it is to release.
+        self.resources = resources
+        self.hold = hold
+        self.releases = releases
         #: These options as a task keeps them, where that is not all of them.
-        self.kept = Options(name, timeout=timeout, engine=engine) if after or context is not None else None
+        self.kept: Options | None = None
+        if after or context is not None or releases:
+            self.kept = Options(name, timeout=timeout, engine=engine, resources=resources, hold=hold)
 
     def within(self, timeout: float) -> Options:
         """These options, to wait no longer than *timeout* seconds for room."""
         least = max(0, timeout if self.timeout is None else min(timeout, self.timeout))
-        return Options(self.name, self.after, self.context, least, self.engine)
+        lent = self.resources, self.hold, self.releases
+        return Options(self.name, self.after, self.context, least, self.engine, *lent)
 
     def __repr__(self) -> str:
         words = [f"{name}={getattr(self, name)!r}" for name in ("name", "timeout")]
+        words += [f"{number} of {resource.name}" for resource, number in self.resources]
         words += [f"{name}={value!r}" for name, value in self.engine.items()]
         return ", ".join(word for word in words if not word.endswith("=None")) or "no name"
 
@@ -69,8 +81,8 @@ class OptionsTask(Task[R]):
     A class of its own, so that plain tasks have no room for them.
     """
 
-    # `_after` and `_ticket` until it is taken in, `_turn` until it starts.
-    __slots__ = ("_after", "_options", "_ticket", "_turn")
+    # `_after`, `_releases` and `_ticket` until it is taken in, `_turn` until it starts.
+    __slots__ = ("_after", "_claim", "_options", "_releases", "_ticket", "_turn")
 
 
 def label_of(task: Task[Any]) -> str:
@@ -95,9 +107,16 @@ def known_as(task: Task[Any], fn: Any, number: int) -> str:
     scheduler, with the place among those of a `map`, which are one.  A number below 0 is none: that of
     a task promoted under ``order="oldest"``.
     """
-    name = called(task, fn) or "task"
-    if task._serial:
-        return f"{name}#{task._serial}"
+    claim = task._claim
+    if claim is not None:  # its own number changes where it is held back
+        number = claim.number
+    return numbered(called(task, fn) or "task", task._serial, number)
+
+
+def numbered(name: str, serial: int, number: int) -> str:
+    """*name* with the number that observers know a task by, or else its place among the submissions."""
+    if serial:
+        return f"{name}#{serial}"
     if number <= 0:
         return name
     submission, place = divmod(number, STRIDE)
@@ -110,6 +129,9 @@ def read(
     after: Iterable[Future[Any] | settled[Any]],
     context: Context | None,
     timeout: float | None,
+    resources: Mapping[Any, int] | None,
+    hold: bool,
+    release: Iterable[Task[Any]],
     others: dict[str, Any],
 ) -> Options:
     """Check what `Queue.options` was given.
@@ -120,12 +142,20 @@ def read(
         after: See there.
         context: See there.
         timeout: See there.
+        resources: See there.
+        hold: See there.
+        release: See there.
         others: What else was given, by name.
 
     Raises:
         TypeError: As there.
         ValueError: As there.
     """
+    if "resources" in known and isinstance(resources, Mapping):  # the engine has some, too, by name
+        named = {key: number for key, number in resources.items() if isinstance(key, str)}
+        if named:
+            others = {**others, "resources": named}
+            resources = {key: number for key, number in resources.items() if key not in named}
     for other in others:
         if other not in known:
             names = ", ".join(sorted(KNOWN | known))
@@ -138,7 +168,26 @@ def read(
         raise TypeError(f"timeout must be a number of seconds or None, not {timeout!r}")
     if timeout is not None and (timeout < 0 or isnan(timeout)):
         raise ValueError(f"timeout must be a number of seconds, 0 or more, not {timeout!r}")
-    return Options(name, _order(after), context, timeout, others)
+    amounts = () if resources is None else amounts_of(resources)
+    if hold and not amounts:
+        raise ValueError("hold=True is for tasks that take resources: name them too")
+    return Options(
+        name, _order(after), context, timeout, others, amounts, bool(hold), tuple(_claims_of(release))
+    )
+
+
+def _claims_of(release: Iterable[Task[Any]]) -> list[Claim]:
+    if kind_of(type(release)) == FUTURE:
+        raise TypeError(f"release must be a list of tasks, not one: write release=[{release!r}]")
+    claims: list[Claim] = []
+    for task in release:
+        if not isinstance(task, Task):
+            raise TypeError(f"release must hold tasks, not {task!r}")
+        claim = task._claim
+        if claim is None or not claim.holds:
+            raise ValueError(f"release must hold tasks submitted with hold=True, not {task!r}")
+        claims.append(claim)
+    return claims
 
 
 def _order(after: Iterable[Future[Any] | settled[Any]]) -> tuple[tuple[Future[Any], bool], ...]:

@@ -14,6 +14,7 @@ from typing import Any, cast
 
 from ._nodes import (
     ASIDE,
+    NEXT,
     READY,
     RUNNING,
     STRIDE,
@@ -51,6 +52,7 @@ class Places:
         self._live = 0  # plans that are not retired
         self._stack_limit = self._search_limit = SWEEP_FROM
         self._serial = 0
+        self.held = 0  # how many were held back
         # By a node of a queue that gives way: who comes to it after its owner.
         self._behind: dict[Node, Behind] = {}
         # A node that became ready and was not put in its plan's heap yet: most
@@ -326,7 +328,7 @@ class Places:
         assert set(listed) == set(unowned).difference(passed), (listed, unowned)
         for node in passed:
             if node.place is ASIDE:
-                # It waits for what runs, perhaps through relays.
+                # It waits for what runs, perhaps through relays; or for a relay, as it was held back.
                 assert node.state == WAITING, node
                 continue
             assert node.state == READY, node
@@ -391,7 +393,9 @@ class Places:
         # A plan owns nothing that its head does not need.
         assert set(owned) <= set(reach), (owned, reach)
         if plan.intact:
-            # What an intact plan owns is, in this order, what a search from its head meets first.
+            # What an intact plan owns is, in this order, what a search from its head meets first,
+            # but for those held back.
+            reach = [node for node in _reach(head, _goes_by_rank) if _goes_by_rank(node)]
             assert [places[place] for place in sorted(places)] == reach[: len(owned)], (places, reach)
         if plan.spot is None:
             # A search that has ended left out only what is newer, and what is behind a node that
@@ -436,6 +440,10 @@ class Places:
         plans = [plan for _, plan in self._search if plan is not None]
         searches = [(plan.number, plan.intact, plan.head, plan.frames, plan.later) for plan in plans]
         return f"stack {stack}\nsearches {searches}\nlost heads {list(self._beheaded)}"
+
+
+def _goes_by_rank(node: Node) -> bool:
+    return node.number < NEXT
 
 
 def _first(entry: tuple[int, Any]) -> int:

@@ -275,6 +275,31 @@ class DependencyPlanner:
         node.missing = 1
         self._settle([node], [])
 
+    def hold_back(self, node: Node, relay: Node) -> None:
+        """Let *node*, which has just been started, wait for *relay* after all.
+
+        It has had its turn.  Once *relay* is done it is ready again, and newest
+        first it goes before all others of its queue, and gives way to none;
+        oldest first it goes by its number, as before.
+
+        Raises:
+            ValueError: *node* is not running, or something depends on *relay* already.
+
+        Cost: O(1).
+        """
+        if node.state != RUNNING:
+            raise ValueError(f"{node!r} is not running")
+        if relay.dependents is not None or not WAITING <= relay.state < DONE:
+            raise ValueError(f"{relay!r} is no relay that waits for nothing else")
+        queue = node.queue
+        queue.running -= 1
+        queue.waiting += 1
+        self.order.held_back(node)
+        node.state = WAITING
+        node.missing = 1
+        node.dependencies = relay
+        relay.dependents = node
+
     def done(self, node: Node) -> list[Any]:
         """Note that *node* has ended, and return the nodes that became ready.
 

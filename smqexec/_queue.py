@@ -8,7 +8,7 @@ none is ready.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Mapping
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from concurrent.futures.thread import BrokenThreadPool
 from contextlib import contextmanager
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from ._nodes import Group
+    from ._task import Task
 
 
 class Queue(Submits, ThreadPoolExecutor):
@@ -307,6 +308,9 @@ class Queue(Submits, ThreadPoolExecutor):
         after: Iterable[Future[Any] | settled[Any]] = (),
         context: Context | None = None,
         timeout: float | None = None,
+        resources: Mapping[Any, int] | None = None,
+        hold: bool = False,
+        release: Iterable[Task[Any]] = (),
         **others: Any,
     ) -> Submitter:
         """What submits to this queue, with these options: with the same `submit` and `map`.
@@ -328,15 +332,25 @@ class Queue(Submits, ThreadPoolExecutor):
                 other, need one each (``context.copy()``).
             timeout: Seconds that `submit` may block where the queue has
                 ``max_pending`` tasks; None for no limit.
+            resources: How many units of which `Resource` a task takes when it
+                starts, all of them or none; they are given back at its end.  One that
+                lacks some gets in line for them, and lets others of its queue pass.
+            hold: Keep the resources beyond its end, until the tasks have
+                ended that were submitted to *release* it; but not where it fails.
+            release: Tasks submitted with *hold* to which that applies.
             others: What the queue's engine knows.
 
         Raises:
             TypeError: There is no such option, or it is of a wrong type.
-            ValueError: *timeout* is negative, or no number of seconds.
+            ValueError: *timeout* is negative, or no number of seconds; or
+                there is less of a resource, or it is another scheduler's; or
+                a task in *release* does not hold any.
         """
         if context is not None and isinstance(self._slots, EngineSlots):
             raise TypeError("context is for queues of threads: it can't be taken to another process")
-        return Submitter(self, read(self._known, name, after, context, timeout, others))
+        options = read(self._known, name, after, context, timeout, resources, hold, release, others)
+        self.scheduler.check_lending(options.resources, options.releases)
+        return Submitter(self, options)
 
     @property
     def max_workers(self) -> int:

@@ -48,6 +48,7 @@ def remake(
     new = type(order)()
     if isinstance(new, OldestFirst):
         new.before = min([0, *(node.number for node in nodes if node is not lost)])
+    new.held = order.held
     for queue in queues:
         queue.heap.clear()
         queue.line.clear()

@@ -305,9 +305,14 @@ class Scheduler(Streams):
             if at_work(self, slots):
                 raise RuntimeError("a task cannot wait for the shutdown of its own queue")
         # What runs may yet pause.
-        self._wait_until(lambda: drained() or (self._stopped and held() > 0), slots=slots)
+        self._wait_until(
+            lambda: drained() or (self._stopped and held() > 0) or self.deadlocked(), slots=slots
+        )
         with self.lock:
             count = held() if self._stopped else 0
+            deadlocked = not drained() and not count and self.deadlocked()
+        if deadlocked:
+            LOGGER.warning("waiting for queue %s, but nothing can go on: %s", slots.name, self.why())
         if count:
             message = "waiting for %d pending tasks of queue %s, but the scheduler is stopped"
             LOGGER.warning(message, count, slots.name)
@@ -341,7 +346,14 @@ class Scheduler(Streams):
                 waiting = sum(slots.waiting for slots in self._slots)
             if stuck and waiting:
                 LOGGER.warning("exit waits for %d tasks that need futures of other executors", waiting)
-        self._wait_until(self._idle)
+        self._wait_until(lambda: self._idle() or self.deadlocked())
+        with self.lock:
+            deadlocked = self.deadlocked()
+        if deadlocked:  # nobody can submit what would release anything
+            LOGGER.warning("cancelling what is pending at exit, as nothing can go on: %s", self.why())
+            for slots in list(self._slots):
+                self.cancel_pending(slots)
+            self._wait_until(self._idle)
         for slots in list(self._slots):
             self.close(slots)
 

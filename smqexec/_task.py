@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from ._arrivals import Arrivals
     from ._options import Options
+    from ._resources import Claim
     from ._room import Ticket
     from ._slots import Slots
 
@@ -54,6 +55,8 @@ class Task(PlannedFuture[R]):
     _options: Options | None = None
     _after: tuple[tuple[Future[Any], bool], ...] = ()
     _ticket: Ticket | None = None
+    _claim: Claim | None = None
+    _releases: tuple[Claim, ...] = ()
 
     _home = Node.queue  # type: ignore[misc]  # the same slot under the name that all futures have for it
 

@@ -67,6 +67,10 @@ class Waiting(Observed):
 
         def _start(self, starts: Any) -> None: ...
 
+        def takes(self, task: Any) -> bool: ...
+
+        def take(self, slots: Slots, limit: int) -> Any: ...
+
     def _tell_watchers(self) -> None:
         for watcher in self._watchers.copy():
             holds, blocker = watcher
@@ -202,8 +206,9 @@ class Waiting(Observed):
             if self._stopped or self._abandoned or len(run.below) >= GIVE_WAY_LIMIT:
                 return None
             other: Any = self.planner.give_way(task, SEARCH_LIMIT)
-            while other is SEARCHING:
-                self._let_in()
+            while other is SEARCHING or (other is not None and not self.takes(other)):
+                if other is SEARCHING:
+                    self._let_in()
                 other = None if self._stopped else self.planner.give_way(task, SEARCH_LIMIT)
             starts = None
             if other is not None:

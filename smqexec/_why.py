@@ -16,8 +16,9 @@ from ._items import Item
 from ._line import Turn
 from ._needs import Anything, Everything, Needs
 from ._nodes import DONE, READY, RUNNING, WAITING, Node, dependencies_of, dependents_of
-from ._options import known_as
+from ._options import known_as, numbered
 from ._rank import rank_of
+from ._resources import KEPT, Claim, Lack, Resource
 from ._slots import Run, Slots
 from ._task import Foreign, Task
 from ._waiting import OF_THE_PARENT
@@ -102,7 +103,36 @@ def _overview(scheduler: Scheduler) -> list[Parts]:
         lines.append([*_name(relay), ": not done", *_awaited(relay)])
     if len(outside) > LISTED:
         lines.append([f"and {len(outside) - LISTED} more futures of others"])
+    claims = [relay.claim for relay in scheduler._outside if type(relay) is Lack]
+    lacking = {resource: None for claim in claims for resource, _ in claim.amounts}
+    for resource in sorted(lacking, key=lambda resource: resource.name):
+        line = len(resource._line)
+        lines.append([f"{_share(resource)}; {line} {'tasks lack' if line > 1 else 'task lacks'} it"])
     return lines
+
+
+def _share(resource: Resource) -> str:
+    """How much of *resource* is free, and who has it."""
+    holders = [_holder(claim) for claim in resource._holders][: NAMED + 1]
+    more = len(resource._holders) - NAMED
+    names = ", ".join(holders[:NAMED]) + (f" and {more} more" if more > 0 else "")
+    return f"{resource.name}: {resource._free} of {resource.n} free" + (f", held by {names}" if names else "")
+
+
+def _holder(claim: Claim) -> str:
+    task = claim.task
+    name = numbered(claim.name, claim.serial if task is None else task._serial, claim.number)
+    if claim.state != KEPT:
+        return name
+    return f"{name} (until {len(claim.releasers)} tasks have ended)" if claim.releasers else f"{name} (kept)"
+
+
+def _lacking(claim: Claim) -> Parts:
+    """What the task of *claim* lacks."""
+    found = [(resource, number, list(resource._line).index(claim)) for resource, number in claim.amounts]
+    resource, number, before = next(each for each in found if each[2] or each[0]._free < each[1])
+    first = f"; {before} {'tasks come' if before > 1 else 'task comes'} first" if before else ""
+    return [f"lacks {number} of {_share(resource)}{first}"]
 
 
 def _cause(scheduler: Scheduler, future: Any) -> Parts:
@@ -113,9 +143,11 @@ def _cause(scheduler: Scheduler, future: Any) -> Parts:
     first = _needed(future)
     if first is None:
         return ["waiting: what it needs has just ended"]
+    if type(first) is Lack:
+        return ["waiting: ", *_lacking(first.claim)]
     passed: list[Node] = []  # down to what does not wait itself
     node = first
-    while node.state == WAITING and (below := _needed(node)) is not None:
+    while node.state == WAITING and (below := _needed(node)) is not None and type(below) is not Lack:
         passed.append(node)
         node = below
     parts: Parts = ["waiting: needs "]
@@ -139,7 +171,7 @@ def _needed(node: Any) -> Any:
     """
     while True:
         needed = next((other for other in dependencies_of(node) if other.state < DONE), None)
-        if needed is None or isinstance(needed, (Task, Item, Foreign)):
+        if needed is None or isinstance(needed, (Task, Item, Foreign, Lack)):
             return needed
         if type(needed) is Turn:
             return needed.nearest()

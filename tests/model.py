@@ -40,6 +40,12 @@ class Model:  # tasks are numbers; one of no queue is a relay, and no sink
         order = self.search(sorted(self.key, key=self.key.get), self.newest)
         return next((task for task in order if self.queue[task] == queue and self.ready(task)), None)
 
+    def hold_back(self, task, relay):  # newest first it goes before all others, once it can
+        self.state[task], self.needs[task] = "pending", [relay]
+        if self.newest:
+            self.clock += 1
+            self.key[task] = (-float("inf"), self.clock)
+
     def give_way(self, task):  # what would go before it, were it pending
         self.state[task] = "pending"
         first = self.first(self.queue[task])
@@ -47,6 +53,8 @@ class Model:  # tasks are numbers; one of no queue is a relay, and no sink
         return None if first == task else first
 
     def promote(self, task):
+        if self.key[task][0] == -float("inf"):
+            return
         self.clock += 1  # oldest first: the task and all its needs
         for place, need in enumerate(self.search([task], not self.newest)):
             self.key[need] = (-self.clock, place)

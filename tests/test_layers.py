@@ -21,7 +21,7 @@ ALLOWED = {
     "_tracelines": set(),
     "__init__": {
         *{"_queue", "_scheduler", "_graph", "_progress", "_inside", "_observers", "_recorder"},
-        *{"_task", "_items", "_functions", "_kinds", "_planner"},
+        *{"_resources", "_task", "_items", "_functions", "_kinds", "_planner"},
     },
     "dask": {"_dask_calls", "_dask_line", "_engine", "_remote", "_functions", "_kept"},
     "_dask_line": {"_engine"},
@@ -61,7 +61,7 @@ ALLOWED = {
     "_notes": {"_options", "_task"},
     "_why": {
         *{"_waiting", "_needs", "_slots", "_options", "_task", "_items", "_future"},
-        *{"_line", "_rank", "_nodes"},
+        *{"_resources", "_line", "_rank", "_nodes"},
     },
     "_process": set(),
     "_streams": {
@@ -69,8 +69,8 @@ ALLOWED = {
         *{"_interrupts", "_arguments", "_functions", "_nodes"},
     },
     "_admission": {
-        *{"_arrivals", "_waiting", "_slots", "_options", "_room", "_contexts", "_task"},
-        *{"_interrupts", "_arguments", "_nodes"},
+        *{"_arrivals", "_waiting", "_slots", "_options", "_room", "_contexts", "_resources", "_task"},
+        *{"_interrupts", "_arguments", "_functions", "_nodes"},
     },
     "_room": set(),
     "_line": {"_planner", "_nodes"},
@@ -80,14 +80,19 @@ ALLOWED = {
     },
     "_ahead": {"_dispatch", "_kept", "_nodes"},
     "_dispatch": {
-        *{"_debug", "_line", "_waiting", "_needs", "_slots", "_task", "_items", "_future"},
+        *{"_debug", "_line", "_lending", "_needs", "_resources", "_slots", "_task", "_items", "_future"},
         *{"_interrupts", "_nodes"},
     },
+    "_lending": {
+        *{"_waiting", "_needs", "_options", "_resources", "_slots", "_task"},
+        *{"_interrupts", "_nodes"},
+    },
+    "_resources": {"_nodes"},
     "_waiting": {"_observers", "_needs", "_slots", "_task", "_future", "_interrupts", "_planner", "_nodes"},
     "_observers": {"_slots", "_options", "_task", "_items", "_future", "_interrupts", "_arguments"},
-    "_needs": {"_line", "_slots", "_task", "_future", "_nodes"},
+    "_needs": {"_line", "_resources", "_slots", "_task", "_future", "_nodes"},
     "_slots": {"_task", "_nodes"},
-    "_options": {"_task", "_functions", "_kinds", "_nodes"},
+    "_options": {"_resources", "_task", "_functions", "_kinds", "_nodes"},
     "_contexts": {"_slots", "_future", "_functions"},
     "_task": {"_items", "_future", "_arguments", "_functions", "_nodes"},
     "_items": {"_kept", "_future", "_nodes"},

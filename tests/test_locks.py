@@ -13,14 +13,16 @@ from gate import DEADLINE, Gate
 from threads import beside, until
 
 import smqexec
-from smqexec import Queue, Scheduler, checkpoint, settled
+from smqexec import Queue, Resource, Scheduler, checkpoint, settled
 from smqexec._arrivals import Arrivals
 from smqexec._dispatch import Dispatcher
 from smqexec._future import PlannedFuture, Watch
 from smqexec._interrupts import LIMIT
 from smqexec._items import Stream
+from smqexec._lending import Lending
 from smqexec._needs import Anything, Everything, Needs
 from smqexec._planner import DependencyPlanner
+from smqexec._resources import Claim
 from smqexec._slots import Run, Slots
 from smqexec._waiting import Waiting
 
@@ -54,12 +56,14 @@ class Held:
 
 # What says of itself that the lock is held.
 METHODS: dict[type, str] = {
-    DependencyPlanner: "add admit done drop give_way group mend promote ready start",
+    DependencyPlanner: "add admit done drop give_way group hold_back mend promote ready start",
+    Claim: "take grant give_back needs",
+    Lending: "deadlocked lend takes _give_back _next_fitting _serve",
     Arrivals: "_mend _plain _link",
     Dispatcher: "_forget _pending _drop _unlist _take _wake_for _wake _wake_all",
     Waiting: "_tell_watchers _let_in sink _unpause _ask _at_rest _still",
     Scheduler: "_idle _paused_of",
-    Needs: "take find extend",
+    Needs: "take find extend held_back",
     Everything: "nodes",
     Anything: "take",
     Slots: "ring counts",
@@ -161,6 +165,24 @@ def count(*_: object) -> Iterator[int]:
 
 def announced(number: Callable[..., int]) -> Any:
     return smqexec.number_of_results(number)(lambda *_: count())
+
+
+@pytest.mark.parametrize("order", ["newest", "oldest"])
+def test_resources_are_lent(touched: list[str], order: str) -> None:
+    disk = Resource("disk", 2)
+    with Scheduler(order) as scheduler:
+        queue, one = Queue(scheduler, 3), Queue(scheduler, 1, give_way=True)
+        taking = queue.options(resources={disk: 1})
+        files = [queue.options(resources={disk: 1}, hold=True).submit(abs, i) for i in range(6)]
+        uses = [one.options(release=[file]).submit(max, file, 0) for file in files]
+        tasks = [taking.submit(fail), taking.submit(count), one.options(resources={disk: 2}).submit(count)]
+        tasks.append(one.submit(lambda: taking.submit(abs, 1).result(DEADLINE)))
+        assert scheduler.why() and all(task.why() for task in tasks)
+        tasks[0].cancel()
+        assert scheduler.wait(DEADLINE)
+        assert [task.result() for task in uses] == list(range(6))
+        until(lambda: disk.free == 2)
+    assert not touched
 
 
 @pytest.mark.parametrize("order", ["newest", "oldest"])

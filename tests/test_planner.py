@@ -1771,3 +1771,40 @@ def test_what_cannot_be_advanced_is_refused(order: str) -> None:
             planner.advance(node)
     planner.check([queue], [a, b, relay])
     assert planner.done(a) == [b]
+
+
+def test_held_back_node_goes_next() -> None:
+    planner = DependencyPlanner()
+    queue = planner.add_queue()
+    first, second, relay = planner.Node(), planner.Node(), planner.Node()
+    planner.add(first, queue)
+    planner.add(second, queue)
+    planner.add(relay, None)
+    assert planner.take(queue) is second
+    planner.hold_back(second, relay)
+    third = planner.Node()
+    planner.add(third, queue)
+    assert (queue.waiting, queue.ready, queue.running) == (1, 2, 0)
+    assert planner.done(relay) == [second]
+    assert [planner.take(queue) for _ in range(4)] == [second, third, first, None]
+
+
+def test_bad_hold_back_changes_nothing() -> None:
+    planner = DependencyPlanner()
+    queue = planner.add_queue()
+    nodes = [planner.Node() for _ in range(2)]
+    relays = [planner.Node() for _ in range(2)]
+    for relay in relays:
+        planner.add(relay, None)
+    for node in nodes:
+        planner.add(node, queue)
+    with pytest.raises(ValueError, match="is not running"):
+        planner.hold_back(nodes[0], relays[0])
+    assert planner.take(queue) is nodes[1]
+    planner.add(planner.Node(), queue, [relays[0]])
+    with pytest.raises(ValueError, match="is no relay that waits for nothing else"):
+        planner.hold_back(nodes[1], relays[0])
+    planner.done(relays[1])
+    with pytest.raises(ValueError, match="is no relay that waits for nothing else"):
+        planner.hold_back(nodes[1], relays[1])
+    assert (queue.waiting, queue.ready, queue.running) == (1, 1, 1)

@@ -132,6 +132,12 @@ class Both:
             line.join(turn, bool(own))
         return task
 
+    def hold_back(self, task: int) -> None:
+        """Let running *task* wait for a relay, as one that lacks a resource."""
+        relay = self.add(None)
+        self.planner.hold_back(self.nodes[task], self.nodes[relay])
+        self.model.hold_back(task, relay)
+
     def take(self, queue: int, limit: int | None = None) -> int | None:
         line = self.lines.get(queue)
         call: Callable[[int | None], Any] = partial(self.planner.take, self.queues[queue])
@@ -422,6 +428,7 @@ def walk(seed: int, order: str, steps: int = 200) -> None:
     p_promote, p_relay = random.choice([0, 0.05, 0.2]), random.choice([0, 0.1, 0.3, 0.5])
     p_group, p_tolerant = random.choice([0, 0.1, 0.5]), random.choice([0, 0.2])
     p_held = random.choice([0, 0.5, 1])
+    p_back = random.choice([0, 0, 0.1, 0.3])
     for step in range(steps):
         tasks = range(len(both.nodes))
         if random.random() < p_add:
@@ -443,6 +450,8 @@ def walk(seed: int, order: str, steps: int = 200) -> None:
                     known = both.groups and random.random() < 0.8
                     group = random.randrange(len(both.groups)) if known else both.group()
                 both.add(random.choice(queues), needs, group, tolerant)
+        elif random.random() < p_back and (running := both.tasks("running")):
+            both.hold_back(random.choice(running))
         elif random.random() < p_drop and (alive := both.tasks("pending", "running")):
             both.drop(random.choice(alive))
         elif random.random() < p_promote and tasks:
@@ -521,6 +530,11 @@ class Machine(RuleBasedStateMachine):
     @rule(data=st.data())
     def done(self, data: Any) -> None:
         self.both.done(self.pick(data, self.both.tasks("running") + self.both.relays()))
+
+    @precondition(lambda self: self.both.tasks("running"))
+    @rule(data=st.data())
+    def hold_back(self, data: Any) -> None:
+        self.both.hold_back(self.pick(data, self.both.tasks("running")))
 
     @precondition(lambda self: self.both.tasks("pending", "running"))
     @rule(data=st.data())

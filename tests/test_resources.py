@@ -1,0 +1,721 @@
+"""Resources: taken at the start, all or none; given back, in line; kept until released."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import subprocess
+import sys
+import textwrap
+import weakref
+from collections.abc import Iterator
+from concurrent.futures import CancelledError, Future
+from random import Random
+from threading import Lock
+from typing import Any
+
+import pytest
+from engines import Manual
+from gate import DEADLINE, Gate
+from threads import beside, planned, until
+
+from smqexec import Queue, Raw, Resource, settled
+from smqexec._engine import Engine
+from smqexec._resources import KEPT, TAKEN
+
+
+@pytest.fixture
+def lab() -> Iterator[Any]:
+    """A scheduler, a wide queue and a narrow one, three units of disk, a gate that opens at the end."""
+    gate = Gate()
+    disk = Resource("disk", 3)
+    with planned(8, 1) as (scheduler, wide, narrow):
+        try:
+            yield scheduler, wide, narrow, disk, gate
+        finally:
+            gate.open()
+            scheduler.resume()
+
+
+def fail(*_: Any) -> None:
+    raise ValueError
+
+
+# Bad input.
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "message"),
+    [
+        ({"resources": 3}, TypeError, r"resources must be a dict such as \{disk: 2\}, not 3"),
+        ({"resources": {"disk": 1}}, TypeError, "resources must be smqexec.Resource objects, not 'disk'"),
+        (
+            {"resources": {"disk of 3": 1.5}},
+            TypeError,
+            "the units of disk that a task takes must be an int, not 1.5",
+        ),
+        (
+            {"resources": {"disk of 3": 0}},
+            ValueError,
+            "the units of disk that a task takes must be 1 or more, not 0",
+        ),
+        ({"resources": {"disk of 3": 4}}, ValueError, "a task can't take 4 of disk: there are 3"),
+        ({"hold": True}, ValueError, "hold=True is for tasks that take resources: name them too"),
+        ({"release": [3]}, TypeError, "release must hold tasks, not 3"),
+        ({"release": "task"}, TypeError, r"release must be a list of tasks, not one: write release=\[<Task"),
+        ({"release": ["task"]}, ValueError, "release must hold tasks submitted with hold=True, not <Task"),
+        ({"release": ["taker"]}, ValueError, "release must hold tasks submitted with hold=True, not <Task"),
+    ],
+)
+def test_bad_options(lab: Any, given: dict[str, Any], error: type[Exception], message: str) -> None:
+    _, queue, _, disk, _ = lab
+    things = {
+        "task": queue.submit(abs, 1),
+        "taker": queue.options(resources={disk: 1}).submit(abs, 1),
+        "disk of 3": disk,
+    }
+
+    def real(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {things.get(key, key): number for key, number in value.items()}
+        if isinstance(value, list):
+            return [real(each) for each in value]
+        return things.get(value, value) if isinstance(value, str) else value
+
+    with pytest.raises(error, match=message):
+        queue.options(**{name: real(value) for name, value in given.items()})
+
+
+def test_bad_resource() -> None:
+    with pytest.raises(TypeError, match="the name of a resource must be a str, not 3"):
+        Resource(3, 1)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="the number of units of disk must be an int, not 'many'"):
+        Resource("disk", "many")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="the number of units of disk must be 1 or more, not 0"):
+        Resource("disk", 0)
+
+
+def test_resource_is_of_one_scheduler(lab: Any) -> None:
+    _, queue, _, disk, _ = lab
+    holder = queue.options(resources={disk: 1}, hold=True).submit(abs, 1)
+    with planned(1) as (_, other):
+        with pytest.raises(ValueError, match=r"<Resource disk: . of 3 free> belongs to another scheduler"):
+            other.options(resources={disk: 1})
+        with pytest.raises(ValueError, match="belongs to another scheduler"):
+            other.options(release=[holder])
+
+
+def test_resource_of_a_scheduler_that_is_gone() -> None:
+    disk = Resource("disk", 1)
+    for _ in range(2):
+        with planned(1) as (scheduler, queue):
+            assert queue.options(resources={disk: 1}).submit(abs, -1).result(DEADLINE) == 1
+            until(lambda: disk.free)
+        gone = weakref.ref(scheduler)
+        del scheduler, queue
+        gc.collect()
+        until(lambda gone=gone: gc.collect() >= 0 and gone() is None)
+
+
+def test_what_says_what_it_is(lab: Any) -> None:
+    _, queue, _, disk, _ = lab
+    assert (disk.name, disk.n, disk.free) == ("disk", 3, 3)
+    assert repr(disk) == "<Resource disk: 3 of 3 free>"
+    assert "2 of disk" in repr(queue.options(resources={disk: 2}))
+
+
+# Taken and given back.
+
+
+def test_no_more_run_than_there_is(lab: Any) -> None:
+    _, queue, _, disk, gate = lab
+    tasks = [queue.options(resources={disk: 1}).submit(gate.enter, i) for i in range(7)]
+    gate.wait_entered(3)
+    assert queue.submit(abs, -1).result(DEADLINE) == 1  # others pass
+    assert disk.free == 0
+    assert queue.counts()["running"] == 3
+    assert queue.counts()["waiting"] == 4
+    gate.open()
+    assert [task.result(DEADLINE) for task in tasks] == list(range(7))
+    until(lambda: disk.free == 3)
+
+
+@pytest.mark.parametrize("order", ["newest", "oldest"])
+def test_order_is_that_of_the_queue(order: str) -> None:
+    disk = Resource("disk", 1)
+    ran: list[int] = []
+    with planned(4, order=order, stopped=True) as (scheduler, queue):
+        disked = queue.options(resources={disk: 1})
+        tasks = [disked.submit(ran.append, i) for i in range(9)]
+        needing = queue.submit(abs, queue.submit(len, [tasks[4]]))
+        scheduler.resume()
+        assert needing.result(DEADLINE) == 1
+        assert scheduler.wait(DEADLINE)
+    assert ran == ([4, 8, 7, 6, 5, 3, 2, 1, 0] if order == "newest" else list(range(9)))
+
+
+def test_failed_and_cancelled_tasks_give_back(lab: Any) -> None:
+    scheduler, queue, _, disk, gate = lab
+    taking = queue.options(resources={disk: 3}, hold=True)
+    assert taking.submit(fail).exception(DEADLINE)
+    until(lambda: disk.free == 3)
+    own = Gate()
+    failing = taking.submit(lambda: own.enter() or fail())
+    own.wait_entered()
+    release = queue.options(release=[failing]).submit(str, settled(failing))
+    own.open()
+    release.result(DEADLINE)
+    until(lambda: disk.free == 3)
+    first = taking.submit(gate.enter)
+    gate.wait_entered()
+    lined = [taking.submit(abs, 1) for _ in range(3)]
+    until(lambda: queue.counts()["waiting"] == 3)
+    assert lined[0].cancel()
+    assert lined[2].cancel()
+    queue.options(release=[first]).submit(abs, 1)
+    gate.open()
+    assert lined[1].result(DEADLINE) == 1
+    queue.options(release=[lined[1]]).submit(abs, 1)
+    assert scheduler.wait(DEADLINE)
+    until(lambda: disk.free == 3)
+    assert not disk._line and not scheduler._outside
+
+
+def test_granted_task_that_is_cancelled_gives_back(lab: Any) -> None:
+    scheduler, queue, _, disk, gate = lab
+    taking = queue.options(resources={disk: 3})
+    taking.submit(gate.enter)
+    gate.wait_entered()
+    lined = [taking.submit(abs, 1) for _ in range(2)]
+    until(lambda: queue.counts()["waiting"] == 2)
+    scheduler.stop()
+    gate.open()
+    until(lambda: queue.counts()["ready"] == 1)
+    assert disk.free == 0
+    granted = next(task for task in lined if task.state == 1)
+    assert granted.cancel()
+    until(lambda: queue.counts()["ready"] == 1)
+    scheduler.resume()
+    assert scheduler.wait(DEADLINE)
+    until(lambda: disk.free == 3)
+
+
+def test_task_whose_dependency_failed_takes_nothing(lab: Any) -> None:
+    _, queue, _, disk, _ = lab
+    taking = queue.options(resources={disk: 1})
+    failed = queue.submit(fail)
+    assert failed.exception(DEADLINE)
+    assert taking.submit(abs, failed).exception(DEADLINE) is failed.exception()
+    assert disk.free == 3
+    assert taking.submit(str, settled(failed)).result(DEADLINE)
+
+
+def test_several_resources_are_taken_together(lab: Any) -> None:
+    _, queue, _, disk, gate = lab
+    tape = Resource("tape", 1)
+    queue.options(resources={tape: 1}).submit(gate.enter)
+    gate.wait_entered()
+    both = queue.options(resources={disk: 2, tape: 1}).submit(abs, -1)
+    until(lambda: queue.counts()["waiting"] == 1)
+    assert disk.free == 3  # it has none of either
+    # Whoever needs what it waits for comes after it.
+    late = queue.options(resources={disk: 2}).submit(abs, -2)
+    until(lambda: queue.counts()["waiting"] == 2)
+    assert both.why() == "waiting: lacks 1 of tape: 0 of 1 free, held by Gate.enter#1"
+    assert late.why() == "waiting: lacks 2 of disk: 3 of 3 free; 1 task comes first"
+    gate.open()
+    assert (both.result(DEADLINE), late.result(DEADLINE)) == (1, 2)
+
+
+def test_wide_request_is_not_starved(lab: Any) -> None:
+    """Those that come later, and need less, do not go before it."""
+    _, queue, _, disk, _ = lab
+    gates = [Gate(), Gate(), Gate()]
+    for gate in gates:
+        queue.options(resources={disk: 1}).submit(gate.enter)
+        gate.wait_entered()
+    ran: list[str] = []
+    wide = queue.options(resources={disk: 3}).submit(ran.append, "wide")
+    until(lambda: queue.counts()["waiting"] == 1)
+    narrow = [queue.options(resources={disk: 1}).submit(ran.append, "narrow") for _ in range(3)]
+    until(lambda: queue.counts()["waiting"] == 4)
+    for gate in gates[:2]:
+        gate.open()
+    until(lambda: disk.free == 2)
+    assert queue.submit(abs, -1).result(DEADLINE) == 1
+    assert not ran
+    gates[2].open()
+    assert wide.result(DEADLINE) is None
+    for task in narrow:
+        task.result(DEADLINE)
+    assert ran == ["wide", "narrow", "narrow", "narrow"]
+
+
+def test_granted_task_is_the_next_of_its_queue(lab: Any) -> None:
+    _, wide, narrow, disk, gate = lab
+    ran: list[str] = []
+    own = Gate()
+    wide.options(resources={disk: 3}).submit(gate.enter)
+    gate.wait_entered()
+    lacking = narrow.options(resources={disk: 1}).submit(ran.append, "lacking")
+    until(lambda: narrow.counts()["waiting"] == 1)
+    narrow.submit(own.enter)
+    own.wait_entered()
+    others = [narrow.submit(ran.append, "other") for _ in range(3)]
+    gate.open()
+    until(lambda: lacking.state == 1)
+    assert lacking.why().endswith("is busy, it is next")
+    assert lacking.promote()  # no need
+    own.open()
+    for task in [lacking, *others]:
+        task.result(DEADLINE)
+    assert ran == ["lacking", "other", "other", "other"]
+
+
+# Kept and released.
+
+
+def test_kept_until_released(lab: Any) -> None:
+    scheduler, queue, _, disk, gate = lab
+    keeping = queue.options(resources={disk: 3}, hold=True, name="file")
+    file = keeping.submit(abs, -1)
+    assert file.result(DEADLINE) == 1
+    later = keeping.submit(abs, -2)
+    until(lambda: queue.counts()["waiting"] == 1)
+    assert disk.free == 0
+    assert later.why() == "waiting: lacks 3 of disk: 0 of 3 free, held by file#1 (kept)"
+    releasing = queue.options(release=[file])
+    users = [releasing.submit(abs, file), releasing.submit(gate.enter)]
+    assert users[0].result(DEADLINE) == 1
+    gate.wait_entered()
+    assert later.why() == "waiting: lacks 3 of disk: 0 of 3 free, held by file#1 (until 1 tasks have ended)"
+    assert scheduler.why().splitlines()[-1] == (
+        "disk: 0 of 3 free, held by file#1 (until 1 tasks have ended); 1 task lacks it"
+    )
+    gate.open()
+    assert later.result(DEADLINE) == 2
+    queue.options(release=[file, later]).submit(abs, 1).result(DEADLINE)  # the first has been released
+    until(lambda: disk.free == 3)
+
+
+@pytest.mark.parametrize("end", ["fails", "is cancelled", "is dropped"])
+def test_releaser_that_never_returns_releases(lab: Any, end: str) -> None:
+    scheduler, queue, _, disk, _ = lab
+    file = queue.options(resources={disk: 3}, hold=True).submit(abs, -1)
+    assert file.result(DEADLINE) == 1
+    scheduler.stop()
+    releasing = queue.options(release=[file])
+    if end == "fails":
+        task = releasing.submit(fail, file)
+    else:
+        task = releasing.submit(abs, Future() if end == "is cancelled" else queue.submit(fail))
+        if end == "is cancelled":
+            assert task.cancel()
+    scheduler.resume()
+    assert scheduler.wait(DEADLINE)
+    until(lambda: disk.free == 3)
+
+
+def test_released_before_it_has_ended(lab: Any) -> None:
+    _, queue, _, disk, gate = lab
+    file = queue.options(resources={disk: 3}, hold=True).submit(gate.enter, 1)
+    gate.wait_entered()
+    queue.options(release=[file]).submit(abs, 1).result(DEADLINE)
+    until(lambda: file._claim.released)
+    gate.open()
+    assert file.result(DEADLINE) == 1
+    until(lambda: disk.free == 3)
+
+
+def test_what_is_kept_keeps_no_result(lab: Any) -> None:
+    class Large:
+        pass
+
+    _, queue, _, disk, _ = lab
+    file = queue.options(resources={disk: 1}, hold=True).submit(Large)
+    gone = weakref.ref(file.result(DEADLINE))
+    use = queue.options(release=[file])
+    del file
+    until(lambda: gc.collect() >= 0 and gone() is None)
+    assert disk.free == 2
+    use.submit(abs, 1).result(DEADLINE)
+    until(lambda: disk.free == 3)
+
+
+def test_pipeline_of_files(lab: Any) -> None:
+    """Never more than three at a time, over two queues."""
+    scheduler, wide, narrow, disk, _ = lab
+    lock, kept, most = Lock(), [0], [0]
+
+    def write(i: int) -> int:
+        with lock:
+            kept[0] += 1
+            most[0] = max(most[0], kept[0])
+        return i
+
+    def read(i: int) -> int:
+        with lock:
+            kept[0] -= 1
+        return i
+
+    with scheduler.stop():
+        files = [wide.options(resources={disk: 1}, hold=True).submit(write, i) for i in range(50)]
+        reads = [narrow.options(release=[file]).submit(read, file) for file in files]
+    assert [task.result(DEADLINE) for task in reads] == list(range(50))
+    assert most[0] <= 3
+    until(lambda: disk.free == 3)
+
+
+# Beside other things.
+
+
+def test_generator_task_gives_way_to_what_lacks_nothing() -> None:
+    disk = Resource("disk", 1)
+    ran: list[str] = []
+    gate = Gate()
+    with planned(1) as (scheduler, other):
+        queue = Queue(scheduler, 1, give_way=True)
+
+        def stream() -> Iterator[int]:
+            gate.enter()
+            yield 1
+            ran.append("stream")
+
+        taker = other.options(resources={disk: 1}, hold=True).submit(abs, 1)
+        taker.result(DEADLINE)
+        streaming = queue.submit(stream)
+        gate.wait_entered()
+        lacking = queue.options(resources={disk: 1}).submit(ran.append, "lacking")
+        passing = queue.submit(ran.append, "passing")
+        gate.open()
+        streaming.result(DEADLINE)
+        assert passing.done() and not lacking.done()
+        other.options(release=[taker]).submit(abs, 1)
+        lacking.result(DEADLINE)
+    assert ran == ["passing", "stream", "lacking"]
+
+
+def test_queue_in_order_is_held_up() -> None:
+    disk = Resource("disk", 1)
+    ran: list[int] = []
+    with planned(1) as (scheduler, other):
+        line = Queue(scheduler, 1, in_order=True)
+        file = other.options(resources={disk: 1}, hold=True).submit(abs, 1)
+        file.result(DEADLINE)
+        line.options(resources={disk: 1}).submit(ran.append, 1)
+        line.submit(ran.append, 2)
+        assert other.submit(abs, -1).result(DEADLINE) == 1
+        until(lambda: line.counts()["waiting"] == 2)
+        other.options(release=[file]).submit(abs, 1)
+        assert scheduler.wait(DEADLINE)
+    assert ran == [1, 2]
+
+
+def test_queue_on_an_executor() -> None:
+    disk = Resource("disk", 1)
+    executor = Manual()
+    with planned() as (scheduler,):
+        queue = Queue(scheduler, 4, executor=executor)
+        tasks = [queue.options(resources={disk: 1}).submit(abs, -i) for i in range(3)]
+        for _ in tasks:
+            executor.wait_for(1)
+            assert len(executor.calls) == 1
+            executor.run()
+        assert sorted(task.result(DEADLINE) for task in tasks) == [0, 1, 2]
+
+
+def test_ctrl_c_in_a_later_submission_leaves_lines_as_they_were(
+    lab: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scheduler, queue, _, disk, gate = lab
+    queue.options(resources={disk: 3}).submit(gate.enter)
+    gate.wait_entered()
+    lacking = queue.options(resources={disk: 1}).submit(abs, -1)
+    until(lambda: queue.counts()["waiting"] == 1)
+
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(scheduler, "lend", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            queue.options(resources={disk: 1}).submit(abs, 1)
+    assert "lacks 1 of disk" in lacking.why()
+    gate.open()
+    assert lacking.result(DEADLINE) == 1
+    until(lambda: disk.free == 3)
+
+
+class Known(Engine):
+    options = frozenset({"resources"})
+
+    def __init__(self) -> None:
+        self.told: list[Any] = []
+
+    def call(self, call: Any) -> Future[Any]:
+        self.told.append(call.options)
+        future: Future[Any] = Future()
+        future.set_result(call.fn(*call.args))
+        return future
+
+    def stream(self, call: Any) -> Any:
+        raise NotImplementedError
+
+
+def test_engine_has_resources_of_its_own_by_name() -> None:
+    disk = Resource("disk", 1)
+    with planned() as (scheduler,):
+        engine = Known()
+        queue = Queue(scheduler, 1, executor=engine)
+        for resources, told in [
+            ({"GPU": 2}, {"resources": {"GPU": 2}}),
+            ({disk: 1, "GPU": 2}, {"resources": {"GPU": 2}}),
+            ({disk: 1}, {}),
+        ]:
+            assert queue.options(resources=resources).submit(abs, -1).result(DEADLINE) == 1
+            assert engine.told.pop() == told
+
+
+# Waiting in tasks.
+
+
+def test_task_waits_for_one_that_lacks_what_others_have() -> None:
+    """It runs nested what has to give back first."""
+    disk = Resource("disk", 1)
+    with planned(1, 1) as (_, queue, other):
+        gate = Gate()
+
+        def outer() -> Any:
+            gate.enter()
+            return queue.options(resources={disk: 1}).submit(abs, -7).result(DEADLINE)
+
+        task = queue.submit(outer)
+        gate.wait_entered()
+        file = other.options(resources={disk: 1}, hold=True).submit(abs, -1)
+        file.result(DEADLINE)
+        queue.options(release=[file]).submit(abs, file)  # in the slot of who waits
+        gate.open()
+        assert task.result(DEADLINE) == 7
+
+
+@pytest.mark.parametrize("early", [True, False])
+def test_task_waits_for_one_that_lacks_what_a_running_one_will_keep(early: bool) -> None:
+    disk = Resource("disk", 1)
+    with planned(1, 2) as (_, queue, other):
+        gate, ahead = Gate(), Gate()
+
+        def outer() -> Any:
+            ahead.enter()
+            return queue.options(resources={disk: 1}).submit(abs, -7).result(DEADLINE)
+
+        file = other.options(resources={disk: 1}, hold=True).submit(gate.enter, -1)
+        gate.wait_entered()
+        lined = other.options(resources={disk: 1}, hold=True).submit(abs, -2)
+        until(lambda: disk._line)
+        task = queue.submit(outer)
+        ahead.wait_entered()
+        for each in (file, lined) if early else ():
+            queue.options(release=[each]).submit(abs, each)  # in the slot of who waits
+        ahead.open()
+        until(lambda: len(disk._line) == 2)
+        for each in () if early else (file, lined):
+            queue.options(release=[each]).submit(abs, each)
+        gate.open()
+        assert task.result(DEADLINE) == 7
+
+
+def test_releaser_that_comes_while_a_task_waits() -> None:
+    disk = Resource("disk", 1)
+    with planned(1, 1) as (_, queue, other):
+
+        def outer() -> Any:
+            return queue.options(resources={disk: 1}).submit(abs, -7).result(DEADLINE)
+
+        file = other.options(resources={disk: 1}, hold=True).submit(abs, -1)
+        file.result(DEADLINE)
+        task = queue.submit(outer)
+        until(lambda: disk._line)
+        queue.options(release=[file]).submit(abs, file)
+        assert task.result(DEADLINE) == 7
+
+
+def test_task_that_has_what_the_one_it_waits_for_lacks() -> None:
+    disk = Resource("disk", 2)
+    with planned(2) as (_, queue):
+        taking = queue.options(resources={disk: 2})
+        task = taking.submit(lambda: taking.submit(abs, 1).result())
+        with pytest.raises(RuntimeError, match=r"waiting would never end: .* abs .* needs .* waits for it"):
+            task.result(DEADLINE)
+
+
+def test_task_that_has_some_of_what_the_one_it_waits_for_needs() -> None:
+    """Another has it, too, and may give it back."""
+    disk = Resource("disk", 2)
+    gate = Gate()
+    with planned(3) as (_, queue):
+        taking = queue.options(resources={disk: 1})
+        taking.submit(gate.enter)
+        gate.wait_entered()
+        task = taking.submit(lambda: taking.submit(abs, -1).result(DEADLINE))
+        until(lambda: disk._line)
+        gate.open()
+        assert task.result(DEADLINE) == 1
+
+
+def test_task_is_held_back_after_it_was_met_by_a_search() -> None:
+    """Who waits learns that the task lacks something now."""
+    disk = Resource("disk", 1)
+    gate, entered = Gate(), Gate()
+    with planned(1, 1) as (_, queue, other):
+
+        def outer(lacking: Any) -> Any:
+            return lacking.value.result(DEADLINE)
+
+        file = queue.options(resources={disk: 1}, hold=True).submit(abs, -1)
+        file.result(DEADLINE)
+        other.submit(entered.enter)
+        entered.wait_entered()
+        lacking = other.options(resources={disk: 1}).submit(abs, -7)  # ready, but for a slot
+        task = queue.submit(outer, Raw(Raw(lacking)))
+        until(lambda: "waits for abs" in task.why())
+        entered.open()
+        until(lambda: disk._line)
+        queue.options(release=[file]).submit(abs, 1)  # only who waits can run it
+        assert task.result(DEADLINE) == 7
+        gate.open()
+
+
+# Where nothing can go on.
+
+
+def test_shutdown_says_where_nothing_can_go_on(caplog: pytest.LogCaptureFixture) -> None:
+    disk = Resource("disk", 1)
+    with planned(1) as (scheduler, queue):
+        file = queue.options(resources={disk: 1}, hold=True, name="file").submit(abs, 1)
+        file.result(DEADLINE)
+        lacking = queue.options(resources={disk: 1}).submit(abs, -2)
+        until(lambda: disk._line)
+        other = Queue(scheduler, 1)
+        shutting = beside(queue.shutdown)
+        until(lambda: caplog.records)
+        (record,) = caplog.records
+        assert record.levelno == logging.WARNING
+        assert record.getMessage().startswith(
+            f"waiting for queue {queue._slots.name}, but nothing can go on: "
+        )
+        assert record.getMessage().endswith("disk: 0 of 1 free, held by file#1 (kept); 1 task lacks it")
+        other.options(release=[file]).submit(abs, 1)
+        shutting.result(DEADLINE)
+        assert lacking.result(DEADLINE) == 2
+
+
+def test_futures_of_others_may_still_help(caplog: pytest.LogCaptureFixture) -> None:
+    disk = Resource("disk", 1)
+    with planned(1, 1) as (scheduler, queue, other):
+        file = queue.options(resources={disk: 1}, hold=True).submit(abs, 1)
+        file.result(DEADLINE)
+        queue.options(resources={disk: 1}).submit(abs, -2)
+        until(lambda: disk._line)
+        future: Future[int] = Future()
+        other.options(release=[file]).submit(abs, future)
+        with scheduler.lock:
+            assert not scheduler.deadlocked()
+        future.set_result(1)
+        assert scheduler.wait(DEADLINE)
+
+
+def test_task_that_has_just_ended_is_about_to_give_back() -> None:
+    disk = Resource("disk", 1)
+    with planned(1) as (scheduler, queue):
+        file = queue.options(resources={disk: 1}, hold=True).submit(abs, 1)
+        file.result(DEADLINE)
+        queue.options(resources={disk: 1}).submit(abs, -2)
+        until(lambda: disk._line)
+        until(lambda: scheduler.counts()["running"] == 0)
+        with scheduler.lock:
+            assert scheduler.deadlocked()
+            file._claim.state = TAKEN  # what it is before its callback was called
+            assert not scheduler.deadlocked()
+            file._claim.state = KEPT
+            file._claim.releasers[file] = None  # the same, of one that releases
+            assert not scheduler.deadlocked()
+            file._claim.releasers.clear()
+        queue.options(release=[file]).submit(abs, 1)
+        assert scheduler.wait(DEADLINE)
+
+
+def test_exit_cancels_where_nothing_can_go_on() -> None:
+    program = """
+        from smqexec import Queue, Raw, Resource, Scheduler
+        disk = Resource("disk", 1)
+        queue = Queue(Scheduler(), 1)
+        queue.options(resources={disk: 1}, hold=True, name="file").submit(abs, 1)
+        queue.options(resources={disk: 1}).submit(abs, 2)
+    """
+    run = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, timeout=60
+    )
+    assert "cancelling what is pending at exit, as nothing can go on: " in run.stderr
+    assert "held by " in run.stderr
+    assert run.returncode == 0
+
+
+def test_finishing_at_exit_where_nothing_can_go_on(caplog: pytest.LogCaptureFixture) -> None:
+    disk = Resource("disk", 1)
+    with planned(1) as (scheduler, queue):
+        queue.options(resources={disk: 1}, hold=True).submit(abs, 1).result(DEADLINE)
+        lacking = queue.options(resources={disk: 1}).submit(abs, 2)
+        until(lambda: disk._line)
+        scheduler.finish_at_exit()
+        with pytest.raises(CancelledError):
+            lacking.result(DEADLINE)
+
+
+# All together, at random.
+
+
+@pytest.mark.parametrize("order", ["newest", "oldest"])
+@pytest.mark.parametrize("seed", range(6))
+def test_random_tasks_never_have_more_than_there_is(seed: int, order: str) -> None:
+    random = Random(seed)
+    resources = [Resource(f"r{i}", random.randint(1, 4)) for i in range(3)]
+    had = dict.fromkeys(resources, 0)
+    lock = Lock()
+    wrong: list[Any] = []
+
+    def work(amounts: dict[Resource, int], fails: bool, *_: Any) -> int:
+        with lock:
+            for resource, number in amounts.items():
+                had[resource] += number
+                if had[resource] > resource.n:
+                    wrong.append((resource, had[resource]))
+        with lock:
+            for resource, number in amounts.items():
+                had[resource] -= number
+        if fails:
+            raise ValueError
+        return 1
+
+    with planned(3, 1, 2, order=order) as (scheduler, *queues):
+        tasks: list[Any] = []
+        for _ in range(300):
+            chosen = random.sample(resources, random.randint(0, 2))
+            amounts = {resource: random.randint(1, resource.n) for resource in chosen}
+            needs = random.sample(tasks[-8:], min(len(tasks), random.randint(0, 2)))
+            hold = bool(amounts) and random.random() < 0.2
+            queue = random.choice(queues)
+            task = queue.options(resources=amounts, hold=hold).submit(
+                work, Raw(amounts), random.random() < 0.05, *map(settled, needs)
+            )
+            if hold:
+                random.choice(queues).options(release=[task]).submit(abs, 1)
+            tasks.append(task)
+            if random.random() < 0.1:
+                random.choice(tasks[-20:]).cancel()
+            if random.random() < 0.05:
+                random.choice(tasks[-20:]).promote()
+        assert scheduler.wait(DEADLINE), scheduler.why()
+        until(lambda: all(resource.free == resource.n for resource in resources))
+        assert not wrong
+        assert not scheduler._outside
+        assert not any(resource._line or resource._holders for resource in resources)
