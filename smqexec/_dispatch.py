@@ -407,12 +407,14 @@ class Dispatcher(Lending):
         starts: Starts | None = None,
     ) -> tuple[list[Ended], Starts | None]:
         """End *node* and its dependents.  The lock is held; the caller has to `_finish` and `_start`."""
-        ahead = [other for other in dependents_of(node) if other.state == RUNNING]
+        ahead: list[Any] = []
+        if node.state == RUNNING:  # else none runs that depends on it: see `_ahead`
+            ahead = [other for other in dependents_of(node) if other.state == RUNNING]
         dropped, freed = self.planner.drop(node)
         inherited = failure
         if failure is not None and type(node) is not Foreign:
             inherited = failure.of(cast("PlannedFuture[Any]", node))
-        for other in ahead:  # only where queues let tasks go ahead
+        for other in ahead:
             other.queue.fates[other] = inherited
         ended: list[Ended] = []
         touched: dict[Slots, None] = {}
