@@ -62,12 +62,13 @@ class _Row:
 class _Queue:
     """A queue: a process of the trace."""
 
-    __slots__ = ("counts", "pid", "rows")
+    __slots__ = ("at", "counts", "pid", "rows")
 
     def __init__(self, pid: int) -> None:
         self.pid = pid
         self.rows: dict[int | str | None, list[_Row]] = {}  # by worker: some have several
         self.counts: tuple[int, int, int] | None = None  # as last written
+        self.at = 0.0  # when that was, in microseconds
 
 
 class Lines:
@@ -148,7 +149,7 @@ class Lines:
 
     def running(self, at: float, number: int, slots: Slots, worker: int | str | None) -> None:
         """Note that a task was running *at* so many microseconds already."""
-        self._running.setdefault(number, [self._row(slots, worker), at, False])
+        self._running[number] = [self._row(slots, worker), at, False]
 
     def _ended(self, end: float, number: int, slots: Slots, outcome: str) -> None:
         head = self._heads.pop(number, None)
@@ -204,7 +205,7 @@ class Lines:
         """Add how many tasks are waiting, ready, running; where they have changed."""
         queue = self._queue(slots)
         if counts != queue.counts:
-            queue.counts = counts
+            queue.counts, queue.at = counts, at
             waiting, ready, running = counts
             self.lines.append(
                 f'{{"ph":"C","pid":{queue.pid},"tid":0,"ts":{at:.3f},"name":"tasks",'
@@ -214,9 +215,15 @@ class Lines:
     # What time alone brings.
 
     def look_around(self, time: float) -> None:
-        """Add the counts of now, and the beginnings of what has run for long; forget queues that are lost."""
+        """Add the counts of now, and the beginnings of what has run for long; forget queues that are lost.
+
+        Counts that stay the same are written again where tasks have been running for long: so
+        long the program was alive.
+        """
         self._begin(self.micros(time) - LONG * 1e6)
-        for slots in list(self._queues):
+        for slots, queue in list(self._queues.items()):
+            if slots.running and self.micros(time) - queue.at >= LONG * 1e6:
+                queue.counts = None
             self._counted(self.micros(time), slots, (slots.waiting, slots.ready, slots.running))
             if slots.lost and not (slots.pending or slots.running):
                 del self._queues[slots]

@@ -101,6 +101,16 @@ def test_small_run(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert sum(event["ph"] == "s" for event in written) == 4  # to what ran
 
 
+def test_counts_end_with_the_last_task(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_recorder, "SAMPLE_INTERVAL", 0.0)
+    with planned(1) as (scheduler, queue), record(scheduler, path):
+        queue.submit(add, 1, 2).result(DEADLINE)
+        assert scheduler.wait(DEADLINE)
+    trace = read(path)
+    assert [counts[2:] for counts in trace.counts] == [(0, 0, 0), (0, 0, 1), (0, 0, 0)]
+    assert trace.counts[-1].at == pytest.approx(trace.tasks[0].end)
+
+
 def test_nested_runs_are_nested(path: Path) -> None:
     def deep(n: int) -> int:
         return 1 + queue.submit(deep, n - 1).result(DEADLINE) if n else 0  # type: ignore[no-any-return]
@@ -345,11 +355,14 @@ def test_no_object_of_the_user_is_kept(path: Path) -> None:
 # The end of the program, and its environment.
 
 
-def run(path: Path, code: str, *options: str, **env: str) -> subprocess.CompletedProcess[str]:
+def run(path: Path, code: str, *options: str) -> subprocess.CompletedProcess[str]:
     """Run *code* in a program of its own, which is traced."""
     command = [sys.executable, *options, "-c", code]
-    environment = {**os.environ, "SMQEXEC_TRACE": str(path), **env}
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+    folder = path.parents[1]
+    traced = {"SMQEXEC_TRACE": str(path.relative_to(folder)), "PYTHONPATH": str(Path(__file__).parents[1])}
+    return subprocess.run(
+        command, cwd=folder, env={**os.environ, **traced}, capture_output=True, text=True, timeout=60
+    )
 
 
 def well(path: Path, code: str, *options: str) -> Trace:
@@ -506,10 +519,10 @@ def test_child_of_a_fork_before_the_first_scheduler_writes_nothing(path: Path) -
         path,
         """if True:
         import os
-        from smqexec import Queue
+        from smqexec import Queue, _recorder
         if not (child := os.fork()):
             Queue(1).submit(int).result()
-            os._exit(0)
+            os._exit(len(_recorder._recordings))
         assert os.waitpid(child, 0)[1] == 0
         with Queue(1) as queue:
             queue.submit(int)
