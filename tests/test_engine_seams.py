@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from engines import Inline, Manual
 from gate import DEADLINE, Gate
-from threads import beside, until
+from threads import beside, planned, until
 
 from smqexec import Queue, Scheduler, _engine
 from smqexec._engine import Call, Engine
@@ -189,6 +189,47 @@ def test_callback_in_the_middle_of_another_is_ended_after_it() -> None:
         tasks = [queue.submit(abs, -n) for n in range(3)]
         engine.run()
         assert [task.result(DEADLINE) for task in tasks] == [0, 1, 2]
+
+
+def test_nothing_begins_for_a_task_that_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threads do: at exit it may be too late to start one."""
+    need: Future[int] = Future()
+    engine = Manual()
+    begun: list[Any] = []
+    with planned() as (scheduler,):
+        queue = Queue(scheduler, 1, executor=engine)
+        monkeypatch.setattr(queue._pool, "submit", lambda *args: begun.append(args))
+        task = queue.submit(abs, need)
+        monkeypatch.undo()
+        need.set_result(-1)
+        engine.run()
+        assert task.result(DEADLINE) == 1
+    assert not begun
+
+
+def test_a_submission_struck_by_ctrl_c_takes_no_run_for_a_thread_that_waits() -> None:
+    def strike(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    def submit_and_be_struck(_: object) -> None:
+        scheduler._admit, admit = strike, scheduler._admit
+        with pytest.raises(KeyboardInterrupt):
+            queue.submit(abs, -2)
+        scheduler._admit = admit
+        struck.append(True)
+
+    struck: list[bool] = []
+    engine = Manual()
+    with planned() as (scheduler,):
+        queue = Queue(scheduler, 1, executor=engine)
+        # The run of the first task has none, while that task's callback is called.
+        queue.submit(abs, -1).add_done_callback(submit_and_be_struck)
+        engine.run()
+        assert struck
+        task = queue.submit(abs, -3)
+        engine.wait_for(1)
+        engine.run()
+        assert task.result(DEADLINE) == 3
 
 
 def test_what_an_executor_says_of_its_end() -> None:
