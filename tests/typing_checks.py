@@ -8,7 +8,20 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 from typing import Any, NoReturn, assert_type, cast
 
-from smqexec import Graph, Item, Queue, Raw, Scheduler, Task, number_of_results, progress, settled
+import smqexec
+from smqexec import (
+    Event,
+    Graph,
+    Item,
+    Observation,
+    Queue,
+    Raw,
+    Scheduler,
+    Task,
+    number_of_results,
+    progress,
+    settled,
+)
 from smqexec._submitting import Submitter
 
 
@@ -229,3 +242,17 @@ assert_type(queue.scheduler.graph().nodes[0].name, str)
 with progress(queue.scheduler) as shown, progress(queue):
     assert_type(shown, progress)
 progress(one)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+# Observers and recordings.
+
+
+def note(event: Event) -> None:
+    assert_type(event.dependencies, tuple[int, ...])
+    assert_type(event.error, BaseException | None)
+
+
+with Scheduler().observe(note) as observation:
+    assert_type(observation, Observation)
+with smqexec.trace.record(Scheduler(), "run.json") as recording:
+    assert_type(recording.path, str)
