@@ -16,8 +16,9 @@ was noted before.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import islice
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from ._dispatch import Dispatcher, Starts
 from ._kept import Kept
@@ -25,8 +26,6 @@ from ._nodes import DONE, RUNNING, WAITING, dependencies_of, dependents_of
 
 if TYPE_CHECKING:
     from ._keeping import KeepingSlots
-
-T = TypeVar("T")
 
 # Dependents of a task at the engine that are looked at when one may go ahead: there may be many
 # that wait for others too, and it is no loss if another goes.
@@ -36,46 +35,57 @@ LOOK = 8
 class Ahead(Dispatcher):
     """A scheduler that lets tasks go ahead."""
 
-    def go_ahead(self, slots: KeepingSlots, prefetch: int) -> None:
-        """See that as much is at the engine of *slots* as may be, now that *prefetch* may."""
+    def given(self, slots: KeepingSlots, task: Any, prefetch: int) -> None:
+        """Note that *task* is at the engine of *slots*, where *prefetch* more may be than slots."""
         with self.lock:
-            slots.prefetch = prefetch
-            slots.limit = slots.workers + prefetch
-            over = self._tidy(slots)
-            starts = self._advance(slots, [])
-            while slots.ready > slots.waking and len(slots.runs) < slots.limit and not self._stopped:
-                starts = self._wake(slots, starts)
-        del over  # perhaps the last that kept a task
+            starts = self._advance(slots, (task,), self._fit(slots, prefetch))
         self._start(starts)
 
-    def _tidy(self, slots: KeepingSlots) -> Any:
-        """Forget what is ahead of nothing any more; return it, as the lock is held."""
-        before = slots.ahead
-        slots.ahead = {
-            node: needs
-            for node, needs in before.items()
-            if node.state < DONE and any(other.state < DONE for other in needs)
-        }
-        return before
+    def gone(self, slots: KeepingSlots, task: Any, prefetch: int) -> None:
+        """Note that *task* is at the engine no more."""
+        with self.lock:
+            slots.refused.pop(task, None)
+            followers = slots.followers.pop(task, ())
+            for node in followers:
+                slots.ahead[node] -= 1
+                if not slots.ahead[node]:
+                    del slots.ahead[node]
+            starts = self._advance(slots, list(slots.refused), self._fit(slots, prefetch))
+        self._start(starts)
 
-    def _advance(self, slots: KeepingSlots, starts: Starts | None) -> Starts | None:
-        """Let tasks go ahead, as far as there is room.  The lock is held.  Returns as `_wake` does."""
+    def _fit(self, slots: KeepingSlots, prefetch: int) -> Starts:
+        """Let there be runs for *prefetch* tasks more than slots.  The lock is held; returns as `_wake`."""
+        starts: Starts = []
+        if prefetch != slots.prefetch:
+            slots.fit(prefetch)
+            for _ in range(min(slots.ready, slots.limit - len(slots.runs))):
+                self._wake(slots, starts)
+        return starts
+
+    def _advance(self, slots: Any, tasks: Sequence[Any], starts: Starts | None) -> Starts | None:
+        """Let what depends on *tasks* go ahead, as far as there is room.  The lock is held."""
         room = slots.prefetch - len(slots.ahead)
         freed: list[Any] = []
-        for run in slots.runs:
-            if run.task is None or not _is_given(run.task, slots):
+        for task in tasks:
+            if not _is_given(task, slots):
                 continue
             node: Any
-            for node in islice(dependents_of(run.task), LOOK):
-                if room <= len(freed):
+            for node in islice(dependents_of(task), LOOK):
+                if node.state != WAITING or node.queue is not slots:
+                    continue
+                if len(freed) >= room:
+                    slots.refused[task] = None
                     break
-                if node.state == WAITING and node.queue is slots and node._claim is None:
-                    needs = [other for other in dependencies_of(node) if other.state < DONE]
-                    if all(_is_given(other, slots) for other in needs):
-                        self.planner.advance(node)
-                        slots.ahead[node] = needs
-                        freed.append(node)
-        return self._wake_for(freed, starts)
+                needs = [other for other in dependencies_of(node) if other.state < DONE]
+                if all(_is_given(other, slots) for other in needs):
+                    self.planner.advance(node)
+                    slots.ahead[node] = len(needs)
+                    for other in needs:
+                        slots.followers.setdefault(other, []).append(node)
+                    freed.append(node)
+            else:
+                slots.refused.pop(task, None)
+        return self._wake_for(freed, starts) if freed else starts
 
 
 def _is_given(node: Any, slots: KeepingSlots) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias
 
 from ._ahead import Ahead
 from ._arguments import DIRECT, Template
@@ -260,7 +260,7 @@ class Arrivals(Ahead):
         if failed is None:
             starts = self._wake(slots)
             if slots.prefetch:
-                starts = self._advance(cast(Any, slots), starts)
+                starts = self._advance(slots, nodes, starts)
             return None, starts, ([], foreign)
         ended, starts = self._drop(task, _inherited(failed))
         return None, starts, (ended, foreign)

@@ -15,16 +15,25 @@ from ._task import Task
 class KeepingSlots(EngineSlots):
     """The slots of such a queue."""
 
-    __slots__ = ("ahead", "fates", "prefetch")
+    __slots__ = ("ahead", "fates", "followers", "prefetch", "refused")
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self.prefetch = 0  # how many more tasks may be at the engine, now
-        # What has gone ahead, with those of its dependencies that may still be running.
-        self.ahead: dict[Any, list[Any]] = {}
+        # What has gone ahead, and of how many; and of whom.
+        self.ahead: dict[Any, int] = {}
+        self.followers: dict[Any, list[Any]] = {}
+        # Tasks at the engine that others might go ahead of, if there was room.
+        self.refused: dict[Any, None] = {}
         # Tasks at the engine that had gone ahead of one that failed (or, None, was cancelled), and how
         # they end.
         self.fates: dict[Any, Failure | None] = {}
+
+    def fit(self, prefetch: int) -> None:
+        """Let *prefetch* more tasks than slots be at the engine.  The lock is held, or nobody has it yet."""
+        self.prefetch = prefetch
+        self.limit = self.workers + prefetch
+        self.heed()
 
 
 class KeepingPool(EnginePool):
@@ -51,8 +60,8 @@ class KeepingPool(EnginePool):
     @ours
     def _give(self, slots: Any, run: Run, task: Task[Any], fn: Any, args: Any, kwargs: Any) -> None:
         super()._give(slots, run, task, fn, args, kwargs)
-        del task, fn, args, kwargs
-        slots.scheduler.go_ahead(slots, self.prefetch())
+        del fn, args, kwargs
+        slots.scheduler.given(slots, task, self.prefetch())
 
     def _complete(self, slots: Any, run: Run, task: Task[Any], value: Any) -> None:
         self._futures.pop(task, None)
@@ -62,8 +71,9 @@ class KeepingPool(EnginePool):
             scheduler.tell_end(slots, task, run.thread, "done")
         scheduler.complete(slots, run, task, value, False)  # there may be fewer slots now
         slots.fates.pop(task, None)
-        del task, value
-        scheduler.go_ahead(slots, self.prefetch())
+        del value
+        scheduler.gone(slots, task, self.prefetch())
+        del task
         scheduler.begin_at_once(slots, run)
 
     def _fail(
@@ -76,7 +86,7 @@ class KeepingPool(EnginePool):
         cancelled: bool = False,
     ) -> None:
         super()._fail(slots, run, task, error, gone, cancelled)
-        del task, error, gone
+        del error, gone
         for doomed in list(slots.fates):
             self.withdraw(doomed)
-        slots.scheduler.go_ahead(slots, self.prefetch())
+        slots.scheduler.gone(slots, task, self.prefetch())

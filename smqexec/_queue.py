@@ -269,7 +269,7 @@ class Queue(Submits, ThreadPoolExecutor):
         if isinstance(executor, Engine) and executor.keeps:
             pool = KeepingPool(executor, prefetch)
             slots = KeepingSlots(scheduler, pool, max_workers, name, pool.work, nest, False)
-            scheduler.go_ahead(slots, pool.prefetch())
+            slots.fit(pool.prefetch())
         else:
             pool = EnginePool(executor, Raw if isinstance(executor, Queue) else None)
             slots = EngineSlots(scheduler, pool, max_workers, name, pool.work, nest, False)
