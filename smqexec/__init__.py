@@ -14,6 +14,7 @@ The house; imports point down::
     _keeping           queues on an engine that keeps values
     _engine            queues on an executor: processes, interpreters, a cluster; below it _remote
                        (generator tasks there) and _pickling (what did not get there)
+    _executors         what executors say of themselves; Engine: those that know our calls
     _inside            for use inside tasks: checkpoint, wait, as_completed
     _worker            what its threads do; _generators: between two values of a generator task
     _scheduler         Scheduler: queues, stop, resume, wait

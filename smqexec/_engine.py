@@ -24,22 +24,20 @@ A generator task has a thread of this process for its values: see ``_remote``.
 from __future__ import annotations
 
 import threading
-from abc import abstractmethod
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
-from concurrent.futures._base import FINISHED
-from concurrent.futures.thread import BrokenThreadPool, ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
-from typing import Any, ClassVar, NamedTuple
+from typing import Any
 
 from ._arguments import DIRECT, Template, value_of
+from ._executors import Call, Engine, error_of, gone, is_end, outcome_of
 from ._functions import Plain, announcement, generates
 from ._future import ours, strip_ours
 from ._generators import drive, open_stream
 from ._interrupts import uninterrupted
-from ._kept import Kept, Remote, keep, stand_in
+from ._kept import Kept, keep, stand_in
 from ._notes import note
 from ._options import label_of
 from ._pickling import explain
@@ -47,66 +45,6 @@ from ._recipe import Take
 from ._remote import Line, Ordinary, perform, stream
 from ._slots import Run, Slots
 from ._task import SOLE, Task
-
-
-class Call(NamedTuple):
-    """What an `Engine` is to run: ``fn(*args, **kwargs)``."""
-
-    fn: Callable[..., Any]
-    args: tuple[Any, ...]  # futures are replaced by their results, or by what the engine `takes` for these
-    kwargs: dict[str, Any]
-    name: str  # for display
-    options: Mapping[str, Any]  # of this engine's, as given to `Queue.options`
-
-
-class Engine(Executor):
-    """An executor that knows more of a queue's calls than ``submit`` would tell it.
-
-    Its methods are called in any thread, never under a lock of the queue's, and must
-    not block for long, but for ``next`` on what `stream` returns.
-    """
-
-    #: The names of the options that `Queue.options` may pass on to it.
-    options: ClassVar[frozenset[str]] = frozenset()
-
-    #: How many calls it can run at the same time, if it knows.
-    max_workers: int | None = None
-
-    #: Whether values stay with the futures that `call` returns, which are `Remote` then.
-    #: And such a future, done or not, may stand for its value in another call.
-    keeps: ClassVar[bool] = False
-
-    #: Where it `keeps`: how many calls more than the queue has slots it wants now.  Read at any time.
-    prefetch: int = 0
-
-    def takes(self, future: Remote) -> bool:
-        """Whether *future* may stand for its value in a call, anywhere among the arguments."""
-        return False
-
-    @abstractmethod
-    def call(self, call: Call) -> Future[Any]:
-        """Run *call*, and return a future of what it returns.
-
-        Raises:
-            BrokenExecutor: It can run nothing any more; nor is it asked again.
-            RuntimeError: It was shut down (the message says "shutdown"): as before.
-            Exception: This call can't be run; it says why, and which part can't be pickled.
-        """
-
-    @abstractmethod
-    def stream(self, call: Call) -> Iterator[Any]:
-        """Run *call*, a generator task, and return an iterator over its values.
-
-        It is a generator, or like one: ``next`` blocks until the next value is there, and
-        only then may the remote generator be let go on to the one after that; its
-        StopIteration has what that returned, and ``close()`` closes the remote one, and
-        returns when that has ended.  A thread for it alone drives it; between two values
-        that thread holds while the scheduler is stopped.
-
-        Raises:
-            Ordinary: By ``next``: the call gave no iterator but the value in the
-                exception's only argument.
-        """
 
 
 class EngineSlots(Slots):
@@ -219,7 +157,7 @@ class EnginePool:
                 return
             except BaseException as error:
                 strip_ours(error)
-                gone = error if _is_end(error) else None
+                gone = error if is_end(error) else None
                 told = self._explained(error, fn, args, kwargs)
                 self._fail(slots, run, task, told, gone)
                 told = gone = None  # type: ignore[assignment]
@@ -228,8 +166,8 @@ class EnginePool:
 
     @ours
     def _give(self, slots: Slots, run: Run, task: Task[Any], fn: Any, args: Any, kwargs: Any) -> None:
-        if _here.doubtful and (gone := _gone(self.executor)) is not None:
-            raise gone
+        if _here.doubtful and (ended := gone(self.executor)) is not None:
+            raise ended
         if generates(fn):
             name = f"{slots.name}-values"
             call = (slots, run, task, fn, args, kwargs)
@@ -303,7 +241,7 @@ class EnginePool:
         self, slots: Slots, run: Run, task: Task[Any], fn: Any, args: Any, kwargs: Any, future: Future[Any]
     ) -> None:
         """End *task* as *future* says, and go on with the next."""
-        value, error = (Kept(future), _error_of(future)) if self._keeps else _outcome_of(future)  # type: ignore[arg-type]
+        value, error = (Kept(future), error_of(future)) if self._keeps else outcome_of(future)  # type: ignore[arg-type]
         if error is None:
             del future
             fn = args = kwargs = None
@@ -366,8 +304,8 @@ class EnginePool:
         """Where *future* had *error*: that of the executor, if it has ended; and whether it was cancelled."""
         cancelled = future is not None and future.cancelled()
         _here.doubtful |= cancelled or isinstance(error, BrokenExecutor)
-        gone = _gone(self.executor) if cancelled or isinstance(error, BrokenExecutor) else None
-        return (gone if gone is None or cancelled else error), cancelled
+        ended = gone(self.executor) if cancelled or isinstance(error, BrokenExecutor) else None
+        return (ended if ended is None or cancelled else error), cancelled
 
     @ours
     def _drive(self, slots: Slots, run: Run, task: Task[Any], fn: Any, args: Any, kwargs: Any) -> None:
@@ -383,7 +321,7 @@ class EnginePool:
             self._complete(slots, run, task, ordinary.args[0])
         except BaseException as error:
             strip_ours(error)
-            if values is None and _is_end(error):
+            if values is None and is_end(error):
                 last_words: Any = error, False
             else:
                 last_words = self._last_words(error, self._futures.get(task))
@@ -420,50 +358,3 @@ def _substituted(task: Task[Any], take: Take | None) -> tuple[Any, Any, Any]:
     if type(kwargs) is Template:
         return fn, *kwargs.fill(take)
     return fn, args, kwargs
-
-
-def workers_of(executor: Executor) -> int | None:
-    """How many calls *executor* runs at the same time, where it tells."""
-    for name in ("max_workers", "_max_workers"):
-        number = getattr(executor, name, None)
-        if isinstance(number, int) and number > 0:
-            return number
-    return None
-
-
-def _error_of(future: Future[Any]) -> BaseException | None:
-    """What *future*, which is done, failed with, untouched: to raise it would give it our frames to keep."""
-    return CancelledError() if future.cancelled() else future.exception()
-
-
-def _outcome_of(future: Future[Any]) -> tuple[Any, BaseException | None]:
-    """What *future*, which is done, returned, or failed with."""
-    if type(future) is Future and future._state == FINISHED:  # each method would take its lock
-        return future._result, future._exception
-    error = _error_of(future)
-    return (None if error is not None else future.result()), error
-
-
-def _gone(executor: Executor) -> BaseException | None:
-    """The error of *executor*, where it says that it is broken or shut down.  It is not called."""
-    flags = getattr(executor, "_flags", None)  # loky's
-    broken = getattr(executor, "_broken", None) or getattr(flags, "broken", None)
-    if isinstance(broken, BaseException):
-        return broken
-    if broken:
-        if isinstance(executor, ThreadPoolExecutor):
-            kind: Any = getattr(executor, "BROKEN", BrokenThreadPool)
-        else:
-            from concurrent.futures.process import BrokenProcessPool as kind
-        return kind(str(broken))  # type: ignore[no-any-return]
-    for owner, name in ((executor, "_shutdown"), (executor, "_shutdown_thread"), (flags, "shutdown")):
-        if getattr(owner, name, False) is True:
-            return RuntimeError("cannot schedule new futures after shutdown")
-    return None
-
-
-def _is_end(error: BaseException) -> bool:
-    """Whether *error*, raised as a call was given away, says that the executor takes no more."""
-    if isinstance(error, BrokenExecutor):
-        return True
-    return isinstance(error, RuntimeError) and any(word in str(error) for word in ("shutdown", "shut down"))

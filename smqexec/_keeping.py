@@ -5,7 +5,8 @@ from __future__ import annotations
 from concurrent.futures import Future
 from typing import Any
 
-from ._engine import Engine, EnginePool, EngineSlots
+from ._engine import EnginePool, EngineSlots
+from ._executors import Engine
 from ._future import Failure, ours
 from ._kept import Kept
 from ._slots import Run

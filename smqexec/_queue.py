@@ -22,7 +22,8 @@ from weakref import ref
 
 from . import _process
 from ._arguments import DIRECT, gather, look
-from ._engine import Engine, EnginePool, EngineSlots, workers_of
+from ._engine import EnginePool, EngineSlots
+from ._executors import Engine, workers_of
 from ._functions import Plain
 from ._inline import InlinePool, InlineSlots, work_inline
 from ._keeping import KeepingPool, KeepingSlots

@@ -39,7 +39,7 @@ from distributed import Future as DaskFuture
 
 from ._dask_calls import hole_for, pack, perform
 from ._dask_line import ORDINARY, Line
-from ._engine import Call, Engine
+from ._executors import Call, Engine
 from ._functions import name_of
 from ._kept import Remote
 from ._remote import Ordinary

@@ -10,7 +10,7 @@ import pytest
 from gate import DEADLINE
 
 from smqexec import Queue, Scheduler
-from smqexec._engine import Call, Engine
+from smqexec._executors import Call, Engine
 from smqexec._kept import Remote
 
 

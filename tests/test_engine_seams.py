@@ -16,8 +16,8 @@ from engines import Inline, Manual
 from gate import DEADLINE, Gate
 from threads import beside, planned, until
 
-from smqexec import Queue, Scheduler, _engine
-from smqexec._engine import Call, Engine
+from smqexec import Queue, Scheduler, _executors
+from smqexec._executors import Call, Engine
 from smqexec._pickling import explain
 
 
@@ -234,7 +234,7 @@ def test_a_submission_struck_by_ctrl_c_takes_no_run_for_a_thread_that_waits() ->
 
 def test_what_an_executor_says_of_its_end() -> None:
     def gone(**state: Any) -> BaseException | None:
-        return _engine._gone(SimpleNamespace(**state))  # type: ignore[arg-type]
+        return _executors.gone(SimpleNamespace(**state))  # type: ignore[arg-type]
 
     error = BrokenExecutor("gone")
     assert gone() is None
@@ -250,7 +250,7 @@ def test_what_an_executor_says_of_its_end() -> None:
         assert "after shutdown" in str(gone(**state))
     pool = ThreadPoolExecutor(1)
     pool._broken = "its initializer failed"  # type: ignore[attr-defined]
-    assert isinstance(_engine._gone(pool), BrokenThreadPool)
+    assert isinstance(_executors.gone(pool), BrokenThreadPool)
 
 
 def test_pool_whose_initializer_fails() -> None:

@@ -20,7 +20,7 @@ from gate import DEADLINE, Gate
 from threads import beside, planned, until
 
 from smqexec import Queue, Raw, Resource, settled
-from smqexec._engine import Engine
+from smqexec._executors import Engine
 from smqexec._resources import KEPT, TAKEN
 
 

@@ -1,0 +1,123 @@
+"""Executors, as queues see them: any of them, by what it says, and those that know our calls.
+
+What one says of itself is read from where the standard library's, loky's and
+Dask's have it; nothing of it is called.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
+from concurrent.futures._base import FINISHED
+from concurrent.futures.thread import BrokenThreadPool, ThreadPoolExecutor
+from typing import Any, ClassVar, NamedTuple
+
+from ._kept import Remote
+
+
+class Call(NamedTuple):
+    """What an `Engine` is to run: ``fn(*args, **kwargs)``."""
+
+    fn: Callable[..., Any]
+    args: tuple[Any, ...]  # futures are replaced by their results, or by what the engine `takes` for these
+    kwargs: dict[str, Any]
+    name: str  # for display
+    options: Mapping[str, Any]  # of this engine's, as given to `Queue.options`
+
+
+class Engine(Executor):
+    """An executor that knows more of a queue's calls than ``submit`` would tell it.
+
+    Its methods are called in any thread, never under a lock of the queue's, and must
+    not block for long, but for ``next`` on what `stream` returns.
+    """
+
+    #: The names of the options that `Queue.options` may pass on to it.
+    options: ClassVar[frozenset[str]] = frozenset()
+
+    #: How many calls it can run at the same time, if it knows.
+    max_workers: int | None = None
+
+    #: Whether values stay with the futures that `call` returns, which are `Remote` then.
+    #: And such a future, done or not, may stand for its value in another call.
+    keeps: ClassVar[bool] = False
+
+    #: Where it `keeps`: how many calls more than the queue has slots it wants now.  Read at any time.
+    prefetch: int = 0
+
+    def takes(self, future: Remote) -> bool:
+        """Whether *future* may stand for its value in a call, anywhere among the arguments."""
+        return False
+
+    @abstractmethod
+    def call(self, call: Call) -> Future[Any]:
+        """Run *call*, and return a future of what it returns.
+
+        Raises:
+            BrokenExecutor: It can run nothing any more; nor is it asked again.
+            RuntimeError: It was shut down (the message says "shutdown"): as before.
+            Exception: This call can't be run; it says why, and which part can't be pickled.
+        """
+
+    @abstractmethod
+    def stream(self, call: Call) -> Iterator[Any]:
+        """Run *call*, a generator task, and return an iterator over its values.
+
+        It is a generator, or like one: ``next`` blocks until the next value is there, and
+        only then may the remote generator be let go on to the one after that; its
+        StopIteration has what that returned, and ``close()`` closes the remote one, and
+        returns when that has ended.  A thread for it alone drives it; between two values
+        that thread holds while the scheduler is stopped.
+
+        Raises:
+            Ordinary: By ``next``: the call gave no iterator but the value in the
+                exception's only argument.
+        """
+
+
+def workers_of(executor: Executor) -> int | None:
+    """How many calls *executor* runs at the same time, where it tells."""
+    for name in ("max_workers", "_max_workers"):
+        number = getattr(executor, name, None)
+        if isinstance(number, int) and number > 0:
+            return number
+    return None
+
+
+def error_of(future: Future[Any]) -> BaseException | None:
+    """What *future*, which is done, failed with, untouched: to raise it would give it our frames to keep."""
+    return CancelledError() if future.cancelled() else future.exception()
+
+
+def outcome_of(future: Future[Any]) -> tuple[Any, BaseException | None]:
+    """What *future*, which is done, returned, or failed with."""
+    if type(future) is Future and future._state == FINISHED:  # each method would take its lock
+        return future._result, future._exception
+    error = error_of(future)
+    return (None if error is not None else future.result()), error
+
+
+def gone(executor: Executor) -> BaseException | None:
+    """The error of *executor*, where it says that it is broken or shut down.  It is not called."""
+    flags = getattr(executor, "_flags", None)  # loky's
+    broken = getattr(executor, "_broken", None) or getattr(flags, "broken", None)
+    if isinstance(broken, BaseException):
+        return broken
+    if broken:
+        if isinstance(executor, ThreadPoolExecutor):
+            kind: Any = getattr(executor, "BROKEN", BrokenThreadPool)
+        else:
+            from concurrent.futures.process import BrokenProcessPool as kind
+        return kind(str(broken))  # type: ignore[no-any-return]
+    for owner, name in ((executor, "_shutdown"), (executor, "_shutdown_thread"), (flags, "shutdown")):
+        if getattr(owner, name, False) is True:
+            return RuntimeError("cannot schedule new futures after shutdown")
+    return None
+
+
+def is_end(error: BaseException) -> bool:
+    """Whether *error*, raised as a call was given away, says that the executor takes no more."""
+    if isinstance(error, BrokenExecutor):
+        return True
+    return isinstance(error, RuntimeError) and any(word in str(error) for word in ("shutdown", "shut down"))
