@@ -339,7 +339,7 @@ class Scheduler(Streams):
 
     def finish_at_exit(self) -> None:
         """Run what was submitted to its end; a `stop` meanwhile cancels it.  For interpreter exit."""
-        if not self._wait_until(self._idle, EXIT_PATIENCE):
+        if not self._wait_until(lambda: self._idle() or self.deadlocked(), EXIT_PATIENCE):
             with self.lock:
                 stuck = not any(slots.ready or slots.running for slots in self._slots)
                 stuck = stuck and all(getattr(relay, "future", relay) is None for relay in self._outside)

@@ -227,6 +227,19 @@ def test_several_resources_are_taken_together(lab: Any) -> None:
     assert (both.result(DEADLINE), late.result(DEADLINE)) == (1, 2)
 
 
+def test_what_one_gives_back_is_granted_to_several(lab: Any) -> None:
+    _, queue, _, disk, gate = lab
+    queue.options(resources={disk: 3}).submit(gate.enter)
+    gate.wait_entered()
+    own = Gate()
+    narrow = [queue.options(resources={disk: 1}).submit(own.enter, 1) for _ in range(3)]
+    until(lambda: queue.counts()["waiting"] == 3)
+    gate.open()
+    own.wait_entered(3)
+    own.open()
+    assert [task.result(DEADLINE) for task in narrow] == [1, 1, 1]
+
+
 def test_wide_request_is_not_starved(lab: Any) -> None:
     """Those that come later, and need less, do not go before it."""
     _, queue, _, disk, _ = lab
