@@ -10,14 +10,13 @@ import textwrap
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
-from time import monotonic
 from typing import Any
 
 import pytest
 from gate import DEADLINE, Gate
 from threads import planned, until
 
-from smqexec import Queue, Scheduler, _debug, number_of_results, settled
+from smqexec import Queue, Scheduler, _debug, _future, number_of_results, settled
 
 UNSEEN = "a task of queue camera failed, and nobody looked at that"
 
@@ -285,25 +284,25 @@ def test_end_of_the_program() -> None:
 
 
 def test_slow_callback_is_logged(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_debug, "PATIENCE", 0.01)
-    with planned(1, debug=True, stopped=True) as (scheduler, queue):
-        gate = Gate()
+    clock = [0.0]
+    monkeypatch.setattr(_future, "monotonic", lambda: clock[0])
 
-        def slow(_: Future[Any]) -> None:
-            gate.enter()
-            until(lambda: monotonic() > begun + 0.02)
+    def takes(seconds: float) -> Any:
+        def callback(_: Future[Any]) -> None:
+            clock[0] += seconds
 
-        tasks = [queue.submit(abs, 1), queue.submit(abs, 1)]
-        tasks[0].add_done_callback(slow)
-        tasks[1].add_done_callback(lambda _: None)
-        scheduler.resume()
-        gate.wait_entered()
-        begun = monotonic()
-        gate.open()
-        assert scheduler.wait(DEADLINE)
-        until(lambda: caplog.records)
+        return callback
+
+    slow = takes(1.5)
+    for debug in (False, True):
+        with planned(1, debug=debug, stopped=True) as (scheduler, queue):
+            for callback in (slow, takes(0.5)):
+                queue.submit(abs, 1).add_done_callback(callback)
+            scheduler.resume()
+            assert scheduler.wait(DEADLINE)
+        assert len(caplog.records) == debug
     (record,) = caplog.records
     assert record.name == "concurrent.futures" and record.levelno == logging.WARNING
     words = record.getMessage()
     assert words.startswith(f"callback {slow!r} of <Task at ")
-    assert words.endswith("0.0 s; it keeps a thread from tasks")
+    assert words.endswith(" took 1.5 s; it keeps a thread from tasks")
