@@ -26,7 +26,14 @@ def raise_unpicklable() -> None:
     raise ValueError(threading.Lock())
 
 
-class OneSided(Exception):
+class OneWay:
+    """Can be pickled, and not be made again from that."""
+
+    def __reduce__(self) -> Any:
+        return int, ("one way",)
+
+
+class OneSided(OneWay, Exception):
     def __init__(self, *, why: str) -> None:
         super().__init__(why)
 
@@ -88,5 +95,5 @@ def shape(*args: Any) -> int:
     return len(args)
 
 
-def yield_one_sided() -> Iterator[Any]:
-    yield OneSided(why="no light")
+def yield_one_way() -> Iterator[Any]:
+    yield OneWay()

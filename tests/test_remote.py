@@ -172,8 +172,8 @@ def test_call_that_is_cancelled_before_it_began() -> None:
 
 
 def test_value_that_can_not_be_made_again_ends_the_call() -> None:
-    values, future = far(remote_calls.yield_one_sided)
-    with pytest.raises(TypeError, match="OneSided"):
+    values, future = far(remote_calls.yield_one_way)
+    with pytest.raises(ValueError, match="invalid literal for int"):
         next(values)
     assert future.result(DEADLINE) == ("returned", None, [])
 
