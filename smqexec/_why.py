@@ -124,7 +124,10 @@ def _holder(claim: Claim) -> str:
     name = numbered(claim.name, claim.serial if task is None else task._serial, claim.number)
     if claim.state != KEPT:
         return name
-    return f"{name} (until {len(claim.releasers)} tasks have ended)" if claim.releasers else f"{name} (kept)"
+    if not claim.releasers:
+        return f"{name} (kept)"
+    count = len(claim.releasers)
+    return f"{name} (until {count} {'tasks have' if count > 1 else 'task has'} ended)"
 
 
 def _lacking(claim: Claim) -> Parts:
