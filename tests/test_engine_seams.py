@@ -18,6 +18,7 @@ from threads import beside, planned, until
 
 from smqexec import Queue, Scheduler, _executors
 from smqexec._executors import Call, Engine
+from smqexec._kept import Remote
 from smqexec._pickling import explain
 
 
@@ -58,6 +59,19 @@ def test_engine_is_told_of_calls() -> None:
         (pow, (1,), {"exp": 2}, "power", {"retries": 2}),
         (count, (3,), {}, "film", {}),
     ]
+
+
+def test_what_another_engine_keeps_is_brought_here() -> None:
+    class Elsewhere(Remote):
+        def part(self, key: Any) -> Remote:
+            raise NotImplementedError
+
+    kept = Elsewhere()
+    kept.set_result(-7)
+    engine = Here()
+    with Queue(executor=engine) as queue:
+        assert queue.submit(abs, kept).result(DEADLINE) == 7
+    assert engine.calls[0].args == (-7,)
 
 
 def test_observers_are_told() -> None:
