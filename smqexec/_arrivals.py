@@ -54,7 +54,7 @@ class Arrivals(Ahead):
             args: None where *kwargs* is a `Template`.
             kwargs: None for none; DIRECT where *args* holds futures; or all arguments as a `Template`.
             group: Where the task is one of several of one submission.
-            make: Gives a new task; one with other than plain dependencies has a `Template`.
+            make: Gives a new task that is not plain; one with other needs than arguments has a `Template`.
 
         Raises:
             RuntimeError: The queue takes no more tasks, or no thread could be

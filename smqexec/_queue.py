@@ -378,13 +378,7 @@ class Queue(Submits, ThreadPoolExecutor):
         return self, None
 
     def _submit(
-        self,
-        fn: Any,
-        args: Any,
-        kwargs: Any,
-        group: Group | None,
-        options: Options | None = None,
-        add: Any = None,
+        self, fn: Any, args: Any, kwargs: Any, group: Group | None, options: Options | None, add: Any
     ) -> Any:
         if not callable(fn):
             if not (isinstance(fn, Raw) and callable(fn.value)):

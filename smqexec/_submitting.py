@@ -167,7 +167,8 @@ class Submits:
         Cost: about 1 µs, and a look at each object in plain containers among
         the arguments; `Raw` spares it.
         """
-        return self._submit(fn, args, kwargs, None)
+        # All arguments: to call with defaults takes longer.
+        return self._submit(fn, args, kwargs, None, None, None)  # type: ignore[no-any-return]
 
     # Less is checked here: that would take all of the above once more.
     @overload
@@ -251,8 +252,8 @@ class Submits:
     if TYPE_CHECKING:
 
         def _submit(
-            self, fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any] | None, group: Group | None
-        ) -> Task[Any]: ...
+            self, fn: Any, args: Any, kwargs: Any, group: Group | None, options: Options | None, add: Any
+        ) -> Any: ...
 
         def _target(self) -> tuple[Queue, Options | None]:
             """The queue, and with which options."""
@@ -273,10 +274,9 @@ class Submitter(Submits):
         self._options = options
 
     def _submit(
-        self, fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any] | None, group: Group | None
-    ) -> Task[Any]:
-        task: Task[Any] = self._queue._submit(fn, args, kwargs, group, self._options)
-        return task
+        self, fn: Any, args: Any, kwargs: Any, group: Group | None, options: Options | None, add: Any
+    ) -> Any:
+        return self._queue._submit(fn, args, kwargs, group, self._options, None)
 
     def _target(self) -> tuple[Queue, Options | None]:
         return self._queue, self._options
@@ -300,7 +300,7 @@ def _submit_item(
         return queue.submit(fn, *call)
     if end is not None and queue._slots.room is not None:
         options = (options or NO_OPTIONS).within(end - time.monotonic())
-    return queue._submit(fn, call, None, group, options)  # type: ignore[no-any-return]
+    return queue._submit(fn, call, None, group, options, None)  # type: ignore[no-any-return]
 
 
 def _results(

@@ -74,7 +74,7 @@ SUBMITS: dict[str, Callable[[Queue, Any, Any], object]] = {
     "settled": lambda queue, held, outside: queue.submit(isinstance, settled(held), Future),
     "foreign": lambda queue, held, outside: queue.submit(str, outside),
     "nested": lambda queue, held, outside: queue.submit(sum, [[held]]),
-    "map": lambda queue, held, outside: queue._submit(int, (), None, queue.scheduler.group()),
+    "map": lambda queue, held, outside: queue._submit(int, (), None, queue.scheduler.group(), None, None),
 }
 
 
@@ -179,10 +179,10 @@ def test_struck_member_of_a_group_and_its_group() -> None:
         order: list[int] = []
         group = scheduler.group()
         for number in range(3):
-            queue._submit(order.append, (number,), None, group)
+            queue._submit(order.append, (number,), None, group, None, None)
         newer = queue.submit(order.append, 9)
         step = 1
-        while strike(step, lambda: queue._submit(order.append, (3,), None, group)):
+        while strike(step, lambda: queue._submit(order.append, (3,), None, group, None, None)):
             step += 7
             newer.promote()
         scheduler.resume()
