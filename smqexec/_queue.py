@@ -477,8 +477,12 @@ class _Pool(ThreadPoolExecutor):
     _idle_semaphore: Any
 
     def resize(self, number: int) -> None:
-        """Have as many threads at most from now on; those there are stay."""
-        self._max_workers = number
+        """See that there may be so many threads.
+
+        It never gets smaller: a run that is too many has yet to get a thread, to
+        be told so.
+        """
+        self._max_workers = max(self._max_workers, number)
 
     def _adjust_thread_count(self) -> None:
         # A run that was given up, since no thread could be started for it, stays in the pool

@@ -1023,3 +1023,70 @@ def test_ctrl_c_in_a_with_block_and_at_its_end(
     assert pending.cancelled()
     with pytest.raises(RuntimeError, match="after shutdown"):
         queue.submit(int)
+
+
+# Queues with rules of their own.
+
+
+def test_submit_that_waits_for_room_at_exit_is_refused() -> None:
+    """What was submitted before still runs."""
+    outcome = run("""
+        queue = Queue(1, max_pending=1)
+        queue.submit(at_exit)
+        until(lambda: queue.counts()["running"])
+        queue.submit(say, "pending")
+        thread = threading.Thread(target=lambda: say(error_of(queue.submit, say, "late")))
+        thread.start()
+        until(lambda: queue._slots.room._line)
+    """)
+    assert sorted(outcome.lines) == [
+        "RuntimeError: cannot schedule new futures after interpreter shutdown",
+        "pending",
+    ]
+    assert outcome.errors == ""
+
+
+def test_line_runs_to_its_end_at_exit() -> None:
+    outcome = run("""
+        queue = Queue(Scheduler(), 2, in_order=True)
+        first = queue.submit(at_exit, 0)
+        tasks = [queue.submit(lambda i, _: say(i), i, first) for i in range(20)]
+        queue.max_workers = 1
+    """)
+    assert outcome.lines == [str(i) for i in range(20)]
+    assert outcome.errors == ""
+
+
+def test_queue_without_threads_at_exit() -> None:
+    """What a thread makes ready then is done; what a stop holds is cancelled."""
+    outcome = run("""
+        scheduler = Scheduler()
+        threads, queue = Queue(scheduler, 1), Queue(scheduler, inline=True)
+        queue.submit(say, threads.submit(at_exit, "done"))
+        stopped = Scheduler(stopped=True)
+        held = Queue(stopped, inline=True).submit(say, "held")
+        held.add_done_callback(lambda task: say("cancelled", task.cancelled()))
+    """)
+    assert sorted(outcome.lines) == ["cancelled True", "done"]
+
+
+@forks
+def test_child_of_a_queue_with_little_room() -> None:
+    """It is told, and does not wait."""
+    outcome = run("""
+        gate = Gate()
+        queues = [Queue(1, max_pending=1), Queue(1, in_order=True), Queue(inline=True)]
+        queue = queues[0]
+        queue.submit(gate)
+        gate.wait_entered()
+        queue.submit(say, "pending")
+        def child():
+            for queue in queues:
+                say(error_of(queue.submit, int))
+                say(error_of(queue.try_submit, int))
+            say(Queue(inline=True, max_pending=1).submit(int).result())
+        say("code", in_child(child))
+        gate.open()
+    """)
+    refusal = "RuntimeError: the queue was made before the fork; make a new one in the child process"
+    assert outcome.lines == [refusal] * 6 + ["0", "code 0", "pending"]

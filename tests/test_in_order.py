@@ -361,6 +361,19 @@ def test_stopped_line_goes_on_where_it_was() -> None:
     assert done == [1, 2]
 
 
+def test_task_that_is_undone_holds_up_nobody() -> None:
+    """One that an exception has struck while it was taken in."""
+    with line(stopped=True) as (scheduler, queue, done):
+        lost = queue.submit(done.append, "lost")
+        last = queue.submit(done.append, "last")
+        with scheduler.lock:
+            scheduler._mend(lost, None)
+            scheduler.planner.check(scheduler._slots)
+        scheduler.resume()
+        last.result(DEADLINE)
+    assert done == ["last"]
+
+
 def test_withdrawn_turns() -> None:
     """What an exception left of a turn that was joining: nothing, half of it, or all."""
     planner = DependencyPlanner("oldest")

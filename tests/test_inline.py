@@ -15,6 +15,7 @@ from threads import beside, planned, until
 
 import smqexec
 from smqexec import Queue, Scheduler, checkpoint
+from smqexec._slots import Run
 
 
 def here() -> int:
@@ -302,6 +303,11 @@ def test_initializer_that_fails(caplog: pytest.LogCaptureFixture) -> None:
     with pytest.raises(RuntimeError, match="initializer failed"):
         queue.submit(abs, 1)
     queue.shutdown()
+
+
+def test_run_that_is_not_known_any_more_leaves() -> None:
+    with Queue(inline=True) as queue:
+        assert queue.scheduler.begin_at_once(queue._slots, Run(queue._slots)) is None
 
 
 def test_bad_arguments() -> None:

@@ -595,3 +595,70 @@ def main(seconds: float, first: int) -> None:  # pragma: no cover - by hand
 
 if __name__ == "__main__":
     main(float(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 1000)
+
+
+# Queues with rules of their own.
+
+
+def rules(seed: int) -> None:
+    """Threads that submit to queues of all kinds, cancel, stop and change widths; each line is in order."""
+    chance = random.Random(seed)
+    started: list[list[int]] = [[], []]
+    with Scheduler(chance.choice(["newest", "oldest"])) as scheduler:
+        lines = [
+            Queue(scheduler, 1, in_order=True),
+            Queue(scheduler, 1, in_order=True, max_pending=5, context=True),
+        ]
+        others = [
+            Queue(scheduler, 2),
+            Queue(scheduler, 2, max_pending=3),
+            Queue(scheduler, inline=True),
+            Queue(scheduler, 1, give_way=True, max_pending=8),
+        ]
+        order: list[list[Task[Any]]] = [[], []]
+        locks = [threading.Lock(), threading.Lock()]
+        tasks: list[Task[Any]] = []
+
+        def note(line: int, number: int, *_: Any) -> int:
+            started[line].append(number)
+            return number
+
+        def submit(mine: random.Random) -> None:
+            for _ in range(60):
+                needs = mine.sample(tasks, min(len(tasks), mine.randint(0, 2)))
+                what = mine.random()
+                if what < 0.4:
+                    line = mine.randrange(2)
+                    queue: Any = lines[line]
+                    if mine.random() < 0.3:
+                        queue = queue.options(name="in line", after=[settled(need) for need in needs[:1]])
+                    with locks[line]:  # else who comes first is not to be told
+                        tasks.append(queue.submit(note, line, len(order[line]), *map(settled, needs)))
+                        order[line].append(tasks[-1])
+                elif what < 0.8:
+                    tasks.append(mine.choice(others).submit(lambda *values: len(values), *needs))
+                elif what < 0.9 and tasks:
+                    mine.choice(tasks[-10:]).cancel()
+                elif what < 0.95:
+                    others[0].max_workers = mine.randint(1, 4)
+                else:
+                    with scheduler.stop():
+                        scheduler.counts()
+
+        threads = [beside(submit, random.Random(f"{seed} {number}")) for number in range(3)]
+        for thread in threads:
+            thread.result(DEADLINE)
+        assert scheduler.wait(DEADLINE), scheduler.why()
+        assert all(task.done() for task in tasks)
+        for line in range(2):
+            ran = [number for number, task in enumerate(order[line]) if not task.cancelled()]
+            assert started[line] == ran
+        at_rest(scheduler)
+        assert not any(slots.turns for slots in scheduler._slots)
+        rooms = [slots.room for slots in scheduler._slots if slots.room is not None]
+        assert not any(room._line or room._admitted for room in rooms)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_rules(seed: int) -> None:
+    rules(seed)

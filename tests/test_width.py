@@ -183,3 +183,27 @@ def test_bad_width(width: Any, error: type[Exception]) -> None:
         with pytest.raises(error, match=r"max_workers must be (an int, not|greater than 0)"):
             queue.max_workers = width
         assert queue.max_workers == 2
+
+
+def test_run_that_is_too_many_when_it_is_to_get_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It gets one all the same: nobody else is rung for, as it is on its way."""
+    with planned(1) as (_, queue):
+        assert queue.submit(abs, -1).result(DEADLINE) == 1
+        gate = Gate()
+        held = [queue.submit(gate)]
+        gate.wait_entered()
+        held.append(queue.submit(abs, -1))
+        submit = queue._pool.submit
+
+        def late(*args: Any) -> None:
+            monkeypatch.undo()
+            queue.max_workers = 1
+            submit(*args)
+            queue.max_workers = 2
+
+        monkeypatch.setattr(queue._pool, "submit", late)
+        queue.max_workers = 2
+        gate.open()
+        assert [task.result(DEADLINE) for task in held] == [None, 1]
+        until(lambda: queue._slots.parked)
+        assert queue.submit(abs, -1).result(DEADLINE) == 1
