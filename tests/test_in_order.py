@@ -143,6 +143,18 @@ def test_all_are_cancelled_at_shutdown() -> None:
         assert not done
 
 
+@pytest.mark.parametrize("order", ["newest", "oldest"])
+def test_all_are_found_that_need_nothing_but_their_turn(order: str) -> None:
+    with line(order=order, stopped=True) as (scheduler, queue, done):
+        tasks = [queue.submit(done.append, number) for number in range(10)]
+        with scheduler.lock:
+            assert scheduler._pending() == tasks
+        queue.shutdown(wait=False, cancel_futures=True)
+        assert all(task.cancelled() for task in tasks)
+        scheduler.resume()
+    assert not done
+
+
 def test_cancelling_what_is_needed_leaves_the_line_alone() -> None:
     """A place in the line is no need: neither does it keep a task from being cancelled."""
     with line(1, 1, stopped=True) as (_, queue, _, other):
