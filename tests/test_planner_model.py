@@ -14,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from model import Model
 
 from smqexec._line import Line, Turn
-from smqexec._nodes import RUNNING, SEARCHING, SWEEP_FROM, Node
+from smqexec._nodes import READY, RUNNING, SEARCHING, SWEEP_FROM, Node
 from smqexec._planner import DependencyPlanner
 from smqexec._rank import rank_of
 
@@ -132,8 +132,15 @@ class Both:
             line.join(turn, bool(own))
         return task
 
+    def started(self) -> list[int]:
+        """The tasks that may be held back: those that run, or, in a line, that may start, and then stay there."""
+        running = [task for task in self.tasks("running") if self.model.queue[task] not in self.lines]
+        return running + [head.name for line in self.lines.values() if (head := line.head()) is not None]
+
     def hold_back(self, task: int) -> None:
-        """Let running *task* wait for a relay, as one that lacks a resource."""
+        """Let *task*, one of `started`, wait for a relay, as one that lacks a resource."""
+        if self.nodes[task].state == READY:
+            self.planner.start(self.nodes[task])
         relay = self.add(None)
         self.planner.hold_back(self.nodes[task], self.nodes[relay])
         self.model.hold_back(task, relay)
@@ -450,8 +457,8 @@ def walk(seed: int, order: str, steps: int = 200) -> None:
                     known = both.groups and random.random() < 0.8
                     group = random.randrange(len(both.groups)) if known else both.group()
                 both.add(random.choice(queues), needs, group, tolerant)
-        elif random.random() < p_back and (running := both.tasks("running")):
-            both.hold_back(random.choice(running))
+        elif random.random() < p_back and (started := both.started()):
+            both.hold_back(random.choice(started))
         elif random.random() < p_drop and (alive := both.tasks("pending", "running")):
             both.drop(random.choice(alive))
         elif random.random() < p_promote and tasks:
@@ -531,10 +538,10 @@ class Machine(RuleBasedStateMachine):
     def done(self, data: Any) -> None:
         self.both.done(self.pick(data, self.both.tasks("running") + self.both.relays()))
 
-    @precondition(lambda self: self.both.tasks("running"))
+    @precondition(lambda self: self.both.started())
     @rule(data=st.data())
     def hold_back(self, data: Any) -> None:
-        self.both.hold_back(self.pick(data, self.both.tasks("running")))
+        self.both.hold_back(self.pick(data, self.both.started()))
 
     @precondition(lambda self: self.both.tasks("pending", "running"))
     @rule(data=st.data())
