@@ -17,8 +17,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from ._interrupts import uninterrupted
+from ._interrupts import headroom, make_room, uninterrupted
 from ._slots import HERE, Run, Slots
+from ._waiting import FRAMES
 from ._worker import perform
 
 LOGGER = logging.getLogger("concurrent.futures")  # where its users look for failed initializers
@@ -60,17 +61,26 @@ class InlinePool:
         """There are no threads."""
 
     def _begin(self, slots: Slots, run: Run) -> None:
-        """Do what the runs are for that are due in this thread: *run*, and those that come meanwhile."""
+        """Do what the runs are for that are due in this thread: *run*, and those that come meanwhile.
+
+        The caller may be at the bottom of a recursion: a run needs room to end what it has begun.
+
+        Raises:
+            RecursionError: There is no room to begin.
+        """
+        headroom()
         with uninterrupted() as HERE.guard:
-            HERE.due = due = deque([(slots, run)])
-            HERE.stack = []
+            make_room(FRAMES)
             try:
+                HERE.due = due = deque([(slots, run)])
+                HERE.stack = []
                 if self._initialize():
                     while due:
                         slots, run = due.popleft()
                         slots.work(slots, run)
             finally:
                 HERE.due = HERE.guard = None
+                make_room(-FRAMES)
 
     def _initialize(self) -> bool:
         initializer, self._initializer = self._initializer, None

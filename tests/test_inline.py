@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -80,6 +81,24 @@ def test_recursion_on_one_slot() -> None:
 
     with Queue(inline=True) as queue:
         assert queue.submit(total, list(range(100))).result(DEADLINE) == 4950
+
+
+def test_at_the_bottom_of_a_recursion() -> None:
+    """Where there is no room to begin, submit raises RecursionError; no run is lost in the middle."""
+
+    def recur() -> None:
+        submitted.append(queue.submit(str, 0))
+        recur()
+
+    submitted: list[Future[str]] = []
+    limit = sys.getrecursionlimit()
+    with Scheduler() as scheduler:
+        queue = Queue(scheduler, inline=True)
+        with pytest.raises(RecursionError):
+            recur()
+        assert submitted and all(task.result(DEADLINE) == "0" for task in submitted)
+        assert queue.submit(abs, -1).result(DEADLINE) == 1
+        assert scheduler.wait(DEADLINE) and sys.getrecursionlimit() == limit
 
 
 def test_two_queues_that_call_each_other() -> None:

@@ -30,7 +30,7 @@ ALLOWED = {
     "_bars": {"_meter", "_ticker", "_drawing"},
     "_meter": set(),
     "_ticker": set(),
-    "_inline": {"_worker", "_slots", "_interrupts"},
+    "_inline": {"_worker", "_waiting", "_slots", "_interrupts"},
     "_queue": {
         *{"_line", "_room", "_process", "_keeping", "_engine", "_submitting", "_scheduler", "_worker"},
         *{"_executors", "_inline", "_slots", "_options", "_task", "_arguments", "_functions", "_kinds"},
