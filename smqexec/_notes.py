@@ -19,11 +19,12 @@ def note(error: BaseException, task: Task[Any], fn: Any, queue: str) -> None:
     """Note in *error* that *task*, the call of *fn*, raised it, unless it says so of one already.
 
     It may refuse (a frozen dataclass does), or have notes that are none.  The lock is not held: what
-    its class says of attributes is the user's.
+    its class says of attributes is the user's, and whatever that raises is no reason to lose the task.
+    So Ctrl-C must not strike here.
 
     Cost: about 1 µs.
     """
-    with suppress(Exception):
+    with suppress(BaseException):
         known = getattr(error, "__notes__", ())
         if not any(type(other) is str and other.startswith(_BEGINNING) for other in known):
             place = "" if task._place is None else f", submitted at {task._place}"

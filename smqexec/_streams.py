@@ -264,8 +264,8 @@ class Streams(Admission):
         except Exception as error:
             # The counter stays: nobody asks again.
             strip_ours(error)
-            note(error, task, fn, queue)
             with uninterrupted():
+                note(error, task, fn, queue)
                 _tell(counting.set_exception, error)
                 with self.lock:
                     if task.state >= RUNNING:

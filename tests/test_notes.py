@@ -106,6 +106,11 @@ class Refusing(Exception):
         raise ValueError("no notes")
 
 
+class Quitting(Exception):
+    def __setattr__(self, name: str, value: object) -> None:
+        raise SystemExit("nothing can be set")
+
+
 class Odd(Exception):
     __notes__ = 7
 
@@ -119,7 +124,7 @@ class Strange(Exception):
         self.__notes__ = [7, "seven"]
 
 
-@pytest.mark.parametrize("error", [Frozen("cold"), Refusing(), Odd(), Immutable()], ids=repr)
+@pytest.mark.parametrize("error", [Frozen("cold"), Refusing(), Quitting(), Odd(), Immutable()], ids=repr)
 def test_exception_that_takes_no_notes(camera: Queue, error: BaseException) -> None:
     task = camera.submit(expose, error)
     assert task.exception(DEADLINE) is error
