@@ -179,8 +179,14 @@ def read(
 def _claims_of(release: Iterable[Task[Any]]) -> list[Claim]:
     if kind_of(type(release)) == FUTURE:
         raise TypeError(f"release must be a list of tasks, not one: write release=[{release!r}]")
+    try:
+        tasks = list(release)
+    except TypeError:
+        tasks = None
+    if tasks is None:
+        raise TypeError(f"release must be a list of tasks, not {release!r}")
     claims: list[Claim] = []
-    for task in release:
+    for task in tasks:
         if not isinstance(task, Task):
             raise TypeError(f"release must hold tasks, not {task!r}")
         claim = task._claim

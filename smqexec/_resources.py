@@ -67,7 +67,10 @@ class Resource:
 
     @property
     def free(self) -> int:
-        """How many units nobody has, as things stand."""
+        """How many units nobody has, as things stand.
+
+        A task gives back right after its end: a moment after its `result` has returned, perhaps.
+        """
         return self._free
 
     def bind(self, scheduler: Lending) -> None:

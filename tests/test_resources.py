@@ -61,6 +61,7 @@ def fail(*_: Any) -> None:
         ),
         ({"resources": {"disk of 3": 4}}, ValueError, "a task can't take 4 of disk: there are 3"),
         ({"hold": True}, ValueError, "hold=True is for tasks that take resources: name them too"),
+        ({"release": 3}, TypeError, "release must be a list of tasks, not 3"),
         ({"release": [3]}, TypeError, "release must hold tasks, not 3"),
         ({"release": "task"}, TypeError, r"release must be a list of tasks, not one: write release=\[<Task"),
         ({"release": ["task"]}, ValueError, "release must hold tasks submitted with hold=True, not <Task"),
