@@ -21,7 +21,9 @@ from threads import beside, planned, until
 
 from smqexec import Queue, Raw, Resource, settled
 from smqexec._executors import Engine
-from smqexec._resources import KEPT, TAKEN
+from smqexec._needs import ASKED, Needs
+from smqexec._resources import KEPT, TAKEN, Claim, Lack
+from smqexec._slots import Run
 
 
 @pytest.fixture
@@ -733,3 +735,16 @@ def test_random_tasks_never_have_more_than_there_is(seed: int, order: str) -> No
         assert not wrong
         assert not scheduler._outside
         assert not any(resource._line or resource._holders for resource in resources)
+
+
+def test_search_passes_over_the_lack_of_a_task_that_was_cancelled_meanwhile() -> None:
+    with planned(1) as (scheduler, queue):
+        claim = Claim((), False, "x")
+        claim.give_back()
+        lack = Lack(claim)
+        with scheduler.lock:
+            scheduler.planner.admit(lack, None)
+            needs = Needs(Run(queue._slots), [lack], lambda: False)
+            before = [frame.copy() for frame in needs.frames]
+            assert not needs._visit(lack, scheduler, ASKED)
+        assert needs.frames == before
