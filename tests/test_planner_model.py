@@ -133,7 +133,7 @@ class Both:
         return task
 
     def started(self) -> list[int]:
-        """The tasks that may be held back: those that run, or, in a line, that may start, and then stay there."""
+        """The tasks that may be held back: those that run; of a line the first, which then stays there."""
         running = [task for task in self.tasks("running") if self.model.queue[task] not in self.lines]
         return running + [head.name for line in self.lines.values() if (head := line.head()) is not None]
 
