@@ -11,6 +11,7 @@ from ._arrivals import Arrivals
 from ._contexts import Within, interruptible
 from ._functions import name_of
 from ._interrupts import uninterrupted
+from ._kept import keeping
 from ._nodes import Group
 from ._options import NO_OPTIONS, Options, OptionsTask
 from ._resources import Claim
@@ -111,15 +112,15 @@ class Admission(Arrivals):
             group = None  # in a line the first goes first anyhow
         elif not (options.after or lent) and ticket is None:
             if options is NO_OPTIONS:
-                return self.add(slots, fn, args, kwargs, group)
-            return self.add(slots, fn, args, kwargs, group, partial(_made, options, None, name))
+                return self.add(slots, fn, args, kwargs, group, keeping(Task) if slots.keeps else Task)
+            return self.add(slots, fn, args, kwargs, group, partial(_made, slots, options, None, name))
         if type(kwargs) is not Template:
             args, kwargs = None, templated(args, kwargs)
-        return self.add(slots, fn, args, kwargs, group, partial(_made, options, ticket, name))
+        return self.add(slots, fn, args, kwargs, group, partial(_made, slots, options, ticket, name))
 
 
-def _made(options: Options, ticket: Ticket | None, name: str) -> Task[Any]:
-    task: OptionsTask[Any] = OptionsTask()
+def _made(slots: Slots, options: Options, ticket: Ticket | None, name: str) -> Task[Any]:
+    task: OptionsTask[Any] = keeping(OptionsTask)() if slots.keeps else OptionsTask()
     task._options = None if options is NO_OPTIONS else options.kept or options
     task._after = options.after
     task._turn = None

@@ -37,7 +37,7 @@ from ._functions import Plain, announcement, generates
 from ._future import ours, strip_ours
 from ._generators import drive, open_stream
 from ._interrupts import uninterrupted
-from ._kept import Kept, keep, stand_in
+from ._kept import Kept, stand_in
 from ._notes import note
 from ._options import label_of
 from ._pickling import explain
@@ -176,8 +176,6 @@ class EnginePool:
         todo, _here.todo = _here.todo, None
         done = partial(self._done, slots, run, task, fn, args, kwargs)
         try:
-            if self._keeps:
-                keep(task)
             future = self._call(task, fn, args, kwargs)
         except BaseException:
             del task, fn, args, kwargs, done  # a failure keeps this frame

@@ -17,6 +17,7 @@ class KeepingSlots(EngineSlots):
     """The slots of such a queue."""
 
     __slots__ = ("ahead", "fates", "followers", "prefetch", "refused")
+    keeps = True
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)

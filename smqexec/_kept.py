@@ -11,13 +11,10 @@ from abc import abstractmethod
 from concurrent.futures import Future
 from functools import cache
 from time import monotonic
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from ._future import PlannedFuture
 from ._nodes import DONE
-
-if TYPE_CHECKING:
-    from ._task import Task
 
 R = TypeVar("R")
 
@@ -96,18 +93,12 @@ def _left(end: float | None) -> float | None:
 
 
 @cache
-def _keeping(kind: Any) -> Any:
-    """A class like that of tasks, *kind*, of the same layout and name."""
-    return type(kind.__name__, (Keeping, kind), {"__slots__": (), "__module__": kind.__module__})
+def keeping(kind: Any) -> Any:
+    """The class of tasks whose outcome may be `Kept`, in place of *kind*; of the same name.
 
-
-def keep(task: Task[Any]) -> None:
-    """Let the outcome of *task*, which is about to run, be `Kept`.
-
-    By a class of its own: who reads the outcomes of plain tasks looks for no other.
+    A class of its own: who reads the outcomes of plain tasks looks for no other.
     """
-    kind: Any = type(task)
-    task.__class__ = _keeping(kind)
+    return type(kind.__name__, (Keeping, kind), {"__slots__": (), "__module__": kind.__module__})
 
 
 def stand_in(future: Future[Any], takes: Any) -> Any:

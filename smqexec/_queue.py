@@ -204,7 +204,7 @@ class Queue(Submits, ThreadPoolExecutor):
         slots.room = None if max_pending is None else Room(max_pending)
         slots.copies_context = context
         slots.heed()
-        if slots.attentive or context or inline:
+        if slots.attentive or slots.keeps or context or inline:
             slots.add = scheduler.add_with
         slots.owner = ref(self, slots.lose)
         scheduler.add_slots(slots)

@@ -85,6 +85,9 @@ class Slots(PlannedQueue):
     #: Whether a run with nothing to do waits at the bell, or leaves.
     parks: ClassVar[bool] = True
 
+    #: Whether the results of its tasks may be `Kept`.
+    keeps: ClassVar[bool] = False
+
     #: How many tasks more than it has slots may go to its engine.
     prefetch: int = 0
 

@@ -101,6 +101,16 @@ def chain(queue: Any, length: int, name: str = "c") -> list[Any]:
     return tasks
 
 
+@pytest.mark.parametrize("options", [{}, {"name": "named"}])
+def test_who_asked_before_the_call_was_given_away_gets_the_value(options: dict[str, Any]) -> None:
+    with kept(1, 0, stopped=True) as (engine, queue, scheduler):
+        result = (queue.options(**options) if options else queue).submit(print).result
+        scheduler.resume()
+        [future] = engine.calls.values()
+        future.set_result("value")
+        assert result(DEADLINE) == "value"
+
+
 def test_a_chain_goes_ahead_as_far_as_it_may() -> None:
     with kept(1, 2) as (engine, queue, scheduler):
         chain(queue, 5)

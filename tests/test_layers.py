@@ -71,7 +71,7 @@ ALLOWED = {
     },
     "_admission": {
         *{"_arrivals", "_waiting", "_slots", "_options", "_room", "_contexts", "_resources", "_task"},
-        *{"_interrupts", "_arguments", "_functions", "_nodes"},
+        *{"_interrupts", "_arguments", "_functions", "_kept", "_nodes"},
     },
     "_room": set(),
     "_line": {"_planner", "_nodes"},
