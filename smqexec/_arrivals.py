@@ -18,7 +18,7 @@ from ._interrupts import HEADROOM, LIMIT, headroom, make_room, uninterrupted
 from ._items import Item
 from ._line import Turn
 from ._nodes import DONE, NEW, NONE, RUNNING, Group, Node, as_few
-from ._slots import Slots
+from ._slots import HERE, Slots
 from ._task import AS_NEEDED, Foreign, Settled, Task
 from ._waiting import FRAMES, OF_THE_PARENT
 
@@ -73,7 +73,9 @@ class Arrivals(Ahead):
         room = 0
         told = False  # observers were
         try:
-            if self.observers and not (slots.closed or slots.broken or self.exiting or self._abandoned):
+            if self.observers and (
+                not (slots.closed or slots.broken or self.exiting or self._abandoned) or HERE.giving
+            ):
                 told = True
                 self.tell_submit(slots, task, args, kwargs)
             # Not with `_lock`: Ctrl-C could strike between that and a `try`.
@@ -81,7 +83,7 @@ class Arrivals(Ahead):
                 try:
                     if slots.closed or slots.broken or self.exiting or self._abandoned:
                         refusal = self._refusal(slots)
-                    else:
+                    if refusal is None:
                         if kwargs is DIRECT:
                             nodes = self._plain(args)
                         elif type(kwargs) is Template:
@@ -192,13 +194,16 @@ class Arrivals(Ahead):
             return first if first is second else [first, second]
         return as_few(list(dict.fromkeys(nodes)))
 
-    def _refusal(self, slots: Slots) -> BaseException:
+    def _refusal(self, slots: Slots) -> BaseException | None:
+        """Why a task may not be added; None where a queue on this one gives it what it still has, at exit."""
         if slots.broken is not None:
             return _anew(slots.broken)
         if slots.closed:
             return RuntimeError("cannot schedule new futures after shutdown")
         if self._abandoned:
             return RuntimeError("the queue was made before the fork; make a new one in the child process")
+        if HERE.giving and not self._stopped:
+            return None
         return RuntimeError("cannot schedule new futures after interpreter shutdown")
 
     def _link(

@@ -356,8 +356,10 @@ class Dispatcher(Lending):
             self.cancel(future, dependencies=True)
 
     def cancel_pending(self, slots: Slots) -> None:
-        """Cancel all pending tasks of *slots*, and what depends on them."""
+        """Cancel all pending tasks of *slots*, what its executor has not begun, and what depends on them."""
         self._drop_pending(slots, None)
+        if not self._abandoned:
+            slots.withdraw_unbegun()
 
     def break_off(self, slots: Slots, error: BaseException) -> None:
         """Let *slots* run nothing more: fail what is pending with *error*, and refuse what comes."""

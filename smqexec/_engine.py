@@ -43,7 +43,7 @@ from ._options import label_of
 from ._pickling import explain
 from ._recipe import Take
 from ._remote import Line, Ordinary, perform, stream
-from ._slots import Run, Slots
+from ._slots import HERE, Run, Slots
 from ._task import SOLE, Task
 
 
@@ -55,6 +55,9 @@ class EngineSlots(Slots):
 
     def withdraw(self, task: Task[Any]) -> None:
         self.pool.withdraw(task)  # type: ignore[attr-defined]
+
+    def withdraw_unbegun(self) -> None:
+        self.pool.withdraw_unbegun()  # type: ignore[attr-defined]
 
 
 class _Here(threading.local):
@@ -119,6 +122,12 @@ class EnginePool:
             with suppress(NotImplementedError):  # Parsl's can't
                 future.cancel()
 
+    def withdraw_unbegun(self) -> None:
+        """Cancel what is at the executor, and waits there."""
+        for task, future in list(self._futures.items()):
+            if not future.running():
+                self.withdraw(task)
+
     # A run.
 
     def work(self, slots: Slots, run: Run) -> None:
@@ -174,6 +183,7 @@ class EnginePool:
             threading.Thread(target=self._drive, args=call, name=name).start()
             return
         todo, _here.todo = _here.todo, None
+        HERE.giving = True
         done = partial(self._done, slots, run, task, fn, args, kwargs)
         try:
             future = self._call(task, fn, args, kwargs)
@@ -182,6 +192,7 @@ class EnginePool:
             raise
         finally:
             _here.todo = todo
+            HERE.giving = False
         self._enter(task, future)
         future.add_done_callback(done)
 
@@ -217,11 +228,14 @@ class EnginePool:
             return executor.stream(_told(task, fn, args, kwargs))
         line = Line(not self._at_home)
         call: Any = (line.reply, fn, args, kwargs)
+        HERE.giving = True
         try:
             future = executor.submit(stream, *(call if self._wrap is None else map(self._wrap, call)))
         except BaseException:
             line.close()
             raise
+        finally:
+            HERE.giving = False
         self._enter(task, future)
         return line.values(future)
 

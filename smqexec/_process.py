@@ -55,6 +55,8 @@ def _at_exit() -> None:
             interrupted = True
             for scheduler in schedulers:
                 scheduler.interrupt()
+    for scheduler in schedulers:
+        scheduler.close_at_exit()
 
 
 def _interrupted() -> bool:

@@ -354,6 +354,9 @@ class Scheduler(Streams):
             for slots in list(self._slots):
                 self.cancel_pending(slots)
             self._wait_until(self._idle)
+
+    def close_at_exit(self) -> None:
+        """Let the threads go.  No other scheduler has anything left to run on a queue of this one."""
         for slots in list(self._slots):
             self.close(slots)
 

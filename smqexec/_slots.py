@@ -44,6 +44,8 @@ class Run:
 class _Here(threading.local):
     run: Run | None = None
 
+    giving = False  # it gives a call of a queue to an executor, which may be a queue: see ``_engine``
+
     # Of queues without threads: see ``_inline``.
     due: deque[tuple[Slots, Run]] | None = None  # to be begun by this thread, which is at one
     stack: Any = ()  # those it is at, a list
@@ -174,6 +176,9 @@ class Slots(PlannedQueue):
 
     def withdraw(self, task: Task[Any]) -> None:
         """Cancel *task*, which has been asked to end, if it has not really begun.  The lock is not held."""
+
+    def withdraw_unbegun(self) -> None:
+        """Cancel all tasks that count as running, and have not really begun.  The lock is not held."""
 
     def counts(self) -> dict[str, int]:
         return {

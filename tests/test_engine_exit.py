@@ -40,6 +40,37 @@ def test_everything_submitted_runs() -> None:
     assert outcome.errors == ""
 
 
+def test_everything_submitted_runs_on_another_queue() -> None:
+    """Although that takes no more from anybody else."""
+    outcome = run("""
+        pool = Queue(1)
+        queue = Queue(Scheduler(), executor=pool)
+        def film(start):
+            yield from range(start, 3)
+        def last(values):
+            say(values, error_of(pool.submit, int))
+        value = queue.submit(at_exit, 1)
+        for _ in range(5):
+            value = queue.submit(abs, value)
+        queue.submit(last, queue.submit(film, value))
+    """)
+    assert outcome.lines == ["[1, 2] RuntimeError: cannot schedule new futures after interpreter shutdown"]
+    assert outcome.errors == ""
+
+
+def test_shutdown_cancels_what_the_executor_has_not_begun() -> None:
+    engine = Manual()
+    queue = Queue(2, executor=engine)
+    begun, waiting, pending = (queue.submit(abs, -n) for n in range(3))
+    dependent = queue.submit(abs, waiting)
+    engine.calls[0][0].set_running_or_notify_cancel()
+    queue.shutdown(wait=False, cancel_futures=True)
+    assert [task.cancelled() for task in (begun, waiting, pending, dependent)] == [False, True, True, True]
+    engine.calls[0][0].set_result(7)
+    assert begun.result(DEADLINE) == 7
+    queue.shutdown()
+
+
 def test_stopped_scheduler_cancels_at_exit() -> None:
     outcome = run(f"""{POOL}
         film = queue.submit(remote_calls.endless, os.devnull)

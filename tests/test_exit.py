@@ -618,6 +618,7 @@ def finish(scheduler: Scheduler) -> None:
 def finishing(scheduler: Scheduler) -> None:
     scheduler.cancel_held()
     scheduler.finish_at_exit()
+    scheduler.close_at_exit()
 
 
 def test_finishing_runs_everything_and_closes_the_queues() -> None:
