@@ -30,6 +30,7 @@ from smqexec import Item, Queue, Scheduler, Task, number_of_results  # noqa: E40
 from smqexec.dask import BrokenCluster, CallLost, ClusterFuture, DaskExecutor  # noqa: E402
 
 DEADLINE = calls.DEADLINE
+STARTING = 3 * DEADLINE  # of a cluster: three interpreters, each of which imports Dask
 
 pytestmark = [
     pytest.mark.cluster,
@@ -79,15 +80,17 @@ def cluster(workers: int, directory: Path) -> Iterator[tuple[str, subprocess.Pop
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment,
     )  # fmt: skip
     assert process.stdin is not None and process.stdout is not None
+    address = beside(process.stdout.readline)
     try:
-        yield process.stdout.readline().strip(), process
+        yield address.result(STARTING).strip(), process
     finally:
         process.stdin.close()
         try:
             process.wait(DEADLINE)
         finally:
             process.kill()
-            process.stdout.close()
+            if address.done():  # else a thread still reads
+                process.stdout.close()
 
 
 @pytest.fixture(scope="session")
@@ -100,7 +103,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         told = threading.Event()
         client.submit(calls.add, pure=False).add_done_callback(lambda _: told.set())
         assert told.wait(DEADLINE)
-        client.gather(client.scatter(0))
+        beside(lambda: client.gather(client.scatter(0))).result(DEADLINE)
         yield client
 
 
