@@ -113,6 +113,17 @@ def serve(
     """Call *fn*; where that gives an iterator, send each value before the next is asked for."""
     items, words = Queue(items_name), Queue(words_name)
     try:
+        return _serve(items, words, fn, args, kwargs)
+    finally:
+        with suppress(Exception):  # the cluster is gone
+            items.close()  # its scheduler keeps a queue until all who have named it close it
+            words.close()
+
+
+def _serve(
+    items: Queue, words: Queue, fn: Any, args: Any, kwargs: Any
+) -> tuple[str, Any]:  # pragma: no cover - called on workers
+    try:
         word = words.get(timeout=BEGINNING)
     except TimeoutError:
         word = None

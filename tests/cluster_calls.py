@@ -129,6 +129,11 @@ def stepping(name: str, count: int, path: str | None = None) -> Iterator[int]:
             mark(path)
 
 
+def queues_kept(dask_scheduler: Any) -> set[str]:
+    """The queues of generator tasks that Dask's scheduler keeps."""
+    return {name for name in dask_scheduler.extensions["queues"].queues if name.startswith("smqexec-")}
+
+
 def failing_after(count: int) -> Iterator[int]:
     yield from range(count)
     raise OSError("no light")

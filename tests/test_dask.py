@@ -783,6 +783,19 @@ def test_cancel_closes_a_generator_at_its_next_value(client: Any, queues: Any, t
     assert task[0].result() == 0
 
 
+def test_nothing_of_a_generator_stays_on_the_cluster(client: Any, queues: Any) -> None:
+    _, remote, _ = queues
+    before = client.run_on_scheduler(calls.queues_kept)  # of workers that were lost
+    assert remote.submit(calls.counting, 3).result(DEADLINE) == [0, 1, 2]
+    assert isinstance(remote.submit(calls.failing_after, 1).exception(DEADLINE), OSError)
+    cancelled = remote.submit(calls.counting, 10**9)
+    cancelled[0].result(DEADLINE)
+    cancelled.cancel()
+    with pytest.raises(CancelledError):
+        cancelled.result(DEADLINE)
+    until(lambda: client.run_on_scheduler(calls.queues_kept) <= before)
+
+
 def test_a_generator_whose_worker_is_killed_does_not_begin_anew(queues: Any, tmp_path: Path) -> None:
     _, remote, _ = queues
     path = tmp_path / "begun"
