@@ -141,10 +141,31 @@ class Waiting(Observed):
         headroom()
         deadline = None if timeout is None else time.monotonic() + timeout
         run = needs.run
-        needs.deadline = deadline
-        if HERE.stack:
-            needs.bell = HERE.bell  # whatever happens to those beneath may be for this thread
-        opened = needs.open()
+        # Those beneath in this thread can't go on before, so they wait for the same.
+        beneath = [other for other in HERE.stack if other is not run]
+        waits = [type(needs)(other, needs.futures, needs.satisfied, False) for other in beneath]
+        waits.append(needs)
+        opened: list[Needs] = []
+        try:
+            for wait in waits:
+                wait.deadline = deadline
+                if HERE.stack:
+                    wait.bell = HERE.bell  # whatever happens to those beneath may be for this thread
+                if wait.open():
+                    opened.append(wait)
+                wait.slots.scheduler.await_in(wait)
+            return self._help(run, needs, deadline)
+        finally:
+            for wait in waits:
+                with wait.slots.scheduler.lock:
+                    if wait in wait.run.waits:
+                        wait.run.waits.remove(wait)
+            for wait in opened:
+                wait.close()
+
+    def await_in(self, needs: Needs) -> None:
+        """Note that the run of *needs*, which is of this scheduler, begins to wait."""
+        run = needs.run
         with self.lock:
             needs.depth = len(run.below)
             run.waits.append(needs)
@@ -152,13 +173,6 @@ class Waiting(Observed):
                 other.extend(run, needs)
             if self._watchers:
                 self._tell_watchers()
-        try:
-            return self._help(run, needs, deadline)
-        finally:
-            with self.lock:
-                run.waits.pop()
-            if opened:
-                needs.close()
 
     def _help(self, run: Run, needs: Needs, deadline: float | None) -> bool:
         while not needs.satisfied():
@@ -314,11 +328,11 @@ def _do_for_others(run: Run) -> bool:
     """Do what other runs in this thread wait for, as they can't while *run*, above or beneath, waits too."""
     for other in reversed(HERE.stack):
         scheduler: Any = other.slots.scheduler
-        if other is run or not other.waits:
+        if other is run:
             continue
         starts = None
         with scheduler.lock:
-            task = other.waits[-1].take()
+            task = next((found for wait in reversed(other.waits) if (found := wait.take()) is not None), None)
             if task is not None:
                 scheduler.sink(other, task)
                 if other.slots.attentive:

@@ -101,6 +101,55 @@ def test_at_the_bottom_of_a_recursion() -> None:
         assert scheduler.wait(DEADLINE) and sys.getrecursionlimit() == limit
 
 
+def test_what_one_waits_for_is_done_in_the_slot_of_the_one_beneath() -> None:
+    """Where that can't go on, although what it waits for itself has ended."""
+    gate = Gate()
+
+    def above() -> int:
+        task = two.submit(abs, -1)
+        gate.open()
+        until(lambda: outside.done())
+        return task.result(DEADLINE)
+
+    def beneath() -> Future[int]:
+        nonlocal outside
+        outside = threads.submit(gate)
+        task = one.submit(above)
+        outside.result(DEADLINE)
+        return task
+
+    outside: Any = None
+    with Scheduler() as scheduler:
+        one, two, threads = Queue(scheduler, inline=True), Queue(scheduler, inline=True), Queue(scheduler, 1)
+        assert two.submit(beneath).result(DEADLINE).result(DEADLINE) == 1
+
+
+def test_who_waits_for_one_beneath_does_what_the_one_above_needs() -> None:
+    gate = Gate()
+
+    def above() -> int:
+        gate.open()
+        return threads.submit(abs, -1).result(DEADLINE)
+
+    def beneath() -> Future[int]:
+        task = one.submit(above)
+        threads.submit(int).result(DEADLINE)
+        return task
+
+    def waiting() -> int:
+        gate()
+        return lower.result(DEADLINE).result(DEADLINE)
+
+    lower: Any = None
+    with Scheduler() as scheduler:
+        one, two, threads = Queue(scheduler, inline=True), Queue(scheduler, inline=True), Queue(scheduler, 1)
+        task = threads.submit(waiting)
+        gate.wait_entered()
+        with scheduler.stop():
+            lower = two.submit(beneath)
+        assert task.result(DEADLINE) == 1
+
+
 def test_two_queues_that_call_each_other() -> None:
     """What the one beneath waits for is done above it."""
 
