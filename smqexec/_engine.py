@@ -32,7 +32,7 @@ from functools import partial
 from typing import Any
 
 from ._arguments import DIRECT, Template, value_of
-from ._executors import Call, Engine, error_of, gone, is_end, outcome_of
+from ._executors import Call, Engine, check_start, error_of, gone, is_end, outcome_of
 from ._functions import Plain, announcement, generates
 from ._future import ours, strip_ours
 from ._generators import drive, open_stream
@@ -41,6 +41,7 @@ from ._kept import Kept, stand_in
 from ._notes import note
 from ._options import label_of
 from ._pickling import explain
+from ._process import come_before
 from ._recipe import Take
 from ._remote import Line, Ordinary, perform, stream
 from ._slots import HERE, Run, Slots
@@ -88,6 +89,7 @@ class EnginePool:
         self.threads: set[threading.Thread] = set()  # each at a generator task
         self._broken: BaseException | None = None
         self._wrap = wrap
+        self._called = False
         self._futures: dict[Task[Any], Future[Any]] = {}  # of calls that are at the executor
         kind = type(executor)
         names = {base.__name__ for base in kind.__mro__}
@@ -199,6 +201,9 @@ class EnginePool:
     def _enter(self, task: Task[Any], future: Future[Any]) -> None:
         """Note that *task* can be cancelled by *future*."""
         self._futures[task] = future
+        if not self._called:
+            self._called = True
+            come_before(type(self.executor), called=True)
         watch = task._watch
         if watch is not None and watch.asked:  # before there was a future that `withdraw` could find
             self.withdraw(task)
@@ -214,6 +219,7 @@ class EnginePool:
             if isinstance(executor, Engine):
                 return executor.call(_told(task, fn, args, kwargs))
             if self._brittle:
+                check_start(executor)
                 return executor.submit(perform, fn, args, kwargs)
             if kwargs and not kwargs.keys().isdisjoint(_SUBMIT_NAMES):
                 fn, kwargs = partial(fn, **kwargs), {}
@@ -230,6 +236,7 @@ class EnginePool:
         call: Any = (line.reply, fn, args, kwargs)
         HERE.giving = True
         try:
+            check_start(executor)
             future = executor.submit(stream, *(call if self._wrap is None else map(self._wrap, call)))
         except BaseException:
             line.close()

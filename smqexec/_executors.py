@@ -6,6 +6,7 @@ Dask's have it; nothing of it is called.
 
 from __future__ import annotations
 
+import threading
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
@@ -114,6 +115,17 @@ def gone(executor: Executor) -> BaseException | None:
         if getattr(owner, name, False) is True:
             return RuntimeError("cannot schedule new futures after shutdown")
     return None
+
+
+def check_start(executor: Executor) -> None:
+    """See that loky's does not begin at exit: half of it would, and hold that for ever.
+
+    Raises:
+        RuntimeError: It would.
+    """
+    begun = getattr(executor, "_flags", None) is None or getattr(executor, "_executor_manager_thread", None)
+    if not begun and getattr(threading, "_SHUTTING_DOWN", False):
+        raise RuntimeError("cannot schedule new futures after interpreter shutdown")
 
 
 def is_end(error: BaseException) -> bool:

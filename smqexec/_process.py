@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _lock = threading.Lock()  # guards what follows; nothing of a scheduler is called while it is held
 _schedulers: WeakSet[Scheduler] = WeakSet()
-_executors: WeakSet[type] = WeakSet()  # that our hook comes before
+_executors: list[WeakSet[type]] = [WeakSet(), WeakSet()]  # that our hook comes before: made, called
 exiting = False  # the interpreter is
 
 
@@ -74,14 +74,15 @@ def _after_fork() -> None:
     _schedulers.clear()
 
 
-def come_before(executor: type) -> None:
+def come_before(executor: type, called: bool = False) -> None:
     """See that at exit our schedulers come before executors of that class, whose module has a hook too.
 
-    Those of `ProcessPoolExecutor` and of loky refuse what is submitted from then on.
+    Those of `ProcessPoolExecutor` and of loky refuse what is submitted from then on.  Loky enters
+    its own at the first call: so this is to be done once more when one was *called*.
     """
     with _lock:
-        known = executor in _executors
-        _executors.add(executor)
+        known = executor in _executors[called]
+        _executors[called].add(executor)
     if not known:
         with suppress(RuntimeError):  # the interpreter is exiting
             threading._register_atexit(_at_exit)  # type: ignore[attr-defined]

@@ -103,9 +103,12 @@ def test_hook_is_entered_once_for_each_kind_of_executor(monkeypatch: pytest.Monk
         raise RuntimeError("can't register atexit after shutdown")
 
     monkeypatch.setattr(threading, "_register_atexit", enter)
-    for _ in range(3):
-        Queue(1, executor=Another())
+    queues = [Queue(1, executor=Another()) for _ in range(3)]
     assert len(entered) == 1
+    # Loky enters its own at the first call.
+    for queue in queues:
+        assert queue.submit(abs, -1).result(DEADLINE) == 1
+    assert len(entered) == 2
 
 
 @forks

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import remote_calls
 from gate import DEADLINE
+from test_exit import run
 from threads import until
 
 from smqexec import Queue, Scheduler
@@ -98,6 +99,34 @@ def test_what_can_not_be_sent(queue: Queue, workers: Executor) -> None:
 def test_max_workers_of_loky() -> None:
     loky = pytest.importorskip("loky", reason="loky is not installed")
     assert Queue(executor=loky.get_reusable_executor(2))._max_workers == 2
+
+
+LOKY = """
+        import loky, remote_calls
+        queue = Queue(Scheduler(), executor=loky.get_reusable_executor(2))
+        here = Queue(queue.scheduler, 1)
+"""
+
+
+def test_everything_given_to_loky_before_the_exit_runs() -> None:
+    """Its own hook, which it enters at the first call, refuses what comes after it."""
+    pytest.importorskip("loky", reason="loky is not installed")
+    outcome = run(f"""{LOKY}
+        queue.submit(abs, 1).result(DEADLINE)
+        parts = [queue.submit(abs, here.submit(at_exit, n)) for n in range(9)]
+        here.submit(say, queue.submit(sum, parts))
+    """)
+    assert outcome.lines == ["36"]
+
+
+def test_loky_not_begun_before_the_exit_does_not_hold_it() -> None:
+    pytest.importorskip("loky", reason="loky is not installed")
+    outcome = run(f"""{LOKY}
+        start = here.submit(at_exit, 1)
+        for late in (queue.submit(abs, start), queue.submit(remote_calls.numbers, start)):
+            late.add_done_callback(lambda late: say(late.exception()))
+    """)
+    assert outcome.lines == ["cannot schedule new futures after interpreter shutdown"] * 2
 
 
 def test_worker_of_loky_killed() -> None:

@@ -44,7 +44,7 @@ ALLOWED = {
     "_keeping": {"_engine", "_executors", "_slots", "_task", "_kept", "_future"},
     "_engine": {
         *{"_generators", "_remote", "_pickling", "_notes", "_slots", "_options", "_task", "_kept", "_future"},
-        *{"_executors", "_interrupts", "_arguments", "_recipe", "_functions"},
+        *{"_executors", "_interrupts", "_arguments", "_recipe", "_functions", "_process"},
     },
     "_executors": {"_kept"},
     "_remote": {"_functions"},
