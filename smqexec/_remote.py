@@ -87,12 +87,12 @@ def perform(fn: Callable[..., Any], args: Any, kwargs: Any) -> Any:
     """Call *fn*; let no exception through that the parent could not make again from its pickle."""
     try:
         return fn(*args, **kwargs)
-    except Exception as error:
+    except BaseException as error:
         _check(error, fn)
         raise
 
 
-def _check(error: Exception, fn: Any) -> None:
+def _check(error: BaseException, fn: Any) -> None:
     """See that *error*, which *fn* raised, can be pickled, and be made again.
 
     Pools of processes take one that can't for the end of a worker, and break.
@@ -116,7 +116,7 @@ def stream(reply: Reply, fn: Callable[..., Any], args: Any, kwargs: Any) -> tupl
     """Call *fn*; where that gives an iterator, send each value before the next is asked for."""
     try:
         return _stream(reply, fn, args, kwargs)
-    except Exception as error:
+    except BaseException as error:
         if reply.address is not None:
             _check(error, fn)
         raise

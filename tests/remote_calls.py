@@ -42,6 +42,14 @@ def raise_one_sided(why: str) -> None:
     raise OneSided(why=why)
 
 
+class OneSidedExit(OneWay, BaseException):
+    pass
+
+
+def raise_one_sided_exit(why: str) -> None:
+    raise OneSidedExit(why)
+
+
 def yield_then_raise_one_sided(why: str) -> Iterator[int]:
     yield 1
     raise OneSided(why=why)

@@ -95,7 +95,14 @@ def test_outcome_that_can_not_be_pickled_fails_the_task(queues: tuple[Queue, Que
     assert queue.submit(abs, -1).result(PATIENCE) == 1
 
 
-@pytest.mark.parametrize("fn", [remote_calls.raise_one_sided, remote_calls.yield_then_raise_one_sided])
+@pytest.mark.parametrize(
+    "fn",
+    [
+        remote_calls.raise_one_sided,
+        remote_calls.raise_one_sided_exit,
+        remote_calls.yield_then_raise_one_sided,
+    ],
+)
 def test_exception_that_can_only_be_pickled_breaks_nothing(queues: tuple[Queue, Queue], fn: Any) -> None:
     """Its class can't be called with its args: executors take it for a broken worker."""
     queue = queues[0]
