@@ -332,7 +332,8 @@ def _do_for_others(run: Run) -> bool:
             continue
         starts = None
         with scheduler.lock:
-            task = next((found for wait in reversed(other.waits) if (found := wait.take()) is not None), None)
+            waits = [wait for wait in reversed(other.waits) if wait.depth == len(other.below)]
+            task = next((found for wait in waits if (found := wait.take()) is not None), None)
             if task is not None:
                 scheduler.sink(other, task)
                 if other.slots.attentive:
