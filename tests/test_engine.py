@@ -442,3 +442,11 @@ def test_generator_cancelled_before_the_executor_began_it() -> None:
         task.cancel()
         with pytest.raises(CancelledError):
             task.result(DEADLINE)
+
+
+def test_queue_at_exit_takes_what_another_queue_gives_it_and_nothing_else() -> None:
+    with Queue(1) as inner, Queue(executor=inner) as outer:
+        inner.scheduler.exiting = True
+        assert outer.submit(pow, 2, 10).result(DEADLINE) == 1024
+        with pytest.raises(RuntimeError, match="after interpreter shutdown"):
+            inner.submit(pow, 2, 10)
