@@ -58,6 +58,34 @@ def test_everything_submitted_runs_on_another_queue() -> None:
     assert outcome.errors == ""
 
 
+def test_queue_takes_at_exit_what_one_on_it_gives_unless_it_is_stopped() -> None:
+    with Queue(1) as pool, Queue(executor=pool) as queue:
+        pool.scheduler.exiting = True
+        assert queue.submit(abs, -1).result(DEADLINE) == 1
+        with pytest.raises(RuntimeError, match="after interpreter shutdown"):
+            pool.submit(int)
+        pool.scheduler.stop()
+        with pytest.raises(RuntimeError, match="after interpreter shutdown"):
+            queue.submit(abs, -1).result(DEADLINE)
+
+
+def test_executor_like_that_of_loky_does_not_begin_at_exit(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Loky(Inline):
+        _executor_manager_thread: Any = None
+        _flags = object()
+
+    Loky.__name__ = "ProcessPoolExecutor"
+    loky = Loky()
+    with Queue(1, executor=loky) as queue:
+        monkeypatch.setattr(threading, "_SHUTTING_DOWN", True)
+        loky._executor_manager_thread = object()
+        assert queue.submit(abs, -1).result(DEADLINE) == 1
+        loky._executor_manager_thread = None
+        with pytest.raises(RuntimeError, match="after interpreter shutdown"):
+            queue.submit(abs, -1).result(DEADLINE)
+        monkeypatch.undo()
+
+
 def test_shutdown_cancels_what_the_executor_has_not_begun() -> None:
     engine = Manual()
     queue = Queue(2, executor=engine)
