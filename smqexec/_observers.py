@@ -67,6 +67,13 @@ _atomic = sys.version_info >= (3, 14) or getattr(sys, "_is_gil_enabled", lambda:
 _next_number: Callable[[], int] = _numbers.__next__ if _atomic else _locked_number
 
 
+class _Retry(threading.local):
+    going = False  # this thread tells an observer once more
+
+
+_retry = _Retry()
+
+
 def number_of(task: Any) -> int:
     """The number by which observers know *task*: given when one is first told of it, and never changed."""
     number: int = task._serial
@@ -312,7 +319,9 @@ class Observed:
         here = threading.current_thread() is threading.main_thread()
         if isinstance(error, KeyboardInterrupt) and here and event.worker is None:
             raise error  # Ctrl-C; an inline queue puts that off while it is at a task
-        if isinstance(error, RecursionError):
+        # Within such a retry it is the observer that goes deeper: each would be followed by two others.
+        if isinstance(error, RecursionError) and not _retry.going:
+            _retry.going = True
             try:
                 observation.callback(event)  # now there is room
             except BaseException as again:
@@ -321,6 +330,8 @@ class Observed:
                 if event.kind in ("start", "item", "end"):
                     return
                 raise error  # who submits is too deep in a recursion
+            finally:
+                _retry.going = False
         observation.close()
         message = "an observer raised, and is told of nothing more: %r"
         LOGGER.error(message, observation.callback, exc_info=error)

@@ -478,6 +478,23 @@ def test_observer_that_recurses_for_ever_is_told_of_nothing_more(caplog: pytest.
     assert sys.getrecursionlimit() == limit
 
 
+def test_observer_that_submits_at_each_submit_for_ever_is_told_of_nothing_more(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def endless(event: Event) -> None:
+        if event.kind == "submit":
+            queue.submit(add, 1, 2)
+
+    limit = sys.getrecursionlimit()
+    with planned(1) as (scheduler, queue):
+        with scheduler.stop(), scheduler.observe(endless), pytest.raises(RecursionError):
+            queue.submit(add, 1, 2)
+        assert scheduler.observers == ()
+    [record] = caplog.records
+    assert record.exc_info and record.exc_info[0] is RecursionError
+    assert sys.getrecursionlimit() == limit
+
+
 def test_ctrl_c_in_a_thread_of_ours_is_the_observers_own() -> None:
     def bad(event: Event) -> None:
         if event.kind == "start":
