@@ -37,9 +37,8 @@ from string import Template
 from struct import pack
 from typing import Any, NamedTuple
 
-from ._tracefile import Record, Trace, busy
+from ._tracefile import OUTCOMES, Record, Trace, busy
 
-OUTCOMES = ("done", "failed", "cancelled", "running")
 UNKNOWN = 0xFFFF_FFFF  # a task that the file does not have: it was still running, or pending
 KINDS = 12  # how many names of tasks the summary has: those that took most time
 LETTERS = 60  # of a name in the summary

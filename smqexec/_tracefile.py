@@ -16,6 +16,8 @@ from operator import attrgetter
 from typing import Any, NamedTuple
 
 ARROWS = ('{"ph":"s",', '{"ph":"f",')
+OUTCOMES = ("done", "failed", "cancelled", "running")
+LATEST = 1e15  # microseconds: 31 years
 
 
 class Record(NamedTuple):
@@ -28,7 +30,7 @@ class Record(NamedTuple):
     start: float
     end: float  # as `start` where it never ran; of one that was running: the last time in the file
     submitted: float | None  # None: before the recording began
-    outcome: str  # "done", "failed" or "cancelled"; "running"
+    outcome: str  # one of OUTCOMES
     dependencies: tuple[int, ...]  # numbers of tasks, which the file may not have
 
     @property
@@ -150,7 +152,7 @@ def read(path: str | os.PathLike[str]) -> Trace:
     Cost: some 5 µs for each task, and for each dependency.
     """
     trace = Trace()
-    begun: dict[int, dict[str, Any]] = {}  # tasks of which only the beginning was met
+    begun: dict[int, Record] = {}  # tasks of which only the beginning was met
     last = 0.0
     with open(path, encoding="utf-8", errors="replace") as lines:
         for line in lines:
@@ -159,50 +161,81 @@ def read(path: str | os.PathLike[str]) -> Trace:
                 continue  # tasks tell what they depend on: half of a file need not be looked at
             try:
                 event = json.loads(text)
+                at = _time(event.get("ts", 0.0)) + _time(event.get("dur", 0.0))
+                closed = _time(event.get("args", {}).get("time", 0.0))
                 _take(trace, begun, event)
-                last = max(
-                    last, event.get("ts", 0.0) + event.get("dur", 0.0), event.get("args", {}).get("time", 0.0)
-                )
-            except (ValueError, TypeError, KeyError, AttributeError):
+            except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
                 trace.damaged += 1
+            else:
+                last = max(last, at, closed)
     if not trace.facts:
         raise ValueError(f"{os.fspath(path)} is not a trace that smqexec wrote")
-    trace.running += [_record(event, event["ts"], last, "running") for event in begun.values()]
+    trace.running += [task._replace(end=last) for task in begun.values()]
     return trace
 
 
-def _take(trace: Trace, begun: dict[int, dict[str, Any]], event: dict[str, Any]) -> None:
-    """Enter *event*."""
+def _take(trace: Trace, begun: dict[int, Record], event: dict[str, Any]) -> None:
+    """Enter *event*, whose times are right; nothing of it, where it is none of ours."""
     phase, category, args = event["ph"], event.get("cat"), event.get("args", {})
     if phase == "X":
-        trace.tasks.append(_record(event, event["ts"], event["ts"] + event["dur"], args["outcome"]))
+        trace.tasks.append(_record(event, event["ts"] + event["dur"], args["outcome"]))
     elif phase == "B":
-        begun[args["number"]] = event
+        begun[_number(args["number"])] = _record(event, event["ts"], "running")
     elif phase == "E":
-        begin = begun.pop(args["number"])
-        trace.tasks.append(_record(begin, begin["ts"], event["ts"], args["outcome"]))
+        ended = begun[_number(args["number"])]._replace(end=event["ts"], outcome=_outcome(args["outcome"]))
+        trace.tasks.append(ended)
+        del begun[ended.number]
     elif phase == "C":
-        counts = (args["waiting"], args["ready"], args["running"])
-        trace.counts.append(Counts(event["ts"], event["pid"], *counts))
+        counts = (_number(args[state]) for state in ("waiting", "ready", "running"))
+        trace.counts.append(Counts(event["ts"], _number(event["pid"]), *counts))
     elif category == "dropped":
-        trace.tasks.append(_record(event, event["ts"], event["ts"], args["outcome"], ran=False))
+        trace.tasks.append(_record(event, event["ts"], args["outcome"], ran=False))
     elif category == "item":
-        place = (event["pid"], event["tid"], args["number"], args["item"])
+        place = map(_number, (event["pid"], event["tid"], args["number"], args["item"]))
         trace.items.append(ItemRecord(event["ts"], *place))
     elif category == "scheduler":
-        trace.marks.append(Mark(event["ts"], event["name"]))
+        trace.marks.append(Mark(event["ts"], _text(event["name"])))
     elif event["name"] == "smqexec":
-        trace.facts = args
+        trace.facts = dict(args)
     elif event["name"] == "smqexec_queue":
-        trace.queues.append(QueueRecord(event["pid"], args["name"], args["slots"], args["order"]))
+        names = _text(args["name"]), _number(args["slots"]), _text(args["order"])
+        trace.queues.append(QueueRecord(_number(event["pid"]), *names))
     elif event["name"] == "smqexec_end":
         trace.whole = True
 
 
-def _record(event: dict[str, Any], start: float, end: float, outcome: str, ran: bool = True) -> Record:
+def _record(event: dict[str, Any], end: float, outcome: object, ran: bool = True) -> Record:
     args = event["args"]
-    thread = event["tid"] if ran else None
-    needs = tuple(args["dependencies"])
+    thread = _number(event["tid"]) if ran else None
+    submitted = None if args["submitted"] is None else _time(args["submitted"])
+    needs = tuple(map(_number, args["dependencies"]))
     # In the order of the fields.
-    place = (args["number"], event["name"], event["pid"], thread)
-    return Record(*place, start, end, args["submitted"], outcome, needs)
+    place = (_number(args["number"]), _text(event["name"]), _number(event["pid"]), thread)
+    return Record(*place, event["ts"], end, submitted, _outcome(outcome), needs)
+
+
+# What a value of a line must be.  Another is no value of ours, whatever wrote it.
+
+
+def _number(value: Any) -> int:
+    if type(value) is not int or not 0 <= value < 1 << 32:
+        raise ValueError(f"{value!r} is no number of a task, queue, thread or item")
+    return value
+
+
+def _time(value: Any) -> float:
+    if type(value) not in (int, float) or not abs(value) < LATEST:
+        raise ValueError(f"{value!r} is no time")
+    return value  # type: ignore[no-any-return]
+
+
+def _text(value: Any) -> str:
+    if type(value) is not str:
+        raise TypeError(f"{value!r} is no text")
+    return value
+
+
+def _outcome(value: Any) -> str:
+    if value not in OUTCOMES:
+        raise ValueError(f"{value!r} is no outcome")
+    return value  # type: ignore[no-any-return]

@@ -76,12 +76,30 @@ def main(argv: Sequence[str] | None = None) -> int:
         trace = read(options.file)
         if options.output is not None:
             draw(trace, options.file, options.output)
+        if options.text or options.output is None:
+            say(text(trace, options.file))
+    except BrokenPipeError:  # who reads it, such as `head`, has seen enough
+        return 1
     except (OSError, ValueError) as error:
         print(error, file=sys.stderr)
         return 1
-    if options.text or options.output is None:
-        print(text(trace, options.file))
     return 0
+
+
+def say(words: str) -> None:
+    """Print *words*, escaping what standard output cannot show.
+
+    Raises:
+        OSError: It can't be written; the rest is left out.
+    """
+    encoding = sys.stdout.encoding or "utf-8"
+    try:
+        print(words.encode(encoding, "backslashreplace").decode(encoding), flush=True)
+    except OSError:
+        # Else it would be tried once more at exit.
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
+        raise
 
 
 def draw(trace: Trace, file: str, output: str) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -408,6 +411,13 @@ def test_file_torn_at_each_place_can_be_read(scribe: Scribe) -> None:
         '{"ph":"X","ts":"a"}',
         '{"ph":"E","args":{"number":9}}',
         '{"ph":"C"}',
+        '{"ph":"C","pid":1,"ts":1,"args":{"waiting":-1,"ready":0,"running":0}}',
+        '{"ph":"i","cat":"item","pid":1,"tid":"1","ts":1,"args":{"number":1,"item":0}}',
+        '{"ph":"i","cat":"scheduler","ts":NaN,"name":"stop"}',
+        '{"ph":"i","cat":"scheduler","ts":1,"name":["stop"]}',
+        '{"ph":"M","name":"smqexec_queue","pid":1,"args":{"name":7,"slots":1,"order":"newest"}}',
+        '{"ph":"M","name":"smqexec_end","args":{"time":1e999}}',
+        '{"a":' * 100_000,
     ],
 )
 def test_line_that_is_no_event_of_ours_is_counted(scribe: Scribe, line: str) -> None:
@@ -415,6 +425,31 @@ def test_line_that_is_no_event_of_ours_is_counted(scribe: Scribe, line: str) -> 
     scribe.lines.lines.append(line + ",")
     trace = scribe.read()
     assert (len(trace.tasks), trace.damaged) == (1, 1)
+
+
+WRONG: dict[str, Any] = {
+    "name": 7,
+    "pid": "1",
+    "tid": 1 << 32,
+    "ts": None,
+    "dur": float("inf"),
+    "number": True,
+    "submitted": "0",
+    "dependencies": [-1],
+    "outcome": "lost",
+}
+
+
+@pytest.mark.parametrize("key", WRONG)
+def test_task_that_no_recording_writes_is_counted(scribe: Scribe, key: str) -> None:
+    scribe.ran(1, slots(), 1, 2)
+    event = json.loads(scribe.lines.lines[-1].rstrip(","))
+    (event if key in event else event["args"])[key] = WRONG[key]
+    scribe.lines.lines.append(json.dumps(event) + ",")
+    scribe.finish(3)
+    trace = scribe.read()
+    assert (len(trace.tasks), trace.damaged) == (1, 1)
+    assert trace.span == (0.0, 2 * MS)
 
 
 @pytest.mark.parametrize("text", ["", "[", "hello\n", '[\n{"ph":"M","name":"other"}\n]'])
@@ -546,6 +581,42 @@ def test_text_of_a_killed_program(scribe: Scribe, shown: Callable[[], str]) -> N
 def test_text_of_nothing(scribe: Scribe, shown: Callable[[], str]) -> None:
     scribe.note(COUNTS, 1, 0, slots(), (1, 0, 0))
     assert shown().startswith("run.json: 0 tasks in 0 \u00b5s\n")
+
+
+@pytest.mark.parametrize(("name", "shown"), [("r\u00f6ntgen", rb"r\xf6ntgen"), ("\udcff", b"?")])
+def test_terminal_that_cannot_show_a_name_gets_its_escape(
+    scribe: Scribe, monkeypatch: pytest.MonkeyPatch, name: str, shown: bytes
+) -> None:
+    scribe.ran(1, slots(name), 1, 2)
+    scribe.read()
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="ascii"))
+    assert main([str(scribe.path)]) == 0
+    assert b"\n" + shown + b" " in raw.getvalue()
+
+
+@pytest.mark.parametrize(("target", "told"), [("pipe", ""), ("full", "No space left on device")])
+def test_output_that_cannot_be_written(
+    scribe: Scribe,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    target: str,
+    told: str,
+) -> None:
+    scribe.ran(1, slots(), 1, 2)
+    scribe.read()
+    if target == "pipe":
+        reader, writer = os.pipe()
+        os.close(reader)  # as `head` does
+    elif os.path.exists("/dev/full"):
+        writer = os.open("/dev/full", os.O_WRONLY)
+    else:
+        pytest.skip("no device that is full")
+    with open(writer, "w", encoding="utf-8") as file:  # at its end nothing is left to be written
+        monkeypatch.setattr(sys, "stdout", file)
+        assert main([str(scribe.path)]) == 1
+    errors = capsys.readouterr().err
+    assert told in errors and errors.count("\n") == bool(told)
 
 
 def test_file_that_cannot_be_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
