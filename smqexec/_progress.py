@@ -52,13 +52,15 @@ class progress:
         file: Where.  Default: ``sys.stderr``, or the notebook.
 
     Raises:
-        TypeError: *scheduler* is neither.
+        TypeError: *scheduler* is neither, or *file* is none.
         ImportError: It is for a terminal or a notebook, and rich is not installed.
     """
 
     def __init__(self, scheduler: Scheduler | Queue, *, file: TextIO | None = None) -> None:
         if not isinstance(scheduler, Scheduler | Queue):
             raise TypeError(f"progress shows a Scheduler or a Queue, not {scheduler!r}")
+        if file is not None and not hasattr(file, "write"):
+            raise TypeError(f"file must be open for writing text, not {file!r}")
         self._of = scheduler
         self._notebook = file is None and _in_notebook()
         # A terminal that is a display of ours already hides its file.

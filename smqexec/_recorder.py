@@ -54,11 +54,11 @@ class Recording:
 
     def __init__(self, scheduler: Scheduler, path: str | os.PathLike[str]) -> None:
         self.path = os.fspath(path)
-        self._place = os.path.realpath(path)
+        self._place = os.path.realpath(os.fsdecode(path))
         with _opening:
             if self._place in _recordings:
                 raise ValueError(f"{self.path} is being written by another recording")
-            self._file = open(self._place, "wb", buffering=0)  # noqa: SIM115 - until `close`
+            self._file = open(self.path, "wb", buffering=0)  # noqa: SIM115 - until `close`
             _recordings[self._place] = self
         self._lines = Lines(perf_counter())
         self._lines.meta("smqexec", order=scheduler.order, **_circumstances())

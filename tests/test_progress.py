@@ -371,6 +371,11 @@ def test_what_is_no_scheduler(wrong: Any) -> None:
         progress(wrong)
 
 
+def test_a_path_is_no_file() -> None:
+    with pytest.raises(TypeError, match=r"file must be open for writing text, not 'run\.log'"):
+        progress(Scheduler(), file="run.log")  # type: ignore[arg-type]
+
+
 def test_it_costs_no_import() -> None:
     code = "import sys, smqexec; print([name for name in sys.modules if name.partition('.')[0] == 'rich'])"
     environment = {**os.environ, "PYTHONPATH": os.path.dirname(os.path.dirname(smqexec.__file__))}

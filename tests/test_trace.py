@@ -187,6 +187,8 @@ def test_one_file_is_written_by_one_recording(path: Path) -> None:
     with planned() as (scheduler,):
         with record(scheduler, path), pytest.raises(ValueError, match="being written by another recording"):
             record(scheduler, path.parent / "." / path.name)
+        with record(scheduler, path), pytest.raises(ValueError, match="being written by another recording"):
+            record(scheduler, os.fsencode(path))  # type: ignore[arg-type]
         with record(scheduler, path):  # again, now that it is closed
             pass
 
@@ -199,6 +201,8 @@ def test_wrong_arguments(tmp_path: Path) -> None:
             record(scheduler, tmp_path / "none" / "run.json")
         with pytest.raises(IsADirectoryError):
             record(scheduler, tmp_path)
+        with pytest.raises(FileNotFoundError):  # not that the folder is one
+            record(scheduler, "")
         assert scheduler.observers == ()
     assert list(tmp_path.iterdir()) == []
     assert _recorder._recordings == {}
