@@ -158,8 +158,7 @@ class Waiting(Observed):
         finally:
             for wait in waits:
                 with wait.slots.scheduler.lock:
-                    if wait in wait.run.waits:
-                        wait.run.waits.remove(wait)
+                    wait.run.waits = [other for other in wait.run.waits if other is not wait]
             for wait in opened:
                 wait.close()
 
