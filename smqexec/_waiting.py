@@ -158,7 +158,8 @@ class Waiting(Observed):
         finally:
             for wait in waits:
                 with wait.slots.scheduler.lock:
-                    wait.run.waits = [other for other in wait.run.waits if other is not wait]
+                    if wait in wait.run.waits:
+                        wait.run.waits.remove(wait)
             for wait in opened:
                 wait.close()
 
