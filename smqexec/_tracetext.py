@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from heapq import nlargest
+from math import inf
 from operator import attrgetter
 
 from ._tracefile import Record, Trace, busy
@@ -40,14 +41,17 @@ def _lines(trace: Trace, title: str) -> Iterator[str]:
 
 def _queues(trace: Trace) -> Iterator[list[str]]:
     since, until = trace.span
+    ended: dict[int, list[Record]] = {}
+    rows: dict[int, dict[int, list[Record]]] = {}  # by queue and thread
+    for task in trace.tasks:
+        ended.setdefault(task.queue, []).append(task)
+    for task in (*trace.tasks, *trace.running):
+        if task.thread is not None:
+            rows.setdefault(task.queue, {}).setdefault(task.thread, []).append(task)
     for queue in trace.queues:
-        tasks = [task for task in trace.tasks if task.queue == queue.pid]
-        rows: dict[int, list[Record]] = {}
-        for task in tasks + [task for task in trace.running if task.queue == queue.pid]:
-            if task.thread is not None:
-                rows.setdefault(task.thread, []).append(task)
-        time = sum(map(busy, rows.values()))
-        share = time / ((until - since) * queue.slots) if until > since else 0.0
+        tasks = ended.get(queue.pid, [])
+        time = sum(map(busy, rows.get(queue.pid, {}).values()))
+        share = time / ((until - since) * queue.slots or inf)
         yield [
             queue.name,
             str(queue.slots),

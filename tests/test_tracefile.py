@@ -578,6 +578,11 @@ def test_text_of_a_killed_program(scribe: Scribe, shown: Callable[[], str]) -> N
     assert "Final results: 1 (tasks that no other needs)" in text
 
 
+def test_text_of_a_queue_without_slots(scribe: Scribe, shown: Callable[[], str]) -> None:
+    scribe.ran(1, slots(limit=0), 1, 2)  # no queue is so, but a file may say it
+    assert "disk       0  newest    1" in shown()
+
+
 def test_text_of_nothing(scribe: Scribe, shown: Callable[[], str]) -> None:
     scribe.note(COUNTS, 1, 0, slots(), (1, 0, 0))
     assert shown().startswith("run.json: 0 tasks in 0 \u00b5s\n")
