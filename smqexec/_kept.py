@@ -56,7 +56,7 @@ class Keeping(PlannedFuture[R]):
 
         Raises:
             CancelledError: The task was cancelled.
-            TimeoutError: It was not done, or the value not here, in time.
+            TimeoutError: It was not done in time.
             Exception: The value could not be brought here.
         """
         if self.state != DONE:

@@ -114,35 +114,32 @@ class ClusterFuture(Remote):
         """Return the value, which is brought here when first asked for.
 
         Args:
-            timeout: Seconds to wait at most for each: the end of the call, and
-                its value.  None for no limit.
+            timeout: Seconds to wait at most for the end of the call; None for no
+                limit.  As of any future that is done, ``result(0)`` then gives
+                the value, however long that is on its way.
 
         Raises:
             BrokenCluster: The value was lost with the cluster, or the client closed.
             CallLost: The cluster has dropped the call, or its value.
             CancelledError: The call was cancelled.
-            TimeoutError: The call was not done, or the value not here, in time.
+            TimeoutError: The call was not done in time.
             RuntimeError: Called in the thread of the client's event loop.
             BaseException: What the call raised.
         """
         super().result(timeout)
-        if not self._fetching.acquire(timeout=-1 if timeout is None else max(timeout, 0)):
-            raise TimeoutError()
-        try:
+        with self._fetching:
             if self._value is _NOTHING:
-                self._value = self._fetch(timeout)
+                self._value = self._fetch()
             return self._value
-        finally:
-            self._fetching.release()
 
-    def _fetch(self, timeout: float | None) -> Any:
+    def _fetch(self) -> Any:
         client = self.executor.client
         if client.asynchronous:
             raise RuntimeError("the thread of the client's event loop cannot wait for a value of the cluster")
         if client.status != "running":
             raise self.executor.broken()
         try:
-            return self.remote.result(timeout)
+            return self.remote.result()
         except CancelledError as error:
             raise self._lost(error) from error
 
