@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from ._future import PlannedFuture
@@ -157,9 +158,9 @@ class Waiting(Observed):
             return self._help(run, needs, deadline)
         finally:
             for wait in waits:
-                with wait.slots.scheduler.lock:
-                    if wait in wait.run.waits:
-                        wait.run.waits.remove(wait)
+                # One that was struck before it began is none of them.
+                with wait.slots.scheduler.lock, suppress(ValueError):
+                    wait.run.waits.remove(wait)
             for wait in opened:
                 wait.close()
 
