@@ -937,9 +937,10 @@ def test_interrupted_exit_cancels_what_is_pending(where: str, monkeypatch: pytes
     scheduler = Scheduler()
     queue = Queue(scheduler, 1)
     gate = Gate()
-    held, pending = queue.submit(gate), queue.submit(int)
-    pending.add_done_callback(lambda _: gate.open())
+    held = queue.submit(gate)
     gate.wait_entered()
+    pending = queue.submit(int)
+    pending.add_done_callback(lambda _: gate.open())
     monkeypatch.setattr(_process, "_schedulers", {scheduler})
     monkeypatch.setattr(_process, "exiting", False)
     finish = scheduler.finish_at_exit
