@@ -443,9 +443,9 @@ def test_shutdown_cancels_what_is_pending() -> None:
         outside: Future[int] = Future()
         gate = Gate()
         held = queue.submit(gate.enter, 1)
+        gate.wait_entered()
         pending = [other.submit(add, held), queue.submit(add, 1), queue.submit(add, outside)]
         pending += [other.submit(add, task) for task in pending]
-        gate.wait_entered()
         ending = beside(partial(scheduler.shutdown, cancel_futures=True))
         until(lambda: all(task.cancelled() for task in pending))
         assert not ending.done()
