@@ -86,7 +86,8 @@ class Lines:
         # Of the tasks that have not ended, by number.
         self._heads: dict[int, str] = {}  # the part of the line that is known when they are submitted
         self._needs: dict[int, tuple[int, ...]] = {}  # what they depend on, if anything
-        self._running: dict[int, list[Any]] = {}  # where, since when, whether its beginning was written
+        # Where, since when, whether its beginning was written, when it gave its last item.
+        self._running: dict[int, list[Any]] = {}
         # Of the last ones that ran: where, and until when.
         self._ends: dict[int, tuple[_Row, float]] = {}
         self._kept: deque[int] = deque()  # their numbers, oldest first: a dict's first key is dear to find
@@ -116,7 +117,7 @@ class Lines:
                 if row is None or row.slots is not slots or (row.tasks and type(detail) is not int):
                     row = self._row(slots, detail)
                 row.tasks += 1
-                self._running[number] = [row, at, False]
+                self._running[number] = [row, at, False, at]
             elif kind == END:
                 self._ended(at, number, slots, detail)
             elif kind == COUNTS:
@@ -126,7 +127,8 @@ class Lines:
                     f'{{"ph":"i","s":"g","pid":0,"tid":0,"ts":{at:.3f},"cat":"scheduler","name":"{detail}"}},'
                 )
             elif number in self._running:
-                row = self._running[number][0]
+                running = self._running[number]
+                row, running[3] = running[0], at
                 self.lines.append(
                     f'{{"ph":"i","s":"t",{row.place},"ts":{at:.3f},"cat":"item","name":"item {detail}",'
                     f'"args":{{"number":{number},"item":{detail}}}}},'
@@ -149,7 +151,7 @@ class Lines:
 
     def running(self, at: float, number: int, slots: Slots, worker: int | str | None) -> None:
         """Note that a task was running *at* so many microseconds already."""
-        self._running[number] = [self._row(slots, worker), at, False]
+        self._running[number] = [self._row(slots, worker), at, False, at]
 
     def _ended(self, end: float, number: int, slots: Slots, outcome: str) -> None:
         head = self._heads.pop(number, None)
@@ -163,7 +165,7 @@ class Lines:
                 f'"cat":"dropped",{head}{outcome}"}}}},'
             )
             return
-        row, start, begun = running
+        row, start, begun, _ = running
         row.tasks -= 1
         started = f"{start:.3f}"
         if begun:
@@ -192,7 +194,9 @@ class Lines:
                 other, tail = ended
                 tail = min(tail - 0.002, start)
             elif number in self._running:  # an item was enough
-                other, tail = self._running[number][0], start
+                # Not later than that: it may have ended before the start, and that not been told yet.
+                other, _, _, given = self._running[number]
+                tail = min(given, start)
             else:
                 continue
             arrow = next(self._arrows)
@@ -239,7 +243,7 @@ class Lines:
     def _begin(self, until: float) -> None:
         """Add the beginnings of what started before *until*, in microseconds."""
         for number, running in self._running.items():
-            row, start, begun = running
+            row, start, begun, _ = running
             head = self._heads.get(number)
             if head is not None and not begun and start <= until:
                 running[2] = True

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from engines import Inline, Manual
 from gate import DEADLINE
-from test_exit import forks, run
+from test_exit import forks, run, threads_at_exit
 from threads import until_gone, without_collector
 
 from smqexec import Queue, Scheduler
@@ -40,6 +40,7 @@ def test_everything_submitted_runs() -> None:
     assert outcome.errors == ""
 
 
+@threads_at_exit
 def test_everything_submitted_runs_on_another_queue() -> None:
     """Although that takes no more from anybody else."""
     outcome = run("""
