@@ -269,6 +269,8 @@ class Scheduler(Streams):
             running = [task for slots in interrupted for run in slots.runs for task in run.tasks()]
         for task in running:
             task.cancel()
+        for slots in interrupted:  # what those have submitted meanwhile
+            self.cancel_pending(slots)
 
     def close(self, slots: Slots) -> None:
         """Take no more tasks for *slots*; its runs leave once nothing is pending."""

@@ -1381,6 +1381,18 @@ def test_cancelling_block() -> None:
         assert held.result(DEADLINE) is None
 
 
+def test_interrupt_cancels_what_was_submitted_meanwhile() -> None:
+    with planned(1) as (scheduler, queue):
+        gate = Gate()
+        queue.submit(gate)
+        gate.wait_entered()
+        late: list[Any] = []
+        queue.submit(int).add_done_callback(lambda _: late.append(queue.submit(int)))
+        scheduler.interrupt()
+        gate.open()
+        assert [task.cancelled() for task in late] == [True]
+
+
 @pytest.mark.parametrize("whole", [False, True])
 def test_interrupted_block_cancels(whole: bool) -> None:
     began = threading.Event()
