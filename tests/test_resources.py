@@ -750,3 +750,12 @@ def test_search_passes_over_the_lack_of_a_task_that_was_cancelled_meanwhile() ->
             before = [frame.copy() for frame in needs.frames]
             assert not needs._visit(lack, scheduler, ASKED)
         assert needs.frames == before
+
+
+def test_search_that_does_not_know_a_task_held_back_stays_as_it_is() -> None:
+    with planned(1) as (scheduler, queue):
+        claim = Claim((), False, "x")
+        claim.task = queue.submit(abs, -1)
+        needs = Needs(Run(queue._slots), [], lambda: False)
+        needs.held_back(scheduler, claim)
+        assert not needs.late and needs.bell.empty()
