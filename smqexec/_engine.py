@@ -275,13 +275,17 @@ class EnginePool:
     def _explained(self, error: BaseException, fn: Any, args: Any, kwargs: Any) -> BaseException:
         return error if isinstance(self.executor, Engine) else explain(error, fn, args, kwargs, self.executor)
 
-    def _complete(self, slots: Slots, run: Run, task: Task[Any], value: Any) -> None:
-        """Complete *task*, and let *run* take the next."""
+    def _returned(self, slots: Slots, run: Run, task: Task[Any]) -> None:
+        """Let go of the call of *task*, which has returned, and tell observers."""
         self._futures.pop(task, None)
         task._fn = task._args = task._kwargs = None
+        if slots.scheduler.observers:
+            slots.scheduler.tell_end(slots, task, run.thread, "done")
+
+    def _complete(self, slots: Slots, run: Run, task: Task[Any], value: Any) -> None:
+        """Complete *task*, and let *run* take the next."""
+        self._returned(slots, run, task)
         scheduler = slots.scheduler
-        if scheduler.observers:
-            scheduler.tell_end(slots, task, run.thread, "done")
         if scheduler.complete(slots, run, task, value) is None:
             del task, value
             scheduler.begin_at_once(slots, run)

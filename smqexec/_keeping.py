@@ -66,11 +66,8 @@ class KeepingPool(EnginePool):
         slots.scheduler.given(slots, task, self.prefetch())
 
     def _complete(self, slots: Any, run: Run, task: Task[Any], value: Any) -> None:
-        self._futures.pop(task, None)
-        task._fn = task._args = task._kwargs = None
+        self._returned(slots, run, task)
         scheduler = slots.scheduler
-        if scheduler.observers:
-            scheduler.tell_end(slots, task, run.thread, "done")
         scheduler.complete(slots, run, task, value, False)  # there may be fewer slots now
         slots.fates.pop(task, None)
         del value

@@ -176,17 +176,22 @@ def read(
     )
 
 
-def _claims_of(release: Iterable[Task[Any]]) -> list[Claim]:
-    if kind_of(type(release)) == FUTURE:
-        raise TypeError(f"release must be a list of tasks, not one: write release=[{release!r}]")
+def _listed(name: str, given: Iterable[Any], what: str, kinds: tuple[int, ...]) -> list[Any]:
+    """The entries of *given*, the option *name*: a list of *what*, and not one alone, of one of *kinds*."""
+    if kind_of(type(given)) in kinds:
+        raise TypeError(f"{name} must be a list of {what}, not one: write {name}=[{given!r}]")
     try:
-        tasks = list(release)
+        entries = list(given)
     except TypeError:
-        tasks = None
-    if tasks is None:
-        raise TypeError(f"release must be a list of tasks, not {release!r}")
+        entries = None
+    if entries is None:
+        raise TypeError(f"{name} must be a list of {what}, not {given!r}")
+    return entries
+
+
+def _claims_of(release: Iterable[Task[Any]]) -> list[Claim]:
     claims: list[Claim] = []
-    for task in tasks:
+    for task in _listed("release", release, "tasks", (FUTURE,)):
         if not isinstance(task, Task):
             raise TypeError(f"release must hold tasks, not {task!r}")
         claim = task._claim
@@ -197,16 +202,8 @@ def _claims_of(release: Iterable[Task[Any]]) -> list[Claim]:
 
 
 def _order(after: Iterable[Future[Any] | settled[Any]]) -> tuple[tuple[Future[Any], bool], ...]:
-    if kind_of(type(after)) in (FUTURE, SETTLED):
-        raise TypeError(f"after must be a list of futures, not one: write after=[{after!r}]")
-    try:
-        entries = list(after)
-    except TypeError:
-        entries = None
-    if entries is None:
-        raise TypeError(f"after must be a list of futures, not {after!r}")
     found: list[tuple[Future[Any], bool]] = []
-    for entry in entries:
+    for entry in _listed("after", after, "futures", (FUTURE, SETTLED)):
         kind = kind_of(type(entry))
         if kind == SETTLED:
             found.append((cast("settled[Any]", entry).future, True))

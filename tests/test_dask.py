@@ -9,11 +9,11 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import BrokenExecutor, CancelledError, wait
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from pickle import PicklingError
 from typing import Any
@@ -23,6 +23,7 @@ import pytest
 distributed = pytest.importorskip("distributed", reason="needs smqexec[dask]")
 
 import cluster_calls as calls  # noqa: E402 - it needs distributed too
+import threads  # noqa: E402
 from gate import Gate  # noqa: E402
 from threads import beside  # noqa: E402
 
@@ -40,17 +41,8 @@ pytestmark = [
 ]
 
 
-def until(holds: Callable[[], object]) -> None:
-    """Wait until *holds*, of the cluster, whom nobody tells; asking it all the time would keep it busy.
-
-    Raises:
-        TimeoutError: It did not hold at the deadline.
-    """
-    deadline = time.monotonic() + DEADLINE
-    while not holds():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"not so within {DEADLINE} s")
-        time.sleep(0.02)
+# Of the cluster, which would be kept busy if it was asked all the time.
+until = partial(threads.until, pause=0.02, deadline=DEADLINE)
 
 
 CLUSTER = """

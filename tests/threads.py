@@ -45,17 +45,17 @@ def beside(fn: Callable[..., T], *args: Any) -> Future[T]:
     return future
 
 
-def until(holds: Callable[[], object]) -> None:
-    """Wait until *holds*, where nothing that could be waited for tells.
+def until(holds: Callable[[], object], pause: float = 0, deadline: float = DEADLINE) -> None:
+    """Wait until *holds*, where nothing that could be waited for tells; look again after *pause* seconds.
 
     Raises:
-        TimeoutError: It did not hold at the deadline.
+        TimeoutError: It did not hold within *deadline* seconds.
     """
-    deadline = time.monotonic() + DEADLINE
+    end = time.monotonic() + deadline
     while not holds():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"not so within {DEADLINE} s")
-        time.sleep(0)
+        if time.monotonic() > end:
+            raise TimeoutError(f"not so within {deadline} s")
+        time.sleep(pause)
 
 
 @contextmanager
