@@ -8,13 +8,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from threading import get_ident
 from typing import Any, TypeAlias
 
 from ._ahead import Ahead
 from ._arguments import DIRECT, Template
 from ._dispatch import Ended, Starts
 from ._future import Failure, PlannedFuture, traceback_of
-from ._interrupts import HEADROOM, LIMIT, headroom, make_room, uninterrupted
+from ._interrupts import HEADROOM, LIMIT, STRUCK, headroom, make_room, uninterrupted
 from ._items import Item
 from ._line import Turn
 from ._nodes import DONE, NEW, NONE, RUNNING, Group, Node, as_few
@@ -79,6 +80,8 @@ class Arrivals(Ahead):
                 told = True
                 self.tell_submit(slots, task, args, kwargs)
             # Not with `_lock`: Ctrl-C could strike between that and a `try`.
+            if get_ident() not in STRUCK:
+                self._queue_up()
             with self.lock:
                 try:
                     if slots.closed or slots.broken or self.exiting or self._abandoned:

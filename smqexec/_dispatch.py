@@ -42,9 +42,6 @@ LOGGER = logging.getLogger("smqexec")
 # How long a callback waits for the lock, in seconds.  It is never held so long.
 PATIENCE = 0.2
 
-# How often a thread asks for the lock before it blocks: some 10 µs.
-SPINS = 4
-
 Starts: TypeAlias = list[tuple[Slots, Run]]  # runs to be started once the lock is not held
 Ended: TypeAlias = tuple[PlannedFuture[Any], Watch | None, Slots]  # a task or item to be told of then
 
@@ -62,19 +59,9 @@ class Dispatcher(Lending):
         self._outside: set[Node] = set()
 
     def _lock(self) -> None:
-        """Take the lock that another thread holds.  For runs, which no signal interrupts.
-
-        It is held for a microsecond or two.  Whoever holds it and lost the
-        interpreter lock meanwhile needs that first.  A thread that blocks at
-        once is given the lock as it is released, but has yet to get the
-        interpreter lock, so that the next one blocks too, and from then on
-        every task costs a change of threads.  Sleeping for no time lets the
-        holder go on, and gives the lock to nobody.
-        """
-        for _ in range(SPINS):
-            time.sleep(0)
-            if self.lock.acquire(False):
-                return
+        """Take the lock that another thread holds.  For runs, which no signal interrupts."""
+        time.sleep(0)
+        self._queue_up()
         self.lock.acquire()
 
     def _acquire_or_later(self, call: Callable[..., object], *args: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
@@ -14,7 +15,19 @@ from typing import Any
 # between two changes that belong together.  Tried before.
 HEADROOM = 30
 
+# The identity of the one thread where Ctrl-C strikes.
+STRUCK = {threading.main_thread().ident}
+
 LIMIT = threading.Lock()  # is held while Python's limit of recursion is changed, and guards `_owed`
+
+
+def _after_fork() -> None:
+    STRUCK.clear()
+    STRUCK.add(threading.get_ident())
+
+
+if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows can't fork
+    os.register_at_fork(after_in_child=_after_fork)
 
 _owed = 0  # by how much the limit is still to be lowered
 

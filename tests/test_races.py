@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Future, as_completed, wait
 from contextlib import suppress
@@ -17,6 +18,8 @@ from threads import beside, planned, until
 
 import smqexec._waiting
 from smqexec import Queue, Task, settled
+from smqexec._interrupts import STRUCK, _after_fork
+from smqexec._waiting import SPINS
 
 ROUNDS = 150
 
@@ -427,3 +430,68 @@ def test_queues_come_and_go_while_others_work() -> None:
             for _ in range(ROUNDS // 5):
                 assert racers.race() == [3, 3]
         assert scheduler.queues[0] is queue
+
+
+class Clock:
+    """In place of the module: who holds the *lock* lets go of it in the sleep number *at*, or never."""
+
+    monotonic = staticmethod(time.monotonic)
+
+    def __init__(self, lock: threading.Lock, at: int) -> None:
+        self.lock, self.at = lock, at
+        self.sleeps = 0
+
+    def sleep(self, seconds: float) -> None:
+        assert seconds == 0
+        self.sleeps += 1
+        if self.sleeps == self.at:
+            self.lock.release()
+
+
+@pytest.mark.parametrize("at", [1, 2, SPINS])
+def test_submitter_lets_who_holds_the_lock_go_on(at: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    with planned(1, stopped=True) as (scheduler, queue):
+        clock = Clock(scheduler.lock, at)
+        monkeypatch.setattr(smqexec._waiting, "time", clock)
+        scheduler.lock.acquire()
+        task = beside(queue.submit, add, 1).result(DEADLINE)
+        assert clock.sleeps == at
+        scheduler.resume()
+        assert task.result(DEADLINE) == 2
+
+
+def test_submitter_blocks_when_that_takes_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    with planned(1, stopped=True) as (scheduler, queue):
+        clock = Clock(scheduler.lock, -1)
+        monkeypatch.setattr(smqexec._waiting, "time", clock)
+        scheduler.lock.acquire()
+        submitting = beside(queue.submit, add, 1)
+        try:
+            until(lambda: clock.sleeps == SPINS)
+        finally:
+            scheduler.lock.release()
+        task = submitting.result(DEADLINE)
+        scheduler.resume()
+        assert task.result(DEADLINE) == 2
+
+
+def test_where_ctrl_c_may_strike_nothing_is_held_outside_a_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    def queue_up(_: object) -> None:
+        raise AssertionError("Ctrl-C could strike while it has the lock")
+
+    monkeypatch.setattr(smqexec._waiting.Waiting, "_queue_up", queue_up)
+    with planned(1, stopped=True) as (_, queue):
+        assert queue.submit(add, 1)
+        with pytest.raises(AssertionError, match="Ctrl-C"):
+            beside(queue.submit, add, 1).result(DEADLINE)
+
+
+def test_hook_after_fork_knows_the_new_main_thread() -> None:
+    parents = STRUCK.copy()
+    assert parents == {threading.main_thread().ident}
+    try:
+        mine = beside(lambda: (_after_fork(), threading.get_ident())[1]).result(DEADLINE)
+        assert STRUCK == {mine} != parents
+    finally:
+        STRUCK.clear()
+        STRUCK.update(parents)
