@@ -242,8 +242,7 @@ class NewestFirst(Plans):
                 search.pop()
             unfinished = search[-1][0] if search else -1
             if stack and stack[-1] is None:
-                self._trim()
-                steps += 10  # what it costs
+                steps += self._trim()
             elif stack and numbers[-1] > unfinished:
                 if waiting > numbers[-1]:
                     break

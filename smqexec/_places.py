@@ -31,8 +31,9 @@ from ._nodes import (
     sought,
 )
 
-# Emptied entries that are taken from the top of the stack at once: some 5 µs.
-TRIM = 128
+# Emptied entries that are taken from the top of the stack at once: some 5 µs, and how many
+# of them take as long as a step of the search.
+TRIM, TRIMMED_IN_A_STEP = 128, 12
 
 
 class Places:
@@ -43,6 +44,7 @@ class Places:
         # group, or None where a node was taken out.
         self._stack: list[Node | Group | None] = []
         self._numbers: list[int] = []
+        self._emptied = 0  # how many entries are None
         self._search: list[Cell] = []  # [number, plan]
         # Plans that are not intact, until they are retired.  Not weakly: on a free-threaded
         # build one would be found, or vanish in the middle of a look, after it is let go of.
@@ -132,14 +134,21 @@ class Places:
         self._numbers.pop()
         return node
 
-    def _trim(self) -> None:
-        """Take emptied entries from the top: so many at most that it takes no longer than a few steps."""
+    def _trim(self) -> int:
+        """Take emptied entries from the top: so many at most that it takes no longer than a few steps.
+
+        Returns:
+            How many steps it took.
+        """
         stack = self._stack
         bottom = max(len(stack) - TRIM, 0)
         top = len(stack) - 1
         while top > bottom and stack[top - 1] is None:
             top -= 1
+        count = len(stack) - top
+        self._emptied -= count
         del stack[top:], self._numbers[top:]
+        return 1 + count // TRIMMED_IN_A_STEP
 
     def _insert(self, number: int, entry: Node | Group) -> None:
         numbers = self._numbers
@@ -177,6 +186,7 @@ class Places:
                 return
             entry.listed = False
         stack[index] = None
+        self._emptied += 1
 
     def _merge(self, nodes: list[Node]) -> None:
         """Put *nodes* back on the stack."""
@@ -204,9 +214,14 @@ class Places:
         entry.nodes.clear()
         entry.listed = False
         self._stack[index] = None
+        self._emptied += 1
         return nodes
 
     def _sweep(self) -> None:
+        live = len(self._stack) - self._emptied
+        if self._emptied < live:  # most often none is: nothing is to be gained yet
+            self._stack_limit = len(self._stack) + live
+            return
         entries = zip(self._numbers, self._stack, strict=True)
         self._set_stack([pair for pair in entries if pair[1] is not None])
 
@@ -214,6 +229,7 @@ class Places:
         self._numbers[:] = [number for number, _ in entries]
         self._stack[:] = [entry for _, entry in entries]
         self._stack_limit = 2 * len(entries) + SWEEP_FROM
+        self._emptied = 0
 
     # Who comes to nodes of queues that give way.
 
@@ -307,6 +323,8 @@ class Places:
         numbers, stack = self._numbers, self._stack
         # The stack is sorted by number.
         assert numbers == sorted(numbers), numbers
+        # The emptied entries are counted.
+        assert self._emptied == sum(entry is None for entry in stack), self._emptied
         listed: list[Any] = []
         entry: Any
         for number, entry in zip(numbers, stack, strict=True):
