@@ -12,7 +12,7 @@ from ._arguments import DIRECT
 from ._functions import announcement, generates, name_of
 from ._future import CANCELLED, FAILED, Failure, PlannedFuture
 from ._items import Item, Stream
-from ._nodes import DONE, NONE, RUNNING, Node, let_go_of_dependencies
+from ._nodes import DONE, NONE, RUNNING, Node
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
@@ -77,15 +77,19 @@ class Task(PlannedFuture[R]):
     __init__ = object.__init__
 
     def began(self) -> None:
+        needs = self.dependencies
         if self._kwargs is AS_NEEDED:
-            needs = self.dependencies
             if type(needs) is list:
                 self._args = needs.copy()
                 self._kwargs = DIRECT
             else:
                 self._args = needs
                 self._kwargs = SOLE
-        let_go_of_dependencies(self)
+        # `let_go_of_dependencies`, written out: this is done for each task.
+        if type(needs) is list:
+            needs.clear()
+        else:
+            self.dependencies = NONE
 
     def promote(self) -> bool:
         """Make the task count as newly submitted: what it needs, then itself, go first.
