@@ -7,7 +7,7 @@ The house; imports point down::
                        _tracefile, _tracetext, _timeline: read, and told
     _progress          how far it is, shown; below it _bars: with rich; _meter, _ticker
     _queue             Queue: the Executor contract over one ThreadPoolExecutor, or a given executor
-    _inline            queues without threads
+    _pools             what its tasks run in: threads, _inline: none, or an executor
     _submitting        submit and map, of a queue and of its submitters
     dask               a Dask cluster as an executor; below it _dask_calls (packed, opened) and
                        _dask_line (generator tasks there)
@@ -25,7 +25,8 @@ The house; imports point down::
     _streams           generator tasks: their items are asked for, filled, ended
     _admission         a task comes with options; _arrivals: a task comes
     _ahead             tasks that go to an engine ahead of what they need
-    _dispatch          the one lock: a task runs, ends; which queue must wake
+    _dispatch          the one lock: a task runs, and returns; below it _dropping: it ends without
+                       a value, and _waking: which queue must wake
     _lending           resources are lent to tasks; those that lack some are held back
     _waiting           threads that wait, tasks that hold; _needs: what they do meanwhile
     _observers         who is told of all this

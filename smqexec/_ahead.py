@@ -20,9 +20,10 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from ._dispatch import Dispatcher, Starts
+from ._dispatch import Dispatcher
 from ._kept import Kept
 from ._nodes import DONE, RUNNING, WAITING, dependencies_of, dependents_of
+from ._waking import Starts
 
 if TYPE_CHECKING:
     from ._keeping import KeepingSlots

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 from ._ahead import Ahead
 from ._arguments import DIRECT, Template
-from ._dispatch import Ended, Starts
+from ._dropping import Ended
 from ._future import Failure, PlannedFuture, traceback_of
 from ._interrupts import HEADROOM, LIMIT, STRUCK, headroom, make_room, uninterrupted
 from ._items import Item
@@ -22,6 +22,7 @@ from ._nodes import DONE, NEW, NONE, RUNNING, Group, Node, as_few
 from ._slots import HERE, Slots
 from ._task import AS_NEEDED, Foreign, Settled, Task
 from ._waiting import FRAMES, OF_THE_PARENT
+from ._waking import Starts
 
 _NOT_PLAIN: Any = object()  # what `_plain` returns where it is for `_link` to look closer
 

@@ -1,40 +1,28 @@
-"""Queue: the Executor contract over one ThreadPoolExecutor.
-
-The pool gives what it is good at: threads, their names, their initializer,
-their end.  What runs in it is not one call for each task but *runs*: a run is
-submitted once, takes one task after another from the scheduler, and parks when
-none is ready.
-"""
+"""Queue: the Executor contract over one ThreadPoolExecutor."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Mapping
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from concurrent.futures.thread import BrokenThreadPool
 from contextlib import contextmanager
 from contextvars import Context
-from functools import partial
-from itertools import count
 from operator import index
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, overload
 from weakref import ref
 
-from . import _process
 from ._arguments import DIRECT, gather, look
-from ._engine import EnginePool, EngineSlots
-from ._executors import Engine, workers_of
+from ._engine import EngineSlots
+from ._executors import Engine
 from ._functions import Plain
-from ._inline import InlinePool, InlineSlots, work_inline
-from ._keeping import KeepingPool, KeepingSlots
 from ._kinds import Raw, settled
 from ._line import Line
 from ._options import Options, read
+from ._pools import check_engine, in_threads, on_executor, without_threads
 from ._room import Room
 from ._scheduler import Scheduler, leave
 from ._slots import Slots
 from ._submitting import Submits, Submitter
-from ._worker import nest, work
 
 if TYPE_CHECKING:
     from typing import Self
@@ -181,7 +169,7 @@ class Queue(Submits, ThreadPoolExecutor):
         if context and executor is not None:
             raise TypeError("context is for queues of threads: it can't be taken to another process")
         if executor is not None:
-            _check_engine(executor, initializer, initargs, give_way)
+            check_engine(executor, initializer, initargs, give_way)
         if prefetch is not None:
             try:
                 prefetch = index(prefetch)
@@ -193,13 +181,21 @@ class Queue(Submits, ThreadPoolExecutor):
             scheduler = Scheduler(order="oldest")
         elif not isinstance(scheduler, Scheduler):
             raise TypeError(f"scheduler must be a Scheduler, not {scheduler!r}")
+        slots: Slots
         if executor is not None:
-            self._set_up_engine(executor, max_workers, prefetch, thread_name_prefix, scheduler)
-        elif inline:
-            self._set_up_inline(max_workers, thread_name_prefix, initializer, initargs, scheduler, give_way)
+            slots = on_executor(
+                scheduler, max_workers, thread_name_prefix, executor, prefetch, isinstance(executor, Queue)
+            )
+            if isinstance(executor, Engine):
+                self._known = executor.options
         else:
-            self._set_up_threads(max_workers, thread_name_prefix, initializer, initargs, scheduler, give_way)
-        slots = self._slots
+            found = without_threads if inline else in_threads
+            slots = found(scheduler, max_workers, thread_name_prefix, initializer, initargs, give_way)
+        self._slots = slots
+        self._pool = slots.pool
+        # What clients of ThreadPoolExecutor, and its own tests, look at.
+        self._threads = slots.pool.threads
+        self._thread_name_prefix = slots.name
         slots.in_order = Line(scheduler.planner) if in_order else None
         slots.room = None if max_pending is None else Room(max_pending)
         slots.copies_context = context
@@ -208,79 +204,6 @@ class Queue(Submits, ThreadPoolExecutor):
             slots.add = scheduler.add_with
         slots.owner = ref(self, slots.lose)
         scheduler.add_slots(slots)
-
-    def _set_up_threads(
-        self,
-        max_workers: int | None,
-        thread_name_prefix: str,
-        initializer: Callable[..., object] | None,
-        initargs: tuple[Any, ...],
-        scheduler: Scheduler,
-        give_way: bool,
-    ) -> None:
-        first = initializer and _Initializer(initializer)
-        pool = _Pool(max_workers, thread_name_prefix, first, initargs)
-        self._pool: _Pool | EnginePool | InlinePool = pool
-        # What clients of ThreadPoolExecutor, and its own tests, look at.
-        self._threads = pool._threads
-        self._thread_name_prefix = pool._thread_name_prefix
-        name = str(pool._thread_name_prefix)
-        self._slots: Slots
-        self._slots = slots = Slots(scheduler, pool, pool._max_workers, name, work, nest, give_way)
-        if first is not None:
-            first.slots = ref(slots)
-
-    def _set_up_inline(
-        self,
-        max_workers: int | None,
-        name: str,
-        initializer: Callable[..., object] | None,
-        initargs: tuple[Any, ...],
-        scheduler: Scheduler,
-        give_way: bool,
-    ) -> None:
-        limit = 1 if max_workers is None else max_workers
-        if limit <= 0:
-            raise ValueError("max_workers must be greater than 0")
-        first = initializer and _Initializer(initializer)
-        self._pool = pool = InlinePool(first and partial(first, *initargs))
-        self._threads = pool.threads
-        self._thread_name_prefix = name = name or f"inline-{next(_inlines)}"
-        self._slots = slots = InlineSlots(scheduler, pool, limit, name, work_inline, nest, give_way)
-        if first is not None:
-            first.slots = ref(slots)
-
-    def _set_up_engine(
-        self,
-        executor: Executor,
-        max_workers: int | None,
-        prefetch: int | None,
-        name: str,
-        scheduler: Scheduler,
-    ) -> None:
-        kind = type(executor).__name__
-        max_workers = workers_of(executor) if max_workers is None else max_workers
-        if max_workers is None:
-            raise TypeError(f"max_workers must be given: {kind} does not tell how many it has")
-        if max_workers <= 0:
-            raise ValueError("max_workers must be greater than 0")
-        self._thread_name_prefix = name = name or f"{kind}-{next(_engines)}"
-        pool: EnginePool
-        slots: EngineSlots
-        if isinstance(executor, Engine) and executor.keeps:
-            pool = KeepingPool(executor, prefetch)
-            slots = KeepingSlots(scheduler, pool, max_workers, name, pool.work, nest, False)
-            slots.fit(pool.prefetch())
-        else:
-            pool = EnginePool(executor, Raw if isinstance(executor, Queue) else None)
-            slots = EngineSlots(scheduler, pool, max_workers, name, pool.work, nest, False)
-            slots.limit += prefetch or 0
-        self._pool = pool
-        self._threads = pool.threads
-        self._slots = slots
-        _process.come_before(type(executor))
-        if isinstance(executor, Engine):
-            self._known = executor.options
 
     #: The options that its engine knows, beside those of all queues.
     _known: frozenset[str] = frozenset()
@@ -457,62 +380,3 @@ def _width(number: Any, right: str) -> int:
     except TypeError:
         pass
     raise TypeError(f"max_workers must be {right}, not {number!r}")
-
-
-_inlines = count()
-_engines = count()  # numbers for names
-
-
-def _check_engine(executor: Any, initializer: Any, initargs: tuple[Any, ...], give_way: bool) -> None:
-    if not isinstance(executor, Executor):
-        raise TypeError(f"executor must be a concurrent.futures.Executor, not {executor!r}")
-    if initializer is not None or initargs:
-        raise TypeError(f"give the initializer to the {type(executor).__name__}, whose workers it is for")
-    if give_way:
-        raise TypeError("give_way is for queues of threads: an executor can't nest one call in another")
-
-
-class _Pool(ThreadPoolExecutor):
-    """A pool that gives each run a thread, and tells idle threads to leave when an initializer failed."""
-
-    _idle_semaphore: Any
-
-    def resize(self, number: int) -> None:
-        """See that there may be so many threads.
-
-        It never gets smaller: a run that is too many has yet to get a thread, to
-        be told so.
-        """
-        self._max_workers = max(self._max_workers, number)
-
-    def _adjust_thread_count(self) -> None:
-        # A run that was given up, since no thread could be started for it, stays in the pool
-        # for the next thread, which CPython 3.11 counts as idle then, although it goes on to
-        # the next run; and the run after that would get none.  So none is idle: there are
-        # never more runs than the pool may have threads.
-        while self._idle_semaphore.acquire(blocking=False):
-            pass
-        super()._adjust_thread_count()
-
-    def _initializer_failed(self) -> None:
-        super()._initializer_failed()
-        # After it: it throws away all that its threads were to get, also this.
-        self.shutdown(wait=False)
-
-
-class _Initializer:
-    """The user's initializer, whose failure also breaks our queue."""
-
-    def __init__(self, initializer: Callable[..., object]) -> None:
-        self.initializer = initializer
-        self.slots: ref[Slots] | None = None  # a pool's thread must not keep the queue
-
-    def __call__(self, *args: Any) -> None:
-        try:
-            self.initializer(*args)
-        except BaseException:
-            slots = None if self.slots is None else self.slots()
-            if slots is not None:
-                error = BrokenThreadPool("A thread initializer failed, the thread pool is not usable anymore")
-                slots.scheduler.break_off(slots, error)
-            raise

@@ -11,13 +11,13 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from . import _debug, _process, _why
-from ._dispatch import LOGGER
 from ._drawing import printable, table
 from ._graph import Graph
 from ._slots import Slots
 from ._stop import Stop
 from ._streams import Streams
 from ._waiting import at_work
+from ._waking import LOGGER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -63,6 +63,12 @@ HERE = _Here()
 class Pool(Protocol):
     """What runs are started in: a ThreadPoolExecutor, or what stands for one."""
 
+    _broken: Any  # why it takes no more, or something false
+
+    @property
+    def threads(self) -> Any:
+        """The set of its threads."""
+
     def submit(self, work: Any, /, *args: Any) -> object:
         """See that ``work(slots, run)`` is called: *args* are these two."""
 

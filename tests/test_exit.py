@@ -24,7 +24,7 @@ from gate import DEADLINE, Gate
 from threads import beside, until
 
 import smqexec._scheduler
-from smqexec import Queue, Scheduler, _dispatch, _process, checkpoint, settled
+from smqexec import Queue, Scheduler, _process, _waking, checkpoint, settled
 
 HERE = Path(__file__).parent
 
@@ -667,11 +667,11 @@ def test_stop_while_the_hook_cancels_warns_only_once() -> None:
             scheduler.cancel_held()
         return True
 
-    _dispatch.LOGGER.addFilter(at_warning)
+    _waking.LOGGER.addFilter(at_warning)
     try:
         finish(scheduler)
     finally:
-        _dispatch.LOGGER.removeFilter(at_warning)
+        _waking.LOGGER.removeFilter(at_warning)
     assert seen == [False]
     assert task.cancelled()
 

@@ -32,8 +32,12 @@ ALLOWED = {
     "_ticker": set(),
     "_inline": {"_worker", "_waiting", "_slots", "_interrupts"},
     "_queue": {
-        *{"_line", "_room", "_process", "_keeping", "_engine", "_submitting", "_scheduler", "_worker"},
-        *{"_executors", "_inline", "_slots", "_options", "_task", "_arguments", "_functions", "_kinds"},
+        *{"_line", "_room", "_pools", "_engine", "_submitting", "_scheduler"},
+        *{"_executors", "_slots", "_options", "_task", "_arguments", "_functions", "_kinds"},
+    },
+    "_pools": {
+        *{"_process", "_keeping", "_engine", "_inline", "_scheduler", "_worker"},
+        *{"_executors", "_slots", "_kinds"},
     },
     "_submitting": {"_options", "_task", "_kinds"},
     "_inside": {"_slots", "_needs", "_future", "_nodes"},
@@ -52,7 +56,7 @@ ALLOWED = {
     "_generators": {"_slots", "_task", "_future", "_functions"},
     "_scheduler": {
         *{"_graph", "_drawing", "_debug", "_process", "_stop", "_why"},
-        *{"_streams", "_dispatch", "_waiting", "_slots"},
+        *{"_streams", "_waking", "_waiting", "_slots"},
     },
     "_graph": {"_survey", "_drawing"},
     "_survey": {"_line", "_task", "_items", "_options", "_nodes"},
@@ -76,14 +80,16 @@ ALLOWED = {
     "_room": set(),
     "_line": {"_planner", "_nodes"},
     "_arrivals": {
-        *{"_ahead", "_line", "_dispatch", "_waiting", "_slots", "_task", "_items", "_future"},
+        *{"_ahead", "_line", "_dropping", "_waking", "_waiting", "_slots", "_task", "_items", "_future"},
         *{"_interrupts", "_arguments", "_nodes"},
     },
-    "_ahead": {"_dispatch", "_kept", "_nodes"},
-    "_dispatch": {
-        *{"_debug", "_line", "_lending", "_needs", "_resources", "_slots", "_task", "_items", "_future"},
+    "_ahead": {"_dispatch", "_waking", "_kept", "_nodes"},
+    "_dispatch": {"_dropping", "_waking", "_needs", "_slots", "_task", "_future", "_interrupts", "_nodes"},
+    "_dropping": {
+        *{"_debug", "_line", "_waking", "_needs", "_resources", "_slots", "_task", "_items", "_future"},
         *{"_interrupts", "_nodes"},
     },
+    "_waking": {"_lending", "_needs", "_slots", "_task", "_future", "_nodes"},
     "_lending": {
         *{"_waiting", "_needs", "_options", "_resources", "_slots", "_task"},
         *{"_interrupts", "_nodes"},

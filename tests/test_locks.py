@@ -15,7 +15,7 @@ from threads import beside, until
 import smqexec
 from smqexec import Queue, Resource, Scheduler, checkpoint, settled
 from smqexec._arrivals import Arrivals
-from smqexec._dispatch import Dispatcher
+from smqexec._dropping import Dropping
 from smqexec._future import PlannedFuture, Watch
 from smqexec._interrupts import LIMIT
 from smqexec._items import Stream
@@ -25,6 +25,7 @@ from smqexec._planner import DependencyPlanner
 from smqexec._resources import Claim
 from smqexec._slots import Run, Slots
 from smqexec._waiting import Waiting
+from smqexec._waking import Waking
 
 
 class Held:
@@ -60,7 +61,8 @@ METHODS: dict[type, str] = {
     Claim: "take grant give_back needs",
     Lending: "deadlocked lend takes _give_back _next_fitting _serve",
     Arrivals: "_mend _plain _link",
-    Dispatcher: "_forget _pending _drop _unlist _take _wake_for _wake _wake_all",
+    Dropping: "_forget _pending _drop _unlist",
+    Waking: "_take _wake_for _wake _wake_all",
     Waiting: "_tell_watchers _let_in sink _unpause _ask _at_rest _still",
     Scheduler: "_idle _paused_of",
     Needs: "take find extend held_back",

@@ -1335,9 +1335,9 @@ def test_cancel_with_dependencies_goes_on_after_one_that_is_needed() -> None:
 
 def test_cancelling_a_graph_with_many_ways_looks_at_each_task_once(monkeypatch: pytest.MonkeyPatch) -> None:
     looked: list[Any] = []
-    dependents_of = smqexec._dispatch.dependents_of
+    dependents_of = smqexec._dropping.dependents_of
     monkeypatch.setattr(
-        smqexec._dispatch, "dependents_of", lambda node: (looked.append(node), dependents_of(node))[1]
+        smqexec._dropping, "dependents_of", lambda node: (looked.append(node), dependents_of(node))[1]
     )
     with planned(1, stopped=True) as (scheduler, queue):
         pair = [queue.submit(int), queue.submit(int)]
@@ -1484,7 +1484,7 @@ def test_types_of_results_are_forgotten_when_they_are_many() -> None:
 def test_future_completed_by_a_handler_while_its_own_thread_holds_the_lock(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(smqexec._dispatch, "PATIENCE", 0.01)
+    monkeypatch.setattr(smqexec._dropping, "PATIENCE", 0.01)
     with planned(1) as (scheduler, queue):
         outside: Future[int] = Future()
         task = queue.submit(str, outside)

@@ -24,7 +24,7 @@ from gate import DEADLINE, Gate
 from threads import until_gone, without_collector
 
 from smqexec import Queue, Scheduler, Task, settled
-from smqexec._queue import _Initializer
+from smqexec._pools import Initializer
 
 AFTER_SHUTDOWN = r"^cannot schedule new futures after shutdown$"
 
@@ -503,7 +503,7 @@ def test_failing_initializer_of_a_lost_queue(make: Maker) -> None:
 
 
 def test_initializer_of_a_queue_that_is_gone() -> None:
-    initializer = _Initializer(int)
+    initializer = Initializer(int)
     with pytest.raises(ValueError, match="invalid literal"):
         initializer("x")  # before there are slots to break
     initializer.slots = lambda: None  # type: ignore[assignment]

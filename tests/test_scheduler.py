@@ -15,7 +15,7 @@ import pytest
 from gate import DEADLINE, Gate
 from threads import beside, planned, until
 
-import smqexec._dispatch
+import smqexec._waking
 from smqexec import Queue, Scheduler, Task, settled
 from smqexec._nodes import dependencies_of
 
@@ -646,7 +646,7 @@ def test_newest_goes_first_also_while_tasks_are_submitted() -> None:
 def deep(queue: Queue) -> Task[int]:
     """More tasks below one sink than one hold of the lock may search."""
     task = queue.submit(int)
-    for _ in range(smqexec._dispatch.SEARCH_LIMIT * 5 // 2):
+    for _ in range(smqexec._waking.SEARCH_LIMIT * 5 // 2):
         task = queue.submit(add, task)
     return task
 
@@ -664,7 +664,7 @@ def test_long_search_lets_others_have_the_lock(monkeypatch: pytest.MonkeyPatch) 
         monkeypatch.setattr(smqexec._waiting, "time", Clock)
         sink = deep(queue)
         scheduler.resume()
-        assert sink.result(DEADLINE) == smqexec._dispatch.SEARCH_LIMIT * 5 // 2
+        assert sink.result(DEADLINE) == smqexec._waking.SEARCH_LIMIT * 5 // 2
         assert tried == [True, True]
 
 
@@ -686,7 +686,7 @@ def test_stop_during_a_long_search(monkeypatch: pytest.MonkeyPatch) -> None:
         until(lambda: queue._slots.parked)
         assert queue.counts()["running"] == queue.counts()["done"] == 0
         scheduler.resume()
-        assert sink.result(DEADLINE) == smqexec._dispatch.SEARCH_LIMIT * 5 // 2
+        assert sink.result(DEADLINE) == smqexec._waking.SEARCH_LIMIT * 5 // 2
 
 
 # Months of service.

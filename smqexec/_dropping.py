@@ -1,0 +1,284 @@
+"""Tasks end without a value: they fail, are cancelled, or lose what they depend on.
+
+As in ``_dispatch``: decide under the lock, act after it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import CancelledError
+from types import MethodType
+from typing import Any, TypeAlias, cast
+
+from ._debug import Unseen
+from ._future import Failure, PlannedFuture, Watch, traceback_of
+from ._interrupts import headroom, uninterrupted
+from ._items import Item
+from ._line import Turn
+from ._needs import forget, searches
+from ._nodes import DONE, RUNNING, Node, dependencies_of, dependents_of
+from ._resources import Claim
+from ._slots import Run, Slots
+from ._task import Foreign, Task
+from ._waking import Starts, Waking
+
+# How long a callback waits for the lock, in seconds.  It is never held so long.
+PATIENCE = 0.2
+
+Ended: TypeAlias = tuple[PlannedFuture[Any], Watch | None, Slots]  # a task or item to be told of then
+
+
+class Dropping(Waking):
+    """A scheduler whose tasks may end without a value."""
+
+    def __init__(self, order: str, stopped: bool, promote_awaited: bool) -> None:
+        super().__init__(order, stopped, promote_awaited)
+        # What pending tasks may wait for, and no queue is at: futures of others, and
+        # parts of results.
+        self._outside: set[Node] = set()
+
+    def _acquire_or_later(self, call: Callable[..., object], *args: Any) -> bool:
+        """Take the lock; False, and make *call* in a thread of its own, if the calling thread may have it.
+
+        For what a signal's handler may do, or a finalizer, which have perhaps
+        interrupted the very thread that holds the lock.
+        """
+        if self.lock.acquire(timeout=PATIENCE):
+            return True
+        threading.Thread(target=call, args=args).start()
+        return False
+
+    def _forget(self, relay: Foreign) -> None:
+        self._outside.discard(relay)
+        relay.scheduler = relay.future = None
+
+    def fail(
+        self, slots: Slots, run: Run, task: Task[Any], exception: BaseException, cancelled: bool = False
+    ) -> None:
+        """Note that *task* raised *exception*: it and what depends on it end.
+
+        Cancelled, where *exception* says that it has obeyed `cancel`, or the caller that it was *cancelled*.
+        """
+        # Read without the lock, once, for observers hear of it first: who asks now comes too late.
+        watch = task._watch
+        cancelled |= watch is not None and watch.asked and isinstance(exception, CancelledError)
+        failure = None if cancelled else self.failure(exception, slots.name)
+        if self.observers:
+            if cancelled:
+                self.tell_end(slots, task, run.thread, "cancelled")
+            else:
+                self.tell_end(slots, task, run.thread, "failed", exception)
+        with self.lock:
+            run.task = None
+            if self._abandoned:
+                return
+            if slots.fates:
+                failure = slots.fates.pop(task, failure)
+            ended, starts = self._drop(task, failure)
+        self._start(starts)
+        self._finish(ended, task)
+
+    def failure(self, exception: BaseException, queue: str) -> Failure:
+        """How a task of *queue*, which raised *exception*, fails."""
+        failure = Failure(exception, traceback_of(exception))
+        if self.debug:
+            failure.unseen = Unseen(exception, queue)
+        return failure
+
+    def cancel(self, future: PlannedFuture[Any], dependencies: bool = False) -> None:
+        """Cancel *future* and what depends on it, if it is pending; ask it to end, if it runs.
+
+        With *dependencies* also what it needs and nobody else does.
+        """
+        headroom()
+        ended: list[Ended] = []
+        starts: Starts | None = None
+        todo: list[Any] = [future]
+        abroad: list[tuple[Foreign, PlannedFuture[Any]]] = []  # what other schedulers run
+        asked: list[tuple[Slots, Task[Any]]] = []  # those that run
+        with uninterrupted():
+            if not self._acquire_or_later(self.cancel, future, dependencies):
+                return
+            try:
+                while todo and not self._abandoned:
+                    node = todo.pop()
+                    if node is not future and (node.state >= DONE or _is_needed(node)):
+                        continue
+                    if node.state == RUNNING:
+                        self._ask(node)
+                        asked.append((node.queue, node))
+                    elif node.state < RUNNING:
+                        needs = list(dependencies_of(node)) if dependencies else []
+                        for relay in needs:
+                            if type(relay) is Foreign and relay.future is not None:
+                                abroad.append((relay, relay.future))
+                        more, starts = self._drop(node, None, starts)
+                        ended += more
+                        todo.extend(needs)
+            finally:
+                self.lock.release()
+            self._start(starts)
+            self._finish(ended)
+        for slots, task in asked:
+            slots.withdraw(task)
+        for relay, other in abroad:
+            home = other._home
+            if relay.scheduler is None and home is not None:  # nobody here needs it any more
+                home.scheduler.cancel_unneeded(other)
+
+    def cancel_unneeded(self, future: PlannedFuture[Any]) -> None:
+        """Cancel *future* and what it needs, as far as nobody needs it."""
+        with self.lock:
+            needed = future.state >= DONE or _is_needed(future)
+        if not needed:
+            self.cancel(future, dependencies=True)
+
+    def cancel_pending(self, slots: Slots) -> None:
+        """Cancel all pending tasks of *slots*, what its executor has not begun, and what depends on them."""
+        self._drop_pending(slots, None)
+        if not self._abandoned:
+            slots.withdraw_unbegun()
+
+    def break_off(self, slots: Slots, error: BaseException) -> None:
+        """Let *slots* run nothing more: fail what is pending with *error*, and refuse what comes."""
+        with self.lock:
+            slots.broken = error
+            if slots.room is not None:
+                slots.room.turn_away()
+            # A broken pool forgets the runs that no thread has begun.  The
+            # others leave when they ask for a task.
+            slots.runs = [run for run in slots.runs if run.thread is not None]
+            slots.ring(slots.parked)
+        self._drop_pending(slots, Failure(error, traceback_of(error)))
+
+    def _drop_pending(self, slots: Slots, failure: Failure | None, ready_alone: bool = False) -> None:
+        ended: list[Ended] = []
+        starts: Starts | None = None
+        with uninterrupted():
+            with self.lock:
+                if self._abandoned:
+                    return
+                found = self.planner.ready(self._slots) if ready_alone else self._pending()
+                nodes = [node for node in found if node.queue is slots]
+                for node in nodes:
+                    if node.state < RUNNING:
+                        more, starts = self._drop(node, failure, starts)
+                        ended += more
+            self._start(starts)
+            self._finish(ended)
+
+    def _pending(self) -> list[Any]:
+        """All pending tasks, those submitted first in front.  Cost: the whole graph."""
+        found = dict.fromkeys(self.planner.ready(self._slots))
+        todo: list[Any] = [*found, *self._outside]
+        todo += [task for slots in self._slots for run in slots.runs for task in run.tasks()]
+        todo += [turn for slots in self._slots for turn in slots.turns]
+        while todo:
+            for node in dependents_of(todo.pop()):
+                if node not in found and node.state < RUNNING:
+                    found[node] = None
+                    todo.append(node)
+        return sorted((node for node in found if node.queue is not None), key=lambda node: node.number)
+
+    def _drop(
+        self,
+        node: Node,
+        failure: Failure | None,
+        starts: Starts | None = None,
+    ) -> tuple[list[Ended], Starts | None]:
+        """End *node* and its dependents.  The lock is held; the caller has to `_finish` and `_start`."""
+        ahead: list[Any] = []
+        if node.state == RUNNING:  # else none runs that depends on it: see `_ahead`
+            ahead = [other for other in dependents_of(node) if other.state == RUNNING]
+        dropped, freed = self.planner.drop(node)
+        inherited = failure
+        if failure is not None and type(node) is not Foreign:
+            inherited = failure.of(cast("PlannedFuture[Any]", node))
+        for other in ahead:
+            other.queue.fates[other] = inherited
+        ended: list[Ended] = []
+        touched: dict[Slots, None] = {}
+        for task in dropped:
+            for other in dependencies_of(task):
+                if type(other) is Foreign and not other.dependents:
+                    self._forget(other)
+            if not isinstance(task, PlannedFuture):
+                continue  # a relay
+            if searches:
+                forget(task)
+            if task._turn is not None:
+                freed += task._turn.leave()
+                task._turn = None
+            slots: Any = task._home
+            task._outcome = failure if task is node else inherited
+            if isinstance(task, Item):
+                self._unlist(task)
+            else:
+                touched[slots] = None
+                if failure is None:
+                    slots.cancelled += 1
+                else:
+                    slots.failed += 1
+            watch = task._watch
+            if watch is None or watch.condition is None:
+                task._settle()
+            ended.append((task, watch, slots))
+        starts = self._wake_for(freed, starts)
+        for slots in touched:
+            if slots.room is not None:
+                slots.room.let_in(slots.pending)
+            if slots.ending:
+                slots.ring(slots.parked)
+        if self._watchers:
+            self._tell_watchers()
+        return ended, starts
+
+    def _unlist(self, item: Item[Any]) -> None:
+        """Forget that somebody asked for *item*.  The lock is held."""
+        self._outside.discard(item)
+        source = item._source
+        stream = None if source is None else source._stream
+        if stream is not None and stream.items.get(item._key) is item:
+            del stream.items[item._key]
+
+    def _finish(self, ended: list[Ended], ran: Task[Any] | None = None) -> None:
+        """Let go of the calls of tasks that ended, and tell who waits for them.  The lock is not held.
+
+        Of these *ran* has run, and its observers know that it has ended.
+        """
+        if self.observers:
+            self.tell_dropped(ended, ran)
+        for _, watch, _ in ended:
+            if watch is not None:
+                watch.unblock()
+        # Callbacks last: one may wait for any of these tasks.
+        for task, watch, slots in ended:
+            if watch is not None:
+                task._publish(watch, slots)
+        for task, watch, _ in ended:
+            task._let_go()
+            if watch is not None:
+                task._tell(watch, self.patience)
+
+
+def _is_needed(node: Any) -> bool:
+    """Whether a task depends on *node*, or somebody waits for it.  The lock is held."""
+    if type(node) is Turn:
+        return True  # its line goes on
+    # That a task stands before others in a line does not count.
+    if any(other.state < DONE and type(other) is not Turn for other in dependents_of(node)):
+        return True
+    watch = node._watch if isinstance(node, PlannedFuture) else None
+    if watch is None:
+        return False
+    return bool(watch.blocked or watch.condition) or not all(map(_is_ours, watch.callbacks))
+
+
+def _is_ours(callback: Any) -> bool:
+    """Whether *callback* is that of a stream or an item, or of a relay that nobody needs any more."""
+    if type(callback) is not MethodType:
+        return False
+    owner = callback.__self__
+    ours = issubclass(type(owner), (Dropping, Item, Claim))
+    return ours or (type(owner) is Foreign and owner.scheduler is None)
