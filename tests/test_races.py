@@ -13,11 +13,12 @@ from functools import partial
 from typing import Any
 
 import pytest
+from engines import ProcessPoolExecutor
 from gate import DEADLINE
 from threads import beside, planned, until
 
 import smqexec._waiting
-from smqexec import Queue, Task, settled
+from smqexec import Queue, Scheduler, Task, settled
 from smqexec._interrupts import STRUCK, _after_fork
 from smqexec._waiting import SPINS
 
@@ -495,3 +496,21 @@ def test_hook_after_fork_knows_the_new_main_thread() -> None:
     finally:
         STRUCK.clear()
         STRUCK.update(parents)
+
+
+def test_calls_that_end_in_many_threads_leave_none_resting() -> None:
+    engine = ProcessPoolExecutor(1)
+
+    def end_some() -> None:
+        while not all(task.done() for task in tasks):
+            with suppress(IndexError):
+                engine.run()
+
+    with Scheduler() as scheduler:
+        queue = Queue(scheduler, executor=engine, prefetch=6)
+        for _ in range(20):
+            tasks = [queue.submit(abs, -n) for n in range(40)]
+            threads = [beside(end_some) for _ in range(3)]
+            assert [task.result(DEADLINE) for task in tasks] == list(range(40))
+            for thread in threads:
+                thread.result(DEADLINE)
