@@ -293,7 +293,7 @@ class EnginePool:
         which right after an end two threads want that have just been woken:
         who waits for the result, and the one that feeds the workers.  A call
         that does nothing costs 4.4 changes of threads where one is given at
-        each end, 1.7 by the bunch of 32; and a quarter (3.11) or a tenth (3.13) more time.
+        each end, 1.7 by the bunch of 32; and a third (3.11) or a tenth (3.13) more time.
         """
         if not self._brittle:
             return False
