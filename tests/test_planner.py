@@ -1407,6 +1407,24 @@ def finish(plan: Plan, queue: str = "q", limit: int = 1_000_000) -> None:
         limit -= 1
 
 
+def test_emptied_entries_on_top_are_taken_off_in_slices_and_told_as_steps() -> None:
+    plan = Plan()
+    names = [str(number) for number in range(1000)]
+    for name in names:
+        plan.add(name)
+    for name in names[1:]:
+        assert plan.promote(name)  # each leaves an emptied entry above the first
+    finish(plan, limit=999)
+    before, slices = plan.steps(), 0
+    while (found := plan.planner.take(plan.queues["q"], 20)) is SEARCHING:
+        slices += 1
+        plan.check()
+    assert found is plan.nodes["0"]
+    assert 3 <= slices <= 5
+    # They take as long as a twelfth of a step each.
+    assert 70 < plan.steps() - before < 110
+
+
 @pytest.mark.parametrize("order", ["newest", "oldest"])
 def test_service_of_independent_graphs_does_not_grow(order: str) -> None:
     """A task that is never reached sleeps below 20,000 rounds."""
