@@ -503,12 +503,14 @@ def test_calls_that_end_in_many_threads_leave_none_resting() -> None:
 
     def end_some() -> None:
         while not all(task.done() for task in tasks):
-            with suppress(IndexError):
+            try:
                 engine.run()
+            except IndexError:
+                time.sleep(0)  # none is there: let the others, who give some, go on
 
     with Scheduler() as scheduler:
         queue = Queue(scheduler, executor=engine, prefetch=6)
-        for _ in range(20):
+        for _ in range(5):
             tasks = [queue.submit(abs, -n) for n in range(40)]
             threads = [beside(end_some) for _ in range(3)]
             assert [task.result(DEADLINE) for task in tasks] == list(range(40))
