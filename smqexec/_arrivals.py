@@ -32,6 +32,10 @@ _Link: TypeAlias = tuple[list[Ended], list[tuple[Foreign, Any]]]
 class Arrivals(Ahead):
     """A scheduler that takes tasks in."""
 
+    def __init__(self, order: str, stopped: bool, promote_awaited: bool) -> None:
+        super().__init__(order, stopped, promote_awaited)
+        self._admit = self.planner.admit
+
     def group(self) -> Group | None:
         """One submission for the items of a `map`; None where their order needs none."""
         if self.order == "oldest":

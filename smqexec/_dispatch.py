@@ -6,7 +6,7 @@ after it.  While the lock is held no user code runs and nothing is called that
 may run some: no callback, no condition of a task, no object of the user's is
 let go of.
 
-A queue's threads are *runs* in its pool (see ``_queue``).  A run takes a task,
+A queue's threads are *runs* in its pool (see ``_pools``).  A run takes a task,
 calls it, and hands it over for the next one, under one hold of the lock.  With
 nothing ready it parks at the queue's bell.
 """
@@ -14,7 +14,6 @@ nothing ready it parks at the queue's bell.
 from __future__ import annotations
 
 import threading
-import time
 from itertools import count
 from typing import Any
 
@@ -30,16 +29,6 @@ from ._waking import Starts
 
 class Dispatcher(Dropping):
     """What a `Scheduler` does for tasks and runs; what it does for its user is in ``_scheduler``."""
-
-    def __init__(self, order: str, stopped: bool, promote_awaited: bool) -> None:
-        super().__init__(order, stopped, promote_awaited)
-        self._admit = self.planner.admit
-
-    def _lock(self) -> None:
-        """Take the lock that another thread holds.  For runs, which no signal interrupts."""
-        time.sleep(0)
-        self._queue_up()
-        self.lock.acquire()
 
     # A task goes.
 

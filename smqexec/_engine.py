@@ -276,14 +276,15 @@ class EnginePool:
     def _go_on(self, slots: Slots, run: Run) -> None:
         """Give the task of *run* to the executor; and of those that rest, where that runs short."""
         # After *run* began to rest, if it does, so whoever is the last to look finds all.
-        resting = () if self._stocked(slots) else self._resting
+        stocked = self._stocked(slots)
         self._send(slots, run)
-        if resting:
-            with suppress(IndexError):  # another thread takes of them too
-                while True:
-                    run = resting.popleft()
-                    slots.scheduler.begin_at_once(slots, run)
-                    self._send(slots, run)
+        while not stocked:
+            try:
+                run = self._resting.popleft()
+            except IndexError:  # not looked up before: another thread takes of them too
+                return
+            slots.scheduler.begin_at_once(slots, run)
+            self._send(slots, run)
 
     def _stocked(self, slots: Slots) -> bool:
         """Whether more than half of what may be prefetched is there, and a call more could not begin yet.

@@ -20,6 +20,8 @@ STRUCK = {threading.main_thread().ident}
 
 LIMIT = threading.Lock()  # is held while Python's limit of recursion is changed, and guards `_owed`
 
+_owed = 0  # by how much the limit is still to be lowered
+
 
 def _after_fork() -> None:
     STRUCK.clear()
@@ -28,8 +30,6 @@ def _after_fork() -> None:
 
 if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows can't fork
     os.register_at_fork(after_in_child=_after_fork)
-
-_owed = 0  # by how much the limit is still to be lowered
 
 
 class uninterrupted:

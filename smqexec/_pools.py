@@ -29,45 +29,35 @@ from ._worker import nest, work
 _inlines = count()
 _engines = count()  # numbers for names
 
-First = Callable[..., object] | None
-
 
 def in_threads(
     scheduler: Scheduler,
     max_workers: int | None,
     prefix: str,
-    initializer: First,
+    first: Initializer | None,
     initargs: tuple[Any, ...],
     give_way: bool,
 ) -> Slots:
     """Slots with a thread each."""
-    first = initializer and Initializer(initializer)
     pool = ThreadPool(max_workers, prefix, first, initargs)
     name = str(pool._thread_name_prefix)
-    slots = Slots(scheduler, pool, pool._max_workers, name, work, nest, give_way)
-    if first is not None:
-        first.slots = ref(slots)
-    return slots
+    return Slots(scheduler, pool, pool._max_workers, name, work, nest, give_way)
 
 
 def without_threads(
     scheduler: Scheduler,
     max_workers: int | None,
     name: str,
-    initializer: First,
+    first: Initializer | None,
     initargs: tuple[Any, ...],
     give_way: bool,
 ) -> Slots:
     """Slots without any thread."""
     limit = 1 if max_workers is None else max_workers
-    _check_width(limit)
-    first = initializer and Initializer(initializer)
+    check_width(limit)
     pool = InlinePool(first and partial(first, *initargs))
     name = name or f"inline-{next(_inlines)}"
-    slots = InlineSlots(scheduler, pool, limit, name, work_inline, nest, give_way)
-    if first is not None:
-        first.slots = ref(slots)
-    return slots
+    return InlineSlots(scheduler, pool, limit, name, work_inline, nest, give_way)
 
 
 def on_executor(
@@ -92,7 +82,7 @@ def on_executor(
     max_workers = workers_of(executor) if max_workers is None else max_workers
     if max_workers is None:
         raise TypeError(f"max_workers must be given: {kind} does not tell how many it has")
-    _check_width(max_workers)
+    check_width(max_workers)
     name = name or f"{kind}-{next(_engines)}"
     pool: EnginePool
     slots: EngineSlots
@@ -108,7 +98,8 @@ def on_executor(
     return slots
 
 
-def _check_width(number: int) -> None:
+def check_width(number: int) -> None:
+    """Refuse a number of slots that is none."""
     if number <= 0:
         raise ValueError("max_workers must be greater than 0")
 

@@ -18,7 +18,7 @@ from ._functions import Plain
 from ._kinds import Raw, settled
 from ._line import Line
 from ._options import Options, read
-from ._pools import check_engine, in_threads, on_executor, without_threads
+from ._pools import Initializer, check_engine, check_width, in_threads, on_executor, without_threads
 from ._room import Room
 from ._scheduler import Scheduler, leave
 from ._slots import Slots
@@ -190,8 +190,11 @@ class Queue(Submits, ThreadPoolExecutor):
             if isinstance(executor, Engine):
                 self._known = executor.options
         else:
+            first = None if initializer is None else Initializer(initializer)
             found = without_threads if inline else in_threads
-            slots = found(scheduler, max_workers, thread_name_prefix, initializer, initargs, give_way)
+            slots = found(scheduler, max_workers, thread_name_prefix, first, initargs, give_way)
+            if first is not None:
+                first.slots = ref(slots)
         self._slots = slots
         self._pool = slots.pool
         # What clients of ThreadPoolExecutor, and its own tests, look at.
@@ -294,8 +297,7 @@ class Queue(Submits, ThreadPoolExecutor):
     @max_workers.setter
     def max_workers(self, number: int) -> None:
         number = _width(number, "an int")
-        if number <= 0:
-            raise ValueError("max_workers must be greater than 0")
+        check_width(number)
         self._slots.scheduler.resize(self._slots, number)
 
     def _target(self) -> tuple[Queue, Options | None]:

@@ -105,6 +105,11 @@ class Waiting(Observed):
                 return
             time.sleep(0)
 
+    def _lock(self) -> None:
+        """Take the lock that another thread holds.  For runs, which no signal interrupts."""
+        self._queue_up()
+        self.lock.acquire()
+
     # Waiting for a task.
 
     def wait_for(self, future: PlannedFuture[Any], timeout: float | None) -> bool:

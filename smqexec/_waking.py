@@ -1,6 +1,6 @@
 """Who does the work: which run takes a ready task, and which queue must wake.
 
-A queue's threads are *runs* in its pool (see ``_queue``).  For each ready task
+A queue's threads are *runs* in its pool (see ``_pools``).  For each ready task
 that no run is on its way to, a parked run is rung for, or, if the queue may have
 more, a new one is started.  So the pool never holds more runs than threads, and
 its own first in, first out never decides anything.

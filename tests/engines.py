@@ -38,6 +38,11 @@ class Manual(Executor):
         else:
             future.set_result(result)
 
+    def run_all(self) -> None:
+        """Make calls in turn until none is there, also those that come meanwhile."""
+        while self.calls:
+            self.run()
+
     def wait_for(self, count: int) -> None:
         """Block until *count* calls are there."""
         with self._changed:

@@ -30,8 +30,7 @@ def test_at_most_max_workers_are_at_the_executor_in_our_order() -> None:
         engine.run(0)
         assert first[0].result(DEADLINE) == 0
         assert [args for _, _, args, _ in engine.calls] == [(1, 2), (4, 2)]  # the newest first
-        while engine.calls:
-            engine.run(0)
+        engine.run_all()
         assert [task.result(DEADLINE) for task in first + later] == [0, 1, 4, 9, 16]
 
 
@@ -77,8 +76,7 @@ def test_no_call_is_held_back_that_could_begin(workers: int | None) -> None:
         for _ in range(2):
             engine.run()
             assert len(engine.calls) == 6
-        while engine.calls:
-            engine.run()
+        engine.run_all()
         assert [task.result(DEADLINE) for task in tasks] == list(range(8))
 
 
@@ -89,12 +87,10 @@ def test_a_bunch_is_held_by_a_stop() -> None:
         tasks = [queue.submit(abs, -n) for n in range(7)]
         engine.run()
         scheduler.stop()
-        while engine.calls:
-            engine.run()
+        engine.run_all()
         scheduler.resume()
         assert len(engine.calls) == 2
-        while engine.calls:
-            engine.run()
+        engine.run_all()
         assert [task.result(DEADLINE) for task in tasks] == list(range(7))
 
 
