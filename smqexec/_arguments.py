@@ -45,9 +45,8 @@ from typing import Any
 from ._kinds import FUTURE, KINDS, LIST, PLAIN, RAW, SETTLED, TUPLE, classify, kind_of
 from ._recipe import Recipe, Take, search
 
-# What `look` says.
+# In place of arguments by name, where those by position hold futures: see `gathered`.
 DIRECT = FUTURE
-_BY_NAME = 16  # beside others: that there are arguments by name
 
 
 class Template:
@@ -144,27 +143,27 @@ class _Shared:
         self.filled: Future[tuple[tuple[Any, ...], dict[str, Any]]] | None = None
 
 
-def look(args: tuple[Any, ...], kwargs: dict[str, Any] | None) -> int:
-    """Say what a call's arguments need.
+def gathered(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
+    """What a task keeps of the arguments of its call, where the futures were found among them.
 
     Returns:
-        0 where they can be passed as they are; DIRECT in the commonest case, where all that
-        counts is futures by position, and no template is needed to find them again; else
-        something else, and `gather` tells.
+        *args*, and None for no arguments by name; the two as they are, without a future; *args*,
+        and DIRECT in the commonest case, where all that counts is futures by position, and no
+        template is needed to find them again; or None and a template.
     """
-    found = PLAIN
-    for value in args:
-        try:
-            found |= KINDS[type(value)]
-        except (KeyError, TypeError):
-            found |= classify(type(value))
-    if kwargs:
-        named = PLAIN
-        for value in kwargs.values():
-            named |= kind_of(type(value))
-        if found or named:
-            found |= named | _BY_NAME
-    return found
+    if not kwargs:
+        found = PLAIN
+        for value in args:
+            try:  # `kind_of`, written out
+                found |= KINDS[type(value)]
+            except (KeyError, TypeError):
+                found |= classify(type(value))
+        if not found:
+            return args, None  # an empty dict takes 64 bytes
+        if found == DIRECT:
+            return args, DIRECT
+    template = gather(args, kwargs)
+    return (args, kwargs or None) if template is None else (None, template)
 
 
 def value_of(value: Any, take: Take | None = None) -> Any:
@@ -182,11 +181,13 @@ def gather(args: tuple[Any, ...], kwargs: dict[str, Any] | None) -> Template | N
 
     They can where no future, ``Raw`` or ``settled`` is among them.
     """
-    found = look(args, kwargs)
+    parts = (*args, *kwargs.values()) if kwargs else args
+    found = PLAIN
+    for part in parts:
+        found |= kind_of(type(part))
     if not found:
         return None
-    parts = (*args, *kwargs.values()) if kwargs else args
-    if found & ~_BY_NAME < LIST:
+    if found < LIST:
         return Template(parts, tuple(kwargs or ()))
     flat = _flatten(parts)
     if flat is not None:

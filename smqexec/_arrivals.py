@@ -93,17 +93,12 @@ class Arrivals(Ahead):
                         refusal = self._refusal(slots)
                     if refusal is None:
                         if kwargs is DIRECT:
-                            nodes = self._plain(args)
+                            nodes = self._plain(slots, task, args)
                         elif type(kwargs) is Template:
                             nodes = _NOT_PLAIN
                         if nodes is _NOT_PLAIN:
                             refusal, starts, link = self._link(slots, task, group)
                         else:
-                            if nodes is not None and len(args) == (
-                                len(nodes) if type(nodes) is list else 1
-                            ):
-                                task._args = None
-                                task._kwargs = AS_NEEDED
                             self._admit(task, slots, nodes, group)
                             # Most often all slots are busy; else `_wake` looks closer.
                             if not self._stopped and (
@@ -176,31 +171,46 @@ class Arrivals(Ahead):
         self._start(starts)
         return pending
 
-    def _plain(self, args: Any) -> Any:
+    def _plain(self, slots: Slots, task: Task[Any], args: Any) -> Any:
         """The dependencies in the commonest case: all are tasks of this scheduler, none has failed.
 
-        As the planner's `admit` takes them.
+        As the planner's `admit` takes them.  Where they are all that *args* are, *task* keeps no more.
         """
-        nodes: list[Any] = []
+        first: Any = None
+        nodes: list[Any] | None = None
         for future in args:
             kind = type(future)
-            if kind is not Task and kind is not Item:
-                if issubclass(kind, Future):
+            if kind is Task or kind is Item:
+                # Read once, and first: one of another scheduler's may end meanwhile, and has no home then.
+                state = future.state
+                if state >= DONE:
+                    if state == DONE:
+                        continue
                     return _NOT_PLAIN
-                continue
-            if future.state != DONE:
-                # One of another scheduler's may end between these two lines.
-                slots = future._home
-                if slots is None or slots.scheduler is not self or future.state > DONE:
+                home = future._home
+                if home is not slots and (home is None or home.scheduler is not self):
                     return _NOT_PLAIN
-                nodes.append(future)
-        if len(nodes) < 2:
-            return nodes[0] if nodes else None
-        # Lists of just the size: one that was appended to has room for four.
-        if len(nodes) == 2:
-            first, second = nodes
-            return first if first is second else [first, second]
-        return as_few(list(dict.fromkeys(nodes)))
+                if first is None:
+                    first = future
+                elif nodes is None:
+                    nodes = [first, future]
+                else:
+                    nodes.append(future)
+            elif issubclass(kind, Future):
+                return _NOT_PLAIN
+        if nodes is None:
+            few = first
+            count = 0 if first is None else 1
+        else:
+            if len(nodes) > 2 or first is nodes[1]:
+                # Each once, and a list of just the size: one that was appended to has room for eight.
+                nodes = list(dict.fromkeys(nodes))
+            few = as_few(nodes)
+            count = len(nodes)
+        if count == len(args):
+            task._args = None
+            task._kwargs = AS_NEEDED
+        return few
 
     def _refusal(self, slots: Slots) -> BaseException | None:
         """Why a task may not be added; None where a queue on this one gives it what it still has, at exit."""

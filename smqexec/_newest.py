@@ -87,7 +87,7 @@ class NewestFirst(Plans):
             if not group.listed:
                 group.listed = True
                 self._insert(group.base, group)
-        elif node.state == READY or not self._adopt(node):
+        elif node.state == READY or not self._live or not self._adopt(node):
             # `_push`, written out: the hottest line of a submit.
             if len(self._stack) > self._stack_limit:
                 self._sweep()

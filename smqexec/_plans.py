@@ -11,6 +11,7 @@ from typing import Any
 from ._nodes import (
     READY,
     RUNNING,
+    SEVERAL,
     STRIDE,
     SWEEP_FROM,
     Node,
@@ -60,17 +61,14 @@ class Plans(Places):
 
         Also through `BARE_HEADS` nodes that no plan owns, each the first pending dependency of the last.
         """
-        first = node.dependencies
-        if type(first) is list:
-            first = first[0]
-        if first.plan is None and first.state < RUNNING and not self._live:
-            return False  # as before anything runs, and most often
         heads = [node]
         current = node
         plan: Plan | None = None
         while plan is None:
-            for other in dependencies_of(current):
-                if other.state < RUNNING or (other.state == RUNNING and other.queue.gives_way):
+            needs = current.dependencies
+            for other in needs if type(needs) in SEVERAL else (needs,):  # `dependencies_of`
+                state = other.state
+                if state < RUNNING or (state == RUNNING and other.queue.gives_way):  # `sought`
                     break
             else:
                 return False

@@ -11,18 +11,17 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, overload
 from weakref import ref
 
-from ._arguments import DIRECT, gather, look
+from ._arguments import gathered
 from ._engine import EngineSlots
 from ._executors import Engine
-from ._functions import Plain
-from ._kinds import Raw, settled
+from ._kinds import settled
 from ._line import Line
 from ._options import Options, read
 from ._pools import Initializer, check_engine, check_width, in_threads, on_executor, without_threads
 from ._room import Room
 from ._scheduler import Scheduler, leave
 from ._slots import Slots
-from ._submitting import Submits, Submitter
+from ._submitting import Submits, Submitter, called
 
 if TYPE_CHECKING:
     from typing import Self
@@ -306,19 +305,8 @@ class Queue(Submits, ThreadPoolExecutor):
     def _submit(
         self, fn: Any, args: Any, kwargs: Any, group: Group | None, options: Options | None, add: Any
     ) -> Any:
-        if not callable(fn):
-            if not (isinstance(fn, Raw) and callable(fn.value)):
-                raise TypeError(f"the first argument of submit must be callable, not {fn!r}")
-            fn = Plain(fn.value)  # the generator object itself is the result
-        found = look(args, kwargs) if args or kwargs else 0
-        if not found:
-            kwargs = kwargs or None  # an empty dict takes 64 bytes
-        elif found == DIRECT:
-            kwargs = DIRECT
-        else:
-            template = gather(args, kwargs)
-            if template is not None:
-                args, kwargs = None, template
+        fn = called(fn)
+        args, kwargs = gathered(args, kwargs)
         slots = self._slots
         if options is None:
             return slots.add(slots, fn, args, kwargs, group)

@@ -13,13 +13,15 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Never, ParamSpec, TypeAlias, TypeVar, overload
 from weakref import ref
 
+from ._arguments import gathered
+from ._functions import Plain
 from ._kinds import Raw, settled
 from ._options import NO_OPTIONS, Options
 from ._task import Task
 
 if TYPE_CHECKING:
-    from ._nodes import Group
     from ._queue import Queue
+    from ._slots import Slots
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -167,8 +169,14 @@ class Submits:
         Cost: about 1 µs, and a look at each object in plain containers among
         the arguments; `Raw` spares it.
         """
-        # All arguments: to call with defaults takes longer.
-        return self._submit(fn, args, kwargs, None, None, None)  # type: ignore[no-any-return]
+        if not callable(fn):
+            fn = called(fn)
+        kept: Any = None
+        if args or kwargs:
+            args, kept = gathered(args, kwargs)
+        # Not through `_submit`, which takes a call more.
+        slots = self._slots
+        return slots.add(slots, fn, args, kept, None)
 
     # Less is checked here: that would take all of the above once more.
     @overload
@@ -250,10 +258,7 @@ class Submits:
         return _results(fn, tasks, end, more, group, options)
 
     if TYPE_CHECKING:
-
-        def _submit(
-            self, fn: Any, args: Any, kwargs: Any, group: Group | None, options: Options | None, add: Any
-        ) -> Any: ...
+        _slots: Slots
 
         def _target(self) -> tuple[Queue, Options | None]:
             """The queue, and with which options."""
@@ -273,16 +278,31 @@ class Submitter(Submits):
         self._queue = queue
         self._options = options
 
-    def _submit(
-        self, fn: Any, args: Any, kwargs: Any, group: Group | None, options: Options | None, add: Any
-    ) -> Any:
-        return self._queue._submit(fn, args, kwargs, group, self._options, None)
+    if not TYPE_CHECKING:  # there its types are those of the queue's
+
+        def submit(self, fn, /, *args, **kwargs):
+            return self._queue._submit(fn, args, kwargs, None, self._options, None)
+
+        submit.__doc__ = Submits.submit.__doc__
 
     def _target(self) -> tuple[Queue, Options | None]:
         return self._queue, self._options
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self._queue!r} with {self._options!r}>"
+
+
+def called(fn: Any) -> Any:
+    """What a task calls for *fn*, the first argument of ``submit``.
+
+    Raises:
+        TypeError: Nothing can be called there.
+    """
+    if callable(fn):
+        return fn
+    if isinstance(fn, Raw) and callable(fn.value):
+        return Plain(fn.value)  # the generator object itself is the result
+    raise TypeError(f"the first argument of submit must be callable, not {fn!r}")
 
 
 _THROUGH_SUBMIT: Any = object()  # the group of a map whose items go through a submit that is not ours
