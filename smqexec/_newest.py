@@ -50,6 +50,7 @@ emptied in place (a `Cell` whose content is None), and skipped or swept later.
 from __future__ import annotations
 
 from heapq import heappop
+from sys import maxsize
 from typing import Any
 
 from ._nodes import (
@@ -60,6 +61,7 @@ from ._nodes import (
     RUNNING,
     SEARCHING,
     STRIDE,
+    WAITING,
     Group,
     Node,
     Plan,
@@ -113,7 +115,13 @@ class NewestFirst(Plans):
         self._start(node.queue, node)
 
     def _start(self, queue: PlannedQueue, node: Node) -> None:
-        queue.start(node)
+        # `queue.start`, written out: most nodes with dependencies come through here.
+        node.state = RUNNING
+        queue.ready -= 1
+        queue.running += 1
+        node.place = None
+        if node.dependencies is not NONE:
+            node.began()
         plan: Plan | None = node.plan
         if plan is not None:
             if plan.head is node:  # all that it needed is done
@@ -234,10 +242,8 @@ class NewestFirst(Plans):
         mark = -1  # the first part of the rank of *running*
         if running is not None:
             mark = running.number if running.plan is None else running.plan.number
+        waiting = max(self._best(queue), mark)  # to the end: a ready node of *queue* that is met is taken
         while True:
-            waiting = self._best(queue)
-            if waiting < mark:
-                waiting = mark
             while search and search[-1][1] is None:
                 search.pop()
             unfinished = search[-1][0] if search else -1
@@ -287,71 +293,76 @@ class NewestFirst(Plans):
     ) -> tuple[Node | None, int]:
         """Go on with *plan* until it meets *running* or a ready node of *queue*, or has nothing left."""
         frames = plan.frames
-        node: Any
-        above: Node | None = None  # what the search came from, if that needs just one node
-        dependencies: list[Any] = []
-        while limit is None or steps < limit:
-            if above is not None:
-                node = above.dependencies
-            else:
-                if not frames:
-                    if plan.later:
-                        frames.append(plan.later.popleft())
-                        continue
-                    plan.spot[1] = None  # type: ignore[index]
-                    plan.spot = None
-                    break
-                frame = frames[-1]
-                dependencies, index = frame
-                left = len(dependencies) - index
-                if left < 2:
-                    del frames[-1]  # before going down: a chain then needs no depth
-                    if left <= 0:
+        number = plan.number
+        stop = maxsize if limit is None else limit
+        above: Any = None  # the last node met that needs just one other
+        while frames or plan.later:
+            frame = frames.pop() if frames else plan.later.popleft()
+            dependencies, index = frame
+            count = len(dependencies)  # none, where its node has started since
+            while index < count:
+                if steps >= stop:  # to go on from here another time
+                    if type(dependencies) is tuple:
+                        frame = [listed_dependencies(above), 0]
+                    else:
+                        frame[1] = index
+                    frames.append(frame)
+                    return None, steps
+                node: Any = dependencies[index]
+                index += 1
+                steps += 1
+                state = node.state
+                if state >= RUNNING and (state > RUNNING or not node.queue.gives_way):
+                    continue
+                home = node.queue
+                if home is not None and home.gives_way:
+                    if type(dependencies) is tuple:
+                        dependencies = listed_dependencies(above)
+                    if not self._come_to(node, plan, dependencies):
                         continue
                 else:
-                    frame[1] = index + 1
-                node = dependencies[index]
-            from_above, above = above, None
-            steps += 1
-            state = node.state
-            if state >= RUNNING and (state > RUNNING or not node.queue.gives_way):
-                continue
-            home = node.queue
-            if home is not None and home.gives_way:
-                if from_above is not None:
-                    dependencies = listed_dependencies(from_above)
-                if not self._come_to(node, plan, dependencies):
+                    owner = node.plan
+                    if owner is plan:
+                        continue
+                    if (node.number if owner is None else owner.number) > number:
+                        # Met before, by a newer search or (promoted) on its own.
+                        if plan.intact:
+                            self._shake(plan)
+                        continue
+                    if owner is None:
+                        self._unlist(node)
+                    else:
+                        self._take_over(owner, node)
+                    plan.last += 1
+                node.plan = plan
+                node.place = plan.last
+                if state != WAITING:
+                    if state == READY and home is not queue:
+                        self._shelve(plan, node)
+                    elif state == READY or node is running:
+                        if index < count:
+                            frame[1] = index
+                            frames.append(frame)
+                        return node, steps
                     continue
-            else:
-                owner = node.plan
-                if owner is plan:
-                    continue
-                if (node.number if owner is None else owner.number) > plan.number:
-                    # Met before, by a newer search or (promoted) on its own.
-                    if plan.intact:
-                        self._shake(plan)
-                    continue
-                if owner is None:
-                    self._unlist(node)
-                else:
-                    self._take_over(owner, node)
-                plan.last += 1
-            node.plan = plan
-            node.place = plan.last
-            if state == READY:
-                if home is queue:
-                    return node, steps
-                self._shelve(plan, node)
-            elif node is running:
-                return node, steps
-            else:
                 needs = node.dependencies
+                if needs is NONE:
+                    continue
+                # Go down, and only then on: where nothing is left here, a chain needs no depth.
+                if index < count:
+                    frame[1] = index
+                    frames.append(frame)
+                index = 0
                 if type(needs) is list:
-                    frames.append([needs, 0])
-                elif needs is not NONE:
+                    dependencies = needs
+                    count = len(needs)
+                    frame = [needs, 0]
+                else:
+                    dependencies = (needs,)
+                    count = 1
                     above = node
-        if above is not None:  # to go on from there another time
-            frames.append([listed_dependencies(above), 0])
+        plan.spot[1] = None  # type: ignore[index]
+        plan.spot = None
         return None, steps
 
     def _best(self, queue: PlannedQueue) -> int:

@@ -160,15 +160,15 @@ class Places:
 
     def _unlist(self, node: Node) -> None:
         """Take a *node* that no plan owns from where it waits."""
-        if type(node.place) is list:  # passed
-            node.place[-1] = None
-        if node.place is not None:
-            node.place = None
-            return
         stack = self._stack
         if stack and stack[-1] is node:
-            stack.pop()
-            self._numbers.pop()
+            del stack[-1], self._numbers[-1]
+            return
+        place = node.place
+        if place is not None:
+            if type(place) is list:  # passed
+                place[-1] = None
+            node.place = None
             return
         index = bisect_right(self._numbers, node.number) - 1
         if index < 0:

@@ -77,18 +77,17 @@ class Task(PlannedFuture[R]):
     __init__ = object.__init__
 
     def began(self) -> None:
+        # `let_go_of_dependencies`, written out: this is done for each task.
         needs = self.dependencies
-        if self._kwargs is AS_NEEDED:
-            if type(needs) is list:
+        if type(needs) is list:
+            if self._kwargs is AS_NEEDED:
                 self._args = needs.copy()
                 self._kwargs = DIRECT
-            else:
-                self._args = needs
-                self._kwargs = SOLE
-        # `let_go_of_dependencies`, written out: this is done for each task.
-        if type(needs) is list:
             needs.clear()
         else:
+            if self._kwargs is AS_NEEDED:
+                self._args = needs
+                self._kwargs = SOLE
             self.dependencies = NONE
 
     def promote(self) -> bool:
