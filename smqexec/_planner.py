@@ -27,6 +27,7 @@ from ._nodes import (
     NEW,
     READY,
     RUNNING,
+    SEVERAL,
     STRIDE,
     SWEEP_FROM,
     WAITING,
@@ -316,7 +317,9 @@ class DependencyPlanner:
             if queue.gives_way:
                 self.order.ended(node)
         elif node.queue is None and node.state == WAITING:
-            needs = dependencies_of(node)
+            needs = node.dependencies
+            if type(needs) not in SEVERAL:  # `dependencies_of`
+                needs = (needs,)
             for other in needs:
                 if other.state < RUNNING:
                     raise ValueError(f"{node!r} has a dependency that has not started")

@@ -13,6 +13,8 @@ from ._functions import PLAIN, announcement, generates, is_iterator
 from ._future import ours, strip_ours
 from ._generators import drive, open_stream
 from ._interrupts import make_room
+from ._items import Item
+from ._kept import Kept
 from ._notes import note
 from ._slots import HERE, Run, Slots
 from ._task import SOLE, Task
@@ -46,10 +48,10 @@ def perform(slots: Slots, run: Run, task: Task[Any] | None) -> bool:
             if kwargs is None:
                 value = fn(*args)
             elif kwargs is SOLE:
-                value = fn(args._outcome if type(args) is Task else value_of(args))
+                value = fn(args._outcome if type(args) is Task else _value_of(args))
             elif kwargs is DIRECT:
                 # A task among them has returned, or this one would have been dropped.
-                value = fn(*[a._outcome if type(a) is Task else value_of(a) for a in args])
+                value = fn(*[a._outcome if type(a) is Task else _value_of(a) for a in args])
             else:
                 if type(kwargs) is Template:
                     args, kwargs = kwargs.fill()
@@ -79,6 +81,14 @@ def perform(slots: Slots, run: Run, task: Task[Any] | None) -> bool:
             task = complete(slots, run, task, value)
             value = None
     return True
+
+
+@ours
+def _value_of(argument: Any) -> Any:
+    """What `value_of` returns, sooner for an item."""
+    if type(argument) is Item and type(argument._outcome) is not Kept:
+        return argument._outcome
+    return value_of(argument)
 
 
 def nest(slots: Slots, run: Run, task: Task[Any]) -> None:

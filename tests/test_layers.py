@@ -39,11 +39,11 @@ ALLOWED = {
         *{"_process", "_keeping", "_engine", "_inline", "_scheduler", "_worker"},
         *{"_executors", "_slots", "_kinds"},
     },
-    "_submitting": {"_options", "_task", "_kinds"},
+    "_submitting": {"_options", "_task", "_arguments", "_functions", "_kinds"},
     "_inside": {"_slots", "_needs", "_future", "_nodes"},
     "_worker": {
         *{"_generators", "_waiting", "_notes", "_slots", "_task", "_future"},
-        *{"_interrupts", "_arguments", "_functions"},
+        *{"_items", "_kept", "_interrupts", "_arguments", "_functions"},
     },
     "_keeping": {"_engine", "_executors", "_slots", "_task", "_kept", "_future"},
     "_engine": {
