@@ -143,7 +143,7 @@ class _Shared:
         self.filled: Future[tuple[tuple[Any, ...], dict[str, Any]]] | None = None
 
 
-def gathered(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
+def gathered(args: tuple[Any, ...], kwargs: dict[str, Any] | None) -> tuple[Any, Any]:
     """What a task keeps of the arguments of its call, where the futures were found among them.
 
     Returns:

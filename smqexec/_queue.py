@@ -303,14 +303,12 @@ class Queue(Submits, ThreadPoolExecutor):
         return self, None
 
     def _submit(
-        self, fn: Any, args: Any, kwargs: Any, group: Group | None, options: Options | None, add: Any
+        self, fn: Any, args: Any, kwargs: Any, group: Group | None, options: Options, add: Any = None
     ) -> Any:
-        fn = called(fn)
+        """Do what `submit` does, with *options*, by *add* in place of the scheduler's `add_with`."""
         args, kwargs = gathered(args, kwargs)
         slots = self._slots
-        if options is None:
-            return slots.add(slots, fn, args, kwargs, group)
-        return (add or slots.scheduler.add_with)(slots, fn, args, kwargs, group, options)
+        return (add or slots.scheduler.add_with)(slots, called(fn), args, kwargs, group, options)
 
     def counts(self) -> dict[str, int]:
         """How many tasks are waiting, ready, running, done, failed and cancelled."""

@@ -174,7 +174,6 @@ class Submits:
         kept: Any = None
         if args or kwargs:
             args, kept = gathered(args, kwargs)
-        # Not through `_submit`, which takes a call more.
         slots = self._slots
         return slots.add(slots, fn, args, kept, None)
 
@@ -281,7 +280,7 @@ class Submitter(Submits):
     if not TYPE_CHECKING:  # there its types are those of the queue's
 
         def submit(self, fn, /, *args, **kwargs):
-            return self._queue._submit(fn, args, kwargs, None, self._options, None)
+            return self._queue._submit(fn, args, kwargs, None, self._options)
 
         submit.__doc__ = Submits.submit.__doc__
 
@@ -318,9 +317,13 @@ def _submit_item(
 ) -> Task[Any]:
     if group is _THROUGH_SUBMIT:
         return queue.submit(fn, *call)
-    if end is not None and queue._slots.room is not None:
+    slots = queue._slots
+    if end is not None and slots.room is not None:
         options = (options or NO_OPTIONS).within(end - time.monotonic())
-    return queue._submit(fn, call, None, group, options, None)  # type: ignore[no-any-return]
+    if options is not None:
+        return queue._submit(fn, call, None, group, options)  # type: ignore[no-any-return]
+    args, kept = gathered(call, None)
+    return slots.add(slots, fn if callable(fn) else called(fn), args, kept, group)
 
 
 def _results(

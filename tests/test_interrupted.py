@@ -67,6 +67,11 @@ def strike(
     return left <= 0
 
 
+def submit_in(group: Any, queue: Queue, fn: Any, *args: Any) -> object:
+    """What `map` does for an item."""
+    return queue._slots.add(queue._slots, fn, args, None, group)
+
+
 SUBMITS: dict[str, Callable[[Queue, Any, Any], object]] = {
     "independent": lambda queue, held, outside: queue.submit(int),
     "dependent": lambda queue, held, outside: queue.submit(str, held),
@@ -74,7 +79,7 @@ SUBMITS: dict[str, Callable[[Queue, Any, Any], object]] = {
     "settled": lambda queue, held, outside: queue.submit(isinstance, settled(held), Future),
     "foreign": lambda queue, held, outside: queue.submit(str, outside),
     "nested": lambda queue, held, outside: queue.submit(sum, [[held]]),
-    "map": lambda queue, held, outside: queue._submit(int, (), None, queue.scheduler.group(), None, None),
+    "map": lambda queue, held, outside: submit_in(queue.scheduler.group(), queue, int),
 }
 
 
@@ -179,10 +184,10 @@ def test_struck_member_of_a_group_and_its_group() -> None:
         order: list[int] = []
         group = scheduler.group()
         for number in range(3):
-            queue._submit(order.append, (number,), None, group, None, None)
+            submit_in(group, queue, order.append, number)
         newer = queue.submit(order.append, 9)
         step = 1
-        while strike(step, lambda: queue._submit(order.append, (3,), None, group, None, None)):
+        while strike(step, lambda: submit_in(group, queue, order.append, 3)):
             step += 7
             newer.promote()
         scheduler.resume()
