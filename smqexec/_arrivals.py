@@ -153,7 +153,7 @@ class Arrivals(Ahead):
             # A run that no thread has begun may never have been given to the
             # pool; if it was, it leaves.  Who was rung for counts as parked, and
             # so does who was told at the same time: see `begin`.
-            slots.runs = [run for run in slots.runs if run.thread is not None]
+            slots.leave_unbegun()
             slots.waking = 0
             slots.parked = sum(not run.tasks() for run in slots.runs) if slots.parks else 0
 

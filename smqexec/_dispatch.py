@@ -14,7 +14,6 @@ nothing ready it parks at the queue's bell.
 from __future__ import annotations
 
 import threading
-from itertools import count
 from typing import Any
 
 from ._dropping import Dropping
@@ -58,7 +57,7 @@ class Dispatcher(Dropping):
                 task = self._take(slots, run)
                 if task is None:
                     if slots.ending:
-                        slots.runs.remove(run)
+                        slots.leave(run)
                         slots.ring(slots.parked)
                         last = not slots.runs
                         break
@@ -83,7 +82,7 @@ class Dispatcher(Dropping):
 
     def _retire(self, slots: Slots, run: Run) -> Starts | None:
         """Let *run* leave, which is more than *slots* may have now.  As `_wake`."""
-        slots.runs.remove(run)
+        slots.leave(run)
         slots.heed()
         return self._wake(slots)
 
@@ -114,8 +113,7 @@ class Dispatcher(Dropping):
                 return None
             if new:
                 slots.waking -= min(slots.waking, 1)  # see `_mend`
-                taken = {other.thread for other in slots.runs}
-                run.thread = next(name for name in map("slot {}".format, count(1)) if name not in taken)
+                slots.name_run(run)
             # There may be fewer slots than there were.
             task = self._take(slots, run) if len(slots.runs) <= slots.limit else None
             starts = None

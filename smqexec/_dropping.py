@@ -148,7 +148,7 @@ class Dropping(Waking):
                 slots.room.turn_away()
             # A broken pool forgets the runs that no thread has begun.  The
             # others leave when they ask for a task.
-            slots.runs = [run for run in slots.runs if run.thread is not None]
+            slots.leave_unbegun()
             slots.ring(slots.parked)
         self._drop_pending(slots, Failure(error, traceback_of(error)))
 

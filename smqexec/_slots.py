@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
+from heapq import heappop, heappush
 from queue import SimpleQueue
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
@@ -24,10 +25,11 @@ if TYPE_CHECKING:
 class Run:
     """A thread at work for a queue, and the task it is at; or in place of a thread an executor."""
 
-    __slots__ = ("below", "slots", "task", "thread", "waits")
+    __slots__ = ("below", "number", "slots", "task", "thread", "waits")
 
     def __init__(self, slots: Slots) -> None:
         self.slots = slots
+        self.number = 0  # of its slot, where that has a name
         self.task: Task[Any] | None = None
         # What it was at when it began what is nested in that: tasks that hold
         # meanwhile, and None for the callback of a task that was done.
@@ -103,9 +105,9 @@ class Slots(PlannedQueue):
     fates: Any = MappingProxyType({})
 
     __slots__ = (
-        "add", "attentive", "bell", "broken", "cancelled", "closed", "copies_context", "done", "failed",
-        "helpers", "in_order", "limit", "lock", "lost", "name", "nest", "owner", "parked", "pool", "room",
-        "runs", "scheduler", "waking", "work", "workers",
+        "_names", "_unnamed", "add", "attentive", "bell", "broken", "cancelled", "closed", "copies_context",
+        "done", "failed", "helpers", "in_order", "limit", "lock", "lost", "name", "nest", "owner", "parked",
+        "pool", "room", "runs", "scheduler", "waking", "work", "workers",
     )  # fmt: skip
 
     def __init__(
@@ -129,7 +131,9 @@ class Slots(PlannedQueue):
         self.name = name
         self.work = work  # what a run does
         self.nest = nest  # what it does with a task that is nested in another
-        self.runs: list[Run] = []
+        self.runs: dict[Run, None] = {}  # in order
+        self._names = 0  # how many slots have had a name, and
+        self._unnamed: list[int] = []  # the numbers of those that are free again, a heap
         self.parked = 0  # runs at the bell that nobody has rung for
         self.helpers: dict[Needs, None] = {}  # what its waiting tasks need
         self.waking = 0  # runs rung for or started that have not asked for a task yet
@@ -172,6 +176,25 @@ class Slots(PlannedQueue):
         """Look whether there are rules of its own.  The lock is held."""
         ruled = self.in_order is not None or self.room is not None
         self.attentive = ruled or len(self.runs) > self.limit
+
+    def name_run(self, run: Run) -> None:
+        """Give *run*, which has no thread, the first name that is free.  The lock is held."""
+        if self._unnamed:
+            run.number = heappop(self._unnamed)
+        else:
+            self._names += 1
+            run.number = self._names
+        run.thread = f"slot {run.number}"
+
+    def leave(self, run: Run) -> None:
+        """Let *run* go.  The lock is held."""
+        del self.runs[run]
+        if run.number:
+            heappush(self._unnamed, run.number)
+
+    def leave_unbegun(self) -> None:
+        """Let the runs go that have not begun.  The lock is held."""
+        self.runs = {run: None for run in self.runs if run.thread is not None}
 
     def ring(self, count: int = 1) -> None:
         """Wake *count* parked runs.  The lock is held."""

@@ -98,7 +98,7 @@ class Waking(Lending):
             slots.waiting and not slots.runs and slots.parks
         ):
             run = Run(slots)
-            slots.runs.append(run)
+            slots.runs[run] = None
             slots.waking += 1
             starts = [] if starts is None else starts
             starts.append((slots, run))
@@ -137,7 +137,7 @@ class Waking(Lending):
             # to it; `begin` then finds that it is none of ours.
             if run not in slots.runs or run.thread is not None:
                 return
-            slots.runs.remove(run)
+            slots.leave(run)
             slots.waking -= 1
             helpless = slots.ready and not slots.runs
         if helpless:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import BrokenExecutor, CancelledError, Future, ThreadPoolExecutor
@@ -100,6 +101,51 @@ def test_observers_are_told() -> None:
     assert events == [
         ("submit", None, None), ("start", first, None), ("item", first, None), ("end", first, "done")
     ]  # fmt: skip
+
+
+def test_slots_of_an_executor_get_the_first_names_that_are_free() -> None:
+    engine, started = Manual(), []
+    with Scheduler() as scheduler:
+        queue = Queue(scheduler, 3, executor=engine)
+        scheduler.observe(lambda event: event.kind == "start" and started.append(event.worker))
+        for _ in range(3):
+            queue.submit(int)
+        engine.run(1)
+        queue.submit(int)
+        engine.run(2)
+        engine.run(0)
+        for _ in range(2):
+            queue.submit(int)
+        assert started == [f"slot {number}" for number in (1, 2, 3, 2, 1, 2)]
+        engine.run_all()
+
+
+def test_what_a_call_takes_does_not_grow_with_the_slots() -> None:
+    """A slot that many others are busy beside is found, named and left in as many lines of code."""
+
+    def lines_for(slots: int) -> int:
+        engine, lines = Manual(), 0
+
+        def trace(frame: Any, event: str, arg: object) -> Any:
+            nonlocal lines
+            lines += event == "line"
+            return trace
+
+        with Scheduler() as scheduler:
+            queue = Queue(scheduler, slots, executor=engine)
+            for _ in range(slots - 1):
+                queue.submit(int)
+            before = sys.gettrace()
+            sys.settrace(trace)
+            queue.submit(int)
+            engine.run(slots - 1)
+            sys.settrace(before)
+            engine.run_all()
+        return lines
+
+    few, many = lines_for(10), lines_for(1000)
+    assert few > 0
+    assert many == few
 
 
 def test_generator_task_without_a_thread_fails(monkeypatch: pytest.MonkeyPatch) -> None:

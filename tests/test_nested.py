@@ -1549,7 +1549,7 @@ def test_one_of_several_is_not_circular() -> None:
         box.append(queue.submit(program))
         scheduler.resume()
         gate.wait_entered()
-        until(lambda: queue._slots.runs[0].waits and queue._slots.runs[0].waits[0].suspect)
+        until(lambda: next(iter(queue._slots.runs)).waits and next(iter(queue._slots.runs)).waits[0].suspect)
         gate.open()
         assert box[0].result(DEADLINE) == 7
 

@@ -369,7 +369,7 @@ def test_thread_that_has_gone(lab: Any) -> None:
     _, acquire, _, gate = lab
     task = acquire.submit(gate.enter)
     gate.wait_entered()
-    run = acquire._slots.runs[0]
+    run = next(iter(acquire._slots.runs))
     thread, run.thread = run.thread, None  # of an engine, say
     assert task.why() == "running in a thread that has gone"
     run.thread = thread
@@ -382,7 +382,7 @@ def test_task_at_an_executor(lab: Any) -> None:
     task = cluster.options(name="far").submit(abs, -1)
     needing = compute.submit(abs, task)
     executor.wait_for(1)
-    assert needing.why() == f"waiting: needs far#1 (running in {cluster._slots.runs[0].thread})"
+    assert needing.why() == f"waiting: needs far#1 (running in {next(iter(cluster._slots.runs)).thread})"
     executor.run()
 
 
