@@ -6,8 +6,10 @@ As in ``_dispatch``: decide under the lock, act after it.
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import CancelledError
+from functools import partial
 from types import MethodType
 from typing import Any, TypeAlias, cast
 
@@ -37,17 +39,39 @@ class Dropping(Waking):
         # What pending tasks may wait for, and no queue is at: futures of others, and
         # parts of results.
         self._outside: set[Node] = set()
+        # By thread, what it could not do, as it may hold the lock itself: see `_acquire_or_later`.
+        self._put_off: dict[int, deque[Callable[[], object]]] = {}
 
     def _acquire_or_later(self, call: Callable[..., object], *args: Any) -> bool:
-        """Take the lock; False, and make *call* in a thread of its own, if the calling thread may have it.
+        """Take the lock; False, and make *call* in another thread, if the calling thread may have it.
 
         For what a signal's handler may do, or a finalizer, which have perhaps
-        interrupted the very thread that holds the lock.
+        interrupted the very thread that holds the lock.  They may do so thousands
+        of times (cancel all that is pending, say), while everybody waits: each time
+        that a call is put off the next one waits half as long, and all are made in
+        one thread.
         """
-        if self.lock.acquire(timeout=PATIENCE):
+        here = threading.get_ident()
+        calls = self._put_off.get(here)
+        if self.lock.acquire(timeout=PATIENCE * 0.5 ** len(calls or ())):
             return True
-        threading.Thread(target=call, args=args).start()
+        if calls is None:
+            calls = self._put_off[here] = deque([partial(call, *args)])
+            try:
+                threading.Thread(target=self._make_put_off, args=(here, calls)).start()
+            except BaseException:
+                del self._put_off[here]
+                raise
+        else:
+            calls.append(partial(call, *args))
+            if self._put_off.get(here) is not calls:  # that thread may not have seen it
+                _make_all(calls)
         return False
+
+    def _make_put_off(self, thread: int, calls: deque[Callable[[], object]]) -> None:
+        with self.lock:  # that *thread* has let go of
+            del self._put_off[thread]
+        _make_all(calls)
 
     def _forget(self, relay: Foreign) -> None:
         self._outside.discard(relay)
@@ -260,6 +284,15 @@ class Dropping(Waking):
             task._let_go()
             if watch is not None:
                 task._tell(watch, self.patience)
+
+
+def _make_all(calls: deque[Callable[[], object]]) -> None:
+    while calls:
+        try:
+            call = calls.popleft()
+        except IndexError:  # not looked up before: another thread takes of them too
+            return
+        call()
 
 
 def _is_needed(node: Any) -> bool:
