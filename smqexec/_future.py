@@ -285,7 +285,8 @@ class PlannedFuture(Node, Future[R]):
     def add_done_callback(self, fn: Callable[[Future[R]], object]) -> None:
         """Call ``fn(task)`` once the task is done, in the thread that ends it, or at once if it is done.
 
-        What it raises is logged.
+        What it raises is logged; but where it is called at once, what is no `Exception` goes to
+        the caller, such as Ctrl-C.
         """
         slots = self._home
         if slots is not None:
@@ -293,12 +294,9 @@ class PlannedFuture(Node, Future[R]):
                 if not self.done():
                     self._watched().callbacks.append(fn)
                     return
-        self._call(fn)
-
-    def _call(self, fn: Callable[[Future[R]], object]) -> None:
         try:
             fn(self)
-        except BaseException:  # a thread that ends tasks must go on, whatever a callback does
+        except Exception:
             LOGGER.exception("exception calling callback for %r", self)
 
     # Ending.  Called by the scheduler.
@@ -340,7 +338,10 @@ class PlannedFuture(Node, Future[R]):
         """Call the callbacks, and log those that take more than *patience* seconds, if that is no None."""
         for fn in watch.callbacks:
             begun = 0.0 if patience is None else monotonic()
-            self._call(fn)
+            try:
+                fn(self)
+            except BaseException:  # a thread that ends tasks must go on, whatever a callback does
+                LOGGER.exception("exception calling callback for %r", self)
             if patience is not None and (spent := monotonic() - begun) > patience:
                 LOGGER.warning("callback %r of %r took %.1f s; it keeps a thread from tasks", fn, self, spent)
 

@@ -10,7 +10,7 @@ import threading
 import traceback
 import weakref
 from collections.abc import Callable
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, as_completed, wait
+from concurrent.futures import CancelledError, Executor, Future, ThreadPoolExecutor, as_completed, wait
 from contextlib import suppress
 from functools import partial
 from types import SimpleNamespace
@@ -314,11 +314,36 @@ def test_failing_callback_is_logged_and_stops_nothing(
             scheduler.resume()
             assert queue.submit(add, settled(good), settled(bad)).exception(DEADLINE)
             assert queue.submit(add, 1).result(DEADLINE) == 2
-            good.add_done_callback(interrupt)
         assert sorted(map(id, called)) == sorted(map(id, (good, bad)))
-        assert [record.name for record in caplog.records] == ["concurrent.futures"] * 3
+        assert [record.name for record in caplog.records] == ["concurrent.futures"] * 2
         assert all("exception calling callback for <Task" in record.message for record in caplog.records)
         assert all(record.exc_info[0] is error for record in caplog.records if record.exc_info)
+
+
+def test_failing_callback_of_a_task_that_is_done_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    def interrupt(_: object) -> None:
+        raise Broken("by a callback")
+
+    with planned(1) as (_, queue):
+        task = queue.submit(fail)
+        assert task.exception(DEADLINE)
+        task.add_done_callback(interrupt)
+        (record,) = caplog.records
+        assert "exception calling callback for <Task" in record.message
+
+
+@pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt])
+@pytest.mark.parametrize("make", [ThreadPoolExecutor, Queue])
+def test_ctrl_c_in_a_callback_that_is_called_at_once_goes_to_the_caller(
+    make: type[Executor], error: type[BaseException]
+) -> None:
+    def interrupt(_: object) -> None:
+        raise error
+
+    with pytest.raises(error), make(1) as pool:
+        future = pool.submit(abs, -1)
+        assert future.result(DEADLINE) == 1
+        future.add_done_callback(interrupt)
 
 
 @pytest.mark.parametrize("work", [partial(add, 1), fail], ids=["returned", "failed"])
