@@ -156,7 +156,7 @@ def gathered(args: tuple[Any, ...], kwargs: dict[str, Any] | None) -> tuple[Any,
         for value in args:
             try:  # `kind_of`, written out
                 found |= KINDS[type(value)]
-            except (KeyError, TypeError):
+            except Exception:
                 found |= classify(type(value))
         if not found:
             return args, None  # an empty dict takes 64 bytes
@@ -222,7 +222,7 @@ def _flatten(parts: Sequence[Any]) -> list[Any] | None:
             try:
                 for cls in set(map(type, items)):
                     inside |= kind_of(cls)
-            except TypeError:  # an unhashable class
+            except Exception:  # a class that can't be hashed
                 return None
             if inside >= LIST:
                 return None

@@ -76,7 +76,7 @@ _layouts: dict[int, Layout] = {}  # by id, as the class of a class may refuse to
 def kind_of(cls: type) -> int:
     try:
         return KINDS[cls]
-    except (KeyError, TypeError):  # not met yet; or unhashable, by its metaclass
+    except Exception:  # not met yet; or its metaclass refuses to hash it, by any error
         return classify(cls)
 
 
@@ -85,7 +85,7 @@ def classify(cls: type) -> int:
     kind = _find_kind(cls)
     if len(KINDS) >= _CACHE_SIZE:
         KINDS.clear()
-    with suppress(TypeError):  # an unhashable class is classified each time
+    with suppress(Exception):  # a class that can't be hashed is classified each time
         KINDS[cls] = kind
     return kind
 

@@ -145,7 +145,7 @@ def _positions(parts: list[Any]) -> list[tuple[int, int]]:
     try:
         # Most containers hold plain items of few types: no step of Python for each.
         plain = not any(map(kind_of, set(map(type, parts))))
-    except TypeError:  # an unhashable class
+    except Exception:  # a class that can't be hashed
         plain = False
     if plain:
         return []

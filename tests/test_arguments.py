@@ -82,6 +82,15 @@ class OddlyTyped(metaclass=Unhashable):
     pass
 
 
+class Failing(type):
+    def __hash__(cls):
+        raise ValueError("not to be hashed")
+
+
+class RefusingToBeHashed(metaclass=Failing):
+    pass
+
+
 # Direct arguments
 
 
@@ -100,6 +109,7 @@ class OddlyTyped(metaclass=Unhashable):
         Cell(1, [2]),
         (),
         OddlyTyped(),
+        RefusingToBeHashed(),
     ],
     ids=lambda argument: type(argument).__name__,
 )
@@ -107,6 +117,13 @@ def test_arguments_without_futures_need_no_template(argument):
     assert gather((argument,), {}) is None
     assert gather((), {"name": argument}) is None
     assert gather(([argument],), {}) is None
+
+
+@pytest.mark.parametrize("argument", [OddlyTyped(), RefusingToBeHashed()])
+def test_arguments_whose_class_can_not_be_hashed_stand_beside_futures(argument):
+    (value, first, second), named = filled(argument, [done(1), argument], (done({2}), [argument]))
+    assert value is first[1] is second[1][0] is argument
+    assert (first[0], second[0], named) == (1, {2}, {})
 
 
 def test_results_take_the_place_of_direct_futures():
