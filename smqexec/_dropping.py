@@ -5,11 +5,7 @@ As in ``_dispatch``: decide under the lock, act after it.
 
 from __future__ import annotations
 
-import threading
-from collections import deque
-from collections.abc import Callable
 from concurrent.futures import CancelledError
-from functools import partial
 from types import MethodType
 from typing import Any, TypeAlias, cast
 
@@ -25,9 +21,6 @@ from ._slots import Run, Slots
 from ._task import Foreign, Task
 from ._waking import Starts, Waking
 
-# How long a callback waits for the lock, in seconds.  It is never held so long.
-PATIENCE = 0.2
-
 Ended: TypeAlias = tuple[PlannedFuture[Any], Watch | None, Slots]  # a task or item to be told of then
 
 
@@ -39,39 +32,6 @@ class Dropping(Waking):
         # What pending tasks may wait for, and no queue is at: futures of others, and
         # parts of results.
         self._outside: set[Node] = set()
-        # By thread, what it could not do, as it may hold the lock itself: see `_acquire_or_later`.
-        self._put_off: dict[int, deque[Callable[[], object]]] = {}
-
-    def _acquire_or_later(self, call: Callable[..., object], *args: Any) -> bool:
-        """Take the lock; False, and make *call* in another thread, if the calling thread may have it.
-
-        For what a signal's handler may do, or a finalizer, which have perhaps
-        interrupted the very thread that holds the lock.  They may do so thousands
-        of times (cancel all that is pending, say), while everybody waits: each time
-        that a call is put off the next one waits half as long, and all are made in
-        one thread.
-        """
-        here = threading.get_ident()
-        calls = self._put_off.get(here)
-        if self.lock.acquire(timeout=PATIENCE * 0.5 ** len(calls or ())):
-            return True
-        if calls is None:
-            calls = self._put_off[here] = deque([partial(call, *args)])
-            try:
-                threading.Thread(target=self._make_put_off, args=(here, calls)).start()
-            except BaseException:
-                del self._put_off[here]
-                raise
-        else:
-            calls.append(partial(call, *args))
-            if self._put_off.get(here) is not calls:  # that thread may not have seen it
-                _make_all(calls)
-        return False
-
-    def _make_put_off(self, thread: int, calls: deque[Callable[[], object]]) -> None:
-        with self.lock:  # that *thread* has let go of
-            del self._put_off[thread]
-        _make_all(calls)
 
     def _forget(self, relay: Foreign) -> None:
         self._outside.discard(relay)
@@ -180,6 +140,8 @@ class Dropping(Waking):
         ended: list[Ended] = []
         starts: Starts | None = None
         with uninterrupted():
+            if not self._free_or_later(self._drop_pending, slots, failure, ready_alone, relied_on=True):
+                return
             with self.lock:
                 if self._abandoned:
                     return
@@ -284,15 +246,6 @@ class Dropping(Waking):
             task._let_go()
             if watch is not None:
                 task._tell(watch, self.patience)
-
-
-def _make_all(calls: deque[Callable[[], object]]) -> None:
-    while calls:
-        try:
-            call = calls.popleft()
-        except IndexError:  # not looked up before: another thread takes of them too
-            return
-        call()
 
 
 def _is_needed(node: Any) -> bool:

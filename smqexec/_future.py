@@ -290,6 +290,8 @@ class PlannedFuture(Node, Future[R]):
         """
         slots = self._home
         if slots is not None:
+            if not slots.scheduler._free_or_later(self.add_done_callback, fn):
+                return
             with slots.lock:
                 if not self.done():
                     self._watched().callbacks.append(fn)

@@ -359,7 +359,8 @@ class Queue(Submits, ThreadPoolExecutor):
 
     def __repr__(self) -> str:
         slots = self._slots
-        counts = ", ".join(f"{count} {state}" for state, count in self.counts().items() if count)
+        # Without the lock: it may be printed by a handler that has interrupted who holds it.
+        counts = ", ".join(f"{count} {state}" for state, count in slots.counts().items() if count)
         return f"<{type(self).__name__} {slots.name}, {slots.limit} slots: {counts or 'no tasks'}>"
 
 

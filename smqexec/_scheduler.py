@@ -79,8 +79,7 @@ class Scheduler(Streams):
     @property
     def queues(self) -> tuple[Queue, ...]:
         """The queues of this scheduler, in the order they were made."""
-        with self.lock:
-            owners = [slots.owner for slots in self._slots]
+        owners = [slots.owner for slots in self._slots.copy()]
         queues = (owner() for owner in owners if owner is not None)
         return tuple(queue for queue in queues if queue is not None)
 
@@ -98,10 +97,13 @@ class Scheduler(Streams):
     def counts(self) -> dict[str, int]:
         """How many tasks are waiting, ready, running, done, failed and cancelled.  Cost: O(queues)."""
         with self.lock:
-            total = self._past.copy()
-            for slots in self._slots:
-                for state, count in slots.counts().items():
-                    total[state] += count
+            return self._counts()
+
+    def _counts(self) -> dict[str, int]:
+        total = self._past.copy()
+        for slots in self._slots.copy():
+            for state, count in slots.counts().items():
+                total[state] += count
         return total
 
     def why(self) -> str:
@@ -116,7 +118,8 @@ class Scheduler(Streams):
         return _why.sentence(self, future)
 
     def __repr__(self) -> str:
-        counts = ", ".join(f"{count} {state}" for state, count in self.counts().items() if count)
+        # Without the lock: it may be printed by a handler that has interrupted who holds it.
+        counts = ", ".join(f"{count} {state}" for state, count in self._counts().items() if count)
         stopped = " stopped" if self._stopped else ""
         return f"<Scheduler order={self.order}{stopped}, {len(self.queues)} queues: {counts or 'no tasks'}>"
 
@@ -169,6 +172,8 @@ class Scheduler(Streams):
         """
         if wait and at_work(self):
             raise RuntimeError("a task cannot wait until no task runs, as it runs itself; use stop() alone")
+        if not wait and not self._free_or_later(self.stop, relied_on=True):
+            return Stop(self, self._era)
         with self.lock:
             changed, time = not self._stopped, perf_counter()
             self._stopped = True
@@ -193,6 +198,8 @@ class Scheduler(Streams):
 
     def _go_on(self, era: int | None) -> None:
         """End one stop of those of *era*, or, with None, all there are; and go on after the last."""
+        if not self._free_or_later(self._go_on, era, relied_on=True):
+            return
         with self.lock:
             if era is not None:
                 if era != self._era:  # `resume` has ended it
@@ -239,8 +246,7 @@ class Scheduler(Streams):
         queues = self.queues
         for queue in queues:
             queue.shutdown(wait=False, cancel_futures=cancel_futures)
-        with self.lock:
-            lost = [slots for slots in self._slots if slots.lost]
+        lost = [slots for slots in self._slots.copy() if slots.lost]
         for slots in lost if cancel_futures else ():
             self.cancel_pending(slots)
         if wait:
@@ -274,6 +280,8 @@ class Scheduler(Streams):
 
     def close(self, slots: Slots) -> None:
         """Take no more tasks for *slots*; its runs leave once nothing is pending."""
+        if not self._free_or_later(self.close, slots, relied_on=True):
+            return
         with self.lock:
             slots.closed = True
             if slots.room is not None:
@@ -365,6 +373,7 @@ class Scheduler(Streams):
     def abandon(self) -> None:
         """This is a forked child: the threads, and so the tasks, are the parent's."""
         self.lock = threading.Lock()  # somebody may have held the old one
+        self._put_off.clear()  # the thread that would see to it is the parent's
         self._abandoned = True
         self.observers = ()
         self._watchers.clear()

@@ -118,6 +118,8 @@ class Waiting(Observed):
         Raises:
             RuntimeError: The calling task is needed for *future*.
         """
+        if timeout is not None and timeout <= 0 and not self._abandoned:
+            return future.done()  # not by the lock, which a handler may have interrupted
         run = HERE.run
         blocker: Any
         if run is None:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ._future import Failure, traceback_of
-from ._lending import Lending
+from ._later import Later
 from ._needs import SEARCH_LIMIT
 from ._nodes import READY, SEARCHING
 from ._slots import Run, Slots
@@ -24,7 +24,7 @@ LOGGER = logging.getLogger("smqexec")
 Starts: TypeAlias = list[tuple[Slots, Run]]  # runs to be started once the lock is not held
 
 
-class Waking(Lending):
+class Waking(Later):
     """A scheduler that knows who is free for what is ready."""
 
     def __init__(self, order: str, stopped: bool, promote_awaited: bool) -> None:

@@ -89,7 +89,8 @@ ALLOWED = {
         *{"_debug", "_line", "_waking", "_needs", "_resources", "_slots", "_task", "_items", "_future"},
         *{"_interrupts", "_nodes"},
     },
-    "_waking": {"_lending", "_needs", "_slots", "_task", "_future", "_nodes"},
+    "_waking": {"_later", "_needs", "_slots", "_task", "_future", "_nodes"},
+    "_later": {"_lending"},
     "_lending": {
         *{"_waiting", "_needs", "_options", "_resources", "_slots", "_task"},
         *{"_interrupts", "_nodes"},

@@ -45,6 +45,9 @@ class Held:
         self._holder = None
         self._lock.release()
 
+    def locked(self) -> bool:
+        return self._lock.locked()
+
     def mine(self) -> bool:
         return self._holder == threading.get_ident()
 
@@ -68,7 +71,7 @@ METHODS: dict[type, str] = {
     Needs: "take find extend held_back",
     Everything: "nodes",
     Anything: "take",
-    Slots: "ring counts",
+    Slots: "ring name_run leave leave_unbegun",
     Stream: "awaited",
     PlannedFuture: "_watched _settle",
 }

@@ -1481,59 +1481,6 @@ def test_types_of_results_are_forgotten_when_they_are_many() -> None:
         PLAIN.update(before)
 
 
-def test_future_completed_by_a_handler_while_its_own_thread_holds_the_lock(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(smqexec._dropping, "PATIENCE", 0.01)
-    with planned(1) as (scheduler, queue):
-        outside: Future[int] = Future()
-        task = queue.submit(str, outside)
-        with scheduler.lock:
-            outside.set_result(3)  # as a signal's handler would
-        assert task.result(DEADLINE) == "3"
-
-
-def test_many_cancelled_by_a_handler_while_its_own_thread_holds_the_lock(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """A map's iterator that is collected does so, and a handler that cancels all.  Nobody else can go on."""
-    with planned(1, stopped=True) as (scheduler, queue):
-        tasks = [queue.submit(int) for _ in range(100)]
-        lock, waits = scheduler.lock, []
-
-        class Held:
-            """The lock, for a thread that has it: it tells how long it would have waited."""
-
-            def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
-                if threading.current_thread() is threading.main_thread():
-                    waits.append(timeout)
-                    return False
-                return lock.acquire(blocking, timeout)
-
-            def release(self) -> None:
-                lock.release()
-
-            def __enter__(self) -> None:
-                lock.acquire()
-
-            def __exit__(self, *args: object) -> None:
-                lock.release()
-
-        before = threading.active_count()
-        with lock, monkeypatch.context() as held:
-            held.setattr(scheduler, "lock", Held())
-            for task in tasks:
-                task.cancel()
-            assert len(waits) == 100
-            assert 0 < sum(waits) <= 2 * smqexec._dropping.PATIENCE
-            assert threading.active_count() == before + 1
-        concurrent.futures.wait(tasks, DEADLINE)
-        assert all(task.cancelled() for task in tasks)
-        task = queue.submit(int)
-        assert task.cancel()  # as ever
-        assert nothing_is_left(scheduler)
-
-
 def test_concurrent_futures_wait_on_a_dropped_task() -> None:
     with planned(1, stopped=True) as (_, queue):
         task = queue.submit(int)
