@@ -25,7 +25,7 @@ from concurrent.futures._base import CANCELLED_AND_NOTIFIED, FINISHED, PENDING
 from concurrent.futures._base import RUNNING as RUNNING_STATE
 from time import monotonic
 from types import CodeType, TracebackType
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Never, TypeVar
 
 from ._nodes import DONE, DROPPED, NEW, READY, RUNNING, WAITING, Node
 
@@ -400,6 +400,10 @@ class PlannedFuture(Node, Future[R]):
     def set_exception(self, exception: BaseException | None) -> None:
         """Raise RuntimeError: the scheduler alone ends a task."""
         self.set_result(exception)  # type: ignore[arg-type]
+
+    def __reduce__(self) -> Never:
+        """Raise TypeError, as other futures do: it has its place in a plan, which a copy would not."""
+        raise TypeError(f"{self!r} can't be copied or pickled; take its result()")
 
     def _words(self) -> list[str]:
         """What to call it in a repr."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import copy
 import gc
 import logging
+import pickle
 import threading
 import traceback
 import weakref
@@ -318,6 +320,22 @@ def test_failing_callback_is_logged_and_stops_nothing(
         assert [record.name for record in caplog.records] == ["concurrent.futures"] * 2
         assert all("exception calling callback for <Task" in record.message for record in caplog.records)
         assert all(record.exc_info[0] is error for record in caplog.records if record.exc_info)
+
+
+@pytest.mark.parametrize("repeat", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_futures_are_not_copied(repeat: Callable[[object], object]) -> None:
+    """A copy of a pending task would be another node of the same number: to cancel it broke the plan."""
+    with planned(1, stopped=True) as (scheduler, queue):
+        task = queue.submit(divmod, 7, 2)
+        item = task[0]
+        for future in (task, item):
+            with pytest.raises(TypeError, match=r"<(Task|Item) at .* can't be copied or pickled"):
+                repeat(future)
+        scheduler.resume()
+        assert item.result(DEADLINE) == 3
+        assert task.result(DEADLINE) == (3, 1)
+        with pytest.raises(TypeError, match="returned tuple> can't be copied"):
+            repeat(task)
 
 
 def test_failing_callback_of_a_task_that_is_done_is_logged(caplog: pytest.LogCaptureFixture) -> None:
