@@ -416,12 +416,11 @@ class Places:
             reach = [node for node in _reach(head, _goes_by_rank) if _goes_by_rank(node)]
             assert [places[place] for place in sorted(places)] == reach[: len(owned)], (places, reach)
         if plan.spot is None:
-            # A search that has ended left out only what is newer, and what is behind a node that
-            # was set aside: relays.
-            found = _reach(head, lambda node: node.place is not ASIDE)
+            # A search that has ended left out only what is newer, and what is behind that or behind a
+            # node that was set aside: relays.
+            found = _reach(head, lambda node: node.place is not ASIDE and _owner(node).number <= plan.number)
             found = [node for node in found if node.plan is not None or node.queue is not None]
-            owners = [node if node.plan is None else node.plan for node in found]
-            assert all(owner.number >= plan.number for owner in owners), reach
+            assert all(_owner(node).number >= plan.number for node in found), reach
         # What it has to go on with are lists of nodes that still wait.
         waiting = {id(node.dependencies) for node in reach if type(node.dependencies) is list}
         for dependencies, _ in [*plan.frames, *plan.later]:
@@ -458,6 +457,12 @@ class Places:
         plans = [plan for _, plan in self._search if plan is not None]
         searches = [(plan.number, plan.intact, plan.head, plan.frames, plan.later) for plan in plans]
         return f"stack {stack}\nsearches {searches}\nlost heads {list(self._beheaded)}"
+
+
+def _owner(node: Node) -> Plan | Node:
+    """Whose number *node* goes by."""
+    plan: Plan | None = node.plan
+    return node if plan is None else plan
 
 
 def _goes_by_rank(node: Node) -> bool:
