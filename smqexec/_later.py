@@ -1,4 +1,4 @@
-"""What interrupts who holds the lock: it can not wait for that, so another thread does what it asks for.
+"""What interrupts who holds the lock: it can't wait for that, so another thread does what it asks for.
 
 A signal's handler, that is, or a finalizer.  They run in the middle of any code,
 ours too, which goes on only when they have ended.
@@ -6,6 +6,7 @@ ours too, which goes on only when they have ended.
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import deque
@@ -18,6 +19,8 @@ from ._lending import Lending
 # How long, in seconds, who may have interrupted its own thread tries to get the lock.  Few calls
 # hold it for so long (to cancel a million tasks takes a second or two), and none for LONG.
 PATIENCE, LONG = 0.2, 5.0
+
+LOGGER = logging.getLogger("smqexec")
 
 
 class Later(Lending):
@@ -95,4 +98,7 @@ def _make_all(calls: deque[Callable[[], object]]) -> None:
             call = calls.popleft()
         except IndexError:  # not looked up before: another thread takes of them too
             return
-        call()
+        try:
+            call()
+        except BaseException:  # a callback that is called at once; the others are still to be made
+            LOGGER.exception("exception in what a signal handler or a finalizer asked for")

@@ -92,6 +92,32 @@ def test_callback_that_is_added() -> None:
 
 
 @pytest.mark.usefixtures("impatient")
+def test_failing_callbacks_of_tasks_that_end_meanwhile(caplog: pytest.LogCaptureFixture) -> None:
+    with planned(1) as (scheduler, queue):
+        gate = Gate()
+        task = queue.submit(gate.enter)
+        gate.wait_entered()
+        told: list[Any] = []
+
+        def leave(_: object) -> None:
+            raise SystemExit
+
+        def add_both() -> None:
+            task.add_done_callback(leave)
+            task.add_done_callback(told.append)
+
+        with scheduler.lock:
+            beside(add_both).result(DEADLINE)
+            # Who puts off what goes on only when this is let go of; as if the task had ended first.
+            task._home, home = None, task._home
+        until(lambda: told)
+        task._home = home
+        assert [record.name for record in caplog.records] == ["smqexec"]
+        gate.open()
+        assert task.result(DEADLINE) is None
+
+
+@pytest.mark.usefixtures("impatient")
 def test_stop_and_resume() -> None:
     with planned(1) as (scheduler, queue):
         gate = Gate()
