@@ -9,6 +9,7 @@ from __future__ import annotations
 import concurrent.futures
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from functools import partial
@@ -234,7 +235,9 @@ def test_handlers_of_real_signals(alarms: list[Callable[[], object]]) -> None:
             scheduler.resume,
         ]
         tasks = []
+        deadline = time.monotonic() + DEADLINE
         while len(told) < 100:
+            assert time.monotonic() < deadline
             last[0] = queue.submit(int)
             tasks.append(last[0])
         alarms.clear()
