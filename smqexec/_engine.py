@@ -262,22 +262,26 @@ class EnginePool:
     ) -> None:
         """End *task* as *future* says, and go on with the next."""
         value, error = (Kept(future), error_of(future)) if self._keeps else outcome_of(future)  # type: ignore[arg-type]
+        rests = False
         if error is None:
             del future
             fn = args = kwargs = None
-            self._complete(slots, run, task, value)
+            rests = self._complete(slots, run, task, value)
         else:
             last_words = self._last_words(error, future)
             error = self._explained(error, fn, args, kwargs)
             self._fail(slots, run, task, error, *last_words)
         task = fn = args = kwargs = error = value = last_words = None  # type: ignore[assignment]
-        self._go_on(slots, run)
+        self._go_on(slots, run, rests)
 
-    def _go_on(self, slots: Slots, run: Run) -> None:
-        """Give the task of *run* to the executor; and of those that rest, where that runs short."""
-        # After *run* began to rest, if it does, so whoever is the last to look finds all.
+    def _go_on(self, slots: Slots, run: Run, rests: bool) -> None:
+        """Give the task of *run* to the executor, or let it rest; where that runs short, go on with those."""
+        if rests:  # from here on it is another thread's
+            self._resting.append(run)
+        # Asked after that, so whoever is the last to look finds all.
         stocked = self._stocked(slots)
-        self._send(slots, run)
+        if not rests:
+            self._send(slots, run)
         while not stocked:
             try:
                 run = self._resting.popleft()
@@ -312,17 +316,15 @@ class EnginePool:
         if slots.scheduler.observers:
             slots.scheduler.tell_end(slots, task, run.thread, "done")
 
-    def _complete(self, slots: Slots, run: Run, task: Task[Any], value: Any) -> None:
-        """Complete *task*, and let *run* take the next."""
+    def _complete(self, slots: Slots, run: Run, task: Task[Any], value: Any) -> bool:
+        """Complete *task*, and let *run* take the next; or return True where it is to rest."""
         self._returned(slots, run, task)
         scheduler = slots.scheduler
         rests = self._stocked(slots)
-        if scheduler.complete(slots, run, task, value, not rests) is None:
+        if scheduler.complete(slots, run, task, value, not rests) is None and not rests:
             del task, value
-            if rests:
-                self._resting.append(run)
-            else:
-                scheduler.begin_at_once(slots, run)
+            scheduler.begin_at_once(slots, run)
+        return rests
 
     def _fail(
         self,
@@ -370,12 +372,13 @@ class EnginePool:
         thread = threading.current_thread()
         self.threads.add(thread)
         values: Any = None
+        rests = False
         try:
             open_stream(slots, task, fn, args, kwargs)
             values = self._stream(task, fn, args, kwargs)
             result: Any = drive(slots, run, task, values)
         except Ordinary as ordinary:
-            self._complete(slots, run, task, ordinary.args[0])
+            rests = self._complete(slots, run, task, ordinary.args[0])
         except BaseException as error:
             strip_ours(error)
             if values is None and is_end(error):
@@ -386,9 +389,9 @@ class EnginePool:
             self._fail(slots, run, task, told, *last_words)
             told = last_words = None  # type: ignore[assignment]
         else:
-            self._complete(slots, run, task, result)
+            rests = self._complete(slots, run, task, result)
         fn = args = kwargs = result = task = values = None  # type: ignore[assignment]
-        self._loop(self._go_on, slots, run)
+        self._loop(self._go_on, slots, run, rests)
         self.threads.discard(thread)
 
 

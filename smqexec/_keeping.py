@@ -65,7 +65,7 @@ class KeepingPool(EnginePool):
         del fn, args, kwargs
         slots.scheduler.given(slots, task, self.prefetch())
 
-    def _complete(self, slots: Any, run: Run, task: Task[Any], value: Any) -> None:
+    def _complete(self, slots: Any, run: Run, task: Task[Any], value: Any) -> bool:
         self._returned(slots, run, task)
         scheduler = slots.scheduler
         scheduler.complete(slots, run, task, value, False)  # there may be fewer slots now
@@ -74,6 +74,7 @@ class KeepingPool(EnginePool):
         scheduler.gone(slots, task, self.prefetch())
         del task
         scheduler.begin_at_once(slots, run)
+        return False
 
     def _fail(
         self,
