@@ -296,6 +296,7 @@ class NewestFirst(Plans):
         number = plan.number
         stop = maxsize if limit is None else limit
         above: Any = None  # the last node met that needs just one other
+        dependencies: Any
         while frames or plan.later:
             frame = frames.pop() if frames else plan.later.popleft()
             dependencies, index = frame

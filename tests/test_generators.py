@@ -2502,6 +2502,7 @@ class Busy:
     def __init__(self, lock: Any) -> None:
         self.lock = lock
         self.release = lock.release
+        self.locked = lock.locked
 
     def acquire(self, blocking: bool = True) -> bool:
         return blocking and bool(self.lock.acquire())
