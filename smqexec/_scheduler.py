@@ -155,7 +155,9 @@ class Scheduler(Streams):
         """Start no more tasks.  Those running go on; submitting works as ever.
 
         ``with scheduler.stop():`` goes on at the end of the block, unless it
-        was stopped before, or is meanwhile by others.
+        was stopped before, or is meanwhile by others.  A signal's handler that
+        has interrupted this scheduler itself waits some seconds; then it is
+        stopped once the handler has ended.
 
         Args:
             wait: Return only when none is running, but for those that hold:
