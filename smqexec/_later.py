@@ -78,8 +78,8 @@ class Later(Lending):
             calls = self._put_off[here] = deque([partial(call, *args)])
             try:
                 threading.Thread(target=self._make_put_off, args=(here, calls)).start()
-            except BaseException:
-                del self._put_off[here]
+            except BaseException:  # that thread may be at work nevertheless
+                self._put_off.pop(here, None)
                 raise
         else:
             calls.append(partial(call, *args))
@@ -88,7 +88,8 @@ class Later(Lending):
 
     def _make_put_off(self, thread: int, calls: deque[Callable[[], object]]) -> None:
         with self.lock:  # that *thread* has let go of
-            del self._put_off[thread]
+            if self._put_off.get(thread) is calls:  # else who started this one was struck
+                del self._put_off[thread]
         _make_all(calls)
 
 

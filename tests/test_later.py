@@ -225,6 +225,41 @@ def alarms() -> Iterator[list[Callable[[], object]]]:
     signal.signal(signal.SIGALRM, before)
 
 
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("own", [True, False])
+def test_who_puts_off_is_struck_when_that_thread_has_begun(own: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By another handler, say: neither is what strikes lost, nor what was put off meanwhile."""
+
+    class Struck(BaseException):
+        pass
+
+    begun: list[threading.Thread] = []
+    start = threading.Thread.start
+
+    def start_struck(thread: threading.Thread) -> None:
+        monkeypatch.undo()
+        start(thread)
+        begun.append(thread)
+        if own:
+            scheduler.resume()  # of a handler in between
+        else:  # who had the lock lets go of it
+            scheduler.lock.release()
+            thread.join(DEADLINE)
+        raise Struck
+
+    with planned(1) as (scheduler, queue):
+        scheduler.lock.acquire()
+        monkeypatch.setattr(threading.Thread, "start", start_struck)
+        with pytest.raises(Struck):
+            scheduler.stop()
+        if own:
+            scheduler.lock.release()
+        begun[0].join(DEADLINE)
+        assert scheduler.stopped is not own
+        assert not scheduler._put_off
+        scheduler.resume()
+
+
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs timers that send signals")
 @pytest.mark.usefixtures("impatient")
 def test_handlers_of_real_signals(alarms: list[Callable[[], object]]) -> None:
