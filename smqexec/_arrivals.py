@@ -155,7 +155,7 @@ class Arrivals(Ahead):
             # so does who was told at the same time: see `begin`.
             slots.leave_unbegun()
             slots.waking = 0
-            slots.parked = sum(not run.tasks() for run in slots.runs) if slots.parks else 0
+            slots.parked = sum(run.parked for run in slots.runs)
 
     def _withdraw(self, task: Task[Any], group: Group | None) -> bool:
         """See that *task*, of which its caller will never know, does not run; and that all others do.

@@ -51,6 +51,7 @@ class Dispatcher(Dropping):
                     else:  # a second ring for the same: see `_mend`
                         slots.parked -= 1
                     run.thread = threading.get_ident()
+                    run.parked = False
                 if len(slots.runs) > slots.limit:
                     starts = self._retire(slots, run)
                     break
@@ -62,6 +63,7 @@ class Dispatcher(Dropping):
                         last = not slots.runs
                         break
                     slots.parked += 1
+                    run.parked = True
                 elif slots.attentive:
                     starts = self._started(task)
             if task is not None:

@@ -25,11 +25,12 @@ if TYPE_CHECKING:
 class Run:
     """A thread at work for a queue, and the task it is at; or in place of a thread an executor."""
 
-    __slots__ = ("below", "number", "slots", "task", "thread", "waits")
+    __slots__ = ("below", "number", "parked", "slots", "task", "thread", "waits")
 
     def __init__(self, slots: Slots) -> None:
         self.slots = slots
         self.number = 0  # of its slot, where that has a name
+        self.parked = False  # at the bell, or rung for and not back yet
         self.task: Task[Any] | None = None
         # What it was at when it began what is nested in that: tasks that hold
         # meanwhile, and None for the callback of a task that was done.

@@ -178,6 +178,32 @@ def test_parked_thread_that_was_rung_for_as_a_submit_was_struck_counts_once() ->
         assert sorted(task.result(DEADLINE) for task in tasks) == [0, 1]
 
 
+def test_thread_between_two_tasks_as_a_submit_is_struck_is_not_parked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else it would be rung for where there is nobody, and a second thread not be started."""
+    with planned(2) as (scheduler, queue):
+        slots, between, begin = queue._slots, Gate(), scheduler.begin
+
+        def come_back(slots: Any, run: Any, rung: bool) -> Any:
+            if not rung:
+                between.enter()
+            return begin(slots, run, rung)
+
+        monkeypatch.setattr(scheduler, "begin", come_back)
+        queue.submit(int).result(DEADLINE)
+        between.wait_entered()
+        lost = queue.submit(str, Future())
+        assert lost.cancel()
+        with scheduler.lock:
+            scheduler._mend(lost, None)
+            assert slots.parked == 0
+        between.open()
+        until(lambda: slots.parked)
+        assert slots.parked == len(slots.runs) == 1
+        together = threading.Barrier(2)
+        tasks = [queue.submit(together.wait, DEADLINE) for _ in range(2)]
+        assert sorted(task.result(DEADLINE) for task in tasks) == [0, 1]
+
+
 def test_struck_member_of_a_group_and_its_group() -> None:
     """What was there of the group stays, in its order."""
     with planned(1, stopped=True) as (scheduler, queue):
