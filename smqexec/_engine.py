@@ -29,7 +29,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 from ._arguments import DIRECT, Template, value_of
 from ._executors import Call, Engine, check_start, error_of, gone, is_end, outcome_of, workers_of
@@ -71,6 +71,8 @@ class _Here(threading.local):
     todo: deque[Callable[[], None]] | None = None
     #: Whether something has ended there as if the executor had, which may hold its lock.
     doubtful = False
+    #: Where a run is being given its task: runs that are to be begun after it.
+    begun: deque[tuple[EnginePool, Slots, Run]] | None = None
 
 
 _here = _Here()
@@ -135,9 +137,29 @@ class EnginePool:
 
     def work(self, slots: Slots, run: Run) -> None:
         """Begin *run*: in the thread of whoever made a task ready."""
+        if _here.begun is not None:  # by a run that has yet to give away what comes before
+            _here.begun.append((self, slots, run))
+            return
         with uninterrupted():
-            slots.scheduler.begin_at_once(slots, run, True)
-            self._loop(self._send, slots, run)
+            _begin(deque([(self, slots, run)]))
+
+    def begin(self, slots: Slots, run: Run, begun: _Begun, new: bool) -> None:
+        """Let *run* take a task, if it has none, and give it away; *begun* gets what is to be begun then."""
+        if run.task is None:
+            self.gather(begun, slots.scheduler.begin_at_once, slots, run, new)
+        self._loop(self._send, slots, run, begun)
+
+    def gather(self, begun: _Begun, call: Callable[..., object], *args: Any) -> None:
+        """Make *call*, which runs no code of the user's; runs that it starts go to *begun*.
+
+        Begun at once, each would be beneath the one before: as deep as there are
+        slots, and the calls would be given away in reverse.
+        """
+        outer, _here.begun = _here.begun, begun
+        try:
+            call(*args)
+        finally:
+            _here.begun = outer
 
     def _loop(self, first: Callable[..., None], *args: Any) -> None:
         """Call *first*, and then end what ends in this thread meanwhile."""
@@ -156,7 +178,7 @@ class EnginePool:
             _here.doubtful = False
 
     @ours
-    def _send(self, slots: Slots, run: Run) -> None:
+    def _send(self, slots: Slots, run: Run, begun: _Begun) -> None:
         """Give the task of *run*, if it has one, to the executor; if that can't be, fail it, and so on."""
         # A failure keeps this frame, and those that called it: no name in them for what comes next.
         fn = args = kwargs = None
@@ -165,19 +187,28 @@ class EnginePool:
                 slots.scheduler.tell_start(slots, task, run.thread)
             try:
                 fn, args, kwargs = _substituted(task, self._take)
-                self._give(slots, run, task, fn, args, kwargs)
+                self._give(slots, run, task, fn, args, kwargs, begun)
                 return
             except BaseException as error:
                 strip_ours(error)
                 gone = error if is_end(error) else None
                 told = self._explained(error, fn, args, kwargs)
+                if task._watch is not None:  # a callback may wait for what comes then
+                    todo, _here.todo = _here.todo, None
+                    try:
+                        _begin(begun)
+                    finally:
+                        _here.todo = todo
                 self._fail(slots, run, task, told, gone)
                 told = gone = None  # type: ignore[assignment]
+                self.gather(begun, slots.scheduler.begin_at_once, slots, run)
             finally:
                 task = fn = args = kwargs = None
 
     @ours
-    def _give(self, slots: Slots, run: Run, task: Task[Any], fn: Any, args: Any, kwargs: Any) -> None:
+    def _give(
+        self, slots: Slots, run: Run, task: Task[Any], fn: Any, args: Any, kwargs: Any, begun: _Begun
+    ) -> None:
         if _here.doubtful and (ended := gone(self.executor)) is not None:
             raise ended
         if generates(fn):
@@ -281,14 +312,13 @@ class EnginePool:
         # Asked after that, so whoever is the last to look finds all.
         stocked = self._stocked(slots)
         if not rests:
-            self._send(slots, run)
+            _begin(deque([(self, slots, run)]), False)
         while not stocked:
             try:
                 run = self._resting.popleft()
             except IndexError:  # not looked up before: another thread takes of them too
                 return
-            slots.scheduler.begin_at_once(slots, run)
-            self._send(slots, run)
+            _begin(deque([(self, slots, run)]), False)
 
     def _stocked(self, slots: Slots) -> bool:
         """Whether more than half of what may be prefetched is there, and a call more could not begin yet.
@@ -317,13 +347,12 @@ class EnginePool:
             slots.scheduler.tell_end(slots, task, run.thread, "done")
 
     def _complete(self, slots: Slots, run: Run, task: Task[Any], value: Any) -> bool:
-        """Complete *task*, and let *run* take the next; or return True where it is to rest."""
+        """Complete *task*, and let *run* have the next if it is there; or return True where it is to rest."""
         self._returned(slots, run, task)
         scheduler = slots.scheduler
         rests = self._stocked(slots)
-        if scheduler.complete(slots, run, task, value, not rests) is None and not rests:
-            del task, value
-            scheduler.begin_at_once(slots, run)
+        # In order, what the next one lets start comes after that has been given away.
+        scheduler.complete(slots, run, task, value, not rests and slots.in_order is None)
         return rests
 
     def _fail(
@@ -335,7 +364,7 @@ class EnginePool:
         gone: BaseException | None,
         cancelled: bool = False,
     ) -> None:
-        """Fail *task*, and let *run* take the next.
+        """Fail *task*.
 
         Where the executor is *gone*, what is pending fails with that.
         """
@@ -354,8 +383,6 @@ class EnginePool:
             self._broken = gone
             scheduler.break_off(slots, gone)
         scheduler.fail(slots, run, task, error, cancelled)
-        del task, error, gone
-        scheduler.begin_at_once(slots, run)
 
     def _last_words(
         self, error: BaseException, future: Future[Any] | None
@@ -393,6 +420,17 @@ class EnginePool:
         fn = args = kwargs = result = task = values = None  # type: ignore[assignment]
         self._loop(self._go_on, slots, run, rests)
         self.threads.discard(thread)
+
+
+_Begun: TypeAlias = deque[tuple[EnginePool, Slots, Run]]
+
+
+def _begin(begun: _Begun, new: bool = True) -> None:
+    """Begin runs, in turn, and those that come of it; the first goes on, if it is not *new*."""
+    while begun:
+        pool, slots, run = begun.popleft()
+        pool.begin(slots, run, begun, new)
+        new = True
 
 
 def _told(task: Task[Any], fn: Any, args: Any, kwargs: Any) -> Call:

@@ -60,10 +60,12 @@ class KeepingPool(EnginePool):
         return future  # type: ignore[no-any-return]
 
     @ours
-    def _give(self, slots: Any, run: Run, task: Task[Any], fn: Any, args: Any, kwargs: Any) -> None:
-        super()._give(slots, run, task, fn, args, kwargs)
+    def _give(
+        self, slots: Any, run: Run, task: Task[Any], fn: Any, args: Any, kwargs: Any, begun: Any
+    ) -> None:
+        super()._give(slots, run, task, fn, args, kwargs, begun)
         del fn, args, kwargs
-        slots.scheduler.given(slots, task, self.prefetch())
+        self.gather(begun, slots.scheduler.given, slots, task, self.prefetch())
 
     def _complete(self, slots: Any, run: Run, task: Task[Any], value: Any) -> bool:
         self._returned(slots, run, task)
@@ -72,8 +74,6 @@ class KeepingPool(EnginePool):
         slots.fates.pop(task, None)
         del value
         scheduler.gone(slots, task, self.prefetch())
-        del task
-        scheduler.begin_at_once(slots, run)
         return False
 
     def _fail(

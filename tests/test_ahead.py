@@ -258,6 +258,20 @@ def test_the_engine_says_how_much_it_wants() -> None:
         assert engine.names == ["0", "7", "6", "5", "4"]
 
 
+def test_a_long_chain_goes_ahead() -> None:
+    """Each lets the next go, and none is given away beneath another."""
+    length = 300
+    with kept(1, length, stopped=True) as (engine, queue, scheduler):
+        tasks = [queue.options(name="0").submit(int)]
+        for number in range(1, length):
+            tasks.append(queue.options(name=str(number)).submit(abs, tasks[-1]))
+        scheduler.resume()
+        assert engine.names == [str(number) for number in range(length)]
+        for future in engine.calls.values():
+            future.set_result(7)
+        assert [task.result(DEADLINE) for task in tasks] == [7] * length
+
+
 def test_the_user_says_how_much_is_prefetched() -> None:
     engine = Keeper(5)
     with Scheduler(stopped=True) as scheduler:

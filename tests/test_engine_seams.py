@@ -148,6 +148,52 @@ def test_what_a_call_takes_does_not_grow_with_the_slots() -> None:
     assert many == few
 
 
+@pytest.mark.parametrize("slots", [3, 400])
+def test_in_order_calls_are_given_away_in_order(slots: int) -> None:
+    """What the start of one lets start comes after it, and not beneath it: there may be hundreds of slots."""
+    engine, first = Manual(), Future[int]()
+    with Scheduler() as scheduler:
+        queue = Queue(scheduler, slots, executor=engine, in_order=True)
+        tasks = [queue.submit(abs, first), *(queue.submit(abs, number) for number in range(1, slots + 5))]
+        first.set_result(0)
+        given = [args for _, _, args, _ in engine.calls]
+        counts = scheduler.counts()
+        engine.run_all()
+        assert given == [(number,) for number in range(slots)]
+        assert counts["running"] == slots
+        assert [task.result(DEADLINE) for task in tasks] == list(range(slots + 5))
+
+
+def test_in_order_calls_that_an_end_frees_are_given_away_in_order() -> None:
+    engine = Manual()
+    with Scheduler() as scheduler:
+        queue = Queue(scheduler, 2, executor=engine, in_order=True)
+        first = queue.submit(abs, 0)
+        tasks = [queue.submit(max, first, 1), queue.submit(abs, 2), queue.submit(abs, 3)]
+        engine.run()
+        given = [args for _, _, args, _ in engine.calls]
+        engine.run_all()
+        assert given == [(0, 1), (2,)]
+        assert [task.result(DEADLINE) for task in tasks] == [1, 2, 3]
+
+
+def test_callback_of_a_call_that_cannot_be_given_away_waits_for_the_next_one() -> None:
+    class Picky(Inline):
+        def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+            if args == (0,):
+                raise ValueError
+            return super().submit(fn, *args, **kwargs)
+
+    engine, outside, seen = Picky(), Future[int](), []
+    with Scheduler() as scheduler:
+        queue = Queue(scheduler, 2, executor=engine, in_order=True)
+        first, second = queue.submit(abs, outside), queue.submit(abs, 1)
+        first.add_done_callback(lambda _: seen.append(second.result(DEADLINE)))
+        beside(outside.set_result, 0).result(DEADLINE)
+        assert isinstance(first.exception(DEADLINE), ValueError)
+        assert seen == [1]
+
+
 def test_run_that_rests_is_another_threads_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who let it rest does not look at it again: it may have a task by then, which it would give twice."""
     engine = ProcessPoolExecutor(1)
