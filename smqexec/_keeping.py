@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from concurrent.futures import Future
 from typing import Any
 
@@ -11,6 +12,8 @@ from ._future import Failure, ours
 from ._kept import Kept
 from ._slots import Run
 from ._task import Task
+
+LOGGER = logging.getLogger("smqexec")
 
 
 class KeepingSlots(EngineSlots):
@@ -52,7 +55,11 @@ class KeepingPool(EnginePool):
         self._prefetch = prefetch
 
     def prefetch(self) -> int:
-        return self._engine.prefetch if self._prefetch is None else self._prefetch
+        try:
+            return self._engine.prefetch if self._prefetch is None else self._prefetch
+        except Exception:  # it is asked again at the next call
+            LOGGER.exception("%s does not say what it prefetches", type(self._engine).__name__)
+            return 0
 
     def _call(self, task: Task[Any], fn: Any, args: Any, kwargs: Any) -> Future[Any]:
         future: Any = super()._call(task, fn, args, kwargs)
@@ -65,6 +72,7 @@ class KeepingPool(EnginePool):
     ) -> None:
         super()._give(slots, run, task, fn, args, kwargs, begun)
         del fn, args, kwargs
+        # From here on nothing may be raised: the task would end twice.
         self.gather(begun, slots.scheduler.given, slots, task, self.prefetch())
 
     def _complete(self, slots: Any, run: Run, task: Task[Any], value: Any) -> bool:

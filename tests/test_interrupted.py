@@ -178,7 +178,9 @@ def test_parked_thread_that_was_rung_for_as_a_submit_was_struck_counts_once() ->
         assert sorted(task.result(DEADLINE) for task in tasks) == [0, 1]
 
 
-def test_thread_between_two_tasks_as_a_submit_is_struck_is_not_parked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_thread_between_two_tasks_as_a_submit_is_struck_is_not_parked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Else it would be rung for where there is nobody, and a second thread not be started."""
     with planned(2) as (scheduler, queue):
         slots, between, begin = queue._slots, Gate(), scheduler.begin

@@ -139,6 +139,7 @@ def test_stop_and_resume() -> None:
 @pytest.mark.usefixtures("impatient")
 def test_stop_as_a_block_that_is_ended_there() -> None:
     with planned(1) as (scheduler, queue):
+
         def block() -> None:
             with scheduler.stop():
                 pass
@@ -227,7 +228,9 @@ def alarms() -> Iterator[list[Callable[[], object]]]:
 
 @pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("own", [True, False])
-def test_who_puts_off_is_struck_when_that_thread_has_begun(own: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_puts_off_is_struck_when_that_thread_has_begun(
+    own: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """By another handler, say: neither is what strikes lost, nor what was put off meanwhile."""
 
     class Struck(BaseException):
@@ -247,7 +250,7 @@ def test_who_puts_off_is_struck_when_that_thread_has_begun(own: bool, monkeypatc
             thread.join(DEADLINE)
         raise Struck
 
-    with planned(1) as (scheduler, queue):
+    with planned(1) as (scheduler, _):
         scheduler.lock.acquire()
         monkeypatch.setattr(threading.Thread, "start", start_struck)
         with pytest.raises(Struck):
