@@ -124,7 +124,7 @@ class EnginePool:
         """Cancel *task*, if the executor has not begun it."""
         future = self._futures.get(task)
         if future is not None:
-            with suppress(NotImplementedError):  # Parsl's can't
+            with suppress(Exception):  # Parsl's can't; and its task is still to be told of its end
                 future.cancel()
 
     def withdraw_unbegun(self) -> None:

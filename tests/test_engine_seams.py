@@ -194,6 +194,36 @@ def test_callback_of_a_call_that_cannot_be_given_away_waits_for_the_next_one() -
         assert seen == [1]
 
 
+def test_call_that_refuses_to_be_cancelled_keeps_its_slot() -> None:
+    """Cancelled while it is given away, it is there all the same: its task ends as that does."""
+
+    class Stubborn(Future[Any]):
+        def cancel(self) -> bool:
+            raise OSError("no answer")
+
+    class Engine(Manual):
+        def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+            super().submit(fn, *args, **kwargs)
+            self.calls[-1] = (Stubborn(), *self.calls[-1][1:])
+            if len(self.calls) == 1:
+                assert not tasks[0].cancel()
+            return self.calls[-1][0]
+
+    engine, tasks = Engine(), []
+    with Scheduler("oldest", stopped=True) as scheduler:
+        queue = Queue(scheduler, 1, executor=engine)
+        tasks += [queue.submit(int), queue.submit(int)]
+        scheduler.resume()
+        assert len(engine.calls) == scheduler.counts()["running"] == 1
+        assert not tasks[0].cancel()
+        future, *_ = engine.calls[0]
+        future.set_running_or_notify_cancel()
+        engine.calls.pop(0)
+        future.set_result(1)
+        engine.run_all()
+        assert [task.result(DEADLINE) for task in tasks] == [1, 0]
+
+
 def test_run_that_rests_is_another_threads_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who let it rest does not look at it again: it may have a task by then, which it would give twice."""
     engine = ProcessPoolExecutor(1)
