@@ -94,7 +94,7 @@ class Later(Lending):
 
 
 def _make_all(calls: deque[Callable[[], object]]) -> None:
-    while calls:
+    while True:
         try:
             call = calls.popleft()
         except IndexError:  # not looked up before: another thread takes of them too

@@ -277,7 +277,7 @@ class Submitter(Submits):
         self._queue = queue
         self._options = options
 
-    if not TYPE_CHECKING:  # there its types are those of the queue's
+    if not TYPE_CHECKING:  # pragma: no branch - there its types are those of the queue's
 
         def submit(self, fn, /, *args, **kwargs):
             return self._queue._submit(fn, args, kwargs, None, self._options)

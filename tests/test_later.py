@@ -197,6 +197,21 @@ def test_looks_that_need_no_lock(name: str) -> None:
             assert beside(LOOKS[name], scheduler, queue, task).result(DEADLINE) == seen
 
 
+def test_call_put_off_as_the_thread_that_makes_them_ends() -> None:
+    """Who put it off makes it: nobody holds the lock any more, and that thread has not seen it."""
+    with planned(1) as (scheduler, _):
+        me, told = threading.get_ident(), []
+
+        class Ended(_later.deque[Any]):
+            def append(self, call: Any) -> None:
+                del scheduler._put_off[me]
+                super().append(call)
+
+        scheduler._put_off[me] = Ended()
+        scheduler._make_later(told.append, 1)
+        assert told == [1]
+
+
 @pytest.mark.usefixtures("impatient")
 def test_child_process_puts_off_for_itself() -> None:
     """What its parent had put off at the fork, nobody does there."""
