@@ -102,18 +102,12 @@ class Dispatcher(Dropping):
                 self._wake(slots, starts)
         self._start(starts)
 
-    def begin_at_once(self, slots: Slots, run: Run, new: bool = False) -> Task[Any] | None:
-        """A task for *run*, which does not park; None: it has left.
-
-        Args:
-            slots: The queue's.
-            run: The run that asks.
-            new: It was counted in `waking`.
-        """
+    def begin_at_once(self, slots: Slots, run: Run) -> Task[Any] | None:
+        """A task for *run*, which does not park; None: it has left."""
         with self.lock:
             if self._abandoned or run not in slots.runs:
                 return None
-            if new:
+            if run.thread is None:  # it is new, and was counted in `waking`
                 slots.waking -= min(slots.waking, 1)  # see `_mend`
                 slots.name_run(run)
             # There may be fewer slots than there were.

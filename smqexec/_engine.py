@@ -143,13 +143,13 @@ class EnginePool:
         with uninterrupted():
             _begin(deque([(self, slots, run)]))
 
-    def begin(self, slots: Slots, run: Run, begun: _Begun, new: bool) -> None:
+    def begin(self, slots: Slots, run: Run, begun: _Begun) -> None:
         """Let *run* take a task, if it has none, and give it away; *begun* gets what is to be begun then."""
         if run.task is None:
-            self.gather(begun, slots.scheduler.begin_at_once, slots, run, new)
+            self._in_turn(begun, slots.scheduler.begin_at_once, slots, run)
         self._loop(self._send, slots, run, begun)
 
-    def gather(self, begun: _Begun, call: Callable[..., object], *args: Any) -> None:
+    def _in_turn(self, begun: _Begun, call: Callable[..., object], *args: Any) -> None:
         """Make *call*, which runs no code of the user's; runs that it starts go to *begun*.
 
         Begun at once, each would be beneath the one before: as deep as there are
@@ -201,7 +201,7 @@ class EnginePool:
                         _here.todo = todo
                 self._fail(slots, run, task, told, gone)
                 told = gone = None  # type: ignore[assignment]
-                self.gather(begun, slots.scheduler.begin_at_once, slots, run)
+                self._in_turn(begun, slots.scheduler.begin_at_once, slots, run)
             finally:
                 task = fn = args = kwargs = None
 
@@ -312,13 +312,13 @@ class EnginePool:
         # Asked after that, so whoever is the last to look finds all.
         stocked = self._stocked(slots)
         if not rests:
-            _begin(deque([(self, slots, run)]), False)
+            _begin(deque([(self, slots, run)]))
         while not stocked:
             try:
                 run = self._resting.popleft()
             except IndexError:  # not looked up before: another thread takes of them too
                 return
-            _begin(deque([(self, slots, run)]), False)
+            _begin(deque([(self, slots, run)]))
 
     def _stocked(self, slots: Slots) -> bool:
         """Whether more than half of what may be prefetched is there, and a call more could not begin yet.
@@ -425,12 +425,11 @@ class EnginePool:
 _Begun: TypeAlias = deque[tuple[EnginePool, Slots, Run]]
 
 
-def _begin(begun: _Begun, new: bool = True) -> None:
-    """Begin runs, in turn, and those that come of it; the first goes on, if it is not *new*."""
+def _begin(begun: _Begun) -> None:
+    """Begin runs, or let them go on, in turn, and then those that come of it."""
     while begun:
         pool, slots, run = begun.popleft()
-        pool.begin(slots, run, begun, new)
-        new = True
+        pool.begin(slots, run, begun)
 
 
 def _told(task: Task[Any], fn: Any, args: Any, kwargs: Any) -> Call:

@@ -296,9 +296,12 @@ class PlannedFuture(Node, Future[R]):
                 if not self.done():
                     self._watched().callbacks.append(fn)
                     return
+        self._call(fn, Exception)
+
+    def _call(self, fn: Callable[[Future[R]], object], borne: type[BaseException]) -> None:
         try:
             fn(self)
-        except Exception:
+        except borne:
             LOGGER.exception("exception calling callback for %r", self)
 
     # Ending.  Called by the scheduler.
@@ -340,10 +343,7 @@ class PlannedFuture(Node, Future[R]):
         """Call the callbacks, and log those that take more than *patience* seconds, if that is no None."""
         for fn in watch.callbacks:
             begun = 0.0 if patience is None else monotonic()
-            try:
-                fn(self)
-            except BaseException:  # a thread that ends tasks must go on, whatever a callback does
-                LOGGER.exception("exception calling callback for %r", self)
+            self._call(fn, BaseException)  # a thread that ends tasks must go on, whatever a callback does
             if patience is not None and (spent := monotonic() - begun) > patience:
                 LOGGER.warning("callback %r of %r took %.1f s; it keeps a thread from tasks", fn, self, spent)
 

@@ -100,7 +100,7 @@ def work_inline(slots: Slots, run: Run) -> None:
     HERE.stack.append(run)
     begin = slots.scheduler.begin_at_once
     try:
-        going = perform(slots, run, begin(slots, run, True))
+        going = True
         while going:
             going = perform(slots, run, begin(slots, run))
     finally:

@@ -73,7 +73,7 @@ class KeepingPool(EnginePool):
         super()._give(slots, run, task, fn, args, kwargs, begun)
         del fn, args, kwargs
         # From here on nothing may be raised: the task would end twice.
-        self.gather(begun, slots.scheduler.given, slots, task, self.prefetch())
+        self._in_turn(begun, slots.scheduler.given, slots, task, self.prefetch())
 
     def _complete(self, slots: Any, run: Run, task: Task[Any], value: Any) -> bool:
         self._returned(slots, run, task)

@@ -115,7 +115,7 @@ class NewestFirst(Plans):
         self._start(node.queue, node)
 
     def _start(self, queue: PlannedQueue, node: Node) -> None:
-        # `queue.start`, written out: most nodes with dependencies come through here.
+        # `queue.start`, written out: a call less for each node that has dependencies.
         node.state = RUNNING
         queue.ready -= 1
         queue.running += 1

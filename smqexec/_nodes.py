@@ -33,7 +33,7 @@ NEXT = 1 << 100
 Cell = list[Any]  # a key, perhaps a tie-breaker, and last the content; None: nothing here any more
 
 NONE: tuple[Any, ...] = ()  # what a node depends on that depends on nothing
-SEVERAL = (list, tuple)
+_SEVERAL = (list, tuple)
 
 
 class Searching:
@@ -103,7 +103,7 @@ def as_few(nodes: list[Any]) -> Any:
 def dependencies_of(node: Node) -> list[Any] | tuple[Any, ...]:
     """What *node* depends on."""
     needs = node.dependencies
-    return needs if type(needs) in SEVERAL else (needs,)
+    return needs if type(needs) in _SEVERAL else (needs,)
 
 
 def listed_dependencies(node: Node) -> list[Any]:

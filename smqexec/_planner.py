@@ -27,7 +27,6 @@ from ._nodes import (
     NEW,
     READY,
     RUNNING,
-    SEVERAL,
     STRIDE,
     SWEEP_FROM,
     WAITING,
@@ -317,9 +316,7 @@ class DependencyPlanner:
             if queue.gives_way:
                 self.order.ended(node)
         elif node.queue is None and node.state == WAITING:
-            needs = node.dependencies
-            if type(needs) not in SEVERAL:  # `dependencies_of`
-                needs = (needs,)
+            needs = dependencies_of(node)
             for other in needs:
                 if other.state < RUNNING:
                     raise ValueError(f"{node!r} has a dependency that has not started")

@@ -11,7 +11,6 @@ from typing import Any
 from ._nodes import (
     READY,
     RUNNING,
-    SEVERAL,
     STRIDE,
     SWEEP_FROM,
     Node,
@@ -65,10 +64,8 @@ class Plans(Places):
         current = node
         plan: Plan | None = None
         while plan is None:
-            needs = current.dependencies
-            for other in needs if type(needs) in SEVERAL else (needs,):  # `dependencies_of`
-                state = other.state
-                if state < RUNNING or (state == RUNNING and other.queue.gives_way):  # `sought`
+            for other in dependencies_of(current):
+                if sought(other):
                     break
             else:
                 return False
