@@ -32,8 +32,8 @@ _Link: TypeAlias = tuple[list[Ended], list[tuple[Foreign, Any]]]
 class Arrivals(Ahead):
     """A scheduler that takes tasks in."""
 
-    def __init__(self, order: str, stopped: bool, promote_awaited: bool) -> None:
-        super().__init__(order, stopped, promote_awaited)
+    def __init__(self, order: str, stopped: bool) -> None:
+        super().__init__(order, stopped)
         self._admit = self.planner.admit
 
     def group(self) -> Group | None:

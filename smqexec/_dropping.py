@@ -27,8 +27,8 @@ Ended: TypeAlias = tuple[PlannedFuture[Any], Watch | None, Slots]  # a task or i
 class Dropping(Waking):
     """A scheduler whose tasks may end without a value."""
 
-    def __init__(self, order: str, stopped: bool, promote_awaited: bool) -> None:
-        super().__init__(order, stopped, promote_awaited)
+    def __init__(self, order: str, stopped: bool) -> None:
+        super().__init__(order, stopped)
         # What pending tasks may wait for, and no queue is at: futures of others, and
         # parts of results.
         self._outside: set[Node] = set()

@@ -26,8 +26,8 @@ LOGGER = logging.getLogger("smqexec")
 class Later(Lending):
     """A scheduler that handlers and finalizers may call."""
 
-    def __init__(self, order: str, stopped: bool, promote_awaited: bool) -> None:
-        super().__init__(order, stopped, promote_awaited)
+    def __init__(self, order: str, stopped: bool) -> None:
+        super().__init__(order, stopped)
         # By thread, what it could not do, as it may hold the lock itself.
         self._put_off: dict[int, deque[Callable[[], object]]] = {}
 

@@ -33,8 +33,8 @@ class Lending(Waiting):
 
         def _start(self, starts: Any) -> None: ...
 
-    def __init__(self, order: str, stopped: bool, promote_awaited: bool) -> None:
-        super().__init__(order, stopped, promote_awaited)
+    def __init__(self, order: str, stopped: bool) -> None:
+        super().__init__(order, stopped)
         self._lends = False
 
     def check_lending(self, resources: Iterable[tuple[Resource, int]], releases: Iterable[Claim]) -> None:

@@ -40,8 +40,6 @@ class Scheduler(Streams):
         order: ``"newest"``: what the newest pending task needs goes first.
             ``"oldest"``: first in, first out among the ready.
         stopped: Begin stopped.
-        promote_awaited: Promote a task when a thread blocks in its `result`
-            or `exception`.
         debug: Note with each task where it was submitted and when it starts,
             for `Task.why` and the note that an exception carries.  Log failures
             that nobody looked at, when their tasks are collected, and callbacks that take
@@ -56,10 +54,9 @@ class Scheduler(Streams):
         order: str = "newest",
         *,
         stopped: bool = False,
-        promote_awaited: bool = False,
         debug: bool = False,
     ) -> None:
-        super().__init__(order, stopped, promote_awaited)
+        super().__init__(order, stopped)
         # The counts of lost queues that are forgotten.
         states = ["waiting", "ready", "running", "done", "failed", "cancelled"]
         self._past: dict[str, int] = dict.fromkeys(states, 0)

@@ -45,10 +45,9 @@ OF_THE_PARENT = "the task was submitted before the fork; its result is the paren
 class Waiting(Observed):
     """What a scheduler is made of, and how its threads wait."""
 
-    def __init__(self, order: str, stopped: bool, promote_awaited: bool) -> None:
+    def __init__(self, order: str, stopped: bool) -> None:
         self.planner = DependencyPlanner(order)
         self.order = order
-        self.promote_awaited = promote_awaited
         # Guards the planner, all Slots, the states of tasks and what follows.
         self.lock = threading.Lock()
         self.observers: tuple[Observation, ...] = ()
@@ -134,8 +133,6 @@ class Waiting(Observed):
                 raise RuntimeError(OF_THE_PARENT)
             watch = future._watched()
             watch.blocked.append(blocker)
-            if self.promote_awaited:
-                self.planner.promote(future._maker())
         try:
             if run is None:
                 return acquire(blocker, timeout) or future.done()

@@ -27,8 +27,8 @@ Starts: TypeAlias = list[tuple[Slots, Run]]  # runs to be started once the lock 
 class Waking(Later):
     """A scheduler that knows who is free for what is ready."""
 
-    def __init__(self, order: str, stopped: bool, promote_awaited: bool) -> None:
-        super().__init__(order, stopped, promote_awaited)
+    def __init__(self, order: str, stopped: bool) -> None:
+        super().__init__(order, stopped)
         # What gives a run its next task.  The planner's own check of the queue is for others.
         self._next: Callable[..., Any] = self.planner.order.take
 

@@ -645,24 +645,6 @@ def test_running_task_is_not_promoted_by_its_item() -> None:
         fed.give(END)
 
 
-def test_awaited_item_is_promoted() -> None:
-    with planned(1, stopped=True, promote_awaited=True) as (scheduler, queue):
-        ran: list[str] = []
-
-        def steps(name: str) -> Iterator[int]:
-            ran.append(name)
-            yield 1
-
-        tasks = [queue.submit(steps, str(i)) for i in range(3)]
-        item = tasks[0][0]
-        waiting = beside(item.result, DEADLINE)
-        until(lambda: item._watch and item._watch.blocked)
-        scheduler.resume()
-        assert waiting.result(DEADLINE) == 1
-        assert scheduler.wait(DEADLINE)
-        assert ran == ["0", "2", "1"]
-
-
 class Secretive:
     def __repr__(self) -> str:
         raise Broken("no words")

@@ -192,7 +192,7 @@ def test_resources_are_lent(touched: list[str], order: str) -> None:
 
 @pytest.mark.parametrize("order", ["newest", "oldest"])
 def test_tasks_come_and_go(touched: list[str], order: str) -> None:
-    with Scheduler(order, promote_awaited=True) as scheduler:
+    with Scheduler(order) as scheduler:
         queue, other = Queue(scheduler, 2), Queue(scheduler, 1)
         gate = Gate()
         outside: list[Future[int]] = [Future() for _ in range(4)]

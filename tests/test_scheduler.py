@@ -600,21 +600,6 @@ def test_promotion() -> None:
         assert ran == ["need", "sink", "other"]
 
 
-@pytest.mark.parametrize("ask", [Task.result, Task.exception])
-@pytest.mark.parametrize("promote_awaited", [True, False])
-def test_awaited_tasks_are_promoted_where_asked_for(ask: Any, promote_awaited: bool) -> None:
-    with planned(1, stopped=True, promote_awaited=promote_awaited) as (scheduler, queue):
-        ran: list[str] = []
-        awaited = queue.submit(ran.append, "awaited")
-        queue.submit(ran.append, "newer")
-        waiting = beside(ask, awaited)
-        until(lambda: awaited._watch and awaited._watch.blocked)
-        scheduler.resume()
-        assert waiting.result(DEADLINE) is None
-        assert scheduler.wait(DEADLINE)
-        assert ran == (["awaited", "newer"] if promote_awaited else ["newer", "awaited"])
-
-
 def test_lone_queue_is_first_in_first_out() -> None:
     queue = Queue(1)
     with queue:

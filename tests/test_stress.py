@@ -241,8 +241,7 @@ class World:
         self.seed = seed
         self.calls = calls
         self.schedulers = [
-            Scheduler(chance.choice(["newest", "oldest"]), promote_awaited=chance.random() < 0.3)
-            for _ in range(chance.choice([1, 1, 2]))
+            Scheduler(chance.choice(["newest", "oldest"])) for _ in range(chance.choice([1, 1, 2]))
         ]
         self.queues = [
             Queue(self.schedulers[i % len(self.schedulers)], chance.randint(1, 3), give_way=i == 3)
