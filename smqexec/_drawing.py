@@ -1,11 +1,8 @@
-r"""Boxes and arrows as text: for Graphviz, for Mermaid, and as a table in HTML.
+"""Boxes and arrows as text: for Mermaid, and as a table in HTML.
 
 A name may hold anything.  What can't be printed is shown by its escape, as
 `repr` does; a long one is cut.  Then each language has its own:
 
-Graphviz
-    In a string a quote ends it, a backslash begins an escape (``\N`` is the name
-    of the node), and ``&`` an entity.
 Mermaid
     Almost anything may have a meaning, also in quotes: ``#`` begins an entity,
     ``__`` what is bold.  So all but letters, digits and spaces are entities.
@@ -23,16 +20,12 @@ from typing import NamedTuple
 LONGEST = 60
 
 # How a state looks: dashed waits, solid is ready, bold runs, dotted is not ours.
-_DOT = {"waiting": "dashed", "ready": "solid", "running": "bold", "outside": "dotted"}
-_MERMAID = {
+_STYLES = {
     "waiting": "stroke-dasharray:6 3",
     "ready": "stroke-width:1px",
     "running": "stroke-width:4px",
     "outside": "stroke-dasharray:1 3",
 }
-
-# This grey can be read on white and on black: the contrast is 4.5 and 4.6.
-_GREY = "#767676"
 
 _PLAIN = frozenset(f"{ascii_letters}{digits} ")
 
@@ -67,43 +60,13 @@ def printable(name: str) -> str:
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in name)
 
 
-def framed(boxes: Sequence[Box]) -> dict[str, list[int]]:
-    """The boxes of each queue, as they come."""
+def mermaid(boxes: Sequence[Box], arrows: Iterable[Arrow]) -> str:
+    """The drawing in the language of Mermaid."""
     frames: dict[str, list[int]] = {}
     for place, box in enumerate(boxes):
         frames.setdefault(box.queue, []).append(place)
-    return frames
-
-
-def dot(boxes: Sequence[Box], arrows: Iterable[Arrow]) -> str:
-    """The drawing in the language of Graphviz."""
-    grey = f'color="{_GREY}" fontcolor="{_GREY}" fontname="sans-serif"'
-    lines = [
-        "digraph smqexec {",
-        f"  graph [rankdir=LR bgcolor=transparent {grey}]",
-        f"  node [shape=box fontsize=11 {grey}]",
-        f"  edge [fontsize=9 {grey}]",
-    ]
-    for number, (queue, places) in enumerate(framed(boxes).items()):
-        inside = [
-            rf'n{place} [label="{_in_dot(boxes[place].title)}\n{_in_dot(boxes[place].detail)}"'
-            f" style={_DOT[boxes[place].state]}]"
-            for place in places
-        ]
-        if queue:
-            lines += [f"  subgraph cluster_{number} {{", f'    label="{_in_dot(printable(queue))}"']
-            lines += [*(f"    {line}" for line in inside), "  }"]
-        else:
-            lines += [f"  {line}" for line in inside]
-    for source, target, label in arrows:
-        lines.append(f"  n{source} -> n{target}" + (f' [label="{_in_dot(label)}"]' if label else ""))
-    return "\n".join([*lines, "}", ""])
-
-
-def mermaid(boxes: Sequence[Box], arrows: Iterable[Arrow]) -> str:
-    """The drawing in the language of Mermaid."""
     lines = ["flowchart LR"]
-    for number, (queue, places) in enumerate(framed(boxes).items()):
+    for number, (queue, places) in enumerate(frames.items()):
         inside = [
             f'n{place}["{_in_mermaid(boxes[place].title)}<br/>{_in_mermaid(boxes[place].detail)}"]'
             f":::{boxes[place].state}"
@@ -117,7 +80,7 @@ def mermaid(boxes: Sequence[Box], arrows: Iterable[Arrow]) -> str:
     for source, target, label in arrows:
         mark = f'|"{_in_mermaid(label)}"|' if label else ""
         lines.append(f"  n{source} -->{mark} n{target}")
-    lines += [f"  classDef {state} {style}" for state, style in _MERMAID.items()]
+    lines += [f"  classDef {state} {style}" for state, style in _STYLES.items()]
     return "\n".join([*lines, ""])
 
 
@@ -141,10 +104,6 @@ def table(caption: str, head: Iterable[str], rows: Iterable[Iterable[object]]) -
             cells.append(f'<td style="text-align: {side}">{shown(cell)}</td>')
         lines.append("<tr>" + "".join(cells) + "</tr>")
     return "\n".join([*lines, "</tbody></table></div>", ""])
-
-
-def _in_dot(text: str) -> str:
-    return text.replace("\\", "\\\\").replace('"', '\\"').replace("&", "&amp;")
 
 
 def _in_mermaid(text: str) -> str:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from contextlib import suppress
-from importlib import import_module
 from typing import TYPE_CHECKING
 
 from . import _drawing
@@ -14,12 +12,11 @@ from ._survey import OUTSIDE, STATES, GraphEdge, GraphNode, Survey
 if TYPE_CHECKING:
     from ._dispatch import Dispatcher
 
-# Most nodes that are drawn, and most arrows: dot takes a second for so many, and a
-# minute for three times the arrows.
-LIMIT, ARROWS = 1000, 3000
+# Most nodes that are drawn.
+LIMIT = 1000
 
 # What Mermaid takes by default: arrows (maxEdges), and characters (maxTextSize).
-MERMAID_ARROWS, MERMAID_LENGTH = 500, 50_000
+ARROWS, LENGTH = 500, 50_000
 
 _ORDER = (OUTSIDE, *STATES.values())
 
@@ -27,14 +24,15 @@ _ORDER = (OUTSIDE, *STATES.values())
 class Graph:
     """What was pending and running when `Scheduler.graph` was called; it does not change.
 
-    A notebook shows it as a drawing, where the package ``graphviz`` and its
-    program ``dot`` are installed, and else as a table.
+    A notebook is given a table and a Mermaid drawing, and shows the one that it
+    prefers.  JupyterLab prefers the table: ``display(graph, exclude=["text/html"])``
+    shows the drawing there.
 
-    What has more than 1,000 tasks or 3,000 dependencies is *folded*: tasks of the
+    A graph of more than 1,000 tasks or 500 dependencies is *folded*: tasks of the
     same function and queue become one node, with their numbers.
     """
 
-    __slots__ = ("_svg", "edges", "nodes")
+    __slots__ = ("edges", "nodes")
 
     #: The tasks, in the order of submission; then what is outside.
     nodes: tuple[GraphNode, ...]
@@ -43,25 +41,13 @@ class Graph:
 
     def __init__(self, scheduler: Dispatcher) -> None:
         self.nodes, self.edges = Survey(scheduler).make()
-        self._svg: str | None = None  # "": it can't be drawn
-
-    def dot(self, limit: int = LIMIT) -> str:
-        """The graph in the language of Graphviz: a box for each task, framed by queue.
-
-        Args:
-            limit: How many nodes there may be.
-
-        Raises:
-            TypeError: *limit* is no int.
-            ValueError: *limit* is less than 1.
-        """
-        return _drawing.dot(*self._drawn(limit, ARROWS))
 
     def mermaid(self, limit: int = LIMIT) -> str:
-        """The same in the language of Mermaid, which draws it in Markdown on many sites.
+        """Return the graph in the language of Mermaid: a box for each task, framed by queue.
 
-        Folded also where it would have more than 500 dependencies or 50,000
-        characters: Mermaid refuses these, if nothing else was set.
+        Many sites draw Mermaid in Markdown.  The graph is folded also where the text
+        would have more than 50,000 characters: Mermaid refuses it by default, as it
+        refuses more than 500 dependencies.
 
         Args:
             limit: How many nodes there may be.
@@ -71,21 +57,21 @@ class Graph:
             ValueError: *limit* is less than 1.
         """
         while True:
-            text = _drawing.mermaid(*self._drawn(limit, MERMAID_ARROWS))
-            if len(text) <= MERMAID_LENGTH or limit == 1:
+            text = _drawing.mermaid(*self._drawn(limit))
+            if len(text) <= LENGTH:  # one box has fewer characters
                 return text
             limit = min(limit, len(self.nodes)) // 2
 
-    def _drawn(self, limit: int, arrows: int) -> tuple[list[Box], list[Arrow]]:
+    def _drawn(self, limit: int) -> tuple[list[Box], list[Arrow]]:
         if not isinstance(limit, int):
             raise TypeError(f"limit must be an int, not {limit!r}")
         if limit < 1:
             raise ValueError(f"limit must be 1 or more, not {limit}")
-        if len(self.nodes) <= limit and len(self.edges) <= arrows:
+        if len(self.nodes) <= limit and len(self.edges) <= ARROWS:
             return self._whole()
         while True:
             boxes, drawn = self._folded(limit)
-            if len(drawn) <= arrows or limit == 1:
+            if len(drawn) <= ARROWS:  # one box has one arrow at most
                 return boxes, drawn
             limit //= 2
 
@@ -115,13 +101,12 @@ class Graph:
 
     # In notebooks.
 
-    def _repr_svg_(self) -> str | None:
-        return self._rendered() or None
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        """Return all forms of the graph; IPython itself leaves out what its user excludes."""
+        return {"text/vnd.mermaid": self.mermaid(), "text/html": self._repr_html_(), "text/plain": repr(self)}
 
-    def _repr_html_(self) -> str | None:
-        if self._rendered():
-            return None  # a notebook would prefer the table
-        boxes, arrows = self._drawn(LIMIT, ARROWS)
+    def _repr_html_(self) -> str:
+        boxes, arrows = self._drawn(LIMIT)
         needs: dict[int, list[str]] = {}
         for source, target, label in arrows:
             needs.setdefault(target, []).append(f"{boxes[source].title} {label}".rstrip())
@@ -130,14 +115,6 @@ class Graph:
             for place, box in enumerate(boxes)
         ]
         return _drawing.table(repr(self)[1:-1], ["Task", "State", "Queue", "Waits for"], rows)
-
-    def _rendered(self) -> str:
-        if self._svg is None:
-            self._svg = ""
-            with suppress(Exception):  # not installed, or it fails: then there is the table
-                graphviz = import_module("graphviz")
-                self._svg = str(graphviz.Source(self.dot()).pipe(format="svg", encoding="utf-8"))
-        return self._svg
 
     def __repr__(self) -> str:
         counts = Counter(node.state for node in self.nodes)

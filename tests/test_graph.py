@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
-import subprocess
-import sys
 import types
 from collections import Counter
 from collections.abc import Callable
@@ -14,7 +11,6 @@ from html.parser import HTMLParser
 from itertools import pairwise
 from typing import Any
 from weakref import ref
-from xml.etree import ElementTree
 
 import pytest
 from gate import DEADLINE, Gate
@@ -91,7 +87,7 @@ def test_nothing_is_pending() -> None:
     graph = Scheduler().graph()
     assert (graph.nodes, graph.edges) == ((), ())
     assert repr(graph) == "<Graph of 0 dependencies: no tasks>"
-    assert graph.dot().startswith("digraph")
+    assert graph.mermaid().startswith("flowchart")
 
 
 def test_repr_counts() -> None:
@@ -492,33 +488,6 @@ def test_while_all_is_in_motion(slice: int, monkeypatch: pytest.MonkeyPatch) -> 
 # -- Drawn
 
 
-def test_dot() -> None:
-    with planned(stopped=True) as (scheduler,):
-        camera = Queue(scheduler, 1, "camera")
-        analysis = Queue(scheduler, 4, "analysis")
-        frame = camera.submit(acquire)
-        analysis.submit(analyse, frame, settled(frame), outside := Future[int]())
-        text = scheduler.graph().dot()
-        outside.set_result(0)
-    lines = text.splitlines()
-    assert lines[0] == "digraph smqexec {"
-    assert lines[4:] == [
-        "  subgraph cluster_0 {",
-        '    label="camera"',
-        '    n0 [label="acquire 1\\nready" style=solid]',
-        "  }",
-        "  subgraph cluster_1 {",
-        '    label="analysis"',
-        '    n1 [label="analyse 2\\nwaiting" style=dashed]',
-        "  }",
-        '  n2 [label="future of another executor\\noutside" style=dotted]',
-        "  n0 -> n1",
-        '  n0 -> n1 [label="settled"]',
-        "  n2 -> n1",
-        "}",
-    ]
-
-
 def test_mermaid() -> None:
     with planned(stopped=True) as (scheduler,):
         camera = Queue(scheduler, 1, "camera")
@@ -552,33 +521,11 @@ def hostile_graph() -> Graph:
 SEEN = 'a"b\\n<script>x</script>\\N &lt; __x__ `]|\\x00\\udce9;#'
 
 
-@pytest.mark.skipif(shutil.which("dot") is None, reason="needs the program dot, of Graphviz")
-def test_dot_draws_hostile_names() -> None:
-    text = hostile_graph().dot()
-    drawn = subprocess.run(
-        ["dot", "-Tsvg"], input=text, capture_output=True, encoding="utf-8", timeout=6 * DEADLINE
-    )
-    assert (drawn.returncode, drawn.stderr) == (0, "")
-    svg = ElementTree.fromstring(drawn.stdout)
-    texts = [
-        (element.text or "").replace("\xa0", " ") for element in svg.iter("{http://www.w3.org/2000/svg}text")
-    ]
-    assert {SEEN, f"{SEEN} 1", "ready", f"{'q' * 30}…{'q' * 30}", "acquire 2", "waiting"} <= set(texts)
-    assert "script" not in {element.tag.rpartition("}")[2] for element in svg.iter()}
-
-
-def test_dot_escapes_hostile_names() -> None:
-    line = hostile_graph().dot().splitlines()[6]
-    quoted = re.fullmatch(r' {4}n0 \[label="((?:[^"\\]|\\.)*)" style=solid\]', line)
-    assert quoted
-    assert quoted[1] == SEEN.replace("\\", "\\\\").replace('"', '\\"').replace("&", "&amp;") + " 1\\nready"
-
-
 def test_mermaid_escapes_hostile_names() -> None:
     text = hostile_graph().mermaid()
     label = re.search(r'^ {4}n0\["([A-Za-z0-9 #;]*) 1<br/>ready"\]:::ready$', text, re.MULTILINE)
     assert label, text
-    assert re.sub(r"#(\d+);", lambda entity: chr(int(entity[1])), label[1]) == SEEN
+    assert plain(label[1]) == SEEN
 
 
 class Cells(HTMLParser):
@@ -611,29 +558,18 @@ class Cells(HTMLParser):
             self.caption += text
 
 
-def without_graphviz(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "graphviz", None)
-
-
-def with_graphviz(monkeypatch: pytest.MonkeyPatch, pipe: Callable[[str], str]) -> None:
-    class Source:
-        def __init__(self, text: str) -> None:
-            self.text = text
-
-        def pipe(self, format: str, encoding: str) -> str:
-            assert (format, encoding) == ("svg", "utf-8")
-            return pipe(self.text)
-
-    graphviz: Any = types.ModuleType("graphviz")
-    graphviz.Source = Source
-    monkeypatch.setitem(sys.modules, "graphviz", graphviz)
-
-
-def test_a_table_in_notebooks(monkeypatch: pytest.MonkeyPatch) -> None:
-    without_graphviz(monkeypatch)
+def test_what_notebooks_are_given() -> None:
     graph = hostile_graph()
-    assert graph._repr_svg_() is None
-    cells = Cells(graph._repr_html_() or "")
+    assert graph._repr_mimebundle_(include=None, exclude=None) == {
+        "text/vnd.mermaid": graph.mermaid(),
+        "text/html": graph._repr_html_(),
+        "text/plain": repr(graph),
+    }
+
+
+def test_a_table_in_notebooks() -> None:
+    graph = hostile_graph()
+    cells = Cells(graph._repr_html_())
     long = f"{'q' * 30}…{'q' * 30}"
     key = re.sub(r"^.*\[|\]$", "", graph.edges[0].part)
     assert cells.caption == "Graph of 1 dependencies: 1 waiting, 1 ready"
@@ -643,39 +579,6 @@ def test_a_table_in_notebooks(monkeypatch: pytest.MonkeyPatch) -> None:
         ["acquire 2", "waiting", long, f"{SEEN} 1 [{key}]"],
     ]
     assert cells.tags == {"div", "table", "caption", "thead", "tbody", "tr", "th", "td"}
-
-
-def test_a_drawing_in_notebooks_with_graphviz(monkeypatch: pytest.MonkeyPatch) -> None:
-    drawn = []
-
-    def pipe(text: str) -> str:
-        drawn.append(text)
-        return "<svg/>"
-
-    with_graphviz(monkeypatch, pipe)
-    graph = hostile_graph()
-    assert graph._repr_html_() is None, "a notebook prefers HTML"
-    assert graph._repr_svg_() == "<svg/>"
-    assert drawn == [graph.dot()], "drawn once"
-
-
-def test_a_table_where_graphviz_fails(monkeypatch: pytest.MonkeyPatch) -> None:
-    def pipe(text: str) -> str:
-        raise OSError("no dot here")
-
-    with_graphviz(monkeypatch, pipe)
-    graph = hostile_graph()
-    assert graph._repr_svg_() is None
-    assert "<table>" in (graph._repr_html_() or "")
-
-
-def test_the_real_graphviz() -> None:
-    pytest.importorskip("graphviz", reason="needs the package graphviz")
-    if shutil.which("dot") is None:
-        pytest.skip("needs the program dot, of Graphviz")
-    graph = hostile_graph()
-    assert ElementTree.fromstring((graph._repr_svg_() or "").encode()).tag.endswith("svg")
-    assert graph._repr_html_() is None
 
 
 # -- Folded
@@ -698,22 +601,31 @@ def folded(count: int) -> Graph:
     return graph  # type: ignore[no-any-return]
 
 
+def plain(text: str) -> str:
+    """What a reader sees of a Mermaid text."""
+    return re.sub(r"#(\d+);", lambda entity: chr(int(entity[1])), text)
+
+
 def labels(text: str) -> list[str]:
-    """What stands in the boxes of a dot text."""
-    return re.findall(r'^ +n\d+ \[label="(.*)" style', text, re.MULTILINE)
+    """What stands in the boxes of a Mermaid text."""
+    return re.findall(r'^ +n\d+\["(.*)"\]:::', plain(text), re.MULTILINE)
+
+
+def drawn(text: str) -> list[str]:
+    """The arrows of a Mermaid text."""
+    return re.findall(r"^ +(n\d+ -->.*)$", plain(text), re.MULTILINE)
 
 
 def test_a_large_graph_is_folded() -> None:
     graph = folded(1501)
     assert len(graph.nodes) == 3001
-    text = graph.dot()
+    text = graph.mermaid()
     assert labels(text) == [
-        "Gate.enter\\n1 running",
-        "acquire x 1,500\\n1,500 ready",
-        "analyse x 1,500\\n1,500 waiting",
+        "Gate.enter<br/>1 running",
+        "acquire x 1,500<br/>1,500 ready",
+        "analyse x 1,500<br/>1,500 waiting",
     ]
-    assert text.endswith('\n  }\n  n0 -> n2\n  n1 -> n2 [label="x 2,999"]\n}\n')
-    assert graph.dot(limit=3001).count(" -> ") == 3000
+    assert drawn(text) == ["n0 --> n2", 'n1 -->|"x 2,999"| n2']
 
 
 def test_a_fold_says_how_many_are_in_which_state() -> None:
@@ -721,9 +633,9 @@ def test_a_fold_says_how_many_are_in_which_state() -> None:
         tasks = [queue.submit(acquire) for _ in range(3)]
         queue.submit(acquire, tasks[0])
         graph = scheduler.graph()
-    assert labels(graph.dot(limit=3)) == ["acquire x 4\\n1 waiting, 3 ready"]
-    assert "  n0 -> n0\n" in graph.dot(limit=3)
-    assert len(labels(graph.dot(limit=4))) == 4
+    assert labels(graph.mermaid(limit=3)) == ["acquire x 4<br/>1 waiting, 3 ready"]
+    assert drawn(graph.mermaid(limit=3)) == ["n0 --> n0"]
+    assert len(labels(graph.mermaid(limit=4))) == 4
 
 
 def test_the_same_function_of_two_queues_is_two() -> None:
@@ -731,8 +643,8 @@ def test_the_same_function_of_two_queues_is_two() -> None:
         for name in ("one", "two"):
             queue = Queue(scheduler, 1, name)
             queue.submit(acquire), queue.submit(acquire)
-        text = scheduler.graph().dot(limit=2)
-    assert labels(text) == ["acquire x 2\\n2 ready"] * 2
+        text = scheduler.graph().mermaid(limit=2)
+    assert labels(text) == ["acquire x 2<br/>2 ready"] * 2
 
 
 def test_many_functions_the_rest_is_counted() -> None:
@@ -748,29 +660,27 @@ def test_many_functions_the_rest_is_counted() -> None:
         often = [queue.submit(named("often"), rare[0], rare[1]) for _ in range(3)]
         queue.submit(named("last"), often[0])
         graph = scheduler.graph()
-    text = graph.dot(limit=3)
+    text = graph.mermaid(limit=3)
     assert labels(text) == [
-        "rare0\\n1 ready",
-        "often x 3\\n3 waiting",
-        "5 more functions x 5\\n1 waiting, 4 ready",
+        "rare0<br/>1 ready",
+        "often x 3<br/>3 waiting",
+        "5 more functions x 5<br/>1 waiting, 4 ready",
     ]
-    assert text.endswith('  n0 -> n1 [label="x 3"]\n  n2 -> n1 [label="x 3"]\n  n1 -> n2\n}\n')
-    assert labels(graph.dot(limit=1)) == ["7 more functions x 9\\n4 waiting, 5 ready"]
+    assert drawn(text) == ['n0 -->|"x 3"| n1', 'n2 -->|"x 3"| n1', "n1 --> n2"]
+    assert labels(graph.mermaid(limit=1)) == ["7 more functions x 9<br/>4 waiting, 5 ready"]
 
 
-def test_too_many_arrows_are_folded_too(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_many_arrows_are_folded_too() -> None:
     with planned(1, stopped=True) as (scheduler, queue):
-        frames = [queue.submit(acquire) for _ in range(60)]
-        for _ in range(51):
+        frames = [queue.submit(acquire) for _ in range(20)]
+        for _ in range(26):
             queue.submit(analyse, frames)
         graph = scheduler.graph()
-        assert len(graph.edges) == 3060
-        assert labels(graph.dot()) == ["acquire x 60\\n60 ready", "analyse x 51\\n51 waiting"]
-        queue.submit(print)
-    without_graphviz(monkeypatch)
-    assert Cells(graph._repr_html_() or "").rows[1:] == [
-        ["acquire x 60", "60 ready", queue._slots.name, ""],
-        ["analyse x 51", "51 waiting", queue._slots.name, "acquire x 60 x 3,060"],
+    assert len(graph.edges) == 520
+    assert labels(graph.mermaid()) == ["acquire x 20<br/>20 ready", "analyse x 26<br/>26 waiting"]
+    assert Cells(graph._repr_html_()).rows[1:] == [
+        ["acquire x 20", "20 ready", queue._slots.name, ""],
+        ["analyse x 26", "26 waiting", queue._slots.name, "acquire x 20 x 520"],
     ]
 
 
@@ -789,11 +699,10 @@ def numbered(count: int, needs: int, name: str = "number") -> Graph:
 
 def test_a_fold_with_too_many_arrows_is_folded_further() -> None:
     graph = numbered(400, 10)
-    assert len(graph.nodes) == 400 < 3000 < len(graph.edges)
-    text = graph.dot()
-    assert text.count(" -> ") <= 3000
-    assert labels(text)[-1] == "151 more functions x 151\\n151 waiting"
-    assert labels(text)[0] == "number_0\\n1 ready"
+    text = graph.mermaid(399)
+    assert len(drawn(text)) <= 500
+    assert labels(text)[-1] == "352 more functions x 352<br/>352 waiting"
+    assert labels(text)[0] == "number_0<br/>1 ready"
 
 
 def test_mermaid_is_folded_to_what_mermaid_takes() -> None:
@@ -814,9 +723,8 @@ def test_mermaid_is_folded_to_what_mermaid_takes() -> None:
 )
 def test_wrong_limits_are_refused(limit: Any, error: type[Exception]) -> None:
     graph = Scheduler().graph()
-    for text in (graph.dot, graph.mermaid):
-        with pytest.raises(error, match=f"limit must be .*{limit}"):
-            text(limit)
+    with pytest.raises(error, match=f"limit must be .*{limit}"):
+        graph.mermaid(limit)
 
 
 # -- A scheduler in notebooks
