@@ -19,7 +19,7 @@ from ._interrupts import HEADROOM, LIMIT, STRUCK, headroom, make_room, uninterru
 from ._items import Item
 from ._line import Turn
 from ._nodes import DONE, NEW, NONE, RUNNING, Group, Node, as_few
-from ._slots import HERE, Slots
+from ._slots import Slots
 from ._task import AS_NEEDED, Foreign, Settled, Task
 from ._waiting import FRAMES, OF_THE_PARENT
 from ._waking import Starts
@@ -79,9 +79,7 @@ class Arrivals(Ahead):
         room = 0
         told = False  # observers were
         try:
-            if self.observers and (
-                not (slots.closed or slots.broken or self.exiting or self._abandoned) or HERE.giving
-            ):
+            if self.observers and not (slots.closed or slots.broken or self.exiting or self._abandoned):
                 told = True
                 self.tell_submit(slots, task, args, kwargs)
             # Not with `_lock`: Ctrl-C could strike between that and a `try`.
@@ -212,16 +210,14 @@ class Arrivals(Ahead):
             task._kwargs = AS_NEEDED
         return few
 
-    def _refusal(self, slots: Slots) -> BaseException | None:
-        """Why a task may not be added; None where a queue on this one gives it what it still has, at exit."""
+    def _refusal(self, slots: Slots) -> BaseException:
+        """Why a task may not be added."""
         if slots.broken is not None:
             return _anew(slots.broken)
         if slots.closed:
             return RuntimeError("cannot schedule new futures after shutdown")
         if self._abandoned:
             return RuntimeError("the queue was made before the fork; make a new one in the child process")
-        if HERE.giving and not self._stopped:
-            return None
         return RuntimeError("cannot schedule new futures after interpreter shutdown")
 
     def _link(

@@ -44,7 +44,7 @@ from ._pickling import explain
 from ._process import come_before
 from ._recipe import Take
 from ._remote import Line, Ordinary, perform, stream
-from ._slots import HERE, Run, Slots
+from ._slots import Run, Slots
 from ._task import SOLE, Task
 
 
@@ -83,14 +83,12 @@ class EnginePool:
 
     Args:
         executor: Runs the calls.
-        wrap: What keeps an argument from being searched by *executor*, if it does.
     """
 
-    def __init__(self, executor: Executor, wrap: Callable[[Any], Any] | None = None) -> None:
+    def __init__(self, executor: Executor) -> None:
         self.executor = executor
         self.threads: set[threading.Thread] = set()  # each at a generator task
         self._broken: BaseException | None = None
-        self._wrap = wrap
         self._called = False
         self._futures: dict[Task[Any], Future[Any]] = {}  # of calls that are at the executor
         self._resting: deque[Run] = deque()  # which take their next tasks together: see `_stocked`
@@ -217,7 +215,6 @@ class EnginePool:
             threading.Thread(target=self._drive, args=call, name=name).start()
             return
         todo, _here.todo = _here.todo, None
-        HERE.giving = True
         done = partial(self._done, slots, run, task, fn, args, kwargs)
         try:
             future = self._call(task, fn, args, kwargs)
@@ -226,7 +223,6 @@ class EnginePool:
             raise
         finally:
             _here.todo = todo
-            HERE.giving = False
         self._enter(task, future)
         future.add_done_callback(done)
 
@@ -242,11 +238,7 @@ class EnginePool:
 
     def _call(self, task: Task[Any], fn: Any, args: Any, kwargs: Any) -> Future[Any]:
         executor = self.executor
-        wrap = self._wrap
         try:
-            if wrap is not None:
-                named = {name: wrap(value) for name, value in kwargs.items()}
-                return executor.submit(fn, *map(wrap, args), **named)
             fn = fn.fn if type(fn) is Plain else fn
             if isinstance(executor, Engine):
                 return executor.call(_told(task, fn, args, kwargs))
@@ -257,7 +249,6 @@ class EnginePool:
                 fn, kwargs = partial(fn, **kwargs), {}
             return executor.submit(fn, *args, **kwargs)
         finally:
-            named = None  # type: ignore[assignment]
             del task, fn, args, kwargs  # a failure keeps this frame
 
     def _stream(self, task: Task[Any], fn: Any, args: Any, kwargs: Any) -> Iterator[Any]:
@@ -265,16 +256,12 @@ class EnginePool:
         if isinstance(executor, Engine):
             return executor.stream(_told(task, fn, args, kwargs))
         line = Line(not self._at_home)
-        call: Any = (line.reply, fn, args, kwargs)
-        HERE.giving = True
         try:
             check_start(executor)
-            future = executor.submit(stream, *(call if self._wrap is None else map(self._wrap, call)))
+            future = executor.submit(stream, line.reply, fn, args, kwargs)
         except BaseException:
             line.close()
             raise
-        finally:
-            HERE.giving = False
         self._enter(task, future)
         return line.values(future)
 

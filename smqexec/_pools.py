@@ -21,7 +21,6 @@ from ._engine import EnginePool, EngineSlots
 from ._executors import Engine, workers_of
 from ._inline import InlinePool, InlineSlots, work_inline
 from ._keeping import KeepingPool, KeepingSlots
-from ._kinds import Raw
 from ._scheduler import Scheduler
 from ._slots import Slots
 from ._worker import nest, work
@@ -66,7 +65,6 @@ def on_executor(
     name: str,
     executor: Executor,
     prefetch: int | None,
-    of_a_queue: bool,
 ) -> Slots:
     """Slots on *executor*.
 
@@ -76,7 +74,6 @@ def on_executor(
         name: What to call them, if it is not empty.
         executor: What runs their tasks.
         prefetch: How many tasks more may be there; None: it decides.
-        of_a_queue: It is one of ours, to which a future would be a dependency.
     """
     kind = type(executor).__name__
     max_workers = workers_of(executor) if max_workers is None else max_workers
@@ -91,7 +88,7 @@ def on_executor(
         slots = KeepingSlots(scheduler, pool, max_workers, name, pool.work, nest, False)
         slots.fit(pool.prefetch())
     else:
-        pool = EnginePool(executor, Raw if of_a_queue else None)
+        pool = EnginePool(executor)
         slots = EngineSlots(scheduler, pool, max_workers, name, pool.work, nest, False)
         slots.limit += prefetch or 0
     _process.come_before(type(executor))

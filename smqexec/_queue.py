@@ -75,7 +75,7 @@ class Queue(Submits, ThreadPoolExecutor):
             task that runs.  *max_workers* is 1 if it is not given; a task that
             stops its own scheduler, and holds, holds that thread.
         executor: What runs its tasks, in place of threads of its own: any
-            ``concurrent.futures.Executor``.  It is never shut down; an
+            ``concurrent.futures.Executor`` but a Queue.  It is never shut down; an
             *initializer* is to be given to it, and *max_workers* where it does
             not tell how many it has.  Callbacks of tasks run in its threads, and
             must not wait.
@@ -87,7 +87,7 @@ class Queue(Submits, ThreadPoolExecutor):
 
     Raises:
         TypeError: *max_workers* or *prefetch* is no int, *initializer* not
-            callable, *scheduler* none, or *executor* none or together with what
+            callable, *scheduler* none, or *executor* none, a Queue, or together with what
             is for threads.
         ValueError: *max_workers* is not greater than 0, or *prefetch* less; or
             *give_way* and *in_order* are both given.
@@ -168,6 +168,8 @@ class Queue(Submits, ThreadPoolExecutor):
             raise TypeError("inline means: without any executor; take one of them")
         if context and executor is not None:
             raise TypeError("context is for queues of threads: it can't be taken to another process")
+        if isinstance(executor, Queue):
+            raise TypeError("a Queue can't be the executor of a Queue: give both queues the same scheduler")
         if executor is not None:
             check_engine(executor, initializer, initargs, give_way)
         if prefetch is not None:
@@ -183,9 +185,7 @@ class Queue(Submits, ThreadPoolExecutor):
             raise TypeError(f"scheduler must be a Scheduler, not {scheduler!r}")
         slots: Slots
         if executor is not None:
-            slots = on_executor(
-                scheduler, max_workers, thread_name_prefix, executor, prefetch, isinstance(executor, Queue)
-            )
+            slots = on_executor(scheduler, max_workers, thread_name_prefix, executor, prefetch)
             if isinstance(executor, Engine):
                 self._known = executor.options
         else:

@@ -47,8 +47,6 @@ class Run:
 class _Here(threading.local):
     run: Run | None = None
 
-    giving = False  # it gives a call of a queue to an executor, which may be a queue: see ``_engine``
-
     # Of queues without threads: see ``_inline``.
     due: deque[tuple[Slots, Run]] | None = None  # to be begun by this thread, which is at one
     stack: Any = ()  # those it is at, a list

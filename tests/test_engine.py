@@ -311,10 +311,7 @@ def test_shut_down_under_it_with_its_lock_held() -> None:
     pool.shutdown()
 
 
-@pytest.mark.parametrize(
-    "make", [lambda: ThreadPoolExecutor(2), lambda: Queue(2), lambda: Queue(Scheduler(), 2)]
-)
-def test_threads_of_another_executor(make: Any) -> None:
+def test_threads_of_another_executor() -> None:
     lock, done = threading.Lock(), Future[int]()
     done.set_result(1)
 
@@ -323,7 +320,7 @@ def test_threads_of_another_executor(make: Any) -> None:
             yield n, lock  # no pickle is needed
         return "through"
 
-    with make() as engine, Scheduler() as scheduler:
+    with ThreadPoolExecutor(2) as engine, Scheduler() as scheduler:
         queue = Queue(scheduler, executor=engine)
         assert queue._max_workers == 2
         assert queue.submit(add, queue.submit(abs, -1), 1).result(DEADLINE) == 2
@@ -359,6 +356,11 @@ def test_max_workers_is_taken_from_the_executor_or_required() -> None:
 def test_wrong_use_is_an_error(options: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=re.escape(message)):
         Queue(1, **options)
+
+
+def test_a_queue_is_no_executor_of_a_queue() -> None:
+    with Queue(1) as queue, pytest.raises(TypeError, match="give both queues the same scheduler"):
+        Queue(executor=queue)
 
 
 def test_name_and_repr() -> None:
@@ -489,11 +491,3 @@ def test_generator_cancelled_before_the_executor_began_it() -> None:
         task.cancel()
         with pytest.raises(CancelledError):
             task.result(DEADLINE)
-
-
-def test_queue_at_exit_takes_what_another_queue_gives_it_and_nothing_else() -> None:
-    with Queue(1) as inner, Queue(executor=inner) as outer:
-        inner.scheduler.exiting = True
-        assert outer.submit(pow, 2, 10).result(DEADLINE) == 1024
-        with pytest.raises(RuntimeError, match="after interpreter shutdown"):
-            inner.submit(pow, 2, 10)

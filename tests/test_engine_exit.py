@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from engines import Inline, Manual
 from gate import DEADLINE
-from test_exit import forks, run, threads_at_exit
+from test_exit import forks, run
 from threads import until_gone, without_collector
 
 from smqexec import Queue, Scheduler
@@ -38,36 +38,6 @@ def test_everything_submitted_runs() -> None:
     """)
     assert outcome.lines == [f"{sum(n * n for n in range(50))} 3"]
     assert outcome.errors == ""
-
-
-@threads_at_exit
-def test_everything_submitted_runs_on_another_queue() -> None:
-    """Although that takes no more from anybody else."""
-    outcome = run("""
-        pool = Queue(1)
-        queue = Queue(Scheduler(), executor=pool)
-        def film(start):
-            yield from range(start, 3)
-        def last(values):
-            say(values, error_of(pool.submit, int))
-        value = queue.submit(at_exit, 1)
-        for _ in range(5):
-            value = queue.submit(abs, value)
-        queue.submit(last, queue.submit(film, value))
-    """)
-    assert outcome.lines == ["[1, 2] RuntimeError: cannot schedule new futures after interpreter shutdown"]
-    assert outcome.errors == ""
-
-
-def test_queue_takes_at_exit_what_one_on_it_gives_unless_it_is_stopped() -> None:
-    with Queue(1) as pool, Queue(executor=pool) as queue:
-        pool.scheduler.exiting = True
-        assert queue.submit(abs, -1).result(DEADLINE) == 1
-        with pytest.raises(RuntimeError, match="after interpreter shutdown"):
-            pool.submit(int)
-        pool.scheduler.stop()
-        with pytest.raises(RuntimeError, match="after interpreter shutdown"):
-            queue.submit(abs, -1).result(DEADLINE)
 
 
 def test_executor_like_that_of_loky_does_not_begin_at_exit(monkeypatch: pytest.MonkeyPatch) -> None:

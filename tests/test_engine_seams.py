@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from engines import Inline, Manual, ProcessPoolExecutor
 from gate import DEADLINE, Gate
-from threads import beside, planned, until
+from threads import beside, planned, until, without_collector
 
 from smqexec import Queue, Scheduler, _executors
 from smqexec._executors import Call, Engine
@@ -131,7 +131,7 @@ def test_what_a_call_takes_does_not_grow_with_the_slots() -> None:
             lines += event == "line"
             return trace
 
-        with Scheduler() as scheduler:
+        with without_collector(), Scheduler() as scheduler:
             queue = Queue(scheduler, slots, executor=engine)
             for _ in range(slots - 1):
                 queue.submit(int)
