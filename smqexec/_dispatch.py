@@ -123,7 +123,11 @@ class Dispatcher(Dropping):
     def complete(
         self, slots: Slots, run: Run, task: Task[Any], value: Any, more: bool = True
     ) -> Task[Any] | None:
-        """Note that *task* returned *value*; give *run* the next one, if it wants *more* and one is ready."""
+        """Note that *task* returned *value*; give *run* the next one, if it wants *more* and one is ready.
+
+        Where the next one is not found in one step of the search, *run* gets None and has to ask
+        again: tasks and threads that wait for *task* are told before a long search.
+        """
         condition = None
         if not self.lock.acquire(False):
             self._lock()
@@ -152,8 +156,8 @@ class Dispatcher(Dropping):
                 elif more and (watch is None or not watch.callbacks) and not run.below:
                     if not self._stopped:
                         successor = self._next(slots, SEARCH_LIMIT)
-                        if successor is SEARCHING:
-                            successor = self._search(slots)
+                        if successor is SEARCHING:  # first tell others; `begin` goes on with the search
+                            successor = None
                         run.task = successor
                 else:
                     starts = self._wake(slots)
@@ -178,7 +182,7 @@ class Dispatcher(Dropping):
         surplus = len(slots.runs) > slots.limit
         if not more or surplus or (watch is not None and watch.callbacks) or run.below:
             return None, self._wake(slots)
-        successor = self._take(slots, run)
+        successor = self._take(slots, run, brief=True)
         return successor, None if successor is None else self._started(successor)
 
     def _started(self, task: Task[Any]) -> Starts | None:

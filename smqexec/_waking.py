@@ -36,7 +36,8 @@ class Waking(Later):
         # See ``_dropping``.
         def _drop_pending(self, slots: Slots, failure: Failure | None, ready_alone: bool = False) -> None: ...
 
-    def _take(self, slots: Slots, run: Run) -> Task[Any] | None:
+    def _take(self, slots: Slots, run: Run, brief: bool = False) -> Task[Any] | None:
+        """Let *run* start the first ready task of *slots*, if there is one; with *brief* in one step or not."""
         if not slots.ready or self._stopped:
             return None
         task: Any
@@ -48,7 +49,7 @@ class Waking(Later):
         else:
             task = self._next(slots, SEARCH_LIMIT)
             if task is SEARCHING:
-                task = self._search(slots)
+                task = None if brief else self._search(slots)
         run.task = task
         return task  # type: ignore[no-any-return]
 
@@ -94,9 +95,7 @@ class Waking(Later):
         wanted = slots.ready > slots.waking
         if wanted and slots.parked > 0:
             slots.ring()
-        elif (wanted and len(slots.runs) < slots.limit) or (
-            slots.waiting and not slots.runs and slots.parks
-        ):
+        elif (wanted and len(slots.runs) < slots.limit) or (slots.waiting and not slots.runs and slots.parks):
             run = Run(slots)
             slots.runs[run] = None
             slots.waking += 1

@@ -674,6 +674,35 @@ def test_stop_during_a_long_search(monkeypatch: pytest.MonkeyPatch) -> None:
         assert sink.result(DEADLINE) == smqexec._waking.SEARCH_LIMIT * 5 // 2
 
 
+@pytest.mark.parametrize("options", [{}, {"max_pending": 2000}])
+def test_end_of_a_task_is_told_before_a_long_search(
+    options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To threads that wait for the task, and to another queue that has a slot free for its dependent."""
+    with planned(1) as (scheduler, other):
+        queue = Queue(scheduler, 1, **options)
+        told: list[Any] = []
+
+        class Clock:
+            @staticmethod
+            def sleep(seconds: float) -> None:
+                if not told:  # between two steps of the search
+                    told.append([waiting.result(DEADLINE), beside(heir.result).result(DEADLINE)])
+
+        gate = Gate()
+        held = queue.submit(gate, 1)
+        gate.wait_entered()
+        waiting = beside(held.result)
+        until(lambda: held._watch and held._watch.blocked)
+        heir = other.submit(add, held)
+        sink = deep(queue)
+        monkeypatch.setattr(smqexec._waiting, "time", Clock)
+        gate.open()
+        assert sink.result(DEADLINE) == smqexec._waking.SEARCH_LIMIT * 5 // 2
+        assert told == [[1, 2]]
+        queue.shutdown()
+
+
 # Months of service.
 
 
