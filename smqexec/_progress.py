@@ -1,13 +1,15 @@
 """Progress: how far a scheduler is, shown while a block runs.
 
 A thread reads the counts now and then (see ``_meter``), so that tasks cost what they
-ever do.  Where a person looks, ``_bars`` shows bars; a file gets a line now and then.
+ever do.  Where a person looks, ``_bars`` shows bars, if ``rich`` is installed; any other
+place gets a line now and then.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
 
 # Seconds between two lines in a file.
 INTERVAL = 10.0
+
+# What is still to be said, once in a process: two threads at the same time may say it twice.
+_unsaid = ["smqexec: bars in place of these lines need rich: pip install 'smqexec[progress]'\n"]
 
 
 class progress:
@@ -40,7 +45,8 @@ class progress:
 
     A terminal shows bars, as a notebook does; both need ``rich`` (``pip install
     'smqexec[progress]'``).  Any other file gets a line every 10 seconds, and one at
-    the end.  Several at the same time are shown below each other.  What is printed
+    the end; so does a terminal or a notebook without ``rich``, and a first line that
+    names it, once in a process.  Several at the same time are shown below each other.  What is printed
     meanwhile to the same terminal comes above.
 
     It may be used in any thread.  Where it can't be shown any more, that is logged,
@@ -53,7 +59,6 @@ class progress:
 
     Raises:
         TypeError: *scheduler* is neither, or *file* is none.
-        ImportError: It is for a terminal or a notebook, and rich is not installed.
     """
 
     def __init__(self, scheduler: Scheduler | Queue, *, file: TextIO | None = None) -> None:
@@ -66,14 +71,14 @@ class progress:
         # A terminal that is a display of ours already hides its file.
         self._file: Any = getattr(file or sys.stderr, "rich_proxied_file", file or sys.stderr)
         self._bars: Any = None
+        self._lacks_rich = False
         if self._notebook or _is_terminal(self._file):
             try:
                 from . import _bars
-            except ImportError as error:
-                raise ImportError(
-                    "progress in a terminal or a notebook needs rich: pip install 'smqexec[progress]'"
-                ) from error
-            self._bars = _bars
+            except ImportError:
+                self._lacks_rich = True
+            else:
+                self._bars = _bars
         self._shown: Any = None
 
     def __enter__(self) -> Self:
@@ -82,7 +87,7 @@ class progress:
         of = self._of
         meter = Meter(of, None) if isinstance(of, Scheduler) else Meter(of.scheduler, of._slots)
         if self._bars is None:
-            self._shown = Lines(meter, self._file)
+            self._shown = Lines(meter, self._file, _unsaid if self._lacks_rich else [])
         elif self._notebook:
             self._shown = self._bars.InNotebook(meter)
         else:
@@ -97,23 +102,28 @@ class progress:
 
 
 class Lines:
-    """Progress in a file."""
+    """Progress in a file, after what is *unsaid*."""
 
-    def __init__(self, meter: Meter, file: Any) -> None:
+    def __init__(self, meter: Meter, file: Any, unsaid: list[str]) -> None:
         self._meter = meter
         self._file = file
+        if unsaid:
+            attempt(partial(self._print, unsaid[0]))
+            unsaid.clear()
         self._ticker = Ticker(self._write, INTERVAL)
 
     def _write(self) -> None:
-        if self._file is None:  # a program without a console
-            return
         parts = []
         for reading in self._meter.read():
             words = [*reading.states().values(), reading.pace(), reading.remaining()]
             parts.append(", ".join([f"{printable(reading.name)} {reading.counts()}", *filter(None, words)]))
         if self._meter.scheduler.stopped:
             parts.append("stopped")
-        text = f"smqexec, {self._meter.elapsed()}: {'; '.join(parts) or 'no tasks'}\n"
+        self._print(f"smqexec, {self._meter.elapsed()}: {'; '.join(parts) or 'no tasks'}\n")
+
+    def _print(self, text: str) -> None:
+        if self._file is None:  # a program without a console
+            return
         encoding = getattr(self._file, "encoding", None) or "utf-8"
         self._file.write(text.encode(encoding, "backslashreplace").decode(encoding))
         self._file.flush()

@@ -643,20 +643,42 @@ def test_a_dumb_terminal_gets_lines(still: Clock, monkeypatch: pytest.MonkeyPatc
     assert terminal.getvalue() == "smqexec, 0:00: no tasks\n"
 
 
+ADVICE = "smqexec: bars in place of these lines need rich: pip install 'smqexec[progress]'\n"
+
+
 @pytest.fixture
 def no_rich(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing of rich can be imported, and nobody has been told of it."""
+    monkeypatch.setattr(_progress, "_unsaid", [ADVICE])
     monkeypatch.delitem(sys.modules, "smqexec._bars", raising=False)
     monkeypatch.delattr(smqexec, "_bars", raising=False)
     for name in [name for name in sys.modules if name.partition(".")[0] == "rich"] + ["rich"]:
         monkeypatch.setitem(sys.modules, name, None)
 
 
-def test_without_rich_a_terminal_is_told_how_to_get_it(
-    no_rich: None, monkeypatch: pytest.MonkeyPatch
+def test_without_rich_a_terminal_gets_lines_and_is_told_once_how_to_get_bars(
+    no_rich: None, still: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TERM", "xterm")
-    with pytest.raises(ImportError, match=r"pip install 'smqexec\[progress\]'"):
-        progress(Scheduler(), file=Terminal())
+    terminal = Terminal()
+    with progress(Scheduler(), file=terminal):
+        assert terminal.getvalue() == ADVICE, "said first"
+    with progress(Scheduler(), file=terminal):
+        pass
+    assert terminal.getvalue() == ADVICE + "smqexec, 0:00: no tasks\n" * 2
+
+
+def test_without_rich_a_terminal_that_is_gone(
+    no_rich: None, still: Clock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    terminal = Terminal()
+    with monkeypatch.context() as gone:
+        gone.setattr(terminal, "write", None)
+        shown = progress(Scheduler(), file=terminal)
+        shown.__enter__()
+    shown.__exit__(None, None, None)
+    assert len(caplog.records) == 1
 
 
 def test_without_rich_a_file_gets_lines(no_rich: None, still: Clock) -> None:
@@ -742,9 +764,13 @@ def test_a_notebook_that_is_gone(
     assert len(caplog.records) == 1
 
 
-def test_a_notebook_without_rich(no_rich: None, notebook: list[Any]) -> None:
-    with pytest.raises(ImportError, match=r"pip install 'smqexec\[progress\]'"):
-        progress(Scheduler())
+def test_a_notebook_without_rich(
+    no_rich: None, still: Clock, notebook: list[Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with progress(Scheduler()):
+        pass
+    assert capsys.readouterr().err == ADVICE + "smqexec, 0:00: no tasks\n"
+    assert not notebook
 
 
 def test_ipython_in_a_terminal_is_no_notebook(
