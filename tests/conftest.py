@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import sys
 import threading
 import time
@@ -16,6 +17,11 @@ from hypothesis import settings
 # How long a thread keeps the interpreter lock, in seconds: tiny, to be interrupted anywhere.
 if interval := os.environ.get("SWITCH_INTERVAL"):
     sys.setswitchinterval(float(interval))
+
+# A shell that starts the tests in the background (``nohup``, ``&`` in a script) lets them
+# ignore SIGINT, which they and the programs that they start send to themselves.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # For type checkers: not meant to be run, not even by the search for doctests.
 collect_ignore = ["typing_checks.py"]
