@@ -28,9 +28,6 @@ if TYPE_CHECKING:
 
 LOGGER = logging.getLogger("smqexec")
 
-# A callback that takes longer (seconds) is logged: it holds up a thread that has tasks to run.
-PATIENCE = 1.0
-
 _HERE = str(Path(__file__).parent)
 
 

@@ -172,7 +172,7 @@ class Dispatcher(Dropping):
         if starts is not None:
             self._start(starts)
         if watch is not None:
-            task._tell(watch, self.patience)  # last: a callback may wait for what was just started
+            task._tell(watch)  # last: a callback may wait for what was just started
         return successor  # type: ignore[no-any-return]
 
     def _hand_over(

@@ -245,7 +245,7 @@ class Dropping(Waking):
         for task, watch, _ in ended:
             task._let_go()
             if watch is not None:
-                task._tell(watch, self.patience)
+                task._tell(watch)
 
 
 def _is_needed(node: Any) -> bool:

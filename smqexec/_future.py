@@ -339,13 +339,10 @@ class PlannedFuture(Node, Future[R]):
                 self._notify(watch)
                 condition.notify_all()
 
-    def _tell(self, watch: Watch, patience: float | None) -> None:
-        """Call the callbacks, and log those that take more than *patience* seconds, if that is no None."""
+    def _tell(self, watch: Watch) -> None:
+        """Call the callbacks.  The lock is not held."""
         for fn in watch.callbacks:
-            begun = 0.0 if patience is None else monotonic()
             self._call(fn, BaseException)  # a thread that ends tasks must go on, whatever a callback does
-            if patience is not None and (spent := monotonic() - begun) > patience:
-                LOGGER.warning("callback %r of %r took %.1f s; it keeps a thread from tasks", fn, self, spent)
 
     def _notify(self, watch: Watch) -> None:
         for waiter in watch.waiters:

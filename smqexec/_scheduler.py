@@ -42,8 +42,7 @@ class Scheduler(Streams):
         stopped: Begin stopped.
         debug: Note with each task where it was submitted and when it starts,
             for `Task.why` and the note that an exception carries.  Log failures
-            that nobody looked at, when their tasks are collected, and callbacks that take
-            more than a second.  Cost: some 6 µs a task.
+            that nobody looked at, when their tasks are collected.  Cost: some 6 µs a task.
 
     Raises:
         ValueError: *order* is neither.
@@ -65,7 +64,6 @@ class Scheduler(Streams):
         self._given_up = False  # exiting, and what a stop held back is being cancelled
         if debug:
             self.debug = True
-            self.patience = _debug.PATIENCE
             self.observe(_debug.observe)
         _process.register(self)
         for greet in self.newcomers:

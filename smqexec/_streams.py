@@ -159,7 +159,7 @@ class Streams(Admission):
             self._announce(item, watch, condition)
         self._start(starts)
         if watch is not None:
-            item._tell(watch, self.patience)
+            item._tell(watch)
 
     def fail_item(self, item: Item[Any], error: BaseException) -> None:
         """Note that there is no value for *item*, unless it was cancelled meanwhile."""

@@ -60,7 +60,6 @@ class Waiting(Observed):
         # Running tasks that a stop holds, each with the lock that its thread waits for.
         self._paused: list[tuple[PlannedFuture[Any], Any]] = []
         self.debug = False
-        self.patience: float | None = None  # how many seconds a callback may take before that is logged
         self._abandoned = False  # this is a forked child, and the threads are the parent's
         self.exiting = False  # the interpreter is
 

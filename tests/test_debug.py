@@ -1,4 +1,4 @@
-"""What Scheduler(debug=True) sees: where tasks were submitted, failures nobody looked at, slow callbacks."""
+"""What Scheduler(debug=True) sees: where tasks were submitted, failures nobody looked at."""
 
 from __future__ import annotations
 
@@ -9,14 +9,13 @@ import sys
 import textwrap
 import threading
 from collections.abc import Iterator
-from concurrent.futures import Future
 from typing import Any
 
 import pytest
 from gate import DEADLINE, Gate
 from threads import planned, until
 
-from smqexec import Queue, Scheduler, _debug, _future, number_of_results, settled
+from smqexec import Queue, Scheduler, _debug, number_of_results, settled
 
 UNSEEN = "a task of queue camera failed, and nobody looked at that"
 
@@ -278,31 +277,3 @@ def test_end_of_the_program() -> None:
     assert run.stderr.startswith(UNSEEN)
     assert run.stderr.count("ValueError: no light") == 1
     assert "submitted at <string>:6" in run.stderr
-
-
-# Callbacks.
-
-
-def test_slow_callback_is_logged(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = [0.0]
-    monkeypatch.setattr(_future, "monotonic", lambda: clock[0])
-
-    def takes(seconds: float) -> Any:
-        def callback(_: Future[Any]) -> None:
-            clock[0] += seconds
-
-        return callback
-
-    slow = takes(1.5)
-    for debug in (False, True):
-        with planned(1, debug=debug, stopped=True) as (scheduler, queue):
-            for callback in (slow, takes(0.5)):
-                queue.submit(abs, 1).add_done_callback(callback)
-            scheduler.resume()
-            assert scheduler.wait(DEADLINE)
-        assert len(caplog.records) == debug
-    (record,) = caplog.records
-    assert record.name == "concurrent.futures" and record.levelno == logging.WARNING
-    words = record.getMessage()
-    assert words.startswith(f"callback {slow!r} of <Task at ")
-    assert words.endswith(" took 1.5 s; it keeps a thread from tasks")
