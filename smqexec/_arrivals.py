@@ -144,6 +144,8 @@ class Arrivals(Ahead):
         self._next = self._next_fitting if self._lends else self.planner.order.take
         if task._turn is not None:
             self._tell_helpers(task._turn.withdraw())
+        if task._watch is not None:
+            self._tell_helpers(task._watch.run_hooks(task))
         for relay in list(self._outside):
             if type(relay) is Foreign and not relay.dependents:
                 self._forget(relay)
@@ -275,13 +277,15 @@ class Arrivals(Ahead):
             task._turn = Turn(line, task)
             line.join(task._turn, len(nodes) > len(line.before()))
         if task._claim is not None or task._releases:
-            self.lend(task)
+            with uninterrupted():
+                self.lend(task)
         if failed is None:
             starts = self._wake(slots)
             if slots.prefetch:
                 starts = self._advance(slots, nodes, starts)
             return None, starts, ([], foreign)
-        ended, starts = self._drop(task, _inherited(failed))
+        with uninterrupted():
+            ended, starts = self._drop(task, _inherited(failed))
         return None, starts, (ended, foreign)
 
     def foreign_done(self, relay: Foreign, future: Any) -> None:

@@ -145,8 +145,11 @@ class Dispatcher(Dropping):
             freed = self.planner.done(task)
             if searches:
                 forget(task)
-            if watch is not None and condition is None:
-                task._watch = None
+            if watch is not None:
+                if watch.hooks:
+                    freed += watch.run_hooks(task)
+                if condition is None:
+                    task._watch = None
             task._home = None  # last: from here on `_condition` may make a new watch
             if slots.ready:
                 if slots.attentive:

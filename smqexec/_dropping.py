@@ -16,7 +16,6 @@ from ._items import Item
 from ._line import Turn
 from ._needs import forget, searches
 from ._nodes import DONE, RUNNING, Node, dependencies_of, dependents_of
-from ._resources import Claim
 from ._slots import Run, Slots
 from ._task import Foreign, Task
 from ._waking import Starts, Waking
@@ -207,6 +206,8 @@ class Dropping(Waking):
                 else:
                     slots.failed += 1
             watch = task._watch
+            if watch is not None and watch.hooks:
+                freed += watch.run_hooks(task)
             if watch is None or watch.condition is None:
                 task._settle()
             ended.append((task, watch, slots))
@@ -266,5 +267,5 @@ def _is_ours(callback: Any) -> bool:
     if type(callback) is not MethodType:
         return False
     owner = callback.__self__
-    ours = issubclass(type(owner), (Dropping, Item, Claim))
+    ours = issubclass(type(owner), (Dropping, Item))
     return ours or (type(owner) is Foreign and owner.scheduler is None)

@@ -62,16 +62,27 @@ if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows can't fork
 
 
 class Watch:
-    """Who waits for a task.  Guarded by the scheduler's lock until the task is done."""
+    """What is special about the end of a task.  Guarded by the scheduler's lock until the task is done."""
 
-    __slots__ = ("asked", "blocked", "callbacks", "condition", "waiters")
+    __slots__ = ("asked", "blocked", "callbacks", "condition", "hooks", "waiters")
 
     def __init__(self) -> None:
         self.asked = False  # somebody called cancel() while it was running
         self.blocked: list[Any] = []  # locks, each with a thread in result() behind it
-        self.callbacks: list[Callable[[Any], object]] = []
+        self.callbacks: list[Callable[[Any], object]] = []  # the user's
+        # Called with the task, under the lock, as the task ends.  A hook calls no user code, and returns the
+        # nodes that became ready.
+        self.hooks: tuple[Callable[[Any], list[Any]], ...] = ()
         self.condition: threading.Condition | None = None  # for concurrent.futures.wait and its like
         self.waiters: list[Any] = []  # theirs, guarded by the condition
+
+    def run_hooks(self, task: Any) -> list[Any]:
+        """Run the hooks of *task*, which has just ended; return the nodes that became ready.  Locked."""
+        hooks, self.hooks = self.hooks, ()
+        freed: list[Any] = []
+        for hook in hooks:
+            freed += hook(task)
+        return freed
 
     def unblock(self) -> None:
         for blocker in self.blocked:

@@ -11,9 +11,9 @@ nothing, its runs take tasks from the order itself.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ._interrupts import uninterrupted
 from ._needs import searches
 from ._nodes import DONE, RUNNING, SEARCHING, Node
 from ._resources import GIVEN, KEPT, TAKEN, Claim, Lack, Resource
@@ -28,10 +28,6 @@ class Lending(Waiting):
     if TYPE_CHECKING:
         _outside: set[Node]
         _next: Callable[..., Any]
-
-        def _wake_for(self, freed: list[Any]) -> Any: ...
-
-        def _start(self, starts: Any) -> None: ...
 
     def __init__(self, order: str, stopped: bool) -> None:
         super().__init__(order, stopped)
@@ -56,15 +52,14 @@ class Lending(Waiting):
         if claim is not None:
             self._lends = True
             self._next = self._next_fitting
-            claim.scheduler = self
             claim.task = task
             claim.number = task.number
-            watch.callbacks.append(claim.ended)
+            watch.hooks += (partial(self._claim_ended, claim),)
         releases, task._releases = task._releases, ()
         for other in releases:
             if other.state != GIVEN:
+                watch.hooks += (partial(self._releaser_ended, other),)
                 other.releasers[task] = None
-                watch.callbacks.append(other.ended_releaser)
                 self._tell_searches(other)
 
     def _tell_searches(self, claim: Claim) -> None:
@@ -121,46 +116,33 @@ class Lending(Waiting):
 
     # It gives back.
 
-    def claim_ended(self, claim: Claim, task: Any) -> None:
-        """Take back what *task* had, which has ended, unless it keeps that."""
-        with uninterrupted():
-            with self.lock:
-                claim.task = None
-                claim.serial = task._serial
-                lack, claim.lack = claim.lack, None
-                if lack is not None:
-                    self._outside.discard(lack)
-                keeps = claim.holds and not claim.released and task.state == DONE
-                if keeps and claim.state == TAKEN:
-                    claim.state = KEPT
-                    starts = None
-                else:
-                    starts = self._give_back(claim)
-            self._start(starts)
+    def _claim_ended(self, claim: Claim, task: Any) -> list[Any]:
+        """The end hook of *task*: give back what it had, unless it keeps that."""
+        claim.task = None
+        claim.serial = task._serial
+        lack, claim.lack = claim.lack, None
+        if lack is not None:
+            self._outside.discard(lack)
+        if claim.holds and not claim.released and claim.state == TAKEN and task.state == DONE:
+            claim.state = KEPT
+            return []
+        return self._give_back(claim)
 
-    def releaser_ended(self, claim: Claim, task: Any) -> None:
-        """Take back what *claim* keeps, if *task* was the last that was to end before."""
-        with uninterrupted():
-            starts = None
-            with self.lock:
-                claim.releasers.pop(task, None)
-                if not claim.releasers:
-                    claim.released = True
-                    if claim.state == KEPT:
-                        starts = self._give_back(claim)
-            self._start(starts)
+    def _releaser_ended(self, claim: Claim, task: Any) -> list[Any]:
+        """The end hook of *task*, which releases *claim*: give that back, if *task* was the last to end."""
+        claim.releasers.pop(task, None)
+        if claim.releasers:
+            return []
+        claim.released = True
+        return self._give_back(claim) if claim.state == KEPT else []
 
-    def _give_back(self, claim: Claim) -> Any:
-        """Let *claim* have nothing any more, and others have it.  As `_wake`."""
+    def _give_back(self, claim: Claim) -> list[Any]:
+        """Let *claim* have nothing any more, and others have it; return the nodes that became ready."""
         claim.give_back()
-        claim.scheduler = None
-        starts = self._serve(resource for resource, _ in claim.amounts)
-        if self._watchers:
-            self._tell_watchers()
-        return starts
+        return self._serve(resource for resource, _ in claim.amounts)
 
-    def _serve(self, resources: Iterable[Resource]) -> Any:
-        """Grant what is free of *resources* to those first in line.  As `_wake`."""
+    def _serve(self, resources: Iterable[Resource]) -> list[Any]:
+        """Grant what is free of *resources* to those first in line; return the nodes that became ready."""
         todo = list(resources)
         freed: list[Any] = []
         while todo:
@@ -171,4 +153,4 @@ class Lending(Waiting):
                 self._outside.discard(lack)
                 freed += self.planner.done(lack)
                 todo += [resource for resource, _ in head.amounts]
-        return self._wake_for(freed) if freed else None
+        return freed

@@ -67,10 +67,7 @@ class Resource:
 
     @property
     def free(self) -> int:
-        """How many units nobody has, as things stand.
-
-        A task gives back right after its end: a moment after its `result` has returned, perhaps.
-        """
+        """How many units nobody has, as things stand.  A task that is done has given back its own."""
         return self._free
 
     def bind(self, scheduler: Lending) -> None:
@@ -126,8 +123,7 @@ class Claim:
     """What one task takes."""
 
     __slots__ = (
-        "amounts", "holds", "lack", "name", "number", "released", "releasers", "scheduler", "serial", "state",
-        "task",
+        "amounts", "holds", "lack", "name", "number", "released", "releasers", "serial", "state", "task",
     )  # fmt: skip
 
     def __init__(self, amounts: tuple[tuple[Resource, int], ...], holds: bool, name: str) -> None:
@@ -137,7 +133,6 @@ class Claim:
         self.name = name
         self.serial = self.number = 0
         self.state = ASKED
-        self.scheduler: Lending | None = None
         self.task: Task[Any] | None = None  # until it has ended
         self.lack: Lack | None = None  # while it is in line
         self.releasers: dict[Task[Any], None] = {}  # those that have not ended
@@ -205,16 +200,6 @@ class Claim:
                     enough[holder.task] = None
                     others.update(holder.releasers)  # where it does not fail
         return list(must), list(others)
-
-    def ended(self, task: Any) -> None:
-        """The callback of its task."""
-        assert self.scheduler is not None
-        self.scheduler.claim_ended(self, task)
-
-    def ended_releaser(self, task: Any) -> None:
-        """The callback of a task that was to release it."""
-        if self.scheduler is not None:  # else there is nothing to give back any more
-            self.scheduler.releaser_ended(self, task)
 
 
 class Lack(Node):

@@ -18,7 +18,7 @@ from gate import DEADLINE, Gate
 from threads import beside, planned, until
 
 import smqexec
-from smqexec import Queue, Scheduler, _interrupts, number_of_results, settled
+from smqexec import Queue, Resource, Scheduler, _interrupts, number_of_results, settled
 from smqexec._interrupts import uninterrupted
 
 HERE = str(Path(smqexec.__file__).parent)
@@ -278,10 +278,6 @@ def test_cancel_at_the_bottom_of_a_recursion() -> None:
 def test_future_that_refuses_a_callback() -> None:
     """A future of another library that raises as it is asked to tell: nothing was submitted."""
 
-    class Refusing(Future[int]):
-        def add_done_callback(self, fn: Any) -> None:
-            raise ValueError("no callbacks here")
-
     scheduler = Scheduler()
     outside: Future[int] = Future()
     with Queue(scheduler, 1) as queue:
@@ -292,6 +288,129 @@ def test_future_that_refuses_a_callback() -> None:
         outside.set_result(1)
         assert other.result(DEADLINE) == "1"
         assert queue.submit(int).result(DEADLINE) == 0
+
+
+class Refusing(Future[int]):
+    """A future that raises as it is asked to tell."""
+
+    def __init__(self, before: Callable[[], object] = int) -> None:
+        super().__init__()
+        self.before = before
+
+    def add_done_callback(self, fn: Any) -> None:
+        self.before()
+        raise ValueError("no callbacks here")
+
+
+class Finished(Refusing):
+    """One that tells first, and then raises."""
+
+    def add_done_callback(self, fn: Any) -> None:
+        self.set_result(1)
+        fn(self)
+        super().add_done_callback(fn)
+
+
+def refuse(queue: Any, *futures: Any) -> None:
+    with pytest.raises(ValueError, match="no callbacks here"):
+        queue.submit(max, 1, *futures)
+
+
+@pytest.mark.parametrize("state", ["waiting", "held back", "granted", "running", "done"])
+def test_refused_submit_leaves_no_units_taken(state: str) -> None:
+    """Whatever has become of its task by then."""
+    disk = Resource("disk", 2)
+    hold, busy = Gate(), Gate()
+    with planned(1, 4) as (scheduler, queue, other):
+        both = {"resources": {disk: 2}}
+
+        def before() -> None:
+            if state in ("held back", "granted"):
+                until(lambda: "1 task lacks it" in scheduler.why())
+            if state == "granted":
+                queue.submit(busy)
+                busy.wait_entered()
+                hold.open()
+                until(holder.done)
+                assert disk.free == 0
+            elif state == "running":
+                until(lambda: disk.free == 0)
+            elif state == "done":
+                until(lambda: queue.counts()["done"])
+
+        try:
+            if state in ("held back", "granted"):
+                holder = other.options(**both).submit(hold)
+                hold.wait_entered()
+            fn = (lambda *_: hold()) if state == "running" else max
+            future = Refusing() if state == "waiting" else Finished(before)
+            with pytest.raises(ValueError, match="no callbacks here"):
+                queue.options(**both).submit(fn, 1, future)
+        finally:
+            hold.open()
+            busy.open()
+        assert scheduler.wait(DEADLINE), scheduler.why()
+        assert disk.free == 2
+        assert other.options(**both).submit(abs, -3).result(DEADLINE) == 3
+
+
+@pytest.mark.parametrize("state", ["waiting", "done"])
+def test_refused_submit_releases_what_it_was_to_release(state: str) -> None:
+    """As where its task is cancelled."""
+    disk = Resource("disk", 1)
+    with planned(1) as (scheduler, queue):
+        frame = queue.options(resources={disk: 1}, hold=True).submit(abs, -1)
+        frame.result(DEADLINE)
+        future = Refusing() if state == "waiting" else Finished()
+        with pytest.raises(ValueError, match="no callbacks here"):
+            queue.options(release=[frame]).submit(max, 1, future)
+        assert scheduler.wait(DEADLINE)
+        assert disk.free == 1
+
+
+RULES = ["resources", "release", "max_pending", "all", "failed"]
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("busy", [False, True])
+def test_ctrl_c_in_a_submit_with_rules_at_every_line(rule: str, busy: bool) -> None:
+    """Whatever it was to take, to release or to fill is free once all tasks have ended."""
+    for step in range(1, 10_000):
+        disk = Resource("disk", 2)
+        gate = Gate()
+        with planned(2, order="oldest") as (scheduler, queue):
+            small = Queue(scheduler, 1, max_pending=2)
+            try:
+                frame = queue.options(resources={disk: 1}, hold=True).submit(abs, -1)
+                frame.result(DEADLINE)
+                fails = queue.submit(divmod, 1, 0)
+                assert isinstance(fails.exception(DEADLINE), ZeroDivisionError)
+                taken = queue.options(resources={disk: 1}).submit(gate) if busy else None
+                options: dict[str, Any] = {} if rule == "max_pending" else {"timeout": DEADLINE}
+                if rule in ("resources", "all", "failed"):
+                    options["resources"] = {disk: 1}
+                if rule in ("release", "all", "failed"):
+                    options["release"] = [frame]
+                where = (queue if rule in ("resources", "release") else small).options(**options)
+                after = [fails] if rule == "failed" else []
+                struck = strike(step, lambda: where.submit(max, 1, 2, *after), press_ctrl_c)  # noqa: B023
+            finally:
+                gate.open()
+            if taken is not None:
+                taken.result(DEADLINE)
+            queue.options(release=[frame]).submit(abs, 1)
+            more = [small.options(timeout=DEADLINE).submit(abs, -number) for number in range(4)]
+            assert [task.result(DEADLINE) for task in more] == [0, 1, 2, 3]
+            assert scheduler.wait(DEADLINE), (step, scheduler.why())
+            assert disk.free == 2, step
+            both = queue.options(resources={disk: 2}).submit(abs, -5)
+            assert both.result(DEADLINE) == 5, step
+            with scheduler.lock:
+                scheduler.planner.check(scheduler._slots)
+        if not struck:
+            assert step > 30, "nothing was struck"
+            return
+    raise AssertionError("too many steps")
 
 
 ACTS: dict[str, Callable[[Queue, Any, Any, Any], object]] = {

@@ -203,6 +203,50 @@ def test_granted_task_that_is_cancelled_gives_back(lab: Any) -> None:
     until(lambda: disk.free == 3)
 
 
+def test_cancelling_a_held_back_task_with_its_dependencies_keeps_the_line() -> None:
+    """It leaves each line in which it stood, and those after it have their turn."""
+    a, r = Resource("a", 1), Resource("r", 4)
+    gate = Gate()
+    with planned(8) as (_, queue):
+        try:
+            holder = queue.options(resources={r: 2}).submit(gate)
+            gate.wait_entered()
+            first = queue.options(resources={a: 1, r: 3}).submit(abs, 1)
+            until(lambda: "lacks" in first.why())
+            behind = queue.options(resources={a: 1}).submit(abs, -2)
+            until(lambda: "lacks" in behind.why())
+            second = queue.options(resources={r: 1}).submit(abs, 3)
+            until(lambda: "lacks" in second.why())
+            assert queue.submit(max, second, first).cancel(dependencies=True)
+            assert first.cancelled()
+            assert second.cancelled()
+            assert behind.result(DEADLINE) == 2
+        finally:
+            gate.open()
+        assert holder.result(DEADLINE) is None
+        assert (a.free, r.free) == (1, 4)
+        assert queue.options(resources={a: 1, r: 4}).submit(abs, -5).result(DEADLINE) == 5
+
+
+def test_units_are_given_back_as_their_task_ends(lab: Any) -> None:
+    """Whoever finds it done finds its units free, or another task's."""
+    _, wide, _, disk, _ = lab
+    for number in range(200):
+        task = wide.options(resources={disk: 3}).submit(abs, -number)
+        assert task.result(DEADLINE) == number
+        assert disk.free == 3
+
+
+def test_callbacks_find_units_given_back(lab: Any) -> None:
+    _, wide, _, disk, gate = lab
+    task = wide.options(resources={disk: 2}).submit(gate)
+    gate.wait_entered()
+    free: Future[int] = Future()
+    task.add_done_callback(lambda _: free.set_result(disk.free))
+    gate.open()
+    assert free.result(DEADLINE) == 3
+
+
 def test_task_whose_dependency_failed_takes_nothing(lab: Any) -> None:
     _, queue, _, disk, _ = lab
     taking = queue.options(resources={disk: 1})
