@@ -13,11 +13,13 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from . import (
+    bytecodes,
     cluster,
     cores,
     costs,
     engines,
     first_results,
+    floor,
     lock,
     machine,
     memory,
@@ -37,6 +39,8 @@ Section = Callable[[argparse.Namespace], Iterator[str]]
 
 SECTIONS: dict[str, Section] = {
     "costs": lambda options: costs.report(options.n, options.rounds),
+    "floor": lambda options: floor.report(options.rounds),
+    "bytecodes": lambda options: bytecodes.report(),
     "yields": lambda options: yields.report(options.n, options.rounds),
     "trace": lambda options: trace.report(options.n, options.rounds),
     "memory": lambda options: memory.report(options.n),
