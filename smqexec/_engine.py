@@ -32,7 +32,7 @@ from functools import partial
 from typing import Any, TypeAlias
 
 from ._arguments import DIRECT, Template, value_of
-from ._executors import Call, Engine, check_start, error_of, gone, is_end, outcome_of, workers_of
+from ._executors import Call, Engine, check_start, error_of, gone, is_end, outcome_of
 from ._functions import Plain, announcement, generates
 from ._future import ours, strip_ours
 from ._generators import drive, open_stream
@@ -91,7 +91,6 @@ class EnginePool:
         self._broken: BaseException | None = None
         self._called = False
         self._futures: dict[Task[Any], Future[Any]] = {}  # of calls that are at the executor
-        self._resting: deque[Run] = deque()  # which take their next tasks together: see `_stocked`
         kind = type(executor)
         names = {base.__name__ for base in kind.__mro__}
         # An exception that can't be made again from its pickle would break it: that of the
@@ -280,48 +279,16 @@ class EnginePool:
     ) -> None:
         """End *task* as *future* says, and go on with the next."""
         value, error = (Kept(future), error_of(future)) if self._keeps else outcome_of(future)  # type: ignore[arg-type]
-        rests = False
         if error is None:
             del future
             fn = args = kwargs = None
-            rests = self._complete(slots, run, task, value)
+            self._complete(slots, run, task, value)
         else:
             last_words = self._last_words(error, future)
             error = self._explained(error, fn, args, kwargs)
             self._fail(slots, run, task, error, *last_words)
         task = fn = args = kwargs = error = value = last_words = None  # type: ignore[assignment]
-        self._go_on(slots, run, rests)
-
-    def _go_on(self, slots: Slots, run: Run, rests: bool) -> None:
-        """Give the task of *run* to the executor, or let it rest; where that runs short, go on with those."""
-        if rests:  # from here on it is another thread's
-            self._resting.append(run)
-        # Asked after that, so whoever is the last to look finds all.
-        stocked = self._stocked(slots)
-        if not rests:
-            _begin(deque([(self, slots, run)]))
-        while not stocked:
-            try:
-                run = self._resting.popleft()
-            except IndexError:  # not looked up before: another thread takes of them too
-                return
-            _begin(deque([(self, slots, run)]))
-
-    def _stocked(self, slots: Slots) -> bool:
-        """Whether more than half of what may be prefetched is there, and a call more could not begin yet.
-
-        Then an ended run rests, and calls go to a pool of processes by the
-        bunch.  Its `submit` writes to a pipe, without the interpreter lock,
-        which right after an end two threads want that have just been woken:
-        who waits for the result, and the one that feeds the workers.  A call
-        that does nothing costs 4.4 changes of threads where one is given at
-        each end, 1.7 by the bunch of 32; and a third (3.11) or a tenth (3.13) more time.
-        """
-        if not self._brittle:
-            return False
-        count = len(self._futures)
-        # Without a number of workers, who knows what could begin.
-        return count > (slots.workers + slots.limit) // 2 and count > (workers_of(self.executor) or count)
+        _begin(deque([(self, slots, run)]))
 
     def _explained(self, error: BaseException, fn: Any, args: Any, kwargs: Any) -> BaseException:
         return error if isinstance(self.executor, Engine) else explain(error, fn, args, kwargs, self.executor)
@@ -333,14 +300,11 @@ class EnginePool:
         if slots.scheduler.observers:
             slots.scheduler.tell_end(slots, task, run.thread, "done")
 
-    def _complete(self, slots: Slots, run: Run, task: Task[Any], value: Any) -> bool:
-        """Complete *task*, and let *run* have the next if it is there; or return True where it is to rest."""
+    def _complete(self, slots: Slots, run: Run, task: Task[Any], value: Any) -> None:
+        """Complete *task*, and let *run* have the next if it is there."""
         self._returned(slots, run, task)
-        scheduler = slots.scheduler
-        rests = self._stocked(slots)
         # In order, what the next one lets start comes after that has been given away.
-        scheduler.complete(slots, run, task, value, not rests and slots.in_order is None)
-        return rests
+        slots.scheduler.complete(slots, run, task, value, slots.in_order is None)
 
     def _fail(
         self,
@@ -386,13 +350,12 @@ class EnginePool:
         thread = threading.current_thread()
         self.threads.add(thread)
         values: Any = None
-        rests = False
         try:
             open_stream(slots, task, fn, args, kwargs)
             values = self._stream(task, fn, args, kwargs)
             result: Any = drive(slots, run, task, values)
         except Ordinary as ordinary:
-            rests = self._complete(slots, run, task, ordinary.args[0])
+            self._complete(slots, run, task, ordinary.args[0])
         except BaseException as error:
             strip_ours(error)
             if values is None and is_end(error):
@@ -403,9 +366,9 @@ class EnginePool:
             self._fail(slots, run, task, told, *last_words)
             told = last_words = None  # type: ignore[assignment]
         else:
-            rests = self._complete(slots, run, task, result)
+            self._complete(slots, run, task, result)
         fn = args = kwargs = result = task = values = None  # type: ignore[assignment]
-        self._loop(self._go_on, slots, run, rests)
+        self._loop(_begin, deque([(self, slots, run)]))
         self.threads.discard(thread)
 
 

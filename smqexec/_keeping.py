@@ -75,14 +75,13 @@ class KeepingPool(EnginePool):
         # From here on nothing may be raised: the task would end twice.
         self._in_turn(begun, slots.scheduler.given, slots, task, self.prefetch())
 
-    def _complete(self, slots: Any, run: Run, task: Task[Any], value: Any) -> bool:
+    def _complete(self, slots: Any, run: Run, task: Task[Any], value: Any) -> None:
         self._returned(slots, run, task)
         scheduler = slots.scheduler
         scheduler.complete(slots, run, task, value, False)  # there may be fewer slots now
         slots.fates.pop(task, None)
         del value
         scheduler.gone(slots, task, self.prefetch())
-        return False
 
     def _fail(
         self,

@@ -81,9 +81,8 @@ class Queue(Submits, ThreadPoolExecutor):
             must not wait.
         prefetch: How many tasks more than *max_workers* may be at *executor*,
             so that its workers need not wait for us.  Their order is then the
-            executor's, and they count as running.  Those of a pool of processes
-            are given by the bunch, when half of them are left.  None: 0, or
-            what the executor says (a `DaskExecutor` does).
+            executor's, and they count as running.  None: 0, or what the
+            executor says (a `DaskExecutor` does).
 
     Raises:
         TypeError: *max_workers* or *prefetch* is no int, *initializer* not

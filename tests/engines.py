@@ -50,14 +50,6 @@ class Manual(Executor):
                 raise TimeoutError(f"{len(self.calls)} of {count} calls came within {DEADLINE} s")
 
 
-class ProcessPoolExecutor(Manual):
-    """One that passes for a pool of processes, by its name."""
-
-    def __init__(self, workers: int | None) -> None:
-        super().__init__()
-        self._max_workers = workers
-
-
 class Inline(Executor):
     """An executor that makes each call in `submit`, as some do for debugging."""
 

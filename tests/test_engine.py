@@ -11,7 +11,7 @@ from operator import add
 from typing import Any
 
 import pytest
-from engines import Inline, Manual, ProcessPoolExecutor
+from engines import Inline, Manual
 from gate import DEADLINE, Gate
 from threads import beside, until
 
@@ -44,54 +44,6 @@ def test_prefetch_lets_more_be_there() -> None:
             assert len(engine.calls) <= 5
             engine.run(0)
         assert list(tasks) == list(range(9))
-
-
-def test_a_pool_of_processes_gets_calls_by_the_bunch() -> None:
-    engine = ProcessPoolExecutor(2)
-    with Scheduler() as scheduler:
-        queue = Queue(scheduler, executor=engine, prefetch=4)
-        tasks = [queue.submit(abs, -n) for n in range(9)]
-        assert len(engine.calls) == 6
-        engine.run()
-        assert tasks[0].result(DEADLINE) == 0
-        assert len(engine.calls) == 5
-        assert queue.counts()["ready"] == 3
-        tasks.append(queue.submit(abs, -9))
-        engine.run()
-        assert [args[1] for _, _, args, _ in engine.calls[4:]] == [(-9,), (-8,)]  # the newest, as of now
-        numbers = []
-        while engine.calls:
-            engine.run()
-            numbers.append(len(engine.calls))
-        assert numbers == [5, 6, 5, 4, 3, 2, 1, 0]
-        assert [task.result(DEADLINE) for task in tasks] == list(range(10))
-
-
-@pytest.mark.parametrize("workers", [6, None])
-def test_no_call_is_held_back_that_could_begin(workers: int | None) -> None:
-    engine = ProcessPoolExecutor(workers)
-    with Scheduler() as scheduler:
-        queue = Queue(scheduler, 2, executor=engine, prefetch=4)
-        tasks = [queue.submit(abs, -n) for n in range(8)]
-        for _ in range(2):
-            engine.run()
-            assert len(engine.calls) == 6
-        engine.run_all()
-        assert [task.result(DEADLINE) for task in tasks] == list(range(8))
-
-
-def test_a_bunch_is_held_by_a_stop() -> None:
-    engine = ProcessPoolExecutor(1)
-    with Scheduler() as scheduler:
-        queue = Queue(scheduler, executor=engine, prefetch=4)
-        tasks = [queue.submit(abs, -n) for n in range(7)]
-        engine.run()
-        scheduler.stop()
-        engine.run_all()
-        scheduler.resume()
-        assert len(engine.calls) == 2
-        engine.run_all()
-        assert [task.result(DEADLINE) for task in tasks] == list(range(7))
 
 
 def test_tasks_depend_on_those_of_other_queues() -> None:

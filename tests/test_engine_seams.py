@@ -13,7 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from engines import Inline, Manual, ProcessPoolExecutor
+from engines import Inline, Manual
 from gate import DEADLINE, Gate
 from threads import beside, planned, until, without_collector
 
@@ -222,35 +222,6 @@ def test_call_that_refuses_to_be_cancelled_keeps_its_slot() -> None:
         future.set_result(1)
         engine.run_all()
         assert [task.result(DEADLINE) for task in tasks] == [1, 0]
-
-
-def test_run_that_rests_is_another_threads_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who let it rest does not look at it again: it may have a task by then, which it would give twice."""
-    engine = ProcessPoolExecutor(1)
-    with Scheduler() as scheduler:
-        queue = Queue(scheduler, executor=engine, prefetch=6)
-        tasks = [queue.submit(abs, -number) for number in range(20)]
-        pool = queue._pool
-        stocked, looks = pool._stocked, []
-
-        def look(slots: Any) -> bool:
-            looks.append(stocked(slots))
-            if len(looks) == 2:  # the first run rests
-                beside(end_until_none_rests).result(DEADLINE)
-            return looks[-1]
-
-        def end_until_none_rests() -> None:
-            assert pool._resting
-            while pool._resting:
-                engine.run()
-
-        monkeypatch.setattr(pool, "_stocked", look)
-        engine.run()
-        counts = len(engine.calls), scheduler.counts()["running"]
-        engine.run_all()
-        assert len(looks) > 2
-        assert counts == (7, 7)
-        assert [task.result(DEADLINE) for task in tasks] == list(range(20))
 
 
 def test_generator_task_without_a_thread_fails(monkeypatch: pytest.MonkeyPatch) -> None:
