@@ -116,7 +116,10 @@ class Arrivals(Ahead):
                 self._start(starts, task)
             if link is not None:
                 for relay, future in link[1]:
-                    future.add_done_callback(relay.future_done)
+                    if isinstance(future, PlannedFuture):
+                        future._add_relay(relay)
+                    else:
+                        future.add_done_callback(relay.future_done)
         except BaseException:
             with LIMIT:
                 sys.setrecursionlimit(sys.getrecursionlimit() + HEADROOM - room)

@@ -156,7 +156,7 @@ class Dispatcher(Dropping):
                     successor, starts = self._hand_over(slots, run, watch, more)
                 # A callback may wait for whatever is ready now: leave it to others.
                 # And a nested task hands over to the one beneath it.
-                elif more and (watch is None or not watch.callbacks) and not run.below:
+                elif more and (watch is None or not watch.calls()) and not run.below:
                     if not self._stopped:
                         successor = self._next(slots, SEARCH_LIMIT)
                         if successor is SEARCHING:  # first tell others; `begin` goes on with the search
@@ -183,7 +183,7 @@ class Dispatcher(Dropping):
     ) -> tuple[Task[Any] | None, Starts | None]:
         """Do what `complete` does where a task of an attentive queue is ready.  The lock is held."""
         surplus = len(slots.runs) > slots.limit
-        if not more or surplus or (watch is not None and watch.callbacks) or run.below:
+        if not more or surplus or (watch is not None and watch.calls()) or run.below:
             return None, self._wake(slots)
         successor = self._take(slots, run, brief=True)
         return successor, None if successor is None else self._started(successor)

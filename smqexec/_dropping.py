@@ -6,7 +6,6 @@ As in ``_dispatch``: decide under the lock, act after it.
 from __future__ import annotations
 
 from concurrent.futures import CancelledError
-from types import MethodType
 from typing import Any, TypeAlias, cast
 
 from ._debug import Unseen
@@ -257,15 +256,4 @@ def _is_needed(node: Any) -> bool:
     if any(other.state < DONE and type(other) is not Turn for other in dependents_of(node)):
         return True
     watch = node._watch if isinstance(node, PlannedFuture) else None
-    if watch is None:
-        return False
-    return bool(watch.blocked or watch.condition) or not all(map(_is_ours, watch.callbacks))
-
-
-def _is_ours(callback: Any) -> bool:
-    """Whether *callback* is that of a stream or an item, or of a relay that nobody needs any more."""
-    if type(callback) is not MethodType:
-        return False
-    owner = callback.__self__
-    ours = issubclass(type(owner), (Dropping, Item))
-    return ours or (type(owner) is Foreign and owner.scheduler is None)
+    return watch is not None and watch.is_needed()

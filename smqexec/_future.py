@@ -25,7 +25,7 @@ from concurrent.futures._base import CANCELLED_AND_NOTIFIED, FINISHED, PENDING
 from concurrent.futures._base import RUNNING as RUNNING_STATE
 from time import monotonic
 from types import CodeType, TracebackType
-from typing import TYPE_CHECKING, Any, ClassVar, Never, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Never, Protocol, TypeVar
 
 from ._nodes import DONE, DROPPED, NEW, READY, RUNNING, WAITING, Node
 
@@ -61,10 +61,18 @@ if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows can't fork
     os.register_at_fork(after_in_child=_renew_done_lock)
 
 
+class Relay(Protocol):
+    """What a task of another scheduler depends on in place of this future."""
+
+    scheduler: Any  # None: nothing depends on it any more
+
+    def future_done(self, future: Any, /) -> None: ...
+
+
 class Watch:
     """What is special about the end of a task.  Guarded by the scheduler's lock until the task is done."""
 
-    __slots__ = ("asked", "blocked", "callbacks", "condition", "hooks", "waiters")
+    __slots__ = ("asked", "blocked", "callbacks", "condition", "hooks", "items", "relays", "waiters")
 
     def __init__(self) -> None:
         self.asked = False  # somebody called cancel() while it was running
@@ -73,6 +81,9 @@ class Watch:
         # Called with the task, under the lock, as the task ends.  A hook calls no user code, and returns the
         # nodes that became ready.
         self.hooks: tuple[Callable[[Any], list[Any]], ...] = ()
+        # Called with the task as the user's are, before these: what fills in its items.
+        self.items: tuple[Callable[[Any], object], ...] = ()
+        self.relays: tuple[Relay, ...] = ()
         self.condition: threading.Condition | None = None  # for concurrent.futures.wait and its like
         self.waiters: list[Any] = []  # theirs, guarded by the condition
 
@@ -83,6 +94,15 @@ class Watch:
         for hook in hooks:
             freed += hook(task)
         return freed
+
+    def calls(self) -> list[Callable[[Any], object]]:
+        """What is called with the task after the lock, in this order."""
+        return [*self.items, *(relay.future_done for relay in self.relays), *self.callbacks]
+
+    def is_needed(self) -> bool:
+        """Whether somebody waits for the task, is to be told of its end, or needs it in another scheduler."""
+        needed = any(relay.scheduler is not None for relay in self.relays)
+        return needed or bool(self.blocked or self.condition or self.callbacks)
 
     def unblock(self) -> None:
         for blocker in self.blocked:
@@ -309,6 +329,16 @@ class PlannedFuture(Node, Future[R]):
                     return
         self._call(fn, Exception)
 
+    def _add_relay(self, relay: Relay) -> None:
+        """Tell *relay* once the task is done, or at once if it is done."""
+        slots = self._home
+        if slots is not None:
+            with slots.lock:
+                if not self.done():
+                    self._watched().relays += (relay,)
+                    return
+        relay.future_done(self)
+
     def _call(self, fn: Callable[[Future[R]], object], borne: type[BaseException]) -> None:
         try:
             fn(self)
@@ -352,7 +382,7 @@ class PlannedFuture(Node, Future[R]):
 
     def _tell(self, watch: Watch) -> None:
         """Call the callbacks.  The lock is not held."""
-        for fn in watch.callbacks:
+        for fn in watch.calls():
             self._call(fn, BaseException)  # a thread that ends tasks must go on, whatever a callback does
 
     def _notify(self, watch: Watch) -> None:

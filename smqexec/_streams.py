@@ -35,7 +35,7 @@ class Streams(Admission):
         with self.lock:
             if task._stream is None and task.state < DONE:
                 task._stream = Stream(announcement)
-                task._watched().callbacks.append(self._close)
+                task._watched().items += (self._close,)
             return task._stream
 
     def item(self, task: Task[Any], stream: Stream, index: int) -> Item[Any] | None:
@@ -60,7 +60,7 @@ class Streams(Admission):
                 return None
             item = self._part(task, key)
             self.planner.admit(item, None, task)
-            task._watched().callbacks.append(item.extract)
+            task._watched().items += (item.extract,)
             # When the task has ended, nobody is at work on what depends on the item.
             self._outside.add(item)
             return item
