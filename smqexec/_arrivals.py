@@ -132,7 +132,10 @@ class Arrivals(Ahead):
         if refusal is not None:
             if told:
                 self.tell_end(slots, task, None, "cancelled")
-            raise refusal
+            try:
+                raise refusal
+            finally:
+                refusal = None  # no cycle with the exception
         return task
 
     def _mend(self, task: Task[Any], group: Group | None) -> None:

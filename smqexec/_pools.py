@@ -14,7 +14,7 @@ from concurrent.futures.thread import BrokenThreadPool
 from functools import partial
 from itertools import count
 from typing import Any
-from weakref import ref
+from weakref import WeakSet, ref
 
 from . import _process
 from ._engine import EnginePool, EngineSlots
@@ -127,6 +127,12 @@ class ThreadPool(ThreadPoolExecutor):
         be told so.
         """
         self._max_workers = max(self._max_workers, number)
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        super().shutdown(wait, cancel_futures=cancel_futures)
+        # A ThreadPoolExecutor is freed by reference counts, and its threads with it.  A queue's
+        # pool is part of a cycle: it must not keep threads that have ended.
+        self._threads: Any = WeakSet(self._threads)
 
     def _adjust_thread_count(self) -> None:
         # A run that was given up, since no thread could be started for it, stays in the pool

@@ -196,7 +196,6 @@ class Queue(Submits, ThreadPoolExecutor):
         self._slots = slots
         self._pool = slots.pool
         # What clients of ThreadPoolExecutor, and its own tests, look at.
-        self._threads = slots.pool.threads
         self._thread_name_prefix = slots.name
         slots.in_order = Line(scheduler.planner) if in_order else None
         slots.room = None if max_pending is None else Room(max_pending)
@@ -218,6 +217,10 @@ class Queue(Submits, ThreadPoolExecutor):
     @property
     def _broken(self) -> Any:  # type: ignore[override]
         return self._pool._broken
+
+    @property
+    def _threads(self) -> Any:  # type: ignore[override]
+        return self._pool.threads
 
     @property
     def _max_workers(self) -> int:  # type: ignore[override]

@@ -686,6 +686,20 @@ def test_submit_after_shutdown(make: Maker) -> None:
     assert queue._shutdown
 
 
+def test_refusal_of_a_submit_is_freed_at_once(make: Maker) -> None:
+    queue = make(1)
+    in_time(queue.shutdown)
+
+    def submit() -> Callable[[], object]:
+        thing = Thing()  # kept by this frame, as long as the traceback keeps that
+        with contextlib.suppress(RuntimeError):
+            queue.submit(int)
+        return weakref.ref(thing)
+
+    with without_collector():
+        until_gone(submit())
+
+
 def test_shutdown_twice(make: Maker) -> None:
     queue = make(1)
     value(queue.submit(int))
@@ -1208,6 +1222,17 @@ def test_a_parked_thread_keeps_no_exception(make: Maker) -> None:
     del task, thing
     gc.collect()
     assert kept() is None
+
+
+@pytest.mark.parametrize("wait", [True, False])
+def test_threads_are_freed_after_a_shutdown(make: Maker, wait: bool) -> None:
+    """By reference counts, as those of a ThreadPoolExecutor."""
+    queue = make(1)
+    value(queue.submit(int))
+    (thread,) = map(weakref.ref, queue._threads)
+    with without_collector():
+        in_time(lambda: queue.shutdown(wait))
+        until_gone(thread)
 
 
 # Lost queues
