@@ -48,8 +48,8 @@ def drive(
 ) -> list[Any]:
     """Take the values of *iterator*, publish each, and return them.
 
-    At each value: wait while the scheduler is stopped; end where somebody
-    cancelled *task*; and in a queue that gives way do what comes first.
+    At each value: wait while the scheduler is stopped, and end where somebody
+    cancelled *task*.
 
     Raises:
         CancelledError: *task* was cancelled.
@@ -83,9 +83,6 @@ def drive(
             watch = task._watch
             if watch is not None and watch.asked:
                 raise CancelledError()
-            if slots.gives_way and slots.ready:
-                while (other := scheduler.overtaking(run, task)) is not None:
-                    slots.nest(slots, run, other)
     except BaseException as error:
         # What `close` raises has it as its context.
         strip_ours(error)

@@ -35,41 +35,30 @@ what is left keeps its order.  Four things can change it, and each is met:
   may have lost its rank.  Its plan, and older plans that are not intact, are
   dissolved: their nodes go back to the stack.
 
-A running node may *give way* to what comes before it, if its queue says so.
-Searches then meet it as if it were pending, and own it, but for one that heads
-its plan or was met by none: that goes by its own number, and is in no list.
-And it has a way to leave the order that pending nodes have not: a relay may be
-done while it runs, and what was met through that relay may have lost its rank.
-So each plan keeps all its *ways* to such a node, and plans that come to it
-later than its owner are kept *behind* it: the next to own it.
-
 No structure here keeps a node that has started: entries of such nodes are
 emptied in place (a `Cell` whose content is None), and skipped or swept later.
 """
 
 from __future__ import annotations
 
-from heapq import heappop
+from heapq import heappop, heappush
 from sys import maxsize
 from typing import Any
 
 from ._nodes import (
     ASIDE,
-    NEXT,
+    HELD_BACK,
     NONE,
     READY,
     RUNNING,
     SEARCHING,
     STRIDE,
-    WAITING,
     Group,
     Node,
     Plan,
     PlannedQueue,
-    Searching,
     dependencies_of,
     listed_dependencies,
-    sought,
 )
 from ._plans import Plans
 
@@ -99,7 +88,9 @@ class NewestFirst(Plans):
     def freed(self, node: Node) -> None:
         # A node that no search has reached is on the stack, and will be met.
         if node.plan is not None:
-            if self._fresh is None:
+            if node.plan is HELD_BACK:
+                heappush(node.queue.front, node.place)
+            elif self._fresh is None:
                 self._fresh = node
             else:
                 self._shelve(node.plan, node)
@@ -110,6 +101,9 @@ class NewestFirst(Plans):
         self.settle()
         if node.plan is None:
             self._unlist(node)
+        elif node.plan is HELD_BACK:
+            self._leave_front(node)
+            node.plan = None
         else:
             del node.plan.met[node.place]
         self._start(node.queue, node)
@@ -124,11 +118,9 @@ class NewestFirst(Plans):
             node.began()
         plan: Plan | None = node.plan
         if plan is not None:
+            node.plan = None
             if plan.head is node:  # all that it needed is done
-                node.plan = None
                 self._retire(plan)
-            elif not queue.gives_way:
-                node.plan = None
             if self._beheaded:
                 self._retire_beheaded(node)
 
@@ -142,6 +134,9 @@ class NewestFirst(Plans):
                 if node.queue is not None:
                     self._unlist(node)
                 continue
+            if plan is HELD_BACK:
+                self._leave_front(node)
+                continue
             plan.met.pop(node.place, None)
             node.place = None
             if any(other.state < RUNNING for other in dependencies_of(node)):
@@ -153,34 +148,24 @@ class NewestFirst(Plans):
         for plan in ended:  # after it: one may own what was needed through a broken one
             self._retire(plan)
         for node in nodes:
-            if node.queue is not None and node.queue.gives_way:
-                self.ended(node)
             node.plan = None
             if self._beheaded:
                 self._retire_beheaded(node)
 
-    def ended(self, node: Node) -> None:
-        """Forget *node*, of a queue that gives way."""
-        self._forget_ways(node)
-        node.plan = None
-        node.place = None
-
     def held_back(self, node: Node) -> None:
-        """As if it had been promoted beyond all numbers, for good; no plan has it, nor ever will.
+        """Let it go before all others once it is ready again; no search visits it any more.
 
         Plans that have met it lost it as it started, and need not know.
         """
-        if node.queue.gives_way:
-            self.ended(node)
         self.held += 1
-        node.number = 2 * NEXT - self.held  # the earlier one goes first
-        node.place = ASIDE
+        node.plan = HELD_BACK
+        node.place = [self.held, node]
 
     def promote(self, node: Node, number: int) -> None:
         self.settle()
         plan = node.plan
-        if node.number >= NEXT:
-            return
+        if plan is HELD_BACK:
+            return  # it goes first anyway
         if plan is None:
             self._unlist(node)
             node.number = number
@@ -194,23 +179,17 @@ class NewestFirst(Plans):
 
     # The search.
 
-    def give_way(self, node: Node, limit: int | None = None) -> Node | Searching | None:
-        if not node.queue.ready:
-            return None
-        self.settle()
-        self._reclaim(node)
-        if node.plan is None:
-            # In the heaps and on the stack a group goes by its base, which
-            # would hide those of the group that come before this one.
-            self._merge(self._disband(node.number // STRIDE * STRIDE, node.number))
-        return self.take(node.queue, limit, node)
-
-    def take(
-        self, queue: PlannedQueue, limit: int | None = None, running: Node | None = None
-    ) -> Node | Searching | None:
-        """Start the node that goes first; if *running* gives way, only one that comes before that."""
+    def take(self, queue: PlannedQueue, limit: int | None = None) -> Any:
+        """Start the node that goes first."""
         if not queue.ready:
             return None
+        front = queue.front
+        while front:
+            node = heappop(front)[1]
+            if node is not None:
+                node.plan = None
+                queue.start(node)
+                return node
         stack, numbers, search = self._stack, self._numbers, self._search
         fresh = self._fresh
         if fresh is not None:
@@ -225,7 +204,7 @@ class NewestFirst(Plans):
                 self._start(queue, fresh)
                 return fresh
             self.settle()
-        elif stack and not search and not queue.heap and running is None:
+        elif stack and not search and not queue.heap:
             # Nothing waits or is half searched: the top of the stack, if ready.
             top = stack[-1]
             if isinstance(top, Group):
@@ -239,10 +218,7 @@ class NewestFirst(Plans):
                 queue.start(top)
                 return top
         steps = 0
-        mark = -1  # the first part of the rank of *running*
-        if running is not None:
-            mark = running.number if running.plan is None else running.plan.number
-        waiting = max(self._best(queue), mark)  # to the end: a ready node of *queue* that is met is taken
+        waiting = self._best(queue)  # to the end: a ready node of *queue* that is met is taken
         while True:
             while search and search[-1][1] is None:
                 search.pop()
@@ -267,11 +243,9 @@ class NewestFirst(Plans):
             elif waiting >= unfinished:
                 break
             else:
-                met, steps = self._advance(search[-1][1], queue, steps, limit, running)
+                met, steps = self._advance(search[-1][1], queue, steps, limit)
                 if met is not None:
                     self.steps += steps
-                    if met is running:
-                        return None
                     self._start(queue, met)
                     return met
             if limit is not None and steps >= limit:
@@ -279,19 +253,12 @@ class NewestFirst(Plans):
                 return SEARCHING
         self.steps += steps
         assert waiting >= 0, "a ready node is in no structure"
-        if (
-            running is not None
-            and waiting == mark
-            # Of two that one plan has met the position decides.
-            and (self._best(queue) < mark or running.place < queue.heap[0][-1].ready[queue][0])
-        ):
-            return None
         return self._take_waiting(queue)
 
     def _advance(
-        self, plan: Plan, queue: PlannedQueue, steps: int, limit: int | None, running: Node | None
+        self, plan: Plan, queue: PlannedQueue, steps: int, limit: int | None
     ) -> tuple[Node | None, int]:
-        """Go on with *plan* until it meets *running* or a ready node of *queue*, or has nothing left."""
+        """Go on with *plan* until it meets a ready node of *queue*, or has nothing left."""
         frames = plan.frames
         number = plan.number
         stop = maxsize if limit is None else limit
@@ -313,39 +280,31 @@ class NewestFirst(Plans):
                 index += 1
                 steps += 1
                 state = node.state
-                if state >= RUNNING and (state > RUNNING or not node.queue.gives_way):
+                if state >= RUNNING:
                     continue
-                home = node.queue
-                if home is not None and home.gives_way:
-                    if type(dependencies) is tuple:
-                        dependencies = listed_dependencies(above)
-                    if not self._come_to(node, plan, dependencies):
-                        continue
+                owner = node.plan
+                if owner is plan:
+                    continue
+                if (node.number if owner is None else owner.number) > number:
+                    # Met before, by a newer search or (promoted) on its own; or it was held back.
+                    if plan.intact:
+                        self._shake(plan)
+                    continue
+                if owner is None:
+                    self._unlist(node)
                 else:
-                    owner = node.plan
-                    if owner is plan:
-                        continue
-                    if (node.number if owner is None else owner.number) > number:
-                        # Met before, by a newer search or (promoted) on its own.
-                        if plan.intact:
-                            self._shake(plan)
-                        continue
-                    if owner is None:
-                        self._unlist(node)
-                    else:
-                        self._take_over(owner, node)
-                    plan.last += 1
+                    self._take_over(owner, node)
+                plan.last += 1
                 node.plan = plan
                 node.place = plan.last
-                if state != WAITING:
-                    if state == READY and home is not queue:
+                if state == READY:
+                    if node.queue is not queue:
                         self._shelve(plan, node)
-                    elif state == READY or node is running:
-                        if index < count:
-                            frame[1] = index
-                            frames.append(frame)
-                        return node, steps
-                    continue
+                        continue
+                    if index < count:
+                        frame[1] = index
+                        frames.append(frame)
+                    return node, steps
                 needs = node.dependencies
                 if needs is NONE:
                     continue
@@ -396,44 +355,12 @@ class NewestFirst(Plans):
         self._start(queue, node)
         return node
 
-    # Nodes of queues that give way.
-
-    def _come_to(self, node: Node, plan: Plan, dependencies: list[Any]) -> bool:
-        """Note that the search of *plan* met *node* in *dependencies*; tell whether it is now the plan's."""
-        if node.state == RUNNING:
-            self._reclaim(node)
-        owner = node.plan
-        if (node.number if owner is None else owner.number) > plan.number:
-            if plan.intact:
-                self._shake(plan)
-            if node.number > plan.number:
-                return False  # nor will it ever be
-            if plan.ways is None or node not in plan.ways:
-                self._put_behind(plan, node)
-        elif owner is None:
-            if node.state < RUNNING:
-                self._unlist(node)
-        elif owner is not plan:
-            self._take_over(owner, node)
-            if owner.number > node.number:
-                self._put_behind(owner, node)
-        plan.last += 1
-        if plan.ways is None:
-            plan.ways = {}
-        ways = plan.ways.get(node)
-        if ways is None:
-            plan.ways[node] = [1, (plan.last, dependencies)]
-        else:
-            ways.append((plan.last, dependencies))
-        return owner is not plan and (owner is None or owner.number < plan.number)
-
 
 def _leads_nowhere(node: Node) -> bool:
     """Tell whether all that waiting *node* needs runs, or is a relay for that: nothing is to be visited."""
     for other in dependencies_of(node):
-        if other.state < RUNNING:
-            if other.queue is not None or any(map(sought, dependencies_of(other))):
-                return False
-        elif sought(other):
+        if other.state >= RUNNING:
+            continue
+        if other.queue is not None or any(need.state < RUNNING for need in dependencies_of(other)):
             return False
     return True

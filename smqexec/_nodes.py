@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from math import inf
 from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
@@ -27,9 +28,6 @@ SWEEP_FROM = 64
 # there was nothing to visit from there.  Its number ranks it when it becomes ready.
 ASIDE: Any = "aside"
 
-# The numbers of nodes that were held back when they had their turn: these go before all others.
-NEXT = 1 << 100
-
 Cell = list[Any]  # a key, perhaps a tie-breaker, and last the content; None: nothing here any more
 
 NONE: tuple[Any, ...] = ()  # what a node depends on that depends on nothing
@@ -44,6 +42,21 @@ class Searching:
 
 
 SEARCHING = Searching()
+
+
+class HeldBack:
+    """The type of `HELD_BACK`, the plan of nodes that were held back when they had their turn.
+
+    Such a node goes before all others of its queue once it is ready again.  No search visits it:
+    one that meets it passes over it, as if a newer plan owned it.  Its place is a cell, which is
+    in its queue's `front` while it is ready: [how many were held back before, the node].
+    """
+
+    number = inf
+    intact = False
+
+
+HELD_BACK = HeldBack()
 
 
 class Node:
@@ -90,11 +103,6 @@ class Node:
         let_go_of_dependencies(self)
 
 
-def sought(node: Node) -> bool:
-    """Tell whether searches look for *node*: it is pending, or runs and may give way."""
-    return node.state < RUNNING or (node.state == RUNNING and node.queue.gives_way)
-
-
 def as_few(nodes: list[Any]) -> Any:
     """*nodes* as `Node.dependencies` holds them, but None for none."""
     return nodes if len(nodes) > 1 else nodes[0] if nodes else None
@@ -138,7 +146,7 @@ class PlannedQueue:
 
     __slots__ = (
         "__weakref__",
-        "gives_way",
+        "front",
         "heap",
         "heap_limit",
         "line",
@@ -148,16 +156,13 @@ class PlannedQueue:
         "waiting",
     )
 
-    #: Whether its running nodes may give way to others of it.  Set it before anything is added.
-    gives_way: bool
-
     def __init__(self) -> None:
         self.planner: DependencyPlanner | None = None
-        self.gives_way = False
         self.waiting = self.ready = self.running = 0
         self.heap: list[list[Any]] = []  # entries of the order in force (see ``_order``)
         self.heap_limit = SWEEP_FROM
         self.line: deque[Any] = deque()
+        self.front: list[Cell] = []  # newest first: a heap of ready nodes that were held back
 
     def start(self, node: Node) -> None:
         """Move a ready *node* of this queue to RUNNING.  For the order in force."""
@@ -197,7 +202,6 @@ class Plan:
         "ready",
         "spot",
         "stuck",
-        "ways",
     )
 
     def __init__(self, head: Node, number: int) -> None:
@@ -218,20 +222,6 @@ class Plan:
         self.ready: dict[PlannedQueue, list[int]] = {}
         self.cells: dict[PlannedQueue, Cell] = {}  # this plan's entry in the queue's heap
         self.spot: Cell | None = None  # this plan's entry in the list of searches
-        # How it comes to nodes of queues that give way: for each, in order,
-        # (position, the list in which it stands).  First the index of the
-        # first that still leads there: the list of a relay that ended is empty.
-        self.ways: dict[Node, list[Any]] | None = None
-
-
-class Behind:
-    """The plans that come to a node after its owner: a heap of (-number, serial, plan)."""
-
-    __slots__ = ("heap", "limit")
-
-    def __init__(self) -> None:
-        self.heap: list[tuple[int, int, Plan]] = []
-        self.limit = SWEEP_FROM
 
 
 def check_heap(keys: Sequence[int]) -> None:

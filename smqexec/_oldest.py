@@ -44,9 +44,9 @@ class OldestFirst:
         else:
             heappush(queue.heap, [node.number, node])
 
-    def take(self, queue: PlannedQueue, limit: int | None = None, before: int | None = None) -> Node | None:
+    def take(self, queue: PlannedQueue, limit: int | None = None) -> Node | None:
         line, heap = queue.line, queue.heap
-        if line and not heap and before is None:  # most often
+        if line and not heap:  # most often
             first: Node = line.popleft()
             if first.state == READY:
                 queue.start(first)
@@ -56,21 +56,13 @@ class OldestFirst:
         while heap and heap[0][1].state != READY:
             heappop(heap)
         if heap and (not line or heap[0][0] < line[0].number):
-            if before is not None and heap[0][0] > before:
-                return None
             node: Node = heappop(heap)[1]
-        elif line and (before is None or line[0].number < before):
+        elif line:
             node = line.popleft()
         else:
             return None
         queue.start(node)
         return node
-
-    def give_way(self, node: Node, limit: int | None = None) -> Node | None:
-        return self.take(node.queue, limit, node.number)
-
-    def ended(self, node: Node) -> None:
-        """Nothing is kept here of a node that runs."""
 
     def held_back(self, node: Node) -> None:
         """It is put in when it becomes ready."""

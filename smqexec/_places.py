@@ -14,13 +14,12 @@ from typing import Any, cast
 
 from ._nodes import (
     ASIDE,
-    NEXT,
+    HELD_BACK,
     READY,
     RUNNING,
     STRIDE,
     SWEEP_FROM,
     WAITING,
-    Behind,
     Cell,
     Group,
     Node,
@@ -28,7 +27,6 @@ from ._nodes import (
     PlannedQueue,
     check_heap,
     dependencies_of,
-    sought,
 )
 
 # Emptied entries that are taken from the top of the stack at once: some 5 µs, and how many
@@ -55,8 +53,6 @@ class Places:
         self._stack_limit = self._search_limit = SWEEP_FROM
         self._serial = 0
         self.held = 0  # how many were held back
-        # By a node of a queue that gives way: who comes to it after its owner.
-        self._behind: dict[Node, Behind] = {}
         # A node that became ready and was not put in its plan's heap yet: most
         # often it is the next to start, and never has to be.
         self._fresh: Node | None = None
@@ -96,10 +92,15 @@ class Places:
         heappush(heap, cell)
         return cell
 
+    def _leave_front(self, node: Node) -> None:
+        """Take a *node* that was held back from the front of its queue, if it is there."""
+        node.place[1] = None
+        node.place = None
+
     def ready(self, queues: Iterable[PlannedQueue]) -> list[Node]:
         """The ready nodes of *queues*."""
         self.settle()
-        found: list[Any] = []
+        found: list[Any] = [cell[1] for queue in queues for cell in queue.front]
         for entry in self._stack:
             found.extend(entry.nodes if type(entry) is Group else [entry])
         for queue in queues:
@@ -231,42 +232,6 @@ class Places:
         self._stack_limit = 2 * len(entries) + SWEEP_FROM
         self._emptied = 0
 
-    # Who comes to nodes of queues that give way.
-
-    def _put_behind(self, plan: Plan, node: Node) -> None:
-        """Let *plan*, which is not intact, own *node* when all that now come before it have lost it."""
-        behind = self._behind.get(node)
-        if behind is None:
-            behind = self._behind[node] = Behind()
-        heap = behind.heap
-        if len(heap) > behind.limit:
-            heap[:] = [entry for entry in heap if entry[-1].head is not None]
-            heapify(heap)
-            behind.limit = 2 * len(heap) + SWEEP_FROM
-        self._serial += 1
-        heappush(heap, (-plan.number, self._serial, plan))
-
-    def _reclaim(self, node: Node) -> None:
-        """Give running *node* to the newest plan that still has a way to it, if any."""
-        plan: Plan | None = node.plan
-        if plan is None:
-            return
-        place = _way(plan, node)
-        if place is None:
-            behind = self._behind.get(node)
-            heap = [] if behind is None else behind.heap
-            while place is None and heap:
-                plan = heappop(heap)[-1]
-                place = _way(plan, node)
-            node.plan = None if place is None else plan
-        node.place = place
-
-    def _forget_ways(self, node: Node) -> None:
-        behind = self._behind.pop(node, None)
-        for plan in [node.plan] if behind is None else [node.plan, *(entry[-1] for entry in behind.heap)]:
-            if plan is not None and plan.ways is not None:
-                plan.ways.pop(node, None)
-
     # For tests: is every entry where it has to be, and none too many?
 
     def _plans(self, queues: Iterable[PlannedQueue], nodes: Iterable[Node] = ()) -> list[Plan]:
@@ -274,22 +239,18 @@ class Places:
         plans = [cell[1] for cell in self._search]
         plans.extend(cell[-1] for queue in queues for cell in queue.heap if type(cell[-1]) is Plan)
         plans.extend(plan for beheaded in self._beheaded.values() for plan in beheaded)
-        behind = [entry[-1] for behind in self._behind.values() for entry in behind.heap]
-        # One that ended stays behind a node until it is come to there, or swept.
-        plans.extend(plan for plan in [*self._shaken, *behind] if plan.head is not None or plan not in behind)
+        plans.extend(self._shaken)
         plans.extend(node.plan for node in nodes)
-        return [plan for plan in dict.fromkeys(plans) if plan is not None]
+        return [plan for plan in dict.fromkeys(plans) if plan is not None and plan is not HELD_BACK]
 
     def entries(self, queues: Iterable[PlannedQueue]) -> int:
         """The number of entries kept for *queues*, live and dead."""
         self.settle()
         count = len(self._stack) + len(self._search) + len(self._shaken)
-        count += sum(len(queue.heap) for queue in queues)
+        count += sum(len(queue.heap) + len(queue.front) for queue in queues)
         count += sum(len(entry.nodes) for entry in self._stack if type(entry) is Group)
         count += sum(1 + len(beheaded) for beheaded in self._beheaded.values())
-        count += sum(1 + len(behind.heap) for behind in self._behind.values())
         for plan in self._plans(queues):
-            count += sum(map(len, (plan.ways or {}).values()))
             count += 1 + len(plan.frames) + len(plan.later) + len(plan.cells)
             count += sum(1 + len(nodes) for nodes in plan.ready.values())
         return count
@@ -303,20 +264,17 @@ class Places:
     def check(self, queues: Iterable[PlannedQueue], nodes: Iterable[Node]) -> None:
         self.settle()
         known = list(nodes)
-        running = [node for node in known if node.state == RUNNING]
-        for node in running:
-            self._reclaim(node)
         plans = self._plans(queues, known)
-        unowned = [node for node in known if node.plan is None and node.queue is not None]
-        self._check_unowned([node for node in unowned if node.state < RUNNING])
+        self._check_unowned([node for node in known if node.plan is None and node.queue is not None])
         self._check_search(plans)
-        self._check_ways(plans, running)
         for plan in plans:
             # A plan whose head has ended, or that was dissolved, is nowhere any more.
             assert plan.head is not None, plan
             self._check_plan(plan, plan.head, [node for node in known if node.plan is plan])
+        held = [node for node in known if node.plan is HELD_BACK]
         for queue in queues:
             self._check_queue(queue)
+            self._check_front(queue, [node for node in held if node.queue is queue])
 
     def _check_unowned(self, unowned: list[Node]) -> None:
         """The stack, and where the nodes are that no plan owns."""
@@ -367,35 +325,6 @@ class Places:
             assert head.state < RUNNING, head
             assert beheaded, head
             assert all(plan.head is head and head.plan is not plan for plan in beheaded), (head, beheaded)
-
-    def _check_ways(self, plans: list[Plan], running: list[Node]) -> None:
-        assert all(node.plan is not None or node.place is None for node in running), running
-        assert all(sought(node) for node in self._behind), self._behind
-        behind: dict[Node, list[Plan]] = {}
-        for node, entries in self._behind.items():
-            check_heap([number for number, _, _ in entries.heap])
-            live = [entry for entry in entries.heap if entry[-1].head is not None]
-            # Plans behind a node are not intact: their numbers stay, above that of the node.
-            assert all(not plan.intact and -number == plan.number > node.number for number, _, plan in live)
-            behind[node] = [plan for _, _, plan in live]
-            assert len(behind[node]) == len(set(behind[node])), live
-            # They come after its owner, by which it goes.
-            owner = -1 if node.plan is None else node.plan.number
-            assert all(plan.number < owner for plan in behind[node]), (node, owner, live)
-        for plan in plans:
-            for node, ways in (plan.ways or {}).items():
-                # A plan that has a way to a node owns it or is behind it.
-                assert sought(node) and (node.plan is plan) != (plan in behind.get(node, ())), node
-                first, *positions = ways
-                assert 1 <= first <= len(positions), ways
-                positions = [position for position, _ in positions]
-                assert positions == sorted(set(positions)), ways
-                if node.plan is plan:
-                    # Its rank is that of the first way.
-                    assert ways[first][1] and node.place == ways[first][0], (node, node.place, ways)
-        for node in running:
-            # A node that a plan owns can be reached by it.
-            assert node.plan is None or node in node.plan.ways, node
 
     def _check_plan(self, plan: Plan, head: Node, owned: list[Node]) -> None:
         reach = _reach(head)
@@ -452,6 +381,14 @@ class Places:
         # The line is for the other order.
         assert not queue.line, queue.line
 
+    def _check_front(self, queue: PlannedQueue, held: list[Node]) -> None:
+        check_heap([cell[0] for cell in queue.front])
+        # Nodes that were held back know their cells, and are in front once they are ready again.
+        assert all(node.place[1] is node for node in held), held
+        live = [cell for cell in queue.front if cell[1] is not None]
+        ready = [node.place for node in held if node.state == READY]
+        assert sorted(live) == sorted(ready) and len(live) == len(set(map(id, live))), (live, ready)
+
     def describe(self) -> str:
         stack = list(zip(self._numbers, self._stack, strict=True))
         plans = [plan for _, plan in self._search if plan is not None]
@@ -466,7 +403,7 @@ def _owner(node: Node) -> Plan | Node:
 
 
 def _goes_by_rank(node: Node) -> bool:
-    return node.number < NEXT
+    return node.plan is not HELD_BACK
 
 
 def _first(entry: tuple[int, Any]) -> int:
@@ -486,31 +423,13 @@ def _spent(content: Any, queue: PlannedQueue) -> bool:
     return True
 
 
-def _way(plan: Plan, node: Node) -> int | None:
-    """The first position at which *plan* still comes to *node*.  Cost: O(1), over all ways."""
-    known = plan.ways
-    if known is None or (ways := known.get(node)) is None:
-        return None
-    first: int = ways[0]
-    while first < len(ways) and not ways[first][1]:
-        first += 1
-    if first == len(ways):
-        del known[node]
-        return None
-    if 2 * first > len(ways):
-        del ways[1:first]
-        first = 1
-    ways[0] = first
-    return ways[first][0]  # type: ignore[no-any-return]
-
-
 def _reach(head: Node, goes_on: Callable[[Node], bool] = bool) -> list[Node]:
     """The nodes that a search from *head* meets, in order, if it *goes_on* behind a node.  For tests."""
     seen: dict[Node, None] = {}
     todo = [head]
     while todo:
         node = todo.pop()
-        if sought(node) and node not in seen:
+        if node.state < RUNNING and node not in seen:
             seen[node] = None
             todo.extend(reversed(dependencies_of(node)) if goes_on(node) else ())
     return list(seen)

@@ -10,8 +10,7 @@ A node is in exactly one state and moves only to the right::
                  \---------\-----------\----> DROPPED
 
 It waits while a dependency is not done.  `DependencyPlanner.drop` ends it, and
-all that depend on it, without a value.  One that runs may let others of its
-queue go first, and go on later: `DependencyPlanner.give_way`.  Which ready node starts first is the
+all that depend on it, without a value.  Which ready node starts first is the
 matter of ``_newest`` and ``_oldest``.
 """
 
@@ -37,7 +36,6 @@ from ._nodes import (
     dependencies_of,
     dependents_of,
     let_go_of_dependencies,
-    sought,
 )
 from ._oldest import OldestFirst
 from ._remaking import remake
@@ -222,30 +220,6 @@ class DependencyPlanner:
             raise ValueError("the queue belongs to another planner; make it with this one's add_queue()")
         return self._take(queue, limit)
 
-    def give_way(self, node: Node, limit: int | None = None) -> Any:
-        """Start the ready node of *node*'s queue that comes before running *node*, if there is one.
-
-        Comes before it: would go first if *node* were pending now.  Other
-        running nodes do not count as pending.
-
-        Args:
-            node: A running node of a queue that `gives_way`; it goes on running.
-            limit: As for `take`.
-
-        Returns:
-            The node that was started, None, or `SEARCHING`, as `take` does.
-
-        Raises:
-            ValueError: *node* is not running, or its queue does not give way.
-
-        Cost: as for `take`.
-        """
-        if node.state != RUNNING:
-            raise ValueError(f"{node!r} is not running")
-        if not node.queue.gives_way:
-            raise ValueError(f"the queue of {node!r} does not give way")
-        return self.order.give_way(node, limit)
-
     def start(self, node: Node) -> None:
         """Start ready *node*, whatever would go first.
 
@@ -279,8 +253,8 @@ class DependencyPlanner:
         """Let *node*, which has just been started, wait for *relay* after all.
 
         It has had its turn.  Once *relay* is done it is ready again, and newest
-        first it goes before all others of its queue, and gives way to none;
-        oldest first it goes by its number, as before.
+        first it goes before all others of its queue; oldest first it goes by its
+        number, as before.
 
         Raises:
             ValueError: *node* is not running, or something depends on *relay* already.
@@ -310,11 +284,8 @@ class DependencyPlanner:
         Cost: one step for each dependent.
         """
         if node.state == RUNNING:
-            queue = node.queue
-            queue.running -= 1
+            node.queue.running -= 1
             node.state = DONE
-            if queue.gives_way:
-                self.order.ended(node)
         elif node.queue is None and node.state == WAITING:
             needs = dependencies_of(node)
             for other in needs:
@@ -381,11 +352,8 @@ class DependencyPlanner:
         settled: list[Node] = []
         pending: list[Node] = []
         if node.state == RUNNING:
-            queue = node.queue
-            queue.running -= 1
+            node.queue.running -= 1
             node.state = DROPPED
-            if queue.gives_way:
-                self.order.ended(node)
         else:
             self._end(node)
             pending.append(node)
@@ -511,7 +479,7 @@ class DependencyPlanner:
         todo = list(known)
         for node in todo:  # it grows while we go
             linked = [*dependencies_of(node), *dependents_of(node)]
-            new = [other for other in linked if sought(other) and other not in known]
+            new = [other for other in linked if other.state < RUNNING and other not in known]
             known.update(dict.fromkeys(new))
             todo.extend(dict.fromkeys(new))
         pending = [node for node in known if node.state < RUNNING]
@@ -533,7 +501,7 @@ class DependencyPlanner:
                     assert found[0] <= counts[0] and found[2] <= counts[2], (found, counts)
                 else:
                     assert found == counts, (found, counts)
-            self.order.check(queues, [node for node in known if sought(node)])
+            self.order.check(queues, pending)
         except AssertionError:
             for node in pending:
                 owner = None if node.plan is None else node.plan.number

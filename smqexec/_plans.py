@@ -9,6 +9,7 @@ from collections import deque
 from typing import Any
 
 from ._nodes import (
+    HELD_BACK,
     READY,
     RUNNING,
     STRIDE,
@@ -18,7 +19,6 @@ from ._nodes import (
     dependencies_of,
     dependents_of,
     listed_dependencies,
-    sought,
 )
 from ._places import Places
 
@@ -46,8 +46,6 @@ class Plans(Places):
         owner = node.plan
         if owner is not None:
             self._take_over(owner, node)
-            if node.queue.gives_way:
-                self._forget_ways(node)  # from now on it goes by its own number
         node.plan = plan
         node.place = 0
         if node.state == READY:
@@ -65,7 +63,7 @@ class Plans(Places):
         plan: Plan | None = None
         while plan is None:
             for other in dependencies_of(current):
-                if sought(other):
+                if other.state < RUNNING:
                     break
             else:
                 return False
@@ -83,16 +81,13 @@ class Plans(Places):
         for head in reversed(heads):
             if head is not node:
                 self._unlist(head)
-            if current.queue.gives_way:
-                plan.ways = plan.ways or {}
-                plan.ways[current] = [1, (plan.first, listed_dependencies(head))]
             plan.head = current = head
             plan.first -= 1
             head.plan = plan
             head.place = plan.first
             needs = head.dependencies
             if type(needs) is list:
-                pending = [index for index, other in enumerate(needs) if sought(other)]
+                pending = [index for index, other in enumerate(needs) if other.state < RUNNING]
                 if len(pending) > 1:
                     if not plan.later:
                         plan.later = deque()
@@ -110,7 +105,7 @@ class Plans(Places):
 
         Cost: one step for each.
         """
-        if plan.ways is not None or former.place > 0 or plan.stuck < former.place:
+        if former.place > 0 or plan.stuck < former.place:
             return False
         heads: list[Node] = []
         left = len(plan.later)
@@ -122,7 +117,8 @@ class Plans(Places):
                 left -= 1
                 searched = False
             else:
-                searched = sum(map(sought, needs)) > 1 or any(frame[0] is needs for frame in plan.frames[:1])
+                searched = sum(map(_searchable, needs)) > 1
+                searched = searched or any(frame[0] is needs for frame in plan.frames[:1])
             dependents = dependents_of(head)
             if (
                 searched
@@ -134,7 +130,7 @@ class Plans(Places):
             heads.append(head)
             self.steps += 1
             above = head
-            head = next(filter(sought, needs))
+            head = next(filter(_searchable, needs))
         while len(plan.later) > left:
             plan.later.pop()
         for head in heads:
@@ -193,7 +189,6 @@ class Plans(Places):
         plan.intact = False
         plan.frames.clear()
         plan.later = ()
-        plan.ways = None
         for cell in plan.cells.values():
             cell[-1] = None
         plan.cells.clear()
@@ -218,7 +213,7 @@ class Plans(Places):
             if node in seen:
                 continue
             seen.add(node)
-            if node.state < RUNNING and node.plan in plans:  # running ones are reclaimed when next met
+            if node.state < RUNNING and node.plan in plans:
                 node.plan = node.place = None
                 if node.queue is not None:
                     back.append(node)
@@ -231,3 +226,8 @@ class Plans(Places):
                     del self._beheaded[plan.head]  # type: ignore[arg-type]
             self._retire(plan)
         self._merge(back)
+
+
+def _searchable(node: Node) -> bool:
+    """Tell whether searches visit *node*, if no newer one has."""
+    return node.state < RUNNING and node.plan is not HELD_BACK

@@ -35,12 +35,11 @@ def in_threads(
     prefix: str,
     first: Initializer | None,
     initargs: tuple[Any, ...],
-    give_way: bool,
 ) -> Slots:
     """Slots with a thread each."""
     pool = ThreadPool(max_workers, prefix, first, initargs)
     name = str(pool._thread_name_prefix)
-    return Slots(scheduler, pool, pool._max_workers, name, work, nest, give_way)
+    return Slots(scheduler, pool, pool._max_workers, name, work, nest)
 
 
 def without_threads(
@@ -49,14 +48,13 @@ def without_threads(
     name: str,
     first: Initializer | None,
     initargs: tuple[Any, ...],
-    give_way: bool,
 ) -> Slots:
     """Slots without any thread."""
     limit = 1 if max_workers is None else max_workers
     check_width(limit)
     pool = InlinePool(first and partial(first, *initargs))
     name = name or f"inline-{next(_inlines)}"
-    return InlineSlots(scheduler, pool, limit, name, work_inline, nest, give_way)
+    return InlineSlots(scheduler, pool, limit, name, work_inline, nest)
 
 
 def on_executor(
@@ -85,11 +83,11 @@ def on_executor(
     slots: EngineSlots
     if isinstance(executor, Engine) and executor.keeps:
         pool = KeepingPool(executor, prefetch)
-        slots = KeepingSlots(scheduler, pool, max_workers, name, pool.work, nest, False)
+        slots = KeepingSlots(scheduler, pool, max_workers, name, pool.work, nest)
         slots.fit(pool.prefetch())
     else:
         pool = EnginePool(executor)
-        slots = EngineSlots(scheduler, pool, max_workers, name, pool.work, nest, False)
+        slots = EngineSlots(scheduler, pool, max_workers, name, pool.work, nest)
         slots.limit += prefetch or 0
     _process.come_before(type(executor))
     return slots
@@ -101,14 +99,12 @@ def check_width(number: int) -> None:
         raise ValueError("max_workers must be greater than 0")
 
 
-def check_engine(executor: Any, initializer: Any, initargs: tuple[Any, ...], give_way: bool) -> None:
+def check_engine(executor: Any, initializer: Any, initargs: tuple[Any, ...]) -> None:
     """Refuse what can't be a queue's *executor*, or what is for threads alone."""
     if not isinstance(executor, Executor):
         raise TypeError(f"executor must be a concurrent.futures.Executor, not {executor!r}")
     if initializer is not None or initargs:
         raise TypeError(f"give the initializer to the {type(executor).__name__}, whose workers it is for")
-    if give_way:
-        raise TypeError("give_way is for queues of threads: an executor can't nest one call in another")
 
 
 class ThreadPool(ThreadPoolExecutor):

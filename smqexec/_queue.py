@@ -53,10 +53,6 @@ class Queue(Submits, ThreadPoolExecutor):
         scheduler: What plans the queue; may also be given as the first
             argument.  Default: one of its own, ``Scheduler(order="oldest")``:
             first in, first out.
-        give_way: Whether a generator task of this queue lets others of it go
-            first: at each of its values, those ready that come before it in
-            the order are run, nested in its slot and thread, and then it goes
-            on.
         in_order: Start its tasks in the order they were submitted, whatever
             the scheduler's order wants: to want a later one is to want those
             before it.  One that waits for a dependency holds up all after it;
@@ -88,8 +84,7 @@ class Queue(Submits, ThreadPoolExecutor):
         TypeError: *max_workers* or *prefetch* is no int, *initializer* not
             callable, *scheduler* none, or *executor* none, a Queue, or together with what
             is for threads.
-        ValueError: *max_workers* is not greater than 0, or *prefetch* less; or
-            *give_way* and *in_order* are both given.
+        ValueError: *max_workers* is not greater than 0, or *prefetch* less.
     """
 
     @overload
@@ -101,7 +96,6 @@ class Queue(Submits, ThreadPoolExecutor):
         initargs: tuple[Any, ...] = (),
         *,
         scheduler: Scheduler | None = None,
-        give_way: bool = False,
         in_order: bool = False,
         max_pending: int | None = None,
         context: bool = False,
@@ -118,7 +112,6 @@ class Queue(Submits, ThreadPoolExecutor):
         initializer: Callable[..., object] | None = None,
         initargs: tuple[Any, ...] = (),
         *,
-        give_way: bool = False,
         in_order: bool = False,
         max_pending: int | None = None,
         context: bool = False,
@@ -142,7 +135,6 @@ class Queue(Submits, ThreadPoolExecutor):
         initargs: tuple[Any, ...] = (),
         *,
         scheduler: Scheduler | None,
-        give_way: bool = False,
         in_order: bool = False,
         max_pending: int | None = None,
         context: bool = False,
@@ -154,8 +146,6 @@ class Queue(Submits, ThreadPoolExecutor):
             max_workers = _width(max_workers, "an int or None")
         if initializer is not None and not callable(initializer):
             raise TypeError("initializer must be a callable")
-        if in_order and give_way:
-            raise ValueError("give_way lets later tasks go first, and in_order does not: take one of them")
         if max_pending is not None:
             try:
                 max_pending = index(max_pending)
@@ -170,7 +160,7 @@ class Queue(Submits, ThreadPoolExecutor):
         if isinstance(executor, Queue):
             raise TypeError("a Queue can't be the executor of a Queue: give both queues the same scheduler")
         if executor is not None:
-            check_engine(executor, initializer, initargs, give_way)
+            check_engine(executor, initializer, initargs)
         if prefetch is not None:
             try:
                 prefetch = index(prefetch)
@@ -190,7 +180,7 @@ class Queue(Submits, ThreadPoolExecutor):
         else:
             first = None if initializer is None else Initializer(initializer)
             found = without_threads if inline else in_threads
-            slots = found(scheduler, max_workers, thread_name_prefix, first, initargs, give_way)
+            slots = found(scheduler, max_workers, thread_name_prefix, first, initargs)
             if first is not None:
                 first.slots = ref(slots)
         self._slots = slots

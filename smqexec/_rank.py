@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ._nodes import READY, RUNNING, Node, dependencies_of
+from ._nodes import HELD_BACK, READY, RUNNING, Node, dependencies_of
 
 
 def rank_of(node: Node, pending: Sequence[Any], newest: bool) -> int:
@@ -27,7 +27,9 @@ def rank_of(node: Node, pending: Sequence[Any], newest: bool) -> int:
         return sum(other.number < node.number for other in pending if other.queue is queue and _ready(other))
     count = 0
     seen: set[Node] = set()
-    for sink in reversed(pending):
+    front = [other for other in pending if other.plan is HELD_BACK]  # these go before all others
+    front.sort(key=lambda other: other.place[0])
+    for sink in [*front, *reversed(pending)]:
         todo = [sink]
         while todo:
             current = todo.pop()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
+from heapq import heappush
 from typing import Any
 from weakref import WeakSet
 
@@ -16,10 +17,10 @@ from ._newest import NewestFirst
 from ._nodes import (
     DONE,
     DROPPED,
+    HELD_BACK,
     READY,
     SWEEP_FROM,
     WAITING,
-    Behind,
     Group,
     Node,
     Plan,
@@ -44,7 +45,8 @@ def remake(
     Cost: the whole graph, and a sort.
     """
     queues = list(queues)
-    nodes, groups = _reachable([vars(order), [[queue.heap, queue.line] for queue in queues], [*others], lost])
+    listed = [[queue.heap, queue.line, queue.front] for queue in queues]
+    nodes, groups = _reachable([vars(order), listed, [*others], lost])
     new = type(order)()
     if isinstance(new, OldestFirst):
         new.before = min([0, *(node.number for node in nodes if node is not lost)])
@@ -52,6 +54,7 @@ def remake(
     for queue in queues:
         queue.heap.clear()
         queue.line.clear()
+        queue.front.clear()
         queue.heap_limit = SWEEP_FROM
         queue.waiting = queue.ready = 0
     for group in groups:
@@ -59,7 +62,8 @@ def remake(
         group.listed = False
     lost.state = DROPPED
     for node in nodes:
-        node.plan = node.place = None
+        if node.plan is not HELD_BACK:
+            node.plan = node.place = None
         if isinstance(node.dependents, list):
             node.dependents = [other for other in node.dependents if other is not lost] or None
         elif node.dependents is lost:
@@ -77,7 +81,10 @@ def remake(
             queue.waiting += 1
         else:
             queue.ready += 1
-        new.added(node, None)
+        if node.plan is not HELD_BACK:
+            new.added(node, None)
+        elif not missing:
+            heappush(queue.front, node.place)
     return new
 
 
@@ -93,7 +100,7 @@ def _reachable(things: Any) -> tuple[list[Node], list[Group]]:
             if thing not in nodes:
                 nodes[thing] = None
                 todo.extend([thing.dependencies, thing.dependents, thing.plan, thing.place])
-        elif isinstance(thing, (list, tuple, deque, dict, set, WeakSet, Plan, Group, Behind)):
+        elif isinstance(thing, (list, tuple, deque, dict, set, WeakSet, Plan, Group)):
             if id(thing) in seen:
                 continue
             seen[id(thing)] = thing
@@ -102,8 +109,6 @@ def _reachable(things: Any) -> tuple[list[Node], list[Group]]:
             elif isinstance(thing, Group):
                 groups.append(thing)
                 todo.append(thing.nodes)
-            elif isinstance(thing, Behind):
-                todo.append(thing.heap)
             elif isinstance(thing, dict):
                 todo.extend([*thing.keys(), *thing.values()])
             else:

@@ -117,10 +117,8 @@ class Slots(PlannedQueue):
         name: str,
         work: Callable[[Slots, Run], None],
         nest: Callable[[Slots, Run, Task[Any]], None],
-        gives_way: bool,
     ) -> None:
         super().__init__()
-        self.gives_way = gives_way
         self.scheduler = scheduler
         self.add: Callable[..., Task[Any]] = scheduler.add  # what takes a call in
         self.lock = scheduler.lock

@@ -1,4 +1,4 @@
-"""Threads that wait for tasks, and tasks that hold while they run: for others, for a resume, for their turn.
+"""Threads that wait for tasks, and tasks that hold while they run: for others, for a resume.
 
 A thread that is at no task blocks.  A task that waits does, nested in its own
 slot and thread, what the awaited one needs from its own queue, and that only
@@ -18,15 +18,12 @@ from typing import TYPE_CHECKING, Any
 
 from ._future import PlannedFuture
 from ._interrupts import headroom
-from ._needs import SEARCH_LIMIT, Anything, Everything, Needs, searches
-from ._nodes import SEARCHING, Node
+from ._needs import Anything, Everything, Needs, searches
+from ._nodes import Node
 from ._observers import Observation, Observed
 from ._planner import DependencyPlanner
 from ._slots import HERE, Run, Slots
 from ._task import Task
-
-# How deep tasks are nested by giving way.
-GIVE_WAY_LIMIT = 100
 
 # Python's limit of recursion is meant for what calls itself.  Nested tasks would
 # use it up, at eight frames of ours for each level and the user's own: every so
@@ -237,24 +234,6 @@ class Waiting(Observed):
             run.task = run.below.pop()
             if self._watchers:
                 self._tell_watchers()  # it holds again
-
-    def overtaking(self, run: Run, task: Task[Any]) -> Task[Any] | None:
-        """What comes before the running generator *task* in its queue: *run* is now at that, nested."""
-        with self.lock:
-            if self._stopped or self._abandoned or len(run.below) >= GIVE_WAY_LIMIT:
-                return None
-            other: Any = self.planner.give_way(task, SEARCH_LIMIT)
-            while other is SEARCHING or (other is not None and not self.takes(other)):
-                if other is SEARCHING:
-                    self._let_in()
-                other = None if self._stopped else self.planner.give_way(task, SEARCH_LIMIT)
-            starts = None
-            if other is not None:
-                self.sink(run, other)
-                if run.slots.attentive:
-                    starts = self._started(other)
-        self._start(starts)
-        return other  # type: ignore[no-any-return]
 
     # Tasks that a stop holds.
 

@@ -46,12 +46,6 @@ class Model:  # tasks are numbers; one of no queue is a relay, and no sink
             self.clock += 1
             self.key[task] = (-float("inf"), self.clock)
 
-    def give_way(self, task):  # what would go before it, were it pending
-        self.state[task] = "pending"
-        first = self.first(self.queue[task])
-        self.state[task] = "running"
-        return None if first == task else first
-
     def promote(self, task):
         if self.key[task][0] == -float("inf"):
             return

@@ -299,7 +299,6 @@ def test_max_workers_is_taken_from_the_executor_or_required() -> None:
         ({"executor": 3}, TypeError, "executor must be a concurrent.futures.Executor, not 3"),
         ({"executor": Inline(), "initializer": int}, TypeError, "give the initializer to the Inline"),
         ({"executor": Inline(), "initargs": (1,)}, TypeError, "give the initializer to the Inline"),
-        ({"executor": Inline(), "give_way": True}, TypeError, "give_way is for queues of threads"),
         ({"executor": Inline(), "prefetch": -1}, ValueError, "prefetch must be 0 or more"),
         ({"executor": Inline(), "prefetch": "1"}, TypeError, "prefetch must be an int or None, not '1'"),
         ({"prefetch": 1}, ValueError, "more only with executor="),

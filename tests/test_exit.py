@@ -882,23 +882,6 @@ def test_checkpoint_of_an_abandoned_scheduler_does_not_hold() -> None:
     queue._pool.shutdown()
 
 
-def test_generator_of_an_abandoned_scheduler_gives_way_to_nobody() -> None:
-    queue = Queue(Scheduler(), 1, give_way=True)
-    gate, ran = Gate(), []
-
-    def generate() -> Any:
-        gate.enter()
-        yield 1
-
-    queue.submit(generate)
-    gate.wait_entered()
-    queue.submit(ran.append, "newer")
-    queue.scheduler.abandon()
-    gate.open()
-    queue._pool.shutdown()
-    assert not ran
-
-
 def test_task_of_the_parent_is_no_dependency() -> None:
     """In a forked child, where its end would never be told."""
     abandoned = Scheduler(stopped=True)

@@ -26,10 +26,9 @@ from gate import DEADLINE, Gate
 from test_exit import run
 from threads import beside, planned, until, until_gone, without_collector
 
-from smqexec import Item, Queue, Raw, Scheduler, Task, number_of_results, settled
+from smqexec import Item, Queue, Raw, Task, number_of_results, settled
 from smqexec._future import PlannedFuture
 from smqexec._items import Stream
-from smqexec._waiting import GIVE_WAY_LIMIT
 
 
 class Broken(Exception):
@@ -2563,61 +2562,7 @@ def test_generators_on_a_pool_of_another_kind() -> None:
         assert list(task) == [0, 1, 2]
 
 
-# Queues that give way.
-
-
-@contextmanager
-def giving(**options: Any) -> Iterator[Any]:
-    """A scheduler, and a queue of one slot whose generators give way, as `planned`."""
-    scheduler = Scheduler(**options)
-    try:
-        yield scheduler, Queue(scheduler, 1, give_way=True)
-    finally:
-        scheduler.shutdown(wait=False, cancel_futures=True)
-        scheduler.resume()
-        assert scheduler.wait(DEADLINE), scheduler
-        scheduler.shutdown()
-
-
-def test_newer_task_runs_at_a_value_of_an_older_generator() -> None:
-    """Nested in its thread and slot; what was submitted before it does not."""
-    with giving(stopped=True) as (scheduler, queue):
-        ran: list[Any] = []
-        note: Any = lambda name: ran.append((name, threading.get_ident()))  # noqa: E731
-        gate = Gate()
-        queue.submit(note, "older")
-        task = queue.submit(Fed(gate, "a", "b", END))
-        task.add_done_callback(lambda _: note("done"))
-        scheduler.resume()
-        gate.wait_entered()
-        newer = [queue.submit(note, "one"), queue.submit(note, "two")]
-        assert queue.counts()["running"] == 1
-        gate.open()
-        assert task.result(DEADLINE) == ["a", "b"]
-        wait(newer, DEADLINE)
-        assert scheduler.wait(DEADLINE)
-        assert [name for name, _ in ran] == ["two", "one", "done", "older"]
-        assert len({thread for _, thread in ran}) == 1
-
-
-def test_stopped_scheduler_gives_way_to_nobody() -> None:
-    """Also where it is stopped as the generator is about to look."""
-    with planned() as (scheduler,):
-        queue = Queue(scheduler, 1, give_way=True)
-        fed = Fed(gate := Gate(), END)
-        task = queue.submit(fed)
-        gate.wait_entered()
-        newer = queue.submit(same)
-        scheduler.stop()
-        (run,) = queue._slots.runs
-        assert scheduler.overtaking(run, task) is None
-        assert not newer.running()
-        scheduler.resume()
-        gate.open()
-        assert newer.result(DEADLINE) is None
-
-
-def test_queue_that_does_not_give_way() -> None:
+def test_slot_of_a_generator_is_its_own() -> None:
     with planned(1, stopped=True) as (scheduler, queue):
         ran: list[str] = []
         gate = Gate()
@@ -2629,111 +2574,6 @@ def test_queue_that_does_not_give_way() -> None:
         gate.open()
         assert scheduler.wait(DEADLINE)
         assert ran == ["done", "newer"]
-
-
-def test_newest_sink_that_wants_its_item_keeps_a_generator_going() -> None:
-    with giving(stopped=True) as (scheduler, queue):
-        ran: list[Any] = []
-        gate = Gate()
-        task = queue.submit(Fed(gate, "a", "b", "c", END))
-        task.add_done_callback(lambda _: ran.append("done"))
-        scheduler.resume()
-        gate.wait_entered()
-        queue.submit(ran.append, "newer")
-        queue.submit(ran.append, task[1])
-        gate.open()
-        assert scheduler.wait(DEADLINE)
-        # At "a" the sink wants it to go on; at "b" its own item is ready, and then the other is the newest.
-        assert ran == ["b", "newer", "done"]
-
-
-def test_nested_task_that_fails() -> None:
-    with giving(stopped=True) as (scheduler, queue):
-        gate = Gate()
-        task = queue.submit(Fed(gate, "a", END))
-        scheduler.resume()
-        gate.wait_entered()
-        bad = queue.submit(fail)
-        gate.open()
-        assert isinstance(bad.exception(DEADLINE), Broken)
-        assert task.result(DEADLINE) == ["a"]
-        assert queue.counts() == dict(waiting=0, ready=0, running=0, done=1, failed=1, cancelled=0)
-
-
-def test_nested_generator() -> None:
-    """To which yet another is nested; stopped and resumed within."""
-    with giving(stopped=True) as (scheduler, queue):
-        gates = Gate(), Gate()
-        feds = Fed(gates[0], "a", END), Fed(gates[1], "b", END)
-        outer = queue.submit(feds[0])
-        scheduler.resume()
-        gates[0].wait_entered()
-        inner = queue.submit(feds[1])
-        gates[0].open()
-        gates[1].wait_entered()
-        innermost = queue.submit(same, 3)
-        assert queue.counts()["running"] == 2
-        scheduler.stop()
-        gates[1].open()
-        scheduler.stop(wait=True)
-        assert state(outer, inner, innermost) == [None] * 3
-        scheduler.resume()
-        assert innermost.result(DEADLINE) == 3
-        assert (inner.result(DEADLINE), outer.result(DEADLINE)) == (["b"], ["a"])
-
-
-def test_generator_that_is_cancelled_while_another_is_nested() -> None:
-    with giving(stopped=True) as (scheduler, queue):
-        gates = Gate(), Gate()
-        fed = Fed(gates[0], "a", "b", END)
-        outer = queue.submit(fed)
-        scheduler.resume()
-        gates[0].wait_entered()
-        inner = queue.submit(gates[1].enter, 1)
-        gates[0].open()
-        gates[1].wait_entered()
-        assert not outer.cancel()
-        gates[1].open()
-        assert inner.result(DEADLINE) == 1
-        assert outcome(outer) == "cancelled"
-        assert outcome(outer[0]) == "a"
-        assert fed.closed == 1
-
-
-def test_nesting_has_a_limit() -> None:
-    """Each generator submits a newer one: beyond the limit they go on in turn."""
-    n = GIVE_WAY_LIMIT + 20
-    with giving(stopped=True) as (scheduler, queue):
-        most = 0
-
-        def steps(i: int) -> Iterator[int]:
-            nonlocal most
-            most = max(most, queue.counts()["running"])
-            if i < n:
-                tasks.append(queue.submit(steps, i + 1))
-            yield i
-            yield i
-
-        tasks = [queue.submit(steps, 0)]
-        scheduler.resume()
-        assert scheduler.wait(DEADLINE)
-        assert [task.result() for task in tasks] == [[i, i] for i in range(n + 1)]
-        assert most == GIVE_WAY_LIMIT + 1
-
-
-def test_older_first_gives_way_only_to_what_was_promoted() -> None:
-    with giving(order="oldest", stopped=True) as (scheduler, queue):
-        ran: list[str] = []
-        gate = Gate()
-        task = queue.submit(Fed(gate, "a", END))
-        task.add_done_callback(lambda _: ran.append("done"))
-        scheduler.resume()
-        gate.wait_entered()
-        queue.submit(ran.append, "newer")
-        assert queue.submit(ran.append, "promoted").promote()
-        gate.open()
-        assert scheduler.wait(DEADLINE)
-        assert ran == ["promoted", "done", "newer"]
 
 
 # What must not be kept, lost or waited for.

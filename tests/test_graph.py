@@ -14,9 +14,9 @@ from weakref import ref
 
 import pytest
 from gate import DEADLINE, Gate
-from threads import beside, planned, until_gone
+from threads import beside, planned, until, until_gone
 
-from smqexec import Graph, Queue, Raw, Scheduler, _survey, settled
+from smqexec import Graph, Queue, Raw, Resource, Scheduler, _survey, settled
 
 
 def acquire(*needs: object) -> int:
@@ -69,6 +69,20 @@ def test_states_queues_and_order_of_arguments() -> None:
         (3, "analyse", names[1], "waiting"),
     ]
     assert graph.edges == ((1, 2, ""), (0, 2, "")), "as arguments, each once"
+
+
+def test_held_back_task_is_shown_under_its_own_number() -> None:
+    """It was taken, and lacked a resource; its number is that of its submission."""
+    disk = Resource("disk", 1)
+    with planned(1) as (scheduler, queue):
+        holder = queue.options(resources={disk: 1}, hold=True).submit(abs, 1)
+        holder.result(DEADLINE)
+        lacking = queue.options(resources={disk: 1}).submit(abs, 2)
+        until(lambda: queue.counts()["waiting"] == 1)
+        graph = scheduler.graph()
+        queue.options(release=[holder]).submit(abs, 3)
+        assert lacking.result(DEADLINE) == 2
+    assert [(node.number, node.state) for node in graph.nodes if node.name == "abs"] == [(2, "waiting")]
 
 
 def test_what_has_ended_is_not_shown() -> None:

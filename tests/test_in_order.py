@@ -324,11 +324,6 @@ def test_no_turn_is_kept() -> None:
         assert not any(task._turn for task in tasks)
 
 
-def test_in_order_and_give_way() -> None:
-    with pytest.raises(ValueError, match="take one of them"):
-        Queue(in_order=True, give_way=True)
-
-
 @pytest.mark.parametrize("name", SUBMITS)
 @pytest.mark.parametrize("order", ["newest", "oldest"])
 def test_submit_struck_at_every_line(name: str, order: str) -> None:

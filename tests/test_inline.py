@@ -213,24 +213,6 @@ def test_timeout_of_a_wait_inside_a_task() -> None:
         outside.set_result(1)
 
 
-def test_generator_tasks_give_way() -> None:
-    """To the newest sink, which needs the second frame."""
-    done: list[str] = []
-
-    def frames() -> Iterator[int]:
-        for number in range(2):
-            done.append(f"frame {number}")
-            yield number
-
-    with Scheduler(stopped=True) as scheduler:
-        queue = Queue(scheduler, inline=True, give_way=True)
-        film = queue.submit(frames)
-        for number in range(2):
-            queue.submit(lambda frame: done.append(f"look {frame}"), film[number])
-        scheduler.resume()
-    assert done == ["frame 0", "frame 1", "look 1", "look 0"]
-
-
 def test_beside_a_queue_of_threads() -> None:
     """What its threads make ready, or submit, is done in a thread for that alone."""
     with planned(1) as (scheduler, threads):

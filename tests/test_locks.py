@@ -60,7 +60,7 @@ class Held:
 
 # What says of itself that the lock is held.
 METHODS: dict[type, str] = {
-    DependencyPlanner: "add admit done drop give_way group hold_back mend promote ready start",
+    DependencyPlanner: "add admit done drop group hold_back mend promote ready start",
     Claim: "take grant give_back needs",
     Lending: "deadlocked lend takes _give_back _next_fitting _serve",
     Arrivals: "_mend _plain _link",
@@ -176,7 +176,7 @@ def announced(number: Callable[..., int]) -> Any:
 def test_resources_are_lent(touched: list[str], order: str) -> None:
     disk = Resource("disk", 2)
     with Scheduler(order) as scheduler:
-        queue, one = Queue(scheduler, 3), Queue(scheduler, 1, give_way=True)
+        queue, one = Queue(scheduler, 3), Queue(scheduler, 1)
         taking = queue.options(resources={disk: 1})
         files = [queue.options(resources={disk: 1}, hold=True).submit(abs, i) for i in range(6)]
         uses = [one.options(release=[file]).submit(max, file, 0) for file in files]
@@ -289,7 +289,7 @@ def test_waits_inside_tasks(touched: list[str]) -> None:
 
 def test_generators_and_parts(touched: list[str]) -> None:
     with Scheduler() as scheduler:
-        queue, other = Queue(scheduler, 1, give_way=True), Queue(scheduler, 1)
+        queue, other = Queue(scheduler, 1), Queue(scheduler, 1)
         gate = Gate()
 
         def generate(*_: object) -> Iterator[int]:

@@ -552,33 +552,6 @@ def test_circle_over_two_schedulers_is_told_once_the_locks_are_let_go_of() -> No
         assert nothing_is_left(scheduler, another)
 
 
-def test_give_way_in_slices(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(smqexec._waiting, "SEARCH_LIMIT", 5)
-    scheduler = Scheduler()
-    with Queue(scheduler, 1, give_way=True) as queue, Queue(scheduler, 1) as other:
-        gate, order = Gate(), []
-
-        def count() -> Any:
-            yield 1
-            gate.enter()
-            yield 2
-            order.append("end")
-
-        held = Gate()
-        task = queue.submit(count)
-        gate.wait_entered()
-        needed = other.submit(held)
-        newer = queue.submit(order.append, "newer")
-        for _ in range(50):
-            needed = other.submit(lambda _: None, needed)
-        sink = queue.submit(lambda *_: None, needed, newer)
-        gate.open()
-        assert task.result(DEADLINE) == [1, 2]
-        held.open()
-        sink.result(DEADLINE)
-    assert order == ["newer", "end"]
-
-
 # Circles.
 
 

@@ -16,9 +16,9 @@ from smqexec._nodes import (
     READY,
     RUNNING,
     SEARCHING,
+    STRIDE,
     SWEEP_FROM,
     WAITING,
-    Behind,
     Node,
     dependencies_of,
     dependents_of,
@@ -55,11 +55,9 @@ class TolerantItem(Item):
 class Plan:
     """A planner, its queues by name, and its nodes by name."""
 
-    def __init__(self, order: str = "newest", queues: str = "q", giving: str = "") -> None:
+    def __init__(self, order: str = "newest", queues: str = "q") -> None:
         self.planner = DependencyPlanner(order)
         self.queues = {name: self.planner.add_queue() for name in queues}
-        for name in giving:
-            self.queues[name].gives_way = True
         self.nodes: dict[str, Named] = {}
 
     def add(
@@ -80,11 +78,6 @@ class Plan:
 
     def take(self, queue: str = "q") -> str | None:
         node = self.planner.take(self.queues[queue])
-        return None if node is None else node.name
-
-    def give_way(self, name: str) -> str | None:
-        node = self.planner.give_way(self.nodes[name])
-        assert self.nodes[name].state == RUNNING
         return None if node is None else node.name
 
     def done(self, name: str) -> list[str]:
@@ -621,229 +614,11 @@ def test_stream_of_items_leaves_nothing_on_its_generator(asked: str, ended: str)
     plan.check()
 
 
-# Giving way.
-
-
-def test_generator_gives_way_to_newer_tasks_and_not_to_older_ones() -> None:
-    plan = Plan(giving="q")
-    plan.add("a")
-    plan.add("g")
-    assert plan.take() == "g"
-    assert plan.give_way("g") is None
-    plan.add("b")
-    plan.add("c")
-    assert [plan.give_way("g") for _ in range(3)] == ["c", "b", None]
-    plan.check()
-    assert plan.take() == "a"
-
-
-def test_generator_gives_way_to_older_tasks_oldest_first() -> None:
-    r"""::
-
-    f --> b         b and c are older than g, and became ready while it runs;
-    f --> c   g     e is newer
-    """
-    plan = Plan("oldest", queues="qr", giving="q")
-    plan.add("f", queue="r")
-    for name in ["b", "c", "d"]:
-        plan.add(name, "f")
-    for name in "ge":
-        plan.add(name)
-    assert plan.take() == "g"
-    assert plan.give_way("g") is None
-    plan.take("r")
-    plan.done("f")
-    plan.drop("b")
-    plan.check()
-    assert [plan.give_way("g") for _ in range(3)] == ["c", "d", None]
-
-
-def test_generator_goes_on_while_the_newest_sink_wants_it() -> None:
-    r"""::
-
-    g --> (i) --> y     y is the newest sink: g goes on until (i) is there;
-    x                   then y goes first, and then x, which is newer than g
-    """
-    plan = Plan(giving="q")
-    plan.add("g")
-    plan.add("x")
-    plan.item("i", "g")
-    plan.add("y", "i")
-    assert plan.take() == "g"
-    assert plan.give_way("g") is None
-    assert plan.done("i") == ["y"]
-    plan.check()
-    assert [plan.give_way("g") for _ in range(3)] == ["y", "x", None]
-
-
-@pytest.mark.parametrize("middle", ["z", "zi"])
-def test_generator_that_a_newer_sink_wanted_goes_by_the_next_that_does(middle: str) -> None:
-    r"""::
-
-    g --> (j) --> y     order: g, z, y, x, all searched for r before (i) is
-    g --> (i) --> x     there; then y wants g, and z comes after that, unless
-    z                   it is needed by x too
-    """
-    plan = Plan(queues="qr", giving="q")
-    plan.add("g")
-    plan.add("w", queue="r")
-    plan.add("z")
-    for item in "ij":
-        plan.item(item, "g")
-    plan.add("y", "jw")
-    plan.add("x", ["i"] if middle == "z" else ["i", "z"])
-    assert plan.take() == "g"
-    assert plan.take("r") == "w"  # the searches go all the way
-    assert plan.done("i") == (["x"] if middle == "z" else [])
-    plan.check()
-    expected = ["x", None] if middle == "z" else ["z", None]
-    assert [plan.give_way("g") for _ in range(2)] == expected
-    plan.done("j")
-    plan.check()
-    assert plan.give_way("g") == ("z" if middle == "z" else None)
-
-
-def test_generator_goes_on_while_a_sink_wants_the_rest_of_its_items() -> None:
-    r"""::
-
-    g --> (i), (j), (k) --> x       z is older than x, and newer than g: it has
-    z                               to wait until x has all that it needs
-    """
-    plan = Plan(queues="qr", giving="q")
-    plan.add("w", queue="r")
-    plan.add("g")
-    for item in "ijk":
-        plan.item(item, "g")
-    plan.add("z")
-    plan.add("x", "ijk")
-    assert plan.take() == "g"
-    assert plan.take("r") == "w"  # the search goes all the way
-    for item in "jik":
-        assert plan.give_way("g") is None
-        plan.check()
-        plan.done(item)
-    assert [plan.give_way("g") for _ in range(3)] == ["x", "z", None]
-
-
-def test_search_is_whole_though_a_newer_one_once_wanted_the_same_generator() -> None:
-    r"""::
-
-    g --> (j) --> y     y has wanted g and is done, before x's search meets g:
-    g --> (i) --> x     it lost nothing, and z adopts it
-              x --> z
-    """
-    plan = Plan(queues="qr", giving="q")
-    last = plan.planner.group()
-    plan.add("g")
-    for item in "ij":
-        plan.item(item, "g")
-    plan.add("x", "i")
-    plan.add("y", "j")
-    assert plan.take() == "g"
-    plan.add("w", queue="r", group=last)
-    assert plan.planner.take(plan.queues["r"], 2) is SEARCHING  # y's search has met g
-    assert plan.done("j") == ["y"]
-    assert plan.take() == "y"
-    assert plan.take("r") == "w"
-    steps = plan.steps()
-    plan.add("z", "x")
-    plan.check()
-    plan.add("v", queue="r", group=last)
-    assert plan.take("r") == "v"
-    assert plan.steps() == steps, "nothing is searched again"
-
-
-def test_generator_gives_way_to_a_promoted_task() -> None:
-    plan = Plan(giving="q")
-    for name in "abg":
-        plan.add(name)
-    assert plan.take() == "g"
-    assert plan.give_way("g") is None
-    assert plan.promote("a")
-    assert [plan.give_way("g"), plan.give_way("g")] == ["a", None]
-
-
-def test_generator_of_a_task_that_adopts_its_search() -> None:
-    r"""::
-
-    a --> g --> x       g is promoted: it heads a search, which x takes up
-    b                   when it comes; then x is dropped
-    """
-    plan = Plan(queues="qr", giving="q")
-    plan.add("a", queue="r")
-    plan.add("g", "a")
-    plan.add("b")
-    assert plan.promote("g")
-    assert plan.take("r") == "a"
-    plan.add("x", "g")
-    assert plan.done("a") == ["g"]
-    plan.check()
-    assert plan.take() == "g"
-    plan.add("c")
-    assert [plan.give_way("g"), plan.give_way("g")] == ["c", None]
-    plan.drop("x")
-    plan.check()
-    assert plan.give_way("g") is None, "it was promoted"
-
-
-def test_generators_give_way_to_each_other() -> None:
-    """A running one counts for nothing but itself."""
-    plan = Plan(giving="q")
-    plan.add("g")
-    plan.item("i", "g")
-    plan.add("h", "")
-    plan.add("x", "i")
-    assert [plan.take(), plan.take()] == ["g", "h"]
-    plan.add("b")
-    assert [plan.give_way("h"), plan.give_way("h"), plan.give_way("g")] == ["b", None, None]
-    plan.check()
-
-
-def test_generator_gives_way_to_those_before_it_in_its_group() -> None:
-    r"""::
-
-    group: x g y        s wants g, which starts; then s is cancelled, and of the
-             |          group only x comes before g
-    (i) --> s
-    """
-    plan = Plan(giving="q")
-    group = plan.planner.group()
-    for name in "xgy":
-        plan.add(name, group=group)
-    plan.item("i", "g")
-    plan.add("s", "i")
-    assert plan.take() == "g"
-    plan.drop("s")
-    plan.drop("i")
-    assert [plan.give_way("g"), plan.give_way("g")] == ["x", None]
-    plan.check()
-    assert plan.run() == ["y"]
-
-
-def test_search_for_what_comes_before_a_generator_in_slices() -> None:
-    """Below the newest sink there is a chain of 100, which leads to an item of g."""
-    plan = Plan(giving="q")
-    plan.add("g")
-    assert plan.take() == "g"
-    plan.add("a")
-    plan.item("0", "g")
-    for task in range(1, 101):
-        plan.add(str(task), [str(task - 1)])
-    slices = 0
-    while (node := plan.planner.give_way(plan.nodes["g"], 10)) is SEARCHING:
-        slices += 1
-        plan.check()
-    assert node is None
-    assert slices == 10
-    plan.done("0")
-    assert plan.give_way("g") == "1"
-
-
 @pytest.mark.parametrize("order", ["newest", "oldest"])
 @pytest.mark.parametrize("wanted", ["by one", "by each", "by a group", "by a fold"])
 def test_stream_of_items_costs_a_few_steps_an_item(order: str, wanted: str) -> None:
     """Consumers in another queue search all the time, and at each item something newer comes."""
-    plan = Plan(order, queues="qr", giving="q")
+    plan = Plan(order, queues="qr")
     last = plan.planner.group()  # its tasks are found when all else was searched
     plan.add("g")
     size = 3000
@@ -861,53 +636,13 @@ def test_stream_of_items_costs_a_few_steps_an_item(order: str, wanted: str) -> N
         plan.add(f"n{index}")
         plan.add(f"last{index}", queue="r", group=last)
         assert plan.take("r") == f"last{index}"
-        plan.give_way("g")
         plan.done(f"i{index}")
         while (name := plan.take("r")) is not None:
             plan.done(name)
-        if index == size - 100 and wanted == "by one" and order == "newest":
-            assert plan.entries() < 400 + 4 * SWEEP_FROM, "its ways to g are those that are left"
     plan.check()
     if order == "newest":
         assert plan.steps() <= 12 * size
     assert plan.nodes["g"].state == RUNNING
-
-
-@pytest.mark.parametrize("order", ["newest", "oldest"])
-def test_service_that_gives_way_does_not_grow(order: str) -> None:
-    """A generator that never ends, sinks that want its items, one of which never comes, and drops."""
-    plan = Plan(order, queues="qr", giving="q")
-    plan.add("g")
-    plan.item("never", "g")
-    plan.add("total", ["never"])
-    assert plan.take() == "g"
-
-    def step(number: int) -> None:
-        plan.item("i", "g")
-        plan.add("k", queue="r")
-        plan.add("x", ["k", "i"])
-        plan.add("y", "i")
-        if number % 3 == 0:
-            plan.promote("total")
-        plan.take("r")
-        plan.planner.give_way(plan.nodes["g"])
-        plan.done("k")
-        if number % 5 == 0:
-            plan.drop("x")
-        plan.drop("i") if number % 7 == 0 else plan.done("i")
-        while (node := plan.planner.give_way(plan.nodes["g"])) is not None:
-            plan.planner.done(node)
-        finish(plan)
-        if number % 100 == 0:
-            plan.check()
-
-    assert service(plan, 5000, step) < 8 * SWEEP_FROM
-    plan.drop("total")
-    plan.drop("never")
-    gone = weakref.ref(plan.nodes["g"])
-    plan.done("g")
-    plan.nodes.clear()
-    assert gone() is None
 
 
 # Promotion.
@@ -1293,7 +1028,7 @@ def test_misuse_changes_nothing() -> None:
         plan.add(name, "a" if name == "d" else "")
     assert [plan.take(), plan.take()] == ["a", "c"]
     plan.done("c")
-    a, b, c, d = plan.nodes.values()
+    b, c, d = [plan.nodes[name] for name in "bcd"]
     new, q, planner = Named("new"), plan.queues["q"], plan.planner
     other.add("o")
     before = state_of(plan)
@@ -1311,8 +1046,6 @@ def test_misuse_changes_nothing() -> None:
         ("d is not running", lambda: planner.done(d)),
         ("new is not pending or running", lambda: planner.drop(new)),
         ("c is not pending or running", lambda: planner.drop(c)),
-        ("b is not running", lambda: planner.give_way(b)),
-        ("the queue of a does not give way", lambda: planner.give_way(a)),
         ("belongs to a planner already", lambda: planner.add_queue(q)),
         ("belongs to a planner already", lambda: planner.add_queue(other.queues["q"])),
     ]
@@ -1693,8 +1426,8 @@ def test_start_of_what_a_search_has_met() -> None:
 
 
 def test_plan_is_made_anew() -> None:
-    """What there is of everything: plans, a group, a node that gives way, a relay that is held."""
-    plan = Plan(queues="qr", giving="q")
+    """What there is of everything: plans, a group, a relay that is held."""
+    plan = Plan(queues="qr")
     plan.add("oldest", queue="r")
     plan.add("giver")
     assert plan.take() == "giver"
@@ -1710,8 +1443,6 @@ def test_plan_is_made_anew() -> None:
     assert plan.take("r") == "n1"
     assert plan.take("r") == "n3"
     assert plan.take("r") == "oldest"
-    plan.give_way("giver")
-    assert any(isinstance(behind, Behind) for behind in _values(plan.planner.order))
     lost = Named("lost")
     plan.planner.add(lost, plan.queues["q"], [plan.nodes["item"], plan.nodes["n0"]])
     running = [node for node in plan.nodes.values() if node.state == RUNNING]
@@ -1805,6 +1536,90 @@ def test_held_back_node_goes_next() -> None:
     assert (queue.waiting, queue.ready, queue.running) == (1, 2, 0)
     assert planner.done(relay) == [second]
     assert [planner.take(queue) for _ in range(4)] == [second, third, first, None]
+
+
+def hold_back(plan: Plan, name: str) -> str:
+    """Let *name*, which runs, wait for a relay; return the name of that."""
+    relay = f"lack of {name}"
+    plan.add(relay, queue="")
+    plan.planner.hold_back(plan.nodes[name], plan.nodes[relay])
+    return relay
+
+
+def test_held_back_tasks_go_first_in_the_order_they_were_held_back() -> None:
+    plan = Plan()
+    for name in "abc":
+        plan.add(name)
+    assert [plan.take() for _ in range(2)] == ["c", "b"]
+    relays = [hold_back(plan, "b"), hold_back(plan, "c")]
+    number = plan.nodes["c"].number
+    for relay in reversed(relays):
+        plan.done(relay)
+    plan.add("d")
+    assert plan.planner.ready(plan.queues.values()).count(plan.nodes["b"]) == 1
+    assert plan.promote("b"), "it goes first anyway"
+    assert plan.nodes["c"].number == number == 3 * STRIDE
+    assert plan.run() == ["b", "c", "d", "a"]
+
+
+@pytest.mark.parametrize("end", ["start", "drop"])
+def test_held_back_task_leaves_out_of_its_turn(end: str) -> None:
+    plan = Plan()
+    for name in "abc":
+        plan.add(name)
+    assert [plan.take() for _ in range(2)] == ["c", "b"]
+    for relay in [hold_back(plan, "c"), hold_back(plan, "b")]:
+        plan.done(relay)
+    if end == "start":
+        plan.planner.start(plan.nodes["c"])
+        plan.check()
+        plan.done("c")
+    else:
+        plan.drop("c")
+    assert plan.run() == ["b", "a"]
+
+
+def test_held_back_task_in_a_plan_made_anew() -> None:
+    """Whether its relay is done before or after that."""
+    plan = Plan()
+    for name in "hi":
+        plan.add(name)
+    assert [plan.take() for _ in range(2)] == ["i", "h"]
+    late, early = hold_back(plan, "i"), hold_back(plan, "h")
+    plan.done(early)
+    plan.add("a")
+    plan.add("b")
+    lost = Named("lost")
+    plan.planner.add(lost, plan.queues["q"], [plan.nodes["b"]])
+    plan.planner.mend(plan.queues.values(), lost, [plan.nodes[late]])
+    plan.check()
+    plan.add("c")
+    plan.add("d")
+    plan.check()
+    plan.done(late)
+    assert plan.run() == ["i", "h", "d", "c", "b", "a"]
+
+
+@pytest.mark.parametrize("new", ["h", "xh", "t", "xt"])
+def test_newer_task_needs_what_adopted_a_search_before_a_task_was_held_back(new: str) -> None:
+    plan = Plan(queues="qr")
+    plan.add("x")
+    assert plan.take() == "x"
+    plan.add("old")
+    plan.add("g", queue="r")
+    plan.add("h", "g")
+    assert plan.take() == "old", "what comes before it was searched"
+    plan.add("y")
+    plan.add("t", "xhy")
+    relay = hold_back(plan, "x")
+    plan.check()
+    plan.add("s", new)
+    plan.check()
+    plan.add("u", "t")
+    plan.check()
+    plan.done(relay)
+    started = plan.run()
+    assert started[:2] == ["x", "g"] and sorted(started) == sorted("xghytsu"), started
 
 
 def test_bad_hold_back_changes_nothing() -> None:

@@ -53,13 +53,10 @@ class Both:
         self,
         order: str = "newest",
         queues: int = 1,
-        giving: Collection[int] = (),
         in_order: Collection[int] = (),
     ) -> None:
         self.planner = DependencyPlanner(order)
         self.queues = [self.planner.add_queue() for _ in range(queues)]
-        for queue in giving:
-            self.queues[queue].gives_way = True
         self.model = Model(order)
         self.model.lines = {queue: [] for queue in in_order}
         self.lines = {queue: Line(self.planner) for queue in in_order}
@@ -87,10 +84,6 @@ class Both:
 
     def running(self, queue: int) -> list[int]:
         return [task for task in self.tasks("running") if self.model.queue[task] == queue]
-
-    def giving(self) -> list[int]:
-        """The running tasks that may give way."""
-        return [task for task in self.tasks("running") if self.queues[self.model.queue[task]].gives_way]
 
     def relays(self) -> list[int]:
         """The relays that `done` may end, held or not: those that need nothing pending."""
@@ -157,12 +150,6 @@ class Both:
         if head is not None:
             self.planner.start(head)
         return head
-
-    def give_way(self, task: int, limit: int | None = None) -> int | None:
-        give_way = partial(self.planner.give_way, self.nodes[task])
-        started = self._starts(self.model.give_way(task), limit, give_way)
-        assert self.nodes[task].state == RUNNING
-        return started
 
     def _starts(
         self, expected: int | None, limit: int | None, call: Callable[[int | None], Any]
@@ -340,7 +327,7 @@ def test_four_tasks_in_order() -> None:
             every_choice(partial(play, graph, queue_of, 1, "newest", 4, in_order=[0]))
 
 
-# The same with generators, which may give way whenever something comes before them.
+# The same with generators, whose items end before them.
 
 
 def play_items(
@@ -351,12 +338,12 @@ def play_items(
     first: int,
     choose: Callable[[int], int],
 ) -> None:
-    """Submit *first* tasks, then let chance decide: a submission, an end, an item's end, a giving way.
+    """Submit *first* tasks, then let chance decide: a submission, an end, an item's end.
 
     *items* says, for each pair (task, generator), how many items of that
     generator the task needs; 0: the whole of it.
     """
-    both = Both(order, 1, [0])
+    both = Both(order)
     added: list[int] = []  # the tasks, without their items
 
     def add() -> None:
@@ -369,17 +356,12 @@ def play_items(
 
     for _ in range(first):
         add()
-    probing = choose(2)  # whether all that run ask all the time, or only when told to give way
     while True:
         while len(both.running(0)) < slots and both.take(0) is not None:
             pass
         ways: list[Callable[[], Any]] = []
         for task in both.tasks("running"):
             ways.append(partial(both.done, task))
-            if both.model.give_way(task) is not None:
-                ways.append(partial(both.give_way, task))
-            elif probing:
-                both.give_way(task)
         for item in both.relays():
             ways.append(partial(both.done, item))
         if len(added) < len(graph):
@@ -425,10 +407,8 @@ def walk(seed: int, order: str, steps: int = 200) -> None:
     """Do anything allowed, with other preferences for each seed."""
     random = Random(seed)
     queues = range(random.randint(1, 3))
-    p_give = random.choice([0, 0.1, 0.3, 0.5])
-    giving = [queue for queue in queues if p_give and random.random() < 0.7]
-    in_order = [queue for queue in queues if queue not in giving and random.random() < 0.4]
-    both = Both(order, len(queues), giving, in_order)
+    in_order = [queue for queue in queues if random.random() < 0.4]
+    both = Both(order, len(queues), in_order)
     slots = [random.randint(1, 4) for _ in queues]
     most_needs, recent = random.randint(0, 4), random.choice([3, 10, 100])
     p_add, p_drop = random.choice([0.3, 0.5, 0.7]), random.choice([0, 0, 0.03, 0.1])
@@ -449,7 +429,7 @@ def walk(seed: int, order: str, steps: int = 200) -> None:
             if random.random() < p_relay:
                 held = random.random() < p_held
                 if held and random.random() < 0.7:  # an item, most often of a generator
-                    needs = [random.choice(both.giving() or usable)] if usable else []
+                    needs = [random.choice(both.tasks("running") or usable)] if usable else []
                 both.add(None, needs, tolerant=tolerant, held=held)
             else:
                 group = None
@@ -463,8 +443,6 @@ def walk(seed: int, order: str, steps: int = 200) -> None:
             both.drop(random.choice(alive))
         elif random.random() < p_promote and tasks:
             both.promote(random.choice(tasks))
-        elif random.random() < p_give and (able := both.giving()):
-            both.give_way(random.choice(able), random.choice([None, 1, 3]))
         elif random.random() < p_relay and (relays := both.relays()):
             both.done(random.choice(relays))
         else:
@@ -502,12 +480,11 @@ def test_random_walk(chunk: int, order: str) -> None:
 class Machine(RuleBasedStateMachine):
     @initialize(
         order=st.sampled_from(ORDERS),
-        manners=st.lists(st.sampled_from(["", "gives way", "in order"]), min_size=1, max_size=3),
+        manners=st.lists(st.sampled_from(["", "in order"]), min_size=1, max_size=3),
     )
     def begin(self, order: str, manners: list[str]) -> None:
-        giving = [queue for queue, manner in enumerate(manners) if manner == "gives way"]
         in_order = [queue for queue, manner in enumerate(manners) if manner == "in order"]
-        self.both = Both(order, len(manners), giving, in_order)
+        self.both = Both(order, len(manners), in_order)
 
     def pick(self, data: Any, tasks: Any) -> Any:
         return data.draw(st.sampled_from(tasks))
@@ -527,11 +504,6 @@ class Machine(RuleBasedStateMachine):
     @rule(data=st.data(), limit=st.sampled_from([None, 1, 2]))
     def take(self, data: Any, limit: int | None) -> None:
         self.both.take(data.draw(st.integers(0, len(self.both.queues) - 1)), limit)
-
-    @precondition(lambda self: self.both.giving())
-    @rule(data=st.data(), limit=st.sampled_from([None, 1, 2]))
-    def give_way(self, data: Any, limit: int | None) -> None:
-        self.both.give_way(self.pick(data, self.both.giving()), limit)
 
     @precondition(lambda self: self.both.tasks("running") + self.both.relays())
     @rule(data=st.data())

@@ -122,7 +122,7 @@ def test_arguments_are_those_of_thread_pool_executor() -> None:
     ours = inspect.signature(Queue._set_up).parameters
     theirs = inspect.signature(ThreadPoolExecutor.__init__).parameters
     shared = [name for name in theirs if name != "ctxkwargs"]
-    more = ["give_way", "in_order", "max_pending", "context", "inline", "executor", "prefetch"]
+    more = ["in_order", "max_pending", "context", "inline", "executor", "prefetch"]
     assert list(ours) == [*shared, "scheduler", *more]
     for name in ("thread_name_prefix", "initializer", "initargs"):
         assert ours[name].default == theirs[name].default

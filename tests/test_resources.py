@@ -431,32 +431,6 @@ def test_pipeline_of_files(lab: Any) -> None:
 # Beside other things.
 
 
-def test_generator_task_gives_way_to_what_lacks_nothing() -> None:
-    disk = Resource("disk", 1)
-    ran: list[str] = []
-    gate = Gate()
-    with planned(1) as (scheduler, other):
-        queue = Queue(scheduler, 1, give_way=True)
-
-        def stream() -> Iterator[int]:
-            gate.enter()
-            yield 1
-            ran.append("stream")
-
-        taker = other.options(resources={disk: 1}, hold=True).submit(abs, 1)
-        taker.result(DEADLINE)
-        streaming = queue.submit(stream)
-        gate.wait_entered()
-        lacking = queue.options(resources={disk: 1}).submit(ran.append, "lacking")
-        passing = queue.submit(ran.append, "passing")
-        gate.open()
-        streaming.result(DEADLINE)
-        assert passing.done() and not lacking.done()
-        other.options(release=[taker]).submit(abs, 1)
-        lacking.result(DEADLINE)
-    assert ran == ["passing", "stream", "lacking"]
-
-
 def test_queue_in_order_is_held_up() -> None:
     disk = Resource("disk", 1)
     ran: list[int] = []

@@ -159,25 +159,6 @@ def test_callback_goes_through() -> None:
         assert [task.result(DEADLINE) for task in found] == [0, 1, 2]
 
 
-def test_task_to_which_a_generator_gives_way_makes_room() -> None:
-    def frames() -> Iterator[int]:
-        gates[0].enter()
-        yield 1
-
-    gates = [Gate(), Gate()]
-    with planned() as (scheduler,):
-        queue = Queue(scheduler, 1, max_pending=1, give_way=True)
-        film = queue.submit(frames)
-        gates[0].wait_entered()
-        first = queue.submit(gates[1])
-        late = blocked(queue.submit, abs, 5, queue=queue)
-        gates[0].open()
-        gates[1].wait_entered()
-        assert late.result(DEADLINE).done() is False and film.running()
-        gates[1].open()
-        assert [task.result(DEADLINE) for task in (first, film)] == [None, [1]]
-
-
 def test_stopped_scheduler_makes_no_room() -> None:
     with planned(stopped=True) as (scheduler,):
         queue = Queue(scheduler, 1, max_pending=1)

@@ -244,7 +244,7 @@ class World:
             Scheduler(chance.choice(["newest", "oldest"])) for _ in range(chance.choice([1, 1, 2]))
         ]
         self.queues = [
-            Queue(self.schedulers[i % len(self.schedulers)], chance.randint(1, 3), give_way=i == 3)
+            Queue(self.schedulers[i % len(self.schedulers)], chance.randint(1, 3))
             for i in range(chance.randint(2, 4))
         ]
         self.made: list[Call] = []
@@ -283,8 +283,7 @@ class World:
     def submit(self, chance: random.Random, number: int) -> None:
         queue = chance.choice(self.queues)
         kinds = ["plain"] * 6 + ["failing", "generator", "generator", "announced", "generator that fails"]
-        if not queue._slots.gives_way:  # one that gives way to a task that waits for it waits for ever
-            kinds += ["waiting"] * 3 + ["submitting"] * 3
+        kinds += ["waiting"] * 3 + ["submitting"] * 3
         kind = chance.choice(kinds)
         needs = [self.pick(chance) for _ in range(chance.choice([0, 0, 1, 1, 1, 2, 3]))]
         looks = [self.pick(chance) for _ in range(chance.choice([0, 0, 0, 1, 2]))]
@@ -315,7 +314,7 @@ class World:
         chance = random.Random(call.number)
         numbers = [weight(value) for value in values]
         for _ in range(2):
-            queue = chance.choice([queue for queue in self.queues if not queue._slots.gives_way])
+            queue = chance.choice(self.queues)
             self.inner.append(1)
             numbers = [queue.submit(self.nested, numbers, chance.randrange(3)).result(3 * DEADLINE)]
         return call.value(*numbers)
@@ -612,7 +611,7 @@ def rules(seed: int) -> None:
             Queue(scheduler, 2),
             Queue(scheduler, 2, max_pending=3),
             Queue(scheduler, inline=True),
-            Queue(scheduler, 1, give_way=True, max_pending=8),
+            Queue(scheduler, 1, max_pending=8),
         ]
         order: list[list[Task[Any]]] = [[], []]
         locks = [threading.Lock(), threading.Lock()]
