@@ -47,6 +47,7 @@ The house; imports point down::
 """
 
 import os
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 from ._functions import number_of_results
@@ -83,6 +84,17 @@ __all__ = [
     "wait",
 ]
 
+
+def _name_methods() -> None:
+    """Name inherited methods after the classes that users know: for Python's errors, help and pickle."""
+    for public in (Item, Task, Queue, Scheduler):
+        for base in [base for base in public.__mro__ if base.__module__.startswith(__name__)]:
+            for name, method in vars(base).items():
+                if isinstance(method, FunctionType) and not name.startswith("_"):
+                    method.__qualname__, method.__module__ = f"{public.__name__}.{name}", __name__
+
+
+_name_methods()
 
 # Taken out: the programs that this one starts write no trace.
 if path := os.environ.pop("SMQEXEC_TRACE", None):  # pragma: no cover - seen in programs of their own

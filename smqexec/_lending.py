@@ -40,10 +40,10 @@ class Lending(Waiting):
             ValueError: It is another scheduler's.
         """
         for resource, _ in resources:
-            resource.bind(self)
+            resource._bind(self)
         for claim in releases:
             for resource, _ in claim.amounts:
-                resource.bind(self)
+                resource._bind(self)
 
     def lend(self, task: Any) -> None:
         """Note what *task*, which was just added, takes and releases.  The lock is held."""

@@ -123,6 +123,17 @@ def numbered(name: str, serial: int, number: int) -> str:
     return f"{name}#{submission}" if not place else f"{name}#{submission}[{STRIDE - 1 - place}]"
 
 
+def check_flags(**flags: object) -> None:
+    """Refuse what is neither True nor False.
+
+    Raises:
+        TypeError: It names the flag.
+    """
+    for name, flag in flags.items():
+        if not isinstance(flag, bool):
+            raise TypeError(f"{name} must be True or False, not {flag!r}")
+
+
 def read(
     known: frozenset[str],
     name: str | None,
@@ -169,10 +180,11 @@ def read(
     if timeout is not None and (timeout < 0 or isnan(timeout)):
         raise ValueError(f"timeout must be a number of seconds, 0 or more, not {timeout!r}")
     amounts = () if resources is None else amounts_of(resources)
+    check_flags(hold=hold)
     if hold and not amounts:
         raise ValueError("hold=True is for tasks that take resources: name them too")
     return Options(
-        name, _order(after), context, timeout, others, amounts, bool(hold), tuple(_claims_of(release))
+        name, _order(after), context, timeout, others, amounts, hold, tuple(_claims_of(release))
     )
 
 

@@ -16,7 +16,7 @@ from ._engine import EngineSlots
 from ._executors import Engine
 from ._kinds import settled
 from ._line import Line
-from ._options import Options, read
+from ._options import Options, check_flags, read
 from ._pools import Initializer, check_engine, check_width, in_threads, on_executor, without_threads
 from ._room import Room
 from ._scheduler import Scheduler, leave
@@ -142,10 +142,16 @@ class Queue(Submits, ThreadPoolExecutor):
         executor: Executor | None = None,
         prefetch: int | None = None,
     ) -> None:
+        given = (max_workers, thread_name_prefix, initializer, initargs)
+        if any(isinstance(value, Scheduler) for value in given):
+            raise TypeError("the scheduler must come first: Queue(scheduler, 4)")
+        check_flags(in_order=in_order, context=context, inline=inline)
         if max_workers is not None:
             max_workers = _width(max_workers, "an int or None")
         if initializer is not None and not callable(initializer):
             raise TypeError("initializer must be a callable")
+        if not isinstance(initargs, Iterable):
+            raise TypeError(f"initargs must be a tuple, not {initargs!r}")
         if max_pending is not None:
             try:
                 max_pending = index(max_pending)
@@ -196,6 +202,8 @@ class Queue(Submits, ThreadPoolExecutor):
         slots.owner = ref(self, slots.lose)
         scheduler.add_slots(slots)
 
+    _set_up.__qualname__ = "Queue"  # Python's errors name what the user has called
+
     #: The options that its engine knows, beside those of all queues.
     _known: frozenset[str] = frozenset()
 
@@ -203,6 +211,14 @@ class Queue(Submits, ThreadPoolExecutor):
     def scheduler(self) -> Scheduler:
         """What plans this queue."""
         return self._slots.scheduler
+
+    @property
+    def name(self) -> str:
+        """What messages, `graph`, `progress`, the trace and an `Event` call this queue.
+
+        It is *thread_name_prefix*, where that was given.
+        """
+        return self._slots.name
 
     @property
     def _broken(self) -> Any:  # type: ignore[override]
@@ -353,7 +369,7 @@ class Queue(Submits, ThreadPoolExecutor):
         slots = self._slots
         # Without the lock: it may be printed by a handler that has interrupted who holds it.
         counts = ", ".join(f"{count} {state}" for state, count in slots.counts().items() if count)
-        return f"<{type(self).__name__} {slots.name}, {slots.limit} slots: {counts or 'no tasks'}>"
+        return f"<{type(self).__name__} {slots.name}, {slots.workers} slots: {counts or 'no tasks'}>"
 
 
 def _width(number: Any, right: str) -> int:

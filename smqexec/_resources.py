@@ -70,7 +70,7 @@ class Resource:
         """How many units nobody has, as things stand.  A task that is done has given back its own."""
         return self._free
 
-    def bind(self, scheduler: Lending) -> None:
+    def _bind(self, scheduler: Lending) -> None:
         """Belong to *scheduler*.
 
         Raises:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from . import _debug, _process, _why
 from ._drawing import printable, table
 from ._graph import Graph
+from ._options import check_flags
 from ._slots import Slots
 from ._stop import Stop
 from ._streams import Streams
@@ -45,6 +46,7 @@ class Scheduler(Streams):
             that nobody looked at, when their tasks are collected.  Cost: some 6 µs a task.
 
     Raises:
+        TypeError: *stopped* or *debug* is neither True nor False.
         ValueError: *order* is neither.
     """
 
@@ -55,6 +57,7 @@ class Scheduler(Streams):
         stopped: bool = False,
         debug: bool = False,
     ) -> None:
+        check_flags(stopped=stopped, debug=debug)
         super().__init__(order, stopped)
         # The counts of lost queues that are forgotten.
         states = ["waiting", "ready", "running", "done", "failed", "cancelled"]

@@ -55,7 +55,7 @@ ALLOWED = {
     "_pickling": {"_future", "_functions"},
     "_generators": {"_slots", "_task", "_future", "_functions"},
     "_scheduler": {
-        *{"_graph", "_drawing", "_debug", "_process", "_stop", "_why"},
+        *{"_graph", "_drawing", "_debug", "_process", "_stop", "_why", "_options"},
         *{"_streams", "_waking", "_waiting", "_slots"},
     },
     "_graph": {"_survey", "_drawing"},

@@ -1383,6 +1383,19 @@ def test_repr(make: Maker, gate: Gate) -> None:
     assert repr(queue) == "<Queue prefix, 2 slots: 1 done, 1 cancelled>"
 
 
+def test_repr_counts_no_prefetch_as_slots() -> None:
+    with ThreadPoolExecutor(1) as pool, Queue(2, "name", executor=pool, prefetch=3) as queue:
+        assert repr(queue) == "<Queue name, 2 slots: no tasks>"
+
+
+def test_name(make: Maker) -> None:
+    queue = make(1, "name")
+    assert queue.name == "name"
+    assert make(1).name.startswith("ThreadPoolExecutor-")
+    with pytest.raises(AttributeError):
+        queue.name = "other"
+
+
 def test_repr_of_a_subclass(make: Maker) -> None:
     class Camera(Queue):
         pass
