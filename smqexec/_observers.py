@@ -109,9 +109,8 @@ class Event:
     kind: str
     #: When it happened: seconds, as `time.perf_counter` counts them.
     time: float
-    #: The queue of the task, by its record: ``queue.name``, ``queue.limit`` (its slots), and the same
-    #: object in each event of the queue.  None for a stop and a resume, as all that follows.
-    queue: Slots | None = None
+    _slots: Slots | None = None  # of the queue of the task
+    #: The task.  None for a stop and a resume, as all that follows.
     task: Task[Any] | None = None
     #: Of the task: 1, 2, ... in the order in which observers were first told of tasks, in all
     #: schedulers of the process.  0 for a stop and a resume.
@@ -128,6 +127,11 @@ class Event:
     outcome: str | None = None
     #: End: what a task failed with.
     error: BaseException | None = None
+
+    @property
+    def queue(self) -> str | None:
+        """The name of the task's queue: its `Queue.name`.  An event keeps no queue alive."""
+        return None if self._slots is None else self._slots.name
 
     @property
     def name(self) -> str:
@@ -226,7 +230,7 @@ class Observed:
         event = Event()
         event.kind = "submit"
         event.time = perf_counter()
-        event.queue = slots
+        event._slots = slots
         event.task = task
         event.number = task._serial = _next_number()  # nobody else knows of it
         event.dependencies = needs
@@ -239,7 +243,7 @@ class Observed:
         event = Event()
         event.kind = "start"
         event.time = perf_counter() if time is None else time
-        event.queue = slots
+        event._slots = slots
         event.task = task
         event.number = task._serial or number_of(task)
         event.worker = worker
@@ -252,7 +256,7 @@ class Observed:
         event = Event()
         event.kind = "item"
         event.time = perf_counter() if time is None else time
-        event.queue = slots
+        event._slots = slots
         event.task = task
         event.number = task._serial or number_of(task)
         event.worker = worker
@@ -272,7 +276,7 @@ class Observed:
         event = Event()
         event.kind = "end"
         event.time = perf_counter() if time is None else time
-        event.queue = slots
+        event._slots = slots
         event.task = task
         event.number = task._serial or number_of(task)
         event.worker = worker

@@ -102,7 +102,7 @@ class Recording:
 
     def _note(self, event: Any) -> None:
         """Note *event*: the observer."""
-        kind, time, number, queue = event.kind, event.time, event.number, event.queue
+        kind, time, number, queue = event.kind, event.time, event.number, event._slots
         notes = self._notes
         if queue is None:
             notes += (SWITCH, time, 0, None, kind, None)

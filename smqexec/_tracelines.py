@@ -257,7 +257,7 @@ class Lines:
             pid = next(self._pids)
             queue = self._queues[slots] = _Queue(pid)
             order = slots.scheduler.order
-            self.meta("smqexec_queue", pid, name=slots.name, slots=slots.limit, order=order)
+            self.meta("smqexec_queue", pid, name=slots.name, slots=slots.workers, order=order)
             self.meta("process_name", pid, name=slots.name)
             self.meta("process_sort_index", pid, sort_index=pid)
         return queue

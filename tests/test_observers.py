@@ -62,8 +62,7 @@ def test_task_is_told_of_from_its_submit_to_its_end() -> None:
     assert submit.dependencies == (submit.number - 1,)
     assert (submit.worker, start.worker, end.worker) == (None, thread, thread)
     assert (submit.outcome, start.outcome, end.outcome, end.error) == (None, None, "done", None)
-    assert submit.queue is start.queue is end.queue
-    assert end.queue is not None and (end.queue.name, end.queue.limit) == (queue._slots.name, 1)
+    assert submit.queue == start.queue == end.queue == queue.name
 
 
 def test_name_is_there_until_the_call_begins() -> None:

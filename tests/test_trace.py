@@ -49,6 +49,18 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "run.json"
 
 
+def test_prefetch_is_no_slot(path: Path) -> None:
+    scheduler = Scheduler()
+    with (
+        record(scheduler, path),
+        ThreadPoolExecutor(1) as pool,
+        Queue(scheduler, 2, executor=pool, prefetch=3) as queue,
+    ):
+        queue.submit(int)
+    (shown,) = read(path).queues
+    assert shown.slots == 2
+
+
 def test_small_run(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_recorder, "SAMPLE_INTERVAL", 0.0)
     scheduler = Scheduler(stopped=True)

@@ -21,11 +21,11 @@ from smqexec.trace import main
 MS = 1000.0
 
 
-def slots(name: str = "disk", limit: int = 2) -> Any:
+def slots(name: str = "disk", workers: int = 2) -> Any:
     """What the lines ask of a queue's record."""
     scheduler = SimpleNamespace(order="newest")
     counts = {"waiting": 0, "ready": 0, "running": 0, "pending": 0}
-    return _Slots(name=name, limit=limit, scheduler=scheduler, lost=False, **counts)
+    return _Slots(name=name, workers=workers, scheduler=scheduler, lost=False, **counts)
 
 
 class _Slots(SimpleNamespace):
@@ -582,7 +582,7 @@ def test_text_of_a_killed_program(scribe: Scribe, shown: Callable[[], str]) -> N
 
 
 def test_text_of_a_queue_without_slots(scribe: Scribe, shown: Callable[[], str]) -> None:
-    scribe.ran(1, slots(limit=0), 1, 2)  # no queue is so, but a file may say it
+    scribe.ran(1, slots(workers=0), 1, 2)  # no queue is so, but a file may say it
     assert "disk       0  newest    1" in shown()
 
 
