@@ -36,7 +36,7 @@ The house; imports point down::
     _room              how many may be pending, and who waits to submit more
     _options           what a task is submitted with besides its call; _contexts: where it is called
     _task, _items      Task and Item: the futures; below them _kept: values that stay elsewhere,
-                       and _future: waiting, completion
+                       and _future: waiting, completion; _conditions: for concurrent.futures.wait
     _interrupts        what may strike anywhere: Ctrl-C, a recursion too deep
     _functions         is it a generator function, and how many values will it give
     _arguments         gather and substitute; below it _recipe (containers), _kinds

@@ -17,7 +17,7 @@ import threading
 from typing import Any
 
 from ._dropping import Dropping
-from ._future import PlannedFuture, Watch
+from ._future import Watch
 from ._interrupts import headroom, uninterrupted
 from ._needs import SEARCH_LIMIT, forget, searches
 from ._nodes import SEARCHING
@@ -128,12 +128,9 @@ class Dispatcher(Dropping):
         Where the next one is not found in one step of the search, *run* gets None and has to ask
         again: tasks and threads that wait for *task* are told before a long search.
         """
-        condition = None
         if not self.lock.acquire(False):
             self._lock()
         watch = task._watch
-        if watch is not None and watch.condition is not None:
-            condition = self._lock_below(watch.condition)
         successor: Any = None
         starts = None
         try:
@@ -148,9 +145,8 @@ class Dispatcher(Dropping):
             if watch is not None:
                 if watch.hooks:
                     freed += watch.run_hooks(task)
-                if condition is None:
-                    task._watch = None
-            task._home = None  # last: from here on `_condition` may make a new watch
+                task._watch = watch.rest()
+            task._home = None  # last: see `_leave`
             if slots.ready:
                 if slots.attentive:
                     successor, starts = self._hand_over(slots, run, watch, more)
@@ -171,7 +167,7 @@ class Dispatcher(Dropping):
         finally:
             self.lock.release()
         if watch is not None:
-            self._announce(task, watch, condition)
+            task._announce(watch)
         if starts is not None:
             self._start(starts)
         if watch is not None:
@@ -195,23 +191,6 @@ class Dispatcher(Dropping):
             slots.room.let_in(slots.pending)
         turn, task._turn = task._turn, None
         return None if turn is None else self._wake_for(turn.leave())
-
-    def _lock_below(self, condition: threading.Condition) -> threading.Condition:
-        """Take *condition*, which comes before the lock that is held, without letting go of both for long."""
-        self.lock.release()
-        condition.acquire()
-        self.lock.acquire()
-        return condition
-
-    def _announce(
-        self, future: PlannedFuture[Any], watch: Watch, condition: threading.Condition | None
-    ) -> None:
-        """Wake who waits for *future*, which has a result.  Its condition is held, if it has one."""
-        if condition is not None:
-            future._notify(watch)
-            condition.notify_all()
-            condition.release()
-        watch.unblock()
 
     def promote(self, task: Task[Any]) -> bool:
         headroom()

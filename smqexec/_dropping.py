@@ -175,10 +175,10 @@ class Dropping(Waking):
         ahead: list[Any] = []
         if node.state == RUNNING:  # else none runs that depends on it: see `_ahead`
             ahead = [other for other in dependents_of(node) if other.state == RUNNING]
-        dropped, freed = self.planner.drop(node)
         inherited = failure
         if failure is not None and type(node) is not Foreign:
             inherited = failure.of(cast("PlannedFuture[Any]", node))
+        dropped, freed = self.planner.drop(node, failure, inherited)
         for other in ahead:
             other.queue.fates[other] = inherited
         ended: list[Ended] = []
@@ -195,7 +195,6 @@ class Dropping(Waking):
                 freed += task._turn.leave()
                 task._turn = None
             slots: Any = task._home
-            task._outcome = failure if task is node else inherited
             if isinstance(task, Item):
                 self._unlist(task)
             else:
@@ -207,8 +206,7 @@ class Dropping(Waking):
             watch = task._watch
             if watch is not None and watch.hooks:
                 freed += watch.run_hooks(task)
-            if watch is None or watch.condition is None:
-                task._settle()
+            task._leave(watch)
             ended.append((task, watch, slots))
         starts = self._wake_for(freed, starts)
         for slots in touched:
@@ -235,13 +233,10 @@ class Dropping(Waking):
         """
         if self.observers:
             self.tell_dropped(ended, ran)
-        for _, watch, _ in ended:
+        for task, watch, _ in ended:
             if watch is not None:
-                watch.unblock()
+                task._announce(watch)
         # Callbacks last: one may wait for any of these tasks.
-        for task, watch, slots in ended:
-            if watch is not None:
-                task._publish(watch, slots)
         for task, watch, _ in ended:
             task._let_go()
             if watch is not None:

@@ -6,27 +6,24 @@ of its own: whoever waits for it or watches it leaves a `Watch`, made under the
 scheduler's lock, and the thread that completes it looks under the same lock
 whether there is one.
 
-``concurrent.futures.wait`` and ``as_completed`` hold the conditions of many
-futures while they look at them, so a future whose watch has a condition changes
-its state only under that condition.  Locks are taken in this order: a future's
-condition, then the scheduler's lock.  One that a failure or a cancellation
-reached while the lock was held is DROPPED: it has ended, but for those two it
-stays pending until its condition could be taken: see `PlannedFuture._publish`.
+What ends stores its outcome first and then its state, both under that lock, and
+tells after it: locks of those who wait in ``result``, then waiters of
+``concurrent.futures`` (see ``_conditions``), then callbacks.
 """
 
 from __future__ import annotations
 
 import logging
-import os
-import threading
 from collections.abc import Callable, Generator
 from concurrent.futures import CancelledError, Future
 from concurrent.futures._base import CANCELLED_AND_NOTIFIED, FINISHED, PENDING
 from concurrent.futures._base import RUNNING as RUNNING_STATE
+from threading import get_ident
 from time import monotonic
 from types import CodeType, TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Never, Protocol, TypeVar
 
+from ._conditions import ENDED, View
 from ._nodes import DONE, DROPPED, NEW, READY, RUNNING, WAITING, Node
 
 if TYPE_CHECKING:
@@ -41,24 +38,11 @@ FAILED, CANCELLED = DROPPED + 1, DROPPED + 2
 
 STATE_NAMES = {
     NEW: "new", WAITING: "waiting", READY: "ready", RUNNING: "running",
-    DONE: "done", DROPPED: "ending", FAILED: "failed", CANCELLED: "cancelled",
+    DONE: "done", FAILED: "failed", CANCELLED: "cancelled",
 }  # fmt: skip
 _FUTURE_STATES = {RUNNING: RUNNING_STATE, DONE: FINISHED, FAILED: FINISHED, CANCELLED: CANCELLED_AND_NOTIFIED}
 
 LOGGER = logging.getLogger("concurrent.futures")  # where users look for failing callbacks
-
-# Guards the making of a condition for a task that is done and belongs to no
-# scheduler any more.  Nothing else is done while it is held.
-_done_lock = threading.Lock()
-
-
-def _renew_done_lock() -> None:
-    global _done_lock
-    _done_lock = threading.Lock()  # another thread may have held it at the fork
-
-
-if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows can't fork
-    os.register_at_fork(after_in_child=_renew_done_lock)
 
 
 class Relay(Protocol):
@@ -72,7 +56,7 @@ class Relay(Protocol):
 class Watch:
     """What is special about the end of a task.  Guarded by the scheduler's lock until the task is done."""
 
-    __slots__ = ("asked", "blocked", "callbacks", "condition", "hooks", "items", "relays", "waiters")
+    __slots__ = ("asked", "blocked", "callbacks", "holders", "hooks", "items", "relays", "waiters")
 
     def __init__(self) -> None:
         self.asked = False  # somebody called cancel() while it was running
@@ -84,8 +68,10 @@ class Watch:
         # Called with the task as the user's are, before these: what fills in its items.
         self.items: tuple[Callable[[Any], object], ...] = ()
         self.relays: tuple[Relay, ...] = ()
-        self.condition: threading.Condition | None = None  # for concurrent.futures.wait and its like
-        self.waiters: list[Any] = []  # theirs, guarded by the condition
+        # For concurrent.futures.wait and its like (see ``_conditions``): the threads that took the
+        # condition before the end, and how often; each changes its own entry, also after the end.
+        self.holders: dict[int, int] = {}
+        self.waiters: list[Any] = []  # theirs
 
     def run_hooks(self, task: Any) -> list[Any]:
         """Run the hooks of *task*, which has just ended; return the nodes that became ready.  Locked."""
@@ -95,6 +81,14 @@ class Watch:
             freed += hook(task)
         return freed
 
+    def rest(self) -> Watch | None:
+        """What the task still needs of it when it has ended: who holds the condition goes on as before."""
+        if not self.holders:
+            return None
+        watch = Watch()
+        watch.holders = self.holders
+        return watch
+
     def calls(self) -> list[Callable[[Any], object]]:
         """What is called with the task after the lock, in this order."""
         return [*self.items, *(relay.future_done for relay in self.relays), *self.callbacks]
@@ -102,7 +96,7 @@ class Watch:
     def is_needed(self) -> bool:
         """Whether somebody waits for the task, is to be told of its end, or needs it in another scheduler."""
         needed = any(relay.scheduler is not None for relay in self.relays)
-        return needed or bool(self.blocked or self.condition or self.callbacks)
+        return needed or bool(self.blocked or self.waiters or self.callbacks)
 
     def unblock(self) -> None:
         for blocker in self.blocked:
@@ -167,8 +161,8 @@ class PlannedFuture(Node, Future[R]):
 
     # Reading `state`, `_home` and `_outcome` without the lock is sound, with or
     # without the GIL: each is one slot, read and written whole.  `_outcome` is
-    # stored before `state` becomes DONE or leaves DROPPED, and `_home` becomes
-    # None last.  A final state never changes.
+    # stored before `state` becomes final, and `_home` becomes None last.  A final
+    # state never changes.
 
     #: The queue whose scheduler ends it; None once it is done.
     _home: Slots | None
@@ -187,12 +181,12 @@ class PlannedFuture(Node, Future[R]):
 
     def cancelled(self) -> bool:
         """Return True if the task was cancelled, itself or by a dependency of it."""
-        return self._end() == CANCELLED
+        return self.state == CANCELLED
 
     @property
     def origin(self) -> Future[Any] | None:
         """The task whose exception this task failed with, perhaps itself; None if it has not failed."""
-        if self._end() != FAILED:
+        if self.state != FAILED:
             return None
         return self._outcome.origin or self
 
@@ -240,33 +234,17 @@ class PlannedFuture(Node, Future[R]):
 
     def _await_end(self, timeout: float | None) -> int:
         """Wait until the task is done; return DONE or FAILED."""
-        end = self._end()
+        end = self.state
         if end < DONE:
             slots = self._home
             if slots is not None and not slots.scheduler.wait_for(self, timeout):
                 raise TimeoutError()
-            end = self._end()
+            end = self.state
         if end == CANCELLED:
             raise CancelledError()
         if end == FAILED and self._outcome.unseen is not None:
             self._outcome.unseen.look()
         return end
-
-    def _end(self) -> int:
-        """The state, final for a task that is done.  The lock is not held."""
-        state = self.state  # read once: it may be changing
-        if state == DROPPED:
-            slots = self._home
-            if slots is None:
-                return self.state
-            with slots.lock:  # which whoever drops it holds until the outcome is known
-                return self._final()
-        return state
-
-    def _final(self) -> int:
-        if self.state != DROPPED:
-            return self.state
-        return CANCELLED if self._outcome is None else FAILED
 
     def why(self) -> str:
         """One sentence on why it has not started, or not ended, as things stand; or on how it ended.
@@ -280,7 +258,7 @@ class PlannedFuture(Node, Future[R]):
         cause = None if slots is None else slots.scheduler.why_of(self)
         if cause is not None:
             return cause
-        end = self._end()
+        end = self.state
         if end == CANCELLED:
             return "cancelled"
         if end == FAILED:
@@ -311,7 +289,7 @@ class PlannedFuture(Node, Future[R]):
         slots = self._home
         if slots is not None:
             slots.scheduler.cancel(self, dependencies)
-        return self._end() == CANCELLED
+        return self.state == CANCELLED
 
     def add_done_callback(self, fn: Callable[[Future[R]], object]) -> None:
         """Call ``fn(task)`` once the task is done, in the thread that ends it, or at once if it is done.
@@ -354,13 +332,16 @@ class PlannedFuture(Node, Future[R]):
             watch = self._watch = Watch()
         return watch
 
-    def _settle(self) -> None:
-        """Give a dropped task its final state.  The lock is held, and its condition if it has one."""
-        self.state = self._final()
-        watch = self._watch
-        if watch is not None and watch.condition is None:
-            self._watch = None  # whoever comes now finds the task done
-        self._home = None  # last: from here on `_condition` may make a new watch
+    def _end(self, fate: Failure | None) -> None:
+        """Fail as *fate* says; None: be cancelled.  The lock is held."""
+        self._outcome = fate
+        self.state = CANCELLED if fate is None else FAILED
+
+    def _leave(self, watch: Watch | None) -> None:
+        """Let go of the scheduler, and of *watch*, which the caller has.  It has ended; the lock is held."""
+        if watch is not None:
+            self._watch = watch.rest()
+        self._home = None  # last: who finds it so finds all else final
 
     def _maker(self) -> Any:
         """The task that has to run for it."""
@@ -370,60 +351,41 @@ class PlannedFuture(Node, Future[R]):
         """Let go of what it was made of.  The lock is not held: that may run user code."""
         raise NotImplementedError
 
-    def _publish(self, watch: Watch, slots: Slots) -> None:
-        """Tell concurrent.futures that a dropped task ended.  The lock is not held."""
-        condition = watch.condition
-        if condition is not None:
-            with condition:
-                with slots.lock:
-                    self._settle()
-                self._notify(watch)
-                condition.notify_all()
+    def _announce(self, watch: Watch) -> None:
+        """Wake who waits for it: it has ended.  The lock is not held."""
+        watch.unblock()
+        for waiter in watch.waiters:
+            self._notify(waiter)
 
     def _tell(self, watch: Watch) -> None:
         """Call the callbacks.  The lock is not held."""
         for fn in watch.calls():
             self._call(fn, BaseException)  # a thread that ends tasks must go on, whatever a callback does
 
-    def _notify(self, watch: Watch) -> None:
-        for waiter in watch.waiters:
-            if self.state == CANCELLED:
-                waiter.add_cancelled(self)
-            elif self.state == FAILED:
-                waiter.add_exception(self)
-            else:
-                waiter.add_result(self)
+    def _notify(self, waiter: Any) -> None:
+        if self.state == CANCELLED:
+            tell = waiter.add_cancelled
+        else:
+            tell = waiter.add_exception if self.state == FAILED else waiter.add_result
+        self._call(tell, BaseException)
 
     # What concurrent.futures reads of a future.
 
     @property
-    def _condition(self) -> threading.Condition:  # type: ignore[override]
-        watch = self._watch
-        if watch is None or watch.condition is None:
-            slots = self._home
-            if slots is not None:
-                with slots.lock:
-                    if self._home is not None:
-                        return self._with_condition()
-            with _done_lock:
-                return self._with_condition()
-        return watch.condition
+    def _view(self) -> Any:
+        return ENDED if self.state >= DONE and self._watch is None else View(self)
 
-    def _with_condition(self) -> threading.Condition:
-        watch = self._watched()
-        if watch.condition is None:
-            watch.condition = threading.Condition()
-        return watch.condition
-
-    @property
-    def _waiters(self) -> list[Any]:  # type: ignore[override]
-        self._condition  # noqa: B018 - makes the watch
-        assert self._watch is not None
-        return self._watch.waiters
+    _condition: Any = _view
+    _waiters: Any = _view
 
     @property
     def _state(self) -> str:  # type: ignore[override]
-        return _FUTURE_STATES.get(self.state, PENDING)
+        state = self.state
+        if state >= DONE:
+            watch = self._watch
+            if watch is not None and get_ident() in watch.holders:
+                return PENDING
+        return _FUTURE_STATES.get(state, PENDING)
 
     def set_running_or_notify_cancel(self) -> bool:
         """Raise RuntimeError: the scheduler alone runs a task."""

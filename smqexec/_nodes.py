@@ -102,6 +102,10 @@ class Node:
         """Let go of what it needed: it starts, and all of that has ended."""
         let_go_of_dependencies(self)
 
+    def _end(self, fate: Any) -> None:
+        """Take the state of a node that ends without a value; *fate* is why, for a subclass that keeps it."""
+        self.state = DROPPED
+
 
 def as_few(nodes: list[Any]) -> Any:
     """*nodes* as `Node.dependencies` holds them, but None for none."""

@@ -22,7 +22,6 @@ from typing import Any, TypeAlias
 from ._newest import NewestFirst
 from ._nodes import (
     DONE,
-    DROPPED,
     NEW,
     READY,
     RUNNING,
@@ -330,10 +329,15 @@ class DependencyPlanner:
         node.place = None
         let_go_of_dependencies(node)
 
-    def drop(self, node: Node) -> tuple[list[Any], list[Any]]:
+    def drop(self, node: Node, fate: Any = None, inherited: Any = None) -> tuple[list[Any], list[Any]]:
         """End *node*, pending or running, without a value; and all that depend on it.
 
         For a dependent that is `tolerant` a dropped dependency counts as done.
+
+        Args:
+            node: What ends.
+            fate: What `Node._end` of *node* is called with.
+            inherited: What that of its dependents is called with.
 
         Returns:
             The nodes dropped, *node* first, each before its dependents, and
@@ -353,9 +357,9 @@ class DependencyPlanner:
         pending: list[Node] = []
         if node.state == RUNNING:
             node.queue.running -= 1
-            node.state = DROPPED
+            node._end(fate)
         else:
-            self._end(node)
+            self._end(node, fate)
             pending.append(node)
         for current in dropped:  # it grows while we go
             dependents, current.dependents = dependents_of(current), None
@@ -365,7 +369,7 @@ class DependencyPlanner:
                 if other.tolerant:
                     settled.append(other)  # once for each dependency dropped
                 else:
-                    self._end(other)
+                    self._end(other, inherited)
                     dropped.append(other)
                     pending.append(other)
         if pending:
@@ -376,14 +380,14 @@ class DependencyPlanner:
             self._settle(settled, freed)
         return dropped, freed
 
-    def _end(self, node: Node) -> None:
+    def _end(self, node: Node, fate: Any) -> None:
         queue = node.queue
         if queue is not None:
             if node.state == READY:
                 queue.ready -= 1
             else:
                 queue.waiting -= 1
-        node.state = DROPPED
+        node._end(fate)
 
     def _unlink(self, nodes: list[Node]) -> None:
         """Take dropped *nodes* from the dependents of what they depended on."""

@@ -74,9 +74,7 @@ class Plans(Places):
                     return False  # far; a relay; or one of a group, which is costly to take out of there
                 self.steps += 1
                 heads.append(current)
-        if not plan.intact or (
-            plan.head is not current and not self._give_up_heads(plan, current, node)
-        ):
+        if not plan.intact or (plan.head is not current and not self._give_up_heads(plan, current, node)):
             return False
         for head in reversed(heads):
             if head is not node:

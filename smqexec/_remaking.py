@@ -16,7 +16,6 @@ from weakref import WeakSet
 from ._newest import NewestFirst
 from ._nodes import (
     DONE,
-    DROPPED,
     HELD_BACK,
     READY,
     SWEEP_FROM,
@@ -60,7 +59,7 @@ def remake(
     for group in groups:
         group.nodes.clear()
         group.listed = False
-    lost.state = DROPPED
+    lost._end(None)
     for node in nodes:
         if node.plan is not HELD_BACK:
             node.plan = node.place = None

@@ -132,10 +132,7 @@ class Streams(Admission):
 
     def _complete(self, item: Item[Any], value: Any) -> None:
         """Do what `complete_item` does.  The lock is held, and let go of."""
-        condition = None
         watch = item._watch
-        if watch is not None and watch.condition is not None:
-            condition = self._lock_below(watch.condition)
         starts = None
         try:
             pending = item.state == WAITING and not self._abandoned
@@ -145,18 +142,14 @@ class Streams(Admission):
                 self._outside.discard(item)
                 if searches:
                     forget(item)
-                if condition is None:
-                    item._watch = None
-                item._home = None  # last: from here on `_condition` may make a new watch
+                item._leave(watch)
         finally:
             self.lock.release()
         if not pending:
-            if condition is not None:
-                condition.release()
             return
         item._let_go()
         if watch is not None:
-            self._announce(item, watch, condition)
+            item._announce(watch)
         self._start(starts)
         if watch is not None:
             item._tell(watch)

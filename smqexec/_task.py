@@ -173,7 +173,7 @@ class Task(PlannedFuture[R]):
 
     def _ended_part(self, key: Any) -> Item[Any]:
         """The part *key* of a task that has ended."""
-        end = self._end()
+        end = self.state
         if end == CANCELLED:
             return Item.ended(CANCELLED, None)
         if end == FAILED:
@@ -196,11 +196,11 @@ class Task(PlannedFuture[R]):
             slots.scheduler.length(self, stream)
         if stream.length is not None:
             return stream.length
-        if self._end() < DONE:
+        if self.state < DONE:
             raise TypeError(
                 f"the length of {self!r} is not known before its end; number_of_results would announce it"
             )
-        if self._end() != DONE:
+        if self.state != DONE:
             try:
                 return len(cast(Any, self.result()))  # raises
             finally:
@@ -292,7 +292,7 @@ class Task(PlannedFuture[R]):
             if fn is not None and generates(fn):
                 if slots is not None:
                     slots.scheduler.stream(self, announcement(fn))
-                if self._stream is None and self._end() != DONE:
+                if self._stream is None and self.state != DONE:
                     return Stream(None)  # it has just failed or been cancelled
             stream = self._stream
         if stream is not None and self.state == DONE and not stream.closed:

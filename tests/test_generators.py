@@ -2072,25 +2072,6 @@ def test_value_comes_while_its_item_is_entered() -> None:
         assert task.result(DEADLINE) == []
 
 
-def test_item_is_cancelled_while_its_end_waits_for_its_condition() -> None:
-    with planned(1) as (_, queue):
-        fed = Fed()
-        task = queue.submit(fed)
-        item = task[0]
-        with item._condition:
-            fed.give("a")
-            until(lambda: task._stream.values)
-            cancelling = beside(item.cancel)
-            until(lambda: item.state != 0)
-            assert not item.done() or item.cancelled()
-        cancelling.result(DEADLINE)
-        fed.give(END)
-        assert task.result(DEADLINE) == ["a"]
-        assert item.cancelled()
-        assert item._condition.acquire(timeout=DEADLINE)
-        item._condition.release()
-
-
 def test_item_is_cancelled_before_it_fails() -> None:
     with planned(1) as (scheduler, queue):
         fed = Fed()

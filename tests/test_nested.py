@@ -1516,9 +1516,7 @@ def test_one_of_several_is_not_circular() -> None:
 
 
 @pytest.mark.parametrize("schedulers", [1, 2])
-def test_timeout_is_kept_in_the_middle_of_a_search(
-    schedulers: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_timeout_is_kept_in_the_middle_of_a_search(schedulers: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Only what begins before the deadline is looked at."""
     monkeypatch.setattr(smqexec._needs, "SEARCH_LIMIT", 10)
     with planned(1) as (_, queue), planned(1) as (_, abroad):

@@ -1485,7 +1485,7 @@ def test_dropped_node_comes_to_the_front_oldest_first() -> None:
 @pytest.mark.parametrize("order", ["newest", "oldest"])
 def test_advanced_node_is_ready(order: str) -> None:
     """
-        a - b - c
+    a - b - c
     """
     planner = DependencyPlanner(order)
     queue = planner.add_queue()

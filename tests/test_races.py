@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Future, as_completed, wait
 from contextlib import suppress
-from functools import partial
 from typing import Any
 
 import pytest
@@ -135,69 +134,6 @@ def test_race_between_wait_and_completion() -> None:
                 bad = queue.submit(fail)
                 tasks[:] = [queue.submit(add, 1), bad, queue.submit(add, bad), queue.submit(add, 1)]
                 assert racers.race() == [None, set(), set(), 2]
-
-
-def test_race_between_condition_and_completion() -> None:
-    chance = random.Random(3)
-    with planned(1, stopped=True) as (scheduler, queue):
-        tasks: list[Any] = []
-
-        def conditions() -> list[Any]:
-            spin(chance)
-            return [task._condition for task in tasks]
-
-        with Racers(scheduler.resume, conditions, conditions) as racers:
-            for _ in range(ROUNDS):
-                scheduler.stop(wait=True)
-                bad = queue.submit(fail)
-                tasks[:] = [bad, queue.submit(add, bad), *(queue.submit(add, i) for i in range(5))]
-                _, one, two = racers.race()
-                assert scheduler.wait(DEADLINE)
-                # One task has one condition, whoever asks and whenever.
-                assert one == two == [task._condition for task in tasks]
-
-
-@pytest.mark.parametrize("work", [lambda: 1, fail], ids=["returned", "failed"])
-def test_condition_asked_for_at_the_very_end(
-    work: Callable[[], object],
-) -> None:
-    """Who finds the task without a queue makes a condition that stays."""
-    made: list[Any] = []
-    slot = Task.queue
-
-    class Late(Task[Any]):
-        @property
-        def _home(self) -> Any:
-            return slot.__get__(self)
-
-        @_home.setter
-        def _home(self, value: Any) -> None:
-            slot.__set__(self, value)
-            if value is None and self.done():
-                made.append(self._condition)
-
-    with planned(1, stopped=True) as (scheduler, queue):
-        queue._slots.add = partial(scheduler.add, make=Late)
-        task = queue.submit(work)
-        waiting = beside(task.exception, DEADLINE)
-        until(lambda: task._watch and task._watch.blocked)
-        scheduler.resume()
-        waiting.result(DEADLINE)
-        assert scheduler.wait(DEADLINE)
-        assert made
-        assert all(condition is task._condition for condition in made)
-
-
-def test_completion_waits_for_the_condition_without_the_lock() -> None:
-    with planned(2, stopped=True) as (scheduler, queue):
-        task = queue.submit(add, 1)
-        later = queue.submit(add, task)
-        with task._condition:
-            scheduler.resume()
-            until(task.running)
-            assert queue.submit(add, 1).result(DEADLINE) == 2
-            assert (task.done(), later.done()) == (False, False)
-        assert later.result(DEADLINE) == 3
 
 
 def test_waiter_that_gives_up_while_the_task_ends(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,16 +15,13 @@ from collections.abc import Callable
 from concurrent.futures import CancelledError, Executor, Future, ThreadPoolExecutor, as_completed, wait
 from contextlib import suppress
 from functools import partial
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from gate import DEADLINE, Gate
 from threads import beside, planned, until, until_gone, without_collector
 
-from smqexec import Queue, Raw, Scheduler, Task, _future, settled
-from smqexec._future import CANCELLED
-from smqexec._nodes import DROPPED
+from smqexec import Queue, Raw, Scheduler, Task, settled
 
 
 class Kept:
@@ -514,29 +511,6 @@ def test_wait_returns_early_when_asked_to() -> None:
         assert wait([held], DEADLINE).done == {held}
 
 
-@pytest.mark.parametrize("end", ["returns", "fails", "is cancelled", "is dropped"])
-def test_condition_of_a_task_is_notified_when_it_is_done(end: str) -> None:
-    with planned(1, stopped=True) as (scheduler, queue):
-        need = queue.submit(fail)
-        task = queue.submit(fail if end == "fails" else int, *([need] if end == "is dropped" else []))
-        waits = threading.Event()
-
-        def wait_for_it() -> bool:
-            with task._condition:
-                waits.set()
-                return task._condition.wait(DEADLINE)
-
-        waiting = beside(wait_for_it)
-        assert waits.wait(DEADLINE)
-        with task._condition:  # now it waits
-            pass
-        if end == "is cancelled":
-            task.cancel()
-        scheduler.resume()
-        assert waiting.result(2 * DEADLINE)
-        assert task.done()
-
-
 def test_wait_for_the_first_exception_ends_with_it_and_not_before() -> None:
     with planned(3) as (_, queue):
         gates = [Gate(), Gate(), Gate()]
@@ -549,76 +523,6 @@ def test_wait_for_the_first_exception_ends_with_it_and_not_before() -> None:
         gates[1].open()
         assert waiting.result(DEADLINE) == ({fine, failing}, {last})
         gates[2].open()
-
-
-def test_waiters_of_a_task_that_nobody_has_looked_at() -> None:
-    with planned(1) as (_, queue):
-        task = queue.submit(int)
-        assert task.result(DEADLINE) == 0
-        assert task._waiters == []
-
-
-def test_wait_holds_the_condition_of_a_task_that_a_failure_reaches() -> None:
-    """While another thread holds a task's condition, as `wait` does, its dependency fails.
-
-    It has ended then, for everybody who asks it; only `wait` and `as_completed` are told later.
-    """
-    with planned(2, stopped=True) as (scheduler, queue):
-        bad = queue.submit(fail)
-        heir = queue.submit(add, bad)
-        called: list[Any] = []
-        with heir._condition:
-            watch = heir._watch
-            heir.add_done_callback(called.append)
-            after = queue.submit(
-                lambda future: (future.done(), future.cancelled(), future.exception()), settled(heir)
-            )
-            scheduler.resume()
-            error = bad.exception(DEADLINE)
-            assert after.result(DEADLINE) == (True, False, error)
-            assert (heir.done(), heir.running(), heir.cancelled(), heir.cancel()) == (
-                True,
-                False,
-                False,
-                False,
-            )
-            assert heir._state == "PENDING"
-            assert "state=ending" in repr(heir)
-            assert heir.exception(0) is error
-            assert heir.origin is bad
-            with pytest.raises(Broken):
-                heir.result(0)
-            assert not heir.promote()
-            late = queue.submit(add, heir)
-            assert late.exception(DEADLINE) is error
-            assert late.origin is bad
-            assert queue.submit(isinstance, settled(heir), Task).result(DEADLINE)
-            heir.add_done_callback(lambda task: called.append("at once"))
-            assert called == ["at once"]
-            assert wait([late], 0).done == {late}
-            waiting = beside(wait, [heir], DEADLINE)
-        assert waiting.result(DEADLINE).done == {heir}
-        until(lambda: len(called) == 2)
-        assert called == ["at once", heir]
-        assert heir._watch is watch
-        assert heir._state == "FINISHED"
-
-
-def test_cancellation_in_two_threads_while_the_condition_is_held() -> None:
-    with planned(1, stopped=True) as (_, queue):
-        task = queue.submit(add, 1)
-        with task._condition:
-            first = beside(task.cancel)
-            until(task.done)
-            assert task.cancel()
-            assert task.cancelled()
-            assert task._state == "PENDING"
-            with pytest.raises(CancelledError):
-                task.result(0)
-            late = queue.submit(add, task)
-            assert late.cancelled()
-        assert first.result(DEADLINE)
-        assert task._state == "CANCELLED_AND_NOTIFIED"
 
 
 # asyncio.
@@ -1100,33 +1004,3 @@ def test_raw_future_is_no_dependency() -> None:
     outside: Future[int] = Future()
     with planned(1) as (_, queue):
         assert queue.submit(lambda x: x, Raw(outside)).result(DEADLINE) is outside
-
-
-class Ending(Task[int]):
-    """A dropped task that is settled, as a cancelled one, just before its queue or its lock is had."""
-
-    @property
-    def _home(self) -> Any:  # type: ignore[override]
-        if self._fn is int:
-            self.state = CANCELLED
-            return None
-        return SimpleNamespace(lock=self)
-
-    def __enter__(self) -> None:
-        self.state = CANCELLED
-
-    def __exit__(self, *error: object) -> None: ...
-
-
-@pytest.mark.parametrize("fn", [int, str], ids=["before its queue", "before its lock"])
-def test_task_that_ends_between_two_looks_at_it(fn: type) -> None:
-    task = Ending()
-    task._fn = fn
-    task.state = DROPPED
-    assert task.cancelled()
-
-
-def test_fork_renews_the_lock_of_done_tasks() -> None:
-    lock = _future._done_lock
-    _future._renew_done_lock()
-    assert _future._done_lock is not lock

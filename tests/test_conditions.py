@@ -1,0 +1,406 @@
+"""`concurrent.futures.wait` and `as_completed` on tasks: exact, and Ctrl-C leaves nobody waiting."""
+
+from __future__ import annotations
+
+import concurrent.futures._base
+import linecache
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+from collections.abc import Callable
+from concurrent.futures import (
+    ALL_COMPLETED,
+    FIRST_COMPLETED,
+    FIRST_EXCEPTION,
+    Future,
+    ThreadPoolExecutor,
+    as_completed,
+    wait,
+)
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from gate import DEADLINE, Gate
+from threads import beside, planned, until
+
+import smqexec
+from smqexec import Queue
+
+HERE = str(Path(smqexec.__file__).parent)
+STRUCK_FILES = (HERE, concurrent.futures._base.__file__, threading.__file__)
+
+
+def fail(*_: object) -> Any:
+    raise ValueError("on purpose")
+
+
+# Ctrl-C.
+
+
+def strike(step: int, call: Callable[[], object]) -> bool:
+    """Make *call*, and press Ctrl-C at the *step*-th line or return in it; False where it took fewer."""
+    left = step
+
+    def trace(frame: Any, event: str, arg: object) -> Any:
+        nonlocal left
+        name = frame.f_code.co_filename
+        if not name.startswith(STRUCK_FILES):
+            return None
+        line = linecache.getline(name, frame.f_lineno).lstrip()
+        # No signal strikes between the end of a `with` block and its exit.
+        if event == "return" or (event == "line" and not line.startswith(("with ", "try:"))):
+            left -= 1
+            if left == 0:
+                sys.settrace(before)
+                signal.raise_signal(signal.SIGINT)
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        with suppress(KeyboardInterrupt, TimeoutError):
+            call()
+    finally:
+        sys.settrace(before)
+    return left <= 0
+
+
+WAITS: dict[str, Callable[[list[Any]], object]] = {
+    "all": lambda tasks: wait(tasks, 0.001),
+    "first": lambda tasks: wait(tasks[-2:], 0.001, FIRST_COMPLETED),
+    "exception": lambda tasks: wait(tasks, 0.001, FIRST_EXCEPTION),
+    "completed": lambda tasks: list(as_completed(tasks, 0.001)),
+    "ours": lambda tasks: smqexec.wait(tasks, 0.001),
+}
+
+
+@pytest.mark.parametrize("name", WAITS)
+@pytest.mark.parametrize("ending", [False, True], ids=["while none ends", "while they end"])
+def test_wait_struck_at_every_line(name: str, ending: bool) -> None:
+    with planned(2) as (_, queue):
+        for step in range(1, 10_000):
+            gate = Gate()
+            held = queue.submit(gate)
+            tasks = [queue.submit(int), held, queue.submit(str, held), queue.submit(fail, held)]
+            tasks[0].result(DEADLINE)
+            if ending:
+                gate.open()
+            struck = strike(step, lambda: WAITS[name](tasks))  # noqa: B023
+            gate.open()
+            # In other threads, then in the one that was struck.
+            assert beside(wait, tasks, DEADLINE).result(2 * DEADLINE) == (set(tasks), set())
+            assert wait(tasks, DEADLINE) == (set(tasks), set())
+            assert set(as_completed(tasks, DEADLINE)) == set(tasks)
+            if not struck:
+                assert step > 20, "nothing was struck"
+                return
+    raise AssertionError("too many steps")
+
+
+PROGRAM = """
+import os, random, signal, sys, threading, time
+from concurrent.futures import FIRST_COMPLETED, as_completed, wait
+from smqexec import Queue, Scheduler
+
+seed = int(sys.argv[1])
+chance = random.Random(seed)
+armed = over = False
+struck = 0
+
+def handler(number, frame):
+    global struck
+    if armed:
+        struck += 1
+        raise KeyboardInterrupt
+
+signal.signal(signal.SIGINT, handler)
+
+def press():
+    moments = random.Random(seed)
+    while not over:
+        time.sleep(moments.random() * 0.003)
+        os.kill(os.getpid(), signal.SIGINT)
+
+pressing = threading.Thread(target=press)
+end = time.monotonic() + 2
+with Scheduler() as scheduler, Queue(scheduler, 3) as queue:
+    pressing.start()
+    while time.monotonic() < end:
+        first = queue.submit(time.sleep, chance.random() * 0.002)
+        tasks = [first] + [queue.submit(abs, i) for i in range(50)]
+        tasks += [queue.submit(lambda *_: None, chance.choice(tasks)) for _ in range(50)]
+        try:
+            try:
+                armed = True
+                kind = chance.randrange(4)
+                if kind == 0:
+                    wait(tasks)
+                elif kind == 1:
+                    wait(tasks, 0.001, FIRST_COMPLETED)
+                elif kind == 2:
+                    for _ in as_completed(tasks):
+                        pass
+                else:
+                    next(as_completed(tasks))
+            finally:
+                armed = False
+        except KeyboardInterrupt:
+            pass
+    over = True
+    pressing.join()
+assert struck > 20, struck
+print("ended", flush=True)
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows sends no SIGINT to a process alone")
+@pytest.mark.parametrize("seed", range(3))
+def test_wait_struck_at_random_moments(seed: int) -> None:
+    result = subprocess.run(
+        [sys.executable, "-c", PROGRAM, str(seed)], timeout=60, capture_output=True, text=True, check=False
+    )
+    assert (result.stdout, result.returncode) == ("ended\n", 0), result.stderr
+
+
+# Exact.
+
+
+def test_thread_that_has_the_condition_sees_no_end_until_it_releases_it() -> None:
+    """Everybody else does, and nobody waits for it: not the worker, nor what depends on the task."""
+    with planned(1) as (_, queue):
+        gate = Gate()
+        task = queue.submit(gate)
+        heir = queue.submit(str, task)
+        with task._condition:
+            gate.open()
+            assert heir.result(DEADLINE) == "None"
+            assert task.done()
+            assert task._state == "PENDING"
+            assert beside(lambda: task._state).result(DEADLINE) == "FINISHED"
+            assert beside(wait, [task], 0).result(DEADLINE).done == {task}
+        assert task._state == "FINISHED"
+
+
+@pytest.mark.parametrize("end", ["returns", "fails", "is cancelled"])
+@pytest.mark.parametrize("when", ["before", "while", "after"])
+def test_waiter_is_told_once(when: str, end: str) -> None:
+    """Of an end before it came or after; not where its thread has seen that the task had ended."""
+    told: list[tuple[str, Any]] = []
+
+    class Waiter:
+        def add_result(self, future: Future[Any]) -> None:
+            told.append(("returns", future))
+
+        def add_exception(self, future: Future[Any]) -> None:
+            told.append(("fails", future))
+
+        def add_cancelled(self, future: Future[Any]) -> None:
+            told.append(("is cancelled", future))
+
+    def let_it_end() -> None:
+        if end == "is cancelled":
+            assert task.cancel()
+        scheduler.resume()
+        assert scheduler.wait(DEADLINE)
+
+    with planned(1, stopped=True) as (scheduler, queue):
+        task = queue.submit(fail if end == "fails" else int)
+        waiter: Any = Waiter()
+        if when == "after":
+            let_it_end()
+        task._condition.acquire()
+        if when == "while":
+            let_it_end()
+        task._waiters.append(waiter)
+        task._condition.release()
+        if when == "before":
+            let_it_end()
+        queue.submit(int).result(DEADLINE)  # in its thread, after all that it tells
+        with task._condition:
+            task._waiters.remove(waiter)
+        assert told == ([] if when == "after" else [(end, task)])
+
+
+def test_waiter_that_is_taken_back_is_not_told() -> None:
+    with planned(1, stopped=True) as (scheduler, queue):
+        task = queue.submit(int)
+        told: list[Any] = []
+        waiter: Any = concurrent.futures._base._FirstCompletedWaiter()  # type: ignore[attr-defined]
+        waiter.add_result = told.append
+        with task._condition:
+            task._waiters.append(waiter)
+        with task._condition:
+            task._waiters.remove(waiter)
+            task._waiters.remove(waiter)  # twice is no error: the end may have come between
+        scheduler.resume()
+        assert scheduler.wait(DEADLINE)
+        queue.submit(int).result(DEADLINE)
+        assert told == []
+
+
+def test_waiter_that_raises_is_logged_and_stops_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    class Waiter:
+        add_result = fail
+
+    with planned(1, stopped=True) as (scheduler, queue):
+        task = queue.submit(int)
+        task._waiters.append(Waiter())
+        waiting = beside(wait, [task], DEADLINE)
+        until(lambda: len(task._watch.waiters) == 2)
+        scheduler.resume()
+        assert waiting.result(DEADLINE).done == {task}
+        assert queue.submit(int).result(DEADLINE) == 0
+    assert ["ValueError" in (record.exc_text or "") for record in caplog.records] == [True]
+
+
+@pytest.mark.parametrize("mode", [ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION])
+def test_wait_within_a_wait_of_the_same_thread(mode: str) -> None:
+    """A signal's handler, or a finalizer, may wait for the very futures that its thread is looking at."""
+    with planned(2) as (_, queue):
+        gate = Gate()
+        task = queue.submit(gate)
+        with task._condition:
+            seen = task._state
+            gate.open()
+            assert wait([task], DEADLINE, mode) == ({task}, set())
+            assert list(as_completed([task], DEADLINE)) == [task]
+            assert task._state not in (seen, "FINISHED") or seen == "PENDING"
+            assert wait([task], 0) == ({task}, set())
+        assert task._state == "FINISHED"
+        assert wait([task], 0) == ({task}, set())
+
+
+def test_condition_that_was_never_released_makes_no_wait_wrong() -> None:
+    with planned(2) as (_, queue):
+        gates = Gate(), Gate()
+        tasks = [queue.submit(gate) for gate in gates]
+        for task in tasks:
+            assert task._condition.acquire()
+        gates[0].open()
+        assert wait(tasks, DEADLINE, FIRST_COMPLETED) == ({tasks[0]}, {tasks[1]})
+        assert wait(tasks, DEADLINE, FIRST_COMPLETED) == ({tasks[0]}, {tasks[1]})
+        waiting = beside(wait, tasks, DEADLINE)
+        gates[1].open()
+        assert waiting.result(DEADLINE) == (set(tasks), set())
+        assert wait(tasks, DEADLINE) == (set(tasks), set())
+        assert set(as_completed(tasks, DEADLINE)) == set(tasks)
+        assert tasks[0].cancelled() is False and tasks[0].result() is None
+
+
+def test_wait_for_tasks_items_and_futures_of_others() -> None:
+    foreign: Future[int] = Future()
+    with ThreadPoolExecutor(1) as pool, planned(2) as (_, queue):
+        gate = Gate()
+        tasks = [queue.submit(gate.enter, "ab"), pool.submit(gate.enter, 1), foreign, queue.submit(fail)]
+        tasks += [tasks[0][1], queue.submit(str, tasks[1])]
+        found = [
+            beside(wait, tasks, DEADLINE, mode) for mode in (ALL_COMPLETED, FIRST_EXCEPTION, FIRST_COMPLETED)
+        ]
+        completing = beside(lambda: list(as_completed(tasks, DEADLINE)))
+        assert tasks[3] in found[1].result(DEADLINE).done
+        assert tasks[3] in found[2].result(DEADLINE).done
+        gate.open()
+        foreign.set_result(1)
+        assert found[0].result(DEADLINE) == (set(tasks), set())
+        completed = completing.result(DEADLINE)
+        assert len(completed) == len(tasks)
+        assert set(completed) == set(tasks)
+
+
+@pytest.mark.parametrize("timeout", [-1, 0, 1e300])
+def test_time_limits(timeout: float) -> None:
+    with planned(1) as (_, queue):
+        gate = Gate()
+        task = queue.submit(gate)
+        waiting = beside(wait, [task], timeout)
+        if timeout > 0:
+            until(lambda: task._watch and task._watch.waiters)
+            gate.open()
+        assert waiting.result(DEADLINE).done == ({task} if timeout > 0 else set())
+        gate.open()
+
+
+def test_bell() -> None:
+    """What stands for the event of a waiter does what the event did."""
+    waiter: Any = concurrent.futures._base._FirstCompletedWaiter()  # type: ignore[attr-defined]
+    with planned(1, stopped=True) as (_, queue):
+        queue.submit(int)._waiters.append(waiter)
+        event = waiter.event
+        assert (event.is_set(), event.wait(0)) == (False, False)
+        event.set()
+        event.set()
+        assert (event.is_set(), event.wait(0), event.wait(), event.is_set()) == (True, True, True, True)
+        event.clear()
+        assert not event.is_set()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_fork_while_another_thread_has_the_condition() -> None:
+    script = """
+    import os, sys, threading
+    from concurrent.futures import wait
+    from smqexec import Queue
+
+    has, over = threading.Event(), threading.Event()
+
+    def hold():
+        with task._condition, done._condition:
+            has.set()
+            over.wait(10)
+
+    with Queue(1) as queue:
+        done = queue.submit(int)
+        done.result(10)
+        go = threading.Event()
+        task = queue.submit(go.wait, 10)
+        threading.Thread(target=hold).start()
+        assert has.wait(10)
+        pid = os.fork()
+        if pid == 0:
+            assert wait([done], 5).done == {done}
+            assert wait([task], 0.01).not_done == {task}
+            os._exit(7)
+        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        go.set()
+        over.set()
+    sys.exit(code)
+    """
+    program = subprocess.Popen([sys.executable, "-c", textwrap.dedent(script)], start_new_session=True)
+    try:
+        assert program.wait(DEADLINE) == 7
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(program.pid, signal.SIGKILL)
+        program.wait(DEADLINE)
+
+
+def test_done_tasks_cost_about_what_plain_futures_do() -> None:
+    """In calls of Python functions and builtins, which no noise disturbs."""
+
+    def calls(futures: list[Any]) -> int:
+        count = 0
+
+        def profile(frame: Any, event: str, arg: object) -> None:
+            nonlocal count
+            count += event in ("call", "c_call")
+
+        before = sys.getprofile()
+        sys.setprofile(profile)
+        try:
+            wait(futures)
+        finally:
+            sys.setprofile(before)
+        return count
+
+    plain: list[Future[Any]] = [Future() for _ in range(100)]
+    for future in plain:
+        future.set_result(1)
+    with Queue(1) as queue:
+        tasks = [queue.submit(int) for _ in range(100)]
+        assert [task.result(DEADLINE) for task in tasks] == [0] * 100
+        assert calls(tasks) <= 3 * calls(plain)
