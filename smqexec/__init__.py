@@ -40,7 +40,7 @@ The house; imports point down::
     _interrupts        what may strike anywhere: Ctrl-C, a recursion too deep
     _functions         is it a generator function, and how many values will it give
     _arguments         gather and substitute; below it _recipe (containers), _kinds
-    _line              what starts in the order of its submission
+    _submission_order  what starts in the order of its submission
     _planner           DependencyPlanner: the graph.  Pure, as all below
     _newest, _oldest   the two orders; below _newest: _plans, and _places, where nodes wait
     _nodes             what they share

@@ -108,8 +108,8 @@ class Admission(Arrivals):
             fn = Within(context.run, fn)
         if slots.inline:
             fn = Within(interruptible, fn)
-        if slots.in_order is not None:
-            group = None  # in a line the first goes first anyhow
+        if slots.in_order:
+            group = None  # the first goes first anyhow
         elif not (options.after or lent) and ticket is None:
             if options is NO_OPTIONS:
                 return self.add(slots, fn, args, kwargs, group, keeping(Task) if slots.keeps else Task)
@@ -123,7 +123,7 @@ def _made(slots: Slots, options: Options, ticket: Ticket | None, name: str) -> T
     task: OptionsTask[Any] = keeping(OptionsTask)() if slots.keeps else OptionsTask()
     task._options = None if options is NO_OPTIONS else options.kept or options
     task._after = options.after
-    task._turn = None
+    task._barrier = None
     task._ticket = ticket
     task._releases = options.releases
     task._claim = Claim(options.resources, options.hold, name) if options.resources else None

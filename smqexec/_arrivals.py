@@ -17,9 +17,9 @@ from ._dropping import Ended
 from ._future import Failure, PlannedFuture, traceback_of
 from ._interrupts import HEADROOM, LIMIT, STRUCK, headroom, make_room, uninterrupted
 from ._items import Item
-from ._line import Turn
-from ._nodes import DONE, NEW, NONE, RUNNING, Group, Node, as_few
+from ._nodes import DONE, NEW, NONE, RUNNING, WAITING, Group, Node, as_few, dependencies_of
 from ._slots import Slots
+from ._submission_order import Barrier
 from ._task import AS_NEEDED, Foreign, Settled, Task
 from ._waiting import FRAMES, OF_THE_PARENT
 from ._waking import Starts
@@ -144,12 +144,13 @@ class Arrivals(Ahead):
         Ctrl-C, mostly; or a recursion that got too deep, or no memory.
         """
         others: list[Any] = [*self._outside, group]
-        others += [turn for slots in self._slots for turn in slots.turns]
         others += [other for slots in self._slots for run in slots.runs for other in run.tasks()]
         self.planner.mend(self._slots, task, others)
         self._next = self._next_fitting if self._lends else self.planner.order.take
-        if task._turn is not None:
-            self._tell_helpers(task._turn.withdraw())
+        barrier = task._barrier
+        waits = barrier is not None and barrier.state == WAITING
+        if barrier is not None and waits and all(other.state >= DONE for other in dependencies_of(barrier)):
+            self._tell_helpers(self.planner.done(barrier))  # it needed this task alone
         if task._watch is not None:
             self._tell_helpers(task._watch.run_hooks(task))
         for relay in list(self._outside):
@@ -246,8 +247,9 @@ class Arrivals(Ahead):
         else:
             dependencies = [(value, False) for value in task._args if issubclass(type(value), Future)]
         failed: PlannedFuture[Any] | None = None  # the first dependency that can't give a value any more
-        line = slots.in_order
-        nodes: list[Any] = [] if line is None else list(line.before())
+        barrier = slots.barrier  # of the task before, where tasks start in the order of submission
+        before = [] if barrier is None or barrier.state >= DONE else [barrier]
+        nodes: list[Any] = [*before]
         relays: list[tuple[Node, list[Any]]] = []
         foreign: list[tuple[Foreign, Any]] = []
         future: Any
@@ -279,12 +281,12 @@ class Arrivals(Ahead):
             task._ticket.task = task
             slots.room.use(task._ticket)
             task._ticket = None
-        if line is not None:
-            task._turn = Turn(line, task)
-            line.join(task._turn, len(nodes) > len(line.before()))
+        if slots.in_order:
+            task._barrier = Barrier()
+            self._admit(task._barrier, None, as_few([task, *before]))
+            slots.barrier = task._barrier
         if task._claim is not None or task._releases:
-            with uninterrupted():
-                self.lend(task)
+            self.lend(task)
         if failed is None:
             starts = self._wake(slots)
             if slots.prefetch:

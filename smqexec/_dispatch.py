@@ -189,8 +189,8 @@ class Dispatcher(Dropping):
         slots: Any = task._home
         if slots.room is not None:
             slots.room.let_in(slots.pending)
-        turn, task._turn = task._turn, None
-        return None if turn is None else self._wake_for(turn.leave())
+        barrier, task._barrier = task._barrier, None
+        return None if barrier is None else self._wake_for(self.planner.done(barrier))
 
     def promote(self, task: Task[Any]) -> bool:
         headroom()

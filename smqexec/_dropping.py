@@ -12,10 +12,10 @@ from ._debug import Unseen
 from ._future import Failure, PlannedFuture, Watch, traceback_of
 from ._interrupts import headroom, uninterrupted
 from ._items import Item
-from ._line import Turn
 from ._needs import forget, searches
 from ._nodes import DONE, RUNNING, Node, dependencies_of, dependents_of
 from ._slots import Run, Slots
+from ._submission_order import Barrier
 from ._task import Foreign, Task
 from ._waking import Starts, Waking
 
@@ -157,7 +157,6 @@ class Dropping(Waking):
         found = dict.fromkeys(self.planner.ready(self._slots))
         todo: list[Any] = [*found, *self._outside]
         todo += [task for slots in self._slots for run in slots.runs for task in run.tasks()]
-        todo += [turn for slots in self._slots for turn in slots.turns]
         while todo:
             for node in dependents_of(todo.pop()):
                 if node not in found and node.state < RUNNING:
@@ -191,9 +190,6 @@ class Dropping(Waking):
                 continue  # a relay
             if searches:
                 forget(task)
-            if task._turn is not None:
-                freed += task._turn.leave()
-                task._turn = None
             slots: Any = task._home
             if isinstance(task, Item):
                 self._unlist(task)
@@ -245,10 +241,10 @@ class Dropping(Waking):
 
 def _is_needed(node: Any) -> bool:
     """Whether a task depends on *node*, or somebody waits for it.  The lock is held."""
-    if type(node) is Turn:
-        return True  # its line goes on
-    # That a task stands before others in a line does not count.
-    if any(other.state < DONE and type(other) is not Turn for other in dependents_of(node)):
+    if type(node) is Barrier:
+        return True  # later tasks of the queue wait for it
+    # That later tasks of its queue wait for its start does not count.
+    if any(other.state < DONE and type(other) is not Barrier for other in dependents_of(node)):
         return True
     watch = node._watch if isinstance(node, PlannedFuture) else None
     return watch is not None and watch.is_needed()

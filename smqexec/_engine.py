@@ -304,7 +304,7 @@ class EnginePool:
         """Complete *task*, and let *run* have the next if it is there."""
         self._returned(slots, run, task)
         # In order, what the next one lets start comes after that has been given away.
-        slots.scheduler.complete(slots, run, task, value, slots.in_order is None)
+        slots.scheduler.complete(slots, run, task, value, not slots.in_order)
 
     def _fail(
         self,

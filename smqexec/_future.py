@@ -28,7 +28,6 @@ from ._nodes import DONE, DROPPED, NEW, READY, RUNNING, WAITING, Node
 
 if TYPE_CHECKING:
     from ._debug import Unseen
-    from ._line import Turn
     from ._slots import Slots
 
 R = TypeVar("R")
@@ -155,9 +154,6 @@ class PlannedFuture(Node, Future[R]):
 
     #: What to call its kind in a repr.
     _kind: ClassVar[str]
-
-    #: In a queue that starts in order, until it starts: see ``_line``.  Others have no slot for it.
-    _turn: Turn | None = None
 
     # Reading `state`, `_home` and `_outcome` without the lock is sound, with or
     # without the GIL: each is one slot, read and written whole.  `_outcome` is

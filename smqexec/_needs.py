@@ -12,7 +12,6 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ._future import PlannedFuture
-from ._line import Turn
 from ._nodes import DONE, NONE, READY, RUNNING, SEARCHING, Node, listed_dependencies
 from ._resources import LINED, Claim, Lack
 from ._slots import Run, Slots
@@ -293,8 +292,6 @@ class Needs:
                     self._follow(SLOT, wait)
         elif type(node) is Foreign and node.future is not None:
             needs = (node.future,)
-        elif type(node) is Turn:
-            needs = node.before()
         if needs:
             self.frames.append([needs, 0, owner, place])
         return False

@@ -81,8 +81,8 @@ class OptionsTask(Task[R]):
     A class of its own, so that plain tasks have no room for them.
     """
 
-    # `_after`, `_releases` and `_ticket` until it is taken in, `_turn` until it starts.
-    __slots__ = ("_after", "_claim", "_options", "_releases", "_ticket", "_turn")
+    # `_after`, `_releases` and `_ticket` until it is taken in; `_barrier` until it starts.
+    __slots__ = ("_after", "_barrier", "_claim", "_options", "_releases", "_ticket")
 
 
 def label_of(task: Task[Any]) -> str:

@@ -15,7 +15,6 @@ from ._arguments import gathered
 from ._engine import EngineSlots
 from ._executors import Engine
 from ._kinds import settled
-from ._line import Line
 from ._options import Options, check_flags, read
 from ._pools import Initializer, check_engine, check_width, in_threads, on_executor, without_threads
 from ._room import Room
@@ -193,7 +192,7 @@ class Queue(Submits, ThreadPoolExecutor):
         self._pool = slots.pool
         # What clients of ThreadPoolExecutor, and its own tests, look at.
         self._thread_name_prefix = slots.name
-        slots.in_order = Line(scheduler.planner) if in_order else None
+        slots.in_order = in_order
         slots.room = None if max_pending is None else Room(max_pending)
         slots.copies_context = context
         slots.heed()

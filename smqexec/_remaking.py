@@ -17,6 +17,7 @@ from ._newest import NewestFirst
 from ._nodes import (
     DONE,
     HELD_BACK,
+    NEW,
     READY,
     SWEEP_FROM,
     WAITING,
@@ -24,7 +25,9 @@ from ._nodes import (
     Node,
     Plan,
     PlannedQueue,
+    as_few,
     dependencies_of,
+    dependents_of,
 )
 from ._oldest import OldestFirst
 
@@ -63,10 +66,9 @@ def remake(
     for node in nodes:
         if node.plan is not HELD_BACK:
             node.plan = node.place = None
-        if isinstance(node.dependents, list):
-            node.dependents = [other for other in node.dependents if other is not lost] or None
-        elif node.dependents is lost:
-            node.dependents = None
+        # Without *lost*, and relays whose own addition was struck.
+        dependents = [other for other in dependents_of(node) if other is not lost and other.state != NEW]
+        node.dependents = as_few(dependents)
     # A member of a group has a number of its own, which is its place.
     for node in sorted((node for node in nodes if WAITING <= node.state <= READY), key=_number):
         missing = sum(other.state < DONE for other in dependencies_of(node))

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from heapq import heappop, heappush
 from queue import SimpleQueue
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 from weakref import ref
 
-from ._nodes import PlannedQueue
+from ._nodes import Node, PlannedQueue
 from ._task import Task
 
 if TYPE_CHECKING:
-    from ._line import Line, Turn
     from ._needs import Needs
     from ._queue import Queue
     from ._room import Room
@@ -104,9 +103,9 @@ class Slots(PlannedQueue):
     fates: Any = MappingProxyType({})
 
     __slots__ = (
-        "_names", "_unnamed", "add", "attentive", "bell", "broken", "cancelled", "closed", "copies_context",
-        "done", "failed", "helpers", "in_order", "limit", "lock", "lost", "name", "nest", "owner", "parked",
-        "pool", "room", "runs", "scheduler", "waking", "work", "workers",
+        "_names", "_unnamed", "add", "attentive", "barrier", "bell", "broken", "cancelled", "closed",
+        "copies_context", "done", "failed", "helpers", "in_order", "limit", "lock", "lost", "name", "nest",
+        "owner", "parked", "pool", "room", "runs", "scheduler", "waking", "work", "workers",
     )  # fmt: skip
 
     def __init__(
@@ -136,8 +135,9 @@ class Slots(PlannedQueue):
         self.waking = 0  # runs rung for or started that have not asked for a task yet
         self.bell: SimpleQueue[bool] = SimpleQueue()
         self.done = self.failed = self.cancelled = 0
-        #: In what order its tasks start, if that is the one of their submission.
-        self.in_order: Line | None = None
+        #: Its tasks start in the order of submission.
+        self.in_order = False
+        self.barrier: Node | None = None  # of the task submitted last, in such a queue
         #: How many of its tasks may be pending, if there is a limit.
         self.room: Room | None = None
         self.copies_context = False  # its tasks run in copies of their submitters'
@@ -149,11 +149,6 @@ class Slots(PlannedQueue):
         # lock: it sets `lost` and rings, both of which take no lock of ours.
         self.lost = False
         self.owner: ref[Queue] | None = None
-
-    @property
-    def turns(self) -> Iterable[Turn]:
-        """On which pending tasks of it depend, that nothing ready or running may lead to."""
-        return () if self.in_order is None else self.in_order.turns
 
     @property
     def pending(self) -> int:
@@ -171,7 +166,7 @@ class Slots(PlannedQueue):
 
     def heed(self) -> None:
         """Look whether there are rules of its own.  The lock is held."""
-        ruled = self.in_order is not None or self.room is not None
+        ruled = self.in_order or self.room is not None
         self.attentive = ruled or len(self.runs) > self.limit
 
     def name_run(self, run: Run) -> None:

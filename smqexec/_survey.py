@@ -23,9 +23,9 @@ from reprlib import repr as short
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ._items import Item
-from ._line import Turn
 from ._nodes import DONE, READY, RUNNING, STRIDE, WAITING, Node, dependencies_of, dependents_of
 from ._options import called, label_of
+from ._submission_order import Barrier
 from ._task import Foreign, Settled, Task
 
 if TYPE_CHECKING:
@@ -130,8 +130,7 @@ class Survey:
         """What is ready, runs, or comes from outside: something pending may depend on it."""
         scheduler = self.scheduler
         running = [task for slots in scheduler._slots for run in slots.runs for task in run.tasks()]
-        turns = [turn for slots in scheduler._slots for turn in slots.turns]
-        return [*scheduler.planner.ready(scheduler._slots), *running, *turns, *scheduler._outside]
+        return [*scheduler.planner.ready(scheduler._slots), *running, *scheduler._outside]
 
     def _note(self, node: Node) -> None:
         if not isinstance(node, Task) or node.state > RUNNING:
@@ -139,7 +138,7 @@ class Survey:
         count = len(self.needs)
         if node.state == WAITING:
             needs = [other for other in dependencies_of(node) if other.state < DONE]
-            self.needs += [other for other in needs if type(other) is not Turn]
+            self.needs += [other for other in needs if type(other) is not Barrier]
             for other in self.needs[count:]:
                 if not isinstance(other, Task):
                     self.relays[other] = _meant(other)

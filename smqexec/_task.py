@@ -55,6 +55,7 @@ class Task(PlannedFuture[R]):
     _options: Options | None = None
     _after: tuple[tuple[Future[Any], bool], ...] = ()
     _ticket: Ticket | None = None
+    _barrier: Node | None = None
     _claim: Claim | None = None
     _releases: tuple[Claim, ...] = ()
 

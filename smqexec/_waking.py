@@ -41,15 +41,9 @@ class Waking(Later):
         if not slots.ready or self._stopped:
             return None
         task: Any
-        if slots.in_order is not None:
-            task = slots.in_order.head()  # no search can find another
-            self.planner.start(task)
-            if not self.takes(task):  # it holds up those after it
-                return None
-        else:
-            task = self._next(slots, SEARCH_LIMIT)
-            if task is SEARCHING:
-                task = None if brief else self._search(slots)
+        task = self._next(slots, SEARCH_LIMIT)
+        if task is SEARCHING:
+            task = None if brief else self._search(slots)
         run.task = task
         return task  # type: ignore[no-any-return]
 

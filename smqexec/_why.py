@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from ._future import PlannedFuture
 from ._items import Item
-from ._line import Turn
 from ._needs import Anything, Everything, Needs
 from ._nodes import DONE, READY, RUNNING, WAITING, Node, dependencies_of, dependents_of
 from ._options import known_as, numbered
@@ -170,14 +169,12 @@ def _cause(scheduler: Scheduler, future: Any) -> Parts:
 def _needed(node: Any) -> Any:
     """The first dependency of waiting *node* that has not ended; None without any.
 
-    Of what only stands for another, that one; and of a turn in a line, the nearest task before.
+    Of what only stands for another, that one; so of a barrier the nearest task before it.
     """
     while True:
         needed = next((other for other in dependencies_of(node) if other.state < DONE), None)
         if needed is None or isinstance(needed, (Task, Item, Foreign, Lack)):
             return needed
-        if type(needed) is Turn:
-            return needed.nearest()
         node = needed
 
 

@@ -12,8 +12,8 @@ from gate import DEADLINE, Gate
 from test_interrupted import SUBMITS, strike
 from threads import beside, planned, until
 
-from smqexec import DependencyPlanner, Queue, Scheduler, settled
-from smqexec._line import Line, Turn
+from smqexec import Queue, Scheduler, settled
+from smqexec._nodes import DONE
 
 
 @contextmanager
@@ -316,12 +316,12 @@ def test_reasons_tell_of_the_line() -> None:
         assert third.result(DEADLINE) is None
 
 
-def test_no_turn_is_kept() -> None:
+def test_no_barrier_is_kept() -> None:
     with line() as (_, queue, done):
         tasks = [queue.submit(done.append, number) for number in range(10)]
         tasks[-1].result(DEADLINE)
-        assert not queue._slots.in_order.turns
-        assert not any(task._turn for task in tasks)
+        assert queue._slots.barrier.state == DONE
+        assert not any(task._barrier for task in tasks)
 
 
 @pytest.mark.parametrize("name", SUBMITS)
@@ -379,30 +379,3 @@ def test_task_that_is_undone_holds_up_nobody() -> None:
         scheduler.resume()
         last.result(DEADLINE)
     assert done == ["last"]
-
-
-def test_withdrawn_turns() -> None:
-    """What an exception left of a turn that was joining: nothing, half of it, or all."""
-    planner = DependencyPlanner("oldest")
-    queue = planner.add_queue()
-    line = Line(planner)
-    first, second, third = planner.Node(), planner.Node(), planner.Node()
-    planner.add(first, queue)
-    turn = Turn(line, first)
-    assert turn.withdraw() == []
-    line.join(turn, True)
-    planner.add(second, queue, line.before())
-    half = Turn(line, second)
-    planner.add(half, None, [second, turn])
-    assert half.withdraw() == []
-    assert turn.dependents is not half and second.dependents is None
-    line.join(half := Turn(line, second), False)
-    planner.add(third, queue, line.before())
-    assert half.nearest() is second and half.before() == [turn, second]
-    planner.drop(second)
-    assert half.withdraw() == []
-    assert half.nearest() is first and half.before() == [turn]
-    assert planner.take(queue) is first
-    assert turn.leave() == [third]
-    assert turn.nearest() is None and turn.before() == [] and line.before() == []
-    planner.check([queue])

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from model import Model
 
-from smqexec._line import Line, Turn
 from smqexec._nodes import READY, RUNNING, SEARCHING, SWEEP_FROM, Node
 from smqexec._planner import DependencyPlanner
 from smqexec._rank import rank_of
+from smqexec._submission_order import Barrier
 
 ORDERS = ["newest", "oldest"]
 
@@ -59,8 +59,8 @@ class Both:
         self.queues = [self.planner.add_queue() for _ in range(queues)]
         self.model = Model(order)
         self.model.lines = {queue: [] for queue in in_order}
-        self.lines = {queue: Line(self.planner) for queue in in_order}
-        self.turns: dict[int, Turn] = {}  # of what stands in a line
+        self.last: dict[int, Any] = dict.fromkeys(in_order)  # the barrier of the task added last
+        self.barriers: dict[int, Barrier] = {}  # of tasks that have not started
         self.nodes: list[Any] = []
         self.groups: list[tuple[Any, int]] = []
 
@@ -113,22 +113,22 @@ class Both:
         ended = [need for need in needs if self.model.state[need] in ("done", "dropped")]
         node = ((Numbered, Tolerant), (Held, TolerantHeld))[held][tolerant](task)
         self.nodes.append(node)
-        line = None if queue is None else self.lines.get(queue)
-        opened, submission = (None, None) if group is None or line else self.groups[group]
+        ordered = queue in self.last
+        opened, submission = (None, None) if group is None or ordered else self.groups[group]
         self.model.add(task, queue, [need for need in needs if need not in ended], submission)
         slots = None if queue is None else self.queues[queue]
-        before = line.before() if line else []
+        last = self.last[queue] if ordered else None  # type: ignore[index]
+        before = [] if last is None else [last]
         self.planner.add(node, slots, [*before, *(self.nodes[need] for need in needs)], opened)
-        if line:
-            own = {self.nodes[need] for need in needs if self.model.state[need] in ("pending", "running")}
-            turn = self.turns[task] = Turn(line, node)
-            line.join(turn, bool(own))
+        if ordered:
+            self.last[queue] = self.barriers[task] = barrier = Barrier()  # type: ignore[index]
+            self.planner.add(barrier, None, [node, *before])
         return task
 
     def started(self) -> list[int]:
-        """The tasks that may be held back: those that run; of a line the first, which then stays there."""
-        running = [task for task in self.tasks("running") if self.model.queue[task] not in self.lines]
-        return running + [head.name for line in self.lines.values() if (head := line.head()) is not None]
+        """The tasks that may be held back: those that run; in order the first, which then stays the first."""
+        running = [task for task in self.tasks("running") if self.model.queue[task] not in self.last]
+        return running + [task for task in self.barriers if self.nodes[task].state == READY]
 
     def hold_back(self, task: int) -> None:
         """Let *task*, one of `started`, wait for a relay, as one that lacks a resource."""
@@ -139,17 +139,7 @@ class Both:
         self.model.hold_back(task, relay)
 
     def take(self, queue: int, limit: int | None = None) -> int | None:
-        line = self.lines.get(queue)
-        call: Callable[[int | None], Any] = partial(self.planner.take, self.queues[queue])
-        if line is not None and limit != 1:  # by and by both ways
-            call = partial(self._start_head, line)
-        return self._starts(self.model.first(queue), limit, call)
-
-    def _start_head(self, line: Line, limit: int | None) -> Any:
-        head = line.head()
-        if head is not None:
-            self.planner.start(head)
-        return head
+        return self._starts(self.model.first(queue), limit, partial(self.planner.take, self.queues[queue]))
 
     def _starts(
         self, expected: int | None, limit: int | None, call: Callable[[int | None], Any]
@@ -165,8 +155,8 @@ class Both:
             before = self.ready()
             self.model.state[expected] = "running"
             self.model.leave_line(expected)
-            turn = self.turns.pop(expected, None)
-            freed = [] if turn is None else turn.leave()
+            barrier = self.barriers.pop(expected, None)
+            freed = [] if barrier is None else self.planner.done(barrier)
             assert {node.name for node in freed} == self.ready() - before
         return expected
 
@@ -190,9 +180,8 @@ class Both:
             self.model.leave_line(other)
         self._end_relays()
         dropped, freed = self.planner.drop(self.nodes[task])
-        for turn in [self.turns.pop(node.name, None) for node in dropped]:
-            if turn is not None:
-                freed += turn.leave()
+        for node in dropped:
+            self.barriers.pop(node.name, None)
         names = [node.name for node in dropped]
         assert names[0] == task and set(names) == doomed and len(names) == len(doomed)
         assert {node.name for node in freed} == self.ready() - before
@@ -286,7 +275,7 @@ def play(
         ways[choice]()
         both.check()
     assert len(both.tasks("done", "dropped")) == len(graph)
-    assert not any(both.model.lines.values()) and not both.turns
+    assert not any(both.model.lines.values()) and not both.barriers
 
 
 @pytest.mark.parametrize("order", ORDERS)
