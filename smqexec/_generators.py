@@ -46,7 +46,7 @@ def drive(
     task: Task[Any],
     iterator: Iterator[Any],
 ) -> list[Any]:
-    """Take the values of *iterator*, publish each, and return them.
+    """Take the values of *iterator*, publish each, and return the list of all: a new one, for the caller.
 
     At each value: wait while the scheduler is stopped, and end where somebody
     cancelled *task*.
@@ -96,4 +96,4 @@ def drive(
             del slots, run, task, iterator, stream, values
         raise
     scheduler.close_stream(stream)
-    return values
+    return values.copy()

@@ -122,7 +122,7 @@ class Stream:
     )  # fmt: skip
 
     def __init__(self, announcement: Callable[..., Any] | None) -> None:
-        self.values: list[Any] = []  # the very list that becomes the task's result
+        self.values: list[Any] = []  # ours alone: the task's result is a copy
         self.items: dict[int, Item[Any]] = {}  # those asked for whose values are not there yet
         self.returned: Any = None  # what the generator returned
         self.name = "task"  # of the function, once it runs

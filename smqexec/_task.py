@@ -43,9 +43,9 @@ class Task(PlannedFuture[R]):
     loop.  `set_result` and its like are the scheduler's alone.
 
     The call of a generator function, or of a callable with
-    ``number_of_results``, is a *generator task*: its result is the list of the
-    values yielded, and while it runs ``task[i]``, slices and iteration give
-    them one by one.
+    ``number_of_results``, is a *generator task*: its result is a list of the
+    values yielded, made once at its end, and while it runs ``task[i]``, slices
+    and iteration give them one by one.
     """
 
     __slots__ = ("_args", "_fn", "_kwargs", "_stream")

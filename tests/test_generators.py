@@ -200,6 +200,26 @@ def test_result_is_the_list_of_all_values() -> None:
         assert list(queue.map(count, range(3))) == [[], [0], [0, 1]]
 
 
+@pytest.mark.parametrize("change", [list.reverse, list.sort, list.clear], ids=["reverse", "sort", "clear"])
+def test_changing_the_result_changes_no_item(change: Callable[[list[int]], None]) -> None:
+    """Whether the caller changes the list, or a dependent that gets it as its argument."""
+    with planned(1, stopped=True) as (scheduler, queue):
+        given = [2, 0, 1]
+        called, dependent = queue.submit(Fed(*given, END)), queue.submit(Fed(*given, END))
+        changed = queue.submit(change, dependent)
+        before = [task[i] for task in (called, dependent) for i in range(3)]
+        scheduler.resume()
+        change(called.result(DEADLINE))
+        changed.result(DEADLINE)
+        assert [item.result(DEADLINE) for item in before] == given * 2
+        for task in (called, dependent):
+            assert [task[i].result(DEADLINE) for i in range(3)] == given
+            assert [item.result(DEADLINE) for item in task[:]] == list(task) == given
+            assert (len(task), task[-1].result(DEADLINE)) == (3, 1)
+            assert isinstance(task[3].exception(DEADLINE), IndexError)
+            assert task.result() is task.result() != given
+
+
 def test_whole_list_or_some_items_as_arguments() -> None:
     with planned(1, stopped=True) as (scheduler, queue):
         task = queue.submit(count, 7)
