@@ -37,7 +37,6 @@ copying of what it rebuilds.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from concurrent.futures import Future
 from typing import Any
@@ -58,18 +57,12 @@ class Template:
     # The commonest templates have no recipe: futures as direct arguments, and in lists and
     # tuples (`_Flat`) without containers.  To search these again takes less time and memory
     # than to note what was found.
-    __slots__ = ("_names", "_parts", "_recipe", "_shared")
+    __slots__ = ("_names", "_parts", "_recipe")
 
     def __init__(self, parts: Sequence[Any], names: tuple[str, ...], recipe: Recipe | None = None) -> None:
         self._parts = parts
         self._names = names
         self._recipe = recipe
-        self._shared: _Shared | None = None
-
-    def share(self) -> None:
-        """Let `fill` be called from several threads and more than once: all get the same arguments."""
-        if self._shared is None:
-            self._shared = _Shared()
 
     @property
     def dependencies(self) -> list[tuple[Future[Any], bool]]:
@@ -92,7 +85,7 @@ class Template:
     def fill(self, take: Take | None = None) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Return the arguments with all results in place, and let go of everything.
 
-        To be called when every dependency is done; once, but for `share`.
+        To be called when every dependency is done; once.
 
         Args:
             take: Gives what is to stand in the place of a future; None: its result.
@@ -101,19 +94,6 @@ class Template:
             BaseException: What a dependency failed with, or what rebuilding a
                 container met (an unhashable result in a set, say).
         """
-        shared = self._shared
-        if shared is None:
-            return self._fill(take)
-        with shared.lock:
-            if shared.filled is None:
-                shared.filled = Future()
-                try:
-                    shared.filled.set_result(self._fill(take))
-                except BaseException as error:
-                    shared.filled.set_exception(error)
-        return shared.filled.result()
-
-    def _fill(self, take: Take | None) -> tuple[tuple[Any, ...], dict[str, Any]]:
         parts, names, recipe = self._parts, self._names, self._recipe
         self._parts, self._names, self._recipe = (), (), None
         values = [_substitute(part, take) for part in parts] if recipe is None else recipe.follow(take)
@@ -131,16 +111,6 @@ class _Flat:
     def __init__(self, items: list[Any], kind: int) -> None:
         self.items = items
         self.kind = kind
-
-
-class _Shared:
-    """The arguments of a template that several threads fill."""
-
-    __slots__ = ("filled", "lock")
-
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.filled: Future[tuple[tuple[Any, ...], dict[str, Any]]] | None = None
 
 
 def gathered(args: tuple[Any, ...], kwargs: dict[str, Any] | None) -> tuple[Any, Any]:

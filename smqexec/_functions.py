@@ -54,8 +54,8 @@ def number_of_results(count: Callable[..., int]) -> Callable[[Fn], Fn]:
 
     Args:
         count: Called once for each task, with the arguments of its call
-            (futures replaced by their results), in the thread that first
-            asks for the length, or in the task's.
+            (futures replaced by their results), by the worker that starts
+            the task.
 
     Raises:
         TypeError: *count* is not callable.

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import CancelledError
 from typing import Any
 
-from ._functions import announcement, name_of
+from ._functions import announcement, length, name_of
 from ._future import ours, strip_ours
 from ._slots import Run, Slots
 from ._task import Task
@@ -18,25 +18,27 @@ from ._task import Task
 # so many values, and then each time that these have doubled.
 FIRST_MOMENT, MOMENT = 64, 1e-5
 
+ours(length)  # its frame knows the arguments
+
 
 @ours
 def open_stream(slots: Slots, task: Task[Any], fn: Any, args: Any, kwargs: Any) -> None:
-    """Begin to stream *task*, the call ``fn(*args, **kwargs)`` of which has given an iterator.
+    """Begin to stream *task*, the call ``fn(*args, **kwargs)``: ask how many values there will be.
 
     Raises:
         BaseException: What announces the number of results failed.
     """
     scheduler = slots.scheduler
-    stream = scheduler.open(task, announcement(fn))
-    announcing = stream.announcement
+    count = announcement(fn)
+    stream = scheduler.open(task, count is not None)
     stream.name = name = name_of(fn)
     try:
-        if announcing is not None:
-            scheduler.announce_length(stream, announcing, name, args, kwargs)
+        if count is not None:
+            scheduler.announce(stream, length(count, name, args, kwargs or {}))
         # Only now: whoever finds the function gone finds the stream, with its length.
         task._fn = task._args = task._kwargs = None
     finally:
-        del task  # a failure keeps this frame
+        del task, fn, args, kwargs, count  # a failure keeps this frame
 
 
 @ours
@@ -60,7 +62,7 @@ def drive(
     publish = scheduler.publish
     stream: Any = task._stream
     values: list[Any] = stream.values
-    length: int | None = stream.length
+    most: int | None = stream.length
     polite = FIRST_MOMENT
     try:
         while True:
@@ -69,8 +71,8 @@ def drive(
             except StopIteration as end:
                 stream.returned = end.value
                 break
-            if length is not None and len(values) >= length:
-                raise ValueError(f"more values than the {length} that number_of_results announced")
+            if most is not None and len(values) >= most:
+                raise ValueError(f"more values than the {most} that number_of_results announced")
             if scheduler.observers:
                 scheduler.tell_item(slots, task, run.thread, len(values))
             publish(stream, value)

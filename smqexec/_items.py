@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from concurrent.futures import Future
 from reprlib import repr as short
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -16,6 +15,9 @@ if TYPE_CHECKING:
     from ._task import Task
 
 R = TypeVar("R")
+
+# In place of an index: the item for the number of results, which only `len` waits for.
+LENGTH: Any = "length"
 
 
 class Item(Keeping[R]):
@@ -117,26 +119,17 @@ class Stream:
     grows: what lies below a length once seen may be read without it.
     """
 
-    __slots__ = (
-        "announcement", "closed", "counter", "counting", "items", "length", "name", "returned", "values",
-    )  # fmt: skip
+    __slots__ = ("announced", "closed", "items", "length", "name", "returned", "values")
 
-    def __init__(self, announcement: Callable[..., Any] | None) -> None:
+    def __init__(self, announced: bool) -> None:
         self.values: list[Any] = []  # ours alone: the task's result is a copy
-        self.items: dict[int, Item[Any]] = {}  # those asked for whose values are not there yet
+        # Those asked for whose values are not there yet, by index; and the one for `LENGTH`.
+        self.items: dict[Any, Item[Any]] = {}
         self.returned: Any = None  # what the generator returned
         self.name = "task"  # of the function, once it runs
-        self.announcement = announcement  # what gives the length, if anything does
-        self.length: int | None = None  # as announced
-        self.counter: int | None = None  # the thread that asks the announcement
-        self.counting: Future[None] | None = None  # what others wait for meanwhile
+        self.announced = announced  # the worker asks number_of_results when the task starts, and
+        self.length: int | None = None  # this is what that gave
         self.closed = False  # all values are there
-
-    def awaited(self) -> Future[None]:
-        """What is done when the length is known, or never will be.  The lock is held."""
-        if self.counting is None:
-            self.counting = Future()
-        return self.counting
 
     def missing(self, index: int) -> IndexError:
         """Why there is no value *index*, now that all have come."""

@@ -2,27 +2,15 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable
-from concurrent.futures import CancelledError, Future, InvalidStateError
-from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any
 
 from ._admission import Admission
-from ._arguments import DIRECT, Template, value_of
-from ._functions import length, name_of
-from ._future import Failure, ours, strip_ours, traceback_of
-from ._interrupts import uninterrupted
-from ._items import Item, Stream
+from ._future import Failure, traceback_of
+from ._items import LENGTH, Item, Stream
 from ._needs import forget, searches
-from ._nodes import DONE, NEW, RUNNING, WAITING, dependencies_of
-from ._notes import note
-from ._task import AS_NEEDED, Task
+from ._nodes import DONE, NEW, WAITING
+from ._task import Task
 from ._waiting import OF_THE_PARENT
-
-T = TypeVar("T")
-
-ours(length)  # its frame knows the arguments
 
 
 class Streams(Admission):
@@ -30,12 +18,17 @@ class Streams(Admission):
 
     # Somebody asks for a part of a task.
 
-    def stream(self, task: Task[Any], announcement: Callable[..., Any] | None) -> Stream | None:
-        """The stream of *task*, whose function generates, made if need be; None if it is done without."""
+    def stream(self, task: Task[Any], announced: bool) -> Stream | None:
+        """The stream of *task*, whose function generates, made if need be; None if it is done without.
+
+        Args:
+            task: A task.
+            announced: Its function has a ``number_of_results``.
+        """
         with self.lock:
             if task._stream is None and task.state < DONE:
-                task._stream = Stream(announcement)
-                task._watched().items += (self._close,)
+                task._stream = Stream(announced)
+                task._watched().items += (self.end_items,)
             return task._stream
 
     def item(self, task: Task[Any], stream: Stream, index: int) -> Item[Any] | None:
@@ -50,6 +43,17 @@ class Streams(Admission):
                 if index < len(stream.values):
                     del stream.items[index]
                     return None
+                self.planner.admit(item, None, task)
+            return item
+
+    def length(self, task: Task[Any], stream: Stream) -> Item[int] | None:
+        """The item for the number of results of *task*; None if there is no need to wait for that."""
+        with self.lock:
+            if stream.length is not None or task.state >= DONE:
+                return None
+            item = stream.items.get(LENGTH)
+            if item is None or item.state == NEW:  # as in `item`
+                item = stream.items[LENGTH] = self._part(task, LENGTH)
                 self.planner.admit(item, None, task)
             return item
 
@@ -72,13 +76,21 @@ class Streams(Admission):
 
     # The generator runs.
 
-    def open(self, task: Task[Any], announcement: Callable[..., Any] | None) -> Stream:
-        """The stream of *task*, which is about to yield values."""
+    def open(self, task: Task[Any], announced: bool) -> Stream:
+        """The stream of *task*, which is about to yield values; *announced* as for `stream`."""
         with self.lock:
             stream = task._stream
             if stream is None:
-                stream = task._stream = Stream(announcement)
+                stream = task._stream = Stream(announced)
             return stream
+
+    def announce(self, stream: Stream, length: int) -> None:
+        """Note how many values there will be, and wake the threads that wait for that."""
+        with self.lock:
+            stream.length = length
+            item = stream.items.pop(LENGTH, None)
+        if item is not None:
+            self.complete_item(item, length)
 
     def publish(self, stream: Stream, value: Any) -> None:
         """Add a value, taking the lock only where items are asked for.
@@ -108,19 +120,17 @@ class Streams(Admission):
         for index, item in left:
             self.fail_item(item, stream.missing(index))
 
-    def _close(self, task: Any) -> None:
-        """The callback of a task whose stream was asked for something: end what it left."""
+    def end_items(self, task: Any) -> None:
+        """End the items left by *task*, which has ended: its callback where items may be asked for early."""
         stream: Stream = task._stream
         with self.lock:
+            length = stream.items.pop(LENGTH, None)
             left = list(stream.items.values())
-            counting, stream.counting = stream.counting, None
-            # A name for it, so that it is let go of without the lock.
-            announcement, stream.announcement = stream.announcement, None
-        del announcement
-        for item in left:  # it has turned out to be an ordinary one
+        # Where there are any, the task has turned out to be an ordinary one.
+        if length is not None:
+            self.complete_item(length, None)
+        for item in left:
             item.extract(task)
-        if counting is not None:
-            _tell(counting.set_result, None)
 
     # An item ends.
 
@@ -162,168 +172,3 @@ class Streams(Admission):
             ended, starts = self._drop(item, Failure(error, traceback_of(error)))
         self._start(starts)
         self._finish(ended)
-
-    # How many there will be.
-
-    def length(self, task: Task[Any], stream: Stream, patient: bool = True) -> None:
-        """Find out the length announced for *task*, whose stream is *stream*.  Not in its own thread.
-
-        Where that fails, so does *task*.
-
-        Args:
-            task: A generator task.
-            stream: Its stream.
-            patient: Wait for what that takes: the futures among the
-                arguments, or another thread that is at it.
-
-        Raises:
-            RuntimeError: The announcement itself asks; or this is a forked child.
-        """
-        with self.lock:
-            if stream.announcement is None:
-                return
-            if self._abandoned:
-                raise RuntimeError(OF_THE_PARENT)
-            needs = _needs(task) if task.state == WAITING else []
-        if needs and not patient:
-            return
-        if any([_fails(future) and not settled for future, settled in needs]):  # it waits for all of them
-            _fails(task)
-            return
-        mine = False
-        args: Any = None
-        kwargs: Any = None
-        call: Any = None
-        try:
-            with self.lock:
-                announcement = stream.announcement
-                if announcement is None or task.state >= DONE:
-                    return
-                counting = stream.awaited()
-                if stream.counter is None and task.state < RUNNING:
-                    mine = True
-                    stream.counter = threading.get_ident()
-                    args, kwargs = task._args, task._kwargs
-                    if kwargs is AS_NEEDED:
-                        args, kwargs = [*dependencies_of(task)], DIRECT
-                    slots: Any = task.queue
-                    call = slots.name, task._fn, args, kwargs
-                    if type(task._kwargs) is Template:
-                        task._kwargs.share()
-                elif not patient:
-                    return
-                itself = not mine and stream.counter == threading.get_ident() and not counting.done()
-            if mine:
-                self._count_early(task, stream, counting, announcement, *call)
-        except BaseException:
-            if mine:
-                self._give_up(stream)
-            raise
-        finally:
-            args = kwargs = call = None
-        if itself:
-            raise RuntimeError("number_of_results asks for the length that it is to give")
-        if patient:
-            self.wait_for_others(counting)
-            if stream.length is None:
-                _fails(task)  # which it does; or it has turned out to be an ordinary one
-
-    def _give_up(self, stream: Stream) -> None:
-        """Let another thread count: it was Ctrl-C of the one who did, or the like."""
-        with self.lock:
-            stream.counter = None
-            counting, stream.counting = stream.counting, None
-        if counting is not None:
-            _tell(counting.set_result, None)
-
-    @ours
-    def _count_early(
-        self,
-        task: Task[Any],
-        stream: Stream,
-        counting: Future[None],
-        announcement: Callable[..., Any],
-        queue: str,
-        fn: Any,
-        args: Any,
-        kwargs: Any,
-    ) -> None:
-        try:
-            if kwargs is DIRECT:
-                args, kwargs = [value_of(value) for value in args], None
-            elif type(kwargs) is Template:
-                args, kwargs = kwargs.fill()
-            self._count(stream, announcement, name_of(fn), args, kwargs)
-        except Exception as error:
-            # The counter stays: nobody asks again.
-            strip_ours(error)
-            with uninterrupted():
-                note(error, task, fn, queue)
-                _tell(counting.set_exception, error)
-                with self.lock:
-                    if task.state >= RUNNING:
-                        return  # it will hear of it, or has ended
-                    ended, starts = self._drop(task, self.failure(error, queue))
-                self._start(starts)
-                self._finish(ended)
-
-    @ours
-    def announce_length(
-        self, stream: Stream, announcement: Callable[..., Any], name: str, args: Any, kwargs: Any
-    ) -> None:
-        """Find out the length announced for the task of the calling thread.
-
-        Raises:
-            BaseException: The announcement failed.
-        """
-        while True:
-            with self.lock:
-                if stream.length is not None:
-                    return
-                mine = stream.counter is None
-                if mine:
-                    stream.counter = threading.get_ident()
-                counting = stream.awaited()
-            if mine:
-                break
-            self.wait_for_others(counting)
-            if counting.exception() is not None:
-                counting.result()  # raises
-            # And once more, if that was given up.
-        try:
-            self._count(stream, announcement, name, args, kwargs)
-        except BaseException:
-            _tell(counting.set_result, None)  # the task fails with it, and tells
-            raise
-
-    @ours
-    def _count(
-        self, stream: Stream, announcement: Callable[..., Any], name: str, args: Any, kwargs: Any
-    ) -> None:
-        number = length(announcement, name, args, kwargs or {})
-        with self.lock:
-            stream.length = number
-            stream.announcement, counting, stream.counting = None, stream.counting, None
-        if counting is not None:
-            _tell(counting.set_result, None)
-
-
-def _tell(told: Callable[[T], None], outcome: T) -> None:
-    with suppress(InvalidStateError):  # the task was cancelled meanwhile
-        told(outcome)
-
-
-def _needs(task: Task[Any]) -> list[tuple[Future[Any], bool]]:
-    """The futures among the arguments of a pending *task*, as in a template.  The lock is held."""
-    if type(task._kwargs) is Template:
-        return task._kwargs.dependencies
-    values = dependencies_of(task) if task._kwargs is AS_NEEDED else task._args or ()
-    return [(value, False) for value in values if issubclass(type(value), Future)]
-
-
-def _fails(future: Future[Any]) -> bool:
-    """Whether *future* has failed, when it is done."""
-    try:
-        return future.exception() is not None
-    except CancelledError:
-        return True

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import CancelledError, Future
 from contextlib import suppress
 from operator import index
-from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from ._arguments import DIRECT
 from ._functions import announcement, generates, name_of
@@ -123,13 +123,13 @@ class Task(PlannedFuture[R]):
         ``result[key]``, whose error, if any, is the item's.
 
         Raises:
-            IndexError: The length of a generator task was announced, and the
-                index is not below it.
+            IndexError: The length of a generator task is known, and the index
+                is not below it.
             TypeError: The index of a generator task is no int; or it counts
-                from the end, or a slice ends there, while the length is not
-                known.
+                from the end, or a slice ends there, while the length is neither
+                known nor announced.
 
-        What has to know the length may wait, as `len` does.  Cost: 2 µs.
+        What counts from the end waits for the length, as `len` does.  Cost: 2 µs.
         """
         stream = self._streaming()
         if stream is None:
@@ -143,7 +143,7 @@ class Task(PlannedFuture[R]):
         except TypeError:
             kind = type(key).__name__
             raise TypeError(f"an index of a generator task must be an int or a slice, not {kind!r}") from None
-        length = len(self) if number < 0 else self._announced(stream)
+        length = len(self) if number < 0 else stream.length
         if length is not None:
             if not -length <= number < length:
                 raise IndexError(f"index {number} is out of range: the length of the task is {length}")
@@ -151,7 +151,7 @@ class Task(PlannedFuture[R]):
         return self._item(stream, number)
 
     def _span(self, stream: Stream, key: slice) -> range:
-        length = self._announced(stream)
+        length = stream.length
         start = 0 if key.start is None else index(key.start)
         stop = -1 if key.stop is None else index(key.stop)
         step = 1 if key.step is None else index(key.step)
@@ -182,39 +182,42 @@ class Task(PlannedFuture[R]):
         return Item.cut(self._outcome, key)
 
     def __len__(self) -> int:
-        """How many values a generator task gives, as announced by ``number_of_results``.
+        """How many values a generator task gives.
 
-        Where futures are among the arguments, this waits until they are done.
+        If ``number_of_results`` announces it, this waits until the task has
+        started and its worker has asked; a task that waits here runs the
+        generator task nested, as in `result`, if that needs its slot.
 
         Raises:
-            TypeError: This is an ordinary task; or the length was not
+            TypeError: This is an ordinary task; or the length is not
                 announced, and the generator has not ended.
-            BaseException: The announcement failed, and so the task does.
+            CancelledError: The task was cancelled.
+            BaseException: The task failed, perhaps since number_of_results did.
         """
         stream = self._generating("has a length")
-        slots = self.queue
-        if stream.length is None and slots is not None:
-            slots.scheduler.length(self, stream)
-        if stream.length is not None:
-            return stream.length
-        if self.state < DONE:
-            raise TypeError(
-                f"the length of {self!r} is not known before its end; number_of_results would announce it"
-            )
-        if self.state != DONE:
-            try:
-                return len(cast(Any, self.result()))  # raises
-            finally:
-                del self, stream, slots  # as in `result`
-        self._generating("has a length")  # or it has turned out to be an ordinary one
-        return len(stream.values)
+        try:
+            if stream.length is None and stream.announced:
+                self._await_length(stream)
+            if stream.length is not None:
+                return stream.length
+            if self.state < DONE:
+                raise TypeError(
+                    f"the length of {self!r} is not known before its end; number_of_results would announce it"
+                )
+            if self.state != DONE:
+                self.result()  # raises
+            self._generating("has a length")  # or it has turned out to be an ordinary one
+            return len(stream.values)
+        finally:
+            del self, stream  # as in `result`
 
-    def _announced(self, stream: Stream) -> int | None:
-        """The length announced, if that is known without waiting for anything but the announcement."""
+    def _await_length(self, stream: Stream) -> None:
+        """Wait until the length of *stream* is known, or the task has ended without it."""
         slots = self.queue
-        if stream.length is None and stream.announcement is not None and slots is not None:
-            slots.scheduler.length(self, stream, patient=False)
-        return stream.length
+        item = None if slots is None else slots.scheduler.length(self, stream)
+        if item is not None:
+            with suppress(CancelledError):
+                item.exception()
 
     def __iter__(self: Task[list[Y]]) -> Iterator[Y]:
         """The values of a generator task as they come.
@@ -292,9 +295,9 @@ class Task(PlannedFuture[R]):
             fn, slots = self._fn, self.queue
             if fn is not None and generates(fn):
                 if slots is not None:
-                    slots.scheduler.stream(self, announcement(fn))
+                    slots.scheduler.stream(self, announcement(fn) is not None)
                 if self._stream is None and self.state != DONE:
-                    return Stream(None)  # it has just failed or been cancelled
+                    return Stream(False)  # it has just failed or been cancelled
             stream = self._stream
         if stream is not None and self.state == DONE and not stream.closed:
             return None  # it seemed to be one, and gave no iterator
@@ -310,11 +313,9 @@ class Task(PlannedFuture[R]):
         return self
 
     def _let_go(self) -> None:
-        fn, stream = self._fn, self._stream
-        if stream is not None:
-            stream.announcement = None
-        elif fn is not None and generates(fn):
-            self._stream = Stream(None)  # whoever iterates gets the failure
+        fn = self._fn
+        if self._stream is None and fn is not None and generates(fn):
+            self._stream = Stream(False)  # whoever iterates gets the failure
         self._fn = self._args = self._kwargs = None
         self.dependencies = NONE
 

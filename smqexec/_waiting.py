@@ -12,7 +12,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -137,19 +136,6 @@ class Waiting(Observed):
             with self.lock:
                 if not future.done():  # else `unblock` may be going through the list
                     watch.blocked.remove(blocker)
-
-    def wait_for_others(self, future: Future[Any]) -> None:
-        """Block until *future* is done, which another thread is at; in a task, do meanwhile what is ready.
-
-        What that thread needs can't be known: it may be anything.
-        """
-        run = HERE.run
-        if run is None:
-            future.exception()
-            return
-        needs = Anything(run, (), future.done)
-        future.add_done_callback(lambda _: needs.release())
-        run.slots.scheduler.help(needs, None)
 
     def help(self, needs: Needs, timeout: float | None) -> bool:
         """Do what *needs* finds until it is satisfied; False after *timeout* seconds.

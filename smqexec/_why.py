@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from ._future import PlannedFuture
 from ._items import Item
-from ._needs import Anything, Everything, Needs
+from ._needs import Everything, Needs
 from ._nodes import DONE, READY, RUNNING, WAITING, Node, dependencies_of, dependents_of
 from ._options import known_as, numbered
 from ._rank import rank_of
@@ -238,8 +238,6 @@ def _awaits(wait: Needs) -> Parts:
     futures: Any = wait.futures
     if type(futures) is Everything:
         return ["the scheduler" if futures.slots is None else futures.slots.name]
-    if isinstance(wait, Anything):
-        return ["another thread"]
     pending = [future for future in futures if isinstance(future, PlannedFuture) and future.state < DONE]
     return _listed(pending) or ["futures of other executors"]
 

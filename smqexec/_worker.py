@@ -70,7 +70,7 @@ def perform(slots: Slots, run: Run, task: Task[Any] | None) -> bool:
             strip_ours(exception)
             note(exception, task, fn, slots.name)
             if task._stream is None and generates(fn):
-                scheduler.stream(task, announcement(fn))  # whoever iterates gets the failure
+                scheduler.stream(task, announcement(fn) is not None)  # whoever iterates gets the failure
             fn = args = kwargs = value = task._fn = task._args = task._kwargs = None
             scheduler.fail(slots, run, task, exception)
             task = None

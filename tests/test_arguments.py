@@ -3,7 +3,6 @@
 import gc
 import random
 import sys
-import threading
 import weakref
 from collections import OrderedDict, UserList, defaultdict, namedtuple
 from concurrent.futures import Future
@@ -12,10 +11,8 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 import pytest
-from gate import DEADLINE, Gate
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from threads import beside, until
 
 from smqexec import Raw, _kinds, settled
 from smqexec._arguments import gather
@@ -541,63 +538,6 @@ def test_template_lets_go_when_filled(wrap):
     gc.collect()
     assert task() is None
     assert template.dependencies == []
-
-
-def test_shared_template_is_filled_once():
-    """All get the same arguments, whoever comes first, and however often it is shared."""
-    template = gather(([done(1)], done("x")), {"a": {"b": done(2)}})
-    template.share()
-    first = template.fill()
-    assert first == (([1], "x"), {"a": {"b": 2}})
-    template.share()
-    again = template.fill()
-    assert again[0][0] is first[0][0]
-    assert again[1]["a"] is first[1]["a"]
-    assert template.dependencies == []
-
-
-def test_shared_template_that_cannot_be_rebuilt_fails_each_time():
-    template = gather(({done([])},), {})
-    template.share()
-    with pytest.raises(TypeError, match="unhashable") as first:
-        template.fill()
-    with pytest.raises(TypeError, match="unhashable") as second:
-        template.fill()
-    assert first.value is second.value
-
-
-def test_shared_template_with_a_failed_dependency_fails_each_time():
-    failed = Future()
-    failed.set_exception(error := ValueError("on purpose"))
-    template = gather((failed, 1), {})
-    template.share()
-    for _ in range(2):
-        with pytest.raises(ValueError, match="on purpose") as caught:
-            template.fill()
-        assert caught.value is error
-
-
-def test_shared_template_is_filled_by_several_threads_at_once():
-    """The one that came first is held while it rebuilds; the others wait for what it makes."""
-    gate, hashed = Gate(), []
-
-    class Slow:
-        def __hash__(self):
-            hashed.append(threading.get_ident())
-            gate.enter()
-            return 1
-
-    template = gather(({done(Slow())},), {})
-    template.share()
-    filled = [beside(template.fill)]
-    gate.wait_entered()
-    filled += [beside(template.fill) for _ in range(3)]
-    until(template._shared.lock.locked)
-    assert not any(future.done() for future in filled)
-    gate.open()
-    (first,), _ = filled[0].result(DEADLINE)
-    assert all(future.result(DEADLINE)[0][0] is first for future in filled)
-    assert len(hashed) == 1
 
 
 def test_template_keeps_no_original_alive():

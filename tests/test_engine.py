@@ -410,6 +410,26 @@ def test_what_gives_no_iterator_is_an_ordinary_task() -> None:
         assert task[2].result(DEADLINE) == 3
 
 
+def test_item_of_a_call_that_runs_and_gives_no_iterator() -> None:
+    """It was asked for while the call ran: it is then the part of the result."""
+    gate = Gate()
+
+    @number_of_results(lambda: 2)
+    def seeming() -> Any:
+        return gate.enter([1, 2, 3])
+
+    with ThreadPoolExecutor(1) as pool, Scheduler() as scheduler:
+        task = Queue(scheduler, executor=pool).submit(seeming)
+        gate.wait_entered()
+        item = task[1]
+        heir = Queue(scheduler, 1).submit(str, item)
+        assert not item.done()
+        gate.open()
+        assert (item.result(DEADLINE), heir.result(DEADLINE)) == (2, "2")
+        with pytest.raises(TypeError, match="only a generator task has a length"):
+            len(task)
+
+
 def test_generator_that_fails_keeps_its_values() -> None:
     def failing() -> Iterator[int]:
         yield 1

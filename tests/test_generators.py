@@ -28,7 +28,7 @@ from threads import beside, planned, until, until_gone, without_collector
 
 from smqexec import Item, Queue, Raw, Task, number_of_results, settled
 from smqexec._future import PlannedFuture
-from smqexec._items import Stream
+from smqexec._items import LENGTH, Stream
 
 
 class Broken(Exception):
@@ -104,10 +104,10 @@ def state(*futures: Future[Any]) -> list[object]:
     return [outcome(future) if future.done() else None for future in futures]
 
 
-def awaits(task: Any, index: int) -> bool:
-    """Whether a thread waits for value *index* of *task*."""
+def awaits(task: Any, key: Any) -> bool:
+    """Whether a thread waits for value *key* of *task*, or for its `LENGTH`."""
     stream = task._stream
-    item = None if stream is None else stream.items.get(index)
+    item = None if stream is None else stream.items.get(key)
     watch = None if item is None else item._watch
     return watch is not None and bool(watch.blocked or watch.callbacks)
 
@@ -593,19 +593,31 @@ def test_keys_of_a_generator_task() -> None:
 
 
 def test_keys_where_the_length_is_announced() -> None:
-    with planned(1, stopped=True) as (_, queue):
-        task = queue.submit(announced(4))
-        items = [task[i] for i in range(4)]
-        assert [task[i - 4] for i in range(4)] == items
-        for key in (slice(None), slice(2, None), slice(-2, 3), slice(0, -1), slice(3, 0, -1), slice(2, 99)):
-            assert task[key] == items[key]
+    """An index from the end, and a slice that needs it, wait for the length; others give items at once."""
+    keys = slice(None), slice(2, None), slice(-2, 3), slice(0, -1), slice(3, 0, -1), slice(2, 99)
+    with planned(1, stopped=True) as (scheduler, queue):
+        gate = Gate()
+        task = queue.submit(announced(4, [gate, "a"]))
+        items = [task[i] for i in range(5)]
+        assert task[1:3] == items[1:3]
+        asking = [beside(lambda key=key: task[key]) for key in (-1, *keys[:-1])]
+        until(lambda: awaits(task, LENGTH))
+        assert state(*asking, *items) == [None] * 11
+        scheduler.resume()
+        gate.wait_entered()
+        assert asking[0].result(DEADLINE) is items[3]
+        assert [each.result(DEADLINE) for each in asking[1:]] == [items[:4][key] for key in keys[:-1]]
+        assert [task[i - 4] for i in range(4)] == items[:4]
+        for key in keys:
+            assert task[key] == items[:4][key]
         for number in (4, -5, sys.maxsize + 1):
             with pytest.raises(
                 IndexError, match=f"^index {number} is out of range: the length of the task is 4$"
             ):
                 task[number]
-        assert len(task._stream.items) == 4
+        assert len(task._stream.items) == 5
         task.cancel()
+        gate.open()
 
 
 def test_item_of_another_scheduler() -> None:
@@ -879,7 +891,6 @@ def test_list_of_a_function_with_a_number_is_an_ordinary_result() -> None:
                 list(each)
             with pytest.raises(TypeError, match="only a generator task"):
                 len(each)
-        assert asked._stream.announcement is None
 
 
 def test_whoever_waits_for_the_number_of_an_ordinary_result() -> None:
@@ -892,7 +903,7 @@ def test_whoever_waits_for_the_number_of_an_ordinary_result() -> None:
         gate.wait_entered()
         length = beside(len, task)
         iterating = beside(lambda: list(iter(task)))
-        until(lambda: awaits(task, 0) and task._stream.counting)
+        until(lambda: awaits(task, 0) and awaits(task, LENGTH))
         gate.open()
         with pytest.raises(TypeError, match="only a generator task has a length"):
             length.result(DEADLINE)
@@ -939,34 +950,21 @@ class Counter:
         return len(args[0]) if args else 0
 
 
-def test_number_is_asked_once_for_the_arguments() -> None:
+def test_worker_asks_once_for_the_number_when_the_task_starts() -> None:
     with planned(1, stopped=True) as (scheduler, queue):
         counter = Counter()
-        task = queue.submit(announced(counter, ["a", END]), data := [1, 2, 3])
+        task = queue.submit(announced(counter, [*"abc", END]), data := [1, 2, 3])
         late = queue.submit(announced(counter, ["b", END]), "x")
+        lengths = [beside(len, task) for _ in range(3)]
+        until(lambda: len(task._stream.items[LENGTH]._watch.blocked) == 3)
         assert counter.asked == []
-        assert len(task) == len(task) == 3
-        assert counter.asked[0][0] is data
-        assert counter.threads == [threading.get_ident()]
         scheduler.resume()
-        # That of the other one is asked by its worker.
-        assert (task.result(DEADLINE), late.result(DEADLINE)) == (["a"], ["b"])
+        assert [length.result(DEADLINE) for length in lengths] == [3] * 3
+        assert (task.result(DEADLINE), late.result(DEADLINE)) == ([*"abc"], ["b"])
         assert (len(task), len(late)) == (3, 1)
-        assert len(counter.asked) == 2
-        assert counter.threads[1] != threading.get_ident()
-
-
-def test_attribute_and_decorator_announce_the_same() -> None:
-    @number_of_results(lambda x: len(x))
-    def twice(x: str) -> Iterator[str]:
-        for letter in x:
-            yield 2 * letter
-
-    with planned(1, stopped=True) as (scheduler, queue):
-        task = queue.submit(twice, "abc")
-        assert len(task) == 3
-        scheduler.resume()
-        assert list(task) == ["aa", "bb", "cc"]
+        assert counter.asked == [("x",), (data,)]
+        assert counter.asked[1][0] is data
+        assert threading.get_ident() not in counter.threads
 
 
 def test_number_waits_for_the_futures_among_the_arguments() -> None:
@@ -989,57 +987,6 @@ def test_number_waits_for_the_futures_among_the_arguments() -> None:
         assert counter.asked == [("xyz",)]
         assert items[0].result(DEADLINE) == 1
         assert str(items[1].exception(DEADLINE)).endswith("yielded 1 values, fewer than the 3 announced")
-
-
-@pytest.mark.parametrize("wrap", [lambda f: f, lambda f: [f], settled], ids=["it", "in", "settled"])
-def test_number_of_tasks_as_arguments(wrap: Callable[[Any], Any]) -> None:
-    with planned(1, stopped=True) as (scheduler, queue):
-        counter = Counter()
-        counter.__class__ = Found
-        first = queue.submit(same, "ab")
-        task = queue.submit(announced(counter, [END]), wrap(first))
-        length = beside(len, task)
-        until(lambda: first._watch and first._watch.blocked)
-        scheduler.resume()
-        assert length.result(DEADLINE) == 1
-        assert task.result(DEADLINE) == []
-        assert len(counter.asked) == 1
-
-
-class Found(Counter):
-    def __call__(self, *args: Any) -> Any:
-        super().__call__("x")
-        self.args = args
-        return len(args)
-
-
-def test_number_of_a_task_that_waits_for_settled_failures() -> None:
-    """A dependency that failed is a value there: the number is asked as soon as all have ended."""
-    with planned(1) as (_, queue):
-        bad, gone = queue.submit(fail), Future[Any]()
-        gone.cancel()
-        held: Future[Any] = Future()
-        task = queue.submit(announced(2, [END]), settled(bad), [settled(gone)], held)
-        length = beside(len, task)
-        gate = Gate()
-        queue.submit(gate)
-        gate.wait_entered()
-        held.set_result(1)
-        assert length.result(DEADLINE) == 2
-        assert not task.done()
-        gate.open()
-
-
-@pytest.mark.parametrize("wrap", [lambda f: f, lambda f: [f]], ids=["it", "in"])
-def test_number_for_futures_that_are_done(wrap: Callable[[Any], Any]) -> None:
-    with planned(1, stopped=True) as (_, queue):
-        given: Future[Any] = Future()
-        given.set_result("a")
-        counter = Counter()
-        task = queue.submit(announced(counter), wrap(given))
-        until(lambda: queue.counts()["ready"])
-        assert len(task) == 1
-        assert counter.asked == [(wrap("a"),)]
 
 
 def test_items_and_lengths_of_an_abandoned_scheduler() -> None:
@@ -1081,115 +1028,46 @@ def test_arguments_rebuilt_once() -> None:
         (lambda: None, TypeError, "number_of_results of Fed must give an int of 0 or more, not 'NoneType'"),
         (lambda: -1, ValueError, "number_of_results of Fed must give an int of 0 or more, not -1"),
         (lambda: leave(), CancelledError, "not asked"),
+        (lambda: sys.exit(3), SystemExit, "3"),
     ],
 )
-@pytest.mark.parametrize("early", ["len", "item", "last", "iterate", "late"])
-def test_task_whose_number_is_wrong_fails(
-    early: str, count: Any, kind: type[Exception], message: str
-) -> None:
+def test_task_whose_number_is_wrong_fails(count: Any, kind: type[Exception], message: str) -> None:
     with planned(1, stopped=True) as (scheduler, queue):
         fed = announced(count)
         task = queue.submit(fed)
         heir = queue.submit(same, task)
-        if early in ("len", "last"):
-            for _ in range(2):
-                with pytest.raises(kind, match=f"^{message}"):
-                    len(task) if early == "len" else task[-1]
-        elif early == "item":
-            item = task[0]
-            assert item.exception(0) is task.exception(0)
-            assert item.origin is task
-            assert [each.exception(0) for each in task[1:3]] == [task.exception(0)] * 2
-        else:
-            if early == "iterate":
-                iterating = beside(list, iter(task))
-                until(lambda: awaits(task, 0))
-            scheduler.resume()
-            if early == "iterate":
-                with pytest.raises(kind):
-                    iterating.result(DEADLINE)
+        items = [task[0], *task[1:3]]
+        waiting = [beside(ask) for ask in (lambda: len(task), lambda: task[-1], lambda: list(iter(task)))]
+        until(lambda: awaits(task, 0) and len(task._stream.items[LENGTH]._watch.blocked) == 2)
+        scheduler.resume()
         error = task.exception(DEADLINE)
         assert (type(error), str(error)) == (kind, message)
-        assert heir.exception(DEADLINE) is task[0].exception() is error
-        assert heir.origin is task
+        assert [each.exception(DEADLINE) for each in (heir, *items, task[0], *waiting)] == [error] * 8
+        assert [each.origin for each in (heir, *items)] == [task] * 4
         assert fed.began == 0
-        for ask in (len, list):
+        for ask in (len, list, lambda task: task[-1]):
             with pytest.raises(kind):
                 ask(task)
-
-
-def test_number_that_is_interrupted_is_asked_again() -> None:
-    """Ctrl-C while it counts is the caller's: the task runs, and so do those who wait for the number."""
-    with planned(1, stopped=True) as (scheduler, queue):
-        gate = Gate()
-        counter = Counter(gate, KeyboardInterrupt())
-        first: Future[Any] = Future()
-        first.set_result("abc")
-        task = queue.submit(announced(counter, ["a", END]), [first])
-        asking = beside(len, task)
-        gate.wait_entered()
-        waiting = beside(len, task)
-        until(lambda: task._stream.counting)
-        gate.open()
-        with pytest.raises(KeyboardInterrupt):
-            asking.result(DEADLINE)
-        counter.error = None
-        assert not task.done()
-        scheduler.resume()
-        assert task.result(DEADLINE) == ["a"]
-        assert waiting.result(DEADLINE) == len(task) == 1
-        assert counter.asked == [(["abc"],)] * 2
-
-
-def test_interrupted_number_is_asked_again_by_len() -> None:
-    with planned(1, stopped=True) as (_, queue):
-        counter = Counter(error=SystemExit())
-        first = Future[Any]()
-        first.set_result("a")
-        task = queue.submit(announced(counter), {"a": first})
-        with pytest.raises(SystemExit):
-            len(task)
-        counter.error = None
-        assert len(task) == 1
-        assert counter.asked == [({"a": "a"},)] * 2
-        task.cancel()
-
-
-def test_number_that_leaves_in_the_worker() -> None:
-    with planned(1) as (_, queue):
-        counter = Counter(gate := Gate(), SystemExit())
-        task = queue.submit(announced(counter))
-        gate.wait_entered()
-        waiting = beside(len, task)
-        until(lambda: task._stream.counting)
-        gate.open()
-        assert isinstance(waiting.exception(DEADLINE), SystemExit)
-        assert isinstance(task.exception(DEADLINE), SystemExit)
         assert queue.submit(same, 1).result(DEADLINE) == 1
 
 
-def test_slow_number_is_asked_once_by_many() -> None:
-    with planned(1, stopped=True) as (scheduler, queue):
+def test_items_can_be_had_while_the_worker_asks_for_the_number() -> None:
+    with planned(1) as (_, queue):
         counter = Counter(gate := Gate())
         task = queue.submit(announced(counter, [*"abc", END]), "abc")
-        lengths = [beside(len, task)]
         gate.wait_entered()
-        lengths += [beside(len, task) for _ in range(4)]
-        last = beside(lambda: task[-1])
-        # An item can be had meanwhile: the number is not known.
-        item = task[7]
-        assert not item.done()
-        scheduler.resume()
-        until(task.running)
-        assert [length.done() for length in lengths] == [False] * 5
+        length, last = beside(len, task), beside(lambda: task[-1])
+        until(lambda: awaits(task, LENGTH) and len(task._stream.items[LENGTH]._watch.blocked) == 2)
+        items = task[2], task[7]
+        assert state(length, last, *items) == [None] * 4
         gate.open()
-        assert [length.result(DEADLINE) for length in lengths] == [3] * 5
-        assert last.result(DEADLINE).result(DEADLINE) == "c"
+        assert length.result(DEADLINE) == 3
+        assert last.result(DEADLINE).result(DEADLINE) == items[0].result(DEADLINE) == "c"
         assert counter.asked == [("abc",)]
-        assert isinstance(item.exception(DEADLINE), IndexError)
+        assert isinstance(items[1].exception(DEADLINE), IndexError)
 
 
-def test_number_that_asks_its_own_task() -> None:
+def test_number_that_asks_for_the_length_of_its_own_task() -> None:
     with planned(1, stopped=True) as (scheduler, queue):
         found: list[Any] = []
 
@@ -1198,13 +1076,10 @@ def test_number_that_asks_its_own_task() -> None:
             return len(task)
 
         task = queue.submit(announced(curious))
-        with pytest.raises(RuntimeError, match="number_of_results asks for the length that it is to give"):
-            len(task)
-        assert isinstance(task.exception(0), RuntimeError)
-        task = queue.submit(announced(curious))
         scheduler.resume()
-        assert isinstance(task.exception(DEADLINE), RuntimeError)
-        assert [type(item.exception(DEADLINE)) for item in found] == [RuntimeError] * 2
+        with pytest.raises(RuntimeError, match=r"'length' of <Task .* which waits for it"):
+            task.result(DEADLINE)
+        assert found[0].exception(DEADLINE) is task.exception()
 
 
 def test_len_inside_the_generator() -> None:
@@ -1227,27 +1102,19 @@ def test_len_inside_the_generator() -> None:
 def test_number_of_failed_and_cancelled_tasks() -> None:
     with planned(1, stopped=True) as (scheduler, queue):
         counter = Counter()
-        bad = queue.submit(fail)
-        heir = queue.submit(announced(counter), bad)
-        waiting = beside(len, heir)
-        until(lambda: bad._watch and bad._watch.blocked)
-        gone = queue.submit(announced(counter), "a")
-        held = Future[Any]()
-        late = queue.submit(announced(counter), held)
-        cancelled = beside(len, late)
+        held: Future[Any] = Future()
+        needs = queue.submit(fail), "a", held
+        heir, gone, late = [queue.submit(announced(counter), each) for each in needs]
+        waiting = [beside(len, each) for each in (heir, gone, late)]
+        until(lambda: all(awaits(each, LENGTH) for each in (heir, gone, late)))
         assert gone.cancel()
         scheduler.resume()
-        with pytest.raises(Broken):
-            waiting.result(DEADLINE)
-        with pytest.raises(Broken):
-            len(heir)
-        with pytest.raises(CancelledError):
-            len(gone)
-        with pytest.raises(CancelledError):
-            gone[-1]
         held.cancel()
-        with pytest.raises(CancelledError):
-            cancelled.result(DEADLINE)
+        assert [type(outcome(each)) for each in waiting] == [Broken, CancelledError, CancelledError]
+        for task, kind in ((heir, Broken), (gone, CancelledError), (late, CancelledError)):
+            for ask in (len, lambda task: task[-1]):
+                with pytest.raises(kind):
+                    ask(task)
         assert counter.asked == []
 
 
@@ -1272,7 +1139,7 @@ def test_container_that_cannot_be_rebuilt_fails_the_task() -> None:
 def test_fewer_values_than_announced() -> None:
     with planned(1, stopped=True) as (scheduler, queue):
         task = queue.submit(announced(5, ["a", "b", END]))
-        items = list(task[:])
+        items = task[0:5]
         heir = queue.submit(same, items[3])
         scheduler.resume()
         assert task.result(DEADLINE) == ["a", "b"]
@@ -1301,7 +1168,7 @@ def test_more_values_than_announced() -> None:
     with planned(1, stopped=True) as (scheduler, queue):
         fed = announced(2, ["a", "b", "c", "d"])
         task = queue.submit(fed)
-        items = list(task[:])
+        items = task[0:2]
         scheduler.resume()
         error = task.exception(DEADLINE)
         assert (type(error), str(error)) == (
@@ -1975,7 +1842,7 @@ def test_part_lets_go_of_the_result() -> None:
 
 
 @pytest.mark.parametrize("wrap", [lambda kept: kept, lambda kept: [kept]], ids=["direct", "inside"])
-@pytest.mark.parametrize("early", [False, True])
+@pytest.mark.parametrize("early", [False, True], ids=["", "length"])
 def test_generator_task_lets_go_of_its_arguments_when_it_starts(
     early: bool, wrap: Callable[[Any], Any]
 ) -> None:
@@ -1989,11 +1856,11 @@ def test_generator_task_lets_go_of_its_arguments_when_it_starts(
         gone = weakref.ref(made.result())
         fed = Dropping("a")
         task = queue.submit(lambda_of(fed), wrap(made), name=wrap(made))
-        if early:
-            assert len(task) == 2
+        asking = beside(len, task) if early else None
         del made
         scheduler.resume()
         assert task[0].result(DEADLINE) == "a"
+        assert asking is None or asking.result(DEADLINE) == 2
         until_gone(gone)
         fed.give("b", END)
         assert task.result(DEADLINE) == ["a", "b"]
@@ -2003,7 +1870,7 @@ def test_generator_task_lets_go_of_its_arguments_when_it_starts(
         # And of the function, with what is bound to it.
         until_gone(fed_gone)
         stream: Any = task._stream
-        assert (stream.items, stream.announcement, stream.counting) == ({}, None, None)
+        assert stream.items == {}
 
 
 def lambda_of(fed: Any) -> Any:
@@ -2019,7 +1886,7 @@ def test_generator_task_that_gives_no_list_lets_go(end: str) -> None:
         fed = announced(3, ["a"])
         kept = Kept()
         task = queue.submit(fed, kept)
-        items = list(task[:])
+        items = task[0:3]
         if end == "never runs":
             task.cancel()
         else:
@@ -2037,7 +1904,7 @@ def test_generator_task_that_gives_no_list_lets_go(end: str) -> None:
         gone = [weakref.ref(each) for each in (kept, fed, *items)]
         task_gone = weakref.ref(task)
         stream = task._stream
-        assert (stream.items, stream.announcement) == ({}, None)
+        assert stream.items == {}
         del kept, fed, items
         if end == "fails":
             # The traceback shows the generator's own frame, and that the arguments.
@@ -2055,7 +1922,6 @@ def test_task_whose_number_failed_is_freed() -> None:
         scheduler.resume()
         assert isinstance(task.exception(DEADLINE), ZeroDivisionError)
         queue.submit(same).result(DEADLINE)
-        assert task._stream.announcement is None
         gone, kept_gone = weakref.ref(task), weakref.ref(kept)
         del task, kept
         until_gone(gone, kept_gone)
@@ -2070,7 +1936,7 @@ def test_value_comes_while_its_item_is_entered() -> None:
         fed = Fed()
         task = queue.submit(fed)
         until(lambda: fed.began)
-        stream = task._stream or scheduler.stream(task, None)
+        stream = task._stream or scheduler.stream(task, False)
 
         class Late(list[Any]):
             """One whose value 0 comes between the second look at its length and the third."""
@@ -2237,227 +2103,46 @@ def test_task_ends_while_it_is_asked_whether_it_generates(end: str) -> None:
                 list(iter(task))
 
 
-def test_worker_takes_the_task_while_another_thread_counts() -> None:
-    """It waits for that, and takes its number; the arguments are the same for both."""
-    with planned(1, stopped=True) as (scheduler, queue):
-        got: list[Any] = []
-        counter = Counter(gate := Gate())
-
-        @number_of_results(counter)
-        def steps(x: Any) -> Iterator[Any]:
-            got.append(x)
-            yield from x
-
-        ready: Future[Any] = Future()
-        ready.set_result("b")
-        task = queue.submit(steps, ["a", ready])
-        length = beside(len, task)
+@pytest.mark.parametrize("number", [3, Broken()], ids=["number", "failure"])
+def test_task_is_cancelled_while_its_number_is_asked(number: Any) -> None:
+    """The generator is closed at its first value; a number that fails fails the task."""
+    with planned(1) as (_, queue):
+        counter = Counter(gate := Gate(), number if isinstance(number, Broken) else None)
+        task = queue.submit(announced(counter, ["a"]), "abc")
         gate.wait_entered()
-        scheduler.resume()
-        until(lambda: task._stream.counting)
-        until(task.running)
-        assert task._stream.values == []
-        gate.open()
-        assert length.result(DEADLINE) == 2
-        assert task.result(DEADLINE) == ["a", "b"]
-        assert counter.asked == [(["a", "b"],)]
-        assert got[0] is counter.asked[0][0]
-
-
-def test_number_fails_while_the_worker_waits_for_it() -> None:
-    with planned(1, stopped=True) as (scheduler, queue):
-        counter = Counter(gate := Gate(), Broken())
-        task = queue.submit(fed := announced(counter))
         length = beside(len, task)
-        gate.wait_entered()
-        scheduler.resume()
-        until(task.running)
+        until(lambda: awaits(task, LENGTH))
+        assert not task.cancel()
         gate.open()
-        with pytest.raises(Broken):
-            length.result(DEADLINE)
-        assert task.exception(DEADLINE) is counter.error
-        assert len(counter.asked) == 1
-        assert fed.began == 0
-        assert queue.submit(int).result(DEADLINE) == 0
-        assert scheduler.counts()["failed"] == 1
+        assert outcome(length) == number
+        assert outcome(task) == ("cancelled" if number == 3 else number)
 
 
-def test_worker_comes_when_the_number_has_just_failed() -> None:
-    """The one who counted has told it, and not put that down yet."""
+def test_length_is_asked_for_when_the_number_has_just_failed() -> None:
     with planned(1, stopped=True) as (scheduler, queue):
-        counter = Counter(gate := Gate(), Broken())
-        task = queue.submit(announced(counter))
-        length = beside(len, task)
-        gate.wait_entered()
-        beside(len, task)
-        until(lambda: task._stream.counting)
-        counting = task._stream.counting
-
-        def worker_comes(_: object) -> None:
-            scheduler.resume()
-            until(lambda: task.done() or task._stream.counting not in (None, counting))
-
-        counting.add_done_callback(worker_comes)
-        gate.open()
-        assert task.exception(DEADLINE) is counter.error
-        with pytest.raises(Broken):
-            length.result(DEADLINE)
-        assert len(counter.asked) == 1
-
-
-def test_length_is_asked_for_when_the_number_has_just_failed_in_the_worker() -> None:
-    with planned(1) as (scheduler, queue):
         failing = scheduler.fail
         asked: list[Any] = []
 
         def late(*args: Any) -> None:
             asked.append(beside(len, task))
-            until(lambda: asked[0].done() or task._stream.counting)
+            until(lambda: awaits(task, LENGTH))
             failing(*args)
 
         scheduler.fail = late
-        scheduler.stop()
         task = queue.submit(announced(Counter(error=Broken())))
         scheduler.resume()
         assert isinstance(task.exception(DEADLINE), Broken)
-        with pytest.raises(Broken):
-            asked[0].result(DEADLINE)
-
-
-def test_task_is_cancelled_while_its_number_is_asked() -> None:
-    with planned(1, stopped=True) as (_, queue):
-        counter = Counter(gate := Gate())
-        task = queue.submit(announced(counter), "abc")
-        lengths = [beside(len, task)]
-        gate.wait_entered()
-        lengths.append(beside(len, task))
-        until(lambda: task._stream.counting)
-        assert task.cancel()
-        with pytest.raises(CancelledError):
-            lengths[1].result(DEADLINE)
-        gate.open()
-        assert outcome(lengths[0]) == 3
-        assert list(map(outcome, [task[0]])) == ["cancelled"]
-
-
-def test_task_is_cancelled_while_a_number_that_fails_is_asked() -> None:
-    with planned(1, stopped=True) as (_, queue):
-        counter = Counter(gate := Gate(), Broken())
-        task = queue.submit(announced(counter), "abc")
-        length = beside(len, task)
-        gate.wait_entered()
-        assert task.cancel()
-        gate.open()
-        assert isinstance(outcome(length), CancelledError)
-        assert task.cancelled()
-
-
-def test_task_starts_between_two_looks_of_len(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It waited for a future when it was looked at first."""
-    with planned(1) as (_, queue):
-        given: Future[Any] = Future()
-        counter = Counter()
-        task = queue.submit(announced(counter, [END]), given)
-        real = given.exception
-
-        def late(timeout: float | None = None) -> Any:
-            if given.done():
-                return real(timeout)
-            given.set_result("ab")
-            task.result(DEADLINE)
-            return real(timeout)
-
-        monkeypatch.setattr(given, "exception", late)
-        assert len(task) == 2
-        assert len(counter.asked) == 1
-
-
-def test_number_is_found_between_two_looks_of_len(monkeypatch: pytest.MonkeyPatch) -> None:
-    with planned(1, stopped=True) as (_, queue):
-        given: Future[Any] = Future()
-        counter = Counter()
-        task = queue.submit(announced(counter, [END]), given)
-        real = given.exception
-
-        def late(timeout: float | None = None) -> Any:
-            if not given.done():
-                given.set_result("ab")
-                assert len(task) == 2
-            return real(timeout)
-
-        monkeypatch.setattr(given, "exception", late)
-        assert beside(len, task).result(DEADLINE) == 2
-        assert len(counter.asked) == 1
+        assert outcome(asked[0]) is task.exception()
 
 
 def test_traceback_of_a_number_that_fails_has_no_frame_that_knows_the_task() -> None:
-    with planned(1, stopped=True) as (_, queue):
+    with planned(1) as (_, queue):
         task = queue.submit(announced(fail))
-        with pytest.raises(Broken):
-            len(task)
         with pytest.raises(Broken) as caught:
-            task.result(DEADLINE)
+            len(task)
         names = [frame.name for frame in traceback.extract_tb(caught.value.__traceback__)]
         assert names[-1] == "fail"
-        assert not {"_count_early", "_count"}.intersection(names)
-
-
-def test_number_that_fails_lets_go_on_who_only_waits_for_the_end() -> None:
-    with planned(1, 2) as (_, queue, other):
-        gate = Gate()
-        queue.submit(gate.enter)
-        gate.wait_entered()
-        together = threading.Barrier(2)
-        task = queue.submit(announced(fail))
-        late = [other.submit(lambda _: together.wait(DEADLINE), settled(task)) for _ in range(2)]
-        with pytest.raises(Broken):
-            len(task)
-        assert sorted(each.result(DEADLINE) for each in late) == [0, 1]
-        gate.open()
-
-
-def test_number_that_another_thread_asks_is_told_before_the_task_runs() -> None:
-    with planned(1, stopped=True) as (_, queue):
-        task = queue.submit(announced(Counter(gate := Gate())), "ab")
-        lengths = [beside(len, task)]
-        gate.wait_entered()
-        lengths.append(beside(len, task))
-        until(lambda: task._stream.counting._condition._waiters)
-        gate.open()
-        assert [length.result(DEADLINE) for length in lengths] == [2, 2]
-
-
-def test_number_that_fails_is_told_to_all_who_are_interested_in_the_task() -> None:
-    with planned(1, stopped=True) as (_, queue):
-        task = queue.submit(announced(Counter(error=Broken())))
-        told: list[Any] = []
-        task.add_done_callback(told.append)
-        waiting = beside(task.exception, DEADLINE)
-        until(lambda: task._watch and task._watch.blocked)
-        with pytest.raises(Broken):
-            len(task)
-        assert told == [task]
-        assert isinstance(waiting.result(DEADLINE), Broken)
-
-
-def test_worker_comes_when_the_number_has_just_been_found() -> None:
-    """It has seen that there is something to ask."""
-    with planned(1, stopped=True) as (scheduler, queue):
-        counter = Counter(gate := Gate())
-        task = queue.submit(announced(counter, ["a", END]), "a")
-        length = beside(len, task)
-        gate.wait_entered()
-        announcing = scheduler.announce_length
-
-        def late(*args: Any) -> None:
-            gate.open()
-            length.result(DEADLINE)
-            announcing(*args)
-
-        scheduler.announce_length = late
-        scheduler.resume()
-        assert task.result(DEADLINE) == ["a"]
-        assert len(counter.asked) == 1
+        assert not {"open_stream", "perform"}.intersection(names)
 
 
 def test_task_is_iterated_while_it_is_being_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -2543,7 +2228,7 @@ def test_stream_is_made_once_whoever_comes_first() -> None:
         values = iter(task)
         stream = task._stream
         assert isinstance(stream, Stream)
-        assert scheduler.stream(task, None) is stream
+        assert scheduler.stream(task, False) is stream
         scheduler.resume()
         assert list(values) == [0, 1]
         assert task._stream is stream
@@ -2580,74 +2265,63 @@ def test_slot_of_a_generator_is_its_own() -> None:
 # What must not be kept, lost or waited for.
 
 
-def test_ctrl_c_in_len_while_the_worker_waits_for_the_number() -> None:
-    asked: list[Any] = []
-    gate = Gate()
-
-    def number() -> int:
-        asked.append(threading.get_ident())
-        if len(asked) == 1:
-            gate.enter()
-            raise KeyboardInterrupt
-        return 1
-
-    with planned(1, stopped=True) as (scheduler, queue):
-        task = queue.submit(announced(number, ["a", END]))
-        asking = beside(len, task)
-        gate.wait_entered()
-        scheduler.resume()
-        until(lambda: task._stream.counting and task._stream.counting._done_callbacks)  # the worker waits
-        gate.open()
-        with pytest.raises(KeyboardInterrupt):
-            asking.result(DEADLINE)
-        assert task.result(DEADLINE) == ["a"]
-        assert len(set(asked)) == len(asked) == 2
-
-
-def test_worker_helps_while_another_thread_counts() -> None:
-    """What that thread needs may be in the worker's own slot."""
+def test_number_that_needs_a_task_of_its_own_slot() -> None:
     with planned(1, stopped=True) as (scheduler, camera):
         header = camera.submit(lambda: 3)
-        gate = Gate()
-
-        def frames() -> Iterator[str]:
-            yield from "abc"
-
-        def count() -> int:
-            gate.enter()
-            return header.result(DEADLINE)
-
-        film = camera.submit(number_of_results(count)(frames))
-        asking = beside(len, film)
-        gate.wait_entered()
+        film = camera.submit(number_of_results(lambda: header.result(DEADLINE))(lambda: iter("abc")))
         scheduler.resume()
-        until(film.running)
-        gate.open()
+        assert len(film) == 3
         assert film.result(DEADLINE) == ["a", "b", "c"]
-        assert asking.result(DEADLINE) == 3
 
 
-def test_length_asked_for_in_a_task_helps_while_another_thread_counts() -> None:
+def test_length_asked_for_in_a_task_runs_the_generator_task_nested() -> None:
+    """On one slot: the generator task, and what it needs, and what its number needs."""
     with planned(1, stopped=True) as (scheduler, queue):
-        needed = queue.submit(lambda: 2)
-        gate = Gate()
+        threads: list[int] = []
 
-        def pair() -> Iterator[int]:
+        def pair(_: object) -> Iterator[int]:
+            threads.append(threading.get_ident())
             yield 1
             yield 2
 
-        def count() -> int:
-            gate.enter()
-            return needed.result(DEADLINE)
+        def program() -> Any:
+            threads.append(threading.get_ident())
+            return len(task), task[-1].result(), [item.result() for item in task[:]]
 
-        task = queue.submit(number_of_results(count)(pair))
-        first = beside(len, task)
-        gate.wait_entered()
-        program = queue.submit(lambda: gate.open() or len(task))
-        program.promote()
+        needed, first = queue.submit(lambda: 2), queue.submit(same)
+        task = queue.submit(number_of_results(lambda _: needed.result(DEADLINE))(pair), first)
+        asking = queue.submit(program)
+        asking.promote()
         scheduler.resume()
-        assert program.result(DEADLINE) == 2
-        assert first.result(DEADLINE) == 2
+        assert asking.result(DEADLINE) == (2, 2, [1, 2])
+        assert len(set(threads)) == 1
+
+
+def test_length_asked_for_by_two_queues_of_each_other() -> None:
+    """Each holds its one slot, and waits for the length of a task that needs the other."""
+    with planned(1, 1, stopped=True) as (scheduler, one, two):
+        films = [queue.submit(announced(1, ["a", END])) for queue in (one, two)]
+        together = threading.Barrier(2)
+
+        def program(film: Any) -> int:
+            together.wait(DEADLINE)
+            return len(film)
+
+        asking = [one.submit(program, Raw(films[1])), two.submit(program, Raw(films[0]))]
+        scheduler.resume()
+        assert [each.result(DEADLINE) for each in asking] == [1, 1]
+
+
+@pytest.mark.parametrize("end", ["fails", "is cancelled"])
+def test_length_asked_for_in_a_task_where_the_generator_task_gives_none(end: str) -> None:
+    with planned(1, stopped=True) as (scheduler, queue):
+        needed = queue.submit(fail if end == "fails" else lambda: task.cancel())
+        task = queue.submit(announced(2), settled(needed) if end == "is cancelled" else needed)
+        asking = queue.submit(lambda: len(task))
+        asking.promote()
+        scheduler.resume()
+        assert outcome(asking) is (needed.exception(DEADLINE) or outcome(asking))
+        assert isinstance(asking.exception(DEADLINE), Broken if end == "fails" else CancelledError)
 
 
 def test_failed_generator_keeps_no_frame_of_ours() -> None:
@@ -2780,16 +2454,6 @@ def test_static_method_object_is_a_generator_function() -> None:
         assert queue.submit(staticmethod(count), 2).result(DEADLINE) == [0, 1]
 
 
-def test_length_whose_asker_fails_before_it_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    with planned(1, stopped=True) as (_, queue):
-        task = queue.submit(announced(2))
-        with monkeypatch.context() as patched:
-            patched.setattr(Stream, "awaited", fail)
-            with pytest.raises(Broken):
-                len(task)
-        assert len(task) == 2
-
-
 def test_result_whose_metaclass_answers_nothing() -> None:
     class Mute(type):
         def __getattr__(cls, name: str) -> Any:
@@ -2802,18 +2466,3 @@ def test_result_whose_metaclass_answers_nothing() -> None:
 
     with planned(1) as (_, queue):
         assert type(queue.submit(Odd).result(DEADLINE)) is Odd
-
-
-def test_number_is_asked_early_for_arguments_that_were_all_pending() -> None:
-    with planned(1, 1) as (_, queue, other):
-        gate = Gate()
-        queue.submit(gate)
-        gate.wait_entered()
-        counter = Counter()
-        needed = other.submit(same, other.submit(lambda: "abc"))
-        task = queue.submit(announced(counter, ["a", "b", "c", END]), needed)
-        assert needed.result(DEADLINE) == "abc"
-        assert len(task) == 3
-        assert counter.asked == [("abc",)]
-        gate.open()
-        assert task.result(DEADLINE) == ["a", "b", "c"]

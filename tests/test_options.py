@@ -108,12 +108,12 @@ def test_named_generator_task() -> None:
 
     with planned(1, stopped=True) as (scheduler, queue):
         task = queue.options(name="frames").submit(count, 3)
-        assert len(task) == 3
         item = task[1]
         assert " 1 of <Task at" in repr(item) and "frames" in repr(item)
         scheduler.resume()
         assert item.result(DEADLINE) == 1
         assert task.result(DEADLINE) == [0, 1, 2]
+        assert len(task) == 3
 
 
 def test_options_without_any_are_those_of_a_plain_submit() -> None:

@@ -15,7 +15,7 @@ from gate import DEADLINE, Gate
 from threads import beside, planned, until
 
 import smqexec
-from smqexec import Queue, Scheduler, _why, checkpoint, number_of_results, settled
+from smqexec import Queue, Scheduler, _why, checkpoint, settled
 
 
 @pytest.fixture
@@ -322,23 +322,6 @@ def test_nested_task(lab: Any) -> None:
     gate.wait_entered()
     assert task.why() == "running in acquire_0, waits for Gate.enter#2, does Gate.enter#2 meanwhile"
     assert inner[0].why() == "running in acquire_0"
-
-
-def test_length_that_another_thread_finds_out(lab: Any) -> None:
-    _, acquire, _, gate = lab
-
-    @number_of_results(lambda: gate.enter(1))  # type: ignore[arg-type, return-value]
-    def film() -> Iterator[int]:
-        yield 1
-
-    with acquire.scheduler.stop():
-        task = acquire.submit(film)
-        counting = beside(len, task)
-        gate.wait_entered()
-    until(lambda: "waits" in task.why())
-    assert task.why() == "running in acquire_0, waits for another thread"
-    gate.open()
-    assert counting.result(DEADLINE) == 1
 
 
 def test_held_by_a_stop_and_asked_to_end(lab: Any) -> None:
