@@ -243,8 +243,11 @@ def _is_needed(node: Any) -> bool:
     """Whether a task depends on *node*, or somebody waits for it.  The lock is held."""
     if type(node) is Barrier:
         return True  # later tasks of the queue wait for it
-    # That later tasks of its queue wait for its start does not count.
-    if any(other.state < DONE and type(other) is not Barrier for other in dependents_of(node)):
-        return True
+    for other in dependents_of(node):
+        # That later tasks of its queue wait for its start does not count; nor does an item that
+        # somebody has asked for, and nobody needs.
+        counts = type(other) is not Barrier and (not isinstance(other, Item) or _is_needed(other))
+        if counts and other.state < DONE:
+            return True
     watch = node._watch if isinstance(node, PlannedFuture) else None
     return watch is not None and watch.is_needed()

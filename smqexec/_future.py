@@ -276,8 +276,13 @@ class PlannedFuture(Node, Future[R]):
         it, and a generator task is closed at its next value.
 
         Args:
-            dependencies: Also cancel what it needs and nobody else does: no
-                other task, nobody who waits, no callback.
+            dependencies: If it was pending, also cancel each task that it
+                depends on and that nothing else needs, and the dependencies
+                of those in turn.  A running one is asked to end.  A task is
+                needed if another pending task depends on it, a thread waits
+                for it or it has a callback; that the caller holds the future
+                is no need.  An item whose value is not there leads to its
+                task; that is needed if one of its other items is.
 
         Returns:
             True if it is now cancelled.

@@ -17,7 +17,7 @@ from gate import DEADLINE, Gate
 from threads import beside, planned, until
 
 import smqexec
-from smqexec import Queue, Scheduler, _needs, checkpoint, settled
+from smqexec import Queue, Scheduler, _needs, checkpoint, number_of_results, settled
 from smqexec._functions import PLAIN, is_iterator
 from smqexec._needs import Needs
 from smqexec._nodes import READY
@@ -1304,6 +1304,96 @@ def test_cancel_with_dependencies_goes_on_after_one_that_is_needed() -> None:
         assert queue.submit(max, others[0], needed, others[1]).cancel(dependencies=True)
         assert not needed.cancelled()
         assert others[0].cancelled() and others[1].cancelled()
+
+
+@pytest.mark.parametrize("running", [False, True], ids=["pending", "running"])
+@pytest.mark.parametrize("far", [False, True], ids=["own scheduler", "other scheduler"])
+def test_cancel_with_dependencies_reaches_a_generator_task_through_its_item(running: bool, far: bool) -> None:
+    """Other items that were asked for keep it only where somebody needs them."""
+    with planned(1, stopped=True) as (scheduler, queue), planned(1) as (_, other):
+        gate = Gate()
+
+        def film() -> Any:
+            gate.enter()
+            yield 1
+            yield 2
+
+        task = queue.submit(film)
+        items = task[0:3]
+        if running:
+            scheduler.resume()
+            gate.wait_entered()
+        sink = (other if far else queue).submit(str, [items[0], settled(items[1])])
+        assert sink.cancel(dependencies=True)
+        assert task.cancelled() is not running
+        gate.open()
+        scheduler.resume()
+        with pytest.raises(CancelledError):
+            task.result(DEADLINE)
+        assert items[2].cancelled()
+
+
+NEEDS: dict[str, Callable[[Queue, Any], object]] = {
+    "task that depends on an item": lambda queue, film: queue.submit(str, film[1]),
+    "task that depends on it": lambda queue, film: queue.submit(str, film),
+    "callback of an item": lambda queue, film: film[1].add_done_callback(lambda _: None),
+    "thread that waits for an item": lambda queue, film: beside(film[1].result, DEADLINE),
+    "thread that iterates": lambda queue, film: beside(list, iter(film)),
+    "thread that waits for the length": lambda queue, film: beside(len, film),
+}
+
+
+@pytest.mark.parametrize("name", NEEDS)
+def test_cancel_with_dependencies_spares_a_generator_task_that_is_needed(name: str) -> None:
+    def film() -> Any:
+        yield from "ab"
+
+    with planned(1, stopped=True) as (scheduler, queue):
+        task = queue.submit(number_of_results(lambda: 2)(film))
+        items = task[0:2]
+        NEEDS[name](queue, task)
+        if name.startswith("thread"):
+            until(lambda: any(item._watch and item._watch.blocked for item in task._stream.items.values()))
+        assert queue.submit(str, items[0]).cancel(dependencies=True)
+        assert not task.cancelled()
+        scheduler.resume()
+        assert task.result(DEADLINE) == ["a", "b"]
+        assert items[1].result(DEADLINE) == "b"
+
+
+def test_cancel_with_dependencies_leaves_a_generator_task_whose_item_is_there() -> None:
+    """The item needs it no more."""
+    with planned(1, 1) as (_, queue, other):
+        gate, busy = Gate(), Gate()
+
+        def film() -> Any:
+            yield 1
+            gate.enter()
+            yield 2
+
+        task = queue.submit(film)
+        other.submit(busy)
+        busy.wait_entered()
+        assert task[0].result(DEADLINE) == 1
+        assert other.submit(str, task[0]).cancel(dependencies=True)
+        gate.open()
+        assert task.result(DEADLINE) == [1, 2]
+        busy.open()
+
+
+def test_item_cancelled_with_dependencies_cancels_its_task() -> None:
+    """Where nobody needs that; without *dependencies* the task goes on."""
+    with planned(1, stopped=True) as (scheduler, queue):
+        alone, needed = queue.submit(divmod, 17, 5), queue.submit(divmod, 17, 5)
+        heir = queue.submit(str, needed[1])
+        spared = queue.submit(divmod, 1, 1)
+        for item in (alone[0], needed[0]):
+            assert item.cancel(dependencies=True)
+        assert spared[0].cancel()
+        assert alone.cancelled()
+        scheduler.resume()
+        assert heir.result(DEADLINE) == "2"
+        assert spared.result(DEADLINE) == (1, 0)
 
 
 def test_cancelling_a_graph_with_many_ways_looks_at_each_task_once(monkeypatch: pytest.MonkeyPatch) -> None:
