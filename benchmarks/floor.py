@@ -195,7 +195,8 @@ def report(rounds: int) -> Iterator[str]:
         ratio = f"{low[name] / low[f'floor {shape}']:14.2f}" if f"floor {shape}" in low else f"{'-':>14}"
         line = f"  {name:26}{low[name]:8.2f}{ratio}{low[name] / low[BASIS]:14.2f}"
         yield line + (f"  <= {AIMS[shape]} of the floor" if name.startswith("smqexec") else "")
-    yield f"  lower quartiles of {len(figures[BASIS])} rounds; median of the pool {median(figures[BASIS]):.2f} µs"
+    middle = median(figures[BASIS])
+    yield f"  lower quartiles of {len(figures[BASIS])} rounds; median of the pool: {middle:.2f} µs"
 
 
 def cpu_of(make: Callable[[], Any], chain: bool) -> float:

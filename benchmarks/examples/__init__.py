@@ -1,0 +1,1 @@
+"""Two real programs, `measurement` and `images`: ``python -m benchmarks.examples.NAME``."""
