@@ -18,7 +18,6 @@ import os
 import sys
 import threading
 from contextlib import suppress
-from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
 
 LOGGER = logging.getLogger("smqexec")
 
-_HERE = str(Path(__file__).parent)
+_HERE = os.path.dirname(__file__)
 
 
 def observe(event: Event) -> None:

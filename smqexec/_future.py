@@ -23,6 +23,8 @@ from time import monotonic
 from types import CodeType, TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Never, Protocol, TypeVar
 
+from typing_extensions import override
+
 from ._conditions import ENDED, View
 from ._nodes import DONE, DROPPED, NEW, READY, RUNNING, WAITING, Node
 
@@ -167,14 +169,17 @@ class PlannedFuture(Node, Future[R]):
 
     # Asking.
 
+    @override
     def done(self) -> bool:
         """Return True if the task was cancelled, failed or returned."""
         return self.state >= DONE
 
+    @override
     def running(self) -> bool:
         """Return True while the call is being made."""
         return self.state == RUNNING
 
+    @override
     def cancelled(self) -> bool:
         """Return True if the task was cancelled, itself or by a dependency of it."""
         return self.state == CANCELLED
@@ -186,6 +191,7 @@ class PlannedFuture(Node, Future[R]):
             return None
         return self._outcome.origin or self
 
+    @override
     def result(self, timeout: float | None = None) -> R:
         """Return what the call returned, waiting for it if need be.
 
@@ -213,6 +219,7 @@ class PlannedFuture(Node, Future[R]):
         """The value of a task that has returned, to be there by *end* on the monotonic clock."""
         return self._outcome  # type: ignore[no-any-return]
 
+    @override
     def exception(self, timeout: float | None = None) -> BaseException | None:
         """Return the exception that the call, or a dependency of it, raised; None if it returned.
 
@@ -269,6 +276,7 @@ class PlannedFuture(Node, Future[R]):
 
     # Acting.
 
+    @override
     def cancel(self, dependencies: bool = False) -> bool:
         """Cancel it, and all that depends on it, unless it runs or is done.
 
@@ -292,6 +300,7 @@ class PlannedFuture(Node, Future[R]):
             slots.scheduler.cancel(self, dependencies)
         return self.state == CANCELLED
 
+    @override
     def add_done_callback(self, fn: Callable[[Future[R]], object]) -> None:
         """Call ``fn(task)`` once the task is done, in the thread that ends it, or at once if it is done.
 
@@ -380,6 +389,7 @@ class PlannedFuture(Node, Future[R]):
     _waiters: Any = _view
 
     @property
+    @override
     def _state(self) -> str:  # type: ignore[override]
         state = self.state
         if state >= DONE:
@@ -388,16 +398,19 @@ class PlannedFuture(Node, Future[R]):
                 return PENDING
         return _FUTURE_STATES.get(state, PENDING)
 
+    @override
     def set_running_or_notify_cancel(self) -> bool:
         """Raise RuntimeError: the scheduler alone runs a task."""
         raise RuntimeError(f"{self!r} is run by its scheduler alone")
 
+    @override
     def set_result(self, result: R) -> None:
         """Raise RuntimeError: the scheduler alone ends a task."""
         raise RuntimeError(
             f"{self!r} is ended by its scheduler alone; use a concurrent.futures.Future of your own"
         )
 
+    @override
     def set_exception(self, exception: BaseException | None) -> None:
         """Raise RuntimeError: the scheduler alone ends a task."""
         self.set_result(exception)  # type: ignore[arg-type]

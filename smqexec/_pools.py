@@ -16,6 +16,8 @@ from itertools import count
 from typing import Any
 from weakref import WeakSet, ref
 
+from typing_extensions import override
+
 from . import _process
 from ._engine import EnginePool, EngineSlots
 from ._executors import Engine, workers_of
@@ -124,12 +126,14 @@ class ThreadPool(ThreadPoolExecutor):
         """
         self._max_workers = max(self._max_workers, number)
 
+    @override
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         super().shutdown(wait, cancel_futures=cancel_futures)
         # A ThreadPoolExecutor is freed by reference counts, and its threads with it.  A queue's
         # pool is part of a cycle: it must not keep threads that have ended.
         self._threads: Any = WeakSet(self._threads)
 
+    @override
     def _adjust_thread_count(self) -> None:
         # A run that was given up, since no thread could be started for it, stays in the pool
         # for the next thread, which CPython 3.11 counts as idle then, although it goes on to
@@ -139,6 +143,7 @@ class ThreadPool(ThreadPoolExecutor):
             pass
         super()._adjust_thread_count()
 
+    @override
     def _initializer_failed(self) -> None:
         super()._initializer_failed()
         # After it: it throws away all that its threads were to get, also this.

@@ -11,6 +11,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, overload
 from weakref import ref
 
+from typing_extensions import override
+
 from ._arguments import gathered
 from ._engine import EngineSlots
 from ._executors import Engine
@@ -220,18 +222,22 @@ class Queue(Submits, ThreadPoolExecutor):
         return self._slots.name
 
     @property
+    @override
     def _broken(self) -> Any:  # type: ignore[override]
         return self._pool._broken
 
     @property
+    @override
     def _threads(self) -> Any:  # type: ignore[override]
         return self._pool.threads
 
     @property
+    @override
     def _max_workers(self) -> int:  # type: ignore[override]
         return self.max_workers
 
     @property
+    @override
     def _shutdown(self) -> bool:  # type: ignore[override]
         return self._slots.closed
 
@@ -322,6 +328,7 @@ class Queue(Submits, ThreadPoolExecutor):
         with self._slots.lock:
             return self._slots.counts()
 
+    @override
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Take no more tasks; those pending still run.
 
@@ -343,6 +350,7 @@ class Queue(Submits, ThreadPoolExecutor):
         if wait and scheduler.drain(slots):
             self._pool.shutdown(wait=True)
 
+    @override
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
     ) -> None:

@@ -36,6 +36,7 @@ from typing import Any, ClassVar
 
 from distributed import Client
 from distributed import Future as DaskFuture
+from typing_extensions import override
 
 from ._dask_calls import hole_for, pack, perform
 from ._dask_line import ORDINARY, Line
@@ -93,10 +94,12 @@ class ClusterFuture(Remote):
         self._value = _NOTHING
         self._asked = False  # to cancel
 
+    @override
     def running(self) -> bool:
         """Return True until it is done: only the cluster knows whether it has begun."""
         return not self.done()
 
+    @override
     def cancel(self) -> bool:
         """Ask the cluster not to make the call; return False, as it may be making it.
 
@@ -110,6 +113,7 @@ class ClusterFuture(Remote):
             client.loop.add_callback(client.cancel, [self.remote])
         return self.cancelled()
 
+    @override
     def result(self, timeout: float | None = None) -> Any:
         """Return the value, which is brought here when first asked for.
 
@@ -272,6 +276,7 @@ class DaskExecutor(Engine):
             )
         return threads
 
+    @override
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> ClusterFuture:
         """Have ``fn(*args, **kwargs)`` called on the cluster; its futures among the arguments are replaced.
 
@@ -327,6 +332,7 @@ class DaskExecutor(Engine):
         self._broken = error
         return error
 
+    @override
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Take no more calls.  The client and the cluster stay as they are.
 
