@@ -53,7 +53,6 @@ class Lending(Waiting):
             self._lends = True
             self._next = self._next_fitting
             claim.task = task
-            claim.number = task.number
             watch.hooks += (partial(self._claim_ended, claim),)
         releases, task._releases = task._releases, ()
         for other in releases:
@@ -119,7 +118,7 @@ class Lending(Waiting):
     def _claim_ended(self, claim: Claim, task: Any) -> list[Any]:
         """The end hook of *task*: give back what it had, unless it keeps that."""
         claim.task = None
-        claim.serial = task._serial
+        claim.serial, claim.number = task._serial, task.number
         lack, claim.lack = claim.lack, None
         if lack is not None:
             self._outside.discard(lack)

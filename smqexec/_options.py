@@ -107,9 +107,6 @@ def known_as(task: Task[Any], fn: Any, number: int) -> str:
     scheduler, with the place among those of a `map`, which are one.  A number below 0 is none: that of
     a task promoted under ``order="oldest"``.
     """
-    claim = task._claim
-    if claim is not None:  # its own number changes where it is held back
-        number = claim.number
     return numbered(called(task, fn) or "task", task._serial, number)
 
 

@@ -58,8 +58,8 @@ class Resource:
     def __init__(self, name: str, n: int) -> None:
         if not isinstance(name, str):
             raise TypeError(f"the name of a resource must be a str, not {name!r}")
-        self.name = name
-        self.n = _units(n, f"the number of units of {name}")
+        self.name = str.__str__(name)  # not of a class of the user's: it is put into words under the lock
+        self.n = _units(n, f"the number of units of {self.name}")
         self._free = self.n
         self._holders: dict[Claim, None] = {}
         self._line: OrderedDict[Claim, None] = OrderedDict()  # who lacks it, first come first
@@ -129,9 +129,8 @@ class Claim:
     def __init__(self, amounts: tuple[tuple[Resource, int], ...], holds: bool, name: str) -> None:
         self.amounts = amounts
         self.holds = holds  # it keeps them beyond its end
-        # What to call its task, also when that has ended: see `numbered`.
-        self.name = name
-        self.serial = self.number = 0
+        self.name = str.__str__(name)  # of its task; as for a resource
+        self.serial = self.number = 0  # of its task, once that has ended: see `numbered`
         self.state = ASKED
         self.task: Task[Any] | None = None  # until it has ended
         self.lack: Lack | None = None  # while it is in line

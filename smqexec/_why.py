@@ -102,39 +102,52 @@ def _overview(scheduler: Scheduler) -> list[Parts]:
         lines.append([*_name(relay), ": not done", *_awaited(relay)])
     if len(outside) > LISTED:
         lines.append([f"and {len(outside) - LISTED} more futures of others"])
-    claims = [relay.claim for relay in scheduler._outside if type(relay) is Lack]
-    lacking = {resource: None for claim in claims for resource, _ in claim.amounts}
+    lacks = [relay.claim for relay in scheduler._outside if type(relay) is Lack]
+    lacking = {resource: None for claim in lacks for resource, _ in claim.amounts}
     for resource in sorted(lacking, key=lambda resource: resource.name):
-        line = len(resource._line)
-        lines.append([f"{_share(resource)}; {line} {'tasks lack' if line > 1 else 'task lacks'} it"])
+        claims = list(resource._line)
+        tasks = [f"{_claimant(claim)} needs {dict(claim.amounts)[resource]}" for claim in claims[:NAMED]]
+        more = f" and {len(claims) - NAMED} more" if len(claims) > NAMED else ""
+        count = "1 task lacks it" if len(claims) == 1 else f"{len(claims)} tasks lack it"
+        lines.append([f"{_share(resource)}; {count}: {', '.join(tasks)}{more}"])
     return lines
 
 
 def _share(resource: Resource) -> str:
-    """How much of *resource* is free, and who has it."""
-    holders = [_holder(claim) for claim in resource._holders][: NAMED + 1]
+    """How much of *resource* is free, and which tasks hold the rest."""
+    holders = [_holder(claim, resource) for claim in list(resource._holders)[:NAMED]]
     more = len(resource._holders) - NAMED
-    names = ", ".join(holders[:NAMED]) + (f" and {more} more" if more > 0 else "")
+    names = ", ".join(holders) + (f" and {more} more" if more > 0 else "")
     return f"{resource.name}: {resource._free} of {resource.n} free" + (f", held by {names}" if names else "")
 
 
-def _holder(claim: Claim) -> str:
+def _holder(claim: Claim, resource: Resource) -> str:
+    name, units = _claimant(claim), dict(claim.amounts)[resource]
+    words = [f"{units} units"] if units > 1 else []
+    if claim.state == KEPT and claim.releasers:
+        count = len(claim.releasers)
+        words.append("until 1 task has ended" if count == 1 else f"until {count} tasks have ended")
+    elif claim.state == KEPT:
+        words.append("kept: no task releases it")
+    return f"{name} ({', '.join(words)})" if words else name
+
+
+def _claimant(claim: Claim) -> str:
     task = claim.task
-    name = numbered(claim.name, claim.serial if task is None else task._serial, claim.number)
-    if claim.state != KEPT:
-        return name
-    if not claim.releasers:
-        return f"{name} (kept)"
-    count = len(claim.releasers)
-    return f"{name} (until {count} {'tasks have' if count > 1 else 'task has'} ended)"
+    if task is None:
+        return numbered(claim.name, claim.serial, claim.number)
+    return numbered(claim.name, task._serial, task.number)
 
 
 def _lacking(claim: Claim) -> Parts:
-    """What the task of *claim* lacks."""
-    found = [(resource, number, list(resource._line).index(claim)) for resource, number in claim.amounts]
-    resource, number, before = next(each for each in found if each[2] or each[0]._free < each[1])
-    first = f"; {before} {'tasks come' if before > 1 else 'task comes'} first" if before else ""
-    return [f"lacks {number} of {_share(resource)}{first}"]
+    """What the task of *claim* lacks, and which tasks hold it or come first."""
+    lacks: list[str] = []
+    for resource, number in claim.amounts:
+        before = list(resource._line).index(claim)
+        first = f"; {before} {'tasks come' if before > 1 else 'task comes'} first" if before else ""
+        if first or resource._free < number:
+            lacks.append(f"lacks {number} of {_share(resource)}{first}")
+    return ["; ".join(lacks)]
 
 
 def _cause(scheduler: Scheduler, future: Any) -> Parts:

@@ -274,6 +274,46 @@ def test_several_resources_are_taken_together(lab: Any) -> None:
     assert (both.result(DEADLINE), late.result(DEADLINE)) == (1, 2)
 
 
+def test_reasons_name_all_that_is_lacking_and_who_holds_it(lab: Any) -> None:
+    scheduler, queue, _, disk, gate = lab
+    tape = Resource("tape", 4)
+    holders = queue.options(resources={tape: 1}, name="dump"), queue.options(resources={disk: 2}, name="copy")
+    for number, holder in enumerate([holders[0]] * 4 + [holders[1]]):
+        holder.submit(gate.enter)
+        gate.wait_entered(number + 1)
+    both = queue.options(resources={disk: 3, tape: 1}, name="both")
+    tasks = [both.submit(abs, -number) for number in range(5)]
+    until(lambda: queue.counts()["running"] == 5 and queue.counts()["waiting"] == 5)
+    shares = [
+        "disk: 1 of 3 free, held by copy#5 (2 units)",
+        "tape: 0 of 4 free, held by dump#1, dump#2, dump#3 and 1 more",
+    ]
+    first = min(tasks, key=lambda task: task.why().count("come"))
+    assert first.why() == f"waiting: lacks 3 of {shares[0]}; lacks 1 of {shares[1]}"
+    disk_line, tape_line = scheduler.why().splitlines()[-2:]
+    assert disk_line.startswith(f"{shares[0]}; 5 tasks lack it: both#")
+    assert tape_line.startswith(f"{shares[1]}; 5 tasks lack it: both#")
+    assert tape_line.endswith(" needs 1 and 2 more")
+    gate.open()
+    assert [task.result(DEADLINE) for task in tasks] == list(range(5))
+
+
+def test_names_of_a_class_of_the_users_are_put_into_words_without_it(lab: Any) -> None:
+    class Name(str):
+        def __format__(self, spec: str) -> str:
+            raise AssertionError("user code under the lock")
+
+    _, queue, _, _, gate = lab
+    disk = Resource(Name("disk"), 1)
+    queue.options(resources={disk: 1}, name=Name("copy")).submit(gate.enter)
+    gate.wait_entered()
+    lacking = queue.options(resources={disk: 1}).submit(abs, -1)
+    until(lambda: queue.counts()["waiting"] == 1)
+    assert lacking.why() == "waiting: lacks 1 of disk: 0 of 1 free, held by copy#1"
+    gate.open()
+    assert lacking.result(DEADLINE) == 1
+
+
 def test_what_one_gives_back_is_granted_to_several(lab: Any) -> None:
     _, queue, _, disk, gate = lab
     queue.options(resources={disk: 3}).submit(gate.enter)
@@ -343,16 +383,16 @@ def test_kept_until_released(lab: Any) -> None:
     later = keeping.submit(abs, -2)
     until(lambda: queue.counts()["waiting"] == 1)
     assert disk.free == 0
-    assert later.why() == "waiting: lacks 3 of disk: 0 of 3 free, held by file#1 (kept)"
+    why = "waiting: lacks 3 of disk: 0 of 3 free, held by file#1 (3 units, kept: no task releases it)"
+    assert later.why() == why
     releasing = queue.options(release=[file])
     users = [releasing.submit(abs, file), releasing.submit(gate.enter)]
     assert users[0].result(DEADLINE) == 1
     gate.wait_entered()
-    # The first one's end is told of just after its result is there.
-    why = "waiting: lacks 3 of disk: 0 of 3 free, held by file#1 (until 1 task has ended)"
-    until(lambda: later.why() == why)
+    why = "waiting: lacks 3 of disk: 0 of 3 free, held by file#1 (3 units, until 1 task has ended)"
+    assert later.why() == why
     assert scheduler.why().splitlines()[-1] == (
-        "disk: 0 of 3 free, held by file#1 (until 1 task has ended); 1 task lacks it"
+        "disk: 0 of 3 free, held by file#1 (3 units, until 1 task has ended); 1 task lacks it: file#2 needs 3"
     )
     gate.open()
     assert later.result(DEADLINE) == 2
@@ -639,7 +679,9 @@ def test_shutdown_says_where_nothing_can_go_on(caplog: pytest.LogCaptureFixture)
         assert record.getMessage().startswith(
             f"waiting for queue {queue._slots.name}, but nothing can go on: "
         )
-        assert record.getMessage().endswith("disk: 0 of 1 free, held by file#1 (kept); 1 task lacks it")
+        assert record.getMessage().endswith(
+            "disk: 0 of 1 free, held by file#1 (kept: no task releases it); 1 task lacks it: abs#2 needs 1"
+        )
         other.options(release=[file]).submit(abs, 1)
         shutting.result(DEADLINE)
         assert lacking.result(DEADLINE) == 2
