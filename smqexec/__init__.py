@@ -33,7 +33,7 @@ The house; imports point down::
     _observers         who is told of all this
     _resources         what tasks take, and in what order
     _slots             a queue's slots and the runs that fill them
-    _room              how many may be pending, and who waits to submit more
+    _pending_limit     how many tasks may be pending, and which threads wait to submit more
     _options           what a task is submitted with besides its call; _contexts: where it is called
     _task, _items      Task and Item: the futures; below them _kept: values that stay elsewhere,
                        and _future: waiting, completion; _conditions: for concurrent.futures.wait

@@ -14,8 +14,8 @@ from ._interrupts import uninterrupted
 from ._kept import keeping
 from ._nodes import Group
 from ._options import NO_OPTIONS, Options, OptionsTask
+from ._pending_limit import PendingLimit, Reservation
 from ._resources import Claim
-from ._room import Room, Ticket
 from ._slots import HERE, Slots
 from ._task import Task
 from ._waiting import acquire
@@ -48,8 +48,10 @@ class Admission(Arrivals):
         finally:
             HERE.lent = lent
         if task is None:
-            few = slots.room and slots.room.limit
-            raise TimeoutError(f"{few} tasks of queue {slots.name} are still pending; it takes no more")
+            assert slots.pending_limit is not None
+            limit = slots.pending_limit.limit
+            count = "1 pending task" if limit == 1 else f"{limit} pending tasks"
+            raise TimeoutError(f"queue {slots.name!r} is full: {count}, max_pending={limit}")
         return task
 
     def try_add(
@@ -63,31 +65,31 @@ class Admission(Arrivals):
         wait: bool = False,
     ) -> Task[Any] | None:
         """Do what `add_with` does; None where there is no room, or was none in time if it is to *wait*."""
-        room = slots.room
-        if room is None:
+        limit = slots.pending_limit
+        if limit is None:
             return self._add_with(slots, fn, args, kwargs, group, options, None)
         run = HERE.run
         if run is not None and run.slots.scheduler is self:
             return self._add_with(slots, fn, args, kwargs, group, options, None)
-        ticket = Ticket()
+        reservation = Reservation()
         try:
             with self.lock:
                 refused = slots.closed or slots.broken or self.exiting or self._abandoned
-                admitted = bool(refused) or room.enter(ticket, slots.pending, wait)
-            if admitted or (wait and acquire(ticket.blocker, options.timeout)):
-                return self._add_with(slots, fn, args, kwargs, group, options, ticket)
-            self._leave(slots, room, ticket)
+                admitted = bool(refused) or limit.reserve(reservation, slots.pending, wait)
+            if admitted or (wait and acquire(reservation.blocker, options.timeout)):
+                return self._add_with(slots, fn, args, kwargs, group, options, reservation)
+            self._give_up_reservation(slots, limit, reservation)
             return None
         except BaseException:
             with uninterrupted():
-                self._leave(slots, room, ticket)
-                if ticket.task is not None:  # its caller will never know of it
-                    ticket.task.cancel()
+                self._give_up_reservation(slots, limit, reservation)
+                if reservation.task is not None:  # its caller will never know of it
+                    reservation.task.cancel()
             raise
 
-    def _leave(self, slots: Slots, room: Room, ticket: Ticket) -> None:
+    def _give_up_reservation(self, slots: Slots, limit: PendingLimit, reservation: Reservation) -> None:
         with self.lock:
-            room.leave(ticket, slots.pending)
+            limit.give_up(reservation, slots.pending)
 
     def _add_with(
         self,
@@ -97,7 +99,7 @@ class Admission(Arrivals):
         kwargs: Any,
         group: Group | None,
         options: Options,
-        ticket: Ticket | None,
+        reservation: Reservation | None,
     ) -> Task[Any]:
         lent = bool(options.resources or options.releases)
         name = options.name or (name_of(fn) if lent else "")
@@ -110,21 +112,21 @@ class Admission(Arrivals):
             fn = Within(interruptible, fn)
         if slots.in_order:
             group = None  # the first goes first anyhow
-        elif not (options.after or lent) and ticket is None:
+        elif not (options.after or lent) and reservation is None:
             if options is NO_OPTIONS:
                 return self.add(slots, fn, args, kwargs, group, keeping(Task) if slots.keeps else Task)
             return self.add(slots, fn, args, kwargs, group, partial(_made, slots, options, None, name))
         if type(kwargs) is not Template:
             args, kwargs = None, templated(args, kwargs)
-        return self.add(slots, fn, args, kwargs, group, partial(_made, slots, options, ticket, name))
+        return self.add(slots, fn, args, kwargs, group, partial(_made, slots, options, reservation, name))
 
 
-def _made(slots: Slots, options: Options, ticket: Ticket | None, name: str) -> Task[Any]:
+def _made(slots: Slots, options: Options, reservation: Reservation | None, name: str) -> Task[Any]:
     task: OptionsTask[Any] = keeping(OptionsTask)() if slots.keeps else OptionsTask()
     task._options = None if options is NO_OPTIONS else options.kept or options
     task._after = options.after
     task._barrier = None
-    task._ticket = ticket
+    task._reservation = reservation
     task._releases = options.releases
     task._claim = Claim(options.resources, options.hold, name) if options.resources else None
     return task

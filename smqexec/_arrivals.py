@@ -277,10 +277,10 @@ class Arrivals(Ahead):
             self._admit(node, None, as_few(needs))
         self._outside.update(relay for relay, _ in foreign)
         self._admit(task, slots, as_few(list(dict.fromkeys(nodes))), group)
-        if task._ticket is not None and slots.room is not None:
-            task._ticket.task = task
-            slots.room.use(task._ticket)
-            task._ticket = None
+        if task._reservation is not None and slots.pending_limit is not None:
+            task._reservation.task = task
+            slots.pending_limit.use(task._reservation)
+            task._reservation = None
         if slots.in_order:
             task._barrier = Barrier()
             self._admit(task._barrier, None, as_few([task, *before]))

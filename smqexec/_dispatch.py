@@ -187,8 +187,8 @@ class Dispatcher(Dropping):
     def _started(self, task: Task[Any]) -> Starts | None:
         """Note that *task*, of an attentive queue, has started: the next may perhaps.  As `_wake_for`."""
         slots: Any = task._home
-        if slots.room is not None:
-            slots.room.let_in(slots.pending)
+        if slots.pending_limit is not None:
+            slots.pending_limit.admit(slots.pending)
         barrier, task._barrier = task._barrier, None
         return None if barrier is None else self._wake_for(self.planner.done(barrier))
 

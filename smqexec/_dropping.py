@@ -126,8 +126,8 @@ class Dropping(Waking):
         """Let *slots* run nothing more: fail what is pending with *error*, and refuse what comes."""
         with self.lock:
             slots.broken = error
-            if slots.room is not None:
-                slots.room.turn_away()
+            if slots.pending_limit is not None:
+                slots.pending_limit.turn_away()
             # A broken pool forgets the runs that no thread has begun.  The
             # others leave when they ask for a task.
             slots.leave_unbegun()
@@ -206,8 +206,8 @@ class Dropping(Waking):
             ended.append((task, watch, slots))
         starts = self._wake_for(freed, starts)
         for slots in touched:
-            if slots.room is not None:
-                slots.room.let_in(slots.pending)
+            if slots.pending_limit is not None:
+                slots.pending_limit.admit(slots.pending)
             if slots.ending:
                 slots.ring(slots.parked)
         if self._watchers:

@@ -81,8 +81,8 @@ class OptionsTask(Task[R]):
     A class of its own, so that plain tasks have no room for them.
     """
 
-    # `_after`, `_releases` and `_ticket` until it is taken in; `_barrier` until it starts.
-    __slots__ = ("_after", "_barrier", "_claim", "_options", "_releases", "_ticket")
+    # `_after`, `_releases` and `_reservation` until it is taken in; `_barrier` until it starts.
+    __slots__ = ("_after", "_barrier", "_claim", "_options", "_releases", "_reservation")
 
 
 def label_of(task: Task[Any]) -> str:
@@ -169,7 +169,7 @@ def read(
             names = ", ".join(sorted(KNOWN | known))
             raise TypeError(f"there is no option {other!r}; this queue knows {names}")
     if name is not None and not isinstance(name, str):
-        raise TypeError(f"the name of a task must be a str, not {name!r}")
+        raise TypeError(f"name must be a str, not {name!r}")
     if context is not None and not isinstance(context, Context):
         raise TypeError(f"context must be a contextvars.Context, not {context!r}")
     if timeout is not None and (not isinstance(timeout, (int, float)) or isinstance(timeout, bool)):
@@ -179,10 +179,8 @@ def read(
     amounts = () if resources is None else amounts_of(resources)
     check_flags(hold=hold)
     if hold and not amounts:
-        raise ValueError("hold=True is for tasks that take resources: name them too")
-    return Options(
-        name, _order(after), context, timeout, others, amounts, hold, tuple(_claims_of(release))
-    )
+        raise ValueError("hold=True keeps the resources that a task takes: give resources={...} too")
+    return Options(name, _order(after), context, timeout, others, amounts, hold, tuple(_claims_of(release)))
 
 
 def _listed(name: str, given: Iterable[Any], what: str, kinds: tuple[int, ...]) -> list[Any]:
@@ -202,10 +200,10 @@ def _claims_of(release: Iterable[Task[Any]]) -> list[Claim]:
     claims: list[Claim] = []
     for task in _listed("release", release, "tasks", (FUTURE,)):
         if not isinstance(task, Task):
-            raise TypeError(f"release must hold tasks, not {task!r}")
+            raise TypeError(f"release must be a list of tasks, but holds {task!r}")
         claim = task._claim
         if claim is None or not claim.holds:
-            raise ValueError(f"release must hold tasks submitted with hold=True, not {task!r}")
+            raise ValueError(f"there is nothing to release: {task!r} was not submitted with hold=True")
         claims.append(claim)
     return claims
 
@@ -219,5 +217,5 @@ def _order(after: Iterable[Future[Any] | settled[Any]]) -> tuple[tuple[Future[An
         elif kind == FUTURE:
             found.append((cast("Future[Any]", entry), False))
         else:
-            raise TypeError(f"after must hold futures or settled(future) alone, not {entry!r}")
+            raise TypeError(f"after must be a list of futures and settled(future), but holds {entry!r}")
     return tuple(found)

@@ -18,8 +18,8 @@ from ._engine import EngineSlots
 from ._executors import Engine
 from ._kinds import settled
 from ._options import Options, check_flags, read
+from ._pending_limit import PendingLimit
 from ._pools import Initializer, check_engine, check_width, in_threads, on_executor, without_threads
-from ._room import Room
 from ._scheduler import Scheduler, leave
 from ._slots import Slots
 from ._submitting import Submits, Submitter, called
@@ -159,7 +159,7 @@ class Queue(Submits, ThreadPoolExecutor):
             except TypeError:
                 raise TypeError(f"max_pending must be an int or None, not {max_pending!r}") from None
             if max_pending <= 0:
-                raise ValueError("max_pending must be greater than 0")
+                raise ValueError(f"max_pending must be 1 or more, or None for no limit, not {max_pending}")
         if inline and executor is not None:
             raise TypeError("inline means: without any executor; take one of them")
         if context and executor is not None:
@@ -195,7 +195,7 @@ class Queue(Submits, ThreadPoolExecutor):
         # What clients of ThreadPoolExecutor, and its own tests, look at.
         self._thread_name_prefix = slots.name
         slots.in_order = in_order
-        slots.room = None if max_pending is None else Room(max_pending)
+        slots.pending_limit = None if max_pending is None else PendingLimit(max_pending)
         slots.copies_context = context
         slots.heed()
         if slots.attentive or slots.keeps or context or inline:

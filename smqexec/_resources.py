@@ -81,7 +81,9 @@ class Resource:
             if owner is None:
                 self._scheduler = ref(scheduler)
             elif owner is not scheduler:
-                raise ValueError(f"{self!r} belongs to another scheduler: a resource is one scheduler's")
+                raise ValueError(
+                    f"{self!r} belongs to another scheduler; give all queues that use it one scheduler"
+                )
 
     def __repr__(self) -> str:
         return f"<Resource {self.name}: {self._free} of {self.n} free>"
@@ -99,10 +101,15 @@ def amounts_of(resources: Any) -> tuple[tuple[Resource, int], ...]:
     amounts: list[tuple[Resource, int]] = []
     for resource, number in resources.items():
         if not isinstance(resource, Resource):
-            raise TypeError(f"resources must be smqexec.Resource objects, not {resource!r}")
+            raise TypeError(
+                f"resources must be a dict of Resource objects such as Resource('disk', 4), not {resource!r}"
+            )
         number = _units(number, f"the units of {resource.name} that a task takes")
         if number > resource.n:
-            raise ValueError(f"a task can't take {number} of {resource.name}: there are {resource.n}")
+            most = resource.n
+            raise ValueError(
+                f"a task can't take {number} of {resource.name}: there are {most}, so ask for {most} at most"
+            )
         amounts.append((resource, number))
     return tuple(amounts)
 

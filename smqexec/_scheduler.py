@@ -284,8 +284,8 @@ class Scheduler(Streams):
             return
         with self.lock:
             slots.closed = True
-            if slots.room is not None:
-                slots.room.turn_away()
+            if slots.pending_limit is not None:
+                slots.pending_limit.turn_away()
             if slots.ending:
                 slots.ring(slots.parked)
             last = not slots.runs and slots.ending and not self._abandoned
@@ -333,8 +333,8 @@ class Scheduler(Streams):
         with self.lock:
             queues = list(self._slots)
             for slots in queues if self.exiting else ():
-                if slots.room is not None:
-                    slots.room.turn_away()
+                if slots.pending_limit is not None:
+                    slots.pending_limit.turn_away()
             if not self._stopped or self._given_up:
                 return
             paused = [task for task, _ in self._paused]

@@ -16,8 +16,8 @@ from ._task import Task
 
 if TYPE_CHECKING:
     from ._needs import Needs
+    from ._pending_limit import PendingLimit
     from ._queue import Queue
-    from ._room import Room
     from ._scheduler import Scheduler
 
 
@@ -105,7 +105,7 @@ class Slots(PlannedQueue):
     __slots__ = (
         "_names", "_unnamed", "add", "attentive", "barrier", "bell", "broken", "cancelled", "closed",
         "copies_context", "done", "failed", "helpers", "in_order", "limit", "lock", "lost", "name", "nest",
-        "owner", "parked", "pool", "room", "runs", "scheduler", "waking", "work", "workers",
+        "owner", "parked", "pending_limit", "pool", "runs", "scheduler", "waking", "work", "workers",
     )  # fmt: skip
 
     def __init__(
@@ -139,7 +139,7 @@ class Slots(PlannedQueue):
         self.in_order = False
         self.barrier: Node | None = None  # of the task submitted last, in such a queue
         #: How many of its tasks may be pending, if there is a limit.
-        self.room: Room | None = None
+        self.pending_limit: PendingLimit | None = None
         self.copies_context = False  # its tasks run in copies of their submitters'
         #: It has rules of its own: see `_started` and `_hand_over`.
         self.attentive = False
@@ -166,7 +166,7 @@ class Slots(PlannedQueue):
 
     def heed(self) -> None:
         """Look whether there are rules of its own.  The lock is held."""
-        ruled = self.in_order or self.room is not None
+        ruled = self.in_order or self.pending_limit is not None
         self.attentive = ruled or len(self.runs) > self.limit
 
     def name_run(self, run: Run) -> None:

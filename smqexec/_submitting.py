@@ -248,7 +248,7 @@ class Submits:
                 _submit_item(queue, fn, call, group, options, end) for call in islice(calls, buffersize)
             )
         except BaseException:
-            if queue._slots.room is not None:  # it has blocked, perhaps for long
+            if queue._slots.pending_limit is not None:  # it has blocked, perhaps for long
                 _cancel(tasks)
             raise
         # The iterator must not keep the queue: it may be lost while results
@@ -318,7 +318,7 @@ def _submit_item(
     if group is _THROUGH_SUBMIT:
         return queue.submit(fn, *call)
     slots = queue._slots
-    if end is not None and slots.room is not None:
+    if end is not None and slots.pending_limit is not None:
         options = (options or NO_OPTIONS).within(end - time.monotonic())
     if options is not None:
         return queue._submit(fn, call, None, group, options)  # type: ignore[no-any-return]

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from ._arrivals import Arrivals
     from ._options import Options
+    from ._pending_limit import Reservation
     from ._resources import Claim
-    from ._room import Ticket
     from ._slots import Slots
 
 R = TypeVar("R")
@@ -54,7 +54,7 @@ class Task(PlannedFuture[R]):
     # What it was submitted with, besides its call: see ``_options``.  A plain task has no slots for these.
     _options: Options | None = None
     _after: tuple[tuple[Future[Any], bool], ...] = ()
-    _ticket: Ticket | None = None
+    _reservation: Reservation | None = None
     _barrier: Node | None = None
     _claim: Claim | None = None
     _releases: tuple[Claim, ...] = ()

@@ -37,7 +37,7 @@ class Waking(Later):
         def _drop_pending(self, slots: Slots, failure: Failure | None, ready_alone: bool = False) -> None: ...
 
     def _take(self, slots: Slots, run: Run, brief: bool = False) -> Task[Any] | None:
-        """Let *run* start the first ready task of *slots*, if there is one; with *brief* in one step or not."""
+        """Let *run* start the first ready task of *slots*, if any; with *brief* in one step or not."""
         if not slots.ready or self._stopped:
             return None
         task: Any

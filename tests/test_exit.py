@@ -1026,7 +1026,7 @@ def test_submit_that_waits_for_room_at_exit_is_refused() -> None:
         queue.submit(say, "pending")
         thread = threading.Thread(target=lambda: say(error_of(queue.submit, say, "late")))
         thread.start()
-        until(lambda: queue._slots.room._line)
+        until(lambda: queue._slots.pending_limit._waiting)
     """)
     assert sorted(outcome.lines) == [
         "RuntimeError: cannot schedule new futures after interpreter shutdown",

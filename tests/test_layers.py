@@ -32,7 +32,7 @@ ALLOWED = {
     "_ticker": set(),
     "_inline": {"_worker", "_waiting", "_slots", "_interrupts"},
     "_queue": {
-        *{"_room", "_pools", "_engine", "_submitting", "_scheduler"},
+        *{"_pending_limit", "_pools", "_engine", "_submitting", "_scheduler"},
         *{"_executors", "_slots", "_options", "_task", "_arguments", "_functions", "_kinds"},
     },
     "_pools": {
@@ -74,10 +74,10 @@ ALLOWED = {
         *{"_interrupts", "_arguments", "_functions", "_nodes"},
     },
     "_admission": {
-        *{"_arrivals", "_waiting", "_slots", "_options", "_room", "_contexts", "_resources", "_task"},
-        *{"_interrupts", "_arguments", "_functions", "_kept", "_nodes"},
+        *{"_arrivals", "_waiting", "_slots", "_options", "_contexts", "_resources", "_task"},
+        *{"_pending_limit", "_interrupts", "_arguments", "_functions", "_kept", "_nodes"},
     },
-    "_room": set(),
+    "_pending_limit": set(),
     "_submission_order": {"_nodes"},
     "_arrivals": {
         *{"_ahead", "_dropping", "_waking", "_waiting", "_slots", "_task", "_items", "_future"},

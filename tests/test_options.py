@@ -448,10 +448,10 @@ def test_copied_context_of_a_task_that_submits() -> None:
     ("given", "message"),
     [
         ({"nam": "x"}, "there is no option 'nam'; this queue knows after, context, hold, name, release, res"),
-        ({"name": 1}, "the name of a task must be a str, not 1"),
+        ({"name": 1}, "name must be a str, not 1"),
         ({"after": 1}, "after must be a list of futures, not 1"),
-        ({"after": [1]}, r"after must hold futures or settled\(future\) alone, not 1"),
-        ({"after": [Raw(Future())]}, "after must hold futures .* alone, not Raw"),
+        ({"after": [1]}, r"after must be a list of futures and settled\(future\), but holds 1"),
+        ({"after": [Raw(Future())]}, "after must be a list of futures .* but holds Raw"),
         ({"after": Future()}, "after must be a list of futures, not one: write after="),
         ({"after": settled(Future())}, "after must be a list of futures, not one: write after="),
         ({"context": {}}, "context must be a contextvars.Context, not {}"),

@@ -16,7 +16,7 @@ from test_interrupted import SUBMITS, Struck, press_ctrl_c, strike
 from threads import beside, planned, until
 
 from smqexec import Queue, Scheduler, checkpoint
-from smqexec._room import Room, Ticket
+from smqexec._pending_limit import PendingLimit, Reservation
 
 
 @contextmanager
@@ -36,7 +36,7 @@ def full(limit: int = 2, in_order: bool = False) -> Iterator[Any]:
 def waiting(queue: Queue) -> int:
     """How many threads wait to submit."""
     with queue._slots.lock:
-        return len(queue._slots.room._line)  # type: ignore[union-attr]
+        return len(queue._slots.pending_limit._waiting)  # type: ignore[union-attr]
 
 
 def blocked(call: Callable[..., Any], *args: Any, queue: Queue, before: int = 0) -> Future[Any]:
@@ -88,15 +88,23 @@ def test_try_submit() -> None:
 
 def test_timeout_of_submit() -> None:
     with full() as (queue, _, tasks):
-        with pytest.raises(TimeoutError, match=r"2 tasks of queue .* are still pending"):
-            queue.options(timeout=0).submit(abs, 5)
-        with pytest.raises(TimeoutError, match="it takes no more"):
-            queue.options(timeout=0.01).submit(abs, 5)
+        full_up = r"^queue 'ThreadPoolExecutor-\d+' is full: 2 pending tasks, max_pending=2$"
+        for timeout in (0, 0.01):
+            with pytest.raises(TimeoutError, match=full_up):
+                queue.options(timeout=timeout).submit(abs, 5)
         assert waiting(queue) == 0
         tasks[0].cancel()
         assert queue.options(timeout=DEADLINE).submit(abs, 5).cancel()
         assert queue.options(timeout=0).submit(abs, 5).cancel()
         assert queue.try_submit(abs, 5) is not None
+
+
+def test_error_of_a_full_queue_names_it_and_its_limit() -> None:
+    with planned(stopped=True) as (scheduler,):
+        queue = Queue(scheduler, 1, "full", max_pending=1)
+        queue.submit(abs, 1)
+        with pytest.raises(TimeoutError, match=r"^queue 'full' is full: 1 pending task, max_pending=1$"):
+            queue.options(timeout=0).submit(abs, 2)
 
 
 def test_first_come_first_served() -> None:
@@ -285,7 +293,7 @@ def test_submit_struck_at_every_line(name: str) -> None:
                     return
                 with scheduler.lock:
                     scheduler.planner.check(scheduler._slots)
-                    admitted = len(queue._slots.room._admitted)
+                    admitted = len(queue._slots.pending_limit._reserved)
                 assert admitted == 0, step
                 after = queue.options(timeout=DEADLINE).submit(str, held)
             finally:
@@ -366,26 +374,26 @@ def test_bad_limit(limit: Any, error: type[Exception]) -> None:
         Queue(max_pending=limit)
 
 
-def test_room() -> None:
-    room = Room(2)
-    one, two, three, four = (Ticket() for _ in range(4))
-    assert room.enter(one, 0, False) and room.enter(two, 0, True)
-    assert not room.enter(three, 0, False)
-    assert not room.enter(three, 0, True) and not room.enter(four, 0, True)
-    room.use(one)  # it counts as pending now
-    room.let_in(1)
+def test_pending_limit() -> None:
+    limit = PendingLimit(2)
+    one, two, three, four = (Reservation() for _ in range(4))
+    assert limit.reserve(one, 0, False) and limit.reserve(two, 0, True)
+    assert not limit.reserve(three, 0, False)
+    assert not limit.reserve(three, 0, True) and not limit.reserve(four, 0, True)
+    limit.use(one)  # it counts as pending now
+    limit.admit(1)
     assert three.blocker.locked()
-    room.let_in(0)
+    limit.admit(0)
     assert not three.blocker.locked() and four.blocker.locked()
-    room.leave(two, 0)
+    limit.give_up(two, 0)
     assert not four.blocker.locked()
-    for ticket in (three, four):
-        room.leave(ticket, 2)
-    assert not room.enter(one, 2, True) and not room.enter(two, 0, True)
-    room.leave(one, 2)
-    room.turn_away()
+    for reservation in (three, four):
+        limit.give_up(reservation, 2)
+    assert not limit.reserve(one, 2, True) and not limit.reserve(two, 0, True)
+    limit.give_up(one, 2)
+    limit.turn_away()
     assert one.blocker.locked() and not two.blocker.locked()
-    assert room.enter(three, 1, False) and not room.enter(four, 1, False)
+    assert limit.reserve(three, 1, False) and not limit.reserve(four, 1, False)
 
 
 def test_on_an_executor() -> None:

@@ -654,8 +654,8 @@ def rules(seed: int) -> None:
             assert started[line] == ran
         at_rest(scheduler)
         assert all(slots.barrier is None or slots.barrier.state == DONE for slots in scheduler._slots)
-        rooms = [slots.room for slots in scheduler._slots if slots.room is not None]
-        assert not any(room._line or room._admitted for room in rooms)
+        limits = [slots.pending_limit for slots in scheduler._slots if slots.pending_limit is not None]
+        assert not any(limit._waiting or limit._reserved for limit in limits)
 
 
 @pytest.mark.parametrize("seed", range(6))
