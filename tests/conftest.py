@@ -23,8 +23,8 @@ if interval := os.environ.get("SWITCH_INTERVAL"):
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# For type checkers: not meant to be run, not even by the search for doctests.
-collect_ignore = ["typing_checks.py"]
+# For type checkers, and for setuptools: not meant for the search for doctests.
+collect_ignore = ["typing_checks.py", "sdist.py"]
 
 # The same examples on every run and machine; a slow machine is no failure.
 settings.register_profile("smqexec", deadline=None, derandomize=True, database=None)
