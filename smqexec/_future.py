@@ -21,7 +21,7 @@ from concurrent.futures._base import RUNNING as RUNNING_STATE
 from threading import get_ident
 from time import monotonic
 from types import CodeType, TracebackType
-from typing import TYPE_CHECKING, Any, ClassVar, Never, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Never, Protocol, TypeAlias, TypeVar
 
 from typing_extensions import override
 
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 F = TypeVar("F", bound=Callable[..., Any])
+
+Snapshot: TypeAlias = tuple[bool, bool, Any, BaseException | None]  # done, cancelled, result, exception
 
 FAILED, CANCELLED = DROPPED + 1, DROPPED + 2
 
@@ -397,6 +399,13 @@ class PlannedFuture(Node, Future[R]):
             if watch is not None and get_ident() in watch.holders:
                 return PENDING
         return _FUTURE_STATES.get(state, PENDING)
+
+    def _get_snapshot(self) -> Snapshot:
+        """What asyncio of Python 3.15 reads, once the future is done."""
+        state = self.state
+        if state == FAILED:
+            return True, False, None, self.exception(0)
+        return state >= DONE, state == CANCELLED, self._outcome if state == DONE else None, None
 
     @override
     def set_running_or_notify_cancel(self) -> bool:

@@ -7,13 +7,15 @@ at that engine this future goes there in the value's place.
 
 from __future__ import annotations
 
+import threading
 from abc import abstractmethod
-from concurrent.futures import Future
+from collections.abc import Callable
+from concurrent.futures import CancelledError, Future
 from functools import cache
 from time import monotonic
 from typing import Any, TypeVar
 
-from ._future import PlannedFuture
+from ._future import PlannedFuture, Snapshot
 from ._nodes import DONE
 
 R = TypeVar("R")
@@ -25,6 +27,9 @@ class Remote(Future[Any]):
     It is done when the value is there; ``result`` brings it here, and keeps it.
     Of the call it keeps nothing then, nor of its callbacks: they know the call.
     """
+
+    def _get_snapshot(self) -> Snapshot:
+        return _snapshot(self) if self.done() else (False, False, None, None)
 
     @abstractmethod
     def part(self, key: Any) -> Remote:
@@ -86,6 +91,41 @@ class Keeping(PlannedFuture[R]):
         exception = super().exception(timeout)
         outcome = self._outcome
         return outcome.future.exception(_left(end)) if type(outcome) is Kept else exception
+
+
+    def _get_snapshot(self) -> Snapshot:
+        return _snapshot(self) if type(self._outcome) is Kept and self.done() else super()._get_snapshot()
+
+    def _call(self, fn: Callable[[Future[R]], object], borne: type[BaseException]) -> None:
+        # That of asyncio reads the value in the thread of its loop, which must not wait for it.
+        if type(self._outcome) is Kept and getattr(fn, "__module__", None) == "asyncio.futures":
+            threading.Thread(target=self._bring_and_call, args=(fn,), daemon=True).start()
+        else:
+            super()._call(fn, borne)
+
+    def _bring_and_call(self, fn: Callable[[Future[R]], object]) -> None:
+        brought = _brought(self)
+        super()._call(lambda _: fn(brought), BaseException)
+
+
+def _brought(future: Future[R]) -> Future[R]:
+    """A future of what *future* gives, whose value is kept elsewhere, and is brought here."""
+    brought: Future[R] = Future()
+    try:
+        brought.set_result(future.result())
+    except CancelledError:
+        brought.cancel()
+    except BaseException as error:
+        brought.set_exception(error)
+    return brought
+
+
+def _snapshot(future: Future[Any]) -> Snapshot:
+    brought = _brought(future)
+    if brought.cancelled():
+        return True, True, None, None
+    error = brought.exception()
+    return True, False, None if error is not None else brought.result(), error
 
 
 def _left(end: float | None) -> float | None:

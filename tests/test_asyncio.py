@@ -1,0 +1,216 @@
+"""asyncio on tasks and items, and what the standard library reads of a future that is not public."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import asyncio.base_events
+import asyncio.futures
+import concurrent.futures._base
+import threading
+from collections.abc import Iterator
+from concurrent.futures import CancelledError, Future
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from gate import DEADLINE, Gate
+from threads import planned
+
+from smqexec import Item, Queue, Scheduler, Task
+from smqexec._executors import Call, Engine
+from smqexec._kept import Remote
+
+
+def fail(*_: object) -> Any:
+    raise ValueError("on purpose")
+
+
+# What is known, of all versions.
+READ = {
+    asyncio.futures: {
+        *{"fut._loop", "fut._Future__asyncio_awaited_by"},  # of its own futures
+        "source._get_snapshot",
+    },
+    asyncio.base_events: {
+        "future._log_destroy_pending",  # of its own
+        *{f"handle.{name}" for name in ("_callback", "_cancelled", "_run", "_scheduled", "_when")},
+        *{f"{name}._source_traceback" for name in ("handle", "task", "timer")},
+        *{"timer._scheduled", "server._start_serving", "transp._protocol_paused"},
+        *{"ssl_protocol._app_transport", "ssl_protocol._incoming", "stream_reader._buffer"},
+    },
+    concurrent.futures._base: {"f._condition", "f._state", "f._waiters", "future._condition"},
+}
+
+
+@pytest.mark.parametrize("module", READ, ids=lambda module: module.__name__)
+def test_private_names_that_are_read_of_futures_are_known(module: ModuleType) -> None:
+    """A new one: see whether it is read of a `concurrent.futures.Future`, and then give it to tasks."""
+    assert module.__file__
+    tree = ast.parse(Path(module.__file__).read_text(encoding="utf-8"))
+    imports = [node for node in ast.walk(tree) if isinstance(node, (ast.Import, ast.ImportFrom))]
+    no_futures = {"self", *(each.asname or each.name for node in imports for each in node.names)}
+    found = {
+        f"{node.value.id}.{node.attr}"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)
+        if node.attr.startswith("_") and not node.attr.startswith("__") and node.value.id not in no_futures
+    }
+    assert found
+    assert found <= READ[module], found - READ[module]
+
+
+@pytest.mark.parametrize("kind", [Task, Item])
+def test_methods_of_futures_that_tasks_inherit_are_known(kind: type) -> None:
+    """The others read attributes that a task does not have."""
+    inherited = {name for name in vars(Future) if getattr(kind, name) is getattr(Future, name)}
+    methods = {name for name in inherited if callable(getattr(Future, name))}
+    assert methods <= {"_invoke_callbacks", "_Future__get_result"}, methods
+
+
+def test_snapshots() -> None:
+    """Done, cancelled, result, exception: what asyncio of Python 3.15 asks."""
+    with planned(1, stopped=True) as (scheduler, queue):
+        gate = Gate()
+        tasks = [queue.submit(divmod, 7, 2), queue.submit(fail), queue.submit(int), queue.submit(gate)]
+        futures = [*tasks, tasks[0][1], tasks[1][0]]
+        heir = queue.submit(str, tasks[2])
+        assert {future._get_snapshot() for future in futures} == {(False, False, None, None)}
+        assert tasks[2].cancel()
+        scheduler.resume()
+        gate.wait_entered()
+        assert tasks[3]._get_snapshot() == (False, False, None, None)
+        gate.open()
+        assert scheduler.wait(DEADLINE)
+        error = tasks[1].exception()
+        assert tasks[0]._get_snapshot() == (True, False, (3, 1), None)
+        assert futures[4]._get_snapshot() == (True, False, 1, None)
+        assert tasks[1]._get_snapshot() == futures[5]._get_snapshot() == (True, False, None, error)
+        assert tasks[2]._get_snapshot() == heir._get_snapshot() == (True, True, None, None)
+
+
+def test_items_and_generator_tasks() -> None:
+    async def main() -> None:
+        with planned(1) as (_, queue):
+            gate = Gate()
+
+            def generate() -> Iterator[int]:
+                yield 0
+                gate.enter()
+                yield 1
+
+            task = queue.submit(generate)
+            items = [task[0], task[1]]
+            assert await items[0] == 0
+            waiting = asyncio.ensure_future(items[1])
+            await asyncio.sleep(0)
+            assert not waiting.done()
+            gate.open()
+            assert await waiting == 1
+            assert [value async for value in task] == await task == [0, 1]
+            assert await queue.submit(divmod, 7, 2)[0] == 3
+            with pytest.raises(ValueError, match="on purpose"):
+                await queue.submit(fail)[0]
+            loop = asyncio.get_running_loop()
+            assert await loop.run_in_executor(queue, abs, -1) == 1
+            loop.set_default_executor(Queue(1))
+            assert await asyncio.to_thread(abs, -2) == 2
+
+    asyncio.run(asyncio.wait_for(main(), DEADLINE))
+
+
+# Values that are kept elsewhere.
+
+
+class Far(Remote):
+    """A call that has been made; its value comes when a gate is open."""
+
+    def __init__(self, value: Any) -> None:
+        super().__init__()
+        self.gate = Gate()
+        self.brought: set[int] = set()
+        self.value = value
+        self.set_result(None)
+
+    def result(self, timeout: float | None = None) -> Any:
+        super().result(timeout)
+        self.gate.enter()
+        self.brought.add(threading.get_ident())
+        if isinstance(self.value, BaseException):
+            raise self.value
+        return self.value
+
+    def part(self, key: Any) -> Remote:
+        far = Far(self.value[key])
+        far.gate, far.brought = self.gate, self.brought
+        return far
+
+
+class Keeper(Engine):
+    keeps = True
+    max_workers = 1
+
+    def takes(self, future: Remote) -> bool:
+        return True
+
+    def call(self, call: Call) -> Far:
+        return Far(call.args[0])
+
+    def stream(self, call: Call) -> Iterator[Any]:
+        raise NotImplementedError
+
+
+@pytest.mark.parametrize("when", ["pending", "done"])
+@pytest.mark.parametrize("part", [False, True], ids=["task", "item"])
+def test_loop_goes_on_while_a_value_is_brought(part: bool, when: str) -> None:
+    async def main(scheduler: Scheduler, queue: Queue) -> None:
+        task: Any = queue.submit(print, ["value"])
+        future = task[0] if part else task
+        if when == "done":
+            scheduler.resume()
+            assert scheduler.wait(DEADLINE)
+        waiting = asyncio.ensure_future(future)
+        await asyncio.sleep(0)
+        if when == "pending":
+            scheduler.resume()
+            assert scheduler.wait(DEADLINE)
+        far = future._outcome.future
+        while not far.gate._entered:
+            await asyncio.sleep(0)
+        assert future.done()
+        assert not waiting.done()
+        far.gate.open()
+        assert await waiting == ("value" if part else ["value"])
+        assert future._get_snapshot() == (True, False, await waiting, None)
+
+    with Scheduler(stopped=True) as scheduler:
+        queue = Queue(scheduler, 1, executor=Keeper())
+        assert queue.submit(print, 1)._get_snapshot() == (False, False, None, None)
+        asyncio.run(asyncio.wait_for(main(scheduler, queue), DEADLINE))
+
+
+@pytest.mark.parametrize("error", [ValueError("lost"), CancelledError()], ids=["lost", "cancelled"])
+def test_value_that_cannot_be_brought(error: BaseException) -> None:
+    async def main() -> None:
+        task = queue.submit(print, error)
+        assert scheduler.wait(DEADLINE)
+        far: Any = task._outcome.future
+        far.gate.open()
+        cancelled = isinstance(error, CancelledError)
+        assert task._get_snapshot() == (True, cancelled, None, None if cancelled else error)
+        with pytest.raises(asyncio.CancelledError if cancelled else ValueError):
+            await task
+
+    with Scheduler() as scheduler:
+        queue = Queue(scheduler, 1, executor=Keeper())
+        asyncio.run(asyncio.wait_for(main(), DEADLINE))
+
+
+def test_snapshot_of_an_engines_own_future() -> None:
+    far = Far("value")
+    far.gate.open()
+    assert far._get_snapshot() == (True, False, "value", None)
+    pending: Any = Far.__new__(Far)
+    Future.__init__(pending)
+    assert pending._get_snapshot() == (False, False, None, None)
