@@ -6,8 +6,9 @@ every dependency is done.  Pure: nothing here locks, waits, or calls a method of
 an argument that holds no future.
 
 What is searched is decided by exact type alone.  Plain ``list``, ``tuple``,
-``dict`` (keys and values), ``set``, ``frozenset``, named tuples and the fields
-of dataclass instances are *containers*, at any depth.  Everything else is
+``dict`` (keys and values), ``set``, ``frozenset``, named tuples, the fields of
+dataclass instances, ``defaultdict``, ``OrderedDict``, ``deque`` and (from CPython
+3.15 on) ``frozendict`` are *containers*, at any depth.  Everything else is
 *plain*, also other subclasses of the containers, a dataclass built on a type
 written in C, and a field that a property stands for.  A container below which a
 future, ``Raw`` or ``settled`` was found is *tainted*.  Tainted containers are

@@ -5,6 +5,8 @@ Decided by exact type alone: no method of a value is ever called for it.
 
 from __future__ import annotations
 
+import builtins
+from collections import OrderedDict, defaultdict, deque
 from concurrent.futures import Future
 from contextlib import suppress
 from types import BuiltinFunctionType, MemberDescriptorType
@@ -57,14 +59,23 @@ FUTURE = 1
 RAW = 2
 SETTLED = 3
 LIST = 4
-DATACLASS = 5
-DICT = 6
-SET = 7
-TUPLE = 8
-NAMED = 9
-FROZENSET = 10
+DEQUE = 5
+DATACLASS = 6
+DICT = 7
+DEFAULT_DICT = 8
+ORDERED_DICT = 9
+SET = 10
+TUPLE = 11
+NAMED = 12
+FROZENSET = 13
+FROZEN_DICT = 14
 
-_EXACT = {list: LIST, dict: DICT, set: SET, tuple: TUPLE, frozenset: FROZENSET}
+_EXACT: dict[type, int] = {
+    list: LIST, dict: DICT, set: SET, tuple: TUPLE, frozenset: FROZENSET,
+    deque: DEQUE, defaultdict: DEFAULT_DICT, OrderedDict: ORDERED_DICT,
+}  # fmt: skip
+if frozen_dict := getattr(builtins, "frozendict", None):  # pragma: no cover - from CPython 3.15 on
+    _EXACT[frozen_dict] = FROZEN_DICT
 
 # Both caches keep classes alive, so they are bounded.  They begin anew when full:
 # cheap, and a program must use very many classes to notice.
@@ -103,7 +114,7 @@ def _find_kind(cls: type) -> int:
     if issubclass(cls, tuple):
         return NAMED if type(_class_attribute(cls, "_fields")) is tuple else PLAIN
     if _class_attribute(cls, "__dataclass_fields__") is not None:
-        # A type written in C with a constructor of its own (Exception, OrderedDict)
+        # A type written in C with a constructor of its own (Exception, deque)
         # has a state of its own, too.
         makers = [vars(base).get("__new__") for base in cls.__mro__[:-1]]
         return PLAIN if any(type(maker) is BuiltinFunctionType for maker in makers) else DATACLASS

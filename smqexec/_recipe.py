@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import suppress
@@ -10,10 +11,14 @@ from typing import Any
 
 from ._kinds import (
     DATACLASS,
+    DEFAULT_DICT,
+    DEQUE,
     DICT,
+    FROZEN_DICT,
     FROZENSET,
     LIST,
     NAMED,
+    ORDERED_DICT,
     RAW,
     SET,
     SETTLED,
@@ -38,7 +43,7 @@ class _Node:
     def __init__(self, kind: int, source: Any, parts: list[Any]) -> None:
         self.kind = kind
         self.source = source
-        #: The contents when met; for a dict, key and value in turn; for a dataclass, its fields.
+        #: The contents when met; for a mapping, key and value in turn; for a dataclass, its fields.
         self.parts = parts
         #: Positions in parts, each with the containers there; cleared when the search ends.
         self.links: list[tuple[int, _Node]] = []
@@ -46,11 +51,13 @@ class _Node:
         self.holes: list[tuple[int, int]] = []
         self.tainted = False
         self.register = 0
-        #: The attributes of a dataclass or a named tuple.
+        #: The attributes of a dataclass or a named tuple; what a defaultdict or a deque is made with.
         self.state: dict[str, Any] = {}
 
 
 Take = Callable[[Future[Any]], Any]  # what is to stand in the place of a future
+
+_MAPPINGS = (DICT, DEFAULT_DICT, ORDERED_DICT, FROZEN_DICT)
 
 _Step = tuple[Callable[[_Node, list[Any]], None], _Node]
 
@@ -157,8 +164,13 @@ def _copy_contents(value: Any, kind: int) -> list[Any]:
     # threads that change it meanwhile cannot tear it.
     if kind == DATACLASS:
         return [_read_field(value, name) for name in layout_of(type(value)).names]
-    if kind == DICT:
+    if kind in _MAPPINGS:
+        # An OrderedDict hashes its keys to go through them in order, which a plain one is spared.
+        if kind == ORDERED_DICT and not _positions([*dict.keys(value), *dict.values(value)]):
+            return []
         return [part for item in value.copy().items() for part in item]
+    if kind == DEQUE:
+        return list(value.copy())
     if kind == NAMED:
         return list(tuple.__iter__(value))  # the class may have an __iter__ of its own
     return list(value)
@@ -185,8 +197,7 @@ def _plan(root: _Node) -> tuple[list[_Step], int]:
                 node.holes += [(position, inner.register) for position, inner in node.links if inner.tainted]
                 for position, _ in node.holes:
                     node.parts[position] = _UNBUILT
-                if node.kind in (DATACLASS, NAMED):
-                    node.state = _copy_state(node.source, node.kind)
+                node.state = _copy_state(node.source, node.kind)
             steps += _steps_of(knot)
         for node in knot:
             # Of the original only the class is still needed; and without links what
@@ -246,8 +257,14 @@ def _knots(starts: Iterable[_Node], below: Callable[[_Node], Iterable[_Node]]) -
 
 
 def _copy_state(instance: Any, kind: int) -> dict[str, Any]:
-    """Return all attributes of *instance*, without the values of fields that were searched."""
+    """Return what *instance* has besides its contents: attributes, a default factory, a maximal length."""
+    if kind == DEFAULT_DICT:
+        return {"default_factory": instance.default_factory}
+    if kind == DEQUE:
+        return {"maxlen": instance.maxlen}
     state: dict[str, Any] = {}
+    if kind not in (DATACLASS, NAMED):
+        return state
     layout = layout_of(type(instance)) if kind == DATACLASS else None
     if layout is not None:
         for name, member in layout.members.items():
@@ -266,12 +283,14 @@ def _make(node: _Node, values: list[Any]) -> None:
     made: Any
     if node.kind == LIST:
         made = node.parts
-    elif node.kind == DICT:
-        made = {}
-    elif node.kind == SET:
-        made = set()
-    else:
+    elif node.kind == DATACLASS:
         made = object.__new__(node.source)
+    elif node.kind == DEFAULT_DICT:
+        made = defaultdict(node.state["default_factory"])
+    elif node.kind == DEQUE:
+        made = deque(maxlen=node.state["maxlen"])
+    else:
+        made = node.source()
     values[node.register] = made
 
 
@@ -279,10 +298,12 @@ def _finish(node: _Node, values: list[Any]) -> None:
     """Give the mutable container its contents; a dataclass those that are built."""
     parts = _patch(node, values)
     made = values[node.register]
-    if node.kind == DICT:
-        made.update(zip(parts[::2], parts[1::2], strict=True))
+    if node.kind in _MAPPINGS:
+        made.update(_pairs(parts))
     elif node.kind == SET:
         made.update(parts)
+    elif node.kind == DEQUE:
+        made.extend(parts)
     elif node.kind == DATACLASS:
         layout = layout_of(node.source)
         fields = zip(layout.names, parts, strict=True)
@@ -297,10 +318,16 @@ def _build(node: _Node, values: list[Any]) -> None:
         built = tuple(parts)
     elif node.kind == FROZENSET:
         built = frozenset(parts)
+    elif node.kind == FROZEN_DICT:  # pragma: no cover - from CPython 3.15 on
+        built = node.source(_pairs(parts))
     else:
         built = tuple.__new__(node.source, parts)
         _set_attributes(built, node.state, {})
     values[node.register] = built
+
+
+def _pairs(parts: list[Any]) -> Iterable[tuple[Any, Any]]:
+    return zip(parts[::2], parts[1::2], strict=True)
 
 
 def _patch(node: _Node, values: list[Any]) -> list[Any]:

@@ -160,6 +160,12 @@ class Submits:
     ) -> Task[Any]:
         """Submit ``fn(*args, **kwargs)`` and return its task.
 
+        Futures among the arguments are replaced by their results, also at any
+        depth inside ``list``, ``tuple``, named tuples, ``dict``, ``set``,
+        ``frozenset``, dataclass instances, ``defaultdict``, ``OrderedDict``,
+        ``deque`` and (from Python 3.15 on) ``frozendict``, but not inside other
+        subclasses of these.
+
         Raises:
             TypeError: *fn* is not callable.
             RuntimeError: The queue was shut down, or the interpreter is

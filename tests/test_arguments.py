@@ -1,13 +1,14 @@
 """What is gathered from a call's arguments, and how results take the place of futures."""
 
+import builtins
 import gc
 import random
 import sys
 import weakref
-from collections import OrderedDict, UserList, defaultdict, namedtuple
+from collections import ChainMap, Counter, OrderedDict, UserList, defaultdict, deque, namedtuple
 from concurrent.futures import Future
 from dataclasses import InitVar, dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 import pytest
@@ -18,6 +19,10 @@ from smqexec import Raw, _kinds, settled
 from smqexec._arguments import gather
 
 DEPTH = 20_000
+
+frozendict = getattr(builtins, "frozendict", None)  # from CPython 3.15 on
+# Of types that other tests have a list of: some only newer Pythons have.
+NEW_MAPPINGS = [] if frozendict is None else [frozendict]
 
 
 def done(value):
@@ -201,6 +206,12 @@ def test_dependencies_are_in_argument_order_depth_first():
         (Frozen(done(1)), Frozen(1)),
         ({Frozen((done(1),)): {done(2)}}, {Frozen((1,)): {2}}),
         ([[[{"a": ({done(1)},)}]]], [[[{"a": ({1},)}]]]),
+        (OrderedDict(a=done(1), b=[done(2)]), OrderedDict(a=1, b=[2])),
+        (defaultdict(list, {done(1): [done(2)]}), defaultdict(list, {1: [2]})),
+        (deque([done(1), [done(2)], 3]), deque([1, [2], 3])),
+        (deque([[OrderedDict(a=deque([done(1)]))]]), deque([[OrderedDict(a=deque([1]))]])),
+        *[(kind({"a": done(1), (done(2),): 3}), kind({"a": 1, (2,): 3})) for kind in NEW_MAPPINGS],
+        *[({kind(a=(done(1),))}, {kind(a=(1,))}) for kind in NEW_MAPPINGS],
     ],
     ids=repr,
 )
@@ -218,14 +229,60 @@ def test_subclasses_of_containers_are_not_searched():
         __slots__ = ()
 
     future = Future()
+    def subclass(kind):
+        return type(f"Own{kind.__name__}", (kind,), {})
+
     plain = [
         Listed([future]),
         Tupled([future]),
         UserList([future]),
-        OrderedDict(a=future),
-        defaultdict(list, a=future),
+        ChainMap({"a": future}),
+        Counter(a=future),
+        subclass(OrderedDict)(a=future),
+        subclass(defaultdict)(list, a=future),
+        subclass(deque)([future]),
+        *[subclass(kind)(a=future) for kind in NEW_MAPPINGS],
     ]
     assert gather((*plain, plain), {}) is None
+
+
+def test_defaultdict_keeps_its_default_factory():
+    given = defaultdict(list, a=[done(1)])
+    result = rebuilt(given)
+    assert (result["a"], result["b"], result.default_factory) == ([1], [], list)
+    assert rebuilt(defaultdict(None, a=done(1))).default_factory is None
+    assert list(given) == ["a"]
+
+
+def test_deque_keeps_its_maximal_length():
+    result = rebuilt(deque([0, done(1), done(2)], maxlen=2))
+    result.append(3)
+    assert (result, result.maxlen) == (deque([2, 3]), 2)
+    assert rebuilt(deque([done(1)])).maxlen is None
+
+
+def test_ordereddict_keeps_its_order():
+    given = OrderedDict(a=done(1), b=done(2), c=3)
+    given.move_to_end("a")
+    result = rebuilt(given)
+    assert list(result.items()) == [("b", 2), ("c", 3), ("a", 1)]
+    result.move_to_end("b")
+    assert list(result) == ["c", "a", "b"]
+
+
+def test_keys_of_an_ordereddict_of_plain_values_are_not_asked():
+    class Key:
+        quiet = False
+
+        def __hash__(self):
+            assert not Key.quiet
+            return 1
+
+    given = OrderedDict({Key(): 1})
+    Key.quiet = True
+    assert gather((given,), {}) is None
+    (first, value), _ = filled(given, done(1))
+    assert first is given and value == 1
 
 
 def test_untouched_arguments_keep_identity():
@@ -255,15 +312,18 @@ def test_caller_keeps_its_containers():
 
 def test_state_of_containers_is_that_of_submit():
     inner, cell, mapping, numbers = [done(1)], Cell(done(2)), {"a": done(3)}, {done(4)}
-    outer = [inner, cell, mapping, numbers]
+    others = deque([done(5)]), defaultdict(int, a=done(6)), OrderedDict(a=done(7))
+    outer = [inner, cell, mapping, numbers, *others]
     template = gather((outer,), {})
     inner.append("late")
     cell.value = cell.extra = "late"
     mapping["late"] = mapping["a"] = "late"
     numbers.add("late")
+    for other in others:
+        other.clear()
     outer.clear()
     (result,), _ = template.fill()
-    assert result == [[1], Cell(2), {"a": 3}, {4}]
+    assert result == [[1], Cell(2), {"a": 3}, {4}, deque([5]), {"a": 6}, {"a": 7}]
     assert not hasattr(result[1], "extra")
 
 
@@ -420,6 +480,29 @@ def test_dict_contains_itself():
     assert result["self"] is result
 
 
+@pytest.mark.parametrize("make", [lambda: defaultdict(list), OrderedDict])
+def test_mappings_contain_each_other(make):
+    first, second = make(), make()
+    first.update(value=done(1), other=(second,))
+    second.update(value=done(2), other=deque([first]))
+    result = rebuilt(first)
+    assert type(result) is type(first)
+    assert (result["value"], result["other"][0]["value"]) == (1, 2)
+    assert result["other"][0]["other"][0] is result
+
+
+@pytest.mark.skipif(frozendict is None, reason="from CPython 3.15 on")
+def test_frozendict_in_a_cycle():
+    loop = deque([done(1)], maxlen=3)
+    outer = frozendict(loop=loop, value=done(2))
+    loop.append(outer)
+    for start in (outer, loop):
+        result = rebuilt(start)
+        found = result if type(result) is frozendict else result[1]
+        assert (found["loop"][0], found["value"], found["loop"].maxlen) == (1, 2, 3)
+        assert found["loop"][1] is found
+
+
 @pytest.mark.parametrize("make", [Cell, Frozen, Slotted])
 def test_dataclasses_contain_each_other(make):
     first = make(done(1))
@@ -482,13 +565,15 @@ def test_set_in_a_cycle_hashes_what_is_known():
         lambda x: [x],
         lambda x: (x,),
         lambda x: {"a": x},
+        lambda x: OrderedDict(a=x),
+        lambda x: deque([x]),
         lambda x: frozenset([x]),
         lambda x: Point(x),
         lambda x: Slotted(x),
         lambda x: Cell(x),
         lambda x: [(x, x)],
     ],
-    ids=["list", "tuple", "dict", "frozenset", "named", "slotted", "dataclass", "mixed"],
+    ids=["list", "tuple", "dict", "ordered", "deque", "frozenset", "named", "slotted", "dataclass", "mixed"],
 )
 @pytest.mark.parametrize("result", [1, None], ids=["filled", "dropped"])
 def test_deep_nests(wrap, result):
@@ -502,7 +587,7 @@ def test_deep_nests(wrap, result):
         (inner,), _ = template.fill()
         for _ in range(DEPTH):
             for _ in range(2 if type(inner) is list and type(inner[0]) is tuple else 1):
-                children = inner.values() if type(inner) is dict else inner
+                children = inner.values() if isinstance(inner, dict) else inner
                 if type(inner) in (Slotted, Cell):
                     children = [inner.value]
                 inner = next(iter(children))
@@ -584,6 +669,10 @@ nests = st.recursive(
         st.lists(inner, max_size=3)
         | st.lists(inner, max_size=3).map(tuple)
         | st.dictionaries(hashables, inner, max_size=3)
+        | st.dictionaries(hashables, inner, max_size=3).map(OrderedDict)
+        | st.dictionaries(hashables, inner, max_size=3).map(partial(defaultdict, int))
+        | st.lists(inner, max_size=3).map(partial(deque, maxlen=3))
+        | st.one_of(*[st.dictionaries(hashables, inner, max_size=3).map(kind) for kind in NEW_MAPPINGS])
         | st.sets(hashables, max_size=3)
         | st.builds(Point, inner, inner)
         | st.builds(Cell, inner, inner)
@@ -591,6 +680,10 @@ nests = st.recursive(
     ),
     max_leaves=12,
 )
+
+
+MAPPINGS = (dict, OrderedDict, defaultdict, *NEW_MAPPINGS)
+SEQUENCES = (list, tuple, set, frozenset, deque, Point)
 
 
 def substituted(value):
@@ -602,17 +695,18 @@ def substituted(value):
         return value.value
     if kind is settled:
         return value.future
-    if kind is dict:
+    if kind in MAPPINGS:
         old = [part for item in value.items() for part in item]
         new = [substituted(part) for part in old]
 
         def make(parts):
-            return dict(zip(parts[::2], parts[1::2], strict=True))
+            pairs = zip(parts[::2], parts[1::2], strict=True)
+            return defaultdict(value.default_factory, pairs) if kind is defaultdict else kind(pairs)
 
-    elif kind in (list, tuple, set, frozenset, Point):
+    elif kind in SEQUENCES:
         old = list(value)
         new = [substituted(part) for part in old]
-        make = Point._make if kind is Point else kind
+        make = {Point: Point._make, deque: partial(deque, maxlen=3)}.get(kind, kind)
     elif kind in (Cell, Frozen, Slotted):
         old = [value.value, value.link]
         new = [substituted(part) for part in old]
@@ -627,9 +721,9 @@ def substituted(value):
 
 def contents(value):
     kind = type(value)
-    if kind is dict:
+    if kind in MAPPINGS:
         return [part for item in value.items() for part in item]
-    if kind in (list, tuple, set, frozenset, Point):
+    if kind in SEQUENCES:
         return list(value)
     if hasattr(kind, "__dataclass_fields__"):
         return [value.value, value.link]
@@ -645,7 +739,7 @@ def assert_alike(ours, expected, original):
     elif contents(expected) and type(original) is type(expected):
         assert ours is not original
         old = contents(original)
-        if type(ours) is dict and len(contents(ours)) != len(old):  # two keys became one
+        if type(ours) in MAPPINGS and len(contents(ours)) != len(old):  # two keys became one
             assert len(ours) == len(expected)
             return
         for part, wanted, was in zip(contents(ours), contents(expected), old, strict=True):
@@ -671,18 +765,19 @@ def test_fill_equals_the_definition(args, kwargs):
 
 def random_graph(rng):
     """Make containers that hold each other at random, also in cycles."""
-    makers = [list, dict, Cell, lambda: Slotted(None)]
+    makers = [list, dict, Cell, lambda: Slotted(None), deque, OrderedDict, defaultdict]
     mutable = [make() for make in rng.choices(makers, k=rng.randint(1, 5))]
     leaves = [1, "x", *(pool if rng.random() < 0.8 else [])]
     everything = [*mutable, *leaves]
     for _ in range(rng.randint(0, 5)):
         parts = rng.choices(everything, k=rng.randint(1, 3))
-        everything.append(rng.choice([tuple(parts), Point(parts[0], parts[-1])]))
+        made = [tuple(parts), Point(parts[0], parts[-1]), *[kind(a=parts[0]) for kind in NEW_MAPPINGS]]
+        everything.append(rng.choice(made))
     for container in mutable:
         parts = rng.choices(everything, k=2)
-        if type(container) is list:
+        if type(container) in (list, deque):
             container.extend(parts)
-        elif type(container) is dict:
+        elif type(container) in MAPPINGS:
             container.update(a=parts[0], b=parts[1])
         else:
             container.value, container.link = parts
