@@ -28,7 +28,7 @@ The house; imports point down::
     _dispatch          the one lock: a task runs, and returns; below it _dropping: it ends without
                        a value, and _waking: which queue must wake
     _later             what a signal's handler asks for, where it has interrupted who holds the lock
-    _lending           resources are lent to tasks; those that lack some are held back
+    _allocating        resources are given to tasks; tasks that lack some are held back
     _waiting           threads that wait, tasks that hold; _needs: what they do meanwhile
     _observers         who is told of all this
     _resources         what tasks take, and in what order

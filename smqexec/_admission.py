@@ -15,7 +15,7 @@ from ._kept import keeping
 from ._nodes import Group
 from ._options import NO_OPTIONS, Options, OptionsTask
 from ._pending_limit import PendingLimit, Reservation
-from ._resources import Claim
+from ._resources import Allocation
 from ._slots import HERE, Slots
 from ._task import Task
 from ._waiting import acquire
@@ -128,5 +128,5 @@ def _made(slots: Slots, options: Options, reservation: Reservation | None, name:
     task._barrier = None
     task._reservation = reservation
     task._releases = options.releases
-    task._claim = Claim(options.resources, options.hold, name) if options.resources else None
+    task._allocation = Allocation(options.resources, options.hold, name) if options.resources else None
     return task

@@ -146,7 +146,7 @@ class Arrivals(Ahead):
         others: list[Any] = [*self._outside, group]
         others += [other for slots in self._slots for run in slots.runs for other in run.tasks()]
         self.planner.mend(self._slots, task, others)
-        self._next = self._next_fitting if self._lends else self.planner.order.take
+        self._next = self._next_allocated if self._allocates else self.planner.order.take
         barrier = task._barrier
         waits = barrier is not None and barrier.state == WAITING
         if barrier is not None and waits and all(other.state >= DONE for other in dependencies_of(barrier)):
@@ -285,8 +285,8 @@ class Arrivals(Ahead):
             task._barrier = Barrier()
             self._admit(task._barrier, None, as_few([task, *before]))
             slots.barrier = task._barrier
-        if task._claim is not None or task._releases:
-            self.lend(task)
+        if task._allocation is not None or task._releases:
+            self.add_allocation(task)
         if failed is None:
             starts = self._wake(slots)
             if slots.prefetch:

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from ._lending import Lending
+from ._allocating import Allocating
 
 # How long, in seconds, who may have interrupted its own thread tries to get the lock.  Few calls
 # hold it for so long (to cancel a million tasks takes a second or two), and none for LONG.
@@ -23,7 +23,7 @@ PATIENCE, LONG = 0.2, 5.0
 LOGGER = logging.getLogger("smqexec")
 
 
-class Later(Lending):
+class Later(Allocating):
     """A scheduler that handlers and finalizers may call."""
 
     def __init__(self, order: str, stopped: bool) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ._future import PlannedFuture
 from ._nodes import DONE, NONE, READY, RUNNING, SEARCHING, Node, listed_dependencies
-from ._resources import LINED, Claim, Lack
+from ._resources import QUEUED, Allocation, AllocationWaiter
 from ._slots import Run, Slots
 from ._task import Foreign
 
@@ -31,9 +31,9 @@ searches: dict[Needs, None] = {}
 
 
 class InLine(NamedTuple):
-    """What a search is told of later: a lack, and the scheduler whose it is."""
+    """What a search is told of later: an allocation waiter, and its scheduler."""
 
-    lack: Any
+    waiter: Any
     scheduler: Any
 
 
@@ -125,11 +125,11 @@ class Needs:
         self.late.append(((must or places or [SLOT])[-1], wait))
         self.release()
 
-    def held_back(self, scheduler: Waiting, claim: Claim) -> None:
-        """Note that the task of *claim* is in line, as it was not when it was met, or needs more there."""
-        place = None if claim.task is None else self.seen.get(claim.task)
+    def held_back(self, scheduler: Waiting, allocation: Allocation) -> None:
+        """Note that the task of *allocation* has joined lines since it was met, or needs one more task there."""
+        place = None if allocation.task is None else self.seen.get(allocation.task)
         if place is not None:
-            self.late.append((place, InLine(claim.lack, scheduler)))
+            self.late.append((place, InLine(allocation.waiter, scheduler)))
             self.release()
 
     def forget(self, node: Node) -> None:
@@ -152,7 +152,7 @@ class Needs:
         scheduler = self.slots.scheduler
         while (node := self.find()) is not None:
             scheduler.planner.start(node)
-            if scheduler.takes(node):
+            if scheduler.allocate(node):
                 break
         return node
 
@@ -187,7 +187,7 @@ class Needs:
                     if isinstance(late, Needs):
                         self._follow(place, late)
                     else:
-                        self.frames.append([(late.lack,), 0, late.scheduler, place])
+                        self.frames.append([(late.waiter,), 0, late.scheduler, place])
                 else:
                     self.anew = False
                     return None
@@ -247,9 +247,9 @@ class Needs:
         """Look at *node*, under the lock of its scheduler; True where it closes a circle."""
         if node.state >= DONE:
             return False
-        if type(node) is Lack:
-            if node.claim.state == LINED:
-                must_end, may_end = node.claim.needs()
+        if type(node) is AllocationWaiter:
+            if node.allocation.state == QUEUED:
+                must_end, may_end = node.allocation.blockers()
                 self.frames.append([may_end, 0, owner, SLOT])
                 self.frames.append([must_end, 0, owner, needing])
             return False

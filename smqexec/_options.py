@@ -17,7 +17,7 @@ from typing import Any, TypeVar, cast
 from ._functions import name_of
 from ._kinds import FUTURE, SETTLED, kind_of, settled
 from ._nodes import STRIDE
-from ._resources import Claim, Resource, amounts_of
+from ._resources import Allocation, Resource, amounts_of
 from ._task import Task
 
 R = TypeVar("R")
@@ -40,7 +40,7 @@ class Options:
         engine: dict[str, Any] | None = None,
         resources: tuple[tuple[Resource, int], ...] = (),
         hold: bool = False,
-        releases: tuple[Claim, ...] = (),
+        releases: tuple[Allocation, ...] = (),
     ) -> None:
         self.name = name
         #: What must be done before, each with True where any outcome will do: as in a template.
@@ -62,8 +62,13 @@ class Options:
     def within(self, timeout: float) -> Options:
         """These options, to wait no longer than *timeout* seconds for room."""
         least = max(0, timeout if self.timeout is None else min(timeout, self.timeout))
-        lent = self.resources, self.hold, self.releases
-        return Options(self.name, self.after, self.context, least, self.engine, *lent)
+        units = self.resources, self.hold, self.releases
+        return Options(self.name, self.after, self.context, least, self.engine, *units)
+
+    def bound(self) -> list[Resource]:
+        """The resources that must belong to the task's scheduler: those that it takes, and releases."""
+        taken = [resource for resource, _ in self.resources]
+        return taken + [resource for other in self.releases for resource in other.resources()]
 
     def __repr__(self) -> str:
         words = [f"{name}={getattr(self, name)!r}" for name in ("name", "timeout")]
@@ -82,7 +87,7 @@ class OptionsTask(Task[R]):
     """
 
     # `_after`, `_releases` and `_reservation` until it is taken in; `_barrier` until it starts.
-    __slots__ = ("_after", "_barrier", "_claim", "_options", "_releases", "_reservation")
+    __slots__ = ("_after", "_allocation", "_barrier", "_options", "_releases", "_reservation")
 
 
 def label_of(task: Task[Any]) -> str:
@@ -180,7 +185,9 @@ def read(
     check_flags(hold=hold)
     if hold and not amounts:
         raise ValueError("hold=True keeps the resources that a task takes: give resources={...} too")
-    return Options(name, _order(after), context, timeout, others, amounts, hold, tuple(_claims_of(release)))
+    return Options(
+        name, _order(after), context, timeout, others, amounts, hold, tuple(_allocations_of(release))
+    )
 
 
 def _listed(name: str, given: Iterable[Any], what: str, kinds: tuple[int, ...]) -> list[Any]:
@@ -196,16 +203,16 @@ def _listed(name: str, given: Iterable[Any], what: str, kinds: tuple[int, ...]) 
     return entries
 
 
-def _claims_of(release: Iterable[Task[Any]]) -> list[Claim]:
-    claims: list[Claim] = []
+def _allocations_of(release: Iterable[Task[Any]]) -> list[Allocation]:
+    allocations: list[Allocation] = []
     for task in _listed("release", release, "tasks", (FUTURE,)):
         if not isinstance(task, Task):
             raise TypeError(f"release must be a list of tasks, but holds {task!r}")
-        claim = task._claim
-        if claim is None or not claim.holds:
+        allocation = task._allocation
+        if allocation is None or not allocation.holds:
             raise ValueError(f"there is nothing to release: {task!r} was not submitted with hold=True")
-        claims.append(claim)
-    return claims
+        allocations.append(allocation)
+    return allocations
 
 
 def _order(after: Iterable[Future[Any] | settled[Any]]) -> tuple[tuple[Future[Any], bool], ...]:

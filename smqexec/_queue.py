@@ -289,7 +289,7 @@ class Queue(Submits, ThreadPoolExecutor):
         if context is not None and isinstance(self._slots, EngineSlots):
             raise TypeError("context is for queues of threads: it can't be taken to another process")
         options = read(self._known, name, after, context, timeout, resources, hold, release, others)
-        self.scheduler.check_lending(options.resources, options.releases)
+        self.scheduler.bind_resources(options.bound())
         return Submitter(self, options)
 
     @property

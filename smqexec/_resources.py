@@ -1,19 +1,16 @@
-"""Resources: something of which there is so much, and which tasks take when they start.
+"""Resources: countable things, such as licences, of which tasks take units when they start.
 
-A task takes all that it needs at its start, or nothing.  Where it lacks some it is
-*held back*: it gets in line for each resource it needs, all in one step, and its
-queue takes another.  Who is first in all its lines, and finds enough of each, is
-*granted* them: they are its own from then on, and it goes next in its queue.  So
-nobody takes of a resource before those who came to lack it earlier, and one that
-needs much has its turn as any other: what is given back is kept for it meanwhile.
-And as all get in line in one step, the earliest of all is first in all its lines:
-lines never block each other.
+A task takes all units that it needs at once, or none.  A task that lacks some is *held back*: it joins
+the line of each resource that it needs, all in one step, and its queue starts another task.  The task
+that is first in all its lines is *granted* its units as soon as there are enough, and is the next of its
+queue.  So first come, first served, also where one needs many units: what is given back is kept for it
+meanwhile.  And lines never block each other: since a task joins all its lines in one step, the task
+that has waited longest is first in all of its own.
 
-A `Claim` is what one task takes.  It outlives the task where that *holds*: until
-those have ended that were submitted to release it.
+An `Allocation` is what one task takes.  It lasts as long as the task; with *holds* until the tasks have
+ended that were submitted to release it.
 
-Records, guarded by the lock of the one scheduler whose tasks use the resource; what
-happens to them is told in ``_lending``.
+Records, guarded by the lock of the one scheduler whose tasks use the resource: see ``_allocating``.
 """
 
 from __future__ import annotations
@@ -29,13 +26,14 @@ from weakref import ref
 from ._nodes import Node
 
 if TYPE_CHECKING:
-    from ._lending import Lending
+    from ._allocating import Allocating
     from ._task import Task
 
-_binding = threading.Lock()  # guards to which scheduler a resource belongs; nothing else is done meanwhile
+_binding = threading.Lock()  # guards `Resource._scheduler`; held for that alone
 
-# What has become of a claim.  Granted and taken: the task has it; kept: it does although the task has ended.
-ASKED, LINED, GRANTED, TAKEN, KEPT, GIVEN = range(6)
+# The states of an allocation.  QUEUED: in line, the task lacks some units.  GRANTED: it has its units, and
+# is to start.  TAKEN: it runs.  KEPT: it has ended, and keeps them.  RETURNED: it has and wants nothing.
+REQUESTED, QUEUED, GRANTED, TAKEN, KEPT, RETURNED = range(6)
 
 
 class Resource:
@@ -61,16 +59,17 @@ class Resource:
         self.name = str.__str__(name)  # not of a class of the user's: it is put into words under the lock
         self.n = _units(n, f"the number of units of {self.name}")
         self._free = self.n
-        self._holders: dict[Claim, None] = {}
-        self._line: OrderedDict[Claim, None] = OrderedDict()  # who lacks it, first come first
-        self._scheduler: ref[Lending] | None = None
+        self._holders: dict[Allocation, None] = {}
+        # Of tasks that lack units, first come first.
+        self._line: OrderedDict[Allocation, None] = OrderedDict()
+        self._scheduler: ref[Allocating] | None = None
 
     @property
     def free(self) -> int:
         """How many units nobody has, as things stand.  A task that is done has given back its own."""
         return self._free
 
-    def _bind(self, scheduler: Lending) -> None:
+    def _bind(self, scheduler: Allocating) -> None:
         """Belong to *scheduler*.
 
         Raises:
@@ -126,44 +125,45 @@ def _units(number: Any, what: str) -> int:
     return units
 
 
-class Claim:
+class Allocation:
     """What one task takes."""
 
     __slots__ = (
-        "amounts", "holds", "lack", "name", "number", "released", "releasers", "serial", "state", "task",
+        "amounts", "holds", "name", "number", "released", "releasers", "serial", "state", "task", "waiter",
     )  # fmt: skip
 
     def __init__(self, amounts: tuple[tuple[Resource, int], ...], holds: bool, name: str) -> None:
         self.amounts = amounts
-        self.holds = holds  # it keeps them beyond its end
+        self.holds = holds  # the task keeps its units beyond its end
         self.name = str.__str__(name)  # of its task; as for a resource
         self.serial = self.number = 0  # of its task, once that has ended: see `numbered`
-        self.state = ASKED
+        self.state = REQUESTED
         self.task: Task[Any] | None = None  # until it has ended
-        self.lack: Lack | None = None  # while it is in line
-        self.releasers: dict[Task[Any], None] = {}  # those that have not ended
-        self.released = False  # there were some, and all have ended
+        self.waiter: AllocationWaiter | None = None  # while it is in line
+        self.releasers: dict[Task[Any], None] = {}  # tasks that release it and have not ended
+        self.released = False  # all tasks that release it have ended
+
+    def resources(self) -> list[Resource]:
+        return [resource for resource, _ in self.amounts]
 
     def take(self) -> bool:
-        """Take all of it now, or get in line; tell which."""
-        if self.state == GRANTED:
-            self.state = TAKEN
-            return True
-        if any(resource._line or resource._free < number for resource, number in self.amounts):
-            self.state = LINED
-            for resource, _ in self.amounts:
-                resource._line[self] = None
-            return False
-        self._get()
+        """Take all units as the task starts, and return True; or join the lines of all resources."""
+        if self.state != GRANTED:
+            if any(resource._line or resource._free < number for resource, number in self.amounts):
+                self.state = QUEUED
+                for resource in self.resources():
+                    resource._line[self] = None
+                return False
+            self._get()
         self.state = TAKEN
         return True
 
     def grant(self) -> bool:
-        """Give it what it is in line for, if it is first and there is enough."""
+        """Get the units that it is in line for, if it is first in all lines and there are enough."""
         for resource, number in self.amounts:
             if next(iter(resource._line)) is not self or resource._free < number:
                 return False
-        for resource, _ in self.amounts:
+        for resource in self.resources():
             del resource._line[self]
         self._get()
         self.state = GRANTED
@@ -175,22 +175,22 @@ class Claim:
             resource._holders[self] = None
 
     def give_back(self) -> None:
-        """Have nothing any more, nor wait for it."""
+        """Give back all units; leave the lines."""
         for resource, number in self.amounts:
-            if self.state == LINED:
+            if self.state == QUEUED:
                 del resource._line[self]
-            elif self.state != ASKED:
+            elif self.state != REQUESTED:
                 resource._free += number
                 del resource._holders[self]
-        self.state = GIVEN
+        self.state = RETURNED
 
-    def needs(self) -> tuple[list[Any], list[Any]]:
-        """The tasks that have to end before this one, which is in line, can have its turn.
+    def blockers(self) -> tuple[list[Any], list[Any]]:
+        """The tasks that must end before this one, which is in line, gets its units.
 
         Returns:
-            Those that have to in any case; and those of which perhaps only some have to.
+            Those that must end in any case; and those of which perhaps only some must end.
 
-        Cost: all that is before it in its lines.
+        Cost: a step for each task before it in its lines, and for each that holds units.
         """
         must: dict[Any, None] = {}
         others: dict[Any, None] = {}
@@ -208,11 +208,11 @@ class Claim:
         return list(must), list(others)
 
 
-class Lack(Node):
-    """A relay that a task which was held back waits for: done when it is granted what it lacks."""
+class AllocationWaiter(Node):
+    """A relay that a held-back task depends on: done when the task is granted its units."""
 
-    __slots__ = ("claim",)
+    __slots__ = ("allocation",)
 
-    def __init__(self, claim: Claim) -> None:
+    def __init__(self, allocation: Allocation) -> None:
         super().__init__()
-        self.claim = claim
+        self.allocation = allocation

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ._arrivals import Arrivals
     from ._options import Options
     from ._pending_limit import Reservation
-    from ._resources import Claim
+    from ._resources import Allocation
     from ._slots import Slots
 
 R = TypeVar("R")
@@ -56,8 +56,8 @@ class Task(PlannedFuture[R]):
     _after: tuple[tuple[Future[Any], bool], ...] = ()
     _reservation: Reservation | None = None
     _barrier: Node | None = None
-    _claim: Claim | None = None
-    _releases: tuple[Claim, ...] = ()
+    _allocation: Allocation | None = None
+    _releases: tuple[Allocation, ...] = ()
 
     _home = Node.queue  # type: ignore[misc]  # the same slot under the name that all futures have for it
 

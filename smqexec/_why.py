@@ -17,7 +17,7 @@ from ._needs import Everything, Needs
 from ._nodes import DONE, READY, RUNNING, WAITING, Node, dependencies_of, dependents_of
 from ._options import known_as, numbered
 from ._rank import rank_of
-from ._resources import KEPT, Claim, Lack, Resource
+from ._resources import KEPT, Allocation, AllocationWaiter, Resource
 from ._slots import Run, Slots
 from ._task import Foreign, Task
 from ._waiting import OF_THE_PARENT
@@ -102,48 +102,55 @@ def _overview(scheduler: Scheduler) -> list[Parts]:
         lines.append([*_name(relay), ": not done", *_awaited(relay)])
     if len(outside) > LISTED:
         lines.append([f"and {len(outside) - LISTED} more futures of others"])
-    lacks = [relay.claim for relay in scheduler._outside if type(relay) is Lack]
-    lacking = {resource: None for claim in lacks for resource, _ in claim.amounts}
+    lines += _shortages(scheduler)
+    return lines
+
+
+def _shortages(scheduler: Scheduler) -> list[Parts]:
+    """A line for each resource that tasks in line lack."""
+    waiters = [relay for relay in scheduler._outside if type(relay) is AllocationWaiter]
+    lacking = {resource: None for waiter in waiters for resource in waiter.allocation.resources()}
+    lines: list[Parts] = []
     for resource in sorted(lacking, key=lambda resource: resource.name):
-        claims = list(resource._line)
-        tasks = [f"{_claimant(claim)} needs {dict(claim.amounts)[resource]}" for claim in claims[:NAMED]]
-        more = f" and {len(claims) - NAMED} more" if len(claims) > NAMED else ""
-        count = "1 task lacks it" if len(claims) == 1 else f"{len(claims)} tasks lack it"
-        lines.append([f"{_share(resource)}; {count}: {', '.join(tasks)}{more}"])
+        line = list(resource._line)
+        tasks = ", ".join(f"{_taker(each)} needs {dict(each.amounts)[resource]}" for each in line[:NAMED])
+        more = f" and {len(line) - NAMED} more" if len(line) > NAMED else ""
+        count = "1 task lacks it" if len(line) == 1 else f"{len(line)} tasks lack it"
+        lines.append([f"{_share(resource)}; {count}: {tasks}{more}"])
     return lines
 
 
 def _share(resource: Resource) -> str:
     """How much of *resource* is free, and which tasks hold the rest."""
-    holders = [_holder(claim, resource) for claim in list(resource._holders)[:NAMED]]
+    holders = [_holder(allocation, resource) for allocation in list(resource._holders)[:NAMED]]
     more = len(resource._holders) - NAMED
     names = ", ".join(holders) + (f" and {more} more" if more > 0 else "")
     return f"{resource.name}: {resource._free} of {resource.n} free" + (f", held by {names}" if names else "")
 
 
-def _holder(claim: Claim, resource: Resource) -> str:
-    name, units = _claimant(claim), dict(claim.amounts)[resource]
+def _holder(allocation: Allocation, resource: Resource) -> str:
+    name, units = _taker(allocation), dict(allocation.amounts)[resource]
     words = [f"{units} units"] if units > 1 else []
-    if claim.state == KEPT and claim.releasers:
-        count = len(claim.releasers)
+    if allocation.state == KEPT and allocation.releasers:
+        count = len(allocation.releasers)
         words.append("until 1 task has ended" if count == 1 else f"until {count} tasks have ended")
-    elif claim.state == KEPT:
+    elif allocation.state == KEPT:
         words.append("kept: no task releases it")
     return f"{name} ({', '.join(words)})" if words else name
 
 
-def _claimant(claim: Claim) -> str:
-    task = claim.task
+def _taker(allocation: Allocation) -> str:
+    task = allocation.task
     if task is None:
-        return numbered(claim.name, claim.serial, claim.number)
-    return numbered(claim.name, task._serial, task.number)
+        return numbered(allocation.name, allocation.serial, allocation.number)
+    return numbered(allocation.name, task._serial, task.number)
 
 
-def _lacking(claim: Claim) -> Parts:
-    """What the task of *claim* lacks, and which tasks hold it or come first."""
+def _lacking(allocation: Allocation) -> Parts:
+    """What the task of *allocation* lacks, and which tasks hold it or come first."""
     lacks: list[str] = []
-    for resource, number in claim.amounts:
-        before = list(resource._line).index(claim)
+    for resource, number in allocation.amounts:
+        before = list(resource._line).index(allocation)
         first = f"; {before} {'tasks come' if before > 1 else 'task comes'} first" if before else ""
         if first or resource._free < number:
             lacks.append(f"lacks {number} of {_share(resource)}{first}")
@@ -158,11 +165,14 @@ def _cause(scheduler: Scheduler, future: Any) -> Parts:
     first = _needed(future)
     if first is None:
         return ["waiting: what it needs has just ended"]
-    if type(first) is Lack:
-        return ["waiting: ", *_lacking(first.claim)]
+    if type(first) is AllocationWaiter:
+        return ["waiting: ", *_lacking(first.allocation)]
     passed: list[Node] = []  # down to what does not wait itself
     node = first
-    while node.state == WAITING and (below := _needed(node)) is not None and type(below) is not Lack:
+    while node.state == WAITING:
+        below = _needed(node)
+        if below is None or type(below) is AllocationWaiter:
+            break
         passed.append(node)
         node = below
     parts: Parts = ["waiting: needs "]
@@ -186,7 +196,7 @@ def _needed(node: Any) -> Any:
     """
     while True:
         needed = next((other for other in dependencies_of(node) if other.state < DONE), None)
-        if needed is None or isinstance(needed, (Task, Item, Foreign, Lack)):
+        if needed is None or isinstance(needed, (Task, Item, Foreign, AllocationWaiter)):
             return needed
         node = needed
 

@@ -90,8 +90,8 @@ ALLOWED = {
         *{"_submission_order", "_interrupts", "_nodes"},
     },
     "_waking": {"_later", "_needs", "_slots", "_task", "_future", "_nodes"},
-    "_later": {"_lending"},
-    "_lending": {
+    "_later": {"_allocating"},
+    "_allocating": {
         *{"_waiting", "_needs", "_options", "_resources", "_slots", "_task"},
         *{"_interrupts", "_nodes"},
     },

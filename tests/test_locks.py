@@ -14,15 +14,15 @@ from threads import beside, until
 
 import smqexec
 from smqexec import Queue, Resource, Scheduler, checkpoint, settled
+from smqexec._allocating import Allocating
 from smqexec._arrivals import Arrivals
 from smqexec._dropping import Dropping
 from smqexec._future import PlannedFuture, Watch
 from smqexec._interrupts import LIMIT
 from smqexec._items import Stream
-from smqexec._lending import Lending
 from smqexec._needs import Anything, Everything, Needs
 from smqexec._planner import DependencyPlanner
-from smqexec._resources import Claim
+from smqexec._resources import Allocation
 from smqexec._slots import Run, Slots
 from smqexec._waiting import Waiting
 from smqexec._waking import Waking
@@ -61,8 +61,8 @@ class Held:
 # What says of itself that the lock is held.
 METHODS: dict[type, str] = {
     DependencyPlanner: "add admit done drop group hold_back mend promote ready start",
-    Claim: "take grant give_back needs",
-    Lending: "deadlocked lend takes _give_back _next_fitting _serve",
+    Allocation: "take grant give_back blockers",
+    Allocating: "deadlocked add_allocation allocate _allocation_ended _releaser_ended _give_back",
     Arrivals: "_mend _plain _link",
     Dropping: "_forget _pending _drop _unlist",
     Waking: "_take _wake_for _wake _wake_all",

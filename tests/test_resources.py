@@ -22,7 +22,7 @@ from threads import beside, planned, until
 from smqexec import Queue, Raw, Resource, settled
 from smqexec._executors import Engine
 from smqexec._needs import ASKED, Needs
-from smqexec._resources import KEPT, TAKEN, Claim, Lack
+from smqexec._resources import KEPT, TAKEN, Allocation, AllocationWaiter
 from smqexec._slots import Run
 
 
@@ -429,7 +429,7 @@ def test_released_before_it_has_ended(lab: Any) -> None:
     file = queue.options(resources={disk: 3}, hold=True).submit(gate.enter, 1)
     gate.wait_entered()
     queue.options(release=[file]).submit(abs, 1).result(DEADLINE)
-    until(lambda: file._claim.released)
+    until(lambda: file._allocation.released)
     gate.open()
     assert file.result(DEADLINE) == 1
     until(lambda: disk.free == 3)
@@ -519,7 +519,7 @@ def test_ctrl_c_in_a_later_submission_leaves_lines_as_they_were(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(scheduler, "lend", interrupt)
+        patch.setattr(scheduler, "add_allocation", interrupt)
         with pytest.raises(KeyboardInterrupt):
             queue.options(resources={disk: 1}).submit(abs, 1)
     assert "lacks 1 of disk" in lacking.why()
@@ -718,12 +718,12 @@ def test_task_that_has_just_ended_is_about_to_give_back() -> None:
         until(lambda: scheduler.counts()["running"] == 0)
         with scheduler.lock:
             assert scheduler.deadlocked()
-            file._claim.state = TAKEN  # what it is before its callback was called
+            file._allocation.state = TAKEN  # what it is before its callback was called
             assert not scheduler.deadlocked()
-            file._claim.state = KEPT
-            file._claim.releasers[file] = None  # the same, of one that releases
+            file._allocation.state = KEPT
+            file._allocation.releasers[file] = None  # the same, of one that releases
             assert not scheduler.deadlocked()
-            file._claim.releasers.clear()
+            file._allocation.releasers.clear()
         queue.options(release=[file]).submit(abs, 1)
         assert scheduler.wait(DEADLINE)
 
@@ -807,21 +807,21 @@ def test_random_tasks_never_have_more_than_there_is(seed: int, order: str) -> No
 
 def test_search_passes_over_the_lack_of_a_task_that_was_cancelled_meanwhile() -> None:
     with planned(1) as (scheduler, queue):
-        claim = Claim((), False, "x")
-        claim.give_back()
-        lack = Lack(claim)
+        allocation = Allocation((), False, "x")
+        allocation.give_back()
+        waiter = AllocationWaiter(allocation)
         with scheduler.lock:
-            scheduler.planner.admit(lack, None)
-            needs = Needs(Run(queue._slots), [lack], lambda: False)
+            scheduler.planner.admit(waiter, None)
+            needs = Needs(Run(queue._slots), [waiter], lambda: False)
             before = [frame.copy() for frame in needs.frames]
-            assert not needs._visit(lack, scheduler, ASKED)
+            assert not needs._visit(waiter, scheduler, ASKED)
         assert needs.frames == before
 
 
 def test_search_that_does_not_know_a_task_held_back_stays_as_it_is() -> None:
     with planned(1) as (scheduler, queue):
-        claim = Claim((), False, "x")
-        claim.task = queue.submit(abs, -1)
+        allocation = Allocation((), False, "x")
+        allocation.task = queue.submit(abs, -1)
         needs = Needs(Run(queue._slots), [], lambda: False)
-        needs.held_back(scheduler, claim)
+        needs.held_back(scheduler, allocation)
         assert not needs.late and needs.bell.empty()
