@@ -11,7 +11,6 @@ The house; imports point down::
     _submitting        submit and map, of a queue and of its submitters
     dask               a Dask cluster as an executor; below it _dask_calls (packed, opened) and
                        _dask_line (generator tasks there)
-    _keeping           queues on an engine that keeps values
     _engine            queues on an executor: processes, interpreters, a cluster; below it _remote
                        (generator tasks there) and _pickling (what did not get there)
     _executors         what executors say of themselves; Engine: those that know our calls
@@ -24,7 +23,6 @@ The house; imports point down::
     _why               why a task has not started, in words; below it _rank: what comes first
     _streams           generator tasks: their items are asked for, filled, ended
     _admission         a task comes with options; _arrivals: a task comes
-    _ahead             tasks that go to an engine ahead of what they need
     _dispatch          the one lock: a task runs, and returns; below it _dropping: it ends without
                        a value, and _waking: which queue must wake
     _later             what a signal's handler asks for, where it has interrupted who holds the lock

@@ -11,8 +11,8 @@ from concurrent.futures import Future
 from threading import get_ident
 from typing import Any, TypeAlias
 
-from ._ahead import Ahead
 from ._arguments import DIRECT, Template
+from ._dispatch import Dispatcher
 from ._dropping import Ended
 from ._future import Failure, PlannedFuture, traceback_of
 from ._interrupts import HEADROOM, LIMIT, STRUCK, headroom, make_room, uninterrupted
@@ -29,7 +29,7 @@ _NOT_PLAIN: Any = object()  # what `_plain` returns where it is for `_link` to l
 _Link: TypeAlias = tuple[list[Ended], list[tuple[Foreign, Any]]]
 
 
-class Arrivals(Ahead):
+class Arrivals(Dispatcher):
     """A scheduler that takes tasks in."""
 
     def __init__(self, order: str, stopped: bool) -> None:
@@ -288,10 +288,7 @@ class Arrivals(Ahead):
         if task._allocation is not None or task._releases:
             self.add_allocation(task)
         if failed is None:
-            starts = self._wake(slots)
-            if slots.prefetch:
-                starts = self._advance(slots, nodes, starts)
-            return None, starts, ([], foreign)
+            return None, self._wake(slots), ([], foreign)
         with uninterrupted():
             ended, starts = self._drop(task, _inherited(failed))
         return None, starts, (ended, foreign)

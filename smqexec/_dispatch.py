@@ -88,12 +88,16 @@ class Dispatcher(Dropping):
         slots.heed()
         return self._wake(slots)
 
-    def resize(self, slots: Slots, number: int) -> None:
-        """Let *slots* run so many tasks: more at once, fewer as they end."""
+    def resize(self, slots: Slots, workers: int | None = None, prefetch: int | None = None) -> None:
+        """Let *slots* run *workers* tasks, and *prefetch* more be at its executor; None: as many as before.
+
+        More start at once; fewer run as tasks end.
+        """
         with self.lock:
-            slots.limit += number - slots.workers
-            slots.workers = number
-            slots.pool.resize(number)
+            prefetch = slots.limit - slots.workers if prefetch is None else prefetch
+            slots.workers = slots.workers if workers is None else workers
+            slots.limit = slots.workers + prefetch
+            slots.pool.resize(slots.workers)
             slots.heed()
             starts: Starts = []
             if slots.attentive:

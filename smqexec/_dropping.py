@@ -55,8 +55,6 @@ class Dropping(Waking):
             run.task = None
             if self._abandoned:
                 return
-            if slots.fates:
-                failure = slots.fates.pop(task, failure)
             ended, starts = self._drop(task, failure)
         self._start(starts)
         self._finish(ended, task)
@@ -171,15 +169,10 @@ class Dropping(Waking):
         starts: Starts | None = None,
     ) -> tuple[list[Ended], Starts | None]:
         """End *node* and its dependents.  The lock is held; the caller has to `_finish` and `_start`."""
-        ahead: list[Any] = []
-        if node.state == RUNNING:  # else none runs that depends on it: see `_ahead`
-            ahead = [other for other in dependents_of(node) if other.state == RUNNING]
         inherited = failure
         if failure is not None and type(node) is not Foreign:
             inherited = failure.of(cast("PlannedFuture[Any]", node))
         dropped, freed = self.planner.drop(node, failure, inherited)
-        for other in ahead:
-            other.queue.fates[other] = inherited
         ended: list[Ended] = []
         touched: dict[Slots, None] = {}
         for task in dropped:

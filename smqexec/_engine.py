@@ -23,6 +23,7 @@ A generator task has a thread of this process for its values: see ``_remote``.
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -47,6 +48,8 @@ from ._remote import Line, Ordinary, perform, stream
 from ._slots import Run, Slots
 from ._task import SOLE, Task
 
+LOGGER = logging.getLogger("smqexec")
+
 
 class EngineSlots(Slots):
     """The slots of a queue that runs its tasks on an executor."""
@@ -59,6 +62,13 @@ class EngineSlots(Slots):
 
     def withdraw_unbegun(self) -> None:
         self.pool.withdraw_unbegun()  # type: ignore[attr-defined]
+
+
+class KeepingSlots(EngineSlots):
+    """Those of a queue whose executor keeps values: see ``_kept``."""
+
+    __slots__ = ()
+    keeps = True
 
 
 class _Here(threading.local):
@@ -83,9 +93,10 @@ class EnginePool:
 
     Args:
         executor: Runs the calls.
+        prefetch: How many calls more than the queue has slots may be there; None: what *executor* wants.
     """
 
-    def __init__(self, executor: Executor) -> None:
+    def __init__(self, executor: Executor, prefetch: int | None) -> None:
         self.executor = executor
         self.threads: set[threading.Thread] = set()  # each at a generator task
         self._broken: BaseException | None = None
@@ -97,10 +108,21 @@ class EnginePool:
         # standard library, or loky's.
         self._brittle = not names.isdisjoint(("ProcessPoolExecutor", "InterpreterPoolExecutor"))
         engine = executor if isinstance(executor, Engine) else None
-        self._keeps = engine is not None and engine.keeps
+        self.keeps = engine is not None and engine.keeps
+        self._prefetch = 0 if engine is None and prefetch is None else prefetch
         self._take: Take | None = None if engine is None else partial(stand_in, takes=engine.takes)
         # All workers are threads of this interpreter.
         self._at_home = isinstance(executor, ThreadPoolExecutor) and not self._brittle
+
+    def prefetch(self) -> int:
+        """How many calls more than the queue has slots may be at the executor now."""
+        if self._prefetch is not None:
+            return self._prefetch
+        try:
+            return self.executor.prefetch  # type: ignore[attr-defined,no-any-return]
+        except Exception:  # it is asked again at the next call
+            LOGGER.exception("%s does not say what it prefetches", type(self.executor).__name__)
+            return 0
 
     # What the dispatcher calls.
 
@@ -224,6 +246,13 @@ class EnginePool:
             _here.todo = todo
         self._enter(task, future)
         future.add_done_callback(done)
+        # From here on nothing may be raised: the task would end twice.
+        self._fit(slots, begun)
+
+    def _fit(self, slots: Slots, begun: _Begun) -> None:
+        """Let as many calls more be at the executor as it wants now; *begun* gets the runs for these."""
+        if self._prefetch is None and (wanted := self.prefetch()) != slots.limit - slots.workers:
+            self._in_turn(begun, slots.scheduler.resize, slots, None, wanted)
 
     def _enter(self, task: Task[Any], future: Future[Any]) -> None:
         """Note that *task* can be cancelled by *future*."""
@@ -278,7 +307,7 @@ class EnginePool:
         self, slots: Slots, run: Run, task: Task[Any], fn: Any, args: Any, kwargs: Any, future: Future[Any]
     ) -> None:
         """End *task* as *future* says, and go on with the next."""
-        value, error = (Kept(future), error_of(future)) if self._keeps else outcome_of(future)  # type: ignore[arg-type]
+        value, error = (Kept(future), error_of(future)) if self.keeps else outcome_of(future)  # type: ignore[arg-type]
         if error is None:
             del future
             fn = args = kwargs = None
@@ -288,7 +317,13 @@ class EnginePool:
             error = self._explained(error, fn, args, kwargs)
             self._fail(slots, run, task, error, *last_words)
         task = fn = args = kwargs = error = value = last_words = None  # type: ignore[assignment]
-        _begin(deque([(self, slots, run)]))
+        self._go_on(slots, run)
+
+    def _go_on(self, slots: Slots, run: Run) -> None:
+        """Give away the task of *run*, or the next one, and what else may be there now."""
+        begun: _Begun = deque([(self, slots, run)])
+        self._fit(slots, begun)
+        _begin(begun)
 
     def _explained(self, error: BaseException, fn: Any, args: Any, kwargs: Any) -> BaseException:
         return error if isinstance(self.executor, Engine) else explain(error, fn, args, kwargs, self.executor)
@@ -304,7 +339,9 @@ class EnginePool:
         """Complete *task*, and let *run* have the next if it is there."""
         self._returned(slots, run, task)
         # In order, what the next one lets start comes after that has been given away.
-        slots.scheduler.complete(slots, run, task, value, not slots.in_order)
+        # And where the executor says how much it wants, there may be fewer runs now.
+        more = not slots.in_order and self._prefetch is not None
+        slots.scheduler.complete(slots, run, task, value, more)
 
     def _fail(
         self,
@@ -369,7 +406,7 @@ class EnginePool:
         else:
             self._complete(slots, run, task, result)
         fn = args = kwargs = result = task = values = None  # type: ignore[assignment]
-        self._loop(_begin, deque([(self, slots, run)]))
+        self._loop(self._go_on, slots, run)
         self.threads.discard(thread)
 
 

@@ -41,10 +41,10 @@ class Engine(Executor):
     max_workers: int | None = None
 
     #: Whether values stay with the futures that `call` returns, which are `Remote` then.
-    #: And such a future, done or not, may stand for its value in another call.
+    #: And such a future may stand for its value in another call.
     keeps: ClassVar[bool] = False
 
-    #: Where it `keeps`: how many calls more than the queue has slots it wants now.  Read at any time.
+    #: How many calls more than the queue has slots it wants now.  Read as each call begins and ends.
     prefetch: int = 0
 
     def takes(self, future: Remote) -> bool:

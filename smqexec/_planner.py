@@ -231,23 +231,6 @@ class DependencyPlanner:
             raise ValueError(f"{node!r} is not ready")
         self.order.start(node)
 
-    def advance(self, node: Node) -> None:
-        """Make waiting *node* ready, as all that it still needs is running: for who sees to the rest.
-
-        It is told of their end no more; but where one is dropped before *node* starts, so is *node*.
-
-        Raises:
-            ValueError: *node* is a relay or not waiting, or something that it needs has not started.
-
-        Cost: one step for each dependency.
-        """
-        if node.state != WAITING or node.queue is None:
-            raise ValueError(f"{node!r} is not waiting for its turn in a queue")
-        if any(other.state < RUNNING for other in dependencies_of(node)):
-            raise ValueError(f"{node!r} has a dependency that has not started")
-        node.missing = 1
-        self._settle([node], [])
-
     def hold_back(self, node: Node, relay: Node) -> None:
         """Let *node*, which has just been started, wait for *relay* after all.
 
@@ -518,9 +501,6 @@ class DependencyPlanner:
 
     def _check_links(self, node: Node) -> None:
         missing = [other for other in dependencies_of(node) if other.state < DONE]
-        if node.state == READY:  # it was advanced, if any run
-            assert all(other.state == RUNNING for other in missing), node
-            missing = []
         # It waits for those of its dependencies that have not ended; a relay that has none left or is
         # held, for `done`.
         awaits_done = node.queue is None and (node.held or not missing)

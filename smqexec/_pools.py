@@ -19,10 +19,9 @@ from weakref import WeakSet, ref
 from typing_extensions import override
 
 from . import _process
-from ._engine import EnginePool, EngineSlots
-from ._executors import Engine, workers_of
+from ._engine import EnginePool, EngineSlots, KeepingSlots
+from ._executors import workers_of
 from ._inline import InlinePool, InlineSlots, work_inline
-from ._keeping import KeepingPool, KeepingSlots
 from ._scheduler import Scheduler
 from ._slots import Slots
 from ._worker import nest, work
@@ -81,16 +80,10 @@ def on_executor(
         raise TypeError(f"max_workers must be given: {kind} does not tell how many it has")
     check_width(max_workers)
     name = name or f"{kind}-{next(_engines)}"
-    pool: EnginePool
-    slots: EngineSlots
-    if isinstance(executor, Engine) and executor.keeps:
-        pool = KeepingPool(executor, prefetch)
-        slots = KeepingSlots(scheduler, pool, max_workers, name, pool.work, nest)
-        slots.fit(pool.prefetch())
-    else:
-        pool = EnginePool(executor)
-        slots = EngineSlots(scheduler, pool, max_workers, name, pool.work, nest)
-        slots.limit += prefetch or 0
+    pool = EnginePool(executor, prefetch)
+    make = KeepingSlots if pool.keeps else EngineSlots
+    slots = make(scheduler, pool, max_workers, name, pool.work, nest)
+    slots.limit += pool.prefetch()
     _process.come_before(type(executor))
     return slots
 

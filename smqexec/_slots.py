@@ -7,7 +7,6 @@ from collections import deque
 from collections.abc import Callable
 from heapq import heappop, heappush
 from queue import SimpleQueue
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 from weakref import ref
 
@@ -95,12 +94,6 @@ class Slots(PlannedQueue):
 
     #: Whether the results of its tasks may be `Kept`.
     keeps: ClassVar[bool] = False
-
-    #: How many tasks more than it has slots may go to its engine.
-    prefetch: int = 0
-
-    #: Where tasks go ahead of what they need: how those end that had gone ahead of one that failed.
-    fates: Any = MappingProxyType({})
 
     __slots__ = (
         "_names", "_unnamed", "add", "attentive", "barrier", "bell", "broken", "cancelled", "closed",

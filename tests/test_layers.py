@@ -36,7 +36,7 @@ ALLOWED = {
         *{"_executors", "_slots", "_options", "_task", "_arguments", "_functions", "_kinds"},
     },
     "_pools": {
-        *{"_process", "_keeping", "_engine", "_inline", "_scheduler", "_worker"},
+        *{"_process", "_engine", "_inline", "_scheduler", "_worker"},
         *{"_executors", "_slots", "_kinds"},
     },
     "_submitting": {"_options", "_task", "_arguments", "_functions", "_kinds"},
@@ -45,7 +45,6 @@ ALLOWED = {
         *{"_generators", "_waiting", "_notes", "_slots", "_task", "_future"},
         *{"_items", "_kept", "_interrupts", "_arguments", "_functions"},
     },
-    "_keeping": {"_engine", "_executors", "_slots", "_task", "_kept", "_future"},
     "_engine": {
         *{"_generators", "_remote", "_pickling", "_notes", "_slots", "_options", "_task", "_kept", "_future"},
         *{"_executors", "_interrupts", "_arguments", "_recipe", "_functions", "_process"},
@@ -80,10 +79,9 @@ ALLOWED = {
     "_pending_limit": set(),
     "_submission_order": {"_nodes"},
     "_arrivals": {
-        *{"_ahead", "_dropping", "_waking", "_waiting", "_slots", "_task", "_items", "_future"},
+        *{"_dispatch", "_dropping", "_waking", "_waiting", "_slots", "_task", "_items", "_future"},
         *{"_submission_order", "_interrupts", "_arguments", "_nodes"},
     },
-    "_ahead": {"_dispatch", "_waking", "_kept", "_nodes"},
     "_dispatch": {"_dropping", "_waking", "_needs", "_slots", "_task", "_future", "_interrupts", "_nodes"},
     "_dropping": {
         *{"_debug", "_waking", "_needs", "_resources", "_slots", "_task", "_items", "_future"},

@@ -1479,49 +1479,6 @@ def test_dropped_node_comes_to_the_front_oldest_first() -> None:
     plan.check()
 
 
-# Made ready ahead of what is running.
-
-
-@pytest.mark.parametrize("order", ["newest", "oldest"])
-def test_advanced_node_is_ready(order: str) -> None:
-    """
-    a - b - c
-    """
-    planner = DependencyPlanner(order)
-    queue = planner.add_queue()
-    a, b, c = planner.Node(), planner.Node(), planner.Node()
-    planner.add(a, queue)
-    planner.add(b, queue, [a])
-    planner.add(c, queue, [a, b])
-    assert planner.take(queue) is a
-    planner.advance(b)
-    planner.check([queue], [a, b, c])
-    assert planner.take(queue) is b
-    planner.advance(c)
-    assert planner.done(a) == []
-    planner.check([queue], [b, c])
-    assert planner.drop(b) == ([b, c], [])
-    planner.check([queue], [])
-
-
-@pytest.mark.parametrize("order", ["newest", "oldest"])
-def test_what_cannot_be_advanced_is_refused(order: str) -> None:
-    planner = DependencyPlanner(order)
-    queue = planner.add_queue()
-    a, b, relay = planner.Node(), planner.Node(), planner.Node()
-    planner.add(a, queue)
-    planner.add(b, queue, [a])
-    planner.add(relay, None, [a])
-    with pytest.raises(ValueError, match="has not started"):
-        planner.advance(b)
-    assert planner.take(queue) is a
-    for node in (a, relay):
-        with pytest.raises(ValueError, match="is not waiting"):
-            planner.advance(node)
-    planner.check([queue], [a, b, relay])
-    assert planner.done(a) == [b]
-
-
 def test_held_back_node_goes_next() -> None:
     planner = DependencyPlanner()
     queue = planner.add_queue()

@@ -1,4 +1,4 @@
-"""Tasks that go ahead of what they need, at an engine that keeps values: one whose calls the test ends."""
+"""Queues on an engine that keeps values, and says how many calls it wants: one whose calls the test ends."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from gate import DEADLINE
+from threads import until
 
 from smqexec import Queue, Scheduler
 from smqexec._executors import Call, Engine
@@ -111,57 +112,15 @@ def test_who_asked_before_the_call_was_given_away_gets_the_value(options: dict[s
         assert result(DEADLINE) == "value"
 
 
-def test_a_chain_goes_ahead_as_far_as_it_may() -> None:
-    with kept(1, 2) as (engine, queue, scheduler):
-        chain(queue, 5)
-        assert engine.names == ["c0", "c1", "c2"]
-        assert engine.calls["c1"].call.args == (engine.calls["c0"],)
-        check(scheduler)
-        engine.calls["c0"].set_result(None)
-        assert engine.names == ["c0", "c1", "c2", "c3"]
-        assert engine.calls["c3"].call.args == (engine.calls["c2"],)
-
-
-def test_nothing_goes_ahead_without_prefetching() -> None:
-    with kept(3, 0) as (engine, queue, _):
-        chain(queue, 2)
-        assert engine.names == ["c0"]
-        engine.calls["c0"].set_result(None)
-        assert engine.names == ["c0", "c1"]
-
-
-def test_what_goes_ahead_takes_no_slot_from_what_is_ready() -> None:
-    with kept(2, 2) as (engine, queue, _):
-        chain(queue, 6)
-        assert engine.names == ["c0", "c1", "c2"]
-        submit(queue, "ready")
-        assert engine.names == ["c0", "c1", "c2", "ready"]
-
-
-def test_what_was_submitted_before_goes_ahead_too() -> None:
-    with kept(1, 3, stopped=True) as (engine, queue, scheduler):
-        first = submit(queue, "a")
-        submit(queue, "b", first)
-        submit(queue, "c", [first])
-        scheduler.resume()
-        assert engine.names[0] == "a"
-        assert sorted(engine.names) == ["a", "b", "c"]
-        assert engine.calls["c"].call.args == ([engine.calls["a"]],)
-
-
-def test_what_needs_two_goes_ahead_of_both() -> None:
-    with kept(2, 1) as (engine, queue, _):
-        a, b = submit(queue, "a"), submit(queue, "b")
-        both = submit(queue, "both", a, b)
-        assert engine.names == ["a", "b", "both"]
-        engine.calls["b"].set_result(None)
-        last = submit(queue, "last", both)
-        assert engine.names == ["a", "b", "both"]  # there is still only room for one that is ahead
-        engine.calls["a"].set_result(None)
-        assert engine.names == ["a", "b", "both", "last"]
-        for name in ("both", "last"):
-            engine.calls[name].set_result(name)
-        assert last.result(DEADLINE) == "last"
+def test_a_call_goes_when_what_it_needs_is_done() -> None:
+    """However many calls more may be there: they are of tasks that are ready."""
+    with kept(1, 2) as (engine, queue, _):
+        _, _, last = chain(queue, 3)
+        for number in range(3):
+            assert engine.names == [f"c{n}" for n in range(number + 1)]
+            engine.calls[f"c{number}"].set_result(number)
+        assert engine.calls["c2"].call.args == (engine.calls["c1"],)
+        assert last.result(DEADLINE) == 2
 
 
 def test_what_another_queue_does_is_waited_for() -> None:
@@ -175,71 +134,24 @@ def test_what_another_queue_does_is_waited_for() -> None:
         engine.calls["a"].set_result(3)
         assert here.result(DEADLINE) == "3"
         assert scheduler.wait(0) is False
-        while engine.names == ["a"]:
-            pass
+        until(lambda: "b" in engine.names)
         assert engine.calls["b"].call.args == (engine.calls["a"], "3")
         other.shutdown(wait=False)
 
 
-def test_a_failure_reaches_what_went_ahead() -> None:
+def test_failure_and_cancellation_reach_what_depends_on_them() -> None:
     with kept(1, 1) as (engine, queue, _):
         a, b, c = chain(queue, 3)
-        assert engine.names == ["c0", "c1"]
-        error, copied = ValueError("x"), ValueError("x")
+        error = ValueError("x")
         engine.calls["c0"].set_exception(error)
-        assert not b.done()
-        engine.calls["c1"].set_exception(copied)
         assert b.exception(DEADLINE) is c.exception(DEADLINE) is error
         assert a.origin is b.origin is c.origin is a
-        assert engine.names == ["c0", "c1"]
-
-
-def test_a_failure_drops_what_was_about_to_go() -> None:
-    with kept(1, 1) as (engine, queue, _):
-        first = submit(queue, "a")
-        queue._slots.limit = 1  # as if others were there
-        second = submit(queue, "b", first)
-        assert second in queue._slots.ahead and not second.running()
-        error = ValueError("x")
-        engine.calls["a"].set_exception(error)
-        assert second.exception(DEADLINE) is error
-        assert engine.names == ["a"]
-        assert not queue._slots.ahead
-
-
-def test_a_cancellation_reaches_what_went_ahead() -> None:
-    with kept(1, 1) as (engine, queue, _):
-        a, b, c = chain(queue, 3)
-        a.cancel()
-        assert engine.calls["c0"].withdrawn
-        engine.calls["c0"].end_cancelled()
-        assert a.cancelled() and not b.done()
-        assert engine.calls["c1"].withdrawn
-        engine.calls["c1"].end_cancelled()
-        assert b.cancelled() and c.cancelled()
-        assert engine.names == ["c0", "c1"]
-
-
-def test_what_went_ahead_and_returned_has_its_value() -> None:
-    """The engine may be through with it before it hears that it is not wanted."""
-    with kept(1, 1) as (engine, queue, _):
-        a, b = chain(queue, 2)
-        a.cancel()
-        engine.calls["c0"].end_cancelled()
-        engine.calls["c1"].set_result(5)
-        assert a.cancelled()
-        assert b.result(DEADLINE) == 5
-        assert not queue._slots.fates
-
-
-def test_what_somebody_ahead_needs_is_not_cancelled_with_another() -> None:
-    with kept(1, 1) as (engine, queue, _):
-        a = submit(queue, "a")
-        submit(queue, "b", a)
-        other = submit(queue, "c", a)
-        assert engine.names == ["a", "b"]
-        assert other.cancel(dependencies=True)
-        assert not engine.calls["a"].withdrawn
+        first, second = chain(queue, 2, "d")
+        first.cancel()
+        assert engine.calls["d0"].withdrawn
+        engine.calls["d0"].end_cancelled()
+        assert first.cancelled() and second.cancelled()
+        assert engine.names == ["c0", "d0"]
 
 
 def test_the_engine_says_how_much_it_wants() -> None:
@@ -256,20 +168,6 @@ def test_the_engine_says_how_much_it_wants() -> None:
         assert engine.names == ["0", "7", "6", "5"]
         engine.calls["5"].set_result(None)
         assert engine.names == ["0", "7", "6", "5", "4"]
-
-
-def test_a_long_chain_goes_ahead() -> None:
-    """Each lets the next go, and none is given away beneath another."""
-    length = 300
-    with kept(1, length, stopped=True) as (engine, queue, scheduler):
-        tasks = [queue.options(name="0").submit(int)]
-        for number in range(1, length):
-            tasks.append(queue.options(name=str(number)).submit(abs, tasks[-1]))
-        scheduler.resume()
-        assert engine.names == [str(number) for number in range(length)]
-        for future in engine.calls.values():
-            future.set_result(7)
-        assert [task.result(DEADLINE) for task in tasks] == [7] * length
 
 
 def test_engine_that_does_not_say_what_it_prefetches(caplog: pytest.LogCaptureFixture) -> None:
@@ -306,35 +204,12 @@ def test_the_user_says_how_much_is_prefetched() -> None:
                     future.set_result(None)
 
 
-def test_observers_are_told_of_what_went_ahead() -> None:
-    told: list[tuple[str, str]] = []
-    with kept(1, 1) as (engine, queue, scheduler):
-        scheduler.observe(lambda event: told.append((event.kind, str(event.outcome))))
-        a, b = chain(queue, 2)
-        for name in ("c0", "c1"):
-            engine.calls[name].set_result(None)
-        assert a.done() and b.done()
-    kinds = [kind for kind, _ in told]
-    assert kinds == ["submit", "start", "submit", "start", "end", "end"]
-
-
-def test_nothing_goes_ahead_while_stopped() -> None:
-    with kept(1, 3) as (engine, queue, scheduler):
-        first = submit(queue, "a")
-        scheduler.stop()
-        submit(queue, "b", first)
-        assert engine.names == ["a"]
-        scheduler.resume()
-        assert engine.names == ["a", "b"]
-
-
 def test_a_generator_task_is_waited_for() -> None:
     with kept(2, 2) as (engine, queue, _):
         task = queue.submit(count_to, 3)
         total = submit(queue, "total", task)
         assert task.result(DEADLINE) == [0, 1, 2]
-        while "total" not in engine.names:
-            pass
+        until(lambda: "total" in engine.names)
         assert engine.calls["total"].call.args == ([0, 1, 2],)
         engine.calls["total"].set_result(3)
         assert total.result(DEADLINE) == 3
