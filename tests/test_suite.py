@@ -35,7 +35,7 @@ def test_the_suite_passes_where_sigint_is_ignored() -> None:
 
 
 # The package's modules, the helpers of its tests, and no waiting: some seconds.
-FAST = ["test_planner.py", "test_arguments.py", "test_layers.py", "test_graph.py", "test_trace.py"]
+FAST = ["test_planner.py", "test_arguments.py", "test_layers.py", "test_graph.py", "test_timeline.py"]
 
 # What a program of the tests is given: none of the paths that lead to this checkout.
 CLEAN = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
