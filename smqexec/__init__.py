@@ -23,8 +23,8 @@ The house; imports point down::
     _why               why a task has not started, in words; below it _rank: what comes first
     _streams           generator tasks: their items are asked for, filled, ended
     _admission         a task comes with options; _arrivals: a task comes
-    _dispatch          the one lock: a task runs, and returns; below it _dropping: it ends without
-                       a value, and _waking: which queue must wake
+    _dispatch          the one lock: a task runs, and returns; below it _breakdown: what our own errors
+                       do, _dropping: it ends without a value, and _waking: which queue must wake
     _later             what a signal's handler asks for, where it has interrupted who holds the lock
     _allocating        resources are given to tasks; tasks that lack some are held back
     _waiting           threads that wait, tasks that hold; _needs: what they do meanwhile

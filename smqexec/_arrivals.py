@@ -21,7 +21,7 @@ from ._nodes import DONE, NEW, NONE, RUNNING, WAITING, Group, Node, as_few, depe
 from ._slots import Slots
 from ._submission_order import Barrier
 from ._task import AS_NEEDED, Foreign, Settled, Task
-from ._waiting import FRAMES, OF_THE_PARENT
+from ._waiting import FRAMES, OF_THE_PARENT, loud
 from ._waking import Starts
 
 _NOT_PLAIN: Any = object()  # what `_plain` returns where it is for `_link` to look closer
@@ -78,6 +78,7 @@ class Arrivals(Dispatcher):
         refusal = starts = link = None
         room = 0
         told = False  # observers were
+        broken: Exception | None = None  # what to mend the plan has raised
         try:
             if self.observers and not (slots.closed or slots.broken or self.exiting or self._abandoned):
                 told = True
@@ -108,7 +109,10 @@ class Arrivals(Dispatcher):
                     with LIMIT:
                         sys.setrecursionlimit(sys.getrecursionlimit() + HEADROOM)
                     room = HEADROOM
-                    self._mend(task, group)
+                    try:
+                        self._mend(task, group)
+                    except Exception as error:
+                        broken = error
                     raise
             if link is not None:
                 self._finish(link[0])
@@ -124,8 +128,11 @@ class Arrivals(Dispatcher):
             with LIMIT:
                 sys.setrecursionlimit(sys.getrecursionlimit() + HEADROOM - room)
             try:
-                if self._withdraw(task, group) and told:
-                    self.tell_end(slots, task, None, "cancelled")
+                with loud(self):
+                    if broken is not None:
+                        raise broken
+                    if self._withdraw(task, group) and told:
+                        self.tell_end(slots, task, None, "cancelled")
             finally:
                 make_room(-HEADROOM)
             raise
@@ -325,16 +332,18 @@ class Arrivals(Dispatcher):
         ended: list[Ended] = []
         if not self._acquire_or_later(self._foreign_done, relay, future):
             return
-        try:
-            if relay not in self._outside or self._abandoned:  # nobody waits for it any more
-                return
-            self._forget(relay)
-            if failure is None and not cancelled:
-                starts = self._wake_for(self.planner.done(relay))
-            else:
-                ended, starts = self._drop(relay, failure)
-        finally:
-            self.lock.release()
+        starts = None
+        with loud(self):
+            try:
+                if relay not in self._outside or self._abandoned:  # nobody waits for it any more
+                    return
+                self._forget(relay)
+                if failure is None and not cancelled:
+                    starts = self._wake_for(self.planner.done(relay))
+                else:
+                    ended, starts = self._drop(relay, failure)
+            finally:
+                self.lock.release()
         self._start(starts)
         self._finish(ended)
 
@@ -342,6 +351,7 @@ class Arrivals(Dispatcher):
 def _anew(error: BaseException) -> BaseException:
     """An error like *error*, without what has become of that."""
     like = type(error)(*error.args)
+    like.__cause__ = error.__cause__
     for note in getattr(error, "__notes__", ()):
         like.add_note(note)
     return like

@@ -16,17 +16,18 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-from ._dropping import Dropping
+from ._breakdown import Breaking
 from ._future import Watch
 from ._interrupts import headroom, uninterrupted
 from ._needs import SEARCH_LIMIT, forget, searches
 from ._nodes import SEARCHING
 from ._slots import Run, Slots
 from ._task import Task
+from ._waiting import loud
 from ._waking import Starts
 
 
-class Dispatcher(Dropping):
+class Dispatcher(Breaking):
     """What a `Scheduler` does for tasks and runs; what it does for its user is in ``_scheduler``."""
 
     # A task goes.
@@ -142,15 +143,12 @@ class Dispatcher(Dropping):
             if self._abandoned:
                 return None
             task._outcome = value
-            slots.done += 1
             freed = self.planner.done(task)
+            slots.done += 1
             if searches:
                 forget(task)
-            if watch is not None:
-                if watch.hooks:
-                    freed += watch.run_hooks(task)
-                task._watch = watch.rest()
-            task._home = None  # last: see `_leave`
+            if watch is not None and watch.hooks:
+                freed += watch.run_hooks(task)
             if slots.ready:
                 if slots.attentive:
                     successor, starts = self._hand_over(slots, run, watch, more)
@@ -168,6 +166,10 @@ class Dispatcher(Dropping):
                 starts = self._wake_for(freed, starts)
             if self._watchers and successor is None:  # else as many run as before
                 self._tell_watchers()
+            # Last: where something above raises, `break_down` finds who waits for it.
+            if watch is not None:
+                task._watch = watch.rest()
+            task._home = None  # see `_leave`
         finally:
             self.lock.release()
         if watch is not None:
@@ -198,5 +200,6 @@ class Dispatcher(Dropping):
 
     def promote(self, task: Task[Any]) -> bool:
         headroom()
-        with uninterrupted(), self.lock:
+        with uninterrupted(), loud(self), self.lock:
             return not self._abandoned and self.planner.promote(task)
+        return False  # it has failed

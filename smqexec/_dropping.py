@@ -17,6 +17,7 @@ from ._nodes import DONE, RUNNING, Node, dependencies_of, dependents_of
 from ._slots import Run, Slots
 from ._submission_order import Barrier
 from ._task import Foreign, Task
+from ._waiting import loud
 from ._waking import Starts, Waking
 
 Ended: TypeAlias = tuple[PlannedFuture[Any], Watch | None, Slots]  # a task or item to be told of then
@@ -80,24 +81,25 @@ class Dropping(Waking):
         with uninterrupted():
             if not self._acquire_or_later(self.cancel, future, dependencies):
                 return
-            try:
-                while todo and not self._abandoned:
-                    node = todo.pop()
-                    if node is not future and (node.state >= DONE or _is_needed(node)):
-                        continue
-                    if node.state == RUNNING:
-                        self._ask(node)
-                        asked.append((node.queue, node))
-                    elif node.state < RUNNING:
-                        needs = list(dependencies_of(node)) if dependencies else []
-                        for relay in needs:
-                            if type(relay) is Foreign and relay.future is not None:
-                                abroad.append((relay, relay.future))
-                        more, starts = self._drop(node, None, starts)
-                        ended += more
-                        todo.extend(needs)
-            finally:
-                self.lock.release()
+            with loud(self):
+                try:
+                    while todo and not self._abandoned:
+                        node = todo.pop()
+                        if node is not future and (node.state >= DONE or _is_needed(node)):
+                            continue
+                        if node.state == RUNNING:
+                            self._ask(node)
+                            asked.append((node.queue, node))
+                        elif node.state < RUNNING:
+                            needs = list(dependencies_of(node)) if dependencies else []
+                            for relay in needs:
+                                if type(relay) is Foreign and relay.future is not None:
+                                    abroad.append((relay, relay.future))
+                            more, starts = self._drop(node, None, starts)
+                            ended += more
+                            todo.extend(needs)
+                finally:
+                    self.lock.release()
             self._start(starts)
             self._finish(ended)
         for slots, task in asked:
@@ -138,7 +140,7 @@ class Dropping(Waking):
         with uninterrupted():
             if not self._free_or_later(self._drop_pending, slots, failure, ready_alone, relied_on=True):
                 return
-            with self.lock:
+            with loud(self), self.lock:
                 if self._abandoned:
                     return
                 found = self.planner.ready(self._slots) if ready_alone else self._pending()
@@ -195,7 +197,6 @@ class Dropping(Waking):
             watch = task._watch
             if watch is not None and watch.hooks:
                 freed += watch.run_hooks(task)
-            task._leave(watch)
             ended.append((task, watch, slots))
         starts = self._wake_for(freed, starts)
         for slots in touched:
@@ -205,6 +206,9 @@ class Dropping(Waking):
                 slots.ring(slots.parked)
         if self._watchers:
             self._tell_watchers()
+        # Last: where something above raises, `break_down` finds who waits for them.
+        for task, watch, _ in ended:
+            task._leave(watch)
         return ended, starts
 
     def _unlist(self, item: Item[Any]) -> None:

@@ -47,6 +47,7 @@ from ._recipe import Take
 from ._remote import Line, Ordinary, perform, stream
 from ._slots import Run, Slots
 from ._task import SOLE, Task
+from ._waiting import loud
 
 LOGGER = logging.getLogger("smqexec")
 
@@ -168,7 +169,7 @@ class EnginePool:
             self._in_turn(begun, slots.scheduler.begin_at_once, slots, run)
         self._loop(self._send, slots, run, begun)
 
-    def _in_turn(self, begun: _Begun, call: Callable[..., object], *args: Any) -> None:
+    def _in_turn(self, begun: _Begun, call: Callable[..., object], slots: Slots, *args: Any) -> None:
         """Make *call*, which runs no code of the user's; runs that it starts go to *begun*.
 
         Begun at once, each would be beneath the one before: as deep as there are
@@ -176,7 +177,8 @@ class EnginePool:
         """
         outer, _here.begun = _here.begun, begun
         try:
-            call(*args)
+            with loud(slots.scheduler):
+                call(slots, *args)
         finally:
             _here.begun = outer
 
@@ -341,7 +343,8 @@ class EnginePool:
         # In order, what the next one lets start comes after that has been given away.
         # And where the executor says how much it wants, there may be fewer runs now.
         more = not slots.in_order and self._prefetch is not None
-        slots.scheduler.complete(slots, run, task, value, more)
+        with loud(slots.scheduler, run, task):
+            slots.scheduler.complete(slots, run, task, value, more)
 
     def _fail(
         self,
@@ -370,7 +373,8 @@ class EnginePool:
                 gone.add_note(words)
             self._broken = gone
             scheduler.break_off(slots, gone)
-        scheduler.fail(slots, run, task, error, cancelled)
+        with loud(scheduler, run, task):
+            scheduler.fail(slots, run, task, error, cancelled)
 
     def _last_words(
         self, error: BaseException, future: Future[Any] | None

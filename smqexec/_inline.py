@@ -15,6 +15,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from ._interrupts import headroom, make_room, uninterrupted
@@ -98,11 +99,10 @@ def work_inline(slots: Slots, run: Run) -> None:
     """A run in the calling thread: until nothing is ready."""
     below, HERE.run = HERE.run, run
     HERE.stack.append(run)
-    begin = slots.scheduler.begin_at_once
+    begin = partial(slots.scheduler.begin_at_once, slots, run)
     try:
-        going = True
-        while going:
-            going = perform(slots, run, begin(slots, run))
+        while perform(slots, run, begin):
+            pass
     finally:
         HERE.stack.remove(run)
         HERE.run = below

@@ -10,7 +10,7 @@ from ._items import LENGTH, Item, Stream
 from ._needs import forget, searches
 from ._nodes import DONE, NEW, WAITING
 from ._task import Task
-from ._waiting import OF_THE_PARENT
+from ._waiting import OF_THE_PARENT, loud
 
 
 class Streams(Admission):
@@ -145,16 +145,20 @@ class Streams(Admission):
         watch = item._watch
         starts = None
         try:
-            pending = item.state == WAITING and not self._abandoned
-            if pending:
-                item._outcome = value
-                starts = self._wake_for(self.planner.done(item))
-                self._outside.discard(item)
-                if searches:
-                    forget(item)
-                item._leave(watch)
-        finally:
-            self.lock.release()
+            try:
+                pending = item.state == WAITING and not self._abandoned
+                if pending:
+                    item._outcome = value
+                    starts = self._wake_for(self.planner.done(item))
+                    self._outside.discard(item)
+                    if searches:
+                        forget(item)
+                    item._leave(watch)
+            finally:
+                self.lock.release()
+        except Exception as error:
+            self.break_down(error, None, item)
+            return
         if not pending:
             return
         item._let_go()
@@ -166,9 +170,10 @@ class Streams(Admission):
 
     def fail_item(self, item: Item[Any], error: BaseException) -> None:
         """Note that there is no value for *item*, unless it was cancelled meanwhile."""
-        with self.lock:
-            if item.state != WAITING or self._abandoned:
-                return
-            ended, starts = self._drop(item, Failure(error, traceback_of(error)))
-        self._start(starts)
-        self._finish(ended)
+        with loud(self):
+            with self.lock:
+                if item.state != WAITING or self._abandoned:
+                    return
+                ended, starts = self._drop(item, Failure(error, traceback_of(error)))
+            self._start(starts)
+            self._finish(ended)

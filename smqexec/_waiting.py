@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from ._future import PlannedFuture
@@ -36,6 +37,33 @@ STEP, FRAMES, DEEPEST = 10, 100, 2000
 SPINS = 20
 
 OF_THE_PARENT = "the task was submitted before the fork; its result is the parent process's"
+
+
+class loud:
+    """Around what only our own code does: what that raises ends here, and breaks *scheduler* down.
+
+    *run* and *task* are as for `break_down`.
+    """
+
+    __slots__ = ("_run", "_scheduler", "_task")
+
+    def __init__(
+        self, scheduler: Waiting, run: Run | None = None, task: PlannedFuture[Any] | None = None
+    ) -> None:
+        self._scheduler = scheduler
+        self._run = run
+        self._task = task
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+    ) -> bool:
+        if not isinstance(value, Exception):  # Ctrl-C is none of ours
+            return False
+        self._scheduler.break_down(value, self._run, self._task)
+        return True
 
 
 class Waiting(Observed):
@@ -68,6 +96,10 @@ class Waiting(Observed):
         def allocate(self, task: Any) -> bool: ...
 
         def take(self, slots: Slots, limit: int) -> Any: ...
+
+        def break_down(
+            self, error: BaseException, run: Run | None = None, task: PlannedFuture[Any] | None = None
+        ) -> None: ...
 
     def _tell_watchers(self) -> None:
         for watcher in self._watchers.copy():
@@ -186,8 +218,8 @@ class Waiting(Observed):
             left = None if deadline is None else deadline - time.monotonic()
             if left is not None and left <= 0:
                 return needs.satisfied()
-            starts = None
-            with self.lock:
+            starts = task = None
+            with loud(self), self.lock:
                 task = needs.take()
                 if task is not None:
                     self.sink(run, task)

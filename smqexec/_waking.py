@@ -18,6 +18,7 @@ from ._needs import SEARCH_LIMIT
 from ._nodes import READY, SEARCHING
 from ._slots import Run, Slots
 from ._task import Task
+from ._waiting import loud
 
 LOGGER = logging.getLogger("smqexec")
 
@@ -118,7 +119,8 @@ class Waking(Later):
             try:
                 slots.pool.submit(slots.work, slots, run)
             except Exception as error:
-                self._start_failed(slots, run, error)
+                with loud(self):
+                    self._start_failed(slots, run, error)
                 outcome = None if submitted is None else submitted._outcome
                 if isinstance(outcome, Failure) and outcome.exception is error:
                     raise

@@ -6,6 +6,8 @@ thread may park for hours, or be at the next task for as long.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from ._arguments import DIRECT, Template, value_of
@@ -25,61 +27,74 @@ def work(slots: Slots, run: Run) -> None:
     """A run, in a thread of the queue's pool: until there is nothing to do, nor will be."""
     HERE.run = run
     begin = slots.scheduler.begin
-    going = perform(slots, run, begin(slots, run, True))
+    again = partial(begin, slots, run, False)
+    going = perform(slots, run, partial(begin, slots, run, True))
     while going:  # no name here for a task: it would keep that while others run
-        going = perform(slots, run, begin(slots, run, False))
+        going = perform(slots, run, again)
     HERE.run = None
 
 
 @ours
-def perform(slots: Slots, run: Run, task: Task[Any] | None) -> bool:
-    """Do *task*, then what the scheduler gives *run* on each hand-over; False without a task."""
-    if task is None:
-        return False
+def perform(slots: Slots, run: Run, begin: Callable[[], Task[Any] | None]) -> bool:
+    """Do the task that *begin* gives, then what the scheduler gives *run* on each hand-over.
+
+    Here ends what our own code raises, in queues of threads and without.
+
+    Returns:
+        False without a task, or where our own code has raised: *run* is to begin no other.
+    """
     scheduler = slots.scheduler
     complete = scheduler.complete
-    while task is not None:
-        if scheduler.observers:
-            scheduler.tell_start(slots, task, run.thread)
-        fn: Any = task._fn
-        args: Any = task._args
-        kwargs: Any = task._kwargs
-        try:
-            if kwargs is None:
-                value = fn(*args)
-            elif kwargs is SOLE:
-                value = fn(args._outcome if type(args) is Task else _value_of(args))
-            elif kwargs is DIRECT:
-                # A task among them has returned, or this one would have been dropped.
-                value = fn(*[a._outcome if type(a) is Task else _value_of(a) for a in args])
-            else:
-                if type(kwargs) is Template:
-                    args, kwargs = kwargs.fill()
-                value = fn(*args, **kwargs)
-            try:
-                plain = type(value) in PLAIN
-            except Exception:  # its metaclass refuses to be hashed
-                plain = False
-            if not plain and is_iterator(type(value)) and generates(fn):
-                if kwargs is DIRECT or kwargs is SOLE:
-                    args, kwargs = [value_of(a) for a in ((args,) if kwargs is SOLE else args)], None
-                open_stream(slots, task, fn, args, kwargs)
-                fn = args = kwargs = None
-                value = drive(slots, run, task, value)
-        except BaseException as exception:
-            strip_ours(exception)
-            note(exception, task, fn, slots.name)
-            if task._stream is None and generates(fn):
-                scheduler.stream(task, announcement(fn) is not None)  # whoever iterates gets the failure
-            fn = args = kwargs = value = task._fn = task._args = task._kwargs = None
-            scheduler.fail(slots, run, task, exception)
-            task = None
-        else:
-            fn = args = kwargs = task._fn = task._args = task._kwargs = None
+    task = None
+    try:
+        task = begin()
+        if task is None:
+            return False
+        while task is not None:
             if scheduler.observers:
-                scheduler.tell_end(slots, task, run.thread, "done")
-            task = complete(slots, run, task, value)
-            value = None
+                scheduler.tell_start(slots, task, run.thread)
+            fn: Any = task._fn
+            args: Any = task._args
+            kwargs: Any = task._kwargs
+            try:
+                if kwargs is None:
+                    value = fn(*args)
+                elif kwargs is SOLE:
+                    value = fn(args._outcome if type(args) is Task else _value_of(args))
+                elif kwargs is DIRECT:
+                    # A task among them has returned, or this one would have been dropped.
+                    value = fn(*[a._outcome if type(a) is Task else _value_of(a) for a in args])
+                else:
+                    if type(kwargs) is Template:
+                        args, kwargs = kwargs.fill()
+                    value = fn(*args, **kwargs)
+                try:
+                    plain = type(value) in PLAIN
+                except Exception:  # its metaclass refuses to be hashed
+                    plain = False
+                if not plain and is_iterator(type(value)) and generates(fn):
+                    if kwargs is DIRECT or kwargs is SOLE:
+                        args, kwargs = [value_of(a) for a in ((args,) if kwargs is SOLE else args)], None
+                    open_stream(slots, task, fn, args, kwargs)
+                    fn = args = kwargs = None
+                    value = drive(slots, run, task, value)
+            except BaseException as exception:
+                strip_ours(exception)
+                note(exception, task, fn, slots.name)
+                if task._stream is None and generates(fn):
+                    scheduler.stream(task, announcement(fn) is not None)  # whoever iterates gets the failure
+                fn = args = kwargs = value = task._fn = task._args = task._kwargs = None
+                scheduler.fail(slots, run, task, exception)
+                task = None
+            else:
+                fn = args = kwargs = task._fn = task._args = task._kwargs = None
+                if scheduler.observers:
+                    scheduler.tell_end(slots, task, run.thread, "done")
+                task = complete(slots, run, task, value)
+                value = None
+    except BaseException as error:
+        scheduler.break_down(error, run, task)
+        return False
     return True
 
 
@@ -97,7 +112,7 @@ def nest(slots: Slots, run: Run, task: Task[Any]) -> None:
     if deep:
         make_room(FRAMES)
     try:
-        perform(slots, run, task)
+        perform(slots, run, lambda: task)
     finally:
         slots.scheduler.surface(run)
         if deep:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import gc
 import itertools
+import logging
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import CancelledError, Future, wait
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
 from concurrent.futures.thread import BrokenThreadPool
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -18,7 +20,19 @@ import pytest
 from gate import DEADLINE, Gate
 from threads import beside, planned, until
 
-from smqexec import Queue, Raw, Scheduler, checkpoint, number_of_results, settled
+from smqexec import (
+    DependencyPlanner,
+    Queue,
+    Raw,
+    Resource,
+    Scheduler,
+    Task,
+    checkpoint,
+    number_of_results,
+    settled,
+)
+from smqexec._newest import NewestFirst
+from smqexec._oldest import OldestFirst
 from smqexec._slots import Run
 
 
@@ -1003,3 +1017,166 @@ def test_limit_of_recursion_is_as_before(act: str) -> None:
         task.promote()  # what could not be lowered at the bottom is the next time
         assert sys.getrecursionlimit() == limit
         healthy(queue)
+
+
+# Our own code
+
+
+class Internal(Exception):
+    """What stands for a fault of ours."""
+
+
+PLANNING = "add_queue group admit take start hold_back done drop promote mend ready"
+ORDERING = "added freed take start dropped promote held_back item_number ready"
+METHODS = [
+    *((DependencyPlanner, name, order) for name in PLANNING.split() for order in ("newest", "oldest")),
+    *((NewestFirst, name, "newest") for name in ORDERING.split()),
+    *((OldestFirst, name, "oldest") for name in ORDERING.split()),
+]
+
+
+def life(order: str, number: int, **options: Any) -> list[Future[Any]]:
+    """Do all that a scheduler is for, with *number* queues, whatever raises `Internal`; return futures."""
+    futures: list[Future[Any]] = []
+    outside: Future[int] = Future()
+
+    def attempt(call: Callable[..., Any], *args: Any) -> Any:
+        """What *call* gives; a future that has failed where it raises what a fault of ours makes it raise."""
+        try:
+            futures.append(call(*args))
+        except (Internal, BrokenThreadPool) as error:
+            failed: Future[Any] = Future()
+            failed.set_exception(error)
+            futures.append(failed)
+        return futures[-1]
+
+    def yielding() -> Iterator[int]:
+        yield from range(3)
+
+    def nested() -> Any:
+        return attempt(submit, abs, attempt(last, abs, -1)).result(DEADLINE)
+
+    with suppress(Internal):
+        scheduler = Scheduler(order, stopped=True)
+        queues = [Queue(scheduler, 1, **options)] + [Queue(scheduler, 2)] * (number - 1)
+        submit, last = queues[0].submit, queues[-1].submit
+        disk = Resource("disk", 1)
+        held = attempt(submit, abs, 1)
+        first = attempt(last, abs, held)
+        attempt(submit, max, [first, held, outside])
+        attempt(submit, fail, held)
+        doomed = attempt(last, abs, attempt(submit, abs, outside))
+        film = attempt(submit, yielding)
+        items = [film[0], film[2]] if isinstance(film, Task) else []
+        futures += items
+        for item in items:
+            attempt(last, abs, item)
+        for _ in range(3):
+            attempt(queues[-1].options(resources={disk: 1}).submit, abs, held)
+        with suppress(Internal, BrokenThreadPool):
+            queues[0].map(abs, [1, 2, 3])
+        attempt(submit, nested)
+        if isinstance(first, Task):
+            first.promote()
+        doomed.cancel()
+        scheduler.resume()
+        outside.set_result(2)
+        for future in list(futures):
+            future.exception(DEADLINE) if future is not doomed else wait([future], DEADLINE)
+        lasting = attempt(submit, abs, Future())
+        for queue in queues:
+            queue.shutdown(wait=False, cancel_futures=True)
+        assert wait([lasting], DEADLINE).done
+    return futures
+
+
+@pytest.mark.parametrize("number, options", [(1, {}), (2, {}), (2, {"inline": True})])
+@pytest.mark.parametrize(
+    "where, name, order", METHODS, ids=[f"{where.__name__}.{name}-{order}" for where, name, order in METHODS]
+)
+def test_fault_of_ours(
+    where: type,
+    name: str,
+    order: str,
+    number: int,
+    options: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Whatever raises in the planner, once or from then on: all futures end, and threads leave."""
+    method = getattr(where, name)
+    for call, last in [(1, True), (2, True), (4, True), (1, False)]:
+        calls = itertools.count(1)
+
+        def struck(*args: Any, call: int = call, last: bool = last, calls: Any = calls) -> Any:
+            count = next(calls)
+            if count == call or (count > call and not last):
+                raise Internal
+            return method(*args)
+
+        caplog.clear()
+        with monkeypatch.context() as patch:
+            patch.setattr(where, name, struck)
+            begun = time.monotonic()
+            futures = beside(lambda: life(order, number, **options)).result(DEADLINE)
+            assert all(future.done() for future in futures)
+            assert time.monotonic() - begun < DEADLINE / 2
+        for record in caplog.records:
+            assert record.name == "smqexec" and record.levelno == logging.CRITICAL and record.exc_info
+    gc.collect()  # the exceptions keep frames, and these tasks, in cycles
+
+
+def test_fault_of_ours_is_told(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """With the task at hand; pending tasks fail with it, what runs goes on, and no queue takes more."""
+    with planned(1, 1, 1) as (scheduler, queue, other, idle):
+        gate, running = Gate(), Gate()
+        held = queue.submit(gate, 1)
+        lasting = other.submit(running, 2)
+        idle.submit(abs, 1).result(DEADLINE)
+        pending = [queue.submit(abs, held), other.submit(abs, held), idle.submit(abs, Future()), held[0]]
+        told: list[Any] = []
+        pending[0].add_done_callback(told.append)
+        waiting = beside(held.exception, DEADLINE)
+        gate.wait_entered()
+        running.wait_entered()
+        error = Internal()
+
+        def done(node: Any) -> Any:
+            raise error
+
+        monkeypatch.setattr(scheduler.planner, "done", done)
+        gate.open()
+        assert waiting.result(DEADLINE) is error
+        assert [task.exception(DEADLINE) for task in pending] == [error] * 4
+        assert told == [pending[0]]
+        (record,) = caplog.records
+        assert (record.name, record.levelno, record.args) == ("smqexec", logging.CRITICAL, (held, scheduler))
+        assert record.exc_info is not None and record.exc_info[1] is error
+        for refusing in (queue, other, idle):
+            with pytest.raises(BrokenThreadPool, match="internal error") as caught:
+                refusing.submit(abs, 1)
+            assert caught.value.__cause__ is error
+        running.open()
+        assert lasting.result(DEADLINE) == 2
+        counts = scheduler.counts()
+        assert (counts["failed"], counts["done"], counts["running"], counts["waiting"]) == (4, 2, 0, 0)
+        scheduler.shutdown()
+        assert not any(thread.is_alive() for each in (queue, other, idle) for thread in each._threads)
+
+
+def test_fault_of_ours_on_an_executor(monkeypatch: pytest.MonkeyPatch) -> None:
+    with ThreadPoolExecutor(2) as pool, Scheduler(stopped=True) as scheduler:
+        queue = Queue(scheduler, executor=pool)
+        first = queue.submit(abs, -1)
+        tasks = [queue.submit(fail), queue.submit(abs, first), queue.submit(abs, Future())]
+        error = Internal()
+
+        def done(node: Any) -> Any:
+            raise error
+
+        monkeypatch.setattr(scheduler.planner, "done", done)
+        scheduler.resume()
+        assert first.exception(DEADLINE) is error
+        assert isinstance(tasks[0].exception(DEADLINE), (Broken, Internal))
+        assert [task.exception(DEADLINE) for task in tasks[1:]] == [error] * 2
+        assert scheduler.wait(DEADLINE)

@@ -47,7 +47,7 @@ ALLOWED = {
     },
     "_engine": {
         *{"_generators", "_remote", "_pickling", "_notes", "_slots", "_options", "_task", "_kept", "_future"},
-        *{"_executors", "_interrupts", "_arguments", "_recipe", "_functions", "_process"},
+        *{"_executors", "_interrupts", "_arguments", "_recipe", "_functions", "_process", "_waiting"},
     },
     "_executors": {"_kept"},
     "_remote": {"_functions"},
@@ -82,12 +82,19 @@ ALLOWED = {
         *{"_dispatch", "_dropping", "_waking", "_waiting", "_slots", "_task", "_items", "_future"},
         *{"_submission_order", "_interrupts", "_arguments", "_nodes"},
     },
-    "_dispatch": {"_dropping", "_waking", "_needs", "_slots", "_task", "_future", "_interrupts", "_nodes"},
-    "_dropping": {
-        *{"_debug", "_waking", "_needs", "_resources", "_slots", "_task", "_items", "_future"},
-        *{"_submission_order", "_interrupts", "_nodes"},
+    "_dispatch": {
+        *{"_breakdown", "_waking", "_waiting", "_needs", "_slots", "_task", "_future", "_interrupts"},
+        "_nodes",
     },
-    "_waking": {"_later", "_needs", "_slots", "_task", "_future", "_nodes"},
+    "_breakdown": {
+        *{"_dropping", "_waking", "_needs", "_slots", "_task", "_future", "_interrupts", "_planner"},
+        "_nodes",
+    },
+    "_dropping": {
+        *{"_debug", "_waking", "_waiting", "_needs", "_resources", "_slots", "_task", "_items"},
+        *{"_submission_order", "_future", "_interrupts", "_nodes"},
+    },
+    "_waking": {"_later", "_waiting", "_needs", "_slots", "_task", "_future", "_nodes"},
     "_later": {"_allocating"},
     "_allocating": {
         *{"_waiting", "_needs", "_options", "_resources", "_slots", "_task"},
