@@ -139,7 +139,6 @@ class Dispatcher(Breaking):
         successor: Any = None
         starts = None
         try:
-            run.task = None
             if self._abandoned:
                 return None
             task._outcome = value
@@ -159,9 +158,9 @@ class Dispatcher(Breaking):
                         successor = self._next(slots, SEARCH_LIMIT)
                         if successor is SEARCHING:  # first tell others; `begin` goes on with the search
                             successor = None
-                        run.task = successor
                 else:
                     starts = self._wake(slots)
+            run.task = successor
             if freed and (freed[0] is not successor or len(freed) > 1):
                 starts = self._wake_for(freed, starts)
             if self._watchers and successor is None:  # else as many run as before

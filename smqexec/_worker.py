@@ -50,7 +50,7 @@ def perform(slots: Slots, run: Run, begin: Callable[[], Task[Any] | None]) -> bo
         task = begin()
         if task is None:
             return False
-        while task is not None:
+        while True:
             if scheduler.observers:
                 scheduler.tell_start(slots, task, run.thread)
             fn: Any = task._fn
@@ -92,10 +92,11 @@ def perform(slots: Slots, run: Run, begin: Callable[[], Task[Any] | None]) -> bo
                     scheduler.tell_end(slots, task, run.thread, "done")
                 task = complete(slots, run, task, value)
                 value = None
+            if task is None:
+                return True
     except BaseException as error:
         scheduler.break_down(error, run, task)
         return False
-    return True
 
 
 @ours
