@@ -25,7 +25,6 @@ from smqexec.trace import main
 Output = pytest.CaptureFixture[str]
 
 
-
 @pytest.fixture
 def traced(tmp_path: Path) -> Any:
     """The trace of these events, as it is read."""
