@@ -12,7 +12,7 @@ import statistics
 import sys
 import time
 from concurrent.futures import CancelledError
-from contextlib import suppress
+from contextlib import closing, suppress
 
 from smqexec import Queue, Scheduler
 
@@ -37,9 +37,8 @@ def analyse(point):
 
 
 def measure(magnet, fields, path=":memory:"):
-    database = sqlite3.connect(path)
-    database.execute("create table if not exists points (field real, mean real, deviation real)")
-    with Scheduler() as scheduler:
+    with closing(sqlite3.connect(path)) as database, Scheduler() as scheduler:
+        database.execute("create table if not exists points (field real, mean real, deviation real)")
         instrument, analysis = Queue(scheduler, 1), Queue(scheduler)
         points = instrument.submit(plan, magnet, fields)
         actions = iter([scheduler.stop, scheduler.resume, points.cancel])
@@ -51,7 +50,7 @@ def measure(magnet, fields, path=":memory:"):
                     print("field {:5.2f}: {:6.3f} ± {:.3f}".format(*result.result()), flush=True)
         finally:
             signal.signal(signal.SIGINT, before)
-    return database.execute("select * from points").fetchall()
+        return database.execute("select * from points").fetchall()
 
 
 if __name__ == "__main__":
