@@ -7,25 +7,33 @@ between two values, as on threads, and the generator never runs ahead.
 
 Where worker and parent are the same interpreter the values go through queues and
 are the very objects.  Else over a ``multiprocessing.connection``: one listener
-for this process, there as long as a line is; who connects proves that it knows
-the line's secret, which travels with the call.  Where no worker can connect (on
+for this process, there as long as a line is; a worker that connects proves that it
+knows the listener's secret, which travels with the call.  Where no worker can connect (on
 another machine, say), all values come at the end.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import CancelledError, Future
 from contextlib import suppress
 from queue import Empty, SimpleQueue
+from time import monotonic, sleep
 from typing import Any, NamedTuple, Protocol
 
 from ._functions import is_iterator
 
+LOGGER = logging.getLogger("smqexec")
+
 # Seconds that the future of a worker that is gone may take to say so.
 GRACE = 10.0
+# Seconds that a worker may take to authenticate itself, and to name its line.
+HANDSHAKE = 10.0
+# Seconds after which the listener tries again where a connection could not be accepted.
+RETRY = 0.01
 
 # What the worker says, each with a value: here is an item; I am through, and the future tells how.
 ITEM, OVER = "item", "over"
@@ -296,8 +304,36 @@ def _error_of(future: Future[Any], patience: float | None) -> BaseException | No
         return ConnectionError(text)
 
 
+class _Timed:
+    """A connection whose messages must arrive before a deadline, for the functions that authenticate it.
+
+    Args:
+        connection: Not authenticated yet.
+        seconds: Until the deadline.
+    """
+
+    def __init__(self, connection: Any, seconds: float) -> None:
+        self._connection = connection
+        self._end = monotonic() + seconds
+        self.send_bytes = connection.send_bytes
+
+    def recv_bytes(self, maxlength: int) -> bytes:
+        """As the connection's own.
+
+        Raises:
+            TimeoutError: No message arrived before the deadline.
+        """
+        if not self._connection.poll(max(self._end - monotonic(), 0)):
+            raise TimeoutError("no message arrived in time")
+        return self._connection.recv_bytes(maxlength)  # type: ignore[no-any-return]
+
+
 class _Door:
-    """Where workers connect: a listener in a thread of its own, as long as somebody expects them."""
+    """Where workers connect: a listener in a thread of its own, as long as a line expects a worker.
+
+    That thread accepts connections and reads from none of them: each is authenticated in a
+    thread of its own, so a worker that stalls in the middle of it delays no other.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()  # guards what follows
@@ -307,15 +343,16 @@ class _Door:
         self._thread: threading.Thread | None = None
 
     def enter(self) -> tuple[Any, bytes]:
-        """Expect a worker; return where it finds us, and the secret."""
+        """Expect a worker; return the address to which it connects, and the secret."""
         with self._lock:
             if self._thread is None:
                 from multiprocessing.connection import Listener
 
                 self._key = os.urandom(32)
-                self._listener = Listener(backlog=64, authkey=self._key)
+                self._listener = Listener(backlog=64)  # without the secret: `accept` would authenticate
+                call = (self._listener, self._key)
                 listen = threading.Thread(
-                    target=_listen, args=(self._listener,), name="smqexec-listener", daemon=True
+                    target=self._listen, args=call, name="smqexec-listener", daemon=True
                 )
                 try:
                     listen.start()
@@ -330,38 +367,52 @@ class _Door:
         """Expect that worker no more."""
         with self._lock:
             self._users -= 1
-            if not self._users:
-                from multiprocessing.connection import Client
+            address = None if self._users else self._listener.address
+        if address is not None:
+            from multiprocessing.connection import Client
 
-                try:
-                    with Client(self._listener.address, authkey=self._key) as connection:
-                        connection.send_bytes(_END)
-                except OSError:  # no file can be opened: it listens on, for the next
+            # The listener looks at `_users` after each connection.
+            with suppress(OSError):  # no file can be opened: it listens on, until the next connection
+                Client(address).close()
+
+    def _listen(self, listener: Any, key: bytes) -> None:
+        """Accept connections as long as a line expects a worker."""
+        while True:
+            try:
+                connection = listener.accept()
+            except OSError:  # no file can be opened, perhaps
+                sleep(RETRY)
+                continue
+            with self._lock:
+                if not self._users:
+                    self._thread = None
+                    connection.close()
+                    listener.close()
                     return
-                self._thread.join()  # type: ignore[union-attr]
-                self._listener.close()
-                self._listener = self._thread = None
+            try:
+                threading.Thread(
+                    target=_authenticate, args=(connection, key), name="smqexec-handshake", daemon=True
+                ).start()
+            except RuntimeError:  # no thread can be started: the worker sends all values at the end
+                connection.close()
 
 
-_END = b"end"  # in place of a token: listen no more
+def _authenticate(connection: Any, key: bytes) -> None:
+    """Give *connection* to the line that its worker names, if the worker knows the secret; else close it."""
+    from multiprocessing.connection import answer_challenge, deliver_challenge
 
-
-def _listen(listener: Any) -> None:
-    from multiprocessing import AuthenticationError
-
-    while True:
-        try:
-            connection = listener.accept()
-            token = connection.recv_bytes(64)
-        except (OSError, EOFError, AuthenticationError):
-            continue
-        line = _lines.get(token)
-        if line is not None:
-            line.connected(connection)
-        else:
-            connection.close()
-            if token == _END:
-                return
+    timed: Any = _Timed(connection, HANDSHAKE)
+    line = None
+    try:
+        deliver_challenge(timed, key)
+        answer_challenge(timed, key)
+        line = _lines.get(timed.recv_bytes(64))
+    except Exception as error:  # anything may have connected
+        LOGGER.debug("a connection to the listener was closed: %r", error)
+    if line is not None:
+        line.connected(connection)
+    else:
+        connection.close()
 
 
 _door = _Door()

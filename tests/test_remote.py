@@ -193,6 +193,61 @@ def test_strangers_are_sent_away() -> None:
     assert returned(values) == "through"
 
 
+def test_connection_that_stays_silent_delays_no_other_and_no_end() -> None:
+    line = Line(True)
+    with Client(line.reply.address):  # it says nothing, and does not close
+        values = line.values(beside(stream, elsewhere(line), count, (1,), {}))
+        assert beside(next, values).result(DEADLINE) == 0
+        assert beside(returned, values).result(DEADLINE) == "through"
+        until(lambda: _remote._door._thread is None)
+
+
+def test_connection_that_stays_silent_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_remote, "HANDSHAKE", 0.01)
+    line = Line(True)
+    with Client(line.reply.address) as silent:
+        assert silent.poll(DEADLINE)
+        silent.recv_bytes()  # the challenge
+        assert silent.poll(DEADLINE)
+        with pytest.raises(EOFError):
+            silent.recv_bytes()
+    line.close()
+
+
+def test_connection_without_a_thread_to_authenticate_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The worker sends all values at the end."""
+    line = Line(True)
+    start = threading.Thread.start
+
+    def refuse(thread: threading.Thread) -> None:
+        if thread.name == "smqexec-handshake":
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    values = line.values(beside(stream, elsewhere(line), count, (2,), {}))
+    assert [next(values), next(values)] == [0, 1]
+    assert returned(values) == "through"
+
+
+def test_connection_that_can_not_be_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
+    from multiprocessing.connection import Listener
+
+    class Full(Listener):
+        refusals = 2
+
+        def accept(self) -> Any:
+            if self.refusals:
+                self.refusals -= 1
+                raise OSError("too many open files")
+            return super().accept()
+
+    monkeypatch.setattr("multiprocessing.connection.Listener", Full)
+    values, _ = far(count, 1)
+    assert next(values) == 0
+    assert returned(values) == "through"
+
+
 def test_worker_that_makes_the_call_once_more_is_sent_away() -> None:
     line, future = Line(True), Future[Any]()
     workers = []
@@ -218,9 +273,10 @@ def test_two_lines_share_the_listener(abroad: bool) -> None:
     first, second = Line(True), Line(abroad)
     assert (second.reply.address == first.reply.address) == abroad
     first.close()
-    assert (_remote._door._thread is None) == (not abroad)
+    if abroad:
+        assert _remote._door._users == 1
     second.close()
-    assert _remote._door._thread is None
+    until(lambda: _remote._door._thread is None)
 
 
 def test_no_thread_for_the_listener(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -250,6 +306,7 @@ def test_listener_that_can_not_be_told_to_end_is_there_for_the_next(monkeypatch:
     line = Line(True)
     assert _remote._door._thread is listener
     line.close()
+    listener.join(DEADLINE)
     assert not listener.is_alive()
 
 
