@@ -76,13 +76,10 @@ def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def files_in(root: Path) -> set[str]:
     """The files of a checkout that belong to a distribution."""
-    found = {str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()}
-    outside = (".", "build", "dist", "PKG-INFO")
-    return {
-        name
-        for name in found
-        if not (name.startswith(outside) or "__pycache__" in name or ".egg-info" in name or "/." in name)
-    }
+    found = [root / name for name in ("LICENSE", "README.rst", "pyproject.toml", "setup.cfg")]
+    for folder in ("smqexec", "tests", "benchmarks"):
+        found += [path for path in (root / folder).rglob("*") if "__pycache__" not in path.parts]
+    return {str(path.relative_to(root)) for path in found if path.is_file()}
 
 
 def test_the_source_distribution_holds_all_that_is_here(unpacked: Path) -> None:
