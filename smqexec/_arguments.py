@@ -1,9 +1,20 @@
 """Find the futures among a call's arguments, and put their results in place.
 
-``gather`` looks at the arguments when a call is submitted and makes a
-``Template``; ``Template.fill`` makes the arguments that the function gets, once
-every dependency is done.  Pure: nothing here locks, waits, or calls a method of
-an argument that holds no future.
+``encode`` looks at the arguments when a call is submitted, and gives what a task
+keeps of them; ``dependencies`` lists the futures among them; ``materialise`` makes
+the arguments that the function gets, once every dependency is done.  Pure: nothing
+here locks, waits, or calls a method of an argument that holds no future.
+
+What a task keeps is *args* and a *form*, which tells how the call is made::
+
+    form        args      the call
+    None        a tuple   fn(*args): no futures, nothing by name
+    a dict      a tuple   fn(*args, **form): no futures
+    DIRECT      a tuple   fn(*args), with its result in place of each future
+    AS_NEEDED   None      each argument is a dependency of the task, which lists it;
+                          when the task starts this becomes DIRECT, with a list, or
+    SOLE        a future  fn(its result)
+    a Template  None      fn(*args, **kwargs), as the template's ``fill`` gives them
 
 What is searched is decided by exact type alone.  Plain ``list``, ``tuple``,
 ``dict`` (keys and values), ``set``, ``frozenset``, named tuples, the fields of
@@ -45,8 +56,11 @@ from typing import Any
 from ._kinds import FUTURE, KINDS, LIST, PLAIN, RAW, SETTLED, TUPLE, classify, kind_of
 from ._recipe import Recipe, Take, search
 
-# In place of arguments by name, where those by position hold futures: see `gathered`.
+# Forms: see above.  DIRECT is the commonest: no template is needed to find the futures again.
 DIRECT = FUTURE
+# A tuple beside the list of dependencies would be a third more for the garbage collector to go through.
+AS_NEEDED: Any = object()
+SOLE: Any = object()
 
 
 class Template:
@@ -84,17 +98,7 @@ class Template:
         return list(found.values())
 
     def fill(self, take: Take | None = None) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Return the arguments with all results in place, and let go of everything.
-
-        To be called when every dependency is done; once.
-
-        Args:
-            take: Gives what is to stand in the place of a future; None: its result.
-
-        Raises:
-            BaseException: What a dependency failed with, or what rebuilding a
-                container met (an unhashable result in a set, say).
-        """
+        """Do what `materialise` does, and let go of everything."""
         parts, names, recipe = self._parts, self._names, self._recipe
         self._parts, self._names, self._recipe = (), (), None
         values = [_substitute(part, take) for part in parts] if recipe is None else recipe.follow(take)
@@ -114,13 +118,10 @@ class _Flat:
         self.kind = kind
 
 
-def gathered(args: tuple[Any, ...], kwargs: dict[str, Any] | None) -> tuple[Any, Any]:
-    """What a task keeps of the arguments of its call, where the futures were found among them.
+def encode(args: tuple[Any, ...], kwargs: dict[str, Any] | None) -> tuple[Any, Any]:
+    """Return what a task keeps of the arguments of its call: *args* and a form, None and a template.
 
-    Returns:
-        *args*, and None for no arguments by name; the two as they are, without a future; *args*,
-        and DIRECT in the commonest case, where all that counts is futures by position, and no
-        template is needed to find them again; or None and a template.
+    Cost: a type lookup for each argument; what `gather` costs for containers, and by name.
     """
     if not kwargs:
         found = PLAIN
@@ -135,6 +136,41 @@ def gathered(args: tuple[Any, ...], kwargs: dict[str, Any] | None) -> tuple[Any,
             return args, DIRECT
     template = gather(args, kwargs)
     return (args, kwargs or None) if template is None else (None, template)
+
+
+def dependencies(args: Any, form: Any) -> list[tuple[Future[Any], bool]]:
+    """Return the futures among encoded arguments, in argument order; True for ``settled(future)``.
+
+    Not for AS_NEEDED and SOLE: their futures are the task's dependencies.
+    """
+    if type(form) is Template:
+        return form.dependencies
+    if form is DIRECT:
+        return [(value, False) for value in args if kind_of(type(value)) == FUTURE]
+    return []
+
+
+def materialise(args: Any, form: Any, take: Take | None = None) -> tuple[Sequence[Any], dict[str, Any]]:
+    """Return the arguments of the call, by position and by name, with all results in place.
+
+    To be called when every dependency is done; once.
+
+    Args:
+        args: As `encode` returned it, or as the task has it since it started.
+        form: Likewise.
+        take: Gives what is to stand in the place of a future; None: its result.
+
+    Raises:
+        BaseException: What a dependency failed with, or what rebuilding a
+            container met (an unhashable result in a set, say).
+    """
+    if form is None:
+        return args, {}
+    if form is SOLE:
+        return (value_of(args, take),), {}
+    if form is DIRECT:
+        return tuple([value_of(value, take) for value in args]), {}
+    return form.fill(take) if type(form) is Template else (args, form)
 
 
 def value_of(value: Any, take: Take | None = None) -> Any:

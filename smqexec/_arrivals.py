@@ -11,7 +11,7 @@ from concurrent.futures import Future
 from threading import get_ident
 from typing import Any, TypeAlias
 
-from ._arguments import DIRECT, Template
+from ._arguments import AS_NEEDED, DIRECT, Template, dependencies
 from ._dispatch import Dispatcher
 from ._dropping import Ended
 from ._future import Failure, PlannedFuture, traceback_of
@@ -20,7 +20,7 @@ from ._items import Item
 from ._nodes import DONE, NEW, NONE, RUNNING, WAITING, Group, Node, as_few, dependencies_of
 from ._slots import Slots
 from ._submission_order import Barrier
-from ._task import AS_NEEDED, Foreign, Settled, Task
+from ._task import Foreign, Settled, Task
 from ._waiting import FRAMES, OF_THE_PARENT, loud
 from ._waking import Starts
 
@@ -57,8 +57,8 @@ class Arrivals(Dispatcher):
         Args:
             slots: The queue's.
             fn: Called with *args* and *kwargs*.
-            args: None where *kwargs* is a `Template`.
-            kwargs: None for none; DIRECT where *args* holds futures; or all arguments as a `Template`.
+            args: As `encode` gives them.
+            kwargs: Their form.
             group: Where the task is one of several of one submission.
             make: Gives a new task that is not plain; one with other needs than arguments has a `Template`.
 
@@ -245,14 +245,10 @@ class Arrivals(Dispatcher):
             Why it may not be added; runs to start; and to be told of the end
             of a task, and to be asked of futures of others.
         """
-        dependencies: Sequence[tuple[Any, bool]]
-        if type(task._kwargs) is Template:
-            dependencies = task._kwargs.dependencies
-            if task._after:
-                dependencies = [*dependencies, *task._after]
-                task._after = ()
-        else:
-            dependencies = [(value, False) for value in task._args if issubclass(type(value), Future)]
+        found: Sequence[tuple[Any, bool]] = dependencies(task._args, task._kwargs)
+        if task._after:
+            found = [*found, *task._after]
+            task._after = ()
         failed: PlannedFuture[Any] | None = None  # the first dependency that can't give a value any more
         barrier = slots.barrier  # of the task before, where tasks start in the order of submission
         before = [] if barrier is None or barrier.state >= DONE else [barrier]
@@ -260,7 +256,7 @@ class Arrivals(Dispatcher):
         relays: list[tuple[Node, list[Any]]] = []
         foreign: list[tuple[Foreign, Any]] = []
         future: Any
-        for future, settled in dependencies:
+        for future, settled in found:
             # Read once: the lock of another scheduler's task is not held.
             # One that has no queue any more is done, whosoever it was.
             planned = isinstance(future, PlannedFuture)

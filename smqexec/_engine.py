@@ -32,7 +32,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, TypeAlias
 
-from ._arguments import DIRECT, Template, value_of
+from ._arguments import materialise
 from ._executors import Call, Engine, check_start, error_of, gone, is_end, outcome_of
 from ._functions import Plain, announcement, generates
 from ._future import ours, strip_ours
@@ -46,7 +46,7 @@ from ._process import come_before
 from ._recipe import Take
 from ._remote import Line, Ordinary, perform, stream
 from ._slots import Run, Slots
-from ._task import SOLE, Task
+from ._task import Task
 from ._waiting import loud
 
 LOGGER = logging.getLogger("smqexec")
@@ -435,15 +435,7 @@ _SUBMIT_NAMES = ("self", "fn")
 
 def _substituted(task: Task[Any], take: Take | None) -> tuple[Any, Any, Any]:
     """The call of *task*, with results in place of futures, or what *take* gives for these."""
-    fn, args, kwargs = task._fn, task._args, task._kwargs
-    if kwargs is None:
-        return fn, args, {}
+    fn = task._fn
     if take is not None and generates(fn) and announcement(fn) is not None:
         take = None  # the announcement is asked here
-    if kwargs is SOLE:
-        return fn, (value_of(args, take),), {}
-    if kwargs is DIRECT:
-        return fn, tuple([value_of(value, take) for value in args]), {}
-    if type(kwargs) is Template:
-        return fn, *kwargs.fill(take)
-    return fn, args, kwargs
+    return fn, *materialise(task._args, task._kwargs, take)

@@ -34,7 +34,7 @@ def open_stream(slots: Slots, task: Task[Any], fn: Any, args: Any, kwargs: Any) 
     stream.name = name = name_of(fn)
     try:
         if count is not None:
-            scheduler.announce(stream, length(count, name, args, kwargs or {}))
+            scheduler.announce(stream, length(count, name, args, kwargs))
         # Only now: whoever finds the function gone finds the stream, with its length.
         task._fn = task._args = task._kwargs = None
     finally:

@@ -27,7 +27,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar
 from weakref import ref
 
-from ._arguments import DIRECT, Template
+from ._arguments import dependencies
 from ._future import PlannedFuture
 from ._interrupts import LIMIT, make_room
 from ._items import Item
@@ -222,11 +222,7 @@ class Observed:
 
     def tell_submit(self, slots: Slots, task: Task[Any], args: Any, kwargs: Any) -> None:
         """Tell that *task* is about to be added; *args* and *kwargs* as for `add`."""
-        needs: tuple[int, ...] = ()
-        if kwargs is DIRECT:
-            needs = numbers_of(args)
-        elif type(kwargs) is Template:
-            needs = numbers_of([future for future, _ in [*kwargs.dependencies, *task._after]])
+        needs = numbers_of([future for future, _ in [*dependencies(args, kwargs), *task._after]])
         event = Event()
         event.kind = "submit"
         event.time = perf_counter()

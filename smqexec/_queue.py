@@ -13,7 +13,7 @@ from weakref import ref
 
 from typing_extensions import override
 
-from ._arguments import gathered
+from ._arguments import encode
 from ._engine import EngineSlots
 from ._executors import Engine
 from ._kinds import settled
@@ -319,7 +319,7 @@ class Queue(Submits, ThreadPoolExecutor):
         self, fn: Any, args: Any, kwargs: Any, group: Group | None, options: Options, add: Any = None
     ) -> Any:
         """Do what `submit` does, with *options*, by *add* in place of the scheduler's `add_with`."""
-        args, kwargs = gathered(args, kwargs)
+        args, kwargs = encode(args, kwargs)
         slots = self._slots
         return (add or slots.scheduler.add_with)(slots, called(fn), args, kwargs, group, options)
 

@@ -13,7 +13,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Never, ParamSpec, TypeAlias, TypeVar, overload
 from weakref import ref
 
-from ._arguments import gathered
+from ._arguments import encode
 from ._functions import Plain
 from ._kinds import Raw, settled
 from ._options import NO_OPTIONS, Options
@@ -179,7 +179,7 @@ class Submits:
             fn = called(fn)
         kept: Any = None
         if args or kwargs:
-            args, kept = gathered(args, kwargs)
+            args, kept = encode(args, kwargs)
         slots = self._slots
         return slots.add(slots, fn, args, kept, None)
 
@@ -328,7 +328,7 @@ def _submit_item(
         options = (options or NO_OPTIONS).within(end - time.monotonic())
     if options is not None:
         return queue._submit(fn, call, None, group, options)  # type: ignore[no-any-return]
-    args, kept = gathered(call, None)
+    args, kept = encode(call, None)
     return slots.add(slots, fn if callable(fn) else called(fn), args, kept, group)
 
 

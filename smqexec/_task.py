@@ -8,7 +8,7 @@ from contextlib import suppress
 from operator import index
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from ._arguments import DIRECT
+from ._arguments import AS_NEEDED, DIRECT, SOLE
 from ._functions import announcement, generates, name_of
 from ._future import CANCELLED, FAILED, Failure, PlannedFuture
 from ._items import Item, Stream
@@ -25,14 +25,6 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 Y = TypeVar("Y")
-
-
-# The arguments of a task are just its dependencies: until it starts it keeps no tuple
-# beside their list, which would be a third more for the garbage collector to go through.
-AS_NEEDED: Any = object()
-
-# It has started, and its one argument is what it needed.
-SOLE: Any = object()
 
 
 class Task(PlannedFuture[R]):
@@ -69,8 +61,8 @@ class Task(PlannedFuture[R]):
 
     queue: Slots | None
     _fn: Any
-    _args: Any  # None where `_kwargs` tells them
-    _kwargs: Any  # None for none, DIRECT where `_args` holds futures, AS_NEEDED, SOLE, or a `Template`
+    _args: Any  # as `encode` gives them, and
+    _kwargs: Any  # their form
     _stream: Stream | None
 
     # None of the bases' __init__, nor any in Python: calling one takes 0.1 µs, as long as all

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from ._arguments import DIRECT, Template, value_of
+from ._arguments import DIRECT, SOLE, Template, materialise, value_of
 from ._functions import PLAIN, announcement, generates, is_iterator
 from ._future import ours, strip_ours
 from ._generators import drive, open_stream
@@ -19,7 +19,7 @@ from ._items import Item
 from ._kept import Kept
 from ._notes import note
 from ._slots import HERE, Run, Slots
-from ._task import SOLE, Task
+from ._task import Task
 from ._waiting import DEEPEST, FRAMES, STEP
 
 
@@ -73,8 +73,7 @@ def perform(slots: Slots, run: Run, begin: Callable[[], Task[Any] | None]) -> bo
                 except Exception:  # its metaclass refuses to be hashed
                     plain = False
                 if not plain and is_iterator(type(value)) and generates(fn):
-                    if kwargs is DIRECT or kwargs is SOLE:
-                        args, kwargs = [value_of(a) for a in ((args,) if kwargs is SOLE else args)], None
+                    args, kwargs = materialise(args, kwargs)
                     open_stream(slots, task, fn, args, kwargs)
                     fn = args = kwargs = None
                     value = drive(slots, run, task, value)
