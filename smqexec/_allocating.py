@@ -132,6 +132,11 @@ class Allocating(Waiting):
         allocation.released = True
         return self._give_back(allocation) if allocation.state == KEPT else []
 
+    def stop_holding(self, allocation: Allocation) -> list[Any]:
+        """Keep nothing beyond the task's end, as nobody knows of it; return as an end hook does.  Locked."""
+        allocation.holds = False
+        return self._give_back(allocation) if allocation.state == KEPT else []
+
     def _give_back(self, allocation: Allocation) -> list[Any]:
         """Give back all units; grant them to tasks in line, and return those, which are ready now."""
         allocation.give_back()

@@ -181,6 +181,8 @@ class Arrivals(Dispatcher):
             pending = task.state < RUNNING
             if pending:
                 self._mend(task, group)
+            elif task._allocation is not None:
+                self._tell_helpers(self.stop_holding(task._allocation))
             starts = self._wake_all()
         self._start(starts)
         return pending

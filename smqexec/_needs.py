@@ -126,7 +126,7 @@ class Needs:
         self.release()
 
     def held_back(self, scheduler: Waiting, allocation: Allocation) -> None:
-        """Note that the task of *allocation* has joined lines since it was met, or needs one more task there."""
+        """Note that the task of *allocation* has joined lines since it was met, or needs one more task."""
         place = None if allocation.task is None else self.seen.get(allocation.task)
         if place is not None:
             self.late.append((place, InLine(allocation.waiter, scheduler)))

@@ -311,16 +311,12 @@ class Finished(Refusing):
         super().add_done_callback(fn)
 
 
-def refuse(queue: Any, *futures: Any) -> None:
-    with pytest.raises(ValueError, match="no callbacks here"):
-        queue.submit(max, 1, *futures)
-
-
 @pytest.mark.parametrize("state", ["waiting", "held back", "granted", "running", "done"])
-def test_refused_submit_leaves_no_units_taken(state: str) -> None:
-    """Whatever has become of its task by then."""
+@pytest.mark.parametrize("hold", [False, True])
+def test_refused_submit_leaves_no_units_taken(state: str, hold: bool) -> None:
+    """Whatever has become of its task by then; also with *hold*, as nobody could release it."""
     disk = Resource("disk", 2)
-    hold, busy = Gate(), Gate()
+    gate, busy = Gate(), Gate()
     with planned(1, 4) as (scheduler, queue, other):
         both = {"resources": {disk: 2}}
 
@@ -330,7 +326,7 @@ def test_refused_submit_leaves_no_units_taken(state: str) -> None:
             if state == "granted":
                 queue.submit(busy)
                 busy.wait_entered()
-                hold.open()
+                gate.open()
                 until(holder.done)
                 assert disk.free == 0
             elif state == "running":
@@ -340,14 +336,14 @@ def test_refused_submit_leaves_no_units_taken(state: str) -> None:
 
         try:
             if state in ("held back", "granted"):
-                holder = other.options(**both).submit(hold)
-                hold.wait_entered()
-            fn = (lambda *_: hold()) if state == "running" else max
+                holder = other.options(**both).submit(gate)
+                gate.wait_entered()
+            fn = (lambda *_: gate()) if state == "running" else max
             future = Refusing() if state == "waiting" else Finished(before)
             with pytest.raises(ValueError, match="no callbacks here"):
-                queue.options(**both).submit(fn, 1, future)
+                queue.options(**both, hold=hold).submit(fn, 1, future)
         finally:
-            hold.open()
+            gate.open()
             busy.open()
         assert scheduler.wait(DEADLINE), scheduler.why()
         assert disk.free == 2
