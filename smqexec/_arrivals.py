@@ -140,7 +140,7 @@ class Arrivals(Dispatcher):
             if told:
                 self.tell_end(slots, task, None, "cancelled")
             try:
-                raise refusal
+                raise _anew(refusal)
             finally:
                 refusal = None  # no cycle with the exception
         return task
@@ -231,7 +231,7 @@ class Arrivals(Dispatcher):
     def _refusal(self, slots: Slots) -> BaseException:
         """Why a task may not be added."""
         if slots.broken is not None:
-            return _anew(slots.broken)
+            return slots.broken
         if slots.closed:
             return RuntimeError("cannot schedule new futures after shutdown")
         if self._abandoned:
@@ -348,10 +348,15 @@ class Arrivals(Dispatcher):
 
 def _anew(error: BaseException) -> BaseException:
     """An error like *error*, without what has become of that."""
-    like = type(error)(*error.args)
+    kind = type(error)
+    try:  # not by calling it: its constructor may want other arguments than `args`
+        like = kind.__new__(kind, *error.args)
+        like.__dict__.update(error.__dict__)
+    except Exception:  # of the user's own class
+        return error
     like.__cause__ = error.__cause__
-    for note in getattr(error, "__notes__", ()):
-        like.add_note(note)
+    if notes := getattr(error, "__notes__", None):
+        like.__notes__ = list(notes)
     return like
 
 

@@ -222,9 +222,9 @@ def _busy(slots: Slots) -> str | None:
     """That no slot is free; None where one is."""
     if sum(bool(run.tasks()) for run in slots.runs) < slots.limit:
         return None
-    if slots.limit == 1:
+    if slots.workers == 1:
         return f"the slot of {slots.name} is busy"
-    return f"all {slots.limit} slots of {slots.name} are busy"
+    return f"all {slots.workers} slots of {slots.name} are busy"
 
 
 def _running(scheduler: Scheduler, task: Any) -> Parts:

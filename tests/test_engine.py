@@ -209,6 +209,48 @@ def test_an_executor_that_has_ended_fails_what_is_pending(error: Exception) -> N
         assert here.submit(abs, -3).result(DEADLINE) == 3
 
 
+class Lost(BrokenExecutor):
+    """An executor's own error, whose constructor wants other arguments than `args` has."""
+
+    def __init__(self, *, worker: int) -> None:
+        super().__init__(f"worker {worker} is gone")
+        self.worker = worker
+
+
+class Strict(BrokenExecutor):
+    """One that can't be made again at all."""
+
+    def __new__(cls, *, worker: int) -> Any:
+        return super().__new__(cls, worker)
+
+    def __init__(self, *, worker: int) -> None:
+        super().__init__(f"worker {worker} is gone")
+        self.worker = worker
+
+
+@pytest.mark.parametrize("kind", [Lost, Strict])
+def test_submit_raises_the_executors_error_whatever_its_constructor_takes(kind: Any) -> None:
+    engine = Manual()
+    with Scheduler() as scheduler:
+        queue = Queue(scheduler, 1, "cluster", executor=engine)
+        engine.refuses = kind(worker=7)
+        assert queue.submit(abs, -1).exception(DEADLINE) is engine.refuses
+        for _ in range(2):
+            with pytest.raises(kind, match="^worker 7 is gone") as refused:
+                queue.submit(abs, -2)
+            assert refused.value.worker == 7
+            assert refused.value.__notes__ == ["queue cluster runs its tasks on Manual, which has ended"]
+
+
+def test_why_counts_no_prefetch_as_slots() -> None:
+    engine = Manual()
+    with Scheduler() as scheduler:
+        queue = Queue(scheduler, 2, "cluster", executor=engine, prefetch=1)
+        tasks = [queue.submit(abs, -n) for n in range(4)]
+        assert "all 2 slots of cluster are busy" in tasks[3].why()
+        engine.run_all()
+
+
 def test_a_call_that_is_refused_fails_alone() -> None:
     engine = Manual()
     with Scheduler() as scheduler:
