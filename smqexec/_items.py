@@ -16,8 +16,13 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 
-# In place of an index: the item for the number of results, which only `len` waits for.
-LENGTH: Any = "length"
+
+class Length:
+    """The type of `LENGTH`, which stands in place of an index for the number of results."""
+
+
+# The key of an item that only `len` waits for: no user's key is this object.
+LENGTH = Length()
 
 
 class Item(Keeping[R]):

@@ -12,7 +12,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from ._future import PlannedFuture
-from ._items import Item
+from ._items import LENGTH, Item
 from ._needs import Everything, Needs
 from ._nodes import DONE, READY, RUNNING, WAITING, Node, dependencies_of, dependents_of
 from ._options import known_as, numbered
@@ -299,6 +299,8 @@ def _name(node: Any) -> Parts:
         return [*_name(node.future), " of another scheduler"]
     if isinstance(node, Item):
         source = node._source
+        if source is not None and node._key is LENGTH:
+            return ["the length of ", _call(source)]
         return [Part(node._key, None if source is None else _call(source))]
     return [_call(node)]
 

@@ -1076,7 +1076,7 @@ def test_number_that_asks_for_the_length_of_its_own_task() -> None:
 
         task = queue.submit(announced(curious))
         scheduler.resume()
-        with pytest.raises(RuntimeError, match=r"'length' of <Task .* which waits for it"):
+        with pytest.raises(RuntimeError, match=r"Length of <Task .* which waits for it"):
             task.result(DEADLINE)
         assert found[0].exception(DEADLINE) is task.exception()
 

@@ -310,6 +310,22 @@ def test_waits_for_several(lab: Any) -> None:
     assert set(words.removesuffix(" and 2 more").split(", ")) < {f"abs#{i}" for i in range(2, 7)}
 
 
+def test_waits_for_the_length_of_a_generator_task(lab: Any) -> None:
+    _, acquire, compute, gate = lab
+    held = acquire.submit(gate.enter)
+
+    def film(_: object) -> Iterator[int]:
+        yield 1
+
+    task = acquire.submit(smqexec.number_of_results(lambda _: 1)(film), held)
+    asking = compute.submit(lambda: len(task))
+    until(lambda: "waits" in asking.why())
+    name = "test_waits_for_the_length_of_a_generator_task.<locals>.film"
+    assert asking.why().endswith(f", waits for the length of {name}#2")
+    gate.open()
+    assert asking.result(DEADLINE) == 1
+
+
 def test_nested_task(lab: Any) -> None:
     _, acquire, _, gate = lab
     inner: list[Any] = []
