@@ -48,6 +48,7 @@ def report(future: Future[int]) -> bool:
 queue = Queue(4)
 Queue(None, "name", print, (1,))
 Queue(Scheduler(), 4, "name")
+Queue(4, Scheduler())  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
 Queue(max_workers=1, scheduler=Scheduler(order="oldest"))
 Queue(Scheduler(), 1, in_order=True, max_pending=4, context=True, inline=True)
 pool: ThreadPoolExecutor = queue
@@ -84,6 +85,8 @@ assert_type(named.submit(text, one), Task[str])
 assert_type(named.submit(six, one, word, 1.0, b"", True, None), Task[list[int]])
 assert_type(list(named.map(text, [1, 2], ["a", "b"])), list[str])
 named.submit(text, "x")  # type: ignore[arg-type]  # pyright: ignore[reportCallIssue, reportArgumentType]
+assert_type(queue.name, str)
+queue.name = "other"  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
 assert_type(queue.max_workers, int)
 queue.max_workers = 2
 queue.max_workers = "2"  # type: ignore[assignment]  # pyright: ignore[reportAttributeAccessIssue]
@@ -248,6 +251,7 @@ progress(one)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
 def note(event: Event) -> None:
+    assert_type(event.queue, str | None)
     assert_type(event.dependencies, tuple[int, ...])
     assert_type(event.error, BaseException | None)
 
