@@ -10,6 +10,7 @@ from ._arguments import Template, templated
 from ._arrivals import Arrivals
 from ._contexts import Within, interruptible
 from ._functions import name_of
+from ._future import new
 from ._interrupts import uninterrupted
 from ._kept import keeping
 from ._nodes import Group
@@ -114,7 +115,8 @@ class Admission(Arrivals):
             group = None  # the first goes first anyhow
         elif not (options.after or lent) and reservation is None:
             if options is NO_OPTIONS:
-                return self.add(slots, fn, args, kwargs, group, keeping(Task) if slots.keeps else Task)
+                make = partial(new, keeping(Task)) if slots.keeps else None
+                return self.add(slots, fn, args, kwargs, group, make)
             return self.add(slots, fn, args, kwargs, group, partial(_made, slots, options, None, name))
         if type(kwargs) is not Template:
             args, kwargs = None, templated(args, kwargs)
@@ -122,7 +124,7 @@ class Admission(Arrivals):
 
 
 def _made(slots: Slots, options: Options, reservation: Reservation | None, name: str) -> Task[Any]:
-    task: OptionsTask[Any] = keeping(OptionsTask)() if slots.keeps else OptionsTask()
+    task: OptionsTask[Any] = new(keeping(OptionsTask) if slots.keeps else OptionsTask)
     task._options = None if options is NO_OPTIONS else options.kept or options
     task._after = options.after
     task._barrier = None

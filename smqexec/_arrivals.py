@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 from ._arguments import AS_NEEDED, DIRECT, Template, dependencies
 from ._dispatch import Dispatcher
 from ._dropping import Ended
-from ._future import Failure, PlannedFuture, traceback_of
+from ._future import Failure, PlannedFuture, new, traceback_of
 from ._interrupts import HEADROOM, LIMIT, STRUCK, headroom, make_room, uninterrupted
 from ._items import Item
 from ._nodes import DONE, NEW, NONE, RUNNING, WAITING, Group, Node, as_few, dependencies_of
@@ -50,7 +50,7 @@ class Arrivals(Dispatcher):
         args: Any,
         kwargs: Any,
         group: Group | None,
-        make: Callable[[], Task[Any]] = Task,
+        make: Callable[[], Task[Any]] | None = None,
     ) -> Task[Any]:
         """Take in a new task of *slots*, the call of *fn*.
 
@@ -66,7 +66,7 @@ class Arrivals(Dispatcher):
             RuntimeError: The queue takes no more tasks, or no thread could be
                 started for it.
         """
-        task = make()
+        task: Task[Any] = new(Task) if make is None else make()
         task.state = NEW
         task._fn = fn
         task._args = args

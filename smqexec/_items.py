@@ -6,7 +6,7 @@ from concurrent.futures import Future
 from reprlib import repr as short
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ._future import FAILED, Failure, ours, strip_ours, traceback_of
+from ._future import FAILED, Failure, new, ours, strip_ours, traceback_of
 from ._kept import Keeping, Kept
 from ._nodes import DONE, NEW, NONE
 
@@ -42,13 +42,13 @@ class Item(Keeping[R]):
     _source: Task[Any] | None
     _key: Any
 
-    if not TYPE_CHECKING:  # pragma: no branch - to mypy a class with such an attribute would be Any
-        __init__ = object.__init__  # as for tasks
+    def __init__(self, *_: object, **__: object) -> None:
+        raise TypeError("an Item can't be made by itself: task[key] makes them")
 
     @classmethod
     def of(cls, source: Task[Any] | None, key: Any) -> Item[Any]:
         """The part *key* of *source*."""
-        item: Item[Any] = cls()
+        item: Item[Any] = new(cls)
         item.number = item.missing = 0
         item.state = NEW
         item.dependencies = NONE

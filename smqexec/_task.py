@@ -65,9 +65,8 @@ class Task(PlannedFuture[R]):
     _kwargs: Any  # their form
     _stream: Stream | None
 
-    # None of the bases' __init__, nor any in Python: calling one takes 0.1 µs, as long as all
-    # that it would do.  The queue that makes a task sets its fields.
-    __init__ = object.__init__
+    def __init__(self, *_: object, **__: object) -> None:
+        raise TypeError("a Task can't be made by itself: Queue.submit makes them")
 
     def began(self) -> None:
         # `let_go_of_dependencies`, written out: this is done for each task.

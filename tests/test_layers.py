@@ -74,7 +74,7 @@ ALLOWED = {
     },
     "_admission": {
         *{"_arrivals", "_waiting", "_slots", "_options", "_contexts", "_resources", "_task"},
-        *{"_pending_limit", "_interrupts", "_arguments", "_functions", "_kept", "_nodes"},
+        *{"_pending_limit", "_interrupts", "_arguments", "_functions", "_kept", "_future", "_nodes"},
     },
     "_pending_limit": set(),
     "_submission_order": {"_nodes"},

@@ -21,7 +21,7 @@ import pytest
 from gate import DEADLINE, Gate
 from threads import beside, planned, until, until_gone, without_collector
 
-from smqexec import Queue, Raw, Scheduler, Task, settled
+from smqexec import Item, Queue, Raw, Scheduler, Task, settled
 
 
 class Kept:
@@ -50,6 +50,19 @@ def outcome(future: Future[Any]) -> object:
         return future.exception(DEADLINE) or future.result(DEADLINE)
     except CancelledError:
         return "cancelled"
+
+
+# Where tasks come from.
+
+
+@pytest.mark.parametrize("args", [(), (1, 2)])
+def test_tasks_and_items_are_not_made_by_themselves(args: tuple[Any, ...]) -> None:
+    with pytest.raises(TypeError, match=r"Queue\.submit makes them"):
+        Task(*args)
+    with pytest.raises(TypeError, match=r"task\[key\] makes them"):
+        Item(*args)
+    with pytest.raises(TypeError, match=r"Queue\.submit makes them"):
+        Task(fn=abs)
 
 
 # Results.
