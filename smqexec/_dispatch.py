@@ -173,10 +173,10 @@ class Dispatcher(Breaking):
             self.lock.release()
         if watch is not None:
             task._announce(watch)
-        if starts is not None:
             self._start(starts)
-        if watch is not None:
             task._tell(watch)  # last: a callback may wait for what was just started
+        elif starts is not None:
+            self._start(starts)
         return successor  # type: ignore[no-any-return]
 
     def _hand_over(

@@ -34,7 +34,7 @@ from typing import Any, TypeAlias
 
 from ._arguments import materialise
 from ._executors import Call, Engine, check_start, error_of, gone, is_end, outcome_of
-from ._functions import Plain, announcement, generates
+from ._functions import Plain, announcement, generates, name_of
 from ._future import ours, strip_ours
 from ._generators import drive, open_stream
 from ._interrupts import uninterrupted
@@ -333,7 +333,8 @@ class EnginePool:
     def _returned(self, slots: Slots, run: Run, task: Task[Any]) -> None:
         """Let go of the call of *task*, which has returned, and tell observers."""
         self._futures.pop(task, None)
-        task._fn = task._args = task._kwargs = None
+        task._fn = name_of(task._fn)
+        task._args = task._kwargs = None
         if slots.scheduler.observers:
             slots.scheduler.tell_end(slots, task, run.thread, "done")
 
@@ -364,9 +365,10 @@ class EnginePool:
         fn = task._fn
         if gone is None:  # else it is the executor that failed
             note(error, task, fn, slots.name)
-        if task._stream is None and fn is not None and generates(fn):
+        if task._stream is None and callable(fn) and generates(fn):
             scheduler.stream(task, announcement(fn) is not None)  # whoever iterates gets the failure
-        fn = task._fn = task._args = task._kwargs = None
+        task._fn = name_of(fn)
+        fn = task._args = task._kwargs = None
         if gone is not None:
             words = f"queue {slots.name} runs its tasks on {type(self.executor).__name__}, which has ended"
             if words not in getattr(gone, "__notes__", ()):

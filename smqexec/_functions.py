@@ -137,7 +137,9 @@ def length(count: Callable[..., Any], name: str, args: Any, kwargs: dict[str, An
 
 
 def name_of(fn: Any) -> str:
-    """A short name for a callable, safe for any object."""
+    """A short name for a callable, safe for any object.  A string is a name: of one that was let go of."""
+    if type(fn) is str:
+        return fn
     if type(fn) is Plain:
         fn = fn.fn
     try:

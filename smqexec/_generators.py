@@ -31,12 +31,13 @@ def open_stream(slots: Slots, task: Task[Any], fn: Any, args: Any, kwargs: Any) 
     scheduler = slots.scheduler
     count = announcement(fn)
     stream = scheduler.open(task, count is not None)
-    stream.name = name = name_of(fn)
+    name = name_of(fn)
     try:
         if count is not None:
             scheduler.announce(stream, length(count, name, args, kwargs))
         # Only now: whoever finds the function gone finds the stream, with its length.
-        task._fn = task._args = task._kwargs = None
+        task._fn = name
+        task._args = task._kwargs = None
     finally:
         del task, fn, args, kwargs, count  # a failure keeps this frame
 

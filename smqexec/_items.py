@@ -124,14 +124,13 @@ class Stream:
     grows: what lies below a length once seen may be read without it.
     """
 
-    __slots__ = ("announced", "closed", "items", "length", "name", "returned", "values")
+    __slots__ = ("announced", "closed", "items", "length", "returned", "values")
 
     def __init__(self, announced: bool) -> None:
         self.values: list[Any] = []  # ours alone: the task's result is a copy
         # Those asked for whose values are not there yet, by index; and the one for `LENGTH`.
         self.items: dict[Any, Item[Any]] = {}
         self.returned: Any = None  # what the generator returned
-        self.name = "task"  # of the function, once it runs
         self.announced = announced  # the worker asks number_of_results when the task starts, and
         self.length: int | None = None  # this is what that gave
         self.closed = False  # all values are there

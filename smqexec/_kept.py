@@ -92,7 +92,6 @@ class Keeping(PlannedFuture[R]):
         outcome = self._outcome
         return outcome.future.exception(_left(end)) if type(outcome) is Kept else exception
 
-
     def _get_snapshot(self) -> Snapshot:
         return _snapshot(self) if type(self._outcome) is Kept and self.done() else super()._get_snapshot()
 

@@ -135,10 +135,7 @@ class Event:
 
     @property
     def name(self) -> str:
-        """What to call the task: its name, or its function's at the submit and the start; later "".
-
-        The function is let go of; a name that was given with `Queue.options` stays.
-        """
+        """What to call the task: the name that was given with `Queue.options`, or its function's."""
         return "" if self.task is None else label_of(self.task)
 
     def __repr__(self) -> str:

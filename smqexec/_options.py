@@ -14,11 +14,9 @@ from contextvars import Context
 from math import isnan
 from typing import Any, TypeVar, cast
 
-from ._functions import name_of
 from ._kinds import FUTURE, SETTLED, kind_of, settled
-from ._nodes import STRIDE
 from ._resources import Allocation, Resource, amounts_of
-from ._task import Task
+from ._task import Task, called, numbered
 
 R = TypeVar("R")
 
@@ -91,18 +89,8 @@ class OptionsTask(Task[R]):
 
 
 def label_of(task: Task[Any]) -> str:
-    """What to call *task*: by the name it was given, or its function's; "" where that is let go of."""
+    """What to call *task*: by the name it was given, or its function's."""
     return called(task, task._fn)
-
-
-def called(task: Task[Any], fn: Any) -> str:
-    """What to call *task*, which is the call of *fn*, or was if that is None."""
-    options, stream = task._options, task._stream
-    if options is not None and options.name is not None:
-        return options.name
-    if fn is None:
-        return "" if stream is None else stream.name
-    return name_of(fn)
 
 
 def known_as(task: Task[Any], fn: Any, number: int) -> str:
@@ -112,17 +100,7 @@ def known_as(task: Task[Any], fn: Any, number: int) -> str:
     scheduler, with the place among those of a `map`, which are one.  A number below 0 is none: that of
     a task promoted under ``order="oldest"``.
     """
-    return numbered(called(task, fn) or "task", task._serial, number)
-
-
-def numbered(name: str, serial: int, number: int) -> str:
-    """*name* with the number that observers know a task by, or else its place among the submissions."""
-    if serial:
-        return f"{name}#{serial}"
-    if number <= 0:
-        return name
-    submission, place = divmod(number, STRIDE)
-    return f"{name}#{submission}" if not place else f"{name}#{submission}[{STRIDE - 1 - place}]"
+    return numbered(called(task, fn), task._serial, number)
 
 
 def check_flags(**flags: object) -> None:

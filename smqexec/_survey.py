@@ -24,9 +24,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ._items import Item
 from ._nodes import DONE, READY, RUNNING, STRIDE, WAITING, Node, dependencies_of, dependents_of
-from ._options import called, label_of
+from ._options import label_of
 from ._submission_order import Barrier
-from ._task import Foreign, Settled, Task
+from ._task import Foreign, Settled, Task, called
 
 if TYPE_CHECKING:
     from ._dispatch import Dispatcher

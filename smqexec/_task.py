@@ -12,7 +12,7 @@ from ._arguments import AS_NEEDED, DIRECT, SOLE
 from ._functions import announcement, generates, name_of
 from ._future import CANCELLED, FAILED, Failure, PlannedFuture
 from ._items import Item, Stream
-from ._nodes import DONE, NONE, RUNNING, Node
+from ._nodes import DONE, NEW, NONE, STRIDE, Node
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
@@ -60,7 +60,7 @@ class Task(PlannedFuture[R]):
     _since: float | None = None  # when it started: likewise, under `Scheduler(debug=True)`
 
     queue: Slots | None
-    _fn: Any
+    _fn: Any  # its name, once it is let go of
     _args: Any  # as `encode` gives them, and
     _kwargs: Any  # their form
     _stream: Stream | None
@@ -284,7 +284,7 @@ class Task(PlannedFuture[R]):
         if stream is None:
             # Read after the stream: a worker lets go of the function once the stream is there.
             fn, slots = self._fn, self.queue
-            if fn is not None and generates(fn):
+            if callable(fn) and generates(fn):
                 if slots is not None:
                     slots.scheduler.stream(self, announcement(fn) is not None)
                 if self._stream is None and self.state != DONE:
@@ -305,18 +305,31 @@ class Task(PlannedFuture[R]):
 
     def _let_go(self) -> None:
         fn = self._fn
-        if self._stream is None and fn is not None and generates(fn):
+        if self._stream is None and callable(fn) and generates(fn):
             self._stream = Stream(False)  # whoever iterates gets the failure
-        self._fn = self._args = self._kwargs = None
+        self._fn = name_of(fn)
+        self._args = self._kwargs = None
         self.dependencies = NONE
 
     def _words(self) -> list[str]:
-        fn, stream, options = self._fn, self._stream, self._options
-        if options is not None and options.name is not None:
-            return [options.name]
-        if fn is None:
-            return [] if stream is None or self.state != RUNNING else [stream.name]
-        return [name_of(fn)]
+        number = 0 if self.state == NEW else self.number  # one that is being added has none
+        return [numbered(called(self, self._fn), self._serial, number)]
+
+
+def called(task: Task[Any], fn: Any) -> str:
+    """What to call *task*, which is the call of *fn*: by the name it was given, or the function's."""
+    options = task._options
+    return name_of(fn) if options is None or options.name is None else options.name
+
+
+def numbered(name: str, serial: int, number: int) -> str:
+    """*name* with the number that observers know a task by, or else its place among the submissions."""
+    if serial:
+        return f"{name}#{serial}"
+    if number <= 0:
+        return name
+    submission, place = divmod(number, STRIDE)
+    return f"{name}#{submission}" if not place else f"{name}#{submission}[{STRIDE - 1 - place}]"
 
 
 async def _told(item: Item[Any], loop: AbstractEventLoop) -> None:

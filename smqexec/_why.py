@@ -15,11 +15,11 @@ from ._future import PlannedFuture
 from ._items import LENGTH, Item
 from ._needs import Everything, Needs
 from ._nodes import DONE, READY, RUNNING, WAITING, Node, dependencies_of, dependents_of
-from ._options import known_as, numbered
+from ._options import known_as
 from ._rank import rank_of
 from ._resources import KEPT, Allocation, AllocationWaiter, Resource
 from ._slots import Run, Slots
-from ._task import Foreign, Task
+from ._task import Foreign, Task, numbered
 from ._waiting import OF_THE_PARENT
 
 if TYPE_CHECKING:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from types import BuiltinFunctionType, FunctionType
 from typing import Any
 
 from ._arguments import DIRECT, SOLE, Template, materialise, value_of
-from ._functions import PLAIN, announcement, generates, is_iterator
+from ._functions import PLAIN, announcement, generates, is_iterator, name_of
 from ._future import ours, strip_ours
 from ._generators import drive, open_stream
 from ._interrupts import make_room
@@ -21,6 +22,9 @@ from ._notes import note
 from ._slots import HERE, Run, Slots
 from ._task import Task
 from ._waiting import DEEPEST, FRAMES, STEP
+
+# What has a name that can be had at once.
+_NAMED = frozenset([FunctionType, BuiltinFunctionType, type])
 
 
 def work(slots: Slots, run: Run) -> None:
@@ -65,6 +69,7 @@ def perform(slots: Slots, run: Run, begin: Callable[[], Task[Any] | None]) -> bo
                     # A task among them has returned, or this one would have been dropped.
                     value = fn(*[a._outcome if type(a) is Task else _value_of(a) for a in args])
                 else:
+                    task._kwargs = None  # the others hold nothing
                     if type(kwargs) is Template:
                         args, kwargs = kwargs.fill()
                     value = fn(*args, **kwargs)
@@ -75,22 +80,26 @@ def perform(slots: Slots, run: Run, begin: Callable[[], Task[Any] | None]) -> bo
                 if not plain and is_iterator(type(value)) and generates(fn):
                     args, kwargs = materialise(args, kwargs)
                     open_stream(slots, task, fn, args, kwargs)
-                    fn = args = kwargs = None
+                    fn = task._fn  # its name
+                    args = kwargs = None
                     value = drive(slots, run, task, value)
             except BaseException as exception:
                 strip_ours(exception)
                 note(exception, task, fn, slots.name)
                 if task._stream is None and generates(fn):
                     scheduler.stream(task, announcement(fn) is not None)  # whoever iterates gets the failure
-                fn = args = kwargs = value = task._fn = task._args = task._kwargs = None
+                task._fn = name_of(fn)
+                fn = args = kwargs = value = task._args = task._kwargs = None
                 scheduler.fail(slots, run, task, exception)
                 task = None
             else:
-                fn = args = kwargs = task._fn = task._args = task._kwargs = None
+                task._args = None
+                task._fn = fn.__qualname__ if type(fn) in _NAMED else name_of(fn)
+                del fn, args, kwargs
                 if scheduler.observers:
                     scheduler.tell_end(slots, task, run.thread, "done")
                 task = complete(slots, run, task, value)
-                value = None
+                del value
             if task is None:
                 return True
     except BaseException as error:

@@ -65,7 +65,7 @@ def test_task_is_told_of_from_its_submit_to_its_end() -> None:
     assert submit.queue == start.queue == end.queue == queue.name
 
 
-def test_name_is_there_until_the_call_begins() -> None:
+def test_name_is_there_to_the_end() -> None:
     names: list[tuple[str, str]] = []
 
     def keep(event: Event) -> None:
@@ -74,7 +74,7 @@ def test_name_is_there_until_the_call_begins() -> None:
     with planned(1) as (scheduler, queue), scheduler.observe(keep):
         queue.submit(add, 1, 2).result(DEADLINE)
         scheduler.stop()
-    assert names == [("submit", "add"), ("start", "add"), ("end", ""), ("stop", "")]
+    assert names == [("submit", "add"), ("start", "add"), ("end", "add"), ("stop", "")]
 
 
 def test_called_in_the_thread_where_it_happens() -> None:

@@ -11,7 +11,7 @@ import pickle
 import threading
 import traceback
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Executor, Future, ThreadPoolExecutor, as_completed, wait
 from contextlib import suppress
 from functools import partial
@@ -235,21 +235,59 @@ def test_repr_in_each_state() -> None:
         waiting = queue.submit(add, held)
         odd = queue.submit(Odd())
         bad = queue.submit(fail)
-        place = f"<Task at {id(held):#x} Gate.enter"
+        place = f"<Task at {id(held):#x} Gate.enter#1"
         assert repr(held) == f"{place} state=ready queue={name}>"
-        assert repr(waiting) == f"<Task at {id(waiting):#x} add state=waiting queue={name}>"
-        assert repr(odd) == f"<Task at {id(odd):#x} Odd state=ready queue={name}>"
+        assert repr(waiting) == f"<Task at {id(waiting):#x} add#2 state=waiting queue={name}>"
+        assert repr(odd) == f"<Task at {id(odd):#x} Odd#3 state=ready queue={name}>"
         assert odd.cancel()
-        assert repr(odd) == f"<Task at {id(odd):#x} state=cancelled>"
+        assert repr(odd) == f"<Task at {id(odd):#x} Odd#3 state=cancelled>"
         scheduler.resume()
         gate.wait_entered()
-        # Its function is the thread's now, and that of nobody else once it ended.
         assert repr(held).endswith(f" state=running queue={name}>")
         gate.open()
         assert outcome(bad)
-        assert repr(bad) == f"<Task at {id(bad):#x} state=failed raised Broken>"
+        assert repr(bad) == f"<Task at {id(bad):#x} fail#4 state=failed raised Broken>"
         assert scheduler.wait(DEADLINE)
-        assert repr(held) == f"<Task at {id(held):#x} state=done returned NoneType>"
+        assert repr(held) == f"{place} state=done returned NoneType>"
+
+
+def test_ended_tasks_say_which_they_were() -> None:
+    """By name and number, also as the origin of a failure; of their calls they keep nothing."""
+
+    class Function:
+        def __call__(self, *_: object) -> None:
+            pass
+
+        def method(self, *_: object) -> None:
+            pass
+
+    def generate(_: object) -> Iterator[int]:
+        yield 1
+
+    with without_collector(), planned(1, stopped=True) as (scheduler, queue):
+        fn = Function()
+        gone = weakref.ref(fn)
+        tasks = [queue.submit(fn), queue.submit(fn.method), queue.submit(partial(fn.method, fn))]
+        tasks += [queue.submit(generate, fn), queue.submit(int), queue.submit(fail), queue.submit(fn, fn)]
+        tasks.append(queue.submit(str, tasks[5]))
+        assert tasks[6].cancel()
+        scheduler.resume()
+        assert scheduler.wait(DEADLINE)
+        here = "test_ended_tasks_say_which_they_were.<locals>."
+        assert [repr(task).split(" ", 3)[3] for task in tasks] == [
+            f"{here}Function#1 state=done returned NoneType>",
+            f"{here}Function.method#2 state=done returned NoneType>",
+            "partial#3 state=done returned NoneType>",
+            f"{here}generate#4 state=done returned list>",
+            "int#5 state=done returned int>",
+            "fail#6 state=failed raised Broken>",
+            f"{here}Function#7 state=cancelled>",
+            "str#8 state=failed raised Broken>",
+        ]
+        assert tasks[7].origin is tasks[5]
+        assert tasks[7].why() == f"failed: needs {tasks[5]!r}"
+        del fn
+        until_gone(gone)
 
 
 def test_promote() -> None:

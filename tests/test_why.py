@@ -238,7 +238,7 @@ def test_part_whose_value_is_being_taken(lab: Any) -> None:
     gate.wait_entered()
     assert task.done()
     assert part.why() == "waiting: what it needs has just ended"
-    assert needing.why() == "waiting: needs item 'key' of task#1"
+    assert needing.why() == f"waiting: needs item 'key' of {Slow.__qualname__}#1"
     gate.open()
     assert needing.result(DEADLINE) == "key"
 
