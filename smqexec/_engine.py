@@ -64,6 +64,10 @@ class EngineSlots(Slots):
     def withdraw_unbegun(self) -> None:
         self.pool.withdraw_unbegun()  # type: ignore[attr-defined]
 
+    def lose(self, _: object = None) -> None:
+        super().lose(_)
+        self.pool.release(self)  # type: ignore[attr-defined]
+
 
 class KeepingSlots(EngineSlots):
     """Those of a queue whose executor keeps values: see ``_kept``."""
@@ -98,7 +102,7 @@ class EnginePool:
     """
 
     def __init__(self, executor: Executor, prefetch: int | None) -> None:
-        self.executor = executor
+        self.executor: Any = executor  # None once no call can come any more
         self.threads: set[threading.Thread] = set()  # each at a generator task
         self._broken: BaseException | None = None
         self._called = False
@@ -117,12 +121,13 @@ class EnginePool:
 
     def prefetch(self) -> int:
         """How many calls more than the queue has slots may be at the executor now."""
-        if self._prefetch is not None:
-            return self._prefetch
+        executor = self.executor  # read once: see `release`
+        if self._prefetch is not None or executor is None:
+            return self._prefetch or 0
         try:
-            return self.executor.prefetch  # type: ignore[attr-defined,no-any-return]
+            return executor.prefetch  # type: ignore[no-any-return]
         except Exception:  # it is asked again at the next call
-            LOGGER.exception("%s does not say what it prefetches", type(self.executor).__name__)
+            LOGGER.exception("%s does not say what it prefetches", type(executor).__name__)
             return 0
 
     # What the dispatcher calls.
@@ -135,10 +140,21 @@ class EnginePool:
         """The executor is not ours to change."""
 
     def shutdown(self, wait: bool) -> None:
-        """Wait for the threads of generator tasks that are ending.  The executor is not ours to shut down."""
+        """Wait for threads of generator tasks that are ending; release the executor, which is not ours."""
         for thread in list(self.threads) if wait else ():
             if thread is not threading.current_thread():
                 thread.join()
+        self._take = None
+        self.executor = None
+
+    def release(self, slots: Slots) -> None:
+        """Release the executor if no call of *slots* can come any more.
+
+        The scheduler keeps *slots*, for their counts, and must not keep the executor.
+        No lock is needed: an ended queue gets no task and no run.
+        """
+        if slots.ending and not slots.runs:
+            self.shutdown(wait=False)
 
     def withdraw(self, task: Task[Any]) -> None:
         """Cancel *task*, if the executor has not begun it."""
@@ -167,6 +183,8 @@ class EnginePool:
         """Let *run* take a task, if it has none, and give it away; *begun* gets what is to be begun then."""
         if run.task is None:
             self._in_turn(begun, slots.scheduler.begin_at_once, slots, run)
+            if run.task is None:
+                self.release(slots)
         self._loop(self._send, slots, run, begun)
 
     def _in_turn(self, begun: _Begun, call: Callable[..., object], slots: Slots, *args: Any) -> None:
@@ -267,7 +285,7 @@ class EnginePool:
             self.withdraw(task)
 
     def _call(self, task: Task[Any], fn: Any, args: Any, kwargs: Any) -> Future[Any]:
-        executor = self.executor
+        executor: Executor = self.executor
         try:
             fn = fn.fn if type(fn) is Plain else fn
             if isinstance(executor, Engine):

@@ -236,7 +236,7 @@ def test_submit_raises_the_executors_error_whatever_its_constructor_takes(kind: 
         engine.refuses = kind(worker=7)
         assert queue.submit(abs, -1).exception(DEADLINE) is engine.refuses
         for _ in range(2):
-            with pytest.raises(kind, match="^worker 7 is gone") as refused:
+            with pytest.raises(kind, match="worker 7 is gone") as refused:
                 queue.submit(abs, -2)
             assert refused.value.worker == 7
             assert refused.value.__notes__ == ["queue cluster runs its tasks on Manual, which has ended"]

@@ -225,3 +225,26 @@ def test_nothing_keeps_a_lost_queue_its_scheduler_and_its_executor() -> None:
     del queue, engine
     gc.collect()
     until_gone(*gone)
+
+
+@pytest.mark.parametrize("pending", [False, True])
+@pytest.mark.parametrize("closed", [False, True])
+def test_scheduler_does_not_keep_the_executor_of_an_ended_queue(closed: bool, pending: bool) -> None:
+    need: Future[int] = Future()
+    with without_collector(), Scheduler() as scheduler:
+        engine = Manual()
+        queue = Queue(scheduler, 1, executor=engine)
+        task = queue.submit(abs, need if pending else -1)
+        if not pending:
+            engine.run()
+        if closed:
+            queue.shutdown(wait=False)
+        gone = [weakref.ref(queue), weakref.ref(engine)]
+        del queue
+        if pending:
+            need.set_result(-1)
+            engine.run()
+        assert task.result(DEADLINE) == 1
+        del engine
+        until_gone(*gone)
+        assert scheduler.counts()["done"] == 1
