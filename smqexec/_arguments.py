@@ -16,7 +16,7 @@ What a task keeps is *args* and a *form*, which tells how the call is made::
     SOLE        a future  fn(its result)
     a Template  None      fn(*args, **kwargs), as the template's ``fill`` gives them
 
-What is searched is decided by exact type alone.  Plain ``list``, ``tuple``,
+The exact type alone decides whether an argument is searched.  Plain ``list``, ``tuple``,
 ``dict`` (keys and values), ``set``, ``frozenset``, named tuples, the fields of
 dataclass instances, ``defaultdict``, ``OrderedDict``, ``deque`` and (from CPython
 3.15 on) ``frozendict`` are *containers*, at any depth.  Everything else is
@@ -43,8 +43,8 @@ All of it is iterative, and a template is flat: no depth overflows a stack.
 
 Cost: a type lookup for each argument that is no container.  For containers, a
 copy and a type lookup for each item, and a microsecond or two for each item that
-is itself a container or a future.  ``fill`` costs a step for each hole, and the
-copying of what it rebuilds.
+is itself a container or a future.  ``fill`` costs a step for each future, and a copy
+of each container that it rebuilds.
 """
 
 from __future__ import annotations
@@ -64,14 +64,14 @@ SOLE: Any = object()
 
 
 class Template:
-    """What a call's arguments were when it was submitted, with holes where the futures were.
+    """The arguments of a call as they were at submit, with holes in place of the futures.
 
     The owner serialises access.
     """
 
     # The commonest templates have no recipe: futures as direct arguments, and in lists and
-    # tuples (`_Flat`) without containers.  To search these again takes less time and memory
-    # than to note what was found.
+    # tuples (`_Flat`) without containers.  A second search of these takes less time and memory
+    # than a list of the futures found.
     __slots__ = ("_names", "_parts", "_recipe")
 
     def __init__(self, parts: Sequence[Any], names: tuple[str, ...], recipe: Recipe | None = None) -> None:
@@ -109,7 +109,7 @@ class Template:
 
 
 class _Flat:
-    """A list or a tuple that holds futures and no containers: what was in it at submit."""
+    """A list or a tuple that holds futures and no containers: its items at submit."""
 
     __slots__ = ("items", "kind")
 
@@ -174,10 +174,7 @@ def materialise(args: Any, form: Any, take: Take | None = None) -> tuple[Sequenc
 
 
 def value_of(value: Any, take: Take | None = None) -> Any:
-    """Return the result of *value* (or what *take* gives for it) if it is a future, which is done.
-
-    And else *value* itself.
-    """
+    """Return *value*; if it is a future, which is done, return its result, or what *take* returns for it."""
     if kind_of(type(value)) != FUTURE:
         return value
     return value.result() if take is None else take(value)

@@ -1,7 +1,7 @@
-"""What kind of function was submitted: does it make results one by one, and how many?
+"""Tell whether a call of a function is a generator task, and find its ``number_of_results``.
 
-Looks, and calls nothing of the user's, but for a descriptor named
-``number_of_results`` and what that returned.
+No code of the user's is called, but for a descriptor named ``number_of_results``
+and the callable that it gives.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ _NAME = "number_of_results"
 
 _CO_GENERATOR = 0x20  # inspect.CO_GENERATOR; importing inspect takes 5 ms
 
-# A chain of wrappers longer than this is a circle.
+# A chain of wrappers longer than this is a cycle.
 _LONGEST = 100
 
 
-# Types of results that are known to be no iterators: to ask each result would
-# take 0.1 µs.  It keeps classes alive, so it begins anew when full.
+# Types of results that are known to be no iterators: a look at each result would
+# take 0.1 µs.  The set keeps classes alive, so it is cleared when full.
 PLAIN: set[type] = set()
 _MOST = 1024
 
 
 def is_iterator(kind: type) -> bool:
-    """Whether instances of *kind* have a next value; remembered where they have not."""
+    """Return True if *kind* has a ``__next__``; remember it in `PLAIN` if not."""
     try:
         if hasattr(kind, "__next__"):
             return True
@@ -55,13 +55,13 @@ def number_of_results(count: Callable[..., int]) -> Callable[[Fn], Fn]:
     Args:
         count: Called once for each task, with the arguments of its call
             (futures replaced by their results), by the worker that starts
-            the task.
+            the task, when the call has returned its iterator.
 
     Raises:
         TypeError: *count* is not callable.
     """
     if not callable(count):
-        raise TypeError(f"number_of_results takes a callable that gives a length, not {count!r}")
+        raise TypeError(f"number_of_results takes a callable that returns an int, not {count!r}")
 
     def announce(fn: Fn) -> Fn:
         setattr(fn, _NAME, count)
@@ -71,7 +71,7 @@ def number_of_results(count: Callable[..., int]) -> Callable[[Fn], Fn]:
 
 
 class Plain:
-    """A function whose result is taken as it is, also a generator."""
+    """A function whose result is passed on as it is, even if it is a generator."""
 
     __slots__ = ("fn",)
 
@@ -83,9 +83,9 @@ class Plain:
 
 
 def generates(fn: Any) -> bool:
-    """Whether a call of *fn* is a generator task: it is a generator function or announces a number.
+    """Return True if *fn* is a generator function, or has a ``number_of_results``.
 
-    Seen through `functools.partial`, bound methods, the ``__call__`` of a
+    Looks through `functools.partial`, bound methods, the ``__call__`` of a
     class, and decorators that set ``__wrapped__``.  Cost: about 1 µs, for a plain function 0.1 µs.
     """
     if type(fn) is FunctionType and not fn.__dict__:
@@ -99,7 +99,7 @@ def generates(fn: Any) -> bool:
 
 
 def announcement(fn: Any) -> Callable[..., Any] | None:
-    """What gives the number of results, for the arguments that *fn* takes; None if nothing does."""
+    """Return the ``number_of_results`` of *fn*, bound as *fn* is; None if it has none."""
     for inner, bind in _layers(fn):
         if _announces(inner):
             return partial(_ask, inner, bind)
@@ -111,11 +111,11 @@ def _ask(announcing: Any, bind: Callable[[Any], Callable[..., Any]], /, *args: A
 
 
 def length(count: Callable[..., Any], name: str, args: Any, kwargs: dict[str, Any]) -> int:
-    """Ask *count*, the announcement of the function *name*.
+    """Return what *count*, the ``number_of_results`` of the function *name*, gives.
 
     Raises:
-        TypeError, ValueError: It gave something that is no length.
-        BaseException: What it raised itself, with a note.
+        TypeError, ValueError: That is no length.
+        BaseException: *count* raised it; a note says so.
     """
     try:
         number = count(*args, **kwargs)
@@ -129,7 +129,7 @@ def length(count: Callable[..., Any], name: str, args: Any, kwargs: dict[str, An
         number = index(number)
     except TypeError:
         whole = False
-    if not whole:  # raised here, where there is no context that would keep what was given
+    if not whole:  # raised here, where it has no context that would keep the user's object alive
         raise TypeError(f"number_of_results of {name} must give an int of 0 or more, not {kind!r}")
     if not 0 <= number <= sys.maxsize:
         raise ValueError(f"number_of_results of {name} must give an int of 0 or more, not {number}")
@@ -137,7 +137,7 @@ def length(count: Callable[..., Any], name: str, args: Any, kwargs: dict[str, An
 
 
 def name_of(fn: Any) -> str:
-    """A short name for a callable, safe for any object.  A string is a name: of one that was let go of."""
+    """Return a short name for a callable, whatever it is; a str is the name of one that was released."""
     if type(fn) is str:
         return fn
     if type(fn) is Plain:
@@ -150,11 +150,11 @@ def name_of(fn: Any) -> str:
 
 
 def _layers(fn: Any) -> Any:
-    """Yield *fn* and what it wraps, each with a function that binds a callable to what it would get."""
+    """Yield *fn* and each callable that it wraps, with a function that binds a callable as that one is."""
     bind: Callable[[Callable[..., Any]], Callable[..., Any]] = _unbound
     for _ in range(_LONGEST):
         yield fn, bind
-        # By type: isinstance would also ask the object what it says it is.
+        # By type: isinstance would also read the object's ``__class__``.
         if issubclass(type(fn), partial):
             bind = partial(_bound, bind, fn.args, fn.keywords)
             fn = fn.func
@@ -182,7 +182,7 @@ def _bound(bind: Any, args: tuple[Any, ...], keywords: dict[str, Any], count: Ca
 
 
 def _announces(fn: Any) -> bool:
-    # Not getattr: an object that has every attribute (a mock) announces nothing.
+    # Not getattr: an object that has every attribute (a mock) has no number_of_results.
     cls = fn if issubclass(type(fn), type) else type(fn)
     return _NAME in _own(fn) or _class_attribute(cls, _NAME) is not None
 

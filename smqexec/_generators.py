@@ -1,4 +1,4 @@
-"""Generator tasks: what a worker does between two values."""
+"""The loop of a worker that runs a generator task."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from ._future import ours, strip_ours
 from ._slots import Run, Slots
 from ._task import Task
 
-# With the interpreter lock, a generator that only computes would be through with
-# thousands of values before others get that lock: who submitted it, to ask for
-# items, and those who work with them.  So it lets them in for a moment (seconds) after
-# so many values, and then each time that these have doubled.
+# With the interpreter lock, a generator that only computes would yield thousands of
+# values before another thread gets that lock: to ask for items, or to work with them.
+# So the worker sleeps for MOMENT seconds after FIRST_MOMENT values, and again each
+# time that their number has doubled.
 FIRST_MOMENT, MOMENT = 64, 1e-5
 
 ours(length)  # its frame knows the arguments
@@ -35,7 +35,7 @@ def open_stream(slots: Slots, task: Task[Any], fn: Any, args: Any, kwargs: Any) 
     try:
         if count is not None:
             scheduler.announce(stream, length(count, name, args, kwargs))
-        # Only now: whoever finds the function gone finds the stream, with its length.
+        # Last: a thread that finds a name in place of the function finds the stream, with its length.
         task._fn = name
         task._args = task._kwargs = None
     finally:
@@ -49,10 +49,10 @@ def drive(
     task: Task[Any],
     iterator: Iterator[Any],
 ) -> list[Any]:
-    """Take the values of *iterator*, publish each, and return the list of all: a new one, for the caller.
+    """Take and publish the values of *iterator*; return a new list of all.
 
-    At each value: wait while the scheduler is stopped, and end where somebody
-    cancelled *task*.
+    After each value, wait while the scheduler is stopped, and close *iterator*
+    if `cancel` was called on *task*.
 
     Raises:
         CancelledError: *task* was cancelled.
@@ -80,14 +80,14 @@ def drive(
             if len(values) == polite:
                 polite *= 2
                 time.sleep(MOMENT)
-            # Neither is read under the lock: what comes now is seen at the next value.
+            # Both are read without the lock: a change that comes now is seen at the next value.
             if scheduler._stopped:
                 scheduler.pause(task)
             watch = task._watch
             if watch is not None and watch.asked:
                 raise CancelledError()
     except BaseException as error:
-        # What `close` raises has it as its context.
+        # An exception of `close` gets this one as its context.
         strip_ours(error)
         try:
             close = getattr(iterator, "close", None)

@@ -1,4 +1,4 @@
-"""Items, and the stream of a generator task that they come from."""
+"""Items, and the stream: the values of a generator task."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ LENGTH = Length()
 
 
 class Item(Keeping[R]):
-    """A part of what a task gives: one value of a generator task, or ``result[key]`` of an ordinary one.
+    """A part of a task's output: one value of a generator task, or ``result[key]`` of an ordinary one.
 
-    Made by ``task[key]``.  A full future, and an argument for later calls.  To
-    cancel it affects what depends on it, and not the task.
+    Made by ``task[key]``.  A full future, and an argument for later calls.
+    Cancelling it cancels its dependents, and not the task.
     """
 
-    # To the planner an item is a relay: it is searched, never started, and done
-    # when its value is there.
+    # To the planner an item is a relay: searched, never started, and done when
+    # its value is published.
     __slots__ = ("_home", "_key", "_source")
     _kind = "Item"
     held = True
@@ -47,7 +47,7 @@ class Item(Keeping[R]):
 
     @classmethod
     def of(cls, source: Task[Any] | None, key: Any) -> Item[Any]:
-        """The part *key* of *source*."""
+        """Return a new item for the part *key* of *source*."""
         item: Item[Any] = new(cls)
         item.number = item.missing = 0
         item.state = NEW
@@ -60,7 +60,7 @@ class Item(Keeping[R]):
 
     @classmethod
     def ended(cls, state: int, outcome: Any) -> Item[Any]:
-        """An item whose end is known when it is asked for."""
+        """Return an item that is done."""
         item: Item[Any] = cls.of(None, None)
         item._outcome = outcome
         item.state = state
@@ -69,7 +69,7 @@ class Item(Keeping[R]):
     @classmethod
     @ours
     def cut(cls, result: Any, key: Any) -> Item[Any]:
-        """``result[key]``, or the error that it raises."""
+        """Return a done item for ``result[key]``, or for the error that it raises."""
         try:
             if type(result) is Kept:
                 return cls.ended(DONE, Kept(result.future.part(key)))
@@ -80,10 +80,10 @@ class Item(Keeping[R]):
 
     @ours
     def extract(self, task: Future[Any]) -> None:
-        """Take this part of the result of *task*, which has ended: its callback."""
+        """Take this part of the result of *task*, which has ended: an end hook of it."""
         slots, result = self._home, task._outcome  # type: ignore[attr-defined]
         if slots is None or task.cancelled() or isinstance(result, Failure):
-            return  # it ended with the task, or before
+            return  # this item ended with the task, or before
         try:
             value = Kept(result.future.part(self._key)) if type(result) is Kept else result[self._key]
         except BaseException as error:
@@ -93,7 +93,7 @@ class Item(Keeping[R]):
             slots.scheduler.complete_item(self, value)
 
     def promote(self) -> bool:
-        """Make the task that gives it count as newly submitted.
+        """Make the item's task count as newly submitted.
 
         Returns:
             False if that task is running or done; nothing changes then.
@@ -112,31 +112,32 @@ class Item(Keeping[R]):
         source, key = self._source, self._key
         if source is None:
             return []
-        # Of the user's own types none is asked: a failing callback is logged with this.
+        # No method of a user's type is called: a failing callback is logged with this.
         name = short(key) if type(key) in (int, str) else type(key).__qualname__
         return [f"{name} of {source!r}"]
 
 
 class Stream:
-    """What a generator task gave so far, and who asked for more.
+    """The values of a generator task so far, and its pending items.
 
-    Guarded by the scheduler's lock until the task is done.  `values` only
-    grows: what lies below a length once seen may be read without it.
+    Only the worker that runs the task changes `values` and `returned`.
+    The scheduler's lock guards the rest until the task is done.  `values` only
+    grows: values below a length once seen may be read without the lock.
     """
 
     __slots__ = ("announced", "closed", "items", "length", "returned", "values")
 
     def __init__(self, announced: bool) -> None:
         self.values: list[Any] = []  # ours alone: the task's result is a copy
-        # Those asked for whose values are not there yet, by index; and the one for `LENGTH`.
+        # The pending ones by index, and the one for `LENGTH`.
         self.items: dict[Any, Item[Any]] = {}
         self.returned: Any = None  # what the generator returned
-        self.announced = announced  # the worker asks number_of_results when the task starts, and
-        self.length: int | None = None  # this is what that gave
-        self.closed = False  # all values are there
+        self.announced = announced  # the function has a number_of_results
+        self.length: int | None = None  # its answer, once the worker has asked
+        self.closed = False  # the generator has returned: all values are there
 
     def missing(self, index: int) -> IndexError:
-        """Why there is no value *index*, now that all have come."""
+        """Return the error of an item beyond the last value of a closed stream."""
         count = len(self.values)
         announced = self.length or 0
         few = f", fewer than the {announced} announced" if count < announced else ""

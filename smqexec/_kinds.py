@@ -1,6 +1,6 @@
-"""What kind of argument a value is: a future, one of the words about futures, a container, or plain.
+"""The kind of an argument: a future, `Raw` or `settled`, a container, or plain.
 
-Decided by exact type alone: no method of a value is ever called for it.
+Its exact type alone decides: no method of an argument is called.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ T = TypeVar("T")
 class Raw(Generic[T]):
     """Pass *value* as it is, unsearched: a future in it is no dependency.
 
-    Means something only among the arguments of a submitted call, at any depth that is searched.
+    It counts only among the arguments of a submitted call, at any depth that is searched.
     """
 
     __slots__ = ("value",)
@@ -33,7 +33,7 @@ class Raw(Generic[T]):
 class settled(Generic[T]):
     """Wait for *future*, whatever its outcome, and pass the finished future itself.
 
-    Means something only among the arguments of a submitted call, at any depth that is searched.
+    It counts only among the arguments of a submitted call, at any depth that is searched.
 
     Raises:
         TypeError: *future* is not a ``concurrent.futures.Future``.
@@ -51,9 +51,9 @@ class settled(Generic[T]):
         return f"settled({self.future!r})"
 
 
-# Kinds of values.  The numbers matter: what is below LIST stays so under "|"; and
-# the mutable containers come before the immutable ones, in the order in which those
-# of one knot get their contents.
+# Kinds of values.  The numbers matter: "|" of kinds below LIST is below LIST; and
+# mutable containers come before immutable ones, in the order in which those of one
+# knot get their contents.
 PLAIN = 0
 FUTURE = 1
 RAW = 2
@@ -77,8 +77,8 @@ _EXACT: dict[type, int] = {
 if frozen_dict := getattr(builtins, "frozendict", None):  # pragma: no cover - from CPython 3.15 on
     _EXACT[frozen_dict] = FROZEN_DICT
 
-# Both caches keep classes alive, so they are bounded.  They begin anew when full:
-# cheap, and a program must use very many classes to notice.
+# Both caches keep classes alive, so they are bounded.  They are cleared when full:
+# that is cheap, and only a program with very many classes does it often.
 _CACHE_SIZE = 1024
 KINDS: dict[type, int] = {}
 _layouts: dict[int, Layout] = {}  # by id, as the class of a class may refuse to be hashed
@@ -87,7 +87,7 @@ _layouts: dict[int, Layout] = {}  # by id, as the class of a class may refuse to
 def kind_of(cls: type) -> int:
     try:
         return KINDS[cls]
-    except Exception:  # not met yet; or its metaclass refuses to hash it, by any error
+    except Exception:  # a new class; or its metaclass refuses to hash it, by any error
         return classify(cls)
 
 
@@ -135,7 +135,7 @@ class Layout:
     __slots__ = ("cls", "members", "names")
 
     def __init__(self, cls: type) -> None:
-        # Whoever has a dataclass has paid for this import.
+        # Imported here: a program with a dataclass has imported it already.
         from dataclasses import fields
 
         #: Keeps the class alive, so that its id stays its own.

@@ -1,4 +1,4 @@
-"""Rebuild the containers among a call's arguments that hold futures (see ``_arguments``)."""
+"""Search containers among a call's arguments, and rebuild those that hold futures (see ``_arguments``)."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ from ._kinds import (
 
 
 class _Unbuilt:
-    """Stands where a value is missing, or not made yet."""
+    """The type of the placeholder for a value that is missing, or not made yet."""
 
 
 _UNBUILT = _Unbuilt()
 
 
 class _Node:
-    """A container that was met: a vertex of a graph; then, if tainted, part of a recipe."""
+    """A container that the search has met: a vertex of a graph; then, if tainted, part of a recipe."""
 
     __slots__ = ("holes", "kind", "links", "parts", "register", "source", "state", "tainted")
 
@@ -51,11 +51,11 @@ class _Node:
         self.holes: list[tuple[int, int]] = []
         self.tainted = False
         self.register = 0
-        #: The attributes of a dataclass or a named tuple; what a defaultdict or a deque is made with.
+        #: The attributes of a dataclass or a named tuple; the keywords of a defaultdict or a deque.
         self.state: dict[str, Any] = {}
 
 
-Take = Callable[[Future[Any]], Any]  # what is to stand in the place of a future
+Take = Callable[[Future[Any]], Any]  # returns the value that is put in place of a future
 
 _MAPPINGS = (DICT, DEFAULT_DICT, ORDERED_DICT, FROZEN_DICT)
 
@@ -105,8 +105,8 @@ def search(parts: tuple[Any, ...]) -> tuple[bool, Recipe | None]:
     root = _Node(LIST, None, list(parts))
     dependencies: list[tuple[Future[Any], bool]] = []
     registers: dict[int, int] = {}
-    # By id; None for a container whose items are all plain.  The copies keep what
-    # was met alive, and its id with it.
+    # By id; None for a container whose items are all plain.  The copies keep each
+    # container alive, so that no other object gets its id.
     nodes: dict[int, _Node | None] = {}
     touched = False
     frames = [(root, iter(_positions(root.parts)))]
@@ -148,7 +148,7 @@ def search(parts: tuple[Any, ...]) -> tuple[bool, Recipe | None]:
 
 
 def _positions(parts: list[Any]) -> list[tuple[int, int]]:
-    """Return where *parts* are not plain, and their kinds."""
+    """Return the positions of *parts* that are not plain, and their kinds."""
     try:
         # Most containers hold plain items of few types: no step of Python for each.
         plain = not any(map(kind_of, set(map(type, parts))))
@@ -200,8 +200,8 @@ def _plan(root: _Node) -> tuple[list[_Step], int]:
                 node.state = _copy_state(node.source, node.kind)
             steps += _steps_of(knot)
         for node in knot:
-            # Of the original only the class is still needed; and without links what
-            # remains is neither deep nor a cycle.
+            # Only the class of the original is still needed; and without links the
+            # nodes are neither a deep structure nor a cycle.
             node.source = type(node.source)
             node.links = []
     return steps, containers
@@ -212,8 +212,8 @@ def _steps_of(knot: list[_Node]) -> Iterator[_Step]:
     immutable = [node for node in knot if node.kind >= TUPLE]
     yield from ((_make, node) for node in mutable)
     if len(knot) > 1:
-        # A frozenset of this knot may hash a dataclass of it, which therefore gets
-        # what is known of its fields before.
+        # A frozenset of this knot may hash a dataclass of it, so the dataclass gets
+        # the fields that are known before.
         yield from ((_finish, node) for node in mutable if node.kind == DATACLASS)
         members = set(immutable)
         ordered = _knots(immutable, lambda node: [n for n in _linked(node) if n in members])
@@ -227,7 +227,7 @@ def _linked(node: _Node) -> Iterable[_Node]:
 
 
 def _knots(starts: Iterable[_Node], below: Callable[[_Node], Iterable[_Node]]) -> Iterator[list[_Node]]:
-    """Yield the strongly connected components of what is reached from *starts*, bottom up.
+    """Yield the strongly connected components of all nodes reached from *starts*, bottom up.
 
     Gabow's path-based search.  Cost: one step for each node and link.
     """
@@ -295,7 +295,7 @@ def _make(node: _Node, values: list[Any]) -> None:
 
 
 def _finish(node: _Node, values: list[Any]) -> None:
-    """Give the mutable container its contents; a dataclass those that are built."""
+    """Give the mutable container its contents; give a dataclass those that are built."""
     parts = _patch(node, values)
     made = values[node.register]
     if node.kind in _MAPPINGS:

@@ -1,4 +1,9 @@
-"""What a scheduler does for generator tasks and items: they are asked for, filled, and ended."""
+"""The scheduler's part in generator tasks and items: make items on request, publish values, end items.
+
+A `Stream` belongs to one generator task.  The worker that runs the task writes its
+values, without the lock; everything else of it is written under the scheduler's lock.
+An item is pending until the worker publishes its value, or the task ends without.
+"""
 
 from __future__ import annotations
 
@@ -14,15 +19,15 @@ from ._waiting import OF_THE_PARENT, loud
 
 
 class Streams(Admission):
-    """A scheduler that knows of generator tasks."""
+    """A scheduler that runs generator tasks."""
 
-    # Somebody asks for a part of a task.
+    # Requests for a part of a task.
 
     def stream(self, task: Task[Any], announced: bool) -> Stream | None:
-        """The stream of *task*, whose function generates, made if need be; None if it is done without.
+        """Return the stream of generator task *task*; make it if *task* is not done and has none.
 
         Args:
-            task: A task.
+            task: A task whose function `generates`.
             announced: Its function has a ``number_of_results``.
         """
         with self.lock:
@@ -32,12 +37,12 @@ class Streams(Admission):
             return task._stream
 
     def item(self, task: Task[Any], stream: Stream, index: int) -> Item[Any] | None:
-        """The item of *task* for value *index*; None if there is no need to wait for that."""
+        """Return the pending item of *task* for value *index*; None if the item would be done."""
         with self.lock:
             if index < len(stream.values) or stream.closed or task.state >= DONE:
                 return None
             item = stream.items.get(index)
-            if item is None or item.state == NEW:  # Ctrl-C struck who asked before
+            if item is None or item.state == NEW:  # NEW: Ctrl-C struck the request that made it
                 item = stream.items[index] = self._part(task, index)
                 # Values come without the lock: see `publish`.
                 if index < len(stream.values):
@@ -47,7 +52,7 @@ class Streams(Admission):
             return item
 
     def length(self, task: Task[Any], stream: Stream) -> Item[int] | None:
-        """The item for the number of results of *task*; None if there is no need to wait for that."""
+        """Return the pending item for the length of *task*; None if the item would be done."""
         with self.lock:
             if stream.length is not None or task.state >= DONE:
                 return None
@@ -58,14 +63,14 @@ class Streams(Admission):
             return item
 
     def part(self, task: Task[Any], key: Any) -> Item[Any] | None:
-        """The item of an ordinary *task* for ``result[key]``; None if that is done."""
+        """Return a pending item for ``result[key]`` of an ordinary *task*; None if *task* has ended."""
         with self.lock:
             if task.state >= DONE:
                 return None
             item = self._part(task, key)
             self.planner.admit(item, None, task)
             task._watched().items += (item.extract,)
-            # When the task has ended, nobody is at work on what depends on the item.
+            # Between the end of the task and that of the item, no running task leads to the item.
             self._outside.add(item)
             return item
 
@@ -74,10 +79,10 @@ class Streams(Admission):
             raise RuntimeError(OF_THE_PARENT)
         return Item.of(task, key)
 
-    # The generator runs.
+    # Called by the worker that runs the generator.
 
     def open(self, task: Task[Any], announced: bool) -> Stream:
-        """The stream of *task*, which is about to yield values; *announced* as for `stream`."""
+        """Return the stream of *task*, which is about to yield values; *announced* as for `stream`."""
         with self.lock:
             stream = task._stream
             if stream is None:
@@ -85,7 +90,7 @@ class Streams(Admission):
             return stream
 
     def announce(self, stream: Stream, length: int) -> None:
-        """Note how many values there will be, and wake the threads that wait for that."""
+        """Note how many values there will be, and wake the threads that wait for the length."""
         with self.lock:
             stream.length = length
             item = stream.items.pop(LENGTH, None)
@@ -93,13 +98,13 @@ class Streams(Admission):
             self.complete_item(item, length)
 
     def publish(self, stream: Stream, value: Any) -> None:
-        """Add a value, taking the lock only where items are asked for.
+        """Add a value; take the lock only if an item is pending.
 
-        A thread that yields values all the time would else leave the lock to
-        nobody.  Here a value is added, then it is seen whether items are asked
-        for; who asks enters the item, then sees whether its value is there.  So
-        one of the two sees the other: methods of a list and a dict are atomic,
-        and, without the GIL, full barriers.
+        A worker that yields values all the time would otherwise keep other
+        threads from the lock.  The worker adds the value, then looks for
+        pending items; `item` enters the item, then looks for the value.  So one
+        of the two sees the other: methods of a list and a dict are atomic, and,
+        without the GIL, full barriers.
         """
         values = stream.values
         values.append(value)
@@ -113,7 +118,7 @@ class Streams(Admission):
                 self._complete(item, value)
 
     def close_stream(self, stream: Stream) -> None:
-        """Note that all values are there: fail the items left."""
+        """Note that the generator has returned; fail the items that have no value."""
         with self.lock:
             stream.closed = True
             left = list(stream.items.items())
@@ -121,12 +126,15 @@ class Streams(Admission):
             self.fail_item(item, stream.missing(index))
 
     def end_items(self, task: Any) -> None:
-        """End the items left by *task*, which has ended: its callback where items may be asked for early."""
+        """End the items that are still pending now that *task* has ended: its end hook.
+
+        There are some only if *task* seemed to be a generator task, and its call
+        returned no iterator: a failure or a cancellation ends items itself.
+        """
         stream: Stream = task._stream
         with self.lock:
             length = stream.items.pop(LENGTH, None)
             left = list(stream.items.values())
-        # Where there are any, the task has turned out to be an ordinary one.
         if length is not None:
             self.complete_item(length, None)
         for item in left:
@@ -135,13 +143,13 @@ class Streams(Admission):
     # An item ends.
 
     def complete_item(self, item: Item[Any], value: Any) -> None:
-        """Note that *value* is there: free what depends on *item*, unless it was cancelled meanwhile."""
+        """Give *item* its value and free its dependents; do nothing if it was cancelled meanwhile."""
         if not self.lock.acquire(False):
             self._lock()
         self._complete(item, value)
 
     def _complete(self, item: Item[Any], value: Any) -> None:
-        """Do what `complete_item` does.  The lock is held, and let go of."""
+        """Do what `complete_item` does.  The caller holds the lock; this releases it."""
         watch = item._watch
         starts = None
         try:
@@ -169,7 +177,7 @@ class Streams(Admission):
             item._tell(watch)
 
     def fail_item(self, item: Item[Any], error: BaseException) -> None:
-        """Note that there is no value for *item*, unless it was cancelled meanwhile."""
+        """Fail *item*, which gets no value; do nothing if it was cancelled meanwhile."""
         with loud(self):
             with self.lock:
                 if item.state != WAITING or self._abandoned:

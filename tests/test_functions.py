@@ -375,7 +375,7 @@ def test_attribute_and_decorator_are_the_same() -> None:
 def test_decorator_without_a_callable(count: Any) -> None:
     """``@number_of_results`` without an argument would take the function itself for the count: a lambda
     that is forgotten is only noticed where it is no callable."""
-    with pytest.raises(TypeError, match="takes a callable that gives a length, not"):
+    with pytest.raises(TypeError, match="takes a callable that returns an int, not"):
         number_of_results(count)
 
 
