@@ -1,4 +1,4 @@
-"""A task comes with options, or to a queue with rules of its own."""
+"""A task is submitted with options, or to a queue with rules: pending limit, submission order, contexts."""
 
 from __future__ import annotations
 

@@ -147,7 +147,7 @@ class Dispatcher(Breaking):
             if searches:
                 forget(task)
             if watch is not None and watch.hooks:
-                freed += watch.run_hooks(task)
+                freed = [*freed, *watch.run_hooks(task)]
             if slots.ready:
                 if slots.attentive:
                     successor, starts = self._hand_over(slots, run, watch, more)

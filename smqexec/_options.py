@@ -1,9 +1,8 @@
 """Options: what a task is submitted with, besides its call.
 
-They are read and checked once, when `Queue.options` is called, and shared by
-all tasks submitted with them.  A task keeps its options as long as somebody
-keeps the task; so what it keeps are those without the futures and the context,
-which last no longer than until it starts, or is done.
+They are checked once, when `Queue.options` is called, and shared by all tasks
+submitted with them.  A task keeps its options for as long as it lives, but without
+the futures and the context: it releases those when it starts, or is done.
 """
 
 from __future__ import annotations
@@ -41,24 +40,24 @@ class Options:
         releases: tuple[Allocation, ...] = (),
     ) -> None:
         self.name = name
-        #: What must be done before, each with True where any outcome will do: as in a template.
+        #: Futures that must be done before, each with True if any outcome will do: as in a template.
         self.after = after
         self.context = context
-        #: Seconds to wait for room in the queue; None for no limit.
+        #: Seconds to wait for room where the queue has a pending limit; None for no limit.
         self.timeout = timeout
         #: What the queue's engine is told.
         self.engine = engine or {}
-        #: What it takes at the start, and whether it keeps that beyond its end; what it is to release.
+        #: The units that the task takes; whether it keeps them beyond its end; which allocations it releases.
         self.resources = resources
         self.hold = hold
         self.releases = releases
-        #: These options as a task keeps them, where that is not all of them.
+        #: These options as a task keeps them, if it keeps not all of them.
         self.kept: Options | None = None
         if after or context is not None or releases:
             self.kept = Options(name, timeout=timeout, engine=engine, resources=resources, hold=hold)
 
     def within(self, timeout: float) -> Options:
-        """These options, to wait no longer than *timeout* seconds for room."""
+        """These options, with a wait for room of *timeout* seconds at most."""
         least = max(0, timeout if self.timeout is None else min(timeout, self.timeout))
         units = self.resources, self.hold, self.releases
         return Options(self.name, self.after, self.context, least, self.engine, *units)
@@ -79,10 +78,7 @@ NO_OPTIONS = Options()
 
 
 class OptionsTask(Task[R]):
-    """A task that was submitted with options, or to a queue with rules of its own.
-
-    A class of its own, so that plain tasks have no room for them.
-    """
+    """A task submitted with options, or to a queue with rules.  Plain tasks have no slots for these."""
 
     # `_after`, `_releases` and `_reservation` until it is taken in; `_barrier` until it starts.
     __slots__ = ("_after", "_allocation", "_barrier", "_options", "_releases", "_reservation")

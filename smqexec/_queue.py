@@ -273,18 +273,20 @@ class Queue(Submits, ThreadPoolExecutor):
             timeout: Seconds that `submit` may block where the queue has
                 ``max_pending`` tasks; None for no limit.
             resources: How many units of which `Resource` a task takes when it
-                starts, all of them or none; they are given back at its end.  One that
-                lacks some gets in line for them, and lets others of its queue pass.
-            hold: Keep the resources beyond its end, until the tasks have
-                ended that were submitted to *release* it; but not where it fails.
-            release: Tasks submitted with *hold* to which that applies.
+                starts, all or none, such as ``{disk: 2}``.  It gives them back as it
+                ends.  A task that lacks units waits in line for them, and its queue
+                starts other tasks.
+            hold: Keep the units beyond the task's end, until the tasks that were
+                submitted to *release* it have ended.  A task that fails keeps none.
+            release: Tasks, submitted with *hold*, that keep their units until this one
+                has ended.  A submit that raises counts as ended, once it has added its task.
             others: What the queue's engine knows.
 
         Raises:
             TypeError: There is no such option, or it is of a wrong type.
             ValueError: *timeout* is negative, or no number of seconds; or
-                there is less of a resource, or it is another scheduler's; or
-                a task in *release* does not hold any.
+                a resource has fewer units, or belongs to another scheduler; or
+                a task in *release* was submitted without *hold*.
         """
         if context is not None and isinstance(self._slots, EngineSlots):
             raise TypeError("context is for queues of threads: it can't be taken to another process")

@@ -626,7 +626,7 @@ def test_task_that_has_what_the_one_it_waits_for_lacks() -> None:
     with planned(2) as (_, queue):
         taking = queue.options(resources={disk: 2})
         task = taking.submit(lambda: taking.submit(abs, 1).result())
-        with pytest.raises(RuntimeError, match=r"waiting would never end: .* abs .* needs .* waits for it"):
+        with pytest.raises(RuntimeError, match=r"waiting would never end: .* abs#2 .* needs .* waits for it"):
             task.result(DEADLINE)
 
 
