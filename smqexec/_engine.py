@@ -1,24 +1,24 @@
 """Queues that run their tasks on an executor: processes, interpreters, a cluster.
 
-A run of such a queue is no thread.  It is begun in the thread that made a task
-ready, takes that, gives its call to the executor, and goes on in the callback of
-the future it got: it ends the task, and takes the next.  With nothing ready it
-leaves rather than parks.  So there are never more calls at the executor than the
-queue has slots, and the executor's own order decides nothing.
+A run of such a queue has no thread.  It begins in the thread that made a task ready,
+takes that task, submits its call to the executor, and goes on in the callback of the
+future that the executor returned: it ends the task and takes the next one.  With no
+task ready the run leaves; it does not park.  So at most ``max_workers + prefetch``
+calls are at the executor, and without *prefetch* its own order decides nothing.
 
-Any `concurrent.futures.Executor` will do.  One that can do more derives from
-`Engine` and is given a `Call` in place of a function and its arguments.
+Any `concurrent.futures.Executor` will do.  An executor that needs to know more of a
+task than its function and arguments derives from `Engine` and gets a `Call`.
 
 Guarantees, for executors of any kind:
 
 - Nothing of the executor's is called under the scheduler's lock.
-- A future that is done when it is looked at, or whose callbacks come from
-  anywhere, is ended in a loop, not by recursion: see `_here`.
-- An executor that says it is broken or shut down is asked for nothing more.  It
-  may be holding its own lock while it tells us (`ThreadPoolExecutor.shutdown` with
-  ``cancel_futures`` does, and a `ProcessPoolExecutor` that breaks).
+- A future may be done as the executor returns it, and may call back in any thread:
+  tasks end in a loop, not by recursion.  See `_here`.
+- An executor that is broken or shut down gets no more calls.  It may hold its own
+  lock while it calls back (`ThreadPoolExecutor.shutdown` with ``cancel_futures`` does,
+  and so does a `ProcessPoolExecutor` that breaks).
 
-A generator task has a thread of this process for its values: see ``_remote``.
+The values of a generator task are received in a thread of this process: see ``_remote``.
 """
 
 from __future__ import annotations
@@ -70,23 +70,22 @@ class EngineSlots(Slots):
 
 
 class KeepingSlots(EngineSlots):
-    """Those of a queue whose executor keeps values: see ``_kept``."""
+    """The slots of a queue whose executor keeps values: see ``_kept``."""
 
     __slots__ = ()
     keeps = True
 
 
 class _Here(threading.local):
-    """What ended in the calling thread while it was giving calls away: for its outermost loop to end.
+    """What the calling thread is to do once it has submitted the call at hand.  Each thread has its own."""
 
-    None where there is no such loop; and in a call of the executor's ``submit``,
-    where an executor that runs calls at once would run the user's code, which may wait.
-    """
-
+    #: Ends of calls that were told to this thread while it submitted others; its outermost `_loop` does
+    #: them.  None without such a loop; and within the executor's ``submit``, which may run the call at
+    #: once: the user's code may then wait for a task whose end would be in this list.
     todo: deque[Callable[[], None]] | None = None
-    #: Whether something has ended there as if the executor had, which may hold its lock.
+    #: A call ended as if the executor had ended.  The executor may hold its lock then: `_give` asks it first.
     doubtful = False
-    #: Where a run is being given its task: runs that are to be begun after it.
+    #: Runs to begin after the run that takes its task now.  None where no run does.
     begun: deque[tuple[EnginePool, Slots, Run]] | None = None
 
 
@@ -94,7 +93,7 @@ _here = _Here()
 
 
 class EnginePool:
-    """In place of a pool of threads: what the dispatcher of an engine queue starts its runs in.
+    """What the scheduler starts the runs of such a queue in, in place of a pool of threads.
 
     Args:
         executor: Runs the calls.
@@ -103,14 +102,14 @@ class EnginePool:
 
     def __init__(self, executor: Executor, prefetch: int | None) -> None:
         self.executor: Any = executor  # None once no call can come any more
-        self.threads: set[threading.Thread] = set()  # each at a generator task
+        self.threads: set[threading.Thread] = set()  # each receives the values of a generator task
         self._broken: BaseException | None = None
         self._called = False
         self._futures: dict[Task[Any], Future[Any]] = {}  # of calls that are at the executor
         kind = type(executor)
         names = {base.__name__ for base in kind.__mro__}
-        # An exception that can't be made again from its pickle would break it: that of the
-        # standard library, or loky's.
+        # The standard library's pools of processes, and loky's, break where a call raises an
+        # exception that can't be unpickled: see `perform`.
         self._brittle = not names.isdisjoint(("ProcessPoolExecutor", "InterpreterPoolExecutor"))
         engine = executor if isinstance(executor, Engine) else None
         self.keeps = engine is not None and engine.keeps
@@ -130,7 +129,7 @@ class EnginePool:
             LOGGER.exception("%s does not say what it prefetches", type(executor).__name__)
             return 0
 
-    # What the dispatcher calls.
+    # For the scheduler: see `Pool`.
 
     def submit(self, work: Callable[..., None], /, *args: Any) -> None:
         """Begin a run."""
@@ -164,7 +163,7 @@ class EnginePool:
                 future.cancel()
 
     def withdraw_unbegun(self) -> None:
-        """Cancel what is at the executor, and waits there."""
+        """Cancel the calls at the executor that it has not begun."""
         for task, future in list(self._futures.items()):
             if not future.running():
                 self.withdraw(task)
@@ -172,15 +171,15 @@ class EnginePool:
     # A run.
 
     def work(self, slots: Slots, run: Run) -> None:
-        """Begin *run*: in the thread of whoever made a task ready."""
-        if _here.begun is not None:  # by a run that has yet to give away what comes before
+        """Begin *run*, in the thread that made a task ready."""
+        if _here.begun is not None:  # another run has yet to submit its call, which comes first
             _here.begun.append((self, slots, run))
             return
         with uninterrupted():
             _begin(deque([(self, slots, run)]))
 
     def begin(self, slots: Slots, run: Run, begun: _Begun) -> None:
-        """Let *run* take a task, if it has none, and give it away; *begun* gets what is to be begun then."""
+        """Let *run* take a task, if it has none, and submit it; runs that this starts go to *begun*."""
         if run.task is None:
             self._in_turn(begun, slots.scheduler.begin_at_once, slots, run)
             if run.task is None:
@@ -188,10 +187,10 @@ class EnginePool:
         self._loop(self._send, slots, run, begun)
 
     def _in_turn(self, begun: _Begun, call: Callable[..., object], slots: Slots, *args: Any) -> None:
-        """Make *call*, which runs no code of the user's; runs that it starts go to *begun*.
+        """Call *call*, which runs no code of the user's; runs that it starts go to *begun*.
 
-        Begun at once, each would be beneath the one before: as deep as there are
-        slots, and the calls would be given away in reverse.
+        A run that began at once would nest in the one before: as deep as there are slots, and
+        the executor would get the calls in reverse.
         """
         outer, _here.begun = _here.begun, begun
         try:
@@ -201,7 +200,7 @@ class EnginePool:
             _here.begun = outer
 
     def _loop(self, first: Callable[..., None], *args: Any) -> None:
-        """Call *first*, and then end what ends in this thread meanwhile."""
+        """Call *first*, and then do what ended in this thread meanwhile."""
         if _here.todo is not None:
             first(*args)
             return
@@ -218,8 +217,8 @@ class EnginePool:
 
     @ours
     def _send(self, slots: Slots, run: Run, begun: _Begun) -> None:
-        """Give the task of *run*, if it has one, to the executor; if that can't be, fail it, and so on."""
-        # A failure keeps this frame, and those that called it: no name in them for what comes next.
+        """Submit the task of *run*, if it has one; where that fails, fail it and submit the next one."""
+        # The traceback of a failure keeps this frame: no name in it may refer to the next task.
         fn = args = kwargs = None
         while (task := run.task) is not None:
             if slots.scheduler.observers:
@@ -232,7 +231,7 @@ class EnginePool:
                 strip_ours(error)
                 gone = error if is_end(error) else None
                 told = self._explained(error, fn, args, kwargs)
-                if task._watch is not None:  # a callback may wait for what comes then
+                if task._watch is not None:  # a callback of *task* may wait for what *begun* would start
                     todo, _here.todo = _here.todo, None
                     try:
                         _begin(begun)
@@ -270,18 +269,18 @@ class EnginePool:
         self._fit(slots, begun)
 
     def _fit(self, slots: Slots, begun: _Begun) -> None:
-        """Let as many calls more be at the executor as it wants now; *begun* gets the runs for these."""
+        """Let so many calls more be at the executor as it wants now; runs that this starts go to *begun*."""
         if self._prefetch is None and (wanted := self.prefetch()) != slots.limit - slots.workers:
             self._in_turn(begun, slots.scheduler.resize, slots, None, wanted)
 
     def _enter(self, task: Task[Any], future: Future[Any]) -> None:
-        """Note that *task* can be cancelled by *future*."""
+        """Record that *future* is that of *task* at the executor."""
         self._futures[task] = future
         if not self._called:
             self._called = True
             come_before(type(self.executor), called=True)
         watch = task._watch
-        if watch is not None and watch.asked:  # before there was a future that `withdraw` could find
+        if watch is not None and watch.asked:  # cancelled before `withdraw` could find a future
             self.withdraw(task)
 
     def _call(self, task: Task[Any], fn: Any, args: Any, kwargs: Any) -> Future[Any]:
@@ -316,7 +315,7 @@ class EnginePool:
     def _done(
         self, slots: Slots, run: Run, task: Task[Any], fn: Any, args: Any, kwargs: Any, future: Future[Any]
     ) -> None:
-        """The callback of a future."""
+        """End *task*: the callback of *future*."""
         if _here.todo is not None:
             _here.todo.append(partial(self._end, slots, run, task, fn, args, kwargs, future))
             return
@@ -340,7 +339,7 @@ class EnginePool:
         self._go_on(slots, run)
 
     def _go_on(self, slots: Slots, run: Run) -> None:
-        """Give away the task of *run*, or the next one, and what else may be there now."""
+        """Let *run* submit the task that it has, or take the next one."""
         begun: _Begun = deque([(self, slots, run)])
         self._fit(slots, begun)
         _begin(begun)
@@ -349,7 +348,7 @@ class EnginePool:
         return error if isinstance(self.executor, Engine) else explain(error, fn, args, kwargs, self.executor)
 
     def _returned(self, slots: Slots, run: Run, task: Task[Any]) -> None:
-        """Let go of the call of *task*, which has returned, and tell observers."""
+        """Release the call of *task*, which has returned, and tell observers."""
         self._futures.pop(task, None)
         task._fn = name_of(task._fn)
         task._args = task._kwargs = None
@@ -357,10 +356,10 @@ class EnginePool:
             slots.scheduler.tell_end(slots, task, run.thread, "done")
 
     def _complete(self, slots: Slots, run: Run, task: Task[Any], value: Any) -> None:
-        """Complete *task*, and let *run* have the next if it is there."""
+        """Complete *task*; *run* may get the next one with it."""
         self._returned(slots, run, task)
-        # In order, what the next one lets start comes after that has been given away.
-        # And where the executor says how much it wants, there may be fewer runs now.
+        # Not here where the queue keeps the order of submission: what the next task lets start must be
+        # submitted after it.  Nor where the executor says what it wants: *run* may be one too many now.
         more = not slots.in_order and self._prefetch is not None
         with loud(slots.scheduler, run, task):
             slots.scheduler.complete(slots, run, task, value, more)
@@ -399,7 +398,12 @@ class EnginePool:
     def _last_words(
         self, error: BaseException, future: Future[Any] | None
     ) -> tuple[BaseException | None, bool]:
-        """Where *future* had *error*: that of the executor, if it has ended; and whether it was cancelled."""
+        """Return the error of the executor, if it has ended, and whether *future* was cancelled.
+
+        Args:
+            error: What *future*, or the call's values, failed with.
+            future: That of the call, if there is one.
+        """
         cancelled = future is not None and future.cancelled()
         _here.doubtful |= cancelled or isinstance(error, BrokenExecutor)
         ended = gone(self.executor) if cancelled or isinstance(error, BrokenExecutor) else None
@@ -407,7 +411,7 @@ class EnginePool:
 
     @ours
     def _drive(self, slots: Slots, run: Run, task: Task[Any], fn: Any, args: Any, kwargs: Any) -> None:
-        """Do a generator task: a thread of its own takes its values."""
+        """Run generator *task* at the executor; this thread receives its values."""
         thread = threading.current_thread()
         self.threads.add(thread)
         values: Any = None
@@ -438,7 +442,7 @@ _Begun: TypeAlias = deque[tuple[EnginePool, Slots, Run]]
 
 
 def _begin(begun: _Begun) -> None:
-    """Begin runs, or let them go on, in turn, and then those that come of it."""
+    """Let runs begin, or go on, one after another, those too that are added meanwhile."""
     while begun:
         pool, slots, run = begun.popleft()
         pool.begin(slots, run, begun)

@@ -1,7 +1,7 @@
-"""Executors, as queues see them: any of them, by what it says, and those that know our calls.
+"""Executors: what any of them says of itself, and `Engine`, the base of those that get a `Call`.
 
-What one says of itself is read from where the standard library's, loky's and
-Dask's have it; nothing of it is called.
+What an executor says of itself is read from the attributes that those of the standard
+library, loky and Dask have; none of its methods is called.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ class Call(NamedTuple):
 
 
 class Engine(Executor):
-    """An executor that knows more of a queue's calls than ``submit`` would tell it.
+    """An executor that gets more of a queue's calls than ``submit`` would tell it.
 
-    Its methods are called in any thread, never under a lock of the queue's, and must
-    not block for long, but for ``next`` on what `stream` returns.
+    Its methods are called in any thread, never under a lock of the queue's.  None may block
+    for long, except ``next`` on the iterator that `stream` returns.
     """
 
     #: The names of the options that `Queue.options` may pass on to it.

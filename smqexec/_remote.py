@@ -1,15 +1,15 @@
-"""Generator tasks on executors: a connection for each, over which values come as they are yielded.
+"""Generator tasks on executors: each has a connection, which brings values as they are yielded.
 
-In the worker `stream` stands for the generator function: it sends each value
-and asks whether to go on.  Here the `Line` to it is an iterator like any other,
-driven by a thread of this process (see ``_engine``): so stop and cancel act
-between two values, as on threads, and the generator never runs ahead.
+The worker calls `stream` in place of the generator function: it sends each value and
+waits for the word to go on.  In this process `Line.values` is an iterator over them; a
+thread drives it (see ``_engine``).  So stop and cancel act between two values, as on
+threads, and the generator never computes a value that nobody has asked for.
 
-Where worker and parent are the same interpreter the values go through queues and
-are the very objects.  Else over a ``multiprocessing.connection``: one listener
-for this process, there as long as a line is; a worker that connects proves that it
-knows the listener's secret, which travels with the call.  Where no worker can connect (on
-another machine, say), all values come at the end.
+Within one interpreter the values go through queues, as the same objects.  Otherwise they
+go through a ``multiprocessing.connection``.  This process has one listener, as long as
+there is a line.  A worker that connects proves that it knows the listener's secret, which
+travels with the call.  A worker that cannot connect (on another machine, say) sends all
+values at the end.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ HANDSHAKE = 10.0
 # Seconds after which the listener tries again where a connection could not be accepted.
 RETRY = 0.01
 
-# What the worker says, each with a value: here is an item; I am through, and the future tells how.
+# What the worker sends, with a value: an item; the end, and the future says how the call ended.
 ITEM, OVER = "item", "over"
-# What it is told.
+# What the worker receives after each item: compute the next one; close the generator.
 GO, CLOSE = True, False
-# How a call that went over a line ended: (word, what it returned, all values).
+# How a call over a line ended: (word, what it returned, values that were not sent).
 RETURNED, ORDINARY, WHOLE = "returned", "ordinary", "whole"
 
 
@@ -52,7 +52,7 @@ class Connection(Protocol):
 
 
 class Reply(NamedTuple):
-    """How the worker finds its line."""
+    """What a worker needs to connect to its line."""
 
     process: int
     token: bytes  # names the line
@@ -61,7 +61,7 @@ class Reply(NamedTuple):
 
 
 class Ordinary(Exception):
-    """Raised by a line: the call gave no iterator but a value, its only argument."""
+    """Raised by a line: the call returned no iterator, but the value in the only argument."""
 
 
 class _Pair:
@@ -92,7 +92,7 @@ _lines: dict[bytes, Line] = {}
 
 
 def perform(fn: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-    """Call *fn*; let no exception through that the parent could not make again from its pickle."""
+    """Call *fn*; raise no exception that the parent could not unpickle."""
     try:
         return fn(*args, **kwargs)
     except BaseException as error:
@@ -101,12 +101,10 @@ def perform(fn: Callable[..., Any], args: Any, kwargs: Any) -> Any:
 
 
 def _check(error: BaseException, fn: Any) -> None:
-    """See that *error*, which *fn* raised, can be pickled, and be made again.
-
-    Pools of processes take one that can't for the end of a worker, and break.
+    """Check that *error*, which *fn* raised, can be pickled and unpickled: else a pool of processes breaks.
 
     Raises:
-        PicklingError: It can't; in its place.
+        PicklingError: It can't; to be raised in its place.
     """
     if type(error).__module__ == "builtins" and not error.args:
         return
@@ -121,7 +119,7 @@ def _check(error: BaseException, fn: Any) -> None:
 
 
 def stream(reply: Reply, fn: Callable[..., Any], args: Any, kwargs: Any) -> tuple[str, Any, list[Any]]:
-    """Call *fn*; where that gives an iterator, send each value before the next is asked for."""
+    """Call *fn*; if it returns an iterator, send each value before the next one is computed."""
     try:
         return _stream(reply, fn, args, kwargs)
     except BaseException as error:
@@ -149,11 +147,11 @@ def _stream(reply: Reply, fn: Callable[..., Any], args: Any, kwargs: Any) -> tup
 
 
 class _Closed(BaseException):
-    """The parent takes no more values."""
+    """Raised in the worker: the parent takes no more values."""
 
 
 class _Sender:
-    """Sends values over a connection, each when the one before has been taken."""
+    """Send values over a connection, each when the parent has taken the one before."""
 
     def __init__(self, connection: Connection, fn: Any) -> None:
         self._connection = connection
@@ -176,7 +174,7 @@ class _Sender:
 
 
 def _exhaust(iterator: Iterator[Any], take: Callable[[Any], object]) -> Any:
-    """Give each value to *take*; return what the generator returned.  Whatever happens, it is closed."""
+    """Call *take* with each value; return what the generator returned.  It is closed in any case."""
     try:
         while True:
             try:
@@ -238,12 +236,12 @@ class Line:
         self._inbox.put(connection)
 
     def values(self, future: Future[Any]) -> Generator[Any, None, Any]:
-        """The values of the call whose end *future* tells; returns what it returned.
+        """Yield the values of the call of *future*; return what it returned.
 
         Raises:
-            Ordinary: It gave no iterator.
+            Ordinary: It returned no iterator.
             ConnectionError: The worker is gone, and *future* does not say why.
-            BaseException: What *future* has failed with.
+            BaseException: What *future* failed with.
         """
         future.add_done_callback(lambda _: self._inbox.put(None))
         connection = None
@@ -282,7 +280,7 @@ class Line:
             self.close(connection)
 
     def close(self, connection: Connection | None = None) -> None:
-        """Expect nobody any more."""
+        """Expect no worker any more."""
         _lines.pop(self.reply.token, None)
         with suppress(Empty):
             while True:  # of workers that were given the call once more
@@ -294,7 +292,7 @@ class Line:
 
 
 def _error_of(future: Future[Any], patience: float | None) -> BaseException | None:
-    """What *future* failed with.  To let it raise that would give the error more frames to keep."""
+    """Return what *future* failed with: raised, the error would keep more frames."""
     try:
         return future.exception(patience)
     except CancelledError as error:

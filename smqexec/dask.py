@@ -55,9 +55,9 @@ LARGE = 100_000
 LOST = ("lost dependencies", "already forgotten")
 SENDINGS = 3
 
-# Seconds of work to prefetch.  A worker would be idle as long as the word of an end needs to come
-# here, and the next call to go there: 12 ms where nobody else is at work (Dask's client sends every
-# 10 ms, its scheduler and workers every 2 ms), and several times that on busy machines.
+# Seconds of work to prefetch.  Without it a worker would be idle until its end of a call is known here
+# and the next call is there: 12 ms on an idle machine (Dask's client sends every 10 ms, its scheduler
+# and workers every 2 ms), and several times as long on busy ones.
 PREFETCHED = 0.1
 # Ends of calls by which the pace is measured, and how many calls may be prefetched at all.
 RECENT, MOST = 16, 64
