@@ -2219,13 +2219,16 @@ def test_race_between_values_and_those_who_ask() -> None:
         with planned(3) as (_, queue):
             for _ in range(60):
                 n = chance.randrange(1, 30)
-                task = queue.submit(count, n)
+                told = chance.random() < 0.5
+                task = queue.submit(number_of_results(same)(partial(count)) if told else count, n)
                 found = [beside(list, iter(task)) for _ in range(2)]
-                items = [task[i] for i in range(n + 2)]
+                lengths = [beside(len, task) for _ in range(2 * told)]
+                items = [task[i] for i in range(n if told else n + 2)]  # beyond the length it may raise
                 heirs = [queue.submit(same, item) for item in items]
                 cancelled = [item.cancel() for item in items[::3]]
                 assert task.result(DEADLINE) == list(range(n))
                 assert [each.result(DEADLINE) for each in found] == [list(range(n))] * 2
+                assert [each.result(DEADLINE) for each in lengths] == [n] * len(lengths)
                 for i, (item, heir) in enumerate(zip(items, heirs, strict=True)):
                     expected = "cancelled" if item.cancelled() else i if i < n else IndexError
                     for future in (item, heir):

@@ -18,7 +18,7 @@ from gate import DEADLINE, Gate
 from threads import beside, planned, until
 
 import smqexec
-from smqexec import Queue, Resource, Scheduler, _interrupts, settled
+from smqexec import Queue, Resource, Scheduler, _interrupts, number_of_results, settled
 from smqexec._interrupts import uninterrupted
 
 HERE = str(Path(smqexec.__file__).parent)
@@ -450,6 +450,50 @@ def test_ctrl_c_at_many_lines(name: str, order: str) -> None:
                 scheduler.planner.check(scheduler._slots)
         if not struck:
             assert step > 10, "nothing was struck"
+            return
+    raise AssertionError("too many steps")
+
+
+REQUESTS: dict[str, Callable[[Any], object]] = {
+    "length": len,
+    "item": lambda film: film[1],
+    "last item": lambda film: film[-1],
+    "slice": lambda film: film[:],
+    "iteration": lambda film: list(iter(film)),
+    "part": lambda film: film["b"],
+}
+
+
+@pytest.mark.parametrize("name", REQUESTS)
+def test_ctrl_c_in_a_request_for_a_part_at_every_line(name: str) -> None:
+    """The task is none the worse: who asks once more gets what there is."""
+
+    def film(letters: str) -> Any:
+        yield from letters
+
+    for step in range(1, 10_000):
+        with planned(1, stopped=True) as (scheduler, queue):
+            if name == "part":
+                task: Any = queue.submit(dict, a="a", b="b")
+            else:
+                task = queue.submit(number_of_results(len)(film), "ab")
+            began = Future[None]()
+            resumed = beside(lambda: began.result(DEADLINE) or scheduler.resume())  # noqa: B023
+
+            def ask() -> None:
+                began.set_result(None)  # noqa: B023
+                REQUESTS[name](task)  # noqa: B023
+
+            struck = strike(step, ask, press_ctrl_c)
+            resumed.result(DEADLINE)
+            item = task["b"] if name == "part" else task[1]
+            heir = queue.submit(str, item)
+            assert item.result(DEADLINE) == heir.result(DEADLINE) == "b", step
+            assert name == "part" or (len(task), list(task)) == (2, ["a", "b"]), step
+            assert scheduler.wait(DEADLINE), step
+            assert not scheduler._outside
+        if not struck:
+            assert step > 5, "nothing was struck"
             return
     raise AssertionError("too many steps")
 
