@@ -21,7 +21,7 @@ The house; imports point down::
     _stop              a stop that lasts for a block; _process: exit and fork
     _debug             what debug=True sees; _notes: what an exception is told of its task
     _why               why a task has not started, in words; below it _rank: what comes first
-    _streams           generator tasks: their items are asked for, filled, ended
+    _streams           generator tasks: items are made, get their values, end
     _admission         a task comes with options; _arrivals: a task comes
     _dispatch          the one lock: a task runs, and returns; below it _breakdown: what our own errors
                        do, _dropping: it ends without a value, and _waking: which queue must wake
@@ -36,8 +36,9 @@ The house; imports point down::
     _task, _items      Task and Item: the futures; below them _kept: values that stay elsewhere,
                        and _future: waiting, completion; _conditions: for concurrent.futures.wait
     _interrupts        what may strike anywhere: Ctrl-C, a recursion too deep
-    _functions         is it a generator function, and how many values will it give
-    _arguments         gather and substitute; below it _recipe (containers), _kinds
+    _functions         whether a call is a generator task; its number_of_results
+    _arguments         encode arguments, list the futures among them, put results in their place;
+                       below it _recipe (containers), _kinds
     _submission_order  what starts in the order of its submission
     _planner           DependencyPlanner: the graph.  Pure, as all below
     _newest, _oldest   the two orders; below _newest: _plans, and _places, where nodes wait

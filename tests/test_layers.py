@@ -68,10 +68,7 @@ ALLOWED = {
         *{"_resources", "_rank", "_nodes"},
     },
     "_process": set(),
-    "_streams": {
-        *{"_admission", "_waiting", "_needs", "_notes", "_slots", "_task", "_items", "_future"},
-        *{"_interrupts", "_arguments", "_functions", "_nodes"},
-    },
+    "_streams": {"_admission", "_waiting", "_needs", "_task", "_items", "_future", "_nodes"},
     "_admission": {
         *{"_arrivals", "_waiting", "_slots", "_options", "_contexts", "_resources", "_task"},
         *{"_pending_limit", "_interrupts", "_arguments", "_functions", "_kept", "_future", "_nodes"},
@@ -105,7 +102,7 @@ ALLOWED = {
     "_observers": {"_slots", "_options", "_task", "_items", "_future", "_interrupts", "_arguments"},
     "_needs": {"_resources", "_slots", "_task", "_future", "_nodes"},
     "_slots": {"_task", "_nodes"},
-    "_options": {"_resources", "_task", "_functions", "_kinds", "_nodes"},
+    "_options": {"_resources", "_task", "_kinds"},
     "_contexts": {"_slots", "_future", "_functions"},
     "_task": {"_items", "_future", "_arguments", "_functions", "_nodes"},
     "_items": {"_kept", "_future", "_nodes"},
