@@ -76,7 +76,7 @@ def test_try_submit() -> None:
         assert waiting(queue) == 0
         tasks[0].cancel()
         task = queue.options(name="x").try_submit(abs, b := -5)
-        assert "x state" in repr(task) and b == -5
+        assert " x#" in repr(task) and b == -5
         assert queue.try_submit(abs, 5) is None
         gate.open()
         assert task.result(DEADLINE) == 5
