@@ -27,7 +27,8 @@ The house; imports point down::
                        do, _dropping: it ends without a value, and _waking: which queue must wake
     _later             what a signal's handler asks for, where it has interrupted who holds the lock
     _allocating        resources are given to tasks; tasks that lack some are held back
-    _waiting           threads that wait, tasks that hold; _needs: what they do meanwhile
+    _waiting           threads that wait, tasks that hold; _stall: waits that may never end;
+                       _needs: what tasks that wait do meanwhile
     _observers         who is told of all this
     _resources         what tasks take, and in what order
     _slots             a queue's slots and the runs that fill them

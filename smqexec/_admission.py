@@ -18,6 +18,7 @@ from ._options import NO_OPTIONS, Options, OptionsTask
 from ._pending_limit import PendingLimit, Reservation
 from ._resources import Allocation
 from ._slots import HERE, Slots
+from ._stall import block
 from ._task import Task
 from ._waiting import acquire
 
@@ -77,7 +78,7 @@ class Admission(Arrivals):
             with self.lock:
                 refused = slots.closed or slots.broken or self.exiting or self._abandoned
                 admitted = bool(refused) or limit.reserve(reservation, slots.pending, wait)
-            if admitted or (wait and acquire(reservation.blocker, options.timeout)):
+            if admitted or (wait and self._wait_for_room(slots, reservation, options.timeout)):
                 return self._add_with(slots, fn, args, kwargs, group, options, reservation)
             self._give_up_reservation(slots, limit, reservation)
             return None
@@ -87,6 +88,10 @@ class Admission(Arrivals):
                 if reservation.task is not None:  # its caller will never know of it
                     reservation.task.cancel()
             raise
+
+    def _wait_for_room(self, slots: Slots, reservation: Reservation, timeout: float | None) -> bool:
+        told = partial(self.warn_if_stalled, f"room in queue {slots.name}")
+        return block(partial(acquire, reservation.blocker), timeout, told)
 
     def _give_up_reservation(self, slots: Slots, limit: PendingLimit, reservation: Reservation) -> None:
         with self.lock:

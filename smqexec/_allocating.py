@@ -14,10 +14,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ._needs import searches
-from ._nodes import DONE, RUNNING, SEARCHING, Node
+from ._nodes import DONE, SEARCHING, Node
 from ._resources import KEPT, RETURNED, TAKEN, Allocation, AllocationWaiter, Resource
 from ._slots import Slots
-from ._task import Foreign
 from ._waiting import Waiting
 
 
@@ -65,24 +64,6 @@ class Allocating(Waiting):
     def _tell_searches(self, allocation: Allocation) -> None:
         for needs in list(searches):
             needs.held_back(self, allocation)
-
-    def deadlocked(self) -> bool:
-        """Whether nothing can go on, as all that waits lacks resources that tasks which have ended keep.
-
-        Unless somebody submits what releases them.  The lock is held.
-        """
-        if any(slots.ready or slots.running for slots in self._slots):
-            return False
-        waiters = [relay for relay in self._outside if type(relay) is AllocationWaiter]
-        if not waiters or any(type(relay) is Foreign and relay.dependents for relay in self._outside):
-            return False
-        for waiter in waiters:
-            for resource in waiter.allocation.resources():
-                for holder in resource._holders:
-                    # One whose task has just ended is about to give back.
-                    if holder.state != KEPT or any(task.state >= RUNNING for task in holder.releasers):
-                        return False
-        return True
 
     # A task starts.
 

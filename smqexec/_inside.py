@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION, CancelledError, Future
 from concurrent.futures._base import CANCELLED_AND_NOTIFIED, FINISHED, DoneAndNotDoneFutures
 from contextlib import closing, suppress
+from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
@@ -16,6 +17,7 @@ from ._future import PlannedFuture
 from ._needs import Needs
 from ._nodes import SWEEP_FROM
 from ._slots import HERE, Run
+from ._stall import block, stalled
 
 R = TypeVar("R")
 
@@ -65,12 +67,39 @@ def wait(fs: Iterable[Future[R]], timeout: float | None = None, return_when: str
     """
     run = HERE.run
     futures = set(fs)
-    if run is None or not futures or return_when not in (FIRST_COMPLETED, FIRST_EXCEPTION, ALL_COMPLETED):
+    if not futures or return_when not in (FIRST_COMPLETED, FIRST_EXCEPTION, ALL_COMPLETED):
         return concurrent.futures.wait(futures, timeout, return_when)
+    if run is None:
+        return _wait_outside(futures, timeout, return_when)
     with closing(_Ended(futures, return_when)) as ended:
-        run.slots.scheduler.help(ended.needs(run), timeout)
+        _help(run, ended, timeout)
     # Nobody tells it any more.
     return DoneAndNotDoneFutures(futures - ended.pending, ended.pending)
+
+
+def _wait_outside(futures: set[Future[R]], timeout: float | None, return_when: str) -> Any:
+    found: Any = None
+
+    def step(seconds: float | None) -> bool:
+        nonlocal found
+        begun = time.monotonic()
+        found = concurrent.futures.wait(futures, seconds, return_when)
+        return seconds is None or time.monotonic() - begun < seconds
+
+    def told() -> bool:
+        homes = [future._home if isinstance(future, PlannedFuture) else None for future in found.not_done]
+        schedulers = {None if home is None else home.scheduler for home in homes}
+        if not all(scheduler is not None and stalled(scheduler) for scheduler in schedulers):
+            return False
+        return any(scheduler.warn_if_stalled("several futures") for scheduler in schedulers if scheduler)
+
+    block(step, timeout, told)
+    return found
+
+
+def _help(run: Run, ended: _Ended, timeout: float | None) -> None:
+    scheduler = run.slots.scheduler
+    scheduler.help(ended.needs(run), timeout, partial(scheduler.warn_if_stalled, "several futures"))
 
 
 def as_completed(fs: Iterable[Future[R]], timeout: float | None = None) -> Iterator[Future[R]]:
@@ -103,7 +132,7 @@ def _as_completed(futures: set[Future[Any]], end: float | None) -> Iterator[Futu
                 if run is None:
                     ended.sleep(left)
                 else:
-                    run.slots.scheduler.help(ended.needs(run), left)
+                    _help(run, ended, left)
             yield ended.ended.popleft()
 
 
@@ -151,19 +180,17 @@ class _Ended:
     def needs(self, run: Run) -> Needs:
         """The search of *run* for what is left.  One for all calls, or each would look at all anew."""
         needs = self._needs
-        # With one left, it is that one which is waited for.
-        strict = self.return_when == ALL_COMPLETED or len(self.pending) == 1
         if (
             needs is None
             or needs.run is not run
-            or needs.strict != strict
             or len(needs.futures) > 2 * len(self.pending) + SWEEP_FROM
         ):
             if needs is not None:
                 needs.close()
             futures = [future for future in self.pending.copy() if isinstance(future, PlannedFuture)]
-            choice = not strict and len(futures) == len(self.pending)
-            needs = self._needs = Needs(run, futures, self.satisfied, strict, choice)
+            elsewhere = len(futures) < len(self.pending)
+            strict = self.return_when == ALL_COMPLETED
+            needs = self._needs = Needs(run, futures, self.satisfied, strict, elsewhere)
             needs.open()  # also between two calls
         return needs
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 from heapq import heappop, heappush
 from queue import Empty, SimpleQueue
 from threading import TIMEOUT_MAX
@@ -52,8 +51,8 @@ class Needs:
     """
 
     __slots__ = (
-        "anew", "bell", "choice", "circle", "count", "deadline", "depth", "frames", "futures", "held", "late",
-        "nodes", "ready", "run", "satisfied", "seen", "slots", "strict", "suspect", "via",
+        "anew", "bell", "circle", "count", "deadline", "depth", "elsewhere", "frames", "futures", "held",
+        "late", "nodes", "ready", "run", "satisfied", "seen", "slots", "strict", "via",
     )  # fmt: skip
 
     def __init__(
@@ -62,7 +61,7 @@ class Needs:
         futures: Any,
         satisfied: Callable[[], bool],
         strict: bool = True,
-        choice: bool = False,
+        elsewhere: bool = False,
     ) -> None:
         self.run = run  # who waits
         self.deadline: float | None = None  # when to give up searching
@@ -71,8 +70,7 @@ class Needs:
         self.futures = futures  # a sequence, or `Everything`
         self.satisfied = satisfied  # whether the wait is over
         self.strict = strict  # all of them are waited for: a circle is an error
-        self.choice = choice  # one of them is enough, and no other will do
-        self.suspect = False  # one of them needs the one who waits
+        self.elsewhere = elsewhere  # it waits for futures of other executors besides
         self.bell: SimpleQueue[None] = SimpleQueue()
         self.seen: dict[Node, int] = {}  # each that has not ended, with its place in the order
         self.nodes: dict[int, Node] = {}  # the reverse
@@ -156,10 +154,13 @@ class Needs:
                 break
         return node
 
-    def sleep(self, timeout: float | None) -> None:
-        """Until there is something to look at, or *timeout* seconds are over."""
-        with suppress(Empty):
+    def sleep(self, timeout: float | None) -> bool:
+        """Block until there is something to look at; False after *timeout* seconds."""
+        try:
             self.bell.get(timeout=None if timeout is None else min(timeout, TIMEOUT_MAX))
+        except Empty:
+            return False
+        return True
 
     def find(self) -> Node | None:
         """The first ready node that is needed; while the scheduler is stopped, only search.
@@ -223,25 +224,10 @@ class Needs:
             if self._visit(node, owner, place):
                 return None  # *node* is the one who waits, so its lock, which is held, is the own one
 
-    def hopeless(self) -> list[Node]:
-        """A circle, if each of the futures of which one is enough closes one.  The lock is held.
-
-        Cost: a search for each, up to the first that closes none.
-        """
-        circle: list[Node] = []
-        for future in self.futures:
-            if future.done():
-                continue
-            one = Needs(self.run, (future,), self.satisfied)
-            one.deadline = self.deadline
-            searches[one] = None
-            try:
-                if one.find() is not None or not one.circle:
-                    return []
-            finally:
-                del searches[one]
-            circle = circle or one.circle
-        return circle
+    def goes_on(self) -> bool:
+        """Whether the one who waits has something to look at.  The lock is held."""
+        ready = self.ready and not self.slots.scheduler._stopped
+        return bool(ready or self.frames or self.late) or not self.bell.empty()
 
     def _visit(self, node: Node, owner: Waiting, needing: int) -> bool:
         """Look at *node*, under the lock of its scheduler; True where it closes a circle."""
@@ -265,11 +251,8 @@ class Needs:
             self.via[place] = needing
         if node.state == RUNNING:
             if node in self.run.tasks():
-                if must:
-                    return self._close_circle(place)
-                # Who holds that slot waits for us, and helps; or others may do.
-                self.suspect = self.choice
-                return False
+                # Else who holds that slot waits for us, and helps; or others may do.
+                return must and self._close_circle(place)
             for run in node.queue.runs:
                 tasks = [*run.below, run.task] if run.waits else []
                 if node in tasks:
@@ -350,6 +333,9 @@ class Anything(Needs):
 
     def spare(self) -> None:
         self.release()
+
+    def goes_on(self) -> bool:
+        return bool(self.slots.ready and not self.slots.scheduler._stopped) or not self.bell.empty()
 
     def take(self) -> Any:
         scheduler = self.slots.scheduler

@@ -6,6 +6,7 @@ Its other half, what it does for tasks and threads, is the `Dispatcher`, and `St
 from __future__ import annotations
 
 import threading
+from functools import partial
 from time import perf_counter
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from ._drawing import printable, table
 from ._graph import Graph
 from ._options import check_flags
 from ._slots import Slots
+from ._stall import stalled
 from ._stop import Stop
 from ._streams import Streams
 from ._waiting import at_work
@@ -26,10 +28,6 @@ if TYPE_CHECKING:
 
     from ._future import PlannedFuture
     from ._queue import Queue
-
-
-# Seconds until exit tells what it waits for, where nothing is going on.
-EXIT_PATIENCE = 5.0
 
 
 class Scheduler(Streams):
@@ -228,16 +226,27 @@ class Scheduler(Streams):
         Returns:
             False if there was still something after *timeout*.
         """
-        return self._wait_until(self._idle, timeout)
+        return self._wait_until(self._idle, timeout, told=partial(self.warn_if_stalled, "all tasks"))
+
+    def warn_if_stalled(self, awaited: PlannedFuture[Any] | str, elsewhere: bool = False) -> bool:
+        """Log why a wait for *awaited* may never end, and return True, if nothing runs and nothing can start.
+
+        With *elsewhere* also where futures of other executors may still come.
+        """
+        schedulers = stalled(self, elsewhere)
+        if not schedulers:
+            return False
+        reasons = [self.why() if isinstance(awaited, str) else awaited.why()]
+        reasons += [scheduler.why() for scheduler in schedulers[1:]]
+        message = "waiting for %s, but nothing runs and nothing can start: %s"
+        LOGGER.warning(message, awaited, "\n".join(reasons))
+        return True
 
     def _idle(self) -> bool:
         running = sum(slots.running for slots in self._slots)
         if running != len({task for stack in self._resting for task in stack}):
             return False
         return not any(slots.pending for slots in self._slots)
-
-    def _paused_of(self, slots: Slots) -> int:
-        return sum(task._home is slots for task, _ in self._paused)
 
     # The end: of the queues, of the process, and after a fork.
 
@@ -293,7 +302,7 @@ class Scheduler(Streams):
             slots.pool.shutdown(wait=False)
 
     def drain(self, slots: Slots) -> bool:
-        """Wait until nothing of *slots* is pending or running; warn once where a stopped scheduler holds it.
+        """Wait until nothing of *slots* is pending or running.
 
         Returns:
             False in a forked child, where the pool has no threads, and its
@@ -306,27 +315,13 @@ class Scheduler(Streams):
         def drained() -> bool:
             return not slots.waiting and not slots.ready and not slots.running
 
-        def held() -> int:
-            return slots.pending + self._paused_of(slots)
-
         with self.lock:
             if self._abandoned:
                 return False
             if at_work(self, slots):
                 raise RuntimeError("a task cannot wait for the shutdown of its own queue")
-        # What runs may yet pause.
-        self._wait_until(
-            lambda: drained() or (self._stopped and held() > 0) or self.deadlocked(), slots=slots
-        )
-        with self.lock:
-            count = held() if self._stopped else 0
-            deadlocked = not drained() and not count and self.deadlocked()
-        if deadlocked:
-            LOGGER.warning("waiting for queue %s, but nothing can go on: %s", slots.name, self.why())
-        if count:
-            message = "waiting for %d pending tasks of queue %s, but the scheduler is stopped"
-            LOGGER.warning(message, count, slots.name)
-        return self._wait_until(drained, slots=slots)
+        told = partial(self.warn_if_stalled, f"the end of queue {slots.name}", True)
+        return self._wait_until(drained, slots=slots, told=told)
 
     def cancel_held(self) -> None:
         """At exit: refuse who waits to submit; if it is stopped, and nobody may ever resume it, cancel."""
@@ -349,21 +344,30 @@ class Scheduler(Streams):
 
     def finish_at_exit(self) -> None:
         """Run what was submitted to its end; a `stop` meanwhile cancels it.  For interpreter exit."""
-        if not self._wait_until(lambda: self._idle() or self.deadlocked(), EXIT_PATIENCE):
-            with self.lock:
-                stuck = not any(slots.ready or slots.running for slots in self._slots)
-                stuck = stuck and all(getattr(relay, "future", relay) is None for relay in self._outside)
-                waiting = sum(slots.waiting for slots in self._slots)
-            if stuck and waiting:
-                LOGGER.warning("exit waits for %d tasks that need futures of other executors", waiting)
-        self._wait_until(lambda: self._idle() or self.deadlocked())
+        told = False
+
+        def tell() -> bool:
+            nonlocal told
+            if stalled(self):
+                told = True
+                self._cancel_stalled()
+            elif not told and stalled(self, elsewhere=True, endless=True):
+                told = True
+                LOGGER.warning("exit waits for what may never end: %s", self.why())
+            return False  # what is waited for now may come, and others be stalled then
+
+        self._wait_until(self._idle, told=tell)
+
+    def _cancel_stalled(self) -> None:
+        """At exit: cancel what can never start, as nobody can submit or resume any more."""
         with self.lock:
-            deadlocked = self.deadlocked()
-        if deadlocked:  # nobody can submit what would release anything
-            LOGGER.warning("cancelling what is pending at exit, as nothing can go on: %s", self.why())
-            for slots in list(self._slots):
+            queues = list(self._slots)
+            count = sum(slots.pending for slots in queues)
+        if count:
+            message = "cancelling %d pending tasks at exit, as nothing runs and nothing can start: %s"
+            LOGGER.warning(message, count, self.why())
+            for slots in queues:
                 self.cancel_pending(slots)
-            self._wait_until(self._idle)
 
     def close_at_exit(self) -> None:
         """Let the threads go.  No other scheduler has anything left to run on a queue of this one."""

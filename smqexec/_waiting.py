@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ from ._nodes import Node
 from ._observers import Observation, Observed
 from ._planner import DependencyPlanner
 from ._slots import HERE, Run, Slots
+from ._stall import block
 from ._task import Task
 
 # Python's limit of recursion is meant for what calls itself.  Nested tasks would
@@ -97,6 +99,8 @@ class Waiting(Observed):
 
         def take(self, slots: Slots, limit: int) -> Any: ...
 
+        def warn_if_stalled(self, awaited: PlannedFuture[Any] | str) -> bool: ...
+
         def break_down(
             self, error: BaseException, run: Run | None = None, task: PlannedFuture[Any] | None = None
         ) -> None: ...
@@ -161,18 +165,19 @@ class Waiting(Observed):
             watch = future._watched()
             watch.blocked.append(blocker)
         try:
+            told = partial(self.warn_if_stalled, future)
             if run is None:
-                return acquire(blocker, timeout) or future.done()
-            return run.slots.scheduler.help(blocker, timeout)
+                return block(partial(acquire, blocker), timeout, told) or future.done()
+            return run.slots.scheduler.help(blocker, timeout, told)
         finally:
             with self.lock:
                 if not future.done():  # else `unblock` may be going through the list
                     watch.blocked.remove(blocker)
 
-    def help(self, needs: Needs, timeout: float | None) -> bool:
+    def help(self, needs: Needs, timeout: float | None, told: Callable[[], bool]) -> bool:
         """Do what *needs* finds until it is satisfied; False after *timeout* seconds.
 
-        For a thread of this scheduler's.
+        For a thread of this scheduler's.  *told* is as for `block`.
 
         Raises:
             RuntimeError: The task that waits is itself needed.
@@ -193,7 +198,7 @@ class Waiting(Observed):
                 if wait.open():
                     opened.append(wait)
                 wait.slots.scheduler.await_in(wait)
-            return self._help(run, needs, deadline)
+            return self._help(run, needs, deadline, told)
         finally:
             for wait in waits:
                 # One that was struck before it began is none of them.
@@ -213,7 +218,14 @@ class Waiting(Observed):
             if self._watchers:
                 self._tell_watchers()
 
-    def _help(self, run: Run, needs: Needs, deadline: float | None) -> bool:
+    def _help(self, run: Run, needs: Needs, deadline: float | None, told: Callable[[], bool]) -> bool:
+        silent = False  # it has told that nothing can go on
+
+        def tell() -> bool:
+            nonlocal silent
+            silent = told()
+            return silent
+
         while not needs.satisfied():
             left = None if deadline is None else deadline - time.monotonic()
             if left is not None and left <= 0:
@@ -225,8 +237,6 @@ class Waiting(Observed):
                     self.sink(run, task)
                     if run.slots.attentive:
                         starts = self._started(task)
-                elif needs.suspect and not needs.satisfied():
-                    needs.circle = needs.hopeless()
             self._start(starts)
             if needs.circle:
                 raise RuntimeError(_told(needs.circle))
@@ -236,7 +246,10 @@ class Waiting(Observed):
                 slots, other = HERE.due.popleft()
                 slots.work(slots, other)
             elif not (run.slots.inline and _do_for_others(run)):
-                needs.sleep(left)
+                if silent:
+                    needs.sleep(left)
+                else:
+                    block(needs.sleep, left, tell)
         return True
 
     # Tasks that are nested in others.
@@ -286,11 +299,19 @@ class Waiting(Observed):
     # Waiting until something holds.
 
     def _wait_until(
-        self, holds: Callable[[], bool], timeout: float | None = None, slots: Slots | None = None
+        self,
+        holds: Callable[[], bool],
+        timeout: float | None = None,
+        slots: Slots | None = None,
+        told: Callable[[], bool] | None = None,
     ) -> bool:
         """Block the calling thread until *holds*; in a task, do meanwhile what is ready in its queue.
 
-        *slots* are whose tasks have to end for it; None: of all queues.
+        Args:
+            holds: Asked under the lock.
+            timeout: Seconds to wait at most.
+            slots: Whose tasks have to end for it; None: of all queues.
+            told: As for `block`.
         """
         headroom()
         run = HERE.run
@@ -309,10 +330,11 @@ class Waiting(Observed):
             self._watchers.append(watcher)
             self._tell_watchers()
         try:
+            told = told or partial(self.warn_if_stalled, "tasks that run")
             if run is None:
-                acquire(blocker, timeout)
+                block(partial(acquire, blocker), timeout, told)
             else:
-                run.slots.scheduler.help(blocker, timeout)
+                run.slots.scheduler.help(blocker, timeout, told)
         finally:
             with self.lock:
                 self._resting = [other for other in self._resting if other is not stack]

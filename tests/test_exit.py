@@ -21,9 +21,8 @@ from typing import Any
 
 import pytest
 from gate import DEADLINE, Gate
-from threads import beside, until
+from threads import beside
 
-import smqexec._scheduler
 from smqexec import Queue, Scheduler, _process, _waking, checkpoint, settled
 
 HERE = Path(__file__).parent
@@ -892,31 +891,6 @@ def test_task_of_the_parent_is_no_dependency() -> None:
 
 
 # In this process
-
-
-def test_exit_tells_of_futures_that_nobody_completes(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(smqexec._scheduler, "EXIT_PATIENCE", 0.0)
-    scheduler = Scheduler()
-    queue = Queue(scheduler, 1)
-    outside: Future[int] = Future()
-    task = queue.submit(str, outside)
-    finishing = beside(scheduler.finish_at_exit)
-    until(lambda: caplog.messages)
-    assert caplog.messages == ["exit waits for 1 tasks that need futures of other executors"]
-    outside.set_result(1)
-    finishing.result(DEADLINE)
-    assert task.result(DEADLINE) == "1"
-    caplog.clear()
-    gate = Gate()
-    other = Scheduler()
-    held = Queue(other, 1).submit(gate)
-    finishing = beside(other.finish_at_exit)
-    gate.wait_entered()
-    gate.open()
-    finishing.result(DEADLINE)
-    assert held.done() and not caplog.messages
 
 
 @pytest.mark.parametrize("where", ["before", "while it waits"])

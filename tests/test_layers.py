@@ -40,7 +40,7 @@ ALLOWED = {
         *{"_executors", "_slots", "_kinds"},
     },
     "_submitting": {"_options", "_task", "_arguments", "_functions", "_kinds"},
-    "_inside": {"_slots", "_needs", "_future", "_nodes"},
+    "_inside": {"_slots", "_stall", "_needs", "_future", "_nodes"},
     "_worker": {
         *{"_generators", "_waiting", "_notes", "_slots", "_task", "_future"},
         *{"_items", "_kept", "_interrupts", "_arguments", "_functions"},
@@ -55,7 +55,7 @@ ALLOWED = {
     "_generators": {"_slots", "_task", "_future", "_functions"},
     "_scheduler": {
         *{"_graph", "_drawing", "_debug", "_process", "_stop", "_why", "_options"},
-        *{"_streams", "_waking", "_waiting", "_slots"},
+        *{"_streams", "_waking", "_waiting", "_stall", "_slots"},
     },
     "_graph": {"_survey", "_drawing"},
     "_survey": {"_submission_order", "_task", "_items", "_options", "_nodes"},
@@ -71,7 +71,8 @@ ALLOWED = {
     "_streams": {"_admission", "_waiting", "_needs", "_task", "_items", "_future", "_nodes"},
     "_admission": {
         *{"_arrivals", "_waiting", "_slots", "_options", "_contexts", "_resources", "_task"},
-        *{"_pending_limit", "_interrupts", "_arguments", "_functions", "_kept", "_future", "_nodes"},
+        *{"_pending_limit", "_stall", "_interrupts", "_arguments", "_functions", "_kept", "_future"},
+        "_nodes",
     },
     "_pending_limit": set(),
     "_submission_order": {"_nodes"},
@@ -98,7 +99,11 @@ ALLOWED = {
         *{"_interrupts", "_nodes"},
     },
     "_resources": {"_nodes"},
-    "_waiting": {"_observers", "_needs", "_slots", "_task", "_future", "_interrupts", "_planner", "_nodes"},
+    "_waiting": {
+        *{"_observers", "_stall", "_needs", "_slots", "_task", "_future", "_interrupts", "_planner"},
+        "_nodes",
+    },
+    "_stall": {"_needs", "_slots", "_task", "_items", "_nodes"},
     "_observers": {"_slots", "_options", "_task", "_items", "_future", "_interrupts", "_arguments"},
     "_needs": {"_resources", "_slots", "_task", "_future", "_nodes"},
     "_slots": {"_task", "_nodes"},

@@ -735,7 +735,7 @@ class Patient:
         assert run is not None
         self.waits = run.waits
         while (given := self._line.get(timeout=DEADLINE)) is not None:
-            run.slots.scheduler.help(Needs(run, (given[0],), given[1].is_set), None)
+            run.slots.scheduler.help(Needs(run, (given[0],), given[1].is_set), None, lambda: False)
         return "ended"
 
     def wait_for(self, future: Any) -> None:
@@ -775,8 +775,7 @@ def test_circle_of_waits_that_were_not_at_the_same_time_is_none() -> None:
         assert task.result(DEADLINE) == "ended"
 
 
-@pytest.mark.parametrize("others", [True, False])
-def test_circle_among_those_that_are_all_waited_for(others: bool) -> None:
+def test_circle_among_those_that_are_all_waited_for() -> None:
     with planned(1, 1) as (_, queue, other):
         box: list[Any] = []
         entered, gate = Gate(), Gate()
@@ -784,10 +783,7 @@ def test_circle_among_those_that_are_all_waited_for(others: bool) -> None:
 
         def program() -> None:
             entered.enter()
-            if others:
-                smqexec.wait([box[0], held])
-            else:
-                smqexec.wait(box, None, FIRST_COMPLETED)
+            smqexec.wait([box[0], held])
 
         task = queue.submit(program)
         box.append(queue.submit(str, task))
@@ -817,31 +813,6 @@ def test_circle_through_one_that_was_met_for_its_slot_at_first() -> None:
         gate.open()
         with pytest.raises(RuntimeError, match="would never end"):
             box[0].result(DEADLINE)
-
-
-def test_circle_is_left_when_all_others_were_given() -> None:
-    """It is no error as long as something else may come."""
-    with planned(1, 1) as (_, queue, other):
-        box: list[Any] = []
-        entered, gate = Gate(), Gate()
-        held = other.submit(gate)
-
-        def program() -> str:
-            entered.enter()
-            given = smqexec.as_completed([box[0], held])
-            assert next(given) is held
-            with pytest.raises(RuntimeError, match="would never end"):
-                next(given)
-            return "told"
-
-        task = queue.submit(program)
-        box.append(queue.submit(str, task))
-        entered.open()
-        until(lambda: queue._slots.helpers)
-        (needs,) = queue._slots.helpers
-        until(lambda: needs.seen and not needs.frames)
-        gate.open()
-        assert task.result(DEADLINE) == "told"
 
 
 def test_what_becomes_ready_between_two_futures_is_done_for_the_second() -> None:
@@ -1554,39 +1525,6 @@ def test_concurrent_futures_wait_on_a_dropped_task() -> None:
         assert time.monotonic() > 0
 
 
-# Circles where one of several futures would be enough.
-
-
-@pytest.mark.parametrize(
-    ("ways", "circular", "fine"),
-    [
-        (lambda tasks: list(smqexec.as_completed(tasks)), 2, 0),
-        (lambda tasks: list(smqexec.as_completed(tasks)), 2, 1),
-        (lambda tasks: smqexec.wait(tasks, return_when=FIRST_COMPLETED), 2, 0),
-        (lambda tasks: smqexec.wait(tasks, return_when=FIRST_EXCEPTION), 2, 0),
-        (lambda tasks: smqexec.wait(tasks, return_when=FIRST_EXCEPTION), 1, 1),
-        (lambda tasks: smqexec.wait(tasks, return_when=FIRST_EXCEPTION), 2, 1),
-    ],
-)
-@pytest.mark.parametrize("schedulers", [1, 2])
-def test_all_that_is_left_needs_the_one_who_waits(
-    schedulers: int, ways: Callable[[Any], object], circular: int, fine: int
-) -> None:
-    with planned(1, stopped=True) as (scheduler, queue), planned(1) as (_, abroad):
-        other = abroad if schedulers == 2 else queue
-        box: list[Any] = []
-
-        def program() -> object:
-            tasks = [other.submit(str, box[0]) for _ in range(circular)]
-            return ways(tasks + [other.submit(int) for _ in range(fine)])
-
-        box.append(queue.submit(program))
-        scheduler.resume()
-        with pytest.raises(RuntimeError, match=r"waiting would never end: .*program.* which waits for it"):
-            box[0].result(DEADLINE)
-        assert nothing_is_left(scheduler)
-
-
 def test_one_of_several_is_not_circular() -> None:
     with planned(1, 1, stopped=True) as (scheduler, queue, other):
         box: list[Any] = []
@@ -1600,7 +1538,9 @@ def test_one_of_several_is_not_circular() -> None:
         box.append(queue.submit(program))
         scheduler.resume()
         gate.wait_entered()
-        until(lambda: next(iter(queue._slots.runs)).waits and next(iter(queue._slots.runs)).waits[0].suspect)
+        until(lambda: queue._slots.helpers)
+        (needs,) = queue._slots.helpers
+        until(lambda: needs.seen and not needs.frames)
         gate.open()
         assert box[0].result(DEADLINE) == 7
 

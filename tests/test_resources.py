@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import gc
-import logging
 import subprocess
 import sys
 import textwrap
 import weakref
 from collections.abc import Iterator
-from concurrent.futures import CancelledError, Future
+from concurrent.futures import Future
 from random import Random
 from threading import Lock
 from typing import Any
@@ -19,10 +18,10 @@ from engines import Manual
 from gate import DEADLINE, Gate
 from threads import beside, planned, until
 
-from smqexec import Queue, Raw, Resource, settled
+from smqexec import Queue, Raw, Resource, _stall, settled
 from smqexec._executors import Engine
 from smqexec._needs import ASKED, Needs
-from smqexec._resources import KEPT, TAKEN, Allocation, AllocationWaiter
+from smqexec._resources import Allocation, AllocationWaiter
 from smqexec._slots import Run
 
 
@@ -670,7 +669,10 @@ def test_task_is_held_back_after_it_was_met_by_a_search() -> None:
 # Where nothing can go on.
 
 
-def test_shutdown_says_where_nothing_can_go_on(caplog: pytest.LogCaptureFixture) -> None:
+def test_shutdown_says_where_nothing_can_go_on(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(_stall, "PATIENCE", 0.01)
     disk = Resource("disk", 1)
     with planned(1) as (scheduler, queue):
         file = queue.options(resources={disk: 1}, hold=True, name="file").submit(abs, 1)
@@ -681,51 +683,13 @@ def test_shutdown_says_where_nothing_can_go_on(caplog: pytest.LogCaptureFixture)
         shutting = beside(queue.shutdown)
         until(lambda: caplog.records)
         (record,) = caplog.records
-        assert record.levelno == logging.WARNING
-        assert record.getMessage().startswith(
-            f"waiting for queue {queue._slots.name}, but nothing can go on: "
-        )
+        assert record.getMessage().startswith(f"waiting for the end of queue {queue._slots.name}, but ")
         assert record.getMessage().endswith(
             "disk: 0 of 1 free, held by file#1 (kept: no task releases it); 1 task lacks it: abs#2 needs 1"
         )
         other.options(release=[file]).submit(abs, 1)
         shutting.result(DEADLINE)
         assert lacking.result(DEADLINE) == 2
-
-
-def test_futures_of_others_may_still_help(caplog: pytest.LogCaptureFixture) -> None:
-    disk = Resource("disk", 1)
-    with planned(1, 1) as (scheduler, queue, other):
-        file = queue.options(resources={disk: 1}, hold=True).submit(abs, 1)
-        file.result(DEADLINE)
-        queue.options(resources={disk: 1}).submit(abs, -2)
-        until(lambda: disk._line)
-        future: Future[int] = Future()
-        other.options(release=[file]).submit(abs, future)
-        with scheduler.lock:
-            assert not scheduler.deadlocked()
-        future.set_result(1)
-        assert scheduler.wait(DEADLINE)
-
-
-def test_task_that_has_just_ended_is_about_to_give_back() -> None:
-    disk = Resource("disk", 1)
-    with planned(1) as (scheduler, queue):
-        file = queue.options(resources={disk: 1}, hold=True).submit(abs, 1)
-        file.result(DEADLINE)
-        queue.options(resources={disk: 1}).submit(abs, -2)
-        until(lambda: disk._line)
-        until(lambda: scheduler.counts()["running"] == 0)
-        with scheduler.lock:
-            assert scheduler.deadlocked()
-            file._allocation.state = TAKEN  # what it is before its callback was called
-            assert not scheduler.deadlocked()
-            file._allocation.state = KEPT
-            file._allocation.releasers[file] = None  # the same, of one that releases
-            assert not scheduler.deadlocked()
-            file._allocation.releasers.clear()
-        queue.options(release=[file]).submit(abs, 1)
-        assert scheduler.wait(DEADLINE)
 
 
 def test_exit_cancels_where_nothing_can_go_on() -> None:
@@ -739,20 +703,9 @@ def test_exit_cancels_where_nothing_can_go_on() -> None:
     run = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, timeout=60
     )
-    assert "cancelling what is pending at exit, as nothing can go on: " in run.stderr
+    assert "cancelling 1 pending tasks at exit, as nothing runs and nothing can start: " in run.stderr
     assert "held by " in run.stderr
     assert run.returncode == 0
-
-
-def test_finishing_at_exit_where_nothing_can_go_on(caplog: pytest.LogCaptureFixture) -> None:
-    disk = Resource("disk", 1)
-    with planned(1) as (scheduler, queue):
-        queue.options(resources={disk: 1}, hold=True).submit(abs, 1).result(DEADLINE)
-        lacking = queue.options(resources={disk: 1}).submit(abs, 2)
-        until(lambda: disk._line)
-        scheduler.finish_at_exit()
-        with pytest.raises(CancelledError):
-            lacking.result(DEADLINE)
 
 
 # All together, at random.

@@ -16,7 +16,7 @@ from gate import DEADLINE, Gate
 from threads import beside, planned, until
 
 import smqexec._waking
-from smqexec import Queue, Scheduler, Task, settled
+from smqexec import Queue, Scheduler, Task, _stall, settled
 from smqexec._nodes import dependencies_of
 
 NOTHING = dict(waiting=0, ready=0, running=0, done=0, failed=0, cancelled=0)
@@ -468,11 +468,14 @@ def test_shutdown_that_cancels_lets_go_on_who_only_waits_for_the_end() -> None:
         gate.open()
 
 
-def test_shutdown_of_a_stopped_scheduler_warns(caplog: pytest.LogCaptureFixture) -> None:
+def test_shutdown_of_a_stopped_scheduler_warns(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(_stall, "PATIENCE", 0.01)
     with planned(1, stopped=True) as (scheduler, queue), caplog.at_level(logging.WARNING, "smqexec"):
         tasks = [queue.submit(add, i) for i in range(3)]
         ending = beside(queue.shutdown)
-        until(lambda: "waiting for 3 pending tasks of queue" in caplog.text)
+        until(lambda: "the scheduler is stopped: 0 running, 3 ready, 0 waiting" in caplog.text)
         scheduler.resume()
         assert ending.result(DEADLINE) is None
         assert [task.result(0) for task in tasks] == [1, 2, 3]

@@ -1,0 +1,278 @@
+"""Waits in which nothing can go on say so, once, and why; others say nothing."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Future
+from functools import partial
+from typing import Any
+
+import pytest
+from gate import DEADLINE, Gate
+from threads import beside, planned, until
+
+import smqexec
+from smqexec import Queue, Resource, Scheduler, _stall, checkpoint
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_stall, "PATIENCE", 0.01)
+
+
+def warning(caplog: pytest.LogCaptureFixture) -> str:
+    """The one warning, once it is there."""
+    until(lambda: caplog.records)
+    (record,) = caplog.records
+    assert (record.name, record.levelno) == ("smqexec", logging.WARNING)
+    caplog.clear()
+    return record.getMessage()
+
+
+def looks(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """What the waits of others find, each time that they look."""
+    found: list[bool] = []
+    stalled = _stall.stalled
+
+    def noted(*args: Any, **options: Any) -> list[Any]:
+        found.append(bool(schedulers := stalled(*args, **options)))
+        return schedulers
+
+    monkeypatch.setattr(smqexec._scheduler, "stalled", noted)
+    return found
+
+
+@pytest.mark.parametrize(
+    "wait", [smqexec.Task.result, smqexec.Task.exception, lambda task: smqexec.wait([task])]
+)
+@pytest.mark.parametrize("inside", [False, True])
+def test_wait_for_a_task(wait: Callable[[Any], Any], inside: bool, caplog: pytest.LogCaptureFixture) -> None:
+    with planned(1) as (scheduler, queue), Scheduler() as outer:
+        with scheduler.stop():
+            task = queue.submit(abs, -1)
+            if inside:
+                waiting: Any = Queue(outer, 1).submit(wait, smqexec.Raw(task))
+            else:
+                waiting = beside(wait, task)
+            text = warning(caplog)
+            assert "nothing runs and nothing can start" in text and "stopped" in text
+        waiting.result(DEADLINE)
+        assert not caplog.records  # once
+
+
+def test_task_that_waits_in_its_own_stopped_scheduler(caplog: pytest.LogCaptureFixture) -> None:
+    with planned(1) as (scheduler, queue):
+        gate = Gate()
+
+        def outer() -> Any:
+            gate.enter()
+            return queue.submit(abs, -3).result()
+
+        task = queue.submit(outer)
+        gate.wait_entered()
+        scheduler.stop()
+        gate.open()
+        assert "the scheduler is stopped" in warning(caplog)
+        waiting = beside(task.result)
+        assert "waits for abs" in warning(caplog)
+        scheduler.resume()
+        assert waiting.result(DEADLINE) == 3
+
+
+def test_submit_for_room(caplog: pytest.LogCaptureFixture) -> None:
+    with Scheduler() as scheduler:
+        queue = Queue(scheduler, 1, max_pending=1)
+        with scheduler.stop():
+            queue.submit(abs, -1)
+            submitting = beside(queue.submit, abs, -2)
+            text = warning(caplog)
+            assert f"room in queue {queue.name if hasattr(queue, 'name') else queue._slots.name}" in text
+            assert "the scheduler is stopped: 0 running, 1 ready, 0 waiting" in text
+        assert submitting.result(DEADLINE).result(DEADLINE) == 2
+
+
+@pytest.mark.parametrize("end", ["wait", "shutdown", "block", "stop"])
+def test_wait_for_all(end: str, caplog: pytest.LogCaptureFixture) -> None:
+    with planned(1) as (scheduler, queue):
+        gate = Gate()
+        task = queue.submit(lambda: gate.enter() or checkpoint())
+        gate.wait_entered()
+        queue.submit(abs, -1)
+        scheduler.stop()
+        gate.open()
+        until(lambda: scheduler._paused)
+        if end == "stop":
+            scheduler.stop(wait=True)
+            assert not caplog.records
+        else:
+            calls = {"wait": scheduler.wait, "shutdown": queue.shutdown}
+            waiting = beside(calls.get(end, partial(scheduler.__exit__, None, None, None)))
+            assert "held as the scheduler is stopped" in warning(caplog)
+        scheduler.resume()
+        if end != "stop":
+            waiting.result(DEADLINE)
+        task.result(DEADLINE)
+
+
+def test_future_of_another_executor_is_told_at_the_end_alone(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    found = looks(monkeypatch)
+    outside: Future[int] = Future()
+    with planned(1) as (scheduler, queue):
+        task = queue.submit(abs, outside)
+        waiting = [beside(task.result), beside(scheduler.wait), beside(smqexec.wait, [task, outside])]
+        waiting.append(Queue(1).submit(lambda: smqexec.wait([Queue(1).submit(abs, outside), outside])))
+        until(lambda: len(found) > 10)
+        assert not any(found) and not caplog.records
+        ending = beside(scheduler.shutdown)
+        assert "a future of another executor: not done; 1 task waits for it: abs#1" in warning(caplog)
+        outside.set_result(-3)
+        ending.result(DEADLINE)
+        for each in waiting:
+            each.result(DEADLINE)
+
+
+def test_waits_that_make_progress_say_nothing(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    found = looks(monkeypatch)
+    with planned(1, 1) as (scheduler, queue, other):
+        gate = Gate()
+        held = other.submit(gate, 1)
+        task = queue.submit(lambda: queue.submit(abs, smqexec.Raw(held).value).result())
+        task.add_done_callback(lambda _: gates[1].enter())
+        gates = [gate, Gate()]
+        waiting = [
+            beside(task.result),
+            beside(scheduler.wait),
+            beside(smqexec.wait, [task], None, FIRST_COMPLETED),
+        ]
+        until(lambda: len(found) > 5)
+        gate.open()
+        gates[1].wait_entered()
+        found.clear()
+        pending = queue.submit(abs, -2)
+        waiting.append(beside(pending.result))  # the callback may make it ready
+        until(lambda: len(found) > 5)
+        assert not any(found)
+        gates[1].open()
+        for each in waiting:
+            each.result(DEADLINE)
+    assert not caplog.records
+
+
+def test_part_that_is_being_taken(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """By a callback, when its task has ended and none runs."""
+    found = looks(monkeypatch)
+    gate = Gate()
+
+    class Slow(dict[str, int]):
+        def __getitem__(self, key: str) -> int:
+            return gate.enter(super().__getitem__(key)) or 0
+
+    with planned(1, stopped=True) as (scheduler, queue):
+        item = queue.submit(Slow, x=1)["x"]
+        waiting = beside(item.result)
+        scheduler.resume()
+        gate.wait_entered()
+        until(lambda: len(found) > 5)
+        assert not any(found[1:]) or "stopped" in caplog.text
+        gate.open()
+        assert waiting.result(DEADLINE) == 1
+
+
+def test_circle_through_any_of_several_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    with planned(2) as (_, queue):
+        circle: list[Any] = []
+        gate = Gate()
+
+        def waits() -> bool:
+            gate.enter()
+            return bool(smqexec.wait(circle, 1.0, FIRST_COMPLETED).done)
+
+        circle += [queue.submit(waits), queue.submit(waits)]
+        gate.wait_entered(2)
+        gate.open()
+        until(lambda: len(caplog.records) >= 2)
+        assert all("several futures" in record.getMessage() for record in caplog.records)
+        assert [task.result(DEADLINE) for task in circle].count(False) >= 1
+
+
+# Exit
+
+
+@pytest.fixture
+def finishing() -> Iterator[Callable[[Scheduler], Future[Any]]]:
+    def finish(scheduler: Scheduler) -> Future[Any]:
+        return beside(scheduler.finish_at_exit)
+
+    yield finish
+
+
+def test_exit_cancels_what_can_never_start(finishing: Any, caplog: pytest.LogCaptureFixture) -> None:
+    disk = Resource("disk", 1)
+    with planned(1) as (scheduler, queue):
+        queue.options(resources={disk: 1}, hold=True).submit(abs, 1).result(DEADLINE)
+        lacking = [queue.options(resources={disk: 1}).submit(abs, 2) for _ in range(2)]
+        finishing(scheduler).result(DEADLINE)
+        assert warning(caplog).startswith(
+            "cancelling 2 pending tasks at exit, as nothing runs and nothing can start: "
+        )
+        assert all(task.cancelled() for task in lacking)
+
+
+def test_exit_waits_for_futures_of_other_executors(finishing: Any, caplog: pytest.LogCaptureFixture) -> None:
+    disk = Resource("disk", 1)
+    outside: Future[int] = Future()
+    with planned(1) as (scheduler, queue):
+        queue.options(resources={disk: 1}, hold=True).submit(abs, 1).result(DEADLINE)
+        lacking = queue.options(resources={disk: 1}).submit(abs, 2)
+        task = queue.submit(str, outside)
+        finished = finishing(scheduler)
+        assert "a future of another executor" in warning(caplog)
+        outside.set_result(1)
+        finished.result(DEADLINE)
+        assert task.result(DEADLINE) == "1" and lacking.cancelled()
+        assert "cancelling 1 pending tasks" in warning(caplog)
+
+
+def test_exit_waits_for_a_generator_without_end(finishing: Any, caplog: pytest.LogCaptureFixture) -> None:
+    gate = Gate()
+
+    def endless() -> Iterator[int]:
+        yield 0
+        gate.enter()
+
+    with planned(1) as (scheduler, queue):
+        task = queue.submit(endless)
+        task[0].result(DEADLINE)
+        finished = finishing(scheduler)
+        text = warning(caplog)
+        assert text.startswith("exit waits for what may never end: ") and "endless#1: running" in text
+        gate.open()
+        finished.result(DEADLINE)
+
+
+def test_tasks_that_wait_for_each_other_through_any_of_several_at_exit(
+    finishing: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What they wait for is cancelled, so they end."""
+    with planned(1) as (scheduler, queue):
+        stuck: list[Any] = []
+        gate = Gate()
+
+        def waits() -> Any:
+            gate.enter()
+            return smqexec.wait(stuck, return_when=FIRST_COMPLETED)
+
+        task = queue.submit(waits)
+        gate.wait_entered()
+        stuck.append(queue.submit(abs, queue.submit(len, task)))
+        gate.open()
+        finishing(scheduler).result(DEADLINE)
+        assert task.done()
+        until(lambda: any("cancelling" in record.getMessage() for record in caplog.records))
+        with pytest.raises(CancelledError):
+            stuck[0].result(DEADLINE)
