@@ -244,7 +244,7 @@ def test_a_running_generator_task_has_its_name() -> None:
         graph, said = scheduler.graph(), repr(task)
         gate.open()
     assert graph.nodes[0].name == camera.__qualname__
-    assert f"{camera.__qualname__} state=running" in said
+    assert f"{camera.__qualname__}#1 state=running" in said
 
 
 def test_tasks_beneath_a_nested_one_are_shown() -> None:
