@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from itertools import chain
 from threading import get_ident
 from typing import Any, TypeAlias
 
@@ -150,7 +151,7 @@ class Arrivals(Dispatcher):
 
         Ctrl-C, mostly; or a recursion that got too deep, or no memory.
         """
-        others: list[Any] = [*self._outside, group]
+        others: list[Any] = [*self._outside, group, *chain(*self._doomed)]
         others += [other for slots in self._slots for run in slots.runs for other in run.tasks()]
         self.planner.mend(self._slots, task, others)
         self._next = self._next_allocated if self._allocates else self.planner.order.take

@@ -5,7 +5,9 @@ As in ``_dispatch``: decide under the lock, act after it.
 
 from __future__ import annotations
 
+from collections import deque
 from concurrent.futures import CancelledError
+from itertools import chain, islice
 from typing import Any, TypeAlias, cast
 
 from ._debug import Unseen
@@ -20,6 +22,9 @@ from ._task import Foreign, Task
 from ._waiting import loud
 from ._waking import Starts, Waking
 
+# So many tasks end at a time, which takes a millisecond or two.
+SLICE = 300
+
 Ended: TypeAlias = tuple[PlannedFuture[Any], Watch | None, Slots]  # a task or item to be told of then
 
 
@@ -28,6 +33,8 @@ class Dropping(Waking):
 
     def __init__(self, order: str, stopped: bool) -> None:
         super().__init__(order, stopped)
+        # What is about to be dropped, where that takes several slices.
+        self._doomed: list[deque[Node]] = []
         # What pending tasks may wait for, and no queue is at: futures of others, and
         # parts of results.
         self._outside: set[Node] = set()
@@ -155,6 +162,7 @@ class Dropping(Waking):
     def _pending(self) -> list[Any]:
         """All pending tasks, those submitted first in front.  Cost: the whole graph."""
         found = dict.fromkeys(self.planner.ready(self._slots))
+        found |= dict.fromkeys(node for node in chain(*self._doomed) if node.state < RUNNING)
         todo: list[Any] = [*found, *self._outside]
         todo += [task for slots in self._slots for run in slots.runs for task in run.tasks()]
         while todo:
@@ -170,12 +178,36 @@ class Dropping(Waking):
         failure: Failure | None,
         starts: Starts | None = None,
     ) -> tuple[list[Ended], Starts | None]:
-        """End *node* and its dependents.  The lock is held; the caller has to `_finish` and `_start`."""
+        """End *node* and its dependents.  The lock is held; the caller has to `_finish` and `_start`.
+
+        In slices, between which others have the lock.
+        """
         inherited = failure
         if failure is not None and type(node) is not Foreign:
             inherited = failure.of(cast("PlannedFuture[Any]", node))
-        dropped, freed = self.planner.drop(node, failure, inherited)
         ended: list[Ended] = []
+        doomed = deque([node])
+        freed = self._drop_some(doomed, failure, inherited, ended)
+        starts = self._wake_for(freed, starts)
+        if doomed:
+            self._doomed.append(doomed)
+            while doomed:
+                self._let_in()
+                freed = self._drop_some(doomed, inherited, inherited, ended)
+                starts = self._wake_for(freed, starts)
+            self._doomed.remove(doomed)
+        return ended, starts
+
+    def _drop_some(
+        self, doomed: deque[Node], failure: Failure | None, inherited: Failure | None, ended: list[Ended]
+    ) -> list[Any]:
+        """Drop a slice of *doomed*, as the planner's `drop_some`; list in *ended* who is to be told.  Locked.
+
+        Returns:
+            What became ready.
+        """
+        dropped, freed = self.planner.drop_some(doomed, failure, inherited, SLICE)
+        first = len(ended)
         touched: dict[Slots, None] = {}
         for task in dropped:
             for other in dependencies_of(task):
@@ -198,7 +230,6 @@ class Dropping(Waking):
             if watch is not None and watch.hooks:
                 freed += watch.run_hooks(task)
             ended.append((task, watch, slots))
-        starts = self._wake_for(freed, starts)
         for slots in touched:
             if slots.pending_limit is not None:
                 slots.pending_limit.admit(slots.pending)
@@ -207,9 +238,9 @@ class Dropping(Waking):
         if self._watchers:
             self._tell_watchers()
         # Last: where something above raises, `break_down` finds who waits for them.
-        for task, watch, _ in ended:
+        for task, watch, _ in islice(ended, first, None):
             task._leave(watch)
-        return ended, starts
+        return freed
 
     def _unlist(self, item: Item[Any]) -> None:
         """Forget that somebody asked for *item*.  The lock is held."""

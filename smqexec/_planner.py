@@ -16,6 +16,7 @@ matter of ``_newest`` and ``_oldest``.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable
 from typing import Any, TypeAlias
 
@@ -335,26 +336,48 @@ class DependencyPlanner:
         """
         if not WAITING <= node.state <= RUNNING:
             raise ValueError(f"{node!r} is not pending or running")
-        dropped = [node]
+        return self.drop_some(deque([node]), fate, inherited)
+
+    def drop_some(
+        self, doomed: deque[Node], fate: Any = None, inherited: Any = None, limit: int | None = None
+    ) -> tuple[list[Any], list[Any]]:
+        """Do what `drop` does, for an owner that wants it in slices: drop up to *limit* nodes of *doomed*.
+
+        What is left to be dropped, at first one node, is in *doomed* again.  It waits for something
+        that was dropped, so nothing but another `drop` changes its state meanwhile.
+
+        Args:
+            doomed: What to drop; to be among the others at a `mend`.
+            fate: What `Node._end` of the first is called with.
+            inherited: What that of the others is called with.
+            limit: At most so many; None for all.
+
+        Returns:
+            As `drop`.
+        """
+        dropped: list[Node] = []
         settled: list[Node] = []
         pending: list[Node] = []
-        if node.state == RUNNING:
-            node.queue.running -= 1
-            node._end(fate)
-        else:
-            self._end(node, fate)
-            pending.append(node)
-        for current in dropped:  # it grows while we go
-            dependents, current.dependents = dependents_of(current), None
+        while doomed and len(dropped) != limit:
+            node = doomed.popleft()
+            if node.state == RUNNING:
+                node.queue.running -= 1
+                node._end(fate)
+            elif node.state < RUNNING:
+                self._end(node, fate)
+                pending.append(node)
+            else:
+                continue  # it depended on two that were dropped, or has been dropped meanwhile
+            fate = inherited
+            dropped.append(node)
+            dependents, node.dependents = dependents_of(node), None
             for other in dependents:
                 if other.state >= RUNNING:
                     continue
                 if other.tolerant:
                     settled.append(other)  # once for each dependency dropped
                 else:
-                    self._end(other, inherited)
-                    dropped.append(other)
-                    pending.append(other)
+                    doomed.append(other)
         if pending:
             self.order.dropped(pending)
             self._unlink(pending)

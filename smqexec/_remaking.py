@@ -71,7 +71,9 @@ def remake(
         node.dependents = as_few(dependents)
     # A member of a group has a number of its own, which is its place.
     for node in sorted((node for node in nodes if WAITING <= node.state <= READY), key=_number):
-        missing = sum(other.state < DONE for other in dependencies_of(node))
+        # What waits for something that was dropped is about to be dropped too: see `drop_some`.
+        needs = dependencies_of(node)
+        missing = sum(other.state < DONE or (other.state > DONE and not node.tolerant) for other in needs)
         queue = node.queue
         if queue is None:
             node.missing = missing + 1 if node.held else missing or 1

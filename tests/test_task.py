@@ -11,17 +11,19 @@ import pickle
 import threading
 import traceback
 import weakref
+from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Executor, Future, ThreadPoolExecutor, as_completed, wait
 from contextlib import suppress
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import pytest
 from gate import DEADLINE, Gate
 from threads import beside, planned, until, until_gone, without_collector
 
-from smqexec import Item, Queue, Raw, Scheduler, Task, settled
+from smqexec import DependencyPlanner, Item, Queue, Raw, Scheduler, Task, settled
 
 
 class Kept:
@@ -1055,3 +1057,103 @@ def test_raw_future_is_no_dependency() -> None:
     outside: Future[int] = Future()
     with planned(1) as (_, queue):
         assert queue.submit(lambda x: x, Raw(outside)).result(DEADLINE) is outside
+
+
+# Many tasks end at a time: others get in between.
+
+
+@pytest.mark.parametrize("order", ["newest", "oldest"])
+@pytest.mark.parametrize("how", ["cancelled", "failed"])
+def test_others_get_in_while_many_tasks_end(how: str, order: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with planned(2, 1, order=order) as (scheduler, queue, other):
+        gate = Gate()
+        root = queue.submit(lambda: gate.enter() or fail())
+        need = root
+        if how == "cancelled":
+            need = other.submit(gate)
+            root = queue.submit(str, need)
+        tasks = [root]
+        for _ in range(2000):
+            tasks.append(queue.submit(str, tasks[-1]))
+        last = queue.submit(isinstance, settled(tasks[-1]), Task)
+        late: list[Any] = []
+        slices: list[int] = []
+
+        def let_in(_: Scheduler) -> None:
+            scheduler.lock.release()
+            try:
+                # None has ended before what it needs; none runs; and one that has ended says how.
+                done = [task.done() for task in tasks[:1900]]
+                slices.append(sum(done))
+                assert all(done[: slices[-1]])
+                assert not any(task.running() for task in tasks)
+                assert all(task.cancelled() == (how == "cancelled") for task in tasks[: slices[-1]])
+                if len(slices) == 1:
+                    tasks[1000].promote()
+                    late.extend([queue.submit(str, tasks[0]), queue.submit(str, tasks[-1])])
+                    late.append(queue.submit(abs, -1))
+                    assert tasks[1900].cancel()
+                    assert beside(wait, late[2:], DEADLINE).result(2 * DEADLINE).done
+            finally:
+                scheduler.lock.acquire()
+
+        monkeypatch.setattr(Scheduler, "_let_in", let_in)
+        if how == "cancelled":
+            assert root.cancel()
+            assert all(task.cancelled() for task in tasks)
+        gate.open()
+        assert last.result(DEADLINE)
+        until(lambda: late and all(task.done() for task in [*tasks, *late]))
+        assert len(slices) > 5
+        assert max(after - before for before, after in pairwise([0, *slices])) < 500
+        expected = outcome(root)
+        assert {outcome(task) for task in tasks[:1900]} == {expected}
+        assert {outcome(task) for task in tasks[1900:]} == {"cancelled"}
+        assert [outcome(task) for task in late] == [expected, "cancelled", 1]
+        monkeypatch.undo()
+        assert scheduler.wait(DEADLINE)
+        with scheduler.lock:
+            scheduler.planner.check(scheduler._slots)
+
+
+def test_shutdown_while_many_tasks_end_cancels_those_that_are_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    with planned(1, stopped=True) as (scheduler, queue):
+        tasks = [queue.submit(abs, 1)]
+        for _ in range(1000):
+            tasks.append(queue.submit(str, tasks[-1]))
+        told: list[int] = []
+
+        def let_in(_: Scheduler) -> None:
+            scheduler.lock.release()
+            try:
+                if not told:
+                    told.append(sum(task.done() for task in tasks))
+                    queue.shutdown(wait=False, cancel_futures=True)
+                    told.append(sum(task.done() for task in tasks))
+            finally:
+                scheduler.lock.acquire()
+
+        monkeypatch.setattr(Scheduler, "_let_in", let_in)
+        assert tasks[0].cancel()
+        assert told[0] < told[1] == 1001
+
+
+@pytest.mark.parametrize("order", ["newest", "oldest"])
+def test_plan_is_made_anew_while_many_tasks_end(order: str) -> None:
+    """What waits for something that was dropped never becomes ready."""
+    planner = DependencyPlanner(order)
+    queue = planner.add_queue()
+    nodes = [planner.Node() for _ in range(10)]
+    for place, node in enumerate(nodes):
+        planner.add(node, queue, nodes[max(place - 1, 0) : place])
+    doomed = deque(nodes[:1])
+    dropped, freed = planner.drop_some(doomed, limit=3)
+    assert (dropped, freed, list(doomed)) == (nodes[:3], [], nodes[3:4])
+    lost = planner.Node()
+    planner.add(lost, queue)
+    planner.mend([queue], lost, doomed)
+    assert planner.take(queue) is None
+    assert (queue.waiting, queue.ready) == (7, 0)
+    assert planner.drop_some(doomed) == (nodes[3:], [])
+    assert (queue.waiting, queue.ready, planner.take(queue)) == (0, 0, None)
+    planner.check([queue], [])
