@@ -2,18 +2,19 @@
 
 A run of such a queue is begun by the thread that submits a task, or resumes the
 scheduler, as soon as one is ready; it does all that is, by the order in force, and
-leaves before the call returns.  A thread that is at one begins no other beneath it:
-what is ready elsewhere meanwhile comes after, or while the thread would wait.
+leaves before the call returns.  A thread that is at one begins no other of the same
+scheduler beneath it: what is ready there meanwhile comes after, or while the thread
+would wait.
 
 Other threads have something else to do: where one of them makes a task ready, a
-thread of another queue say, a thread for that alone does it.
+thread of another queue say, or one that is at an inline queue of another scheduler, a
+thread for that alone does it.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections import deque
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -48,7 +49,7 @@ class InlinePool:
 
     def submit(self, work: Callable[[Slots, Run], None], /, *args: Any) -> None:
         """See that a run is begun, perhaps at once."""
-        if HERE.due is not None:
+        if HERE.scheduler is args[0].scheduler:
             HERE.due.append(args)
         elif HERE.run is None and (HERE.lent or threading.current_thread() is threading.main_thread()):
             self._begin(*args)
@@ -73,14 +74,15 @@ class InlinePool:
         with uninterrupted() as HERE.guard:
             make_room(FRAMES)
             try:
-                HERE.due = due = deque([(slots, run)])
-                HERE.stack = []
+                HERE.scheduler = slots.scheduler
+                HERE.due.append((slots, run))
                 if self._initialize():
-                    while due:
-                        slots, run = due.popleft()
+                    while HERE.due:
+                        slots, run = HERE.due.popleft()
                         slots.work(slots, run)
             finally:
-                HERE.due = HERE.guard = None
+                HERE.scheduler = HERE.guard = None
+                HERE.due.clear()
                 make_room(-FRAMES)
 
     def _initialize(self) -> bool:
@@ -98,11 +100,11 @@ class InlinePool:
 def work_inline(slots: Slots, run: Run) -> None:
     """A run in the calling thread: until nothing is ready."""
     below, HERE.run = HERE.run, run
-    HERE.stack.append(run)
+    HERE.runs.append(run)
     begin = partial(slots.scheduler.begin_at_once, slots, run)
     try:
         while perform(slots, run, begin):
             pass
     finally:
-        HERE.stack.remove(run)
+        HERE.runs.remove(run)
         HERE.run = below

@@ -14,7 +14,7 @@ from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
 from ._future import PlannedFuture
-from ._needs import Needs
+from ._needs import Needs, homes_of
 from ._nodes import SWEEP_FROM
 from ._slots import HERE, Run
 from ._stall import block, stalled
@@ -183,6 +183,7 @@ class _Ended:
         if (
             needs is None
             or needs.run is not run
+            or needs.homes != homes_of(run)
             or len(needs.futures) > 2 * len(self.pending) + SWEEP_FROM
         ):
             if needs is not None:

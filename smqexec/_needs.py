@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ._future import PlannedFuture
 from ._nodes import DONE, NONE, READY, RUNNING, SEARCHING, Node, listed_dependencies
 from ._resources import QUEUED, Allocation, AllocationWaiter
-from ._slots import Run, Slots
+from ._slots import HERE, Run, Slots
 from ._task import Foreign
 
 if TYPE_CHECKING:
@@ -36,6 +36,14 @@ class InLine(NamedTuple):
     scheduler: Any
 
 
+def homes_of(run: Run) -> dict[Slots, Run]:
+    """The queues whose tasks the thread of *run* can do while it waits, each with the run to nest them in.
+
+    In a thread that serves inline queues these are all that it is at, as none of them can go on before.
+    """
+    return {other.slots: other for other in (*HERE.runs, run)}
+
+
 class Needs:
     """A depth-first search through all that some futures need, for ready tasks of one queue.
 
@@ -51,8 +59,8 @@ class Needs:
     """
 
     __slots__ = (
-        "anew", "bell", "circle", "count", "deadline", "depth", "elsewhere", "frames", "futures", "held",
-        "late", "nodes", "ready", "run", "satisfied", "seen", "slots", "strict", "via",
+        "anew", "bell", "circle", "count", "deadline", "depths", "elsewhere", "frames", "futures", "held",
+        "homes", "late", "nodes", "ready", "run", "satisfied", "seen", "slots", "strict", "via",
     )  # fmt: skip
 
     def __init__(
@@ -65,7 +73,9 @@ class Needs:
     ) -> None:
         self.run = run  # who waits
         self.deadline: float | None = None  # when to give up searching
-        self.depth = 0  # so many tasks are beneath it in its thread
+        # While the thread waits: its runs, and how many tasks are beneath the one that waits in each.
+        self.depths: dict[Run, int] = {}
+        self.homes = homes_of(run)  # where it can do what is needed
         self.slots = run.slots
         self.futures = futures  # a sequence, or `Everything`
         self.satisfied = satisfied  # whether the wait is over
@@ -92,12 +102,15 @@ class Needs:
         """Listen to what happens from now on; False if it does already."""
         if self in searches:
             return False
-        self.slots.helpers[self] = searches[self] = None
+        searches[self] = None
+        for slots in self.homes:
+            slots.helpers[self] = None
         return True
 
     def close(self) -> None:
-        self.slots.helpers.pop(self, None)
         searches.pop(self, None)
+        for slots in self.homes:
+            slots.helpers.pop(self, None)
 
     # What happens meanwhile.  Called under the lock of the scheduler of the node, or run.
 
@@ -114,7 +127,7 @@ class Needs:
 
     def extend(self, run: Run, wait: Needs) -> None:
         """Note that the thread of *run* has begun to *wait*: all that it is at needs that."""
-        if run is self.run:
+        if run in self.homes.values():
             return
         places = [place for place in map(self.seen.get, run.tasks()) if place is not None]
         if not places and run.slots not in self.held:
@@ -258,14 +271,14 @@ class Needs:
                 if node in tasks:
                     depth = tasks.index(node)
                     for wait in run.waits:
-                        if wait.depth >= depth:  # its own, and of what is nested in it
+                        if wait.depths[run] >= depth:  # its own, and of what is nested in it
                             self._follow(place, wait)
             return False
         needs: Any = node.dependencies
         if needs is not NONE:
             needs = listed_dependencies(node)
         slots: Slots | None = node.queue
-        if slots is self.slots:
+        if slots in self.homes:
             if new and node.state == READY:
                 heappush(self.ready, place)
         elif slots is not None and slots not in self.held:
@@ -281,7 +294,7 @@ class Needs:
 
     def _follow(self, place: int, wait: Needs) -> None:
         """Search next what another waits for."""
-        if wait in wait.run.waits:  # else that is over
+        if wait.depths:  # else that is over
             self.frames.append([wait.futures, 0, None, place if wait.strict else SLOT])
 
     def _close_circle(self, place: int) -> bool:
@@ -335,15 +348,19 @@ class Anything(Needs):
         self.release()
 
     def goes_on(self) -> bool:
-        return bool(self.slots.ready and not self.slots.scheduler._stopped) or not self.bell.empty()
+        ready = any(slots.ready for slots in self.homes) and not self.slots.scheduler._stopped
+        return ready or not self.bell.empty()
 
     def take(self) -> Any:
         scheduler = self.slots.scheduler
-        task = None if scheduler._stopped else scheduler.take(self.slots, SEARCH_LIMIT)
-        if task is SEARCHING:
-            self.release()  # others may have the lock; then go on
-            return None
-        return task
+        for slots in () if scheduler._stopped else self.homes:
+            task = scheduler.take(slots, SEARCH_LIMIT)
+            if task is SEARCHING:
+                self.release()  # others may have the lock; then go on
+                return None
+            if task is not None:
+                return task
+        return None
 
 
 def forget(node: Node) -> None:

@@ -46,13 +46,13 @@ class _Here(threading.local):
     run: Run | None = None
 
     # Of queues without threads: see ``_inline``.
-    due: deque[tuple[Slots, Run]] | None = None  # to be begun by this thread, which is at one
-    stack: Any = ()  # those it is at, a list
-    guard: Any = None  # around them: see `uninterrupted`
+    scheduler: Scheduler | None = None  # whose such queues this thread serves
+    guard: Any = None  # around that: see `uninterrupted`
     lent = False  # it submits to one
 
     def __init__(self) -> None:
-        self.bell: SimpleQueue[None] = SimpleQueue()  # of all that waits in it
+        self.due: deque[tuple[Slots, Run]] = deque()  # runs that it is to begin
+        self.runs: list[Run] = []  # those that it is at, one above the other
 
 
 #: What the calling thread is at, if it is a queue's.

@@ -10,7 +10,7 @@ from ._items import Item
 from ._needs import Everything, Needs
 from ._nodes import DONE
 from ._slots import Run
-from ._task import Foreign
+from ._task import Foreign, Task
 
 if TYPE_CHECKING:
     from ._waiting import Waiting
@@ -70,7 +70,9 @@ def _awaited(scheduler: Any, endless: bool) -> list[Any] | None:
         for run in slots.runs:
             if run.parked:
                 continue
-            if not _rests(scheduler, run, awaited, endless):
+            if any(wait.goes_on() for wait in run.waits[-1:]):
+                return None
+            if not rests(run, awaited) and not (endless and _generates(run.task)):
                 return None
             busy += bool(run.tasks())
         if slots.waking or (slots.ready and not scheduler._stopped and busy < slots.limit):
@@ -84,19 +86,16 @@ def _awaited(scheduler: Any, endless: bool) -> list[Any] | None:
     return list(dict.fromkeys(awaited))
 
 
-def _rests(scheduler: Any, run: Run, awaited: list[Any], endless: bool) -> bool:
-    """Whether *run* can go on only when something ends or is resumed; *awaited* gets what is not ours."""
+def rests(run: Run, awaited: list[Any]) -> bool:
+    """Whether *run* can go on only when something ends or is resumed.  The lock is held.
+
+    What it waits for, as far as that is not of its own scheduler, is added to *awaited*.
+    """
     wait = run.waits[-1] if run.waits else None
-    if wait is not None and wait.depth == len(run.below):
-        if wait.satisfied() or wait.goes_on():
-            return False
+    if wait is not None and wait.depths[run] == len(run.below):
         awaited += _sources(wait)
-        return True
-    task = run.task
-    if any(task is paused for paused, _ in scheduler._paused):
-        return True
-    stream = None if task is None else task._stream
-    return endless and stream is not None and stream.length is None and not stream.closed
+        return not wait.satisfied()
+    return any(run.task is paused for paused, _ in run.slots.scheduler._paused)
 
 
 def _sources(wait: Needs) -> list[Any]:
@@ -108,3 +107,9 @@ def _sources(wait: Needs) -> list[Any]:
         homes = [future._home for future in futures]  # read once; it may become None meanwhile
         found = [home.scheduler for home in homes if home is not None]
     return [ELSEWHERE] * wait.elsewhere + [other for other in found if other is not wait.slots.scheduler]
+
+
+def _generates(task: Task[Any] | None) -> bool:
+    """Whether *task* is a running generator task that has not announced a length."""
+    stream = None if task is None else task._stream
+    return stream is not None and stream.length is None and not stream.closed

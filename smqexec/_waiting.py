@@ -24,7 +24,7 @@ from ._nodes import Node
 from ._observers import Observation, Observed
 from ._planner import DependencyPlanner
 from ._slots import HERE, Run, Slots
-from ._stall import block
+from ._stall import block, rests
 from ._task import Task
 
 # Python's limit of recursion is meant for what calls itself.  Nested tasks would
@@ -185,36 +185,28 @@ class Waiting(Observed):
         headroom()
         deadline = None if timeout is None else time.monotonic() + timeout
         run = needs.run
-        # Those beneath in this thread can't go on before, so they wait for the same.
-        beneath = [other for other in HERE.stack if other is not run]
-        waits = [type(needs)(other, needs.futures, needs.satisfied, False) for other in beneath]
-        waits.append(needs)
-        opened: list[Needs] = []
+        needs.deadline = deadline
+        opened = needs.open()
         try:
-            for wait in waits:
-                wait.deadline = deadline
-                if HERE.stack:
-                    wait.bell = HERE.bell  # whatever happens to those beneath may be for this thread
-                if wait.open():
-                    opened.append(wait)
-                wait.slots.scheduler.await_in(wait)
+            self._begin_to_wait(needs)
             return self._help(run, needs, deadline, told)
         finally:
-            for wait in waits:
-                # One that was struck before it began is none of them.
-                with wait.slots.scheduler.lock, suppress(ValueError):
-                    wait.run.waits.remove(wait)
-            for wait in opened:
-                wait.close()
+            with self.lock:
+                for other in needs.depths:
+                    with suppress(ValueError):  # Ctrl-C struck before
+                        other.waits.remove(needs)
+                needs.depths.clear()
+            if opened:
+                needs.close()
 
-    def await_in(self, needs: Needs) -> None:
-        """Note that the run of *needs*, which is of this scheduler, begins to wait."""
-        run = needs.run
+    def _begin_to_wait(self, needs: Needs) -> None:
+        """Note that the runs in the thread of *needs* can go on only when that is satisfied."""
         with self.lock:
-            needs.depth = len(run.below)
-            run.waits.append(needs)
-            for other in list(searches):
-                other.extend(run, needs)
+            for run in dict.fromkeys((*HERE.runs, needs.run)):
+                needs.depths[run] = len(run.below)
+                run.waits.append(needs)
+                for other in list(searches):
+                    other.extend(run, needs)
             if self._watchers:
                 self._tell_watchers()
 
@@ -231,21 +223,27 @@ class Waiting(Observed):
             if left is not None and left <= 0:
                 return needs.satisfied()
             starts = task = None
+            home = run
             with loud(self), self.lock:
                 task = needs.take()
                 if task is not None:
-                    self.sink(run, task)
-                    if run.slots.attentive:
+                    home = needs.homes[task.queue]
+                    self.sink(home, task)
+                    if home.slots.attentive:
                         starts = self._started(task)
             self._start(starts)
             if needs.circle:
                 raise RuntimeError(_told(needs.circle))
             if task is not None:
-                run.slots.nest(run.slots, run, task)
-            elif HERE.due:
+                HERE.run = home
+                try:
+                    home.slots.nest(home.slots, home, task)
+                finally:
+                    HERE.run = run
+            elif run.slots.inline and HERE.due:
                 slots, other = HERE.due.popleft()
                 slots.work(slots, other)
-            elif not (run.slots.inline and _do_for_others(run)):
+            else:
                 if silent:
                     needs.sleep(left)
                 else:
@@ -345,51 +343,9 @@ class Waiting(Observed):
 
     def _at_rest(self) -> bool:
         """Whether no running task can go on, but when one ends or at a resume.  The lock is held."""
-        running = sum(slots.running for slots in self._slots)
-        return running == len(self._still())
-
-    def _still(self) -> set[Any]:
-        """The running tasks that wait here, or for a resume, or for a task that is not done."""
-        still: set[Any] = {task for stack in self._resting for task in stack}
-        paused = [task for task, _ in self._paused]
-        for run in [run for slots in self._slots for run in slots.runs]:
-            wait = run.waits[-1] if run.waits else None
-            waits = wait is not None and wait.depth == len(run.below) and self._holds(wait)
-            if waits or run.task in paused:
-                still.update(run.tasks())  # with all that is beneath
-        return still
-
-    def _holds(self, wait: Needs) -> bool:
-        if isinstance(wait, Anything) or not wait.futures or wait.satisfied():
-            return False
-        # `_home` is read without the lock of others: a future that has none is done.
-        homes = (future._home for future in wait.futures)
-        return all(home is None or home.scheduler is self for home in homes)
-
-
-def _do_for_others(run: Run) -> bool:
-    """Do what other runs in this thread wait for, as they can't while *run*, above or beneath, waits too."""
-    for other in reversed(HERE.stack):
-        scheduler: Any = other.slots.scheduler
-        if other is run:
-            continue
-        starts = None
-        with scheduler.lock:
-            waits = [wait for wait in reversed(other.waits) if wait.depth == len(other.below)]
-            task = next((found for wait in waits if (found := wait.take()) is not None), None)
-            if task is not None:
-                scheduler.sink(other, task)
-                if other.slots.attentive:
-                    starts = scheduler._started(task)
-        scheduler._start(starts)
-        if task is not None:
-            HERE.run = other
-            try:
-                other.slots.nest(other.slots, other, task)
-            finally:
-                HERE.run = run
-            return True
-    return False
+        awaited: list[Any] = []  # what may come from elsewhere
+        runs = [run for slots in self._slots for run in slots.runs if run.tasks()]
+        return all(rests(run, awaited) for run in runs) and not awaited
 
 
 def at_work(scheduler: Waiting, slots: Slots | None = None) -> bool:

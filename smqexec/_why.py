@@ -249,7 +249,7 @@ def _holding(run: Run, task: Any) -> Parts:
     depth = tasks.index(task)
     parts: Parts = []
     for wait in run.waits:
-        if wait.depth == depth:
+        if wait.depths[run] == depth:
             parts += [", waits for ", *_awaits(wait)]
     above = tasks[depth + 1] if depth + 1 < len(tasks) else None
     if above is not None:

@@ -176,6 +176,16 @@ def test_two_schedulers_that_call_each_other() -> None:
         assert one.submit(ping, 20).result(DEADLINE) == 20
 
 
+def test_inside_a_task_of_another_scheduler_a_thread_does_it() -> None:
+    with Queue(inline=True) as one, Queue(inline=True) as two:
+        assert one.submit(lambda: two.submit(here).result()).result(DEADLINE) != here()
+        with two.scheduler.stop():
+            waiting = two.submit(here)
+            last = one.submit(lambda: two.scheduler.resume() or waiting.result())
+        assert last.result(DEADLINE) != here()
+        assert two.submit(here).result() == here()
+
+
 def test_task_that_waits_for_itself_is_told() -> None:
     def wait() -> None:
         found[0].result()
