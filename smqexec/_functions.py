@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from operator import index
-from types import FunctionType, MethodType
+from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import Any, TypeVar
 
 Fn = TypeVar("Fn", bound=Callable[..., Any])
@@ -90,6 +90,8 @@ def generates(fn: Any) -> bool:
     """
     if type(fn) is FunctionType and not fn.__dict__:
         return bool(fn.__code__.co_flags & _CO_GENERATOR)
+    if type(fn) is BuiltinFunctionType:
+        return False
     for inner, _ in _layers(fn):
         if type(inner) is FunctionType and inner.__code__.co_flags & _CO_GENERATOR:
             return True

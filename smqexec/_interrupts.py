@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager
+from importlib import import_module
+from signal import SIGINT
 from types import TracebackType
 from typing import Any
+
+# Those of `signal` make an enum of what they take and give: 3 µs a call on CPython 3.11.
+_signal: Any = import_module("_signal")
+getsignal, set_handler = _signal.getsignal, _signal.signal
 
 # Frames that our own code may need under the lock, where an error would strike
 # between two changes that belong together.  Tried before.
@@ -44,10 +49,10 @@ class uninterrupted:
         self._handler: Any = None
         self._struck: tuple[Any, ...] | None = None
         if threading.current_thread() is threading.main_thread():
-            handler = signal.getsignal(signal.SIGINT)
+            handler = getsignal(SIGINT)
             if callable(handler):
                 try:
-                    signal.signal(signal.SIGINT, self._note)
+                    set_handler(SIGINT, self._note)
                 except ValueError:  # a subinterpreter, where no signal strikes
                     return self
                 self._handler = handler
@@ -60,14 +65,14 @@ class uninterrupted:
         if handler is None:
             yield
             return
-        signal.signal(signal.SIGINT, handler)
+        set_handler(SIGINT, handler)
         try:
             struck, self._struck = self._struck, None
             if struck is not None:
                 handler(*struck)
             yield
         finally:
-            signal.signal(signal.SIGINT, self._note)
+            set_handler(SIGINT, self._note)
 
     def _note(self, *args: Any) -> None:
         self._struck = args
@@ -77,7 +82,7 @@ class uninterrupted:
     ) -> None:
         handler, self._handler = self._handler, None
         if handler is not None:
-            signal.signal(signal.SIGINT, handler)
+            set_handler(SIGINT, handler)
             if self._struck is not None:
                 handler(*self._struck)
 

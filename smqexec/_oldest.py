@@ -71,9 +71,12 @@ class OldestFirst:
         # An entry can't be emptied in place here: a dropped node may stay
         # until it comes to an end of the line, or a later drop finds that as
         # many are dropped as ready.
-        for queue in dict.fromkeys(node.queue for node in nodes):
-            if queue is not None:
+        last: PlannedQueue | None = None
+        for node in nodes:
+            queue = node.queue
+            if queue is not last and queue is not None:  # most often they are of one queue
                 self._tidy(queue)
+                last = queue
 
     def start(self, node: Node) -> None:
         node.queue.start(node)

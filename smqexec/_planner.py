@@ -24,6 +24,7 @@ from ._newest import NewestFirst
 from ._nodes import (
     DONE,
     NEW,
+    NONE,
     READY,
     RUNNING,
     STRIDE,
@@ -380,7 +381,7 @@ class DependencyPlanner:
                     doomed.append(other)
         if pending:
             self.order.dropped(pending)
-            self._unlink(pending)
+            self._unlink([node for node in pending if node.dependencies is not NONE])
         freed: list[Any] = []
         if settled:
             self._settle(settled, freed)

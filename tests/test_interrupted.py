@@ -515,8 +515,8 @@ def test_ctrl_c_is_put_off_until_the_block_has_ended() -> None:
 
 @pytest.mark.parametrize("handler", [signal.SIG_IGN, None], ids=["ignored", "not Python's"])
 def test_uninterrupted_leaves_other_handlers_alone(handler: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(signal, "getsignal", lambda _: handler)
-    monkeypatch.setattr(signal, "signal", None)
+    monkeypatch.setattr(_interrupts, "getsignal", lambda _: handler)
+    monkeypatch.setattr(_interrupts, "set_handler", None)
     with uninterrupted():
         pass
 
@@ -527,6 +527,6 @@ def test_uninterrupted_in_a_subinterpreter(monkeypatch: pytest.MonkeyPatch) -> N
     def refuse(*_: object) -> None:
         raise ValueError("signal only works in main thread of the main interpreter")
 
-    monkeypatch.setattr(signal, "signal", refuse)
+    monkeypatch.setattr(_interrupts, "set_handler", refuse)
     with uninterrupted():
         pass

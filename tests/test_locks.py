@@ -60,11 +60,11 @@ class Held:
 
 # What says of itself that the lock is held.
 METHODS: dict[type, str] = {
-    DependencyPlanner: "add admit done drop group hold_back mend promote ready start",
+    DependencyPlanner: "add admit done drop drop_some group hold_back mend promote ready start",
     Allocation: "take grant give_back blockers",
     Allocating: "add_allocation allocate _allocation_ended _releaser_ended _give_back",
     Arrivals: "_mend _plain _link",
-    Dropping: "_forget _pending _drop _unlist",
+    Dropping: "_forget _pending _drop _drop_some _unlist",
     Waking: "_take _wake_for _wake _wake_all",
     Waiting: "_tell_watchers _let_in sink _unpause _ask _at_rest _still",
     Scheduler: "_idle",
