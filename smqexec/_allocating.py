@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ._needs import searches
 from ._nodes import DONE, SEARCHING, Node
-from ._resources import KEPT, RETURNED, TAKEN, Allocation, AllocationWaiter, Resource
+from ._resources import KEPT, TAKEN, Allocation, AllocationWaiter, Resource
 from ._slots import Slots
 from ._waiting import Waiting
 
@@ -54,12 +54,11 @@ class Allocating(Waiting):
             watch.hooks += (partial(self._allocation_ended, allocation),)
         releases, task._releases = task._releases, ()
         for other in releases:
-            if other.state != RETURNED:
-                watch.hooks += (partial(self._releaser_ended, other),)
-                other.releasers[task] = None
-                for resource in other.resources() if searches else ():
-                    for waiting in resource._line:  # it needs one task more
-                        self._tell_searches(waiting)
+            watch.hooks += (partial(self._releaser_ended, other),)
+            other.releasers[task] = None
+            for resource in other.resources() if searches else ():
+                for waiting in resource._line:  # it needs one task more
+                    self._tell_searches(waiting)
 
     def _tell_searches(self, allocation: Allocation) -> None:
         for needs in list(searches):

@@ -279,6 +279,28 @@ def test_several_resources_are_taken_together(lab: Any) -> None:
     assert (both.result(DEADLINE), late.result(DEADLINE)) == (1, 2)
 
 
+def test_task_is_granted_its_units_when_it_is_first_in_all_its_lines(lab: Any) -> None:
+    _, queue, _, disk, gate = lab
+    tape, unwind = Resource("tape", 1), Gate()
+    queue.options(resources={disk: 2}).submit(gate.enter)
+    gate.wait_entered()
+    holder = queue.options(resources={tape: 1}).submit(unwind)
+    unwind.wait_entered()
+    order: list[str] = []
+    wide = queue.options(resources={disk: 3}).submit(order.append, "wide")
+    until(lambda: "lacks" in wide.why())
+    both = queue.options(resources={disk: 1, tape: 1}).submit(order.append, "both")
+    until(lambda: "lacks" in both.why())
+    unwind.open()
+    holder.result(DEADLINE)
+    # The tape and one unit of the disk are free, but the wide request came first.
+    assert (tape.free, disk.free) == (1, 1)
+    assert both.why().endswith("; 1 task comes first")
+    gate.open()
+    both.result(DEADLINE)
+    assert order == ["wide", "both"]
+
+
 def test_reasons_name_all_that_is_lacking_and_who_holds_it(lab: Any) -> None:
     scheduler, queue, _, disk, gate = lab
     tape = Resource("tape", 4)
