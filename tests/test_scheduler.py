@@ -686,11 +686,13 @@ def test_end_of_a_task_is_told_before_a_long_search(
         queue = Queue(scheduler, 1, **options)
         told: list[Any] = []
 
-        class Clock:
-            @staticmethod
-            def sleep(seconds: float) -> None:
-                if not told:  # between two steps of the search
+        def let_in() -> None:  # between two steps of the search
+            scheduler.lock.release()
+            try:
+                if not told:
                     told.append([waiting.result(DEADLINE), beside(heir.result).result(DEADLINE)])
+            finally:
+                scheduler.lock.acquire()
 
         gate = Gate()
         held = queue.submit(gate, 1)
@@ -699,7 +701,7 @@ def test_end_of_a_task_is_told_before_a_long_search(
         until(lambda: held._watch and held._watch.blocked)
         heir = other.submit(add, held)
         sink = deep(queue)
-        monkeypatch.setattr(smqexec._waiting, "time", Clock)
+        monkeypatch.setattr(scheduler, "_let_in", let_in)
         gate.open()
         assert sink.result(DEADLINE) == smqexec._waking.SEARCH_LIMIT * 5 // 2
         assert told == [[1, 2]]
