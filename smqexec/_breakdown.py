@@ -75,7 +75,7 @@ class Breaking(Dropping):
         self, found: list[PlannedFuture[Any]], at_hand: list[Any], failure: Failure
     ) -> list[Ended]:
         """Fail those *found* that are pending here or *at_hand*.  The lock is held."""
-        ended: list[Ended] = []
+        ended, self._untold = self._untold, []
         for future in found:
             slots: Slots | None = getattr(future, "_home", None)  # one that is being made has none yet
             if slots is None or slots.scheduler is not self:

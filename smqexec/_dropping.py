@@ -35,6 +35,8 @@ class Dropping(Waking):
         super().__init__(order, stopped)
         # What is about to be dropped, where that takes several slices.
         self._doomed: list[deque[Node]] = []
+        # Those that had ended where an error of our own struck: for `break_down` to tell.
+        self._untold: list[Ended] = []
         # What pending tasks may wait for, and no queue is at: futures of others, and
         # parts of results.
         self._outside: set[Node] = set()
@@ -187,14 +189,18 @@ class Dropping(Waking):
             inherited = failure.of(cast("PlannedFuture[Any]", node))
         ended: list[Ended] = []
         doomed = deque([node])
-        freed = self._drop_some(doomed, failure, inherited, ended)
-        starts = self._wake_for(freed, starts)
-        if doomed:
-            self._doomed.append(doomed)
+        self._doomed.append(doomed)
+        try:
+            freed = self._drop_some(doomed, failure, inherited, ended)
+            starts = self._wake_for(freed, starts)
             while doomed:
                 self._let_in()
                 freed = self._drop_some(doomed, inherited, inherited, ended)
                 starts = self._wake_for(freed, starts)
+        except BaseException:
+            self._untold += [each for each in ended if each[0]._home is None]
+            raise
+        finally:
             self._doomed.remove(doomed)
         return ended, starts
 

@@ -27,6 +27,7 @@ from smqexec import (
     Resource,
     Scheduler,
     Task,
+    _dropping,
     checkpoint,
     number_of_results,
     settled,
@@ -1026,7 +1027,7 @@ class Internal(Exception):
     """What stands for a fault of ours."""
 
 
-PLANNING = "add_queue group admit take start hold_back done drop promote mend ready"
+PLANNING = "add_queue group admit take start hold_back done drop_some promote mend ready"
 ORDERING = "added freed take start dropped promote held_back item_number ready"
 METHODS = [
     *((DependencyPlanner, name, order) for name in PLANNING.split() for order in ("newest", "oldest")),
@@ -1180,3 +1181,30 @@ def test_fault_of_ours_on_an_executor(monkeypatch: pytest.MonkeyPatch) -> None:
         assert isinstance(tasks[0].exception(DEADLINE), (Broken, Internal))
         assert [task.exception(DEADLINE) for task in tasks[1:]] == [error] * 2
         assert scheduler.wait(DEADLINE)
+
+
+def test_fault_of_ours_between_two_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tasks of the first slice have ended as they were to."""
+    monkeypatch.setattr(_dropping, "SLICE", 3)
+    with planned(1, stopped=True) as (scheduler, queue):
+        first = queue.submit(abs, -1)
+        heirs = [queue.submit(abs, first) for _ in range(6)]
+        told: list[Any] = []
+        for task in heirs:
+            task.add_done_callback(told.append)
+        waiting = [beside(wait, [task]) for task in heirs]
+        drop_some, calls = scheduler.planner.drop_some, itertools.count()
+
+        def struck(*args: Any) -> Any:
+            if next(calls):
+                raise Internal
+            return drop_some(*args)
+
+        monkeypatch.setattr(scheduler.planner, "drop_some", struck)
+        assert first.cancel()
+        for each in waiting:
+            each.result(DEADLINE)
+        assert len(told) == len(heirs)
+        assert [task.cancelled() for task in heirs] == [True] * 2 + [False] * 4
+        assert isinstance(heirs[-1].exception(), Internal)
+        scheduler.resume()
