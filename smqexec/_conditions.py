@@ -92,8 +92,8 @@ class View:
         slots = future._home
         if slots is not None:
             with slots.lock, suppress(ValueError):
-                if future.state < DONE:
-                    future._watched().waiters.remove(waiter)
+                if future._watch is not None:  # that of one which has just ended has no waiters
+                    future._watch.waiters.remove(waiter)
 
 
 class _Ended(View):

@@ -361,14 +361,14 @@ class DependencyPlanner:
         pending: list[Node] = []
         while doomed and len(dropped) != limit:
             node = doomed.popleft()
+            if node.state >= DONE:  # it depended on two that were dropped, or has been dropped meanwhile
+                continue
             if node.state == RUNNING:
                 node.queue.running -= 1
                 node._end(fate)
-            elif node.state < RUNNING:
+            else:
                 self._end(node, fate)
                 pending.append(node)
-            else:
-                continue  # it depended on two that were dropped, or has been dropped meanwhile
             fate = inherited
             dropped.append(node)
             dependents, node.dependents = dependents_of(node), None

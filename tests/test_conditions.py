@@ -243,6 +243,39 @@ def test_waiter_that_is_taken_back_is_not_told() -> None:
         assert told == []
 
 
+@pytest.mark.parametrize("holds", [False, True])
+def test_end_that_comes_just_before_the_lock_is_had(holds: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Late:
+        """The lock; the task ends before it is had."""
+
+        def __enter__(self) -> None:
+            assert task.cancel()
+
+        def __exit__(self, *_: object) -> None: ...
+
+    for act in ("acquire", "append", "remove"):
+        with planned(1, stopped=True) as (_, queue):
+            task = queue.submit(int)
+            waiter = concurrent.futures._base._FirstCompletedWaiter()  # type: ignore[attr-defined]
+            views = task._condition, task._waiters
+            if holds:
+                views[0].acquire()
+            with monkeypatch.context() as patch:
+                patch.setattr(queue._slots, "lock", Late())
+                if act == "acquire":
+                    assert views[0].acquire()
+                    assert task._state == ("PENDING" if holds else "CANCELLED_AND_NOTIFIED")
+                    views[0].release()
+                elif act == "append":
+                    views[1].append(waiter)
+                else:
+                    views[1].remove(waiter)
+            views[0].release()
+            assert waiter.finished_futures == ([task] if holds and act == "append" else [])
+            assert task._state == "CANCELLED_AND_NOTIFIED"
+            views[1].remove(waiter)  # of a task that has ended
+
+
 def test_waiter_that_raises_is_logged_and_stops_nothing(caplog: pytest.LogCaptureFixture) -> None:
     class Waiter:
         add_result = fail

@@ -1157,3 +1157,20 @@ def test_plan_is_made_anew_while_many_tasks_end(order: str) -> None:
     assert planner.drop_some(doomed) == (nodes[3:], [])
     assert (queue.waiting, queue.ready, planner.take(queue)) == (0, 0, None)
     planner.check([queue], [])
+
+
+def test_node_that_depends_on_two_that_are_dropped_ends_once() -> None:
+    planner = DependencyPlanner()
+    queue = planner.add_queue()
+    root, left, right, both, *wide = (planner.Node() for _ in range(104))
+    planner.add(root, queue)
+    planner.add(left, queue, [root])
+    planner.add(right, queue, [root])
+    planner.add(both, queue, [left, right])
+    for node in wide:
+        planner.add(node, queue, [root])
+    # In the middle of many, so that *root* goes on to list it.
+    assert planner.drop(wide[50]) == ([wide[50]], [])
+    dropped, freed = planner.drop(root)
+    assert (dropped, freed) == ([root, left, right, *wide[:50], *wide[51:], both], [])
+    planner.check([queue], [])
