@@ -34,15 +34,44 @@ if TYPE_CHECKING:
 class Queue(Submits, ThreadPoolExecutor):
     """An executor whose futures may be arguments of its calls.
 
-    Takes what `concurrent.futures.ThreadPoolExecutor` takes, and behaves like
-    it, but for two things: a `Future` among the arguments of a call is a
-    dependency, replaced by its result when the call starts; and with a
-    *scheduler* its tasks are planned together with those of other queues.
+    A queue takes the arguments of `concurrent.futures.ThreadPoolExecutor`, in its order, with its
+    defaults, errors and messages, and behaves like it.  There are two differences: a `Future` among
+    the arguments of a call is a dependency, replaced by its result when the call starts; and the call
+    of a generator function is a generator task (see `Task`).  With a *scheduler* the queue's tasks are
+    ordered together with the tasks of other queues.
 
-    It is a ThreadPoolExecutor for ``isinstance`` alone, which asyncio's
-    ``set_default_executor`` asks for; its threads belong to a pool of its own.
+    ``wait``, ``as_completed``, ``asyncio.wrap_future``, ``loop.run_in_executor`` and
+    ``loop.set_default_executor`` take tasks and queues; ``await task`` works on any running loop.
+    A queue is a ThreadPoolExecutor for ``isinstance`` alone, which ``set_default_executor`` asks for;
+    its threads belong to a pool of its own.
 
-    All methods may be called from any thread.
+    At interpreter exit the submitted tasks run to their end, over all queues of a scheduler.  A queue
+    that nothing refers to finishes its tasks and lets its threads go.  After a ``fork`` the child can
+    make and use queues of its own; an inherited queue raises an error that says so.
+
+    All methods may be called from any thread, also from inside tasks.
+
+    **Executors.**  With ``executor=`` the tasks run there: in processes, in interpreters, on a cluster
+    (see ``smqexec.dask``).  At most *max_workers* + *prefetch* calls are at the executor at a time; so
+    the scheduler decides the order of the others.  The executor stays its owner's: a queue never shuts
+    it down.  If the executor breaks, or is shut down, the tasks that run there and the pending tasks of
+    the queue fail with the executor's own error, such as BrokenProcessPool, with a note that names the
+    queue; other queues go on.
+
+    - *Pickling.*  Processes need functions (by name), arguments, results, items and exceptions that can
+      be pickled.  A call that can't be pickled fails its task at once, with an error that says which
+      argument it was.  loky and Dask pickle with cloudpickle, which also takes lambdas.
+    - *Generator tasks* publish their items as they are yielded, and `Scheduler.stop` and `Task.cancel`
+      act at the next ``yield``, in a process too.  An item costs some 0.1 ms more.  If the workers can't
+      connect to this process (on other machines, unless Dask runs them), all items come at the end.
+    - *In a worker elsewhere* `checkpoint` does nothing, context variables are not set, and there is no
+      queue to submit to.
+    - *In a thread of another executor* a task's ``result()`` blocks its slot: such a task must not wait
+      for tasks of its own queue.
+    - *Threads.*  A task is sent in the thread that made it ready.  It ends, with its callbacks, in a
+      thread of the executor: such a callback must not wait.
+    - *Order.*  What is prefetched starts in the executor's order, and counts as running; `Task.cancel`
+      still takes it back if the executor allows that.
 
     Args:
         max_workers: The number of slots: tasks that run at the same time.
@@ -57,20 +86,25 @@ class Queue(Submits, ThreadPoolExecutor):
         in_order: Start its tasks in the order they were submitted, whatever
             the scheduler's order wants: to want a later one is to want those
             before it.  One that waits for a dependency holds up all after it;
-            one that fails, or is cancelled, does not.
+            one that fails, or is cancelled, does not.  With several slots the
+            next task starts when the one before it has started.
         max_pending: While so many of its tasks are pending, `submit` blocks
             the calling thread, first come, first served, also while the
-            scheduler is stopped.  A thread of the same scheduler never
-            blocks: its submissions go through.
+            scheduler is stopped.  `try_submit` returns None instead; with
+            ``options(timeout=...)`` it raises a TimeoutError.  A thread of the
+            same scheduler never blocks, as other tasks may need the task that
+            it runs: what a task or a callback submits goes through.
         context: Make each call in a copy of its submitter's context
             variables, as ``asyncio.to_thread`` does.  A task without, nested
             in one that waits, is called in the context of that one.
         inline: Have no threads: what is ready is done, by the same order, in
             the thread that submits, before `submit` returns (or in that of
             `Scheduler.resume`; only where another thread makes a task ready,
-            in one for that).  For a debugger and for tests.  Ctrl-C fails the
-            task that runs.  *max_workers* is 1 if it is not given; a task that
-            stops its own scheduler, and holds, holds that thread.
+            in one for that).  For a debugger and for tests.  What a task
+            submits comes after it, or while it waits.  Ctrl-C fails the
+            task that runs, and the next goes on.  *max_workers* is 1 if it is
+            not given; a task that stops its own scheduler, and holds, holds
+            that thread.
         executor: What runs its tasks, in place of threads of its own: any
             ``concurrent.futures.Executor`` but a Queue.  It is never shut down; an
             *initializer* is to be given to it, and *max_workers* where it does

@@ -39,8 +39,23 @@ REQUESTED, QUEUED, GRANTED, TAKEN, KEPT, RETURNED = range(6)
 class Resource:
     """Something of which there are *n* units, such as places on a disk, licences, or frames in memory.
 
-    Tasks take units of it by ``queue.options(resources={resource: 2})``.  It
-    belongs to the scheduler that first uses it, with all its queues.
+    ::
+
+        frames = Resource("frames", 2)
+        frame = camera.options(resources={frames: 1}, hold=True).submit(expose)
+        done = analysis.options(release=[frame]).submit(analyse, frame)
+
+    A task takes its units when it starts, all or none, and gives them back as it ends.  With
+    ``hold=True`` it gives them back when all tasks that were submitted to ``release`` it have ended; at
+    once, if it fails.
+
+    A task that lacks units waits in line for them, and its queue starts other tasks.  Lines are first
+    come, first served: units given back are kept for the first task until there are enough, so a task
+    that needs many has its turn.  That task is then the next of its queue.  `Task.why` names the units
+    that a task lacks, and the tasks that hold them.
+
+    A resource belongs to the scheduler that first uses it, with all its queues.  A task that waits for
+    a task which lacks what only the waiting one has gets a RuntimeError, as for any cycle.
 
     Args:
         name: What to call it in messages.

@@ -33,6 +33,42 @@ if TYPE_CHECKING:
 class Scheduler(Streams):
     """What joins queues: one order for all their tasks, one stop, one lock.
 
+    **Order.**  Tasks are numbered as they are submitted.  Whenever a queue has a free slot and the
+    scheduler runs, the queue starts *the first ready task of its own that a depth-first search meets,
+    which starts at the newest pending task, visits dependencies in argument order, then goes on with
+    the next newest pending task not yet visited*.  This is exact at all times, over all queues of the
+    scheduler, also while tasks are being submitted.  A slot is never left free while its queue has a
+    ready task.  `Queue.map` is one submission whose first item counts as the newest, as its caller
+    reads results in that order.  `Task.promote` makes a task count as newly submitted.
+
+    With ``order="oldest"`` the ready task that was submitted first starts first; a promoted task and
+    what it needs go before all others.
+
+    **Waiting inside tasks.**  A task may wait for other tasks, of any queue.  Meanwhile its thread runs
+    what the awaited task needs from the same queue, in order, and nothing else.  So recursion on one
+    slot ends, and queues of one slot stay exclusive.  A task that would wait for itself gets a
+    RuntimeError that names the cycle: in ``result()``, in ``exception()``, and in `smqexec.wait` for all
+    of several futures.  `wait` inside a task runs what is ready in its queue.
+
+    **No silent hang.**  A thread that has waited for 5 seconds (for a task, for all tasks, for room in a
+    queue, at the end of a ``with`` block, in `shutdown`, at interpreter exit), while nothing runs and
+    nothing can start, logs one warning by the logger ``smqexec``: what it waits for, and why.  If a
+    future of another executor may still come, only the end of a block, `shutdown` and the exit say so.
+    At interpreter exit the tasks that can never start are then cancelled; so are, at once, the pending
+    tasks and the held generator tasks of a stopped scheduler, with a warning that says how many.
+
+    **Errors of smqexec itself** are logged as critical, and all that is pending in the queues of the
+    scheduler fails with them; `Queue.submit` then raises BrokenThreadPool.
+
+    **Ctrl-C** in a ``with`` block of a scheduler or a queue, also while it waits at its end, or where it
+    ends the program: what is pending is cancelled, what runs is asked to end (see `checkpoint`), and the
+    program leaves when that has ended.
+
+    **Signal handlers** may call `stop`, `resume`, ``shutdown(wait=False)``, `Task.cancel` and
+    `Task.add_done_callback`, and may ask a task for its state or its result (``done()``, ``result(0)``).
+    If the handler has interrupted the scheduler itself, another thread does what it asked for once the
+    handler has ended.  To submit or to wait in a handler may deadlock, as with ThreadPoolExecutor.
+
     All methods may be called from any thread, also from inside tasks.
 
     Args:
@@ -149,6 +185,9 @@ class Scheduler(Streams):
 
     def stop(self, wait: bool = False) -> Stop:
         """Start no more tasks.  Those running go on; submitting works as ever.
+
+        A running generator task goes on up to its next ``yield``, and a task that calls `checkpoint`
+        up to that call.  Nothing is lost, and nothing runs twice.
 
         ``with scheduler.stop():`` goes on at the end of the block, unless it
         was stopped before, or is meanwhile by others.  A signal's handler that

@@ -34,10 +34,39 @@ class Task(PlannedFuture[R]):
     works, from any thread; in asyncio a task can be awaited on any running
     loop.  `set_result` and its like are the scheduler's alone.
 
+    A task whose dependency failed never runs: its exception is the dependency's
+    own, with its own traceback each time it is raised, and `origin` is the task
+    that raised it.  The exception carries one note: which task of which queue
+    raised it.  A cancelled dependency cancels its dependents.
+
+    When a task is done it releases its function, arguments and dependencies, and
+    the scheduler releases the task: a result lives only as long as a reference to
+    its future, or a task that needs it.
+
     The call of a generator function, or of a callable with
-    ``number_of_results``, is a *generator task*: its result is a list of the
-    values yielded, made once at its end, and while it runs ``task[i]``, slices
-    and iteration give them one by one.
+    ``number_of_results`` that returns an iterator, is a *generator task*: its
+    result is a list of the values yielded, made once at its end, and while it
+    runs ``task[i]``, slices and iteration give them one by one.
+
+    - It runs in one slot, at its own pace, whether or not the values are used.
+      Nothing else runs in that slot until the generator has ended.  A task that
+      waits for a value of a generator task which has no other slot runs it
+      nested, to its end.
+    - With fewer values than announced, the missing items fail with an
+      IndexError; with more, the task fails with a ValueError.  If the generator
+      raises, the values before stay good; the other items and the task fail.
+    - A stopped scheduler holds it at its next ``yield``.  `cancel` closes the
+      generator there, so that its ``finally`` runs; it returns False, as for any
+      running task.
+    - A future that is yielded is a value like any other.  ``Raw(function)`` is
+      called as an ordinary function: the generator object is its result.
+    - It keeps all its values until its future goes: one that never ends fills
+      the memory.
+    - In the order an item stands for its task: a generator task that the newest
+      sink needs an item of goes first.
+
+    For type checkers a generator function must say that it returns a
+    ``Generator[...]``: then the task is a ``Task[list[...]]``.
     """
 
     __slots__ = ("_args", "_fn", "_kwargs", "_stream")
