@@ -3,8 +3,8 @@
 A `Dispatcher` joins a `DependencyPlanner` to threads.  Everything that changes
 a task or a queue goes through it, in one pattern: decide under the lock, act
 after it.  While the lock is held no user code runs and nothing is called that
-may run some: no callback, no condition of a task, no object of the user's is
-let go of.
+may run some: no callback, no waiter of concurrent.futures, no object of the
+user's is let go of.
 
 A queue's threads are *runs* in its pool (see ``_pools``).  A run takes a task,
 calls it, and hands it over for the next one, under one hold of the lock.  With

@@ -139,8 +139,8 @@ def _as_completed(futures: set[Future[Any]], end: float | None) -> Iterator[Futu
 class _Ended:
     """Which of some futures have ended: a waiter, as concurrent.futures has them.
 
-    Its methods are called under the condition of a future.  That no lock of
-    its own is needed is due to sets and deques, whose methods are atomic.
+    Its methods are called by the threads that end futures, perhaps several at a time.  That no
+    lock of its own is needed is due to sets and deques, whose methods are atomic.
     """
 
     def __init__(self, futures: set[Future[Any]], return_when: str) -> None:
