@@ -1,5 +1,18 @@
 """An executor whose futures may be arguments of its calls, and which delivers final results first.
 
+What each name is for; ``help(smqexec.Queue)`` and the like tell all::
+
+    Queue              an executor: submit, map, options, shutdown; a drop-in for ThreadPoolExecutor
+    Scheduler          one order for several queues; stop, resume, wait, why, graph, observe
+    Task, Item         what submit returns, a Future that may be an argument; task[i], the future of a part
+    Raw, settled       arguments: Raw(x) is passed unsearched; settled(future) waits for any outcome
+    Resource           units that tasks take, all or none: limits memory, licences, open files
+    number_of_results  announces how many values a generator function yields: then len(task) works
+    checkpoint, wait, as_completed   inside a task: obey stop and cancel; wait without a deadlock
+    progress, Graph    bars while a block runs; what is pending, as a picture: Scheduler.graph()
+    Event, Observation, trace        what observers are told, and what ends it; runs recorded and shown
+    DependencyPlanner  the order alone, without threads;  smqexec.dask: a Dask cluster as executor=
+
 The house; imports point down::
 
     __main__           the demonstration

@@ -192,7 +192,8 @@ class Observed:
         may look at the event, note what it needs, and return.  It may submit,
         cancel and promote other tasks; of those it is told in turn.  It must not wait
         for a task, for the scheduler, or for a lock that a thread holds which does one
-        of these.  What it raises is logged, and it is told of nothing more; where a
+        of these.  Nor must it keep events, which keep tasks and so results: note what is
+        needed.  What it raises is logged, and it is told of nothing more; where a
         recursion got too deep, it is first told once more, and room made.
 
         Of each task first the submit is told, then the start, items, and the

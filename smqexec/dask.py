@@ -14,8 +14,30 @@ cluster.  It is done when the value is there, on the cluster; its `result` bring
 it here, once.  As an argument of another call on the same cluster it goes there
 as Dask's own future, and a worker gets the value from the worker that has it.
 
-Dask's scheduler and workers need ``smqexec``, but only the workers what the calls
-need: see ``_dask_calls``.  Generator tasks are told of in ``_dask_line``.
+Dask's scheduler and workers need ``smqexec`` (``pip install 'smqexec[dask]'``), but only
+the workers what the calls need: see ``_dask_calls``.  Generator tasks are told of in
+``_dask_line``.
+
+A value comes to this process when somebody asks ``task.result()``, or a task of another
+queue needs it, and only once; ``task[key]`` is made on the cluster.  The value goes when
+the task does.  ::
+
+    gpu = cluster.options(name="fit", resources={"GPU": 1}, retries=2)
+    fits = [gpu.submit(fit, film[i], client.scatter(model)) for i in range(20)]
+
+*Options*: ``priority``, ``resources``, ``retries``, ``workers`` and ``allow_other_workers``,
+as of Dask's ``Client.submit``.  Each call is made, also one like another (``pure=False``).
+Names are shown on Dask's dashboard.  Dask's own futures may be direct arguments.
+
+*Width*: ``max_workers`` is the number of threads of the cluster when the queue is made; if
+the cluster grows, set ``queue.max_workers``.  ``prefetch`` follows the pace: as many calls as
+end within 0.1 s, but at least one.
+
+*Losses*: Dask computes again what a lost worker had.  It can't if a call brought more than
+0.1 MB from here and has ended: a task that needs its value then fails with `CallLost`.  A
+generator task is not begun anew once items are out.  If Dask's scheduler is gone, or the
+client closed, all fails at once, with `BrokenCluster`.  ``cancel()`` is obeyed before a call
+has begun; a call that runs goes on, and its value is thrown away.
 """
 
 # What comes from Dask is Any, and Dask need not be there.
