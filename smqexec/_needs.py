@@ -240,7 +240,7 @@ class Needs:
     def goes_on(self) -> bool:
         """Whether the one who waits has something to look at.  The lock is held."""
         ready = self.ready and not self.slots.scheduler._stopped
-        return bool(ready or self.frames or self.late) or not self.bell.empty()
+        return bool(ready or self.frames or self.late)
 
     def _visit(self, node: Node, owner: Waiting, needing: int) -> bool:
         """Look at *node*, under the lock of its scheduler; True where it closes a circle."""
@@ -348,8 +348,7 @@ class Anything(Needs):
         self.release()
 
     def goes_on(self) -> bool:
-        ready = any(slots.ready for slots in self.homes) and not self.slots.scheduler._stopped
-        return ready or not self.bell.empty()
+        return any(slots.ready for slots in self.homes) and not self.slots.scheduler._stopped
 
     def take(self) -> Any:
         scheduler = self.slots.scheduler

@@ -6,9 +6,7 @@ from collections.abc import Callable
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from ._items import Item
 from ._needs import Everything, Needs
-from ._nodes import DONE
 from ._slots import Run
 from ._task import Foreign, Task
 
@@ -81,8 +79,6 @@ def _awaited(scheduler: Any, endless: bool) -> list[Any] | None:
         if type(relay) is Foreign:
             home = None if relay.future is None else relay.future._home
             awaited.append(ELSEWHERE if home is None else home.scheduler)
-        elif isinstance(relay, Item) and (relay._source is None or relay._source.state >= DONE):
-            return None  # it is just being taken from the result
     return list(dict.fromkeys(awaited))
 
 

@@ -1208,3 +1208,28 @@ def test_fault_of_ours_between_two_slices(monkeypatch: pytest.MonkeyPatch) -> No
         assert [task.cancelled() for task in heirs] == [True] * 2 + [False] * 4
         assert isinstance(heirs[-1].exception(), Internal)
         scheduler.resume()
+
+
+def test_fault_of_ours_in_an_abandoned_scheduler() -> None:
+    """The tasks are the parent's."""
+    scheduler = Scheduler(stopped=True)
+    task = Queue(scheduler, 1).submit(abs, 1)
+    scheduler.abandon()
+    scheduler.break_down(Internal())
+    assert not task.done()
+
+
+def test_fault_of_ours_in_a_queue_with_rules_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    with planned(stopped=True) as (scheduler,):
+        queue = Queue(scheduler, 1, in_order=True, max_pending=3)
+        tasks = [queue.submit(abs, -1) for _ in range(3)]
+        submitting = beside(queue.submit, abs, -1)
+
+        def promote(node: Any) -> Any:
+            raise Internal
+
+        monkeypatch.setattr(scheduler.planner, "promote", promote)
+        assert not tasks[0].promote()
+        assert all(isinstance(task.exception(DEADLINE), Internal) for task in tasks)
+        with pytest.raises(BrokenThreadPool):
+            submitting.result(DEADLINE)

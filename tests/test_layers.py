@@ -103,7 +103,7 @@ ALLOWED = {
         *{"_observers", "_stall", "_needs", "_slots", "_task", "_future", "_interrupts", "_planner"},
         "_nodes",
     },
-    "_stall": {"_needs", "_slots", "_task", "_items", "_nodes"},
+    "_stall": {"_needs", "_slots", "_task"},
     "_observers": {"_slots", "_options", "_task", "_items", "_future", "_interrupts", "_arguments"},
     "_needs": {"_resources", "_slots", "_task", "_future", "_nodes"},
     "_slots": {"_task", "_nodes"},

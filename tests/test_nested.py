@@ -268,6 +268,22 @@ def test_long_search_lets_others_have_the_lock(monkeypatch: pytest.MonkeyPatch) 
         assert task.result(DEADLINE) == 5
 
 
+def test_long_search_of_who_waits_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_needs, "SEARCH_LIMIT", 10)
+    with planned(1, 1) as (scheduler, queue, other):
+        gate, ran = Gate(), []
+
+        def program() -> bool:
+            queue.submit(ran.append, 1).add_done_callback(lambda _: gate.open())
+            task = other.submit(gate)
+            for _ in range(50):
+                task = other.submit(lambda _: None, task)
+            return bool(scheduler.wait(DEADLINE))
+
+        assert queue.submit(program).result(DEADLINE)
+        assert ran == [1]
+
+
 def test_search_lets_others_have_the_lock_after_so_many_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_needs, "SEARCH_LIMIT", 10)
     with planned(1, 1) as (scheduler, queue, other):

@@ -80,6 +80,49 @@ def test_task_that_waits_in_its_own_stopped_scheduler(caplog: pytest.LogCaptureF
         assert waiting.result(DEADLINE) == 3
 
 
+def test_thread_that_has_told_says_nothing_more_where_something_wakes_it(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with planned(1) as (scheduler, queue):
+        task = queue.submit(lambda: scheduler.stop() and queue.submit(abs, -1).result())
+        warning(caplog)
+        (needs,) = queue._slots.helpers
+        needs.release()
+        until(needs.bell.empty)
+        scheduler.resume()
+        assert task.result(DEADLINE) == 1
+    assert not caplog.records
+
+
+def test_task_that_has_something_to_look_at_goes_on() -> None:
+    with planned(1) as (scheduler, queue):
+        task = queue.submit(lambda: scheduler.stop() and queue.submit(abs, -1).result())
+        until(lambda: _stall.stalled(scheduler))
+        (needs,) = queue._slots.helpers
+        with scheduler.lock:
+            assert _stall._awaited(scheduler, False) == []
+            needs.frames.append([(), 0, None, 0])
+            assert _stall._awaited(scheduler, False) is None
+        scheduler.resume()
+        assert task.result(DEADLINE) == 1
+
+
+def test_abandoned_scheduler_is_not_stalled() -> None:
+    scheduler = Scheduler(stopped=True)
+    Queue(scheduler, 1).submit(abs, 1)
+    assert _stall.stalled(scheduler) == [scheduler]
+    scheduler.abandon()
+    assert not _stall.stalled(scheduler)
+
+
+def test_task_that_waits_for_all(caplog: pytest.LogCaptureFixture) -> None:
+    with planned(1, 1) as (scheduler, queue, other):
+        task = queue.submit(lambda: scheduler.stop() and other.submit(abs, -1) and scheduler.wait())
+        assert "waiting for all tasks, but nothing runs" in warning(caplog)
+        scheduler.resume()
+        assert task.result(DEADLINE)
+
+
 def test_submit_for_room(caplog: pytest.LogCaptureFixture) -> None:
     with Scheduler() as scheduler:
         queue = Queue(scheduler, 1, max_pending=1)
