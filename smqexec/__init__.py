@@ -22,11 +22,8 @@ The house; imports point down::
     _queue             Queue: the Executor contract over one ThreadPoolExecutor, or a given executor
     _pools             what its tasks run in: threads, _inline: none, or an executor
     _submitting        submit and map, of a queue and of its submitters
-    dask               a Dask cluster as an executor; below it _dask_calls (packed, opened) and
-                       _dask_line (generator tasks there)
-    _engine            queues on an executor: processes, interpreters, a cluster; below it _remote
-                       (generator tasks there) and _pickling (what did not get there)
-    _executors         what executors say of themselves; Engine: those that know our calls
+    dask               a Dask cluster as an executor
+    _engines           queues on any executor: processes, interpreters, a cluster
     _inside            for use inside tasks: checkpoint, wait, as_completed
     _worker            what its threads do; _generators: between two values of a generator task
     _scheduler         Scheduler: queues, stop, resume, wait
@@ -46,13 +43,12 @@ The house; imports point down::
     _resources         what tasks take, and in what order
     _slots             a queue's slots and the runs that fill them
     _pending_limit     how many tasks may be pending, and which threads wait to submit more
-    _options           what a task is submitted with besides its call; _contexts: where it is called
+    _options           what a task is submitted with besides its call
     _task, _items      Task and Item: the futures; below them _kept: values that stay elsewhere,
                        and _future: waiting, completion; _conditions: for concurrent.futures.wait
     _interrupts        what may strike anywhere: Ctrl-C, a recursion too deep
-    _functions         whether a call is a generator task; its number_of_results
-    _arguments         encode arguments, list the futures among them, put results in their place;
-                       below it _recipe (containers), _kinds
+    _calls             arguments: futures are gathered, results substituted; kinds of arguments
+                       (Raw, settled); whether a callable makes a generator task
     _submission_order  what starts in the order of its submission
     _planner           DependencyPlanner: the graph.  Pure, as all below
     _newest, _oldest   the two orders; below _newest: _plans, and _places, where nodes wait
@@ -63,11 +59,11 @@ import os
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
-from ._functions import number_of_results
+from ._calls.callables import number_of_results
+from ._calls.kinds import Raw, settled
 from ._graph import Graph
 from ._inside import as_completed, checkpoint, wait
 from ._items import Item
-from ._kinds import Raw, settled
 from ._observers import Event, Observation
 from ._planner import DependencyPlanner
 from ._progress import progress

@@ -6,10 +6,10 @@ from contextvars import copy_context
 from functools import partial
 from typing import Any
 
-from ._arguments import Template, templated
 from ._arrivals import Arrivals
-from ._contexts import Within, interruptible
-from ._functions import name_of
+from ._calls.arguments import Template, templated
+from ._calls.callables import name_of
+from ._calls.contexts import Within, interruptible
 from ._future import new
 from ._interrupts import uninterrupted
 from ._kept import keeping

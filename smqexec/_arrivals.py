@@ -12,7 +12,7 @@ from itertools import chain
 from threading import get_ident
 from typing import Any, TypeAlias
 
-from ._arguments import AS_NEEDED, DIRECT, Template, dependencies
+from ._calls.arguments import AS_NEEDED, DIRECT, Template, dependencies
 from ._dispatch import Dispatcher
 from ._dropping import Ended
 from ._future import Failure, PlannedFuture, new, traceback_of

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import CancelledError
 from typing import Any
 
-from ._functions import announcement, length, name_of
+from ._calls.callables import announcement, length, name_of
 from ._future import ours, strip_ours
 from ._slots import Run, Slots
 from ._task import Task

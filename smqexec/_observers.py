@@ -27,7 +27,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar
 from weakref import ref
 
-from ._arguments import dependencies
+from ._calls.arguments import dependencies
 from ._future import PlannedFuture
 from ._interrupts import LIMIT, make_room
 from ._items import Item

@@ -13,7 +13,7 @@ from contextvars import Context
 from math import isnan
 from typing import Any, TypeVar, cast
 
-from ._kinds import FUTURE, SETTLED, kind_of, settled
+from ._calls.kinds import FUTURE, SETTLED, kind_of, settled
 from ._resources import Allocation, Resource, amounts_of
 from ._task import Task, called, numbered
 

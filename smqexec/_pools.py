@@ -19,8 +19,8 @@ from weakref import WeakSet, ref
 from typing_extensions import override
 
 from . import _process
-from ._engine import EnginePool, EngineSlots, KeepingSlots
-from ._executors import workers_of
+from ._engines.engine import EnginePool, EngineSlots, KeepingSlots
+from ._engines.executors import workers_of
 from ._inline import InlinePool, InlineSlots, work_inline
 from ._scheduler import Scheduler
 from ._slots import Slots

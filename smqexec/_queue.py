@@ -13,10 +13,10 @@ from weakref import ref
 
 from typing_extensions import override
 
-from ._arguments import encode
-from ._engine import EngineSlots
-from ._executors import Engine
-from ._kinds import settled
+from ._calls.arguments import encode
+from ._calls.kinds import settled
+from ._engines.engine import EngineSlots
+from ._engines.executors import Engine
 from ._options import Options, check_flags, read
 from ._pending_limit import PendingLimit
 from ._pools import Initializer, check_engine, check_width, in_threads, on_executor, without_threads

@@ -13,9 +13,9 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Never, ParamSpec, TypeAlias, TypeVar, overload
 from weakref import ref
 
-from ._arguments import encode
-from ._functions import Plain
-from ._kinds import Raw, settled
+from ._calls.arguments import encode
+from ._calls.callables import Plain
+from ._calls.kinds import Raw, settled
 from ._options import NO_OPTIONS, Options
 from ._task import Task
 

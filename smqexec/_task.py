@@ -8,8 +8,8 @@ from contextlib import suppress
 from operator import index
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from ._arguments import AS_NEEDED, DIRECT, SOLE
-from ._functions import announcement, generates, name_of
+from ._calls.arguments import AS_NEEDED, DIRECT, SOLE
+from ._calls.callables import announcement, generates, name_of
 from ._future import CANCELLED, FAILED, Failure, PlannedFuture
 from ._items import Item, Stream
 from ._nodes import DONE, NEW, NONE, STRIDE, Node

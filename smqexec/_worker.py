@@ -11,8 +11,8 @@ from functools import partial
 from types import BuiltinFunctionType, FunctionType
 from typing import Any
 
-from ._arguments import DIRECT, SOLE, Template, materialise, value_of
-from ._functions import PLAIN, announcement, generates, is_iterator, name_of
+from ._calls.arguments import DIRECT, SOLE, Template, materialise, value_of
+from ._calls.callables import PLAIN, announcement, generates, is_iterator, name_of
 from ._future import ours, strip_ours
 from ._generators import drive, open_stream
 from ._interrupts import make_room

@@ -15,8 +15,8 @@ it here, once.  As an argument of another call on the same cluster it goes there
 as Dask's own future, and a worker gets the value from the worker that has it.
 
 Dask's scheduler and workers need ``smqexec`` (``pip install 'smqexec[dask]'``), but only
-the workers what the calls need: see ``_dask_calls``.  Generator tasks are told of in
-``_dask_line``.
+the workers what the calls need: see ``_engines.dask_calls``.  Generator tasks are told of in
+``_engines.dask_line``.
 
 A value comes to this process when somebody asks ``task.result()``, or a task of another
 queue needs it, and only once; ``task[key]`` is made on the cluster.  The value goes when
@@ -60,12 +60,12 @@ from distributed import Client
 from distributed import Future as DaskFuture
 from typing_extensions import override
 
-from ._dask_calls import hole_for, pack, perform
-from ._dask_line import ORDINARY, Line
-from ._executors import Call, Engine
-from ._functions import name_of
+from ._calls.callables import name_of
+from ._engines.dask_calls import hole_for, pack, perform
+from ._engines.dask_line import ORDINARY, Line
+from ._engines.executors import Call, Engine
+from ._engines.remote import Ordinary
 from ._kept import Remote
-from ._remote import Ordinary
 
 _NOTHING: Any = object()
 

@@ -15,8 +15,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smqexec import Raw, _kinds, settled
-from smqexec._arguments import gather
+from smqexec import Raw, settled
+from smqexec._calls import kinds as _kinds
+from smqexec._calls.arguments import gather
 
 DEPTH = 20_000
 
@@ -229,6 +230,7 @@ def test_subclasses_of_containers_are_not_searched():
         __slots__ = ()
 
     future = Future()
+
     def subclass(kind):
         return type(f"Own{kind.__name__}", (kind,), {})
 

@@ -19,7 +19,7 @@ from gate import DEADLINE, Gate
 from threads import planned
 
 from smqexec import Item, Queue, Scheduler, Task
-from smqexec._executors import Call, Engine
+from smqexec._engines.executors import Call, Engine
 from smqexec._kept import Remote
 
 

@@ -17,10 +17,11 @@ from engines import Inline, Manual
 from gate import DEADLINE, Gate
 from threads import beside, planned, until, without_collector
 
-from smqexec import Queue, Scheduler, _executors
-from smqexec._executors import Call, Engine
+from smqexec import Queue, Scheduler
+from smqexec._engines import executors as _executors
+from smqexec._engines.executors import Call, Engine
+from smqexec._engines.pickling import explain
 from smqexec._kept import Remote
-from smqexec._pickling import explain
 
 
 class Here(Engine):

@@ -13,7 +13,7 @@ from unittest.mock import MagicMock, Mock, create_autospec
 import pytest
 
 from smqexec import number_of_results
-from smqexec._functions import Plain, announcement, generates, length, name_of
+from smqexec._calls.callables import Plain, announcement, generates, length, name_of
 
 
 def values(*args: Any) -> Iterator[Any]:

@@ -11,7 +11,7 @@ from gate import DEADLINE
 from threads import until
 
 from smqexec import Queue, Scheduler
-from smqexec._executors import Call, Engine
+from smqexec._engines.executors import Call, Engine
 from smqexec._kept import Remote
 
 

@@ -21,38 +21,33 @@ ALLOWED = {
     "_tracelines": set(),
     "__init__": {
         *{"_queue", "_scheduler", "_graph", "_progress", "_inside", "_observers", "_recorder"},
-        *{"_resources", "_task", "_items", "_functions", "_kinds", "_planner"},
+        *{"_resources", "_task", "_items", "_calls", "_planner"},
     },
-    "dask": {"_dask_calls", "_dask_line", "_executors", "_remote", "_functions", "_kept"},
-    "_dask_line": {"_executors"},
-    "_dask_calls": {"_executors"},
+    "dask": {"_engines", "_calls", "_kept"},
     "_progress": {"_bars", "_meter", "_ticker", "_queue", "_scheduler", "_drawing"},
     "_bars": {"_meter", "_ticker", "_drawing"},
     "_meter": set(),
     "_ticker": set(),
     "_inline": {"_worker", "_waiting", "_slots", "_interrupts"},
     "_queue": {
-        *{"_pending_limit", "_pools", "_engine", "_submitting", "_scheduler"},
-        *{"_executors", "_slots", "_options", "_task", "_arguments", "_functions", "_kinds"},
+        *{"_pending_limit", "_pools", "_engines", "_submitting", "_scheduler"},
+        *{"_slots", "_options", "_task", "_calls"},
     },
     "_pools": {
-        *{"_process", "_engine", "_inline", "_scheduler", "_worker"},
-        *{"_executors", "_slots", "_kinds"},
+        *{"_process", "_engines", "_inline", "_scheduler", "_worker"},
+        "_slots",
     },
-    "_submitting": {"_options", "_task", "_arguments", "_functions", "_kinds"},
+    "_submitting": {"_options", "_task", "_calls"},
     "_inside": {"_slots", "_stall", "_needs", "_future", "_nodes"},
     "_worker": {
         *{"_generators", "_waiting", "_notes", "_slots", "_task", "_future"},
-        *{"_items", "_kept", "_interrupts", "_arguments", "_functions"},
+        *{"_items", "_kept", "_interrupts", "_calls"},
     },
-    "_engine": {
-        *{"_generators", "_remote", "_pickling", "_notes", "_slots", "_options", "_task", "_kept", "_future"},
-        *{"_executors", "_interrupts", "_arguments", "_recipe", "_functions", "_process", "_waiting"},
+    "_engines": {
+        *{"_generators", "_notes", "_slots", "_options", "_task", "_kept", "_future"},
+        *{"_interrupts", "_calls", "_process", "_waiting"},
     },
-    "_executors": {"_kept"},
-    "_remote": {"_functions"},
-    "_pickling": {"_future", "_functions"},
-    "_generators": {"_slots", "_task", "_future", "_functions"},
+    "_generators": {"_slots", "_task", "_future", "_calls"},
     "_scheduler": {
         *{"_graph", "_drawing", "_debug", "_process", "_stop", "_why", "_options"},
         *{"_streams", "_waking", "_waiting", "_stall", "_slots"},
@@ -70,15 +65,15 @@ ALLOWED = {
     "_process": set(),
     "_streams": {"_admission", "_waiting", "_needs", "_task", "_items", "_future", "_nodes"},
     "_admission": {
-        *{"_arrivals", "_waiting", "_slots", "_options", "_contexts", "_resources", "_task"},
-        *{"_pending_limit", "_stall", "_interrupts", "_arguments", "_functions", "_kept", "_future"},
+        *{"_arrivals", "_waiting", "_slots", "_options", "_calls", "_resources", "_task"},
+        *{"_pending_limit", "_stall", "_interrupts", "_kept", "_future"},
         "_nodes",
     },
     "_pending_limit": set(),
     "_submission_order": {"_nodes"},
     "_arrivals": {
         *{"_dispatch", "_dropping", "_waking", "_waiting", "_slots", "_task", "_items", "_future"},
-        *{"_submission_order", "_interrupts", "_arguments", "_nodes"},
+        *{"_submission_order", "_interrupts", "_calls", "_nodes"},
     },
     "_dispatch": {
         *{"_breakdown", "_waking", "_waiting", "_needs", "_slots", "_task", "_future", "_interrupts"},
@@ -104,21 +99,17 @@ ALLOWED = {
         "_nodes",
     },
     "_stall": {"_needs", "_slots", "_task"},
-    "_observers": {"_slots", "_options", "_task", "_items", "_future", "_interrupts", "_arguments"},
+    "_observers": {"_slots", "_options", "_task", "_items", "_future", "_interrupts", "_calls"},
     "_needs": {"_resources", "_slots", "_task", "_future", "_nodes"},
     "_slots": {"_task", "_nodes"},
-    "_options": {"_resources", "_task", "_kinds"},
-    "_contexts": {"_slots", "_future", "_functions"},
-    "_task": {"_items", "_future", "_arguments", "_functions", "_nodes"},
+    "_options": {"_resources", "_task", "_calls"},
+    "_task": {"_items", "_future", "_calls", "_nodes"},
     "_items": {"_kept", "_future", "_nodes"},
     "_kept": {"_future", "_nodes"},
     "_future": {"_conditions", "_nodes"},
     "_conditions": {"_interrupts", "_nodes"},
     "_interrupts": set(),
-    "_functions": set(),
-    "_arguments": {"_recipe", "_kinds"},
-    "_recipe": {"_kinds"},
-    "_kinds": set(),
+    "_calls": {"_future", "_slots"},
     "_planner": {"_remaking", "_newest", "_oldest", "_nodes"},
     "_remaking": {"_newest", "_oldest", "_nodes"},
     "_newest": {"_plans", "_nodes"},
@@ -133,6 +124,11 @@ ALLOWED = {
 IMPURE = {"threading", "_thread", "time", "concurrent", "asyncio", "queue", "random", "os"}
 
 
+def place_of(path: Path) -> list[str]:
+    """The dotted name of the package that the module at *path* lies in, as parts."""
+    return list(path.relative_to(PACKAGE.parent).parent.parts)
+
+
 def imported(path: Path) -> Iterator[tuple[int, str]]:
     """Yield (line, dotted name) for every import that is executed, wherever it stands."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
@@ -143,26 +139,30 @@ def imported(path: Path) -> Iterator[tuple[int, str]]:
         if isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            base = ".".join(filter(None, ["smqexec" if node.level else "", node.module]))
+            here = place_of(path)
+            base = ".".join([*(here[: len(here) + 1 - node.level] if node.level else ()), node.module or ""])
             # "from package import name": the name may be a module.
-            yield from ((node.lineno, f"{base}.{alias.name}") for alias in node.names)
+            yield from ((node.lineno, f"{base.strip('.')}.{alias.name}") for alias in node.names)
 
 
 def layer_of(name: str) -> str | None:
-    """The module of ours that the dotted *name* lies in, if any."""
+    """The room, or the module at the top, that the dotted *name* of ours lies in."""
     first, _, rest = name.partition(".")
     if first != "smqexec":
         return None
-    module = rest.partition(".")[0]
-    return module if (PACKAGE / f"{module}.py").exists() else "__init__"
+    layer = rest.partition(".")[0]
+    return layer if (PACKAGE / f"{layer}.py").exists() or (PACKAGE / layer).is_dir() else "__init__"
 
 
-@pytest.mark.parametrize("path", sorted(PACKAGE.glob("*.py")), ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: ".".join([*place_of(path)[1:], path.stem])
+)
 def test_imports_point_down(path: Path) -> None:
-    assert path.stem in ALLOWED, f"{path.name} has no place in the house yet"
+    layer = [*place_of(path), path.stem][1]
+    assert layer in ALLOWED, f"{path.name} has no place in the house yet"
     for line, name in imported(path):
         below = layer_of(name)
-        assert below in {None, path.stem, *ALLOWED[path.stem]}, f"{path.name}:{line}: {path.stem} -> {below}"
+        assert below in {None, layer, *ALLOWED[layer]}, f"{path.name}:{line}: {layer} -> {below}"
 
 
 @pytest.mark.parametrize("module", ["_planner", *sorted(ALLOWED["_planner"]), "_places", "_rank"])

@@ -14,7 +14,7 @@ from gate import DEADLINE, Gate
 from threads import planned, until_gone, without_collector
 
 from smqexec import Queue, Raw, Scheduler, Task, number_of_results, settled
-from smqexec._executors import Engine
+from smqexec._engines.executors import Engine
 from smqexec._kept import Remote
 from smqexec._options import Options, label_of
 

@@ -14,8 +14,8 @@ import remote_calls
 from gate import DEADLINE
 from threads import beside, until
 
-from smqexec import _remote
-from smqexec._remote import Line, Ordinary, Reply, perform, stream
+from smqexec._engines import remote as _remote
+from smqexec._engines.remote import Line, Ordinary, Reply, perform, stream
 
 
 def elsewhere(line: Line) -> Reply:

@@ -19,7 +19,7 @@ from gate import DEADLINE, Gate
 from threads import beside, planned, until
 
 from smqexec import Queue, Raw, Resource, _stall, settled
-from smqexec._executors import Engine
+from smqexec._engines.executors import Engine
 from smqexec._needs import ASKED, Needs
 from smqexec._resources import Allocation, AllocationWaiter
 from smqexec._slots import Run

@@ -69,11 +69,13 @@ def test_pipefunc_with_two_queues_of_one_scheduler() -> None:
         note("analysis", -1)
         return y + 1
 
-    pipeline = pipefunc.Pipeline([
-        pipefunc.PipeFunc(take, "y", mapspec="x[i]->y[i]"),
-        pipefunc.PipeFunc(analyse, "z", mapspec="y[i]->z[i]"),
-        pipefunc.PipeFunc(lambda z: int(sum(z)), "total", renames={"z": "z"}),
-    ])
+    pipeline = pipefunc.Pipeline(
+        [
+            pipefunc.PipeFunc(take, "y", mapspec="x[i]->y[i]"),
+            pipefunc.PipeFunc(analyse, "z", mapspec="y[i]->z[i]"),
+            pipefunc.PipeFunc(lambda z: int(sum(z)), "total", renames={"z": "z"}),
+        ]
+    )
     inputs = {"x": list(range(40))}
 
     def total(executor: Any) -> Any:

@@ -24,7 +24,7 @@ from typing import Any
 from distributed import Client, Queue, get_worker
 from distributed.protocol import pickle
 
-from ._executors import Call
+from .executors import Call
 
 # What goes to the worker.
 BEGIN, GO, CLOSE = "begin", "go", "close"

@@ -2,7 +2,7 @@
 
 The worker calls `stream` in place of the generator function: it sends each value and
 waits for the word to go on.  In this process `Line.values` is an iterator over them; a
-thread drives it (see ``_engine``).  So stop and cancel act between two values, as on
+thread drives it (see ``engine``).  So stop and cancel act between two values, as on
 threads, and the generator never computes a value that nobody has asked for.
 
 Within one interpreter the values go through queues, as the same objects.  Otherwise they
@@ -24,7 +24,7 @@ from queue import Empty, SimpleQueue
 from time import monotonic, sleep
 from typing import Any, NamedTuple, Protocol
 
-from ._functions import is_iterator
+from .._calls.callables import is_iterator
 
 LOGGER = logging.getLogger("smqexec")
 

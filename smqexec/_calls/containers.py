@@ -1,4 +1,4 @@
-"""Search containers among a call's arguments, and rebuild those that hold futures (see ``_arguments``)."""
+"""Search containers among a call's arguments, and rebuild those that hold futures (see ``arguments``)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any
 
-from ._kinds import (
+from .kinds import (
     DATACLASS,
     DEFAULT_DICT,
     DEQUE,

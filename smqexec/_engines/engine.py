@@ -18,7 +18,7 @@ Guarantees, for executors of any kind:
   lock while it calls back (`ThreadPoolExecutor.shutdown` with ``cancel_futures`` does,
   and so does a `ProcessPoolExecutor` that breaks).
 
-The values of a generator task are received in a thread of this process: see ``_remote``.
+The values of a generator task are received in a thread of this process: see ``remote``.
 """
 
 from __future__ import annotations
@@ -32,22 +32,22 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, TypeAlias
 
-from ._arguments import materialise
-from ._executors import Call, Engine, check_start, error_of, gone, is_end, outcome_of
-from ._functions import Plain, announcement, generates, name_of
-from ._future import ours, strip_ours
-from ._generators import drive, open_stream
-from ._interrupts import uninterrupted
-from ._kept import Kept, stand_in
-from ._notes import note
-from ._options import label_of
-from ._pickling import explain
-from ._process import come_before
-from ._recipe import Take
-from ._remote import Line, Ordinary, perform, stream
-from ._slots import Run, Slots
-from ._task import Task
-from ._waiting import loud
+from .._calls.arguments import materialise
+from .._calls.callables import Plain, announcement, generates, name_of
+from .._calls.containers import Take
+from .._future import ours, strip_ours
+from .._generators import drive, open_stream
+from .._interrupts import uninterrupted
+from .._kept import Kept, stand_in
+from .._notes import note
+from .._options import label_of
+from .._process import come_before
+from .._slots import Run, Slots
+from .._task import Task
+from .._waiting import loud
+from .executors import Call, Engine, check_start, error_of, gone, is_end, outcome_of
+from .pickling import explain
+from .remote import Line, Ordinary, perform, stream
 
 LOGGER = logging.getLogger("smqexec")
 

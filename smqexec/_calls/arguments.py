@@ -53,8 +53,8 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from typing import Any
 
-from ._kinds import FUTURE, KINDS, LIST, PLAIN, RAW, SETTLED, TUPLE, classify, kind_of
-from ._recipe import Recipe, Take, search
+from .containers import Recipe, Take, search
+from .kinds import FUTURE, KINDS, LIST, PLAIN, RAW, SETTLED, TUPLE, classify, kind_of
 
 # Forms: see above.  DIRECT is the commonest: no template is needed to find the futures again.
 DIRECT = FUTURE

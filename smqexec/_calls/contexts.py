@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from ._functions import generates, is_iterator, name_of
-from ._future import ours
-from ._slots import HERE
+from .._future import ours
+from .._slots import HERE
+from .callables import generates, is_iterator, name_of
 
 
 @ours

@@ -10,8 +10,8 @@ import pickle
 import sys
 from typing import Any
 
-from ._functions import name_of
-from ._future import traceback_of
+from .._calls.callables import name_of
+from .._future import traceback_of
 
 
 def explain(error: BaseException, fn: Any, args: Any, kwargs: Any, executor: Any) -> BaseException:

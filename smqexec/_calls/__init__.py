@@ -1,0 +1,1 @@
+"""The arguments of a call: gather futures, substitute results; and what a callable is."""
