@@ -16,9 +16,9 @@ What each name is for; ``help(smqexec.Queue)`` and the like tell all::
 The house; imports point down::
 
     __main__           the demonstration
-    trace              what happened, as a file; below it _recorder, _tracelines: written;
-                       _tracefile, _tracetext, _timeline: read, and told
-    _progress          how far it is, shown; below it _bars: with rich; _meter, _ticker
+    trace              what happened, as a file
+    _observe           a room of modules: what is seen of a scheduler: events, why, graph, debug,
+                       progress, trace
     _queue             Queue: the Executor contract over one ThreadPoolExecutor, or a given executor
     _pools             what its tasks run in: threads, _inline: none, or an executor
     _submitting        submit and map, of a queue and of its submitters
@@ -27,10 +27,8 @@ The house; imports point down::
     _inside            for use inside tasks: checkpoint, wait, as_completed
     _worker            what its threads do; _generators: between two values of a generator task
     _scheduler         Scheduler: queues, stop, resume, wait
-    _graph             what is pending, to be drawn; below it _survey: found; _drawing: as text
     _stop              a stop that lasts for a block; _process: exit and fork
-    _debug             what debug=True sees; _notes: what an exception is told of its task
-    _why               why a task has not started, in words; below it _rank: what comes first
+    _notes             what an exception is told of its task; _rank: what comes first
     _streams           generator tasks: items are made, get their values, end
     _admission         a task comes with options; _arrivals: a task comes
     _dispatch          the one lock: a task runs, and returns; below it _breakdown: what our own errors
@@ -39,7 +37,6 @@ The house; imports point down::
     _allocating        resources are given to tasks; tasks that lack some are held back
     _waiting           threads that wait, tasks that hold; _stall: waits that may never end;
                        _needs: what tasks that wait do meanwhile
-    _observers         who is told of all this
     _resources         what tasks take, and in what order
     _slots             a queue's slots and the runs that fill them
     _pending_limit     how many tasks may be pending, and which threads wait to submit more
@@ -61,12 +58,12 @@ from typing import TYPE_CHECKING, Any
 
 from ._calls.callables import number_of_results
 from ._calls.kinds import Raw, settled
-from ._graph import Graph
 from ._inside import as_completed, checkpoint, wait
 from ._items import Item
-from ._observers import Event, Observation
+from ._observe.events import Event, Observation
+from ._observe.graph import Graph
+from ._observe.progress import progress
 from ._planner import DependencyPlanner
-from ._progress import progress
 from ._queue import Queue
 from ._resources import Resource
 from ._scheduler import Scheduler
@@ -107,7 +104,7 @@ _name_methods()
 
 # Taken out: the programs that this one starts write no trace.
 if path := os.environ.pop("SMQEXEC_TRACE", None):  # pragma: no cover - seen in programs of their own
-    from ._recorder import record_everything
+    from ._observe.trace.recorder import record_everything
 
     record_everything(path)
 

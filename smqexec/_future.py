@@ -29,7 +29,7 @@ from ._conditions import ENDED, View
 from ._nodes import DONE, DROPPED, NEW, READY, RUNNING, WAITING, Node
 
 if TYPE_CHECKING:
-    from ._debug import Unseen
+    from ._observe.debug import Unseen
     from ._slots import Slots
 
 R = TypeVar("R")

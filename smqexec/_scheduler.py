@@ -11,9 +11,11 @@ from time import perf_counter
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from . import _debug, _process, _why
-from ._drawing import printable, table
-from ._graph import Graph
+from . import _process
+from ._observe import debug as _debug
+from ._observe import why as _why
+from ._observe.drawing import printable, table
+from ._observe.graph import Graph
 from ._options import check_flags
 from ._slots import Slots
 from ._stall import stalled

@@ -21,7 +21,7 @@ from ._future import PlannedFuture
 from ._interrupts import headroom
 from ._needs import Anything, Everything, Needs, searches
 from ._nodes import Node
-from ._observers import Observation, Observed
+from ._observe.events import Observation, Observed
 from ._planner import DependencyPlanner
 from ._slots import HERE, Run, Slots
 from ._stall import block, rests

@@ -42,11 +42,11 @@ import os
 import sys
 from collections.abc import Sequence
 
-from ._recorder import Recording
+from ._observe.trace.file import Trace, read
+from ._observe.trace.page import page
+from ._observe.trace.recorder import Recording
+from ._observe.trace.text import text
 from ._scheduler import Scheduler
-from ._timeline import page
-from ._tracefile import Trace, read
-from ._tracetext import text
 
 __all__ = ["Recording", "record"]
 

@@ -15,7 +15,8 @@ import pytest
 from gate import DEADLINE, Gate
 from threads import planned, until
 
-from smqexec import Queue, Scheduler, _debug, number_of_results, settled
+from smqexec import Queue, Scheduler, number_of_results, settled
+from smqexec._observe import debug as _debug
 
 UNSEEN = "a task of queue camera failed, and nobody looked at that"
 

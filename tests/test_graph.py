@@ -16,7 +16,8 @@ import pytest
 from gate import DEADLINE, Gate
 from threads import beside, planned, until, until_gone
 
-from smqexec import Graph, Queue, Raw, Resource, Scheduler, _survey, settled
+from smqexec import Graph, Queue, Raw, Resource, Scheduler, settled
+from smqexec._observe import snapshot as _survey
 
 
 def acquire(*needs: object) -> int:

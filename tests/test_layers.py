@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -13,21 +14,16 @@ PACKAGE = Path(__file__).parent.parent / "smqexec"
 # Imports point down.
 ALLOWED = {
     "__main__": {"__init__"},
-    "trace": {"_recorder", "_scheduler", "_tracefile", "_tracetext", "_timeline"},
-    "_timeline": {"_tracefile"},
-    "_tracetext": {"_tracefile"},
-    "_tracefile": set(),
-    "_recorder": {"__init__", "_observers", "_options", "_interrupts", "_nodes", "_tracelines"},
-    "_tracelines": set(),
+    "trace": {"_observe", "_scheduler"},
     "__init__": {
-        *{"_queue", "_scheduler", "_graph", "_progress", "_inside", "_observers", "_recorder"},
+        *{"_queue", "_scheduler", "_inside", "_observe"},
         *{"_resources", "_task", "_items", "_calls", "_planner"},
     },
     "dask": {"_engines", "_calls", "_kept"},
-    "_progress": {"_bars", "_meter", "_ticker", "_queue", "_scheduler", "_drawing"},
-    "_bars": {"_meter", "_ticker", "_drawing"},
-    "_meter": set(),
-    "_ticker": set(),
+    "_observe": {
+        *{"__init__", "_queue", "_scheduler", "_submission_order", "_waiting", "_needs", "_slots"},
+        *{"_options", "_task", "_items", "_future", "_resources", "_rank", "_interrupts", "_calls", "_nodes"},
+    },
     "_inline": {"_worker", "_waiting", "_slots", "_interrupts"},
     "_queue": {
         *{"_pending_limit", "_pools", "_engines", "_submitting", "_scheduler"},
@@ -49,19 +45,11 @@ ALLOWED = {
     },
     "_generators": {"_slots", "_task", "_future", "_calls"},
     "_scheduler": {
-        *{"_graph", "_drawing", "_debug", "_process", "_stop", "_why", "_options"},
+        *{"_observe", "_process", "_stop", "_options"},
         *{"_streams", "_waking", "_waiting", "_stall", "_slots"},
     },
-    "_graph": {"_survey", "_drawing"},
-    "_survey": {"_submission_order", "_task", "_items", "_options", "_nodes"},
-    "_drawing": set(),
     "_stop": set(),
-    "_debug": set(),
     "_notes": {"_options", "_task"},
-    "_why": {
-        *{"_waiting", "_needs", "_slots", "_options", "_task", "_items", "_future"},
-        *{"_resources", "_rank", "_nodes"},
-    },
     "_process": set(),
     "_streams": {"_admission", "_waiting", "_needs", "_task", "_items", "_future", "_nodes"},
     "_admission": {
@@ -84,7 +72,7 @@ ALLOWED = {
         "_nodes",
     },
     "_dropping": {
-        *{"_debug", "_waking", "_waiting", "_needs", "_resources", "_slots", "_task", "_items"},
+        *{"_observe", "_waking", "_waiting", "_needs", "_resources", "_slots", "_task", "_items"},
         *{"_submission_order", "_future", "_interrupts", "_nodes"},
     },
     "_waking": {"_later", "_waiting", "_needs", "_slots", "_task", "_future", "_nodes"},
@@ -95,11 +83,10 @@ ALLOWED = {
     },
     "_resources": {"_nodes"},
     "_waiting": {
-        *{"_observers", "_stall", "_needs", "_slots", "_task", "_future", "_interrupts", "_planner"},
+        *{"_observe", "_stall", "_needs", "_slots", "_task", "_future", "_interrupts", "_planner"},
         "_nodes",
     },
     "_stall": {"_needs", "_slots", "_task"},
-    "_observers": {"_slots", "_options", "_task", "_items", "_future", "_interrupts", "_calls"},
     "_needs": {"_resources", "_slots", "_task", "_future", "_nodes"},
     "_slots": {"_task", "_nodes"},
     "_options": {"_resources", "_task", "_calls"},
@@ -124,29 +111,30 @@ ALLOWED = {
 IMPURE = {"threading", "_thread", "time", "concurrent", "asyncio", "queue", "random", "os"}
 
 
-def place_of(path: Path) -> list[str]:
-    """The dotted name of the package that the module at *path* lies in, as parts."""
-    return list(path.relative_to(PACKAGE.parent).parent.parts)
+def package_of(path: Path) -> list[str]:
+    """The dotted name of the package that the module at *path* lies in, in parts."""
+    return list(path.relative_to(PACKAGE.parent).parts[:-1])
 
 
-def imported(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield (line, dotted name) for every import that is executed, wherever it stands."""
+def imported(path: Path, types: bool = False) -> Iterator[tuple[int, str]]:
+    """Yield (line, dotted name) for every import, wherever it stands; those for type checkers if *types*."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     for node in ast.walk(tree):
         for child in ast.iter_child_nodes(node):
-            if isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING":
+            if not types and isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING":
                 child.body = []  # a lower module may name what it is given from above
         if isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            here = place_of(path)
-            base = ".".join([*(here[: len(here) + 1 - node.level] if node.level else ()), node.module or ""])
+            parts = package_of(path) if node.level else []
+            parts = parts[: len(parts) - (node.level - 1)] if node.level > 1 else parts
+            base = ".".join(filter(None, [*parts, node.module]))
             # "from package import name": the name may be a module.
-            yield from ((node.lineno, f"{base.strip('.')}.{alias.name}") for alias in node.names)
+            yield from ((node.lineno, f"{base}.{alias.name}") for alias in node.names)
 
 
 def layer_of(name: str) -> str | None:
-    """The room, or the module at the top, that the dotted *name* of ours lies in."""
+    """The module or room of ours that the dotted *name* lies in, if any."""
     first, _, rest = name.partition(".")
     if first != "smqexec":
         return None
@@ -154,15 +142,33 @@ def layer_of(name: str) -> str | None:
     return layer if (PACKAGE / f"{layer}.py").exists() or (PACKAGE / layer).is_dir() else "__init__"
 
 
-@pytest.mark.parametrize(
-    "path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: ".".join([*place_of(path)[1:], path.stem])
-)
-def test_imports_point_down(path: Path) -> None:
-    layer = [*place_of(path), path.stem][1]
-    assert layer in ALLOWED, f"{path.name} has no place in the house yet"
-    for line, name in imported(path):
-        below = layer_of(name)
-        assert below in {None, layer, *ALLOWED[layer]}, f"{path.name}:{line}: {layer} -> {below}"
+def dotted(path: Path) -> str:
+    """The dotted name of the module at *path*."""
+    return ".".join([*package_of(path), *([] if path.stem == "__init__" else [path.stem])])
+
+
+MODULES = {dotted(path): path for path in sorted(PACKAGE.rglob("*.py"))}
+ROOMS = sorted(path.parent.name for path in PACKAGE.glob("*/__init__.py"))
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_imports_point_down(name: str) -> None:
+    layer = layer_of(name) or "__init__"
+    assert layer in ALLOWED, f"{layer} has no place in the house yet"
+    for line, other in imported(MODULES[name]):
+        below = layer_of(other)
+        assert below in {None, layer, *ALLOWED[layer]}, f"{name}:{line}: {layer} -> {below}"
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_the_modules_of_a_room_form_no_circle(room: str) -> None:
+    arrows: dict[str, set[str]] = {}
+    for name, path in MODULES.items():
+        if layer_of(name) == room:
+            names = {other for _, other in imported(path, types=True)}
+            found = {other if other in MODULES else other.rpartition(".")[0] for other in names}
+            arrows[name] = {other for other in found if other in MODULES and layer_of(other) == room} - {name}
+    TopologicalSorter(arrows).prepare()  # a CycleError names the circle
 
 
 @pytest.mark.parametrize("module", ["_planner", *sorted(ALLOWED["_planner"]), "_places", "_rank"])

@@ -17,7 +17,8 @@ import pytest
 from gate import DEADLINE, Gate
 from threads import beside, planned, until, until_gone
 
-from smqexec import Event, Queue, Raw, Scheduler, _observers, settled
+from smqexec import Event, Queue, Raw, Scheduler, settled
+from smqexec._observe import events as _observers
 
 
 class Listener:

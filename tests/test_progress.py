@@ -20,8 +20,11 @@ from gate import DEADLINE, Gate
 from threads import beside, planned, until, until_gone
 
 import smqexec
-from smqexec import Queue, Scheduler, _meter, _progress, _ticker, progress
-from smqexec._meter import Meter, Reading, duration
+from smqexec import Queue, Scheduler, progress
+from smqexec._observe import progress as _progress
+from smqexec._observe import statistics as _meter
+from smqexec._observe import ticker as _ticker
+from smqexec._observe.statistics import Meter, Reading, duration
 
 NEVER = 1e6  # seconds
 
@@ -450,7 +453,7 @@ class Terminal(io.StringIO):
 def bars(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> Any:
     """The module, with time that stands still, and a terminal of 100 columns."""
     pytest.importorskip("rich", reason="needs rich")
-    from smqexec import _bars
+    from smqexec._observe import bars as _bars
 
     monkeypatch.setenv("COLUMNS", "100")
     monkeypatch.setenv("TERM", "xterm-256color")
@@ -508,7 +511,7 @@ def test_bars_are_drawn_again(bars: Any, monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_several_times_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("rich", reason="needs rich")
-    from smqexec import _bars
+    from smqexec._observe import bars as _bars
 
     assert 0.05 <= _bars.INTERVAL <= 0.25
 
@@ -650,8 +653,8 @@ ADVICE = "smqexec: bars in place of these lines need rich: pip install 'smqexec[
 def no_rich(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing of rich can be imported, and nobody has been told of it."""
     monkeypatch.setattr(_progress, "_unsaid", [ADVICE])
-    monkeypatch.delitem(sys.modules, "smqexec._bars", raising=False)
-    monkeypatch.delattr(smqexec, "_bars", raising=False)
+    monkeypatch.delitem(sys.modules, "smqexec._observe.bars", raising=False)
+    monkeypatch.delattr(smqexec._observe, "bars", raising=False)
     for name in [name for name in sys.modules if name.partition(".")[0] == "rich"] + ["rich"]:
         monkeypatch.setitem(sys.modules, name, None)
 

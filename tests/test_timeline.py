@@ -17,9 +17,9 @@ from typing import Any
 import pytest
 from traces import Event, dropped, head, item, ran, synthetic, text, told
 
-from smqexec import _timeline
-from smqexec._timeline import UNKNOWN
-from smqexec._tracefile import Trace, read
+from smqexec._observe.trace import page as _timeline
+from smqexec._observe.trace.file import Trace, read
+from smqexec._observe.trace.page import UNKNOWN
 from smqexec.trace import main
 
 Output = pytest.CaptureFixture[str]
@@ -307,5 +307,6 @@ def test_a_page_that_cannot_be_written_is_told(file: Path, capsys: Output) -> No
 
 
 def test_all_parts_of_the_page_are_in_the_package() -> None:
-    parts = {path.name for path in Path(_timeline.__file__).with_name("_page").iterdir()}
+    folder = Path(_timeline.__file__).parent
+    parts = {path.name for path in folder.iterdir() if path.suffix in (".js", ".css", ".html")}
     assert parts == {"page.html", "page.css", *_timeline.PROGRAM}

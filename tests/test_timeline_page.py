@@ -13,8 +13,8 @@ import pytest
 from gate import DEADLINE
 from traces import Event, dropped, head, item, ran, synthetic, text, told
 
-from smqexec._timeline import page
-from smqexec._tracefile import read
+from smqexec._observe.trace.file import read
+from smqexec._observe.trace.page import page
 
 pytest.importorskip("selenium", reason="the timeline page is tested by selenium, which is not installed")
 

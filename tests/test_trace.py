@@ -24,9 +24,10 @@ from test_tracefile import check_format
 from threads import beside, planned, until, until_gone
 
 import smqexec
-from smqexec import Queue, Scheduler, _recorder
-from smqexec._observers import Observed
-from smqexec._tracefile import Trace, read
+from smqexec import Queue, Scheduler
+from smqexec._observe.events import Observed
+from smqexec._observe.trace import recorder as _recorder
+from smqexec._observe.trace.file import Trace, read
 from smqexec.trace import record
 
 
@@ -465,7 +466,8 @@ def test_command_line_shows_a_file_also_where_the_variable_names_it(path: Path) 
 
 
 def test_import_stays_light() -> None:
-    code = "import smqexec, sys; print([m for m in ('json', 'smqexec._recorder') if m in sys.modules])"
+    heavy = ("json", "smqexec._observe.trace.recorder")
+    code = f"import smqexec, sys; print([m for m in {heavy} if m in sys.modules])"
     environment = {name: value for name, value in os.environ.items() if name != "SMQEXEC_TRACE"}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
     assert done.stdout.strip() == "[]", done.stderr
@@ -535,7 +537,8 @@ def test_child_of_a_fork_before_the_first_scheduler_writes_nothing(path: Path) -
         path,
         """if True:
         import os
-        from smqexec import Queue, _recorder
+        from smqexec import Queue
+        from smqexec._observe.trace import recorder as _recorder
         if not (child := os.fork()):
             Queue(1).submit(int).result()
             os._exit(len(_recorder._recordings))

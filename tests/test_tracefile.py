@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from smqexec import _tracelines
-from smqexec._tracefile import Counts, ItemRecord, Mark, QueueRecord, Record, Trace, busy, read
-from smqexec._tracelines import COUNTS, END, ITEM, START, SUBMIT, SWITCH, Lines
+from smqexec._observe.trace import lines as _tracelines
+from smqexec._observe.trace.file import Counts, ItemRecord, Mark, QueueRecord, Record, Trace, busy, read
+from smqexec._observe.trace.lines import COUNTS, END, ITEM, START, SUBMIT, SWITCH, Lines
 from smqexec.trace import main
 
 MS = 1000.0

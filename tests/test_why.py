@@ -15,7 +15,8 @@ from gate import DEADLINE, Gate
 from threads import beside, planned, until
 
 import smqexec
-from smqexec import Queue, Scheduler, _why, checkpoint, settled
+from smqexec import Queue, Scheduler, checkpoint, settled
+from smqexec._observe import why as _why
 
 
 @pytest.fixture

@@ -11,19 +11,19 @@ import threading
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from ._future import PlannedFuture
-from ._items import LENGTH, Item
-from ._needs import Everything, Needs
-from ._nodes import DONE, READY, RUNNING, WAITING, Node, dependencies_of, dependents_of
-from ._options import known_as
-from ._rank import rank_of
-from ._resources import KEPT, Allocation, AllocationWaiter, Resource
-from ._slots import Run, Slots
-from ._task import Foreign, Task, numbered
-from ._waiting import OF_THE_PARENT
+from .._future import PlannedFuture
+from .._items import LENGTH, Item
+from .._needs import Everything, Needs
+from .._nodes import DONE, READY, RUNNING, WAITING, Node, dependencies_of, dependents_of
+from .._options import known_as
+from .._rank import rank_of
+from .._resources import KEPT, Allocation, AllocationWaiter, Resource
+from .._slots import Run, Slots
+from .._task import Foreign, Task, numbered
+from .._waiting import OF_THE_PARENT
 
 if TYPE_CHECKING:
-    from ._scheduler import Scheduler
+    from .._scheduler import Scheduler
 
 # With more pending tasks than this nobody counts which come first: it takes about 1 µs
 # for each, under the lock.

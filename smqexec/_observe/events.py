@@ -27,17 +27,17 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar
 from weakref import ref
 
-from ._calls.arguments import dependencies
-from ._future import PlannedFuture
-from ._interrupts import LIMIT, make_room
-from ._items import Item
-from ._options import label_of
-from ._task import Task
+from .._calls.arguments import dependencies
+from .._future import PlannedFuture
+from .._interrupts import LIMIT, make_room
+from .._items import Item
+from .._options import label_of
+from .._task import Task
 
 if TYPE_CHECKING:
     from typing import Self
 
-    from ._slots import Slots
+    from .._slots import Slots
 
 LOGGER = logging.getLogger("smqexec")
 

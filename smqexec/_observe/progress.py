@@ -13,11 +13,11 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TextIO
 
-from ._drawing import printable
-from ._meter import Meter
-from ._queue import Queue
-from ._scheduler import Scheduler
-from ._ticker import Ticker, attempt
+from .._queue import Queue
+from .._scheduler import Scheduler
+from .drawing import printable
+from .statistics import Meter
+from .ticker import Ticker, attempt
 
 if TYPE_CHECKING:
     from typing import Self
@@ -74,7 +74,7 @@ class progress:
         self._lacks_rich = False
         if self._notebook or _is_terminal(self._file):
             try:
-                from . import _bars
+                from . import bars as _bars
             except ImportError:
                 self._lacks_rich = True
             else:

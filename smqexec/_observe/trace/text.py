@@ -7,7 +7,7 @@ from heapq import nlargest
 from math import inf
 from operator import attrgetter
 
-from ._tracefile import Record, Trace, busy
+from .file import Record, Trace, busy
 
 LONGEST = 10  # tasks shown, and as many of the critical path's
 LETTERS = 40  # of a name

@@ -34,7 +34,7 @@ from math import inf
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ._slots import Slots
+    from ..._slots import Slots
 
 LONG = 1.0  # seconds after which the beginning of a task that still runs is written
 KEPT = 1 << 15  # tasks that have ended, from which arrows may still go

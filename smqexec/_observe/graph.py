@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from . import _drawing
-from ._drawing import Arrow, Box, printable
-from ._survey import OUTSIDE, STATES, GraphEdge, GraphNode, Survey
+from . import drawing as _drawing
+from .drawing import Arrow, Box, printable
+from .snapshot import OUTSIDE, STATES, GraphEdge, GraphNode, Survey
 
 if TYPE_CHECKING:
-    from ._dispatch import Dispatcher
+    from .._dispatch import Dispatcher
 
 # Most nodes that are drawn.
 LIMIT = 1000

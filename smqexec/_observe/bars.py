@@ -21,9 +21,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from ._drawing import printable
-from ._meter import Meter
-from ._ticker import Ticker, attempt
+from .drawing import printable
+from .statistics import Meter
+from .ticker import Ticker, attempt
 
 # Seconds between two states of a terminal, and of a notebook, which gets each as a message.
 INTERVAL, NOTEBOOK_INTERVAL = 0.1, 0.5

@@ -23,11 +23,11 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 if TYPE_CHECKING:
-    from ._observers import Event
+    from .events import Event
 
 LOGGER = logging.getLogger("smqexec")
 
-_HERE = os.path.dirname(__file__)
+_HERE = os.path.dirname(os.path.dirname(__file__))  # the package
 
 
 def observe(event: Event) -> None:

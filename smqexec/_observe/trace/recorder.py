@@ -20,17 +20,17 @@ from time import perf_counter
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from ._interrupts import uninterrupted
-from ._nodes import dependencies_of
-from ._observers import Observation, Observed, number_of, numbers_of
-from ._options import label_of
-from ._tracelines import COUNTS, END, ITEM, START, SUBMIT, SWITCH, WIDTH, Lines
+from ..._interrupts import uninterrupted
+from ..._nodes import dependencies_of
+from ..._options import label_of
+from ..events import Observation, Observed, number_of, numbers_of
+from .lines import COUNTS, END, ITEM, START, SUBMIT, SWITCH, WIDTH, Lines
 
 if TYPE_CHECKING:
     from typing import Self
 
-    from ._scheduler import Scheduler
-    from ._slots import Slots
+    from ..._scheduler import Scheduler
+    from ..._slots import Slots
 
 LOGGER = logging.getLogger("smqexec")
 
@@ -261,7 +261,7 @@ if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows can't fork
 
 
 def _circumstances() -> dict[str, Any]:
-    from . import __version__
+    from ... import __version__
 
     python = f"{platform.python_implementation()} {platform.python_version()}"
     return {"version": __version__, "python": python, "cores": os.cpu_count(), "wall_start": time.time()}

@@ -1,7 +1,7 @@
 """The timeline page: a trace file's records as one HTML file that fetches nothing.
 
 The page is a frame of HTML, a style, a program, and the run.  All is written
-into one file; the first three lie in ``_page/``: ``run.js`` reads the run,
+into one file; the first three lie beside this module: ``run.js`` reads the run,
 ``view.js`` says what part of it is where on the screen, the next five draw it,
 and the last two tell and listen.
 
@@ -37,7 +37,7 @@ from string import Template
 from struct import pack
 from typing import Any, NamedTuple
 
-from ._tracefile import OUTCOMES, Record, Trace, busy
+from ..file import OUTCOMES, Record, Trace, busy
 
 UNKNOWN = 0xFFFF_FFFF  # a task that the file does not have: it was still running, or pending
 KINDS = 12  # how many names of tasks the summary has: those that took most time
@@ -49,7 +49,7 @@ PROGRAM = (
     *("facts.js", "controls.js"),
 )
 
-Columns = dict[str, Any]  # as ``_page/run.js`` reads them
+Columns = dict[str, Any]  # as ``run.js`` reads them
 
 
 def page(trace: Trace, title: str) -> str:
@@ -73,7 +73,7 @@ def page(trace: Trace, title: str) -> str:
 
 def part(name: str) -> str:
     """Read a part of the page."""
-    return files("smqexec").joinpath("_page", name).read_text("ascii")
+    return files(__name__).joinpath(name).read_text("ascii")
 
 
 def ascii_html(text: str) -> str:

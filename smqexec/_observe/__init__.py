@@ -1,0 +1,1 @@
+"""What is seen of a scheduler: events, why, graph, progress, trace."""

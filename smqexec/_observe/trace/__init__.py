@@ -1,0 +1,1 @@
+"""What happened, as a file: written, read, shown."""
