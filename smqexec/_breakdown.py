@@ -57,12 +57,10 @@ class Breaking(Dropping):
             with self.lock:
                 if self._abandoned:
                     return
-                at_hand: list[Any] = [task]
                 if run is not None:
-                    at_hand.append(run.task)
                     run.task = None
                     run.parked = False
-                ended = self._end_without_planner(found, at_hand, Failure(error, traceback_of(error)))
+                ended = self._end_without_planner(found, task, Failure(error, traceback_of(error)))
                 for slots in self._slots:
                     self._empty(slots, run)
                 left = [slots for slots in self._slots if not slots.runs]
@@ -72,15 +70,16 @@ class Breaking(Dropping):
                 slots.pool.shutdown(wait=False)
 
     def _end_without_planner(
-        self, found: list[PlannedFuture[Any]], at_hand: list[Any], failure: Failure
+        self, found: list[PlannedFuture[Any]], at_hand: PlannedFuture[Any] | None, failure: Failure
     ) -> list[Ended]:
-        """Fail those *found* that are pending here or *at_hand*.  The lock is held."""
+        """Fail those *found* here that are pending, at no run, or *at_hand*.  The lock is held."""
         ended, self._untold = self._untold, []
+        running = {task for slots in self._slots for run in slots.runs for task in run.tasks()}
         for future in found:
             slots: Slots | None = getattr(future, "_home", None)  # one that is being made has none yet
             if slots is None or slots.scheduler is not self:
                 continue
-            if future.state == RUNNING and future not in at_hand:
+            if future in running and future is not at_hand:
                 continue
             if future.state <= RUNNING:  # else it has ended, and nobody was told
                 future._end(failure)

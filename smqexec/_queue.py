@@ -370,8 +370,8 @@ class Queue(Submits, ThreadPoolExecutor):
 
         Args:
             wait: Return when all tasks of the queue are done and its threads
-                have ended.  Where the scheduler is stopped and tasks are
-                pending, that is logged once, as a warning.
+                have ended.  Where nothing can go on, that is logged once,
+                as a warning.
             cancel_futures: Cancel those pending, and what depends on them; also
                 those given to its executor whose futures there are pending.
 

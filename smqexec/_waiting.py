@@ -243,11 +243,10 @@ class Waiting(Observed):
             elif run.slots.inline and HERE.due:
                 slots, other = HERE.due.popleft()
                 slots.work(slots, other)
+            elif silent:
+                needs.sleep(left)
             else:
-                if silent:
-                    needs.sleep(left)
-                else:
-                    block(needs.sleep, left, tell)
+                block(needs.sleep, left, tell)
         return True
 
     # Tasks that are nested in others.

@@ -1233,3 +1233,22 @@ def test_fault_of_ours_in_a_queue_with_rules_of_its_own(monkeypatch: pytest.Monk
         assert all(isinstance(task.exception(DEADLINE), Internal) for task in tasks)
         with pytest.raises(BrokenThreadPool):
             submitting.result(DEADLINE)
+
+
+def test_fault_of_ours_while_a_task_that_has_started_is_held_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No thread is at it then."""
+    disk = Resource("disk", 1)
+    with planned(2) as (scheduler, queue):
+        gate = Gate()
+        using = queue.options(resources={disk: 1})
+        held = using.submit(gate, 1)
+        gate.wait_entered()
+
+        def hold_back(*_: object) -> Any:
+            raise Internal
+
+        monkeypatch.setattr(scheduler.planner, "hold_back", hold_back)
+        lacking = using.submit(abs, -1)
+        assert isinstance(lacking.exception(DEADLINE), Internal)
+        gate.open()
+        assert held.result(DEADLINE) == 1
