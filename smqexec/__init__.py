@@ -28,7 +28,7 @@ The house; imports point down::
     _worker            what its threads do; _generators: between two values of a generator task
     _scheduler         Scheduler: queues, stop, resume, wait
     _stop              a stop that lasts for a block; _process: exit and fork
-    _notes             what an exception is told of its task; _rank: what comes first
+    _notes             what an exception is told of its task
     _streams           generator tasks: items are made, get their values, end
     _admission         a task comes with options; _arrivals: a task comes
     _dispatch          the one lock: a task runs, and returns; below it _breakdown: what our own errors
@@ -47,9 +47,7 @@ The house; imports point down::
     _calls             arguments: futures are gathered, results substituted; kinds of arguments
                        (Raw, settled); whether a callable makes a generator task
     _submission_order  what starts in the order of its submission
-    _planner           DependencyPlanner: the graph.  Pure, as all below
-    _newest, _oldest   the two orders; below _newest: _plans, and _places, where nodes wait
-    _nodes             what they share
+    _planner           the order in which tasks start.  Pure: no threads, locks, clocks, futures
 """
 
 import os

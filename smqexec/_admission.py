@@ -13,9 +13,9 @@ from ._calls.contexts import Within, interruptible
 from ._future import new
 from ._interrupts import uninterrupted
 from ._kept import keeping
-from ._nodes import Group
 from ._options import NO_OPTIONS, Options, OptionsTask
 from ._pending_limit import PendingLimit, Reservation
+from ._planner import Group
 from ._resources import Allocation
 from ._slots import HERE, Slots
 from ._stall import block

@@ -14,7 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ._needs import searches
-from ._nodes import DONE, SEARCHING, Node
+from ._planner import DONE, SEARCHING, Node
 from ._resources import KEPT, TAKEN, Allocation, AllocationWaiter, Resource
 from ._slots import Slots
 from ._waiting import Waiting

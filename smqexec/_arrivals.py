@@ -18,7 +18,7 @@ from ._dropping import Ended
 from ._future import Failure, PlannedFuture, new, traceback_of
 from ._interrupts import HEADROOM, LIMIT, STRUCK, headroom, make_room, uninterrupted
 from ._items import Item
-from ._nodes import DONE, NEW, NONE, RUNNING, WAITING, Group, Node, as_few, dependencies_of
+from ._planner import DONE, NEW, NONE, RUNNING, WAITING, Group, Node, as_few, dependencies_of
 from ._slots import Slots
 from ._submission_order import Barrier
 from ._task import Foreign, Settled, Task
@@ -73,7 +73,7 @@ class Arrivals(Dispatcher):
         task._args = args
         task._kwargs = kwargs
         task._outcome = task._watch = task._stream = None
-        task.queue = task.dependents = task.plan = task.place = None
+        task.queue = task.dependents = task.search = task.place = None
         task.dependencies = NONE
         nodes: Any = None
         refusal = starts = link = None
@@ -151,7 +151,7 @@ class Arrivals(Dispatcher):
 
         Ctrl-C, mostly; or a recursion that got too deep, or no memory.
         """
-        others: list[Any] = [*self._outside, group, *chain(*self._doomed)]
+        others: list[Any] = [*self._outside, *chain(*self._doomed)]
         others += [other for slots in self._slots for run in slots.runs for other in run.tasks()]
         self.planner.mend(self._slots, task, others)
         self._next = self._next_allocated if self._allocates else self.planner.order.take

@@ -9,7 +9,6 @@ goes on, and its results are published.
 from __future__ import annotations
 
 import gc
-from collections import deque
 from collections.abc import Callable
 from concurrent.futures.thread import BrokenThreadPool
 from typing import Any
@@ -18,8 +17,7 @@ from ._dropping import Dropping, Ended
 from ._future import Failure, PlannedFuture, traceback_of
 from ._interrupts import uninterrupted
 from ._needs import forget
-from ._nodes import RUNNING
-from ._planner import DependencyPlanner
+from ._planner import RUNNING, DependencyPlanner
 from ._slots import Run, Slots
 from ._task import Foreign, Task
 from ._waking import LOGGER
@@ -84,7 +82,7 @@ class Breaking(Dropping):
             if future.state <= RUNNING:  # else it has ended, and nobody was told
                 future._end(failure)
                 slots.failed += isinstance(future, Task)
-            future.dependents = future.plan = future.place = None
+            future.dependents = future.search = future.place = None
             if isinstance(future, Task) and future._barrier is not None:
                 future._barrier = None
             forget(future)
@@ -102,8 +100,8 @@ class Breaking(Dropping):
 
     def _empty(self, slots: Slots, struck: Run | None) -> None:
         """Note that nothing of *slots* is pending, and let its runs leave.  The lock is held."""
-        slots.planner = self.planner
-        slots.heap, slots.line = [], deque()
+        slots.planner = None
+        self.planner.add_queue(slots)
         slots.barrier = None
         slots.leave_unbegun()
         for run in list(slots.runs):

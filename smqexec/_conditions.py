@@ -21,7 +21,7 @@ from threading import TIMEOUT_MAX, Event, get_ident
 from typing import Any
 
 from ._interrupts import uninterrupted
-from ._nodes import DONE
+from ._planner import DONE
 
 
 class View:

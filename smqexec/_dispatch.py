@@ -20,7 +20,7 @@ from ._breakdown import Breaking
 from ._future import Watch
 from ._interrupts import headroom, uninterrupted
 from ._needs import SEARCH_LIMIT, forget, searches
-from ._nodes import SEARCHING
+from ._planner import SEARCHING
 from ._slots import Run, Slots
 from ._task import Task
 from ._waiting import loud

@@ -14,8 +14,8 @@ from ._future import Failure, PlannedFuture, Watch, traceback_of
 from ._interrupts import headroom, uninterrupted
 from ._items import Item
 from ._needs import forget, searches
-from ._nodes import DONE, RUNNING, Node, dependencies_of, dependents_of
 from ._observe.debug import Unseen
+from ._planner import DONE, RUNNING, Node, dependencies_of, dependents_of
 from ._slots import Run, Slots
 from ._submission_order import Barrier
 from ._task import Foreign, Task

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Never, Protocol, TypeAlias, Typ
 from typing_extensions import override
 
 from ._conditions import ENDED, View
-from ._nodes import DONE, DROPPED, NEW, READY, RUNNING, WAITING, Node
+from ._planner import DONE, DROPPED, NEW, READY, RUNNING, WAITING, Node
 
 if TYPE_CHECKING:
     from ._observe.debug import Unseen

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from ._future import PlannedFuture
 from ._needs import Needs, homes_of
-from ._nodes import SWEEP_FROM
+from ._planner import SWEEP_FROM
 from ._slots import HERE, Run
 from ._stall import block, stalled
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ._future import FAILED, Failure, new, ours, strip_ours, traceback_of
 from ._kept import Keeping, Kept
-from ._nodes import DONE, NEW, NONE
+from ._planner import DONE, NEW, NONE
 
 if TYPE_CHECKING:
     from ._slots import Slots
@@ -55,7 +55,7 @@ class Item(Keeping[R]):
         item._home = None if source is None else source.queue
         item._source = source
         item._key = key
-        item.queue = item.dependents = item.plan = item.place = item._outcome = item._watch = None
+        item.queue = item.dependents = item.search = item.place = item._outcome = item._watch = None
         return item
 
     @classmethod

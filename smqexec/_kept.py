@@ -16,7 +16,7 @@ from time import monotonic
 from typing import Any, TypeVar
 
 from ._future import PlannedFuture, Snapshot
-from ._nodes import DONE
+from ._planner import DONE
 
 R = TypeVar("R")
 

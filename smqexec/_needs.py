@@ -11,7 +11,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ._future import PlannedFuture
-from ._nodes import DONE, NONE, READY, RUNNING, SEARCHING, Node, listed_dependencies
+from ._planner import DONE, NONE, READY, RUNNING, SEARCHING, Node, listed_dependencies
 from ._resources import QUEUED, Allocation, AllocationWaiter
 from ._slots import HERE, Run, Slots
 from ._task import Foreign

@@ -27,7 +27,7 @@ from ._submitting import Submits, Submitter, called
 if TYPE_CHECKING:
     from typing import Self
 
-    from ._nodes import Group
+    from ._planner import Group
     from ._task import Task
 
 

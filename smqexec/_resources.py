@@ -23,7 +23,7 @@ from operator import index
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
-from ._nodes import Node
+from ._planner import Node
 
 if TYPE_CHECKING:
     from ._allocating import Allocating

@@ -10,7 +10,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 from weakref import ref
 
-from ._nodes import Node, PlannedQueue
+from ._planner import Node, PlannedQueue
 from ._task import Task
 
 if TYPE_CHECKING:

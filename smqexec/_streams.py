@@ -13,7 +13,7 @@ from ._admission import Admission
 from ._future import Failure, traceback_of
 from ._items import LENGTH, Item, Stream
 from ._needs import forget, searches
-from ._nodes import DONE, NEW, WAITING
+from ._planner import DONE, NEW, WAITING
 from ._task import Task
 from ._waiting import OF_THE_PARENT, loud
 

@@ -13,7 +13,7 @@ what those before it need.  None of them has to end, and none has to succeed.
 
 from __future__ import annotations
 
-from ._nodes import Node
+from ._planner import Node
 
 
 class Barrier(Node):

@@ -12,7 +12,7 @@ from ._calls.arguments import AS_NEEDED, DIRECT, SOLE
 from ._calls.callables import announcement, generates, name_of
 from ._future import CANCELLED, FAILED, Failure, PlannedFuture
 from ._items import Item, Stream
-from ._nodes import DONE, NEW, NONE, STRIDE, Node
+from ._planner import DONE, NEW, NONE, STRIDE, Node
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop

@@ -20,9 +20,8 @@ from typing import TYPE_CHECKING, Any
 from ._future import PlannedFuture
 from ._interrupts import headroom
 from ._needs import Anything, Everything, Needs, searches
-from ._nodes import Node
 from ._observe.events import Observation, Observed
-from ._planner import DependencyPlanner
+from ._planner import DependencyPlanner, Node
 from ._slots import HERE, Run, Slots
 from ._stall import block, rests
 from ._task import Task

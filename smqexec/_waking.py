@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from ._future import Failure, traceback_of
 from ._later import Later
 from ._needs import SEARCH_LIMIT
-from ._nodes import READY, SEARCHING
+from ._planner import READY, SEARCHING
 from ._slots import Run, Slots
 from ._task import Task
 from ._waiting import loud

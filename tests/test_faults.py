@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
+import planner_checks
 import pytest
 from gate import DEADLINE, Gate
 from threads import beside, planned, until
@@ -32,8 +33,8 @@ from smqexec import (
     number_of_results,
     settled,
 )
-from smqexec._newest import NewestFirst
-from smqexec._oldest import OldestFirst
+from smqexec._planner.newest import NewestFirst
+from smqexec._planner.oldest import OldestFirst
 from smqexec._slots import Run
 
 
@@ -56,7 +57,7 @@ def healthy(*queues: Queue) -> None:
         assert queue.scheduler.wait(DEADLINE), queue.scheduler
         until(lambda queue=queue: not queue.scheduler._outside)  # parts are cut when their task has ended
         with queue.scheduler.lock:
-            queue.scheduler.planner.check(queue.scheduler._slots, [])
+            planner_checks.check(queue.scheduler.planner, queue.scheduler._slots, [])
             assert len(slots.runs) <= slots.limit
         together = threading.Barrier(slots.limit)
         tasks = [queue.submit(together.wait, DEADLINE) for _ in range(slots.limit)]
@@ -1028,7 +1029,7 @@ class Internal(Exception):
 
 
 PLANNING = "add_queue group admit take start hold_back done drop_some promote mend ready"
-ORDERING = "added freed take start dropped promote held_back item_number ready"
+ORDERING = "added freed take start leave dropped promote held_back item_number listed"
 METHODS = [
     *((DependencyPlanner, name, order) for name in PLANNING.split() for order in ("newest", "oldest")),
     *((NewestFirst, name, "newest") for name in ORDERING.split()),

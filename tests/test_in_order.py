@@ -7,13 +7,14 @@ from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
+import planner_checks
 import pytest
 from gate import DEADLINE, Gate
 from test_interrupted import SUBMITS, strike
 from threads import beside, planned, until
 
 from smqexec import Queue, Scheduler, settled
-from smqexec._nodes import DONE
+from smqexec._planner import DONE
 
 
 @contextmanager
@@ -112,7 +113,7 @@ def test_cancelled_in_the_middle_leaves_the_order_as_it_was() -> None:
         for number in (1, 3, 0):
             assert tasks[number].cancel()
         with scheduler.lock:
-            scheduler.planner.check(scheduler._slots)
+            planner_checks.check(scheduler.planner, scheduler._slots)
         assert queue.counts()["waiting"] == 2
         outside.set_result(-1)
         tasks[2].result(DEADLINE)
@@ -339,7 +340,7 @@ def test_submit_struck_at_every_line(name: str, order: str) -> None:
                     assert step > 30, "nothing was struck"
                     return
                 with scheduler.lock:
-                    scheduler.planner.check(scheduler._slots)
+                    planner_checks.check(scheduler.planner, scheduler._slots)
                 after = queue.submit(done.append, 2)
             finally:
                 gate.open()
@@ -375,7 +376,7 @@ def test_task_that_is_undone_holds_up_nobody() -> None:
         last = queue.submit(done.append, "last")
         with scheduler.lock:
             scheduler._mend(lost, None)
-            scheduler.planner.check(scheduler._slots)
+            planner_checks.check(scheduler.planner, scheduler._slots)
         scheduler.resume()
         last.result(DEADLINE)
     assert done == ["last"]

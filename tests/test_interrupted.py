@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import planner_checks
 import pytest
 from gate import DEADLINE, Gate
 from threads import beside, planned, until
@@ -100,7 +101,7 @@ def test_submit_struck_at_every_line(name: str, order: str, started: bool) -> No
                     assert step > 30, "nothing was struck"
                     return
                 with scheduler.lock:
-                    scheduler.planner.check(scheduler._slots)
+                    planner_checks.check(scheduler.planner, scheduler._slots)
                 after = [queue.submit(int), other.submit(str, before[0])]
             finally:
                 gate.open()
@@ -253,7 +254,7 @@ def test_submit_at_the_bottom_of_a_recursion() -> None:
         assert scheduler.wait(DEADLINE)
         assert {task.result(DEADLINE) for task in submitted} == {"0"}
         with scheduler.lock:
-            scheduler.planner.check(scheduler._slots)
+            planner_checks.check(scheduler.planner, scheduler._slots)
 
 
 def test_cancel_at_the_bottom_of_a_recursion() -> None:
@@ -402,7 +403,7 @@ def test_ctrl_c_in_a_submit_with_rules_at_every_line(rule: str, busy: bool) -> N
             both = queue.options(resources={disk: 2}).submit(abs, -5)
             assert both.result(DEADLINE) == 5, step
             with scheduler.lock:
-                scheduler.planner.check(scheduler._slots)
+                planner_checks.check(scheduler.planner, scheduler._slots)
         if not struck:
             assert step > 30, "nothing was struck"
             return
@@ -447,7 +448,7 @@ def test_ctrl_c_at_many_lines(name: str, order: str) -> None:
             assert scheduler.wait(DEADLINE), step
             until(lambda: all(end.done() for end in ends))  # noqa: B023
             with scheduler.lock:
-                scheduler.planner.check(scheduler._slots)
+                planner_checks.check(scheduler.planner, scheduler._slots)
         if not struck:
             assert step > 10, "nothing was struck"
             return

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import planner_checks
 import pytest
 from gate import DEADLINE
 from threads import until
@@ -88,7 +89,7 @@ def kept(slots: int, prefetch: int, **options: Any) -> Iterator[tuple[Keeper, An
 
 def check(scheduler: Scheduler) -> None:
     with scheduler.lock:
-        scheduler.planner.check(scheduler._slots)
+        planner_checks.check(scheduler.planner, scheduler._slots)
 
 
 def submit(queue: Any, name: str, *args: Any) -> Any:

@@ -22,7 +22,7 @@ ALLOWED = {
     "dask": {"_engines", "_calls", "_kept"},
     "_observe": {
         *{"__init__", "_queue", "_scheduler", "_submission_order", "_waiting", "_needs", "_slots"},
-        *{"_options", "_task", "_items", "_future", "_resources", "_rank", "_interrupts", "_calls", "_nodes"},
+        *{"_options", "_task", "_items", "_future", "_resources", "_interrupts", "_calls", "_planner"},
     },
     "_inline": {"_worker", "_waiting", "_slots", "_interrupts"},
     "_queue": {
@@ -34,7 +34,7 @@ ALLOWED = {
         "_slots",
     },
     "_submitting": {"_options", "_task", "_calls"},
-    "_inside": {"_slots", "_stall", "_needs", "_future", "_nodes"},
+    "_inside": {"_slots", "_stall", "_needs", "_future", "_planner"},
     "_worker": {
         *{"_generators", "_waiting", "_notes", "_slots", "_task", "_future"},
         *{"_items", "_kept", "_interrupts", "_calls"},
@@ -51,60 +51,51 @@ ALLOWED = {
     "_stop": set(),
     "_notes": {"_options", "_task"},
     "_process": set(),
-    "_streams": {"_admission", "_waiting", "_needs", "_task", "_items", "_future", "_nodes"},
+    "_streams": {"_admission", "_waiting", "_needs", "_task", "_items", "_future", "_planner"},
     "_admission": {
         *{"_arrivals", "_waiting", "_slots", "_options", "_calls", "_resources", "_task"},
         *{"_pending_limit", "_stall", "_interrupts", "_kept", "_future"},
-        "_nodes",
+        "_planner",
     },
     "_pending_limit": set(),
-    "_submission_order": {"_nodes"},
+    "_submission_order": {"_planner"},
     "_arrivals": {
         *{"_dispatch", "_dropping", "_waking", "_waiting", "_slots", "_task", "_items", "_future"},
-        *{"_submission_order", "_interrupts", "_calls", "_nodes"},
+        *{"_submission_order", "_interrupts", "_calls", "_planner"},
     },
     "_dispatch": {
         *{"_breakdown", "_waking", "_waiting", "_needs", "_slots", "_task", "_future", "_interrupts"},
-        "_nodes",
+        "_planner",
     },
     "_breakdown": {
         *{"_dropping", "_waking", "_needs", "_slots", "_task", "_future", "_interrupts", "_planner"},
-        "_nodes",
     },
     "_dropping": {
         *{"_observe", "_waking", "_waiting", "_needs", "_resources", "_slots", "_task", "_items"},
-        *{"_submission_order", "_future", "_interrupts", "_nodes"},
+        *{"_submission_order", "_future", "_interrupts", "_planner"},
     },
-    "_waking": {"_later", "_waiting", "_needs", "_slots", "_task", "_future", "_nodes"},
+    "_waking": {"_later", "_waiting", "_needs", "_slots", "_task", "_future", "_planner"},
     "_later": {"_allocating"},
     "_allocating": {
         *{"_waiting", "_needs", "_options", "_resources", "_slots", "_task"},
-        *{"_interrupts", "_nodes"},
+        *{"_interrupts", "_planner"},
     },
-    "_resources": {"_nodes"},
+    "_resources": {"_planner"},
     "_waiting": {
         *{"_observe", "_stall", "_needs", "_slots", "_task", "_future", "_interrupts", "_planner"},
-        "_nodes",
     },
     "_stall": {"_needs", "_slots", "_task"},
-    "_needs": {"_resources", "_slots", "_task", "_future", "_nodes"},
-    "_slots": {"_task", "_nodes"},
+    "_needs": {"_resources", "_slots", "_task", "_future", "_planner"},
+    "_slots": {"_task", "_planner"},
     "_options": {"_resources", "_task", "_calls"},
-    "_task": {"_items", "_future", "_calls", "_nodes"},
-    "_items": {"_kept", "_future", "_nodes"},
-    "_kept": {"_future", "_nodes"},
-    "_future": {"_conditions", "_nodes"},
-    "_conditions": {"_interrupts", "_nodes"},
+    "_task": {"_items", "_future", "_calls", "_planner"},
+    "_items": {"_kept", "_future", "_planner"},
+    "_kept": {"_future", "_planner"},
+    "_future": {"_conditions", "_planner"},
+    "_conditions": {"_interrupts", "_planner"},
     "_interrupts": set(),
     "_calls": {"_future", "_slots"},
-    "_planner": {"_remaking", "_newest", "_oldest", "_nodes"},
-    "_remaking": {"_newest", "_oldest", "_nodes"},
-    "_newest": {"_plans", "_nodes"},
-    "_plans": {"_places", "_nodes"},
-    "_places": {"_nodes"},
-    "_oldest": {"_nodes"},
-    "_rank": {"_nodes"},
-    "_nodes": set(),
+    "_planner": set(),
 }
 
 # What would make the planner more than bookkeeping.
@@ -171,7 +162,7 @@ def test_the_modules_of_a_room_form_no_circle(room: str) -> None:
     TopologicalSorter(arrows).prepare()  # a CycleError names the circle
 
 
-@pytest.mark.parametrize("module", ["_planner", *sorted(ALLOWED["_planner"]), "_places", "_rank"])
-def test_planner_is_pure(module: str) -> None:
-    names = {name.partition(".")[0] for _, name in imported(PACKAGE / f"{module}.py")}
-    assert not names & IMPURE, f"{module} imports {sorted(names & IMPURE)}"
+@pytest.mark.parametrize("name", [name for name in MODULES if layer_of(name) == "_planner"])
+def test_planner_is_pure(name: str) -> None:
+    names = {other.partition(".")[0] for _, other in imported(MODULES[name])}
+    assert not names & IMPURE, f"{name} imports {sorted(names & IMPURE)}"

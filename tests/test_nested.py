@@ -20,7 +20,7 @@ import smqexec
 from smqexec import Queue, Scheduler, _needs, checkpoint, number_of_results, settled
 from smqexec._calls.callables import PLAIN, is_iterator
 from smqexec._needs import Needs
-from smqexec._nodes import READY
+from smqexec._planner import READY
 from smqexec._slots import HERE
 
 

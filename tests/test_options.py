@@ -9,6 +9,7 @@ from contextvars import Context, ContextVar, copy_context
 from typing import Any
 from weakref import ref
 
+import planner_checks
 import pytest
 from gate import DEADLINE, Gate
 from threads import planned, until_gone, without_collector
@@ -193,7 +194,7 @@ def test_after_beside_arguments() -> None:
             submitter.submit(isinstance, Raw(one), Future),
         ]
         with scheduler.lock:
-            scheduler.planner.check(scheduler._slots)
+            planner_checks.check(scheduler.planner, scheduler._slots)
         scheduler.resume()
         values = [task.result(DEADLINE) for task in tasks]
     assert values == [1, {"a": 2}, 3, {"a": 3}, (3, 1), True]

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from model import Model
+from planner_checks import check, entries
 
-from smqexec._nodes import READY, RUNNING, SEARCHING, SWEEP_FROM, Node
-from smqexec._planner import DependencyPlanner
-from smqexec._rank import rank_of
+from smqexec._planner import READY, RUNNING, SEARCHING, DependencyPlanner, Node, rank_of
+from smqexec._planner.nodes import SWEEP_FROM
 from smqexec._submission_order import Barrier
 
 ORDERS = ["newest", "oldest"]
@@ -65,7 +65,7 @@ class Both:
         self.groups: list[tuple[Any, int]] = []
 
     def check(self) -> None:
-        self.planner.check(self.queues, [self.nodes[task] for task in self.tasks("pending", "running")])
+        check(self.planner, self.queues, [self.nodes[task] for task in self.tasks("pending", "running")])
         self.check_ranks()
 
     def check_ranks(self) -> None:
@@ -448,7 +448,7 @@ def walk(seed: int, order: str, steps: int = 200) -> None:
             both.take(queue)
         both.done(random.choice(both.tasks("running") + both.relays()))
     both.check()
-    assert both.planner.entries(both.queues) < 4 * SWEEP_FROM + 10, "nothing is pending"
+    assert entries(both.planner, both.queues) < 4 * SWEEP_FROM + 10, "nothing is pending"
 
 
 @pytest.mark.parametrize("order", ORDERS)

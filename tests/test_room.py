@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from itertools import count
 from typing import Any
 
+import planner_checks
 import pytest
 from gate import DEADLINE, Gate
 from test_interrupted import SUBMITS, Struck, press_ctrl_c, strike
@@ -292,7 +293,7 @@ def test_submit_struck_at_every_line(name: str) -> None:
                     assert step > 30, "nothing was struck"
                     return
                 with scheduler.lock:
-                    scheduler.planner.check(scheduler._slots)
+                    planner_checks.check(scheduler.planner, scheduler._slots)
                     admitted = len(queue._slots.pending_limit._reserved)
                 assert admitted == 0, step
                 after = queue.options(timeout=DEADLINE).submit(str, held)

@@ -17,13 +17,14 @@ from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION, 
 from contextlib import suppress
 from typing import Any
 
+import planner_checks
 import pytest
 from gate import DEADLINE, Gate
 from threads import beside, planned, until
 
 import smqexec
 from smqexec import DependencyPlanner, Queue, Raw, Scheduler, Task, checkpoint, number_of_results, settled
-from smqexec._nodes import DONE
+from smqexec._planner import DONE
 
 
 @pytest.fixture(autouse=True)
@@ -46,7 +47,7 @@ def at_rest(scheduler: Scheduler) -> None:
         lambda: not any(slots.waking for slots in scheduler._slots)
     )  # somebody else took what they came for
     with scheduler.lock:
-        scheduler.planner.check(scheduler._slots, [])
+        planner_checks.check(scheduler.planner, scheduler._slots, [])
         records = {
             "outside": scheduler._outside,
             "waits": [run.waits for slots in scheduler._slots for run in slots.runs if run.waits],
@@ -352,7 +353,7 @@ class World:
             elif kind < 0.53:
                 with scheduler.lock:
                     found = scheduler._pending() + at_work(scheduler)
-                    scheduler.planner.check(scheduler._slots, found)
+                    planner_checks.check(scheduler.planner, scheduler._slots, found)
             elif self.made:
                 call = chance.choice(self.made[-40:])
                 future = call.future
@@ -488,7 +489,7 @@ def test_dropped_search_gives_back_what_an_older_one_found() -> None:
     assert planner.take(two) is other  # on the way all were found from the last
     planner.promote(middle)
     planner.drop(middle)
-    planner.check([one, two], [early, other])
+    planner_checks.check(planner, [one, two], [early, other])
     assert planner.done(outside) == [early]
     assert planner.take(one) is early
 

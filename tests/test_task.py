@@ -19,6 +19,7 @@ from functools import partial
 from itertools import pairwise
 from typing import Any
 
+import planner_checks
 import pytest
 from gate import DEADLINE, Gate
 from threads import beside, planned, until, until_gone, without_collector
@@ -1113,7 +1114,7 @@ def test_others_get_in_while_many_tasks_end(how: str, order: str, monkeypatch: p
         monkeypatch.undo()
         assert scheduler.wait(DEADLINE)
         with scheduler.lock:
-            scheduler.planner.check(scheduler._slots)
+            planner_checks.check(scheduler.planner, scheduler._slots)
 
 
 def test_shutdown_while_many_tasks_end_cancels_those_that_are_left(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -1156,7 +1157,7 @@ def test_plan_is_made_anew_while_many_tasks_end(order: str) -> None:
     assert (queue.waiting, queue.ready) == (7, 0)
     assert planner.drop_some(doomed) == (nodes[3:], [])
     assert (queue.waiting, queue.ready, planner.take(queue)) == (0, 0, None)
-    planner.check([queue], [])
+    planner_checks.check(planner, [queue], [])
 
 
 def test_node_that_depends_on_two_that_are_dropped_ends_once() -> None:
@@ -1173,4 +1174,4 @@ def test_node_that_depends_on_two_that_are_dropped_ends_once() -> None:
     assert planner.drop(wide[50]) == ([wide[50]], [])
     dropped, freed = planner.drop(root)
     assert (dropped, freed) == ([root, left, right, *wide[:50], *wide[51:], both], [])
-    planner.check([queue], [])
+    planner_checks.check(planner, [queue], [])

@@ -23,8 +23,8 @@ from reprlib import repr as short
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._items import Item
-from .._nodes import DONE, READY, RUNNING, STRIDE, WAITING, Node, dependencies_of, dependents_of
 from .._options import label_of
+from .._planner import DONE, READY, RUNNING, STRIDE, WAITING, Node, dependencies_of, dependents_of
 from .._submission_order import Barrier
 from .._task import Foreign, Settled, Task, called
 

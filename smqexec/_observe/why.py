@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 from .._future import PlannedFuture
 from .._items import LENGTH, Item
 from .._needs import Everything, Needs
-from .._nodes import DONE, READY, RUNNING, WAITING, Node, dependencies_of, dependents_of
 from .._options import known_as
-from .._rank import rank_of
+from .._planner import DONE, READY, RUNNING, WAITING, Node, dependencies_of, dependents_of, rank_of
 from .._resources import KEPT, Allocation, AllocationWaiter, Resource
 from .._slots import Run, Slots
 from .._task import Foreign, Task, numbered

@@ -21,8 +21,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from ..._interrupts import uninterrupted
-from ..._nodes import dependencies_of
 from ..._options import label_of
+from ..._planner import dependencies_of
 from ..events import Observation, Observed, number_of, numbers_of
 from .lines import COUNTS, END, ITEM, START, SUBMIT, SWITCH, WIDTH, Lines
 

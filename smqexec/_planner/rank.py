@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ._nodes import HELD_BACK, READY, RUNNING, Node, dependencies_of
+from .nodes import READY, RUNNING, Node, dependencies_of
+from .search import HELD_BACK
 
 
 def rank_of(node: Node, pending: Sequence[Any], newest: bool) -> int:
@@ -27,7 +28,7 @@ def rank_of(node: Node, pending: Sequence[Any], newest: bool) -> int:
         return sum(other.number < node.number for other in pending if other.queue is queue and _ready(other))
     count = 0
     seen: set[Node] = set()
-    front = [other for other in pending if other.plan is HELD_BACK]  # these go before all others
+    front = [other for other in pending if other.search is HELD_BACK]  # these go before all others
     front.sort(key=lambda other: other.place[0])
     for sink in [*front, *reversed(pending)]:
         todo = [sink]

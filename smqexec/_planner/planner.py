@@ -1,17 +1,8 @@
-r"""Decide which task starts next.
+"""The graph: which node waits for which.  Which ready node starts first is the order's matter.
 
-Pure bookkeeping: nothing here blocks, locks, reads a clock or calls user code,
-so any interleaving can be replayed in a test as a list of calls.  The owner
-serialises access (see ``_scheduler``).
-
-A node is in exactly one state and moves only to the right::
-
-    NEW --> WAITING --> READY --> RUNNING --> DONE
-                 \---------\-----------\----> DROPPED
-
-It waits while a dependency is not done.  `DependencyPlanner.drop` ends it, and
-all that depend on it, without a value.  Which ready node starts first is the
-matter of ``_newest`` and ``_oldest``.
+A node waits while a dependency is not done.  `DependencyPlanner.drop` ends it, and all that depend
+on it, without a value.  The planner tells its order (``newest``, ``oldest``) what happens to a
+node: `added`, `freed` (it became ready), `leave` and `dropped`, `held_back`, `promote`.
 """
 
 from __future__ import annotations
@@ -20,8 +11,8 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Any, TypeAlias
 
-from ._newest import NewestFirst
-from ._nodes import (
+from .newest import NewestFirst
+from .nodes import (
     DONE,
     NEW,
     NONE,
@@ -36,10 +27,9 @@ from ._nodes import (
     as_few,
     dependencies_of,
     dependents_of,
-    let_go_of_dependencies,
+    release_dependencies,
 )
-from ._oldest import OldestFirst
-from ._remaking import remake
+from .oldest import OldestFirst
 
 # Within the class the name is that of its attribute.
 _Node: TypeAlias = Node
@@ -84,9 +74,10 @@ class DependencyPlanner:
     def __init__(self, order: str = "newest") -> None:
         if order not in ("newest", "oldest"):
             raise ValueError(f"order must be 'newest' or 'oldest', not {order!r}")
+        #: Which ready node goes first; an owner that needs no checks may call its `take`.
         self.order: NewestFirst | OldestFirst = NewestFirst() if order == "newest" else OldestFirst()
-        self._number = 0  # of the last submission
-        self._take = self.order.take
+        # The number of the last submission, or promotion newest first.
+        self._number = 0
 
     def add_queue(self, queue: PlannedQueue | None = None) -> PlannedQueue:
         """Register a new queue, or the given one, and return it.
@@ -98,6 +89,7 @@ class DependencyPlanner:
         if queue.planner is not None:
             raise ValueError("the queue belongs to a planner already; make a new queue")
         queue.planner = self
+        queue.line, queue.heap = self.order.new_line(), []
         return queue
 
     def group(self) -> Group:
@@ -176,10 +168,6 @@ class DependencyPlanner:
             node.missing = missing + 1 if node.held else missing or 1
             node.state = WAITING
             return
-        if group is None:
-            node.number = self._number = self._number + STRIDE
-        else:
-            node.number = self.order.item_number(group)
         node.queue = queue
         if missing:
             node.missing = missing
@@ -188,7 +176,12 @@ class DependencyPlanner:
         else:
             node.state = READY
             queue.ready += 1
-        self.order.added(node, group)
+        if group is None:
+            node.number = self._number = self._number + STRIDE
+            self.order.added(node)
+        else:
+            node.number = self.order.item_number(group)
+            self.order.added_item(node)
 
     def _checked(self, dependencies: Iterable[Node]) -> list[Node] | Node | None:
         listed = list(dict.fromkeys(dependencies))
@@ -219,7 +212,7 @@ class DependencyPlanner:
         """
         if queue.planner is not self:
             raise ValueError("the queue belongs to another planner; make it with this one's add_queue()")
-        return self._take(queue, limit)
+        return self.order.take(queue, limit)
 
     def start(self, node: Node) -> None:
         """Start ready *node*, whatever would go first.
@@ -227,7 +220,7 @@ class DependencyPlanner:
         Raises:
             ValueError: *node* is not ready.
 
-        Cost: O(log n); in the middle of a group, O(its nodes).
+        Cost: O(log n).
         """
         if node.state != READY:
             raise ValueError(f"{node!r} is not ready")
@@ -310,9 +303,8 @@ class DependencyPlanner:
 
     def _end_relay(self, node: Node) -> None:
         node.state = DONE
-        node.plan = None
-        node.place = None
-        let_go_of_dependencies(node)
+        node.search = node.place = None
+        release_dependencies(node)
 
     def drop(self, node: Node, fate: Any = None, inherited: Any = None) -> tuple[list[Any], list[Any]]:
         """End *node*, pending or running, without a value; and all that depend on it.
@@ -361,14 +353,14 @@ class DependencyPlanner:
         pending: list[Node] = []
         while doomed and len(dropped) != limit:
             node = doomed.popleft()
-            if node.state >= DONE:  # it depended on two that were dropped, or has been dropped meanwhile
-                continue
             if node.state == RUNNING:
                 node.queue.running -= 1
                 node._end(fate)
-            else:
+            elif node.state < RUNNING:
                 self._end(node, fate)
                 pending.append(node)
+            else:
+                continue  # it depended on two that were dropped, or has been dropped meanwhile
             fate = inherited
             dropped.append(node)
             dependents, node.dependents = dependents_of(node), None
@@ -388,6 +380,8 @@ class DependencyPlanner:
         return dropped, freed
 
     def _end(self, node: Node, fate: Any) -> None:
+        """Let pending *node* leave the order, without a value."""
+        self.order.leave(node)
         queue = node.queue
         if queue is not None:
             if node.state == READY:
@@ -444,98 +438,79 @@ class DependencyPlanner:
         self.order.promote(node, self._number)
         return True
 
-    def mend(self, queues: Iterable[PlannedQueue], lost: Node, others: Iterable[Any]) -> None:
-        """Make the plan anew, after an exception in the middle of adding *lost*, as if that had not been.
+    # After an exception.
+
+    def mend(self, queues: Iterable[PlannedQueue], lost: Node | None, others: Iterable[Any]) -> None:
+        """Make all anew after an exception in the middle of a call; *lost* was to be added, and was not.
 
         For owners that a signal, a lack of memory or a recursion too deep may
         strike anywhere.
 
         Args:
             queues: All of this planner's.
-            lost: The node.
-            others: What runs, relays, and the node's group: of these something
-                pending may depend that is not to be found otherwise.
+            lost: The node that was being added, if one was.
+            others: All that runs, and relays: something pending may depend on
+                these, and not be found otherwise.
 
         Cost: the whole graph, and a sort.
         """
-        self.order = remake(self.order, queues, lost, others)
-        self._take = self.order.take
+        queues = list(queues)
+        todo: list[Any] = [*others, *self.order.listed(queues)]
+        if lost is not None:
+            todo.append(lost)
+        found: dict[Any, None] = dict.fromkeys(todo)
+        for node in todo:  # it grows while we go
+            for other in [*dependencies_of(node), *dependents_of(node)]:
+                if other not in found:
+                    found[other] = None
+                    todo.append(other)
+        if lost is not None:
+            lost._end(None)
+        for node in found:
+            # Without *lost*, and relays whose own addition was struck.
+            dependents = [other for other in dependents_of(node) if other is not lost and other.state != NEW]
+            node.dependents = as_few(dependents)
+        self.rebuild(queues, found)
 
-    def ready(self, queues: Iterable[PlannedQueue]) -> list[Any]:
-        """The ready nodes of *queues*, which are all of this planner's.  Cost: all its entries."""
-        return self.order.ready(queues)
-
-    # For tests.
-
-    def entries(self, queues: Iterable[PlannedQueue]) -> int:
-        """The entries kept for *queues*, which are all of this planner's, live and dead."""
-        return self.order.entries(list(queues))
-
-    def check(self, queues: Iterable[PlannedQueue], nodes: Iterable[Node] | None = None) -> None:
-        """Assert every invariant; where one is broken, print the state.
+    def rebuild(self, queues: Iterable[PlannedQueue], nodes: Iterable[Any]) -> None:
+        """Count and order anew all *nodes* that are pending or running.
 
         Args:
             queues: All of this planner's.
-            nodes: All that are pending or running.  Without them those are
-                checked that the planner can find, and it keeps no list of
-                running nodes.
+            nodes: All that are pending or running, and any that have ended.
 
-        Raises:
-            AssertionError: an invariant is broken.
-
-        Cost: the whole graph, several times.
+        Cost: one step for each dependency, and a sort.
         """
         queues = list(queues)
-        known = dict.fromkeys(self.order.nodes(queues) if nodes is None else nodes)
-        todo = list(known)
-        for node in todo:  # it grows while we go
-            linked = [*dependencies_of(node), *dependents_of(node)]
-            new = [other for other in linked if other.state < RUNNING and other not in known]
-            known.update(dict.fromkeys(new))
-            todo.extend(dict.fromkeys(new))
-        pending = [node for node in known if node.state < RUNNING]
-        try:
-            # Nothing that was found has ended.
-            assert all(WAITING <= node.state <= RUNNING for node in known), known
-            # The order's own nodes are pending.
-            assert set(self.order.nodes(queues)) <= set(pending), self.order.nodes(queues)
-            for node in pending:
-                self._check_links(node)
-            for queue in queues:
-                # The counts are right.
-                assert queue.planner is self, queue
-                states = [node.state for node in known if node.queue is queue]
-                found = states.count(WAITING), states.count(READY), states.count(RUNNING)
-                counts = queue.waiting, queue.ready, queue.running
-                assert found[1] == counts[1], (found, counts)
-                if nodes is None:
-                    assert found[0] <= counts[0] and found[2] <= counts[2], (found, counts)
-                else:
-                    assert found == counts, (found, counts)
-            self.order.check(queues, pending)
-        except AssertionError:
-            for node in pending:
-                owner = None if node.plan is None else node.plan.number
-                print(f"{node}: state {node.state} number {node.number} plan {owner}", node.dependencies)
-            for queue in queues:
-                counts = queue.waiting, queue.ready, queue.running
-                print(f"{queue}: counts {counts} heap {queue.heap} line {queue.line}")
-            print(self.order.describe())
-            raise
+        for queue in queues:
+            queue.waiting = queue.ready = queue.running = 0
+        pending: list[Node] = []
+        ended: list[Any] = []  # relays that are done with their dependencies, and were not told
+        for node in nodes:
+            if node.state == RUNNING:
+                node.queue.running += 1
+            if not WAITING <= node.state <= READY:
+                continue
+            needs = dependencies_of(node)
+            # What waits for something that was dropped is about to be dropped too: see `drop_some`.
+            missing = sum(other.state < DONE or (other.state > DONE and not node.tolerant) for other in needs)
+            if node.queue is None:
+                node.search = None
+                node.missing = missing + 1 if node.held else missing or 1
+                if needs and not missing and not node.held:
+                    ended.append(node)
+                continue
+            pending.append(node)
+            node.missing = missing
+            if missing:
+                node.state = WAITING
+                node.queue.waiting += 1
+            else:
+                node.state = READY
+                node.queue.ready += 1
+        self.order.rebuild(queues, pending)
+        self._settle(ended, [])
 
-    def _check_links(self, node: Node) -> None:
-        missing = [other for other in dependencies_of(node) if other.state < DONE]
-        # It waits for those of its dependencies that have not ended; a relay that has none left or is
-        # held, for `done`.
-        awaits_done = node.queue is None and (node.held or not missing)
-        expected = len(missing) + awaits_done
-        assert (node.state == WAITING) == (expected > 0), (node, expected)
-        assert node.state != WAITING or node.missing == expected, (node, node.missing)
-        for other in missing:
-            # A dependency that has not ended knows its dependent, once.
-            assert dependents_of(other).count(node) == 1, (node, other)
-        for other in dependents_of(node):
-            # A dependent that is pending knows its dependency.
-            assert other.state >= RUNNING or node in dependencies_of(other), (node, other)
-        # A relay is never ready.
-        assert node.queue is not None or node.state == WAITING, node
+    def ready(self, queues: Iterable[PlannedQueue]) -> list[Any]:
+        """Return the ready nodes of *queues*, which are all of this planner's.  Cost: all its entries."""
+        return [node for node in self.order.listed(queues) if node.state == READY]

@@ -1,0 +1,239 @@
+"""Newest first: the order of a depth-first search from the newest pending node.
+
+The search visits dependencies in argument order and goes on with the next newest pending node
+not yet visited.  Searching anew for each free slot would cost the whole graph each time, so
+searches are kept and suspended::
+
+    todo         what is still to be searched: nodes that no search has visited since they were
+                 added, waiting, and suspended searches, each by its number (a search by its head's)
+    queue.line   what may start: other ready nodes that no search owns, by their own number, and
+                 searches that own some for this queue, by the search's number
+
+Higher numbers go first.  `take` goes on searching while the first of `todo` is newer than the
+first of the queue's line, and then starts the line's first.  All of this is a cache over the
+graph: `rebuild` makes it anew.
+
+Why that is exact.  A node's dependencies never change, and one that starts has none pending, so
+nodes leave the graph at its far end: what is left keeps its order.  A node is met first along
+the least path (in argument order) from the newest node that leads to it.  Three things can change
+that for a node that was visited:
+
+* Something newer leads to it: a newer search takes over what it visits, an older one passes it by.
+* It is promoted, and so newer: it leaves its search and goes by its new number.
+* A node on that path is dropped: `Searches.forget` finds the nodes that fall, and dissolves the
+  searches that own or lead to one of these.
+
+Invariant: if a live search owns a node but not a pending dependency of it, then a newer search
+owns that dependency, or something in `todo`, at least as new, leads to it.
+
+Adoption.  A search is *intact* if it lost no node and passed none by.  Let a new node's first
+pending dependency be the head of such a search.  Then that search is what a search from the new
+node would do next: the node becomes its head, at a position before all others, and what else it
+needs is searched last.  So chains that grow while they run cost one step a node.  Heads so put
+on top can be taken off while what else they need was not searched, for a new node that needs one
+further down: so do many sinks of one chain.
+
+Held back.  A node that was taken and can't start yet goes before all others once it is ready
+again: it is in no line, and no search owns it (see `HeldBack`).
+
+Fresh.  Of the nodes that become ready one is kept aside, as most often it starts next and never
+has to be on a shelf.  It is on no shelf and in no line, but counts as ready.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from heapq import heappop, heappush
+from operator import attrgetter
+from sys import maxsize
+from typing import Any
+
+from .line import Line
+from .nodes import NONE, READY, RUNNING, SEARCHING, STRIDE, Group, Node, PlannedQueue
+from .search import HELD_BACK, Past, Search
+from .searches import UNVISITED, Searches
+
+
+class NewestFirst:
+    """The order described above.
+
+    `take` and `added` write out the common cases.  Each of these may be removed without changing
+    the order: `Searches.first` and `Line.push` are right in every case.
+    """
+
+    def __init__(self) -> None:
+        self.searches = Searches()
+        #: That of the searches, which never make another.
+        self.todo = self.searches.todo
+        # A ready node of a live search that is on no shelf: the fresh one, or None.
+        self._fresh: Any = None
+        # How many nodes were held back so far.
+        self._held = 0
+
+    @property
+    def steps(self) -> int:
+        """How many nodes all searches have looked at so far."""
+        return self.searches.steps
+
+    def new_line(self) -> Line:
+        """Return what `PlannedQueue.line` is in this order."""
+        return Line()
+
+    def item_number(self, group: Group) -> int:
+        """Return the number of the next node of *group*, of which the first is the newest."""
+        group.count += 1
+        return group.base + STRIDE - group.count
+
+    # What the planner tells.
+
+    def added(self, node: Node) -> None:
+        """Note that *node*, newer than all others, was added, WAITING or READY."""
+        # `Line.push`, written out for what is newer than all else.
+        line = node.queue.line if node.state else self.todo  # READY, or WAITING, which is 0
+        line.numbers.append(node.number)
+        line.things.append(node)
+
+    def added_item(self, node: Node) -> None:
+        """Note that *node*, of a group, was added."""
+        self.searches.put(node)
+
+    def freed(self, node: Node) -> None:
+        """Note that waiting *node* has become READY."""
+        search = node.search
+        if search is not None and search.live:
+            if search is HELD_BACK:
+                heappush(node.queue.heap, node.place)
+                node.queue.line.late_top = maxsize  # so that `take` looks there
+                return
+            if search.head is not node:
+                if self._fresh is None:
+                    self._fresh = node
+                else:
+                    search.shelve(node)
+                return
+            search.live = False  # all else that it owned has started
+            self.todo.discard(search.number)
+        elif node.place is None:
+            node.place = UNVISITED  # it stays in `todo`
+            return
+        node.search = None
+        self.searches.put(node)
+
+    def settle(self) -> None:
+        """Put the fresh node on a shelf."""
+        fresh, self._fresh = self._fresh, None
+        if fresh is not None:
+            fresh.search.shelve(fresh)
+
+    def start(self, node: Node) -> None:
+        """Start ready *node*, whatever would go first."""
+        self.leave(node)
+        node.queue.start(node)
+
+    def leave(self, node: Node) -> None:
+        """Remove pending *node*, which is about to start or end, from where it is listed."""
+        self.settle()
+        self.searches.leave(node)
+
+    def dropped(self, nodes: list[Node]) -> None:
+        """Forget *nodes*, which were pending, have left, and were just dropped."""
+        self.searches.forget(nodes)
+
+    def held_back(self, node: Node) -> None:
+        """Let running *node* go before all others once it is ready again."""
+        self._held += 1
+        node.place = [self._held, node]
+        node.search = HELD_BACK
+
+    def promote(self, node: Node, number: int) -> None:
+        """Let pending *node* go by *number*, which is above all others."""
+        search = node.search
+        if search is HELD_BACK:
+            return  # it goes first anyway
+        self.settle()
+        if search is not None and search.live:
+            self.searches.part(search, node)
+            node.search = Past(search.number)
+        else:
+            self.searches.leave(node)
+        node.number = number
+        self.searches.put(node)
+
+    # What it answers.
+
+    def take(self, queue: PlannedQueue, limit: int | None = None) -> Any:
+        """Start the node of *queue* that goes first; None if none is ready; or `SEARCHING`."""
+        if not queue.ready:
+            return None
+        line = queue.line
+        number = line.numbers[-1]
+        todo = self.todo
+        unvisited = todo.numbers[-1]
+        node = self._fresh
+        if node is None:
+            # What is on top, if it is a ready node, and nothing newer is late.
+            best = line
+            if unvisited > number:
+                best = todo
+                number = unvisited
+            node = best.things[-1]
+            if node.state == READY and node.queue is queue and line.late_top < number > todo.late_top:
+                # Its search, if it has one, is not live, and keeps nothing.
+                del best.things[-1], best.numbers[-1]
+            else:
+                return self._start_first(queue, limit)
+        elif (
+            # The fresh node, if nothing that is ready, or to be searched, comes before it.
+            node.queue is queue
+            and unvisited <= (rank := node.search.number) > number
+            and todo.late_top <= rank > line.late_top
+        ):
+            self._fresh = node.search = None
+        else:
+            return self._start_first(queue, limit)
+        # `queue.start`, written out.
+        node.state = RUNNING
+        queue.ready -= 1
+        queue.running += 1
+        if node.dependencies is not NONE:
+            node.began()
+        return node
+
+    def _start_first(self, queue: PlannedQueue, limit: int | None) -> Any:
+        """Do what `take` does where a node is ready, in every case."""
+        node: Any = None
+        while queue.heap and node is None:
+            node = heappop(queue.heap)[1]
+        if node is None:
+            if self._fresh is not None:
+                self.settle()
+            node = self.searches.first(queue, limit)
+        if node is not SEARCHING:
+            queue.start(node)
+        return node
+
+    def listed(self, queues: Iterable[PlannedQueue]) -> list[Any]:
+        """Return the pending nodes that are listed: all ready ones, and what is still to be searched."""
+        nodes: list[Any] = [self._fresh]
+        for queue in queues:
+            nodes += [cell[1] for cell in queue.heap]
+            for thing in queue.line.all():
+                nodes += thing.shelves[queue].nodes.values() if type(thing) is Search else (thing,)
+        nodes += [thing.head if type(thing) is Search else thing for thing in self.todo.all()]
+        return [node for node in nodes if node is not None]
+
+    def rebuild(self, queues: Iterable[PlannedQueue], pending: Iterable[Node]) -> None:
+        """Make the order anew: *pending* are all nodes that wait or are ready.  Cost: a sort."""
+        self.todo.clear()
+        self._fresh = None
+        for queue in queues:
+            queue.line.clear()
+            queue.heap.clear()
+        for node in sorted(pending, key=attrgetter("number")):  # what goes first comes last
+            if node.search is not HELD_BACK:
+                node.search = None
+                self.searches.put(node)
+            elif node.state == READY:
+                node.place = [node.place[0], node]
+                heappush(node.queue.heap, node.place)
+                node.queue.line.late_top = maxsize

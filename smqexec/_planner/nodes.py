@@ -1,0 +1,169 @@
+r"""What the planner knows of a task and of a queue: records, almost without behaviour.
+
+A node is in exactly one state and moves only to the right::
+
+    NEW --> WAITING --> READY --> RUNNING --> DONE
+                 \---------\-----------\----> DROPPED
+
+One exception: a node that was taken and can't start yet is held back, from RUNNING to WAITING.
+
+The planner alone writes these fields, and the owner of the planner serialises its calls.  `state`
+may be read at any time; a state of DONE or above is final.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+WAITING, READY, RUNNING, DONE, DROPPED = range(5)
+NEW = -1
+
+# Numbers of consecutive submissions are this far apart: room for the items of
+# a group, which share one submission.
+STRIDE = 1 << 32
+
+# Below this length a list of entries is not swept; above it, when it has doubled since the last
+# time: a sweep then costs O(1) for each entry made.
+SWEEP_FROM = 64
+
+# What a node depends on that depends on nothing.
+NONE: tuple[Any, ...] = ()
+
+
+class Searching:
+    """The type of `SEARCHING`: `take` used up its limit and has to be called again."""
+
+    def __repr__(self) -> str:
+        return "SEARCHING"
+
+
+SEARCHING = Searching()
+
+
+class Node:
+    """What the planner knows of a task.  Subclass it: a task is then its own record.
+
+    The attributes are the planner's; read them, never set them.
+    """
+
+    __slots__ = ("dependencies", "dependents", "missing", "number", "place", "queue", "search", "state")
+
+    #: True: a dependency that is dropped counts as done for this node.
+    tolerant: ClassVar[bool] = False
+    #: True, for a relay: it is done when the owner says so, not with its dependencies.
+    held: ClassVar[bool] = False
+
+    #: Where it stands in the order of submission: set by `admit`, changed by `promote`.  Relays: 0.
+    number: int
+    #: NEW, WAITING, READY, RUNNING, DONE or DROPPED; a subclass may go on counting above DROPPED.
+    state: int
+    #: The queue that starts it; None for a relay.  The owner may clear it once the node has ended.
+    queue: Any
+    #: What it depends on, in argument order, until it starts: (), a node, or a list of nodes.  A
+    #: suspended search may hold the list, so it is emptied in place when the node starts.
+    dependencies: Any
+    #: How many of them are not done; one more for a relay that waits for `done`.
+    missing: int
+    #: What depends on it, until it is done: None, a node, or a list of nodes.
+    dependents: Any
+    #: Newest first: the last search that visited it, and its position there.  The search owns the
+    #: node as long as the search is live.  Of a node that was held back: `HELD_BACK`, and its cell
+    #: [how many were held back before, the node].  Written by `NewestFirst` and its searches.
+    search: Any
+    place: Any
+
+    def __init__(self) -> None:
+        self.number = 0
+        self.state = NEW
+        self.queue = None
+        self.dependencies = NONE
+        self.missing = 0
+        self.dependents = None
+        self.search = None
+        self.place = None
+
+    def began(self) -> None:
+        """Release what it needed: it starts, and all of that has ended."""
+        release_dependencies(self)
+
+    def _end(self, fate: Any) -> None:
+        """Take the state of a node that ends without a value; *fate* is why, for a subclass that keeps it."""
+        self.state = DROPPED
+
+
+class PlannedQueue:
+    """A queue as the planner sees it: what asks for nodes, and the ready nodes that wait for it.
+
+    Made by `DependencyPlanner.add_queue`, or registered there.  The counts are for reading.
+    """
+
+    __slots__ = ("__weakref__", "heap", "line", "planner", "ready", "running", "waiting")
+
+    def __init__(self) -> None:
+        #: Its planner; set by `DependencyPlanner.add_queue`, once.
+        self.planner: Any = None
+        #: How many of its nodes are in each of these states; written by the planner and its order.
+        self.waiting = self.ready = self.running = 0
+        #: Its ready nodes; written by the order in force.  Newest first: a `Line` of nodes that no
+        #: search owns and of searches that own others; oldest first: a deque of nodes.
+        self.line: Any = None
+        #: Newest first: cells of ready nodes that were held back, the one held back first on top.
+        #: Oldest first: [number, node] of nodes that became ready out of turn.
+        self.heap: list[list[Any]] = []
+
+    def start(self, node: Node) -> None:
+        """Move ready *node* of this queue, which has left the order, to RUNNING."""
+        node.state = RUNNING
+        node.search = None
+        self.ready -= 1
+        self.running += 1
+        if node.dependencies is not NONE:
+            node.began()
+
+
+class Group:
+    """Numbers for the nodes of one submission, such as those of a `map`."""
+
+    __slots__ = ("base", "count")
+
+    def __init__(self, base: int) -> None:
+        #: The number of the submission.
+        self.base = base
+        #: How many nodes it has so far; written by `item_number` of the order in force.
+        self.count = 0
+
+
+def as_few(nodes: list[Any]) -> Any:
+    """Return *nodes* as `Node.dependencies` holds them, but None for none."""
+    return nodes if len(nodes) > 1 else nodes[0] if nodes else None
+
+
+def dependencies_of(node: Node) -> list[Any] | tuple[Any, ...]:
+    """Return what *node* depends on."""
+    needs = node.dependencies
+    return needs if type(needs) is list or needs is NONE else (needs,)
+
+
+def listed_dependencies(node: Node) -> list[Any]:
+    """Return the list of what *node* depends on, for a search that may sleep."""
+    needs = node.dependencies
+    if type(needs) is not list:
+        needs = node.dependencies = [*dependencies_of(node)]
+    return needs
+
+
+def release_dependencies(node: Node) -> None:
+    """Let *node* depend on nothing any more."""
+    needs = node.dependencies
+    if type(needs) is list:
+        needs.clear()  # in place: a suspended search may hold this very list
+    else:
+        node.dependencies = NONE
+
+
+def dependents_of(node: Node) -> list[Any]:
+    """Return what depends on *node*."""
+    dependents = node.dependents
+    if dependents is None:
+        return []
+    return dependents if type(dependents) is list else [dependents]

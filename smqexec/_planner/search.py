@@ -1,0 +1,110 @@
+"""The records of a search: what it owns, where it stands, and what of it is ready."""
+
+from __future__ import annotations
+
+from heapq import heapify, heappop, heappush
+from math import inf
+from typing import Any
+
+from .nodes import NEW, SWEEP_FROM, Node, PlannedQueue
+
+
+class Search:
+    """A suspended depth-first search, and the nodes that it owns.  Written by `Searches` alone."""
+
+    __slots__ = (
+        "first", "frames", "head", "intact", "last", "later", "live", "number", "shelves", "solid",
+    )  # fmt: skip
+
+    #: That of no node in a line.
+    state = NEW
+
+    def __init__(self, head: Node) -> None:
+        #: The node at which it began.  None once a newer search has taken the head: that one will
+        #: visit whatever this one could still reach.
+        self.head: Node | None = head
+        #: Its rank: the number of its head.
+        self.number = head.number
+        #: False once it owns nothing: a node whose search is not live is owned by none.
+        self.live = True
+        #: False once it lost a node or passed one by: then no head may be put on top of it.
+        self.intact = True
+        #: The lowest and highest position given so far.  Those of heads are below 0.
+        self.first = self.last = 0
+        #: No node at a position above this one can be made the head again.
+        self.solid = 0
+        #: Where it stands: (dependencies, index of the next to visit).  The list is the node's own.
+        self.frames: list[tuple[Any, int]] = []
+        #: Frames of heads, to go on with when `frames` is empty: a deque, once there are some.
+        self.later: Any = ()
+        #: Its ready nodes, for each queue.
+        self.shelves: dict[PlannedQueue, Shelf] = {}
+
+    def shelve(self, node: Node) -> None:
+        """Put ready *node*, which it owns, on the shelf of its queue.  Cost: O(log n)."""
+        queue: PlannedQueue = node.queue
+        shelf = self.shelves.get(queue)
+        if shelf is None:
+            shelf = self.shelves[queue] = Shelf()
+        if not shelf.nodes:
+            queue.line.push(self.number, self)
+        shelf.put(node)
+
+    def unshelve(self, node: Node) -> None:
+        """Take *node* from its shelf, and the search from the queue's line if that was its last."""
+        shelf = self.shelves[node.queue]
+        shelf.nodes.pop(node.place)
+        if not shelf.nodes:
+            shelf.heap.clear()
+            node.queue.line.discard(self.number)
+
+
+class Shelf:
+    """The ready nodes of one search for one queue.  The search is in the queue's line while there are any."""
+
+    __slots__ = ("heap", "nodes")
+
+    def __init__(self) -> None:
+        #: The nodes by position; and a heap of positions, with some of nodes that have left.
+        self.nodes: dict[int, Node] = {}
+        self.heap: list[int] = []
+
+    def put(self, node: Node) -> None:
+        self.nodes[node.place] = node
+        heappush(self.heap, node.place)
+        if len(self.heap) > 2 * len(self.nodes) + SWEEP_FROM:
+            self.heap = list(self.nodes)
+            heapify(self.heap)
+
+    def first(self) -> Node:
+        """Return the node that the search met first.  There is one."""
+        heap, nodes = self.heap, self.nodes
+        while heap[0] not in nodes:
+            heappop(heap)
+        return nodes[heap[0]]
+
+
+class Past:
+    """In a node that a search gave back: the number of that search.  Never live."""
+
+    __slots__ = ("number",)
+    live = False
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+
+class HeldBack:
+    """The type of `HELD_BACK`, in place of the search of a node that was held back.
+
+    Such a node goes before all others of its queue once it is ready again.  A search that meets it
+    passes it by, as if a newer search owned it.
+    """
+
+    number = inf
+    live = True
+    intact = False
+    head = None
+
+
+HELD_BACK = HeldBack()

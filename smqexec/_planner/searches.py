@@ -1,0 +1,360 @@
+"""The searches of `NewestFirst`: begun, advanced, adopted by newer nodes, taken over, dissolved.
+
+The theory is told in ``newest``.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import deque
+from sys import maxsize
+from typing import Any
+
+from .line import BOTTOM, GAP, Line
+from .nodes import (
+    READY,
+    RUNNING,
+    SEARCHING,
+    SWEEP_FROM,
+    WAITING,
+    Node,
+    PlannedQueue,
+    dependencies_of,
+    dependents_of,
+    listed_dependencies,
+)
+from .search import HELD_BACK, Past, Search
+
+# The place of a ready node that is in `todo`: no search has visited it since it was added, waiting.
+UNVISITED: Any = "unvisited"
+
+# So many nodes that no search owns are looked through at once for a search to adopt.
+PATH = 300
+
+
+class Searches:
+    """All searches of one planner."""
+
+    def __init__(self) -> None:
+        #: What is still to be searched: nodes that no search has visited and that were waiting when
+        #: they were added, and searches that have something left, each by its number.
+        self.todo = Line()
+        #: How many nodes all searches have looked at so far.
+        self.steps = 0
+
+    # Where nodes are listed.
+
+    def put(self, node: Node) -> None:
+        """List pending *node*, which no search owns and no line has, by its own number."""
+        node.place = None
+        if node.state == READY:
+            node.queue.line.push(node.number, node)
+        elif node.queue is not None:  # else it is a relay: what needs it leads to it
+            self.todo.push(node.number, node)
+
+    def leave(self, node: Node) -> None:
+        """Remove pending *node* from where it is listed, if it is."""
+        search = node.search
+        if search is HELD_BACK:
+            node.place[1] = None  # its cell in the queue's heap, if it is ready
+        elif search is None or not search.live:
+            self._unlist(node)
+        elif node.state == READY:
+            search.unshelve(node)
+
+    def _unlist(self, node: Node) -> None:
+        """Remove pending *node*, which no search owns, from the line that has it, if one has."""
+        place = node.place
+        if place is UNVISITED or (place is None and node.state == WAITING):
+            self.todo.discard(node.number)  # a relay is listed nowhere: nothing has its number
+        elif place is None:
+            node.queue.line.discard(node.number)
+
+    # Searching.
+
+    def first(self, queue: PlannedQueue, limit: int | None) -> Any:
+        """Return the node of *queue* that goes first, removed from where it is listed; or `SEARCHING`.
+
+        There is a ready one.
+        """
+        line, todo = queue.line, self.todo
+        stop = maxsize if limit is None else self.steps + limit
+        while True:
+            ready, number = line.first(), todo.first()
+            if ready >= number and line.things[-1] is not GAP:
+                break
+            node = self._go_on(todo.things[-1] if ready < number else GAP, queue, stop)
+            if node is not None:
+                if todo.gaps > SWEEP_FROM:
+                    todo.sweep()
+                return node
+            if self.steps >= stop:
+                return SEARCHING
+        thing = line.things[-1]
+        assert thing is not BOTTOM, "a ready node is in no line"
+        if type(thing) is Search:
+            node = thing.shelves[queue].first()
+            thing.unshelve(node)
+            return node
+        del line.things[-1], line.numbers[-1]
+        return thing
+
+    def _go_on(self, thing: Any, queue: PlannedQueue, stop: int) -> Any:
+        """Search on at *thing*, the first of `todo`; return a node of *queue* that goes first, or None."""
+        if type(thing) is Search:
+            return self._advance(thing, queue, stop)
+        if thing.state == WAITING:
+            self._begin(thing, stop)
+            return None
+        self.steps += 1
+        if thing is GAP:
+            return None  # `Line.first` has removed some
+        # It has become ready where it was.
+        del self.todo.things[-1], self.todo.numbers[-1]
+        if thing.queue is queue:
+            return thing
+        self.put(thing)
+        return None
+
+    def _begin(self, root: Node, stop: int) -> None:
+        """Search from *root*, the first of `todo`: let a search adopt it, or make one.
+
+        The search gets all that is on the way from the root along first pending dependencies, as
+        far as no other search owns it, and as steps are left until step *stop*.
+
+        Cost: one step for each node on the way.
+        """
+        todo, things, number = self.todo, self.todo.things, root.number
+        path: list[tuple[Node, int]] = []  # [(node, index of its first pending dependency)]
+        adopter: Search | None = None
+        node, need = root, root
+        most = min(PATH, stop - self.steps)
+        while len(path) < most:
+            for index, need in enumerate(dependencies_of(node)):  # noqa: B007 - used below
+                if need.state < RUNNING:
+                    break
+            else:
+                break  # all that it needs runs
+            path.append((node, index))
+            if things[-1] is node:
+                del things[-1], todo.numbers[-1]
+            elif node.place is None and node.number:  # else it is listed nowhere
+                todo.discard(node.number)
+            owner = need.search
+            if owner is None or not owner.live:
+                if need.state == READY or need.number > number:
+                    break
+            elif need.state == READY or owner.number > number:
+                break
+            elif owner.intact and self._bare(owner, need):
+                adopter = owner
+                break
+            else:
+                self.part(owner, need)
+            node = need
+        self.steps += len(path) or 1
+        if not path:
+            todo.discard(number)  # it is listed again once it is ready
+            root.place = 0
+        elif adopter is None:
+            self._own(Search(root), path, False)
+        else:
+            self._own(adopter, path, True)
+
+    def _own(self, search: Search, path: list[tuple[Node, int]], adopts: bool) -> None:
+        """Give *search*, which is not in `todo`, all of *path*, whose other needs are searched last."""
+        lowest, index = path[-1]
+        if not adopts:
+            search.frames.append((listed_dependencies(lowest), index))
+        position = search.first
+        for node, index in reversed(path):
+            position -= 1
+            node.search, node.place = search, position
+            needs = node.dependencies
+            if type(needs) is list and index + 1 < len(needs) and (adopts or node is not lowest):
+                if not search.later:
+                    search.later = deque()
+                search.later.append((needs, index + 1))
+        search.first = position
+        self._raise(search, path[0][0])
+
+    def _bare(self, search: Search, former: Node) -> bool:
+        """Make *former* the head of *search* again, if it is or was that, and remove it from `todo`.
+
+        The heads above it are then no search's.
+
+        Returns:
+            False, if it was none; or if what else one above it needs was searched, and is pending.
+
+        Cost: one step for each head above it.
+        """
+        if former.place > search.solid:
+            return False
+        heads: list[Node] = []
+        left = len(search.later)
+        head: Any = search.head
+        while head is not former:
+            self.steps += 1
+            needs = head.dependencies
+            pending = [need for need in dependencies_of(head) if need.state < RUNNING]
+            pending = [need for need in pending if need.search is not HELD_BACK]
+            if left and search.later[left - 1][0] is needs:
+                left -= 1
+            elif len(pending) > 1:
+                search.solid = head.place
+                return False
+            heads.append(head)
+            head = pending[0]
+        self.todo.discard(search.number)
+        if heads:
+            past = Past(search.number)
+            for head in heads:
+                head.search = past
+            while len(search.later) > left:
+                search.later.pop()
+            search.head, search.first = former, former.place
+            self.put(heads[0])
+        return True
+
+    def _raise(self, search: Search, head: Node) -> None:
+        """Give *search*, which is not in `todo`, the new *head*."""
+        old, number = search.number, head.number
+        search.head, search.number = head, number
+        if old != number:
+            for queue, shelf in search.shelves.items():
+                if shelf.nodes:
+                    queue.line.discard(old)
+                    queue.line.push(number, search)
+        if search.frames or search.later:
+            self.todo.push(number, search)
+
+    def part(self, search: Search, node: Node) -> None:
+        """Note that *search* no longer owns *node*: a newer one does."""
+        search.intact = False
+        if node.state == READY:
+            search.unshelve(node)
+        elif search.head is node:
+            # The newer one will visit whatever this one could still reach.
+            search.head = None
+            search.frames, search.later = [], ()
+            self.todo.discard(search.number)
+
+    def _advance(self, search: Search, queue: PlannedQueue, stop: int) -> Node | None:
+        """Go on with *search*, the first of `todo`, until it meets a ready node of *queue*, or step *stop*.
+
+        Return that node, which goes first, or None.  A search that has nothing left leaves `todo`.
+        """
+        frames, number, steps, todo = search.frames, search.number, self.steps, self.todo
+        above: Any = None  # the node whose dependencies are visited
+        while frames or search.later:
+            needs, index = frames.pop() if frames else search.later.popleft()
+            count = len(needs)  # 0, if its node has started since
+            while index < count:
+                if steps >= stop:
+                    frames.append((needs if type(needs) is list else listed_dependencies(above), index))
+                    self.steps = steps
+                    return None
+                node = needs[index]
+                index += 1
+                steps += 1
+                state, owner = node.state, node.search
+                if state >= RUNNING or owner is search:
+                    continue
+                if owner is not None and owner.live:
+                    if owner.number > number:
+                        search.intact = False
+                        continue
+                    self.part(owner, node)
+                elif node.number > number:
+                    search.intact = False
+                    continue
+                elif (place := node.place) is None:  # `_unlist`, written out for what is in the stack
+                    line = node.queue.line if state == READY else todo
+                    things = line.things
+                    if things[-1] is node:
+                        del things[-1], line.numbers[-1]
+                    elif things[at := bisect_right(line.numbers, node.number) - 1] is node:
+                        things[at] = GAP
+                        line.gaps += 1
+                    else:
+                        line.discard(node.number)  # it is late; or a relay, which is listed nowhere
+                elif place is UNVISITED:
+                    todo.discard(node.number)
+                search.last = node.place = search.last + 1
+                node.search = search
+                if state == READY and node.queue is not queue:
+                    search.shelve(node)
+                    continue
+                if index < count:
+                    frames.append((needs, index))
+                if state == READY:
+                    self.steps = steps
+                    return node  # type: ignore[no-any-return]
+                above, index = node, 0  # go down, and only then on
+                needs = node.dependencies
+                if type(needs) is not list:
+                    needs = dependencies_of(node)
+                count = len(needs)
+        self.steps = steps
+        todo.discard(number)
+        return None
+
+    # Drops.
+
+    def forget(self, nodes: list[Any]) -> None:
+        """Search anew what may have been visited through *nodes*, which have just been dropped and left.
+
+        Cost: one step for each node that was visited through them, and for what depends on these;
+        and a new search of the searches that own or lead to one of them.
+        """
+        visited = [node for node in nodes if node.search is not None]
+        fallen = _fallen(visited)
+        broken = [node.search for node in visited if node.search.live and node.search.head is node]
+        for node in fallen:
+            broken.append(node.search)
+            for other in dependents_of(node):
+                # An older search, or the same, that passed it by or lost it.
+                search = other.search
+                if other.state < RUNNING and search is not None and search.number <= node.search.number:
+                    broken.append(search)
+        for search in broken:
+            if search.live:
+                self._dissolve(search)
+        for node in fallen:
+            self.leave(node)  # a dissolved search may have listed it, as its head
+            self.put(node)
+        for node in [*fallen, *nodes]:
+            node.search = None  # what was visited through it has fallen too
+
+    def _dissolve(self, search: Search) -> None:
+        """End *search*: what it owned is to be searched again, from its head; what is ready is listed."""
+        search.live = False
+        search.frames, search.later = [], ()
+        shelves, search.shelves = search.shelves, {}
+        for queue, shelf in shelves.items():
+            if shelf.nodes:
+                queue.line.discard(search.number)
+                for node in shelf.nodes.values():
+                    self.put(node)
+        head, search.head = search.head, None
+        if head is not None:
+            self.todo.discard(search.number)
+            if head.state < RUNNING:
+                self.put(head)
+
+
+def _fallen(dropped: list[Any]) -> list[Any]:
+    """Return the nodes that may have been visited through *dropped* ones: none that newer searches own."""
+    fallen: dict[Node, None] = {}
+    todo = dropped.copy()
+    while todo:
+        node = todo.pop()
+        number = node.search.number
+        for need in dependencies_of(node):
+            search = need.search
+            if need.state >= RUNNING or need in fallen or search is None:
+                continue
+            if not search.live or search.number <= number:
+                fallen[need] = None
+                todo.append(need)
+    return list(fallen)

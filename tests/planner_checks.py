@@ -1,0 +1,322 @@
+"""What must hold of a planner's structures at any time between two calls, and what there is in them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from smqexec._planner import (
+    DONE,
+    READY,
+    RUNNING,
+    WAITING,
+    DependencyPlanner,
+    Node,
+    PlannedQueue,
+    dependencies_of,
+    dependents_of,
+)
+from smqexec._planner.line import BOTTOM, GAP, Line
+from smqexec._planner.newest import NewestFirst
+from smqexec._planner.search import HELD_BACK, Search
+from smqexec._planner.searches import UNVISITED
+
+
+def entries(planner: DependencyPlanner, queues: Iterable[PlannedQueue]) -> int:
+    """The number of entries kept for *queues*, which are all of the planner's, live and dead."""
+    queues = list(queues)
+    order = planner.order
+    if not isinstance(order, NewestFirst):
+        return sum(len(queue.line) + len(queue.heap) for queue in queues)
+    order.settle()
+    lines = [order.todo, *(queue.line for queue in queues)]
+    count = sum(len(line.things) - 1 + len(line.late) + len(line.heap) for line in lines)
+    count += sum(len(queue.heap) for queue in queues)
+    for search in _searches(order, queues):
+        count += 1 + len(search.frames) + len(search.later)
+        count += sum(1 + len(shelf.nodes) + len(shelf.heap) for shelf in search.shelves.values())
+    return count
+
+
+def check(
+    planner: DependencyPlanner, queues: Iterable[PlannedQueue], nodes: Iterable[Node] | None = None
+) -> None:
+    """Assert every invariant; where one is broken, print the state.
+
+    Args:
+        planner: The planner.
+        queues: All of it.
+        nodes: All that are pending or running.  Without them those are
+            checked that the planner can find, and it keeps no list of
+            running nodes.
+
+    Raises:
+        AssertionError: an invariant is broken.
+
+    Cost: the whole graph, several times.
+    """
+    queues = list(queues)
+    order = planner.order
+    if isinstance(order, NewestFirst):
+        order.settle()
+    listed = order.listed(queues)
+    known = dict.fromkeys(listed if nodes is None else nodes)
+    todo = list(known)
+    for node in todo:  # it grows while we go
+        linked = [*dependencies_of(node), *dependents_of(node)]
+        new = [other for other in linked if other.state < RUNNING and other not in known]
+        known.update(dict.fromkeys(new))
+        todo.extend(dict.fromkeys(new))
+    pending = [node for node in known if node.state < RUNNING]
+    try:
+        # Nothing that was found has ended.
+        assert all(WAITING <= node.state <= RUNNING for node in known), known
+        # The order's own nodes are pending.
+        assert set(listed) <= set(pending), listed
+        for node in pending:
+            _check_links(node)
+        for queue in queues:
+            _check_counts(planner, queue, known, nodes is not None)
+        if isinstance(order, NewestFirst):
+            _check_newest(order, queues, pending)
+        else:
+            _check_oldest(queues, pending)
+    except AssertionError:
+        _describe(planner, queues, pending)
+        raise
+
+
+def _describe(planner: DependencyPlanner, queues: list[PlannedQueue], pending: list[Node]) -> None:
+    for node in pending:
+        owner = None if node.search is None else (node.search.number, node.search.live, node.place)
+        print(f"{node}: state {node.state} number {node.number} search {owner}", node.dependencies)
+    for queue in queues:
+        counts = queue.waiting, queue.ready, queue.running
+        line = _described(queue.line) if isinstance(queue.line, Line) else queue.line
+        print(f"{queue}: counts {counts} line {line} heap {queue.heap}")
+    if isinstance(planner.order, NewestFirst):
+        print(f"todo {_described(planner.order.todo)}")
+        for search in _searches(planner.order, queues):
+            frames = search.frames, search.later
+            print(f"search {search.number} intact {search.intact} head {search.head}", *frames)
+
+
+def _described(line: Line) -> str:
+    return f"{list(zip(line.numbers, line.things, strict=False))} late {line.late}"
+
+
+def _check_links(node: Node) -> None:
+    missing = [other for other in dependencies_of(node) if other.state < DONE]
+    # It waits for those of its dependencies that have not ended; a relay that has none left or is
+    # held, for `done`.
+    awaits_done = node.queue is None and (node.held or not missing)
+    expected = len(missing) + awaits_done
+    assert (node.state == WAITING) == (expected > 0), (node, expected)
+    assert node.state != WAITING or node.missing == expected, (node, node.missing)
+    for other in missing:
+        # A dependency that has not ended knows its dependent, once.
+        assert dependents_of(other).count(node) == 1, (node, other)
+    for other in dependents_of(node):
+        # A dependent that is pending knows its dependency.
+        assert other.state >= RUNNING or node in dependencies_of(other), (node, other)
+    # A relay is never ready.
+    assert node.queue is not None or node.state == WAITING, node
+
+
+def _check_counts(
+    planner: DependencyPlanner, queue: PlannedQueue, known: Iterable[Node], whole: bool
+) -> None:
+    assert queue.planner is planner, queue
+    states = [node.state for node in known if node.queue is queue]
+    found = states.count(WAITING), states.count(READY), states.count(RUNNING)
+    counts = queue.waiting, queue.ready, queue.running
+    assert found[1] == counts[1], (found, counts)
+    if whole:
+        assert found == counts, (found, counts)
+    else:
+        assert found[0] <= counts[0] and found[2] <= counts[2], (found, counts)
+
+
+def _check_heap(keys: list[Any]) -> None:
+    # No entry of the heap comes before the one above it.
+    assert all(keys[(index - 1) // 2] <= keys[index] for index in range(1, len(keys))), keys
+
+
+def _check_oldest(queues: list[PlannedQueue], pending: list[Node]) -> None:
+    for queue in queues:
+        line, heap = list(queue.line), queue.heap
+        # The line and the heap are sorted by number.
+        numbers = [node.number for node in line]
+        assert numbers == sorted(set(numbers)), numbers
+        _check_heap([number for number, _ in heap])
+        # An entry's number is its node's.
+        assert all(number == node.number for number, node in heap), heap
+        # No node is in both, or twice in one.
+        listed = line + [node for _, node in heap]
+        assert len(set(listed)) == len(listed), listed
+        # Each ready node is in one of them.
+        live = {node for node in listed if node.state == READY}
+        assert live == {node for node in pending if node.queue is queue and node.state == READY}, listed
+    # There are no searches.
+    assert all(node.search is None for node in pending), pending
+
+
+# Newest first.
+
+
+def _searches(order: NewestFirst, queues: Iterable[PlannedQueue], nodes: Iterable[Node] = ()) -> list[Search]:
+    """The live searches that the order itself holds, and those that own one of *nodes*."""
+    found: list[Any] = [thing for thing in order.todo.all() if type(thing) is Search]
+    found += [thing for queue in queues for thing in queue.line.all() if type(thing) is Search]
+    found += [node.search for node in nodes if node.search is not None and node.search is not HELD_BACK]
+    return [search for search in dict.fromkeys(found) if search.live]
+
+
+def _owner(node: Node) -> Any:
+    """The search that owns *node*, or the node itself."""
+    return node.search if node.search is not None and node.search.live else node
+
+
+def _check_newest(order: NewestFirst, queues: list[PlannedQueue], pending: list[Node]) -> None:
+    for line in [order.todo, *(queue.line for queue in queues)]:
+        _check_line(line)
+    searches = _searches(order, queues, pending)
+    unowned = [node for node in pending if _owner(node) is node and node.queue is not None]
+    listed = [thing for thing in order.todo.all() if isinstance(thing, Node)]
+    # What waits and no search owns is to be searched, or something newer that leads to it, unless
+    # all that it needs runs.  It may have become ready there.
+    waiting = [node for node in unowned if node.state == WAITING or node.place is UNVISITED]
+    assert set(listed) == {node for node in waiting if node.place is None or node.place is UNVISITED}, listed
+    assert set(listed) <= set(waiting) and len(listed) == len(set(listed)), (listed, waiting)
+    left_for = _left(order)
+    for node in set(waiting).difference(listed):
+        assert left_for.get(node, -1) > node.number or _reaches_nothing(node), node
+    for queue in queues:
+        _check_queue(queue, pending, unowned)
+    # A search that has something left is in `todo`, by its number.
+    unfinished = {id(search) for search in searches if search.frames or search.later}
+    assert unfinished <= {id(thing) for thing in order.todo.all() if type(thing) is Search}, unfinished
+    for number, thing in _numbered(order.todo):
+        assert number == thing.number, (number, thing)
+        assert type(thing) is not Search or (thing.live and thing.head is not None), thing
+    for search in searches:
+        _check_search(search, [node for node in pending if node.search is search])
+    _check_passed(left_for, pending)
+
+
+def _reaches_nothing(node: Node) -> bool:
+    """Tell whether all that *node* needs runs, but for what goes on its own and relays for such."""
+    for other in _reach(node, lambda other: other is node or other.queue is None):
+        if other is not node and other.queue is not None and other.search is not HELD_BACK:
+            return False
+    return True
+
+
+def _numbered(line: Line) -> list[tuple[int, Any]]:
+    pairs = [*zip(line.numbers, line.things, strict=True), *line.late.items()]
+    return [(number, thing) for number, thing in pairs if thing is not GAP and thing is not BOTTOM]
+
+
+def _check_line(line: Line) -> None:
+    assert line.things[0] is BOTTOM and line.numbers[0] == -1
+    assert line.things.count(BOTTOM) == 1
+    assert line.numbers == sorted(set(line.numbers)), line.numbers
+    _check_heap(line.heap)
+    assert set(line.late) <= {-number for number in line.heap}, line.late
+    assert line.late_top >= max(line.late, default=-1), line.late
+    numbers = [number for number, _ in _numbered(line)]
+    assert len(numbers) == len(set(numbers)), numbers
+
+
+def _check_queue(queue: PlannedQueue, pending: list[Node], unowned: list[Node]) -> None:
+    things = queue.line.all()
+    ready = {node for node in unowned if node.state == READY and node.queue is queue}
+    ready = {node for node in ready if node.place is not UNVISITED}
+    assert all(node.place is None for node in ready), ready
+    # In the line are the ready nodes that no search owns, and searches that own others.
+    nodes = [thing for thing in things if isinstance(thing, Node)]
+    assert len(nodes) == len(set(nodes)) and set(nodes) == ready, (nodes, ready)
+    for number, thing in _numbered(queue.line):
+        assert number == thing.number, (number, thing)
+        assert type(thing) is not Search or (thing.live and thing.shelves[queue].nodes), thing
+    # In the heap are the nodes that were held back and are ready again, each by its cell.
+    _check_heap([cell[0] for cell in queue.heap])
+    live = [cell for cell in queue.heap if cell[1] is not None]
+    held = [node for node in pending if node.search is HELD_BACK and node.queue is queue]
+    assert all(node.place[1] is node for node in held), held
+    assert sorted(map(id, live)) == sorted(id(node.place) for node in held if node.state == READY), live
+
+
+def _check_search(search: Search, owned: list[Node]) -> None:
+    # It is in a line under the number of its head.
+    head = search.head
+    if head is not None:
+        assert head.search is search and head.number == search.number and head.state == WAITING, head
+        assert set(owned) <= set(_reach(head)), owned
+    else:
+        assert not search.intact and not search.frames and not search.later, search
+    # Positions are those given out, each once.
+    places = {node.place: node for node in owned}
+    assert len(places) == len(owned), owned
+    assert all(search.first <= place <= search.last for place in places), places
+    if search.intact and head is not None:
+        # What an intact search owns is, in this order, what a search from its head meets first.
+        met = [node for node in _reach(head, _searchable) if _searchable(node)]
+        assert [places[place] for place in sorted(places)] == met[: len(owned)], (places, met)
+    # Its ready nodes, and no others, are on its shelves.
+    for queue, shelf in search.shelves.items():
+        _check_heap(shelf.heap)
+        assert set(shelf.nodes) <= set(shelf.heap), shelf.nodes
+        assert not shelf.nodes or search in queue.line.all(), queue
+    shelved = [node for shelf in search.shelves.values() for node in shelf.nodes.values()]
+    assert len(shelved) == len(set(shelved))
+    assert set(shelved) == {node for node in owned if node.state == READY}, (shelved, owned)
+    assert all(search.shelves[node.queue].nodes[node.place] is node for node in shelved), shelved
+    # What it has to go on with are lists of nodes that still wait, or of which nothing is pending.
+    waiting = {id(node.dependencies) for node in owned if type(node.dependencies) is list}
+    for dependencies, index in [*search.frames, *search.later]:
+        left = any(other.state < RUNNING for other in dependencies[index:])
+        assert not left or id(dependencies) in waiting or not search.intact, dependencies
+
+
+def _searchable(node: Node) -> bool:
+    return node.search is not HELD_BACK
+
+
+def _left(order: NewestFirst) -> dict[Node, int]:
+    """For each node the newest number in `todo` that leads to it."""
+    roots = [thing.head if type(thing) is Search else thing for thing in order.todo.all()]
+    left: dict[Node, int] = {}
+    for root in sorted(roots, key=lambda node: -node.number):
+        for node in _reach(root):
+            left.setdefault(node, root.number)
+    return left
+
+
+def _check_passed(left: dict[Node, int], pending: list[Node]) -> None:
+    """What a search owns leads only to what it, or a newer one, owns or will search, or goes on its own."""
+    for node in pending:
+        search = node.search
+        if search is None or search is HELD_BACK or not search.live:
+            continue
+        for need in dependencies_of(node):
+            if need.state < RUNNING and need.search is not search and need.search is not HELD_BACK:
+                by = max(_owner(need).number if _owner(need) is not need else -1, left.get(need, -1))
+                assert by >= search.number or _alone(need, search.number), (node, need)
+
+
+def _alone(need: Node, number: int) -> bool:
+    """Tell whether *need* goes by its own number, which is higher: promoted, or ready."""
+    return _owner(need) is need and need.number > number
+
+
+def _reach(head: Node, goes_on: Callable[[Node], bool] = bool) -> list[Node]:
+    """The nodes that a search from *head* meets, in order, if it *goes_on* behind a node."""
+    seen: dict[Node, None] = {}
+    todo = [head]
+    while todo:
+        node = todo.pop()
+        if node.state < RUNNING and node not in seen:
+            seen[node] = None
+            todo.extend(reversed(dependencies_of(node)) if goes_on(node) else ())
+    return list(seen)

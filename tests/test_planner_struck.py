@@ -1,0 +1,219 @@
+"""The planner struck by an exception at each line of each call, and made anew from the nodes."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+from types import FrameType
+from typing import Any
+
+import pytest
+from planner_checks import check
+
+import smqexec._planner
+from smqexec._planner import DONE, NEW, READY, RUNNING, WAITING, DependencyPlanner, Node, rank_of
+
+ROOM = str(Path(smqexec._planner.__file__).parent)
+
+
+class Strike(BaseException):
+    """What Ctrl-C, or a lack of memory, is like."""
+
+
+class Named(Node):
+    __slots__ = ("name",)
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.name = name
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+class Held(Named):
+    __slots__ = ()
+    held = True
+
+
+class Tolerant(Named):
+    __slots__ = ()
+    tolerant = True
+
+
+def strike(line: int, call: Callable[[], Any]) -> bool:
+    """Make *call*; raise `Strike` before it executes its *line*th line in the room; tell if it got there."""
+    left = line
+
+    def trace(frame: FrameType, event: str, _: Any) -> Any:
+        nonlocal left
+        if not frame.f_code.co_filename.startswith(ROOM):
+            return None
+        if event == "line":
+            left -= 1
+            if not left:
+                raise Strike
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        call()
+    except Strike:
+        return True
+    finally:
+        sys.settrace(before)
+    return False
+
+
+class World:
+    """A planner in the middle of something: the same for each seed."""
+
+    def __init__(self, order: str, seed: int) -> None:
+        random = self.random = Random(seed)
+        self.planner = planner = DependencyPlanner(order)
+        self.newest = order == "newest"
+        self.queues = [planner.add_queue() for _ in range(2)]
+        self.nodes: list[Any] = []
+        self.held_back: set[Any] = set()  # newest first these go before all others
+        group = planner.group()
+        for number in range(40):
+            kind = random.choice([Named, Named, Named, Named, Held, Tolerant])
+            queue = None if kind is Held else random.choice([*self.queues, *self.queues, None])
+            usable = [node for node in self.nodes[-8:] if node.state < DONE]
+            needs = random.sample(usable, min(len(usable), random.randint(0, 3)))
+            node = kind(f"{kind.__name__} {number}")
+            planner.add(node, queue, needs, group if queue is not None and number % 5 == 0 else None)
+            self.nodes.append(node)
+            if number % 4 == 0 and (taken := planner.take(random.choice(self.queues))) is not None:
+                if number % 3 == 0:
+                    planner.done(taken)
+                elif number % 8 == 0:
+                    self.nodes.append(Named(f"lack of {taken}"))
+                    planner.add(self.nodes[-1], None)
+                    planner.hold_back(taken, self.nodes[-1])
+                    self.held_back.add(taken)
+            if number % 10 == 9:
+                planner.promote(random.choice(self.nodes))
+        self.check()
+
+    def in_states(self, *states: int) -> list[Any]:
+        return [node for node in self.nodes if node.state in states]
+
+    def check(self) -> None:
+        check(self.planner, self.queues, self.in_states(WAITING, READY, RUNNING))
+
+    def finish(self) -> None:
+        """Run all that is left, in the right order, and see that all of it ends."""
+        planner = self.planner
+        while left := self.in_states(WAITING, READY, RUNNING):
+            for queue in self.queues:
+                pending = sorted(
+                    (node for node in self.in_states(WAITING, READY) if node.queue is not None),
+                    key=lambda node: node.number,
+                )
+                ready = [node for node in pending if node.state == READY and node.queue is queue]
+                taken = planner.take(queue)
+                if taken is None:
+                    assert not ready
+                    continue
+                assert taken in ready
+                if self.newest and self.held_back.intersection(ready):
+                    assert taken in self.held_back, taken
+                    continue
+                taken.state = READY  # for a moment, to ask for its rank
+                assert rank_of(taken, pending, self.newest) == 0, taken
+                taken.state = RUNNING
+            self.check()
+            ended = self.in_states(RUNNING)
+            ended += [node for node in left if node.queue is None and self.may_end(node)]
+            assert ended, left
+            planner.done(ended[0])
+
+    def may_end(self, relay: Any) -> bool:
+        needs = relay.dependencies
+        needs = needs if isinstance(needs, (list, tuple)) else [needs]
+        return relay.state == WAITING and all(node.state >= RUNNING for node in needs)
+
+
+def add(world: World) -> tuple[Callable[[], Any], Callable[[], Any]]:
+    needs = world.random.sample(world.in_states(WAITING, READY, RUNNING), 3)
+    node = Named("new")
+    world.nodes.append(node)
+    return lambda: world.planner.add(node, world.queues[0], needs), lambda: None
+
+
+def add_relay(world: World) -> tuple[Callable[[], Any], Callable[[], Any]]:
+    needs = world.random.sample(world.in_states(WAITING, READY, RUNNING), 2)
+    node = Held("new")
+    world.nodes.append(node)
+    return lambda: world.planner.add(node, None, needs), lambda: None
+
+
+def take(world: World) -> tuple[Callable[[], Any], Callable[[], Any]]:
+    return lambda: world.planner.take(world.queues[1]), lambda: None
+
+
+def done(world: World) -> tuple[Callable[[], Any], Callable[[], Any]]:
+    node = max(world.in_states(RUNNING), key=lambda node: node.dependents is not None)
+
+    def again() -> None:
+        if node.state == RUNNING:
+            world.planner.done(node)
+
+    return lambda: world.planner.done(node), again
+
+
+def drop(world: World) -> tuple[Callable[[], Any], Callable[[], Any]]:
+    node = world.random.choice(world.in_states(WAITING, READY))
+    doomed = [node]
+    for other in doomed:  # it grows while we go
+        waiting = other.dependents
+        waiting = waiting if isinstance(waiting, list) else [waiting] if waiting is not None else []
+        doomed += [each for each in waiting if not each.tolerant and each not in doomed]
+
+    def again() -> None:
+        for other in doomed:
+            if other.state <= RUNNING:
+                world.planner.drop(other)
+
+    return lambda: world.planner.drop(node), again
+
+
+def promote(world: World) -> tuple[Callable[[], Any], Callable[[], Any]]:
+    node = world.random.choice([node for node in world.in_states(WAITING, READY) if node.queue is not None])
+    return lambda: world.planner.promote(node), lambda: None
+
+
+@pytest.mark.parametrize("order", ["newest", "oldest"])
+@pytest.mark.parametrize("act", [add, add_relay, take, done, drop, promote])
+def test_struck_at_each_line(order: str, act: Callable[[World], Any]) -> None:
+    for seed in range(4):
+        line, struck = 1, True
+        while struck:
+            world = World(order, seed)
+            call, again = act(world)
+            struck = strike(line, call)
+            lost = world.nodes.pop() if struck and world.nodes[-1].name == "new" else None
+            world.planner.mend(world.queues, lost, world.nodes)
+            again()
+            world.check()
+            world.finish()
+            line += 1
+        assert line > 4
+        assert not world.in_states(NEW)
+
+
+def test_relay_of_which_the_end_was_lost_ends_as_the_plan_is_made_anew() -> None:
+    planner = DependencyPlanner()
+    queue = planner.add_queue()
+    first, relay, last = planner.Node(), planner.Node(), planner.Node()
+    planner.add(first, queue)
+    planner.add(relay, None, [first])
+    planner.add(last, queue, [relay])
+    assert planner.take(queue) is first
+    first.state = DONE  # and there the exception struck
+    planner.rebuild([queue], [first, relay, last])
+    assert relay.state == DONE and planner.take(queue) is last
