@@ -1,4 +1,4 @@
-"""The README's recipes: whole programs, which print what stands beside."""
+"""The recipes of the benchmarks: whole programs, which print what stands beside."""
 
 from __future__ import annotations
 
@@ -6,41 +6,30 @@ import os
 import re
 import subprocess
 import sys
-import textwrap
 from pathlib import Path
 
 import pytest
 from gate import DEADLINE
 
 ROOT = Path(__file__).parent.parent
-README = (ROOT / "README.rst").read_text(encoding="utf-8")
-SECTION = README.partition("\nRecipes\n-------\n")[2].partition("\nMoving existing code\n")[0]
-BLOCKS = re.findall(r"\*\*([^*]+)\*\*(?s:.*?)\.\. code-block:: python\n\n((?:    .*\n|\n)+)", SECTION)
-PROGRAMS = {name: textwrap.dedent(block) for name, block in BLOCKS}
+FOLDER = ROOT / "benchmarks/recipes"
+PROGRAMS = {path.stem: path.read_text(encoding="utf-8") for path in FOLDER.glob("[!_]*.py")}
 
 
-def printed(program: str) -> list[str]:
-    """What a program says that it prints: beside a print, or below it."""
-    beside = re.findall(r"^ *print\(.*\) +# (.*)$", program, re.MULTILINE)
-    return beside or re.findall(r"^# (\d.*)$", program, re.MULTILINE)
+def test_the_package_lists_the_recipes() -> None:
+    listed = re.findall(r"^``(\w+)``$", (FOLDER / "__init__.py").read_text(encoding="utf-8"), re.MULTILINE)
+    assert listed == sorted(PROGRAMS)
 
 
-def test_recipes_are_found() -> None:
-    assert len(PROGRAMS) == 5
-    assert [len(printed(program)) for program in PROGRAMS.values()] == [1, 1, 1, 1, 2]
-
-
-@pytest.mark.parametrize("name", PROGRAMS)
-def test_recipe(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", sorted(PROGRAMS))
+def test_recipe(name: str) -> None:
     program = PROGRAMS[name]
     for library in re.findall(r"^from (tenacity|joblib|tqdm|prometheus_client) ", program, re.MULTILINE):
         pytest.importorskip(library, reason=f"the recipe needs {library}")
-    path = tmp_path / "recipe.py"
-    path.write_text(program)
     ended = subprocess.run(
-        [sys.executable, str(path)],
-        env={**os.environ, "PYTHONPATH": str(ROOT)}, cwd=tmp_path,
+        [sys.executable, "-m", f"benchmarks.recipes.{name}"],
+        env={**os.environ, "PYTHONPATH": str(ROOT)}, cwd=ROOT,
         capture_output=True, text=True, timeout=6 * DEADLINE,
     )  # fmt: skip
     assert ended.returncode == 0, ended.stderr
-    assert ended.stdout.splitlines() == printed(program), ended.stderr
+    assert ended.stdout.splitlines() == re.findall(r"^ *print\(.*\)  # (.*)$", program, re.MULTILINE)
