@@ -46,6 +46,10 @@ def fail(*_: object) -> Any:
     raise Broken
 
 
+def interrupt(*_: object) -> Any:
+    raise KeyboardInterrupt  # not by exec(): CPython would then end pytest as if it had been struck
+
+
 def nothing(*_: object) -> None:
     pass
 
@@ -617,7 +621,7 @@ def shut_down(queue: Queue) -> None:
 ACTS: dict[str, Callable[[Queue, Any], object]] = {
     "raises": lambda queue, task: fail(),
     "leaves": lambda queue, task: sys.exit(1),
-    "interrupts": lambda queue, task: exec("raise KeyboardInterrupt"),
+    "interrupts": interrupt,
     "submits": lambda queue, task: queue.submit(nothing),
     "waits": lambda queue, task: queue.submit(nothing).result(DEADLINE),
     "waits for all": lambda queue, task: wait([task, queue.submit(nothing)], DEADLINE),
