@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextvars import copy_context
 from functools import partial
 from typing import Any
@@ -9,7 +10,8 @@ from typing import Any
 from ._arrivals import Arrivals
 from ._calls.arguments import Template, templated
 from ._calls.callables import name_of
-from ._calls.contexts import Within, interruptible
+from ._calls.contexts import Within
+from ._calls.frames import ours
 from ._future import new
 from ._interrupts import uninterrupted
 from ._kept import keeping
@@ -21,6 +23,13 @@ from ._slots import HERE, Slots
 from ._stall import block
 from ._task import Task
 from ._waiting import acquire
+
+
+@ours
+def interruptible(fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    """Call ``fn(*args, **kwargs)``; Ctrl-C may interrupt it, but not our own code around it."""
+    with HERE.guard.lifted():
+        return fn(*args, **kwargs)
 
 
 class Admission(Arrivals):

@@ -13,9 +13,10 @@ from threading import get_ident
 from typing import Any, TypeAlias
 
 from ._calls.arguments import AS_NEEDED, DIRECT, Template, dependencies
+from ._calls.frames import traceback_of
 from ._dispatch import Dispatcher
 from ._dropping import Ended
-from ._future import Failure, PlannedFuture, new, traceback_of
+from ._future import Failure, PlannedFuture, new
 from ._interrupts import HEADROOM, LIMIT, STRUCK, headroom, make_room, uninterrupted
 from ._items import Item
 from ._planner import DONE, NEW, NONE, RUNNING, WAITING, Group, Node, as_few, dependencies_of

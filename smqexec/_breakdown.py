@@ -13,8 +13,9 @@ from collections.abc import Callable
 from concurrent.futures.thread import BrokenThreadPool
 from typing import Any
 
+from ._calls.frames import traceback_of
 from ._dropping import Dropping, Ended
-from ._future import Failure, PlannedFuture, traceback_of
+from ._future import Failure, PlannedFuture
 from ._interrupts import uninterrupted
 from ._needs import forget
 from ._planner import RUNNING, DependencyPlanner

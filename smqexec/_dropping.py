@@ -10,7 +10,8 @@ from concurrent.futures import CancelledError
 from itertools import chain, islice
 from typing import Any, TypeAlias, cast
 
-from ._future import Failure, PlannedFuture, Watch, traceback_of
+from ._calls.frames import traceback_of
+from ._future import Failure, PlannedFuture, Watch
 from ._interrupts import headroom, uninterrupted
 from ._items import Item
 from ._needs import forget, searches

@@ -20,7 +20,7 @@ from concurrent.futures._base import CANCELLED_AND_NOTIFIED, FINISHED, PENDING
 from concurrent.futures._base import RUNNING as RUNNING_STATE
 from threading import get_ident
 from time import monotonic
-from types import CodeType, TracebackType
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Never, Protocol, TypeAlias, TypeVar
 
 from typing_extensions import override
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from ._slots import Slots
 
 R = TypeVar("R")
-F = TypeVar("F", bound=Callable[..., Any])
 
 Snapshot: TypeAlias = tuple[bool, bool, Any, BaseException | None]  # done, cancelled, result, exception
 
@@ -129,30 +128,6 @@ class Failure:
 #: Makes a future of one of the classes here.  They can't be called; and calling an ``__init__`` in Python
 #: would take 0.1 µs, as long as all that it would do: who makes a future sets its fields.
 new: Any = object.__new__
-
-_ours: set[CodeType] = set()
-
-
-def ours(fn: F) -> F:
-    """Mark what calls the user's code: its frame knows tasks, and lives on with others."""
-    _ours.add(fn.__code__)
-    return fn
-
-
-# Around what the class of an exception says: a frozen dataclass forbids all assignments.
-_TRACEBACK: Any = vars(BaseException)["__traceback__"]
-
-
-def traceback_of(exception: BaseException) -> TracebackType | None:
-    return _TRACEBACK.__get__(exception)  # type: ignore[no-any-return]
-
-
-def strip_ours(exception: BaseException) -> None:
-    """Take our own frames from its traceback: a failure that kept them would keep its task, and more."""
-    traceback = traceback_of(exception)
-    while traceback is not None and traceback.tb_frame.f_code in _ours:
-        traceback = traceback.tb_next
-    _TRACEBACK.__set__(exception, traceback)
 
 
 class PlannedFuture(Node, Future[R]):

@@ -8,7 +8,7 @@ from concurrent.futures import CancelledError
 from typing import Any
 
 from ._calls.callables import announcement, length, name_of
-from ._future import ours, strip_ours
+from ._calls.frames import ours, strip_ours
 from ._slots import Run, Slots
 from ._task import Task
 

@@ -6,7 +6,8 @@ from concurrent.futures import Future
 from reprlib import repr as short
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ._future import FAILED, Failure, new, ours, strip_ours, traceback_of
+from ._calls.frames import ours, strip_ours, traceback_of
+from ._future import FAILED, Failure, new
 from ._kept import Keeping, Kept
 from ._planner import DONE, NEW, NONE
 

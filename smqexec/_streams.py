@@ -10,7 +10,8 @@ from __future__ import annotations
 from typing import Any
 
 from ._admission import Admission
-from ._future import Failure, traceback_of
+from ._calls.frames import traceback_of
+from ._future import Failure
 from ._items import LENGTH, Item, Stream
 from ._needs import forget, searches
 from ._planner import DONE, NEW, WAITING

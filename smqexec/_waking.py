@@ -12,7 +12,8 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from ._future import Failure, traceback_of
+from ._calls.frames import traceback_of
+from ._future import Failure
 from ._later import Later
 from ._needs import SEARCH_LIMIT
 from ._planner import READY, SEARCHING

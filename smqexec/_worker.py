@@ -13,7 +13,7 @@ from typing import Any
 
 from ._calls.arguments import DIRECT, SOLE, Template, materialise, value_of
 from ._calls.callables import PLAIN, announcement, generates, is_iterator, name_of
-from ._future import ours, strip_ours
+from ._calls.frames import ours, strip_ours
 from ._generators import drive, open_stream
 from ._interrupts import make_room
 from ._items import Item

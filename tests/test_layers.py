@@ -51,7 +51,7 @@ ALLOWED = {
     "_stop": set(),
     "_notes": {"_options", "_task"},
     "_process": set(),
-    "_streams": {"_admission", "_waiting", "_needs", "_task", "_items", "_future", "_planner"},
+    "_streams": {"_calls", "_admission", "_waiting", "_needs", "_task", "_items", "_future", "_planner"},
     "_admission": {
         *{"_arrivals", "_waiting", "_slots", "_options", "_calls", "_resources", "_task"},
         *{"_pending_limit", "_stall", "_interrupts", "_kept", "_future"},
@@ -68,13 +68,14 @@ ALLOWED = {
         "_planner",
     },
     "_breakdown": {
-        *{"_dropping", "_waking", "_needs", "_slots", "_task", "_future", "_interrupts", "_planner"},
+        *{"_calls", "_dropping", "_waking", "_needs", "_slots", "_task", "_future", "_interrupts"},
+        "_planner",
     },
     "_dropping": {
-        *{"_observe", "_waking", "_waiting", "_needs", "_resources", "_slots", "_task", "_items"},
+        *{"_calls", "_observe", "_waking", "_waiting", "_needs", "_resources", "_slots", "_task", "_items"},
         *{"_submission_order", "_future", "_interrupts", "_planner"},
     },
-    "_waking": {"_later", "_waiting", "_needs", "_slots", "_task", "_future", "_planner"},
+    "_waking": {"_calls", "_later", "_waiting", "_needs", "_slots", "_task", "_future", "_planner"},
     "_later": {"_allocating"},
     "_allocating": {
         *{"_waiting", "_needs", "_options", "_resources", "_slots", "_task"},
@@ -89,12 +90,12 @@ ALLOWED = {
     "_slots": {"_task", "_planner"},
     "_options": {"_resources", "_task", "_calls"},
     "_task": {"_items", "_future", "_calls", "_planner"},
-    "_items": {"_kept", "_future", "_planner"},
+    "_items": {"_calls", "_kept", "_future", "_planner"},
     "_kept": {"_future", "_planner"},
     "_future": {"_conditions", "_planner"},
     "_conditions": {"_interrupts", "_planner"},
     "_interrupts": set(),
-    "_calls": {"_future", "_slots"},
+    "_calls": set(),
     "_planner": set(),
 }
 

@@ -5,16 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from .._future import ours
-from .._slots import HERE
 from .callables import generates, is_iterator, name_of
-
-
-@ours
-def interruptible(fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-    """Call ``fn(*args, **kwargs)``, and let Ctrl-C strike there, though not in what is ours around it."""
-    with HERE.guard.lifted():
-        return fn(*args, **kwargs)
+from .frames import ours
 
 
 class Within:

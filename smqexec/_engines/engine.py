@@ -35,7 +35,7 @@ from typing import Any, TypeAlias
 from .._calls.arguments import materialise
 from .._calls.callables import Plain, announcement, generates, name_of
 from .._calls.containers import Take
-from .._future import ours, strip_ours
+from .._calls.frames import ours, strip_ours
 from .._generators import drive, open_stream
 from .._interrupts import uninterrupted
 from .._kept import Kept, stand_in

@@ -11,7 +11,7 @@ import sys
 from typing import Any
 
 from .._calls.callables import name_of
-from .._future import traceback_of
+from .._calls.frames import traceback_of
 
 
 def explain(error: BaseException, fn: Any, args: Any, kwargs: Any, executor: Any) -> BaseException:
