@@ -84,7 +84,7 @@ class Arrivals(Dispatcher):
         try:
             if self.observers and not (slots.closed or slots.broken or self.exiting or self._abandoned):
                 told = True
-                self.tell_submit(slots, task, args, kwargs)
+                self.observers.submitted(slots, task, args, kwargs)
             # Not with `_lock`: Ctrl-C could strike between that and a `try`.
             if get_ident() not in STRUCK:
                 self._queue_up()
@@ -134,13 +134,13 @@ class Arrivals(Dispatcher):
                     if broken is not None:
                         raise broken
                     if self._withdraw(task, group) and told:
-                        self.tell_end(slots, task, None, "cancelled")
+                        self.observers.tell("end", slots, task, outcome="cancelled")
             finally:
                 make_room(-HEADROOM)
             raise
         if refusal is not None:
             if told:
-                self.tell_end(slots, task, None, "cancelled")
+                self.observers.tell("end", slots, task, outcome="cancelled")
             try:
                 raise _anew(refusal)
             finally:

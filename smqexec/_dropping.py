@@ -15,7 +15,6 @@ from ._future import Failure, PlannedFuture, Watch
 from ._interrupts import headroom, uninterrupted
 from ._items import Item
 from ._needs import forget, searches
-from ._observe.debug import Unseen
 from ._planner import DONE, RUNNING, Node, dependencies_of, dependents_of
 from ._slots import Run, Slots
 from ._submission_order import Barrier
@@ -59,9 +58,9 @@ class Dropping(Waking):
         failure = None if cancelled else self.failure(exception, slots.name)
         if self.observers:
             if cancelled:
-                self.tell_end(slots, task, run.thread, "cancelled")
+                self.observers.tell("end", slots, task, run.thread, outcome="cancelled")
             else:
-                self.tell_end(slots, task, run.thread, "failed", exception)
+                self.observers.tell("end", slots, task, run.thread, outcome="failed", error=exception)
         with self.lock:
             run.task = None
             if self._abandoned:
@@ -73,8 +72,8 @@ class Dropping(Waking):
     def failure(self, exception: BaseException, queue: str) -> Failure:
         """How a task of *queue*, which raised *exception*, fails."""
         failure = Failure(exception, traceback_of(exception))
-        if self.debug:
-            failure.unseen = Unseen(exception, queue)
+        if self.watch_failure is not None:
+            failure.seen = self.watch_failure(exception, queue)
         return failure
 
     def cancel(self, future: PlannedFuture[Any], dependencies: bool = False) -> None:
@@ -263,7 +262,7 @@ class Dropping(Waking):
         Of these *ran* has run, and its observers know that it has ended.
         """
         if self.observers:
-            self.tell_dropped(ended, ran)
+            self.observers.dropped(ended, ran)
         for task, watch, _ in ended:
             if watch is not None:
                 task._announce(watch)

@@ -29,7 +29,6 @@ from ._conditions import ENDED, View
 from ._planner import DONE, DROPPED, NEW, READY, RUNNING, WAITING, Node
 
 if TYPE_CHECKING:
-    from ._observe.debug import Unseen
     from ._slots import Slots
 
 R = TypeVar("R")
@@ -108,7 +107,7 @@ class Watch:
 class Failure:
     """How a task failed.  `origin` is None for the task that raised, so that no cycle arises."""
 
-    __slots__ = ("exception", "origin", "traceback", "unseen")
+    __slots__ = ("exception", "origin", "seen", "traceback")
 
     def __init__(
         self, exception: BaseException, traceback: TracebackType | None, origin: Future[Any] | None = None
@@ -116,12 +115,12 @@ class Failure:
         self.exception = exception
         self.traceback = traceback
         self.origin = origin
-        self.unseen: Unseen | None = None  # with debug=True: to be told that somebody looks
+        self.seen: Callable[[], object] | None = None  # with debug=True: to be called when somebody looks
 
     def of(self, origin: Future[Any]) -> Failure:
         """The same failure, of what fails with it: *origin* raised, unless that failed with it itself."""
         other = Failure(self.exception, self.traceback, self.origin or origin)
-        other.unseen = self.unseen
+        other.seen = self.seen
         return other
 
 
@@ -226,8 +225,8 @@ class PlannedFuture(Node, Future[R]):
             end = self.state
         if end == CANCELLED:
             raise CancelledError()
-        if end == FAILED and self._outcome.unseen is not None:
-            self._outcome.unseen.look()
+        if end == FAILED and self._outcome.seen is not None:
+            self._outcome.seen()
         return end
 
     def why(self) -> str:

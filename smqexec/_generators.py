@@ -75,7 +75,7 @@ def drive(
             if most is not None and len(values) >= most:
                 raise ValueError(f"more values than the {most} that number_of_results announced")
             if scheduler.observers:
-                scheduler.tell_item(slots, task, run.thread, len(values))
+                scheduler.observers.tell("item", slots, task, run.thread, index=len(values))
             publish(stream, value)
             if len(values) == polite:
                 polite *= 2

@@ -15,6 +15,7 @@ from . import _process
 from ._observe import debug as _debug
 from ._observe import why as _why
 from ._observe.drawing import printable, table
+from ._observe.events import Event, Observation, Observers, newcomers
 from ._observe.graph import Graph
 from ._options import check_flags
 from ._slots import Slots
@@ -94,6 +95,7 @@ class Scheduler(Streams):
         debug: bool = False,
     ) -> None:
         check_flags(stopped=stopped, debug=debug)
+        self.observers = Observers()
         super().__init__(order, stopped)
         # The counts of lost queues that are forgotten.
         states = ["waiting", "ready", "running", "done", "failed", "cancelled"]
@@ -102,10 +104,10 @@ class Scheduler(Streams):
         self._era = 0  # how often all of them were ended
         self._given_up = False  # exiting, and what a stop held back is being cancelled
         if debug:
-            self.debug = True
+            self.watch_failure = _debug.watch
             self.observe(_debug.observe)
         _process.register(self)
-        for greet in self.newcomers:
+        for greet in newcomers:
             greet(self)
 
     # Queues.
@@ -169,6 +171,30 @@ class Scheduler(Streams):
         """
         return Graph(self)
 
+    def observe(self, callback: Callable[[Event], object]) -> Observation:
+        """Call ``callback(event)`` at each submit, start, item, end, stop and resume, from now on.
+
+        It is called in the thread where that happens, so in several threads at a time, and not under
+        the scheduler's lock.  That thread waits: the observer may look at the event, note what it
+        needs, and return.  It may submit, cancel and promote other tasks; it is called for those in
+        turn.  It must not wait for a task, for the scheduler, or for a lock that a thread holds which
+        does one of these.  If it raises, that is logged, and it is called no more; only a
+        RecursionError at a submit is raised to the submitter.
+
+        Of each task the submit comes first, then the start, the items and the end; or at once the end,
+        if the task never runs.  The end of a task that ran comes before any thread can see the task
+        done.  Between tasks times tell the order: see `Event`.
+
+        Returns:
+            What ends it: its ``close()``, or the end of a ``with`` block.
+
+        Raises:
+            TypeError: *callback* is not callable.
+
+        Cost: about 0.7 µs an event, and what *callback* takes.
+        """
+        return Observation(self, callback)
+
     def _repr_html_(self) -> str:
         with self.lock:
             counts = [(slots.name, slots.counts()) for slots in self._slots]
@@ -220,7 +246,7 @@ class Scheduler(Streams):
             stop = Stop(self, self._era)
             self._tell_watchers()
         if changed and self.observers:
-            self.tell_switch("stop", time)
+            self.observers.tell("stop", time=time)
         if self.exiting:
             self.cancel_held()
         if wait:
@@ -255,7 +281,7 @@ class Scheduler(Streams):
                 needs.release()
             starts = None if self._abandoned else self._wake_all()
         if changed and self.observers:
-            self.tell_switch("resume", time)
+            self.observers.tell("resume", time=time)
         self._start(starts)
 
     def wait(self, timeout: float | None = None) -> bool:
@@ -420,7 +446,7 @@ class Scheduler(Streams):
         self.lock = threading.Lock()  # somebody may have held the old one
         self._put_off.clear()  # the thread that would see to it is the parent's
         self._abandoned = True
-        self.observers = ()
+        self.observers = Observers()
         self._watchers.clear()
         for slots in self._slots:
             slots.lock = self.lock

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from heapq import heappop, heappush
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
@@ -57,6 +57,33 @@ class _Here(threading.local):
 
 #: What the calling thread is at, if it is a queue's.
 HERE = _Here()
+
+
+class EventSink(Protocol):
+    """What a scheduler tells of each thing that happens; false while nobody observes.
+
+    `Scheduler` fills it in.  The lock is not held, as it calls the user's observers.
+    """
+
+    def submitted(self, slots: Slots, task: Task[Any], args: Any, kwargs: Any) -> None:
+        """*task* is about to be added; *args* and *kwargs* as for `add`."""
+
+    def tell(
+        self,
+        kind: str,
+        slots: Slots | None = None,
+        task: Task[Any] | None = None,
+        worker: int | str | None = None,
+        *,
+        time: float | None = None,
+        index: int | None = None,
+        outcome: str | None = None,
+        error: BaseException | None = None,
+    ) -> None:
+        """An event of another *kind*: see `Event`.  It is told before it can be seen at the task."""
+
+    def dropped(self, ended: Sequence[tuple[Any, Any, Slots]], ran: Task[Any] | None) -> None:
+        """The tasks in *ended* have ended, and none of them ran but *ran*, whose end was told."""
 
 
 class Pool(Protocol):

@@ -20,9 +20,8 @@ from typing import TYPE_CHECKING, Any
 from ._future import PlannedFuture
 from ._interrupts import headroom
 from ._needs import Anything, Everything, Needs, searches
-from ._observe.events import Observation, Observed
 from ._planner import DependencyPlanner, Node
-from ._slots import HERE, Run, Slots
+from ._slots import HERE, EventSink, Run, Slots
 from ._stall import block, rests
 from ._task import Task
 
@@ -67,7 +66,7 @@ class loud:
         return True
 
 
-class Waiting(Observed):
+class Waiting:
     """What a scheduler is made of, and how its threads wait."""
 
     def __init__(self, order: str, stopped: bool) -> None:
@@ -75,7 +74,6 @@ class Waiting(Observed):
         self.order = order
         # Guards the planner, all Slots, the states of tasks and what follows.
         self.lock = threading.Lock()
-        self.observers: tuple[Observation, ...] = ()
         self._stopped = stopped
         self._slots: list[Slots] = []
         # Who waits for what: (whether it holds, a lock to release once it does).
@@ -84,9 +82,12 @@ class Waiting(Observed):
         self._resting: list[list[Any]] = []
         # Running tasks that a stop holds, each with the lock that its thread waits for.
         self._paused: list[tuple[PlannedFuture[Any], Any]] = []
-        self.debug = False
+        # With debug=True: gives what to call when somebody looks at a failure of a task of that queue.
+        self.watch_failure: Callable[[BaseException, str], Callable[[], object]] | None = None
         self._abandoned = False  # this is a forked child, and the threads are the parent's
         self.exiting = False  # the interpreter is
+
+    observers: EventSink  # replaced under the lock; set before all else
 
     if TYPE_CHECKING:
         # Of the other half: see ``_dispatch``.

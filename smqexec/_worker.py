@@ -56,7 +56,7 @@ def perform(slots: Slots, run: Run, begin: Callable[[], Task[Any] | None]) -> bo
             return False
         while True:
             if scheduler.observers:
-                scheduler.tell_start(slots, task, run.thread)
+                scheduler.observers.tell("start", slots, task, run.thread)
             fn: Any = task._fn
             args: Any = task._args
             kwargs: Any = task._kwargs
@@ -97,7 +97,7 @@ def perform(slots: Slots, run: Run, begin: Callable[[], Task[Any] | None]) -> bo
                 task._fn = fn.__qualname__ if type(fn) in _NAMED else name_of(fn)
                 del fn, args, kwargs
                 if scheduler.observers:
-                    scheduler.tell_end(slots, task, run.thread, "done")
+                    scheduler.observers.tell("end", slots, task, run.thread, outcome="done")
                 task = complete(slots, run, task, value)
                 del value
             if task is None:

@@ -72,7 +72,7 @@ ALLOWED = {
         "_planner",
     },
     "_dropping": {
-        *{"_calls", "_observe", "_waking", "_waiting", "_needs", "_resources", "_slots", "_task", "_items"},
+        *{"_calls", "_waking", "_waiting", "_needs", "_resources", "_slots", "_task", "_items"},
         *{"_submission_order", "_future", "_interrupts", "_planner"},
     },
     "_waking": {"_calls", "_later", "_waiting", "_needs", "_slots", "_task", "_future", "_planner"},
@@ -83,7 +83,7 @@ ALLOWED = {
     },
     "_resources": {"_planner"},
     "_waiting": {
-        *{"_observe", "_stall", "_needs", "_slots", "_task", "_future", "_interrupts", "_planner"},
+        *{"_stall", "_needs", "_slots", "_task", "_future", "_interrupts", "_planner"},
     },
     "_stall": {"_needs", "_slots", "_task"},
     "_needs": {"_resources", "_slots", "_task", "_future", "_planner"},

@@ -25,7 +25,7 @@ from threads import beside, planned, until, until_gone
 
 import smqexec
 from smqexec import Queue, Scheduler
-from smqexec._observe.events import Observed
+from smqexec._observe.events import newcomers
 from smqexec._observe.trace import recorder as _recorder
 from smqexec._observe.trace.file import Trace, read
 from smqexec.trace import record
@@ -575,14 +575,14 @@ def test_hook_at_exit_closes_all(path: Path) -> None:
     assert read(path).whole
 
 
-def test_everything(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Observed, "newcomers", [])
+def test_everything(path: Path) -> None:
     _recorder.record_everything(str(path))
     assert path.read_bytes() == b""
     for _ in range(2):
         with Queue(1) as queue:
             queue.submit(add, 1, 2)
     _recorder._close_all()
+    newcomers.pop()
     Queue(1).shutdown()  # of which nothing is written any more
     assert [(task.queue, task.outcome) for task in read(path).tasks] == [(1, "done"), (2, "done")]
     with pytest.raises(OSError) as caught:

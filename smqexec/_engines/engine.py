@@ -222,7 +222,7 @@ class EnginePool:
         fn = args = kwargs = None
         while (task := run.task) is not None:
             if slots.scheduler.observers:
-                slots.scheduler.tell_start(slots, task, run.thread)
+                slots.scheduler.observers.tell("start", slots, task, run.thread)
             try:
                 fn, args, kwargs = _substituted(task, self._take)
                 self._give(slots, run, task, fn, args, kwargs, begun)
@@ -353,7 +353,7 @@ class EnginePool:
         task._fn = name_of(task._fn)
         task._args = task._kwargs = None
         if slots.scheduler.observers:
-            slots.scheduler.tell_end(slots, task, run.thread, "done")
+            slots.scheduler.observers.tell("end", slots, task, run.thread, outcome="done")
 
     def _complete(self, slots: Slots, run: Run, task: Task[Any], value: Any) -> None:
         """Complete *task*; *run* may get the next one with it."""

@@ -17,6 +17,7 @@ import logging
 import os
 import sys
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
@@ -47,8 +48,16 @@ def caller() -> str:
     return f"{frame.f_code.co_filename}:{frame.f_lineno}"
 
 
+def watch(exception: BaseException, queue: str) -> Callable[[], None]:
+    """Log *exception*, which a task of *queue* failed with, unless the result is called in time.
+
+    In time: before the result, which the failure keeps, is collected.
+    """
+    return Unseen(exception, queue).look
+
+
 class Unseen:
-    """That nobody has looked at a failure yet."""
+    """A failure that nobody has looked at yet."""
 
     __slots__ = ("__weakref__", "_exception", "_queue")
 

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from ..._interrupts import uninterrupted
 from ..._options import label_of
 from ..._planner import dependencies_of
-from ..events import Observation, Observed, number_of, numbers_of
+from ..events import Observation, newcomers, number_of, numbers_of
 from .lines import COUNTS, END, ITEM, START, SUBMIT, SWITCH, WIDTH, Lines
 
 if TYPE_CHECKING:
@@ -219,7 +219,7 @@ def _after_fork() -> None:
     _opening = threading.Lock()  # another thread may have held it
     for recording in list(_recordings.values()):
         recording.abandon()
-    Observed.newcomers.clear()
+    newcomers.clear()
 
 
 class _Everything:
@@ -252,7 +252,7 @@ def record_everything(path: str) -> None:
     except OSError as error:
         error.add_note("SMQEXEC_TRACE must name a file that can be written")
         raise
-    Observed.newcomers.append(_Everything(path))
+    newcomers.append(_Everything(path))
 
 
 atexit.register(_close_all)
