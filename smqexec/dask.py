@@ -51,8 +51,9 @@ import threading
 import uuid
 from collections import deque
 from collections.abc import Callable, Generator
-from concurrent.futures import BrokenExecutor, CancelledError, wait
+from concurrent.futures import BrokenExecutor, CancelledError, InvalidStateError, wait
 from contextlib import suppress
+from functools import partial
 from time import monotonic
 from typing import Any, ClassVar
 
@@ -63,6 +64,7 @@ from typing_extensions import override
 from ._calls.callables import name_of
 from ._engines.dask_calls import hole_for, pack, perform
 from ._engines.dask_line import ORDINARY, Line
+from ._engines.dask_loop import in_loop
 from ._engines.executors import Call, Engine
 from ._engines.remote import Ordinary
 from ._kept import Remote
@@ -160,12 +162,10 @@ class ClusterFuture(Remote):
 
     def _fetch(self) -> Any:
         client = self.executor.client
-        if client.asynchronous:
-            raise RuntimeError("the thread of the client's event loop cannot wait for a value of the cluster")
         if client.status != "running":
             raise self.executor.broken()
         try:
-            return self.remote.result()
+            return in_loop(client, self.remote.result)
         except CancelledError as error:
             raise self._lost(error) from error
 
@@ -180,13 +180,17 @@ class ClusterFuture(Remote):
         self._sendings += 1
         packed, values = pack(client, call)
         if packed.size > LARGE:
-            [self._large] = client.scatter([packed], hash=False, workers=call.options.get("workers"))
+            scatter = partial(client.scatter, [packed], hash=False, workers=call.options.get("workers"))
+            [self._large] = in_loop(client, scatter)
         # No time within which calls count as one: they go in the order in which they came.
         self.remote = client.submit(
             perform, self._large or packed, *values,
             key=f"{call.name}-{uuid.uuid4()}", pure=False, fifo_timeout="0 s", **call.options,
         )  # fmt: skip
         self.remote.add_done_callback(self.end)
+        if client.status != "running":  # it may have closed before it had the call: then Dask never tells
+            with suppress(InvalidStateError):  # it has told
+                self.set_exception(self.executor.broken())
 
     def _lost(self, error: BaseException) -> BaseException:
         """What it means that Dask has cancelled, unasked."""
@@ -203,25 +207,27 @@ class ClusterFuture(Remote):
 
     def end(self, remote: DaskFuture) -> None:
         """Note that Dask's future is done: its callback."""
+        client = self.executor.client
         try:
             if remote.status == "error":
-                exception = remote.exception()
-                self.set_exception(exception.with_traceback(remote.traceback()))
+                exception = in_loop(client, remote.exception)
+                self.set_exception(exception.with_traceback(in_loop(client, remote.traceback)))
             elif remote.status != "cancelled":
                 self.set_result(None)
             elif self._asked:
                 super().cancel()
                 self.set_running_or_notify_cancel()
-            elif self.executor.client.status != "running":
+            elif client.status != "running":
                 self.set_exception(self.executor.broken())
             else:
-                remote.result()  # raises why
+                in_loop(client, remote.result)  # raises why
         except Exception as error:  # the client may close meanwhile
             if self._sendings < SENDINGS and getattr(error, "reason", None) in LOST:
                 with suppress(Exception):
                     self.send()
                     return
-            self.set_exception(self._lost(error))
+            with suppress(InvalidStateError):  # `send` has found that the client closed
+                self.set_exception(self._lost(error))
         self.executor.note_end()
         self._call = self._large = None
         self._done_callbacks: list[Any] = []  # which know the arguments of the call, and more
@@ -323,8 +329,10 @@ class DaskExecutor(Engine):
             self._pending.add(future)
         try:
             future.send()
-        except BaseException:
+        except BaseException as error:
             self._pending.discard(future)
+            if self.client.status != "running" and isinstance(error, Exception):
+                raise self.broken() from error
             raise
         future.add_done_callback(self._pending.discard)
         return future

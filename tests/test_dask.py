@@ -28,6 +28,7 @@ from gate import Gate  # noqa: E402
 from threads import beside  # noqa: E402
 
 from smqexec import Item, Queue, Scheduler, Task, number_of_results  # noqa: E402
+from smqexec._engines.dask_loop import in_loop  # noqa: E402
 from smqexec.dask import BrokenCluster, CallLost, ClusterFuture, DaskExecutor  # noqa: E402
 
 DEADLINE = calls.DEADLINE
@@ -640,6 +641,40 @@ def test_a_client_that_is_closed_fails_what_it_was_at(client: Any) -> None:
     distributed.Event(opened, client).set()
 
 
+def test_a_call_while_the_client_closes_fails(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Dask takes the call after it has cancelled all others, and never tells of its end."""
+    other = distributed.Client(client.scheduler.address)
+    take = other.submit
+
+    def submit(*args: Any, **kwargs: Any) -> Any:
+        if other.status == "running":
+            other.close()
+        other.status = "closing"  # which it is for a while
+        try:
+            return take(*args, **kwargs)
+        finally:
+            other.status = "closed"
+
+    with Scheduler() as scheduler:
+        queue = Queue(scheduler, 1, executor=DaskExecutor(other))
+        monkeypatch.setattr(other, "submit", submit)
+        assert isinstance(queue.submit(calls.add).exception(DEADLINE), BrokenCluster)
+
+
+def test_a_call_that_a_closed_client_refuses_fails(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = distributed.Client(client.scheduler.address)
+    take = other.submit
+
+    def submit(*args: Any, **kwargs: Any) -> Any:
+        other.close()
+        return take(*args, **kwargs)
+
+    executor = DaskExecutor(other)
+    monkeypatch.setattr(other, "submit", submit)
+    with pytest.raises(BrokenCluster):
+        executor.submit(calls.add)
+
+
 def test_a_scheduler_that_is_killed_fails_what_is_there(tmp_path: Path) -> None:
     """What runs and what is pending fails, values can't be brought, other queues go on; no thread is left."""
     with (
@@ -809,6 +844,48 @@ def test_a_closed_client_ends_a_generator(client: Any, tmp_path: Path) -> None:
         assert isinstance(task.exception(DEADLINE), BrokenCluster)
     distributed.Event(f"{name}-1", client).set()
     until(path.exists)
+
+
+def test_a_client_that_closes_while_a_generator_tells_its_worker_ends_it(
+    client: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The event loop ends without a call that it was given: Dask's own ``sync`` waits for ever then."""
+    other = distributed.Client(client.scheduler.address)
+    name, path, lost = fresh("step"), tmp_path / "closed", threading.Event()
+    add_callback = other.loop.add_callback
+
+    def lose(*args: Any) -> None:
+        if threading.current_thread().name.endswith("-values") and first.done():
+            lost.set()
+        else:
+            add_callback(*args)
+
+    with Scheduler() as scheduler:
+        task = Queue(scheduler, executor=DaskExecutor(other)).submit(calls.stepping, name, 2, str(path))
+        first = task[0]
+        monkeypatch.setattr(other.loop, "add_callback", lose)
+        distributed.Event(f"{name}-0", client).set()
+        assert first.result(DEADLINE) == 0
+        assert lost.wait(DEADLINE)
+        other.close()
+        assert isinstance(task.exception(DEADLINE), BrokenCluster)
+    distributed.Event(f"{name}-1", client).set()
+    until(path.exists)
+
+
+def test_a_wait_in_the_loop_of_a_client_ends_with_it(client: Any) -> None:
+    other = distributed.Client(client.scheduler.address)
+    begun = threading.Event()
+
+    async def wait_for_ever() -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    waiting = beside(lambda: in_loop(other, wait_for_ever))
+    assert begun.wait(DEADLINE)
+    other.close()
+    with pytest.raises(RuntimeError, match="the event loop of the Dask client has ended"):
+        waiting.result(DEADLINE)
 
 
 # Order, and a mixed graph.

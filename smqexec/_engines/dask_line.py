@@ -24,6 +24,7 @@ from typing import Any
 from distributed import Client, Queue, get_worker
 from distributed.protocol import pickle
 
+from .dask_loop import in_loop
 from .executors import Call
 
 # What goes to the worker.
@@ -63,10 +64,10 @@ class Line:
             BaseException: What the future of the call has failed with.
         """
         name = f"smqexec-{uuid.uuid4().hex}"
-        items, words = Queue(f"{name}-items", self._client), Queue(f"{name}-words", self._client)
+        items, words = [in_loop(self._client, self._queue, f"{name}-{what}") for what in ("items", "words")]
         future: Future[Any] | None = None
         try:
-            words.put(BEGIN)
+            in_loop(self._client, words.put, BEGIN)
             args = (items.name, words.name, call.fn, call.args, call.kwargs)
             future = self._send(Call(serve, args, {}, call.name, call.options))
             del call, args
@@ -74,15 +75,20 @@ class Line:
             while (value := self._next(items)) is not None:
                 yield pickle.loads(value)
                 value = None
-                words.put(GO)
+                in_loop(self._client, words.put, GO)
             return future.result()  # type: ignore[no-any-return]
         finally:
             with suppress(Exception):  # of a cluster that is gone
                 if future is not None and not future.done():
-                    words.put(CLOSE)
+                    in_loop(self._client, words.put, CLOSE)
                     future.exception()
                 items.close()
                 words.close()
+
+    async def _queue(self, name: str) -> Queue:
+        queue = Queue(name, self._client)
+        await queue._started  # to await the queue would open it twice, and it would never be closed
+        return queue
 
     def _next(self, items: Queue) -> bytes | None:
         """The next value, pickled; None at the end."""
@@ -90,7 +96,7 @@ class Line:
         answer = self._inbox.get()
         if answer is None:  # the call has ended without a word: nobody else will answer what we asked
             with suppress(Exception):  # the cluster is gone
-                items.put((OVER, b""))
+                in_loop(self._client, items.put, (OVER, b""))
             return None
         word, value = answer
         return value if word == ITEM else None

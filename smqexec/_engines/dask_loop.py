@@ -1,0 +1,50 @@
+"""Calls of a Dask client that wait in its event loop, and that end where the loop ends.
+
+Dask's own ``sync`` waits for ever where the client closes at the wrong moment: the loop ends, and
+with it what ``sync`` has given to it.
+"""
+
+# What comes from Dask is Any, and Dask need not be there.
+# pyright: reportMissingImports=false, reportMissingTypeStubs=false, reportUnknownParameterType=false
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Future, wait
+from typing import Any
+
+from distributed import Client
+
+# Seconds after which a thread that waits asks whether the loop still runs.
+ASKING = 1.0
+
+_ENDED = "the event loop of the Dask client has ended"
+
+
+def in_loop(client: Client, call: Callable[..., Awaitable[Any]], *args: Any) -> Any:
+    """Return what ``await call(*args)`` gives in the event loop of *client*.
+
+    *call* may be a method of Dask's that waits: in the loop it returns an awaitable.
+
+    Raises:
+        RuntimeError: The loop does not run or has ended meanwhile, or this is its thread.
+        Exception: What *call* has raised.
+    """
+    if client.asynchronous:
+        raise RuntimeError("the thread of the client's event loop cannot wait for a value of the cluster")
+    outcome: Future[Any] = Future()
+
+    async def run() -> None:
+        try:
+            outcome.set_result(await call(*args))
+        except asyncio.CancelledError:
+            outcome.set_exception(RuntimeError(_ENDED))
+        except Exception as error:
+            outcome.set_exception(error)
+
+    client.loop.add_callback(run)
+    while not wait([outcome], ASKING).done:
+        if not client.loop.asyncio_loop.is_running() and not outcome.done():
+            raise RuntimeError(_ENDED)
+    return outcome.result()
