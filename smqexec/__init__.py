@@ -33,7 +33,7 @@ The house; imports point down::
     _admission         a task comes with options; _arrivals: a task comes
     _dispatch          the one lock: a task runs, and returns; below it _breakdown: what our own errors
                        do, _dropping: it ends without a value, and _waking: which queue must wake
-    _later             what a signal's handler asks for, where it has interrupted who holds the lock
+    _exclusive         the one way to take the lock; calls of handlers that have interrupted its holder
     _allocating        resources are given to tasks; tasks that lack some are held back
     _waiting           threads that wait, tasks that hold; _stall: waits that may never end;
                        _needs: what tasks that wait do meanwhile

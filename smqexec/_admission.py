@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextvars import copy_context
 from functools import partial
 from typing import Any
@@ -13,7 +12,7 @@ from ._calls.callables import name_of
 from ._calls.contexts import Within
 from ._calls.frames import ours
 from ._future import new
-from ._interrupts import uninterrupted
+from ._interrupts import interruptible, uninterrupted
 from ._kept import keeping
 from ._options import NO_OPTIONS, Options, OptionsTask
 from ._pending_limit import PendingLimit, Reservation
@@ -24,12 +23,8 @@ from ._stall import block
 from ._task import Task
 from ._waiting import acquire
 
-
-@ours
-def interruptible(fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-    """Call ``fn(*args, **kwargs)``; Ctrl-C may interrupt it, but not our own code around it."""
-    with HERE.guard.lifted():
-        return fn(*args, **kwargs)
+for _frame in (interruptible, uninterrupted.lifted):
+    ours(_frame)
 
 
 class Admission(Arrivals):
@@ -84,7 +79,7 @@ class Admission(Arrivals):
             return self._add_with(slots, fn, args, kwargs, group, options, None)
         reservation = Reservation()
         try:
-            with self.lock:
+            with self.exclusive():
                 refused = slots.closed or slots.broken or self.exiting or self._abandoned
                 admitted = bool(refused) or limit.reserve(reservation, slots.pending, wait)
             if admitted or (wait and self._wait_for_room(slots, reservation, options.timeout)):
@@ -103,7 +98,7 @@ class Admission(Arrivals):
         return block(partial(acquire, reservation.blocker), timeout, told)
 
     def _give_up_reservation(self, slots: Slots, limit: PendingLimit, reservation: Reservation) -> None:
-        with self.lock:
+        with self.exclusive():
             limit.give_up(reservation, slots.pending)
 
     def _add_with(

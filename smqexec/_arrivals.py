@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from functools import partial
 from itertools import chain
 from threading import get_ident
 from typing import Any, TypeAlias
@@ -16,14 +17,24 @@ from ._calls.arguments import AS_NEEDED, DIRECT, Template, dependencies
 from ._calls.frames import traceback_of
 from ._dispatch import Dispatcher
 from ._dropping import Ended
+from ._exclusive import REENTRANT
 from ._future import Failure, PlannedFuture, new
-from ._interrupts import HEADROOM, LIMIT, STRUCK, headroom, make_room, uninterrupted
+from ._interrupts import (
+    DEFERRED,
+    FRAMES,
+    HEADROOM,
+    LIMIT,
+    STRUCK,
+    call_deferred,
+    make_room,
+    uninterrupted,
+)
 from ._items import Item
 from ._planner import DONE, NEW, NONE, RUNNING, WAITING, Group, Node, as_few, dependencies_of
 from ._slots import Slots
 from ._submission_order import Barrier
 from ._task import Foreign, Settled, Task
-from ._waiting import FRAMES, OF_THE_PARENT, loud
+from ._waiting import OF_THE_PARENT, loud
 from ._waking import Starts
 
 _NOT_PLAIN: Any = object()  # what `_plain` returns where it is for `_link` to look closer
@@ -42,7 +53,7 @@ class Arrivals(Dispatcher):
         """One submission for the items of a `map`; None where their order needs none."""
         if self.order == "oldest":
             return None
-        with self.lock:
+        with self.exclusive():
             return self.planner.group()
 
     def add(
@@ -66,8 +77,10 @@ class Arrivals(Dispatcher):
 
         Raises:
             RuntimeError: The queue takes no more tasks, or no thread could be
-                started for it.
+                started for it; or a signal's handler has interrupted the scheduler itself.
         """
+        if self.lock._is_owned():
+            raise RuntimeError(REENTRANT)
         task: Task[Any] = new(Task) if make is None else make()
         task.state = NEW
         task._fn = fn
@@ -116,6 +129,8 @@ class Arrivals(Dispatcher):
                     except Exception as error:
                         broken = error
                     raise
+            if DEFERRED:
+                call_deferred()
             if link is not None:
                 self._finish(link[0])
             if starts:
@@ -128,15 +143,14 @@ class Arrivals(Dispatcher):
                         future.add_done_callback(relay.future_done)
         except BaseException:
             with LIMIT:
-                sys.setrecursionlimit(sys.getrecursionlimit() + HEADROOM - room)
+                sys.setrecursionlimit(sys.getrecursionlimit() + HEADROOM + FRAMES - room)
             try:
                 with loud(self):
                     if broken is not None:
                         raise broken
-                    if self._withdraw(task, group) and told:
-                        self.observers.tell("end", slots, task, outcome="cancelled")
+                    self._withdraw(slots, task, group, told)
             finally:
-                make_room(-HEADROOM)
+                make_room(-HEADROOM - FRAMES)
             raise
         if refusal is not None:
             if told:
@@ -173,21 +187,19 @@ class Arrivals(Dispatcher):
             slots.waking = 0
             slots.parked = sum(run.parked for run in slots.runs)
 
-    def _withdraw(self, task: Task[Any], group: Group | None) -> bool:
+    def _withdraw(self, slots: Slots, task: Task[Any], group: Group | None, told: bool) -> None:
         """See that *task*, of which its caller will never know, does not run; and that all others do.
 
-        Returns:
-            False if it runs already, or has ended.
+        Unless it runs already.  *told* says whether observers know of it.
         """
-        with self.lock:
-            pending = task.state < RUNNING
-            if pending:
+        with self.exclusive() as section:
+            if task.state < RUNNING:
                 self._mend(task, group)
+                if told:
+                    section.then(partial(self.observers.tell, "end", slots, task, outcome="cancelled"))
             elif task._allocation is not None:
                 self._tell_helpers(self.stop_holding(task._allocation))
-            starts = self._wake_all()
-        self._start(starts)
-        return pending
+            section.then(self._start, self._wake_all())
 
     def _plain(self, slots: Slots, task: Task[Any], args: Any) -> Any:
         """The dependencies in the commonest case: all are tasks of this scheduler, none has failed.
@@ -304,7 +316,7 @@ class Arrivals(Dispatcher):
         """Note that *future*, which *relay* stands for, is done."""
         with uninterrupted():  # nobody will tell us again
             try:
-                headroom()
+                self._foreign_done(relay, future)
             except RecursionError:
                 with LIMIT:
                     sys.setrecursionlimit(sys.getrecursionlimit() + FRAMES)
@@ -312,10 +324,10 @@ class Arrivals(Dispatcher):
                     self._foreign_done(relay, future)
                 finally:
                     make_room(-FRAMES)
-            else:
-                self._foreign_done(relay, future)
 
     def _foreign_done(self, relay: Foreign, future: Any) -> None:
+        if self.deferred(self._foreign_done, relay, future):
+            return
         failure: Failure | None = None
         cancelled = False
         if isinstance(future, PlannedFuture) and not relay.settled:
@@ -329,23 +341,17 @@ class Arrivals(Dispatcher):
                 exception = error
             if exception is not None:
                 failure = Failure(exception, traceback_of(exception), future)
-        ended: list[Ended] = []
-        if not self._acquire_or_later(self._foreign_done, relay, future):
-            return
-        starts = None
-        with loud(self):
-            try:
-                if relay not in self._outside or self._abandoned:  # nobody waits for it any more
-                    return
-                self._forget(relay)
-                if failure is None and not cancelled:
-                    starts = self._wake_for(self.planner.done(relay))
-                else:
-                    ended, starts = self._drop(relay, failure)
-            finally:
-                self.lock.release()
-        self._start(starts)
-        self._finish(ended)
+        section = self.exclusive()
+        with loud(self), section:
+            if relay not in self._outside or self._abandoned:  # nobody waits for it any more
+                return
+            self._forget(relay)
+            if failure is None and not cancelled:
+                section.then(self._start, self._wake_for(self.planner.done(relay)))
+            else:
+                ended, starts = self._drop(relay, failure)
+                section.then(self._start, starts)
+                section.then(self._finish, ended)
 
 
 def _anew(error: BaseException) -> BaseException:

@@ -39,7 +39,7 @@ class View:
         future, here = self._future, get_ident()
         slots = future._home
         if slots is not None:
-            with slots.lock:
+            with slots.scheduler.exclusive():
                 if future.state < DONE:
                     holders = future._watched().holders
                     holders[here] = holders.get(here, 0) + 1
@@ -77,7 +77,7 @@ class View:
             _make_safe(waiter)
         slots = future._home
         if slots is not None:
-            with slots.lock:
+            with slots.scheduler.exclusive():
                 if future.state < DONE:
                     future._watched().waiters.append(waiter)
                     return
@@ -91,7 +91,7 @@ class View:
         future = self._future
         slots = future._home
         if slots is not None:
-            with slots.lock, suppress(ValueError):
+            with slots.scheduler.exclusive(), suppress(ValueError):
                 if future._watch is not None:  # that of one which has just ended has no waiters
                     future._watch.waiters.remove(waiter)
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from ._breakdown import Breaking
 from ._future import Watch
-from ._interrupts import headroom, uninterrupted
+from ._interrupts import DEFERRED, call_deferred
 from ._needs import SEARCH_LIMIT, forget, searches
 from ._planner import SEARCHING
 from ._slots import Run, Slots
@@ -67,6 +67,8 @@ class Dispatcher(Breaking):
                     run.parked = True
                 elif slots.attentive:
                     starts = self._started(task)
+            if DEFERRED:
+                call_deferred()
             if task is not None:
                 self._start(starts)
                 return task
@@ -78,6 +80,8 @@ class Dispatcher(Breaking):
                         slots.waking += 1
                     else:  # rung for meanwhile, so one of the rings there is ours
                         slots.bell.get()
+        if DEFERRED:
+            call_deferred()
         self._start(starts)
         if last:
             slots.pool.shutdown(wait=False)
@@ -94,18 +98,20 @@ class Dispatcher(Breaking):
 
         More start at once; fewer run as tasks end.
         """
-        with self.lock:
+        if self.deferred(self.resize, slots, workers, prefetch):
+            return
+        with self.exclusive() as section:
             prefetch = slots.limit - slots.workers if prefetch is None else prefetch
             slots.workers = slots.workers if workers is None else workers
             slots.limit = slots.workers + prefetch
             slots.pool.resize(slots.workers)
             slots.heed()
             starts: Starts = []
+            section.then(self._start, starts)
             if slots.attentive:
                 slots.ring(max(0, min(slots.parked, len(slots.runs) - slots.limit)))
             for _ in range(min(slots.ready, slots.limit)):
                 self._wake(slots, starts)
-        self._start(starts)
 
     def begin_at_once(self, slots: Slots, run: Run) -> Task[Any] | None:
         """A task for *run*, which does not park; None: it has left."""
@@ -122,6 +128,8 @@ class Dispatcher(Breaking):
                 starts = self._retire(slots, run)
             elif slots.attentive:
                 starts = self._started(task)
+        if DEFERRED:
+            call_deferred()
         self._start(starts)
         return task
 
@@ -171,6 +179,8 @@ class Dispatcher(Breaking):
             task._home = None  # see `_leave`
         finally:
             self.lock.release()
+        if DEFERRED:
+            call_deferred()
         if watch is not None:
             task._announce(watch)
             self._start(starts)
@@ -198,7 +208,9 @@ class Dispatcher(Breaking):
         return None if barrier is None else self._wake_for(self.planner.done(barrier))
 
     def promote(self, task: Task[Any]) -> bool:
-        headroom()
-        with uninterrupted(), loud(self), self.lock:
+        if self.deferred(self.promote, task):
+            return False
+        section = self.exclusive()
+        with loud(self), section:
             return not self._abandoned and self.planner.promote(task)
         return False  # it has failed

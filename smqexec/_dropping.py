@@ -12,7 +12,7 @@ from typing import Any, TypeAlias, cast
 
 from ._calls.frames import traceback_of
 from ._future import Failure, PlannedFuture, Watch
-from ._interrupts import headroom, uninterrupted
+from ._interrupts import DEFERRED, call_deferred
 from ._items import Item
 from ._needs import forget, searches
 from ._planner import DONE, RUNNING, Node, dependencies_of, dependents_of
@@ -66,6 +66,8 @@ class Dropping(Waking):
             if self._abandoned:
                 return
             ended, starts = self._drop(task, failure)
+        if DEFERRED:
+            call_deferred()
         self._start(starts)
         self._finish(ended, task)
 
@@ -81,38 +83,33 @@ class Dropping(Waking):
 
         With *dependencies* also what it needs and nobody else does.
         """
-        headroom()
+        if self.deferred(self.cancel, future, dependencies):
+            return
         ended: list[Ended] = []
-        starts: Starts | None = None
+        starts: Starts = []
         todo: list[Any] = [future]
         abroad: list[tuple[Foreign, PlannedFuture[Any]]] = []  # what other schedulers run
         asked: list[tuple[Slots, Task[Any]]] = []  # those that run
-        with uninterrupted():
-            if not self._acquire_or_later(self.cancel, future, dependencies):
-                return
-            with loud(self):
-                try:
-                    while todo and not self._abandoned:
-                        node = todo.pop()
-                        if node is not future and (node.state >= DONE or _is_needed(node)):
-                            continue
-                        if node.state == RUNNING:
-                            self._ask(node)
-                            asked.append((node.queue, node))
-                        elif node.state < RUNNING:
-                            needs = list(dependencies_of(node)) if dependencies else []
-                            for relay in needs:
-                                if type(relay) is Foreign and relay.future is not None:
-                                    abroad.append((relay, relay.future))
-                            more, starts = self._drop(node, None, starts)
-                            ended += more
-                            todo.extend(needs)
-                finally:
-                    self.lock.release()
-            self._start(starts)
-            self._finish(ended)
-        for slots, task in asked:
-            slots.withdraw(task)
+        section = self.exclusive()
+        with loud(self), section:
+            section.then(self._start, starts)
+            section.then(self._finish, ended)
+            section.then(_withdraw, asked)
+            while todo and not self._abandoned:
+                node = todo.pop()
+                if node is not future and (node.state >= DONE or _is_needed(node)):
+                    continue
+                if node.state == RUNNING:
+                    self._ask(node)
+                    asked.append((node.queue, node))
+                elif node.state < RUNNING:
+                    needs = list(dependencies_of(node)) if dependencies else []
+                    for relay in needs:
+                        if type(relay) is Foreign and relay.future is not None:
+                            abroad.append((relay, relay.future))
+                    more, _ = self._drop(node, None, starts)
+                    ended += more
+                    todo.extend(needs)
         for relay, other in abroad:
             home = other._home
             if relay.scheduler is None and home is not None:  # nobody here needs it any more
@@ -120,7 +117,7 @@ class Dropping(Waking):
 
     def cancel_unneeded(self, future: PlannedFuture[Any]) -> None:
         """Cancel *future* and what it needs, as far as nobody needs it."""
-        with self.lock:
+        with self.exclusive():
             needed = future.state >= DONE or _is_needed(future)
         if not needed:
             self.cancel(future, dependencies=True)
@@ -133,7 +130,7 @@ class Dropping(Waking):
 
     def break_off(self, slots: Slots, error: BaseException) -> None:
         """Let *slots* run nothing more: fail what is pending with *error*, and refuse what comes."""
-        with self.lock:
+        with self.exclusive():
             slots.broken = error
             if slots.pending_limit is not None:
                 slots.pending_limit.turn_away()
@@ -144,22 +141,22 @@ class Dropping(Waking):
         self._drop_pending(slots, Failure(error, traceback_of(error)))
 
     def _drop_pending(self, slots: Slots, failure: Failure | None, ready_alone: bool = False) -> None:
+        if self.deferred(self._drop_pending, slots, failure, ready_alone):
+            return
         ended: list[Ended] = []
-        starts: Starts | None = None
-        with uninterrupted():
-            if not self._free_or_later(self._drop_pending, slots, failure, ready_alone, relied_on=True):
+        starts: Starts = []
+        section = self.exclusive()
+        with loud(self), section:
+            section.then(self._start, starts)
+            section.then(self._finish, ended)
+            if self._abandoned:
                 return
-            with loud(self), self.lock:
-                if self._abandoned:
-                    return
-                found = self.planner.ready(self._slots) if ready_alone else self._pending()
-                nodes = [node for node in found if node.queue is slots]
-                for node in nodes:
-                    if node.state < RUNNING:
-                        more, starts = self._drop(node, failure, starts)
-                        ended += more
-            self._start(starts)
-            self._finish(ended)
+            found = self.planner.ready(self._slots) if ready_alone else self._pending()
+            nodes = [node for node in found if node.queue is slots]
+            for node in nodes:
+                if node.state < RUNNING:
+                    more, _ = self._drop(node, failure, starts)
+                    ended += more
 
     def _pending(self) -> list[Any]:
         """All pending tasks, those submitted first in front.  Cost: the whole graph."""
@@ -271,6 +268,12 @@ class Dropping(Waking):
             task._let_go()
             if watch is not None:
                 task._tell(watch)
+
+
+def _withdraw(asked: list[tuple[Slots, Task[Any]]]) -> None:
+    """See that running tasks end that their executors have not begun."""
+    for slots, task in asked:
+        slots.withdraw(task)
 
 
 def _is_needed(node: Any) -> bool:

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Never, Protocol, TypeAlias, Typ
 from typing_extensions import override
 
 from ._conditions import ENDED, View
+from ._interrupts import uninterrupted, unmasked
 from ._planner import DONE, DROPPED, NEW, READY, RUNNING, WAITING, Node
 
 if TYPE_CHECKING:
@@ -289,9 +290,9 @@ class PlannedFuture(Node, Future[R]):
         """
         slots = self._home
         if slots is not None:
-            if not slots.scheduler._free_or_later(self.add_done_callback, fn):
+            if slots.scheduler.deferred(self.add_done_callback, fn):
                 return
-            with slots.lock:
+            with slots.scheduler.exclusive():
                 if not self.done():
                     self._watched().callbacks.append(fn)
                     return
@@ -301,7 +302,7 @@ class PlannedFuture(Node, Future[R]):
         """Tell *relay* once the task is done, or at once if it is done."""
         slots = self._home
         if slots is not None:
-            with slots.lock:
+            with slots.scheduler.exclusive():
                 if not self.done():
                     self._watched().relays += (relay,)
                     return
@@ -349,8 +350,16 @@ class PlannedFuture(Node, Future[R]):
 
     def _tell(self, watch: Watch) -> None:
         """Call the callbacks.  The lock is not held."""
-        for fn in watch.calls():
-            self._call(fn, BaseException)  # a thread that ends tasks must go on, whatever a callback does
+        calls = watch.calls()
+        if not calls:
+            return
+        with uninterrupted() as guard:  # the others are to be called where Ctrl-C strikes one
+            for fn in calls:
+                try:
+                    unmasked(fn, self)
+                except BaseException as error:  # a thread that ends tasks must go on
+                    if not guard.keeps(error):
+                        LOGGER.exception("exception calling callback for %r", self)
 
     def _notify(self, waiter: Any) -> None:
         if self.state == CANCELLED:

@@ -19,9 +19,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from ._interrupts import headroom, make_room, uninterrupted
+from ._interrupts import headroom, uninterrupted, unmasked
 from ._slots import HERE, Run, Slots
-from ._waiting import FRAMES
 from ._worker import perform
 
 LOGGER = logging.getLogger("concurrent.futures")  # where its users look for failed initializers
@@ -71,8 +70,7 @@ class InlinePool:
             RecursionError: There is no room to begin.
         """
         headroom()
-        with uninterrupted() as HERE.guard:
-            make_room(FRAMES)
+        with uninterrupted():
             try:
                 HERE.scheduler = slots.scheduler
                 HERE.due.append((slots, run))
@@ -81,15 +79,14 @@ class InlinePool:
                         slots, run = HERE.due.popleft()
                         slots.work(slots, run)
             finally:
-                HERE.scheduler = HERE.guard = None
+                HERE.scheduler = None
                 HERE.due.clear()
-                make_room(-FRAMES)
 
     def _initialize(self) -> bool:
         initializer, self._initializer = self._initializer, None
         try:
             if initializer is not None:
-                initializer()
+                unmasked(initializer)
         except BaseException as error:
             self._broken = f"the initializer failed: {error!r}"
             LOGGER.critical("Exception in initializer:", exc_info=True)

@@ -361,7 +361,7 @@ class Queue(Submits, ThreadPoolExecutor):
 
     def counts(self) -> dict[str, int]:
         """How many tasks are waiting, ready, running, done, failed and cancelled."""
-        with self._slots.lock:
+        with self._slots.scheduler.exclusive(reads=True):
             return self._slots.counts()
 
     @override

@@ -121,7 +121,7 @@ class Scheduler(Streams):
 
     def add_slots(self, slots: Slots) -> None:
         """Make *slots* part of the plan."""
-        with self.lock:
+        with self.exclusive():
             self.planner.add_queue(slots)
             forgotten = [s for s in self._slots if s.lost and not (s.pending or s.runs)]
             for other in forgotten:
@@ -132,7 +132,7 @@ class Scheduler(Streams):
 
     def counts(self) -> dict[str, int]:
         """How many tasks are waiting, ready, running, done, failed and cancelled.  Cost: O(queues)."""
-        with self.lock:
+        with self.exclusive(reads=True):
             return self._counts()
 
     def _counts(self) -> dict[str, int]:
@@ -196,7 +196,7 @@ class Scheduler(Streams):
         return Observation(self, callback)
 
     def _repr_html_(self) -> str:
-        with self.lock:
+        with self.exclusive(reads=True):
             counts = [(slots.name, slots.counts()) for slots in self._slots]
             if any(self._past.values()):
                 counts.insert(0, ("of lost queues", self._past.copy()))
@@ -237,16 +237,16 @@ class Scheduler(Streams):
         """
         if wait and at_work(self):
             raise RuntimeError("a task cannot wait until no task runs, as it runs itself; use stop() alone")
-        if not wait and not self._free_or_later(self.stop, relied_on=True):
+        if not wait and self.deferred(self.stop):
             return Stop(self, self._era)
-        with self.lock:
+        with self.exclusive() as section:
             changed, time = not self._stopped, perf_counter()
             self._stopped = True
             self._stops += 1
             stop = Stop(self, self._era)
             self._tell_watchers()
-        if changed and self.observers:
-            self.observers.tell("stop", time=time)
+            if changed and self.observers:
+                section.then(partial(self.observers.tell, "stop", time=time))
         if self.exiting:
             self.cancel_held()
         if wait:
@@ -263,9 +263,9 @@ class Scheduler(Streams):
 
     def _go_on(self, era: int | None) -> None:
         """End one stop of those of *era*, or, with None, all there are; and go on after the last."""
-        if not self._free_or_later(self._go_on, era, relied_on=True):
+        if self.deferred(self._go_on, era):
             return
-        with self.lock:
+        with self.exclusive() as section:
             if era is not None:
                 if era != self._era:  # `resume` has ended it
                     return
@@ -279,10 +279,10 @@ class Scheduler(Streams):
             self._unpause()
             for needs in [needs for slots in self._slots for needs in list(slots.helpers)]:
                 needs.release()
-            starts = None if self._abandoned else self._wake_all()
-        if changed and self.observers:
-            self.observers.tell("resume", time=time)
-        self._start(starts)
+            if changed and self.observers:
+                section.then(partial(self.observers.tell, "resume", time=time))
+            if not self._abandoned:
+                section.then(self._start, self._wake_all())
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until nothing is pending, and nothing running but tasks that wait here themselves.
@@ -342,12 +342,12 @@ class Scheduler(Streams):
 
     def interrupt(self, queues: Iterable[Slots] | None = None) -> None:
         """Cancel what is pending, and ask what runs to end; in *queues*, or all."""
-        with self.lock:
+        with self.exclusive():
             interrupted = list(self._slots if queues is None else queues)
         for slots in interrupted:
             self.cancel_pending(slots)
         # Then: what ends lets none begin.
-        with self.lock:
+        with self.exclusive():
             running = [task for slots in interrupted for run in slots.runs for task in run.tasks()]
         for task in running:
             task.cancel()
@@ -356,17 +356,16 @@ class Scheduler(Streams):
 
     def close(self, slots: Slots) -> None:
         """Take no more tasks for *slots*; its runs leave once nothing is pending."""
-        if not self._free_or_later(self.close, slots, relied_on=True):
+        if self.deferred(self.close, slots):
             return
-        with self.lock:
+        with self.exclusive() as section:
             slots.closed = True
             if slots.pending_limit is not None:
                 slots.pending_limit.turn_away()
             if slots.ending:
                 slots.ring(slots.parked)
-            last = not slots.runs and slots.ending and not self._abandoned
-        if last:
-            slots.pool.shutdown(wait=False)
+            if not slots.runs and slots.ending and not self._abandoned:
+                section.then(slots.pool.shutdown, False)
 
     def drain(self, slots: Slots) -> bool:
         """Wait until nothing of *slots* is pending or running.
@@ -382,7 +381,7 @@ class Scheduler(Streams):
         def drained() -> bool:
             return not slots.waiting and not slots.ready and not slots.running
 
-        with self.lock:
+        with self.exclusive():
             if self._abandoned:
                 return False
             if at_work(self, slots):
@@ -392,7 +391,7 @@ class Scheduler(Streams):
 
     def cancel_held(self) -> None:
         """At exit: refuse who waits to submit; if it is stopped, and nobody may ever resume it, cancel."""
-        with self.lock:
+        with self.exclusive():
             queues = list(self._slots)
             for slots in queues if self.exiting else ():
                 if slots.pending_limit is not None:
@@ -427,7 +426,7 @@ class Scheduler(Streams):
 
     def _cancel_stalled(self) -> None:
         """At exit: cancel what can never start, as nobody can submit or resume any more."""
-        with self.lock:
+        with self.exclusive():
             queues = list(self._slots)
             count = sum(slots.pending for slots in queues)
         if count:
@@ -443,13 +442,10 @@ class Scheduler(Streams):
 
     def abandon(self) -> None:
         """This is a forked child: the threads, and so the tasks, are the parent's."""
-        self.lock = threading.Lock()  # somebody may have held the old one
-        self._put_off.clear()  # the thread that would see to it is the parent's
+        self.lock = threading.RLock()  # somebody may have held the old one
         self._abandoned = True
         self.observers = Observers()
         self._watchers.clear()
-        for slots in self._slots:
-            slots.lock = self.lock
 
 
 def leave(

@@ -47,7 +47,6 @@ class _Here(threading.local):
 
     # Of queues without threads: see ``_inline``.
     scheduler: Scheduler | None = None  # whose such queues this thread serves
-    guard: Any = None  # around that: see `uninterrupted`
     lent = False  # it submits to one
 
     def __init__(self) -> None:
@@ -124,7 +123,7 @@ class Slots(PlannedQueue):
 
     __slots__ = (
         "_names", "_unnamed", "add", "attentive", "barrier", "bell", "broken", "cancelled", "closed",
-        "copies_context", "done", "failed", "helpers", "in_order", "limit", "lock", "lost", "name", "nest",
+        "copies_context", "done", "failed", "helpers", "in_order", "limit", "lost", "name", "nest",
         "owner", "parked", "pending_limit", "pool", "runs", "scheduler", "waking", "work", "workers",
     )  # fmt: skip
 
@@ -140,7 +139,6 @@ class Slots(PlannedQueue):
         super().__init__()
         self.scheduler = scheduler
         self.add: Callable[..., Task[Any]] = scheduler.add  # what takes a call in
-        self.lock = scheduler.lock
         self.pool = pool
         self.limit = limit  # of its runs
         self.workers = limit  # of the tasks that run, where some runs are there before it is their turn

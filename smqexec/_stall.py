@@ -50,7 +50,7 @@ def stalled(scheduler: Waiting, elsewhere: bool = False, endless: bool = False) 
     """
     schedulers: list[Any] = [scheduler]
     for each in schedulers:  # it grows while we go
-        with each.lock:
+        with each.exclusive(reads=True):
             awaited = _awaited(each, endless)
         if awaited is None or (ELSEWHERE in awaited and not elsewhere):
             return []

@@ -12,6 +12,7 @@ from typing import Any
 from ._admission import Admission
 from ._calls.frames import traceback_of
 from ._future import Failure
+from ._interrupts import DEFERRED, call_deferred
 from ._items import LENGTH, Item, Stream
 from ._needs import forget, searches
 from ._planner import DONE, NEW, WAITING
@@ -31,7 +32,7 @@ class Streams(Admission):
             task: A task whose function `generates`.
             announced: Its function has a ``number_of_results``.
         """
-        with self.lock:
+        with self.exclusive():
             if task._stream is None and task.state < DONE:
                 task._stream = Stream(announced)
                 task._watched().items += (self.end_items,)
@@ -39,22 +40,25 @@ class Streams(Admission):
 
     def item(self, task: Task[Any], stream: Stream, index: int) -> Item[Any] | None:
         """Return the pending item of *task* for value *index*; None if the item would be done."""
+        item = None
         with self.lock:
-            if index < len(stream.values) or stream.closed or task.state >= DONE:
-                return None
-            item = stream.items.get(index)
-            if item is None or item.state == NEW:  # NEW: Ctrl-C struck the request that made it
-                item = stream.items[index] = self._part(task, index)
-                # Values come without the lock: see `publish`.
-                if index < len(stream.values):
-                    del stream.items[index]
-                    return None
-                self.planner.admit(item, None, task)
-            return item
+            if not (index < len(stream.values) or stream.closed or task.state >= DONE):
+                item = stream.items.get(index)
+                if item is None or item.state == NEW:  # NEW: Ctrl-C struck the request that made it
+                    item = stream.items[index] = self._part(task, index)
+                    # Values come without the lock: see `publish`.
+                    if index < len(stream.values):
+                        del stream.items[index]
+                        item = None
+                    else:
+                        self.planner.admit(item, None, task)
+        if DEFERRED:
+            call_deferred()
+        return item
 
     def length(self, task: Task[Any], stream: Stream) -> Item[int] | None:
         """Return the pending item for the length of *task*; None if the item would be done."""
-        with self.lock:
+        with self.exclusive():
             if stream.length is not None or task.state >= DONE:
                 return None
             item = stream.items.get(LENGTH)
@@ -65,7 +69,7 @@ class Streams(Admission):
 
     def part(self, task: Task[Any], key: Any) -> Item[Any] | None:
         """Return a pending item for ``result[key]`` of an ordinary *task*; None if *task* has ended."""
-        with self.lock:
+        with self.exclusive():
             if task.state >= DONE:
                 return None
             item = self._part(task, key)

@@ -17,8 +17,9 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from ._exclusive import Exclusive
 from ._future import PlannedFuture
-from ._interrupts import headroom
+from ._interrupts import DEFERRED, call_deferred
 from ._needs import Anything, Everything, Needs, searches
 from ._planner import DependencyPlanner, Node
 from ._slots import HERE, EventSink, Run, Slots
@@ -31,7 +32,7 @@ from ._task import Task
 # up to a depth where each has 1 kB of some 8 MB of stack.  No more than that: the
 # limit is that of all threads, and what recurses through C crashes at 3,000 to
 # 7,000 frames (seen with `sorted` on CPython 3.13 and 3.11).
-STEP, FRAMES, DEEPEST = 10, 100, 2000
+STEP, DEEPEST = 10, 2000
 
 # How often a thread asks for the lock before it blocks.
 SPINS = 20
@@ -66,14 +67,13 @@ class loud:
         return True
 
 
-class Waiting:
+class Waiting(Exclusive):
     """What a scheduler is made of, and how its threads wait."""
 
     def __init__(self, order: str, stopped: bool) -> None:
+        super().__init__()
         self.planner = DependencyPlanner(order)
         self.order = order
-        # Guards the planner, all Slots, the states of tasks and what follows.
-        self.lock = threading.Lock()
         self._stopped = stopped
         self._slots: list[Slots] = []
         # Who waits for what: (whether it holds, a lock to release once it does).
@@ -157,7 +157,7 @@ class Waiting:
             blocker.acquire()
         else:
             blocker = Needs(run, (future,), future.done)
-        with self.lock:
+        with self.exclusive():
             if future.done():
                 return True
             if self._abandoned:
@@ -173,6 +173,8 @@ class Waiting:
             with self.lock:
                 if not future.done():  # else `unblock` may be going through the list
                     watch.blocked.remove(blocker)
+            if DEFERRED:
+                call_deferred()
 
     def help(self, needs: Needs, timeout: float | None, told: Callable[[], bool]) -> bool:
         """Do what *needs* finds until it is satisfied; False after *timeout* seconds.
@@ -182,7 +184,6 @@ class Waiting:
         Raises:
             RuntimeError: The task that waits is itself needed.
         """
-        headroom()
         deadline = None if timeout is None else time.monotonic() + timeout
         run = needs.run
         needs.deadline = deadline
@@ -198,10 +199,12 @@ class Waiting:
                 needs.depths.clear()
             if opened:
                 needs.close()
+            if DEFERRED:
+                call_deferred()
 
     def _begin_to_wait(self, needs: Needs) -> None:
         """Note that the runs in the thread of *needs* can go on only when that is satisfied."""
-        with self.lock:
+        with self.exclusive():
             for run in dict.fromkeys((*HERE.runs, needs.run)):
                 needs.depths[run] = len(run.below)
                 run.waits.append(needs)
@@ -231,6 +234,8 @@ class Waiting:
                     self.sink(home, task)
                     if home.slots.attentive:
                         starts = self._started(task)
+            if DEFERRED:
+                call_deferred()
             self._start(starts)
             if needs.circle:
                 raise RuntimeError(_told(needs.circle))
@@ -262,6 +267,8 @@ class Waiting:
             run.task = run.below.pop()
             if self._watchers:
                 self._tell_watchers()  # it holds again
+        if DEFERRED:
+            call_deferred()
 
     # Tasks that a stop holds.
 
@@ -269,7 +276,7 @@ class Waiting:
         """Block the thread of running *task* while the scheduler is stopped and nobody cancels *task*."""
         blocker = threading.Lock()
         blocker.acquire()
-        with self.lock:
+        with self.exclusive():
             watch = task._watched()
             if self._stopped and self.exiting:
                 watch.asked = True  # nobody may ever resume it
@@ -310,7 +317,6 @@ class Waiting:
             slots: Whose tasks have to end for it; None: of all queues.
             told: As for `block`.
         """
-        headroom()
         run = HERE.run
         blocker: Any = threading.Lock()
         blocker.acquire()
@@ -320,7 +326,7 @@ class Waiting:
         watcher = (holds, blocker)
         own = run is not None and run.slots.scheduler is self
         stack = run.tasks() if run is not None and own else []
-        with self.lock:
+        with self.exclusive():
             if self._abandoned:
                 return True
             self._resting.append(stack)
@@ -333,7 +339,7 @@ class Waiting:
             else:
                 run.slots.scheduler.help(blocker, timeout, told)
         finally:
-            with self.lock:
+            with self.exclusive():
                 self._resting = [other for other in self._resting if other is not stack]
                 held = watcher not in self._watchers
                 if not held:

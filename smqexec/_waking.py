@@ -12,9 +12,10 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from ._allocating import Allocating
 from ._calls.frames import traceback_of
 from ._future import Failure
-from ._later import Later
+from ._interrupts import FRAMES, make_room, uninterrupted
 from ._needs import SEARCH_LIMIT
 from ._planner import READY, SEARCHING
 from ._slots import Run, Slots
@@ -26,7 +27,7 @@ LOGGER = logging.getLogger("smqexec")
 Starts: TypeAlias = list[tuple[Slots, Run]]  # runs to be started once the lock is not held
 
 
-class Waking(Later):
+class Waking(Allocating):
     """A scheduler that knows who is free for what is ready."""
 
     def __init__(self, order: str, stopped: bool) -> None:
@@ -116,19 +117,26 @@ class Waking(Later):
             Exception: The run for *submitted* could not be started, and its
                 queue has no other: *submitted* failed with it.
         """
-        for slots, run in starts or ():
-            try:
-                slots.pool.submit(slots.work, slots, run)
-            except Exception as error:
-                with loud(self):
-                    self._start_failed(slots, run, error)
-                outcome = None if submitted is None else submitted._outcome
-                if isinstance(outcome, Failure) and outcome.exception is error:
-                    raise
+        if not starts:
+            return
+        with uninterrupted():  # a run that counts and was never started would take its slot for ever
+            for slots, run in starts:
+                try:
+                    slots.pool.submit(slots.work, slots, run)
+                except Exception as error:
+                    make_room(FRAMES)  # an inline queue's caller may be at the bottom of a recursion
+                    try:
+                        with loud(self):
+                            self._start_failed(slots, run, error)
+                    finally:
+                        make_room(-FRAMES)
+                    outcome = None if submitted is None else submitted._outcome
+                    if isinstance(outcome, Failure) and outcome.exception is error:
+                        raise
 
     def _start_failed(self, slots: Slots, run: Run, error: Exception) -> None:
         """Give up *run*; without any other, fail what is ready, for nobody would ever do it."""
-        with self.lock:
+        with self.exclusive():
             # The pool may call the run yet, should another of its threads get
             # to it; `begin` then finds that it is none of ours.
             if run not in slots.runs or run.thread is not None:

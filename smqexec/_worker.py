@@ -15,13 +15,13 @@ from ._calls.arguments import DIRECT, SOLE, Template, materialise, value_of
 from ._calls.callables import PLAIN, announcement, generates, is_iterator, name_of
 from ._calls.frames import ours, strip_ours
 from ._generators import drive, open_stream
-from ._interrupts import make_room
+from ._interrupts import FRAMES, make_room
 from ._items import Item
 from ._kept import Kept
 from ._notes import note
 from ._slots import HERE, Run, Slots
 from ._task import Task
-from ._waiting import DEEPEST, FRAMES, STEP
+from ._waiting import DEEPEST, STEP
 
 # What has a name that can be had at once.
 _NAMED = frozenset([FunctionType, BuiltinFunctionType, type])

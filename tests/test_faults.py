@@ -994,7 +994,7 @@ def test_cancel_in_a_thread_that_holds_the_lock(dependencies: bool) -> None:
     with planned(1, stopped=True) as (scheduler, queue):
         task = queue.submit(nothing)
         heir = queue.submit(nothing, task)
-        with scheduler.lock:
+        with scheduler.exclusive():
             assert not task.cancel(dependencies=dependencies)
         until(heir.cancelled)
         assert task.cancelled()

@@ -2189,7 +2189,7 @@ class Busy:
     def __init__(self, lock: Any) -> None:
         self.lock = lock
         self.release = lock.release
-        self.locked = lock.locked
+        self._is_owned = lock._is_owned
 
     def acquire(self, blocking: bool = True) -> bool:
         return blocking and bool(self.lock.acquire())

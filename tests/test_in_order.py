@@ -10,7 +10,7 @@ from typing import Any
 import planner_checks
 import pytest
 from gate import DEADLINE, Gate
-from test_interrupted import SUBMITS, strike
+from test_interrupted import SUBMITS, press_ctrl_c, strike
 from threads import beside, planned, until
 
 from smqexec import Queue, Scheduler, settled
@@ -336,7 +336,7 @@ def test_submit_struck_at_every_line(name: str, order: str) -> None:
                 held = other.submit(gate, "held")
                 gate.wait_entered()
                 before = [queue.submit(str, held), queue.submit(done.append, 1)]
-                if not strike(step, lambda: SUBMITS[name](queue, held, outside)):  # noqa: B023
+                if not strike(step, lambda: SUBMITS[name](queue, held, outside), press_ctrl_c):  # noqa: B023
                     assert step > 30, "nothing was struck"
                     return
                 with scheduler.lock:

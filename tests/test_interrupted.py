@@ -29,16 +29,12 @@ class Struck(BaseException):
     """What strikes."""
 
 
-def fall() -> None:
-    raise Struck
-
-
 def press_ctrl_c() -> None:
     signal.raise_signal(signal.SIGINT)
 
 
 def strike(
-    step: int, call: Callable[[], Any], blow: Callable[[], None] = fall, spared: Collection[str] = ()
+    step: int, call: Callable[[], Any], blow: Callable[[], object], spared: Collection[str] = ()
 ) -> bool:
     """Make *call*, and *blow* before the *step*-th line of smqexec's that runs; False where it took fewer."""
     left = step
@@ -97,7 +93,7 @@ def test_submit_struck_at_every_line(name: str, order: str, started: bool) -> No
                     assert queue.submit(int).result(DEADLINE) == 0
                 before = [queue.submit(str, held), queue.submit(str, other.submit(lambda x: x, held))]
                 foreign = queue.submit(str, outside)
-                if not strike(step, lambda: SUBMITS[name](queue, held, outside)):  # noqa: B023
+                if not strike(step, lambda: SUBMITS[name](queue, held, outside), press_ctrl_c):  # noqa: B023
                     assert step > 30, "nothing was struck"
                     return
                 with scheduler.lock:
@@ -112,31 +108,13 @@ def test_submit_struck_at_every_line(name: str, order: str, started: bool) -> No
     raise AssertionError("too many steps")
 
 
-def test_struck_submit_leaves_the_limit_of_recursion_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
-    """And changes it under the lock that guards it."""
-    limit, set_limit = sys.getrecursionlimit(), sys.setrecursionlimit
-
-    def checked(number: int) -> None:
-        assert _interrupts.LIMIT.locked()
-        assert number in (limit, limit + _interrupts.HEADROOM)
-        set_limit(number)
-
-    monkeypatch.setattr(sys, "setrecursionlimit", checked)
-    with planned(1, stopped=True) as (_, queue):
-        step = 1
-        while strike(step, lambda: queue.submit(int)):
-            assert sys.getrecursionlimit() == limit, step
-            step += 1
-    assert step > 30
-
-
 def test_first_submit_of_a_queue_struck_at_every_line() -> None:
     """A thread that was to be started is not counted on."""
     step, struck = 0, True
     while struck:
         step += 1
         with planned(1) as (scheduler, queue):
-            struck = strike(step, lambda: queue.submit(int))
+            struck = strike(step, lambda: queue.submit(int), press_ctrl_c)
             assert queue.submit(abs, 1).result(DEADLINE) == 1, step
             assert scheduler.wait(DEADLINE), step
     assert step > 20
@@ -216,7 +194,7 @@ def test_struck_member_of_a_group_and_its_group() -> None:
             submit_in(group, queue, order.append, number)
         newer = queue.submit(order.append, 9)
         step = 1
-        while strike(step, lambda: submit_in(group, queue, order.append, 3)):
+        while strike(step, lambda: submit_in(group, queue, order.append, 3), press_ctrl_c):
             step += 7
             newer.promote()
         scheduler.resume()
@@ -230,7 +208,7 @@ def test_promoted_tasks_stay_promoted() -> None:
         order: list[int] = []
         tasks = [queue.submit(order.append, number) for number in range(3)]
         tasks[2].promote()
-        assert strike(40, lambda: queue.submit(order.append, 3))
+        assert strike(40, lambda: queue.submit(order.append, 3), press_ctrl_c)
         tasks[1].promote()
         scheduler.resume()
         assert scheduler.wait(DEADLINE)
@@ -437,7 +415,7 @@ def test_ctrl_c_at_many_lines(name: str, order: str) -> None:
             waiting = [beside(end.exception, DEADLINE) for end in ends[1:4:2]]
             act = partial(ACTS[name], queue, root, outside)
             # What strikes a callback before ours has put it off is lost, as any is after set_result.
-            spared = ["_interrupts.py", "_task.py"] if name.endswith("outside") else []
+            spared = ["_interrupts.py", "_exclusive.py", "_task.py"] if name.endswith("outside") else []
             struck = strike(step, act, press_ctrl_c, spared)
             if not outside.done():
                 outside.set_result(1)

@@ -1,174 +1,305 @@
-"""What signal handlers and finalizers ask for that have interrupted a thread which holds the lock.
+"""Calls of signal handlers and finalizers that have interrupted a thread which holds the lock.
 
-Here another thread calls what they would, which is the same to the scheduler: the lock
-does not come free before they return.
+Here a trace function calls what a handler would, at each line of ours in turn: as a
+handler, it runs in the middle of the call that it interrupts, in the same thread.
 """
 
 from __future__ import annotations
 
-import concurrent.futures
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
-from functools import partial
+from concurrent.futures import CancelledError, Future
+from contextlib import suppress
 from typing import Any
 
 import pytest
 from gate import DEADLINE, Gate
-from threads import beside, planned, until
+from test_interrupted import strike
+from threads import beside, hold, planned, until
 
-from smqexec import Queue, Scheduler, _later
+from smqexec import Queue, Scheduler
+from smqexec._interrupts import DEFERRED
+
+# What is interrupted.
+CALLS: dict[str, Callable[[Any, Any, Any], object]] = {
+    "submit": lambda scheduler, queue, task: queue.submit(str, task),
+    "cancel": lambda scheduler, queue, task: queue.submit(int).cancel(),
+    "stop": lambda scheduler, queue, task: scheduler.stop(),
+    "promote": lambda scheduler, queue, task: task.promote(),
+    "counts": lambda scheduler, queue, task: scheduler.counts(),
+    "wider": lambda scheduler, queue, task: setattr(queue, "max_workers", 2),
+}
 
 
-@pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_later, "PATIENCE", 0.01)
-    monkeypatch.setattr(_later, "LONG", 0.02)
+def all_steps(call: Callable[[int], bool]) -> int:
+    """Make *call* with 1, 2, ... until it returns False; return how often."""
+    for step in range(1, 2000):
+        if not call(step):
+            return step
+    raise AssertionError("too many steps")
 
 
-def test_future_completed_by_a_handler_while_its_own_thread_holds_the_lock(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(_later, "PATIENCE", 0.01)
+@pytest.mark.parametrize("name", CALLS)
+def test_stop_and_cancel_anywhere_in_a_call(name: str) -> None:
+    """They return at once, and have taken place when the call that they interrupt has returned."""
+    held: list[int] = []
+
+    def interrupted(step: int) -> bool:
+        gate, told = Gate(), []
+        with planned(1) as (scheduler, queue):
+            running = queue.submit(gate, 1)
+            gate.wait_entered()
+            task, cancelled = queue.submit(str, running), queue.submit(str, running)
+
+            def handle() -> None:
+                held.extend([step] * scheduler.lock._is_owned())
+                with pytest.raises(TimeoutError):
+                    cancelled.result(0)
+                repr(scheduler), repr(queue), repr(task), scheduler.counts()
+                cancelled.add_done_callback(told.append)
+                cancelled.cancel()
+                scheduler.stop()
+
+            struck = strike(step, lambda: CALLS[name](scheduler, queue, task), handle)
+            if struck:
+                assert scheduler.stopped
+                assert cancelled.cancelled()
+                assert told == [cancelled]
+            gate.open()
+            assert running.result(DEADLINE) == 1
+            assert not struck or not task.done()
+            scheduler.resume()
+            assert scheduler.wait(DEADLINE)
+        return struck
+
+    assert all_steps(interrupted) > 10
+    assert held
+    assert not DEFERRED
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_resume_and_shutdown_anywhere_in_a_submit(whole: bool) -> None:
+    def interrupted(step: int) -> bool:
+        tasks: list[Any] = []
+        with planned(1, stopped=True) as (scheduler, queue):
+            other = Queue(scheduler, 1)
+            pending, task = queue.submit(int), other.submit(int)
+
+            def handle() -> None:
+                scheduler.resume()
+                (scheduler if whole else queue).shutdown(wait=False, cancel_futures=True)
+
+            def submit() -> None:
+                with suppress(RuntimeError):
+                    tasks.append(other.submit(int))
+
+            struck = strike(step, submit, handle)
+            if struck:
+                assert not scheduler.stopped
+                assert not scheduler.lock._is_owned()
+                assert scheduler.wait(DEADLINE)
+                assert pending.done()
+                with pytest.raises(RuntimeError, match="after shutdown"):
+                    queue.submit(int)
+                if not whole:
+                    assert [task.result(DEADLINE), *(task.result(DEADLINE) for task in tasks)] == [0, 0]
+        return struck
+
+    all_steps(interrupted)
+
+
+def test_submit_in_the_middle_of_a_call_is_refused_or_done() -> None:
+    refused: list[int] = []
+
+    def interrupted(step: int) -> bool:
+        tasks: list[Any] = []
+        with planned(1) as (scheduler, queue):
+
+            def handle() -> None:
+                try:
+                    tasks.append(queue.submit(abs, -1))
+                except RuntimeError as error:
+                    assert "interrupted the scheduler itself" in str(error)
+                    refused.append(step)
+
+            struck = strike(step, lambda: tasks.append(queue.submit(abs, 1)), handle)
+            assert [task.result(DEADLINE) for task in tasks] == [1] * len(tasks)
+            assert scheduler.wait(DEADLINE)
+        return struck
+
+    all_steps(interrupted)
+    assert refused
+
+
+BLOCKING: dict[str, Callable[[Any, Any, Any], object]] = {
+    "result": lambda scheduler, queue, task: task.result(DEADLINE),
+    "wait": lambda scheduler, queue, task: scheduler.wait(),
+    "stop": lambda scheduler, queue, task: scheduler.stop(wait=True),
+    "shutdown": lambda scheduler, queue, task: queue.shutdown(),
+}
+
+
+@pytest.mark.parametrize("name", BLOCKING)
+def test_what_would_wait_for_ever_is_refused(name: str) -> None:
+    with planned(1, stopped=True) as (scheduler, queue):
+        task = queue.submit(int)
+        with scheduler.exclusive(), pytest.raises(RuntimeError, match="this call can't wait"):
+            BLOCKING[name](scheduler, queue, task)
+
+
+def test_future_completed_by_a_handler() -> None:
     with planned(1) as (scheduler, queue):
         outside: Future[int] = Future()
         task = queue.submit(str, outside)
-        with scheduler.lock:
+        with scheduler.exclusive():
             outside.set_result(3)  # as a signal's handler would
+            assert scheduler.counts()["waiting"] == 1
         assert task.result(DEADLINE) == "3"
 
 
-def test_many_cancelled_by_a_handler_while_its_own_thread_holds_the_lock(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """A map's iterator that is collected does so, and a handler that cancels all.  Nobody else can go on."""
-    with planned(1, stopped=True) as (scheduler, queue):
-        tasks = [queue.submit(int) for _ in range(100)]
-        lock, waits = scheduler.lock, []
-
-        class Held:
-            """The lock, for a thread that has it: it tells how long it would have waited."""
-
-            def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
-                if threading.current_thread() is threading.main_thread():
-                    waits.append(timeout)
-                    return False
-                return lock.acquire(blocking, timeout)
-
-            def release(self) -> None:
-                lock.release()
-
-            def __enter__(self) -> None:
-                lock.acquire()
-
-            def __exit__(self, *args: object) -> None:
-                lock.release()
-
-        before = threading.active_count()
-        with lock, monkeypatch.context() as held:
-            held.setattr(scheduler, "lock", Held())
-            for task in tasks:
-                task.cancel()
-            assert len(waits) == 100
-            assert 0 < sum(waits) <= 2 * _later.PATIENCE
-            assert threading.active_count() == before + 1
-        concurrent.futures.wait(tasks, DEADLINE)
-        assert all(task.cancelled() for task in tasks)
-        task = queue.submit(int)
-        assert task.cancel()  # as ever
-        assert not scheduler._put_off
-
-
-@pytest.mark.usefixtures("impatient")
-def test_callback_that_is_added() -> None:
-    with planned(1, stopped=True) as (scheduler, queue):
-        told: list[Any] = []
-        task = queue.submit(int)
-        with scheduler.lock:
-            beside(task.add_done_callback, told.append).result(DEADLINE)
-        scheduler.resume()
-        until(lambda: told == [task])
-
-
-@pytest.mark.usefixtures("impatient")
-def test_failing_callbacks_of_tasks_that_end_meanwhile(caplog: pytest.LogCaptureFixture) -> None:
+def test_finalizer_in_a_thread_that_takes_and_completes() -> None:
+    """Wherever in the loop of a worker the garbage collector finds something."""
     with planned(1) as (scheduler, queue):
-        gate = Gate()
-        task = queue.submit(gate.enter)
-        gate.wait_entered()
+        cancelled = []
+        order = scheduler.planner.order
+        done = scheduler.planner.done
+
+        def finalize(node: Any) -> Any:
+            assert scheduler.lock._is_owned()
+            cancelled.append(waiting.pop().cancel() if waiting else None)
+            return done(node)
+
+        scheduler.planner.done = finalize
+        waiting = [queue.submit(str, Future()) for _ in range(3)]
+        pending = waiting.copy()
+        tasks = [queue.submit(int) for _ in range(3)]
+        assert [task.result(DEADLINE) for task in tasks] == [0, 0, 0]
+        until(lambda: all(task.cancelled() for task in pending))
+        assert scheduler.planner.order is order
+        assert cancelled[:3] == [False] * 3
+
+
+def test_failing_callback_of_a_deferred_call(caplog: pytest.LogCaptureFixture) -> None:
+    """It is logged, and the other calls are made."""
+    with planned(1, stopped=True) as (scheduler, queue):
         told: list[Any] = []
+        task = queue.submit(int)
+
+        class Ended(BaseException):
+            pass
 
         def leave(_: object) -> None:
-            raise SystemExit
+            raise Ended
 
-        def add_both() -> None:
-            task.add_done_callback(leave)
+        task.add_done_callback(leave)
+        with scheduler.exclusive():
+            scheduler.deferred(leave, 1)
             task.add_done_callback(told.append)
-
-        with scheduler.lock:
-            beside(add_both).result(DEADLINE)
-            # Who puts off what goes on only when this is let go of; as if the task had ended first.
-            task._home, home = None, task._home
-        until(lambda: told)
-        task._home = home
-        assert [record.name for record in caplog.records] == ["smqexec"]
-        gate.open()
-        assert task.result(DEADLINE) is None
+            task.cancel()
+        assert told == [task]
+        assert [record.name for record in caplog.records] == ["smqexec", "concurrent.futures"]
 
 
-@pytest.mark.usefixtures("impatient")
-def test_stop_and_resume() -> None:
+def test_stop_as_a_block_that_a_handler_ends() -> None:
     with planned(1) as (scheduler, queue):
-        gate = Gate()
-        first = queue.submit(gate.enter)
-        gate.wait_entered()
-        second = queue.submit(int)
-        with scheduler.lock:
-            beside(scheduler.stop).result(DEADLINE)
-        until(lambda: scheduler.stopped)
-        gate.open()
-        assert first.result(DEADLINE) is None
-        assert scheduler.counts()["ready"] == 1
-        with scheduler.lock:
-            beside(scheduler.resume).result(DEADLINE)
-        assert second.result(DEADLINE) == 0
-
-
-@pytest.mark.usefixtures("impatient")
-def test_stop_as_a_block_that_is_ended_there() -> None:
-    with planned(1) as (scheduler, queue):
-
-        def block() -> None:
+        with scheduler.exclusive():
             with scheduler.stop():
                 pass
-
-        with scheduler.lock:
-            beside(block).result(DEADLINE)
-        until(lambda: not scheduler._put_off)
-        until(lambda: not scheduler.stopped)
+            assert not scheduler.stopped
+        assert not scheduler.stopped
         assert queue.submit(int).result(DEADLINE) == 0
 
 
-@pytest.mark.usefixtures("impatient")
-@pytest.mark.parametrize("whole", [False, True])
-def test_shutdown_that_cancels(whole: bool) -> None:
+def test_cancel_under_contention_waits_for_the_lock() -> None:
+    """In another thread than the holder's it never says False of what is pending."""
+    with planned(1, stopped=True) as (scheduler, queue):
+        tasks = [queue.submit(int) for _ in range(50)]
+        release = hold(scheduler.lock)
+        cancelling = [beside(task.cancel) for task in tasks]
+        time.sleep(0.3)  # longer than anybody should guess
+        assert not any(each.done() for each in cancelling)
+        release()
+        assert all(each.result(DEADLINE) for each in cancelling)
+
+
+def test_many_deferred_calls_are_made_one_after_another() -> None:
+    with planned(1, stopped=True) as (scheduler, queue):
+        tasks = [queue.submit(int) for _ in range(3000)]
+        with scheduler.exclusive():
+            for task in tasks:
+                task.cancel()
+        assert all(task.cancelled() for task in tasks)
+        assert not DEFERRED
+
+
+@pytest.fixture
+def alarms() -> Iterator[list[Callable[[], object]]]:
+    """What a signal's handler calls, a millisecond after it has last done so."""
+    calls: list[Callable[[], object]] = []
+    over = False
+    depth = most = 0
+
+    def handle(*_: object) -> None:
+        nonlocal depth, most
+        depth += 1
+        most = max(most, depth)
+        if not over:
+            signal.setitimer(signal.ITIMER_REAL, 1e-3)
+        for call in calls.copy():
+            call()
+        depth -= 1
+
+    before = signal.signal(signal.SIGALRM, handle)
+    signal.setitimer(signal.ITIMER_REAL, 1e-3)
+    yield calls
+    over = True  # for one that has struck and not been handled yet
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, before)
+    assert most < 20, "handlers were nested"
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs timers that send signals")
+def test_handlers_of_real_signals(alarms: list[Callable[[], object]]) -> None:
+    with planned(2) as (scheduler, queue):
+        told: list[Any] = []
+        last: list[Any] = [queue.submit(int)]
+        alarms += [
+            lambda: last[0].add_done_callback(told.append),
+            lambda: repr(queue),
+            scheduler.stop,
+            scheduler.resume,
+        ]
+        tasks = []
+        deadline = time.monotonic() + DEADLINE
+        while len(told) < 100:
+            assert time.monotonic() < deadline
+            last[0] = queue.submit(int)
+            tasks.append(last[0])
+        alarms.clear()
+        scheduler.resume()
+        assert [task.result(DEADLINE) for task in tasks] == [0] * len(tasks)
+        assert not DEFERRED
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs timers that send signals")
+def test_periodic_handler_while_another_thread_has_the_lock(alarms: list[Callable[[], object]]) -> None:
+    """One handler waits for the lock; those that interrupt it are put off, and do not nest."""
     with planned(1) as (scheduler, queue):
-        gate = Gate()
-        running = queue.submit(gate.enter)
-        gate.wait_entered()
-        pending = [queue.submit(int) for _ in range(3)]
-        with scheduler.lock:
-            shutdown = partial((scheduler if whole else queue).shutdown, wait=False, cancel_futures=True)
-            beside(shutdown).result(DEADLINE)
-        concurrent.futures.wait(pending, DEADLINE)
-        assert all(task.cancelled() for task in pending)
-        until(lambda: queue._slots.closed)
-        with pytest.raises(RuntimeError, match="after shutdown"):
-            queue.submit(int)
-        gate.open()
-        assert running.result(DEADLINE) is None
+        task = queue.submit(int)
+        stops: list[int] = []
+        release = hold(scheduler.lock)
+        timer = threading.Timer(0.3, release)
+        timer.start()
+        alarms += [lambda: stops.append(1), scheduler.stop, scheduler.resume]
+        try:
+            until(lambda: timer.finished.is_set() and len(stops) > 50)
+        finally:
+            alarms.clear()
+        timer.join(DEADLINE)
+        scheduler.resume()
+        assert task.result(DEADLINE) == 0
 
 
 LOOKS: dict[str, Callable[[Scheduler, Queue, Any], object]] = {
@@ -197,107 +328,9 @@ def test_looks_that_need_no_lock(name: str) -> None:
             assert beside(LOOKS[name], scheduler, queue, task).result(DEADLINE) == seen
 
 
-def test_call_put_off_as_the_thread_that_makes_them_ends() -> None:
-    """Who put it off makes it: nobody holds the lock any more, and that thread has not seen it."""
-    with planned(1) as (scheduler, _):
-        me, told = threading.get_ident(), []
-
-        class Ended(_later.deque[Any]):
-            def append(self, call: Any) -> None:
-                del scheduler._put_off[me]
-                super().append(call)
-
-        scheduler._put_off[me] = Ended()
-        scheduler._make_later(told.append, 1)
-        assert told == [1]
-
-
-@pytest.mark.usefixtures("impatient")
-def test_child_process_puts_off_for_itself() -> None:
-    """What its parent had put off at the fork, nobody does there."""
-    with planned(1) as (scheduler, _):
-        scheduler._put_off[threading.get_ident()] = _later.deque()
-        scheduler.abandon()
-        assert not scheduler._put_off
-
-
-@pytest.fixture
-def alarms() -> Iterator[list[Callable[[], object]]]:
-    """What a signal's handler calls, a millisecond after it has last done so."""
-    calls: list[Callable[[], object]] = []
-    over = False
-
-    def handle(*_: object) -> None:
-        for call in calls.copy():
-            call()
-        if not over:
-            signal.setitimer(signal.ITIMER_REAL, 1e-3)
-
-    before = signal.signal(signal.SIGALRM, handle)
-    signal.setitimer(signal.ITIMER_REAL, 1e-3)
-    yield calls
-    over = True  # for one that has struck and not been handled yet
-    signal.setitimer(signal.ITIMER_REAL, 0)
-    signal.signal(signal.SIGALRM, before)
-
-
-@pytest.mark.usefixtures("impatient")
-@pytest.mark.parametrize("own", [True, False])
-def test_who_puts_off_is_struck_when_that_thread_has_begun(
-    own: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """By another handler, say: neither is what strikes lost, nor what was put off meanwhile."""
-
-    class Struck(BaseException):
-        pass
-
-    begun: list[threading.Thread] = []
-    start = threading.Thread.start
-
-    def start_struck(thread: threading.Thread) -> None:
-        monkeypatch.undo()
-        start(thread)
-        begun.append(thread)
-        if own:
-            scheduler.resume()  # of a handler in between
-        else:  # who had the lock lets go of it
-            scheduler.lock.release()
-            thread.join(DEADLINE)
-        raise Struck
-
-    with planned(1) as (scheduler, _):
-        scheduler.lock.acquire()
-        monkeypatch.setattr(threading.Thread, "start", start_struck)
-        with pytest.raises(Struck):
-            scheduler.stop()
-        if own:
-            scheduler.lock.release()
-        begun[0].join(DEADLINE)
-        assert scheduler.stopped is not own
-        assert not scheduler._put_off
-        scheduler.resume()
-
-
-@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs timers that send signals")
-@pytest.mark.usefixtures("impatient")
-def test_handlers_of_real_signals(alarms: list[Callable[[], object]]) -> None:
-    with planned(2) as (scheduler, queue):
-        told: list[Any] = []
-        last: list[Any] = [queue.submit(int)]
-        alarms += [
-            lambda: last[0].add_done_callback(told.append),
-            lambda: repr(queue),
-            scheduler.stop,
-            scheduler.resume,
-        ]
-        tasks = []
-        deadline = time.monotonic() + DEADLINE
-        while len(told) < 100:
-            assert time.monotonic() < deadline
-            last[0] = queue.submit(int)
-            tasks.append(last[0])
-        alarms.clear()
-        until(lambda: not scheduler._put_off)
-        scheduler.resume()
-        assert [task.result(DEADLINE) for task in tasks] == [0] * len(tasks)
-        assert not scheduler._put_off
+def test_finished_task_in_a_handler() -> None:
+    with planned(1, stopped=True) as (scheduler, queue):
+        task = queue.submit(int)
+        task.cancel()
+        with scheduler.exclusive(), pytest.raises(CancelledError):
+            task.result()

@@ -22,7 +22,8 @@ ALLOWED = {
     "dask": {"_engines", "_calls", "_kept"},
     "_observe": {
         *{"__init__", "_queue", "_scheduler", "_submission_order", "_waiting", "_needs", "_slots"},
-        *{"_options", "_task", "_items", "_future", "_resources", "_interrupts", "_calls", "_planner"},
+        *{"_options", "_task", "_items", "_future", "_resources", "_exclusive", "_interrupts", "_calls"},
+        "_planner",
     },
     "_inline": {"_worker", "_waiting", "_slots", "_interrupts"},
     "_queue": {
@@ -51,7 +52,10 @@ ALLOWED = {
     "_stop": set(),
     "_notes": {"_options", "_task"},
     "_process": set(),
-    "_streams": {"_calls", "_admission", "_waiting", "_needs", "_task", "_items", "_future", "_planner"},
+    "_streams": {
+        *{"_calls", "_admission", "_waiting", "_needs", "_task", "_items", "_future", "_interrupts"},
+        "_planner",
+    },
     "_admission": {
         *{"_arrivals", "_waiting", "_slots", "_options", "_calls", "_resources", "_task"},
         *{"_pending_limit", "_stall", "_interrupts", "_kept", "_future"},
@@ -61,7 +65,7 @@ ALLOWED = {
     "_submission_order": {"_planner"},
     "_arrivals": {
         *{"_dispatch", "_dropping", "_waking", "_waiting", "_slots", "_task", "_items", "_future"},
-        *{"_submission_order", "_interrupts", "_calls", "_planner"},
+        *{"_submission_order", "_exclusive", "_interrupts", "_calls", "_planner"},
     },
     "_dispatch": {
         *{"_breakdown", "_waking", "_waiting", "_needs", "_slots", "_task", "_future", "_interrupts"},
@@ -75,15 +79,17 @@ ALLOWED = {
         *{"_calls", "_waking", "_waiting", "_needs", "_resources", "_slots", "_task", "_items"},
         *{"_submission_order", "_future", "_interrupts", "_planner"},
     },
-    "_waking": {"_calls", "_later", "_waiting", "_needs", "_slots", "_task", "_future", "_planner"},
-    "_later": {"_allocating"},
+    "_waking": {
+        *{"_calls", "_allocating", "_waiting", "_needs", "_slots", "_task", "_future", "_interrupts"},
+        "_planner",
+    },
     "_allocating": {
         *{"_waiting", "_needs", "_options", "_resources", "_slots", "_task"},
         *{"_interrupts", "_planner"},
     },
     "_resources": {"_planner"},
     "_waiting": {
-        *{"_stall", "_needs", "_slots", "_task", "_future", "_interrupts", "_planner"},
+        *{"_exclusive", "_stall", "_needs", "_slots", "_task", "_future", "_interrupts", "_planner"},
     },
     "_stall": {"_needs", "_slots", "_task"},
     "_needs": {"_resources", "_slots", "_task", "_future", "_planner"},
@@ -92,8 +98,9 @@ ALLOWED = {
     "_task": {"_items", "_future", "_calls", "_planner"},
     "_items": {"_calls", "_kept", "_future", "_planner"},
     "_kept": {"_future", "_planner"},
-    "_future": {"_conditions", "_planner"},
+    "_future": {"_conditions", "_interrupts", "_planner"},
     "_conditions": {"_interrupts", "_planner"},
+    "_exclusive": {"_interrupts"},
     "_interrupts": set(),
     "_calls": set(),
     "_planner": set(),

@@ -51,6 +51,8 @@ class Held:
     def mine(self) -> bool:
         return self._holder == threading.get_ident()
 
+    _is_owned = mine
+
     def __enter__(self) -> None:
         self.acquire()
 
@@ -66,7 +68,7 @@ METHODS: dict[type, str] = {
     Arrivals: "_mend _plain _link",
     Dropping: "_forget _pending _drop _drop_some _unlist",
     Waking: "_take _wake_for _wake _wake_all",
-    Waiting: "_tell_watchers _let_in sink _unpause _ask _at_rest _still",
+    Waiting: "_tell_watchers _let_in sink _unpause _ask _at_rest",
     Scheduler: "_idle",
     Needs: "take find extend held_back",
     Everything: "nodes",

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from gate import DEADLINE, Gate
-from threads import beside, planned, until
+from threads import beside, hold, planned, until
 
 import smqexec
 from smqexec import Queue, Scheduler, _needs, checkpoint, number_of_results, settled
@@ -451,7 +451,7 @@ def test_search_holds_the_lock_of_whose_task_it_looks_at(monkeypatch: pytest.Mon
     visit = Needs._visit
 
     def looked(self: Any, node: Any, owner: Any, place: int) -> bool:
-        locked.append(owner.lock.locked())
+        locked.append(owner.lock._is_owned())
         return visit(self, node, owner, place)
 
     monkeypatch.setattr(Needs, "_visit", looked)
@@ -1487,8 +1487,7 @@ def test_part_whose_lock_is_busy() -> None:
 
         class Slow(str):
             def __getitem__(self, key: Any) -> str:
-                scheduler.lock.acquire()
-                threading.Timer(0.01, scheduler.lock.release).start()
+                threading.Timer(0.01, hold(scheduler.lock)).start()
                 return "slow"
 
         other = queue.submit(Slow, "x")

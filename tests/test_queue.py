@@ -108,7 +108,7 @@ def values(results: Iterator[Any]) -> list[Any]:
 
 
 def lock_of(queue: Queue) -> Any:
-    return queue._slots.lock
+    return queue._slots.scheduler.lock
 
 
 class Thing:
@@ -1333,7 +1333,7 @@ def test_bell_of_a_lost_queue_and_a_ring_at_once(make: Maker) -> None:
     slots = queue._slots
     value(queue.submit(int))
     eventually(lambda: slots.parked == 1)
-    with slots.lock:
+    with slots.scheduler.lock:
         slots.lose()  # the thread that hears it has to wait for the lock
         eventually(slots.bell.empty)
         slots.ring()

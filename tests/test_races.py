@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from engines import Manual
 from gate import DEADLINE
-from threads import beside, planned, until
+from threads import beside, hold, planned, until
 
 import smqexec._waiting
 from smqexec import Queue, Scheduler, Task, settled
@@ -370,27 +370,26 @@ def test_queues_come_and_go_while_others_work() -> None:
 
 
 class Clock:
-    """In place of the module: who holds the *lock* lets go of it in the sleep number *at*, or never."""
+    """In place of the module: *release* is called in the sleep number *at*, or never."""
 
     monotonic = staticmethod(time.monotonic)
 
-    def __init__(self, lock: threading.Lock, at: int) -> None:
-        self.lock, self.at = lock, at
+    def __init__(self, release: Callable[[], None], at: int) -> None:
+        self.release, self.at = release, at
         self.sleeps = 0
 
     def sleep(self, seconds: float) -> None:
         assert seconds == 0
         self.sleeps += 1
         if self.sleeps == self.at:
-            self.lock.release()
+            self.release()
 
 
 @pytest.mark.parametrize("at", [1, 2, SPINS])
 def test_submitter_lets_who_holds_the_lock_go_on(at: int, monkeypatch: pytest.MonkeyPatch) -> None:
     with planned(1, stopped=True) as (scheduler, queue):
-        clock = Clock(scheduler.lock, at)
+        clock = Clock(hold(scheduler.lock), at)
         monkeypatch.setattr(smqexec._waiting, "time", clock)
-        scheduler.lock.acquire()
         task = beside(queue.submit, add, 1).result(DEADLINE)
         assert clock.sleeps == at
         scheduler.resume()
@@ -399,14 +398,14 @@ def test_submitter_lets_who_holds_the_lock_go_on(at: int, monkeypatch: pytest.Mo
 
 def test_submitter_blocks_when_that_takes_long(monkeypatch: pytest.MonkeyPatch) -> None:
     with planned(1, stopped=True) as (scheduler, queue):
-        clock = Clock(scheduler.lock, -1)
+        release = hold(scheduler.lock)
+        clock = Clock(release, -1)
         monkeypatch.setattr(smqexec._waiting, "time", clock)
-        scheduler.lock.acquire()
         submitting = beside(queue.submit, add, 1)
         try:
             until(lambda: clock.sleeps == SPINS)
         finally:
-            scheduler.lock.release()
+            release()
         task = submitting.result(DEADLINE)
         scheduler.resume()
         assert task.result(DEADLINE) == 2

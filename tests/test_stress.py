@@ -62,7 +62,7 @@ def at_rest(scheduler: Scheduler) -> None:
 
 def describe(scheduler: Scheduler) -> None:
     """Where *scheduler* is, for whoever looks for what hangs."""
-    print(scheduler, "stopped" if scheduler.stopped else "", "lock held:", scheduler.lock.locked())
+    print(scheduler, "stopped" if scheduler.stopped else "", scheduler.lock)
     print("outside", scheduler._outside, "paused", scheduler._paused)
     print("resting", scheduler._resting, "watchers", scheduler._watchers)
     for slots in scheduler._slots:

@@ -14,7 +14,7 @@ from smqexec import Queue, Scheduler
 
 
 def runs(queue: Queue) -> int:
-    with queue._slots.lock:
+    with queue._slots.scheduler.lock:
         return len(queue._slots.runs)
 
 

@@ -45,6 +45,26 @@ def beside(fn: Callable[..., T], *args: Any) -> Future[T]:
     return future
 
 
+def hold(lock: Any) -> Callable[[], None]:
+    """Have a thread of its own take *lock*; return what lets it release that."""
+    taken, free = threading.Event(), threading.Event()
+
+    def keep() -> None:
+        with lock:
+            taken.set()
+            free.wait(DEADLINE)
+
+    thread = threading.Thread(target=keep, daemon=True)
+    thread.start()
+    assert taken.wait(DEADLINE)
+
+    def release() -> None:
+        free.set()
+        thread.join(DEADLINE)
+
+    return release
+
+
 def until(holds: Callable[[], object], pause: float = 0, deadline: float = DEADLINE) -> None:
     """Wait until *holds*, where nothing that could be waited for tells; look again after *pause* seconds.
 

@@ -37,7 +37,7 @@ from .._calls.callables import Plain, announcement, generates, name_of
 from .._calls.containers import Take
 from .._calls.frames import ours, strip_ours
 from .._generators import drive, open_stream
-from .._interrupts import uninterrupted
+from .._interrupts import kept, uninterrupted, unmasked
 from .._kept import Kept, stand_in
 from .._notes import note
 from .._options import label_of
@@ -160,7 +160,7 @@ class EnginePool:
         future = self._futures.get(task)
         if future is not None:
             with suppress(Exception):  # Parsl's can't; and its task is still to be told of its end
-                future.cancel()
+                unmasked(future.cancel)
 
     def withdraw_unbegun(self) -> None:
         """Cancel the calls at the executor that it has not begun."""
@@ -228,6 +228,7 @@ class EnginePool:
                 self._give(slots, run, task, fn, args, kwargs, begun)
                 return
             except BaseException as error:
+                kept(error)  # Ctrl-C also goes to the caller
                 strip_ours(error)
                 gone = error if is_end(error) else None
                 told = self._explained(error, fn, args, kwargs)
@@ -257,7 +258,7 @@ class EnginePool:
         todo, _here.todo = _here.todo, None
         done = partial(self._done, slots, run, task, fn, args, kwargs)
         try:
-            future = self._call(task, fn, args, kwargs)
+            future = unmasked(self._call, task, fn, args, kwargs)
         except BaseException:
             del task, fn, args, kwargs, done  # a failure keeps this frame
             raise

@@ -132,14 +132,14 @@ class Observation:
             raise TypeError(f"an observer must be callable with an event, not {callback!r}")
         self._scheduler = ref(scheduler)  # the scheduler keeps the observation
         self.callback = callback
-        with scheduler.lock:
+        with scheduler.exclusive():
             scheduler.observers = Observers((*scheduler.observers, self))
 
     def close(self) -> None:
         """Call the observer no more.  A call that another thread has begun goes on."""
         scheduler = self._scheduler()
         if scheduler is not None:
-            with scheduler.lock:
+            with scheduler.exclusive():
                 scheduler.observers = Observers(other for other in scheduler.observers if other is not self)
 
     def __enter__(self) -> Self:

@@ -91,7 +91,7 @@ class Survey:
         steps = self._look()
         going = True
         while going:
-            with self.scheduler.lock:
+            with self.scheduler.exclusive():
                 going = next(steps, False)
             time.sleep(0)
         return self._tell()

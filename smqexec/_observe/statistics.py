@@ -100,7 +100,7 @@ class Meter:
         return readings
 
     def _counts(self) -> dict[Slots, dict[str, int]]:
-        with self.scheduler.lock:
+        with self.scheduler.exclusive():
             known = dict.fromkeys(self._paces)
             known.update(dict.fromkeys(self.scheduler._slots if self._only is None else [self._only]))
             return {slots: slots.counts() for slots in known}

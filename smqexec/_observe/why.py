@@ -58,7 +58,7 @@ Parts: TypeAlias = list["str | Call | Part | Thread"]
 
 def sentence(scheduler: Scheduler, future: PlannedFuture[Any]) -> str | None:
     """Why pending or running *future* has not started, or not ended; None if it has ended."""
-    with scheduler.lock:
+    with scheduler.exclusive():
         if future.state >= DONE:
             return None
         if scheduler._abandoned:
@@ -69,7 +69,7 @@ def sentence(scheduler: Scheduler, future: PlannedFuture[Any]) -> str | None:
 
 def overview(scheduler: Scheduler) -> str:
     """What runs, in which thread, and what waits for it; why no more does."""
-    with scheduler.lock:
+    with scheduler.exclusive():
         if scheduler._abandoned:
             return OF_THE_PARENT
         lines = _overview(scheduler)

@@ -88,7 +88,7 @@ class Recording:
             if self._closing.is_set() or self._failed:
                 return
             self._observations.append(scheduler.observe(self._note))
-            with scheduler.lock:
+            with scheduler.exclusive():
                 known = [(task, [*dependencies_of(task)]) for task in scheduler._pending()]
                 runs = [run for slots in scheduler._slots for run in slots.runs]
                 running = [(task, run) for run in runs for task in run.tasks()]
