@@ -84,7 +84,7 @@ def measure(files: int, rounds: int) -> dict[str, Run]:
 def timed(way: Callable[[argparse.Namespace, demonstration.Found], object]) -> Run:
     """The calls that the demonstration makes when it goes this *way*."""
     clock = Clock()
-    options = argparse.Namespace(order="newest", jobs=cores())
+    options = argparse.Namespace(order="newest", jobs=cores(), read_delay=0.0)
     found = demonstration.Found()
     with ExitStack() as patched:
         for kind in KINDS:

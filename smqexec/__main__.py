@@ -9,7 +9,7 @@ normalised compression distance is ::
 which is near 0 for twins and near 1 for strangers.  So there are three kinds
 of task, on two queues, and every pair of files is a sink::
 
-    disk (1 slot)       compress (a slot for each core)
+    read (1 slot)       compare (a slot for each core)
 
     read(x) ----------> C(x) ------+
         +--------------------------+--> distance(x, y)
@@ -18,7 +18,9 @@ of task, on two queues, and every pair of files is a sink::
 
 ``submit_all`` says what is needed; when each part of it runs is left to the
 scheduler.  Nothing is done by phases, so the first distance is known as soon
-as two files are read, and a text is forgotten after the last pair needing it.
+as two files are read, and a text is released after the last pair that needs it.
+The closest pair so far is printed as it changes, so final results can be seen to
+come while most files are still to be read.
 A file that cannot be read fails its ``read``, that fails all that need it,
 and the rest goes on.  Submitting is a task as well, on a queue of its own: so
 the first results come while it goes on, and the main thread can hear Ctrl-C.
@@ -29,16 +31,18 @@ The compressor is ``lzma``, which lets go of the GIL while it works.
 import argparse
 import lzma
 import os
+import shlex
 import sys
 import sysconfig
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import ExitStack
 from functools import partial
 from heapq import nsmallest
 from itertools import combinations
 from pathlib import Path
-from time import monotonic
+from threading import Lock
+from time import monotonic, sleep
 from typing import Any, NamedTuple, TypeVar
 
 from smqexec import Queue, Scheduler, Task, progress
@@ -49,39 +53,47 @@ K = TypeVar("K")
 R = TypeVar("R")
 
 CORES = os.cpu_count() or 1
-BUDGET = 950_000_000  # bytes to compress: some 15 s on two cores
+BUDGET = 400_000_000  # bytes to compress: some 6 s on two cores
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Compare, report, and return the exit status."""
-    options = parse(argv)
-    runs = {"smqexec": Found()}
+    arguments = sys.argv[1:] if argv is None else argv
+    options = parse(arguments)
+    runs = {name: Found(say_closest) for name in ["phases", "smqexec"][not options.compare :]}
+    usable = 0
     interrupted = False
     try:
         files = named(options.paths) if options.paths else largest_modules()
-        runs["smqexec"].began = monotonic()
-        if by_queues(files, options, runs["smqexec"]) < 2:
-            print("smqexec: fewer than two usable files", file=sys.stderr)
-            return 2
+        where = "" if options.paths else " of the standard library"
+        say(f"{len(files)} files{where}: which are most alike?  The closest so far:")
         if options.compare:
-            runs["phases"] = Found()
-            remark("And now by phases.")
+            say("By phases, on plain executors:")
             by_phases(files, options, runs["phases"])
+            say("With smqexec:")
+        usable = by_queues(files, options, runs["smqexec"])
     except KeyboardInterrupt:
         interrupted = True
+    if usable < 2 and not interrupted:
+        print("smqexec: fewer than two usable files", file=sys.stderr)
+        return 2
     report(runs, options.top, interrupted)
+    say(f"To see such a run as a timeline, open run.html after\n{timeline(arguments)}")
     return 130 if interrupted else 0
 
 
 def by_queues(files: Files, options: argparse.Namespace, found: "Found") -> int:
     """Put the distances of all pairs of *files* in *found*; return how many files were usable."""
+    found.began = monotonic()
     with Scheduler(order=options.order) as scheduler:
-        disk = Queue(scheduler, 1, "disk")
-        compress = Queue(scheduler, options.jobs, "compress")
+        disk = Queue(scheduler, 1, "read")
+        cores = Queue(scheduler, options.jobs, "compare")
         submit = Queue(scheduler, 1, "submit")
         try:
-            with shown(scheduler):
-                sizes = submit.submit(submit_all, files, disk, compress, found)
+            with ExitStack() as shown:
+                for queue in (disk, cores) if sys.stderr.isatty() else ():
+                    shown.enter_context(progress(queue))
+                sizes = submit.submit(submit_all, files, disk, cores, options.read_delay, found)
                 scheduler.wait()
         except KeyboardInterrupt:
             scheduler.stop()
@@ -90,25 +102,26 @@ def by_queues(files: Files, options: argparse.Namespace, found: "Found") -> int:
         return sum(size.exception() is None for size in sizes.result())
 
 
-def submit_all(files: Files, disk: Queue, compress: Queue, found: "Found") -> list[Task[int]]:
+def submit_all(files: Files, disk: Queue, cores: Queue, delay: float, found: "Found") -> list[Task[int]]:
     """Submit everything: each file's own tasks, and then its pair with each file before it."""
     before: list[tuple[str, Task[bytes], Task[int]]] = []
     for y, path in files.items():
-        text_y = disk.submit(read, path)
-        size_y = compress.submit(compressed, text_y)
+        text_y = disk.options(name=f"read {y}").submit(read, path, delay)
+        size_y = cores.options(name=f"C({y})").submit(compressed, text_y)
         for task in (text_y, size_y):
             task.add_done_callback(partial(succeeded, y))
         for x, text_x, size_x in before:
-            pair = compress.submit(distance, text_x, text_y, size_x, size_y)
+            pair = cores.options(name=f"{x} - {y}").submit(distance, text_x, text_y, size_x, size_y)
             pair.add_done_callback(partial(found.add, (x, y)))
         before.append((y, text_y, size_y))
     return [size for _, _, size in before]
 
 
-def read(path: Path) -> bytes:
-    """Return the bytes in *path*, or raise OSError if there are none to compress."""
+def read(path: Path, delay: float = 0.0) -> bytes:
+    """Return the bytes in *path*, after *delay* seconds, or raise OSError if there are none to compress."""
     if path.exists() and not path.is_file():
         raise OSError(0, "not a regular file")
+    sleep(delay)
     text = path.read_bytes()
     if not text:
         raise OSError(0, "empty")
@@ -149,16 +162,24 @@ class Pair(NamedTuple):
 
 
 class Found:
-    """What one run has found so far."""
+    """What one run has found so far; *show* is called with each pair that is closer than all before."""
 
-    def __init__(self) -> None:
+    def __init__(self, show: Callable[[Pair], object] = lambda pair: None) -> None:
         self.began = monotonic()
         self.pairs: list[Pair] = []
+        self._show = show
+        self._closest = float("inf")
+        self._lock = Lock()  # guards all of these; held while a pair is shown, so that they come in order
 
     def add(self, names: tuple[str, str], future: Future[float]) -> None:
-        """Note a pair that is done.  Called by any thread: one append needs no lock."""
+        """Note a pair that is done.  Called by any thread."""
         if succeeded(" and ".join(names), future):
-            self.pairs.append(Pair(future.result(), *names, monotonic() - self.began))
+            pair = Pair(future.result(), *names, monotonic() - self.began)
+            with self._lock:
+                self.pairs.append(pair)
+                if pair.distance < self._closest:
+                    self._closest = pair.distance
+                    self._show(pair)
 
     def moments(self) -> list[str]:
         """When the first, the half and the last of the pairs were known."""
@@ -168,7 +189,8 @@ class Found:
 
 def by_phases(files: Files, options: argparse.Namespace, found: Found) -> None:
     """Do the same on plain executors, where each phase waits for all of the one before."""
-    texts = phase(1, read, {x: (path,) for x, path in files.items()})
+    found.began = monotonic()
+    texts = phase(1, read, {x: (path, options.read_delay) for x, path in files.items()})
     sizes = phase(options.jobs, compressed, {x: (text,) for x, text in texts.items()})
     rows = {(x, y): (texts[x], texts[y], sizes[x], sizes[y]) for x, y in combinations(sizes, 2)}
     phase(options.jobs, distance, rows, found.add)
@@ -205,11 +227,9 @@ def files_below(folder: str) -> Iterator[str]:
 
 
 def largest_modules() -> Files:
-    """Return the standard library's largest modules, as many as BUDGET allows; say which."""
-    library = sysconfig.get_path("stdlib")
-    files = largest(Path(library), BUDGET)
-    say(f"The {len(files)} largest modules in {library}: {', '.join(files)}.")
-    return files
+    """Return the standard library's largest modules, as many as BUDGET allows, by name."""
+    files = largest(Path(sysconfig.get_path("stdlib")), BUDGET)
+    return dict(sorted(files.items()))  # or the small ones, at the end, would go first
 
 
 def largest(folder: Path, budget: int) -> Files:
@@ -227,38 +247,27 @@ def largest(folder: Path, budget: int) -> Files:
     return files
 
 
-def shown(scheduler: Scheduler) -> AbstractContextManager[object]:
-    """Where a person is waiting, show how far *scheduler* is."""
-    if sys.stderr.isatty():
-        try:
-            return progress(scheduler)
-        except ImportError as error:
-            remark(str(error))
-    return nullcontext()
-
-
-def remark(text: str) -> None:
-    """Print *text* where a person is waiting."""
-    if sys.stderr.isatty():
-        print(text, file=sys.stderr, flush=True)
-
-
 def complain(name: str, error: BaseException) -> None:
     """Print one line on standard error: what is wrong with *name*."""
     reason = getattr(error, "strerror", None) or repr(error)
     print(f"smqexec: {name}: {reason}", file=sys.stderr, flush=True)
 
 
-def say(text: str, end: str = "\n") -> None:
+def say(text: str) -> None:
     """Print *text*, escaping what standard output cannot show: names of files may hold anything."""
     encoding = sys.stdout.encoding or "utf-8"
-    print(text.encode(encoding, "backslashreplace").decode(encoding), end=end, flush=True)
+    print(text.encode(encoding, "backslashreplace").decode(encoding), flush=True)
+
+
+def say_closest(pair: Pair) -> None:
+    """Print the closest pair so far, and when it was known."""
+    say(f"{pair.seconds:6.2f} s  {pair.distance:6.3f}  {pair.x}  {pair.y}")
 
 
 def report(runs: dict[str, Found], top: int, interrupted: bool) -> None:
     """Print the closest pairs, and when the first, the half and the last were known."""
-    pairs = runs["smqexec"].pairs
-    say(f"{'Interrupted.  ' if interrupted else ''}Pairs compared: {len(pairs)}.  The closest:")
+    pairs = max((found.pairs for found in runs.values()), key=len)
+    say(f"{'Interrupted.  ' if interrupted else ''}Pairs compared: {len(pairs):,}.  The closest:")
     for pair in nsmallest(top, pairs):
         say(f"{pair.distance:7.3f}  {pair.x}  {pair.y}")
     moments = (found.moments() for found in runs.values())
@@ -266,7 +275,16 @@ def report(runs: dict[str, Found], top: int, interrupted: bool) -> None:
         say(f"{row[0]:10}" + "".join(f"{cell:>11}" for cell in row[1:]))
 
 
-def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+def timeline(arguments: Sequence[str]) -> str:
+    """Return the command line that records a run with *arguments* and makes a page of it."""
+    python = min(os.path.relpath(sys.executable), sys.executable, key=len)
+    setting = "set SMQEXEC_TRACE=run.json&&" if os.name == "nt" else "SMQEXEC_TRACE=run.json"
+    run = [python, "-m", "smqexec", *arguments]
+    page = [python, "-m", "smqexec.trace", "run.json", "-o", "run.html"]
+    return f"{setting} {shlex.join(run)} && {shlex.join(page)}"
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """Return what the command line asks for."""
     parser = argparse.ArgumentParser("python -m smqexec", description="Which files are most alike?")
     add = parser.add_argument
@@ -274,14 +292,23 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--top", type=positive, default=10, metavar="N", help="how many pairs to print (10)")
     add("--order", choices=["newest", "oldest"], default="newest", help="what goes first (newest)")
     add("--jobs", type=positive, default=CORES, metavar="N", help="how many at once (all cores)")
-    add("--compare", action="store_true", help="also do it by phases on plain ThreadPoolExecutors")
-    return parser.parse_args(argv)
+    add("--compare", action="store_true", help="before, do it by phases on plain ThreadPoolExecutors")
+    add("--read-delay", type=seconds, default=0.0, metavar="S", help="a slow disk: S seconds a file (0)")
+    return parser.parse_args(arguments)
 
 
 def positive(text: str) -> int:
     """Return the number that *text* shows, if it is 1 or more."""
     number = int(text)
     if number < 1:
+        raise ValueError(text)
+    return number
+
+
+def seconds(text: str) -> float:
+    """Return the number that *text* shows, if it is 0 or more, and finite."""
+    number = float(text)
+    if not 0 <= number < float("inf"):
         raise ValueError(text)
     return number
 

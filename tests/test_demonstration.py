@@ -58,9 +58,9 @@ def pairs_in(out: str) -> list[tuple[float, str, str]]:
 
 def compared(out: str) -> int:
     """How many pairs the report says it has."""
-    match = re.search(r"Pairs compared: (\d+)\.", out)
+    match = re.search(r"Pairs compared: ([\d,]+)\.", out)
     assert match, out
-    return int(match[1])
+    return int(match[1].replace(",", ""))
 
 
 # -- What it finds
@@ -94,6 +94,37 @@ def test_distance_is_the_formula() -> None:
     assert demonstration.distance(x, y, c_x, c_y) == expected
 
 
+def test_the_closest_pair_so_far_is_printed_as_it_changes(folder: Path, capsys: Output) -> None:
+    assert main(["--jobs", "1", "--compare", str(folder)]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("5 files: which are most alike?  The closest so far:\nBy phases")
+    phases, queues = out.partition("Pairs compared")[0].split("With smqexec:\n")
+    for part in (phases, queues):
+        shown = re.findall(r"^ +(\d+\.\d\d) s +(-?\d\.\d{3})  \S+  \S+$", part, re.MULTILINE)
+        assert [float(when) for when, _ in shown] == sorted(float(when) for when, _ in shown)
+        distances = [float(distance) for _, distance in shown]
+        assert distances == sorted(distances, reverse=True)
+        assert distances[-1] < 0.02, "copy and twin"
+
+
+def test_a_pair_that_is_not_closer_is_not_shown() -> None:
+    shown: list[demonstration.Pair] = []
+    found = demonstration.Found(shown.append)
+    for distance in (0.5, 0.7, 0.3):
+        future: Future[float] = Future()
+        future.set_result(distance)
+        found.add(("x", "y"), future)
+    assert [pair.distance for pair in shown] == [0.5, 0.3]
+    assert len(found.pairs) == 3
+
+
+def test_it_ends_with_the_line_for_a_timeline(folder: Path, capsys: Output) -> None:
+    assert main(["--top", "1", str(folder)]) == 0
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert re.search(r"SMQEXEC_TRACE=run\.json\S* .* -m smqexec --top 1 ", last)
+    assert last.endswith("-m smqexec.trace run.json -o run.html")
+
+
 def test_top(folder: Path, capsys: Output) -> None:
     assert main(["--top", "2", str(folder)]) == 0
     out = capsys.readouterr().out
@@ -104,7 +135,7 @@ def test_top(folder: Path, capsys: Output) -> None:
 def test_three_moments_are_reported(folder: Path, capsys: Output) -> None:
     assert main([str(folder)]) == 0
     out = capsys.readouterr().out
-    table = r"^ +smqexec\nfirst pair +(\S+) s\nhalf +(\S+) s\nlast pair +(\S+) s\n\Z"
+    table = r"^ +smqexec\nfirst pair +(\S+) s\nhalf +(\S+) s\nlast pair +(\S+) s\nTo see"
     match = re.search(table, out, re.MULTILINE)
     assert match, out
     moments = [float(moment) for moment in match.groups()]
@@ -124,7 +155,7 @@ def test_compare_shows_both(folder: Path, capsys: Output) -> None:
     assert main(["--compare", str(folder)]) == 0
     out, err = capsys.readouterr()
     cells = r" +\d+\.\d\d s" * 2
-    table = rf"^ +smqexec +phases\nfirst pair{cells}\nhalf{cells}\nlast pair{cells}\n\Z"
+    table = rf"^ +phases +smqexec\nfirst pair{cells}\nhalf{cells}\nlast pair{cells}\nTo see"
     assert re.search(table, out, re.MULTILINE), out
     assert err.count("empty") == 2, "once as the name, once as the reason"
 
@@ -145,10 +176,10 @@ def test_oldest_reads_in_the_order_given(folder: Path, monkeypatch: pytest.Monke
     names, threads = [], set()
     real = demonstration.read
 
-    def read(path: Path) -> bytes:
+    def read(path: Path, delay: float) -> bytes:
         names.append(path.name)
         threads.add(threading.current_thread())
-        return real(path)
+        return real(path, delay)
 
     monkeypatch.setattr(demonstration, "read", read)
     assert main(["--order", "oldest", *paths(folder, "twin far other copy near")]) == 0
@@ -202,8 +233,34 @@ def test_one_job_is_one_thread(folder: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert len(threads) == 1
 
 
+def test_a_slow_disk_can_be_asked_for(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    delays: list[float] = []
+    monkeypatch.setattr(demonstration, "sleep", delays.append)
+    assert main(["--read-delay", "0.25", "--compare", str(folder)]) == 0
+    assert delays == [0.25] * 10
+
+
+def test_tasks_are_named_by_what_they_are_about(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names: list[str] = []
+
+    class Observed(Scheduler):
+        def __init__(self, order: str) -> None:
+            super().__init__(order)
+            self.observe(lambda event: names.append(event.name) if event.kind == "submit" else None)
+
+    monkeypatch.setattr(demonstration, "Scheduler", Observed)
+    twin, copy = paths(folder, "twin copy")
+    assert main([twin, copy]) == 0
+    reads = [f"read {twin}", f"C({twin})", f"read {copy}", f"C({copy})"]
+    assert names == ["submit_all", *reads, f"{twin} - {copy}"]
+
+
 @pytest.mark.parametrize(
-    "argv", [["--jobs", "0"], ["--top", "-1"], ["--top", "few"], ["--order", "best"], ["--what"]]
+    "argv",
+    [
+        *(["--jobs", "0"], ["--top", "-1"], ["--top", "few"], ["--order", "best"], ["--what"]),
+        *(["--read-delay", "-1"], ["--read-delay", "inf"], ["--read-delay", "long"]),
+    ],
 )
 def test_wrong_options_are_refused(argv: list[str], capsys: Output) -> None:
     with pytest.raises(SystemExit) as refused:
@@ -301,7 +358,7 @@ def test_fewer_than_two_usable_files(names: str, folder: Path, capsys: Output) -
     nothing.mkdir()
     assert main([str(nothing), *paths(folder, names)]) == 2
     out, err = capsys.readouterr()
-    assert out == ""
+    assert "Pairs" not in out
     assert err.splitlines()[-1] == "smqexec: fewer than two usable files"
     assert len(err.splitlines()) == 1 + names.count("missing") + names.count("gone")
 
@@ -336,12 +393,11 @@ def test_default_is_the_standard_library(monkeypatch: pytest.MonkeyPatch, capsys
     monkeypatch.setattr(demonstration, "BUDGET", 5_000_000)
     assert main([]) == 0
     out, err = capsys.readouterr()
-    said = re.match(r"The (\d+) largest modules in (.*?\.py)\.\n", out, re.DOTALL)
+    said = re.match(r"(\d+) files of the standard library: which are most alike\?  ", out)
     assert said, out
     n = int(said[1])
     assert n >= 2
-    assert said[2].count(".py") >= n
-    assert said[2].startswith(os.path.dirname(os.__file__))
+    assert max(map(len, out.splitlines()[:-1])) <= 80
     assert compared(out) == n * (n - 1) // 2
     assert err == ""
 
@@ -365,11 +421,11 @@ def read_all(file: int, into: list[bytes]) -> None:
             into.append(part)
 
 
-def on_a_terminal(monkeypatch: pytest.MonkeyPatch, *argv: str) -> str:
+def on_a_terminal(monkeypatch: pytest.MonkeyPatch, *argv: str, term: str = "xterm") -> str:
     """Run it with a terminal as standard error; what that showed, without its controls."""
     pty = pytest.importorskip("pty")
     monkeypatch.setenv("COLUMNS", "80")
-    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("TERM", term)
     master, slave = pty.openpty()
     screen: list[bytes] = []
     reader = threading.Thread(target=read_all, args=[master, screen])
@@ -386,22 +442,22 @@ def test_bars_on_a_terminal(folder: Path, monkeypatch: pytest.MonkeyPatch, capsy
     pytest.importorskip("rich", reason="needs rich")
     missing = str(folder / "missing")
     seen = on_a_terminal(monkeypatch, "--top", "1", missing, str(folder))
-    assert re.search(r"compress\W+21 of 21 +6 failed", seen), seen
-    assert re.search(r"disk\W+6 of 6 +1 failed", seen), seen
+    assert re.search(r"compare\W+21 of 21 +6 failed", seen), seen
+    assert re.search(r"read\W+6 of 6 +1 failed", seen), seen
+    assert "submit" not in seen
     out, err = capsys.readouterr()
-    assert out.startswith("Pairs compared: 10.")
-    assert not re.search(r"\x1b|disk", out)
+    assert compared(out) == 10
+    assert "\x1b" not in out
     # The terminal is standard error's, so what is complained of comes above the bars.
     assert f"smqexec: {missing}" in re.sub(r"\s+", " ", seen) + err
 
 
-def test_a_terminal_without_rich(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: Output) -> None:
-    def progress(*args: object) -> None:
-        raise ImportError("pip install something")
-
-    monkeypatch.setattr(demonstration, "progress", progress)
-    seen = on_a_terminal(monkeypatch, "--compare", str(folder))
-    assert seen.split("\r\n") == ["pip install something", "And now by phases.", ""]
+def test_a_terminal_that_can_show_no_bars(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: Output
+) -> None:
+    seen = on_a_terminal(monkeypatch, str(folder), term="dumb")
+    for line in ("read 5 of 5", "compare 15 of 15"):
+        assert re.search(rf"^smqexec, 0:0\d: {line}", seen, re.MULTILINE), seen
     assert compared(capsys.readouterr().out) == 10
 
 
@@ -427,14 +483,18 @@ def interrupted(script: str, *argv: str) -> tuple[int, str, str]:
         late.start()
         try:
             assert process.stdout
-            assert process.stdout.readline() == "begun\n"
+            before = ""
+            while not before.endswith("begun\n"):
+                line = process.stdout.readline()
+                assert line, before
+                before += line
             process.send_signal(signal.SIGINT)
             out, err = process.communicate(timeout=6 * DEADLINE)
         finally:
             late.cancel()
             late.join()
             process.kill()
-    return process.returncode, out, err
+    return process.returncode, before + out, err
 
 
 # Pairs take their time from the fourth on, until the scheduler is stopped.
@@ -491,7 +551,7 @@ sys.exit(demonstration.main(sys.argv[1:]))
 def test_sigint_reports_what_was_found(folder: Path) -> None:
     status, out, err = interrupted(STUCK, str(folder))
     assert (status, err) == (130, "")
-    assert out.startswith("Interrupted.  Pairs compared: 4.")
+    assert "\nInterrupted.  Pairs compared: 4." in out
     assert len(pairs_in(out)) == 4
 
 
@@ -536,7 +596,7 @@ def test_interrupt_ends_an_endless_submission(
     monkeypatch.setattr(Scheduler, "wait", wait)
     assert main([str(folder)]) == 130
     out, err = capsys.readouterr()
-    assert out.startswith("Interrupted.  ")
+    assert "\nInterrupted.  " in out
     assert compared(out) >= 1
     assert err == ""
 
@@ -561,8 +621,8 @@ def test_interrupt_in_the_phases(folder: Path, monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.setattr(demonstration, "wait", interrupt)
     assert main(["--compare", str(folder)]) == 130
     out = capsys.readouterr().out
-    assert out.startswith("Interrupted.  Pairs compared: 10.")
-    assert re.search(r"^half +\S+ s +-$", out, re.MULTILINE)
+    assert "\nInterrupted.  Pairs compared: 0." in out
+    assert re.search(r"^half +- +-$", out, re.MULTILINE)
 
 
 def test_a_cancelled_task_is_no_news(capsys: Output) -> None:
