@@ -22,7 +22,7 @@ as two files are read, and a text is released after the last pair that needs it.
 The closest pair so far is printed as it changes, so final results can be seen to
 come while most files are still to be read.
 A file that cannot be read fails its ``read``, that fails all that need it,
-and the rest goes on.  Submitting is a task as well, on a queue of its own: so
+and the rest goes on.  Submitting is a task as well, on a queue that is alone: so
 the first results come while it goes on, and the main thread can hear Ctrl-C.
 
 The compressor is ``lzma``, which lets go of the GIL while it works.
@@ -36,7 +36,7 @@ import sys
 import sysconfig
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import ExitStack
+from contextlib import nullcontext
 from functools import partial
 from heapq import nsmallest
 from itertools import combinations
@@ -53,7 +53,7 @@ K = TypeVar("K")
 R = TypeVar("R")
 
 CORES = os.cpu_count() or 1
-BUDGET = 400_000_000  # bytes to compress: some 6 s on two cores
+BUDGET = 300_000_000  # bytes to compress: some 6 s on two cores
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -85,15 +85,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 def by_queues(files: Files, options: argparse.Namespace, found: "Found") -> int:
     """Put the distances of all pairs of *files* in *found*; return how many files were usable."""
     found.began = monotonic()
-    with Scheduler(order=options.order) as scheduler:
+    with Scheduler(order=options.order) as scheduler, Queue(1, "submit") as submit:
         disk = Queue(scheduler, 1, "read")
         cores = Queue(scheduler, options.jobs, "compare")
-        submit = Queue(scheduler, 1, "submit")
         try:
-            with ExitStack() as shown:
-                for queue in (disk, cores) if sys.stderr.isatty() else ():
-                    shown.enter_context(progress(queue))
+            with progress(scheduler) if sys.stderr.isatty() else nullcontext():
                 sizes = submit.submit(submit_all, files, disk, cores, options.read_delay, found)
+                submit.scheduler.wait()
                 scheduler.wait()
         except KeyboardInterrupt:
             scheduler.stop()

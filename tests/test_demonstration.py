@@ -252,7 +252,7 @@ def test_tasks_are_named_by_what_they_are_about(folder: Path, monkeypatch: pytes
     twin, copy = paths(folder, "twin copy")
     assert main([twin, copy]) == 0
     reads = [f"read {twin}", f"C({twin})", f"read {copy}", f"C({copy})"]
-    assert names == ["submit_all", *reads, f"{twin} - {copy}"]
+    assert names == [*reads, f"{twin} - {copy}"]
 
 
 @pytest.mark.parametrize(
@@ -456,8 +456,7 @@ def test_a_terminal_that_can_show_no_bars(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: Output
 ) -> None:
     seen = on_a_terminal(monkeypatch, str(folder), term="dumb")
-    for line in ("read 5 of 5", "compare 15 of 15"):
-        assert re.search(rf"^smqexec, 0:0\d: {line}", seen, re.MULTILINE), seen
+    assert re.search(r"^smqexec, 0:0\d: read 5 of 5\b.*; compare 15 of 15\b", seen, re.MULTILINE), seen
     assert compared(capsys.readouterr().out) == 10
 
 
