@@ -11,8 +11,9 @@ from functools import partial
 from types import BuiltinFunctionType, FunctionType
 from typing import Any
 
-from ._calls.arguments import DIRECT, SOLE, Template, materialise, value_of
+from ._calls.arguments import DIRECT, SOLE, Template, materialise
 from ._calls.callables import PLAIN, announcement, generates, is_iterator, name_of
+from ._calls.containers import value_of
 from ._calls.frames import ours, strip_ours
 from ._generators import drive, open_stream
 from ._interrupts import FRAMES, make_room

@@ -19,32 +19,14 @@ What a task keeps is *args* and a *form*, which tells how the call is made::
 The exact type alone decides whether an argument is searched.  Plain ``list``, ``tuple``,
 ``dict`` (keys and values), ``set``, ``frozenset``, named tuples, the fields of
 dataclass instances, ``defaultdict``, ``OrderedDict``, ``deque`` and (from CPython
-3.15 on) ``frozendict`` are *containers*, at any depth.  Everything else is
-*plain*, also other subclasses of the containers, a dataclass built on a type
-written in C, and a field that a property stands for.  A container below which a
-future, ``Raw`` or ``settled`` was found is *tainted*.  Tainted containers are
-rebuilt, all others passed as they are.
-
-The state that counts is that of ``gather``: each container is copied when the
-search meets it, and of these copies the tainted ones are rebuilt.  The order of
-rebuilding follows from three needs:
-
-- What goes into a set, or is the key of a dict, must have its final hash by
-  then.  So containers are built bottom up.
-- Containers may contain each other.  So what is built bottom up are *knots*, the
-  largest groups of containers that all reach each other.  Most knots are single
-  containers.
-- Within a knot the mutable ones are made first, empty, which closes every cycle.
-  Then the immutable ones are built bottom up: every cycle has a mutable member,
-  so they have a bottom.  Then the mutable ones get their contents, last those
-  that hash it.
-
-All of it is iterative, and a template is flat: no depth overflows a stack.
+3.15 on) ``frozendict`` are *containers*, at any depth: see ``containers``.  Everything
+else is *plain*, also other subclasses of the containers, a dataclass built on a type
+written in C, and a field that a property stands for.
 
 Cost: a type lookup for each argument that is no container.  For containers, a
 copy and a type lookup for each item, and a microsecond or two for each item that
-is itself a container or a future.  ``fill`` costs a step for each future, and a copy
-of each container that it rebuilds.
+is itself a container or a future.  ``fill`` costs a step for each item of a container
+that it rebuilds.
 """
 
 from __future__ import annotations
@@ -53,8 +35,8 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from typing import Any
 
-from .containers import Recipe, Take, search
-from .kinds import FUTURE, KINDS, LIST, PLAIN, RAW, SETTLED, TUPLE, classify, kind_of
+from .containers import Node, Take, rebuild, search, substitute, value_of
+from .kinds import FUTURE, KINDS, LIST, PLAIN, SETTLED, classify, kind_of
 
 # Forms: see above.  DIRECT is the commonest: no template is needed to find the futures again.
 DIRECT = FUTURE
@@ -64,20 +46,29 @@ SOLE: Any = object()
 
 
 class Template:
-    """The arguments of a call as they were at submit, with holes in place of the futures.
+    """The arguments of a call as they were at submit; the owner serialises access.
 
-    The owner serialises access.
+    Args:
+        parts: The arguments by position, then those by name, with a `Node` in place of
+            each container to rebuild.
+        names: Of the arguments by name.
+        found: The futures, in argument order, if they are not all in *parts*.
+        knots: The nodes, in the order of rebuilding.
     """
 
-    # The commonest templates have no recipe: futures as direct arguments, and in lists and
-    # tuples (`_Flat`) without containers.  A second search of these takes less time and memory
-    # than a list of the futures found.
-    __slots__ = ("_names", "_parts", "_recipe")
+    __slots__ = ("_found", "_knots", "_names", "_parts")
 
-    def __init__(self, parts: Sequence[Any], names: tuple[str, ...], recipe: Recipe | None = None) -> None:
+    def __init__(
+        self,
+        parts: Sequence[Any],
+        names: tuple[str, ...],
+        found: Sequence[Any] | None = None,
+        knots: Sequence[list[Node]] = (),
+    ) -> None:
         self._parts = parts
         self._names = names
-        self._recipe = recipe
+        self._found = parts if found is None else found
+        self._knots = knots
 
     @property
     def dependencies(self) -> list[tuple[Future[Any], bool]]:
@@ -85,37 +76,24 @@ class Template:
 
         Each once, but twice where it is given both ways.  Empty after ``fill``.
         """
-        if self._recipe is not None:
-            return list(self._recipe.dependencies)
         found: dict[int, tuple[Future[Any], bool]] = {}
-        for part in self._parts:
-            for item in part.items if type(part) is _Flat else (part,):
-                kind = kind_of(type(item))
-                if kind == FUTURE:
-                    found[id(item)] = (item, False)
-                elif kind == SETTLED:
-                    found[~id(item.future)] = (item.future, True)
+        for part in self._found:
+            kind = kind_of(type(part))
+            if kind == FUTURE:
+                found[id(part)] = (part, False)
+            elif kind == SETTLED:
+                found[~id(part.future)] = (part.future, True)
         return list(found.values())
 
     def fill(self, take: Take | None = None) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Do what `materialise` does, and let go of everything."""
-        parts, names, recipe = self._parts, self._names, self._recipe
-        self._parts, self._names, self._recipe = (), (), None
-        values = [_substitute(part, take) for part in parts] if recipe is None else recipe.follow(take)
-        if not names:
-            return tuple(values), {}
+        """Do what `materialise` does, and release everything."""
+        parts, names, knots = self._parts, self._names, self._knots
+        self._parts = self._found = self._names = self._knots = ()
+        for knot in knots:
+            rebuild(knot, take)
+        values = substitute(parts, take)
         positional = len(values) - len(names)
         return tuple(values[:positional]), dict(zip(names, values[positional:], strict=True))
-
-
-class _Flat:
-    """A list or a tuple that holds futures and no containers: its items at submit."""
-
-    __slots__ = ("items", "kind")
-
-    def __init__(self, items: list[Any], kind: int) -> None:
-        self.items = items
-        self.kind = kind
 
 
 def encode(args: tuple[Any, ...], kwargs: dict[str, Any] | None) -> tuple[Any, Any]:
@@ -173,82 +151,20 @@ def materialise(args: Any, form: Any, take: Take | None = None) -> tuple[Sequenc
     return form.fill(take) if type(form) is Template else (args, form)
 
 
-def value_of(value: Any, take: Take | None = None) -> Any:
-    """Return *value*; if it is a future, which is done, return its result, or what *take* returns for it."""
-    if kind_of(type(value)) != FUTURE:
-        return value
-    return value.result() if take is None else take(value)
-
-
 def gather(args: tuple[Any, ...], kwargs: dict[str, Any] | None) -> Template | None:
-    """Return the template of a call's arguments, or None where they can be passed as they are.
-
-    They can where no future, ``Raw`` or ``settled`` is among them.
-    """
-    parts = (*args, *kwargs.values()) if kwargs else args
-    found = PLAIN
+    """Return the template of a call's arguments; None if they hold no future, ``Raw`` or ``settled``."""
+    named = kwargs or {}
+    parts = [*args, *named.values()]
+    kinds = PLAIN
     for part in parts:
-        found |= kind_of(type(part))
-    if not found:
-        return None
-    if found < LIST:
-        return Template(parts, tuple(kwargs or ()))
-    flat = _flatten(parts)
-    if flat is not None:
-        return Template(flat, tuple(kwargs or ())) if flat else None
-    touched, recipe = search(parts)
-    if not touched:
-        return None
-    return Template(parts if recipe is None else (), tuple(kwargs or ()), recipe)
+        kinds |= kind_of(type(part))
+    if kinds < LIST:
+        return Template(parts, tuple(named)) if kinds else None
+    found, knots = search(parts)
+    return Template(parts, tuple(named), found, knots) if found else None
 
 
 def templated(args: tuple[Any, ...], kwargs: Any) -> Template:
-    """A template of arguments where *kwargs* is None, DIRECT, or of plain values."""
+    """Return a template of arguments of which *kwargs* is None, DIRECT, or of plain values."""
     named: dict[str, Any] = {} if kwargs is None or kwargs is DIRECT else kwargs
     return Template((*args, *named.values()), tuple(named))
-
-
-def _flatten(parts: Sequence[Any]) -> list[Any] | None:
-    """Return *parts* with a `_Flat` in place of each list and tuple that holds a future.
-
-    Empty where nothing needs a template; None where other containers are among them, or one twice.
-    """
-    flat: list[Any] = []
-    touched = False
-    seen: set[int] = set()
-    for part in parts:
-        kind = kind_of(type(part))
-        if kind >= LIST:
-            if kind not in (LIST, TUPLE) or id(part) in seen:
-                return None
-            items = list(part)  # one call into C: no other thread can tear it
-            inside = PLAIN
-            try:
-                for cls in set(map(type, items)):
-                    inside |= kind_of(cls)
-            except Exception:  # a class that can't be hashed
-                return None
-            if inside >= LIST:
-                return None
-            seen.add(id(part))
-            if inside:
-                touched = True
-                part = _Flat(items, kind)
-        elif kind:
-            touched = True
-        flat.append(part)
-    return flat if touched else []
-
-
-def _substitute(part: Any, take: Take | None) -> Any:
-    if type(part) is _Flat:
-        values = [_substitute(item, take) for item in part.items]
-        return values if part.kind == LIST else tuple(values)
-    kind = kind_of(type(part))
-    if kind == FUTURE:
-        return part.result() if take is None else take(part)
-    if kind == RAW:
-        return part.value
-    if kind == SETTLED:
-        return part.future
-    return part

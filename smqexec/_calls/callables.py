@@ -7,12 +7,14 @@ and the callable that it gives.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
 from operator import index
 from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import Any, TypeVar
+
+from .kinds import class_attribute
 
 Fn = TypeVar("Fn", bound=Callable[..., Any])
 
@@ -92,7 +94,7 @@ def generates(fn: Any) -> bool:
         return bool(fn.__code__.co_flags & _CO_GENERATOR)
     if type(fn) is BuiltinFunctionType:
         return False
-    for inner, _ in _layers(fn):
+    for inner, *_ in _layers(fn):
         if type(inner) is FunctionType and inner.__code__.co_flags & _CO_GENERATOR:
             return True
         if _announces(inner):
@@ -101,15 +103,15 @@ def generates(fn: Any) -> bool:
 
 
 def announcement(fn: Any) -> Callable[..., Any] | None:
-    """Return the ``number_of_results`` of *fn*, bound as *fn* is; None if it has none."""
-    for inner, bind in _layers(fn):
+    """Return the ``number_of_results`` of *fn*, which takes what *fn* takes; None if it has none."""
+    for inner, args, keywords in _layers(fn):
         if _announces(inner):
-            return partial(_ask, inner, bind)
+            return partial(_ask, inner, *args, **keywords)
     return None
 
 
-def _ask(announcing: Any, bind: Callable[[Any], Callable[..., Any]], /, *args: Any, **kwargs: Any) -> Any:
-    return bind(getattr(announcing, _NAME))(*args, **kwargs)
+def _ask(announcing: Any, /, *args: Any, **kwargs: Any) -> Any:
+    return getattr(announcing, _NAME)(*args, **kwargs)
 
 
 def length(count: Callable[..., Any], name: str, args: Any, kwargs: dict[str, Any]) -> int:
@@ -126,12 +128,11 @@ def length(count: Callable[..., Any], name: str, args: Any, kwargs: dict[str, An
             error.add_note(f"raised by number_of_results of {name}")
         raise
     kind = type(number).__name__
-    whole = True
     try:
         number = index(number)
     except TypeError:
-        whole = False
-    if not whole:  # raised here, where it has no context that would keep the user's object alive
+        number = None
+    if number is None:  # raised here, where it has no context that would keep the user's object alive
         raise TypeError(f"number_of_results of {name} must give an int of 0 or more, not {kind!r}")
     if not 0 <= number <= sys.maxsize:
         raise ValueError(f"number_of_results of {name} must give an int of 0 or more, not {number}")
@@ -151,42 +152,35 @@ def name_of(fn: Any) -> str:
     return name if isinstance(name, str) else type(fn).__qualname__
 
 
-def _layers(fn: Any) -> Any:
-    """Yield *fn* and each callable that it wraps, with a function that binds a callable as that one is."""
-    bind: Callable[[Callable[..., Any]], Callable[..., Any]] = _unbound
+def _layers(fn: Any) -> Iterator[tuple[Any, tuple[Any, ...], dict[str, Any]]]:
+    """Yield *fn* and each callable that it wraps, with the arguments that are bound on the way there."""
+    args: tuple[Any, ...] = ()
+    keywords: dict[str, Any] = {}
     for _ in range(_LONGEST):
-        yield fn, bind
+        yield fn, args, keywords
         # By type: isinstance would also read the object's ``__class__``.
         if issubclass(type(fn), partial):
-            bind = partial(_bound, bind, fn.args, fn.keywords)
+            args, keywords = (*fn.args, *args), {**fn.keywords, **keywords}
             fn = fn.func
         elif type(fn) is MethodType:
-            bind = partial(_bound, bind, (fn.__self__,), {})
+            args = (fn.__self__, *args)
             fn = fn.__func__
         elif type(fn) is staticmethod:
             fn = fn.__func__
         elif "__wrapped__" in _own(fn):
             fn = _own(fn)["__wrapped__"]
         else:
-            call = _class_attribute(type(fn), "__call__")
+            call = class_attribute(type(fn), "__call__")
             if type(call) is not FunctionType:
                 return
-            bind = partial(_bound, bind, (fn,), {})
+            args = (fn, *args)
             fn = call
-
-
-def _unbound(count: Callable[..., Any]) -> Callable[..., Any]:
-    return count
-
-
-def _bound(bind: Any, args: tuple[Any, ...], keywords: dict[str, Any], count: Callable[..., Any]) -> Any:
-    return bind(partial(count, *args, **keywords))
 
 
 def _announces(fn: Any) -> bool:
     # Not getattr: an object that has every attribute (a mock) has no number_of_results.
     cls = fn if issubclass(type(fn), type) else type(fn)
-    return _NAME in _own(fn) or _class_attribute(cls, _NAME) is not None
+    return _NAME in _own(fn) or class_attribute(cls, _NAME) is not None
 
 
 def _own(fn: Any) -> Any:
@@ -194,10 +188,3 @@ def _own(fn: Any) -> Any:
         return object.__getattribute__(fn, "__dict__")
     except AttributeError:
         return {}
-
-
-def _class_attribute(cls: type, name: str) -> Any:
-    for base in cls.__mro__:
-        if name in vars(base):
-            return vars(base)[name]
-    return None

@@ -1,156 +1,141 @@
-"""Search containers among a call's arguments, and rebuild those that hold futures (see ``arguments``)."""
+"""Search containers among a call's arguments, and rebuild those that hold futures.
+
+The state of a container that counts is that at submit: the search copies the contents of
+each container when it meets it.  A container below which a future, ``Raw`` or ``settled``
+was found is *tainted*.  In the copies a `_Node` stands for each tainted container; nothing
+else of the search is kept.  All other containers are passed as they are.
+
+The order of rebuilding follows from three needs:
+
+- What goes into a set, or is the key of a dict, must have its final hash by then.  So
+  containers are built bottom up.
+- Containers may contain each other.  So what is built bottom up are *knots*, the largest
+  groups of containers that all reach each other.  Most knots are single containers.
+- Within a knot the mutable containers are made first, empty, which closes every cycle.
+  Then the immutable ones are built: every cycle has a mutable member.  Then the mutable
+  ones get their contents, last those that hash it.
+
+All of it is iterative: no depth overflows a stack.
+"""
 
 from __future__ import annotations
 
 import sys
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from contextlib import suppress
-from typing import Any
+from functools import partial
+from typing import Any, TypeAlias
 
-from .kinds import (
-    DATACLASS,
-    DEFAULT_DICT,
-    DEQUE,
-    DICT,
-    FROZEN_DICT,
-    FROZENSET,
-    LIST,
-    NAMED,
-    ORDERED_DICT,
-    RAW,
-    SET,
-    SETTLED,
-    TUPLE,
-    kind_of,
-    layout_of,
-)
+from . import kinds
+from .kinds import FUTURE, LIST, TUPLE, kind_of, layout_of
+
+Take: TypeAlias = Callable[[Future[Any]], Any]  # returns the value that is put in place of a future
+
+_UNBUILT: Any = object()  # in place of a value that is not made yet
+_NO_STATE: dict[str, Any] = {}  # of what has no attributes
 
 
-class _Unbuilt:
-    """The type of the placeholder for a value that is missing, or not made yet."""
+class Node:
+    """A container that the search has met: a vertex of a graph; then, if tainted, how to rebuild it."""
 
+    __slots__ = ("kind", "links", "low", "made", "make", "number", "parts", "source", "state", "tainted")
 
-_UNBUILT = _Unbuilt()
-
-
-class _Node:
-    """A container that the search has met: a vertex of a graph; then, if tainted, part of a recipe."""
-
-    __slots__ = ("holes", "kind", "links", "parts", "register", "source", "state", "tainted")
-
-    def __init__(self, kind: int, source: Any, parts: list[Any]) -> None:
+    def __init__(self, number: int, kind: int, source: Any, parts: list[Any], state: dict[str, Any]) -> None:
         self.kind = kind
-        self.source = source
         #: The contents when met; for a mapping, key and value in turn; for a dataclass, its fields.
         self.parts = parts
-        #: Positions in parts, each with the containers there; cleared when the search ends.
-        self.links: list[tuple[int, _Node]] = []
-        #: Positions in parts, each with the register whose value belongs there.
-        self.holes: list[tuple[int, int]] = []
+        #: All attributes of a dataclass; of a named tuple those besides its contents.
+        self.state = state
+        # While the search runs: the container; the containers in it, with their positions; its
+        # number in order of meeting, and the lowest number of its knot that is known.
+        self.source = source
+        self.links: list[tuple[int, Node]] = []
+        self.number = self.low = number
         self.tainted = False
-        self.register = 0
-        #: The attributes of a dataclass or a named tuple; the keywords of a defaultdict or a deque.
-        self.state: dict[str, Any] = {}
+        # After the search, if tainted: makes the container; the rebuilt container.
+        self.make: Callable[..., Any] = list
+        self.made = _UNBUILT
 
 
-Take = Callable[[Future[Any]], Any]  # returns the value that is put in place of a future
-
-_MAPPINGS = (DICT, DEFAULT_DICT, ORDERED_DICT, FROZEN_DICT)
-
-_Step = tuple[Callable[[_Node, list[Any]], None], _Node]
-
-
-class Recipe:
-    """How to rebuild the tainted containers, without references to the originals.
-
-    Registers hold the values while it is followed.  Those of dependencies count
-    from the front, 0, 1, ..., those of containers from the back, -1, -2, ...: so
-    either can be given out while the number of the others is unknown.
-    """
-
-    __slots__ = ("_containers", "_steps", "dependencies")
-
-    def __init__(
-        self,
-        dependencies: list[tuple[Future[Any], bool]],
-        steps: list[_Step],
-        containers: int,
-    ) -> None:
-        self.dependencies = dependencies
-        self._steps = steps
-        self._containers = containers
-
-    def follow(self, take: Take | None) -> list[Any]:
-        """Return the rebuilt root, whose register is the last one given out."""
-        values: list[Any] = [
-            future if is_settled else future.result() if take is None else take(future)
-            for future, is_settled in self.dependencies
-        ]
-        values += [_UNBUILT] * self._containers
-        for act, node in self._steps:
-            act(node, values)
-        root: list[Any] = values[-self._containers]
-        return root
-
-
-def search(parts: tuple[Any, ...]) -> tuple[bool, Recipe | None]:
-    """Look through *parts*, among which are containers.
+def search(parts: list[Any]) -> tuple[list[Any], list[list[Node]]]:
+    """Find the futures among *parts*, and put a `Node` in place of each container that holds some.
 
     Returns:
-        Whether a future, ``Raw`` or ``settled`` is among them, at any depth; and how to
-        rebuild the containers that hold one, None where none does.
+        Each future and ``settled``, and Raw too, in argument order; empty if there is none,
+        at any depth.  And the knots of tainted containers, bottom up.
     """
-    root = _Node(LIST, None, list(parts))
-    dependencies: list[tuple[Future[Any], bool]] = []
-    registers: dict[int, int] = {}
-    # By id; None for a container whose items are all plain.  The copies keep each
-    # container alive, so that no other object gets its id.
-    nodes: dict[int, _Node | None] = {}
-    touched = False
-    frames = [(root, iter(_positions(root.parts)))]
-    while frames:
+    found: list[Any] = []
+    knots: list[list[Node]] = []
+    # By id, with the container, so that no other object gets its id; None if its items are all plain.
+    nodes: dict[int, tuple[Node | None, Any]] = {}
+    root = Node(0, LIST, None, parts, _NO_STATE)
+    unclosed = [root]  # met, in no finished knot yet
+    frames = [(root, iter(_positions(parts)))]
+    while frames:  # Tarjan's search for strongly connected components
         node, places = frames[-1]
         for position, kind in places:
-            value = node.parts[position]
-            if kind >= LIST:
-                key = id(value)
-                met, inside = None, []
-                if key not in nodes:
-                    copied = _copy_contents(value, kind)
-                    inside = _positions(copied)
-                    nodes[key] = met = _Node(kind, value, copied) if inside else None
-                inner = nodes[key]
-                if inner is not None:
-                    node.links.append((position, inner))
-                if met is not None:
-                    frames.append((met, iter(inside)))
-                    break
+            part = node.parts[position]
+            if kind < LIST:
+                node.tainted = True
+                found.append(part)
                 continue
-            node.tainted = touched = True
-            if kind == RAW:
-                node.parts[position] = value.value
+            key = id(part)
+            inside = None
+            if key not in nodes:
+                copied, state = _copy(part, kind)
+                inside = _positions(copied)
+                nodes[key] = Node(len(nodes) + 1, kind, part, copied, state) if inside else None, part
+            inner, _ = nodes[key]
+            if inner is None:
                 continue
-            future, is_settled = (value.future, True) if kind == SETTLED else (value, False)
-            key = ~id(future) if is_settled else id(future)
-            register = registers.setdefault(key, len(dependencies))
-            if register == len(dependencies):
-                dependencies.append((future, is_settled))
-            node.holes.append((position, register))
+            node.links.append((position, inner))
+            if inside and all(kind < LIST for _, kind in inside):  # the commonest
+                inner.tainted = True
+                found += [copied[place] for place, _ in inside]
+                knots.append(_close([inner]))
+            elif inside:
+                unclosed.append(inner)
+                frames.append((inner, iter(inside)))
+                break
+            node.low = min(node.low, inner.number)
+            node.tainted |= inner.tainted
         else:
             frames.pop()
-    if touched and root.links:
-        steps, containers = _plan(root)
-        if containers > 1:
-            return True, Recipe(dependencies, steps, containers)
-    return touched, None
+            if frames:
+                outer = frames[-1][0]
+                outer.low = min(outer.low, node.low)
+                outer.tainted |= node.tainted
+            if node.low == node.number:
+                knot = [unclosed.pop()]
+                while knot[-1] is not node:
+                    knot.append(unclosed.pop())
+                if _close(knot) and node is not root:
+                    knots.append(knot)
+    return found, knots
+
+
+def _close(knot: list[Node]) -> list[Node]:
+    """Prepare *knot*, whose nodes have all been searched, for rebuilding; return it if it is tainted."""
+    tainted = any([node.tainted for node in knot])
+    for node in knot:
+        node.tainted = tainted
+        node.number = sys.maxsize
+    for node in knot:
+        if tainted:
+            for position, inner in node.links:
+                if inner.tainted:
+                    node.parts[position] = inner
+            node.make = _maker(node.source, node.kind)
+        # Without the originals and links, nodes are neither a deep structure nor a cycle.
+        node.source, node.links = None, []
+    return knot if tainted else []
 
 
 def _positions(parts: list[Any]) -> list[tuple[int, int]]:
-    """Return the positions of *parts* that are not plain, and their kinds."""
-    try:
-        # Most containers hold plain items of few types: no step of Python for each.
+    """Return the positions of all *parts* that are not plain, with their kinds."""
+    try:  # most containers hold plain items of few types: no step of Python for each
         plain = not any(map(kind_of, set(map(type, parts))))
     except Exception:  # a class that can't be hashed
         plain = False
@@ -159,191 +144,121 @@ def _positions(parts: list[Any]) -> list[tuple[int, int]]:
     return [(position, kind) for position, part in enumerate(parts) if (kind := kind_of(type(part)))]
 
 
-def _copy_contents(value: Any, kind: int) -> list[Any]:
+def _copy(value: Any, kind: int) -> tuple[list[Any], dict[str, Any]]:
+    """Return copies of what the container *value* holds, and of its attributes."""
+    if kind in (kinds.DATACLASS, kinds.NAMED):
+        cls = type(value)
+        state: dict[str, Any] = {}
+        for name, slot in layout_of(cls).slots.items() if kind == kinds.DATACLASS else ():
+            with suppress(AttributeError):
+                state[name] = slot.__get__(value)
+        with suppress(AttributeError):
+            state.update(object.__getattribute__(value, "__dict__"))
+        if kind == kinds.DATACLASS:
+            return [state[name] for name in _stored_fields(cls, state)], state
+        return list(tuple.__iter__(value)), state  # the class may have an __iter__ of its own
     # A list, dict or set is copied by one call into C that runs no Python code, so
     # threads that change it meanwhile cannot tear it.
-    if kind == DATACLASS:
-        return [_read_field(value, name) for name in layout_of(type(value)).names]
-    if kind in _MAPPINGS:
-        # An OrderedDict hashes its keys to go through them in order, which a plain one is spared.
-        if kind == ORDERED_DICT and not _positions([*dict.keys(value), *dict.values(value)]):
-            return []
-        return [part for item in value.copy().items() for part in item]
-    if kind == DEQUE:
-        return list(value.copy())
-    if kind == NAMED:
-        return list(tuple.__iter__(value))  # the class may have an __iter__ of its own
-    return list(value)
+    if kind not in kinds.MAPPINGS:
+        return list(value.copy() if kind == kinds.DEQUE else value), _NO_STATE
+    # An OrderedDict hashes its keys to go through them in order, which a plain one is spared.
+    if kind == kinds.ORDERED_DICT and not _positions([*dict.keys(value), *dict.values(value)]):
+        return [], _NO_STATE
+    return [part for item in value.copy().items() for part in item], _NO_STATE
 
 
-def _read_field(instance: Any, name: str) -> Any:
-    try:
-        return object.__getattribute__(instance, name)
-    except AttributeError:
-        return _UNBUILT
+def _stored_fields(cls: type, state: dict[str, Any]) -> list[str]:
+    """Return the fields of an instance of *cls* that have a value, and that no property stands for."""
+    return [name for name in layout_of(cls).fields if name in state]
 
 
-def _plan(root: _Node) -> tuple[list[_Step], int]:
-    """Return the steps that rebuild the tainted containers, and how many containers these are."""
-    steps: list[_Step] = []
-    containers = 0
-    for knot in _knots([root], _linked):
-        if any(node.tainted or any(inner.tainted for inner in _linked(node)) for node in knot):
-            for node in knot:
-                containers += 1
-                node.register = -containers
-                node.tainted = True
-            for node in knot:
-                node.holes += [(position, inner.register) for position, inner in node.links if inner.tainted]
-                for position, _ in node.holes:
-                    node.parts[position] = _UNBUILT
-                node.state = _copy_state(node.source, node.kind)
-            steps += _steps_of(knot)
-        for node in knot:
-            # Only the class of the original is still needed; and without links the
-            # nodes are neither a deep structure nor a cycle.
-            node.source = type(node.source)
-            node.links = []
-    return steps, containers
+def _maker(source: Any, kind: int) -> Callable[..., Any]:
+    """Return what makes a container like *source*: an empty one, or an immutable one of its contents."""
+    cls = type(source)
+    if kind == kinds.DEFAULT_DICT:
+        return partial(defaultdict, source.default_factory)
+    if kind == kinds.DEQUE:
+        return partial(deque, maxlen=source.maxlen)
+    if kind == kinds.DATACLASS:
+        return partial(object.__new__, cls)
+    return partial(tuple.__new__, cls) if kind == kinds.NAMED else cls
 
 
-def _steps_of(knot: list[_Node]) -> Iterator[_Step]:
+def substitute(parts: Iterable[Any], take: Take | None) -> list[Any]:
+    """Return *parts* with results in place of futures, and rebuilt containers in place of nodes."""
+    return [part.made if type(part) is Node else value_of(part, take) for part in parts]
+
+
+def value_of(part: Any, take: Take | None = None) -> Any:
+    """Return what the call gets for *part*: its result if it is a future, or what *take* returns for it."""
+    kind = kind_of(type(part))
+    if kind == FUTURE:
+        return part.result() if take is None else take(part)
+    if kind == kinds.RAW:
+        return part.value
+    return part.future if kind == kinds.SETTLED else part
+
+
+def rebuild(knot: list[Node], take: Take | None) -> None:
+    """Make the containers of *knot*; all those below it are made."""
+    if len(knot) == 1:
+        _make(knot[0])
+        _fill(knot[0], take)
+        return
     mutable = sorted((node for node in knot if node.kind < TUPLE), key=lambda node: node.kind)
-    immutable = [node for node in knot if node.kind >= TUPLE]
-    yield from ((_make, node) for node in mutable)
-    if len(knot) > 1:
-        # A frozenset of this knot may hash a dataclass of it, so the dataclass gets
-        # the fields that are known before.
-        yield from ((_finish, node) for node in mutable if node.kind == DATACLASS)
-        members = set(immutable)
-        ordered = _knots(immutable, lambda node: [n for n in _linked(node) if n in members])
-        immutable = [node for single in ordered for node in single]
-    yield from ((_build, node) for node in immutable)
-    yield from ((_finish, node) for node in mutable)
-
-
-def _linked(node: _Node) -> Iterable[_Node]:
-    return [inner for _, inner in node.links]
-
-
-def _knots(starts: Iterable[_Node], below: Callable[[_Node], Iterable[_Node]]) -> Iterator[list[_Node]]:
-    """Yield the strongly connected components of all nodes reached from *starts*, bottom up.
-
-    Gabow's path-based search.  Cost: one step for each node and link.
-    """
-    closed = sys.maxsize
-    number: dict[_Node, int] = {}  # a node's index in unclosed, later closed
-    unclosed: list[_Node] = []  # met, in no finished knot yet
-    bounds = [-1]  # indices in unclosed where the knots on the path begin, as far as is known
-    path: list[tuple[_Node | None, Iterator[_Node]]] = [(None, iter(starts))]
-    while path:
-        node, rest = path[-1]
-        for inner in rest:
-            if inner not in number:
-                number[inner] = len(unclosed)
-                bounds.append(len(unclosed))
-                unclosed.append(inner)
-                path.append((inner, iter(below(inner))))
-                break
-            while bounds[-1] > number[inner]:
-                bounds.pop()
+    waiting = deque(node for node in knot if node.kind >= TUPLE)
+    for node in mutable:
+        _make(node)
+    for node in mutable:
+        # A frozenset of this knot may hash a dataclass of it, so the dataclass gets the fields
+        # that are known before.
+        if node.kind == kinds.DATACLASS:
+            _fill(node, take)
+    while waiting:  # most often in order already: what was met later is built first
+        node = waiting.popleft()
+        if any(type(part) is Node and part.made is _UNBUILT for part in node.parts):
+            waiting.append(node)
         else:
-            path.pop()
-            if node is not None and bounds[-1] == number[node]:
-                knot = unclosed[bounds.pop() :]
-                del unclosed[-len(knot) :]
-                number.update(dict.fromkeys(knot, closed))
-                yield knot
+            _fill(node, take)
+    for node in mutable:
+        _fill(node, take)
+    for node in knot:
+        node.parts = []  # nodes of one knot hold each other
 
 
-def _copy_state(instance: Any, kind: int) -> dict[str, Any]:
-    """Return what *instance* has besides its contents: attributes, a default factory, a maximal length."""
-    if kind == DEFAULT_DICT:
-        return {"default_factory": instance.default_factory}
-    if kind == DEQUE:
-        return {"maxlen": instance.maxlen}
-    state: dict[str, Any] = {}
-    if kind not in (DATACLASS, NAMED):
-        return state
-    layout = layout_of(type(instance)) if kind == DATACLASS else None
-    if layout is not None:
-        for name, member in layout.members.items():
-            with suppress(AttributeError):
-                state[name] = member.__get__(instance)
-    with suppress(AttributeError):
-        state.update(object.__getattribute__(instance, "__dict__"))
-    if layout is not None:
-        # The names stay, for the order of the attributes.
-        state.update((name, _UNBUILT) for name in layout.names if name in state)
-    return state
+def _make(node: Node) -> None:
+    """Make the mutable container, empty."""
+    if node.kind < TUPLE:
+        node.made = node.make()
 
 
-def _make(node: _Node, values: list[Any]) -> None:
-    """Put the mutable container in its register, without contents."""
-    made: Any
-    if node.kind == LIST:
-        made = node.parts
-    elif node.kind == DATACLASS:
-        made = object.__new__(node.source)
-    elif node.kind == DEFAULT_DICT:
-        made = defaultdict(node.state["default_factory"])
-    elif node.kind == DEQUE:
-        made = deque(maxlen=node.state["maxlen"])
+def _fill(node: Node, take: Take | None) -> None:
+    """Give the mutable container its contents, as far as these are made; build the immutable one."""
+    contents: Any = substitute(node.parts, take)
+    if node.kind in kinds.MAPPINGS:
+        contents = zip(contents[::2], contents[1::2], strict=True)
+    if node.kind in (LIST, kinds.DEQUE):
+        node.made.extend(contents)
+    elif node.kind == kinds.DATACLASS:
+        cls = type(node.made)
+        names = _stored_fields(cls, node.state)
+        _set_attributes(
+            node.made, {**node.state, **dict(zip(names, contents, strict=True))}, layout_of(cls).slots
+        )
+    elif node.kind < TUPLE:
+        node.made.update(contents)
     else:
-        made = node.source()
-    values[node.register] = made
+        node.made = node.make(contents)
+        _set_attributes(node.made, node.state, {})
 
 
-def _finish(node: _Node, values: list[Any]) -> None:
-    """Give the mutable container its contents; give a dataclass those that are built."""
-    parts = _patch(node, values)
-    made = values[node.register]
-    if node.kind in _MAPPINGS:
-        made.update(_pairs(parts))
-    elif node.kind == SET:
-        made.update(parts)
-    elif node.kind == DEQUE:
-        made.extend(parts)
-    elif node.kind == DATACLASS:
-        layout = layout_of(node.source)
-        fields = zip(layout.names, parts, strict=True)
-        _set_attributes(made, {**node.state, **dict(fields)}, layout.members)
-
-
-def _build(node: _Node, values: list[Any]) -> None:
-    """Put the immutable container in its register."""
-    parts = _patch(node, values)
-    built: Any
-    if node.kind == TUPLE:
-        built = tuple(parts)
-    elif node.kind == FROZENSET:
-        built = frozenset(parts)
-    elif node.kind == FROZEN_DICT:  # pragma: no cover - from CPython 3.15 on
-        built = node.source(_pairs(parts))
-    else:
-        built = tuple.__new__(node.source, parts)
-        _set_attributes(built, node.state, {})
-    values[node.register] = built
-
-
-def _pairs(parts: list[Any]) -> Iterable[tuple[Any, Any]]:
-    return zip(parts[::2], parts[1::2], strict=True)
-
-
-def _patch(node: _Node, values: list[Any]) -> list[Any]:
-    parts = node.parts
-    for position, register in node.holes:
-        parts[position] = values[register]
-    return parts
-
-
-def _set_attributes(instance: Any, attributes: dict[str, Any], members: dict[str, Any]) -> None:
+def _set_attributes(instance: Any, attributes: dict[str, Any], slots: dict[str, Any]) -> None:
     # Around __setattr__ (frozen dataclasses) and properties.
     for name, value in attributes.items():
         if value is _UNBUILT:
             continue
-        member = members.get(name)
-        if member is not None:
-            member.__set__(instance, value)
+        slot = slots.get(name)
+        if slot is not None:
+            slot.__set__(instance, value)
         else:
             object.__getattribute__(instance, "__dict__")[name] = value

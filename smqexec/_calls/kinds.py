@@ -10,7 +10,7 @@ from collections import OrderedDict, defaultdict, deque
 from concurrent.futures import Future
 from contextlib import suppress
 from types import BuiltinFunctionType, MemberDescriptorType
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 T = TypeVar("T")
 
@@ -69,6 +69,7 @@ TUPLE = 11
 NAMED = 12
 FROZENSET = 13
 FROZEN_DICT = 14
+MAPPINGS = (DICT, DEFAULT_DICT, ORDERED_DICT, FROZEN_DICT)
 
 _EXACT: dict[type, int] = {
     list: LIST, dict: DICT, set: SET, tuple: TUPLE, frozenset: FROZENSET,
@@ -85,6 +86,7 @@ _layouts: dict[int, Layout] = {}  # by id, as the class of a class may refuse to
 
 
 def kind_of(cls: type) -> int:
+    """Return the kind of the instances of *cls*."""
     try:
         return KINDS[cls]
     except Exception:  # a new class; or its metaclass refuses to hash it, by any error
@@ -112,8 +114,8 @@ def _find_kind(cls: type) -> int:
         if cls is container:
             return kind
     if issubclass(cls, tuple):
-        return NAMED if type(_class_attribute(cls, "_fields")) is tuple else PLAIN
-    if _class_attribute(cls, "__dataclass_fields__") is not None:
+        return NAMED if type(class_attribute(cls, "_fields")) is tuple else PLAIN
+    if class_attribute(cls, "__dataclass_fields__") is not None:
         # A type written in C with a constructor of its own (Exception, deque)
         # has a state of its own, too.
         makers = [vars(base).get("__new__") for base in cls.__mro__[:-1]]
@@ -121,46 +123,39 @@ def _find_kind(cls: type) -> int:
     return PLAIN
 
 
-def _class_attribute(cls: type, name: str) -> Any:
-    # Unlike getattr this calls no descriptor, and nothing of a metaclass.
+def class_attribute(cls: type, name: str) -> Any:
+    """Return the attribute *name* of *cls*, or None.
+
+    Unlike getattr this calls no descriptor, and nothing of a metaclass.
+    """
     for base in cls.__mro__:
         if name in vars(base):
             return vars(base)[name]
     return None
 
 
-class Layout:
-    """Where instances of a dataclass keep their values."""
+class Layout(NamedTuple):
+    """Where instances of a dataclass keep their values, apart from their ``__dict__``."""
 
-    __slots__ = ("cls", "members", "names")
+    cls: type  # keeps the class alive, so that its id stays its own
+    slots: dict[str, Any]  # its own, and those of its bases
+    fields: tuple[str, ...]
 
-    def __init__(self, cls: type) -> None:
+
+def layout_of(cls: type) -> Layout:
+    """Return the layout of the dataclass *cls*, and remember it."""
+    layout = _layouts.get(id(cls))
+    if layout is None:
         # Imported here: a program with a dataclass has imported it already.
         from dataclasses import fields
 
-        #: Keeps the class alive, so that its id stays its own.
-        self.cls = cls
-        #: Its slots, and those of its bases.
-        self.members: dict[str, Any] = {
+        slots = {
             name: attribute
             for base in reversed(cls.__mro__)
             for name, attribute in vars(base).items()
             if type(attribute) is MemberDescriptorType
         }
-        #: The fields that can be read without running a property.
-        self.names = tuple(field.name for field in fields(cls) if self._is_stored(field.name))
-
-    def _is_stored(self, name: str) -> bool:
-        kind = type(_class_attribute(self.cls, name))
-        if kind is MemberDescriptorType:
-            return True
-        return not (hasattr(kind, "__set__") or hasattr(kind, "__delete__"))
-
-
-def layout_of(cls: type) -> Layout:
-    layout = _layouts.get(id(cls))
-    if layout is None:
         if len(_layouts) >= _CACHE_SIZE:
             _layouts.clear()
-        layout = _layouts[id(cls)] = Layout(cls)
+        layout = _layouts[id(cls)] = Layout(cls, slots, tuple(field.name for field in fields(cls)))
     return layout
