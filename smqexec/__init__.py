@@ -102,7 +102,7 @@ _name_methods()
 
 # Taken out: the programs that this one starts write no trace.
 if path := os.environ.pop("SMQEXEC_TRACE", None):  # pragma: no cover - seen in programs of their own
-    from ._observe.trace.recorder import record_everything
+    from ._observe.trace.write import record_everything
 
     record_everything(path)
 

@@ -28,11 +28,10 @@ which its slots were busy; the longest tasks; the critical path; and when the fi
 results came.
 
 *The file* is in Chrome's trace format: JSON, an array of events.  Perfetto shows a row for
-each worker thread under its queue, a slice for each task, arrows along dependencies, and
-curves of how many tasks are waiting, ready and running.  The file is written as things
-happen, so a program that is killed leaves a file that can be read, without its last 0.2 s;
-a task that had run for longer than a second is in it too.  Tasks of a queue on another
-executor start when that executor gets them.
+each worker thread under its queue, a slice for each task, and arrows along dependencies.
+The file is written as things happen, so a program that is killed leaves a file that can be
+read, without its last 0.2 s; a task that had run for longer than a second is in it too.
+Tasks of a queue on another executor start when that executor gets them.
 """
 
 from __future__ import annotations
@@ -42,10 +41,10 @@ import os
 import sys
 from collections.abc import Sequence
 
-from ._observe.trace.file import Trace, read
 from ._observe.trace.page import page
-from ._observe.trace.recorder import Recording
-from ._observe.trace.text import text
+from ._observe.trace.read import Trace, read
+from ._observe.trace.tables import text
+from ._observe.trace.write import Recording
 from ._scheduler import Scheduler
 
 __all__ = ["Recording", "record"]

@@ -13,8 +13,8 @@ import pytest
 from gate import DEADLINE
 from traces import Event, dropped, head, item, ran, synthetic, text, told
 
-from smqexec._observe.trace.file import read
 from smqexec._observe.trace.page import page
+from smqexec._observe.trace.read import read
 
 pytest.importorskip("selenium", reason="the timeline page is tested by selenium, which is not installed")
 
@@ -220,12 +220,12 @@ def test_more_links_than_anybody_reads_are_counted(opened: Opened) -> None:
 def test_a_page_shows_each_task_once(opened: Opened) -> None:
     shown = opened(DIAMOND)
     assert shown.js("timeline.drawn.slices") == 4
-    assert shown.driver.title == "run.json: 4 tasks, 2 queues, 4.3\u00a0ms"
+    assert shown.driver.title == "run.json: 4 tasks in 4.30 ms, 2 queues"
     assert shown.element("summary").text.splitlines()[:4] == [
         "Queues",
-        "ran slots used busy",
-        "disk 1 1 of 1 23%",
-        "compute 3 2 of 2 47%",
+        "slots ran failed busy",
+        "disk 1 1 0 23%",
+        "compute 2 3 0 47%",
     ]
 
 
@@ -587,7 +587,7 @@ def test_a_file_without_tasks_has_a_page(opened: Opened) -> None:
     shown = opened(head())
     shown.element("rows").send_keys("+", Keys.ENTER, Keys.SHIFT, Keys.ARROW_RIGHT, Keys.ARROW_DOWN)
     shown.element("search").send_keys("x", Keys.ENTER)
-    assert shown.driver.title == "run.json: 0 tasks, 0 queues, 0\u00a0µs"
+    assert shown.driver.title == "run.json: 0 tasks in 0 µs, 0 queues"
     assert shown.selected() is None
 
 

@@ -26,8 +26,8 @@ from threads import beside, planned, until, until_gone
 import smqexec
 from smqexec import Queue, Scheduler
 from smqexec._observe.events import newcomers
-from smqexec._observe.trace import recorder as _recorder
-from smqexec._observe.trace.file import Trace, read
+from smqexec._observe.trace import write as _recorder
+from smqexec._observe.trace.read import Trace, read
 from smqexec.trace import record
 
 
@@ -62,8 +62,7 @@ def test_prefetch_is_no_slot(path: Path) -> None:
     assert shown.slots == 2
 
 
-def test_small_run(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_recorder, "SAMPLE_INTERVAL", 0.0)
+def test_small_run(path: Path) -> None:
     scheduler = Scheduler(stopped=True)
     with record(scheduler, path) as recording:
         disk, cpu = Queue(scheduler, 1, "disk"), Queue(scheduler, 2, "cpu")
@@ -106,22 +105,9 @@ def test_small_run(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (trace.whole, trace.damaged, trace.running) == (True, 0, [])
     for task in seen.values():
         assert task.submitted is not None and task.submitted <= task.start <= task.end
-    counts = [counts[2:] for counts in trace.counts if trace.queues[counts.queue - 1].name == "disk"]
-    assert counts[:2] == [(0, 0, 0), (0, 1, 0)] and counts[-1] == (0, 0, 0)
-    assert max(counts, key=lambda each: each[2]) in [(0, 0, 1), (1, 0, 1), (0, 1, 1)]
     written = events(path)
     check_format(written)
     assert sum(event["ph"] == "s" for event in written) == 4  # to what ran
-
-
-def test_counts_end_with_the_last_task(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_recorder, "SAMPLE_INTERVAL", 0.0)
-    with planned(1) as (scheduler, queue), record(scheduler, path):
-        queue.submit(add, 1, 2).result(DEADLINE)
-        assert scheduler.wait(DEADLINE)
-    trace = read(path)
-    assert [counts[2:] for counts in trace.counts] == [(0, 0, 0), (0, 0, 1), (0, 0, 0)]
-    assert trace.counts[-1].at == pytest.approx(trace.tasks[0].end)
 
 
 def test_nested_runs_are_nested(path: Path) -> None:
@@ -269,14 +255,13 @@ def test_full_disk_ends_the_recording(path: Path, caplog: pytest.LogCaptureFixtu
         recording.close()
     [logged] = [entry for entry in caplog.records if entry.levelno == logging.ERROR]
     assert f"the trace {path} ends here" in logged.message
-    assert recording._notes == []
+    assert not recording._notes
 
 
 def test_disk_that_is_full_at_the_end(path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with planned(1) as (scheduler, _):
         recording = record(scheduler, path)
         with recording._writing:
-            recording._flush()
             recording._file.close()
             recording._file = Full()  # type: ignore[assignment]
         recording.close()
@@ -313,25 +298,21 @@ def test_many_threads_and_tasks(path: Path) -> None:
     check_format(events(path))
 
 
-def test_notes_are_bounded(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its own thread gets nothing done: those that make the notes write them."""
-    monkeypatch.setattr(_recorder, "INTERVAL", 3600)
-    monkeypatch.setattr(_recorder, "SAMPLE_INTERVAL", 0.0)
-    monkeypatch.setattr(_recorder, "BACKLOG", 50)
-    monkeypatch.setattr(_recorder, "SHARE", 10)
+def test_notes_that_pile_up_are_made_slowly(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that the thread that writes gets its turn."""
+    paused: list[float] = []
+    monkeypatch.setattr(_recorder, "BACKLOG", 2)
+    monkeypatch.setattr(_recorder.time, "sleep", paused.append)
     with planned(1) as (scheduler, queue):
         recording = record(scheduler, path)
-        for n in range(300):
-            queue.submit(add, n, 1).result(DEADLINE)
-            assert len(recording._notes) <= 60 * 6
+        with recording._writing:
+            queue.submit(add, 1, 2).result(DEADLINE)
         recording.close()
-    assert len(read(path).tasks) == 300
+    assert paused == [_recorder.PAUSE]
+    assert len(read(path).tasks) == 1
 
 
-def test_finalizer_that_ends_tasks_in_the_middle_of_a_write_waits_for_nobody(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(_recorder, "BACKLOG", 0)
+def test_finalizer_that_ends_tasks_in_the_middle_of_a_write_waits_for_nobody(path: Path) -> None:
     with planned(1) as (scheduler, queue), scheduler.stop():
         pending = queue.submit(add, 1, 2)
         recording = record(scheduler, path)
@@ -349,7 +330,7 @@ def test_memory_of_what_has_ended_is_given_back(path: Path) -> None:
         assert scheduler.wait(DEADLINE)
         recording.close()
         lines = recording._lines
-        assert not (recording._notes or lines._heads or lines._needs or lines._running or lines.lines)
+        assert not (recording._notes or lines._submitted or lines._running or lines.lines)
 
 
 def test_no_object_of_the_user_is_kept(path: Path) -> None:
@@ -466,7 +447,7 @@ def test_command_line_shows_a_file_also_where_the_variable_names_it(path: Path) 
 
 
 def test_import_stays_light() -> None:
-    heavy = ("json", "smqexec._observe.trace.recorder")
+    heavy = ("json", "smqexec._observe.trace.write")
     code = f"import smqexec, sys; print([m for m in {heavy} if m in sys.modules])"
     environment = {name: value for name, value in os.environ.items() if name != "SMQEXEC_TRACE"}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
@@ -538,7 +519,7 @@ def test_child_of_a_fork_before_the_first_scheduler_writes_nothing(path: Path) -
         """if True:
         import os
         from smqexec import Queue
-        from smqexec._observe.trace import recorder as _recorder
+        from smqexec._observe.trace import write as _recorder
         if not (child := os.fork()):
             Queue(1).submit(int).result()
             os._exit(len(_recorder._recordings))

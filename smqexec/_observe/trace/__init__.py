@@ -1,1 +1,10 @@
-"""What happened, as a file: written, read, shown."""
+"""A recorded run: written to a trace file, read back, and shown.
+
+::
+
+    write         Recording: an observer, and the thread that writes the file; below it
+    lines         the format of the file
+    page/         the timeline page of a trace
+    tables        a trace as tables, for the terminal and the page
+    read          Trace: a file as records, and what follows from them
+"""

@@ -1,47 +1,46 @@
 """The timeline page: a trace file's records as one HTML file that fetches nothing.
 
 The page is a frame of HTML, a style, a program, and the run.  All is written
-into one file; the first three lie beside this module: ``run.js`` reads the run,
-``view.js`` says what part of it is where on the screen, the next five draw it,
-and the last two tell and listen.
+into one file; the first three lie beside this module.  Of the program, ``run.js``
+reads the run, ``view.js`` maps times and rows to the screen, the next five draw,
+``facts.js`` shows the selected task, and ``controls.js`` handles input.
 
 The run is a table of columns, not a list of objects: a hundred thousand tasks
-are then a dozen arrays of numbers, in base64, which the page has at hand without
+are then a dozen arrays of numbers, in base64, which the page reads without
 a step for each task.  Times are microseconds since the first submission.
 
 Tasks are sorted as they are drawn.  Each worker thread of a queue is a *row*;
 thread 0 stands for none, and has the tasks that ended without running.  Nested
-runs overlap in their row, so a row is split into *lanes* in which nothing
-overlaps: what is visible, and what is under the pointer, is found there by
+tasks overlap in their row, so a row is split into *lanes* in which nothing
+overlaps: there the visible tasks, and the task under the pointer, are found by
 binary search.
 
-Names of tasks and queues are what users made them, and may hold anything.
-They reach the page escaped: in HTML, and as JSON in which no ``<`` is left.
-The program only ever shows them as text, and the page forbids the browser to
-run another program, or to fetch anything.
+Names of tasks and queues may hold anything.  They reach the page escaped: in HTML,
+and as JSON in which no ``<`` is left.  The program only shows them as text, and the
+page forbids the browser to run another program, or to fetch anything.
 """
 
 from __future__ import annotations
 
 import json
 from base64 import b64encode
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from hashlib import sha256
-from heapq import heappop, heappush, nlargest
+from heapq import heappop, heappush
 from html import escape
 from importlib.resources import files
 from itertools import accumulate
-from math import inf, nan
+from math import nan
 from string import Template
 from struct import pack
 from typing import Any, NamedTuple
 
-from ..file import OUTCOMES, Record, Trace, busy
+from ...drawing import printable
+from ..read import OUTCOMES, Record, Trace, busy
+from ..tables import Table, heading, summary
 
-UNKNOWN = 0xFFFF_FFFF  # a task that the file does not have: it was still running, or pending
-KINDS = 12  # how many names of tasks the summary has: those that took most time
-LETTERS = 60  # of a name in the summary
+UNKNOWN = 0xFFFF_FFFF  # a task that the file does not have: it was pending when the recording ended
 # One after the other they are the program.
 PROGRAM = (
     *("run.js", "view.js"),
@@ -63,7 +62,7 @@ def page(trace: Trace, title: str) -> str:
     return Template(part("page.html")).substitute(
         title=ascii_html(title),
         heading=ascii_html(heading(trace)),
-        tables="\n".join(tables(trace)),
+        tables="\n".join(line for each in summary(trace) for line in table(each)),
         digest=b64encode(sha256(program.encode()).digest()).decode(),
         style=part("page.css"),
         run=written.replace("<", r"\u003c"),
@@ -78,6 +77,14 @@ def part(name: str) -> str:
 
 def ascii_html(text: str) -> str:
     return escape(text).encode("ascii", "xmlcharrefreplace").decode()
+
+
+def table(of: Table) -> Iterator[str]:
+    yield f"<table><caption>{of.caption}</caption>"
+    yield "<tr>" + "".join(f'<th scope="col">{head}</th>' for head in of.heads) + "</tr>"
+    for row in of.rows:
+        yield "<tr>" + "".join(f"<td>{ascii_html(printable(cell))}</td>" for cell in row) + "</tr>"
+    yield "</table>"
 
 
 # -- The run
@@ -120,7 +127,7 @@ def columns(trace: Trace) -> Columns:
         "critical": uint8(task.number in critical for task in tasks),
         "needs": uint32(place.get(number, UNKNOWN) for task in tasks for number in task.dependencies),
         "needsUntil": uint32(accumulate(len(task.dependencies) for task in tasks)),
-        **items(trace, lanes, list(rows)),
+        **items(trace, lanes),
     }
 
 
@@ -128,11 +135,8 @@ def rows_of(trace: Trace) -> dict[tuple[int, int], list[Record]]:
     """Return the tasks by queue and thread.  Each queue begins with thread 0."""
     rows: dict[tuple[int, int], list[Record]] = {(queue.pid, 0): [] for queue in trace.queues}
     for task in (*trace.tasks, *trace.running):
-        rows.setdefault((task.queue, 0), [])  # also where the line about the queue is lost
+        rows.setdefault((task.queue, 0), [])  # the line about the queue may be lost
         rows.setdefault((task.queue, task.thread or 0), []).append(task)
-    for item in trace.items:  # the line about its task may be lost
-        rows.setdefault((item.queue, 0), [])
-        rows.setdefault((item.queue, item.thread), [])
     return dict(sorted(rows.items()))
 
 
@@ -142,9 +146,9 @@ def name_of(pid: int, trace: Trace) -> str:
 
 
 def apart(tasks: Iterable[Record]) -> list[list[Record]]:
-    """Split *tasks* into lanes, at least one, in which none overlap: a nested run comes below.
+    """Split *tasks* into lanes, at least one, in which none overlap: a nested task comes below.
 
-    Each task goes to the first lane that is free then, as trains get their platforms.
+    Each task goes to the first lane that is free at its start.
     """
     lanes: list[list[Record]] = [[]]
     free = [0]
@@ -177,14 +181,14 @@ def stopped(trace: Trace) -> Iterator[tuple[float, float]]:
         yield since - first, max(last, since) - first
 
 
-def items(trace: Trace, lanes: Sequence[Lane], rows: Sequence[tuple[int, int]]) -> Columns:
-    """The marks of items, in the lanes of their tasks; without the task, in the first of its row."""
+def items(trace: Trace, lanes: Sequence[Lane]) -> Columns:
+    """The marks of items, in the lanes of their tasks; of an item whose task's line is lost there is none."""
     lane_of = {task.number: index for index, lane in enumerate(lanes) for task in lane.tasks}
-    first = {rows[lane.row]: index for index, lane in reversed(list(enumerate(lanes)))}
     since, _ = trace.span
     marks = sorted(
-        (lane_of.get(item.task, first[item.queue, item.thread]), item.at - since, item.task, item.index)
+        (lane_of[item.task], item.at - since, item.task, item.index)
         for item in trace.items
+        if item.task in lane_of
     )
     counts = [0] * len(lanes)
     for lane, *_ in marks:
@@ -196,90 +200,10 @@ def items(trace: Trace, lanes: Sequence[Lane], rows: Sequence[tuple[int, int]]) 
     }
 
 
-def float64(numbers: Iterable[float]) -> str:
-    return binary("d", numbers)
-
-
-def uint32(numbers: Iterable[int]) -> str:
-    return binary("I", numbers)
-
-
-def uint8(numbers: Iterable[int]) -> str:
-    return binary("B", numbers)
-
-
 def binary(code: str, numbers: Iterable[float]) -> str:
     """Return *numbers* as a JavaScript typed array has them, in base64."""
     values = tuple(numbers)
     return b64encode(pack(f"<{len(values)}{code}", *values)).decode()
 
 
-# -- The summary
-
-
-def heading(trace: Trace) -> str:
-    """What the run was, in a line."""
-    tasks = [*trace.tasks, *trace.running]
-    counts = Counter(task.outcome for task in tasks)
-    first, last = trace.span
-    parts = [
-        counted(len(tasks), "task"),
-        counted(len(trace.queues), "queue"),
-        duration(last - first),
-        *(f"{counts[outcome]:,} {outcome}" for outcome in OUTCOMES[1:] if counts[outcome]),
-    ]
-    if not trace.whole:
-        parts.append("the recording was not closed")
-    if trace.damaged:
-        parts.append(counted(trace.damaged, "unreadable line"))
-    return ", ".join(parts)
-
-
-def tables(trace: Trace) -> Iterator[str]:
-    """How busy the queues were, and which names took the time, as HTML."""
-    first, last = trace.span
-    rows = rows_of(trace)
-    queues = []
-    for queue in trace.queues:
-        ran = [tasks for (pid, thread), tasks in rows.items() if pid == queue.pid and thread]
-        slots = max(queue.slots, len(ran))
-        share = sum(map(busy, ran)) / (slots * (last - first) or inf)
-        queues.append((queue.name, f"{sum(map(len, ran)):,}", f"{len(ran)} of {slots}", f"{share:.0%}"))
-    yield from table("Queues", ("", "ran", "slots used", "busy"), queues)
-    names = [(name, f"{count:,}", duration(time)) for name, count, time in kinds(trace)]
-    yield from table("Most time", ("", "tasks", "in all"), names)
-
-
-def kinds(trace: Trace) -> list[tuple[str, int, float]]:
-    """Return (name, how many, time in all) of the names of tasks that took most time."""
-    found: dict[str, tuple[int, float]] = {}
-    for task in (*trace.tasks, *trace.running):
-        count, time = found.get(task.name, (0, 0.0))
-        found[task.name] = count + 1, time + task.end - task.start
-    return [(name, *sums) for name, sums in nlargest(KINDS, found.items(), key=lambda kind: kind[1][1])]
-
-
-def table(caption: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    if not rows:
-        return
-    yield f"<table><caption>{caption}</caption>"
-    yield "<tr>" + "".join(f'<th scope="col">{head}</th>' for head in heads) + "</tr>"
-    for row in rows:
-        yield "<tr>" + "".join(f"<td>{ascii_html(shorten(cell))}</td>" for cell in row) + "</tr>"
-    yield "</table>"
-
-
-def shorten(text: str) -> str:
-    return text if len(text) <= LETTERS else f"{text[: LETTERS - 1]}\u2026"
-
-
-def counted(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'s' if number != 1 else ''}"
-
-
-def duration(microseconds: float) -> str:
-    """A time in a unit that suits it."""
-    for scale, unit in ((60e6, "min"), (1e6, "s"), (1e3, "ms")):
-        if microseconds >= scale:
-            return f"{microseconds / scale:.3g}\u00a0{unit}"
-    return f"{microseconds:.3g}\u00a0\u00b5s"
+float64, uint32, uint8 = (partial(binary, code) for code in "dIB")

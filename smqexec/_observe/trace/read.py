@@ -1,8 +1,8 @@
-"""Read a trace file that ``_recorder`` wrote, also one whose program was killed, into plain records.
+"""Read a trace file as records.
 
-One event a line.  A line that can't be read, such as the last one of a killed
-program, is counted and left out.  All times are microseconds since the
-recording began.
+The format is that of ``lines``: one event a line.  A line that can't be read, such as
+the last one of a killed program, is counted and left out.  All times are microseconds
+since the recording began.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ class Record(NamedTuple):
     number: int
     name: str
     queue: int  # the `pid` of its queue
-    thread: int | None  # the worker's number within the queue, from 1; None where it never ran
+    thread: int | None  # the worker's number within the queue, from 1; None: the task never ran
     start: float
-    end: float  # as `start` where it never ran; of one that was running: the last time in the file
+    end: float  # of a task that never ran: `start`; of one that was running: the last time in the file
     submitted: float | None  # None: before the recording began
     outcome: str  # one of OUTCOMES
     dependencies: tuple[int, ...]  # numbers of tasks, which the file may not have
@@ -49,7 +49,7 @@ class QueueRecord(NamedTuple):
 
 
 class ItemRecord(NamedTuple):
-    """A value of a generator task came."""
+    """A value of a generator task."""
 
     at: float
     queue: int
@@ -59,33 +59,22 @@ class ItemRecord(NamedTuple):
 
 
 class Mark(NamedTuple):
-    """A scheduler was stopped, or went on."""
+    """A stop or a resume of a scheduler."""
 
     at: float
     name: str  # "stop" or "resume"
 
 
-class Counts(NamedTuple):
-    """How many tasks of a queue there were."""
-
-    at: float
-    queue: int
-    waiting: int
-    ready: int
-    running: int
-
-
 class Trace:
-    """What a trace file tells."""
+    """The records of a trace file, and what follows from them."""
 
     def __init__(self) -> None:
-        self.facts: dict[str, Any] = {}  # what smqexec, Python and machine it was
+        self.facts: dict[str, Any] = {}  # the versions, the machine, the time of day
         self.queues: list[QueueRecord] = []
-        self.tasks: list[Record] = []  # those that ended, in the order in which they did
-        self.running: list[Record] = []  # those that did not
+        self.tasks: list[Record] = []  # the tasks that ended, in that order
+        self.running: list[Record] = []  # the tasks that had started and not ended
         self.items: list[ItemRecord] = []
         self.marks: list[Mark] = []
-        self.counts: list[Counts] = []
         self.whole = False  # the recording was closed
         self.damaged = 0  # lines that could not be read
 
@@ -98,7 +87,7 @@ class Trace:
 
     @cached_property
     def sinks(self) -> list[Record]:
-        """The tasks that no other depends on, in the order in which they ended: the final results."""
+        """The tasks that no other task depends on, in the order in which they ended: the final results."""
         needed = {number for task in (*self.tasks, *self.running) for number in task.dependencies}
         sinks = [task for task in self.tasks if task.number not in needed]
         return sorted(sinks, key=attrgetter("end"))
@@ -107,8 +96,8 @@ class Trace:
     def critical(self) -> list[int]:
         """The numbers of the critical path: the chain of dependencies that ran longest, first task first.
 
-        Where a task starts before one that it depends on has ended, since an item is enough for
-        it, the time in which both ran counts once.  Cost: one step for each dependency.
+        If a task starts before its dependency has ended, since an item is enough, the time in which
+        both ran counts once.  Cost: one step for each dependency.
         """
         ran = sorted((task for task in self.tasks if task.thread is not None), key=attrgetter("number"))
         by_number = {task.number: task for task in ran}
@@ -134,7 +123,7 @@ class Trace:
 
 
 def busy(tasks: Iterable[Record]) -> float:
-    """How long at least one of *tasks*, all of one thread, was running.  Nested ones count once."""
+    """How long at least one of *tasks*, all of one thread, was running."""
     total, until = 0.0, -inf
     for task in sorted(tasks, key=attrgetter("start")):
         total += max(task.end - max(task.start, until), 0.0)
@@ -147,18 +136,18 @@ def read(path: str | os.PathLike[str]) -> Trace:
 
     Raises:
         OSError: It can't be opened.
-        ValueError: It is no trace of smqexec's.
+        ValueError: It is not a trace of smqexec.
 
     Cost: some 5 µs for each task, and for each dependency.
     """
     trace = Trace()
-    begun: dict[int, Record] = {}  # tasks of which only the beginning was met
+    begun: dict[int, Record] = {}  # tasks of which only the beginning was read
     last = 0.0
     with open(path, encoding="utf-8", errors="replace") as lines:
         for line in lines:
             text = line.strip().rstrip(",")
             if text in ("[", "]", "") or (text.startswith(ARROWS) and text.endswith("}")):
-                continue  # tasks tell what they depend on: half of a file need not be looked at
+                continue  # the arrows say nothing new: tasks list what they depend on
             try:
                 event = json.loads(text)
                 at = _time(event.get("ts", 0.0)) + _time(event.get("dur", 0.0))
@@ -175,7 +164,7 @@ def read(path: str | os.PathLike[str]) -> Trace:
 
 
 def _take(trace: Trace, begun: dict[int, Record], event: dict[str, Any]) -> None:
-    """Enter *event*, whose times are right; nothing of it, where it is none of ours."""
+    """Enter *event*, whose times are valid.  Events that smqexec does not write change nothing."""
     phase, category, args = event["ph"], event.get("cat"), event.get("args", {})
     if phase == "X":
         trace.tasks.append(_record(event, event["ts"] + event["dur"], args["outcome"]))
@@ -185,9 +174,6 @@ def _take(trace: Trace, begun: dict[int, Record], event: dict[str, Any]) -> None
         ended = begun[_number(args["number"])]._replace(end=event["ts"], outcome=_outcome(args["outcome"]))
         trace.tasks.append(ended)
         del begun[ended.number]
-    elif phase == "C":
-        counts = (_number(args[state]) for state in ("waiting", "ready", "running"))
-        trace.counts.append(Counts(event["ts"], _number(event["pid"]), *counts))
     elif category == "dropped":
         trace.tasks.append(_record(event, event["ts"], args["outcome"], ran=False))
     elif category == "item":
@@ -214,28 +200,28 @@ def _record(event: dict[str, Any], end: float, outcome: object, ran: bool = True
     return Record(*place, event["ts"], end, submitted, _outcome(outcome), needs)
 
 
-# What a value of a line must be.  Another is no value of ours, whatever wrote it.
+# Checks of the values of a line: any program may have written it.
 
 
 def _number(value: Any) -> int:
     if type(value) is not int or not 0 <= value < 1 << 32:
-        raise ValueError(f"{value!r} is no number of a task, queue, thread or item")
+        raise ValueError(f"not the number of a task, queue, thread or item: {value!r}")
     return value
 
 
 def _time(value: Any) -> float:
     if type(value) not in (int, float) or not abs(value) < LATEST:
-        raise ValueError(f"{value!r} is no time")
+        raise ValueError(f"not a time: {value!r}")
     return value  # type: ignore[no-any-return]
 
 
 def _text(value: Any) -> str:
     if type(value) is not str:
-        raise TypeError(f"{value!r} is no text")
+        raise TypeError(f"not a text: {value!r}")
     return value
 
 
 def _outcome(value: Any) -> str:
     if value not in OUTCOMES:
-        raise ValueError(f"{value!r} is no outcome")
+        raise ValueError(f"not an outcome: {value!r}")
     return value  # type: ignore[no-any-return]
