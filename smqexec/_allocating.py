@@ -70,11 +70,14 @@ class Allocating(Waiting):
         """Do what `DependencyPlanner.take` does, but hold back tasks that lack units, and go on."""
         return self._next(slots, limit)
 
-    def _next_allocated(self, slots: Slots, limit: int | None = None) -> Any:
+    def _next_allocated(
+        self, slots: Slots, limit: int | None = None, ended: Any = None, freed: Any = None
+    ) -> Any:
         while True:
-            node: Any = self.planner.order.take(slots, limit)
+            node: Any = self.planner.order.take(slots, limit, ended, freed)
             if node is None or node is SEARCHING or self.allocate(node):
                 return node
+            ended = None
 
     def allocate(self, task: Any) -> bool:
         """Give *task*, just started, its units; if it lacks some, hold it back and return False.  Locked."""

@@ -150,24 +150,21 @@ class Dispatcher(Breaking):
             if self._abandoned:
                 return None
             task._outcome = value
-            freed = self.planner.done(task)
             slots.done += 1
             if searches:
                 forget(task)
-            if watch is not None and watch.hooks:
-                freed = [*freed, *watch.run_hooks(task)]
-            if slots.ready:
-                if slots.attentive:
+            if watch is None and more and not slots.attentive and not run.below and not self._stopped:
+                # Most often: the end and the next start are one call of the planner.
+                freed: list[Any] = []
+                successor = self._next(slots, SEARCH_LIMIT, task, freed)
+                if successor is SEARCHING:  # first tell others; `begin` goes on with the search
+                    successor = None
+            else:
+                freed = self.planner.done(task)
+                if watch is not None and watch.hooks:
+                    freed = [*freed, *watch.run_hooks(task)]
+                if slots.ready:
                     successor, starts = self._hand_over(slots, run, watch, more)
-                # A callback may wait for whatever is ready now: leave it to others.
-                # And a nested task hands over to the one beneath it.
-                elif more and (watch is None or not watch.calls()) and not run.below:
-                    if not self._stopped:
-                        successor = self._next(slots, SEARCH_LIMIT)
-                        if successor is SEARCHING:  # first tell others; `begin` goes on with the search
-                            successor = None
-                else:
-                    starts = self._wake(slots)
             run.task = successor
             if freed and (freed[0] is not successor or len(freed) > 1):
                 starts = self._wake_for(freed, starts)
@@ -192,12 +189,16 @@ class Dispatcher(Breaking):
     def _hand_over(
         self, slots: Slots, run: Run, watch: Watch | None, more: bool
     ) -> tuple[Task[Any] | None, Starts | None]:
-        """Do what `complete` does where a task of an attentive queue is ready.  The lock is held."""
+        """Do what `complete` does where a task is ready.  The lock is held.
+
+        A callback may wait for whatever is ready now: leave it to others.  And a nested task hands
+        over to the one beneath it.
+        """
         surplus = len(slots.runs) > slots.limit
         if not more or surplus or (watch is not None and watch.calls()) or run.below:
             return None, self._wake(slots)
         successor = self._take(slots, run, brief=True)
-        return successor, None if successor is None else self._started(successor)
+        return successor, self._started(successor) if successor is not None and slots.attentive else None
 
     def _started(self, task: Task[Any]) -> Starts | None:
         """Note that *task*, of an attentive queue, has started: the next may perhaps.  As `_wake_for`."""

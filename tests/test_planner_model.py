@@ -168,6 +168,19 @@ class Both:
         assert {node.name for node in freed} == self.ready() - before
         assert len(freed) == len(set(freed))
 
+    def complete(self, task: int, limit: int | None = None) -> int | None:
+        """End *task* and start the next of its queue, in one call of the planner."""
+        before = self.ready()
+        self.model.state[task] = "done"
+        self._end_relays()
+        became = self.ready() - before
+        expected = self.model.first(self.model.queue[task])
+        node, freed = self.planner.complete(self.nodes[task], limit)
+        names = {node.name for node in freed}
+        assert names <= became <= names | {expected} and len(freed) == len(names), (freed, became)
+        again = partial(self.planner.take, self.nodes[task].queue)
+        return self._starts(expected, limit, again if node is SEARCHING else lambda limit: node)
+
     def drop(self, task: int) -> None:
         before = self.ready()
         state, needs = self.model.state, self.model.needs
@@ -260,7 +273,7 @@ def play(
             while len(both.running(queue)) < slots and both.take(queue) is not None:
                 pass
         running = both.tasks("running")
-        ways: list[Callable[[], Any]] = [partial(both.done, task) for task in running]
+        ways: list[Callable[[], Any]] = [partial(both.complete, task) for task in running]
         if len(both.nodes) < len(graph):
             needs = graph[len(both.nodes)]
             if any(both.model.state[need] == "dropped" for need in needs):
@@ -438,7 +451,8 @@ def walk(seed: int, order: str, steps: int = 200) -> None:
             queue = random.choice(queues)
             running = both.running(queue)
             if running and (len(running) >= slots[queue] or random.random() < 0.5):
-                both.done(random.choice(running))
+                end = random.choice([both.done, both.complete])
+                end(random.choice(running))
             else:
                 both.take(queue, random.choice([None, 1, 3]))
         if step % 8 == 0:
@@ -446,7 +460,8 @@ def walk(seed: int, order: str, steps: int = 200) -> None:
     while both.tasks("pending", "running"):
         for queue in queues:
             both.take(queue)
-        both.done(random.choice(both.tasks("running") + both.relays()))
+        ended = random.choice(both.tasks("running") + both.relays())
+        (both.complete if both.model.queue[ended] is not None and random.random() < 0.5 else both.done)(ended)
     both.check()
     assert entries(both.planner, both.queues) < 4 * SWEEP_FROM + 10, "nothing is pending"
 
@@ -498,6 +513,11 @@ class Machine(RuleBasedStateMachine):
     @rule(data=st.data())
     def done(self, data: Any) -> None:
         self.both.done(self.pick(data, self.both.tasks("running") + self.both.relays()))
+
+    @precondition(lambda self: self.both.tasks("running"))
+    @rule(data=st.data(), limit=st.sampled_from([None, 1, 2]))
+    def complete(self, data: Any, limit: int | None) -> None:
+        self.both.complete(self.pick(data, self.both.tasks("running")), limit)
 
     @precondition(lambda self: self.both.started())
     @rule(data=st.data())

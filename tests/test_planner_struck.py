@@ -166,6 +166,16 @@ def done(world: World) -> tuple[Callable[[], Any], Callable[[], Any]]:
     return lambda: world.planner.done(node), again
 
 
+def complete(world: World) -> tuple[Callable[[], Any], Callable[[], Any]]:
+    node = max(world.in_states(RUNNING), key=lambda node: node.dependents is not None)
+
+    def again() -> None:
+        if node.state == RUNNING:
+            world.planner.complete(node)
+
+    return lambda: world.planner.complete(node), again
+
+
 def drop(world: World) -> tuple[Callable[[], Any], Callable[[], Any]]:
     node = world.random.choice(world.in_states(WAITING, READY))
     doomed = [node]
@@ -188,7 +198,7 @@ def promote(world: World) -> tuple[Callable[[], Any], Callable[[], Any]]:
 
 
 @pytest.mark.parametrize("order", ["newest", "oldest"])
-@pytest.mark.parametrize("act", [add, add_relay, take, done, drop, promote])
+@pytest.mark.parametrize("act", [add, add_relay, take, done, complete, drop, promote])
 def test_struck_at_each_line(order: str, act: Callable[[World], Any]) -> None:
     for seed in range(4):
         line, struck = 1, True

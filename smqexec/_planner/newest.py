@@ -49,7 +49,7 @@ from sys import maxsize
 from typing import Any
 
 from .line import Line
-from .nodes import NONE, READY, RUNNING, SEARCHING, STRIDE, Group, Node, PlannedQueue
+from .nodes import DONE, NONE, READY, RUNNING, SEARCHING, STRIDE, Group, Node, PlannedQueue, settle
 from .search import HELD_BACK, Past, Search
 from .searches import UNVISITED, Searches
 
@@ -161,13 +161,51 @@ class NewestFirst:
 
     # What it answers.
 
-    def take(self, queue: PlannedQueue, limit: int | None = None) -> Any:
-        """Start the node of *queue* that goes first; None if none is ready; or `SEARCHING`."""
+    def take(
+        self, queue: PlannedQueue, limit: int | None = None, ended: Any = None, freed: Any = None
+    ) -> Any:
+        """Start the node of *queue* that goes first; None if none is ready; or `SEARCHING`.
+
+        Args:
+            queue: The queue that has a free slot.
+            limit: Nodes to look at before giving up for now.
+            ended: A running node of *queue* that has returned.  It is done first.
+            freed: A list, if there is such a node: gets what became ready.  What is started at
+                once may be missing there.
+        """
+        line, todo = queue.line, self.todo
+        if ended is not None:
+            ended.state = DONE
+            queue.running -= 1
+            dependents = ended.dependents
+            if dependents is not None:
+                ended.dependents = None
+                if type(dependents) is list:
+                    settle(self, dependents, freed)
+                elif dependents.missing > 1:  # saves a call
+                    dependents.missing -= 1
+                elif dependents.queue is not queue or self._fresh is not None:
+                    settle(self, [dependents], freed)
+                elif (
+                    # The next of a chain, if nothing that is ready, or to be searched, comes before it.
+                    (search := dependents.search) is not None
+                    and search.live
+                    and todo.numbers[-1] <= (rank := search.number) > line.numbers[-1]
+                    and todo.late_top <= rank > line.late_top
+                    and search.head is not dependents
+                ):
+                    queue.waiting -= 1
+                    queue.running += 1
+                    dependents.missing = 0
+                    dependents.state = RUNNING
+                    dependents.search = None
+                    dependents.began()
+                    return dependents
+                else:
+                    settle(self, [dependents], freed)
         if not queue.ready:
             return None
-        line = queue.line
         number = line.numbers[-1]
-        todo = self.todo
         unvisited = todo.numbers[-1]
         node = self._fresh
         if node is None:

@@ -167,3 +167,31 @@ def dependents_of(node: Node) -> list[Any]:
     if dependents is None:
         return []
     return dependents if type(dependents) is list else [dependents]
+
+
+def settle(order: Any, dependents: list[Any], freed: list[Any]) -> None:
+    """Count one dependency of each of *dependents* as done; list in *freed* what became ready."""
+    for node in dependents:  # it grows while we go: chains of relays need no depth
+        if node.state != WAITING:
+            continue
+        node.missing = missing = node.missing - 1
+        if missing:
+            continue
+        queue = node.queue
+        if queue is None:
+            end_relay(node)
+            dependents.extend(dependents_of(node))
+            node.dependents = None
+        else:
+            node.state = READY
+            queue.waiting -= 1
+            queue.ready += 1
+            order.freed(node)
+            freed.append(node)
+
+
+def end_relay(node: Node) -> None:
+    """Let *node*, a relay, be done."""
+    node.state = DONE
+    node.search = node.place = None
+    release_dependencies(node)

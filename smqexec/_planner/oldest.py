@@ -14,7 +14,7 @@ from heapq import heappop, heappush
 from operator import attrgetter
 from typing import Any
 
-from .nodes import READY, RUNNING, SWEEP_FROM, Group, Node, PlannedQueue, dependencies_of
+from .nodes import DONE, READY, RUNNING, SWEEP_FROM, Group, Node, PlannedQueue, dependencies_of, settle
 
 
 class OldestFirst:
@@ -93,8 +93,17 @@ class OldestFirst:
 
     # What it answers.
 
-    def take(self, queue: PlannedQueue, limit: int | None = None) -> Any:
-        """Start the node of *queue* that goes first; None if none is ready.  Cost: O(log n)."""
+    def take(
+        self, queue: PlannedQueue, limit: int | None = None, ended: Any = None, freed: Any = None
+    ) -> Any:
+        """Do what that of `NewestFirst` does.  Cost: O(log n), and one step for each dependent of *ended*."""
+        if ended is not None:
+            ended.state = DONE
+            queue.running -= 1
+            dependents = ended.dependents
+            if dependents is not None:
+                ended.dependents = None
+                settle(self, dependents if type(dependents) is list else [dependents], freed)
         line, heap = queue.line, queue.heap
         if line and not heap:  # most often
             first: Node = line.popleft()

@@ -27,7 +27,8 @@ from .nodes import (
     as_few,
     dependencies_of,
     dependents_of,
-    release_dependencies,
+    end_relay,
+    settle,
 )
 from .oldest import OldestFirst
 
@@ -270,7 +271,7 @@ class DependencyPlanner:
                     raise ValueError(f"{node!r} has a dependency that has not started")
             for other in needs:
                 self._forget(other, node)
-            self._end_relay(node)
+            end_relay(node)
         else:
             raise ValueError(f"{node!r} is not running")
         dependents = node.dependents
@@ -278,33 +279,26 @@ class DependencyPlanner:
             return []
         node.dependents = None
         freed: list[Any] = []
-        self._settle(dependents if type(dependents) is list else [dependents], freed)
+        settle(self.order, dependents if type(dependents) is list else [dependents], freed)
         return freed
 
-    def _settle(self, dependents: list[Any], freed: list[Any]) -> None:
-        """Count one dependency of each of *dependents* as done; list in *freed* what became ready."""
-        for node in dependents:  # it grows while we go: chains of relays need no depth
-            if node.state != WAITING:
-                continue
-            node.missing = missing = node.missing - 1
-            if missing:
-                continue
-            queue = node.queue
-            if queue is None:
-                self._end_relay(node)
-                dependents.extend(dependents_of(node))
-                node.dependents = None
-            else:
-                node.state = READY
-                queue.waiting -= 1
-                queue.ready += 1
-                self.order.freed(node)
-                freed.append(node)
+    def complete(self, node: Node, limit: int | None = None) -> tuple[Any, list[Any]]:
+        """Do what `done` does, and then `take` for its queue.
 
-    def _end_relay(self, node: Node) -> None:
-        node.state = DONE
-        node.search = node.place = None
-        release_dependencies(node)
+        An owner that needs no checks calls the `take` of `order`.
+
+        Returns:
+            What `take` does; and what became ready, where what was started at once may be missing.
+
+        Raises:
+            ValueError: *node* is not running.
+
+        Cost: that of both.
+        """
+        if node.state != RUNNING:
+            raise ValueError(f"{node!r} is not running")
+        freed: list[Any] = []
+        return self.order.take(node.queue, limit, node, freed), freed
 
     def drop(self, node: Node, fate: Any = None, inherited: Any = None) -> tuple[list[Any], list[Any]]:
         """End *node*, pending or running, without a value; and all that depend on it.
@@ -376,7 +370,7 @@ class DependencyPlanner:
             self._unlink([node for node in pending if node.dependencies is not NONE])
         freed: list[Any] = []
         if settled:
-            self._settle(settled, freed)
+            settle(self.order, settled, freed)
         return dropped, freed
 
     def _end(self, node: Node, fate: Any) -> None:
@@ -509,7 +503,7 @@ class DependencyPlanner:
                 node.state = READY
                 node.queue.ready += 1
         self.order.rebuild(queues, pending)
-        self._settle(ended, [])
+        settle(self.order, ended, [])
 
     def ready(self, queues: Iterable[PlannedQueue]) -> list[Any]:
         """Return the ready nodes of *queues*, which are all of this planner's.  Cost: all its entries."""
