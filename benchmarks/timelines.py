@@ -102,19 +102,19 @@ class Clock:
     def __init__(self) -> None:
         self.began = perf_counter()
         self.run: Run = []
-        self._inside = threading.local()
+        self._in_tasks = threading.local()
 
     def timed(self, kind: str, call: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(call)
         def wrapper(*args: Any) -> Any:
-            if getattr(self._inside, "call", False):
+            if getattr(self._in_tasks, "call", False):
                 return call(*args)
-            self._inside.call = True
+            self._in_tasks.call = True
             start = perf_counter()
             try:
                 return call(*args)
             finally:
-                self._inside.call = False
+                self._in_tasks.call = False
                 self._note(kind, start, perf_counter())
 
         return wrapper

@@ -13,41 +13,17 @@ What each name is for; ``help(smqexec.Queue)`` and the like tell all::
     Event, Observation, trace        what observers are told, and what ends it; runs recorded and shown
     DependencyPlanner  the order alone, without threads;  smqexec.dask: a Dask cluster as executor=
 
-The house; imports point down::
+The house: eight rooms and a front door; imports point down::
 
-    __main__           the demonstration
-    trace              what happened, as a file
-    _observe           a room of modules: what is seen of a scheduler: events, why, graph, debug,
-                       progress, trace
-    _queue             Queue: the Executor contract over one ThreadPoolExecutor, or a given executor
-    _pools             what its tasks run in: threads, _inline: none, or an executor
-    _submitting        submit and map, of a queue and of its submitters
-    dask               a Dask cluster as an executor
-    _engines           queues on any executor: processes, interpreters, a cluster
-    _inside            for use inside tasks: checkpoint, wait, as_completed
-    _worker            what its threads do; _generators: between two values of a generator task
-    _scheduler         Scheduler: queues, stop, resume, wait
-    _stop              a stop that lasts for a block; _process: exit and fork
-    _notes             what an exception is told of its task
-    _streams           generator tasks: items are made, get their values, end
-    _admission         a task comes with options; _arrivals: a task comes
-    _dispatch          the one lock: a task runs, and returns; below it _breakdown: what our own errors
-                       do, _dropping: it ends without a value, and _waking: which queue must wake
-    _exclusive         the one way to take the lock; calls of handlers that have interrupted its holder
-    _allocating        resources are given to tasks; tasks that lack some are held back
-    _waiting           threads that wait, tasks that hold; _stall: waits that may never end;
-                       _needs: what tasks that wait do meanwhile
-    _resources         what tasks take, and in what order
-    _slots             a queue's slots and the runs that fill them
-    _pending_limit     how many tasks may be pending, and which threads wait to submit more
-    _options           what a task is submitted with besides its call
-    _task, _items      Task and Item: the futures; below them _kept: values that stay elsewhere,
-                       and _future: waiting, completion; _conditions: for concurrent.futures.wait
-    _interrupts        what may strike anywhere: Ctrl-C, a recursion too deep
-    _calls             arguments: futures are gathered, results substituted; kinds of arguments
-                       (Raw, settled); whether a callable makes a generator task
-    _submission_order  what starts in the order of its submission
-    _planner           the order in which tasks start.  Pure: no threads, locks, clocks, futures
+    front door    what users import; it builds the rooms below and joins them
+    _observe      what is seen of a scheduler: events, why, graph, debug, progress, trace
+    _engines      queues on any executor: processes, interpreters, a cluster; generator tasks there
+    _workers      what runs tasks: threads, inline, the loop, generators and their streams
+    _limits       what a task may start with or wait for: options, pending limit, order, resources
+    _core         the one lock and what it guards: a task arrives, runs, ends; queues, slots, wakes
+    _futures      Task and Item: the Future protocol for whatever the core ends
+    _calls        the call: futures gathered from its arguments, results substituted; what is called
+    _planner      the order in which tasks start.  Pure: no threads, locks, clocks, futures
 """
 
 import os
@@ -56,16 +32,16 @@ from typing import TYPE_CHECKING, Any
 
 from ._calls.callables import number_of_results
 from ._calls.kinds import Raw, settled
-from ._inside import as_completed, checkpoint, wait
-from ._items import Item
+from ._futures.items import Item
+from ._futures.task import Task
+from ._in_tasks import as_completed, checkpoint, wait
+from ._limits.resources import Resource
 from ._observe.events import Event, Observation
 from ._observe.graph import Graph
 from ._observe.progress import progress
 from ._planner import DependencyPlanner
 from ._queue import Queue
-from ._resources import Resource
 from ._scheduler import Scheduler
-from ._task import Task
 
 __version__ = "0.1.0"
 

@@ -15,20 +15,20 @@ from typing_extensions import override
 
 from ._calls.arguments import encode
 from ._calls.kinds import settled
+from ._core.state import Slots
 from ._engines.engine import EngineSlots
 from ._engines.executors import Engine
-from ._options import Options, check_flags, read
-from ._pending_limit import PendingLimit
-from ._pools import Initializer, check_engine, check_width, in_threads, on_executor, without_threads
+from ._limits.options import Options, check_flags, read
+from ._limits.pending_limit import PendingLimit
 from ._scheduler import Scheduler, leave
-from ._slots import Slots
 from ._submitting import Submits, Submitter, called
+from ._workers.pools import Initializer, check_engine, check_width, in_threads, on_executor, without_threads
 
 if TYPE_CHECKING:
     from typing import Self
 
+    from ._futures.task import Task
     from ._planner import Group
-    from ._task import Task
 
 
 class Queue(Submits, ThreadPoolExecutor):

@@ -12,24 +12,24 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from . import _process
+from ._core.state import Slots
+from ._core.stop import Stop
+from ._core.waking import LOGGER
+from ._limits.options import check_flags
 from ._observe import debug as _debug
 from ._observe import why as _why
 from ._observe.drawing import printable, table
 from ._observe.events import Event, Observation, Observers, newcomers
 from ._observe.graph import Graph
-from ._options import check_flags
-from ._slots import Slots
-from ._stall import stalled
-from ._stop import Stop
-from ._streams import Streams
-from ._waiting import at_work
-from ._waking import LOGGER
+from ._workers.stall import stalled
+from ._workers.streams import Streams
+from ._workers.waiting import at_work
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import Self
 
-    from ._future import PlannedFuture
+    from ._futures.future import PlannedFuture
     from ._queue import Queue
 
 

@@ -16,12 +16,12 @@ from weakref import ref
 from ._calls.arguments import encode
 from ._calls.callables import Plain
 from ._calls.kinds import Raw, settled
-from ._options import NO_OPTIONS, Options
-from ._task import Task
+from ._futures.task import Task
+from ._limits.options import NO_OPTIONS, Options
 
 if TYPE_CHECKING:
+    from ._core.state import Slots
     from ._queue import Queue
-    from ._slots import Slots
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -67,7 +67,7 @@ from ._engines.dask_line import ORDINARY, Line
 from ._engines.dask_loop import in_loop
 from ._engines.executors import Call, Engine
 from ._engines.remote import Ordinary
-from ._kept import Remote
+from ._futures.remote_value import Remote
 
 _NOTHING: Any = object()
 

@@ -20,7 +20,7 @@ from threads import planned
 
 from smqexec import Item, Queue, Scheduler, Task
 from smqexec._engines.executors import Call, Engine
-from smqexec._kept import Remote
+from smqexec._futures.remote_value import Remote
 
 
 def fail(*_: object) -> Any:

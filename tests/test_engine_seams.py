@@ -21,7 +21,7 @@ from smqexec import Queue, Scheduler
 from smqexec._engines import executors as _executors
 from smqexec._engines.executors import Call, Engine
 from smqexec._engines.pickling import explain
-from smqexec._kept import Remote
+from smqexec._futures.remote_value import Remote
 
 
 class Here(Engine):

@@ -23,7 +23,8 @@ import pytest
 from gate import DEADLINE, Gate
 from threads import beside
 
-from smqexec import Queue, Scheduler, _process, _waking, checkpoint, settled
+from smqexec import Queue, Scheduler, _process, checkpoint, settled
+from smqexec._core import waking as _waking
 
 HERE = Path(__file__).parent
 

@@ -28,14 +28,14 @@ from smqexec import (
     Resource,
     Scheduler,
     Task,
-    _dropping,
     checkpoint,
     number_of_results,
     settled,
 )
+from smqexec._core import termination
+from smqexec._core.state import Run
 from smqexec._planner.newest import NewestFirst
 from smqexec._planner.oldest import OldestFirst
-from smqexec._slots import Run
 
 
 class Broken(Exception):
@@ -1190,7 +1190,7 @@ def test_fault_of_ours_on_an_executor(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_fault_of_ours_between_two_slices(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tasks of the first slice have ended as they were to."""
-    monkeypatch.setattr(_dropping, "SLICE", 3)
+    monkeypatch.setattr(termination, "SLICE", 3)
     with planned(1, stopped=True) as (scheduler, queue):
         first = queue.submit(abs, -1)
         heirs = [queue.submit(abs, first) for _ in range(6)]

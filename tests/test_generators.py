@@ -25,9 +25,10 @@ from gate import DEADLINE, Gate
 from test_exit import run
 from threads import beside, planned, until, until_gone, without_collector
 
-from smqexec import Item, Queue, Raw, Task, _stall, number_of_results, settled
-from smqexec._future import PlannedFuture
-from smqexec._items import LENGTH, Stream
+from smqexec import Item, Queue, Raw, Task, number_of_results, settled
+from smqexec._futures.future import PlannedFuture
+from smqexec._futures.items import LENGTH, Stream
+from smqexec._workers import stall as _stall
 
 
 class Broken(Exception):

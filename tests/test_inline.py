@@ -16,7 +16,7 @@ from threads import beside, planned, until
 
 import smqexec
 from smqexec import Queue, Scheduler, checkpoint
-from smqexec._slots import Run
+from smqexec._core.state import Run
 
 
 def here() -> int:

@@ -19,8 +19,9 @@ from gate import DEADLINE, Gate
 from threads import beside, planned, until
 
 import smqexec
-from smqexec import Queue, Resource, Scheduler, _interrupts, number_of_results, settled
-from smqexec._interrupts import uninterrupted
+from smqexec import Queue, Resource, Scheduler, number_of_results, settled
+from smqexec._calls import interrupts as _interrupts
+from smqexec._calls.interrupts import uninterrupted
 
 HERE = str(Path(smqexec.__file__).parent)
 
@@ -415,7 +416,7 @@ def test_ctrl_c_at_many_lines(name: str, order: str) -> None:
             waiting = [beside(end.exception, DEADLINE) for end in ends[1:4:2]]
             act = partial(ACTS[name], queue, root, outside)
             # What strikes a callback before ours has put it off is lost, as any is after set_result.
-            spared = ["_interrupts.py", "_exclusive.py", "_task.py"] if name.endswith("outside") else []
+            spared = ["interrupts.py", "exclusive.py", "task.py"] if name.endswith("outside") else []
             struck = strike(step, act, press_ctrl_c, spared)
             if not outside.done():
                 outside.set_result(1)

@@ -13,7 +13,7 @@ from threads import until
 
 from smqexec import Queue, Scheduler
 from smqexec._engines.executors import Call, Engine
-from smqexec._kept import Remote
+from smqexec._futures.remote_value import Remote
 
 
 class Held(Remote):

@@ -20,7 +20,7 @@ from test_interrupted import strike
 from threads import beside, hold, planned, until
 
 from smqexec import Queue, Scheduler
-from smqexec._interrupts import DEFERRED
+from smqexec._calls.interrupts import DEFERRED
 
 # What is interrupted.
 CALLS: dict[str, Callable[[Any, Any, Any], object]] = {

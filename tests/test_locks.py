@@ -14,18 +14,18 @@ from threads import beside, until
 
 import smqexec
 from smqexec import Queue, Resource, Scheduler, checkpoint, settled
-from smqexec._allocating import Allocating
-from smqexec._arrivals import Arrivals
-from smqexec._dropping import Dropping
-from smqexec._future import PlannedFuture, Watch
-from smqexec._interrupts import LIMIT
-from smqexec._items import Stream
-from smqexec._needs import Anything, Everything, Needs
+from smqexec._calls.interrupts import LIMIT
+from smqexec._core.state import Run, Slots
+from smqexec._core.submission import Arrivals
+from smqexec._core.termination import Dropping
+from smqexec._core.waking import Waking
+from smqexec._futures.future import PlannedFuture, Watch
+from smqexec._futures.items import Stream
+from smqexec._limits.allocating import Allocating
+from smqexec._limits.resources import Allocation
 from smqexec._planner import DependencyPlanner
-from smqexec._resources import Allocation
-from smqexec._slots import Run, Slots
-from smqexec._waiting import Waiting
-from smqexec._waking import Waking
+from smqexec._workers.join_search import Anything, Everything, Needs
+from smqexec._workers.waiting import Waiting
 
 
 class Held:

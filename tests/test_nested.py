@@ -17,11 +17,12 @@ from gate import DEADLINE, Gate
 from threads import beside, hold, planned, until
 
 import smqexec
-from smqexec import Queue, Scheduler, _needs, checkpoint, number_of_results, settled
+from smqexec import Queue, Scheduler, checkpoint, number_of_results, settled
 from smqexec._calls.callables import PLAIN, is_iterator
-from smqexec._needs import Needs
+from smqexec._core.state import HERE
 from smqexec._planner import READY
-from smqexec._slots import HERE
+from smqexec._workers import join_search as _needs
+from smqexec._workers.join_search import Needs
 
 
 def nothing_is_left(*schedulers: Scheduler) -> bool:
@@ -47,7 +48,7 @@ def test_recursion_of_200_levels_in_one_slot() -> None:
 
 
 def test_recursion_too_deep_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(smqexec._worker, "DEEPEST", 100)  # or it takes seconds
+    monkeypatch.setattr(smqexec._workers.loop, "DEEPEST", 100)  # or it takes seconds
     limit = sys.getrecursionlimit()
     with planned(1) as (scheduler, queue):
         over: list[int] = []
@@ -1385,9 +1386,9 @@ def test_item_cancelled_with_dependencies_cancels_its_task() -> None:
 
 def test_cancelling_a_graph_with_many_ways_looks_at_each_task_once(monkeypatch: pytest.MonkeyPatch) -> None:
     looked: list[Any] = []
-    dependents_of = smqexec._dropping.dependents_of
+    dependents_of = smqexec._core.termination.dependents_of
     monkeypatch.setattr(
-        smqexec._dropping, "dependents_of", lambda node: (looked.append(node), dependents_of(node))[1]
+        smqexec._core.termination, "dependents_of", lambda node: (looked.append(node), dependents_of(node))[1]
     )
     with planned(1, stopped=True) as (scheduler, queue):
         pair = [queue.submit(int), queue.submit(int)]
@@ -1563,14 +1564,14 @@ def test_one_of_several_is_not_circular() -> None:
 @pytest.mark.parametrize("schedulers", [1, 2])
 def test_timeout_is_kept_in_the_middle_of_a_search(schedulers: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Only what begins before the deadline is looked at."""
-    monkeypatch.setattr(smqexec._needs, "SEARCH_LIMIT", 10)
+    monkeypatch.setattr(smqexec._workers.join_search, "SEARCH_LIMIT", 10)
     with planned(1) as (_, queue), planned(1) as (_, abroad):
         other = abroad if schedulers == 2 else Queue(queue.scheduler, 1)
         never: Future[int] = Future()
         tasks = [other.submit(str, never) for _ in range(1000)]
         sink = other.submit(len, tasks)
         late = iter([0.0, 0.0])  # the clock stands still until the first slice is through
-        monkeypatch.setattr(smqexec._needs, "monotonic", lambda: next(late, 1e9))
+        monkeypatch.setattr(smqexec._workers.join_search, "monotonic", lambda: next(late, 1e9))
         seen: list[int] = []
 
         def program() -> None:

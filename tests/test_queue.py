@@ -23,8 +23,9 @@ import pytest
 from gate import DEADLINE, Gate
 from threads import until_gone, without_collector
 
-from smqexec import Queue, Scheduler, Task, _stall, settled
-from smqexec._pools import Initializer
+from smqexec import Queue, Scheduler, Task, settled
+from smqexec._workers import stall as _stall
+from smqexec._workers.pools import Initializer
 
 AFTER_SHUTDOWN = r"^cannot schedule new futures after shutdown$"
 

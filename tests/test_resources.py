@@ -18,11 +18,12 @@ from engines import Manual
 from gate import DEADLINE, Gate
 from threads import beside, planned, until
 
-from smqexec import Queue, Raw, Resource, _stall, settled
+from smqexec import Queue, Raw, Resource, settled
+from smqexec._core.state import Run
 from smqexec._engines.executors import Engine
-from smqexec._needs import ASKED, Needs
-from smqexec._resources import Allocation, AllocationWaiter
-from smqexec._slots import Run
+from smqexec._limits.resources import Allocation, AllocationWaiter
+from smqexec._workers import stall as _stall
+from smqexec._workers.join_search import ASKED, Needs
 
 
 @pytest.fixture

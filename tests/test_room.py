@@ -17,7 +17,7 @@ from test_interrupted import SUBMITS, Struck, press_ctrl_c, strike
 from threads import beside, planned, until
 
 from smqexec import Queue, Scheduler, checkpoint
-from smqexec._pending_limit import PendingLimit, Reservation
+from smqexec._limits.pending_limit import PendingLimit, Reservation
 
 
 @contextmanager
@@ -287,7 +287,7 @@ def test_submit_struck_at_every_line(name: str) -> None:
                     step,
                     lambda: SUBMITS[name](queue, held, outside),  # noqa: B023
                     press_ctrl_c,
-                    ["_interrupts.py", "_exclusive.py"],
+                    ["interrupts.py", "exclusive.py"],
                 )
                 if not struck:
                     assert step > 30, "nothing was struck"

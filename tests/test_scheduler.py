@@ -16,9 +16,10 @@ import pytest
 from gate import DEADLINE, Gate
 from threads import beside, planned, until
 
-import smqexec._waking
-from smqexec import Queue, Scheduler, Task, _stall, settled
+import smqexec._core.waking
+from smqexec import Queue, Scheduler, Task, settled
 from smqexec._planner import dependencies_of
+from smqexec._workers import stall as _stall
 
 NOTHING = dict(waiting=0, ready=0, running=0, done=0, failed=0, cancelled=0)
 
@@ -635,7 +636,7 @@ def test_newest_goes_first_also_while_tasks_are_submitted() -> None:
 def deep(queue: Queue) -> Task[int]:
     """More tasks below one sink than one hold of the lock may search."""
     task = queue.submit(int)
-    for _ in range(smqexec._waking.SEARCH_LIMIT * 5 // 2):
+    for _ in range(smqexec._core.waking.SEARCH_LIMIT * 5 // 2):
         task = queue.submit(add, task)
     return task
 
@@ -650,10 +651,10 @@ def test_long_search_lets_others_have_the_lock(monkeypatch: pytest.MonkeyPatch) 
                 assert seconds == 0
                 tried.append(beside(scheduler.counts).result(DEADLINE)["running"] == 0)
 
-        monkeypatch.setattr(smqexec._waiting, "time", Clock)
+        monkeypatch.setattr(smqexec._workers.waiting, "time", Clock)
         sink = deep(queue)
         scheduler.resume()
-        assert sink.result(DEADLINE) == smqexec._waking.SEARCH_LIMIT * 5 // 2
+        assert sink.result(DEADLINE) == smqexec._core.waking.SEARCH_LIMIT * 5 // 2
         assert tried == [True, True]
 
 
@@ -668,14 +669,14 @@ def test_stop_during_a_long_search(monkeypatch: pytest.MonkeyPatch) -> None:
                     scheduler.stop()
                     stopped.set()
 
-        monkeypatch.setattr(smqexec._waiting, "time", Clock)
+        monkeypatch.setattr(smqexec._workers.waiting, "time", Clock)
         sink = deep(queue)
         scheduler.resume()
         assert stopped.wait(DEADLINE)
         until(lambda: queue._slots.parked)
         assert queue.counts()["running"] == queue.counts()["done"] == 0
         scheduler.resume()
-        assert sink.result(DEADLINE) == smqexec._waking.SEARCH_LIMIT * 5 // 2
+        assert sink.result(DEADLINE) == smqexec._core.waking.SEARCH_LIMIT * 5 // 2
 
 
 @pytest.mark.parametrize("options", [{}, {"max_pending": 2000}])
@@ -704,7 +705,7 @@ def test_end_of_a_task_is_told_before_a_long_search(
         sink = deep(queue)
         monkeypatch.setattr(scheduler, "_let_in", let_in)
         gate.open()
-        assert sink.result(DEADLINE) == smqexec._waking.SEARCH_LIMIT * 5 // 2
+        assert sink.result(DEADLINE) == smqexec._core.waking.SEARCH_LIMIT * 5 // 2
         assert told == [[1, 2]]
         queue.shutdown()
 

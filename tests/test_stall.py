@@ -13,7 +13,8 @@ from gate import DEADLINE, Gate
 from threads import beside, planned, until
 
 import smqexec
-from smqexec import Queue, Resource, Scheduler, _stall, checkpoint
+from smqexec import Queue, Resource, Scheduler, checkpoint
+from smqexec._workers import stall as _stall
 
 
 @pytest.fixture(autouse=True)

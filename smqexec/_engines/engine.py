@@ -36,15 +36,15 @@ from .._calls.arguments import materialise
 from .._calls.callables import Plain, announcement, generates, name_of
 from .._calls.containers import Take
 from .._calls.frames import ours, strip_ours
-from .._generators import drive, open_stream
-from .._interrupts import kept, uninterrupted, unmasked
-from .._kept import Kept, stand_in
-from .._notes import note
-from .._options import label_of
+from .._calls.interrupts import kept, uninterrupted, unmasked
+from .._core.state import Run, Slots
+from .._futures.notes import note
+from .._futures.remote_value import Kept, stand_in
+from .._futures.task import Task
+from .._limits.options import label_of
 from .._process import come_before
-from .._slots import Run, Slots
-from .._task import Task
-from .._waiting import loud
+from .._workers.generators import drive, open_stream
+from .._workers.waiting import loud
 from .executors import Call, Engine, check_start, error_of, gone, is_end, outcome_of
 from .pickling import explain
 from .remote import Line, Ordinary, perform, stream

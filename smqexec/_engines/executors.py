@@ -14,7 +14,7 @@ from concurrent.futures._base import FINISHED
 from concurrent.futures.thread import BrokenThreadPool, ThreadPoolExecutor
 from typing import Any, ClassVar, NamedTuple
 
-from .._kept import Remote
+from .._futures.remote_value import Remote
 
 
 class Call(NamedTuple):

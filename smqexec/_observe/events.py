@@ -28,15 +28,15 @@ from typing import TYPE_CHECKING, Any
 from weakref import ref
 
 from .._calls.arguments import dependencies
-from .._future import PlannedFuture
-from .._items import Item
-from .._options import label_of
-from .._task import Task
+from .._futures.future import PlannedFuture
+from .._futures.items import Item
+from .._futures.task import Task
+from .._limits.options import label_of
 
 if TYPE_CHECKING:
     from typing import Self
 
-    from .._slots import Slots
+    from .._core.state import Slots
 
 LOGGER = logging.getLogger("smqexec")
 

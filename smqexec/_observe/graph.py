@@ -10,7 +10,7 @@ from .drawing import Arrow, Box, printable
 from .snapshot import OUTSIDE, STATES, GraphEdge, GraphNode, Survey
 
 if TYPE_CHECKING:
-    from .._dispatch import Dispatcher
+    from .._core.dispatch import Dispatcher
 
 # Most nodes that are drawn.
 LIMIT = 1000

@@ -22,14 +22,14 @@ from itertools import islice
 from reprlib import repr as short
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .._items import Item
-from .._options import label_of
+from .._futures.items import Item
+from .._futures.task import Foreign, Settled, Task, called
+from .._limits.options import label_of
+from .._limits.submission_order import Barrier
 from .._planner import DONE, READY, RUNNING, STRIDE, WAITING, Node, dependencies_of, dependents_of
-from .._submission_order import Barrier
-from .._task import Foreign, Settled, Task, called
 
 if TYPE_CHECKING:
-    from .._dispatch import Dispatcher
+    from .._core.dispatch import Dispatcher
 
 # Tasks looked at under one hold of the lock: some 1 ms.
 SLICE = 2000

@@ -11,8 +11,8 @@ from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
+    from .._core.state import Slots
     from .._scheduler import Scheduler
-    from .._slots import Slots
 
 # A rate is that of the last 30 seconds, or of the last five tasks that ended where
 # that goes back farther.

@@ -33,7 +33,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 if TYPE_CHECKING:
-    from ..._slots import Slots
+    from ..._core.state import Slots
 
 LONG = 1e6  # microseconds after which the beginning of a task that still runs is written
 KEPT = 1 << 15  # tasks that have ended, from which arrows may still go

@@ -19,8 +19,8 @@ from time import perf_counter
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from ..._interrupts import uninterrupted
-from ..._options import label_of
+from ..._calls.interrupts import uninterrupted
+from ..._limits.options import label_of
 from ..._planner import dependencies_of
 from ..events import Event, Observation, newcomers, number_of, numbers_of
 from .lines import Lines, Note

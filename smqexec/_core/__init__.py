@@ -1,0 +1,1 @@
+"""The one lock, and what it guards."""

@@ -1,0 +1,226 @@
+"""A queue's slots and the runs that fill them: records, whose use is told in ``dispatch``."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from heapq import heappop, heappush
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from weakref import ref
+
+from .._futures.task import Task
+from .._planner import Node, PlannedQueue
+
+if TYPE_CHECKING:
+    from .._limits.pending_limit import PendingLimit
+    from .._queue import Queue
+    from .._scheduler import Scheduler
+    from .._workers.join_search import Needs
+
+
+class Run:
+    """A thread at work for a queue, and the task it is at; or in place of a thread an executor."""
+
+    __slots__ = ("below", "number", "parked", "slots", "task", "thread", "waits")
+
+    def __init__(self, slots: Slots) -> None:
+        self.slots = slots
+        self.number = 0  # of its slot, where that has a name
+        self.parked = False  # at the bell, or rung for and not back yet
+        self.task: Task[Any] | None = None
+        # What it was at when it began what is nested in that: tasks that hold
+        # meanwhile, and None for the callback of a task that was done.
+        self.below: list[Task[Any] | None] = []
+        self.waits: list[Needs] = []  # what these, and it, wait for
+        # Once it has asked for a task: the thread's identifier; or, where it has none, a name for its slot.
+        self.thread: int | str | None = None
+
+    def tasks(self) -> list[Task[Any]]:
+        """All that it is at."""
+        return [task for task in (*self.below, self.task) if task is not None]
+
+
+class _Here(threading.local):
+    run: Run | None = None
+
+    # Of queues without threads: see ``_inline``.
+    scheduler: Scheduler | None = None  # whose such queues this thread serves
+    lent = False  # it submits to one
+
+    def __init__(self) -> None:
+        self.due: deque[tuple[Slots, Run]] = deque()  # runs that it is to begin
+        self.runs: list[Run] = []  # those that it is at, one above the other
+
+
+#: What the calling thread is at, if it is a queue's.
+HERE = _Here()
+
+
+class EventSink(Protocol):
+    """What a scheduler tells of each thing that happens; false while nobody observes.
+
+    `Scheduler` fills it in.  The lock is not held, as it calls the user's observers.
+    """
+
+    def submitted(self, slots: Slots, task: Task[Any], args: Any, kwargs: Any) -> None:
+        """*task* is about to be added; *args* and *kwargs* as for `add`."""
+
+    def tell(
+        self,
+        kind: str,
+        slots: Slots | None = None,
+        task: Task[Any] | None = None,
+        worker: int | str | None = None,
+        *,
+        time: float | None = None,
+        index: int | None = None,
+        outcome: str | None = None,
+        error: BaseException | None = None,
+    ) -> None:
+        """An event of another *kind*: see `Event`.  It is told before it can be seen at the task."""
+
+    def dropped(self, ended: Sequence[tuple[Any, Any, Slots]], ran: Task[Any] | None) -> None:
+        """The tasks in *ended* have ended, and none of them ran but *ran*, whose end was told."""
+
+
+class Pool(Protocol):
+    """What runs are started in: a ThreadPoolExecutor, or what stands for one."""
+
+    _broken: Any  # why it takes no more, or something false
+
+    @property
+    def threads(self) -> Any:
+        """The set of its threads."""
+
+    def submit(self, work: Any, /, *args: Any) -> object:
+        """See that ``work(slots, run)`` is called: *args* are these two."""
+
+    def resize(self, number: int) -> None:
+        """Take so many runs at the same time from now on."""
+
+    def shutdown(self, wait: bool) -> None:
+        """Let the threads go; with *wait*, return when they have ended."""
+
+
+class Slots(PlannedQueue):
+    """A queue's slots: how many tasks it may run, who runs them, what came of them.
+
+    Apart from the queue itself, so that tasks and threads at work do not keep
+    a queue that its user has lost.  Guarded by the scheduler's lock, but for
+    `lost` and `bell`.
+    """
+
+    #: Whether its tasks are done by those who submit them.
+    inline: ClassVar[bool] = False
+
+    #: Whether a run with nothing to do waits at the bell, or leaves.
+    parks: ClassVar[bool] = True
+
+    #: Whether the results of its tasks may be `Kept`.
+    keeps: ClassVar[bool] = False
+
+    __slots__ = (
+        "_names", "_unnamed", "add", "attentive", "barrier", "bell", "broken", "cancelled", "closed",
+        "copies_context", "done", "failed", "helpers", "in_order", "limit", "lost", "name", "nest",
+        "owner", "parked", "pending_limit", "pool", "runs", "scheduler", "waking", "work", "workers",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        scheduler: Scheduler,
+        pool: Pool,
+        limit: int,
+        name: str,
+        work: Callable[[Slots, Run], None],
+        nest: Callable[[Slots, Run, Task[Any]], None],
+    ) -> None:
+        super().__init__()
+        self.scheduler = scheduler
+        self.add: Callable[..., Task[Any]] = scheduler.add  # what takes a call in
+        self.pool = pool
+        self.limit = limit  # of its runs
+        self.workers = limit  # of the tasks that run, where some runs are there before it is their turn
+        self.name = name
+        self.work = work  # what a run does
+        self.nest = nest  # what it does with a task that is nested in another
+        self.runs: dict[Run, None] = {}  # in order
+        self._names = 0  # how many slots have had a name, and
+        self._unnamed: list[int] = []  # the numbers of those that are free again, a heap
+        self.parked = 0  # runs at the bell that nobody has rung for
+        self.helpers: dict[Needs, None] = {}  # what its waiting tasks need
+        self.waking = 0  # runs rung for or started that have not asked for a task yet
+        self.bell: SimpleQueue[bool] = SimpleQueue()
+        self.done = self.failed = self.cancelled = 0
+        #: Its tasks start in the order of submission.
+        self.in_order = False
+        self.barrier: Node | None = None  # of the task submitted last, in such a queue
+        #: How many of its tasks may be pending, if there is a limit.
+        self.pending_limit: PendingLimit | None = None
+        self.copies_context = False  # its tasks run in copies of their submitters'
+        #: It has rules of its own: see `_started` and `_hand_over`.
+        self.attentive = False
+        self.closed = False  # no more submissions
+        self.broken: BaseException | None = None
+        # The queue.  Its weakref's callback may run anywhere, also under the
+        # lock: it sets `lost` and rings, both of which take no lock of ours.
+        self.lost = False
+        self.owner: ref[Queue] | None = None
+
+    @property
+    def pending(self) -> int:
+        return self.waiting + self.ready
+
+    @property
+    def ending(self) -> bool:
+        """No task is pending and none can come: a run may leave."""
+        return bool(self.closed or self.lost or self.broken) and not self.waiting and not self.ready
+
+    def lose(self, _: object = None) -> None:
+        """Note that the queue was collected."""
+        self.lost = True
+        self.bell.put(False)
+
+    def heed(self) -> None:
+        """Look whether there are rules of its own.  The lock is held."""
+        ruled = self.in_order or self.pending_limit is not None
+        self.attentive = ruled or len(self.runs) > self.limit
+
+    def name_run(self, run: Run) -> None:
+        """Give *run*, which has no thread, the first name that is free.  The lock is held."""
+        if self._unnamed:
+            run.number = heappop(self._unnamed)
+        else:
+            self._names += 1
+            run.number = self._names
+        run.thread = f"slot {run.number}"
+
+    def leave(self, run: Run) -> None:
+        """Let *run* go.  The lock is held."""
+        del self.runs[run]
+        if run.number:
+            heappush(self._unnamed, run.number)
+
+    def leave_unbegun(self) -> None:
+        """Let the runs go that have not begun.  The lock is held."""
+        self.runs = {run: None for run in self.runs if run.thread is not None}
+
+    def ring(self, count: int = 1) -> None:
+        """Wake *count* parked runs.  The lock is held."""
+        self.parked -= count
+        self.waking += count
+        for _ in range(count):
+            self.bell.put(True)
+
+    def withdraw(self, task: Task[Any]) -> None:
+        """Cancel *task*, which has been asked to end, if it has not really begun.  The lock is not held."""
+
+    def withdraw_unbegun(self) -> None:
+        """Cancel all tasks that count as running, and have not really begun.  The lock is not held."""
+
+    def counts(self) -> dict[str, int]:
+        return {
+            "waiting": self.waiting, "ready": self.ready, "running": self.running,
+            "done": self.done, "failed": self.failed, "cancelled": self.cancelled,
+        }  # fmt: skip

@@ -1,0 +1,374 @@
+"""A task comes: it is taken in, or refused, or withdrawn where an exception has struck.
+
+As in ``dispatch``: decide under the lock, act after it.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from functools import partial
+from itertools import chain
+from threading import get_ident
+from typing import Any, TypeAlias
+
+from .._calls.arguments import AS_NEEDED, DIRECT, Template, dependencies
+from .._calls.frames import traceback_of
+from .._calls.interrupts import (
+    DEFERRED,
+    FRAMES,
+    HEADROOM,
+    LIMIT,
+    STRUCK,
+    call_deferred,
+    make_room,
+    uninterrupted,
+)
+from .._futures.future import Failure, PlannedFuture, new
+from .._futures.items import Item
+from .._futures.task import Foreign, Settled, Task
+from .._limits.submission_order import Barrier
+from .._planner import DONE, NEW, NONE, RUNNING, WAITING, Group, Node, as_few, dependencies_of
+from .._workers.waiting import OF_THE_PARENT, loud
+from .dispatch import Dispatcher
+from .exclusive import REENTRANT
+from .state import Slots
+from .termination import Ended
+from .waking import Starts
+
+_NOT_PLAIN: Any = object()  # what `_plain` returns where it is for `_link` to look closer
+
+_Link: TypeAlias = tuple[list[Ended], list[tuple[Foreign, Any]]]
+
+
+class Arrivals(Dispatcher):
+    """A scheduler that takes tasks in."""
+
+    def __init__(self, order: str, stopped: bool) -> None:
+        super().__init__(order, stopped)
+        self._admit = self.planner.admit
+
+    def group(self) -> Group | None:
+        """One submission for the items of a `map`; None where their order needs none."""
+        if self.order == "oldest":
+            return None
+        with self.exclusive():
+            return self.planner.group()
+
+    def add(
+        self,
+        slots: Slots,
+        fn: Any,
+        args: Any,
+        kwargs: Any,
+        group: Group | None,
+        make: Callable[[], Task[Any]] | None = None,
+    ) -> Task[Any]:
+        """Take in a new task of *slots*, the call of *fn*.
+
+        Args:
+            slots: The queue's.
+            fn: Called with *args* and *kwargs*.
+            args: As `encode` gives them.
+            kwargs: Their form.
+            group: Where the task is one of several of one submission.
+            make: Gives a new task that is not plain; one with other needs than arguments has a `Template`.
+
+        Raises:
+            RuntimeError: The queue takes no more tasks, or no thread could be
+                started for it; or a signal's handler has interrupted the scheduler itself.
+        """
+        if self.lock._is_owned():
+            raise RuntimeError(REENTRANT)
+        task: Task[Any] = new(Task) if make is None else make()
+        task.state = NEW
+        task._fn = fn
+        task._args = args
+        task._kwargs = kwargs
+        task._outcome = task._watch = task._stream = None
+        task.queue = task.dependents = task.search = task.place = None
+        task.dependencies = NONE
+        nodes: Any = None
+        refusal = starts = link = None
+        room = 0
+        told = False  # observers were
+        broken: Exception | None = None  # what to mend the plan has raised
+        try:
+            if self.observers and not (slots.closed or slots.broken or self.exiting or self._abandoned):
+                told = True
+                self.observers.submitted(slots, task, args, kwargs)
+            # Not with `_lock`: Ctrl-C could strike between that and a `try`.
+            if get_ident() not in STRUCK:
+                self._queue_up()
+            with self.lock:
+                try:
+                    if slots.closed or slots.broken or self.exiting or self._abandoned:
+                        refusal = self._refusal(slots)
+                    if refusal is None:
+                        if kwargs is DIRECT:
+                            nodes = self._plain(slots, task, args)
+                        elif type(kwargs) is Template:
+                            nodes = _NOT_PLAIN
+                        if nodes is _NOT_PLAIN:
+                            refusal, starts, link = self._link(slots, task, group)
+                        else:
+                            self._admit(task, slots, nodes, group)
+                            # Most often all slots are busy; else `_wake` looks closer.
+                            if not self._stopped and (
+                                slots.parked or len(slots.runs) < slots.limit or slots.helpers
+                            ):
+                                starts = self._wake(slots)
+                except BaseException:
+                    # What struck may be that no frame is left for a call.
+                    with LIMIT:
+                        sys.setrecursionlimit(sys.getrecursionlimit() + HEADROOM)
+                    room = HEADROOM
+                    try:
+                        self._mend(task, group)
+                    except Exception as error:
+                        broken = error
+                    raise
+            if DEFERRED:
+                call_deferred()
+            if link is not None:
+                self._finish(link[0])
+            if starts:
+                self._start(starts, task)
+            if link is not None:
+                for relay, future in link[1]:
+                    if isinstance(future, PlannedFuture):
+                        future._add_relay(relay)
+                    else:
+                        future.add_done_callback(relay.future_done)
+        except BaseException:
+            with LIMIT:
+                sys.setrecursionlimit(sys.getrecursionlimit() + HEADROOM + FRAMES - room)
+            try:
+                with loud(self):
+                    if broken is not None:
+                        raise broken
+                    self._withdraw(slots, task, group, told)
+            finally:
+                make_room(-HEADROOM - FRAMES)
+            raise
+        if refusal is not None:
+            if told:
+                self.observers.tell("end", slots, task, outcome="cancelled")
+            try:
+                raise _anew(refusal)
+            finally:
+                refusal = None  # no cycle with the exception
+        return task
+
+    def _mend(self, task: Task[Any], group: Group | None) -> None:
+        """Undo what there is of *task*, which an exception has struck in the middle of `add`.  Locked.
+
+        Ctrl-C, mostly; or a recursion that got too deep, or no memory.
+        """
+        others: list[Any] = [*self._outside, *chain(*self._doomed)]
+        others += [other for slots in self._slots for run in slots.runs for other in run.tasks()]
+        self.planner.mend(self._slots, task, others)
+        self._next = self._next_allocated if self._allocates else self.planner.order.take
+        barrier = task._barrier
+        waits = barrier is not None and barrier.state == WAITING
+        if barrier is not None and waits and all(other.state >= DONE for other in dependencies_of(barrier)):
+            self._tell_helpers(self.planner.done(barrier))  # it needed this task alone
+        if task._watch is not None:
+            self._tell_helpers(task._watch.run_hooks(task))
+        for relay in list(self._outside):
+            if type(relay) is Foreign and not relay.dependents:
+                self._forget(relay)
+        for slots in self._slots:
+            # A run that no thread has begun may never have been given to the
+            # pool; if it was, it leaves.  Who was rung for counts as parked, and
+            # so does who was told at the same time: see `begin`.
+            slots.leave_unbegun()
+            slots.waking = 0
+            slots.parked = sum(run.parked for run in slots.runs)
+
+    def _withdraw(self, slots: Slots, task: Task[Any], group: Group | None, told: bool) -> None:
+        """See that *task*, of which its caller will never know, does not run; and that all others do.
+
+        Unless it runs already.  *told* says whether observers know of it.
+        """
+        with self.exclusive() as section:
+            if task.state < RUNNING:
+                self._mend(task, group)
+                if told:
+                    section.then(partial(self.observers.tell, "end", slots, task, outcome="cancelled"))
+            elif task._allocation is not None:
+                self._tell_helpers(self.stop_holding(task._allocation))
+            section.then(self._start, self._wake_all())
+
+    def _plain(self, slots: Slots, task: Task[Any], args: Any) -> Any:
+        """The dependencies in the commonest case: all are tasks of this scheduler, none has failed.
+
+        As the planner's `admit` takes them.  Where they are all that *args* are, *task* keeps no more.
+        """
+        first: Any = None
+        nodes: list[Any] | None = None
+        for future in args:
+            kind = type(future)
+            if kind is Task or kind is Item:
+                # Read once, and first: one of another scheduler's may end meanwhile, and has no home then.
+                state = future.state
+                if state >= DONE:
+                    if state == DONE:
+                        continue
+                    return _NOT_PLAIN
+                home = future._home
+                if home is not slots and (home is None or home.scheduler is not self):
+                    return _NOT_PLAIN
+                if first is None:
+                    first = future
+                elif nodes is None:
+                    nodes = [first, future]
+                else:
+                    nodes.append(future)
+            elif issubclass(kind, Future):
+                return _NOT_PLAIN
+        if nodes is None:
+            few = first
+            count = 0 if first is None else 1
+        else:
+            if len(nodes) > 2 or first is nodes[1]:
+                # Each once, and a list of just the size: one that was appended to has room for eight.
+                nodes = list(dict.fromkeys(nodes))
+            few = as_few(nodes)
+            count = len(nodes)
+        if count == len(args):
+            task._args = None
+            task._kwargs = AS_NEEDED
+        return few
+
+    def _refusal(self, slots: Slots) -> BaseException:
+        """Why a task may not be added."""
+        if slots.broken is not None:
+            return slots.broken
+        if slots.closed:
+            return RuntimeError("cannot schedule new futures after shutdown")
+        if self._abandoned:
+            return RuntimeError("the queue was made before the fork; make a new one in the child process")
+        return RuntimeError("cannot schedule new futures after interpreter shutdown")
+
+    def _link(
+        self, slots: Slots, task: Task[Any], group: Group | None
+    ) -> tuple[BaseException | None, Starts | None, _Link | None]:
+        """Add a task with dependencies of any kind.  The lock is held.
+
+        Returns:
+            Why it may not be added; runs to start; and to be told of the end
+            of a task, and to be asked of futures of others.
+        """
+        found: Sequence[tuple[Any, bool]] = dependencies(task._args, task._kwargs)
+        if task._after:
+            found = [*found, *task._after]
+            task._after = ()
+        failed: PlannedFuture[Any] | None = None  # the first dependency that can't give a value any more
+        barrier = slots.barrier  # of the task before, where tasks start in the order of submission
+        before = [] if barrier is None or barrier.state >= DONE else [barrier]
+        nodes: list[Any] = [*before]
+        relays: list[tuple[Node, list[Any]]] = []
+        foreign: list[tuple[Foreign, Any]] = []
+        future: Any
+        for future, settled in found:
+            # Read once: the lock of another scheduler's task is not held.
+            # One that has no queue any more is done, whosoever it was.
+            planned = isinstance(future, PlannedFuture)
+            owner = future._home if planned else None
+            if not planned or (owner is not None and owner.scheduler is not self):
+                if owner is not None and owner.scheduler._abandoned:
+                    return RuntimeError(OF_THE_PARENT), None, None
+                relay = Foreign(self, future, settled)
+                foreign.append((relay, future))
+                relays.append((relay, []))
+                nodes.append(relay)
+            elif future.state < DONE:
+                if settled:
+                    relays.append((Settled(), [future]))
+                    nodes.append(relays[-1][0])
+                else:
+                    nodes.append(future)
+            elif future.state != DONE and not settled and failed is None:
+                failed = future
+        for node, needs in relays:
+            self._admit(node, None, as_few(needs))
+        self._outside.update(relay for relay, _ in foreign)
+        self._admit(task, slots, as_few(list(dict.fromkeys(nodes))), group)
+        if task._reservation is not None and slots.pending_limit is not None:
+            task._reservation.task = task
+            slots.pending_limit.use(task._reservation)
+            task._reservation = None
+        if slots.in_order:
+            task._barrier = Barrier()
+            self._admit(task._barrier, None, as_few([task, *before]))
+            slots.barrier = task._barrier
+        if task._allocation is not None or task._releases:
+            self.add_allocation(task)
+        if failed is None:
+            return None, self._wake(slots), ([], foreign)
+        with uninterrupted():
+            ended, starts = self._drop(task, _inherited(failed))
+        return None, starts, (ended, foreign)
+
+    def foreign_done(self, relay: Foreign, future: Any) -> None:
+        """Note that *future*, which *relay* stands for, is done."""
+        with uninterrupted():  # nobody will tell us again
+            try:
+                self._foreign_done(relay, future)
+            except RecursionError:
+                with LIMIT:
+                    sys.setrecursionlimit(sys.getrecursionlimit() + FRAMES)
+                try:
+                    self._foreign_done(relay, future)
+                finally:
+                    make_room(-FRAMES)
+
+    def _foreign_done(self, relay: Foreign, future: Any) -> None:
+        if self.deferred(self._foreign_done, relay, future):
+            return
+        failure: Failure | None = None
+        cancelled = False
+        if isinstance(future, PlannedFuture) and not relay.settled:
+            cancelled = future.cancelled()
+            failure = _inherited(future) if future.origin is not None else None
+        elif not relay.settled:
+            try:
+                cancelled = future.cancelled()
+                exception = None if cancelled else future.exception()
+            except BaseException as error:  # of a future that tells nobody how it ended
+                exception = error
+            if exception is not None:
+                failure = Failure(exception, traceback_of(exception), future)
+        section = self.exclusive()
+        with loud(self), section:
+            if relay not in self._outside or self._abandoned:  # nobody waits for it any more
+                return
+            self._forget(relay)
+            if failure is None and not cancelled:
+                section.then(self._start, self._wake_for(self.planner.done(relay)))
+            else:
+                ended, starts = self._drop(relay, failure)
+                section.then(self._start, starts)
+                section.then(self._finish, ended)
+
+
+def _anew(error: BaseException) -> BaseException:
+    """An error like *error*, without what has become of that."""
+    kind = type(error)
+    try:  # not by calling it: its constructor may want other arguments than `args`
+        like = kind.__new__(kind, *error.args)
+        like.__dict__.update(error.__dict__)
+    except Exception:  # of the user's own class
+        return error
+    like.__cause__ = error.__cause__
+    if notes := getattr(error, "__notes__", None):
+        like.__notes__ = list(notes)
+    return like
+
+
+def _inherited(future: PlannedFuture[Any]) -> Failure | None:
+    """The outcome of a task whose dependency *future* failed; None if it was cancelled."""
+    failure: Failure | None = future._outcome
+    return failure and failure.of(future)

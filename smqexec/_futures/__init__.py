@@ -1,0 +1,1 @@
+"""Tasks and items: the futures that a scheduler ends."""

@@ -1,0 +1,145 @@
+"""Items, and the stream: the values of a generator task."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future
+from reprlib import repr as short
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from .._calls.frames import ours, strip_ours, traceback_of
+from .._planner import DONE, NEW, NONE
+from .future import FAILED, Failure, new
+from .remote_value import Keeping, Kept
+
+if TYPE_CHECKING:
+    from .._core.state import Slots
+    from .task import Task
+
+R = TypeVar("R")
+
+
+class Length:
+    """The type of `LENGTH`, which stands in place of an index for the number of results."""
+
+
+# The key of an item that only `len` waits for: no user's key is this object.
+LENGTH = Length()
+
+
+class Item(Keeping[R]):
+    """A part of a task's output: one value of a generator task, or ``result[key]`` of an ordinary one.
+
+    Made by ``task[key]``.  A full future, and an argument for later calls.
+    Cancelling it cancels its dependents, and not the task.
+    """
+
+    # To the planner an item is a relay: searched, never started, and done when
+    # its value is published.
+    __slots__ = ("_home", "_key", "_source")
+    _kind = "Item"
+    held = True
+
+    _home: Slots | None
+    _source: Task[Any] | None
+    _key: Any
+
+    def __init__(self, *_: object, **__: object) -> None:
+        raise TypeError("an Item can't be made by itself: task[key] makes them")
+
+    @classmethod
+    def of(cls, source: Task[Any] | None, key: Any) -> Item[Any]:
+        """Return a new item for the part *key* of *source*."""
+        item: Item[Any] = new(cls)
+        item.number = item.missing = 0
+        item.state = NEW
+        item.dependencies = NONE
+        item._home = None if source is None else source.queue
+        item._source = source
+        item._key = key
+        item.queue = item.dependents = item.search = item.place = item._outcome = item._watch = None
+        return item
+
+    @classmethod
+    def ended(cls, state: int, outcome: Any) -> Item[Any]:
+        """Return an item that is done."""
+        item: Item[Any] = cls.of(None, None)
+        item._outcome = outcome
+        item.state = state
+        return item
+
+    @classmethod
+    @ours
+    def cut(cls, result: Any, key: Any) -> Item[Any]:
+        """Return a done item for ``result[key]``, or for the error that it raises."""
+        try:
+            if type(result) is Kept:
+                return cls.ended(DONE, Kept(result.future.part(key)))
+            return cls.ended(DONE, result[key])
+        except Exception as error:
+            strip_ours(error)
+            return cls.ended(FAILED, Failure(error, traceback_of(error)))
+
+    @ours
+    def extract(self, task: Future[Any]) -> None:
+        """Take this part of the result of *task*, which has ended: an end hook of it."""
+        slots, result = self._home, task._outcome  # type: ignore[attr-defined]
+        if slots is None or task.cancelled() or isinstance(result, Failure):
+            return  # this item ended with the task, or before
+        try:
+            value = Kept(result.future.part(self._key)) if type(result) is Kept else result[self._key]
+        except BaseException as error:
+            strip_ours(error)
+            slots.scheduler.fail_item(self, error)
+        else:
+            slots.scheduler.complete_item(self, value)
+
+    def promote(self) -> bool:
+        """Make the item's task count as newly submitted.
+
+        Returns:
+            False if that task is running or done; nothing changes then.
+        """
+        source = self._source
+        return source is not None and source.promote()
+
+    def _maker(self) -> Task[Any] | None:
+        return self._source
+
+    def _let_go(self) -> None:
+        self._source = self._key = None
+        self.dependencies = NONE
+
+    def _words(self) -> list[str]:
+        source, key = self._source, self._key
+        if source is None:
+            return []
+        # No method of a user's type is called: a failing callback is logged with this.
+        name = short(key) if type(key) in (int, str) else type(key).__qualname__
+        return [f"{name} of {source!r}"]
+
+
+class Stream:
+    """The values of a generator task so far, and its pending items.
+
+    Only the worker that runs the task changes `values` and `returned`.
+    The scheduler's lock guards the rest until the task is done.  `values` only
+    grows: values below a length once seen may be read without the lock.
+    """
+
+    __slots__ = ("announced", "closed", "items", "length", "returned", "values")
+
+    def __init__(self, announced: bool) -> None:
+        self.values: list[Any] = []  # ours alone: the task's result is a copy
+        # The pending ones by index, and the one for `LENGTH`.
+        self.items: dict[Any, Item[Any]] = {}
+        self.returned: Any = None  # what the generator returned
+        self.announced = announced  # the function has a number_of_results
+        self.length: int | None = None  # its answer, once the worker has asked
+        self.closed = False  # the generator has returned: all values are there
+
+    def missing(self, index: int) -> IndexError:
+        """Return the error of an item beyond the last value of a closed stream."""
+        count = len(self.values)
+        announced = self.length or 0
+        few = f", fewer than the {announced} announced" if count < announced else ""
+        return IndexError(f"there is no item {index}: the generator yielded {count} values{few}")

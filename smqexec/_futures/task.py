@@ -1,0 +1,408 @@
+"""A submitted call and its future, in one slotted object."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import CancelledError, Future
+from contextlib import suppress
+from operator import index
+from typing import TYPE_CHECKING, Any, TypeVar, overload
+
+from .._calls.arguments import AS_NEEDED, DIRECT, SOLE
+from .._calls.callables import announcement, generates, name_of
+from .._planner import DONE, NEW, NONE, STRIDE, Node
+from .future import CANCELLED, FAILED, Failure, PlannedFuture
+from .items import Item, Stream
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
+
+    from .._core.state import Slots
+    from .._core.submission import Arrivals
+    from .._limits.options import Options
+    from .._limits.pending_limit import Reservation
+    from .._limits.resources import Allocation
+
+R = TypeVar("R")
+Y = TypeVar("Y")
+
+
+class Task(PlannedFuture[R]):
+    """A submitted call: the future of its result, and an argument for later calls.
+
+    Made by `Queue.submit`.  Everything a `concurrent.futures.Future` offers
+    works, from any thread; in asyncio a task can be awaited on any running
+    loop.  `set_result` and its like are the scheduler's alone.
+
+    A task whose dependency failed never runs: its exception is the dependency's
+    own, with its own traceback each time it is raised, and `origin` is the task
+    that raised it.  The exception carries one note: which task of which queue
+    raised it.  A cancelled dependency cancels its dependents.
+
+    When a task is done it releases its function, arguments and dependencies, and
+    the scheduler releases the task: a result lives only as long as a reference to
+    its future, or a task that needs it.
+
+    The call of a generator function, or of a callable with
+    ``number_of_results`` that returns an iterator, is a *generator task*: its
+    result is a list of the values yielded, made once at its end, and while it
+    runs ``task[i]``, slices and iteration give them one by one.
+
+    - It runs in one slot, at its own pace, whether or not the values are used.
+      Nothing else runs in that slot until the generator has ended.  A task that
+      waits for a value of a generator task which has no other slot runs it
+      nested, to its end.
+    - With fewer values than announced, the missing items fail with an
+      IndexError; with more, the task fails with a ValueError.  If the generator
+      raises, the values before stay good; the other items and the task fail.
+    - A stopped scheduler holds it at its next ``yield``.  `cancel` closes the
+      generator there, so that its ``finally`` runs; it returns False, as for any
+      running task.
+    - A future that is yielded is a value like any other.  ``Raw(function)`` is
+      called as an ordinary function: the generator object is its result.
+    - It keeps all its values until its future goes: one that never ends fills
+      the memory.
+    - In the order an item stands for its task: a generator task that the newest
+      sink needs an item of goes first.
+
+    For type checkers a generator function must say that it returns a
+    ``Generator[...]``: then the task is a ``Task[list[...]]``.
+    """
+
+    __slots__ = ("_args", "_fn", "_kwargs", "_stream")
+    _kind = "Task"
+
+    # What it was submitted with, besides its call: see ``_options``.  A plain task has no slots for these.
+    _options: Options | None = None
+    _after: tuple[tuple[Future[Any], bool], ...] = ()
+    _reservation: Reservation | None = None
+    _barrier: Node | None = None
+    _allocation: Allocation | None = None
+    _releases: tuple[Allocation, ...] = ()
+
+    _home = Node.queue  # type: ignore[misc]  # the same slot under the name that all futures have for it
+
+    # Its number for observers, once one was told of it: then in the instance's own dictionary,
+    # which a task that nobody observes does not have.
+    _serial = 0
+    _place: str | None = None  # where it was submitted, and
+    _since: float | None = None  # when it started: likewise, under `Scheduler(debug=True)`
+
+    queue: Slots | None
+    _fn: Any  # its name, once it is let go of
+    _args: Any  # as `encode` gives them, and
+    _kwargs: Any  # their form
+    _stream: Stream | None
+
+    def __init__(self, *_: object, **__: object) -> None:
+        raise TypeError("a Task can't be made by itself: Queue.submit makes them")
+
+    def began(self) -> None:
+        # `let_go_of_dependencies`, written out: this is done for each task.
+        needs = self.dependencies
+        if type(needs) is list:
+            if self._kwargs is AS_NEEDED:
+                self._args = needs.copy()
+                self._kwargs = DIRECT
+            needs.clear()
+        else:
+            if self._kwargs is AS_NEEDED:
+                self._args = needs
+                self._kwargs = SOLE
+            self.dependencies = NONE
+
+    def promote(self) -> bool:
+        """Make the task count as newly submitted: what it needs, then itself, go first.
+
+        Under ``order="oldest"`` it and what it needs go before all others.
+
+        Returns:
+            False if the task is running or done; nothing changes then.
+        """
+        slots = self.queue
+        return slots is not None and slots.scheduler.promote(self)
+
+    # Parts of what it gives.
+
+    def __bool__(self) -> bool:
+        return True  # and not whether a generator task has a length other than 0
+
+    @overload
+    def __getitem__(self: Task[list[Y]], key: int) -> Item[Y]: ...
+    @overload
+    def __getitem__(self: Task[list[Y]], key: slice) -> list[Item[Y]]: ...
+    @overload
+    def __getitem__(self, key: Any) -> Any: ...
+    def __getitem__(self, key: Any) -> Any:
+        """A part of what the task gives, as a future that can be an argument at once.
+
+        Of a generator task ``task[i]`` is an `Item` for value *i*, and a slice
+        a list of items.  An index that the generator does not reach becomes an
+        IndexError in that item.  As long as its value has not come, asking again
+        gives the same item.  Of an ordinary task it is an `Item` for
+        ``result[key]``, whose error, if any, is the item's.
+
+        Raises:
+            IndexError: The length of a generator task is known, and the index
+                is not below it.
+            TypeError: The index of a generator task is no int; or it counts
+                from the end, or a slice ends there, while the length is neither
+                known nor announced.
+
+        What counts from the end waits for the length, as `len` does.  Cost: 2 µs.
+        """
+        stream = self._streaming()
+        if stream is None:
+            slots = self.queue
+            part = None if slots is None else slots.scheduler.part(self, key)
+            return self._ended_part(key) if part is None else part
+        if isinstance(key, slice):
+            return [self._item(stream, number) for number in self._span(stream, key)]
+        try:
+            number = index(key)
+        except TypeError:
+            kind = type(key).__name__
+            raise TypeError(f"an index of a generator task must be an int or a slice, not {kind!r}") from None
+        length = len(self) if number < 0 else stream.length
+        if length is not None:
+            if not -length <= number < length:
+                raise IndexError(f"index {number} is out of range: the length of the task is {length}")
+            number %= length
+        return self._item(stream, number)
+
+    def _span(self, stream: Stream, key: slice) -> range:
+        length = stream.length
+        start = 0 if key.start is None else index(key.start)
+        stop = -1 if key.stop is None else index(key.stop)
+        step = 1 if key.step is None else index(key.step)
+        if length is None and min(start, stop, step) < 0:
+            length = len(self)
+        return range(start, stop, step) if length is None else range(*key.indices(length))
+
+    def _item(self, stream: Stream, number: int) -> Item[Any]:
+        item = None
+        if number >= len(stream.values):
+            slots = self.queue
+            item = None if slots is None else slots.scheduler.item(self, stream, number)
+        if item is not None:
+            return item
+        if number < len(stream.values):
+            return Item.ended(DONE, stream.values[number])
+        if stream.closed:
+            return Item.ended(FAILED, Failure(stream.missing(number), None))
+        return self._ended_part(number)
+
+    def _ended_part(self, key: Any) -> Item[Any]:
+        """The part *key* of a task that has ended."""
+        end = self.state
+        if end == CANCELLED:
+            return Item.ended(CANCELLED, None)
+        if end == FAILED:
+            return Item.ended(FAILED, self._outcome.of(self))
+        return Item.cut(self._outcome, key)
+
+    def __len__(self) -> int:
+        """How many values a generator task gives.
+
+        If ``number_of_results`` announces it, this waits until the task has
+        started and its worker has asked; a task that waits here runs the
+        generator task nested, as in `result`, if that needs its slot.
+
+        Raises:
+            TypeError: This is an ordinary task; or the length is not
+                announced, and the generator has not ended.
+            CancelledError: The task was cancelled.
+            BaseException: The task failed, perhaps since number_of_results did.
+        """
+        stream = self._generating("has a length")
+        try:
+            if stream.length is None and stream.announced:
+                self._await_length(stream)
+            if stream.length is not None:
+                return stream.length
+            if self.state < DONE:
+                raise TypeError(
+                    f"the length of {self!r} is not known before its end; number_of_results would announce it"
+                )
+            if self.state != DONE:
+                self.result()  # raises
+            self._generating("has a length")  # or it has turned out to be an ordinary one
+            return len(stream.values)
+        finally:
+            del self, stream  # as in `result`
+
+    def _await_length(self, stream: Stream) -> None:
+        """Wait until the length of *stream* is known, or the task has ended without it."""
+        slots = self.queue
+        item = None if slots is None else slots.scheduler.length(self, stream)
+        if item is not None:
+            with suppress(CancelledError):
+                item.exception()
+
+    def __iter__(self: Task[list[Y]]) -> Iterator[Y]:
+        """The values of a generator task as they come.
+
+        Where one has not come yet, taking it waits.  An exception of the
+        generator is raised after the values that came before it.
+
+        Raises:
+            TypeError: This is an ordinary task.
+        """
+        return self._values(self._generating("can be iterated", "; iterate its result()"))
+
+    def _values(self, stream: Stream) -> Iterator[Any]:
+        number = 0
+        while True:
+            if number < len(stream.values):
+                yield stream.values[number]
+                number += 1
+                continue
+            item = self._item(stream, number)
+            with suppress(CancelledError):
+                item.exception()
+            if self._exhausted(stream, number, item):
+                try:
+                    self.result()  # raises how the generator failed
+                    self._generating("can be iterated")
+                    return
+                finally:
+                    del self, stream, item  # no cycle from the traceback to this frame and back
+
+    def __aiter__(self: Task[list[Y]]) -> AsyncIterator[Y]:
+        """What iterating gives, for ``async for``: the loop goes on where a value has not come yet.
+
+        Raises:
+            TypeError: This is an ordinary task.
+        """
+        return self._values_in_loop(self._generating("can be iterated", "; iterate its result()"))
+
+    async def _values_in_loop(self, stream: Stream) -> AsyncIterator[Any]:
+        from asyncio import get_running_loop
+
+        number = 0
+        while True:
+            if number < len(stream.values):
+                yield stream.values[number]
+                number += 1
+                continue
+            item = self._item(stream, number)
+            # Not `await item`: whoever is cancelled here must not cancel the item of others.
+            await _told(item, get_running_loop())
+            if self._exhausted(stream, number, item):
+                try:
+                    await self  # raises how the generator failed
+                    self._generating("can be iterated")
+                    return
+                finally:
+                    del self, stream, item
+
+    def _exhausted(self, stream: Stream, number: int, item: Item[Any]) -> bool:
+        """Whether *item* ended without a value because there is none."""
+        # Or somebody cancelled that item alone.  The values last: they may all come meanwhile.
+        return (self.done() or not item.cancelled()) and number >= len(stream.values)
+
+    def _generating(self, what: str, advice: str = "") -> Stream:
+        stream = self._streaming()
+        if stream is None:
+            raise TypeError(f"only a generator task {what}, and {self!r} is none{advice}")
+        return stream
+
+    def _streaming(self) -> Stream | None:
+        """What there is of a generator task, pending, running or done; None for an ordinary one."""
+        stream = self._stream
+        if stream is None:
+            # Read after the stream: a worker lets go of the function once the stream is there.
+            fn, slots = self._fn, self.queue
+            if callable(fn) and generates(fn):
+                if slots is not None:
+                    slots.scheduler.stream(self, announcement(fn) is not None)
+                if self._stream is None and self.state != DONE:
+                    return Stream(False)  # it has just failed or been cancelled
+            stream = self._stream
+        if stream is not None and self.state == DONE and not stream.closed:
+            return None  # it seemed to be one, and gave no iterator
+        return stream
+
+    @property
+    def returned(self) -> Any:
+        """What the generator of a generator task returned; None before its end, or if it is none."""
+        stream = self._stream
+        return None if stream is None else stream.returned
+
+    def _maker(self) -> Task[Any]:
+        return self
+
+    def _let_go(self) -> None:
+        fn = self._fn
+        if self._stream is None and callable(fn) and generates(fn):
+            self._stream = Stream(False)  # whoever iterates gets the failure
+        self._fn = name_of(fn)
+        self._args = self._kwargs = None
+        self.dependencies = NONE
+
+    def _words(self) -> list[str]:
+        number = 0 if self.state == NEW else self.number  # one that is being added has none
+        return [numbered(called(self, self._fn), self._serial, number)]
+
+
+def called(task: Task[Any], fn: Any) -> str:
+    """What to call *task*, which is the call of *fn*: by the name it was given, or the function's."""
+    options = task._options
+    return name_of(fn) if options is None or options.name is None else options.name
+
+
+def numbered(name: str, serial: int, number: int) -> str:
+    """*name* with the number that observers know a task by, or else its place among the submissions."""
+    if serial:
+        return f"{name}#{serial}"
+    if number <= 0:
+        return name
+    submission, place = divmod(number, STRIDE)
+    return f"{name}#{submission}" if not place else f"{name}#{submission}[{STRIDE - 1 - place}]"
+
+
+async def _told(item: Item[Any], loop: AbstractEventLoop) -> None:
+    """Return when *item* is done."""
+    waiter = loop.create_future()
+
+    def tell(_: Future[Any]) -> None:
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(_settle, waiter)
+
+    item.add_done_callback(tell)
+    await waiter
+
+
+def _settle(waiter: Any) -> None:
+    if not waiter.done():
+        waiter.set_result(None)
+
+
+class Settled(Node):
+    """A relay that is done when the one future it depends on has ended, in whatever way."""
+
+    __slots__ = ()
+    tolerant = True
+
+
+class Foreign(Node):
+    """A relay for a future of another executor.
+
+    That future keeps the relay, as a part of its callback, perhaps for long.
+    So the relay keeps neither, once it has ended, nor ever a future that is
+    not a scheduler's.
+    """
+
+    __slots__ = ("future", "scheduler", "settled")
+
+    def __init__(self, scheduler: Arrivals, future: Future[Any], settled: bool) -> None:
+        super().__init__()
+        self.scheduler: Arrivals | None = scheduler
+        self.future = future if isinstance(future, PlannedFuture) else None
+        self.settled = settled
+
+    def future_done(self, future: Future[Any]) -> None:
+        """The callback."""
+        scheduler = self.scheduler
+        if scheduler is not None:
+            scheduler.foreign_done(self, future)

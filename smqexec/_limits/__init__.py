@@ -1,0 +1,1 @@
+"""What a task may need besides its dependencies: options, limits, order, resources."""

@@ -1,0 +1,143 @@
+"""A task is submitted with options, or to a queue with rules: pending limit, submission order, contexts."""
+
+from __future__ import annotations
+
+from contextvars import copy_context
+from functools import partial
+from typing import Any
+
+from .._calls.arguments import Template, templated
+from .._calls.callables import name_of
+from .._calls.contexts import Within
+from .._calls.frames import ours
+from .._calls.interrupts import interruptible, uninterrupted
+from .._core.state import HERE, Slots
+from .._core.submission import Arrivals
+from .._futures.future import new
+from .._futures.remote_value import keeping
+from .._futures.task import Task
+from .._planner import Group
+from .._workers.stall import block
+from .._workers.waiting import acquire
+from .options import NO_OPTIONS, Options, OptionsTask
+from .pending_limit import PendingLimit, Reservation
+from .resources import Allocation
+
+for _frame in (interruptible, uninterrupted.lifted):
+    ours(_frame)
+
+
+class Admission(Arrivals):
+    """A scheduler that heeds options, and the rules of queues."""
+
+    def add_with(
+        self,
+        slots: Slots,
+        fn: Any,
+        args: Any,
+        kwargs: Any,
+        group: Group | None,
+        options: Options = NO_OPTIONS,
+    ) -> Task[Any]:
+        """Do what `add` does, with *options*, and for a queue with rules of its own.
+
+        Where that has no room, it blocks until there is; but never a thread of
+        this scheduler, which goes through: others may wait for what it is at.
+
+        Raises:
+            TimeoutError: There was no room in the time that *options* give.
+            RuntimeError: As by `add`.
+        """
+        lent, HERE.lent = HERE.lent, slots.inline
+        try:
+            task = self.try_add(slots, fn, args, kwargs, group, options, True)
+        finally:
+            HERE.lent = lent
+        if task is None:
+            assert slots.pending_limit is not None
+            limit = slots.pending_limit.limit
+            count = "1 pending task" if limit == 1 else f"{limit} pending tasks"
+            raise TimeoutError(f"queue {slots.name!r} is full: {count}, max_pending={limit}")
+        return task
+
+    def try_add(
+        self,
+        slots: Slots,
+        fn: Any,
+        args: Any,
+        kwargs: Any,
+        group: Group | None,
+        options: Options,
+        wait: bool = False,
+    ) -> Task[Any] | None:
+        """Do what `add_with` does; None where there is no room, or was none in time if it is to *wait*."""
+        limit = slots.pending_limit
+        if limit is None:
+            return self._add_with(slots, fn, args, kwargs, group, options, None)
+        run = HERE.run
+        if run is not None and run.slots.scheduler is self:
+            return self._add_with(slots, fn, args, kwargs, group, options, None)
+        reservation = Reservation()
+        try:
+            with self.exclusive():
+                refused = slots.closed or slots.broken or self.exiting or self._abandoned
+                admitted = bool(refused) or limit.reserve(reservation, slots.pending, wait)
+            if admitted or (wait and self._wait_for_room(slots, reservation, options.timeout)):
+                return self._add_with(slots, fn, args, kwargs, group, options, reservation)
+            self._give_up_reservation(slots, limit, reservation)
+            return None
+        except BaseException:
+            with uninterrupted():
+                self._give_up_reservation(slots, limit, reservation)
+                if reservation.task is not None:  # its caller will never know of it
+                    reservation.task.cancel()
+            raise
+
+    def _wait_for_room(self, slots: Slots, reservation: Reservation, timeout: float | None) -> bool:
+        told = partial(self.warn_if_stalled, f"room in queue {slots.name}")
+        return block(partial(acquire, reservation.blocker), timeout, told)
+
+    def _give_up_reservation(self, slots: Slots, limit: PendingLimit, reservation: Reservation) -> None:
+        with self.exclusive():
+            limit.give_up(reservation, slots.pending)
+
+    def _add_with(
+        self,
+        slots: Slots,
+        fn: Any,
+        args: Any,
+        kwargs: Any,
+        group: Group | None,
+        options: Options,
+        reservation: Reservation | None,
+    ) -> Task[Any]:
+        lent = bool(options.resources or options.releases)
+        name = options.name or (name_of(fn) if lent else "")
+        context = options.context
+        if context is None and slots.copies_context:
+            context = copy_context()
+        if context is not None:
+            fn = Within(context.run, fn)
+        if slots.inline:
+            fn = Within(interruptible, fn)
+        if slots.in_order:
+            group = None  # the first goes first anyhow
+        elif not (options.after or lent) and reservation is None:
+            if options is NO_OPTIONS:
+                make = partial(new, keeping(Task)) if slots.keeps else None
+                return self.add(slots, fn, args, kwargs, group, make)
+            return self.add(slots, fn, args, kwargs, group, partial(_made, slots, options, None, name))
+        if type(kwargs) is not Template:
+            args, kwargs = None, templated(args, kwargs)
+        return self.add(slots, fn, args, kwargs, group, partial(_made, slots, options, reservation, name))
+
+
+def _made(slots: Slots, options: Options, reservation: Reservation | None, name: str) -> Task[Any]:
+    task: OptionsTask[Any] = new(keeping(OptionsTask) if slots.keeps else OptionsTask)
+    task._options = None if options is NO_OPTIONS else options.kept or options
+    task._after = options.after
+    task._barrier = None
+    task._reservation = reservation
+    task._releases = options.releases
+    task._allocation = Allocation(options.resources, options.hold, name) if options.resources else None
+    return task

@@ -1,0 +1,233 @@
+"""Resources: countable things, such as licences, of which tasks take units when they start.
+
+A task takes all units that it needs at once, or none.  A task that lacks some is *held back*: it joins
+the line of each resource that it needs, all in one step, and its queue starts another task.  The task
+that is first in all its lines is *granted* its units as soon as there are enough, and is the next of its
+queue.  So first come, first served, also where one needs many units: what is given back is kept for it
+meanwhile.  And lines never block each other: since a task joins all its lines in one step, the task
+that has waited longest is first in all of its own.
+
+An `Allocation` is what one task takes.  It lasts as long as the task; with *holds* until the tasks have
+ended that were submitted to release it.
+
+Records, guarded by the lock of the one scheduler whose tasks use the resource: see ``_allocating``.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping
+from itertools import takewhile
+from operator import index
+from typing import TYPE_CHECKING, Any
+from weakref import ref
+
+from .._planner import Node
+
+if TYPE_CHECKING:
+    from .._futures.task import Task
+    from .allocating import Allocating
+
+_binding = threading.Lock()  # guards `Resource._scheduler`; held for that alone
+
+# The states of an allocation.  QUEUED: in line, the task lacks some units.  GRANTED: it has its units, and
+# is to start.  TAKEN: it runs.  KEPT: it has ended, and keeps them.  RETURNED: it has and wants nothing.
+REQUESTED, QUEUED, GRANTED, TAKEN, KEPT, RETURNED = range(6)
+
+
+class Resource:
+    """Something of which there are *n* units, such as places on a disk, licences, or frames in memory.
+
+    ::
+
+        frames = Resource("frames", 2)
+        frame = camera.options(resources={frames: 1}, hold=True).submit(expose)
+        done = analysis.options(release=[frame]).submit(analyse, frame)
+
+    A task takes its units when it starts, all or none, and gives them back as it ends.  With
+    ``hold=True`` it gives them back when all tasks that were submitted to ``release`` it have ended; at
+    once, if it fails.
+
+    A task that lacks units waits in line for them, and its queue starts other tasks.  Lines are first
+    come, first served: units given back are kept for the first task until there are enough, so a task
+    that needs many has its turn.  That task is then the next of its queue.  `Task.why` names the units
+    that a task lacks, and the tasks that hold them.
+
+    A resource belongs to the scheduler that first uses it, with all its queues.  A task that waits for
+    a task which lacks what only the waiting one has gets a RuntimeError, as for any cycle.
+
+    Args:
+        name: What to call it in messages.
+        n: How many units there are.
+
+    Raises:
+        TypeError: *name* is no str, or *n* no int.
+        ValueError: *n* is less than 1.
+    """
+
+    __slots__ = ("__weakref__", "_free", "_holders", "_line", "_scheduler", "n", "name")
+
+    def __init__(self, name: str, n: int) -> None:
+        if not isinstance(name, str):
+            raise TypeError(f"the name of a resource must be a str, not {name!r}")
+        self.name = str.__str__(name)  # not of a class of the user's: it is put into words under the lock
+        self.n = _units(n, f"the number of units of {self.name}")
+        self._free = self.n
+        self._holders: dict[Allocation, None] = {}
+        # Of tasks that lack units, first come first.
+        self._line: OrderedDict[Allocation, None] = OrderedDict()
+        self._scheduler: ref[Allocating] | None = None
+
+    @property
+    def free(self) -> int:
+        """How many units nobody has, as things stand.  A task that is done has given back its own."""
+        return self._free
+
+    def _bind(self, scheduler: Allocating) -> None:
+        """Belong to *scheduler*.
+
+        Raises:
+            ValueError: It belongs to another.
+        """
+        with _binding:
+            owner = None if self._scheduler is None else self._scheduler()
+            if owner is None:
+                self._scheduler = ref(scheduler)
+            elif owner is not scheduler:
+                raise ValueError(
+                    f"{self!r} belongs to another scheduler; give all queues that use it one scheduler"
+                )
+
+    def __repr__(self) -> str:
+        return f"<Resource {self.name}: {self._free} of {self.n} free>"
+
+
+def amounts_of(resources: Any) -> tuple[tuple[Resource, int], ...]:
+    """Check what was given as the resources of a task.
+
+    Raises:
+        TypeError: It is no dict of resources and ints.
+        ValueError: An amount is less than 1, or more than there is.
+    """
+    if not isinstance(resources, Mapping):
+        raise TypeError(f"resources must be a dict such as {{disk: 2}}, not {resources!r}")
+    amounts: list[tuple[Resource, int]] = []
+    for resource, number in resources.items():
+        if not isinstance(resource, Resource):
+            raise TypeError(
+                f"resources must be a dict of Resource objects such as Resource('disk', 4), not {resource!r}"
+            )
+        number = _units(number, f"the units of {resource.name} that a task takes")
+        if number > resource.n:
+            most = resource.n
+            raise ValueError(
+                f"a task can't take {number} of {resource.name}: there are {most}, so ask for {most} at most"
+            )
+        amounts.append((resource, number))
+    return tuple(amounts)
+
+
+def _units(number: Any, what: str) -> int:
+    try:
+        units = index(number)
+    except TypeError:
+        units = None
+    if units is None:
+        raise TypeError(f"{what} must be an int, not {number!r}")
+    if units < 1:
+        raise ValueError(f"{what} must be 1 or more, not {units}")
+    return units
+
+
+class Allocation:
+    """What one task takes."""
+
+    __slots__ = (
+        "amounts", "holds", "name", "number", "released", "releasers", "serial", "state", "task", "waiter",
+    )  # fmt: skip
+
+    def __init__(self, amounts: tuple[tuple[Resource, int], ...], holds: bool, name: str) -> None:
+        self.amounts = amounts
+        self.holds = holds  # the task keeps its units beyond its end
+        self.name = str.__str__(name)  # of its task; as for a resource
+        self.serial = self.number = 0  # of its task, once that has ended: see `numbered`
+        self.state = REQUESTED
+        self.task: Task[Any] | None = None  # until it has ended
+        self.waiter: AllocationWaiter | None = None  # while it is in line
+        self.releasers: dict[Task[Any], None] = {}  # tasks that release it and have not ended
+        self.released = False  # all tasks that release it have ended
+
+    def resources(self) -> list[Resource]:
+        return [resource for resource, _ in self.amounts]
+
+    def take(self) -> bool:
+        """Take all units as the task starts, and return True; or join the lines of all resources."""
+        if self.state != GRANTED:
+            if any(resource._line or resource._free < number for resource, number in self.amounts):
+                self.state = QUEUED
+                for resource in self.resources():
+                    resource._line[self] = None
+                return False
+            self._get()
+        self.state = TAKEN
+        return True
+
+    def grant(self) -> bool:
+        """Get the units that it is in line for, if it is first in all lines and there are enough."""
+        for resource, number in self.amounts:
+            if next(iter(resource._line)) is not self or resource._free < number:
+                return False
+        for resource in self.resources():
+            del resource._line[self]
+        self._get()
+        self.state = GRANTED
+        return True
+
+    def _get(self) -> None:
+        for resource, number in self.amounts:
+            resource._free -= number
+            resource._holders[self] = None
+
+    def give_back(self) -> None:
+        """Give back all units; leave the lines."""
+        for resource, number in self.amounts:
+            if self.state == QUEUED:
+                del resource._line[self]
+            elif self.state != REQUESTED:
+                resource._free += number
+                del resource._holders[self]
+        self.state = RETURNED
+
+    def blockers(self) -> tuple[list[Any], list[Any]]:
+        """The tasks that must end before this one, which is in line, gets its units.
+
+        Returns:
+            Those that must end in any case; and those of which perhaps only some must end.
+
+        Cost: a step for each task before it in its lines, and for each that holds units.
+        """
+        must: dict[Any, None] = {}
+        others: dict[Any, None] = {}
+        for resource, number in self.amounts:
+            for ahead in takewhile(lambda other: other is not self, resource._line):
+                must[ahead.task] = None
+                others.update(ahead.releasers)
+            for holder in resource._holders:
+                enough = must if resource.n - dict(holder.amounts)[resource] < number else others
+                if holder.state == KEPT:
+                    enough.update(holder.releasers)
+                else:
+                    enough[holder.task] = None
+                    others.update(holder.releasers)  # where it does not fail
+        return list(must), list(others)
+
+
+class AllocationWaiter(Node):
+    """A relay that a held-back task depends on: done when the task is granted its units."""
+
+    __slots__ = ("allocation",)
+
+    def __init__(self, allocation: Allocation) -> None:
+        super().__init__()
+        self.allocation = allocation

@@ -1,0 +1,102 @@
+"""The loop of a worker that runs a generator task."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import CancelledError
+from typing import Any
+
+from .._calls.callables import announcement, length, name_of
+from .._calls.frames import ours, strip_ours
+from .._core.state import Run, Slots
+from .._futures.task import Task
+
+# With the interpreter lock, a generator that only computes would yield thousands of
+# values before another thread gets that lock: to ask for items, or to work with them.
+# So the worker sleeps for MOMENT seconds after FIRST_MOMENT values, and again each
+# time that their number has doubled.
+FIRST_MOMENT, MOMENT = 64, 1e-5
+
+ours(length)  # its frame knows the arguments
+
+
+@ours
+def open_stream(slots: Slots, task: Task[Any], fn: Any, args: Any, kwargs: Any) -> None:
+    """Begin to stream *task*, the call ``fn(*args, **kwargs)``: ask how many values there will be.
+
+    Raises:
+        BaseException: What announces the number of results failed.
+    """
+    scheduler = slots.scheduler
+    count = announcement(fn)
+    stream = scheduler.open(task, count is not None)
+    name = name_of(fn)
+    try:
+        if count is not None:
+            scheduler.announce(stream, length(count, name, args, kwargs))
+        # Last: a thread that finds a name in place of the function finds the stream, with its length.
+        task._fn = name
+        task._args = task._kwargs = None
+    finally:
+        del task, fn, args, kwargs, count  # a failure keeps this frame
+
+
+@ours
+def drive(
+    slots: Slots,
+    run: Run,
+    task: Task[Any],
+    iterator: Iterator[Any],
+) -> list[Any]:
+    """Take and publish the values of *iterator*; return a new list of all.
+
+    After each value, wait while the scheduler is stopped, and close *iterator*
+    if `cancel` was called on *task*.
+
+    Raises:
+        CancelledError: *task* was cancelled.
+        ValueError: There are more values than were announced.
+        BaseException: What *iterator* raised, or its ``close``.
+    """
+    scheduler = slots.scheduler
+    publish = scheduler.publish
+    stream: Any = task._stream
+    values: list[Any] = stream.values
+    most: int | None = stream.length
+    polite = FIRST_MOMENT
+    try:
+        while True:
+            try:
+                value = next(iterator)
+            except StopIteration as end:
+                stream.returned = end.value
+                break
+            if most is not None and len(values) >= most:
+                raise ValueError(f"more values than the {most} that number_of_results announced")
+            if scheduler.observers:
+                scheduler.observers.tell("item", slots, task, run.thread, index=len(values))
+            publish(stream, value)
+            if len(values) == polite:
+                polite *= 2
+                time.sleep(MOMENT)
+            # Both are read without the lock: a change that comes now is seen at the next value.
+            if scheduler._stopped:
+                scheduler.pause(task)
+            watch = task._watch
+            if watch is not None and watch.asked:
+                raise CancelledError()
+    except BaseException as error:
+        # An exception of `close` gets this one as its context.
+        strip_ours(error)
+        try:
+            close = getattr(iterator, "close", None)
+            if close is not None:
+                close()
+        finally:
+            # CPython 3.12 and 3.13 keep this frame with that of a generator that has failed.
+            close = value = None
+            del slots, run, task, iterator, stream, values
+        raise
+    scheduler.close_stream(stream)
+    return values.copy()

@@ -1,0 +1,107 @@
+"""Queues without threads of their own: for a debugger, and for tests.
+
+A run of such a queue is begun by the thread that submits a task, or resumes the
+scheduler, as soon as one is ready; it does all that is, by the order in force, and
+leaves before the call returns.  A thread that is at one begins no other of the same
+scheduler beneath it: what is ready there meanwhile comes after, or while the thread
+would wait.
+
+Other threads have something else to do: where one of them makes a task ready, a
+thread of another queue say, or one that is at an inline queue of another scheduler, a
+thread for that alone does it.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from .._calls.interrupts import headroom, uninterrupted, unmasked
+from .._core.state import HERE, Run, Slots
+from .loop import perform
+
+LOGGER = logging.getLogger("concurrent.futures")  # where its users look for failed initializers
+
+
+class InlineSlots(Slots):
+    """The slots of a queue that has no threads."""
+
+    __slots__ = ()
+    parks = False
+    inline = True
+
+
+class InlinePool:
+    """In place of a pool of threads.
+
+    Args:
+        initializer: Called once, by the thread that begins the first run.
+    """
+
+    def __init__(self, initializer: Callable[[], object] | None) -> None:
+        self._initializer = initializer
+        self._broken: Any = None
+        self.threads: set[threading.Thread] = set()  # of those that have something else to do
+
+    def submit(self, work: Callable[[Slots, Run], None], /, *args: Any) -> None:
+        """See that a run is begun, perhaps at once."""
+        if HERE.scheduler is args[0].scheduler:
+            HERE.due.append(args)
+        elif HERE.run is None and (HERE.lent or threading.current_thread() is threading.main_thread()):
+            self._begin(*args)
+        else:
+            threading.Thread(target=self._begin, args=args, name=f"{args[0].name}-beside").start()
+
+    def resize(self, number: int) -> None:
+        """There are no threads."""
+
+    def shutdown(self, wait: bool) -> None:
+        """There are no threads."""
+
+    def _begin(self, slots: Slots, run: Run) -> None:
+        """Do what the runs are for that are due in this thread: *run*, and those that come meanwhile.
+
+        The caller may be at the bottom of a recursion: a run needs room to end what it has begun.
+
+        Raises:
+            RecursionError: There is no room to begin.
+        """
+        headroom()
+        with uninterrupted():
+            try:
+                HERE.scheduler = slots.scheduler
+                HERE.due.append((slots, run))
+                if self._initialize():
+                    while HERE.due:
+                        slots, run = HERE.due.popleft()
+                        slots.work(slots, run)
+            finally:
+                HERE.scheduler = None
+                HERE.due.clear()
+
+    def _initialize(self) -> bool:
+        initializer, self._initializer = self._initializer, None
+        try:
+            if initializer is not None:
+                unmasked(initializer)
+        except BaseException as error:
+            self._broken = f"the initializer failed: {error!r}"
+            LOGGER.critical("Exception in initializer:", exc_info=True)
+            return False
+        return True
+
+
+def work_inline(slots: Slots, run: Run) -> None:
+    """A run in the calling thread: until nothing is ready."""
+    below, HERE.run = HERE.run, run
+    HERE.runs.append(run)
+    begin = partial(slots.scheduler.begin_at_once, slots, run)
+    try:
+        while perform(slots, run, begin):
+            pass
+    finally:
+        HERE.runs.remove(run)
+        HERE.run = below

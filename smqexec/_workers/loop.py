@@ -1,0 +1,129 @@
+"""What a queue's threads do: runs, which take one task after another, call it, and hand it over.
+
+Nothing here keeps a task, its arguments or its result longer than needed: the
+thread may park for hours, or be at the next task for as long.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from types import BuiltinFunctionType, FunctionType
+from typing import Any
+
+from .._calls.arguments import DIRECT, SOLE, Template, materialise
+from .._calls.callables import PLAIN, announcement, generates, is_iterator, name_of
+from .._calls.containers import value_of
+from .._calls.frames import ours, strip_ours
+from .._calls.interrupts import FRAMES, make_room
+from .._core.state import HERE, Run, Slots
+from .._futures.items import Item
+from .._futures.notes import note
+from .._futures.remote_value import Kept
+from .._futures.task import Task
+from .generators import drive, open_stream
+from .waiting import DEEPEST, STEP
+
+# What has a name that can be had at once.
+_NAMED = frozenset([FunctionType, BuiltinFunctionType, type])
+
+
+def work(slots: Slots, run: Run) -> None:
+    """A run, in a thread of the queue's pool: until there is nothing to do, nor will be."""
+    HERE.run = run
+    begin = slots.scheduler.begin
+    again = partial(begin, slots, run, False)
+    going = perform(slots, run, partial(begin, slots, run, True))
+    while going:  # no name here for a task: it would keep that while others run
+        going = perform(slots, run, again)
+    HERE.run = None
+
+
+@ours
+def perform(slots: Slots, run: Run, begin: Callable[[], Task[Any] | None]) -> bool:
+    """Do the task that *begin* gives, then what the scheduler gives *run* on each hand-over.
+
+    Here ends what our own code raises, in queues of threads and without.
+
+    Returns:
+        False without a task, or where our own code has raised: *run* is to begin no other.
+    """
+    scheduler = slots.scheduler
+    complete = scheduler.complete
+    task = None
+    try:
+        task = begin()
+        if task is None:
+            return False
+        while True:
+            if scheduler.observers:
+                scheduler.observers.tell("start", slots, task, run.thread)
+            fn: Any = task._fn
+            args: Any = task._args
+            kwargs: Any = task._kwargs
+            try:
+                if kwargs is None:
+                    value = fn(*args)
+                elif kwargs is SOLE:
+                    value = fn(args._outcome if type(args) is Task else _value_of(args))
+                elif kwargs is DIRECT:
+                    # A task among them has returned, or this one would have been dropped.
+                    value = fn(*[a._outcome if type(a) is Task else _value_of(a) for a in args])
+                else:
+                    task._kwargs = None  # the others hold nothing
+                    if type(kwargs) is Template:
+                        args, kwargs = kwargs.fill()
+                    value = fn(*args, **kwargs)
+                try:
+                    plain = type(value) in PLAIN
+                except Exception:  # its metaclass refuses to be hashed
+                    plain = False
+                if not plain and is_iterator(type(value)) and generates(fn):
+                    args, kwargs = materialise(args, kwargs)
+                    open_stream(slots, task, fn, args, kwargs)
+                    fn = task._fn  # its name
+                    args = kwargs = None
+                    value = drive(slots, run, task, value)
+            except BaseException as exception:
+                strip_ours(exception)
+                note(exception, task, fn, slots.name)
+                if task._stream is None and generates(fn):
+                    scheduler.stream(task, announcement(fn) is not None)  # whoever iterates gets the failure
+                task._fn = name_of(fn)
+                fn = args = kwargs = value = task._args = task._kwargs = None
+                scheduler.fail(slots, run, task, exception)
+                task = None
+            else:
+                task._args = None
+                task._fn = fn.__qualname__ if type(fn) in _NAMED else name_of(fn)
+                del fn, args, kwargs
+                if scheduler.observers:
+                    scheduler.observers.tell("end", slots, task, run.thread, outcome="done")
+                task = complete(slots, run, task, value)
+                del value
+            if task is None:
+                return True
+    except BaseException as error:
+        scheduler.break_down(error, run, task)
+        return False
+
+
+@ours
+def _value_of(argument: Any) -> Any:
+    """What `value_of` returns, sooner for an item."""
+    if type(argument) is Item and type(argument._outcome) is not Kept:
+        return argument._outcome
+    return value_of(argument)
+
+
+def nest(slots: Slots, run: Run, task: Task[Any]) -> None:
+    """Do *task*, nested in what *run* was at."""
+    deep = not len(run.below) % STEP and len(run.below) <= DEEPEST
+    if deep:
+        make_room(FRAMES)
+    try:
+        perform(slots, run, lambda: task)
+    finally:
+        slots.scheduler.surface(run)
+        if deep:
+            make_room(-FRAMES)

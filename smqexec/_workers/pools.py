@@ -1,0 +1,161 @@
+"""What the tasks of a queue run in: a pool of threads, no threads at all, or an executor; and its slots.
+
+The pool gives what it is good at: threads, their names, their initializer,
+their end.  What runs in it is not one call for each task but *runs*: a run is
+submitted once, takes one task after another from the scheduler, and parks when
+none is ready.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures.thread import BrokenThreadPool
+from functools import partial
+from itertools import count
+from typing import Any
+from weakref import WeakSet, ref
+
+from typing_extensions import override
+
+from .. import _process
+from .._core.state import Slots
+from .._engines.engine import EnginePool, EngineSlots, KeepingSlots
+from .._engines.executors import workers_of
+from .._scheduler import Scheduler
+from .inline import InlinePool, InlineSlots, work_inline
+from .loop import nest, work
+
+_inlines = count()
+_engines = count()  # numbers for names
+
+
+def in_threads(
+    scheduler: Scheduler,
+    max_workers: int | None,
+    prefix: str,
+    first: Initializer | None,
+    initargs: tuple[Any, ...],
+) -> Slots:
+    """Slots with a thread each."""
+    pool = ThreadPool(max_workers, prefix, first, initargs)
+    name = str(pool._thread_name_prefix)
+    return Slots(scheduler, pool, pool._max_workers, name, work, nest)
+
+
+def without_threads(
+    scheduler: Scheduler,
+    max_workers: int | None,
+    name: str,
+    first: Initializer | None,
+    initargs: tuple[Any, ...],
+) -> Slots:
+    """Slots without any thread."""
+    limit = 1 if max_workers is None else max_workers
+    check_width(limit)
+    pool = InlinePool(first and partial(first, *initargs))
+    name = name or f"inline-{next(_inlines)}"
+    return InlineSlots(scheduler, pool, limit, name, work_inline, nest)
+
+
+def on_executor(
+    scheduler: Scheduler,
+    max_workers: int | None,
+    name: str,
+    executor: Executor,
+    prefetch: int | None,
+) -> Slots:
+    """Slots on *executor*.
+
+    Args:
+        scheduler: What plans them.
+        max_workers: How many they are; None for what *executor* says.
+        name: What to call them, if it is not empty.
+        executor: What runs their tasks.
+        prefetch: How many tasks more may be there; None: it decides.
+    """
+    kind = type(executor).__name__
+    max_workers = workers_of(executor) if max_workers is None else max_workers
+    if max_workers is None:
+        raise TypeError(f"max_workers must be given: {kind} does not tell how many it has")
+    check_width(max_workers)
+    name = name or f"{kind}-{next(_engines)}"
+    pool = EnginePool(executor, prefetch)
+    make = KeepingSlots if pool.keeps else EngineSlots
+    slots = make(scheduler, pool, max_workers, name, pool.work, nest)
+    slots.limit += pool.prefetch()
+    _process.come_before(type(executor))
+    return slots
+
+
+def check_width(number: int) -> None:
+    """Refuse a number of slots that is none."""
+    if number <= 0:
+        raise ValueError("max_workers must be greater than 0")
+
+
+def check_engine(executor: Any, initializer: Any, initargs: tuple[Any, ...]) -> None:
+    """Refuse what can't be a queue's *executor*, or what is for threads alone."""
+    if not isinstance(executor, Executor):
+        raise TypeError(f"executor must be a concurrent.futures.Executor, not {executor!r}")
+    if initializer is not None or initargs:
+        raise TypeError(f"give the initializer to the {type(executor).__name__}, whose workers it is for")
+
+
+class ThreadPool(ThreadPoolExecutor):
+    """A pool that gives each run a thread, and tells idle threads to leave when an initializer failed."""
+
+    _idle_semaphore: Any
+
+    @property
+    def threads(self) -> Any:
+        return self._threads
+
+    def resize(self, number: int) -> None:
+        """See that there may be so many threads.
+
+        It never gets smaller: a run that is too many has yet to get a thread, to
+        be told so.
+        """
+        self._max_workers = max(self._max_workers, number)
+
+    @override
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        super().shutdown(wait, cancel_futures=cancel_futures)
+        # A ThreadPoolExecutor is freed by reference counts, and its threads with it.  A queue's
+        # pool is part of a cycle: it must not keep threads that have ended.
+        self._threads: Any = WeakSet(self._threads)
+
+    @override
+    def _adjust_thread_count(self) -> None:
+        # A run that was given up, since no thread could be started for it, stays in the pool
+        # for the next thread, which CPython 3.11 counts as idle then, although it goes on to
+        # the next run; and the run after that would get none.  So none is idle: there are
+        # never more runs than the pool may have threads.
+        while self._idle_semaphore.acquire(blocking=False):
+            pass
+        super()._adjust_thread_count()
+
+    @override
+    def _initializer_failed(self) -> None:
+        super()._initializer_failed()
+        # After it: it throws away all that its threads were to get, also this.
+        self.shutdown(wait=False)
+
+
+class Initializer:
+    """The user's initializer, whose failure also breaks our queue."""
+
+    def __init__(self, initializer: Callable[..., object]) -> None:
+        self.initializer = initializer
+        self.slots: ref[Slots] | None = None  # a pool's thread must not keep the queue
+
+    def __call__(self, *args: Any) -> None:
+        try:
+            self.initializer(*args)
+        except BaseException:
+            slots = None if self.slots is None else self.slots()
+            if slots is not None:
+                error = BrokenThreadPool("A thread initializer failed, the thread pool is not usable anymore")
+                slots.scheduler.break_off(slots, error)
+            raise

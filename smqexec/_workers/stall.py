@@ -1,0 +1,111 @@
+"""Waits that may never end: a thread that has blocked for long looks whether anything can still go on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from .._core.state import Run
+from .._futures.task import Foreign, Task
+from .join_search import Everything, Needs
+
+if TYPE_CHECKING:
+    from .waiting import Waiting
+
+# Seconds after which a thread that blocks looks for the first time, and then again and again.
+PATIENCE = 5.0
+
+# Where what is waited for comes from no scheduler.
+ELSEWHERE: Any = None
+
+
+def block(wait: Callable[[float | None], bool], timeout: float | None, told: Callable[[], bool]) -> bool:
+    """Return whether *wait*, called with a number of seconds, is over within *timeout* seconds.
+
+    Each time that `PATIENCE` is over *told* is called, until it returns True: it has told that nothing
+    can go on.
+    """
+    end = None if timeout is None else monotonic() + timeout
+    left = timeout
+    while left is None or left > PATIENCE:
+        if wait(PATIENCE):
+            return True
+        left = None if end is None else end - monotonic()
+        if told():
+            break
+    return wait(left)
+
+
+def stalled(scheduler: Waiting, elsewhere: bool = False, endless: bool = False) -> list[Any]:
+    """The schedulers in which nothing runs and nothing can start: *scheduler*, and those that it waits for.
+
+    Args:
+        scheduler: The lock of none is held.
+        elsewhere: Also where futures of other executors may still come.
+        endless: Also where generator tasks run that have not announced a length.
+
+    Returns:
+        An empty list where something can still go on.
+    """
+    schedulers: list[Any] = [scheduler]
+    for each in schedulers:  # it grows while we go
+        with each.exclusive(reads=True):
+            awaited = _awaited(each, endless)
+        if awaited is None or (ELSEWHERE in awaited and not elsewhere):
+            return []
+        schedulers += [other for other in awaited if other is not ELSEWHERE and other not in schedulers]
+    return schedulers
+
+
+def _awaited(scheduler: Any, endless: bool) -> list[Any] | None:
+    """What *scheduler* waits for: other schedulers, ELSEWHERE; None where it goes on.  The lock is held."""
+    if scheduler._abandoned:
+        return None
+    awaited: list[Any] = []
+    for slots in scheduler._slots:
+        busy = 0
+        for run in slots.runs:
+            if run.parked:
+                continue
+            if any(wait.goes_on() for wait in run.waits[-1:]):
+                return None
+            if not rests(run, awaited) and not (endless and _generates(run.task)):
+                return None
+            busy += bool(run.tasks())
+        if slots.waking or (slots.ready and not scheduler._stopped and busy < slots.limit):
+            return None
+    for relay in scheduler._outside:
+        if type(relay) is Foreign:
+            home = None if relay.future is None else relay.future._home
+            awaited.append(ELSEWHERE if home is None else home.scheduler)
+    return list(dict.fromkeys(awaited))
+
+
+def rests(run: Run, awaited: list[Any]) -> bool:
+    """Whether *run* can go on only when something ends or is resumed.  The lock is held.
+
+    What it waits for, as far as that is not of its own scheduler, is added to *awaited*.
+    """
+    wait = run.waits[-1] if run.waits else None
+    if wait is not None and wait.depths[run] == len(run.below):
+        awaited += _sources(wait)
+        return not wait.satisfied()
+    return any(run.task is paused for paused, _ in run.slots.scheduler._paused)
+
+
+def _sources(wait: Needs) -> list[Any]:
+    """Where what *wait* is for comes from, if it is not its own scheduler."""
+    futures: Any = wait.futures
+    if type(futures) is Everything:
+        found: list[Any] = [futures.scheduler]
+    else:
+        homes = [future._home for future in futures]  # read once; it may become None meanwhile
+        found = [home.scheduler for home in homes if home is not None]
+    return [ELSEWHERE] * wait.elsewhere + [other for other in found if other is not wait.slots.scheduler]
+
+
+def _generates(task: Task[Any] | None) -> bool:
+    """Whether *task* is a running generator task that has not announced a length."""
+    stream = None if task is None else task._stream
+    return stream is not None and stream.length is None and not stream.closed

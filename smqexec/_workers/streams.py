@@ -1,0 +1,192 @@
+"""The scheduler's part in generator tasks and items: make items on request, publish values, end items.
+
+A `Stream` belongs to one generator task.  The worker that runs the task writes its
+values, without the lock; everything else of it is written under the scheduler's lock.
+An item is pending until the worker publishes its value, or the task ends without.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .._calls.frames import traceback_of
+from .._calls.interrupts import DEFERRED, call_deferred
+from .._futures.future import Failure
+from .._futures.items import LENGTH, Item, Stream
+from .._futures.task import Task
+from .._limits.admission import Admission
+from .._planner import DONE, NEW, WAITING
+from .join_search import forget, searches
+from .waiting import OF_THE_PARENT, loud
+
+
+class Streams(Admission):
+    """A scheduler that runs generator tasks."""
+
+    # Requests for a part of a task.
+
+    def stream(self, task: Task[Any], announced: bool) -> Stream | None:
+        """Return the stream of generator task *task*; make it if *task* is not done and has none.
+
+        Args:
+            task: A task whose function `generates`.
+            announced: Its function has a ``number_of_results``.
+        """
+        with self.exclusive():
+            if task._stream is None and task.state < DONE:
+                task._stream = Stream(announced)
+                task._watched().items += (self.end_items,)
+            return task._stream
+
+    def item(self, task: Task[Any], stream: Stream, index: int) -> Item[Any] | None:
+        """Return the pending item of *task* for value *index*; None if the item would be done."""
+        item = None
+        with self.lock:
+            if not (index < len(stream.values) or stream.closed or task.state >= DONE):
+                item = stream.items.get(index)
+                if item is None or item.state == NEW:  # NEW: Ctrl-C struck the request that made it
+                    item = stream.items[index] = self._part(task, index)
+                    # Values come without the lock: see `publish`.
+                    if index < len(stream.values):
+                        del stream.items[index]
+                        item = None
+                    else:
+                        self.planner.admit(item, None, task)
+        if DEFERRED:
+            call_deferred()
+        return item
+
+    def length(self, task: Task[Any], stream: Stream) -> Item[int] | None:
+        """Return the pending item for the length of *task*; None if the item would be done."""
+        with self.exclusive():
+            if stream.length is not None or task.state >= DONE:
+                return None
+            item = stream.items.get(LENGTH)
+            if item is None or item.state == NEW:  # as in `item`
+                item = stream.items[LENGTH] = self._part(task, LENGTH)
+                self.planner.admit(item, None, task)
+            return item
+
+    def part(self, task: Task[Any], key: Any) -> Item[Any] | None:
+        """Return a pending item for ``result[key]`` of an ordinary *task*; None if *task* has ended."""
+        with self.exclusive():
+            if task.state >= DONE:
+                return None
+            item = self._part(task, key)
+            self.planner.admit(item, None, task)
+            task._watched().items += (item.extract,)
+            # Between the end of the task and that of the item, no running task leads to the item.
+            self._outside.add(item)
+            return item
+
+    def _part(self, task: Task[Any], key: Any) -> Item[Any]:
+        if self._abandoned:
+            raise RuntimeError(OF_THE_PARENT)
+        return Item.of(task, key)
+
+    # Called by the worker that runs the generator.
+
+    def open(self, task: Task[Any], announced: bool) -> Stream:
+        """Return the stream of *task*, which is about to yield values; *announced* as for `stream`."""
+        with self.lock:
+            stream = task._stream
+            if stream is None:
+                stream = task._stream = Stream(announced)
+            return stream
+
+    def announce(self, stream: Stream, length: int) -> None:
+        """Note how many values there will be, and wake the threads that wait for the length."""
+        with self.lock:
+            stream.length = length
+            item = stream.items.pop(LENGTH, None)
+        if item is not None:
+            self.complete_item(item, length)
+
+    def publish(self, stream: Stream, value: Any) -> None:
+        """Add a value; take the lock only if an item is pending.
+
+        A worker that yields values all the time would otherwise keep other
+        threads from the lock.  The worker adds the value, then looks for
+        pending items; `item` enters the item, then looks for the value.  So one
+        of the two sees the other: methods of a list and a dict are atomic, and,
+        without the GIL, full barriers.
+        """
+        values = stream.values
+        values.append(value)
+        if stream.items:
+            if not self.lock.acquire(False):
+                self._lock()
+            item = stream.items.pop(len(values) - 1, None)
+            if item is None:
+                self.lock.release()
+            else:
+                self._complete(item, value)
+
+    def close_stream(self, stream: Stream) -> None:
+        """Note that the generator has returned; fail the items that have no value."""
+        with self.lock:
+            stream.closed = True
+            left = list(stream.items.items())
+        for index, item in left:
+            self.fail_item(item, stream.missing(index))
+
+    def end_items(self, task: Any) -> None:
+        """End the items that are still pending now that *task* has ended: its end hook.
+
+        There are some only if *task* seemed to be a generator task, and its call
+        returned no iterator: a failure or a cancellation ends items itself.
+        """
+        stream: Stream = task._stream
+        with self.lock:
+            length = stream.items.pop(LENGTH, None)
+            left = list(stream.items.values())
+        if length is not None:
+            self.complete_item(length, None)
+        for item in left:
+            item.extract(task)
+
+    # An item ends.
+
+    def complete_item(self, item: Item[Any], value: Any) -> None:
+        """Give *item* its value and free its dependents; do nothing if it was cancelled meanwhile."""
+        if not self.lock.acquire(False):
+            self._lock()
+        self._complete(item, value)
+
+    def _complete(self, item: Item[Any], value: Any) -> None:
+        """Do what `complete_item` does.  The caller holds the lock; this releases it."""
+        watch = item._watch
+        starts = None
+        try:
+            try:
+                pending = item.state == WAITING and not self._abandoned
+                if pending:
+                    item._outcome = value
+                    starts = self._wake_for(self.planner.done(item))
+                    self._outside.discard(item)
+                    if searches:
+                        forget(item)
+                    item._leave(watch)
+            finally:
+                self.lock.release()
+        except Exception as error:
+            self.break_down(error, None, item)
+            return
+        if not pending:
+            return
+        item._let_go()
+        if watch is not None:
+            item._announce(watch)
+        self._start(starts)
+        if watch is not None:
+            item._tell(watch)
+
+    def fail_item(self, item: Item[Any], error: BaseException) -> None:
+        """Fail *item*, which gets no value; do nothing if it was cancelled meanwhile."""
+        with loud(self):
+            with self.lock:
+                if item.state != WAITING or self._abandoned:
+                    return
+                ended, starts = self._drop(item, Failure(error, traceback_of(error)))
+            self._start(starts)
+            self._finish(ended)
