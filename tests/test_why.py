@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from concurrent.futures import Future
+from concurrent.futures import FIRST_COMPLETED, Future
 from random import Random
 from time import perf_counter
 from typing import Any
@@ -287,6 +287,23 @@ def test_waits_while_it_runs(lab: Any) -> None:
         assert task.why().startswith("running in compute_") and task.why().endswith(f", waits for {what}")
     gate.open()
     outside.set_result(1)
+
+
+def test_what_was_waited_for_is_done_and_the_thread_is_busy(lab: Any) -> None:
+    """The awaited task has ended, and what its own wait needed still runs above the task that waits."""
+    _, acquire, compute, gate = lab
+    enough: Future[None] = Future()
+
+    def call_back() -> None:
+        smqexec.wait([acquire.submit(gate.enter), enough], DEADLINE, FIRST_COMPLETED)
+
+    calling = compute.submit(call_back)
+    waiting = acquire.submit(lambda: smqexec.wait([calling], DEADLINE))
+    gate.wait_entered()
+    enough.set_result(None)
+    calling.result(DEADLINE)
+    words = waiting.why()
+    assert ", waits for tasks that have ended, does Gate.enter#" in words, words
 
 
 def test_waits_for_everything(lab: Any) -> None:

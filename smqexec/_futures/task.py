@@ -143,8 +143,8 @@ class Task(PlannedFuture[R]):
         ``result[key]``, whose error, if any, is the item's.
 
         Raises:
-            IndexError: The length of a generator task is known, and the index
-                is not below it.
+            IndexError: The length of a generator task was announced, and the
+                index is not below it; or it counts from the end, and too far.
             TypeError: The index of a generator task is no int; or it counts
                 from the end, or a slice ends there, while the length is neither
                 known nor announced.

@@ -261,7 +261,8 @@ def _awaits(wait: Needs) -> Parts:
     if type(futures) is Everything:
         return ["the scheduler" if futures.slots is None else futures.slots.name]
     pending = [future for future in futures if isinstance(future, PlannedFuture) and future.state < DONE]
-    return _listed(pending) or ["futures of other executors"]
+    # With neither its thread is still busy with what the wait needed.
+    return _listed(pending) or ["futures of other executors" if wait.elsewhere else "tasks that have ended"]
 
 
 def _awaited(node: Node) -> Parts:
