@@ -63,7 +63,7 @@ def wait(fs: Iterable[Future[R]], timeout: float | None = None, return_when: str
     Raises:
         ValueError: *return_when* is none of the three.
         RuntimeError: The calling task is needed for one of the futures, and
-            all are waited for.
+            all that are left must end.
     """
     run = HERE.run
     futures = set(fs)
@@ -71,8 +71,10 @@ def wait(fs: Iterable[Future[R]], timeout: float | None = None, return_when: str
         return concurrent.futures.wait(futures, timeout, return_when)
     if run is None:
         return _wait_outside(futures, timeout, return_when)
+    end = None if timeout is None else time.monotonic() + timeout
     with closing(_Ended(futures, return_when)) as ended:
-        _help(run, ended, timeout)
+        while _help(run, ended, _left(end)) and not ended.satisfied():
+            pass
     # Nobody tells it any more.
     return DoneAndNotDoneFutures(futures - ended.pending, ended.pending)
 
@@ -97,9 +99,16 @@ def _wait_outside(futures: set[Future[R]], timeout: float | None, return_when: s
     return found
 
 
-def _help(run: Run, ended: _Ended, timeout: float | None) -> None:
+def _left(end: float | None) -> float | None:
+    """Seconds until *end* on the monotonic clock."""
+    return None if end is None else end - time.monotonic()
+
+
+def _help(run: Run, ended: _Ended, timeout: float | None) -> bool:
+    """Do what *ended* needs until it is satisfied, or one future alone is left; False after *timeout*."""
     scheduler = run.slots.scheduler
-    scheduler.help(ended.needs(run), timeout, partial(scheduler.warn_if_stalled, "several futures"))
+    told = partial(scheduler.warn_if_stalled, "several futures")
+    return scheduler.help(ended.needs(run), timeout, told)
 
 
 def as_completed(fs: Iterable[Future[R]], timeout: float | None = None) -> Iterator[Future[R]]:
@@ -112,6 +121,7 @@ def as_completed(fs: Iterable[Future[R]], timeout: float | None = None) -> Itera
 
     Raises:
         TimeoutError: By the iterator, when *timeout* is over.
+        RuntimeError: By the iterator, where the calling task is needed for the last future.
     """
     if HERE.run is None:
         return concurrent.futures.as_completed(fs, timeout)
@@ -125,7 +135,7 @@ def _as_completed(futures: set[Future[Any]], end: float | None) -> Iterator[Futu
         del futures  # no name here may keep one that was given
         for given in range(total):
             while not ended.satisfied():
-                left = None if end is None else end - time.monotonic()
+                left = _left(end)
                 if left is not None and left <= 0:
                     raise TimeoutError(f"{total - given} (of {total}) futures unfinished")
                 run = HERE.run  # the iterator may have been given to another thread
@@ -177,12 +187,17 @@ class _Ended:
             return bool(self.ended)
         return not self.pending or (self.failed and self.return_when == FIRST_EXCEPTION)
 
+    def strict(self) -> bool:
+        """Whether all that are left must end: then one that needs the waiting task is an error."""
+        return self.return_when == ALL_COMPLETED or len(self.pending) == 1
+
     def needs(self, run: Run) -> Needs:
         """The search of *run* for what is left.  One for all calls, or each would look at all anew."""
-        needs = self._needs
+        needs, strict = self._needs, self.strict()
         if (
             needs is None
             or needs.run is not run
+            or needs.strict != strict
             or needs.homes != homes_of(run)
             or len(needs.futures) > 2 * len(self.pending) + SWEEP_FROM
         ):
@@ -190,8 +205,11 @@ class _Ended:
                 needs.close()
             futures = [future for future in self.pending.copy() if isinstance(future, PlannedFuture)]
             elsewhere = len(futures) < len(self.pending)
-            strict = self.return_when == ALL_COMPLETED
-            needs = self._needs = Needs(run, futures, self.satisfied, strict, elsewhere)
+
+            def over() -> bool:
+                return self.satisfied() or self.strict() != strict
+
+            needs = self._needs = Needs(run, futures, over, strict, elsewhere)
             needs.open()  # also between two calls
         return needs
 

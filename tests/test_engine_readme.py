@@ -17,8 +17,7 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.rst").read_text(encoding="utf-8")
 
 FIRST, PROGRAM, LINES = (
-    textwrap.dedent(block)
-    for block in re.findall(r"\.\. code-block:: python\n\n((?:    .*\n|\n)+)", README)
+    textwrap.dedent(block) for block in re.findall(r"\.\. code-block:: python\n\n((?:    .*\n|\n)+)", README)
 )
 LINE = "        analysis = Queue(scheduler, 4)\n"
 

@@ -810,6 +810,39 @@ def test_circle_among_those_that_are_all_waited_for() -> None:
         gate.open()
 
 
+@pytest.mark.parametrize("return_when", [FIRST_COMPLETED, FIRST_EXCEPTION, None])
+@pytest.mark.parametrize("others", [0, 1])
+def test_circle_through_the_one_future_that_is_left(return_when: str | None, others: int) -> None:
+    """Where one alone is left, it is that one which is waited for: no other will do."""
+    with planned(1, 1) as (scheduler, queue, other):
+        box: list[Any] = []
+        entered, gate = Gate(), Gate()
+
+        def program() -> str:
+            entered.enter()
+            if return_when == FIRST_COMPLETED:
+                smqexec.wait(box[:1], None, return_when)
+            elif return_when is not None:
+                smqexec.wait(box, None, return_when)
+            else:
+                given = smqexec.as_completed(box)
+                assert [next(given) for _ in box[1:]] == box[1:]
+                next(given)
+            return "not told"
+
+        task = queue.submit(program)
+        box += [queue.submit(str, task), *(other.submit(gate) for _ in range(others))]
+        entered.open()
+        if others and return_when != FIRST_COMPLETED:  # it is no error as long as something else may come
+            until(lambda: queue._slots.helpers)
+            (needs,) = queue._slots.helpers
+            until(lambda: needs.seen and not needs.frames)
+        gate.open()
+        with pytest.raises(RuntimeError, match="would never end"):
+            task.result(DEADLINE)
+        assert nothing_is_left(scheduler)
+
+
 def test_circle_through_one_that_was_met_for_its_slot_at_first() -> None:
     """That is no circle, as who holds a slot helps; but then the very task turns out to be needed."""
     with planned(1, 1) as (_, one, two):

@@ -313,7 +313,7 @@ def test_tasks_that_wait_for_each_other_through_any_of_several_at_exit(
 
         task = queue.submit(waits)
         gate.wait_entered()
-        stuck.append(queue.submit(abs, queue.submit(len, task)))
+        stuck += [queue.submit(abs, queue.submit(len, task)) for _ in range(2)]
         gate.open()
         finishing(scheduler).result(DEADLINE)
         assert task.done()
