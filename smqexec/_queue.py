@@ -195,9 +195,9 @@ class Queue(Submits, ThreadPoolExecutor):
             if max_pending <= 0:
                 raise ValueError(f"max_pending must be 1 or more, or None for no limit, not {max_pending}")
         if inline and executor is not None:
-            raise TypeError("inline means: without any executor; take one of them")
+            raise TypeError("inline=True and executor= exclude each other: give one of them")
         if context and executor is not None:
-            raise TypeError("context is for queues of threads: it can't be taken to another process")
+            raise TypeError("context and executor= exclude each other: contexts stay in this process")
         if isinstance(executor, Queue):
             raise TypeError("a Queue can't be the executor of a Queue: give both queues the same scheduler")
         if executor is not None:
@@ -323,7 +323,7 @@ class Queue(Submits, ThreadPoolExecutor):
                 a task in *release* was submitted without *hold*.
         """
         if context is not None and isinstance(self._slots, EngineSlots):
-            raise TypeError("context is for queues of threads: it can't be taken to another process")
+            raise TypeError("context and executor= exclude each other: contexts stay in this process")
         options = read(self._known, name, after, context, timeout, resources, hold, release, others)
         self.scheduler.bind_resources(options.bound())
         return Submitter(self, options)
@@ -412,7 +412,8 @@ class Queue(Submits, ThreadPoolExecutor):
         slots = self._slots
         # Without the lock: it may be printed by a handler that has interrupted who holds it.
         counts = ", ".join(f"{count} {state}" for state, count in slots.counts().items() if count)
-        return f"<{type(self).__name__} {slots.name}, {slots.workers} slots: {counts or 'no tasks'}>"
+        width = f"{slots.workers} slot{'s' * (slots.workers != 1)}"
+        return f"<{type(self).__name__} {slots.name}, {width}: {counts or 'no tasks'}>"
 
 
 def _width(number: Any, right: str) -> int:

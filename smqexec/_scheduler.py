@@ -158,7 +158,9 @@ class Scheduler(Streams):
         # Without the lock: it may be printed by a handler that has interrupted who holds it.
         counts = ", ".join(f"{count} {state}" for state, count in self._counts().items() if count)
         stopped = " stopped" if self._stopped else ""
-        return f"<Scheduler order={self.order}{stopped}, {len(self.queues)} queues: {counts or 'no tasks'}>"
+        number = len(self.queues)
+        queues = f"{number} queue{'s' * (number != 1)}"
+        return f"<Scheduler order={self.order}{stopped}, {queues}: {counts or 'no tasks'}>"
 
     def graph(self) -> Graph:
         """What is pending and running: a picture to print, to show in a notebook, or to go through.
@@ -403,7 +405,8 @@ class Scheduler(Streams):
             held = sum(slots.pending for slots in queues) + len(paused)
             self._given_up = held > 0  # a `stop` at the same time says nothing more
         if held:
-            LOGGER.warning("cancelling %d pending tasks at exit: the scheduler is stopped", held)
+            plural = "s" * (held != 1)
+            LOGGER.warning("cancelling %d pending task%s at exit: the scheduler is stopped", held, plural)
             for slots in queues:
                 self.cancel_pending(slots)
             for task in paused:
@@ -431,8 +434,8 @@ class Scheduler(Streams):
             queues = list(self._slots)
             count = sum(slots.pending for slots in queues)
         if count:
-            message = "cancelling %d pending tasks at exit, as nothing runs and nothing can start: %s"
-            LOGGER.warning(message, count, self.why())
+            message = "cancelling %d pending task%s at exit, as nothing runs and nothing can start: %s"
+            LOGGER.warning(message, count, "s" * (count != 1), self.why())
             for slots in queues:
                 self.cancel_pending(slots)
 

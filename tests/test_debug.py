@@ -18,7 +18,7 @@ from threads import planned, until
 from smqexec import Queue, Scheduler, number_of_results, settled
 from smqexec._observe import debug as _debug
 
-UNSEEN = "a task of queue camera failed, and nobody looked at that"
+UNSEEN = "a task of queue camera failed, and its exception was never retrieved"
 
 
 def expose() -> Any:

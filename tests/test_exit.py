@@ -394,7 +394,7 @@ def test_thread_stops_the_scheduler_during_exit() -> None:
         threading.Thread(target=stop).start()
     """)
     assert outcome.lines == []
-    assert warnings(outcome) == ["cancelling 1 pending tasks at exit: the scheduler is stopped"]
+    assert warnings(outcome) == ["cancelling 1 pending task at exit: the scheduler is stopped"]
 
 
 @pytest.mark.parametrize("order", ["", "queues.reverse()"])
@@ -410,7 +410,7 @@ def test_task_waits_for_one_of_a_stopped_scheduler(order: str) -> None:
     """)
     assert "True" in outcome.lines
     assert len(outcome.lines) == 2
-    assert warnings(outcome) == ["cancelling 1 pending tasks at exit: the scheduler is stopped"]
+    assert warnings(outcome) == ["cancelling 1 pending task at exit: the scheduler is stopped"]
 
 
 # Fork
@@ -710,7 +710,7 @@ def test_pending_and_paused_tasks_are_cancelled_at_exit(caplog: pytest.LogCaptur
     for task in (paused, pending):
         with pytest.raises(CancelledError):
             task.result(DEADLINE)
-    assert [record.args for record in caplog.records] == [(2,)]
+    assert caplog.messages == ["cancelling 2 pending tasks at exit: the scheduler is stopped"]
 
 
 @pytest.mark.usefixtures("exiting")

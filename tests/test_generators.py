@@ -986,7 +986,7 @@ def test_number_waits_for_the_futures_among_the_arguments() -> None:
         assert task.result(DEADLINE) == [1]
         assert counter.asked == [("xyz",)]
         assert items[0].result(DEADLINE) == 1
-        assert str(items[1].exception(DEADLINE)).endswith("yielded 1 values, fewer than the 3 announced")
+        assert str(items[1].exception(DEADLINE)).endswith("yielded 1 value, fewer than the 3 announced")
 
 
 def test_items_and_lengths_of_an_abandoned_scheduler() -> None:
@@ -1161,7 +1161,8 @@ def test_item_beyond_all_values_where_there_are_not_fewer_than_announced() -> No
         given.set_result(None)
         scheduler.resume()
         messages = [str(item.exception(DEADLINE)) for item in items]
-        assert messages == [f"there is no item {i}: the generator yielded {i} values" for i in (1, 0)]
+        yielded = "there is no item {}: the generator yielded {}".format
+        assert messages == [yielded(1, "1 value"), yielded(0, "0 values")]
 
 
 def test_more_values_than_announced() -> None:
@@ -1172,7 +1173,7 @@ def test_more_values_than_announced() -> None:
         scheduler.resume()
         error = task.exception(DEADLINE)
         assert (type(error), str(error)) == (
-            ValueError, "more values than the 2 that number_of_results announced"
+            ValueError, "the generator yielded more values than the 2 that number_of_results announced"
         )  # fmt: skip
         assert [item.result(DEADLINE) for item in items] == ["a", "b"]
         assert fed.closed == 1
@@ -1692,7 +1693,7 @@ def test_exit_with_a_paused_generator() -> None:
     assert outcome.lines == ["closed", "item True", "task True"] or outcome.lines == [
         "closed", "task True", "item True"
     ]  # fmt: skip
-    assert outcome.errors == "cancelling 1 pending tasks at exit: the scheduler is stopped\n"
+    assert outcome.errors == "cancelling 1 pending task at exit: the scheduler is stopped\n"
 
 
 def test_exit_with_a_generator_that_comes_to_its_pause_later() -> None:

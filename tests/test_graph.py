@@ -587,7 +587,7 @@ def test_a_table_in_notebooks() -> None:
     cells = Cells(graph._repr_html_())
     long = f"{'q' * 30}…{'q' * 30}"
     key = re.sub(r"^.*\[|\]$", "", graph.edges[0].part)
-    assert cells.caption == "Graph of 1 dependencies: 1 waiting, 1 ready"
+    assert cells.caption == "Graph of 1 dependency: 1 waiting, 1 ready"
     assert cells.rows == [
         ["Task", "State", "Queue", "Waits for"],
         [f"{SEEN} 1", "ready", SEEN, ""],

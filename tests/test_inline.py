@@ -371,7 +371,7 @@ def test_run_that_is_not_known_any_more_leaves() -> None:
 
 
 def test_bad_arguments() -> None:
-    with ThreadPoolExecutor(1) as pool, pytest.raises(TypeError, match="take one of them"):
+    with ThreadPoolExecutor(1) as pool, pytest.raises(TypeError, match="exclude each other"):
         Queue(executor=pool, inline=True)
     with pytest.raises(ValueError, match="max_workers must be greater than 0"):
         Queue(0, inline=True)

@@ -427,7 +427,7 @@ def test_queue_that_copies_contexts() -> None:
         assert other.result(DEADLINE) == without.result(DEADLINE) == "nowhere"
         assert place.get() == "nowhere"
         assert type(task) is Task  # and no bigger than any other
-        with pytest.raises(TypeError, match="context is for queues of threads"):
+        with pytest.raises(TypeError, match="context and executor= exclude each other"):
             Queue(scheduler, executor=Telling(), context=True)
 
 
@@ -534,7 +534,7 @@ def test_engine_is_told_of_its_options() -> None:
         assert submitter.submit(abs, -1).result(DEADLINE) == 1
         assert submitter.submit(count_to, 2).result(DEADLINE) == [0, 1]
         assert queue.submit(abs, -1).result(DEADLINE) == 1
-        with pytest.raises(TypeError, match="context is for queues of threads"):
+        with pytest.raises(TypeError, match="context and executor= exclude each other"):
             queue.options(context=Context())
         # What another engine keeps is brought here for this one, which takes no such future.
         assert queue.submit(abs, Far()).result(DEADLINE) == 7

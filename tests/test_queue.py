@@ -547,7 +547,7 @@ def test_first_thread_does_not_start(make: Maker, no_thread: Any, error: Excepti
     with pytest.raises(type(error)) as caught:
         queue.submit(ran.append, "ghost")
     assert caught.value is error
-    assert "no thread for queue failing" in caplog.text
+    assert "could not start a thread for queue failing" in caplog.text
     assert queue.counts() == {
         "waiting": 0, "ready": 0, "running": 0, "done": 0, "failed": 1, "cancelled": 0,
     }  # fmt: skip
@@ -1409,7 +1409,7 @@ def test_repr_of_a_subclass(make: Maker) -> None:
     class Camera(Queue):
         pass
 
-    assert repr(make(1, "cam", type=Camera)) == "<Camera cam, 1 slots: no tasks>"
+    assert repr(make(1, "cam", type=Camera)) == "<Camera cam, 1 slot: no tasks>"
 
 
 # Several

@@ -726,7 +726,7 @@ def test_exit_cancels_where_nothing_can_go_on() -> None:
     run = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, timeout=60
     )
-    assert "cancelling 1 pending tasks at exit, as nothing runs and nothing can start: " in run.stderr
+    assert "cancelling 1 pending task at exit, as nothing runs and nothing can start: " in run.stderr
     assert "held by " in run.stderr
     assert run.returncode == 0
 

@@ -111,7 +111,7 @@ def test_counts_and_repr_in_every_state() -> None:
             "<Scheduler order=newest, 2 queues: 2 waiting, 2 ready, 1 running, 2 cancelled>"
         )
         assert (
-            repr(queue) == f"<Queue {queue._slots.name}, 1 slots: 1 waiting, 2 ready, 1 running, 1 cancelled>"
+            repr(queue) == f"<Queue {queue._slots.name}, 1 slot: 1 waiting, 2 ready, 1 running, 1 cancelled>"
         )
         gate.open()
         assert scheduler.wait(DEADLINE)

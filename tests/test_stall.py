@@ -279,7 +279,7 @@ def test_exit_waits_for_futures_of_other_executors(finishing: Any, caplog: pytes
         outside.set_result(1)
         finished.result(DEADLINE)
         assert task.result(DEADLINE) == "1" and lacking.cancelled()
-        assert "cancelling 1 pending tasks" in warning(caplog)
+        assert "cancelling 1 pending task" in warning(caplog)
 
 
 def test_exit_waits_for_a_generator_without_end(finishing: Any, caplog: pytest.LogCaptureFixture) -> None:

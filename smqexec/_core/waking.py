@@ -145,5 +145,6 @@ class Waking(Allocating):
             slots.waking -= 1
             helpless = slots.ready and not slots.runs
         if helpless:
-            LOGGER.error("no thread for queue %s; its ready tasks fail", slots.name, exc_info=error)
+            message = "could not start a thread for queue %s; its ready tasks fail"
+            LOGGER.error(message, slots.name, exc_info=error)
             self._drop_pending(slots, Failure(error, traceback_of(error)), ready_alone=True)

@@ -142,4 +142,5 @@ class Stream:
         count = len(self.values)
         announced = self.length or 0
         few = f", fewer than the {announced} announced" if count < announced else ""
-        return IndexError(f"there is no item {index}: the generator yielded {count} values{few}")
+        values = f"{count} value{'s' * (count != 1)}"
+        return IndexError(f"there is no item {index}: the generator yielded {values}{few}")

@@ -56,7 +56,7 @@ class Admission(Arrivals):
         if task is None:
             assert slots.pending_limit is not None
             limit = slots.pending_limit.limit
-            count = "1 pending task" if limit == 1 else f"{limit} pending tasks"
+            count = f"{limit} pending task{'s' * (limit != 1)}"
             raise TimeoutError(f"queue {slots.name!r} is full: {count}, max_pending={limit}")
         return task
 

@@ -100,7 +100,8 @@ def _report() -> None:
 
 
 def _log(exception: BaseException, queue: str) -> None:
-    LOGGER.error("a task of queue %s failed, and nobody looked at that", queue, exc_info=exception)
+    message = "a task of queue %s failed, and its exception was never retrieved"
+    LOGGER.error(message, queue, exc_info=exception)
 
 
 def _at_exit() -> None:

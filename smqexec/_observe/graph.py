@@ -119,7 +119,9 @@ class Graph:
     def __repr__(self) -> str:
         counts = Counter(node.state for node in self.nodes)
         states = ", ".join(f"{counts[state]} {state}" for state in _ORDER if counts[state])
-        return f"<Graph of {len(self.edges)} dependencies: {states or 'no tasks'}>"
+        number = len(self.edges)
+        edges = "1 dependency" if number == 1 else f"{number} dependencies"
+        return f"<Graph of {edges}: {states or 'no tasks'}>"
 
 
 def _folded_box(name: str, queue: str, counts: Counter[str]) -> Box:

@@ -210,7 +210,8 @@ def _readiness(scheduler: Scheduler, task: Any) -> Parts:
     if busy is None:
         return [f"a thread of {slots.name} is on its way"]
     if sum(other.pending for other in scheduler._slots) > COUNTED:
-        return [f"{busy}, {slots.ready - 1} others are ready"]
+        others = slots.ready - 1
+        return [f"{busy}, {'1 other is' if others == 1 else f'{others} others are'} ready"]
     count = rank_of(task, scheduler._pending(), scheduler.order == "newest")
     if count:
         return [f"{busy}, {count} {'tasks come' if count > 1 else 'task comes'} first"]

@@ -73,7 +73,8 @@ def drive(
                 stream.returned = end.value
                 break
             if most is not None and len(values) >= most:
-                raise ValueError(f"more values than the {most} that number_of_results announced")
+                more = f"more values than the {most} that number_of_results announced"
+                raise ValueError(f"the generator yielded {more}")
             if scheduler.observers:
                 scheduler.observers.tell("item", slots, task, run.thread, index=len(values))
             publish(stream, value)
