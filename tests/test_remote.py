@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from concurrent.futures import CancelledError, Future
-from multiprocessing.connection import Client
+from multiprocessing import AuthenticationError
+from multiprocessing.connection import Client, answer_challenge
 from pickle import PicklingError
 from typing import Any
 
@@ -55,7 +56,6 @@ def test_values_come_one_by_one() -> None:
         assert steps == list(range(n + 1))  # and it is held there
     assert returned(values) is None
     assert future.done()
-    until(lambda: _remote._door._thread is None)
 
 
 def test_what_it_returned_comes_last() -> None:
@@ -125,10 +125,18 @@ def test_where_nobody_listens_all_values_come_at_the_end() -> None:
 
 def test_where_no_worker_is_abroad_there_is_no_listener() -> None:
     line = Line(False)
-    assert line.reply.address is None and _remote._door._thread is None
-    assert stream(elsewhere(line), count, (2,), {}) == ("whole", "through", [0, 1])
+    assert line.reply.address is None
+    assert stream(elsewhere(line), count, (2,), {}) == ("returned", "through", [0, 1])
     line.close()
-    assert stream(line.reply, count, (2,), {}) == ("whole", "through", [0, 1])
+    assert stream(line.reply, count, (2,), {}) == ("returned", "through", [0, 1])
+
+
+def test_worker_in_this_interpreter_needs_no_connection() -> None:
+    line = Line(True)
+    made = object()
+    values = line.values(beside(stream, line.reply, iter, ([made],), {}))
+    assert next(values) is made
+    assert returned(values) is None
 
 
 def test_worker_in_this_interpreter_that_makes_the_call_once_more_is_sent_away() -> None:
@@ -144,7 +152,7 @@ def test_worker_in_this_interpreter_that_makes_the_call_once_more_is_sent_away()
 def test_worker_whose_parent_is_gone_closes_the_generator() -> None:
     line = Line(True)
     future = beside(stream, elsewhere(line), remote_calls.numbers, (5,), {})
-    connection: Any = line._inbox.get(timeout=DEADLINE)
+    connection: Any = line._accept()
     assert connection.recv()[0] == "item"
     line.close(connection)
     assert future.result(DEADLINE) == ("returned", None, [])
@@ -154,11 +162,15 @@ def test_worker_that_is_gone_without_a_word(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(_remote, "GRACE", 0.0)
     line, future = Line(True), Future[Any]()
     values = line.values(future)
-    worker = Client(line.reply.address, authkey=line.reply.key)
-    worker.send_bytes(line.reply.token)
-    worker.send(("item", 1))
+
+    def begin() -> Any:
+        worker = Client(line.reply.address, authkey=line.reply.key)
+        worker.send(("item", 1))
+        return worker
+
+    begun = beside(begin)
     assert next(values) == 1
-    worker.close()
+    begun.result(DEADLINE).close()
     with pytest.raises(ConnectionError, match="the worker is gone, and 0 s later"):
         next(values)
 
@@ -179,54 +191,15 @@ def test_value_that_can_not_be_made_again_ends_the_call() -> None:
 
 
 def test_strangers_are_sent_away() -> None:
-    from multiprocessing import AuthenticationError
-
     line = Line(True)
-    with pytest.raises(AuthenticationError):
-        Client(line.reply.address, authkey=b"guessed")
-    with Client(line.reply.address, authkey=line.reply.key) as stranger:
-        stranger.send_bytes(b"no line of ours")
-        with pytest.raises(EOFError):
-            stranger.recv()
-    values = line.values(beside(stream, elsewhere(line), count, (1,), {}))
+
+    def strange() -> Any:
+        with pytest.raises(AuthenticationError):
+            Client(line.reply.address, authkey=b"guessed")
+        return stream(elsewhere(line), count, (1,), {})
+
+    values = line.values(beside(strange))
     assert next(values) == 0
-    assert returned(values) == "through"
-
-
-def test_connection_that_stays_silent_delays_no_other_and_no_end() -> None:
-    line = Line(True)
-    with Client(line.reply.address):  # it says nothing, and does not close
-        values = line.values(beside(stream, elsewhere(line), count, (1,), {}))
-        assert beside(next, values).result(DEADLINE) == 0
-        assert beside(returned, values).result(DEADLINE) == "through"
-        until(lambda: _remote._door._thread is None)
-
-
-def test_connection_that_stays_silent_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_remote, "HANDSHAKE", 0.01)
-    line = Line(True)
-    with Client(line.reply.address) as silent:
-        assert silent.poll(DEADLINE)
-        silent.recv_bytes()  # the challenge
-        assert silent.poll(DEADLINE)
-        with pytest.raises(EOFError):
-            silent.recv_bytes()
-    line.close()
-
-
-def test_connection_without_a_thread_to_authenticate_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The worker sends all values at the end."""
-    line = Line(True)
-    start = threading.Thread.start
-
-    def refuse(thread: threading.Thread) -> None:
-        if thread.name == "smqexec-handshake":
-            raise RuntimeError("can't start new thread")
-        start(thread)
-
-    monkeypatch.setattr(threading.Thread, "start", refuse)
-    values = line.values(beside(stream, elsewhere(line), count, (2,), {}))
-    assert [next(values), next(values)] == [0, 1]
     assert returned(values) == "through"
 
 
@@ -248,74 +221,37 @@ def test_connection_that_can_not_be_accepted(monkeypatch: pytest.MonkeyPatch) ->
     assert returned(values) == "through"
 
 
-def test_worker_that_makes_the_call_once_more_is_sent_away() -> None:
-    line, future = Line(True), Future[Any]()
-    workers = []
-    for _ in range(2):
-        workers.append(Client(line.reply.address, authkey=line.reply.key))
-        workers[-1].send_bytes(line.reply.token)
-    until(lambda: line._inbox.qsize() == 2)
-    values: Any = line.values(future)
-    for worker in workers:
-        worker.send(("item", 1))
-        worker.send(("over", None))
-    future.set_result(("returned", "through", []))
-    assert next(values) == 1
-    assert returned(values) == "through"
-    for worker in workers:
-        with pytest.raises((EOFError, ConnectionError)):
-            while True:
-                worker.recv()
-
-
-@pytest.mark.parametrize("abroad", [True, False])
-def test_two_lines_share_the_listener(abroad: bool) -> None:
-    first, second = Line(True), Line(abroad)
-    assert (second.reply.address == first.reply.address) == abroad
-    first.close()
-    if abroad:
-        assert _remote._door._users == 1
-    second.close()
-    until(lambda: _remote._door._thread is None)
-
-
-def test_no_thread_for_the_listener(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(_: object) -> None:
-        raise RuntimeError("can't start new thread")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(threading.Thread, "start", refuse)
-        with pytest.raises(RuntimeError, match="can't start"):
-            Line(True)
-    assert not _remote._lines
-    values, _ = far(count, 1)
+def test_worker_that_makes_the_call_once_more_is_sent_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    line, connected = Line(True), threading.Event()
+    values: Any = line.values(beside(stream, elsewhere(line), count, (1,), {}))
     assert next(values) == 0
+
+    def answer(*args: Any) -> None:
+        connected.set()
+        answer_challenge(*args)
+
+    monkeypatch.setattr("multiprocessing.connection.answer_challenge", answer)
+    again = beside(stream, elsewhere(line), remote_calls.fail, ("it must not be called",), {})
+    assert connected.wait(DEADLINE)
     assert returned(values) == "through"
+    assert again.result(DEADLINE) == ("returned", None, [])
 
 
-def test_listener_that_can_not_be_told_to_end_is_there_for_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object, **__: object) -> None:
-        raise OSError("too many open files")
+def test_end_of_the_call_is_told_when_files_can_be_opened_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    refusals = [OSError("too many open files")] * 2
 
-    line = Line(True)
-    with monkeypatch.context() as patch:
-        patch.setattr("multiprocessing.connection.Client", refuse)
-        line.close()
-    listener = _remote._door._thread
-    assert listener is not None and listener.is_alive()
-    line = Line(True)
-    assert _remote._door._thread is listener
-    line.close()
-    listener.join(DEADLINE)
-    assert not listener.is_alive()
+    def connect(*args: Any, **kwargs: Any) -> Any:
+        if refusals:
+            raise refusals.pop()
+        return Client(*args, **kwargs)
 
-
-def test_after_a_fork_there_are_no_lines(monkeypatch: pytest.MonkeyPatch) -> None:
-    door = _remote._door
-    monkeypatch.setattr(_remote, "_lines", {b"token": object()})
-    monkeypatch.setattr(_remote, "_door", door)
-    _remote._after_fork()
-    assert not _remote._lines and _remote._door is not door
+    line, future = Line(True), Future[Any]()
+    monkeypatch.setattr("multiprocessing.connection.Client", connect)
+    ended = beside(returned, line.values(future))
+    until(lambda: bool(future._done_callbacks))  # type: ignore[attr-defined]
+    future.set_result(("returned", "through", []))
+    assert ended.result(DEADLINE) == "through"
+    assert not refusals
 
 
 def test_exceptions_pass_as_they_are_where_they_can() -> None:

@@ -23,6 +23,8 @@ from threading import get_ident
 from types import TracebackType
 from typing import Any, TypeVar
 
+from ._calls.frames import ours
+
 R = TypeVar("R")
 
 # Those of `signal` make an enum of what they take and give: 3 µs a call on CPython 3.11.
@@ -93,6 +95,7 @@ class uninterrupted:
     def _note(self, *args: Any) -> None:
         self._struck = args
 
+    @ours
     def lifted(self, call: Callable[..., R], args: Any, kwargs: Any, at_once: bool) -> R:
         """Make *call* with Ctrl-C as it was; with *at_once* one that was put off strikes before."""
         global _masking
@@ -104,6 +107,7 @@ class uninterrupted:
                 self._strike(handler)
             return call(*args, **kwargs)
         finally:
+            del call, args, kwargs  # a failure keeps this frame
             self._mask()  # by the handler that is there now: *call* may have set another
 
     def keeps(self, error: BaseException) -> bool:
@@ -137,16 +141,24 @@ class uninterrupted:
             del raised  # no cycle with the exception
 
 
+@ours
 def unmasked(call: Callable[..., R], /, *args: Any, **kwargs: Any) -> R:
     """Make *call*, which is the user's: there Ctrl-C strikes, also within an `uninterrupted` block."""
     masking = _masking if get_ident() in STRUCK else None
-    return call(*args, **kwargs) if masking is None else masking.lifted(call, args, kwargs, False)
+    try:
+        return call(*args, **kwargs) if masking is None else masking.lifted(call, args, kwargs, False)
+    finally:
+        del call, args, kwargs  # a failure keeps this frame
 
 
+@ours
 def interruptible(call: Callable[..., R], /, *args: Any, **kwargs: Any) -> R:
     """Do what `unmasked` does; Ctrl-C that was put off until now strikes first."""
     masking = _masking if get_ident() in STRUCK else None
-    return call(*args, **kwargs) if masking is None else masking.lifted(call, args, kwargs, True)
+    try:
+        return call(*args, **kwargs) if masking is None else masking.lifted(call, args, kwargs, True)
+    finally:
+        del call, args, kwargs  # a failure keeps this frame
 
 
 def make_room(frames: int) -> None:

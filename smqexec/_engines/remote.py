@@ -6,22 +6,20 @@ thread drives it (see ``engine``).  So stop and cancel act between two values, a
 threads, and the generator never computes a value that nobody has asked for.
 
 Within one interpreter the values go through queues, as the same objects.  Otherwise they
-go through a ``multiprocessing.connection``.  This process has one listener, as long as
-there is a line.  A worker that connects proves that it knows the listener's secret, which
-travels with the call.  A worker that cannot connect (on another machine, say) sends all
-values at the end.
+go through a ``multiprocessing.connection``: the line listens at an address of its own, and
+a worker that connects proves that it knows the line's secret, which travels with the call.
+A worker that cannot connect (on another machine, say) sends all values at the end.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-import threading
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import CancelledError, Future
 from contextlib import suppress
 from queue import Empty, SimpleQueue
-from time import monotonic, sleep
+from time import sleep
 from typing import Any, NamedTuple, Protocol
 
 from .._calls.callables import is_iterator
@@ -30,9 +28,7 @@ LOGGER = logging.getLogger("smqexec")
 
 # Seconds that the future of a worker that is gone may take to say so.
 GRACE = 10.0
-# Seconds that a worker may take to authenticate itself, and to name its line.
-HANDSHAKE = 10.0
-# Seconds after which the listener tries again where a connection could not be accepted.
+# Seconds after which it is tried again to connect, or to accept a connection: no file could be opened.
 RETRY = 0.01
 
 # What the worker sends, with a value: an item; the end, and the future says how the call ended.
@@ -40,7 +36,7 @@ ITEM, OVER = "item", "over"
 # What the worker receives after each item: compute the next one; close the generator.
 GO, CLOSE = True, False
 # How a call over a line ended: (word, what it returned, values that were not sent).
-RETURNED, ORDINARY, WHOLE = "returned", "ordinary", "whole"
+RETURNED, ORDINARY = "returned", "ordinary"
 
 
 class Connection(Protocol):
@@ -55,9 +51,8 @@ class Reply(NamedTuple):
     """What a worker needs to connect to its line."""
 
     process: int
-    token: bytes  # names the line
-    address: Any  # of the listener; None where all workers are in this interpreter
-    key: bytes  # the listener's secret
+    address: Any  # None if all workers are in this interpreter
+    key: bytes  # the line's secret, and its name within this interpreter
 
 
 class Ordinary(Exception):
@@ -84,7 +79,7 @@ class _Pair:
         self._outgoing.put(None)
 
 
-# The lines of this process, by token.  Entered and taken out in one call each: no lock is needed.
+# The lines of this interpreter, by key.  Entered and taken out in one call each: no lock is needed.
 _lines: dict[bytes, Line] = {}
 
 
@@ -129,24 +124,25 @@ def stream(reply: Reply, fn: Callable[..., Any], args: Any, kwargs: Any) -> tupl
 
 
 def _stream(reply: Reply, fn: Callable[..., Any], args: Any, kwargs: Any) -> tuple[str, Any, list[Any]]:
-    made = fn(*args, **kwargs)
-    if not is_iterator(type(made)):
-        return ORDINARY, made, []
-    connection = _connect(reply)
-    if connection is None:
-        values: list[Any] = []
-        return WHOLE, _exhaust(made, values.append), values
+    values: list[Any] = []
+    connection = None
     try:
-        return RETURNED, _exhaust(made, _Sender(connection, fn)), []
-    except _Closed:
+        connection = _connect(reply)
+        made = fn(*args, **kwargs)
+        if not is_iterator(type(made)):
+            return ORDINARY, made, []
+        take = values.append if connection is None else _Sender(connection, fn)
+        return RETURNED, exhaust(made, take), values
+    except Closed:
         return RETURNED, None, []
     finally:
-        with suppress(OSError):  # the parent is gone
-            connection.send((OVER, None))
-        connection.close()
+        if connection is not None:
+            with suppress(OSError):  # the parent is gone
+                connection.send((OVER, None))
+            connection.close()
 
 
-class _Closed(BaseException):
+class Closed(BaseException):
     """Raised in the worker: the parent takes no more values."""
 
 
@@ -169,11 +165,11 @@ class _Sender:
             error.add_note(f"value {self._count} of {self._name}, of type {kind!r}, can't be sent")
             raise
         if not go:
-            raise _Closed
+            raise Closed
         self._count += 1
 
 
-def _exhaust(iterator: Iterator[Any], take: Callable[[Any], object]) -> Any:
+def exhaust(iterator: Iterator[Any], take: Callable[[Any], object]) -> Any:
     """Call *take* with each value; return what the generator returned.  It is closed in any case."""
     try:
         while True:
@@ -189,19 +185,28 @@ def _exhaust(iterator: Iterator[Any], take: Callable[[Any], object]) -> Any:
 
 
 def _connect(reply: Reply) -> Connection | None:
+    """Connect to the line; return None if it cannot be reached from here.
+
+    Raises:
+        Closed: It was closed meanwhile.
+    """
     if reply.process == os.getpid():  # a forked process has a copy of the dictionary
-        line = _lines.get(reply.token)
+        line = _lines.get(reply.key)
         if line is not None:
             return line.pair()
     if reply.address is None:
         return None
-    from multiprocessing.connection import Client
+    from multiprocessing.connection import Client, answer_challenge, deliver_challenge
 
     try:
-        connection = Client(reply.address, authkey=reply.key)
-        connection.send_bytes(reply.token)
-    except (OSError, EOFError):
+        connection = Client(reply.address)
+    except OSError:
         return None
+    try:
+        answer_challenge(connection, reply.key)
+        deliver_challenge(connection, reply.key)
+    except (EOFError, OSError):  # another worker had this call before
+        raise Closed from None
     return connection
 
 
@@ -211,29 +216,57 @@ def _connect(reply: Reply) -> Connection | None:
 class Line:
     """The line to the worker of one generator task.
 
+    One thread takes the values: it also accepts the worker's connection.
+
     Args:
         abroad: Whether workers may be in other interpreters and processes.
     """
 
     def __init__(self, abroad: bool) -> None:
-        # A connection; or None: the call ended.
+        # Connections within this interpreter; None: the call has ended.
         self._inbox: SimpleQueue[Connection | None] = SimpleQueue()
-        self._abroad = abroad
-        token = os.urandom(16)
-        address, key = _door.enter() if abroad else (None, b"")
-        self.reply = Reply(os.getpid(), token, address, key)
-        _lines[token] = self
+        self._listener: Any = None
+        address, key = None, os.urandom(32)
+        if abroad:
+            from multiprocessing.connection import Listener
+
+            self._listener = Listener(backlog=64, authkey=key)
+            address = self._listener.address
+        self._waits = abroad  # the thread that takes the values is in `accept`, or will be
+        self.reply = Reply(os.getpid(), address, key)
+        _lines[key] = self
 
     def pair(self) -> Connection:
-        """The worker's end of a connection within this interpreter."""
+        """Return the worker's end of a connection within this interpreter."""
         there: SimpleQueue[Any] = SimpleQueue()
         back: SimpleQueue[Any] = SimpleQueue()
-        self.connected(_Pair(there, back))
+        self._deliver(_Pair(there, back))
         return _Pair(back, there)
 
-    def connected(self, connection: Connection) -> None:
-        """Take the parent's end of a connection."""
+    def _deliver(self, connection: Connection | None) -> None:
+        """Have `_accept` return *connection*, if it still waits."""
         self._inbox.put(connection)
+        while self._waits:  # in `accept`, which ends when somebody connects
+            from multiprocessing.connection import Client
+
+            try:
+                Client(self.reply.address).close()
+                return
+            except OSError:  # no file can be opened
+                sleep(RETRY)
+
+    def _accept(self) -> Connection | None:
+        """Wait for a worker to connect, and return the connection; None if the call ends before."""
+        while self._listener is not None and self._inbox.empty():
+            try:
+                connection: Connection = self._listener.accept()
+            except Exception as error:  # `_deliver` connected; or no file can be opened
+                LOGGER.debug("a connection to a line was closed: %r", error)
+                if self._inbox.empty():
+                    sleep(RETRY)
+            else:
+                return connection
+        return self._inbox.get()
 
     def values(self, future: Future[Any]) -> Generator[Any, None, Any]:
         """Yield the values of the call of *future*; return what it returned.
@@ -243,11 +276,12 @@ class Line:
             ConnectionError: The worker is gone, and *future* does not say why.
             BaseException: What *future* failed with.
         """
-        future.add_done_callback(lambda _: self._inbox.put(None))
+        future.add_done_callback(lambda _: self._deliver(None))
         connection = None
         patience = None
         try:
-            connection = self._inbox.get()
+            connection = self._accept()
+            self._waits = False
             try:
                 while connection is not None:
                     try:
@@ -281,14 +315,15 @@ class Line:
 
     def close(self, connection: Connection | None = None) -> None:
         """Expect no worker any more."""
-        _lines.pop(self.reply.token, None)
+        self._waits = False
+        _lines.pop(self.reply.key, None)
         with suppress(Empty):
-            while True:  # of workers that were given the call once more
+            while True:  # of workers in this interpreter that were given the call once more
                 if connection is not None:
                     connection.close()
                 connection = self._inbox.get_nowait()
-        if self._abroad:
-            _door.leave()
+        if self._listener is not None:
+            self._listener.close()
 
 
 def _error_of(future: Future[Any], patience: float | None) -> BaseException | None:
@@ -300,127 +335,3 @@ def _error_of(future: Future[Any], patience: float | None) -> BaseException | No
     except TimeoutError:
         text = f"the worker is gone, and {GRACE:.0f} s later its executor has not said why"
         return ConnectionError(text)
-
-
-class _Timed:
-    """A connection whose messages must arrive before a deadline, for the functions that authenticate it.
-
-    Args:
-        connection: Not authenticated yet.
-        seconds: Until the deadline.
-    """
-
-    def __init__(self, connection: Any, seconds: float) -> None:
-        self._connection = connection
-        self._end = monotonic() + seconds
-        self.send_bytes = connection.send_bytes
-
-    def recv_bytes(self, maxlength: int) -> bytes:
-        """As the connection's own.
-
-        Raises:
-            TimeoutError: No message arrived before the deadline.
-        """
-        if not self._connection.poll(max(self._end - monotonic(), 0)):
-            raise TimeoutError("no message arrived in time")
-        return self._connection.recv_bytes(maxlength)  # type: ignore[no-any-return]
-
-
-class _Door:
-    """Where workers connect: a listener in a thread of its own, as long as a line expects a worker.
-
-    That thread accepts connections and reads from none of them: each is authenticated in a
-    thread of its own, so a worker that stalls in the middle of it delays no other.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()  # guards what follows
-        self._users = 0
-        self._key = b""
-        self._listener: Any = None
-        self._thread: threading.Thread | None = None
-
-    def enter(self) -> tuple[Any, bytes]:
-        """Expect a worker; return the address to which it connects, and the secret."""
-        with self._lock:
-            if self._thread is None:
-                from multiprocessing.connection import Listener
-
-                self._key = os.urandom(32)
-                self._listener = Listener(backlog=64)  # without the secret: `accept` would authenticate
-                call = (self._listener, self._key)
-                listen = threading.Thread(
-                    target=self._listen, args=call, name="smqexec-listener", daemon=True
-                )
-                try:
-                    listen.start()
-                except BaseException:
-                    self._listener.close()
-                    raise
-                self._thread = listen
-            self._users += 1
-            return self._listener.address, self._key
-
-    def leave(self) -> None:
-        """Expect that worker no more."""
-        with self._lock:
-            self._users -= 1
-            address = None if self._users else self._listener.address
-        if address is not None:
-            from multiprocessing.connection import Client
-
-            # The listener looks at `_users` after each connection.
-            with suppress(OSError):  # no file can be opened: it listens on, until the next connection
-                Client(address).close()
-
-    def _listen(self, listener: Any, key: bytes) -> None:
-        """Accept connections as long as a line expects a worker."""
-        while True:
-            try:
-                connection = listener.accept()
-            except OSError:  # no file can be opened, perhaps
-                sleep(RETRY)
-                continue
-            with self._lock:
-                if not self._users:
-                    self._thread = None
-                    connection.close()
-                    listener.close()
-                    return
-            try:
-                threading.Thread(
-                    target=_authenticate, args=(connection, key), name="smqexec-handshake", daemon=True
-                ).start()
-            except RuntimeError:  # no thread can be started: the worker sends all values at the end
-                connection.close()
-
-
-def _authenticate(connection: Any, key: bytes) -> None:
-    """Give *connection* to the line that its worker names, if the worker knows the secret; else close it."""
-    from multiprocessing.connection import answer_challenge, deliver_challenge
-
-    timed: Any = _Timed(connection, HANDSHAKE)
-    line = None
-    try:
-        deliver_challenge(timed, key)
-        answer_challenge(timed, key)
-        line = _lines.get(timed.recv_bytes(64))
-    except Exception as error:  # anything may have connected
-        LOGGER.debug("a connection to the listener was closed: %r", error)
-    if line is not None:
-        line.connected(connection)
-    else:
-        connection.close()
-
-
-_door = _Door()
-
-
-def _after_fork() -> None:
-    global _door
-    _door = _Door()  # the listener's thread is the parent's
-    _lines.clear()
-
-
-if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows can't fork
-    os.register_at_fork(after_in_child=_after_fork)
