@@ -23,7 +23,7 @@ from threading import get_ident
 from types import TracebackType
 from typing import Any, TypeVar
 
-from ._calls.frames import ours
+from .frames import ours
 
 R = TypeVar("R")
 
