@@ -22,9 +22,8 @@ from threads import beside, planned, until, until_gone
 import smqexec
 from smqexec import Queue, Scheduler, progress
 from smqexec._observe import progress as _progress
-from smqexec._observe import statistics as _meter
-from smqexec._observe import ticker as _ticker
-from smqexec._observe.statistics import Meter, Reading, duration
+from smqexec._observe.progress import lines, statistics
+from smqexec._observe.progress.statistics import Meter, Reading, duration
 
 NEVER = 1e6  # seconds
 
@@ -41,7 +40,7 @@ class Clock:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    monkeypatch.setattr(_meter, "clock", clock := Clock())
+    monkeypatch.setattr(statistics, "clock", clock := Clock())
     return clock
 
 
@@ -143,7 +142,7 @@ def test_a_queue_that_was_lost_stays() -> None:
 
 def rates(began: float, *readings: tuple[float, int]) -> list[float]:
     """What a pace says when so many have ended at those times."""
-    pace = _meter._Pace(began)
+    pace = statistics._Pace(began)
     return [round(pace.rate(now, ended, True), 3) for now, ended in readings]
 
 
@@ -167,7 +166,7 @@ def test_rate_of_few_goes_farther_back() -> None:
 
 
 def test_rate_after_a_rest_begins_anew() -> None:
-    pace = _meter._Pace(0)
+    pace = statistics._Pace(0)
     assert pace.rate(10, 100, True) == 10
     assert pace.rate(1000, 200, False) == 0
     assert pace.rate(2000, 200, False) == 0
@@ -175,24 +174,10 @@ def test_rate_after_a_rest_begins_anew() -> None:
 
 
 def test_samples_are_few() -> None:
-    pace = _meter._Pace(0)
+    pace = statistics._Pace(0)
     for tick in range(100_000):
         pace.rate(tick / 10, 3 * tick, True)
     assert len(pace._samples) <= 302
-
-
-def test_one_thread_reads_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    meter = Meter(Scheduler())
-    held = []
-
-    def clock() -> float:
-        held.append(meter._reading.locked())
-        return 0.0
-
-    monkeypatch.setattr(_meter, "clock", clock)
-    meter.read()
-    assert held == [True]
-    assert not meter._reading.locked()
 
 
 # -- Words
@@ -230,7 +215,7 @@ def test_durations(seconds: float, words: str) -> None:
 @pytest.fixture
 def still(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> Clock:
     """No line but the last."""
-    monkeypatch.setattr(_progress, "INTERVAL", NEVER)
+    monkeypatch.setattr(lines, "INTERVAL", NEVER)
     return clock
 
 
@@ -264,17 +249,16 @@ def test_a_line_says_all(still: Clock, queues: tuple[Scheduler, Queue, Queue]) -
 
 
 def test_lines_in_between(monkeypatch: pytest.MonkeyPatch, queues: tuple[Scheduler, Queue, Queue]) -> None:
-    monkeypatch.setattr(_progress, "INTERVAL", 0.001)
+    monkeypatch.setattr(lines, "INTERVAL", 0.001)
     file = io.StringIO()
     with progress(queues[0], file=file):
         until(lambda: file.getvalue().count("\n") >= 3)
-    lines = file.getvalue().splitlines()
-    assert set(lines) == {"smqexec, 0:00: no tasks"}
+    assert set(file.getvalue().splitlines()) == {"smqexec, 0:00: no tasks"}
     assert not [thread for thread in threading.enumerate() if thread.name == "smqexec-progress"]
 
 
 def test_ten_seconds() -> None:
-    assert _progress.INTERVAL == 10
+    assert lines.INTERVAL == 10
 
 
 def test_standard_error_is_the_default(still: Clock, capsys: pytest.CaptureFixture[str]) -> None:
@@ -323,13 +307,13 @@ def test_what_the_block_raises_passes(error: Any, still: Clock) -> None:
 def test_a_file_that_fails_is_logged_once(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(_progress, "INTERVAL", 0.001)
+    monkeypatch.setattr(lines, "INTERVAL", 0.001)
     file = io.StringIO()
     with progress(Scheduler(), file=file) as shown:
         file.close()
         until(lambda: caplog.records)
-        shown._shown._ticker._thread.join(DEADLINE)
-        assert not shown._shown._ticker._thread.is_alive()
+        shown._display._ticker._thread.join(DEADLINE)
+        assert not shown._display._ticker._thread.is_alive()
     (record,) = caplog.records
     assert (record.name, record.levelno) == ("smqexec", logging.WARNING)
     assert "progress can't be shown" in record.message
@@ -393,8 +377,8 @@ def test_ctrl_c_while_it_ends_comes_through(still: Clock, monkeypatch: pytest.Mo
         real(self)
         raise KeyboardInterrupt
 
-    real = _ticker.Ticker.close
-    monkeypatch.setattr(_ticker.Ticker, "close", interrupted)
+    real = lines.Ticker.close
+    monkeypatch.setattr(lines.Ticker, "close", interrupted)
     with pytest.raises(KeyboardInterrupt), progress(Scheduler(), file=io.StringIO()):
         pass
 
@@ -416,9 +400,9 @@ def test_it_rests_in_proportion(monkeypatch: pytest.MonkeyPatch) -> None:
         nonlocal now
         now += next(took)
 
-    monkeypatch.setattr(_ticker, "time", types.SimpleNamespace(thread_time=lambda: now))
-    monkeypatch.setattr(_ticker, "threading", types.SimpleNamespace(Event=Event, Thread=threading.Thread))
-    _ticker.Ticker(call, 0.1).close()
+    monkeypatch.setattr(lines, "time", types.SimpleNamespace(thread_time=lambda: now))
+    monkeypatch.setattr(lines, "threading", types.SimpleNamespace(Event=Event, Thread=threading.Thread))
+    lines.Ticker(call, 0.1).close()
     assert pauses == pytest.approx([0.1, 0.1, 1.9, 4.75, 0.1])
 
 
@@ -453,7 +437,7 @@ class Terminal(io.StringIO):
 def bars(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> Any:
     """The module, with time that stands still, and a terminal of 100 columns."""
     pytest.importorskip("rich", reason="needs rich")
-    from smqexec._observe import bars as _bars
+    from smqexec._observe.progress import bars as _bars
 
     monkeypatch.setenv("COLUMNS", "100")
     monkeypatch.setenv("TERM", "xterm-256color")
@@ -462,7 +446,7 @@ def bars(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> Any:
     monkeypatch.setattr(_bars, "INTERVAL", NEVER)
     monkeypatch.setattr(_bars, "NOTEBOOK_INTERVAL", NEVER)
     yield _bars
-    assert not _bars._terminals
+    assert not _bars._taken
 
 
 def test_bars(bars: Any, clock: Clock, queues: tuple[Scheduler, Queue, Queue]) -> None:
@@ -511,7 +495,7 @@ def test_bars_are_drawn_again(bars: Any, monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_several_times_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("rich", reason="needs rich")
-    from smqexec._observe import bars as _bars
+    from smqexec._observe.progress import bars as _bars
 
     assert 0.05 <= _bars.INTERVAL <= 0.25
 
@@ -563,24 +547,20 @@ def test_hostile_names_on_a_terminal(bars: Any) -> None:
     assert "\x1b[2J" not in terminal.getvalue()
 
 
-def test_two_at_once_on_one_terminal(bars: Any) -> None:
+def test_two_at_once_on_one_terminal(
+    bars: Any, still: Clock, monkeypatch: pytest.MonkeyPatch, queues: tuple[Scheduler, Queue, Queue]
+) -> None:
+    """The second gets lines, above the bars."""
     terminal = Terminal()
-    with planned() as (scheduler,), planned() as (other,):
-        one, two = Queue(scheduler, 1, "one"), Queue(other, 1, "two")
-        first, second = progress(scheduler, file=terminal), progress(other, file=terminal)
-        first.__enter__()
-        second.__enter__()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    scheduler, one, two = queues
+    with progress(scheduler):
         settle(one, 1)
-        settle(two, 2)
-        first.__exit__(None, None, None)
-        assert terminal.last()[-2:] == ["one 1 of 1", "two 2 of 2"]
-        assert list(bars._terminals) == [terminal]
-        settle(two, 1)
-        second.__exit__(None, None, None)
-    assert terminal.last()[-1] == "two 3 of 3"
-    assert terminal.getvalue().count("\x1b[?25l") == terminal.getvalue().count("\x1b[?25h") == 1, (
-        "one display"
-    )
+        with progress(two):
+            settle(two, 2)
+    assert "smqexec, 0:00: analysis 2 of 2" in terminal.last()
+    assert terminal.last()[-2:] == ["camera 1 of 1", "analysis 2 of 2"]
+    assert terminal.getvalue().count("\x1b[?25l") == terminal.getvalue().count("\x1b[?25h") == 1
 
 
 def test_what_is_printed_meanwhile_comes_above(bars: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -593,8 +573,6 @@ def test_what_is_printed_meanwhile_comes_above(bars: Any, monkeypatch: pytest.Mo
         assert sys.stderr is not terminal
         print("a remark", file=sys.stderr)
         print("a result")
-        with progress(queue):  # finds the same terminal
-            assert list(bars._terminals) == [terminal]
     assert sys.stderr is terminal
     assert "a remark" in terminal.last()
     assert terminal.last()[-1].endswith("1 of 1")
@@ -615,12 +593,12 @@ def test_a_terminal_that_is_gone(
 ) -> None:
     monkeypatch.setattr(bars, "INTERVAL", 0.001)
     terminal = Terminal()
-    with pytest.raises(KeyError), progress(Scheduler(), file=terminal), progress(Scheduler(), file=terminal):
+    with pytest.raises(KeyError), progress(Scheduler(), file=terminal):
         terminal.closing = True
         until(lambda: caplog.records)
         raise KeyError
     assert {record.name for record in caplog.records} == {"smqexec"}
-    assert len(caplog.records) == 4, "drawn again; the one that ended first, and the other; the display"
+    assert len(caplog.records) == 2, "drawn again, and at its end"
 
 
 def test_no_thread_for_it(bars: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -653,8 +631,8 @@ ADVICE = "smqexec: bars in place of these lines need rich: pip install 'smqexec[
 def no_rich(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing of rich can be imported, and nobody has been told of it."""
     monkeypatch.setattr(_progress, "_unsaid", [ADVICE])
-    monkeypatch.delitem(sys.modules, "smqexec._observe.bars", raising=False)
-    monkeypatch.delattr(smqexec._observe, "bars", raising=False)
+    monkeypatch.delitem(sys.modules, "smqexec._observe.progress.bars", raising=False)
+    monkeypatch.delattr(_progress, "bars", raising=False)
     for name in [name for name in sys.modules if name.partition(".")[0] == "rich"] + ["rich"]:
         monkeypatch.setitem(sys.modules, name, None)
 
@@ -689,20 +667,6 @@ def test_without_rich_a_file_gets_lines(no_rich: None, still: Clock) -> None:
     with progress(Scheduler(), file=file):
         pass
     assert file.getvalue() == "smqexec, 0:00: no tasks\n"
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_a_forked_child_shows_its_own(bars: Any) -> None:
-    terminal = Terminal()
-    with progress(Scheduler(), file=terminal):
-        assert bars._terminals
-        lock = bars._lock
-        with lock:
-            bars._forget_terminals()
-        assert bars._lock is not lock
-        assert not bars._lock.locked()
-        assert not bars._terminals
-        bars._terminals[terminal] = None  # for the parent's own end
 
 
 # -- In a notebook
@@ -762,7 +726,7 @@ def test_a_notebook_that_is_gone(
 ) -> None:
     monkeypatch.setattr(bars, "NOTEBOOK_INTERVAL", 0.001)
     with progress(Scheduler()) as shown:
-        monkeypatch.setattr(shown._shown, "_shown", None)
+        monkeypatch.setattr(shown._display, "_shown", None)
         until(lambda: caplog.records)
     assert len(caplog.records) == 1
 

@@ -1,21 +1,19 @@
-"""How far a scheduler is: counts since a moment, at what rate they grow, and when that will be through.
+"""How far the queues of a scheduler are: counts since a moment, the rate at which tasks end, the time left.
 
-Read now and then; between two readings it costs nothing.
+The counts are the queues' own; between two readings they cost nothing.
 """
 
 from __future__ import annotations
 
-import threading
 import time
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from .._core.state import Slots
-    from .._scheduler import Scheduler
+    from ..._core.state import Slots
+    from ..._workers.waiting import Waiting
 
-# A rate is that of the last 30 seconds, or of the last five tasks that ended where
-# that goes back farther.
+# A rate is that of the last 30 seconds, or of the last five tasks that ended if they go back farther.
 WINDOW, FEW = 30.0, 5
 
 clock = time.monotonic
@@ -39,13 +37,13 @@ class Reading(NamedTuple):
         return f"{self.ended:,} of {self.submitted:,}"
 
     def states(self) -> dict[str, str]:
-        """By state, and empty where there is none."""
-        # What needs a person first: where there is little room, the last are cut.
+        """The words for each state; empty if no task is in it."""
+        # First what needs a person: a narrow terminal cuts the last.
         numbers = {"failed": self.failed, "cancelled": self.cancelled, "running": self.running}
         return {state: f"{number:,} {state}" if number else "" for state, number in numbers.items()}
 
     def pace(self) -> str:
-        """So many in a second; in a minute or an hour, where they are few."""
+        """How many tasks end in a second; in a minute or an hour, if they are few."""
         for unit, seconds in (("s", 1), ("min", 60), ("h", 3600)):
             number = self.rate * seconds
             if number >= 1:
@@ -57,30 +55,30 @@ class Reading(NamedTuple):
 
 
 class Meter:
-    """Counts of the queues of *scheduler*, or of *only* one, since it was made.
+    """Counts of the queues of *scheduler*, or of *only* one, since the meter was made.
 
-    What was pending or running by then counts as submitted; what had ended does not.
+    Tasks that were pending or running by then count as submitted; tasks that had ended do not count.
+    One thread reads at a time.
     """
 
-    def __init__(self, scheduler: Scheduler, only: Slots | None = None) -> None:
-        self.scheduler = scheduler
+    def __init__(self, scheduler: Waiting, only: Slots | None = None) -> None:
+        self._scheduler = scheduler
         self._only = only
         self._began = self._last = clock()
-        self._reading = threading.Lock()  # a terminal draws in several threads
-        self._paces: dict[Slots, _Pace] = {}  # also of queues that the scheduler has forgotten meanwhile
+        self._paces: dict[Slots, _Pace] = {}  # also of queues that the scheduler has forgotten since
         self._before = self._counts()
         self._paces = {slots: _Pace(self._began) for slots in self._before}
 
+    @property
+    def stopped(self) -> bool:
+        return self._scheduler._stopped
+
     def elapsed(self) -> str:
-        """How long ago it was made."""
+        """How long ago the meter was made."""
         return duration(clock() - self._began)
 
     def read(self) -> list[Reading]:
-        """How far the queues are that got tasks.  Cost: some 5 µs for each queue."""
-        with self._reading:
-            return self._read()
-
-    def _read(self) -> list[Reading]:
+        """How far each queue is that has tasks.  Cost: some 5 µs a queue."""
         now = clock()
         readings = []
         for slots, counts in self._counts().items():
@@ -88,32 +86,29 @@ class Meter:
             done, failed, cancelled = (counts[end] - before.get(end, 0) for end in _ENDS)
             ended = done + failed + cancelled
             left = sum(counts[state] for state in _STATES)
-            pace = self._paces.setdefault(slots, _Pace(self._last))
-            rate = pace.rate(now, ended, left > 0)
+            rate = self._paces.setdefault(slots, _Pace(self._last)).rate(now, ended, left > 0)
             if ended or left:
                 time_left = left / rate if rate and left else None
-                running = counts["running"]
-                readings.append(
-                    Reading(slots.name, ended, ended + left, running, failed, cancelled, rate, time_left)
-                )
+                states = counts["running"], failed, cancelled
+                readings.append(Reading(slots.name, ended, ended + left, *states, rate, time_left))
         self._last = now
         return readings
 
     def _counts(self) -> dict[Slots, dict[str, int]]:
-        with self.scheduler.exclusive():
+        with self._scheduler.exclusive():
             known = dict.fromkeys(self._paces)
-            known.update(dict.fromkeys(self.scheduler._slots if self._only is None else [self._only]))
+            known.update(dict.fromkeys(self._scheduler._slots if self._only is None else [self._only]))
             return {slots: slots.counts() for slots in known}
 
 
 class _Pace:
-    """How fast the tasks of a queue end, of which none had ended at *began*."""
+    """How fast the tasks of a queue end.  At *began* none had ended."""
 
     def __init__(self, began: float) -> None:
         self._samples = deque([(began, 0)])  # (time, how many had ended)
 
     def rate(self, now: float, ended: int, busy: bool) -> float:
-        """Note that so many have ended; say how many do in a second."""
+        """Note how many have ended *now*; return how many end in a second.  *busy*: more are to come."""
         samples = self._samples
         if not busy:
             samples.clear()

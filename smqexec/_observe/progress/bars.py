@@ -1,0 +1,117 @@
+"""Progress as bars, drawn by ``rich``, which only this module needs."""
+
+# pyright: basic, reportMissingImports=false
+# Of what may not be installed it knows no types.
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from typing import Any
+
+from rich.console import Console
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from ..drawing import printable
+from .lines import Ticker, attempt
+from .statistics import Meter
+
+# Seconds between two states of a terminal, and of a notebook, which gets each as a message.
+INTERVAL, NOTEBOOK_INTERVAL = 0.1, 0.5
+
+# Columns of a bar, and columns of the terminal for each of them.
+LONGEST, SHORTEST, SHARE = 40, 8, 4
+
+_STYLES = {"running": "cyan", "failed": "bold red", "cancelled": "yellow"}
+
+# The terminals that show bars.
+_taken: dict[Any, Terminal] = {}
+
+
+def display(meter: Meter, file: Any) -> Terminal | Notebook | None:
+    """Show *meter* on the terminal *file*, or, without one, in the notebook; None: the terminal is taken."""
+    if file is None:
+        return Notebook(meter)
+    file = getattr(file, "rich_proxied_file", file)  # bars on a terminal hide it from the program
+    terminal = Terminal(meter, file)
+    if _taken.setdefault(file, terminal) is not terminal:
+        return None
+    terminal.start()
+    return terminal
+
+
+def drawn(meter: Meter, width: int) -> Table:
+    """A bar for each queue of *meter*, on *width* columns."""
+    table = Table.grid(padding=(0, 1))
+    # If there is no room for all, the name, the bar and the states are cut first.
+    for kept in (False, False, True, False, True, True):
+        table.add_column(no_wrap=kept, overflow="ellipsis")
+    length = max(SHORTEST, min(LONGEST, width // SHARE))
+    for reading in meter.read():
+        name = Text(printable(reading.name), no_wrap=True, overflow="ellipsis")
+        bar = ProgressBar(reading.submitted, reading.ended, width=length)
+        words = [Text(words, _STYLES[state]) for state, words in reading.states().items() if words]
+        states = Text(" ", no_wrap=True, overflow="ellipsis").join(words)
+        last = "stopped" if meter.stopped else reading.remaining()
+        table.add_row(name, bar, reading.counts(), states, reading.pace(), last)
+    return table
+
+
+class Terminal:
+    """Bars on a terminal."""
+
+    def __init__(self, meter: Meter, file: Any) -> None:
+        self._file = file
+        console = Console(file=file, force_jupyter=False)
+        self._live = Live(
+            console=console,
+            auto_refresh=False,
+            get_renderable=lambda: drawn(meter, console.width),
+            # What the program prints to a file stays as it is.
+            redirect_stdout=_is_terminal(sys.stdout),
+            redirect_stderr=_is_terminal(sys.stderr),
+        )
+
+    def start(self) -> None:
+        try:
+            self._live.start(refresh=True)
+            self._ticker = Ticker(self._live.refresh, INTERVAL)
+        except BaseException:
+            self._stop()
+            raise
+
+    def _stop(self) -> None:
+        del _taken[self._file]
+        self._live.stop()
+
+    def close(self) -> None:
+        self._ticker.close()
+        attempt(self._stop)
+
+
+class Notebook:
+    """Bars in the output of a notebook's cell."""
+
+    # By a message for each state, as that works in any thread and needs no widgets.
+
+    def __init__(self, meter: Meter) -> None:
+        self._meter = meter
+        self._shown = import_module("IPython.display").display(self._draw(), display_id=True)
+        self._ticker = Ticker(self._update, NOTEBOOK_INTERVAL)
+
+    def _draw(self) -> Table:
+        return drawn(self._meter, 4 * LONGEST)
+
+    def _update(self) -> None:
+        self._shown.update(self._draw())
+
+    def close(self) -> None:
+        if self._ticker.close():
+            attempt(self._update)
+
+
+def _is_terminal(file: Any) -> bool:
+    return file is not None and bool(file.isatty())
