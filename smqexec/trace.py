@@ -41,6 +41,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+from . import __version__
 from ._observe.trace.page import page
 from ._observe.trace.read import Trace, read
 from ._observe.trace.tables import text
@@ -79,7 +80,7 @@ def record(scheduler: Scheduler, path: str | os.PathLike[str]) -> Recording:
         raise TypeError(
             f"record takes a Scheduler, such as that of a queue (queue.scheduler), not {scheduler!r}"
         )
-    return Recording(scheduler, path)
+    return Recording(scheduler, path, __version__)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -557,7 +557,7 @@ def test_hook_at_exit_closes_all(path: Path) -> None:
 
 
 def test_everything(path: Path) -> None:
-    _recorder.record_everything(str(path))
+    _recorder.record_everything(str(path), "1.0")
     assert path.read_bytes() == b""
     for _ in range(2):
         with Queue(1) as queue:
@@ -567,7 +567,7 @@ def test_everything(path: Path) -> None:
     Queue(1).shutdown()  # of which nothing is written any more
     assert [(task.queue, task.outcome) for task in read(path).tasks] == [(1, "done"), (2, "done")]
     with pytest.raises(OSError) as caught:
-        _recorder.record_everything(str(path / "none"))
+        _recorder.record_everything(str(path / "none"), "1.0")
     assert "SMQEXEC_TRACE" in caught.value.__notes__[0]
 
 

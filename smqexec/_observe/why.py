@@ -22,7 +22,7 @@ from .._workers.join_search import Everything, Needs
 from .._workers.waiting import OF_THE_PARENT
 
 if TYPE_CHECKING:
-    from .._scheduler import Scheduler
+    from .._dispatch import Dispatcher
 
 # With more pending tasks than this nobody counts which come first: it takes about 1 µs
 # for each, under the lock.
@@ -56,7 +56,7 @@ class Thread(NamedTuple):
 Parts: TypeAlias = list["str | Call | Part | Thread"]
 
 
-def sentence(scheduler: Scheduler, future: PlannedFuture[Any]) -> str | None:
+def sentence(scheduler: Dispatcher, future: PlannedFuture[Any]) -> str | None:
     """Why pending or running *future* has not started, or not ended; None if it has ended."""
     with scheduler.exclusive():
         if future.state >= DONE:
@@ -67,7 +67,7 @@ def sentence(scheduler: Scheduler, future: PlannedFuture[Any]) -> str | None:
     return _said(parts)
 
 
-def overview(scheduler: Scheduler) -> str:
+def overview(scheduler: Dispatcher) -> str:
     """What runs, in which thread, and what waits for it; why no more does."""
     with scheduler.exclusive():
         if scheduler._abandoned:
@@ -79,7 +79,7 @@ def overview(scheduler: Scheduler) -> str:
 # Under the lock.
 
 
-def _overview(scheduler: Scheduler) -> list[Parts]:
+def _overview(scheduler: Dispatcher) -> list[Parts]:
     counts = [slots.counts() for slots in scheduler._slots]
     running, ready, waiting = (
         sum(each[state] for each in counts) for state in ("running", "ready", "waiting")
@@ -105,7 +105,7 @@ def _overview(scheduler: Scheduler) -> list[Parts]:
     return lines
 
 
-def _shortages(scheduler: Scheduler) -> list[Parts]:
+def _shortages(scheduler: Dispatcher) -> list[Parts]:
     """A line for each resource that tasks in line lack."""
     waiters = [relay for relay in scheduler._outside if type(relay) is AllocationWaiter]
     lacking = {resource: None for waiter in waiters for resource in waiter.allocation.resources()}
@@ -156,7 +156,7 @@ def _lacking(allocation: Allocation) -> Parts:
     return ["; ".join(lacks)]
 
 
-def _cause(scheduler: Scheduler, future: Any) -> Parts:
+def _cause(scheduler: Dispatcher, future: Any) -> Parts:
     if future.state == RUNNING:
         return _running(scheduler, future)
     if future.state == READY:
@@ -200,7 +200,7 @@ def _needed(node: Any) -> Any:
         node = needed
 
 
-def _readiness(scheduler: Scheduler, task: Any) -> Parts:
+def _readiness(scheduler: Dispatcher, task: Any) -> Parts:
     slots: Slots = task.queue
     if slots.broken is not None:
         return [f"{slots.name} is broken, so it is about to fail"]
@@ -227,7 +227,7 @@ def _busy(slots: Slots) -> str | None:
     return f"all {slots.workers} slots of {slots.name} are busy"
 
 
-def _running(scheduler: Scheduler, task: Any) -> Parts:
+def _running(scheduler: Dispatcher, task: Any) -> Parts:
     """What running *task* is at."""
     parts: Parts = ["running"]
     if task._since is not None:

@@ -28,6 +28,8 @@ from .lines import Lines, Note
 if TYPE_CHECKING:
     from typing import Self
 
+    from ..._dispatch import Dispatcher
+
 LOGGER = logging.getLogger("smqexec")
 
 INTERVAL = 0.2  # seconds between two writes: what a killed program loses
@@ -46,7 +48,7 @@ class Recording:
     interpreter's exit is closed then, after the last task.
     """
 
-    def __init__(self, scheduler: Any, path: str | os.PathLike[str]) -> None:
+    def __init__(self, scheduler: Dispatcher, path: str | os.PathLike[str], version: str) -> None:
         self.path = os.fspath(path)
         self._place = os.path.realpath(os.fsdecode(path))
         with _opening:
@@ -61,7 +63,7 @@ class Recording:
         self._observations: list[Observation] = []
         self._ended = False  # closed, or the file can't be written
         self._closing = threading.Event()
-        self._lines.meta("smqexec", order=scheduler.order, **_circumstances())
+        self._lines.meta("smqexec", order=scheduler.order, version=version, **_circumstances())
         self._thread = threading.Thread(target=self._keep_writing, name="smqexec trace", daemon=True)
         try:
             self._thread.start()
@@ -70,7 +72,7 @@ class Recording:
             raise
         self.watch(scheduler)
 
-    def watch(self, scheduler: Any) -> None:
+    def watch(self, scheduler: Dispatcher) -> None:
         """Record *scheduler* from now on; and its pending and running tasks, as far as they are known.
 
         Cost: a step for each of these and its dependencies.
@@ -78,7 +80,7 @@ class Recording:
         with self._writing:  # what is there comes before what happens to it from now on
             if self._ended:
                 return
-            self._observations.append(scheduler.observe(self._note))
+            self._observations.append(Observation(scheduler, self._note))
             with scheduler.exclusive():
                 known = [(task, [*dependencies_of(task)]) for task in scheduler._pending()]
                 runs = [run for slots in scheduler._slots for run in slots.runs]
@@ -179,7 +181,7 @@ def _after_fork() -> None:
     newcomers.clear()
 
 
-def record_everything(path: str) -> None:
+def record_everything(path: str, version: str) -> None:
     """Record all schedulers that this process will make, but no child of it, in the file at *path*.
 
     The first scheduler opens the file.
@@ -197,11 +199,11 @@ def record_everything(path: str) -> None:
     opening = threading.Lock()
     recording: Recording | None = None
 
-    def record(scheduler: Any) -> None:
+    def record(scheduler: Dispatcher) -> None:
         nonlocal recording
         with opening:
             if recording is None:
-                recording = Recording(scheduler, path)
+                recording = Recording(scheduler, path, version)
                 return
         recording.watch(scheduler)
 
@@ -214,7 +216,5 @@ if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows can't fork
 
 
 def _circumstances() -> dict[str, Any]:
-    from ... import __version__
-
     python = f"{platform.python_implementation()} {platform.python_version()}"
-    return {"version": __version__, "python": python, "cores": os.cpu_count(), "wall_start": time.time()}
+    return {"python": python, "cores": os.cpu_count(), "wall_start": time.time()}
