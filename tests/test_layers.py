@@ -42,10 +42,6 @@ YET = {
     "smqexec._futures.task",
     "smqexec._limits.admission",
     "smqexec._limits.allocating",
-    "smqexec._observe.progress",
-    "smqexec._observe.statistics",
-    "smqexec._observe.trace.write",
-    "smqexec._observe.why",
     "smqexec._workers.pools",
 }
 UPWARD = "the scheduler is a chain of classes yet"

@@ -22,7 +22,7 @@ from .._workers.join_search import Everything, Needs
 from .._workers.waiting import OF_THE_PARENT
 
 if TYPE_CHECKING:
-    from .._dispatch import Dispatcher
+    from .._core.dispatch import Dispatcher
 
 # With more pending tasks than this nobody counts which come first: it takes about 1 µs
 # for each, under the lock.

@@ -28,7 +28,7 @@ from .lines import Lines, Note
 if TYPE_CHECKING:
     from typing import Self
 
-    from ..._dispatch import Dispatcher
+    from ..._core.dispatch import Dispatcher
 
 LOGGER = logging.getLogger("smqexec")
 
