@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import atexit
 import concurrent.futures.thread as _before_us
 import os
 import sys
 import threading
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 from weakref import WeakSet
+
+from ._calls.interrupts import LOGGER, interruptible, uninterrupted
 
 if TYPE_CHECKING:
     from ._scheduler import Scheduler
@@ -17,11 +22,12 @@ _lock = threading.Lock()  # guards what follows; nothing of a scheduler is calle
 _schedulers: WeakSet[Scheduler] = WeakSet()
 _executors: list[WeakSet[type]] = [WeakSet(), WeakSet()]  # that our hook comes before: made, called
 exiting = False  # the interpreter is
+_begun = False  # `_finish` was, so no Ctrl-C has kept our hook from its work
 
 
 def register(scheduler: Scheduler) -> None:
     """See that *scheduler* is told when the interpreter exits, and after a fork."""
-    with _lock:
+    with uninterrupted(), _lock:
         scheduler.exiting = exiting
         _schedulers.add(scheduler)
 
@@ -32,31 +38,64 @@ def _at_exit() -> None:
     Called when the main thread has ended, before the standard library lets
     its pools go and joins their threads.
     """
-    global exiting
+    with uninterrupted():
+        _finish(_interrupted())
+
+
+def _at_exit_if_struck() -> None:
+    """Do what `_at_exit` does, where Ctrl-C has struck before that hook could put it off.
+
+    It may have struck in the hook of another module, or in `threading._shutdown`, which ends
+    with the first exception.  Hooks of `atexit` run after it, whatever it raised, and before
+    Python ends the threads.
+    """
+    with uninterrupted():
+        if not _begun:
+            _finish(True)
+
+
+def _finish(interrupted: bool) -> None:
+    """Wait for what was submitted.  Ctrl-C is put off, but for the waits.
+
+    The first Ctrl-C cancels what is pending, and the wait goes on for what runs.  The second
+    one is raised: the process ends at once, as with the standard library.
+
+    Args:
+        interrupted: The first one has come before.
+    """
+    global exiting, _begun
+    _begun = True
     with _lock:
         schedulers = list(_schedulers)
         for scheduler in schedulers:
             scheduler.exiting = True
         exiting = True
-    interrupted = _interrupted()
     # All before any: a task may wait for one of another scheduler.
-    for scheduler in schedulers:
-        scheduler.cancel_held()
-        if interrupted:
-            scheduler.interrupt()
-    unfinished = schedulers.copy()
-    while unfinished:
+    steps: list[Callable[[], None]] = [scheduler.cancel_held for scheduler in schedulers]
+    steps += [partial(interruptible, scheduler.finish_at_exit) for scheduler in schedulers]
+    if interrupted:
+        steps.insert(0, partial(_cancel, schedulers))
+    while steps:
         try:
-            unfinished[-1].finish_at_exit()
-            unfinished.pop()
+            steps[0]()
+            del steps[0]
         except KeyboardInterrupt:
-            if interrupted:  # once more: leave at once, as the standard library does
+            if interrupted:
                 raise
             interrupted = True
-            for scheduler in schedulers:
-                scheduler.interrupt()
+            _cancel(schedulers)
     for scheduler in schedulers:
         scheduler.close_at_exit()
+
+
+def _cancel(schedulers: list[Scheduler]) -> None:
+    """Cancel what is pending, ask what runs to end, and log how many tasks that has cancelled."""
+    before = sum(scheduler.counts()["cancelled"] for scheduler in schedulers)
+    for scheduler in schedulers:
+        scheduler.interrupt()
+    count = sum(scheduler.counts()["cancelled"] for scheduler in schedulers) - before
+    if count:
+        LOGGER.warning("cancelled %d tasks at exit, as Ctrl-C was pressed", count)
 
 
 def _interrupted() -> bool:
@@ -80,7 +119,7 @@ def come_before(executor: type, called: bool = False) -> None:
     Those of `ProcessPoolExecutor` and of loky refuse what is submitted from then on.  Loky enters
     its own at the first call: so this is to be done once more when one was *called*.
     """
-    with _lock:
+    with uninterrupted(), _lock:
         known = executor in _executors[called]
         _executors[called].add(executor)
     if not known:
@@ -93,5 +132,6 @@ def come_before(executor: type, called: bool = False) -> None:
 # before that of a module imported earlier.
 assert _before_us
 threading._register_atexit(_at_exit)  # type: ignore[attr-defined]
+atexit.register(_at_exit_if_struck)
 if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows can't fork
     os.register_at_fork(after_in_child=_after_fork)

@@ -894,7 +894,7 @@ def test_task_of_the_parent_is_no_dependency() -> None:
 # In this process
 
 
-@pytest.mark.parametrize("where", ["before", "while it waits"])
+@pytest.mark.parametrize("where", ["before", "before our hook", "while it waits"])
 def test_interrupted_exit_cancels_what_is_pending(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
     scheduler = Scheduler()
     queue = Queue(scheduler, 1)
@@ -909,7 +909,7 @@ def test_interrupted_exit_cancels_what_is_pending(where: str, monkeypatch: pytes
     raised: list[int] = []
 
     def interrupted() -> None:
-        if where != "before" and not raised:
+        if where == "while it waits" and not raised:
             raised.append(1)
             raise KeyboardInterrupt
         finish()
@@ -917,9 +917,51 @@ def test_interrupted_exit_cancels_what_is_pending(where: str, monkeypatch: pytes
     monkeypatch.setattr(scheduler, "finish_at_exit", interrupted)
     last = KeyboardInterrupt if where == "before" else ValueError
     monkeypatch.setattr(sys, "last_type", last, raising=False)
-    _process._at_exit()
+    monkeypatch.setattr(_process, "_begun", False)
+    if where != "before our hook":
+        _process._at_exit()
+    _process._at_exit_if_struck()
     assert pending.cancelled() and held.done()
     scheduler.shutdown()
+
+
+@forks
+def test_ctrl_c_at_any_line_of_the_exit() -> None:
+    """The first one, wherever it strikes: it cancels what is pending, and what runs ends."""
+    outcome = run(
+        """
+        import tempfile
+        from strikes import Strike
+
+        def main():
+            queue, told = Queue(1), threading.Event()
+            def long():
+                say("ended" if told.wait(1) else "not struck")
+            queue.submit(long)
+            until(lambda: queue.counts()["running"])
+            pending = [queue.submit(int) for _ in range(2)]
+            pending[0].add_done_callback(lambda task: task.cancelled() and told.set())
+            threading._register_atexit(strike.begin)
+
+        for step in [*range(1, 40), *range(40, 2000, 11)]:  # our hook begins at 10 or so, and waits at 300
+            strike = Strike(step, threading.__file__, os.path.dirname(smqexec.__file__))
+            with tempfile.TemporaryFile() as log:
+                pid = os.fork()
+                if not pid:
+                    limit(20)
+                    os.dup2(log.fileno(), 2)
+                    main()
+                    sys.exit()
+                code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+                log.seek(0)
+                if code or b"cancelled 2 tasks at exit, as Ctrl-C was pressed" not in log.read():
+                    break
+        say(step)
+        """
+    )
+    *ended, last, steps = outcome.lines
+    assert set(ended) == {"ended"} and last == "not struck", steps
+    assert int(steps) > 100
 
 
 @pytest.mark.skipif(os.name != "posix", reason="sends itself a signal")
@@ -949,6 +991,7 @@ def test_interrupted_at_the_end_of_a_with_block(block: str) -> None:
 def test_second_interruption_of_the_exit_leaves_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """As the standard library does."""
     monkeypatch.setattr(_process, "exiting", False)
+    monkeypatch.setattr(_process, "_begun", False)
     scheduler = Scheduler()
     monkeypatch.setattr(_process, "_schedulers", {scheduler})
     asked: list[int] = []
