@@ -88,15 +88,17 @@ def _wait_outside(futures: set[Future[R]], timeout: float | None, return_when: s
         found = concurrent.futures.wait(futures, seconds, return_when)
         return seconds is None or time.monotonic() - begun < seconds
 
-    def told() -> bool:
-        homes = [future._home if isinstance(future, PlannedFuture) else None for future in found.not_done]
-        schedulers = {None if home is None else home.scheduler for home in homes}
-        if not all(scheduler is not None and stalled(scheduler) for scheduler in schedulers):
-            return False
-        return any(scheduler.warn_if_stalled("several futures") for scheduler in schedulers if scheduler)
-
-    block(step, timeout, told)
+    block(step, timeout, lambda: _warn(found.not_done))
     return found
+
+
+def _warn(pending: Iterable[Future[Any]]) -> bool:
+    """Log why *pending* may never end, and return True, if all are tasks of schedulers that can't go on."""
+    homes = [future._home if isinstance(future, PlannedFuture) else None for future in pending]
+    schedulers = {None if home is None else home.scheduler for home in homes}
+    if not all(scheduler is not None and stalled(scheduler) for scheduler in schedulers):
+        return False
+    return any(scheduler.warn_if_stalled("several futures") for scheduler in schedulers if scheduler)
 
 
 def _left(end: float | None) -> float | None:
@@ -123,8 +125,6 @@ def as_completed(fs: Iterable[Future[R]], timeout: float | None = None) -> Itera
         TimeoutError: By the iterator, when *timeout* is over.
         RuntimeError: By the iterator, where the calling task is needed for the last future.
     """
-    if HERE.run is None:
-        return concurrent.futures.as_completed(fs, timeout)
     end = None if timeout is None else time.monotonic() + timeout
     return _as_completed(set(fs), end)
 
@@ -215,8 +215,14 @@ class _Ended:
 
     def sleep(self, timeout: float | None) -> None:
         """Until one ends, for a thread that is at no task."""
-        with suppress(Empty):
+        block(self._sleep, timeout, lambda: _warn(self.pending.copy()))
+
+    def _sleep(self, timeout: float | None) -> bool:
+        try:
             self._bell.get(timeout=timeout)
+        except Empty:
+            return False
+        return True
 
     def close(self) -> None:
         """Be told of nothing any more."""

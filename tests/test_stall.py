@@ -45,7 +45,13 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
 
 
 @pytest.mark.parametrize(
-    "wait", [smqexec.Task.result, smqexec.Task.exception, lambda task: smqexec.wait([task])]
+    "wait",
+    [
+        smqexec.Task.result,
+        smqexec.Task.exception,
+        lambda task: smqexec.wait([task]),
+        lambda task: list(smqexec.as_completed([task])),
+    ],
 )
 @pytest.mark.parametrize("inside", [False, True])
 def test_wait_for_a_task(wait: Callable[[Any], Any], inside: bool, caplog: pytest.LogCaptureFixture) -> None:
