@@ -16,13 +16,13 @@ from typing_extensions import override
 from ._calls.arguments import encode
 from ._calls.kinds import settled
 from ._core.state import Slots
-from ._engines.engine import EngineSlots
 from ._engines.executors import Engine
+from ._engines.queues import EngineSlots, check_engine, on_executor
 from ._limits.options import Options, check_flags, read
 from ._limits.pending_limit import PendingLimit
 from ._scheduler import Scheduler, leave
 from ._submitting import Submits, Submitter, called
-from ._workers.pools import Initializer, check_engine, check_width, in_threads, on_executor, without_threads
+from ._workers.pools import Initializer, check_width, in_threads, without_threads
 
 if TYPE_CHECKING:
     from typing import Self

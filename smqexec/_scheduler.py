@@ -11,7 +11,7 @@ from time import perf_counter
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from . import _process
+from ._core import process
 from ._core.state import Slots
 from ._core.stop import Stop
 from ._core.waking import LOGGER
@@ -107,7 +107,7 @@ class Scheduler(Streams):
         if debug:
             self.watch_failure = _debug.watch
             self.observe(_debug.observe)
-        _process.register(self)
+        process.register(self)
         for greet in newcomers:
             greet(self)
 

@@ -23,7 +23,8 @@ import pytest
 from gate import DEADLINE, Gate
 from threads import beside
 
-from smqexec import Queue, Scheduler, _process, checkpoint, settled
+from smqexec import Queue, Scheduler, checkpoint, settled
+from smqexec._core import process as _process
 from smqexec._core import waking as _waking
 
 HERE = Path(__file__).parent
@@ -52,7 +53,7 @@ def until(holds):
         time.sleep(0.001)
 
 def exiting():
-    return smqexec._process.exiting
+    return smqexec._core.process.exiting
 
 def at_exit(result=None):
     "A task that goes on once the interpreter is exiting."

@@ -35,14 +35,12 @@ YET = {
     "smqexec._core.submission",
     "smqexec._core.termination",
     "smqexec._core.waking",
-    "smqexec._engines.engine",
     "smqexec._futures.future",
     "smqexec._futures.items",
     "smqexec._futures.notes",
     "smqexec._futures.task",
     "smqexec._limits.admission",
     "smqexec._limits.allocating",
-    "smqexec._workers.pools",
 }
 UPWARD = "the scheduler is a chain of classes yet"
 

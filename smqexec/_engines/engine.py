@@ -37,12 +37,12 @@ from .._calls.callables import Plain, announcement, generates, name_of
 from .._calls.containers import Take
 from .._calls.frames import ours, strip_ours
 from .._calls.interrupts import kept, uninterrupted, unmasked
+from .._core.process import come_before
 from .._core.state import Run, Slots
 from .._futures.notes import note
 from .._futures.remote_value import Kept, stand_in
 from .._futures.task import Task
 from .._limits.options import label_of
-from .._process import come_before
 from .._workers.generators import drive, open_stream
 from .._workers.waiting import loud
 from .executors import Call, Engine, check_start, error_of, gone, is_end, outcome_of
@@ -50,30 +50,6 @@ from .pickling import explain
 from .remote import Line, Ordinary, perform, stream
 
 LOGGER = logging.getLogger("smqexec")
-
-
-class EngineSlots(Slots):
-    """The slots of a queue that runs its tasks on an executor."""
-
-    __slots__ = ()
-    parks = False
-
-    def withdraw(self, task: Task[Any]) -> None:
-        self.pool.withdraw(task)  # type: ignore[attr-defined]
-
-    def withdraw_unbegun(self) -> None:
-        self.pool.withdraw_unbegun()  # type: ignore[attr-defined]
-
-    def lose(self, _: object = None) -> None:
-        super().lose(_)
-        self.pool.release(self)  # type: ignore[attr-defined]
-
-
-class KeepingSlots(EngineSlots):
-    """The slots of a queue whose executor keeps values: see ``_kept``."""
-
-    __slots__ = ()
-    keeps = True
 
 
 class _Here(threading.local):

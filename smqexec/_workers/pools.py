@@ -1,4 +1,4 @@
-"""What the tasks of a queue run in: a pool of threads, no threads at all, or an executor; and its slots.
+"""What the tasks of a queue run in: a pool of threads, or no threads at all; and its slots.
 
 The pool gives what it is good at: threads, their names, their initializer,
 their end.  What runs in it is not one call for each task but *runs*: a run is
@@ -9,7 +9,7 @@ none is ready.
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures.thread import BrokenThreadPool
 from functools import partial
 from itertools import count
@@ -18,20 +18,15 @@ from weakref import WeakSet, ref
 
 from typing_extensions import override
 
-from .. import _process
 from .._core.state import Slots
-from .._engines.engine import EnginePool, EngineSlots, KeepingSlots
-from .._engines.executors import workers_of
-from .._scheduler import Scheduler
 from .inline import InlinePool, InlineSlots, work_inline
 from .loop import nest, work
 
-_inlines = count()
-_engines = count()  # numbers for names
+_inlines = count()  # numbers for names
 
 
 def in_threads(
-    scheduler: Scheduler,
+    scheduler: Any,
     max_workers: int | None,
     prefix: str,
     first: Initializer | None,
@@ -44,7 +39,7 @@ def in_threads(
 
 
 def without_threads(
-    scheduler: Scheduler,
+    scheduler: Any,
     max_workers: int | None,
     name: str,
     first: Initializer | None,
@@ -58,48 +53,10 @@ def without_threads(
     return InlineSlots(scheduler, pool, limit, name, work_inline, nest)
 
 
-def on_executor(
-    scheduler: Scheduler,
-    max_workers: int | None,
-    name: str,
-    executor: Executor,
-    prefetch: int | None,
-) -> Slots:
-    """Slots on *executor*.
-
-    Args:
-        scheduler: What plans them.
-        max_workers: How many they are; None for what *executor* says.
-        name: What to call them, if it is not empty.
-        executor: What runs their tasks.
-        prefetch: How many tasks more may be there; None: it decides.
-    """
-    kind = type(executor).__name__
-    max_workers = workers_of(executor) if max_workers is None else max_workers
-    if max_workers is None:
-        raise TypeError(f"max_workers must be given: {kind} does not tell how many it has")
-    check_width(max_workers)
-    name = name or f"{kind}-{next(_engines)}"
-    pool = EnginePool(executor, prefetch)
-    make = KeepingSlots if pool.keeps else EngineSlots
-    slots = make(scheduler, pool, max_workers, name, pool.work, nest)
-    slots.limit += pool.prefetch()
-    _process.come_before(type(executor))
-    return slots
-
-
 def check_width(number: int) -> None:
     """Refuse a number of slots that is none."""
     if number <= 0:
         raise ValueError("max_workers must be greater than 0")
-
-
-def check_engine(executor: Any, initializer: Any, initargs: tuple[Any, ...]) -> None:
-    """Refuse what can't be a queue's *executor*, or what is for threads alone."""
-    if not isinstance(executor, Executor):
-        raise TypeError(f"executor must be a concurrent.futures.Executor, not {executor!r}")
-    if initializer is not None or initargs:
-        raise TypeError(f"give the initializer to the {type(executor).__name__}, whose workers it is for")
 
 
 class ThreadPool(ThreadPoolExecutor):

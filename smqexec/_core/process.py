@@ -10,22 +10,41 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import Protocol
 from weakref import WeakSet
 
-from ._calls.interrupts import LOGGER, interruptible, uninterrupted
+from .._calls.interrupts import LOGGER, interruptible, uninterrupted
 
-if TYPE_CHECKING:
-    from ._scheduler import Scheduler
+
+class Owner(Protocol):
+    """What is told of the end: a Scheduler."""
+
+    exiting: bool
+
+    def cancel_held(self) -> None:
+        """Cancel what can never start."""
+
+    def interrupt(self) -> None:
+        """Ask all that runs to end: Ctrl-C has ended the main thread."""
+
+    def finish_at_exit(self) -> None:
+        """Wait until nothing is pending or running."""
+
+    def close_at_exit(self) -> None:
+        """Take no more tasks."""
+
+    def abandon(self) -> None:
+        """Refuse everything: this is a copy, made by a fork."""
+
 
 _lock = threading.Lock()  # guards what follows; nothing of a scheduler is called while it is held
-_schedulers: WeakSet[Scheduler] = WeakSet()
+_schedulers: WeakSet[Owner] = WeakSet()
 _executors: list[WeakSet[type]] = [WeakSet(), WeakSet()]  # that our hook comes before: made, called
 exiting = False  # the interpreter is
 _begun = False  # `_finish` was, so no Ctrl-C has kept our hook from its work
 
 
-def register(scheduler: Scheduler) -> None:
+def register(scheduler: Owner) -> None:
     """See that *scheduler* is told when the interpreter exits, and after a fork."""
     with uninterrupted(), _lock:
         scheduler.exiting = exiting
@@ -88,7 +107,7 @@ def _finish(interrupted: bool) -> None:
         scheduler.close_at_exit()
 
 
-def _cancel(schedulers: list[Scheduler]) -> None:
+def _cancel(schedulers: list[Owner]) -> None:
     """Cancel what is pending, ask what runs to end, and log how many tasks that has cancelled."""
     before = sum(scheduler.counts()["cancelled"] for scheduler in schedulers)
     for scheduler in schedulers:

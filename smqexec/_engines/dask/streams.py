@@ -24,8 +24,8 @@ from typing import Any
 from distributed import Client, Queue, get_worker
 from distributed.protocol import pickle
 
-from .dask_loop import in_loop
-from .executors import Call
+from ..executors import Call
+from .loop import in_loop
 
 # What goes to the worker.
 BEGIN, GO, CLOSE = "begin", "go", "close"

@@ -20,7 +20,7 @@ import cloudpickle
 from distributed import Client, Future
 from distributed.protocol import pickle
 
-from .executors import Call
+from ..executors import Call
 
 
 class _Packing(threading.local):

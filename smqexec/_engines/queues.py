@@ -1,0 +1,79 @@
+"""A queue on an executor: its slots."""
+
+from __future__ import annotations
+
+from concurrent.futures import Executor
+from itertools import count
+from typing import Any
+
+from .._core.process import come_before
+from .._core.state import Slots
+from .._futures.task import Task
+from .._workers.loop import nest
+from .._workers.pools import check_width
+from .engine import EnginePool
+from .executors import workers_of
+
+_engines = count()  # numbers for names
+
+
+class EngineSlots(Slots):
+    """The slots of a queue that runs its tasks on an executor."""
+
+    __slots__ = ()
+    parks = False
+
+    def withdraw(self, task: Task[Any]) -> None:
+        self.pool.withdraw(task)  # type: ignore[attr-defined]
+
+    def withdraw_unbegun(self) -> None:
+        self.pool.withdraw_unbegun()  # type: ignore[attr-defined]
+
+    def lose(self, _: object = None) -> None:
+        super().lose(_)
+        self.pool.release(self)  # type: ignore[attr-defined]
+
+
+class KeepingSlots(EngineSlots):
+    """The slots of a queue whose executor keeps values: see ``_kept``."""
+
+    __slots__ = ()
+    keeps = True
+
+
+def on_executor(
+    scheduler: Any,
+    max_workers: int | None,
+    name: str,
+    executor: Executor,
+    prefetch: int | None,
+) -> Slots:
+    """Slots on *executor*.
+
+    Args:
+        scheduler: What plans them.
+        max_workers: How many they are; None for what *executor* says.
+        name: What to call them, if it is not empty.
+        executor: What runs their tasks.
+        prefetch: How many tasks more may be there; None: it decides.
+    """
+    kind = type(executor).__name__
+    max_workers = workers_of(executor) if max_workers is None else max_workers
+    if max_workers is None:
+        raise TypeError(f"max_workers must be given: {kind} does not tell how many it has")
+    check_width(max_workers)
+    name = name or f"{kind}-{next(_engines)}"
+    pool = EnginePool(executor, prefetch)
+    make = KeepingSlots if pool.keeps else EngineSlots
+    slots = make(scheduler, pool, max_workers, name, pool.work, nest)
+    slots.limit += pool.prefetch()
+    come_before(type(executor))
+    return slots
+
+
+def check_engine(executor: Any, initializer: Any, initargs: tuple[Any, ...]) -> None:
+    """Refuse what can't be a queue's *executor*, or what is for threads alone."""
+    if not isinstance(executor, Executor):
+        raise TypeError(f"executor must be a concurrent.futures.Executor, not {executor!r}")
+    if initializer is not None or initargs:
+        raise TypeError(f"give the initializer to the {type(executor).__name__}, whose workers it is for")
