@@ -21,6 +21,9 @@ class Owner(Protocol):
 
     exiting: bool
 
+    def counts(self) -> dict[str, int]:
+        """Count its tasks by state."""
+
     def cancel_held(self) -> None:
         """Cancel what can never start."""
 
