@@ -246,9 +246,10 @@ def test_waiter_that_is_taken_back_is_not_told() -> None:
 @pytest.mark.parametrize("holds", [False, True])
 def test_end_that_comes_just_before_the_lock_is_had(holds: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     class Late:
-        """The lock; the task ends before it is had."""
+        """The exclusive section; the task ends before it begins."""
 
         def __enter__(self) -> None:
+            patch.undo()
             assert task.cancel()
 
         def __exit__(self, *_: object) -> None: ...
@@ -261,7 +262,7 @@ def test_end_that_comes_just_before_the_lock_is_had(holds: bool, monkeypatch: py
             if holds:
                 views[0].acquire()
             with monkeypatch.context() as patch:
-                patch.setattr(queue._slots, "lock", Late())
+                patch.setattr(queue.scheduler, "exclusive", Late)
                 if act == "acquire":
                     assert views[0].acquire()
                     assert task._state == ("PENDING" if holds else "CANCELLED_AND_NOTIFIED")
