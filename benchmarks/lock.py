@@ -10,7 +10,6 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterator
 from statistics import median
-from threading import Lock
 from time import thread_time
 from typing import Any, NamedTuple
 
@@ -34,7 +33,7 @@ class NotedLock:
     """The scheduler's lock, and the longest time that it was held."""
 
     def __init__(self, lock: Any) -> None:
-        self.lock: Lock = lock
+        self.lock = lock
         self.longest = 0.0
         self.began = 0.0
 
@@ -50,6 +49,10 @@ class NotedLock:
 
     def locked(self) -> bool:
         return self.lock.locked()
+
+    def _is_owned(self) -> bool:  # of an RLock, as a scheduler has
+        owned: bool = self.lock._is_owned()
+        return owned
 
     def __enter__(self) -> bool:
         return self.acquire()

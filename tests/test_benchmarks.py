@@ -6,6 +6,7 @@ import importlib
 import json
 import random
 import re
+import threading
 from collections import Counter
 from collections.abc import Generator
 from pathlib import Path
@@ -178,7 +179,7 @@ def test_tasks_that_did_not_count_are_told(benchmarks: Any, monkeypatch: pytest.
 def test_the_longest_hold_is_noted(benchmarks: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     times = iter([1.0, 3.0, 10.0, 11.0])
     monkeypatch.setattr(benchmarks.lock, "thread_time", lambda: next(times))
-    lock = benchmarks.lock.NotedLock(benchmarks.lock.Lock())
+    lock = benchmarks.lock.NotedLock(threading.Lock())
     with lock:
         assert lock.locked()
         assert not lock.acquire(False)
