@@ -701,8 +701,8 @@ def test_end_of_a_task_is_told_before_a_long_search(
         gate.wait_entered()
         waiting = beside(held.result)
         until(lambda: held._watch and held._watch.blocked)
-        heir = other.submit(add, held)
         sink = deep(queue)
+        heir = other.submit(add, held)  # newer than the sink: its queue needs no search to start it
         monkeypatch.setattr(scheduler, "_let_in", let_in)
         gate.open()
         assert sink.result(DEADLINE) == smqexec._core.waking.SEARCH_LIMIT * 5 // 2

@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION, CancelledError, Future
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import planner_checks
@@ -152,9 +152,9 @@ class Call:
     """A submitted call: what the serial program needs to know of it."""
 
     def __init__(
-        self, number: int, kind: str, needs: list[Any], looks: list[Any], schedulers: list[Scheduler]
+        self, number: int, kind: str, needs: list[Any], looks: list[Any], nests: list[object]
     ) -> None:
-        self.schedulers = schedulers
+        self.nests = nests
         self.number = number
         self.kind = kind
         self.needs = needs  # futures that must give a value
@@ -199,6 +199,25 @@ def announced(call: Call, *values: Any) -> Any:
     yield from generator(call, *values)
 
 
+class _Thread(threading.local):
+    depth = 0
+
+
+THREAD = _Thread()
+
+
+@contextmanager
+def noted(nests: list[object]) -> Iterator[None]:
+    """Around a task that waits: add to *nests* where it is nested in another."""
+    THREAD.depth += 1
+    try:
+        if THREAD.depth > 1:
+            nests.append(None)
+        yield
+    finally:
+        THREAD.depth -= 1
+
+
 def refused(call: Call, error: RuntimeError) -> int:
     """What becomes of a task whose wait would never end.
 
@@ -207,8 +226,7 @@ def refused(call: Call, error: RuntimeError) -> int:
     it in its thread, there is no way on.
     """
     assert str(error).startswith("waiting would never end"), error
-    slots = [slots for scheduler in call.schedulers for slots in scheduler._slots]
-    assert any(run.below for each in slots for run in each.runs), error
+    assert call.nests, error  # perhaps no more: who has got the error too has gone on
     call.refused = True
     return -1
 
@@ -217,9 +235,15 @@ def waiting(call: Call, looks: list[Any], *values: Any) -> int:
     """Waits for other tasks."""
     call.ran.append(1)
     try:
-        return await_all(call, looks, values)
+        with noted(call.nests):
+            return await_all(call, looks, values)
     except RuntimeError as error:
         return refused(call, error)
+
+
+# How long a task here waits for any of several tasks.  That all of them need what is beneath it is no error,
+# but as the wait for each one is, later.
+AWHILE = DEADLINE
 
 
 def await_all(call: Call, looks: list[Any], values: Any) -> int:
@@ -227,11 +251,14 @@ def await_all(call: Call, looks: list[Any], values: Any) -> int:
     how = chance.randrange(4)
     if how == 1:
         when = chance.choice([FIRST_COMPLETED, FIRST_EXCEPTION])
-        assert smqexec.wait(looks, 3 * DEADLINE, when).done or not looks
+        assert smqexec.wait(looks, AWHILE, when).done or not looks or call.nests
     elif how == 2:
         assert not smqexec.wait(looks, 3 * DEADLINE).not_done
     elif how == 3:
-        assert set(smqexec.as_completed(looks, 3 * DEADLINE)) == set(looks)
+        try:
+            assert set(smqexec.as_completed(looks, AWHILE)) == set(looks)
+        except TimeoutError:
+            assert call.nests
     return call.value(looks, *values)
 
 
@@ -253,6 +280,7 @@ class World:
         self.of: dict[Any, Call] = {}
         self.asked: set[Any] = set()  # futures that somebody cancelled, perhaps too late
         self.inner: list[int] = []  # one entry for each call submitted inside a task
+        self.nests: list[object] = []  # one entry for each task that waits, nested in another
         self.outside: list[tuple[Future[int], Any]] = []  # futures nobody has completed yet, with their end
         self.over = threading.Event()
 
@@ -289,7 +317,7 @@ class World:
         kind = chance.choice(kinds)
         needs = [self.pick(chance) for _ in range(chance.choice([0, 0, 1, 1, 1, 2, 3]))]
         looks = [self.pick(chance) for _ in range(chance.choice([0, 0, 0, 1, 2]))]
-        call = Call(number, kind, needs, looks, self.schedulers)
+        call = Call(number, kind, needs, looks, self.nests)
         args: list[Any] = list(needs) if chance.random() < 0.5 else [needs]
         if kind == "waiting":
             task = queue.submit(waiting, Raw(call), Raw(looks), *args)
@@ -308,7 +336,8 @@ class World:
         """A task that divides its work."""
         call.ran.append(1)
         try:
-            return self.divide(call, values)
+            with noted(self.nests):
+                return self.divide(call, values)
         except RuntimeError as error:
             return refused(call, error)
 
@@ -325,7 +354,8 @@ class World:
         if not depth:
             return sum(numbers)
         self.inner.append(1)
-        return self.queues[0].submit(self.nested, numbers, depth - 1).result(3 * DEADLINE)
+        with noted(self.nests):
+            return self.queues[0].submit(self.nested, numbers, depth - 1).result(3 * DEADLINE)
 
     def complete_one(self) -> None:
         try:
@@ -401,7 +431,7 @@ class World:
             self.resume()
             for thread in meddlers:
                 thread.result(DEADLINE)
-            left = concurrent.futures.wait([call.future for call in self.made], 2 * DEADLINE).not_done
+            left = concurrent.futures.wait([call.future for call in self.made], 4 * DEADLINE).not_done
             assert not left, left
             for scheduler in self.schedulers:
                 assert scheduler.wait(DEADLINE), scheduler
