@@ -19,8 +19,8 @@ The house: eight rooms and a front door; imports point down::
     _observe      what is seen of a scheduler: events, why, graph, debug, progress, trace
     _engines      queues on any executor: processes, interpreters, a cluster; generator tasks there
     _workers      what runs tasks: threads, inline, the loop, generators and their streams
-    _limits       what a task may start with or wait for: options, pending limit, order, resources
-    _core         the one lock and what it guards: a task arrives, runs, ends; queues, slots, wakes
+    _limits       what a task may start with or wait for: options, pending limit, resources
+    _core         the one lock and what it guards: a task arrives, runs, ends; queues, slots, wakes, barriers
     _futures      Task and Item: the Future protocol for whatever the core ends
     _calls        the call: futures gathered from its arguments, results substituted; what is called
     _planner      the order in which tasks start.  Pure: no threads, locks, clocks, futures

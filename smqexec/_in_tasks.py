@@ -13,11 +13,12 @@ from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
+from ._core.blocking import block
 from ._core.state import HERE, Run
 from ._futures.future import PlannedFuture
 from ._planner import SWEEP_FROM
 from ._workers.join_search import Needs, homes_of
-from ._workers.stall import block, stalled
+from ._workers.stall import stalled
 
 R = TypeVar("R")
 

@@ -245,7 +245,8 @@ class Queue(Submits, ThreadPoolExecutor):
     @property
     def scheduler(self) -> Scheduler:
         """What plans this queue."""
-        return self._slots.scheduler
+        scheduler: Scheduler = self._slots.scheduler
+        return scheduler
 
     @property
     def name(self) -> str:

@@ -26,9 +26,9 @@ from test_exit import run
 from threads import beside, planned, until, until_gone, without_collector
 
 from smqexec import Item, Queue, Raw, Task, number_of_results, settled
+from smqexec._core import blocking as _blocking
 from smqexec._futures.future import PlannedFuture
 from smqexec._futures.items import LENGTH, Stream
-from smqexec._workers import stall as _stall
 
 
 class Broken(Exception):
@@ -1631,7 +1631,7 @@ def test_iterator_with_or_without_close(closing: bool) -> None:
 def test_shutdown_warns_of_a_paused_generator(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(_stall, "PATIENCE", 0.01)
+    monkeypatch.setattr(_blocking, "PATIENCE", 0.01)
     with planned(1) as (scheduler, queue):
         fed = Fed()
         task = queue.submit(fed)
@@ -1654,7 +1654,7 @@ def test_shutdown_warns_of_a_generator_that_is_paused_later(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It was running, so that there was nothing to warn of; but then it would hang in silence."""
-    monkeypatch.setattr(_stall, "PATIENCE", 0.01)
+    monkeypatch.setattr(_blocking, "PATIENCE", 0.01)
     with planned(1) as (scheduler, queue):
         fed = Fed()
         task = queue.submit(fed)

@@ -19,8 +19,8 @@ ROOMS = {
     "_observe": "what is seen of a scheduler: events, why, graph, debug, progress, trace",
     "_engines": "queues on any executor: processes, interpreters, a cluster; generator tasks there",
     "_workers": "what runs tasks: threads, inline, the loop, generators and their streams",
-    "_limits": "what a task may start with or wait for: options, pending limit, order, resources",
-    "_core": "the one lock and what it guards: a task arrives, runs, ends; queues, slots, wakes",
+    "_limits": "what a task may start with or wait for: options, pending limit, resources",
+    "_core": "the one lock and what it guards: a task arrives, runs, ends; queues, slots, wakes, barriers",
     "_futures": "Task and Item: the Future protocol for whatever the core ends",
     "_calls": "the call: futures gathered from its arguments, results substituted; what is called",
     "_planner": "the order in which tasks start.  Pure: no threads, locks, clocks, futures",
@@ -28,18 +28,7 @@ ROOMS = {
 
 # Modules that import from a room above: the classes of the core inherit across rooms yet, and types point up.
 YET = {
-    "smqexec._core.breakdown",
-    "smqexec._core.dispatch",
-    "smqexec._core.state",
-    "smqexec._core.stop",
-    "smqexec._core.submission",
-    "smqexec._core.termination",
     "smqexec._core.waking",
-    "smqexec._futures.future",
-    "smqexec._futures.items",
-    "smqexec._futures.notes",
-    "smqexec._futures.task",
-    "smqexec._limits.admission",
     "smqexec._limits.allocating",
 }
 UPWARD = "the scheduler is a chain of classes yet"

@@ -14,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from model import Model
 from planner_checks import check, entries
 
-from smqexec._limits.submission_order import Barrier
+from smqexec._core.submission_order import Barrier
 from smqexec._planner import READY, RUNNING, SEARCHING, DependencyPlanner, Node, rank_of
 from smqexec._planner.nodes import SWEEP_FROM
 

@@ -18,8 +18,8 @@ from threads import beside, planned, until
 
 import smqexec._core.waking
 from smqexec import Queue, Scheduler, Task, settled
+from smqexec._core import blocking as _blocking
 from smqexec._planner import dependencies_of
-from smqexec._workers import stall as _stall
 
 NOTHING = dict(waiting=0, ready=0, running=0, done=0, failed=0, cancelled=0)
 
@@ -473,7 +473,7 @@ def test_shutdown_that_cancels_lets_go_on_who_only_waits_for_the_end() -> None:
 def test_shutdown_of_a_stopped_scheduler_warns(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(_stall, "PATIENCE", 0.01)
+    monkeypatch.setattr(_blocking, "PATIENCE", 0.01)
     with planned(1, stopped=True) as (scheduler, queue), caplog.at_level(logging.WARNING, "smqexec"):
         tasks = [queue.submit(add, i) for i in range(3)]
         ending = beside(queue.shutdown)

@@ -14,12 +14,13 @@ from threads import beside, planned, until
 
 import smqexec
 from smqexec import Queue, Resource, Scheduler, checkpoint
+from smqexec._core import blocking as _blocking
 from smqexec._workers import stall as _stall
 
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_stall, "PATIENCE", 0.01)
+    monkeypatch.setattr(_blocking, "PATIENCE", 0.01)
 
 
 def warning(caplog: pytest.LogCaptureFixture) -> str:

@@ -18,7 +18,7 @@ from .._calls.interrupts import uninterrupted
 from .._futures.future import Failure, PlannedFuture
 from .._futures.task import Foreign, Task
 from .._planner import RUNNING, DependencyPlanner
-from .._workers.join_search import forget
+from .searches import forget
 from .state import Run, Slots
 from .termination import Dropping, Ended
 from .waking import LOGGER

@@ -20,9 +20,9 @@ from .._calls.interrupts import DEFERRED, call_deferred
 from .._futures.future import Watch
 from .._futures.task import Task
 from .._planner import SEARCHING
-from .._workers.join_search import SEARCH_LIMIT, forget, searches
-from .._workers.waiting import loud
 from .breakdown import Breaking
+from .loud import loud
+from .searches import SEARCH_LIMIT, forget, searches
 from .state import Run, Slots
 from .waking import Starts
 

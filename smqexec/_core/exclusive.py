@@ -22,6 +22,7 @@ from typing import Any
 from .._calls.interrupts import DEFERRED, STRUCK, call_deferred, headroom, uninterrupted
 
 REENTRANT = "a signal handler or a finalizer has interrupted the scheduler itself: this call can't wait"
+OF_THE_PARENT = "the task was submitted before the fork; its result is the parent process's"
 
 
 class Exclusive:

@@ -7,17 +7,12 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from heapq import heappop, heappush
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 from weakref import ref
 
 from .._futures.task import Task
 from .._planner import Node, PlannedQueue
-
-if TYPE_CHECKING:
-    from .._limits.pending_limit import PendingLimit
-    from .._queue import Queue
-    from .._scheduler import Scheduler
-    from .._workers.join_search import Needs
+from .searches import Search
 
 
 class Run:
@@ -33,7 +28,7 @@ class Run:
         # What it was at when it began what is nested in that: tasks that hold
         # meanwhile, and None for the callback of a task that was done.
         self.below: list[Task[Any] | None] = []
-        self.waits: list[Needs] = []  # what these, and it, wait for
+        self.waits: list[Any] = []  # what these, and it, wait for: `Needs`
         # Once it has asked for a task: the thread's identifier; or, where it has none, a name for its slot.
         self.thread: int | str | None = None
 
@@ -46,7 +41,7 @@ class _Here(threading.local):
     run: Run | None = None
 
     # Of queues without threads: see ``_inline``.
-    scheduler: Scheduler | None = None  # whose such queues this thread serves
+    scheduler: object = None  # whose such queues this thread serves
     lent = False  # it submits to one
 
     def __init__(self) -> None:
@@ -83,6 +78,19 @@ class EventSink(Protocol):
 
     def dropped(self, ended: Sequence[tuple[Any, Any, Slots]], ran: Task[Any] | None) -> None:
         """The tasks in *ended* have ended, and none of them ran but *ran*, whose end was told."""
+
+
+class Limit(Protocol):
+    """How many tasks of a queue may be pending, as the core sees it.  Called under the lock."""
+
+    def use(self, reservation: Any, /) -> None:
+        """Note that the task of *reservation* is pending now."""
+
+    def admit(self, pending: int, /) -> None:
+        """Let those that wait go on, as far as there is room beside *pending* tasks."""
+
+    def turn_away(self) -> None:
+        """Let all that wait go on without room: the queue takes no more tasks."""
 
 
 class Pool(Protocol):
@@ -129,7 +137,7 @@ class Slots(PlannedQueue):
 
     def __init__(
         self,
-        scheduler: Scheduler,
+        scheduler: Any,
         pool: Pool,
         limit: int,
         name: str,
@@ -149,7 +157,7 @@ class Slots(PlannedQueue):
         self._names = 0  # how many slots have had a name, and
         self._unnamed: list[int] = []  # the numbers of those that are free again, a heap
         self.parked = 0  # runs at the bell that nobody has rung for
-        self.helpers: dict[Needs, None] = {}  # what its waiting tasks need
+        self.helpers: dict[Search, None] = {}  # what its waiting tasks need
         self.waking = 0  # runs rung for or started that have not asked for a task yet
         self.bell: SimpleQueue[bool] = SimpleQueue()
         self.done = self.failed = self.cancelled = 0
@@ -157,7 +165,7 @@ class Slots(PlannedQueue):
         self.in_order = False
         self.barrier: Node | None = None  # of the task submitted last, in such a queue
         #: How many of its tasks may be pending, if there is a limit.
-        self.pending_limit: PendingLimit | None = None
+        self.pending_limit: Limit | None = None
         self.copies_context = False  # its tasks run in copies of their submitters'
         #: It has rules of its own: see `_started` and `_hand_over`.
         self.attentive = False
@@ -166,7 +174,7 @@ class Slots(PlannedQueue):
         # The queue.  Its weakref's callback may run anywhere, also under the
         # lock: it sets `lost` and rings, both of which take no lock of ours.
         self.lost = False
-        self.owner: ref[Queue] | None = None
+        self.owner: ref[Any] | None = None
 
     @property
     def pending(self) -> int:

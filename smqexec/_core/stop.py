@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-if TYPE_CHECKING:
-    from .._scheduler import Scheduler
+
+class Resumable(Protocol):
+    """A scheduler as a stop sees it."""
+
+    def take_back(self, era: int, /) -> None:
+        """End one stop of those of *era*."""
 
 
 class Stop:
@@ -20,7 +24,7 @@ class Stop:
 
     __slots__ = ("_entered", "_era", "_scheduler")
 
-    def __init__(self, scheduler: Scheduler, era: int) -> None:
+    def __init__(self, scheduler: Resumable, era: int) -> None:
         self._scheduler = scheduler
         self._era = era  # how often the scheduler had been resumed
         self._entered = False

@@ -28,12 +28,12 @@ from .._calls.interrupts import (
 from .._futures.future import Failure, PlannedFuture, new
 from .._futures.items import Item
 from .._futures.task import Foreign, Settled, Task
-from .._limits.submission_order import Barrier
 from .._planner import DONE, NEW, NONE, RUNNING, WAITING, Group, Node, as_few, dependencies_of
-from .._workers.waiting import OF_THE_PARENT, loud
 from .dispatch import Dispatcher
-from .exclusive import REENTRANT
+from .exclusive import OF_THE_PARENT, REENTRANT
+from .loud import loud
 from .state import Slots
+from .submission_order import Barrier
 from .termination import Ended
 from .waking import Starts
 
@@ -280,7 +280,8 @@ class Arrivals(Dispatcher):
             if not planned or (owner is not None and owner.scheduler is not self):
                 if owner is not None and owner.scheduler._abandoned:
                     return RuntimeError(OF_THE_PARENT), None, None
-                relay = Foreign(self, future, settled)
+                this: Any = self  # some methods of an `Owner` are added above
+                relay = Foreign(this, future, settled)
                 foreign.append((relay, future))
                 relays.append((relay, []))
                 nodes.append(relay)

@@ -15,11 +15,11 @@ from .._calls.interrupts import DEFERRED, call_deferred
 from .._futures.future import Failure, PlannedFuture, Watch
 from .._futures.items import Item
 from .._futures.task import Foreign, Task
-from .._limits.submission_order import Barrier
 from .._planner import DONE, RUNNING, Node, dependencies_of, dependents_of
-from .._workers.join_search import forget, searches
-from .._workers.waiting import loud
+from .loud import loud
+from .searches import forget, searches
 from .state import Run, Slots
+from .submission_order import Barrier
 from .waking import Starts, Waking
 
 # So many tasks end at a time, which takes a millisecond or two.

@@ -18,8 +18,8 @@ from .._futures.future import Failure
 from .._futures.task import Task
 from .._limits.allocating import Allocating
 from .._planner import READY, SEARCHING
-from .._workers.join_search import SEARCH_LIMIT
-from .._workers.waiting import loud
+from .loud import loud
+from .searches import SEARCH_LIMIT
 from .state import Run, Slots
 
 LOGGER = logging.getLogger("smqexec")

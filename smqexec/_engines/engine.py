@@ -37,14 +37,13 @@ from .._calls.callables import Plain, announcement, generates, name_of
 from .._calls.containers import Take
 from .._calls.frames import ours, strip_ours
 from .._calls.interrupts import kept, uninterrupted, unmasked
+from .._core.loud import loud
 from .._core.process import come_before
 from .._core.state import Run, Slots
 from .._futures.notes import note
 from .._futures.remote_value import Kept, stand_in
-from .._futures.task import Task
-from .._limits.options import label_of
+from .._futures.task import Task, label_of
 from .._workers.generators import drive, open_stream
-from .._workers.waiting import loud
 from .executors import Call, Engine, check_start, error_of, gone, is_end, outcome_of
 from .pickling import explain
 from .remote import Line, Ordinary, perform, stream

@@ -30,7 +30,7 @@ from .._planner import DONE, DROPPED, NEW, READY, RUNNING, WAITING, Node
 from .conditions import ENDED, View
 
 if TYPE_CHECKING:
-    from .._core.state import Slots
+    from .owner import Home
 
 R = TypeVar("R")
 
@@ -144,7 +144,7 @@ class PlannedFuture(Node, Future[R]):
     # state never changes.
 
     #: The queue whose scheduler ends it; None once it is done.
-    _home: Slots | None
+    _home: Home | None
     _outcome: Any  # once it is done: the result, a `Failure`, or None where it was cancelled
     _watch: Watch | None
 

@@ -12,7 +12,7 @@ from .future import FAILED, Failure, new
 from .remote_value import Keeping, Kept
 
 if TYPE_CHECKING:
-    from .._core.state import Slots
+    from .owner import Home
     from .task import Task
 
 R = TypeVar("R")
@@ -39,7 +39,7 @@ class Item(Keeping[R]):
     _kind = "Item"
     held = True
 
-    _home: Slots | None
+    _home: Home | None
     _source: Task[Any] | None
     _key: Any
 

@@ -9,8 +9,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Any
 
-from .._limits.options import known_as
-from .task import Task
+from .task import Task, known_as
 
 _BEGINNING = "raised by task "
 

@@ -17,11 +17,7 @@ from .items import Item, Stream
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
 
-    from .._core.state import Slots
-    from .._core.submission import Arrivals
-    from .._limits.options import Options
-    from .._limits.pending_limit import Reservation
-    from .._limits.resources import Allocation
+    from .owner import Home, Owner
 
 R = TypeVar("R")
 Y = TypeVar("Y")
@@ -72,13 +68,13 @@ class Task(PlannedFuture[R]):
     __slots__ = ("_args", "_fn", "_kwargs", "_stream")
     _kind = "Task"
 
-    # What it was submitted with, besides its call: see ``_options``.  A plain task has no slots for these.
-    _options: Options | None = None
+    # What it was submitted with, besides its call: records of ``_limits``.  Plain tasks have no slots for it.
+    _options: Any = None  # `Options`
     _after: tuple[tuple[Future[Any], bool], ...] = ()
-    _reservation: Reservation | None = None
+    _reservation: Any = None  # `Reservation`
     _barrier: Node | None = None
-    _allocation: Allocation | None = None
-    _releases: tuple[Allocation, ...] = ()
+    _allocation: Any = None  # `Allocation`, and
+    _releases: tuple[Any, ...] = ()  # those that it releases
 
     _home = Node.queue  # type: ignore[misc]  # the same slot under the name that all futures have for it
 
@@ -88,7 +84,7 @@ class Task(PlannedFuture[R]):
     _place: str | None = None  # where it was submitted, and
     _since: float | None = None  # when it started: likewise, under `Scheduler(debug=True)`
 
-    queue: Slots | None
+    queue: Home | None
     _fn: Any  # its name, once it is let go of
     _args: Any  # as `encode` gives them, and
     _kwargs: Any  # their form
@@ -361,6 +357,21 @@ def numbered(name: str, serial: int, number: int) -> str:
     return f"{name}#{submission}" if not place else f"{name}#{submission}[{STRIDE - 1 - place}]"
 
 
+def label_of(task: Task[Any]) -> str:
+    """What to call *task*: by the name it was given, or its function's."""
+    return called(task, task._fn)
+
+
+def known_as(task: Task[Any], fn: Any, number: int) -> str:
+    """The name of *task*, the call of *fn*, and which one it is.
+
+    That is what observers know it by, if one was told of it; else the number of the submission in its
+    scheduler, with the place among those of a `map`, which are one.  A number below 0 is none: that of
+    a task promoted under ``order="oldest"``.
+    """
+    return numbered(called(task, fn), task._serial, number)
+
+
 async def _told(item: Item[Any], loop: AbstractEventLoop) -> None:
     """Return when *item* is done."""
     waiter = loop.create_future()
@@ -395,9 +406,9 @@ class Foreign(Node):
 
     __slots__ = ("future", "scheduler", "settled")
 
-    def __init__(self, scheduler: Arrivals, future: Future[Any], settled: bool) -> None:
+    def __init__(self, scheduler: Owner, future: Future[Any], settled: bool) -> None:
         super().__init__()
-        self.scheduler: Arrivals | None = scheduler
+        self.scheduler: Owner | None = scheduler
         self.future = future if isinstance(future, PlannedFuture) else None
         self.settled = settled
 

@@ -11,14 +11,13 @@ from .._calls.callables import name_of
 from .._calls.contexts import Within
 from .._calls.frames import ours
 from .._calls.interrupts import interruptible, uninterrupted
+from .._core.blocking import acquire, block
 from .._core.state import HERE, Slots
 from .._core.submission import Arrivals
 from .._futures.future import new
 from .._futures.remote_value import keeping
 from .._futures.task import Task
 from .._planner import Group
-from .._workers.stall import block
-from .._workers.waiting import acquire
 from .options import NO_OPTIONS, Options, OptionsTask
 from .pending_limit import PendingLimit, Reservation
 from .resources import Allocation
@@ -54,8 +53,8 @@ class Admission(Arrivals):
         finally:
             HERE.lent = lent
         if task is None:
-            assert slots.pending_limit is not None
-            limit = slots.pending_limit.limit
+            pending_limit: Any = slots.pending_limit
+            limit: int = pending_limit.limit
             count = f"{limit} pending task{'s' * (limit != 1)}"
             raise TimeoutError(f"queue {slots.name!r} is full: {count}, max_pending={limit}")
         return task
@@ -71,12 +70,12 @@ class Admission(Arrivals):
         wait: bool = False,
     ) -> Task[Any] | None:
         """Do what `add_with` does; None where there is no room, or was none in time if it is to *wait*."""
-        limit = slots.pending_limit
+        limit: Any = slots.pending_limit
         if limit is None:
             return self._add_with(slots, fn, args, kwargs, group, options, None)
         run = HERE.run
         if run is not None and run.slots.scheduler is self:
-            return self._add_with(slots, fn, args, kwargs, group, options, None)
+            return self._add_with(slots, fn, args, kwargs, group, options, None)  # type: ignore[no-any-return]
         reservation = Reservation()
         try:
             with self.exclusive():

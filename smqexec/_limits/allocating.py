@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from .._core.searches import searches
 from .._core.state import Slots
 from .._planner import DONE, SEARCHING, Node
-from .._workers.join_search import searches
 from .._workers.waiting import Waiting
 from .resources import KEPT, TAKEN, Allocation, AllocationWaiter, Resource
 

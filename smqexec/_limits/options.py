@@ -14,7 +14,7 @@ from math import isnan
 from typing import Any, TypeVar, cast
 
 from .._calls.kinds import FUTURE, SETTLED, kind_of, settled
-from .._futures.task import Task, called, numbered
+from .._futures.task import Task
 from .resources import Allocation, Resource, amounts_of
 
 R = TypeVar("R")
@@ -82,21 +82,6 @@ class OptionsTask(Task[R]):
 
     # `_after`, `_releases` and `_reservation` until it is taken in; `_barrier` until it starts.
     __slots__ = ("_after", "_allocation", "_barrier", "_options", "_releases", "_reservation")
-
-
-def label_of(task: Task[Any]) -> str:
-    """What to call *task*: by the name it was given, or its function's."""
-    return called(task, task._fn)
-
-
-def known_as(task: Task[Any], fn: Any, number: int) -> str:
-    """The name of *task*, the call of *fn*, and which one it is.
-
-    That is what observers know it by, if one was told of it; else the number of the submission in its
-    scheduler, with the place among those of a `map`, which are one.  A number below 0 is none: that of
-    a task promoted under ``order="oldest"``.
-    """
-    return numbered(called(task, fn), task._serial, number)
 
 
 def check_flags(**flags: object) -> None:

@@ -30,8 +30,7 @@ from weakref import ref
 from .._calls.arguments import dependencies
 from .._futures.future import PlannedFuture
 from .._futures.items import Item
-from .._futures.task import Task
-from .._limits.options import label_of
+from .._futures.task import Task, label_of
 
 if TYPE_CHECKING:
     from typing import Self

@@ -22,10 +22,9 @@ from itertools import islice
 from reprlib import repr as short
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from .._core.submission_order import Barrier
 from .._futures.items import Item
-from .._futures.task import Foreign, Settled, Task, called
-from .._limits.options import label_of
-from .._limits.submission_order import Barrier
+from .._futures.task import Foreign, Settled, Task, called, label_of
 from .._planner import DONE, READY, RUNNING, STRIDE, WAITING, Node, dependencies_of, dependents_of
 
 if TYPE_CHECKING:

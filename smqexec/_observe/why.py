@@ -11,15 +11,14 @@ import threading
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
+from .._core.exclusive import OF_THE_PARENT
 from .._core.state import Run, Slots
 from .._futures.future import PlannedFuture
 from .._futures.items import LENGTH, Item
-from .._futures.task import Foreign, Task, numbered
-from .._limits.options import known_as
+from .._futures.task import Foreign, Task, known_as, numbered
 from .._limits.resources import KEPT, Allocation, AllocationWaiter, Resource
 from .._planner import DONE, READY, RUNNING, WAITING, Node, dependencies_of, dependents_of, rank_of
 from .._workers.join_search import Everything, Needs
-from .._workers.waiting import OF_THE_PARENT
 
 if TYPE_CHECKING:
     from .._core.dispatch import Dispatcher

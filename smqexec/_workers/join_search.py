@@ -8,25 +8,14 @@ from heapq import heappop, heappush
 from queue import Empty, SimpleQueue
 from threading import TIMEOUT_MAX
 from time import monotonic
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
+from .._core.searches import SEARCH_LIMIT, searches
 from .._core.state import HERE, Run, Slots
 from .._futures.future import PlannedFuture
 from .._futures.task import Foreign
 from .._limits.resources import QUEUED, Allocation, AllocationWaiter
 from .._planner import DONE, NONE, READY, RUNNING, SEARCHING, Node, listed_dependencies
-
-if TYPE_CHECKING:
-    from .waiting import Waiting
-
-# Nodes that a search looks at under one hold of the lock: well below a
-# millisecond on the slowest machine tried (0.3 µs a node, 2 µs where each is
-# taken over from an older search).
-SEARCH_LIMIT = 300
-
-# All searches of tasks that wait, of all schedulers: they are told of what
-# begins to wait, and of what has ended.
-searches: dict[Needs, None] = {}
 
 
 class InLine(NamedTuple):
@@ -136,7 +125,7 @@ class Needs:
         self.late.append(((must or places or [SLOT])[-1], wait))
         self.release()
 
-    def held_back(self, scheduler: Waiting, allocation: Allocation) -> None:
+    def held_back(self, scheduler: Any, allocation: Allocation) -> None:
         """Note that the task of *allocation* has joined lines since it was met, or needs one more task."""
         place = None if allocation.task is None else self.seen.get(allocation.task)
         if place is not None:
@@ -184,7 +173,7 @@ class Needs:
 
         Cost: one or two steps for each node over the life of the search.
         """
-        home: Waiting = self.slots.scheduler
+        home: Any = self.slots.scheduler
         held: Any = home
         steps = 0
         while True:
@@ -242,7 +231,7 @@ class Needs:
         ready = self.ready and not self.slots.scheduler._stopped
         return bool(ready or self.frames or self.late)
 
-    def _visit(self, node: Node, owner: Waiting, needing: int) -> bool:
+    def _visit(self, node: Node, owner: Any, needing: int) -> bool:
         """Look at *node*, under the lock of its scheduler; True where it closes a circle."""
         if node.state >= DONE:
             return False
@@ -362,13 +351,7 @@ class Anything(Needs):
         return None
 
 
-def forget(node: Node) -> None:
-    """Tell all searches that *node* has ended.  The lock of its scheduler is held."""
-    for needs in list(searches):
-        needs.forget(node)
-
-
-def _change(held: Waiting, wanted: Waiting) -> Waiting:
+def _change(held: Any, wanted: Any) -> Any:
     """Go over from the lock of one scheduler to that of another."""
     held.lock.release()
     wanted.lock.acquire()

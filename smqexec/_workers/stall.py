@@ -2,42 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .._core.state import Run
 from .._futures.task import Foreign, Task
 from .join_search import Everything, Needs
 
-if TYPE_CHECKING:
-    from .waiting import Waiting
-
-# Seconds after which a thread that blocks looks for the first time, and then again and again.
-PATIENCE = 5.0
-
 # Where what is waited for comes from no scheduler.
 ELSEWHERE: Any = None
 
 
-def block(wait: Callable[[float | None], bool], timeout: float | None, told: Callable[[], bool]) -> bool:
-    """Return whether *wait*, called with a number of seconds, is over within *timeout* seconds.
-
-    Each time that `PATIENCE` is over *told* is called, until it returns True: it has told that nothing
-    can go on.
-    """
-    end = None if timeout is None else monotonic() + timeout
-    left = timeout
-    while left is None or left > PATIENCE:
-        if wait(PATIENCE):
-            return True
-        left = None if end is None else end - monotonic()
-        if told():
-            break
-    return wait(left)
-
-
-def stalled(scheduler: Waiting, elsewhere: bool = False, endless: bool = False) -> list[Any]:
+def stalled(scheduler: Any, elsewhere: bool = False, endless: bool = False) -> list[Any]:
     """The schedulers in which nothing runs and nothing can start: *scheduler*, and those that it waits for.
 
     Args:

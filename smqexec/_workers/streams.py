@@ -11,13 +11,14 @@ from typing import Any
 
 from .._calls.frames import traceback_of
 from .._calls.interrupts import DEFERRED, call_deferred
+from .._core.exclusive import OF_THE_PARENT
+from .._core.loud import loud
+from .._core.searches import forget, searches
 from .._futures.future import Failure
 from .._futures.items import LENGTH, Item, Stream
 from .._futures.task import Task
 from .._limits.admission import Admission
 from .._planner import DONE, NEW, WAITING
-from .join_search import forget, searches
-from .waiting import OF_THE_PARENT, loud
 
 
 class Streams(Admission):

@@ -14,17 +14,19 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from .._calls.interrupts import DEFERRED, call_deferred
-from .._core.exclusive import Exclusive
+from .._core.blocking import acquire, block
+from .._core.exclusive import OF_THE_PARENT, Exclusive
+from .._core.loud import loud
+from .._core.searches import searches
 from .._core.state import HERE, EventSink, Run, Slots
 from .._futures.future import PlannedFuture
 from .._futures.task import Task
 from .._planner import DependencyPlanner, Node
-from .join_search import Anything, Everything, Needs, searches
-from .stall import block, rests
+from .join_search import Anything, Everything, Needs
+from .stall import rests
 
 # Python's limit of recursion is meant for what calls itself.  Nested tasks would
 # use it up, at eight frames of ours for each level and the user's own: every so
@@ -36,35 +38,6 @@ STEP, DEEPEST = 10, 2000
 
 # How often a thread asks for the lock before it blocks.
 SPINS = 20
-
-OF_THE_PARENT = "the task was submitted before the fork; its result is the parent process's"
-
-
-class loud:
-    """Around what only our own code does: what that raises ends here, and breaks *scheduler* down.
-
-    *run* and *task* are as for `break_down`.
-    """
-
-    __slots__ = ("_run", "_scheduler", "_task")
-
-    def __init__(
-        self, scheduler: Waiting, run: Run | None = None, task: PlannedFuture[Any] | None = None
-    ) -> None:
-        self._scheduler = scheduler
-        self._run = run
-        self._task = task
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
-    ) -> bool:
-        if not isinstance(value, Exception):  # Ctrl-C is none of ours
-            return False
-        self._scheduler.break_down(value, self._run, self._task)
-        return True
 
 
 class Waiting(Exclusive):
@@ -168,7 +141,7 @@ class Waiting(Exclusive):
             told = partial(self.warn_if_stalled, future)
             if run is None:
                 return block(partial(acquire, blocker), timeout, told) or future.done()
-            return run.slots.scheduler.help(blocker, timeout, told)
+            return run.slots.scheduler.help(blocker, timeout, told)  # type: ignore[no-any-return]
         finally:
             with self.lock:
                 if not future.done():  # else `unblock` may be going through the list
@@ -367,12 +340,3 @@ def _told(circle: list[Node]) -> str:
     if not others:
         return f"waiting would never end: {first} waits for itself"
     return f"waiting would never end: {first} needs {', which needs '.join(others)}, which waits for it"
-
-
-def acquire(lock: Any, timeout: float | None) -> bool:
-    """Acquire *lock*, waiting at most *timeout* seconds, as a condition would."""
-    if timeout is None:
-        return lock.acquire()  # type: ignore[no-any-return]
-    if timeout <= 0:
-        return lock.acquire(blocking=False)  # type: ignore[no-any-return]
-    return lock.acquire(timeout=min(timeout, threading.TIMEOUT_MAX))  # type: ignore[no-any-return]

@@ -20,7 +20,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from ..._calls.interrupts import uninterrupted
-from ..._limits.options import label_of
+from ..._futures.task import label_of
 from ..._planner import dependencies_of
 from ..events import Event, Observation, newcomers, number_of, numbers_of
 from .lines import Lines, Note

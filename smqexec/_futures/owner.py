@@ -1,0 +1,90 @@
+"""What tasks and items ask of whatever ends them: a scheduler, as the rooms above build it.
+
+A task knows its queue alone, its *home*, until it is done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from .future import PlannedFuture
+    from .items import Item, Stream
+    from .task import Task
+
+
+class Owner(Protocol):
+    """A scheduler as its tasks and items see it.  No method is called under its lock."""
+
+    def exclusive(self, reads: bool = False) -> AbstractContextManager[Any]:
+        """Return a block that holds the lock."""
+        ...
+
+    def deferred(self, call: Callable[..., object], *args: Any) -> bool:
+        """Return True if this thread has the lock already; *call* is made once that is released."""
+        ...
+
+    def wait_for(self, future: PlannedFuture[Any], timeout: float | None) -> bool:
+        """Block until *future* is done; False after *timeout* seconds."""
+        ...
+
+    def why_of(self, future: PlannedFuture[Any]) -> str | None:
+        """Return why *future* has not started, or not ended; None if it has ended."""
+        ...
+
+    def cancel(self, future: PlannedFuture[Any], dependencies: bool = False) -> None:
+        """Cancel *future*, or ask it to end if it runs; with *dependencies* also what it alone needs."""
+
+    def cancel_unneeded(self, future: PlannedFuture[Any]) -> None:
+        """Cancel *future* and what it needs, as far as nobody needs it."""
+
+    def promote(self, task: Task[Any]) -> bool:
+        """Make *task* count as newly submitted; False if it has started."""
+        ...
+
+    def foreign_done(self, relay: Any, future: Any) -> None:
+        """Note that *future*, which *relay* stands for, is done."""
+
+    def warn_if_stalled(self, awaited: PlannedFuture[Any] | str) -> bool:
+        """Log why a wait for *awaited* may never end, and return True, if nothing can go on."""
+        ...
+
+    # Generator tasks, and parts of results.
+
+    def stream(self, task: Task[Any], announced: bool) -> Stream | None:
+        """Return the stream of generator task *task*; None if it is done without one."""
+        ...
+
+    def item(self, task: Task[Any], stream: Stream, index: int) -> Item[Any] | None:
+        """Return the pending item of *task* for value *index*; None if the item would be done."""
+        ...
+
+    def length(self, task: Task[Any], stream: Stream) -> Item[int] | None:
+        """Return the pending item for the length of *task*; None if the item would be done."""
+        ...
+
+    def part(self, task: Task[Any], key: Any) -> Item[Any] | None:
+        """Return a pending item for ``result[key]`` of an ordinary *task*; None if *task* has ended."""
+        ...
+
+    def complete_item(self, item: Item[Any], value: Any) -> None:
+        """Give *item* its value, unless it has ended."""
+
+    def fail_item(self, item: Item[Any], error: BaseException) -> None:
+        """Fail *item*, which gets no value, unless it has ended."""
+
+
+class Home(Protocol):
+    """A queue as its tasks and items see it."""
+
+    @property
+    def name(self) -> str:
+        """What users call it."""
+        ...
+
+    @property
+    def scheduler(self) -> Owner:
+        """What ends its tasks."""
+        ...
