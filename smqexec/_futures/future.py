@@ -310,9 +310,13 @@ class PlannedFuture(Node, Future[R]):
 
     def _call(self, fn: Callable[[Future[R]], object], borne: type[BaseException]) -> None:
         try:
-            fn(self)
+            self._deliver(fn)
         except borne:
             LOGGER.exception("exception calling callback for %r", self)
+
+    def _deliver(self, fn: Callable[[Future[R]], object]) -> None:
+        """Call ``fn(self)``: *fn* is a callback, or a waiter's method."""
+        fn(self)
 
     # Ending.  Called by the scheduler.
 
@@ -356,7 +360,7 @@ class PlannedFuture(Node, Future[R]):
         with uninterrupted() as guard:  # the others are to be called where Ctrl-C strikes one
             for fn in calls:
                 try:
-                    unmasked(fn, self)
+                    unmasked(self._deliver, fn)
                 except BaseException as error:  # a thread that ends tasks must go on
                     if not guard.keeps(error):
                         LOGGER.exception("exception calling callback for %r", self)

@@ -95,12 +95,12 @@ class Keeping(PlannedFuture[R]):
     def _get_snapshot(self) -> Snapshot:
         return _snapshot(self) if type(self._outcome) is Kept and self.done() else super()._get_snapshot()
 
-    def _call(self, fn: Callable[[Future[R]], object], borne: type[BaseException]) -> None:
+    def _deliver(self, fn: Callable[[Future[R]], object]) -> None:
         # That of asyncio reads the value in the thread of its loop, which must not wait for it.
         if type(self._outcome) is Kept and getattr(fn, "__module__", None) == "asyncio.futures":
             threading.Thread(target=self._bring_and_call, args=(fn,), daemon=True).start()
         else:
-            super()._call(fn, borne)
+            super()._deliver(fn)
 
     def _bring_and_call(self, fn: Callable[[Future[R]], object]) -> None:
         brought = _brought(self)
