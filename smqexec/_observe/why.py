@@ -1,15 +1,17 @@
 """Say in words why a task has not started, or not ended: for a person, who asks now and then.
 
-What holds is looked up under one hold of the lock, as a list of *parts*: words,
-and what is still to be put into words.  That is done after it: names are the
-user's, and those of threads are guarded by another lock.
+The state is read under one hold of the lock, as a list of *words*: text, and calls
+that return text.  The calls are made after it: names are the user's, and the names of
+threads are guarded by another lock.
 """
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Sequence
+from functools import partial
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .._core.exclusive import OF_THE_PARENT
 from .._core.state import Run, Slots
@@ -23,36 +25,14 @@ from .._workers.join_search import Everything, Needs
 if TYPE_CHECKING:
     from .._core.dispatch import Dispatcher
 
-# With more pending tasks than this nobody counts which come first: it takes about 1 µs
+# With more pending tasks than this the tasks that come first are not counted: it takes about 1 µs
 # for each, under the lock.
 COUNTED = 10_000
 
-# So many tasks are named where there may be any number, and so many futures of others.
+# So many tasks are named of any number, and so many futures of others.
 NAMED, LISTED = 3, 20
 
-
-class Call(NamedTuple):
-    """A task to be named."""
-
-    task: Any
-    fn: Any
-    number: int
-
-
-class Part(NamedTuple):
-    """An item to be named."""
-
-    key: Any
-    of: Call | None
-
-
-class Thread(NamedTuple):
-    """A thread to be named."""
-
-    ident: int | str  # a name already, where it is none
-
-
-Parts: TypeAlias = list["str | Call | Part | Thread"]
+Words: TypeAlias = list[str | Callable[[], str]]
 
 
 def sentence(scheduler: Dispatcher, future: PlannedFuture[Any]) -> str | None:
@@ -62,12 +42,12 @@ def sentence(scheduler: Dispatcher, future: PlannedFuture[Any]) -> str | None:
             return None
         if scheduler._abandoned:
             return OF_THE_PARENT
-        parts = _cause(scheduler, future)
-    return _said(parts)
+        words = _cause(scheduler, future)
+    return _said(words)
 
 
 def overview(scheduler: Dispatcher) -> str:
-    """What runs, in which thread, and what waits for it; why no more does."""
+    """What runs, in which thread, and what waits for it; why no more runs."""
     with scheduler.exclusive():
         if scheduler._abandoned:
             return OF_THE_PARENT
@@ -75,22 +55,24 @@ def overview(scheduler: Dispatcher) -> str:
     return "\n".join(map(_said, lines))
 
 
+def _said(words: Words) -> str:
+    return "".join(word if isinstance(word, str) else word() for word in words)
+
+
 # Under the lock.
 
 
-def _overview(scheduler: Dispatcher) -> list[Parts]:
+def _overview(scheduler: Dispatcher) -> list[Words]:
     counts = [slots.counts() for slots in scheduler._slots]
-    running, ready, waiting = (
-        sum(each[state] for each in counts) for state in ("running", "ready", "waiting")
-    )
-    if not running + ready + waiting:
+    states = {state: sum(each[state] for each in counts) for state in ("running", "ready", "waiting")}
+    if not any(states.values()):
         return [["nothing is pending or running"]]
     stopped = "the scheduler is stopped: " if scheduler._stopped else ""
-    lines: list[Parts] = [[f"{stopped}{running} running, {ready} ready, {waiting} waiting"]]
+    lines: list[Words] = [[stopped + ", ".join(f"{count} {state}" for state, count in states.items())]]
     for slots in scheduler._slots:
         for run in slots.runs:
             for task in run.tasks():
-                lines.append([_call(task), ": ", *_running(scheduler, task), *_awaited(task)])
+                lines.append([*_name(task), ": ", *_running(scheduler, task), *_awaited(task)])
     for slots in scheduler._slots:
         if slots.ready and not scheduler._stopped:
             lines.append([f"{slots.name}: {slots.ready} ready, {_busy(slots) or 'a thread is on its way'}"])
@@ -100,97 +82,83 @@ def _overview(scheduler: Dispatcher) -> list[Parts]:
         lines.append([*_name(relay), ": not done", *_awaited(relay)])
     if len(outside) > LISTED:
         lines.append([f"and {len(outside) - LISTED} more futures of others"])
-    lines += _shortages(scheduler)
-    return lines
-
-
-def _shortages(scheduler: Dispatcher) -> list[Parts]:
-    """A line for each resource that tasks in line lack."""
     waiters = [relay for relay in scheduler._outside if type(relay) is AllocationWaiter]
-    lacking = {resource: None for waiter in waiters for resource in waiter.allocation.resources()}
-    lines: list[Parts] = []
-    for resource in sorted(lacking, key=lambda resource: resource.name):
-        line = list(resource._line)
-        tasks = ", ".join(f"{_taker(each)} needs {dict(each.amounts)[resource]}" for each in line[:NAMED])
-        more = f" and {len(line) - NAMED} more" if len(line) > NAMED else ""
-        count = "1 task lacks it" if len(line) == 1 else f"{len(line)} tasks lack it"
-        lines.append([f"{_share(resource)}; {count}: {tasks}{more}"])
-    return lines
+    lacking = dict.fromkeys(resource for waiter in waiters for resource in waiter.allocation.resources())
+    return lines + [_shortage(resource) for resource in sorted(lacking, key=lambda each: each.name)]
+
+
+def _shortage(resource: Resource) -> Words:
+    """How much is free of *resource*, and which tasks lack it."""
+    line = list(resource._line)
+    tasks = _some(line, lambda each: f"{_taker(each)} needs {dict(each.amounts)[resource]}")
+    return [f"{_share(resource)}; {_counted(len(line), 'task lacks it', 'tasks lack it')}: {tasks}"]
 
 
 def _share(resource: Resource) -> str:
     """How much of *resource* is free, and which tasks hold the rest."""
-    holders = [_holder(allocation, resource) for allocation in list(resource._holders)[:NAMED]]
-    more = len(resource._holders) - NAMED
-    names = ", ".join(holders) + (f" and {more} more" if more > 0 else "")
-    return f"{resource.name}: {resource._free} of {resource.n} free" + (f", held by {names}" if names else "")
+    holders = _some(list(resource._holders), lambda each: _holder(each, resource))
+    free = f"{resource.name}: {resource._free} of {resource.n} free"
+    return f"{free}, held by {holders}" if holders else free
 
 
 def _holder(allocation: Allocation, resource: Resource) -> str:
-    name, units = _taker(allocation), dict(allocation.amounts)[resource]
+    units = dict(allocation.amounts)[resource]
     words = [f"{units} units"] if units > 1 else []
     if allocation.state == KEPT and allocation.releasers:
-        count = len(allocation.releasers)
-        words.append("until 1 task has ended" if count == 1 else f"until {count} tasks have ended")
+        ends = _counted(len(allocation.releasers), "task has ended", "tasks have ended")
+        words.append(f"until {ends}")
     elif allocation.state == KEPT:
         words.append("kept: no task releases it")
-    return f"{name} ({', '.join(words)})" if words else name
+    return f"{_taker(allocation)} ({', '.join(words)})" if words else _taker(allocation)
 
 
 def _taker(allocation: Allocation) -> str:
     task = allocation.task
-    if task is None:
-        return numbered(allocation.name, allocation.serial, allocation.number)
-    return numbered(allocation.name, task._serial, task.number)
+    serial, number = (allocation.serial, allocation.number) if task is None else (task._serial, task.number)
+    return numbered(allocation.name, serial, number)
 
 
-def _lacking(allocation: Allocation) -> Parts:
+def _lacking(allocation: Allocation) -> str:
     """What the task of *allocation* lacks, and which tasks hold it or come first."""
     lacks: list[str] = []
     for resource, number in allocation.amounts:
         before = list(resource._line).index(allocation)
-        first = f"; {before} {'tasks come' if before > 1 else 'task comes'} first" if before else ""
-        if first or resource._free < number:
+        if before or resource._free < number:
+            first = f"; {_counted(before, 'task comes', 'tasks come')} first" if before else ""
             lacks.append(f"lacks {number} of {_share(resource)}{first}")
-    return ["; ".join(lacks)]
+    return "; ".join(lacks)
 
 
-def _cause(scheduler: Dispatcher, future: Any) -> Parts:
+def _cause(scheduler: Dispatcher, future: Any) -> Words:
     if future.state == RUNNING:
         return _running(scheduler, future)
     if future.state == READY:
-        return ["ready: ", *_readiness(scheduler, future)]
-    first = _needed(future)
-    if first is None:
-        return ["waiting: what it needs has just ended"]
-    if type(first) is AllocationWaiter:
-        return ["waiting: ", *_lacking(first.allocation)]
-    passed: list[Node] = []  # down to what does not wait itself
-    node = first
-    while node.state == WAITING:
-        below = _needed(node)
-        if below is None or type(below) is AllocationWaiter:
-            break
-        passed.append(node)
-        node = below
-    parts: Parts = ["waiting: needs "]
+        return ["ready: ", _readiness(scheduler, future)]
+    path: list[Any] = []  # what it needs, what that needs, and so on; down to what does not wait itself
+    needed = _needed(future)
+    while needed is not None and type(needed) is not AllocationWaiter:
+        path.append(needed)
+        needed = _needed(needed) if needed.state == WAITING else None
+    if not path:
+        lacks = "what it needs has just ended" if needed is None else _lacking(needed.allocation)
+        return [f"waiting: {lacks}"]
+    *passed, last = path
+    words: Words = ["waiting: needs "]
     for other in passed[:NAMED]:
-        parts += [*_name(other), ", which needs "]
+        words += [*_name(other), ", which needs "]
     if len(passed) > NAMED:
-        parts[-1] = f", which needs, over {len(passed) - NAMED} more, "
-    parts += _name(node)
-    if isinstance(node, Task):
-        parts += [" (", *_cause(scheduler, node), ")"]
+        words[-1] = f", which needs, over {len(passed) - NAMED} more, "
+    words += _name(last)
+    if isinstance(last, Task):
+        words += [" (", *_cause(scheduler, last), ")"]
     more = sum(other.state < DONE for other in dependencies_of(future)) - 1
-    if more > 0:
-        parts.append(f", and {more} more")
-    return parts
+    return [*words, f", and {more} more"] if more > 0 else words
 
 
 def _needed(node: Any) -> Any:
     """The first dependency of waiting *node* that has not ended; None without any.
 
-    Of what only stands for another, that one; so of a barrier the nearest task before it.
+    A barrier, or another node that stands for a dependency, is followed to it.
     """
     while True:
         needed = next((other for other in dependencies_of(node) if other.state < DONE), None)
@@ -199,26 +167,23 @@ def _needed(node: Any) -> Any:
         node = needed
 
 
-def _readiness(scheduler: Dispatcher, task: Any) -> Parts:
+def _readiness(scheduler: Dispatcher, task: Any) -> str:
     slots: Slots = task.queue
     if slots.broken is not None:
-        return [f"{slots.name} is broken, so it is about to fail"]
+        return f"{slots.name} is broken, so it is about to fail"
     if scheduler._stopped:
-        return ["the scheduler is stopped"]
+        return "the scheduler is stopped"
     busy = _busy(slots)
     if busy is None:
-        return [f"a thread of {slots.name} is on its way"]
+        return f"a thread of {slots.name} is on its way"
     if sum(other.pending for other in scheduler._slots) > COUNTED:
-        others = slots.ready - 1
-        return [f"{busy}, {'1 other is' if others == 1 else f'{others} others are'} ready"]
+        return f"{busy}, {_counted(slots.ready - 1, 'other is', 'others are')} ready"
     count = rank_of(task, scheduler._pending(), scheduler.order == "newest")
-    if count:
-        return [f"{busy}, {count} {'tasks come' if count > 1 else 'task comes'} first"]
-    return [f"{busy}, it is next"]
+    return f"{busy}, {_counted(count, 'task comes', 'tasks come')} first" if count else f"{busy}, it is next"
 
 
 def _busy(slots: Slots) -> str | None:
-    """That no slot is free; None where one is."""
+    """That no slot is free; None if one is."""
     if sum(bool(run.tasks()) for run in slots.runs) < slots.limit:
         return None
     if slots.workers == 1:
@@ -226,106 +191,94 @@ def _busy(slots: Slots) -> str | None:
     return f"all {slots.workers} slots of {slots.name} are busy"
 
 
-def _running(scheduler: Dispatcher, task: Any) -> Parts:
-    """What running *task* is at."""
-    parts: Parts = ["running"]
+def _running(scheduler: Dispatcher, task: Any) -> Words:
+    """What running *task* does."""
+    words: Words = ["running"]
     if task._since is not None:
-        parts.append(f" for {perf_counter() - task._since:.1f} s")
+        words.append(f" for {perf_counter() - task._since:.1f} s")
     for run in task.queue.runs:
         if task in run.tasks():
-            parts += [" in ", Thread(run.thread or 0), *_holding(run, task)]
+            words += [" in ", partial(_thread, run.thread), *_waits(run, task)]
     if any(task is paused for paused, _ in scheduler._paused):
-        parts.append(", held as the scheduler is stopped")
+        words.append(", held as the scheduler is stopped")
     watch = task._watch
     if watch is not None and watch.asked:
-        parts.append(", asked to end")
-    return parts
+        words.append(", asked to end")
+    return words
 
 
-def _holding(run: Run, task: Any) -> Parts:
+def _waits(run: Run, task: Any) -> Words:
     """What *task* waits for, and what its thread does meanwhile."""
     tasks = [*run.below, run.task]
     depth = tasks.index(task)
-    parts: Parts = []
+    words: Words = []
     for wait in run.waits:
         if wait.depths[run] == depth:
-            parts += [", waits for ", *_awaits(wait)]
+            words += [", waits for ", *_awaits(wait)]
     above = tasks[depth + 1] if depth + 1 < len(tasks) else None
-    if above is not None:
-        parts += [", does ", _call(above), " meanwhile"]
-    return parts
+    return words if above is None else [*words, ", does ", *_name(above), " meanwhile"]
 
 
-def _awaits(wait: Needs) -> Parts:
+def _awaits(wait: Needs) -> Words:
     futures: Any = wait.futures
     if type(futures) is Everything:
         return ["the scheduler" if futures.slots is None else futures.slots.name]
     pending = [future for future in futures if isinstance(future, PlannedFuture) and future.state < DONE]
     # With neither its thread is still busy with what the wait needed.
-    return _listed(pending) or ["futures of other executors" if wait.elsewhere else "tasks that have ended"]
+    return _names(pending) or ["futures of other executors" if wait.elsewhere else "tasks that have ended"]
 
 
-def _awaited(node: Node) -> Parts:
-    """What depends on *node*; nothing where nothing does."""
+def _awaited(node: Node) -> Words:
+    """The tasks that depend on *node*; nothing without any."""
     found: dict[Any, None] = {}
     todo = dependents_of(node).copy()
     while todo:
         other: Any = todo.pop()
         if isinstance(other, Task):
             found[other] = None
-        else:  # it stands for something
+        else:  # it stands for *node*, or a part of it
             todo += dependents_of(other)
     live = sorted((task for task in found if task.state < RUNNING), key=lambda task: task.number)
-    if not live:
-        return []
-    words = "; 1 task waits for it: " if len(live) == 1 else f"; {len(live)} tasks wait for it: "
-    return [words, *_listed(live)]
+    return [f"; {_counted(len(live), 'task waits', 'tasks wait')} for it: ", *_names(live)] if live else []
 
 
-def _listed(nodes: list[Any]) -> Parts:
-    parts: Parts = []
+def _names(nodes: Sequence[Any]) -> Words:
+    words: Words = []
     for node in nodes[:NAMED]:
-        parts += [", " if parts else "", *_name(node)]
-    if len(nodes) > NAMED:
-        parts.append(f" and {len(nodes) - NAMED} more")
-    return parts
+        words += [", " if words else "", *_name(node)]
+    return [*words, f" and {len(nodes) - NAMED} more"] if len(nodes) > NAMED else words
 
 
-def _name(node: Any) -> Parts:
+def _name(node: Any) -> Words:
     if type(node) is Foreign:
-        # What is another scheduler's is read without its lock: each is one slot.
+        # What is another scheduler's is read without its lock: each is one field.
         if node.future is None:
             return ["a future of another executor"]
         return [*_name(node.future), " of another scheduler"]
     if isinstance(node, Item):
-        source = node._source
-        if source is not None and node._key is LENGTH:
-            return ["the length of ", _call(source)]
-        return [Part(node._key, None if source is None else _call(source))]
-    return [_call(node)]
+        source, key = node._source, node._key
+        # The user's own types are not asked.
+        shown = repr(key) if type(key) in (int, str) else type(key).__qualname__
+        item = "the length" if source is not None and key is LENGTH else f"item {shown}"
+        return [item] if source is None else [f"{item} of ", *_name(source)]
+    return [partial(known_as, node, node._fn, node.number)]
 
 
-def _call(task: Any) -> Call:
-    return Call(task, task._fn, task.number)
+def _some(allocations: list[Allocation], named: Callable[[Allocation], str]) -> str:
+    more = len(allocations) - NAMED
+    return ", ".join(map(named, allocations[:NAMED])) + (f" and {more} more" if more > 0 else "")
+
+
+def _counted(count: int, one: str, many: str) -> str:
+    return f"{count} {one if count == 1 else many}"
 
 
 # After it.
 
 
-def _said(parts: Parts) -> str:
-    return "".join(map(_in_words, parts))
-
-
-def _in_words(part: Any) -> str:
-    if isinstance(part, Call):
-        return known_as(*part)
-    if isinstance(part, Part):
-        # Of the user's own types none is asked.
-        key = repr(part.key) if type(part.key) in (int, str) else type(part.key).__qualname__
-        return f"item {key}" if part.of is None else f"item {key} of {known_as(*part.of)}"
-    if isinstance(part, Thread):
-        if isinstance(part.ident, str):
-            return part.ident
-        names = (thread.name for thread in threading.enumerate() if thread.ident == part.ident)
-        return next(names, "a thread that has gone")
-    return str(part)
+def _thread(ident: int | str | None) -> str:
+    """The name of a thread; a name that an engine gives as it is."""
+    if isinstance(ident, str):
+        return ident
+    names = (thread.name for thread in threading.enumerate() if thread.ident == ident)
+    return next(names, "a thread that has gone")
