@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import types
-from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from html.parser import HTMLParser
@@ -17,7 +15,6 @@ from gate import DEADLINE, Gate
 from threads import beside, planned, until, until_gone
 
 from smqexec import Graph, Queue, Raw, Resource, Scheduler, settled
-from smqexec._observe import snapshot as _survey
 
 
 def acquire(*needs: object) -> int:
@@ -297,183 +294,8 @@ def test_it_keeps_no_task() -> None:
         assert len(graph.nodes) == 1
 
 
-# -- Others have the lock in between
-
-
-def in_slices(monkeypatch: pytest.MonkeyPatch, between: Callable[[], object]) -> None:
-    """Look at one task at a time, and call *between* when others may have the lock."""
-    monkeypatch.setattr(_survey, "SLICE", 1)
-    monkeypatch.setattr(_survey, "time", types.SimpleNamespace(sleep=lambda _: between()))
-
-
-def test_in_slices_nothing_is_missed_that_was_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What it waited for ends between two looks, before it was met there."""
-    gates = [Gate() for _ in range(9)]
-    with planned(9, 1) as (scheduler, queue, other):
-        running = [queue.submit(gate.enter) for gate in gates]
-        for gate in gates:
-            gate.wait_entered()
-        blocker = Future[int]()
-        waiting = [other.submit(acquire, task, blocker) for task in running]
-        late = [other.submit(analyse, waiting[-1], task) for task in waiting[:-1]]
-        # Of a task of another queue, so that nothing but what runs leads there.
-        again = [other.submit(acquire, task) for task in running]
-        for future in again:
-            future.add_done_callback(lambda _: None)
-        calls = 0
-
-        def between() -> None:
-            nonlocal calls
-            calls += 1
-            if calls == 1:
-                scheduler.stop()
-                for gate, task in zip(gates, running, strict=True):
-                    gate.open()
-                    task.result(DEADLINE)
-
-        in_slices(monkeypatch, between)
-        graph = scheduler.graph()
-        blocker.set_result(0)
-    assert calls > 20
-    names = [node.name for node in graph.nodes]
-    assert names.count("acquire") == len(waiting) + len(again)
-    assert names.count("analyse") == len(late)
-    assert "Gate.enter" not in names
-
-
-def test_in_slices_what_comes_and_goes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Chains end and begin at each step: the picture holds together, and those that stay are in it."""
-    with planned(1, stopped=True) as (scheduler, queue):
-        kept = queue.submit(film)
-        for _ in range(10):
-            kept = queue.submit(film, kept[0])
-        doomed = [queue.submit(acquire, kept) for _ in range(30)]
-
-        def between() -> None:
-            if doomed:
-                doomed.pop().cancel()
-                queue.submit(analyse, kept)
-
-        in_slices(monkeypatch, between)
-        graph = scheduler.graph()
-        monkeypatch.undo()
-    names = [node.name for node in graph.nodes]
-    assert names.count("film") == 11
-    assert not doomed
-    pairs = [(names[edge.source], names[edge.target]) for edge in graph.edges]
-    assert pairs.count(("film", "film")) == 10
-    assert len(set(graph.edges)) == len(graph.edges)
-
-
-@pytest.mark.parametrize("moment", range(2, 12))
-def test_in_slices_the_last_look_is_one(moment: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What began to run meanwhile ends too, and frees what nobody has met yet."""
-    early, later = [Gate(), Gate(), Gate()], [Gate(), Gate(), Gate()]
-    with planned(3) as (scheduler, queue):
-        running = [queue.submit(gate.enter) for gate in early]
-        heirs = [queue.submit(gate.enter, task) for gate, task in zip(later, running, strict=True)]
-        for task in heirs:
-            queue.submit(acquire, task)
-        for gate in early:
-            gate.wait_entered()
-        moments = 0
-
-        def between() -> None:
-            nonlocal moments
-            moments += 1
-            if moments == 1:
-                for gate in early:
-                    gate.open()
-                for gate in later:
-                    gate.wait_entered()
-                scheduler.stop()
-            elif moments == moment:
-                later[0].open()
-                assert heirs[0].result(DEADLINE) is None
-
-        in_slices(monkeypatch, between)
-        graph = scheduler.graph()
-        monkeypatch.undo()
-        for gate in later:
-            gate.open()
-    assert [node.name for node in graph.nodes].count("acquire") == 3
-
-
-def test_in_slices_each_is_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    looked: Counter[int] = Counter()
-    real = _survey.dependents_of
-
-    def dependents_of(node: Any) -> Any:
-        looked[id(node)] += 1
-        return real(node)
-
-    with planned(1, stopped=True) as (scheduler, queue):
-        tasks = [queue.submit(acquire) for _ in range(5)]
-        queue.submit(analyse, *tasks)
-        in_slices(monkeypatch, lambda: None)
-        monkeypatch.setattr(_survey, "dependents_of", dependents_of)
-        scheduler.graph()
-        monkeypatch.undo()
-    assert list(looked.values()) == [1] * 6
-
-
-@pytest.mark.parametrize("newest", [True, False])
-@pytest.mark.parametrize("moment", range(12))
-def test_in_slices_a_dependency_ends_at_any_moment(
-    moment: int, newest: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """And what it kept is let go of where that may take the lock."""
-    let_go = []
-
-    class Call:
-        def __call__(self, *needs: object) -> None: ...
-
-        def __del__(self) -> None:
-            let_go.append(scheduler.counts())
-
-    with planned(1, stopped=True) as (scheduler, queue):
-        if newest:
-            roots = [queue.submit(film), queue.submit(acquire)]
-        else:
-            roots = [queue.submit(acquire), queue.submit(film)][::-1]
-        middle = queue.submit(Call(), roots[0])
-        queue.submit(analyse, middle, roots[1])
-        moments = 0
-
-        def between() -> None:
-            nonlocal moments
-            moments += 1
-            if moments == moment:
-                middle.cancel()
-
-        in_slices(monkeypatch, between)
-        graph = beside(scheduler.graph).result(DEADLINE)
-        monkeypatch.undo()
-    names = [node.name for node in graph.nodes]
-    assert {"film", "acquire"} <= set(names)
-    pairs = {
-        (names[source].rpartition(".")[2], names[target].rpartition(".")[2])
-        for source, target, _ in graph.edges
-    }
-    assert pairs <= {("film", "Call"), ("Call", "analyse"), ("acquire", "analyse")}
-    assert moments >= 7
-    assert let_go
-
-
-def test_small_graphs_are_of_one_moment(monkeypatch: pytest.MonkeyPatch) -> None:
-    with planned(1, stopped=True) as (scheduler, queue):
-        tasks = [queue.submit(acquire) for _ in range(100)]
-        monkeypatch.setattr(_survey, "time", types.SimpleNamespace(sleep=lambda _: tasks.pop().cancel()))
-        graph = scheduler.graph()
-        monkeypatch.undo()
-    assert len(graph.nodes) == 100
-    assert len(tasks) == 99, "others had the lock once, at the end"
-
-
-@pytest.mark.parametrize("slice", [1, 7, 2000])
-def test_while_all_is_in_motion(slice: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_while_all_is_in_motion() -> None:
     """Each picture holds together, and a task that stays is in each."""
-    monkeypatch.setattr(_survey, "SLICE", slice)
     going = True
     with planned(2, 2) as (scheduler, queue, other):
         blocker = Future[int]()

@@ -1,13 +1,12 @@
-"""What is pending and running, as a graph that can be drawn: who waits for whom."""
+"""What is pending and running, as a graph that can be drawn."""
 
 from __future__ import annotations
 
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from . import drawing as _drawing
-from .drawing import Arrow, Box, printable
-from .snapshot import OUTSIDE, STATES, GraphEdge, GraphNode, Survey
+from .drawing import Arrow, Box, mermaid, printable, table
+from .snapshot import OUTSIDE, STATES, GraphEdge, GraphNode, snapshot
 
 if TYPE_CHECKING:
     from .._core.dispatch import Dispatcher
@@ -40,13 +39,13 @@ class Graph:
     edges: tuple[GraphEdge, ...]
 
     def __init__(self, scheduler: Dispatcher) -> None:
-        self.nodes, self.edges = Survey(scheduler).make()
+        self.nodes, self.edges = snapshot(scheduler)
 
     def mermaid(self, limit: int = LIMIT) -> str:
         """Return the graph in the language of Mermaid: a box for each task, framed by queue.
 
-        Many sites draw Mermaid in Markdown.  The graph is folded also where the text
-        would have more than 50,000 characters: Mermaid refuses it by default, as it
+        Many sites draw Mermaid in Markdown.  The graph is folded also if the text
+        had more than 50,000 characters: Mermaid refuses it by default, as it
         refuses more than 500 dependencies.
 
         Args:
@@ -56,45 +55,39 @@ class Graph:
             TypeError: *limit* is no int.
             ValueError: *limit* is less than 1.
         """
-        while True:
-            text = _drawing.mermaid(*self._drawn(limit))
-            if len(text) <= LENGTH:  # one box has fewer characters
-                return text
-            limit = min(limit, len(self.nodes)) // 2
-
-    def _drawn(self, limit: int) -> tuple[list[Box], list[Arrow]]:
         if not isinstance(limit, int):
             raise TypeError(f"limit must be an int, not {limit!r}")
         if limit < 1:
             raise ValueError(f"limit must be 1 or more, not {limit}")
-        if len(self.nodes) <= limit and len(self.edges) <= ARROWS:
-            return self._whole()
         while True:
-            boxes, drawn = self._folded(limit)
-            if len(drawn) <= ARROWS:  # one box has one arrow at most
-                return boxes, drawn
-            limit //= 2
+            boxes, arrows = self._drawn(limit)
+            text = mermaid(boxes, arrows)
+            if len(arrows) <= ARROWS and len(text) <= LENGTH:  # as with one box, at the latest
+                return text
+            limit = min(limit, len(boxes)) // 2
 
-    def _whole(self) -> tuple[list[Box], list[Arrow]]:
-        boxes = [
-            Box(node.name, str(node.number) if node.number else "", node.state, node.queue, node.state)
-            for node in self.nodes
-        ]
-        return boxes, [Arrow(*edge) for edge in self.edges]
+    def _drawn(self, limit: int) -> tuple[list[Box], list[Arrow]]:
+        """A box for each node; folded, if there are too many, one for each function and queue.
 
-    def _folded(self, limit: int) -> tuple[list[Box], list[Arrow]]:
-        """One box for each function and queue: those with most tasks, and one for all others."""
+        Then the functions with most tasks have a box each, and all others have one.
+        """
+        if len(self.nodes) <= limit and len(self.edges) <= ARROWS:
+            boxes = [
+                Box(node.name, str(node.number) if node.number else "", node.state, node.queue, node.state)
+                for node in self.nodes
+            ]
+            return boxes, [Arrow(*edge) for edge in self.edges]
         groups: dict[tuple[str, str], Counter[str]] = {}
         for node in self.nodes:
             groups.setdefault((node.name, node.queue), Counter())[node.state] += 1
         shown = list(groups)
         if len(shown) > limit:
-            largest = sorted(shown, key=lambda group: -groups[group].total())[: limit - 1]
-            shown = [group for group in shown if group in set(largest)]
+            largest = set(sorted(shown, key=lambda group: -groups[group].total())[: limit - 1])
+            shown = [group for group in shown if group in largest]
         places = {group: place for place, group in enumerate(shown)}
-        boxes = [_folded_box(*group, groups.pop(group)) for group in shown]
+        boxes = [_folded(*group, groups.pop(group)) for group in shown]
         if groups:
-            boxes.append(_folded_box(f"{len(groups):,} more functions", "", sum(groups.values(), Counter())))
+            boxes.append(_folded(f"{len(groups):,} more functions", "", sum(groups.values(), Counter())))
         to = [places.get((node.name, node.queue), len(shown)) for node in self.nodes]
         counts = Counter((to[edge.source], to[edge.target]) for edge in self.edges)
         return boxes, [Arrow(*ends, _times(count)) for ends, count in counts.items()]
@@ -114,18 +107,17 @@ class Graph:
             (box.title, box.detail, printable(box.queue), ", ".join(needs.get(place, ())))
             for place, box in enumerate(boxes)
         ]
-        return _drawing.table(repr(self)[1:-1], ["Task", "State", "Queue", "Waits for"], rows)
+        return table(repr(self)[1:-1], ["Task", "State", "Queue", "Waits for"], rows)
 
     def __repr__(self) -> str:
         counts = Counter(node.state for node in self.nodes)
         states = ", ".join(f"{counts[state]} {state}" for state in _ORDER if counts[state])
-        number = len(self.edges)
-        edges = "1 dependency" if number == 1 else f"{number} dependencies"
-        return f"<Graph of {edges}: {states or 'no tasks'}>"
+        dependencies = "1 dependency" if len(self.edges) == 1 else f"{len(self.edges)} dependencies"
+        return f"<Graph of {dependencies}: {states or 'no tasks'}>"
 
 
-def _folded_box(name: str, queue: str, counts: Counter[str]) -> Box:
-    """All tasks of a function as one: it looks like those of them that are farthest."""
+def _folded(name: str, queue: str, counts: Counter[str]) -> Box:
+    """All tasks of a function as one box: it looks like the tasks that are farthest."""
     states = [state for state in _ORDER if counts[state]]
     detail = ", ".join(f"{counts[state]:,} {state}" for state in states)
     return Box(name, _times(counts.total()), detail, queue, states[-1])
