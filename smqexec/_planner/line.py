@@ -89,7 +89,7 @@ class Line:
 
     def first(self) -> int:
         """Return the highest number, or -1: that of the last of `things`.  It may be that of a gap."""
-        if self.gaps > SWEEP_FROM:
+        if self.gaps > SWEEP_FROM and 2 * self.gaps > len(self.things):
             self.sweep()
         if self.things[-1] is GAP:
             self._trim()

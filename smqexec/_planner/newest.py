@@ -49,7 +49,7 @@ from sys import maxsize
 from typing import Any
 
 from .line import Line
-from .nodes import DONE, NONE, READY, RUNNING, SEARCHING, STRIDE, Group, Node, PlannedQueue, settle
+from .nodes import DONE, NONE, READY, RUNNING, SEARCHING, STRIDE, WAITING, Group, Node, PlannedQueue, settle
 from .search import HELD_BACK, Past, Search
 from .searches import UNVISITED, Searches
 
@@ -239,15 +239,34 @@ class NewestFirst:
 
     def _start_first(self, queue: PlannedQueue, limit: int | None) -> Any:
         """Do what `take` does where a node is ready, in every case."""
+        stop = maxsize if limit is None else self.searches.steps + limit
         node: Any = None
         while queue.heap and node is None:
             node = heappop(queue.heap)[1]
+        if node is None and self._fresh is not None:
+            node = self._before_shelved(queue, stop)
         if node is None:
-            if self._fresh is not None:
-                self.settle()
-            node = self.searches.first(queue, limit)
+            self.settle()
+            node = self.searches.first(queue, stop) if self.searches.steps < stop else SEARCHING
         if node is not SEARCHING:
             queue.start(node)
+        return node
+
+    def _before_shelved(self, queue: PlannedQueue, stop: int) -> Any:
+        """Return the node that goes first if that can be told while the fresh one is on no shelf.
+
+        So what was added since, most often to be adopted by the search of the fresh node, costs no
+        way to a shelf and back.
+        """
+        fresh, todo = self._fresh, self.todo
+        node = None
+        while node is None and fresh.queue is queue and queue.line.first() < fresh.search.number:
+            if todo.first() <= fresh.search.number:
+                self._fresh = None
+                return fresh
+            if todo.things[-1].state != WAITING or self.searches.steps >= stop:
+                return None
+            node = self.searches.begin(todo.things[-1], queue, stop)
         return node
 
     def listed(self, queues: Iterable[PlannedQueue]) -> list[Any]:

@@ -7,15 +7,14 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import deque
-from sys import maxsize
 from typing import Any
 
 from .line import BOTTOM, GAP, Line
 from .nodes import (
+    NONE,
     READY,
     RUNNING,
     SEARCHING,
-    SWEEP_FROM,
     WAITING,
     Node,
     PlannedQueue,
@@ -72,21 +71,22 @@ class Searches:
 
     # Searching.
 
-    def first(self, queue: PlannedQueue, limit: int | None) -> Any:
+    def first(self, queue: PlannedQueue, stop: int) -> Any:
         """Return the node of *queue* that goes first, removed from where it is listed; or `SEARCHING`.
 
-        There is a ready one.
+        There is a ready one.  All ready nodes that a search owns are on shelves.
         """
         line, todo = queue.line, self.todo
-        stop = maxsize if limit is None else self.steps + limit
         while True:
-            ready, number = line.first(), todo.first()
+            ready, number = line.numbers[-1], todo.numbers[-1]
+            if line.gaps or line.late_top > ready:
+                ready = line.first()
+            if todo.gaps or todo.late_top > number:
+                number = todo.first()
             if ready >= number and line.things[-1] is not GAP:
                 break
             node = self._go_on(todo.things[-1] if ready < number else GAP, queue, stop)
             if node is not None:
-                if todo.gaps > SWEEP_FROM:
-                    todo.sweep()
                 return node
             if self.steps >= stop:
                 return SEARCHING
@@ -104,8 +104,7 @@ class Searches:
         if type(thing) is Search:
             return self._advance(thing, queue, stop)
         if thing.state == WAITING:
-            self._begin(thing, stop)
-            return None
+            return self.begin(thing, queue, stop)
         self.steps += 1
         if thing is GAP:
             return None  # `Line.first` has removed some
@@ -116,32 +115,47 @@ class Searches:
         self.put(thing)
         return None
 
-    def _begin(self, root: Node, stop: int) -> None:
+    def begin(self, root: Any, queue: PlannedQueue, stop: int) -> Any:
         """Search from *root*, the first of `todo`: let a search adopt it, or make one.
 
         The search gets all that is on the way from the root along first pending dependencies, as
         far as no other search owns it, and as steps are left until step *stop*.
 
+        Returns:
+            A node of *queue* that goes first, if there is one at the end of the way; or None.
+
         Cost: one step for each node on the way.
         """
-        todo, things, number = self.todo, self.todo.things, root.number
-        path: list[tuple[Node, int]] = []  # [(node, index of its first pending dependency)]
+        todo, things, numbers, number = self.todo, self.todo.things, self.todo.numbers, root.number
+        path: list[Node] = []
+        rests: list[tuple[list[Node], int]] = []  # what else those on the path need
         adopter: Search | None = None
-        node, need = root, root
+        node = need = root
         most = min(PATH, stop - self.steps)
         while len(path) < most:
-            for index, need in enumerate(dependencies_of(node)):  # noqa: B007 - used below
-                if need.state < RUNNING:
-                    break
+            needs = node.dependencies
+            if type(needs) is list:
+                index = 0
+                for need in needs:
+                    index += 1
+                    if need.state < RUNNING:
+                        break
+                else:
+                    break  # all that it needs runs
+                if index < len(needs):
+                    rests.append((needs, index))
+            elif needs is NONE or needs.state >= RUNNING:
+                break
             else:
-                break  # all that it needs runs
-            path.append((node, index))
+                need = needs
+            path.append(node)
             if things[-1] is node:
-                del things[-1], todo.numbers[-1]
+                del things[-1], numbers[-1]
             elif node.place is None and node.number:  # else it is listed nowhere
                 todo.discard(node.number)
             owner = need.search
             if owner is None or not owner.live:
+                owner = None
                 if need.state == READY or need.number > number:
                     break
             elif need.state == READY or owner.number > number:
@@ -153,30 +167,47 @@ class Searches:
                 self.part(owner, need)
             node = need
         self.steps += len(path) or 1
-        if not path:
+        if adopter is not None:
+            self._own(adopter, path, rests)
+        elif not path:
             todo.discard(number)  # it is listed again once it is ready
             root.place = 0
-        elif adopter is None:
-            self._own(Search(root), path, False)
+        elif type(needs) is list or need.state == WAITING or owner is not None or need.number > number:
+            lowest = listed_dependencies(path[-1])
+            first = rests.pop()[1] - 1 if rests and rests[-1][0] is lowest else len(lowest) - 1
+            search = Search(root)
+            search.frames.append((lowest, first))
+            self._own(search, path, rests)
         else:
-            self._own(adopter, path, True)
+            # The way ends at a ready node, the only one that is needed there.
+            self.steps += 1
+            self._unlist(need)
+            if need.queue is queue and len(path) == 1:
+                root.place = 0  # no search is needed: what root needs runs
+                return need
+            search = Search(root)
+            search.last = need.place = 1
+            need.search = search
+            self._own(search, path, rests)
+            if need.queue is queue:
+                return need
+            search.shelve(need)
+        return None
 
-    def _own(self, search: Search, path: list[tuple[Node, int]], adopts: bool) -> None:
-        """Give *search*, which is not in `todo`, all of *path*, whose other needs are searched last."""
-        lowest, index = path[-1]
-        if not adopts:
-            search.frames.append((listed_dependencies(lowest), index))
+    def _own(self, search: Search, path: list[Node], rests: list[tuple[list[Node], int]]) -> None:
+        """Put *path* on top of *search*, which is not in `todo`; *rests* are searched last."""
         position = search.first
-        for node, index in reversed(path):
+        for node in reversed(path):
             position -= 1
-            node.search, node.place = search, position
-            needs = node.dependencies
-            if type(needs) is list and index + 1 < len(needs) and (adopts or node is not lowest):
-                if not search.later:
-                    search.later = deque()
-                search.later.append((needs, index + 1))
+            node.search = search
+            node.place = position
         search.first = position
-        self._raise(search, path[0][0])
+        if rests:
+            if not search.later:
+                search.later = deque()
+            for rest in reversed(rests):
+                search.later.append(rest)
+        self._raise(search, path[0])
 
     def _bare(self, search: Search, former: Node) -> bool:
         """Make *former* the head of *search* again, if it is or was that, and remove it from `todo`.
