@@ -16,8 +16,9 @@ from typing_extensions import override
 from ._calls.arguments import encode
 from ._calls.kinds import settled
 from ._core.state import Slots
+from ._engines.engine import EnginePool
 from ._engines.executors import Engine
-from ._engines.queues import EngineSlots, check_engine, on_executor
+from ._engines.queues import check_engine, on_executor
 from ._limits.options import Options, check_flags, read
 from ._limits.pending_limit import PendingLimit
 from ._scheduler import Scheduler, leave
@@ -323,7 +324,7 @@ class Queue(Submits, ThreadPoolExecutor):
                 a resource has fewer units, or belongs to another scheduler; or
                 a task in *release* was submitted without *hold*.
         """
-        if context is not None and isinstance(self._slots, EngineSlots):
+        if context is not None and isinstance(self._slots.pool, EnginePool):
             raise TypeError("context and executor= exclude each other: contexts stay in this process")
         options = read(self._known, name, after, context, timeout, resources, hold, release, others)
         self.scheduler.bind_resources(options.bound())
@@ -385,7 +386,7 @@ class Queue(Submits, ThreadPoolExecutor):
         if cancel_futures:
             scheduler.cancel_pending(slots)
         if wait and scheduler.drain(slots):
-            self._pool.shutdown(wait=True)
+            self._pool.join(wait=True)
 
     @override
     def __exit__(

@@ -365,7 +365,7 @@ class Scheduler(Streams):
             if slots.ending:
                 slots.ring(slots.parked)
             if not slots.runs and slots.ending and not self._abandoned:
-                section.then(slots.pool.shutdown, False)
+                section.then(slots.pool.join, False)
 
     def drain(self, slots: Slots) -> bool:
         """Wait until nothing of *slots* is pending or running.

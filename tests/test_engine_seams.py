@@ -335,7 +335,7 @@ def test_nothing_begins_for_a_task_that_waits(monkeypatch: pytest.MonkeyPatch) -
     begun: list[Any] = []
     with planned() as (scheduler,):
         queue = Queue(scheduler, 1, executor=engine)
-        monkeypatch.setattr(queue._pool, "submit", lambda *args: begun.append(args))
+        monkeypatch.setattr(queue._pool, "start", lambda *args: begun.append(args))
         task = queue.submit(abs, need)
         monkeypatch.undo()
         need.set_result(-1)

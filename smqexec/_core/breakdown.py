@@ -66,7 +66,7 @@ class Breaking(Dropping):
                 self._tell_watchers()
             self._finish(ended, task)  # type: ignore[arg-type]
             for slots in left:
-                slots.pool.shutdown(wait=False)
+                slots.pool.join(wait=False)
 
     def _end_without_planner(
         self, found: list[PlannedFuture[Any]], at_hand: PlannedFuture[Any] | None, failure: Failure

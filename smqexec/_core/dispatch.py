@@ -84,7 +84,7 @@ class Dispatcher(Breaking):
             call_deferred()
         self._start(starts)
         if last:
-            slots.pool.shutdown(wait=False)
+            slots.pool.join(wait=False)
         return None
 
     def _retire(self, slots: Slots, run: Run) -> Starts | None:

@@ -7,11 +7,12 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from heapq import heappop, heappush
 from queue import SimpleQueue
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 from weakref import ref
 
 from .._futures.task import Task
 from .._planner import Node, PlannedQueue
+from .backend import Backend
 from .searches import Search
 
 
@@ -45,7 +46,7 @@ class _Here(threading.local):
     lent = False  # it submits to one
 
     def __init__(self) -> None:
-        self.due: deque[tuple[Slots, Run]] = deque()  # runs that it is to begin
+        self.due: deque[Callable[[], None]] = deque()  # runs that it is to begin
         self.runs: list[Run] = []  # those that it is at, one above the other
 
 
@@ -93,25 +94,6 @@ class Limit(Protocol):
         """Let all that wait go on without room: the queue takes no more tasks."""
 
 
-class Pool(Protocol):
-    """What runs are started in: a ThreadPoolExecutor, or what stands for one."""
-
-    _broken: Any  # why it takes no more, or something false
-
-    @property
-    def threads(self) -> Any:
-        """The set of its threads."""
-
-    def submit(self, work: Any, /, *args: Any) -> object:
-        """See that ``work(slots, run)`` is called: *args* are these two."""
-
-    def resize(self, number: int) -> None:
-        """Take so many runs at the same time from now on."""
-
-    def shutdown(self, wait: bool) -> None:
-        """Let the threads go; with *wait*, return when they have ended."""
-
-
 class Slots(PlannedQueue):
     """A queue's slots: how many tasks it may run, who runs them, what came of them.
 
@@ -120,39 +102,27 @@ class Slots(PlannedQueue):
     `lost` and `bell`.
     """
 
-    #: Whether its tasks are done by those who submit them.
-    inline: ClassVar[bool] = False
-
-    #: Whether a run with nothing to do waits at the bell, or leaves.
-    parks: ClassVar[bool] = True
-
-    #: Whether the results of its tasks may be `Kept`.
-    keeps: ClassVar[bool] = False
-
     __slots__ = (
         "_names", "_unnamed", "add", "attentive", "barrier", "bell", "broken", "cancelled", "closed",
-        "copies_context", "done", "failed", "helpers", "in_order", "limit", "lost", "name", "nest",
-        "owner", "parked", "pending_limit", "pool", "runs", "scheduler", "waking", "work", "workers",
+        "copies_context", "done", "failed", "helpers", "in_order", "inline", "keeps", "limit", "lost",
+        "name", "owner", "parked", "parks", "pending_limit", "pool", "runs", "scheduler", "waking", "workers",
     )  # fmt: skip
 
     def __init__(
         self,
         scheduler: Any,
-        pool: Pool,
+        pool: Backend,
         limit: int,
         name: str,
-        work: Callable[[Slots, Run], None],
-        nest: Callable[[Slots, Run, Task[Any]], None],
     ) -> None:
         super().__init__()
         self.scheduler = scheduler
         self.add: Callable[..., Task[Any]] = scheduler.add  # what takes a call in
         self.pool = pool
+        self.parks, self.inline, self.keeps = pool.parks, pool.inline, pool.keeps  # read at each task
         self.limit = limit  # of its runs
         self.workers = limit  # of the tasks that run, where some runs are there before it is their turn
         self.name = name
-        self.work = work  # what a run does
-        self.nest = nest  # what it does with a task that is nested in another
         self.runs: dict[Run, None] = {}  # in order
         self._names = 0  # how many slots have had a name, and
         self._unnamed: list[int] = []  # the numbers of those that are free again, a heap
@@ -189,6 +159,7 @@ class Slots(PlannedQueue):
         """Note that the queue was collected."""
         self.lost = True
         self.bell.put(False)
+        self.pool.lose(self)
 
     def heed(self) -> None:
         """Look whether there are rules of its own.  The lock is held."""
@@ -220,12 +191,6 @@ class Slots(PlannedQueue):
         self.waking += count
         for _ in range(count):
             self.bell.put(True)
-
-    def withdraw(self, task: Task[Any]) -> None:
-        """Cancel *task*, which has been asked to end, if it has not really begun.  The lock is not held."""
-
-    def withdraw_unbegun(self) -> None:
-        """Cancel all tasks that count as running, and have not really begun.  The lock is not held."""
 
     def counts(self) -> dict[str, int]:
         return {

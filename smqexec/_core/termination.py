@@ -126,7 +126,7 @@ class Dropping(Waking):
         """Cancel all pending tasks of *slots*, what its executor has not begun, and what depends on them."""
         self._drop_pending(slots, None)
         if not self._abandoned:
-            slots.withdraw_unbegun()
+            slots.pool.cancel_unbegun()
 
     def break_off(self, slots: Slots, error: BaseException) -> None:
         """Let *slots* run nothing more: fail what is pending with *error*, and refuse what comes."""
@@ -273,7 +273,7 @@ class Dropping(Waking):
 def _withdraw(asked: list[tuple[Slots, Task[Any]]]) -> None:
     """See that running tasks end that their executors have not begun."""
     for slots, task in asked:
-        slots.withdraw(task)
+        slots.pool.cancel(task)
 
 
 def _is_needed(node: Any) -> bool:

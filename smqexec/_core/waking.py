@@ -122,7 +122,7 @@ class Waking(Allocating):
         with uninterrupted():  # a run that counts and was never started would take its slot for ever
             for slots, run in starts:
                 try:
-                    slots.pool.submit(slots.work, slots, run)
+                    slots.pool.start(slots, run)
                 except Exception as error:
                     make_room(FRAMES)  # an inline queue's caller may be at the bottom of a recursion
                     try:

@@ -68,12 +68,14 @@ _here = _Here()
 
 
 class EnginePool:
-    """What the scheduler starts the runs of such a queue in, in place of a pool of threads.
+    """The backend of a queue whose tasks run on an executor.
 
     Args:
         executor: Runs the calls.
         prefetch: How many calls more than the queue has slots may be there; None: what *executor* wants.
     """
+
+    parks = inline = False
 
     def __init__(self, executor: Executor, prefetch: int | None) -> None:
         self.executor: Any = executor  # None once no call can come any more
@@ -95,7 +97,7 @@ class EnginePool:
 
     def prefetch(self) -> int:
         """How many calls more than the queue has slots may be at the executor now."""
-        executor = self.executor  # read once: see `release`
+        executor = self.executor  # read once: see `lose`
         if self._prefetch is not None or executor is None:
             return self._prefetch or 0
         try:
@@ -104,16 +106,12 @@ class EnginePool:
             LOGGER.exception("%s does not say what it prefetches", type(executor).__name__)
             return 0
 
-    # For the scheduler: see `Pool`.
-
-    def submit(self, work: Callable[..., None], /, *args: Any) -> None:
-        """Begin a run."""
-        work(*args)
+    # For the core: see `Backend`.
 
     def resize(self, number: int) -> None:
         """The executor is not ours to change."""
 
-    def shutdown(self, wait: bool) -> None:
+    def join(self, wait: bool) -> None:
         """Wait for threads of generator tasks that are ending; release the executor, which is not ours."""
         for thread in list(self.threads) if wait else ():
             if thread is not threading.current_thread():
@@ -121,31 +119,32 @@ class EnginePool:
         self._take = None
         self.executor = None
 
-    def release(self, slots: Slots) -> None:
+    def lose(self, slots: Slots) -> None:
         """Release the executor if no call of *slots* can come any more.
 
-        The scheduler keeps *slots*, for their counts, and must not keep the executor.
-        No lock is needed: an ended queue gets no task and no run.
+        Called as the queue is collected, and as a run leaves.  The scheduler keeps *slots*, for
+        their counts, and must not keep the executor.  No lock is needed: an ended queue gets no
+        task and no run.
         """
         if slots.ending and not slots.runs:
-            self.shutdown(wait=False)
+            self.join(wait=False)
 
-    def withdraw(self, task: Task[Any]) -> None:
+    def cancel(self, task: Task[Any]) -> None:
         """Cancel *task*, if the executor has not begun it."""
         future = self._futures.get(task)
         if future is not None:
             with suppress(Exception):  # Parsl's can't; and its task is still to be told of its end
                 unmasked(future.cancel)
 
-    def withdraw_unbegun(self) -> None:
+    def cancel_unbegun(self) -> None:
         """Cancel the calls at the executor that it has not begun."""
         for task, future in list(self._futures.items()):
             if not future.running():
-                self.withdraw(task)
+                self.cancel(task)
 
     # A run.
 
-    def work(self, slots: Slots, run: Run) -> None:
+    def start(self, slots: Slots, run: Run) -> None:
         """Begin *run*, in the thread that made a task ready."""
         if _here.begun is not None:  # another run has yet to submit its call, which comes first
             _here.begun.append((self, slots, run))
@@ -158,7 +157,7 @@ class EnginePool:
         if run.task is None:
             self._in_turn(begun, slots.scheduler.begin_at_once, slots, run)
             if run.task is None:
-                self.release(slots)
+                self.lose(slots)
         self._loop(self._send, slots, run, begun)
 
     def _in_turn(self, begun: _Begun, call: Callable[..., object], slots: Slots, *args: Any) -> None:
@@ -256,8 +255,8 @@ class EnginePool:
             self._called = True
             come_before(type(self.executor), called=True)
         watch = task._watch
-        if watch is not None and watch.asked:  # cancelled before `withdraw` could find a future
-            self.withdraw(task)
+        if watch is not None and watch.asked:  # cancelled before `cancel` could find a future
+            self.cancel(task)
 
     def _call(self, task: Task[Any], fn: Any, args: Any, kwargs: Any) -> Future[Any]:
         executor: Executor = self.executor

@@ -1,4 +1,4 @@
-"""A queue on an executor: its slots."""
+"""A queue on an executor: how wide it is, and what it is called."""
 
 from __future__ import annotations
 
@@ -8,37 +8,11 @@ from typing import Any
 
 from .._core.process import come_before
 from .._core.state import Slots
-from .._futures.task import Task
-from .._workers.loop import nest
 from .._workers.pools import check_width
 from .engine import EnginePool
 from .executors import workers_of
 
 _engines = count()  # numbers for names
-
-
-class EngineSlots(Slots):
-    """The slots of a queue that runs its tasks on an executor."""
-
-    __slots__ = ()
-    parks = False
-
-    def withdraw(self, task: Task[Any]) -> None:
-        self.pool.withdraw(task)  # type: ignore[attr-defined]
-
-    def withdraw_unbegun(self) -> None:
-        self.pool.withdraw_unbegun()  # type: ignore[attr-defined]
-
-    def lose(self, _: object = None) -> None:
-        super().lose(_)
-        self.pool.release(self)  # type: ignore[attr-defined]
-
-
-class KeepingSlots(EngineSlots):
-    """The slots of a queue whose executor keeps values: see ``_kept``."""
-
-    __slots__ = ()
-    keeps = True
 
 
 def on_executor(
@@ -64,8 +38,7 @@ def on_executor(
     check_width(max_workers)
     name = name or f"{kind}-{next(_engines)}"
     pool = EnginePool(executor, prefetch)
-    make = KeepingSlots if pool.keeps else EngineSlots
-    slots = make(scheduler, pool, max_workers, name, pool.work, nest)
+    slots = Slots(scheduler, pool, max_workers, name)
     slots.limit += pool.prefetch()
     come_before(type(executor))
     return slots

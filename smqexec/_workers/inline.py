@@ -20,45 +20,53 @@ from functools import partial
 from typing import Any
 
 from .._calls.interrupts import headroom, uninterrupted, unmasked
+from .._core.backend import Threads
 from .._core.state import HERE, Run, Slots
 from .loop import perform
 
 LOGGER = logging.getLogger("concurrent.futures")  # where its users look for failed initializers
 
 
-class InlineSlots(Slots):
-    """The slots of a queue that has no threads."""
-
-    __slots__ = ()
-    parks = False
-    inline = True
-
-
-class InlinePool:
-    """In place of a pool of threads.
+class InlinePool(Threads):
+    """The backend of a queue that has no threads: the threads that submit are its workers.
 
     Args:
         initializer: Called once, by the thread that begins the first run.
     """
+
+    parks = False
+    inline = True
 
     def __init__(self, initializer: Callable[[], object] | None) -> None:
         self._initializer = initializer
         self._broken: Any = None
         self.threads: set[threading.Thread] = set()  # of those that have something else to do
 
-    def submit(self, work: Callable[[Slots, Run], None], /, *args: Any) -> None:
+    def start(self, slots: Slots, run: Run) -> None:
         """See that a run is begun, perhaps at once."""
-        if HERE.scheduler is args[0].scheduler:
-            HERE.due.append(args)
+        if HERE.scheduler is slots.scheduler:
+            HERE.due.append(partial(self._work, slots, run))
         elif HERE.run is None and (HERE.lent or threading.current_thread() is threading.main_thread()):
-            self._begin(*args)
+            self._begin(slots, run)
         else:
-            threading.Thread(target=self._begin, args=args, name=f"{args[0].name}-beside").start()
+            threading.Thread(target=self._begin, args=(slots, run), name=f"{slots.name}-beside").start()
+
+    def _work(self, slots: Slots, run: Run) -> None:
+        """Be *run*, until nothing is ready."""
+        below, HERE.run = HERE.run, run
+        HERE.runs.append(run)
+        begin = partial(slots.scheduler.begin_at_once, slots, run)
+        try:
+            while perform(slots, run, begin):
+                pass
+        finally:
+            HERE.runs.remove(run)
+            HERE.run = below
 
     def resize(self, number: int) -> None:
         """There are no threads."""
 
-    def shutdown(self, wait: bool) -> None:
+    def join(self, wait: bool) -> None:
         """There are no threads."""
 
     def _begin(self, slots: Slots, run: Run) -> None:
@@ -73,11 +81,10 @@ class InlinePool:
         with uninterrupted():
             try:
                 HERE.scheduler = slots.scheduler
-                HERE.due.append((slots, run))
+                HERE.due.append(partial(self._work, slots, run))
                 if self._initialize():
                     while HERE.due:
-                        slots, run = HERE.due.popleft()
-                        slots.work(slots, run)
+                        HERE.due.popleft()()
             finally:
                 HERE.scheduler = None
                 HERE.due.clear()
@@ -92,16 +99,3 @@ class InlinePool:
             LOGGER.critical("Exception in initializer:", exc_info=True)
             return False
         return True
-
-
-def work_inline(slots: Slots, run: Run) -> None:
-    """A run in the calling thread: until nothing is ready."""
-    below, HERE.run = HERE.run, run
-    HERE.runs.append(run)
-    begin = partial(slots.scheduler.begin_at_once, slots, run)
-    try:
-        while perform(slots, run, begin):
-            pass
-    finally:
-        HERE.runs.remove(run)
-        HERE.run = below

@@ -18,9 +18,10 @@ from weakref import WeakSet, ref
 
 from typing_extensions import override
 
-from .._core.state import Slots
-from .inline import InlinePool, InlineSlots, work_inline
-from .loop import nest, work
+from .._core.backend import Threads
+from .._core.state import Run, Slots
+from .inline import InlinePool
+from .loop import work
 
 _inlines = count()  # numbers for names
 
@@ -35,7 +36,7 @@ def in_threads(
     """Slots with a thread each."""
     pool = ThreadPool(max_workers, prefix, first, initargs)
     name = str(pool._thread_name_prefix)
-    return Slots(scheduler, pool, pool._max_workers, name, work, nest)
+    return Slots(scheduler, pool, pool._max_workers, name)
 
 
 def without_threads(
@@ -50,7 +51,7 @@ def without_threads(
     check_width(limit)
     pool = InlinePool(first and partial(first, *initargs))
     name = name or f"inline-{next(_inlines)}"
-    return InlineSlots(scheduler, pool, limit, name, work_inline, nest)
+    return Slots(scheduler, pool, limit, name)
 
 
 def check_width(number: int) -> None:
@@ -59,7 +60,7 @@ def check_width(number: int) -> None:
         raise ValueError("max_workers must be greater than 0")
 
 
-class ThreadPool(ThreadPoolExecutor):
+class ThreadPool(Threads, ThreadPoolExecutor):
     """A pool that gives each run a thread, and tells idle threads to leave when an initializer failed."""
 
     _idle_semaphore: Any
@@ -67,6 +68,14 @@ class ThreadPool(ThreadPoolExecutor):
     @property
     def threads(self) -> Any:
         return self._threads
+
+    def start(self, slots: Slots, run: Run) -> None:
+        """Start a thread for *run*, or give it to one that would end."""
+        self.submit(work, slots, run)
+
+    def join(self, wait: bool) -> None:
+        """Start no more threads; with *wait*, return when they have ended."""
+        self.shutdown(wait)
 
     def resize(self, number: int) -> None:
         """See that there may be so many threads.

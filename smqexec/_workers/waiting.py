@@ -26,15 +26,8 @@ from .._futures.future import PlannedFuture
 from .._futures.task import Task
 from .._planner import DependencyPlanner, Node
 from .join_search import Anything, Everything, Needs
+from .loop import nest
 from .stall import rests
-
-# Python's limit of recursion is meant for what calls itself.  Nested tasks would
-# use it up, at eight frames of ours for each level and the user's own: every so
-# many levels the limit is raised by so many frames, as long as they are nested,
-# up to a depth where each has 1 kB of some 8 MB of stack.  No more than that: the
-# limit is that of all threads, and what recurses through C crashes at 3,000 to
-# 7,000 frames (seen with `sorted` on CPython 3.13 and 3.11).
-STEP, DEEPEST = 10, 2000
 
 # How often a thread asks for the lock before it blocks.
 SPINS = 20
@@ -215,12 +208,11 @@ class Waiting(Exclusive):
             if task is not None:
                 HERE.run = home
                 try:
-                    home.slots.nest(home.slots, home, task)
+                    nest(home.slots, home, task)
                 finally:
                     HERE.run = run
             elif run.slots.inline and HERE.due:
-                slots, other = HERE.due.popleft()
-                slots.work(slots, other)
+                HERE.due.popleft()()
             elif silent:
                 needs.sleep(left)
             else:
