@@ -234,7 +234,7 @@ class Queue(Submits, ThreadPoolExecutor):
         slots.copies_context = context
         slots.heed()
         if slots.attentive or slots.keeps or context or inline:
-            slots.add = scheduler.add_with
+            slots.add = scheduler.admission.add_with
         slots.owner = ref(self, slots.lose)
         scheduler.add_slots(slots)
 
@@ -359,7 +359,7 @@ class Queue(Submits, ThreadPoolExecutor):
         """Do what `submit` does, with *options*, by *add* in place of the scheduler's `add_with`."""
         args, kwargs = encode(args, kwargs)
         slots = self._slots
-        return (add or slots.scheduler.add_with)(slots, called(fn), args, kwargs, group, options)
+        return (add or slots.scheduler.admission.add_with)(slots, called(fn), args, kwargs, group, options)
 
     def counts(self) -> dict[str, int]:
         """How many tasks are waiting, ready, running, done, failed and cancelled."""

@@ -1,6 +1,6 @@
 """Scheduler: what joins queues, as its user sees it.
 
-Its other half, what it does for tasks and threads, is the `Dispatcher`, and `Streams`.
+What it does for tasks and threads are its base classes, and the objects that it holds.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 from ._core import process
 from ._core.state import Slots
 from ._core.stop import Stop
+from ._core.submission import Arrivals
 from ._core.waking import LOGGER
+from ._limits.admission import Admission
 from ._limits.options import check_flags
 from ._observe import debug as _debug
 from ._observe import why as _why
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
     from ._queue import Queue
 
 
-class Scheduler(Streams):
+class Scheduler(Arrivals):
     """What joins queues: one order for all their tasks, one stop, one lock.
 
     **Order.**  Tasks are numbered as they are submitted.  Whenever a queue has a free slot and the
@@ -98,6 +100,8 @@ class Scheduler(Streams):
         check_flags(stopped=stopped, debug=debug)
         self.observers = Observers()
         super().__init__(order, stopped)
+        self.admission = Admission(self)
+        self.streams = Streams(self)
         # The counts of lost queues that are forgotten.
         states = ["waiting", "ready", "running", "done", "failed", "cancelled"]
         self._past: dict[str, int] = dict.fromkeys(states, 0)

@@ -203,7 +203,7 @@ class Submits:
             BrokenThreadPool: As by `submit`.
         """
         queue, options = self._target()
-        add = queue._slots.scheduler.try_add
+        add = queue._slots.scheduler.admission.try_add
         task: Task[Any] | None = queue._submit(fn, args, kwargs, None, options or NO_OPTIONS, add)
         return task
 

@@ -1947,7 +1947,7 @@ def test_value_comes_while_its_item_is_entered() -> None:
         fed = Fed()
         task = queue.submit(fed)
         until(lambda: fed.began)
-        stream = task._stream or scheduler.stream(task, False)
+        stream = task._stream or scheduler.streams.stream(task, False)
 
         class Late(list[Any]):
             """One whose value 0 comes between the second look at its length and the third."""
@@ -1974,13 +1974,13 @@ def test_item_is_cancelled_before_it_fails() -> None:
         fed = Fed()
         task = queue.submit(fed)
         item = task[0]
-        failing = scheduler.fail_item
+        failing = scheduler.streams.fail_item
 
         def late(item: Any, error: BaseException) -> None:
             item.cancel()
             failing(item, error)
 
-        scheduler.fail_item = late
+        scheduler.streams.fail_item = late
         fed.give(END)
         assert task.result(DEADLINE) == []
         assert item.cancelled()
@@ -2014,7 +2014,7 @@ def test_pending_tasks_are_cancelled_before_a_part_is_cut() -> None:
 def test_item_is_asked_for_where_all_values_are_there() -> None:
     """The generator has ended; that the task has is not told yet."""
     with planned(1) as (scheduler, queue):
-        closing = scheduler.close_stream
+        closing = scheduler.streams.close_stream
         found: list[Any] = []
 
         def look(stream: Any) -> None:
@@ -2024,7 +2024,7 @@ def test_item_is_asked_for_where_all_values_are_there() -> None:
             with pytest.raises(TypeError, match="not known before its end"):
                 len(task)
 
-        scheduler.close_stream = look
+        scheduler.streams.close_stream = look
         gate = Gate()
         task = queue.submit(Fed(gate, "a", END))
         gate.wait_entered()
@@ -2038,14 +2038,14 @@ def test_item_is_asked_for_where_all_values_are_there() -> None:
 def test_item_is_asked_for_where_the_task_has_just_turned_out_to_be_an_ordinary_one() -> None:
     with planned(1, stopped=True) as (scheduler, queue):
         task = queue.submit(listed, 3)
-        asking = scheduler.item
+        asking = scheduler.streams.item
 
         def late(*args: Any) -> Any:
             scheduler.resume()
             task.result(DEADLINE)
             return asking(*args)
 
-        scheduler.item = late
+        scheduler.streams.item = late
         item = task[1]
         assert item.result(DEADLINE) == 1
         assert task[5].exception(DEADLINE)
@@ -2057,7 +2057,7 @@ def test_value_comes_while_its_item_is_asked_for() -> None:
         fed = Fed()
         task = queue.submit(fed)
         iter(task)
-        asking = scheduler.item
+        asking = scheduler.streams.item
 
         def late(*args: Any) -> Any:
             if not task._stream.values:
@@ -2068,7 +2068,7 @@ def test_value_comes_while_its_item_is_asked_for() -> None:
                 task.result(DEADLINE)
             return asking(*args)
 
-        scheduler.item = late
+        scheduler.streams.item = late
         assert task[0].result(0) == "a"
         assert isinstance(task[1].exception(0), IndexError)
 
@@ -2077,7 +2077,7 @@ def test_value_comes_while_its_item_is_asked_for() -> None:
 def test_length_becomes_known_while_it_is_asked_for(end: object) -> None:
     with planned(1, stopped=True) as (scheduler, queue):
         task = queue.submit(announced(1, [gate := Gate(), "a", END]))
-        asking = scheduler.length
+        asking = scheduler.streams.length
 
         def late(*args: Any) -> Any:
             scheduler.resume()
@@ -2087,7 +2087,7 @@ def test_length_becomes_known_while_it_is_asked_for(end: object) -> None:
                 task.result(DEADLINE)
             return asking(*args)
 
-        scheduler.length = late
+        scheduler.streams.length = late
         assert len(task) == 1
         gate.open()
         assert task._stream.items == {}
@@ -2097,7 +2097,7 @@ def test_length_becomes_known_while_it_is_asked_for(end: object) -> None:
 def test_task_ends_while_a_part_is_asked_for(end: str) -> None:
     with planned(1, stopped=True) as (scheduler, queue):
         task = queue.submit(fail if end == "fails" else dict, *[{"a": 1}])
-        asking = scheduler.part
+        asking = scheduler.streams.part
 
         def late(*args: Any) -> Any:
             if end == "is cancelled":
@@ -2106,7 +2106,7 @@ def test_task_ends_while_a_part_is_asked_for(end: str) -> None:
             outcome(task)
             return asking(*args)
 
-        scheduler.part = late
+        scheduler.streams.part = late
         part = task["a"]
         assert outcome(part) == (1 if end == "returns" else outcome(task))
 
@@ -2115,17 +2115,17 @@ def test_task_ends_while_a_part_is_asked_for(end: str) -> None:
 def test_task_ends_while_it_is_asked_whether_it_generates(end: str) -> None:
     with planned(1, stopped=True) as (scheduler, queue):
         task = queue.submit(announced(1, [Broken() if end == "fails" else 1, END]))
-        asking = scheduler.stream
+        asking = scheduler.streams.stream
 
         def late(*args: Any) -> Any:
-            del scheduler.stream
+            del scheduler.streams.stream
             if end == "is cancelled":
                 task.cancel()
             scheduler.resume()
             outcome(task)
             return asking(*args)
 
-        scheduler.stream = late
+        scheduler.streams.stream = late
         kind = {"fails": Broken, "is cancelled": CancelledError}.get(end)
         if kind is None:
             assert list(task) == [1]
@@ -2252,7 +2252,7 @@ def test_stream_is_made_once_whoever_comes_first() -> None:
         values = iter(task)
         stream = task._stream
         assert isinstance(stream, Stream)
-        assert scheduler.stream(task, False) is stream
+        assert scheduler.streams.stream(task, False) is stream
         scheduler.resume()
         assert list(values) == [0, 1]
         assert task._stream is stream

@@ -358,7 +358,7 @@ class EnginePool:
         if gone is None:  # else it is the executor that failed
             note(error, task, fn, slots.name)
         if task._stream is None and callable(fn) and generates(fn):
-            scheduler.stream(task, announcement(fn) is not None)  # whoever iterates gets the failure
+            scheduler.streams.stream(task, announcement(fn) is not None)  # whoever iterates gets the failure
         task._fn = name_of(fn)
         fn = task._args = task._kwargs = None
         if gone is not None:
@@ -396,7 +396,7 @@ class EnginePool:
             result: Any = drive(slots, run, task, values)
         except Ordinary as ordinary:
             self._complete(slots, run, task, ordinary.args[0])
-            slots.scheduler.end_items(task)  # asked for while it seemed to give values
+            slots.scheduler.streams.end_items(task)  # asked for while it seemed to give values
         except BaseException as error:
             strip_ours(error)
             if values is None and is_end(error):

@@ -89,9 +89,9 @@ class Item(Keeping[R]):
             value = Kept(result.future.part(self._key)) if type(result) is Kept else result[self._key]
         except BaseException as error:
             strip_ours(error)
-            slots.scheduler.fail_item(self, error)
+            slots.scheduler.streams.fail_item(self, error)
         else:
-            slots.scheduler.complete_item(self, value)
+            slots.scheduler.streams.complete_item(self, value)
 
     def promote(self) -> bool:
         """Make the item's task count as newly submitted.

@@ -15,6 +15,32 @@ if TYPE_CHECKING:
     from .task import Task
 
 
+class Parts(Protocol):
+    """Generator tasks, and parts of results, as tasks and items see them.  Not called under the lock."""
+
+    def stream(self, task: Task[Any], announced: bool) -> Stream | None:
+        """Return the stream of generator task *task*; None if it is done without one."""
+        ...
+
+    def item(self, task: Task[Any], stream: Stream, index: int) -> Item[Any] | None:
+        """Return the pending item of *task* for value *index*; None if the item would be done."""
+        ...
+
+    def length(self, task: Task[Any], stream: Stream) -> Item[int] | None:
+        """Return the pending item for the length of *task*; None if the item would be done."""
+        ...
+
+    def part(self, task: Task[Any], key: Any) -> Item[Any] | None:
+        """Return a pending item for ``result[key]`` of an ordinary *task*; None if *task* has ended."""
+        ...
+
+    def complete_item(self, item: Item[Any], value: Any) -> None:
+        """Give *item* its value, unless it has ended."""
+
+    def fail_item(self, item: Item[Any], error: BaseException) -> None:
+        """Fail *item*, which gets no value, unless it has ended."""
+
+
 class Owner(Protocol):
     """A scheduler as its tasks and items see it.  No method is called under its lock."""
 
@@ -51,29 +77,10 @@ class Owner(Protocol):
         """Log why a wait for *awaited* may never end, and return True, if nothing can go on."""
         ...
 
-    # Generator tasks, and parts of results.
-
-    def stream(self, task: Task[Any], announced: bool) -> Stream | None:
-        """Return the stream of generator task *task*; None if it is done without one."""
+    @property
+    def streams(self) -> Parts:
+        """What it does for generator tasks, and for parts of results."""
         ...
-
-    def item(self, task: Task[Any], stream: Stream, index: int) -> Item[Any] | None:
-        """Return the pending item of *task* for value *index*; None if the item would be done."""
-        ...
-
-    def length(self, task: Task[Any], stream: Stream) -> Item[int] | None:
-        """Return the pending item for the length of *task*; None if the item would be done."""
-        ...
-
-    def part(self, task: Task[Any], key: Any) -> Item[Any] | None:
-        """Return a pending item for ``result[key]`` of an ordinary *task*; None if *task* has ended."""
-        ...
-
-    def complete_item(self, item: Item[Any], value: Any) -> None:
-        """Give *item* its value, unless it has ended."""
-
-    def fail_item(self, item: Item[Any], error: BaseException) -> None:
-        """Fail *item*, which gets no value, unless it has ended."""
 
 
 class Home(Protocol):

@@ -150,7 +150,7 @@ class Task(PlannedFuture[R]):
         stream = self._streaming()
         if stream is None:
             slots = self.queue
-            part = None if slots is None else slots.scheduler.part(self, key)
+            part = None if slots is None else slots.scheduler.streams.part(self, key)
             return self._ended_part(key) if part is None else part
         if isinstance(key, slice):
             return [self._item(stream, number) for number in self._span(stream, key)]
@@ -179,7 +179,7 @@ class Task(PlannedFuture[R]):
         item = None
         if number >= len(stream.values):
             slots = self.queue
-            item = None if slots is None else slots.scheduler.item(self, stream, number)
+            item = None if slots is None else slots.scheduler.streams.item(self, stream, number)
         if item is not None:
             return item
         if number < len(stream.values):
@@ -230,7 +230,7 @@ class Task(PlannedFuture[R]):
     def _await_length(self, stream: Stream) -> None:
         """Wait until the length of *stream* is known, or the task has ended without it."""
         slots = self.queue
-        item = None if slots is None else slots.scheduler.length(self, stream)
+        item = None if slots is None else slots.scheduler.streams.length(self, stream)
         if item is not None:
             with suppress(CancelledError):
                 item.exception()
@@ -311,7 +311,7 @@ class Task(PlannedFuture[R]):
             fn, slots = self._fn, self.queue
             if callable(fn) and generates(fn):
                 if slots is not None:
-                    slots.scheduler.stream(self, announcement(fn) is not None)
+                    slots.scheduler.streams.stream(self, announcement(fn) is not None)
                 if self._stream is None and self.state != DONE:
                     return Stream(False)  # it has just failed or been cancelled
             stream = self._stream

@@ -26,8 +26,11 @@ for _frame in (interruptible, uninterrupted.lifted):
     ours(_frame)
 
 
-class Admission(Arrivals):
-    """A scheduler that heeds options, and the rules of queues."""
+class Admission:
+    """How a scheduler heeds options, and the rules of queues."""
+
+    def __init__(self, core: Arrivals) -> None:
+        self._core = core
 
     def add_with(
         self,
@@ -74,12 +77,12 @@ class Admission(Arrivals):
         if limit is None:
             return self._add_with(slots, fn, args, kwargs, group, options, None)
         run = HERE.run
-        if run is not None and run.slots.scheduler is self:
-            return self._add_with(slots, fn, args, kwargs, group, options, None)  # type: ignore[no-any-return]
+        if run is not None and run.slots.scheduler is self._core:
+            return self._add_with(slots, fn, args, kwargs, group, options, None)
         reservation = Reservation()
         try:
-            with self.exclusive():
-                refused = slots.closed or slots.broken or self.exiting or self._abandoned
+            with self._core.exclusive():
+                refused = slots.closed or slots.broken or self._core.exiting or self._core._abandoned
                 admitted = bool(refused) or limit.reserve(reservation, slots.pending, wait)
             if admitted or (wait and self._wait_for_room(slots, reservation, options.timeout)):
                 return self._add_with(slots, fn, args, kwargs, group, options, reservation)
@@ -93,11 +96,11 @@ class Admission(Arrivals):
             raise
 
     def _wait_for_room(self, slots: Slots, reservation: Reservation, timeout: float | None) -> bool:
-        told = partial(self.warn_if_stalled, f"room in queue {slots.name}")
+        told = partial(self._core.warn_if_stalled, f"room in queue {slots.name}")
         return block(partial(acquire, reservation.blocker), timeout, told)
 
     def _give_up_reservation(self, slots: Slots, limit: PendingLimit, reservation: Reservation) -> None:
-        with self.exclusive():
+        with self._core.exclusive():
             limit.give_up(reservation, slots.pending)
 
     def _add_with(
@@ -110,6 +113,7 @@ class Admission(Arrivals):
         options: Options,
         reservation: Reservation | None,
     ) -> Task[Any]:
+        add = self._core.add
         lent = bool(options.resources or options.releases)
         name = options.name or (name_of(fn) if lent else "")
         context = options.context
@@ -124,11 +128,11 @@ class Admission(Arrivals):
         elif not (options.after or lent) and reservation is None:
             if options is NO_OPTIONS:
                 make = partial(new, keeping(Task)) if slots.keeps else None
-                return self.add(slots, fn, args, kwargs, group, make)
-            return self.add(slots, fn, args, kwargs, group, partial(_made, slots, options, None, name))
+                return add(slots, fn, args, kwargs, group, make)
+            return add(slots, fn, args, kwargs, group, partial(_made, slots, options, None, name))
         if type(kwargs) is not Template:
             args, kwargs = None, templated(args, kwargs)
-        return self.add(slots, fn, args, kwargs, group, partial(_made, slots, options, reservation, name))
+        return add(slots, fn, args, kwargs, group, partial(_made, slots, options, reservation, name))
 
 
 def _made(slots: Slots, options: Options, reservation: Reservation | None, name: str) -> Task[Any]:

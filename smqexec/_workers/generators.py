@@ -30,11 +30,11 @@ def open_stream(slots: Slots, task: Task[Any], fn: Any, args: Any, kwargs: Any) 
     """
     scheduler = slots.scheduler
     count = announcement(fn)
-    stream = scheduler.open(task, count is not None)
+    stream = scheduler.streams.open(task, count is not None)
     name = name_of(fn)
     try:
         if count is not None:
-            scheduler.announce(stream, length(count, name, args, kwargs))
+            scheduler.streams.announce(stream, length(count, name, args, kwargs))
         # Last: a thread that finds a name in place of the function finds the stream, with its length.
         task._fn = name
         task._args = task._kwargs = None
@@ -60,7 +60,7 @@ def drive(
         BaseException: What *iterator* raised, or its ``close``.
     """
     scheduler = slots.scheduler
-    publish = scheduler.publish
+    publish = scheduler.streams.publish
     stream: Any = task._stream
     values: list[Any] = stream.values
     most: int | None = stream.length
@@ -99,5 +99,5 @@ def drive(
             close = value = None
             del slots, run, task, iterator, stream, values
         raise
-    scheduler.close_stream(stream)
+    scheduler.streams.close_stream(stream)
     return values.copy()

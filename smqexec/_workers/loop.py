@@ -95,7 +95,8 @@ def perform(slots: Slots, run: Run, begin: Callable[[], Task[Any] | None]) -> bo
                 strip_ours(exception)
                 note(exception, task, fn, slots.name)
                 if task._stream is None and generates(fn):
-                    scheduler.stream(task, announcement(fn) is not None)  # whoever iterates gets the failure
+                    # Whoever iterates gets the failure.
+                    scheduler.streams.stream(task, announcement(fn) is not None)
                 task._fn = name_of(fn)
                 fn = args = kwargs = value = task._args = task._kwargs = None
                 scheduler.fail(slots, run, task, exception)

@@ -1,4 +1,4 @@
-"""The scheduler's part in generator tasks and items: make items on request, publish values, end items.
+"""A scheduler's part in generator tasks and items: make items on request, publish values, end items.
 
 A `Stream` belongs to one generator task.  The worker that runs the task writes its
 values, without the lock; everything else of it is written under the scheduler's lock.
@@ -14,15 +14,18 @@ from .._calls.interrupts import DEFERRED, call_deferred
 from .._core.exclusive import OF_THE_PARENT
 from .._core.loud import loud
 from .._core.searches import forget, searches
+from .._core.submission import Arrivals
 from .._futures.future import Failure
 from .._futures.items import LENGTH, Item, Stream
 from .._futures.task import Task
-from .._limits.admission import Admission
 from .._planner import DONE, NEW, WAITING
 
 
-class Streams(Admission):
-    """A scheduler that runs generator tasks."""
+class Streams:
+    """What a scheduler does for generator tasks and items."""
+
+    def __init__(self, core: Arrivals) -> None:
+        self._core = core
 
     # Requests for a part of a task.
 
@@ -33,7 +36,7 @@ class Streams(Admission):
             task: A task whose function `generates`.
             announced: Its function has a ``number_of_results``.
         """
-        with self.exclusive():
+        with self._core.exclusive():
             if task._stream is None and task.state < DONE:
                 task._stream = Stream(announced)
                 task._watched().items += (self.end_items,)
@@ -42,7 +45,7 @@ class Streams(Admission):
     def item(self, task: Task[Any], stream: Stream, index: int) -> Item[Any] | None:
         """Return the pending item of *task* for value *index*; None if the item would be done."""
         item = None
-        with self.lock:
+        with self._core.lock:
             if not (index < len(stream.values) or stream.closed or task.state >= DONE):
                 item = stream.items.get(index)
                 if item is None or item.state == NEW:  # NEW: Ctrl-C struck the request that made it
@@ -52,36 +55,36 @@ class Streams(Admission):
                         del stream.items[index]
                         item = None
                     else:
-                        self.planner.admit(item, None, task)
+                        self._core.planner.admit(item, None, task)
         if DEFERRED:
             call_deferred()
         return item
 
     def length(self, task: Task[Any], stream: Stream) -> Item[int] | None:
         """Return the pending item for the length of *task*; None if the item would be done."""
-        with self.exclusive():
+        with self._core.exclusive():
             if stream.length is not None or task.state >= DONE:
                 return None
             item = stream.items.get(LENGTH)
             if item is None or item.state == NEW:  # as in `item`
                 item = stream.items[LENGTH] = self._part(task, LENGTH)
-                self.planner.admit(item, None, task)
+                self._core.planner.admit(item, None, task)
             return item
 
     def part(self, task: Task[Any], key: Any) -> Item[Any] | None:
         """Return a pending item for ``result[key]`` of an ordinary *task*; None if *task* has ended."""
-        with self.exclusive():
+        with self._core.exclusive():
             if task.state >= DONE:
                 return None
             item = self._part(task, key)
-            self.planner.admit(item, None, task)
+            self._core.planner.admit(item, None, task)
             task._watched().items += (item.extract,)
             # Between the end of the task and that of the item, no running task leads to the item.
-            self._outside.add(item)
+            self._core._outside.add(item)
             return item
 
     def _part(self, task: Task[Any], key: Any) -> Item[Any]:
-        if self._abandoned:
+        if self._core._abandoned:
             raise RuntimeError(OF_THE_PARENT)
         return Item.of(task, key)
 
@@ -89,7 +92,7 @@ class Streams(Admission):
 
     def open(self, task: Task[Any], announced: bool) -> Stream:
         """Return the stream of *task*, which is about to yield values; *announced* as for `stream`."""
-        with self.lock:
+        with self._core.lock:
             stream = task._stream
             if stream is None:
                 stream = task._stream = Stream(announced)
@@ -97,7 +100,7 @@ class Streams(Admission):
 
     def announce(self, stream: Stream, length: int) -> None:
         """Note how many values there will be, and wake the threads that wait for the length."""
-        with self.lock:
+        with self._core.lock:
             stream.length = length
             item = stream.items.pop(LENGTH, None)
         if item is not None:
@@ -115,17 +118,17 @@ class Streams(Admission):
         values = stream.values
         values.append(value)
         if stream.items:
-            if not self.lock.acquire(False):
-                self._lock()
+            if not self._core.lock.acquire(False):
+                self._core._lock()
             item = stream.items.pop(len(values) - 1, None)
             if item is None:
-                self.lock.release()
+                self._core.lock.release()
             else:
                 self._complete(item, value)
 
     def close_stream(self, stream: Stream) -> None:
         """Note that the generator has returned; fail the items that have no value."""
-        with self.lock:
+        with self._core.lock:
             stream.closed = True
             left = list(stream.items.items())
         for index, item in left:
@@ -138,7 +141,7 @@ class Streams(Admission):
         returned no iterator: a failure or a cancellation ends items itself.
         """
         stream: Stream = task._stream
-        with self.lock:
+        with self._core.lock:
             length = stream.items.pop(LENGTH, None)
             left = list(stream.items.values())
         if length is not None:
@@ -150,8 +153,8 @@ class Streams(Admission):
 
     def complete_item(self, item: Item[Any], value: Any) -> None:
         """Give *item* its value and free its dependents; do nothing if it was cancelled meanwhile."""
-        if not self.lock.acquire(False):
-            self._lock()
+        if not self._core.lock.acquire(False):
+            self._core._lock()
         self._complete(item, value)
 
     def _complete(self, item: Item[Any], value: Any) -> None:
@@ -160,34 +163,34 @@ class Streams(Admission):
         starts = None
         try:
             try:
-                pending = item.state == WAITING and not self._abandoned
+                pending = item.state == WAITING and not self._core._abandoned
                 if pending:
                     item._outcome = value
-                    starts = self._wake_for(self.planner.done(item))
-                    self._outside.discard(item)
+                    starts = self._core._wake_for(self._core.planner.done(item))
+                    self._core._outside.discard(item)
                     if searches:
                         forget(item)
                     item._leave(watch)
             finally:
-                self.lock.release()
+                self._core.lock.release()
         except Exception as error:
-            self.break_down(error, None, item)
+            self._core.break_down(error, None, item)
             return
         if not pending:
             return
         item._let_go()
         if watch is not None:
             item._announce(watch)
-        self._start(starts)
+        self._core._start(starts)
         if watch is not None:
             item._tell(watch)
 
     def fail_item(self, item: Item[Any], error: BaseException) -> None:
         """Fail *item*, which gets no value; do nothing if it was cancelled meanwhile."""
-        with loud(self):
-            with self.lock:
-                if item.state != WAITING or self._abandoned:
+        with loud(self._core):
+            with self._core.lock:
+                if item.state != WAITING or self._core._abandoned:
                     return
-                ended, starts = self._drop(item, Failure(error, traceback_of(error)))
-            self._start(starts)
-            self._finish(ended)
+                ended, starts = self._core._drop(item, Failure(error, traceback_of(error)))
+            self._core._start(starts)
+            self._core._finish(ended)
