@@ -1,1 +1,15 @@
-"""What is seen of a scheduler: events, why, graph, progress, trace."""
+"""What is seen of a scheduler: events, why, graph, debug, progress, trace.
+
+Nothing here runs, ends or delays a task, and an unobserved scheduler pays for none of
+it: the core asks one field, `EventSink`, whether anybody listens, and all else reads the
+scheduler's state under its lock when somebody asks.  Imports point down::
+
+    trace/     a run as a file: written, read, as tables, as a page
+    progress/  how far the queues are, as bars or lines, while a block runs
+    debug      what Scheduler(debug=True) notes: where tasks were submitted, failures not retrieved
+    graph      what is pending and running, to be drawn; below it
+    snapshot   the tasks and dependencies of one moment
+    drawing    boxes and arrows for Mermaid, tables for notebooks
+    why        why a task has not started, or not ended, in words
+    events     what observers are called with
+"""

@@ -1,12 +1,12 @@
-"""What ``Scheduler(debug=True)`` sees and tells besides, at a cost for each task.
+"""What ``Scheduler(debug=True)`` notes and logs besides, at a cost for each task.
 
-An observer notes with each task where it was submitted, and when it starts.  A
-failure gets an `Unseen`, which all tasks that fail with it share: if it is collected
-before anybody has looked, it is logged.
+An observer notes with each task where it was submitted, and when it starts.  A failure
+gets an `Unseen`, which all tasks that fail with it share: if it is collected before its
+exception was retrieved, the exception is logged.
 
-A finalizer may interrupt any thread anywhere, also one that holds a scheduler's
-lock or one of ``threading``.  So it logs nothing itself: it leaves the report to a
-thread that it starts by the barest means there are.
+A finalizer may interrupt any thread anywhere, also a thread that holds a scheduler's
+lock or one of ``threading``.  So the finalizer logs nothing itself: it leaves the report
+to a thread that it starts by ``_thread`` alone.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def observe(event: Event) -> None:
 
 
 def caller() -> str:
-    """Where this package was called: file and line."""
+    """The place that called this package: file and line."""
     frame: Any = sys._getframe(1)
     while frame.f_back is not None and frame.f_code.co_filename.startswith(_HERE):
         frame = frame.f_back
@@ -49,15 +49,12 @@ def caller() -> str:
 
 
 def watch(exception: BaseException, queue: str) -> Callable[[], None]:
-    """Log *exception*, which a task of *queue* failed with, unless the result is called in time.
-
-    In time: before the result, which the failure keeps, is collected.
-    """
+    """Log *exception* of a task of *queue* when what is returned is collected before it was called."""
     return Unseen(exception, queue).look
 
 
 class Unseen:
-    """A failure that nobody has looked at yet."""
+    """A failure whose exception was not retrieved yet."""
 
     __slots__ = ("__weakref__", "_exception", "_queue")
 
@@ -67,11 +64,11 @@ class Unseen:
         _living.add(self)
 
     def look(self) -> None:
-        """Note that somebody looks at it."""
+        """Note that the exception is retrieved."""
         self._exception = None
 
     def report(self) -> None:
-        """Log it, if nobody has looked.  No lock is held."""
+        """Log the exception, unless it was retrieved.  No lock is held."""
         exception, self._exception = self._exception, None
         if exception is not None:
             _log(exception, self._queue)
@@ -79,16 +76,16 @@ class Unseen:
     def __del__(self) -> None:
         if self._exception is not None:
             _reports.put((self._exception, self._queue))
-            with suppress(RuntimeError):  # no thread can be started: the next report takes it along
+            with suppress(RuntimeError):  # no thread can be started: the next report takes this one along
                 _thread.start_new_thread(_begin_report, ())
 
 
 _living: WeakSet[Unseen] = WeakSet()
-_reports: SimpleQueue[tuple[BaseException, str]] = SimpleQueue()  # may be put into by finalizers
+_reports: SimpleQueue[tuple[BaseException, str]] = SimpleQueue()  # finalizers may put into it
 
 
-def _begin_report() -> None:  # pragma: no cover - in a thread that coverage is not told of
-    # A thread that logs has to be one that `threading` knows.
+def _begin_report() -> None:  # pragma: no cover - in a thread that coverage does not see
+    # Logging asks for the current thread, so that must be one that `threading` knows.
     with suppress(RuntimeError):
         threading.Thread(target=_report, name="smqexec-debug", daemon=False).start()
 
@@ -105,13 +102,13 @@ def _log(exception: BaseException, queue: str) -> None:
 
 
 def _at_exit() -> None:
-    """Report what the end of the program would collect, when it is too late to log anything."""
+    """Report what the end of the program would collect when it is too late to log."""
     for unseen in list(_living):
         unseen.report()
 
 
 def _after_fork() -> None:
-    """Leave to the parent what its tasks did."""
+    """In a forked child: the failures are the parent's."""
     for unseen in list(_living):
         unseen.look()
 

@@ -1,13 +1,9 @@
 """Boxes and arrows as text: for Mermaid, and as a table in HTML.
 
-A name may hold anything.  What can't be printed is shown by its escape, as
-`repr` does; a long one is cut.  Then each language has its own:
-
-Mermaid
-    Almost anything may have a meaning, also in quotes: ``#`` begins an entity,
-    ``__`` what is bold.  So all but letters, digits and spaces are entities.
-HTML
-    As `html.escape` does.
+A name may hold anything.  Characters that can't be printed are shown by their escapes,
+as `repr` does, and a long name is cut.  In Mermaid almost any character may have a
+meaning, also in quotes: ``#`` begins an entity, ``__`` bold text.  So all but letters,
+digits and spaces become entities.  In HTML `html.escape` is enough.
 """
 
 from __future__ import annotations
@@ -19,7 +15,7 @@ from typing import NamedTuple
 # Characters of a name that are shown.
 LONGEST = 60
 
-# How a state looks: dashed waits, solid is ready, bold runs, dotted is not ours.
+# The frame of a box: dashed, it waits; solid, it is ready; bold, it runs; dotted, it is from outside.
 _STYLES = {
     "waiting": "stroke-dasharray:6 3",
     "ready": "stroke-width:1px",
@@ -34,26 +30,22 @@ class Box(NamedTuple):
     """A node as it is drawn."""
 
     name: str
-    mark: str  # beside the name: which, or how many
+    mark: str  # beside the name: the number of the task, or how many tasks there are
     detail: str  # a second line
-    queue: str  # the frame that it stands in; empty: in none
-    state: str  # how it looks
+    queue: str  # the frame around it; empty: no frame
+    state: str  # its style
 
     @property
     def title(self) -> str:
         return f"{printable(self.name)} {self.mark}".rstrip()
 
 
-class Arrow(NamedTuple):
-    """From one of the boxes to another, by index."""
-
-    source: int
-    target: int
-    label: str
+#: From one of the boxes to another, by index, and a label.
+Arrow = tuple[int, int, str]
 
 
 def printable(name: str) -> str:
-    """*name*, at most so long, with escapes for what can't be printed."""
+    """*name*, cut in its middle if it is long, with escapes for what can't be printed."""
     if len(name) > LONGEST:
         half = LONGEST // 2
         name = f"{name[:half]}…{name[-half:]}"
@@ -85,7 +77,7 @@ def mermaid(boxes: Sequence[Box], arrows: Iterable[Arrow]) -> str:
 
 
 def table(caption: str, head: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
-    """A table in HTML that takes its colours from where it is shown; numbers stand to the right."""
+    """A table in HTML, without colours of its own; numbers are aligned to the right."""
     from html import escape  # only here: it takes 1 ms
 
     def shown(value: object) -> str:

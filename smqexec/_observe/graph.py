@@ -76,7 +76,7 @@ class Graph:
                 Box(node.name, str(node.number) if node.number else "", node.state, node.queue, node.state)
                 for node in self.nodes
             ]
-            return boxes, [Arrow(*edge) for edge in self.edges]
+            return boxes, list(self.edges)
         groups: dict[tuple[str, str], Counter[str]] = {}
         for node in self.nodes:
             groups.setdefault((node.name, node.queue), Counter())[node.state] += 1
@@ -90,7 +90,7 @@ class Graph:
             boxes.append(_folded(f"{len(groups):,} more functions", "", sum(groups.values(), Counter())))
         to = [places.get((node.name, node.queue), len(shown)) for node in self.nodes]
         counts = Counter((to[edge.source], to[edge.target]) for edge in self.edges)
-        return boxes, [Arrow(*ends, _times(count)) for ends, count in counts.items()]
+        return boxes, [(*ends, _times(count)) for ends, count in counts.items()]
 
     # In notebooks.
 
