@@ -80,7 +80,7 @@ _name_methods()
 if path := os.environ.pop("SMQEXEC_TRACE", None):  # pragma: no cover - seen in programs of their own
     from ._observe.trace.write import record_everything
 
-    record_everything(path, __version__)
+    record_everything(path)
 
 if TYPE_CHECKING:
     from . import trace as trace

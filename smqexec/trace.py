@@ -28,7 +28,7 @@ which its slots were busy; the longest tasks; the critical path; and when the fi
 results came.
 
 *The file* is in Chrome's trace format: JSON, an array of events.  Perfetto shows a row for
-each worker thread under its queue, a slice for each task, and arrows along dependencies.
+each worker thread under its queue, and a slice for each task.
 The file is written as things happen, so a program that is killed leaves a file that can be
 read, without its last 0.2 s; a task that had run for longer than a second is in it too.
 Tasks of a queue on another executor start when that executor gets them.
@@ -41,7 +41,6 @@ import os
 import sys
 from collections.abc import Sequence
 
-from . import __version__
 from ._observe.trace.page import page
 from ._observe.trace.read import Trace, read
 from ._observe.trace.tables import text
@@ -80,7 +79,7 @@ def record(scheduler: Scheduler, path: str | os.PathLike[str]) -> Recording:
         raise TypeError(
             f"record takes a Scheduler, such as that of a queue (queue.scheduler), not {scheduler!r}"
         )
-    return Recording(scheduler, path, __version__)
+    return Recording(scheduler, path)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

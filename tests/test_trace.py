@@ -93,12 +93,7 @@ def test_small_run(path: Path) -> None:
     needs = [[number - first for number in seen[n].dependencies] for n in range(6)]
     assert needs == [[], [0], [0, 1], [], [3], [4]]
     assert [seen[n].thread is None for n in range(6)] == [False] * 5 + [True]
-    assert [
-        (queue.name, queue.slots, queue.order) for queue in sorted(trace.queues, key=lambda q: q.name)
-    ] == [
-        ("cpu", 2, "newest"),
-        ("disk", 1, "newest"),
-    ]
+    assert sorted(queue[1:] for queue in trace.queues) == [("cpu", 2), ("disk", 1)]
     assert [(item.task - first, item.index) for item in trace.items] == [(3, 0), (3, 1)]
     assert [mark.name for mark in trace.marks] == ["resume", "stop"]
     assert trace.facts["version"] == smqexec.__version__ and trace.facts["order"] == "newest"
@@ -107,7 +102,6 @@ def test_small_run(path: Path) -> None:
         assert task.submitted is not None and task.submitted <= task.start <= task.end
     written = events(path)
     check_format(written)
-    assert sum(event["ph"] == "s" for event in written) == 4  # to what ran
 
 
 def test_nested_runs_are_nested(path: Path) -> None:
@@ -386,10 +380,7 @@ def test_environment_variable_records_all_schedulers(path: Path) -> None:
         # It is left to the end of the program to wait.
         """,
     )
-    assert [(queue.pid, queue.name, queue.order) for queue in trace.queues] == [
-        (1, "alone", "oldest"),
-        (2, "more", "newest"),
-    ]
+    assert [queue[:2] for queue in trace.queues] == [(1, "alone"), (2, "more")]
     assert [(task.queue, task.outcome) for task in trace.tasks] == [(1, "done"), (2, "done")]
     assert trace.whole and not trace.damaged
 
@@ -557,7 +548,7 @@ def test_hook_at_exit_closes_all(path: Path) -> None:
 
 
 def test_everything(path: Path) -> None:
-    _recorder.record_everything(str(path), "1.0")
+    _recorder.record_everything(str(path))
     assert path.read_bytes() == b""
     for _ in range(2):
         with Queue(1) as queue:
@@ -567,7 +558,7 @@ def test_everything(path: Path) -> None:
     Queue(1).shutdown()  # of which nothing is written any more
     assert [(task.queue, task.outcome) for task in read(path).tasks] == [(1, "done"), (2, "done")]
     with pytest.raises(OSError) as caught:
-        _recorder.record_everything(str(path / "none"), "1.0")
+        _recorder.record_everything(str(path / "none"))
     assert "SMQEXEC_TRACE" in caught.value.__notes__[0]
 
 

@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 
-from smqexec._observe.trace import lines
 from smqexec._observe.trace.lines import Lines
 from smqexec._observe.trace.read import ItemRecord, Mark, QueueRecord, Record, Trace, busy, read
 from smqexec.trace import main
@@ -91,8 +90,6 @@ def test_small_run_is_written_so(scribe: Scribe) -> None:
 {"ph":"M","name":"thread_name","pid":1,"tid":2,"args":{"name":"worker 2"}},
 {"ph":"X","pid":1,"tid":2,"ts":4000.000,"dur":1500.000,"cat":"task","name":"add","""
         """"args":{"number":2,"submitted":2000.000,"dependencies":[1],"outcome":"failed"}},
-{"ph":"s","id":1,"cat":"dependency","name":"dependency","pid":1,"tid":1,"ts":2999.998},
-{"ph":"f","bp":"e","id":1,"cat":"dependency","name":"dependency","pid":1,"tid":2,"ts":4000.000},
 {"ph":"i","s":"g","pid":0,"tid":0,"ts":6000.000,"cat":"scheduler","name":"stop"},
 {"ph":"M","name":"smqexec_end","pid":0,"tid":0,"args":{"time":7000.0}}
 ]
@@ -120,13 +117,13 @@ def test_what_is_written_is_read(scribe: Scribe) -> None:
     scribe.finish(9)
     trace = scribe.read()
     assert trace.facts == {"version": "1", "python": "CPython 3", "cores": 2}
-    assert trace.queues == [QueueRecord(1, "disk", 2, "newest"), QueueRecord(2, "cpu", 4, "newest")]
+    assert trace.queues == [QueueRecord(1, "disk", 2), QueueRecord(2, "cpu", 4)]
     assert trace.tasks == [
         Record(1, "fn", 1, 1, 1 * MS, 3 * MS, 0.0, "done", ()),
         Record(2, "add", 2, 1, 4 * MS, 6 * MS, 2 * MS, "failed", (1,)),
         Record(3, "mul", 2, None, 6 * MS, 6 * MS, 2 * MS, "failed", (1, 2)),
     ]
-    assert trace.items == [ItemRecord(5 * MS, 2, 1, 2, 0)]
+    assert trace.items == [ItemRecord(5 * MS, 2, 0)]
     assert trace.marks == [Mark(7 * MS, "stop"), Mark(8 * MS, "resume")]
     assert (trace.running, trace.damaged, trace.whole) == ([], 0, True)
     assert trace.tasks[0].seconds == pytest.approx(0.002)
@@ -154,13 +151,11 @@ FIELDS = {
     "B": {"name", "cat", "ts", "args"},
     "E": {"ts"},
     "i": {"name", "ts", "s"},
-    "s": {"name", "cat", "ts", "id"},
-    "f": {"name", "cat", "ts", "id", "bp"},
 }
 
 
 def check_format(events: list[Any]) -> None:
-    """See that Perfetto and chrome://tracing understand *events*: fields, nesting, arrows that bind."""
+    """See that Perfetto and chrome://tracing understand *events*: fields, nesting."""
     slices: dict[tuple[int, int], list[tuple[float, float]]] = {}
     begun: dict[tuple[int, int], list[float]] = {}
     for event in events:
@@ -180,16 +175,6 @@ def check_format(events: list[Any]) -> None:
         slices.setdefault(row, []).extend((start, float("inf")) for start in starts)
     for spans in slices.values():
         check_nesting(sorted(spans, key=lambda span: (span[0], -span[1])))
-    tails = {event["id"]: event for event in events if event["ph"] == "s"}
-    heads = {event["id"]: event for event in events if event["ph"] == "f"}
-    assert tails.keys() == heads.keys()
-    assert len(tails) == sum(event["ph"] == "s" for event in events)
-    for arrow, tail in tails.items():
-        head = heads[arrow]
-        assert tail["ts"] <= head["ts"] and head["bp"] == "e", (tail, head)
-        for end in (tail, head):
-            spans = slices[end["pid"], end["tid"]]
-            assert any(start <= end["ts"] < until for start, until in spans), end
 
 
 def check_nesting(spans: list[tuple[float, float]]) -> None:
@@ -199,36 +184,6 @@ def check_nesting(spans: list[tuple[float, float]]) -> None:
             around.pop()
         assert not around or end <= around[-1] + 1e-6, (start, end, around)
         around.append(end)
-
-
-def test_arrows_only_from_what_is_known(scribe: Scribe) -> None:
-    scribe.ran(5, slots(), 1, 3, 3, 4)
-    assert "dependency" not in {event.get("cat") for event in scribe.events()}
-
-
-@pytest.mark.parametrize("end", [1.8, 9])
-def test_arrow_from_a_task_that_still_runs_begins_at_an_item(end: float, scribe: Scribe) -> None:
-    """Or seems to run: it may end before the other starts, and be preempted before it tells."""
-    disk, cpu = slots(), slots("cpu")
-    scribe.note("submit", 0, 1, disk, "items", ())
-    scribe.note("start", 1, 1, disk, 7)
-    scribe.note("item", 1.5, 1, disk, 0)
-    scribe.ran(2, cpu, 2, 3, 1)
-    scribe.note("end", end, 1, disk, "done")
-    arrows = [(event["pid"], event["ts"]) for event in scribe.events() if event.get("cat") == "dependency"]
-    assert arrows == [(1, 1500.0), (2, 2000.0)]
-    check_format(scribe.events())
-
-
-def test_arrows_go_from_the_last_tasks_only(scribe: Scribe, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lines, "KEPT", 2)
-    disk = slots()
-    for number in (1, 2, 3):
-        scribe.ran(number, disk, number, number + 0.5)
-    scribe.ran(4, disk, 5, 6, 1, 2, 3)
-    assert sum(event["ph"] == "s" for event in scribe.events()) == 2
-    [*_, task] = scribe.read().tasks
-    assert task.dependencies == (1, 2, 3)
 
 
 def test_long_task_is_there_before_it_ends(scribe: Scribe) -> None:
@@ -320,7 +275,6 @@ def test_hundred_thousand_tasks(scribe: Scribe) -> None:
     trace = scribe.read()
     assert len(trace.tasks) == len(trace.critical) == n
     assert [task.number for task in trace.sinks] == [n]
-    assert scribe.text().count('"ph":"s"') == n - 1
 
 
 # Reading.
@@ -362,7 +316,7 @@ def test_file_torn_at_each_place_can_be_read(scribe: Scribe) -> None:
         '{"ph":"X"}',
         '{"ph":"X","ts":"a"}',
         '{"ph":"E","args":{"number":9}}',
-        '{"ph":"i","cat":"item","pid":1,"tid":"1","ts":1,"args":{"number":1,"item":0}}',
+        '{"ph":"i","cat":"item","pid":1,"tid":1,"ts":1,"args":{"number":"1","item":0}}',
         '{"ph":"i","cat":"scheduler","ts":NaN,"name":"stop"}',
         '{"ph":"i","cat":"scheduler","ts":1,"name":["stop"]}',
         '{"ph":"M","name":"smqexec_queue","pid":1,"args":{"name":7,"slots":1,"order":"newest"}}',

@@ -293,12 +293,14 @@ def test_what_was_waited_for_is_done_and_the_thread_is_busy(lab: Any) -> None:
     """The awaited task has ended, and what its own wait needed still runs above the task that waits."""
     _, acquire, compute, gate = lab
     enough: Future[None] = Future()
+    begun = threading.Event()
 
     def call_back() -> None:
+        assert begun.wait(DEADLINE)  # or the one slot is taken by the gate
         smqexec.wait([acquire.submit(gate.enter), enough], DEADLINE, FIRST_COMPLETED)
 
     calling = compute.submit(call_back)
-    waiting = acquire.submit(lambda: smqexec.wait([calling], DEADLINE))
+    waiting = acquire.submit(lambda: [begun.set(), smqexec.wait([calling], DEADLINE)])
     gate.wait_entered()
     enough.set_result(None)
     calling.result(DEADLINE)

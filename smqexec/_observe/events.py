@@ -23,7 +23,6 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from time import perf_counter
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
@@ -144,9 +143,7 @@ class Observation:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.close()
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import sys
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from ..._core.state import Slots
@@ -92,9 +91,7 @@ class progress:
             self._display = Lines(meter, self._file, unsaid)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         display, self._display = self._display, None
         display.close()
 

@@ -12,7 +12,6 @@ queue, its threads are the queue's workers; process 0 is the recording itself.
 ``M`` thread_name        a worker
 ``X`` of cat task        a task that ran, once it has ended; a long one is ``B``, and ``E`` later
 ``i`` of cat dropped     a task that ended and never ran
-``s``, ``f``             an arrow along a dependency
 ``i`` of cat item        a value of a generator task
 ``i`` of cat scheduler   a stop or resume
 ``M`` smqexec_alive      the time, once a second while something runs
@@ -25,7 +24,6 @@ No threads, files or clocks here.
 from __future__ import annotations
 
 import json
-from collections import OrderedDict
 from functools import lru_cache
 from itertools import count
 from math import inf
@@ -36,7 +34,6 @@ if TYPE_CHECKING:
     from ..._core.state import Slots
 
 LONG = 1e6  # microseconds after which the beginning of a task that still runs is written
-KEPT = 1 << 15  # tasks that have ended, from which arrows may still go
 
 #: Kind and time of an event, in seconds; the number and queue of its task; the name, worker, index
 #: or outcome, by its kind; at a submit, the dependencies.
@@ -68,16 +65,14 @@ class _Queue:
 class _Task:
     """A task that has not ended."""
 
-    __slots__ = ("begun", "given", "head", "needs", "row", "start")
+    __slots__ = ("begun", "head", "row", "start")
 
     row: _Row  # this and what follows: once it has started
-    start: float  # in microseconds, as the next
-    given: float  # when it gave its last item, or started
+    start: float  # in microseconds
     begun: bool  # its beginning is written
 
-    def __init__(self, head: str, needs: tuple[int, ...]) -> None:
+    def __init__(self, head: str) -> None:
         self.head = head  # the part of its line that is known at the submit
-        self.needs = needs
 
 
 class Lines:
@@ -89,11 +84,8 @@ class Lines:
         self._queues: WeakKeyDictionary[Slots, _Queue] = WeakKeyDictionary()
         self._looked = 0.0  # when the time was last added, in microseconds
         self._pids = count(1)
-        self._arrows = count(1)
-        # By number, as all that follows.
-        self._submitted: dict[int, _Task] = {}
+        self._submitted: dict[int, _Task] = {}  # by number, as the next
         self._running: dict[int, _Task] = {}
-        self._ended: OrderedDict[int, tuple[_Row, float]] = OrderedDict()  # where, and until when: the last
 
     def micros(self, time: float) -> float:
         """*time* as the trace has it."""
@@ -117,7 +109,6 @@ class Lines:
         elif kind == "item":
             task = self._running.get(number)
             if task is not None:
-                task.given = at
                 self.lines.append(
                     f'{{"ph":"i","s":"t",{task.row.place},"ts":{at:.3f},"cat":"item","name":"item {detail}",'
                     f'"args":{{"number":{number},"item":{detail}}}}},'
@@ -134,13 +125,13 @@ class Lines:
             f'"dependencies":{[*needs]},"outcome":"'
         )
         if number not in self._running:  # else the recording began in the middle of its submit
-            self._submitted[number] = _Task(head, needs)
+            self._submitted[number] = _Task(head)
 
     def started(self, at: float, number: int, slots: Slots, worker: int | str | None) -> None:
         """Note that a task started *at* so many microseconds."""
         task = self._submitted.pop(number, None)
         if task is not None:  # else its submit was interrupted
-            task.row, task.start, task.given, task.begun = self._row(slots, worker), at, at, False
+            task.row, task.start, task.begun = self._row(slots, worker), at, False
             task.row.tasks += 1
             self._running[number] = task
 
@@ -166,25 +157,6 @@ class Lines:
                 f'{{"ph":"X",{row.place},"ts":{task.start:.3f},"dur":{end - task.start:.3f},'
                 f'"cat":"task",{task.head}{outcome}"}}}},'
             )
-        for other in task.needs:
-            self._draw_arrow(other, task)
-        self._ended[number] = row, end
-        if len(self._ended) > KEPT:
-            self._ended.popitem(last=False)
-
-    def _draw_arrow(self, number: int, task: _Task) -> None:
-        """Add an arrow to *task* from the dependency *number*, if that is known."""
-        if number in self._ended:
-            row, end = self._ended[number]
-            tail = min(end - 0.002, task.start)  # within the slice: at its end there is none any more
-        elif number in self._running:  # an item was enough
-            # Not after the start of *task*: the dependency may have ended before, and not told that yet.
-            row, tail = self._running[number].row, min(self._running[number].given, task.start)
-        else:
-            return
-        arrow = f'"id":{next(self._arrows)},"cat":"dependency","name":"dependency",'
-        self.lines.append(f'{{"ph":"s",{arrow}{row.place},"ts":{tail:.3f}}},')
-        self.lines.append(f'{{"ph":"f","bp":"e",{arrow}{task.row.place},"ts":{task.start:.3f}}},')
 
     def look(self, time: float) -> None:
         """Add the beginnings of what has run for long at *time*; and that time, while something runs.

@@ -15,7 +15,6 @@ from math import inf
 from operator import attrgetter
 from typing import Any, NamedTuple
 
-ARROWS = ('{"ph":"s",', '{"ph":"f",')
 OUTCOMES = ("done", "failed", "cancelled", "running")
 LATEST = 1e15  # microseconds: 31 years
 
@@ -45,15 +44,12 @@ class QueueRecord(NamedTuple):
     pid: int  # its number in the file, from 1
     name: str
     slots: int
-    order: str  # of its scheduler: "newest" or "oldest"
 
 
 class ItemRecord(NamedTuple):
     """A value of a generator task."""
 
     at: float
-    queue: int
-    thread: int
     task: int
     index: int  # type: ignore[assignment]  # not the method of a tuple
 
@@ -146,8 +142,8 @@ def read(path: str | os.PathLike[str]) -> Trace:
     with open(path, encoding="utf-8", errors="replace") as lines:
         for line in lines:
             text = line.strip().rstrip(",")
-            if text in ("[", "]", "") or (text.startswith(ARROWS) and text.endswith("}")):
-                continue  # the arrows say nothing new: tasks list what they depend on
+            if text in ("[", "]", ""):
+                continue
             try:
                 event = json.loads(text)
                 at = _time(event.get("ts", 0.0)) + _time(event.get("dur", 0.0))
@@ -177,15 +173,14 @@ def _take(trace: Trace, begun: dict[int, Record], event: dict[str, Any]) -> None
     elif category == "dropped":
         trace.tasks.append(_record(event, event["ts"], args["outcome"], ran=False))
     elif category == "item":
-        place = map(_number, (event["pid"], event["tid"], args["number"], args["item"]))
-        trace.items.append(ItemRecord(event["ts"], *place))
+        trace.items.append(ItemRecord(event["ts"], _number(args["number"]), _number(args["item"])))
     elif category == "scheduler":
         trace.marks.append(Mark(event["ts"], _text(event["name"])))
     elif event["name"] == "smqexec":
         trace.facts = dict(args)
     elif event["name"] == "smqexec_queue":
-        names = _text(args["name"]), _number(args["slots"]), _text(args["order"])
-        trace.queues.append(QueueRecord(_number(event["pid"]), *names))
+        queue = QueueRecord(_number(event["pid"]), _text(args["name"]), _number(args["slots"]))
+        trace.queues.append(queue)
     elif event["name"] == "smqexec_end":
         trace.whole = True
 

@@ -2,8 +2,8 @@
 
 The observer only adds a note of each event to a deque, which needs no lock.  One
 thread takes the notes from the other end, five times a second, makes lines of them
-(see ``lines``) and writes these.  So what is in memory is what is pending and running,
-what is not written yet, and where the last tasks ended that later ones may depend on.
+(see ``lines``) and writes these.  So in memory is what is pending and running, and what
+is not written yet.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ import atexit
 import logging
 import os
 import platform
+import sys
 import threading
 import time
 from collections import deque
 from time import perf_counter
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from ..._calls.interrupts import uninterrupted
@@ -48,7 +48,7 @@ class Recording:
     interpreter's exit is closed then, after the last task.
     """
 
-    def __init__(self, scheduler: Dispatcher, path: str | os.PathLike[str], version: str) -> None:
+    def __init__(self, scheduler: Dispatcher, path: str | os.PathLike[str]) -> None:
         self.path = os.fspath(path)
         self._place = os.path.realpath(os.fsdecode(path))
         with _opening:
@@ -63,7 +63,7 @@ class Recording:
         self._observations: list[Observation] = []
         self._ended = False  # closed, or the file can't be written
         self._closing = threading.Event()
-        self._lines.meta("smqexec", order=scheduler.order, version=version, **_circumstances())
+        self._lines.meta("smqexec", order=scheduler.order, **_circumstances())
         self._thread = threading.Thread(target=self._keep_writing, name="smqexec trace", daemon=True)
         try:
             self._thread.start()
@@ -161,9 +161,7 @@ class Recording:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.close()
 
 
@@ -181,7 +179,7 @@ def _after_fork() -> None:
     newcomers.clear()
 
 
-def record_everything(path: str, version: str) -> None:
+def record_everything(path: str) -> None:
     """Record all schedulers that this process will make, but no child of it, in the file at *path*.
 
     The first scheduler opens the file.
@@ -203,7 +201,7 @@ def record_everything(path: str, version: str) -> None:
         nonlocal recording
         with opening:
             if recording is None:
-                recording = Recording(scheduler, path, version)
+                recording = Recording(scheduler, path)
                 return
         recording.watch(scheduler)
 
@@ -216,5 +214,6 @@ if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows can't fork
 
 
 def _circumstances() -> dict[str, Any]:
+    version = sys.modules[__name__.partition(".")[0]].__version__  # nothing here imports the front door
     python = f"{platform.python_implementation()} {platform.python_version()}"
-    return {"python": python, "cores": os.cpu_count(), "wall_start": time.time()}
+    return {"version": version, "python": python, "cores": os.cpu_count(), "wall_start": time.time()}
