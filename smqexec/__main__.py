@@ -36,7 +36,7 @@ import sys
 import sysconfig
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from functools import partial
 from heapq import nsmallest
 from itertools import combinations
@@ -291,24 +291,23 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     add("--order", choices=["newest", "oldest"], default="newest", help="what goes first (newest)")
     add("--jobs", type=positive, default=CORES, metavar="N", help="how many at once (all cores)")
     add("--compare", action="store_true", help="before, do it by phases on plain ThreadPoolExecutors")
-    add("--read-delay", type=seconds, default=0.0, metavar="S", help="a slow disk: S seconds a file (0)")
+    add("--read-delay", type=seconds, default=0.0, metavar="S", help="wait S seconds at each file (0)")
     return parser.parse_args(arguments)
 
 
 def positive(text: str) -> int:
     """Return the number that *text* shows, if it is 1 or more."""
-    number = int(text)
-    if number < 1:
-        raise ValueError(text)
-    return number
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be an int of 1 or more, not {text!r}")
+    return int(text)
 
 
 def seconds(text: str) -> float:
-    """Return the number that *text* shows, if it is 0 or more, and finite."""
-    number = float(text)
-    if not 0 <= number < float("inf"):
-        raise ValueError(text)
-    return number
+    """Return the number that *text* shows, if it is from 0 to 60."""
+    with suppress(ValueError):
+        if 0 <= (number := float(text)) <= 60:
+            return number
+    raise argparse.ArgumentTypeError(f"must be a number of seconds from 0 to 60, not {text!r}")
 
 
 if __name__ == "__main__":

@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 from gate import DEADLINE
 
+import smqexec
+
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.rst").read_text(encoding="utf-8")
 
@@ -24,6 +26,12 @@ LINE = "        analysis = Queue(scheduler, 4)\n"
 
 def test_the_readme_is_short() -> None:
     assert len(README.splitlines()) <= 450
+
+
+def test_the_guide_names_all_that_is_public() -> None:
+    guide = (smqexec.__doc__ or "").partition("The house")[0]
+    for name in [*smqexec.__all__, "trace", "dask"]:
+        assert re.search(rf"\b{name}\b", guide), name
 
 
 def printed(program: str, folder: Path) -> list[str]:

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -45,36 +46,49 @@ def test_each_point_is_stored_once(example: Any, capsys: pytest.CaptureFixture[s
     assert magnet["field"] == 0.0
 
 
-def test_ctrl_c_stops_resumes_and_ends_a_measurement(tmp_path: Path) -> None:
+# The handler says what it has done, by a call that may interrupt a print.
+TELLING = """
+import os, signal
+from smqexec import Scheduler
+from benchmarks.examples.measurement import measure
+
+def telling(kind, name):
+    method = getattr(kind, name)
+    def tell(*args):
+        result = method(*args)
+        os.write(1, f"\\n{name}\\n".encode())
+        return result
+    setattr(kind, name, tell)
+
+telling(Scheduler, "stop"), telling(Scheduler, "resume")
+signal.signal(signal.SIGINT, signal.default_int_handler)
+magnet = {"field": 0.0, "settles in": 0.01}
+rows = measure(magnet, [n / 100 for n in range(1, 3001)])
+print("end", len(rows), magnet["field"], flush=True)
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals")
+def test_ctrl_c_stops_resumes_and_ends_a_measurement() -> None:
     """The third one ends it: the points so far are stored, and the field is ramped down."""
-    program = (
-        "from benchmarks.examples.measurement import measure\n"
-        "magnet = {'field': 0.0, 'settles in': 0.01}\n"
-        f"rows = measure(magnet, [n / 100 for n in range(1, 3001)], {str(tmp_path / 'points.db')!r})\n"
-        "print('end', len(rows), magnet['field'], flush=True)\n"
-    )
-    restore = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-    process = subprocess.Popen(
-        [sys.executable, "-c", restore + program],
+    with subprocess.Popen(
+        [sys.executable, "-c", TELLING],
         stdout=subprocess.PIPE, text=True, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
-    try:
-        assert process.stdout is not None
-        assert process.stdout.readline().startswith("field")
-        process.send_signal(signal.SIGINT)  # stop
-        process.send_signal(signal.SIGINT)  # resume, or one signal with the first: then it is stopped
-        process.send_signal(signal.SIGINT)
-        for _ in range(1000):
-            try:
-                out, _ = process.communicate(timeout=0.2)
-                break
-            except subprocess.TimeoutExpired:
-                process.send_signal(signal.SIGINT)  # two signals at once may have been one
-        assert process.returncode == 0
-        last = out.splitlines()[-1].split()
-        assert last[0] == "end"
-        assert 0 < int(last[1]) < 3000
-        assert last[2] == "0.0"
-    finally:
-        process.kill()
-        process.wait(DEADLINE)
+    ) as process:  # fmt: skip
+        late = threading.Timer(6 * DEADLINE, process.kill)  # ends the lines as well
+        late.start()
+        try:
+            assert process.stdout is not None
+            for word in ("field", "stop", "resume"):
+                assert any(line.startswith(word) for line in process.stdout), word
+                process.send_signal(signal.SIGINT)
+            *_, last = process.stdout
+            assert process.wait() == 0
+        finally:
+            late.cancel()
+            late.join()
+            process.kill()
+    word, points, field = last.split()
+    assert word == "end"
+    assert 0 < int(points) < 3000
+    assert field == "0.0"
