@@ -1608,3 +1608,41 @@ def test_bad_hold_back_changes_nothing() -> None:
     with pytest.raises(ValueError, match="is no relay that waits for nothing else"):
         planner.hold_back(nodes[1], relays[1])
     assert (queue.waiting, queue.ready, queue.running) == (1, 1, 1)
+
+
+def test_what_was_freed_by_a_drop_is_still_known_to_have_been_passed_by() -> None:
+    r"""What led to it is dropped next: then a search that had passed it by owns it.
+
+    ::
+
+        newest -- relay ----------\
+        sink ---- middle -------- found -- relay -- failing -- outside, another
+        other                                                               (submitted after found)
+    """
+
+    class Tolerant(DependencyPlanner.Node):
+        tolerant = True
+
+    planner = DependencyPlanner()
+    one, two = planner.add_queue(), planner.add_queue()
+    outside, another, failing, found, other, middle, sink, newest, ready = (
+        DependencyPlanner.Node() for _ in range(9)
+    )
+    relays = [Tolerant(), Tolerant()]
+    planner.add(outside, None)
+    planner.add(another, None)
+    planner.add(failing, two, [outside, another])
+    planner.add(relays[0], None, [failing])
+    planner.add(found, one, [relays[0]])
+    planner.add(other, one)
+    planner.add(middle, two, [found])
+    planner.add(ready, two)
+    planner.add(sink, one, [middle])
+    planner.add(relays[1], None, [found])
+    planner.add(newest, one, [relays[1]])
+    assert planner.take(two) is ready  # the search of the sink has passed by what the newest one owns
+    planner.drop(outside)
+    planner.drop(newest)
+    check(planner, [one, two])
+    assert planner.take(one) is found  # for the sink
+    assert planner.take(one) is other

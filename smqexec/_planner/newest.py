@@ -113,10 +113,12 @@ class NewestFirst:
                 return
             search.live = False  # all else that it owned has started
             self.todo.discard(search.number)
+            node.search = None
         elif node.place is None:
             node.place = UNVISITED  # it stays in `todo`
             return
-        node.search = None
+        # A search that is not live stays: should what led to the node be dropped, `forget` has to know
+        # that others have passed it by.
         self.searches.put(node)
 
     def settle(self) -> None:
