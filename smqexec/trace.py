@@ -28,10 +28,10 @@ which its slots were busy; the longest tasks; the critical path; and when the fi
 results came.
 
 *The file* is in Chrome's trace format: JSON, an array of events.  Perfetto shows a row for
-each worker thread under its queue, and a slice for each task.
-The file is written as things happen, so a program that is killed leaves a file that can be
-read, without its last 0.2 s; a task that had run for longer than a second is in it too.
-Tasks of a queue on another executor start when that executor gets them.
+each worker thread under its queue, and a slice for each task.  The file is written as
+things happen, so a program that is killed leaves a file that can be read, without its last
+0.2 s; a task that had run for longer than a second is in it too.  Tasks of a queue on
+another executor start when that executor gets them.
 """
 
 from __future__ import annotations
@@ -66,14 +66,13 @@ def record(scheduler: Scheduler, path: str | os.PathLike[str]) -> Recording:
 
     Raises:
         TypeError: *scheduler* is none.
-        OSError: The file can't be written.  Where that happens later, it is
+        OSError: The file can't be written.  If that happens later, it is
             logged, and the recording ends.
         ValueError: Another recording is writing that file.
 
-    Cost: 2 µs for each submit, start, item and end, and for each dependency; 3 to 5
-    µs without the interpreter lock (``python -m benchmarks --only trace``).  200
-    bytes of the file for each task and each dependency; in memory, what is pending,
-    and at most some 30 MB.
+    Cost: 1.5 to 2 µs for each submit, start, item and end; 3 to 5 µs without the
+    interpreter lock (``python -m benchmarks --only trace``).  200 bytes of the file
+    for each task; in memory, what is pending, and at most some 30 MB.
     """
     if not isinstance(scheduler, Scheduler):
         raise TypeError(
