@@ -83,6 +83,16 @@ def test_held_back_task_is_shown_under_its_own_number() -> None:
     assert [(node.number, node.state) for node in graph.nodes if node.name == "abs"] == [(2, "waiting")]
 
 
+def test_the_order_of_a_queue_is_no_dependency() -> None:
+    with planned(stopped=True) as (scheduler,):
+        queue = Queue(scheduler, 1, in_order=True)
+        first = queue.submit(acquire)
+        queue.submit(acquire)
+        queue.submit(analyse, first)
+        graph = scheduler.graph()
+    assert [edge[:2] for edge in graph.edges] == [(0, 2)]
+
+
 def test_what_has_ended_is_not_shown() -> None:
     with planned(1) as (scheduler, queue):
         done, failed = queue.submit(acquire), queue.submit(int, "x")

@@ -11,7 +11,6 @@ from __future__ import annotations
 from reprlib import repr as short
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .._core.submission_order import Barrier
 from .._futures.items import Item
 from .._futures.task import Foreign, Settled, Task, called, label_of
 from .._planner import DONE, READY, RUNNING, STRIDE, WAITING, Node, dependencies_of
@@ -93,14 +92,14 @@ def snapshot(scheduler: Dispatcher) -> Snapshot:
             if isinstance(need.node, Foreign):  # each task has its own
                 source = len(nodes)
                 nodes.append(GraphNode(0, _name_outside(need.future), "", OUTSIDE))
-            if source is not None:  # else it has ended
+            if source is not None:  # else it only keeps the order of a queue
                 edges.append(GraphEdge(source, place, _part(need)))
     return tuple(nodes), tuple(edges)
 
 
 def _noted(task: Any) -> _Note:
     needs = dependencies_of(task) if task.state == WAITING else ()
-    pending = [_meant(node) for node in needs if node.state < DONE and type(node) is not Barrier]
+    pending = [_meant(node) for node in needs if node.state < DONE]
     return _Note(task, task.number, task.state, task._fn, task.queue.name, pending)
 
 

@@ -19,7 +19,7 @@ from .._futures.future import PlannedFuture
 from .._futures.items import LENGTH, Item
 from .._futures.task import Foreign, Task, known_as, numbered
 from .._limits.resources import KEPT, Allocation, AllocationWaiter, Resource
-from .._planner import DONE, READY, RUNNING, WAITING, Node, dependencies_of, dependents_of, rank_of
+from .._planner import DONE, READY, RUNNING, Node, dependencies_of, dependents_of, rank_of
 from .._workers.join_search import Everything, Needs
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ def _cause(scheduler: Dispatcher, future: Any) -> Words:
     needed = _needed(future)
     while needed is not None and type(needed) is not AllocationWaiter:
         path.append(needed)
-        needed = _needed(needed) if needed.state == WAITING else None
+        needed = _needed(needed)
     if not path:
         lacks = "what it needs has just ended" if needed is None else _lacking(needed.allocation)
         return [f"waiting: {lacks}"]
