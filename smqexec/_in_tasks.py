@@ -43,7 +43,7 @@ def checkpoint() -> None:
     scheduler = run.slots.scheduler
     # Neither is read under the lock: what comes now is seen at the next checkpoint.
     if scheduler.stopped:
-        scheduler.pause(task)
+        scheduler.waiting.pause(task)
     watch = task._watch
     if watch is not None and watch.asked:
         raise CancelledError()
@@ -111,7 +111,7 @@ def _help(run: Run, ended: _Ended, timeout: float | None) -> bool:
     """Do what *ended* needs until it is satisfied, or one future alone is left; False after *timeout*."""
     scheduler = run.slots.scheduler
     told = partial(scheduler.warn_if_stalled, "several futures")
-    return scheduler.help(ended.needs(run), timeout, told)  # type: ignore[no-any-return]
+    return scheduler.waiting.help(ended.needs(run), timeout, told)  # type: ignore[no-any-return]
 
 
 def as_completed(fs: Iterable[Future[R]], timeout: float | None = None) -> Iterator[Future[R]]:

@@ -327,7 +327,7 @@ class Queue(Submits, ThreadPoolExecutor):
         if context is not None and isinstance(self._slots.pool, EnginePool):
             raise TypeError("context and executor= exclude each other: contexts stay in this process")
         options = read(self._known, name, after, context, timeout, resources, hold, release, others)
-        self.scheduler.bind_resources(options.bound())
+        self.scheduler.allocating.bind_resources(options.bound())
         return Submitter(self, options)
 
     @property

@@ -12,11 +12,13 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from ._core import process
+from ._core.breakdown import Breakdown
 from ._core.state import Slots
 from ._core.stop import Stop
 from ._core.submission import Arrivals
 from ._core.waking import LOGGER
 from ._limits.admission import Admission
+from ._limits.allocating import Allocating
 from ._limits.options import check_flags
 from ._observe import debug as _debug
 from ._observe import why as _why
@@ -25,7 +27,7 @@ from ._observe.events import Event, Observation, Observers, newcomers
 from ._observe.graph import Graph
 from ._workers.stall import stalled
 from ._workers.streams import Streams
-from ._workers.waiting import at_work
+from ._workers.waiting import Waiting, at_work
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -100,8 +102,13 @@ class Scheduler(Arrivals):
         check_flags(stopped=stopped, debug=debug)
         self.observers = Observers()
         super().__init__(order, stopped)
+        # The parts, from below to above.
+        self.break_down = Breakdown(self).break_down
+        self.allocating: Allocating = Allocating(self)
         self.admission = Admission(self)
+        self.waiting = Waiting(self)
         self.streams = Streams(self)
+        self.warn_if_stalled = self._warn_if_stalled
         # The counts of lost queues that are forgotten.
         states = ["waiting", "ready", "running", "done", "failed", "cancelled"]
         self._past: dict[str, int] = dict.fromkeys(states, 0)
@@ -254,7 +261,7 @@ class Scheduler(Arrivals):
         if self.exiting:
             self.cancel_held()
         if wait:
-            self._wait_until(self._at_rest)
+            self.waiting.until(self.waiting.at_rest)
         return stop
 
     def resume(self) -> None:
@@ -297,9 +304,9 @@ class Scheduler(Arrivals):
         Returns:
             False if there was still something after *timeout*.
         """
-        return self._wait_until(self._idle, timeout, told=partial(self.warn_if_stalled, "all tasks"))
+        return self.waiting.until(self._idle, timeout, told=partial(self.warn_if_stalled, "all tasks"))
 
-    def warn_if_stalled(self, awaited: PlannedFuture[Any] | str, elsewhere: bool = False) -> bool:
+    def _warn_if_stalled(self, awaited: PlannedFuture[Any] | str, elsewhere: bool = False) -> bool:
         """Log why a wait for *awaited* may never end, and return True, if nothing runs and nothing can start.
 
         With *elsewhere* also where futures of other executors may still come.
@@ -391,7 +398,7 @@ class Scheduler(Arrivals):
             if at_work(self, slots):
                 raise RuntimeError("a task cannot wait for the shutdown of its own queue")
         told = partial(self.warn_if_stalled, f"the end of queue {slots.name}", True)
-        return self._wait_until(drained, slots=slots, told=told)
+        return self.waiting.until(drained, slots=slots, told=told)
 
     def cancel_held(self) -> None:
         """At exit: refuse who waits to submit; if it is stopped, and nobody may ever resume it, cancel."""
@@ -427,7 +434,7 @@ class Scheduler(Arrivals):
                 LOGGER.warning("exit waits for what may never end: %s", self.why())
             return False  # what is waited for now may come, and others be stalled then
 
-        self._wait_until(self._idle, told=tell)
+        self.waiting.until(self._idle, told=tell)
 
     def _cancel_stalled(self) -> None:
         """At exit: cancel what can never start, as nobody can submit or resume any more."""

@@ -1470,13 +1470,13 @@ def test_stop_that_is_over_before_the_generator_looks() -> None:
         fed = Fed()
         task = queue.submit(fed)
         until(task.running)
-        pause = scheduler.pause
+        pause = scheduler.waiting.pause
 
         def late(held: Any) -> None:
             scheduler.resume()
             pause(held)
 
-        scheduler.pause = late
+        scheduler.waiting.pause = late
         scheduler.stop()
         fed.give("a", END)
         assert task.result(DEADLINE) == ["a"]

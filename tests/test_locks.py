@@ -15,6 +15,7 @@ from threads import beside, until
 import smqexec
 from smqexec import Queue, Resource, Scheduler, checkpoint, settled
 from smqexec._calls.interrupts import LIMIT
+from smqexec._core.shared import State
 from smqexec._core.state import Run, Slots
 from smqexec._core.submission import Arrivals
 from smqexec._core.termination import Dropping
@@ -68,7 +69,8 @@ METHODS: dict[type, str] = {
     Arrivals: "_mend _plain _link",
     Dropping: "_forget _pending _drop _drop_some _unlist",
     Waking: "_take _wake_for _wake _wake_all",
-    Waiting: "_tell_watchers _let_in sink _unpause _ask _at_rest",
+    State: "_tell_watchers _let_in _unpause _ask",
+    Waiting: "sink at_rest",
     Scheduler: "_idle",
     Needs: "take find extend held_back",
     Everything: "nodes",

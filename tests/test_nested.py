@@ -752,7 +752,7 @@ class Patient:
         assert run is not None
         self.waits = run.waits
         while (given := self._line.get(timeout=DEADLINE)) is not None:
-            run.slots.scheduler.help(Needs(run, (given[0],), given[1].is_set), None, lambda: False)
+            run.slots.scheduler.waiting.help(Needs(run, (given[0],), given[1].is_set), None, lambda: False)
         return "ended"
 
     def wait_for(self, future: Any) -> None:
@@ -1213,7 +1213,7 @@ def test_stop_that_is_over_as_a_task_pauses_cancels_nothing_at_exit() -> None:
         task = queue.submit(lambda: gate.enter() or checkpoint() or "went on")
         gate.wait_entered()
         scheduler.exiting = True
-        scheduler.pause(task)
+        scheduler.waiting.pause(task)
         gate.open()
         assert task.result(DEADLINE) == "went on"
         scheduler.exiting = False

@@ -16,10 +16,11 @@ from engines import Manual
 from gate import DEADLINE
 from threads import beside, hold, planned, until
 
+import smqexec._core.shared
 import smqexec._workers.waiting
 from smqexec import Queue, Scheduler, Task, settled
 from smqexec._calls.interrupts import STRUCK, _after_fork
-from smqexec._workers.waiting import SPINS
+from smqexec._core.shared import SPINS
 
 ROUNDS = 150
 
@@ -389,7 +390,7 @@ class Clock:
 def test_submitter_lets_who_holds_the_lock_go_on(at: int, monkeypatch: pytest.MonkeyPatch) -> None:
     with planned(1, stopped=True) as (scheduler, queue):
         clock = Clock(hold(scheduler.lock), at)
-        monkeypatch.setattr(smqexec._workers.waiting, "time", clock)
+        monkeypatch.setattr(smqexec._core.shared, "time", clock)
         task = beside(queue.submit, add, 1).result(DEADLINE)
         assert clock.sleeps == at
         scheduler.resume()
@@ -400,7 +401,7 @@ def test_submitter_blocks_when_that_takes_long(monkeypatch: pytest.MonkeyPatch) 
     with planned(1, stopped=True) as (scheduler, queue):
         release = hold(scheduler.lock)
         clock = Clock(release, -1)
-        monkeypatch.setattr(smqexec._workers.waiting, "time", clock)
+        monkeypatch.setattr(smqexec._core.shared, "time", clock)
         submitting = beside(queue.submit, add, 1)
         try:
             until(lambda: clock.sleeps == SPINS)
@@ -415,7 +416,7 @@ def test_where_ctrl_c_may_strike_nothing_is_held_outside_a_with(monkeypatch: pyt
     def queue_up(_: object) -> None:
         raise AssertionError("Ctrl-C could strike while it has the lock")
 
-    monkeypatch.setattr(smqexec._workers.waiting.Waiting, "_queue_up", queue_up)
+    monkeypatch.setattr(smqexec._core.shared.State, "_queue_up", queue_up)
     with planned(1, stopped=True) as (_, queue):
         assert queue.submit(add, 1)
         with pytest.raises(AssertionError, match="Ctrl-C"):

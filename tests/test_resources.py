@@ -541,7 +541,7 @@ def test_ctrl_c_in_a_later_submission_leaves_lines_as_they_were(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(scheduler, "add_allocation", interrupt)
+        patch.setattr(scheduler.allocating, "add_allocation", interrupt)
         with pytest.raises(KeyboardInterrupt):
             queue.options(resources={disk: 1}).submit(abs, 1)
     assert "lacks 1 of disk" in lacking.why()

@@ -651,7 +651,7 @@ def test_long_search_lets_others_have_the_lock(monkeypatch: pytest.MonkeyPatch) 
                 assert seconds == 0
                 tried.append(beside(scheduler.counts).result(DEADLINE)["running"] == 0)
 
-        monkeypatch.setattr(smqexec._workers.waiting, "time", Clock)
+        monkeypatch.setattr(smqexec._core.shared, "time", Clock)
         sink = deep(queue)
         scheduler.resume()
         assert sink.result(DEADLINE) == smqexec._core.waking.SEARCH_LIMIT * 5 // 2
@@ -669,7 +669,7 @@ def test_stop_during_a_long_search(monkeypatch: pytest.MonkeyPatch) -> None:
                     scheduler.stop()
                     stopped.set()
 
-        monkeypatch.setattr(smqexec._workers.waiting, "time", Clock)
+        monkeypatch.setattr(smqexec._core.shared, "time", Clock)
         sink = deep(queue)
         scheduler.resume()
         assert stopped.wait(DEADLINE)

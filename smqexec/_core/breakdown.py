@@ -9,7 +9,6 @@ goes on, and its results are published.
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable
 from concurrent.futures.thread import BrokenThreadPool
 from typing import Any
 
@@ -19,15 +18,17 @@ from .._futures.future import Failure, PlannedFuture
 from .._futures.task import Foreign, Task
 from .._planner import RUNNING, DependencyPlanner
 from .searches import forget
+from .shared import Ended
 from .state import Run, Slots
-from .termination import Dropping, Ended
+from .termination import Dropping
 from .waking import LOGGER
 
 
-class Breaking(Dropping):
-    """A scheduler that ends its tasks where its own code raises."""
+class Breakdown:
+    """How a scheduler ends its tasks where its own code raises."""
 
-    _admit: Callable[..., None]
+    def __init__(self, core: Dropping) -> None:
+        self._core = core
 
     def break_down(
         self, error: BaseException, run: Run | None = None, task: PlannedFuture[Any] | None = None
@@ -43,28 +44,28 @@ class Breaking(Dropping):
         """
         with uninterrupted():
             LOGGER.critical(
-                "internal error at %r: what is pending in %r fails with it", task, self, exc_info=error
+                "internal error at %r: what is pending in %r fails with it", task, self._core, exc_info=error
             )
             broken = BrokenThreadPool(f"an internal error has ended all queues of the scheduler: {error!r}")
             broken.__cause__ = error
-            with self.lock:  # from here on no task comes
-                for slots in self._slots:
+            with self._core.lock:  # from here on no task comes
+                for slots in self._core._slots:
                     slots.broken = slots.broken or broken
                     if slots.pending_limit is not None:
                         slots.pending_limit.turn_away()
             found = [other for other in gc.get_objects() if issubclass(type(other), PlannedFuture)]
-            with self.lock:
-                if self._abandoned:
+            with self._core.lock:
+                if self._core._abandoned:
                     return
                 if run is not None:
                     run.task = None
                     run.parked = False
                 ended = self._end_without_planner(found, task, Failure(error, traceback_of(error)))
-                for slots in self._slots:
+                for slots in self._core._slots:
                     self._empty(slots, run)
-                left = [slots for slots in self._slots if not slots.runs]
-                self._tell_watchers()
-            self._finish(ended, task)  # type: ignore[arg-type]
+                left = [slots for slots in self._core._slots if not slots.runs]
+                self._core._tell_watchers()
+            self._core._finish(ended, task)  # type: ignore[arg-type]
             for slots in left:
                 slots.pool.join(wait=False)
 
@@ -72,11 +73,11 @@ class Breaking(Dropping):
         self, found: list[PlannedFuture[Any]], at_hand: PlannedFuture[Any] | None, failure: Failure
     ) -> list[Ended]:
         """Fail those *found* here that are pending, at no run, or *at_hand*.  The lock is held."""
-        ended, self._untold = self._untold, []
-        running = {task for slots in self._slots for run in slots.runs for task in run.tasks()}
+        ended, self._core._untold = self._core._untold, []
+        running = {task for slots in self._core._slots for run in slots.runs for task in run.tasks()}
         for future in found:
             slots: Slots | None = getattr(future, "_home", None)  # one that is being made has none yet
-            if slots is None or slots.scheduler is not self:
+            if slots is None or slots.scheduler is not self._core:
                 continue
             if future in running and future is not at_hand:
                 continue
@@ -90,19 +91,19 @@ class Breaking(Dropping):
             watch = future._watch
             future._leave(watch)
             ended.append((future, watch, slots))
-        for relay in list(self._outside):
+        for relay in list(self._core._outside):
             if type(relay) is Foreign:
-                self._forget(relay)
-        self._outside.clear()
-        self.planner = DependencyPlanner(self.order)
-        self._next = self._next_allocated if self._allocates else self.planner.order.take
-        self._admit = self.planner.admit
+                self._core._forget(relay)
+        self._core._outside.clear()
+        self._core.planner = DependencyPlanner(self._core.order)
+        self._core._next = self._core.allocating.starter()
+        self._core._admit = self._core.planner.admit
         return ended
 
     def _empty(self, slots: Slots, struck: Run | None) -> None:
         """Note that nothing of *slots* is pending, and let its runs leave.  The lock is held."""
         slots.planner = None
-        self.planner.add_queue(slots)
+        self._core.planner.add_queue(slots)
         slots.barrier = None
         slots.leave_unbegun()
         for run in list(slots.runs):

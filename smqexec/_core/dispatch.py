@@ -20,14 +20,14 @@ from .._calls.interrupts import DEFERRED, call_deferred
 from .._futures.future import Watch
 from .._futures.task import Task
 from .._planner import SEARCHING
-from .breakdown import Breaking
 from .loud import loud
 from .searches import SEARCH_LIMIT, forget, searches
 from .state import Run, Slots
+from .termination import Dropping
 from .waking import Starts
 
 
-class Dispatcher(Breaking):
+class Dispatcher(Dropping):
     """What a `Scheduler` does for tasks and runs; what it does for its user is in ``_scheduler``."""
 
     # A task goes.

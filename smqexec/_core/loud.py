@@ -10,13 +10,13 @@ class Breakable(Protocol):
     """A scheduler as `loud` sees it."""
 
     def break_down(self, error: BaseException, run: Any = None, task: Any = None) -> None:
-        """Fail all that is pending with *error*: see `Breaking.break_down`."""
+        """Fail all that is pending with *error*: see `Breakdown.break_down`."""
 
 
 class loud:
     """Around what only our own code does: what that raises ends here, and breaks *scheduler* down.
 
-    *run* and *task* are as for `Breaking.break_down`.
+    *run* and *task* are as for `Breakdown.break_down`.
     """
 
     __slots__ = ("_run", "_scheduler", "_task")

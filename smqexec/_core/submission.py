@@ -32,9 +32,9 @@ from .._planner import DONE, NEW, NONE, RUNNING, WAITING, Group, Node, as_few, d
 from .dispatch import Dispatcher
 from .exclusive import OF_THE_PARENT, REENTRANT
 from .loud import loud
+from .shared import Ended
 from .state import Slots
 from .submission_order import Barrier
-from .termination import Ended
 from .waking import Starts
 
 _NOT_PLAIN: Any = object()  # what `_plain` returns where it is for `_link` to look closer
@@ -44,10 +44,6 @@ _Link: TypeAlias = tuple[list[Ended], list[tuple[Foreign, Any]]]
 
 class Arrivals(Dispatcher):
     """A scheduler that takes tasks in."""
-
-    def __init__(self, order: str, stopped: bool) -> None:
-        super().__init__(order, stopped)
-        self._admit = self.planner.admit
 
     def group(self) -> Group | None:
         """One submission for the items of a `map`; None where their order needs none."""
@@ -169,7 +165,7 @@ class Arrivals(Dispatcher):
         others: list[Any] = [*self._outside, *chain(*self._doomed)]
         others += [other for slots in self._slots for run in slots.runs for other in run.tasks()]
         self.planner.mend(self._slots, task, others)
-        self._next = self._next_allocated if self._allocates else self.planner.order.take
+        self._next = self.allocating.starter()
         barrier = task._barrier
         waits = barrier is not None and barrier.state == WAITING
         if barrier is not None and waits and all(other.state >= DONE for other in dependencies_of(barrier)):
@@ -198,7 +194,7 @@ class Arrivals(Dispatcher):
                 if told:
                     section.then(partial(self.observers.tell, "end", slots, task, outcome="cancelled"))
             elif task._allocation is not None:
-                self._tell_helpers(self.stop_holding(task._allocation))
+                self._tell_helpers(self.allocating.stop_holding(task._allocation))
             section.then(self._start, self._wake_all())
 
     def _plain(self, slots: Slots, task: Task[Any], args: Any) -> Any:
@@ -306,7 +302,7 @@ class Arrivals(Dispatcher):
             self._admit(task._barrier, None, as_few([task, *before]))
             slots.barrier = task._barrier
         if task._allocation is not None or task._releases:
-            self.add_allocation(task)
+            self.allocating.add_allocation(task)
         if failed is None:
             return None, self._wake(slots), ([], foreign)
         with uninterrupted():

@@ -8,16 +8,17 @@ from __future__ import annotations
 from collections import deque
 from concurrent.futures import CancelledError
 from itertools import chain, islice
-from typing import Any, TypeAlias, cast
+from typing import Any, cast
 
 from .._calls.frames import traceback_of
 from .._calls.interrupts import DEFERRED, call_deferred
-from .._futures.future import Failure, PlannedFuture, Watch
+from .._futures.future import Failure, PlannedFuture
 from .._futures.items import Item
 from .._futures.task import Foreign, Task
 from .._planner import DONE, RUNNING, Node, dependencies_of, dependents_of
 from .loud import loud
 from .searches import forget, searches
+from .shared import Ended
 from .state import Run, Slots
 from .submission_order import Barrier
 from .waking import Starts, Waking
@@ -25,21 +26,9 @@ from .waking import Starts, Waking
 # So many tasks end at a time, which takes a millisecond or two.
 SLICE = 300
 
-Ended: TypeAlias = tuple[PlannedFuture[Any], Watch | None, Slots]  # a task or item to be told of then
-
 
 class Dropping(Waking):
     """A scheduler whose tasks may end without a value."""
-
-    def __init__(self, order: str, stopped: bool) -> None:
-        super().__init__(order, stopped)
-        # What is about to be dropped, where that takes several slices.
-        self._doomed: list[deque[Node]] = []
-        # Those that had ended where an error of our own struck: for `break_down` to tell.
-        self._untold: list[Ended] = []
-        # What pending tasks may wait for, and no queue is at: futures of others, and
-        # parts of results.
-        self._outside: set[Node] = set()
 
     def _forget(self, relay: Foreign) -> None:
         self._outside.discard(relay)

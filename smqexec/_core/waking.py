@@ -9,17 +9,16 @@ its own first in, first out never decides anything.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .._calls.frames import traceback_of
 from .._calls.interrupts import FRAMES, make_room, uninterrupted
 from .._futures.future import Failure
 from .._futures.task import Task
-from .._limits.allocating import Allocating
 from .._planner import READY, SEARCHING
 from .loud import loud
 from .searches import SEARCH_LIMIT
+from .shared import State
 from .state import Run, Slots
 
 LOGGER = logging.getLogger("smqexec")
@@ -27,13 +26,8 @@ LOGGER = logging.getLogger("smqexec")
 Starts: TypeAlias = list[tuple[Slots, Run]]  # runs to be started once the lock is not held
 
 
-class Waking(Allocating):
+class Waking(State):
     """A scheduler that knows who is free for what is ready."""
-
-    def __init__(self, order: str, stopped: bool) -> None:
-        super().__init__(order, stopped)
-        # What gives a run its next task.  The planner's own check of the queue is for others.
-        self._next: Callable[..., Any] = self.planner.order.take
 
     if TYPE_CHECKING:
         # See ``termination``.

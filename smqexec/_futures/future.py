@@ -221,7 +221,7 @@ class PlannedFuture(Node, Future[R]):
         end = self.state
         if end < DONE:
             slots = self._home
-            if slots is not None and not slots.scheduler.wait_for(self, timeout):
+            if slots is not None and not slots.scheduler.waiting.wait_for(self, timeout):
                 raise TimeoutError()
             end = self.state
         if end == CANCELLED:

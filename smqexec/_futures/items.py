@@ -13,7 +13,6 @@ from .remote_value import Keeping, Kept
 
 if TYPE_CHECKING:
     from .owner import Home
-    from .task import Task
 
 R = TypeVar("R")
 
@@ -40,14 +39,14 @@ class Item(Keeping[R]):
     held = True
 
     _home: Home | None
-    _source: Task[Any] | None
+    _source: Any  # the `Task`; None once it has ended
     _key: Any
 
     def __init__(self, *_: object, **__: object) -> None:
         raise TypeError("an Item can't be made by itself: task[key] makes them")
 
     @classmethod
-    def of(cls, source: Task[Any] | None, key: Any) -> Item[Any]:
+    def of(cls, source: Any, key: Any) -> Item[Any]:
         """Return a new item for the part *key* of *source*."""
         item: Item[Any] = new(cls)
         item.number = item.missing = 0
@@ -102,7 +101,7 @@ class Item(Keeping[R]):
         source = self._source
         return source is not None and source.promote()
 
-    def _maker(self) -> Task[Any] | None:
+    def _maker(self) -> Any:
         return self._source
 
     def _let_go(self) -> None:

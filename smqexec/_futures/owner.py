@@ -1,44 +1,48 @@
 """What tasks and items ask of whatever ends them: a scheduler, as the rooms above build it.
 
-A task knows its queue alone, its *home*, until it is done.
+A task knows its queue alone, its *home*, until it is done.  Futures, items and streams are `Any` here, as
+their modules import this one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any, Protocol
-
-if TYPE_CHECKING:
-    from .future import PlannedFuture
-    from .items import Item, Stream
-    from .task import Task
+from typing import Any, Protocol
 
 
 class Parts(Protocol):
     """Generator tasks, and parts of results, as tasks and items see them.  Not called under the lock."""
 
-    def stream(self, task: Task[Any], announced: bool) -> Stream | None:
+    def stream(self, task: Any, announced: bool) -> Any:
         """Return the stream of generator task *task*; None if it is done without one."""
         ...
 
-    def item(self, task: Task[Any], stream: Stream, index: int) -> Item[Any] | None:
+    def item(self, task: Any, stream: Any, index: int) -> Any:
         """Return the pending item of *task* for value *index*; None if the item would be done."""
         ...
 
-    def length(self, task: Task[Any], stream: Stream) -> Item[int] | None:
+    def length(self, task: Any, stream: Any) -> Any:
         """Return the pending item for the length of *task*; None if the item would be done."""
         ...
 
-    def part(self, task: Task[Any], key: Any) -> Item[Any] | None:
+    def part(self, task: Any, key: Any) -> Any:
         """Return a pending item for ``result[key]`` of an ordinary *task*; None if *task* has ended."""
         ...
 
-    def complete_item(self, item: Item[Any], value: Any) -> None:
+    def complete_item(self, item: Any, value: Any) -> None:
         """Give *item* its value, unless it has ended."""
 
-    def fail_item(self, item: Item[Any], error: BaseException) -> None:
+    def fail_item(self, item: Any, error: BaseException) -> None:
         """Fail *item*, which gets no value, unless it has ended."""
+
+
+class Waits(Protocol):
+    """How threads wait for tasks."""
+
+    def wait_for(self, future: Any, timeout: float | None) -> bool:
+        """Block until *future* is done; False after *timeout* seconds."""
+        ...
 
 
 class Owner(Protocol):
@@ -52,29 +56,30 @@ class Owner(Protocol):
         """Return True if this thread has the lock already; *call* is made once that is released."""
         ...
 
-    def wait_for(self, future: PlannedFuture[Any], timeout: float | None) -> bool:
-        """Block until *future* is done; False after *timeout* seconds."""
-        ...
-
-    def why_of(self, future: PlannedFuture[Any]) -> str | None:
+    def why_of(self, future: Any) -> str | None:
         """Return why *future* has not started, or not ended; None if it has ended."""
         ...
 
-    def cancel(self, future: PlannedFuture[Any], dependencies: bool = False) -> None:
+    def cancel(self, future: Any, dependencies: bool = False) -> None:
         """Cancel *future*, or ask it to end if it runs; with *dependencies* also what it alone needs."""
 
-    def cancel_unneeded(self, future: PlannedFuture[Any]) -> None:
+    def cancel_unneeded(self, future: Any) -> None:
         """Cancel *future* and what it needs, as far as nobody needs it."""
 
-    def promote(self, task: Task[Any]) -> bool:
+    def promote(self, task: Any) -> bool:
         """Make *task* count as newly submitted; False if it has started."""
         ...
 
     def foreign_done(self, relay: Any, future: Any) -> None:
         """Note that *future*, which *relay* stands for, is done."""
 
-    def warn_if_stalled(self, awaited: PlannedFuture[Any] | str) -> bool:
+    def warn_if_stalled(self, awaited: Any) -> bool:
         """Log why a wait for *awaited* may never end, and return True, if nothing can go on."""
+        ...
+
+    @property
+    def waiting(self) -> Waits:
+        """How threads wait for its tasks."""
         ...
 
     @property

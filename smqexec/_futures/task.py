@@ -176,7 +176,7 @@ class Task(PlannedFuture[R]):
         return range(start, stop, step) if length is None else range(*key.indices(length))
 
     def _item(self, stream: Stream, number: int) -> Item[Any]:
-        item = None
+        item: Item[Any] | None = None
         if number >= len(stream.values):
             slots = self.queue
             item = None if slots is None else slots.scheduler.streams.item(self, stream, number)

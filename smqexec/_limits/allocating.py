@@ -11,24 +11,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .._core.searches import searches
+from .._core.shared import State
 from .._core.state import Slots
-from .._planner import DONE, SEARCHING, Node
-from .._workers.waiting import Waiting
+from .._planner import DONE, SEARCHING
 from .resources import KEPT, TAKEN, Allocation, AllocationWaiter, Resource
 
 
-class Allocating(Waiting):
-    """A scheduler whose tasks take resources."""
+class Allocating:
+    """How the tasks of a scheduler take resources."""
 
-    if TYPE_CHECKING:
-        _outside: set[Node]
-        _next: Callable[..., Any]
-
-    def __init__(self, order: str, stopped: bool) -> None:
-        super().__init__(order, stopped)
+    def __init__(self, core: State) -> None:
+        self._core = core
         self._allocates = False  # some task takes resources
 
     def bind_resources(self, resources: Iterable[Resource]) -> None:
@@ -38,7 +34,7 @@ class Allocating(Waiting):
             ValueError: One belongs to another scheduler.
         """
         for resource in resources:
-            resource._bind(self)
+            resource._bind(self._core)
 
     def add_allocation(self, task: Any) -> None:
         """Note what *task*, which was just added, takes and releases.  The lock is held.
@@ -49,7 +45,7 @@ class Allocating(Waiting):
         allocation: Allocation | None = task._allocation
         if allocation is not None:
             self._allocates = True
-            self._next = self._next_allocated
+            self._core._next = self._next_allocated
             allocation.task = task
             watch.hooks += (partial(self._allocation_ended, allocation),)
         releases, task._releases = task._releases, ()
@@ -62,19 +58,19 @@ class Allocating(Waiting):
 
     def _tell_searches(self, allocation: Allocation) -> None:
         for needs in list(searches):
-            needs.held_back(self, allocation)
+            needs.held_back(self._core, allocation)
 
     # A task starts.
 
-    def take(self, slots: Slots, limit: int | None = None) -> Any:
-        """Do what `DependencyPlanner.take` does, but hold back tasks that lack units, and go on."""
-        return self._next(slots, limit)
+    def starter(self) -> Callable[..., Any]:
+        """Return what gives a run its next task."""
+        return self._next_allocated if self._allocates else self._core.planner.order.take
 
     def _next_allocated(
         self, slots: Slots, limit: int | None = None, ended: Any = None, freed: Any = None
     ) -> Any:
         while True:
-            node: Any = self.planner.order.take(slots, limit, ended, freed)
+            node: Any = self._core.planner.order.take(slots, limit, ended, freed)
             if node is None or node is SEARCHING or self.allocate(node):
                 return node
             ended = None
@@ -85,12 +81,12 @@ class Allocating(Waiting):
         if allocation is None or allocation.take():
             return True
         waiter = allocation.waiter = AllocationWaiter(allocation)
-        self.planner.admit(waiter, None)
-        self._outside.add(waiter)
-        self.planner.hold_back(task, waiter)
+        self._core.planner.admit(waiter, None)
+        self._core._outside.add(waiter)
+        self._core.planner.hold_back(task, waiter)
         self._tell_searches(allocation)
-        if self._watchers:
-            self._tell_watchers()
+        if self._core._watchers:
+            self._core._tell_watchers()
         return False
 
     # End hooks: a task gives back its units.
@@ -101,7 +97,7 @@ class Allocating(Waiting):
         allocation.serial, allocation.number = task._serial, task.number
         waiter, allocation.waiter = allocation.waiter, None
         if waiter is not None:
-            self._outside.discard(waiter)
+            self._core._outside.discard(waiter)
         if allocation.holds and not allocation.released and allocation.state == TAKEN and task.state == DONE:
             allocation.state = KEPT
             return []
@@ -130,7 +126,7 @@ class Allocating(Waiting):
             if line and (first := next(iter(line))).grant():
                 waiter, first.waiter = first.waiter, None
                 assert waiter is not None
-                self._outside.discard(waiter)
-                freed += self.planner.done(waiter)
+                self._core._outside.discard(waiter)
+                freed += self._core.planner.done(waiter)
                 resources += first.resources()
         return freed

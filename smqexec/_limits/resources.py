@@ -26,8 +26,8 @@ from weakref import ref
 from .._planner import Node
 
 if TYPE_CHECKING:
+    from .._core.shared import State
     from .._futures.task import Task
-    from .allocating import Allocating
 
 _binding = threading.Lock()  # guards `Resource._scheduler`; held for that alone
 
@@ -77,14 +77,14 @@ class Resource:
         self._holders: dict[Allocation, None] = {}
         # Of tasks that lack units, first come first.
         self._line: OrderedDict[Allocation, None] = OrderedDict()
-        self._scheduler: ref[Allocating] | None = None
+        self._scheduler: ref[State] | None = None
 
     @property
     def free(self) -> int:
         """How many units nobody has, as things stand.  A task that is done has given back its own."""
         return self._free
 
-    def _bind(self, scheduler: Allocating) -> None:
+    def _bind(self, scheduler: State) -> None:
         """Belong to *scheduler*.
 
         Raises:

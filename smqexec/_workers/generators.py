@@ -83,7 +83,7 @@ def drive(
                 time.sleep(MOMENT)
             # Both are read without the lock: a change that comes now is seen at the next value.
             if scheduler._stopped:
-                scheduler.pause(task)
+                scheduler.waiting.pause(task)
             watch = task._watch
             if watch is not None and watch.asked:
                 raise CancelledError()

@@ -152,7 +152,7 @@ class Needs:
         scheduler = self.slots.scheduler
         while (node := self.find()) is not None:
             scheduler.planner.start(node)
-            if scheduler.allocate(node):
+            if scheduler.allocating.allocate(node):
                 break
         return node
 
@@ -342,7 +342,7 @@ class Anything(Needs):
     def take(self) -> Any:
         scheduler = self.slots.scheduler
         for slots in () if scheduler._stopped else self.homes:
-            task = scheduler.take(slots, SEARCH_LIMIT)
+            task = scheduler._next(slots, SEARCH_LIMIT)
             if task is SEARCHING:
                 self.release()  # others may have the lock; then go on
                 return None

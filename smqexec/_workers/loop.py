@@ -132,6 +132,6 @@ def nest(slots: Slots, run: Run, task: Task[Any]) -> None:
     try:
         perform(slots, run, lambda: task)
     finally:
-        slots.scheduler.surface(run)
+        slots.scheduler.waiting.surface(run)
         if deep:
             make_room(-FRAMES)

@@ -11,100 +11,32 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .._calls.interrupts import DEFERRED, call_deferred
 from .._core.blocking import acquire, block
-from .._core.exclusive import OF_THE_PARENT, Exclusive
+from .._core.exclusive import OF_THE_PARENT
 from .._core.loud import loud
 from .._core.searches import searches
-from .._core.state import HERE, EventSink, Run, Slots
+from .._core.shared import State
+from .._core.state import HERE, Run, Slots
+from .._core.submission import Arrivals
 from .._futures.future import PlannedFuture
 from .._futures.task import Task
-from .._planner import DependencyPlanner, Node
+from .._planner import Node
 from .join_search import Anything, Everything, Needs
 from .loop import nest
 from .stall import rests
 
-# How often a thread asks for the lock before it blocks.
-SPINS = 20
 
+class Waiting:
+    """How the threads of a scheduler wait."""
 
-class Waiting(Exclusive):
-    """What a scheduler is made of, and how its threads wait."""
-
-    def __init__(self, order: str, stopped: bool) -> None:
-        super().__init__()
-        self.planner = DependencyPlanner(order)
-        self.order = order
-        self._stopped = stopped
-        self._slots: list[Slots] = []
-        # Who waits for what: (whether it holds, a lock to release once it does).
-        self._watchers: list[tuple[Callable[[], bool], Any]] = []
-        # The running tasks beneath each wait for something to hold, and that wait's own.
-        self._resting: list[list[Any]] = []
-        # Running tasks that a stop holds, each with the lock that its thread waits for.
-        self._paused: list[tuple[PlannedFuture[Any], Any]] = []
-        # With debug=True: gives what to call when somebody looks at a failure of a task of that queue.
-        self.watch_failure: Callable[[BaseException, str], Callable[[], object]] | None = None
-        self._abandoned = False  # this is a forked child, and the threads are the parent's
-        self.exiting = False  # the interpreter is
-
-    observers: EventSink  # replaced under the lock; set before all else
-
-    if TYPE_CHECKING:
-        # Of the other half: see ``_core.dispatch``.
-        def _started(self, task: Task[Any]) -> Any: ...
-
-        def _start(self, starts: Any) -> None: ...
-
-        def allocate(self, task: Any) -> bool: ...
-
-        def take(self, slots: Slots, limit: int) -> Any: ...
-
-        def warn_if_stalled(self, awaited: PlannedFuture[Any] | str) -> bool: ...
-
-        def break_down(
-            self, error: BaseException, run: Run | None = None, task: PlannedFuture[Any] | None = None
-        ) -> None: ...
-
-    def _tell_watchers(self) -> None:
-        for watcher in self._watchers.copy():
-            holds, blocker = watcher
-            if holds():
-                self._watchers.remove(watcher)
-                blocker.release()
-
-    def _let_in(self) -> None:
-        """Let others have the lock, which is held, in between."""
-        self.lock.release()
-        time.sleep(0)
-        self.lock.acquire()
-
-    def _queue_up(self) -> None:
-        """Wait for a while until the lock is free, without taking it.  Not where Ctrl-C may strike.
-
-        It is held for a microsecond or two.  Whoever holds it and lost the
-        interpreter lock meanwhile needs that first.  A thread that blocks at
-        once is given the lock as it is released, but has yet to get the
-        interpreter lock, so that the next one blocks too, and from then on
-        every task costs a change of threads: three times as much where 16
-        threads submit.  Sleeping for no time lets the holder go on, and gives
-        the lock to nobody.
-        """
-        for _ in range(SPINS):
-            if self.lock.acquire(False):  # `locked` says no while who was given it has yet to go on
-                self.lock.release()
-                return
-            time.sleep(0)
-
-    def _lock(self) -> None:
-        """Take the lock that another thread holds.  For runs, which no signal interrupts."""
-        self._queue_up()
-        self.lock.acquire()
+    def __init__(self, core: Arrivals) -> None:
+        self._core = core
 
     # Waiting for a task.
 
@@ -114,7 +46,7 @@ class Waiting(Exclusive):
         Raises:
             RuntimeError: The calling task is needed for *future*.
         """
-        if timeout is not None and timeout <= 0 and not self._abandoned:
+        if timeout is not None and timeout <= 0 and not self._core._abandoned:
             return future.done()  # not by the lock, which a handler may have interrupted
         run = HERE.run
         blocker: Any
@@ -123,20 +55,20 @@ class Waiting(Exclusive):
             blocker.acquire()
         else:
             blocker = Needs(run, (future,), future.done)
-        with self.exclusive():
+        with self._core.exclusive():
             if future.done():
                 return True
-            if self._abandoned:
+            if self._core._abandoned:
                 raise RuntimeError(OF_THE_PARENT)
             watch = future._watched()
             watch.blocked.append(blocker)
         try:
-            told = partial(self.warn_if_stalled, future)
+            told = partial(self._core.warn_if_stalled, future)
             if run is None:
                 return block(partial(acquire, blocker), timeout, told) or future.done()
-            return run.slots.scheduler.help(blocker, timeout, told)  # type: ignore[no-any-return]
+            return run.slots.scheduler.waiting.help(blocker, timeout, told)  # type: ignore[no-any-return]
         finally:
-            with self.lock:
+            with self._core.lock:
                 if not future.done():  # else `unblock` may be going through the list
                     watch.blocked.remove(blocker)
             if DEFERRED:
@@ -158,7 +90,7 @@ class Waiting(Exclusive):
             self._begin_to_wait(needs)
             return self._help(run, needs, deadline, told)
         finally:
-            with self.lock:
+            with self._core.lock:
                 for other in needs.depths:
                     with suppress(ValueError):  # Ctrl-C struck before
                         other.waits.remove(needs)
@@ -170,14 +102,14 @@ class Waiting(Exclusive):
 
     def _begin_to_wait(self, needs: Needs) -> None:
         """Note that the runs in the thread of *needs* can go on only when that is satisfied."""
-        with self.exclusive():
+        with self._core.exclusive():
             for run in dict.fromkeys((*HERE.runs, needs.run)):
                 needs.depths[run] = len(run.below)
                 run.waits.append(needs)
                 for other in list(searches):
                     other.extend(run, needs)
-            if self._watchers:
-                self._tell_watchers()
+            if self._core._watchers:
+                self._core._tell_watchers()
 
     def _help(self, run: Run, needs: Needs, deadline: float | None, told: Callable[[], bool]) -> bool:
         silent = False  # it has told that nothing can go on
@@ -193,16 +125,16 @@ class Waiting(Exclusive):
                 return needs.satisfied()
             starts = task = None
             home = run
-            with loud(self), self.lock:
+            with loud(self._core), self._core.lock:
                 task = needs.take()
                 if task is not None:
                     home = needs.homes[task.queue]
                     self.sink(home, task)
                     if home.slots.attentive:
-                        starts = self._started(task)
+                        starts = self._core._started(task)
             if DEFERRED:
                 call_deferred()
-            self._start(starts)
+            self._core._start(starts)
             if needs.circle:
                 raise RuntimeError(_told(needs.circle))
             if task is not None:
@@ -228,10 +160,10 @@ class Waiting(Exclusive):
 
     def surface(self, run: Run) -> None:
         """Note that the nested task of *run* has ended: it is again at the one beneath."""
-        with self.lock:
+        with self._core.lock:
             run.task = run.below.pop()
-            if self._watchers:
-                self._tell_watchers()  # it holds again
+            if self._core._watchers:
+                self._core._tell_watchers()  # it holds again
         if DEFERRED:
             call_deferred()
 
@@ -241,33 +173,19 @@ class Waiting(Exclusive):
         """Block the thread of running *task* while the scheduler is stopped and nobody cancels *task*."""
         blocker = threading.Lock()
         blocker.acquire()
-        with self.exclusive():
+        with self._core.exclusive():
             watch = task._watched()
-            if self._stopped and self.exiting:
+            if self._core._stopped and self._core.exiting:
                 watch.asked = True  # nobody may ever resume it
-            if not self._stopped or watch.asked or self._abandoned:
+            if not self._core._stopped or watch.asked or self._core._abandoned:
                 return
-            self._paused.append((task, blocker))
-            self._tell_watchers()
+            self._core._paused.append((task, blocker))
+            self._core._tell_watchers()
         blocker.acquire()
-
-    def _unpause(self, tasks: Sequence[PlannedFuture[Any]] | None = None) -> None:
-        """Let paused tasks go on: these, or all.  The lock is held."""
-        paused, self._paused = self._paused, []
-        for task, blocker in paused:
-            if tasks is None or task in tasks:
-                blocker.release()
-            else:
-                self._paused.append((task, blocker))
-
-    def _ask(self, task: PlannedFuture[Any]) -> None:
-        """Ask a running task to end.  The lock is held."""
-        task._watched().asked = True
-        self._unpause([task])
 
     # Waiting until something holds.
 
-    def _wait_until(
+    def until(
         self,
         holds: Callable[[], bool],
         timeout: float | None = None,
@@ -286,39 +204,39 @@ class Waiting(Exclusive):
         blocker: Any = threading.Lock()
         blocker.acquire()
         if run is not None:
-            everything = Everything(self, slots)
-            blocker = Anything(run, everything, lambda: watcher not in self._watchers, timeout is None)
+            everything = Everything(self._core, slots)
+            blocker = Anything(run, everything, lambda: watcher not in self._core._watchers, timeout is None)
         watcher = (holds, blocker)
-        own = run is not None and run.slots.scheduler is self
+        own = run is not None and run.slots.scheduler is self._core
         stack = run.tasks() if run is not None and own else []
-        with self.exclusive():
-            if self._abandoned:
+        with self._core.exclusive():
+            if self._core._abandoned:
                 return True
-            self._resting.append(stack)
-            self._watchers.append(watcher)
-            self._tell_watchers()
+            self._core._resting.append(stack)
+            self._core._watchers.append(watcher)
+            self._core._tell_watchers()
         try:
-            told = told or partial(self.warn_if_stalled, "tasks that run")
+            told = told or partial(self._core.warn_if_stalled, "tasks that run")
             if run is None:
                 block(partial(acquire, blocker), timeout, told)
             else:
-                run.slots.scheduler.help(blocker, timeout, told)
+                run.slots.scheduler.waiting.help(blocker, timeout, told)
         finally:
-            with self.exclusive():
-                self._resting = [other for other in self._resting if other is not stack]
-                held = watcher not in self._watchers
+            with self._core.exclusive():
+                self._core._resting = [other for other in self._core._resting if other is not stack]
+                held = watcher not in self._core._watchers
                 if not held:
-                    self._watchers.remove(watcher)
+                    self._core._watchers.remove(watcher)
         return held
 
-    def _at_rest(self) -> bool:
+    def at_rest(self) -> bool:
         """Whether no running task can go on, but when one ends or at a resume.  The lock is held."""
         awaited: list[Any] = []  # what may come from elsewhere
-        runs = [run for slots in self._slots for run in slots.runs if run.tasks()]
+        runs = [run for slots in self._core._slots for run in slots.runs if run.tasks()]
         return all(rests(run, awaited) for run in runs) and not awaited
 
 
-def at_work(scheduler: Waiting, slots: Slots | None = None) -> bool:
+def at_work(scheduler: State, slots: Slots | None = None) -> bool:
     """Whether the calling thread is at a task of *scheduler*, and of *slots*."""
     run = HERE.run
     if run is None or run.slots.scheduler is not scheduler or not run.tasks():

@@ -11,8 +11,8 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
+from ..._core.shared import State
 from ..._core.state import Slots
-from ..._workers.waiting import Waiting
 from .lines import Lines
 from .statistics import Meter
 
@@ -65,7 +65,7 @@ class progress:
     def __init__(self, scheduler: Shown, *, file: TextIO | None = None) -> None:
         of: Any = scheduler
         queue = getattr(of, "_slots", None)
-        if not isinstance(of, Waiting) and not isinstance(queue, Slots):
+        if not isinstance(of, State) and not isinstance(queue, Slots):
             raise TypeError(f"progress shows a Scheduler or a Queue, not {of!r}")
         if file is not None and not hasattr(file, "write"):
             raise TypeError(f"file must be open for writing text, not {file!r}")
@@ -78,7 +78,7 @@ class progress:
         if self._display is not None:
             raise RuntimeError("this progress is shown already; make another one")
         of = self._of
-        meter = Meter(of) if isinstance(of, Waiting) else Meter(of.scheduler, of._slots)
+        meter = Meter(of) if isinstance(of, State) else Meter(of.scheduler, of._slots)
         unsaid: list[str] = []
         if self._notebook or _is_terminal(self._file):
             try:

@@ -10,8 +10,8 @@ from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
+    from ..._core.shared import State
     from ..._core.state import Slots
-    from ..._workers.waiting import Waiting
 
 # A rate is that of the last 30 seconds, or of the last five tasks that ended if they go back farther.
 WINDOW, FEW = 30.0, 5
@@ -61,7 +61,7 @@ class Meter:
     One thread reads at a time.
     """
 
-    def __init__(self, scheduler: Waiting, only: Slots | None = None) -> None:
+    def __init__(self, scheduler: State, only: Slots | None = None) -> None:
         self._scheduler = scheduler
         self._only = only
         self._began = self._last = clock()
