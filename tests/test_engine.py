@@ -61,6 +61,15 @@ def test_tasks_depend_on_those_of_other_queues() -> None:
         assert last.result(DEADLINE) == {"value": 13, "pair": [3, 13]}
 
 
+def test_raw_generator_function_is_an_ordinary_call() -> None:
+    def count() -> Iterator[int]:
+        yield from range(3)
+
+    with Scheduler() as scheduler:
+        task = Queue(scheduler, 1, executor=Inline()).submit(Raw(count))
+        assert list(task.result(DEADLINE)) == [0, 1, 2]
+
+
 def test_every_kind_of_argument_arrives() -> None:
     done: Future[int] = Future()
     done.set_result(5)

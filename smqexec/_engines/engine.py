@@ -192,56 +192,49 @@ class EnginePool:
     @ours
     def _send(self, slots: Slots, run: Run, begun: _Begun) -> None:
         """Submit the task of *run*, if it has one; where that fails, fail it and submit the next one."""
-        # The traceback of a failure keeps this frame: no name in it may refer to the next task.
-        fn = args = kwargs = None
-        while (task := run.task) is not None:
+        job = None  # the traceback of a failure keeps this frame: no name in it may refer to the next task
+        while run.task is not None:
+            job = _Job(slots, run, run.task)
             if slots.scheduler.observers:
-                slots.scheduler.observers.tell("start", slots, task, run.thread)
+                slots.scheduler.observers.tell("start", slots, job.task, run.thread)
             try:
-                fn, args, kwargs = _substituted(task, self._take)
-                self._give(slots, run, task, fn, args, kwargs, begun)
+                job.fill(self._take)
+                self._give(job, begun)
                 return
             except BaseException as error:
                 kept(error)  # Ctrl-C also goes to the caller
                 strip_ours(error)
                 gone = error if is_end(error) else None
-                told = self._explained(error, fn, args, kwargs)
-                if task._watch is not None:  # a callback of *task* may wait for what *begun* would start
+                told = self._explained(error, job)
+                if job.task._watch is not None:  # a callback may wait for what *begun* starts
                     todo, _here.todo = _here.todo, None
                     try:
                         _begin(begun)
                     finally:
                         _here.todo = todo
-                self._fail(slots, run, task, told, gone)
+                self._fail(job, told, gone)
                 told = gone = None  # type: ignore[assignment]
                 self._in_turn(begun, slots.scheduler.begin_at_once, slots, run)
             finally:
-                task = fn = args = kwargs = None
+                job = None
 
     @ours
-    def _give(
-        self, slots: Slots, run: Run, task: Task[Any], fn: Any, args: Any, kwargs: Any, begun: _Begun
-    ) -> None:
+    def _give(self, job: _Job, begun: _Begun) -> None:
+        """Give *job* to the executor."""
         if _here.doubtful and (ended := gone(self.executor)) is not None:
             raise ended
-        if generates(fn):
-            name = f"{slots.name}-values"
-            call = (slots, run, task, fn, args, kwargs)
-            threading.Thread(target=self._drive, args=call, name=name).start()
+        if job.generates:
+            threading.Thread(target=self._drive, args=(job,), name=f"{job.slots.name}-values").start()
             return
         todo, _here.todo = _here.todo, None
-        done = partial(self._done, slots, run, task, fn, args, kwargs)
         try:
-            future = unmasked(self._call, task, fn, args, kwargs)
-        except BaseException:
-            del task, fn, args, kwargs, done  # a failure keeps this frame
-            raise
+            future = unmasked(self._call, job)
         finally:
             _here.todo = todo
-        self._enter(task, future)
-        future.add_done_callback(done)
+        self._enter(job.task, future)
+        future.add_done_callback(partial(self._done, job))
         # From here on nothing may be raised: the task would end twice.
-        self._fit(slots, begun)
+        self._fit(job.slots, begun)
 
     def _fit(self, slots: Slots, begun: _Begun) -> None:
         """Let so many calls more be at the executor as it wants now; runs that this starts go to *begun*."""
@@ -258,59 +251,51 @@ class EnginePool:
         if watch is not None and watch.asked:  # cancelled before `cancel` could find a future
             self.cancel(task)
 
-    def _call(self, task: Task[Any], fn: Any, args: Any, kwargs: Any) -> Future[Any]:
+    def _call(self, job: _Job) -> Future[Any]:
+        """Submit *job*."""
         executor: Executor = self.executor
-        try:
-            fn = fn.fn if type(fn) is Plain else fn
-            if isinstance(executor, Engine):
-                return executor.call(_told(task, fn, args, kwargs))
-            if self._brittle:
-                check_start(executor)
-                return executor.submit(perform, fn, args, kwargs)
-            if kwargs and not kwargs.keys().isdisjoint(_SUBMIT_NAMES):
-                fn, kwargs = partial(fn, **kwargs), {}
-            return executor.submit(fn, *args, **kwargs)
-        finally:
-            del task, fn, args, kwargs  # a failure keeps this frame
+        if isinstance(executor, Engine):
+            return executor.call(job.told())
+        if self._brittle:
+            check_start(executor)
+            return executor.submit(perform, job.fn, job.args, job.kwargs)
+        if job.kwargs.keys().isdisjoint(_SUBMIT_NAMES):
+            return executor.submit(job.fn, *job.args, **job.kwargs)
+        return executor.submit(partial(job.fn, **job.kwargs), *job.args)
 
-    def _stream(self, task: Task[Any], fn: Any, args: Any, kwargs: Any) -> Iterator[Any]:
+    def _stream(self, job: _Job) -> Iterator[Any]:
+        """Submit *job*, a generator task, and return an iterator over its values."""
         executor = self.executor
         if isinstance(executor, Engine):
-            return executor.stream(_told(task, fn, args, kwargs))
+            return executor.stream(job.told())
         line = Line(not self._at_home)
         try:
             check_start(executor)
-            future = executor.submit(stream, line.reply, fn, args, kwargs)
+            future = executor.submit(stream, line.reply, job.fn, job.args, job.kwargs)
         except BaseException:
             line.close()
             raise
-        self._enter(task, future)
+        self._enter(job.task, future)
         return line.values(future)
 
-    def _done(
-        self, slots: Slots, run: Run, task: Task[Any], fn: Any, args: Any, kwargs: Any, future: Future[Any]
-    ) -> None:
-        """End *task*: the callback of *future*."""
+    def _done(self, job: _Job, future: Future[Any]) -> None:
+        """End the task of *job*: the callback of *future*."""
         if _here.todo is not None:
-            _here.todo.append(partial(self._end, slots, run, task, fn, args, kwargs, future))
+            _here.todo.append(partial(self._end, job, future))
             return
         with uninterrupted():
-            self._loop(self._end, slots, run, task, fn, args, kwargs, future)
+            self._loop(self._end, job, future)
 
-    def _end(
-        self, slots: Slots, run: Run, task: Task[Any], fn: Any, args: Any, kwargs: Any, future: Future[Any]
-    ) -> None:
-        """End *task* as *future* says, and go on with the next."""
+    def _end(self, job: _Job, future: Future[Any]) -> None:
+        """End the task of *job* as *future* says, and go on with the next."""
+        slots, run = job.slots, job.run
         value, error = (Kept(future), error_of(future)) if self.keeps else outcome_of(future)  # type: ignore[arg-type]
         if error is None:
             del future
-            fn = args = kwargs = None
-            self._complete(slots, run, task, value)
+            self._complete(job, value)
         else:
-            last_words = self._last_words(error, future)
-            error = self._explained(error, fn, args, kwargs)
-            self._fail(slots, run, task, error, *last_words)
-        task = fn = args = kwargs = error = value = last_words = None  # type: ignore[assignment]
+            self._fail(job, self._explained(error, job), *self._last_words(error, future))
+        job = error = value = None  # type: ignore[assignment]
         self._go_on(slots, run)
 
     def _go_on(self, slots: Slots, run: Run) -> None:
@@ -319,20 +304,21 @@ class EnginePool:
         self._fit(slots, begun)
         _begin(begun)
 
-    def _explained(self, error: BaseException, fn: Any, args: Any, kwargs: Any) -> BaseException:
-        return error if isinstance(self.executor, Engine) else explain(error, fn, args, kwargs, self.executor)
+    def _explained(self, error: BaseException, job: _Job) -> BaseException:
+        """Return *error*, or an error that tells which part of *job* can't be pickled."""
+        if isinstance(self.executor, Engine):
+            return error
+        return explain(error, job.fn, job.args, job.kwargs, self.executor)
 
-    def _returned(self, slots: Slots, run: Run, task: Task[Any]) -> None:
-        """Release the call of *task*, which has returned, and tell observers."""
+    def _complete(self, job: _Job, value: Any) -> None:
+        """Complete the task of *job*; its run may get the next one with it."""
+        slots, run, task = job.slots, job.run, job.task
         self._futures.pop(task, None)
+        job.release()
         task._fn = name_of(task._fn)
         task._args = task._kwargs = None
         if slots.scheduler.observers:
             slots.scheduler.observers.tell("end", slots, task, run.thread, outcome="done")
-
-    def _complete(self, slots: Slots, run: Run, task: Task[Any], value: Any) -> None:
-        """Complete *task*; *run* may get the next one with it."""
-        self._returned(slots, run, task)
         # Not here where the queue keeps the order of submission: what the next task lets start must be
         # submitted after it.  Nor where the executor says what it wants: *run* may be one too many now.
         more = not slots.in_order and self._prefetch is not None
@@ -340,20 +326,13 @@ class EnginePool:
             slots.scheduler.complete(slots, run, task, value, more)
 
     def _fail(
-        self,
-        slots: Slots,
-        run: Run,
-        task: Task[Any],
-        error: BaseException,
-        gone: BaseException | None,
-        cancelled: bool = False,
+        self, job: _Job, error: BaseException, gone: BaseException | None, cancelled: bool = False
     ) -> None:
-        """Fail *task*.
-
-        Where the executor is *gone*, what is pending fails with that.
-        """
+        """Fail the task of *job*; if the executor is *gone*, what is pending fails with that."""
+        slots, run, task = job.slots, job.run, job.task
         scheduler = slots.scheduler
         self._futures.pop(task, None)
+        job.release()
         fn = task._fn
         if gone is None:  # else it is the executor that failed
             note(error, task, fn, slots.name)
@@ -385,17 +364,18 @@ class EnginePool:
         return (ended if ended is None or cancelled else error), cancelled
 
     @ours
-    def _drive(self, slots: Slots, run: Run, task: Task[Any], fn: Any, args: Any, kwargs: Any) -> None:
-        """Run generator *task* at the executor; this thread receives its values."""
+    def _drive(self, job: _Job) -> None:
+        """Run the generator task of *job* at the executor; this thread receives its values."""
+        slots, run, task = job.slots, job.run, job.task
         thread = threading.current_thread()
         self.threads.add(thread)
         values: Any = None
         try:
-            open_stream(slots, task, fn, args, kwargs)
-            values = self._stream(task, fn, args, kwargs)
+            open_stream(slots, task, job.fn, job.args, job.kwargs)
+            values = self._stream(job)
             result: Any = drive(slots, run, task, values)
         except Ordinary as ordinary:
-            self._complete(slots, run, task, ordinary.args[0])
+            self._complete(job, ordinary.args[0])
             slots.scheduler.streams.end_items(task)  # asked for while it seemed to give values
         except BaseException as error:
             strip_ours(error)
@@ -403,14 +383,50 @@ class EnginePool:
                 last_words: Any = error, False
             else:
                 last_words = self._last_words(error, self._futures.get(task))
-            told = self._explained(error, fn, args, kwargs)
-            self._fail(slots, run, task, told, *last_words)
-            told = last_words = None  # type: ignore[assignment]
+            self._fail(job, self._explained(error, job), *last_words)
+            last_words = None
         else:
-            self._complete(slots, run, task, result)
-        fn = args = kwargs = result = task = values = None  # type: ignore[assignment]
+            self._complete(job, result)
+        job = task = result = values = None  # type: ignore[assignment]
         self._loop(self._go_on, slots, run)
         self.threads.discard(thread)
+
+
+class _Job:
+    """A task that is given to an executor, and its call, until the task ends.
+
+    Frames that a failure keeps know the job alone: so `release` is enough.
+    """
+
+    __slots__ = ("args", "fn", "generates", "kwargs", "run", "slots", "task")
+
+    def __init__(self, slots: Slots, run: Run, task: Task[Any]) -> None:
+        self.slots = slots
+        self.run = run
+        self.task: Any = task
+        self.generates = False
+        self.fn: Any = None
+        self.args: Any = None
+        self.kwargs: Any = None
+
+    def fill(self, take: Take | None) -> None:
+        """Find the call: results stand in place of futures, or what *take* gives for these."""
+        fn = self.task._fn
+        self.generates = generates(fn)
+        if take is not None and self.generates and announcement(fn) is not None:
+            take = None  # the announcement is asked here
+        self.args, self.kwargs = materialise(self.task._args, self.task._kwargs, take)
+        self.fn = fn.fn if type(fn) is Plain else fn
+
+    def told(self) -> Call:
+        """Return the call as an `Engine` takes it."""
+        options = self.task._options
+        name = label_of(self.task)
+        return Call(self.fn, self.args, self.kwargs, name, {} if options is None else options.engine)
+
+    def release(self) -> None:
+        """Release the call, and the task."""
+        self.task = self.fn = self.args = self.kwargs = None
 
 
 _Begun: TypeAlias = deque[tuple[EnginePool, Slots, Run]]
@@ -423,18 +439,5 @@ def _begin(begun: _Begun) -> None:
         pool.begin(slots, run, begun)
 
 
-def _told(task: Task[Any], fn: Any, args: Any, kwargs: Any) -> Call:
-    options = task._options
-    return Call(fn, args, kwargs, label_of(task), {} if options is None else options.engine)
-
-
 # Names of keywords that some executors' `submit` can't pass on.
 _SUBMIT_NAMES = ("self", "fn")
-
-
-def _substituted(task: Task[Any], take: Take | None) -> tuple[Any, Any, Any]:
-    """The call of *task*, with results in place of futures, or what *take* gives for these."""
-    fn = task._fn
-    if take is not None and generates(fn) and announcement(fn) is not None:
-        take = None  # the announcement is asked here
-    return fn, *materialise(task._args, task._kwargs, take)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import pickle
 import sys
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from .._calls.callables import name_of
@@ -25,16 +26,32 @@ def explain(error: BaseException, fn: Any, args: Any, kwargs: Any, executor: Any
     if "_sendback_result" in str(error.__cause__):  # the function that does so in a worker
         text = f"the result of {name_of(fn)} can't be sent back: it can't be pickled: {error}"
         return _because(text, error)
+    why = refused_part(fn, args, kwargs, _picklers(executor))
+    if why is None:
+        return error
+    return _because(f"{name_of(fn)} can't be sent to {type(executor).__name__}: {why}", error)
+
+
+def refused_part(
+    fn: Any, args: Iterable[Any], kwargs: dict[str, Any], picklers: Iterable[Callable[[Any], object]]
+) -> str | None:
+    """Return which part of a call none of *picklers* takes, and why; None if there is none."""
     parts = [("it", fn)]
     parts += [(f"its argument {number}", value) for number, value in enumerate(args, 1)]
     parts += [(f"its argument {name!r}", value) for name, value in kwargs.items()]
     for part, value in parts:
-        reason = _refusal(value, executor)
-        if reason is not None:
+        reason = None
+        for dumps in picklers:
+            try:
+                dumps(value)
+            except Exception as error:
+                reason = str(error) or type(error).__name__
+            else:
+                break
+        else:
             what = "" if part == "it" else f", of type {type(value).__qualname__!r},"
-            text = f"{name_of(fn)} can't be sent to {type(executor).__name__}: {part}{what} can't be pickled"
-            return _because(f"{text}: {reason}", error)
-    return error
+            return f"{part}{what} can't be pickled: {reason}"
+    return None
 
 
 def _because(text: str, error: BaseException) -> pickle.PicklingError:
@@ -61,20 +78,12 @@ def _arose_in_pickling(error: BaseException) -> bool:
     return False
 
 
-def _refusal(value: Any, executor: Any) -> str | None:
-    """Why *value* can't be pickled; None where it can."""
+def _picklers(executor: Any) -> list[Callable[[Any], object]]:
+    """Return what *executor* may pickle with."""
     from multiprocessing.reduction import ForkingPickler
 
-    picklers = [ForkingPickler.dumps]
+    picklers: list[Callable[[Any], object]] = [ForkingPickler.dumps]
     cloudpickle = sys.modules.get("cloudpickle") or sys.modules.get("joblib.externals.cloudpickle")
     if cloudpickle is not None and not type(executor).__module__.startswith("concurrent.futures"):
         picklers.append(cloudpickle.dumps)
-    reason = None
-    for dumps in picklers:
-        try:
-            dumps(value)
-        except Exception as error:
-            reason = str(error) or type(error).__name__
-        else:
-            return None
-    return reason
+    return picklers

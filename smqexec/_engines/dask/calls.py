@@ -21,6 +21,7 @@ from distributed import Client, Future
 from distributed.protocol import pickle
 
 from ..executors import Call
+from ..pickling import refused_part
 
 
 class _Packing(threading.local):
@@ -72,25 +73,11 @@ def pack(client: Client, call: Call) -> tuple[Packed, list[Future]]:
     try:
         packed = pickle.dumps((call.fn, args, kwargs), buffer_callback=buffers.append)
     except Exception as error:
-        why = _why_not(call.fn, args, kwargs) or str(error)
+        why = refused_part(call.fn, args, kwargs, [cloudpickle.dumps]) or str(error)
         raise PicklingError(f"{call.name} can't be sent to the cluster: {why}") from error
     finally:
         _here.client = _here.holes = None
     return Packed(packed, buffers), list(holes)
-
-
-def _why_not(fn: Any, args: list[Any], kwargs: dict[str, Any]) -> str | None:
-    """The first part of a call that can't be pickled by itself, and why."""
-    parts = [("it", fn)]
-    parts += [(f"its argument {number}", value) for number, value in enumerate(args, 1)]
-    parts += [(f"its argument {name!r}", value) for name, value in kwargs.items()]
-    for part, value in parts:
-        try:
-            cloudpickle.dumps(value)
-        except Exception as reason:
-            what = "" if part == "it" else f", of type {type(value).__qualname__!r},"
-            return f"{part}{what} can't be pickled: {reason}"
-    return None
 
 
 class _Hole:

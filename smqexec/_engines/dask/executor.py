@@ -29,10 +29,10 @@ from typing_extensions import override
 from ..._calls.callables import name_of
 from ..._futures.remote_value import Remote
 from ..executors import Call, Engine
-from ..remote import Ordinary
+from ..remote import ORDINARY, Ordinary
 from .calls import hole_for, pack, perform
 from .loop import in_loop
-from .streams import ORDINARY, Line
+from .streams import Line
 
 _NOTHING: Any = object()
 

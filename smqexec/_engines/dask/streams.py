@@ -24,15 +24,13 @@ from typing import Any
 from distributed import Client, Queue, get_worker
 from distributed.protocol import pickle
 
+from ..._calls.callables import is_iterator
 from ..executors import Call
+from ..remote import CLOSE, GO, ITEM, ORDINARY, OVER, RETURNED, Closed, exhaust
 from .loop import in_loop
 
-# What goes to the worker.
-BEGIN, GO, CLOSE = "begin", "go", "close"
-# What comes from it, with a pickled value; and that nothing more will come.
-ITEM, OVER = "item", "over"
-# How the call ended, with what the generator returned, or what the call gave in place of one.
-RETURNED, ORDINARY = "returned", "ordinary"
+# What goes to the worker first, and once; then come words as on any line.
+BEGIN = "begin"
 
 # Seconds to listen for `BEGIN`, which is there before the call is.
 BEGINNING = 1.0
@@ -109,10 +107,6 @@ class Line:
 # On a worker.
 
 
-class _Closed(BaseException):
-    """Nobody takes more values."""
-
-
 def serve(
     items_name: str, words_name: str, fn: Any, args: Any, kwargs: Any
 ) -> tuple[str, Any]:  # pragma: no cover - called on workers
@@ -138,24 +132,20 @@ def _serve(
             "the worker of a generator task was lost after it had begun, and Dask began it once more"
         )
     made = fn(*args, **kwargs)
-    if not hasattr(type(made), "__next__"):
+    if not is_iterator(type(made)):
         return ORDINARY, made
-    fn = args = kwargs = None
+    del fn, args, kwargs
+
+    def send(value: Any) -> None:
+        items.put((ITEM, pickle.dumps(value)))
+        del value
+        _await_word(words)
+
     try:
-        while True:
-            try:
-                value = next(made)
-            except StopIteration as end:
-                return RETURNED, end.value
-            items.put((ITEM, pickle.dumps(value)))
-            value = None
-            _await_word(words)
-    except _Closed:
+        return RETURNED, exhaust(made, send)
+    except Closed:
         return RETURNED, None
     finally:
-        close = getattr(made, "close", None)
-        if close is not None:
-            close()
         items.put((OVER, b""))
 
 
@@ -163,14 +153,14 @@ def _await_word(words: Queue) -> None:  # pragma: no cover - called on workers
     """Wait to be told to go on.
 
     Raises:
-        _Closed: It is to end, or nobody wants it any more.
+        Closed: It is to end, or nobody wants it any more.
     """
     while True:
         with suppress(TimeoutError):
             if words.get(timeout=WANTED) == GO:
                 return
-            raise _Closed
+            raise Closed
         worker = get_worker()
         task = worker.state.tasks.get(worker.get_current_task())
         if task is None or task.state == "cancelled":
-            raise _Closed
+            raise Closed
