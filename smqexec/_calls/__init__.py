@@ -1,1 +1,1 @@
-"""The arguments of a call: gather futures, substitute results; and what a callable is."""
+"""The call: futures among its arguments are found, and replaced by results; what is called."""

@@ -60,15 +60,15 @@ class Node:
 
 
 def search(parts: list[Any]) -> tuple[list[Any], list[list[Node]]]:
-    """Find the futures among *parts*, and put a `Node` in place of each container that holds some.
+    """Find the futures among *parts*, and put a `Node` in place of each tainted container.
 
     Returns:
-        Each future and ``settled``, and Raw too, in argument order; empty if there is none,
-        at any depth.  And the knots of tainted containers, bottom up.
+        Each future, ``settled`` and ``Raw`` in argument order, empty if there is none at any
+        depth; and the knots of tainted containers, bottom up.
     """
     found: list[Any] = []
     knots: list[list[Node]] = []
-    # By id, with the container, so that no other object gets its id; None if its items are all plain.
+    # By id.  The container is kept, so that no other object gets its id; None: all its items are plain.
     nodes: dict[int, tuple[Node | None, Any]] = {}
     root = Node(0, LIST, None, parts, _NO_STATE)
     unclosed = [root]  # met, in no finished knot yet

@@ -1,4 +1,7 @@
-"""Calls that are made through another: in a context of their own, say."""
+"""Functions that are called through another function: ``contextvars.Context.run``, for example.
+
+A generator function is resumed through it, too: each step of its iterator is one call.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +13,16 @@ from .frames import ours
 
 
 class Within:
-    """A function that is called by *call*, a context's ``run`` say; so is each step, if it generates."""
+    """A function that *call* calls; if it returns an iterator, *call* also makes each step.
+
+    Args:
+        call: Called with the function and its arguments: the ``run`` of a context, for example.
+        fn: The function.
+    """
 
     def __init__(self, call: Callable[..., Any], fn: Callable[..., Any]) -> None:
         self.call = call
-        # Who asks for its name, and whether it generates, sees through it as through a decorator.
+        # `name_of` and `generates` look through this object as through a decorator.
         self.__wrapped__ = fn
         self.__qualname__ = name_of(fn)
 
@@ -28,7 +36,7 @@ class Within:
 
 
 class _Steps:
-    """An iterator each step of which is made by *call*."""
+    """An iterator whose steps *call* makes."""
 
     __slots__ = ("call", "iterator")
 

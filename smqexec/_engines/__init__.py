@@ -1,1 +1,1 @@
-"""Queues on other executors."""
+"""Queues on any executor: processes, interpreters, a cluster; generator tasks there."""

@@ -1,24 +1,24 @@
 """Queues that run their tasks on an executor: processes, interpreters, a cluster.
 
-A run of such a queue has no thread.  It begins in the thread that made a task ready,
-takes that task, submits its call to the executor, and goes on in the callback of the
-future that the executor returned: it ends the task and takes the next one.  With no
-task ready the run leaves; it does not park.  So at most ``max_workers + prefetch``
-calls are at the executor, and without *prefetch* its own order decides nothing.
+A worker (`Run`) of such a queue has no thread.  It starts in the thread that made a task
+ready.  It takes the task, submits its call to the executor, and continues in the callback
+of the executor's future: it completes the task and takes the next one.  With no task ready
+the worker ends; it never idles.  So at most ``max_workers + prefetch`` calls are at the
+executor.  Without *prefetch* the executor's own order decides nothing.
 
-Any `concurrent.futures.Executor` will do.  An executor that needs to know more of a
-task than its function and arguments derives from `Engine` and gets a `Call`.
+Any `concurrent.futures.Executor` will do.  An executor that needs more than the function
+and its arguments derives from `Engine` and gets a `Call`.
 
 Guarantees, for executors of any kind:
 
-- Nothing of the executor's is called under the scheduler's lock.
-- A future may be done as the executor returns it, and may call back in any thread:
-  tasks end in a loop, not by recursion.  See `_here`.
-- An executor that is broken or shut down gets no more calls.  It may hold its own
-  lock while it calls back (`ThreadPoolExecutor.shutdown` with ``cancel_futures`` does,
+- No method of the executor is called while the scheduler's lock is held.
+- A future may be done when the executor returns it, and may call back in any thread:
+  a loop completes such tasks, not recursion.  See `_Here`.
+- An executor that is broken or shut down gets no more calls.  An executor may hold its
+  own lock while it calls back (`ThreadPoolExecutor.shutdown` with ``cancel_futures`` does,
   and so does a `ProcessPoolExecutor` that breaks).
 
-The values of a generator task are received in a thread of this process: see ``remote``.
+A thread of this process receives the values of each generator task: see ``remote``.
 """
 
 from __future__ import annotations
@@ -52,15 +52,15 @@ LOGGER = logging.getLogger("smqexec")
 
 
 class _Here(threading.local):
-    """What the calling thread is to do once it has submitted the call at hand.  Each thread has its own."""
+    """What the calling thread does after the call that it submits now.  Each thread has its own."""
 
-    #: Ends of calls that were told to this thread while it submitted others; its outermost `_loop` does
-    #: them.  None without such a loop; and within the executor's ``submit``, which may run the call at
-    #: once: the user's code may then wait for a task whose end would be in this list.
+    #: Callbacks of futures that called this thread while it submitted other calls; the outermost `_loop`
+    #: makes them.  None outside of `_loop`, and while the executor's ``submit`` runs: that may make the
+    #: call at once, and the user's code may wait for a task whose callback would stand in this list.
     todo: deque[Callable[[], None]] | None = None
-    #: A call ended as if the executor had ended.  The executor may hold its lock then: `_give` asks it first.
+    #: A call failed as if the executor had ended.  The executor may hold its lock: `_give` asks it first.
     doubtful = False
-    #: Runs to begin after the run that takes its task now.  None where no run does.
+    #: Workers to start after the worker that takes its task now.  None while none takes a task.
     begun: deque[tuple[EnginePool, Slots, Run]] | None = None
 
 
@@ -153,7 +153,7 @@ class EnginePool:
             _begin(deque([(self, slots, run)]))
 
     def begin(self, slots: Slots, run: Run, begun: _Begun) -> None:
-        """Let *run* take a task, if it has none, and submit it; runs that this starts go to *begun*."""
+        """Let *run* take a task, if it has none, and submit it; workers that this starts go to *begun*."""
         if run.task is None:
             self._in_turn(begun, slots.scheduler.begin_at_once, slots, run)
             if run.task is None:
@@ -161,10 +161,10 @@ class EnginePool:
         self._loop(self._send, slots, run, begun)
 
     def _in_turn(self, begun: _Begun, call: Callable[..., object], slots: Slots, *args: Any) -> None:
-        """Call *call*, which runs no code of the user's; runs that it starts go to *begun*.
+        """Call *call*, which runs no user code; workers that it starts go to *begun*.
 
-        A run that began at once would nest in the one before: as deep as there are slots, and
-        the executor would get the calls in reverse.
+        A worker that started at once would nest in the one before, as deep as there are slots,
+        and the executor would get the calls in reverse.
         """
         outer, _here.begun = _here.begun, begun
         try:
@@ -174,7 +174,7 @@ class EnginePool:
             _here.begun = outer
 
     def _loop(self, first: Callable[..., None], *args: Any) -> None:
-        """Call *first*, and then do what ended in this thread meanwhile."""
+        """Call *first*, and then the callbacks that came to this thread meanwhile."""
         if _here.todo is not None:
             first(*args)
             return
@@ -191,7 +191,7 @@ class EnginePool:
 
     @ours
     def _send(self, slots: Slots, run: Run, begun: _Begun) -> None:
-        """Submit the task of *run*, if it has one; where that fails, fail it and submit the next one."""
+        """Submit the task of *run*, if it has one; if that fails, fail the task and submit the next one."""
         job = None  # the traceback of a failure keeps this frame: no name in it may refer to the next task
         while run.task is not None:
             job = _Job(slots, run, run.task)
@@ -237,7 +237,7 @@ class EnginePool:
         self._fit(job.slots, begun)
 
     def _fit(self, slots: Slots, begun: _Begun) -> None:
-        """Let so many calls more be at the executor as it wants now; runs that this starts go to *begun*."""
+        """Let the executor have as many calls as it wants now; workers that this starts go to *begun*."""
         if self._prefetch is None and (wanted := self.prefetch()) != slots.limit - slots.workers:
             self._in_turn(begun, slots.scheduler.resize, slots, None, wanted)
 
@@ -255,7 +255,7 @@ class EnginePool:
         """Submit *job*."""
         executor: Executor = self.executor
         if isinstance(executor, Engine):
-            return executor.call(job.told())
+            return executor.call(job.call())
         if self._brittle:
             check_start(executor)
             return executor.submit(perform, job.fn, job.args, job.kwargs)
@@ -267,7 +267,7 @@ class EnginePool:
         """Submit *job*, a generator task, and return an iterator over its values."""
         executor = self.executor
         if isinstance(executor, Engine):
-            return executor.stream(job.told())
+            return executor.stream(job.call())
         line = Line(not self._at_home)
         try:
             check_start(executor)
@@ -294,7 +294,7 @@ class EnginePool:
             del future
             self._complete(job, value)
         else:
-            self._fail(job, self._explained(error, job), *self._last_words(error, future))
+            self._fail(job, self._explained(error, job), *self._end_of_executor(error, future))
         job = error = value = None  # type: ignore[assignment]
         self._go_on(slots, run)
 
@@ -349,7 +349,7 @@ class EnginePool:
         with loud(scheduler, run, task):
             scheduler.fail(slots, run, task, error, cancelled)
 
-    def _last_words(
+    def _end_of_executor(
         self, error: BaseException, future: Future[Any] | None
     ) -> tuple[BaseException | None, bool]:
         """Return the error of the executor, if it has ended, and whether *future* was cancelled.
@@ -380,11 +380,11 @@ class EnginePool:
         except BaseException as error:
             strip_ours(error)
             if values is None and is_end(error):
-                last_words: Any = error, False
+                ended: Any = error, False
             else:
-                last_words = self._last_words(error, self._futures.get(task))
-            self._fail(job, self._explained(error, job), *last_words)
-            last_words = None
+                ended = self._end_of_executor(error, self._futures.get(task))
+            self._fail(job, self._explained(error, job), *ended)
+            ended = None
         else:
             self._complete(job, result)
         job = task = result = values = None  # type: ignore[assignment]
@@ -418,7 +418,7 @@ class _Job:
         self.args, self.kwargs = materialise(self.task._args, self.task._kwargs, take)
         self.fn = fn.fn if type(fn) is Plain else fn
 
-    def told(self) -> Call:
+    def call(self) -> Call:
         """Return the call as an `Engine` takes it."""
         options = self.task._options
         name = label_of(self.task)
@@ -433,7 +433,7 @@ _Begun: TypeAlias = deque[tuple[EnginePool, Slots, Run]]
 
 
 def _begin(begun: _Begun) -> None:
-    """Let runs begin, or go on, one after another, those too that are added meanwhile."""
+    """Start or continue workers one after another, also those that are added meanwhile."""
     while begun:
         pool, slots, run = begun.popleft()
         pool.begin(slots, run, begun)
