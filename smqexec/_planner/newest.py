@@ -57,7 +57,7 @@ from .searches import UNVISITED, Searches
 class NewestFirst:
     """The order described above.
 
-    `take` and `added` write out the common cases.  Each of these may be removed without changing
+    `take` writes out the common cases.  Each of these may be removed without changing
     the order: `Searches.first` and `Line.push` are right in every case.
     """
 
@@ -87,13 +87,6 @@ class NewestFirst:
     # What the planner tells.
 
     def added(self, node: Node) -> None:
-        """Note that *node*, newer than all others, was added, WAITING or READY."""
-        # `Line.push`, written out for what is newer than all else.
-        line = node.queue.line if node.state else self.todo  # READY, or WAITING, which is 0
-        line.numbers.append(node.number)
-        line.things.append(node)
-
-    def added_item(self, node: Node) -> None:
         """Note that *node*, of a group, was added."""
         self.searches.put(node)
 
@@ -208,14 +201,13 @@ class NewestFirst:
         if not queue.ready:
             return None
         number = line.numbers[-1]
-        unvisited = todo.numbers[-1]
         node = self._fresh
         if node is None:
             # What is on top, if it is a ready node, and nothing newer is late.
             best = line
-            if unvisited > number:
+            if todo.numbers[-1] > number:
                 best = todo
-                number = unvisited
+                number = todo.numbers[-1]
             node = best.things[-1]
             if node.state == READY and node.queue is queue and line.late_top < number > todo.late_top:
                 # Its search, if it has one, is not live, and keeps nothing.
@@ -225,7 +217,7 @@ class NewestFirst:
         elif (
             # The fresh node, if nothing that is ready, or to be searched, comes before it.
             node.queue is queue
-            and unvisited <= (rank := node.search.number) > number
+            and todo.numbers[-1] <= (rank := node.search.number) > number
             and todo.late_top <= rank > line.late_top
         ):
             self._fresh = node.search = None

@@ -62,7 +62,8 @@ class Node:
     #: What it depends on, in argument order, until it starts: (), a node, or a list of nodes.  A
     #: suspended search may hold the list, so it is emptied in place when the node starts.
     dependencies: Any
-    #: How many of them are not done; one more for a relay that waits for `done`.
+    #: How many of them are not done; one more for a relay that waits for `done`; below 0 for what has
+    #: been dropped, and a relay that has ended.
     missing: int
     #: What depends on it, until it is done: None, a node, or a list of nodes.
     dependents: Any
@@ -172,8 +173,6 @@ def dependents_of(node: Node) -> list[Any]:
 def settle(order: Any, dependents: list[Any], freed: list[Any]) -> None:
     """Count one dependency of each of *dependents* as done; list in *freed* what became ready."""
     for node in dependents:  # it grows while we go: chains of relays need no depth
-        if node.state != WAITING:
-            continue
         node.missing = missing = node.missing - 1
         if missing:
             continue
@@ -193,5 +192,6 @@ def settle(order: Any, dependents: list[Any], freed: list[Any]) -> None:
 def end_relay(node: Node) -> None:
     """Let *node*, a relay, be done."""
     node.state = DONE
+    node.missing = -1
     node.search = node.place = None
     release_dependencies(node)

@@ -22,6 +22,7 @@ class OldestFirst:
 
     #: Nothing is ever searched.
     steps = 0
+    todo = None
 
     def __init__(self) -> None:
         # Promoted nodes are numbered downwards from here; written by `promote`.
@@ -39,11 +40,9 @@ class OldestFirst:
     # What the planner tells.
 
     def added(self, node: Node) -> None:
-        """Note that *node* was added, WAITING or READY."""
+        """Note that *node*, of a group, was added."""
         if node.state == READY:
             self.freed(node)
-
-    added_item = added
 
     def freed(self, node: Node) -> None:
         """Note that *node* has become READY."""

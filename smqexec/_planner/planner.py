@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Any, TypeAlias
 
+from .line import Line
 from .newest import NewestFirst
 from .nodes import (
     DONE,
@@ -77,6 +78,8 @@ class DependencyPlanner:
             raise ValueError(f"order must be 'newest' or 'oldest', not {order!r}")
         #: Which ready node goes first; an owner that needs no checks may call its `take`.
         self.order: NewestFirst | OldestFirst = NewestFirst() if order == "newest" else OldestFirst()
+        # Where waiting nodes go, newest first; else None.
+        self._todo: Line | None = self.order.todo
         # The number of the last submission, or promotion newest first.
         self._number = 0
 
@@ -177,12 +180,18 @@ class DependencyPlanner:
         else:
             node.state = READY
             queue.ready += 1
-        if group is None:
-            node.number = self._number = self._number + STRIDE
-            self.order.added(node)
-        else:
+        if group is not None:
             node.number = self.order.item_number(group)
-            self.order.added_item(node)
+            self.order.added(node)
+            return
+        node.number = number = self._number = self._number + STRIDE
+        if self._todo is not None:
+            # `Line.push`, written out for what is newer than all else.
+            line = self._todo if missing else queue.line
+            line.numbers.append(number)
+            line.things.append(node)
+        elif not missing:
+            queue.line.append(node)  # a deque
 
     def _checked(self, dependencies: Iterable[Node]) -> list[Node] | Node | None:
         listed = list(dict.fromkeys(dependencies))
@@ -382,6 +391,7 @@ class DependencyPlanner:
                 queue.ready -= 1
             else:
                 queue.waiting -= 1
+        node.missing = -1  # `settle` counts down: it never gets to 0
         node._end(fate)
 
     def _unlink(self, nodes: list[Node]) -> None:
