@@ -15,7 +15,8 @@ from model import Model
 from planner_checks import check, entries
 
 from smqexec._core.submission_order import Barrier
-from smqexec._planner import READY, RUNNING, SEARCHING, DependencyPlanner, Node, rank_of
+from smqexec._observe.rank import rank_of
+from smqexec._planner import READY, RUNNING, SEARCHING, DependencyPlanner, Node
 from smqexec._planner.nodes import SWEEP_FROM
 
 ORDERS = ["newest", "oldest"]

@@ -13,7 +13,8 @@ import pytest
 from planner_checks import check
 
 import smqexec._planner
-from smqexec._planner import DONE, NEW, READY, RUNNING, WAITING, DependencyPlanner, Node, rank_of
+from smqexec._observe.rank import rank_of
+from smqexec._planner import DONE, NEW, READY, RUNNING, WAITING, DependencyPlanner, Node
 
 ROOM = str(Path(smqexec._planner.__file__).parent)
 

@@ -19,8 +19,9 @@ from .._futures.future import PlannedFuture
 from .._futures.items import LENGTH, Item
 from .._futures.task import Foreign, Task, known_as, numbered
 from .._limits.resources import KEPT, Allocation, AllocationWaiter, Resource
-from .._planner import DONE, READY, RUNNING, Node, dependencies_of, dependents_of, rank_of
+from .._planner import DONE, READY, RUNNING, Node, dependencies_of, dependents_of
 from .._workers.join_search import Everything, Needs
+from .rank import rank_of
 
 if TYPE_CHECKING:
     from .._core.dispatch import Dispatcher

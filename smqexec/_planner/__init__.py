@@ -5,16 +5,17 @@ interleaving can be replayed in a test as a list of calls.  The owner serialises
 
 The room, from above; imports point down::
 
-    planner    DependencyPlanner: the graph, and the verbs
+    planner    DependencyPlanner: the verbs, and the graph
     newest     the order "newest": a suspended depth-first search; read this for the theory
     searches   its searches: begun, advanced, adopted, taken over, dissolved
     search     the records of a search
     line       things by number: where nodes and searches wait
     oldest     the order "oldest"
-    rank       what goes before a node, by definition, for a person who asks
-    nodes      nodes, queues, groups: what all of these share
+    graph      the links between nodes
+    nodes      the records of nodes, queues and groups
 """
 
+from .graph import as_few, dependencies_of, dependents_of, listed_dependencies
 from .nodes import (
     DONE,
     DROPPED,
@@ -29,34 +30,12 @@ from .nodes import (
     Group,
     Node,
     PlannedQueue,
-    Searching,
-    as_few,
-    dependencies_of,
-    dependents_of,
-    listed_dependencies,
-)
+)  # fmt: skip
 from .planner import DependencyPlanner
-from .rank import rank_of
+from .search import HELD_BACK
 
 __all__ = [
-    "DONE",
-    "DROPPED",
-    "NEW",
-    "NONE",
-    "READY",
-    "RUNNING",
-    "SEARCHING",
-    "STRIDE",
-    "SWEEP_FROM",
-    "WAITING",
-    "DependencyPlanner",
-    "Group",
-    "Node",
-    "PlannedQueue",
-    "Searching",
-    "as_few",
-    "dependencies_of",
-    "dependents_of",
-    "listed_dependencies",
-    "rank_of",
-]
+    "DONE", "DROPPED", "HELD_BACK", "NEW", "NONE", "READY", "RUNNING", "SEARCHING", "STRIDE", "SWEEP_FROM",
+    "WAITING", "DependencyPlanner", "Group", "Node", "PlannedQueue", "as_few", "dependencies_of",
+    "dependents_of", "listed_dependencies",
+]  # fmt: skip

@@ -48,8 +48,9 @@ from operator import attrgetter
 from sys import maxsize
 from typing import Any
 
+from .graph import settle
 from .line import Line
-from .nodes import DONE, NONE, READY, RUNNING, SEARCHING, STRIDE, WAITING, Group, Node, PlannedQueue, settle
+from .nodes import DONE, NONE, READY, RUNNING, SEARCHING, STRIDE, WAITING, Group, Node, PlannedQueue
 from .search import HELD_BACK, Past, Search
 from .searches import UNVISITED, Searches
 
@@ -161,66 +162,60 @@ class NewestFirst:
     ) -> Any:
         """Start the node of *queue* that goes first; None if none is ready; or `SEARCHING`.
 
-        Args:
-            queue: The queue that has a free slot.
-            limit: Nodes to look at before giving up for now.
-            ended: A running node of *queue* that has returned.  It is done first.
-            freed: A list, if there is such a node: gets what became ready.  What is started at
-                once may be missing there.
+        *limit* is how many nodes to look at before giving up for now.  *ended*, a running node of
+        *queue* that has returned, is done first: what became ready is added to the list *freed*,
+        where what starts at once may be missing.
         """
-        line, todo = queue.line, self.todo
+        line, todo, fresh = queue.line, self.todo, self._fresh
         if ended is not None:
             ended.state = DONE
             queue.running -= 1
-            dependents = ended.dependents
-            if dependents is not None:
+            node = ended.dependents
+            if node is not None:
                 ended.dependents = None
-                if type(dependents) is list:
-                    settle(self, dependents, freed)
-                elif dependents.missing > 1:  # saves a call
-                    dependents.missing -= 1
-                elif dependents.queue is not queue or self._fresh is not None:
-                    settle(self, [dependents], freed)
+                if type(node) is list:
+                    settle(self, node, freed)
+                elif node.missing > 1:  # saves a call
+                    node.missing -= 1
                 elif (
                     # The next of a chain, if nothing that is ready, or to be searched, comes before it.
-                    (search := dependents.search) is not None
+                    node.queue is queue
+                    and fresh is None
+                    and (search := node.search) is not None
                     and search.live
                     and todo.numbers[-1] <= (rank := search.number) > line.numbers[-1]
                     and todo.late_top <= rank > line.late_top
-                    and search.head is not dependents
+                    and search.head is not node
                 ):
                     queue.waiting -= 1
                     queue.running += 1
-                    dependents.missing = 0
-                    dependents.state = RUNNING
-                    dependents.search = None
-                    dependents.began()
-                    return dependents
+                    node.missing = 0
+                    node.state = RUNNING
+                    node.search = None
+                    node.began()
+                    return node
                 else:
-                    settle(self, [dependents], freed)
+                    settle(self, [node], freed)
+                fresh = self._fresh
         if not queue.ready:
             return None
-        number = line.numbers[-1]
-        node = self._fresh
-        if node is None:
+        best, number = line, line.numbers[-1]
+        if fresh is None:
             # What is on top, if it is a ready node, and nothing newer is late.
-            best = line
             if todo.numbers[-1] > number:
-                best = todo
-                number = todo.numbers[-1]
+                best, number = todo, todo.numbers[-1]
             node = best.things[-1]
-            if node.state == READY and node.queue is queue and line.late_top < number > todo.late_top:
-                # Its search, if it has one, is not live, and keeps nothing.
-                del best.things[-1], best.numbers[-1]
-            else:
+            if node.state != READY or node.queue is not queue or not line.late_top < number > todo.late_top:
                 return self._start_first(queue, limit)
+            del best.things[-1], best.numbers[-1]
         elif (
             # The fresh node, if nothing that is ready, or to be searched, comes before it.
-            node.queue is queue
-            and todo.numbers[-1] <= (rank := node.search.number) > number
+            fresh.queue is queue
+            and todo.numbers[-1] <= (rank := fresh.search.number) > number
             and todo.late_top <= rank > line.late_top
         ):
-            self._fresh = node.search = None
+            node, self._fresh = fresh, None
+            node.search = None
         else:
             return self._start_first(queue, limit)
         # `queue.start`, written out.

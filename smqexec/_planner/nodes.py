@@ -85,7 +85,11 @@ class Node:
 
     def began(self) -> None:
         """Release what it needed: it starts, and all of that has ended."""
-        release_dependencies(self)
+        needs = self.dependencies
+        if type(needs) is list:
+            needs.clear()  # in place: a suspended search may hold this very list
+        else:
+            self.dependencies = NONE
 
     def _end(self, fate: Any) -> None:
         """Take the state of a node that ends without a value; *fate* is why, for a subclass that keeps it."""
@@ -132,66 +136,3 @@ class Group:
         self.base = base
         #: How many nodes it has so far; written by `item_number` of the order in force.
         self.count = 0
-
-
-def as_few(nodes: list[Any]) -> Any:
-    """Return *nodes* as `Node.dependencies` holds them, but None for none."""
-    return nodes if len(nodes) > 1 else nodes[0] if nodes else None
-
-
-def dependencies_of(node: Node) -> list[Any] | tuple[Any, ...]:
-    """Return what *node* depends on."""
-    needs = node.dependencies
-    return needs if type(needs) is list or needs is NONE else (needs,)
-
-
-def listed_dependencies(node: Node) -> list[Any]:
-    """Return the list of what *node* depends on, for a search that may sleep."""
-    needs = node.dependencies
-    if type(needs) is not list:
-        needs = node.dependencies = [*dependencies_of(node)]
-    return needs
-
-
-def release_dependencies(node: Node) -> None:
-    """Let *node* depend on nothing any more."""
-    needs = node.dependencies
-    if type(needs) is list:
-        needs.clear()  # in place: a suspended search may hold this very list
-    else:
-        node.dependencies = NONE
-
-
-def dependents_of(node: Node) -> list[Any]:
-    """Return what depends on *node*."""
-    dependents = node.dependents
-    if dependents is None:
-        return []
-    return dependents if type(dependents) is list else [dependents]
-
-
-def settle(order: Any, dependents: list[Any], freed: list[Any]) -> None:
-    """Count one dependency of each of *dependents* as done; list in *freed* what became ready."""
-    for node in dependents:  # it grows while we go: chains of relays need no depth
-        node.missing = missing = node.missing - 1
-        if missing:
-            continue
-        queue = node.queue
-        if queue is None:
-            end_relay(node)
-            dependents.extend(dependents_of(node))
-            node.dependents = None
-        else:
-            node.state = READY
-            queue.waiting -= 1
-            queue.ready += 1
-            order.freed(node)
-            freed.append(node)
-
-
-def end_relay(node: Node) -> None:
-    """Let *node*, a relay, be done."""
-    node.state = DONE
-    node.missing = -1
-    node.search = node.place = None
-    release_dependencies(node)

@@ -14,7 +14,8 @@ from heapq import heappop, heappush
 from operator import attrgetter
 from typing import Any
 
-from .nodes import DONE, READY, RUNNING, SWEEP_FROM, Group, Node, PlannedQueue, dependencies_of, settle
+from .graph import dependencies_of, settle
+from .nodes import DONE, READY, RUNNING, SWEEP_FROM, Group, Node, PlannedQueue
 
 
 class OldestFirst:

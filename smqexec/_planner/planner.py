@@ -11,26 +11,10 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Any, TypeAlias
 
+from .graph import as_few, dependencies_of, dependents_of, end_relay, forget, settle, unlink
 from .line import Line
 from .newest import NewestFirst
-from .nodes import (
-    DONE,
-    NEW,
-    NONE,
-    READY,
-    RUNNING,
-    STRIDE,
-    SWEEP_FROM,
-    WAITING,
-    Group,
-    Node,
-    PlannedQueue,
-    as_few,
-    dependencies_of,
-    dependents_of,
-    end_relay,
-    settle,
-)
+from .nodes import DONE, NEW, NONE, READY, RUNNING, STRIDE, WAITING, Group, Node, PlannedQueue
 from .oldest import OldestFirst
 
 # Within the class the name is that of its attribute.
@@ -279,7 +263,7 @@ class DependencyPlanner:
                 if other.state < RUNNING:
                     raise ValueError(f"{node!r} has a dependency that has not started")
             for other in needs:
-                self._forget(other, node)
+                forget(other, node)
             end_relay(node)
         else:
             raise ValueError(f"{node!r} is not running")
@@ -376,7 +360,7 @@ class DependencyPlanner:
                     doomed.append(other)
         if pending:
             self.order.dropped(pending)
-            self._unlink([node for node in pending if node.dependencies is not NONE])
+            unlink([node for node in pending if node.dependencies is not NONE])
         freed: list[Any] = []
         if settled:
             settle(self.order, settled, freed)
@@ -393,40 +377,6 @@ class DependencyPlanner:
                 queue.waiting -= 1
         node.missing = -1  # `settle` counts down: it never gets to 0
         node._end(fate)
-
-    def _unlink(self, nodes: list[Node]) -> None:
-        """Take dropped *nodes* from the dependents of what they depended on."""
-        for node in nodes:
-            dependencies = dependencies_of(node)
-            for other in dependencies:
-                dependents = other.dependents
-                if not isinstance(dependents, list):
-                    if dependents is node:
-                        other.dependents = None
-                    continue
-                while dependents and dependents[-1].state >= DONE:
-                    dependents.pop()
-                # Sweep a wide fan when its middle is dead: about once for
-                # each time that it halves.
-                middle = len(dependents) // 2
-                if dependents and (len(dependents) <= SWEEP_FROM or dependents[middle].state >= DONE):
-                    dependents[:] = [live for live in dependents if live.state < DONE]
-            if type(dependencies) is list:
-                # In place: a suspended search may look at this very list.  The
-                # copy is for the owner to drop where it may run user code.
-                node.dependencies = dependencies.copy()
-                dependencies.clear()
-
-    def _forget(self, node: Node, ended: Node) -> None:
-        """Take *ended* from the dependents of *node*, which is running.  Cost: O(1), over all of them."""
-        dependents = node.dependents
-        if dependents is ended:
-            node.dependents = None
-        elif isinstance(dependents, list):
-            if len(dependents) <= SWEEP_FROM:
-                dependents.remove(ended)
-            elif dependents[len(dependents) // 2].state >= DONE:
-                dependents[:] = [live for live in dependents if live.state < DONE]
 
     def promote(self, node: Node) -> bool:
         """Make pending *node* count as newly submitted; oldest first, it and its needs go first.

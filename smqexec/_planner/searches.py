@@ -9,19 +9,9 @@ from bisect import bisect_right
 from collections import deque
 from typing import Any
 
+from .graph import dependencies_of, dependents_of, listed_dependencies
 from .line import BOTTOM, GAP, Line
-from .nodes import (
-    NONE,
-    READY,
-    RUNNING,
-    SEARCHING,
-    WAITING,
-    Node,
-    PlannedQueue,
-    dependencies_of,
-    dependents_of,
-    listed_dependencies,
-)
+from .nodes import NONE, READY, RUNNING, SEARCHING, WAITING, Node, PlannedQueue
 from .search import HELD_BACK, Past, Search
 
 # The place of a ready node that is in `todo`: no search has visited it since it was added, waiting.

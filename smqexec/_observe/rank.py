@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from .nodes import READY, RUNNING, Node, dependencies_of
-from .search import HELD_BACK
+from .._planner import HELD_BACK, READY, RUNNING, Node, dependencies_of
 
 
 def rank_of(node: Node, pending: Sequence[Any], newest: bool) -> int:
