@@ -202,7 +202,7 @@ class Scheduler(Arrivals):
         Raises:
             TypeError: *callback* is not callable.
 
-        Cost: about 0.7 µs an event, and what *callback* takes.
+        Cost: about 1 µs an event, and what *callback* takes.
         """
         return Observation(self, callback)
 

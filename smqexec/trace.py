@@ -70,7 +70,7 @@ def record(scheduler: Scheduler, path: str | os.PathLike[str]) -> Recording:
             logged, and the recording ends.
         ValueError: Another recording is writing that file.
 
-    Cost: 1.5 to 2 µs for each submit, start, item and end; 3 to 5 µs without the
+    Cost: 2 to 2.5 µs for each submit, start, item and end; more without the
     interpreter lock (``python -m benchmarks --only trace``).  200 bytes of the file
     for each task; in memory, what is pending, and at most some 30 MB.
     """
