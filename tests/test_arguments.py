@@ -465,33 +465,6 @@ def test_dataclass_built_on_a_c_type_is_plain():
 # Cycles and depth
 
 
-def test_list_contains_itself():
-    loop = [done(1)]
-    loop.append(loop)
-    result = rebuilt(loop)
-    assert result[0] == 1
-    assert result[1] is result
-
-
-def test_dict_contains_itself():
-    loop = {"value": done(1)}
-    loop["self"] = loop
-    result = rebuilt(loop)
-    assert result["value"] == 1
-    assert result["self"] is result
-
-
-@pytest.mark.parametrize("make", [lambda: defaultdict(list), OrderedDict])
-def test_mappings_contain_each_other(make):
-    first, second = make(), make()
-    first.update(value=done(1), other=(second,))
-    second.update(value=done(2), other=deque([first]))
-    result = rebuilt(first)
-    assert type(result) is type(first)
-    assert (result["value"], result["other"][0]["value"]) == (1, 2)
-    assert result["other"][0]["other"][0] is result
-
-
 @pytest.mark.skipif(frozendict is None, reason="from CPython 3.15 on")
 def test_frozendict_in_a_cycle():
     loop = deque([done(1)], maxlen=3)
