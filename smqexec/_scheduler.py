@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from ._core import process
 from ._core.breakdown import Breakdown
+from ._core.dispatch import Dispatcher
 from ._core.state import Slots
 from ._core.stop import Stop
-from ._core.submission import Arrivals
+from ._core.submission import Submission
 from ._core.waking import LOGGER
 from ._limits.admission import Admission
 from ._limits.allocating import Allocating
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from ._queue import Queue
 
 
-class Scheduler(Arrivals):
+class Scheduler(Dispatcher):
     """What joins queues: one order for all their tasks, one stop, one lock.
 
     **Order.**  Tasks are numbered as they are submitted.  Whenever a queue has a free slot and the
@@ -104,8 +105,9 @@ class Scheduler(Arrivals):
         super().__init__(order, stopped)
         # The parts, from below to above.
         self.break_down = Breakdown(self).break_down
-        self.allocating: Allocating = Allocating(self)
-        self.admission = Admission(self)
+        self.allocating = Allocating(self)
+        self.submission = Submission(self)
+        self.admission = Admission(self, self.submission)
         self.waiting = Waiting(self)
         self.streams = Streams(self)
         self.warn_if_stalled = self._warn_if_stalled

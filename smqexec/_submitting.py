@@ -247,7 +247,7 @@ class Submits:
         if options is None and (type(queue).submit is not Submits.submit or "submit" in queue.__dict__):
             group = _THROUGH_SUBMIT
         else:
-            group = queue._slots.scheduler.group()
+            group = queue._slots.scheduler.submission.group()
         tasks: deque[Task[Any]] = deque()
         try:
             tasks.extend(

@@ -375,7 +375,7 @@ def test_task_that_is_undone_holds_up_nobody() -> None:
         lost = queue.submit(done.append, "lost")
         last = queue.submit(done.append, "last")
         with scheduler.lock:
-            scheduler._mend(lost, None)
+            scheduler.submission._mend(lost, None)
             planner_checks.check(scheduler.planner, scheduler._slots)
         scheduler.resume()
         last.result(DEADLINE)

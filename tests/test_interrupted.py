@@ -77,7 +77,7 @@ SUBMITS: dict[str, Callable[[Queue, Any, Any], object]] = {
     "settled": lambda queue, held, outside: queue.submit(isinstance, settled(held), Future),
     "foreign": lambda queue, held, outside: queue.submit(str, outside),
     "nested": lambda queue, held, outside: queue.submit(sum, [[held]]),
-    "map": lambda queue, held, outside: submit_in(queue.scheduler.group(), queue, int),
+    "map": lambda queue, held, outside: submit_in(queue.scheduler.submission.group(), queue, int),
 }
 
 
@@ -151,7 +151,7 @@ def test_parked_thread_that_was_rung_for_as_a_submit_was_struck_counts_once() ->
         until(lambda: slots.parked == 1)
         with scheduler.lock:
             slots.ring()  # as a submit does; and then it is struck
-            scheduler._mend(lost, None)
+            scheduler.submission._mend(lost, None)
         until(lambda: slots.bell.empty() and slots.parked == 1)
         together = threading.Barrier(2)
         tasks = [queue.submit(together.wait, DEADLINE) for _ in range(2)]
@@ -176,7 +176,7 @@ def test_thread_between_two_tasks_as_a_submit_is_struck_is_not_parked(
         lost = queue.submit(str, Future())
         assert lost.cancel()
         with scheduler.lock:
-            scheduler._mend(lost, None)
+            scheduler.submission._mend(lost, None)
             assert slots.parked == 0
         between.open()
         until(lambda: slots.parked)
@@ -190,7 +190,7 @@ def test_struck_member_of_a_group_and_its_group() -> None:
     """What was there of the group stays, in its order."""
     with planned(1, stopped=True) as (scheduler, queue):
         order: list[int] = []
-        group = scheduler.group()
+        group = scheduler.submission.group()
         for number in range(3):
             submit_in(group, queue, order.append, number)
         newer = queue.submit(order.append, 9)

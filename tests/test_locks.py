@@ -17,7 +17,7 @@ from smqexec import Queue, Resource, Scheduler, checkpoint, settled
 from smqexec._calls.interrupts import LIMIT
 from smqexec._core.shared import State
 from smqexec._core.state import Run, Slots
-from smqexec._core.submission import Arrivals
+from smqexec._core.submission import Submission
 from smqexec._core.termination import Dropping
 from smqexec._core.waking import Waking
 from smqexec._futures.future import PlannedFuture, Watch
@@ -66,7 +66,7 @@ METHODS: dict[type, str] = {
     DependencyPlanner: "add admit done drop drop_some group hold_back mend promote ready start",
     Allocation: "take grant give_back blockers",
     Allocating: "add_allocation allocate _allocation_ended _releaser_ended _give_back",
-    Arrivals: "_mend _plain _link",
+    Submission: "_mend _plain _link",
     Dropping: "_forget _pending _drop _drop_some _unlist",
     Waking: "_take _wake_for _wake _wake_all",
     State: "_tell_watchers _let_in _unpause _ask",

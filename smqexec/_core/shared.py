@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol, TypeAlias
 
 from .._futures.future import PlannedFuture, Watch
@@ -18,8 +18,11 @@ SPINS = 20
 Ended: TypeAlias = tuple[PlannedFuture[Any], Watch | None, Slots]  # a task or item to be told of then
 
 
-class Allocating(Protocol):
-    """What a scheduler does about resources, as the core sees it.  Called under the lock."""
+class Allocates(Protocol):
+    """What a scheduler does about resources, as the core sees it.  Locked, but for the first."""
+
+    def bind_resources(self, resources: Iterable[Any], /) -> None:
+        """Make *resources* belong to this scheduler, or raise ValueError."""
 
     def add_allocation(self, task: Any, /) -> None:
         """Note what *task*, which was just added, takes and releases."""
@@ -70,7 +73,7 @@ class State(Exclusive):
     observers: EventSink  # replaced under the lock; set before all else
 
     # Calls upward.  `Scheduler` fills them in.
-    allocating: Allocating
+    allocating: Allocates
     #: Fail all that is pending with an exception of our own code: see `Breakdown`.
     break_down: Callable[..., None]
     #: Log why a wait may never end, and return True, if nothing can go on.

@@ -117,7 +117,7 @@ class Slots(PlannedQueue):
     ) -> None:
         super().__init__()
         self.scheduler = scheduler
-        self.add: Callable[..., Task[Any]] = scheduler.add  # what takes a call in
+        self.add: Callable[..., Task[Any]] = scheduler.submission.add  # what takes a call in
         self.pool = pool
         self.parks, self.inline, self.keeps = pool.parks, pool.inline, pool.keeps  # read at each task
         self.limit = limit  # of its runs

@@ -42,15 +42,19 @@ _NOT_PLAIN: Any = object()  # what `_plain` returns where it is for `_link` to l
 _Link: TypeAlias = tuple[list[Ended], list[tuple[Foreign, Any]]]
 
 
-class Arrivals(Dispatcher):
-    """A scheduler that takes tasks in."""
+class Submission:
+    """How a scheduler takes tasks in."""
+
+    def __init__(self, core: Dispatcher) -> None:
+        self._core = core
 
     def group(self) -> Group | None:
         """One submission for the items of a `map`; None where their order needs none."""
-        if self.order == "oldest":
+        core = self._core
+        if core.order == "oldest":
             return None
-        with self.exclusive():
-            return self.planner.group()
+        with core.exclusive():
+            return core.planner.group()
 
     def add(
         self,
@@ -75,7 +79,8 @@ class Arrivals(Dispatcher):
             RuntimeError: The queue takes no more tasks, or no thread could be
                 started for it; or a signal's handler has interrupted the scheduler itself.
         """
-        if self.lock._is_owned():
+        core = self._core
+        if core.lock._is_owned():
             raise RuntimeError(REENTRANT)
         task: Task[Any] = new(Task) if make is None else make()
         task.state = NEW
@@ -91,15 +96,15 @@ class Arrivals(Dispatcher):
         told = False  # observers were
         broken: Exception | None = None  # what to mend the plan has raised
         try:
-            if self.observers and not (slots.closed or slots.broken or self.exiting or self._abandoned):
+            if core.observers and not (slots.closed or slots.broken or core.exiting or core._abandoned):
                 told = True
-                self.observers.submitted(slots, task, args, kwargs)
+                core.observers.submitted(slots, task, args, kwargs)
             # Not with `_lock`: Ctrl-C could strike between that and a `try`.
             if get_ident() not in STRUCK:
-                self._queue_up()
-            with self.lock:
+                core._queue_up()
+            with core.lock:
                 try:
-                    if slots.closed or slots.broken or self.exiting or self._abandoned:
+                    if slots.closed or slots.broken or core.exiting or core._abandoned:
                         refusal = self._refusal(slots)
                     if refusal is None:
                         if kwargs is DIRECT:
@@ -109,12 +114,12 @@ class Arrivals(Dispatcher):
                         if nodes is _NOT_PLAIN:
                             refusal, starts, link = self._link(slots, task, group)
                         else:
-                            self._admit(task, slots, nodes, group)
+                            core._admit(task, slots, nodes, group)
                             # Most often all slots are busy; else `_wake` looks closer.
-                            if not self._stopped and (
+                            if not core._stopped and (
                                 slots.parked or len(slots.runs) < slots.limit or slots.helpers
                             ):
-                                starts = self._wake(slots)
+                                starts = core._wake(slots)
                 except BaseException:
                     # What struck may be that no frame is left for a call.
                     with LIMIT:
@@ -128,9 +133,9 @@ class Arrivals(Dispatcher):
             if DEFERRED:
                 call_deferred()
             if link is not None:
-                self._finish(link[0])
+                core._finish(link[0])
             if starts:
-                self._start(starts, task)
+                core._start(starts, task)
             if link is not None:
                 for relay, future in link[1]:
                     if isinstance(future, PlannedFuture):
@@ -141,7 +146,7 @@ class Arrivals(Dispatcher):
             with LIMIT:
                 sys.setrecursionlimit(sys.getrecursionlimit() + HEADROOM + FRAMES - room)
             try:
-                with loud(self):
+                with loud(core):
                     if broken is not None:
                         raise broken
                     self._withdraw(slots, task, group, told)
@@ -150,7 +155,7 @@ class Arrivals(Dispatcher):
             raise
         if refusal is not None:
             if told:
-                self.observers.tell("end", slots, task, outcome="cancelled")
+                core.observers.tell("end", slots, task, outcome="cancelled")
             try:
                 raise _anew(refusal)
             finally:
@@ -162,20 +167,21 @@ class Arrivals(Dispatcher):
 
         Ctrl-C, mostly; or a recursion that got too deep, or no memory.
         """
-        others: list[Any] = [*self._outside, *chain(*self._doomed)]
-        others += [other for slots in self._slots for run in slots.runs for other in run.tasks()]
-        self.planner.mend(self._slots, task, others)
-        self._next = self.allocating.starter()
+        core = self._core
+        others: list[Any] = [*core._outside, *chain(*core._doomed)]
+        others += [other for slots in core._slots for run in slots.runs for other in run.tasks()]
+        core.planner.mend(core._slots, task, others)
+        core._next = core.allocating.starter()
         barrier = task._barrier
         waits = barrier is not None and barrier.state == WAITING
         if barrier is not None and waits and all(other.state >= DONE for other in dependencies_of(barrier)):
-            self._tell_helpers(self.planner.done(barrier))  # it needed this task alone
+            core._tell_helpers(core.planner.done(barrier))  # it needed this task alone
         if task._watch is not None:
-            self._tell_helpers(task._watch.run_hooks(task))
-        for relay in list(self._outside):
+            core._tell_helpers(task._watch.run_hooks(task))
+        for relay in list(core._outside):
             if type(relay) is Foreign and not relay.dependents:
-                self._forget(relay)
-        for slots in self._slots:
+                core._forget(relay)
+        for slots in core._slots:
             # A run that no thread has begun may never have been given to the
             # pool; if it was, it leaves.  Who was rung for counts as parked, and
             # so does who was told at the same time: see `begin`.
@@ -188,14 +194,15 @@ class Arrivals(Dispatcher):
 
         Unless it runs already.  *told* says whether observers know of it.
         """
-        with self.exclusive() as section:
+        core = self._core
+        with core.exclusive() as section:
             if task.state < RUNNING:
                 self._mend(task, group)
                 if told:
-                    section.then(partial(self.observers.tell, "end", slots, task, outcome="cancelled"))
+                    section.then(partial(core.observers.tell, "end", slots, task, outcome="cancelled"))
             elif task._allocation is not None:
-                self._tell_helpers(self.allocating.stop_holding(task._allocation))
-            section.then(self._start, self._wake_all())
+                core._tell_helpers(core.allocating.stop_holding(task._allocation))
+            section.then(core._start, core._wake_all())
 
     def _plain(self, slots: Slots, task: Task[Any], args: Any) -> Any:
         """The dependencies in the commonest case: all are tasks of this scheduler, none has failed.
@@ -214,7 +221,7 @@ class Arrivals(Dispatcher):
                         continue
                     return _NOT_PLAIN
                 home = future._home
-                if home is not slots and (home is None or home.scheduler is not self):
+                if home is not slots and (home is None or home.scheduler is not self._core):
                     return _NOT_PLAIN
                 if first is None:
                     first = future
@@ -244,7 +251,7 @@ class Arrivals(Dispatcher):
             return slots.broken
         if slots.closed:
             return RuntimeError("cannot schedule new futures after shutdown")
-        if self._abandoned:
+        if self._core._abandoned:
             return RuntimeError("the queue was made before the fork; make a new one in the child process")
         return RuntimeError("cannot schedule new futures after interpreter shutdown")
 
@@ -257,6 +264,7 @@ class Arrivals(Dispatcher):
             Why it may not be added; runs to start; and to be told of the end
             of a task, and to be asked of futures of others.
         """
+        core = self._core
         found: Sequence[tuple[Any, bool]] = dependencies(task._args, task._kwargs)
         if task._after:
             found = [*found, *task._after]
@@ -273,10 +281,10 @@ class Arrivals(Dispatcher):
             # One that has no queue any more is done, whosoever it was.
             planned = isinstance(future, PlannedFuture)
             owner = future._home if planned else None
-            if not planned or (owner is not None and owner.scheduler is not self):
+            if not planned or (owner is not None and owner.scheduler is not core):
                 if owner is not None and owner.scheduler._abandoned:
                     return RuntimeError(OF_THE_PARENT), None, None
-                this: Any = self  # some methods of an `Owner` are added above
+                this: Any = core  # some methods of an `Owner` are added above
                 relay = Foreign(this, future, settled)
                 foreign.append((relay, future))
                 relays.append((relay, []))
@@ -290,23 +298,23 @@ class Arrivals(Dispatcher):
             elif future.state != DONE and not settled and failed is None:
                 failed = future
         for node, needs in relays:
-            self._admit(node, None, as_few(needs))
-        self._outside.update(relay for relay, _ in foreign)
-        self._admit(task, slots, as_few(list(dict.fromkeys(nodes))), group)
+            core._admit(node, None, as_few(needs))
+        core._outside.update(relay for relay, _ in foreign)
+        core._admit(task, slots, as_few(list(dict.fromkeys(nodes))), group)
         if task._reservation is not None and slots.pending_limit is not None:
             task._reservation.task = task
             slots.pending_limit.use(task._reservation)
             task._reservation = None
         if slots.in_order:
             task._barrier = Barrier()
-            self._admit(task._barrier, None, as_few([task, *before]))
+            core._admit(task._barrier, None, as_few([task, *before]))
             slots.barrier = task._barrier
         if task._allocation is not None or task._releases:
-            self.allocating.add_allocation(task)
+            core.allocating.add_allocation(task)
         if failed is None:
-            return None, self._wake(slots), ([], foreign)
+            return None, core._wake(slots), ([], foreign)
         with uninterrupted():
-            ended, starts = self._drop(task, _inherited(failed))
+            ended, starts = core._drop(task, _inherited(failed))
         return None, starts, (ended, foreign)
 
     def foreign_done(self, relay: Foreign, future: Any) -> None:
@@ -323,7 +331,8 @@ class Arrivals(Dispatcher):
                     make_room(-FRAMES)
 
     def _foreign_done(self, relay: Foreign, future: Any) -> None:
-        if self.deferred(self._foreign_done, relay, future):
+        core = self._core
+        if core.deferred(self._foreign_done, relay, future):
             return
         failure: Failure | None = None
         cancelled = False
@@ -338,17 +347,17 @@ class Arrivals(Dispatcher):
                 exception = error
             if exception is not None:
                 failure = Failure(exception, traceback_of(exception), future)
-        section = self.exclusive()
-        with loud(self), section:
-            if relay not in self._outside or self._abandoned:  # nobody waits for it any more
+        section = core.exclusive()
+        with loud(core), section:
+            if relay not in core._outside or core._abandoned:  # nobody waits for it any more
                 return
-            self._forget(relay)
+            core._forget(relay)
             if failure is None and not cancelled:
-                section.then(self._start, self._wake_for(self.planner.done(relay)))
+                section.then(core._start, core._wake_for(core.planner.done(relay)))
             else:
-                ended, starts = self._drop(relay, failure)
-                section.then(self._start, starts)
-                section.then(self._finish, ended)
+                ended, starts = core._drop(relay, failure)
+                section.then(core._start, starts)
+                section.then(core._finish, ended)
 
 
 def _anew(error: BaseException) -> BaseException:

@@ -45,6 +45,13 @@ class Waits(Protocol):
         ...
 
 
+class Arrivals(Protocol):
+    """How tasks with dependencies of others come."""
+
+    def foreign_done(self, relay: Any, future: Any) -> None:
+        """Note that *future*, which *relay* stands for, is done."""
+
+
 class Owner(Protocol):
     """A scheduler as its tasks and items see it.  No method is called under its lock."""
 
@@ -70,11 +77,13 @@ class Owner(Protocol):
         """Make *task* count as newly submitted; False if it has started."""
         ...
 
-    def foreign_done(self, relay: Any, future: Any) -> None:
-        """Note that *future*, which *relay* stands for, is done."""
-
     def warn_if_stalled(self, awaited: Any) -> bool:
         """Log why a wait for *awaited* may never end, and return True, if nothing can go on."""
+        ...
+
+    @property
+    def submission(self) -> Arrivals:
+        """How it takes tasks in."""
         ...
 
     @property

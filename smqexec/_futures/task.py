@@ -416,4 +416,4 @@ class Foreign(Node):
         """The callback."""
         scheduler = self.scheduler
         if scheduler is not None:
-            scheduler.foreign_done(self, future)
+            scheduler.submission.foreign_done(self, future)

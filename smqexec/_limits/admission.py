@@ -12,8 +12,9 @@ from .._calls.contexts import Within
 from .._calls.frames import ours
 from .._calls.interrupts import interruptible, uninterrupted
 from .._core.blocking import acquire, block
+from .._core.shared import State
 from .._core.state import HERE, Slots
-from .._core.submission import Arrivals
+from .._core.submission import Submission
 from .._futures.future import new
 from .._futures.remote_value import keeping
 from .._futures.task import Task
@@ -29,8 +30,9 @@ for _frame in (interruptible, uninterrupted.lifted):
 class Admission:
     """How a scheduler heeds options, and the rules of queues."""
 
-    def __init__(self, core: Arrivals) -> None:
+    def __init__(self, core: State, submission: Submission) -> None:
         self._core = core
+        self._submission = submission
 
     def add_with(
         self,
@@ -113,7 +115,7 @@ class Admission:
         options: Options,
         reservation: Reservation | None,
     ) -> Task[Any]:
-        add = self._core.add
+        add = self._submission.add
         lent = bool(options.resources or options.releases)
         name = options.name or (name_of(fn) if lent else "")
         context = options.context

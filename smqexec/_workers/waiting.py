@@ -18,12 +18,12 @@ from typing import Any
 
 from .._calls.interrupts import DEFERRED, call_deferred
 from .._core.blocking import acquire, block
+from .._core.dispatch import Dispatcher
 from .._core.exclusive import OF_THE_PARENT
 from .._core.loud import loud
 from .._core.searches import searches
 from .._core.shared import State
 from .._core.state import HERE, Run, Slots
-from .._core.submission import Arrivals
 from .._futures.future import PlannedFuture
 from .._futures.task import Task
 from .._planner import Node
@@ -35,7 +35,7 @@ from .stall import rests
 class Waiting:
     """How the threads of a scheduler wait."""
 
-    def __init__(self, core: Arrivals) -> None:
+    def __init__(self, core: Dispatcher) -> None:
         self._core = core
 
     # Waiting for a task.
