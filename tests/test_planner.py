@@ -1046,6 +1046,7 @@ def test_misuse_changes_nothing() -> None:
         ("b is not running", lambda: planner.done(b)),
         ("c is not running", lambda: planner.done(c)),
         ("d is not running", lambda: planner.done(d)),
+        ("b is not running", lambda: planner.complete(b)),
         ("new is not pending or running", lambda: planner.drop(new)),
         ("c is not pending or running", lambda: planner.drop(c)),
         ("belongs to a planner already", lambda: planner.add_queue(q)),

@@ -169,19 +169,29 @@ class Searches:
             search.frames.append((lowest, first))
             self._own(search, path, rests)
         else:
-            # The way ends at a ready node, the only one that is needed there.
-            self.steps += 1
-            self._unlist(need)
-            if need.queue is queue and len(path) == 1:
-                root.place = 0  # no search is needed: what root needs runs
-                return need
-            search = Search(root)
-            search.last = need.place = 1
-            need.search = search
-            self._own(search, path, rests)
-            if need.queue is queue:
-                return need
-            search.shelve(need)
+            return self._reach(need, path, rests, queue)
+        return None
+
+    def _reach(
+        self, need: Node, path: list[Node], rests: list[tuple[list[Node], int]], queue: PlannedQueue
+    ) -> Node | None:
+        """End a way at ready *need*, which no search owns, and which alone is needed by the last of *path*.
+
+        Return it if it is of *queue*: it goes first.
+        """
+        self.steps += 1
+        self._unlist(need)
+        root = path[0]
+        if need.queue is queue and len(path) == 1:
+            root.place = 0  # no search is needed: all that root needs runs
+            return need
+        search = Search(root)
+        search.last = need.place = 1
+        need.search = search
+        self._own(search, path, rests)
+        if need.queue is queue:
+            return need
+        search.shelve(need)
         return None
 
     def _own(self, search: Search, path: list[Node], rests: list[tuple[list[Node], int]]) -> None:
