@@ -82,7 +82,8 @@ def search(parts: list[Any]) -> tuple[list[Any], list[list[Node]]]:
                 found.append(part)
                 continue
             key = id(part)
-            inside = None
+            copied: list[Any] = []
+            inside: list[tuple[int, int]] = []
             if key not in nodes:
                 copied, state = _copy(part, kind)
                 inside = _positions(copied)
