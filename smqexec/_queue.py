@@ -348,7 +348,7 @@ class Queue(Submits, ThreadPoolExecutor):
     def max_workers(self, number: int) -> None:
         number = _width(number, "an int")
         check_width(number)
-        self._slots.scheduler.resize(self._slots, number)
+        self._slots.scheduler.dispatcher.resize(self._slots, number)
 
     def _target(self) -> tuple[Queue, Options | None]:
         return self, None

@@ -17,6 +17,7 @@ from ._core.dispatch import Dispatcher
 from ._core.state import Slots
 from ._core.stop import Stop
 from ._core.submission import Submission
+from ._core.termination import Dropping
 from ._core.waking import LOGGER
 from ._limits.admission import Admission
 from ._limits.allocating import Allocating
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from ._queue import Queue
 
 
-class Scheduler(Dispatcher):
+class Scheduler(Dropping):
     """What joins queues: one order for all their tasks, one stop, one lock.
 
     **Order.**  Tasks are numbered as they are submitted.  Whenever a queue has a free slot and the
@@ -106,9 +107,10 @@ class Scheduler(Dispatcher):
         # The parts, from below to above.
         self.break_down = Breakdown(self).break_down
         self.allocating = Allocating(self)
+        self.dispatcher = Dispatcher(self)
         self.submission = Submission(self)
         self.admission = Admission(self, self.submission)
-        self.waiting = Waiting(self)
+        self.waiting = Waiting(self, self.dispatcher)
         self.streams = Streams(self)
         self.warn_if_stalled = self._warn_if_stalled
         # The counts of lost queues that are forgotten.

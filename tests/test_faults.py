@@ -217,7 +217,7 @@ def test_no_thread_for_what_becomes_ready(name: str, error: Exception, refusing:
             assert task.origin is task
         assert heir.exception(DEADLINE) is error
         assert heir.origin is tasks[0]
-        assert "no thread for queue refused" in caplog.text  # it says where
+        assert "a thread for queue refused" in caplog.text  # it says where
         assert late.cancel()
         refusing(None)
         healthy(queue, refused)
@@ -305,7 +305,7 @@ def test_run_that_was_given_up_leaves_although_the_pool_calls_it() -> None:
         slots = queue._slots
         assert queue.submit(abs, 1).result(DEADLINE) == 1
         until(lambda: slots.parked == 1)
-        assert beside(scheduler.begin, slots, Run(slots), True).result(DEADLINE) is None
+        assert beside(scheduler.dispatcher.begin, slots, Run(slots), True).result(DEADLINE) is None
         healthy(queue)
 
 

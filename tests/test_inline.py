@@ -367,7 +367,7 @@ def test_initializer_that_fails(caplog: pytest.LogCaptureFixture) -> None:
 
 def test_run_that_is_not_known_any_more_leaves() -> None:
     with Queue(inline=True) as queue:
-        assert queue.scheduler.begin_at_once(queue._slots, Run(queue._slots)) is None
+        assert queue.scheduler.dispatcher.begin_at_once(queue._slots, Run(queue._slots)) is None
 
 
 def test_bad_arguments() -> None:

@@ -163,14 +163,14 @@ def test_thread_between_two_tasks_as_a_submit_is_struck_is_not_parked(
 ) -> None:
     """Else it would be rung for where there is nobody, and a second thread not be started."""
     with planned(2) as (scheduler, queue):
-        slots, between, begin = queue._slots, Gate(), scheduler.begin
+        slots, between, begin = queue._slots, Gate(), scheduler.dispatcher.begin
 
         def come_back(slots: Any, run: Any, rung: bool) -> Any:
             if not rung:
                 between.enter()
             return begin(slots, run, rung)
 
-        monkeypatch.setattr(scheduler, "begin", come_back)
+        monkeypatch.setattr(scheduler.dispatcher, "begin", come_back)
         queue.submit(int).result(DEADLINE)
         between.wait_entered()
         lost = queue.submit(str, Future())

@@ -27,8 +27,11 @@ from .termination import Dropping
 from .waking import Starts
 
 
-class Dispatcher(Dropping):
-    """What a `Scheduler` does for tasks and runs; what it does for its user is in ``_scheduler``."""
+class Dispatcher:
+    """What gives workers their tasks, and ends those that return."""
+
+    def __init__(self, core: Dropping) -> None:
+        self._core = core
 
     # A task goes.
 
@@ -40,11 +43,12 @@ class Dispatcher(Dropping):
             run: The run that asks.
             rung: It was counted in `waking`.
         """
+        core = self._core
         starts = None
         last = False
         while True:
-            with self.lock:
-                if self._abandoned or run not in slots.runs:
+            with core.lock:
+                if core._abandoned or run not in slots.runs:
                     return None
                 if rung:
                     if slots.waking:
@@ -56,7 +60,7 @@ class Dispatcher(Dropping):
                 if len(slots.runs) > slots.limit:
                     starts = self._retire(slots, run)
                     break
-                task = self._take(slots, run)
+                task = core._take(slots, run)
                 if task is None:
                     if slots.ending:
                         slots.leave(run)
@@ -66,15 +70,15 @@ class Dispatcher(Dropping):
                     slots.parked += 1
                     run.parked = True
                 elif slots.attentive:
-                    starts = self._started(task)
+                    starts = self.started(task)
             if DEFERRED:
                 call_deferred()
             if task is not None:
-                self._start(starts)
+                core._start(starts)
                 return task
             rung = True
             if not slots.bell.get():  # the queue was lost
-                with self.lock:
+                with core.lock:
                     if slots.parked:  # nobody counted us
                         slots.parked -= 1
                         slots.waking += 1
@@ -82,7 +86,7 @@ class Dispatcher(Dropping):
                         slots.bell.get()
         if DEFERRED:
             call_deferred()
-        self._start(starts)
+        core._start(starts)
         if last:
             slots.pool.join(wait=False)
         return None
@@ -91,46 +95,48 @@ class Dispatcher(Dropping):
         """Let *run* leave, which is more than *slots* may have now.  As `_wake`."""
         slots.leave(run)
         slots.heed()
-        return self._wake(slots)
+        return self._core._wake(slots)
 
     def resize(self, slots: Slots, workers: int | None = None, prefetch: int | None = None) -> None:
         """Let *slots* run *workers* tasks, and *prefetch* more be at its executor; None: as many as before.
 
         More start at once; fewer run as tasks end.
         """
-        if self.deferred(self.resize, slots, workers, prefetch):
+        core = self._core
+        if core.deferred(self.resize, slots, workers, prefetch):
             return
-        with self.exclusive() as section:
+        with core.exclusive() as section:
             prefetch = slots.limit - slots.workers if prefetch is None else prefetch
             slots.workers = slots.workers if workers is None else workers
             slots.limit = slots.workers + prefetch
             slots.pool.resize(slots.workers)
             slots.heed()
             starts: Starts = []
-            section.then(self._start, starts)
+            section.then(core._start, starts)
             if slots.attentive:
                 slots.ring(max(0, min(slots.parked, len(slots.runs) - slots.limit)))
             for _ in range(min(slots.ready, slots.limit)):
-                self._wake(slots, starts)
+                core._wake(slots, starts)
 
     def begin_at_once(self, slots: Slots, run: Run) -> Task[Any] | None:
         """A task for *run*, which does not park; None: it has left."""
-        with self.lock:
-            if self._abandoned or run not in slots.runs:
+        core = self._core
+        with core.lock:
+            if core._abandoned or run not in slots.runs:
                 return None
             if run.thread is None:  # it is new, and was counted in `waking`
                 slots.waking -= min(slots.waking, 1)  # see `_mend`
                 slots.name_run(run)
             # There may be fewer slots than there were.
-            task = self._take(slots, run) if len(slots.runs) <= slots.limit else None
+            task = core._take(slots, run) if len(slots.runs) <= slots.limit else None
             starts = None
             if task is None:
                 starts = self._retire(slots, run)
             elif slots.attentive:
-                starts = self._started(task)
+                starts = self.started(task)
         if DEFERRED:
             call_deferred()
-        self._start(starts)
+        core._start(starts)
         return task
 
     def complete(
@@ -141,49 +147,50 @@ class Dispatcher(Dropping):
         Where the next one is not found in one step of the search, *run* gets None and has to ask
         again: tasks and threads that wait for *task* are told before a long search.
         """
-        if not self.lock.acquire(False):
-            self._lock()
+        core = self._core
+        if not core.lock.acquire(False):
+            core._lock()
         watch = task._watch
         successor: Any = None
         starts = None
         try:
-            if self._abandoned:
+            if core._abandoned:
                 return None
             task._outcome = value
             slots.done += 1
             if searches:
                 forget(task)
-            if watch is None and more and not slots.attentive and not run.below and not self._stopped:
+            if watch is None and more and not slots.attentive and not run.below and not core._stopped:
                 # Most often: the end and the next start are one call of the planner.
                 freed: list[Any] = []
-                successor = self._next(slots, SEARCH_LIMIT, task, freed)
+                successor = core._next(slots, SEARCH_LIMIT, task, freed)
                 if successor is SEARCHING:  # first tell others; `begin` goes on with the search
                     successor = None
             else:
-                freed = self.planner.done(task)
+                freed = core.planner.done(task)
                 if watch is not None and watch.hooks:
                     freed = [*freed, *watch.run_hooks(task)]
                 if slots.ready:
                     successor, starts = self._hand_over(slots, run, watch, more)
             run.task = successor
             if freed and (freed[0] is not successor or len(freed) > 1):
-                starts = self._wake_for(freed, starts)
-            if self._watchers and successor is None:  # else as many run as before
-                self._tell_watchers()
+                starts = core._wake_for(freed, starts)
+            if core._watchers and successor is None:  # else as many run as before
+                core._tell_watchers()
             # Last: where something above raises, `break_down` finds who waits for it.
             if watch is not None:
                 task._watch = watch.rest()
             task._home = None  # see `_leave`
         finally:
-            self.lock.release()
+            core.lock.release()
         if DEFERRED:
             call_deferred()
         if watch is not None:
             task._announce(watch)
-            self._start(starts)
+            core._start(starts)
             task._tell(watch)  # last: a callback may wait for what was just started
         elif starts is not None:
-            self._start(starts)
+            core._start(starts)
         return successor  # type: ignore[no-any-return]
 
     def _hand_over(
@@ -194,24 +201,27 @@ class Dispatcher(Dropping):
         A callback may wait for whatever is ready now: leave it to others.  And a nested task hands
         over to the one beneath it.
         """
+        core = self._core
         surplus = len(slots.runs) > slots.limit
         if not more or surplus or (watch is not None and watch.calls()) or run.below:
-            return None, self._wake(slots)
-        successor = self._take(slots, run, brief=True)
-        return successor, self._started(successor) if successor is not None and slots.attentive else None
+            return None, core._wake(slots)
+        successor = core._take(slots, run, brief=True)
+        return successor, self.started(successor) if successor is not None and slots.attentive else None
 
-    def _started(self, task: Task[Any]) -> Starts | None:
+    def started(self, task: Task[Any]) -> Starts | None:
         """Note that *task*, of an attentive queue, has started: the next may perhaps.  As `_wake_for`."""
+        core = self._core
         slots: Any = task._home
         if slots.pending_limit is not None:
             slots.pending_limit.admit(slots.pending)
         barrier, task._barrier = task._barrier, None
-        return None if barrier is None else self._wake_for(self.planner.done(barrier))
+        return None if barrier is None else core._wake_for(core.planner.done(barrier))
 
     def promote(self, task: Task[Any]) -> bool:
-        if self.deferred(self.promote, task):
+        core = self._core
+        if core.deferred(self.promote, task):
             return False
-        section = self.exclusive()
-        with loud(self), section:
-            return not self._abandoned and self.planner.promote(task)
+        section = core.exclusive()
+        with loud(core), section:
+            return not core._abandoned and core.planner.promote(task)
         return False  # it has failed

@@ -137,7 +137,7 @@ class Slots(PlannedQueue):
         #: How many of its tasks may be pending, if there is a limit.
         self.pending_limit: Limit | None = None
         self.copies_context = False  # its tasks run in copies of their submitters'
-        #: It has rules of its own: see `_started` and `_hand_over`.
+        #: It has rules of its own: see `started` and `_hand_over`.
         self.attentive = False
         self.closed = False  # no more submissions
         self.broken: BaseException | None = None

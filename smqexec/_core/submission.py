@@ -29,12 +29,12 @@ from .._futures.future import Failure, PlannedFuture, new
 from .._futures.items import Item
 from .._futures.task import Foreign, Settled, Task
 from .._planner import DONE, NEW, NONE, RUNNING, WAITING, Group, Node, as_few, dependencies_of
-from .dispatch import Dispatcher
 from .exclusive import OF_THE_PARENT, REENTRANT
 from .loud import loud
 from .shared import Ended
 from .state import Slots
 from .submission_order import Barrier
+from .termination import Dropping
 from .waking import Starts
 
 _NOT_PLAIN: Any = object()  # what `_plain` returns where it is for `_link` to look closer
@@ -45,7 +45,7 @@ _Link: TypeAlias = tuple[list[Ended], list[tuple[Foreign, Any]]]
 class Submission:
     """How a scheduler takes tasks in."""
 
-    def __init__(self, core: Dispatcher) -> None:
+    def __init__(self, core: Dropping) -> None:
         self._core = core
 
     def group(self) -> Group | None:

@@ -155,7 +155,7 @@ class EnginePool:
     def begin(self, slots: Slots, run: Run, begun: _Begun) -> None:
         """Let *run* take a task, if it has none, and submit it; workers that this starts go to *begun*."""
         if run.task is None:
-            self._in_turn(begun, slots.scheduler.begin_at_once, slots, run)
+            self._in_turn(begun, slots.scheduler.dispatcher.begin_at_once, slots, run)
             if run.task is None:
                 self.lose(slots)
         self._loop(self._send, slots, run, begun)
@@ -214,7 +214,7 @@ class EnginePool:
                         _here.todo = todo
                 self._fail(job, told, gone)
                 told = gone = None  # type: ignore[assignment]
-                self._in_turn(begun, slots.scheduler.begin_at_once, slots, run)
+                self._in_turn(begun, slots.scheduler.dispatcher.begin_at_once, slots, run)
             finally:
                 job = None
 
@@ -239,7 +239,7 @@ class EnginePool:
     def _fit(self, slots: Slots, begun: _Begun) -> None:
         """Let the executor have as many calls as it wants now; workers that this starts go to *begun*."""
         if self._prefetch is None and (wanted := self.prefetch()) != slots.limit - slots.workers:
-            self._in_turn(begun, slots.scheduler.resize, slots, None, wanted)
+            self._in_turn(begun, slots.scheduler.dispatcher.resize, slots, None, wanted)
 
     def _enter(self, task: Task[Any], future: Future[Any]) -> None:
         """Record that *future* is that of *task* at the executor."""
@@ -323,7 +323,7 @@ class EnginePool:
         # submitted after it.  Nor where the executor says what it wants: *run* may be one too many now.
         more = not slots.in_order and self._prefetch is not None
         with loud(slots.scheduler, run, task):
-            slots.scheduler.complete(slots, run, task, value, more)
+            slots.scheduler.dispatcher.complete(slots, run, task, value, more)
 
     def _fail(
         self, job: _Job, error: BaseException, gone: BaseException | None, cancelled: bool = False

@@ -52,6 +52,14 @@ class Arrivals(Protocol):
         """Note that *future*, which *relay* stands for, is done."""
 
 
+class Dispatches(Protocol):
+    """How tasks start."""
+
+    def promote(self, task: Any) -> bool:
+        """Make *task* count as newly submitted; False if it has started."""
+        ...
+
+
 class Owner(Protocol):
     """A scheduler as its tasks and items see it.  No method is called under its lock."""
 
@@ -73,12 +81,13 @@ class Owner(Protocol):
     def cancel_unneeded(self, future: Any) -> None:
         """Cancel *future* and what it needs, as far as nobody needs it."""
 
-    def promote(self, task: Any) -> bool:
-        """Make *task* count as newly submitted; False if it has started."""
-        ...
-
     def warn_if_stalled(self, awaited: Any) -> bool:
         """Log why a wait for *awaited* may never end, and return True, if nothing can go on."""
+        ...
+
+    @property
+    def dispatcher(self) -> Dispatches:
+        """How its tasks start."""
         ...
 
     @property

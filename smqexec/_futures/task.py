@@ -116,7 +116,7 @@ class Task(PlannedFuture[R]):
             False if the task is running or done; nothing changes then.
         """
         slots = self.queue
-        return slots is not None and slots.scheduler.promote(self)
+        return slots is not None and slots.scheduler.dispatcher.promote(self)
 
     # Parts of what it gives.
 

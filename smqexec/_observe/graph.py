@@ -9,7 +9,7 @@ from .drawing import Arrow, Box, mermaid, printable, table
 from .snapshot import OUTSIDE, STATES, GraphEdge, GraphNode, snapshot
 
 if TYPE_CHECKING:
-    from .._core.dispatch import Dispatcher
+    from .._core.termination import Dropping
 
 # Most nodes that are drawn.
 LIMIT = 1000
@@ -38,7 +38,7 @@ class Graph:
     #: The dependencies: those of each task in argument order.
     edges: tuple[GraphEdge, ...]
 
-    def __init__(self, scheduler: Dispatcher) -> None:
+    def __init__(self, scheduler: Dropping) -> None:
         self.nodes, self.edges = snapshot(scheduler)
 
     def mermaid(self, limit: int = LIMIT) -> str:

@@ -16,7 +16,7 @@ from .._futures.task import Foreign, Settled, Task, called, label_of
 from .._planner import DONE, READY, RUNNING, STRIDE, WAITING, Node, dependencies_of
 
 if TYPE_CHECKING:
-    from .._core.dispatch import Dispatcher
+    from .._core.termination import Dropping
 
 STATES = {WAITING: "waiting", READY: "ready", RUNNING: "running"}
 OUTSIDE = "outside"
@@ -73,7 +73,7 @@ class _Note(NamedTuple):
 Snapshot = tuple[tuple[GraphNode, ...], tuple[GraphEdge, ...]]
 
 
-def snapshot(scheduler: Dispatcher) -> Snapshot:
+def snapshot(scheduler: Dropping) -> Snapshot:
     """The tasks, in the order of submission, then what is outside; the dependencies, in argument order."""
     with scheduler.exclusive():
         running = [task for slots in scheduler._slots for run in slots.runs for task in run.tasks()]

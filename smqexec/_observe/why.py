@@ -24,7 +24,7 @@ from .._workers.join_search import Everything, Needs
 from .rank import rank_of
 
 if TYPE_CHECKING:
-    from .._core.dispatch import Dispatcher
+    from .._core.termination import Dropping
 
 # With more pending tasks than this the tasks that come first are not counted: it takes about 1 µs
 # for each, under the lock.
@@ -36,7 +36,7 @@ NAMED, LISTED = 3, 20
 Words: TypeAlias = list[str | Callable[[], str]]
 
 
-def sentence(scheduler: Dispatcher, future: PlannedFuture[Any]) -> str | None:
+def sentence(scheduler: Dropping, future: PlannedFuture[Any]) -> str | None:
     """Why pending or running *future* has not started, or not ended; None if it has ended."""
     with scheduler.exclusive():
         if future.state >= DONE:
@@ -47,7 +47,7 @@ def sentence(scheduler: Dispatcher, future: PlannedFuture[Any]) -> str | None:
     return _said(words)
 
 
-def overview(scheduler: Dispatcher) -> str:
+def overview(scheduler: Dropping) -> str:
     """What runs, in which thread, and what waits for it; why no more runs."""
     with scheduler.exclusive():
         if scheduler._abandoned:
@@ -63,7 +63,7 @@ def _said(words: Words) -> str:
 # Under the lock.
 
 
-def _overview(scheduler: Dispatcher) -> list[Words]:
+def _overview(scheduler: Dropping) -> list[Words]:
     counts = [slots.counts() for slots in scheduler._slots]
     states = {state: sum(each[state] for each in counts) for state in ("running", "ready", "waiting")}
     if not any(states.values()):
@@ -130,7 +130,7 @@ def _lacking(allocation: Allocation) -> str:
     return "; ".join(lacks)
 
 
-def _cause(scheduler: Dispatcher, future: Any) -> Words:
+def _cause(scheduler: Dropping, future: Any) -> Words:
     if future.state == RUNNING:
         return _running(scheduler, future)
     if future.state == READY:
@@ -168,7 +168,7 @@ def _needed(node: Any) -> Any:
         node = needed
 
 
-def _readiness(scheduler: Dispatcher, task: Any) -> str:
+def _readiness(scheduler: Dropping, task: Any) -> str:
     slots: Slots = task.queue
     if slots.broken is not None:
         return f"{slots.name} is broken, so it is about to fail"
@@ -192,7 +192,7 @@ def _busy(slots: Slots) -> str | None:
     return f"all {slots.workers} slots of {slots.name} are busy"
 
 
-def _running(scheduler: Dispatcher, task: Any) -> Words:
+def _running(scheduler: Dropping, task: Any) -> Words:
     """What running *task* does."""
     words: Words = ["running"]
     if task._since is not None:

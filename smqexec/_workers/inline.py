@@ -55,7 +55,7 @@ class InlinePool(Threads):
         """Be *run*, until nothing is ready."""
         below, HERE.run = HERE.run, run
         HERE.runs.append(run)
-        begin = partial(slots.scheduler.begin_at_once, slots, run)
+        begin = partial(slots.scheduler.dispatcher.begin_at_once, slots, run)
         try:
             while perform(slots, run, begin):
                 pass

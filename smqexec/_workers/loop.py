@@ -38,7 +38,7 @@ _NAMED = frozenset([FunctionType, BuiltinFunctionType, type])
 def work(slots: Slots, run: Run) -> None:
     """A run, in a thread of the queue's pool: until there is nothing to do, nor will be."""
     HERE.run = run
-    begin = slots.scheduler.begin
+    begin = slots.scheduler.dispatcher.begin
     again = partial(begin, slots, run, False)
     going = perform(slots, run, partial(begin, slots, run, True))
     while going:  # no name here for a task: it would keep that while others run
@@ -56,7 +56,7 @@ def perform(slots: Slots, run: Run, begin: Callable[[], Task[Any] | None]) -> bo
         False without a task, or where our own code has raised: *run* is to begin no other.
     """
     scheduler = slots.scheduler
-    complete = scheduler.complete
+    complete = scheduler.dispatcher.complete
     task = None
     try:
         task = begin()

@@ -11,10 +11,10 @@ from typing import Any
 
 from .._calls.frames import traceback_of
 from .._calls.interrupts import DEFERRED, call_deferred
-from .._core.dispatch import Dispatcher
 from .._core.exclusive import OF_THE_PARENT
 from .._core.loud import loud
 from .._core.searches import forget, searches
+from .._core.termination import Dropping
 from .._futures.future import Failure
 from .._futures.items import LENGTH, Item, Stream
 from .._futures.task import Task
@@ -24,7 +24,7 @@ from .._planner import DONE, NEW, WAITING
 class Streams:
     """What a scheduler does for generator tasks and items."""
 
-    def __init__(self, core: Dispatcher) -> None:
+    def __init__(self, core: Dropping) -> None:
         self._core = core
 
     # Requests for a part of a task.

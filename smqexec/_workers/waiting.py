@@ -24,6 +24,7 @@ from .._core.loud import loud
 from .._core.searches import searches
 from .._core.shared import State
 from .._core.state import HERE, Run, Slots
+from .._core.termination import Dropping
 from .._futures.future import PlannedFuture
 from .._futures.task import Task
 from .._planner import Node
@@ -35,8 +36,9 @@ from .stall import rests
 class Waiting:
     """How the threads of a scheduler wait."""
 
-    def __init__(self, core: Dispatcher) -> None:
+    def __init__(self, core: Dropping, dispatcher: Dispatcher) -> None:
         self._core = core
+        self._dispatcher = dispatcher
 
     # Waiting for a task.
 
@@ -131,7 +133,7 @@ class Waiting:
                     home = needs.homes[task.queue]
                     self.sink(home, task)
                     if home.slots.attentive:
-                        starts = self._core._started(task)
+                        starts = self._dispatcher.started(task)
             if DEFERRED:
                 call_deferred()
             self._core._start(starts)

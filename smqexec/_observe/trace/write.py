@@ -28,7 +28,7 @@ from .lines import Lines, Note
 if TYPE_CHECKING:
     from typing import Self
 
-    from ..._core.dispatch import Dispatcher
+    from ..._core.termination import Dropping
 
 LOGGER = logging.getLogger("smqexec")
 
@@ -48,7 +48,7 @@ class Recording:
     interpreter's exit is closed then, after the last task.
     """
 
-    def __init__(self, scheduler: Dispatcher, path: str | os.PathLike[str]) -> None:
+    def __init__(self, scheduler: Dropping, path: str | os.PathLike[str]) -> None:
         self.path = os.fspath(path)
         self._place = os.path.realpath(os.fsdecode(path))
         with _opening:
@@ -72,7 +72,7 @@ class Recording:
             raise
         self.watch(scheduler)
 
-    def watch(self, scheduler: Dispatcher) -> None:
+    def watch(self, scheduler: Dropping) -> None:
         """Record *scheduler* from now on; and its pending and running tasks, as far as they are known.
 
         Cost: a step for each of these and its dependencies.
@@ -197,7 +197,7 @@ def record_everything(path: str) -> None:
     opening = threading.Lock()
     recording: Recording | None = None
 
-    def record(scheduler: Dispatcher) -> None:
+    def record(scheduler: Dropping) -> None:
         nonlocal recording
         with opening:
             if recording is None:
