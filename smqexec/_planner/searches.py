@@ -11,7 +11,7 @@ from typing import Any
 
 from .graph import dependencies_of, dependents_of, listed_dependencies
 from .line import BOTTOM, GAP, Line
-from .nodes import NONE, READY, RUNNING, SEARCHING, WAITING, Node, PlannedQueue
+from .nodes import NONE, READY, RUNNING, SEARCHING, SWEEP_FROM, WAITING, Node, PlannedQueue
 from .search import HELD_BACK, Past, Search
 
 # The place of a ready node that is in `todo`: no search has visited it since it was added, waiting.
@@ -77,6 +77,8 @@ class Searches:
                 break
             node = self._go_on(todo.things[-1] if ready < number else GAP, queue, stop)
             if node is not None:
+                if todo.gaps > SWEEP_FROM:
+                    todo.sweep()  # a long search has just left them, and it may be the last for long
                 return node
             if self.steps >= stop:
                 return SEARCHING
