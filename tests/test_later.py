@@ -164,14 +164,14 @@ def test_finalizer_in_a_thread_that_takes_and_completes() -> None:
     with planned(1) as (scheduler, queue):
         cancelled = []
         order = scheduler.planner.order
-        done = scheduler.planner.done
+        take = scheduler._next
 
-        def finalize(node: Any) -> Any:
+        def finalize(*args: Any) -> Any:
             assert scheduler.lock._is_owned()
             cancelled.append(waiting.pop().cancel() if waiting else None)
-            return done(node)
+            return take(*args)
 
-        scheduler.planner.done = finalize
+        scheduler._next = finalize
         waiting = [queue.submit(str, Future()) for _ in range(3)]
         pending = waiting.copy()
         tasks = [queue.submit(int) for _ in range(3)]

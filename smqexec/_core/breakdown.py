@@ -48,13 +48,13 @@ class Breakdown:
             )
             broken = BrokenThreadPool(f"an internal error has ended all queues of the scheduler: {error!r}")
             broken.__cause__ = error
-            with self._core.lock:  # from here on no task comes
+            with self._core.exclusive():  # from here on no task comes
                 for slots in self._core._slots:
                     slots.broken = slots.broken or broken
                     if slots.pending_limit is not None:
                         slots.pending_limit.turn_away()
             found = [other for other in gc.get_objects() if issubclass(type(other), PlannedFuture)]
-            with self._core.lock:
+            with self._core.exclusive():
                 if self._core._abandoned:
                     return
                 if run is not None:

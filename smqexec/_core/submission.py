@@ -143,6 +143,9 @@ class Submission:
                     else:
                         future.add_done_callback(relay.future_done)
         except BaseException:
+            # From CPython 3.14 on Ctrl-C may strike when ``with`` has taken the lock, before its block.
+            if core.lock._is_owned():
+                core.lock.release()
             with LIMIT:
                 sys.setrecursionlimit(sys.getrecursionlimit() + HEADROOM + FRAMES - room)
             try:

@@ -23,6 +23,7 @@ from operator import index
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
+from .._calls.interrupts import uninterrupted
 from .._planner import Node
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ class Resource:
         Raises:
             ValueError: It belongs to another.
         """
-        with _binding:
+        with uninterrupted(), _binding:
             owner = None if self._scheduler is None else self._scheduler()
             if owner is None:
                 self._scheduler = ref(scheduler)

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import ref
 
 from .._calls.arguments import dependencies
+from .._calls.interrupts import uninterrupted
 from .._futures.future import PlannedFuture
 from .._futures.items import Item
 from .._futures.task import Task, label_of
@@ -57,8 +58,11 @@ if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows can't fork
 
 def number_of(task: Any) -> int:
     """The number of *task* in events: given when it is first needed, and never changed."""
-    with _numbering:
-        number: int = task._serial
+    number: int = task._serial
+    if number:
+        return number
+    with uninterrupted(), _numbering:
+        number = task._serial
         if not number:
             number = task._serial = next(_numbers)
         return number

@@ -15,7 +15,7 @@ from .._calls.arguments import DIRECT, SOLE, Template, materialise
 from .._calls.callables import PLAIN, announcement, generates, is_iterator, name_of
 from .._calls.containers import value_of
 from .._calls.frames import ours, strip_ours
-from .._calls.interrupts import FRAMES, make_room
+from .._calls.interrupts import FRAMES, make_room, uninterrupted
 from .._core.state import HERE, Run, Slots
 from .._futures.items import Item
 from .._futures.notes import note
@@ -130,7 +130,8 @@ def nest(slots: Slots, run: Run, task: Task[Any]) -> None:
     if deep:
         make_room(FRAMES)
     try:
-        perform(slots, run, lambda: task)
+        with uninterrupted():  # an inline queue's, in the main thread
+            perform(slots, run, lambda: task)
     finally:
         slots.scheduler.waiting.surface(run)
         if deep:

@@ -11,7 +11,7 @@ from typing import Any
 
 from .._calls.frames import traceback_of
 from .._calls.interrupts import DEFERRED, call_deferred
-from .._core.exclusive import OF_THE_PARENT
+from .._core.exclusive import OF_THE_PARENT, REENTRANT
 from .._core.loud import loud
 from .._core.searches import forget, searches
 from .._core.termination import Dropping
@@ -44,18 +44,27 @@ class Streams:
 
     def item(self, task: Task[Any], stream: Stream, index: int) -> Item[Any] | None:
         """Return the pending item of *task* for value *index*; None if the item would be done."""
+        core = self._core
+        lock = core.lock
+        if lock._is_owned():
+            raise RuntimeError(REENTRANT)
         item = None
-        with self._core.lock:
-            if not (index < len(stream.values) or stream.closed or task.state >= DONE):
-                item = stream.items.get(index)
-                if item is None or item.state == NEW:  # NEW: Ctrl-C struck the request that made it
-                    item = stream.items[index] = self._part(task, index)
-                    # Values come without the lock: see `publish`.
-                    if index < len(stream.values):
-                        del stream.items[index]
-                        item = None
-                    else:
-                        self._core.planner.admit(item, None, task)
+        try:
+            with lock:
+                if not (index < len(stream.values) or stream.closed or task.state >= DONE):
+                    item = stream.items.get(index)
+                    if item is None or item.state == NEW:  # NEW: Ctrl-C struck the request that made it
+                        item = stream.items[index] = self._part(task, index)
+                        # Values come without the lock: see `publish`.
+                        if index < len(stream.values):
+                            del stream.items[index]
+                            item = None
+                        else:
+                            core.planner.admit(item, None, task)
+        except BaseException:
+            if lock._is_owned():  # as in `add`
+                lock.release()
+            raise
         if DEFERRED:
             call_deferred()
         return item
@@ -92,7 +101,7 @@ class Streams:
 
     def open(self, task: Task[Any], announced: bool) -> Stream:
         """Return the stream of *task*, which is about to yield values; *announced* as for `stream`."""
-        with self._core.lock:
+        with self._core.exclusive():
             stream = task._stream
             if stream is None:
                 stream = task._stream = Stream(announced)
@@ -100,7 +109,7 @@ class Streams:
 
     def announce(self, stream: Stream, length: int) -> None:
         """Note how many values there will be, and wake the threads that wait for the length."""
-        with self._core.lock:
+        with self._core.exclusive():
             stream.length = length
             item = stream.items.pop(LENGTH, None)
         if item is not None:
@@ -123,12 +132,14 @@ class Streams:
             item = stream.items.pop(len(values) - 1, None)
             if item is None:
                 self._core.lock.release()
+                if DEFERRED:
+                    call_deferred()
             else:
                 self._complete(item, value)
 
     def close_stream(self, stream: Stream) -> None:
         """Note that the generator has returned; fail the items that have no value."""
-        with self._core.lock:
+        with self._core.exclusive():
             stream.closed = True
             left = list(stream.items.items())
         for index, item in left:
@@ -141,7 +152,7 @@ class Streams:
         returned no iterator: a failure or a cancellation ends items itself.
         """
         stream: Stream = task._stream
-        with self._core.lock:
+        with self._core.exclusive():
             length = stream.items.pop(LENGTH, None)
             left = list(stream.items.values())
         if length is not None:
@@ -159,36 +170,41 @@ class Streams:
 
     def _complete(self, item: Item[Any], value: Any) -> None:
         """Do what `complete_item` does.  The caller holds the lock; this releases it."""
+        core = self._core
         watch = item._watch
         starts = None
         try:
             try:
-                pending = item.state == WAITING and not self._core._abandoned
+                pending = item.state == WAITING and not core._abandoned
                 if pending:
                     item._outcome = value
-                    starts = self._core._wake_for(self._core.planner.done(item))
-                    self._core._outside.discard(item)
+                    starts = core._wake_for(core.planner.done(item))
+                    core._outside.discard(item)
                     if searches:
                         forget(item)
                     item._leave(watch)
             finally:
-                self._core.lock.release()
+                core.lock.release()
         except Exception as error:
-            self._core.break_down(error, None, item)
+            core.break_down(error, None, item)
             return
+        if DEFERRED:
+            call_deferred()
         if not pending:
             return
         item._let_go()
         if watch is not None:
             item._announce(watch)
-        self._core._start(starts)
+        if starts:
+            core._start(starts)
         if watch is not None:
             item._tell(watch)
 
     def fail_item(self, item: Item[Any], error: BaseException) -> None:
         """Fail *item*, which gets no value; do nothing if it was cancelled meanwhile."""
+        section = self._core.exclusive()
         with loud(self._core):
-            with self._core.lock:
+            with section:
                 if item.state != WAITING or self._core._abandoned:
                     return
                 ended, starts = self._core._drop(item, Failure(error, traceback_of(error)))

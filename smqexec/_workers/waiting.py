@@ -16,7 +16,6 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
-from .._calls.interrupts import DEFERRED, call_deferred
 from .._core.blocking import acquire, block
 from .._core.dispatch import Dispatcher
 from .._core.exclusive import OF_THE_PARENT
@@ -70,11 +69,9 @@ class Waiting:
                 return block(partial(acquire, blocker), timeout, told) or future.done()
             return run.slots.scheduler.waiting.help(blocker, timeout, told)  # type: ignore[no-any-return]
         finally:
-            with self._core.lock:
+            with self._core.exclusive():
                 if not future.done():  # else `unblock` may be going through the list
                     watch.blocked.remove(blocker)
-            if DEFERRED:
-                call_deferred()
 
     def help(self, needs: Needs, timeout: float | None, told: Callable[[], bool]) -> bool:
         """Do what *needs* finds until it is satisfied; False after *timeout* seconds.
@@ -92,15 +89,13 @@ class Waiting:
             self._begin_to_wait(needs)
             return self._help(run, needs, deadline, told)
         finally:
-            with self._core.lock:
+            with self._core.exclusive():
                 for other in needs.depths:
                     with suppress(ValueError):  # Ctrl-C struck before
                         other.waits.remove(needs)
                 needs.depths.clear()
             if opened:
                 needs.close()
-            if DEFERRED:
-                call_deferred()
 
     def _begin_to_wait(self, needs: Needs) -> None:
         """Note that the runs in the thread of *needs* can go on only when that is satisfied."""
@@ -127,15 +122,14 @@ class Waiting:
                 return needs.satisfied()
             starts = task = None
             home = run
-            with loud(self._core), self._core.lock:
+            section = self._core.exclusive()
+            with loud(self._core), section:
                 task = needs.take()
                 if task is not None:
                     home = needs.homes[task.queue]
                     self.sink(home, task)
                     if home.slots.attentive:
                         starts = self._dispatcher.started(task)
-            if DEFERRED:
-                call_deferred()
             self._core._start(starts)
             if needs.circle:
                 raise RuntimeError(_told(needs.circle))
@@ -162,12 +156,10 @@ class Waiting:
 
     def surface(self, run: Run) -> None:
         """Note that the nested task of *run* has ended: it is again at the one beneath."""
-        with self._core.lock:
+        with self._core.exclusive():
             run.task = run.below.pop()
             if self._core._watchers:
                 self._core._tell_watchers()  # it holds again
-        if DEFERRED:
-            call_deferred()
 
     # Tasks that a stop holds.
 

@@ -51,7 +51,7 @@ class Recording:
     def __init__(self, scheduler: Dropping, path: str | os.PathLike[str]) -> None:
         self.path = os.fspath(path)
         self._place = os.path.realpath(os.fsdecode(path))
-        with _opening:
+        with uninterrupted(), _opening:
             if self._place in _recordings:
                 raise ValueError(f"{self.path} is being written by another recording")
             self._file = open(self.path, "wb", buffering=0)  # noqa: SIM115 - until `close`
@@ -77,7 +77,7 @@ class Recording:
 
         Cost: a step for each of these and its dependencies.
         """
-        with self._writing:  # what is there comes before what happens to it from now on
+        with uninterrupted(), self._writing:  # what is there comes before what happens to it from now on
             if self._ended:
                 return
             self._observations.append(Observation(scheduler, self._note))
@@ -199,7 +199,7 @@ def record_everything(path: str) -> None:
 
     def record(scheduler: Dropping) -> None:
         nonlocal recording
-        with opening:
+        with uninterrupted(), opening:
             if recording is None:
                 recording = Recording(scheduler, path)
                 return
