@@ -21,16 +21,14 @@ from concurrent.futures._base import RUNNING as RUNNING_STATE
 from threading import get_ident
 from time import monotonic
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, ClassVar, Never, Protocol, TypeAlias, TypeVar
+from typing import Any, ClassVar, Never, Protocol, TypeAlias, TypeVar
 
 from typing_extensions import override
 
 from .._calls.interrupts import uninterrupted, unmasked
 from .._planner import DONE, DROPPED, NEW, READY, RUNNING, WAITING, Node
 from .conditions import ENDED, View
-
-if TYPE_CHECKING:
-    from .owner import Home
+from .owner import Home
 
 R = TypeVar("R")
 

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from concurrent.futures import Future
 from reprlib import repr as short
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from .._calls.frames import ours, strip_ours, traceback_of
 from .._planner import DONE, NEW, NONE
 from .future import FAILED, Failure, new
+from .owner import Home
 from .remote_value import Keeping, Kept
-
-if TYPE_CHECKING:
-    from .owner import Home
 
 R = TypeVar("R")
 

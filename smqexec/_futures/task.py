@@ -13,11 +13,11 @@ from .._calls.callables import announcement, generates, name_of
 from .._planner import DONE, NEW, NONE, STRIDE, Node
 from .future import CANCELLED, FAILED, Failure, PlannedFuture
 from .items import Item, Stream
+from .owner import Home, Owner
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
 
-    from .owner import Home, Owner
 
 R = TypeVar("R")
 Y = TypeVar("Y")
