@@ -290,6 +290,36 @@ def test_interrupted_with_block(block: str) -> None:
     assert "KeyboardInterrupt" in outcome.errors
 
 
+@pytest.mark.skipif(os.name != "posix", reason="ends by a signal")
+@pytest.mark.parametrize("first", [True, False])
+def test_interrupted_as_a_thread_is_started(first: bool) -> None:
+    """It is the caller's KeyboardInterrupt, and no failure of the queue: the program ends by the signal."""
+    outcome = run(
+        """
+        queue, struck, start = Queue(2), [], threading.Thread.start
+        if not FIRST:
+            gate = Gate()
+            queue.submit(gate)
+            gate.wait_entered()
+            threading.Thread(target=lambda: (until(lambda: struck), gate.open())).start()
+        def interrupted(thread):
+            struck.append(signal.raise_signal(signal.SIGINT))
+            start(thread)
+        threading.Thread.start = interrupted
+        try:
+            queue.submit(int)
+        except KeyboardInterrupt:
+            say("interrupted")
+            threading.Thread.start = start
+            say(queue.submit(abs, -1).result(DEADLINE))
+            raise
+        """.replace("FIRST", str(first)),
+        code=-signal.SIGINT,
+    )
+    assert outcome.lines == ["interrupted", "1"]
+    assert "thread for queue" not in outcome.errors
+
+
 # What is refused
 
 
