@@ -167,7 +167,7 @@ def make_room(frames: int) -> None:
     It can't be lowered below the depth of the caller, and is then the next time.
     """
     global _owed
-    with LIMIT:
+    with uninterrupted(), LIMIT:
         owed = _owed - frames
         try:
             sys.setrecursionlimit(sys.getrecursionlimit() - owed)
