@@ -23,6 +23,7 @@ class Owner(Protocol):
 
     def counts(self) -> dict[str, int]:
         """Count its tasks by state."""
+        ...
 
     def cancel_held(self) -> None:
         """Cancel what can never start."""

@@ -123,6 +123,8 @@ class Searches:
         rests: list[tuple[list[Node], int]] = []  # what else those on the path need
         adopter: Search | None = None
         node = need = root
+        needs: Any = NONE
+        owner: Any = None
         most = min(PATH, stop - self.steps)
         while len(path) < most:
             needs = node.dependencies
