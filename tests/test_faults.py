@@ -1177,10 +1177,14 @@ def test_fault_of_ours_on_an_executor(monkeypatch: pytest.MonkeyPatch) -> None:
         tasks = [queue.submit(fail), queue.submit(abs, first), queue.submit(abs, Future())]
         error = Internal()
 
-        def done(node: Any) -> Any:
-            raise error
+        take = scheduler._next
 
-        monkeypatch.setattr(scheduler.planner, "done", done)
+        def complete(slots: Any, limit: int, ended: Any = None, freed: Any = None) -> Any:
+            if ended is not None:
+                raise error
+            return take(slots, limit)
+
+        monkeypatch.setattr(scheduler, "_next", complete)
         scheduler.resume()
         assert first.exception(DEADLINE) is error
         assert isinstance(tasks[0].exception(DEADLINE), (Broken, Internal))

@@ -157,7 +157,6 @@ class Dispatcher:
             if core._abandoned:
                 return None
             task._outcome = value
-            slots.done += 1
             if searches:
                 forget(task)
             if watch is None and more and not slots.attentive and not run.below and not core._stopped:
@@ -177,7 +176,8 @@ class Dispatcher:
                 starts = core._wake_for(freed, starts)
             if core._watchers and successor is None:  # else as many run as before
                 core._tell_watchers()
-            # Last: where something above raises, `break_down` finds who waits for it.
+            # Last: where something above raises, `break_down` ends the task, and finds what waits for it.
+            slots.done += 1
             if watch is not None:
                 task._watch = watch.rest()
             task._home = None  # see `_leave`
