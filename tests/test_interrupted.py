@@ -460,6 +460,25 @@ def test_ctrl_c_between_any_two_bytecodes(name: str) -> None:
     assert step > 20
 
 
+def test_ctrl_c_at_any_line_of_tasks_that_wait_inline() -> None:
+    """In the main thread: whatever was taken ends, and all that comes after runs."""
+    for step in range(300, 1800, 7):
+        with planned(1) as (scheduler, other):
+            queue = Queue(scheduler, inline=True)
+            tasks: list[Any] = []
+
+            def outer() -> int:
+                tasks.append(queue.submit(abs, -3))  # noqa: B023
+                return tasks[0].result(DEADLINE) + other.submit(abs, -1).result(DEADLINE)  # noqa: B023
+
+            strike = Strike(step, HERE)
+            with suppress(KeyboardInterrupt):
+                strike.within(lambda: tasks.append(queue.submit(outer)))  # noqa: B023
+            assert scheduler.wait(DEADLINE), (strike.struck, scheduler.why())
+            assert all(task.done() for task in tasks)
+            assert queue.submit(abs, -4).result(DEADLINE) + other.submit(abs, -5).result(DEADLINE) == 9
+
+
 ACTS: dict[str, Callable[[Queue, Any, Any], object]] = {
     "cancel": lambda queue, root, outside: root.cancel(),
     "cancel dependencies": lambda queue, root, outside: root.cancel(dependencies=True),

@@ -16,6 +16,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
+from .._calls.interrupts import uninterrupted
 from .._core.blocking import acquire, block
 from .._core.dispatch import Dispatcher
 from .._core.exclusive import OF_THE_PARENT
@@ -120,28 +121,35 @@ class Waiting:
             left = None if deadline is None else deadline - time.monotonic()
             if left is not None and left <= 0:
                 return needs.satisfied()
-            starts = task = None
-            home = run
-            section = self._core.exclusive()
-            with loud(self._core), section:
-                task = needs.take()
+            busy = True
+            # For an inline queue in the main thread: a task that was taken is done, or nobody ever would.
+            with uninterrupted():
+                starts = task = None
+                home = run
+                section = self._core.exclusive()
+                with loud(self._core), section:
+                    task = needs.take()
+                    if task is not None:
+                        home = needs.homes[task.queue]
+                        self.sink(home, task)
+                        if home.slots.attentive:
+                            starts = self._dispatcher.started(task)
+                self._core._start(starts)
+                if needs.circle:
+                    raise RuntimeError(_told(needs.circle))
                 if task is not None:
-                    home = needs.homes[task.queue]
-                    self.sink(home, task)
-                    if home.slots.attentive:
-                        starts = self._dispatcher.started(task)
-            self._core._start(starts)
-            if needs.circle:
-                raise RuntimeError(_told(needs.circle))
-            if task is not None:
-                HERE.run = home
-                try:
-                    nest(home.slots, home, task)
-                finally:
-                    HERE.run = run
-            elif run.slots.inline and HERE.due:
-                HERE.due.popleft()()
-            elif silent:
+                    HERE.run = home
+                    try:
+                        nest(home.slots, home, task)
+                    finally:
+                        HERE.run = run
+                elif run.slots.inline and HERE.due:
+                    HERE.due.popleft()()
+                else:
+                    busy = False
+            if busy:
+                continue
+            if silent:
                 needs.sleep(left)
             else:
                 block(needs.sleep, left, tell)
