@@ -37,6 +37,9 @@ class Owner(Protocol):
     def close_at_exit(self) -> None:
         """Take no more tasks."""
 
+    def shutdown(self) -> None:
+        """Wait until the threads have ended."""
+
     def abandon(self) -> None:
         """Refuse everything: this is a copy, made by a fork."""
 
@@ -75,6 +78,9 @@ def _at_exit_if_struck() -> None:
     with uninterrupted():
         if not _begun:
             _finish(True)
+            # Nobody else waits for the threads now, which may be calling callbacks yet.
+            for scheduler in list(_schedulers):
+                interruptible(scheduler.shutdown)
 
 
 def _finish(interrupted: bool) -> None:
