@@ -600,3 +600,43 @@ def test_uninterrupted_in_a_subinterpreter(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(_interrupts, "set_handler", refuse)
     with uninterrupted():
         pass
+
+
+class Struck3_14:
+    """A lock whose ``with`` is struck when it has taken the lock, as CPython 3.14 lets Ctrl-C do."""
+
+    def __init__(self, lock: Any) -> None:
+        self._lock = lock
+        self.strikes = 1
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._lock, name)
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+        if self.strikes and threading.current_thread() is threading.main_thread():
+            self.strikes -= 1
+            raise KeyboardInterrupt
+
+    def __exit__(self, *error: object) -> None:
+        self._lock.release()
+
+
+@pytest.mark.parametrize("name", ["submit", "item of a generator"])
+def test_ctrl_c_between_with_and_its_block(name: str) -> None:
+    with planned(1, stopped=True) as (scheduler, queue):
+        frames = queue.submit(one, 1)
+        scheduler.lock = Struck3_14(scheduler.lock)
+        with pytest.raises(KeyboardInterrupt):
+            queue.submit(int) if name == "submit" else frames[0]
+        assert not scheduler.lock._is_owned()
+        scheduler.resume()
+        assert frames[0].result(DEADLINE) == 1
+        assert scheduler.wait(DEADLINE)
+
+
+def test_item_is_refused_to_a_handler_that_has_interrupted_the_scheduler() -> None:
+    with planned(1, stopped=True) as (scheduler, queue):
+        frames = queue.submit(one, 1)
+        with scheduler.exclusive(), pytest.raises(RuntimeError, match="this call can't wait"):
+            frames[0]
