@@ -23,6 +23,7 @@ import smqexec
 from smqexec import Queue, Resource, Scheduler, number_of_results, settled
 from smqexec._calls import interrupts as _interrupts
 from smqexec._calls.interrupts import uninterrupted
+from smqexec._core.searches import searches
 
 HERE = str(Path(smqexec.__file__).parent)
 
@@ -477,6 +478,7 @@ def test_ctrl_c_at_any_line_of_tasks_that_wait_inline() -> None:
             assert scheduler.wait(DEADLINE), (strike.struck, scheduler.why())
             assert all(task.done() for task in tasks)
             assert queue.submit(abs, -4).result(DEADLINE) + other.submit(abs, -5).result(DEADLINE) == 9
+            assert not searches, strike.struck
 
 
 ACTS: dict[str, Callable[[Queue, Any, Any], object]] = {

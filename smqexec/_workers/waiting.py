@@ -85,17 +85,26 @@ class Waiting:
         deadline = None if timeout is None else time.monotonic() + timeout
         run = needs.run
         needs.deadline = deadline
-        opened = needs.open()
+        listens = needs in searches  # whoever opened it closes it
         try:
+            needs.open()
             self._begin_to_wait(needs)
             return self._help(run, needs, deadline, told)
         finally:
-            with self._core.exclusive():
-                for other in needs.depths:
-                    with suppress(ValueError):  # Ctrl-C struck before
-                        other.waits.remove(needs)
-                needs.depths.clear()
-            if opened:
+            try:
+                self._end_waiting(needs, listens)
+            except KeyboardInterrupt:  # it struck before the section, or at its end
+                self._end_waiting(needs, listens)
+                raise
+
+    def _end_waiting(self, needs: Needs, listens: bool) -> None:
+        """Undo what `help` did for *needs*, which goes on to listen if it *listens*.  Twice is as once."""
+        with self._core.exclusive():
+            for run in needs.depths:
+                with suppress(ValueError):  # Ctrl-C struck before
+                    run.waits.remove(needs)
+            needs.depths.clear()
+            if not listens:
                 needs.close()
 
     def _begin_to_wait(self, needs: Needs) -> None:
