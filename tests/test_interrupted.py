@@ -47,13 +47,13 @@ def strike(
         name = frame.f_code.co_filename
         if not name.startswith(HERE) or Path(name).name in spared:
             return None
-        # Where these two kinds of lines are told, no signal can strike: before
-        # a block is entered, and on the way out of it.
+        # Where these kinds of lines are told, no signal can strike: before
+        # a block is entered, on the way out of it, and where nothing is called.
         line = linecache.getline(name, frame.f_lineno).lstrip()
-        if event == "line" and not line.startswith(("with ", "try:")):
+        if event == "line" and not line.startswith(("with ", "try:", "except ", "pass", "while guard ")):
             left -= 1
             if left == 0:
-                sys.settrace(before)  # what mends is not struck: a second Ctrl-C is not promised to be safe
+                sys.settrace(before)
                 blow()
         return trace
 
@@ -109,6 +109,41 @@ def test_submit_struck_at_every_line(name: str, order: str, started: bool) -> No
             assert foreign.result(DEADLINE) == "1"
             assert scheduler.wait(DEADLINE), step
     raise AssertionError("too many steps")
+
+
+@pytest.mark.parametrize("order", ["newest", "oldest"])
+def test_submit_struck_twice(order: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second Ctrl-C does not keep the first one's damage from being mended, nor let others see it."""
+    step, struck = 0, True
+    while struck:
+        step += 1
+        gate = Gate()
+        with planned(1, order=order) as (scheduler, queue):
+            try:
+                held = queue.submit(gate, "held")
+                gate.wait_entered()
+                before = [queue.submit(abs, i) for i in range(3)]
+                admit = scheduler._admit
+
+                def struck_admit(*args: Any) -> None:
+                    admit(*args)  # noqa: B023
+                    monkeypatch.undo()
+                    raise KeyboardInterrupt
+
+                monkeypatch.setattr(scheduler, "_admit", struck_admit)
+                struck = strike(step, lambda: queue.submit(int), press_ctrl_c)
+                monkeypatch.undo()
+                assert scheduler.lock.acquire(timeout=DEADLINE)
+                try:
+                    planner_checks.check(scheduler.planner, scheduler._slots)
+                    assert queue._slots.ready == len(before), step
+                finally:
+                    scheduler.lock.release()
+            finally:
+                gate.open()
+            assert [task.result(DEADLINE) for task in [held, *before]] == ["held", 0, 1, 2], step
+            assert scheduler.wait(DEADLINE), step
+    assert step > 100
 
 
 def test_first_submit_of_a_queue_struck_at_every_line() -> None:
@@ -605,7 +640,7 @@ def test_uninterrupted_in_a_subinterpreter(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 class Struck3_14:
-    """A lock whose ``with`` is struck when it has taken the lock, as CPython 3.14 lets Ctrl-C do."""
+    """A lock that is struck when it has been taken, as CPython 3.14 lets Ctrl-C do also in a ``with``."""
 
     def __init__(self, lock: Any) -> None:
         self._lock = lock
@@ -614,11 +649,15 @@ class Struck3_14:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._lock, name)
 
-    def __enter__(self) -> None:
-        self._lock.acquire()
-        if self.strikes and threading.current_thread() is threading.main_thread():
+    def acquire(self, blocking: bool = True) -> bool:
+        taken: bool = self._lock.acquire(blocking)
+        here = threading.current_thread() is threading.main_thread()
+        if self.strikes and here and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
             self.strikes -= 1
             raise KeyboardInterrupt
+        return taken
+
+    __enter__ = acquire
 
     def __exit__(self, *error: object) -> None:
         self._lock.release()

@@ -92,9 +92,8 @@ class Submission:
         task.dependencies = NONE
         nodes: Any = None
         refusal = starts = link = None
-        room = 0
         told = False  # observers were
-        broken: Exception | None = None  # what to mend the plan has raised
+        guard: uninterrupted | None = None  # puts Ctrl-C off, once something has struck
         try:
             if core.observers and not (slots.closed or slots.broken or core.exiting or core._abandoned):
                 told = True
@@ -102,34 +101,23 @@ class Submission:
             # Not with `_lock`: Ctrl-C could strike between that and a `try`.
             if get_ident() not in STRUCK:
                 core._queue_up()
-            with core.lock:
-                try:
-                    if slots.closed or slots.broken or core.exiting or core._abandoned:
-                        refusal = self._refusal(slots)
-                    if refusal is None:
-                        if kwargs is DIRECT:
-                            nodes = self._plain(slots, task, args)
-                        elif type(kwargs) is Template:
-                            nodes = _NOT_PLAIN
-                        if nodes is _NOT_PLAIN:
-                            refusal, starts, link = self._link(slots, task, group)
-                        else:
-                            core._admit(task, slots, nodes, group)
-                            # Most often all slots are busy; else `_wake` looks closer.
-                            if not core._stopped and (
-                                slots.parked or len(slots.runs) < slots.limit or slots.helpers
-                            ):
-                                starts = core._wake(slots)
-                except BaseException:
-                    # What struck may be that no frame is left for a call.
-                    with LIMIT:
-                        sys.setrecursionlimit(sys.getrecursionlimit() + HEADROOM)
-                    room = HEADROOM
-                    try:
-                        self._mend(task, group)
-                    except Exception as error:
-                        broken = error
-                    raise
+            # Not by ``with``, which would release it where Ctrl-C strikes again before all is mended.
+            core.lock.acquire()
+            if slots.closed or slots.broken or core.exiting or core._abandoned:
+                refusal = self._refusal(slots)
+            if refusal is None:
+                if kwargs is DIRECT:
+                    nodes = self._plain(slots, task, args)
+                elif type(kwargs) is Template:
+                    nodes = _NOT_PLAIN
+                if nodes is _NOT_PLAIN:
+                    refusal, starts, link = self._link(slots, task, group)
+                else:
+                    core._admit(task, slots, nodes, group)
+                    # Most often all slots are busy; else `_wake` looks closer.
+                    if not core._stopped and (slots.parked or len(slots.runs) < slots.limit or slots.helpers):
+                        starts = core._wake(slots)
+            core.lock.release()
             if DEFERRED:
                 call_deferred()
             if link is not None:
@@ -143,18 +131,26 @@ class Submission:
                     else:
                         future.add_done_callback(relay.future_done)
         except BaseException:
-            # From CPython 3.14 on Ctrl-C may strike when ``with`` has taken the lock, before its block.
-            if core.lock._is_owned():
-                core.lock.release()
-            with LIMIT:
-                sys.setrecursionlimit(sys.getrecursionlimit() + HEADROOM + FRAMES - room)
+            # Ctrl-C may strike again until it is put off.  The limit first: what struck may be that no
+            # frame is left for a call.
+            while guard is None:
+                try:
+                    with LIMIT:
+                        sys.setrecursionlimit(sys.getrecursionlimit() + HEADROOM + FRAMES)
+                    guard = uninterrupted().__enter__()
+                except KeyboardInterrupt:
+                    pass
             try:
                 with loud(core):
-                    if broken is not None:
-                        raise broken
+                    if core.lock._is_owned():
+                        try:
+                            self._mend(task, group)
+                        finally:
+                            core.lock.release()
                     self._withdraw(slots, task, group, told)
             finally:
                 make_room(-HEADROOM - FRAMES)
+                guard.__exit__(None, None, None)
             raise
         if refusal is not None:
             if told:
