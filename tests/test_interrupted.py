@@ -146,6 +146,27 @@ def test_submit_struck_twice(order: str, monkeypatch: pytest.MonkeyPatch) -> Non
     assert step > 100
 
 
+def test_submit_struck_again_before_ctrl_c_is_put_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    with planned(1, stopped=True) as (scheduler, queue):
+        before = queue.submit(abs, -1)
+
+        def struck(*_: object) -> Any:
+            monkeypatch.undo()
+            raise KeyboardInterrupt
+
+        def struck_admit(*_: object) -> None:
+            monkeypatch.setattr("smqexec._core.submission.uninterrupted", struck)
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(scheduler, "_admit", struck_admit)
+        with pytest.raises(KeyboardInterrupt):
+            queue.submit(int)
+        assert not scheduler.lock._is_owned()
+        scheduler.resume()
+        assert before.result(DEADLINE) == 1
+        assert scheduler.wait(DEADLINE)
+
+
 def test_first_submit_of_a_queue_struck_at_every_line() -> None:
     """A thread that was to be started is not counted on."""
     step, struck = 0, True
