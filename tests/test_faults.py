@@ -323,9 +323,9 @@ def test_thread_whose_run_was_given_up_leaves_at_shutdown(monkeypatch: pytest.Mo
     with pytest.raises(MemoryError):
         queue.submit(nothing)
     monkeypatch.undo()
+    (thread,) = queue._threads  # before it may end
     gate.open()
     queue.shutdown(wait=False)
-    (thread,) = queue._threads
     thread.join(DEADLINE)
     assert not thread.is_alive()
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -92,20 +91,12 @@ class Waiting:
             return self._help(run, needs, deadline, told)
         finally:
             try:
-                self._end_waiting(needs, listens)
-            except KeyboardInterrupt:  # it struck before the section, or at its end
-                self._end_waiting(needs, listens)
+                with self._core.exclusive():
+                    _end_waiting(needs, listens)
+            except BaseException:  # Ctrl-C struck before the section, or no stack is left for one
+                with self._core.lock:
+                    _end_waiting(needs, listens)
                 raise
-
-    def _end_waiting(self, needs: Needs, listens: bool) -> None:
-        """Undo what `help` did for *needs*, which goes on to listen if it *listens*.  Twice is as once."""
-        with self._core.exclusive():
-            for run in needs.depths:
-                with suppress(ValueError):  # Ctrl-C struck before
-                    run.waits.remove(needs)
-            needs.depths.clear()
-            if not listens:
-                needs.close()
 
     def _begin_to_wait(self, needs: Needs) -> None:
         """Note that the runs in the thread of *needs* can go on only when that is satisfied."""
@@ -261,3 +252,13 @@ def _told(circle: list[Node]) -> str:
     if not others:
         return f"waiting would never end: {first} waits for itself"
     return f"waiting would never end: {first} needs {', which needs '.join(others)}, which waits for it"
+
+
+def _end_waiting(needs: Needs, listens: bool) -> None:
+    """Undo what `Waiting.help` did for *needs*, which goes on to listen if it *listens*."""
+    for run in needs.depths:
+        if needs in run.waits:  # else Ctrl-C struck before
+            run.waits.remove(needs)
+    needs.depths.clear()
+    if not listens:
+        needs.close()
