@@ -16,9 +16,9 @@ ROOT = Path(__file__).parent.parent
 
 # Each sends SIGINT to itself, or starts a program that does.
 INTERRUPTED = [
-    "tests/test_exit.py::test_interrupted_with_block",
-    "tests/test_exit.py::test_interrupted_at_the_end_of_a_with_block",
-    "tests/test_room.py::test_ctrl_c_while_blocked_leaves_nothing_behind",
+    "tests/core/test_exit.py::test_interrupted_with_block",
+    "tests/core/test_exit.py::test_interrupted_at_the_end_of_a_with_block",
+    "tests/limits/test_room.py::test_ctrl_c_while_blocked_leaves_nothing_behind",
 ]
 
 
@@ -35,7 +35,13 @@ def test_the_suite_passes_where_sigint_is_ignored() -> None:
 
 
 # The package's modules, the helpers of its tests, and no waiting: some seconds.
-FAST = ["test_planner.py", "test_arguments.py", "test_layers.py", "test_graph.py", "test_timeline.py"]
+FAST = [
+    "planner/test_planner.py",
+    "calls/test_arguments.py",
+    "test_layers.py",
+    "observe/test_graph.py",
+    "observe/test_timeline.py",
+]
 
 # What a program of the tests is given: none of the paths that lead to this checkout.
 CLEAN = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}

@@ -65,7 +65,7 @@ def cluster(workers: int, directory: Path) -> Iterator[tuple[str, subprocess.Pop
     """A cluster in a process of its own, which has its threads and children."""
     script = directory / "cluster.py"
     script.write_text(CLUSTER)
-    here = Path(__file__).parent
+    here = Path(__file__).parents[1]
     path = os.pathsep.join([str(here), str(here.parent), *sys.path])
     environment = {**os.environ, "PYTHONPATH": path, "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "1"}
     process = subprocess.Popen(
@@ -935,7 +935,7 @@ class Weightless:
 
 
 def test_the_benchmarks_of_the_cluster_run(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(Path(__file__).parent.parent))
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2]))
     from benchmarks import cluster as benchmark
 
     monkeypatch.setattr(benchmark, "LINKS", 3)

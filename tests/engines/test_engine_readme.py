@@ -15,7 +15,7 @@ from gate import DEADLINE
 
 import smqexec
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.rst").read_text(encoding="utf-8")
 
 FIRST, PROGRAM, LINES = (

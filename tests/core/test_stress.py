@@ -1,7 +1,7 @@
 """Everything at once, at random: what comes out must be what a serial program would compute.
 
 Here for seconds, with fixed seeds.  By hand for as long as one likes, from the
-root of a clone: ``PYTHONPATH=. python tests/test_stress.py 60``.
+root of a clone: ``PYTHONPATH=.:tests python tests/core/test_stress.py 60``.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from gate import DEADLINE
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "benchmarks/recipes"
 PROGRAMS = {path.stem: path.read_text(encoding="utf-8") for path in FOLDER.glob("[!_]*.py")}
 

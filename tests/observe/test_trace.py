@@ -351,7 +351,7 @@ def run(path: Path, code: str, *options: str) -> subprocess.CompletedProcess[str
     """Run *code* in a program of its own, which is traced."""
     command = [sys.executable, *options, "-c", code]
     folder = path.parents[1]
-    traced = {"SMQEXEC_TRACE": str(path.relative_to(folder)), "PYTHONPATH": str(Path(__file__).parents[1])}
+    traced = {"SMQEXEC_TRACE": str(path.relative_to(folder)), "PYTHONPATH": str(Path(__file__).parents[2])}
     return subprocess.run(
         command, cwd=folder, env={**os.environ, **traced}, capture_output=True, text=True, timeout=60
     )

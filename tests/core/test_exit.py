@@ -27,7 +27,7 @@ from smqexec import Queue, Scheduler, checkpoint, settled
 from smqexec._core import process as _process
 from smqexec._core import waking as _waking
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1]
 
 PRELUDE = """
 import faulthandler, os, signal, sys, threading, time
