@@ -14,7 +14,7 @@ from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
 from ._core.blocking import block
-from ._core.state import HERE, Run
+from ._core.state import CURRENT, Worker
 from ._futures.future import PlannedFuture
 from ._planner import SWEEP_FROM
 from ._workers.join_search import Needs, homes_of
@@ -36,11 +36,11 @@ def checkpoint() -> None:
 
     Cost: about 0.2 µs.
     """
-    run = HERE.run
-    task = None if run is None else run.task
-    if run is None or task is None:
+    worker = CURRENT.worker
+    task = None if worker is None else worker.task
+    if worker is None or task is None:
         return
-    scheduler = run.slots.scheduler
+    scheduler = worker.queue.scheduler
     # Neither is read under the lock: what comes now is seen at the next checkpoint.
     if scheduler.stopped:
         scheduler.waiting.pause(task)
@@ -66,15 +66,15 @@ def wait(fs: Iterable[Future[R]], timeout: float | None = None, return_when: str
         RuntimeError: The calling task is needed for one of the futures, and
             all that are left must end.
     """
-    run = HERE.run
+    worker = CURRENT.worker
     futures = set(fs)
     if not futures or return_when not in (FIRST_COMPLETED, FIRST_EXCEPTION, ALL_COMPLETED):
         return concurrent.futures.wait(futures, timeout, return_when)
-    if run is None:
+    if worker is None:
         return _wait_outside(futures, timeout, return_when)
     end = None if timeout is None else time.monotonic() + timeout
     with closing(_Ended(futures, return_when)) as ended:
-        while _help(run, ended, _left(end)) and not ended.satisfied():
+        while _help(worker, ended, _left(end)) and not ended.satisfied():
             pass
     # Nobody tells it any more.
     return DoneAndNotDoneFutures(futures - ended.pending, ended.pending)
@@ -107,11 +107,11 @@ def _left(end: float | None) -> float | None:
     return None if end is None else end - time.monotonic()
 
 
-def _help(run: Run, ended: _Ended, timeout: float | None) -> bool:
+def _help(worker: Worker, ended: _Ended, timeout: float | None) -> bool:
     """Do what *ended* needs until it is satisfied, or one future alone is left; False after *timeout*."""
-    scheduler = run.slots.scheduler
+    scheduler = worker.queue.scheduler
     told = partial(scheduler.warn_if_stalled, "several futures")
-    return scheduler.waiting.help(ended.needs(run), timeout, told)  # type: ignore[no-any-return]
+    return scheduler.waiting.help(ended.needs(worker), timeout, told)  # type: ignore[no-any-return]
 
 
 def as_completed(fs: Iterable[Future[R]], timeout: float | None = None) -> Iterator[Future[R]]:
@@ -139,11 +139,11 @@ def _as_completed(futures: set[Future[Any]], end: float | None) -> Iterator[Futu
                 left = _left(end)
                 if left is not None and left <= 0:
                     raise TimeoutError(f"{total - given} (of {total}) futures unfinished")
-                run = HERE.run  # the iterator may have been given to another thread
-                if run is None:
+                worker = CURRENT.worker  # the iterator may have been given to another thread
+                if worker is None:
                     ended.sleep(left)
                 else:
-                    _help(run, ended, left)
+                    _help(worker, ended, left)
             yield ended.ended.popleft()
 
 
@@ -192,14 +192,14 @@ class _Ended:
         """Whether all that are left must end: then one that needs the waiting task is an error."""
         return self.return_when == ALL_COMPLETED or len(self.pending) == 1
 
-    def needs(self, run: Run) -> Needs:
+    def needs(self, worker: Worker) -> Needs:
         """The search of *run* for what is left.  One for all calls, or each would look at all anew."""
         needs, strict = self._needs, self.strict()
         if (
             needs is None
-            or needs.run is not run
+            or needs.worker is not worker
             or needs.strict != strict
-            or needs.homes != homes_of(run)
+            or needs.homes != homes_of(worker)
             or len(needs.futures) > 2 * len(self.pending) + SWEEP_FROM
         ):
             if needs is not None:
@@ -210,7 +210,7 @@ class _Ended:
             def over() -> bool:
                 return self.satisfied() or self.strict() != strict
 
-            needs = self._needs = Needs(run, futures, over, strict, elsewhere)
+            needs = self._needs = Needs(worker, futures, over, strict, elsewhere)
             needs.open()  # also between two calls
         return needs
 

@@ -15,7 +15,7 @@ from typing_extensions import override
 
 from ._calls.arguments import encode
 from ._calls.kinds import settled
-from ._core.state import Slots
+from ._core.state import QueueState
 from ._engines.engine import EnginePool
 from ._engines.executors import Engine
 from ._engines.queues import check_engine, on_executor
@@ -214,29 +214,29 @@ class Queue(Submits, ThreadPoolExecutor):
             scheduler = Scheduler(order="oldest")
         elif not isinstance(scheduler, Scheduler):
             raise TypeError(f"scheduler must be a Scheduler, not {scheduler!r}")
-        slots: Slots
+        state: QueueState
         if executor is not None:
-            slots = on_executor(scheduler, max_workers, thread_name_prefix, executor, prefetch)
+            state = on_executor(scheduler, max_workers, thread_name_prefix, executor, prefetch)
             if isinstance(executor, Engine):
                 self._known = executor.options
         else:
             first = None if initializer is None else Initializer(initializer)
             found = without_threads if inline else in_threads
-            slots = found(scheduler, max_workers, thread_name_prefix, first, initargs)
+            state = found(scheduler, max_workers, thread_name_prefix, first, initargs)
             if first is not None:
-                first.slots = ref(slots)
-        self._slots = slots
-        self._pool = slots.pool
+                first.queue = ref(state)
+        self._state = state
+        self._pool = state.pool
         # What clients of ThreadPoolExecutor, and its own tests, look at.
-        self._thread_name_prefix = slots.name
-        slots.in_order = in_order
-        slots.pending_limit = None if max_pending is None else PendingLimit(max_pending)
-        slots.copies_context = context
-        slots.heed()
-        if slots.attentive or slots.keeps or context or inline:
-            slots.add = scheduler.admission.add_with
-        slots.owner = ref(self, slots.lose)
-        scheduler.add_slots(slots)
+        self._thread_name_prefix = state.name
+        state.in_order = in_order
+        state.pending_limit = None if max_pending is None else PendingLimit(max_pending)
+        state.copies_context = context
+        state.heed()
+        if state.attentive or state.keeps or context or inline:
+            state.add = scheduler.admission.add_with
+        state.owner = ref(self, state.lose)
+        scheduler.add_slots(state)
 
     _set_up.__qualname__ = "Queue"  # Python's errors name what the user has called
 
@@ -246,7 +246,7 @@ class Queue(Submits, ThreadPoolExecutor):
     @property
     def scheduler(self) -> Scheduler:
         """What plans this queue."""
-        scheduler: Scheduler = self._slots.scheduler
+        scheduler: Scheduler = self._state.scheduler
         return scheduler
 
     @property
@@ -255,7 +255,7 @@ class Queue(Submits, ThreadPoolExecutor):
 
         It is *thread_name_prefix*, where that was given.
         """
-        return self._slots.name
+        return self._state.name
 
     @property
     @override
@@ -275,7 +275,7 @@ class Queue(Submits, ThreadPoolExecutor):
     @property
     @override
     def _shutdown(self) -> bool:  # type: ignore[override]
-        return self._slots.closed
+        return self._state.closed
 
     def options(
         self,
@@ -324,7 +324,7 @@ class Queue(Submits, ThreadPoolExecutor):
                 a resource has fewer units, or belongs to another scheduler; or
                 a task in *release* was submitted without *hold*.
         """
-        if context is not None and isinstance(self._slots.pool, EnginePool):
+        if context is not None and isinstance(self._state.pool, EnginePool):
             raise TypeError("context and executor= exclude each other: contexts stay in this process")
         options = read(self._known, name, after, context, timeout, resources, hold, release, others)
         self.scheduler.allocating.bind_resources(options.bound())
@@ -342,13 +342,13 @@ class Queue(Submits, ThreadPoolExecutor):
             TypeError: It is set to what is no int.
             ValueError: It is set to what is not greater than 0.
         """
-        return self._slots.workers
+        return self._state.width
 
     @max_workers.setter
     def max_workers(self, number: int) -> None:
         number = _width(number, "an int")
         check_width(number)
-        self._slots.scheduler.dispatcher.resize(self._slots, number)
+        self._state.scheduler.dispatcher.resize(self._state, number)
 
     def _target(self) -> tuple[Queue, Options | None]:
         return self, None
@@ -358,13 +358,13 @@ class Queue(Submits, ThreadPoolExecutor):
     ) -> Any:
         """Do what `submit` does, with *options*, by *add* in place of the scheduler's `add_with`."""
         args, kwargs = encode(args, kwargs)
-        slots = self._slots
-        return (add or slots.scheduler.admission.add_with)(slots, called(fn), args, kwargs, group, options)
+        state = self._state
+        return (add or state.scheduler.admission.add_with)(state, called(fn), args, kwargs, group, options)
 
     def counts(self) -> dict[str, int]:
         """How many tasks are waiting, ready, running, done, failed and cancelled."""
-        with self._slots.scheduler.exclusive(reads=True):
-            return self._slots.counts()
+        with self._state.scheduler.exclusive(reads=True):
+            return self._state.counts()
 
     @override
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
@@ -380,12 +380,12 @@ class Queue(Submits, ThreadPoolExecutor):
         Raises:
             RuntimeError: With *wait*, called from a task of this queue.
         """
-        slots = self._slots
-        scheduler = slots.scheduler
-        scheduler.close(slots)
+        state = self._state
+        scheduler = state.scheduler
+        scheduler.close(state)
         if cancel_futures:
-            scheduler.cancel_pending(slots)
-        if wait and scheduler.drain(slots):
+            scheduler.cancel_pending(state)
+        if wait and scheduler.drain(state):
             self._pool.join(wait=True)
 
     @override
@@ -393,7 +393,7 @@ class Queue(Submits, ThreadPoolExecutor):
         self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """Shut down; after Ctrl-C, cancel what is pending and ask what runs to end."""
-        leave(kind, self.shutdown, lambda: self._slots.scheduler.interrupt([self._slots]))
+        leave(kind, self.shutdown, lambda: self._state.scheduler.interrupt([self._state]))
 
     @contextmanager
     def cancelling(self) -> Generator[Self]:
@@ -407,15 +407,15 @@ class Queue(Submits, ThreadPoolExecutor):
         try:
             yield self
         except BaseException:
-            self._slots.scheduler.cancel_pending(self._slots)
+            self._state.scheduler.cancel_pending(self._state)
             raise
 
     def __repr__(self) -> str:
-        slots = self._slots
+        state = self._state
         # Without the lock: it may be printed by a handler that has interrupted who holds it.
-        counts = ", ".join(f"{count} {state}" for state, count in slots.counts().items() if count)
-        width = f"{slots.workers} slot{'s' * (slots.workers != 1)}"
-        return f"<{type(self).__name__} {slots.name}, {width}: {counts or 'no tasks'}>"
+        counts = ", ".join(f"{count} {state}" for state, count in state.counts().items() if count)
+        width = f"{state.width} slot{'s' * (state.width != 1)}"
+        return f"<{type(self).__name__} {state.name}, {width}: {counts or 'no tasks'}>"
 
 
 def _width(number: Any, right: str) -> int:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ._core import process
 from ._core.breakdown import Breakdown
 from ._core.dispatch import Dispatcher
-from ._core.state import Slots
+from ._core.state import QueueState
 from ._core.stop import Stop
 from ._core.submission import Submission
 from ._core.termination import Dropping
@@ -131,20 +131,20 @@ class Scheduler(Dropping):
     @property
     def queues(self) -> tuple[Queue, ...]:
         """The queues of this scheduler, in the order they were made."""
-        owners = [slots.owner for slots in self._slots.copy()]
+        owners = [state.owner for state in self._queues.copy()]
         queues = (owner() for owner in owners if owner is not None)
         return tuple(queue for queue in queues if queue is not None)
 
-    def add_slots(self, slots: Slots) -> None:
-        """Make *slots* part of the plan."""
+    def add_slots(self, state: QueueState) -> None:
+        """Make *state* part of the plan."""
         with self.exclusive():
-            self.planner.add_queue(slots)
-            forgotten = [s for s in self._slots if s.lost and not (s.pending or s.runs)]
+            self.planner.add_queue(state)
+            forgotten = [s for s in self._queues if s.lost and not (s.pending or s.workers)]
             for other in forgotten:
-                self._slots.remove(other)
-                for state, count in other.counts().items():
-                    self._past[state] += count
-            self._slots.append(slots)
+                self._queues.remove(other)
+                for name, count in other.counts().items():
+                    self._past[name] += count
+            self._queues.append(state)
 
     def counts(self) -> dict[str, int]:
         """How many tasks are waiting, ready, running, done, failed and cancelled.  Cost: O(queues)."""
@@ -153,9 +153,9 @@ class Scheduler(Dropping):
 
     def _counts(self) -> dict[str, int]:
         total = self._past.copy()
-        for slots in self._slots.copy():
-            for state, count in slots.counts().items():
-                total[state] += count
+        for queue in self._queues.copy():
+            for name, count in queue.counts().items():
+                total[name] += count
         return total
 
     def why(self) -> str:
@@ -212,7 +212,7 @@ class Scheduler(Dropping):
 
     def _repr_html_(self) -> str:
         with self.exclusive(reads=True):
-            counts = [(slots.name, slots.counts()) for slots in self._slots]
+            counts = [(state.name, state.counts()) for state in self._queues]
             if any(self._past.values()):
                 counts.insert(0, ("of lost queues", self._past.copy()))
         rows = [(printable(name), *each.values()) for name, each in counts]
@@ -292,7 +292,7 @@ class Scheduler(Dropping):
             self._stops = 0
             self._era += 1
             self._unpause()
-            for needs in [needs for slots in self._slots for needs in list(slots.helpers)]:
+            for needs in [needs for state in self._queues for needs in list(state.helpers)]:
                 needs.release()
             if changed and self.observers:
                 section.then(partial(self.observers.tell, "resume", time=time))
@@ -325,10 +325,10 @@ class Scheduler(Dropping):
         return True
 
     def _idle(self) -> bool:
-        running = sum(slots.running for slots in self._slots)
+        running = sum(state.running for state in self._queues)
         if running != len({task for stack in self._resting for task in stack}):
             return False
-        return not any(slots.pending for slots in self._slots)
+        return not any(state.pending for state in self._queues)
 
     # The end: of the queues, of the process, and after a fork.
 
@@ -337,14 +337,14 @@ class Scheduler(Dropping):
         queues = self.queues
         for queue in queues:
             queue.shutdown(wait=False, cancel_futures=cancel_futures)
-        lost = [slots for slots in self._slots.copy() if slots.lost]
-        for slots in lost if cancel_futures else ():
-            self.cancel_pending(slots)
+        lost = [state for state in self._queues.copy() if state.lost]
+        for state in lost if cancel_futures else ():
+            self.cancel_pending(state)
         if wait:
             for queue in queues:
                 queue.shutdown(wait=True)
-            for slots in lost:
-                self.drain(slots)
+            for state in lost:
+                self.drain(state)
 
     def __enter__(self) -> Self:
         return self
@@ -355,34 +355,34 @@ class Scheduler(Dropping):
         """Shut down; after Ctrl-C, cancel what is pending and ask what runs to end."""
         leave(kind, self.shutdown, self.interrupt)
 
-    def interrupt(self, queues: Iterable[Slots] | None = None) -> None:
+    def interrupt(self, queues: Iterable[QueueState] | None = None) -> None:
         """Cancel what is pending, and ask what runs to end; in *queues*, or all."""
         with self.exclusive():
-            interrupted = list(self._slots if queues is None else queues)
-        for slots in interrupted:
-            self.cancel_pending(slots)
+            interrupted = list(self._queues if queues is None else queues)
+        for state in interrupted:
+            self.cancel_pending(state)
         # Then: what ends lets none begin.
         with self.exclusive():
-            running = [task for slots in interrupted for run in slots.runs for task in run.tasks()]
+            running = [task for state in interrupted for task in state.running_tasks()]
         for task in running:
             task.cancel()
-        for slots in interrupted:  # what those have submitted meanwhile
-            self.cancel_pending(slots)
+        for state in interrupted:  # what those have submitted meanwhile
+            self.cancel_pending(state)
 
-    def close(self, slots: Slots) -> None:
+    def close(self, state: QueueState) -> None:
         """Take no more tasks for *slots*; its runs leave once nothing is pending."""
-        if self.deferred(self.close, slots):
+        if self.deferred(self.close, state):
             return
         with self.exclusive() as section:
-            slots.closed = True
-            if slots.pending_limit is not None:
-                slots.pending_limit.turn_away()
-            if slots.ending:
-                slots.ring(slots.parked)
-            if not slots.runs and slots.ending and not self._abandoned:
-                section.then(slots.pool.join, False)
+            state.closed = True
+            if state.pending_limit is not None:
+                state.pending_limit.turn_away()
+            if state.ending:
+                state.ring(state.parked)
+            if not state.workers and state.ending and not self._abandoned:
+                section.then(state.pool.join, False)
 
-    def drain(self, slots: Slots) -> bool:
+    def drain(self, state: QueueState) -> bool:
         """Wait until nothing of *slots* is pending or running.
 
         Returns:
@@ -394,33 +394,33 @@ class Scheduler(Dropping):
         """
 
         def drained() -> bool:
-            return not slots.waiting and not slots.ready and not slots.running
+            return not state.waiting and not state.ready and not state.running
 
         with self.exclusive():
             if self._abandoned:
                 return False
-            if at_work(self, slots):
+            if at_work(self, state):
                 raise RuntimeError("a task cannot wait for the shutdown of its own queue")
-        told = partial(self.warn_if_stalled, f"the end of queue {slots.name}", True)
-        return self.waiting.until(drained, slots=slots, told=told)
+        told = partial(self.warn_if_stalled, f"the end of queue {state.name}", True)
+        return self.waiting.until(drained, queue=state, told=told)
 
     def cancel_held(self) -> None:
         """At exit: refuse who waits to submit; if it is stopped, and nobody may ever resume it, cancel."""
         with self.exclusive():
-            queues = list(self._slots)
-            for slots in queues if self.exiting else ():
-                if slots.pending_limit is not None:
-                    slots.pending_limit.turn_away()
+            queues = list(self._queues)
+            for state in queues if self.exiting else ():
+                if state.pending_limit is not None:
+                    state.pending_limit.turn_away()
             if not self._stopped or self._given_up:
                 return
             paused = [task for task, _ in self._paused]
-            held = sum(slots.pending for slots in queues) + len(paused)
+            held = sum(state.pending for state in queues) + len(paused)
             self._given_up = held > 0  # a `stop` at the same time says nothing more
         if held:
             plural = "s" * (held != 1)
             LOGGER.warning("cancelling %d pending task%s at exit: the scheduler is stopped", held, plural)
-            for slots in queues:
-                self.cancel_pending(slots)
+            for state in queues:
+                self.cancel_pending(state)
             for task in paused:
                 task.cancel()
 
@@ -443,18 +443,18 @@ class Scheduler(Dropping):
     def _cancel_stalled(self) -> None:
         """At exit: cancel what can never start, as nobody can submit or resume any more."""
         with self.exclusive():
-            queues = list(self._slots)
-            count = sum(slots.pending for slots in queues)
+            queues = list(self._queues)
+            count = sum(state.pending for state in queues)
         if count:
             message = "cancelling %d pending task%s at exit, as nothing runs and nothing can start: %s"
             LOGGER.warning(message, count, "s" * (count != 1), self.why())
-            for slots in queues:
-                self.cancel_pending(slots)
+            for state in queues:
+                self.cancel_pending(state)
 
     def close_at_exit(self) -> None:
         """Let the threads go.  No other scheduler has anything left to run on a queue of this one."""
-        for slots in list(self._slots):
-            self.close(slots)
+        for state in list(self._queues):
+            self.close(state)
 
     def abandon(self) -> None:
         """This is a forked child: the threads, and so the tasks, are the parent's."""

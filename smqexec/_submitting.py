@@ -20,7 +20,7 @@ from ._futures.task import Task
 from ._limits.options import NO_OPTIONS, Options
 
 if TYPE_CHECKING:
-    from ._core.state import Slots
+    from ._core.state import QueueState
     from ._queue import Queue
 
 P = ParamSpec("P")
@@ -180,8 +180,8 @@ class Submits:
         kept: Any = None
         if args or kwargs:
             args, kept = encode(args, kwargs)
-        slots = self._slots
-        return slots.add(slots, fn, args, kept, None)
+        state = self._state
+        return state.add(state, fn, args, kept, None)
 
     # Less is checked here: that would take all of the above once more.
     @overload
@@ -203,7 +203,7 @@ class Submits:
             BrokenThreadPool: As by `submit`.
         """
         queue, options = self._target()
-        add = queue._slots.scheduler.admission.try_add
+        add = queue._state.scheduler.admission.try_add
         task: Task[Any] | None = queue._submit(fn, args, kwargs, None, options or NO_OPTIONS, add)
         return task
 
@@ -247,14 +247,14 @@ class Submits:
         if options is None and (type(queue).submit is not Submits.submit or "submit" in queue.__dict__):
             group = _THROUGH_SUBMIT
         else:
-            group = queue._slots.scheduler.submission.group()
+            group = queue._state.scheduler.submission.group()
         tasks: deque[Task[Any]] = deque()
         try:
             tasks.extend(
                 _submit_item(queue, fn, call, group, options, end) for call in islice(calls, buffersize)
             )
         except BaseException:
-            if queue._slots.pending_limit is not None:  # it has blocked, perhaps for long
+            if queue._state.pending_limit is not None:  # it has blocked, perhaps for long
                 _cancel(tasks)
             raise
         # The iterator must not keep the queue: it may be lost while results
@@ -263,7 +263,7 @@ class Submits:
         return _results(fn, tasks, end, more, group, options)
 
     if TYPE_CHECKING:
-        _slots: Slots
+        _state: QueueState
 
         def _target(self) -> tuple[Queue, Options | None]:
             """The queue, and with which options."""
@@ -323,13 +323,13 @@ def _submit_item(
 ) -> Task[Any]:
     if group is _THROUGH_SUBMIT:
         return queue.submit(fn, *call)
-    slots = queue._slots
-    if end is not None and slots.pending_limit is not None:
+    state = queue._state
+    if end is not None and state.pending_limit is not None:
         options = (options or NO_OPTIONS).within(end - time.monotonic())
     if options is not None:
         return queue._submit(fn, call, None, group, options)  # type: ignore[no-any-return]
     args, kept = encode(call, None)
-    return slots.add(slots, fn if callable(fn) else called(fn), args, kept, group)
+    return state.add(state, fn if callable(fn) else called(fn), args, kept, group)
 
 
 def _results(

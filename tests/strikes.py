@@ -7,13 +7,21 @@ where it looks next, such as at the end of the call at hand.
 
 from __future__ import annotations
 
+import linecache
+import signal
 import sys
 from _thread import interrupt_main
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from concurrent.futures import Future
+from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from signal import SIGINT
 from typing import Any
+
+import smqexec
+from smqexec import Queue, settled
 
 
 class Strike:
@@ -61,3 +69,61 @@ class Strike:
         finally:
             sys.settrace(before)
         return self.left <= 0
+
+
+PACKAGE = str(Path(smqexec.__file__).parent)
+
+
+class Struck(BaseException):
+    """What strikes."""
+
+
+def press_ctrl_c() -> None:
+    signal.raise_signal(signal.SIGINT)
+
+
+def strike(
+    step: int, call: Callable[[], Any], blow: Callable[[], object], spared: Collection[str] = ()
+) -> bool:
+    """Make *call*, and *blow* before the *step*-th line of smqexec's that runs; False where it took fewer."""
+    left = step
+
+    def trace(frame: Any, event: str, arg: object) -> Any:
+        nonlocal left
+        name = frame.f_code.co_filename
+        if not name.startswith(PACKAGE) or Path(name).name in spared:
+            return None
+        # Where these kinds of lines are told, no signal can strike: before
+        # a block is entered, on the way out of it, and where nothing is called.
+        line = linecache.getline(name, frame.f_lineno).lstrip()
+        if event == "line" and not line.startswith(("with ", "try:", "except ", "pass", "while guard ")):
+            left -= 1
+            if left == 0:
+                sys.settrace(before)
+                blow()
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        with suppress(Struck, KeyboardInterrupt):
+            call()
+    finally:
+        sys.settrace(before)
+    return left <= 0
+
+
+def submit_in(group: Any, queue: Queue, fn: Any, *args: Any) -> object:
+    """What `map` does for an item."""
+    return queue._state.add(queue._state, fn, args, None, group)
+
+
+SUBMITS: dict[str, Callable[[Queue, Any, Any], object]] = {
+    "independent": lambda queue, held, outside: queue.submit(int),
+    "dependent": lambda queue, held, outside: queue.submit(str, held),
+    "two": lambda queue, held, outside: queue.submit(max, held, 1),
+    "settled": lambda queue, held, outside: queue.submit(isinstance, settled(held), Future),
+    "foreign": lambda queue, held, outside: queue.submit(str, outside),
+    "nested": lambda queue, held, outside: queue.submit(sum, [[held]]),
+    "map": lambda queue, held, outside: submit_in(queue.scheduler.submission.group(), queue, int),
+}

@@ -11,8 +11,8 @@ from __future__ import annotations
 from typing import Any, Protocol, TypeAlias
 
 # Those of ``state``, which names the backend of a queue.
-Slots: TypeAlias = Any
-Run: TypeAlias = Any
+QueueState: TypeAlias = Any
+Worker: TypeAlias = Any
 
 
 class Backend(Protocol):
@@ -31,7 +31,7 @@ class Backend(Protocol):
     def threads(self) -> Any:
         """The set of its threads."""
 
-    def start(self, slots: Slots, run: Run) -> None:
+    def start(self, queue: QueueState, worker: Worker) -> None:
         """Start the worker *run*: see that it takes tasks of *slots* until none is left for it."""
 
     def resize(self, number: int) -> None:
@@ -43,7 +43,7 @@ class Backend(Protocol):
     def cancel_unbegun(self) -> None:
         """Cancel all running tasks whose calls have not begun elsewhere."""
 
-    def lose(self, slots: Slots) -> None:
+    def lose(self, queue: QueueState) -> None:
         """Note that the queue of *slots* was collected."""
 
     def join(self, wait: bool) -> None:
@@ -63,5 +63,5 @@ class Threads:
     def cancel_unbegun(self) -> None:
         """All that run have begun."""
 
-    def lose(self, slots: Slots) -> None:
+    def lose(self, queue: QueueState) -> None:
         """The threads find that out when they look for work."""

@@ -19,7 +19,7 @@ from .._futures.task import Foreign, Task
 from .._planner import RUNNING, DependencyPlanner
 from .searches import forget
 from .shared import Ended
-from .state import Run, Slots
+from .state import QueueState, Worker
 from .termination import Dropping
 from .waking import LOGGER
 
@@ -31,7 +31,7 @@ class Breakdown:
         self._core = core
 
     def break_down(
-        self, error: BaseException, run: Run | None = None, task: PlannedFuture[Any] | None = None
+        self, error: BaseException, worker: Worker | None = None, task: PlannedFuture[Any] | None = None
     ) -> None:
         """Fail all that is pending with *error*, which our own code has raised, and take no more.
 
@@ -49,48 +49,48 @@ class Breakdown:
             broken = BrokenThreadPool(f"an internal error has ended all queues of the scheduler: {error!r}")
             broken.__cause__ = error
             with self._core.exclusive():  # from here on no task comes
-                for slots in self._core._slots:
-                    slots.broken = slots.broken or broken
-                    if slots.pending_limit is not None:
-                        slots.pending_limit.turn_away()
+                for queue in self._core._queues:
+                    queue.broken = queue.broken or broken
+                    if queue.pending_limit is not None:
+                        queue.pending_limit.turn_away()
             found = [other for other in gc.get_objects() if issubclass(type(other), PlannedFuture)]
             with self._core.exclusive():
                 if self._core._abandoned:
                     return
-                if run is not None:
-                    run.task = None
-                    run.parked = False
+                if worker is not None:
+                    worker.task = None
+                    worker.parked = False
                 ended = self._end_without_planner(found, task, Failure(error, traceback_of(error)))
-                for slots in self._core._slots:
-                    self._empty(slots, run)
-                left = [slots for slots in self._core._slots if not slots.runs]
+                for queue in self._core._queues:
+                    self._empty(queue, worker)
+                left = [queue for queue in self._core._queues if not queue.workers]
                 self._core._tell_watchers()
             self._core._finish(ended, task)  # type: ignore[arg-type]
-            for slots in left:
-                slots.pool.join(wait=False)
+            for queue in left:
+                queue.pool.join(wait=False)
 
     def _end_without_planner(
         self, found: list[PlannedFuture[Any]], at_hand: PlannedFuture[Any] | None, failure: Failure
     ) -> list[Ended]:
         """Fail those *found* here that are pending, at no run, or *at_hand*.  The lock is held."""
         ended, self._core._untold = self._core._untold, []
-        running = {task for slots in self._core._slots for run in slots.runs for task in run.tasks()}
+        running = {task for queue in self._core._queues for task in queue.running_tasks()}
         for future in found:
-            slots: Slots | None = getattr(future, "_home", None)  # one that is being made has none yet
-            if slots is None or slots.scheduler is not self._core:
+            queue: QueueState | None = getattr(future, "_home", None)  # one that is being made has none yet
+            if queue is None or queue.scheduler is not self._core:
                 continue
             if future in running and future is not at_hand:
                 continue
             if future.state <= RUNNING:  # else it has ended, and nobody was told
                 future._end(failure)
-                slots.failed += isinstance(future, Task)
+                queue.failed += isinstance(future, Task)
             future.dependents = future.search = future.place = None
             if isinstance(future, Task) and future._barrier is not None:
                 future._barrier = None
             forget(future)
             watch = future._watch
             future._leave(watch)
-            ended.append((future, watch, slots))
+            ended.append((future, watch, queue))
         for relay in list(self._core._outside):
             if type(relay) is Foreign:
                 self._core._forget(relay)
@@ -100,16 +100,16 @@ class Breakdown:
         self._core._admit = self._core.planner.admit
         return ended
 
-    def _empty(self, slots: Slots, struck: Run | None) -> None:
+    def _empty(self, queue: QueueState, struck: Worker | None) -> None:
         """Note that nothing of *slots* is pending, and let its runs leave.  The lock is held."""
-        slots.planner = None
-        self._core.planner.add_queue(slots)
-        slots.barrier = None
-        slots.leave_unbegun()
-        for run in list(slots.runs):
-            if not run.tasks() and (run is struck or not slots.parks):
-                slots.leave(run)
-        slots.waiting = slots.ready = slots.waking = 0
-        slots.running = sum(len(run.tasks()) for run in slots.runs)
-        slots.parked = sum(run.parked for run in slots.runs)
-        slots.ring(slots.parked)
+        queue.planner = None
+        self._core.planner.add_queue(queue)
+        queue.barrier = None
+        queue.leave_unbegun()
+        for worker in list(queue.workers):
+            if not worker.tasks() and (worker is struck or not queue.parks):
+                queue.leave(worker)
+        queue.waiting = queue.ready = queue.waking = 0
+        queue.running = sum(len(worker.tasks()) for worker in queue.workers)
+        queue.parked = sum(worker.parked for worker in queue.workers)
+        queue.ring(queue.parked)

@@ -22,7 +22,7 @@ from .._futures.task import Task
 from .._planner import SEARCHING
 from .loud import loud
 from .searches import SEARCH_LIMIT, forget, searches
-from .state import Run, Slots
+from .state import QueueState, Worker
 from .termination import Dropping
 from .waking import Starts
 
@@ -35,7 +35,7 @@ class Dispatcher:
 
     # A task goes.
 
-    def begin(self, slots: Slots, run: Run, rung: bool) -> Task[Any] | None:
+    def begin(self, queue: QueueState, worker: Worker, rung: bool) -> Task[Any] | None:
         """A task for *run*, which parks until there is one; None: the run is to leave.
 
         Args:
@@ -48,28 +48,28 @@ class Dispatcher:
         last = False
         while True:
             with core.lock:
-                if core._abandoned or run not in slots.runs:
+                if core._abandoned or worker not in queue.workers:
                     return None
                 if rung:
-                    if slots.waking:
-                        slots.waking -= 1
+                    if queue.waking:
+                        queue.waking -= 1
                     else:  # a second ring for the same: see `_mend`
-                        slots.parked -= 1
-                    run.thread = threading.get_ident()
-                    run.parked = False
-                if len(slots.runs) > slots.limit:
-                    starts = self._retire(slots, run)
+                        queue.parked -= 1
+                    worker.thread = threading.get_ident()
+                    worker.parked = False
+                if len(queue.workers) > queue.limit:
+                    starts = self._retire(queue, worker)
                     break
-                task = core._take(slots, run)
+                task = core._take(queue, worker)
                 if task is None:
-                    if slots.ending:
-                        slots.leave(run)
-                        slots.ring(slots.parked)
-                        last = not slots.runs
+                    if queue.ending:
+                        queue.leave(worker)
+                        queue.ring(queue.parked)
+                        last = not queue.workers
                         break
-                    slots.parked += 1
-                    run.parked = True
-                elif slots.attentive:
+                    queue.parked += 1
+                    worker.parked = True
+                elif queue.attentive:
                     starts = self.started(task)
             if DEFERRED:
                 call_deferred()
@@ -77,62 +77,62 @@ class Dispatcher:
                 core._start(starts)
                 return task
             rung = True
-            if not slots.bell.get():  # the queue was lost
+            if not queue.bell.get():  # the queue was lost
                 with core.lock:
-                    if slots.parked:  # nobody counted us
-                        slots.parked -= 1
-                        slots.waking += 1
+                    if queue.parked:  # nobody counted us
+                        queue.parked -= 1
+                        queue.waking += 1
                     else:  # rung for meanwhile, so one of the rings there is ours
-                        slots.bell.get()
+                        queue.bell.get()
         if DEFERRED:
             call_deferred()
         core._start(starts)
         if last:
-            slots.pool.join(wait=False)
+            queue.pool.join(wait=False)
         return None
 
-    def _retire(self, slots: Slots, run: Run) -> Starts | None:
+    def _retire(self, queue: QueueState, worker: Worker) -> Starts | None:
         """Let *run* leave, which is more than *slots* may have now.  As `_wake`."""
-        slots.leave(run)
-        slots.heed()
-        return self._core._wake(slots)
+        queue.leave(worker)
+        queue.heed()
+        return self._core._wake(queue)
 
-    def resize(self, slots: Slots, workers: int | None = None, prefetch: int | None = None) -> None:
+    def resize(self, queue: QueueState, workers: int | None = None, prefetch: int | None = None) -> None:
         """Let *slots* run *workers* tasks, and *prefetch* more be at its executor; None: as many as before.
 
         More start at once; fewer run as tasks end.
         """
         core = self._core
-        if core.deferred(self.resize, slots, workers, prefetch):
+        if core.deferred(self.resize, queue, workers, prefetch):
             return
         with core.exclusive() as section:
-            prefetch = slots.limit - slots.workers if prefetch is None else prefetch
-            slots.workers = slots.workers if workers is None else workers
-            slots.limit = slots.workers + prefetch
-            slots.pool.resize(slots.workers)
-            slots.heed()
+            prefetch = queue.limit - queue.width if prefetch is None else prefetch
+            queue.width = queue.width if workers is None else workers
+            queue.limit = queue.width + prefetch
+            queue.pool.resize(queue.width)
+            queue.heed()
             starts: Starts = []
             section.then(core._start, starts)
-            if slots.attentive:
-                slots.ring(max(0, min(slots.parked, len(slots.runs) - slots.limit)))
-            for _ in range(min(slots.ready, slots.limit)):
-                core._wake(slots, starts)
+            if queue.attentive:
+                queue.ring(max(0, min(queue.parked, len(queue.workers) - queue.limit)))
+            for _ in range(min(queue.ready, queue.limit)):
+                core._wake(queue, starts)
 
-    def begin_at_once(self, slots: Slots, run: Run) -> Task[Any] | None:
+    def begin_at_once(self, queue: QueueState, worker: Worker) -> Task[Any] | None:
         """A task for *run*, which does not park; None: it has left."""
         core = self._core
         with core.lock:
-            if core._abandoned or run not in slots.runs:
+            if core._abandoned or worker not in queue.workers:
                 return None
-            if run.thread is None:  # it is new, and was counted in `waking`
-                slots.waking -= min(slots.waking, 1)  # see `_mend`
-                slots.name_run(run)
+            if worker.thread is None:  # it is new, and was counted in `waking`
+                queue.waking -= min(queue.waking, 1)  # see `_mend`
+                queue.name_worker(worker)
             # There may be fewer slots than there were.
-            task = core._take(slots, run) if len(slots.runs) <= slots.limit else None
+            task = core._take(queue, worker) if len(queue.workers) <= queue.limit else None
             starts = None
             if task is None:
-                starts = self._retire(slots, run)
-            elif slots.attentive:
+                starts = self._retire(queue, worker)
+            elif queue.attentive:
                 starts = self.started(task)
         if DEFERRED:
             call_deferred()
@@ -140,7 +140,7 @@ class Dispatcher:
         return task
 
     def complete(
-        self, slots: Slots, run: Run, task: Task[Any], value: Any, more: bool = True
+        self, queue: QueueState, worker: Worker, task: Task[Any], value: Any, more: bool = True
     ) -> Task[Any] | None:
         """Note that *task* returned *value*; give *run* the next one, if it wants *more* and one is ready.
 
@@ -159,25 +159,25 @@ class Dispatcher:
             task._outcome = value
             if searches:
                 forget(task)
-            if watch is None and more and not slots.attentive and not run.below and not core._stopped:
+            if watch is None and more and not queue.attentive and not worker.below and not core._stopped:
                 # Most often: the end and the next start are one call of the planner.
                 freed: list[Any] = []
-                successor = core._next(slots, SEARCH_LIMIT, task, freed)
+                successor = core._next(queue, SEARCH_LIMIT, task, freed)
                 if successor is SEARCHING:  # first tell others; `begin` goes on with the search
                     successor = None
             else:
                 freed = core.planner.done(task)
                 if watch is not None and watch.hooks:
                     freed = [*freed, *watch.run_hooks(task)]
-                if slots.ready:
-                    successor, starts = self._hand_over(slots, run, watch, more)
-            run.task = successor
+                if queue.ready:
+                    successor, starts = self._hand_over(queue, worker, watch, more)
+            worker.task = successor
             if freed and (freed[0] is not successor or len(freed) > 1):
                 starts = core._wake_for(freed, starts)
             if core._watchers and successor is None:  # else as many run as before
                 core._tell_watchers()
             # Last: where something above raises, `break_down` ends the task, and finds what waits for it.
-            slots.done += 1
+            queue.done += 1
             if watch is not None:
                 task._watch = watch.rest()
             task._home = None  # see `_leave`
@@ -194,7 +194,7 @@ class Dispatcher:
         return successor  # type: ignore[no-any-return]
 
     def _hand_over(
-        self, slots: Slots, run: Run, watch: Watch | None, more: bool
+        self, queue: QueueState, worker: Worker, watch: Watch | None, more: bool
     ) -> tuple[Task[Any] | None, Starts | None]:
         """Do what `complete` does where a task is ready.  The lock is held.
 
@@ -202,18 +202,18 @@ class Dispatcher:
         over to the one beneath it.
         """
         core = self._core
-        surplus = len(slots.runs) > slots.limit
-        if not more or surplus or (watch is not None and watch.calls()) or run.below:
-            return None, core._wake(slots)
-        successor = core._take(slots, run, brief=True)
-        return successor, self.started(successor) if successor is not None and slots.attentive else None
+        surplus = len(queue.workers) > queue.limit
+        if not more or surplus or (watch is not None and watch.calls()) or worker.below:
+            return None, core._wake(queue)
+        successor = core._take(queue, worker, brief=True)
+        return successor, self.started(successor) if successor is not None and queue.attentive else None
 
     def started(self, task: Task[Any]) -> Starts | None:
         """Note that *task*, of an attentive queue, has started: the next may perhaps.  As `_wake_for`."""
         core = self._core
-        slots: Any = task._home
-        if slots.pending_limit is not None:
-            slots.pending_limit.admit(slots.pending)
+        queue: Any = task._home
+        if queue.pending_limit is not None:
+            queue.pending_limit.admit(queue.pending)
         barrier, task._barrier = task._barrier, None
         return None if barrier is None else core._wake_for(core.planner.done(barrier))
 

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 class Breakable(Protocol):
     """A scheduler as `loud` sees it."""
 
-    def break_down(self, error: BaseException, run: Any = None, task: Any = None) -> None:
+    def break_down(self, error: BaseException, worker: Any = None, task: Any = None) -> None:
         """Fail all that is pending with *error*: see `Breakdown.break_down`."""
 
 
@@ -21,9 +21,9 @@ class loud:
 
     __slots__ = ("_run", "_scheduler", "_task")
 
-    def __init__(self, scheduler: Breakable, run: Any = None, task: Any = None) -> None:
+    def __init__(self, scheduler: Breakable, worker: Any = None, task: Any = None) -> None:
         self._scheduler = scheduler
-        self._run = run
+        self._run = worker
         self._task = task
 
     def __enter__(self) -> None:

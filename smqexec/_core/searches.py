@@ -27,7 +27,7 @@ class Search(Protocol):
     def spare(self) -> None:
         """Note that a task of such a queue is ready, and no other thread free for it."""
 
-    def extend(self, run: Any, wait: Any, /) -> None:
+    def extend(self, worker: Any, wait: Any, /) -> None:
         """Note that the thread of *run* has begun to *wait*."""
 
     def held_back(self, scheduler: Any, allocation: Any, /) -> None:

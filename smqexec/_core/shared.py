@@ -10,12 +10,12 @@ from typing import Any, Protocol, TypeAlias
 from .._futures.future import PlannedFuture, Watch
 from .._planner import DependencyPlanner, Node
 from .exclusive import Exclusive
-from .state import EventSink, Slots
+from .state import EventSink, QueueState
 
 # How often a thread asks for the lock before it blocks.
 SPINS = 20
 
-Ended: TypeAlias = tuple[PlannedFuture[Any], Watch | None, Slots]  # a task or item to be told of then
+Ended: TypeAlias = tuple[PlannedFuture[Any], Watch | None, QueueState]  # a task or item to be told of then
 
 
 class Allocates(Protocol):
@@ -48,7 +48,7 @@ class State(Exclusive):
         self.planner = DependencyPlanner(order)
         self.order = order
         self._stopped = stopped
-        self._slots: list[Slots] = []
+        self._queues: list[QueueState] = []
         # Who waits for what: (whether it holds, a lock to release once it does).
         self._watchers: list[tuple[Callable[[], bool], Any]] = []
         # The running tasks beneath each wait for something to hold, and that wait's own.

@@ -16,13 +16,13 @@ from .backend import Backend
 from .searches import Search
 
 
-class Run:
+class Worker:
     """A thread at work for a queue, and the task it is at; or in place of a thread an executor."""
 
-    __slots__ = ("below", "number", "parked", "slots", "task", "thread", "waits")
+    __slots__ = ("below", "number", "parked", "queue", "task", "thread", "waits")
 
-    def __init__(self, slots: Slots) -> None:
-        self.slots = slots
+    def __init__(self, queue: QueueState) -> None:
+        self.queue = queue
         self.number = 0  # of its slot, where that has a name
         self.parked = False  # at the bell, or rung for and not back yet
         self.task: Task[Any] | None = None
@@ -38,8 +38,8 @@ class Run:
         return [task for task in (*self.below, self.task) if task is not None]
 
 
-class _Here(threading.local):
-    run: Run | None = None
+class _Current(threading.local):
+    worker: Worker | None = None
 
     # Of queues without threads: see ``_inline``.
     scheduler: object = None  # whose such queues this thread serves
@@ -47,11 +47,11 @@ class _Here(threading.local):
 
     def __init__(self) -> None:
         self.due: deque[Callable[[], None]] = deque()  # runs that it is to begin
-        self.runs: list[Run] = []  # those that it is at, one above the other
+        self.workers: list[Worker] = []  # those that it is at, one above the other
 
 
 #: What the calling thread is at, if it is a queue's.
-HERE = _Here()
+CURRENT = _Current()
 
 
 class EventSink(Protocol):
@@ -60,13 +60,13 @@ class EventSink(Protocol):
     `Scheduler` fills it in.  The lock is not held, as it calls the user's observers.
     """
 
-    def submitted(self, slots: Slots, task: Task[Any], args: Any, kwargs: Any) -> None:
+    def submitted(self, queue: QueueState, task: Task[Any], args: Any, kwargs: Any) -> None:
         """*task* is about to be added; *args* and *kwargs* as for `add`."""
 
     def tell(
         self,
         kind: str,
-        slots: Slots | None = None,
+        queue: QueueState | None = None,
         task: Task[Any] | None = None,
         worker: int | str | None = None,
         *,
@@ -77,7 +77,7 @@ class EventSink(Protocol):
     ) -> None:
         """An event of another *kind*: see `Event`.  It is told before it can be seen at the task."""
 
-    def dropped(self, ended: Sequence[tuple[Any, Any, Slots]], ran: Task[Any] | None) -> None:
+    def dropped(self, ended: Sequence[tuple[Any, Any, QueueState]], ran: Task[Any] | None) -> None:
         """The tasks in *ended* have ended, and none of them ran but *ran*, whose end was told."""
 
 
@@ -94,7 +94,7 @@ class Limit(Protocol):
         """Let all that wait go on without room: the queue takes no more tasks."""
 
 
-class Slots(PlannedQueue):
+class QueueState(PlannedQueue):
     """A queue's slots: how many tasks it may run, who runs them, what came of them.
 
     Apart from the queue itself, so that tasks and threads at work do not keep
@@ -103,9 +103,34 @@ class Slots(PlannedQueue):
     """
 
     __slots__ = (
-        "_names", "_unnamed", "add", "attentive", "barrier", "bell", "broken", "cancelled", "closed",
-        "copies_context", "done", "failed", "helpers", "in_order", "inline", "keeps", "limit", "lost",
-        "name", "owner", "parked", "parks", "pending_limit", "pool", "runs", "scheduler", "waking", "workers",
+        "_names",
+        "_unnamed",
+        "add",
+        "attentive",
+        "barrier",
+        "bell",
+        "broken",
+        "cancelled",
+        "closed",
+        "copies_context",
+        "done",
+        "failed",
+        "helpers",
+        "in_order",
+        "inline",
+        "keeps",
+        "limit",
+        "lost",
+        "name",
+        "owner",
+        "parked",
+        "parks",
+        "pending_limit",
+        "pool",
+        "scheduler",
+        "waking",
+        "width",
+        "workers",
     )  # fmt: skip
 
     def __init__(
@@ -121,9 +146,9 @@ class Slots(PlannedQueue):
         self.pool = pool
         self.parks, self.inline, self.keeps = pool.parks, pool.inline, pool.keeps  # read at each task
         self.limit = limit  # of its runs
-        self.workers = limit  # of the tasks that run, where some runs are there before it is their turn
+        self.width = limit  # of the tasks that run, where some runs are there before it is their turn
         self.name = name
-        self.runs: dict[Run, None] = {}  # in order
+        self.workers: dict[Worker, None] = {}  # in order
         self._names = 0  # how many slots have had a name, and
         self._unnamed: list[int] = []  # the numbers of those that are free again, a heap
         self.parked = 0  # runs at the bell that nobody has rung for
@@ -150,6 +175,10 @@ class Slots(PlannedQueue):
     def pending(self) -> int:
         return self.waiting + self.ready
 
+    def running_tasks(self) -> list[Task[Any]]:
+        """All that its workers are at, the tasks beneath nested ones too."""
+        return [task for worker in self.workers for task in worker.tasks()]
+
     @property
     def ending(self) -> bool:
         """No task is pending and none can come: a run may leave."""
@@ -164,26 +193,26 @@ class Slots(PlannedQueue):
     def heed(self) -> None:
         """Look whether there are rules of its own.  The lock is held."""
         ruled = self.in_order or self.pending_limit is not None
-        self.attentive = ruled or len(self.runs) > self.limit
+        self.attentive = ruled or len(self.workers) > self.limit
 
-    def name_run(self, run: Run) -> None:
+    def name_worker(self, worker: Worker) -> None:
         """Give *run*, which has no thread, the first name that is free.  The lock is held."""
         if self._unnamed:
-            run.number = heappop(self._unnamed)
+            worker.number = heappop(self._unnamed)
         else:
             self._names += 1
-            run.number = self._names
-        run.thread = f"slot {run.number}"
+            worker.number = self._names
+        worker.thread = f"slot {worker.number}"
 
-    def leave(self, run: Run) -> None:
+    def leave(self, worker: Worker) -> None:
         """Let *run* go.  The lock is held."""
-        del self.runs[run]
-        if run.number:
-            heappush(self._unnamed, run.number)
+        del self.workers[worker]
+        if worker.number:
+            heappush(self._unnamed, worker.number)
 
     def leave_unbegun(self) -> None:
         """Let the runs go that have not begun.  The lock is held."""
-        self.runs = {run: None for run in self.runs if run.thread is not None}
+        self.workers = {worker: None for worker in self.workers if worker.thread is not None}
 
     def ring(self, count: int = 1) -> None:
         """Wake *count* parked runs.  The lock is held."""

@@ -32,7 +32,7 @@ from .._planner import DONE, NEW, NONE, RUNNING, WAITING, Group, Node, as_few, d
 from .exclusive import OF_THE_PARENT, REENTRANT
 from .loud import loud
 from .shared import Ended
-from .state import Slots
+from .state import QueueState
 from .submission_order import Barrier
 from .termination import Dropping
 from .waking import Starts
@@ -58,7 +58,7 @@ class Submission:
 
     def add(
         self,
-        slots: Slots,
+        queue: QueueState,
         fn: Any,
         args: Any,
         kwargs: Any,
@@ -95,28 +95,30 @@ class Submission:
         told = False  # observers were
         guard: uninterrupted | None = None  # puts Ctrl-C off, once something has struck
         try:
-            if core.observers and not (slots.closed or slots.broken or core.exiting or core._abandoned):
+            if core.observers and not (queue.closed or queue.broken or core.exiting or core._abandoned):
                 told = True
-                core.observers.submitted(slots, task, args, kwargs)
+                core.observers.submitted(queue, task, args, kwargs)
             # Not with `_lock`: Ctrl-C could strike between that and a `try`.
             if get_ident() not in STRUCK:
                 core._queue_up()
             # Not by ``with``, which would release it where Ctrl-C strikes again before all is mended.
             core.lock.acquire()
-            if slots.closed or slots.broken or core.exiting or core._abandoned:
-                refusal = self._refusal(slots)
+            if queue.closed or queue.broken or core.exiting or core._abandoned:
+                refusal = self._refusal(queue)
             if refusal is None:
                 if kwargs is DIRECT:
-                    nodes = self._plain(slots, task, args)
+                    nodes = self._plain(queue, task, args)
                 elif type(kwargs) is Template:
                     nodes = _NOT_PLAIN
                 if nodes is _NOT_PLAIN:
-                    refusal, starts, link = self._link(slots, task, group)
+                    refusal, starts, link = self._link(queue, task, group)
                 else:
-                    core._admit(task, slots, nodes, group)
+                    core._admit(task, queue, nodes, group)
                     # Most often all slots are busy; else `_wake` looks closer.
-                    if not core._stopped and (slots.parked or len(slots.runs) < slots.limit or slots.helpers):
-                        starts = core._wake(slots)
+                    if not core._stopped and (
+                        queue.parked or len(queue.workers) < queue.limit or queue.helpers
+                    ):
+                        starts = core._wake(queue)
             core.lock.release()
             if DEFERRED:
                 call_deferred()
@@ -147,14 +149,14 @@ class Submission:
                             self._mend(task, group)
                         finally:
                             core.lock.release()
-                    self._withdraw(slots, task, group, told)
+                    self._withdraw(queue, task, group, told)
             finally:
                 make_room(-HEADROOM - FRAMES)
                 guard.__exit__(None, None, None)
             raise
         if refusal is not None:
             if told:
-                core.observers.tell("end", slots, task, outcome="cancelled")
+                core.observers.tell("end", queue, task, outcome="cancelled")
             try:
                 raise _anew(refusal)
             finally:
@@ -168,8 +170,8 @@ class Submission:
         """
         core = self._core
         others: list[Any] = [*core._outside, *chain(*core._doomed)]
-        others += [other for slots in core._slots for run in slots.runs for other in run.tasks()]
-        core.planner.mend(core._slots, task, others)
+        others += [other for queue in core._queues for other in queue.running_tasks()]
+        core.planner.mend(core._queues, task, others)
         core._next = core.allocating.starter()
         barrier = task._barrier
         waits = barrier is not None and barrier.state == WAITING
@@ -180,15 +182,15 @@ class Submission:
         for relay in list(core._outside):
             if type(relay) is Foreign and not relay.dependents:
                 core._forget(relay)
-        for slots in core._slots:
+        for queue in core._queues:
             # A run that no thread has begun may never have been given to the
             # pool; if it was, it leaves.  Who was rung for counts as parked, and
             # so does who was told at the same time: see `begin`.
-            slots.leave_unbegun()
-            slots.waking = 0
-            slots.parked = sum(run.parked for run in slots.runs)
+            queue.leave_unbegun()
+            queue.waking = 0
+            queue.parked = sum(worker.parked for worker in queue.workers)
 
-    def _withdraw(self, slots: Slots, task: Task[Any], group: Group | None, told: bool) -> None:
+    def _withdraw(self, queue: QueueState, task: Task[Any], group: Group | None, told: bool) -> None:
         """See that *task*, of which its caller will never know, does not run; and that all others do.
 
         Unless it runs already.  *told* says whether observers know of it.
@@ -198,12 +200,12 @@ class Submission:
             if task.state < RUNNING:
                 self._mend(task, group)
                 if told:
-                    section.then(partial(core.observers.tell, "end", slots, task, outcome="cancelled"))
+                    section.then(partial(core.observers.tell, "end", queue, task, outcome="cancelled"))
             elif task._allocation is not None:
                 core._tell_helpers(core.allocating.stop_holding(task._allocation))
             section.then(core._start, core._wake_all())
 
-    def _plain(self, slots: Slots, task: Task[Any], args: Any) -> Any:
+    def _plain(self, queue: QueueState, task: Task[Any], args: Any) -> Any:
         """The dependencies in the commonest case: all are tasks of this scheduler, none has failed.
 
         As the planner's `admit` takes them.  Where they are all that *args* are, *task* keeps no more.
@@ -220,7 +222,7 @@ class Submission:
                         continue
                     return _NOT_PLAIN
                 home = future._home
-                if home is not slots and (home is None or home.scheduler is not self._core):
+                if home is not queue and (home is None or home.scheduler is not self._core):
                     return _NOT_PLAIN
                 if first is None:
                     first = future
@@ -244,18 +246,18 @@ class Submission:
             task._kwargs = AS_NEEDED
         return few
 
-    def _refusal(self, slots: Slots) -> BaseException:
+    def _refusal(self, queue: QueueState) -> BaseException:
         """Why a task may not be added."""
-        if slots.broken is not None:
-            return slots.broken
-        if slots.closed:
+        if queue.broken is not None:
+            return queue.broken
+        if queue.closed:
             return RuntimeError("cannot schedule new futures after shutdown")
         if self._core._abandoned:
             return RuntimeError("the queue was made before the fork; make a new one in the child process")
         return RuntimeError("cannot schedule new futures after interpreter shutdown")
 
     def _link(
-        self, slots: Slots, task: Task[Any], group: Group | None
+        self, queue: QueueState, task: Task[Any], group: Group | None
     ) -> tuple[BaseException | None, Starts | None, _Link | None]:
         """Add a task with dependencies of any kind.  The lock is held.
 
@@ -269,7 +271,7 @@ class Submission:
             found = [*found, *task._after]
             task._after = ()
         failed: PlannedFuture[Any] | None = None  # the first dependency that can't give a value any more
-        barrier = slots.barrier  # of the task before, where tasks start in the order of submission
+        barrier = queue.barrier  # of the task before, where tasks start in the order of submission
         before = [] if barrier is None or barrier.state >= DONE else [barrier]
         nodes: list[Any] = [*before]
         relays: list[tuple[Node, list[Any]]] = []
@@ -299,19 +301,19 @@ class Submission:
         for node, needs in relays:
             core._admit(node, None, as_few(needs))
         core._outside.update(relay for relay, _ in foreign)
-        core._admit(task, slots, as_few(list(dict.fromkeys(nodes))), group)
-        if task._reservation is not None and slots.pending_limit is not None:
+        core._admit(task, queue, as_few(list(dict.fromkeys(nodes))), group)
+        if task._reservation is not None and queue.pending_limit is not None:
             task._reservation.task = task
-            slots.pending_limit.use(task._reservation)
+            queue.pending_limit.use(task._reservation)
             task._reservation = None
-        if slots.in_order:
+        if queue.in_order:
             task._barrier = Barrier()
             core._admit(task._barrier, None, as_few([task, *before]))
-            slots.barrier = task._barrier
+            queue.barrier = task._barrier
         if task._allocation is not None or task._releases:
             core.allocating.add_allocation(task)
         if failed is None:
-            return None, core._wake(slots), ([], foreign)
+            return None, core._wake(queue), ([], foreign)
         with uninterrupted():
             ended, starts = core._drop(task, _inherited(failed))
         return None, starts, (ended, foreign)

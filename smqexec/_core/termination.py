@@ -19,7 +19,7 @@ from .._planner import DONE, RUNNING, Node, dependencies_of, dependents_of
 from .loud import loud
 from .searches import forget, searches
 from .shared import Ended
-from .state import Run, Slots
+from .state import QueueState, Worker
 from .submission_order import Barrier
 from .waking import Starts, Waking
 
@@ -35,7 +35,12 @@ class Dropping(Waking):
         relay.scheduler = relay.future = None
 
     def fail(
-        self, slots: Slots, run: Run, task: Task[Any], exception: BaseException, cancelled: bool = False
+        self,
+        queue: QueueState,
+        worker: Worker,
+        task: Task[Any],
+        exception: BaseException,
+        cancelled: bool = False,
     ) -> None:
         """Note that *task* raised *exception*: it and what depends on it end.
 
@@ -44,14 +49,14 @@ class Dropping(Waking):
         # Read without the lock, once, for observers hear of it first: who asks now comes too late.
         watch = task._watch
         cancelled |= watch is not None and watch.asked and isinstance(exception, CancelledError)
-        failure = None if cancelled else self.failure(exception, slots.name)
+        failure = None if cancelled else self.failure(exception, queue.name)
         if self.observers:
             if cancelled:
-                self.observers.tell("end", slots, task, run.thread, outcome="cancelled")
+                self.observers.tell("end", queue, task, worker.thread, outcome="cancelled")
             else:
-                self.observers.tell("end", slots, task, run.thread, outcome="failed", error=exception)
+                self.observers.tell("end", queue, task, worker.thread, outcome="failed", error=exception)
         with self.lock:
-            run.task = None
+            worker.task = None
             if self._abandoned:
                 return
             ended, starts = self._drop(task, failure)
@@ -78,7 +83,7 @@ class Dropping(Waking):
         starts: Starts = []
         todo: list[Any] = [future]
         abroad: list[tuple[Foreign, PlannedFuture[Any]]] = []  # what other schedulers run
-        asked: list[tuple[Slots, Task[Any]]] = []  # those that run
+        asked: list[tuple[QueueState, Task[Any]]] = []  # those that run
         section = self.exclusive()
         with loud(self), section:
             section.then(self._start, starts)
@@ -111,26 +116,26 @@ class Dropping(Waking):
         if not needed:
             self.cancel(future, dependencies=True)
 
-    def cancel_pending(self, slots: Slots) -> None:
+    def cancel_pending(self, queue: QueueState) -> None:
         """Cancel all pending tasks of *slots*, what its executor has not begun, and what depends on them."""
-        self._drop_pending(slots, None)
+        self._drop_pending(queue, None)
         if not self._abandoned:
-            slots.pool.cancel_unbegun()
+            queue.pool.cancel_unbegun()
 
-    def break_off(self, slots: Slots, error: BaseException) -> None:
+    def break_off(self, queue: QueueState, error: BaseException) -> None:
         """Let *slots* run nothing more: fail what is pending with *error*, and refuse what comes."""
         with self.exclusive():
-            slots.broken = error
-            if slots.pending_limit is not None:
-                slots.pending_limit.turn_away()
+            queue.broken = error
+            if queue.pending_limit is not None:
+                queue.pending_limit.turn_away()
             # A broken pool forgets the runs that no thread has begun.  The
             # others leave when they ask for a task.
-            slots.leave_unbegun()
-            slots.ring(slots.parked)
-        self._drop_pending(slots, Failure(error, traceback_of(error)))
+            queue.leave_unbegun()
+            queue.ring(queue.parked)
+        self._drop_pending(queue, Failure(error, traceback_of(error)))
 
-    def _drop_pending(self, slots: Slots, failure: Failure | None, ready_alone: bool = False) -> None:
-        if self.deferred(self._drop_pending, slots, failure, ready_alone):
+    def _drop_pending(self, queue: QueueState, failure: Failure | None, ready_alone: bool = False) -> None:
+        if self.deferred(self._drop_pending, queue, failure, ready_alone):
             return
         ended: list[Ended] = []
         starts: Starts = []
@@ -140,8 +145,8 @@ class Dropping(Waking):
             section.then(self._finish, ended)
             if self._abandoned:
                 return
-            found = self.planner.ready(self._slots) if ready_alone else self._pending()
-            nodes = [node for node in found if node.queue is slots]
+            found = self.planner.ready(self._queues) if ready_alone else self._pending()
+            nodes = [node for node in found if node.queue is queue]
             for node in nodes:
                 if node.state < RUNNING:
                     more, _ = self._drop(node, failure, starts)
@@ -149,10 +154,10 @@ class Dropping(Waking):
 
     def _pending(self) -> list[Any]:
         """All pending tasks, those submitted first in front.  Cost: the whole graph."""
-        found = dict.fromkeys(self.planner.ready(self._slots))
+        found = dict.fromkeys(self.planner.ready(self._queues))
         found |= dict.fromkeys(node for node in chain(*self._doomed) if node.state < RUNNING)
         todo: list[Any] = [*found, *self._outside]
-        todo += [task for slots in self._slots for run in slots.runs for task in run.tasks()]
+        todo += [task for queue in self._queues for task in queue.running_tasks()]
         while todo:
             for node in dependents_of(todo.pop()):
                 if node not in found and node.state < RUNNING:
@@ -200,7 +205,7 @@ class Dropping(Waking):
         """
         dropped, freed = self.planner.drop_some(doomed, failure, inherited, SLICE)
         first = len(ended)
-        touched: dict[Slots, None] = {}
+        touched: dict[QueueState, None] = {}
         for task in dropped:
             for other in dependencies_of(task):
                 if type(other) is Foreign and not other.dependents:
@@ -209,24 +214,24 @@ class Dropping(Waking):
                 continue  # a relay
             if searches:
                 forget(task)
-            slots: Any = task._home
+            queue: Any = task._home
             if isinstance(task, Item):
                 self._unlist(task)
             else:
-                touched[slots] = None
+                touched[queue] = None
                 if failure is None:
-                    slots.cancelled += 1
+                    queue.cancelled += 1
                 else:
-                    slots.failed += 1
+                    queue.failed += 1
             watch = task._watch
             if watch is not None and watch.hooks:
                 freed += watch.run_hooks(task)
-            ended.append((task, watch, slots))
-        for slots in touched:
-            if slots.pending_limit is not None:
-                slots.pending_limit.admit(slots.pending)
-            if slots.ending:
-                slots.ring(slots.parked)
+            ended.append((task, watch, queue))
+        for queue in touched:
+            if queue.pending_limit is not None:
+                queue.pending_limit.admit(queue.pending)
+            if queue.ending:
+                queue.ring(queue.parked)
         if self._watchers:
             self._tell_watchers()
         # Last: where something above raises, `break_down` finds who waits for them.
@@ -259,10 +264,10 @@ class Dropping(Waking):
                 task._tell(watch)
 
 
-def _withdraw(asked: list[tuple[Slots, Task[Any]]]) -> None:
+def _withdraw(asked: list[tuple[QueueState, Task[Any]]]) -> None:
     """See that running tasks end that their executors have not begun."""
-    for slots, task in asked:
-        slots.pool.cancel(task)
+    for queue, task in asked:
+        queue.pool.cancel(task)
 
 
 def _is_needed(node: Any) -> bool:

@@ -19,11 +19,11 @@ from .._planner import READY, SEARCHING
 from .loud import loud
 from .searches import SEARCH_LIMIT
 from .shared import State
-from .state import Run, Slots
+from .state import QueueState, Worker
 
 LOGGER = logging.getLogger("smqexec")
 
-Starts: TypeAlias = list[tuple[Slots, Run]]  # runs to be started once the lock is not held
+Starts: TypeAlias = list[tuple[QueueState, Worker]]  # runs to be started once the lock is not held
 
 
 class Waking(State):
@@ -31,37 +31,39 @@ class Waking(State):
 
     if TYPE_CHECKING:
         # See ``termination``.
-        def _drop_pending(self, slots: Slots, failure: Failure | None, ready_alone: bool = False) -> None: ...
+        def _drop_pending(
+            self, queue: QueueState, failure: Failure | None, ready_alone: bool = False
+        ) -> None: ...
 
-    def _take(self, slots: Slots, run: Run, brief: bool = False) -> Task[Any] | None:
+    def _take(self, queue: QueueState, worker: Worker, brief: bool = False) -> Task[Any] | None:
         """Let *run* start the first ready task of *slots*, if any; with *brief* in one step or not."""
-        if not slots.ready or self._stopped:
+        if not queue.ready or self._stopped:
             return None
         task: Any
-        task = self._next(slots, SEARCH_LIMIT)
+        task = self._next(queue, SEARCH_LIMIT)
         if task is SEARCHING:
-            task = None if brief else self._search(slots)
-        run.task = task
+            task = None if brief else self._search(queue)
+        worker.task = task
         return task  # type: ignore[no-any-return]
 
-    def _search(self, slots: Slots) -> Any:
+    def _search(self, queue: QueueState) -> Any:
         """Go on with a long search in slices, between which others have the lock."""
         task: Any = SEARCHING
         while task is SEARCHING:
             self._let_in()
-            task = None if self._stopped else self._next(slots, SEARCH_LIMIT)
+            task = None if self._stopped else self._next(queue, SEARCH_LIMIT)
         return task
 
     def _wake_for(self, freed: list[Any], starts: Starts | None = None) -> Starts | None:
         """See that somebody does what became ready: a run, or a waiting task that needs it.  As `_wake`."""
         for node in freed:
-            slots = node.queue
+            queue = node.queue
             if node.state != READY:  # it was taken at once
                 continue
-            if slots.helpers:
+            if queue.helpers:
                 self._tell_helpers([node])
-            if slots.parked or len(slots.runs) < slots.limit or slots.helpers:  # as in `add`
-                starts = self._wake(slots, starts)
+            if queue.parked or len(queue.workers) < queue.limit or queue.helpers:  # as in `add`
+                starts = self._wake(queue, starts)
         return starts
 
     def _tell_helpers(self, freed: list[Any]) -> None:
@@ -70,7 +72,7 @@ class Waking(State):
             for needs in list(node.queue.helpers):
                 needs.freed(node)
 
-    def _wake(self, slots: Slots, starts: Starts | None = None) -> Starts | None:
+    def _wake(self, queue: QueueState, starts: Starts | None = None) -> Starts | None:
         """See that a run is on its way to each ready task of *slots*, one more at most.
 
         And that there is a run at all where a task is pending: at interpreter exit
@@ -83,25 +85,27 @@ class Waking(State):
         """
         if self._stopped:
             return starts
-        wanted = slots.ready > slots.waking
-        if wanted and slots.parked > 0:
-            slots.ring()
-        elif (wanted and len(slots.runs) < slots.limit) or (slots.waiting and not slots.runs and slots.parks):
-            run = Run(slots)
-            slots.runs[run] = None
-            slots.waking += 1
+        wanted = queue.ready > queue.waking
+        if wanted and queue.parked > 0:
+            queue.ring()
+        elif (wanted and len(queue.workers) < queue.limit) or (
+            queue.waiting and not queue.workers and queue.parks
+        ):
+            worker = Worker(queue)
+            queue.workers[worker] = None
+            queue.waking += 1
             starts = [] if starts is None else starts
-            starts.append((slots, run))
+            starts.append((queue, worker))
         elif wanted:
-            for needs in list(slots.helpers):
+            for needs in list(queue.helpers):
                 needs.spare()
         return starts
 
     def _wake_all(self) -> Starts:
         starts: Starts = []
-        for slots in self._slots:
-            for _ in range(min(slots.ready, slots.limit) or 1):
-                self._wake(slots, starts)
+        for queue in self._queues:
+            for _ in range(min(queue.ready, queue.limit) or 1):
+                self._wake(queue, starts)
         return starts
 
     def _start(self, starts: Starts | None, submitted: Task[Any] | None = None) -> None:
@@ -114,31 +118,31 @@ class Waking(State):
         if not starts:
             return
         with uninterrupted():  # a run that counts and was never started would take its slot for ever
-            for slots, run in starts:
+            for queue, worker in starts:
                 try:
-                    slots.pool.start(slots, run)
+                    queue.pool.start(queue, worker)
                 except Exception as error:
                     make_room(FRAMES)  # an inline queue's caller may be at the bottom of a recursion
                     try:
                         with loud(self):
-                            self._start_failed(slots, run, error)
+                            self._start_failed(queue, worker, error)
                     finally:
                         make_room(-FRAMES)
                     outcome = None if submitted is None else submitted._outcome
                     if isinstance(outcome, Failure) and outcome.exception is error:
                         raise
 
-    def _start_failed(self, slots: Slots, run: Run, error: Exception) -> None:
+    def _start_failed(self, queue: QueueState, worker: Worker, error: Exception) -> None:
         """Give up *run*; without any other, fail what is ready, for nobody would ever do it."""
         with self.exclusive():
             # The pool may call the run yet, should another of its threads get
             # to it; `begin` then finds that it is none of ours.
-            if run not in slots.runs or run.thread is not None:
+            if worker not in queue.workers or worker.thread is not None:
                 return
-            slots.leave(run)
-            slots.waking -= 1
-            helpless = slots.ready and not slots.runs
+            queue.leave(worker)
+            queue.waking -= 1
+            helpless = queue.ready and not queue.workers
         if helpless:
             message = "could not start a thread for queue %s; its ready tasks fail"
-            LOGGER.error(message, slots.name, exc_info=error)
-            self._drop_pending(slots, Failure(error, traceback_of(error)), ready_alone=True)
+            LOGGER.error(message, queue.name, exc_info=error)
+            self._drop_pending(queue, Failure(error, traceback_of(error)), ready_alone=True)

@@ -39,7 +39,7 @@ from .._calls.frames import ours, strip_ours
 from .._calls.interrupts import kept, uninterrupted, unmasked
 from .._core.loud import loud
 from .._core.process import come_before
-from .._core.state import Run, Slots
+from .._core.state import QueueState, Worker
 from .._futures.notes import note
 from .._futures.remote_value import Kept, stand_in
 from .._futures.task import Task, label_of
@@ -51,7 +51,7 @@ from .remote import Line, Ordinary, perform, stream
 LOGGER = logging.getLogger("smqexec")
 
 
-class _Here(threading.local):
+class _Current(threading.local):
     """What the calling thread does after the call that it submits now.  Each thread has its own."""
 
     #: Callbacks of futures that called this thread while it submitted other calls; the outermost `_loop`
@@ -61,10 +61,10 @@ class _Here(threading.local):
     #: A call failed as if the executor had ended.  The executor may hold its lock: `_give` asks it first.
     doubtful = False
     #: Workers to start after the worker that takes its task now.  None while none takes a task.
-    begun: deque[tuple[EnginePool, Slots, Run]] | None = None
+    begun: deque[tuple[EnginePool, QueueState, Worker]] | None = None
 
 
-_here = _Here()
+_here = _Current()
 
 
 class EnginePool:
@@ -119,14 +119,14 @@ class EnginePool:
         self._take = None
         self.executor = None
 
-    def lose(self, slots: Slots) -> None:
+    def lose(self, queue: QueueState) -> None:
         """Release the executor if no call of *slots* can come any more.
 
         Called as the queue is collected, and as a run leaves.  The scheduler keeps *slots*, for
         their counts, and must not keep the executor.  No lock is needed: an ended queue gets no
         task and no run.
         """
-        if slots.ending and not slots.runs:
+        if queue.ending and not queue.workers:
             self.join(wait=False)
 
     def cancel(self, task: Task[Any]) -> None:
@@ -144,23 +144,23 @@ class EnginePool:
 
     # A run.
 
-    def start(self, slots: Slots, run: Run) -> None:
+    def start(self, queue: QueueState, worker: Worker) -> None:
         """Begin *run*, in the thread that made a task ready."""
         if _here.begun is not None:  # another run has yet to submit its call, which comes first
-            _here.begun.append((self, slots, run))
+            _here.begun.append((self, queue, worker))
             return
         with uninterrupted():
-            _begin(deque([(self, slots, run)]))
+            _begin(deque([(self, queue, worker)]))
 
-    def begin(self, slots: Slots, run: Run, begun: _Begun) -> None:
+    def begin(self, queue: QueueState, worker: Worker, begun: _Begun) -> None:
         """Let *run* take a task, if it has none, and submit it; workers that this starts go to *begun*."""
-        if run.task is None:
-            self._in_turn(begun, slots.scheduler.dispatcher.begin_at_once, slots, run)
-            if run.task is None:
-                self.lose(slots)
-        self._loop(self._send, slots, run, begun)
+        if worker.task is None:
+            self._in_turn(begun, queue.scheduler.dispatcher.begin_at_once, queue, worker)
+            if worker.task is None:
+                self.lose(queue)
+        self._loop(self._send, queue, worker, begun)
 
-    def _in_turn(self, begun: _Begun, call: Callable[..., object], slots: Slots, *args: Any) -> None:
+    def _in_turn(self, begun: _Begun, call: Callable[..., object], queue: QueueState, *args: Any) -> None:
         """Call *call*, which runs no user code; workers that it starts go to *begun*.
 
         A worker that started at once would nest in the one before, as deep as there are slots,
@@ -168,8 +168,8 @@ class EnginePool:
         """
         outer, _here.begun = _here.begun, begun
         try:
-            with loud(slots.scheduler):
-                call(slots, *args)
+            with loud(queue.scheduler):
+                call(queue, *args)
         finally:
             _here.begun = outer
 
@@ -190,13 +190,13 @@ class EnginePool:
             _here.doubtful = False
 
     @ours
-    def _send(self, slots: Slots, run: Run, begun: _Begun) -> None:
+    def _send(self, queue: QueueState, worker: Worker, begun: _Begun) -> None:
         """Submit the task of *run*, if it has one; if that fails, fail the task and submit the next one."""
         job = None  # the traceback of a failure keeps this frame: no name in it may refer to the next task
-        while run.task is not None:
-            job = _Job(slots, run, run.task)
-            if slots.scheduler.observers:
-                slots.scheduler.observers.tell("start", slots, job.task, run.thread)
+        while worker.task is not None:
+            job = _Job(queue, worker, worker.task)
+            if queue.scheduler.observers:
+                queue.scheduler.observers.tell("start", queue, job.task, worker.thread)
             try:
                 job.fill(self._take)
                 self._give(job, begun)
@@ -214,7 +214,7 @@ class EnginePool:
                         _here.todo = todo
                 self._fail(job, told, gone)
                 told = gone = None  # type: ignore[assignment]
-                self._in_turn(begun, slots.scheduler.dispatcher.begin_at_once, slots, run)
+                self._in_turn(begun, queue.scheduler.dispatcher.begin_at_once, queue, worker)
             finally:
                 job = None
 
@@ -224,7 +224,7 @@ class EnginePool:
         if _here.doubtful and (ended := gone(self.executor)) is not None:
             raise ended
         if job.generates:
-            threading.Thread(target=self._drive, args=(job,), name=f"{job.slots.name}-values").start()
+            threading.Thread(target=self._drive, args=(job,), name=f"{job.queue.name}-values").start()
             return
         todo, _here.todo = _here.todo, None
         try:
@@ -234,12 +234,12 @@ class EnginePool:
         self._enter(job.task, future)
         future.add_done_callback(partial(self._done, job))
         # From here on nothing may be raised: the task would end twice.
-        self._fit(job.slots, begun)
+        self._fit(job.queue, begun)
 
-    def _fit(self, slots: Slots, begun: _Begun) -> None:
+    def _fit(self, queue: QueueState, begun: _Begun) -> None:
         """Let the executor have as many calls as it wants now; workers that this starts go to *begun*."""
-        if self._prefetch is None and (wanted := self.prefetch()) != slots.limit - slots.workers:
-            self._in_turn(begun, slots.scheduler.dispatcher.resize, slots, None, wanted)
+        if self._prefetch is None and (wanted := self.prefetch()) != queue.limit - queue.width:
+            self._in_turn(begun, queue.scheduler.dispatcher.resize, queue, None, wanted)
 
     def _enter(self, task: Task[Any], future: Future[Any]) -> None:
         """Record that *future* is that of *task* at the executor."""
@@ -288,7 +288,7 @@ class EnginePool:
 
     def _end(self, job: _Job, future: Future[Any]) -> None:
         """End the task of *job* as *future* says, and go on with the next."""
-        slots, run = job.slots, job.run
+        queue, worker = job.queue, job.worker
         value, error = (Kept(future), error_of(future)) if self.keeps else outcome_of(future)  # type: ignore[arg-type]
         if error is None:
             del future
@@ -296,12 +296,12 @@ class EnginePool:
         else:
             self._fail(job, self._explained(error, job), *self._end_of_executor(error, future))
         job = error = value = None  # type: ignore[assignment]
-        self._go_on(slots, run)
+        self._go_on(queue, worker)
 
-    def _go_on(self, slots: Slots, run: Run) -> None:
+    def _go_on(self, queue: QueueState, worker: Worker) -> None:
         """Let *run* submit the task that it has, or take the next one."""
-        begun: _Begun = deque([(self, slots, run)])
-        self._fit(slots, begun)
+        begun: _Begun = deque([(self, queue, worker)])
+        self._fit(queue, begun)
         _begin(begun)
 
     def _explained(self, error: BaseException, job: _Job) -> BaseException:
@@ -312,42 +312,42 @@ class EnginePool:
 
     def _complete(self, job: _Job, value: Any) -> None:
         """Complete the task of *job*; its run may get the next one with it."""
-        slots, run, task = job.slots, job.run, job.task
+        queue, worker, task = job.queue, job.worker, job.task
         self._futures.pop(task, None)
         job.release()
         task._fn = name_of(task._fn)
         task._args = task._kwargs = None
-        if slots.scheduler.observers:
-            slots.scheduler.observers.tell("end", slots, task, run.thread, outcome="done")
+        if queue.scheduler.observers:
+            queue.scheduler.observers.tell("end", queue, task, worker.thread, outcome="done")
         # Not here where the queue keeps the order of submission: what the next task lets start must be
-        # submitted after it.  Nor where the executor says what it wants: *run* may be one too many now.
-        more = not slots.in_order and self._prefetch is not None
-        with loud(slots.scheduler, run, task):
-            slots.scheduler.dispatcher.complete(slots, run, task, value, more)
+        # submitted after it.  Nor where the executor says what it wants: *worker* may be one too many now.
+        more = not queue.in_order and self._prefetch is not None
+        with loud(queue.scheduler, worker, task):
+            queue.scheduler.dispatcher.complete(queue, worker, task, value, more)
 
     def _fail(
         self, job: _Job, error: BaseException, gone: BaseException | None, cancelled: bool = False
     ) -> None:
         """Fail the task of *job*; if the executor is *gone*, what is pending fails with that."""
-        slots, run, task = job.slots, job.run, job.task
-        scheduler = slots.scheduler
+        queue, worker, task = job.queue, job.worker, job.task
+        scheduler = queue.scheduler
         self._futures.pop(task, None)
         job.release()
         fn = task._fn
         if gone is None:  # else it is the executor that failed
-            note(error, task, fn, slots.name)
+            note(error, task, fn, queue.name)
         if task._stream is None and callable(fn) and generates(fn):
             scheduler.streams.stream(task, announcement(fn) is not None)  # whoever iterates gets the failure
         task._fn = name_of(fn)
         fn = task._args = task._kwargs = None
         if gone is not None:
-            words = f"queue {slots.name} runs its tasks on {type(self.executor).__name__}, which has ended"
+            words = f"queue {queue.name} runs its tasks on {type(self.executor).__name__}, which has ended"
             if words not in getattr(gone, "__notes__", ()):
                 gone.add_note(words)
             self._broken = gone
-            scheduler.break_off(slots, gone)
-        with loud(scheduler, run, task):
-            scheduler.fail(slots, run, task, error, cancelled)
+            scheduler.break_off(queue, gone)
+        with loud(scheduler, worker, task):
+            scheduler.fail(queue, worker, task, error, cancelled)
 
     def _end_of_executor(
         self, error: BaseException, future: Future[Any] | None
@@ -366,17 +366,17 @@ class EnginePool:
     @ours
     def _drive(self, job: _Job) -> None:
         """Run the generator task of *job* at the executor; this thread receives its values."""
-        slots, run, task = job.slots, job.run, job.task
+        queue, worker, task = job.queue, job.worker, job.task
         thread = threading.current_thread()
         self.threads.add(thread)
         values: Any = None
         try:
-            open_stream(slots, task, job.fn, job.args, job.kwargs)
+            open_stream(queue, task, job.fn, job.args, job.kwargs)
             values = self._stream(job)
-            result: Any = drive(slots, run, task, values)
+            result: Any = drive(queue, worker, task, values)
         except Ordinary as ordinary:
             self._complete(job, ordinary.args[0])
-            slots.scheduler.streams.end_items(task)  # asked for while it seemed to give values
+            queue.scheduler.streams.end_items(task)  # asked for while it seemed to give values
         except BaseException as error:
             strip_ours(error)
             if values is None and is_end(error):
@@ -388,7 +388,7 @@ class EnginePool:
         else:
             self._complete(job, result)
         job = task = result = values = None  # type: ignore[assignment]
-        self._loop(self._go_on, slots, run)
+        self._loop(self._go_on, queue, worker)
         self.threads.discard(thread)
 
 
@@ -398,11 +398,11 @@ class _Job:
     Frames that a failure keeps know the job alone: so `release` is enough.
     """
 
-    __slots__ = ("args", "fn", "generates", "kwargs", "run", "slots", "task")
+    __slots__ = ("args", "fn", "generates", "kwargs", "queue", "task", "worker")
 
-    def __init__(self, slots: Slots, run: Run, task: Task[Any]) -> None:
-        self.slots = slots
-        self.run = run
+    def __init__(self, queue: QueueState, worker: Worker, task: Task[Any]) -> None:
+        self.queue = queue
+        self.worker = worker
         self.task: Any = task
         self.generates = False
         self.fn: Any = None
@@ -429,14 +429,14 @@ class _Job:
         self.task = self.fn = self.args = self.kwargs = None
 
 
-_Begun: TypeAlias = deque[tuple[EnginePool, Slots, Run]]
+_Begun: TypeAlias = deque[tuple[EnginePool, QueueState, Worker]]
 
 
 def _begin(begun: _Begun) -> None:
     """Start or continue workers one after another, also those that are added meanwhile."""
     while begun:
-        pool, slots, run = begun.popleft()
-        pool.begin(slots, run, begun)
+        pool, queue, worker = begun.popleft()
+        pool.begin(queue, worker, begun)
 
 
 # Names of keywords that some executors' `submit` can't pass on.

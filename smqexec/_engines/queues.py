@@ -7,7 +7,7 @@ from itertools import count
 from typing import Any
 
 from .._core.process import come_before
-from .._core.state import Slots
+from .._core.state import QueueState
 from .._workers.pools import check_width
 from .engine import EnginePool
 from .executors import workers_of
@@ -21,7 +21,7 @@ def on_executor(
     name: str,
     executor: Executor,
     prefetch: int | None,
-) -> Slots:
+) -> QueueState:
     """Slots on *executor*.
 
     Args:
@@ -38,10 +38,10 @@ def on_executor(
     check_width(max_workers)
     name = name or f"{kind}-{next(_engines)}"
     pool = EnginePool(executor, prefetch)
-    slots = Slots(scheduler, pool, max_workers, name)
-    slots.limit += pool.prefetch()
+    queue = QueueState(scheduler, pool, max_workers, name)
+    queue.limit += pool.prefetch()
     come_before(type(executor))
-    return slots
+    return queue
 
 
 def check_engine(executor: Any, initializer: Any, initargs: tuple[Any, ...]) -> None:

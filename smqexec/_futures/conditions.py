@@ -37,9 +37,9 @@ class View:
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
         """Freeze what the calling thread sees of the future, at once."""
         future, here = self._future, get_ident()
-        slots = future._home
-        if slots is not None:
-            with slots.scheduler.exclusive():
+        queue = future._home
+        if queue is not None:
+            with queue.scheduler.exclusive():
                 if future.state < DONE:
                     holders = future._watched().holders
                     holders[here] = holders.get(here, 0) + 1
@@ -75,9 +75,9 @@ class View:
         future = self._future
         if isinstance(waiter, _Waiter):
             _make_safe(waiter)
-        slots = future._home
-        if slots is not None:
-            with slots.scheduler.exclusive():
+        queue = future._home
+        if queue is not None:
+            with queue.scheduler.exclusive():
                 if future.state < DONE:
                     future._watched().waiters.append(waiter)
                     return
@@ -89,9 +89,9 @@ class View:
     def remove(self, waiter: Any) -> None:
         """Forget *waiter*, if it is still to be told."""
         future = self._future
-        slots = future._home
-        if slots is not None:
-            with slots.scheduler.exclusive(), suppress(ValueError):
+        queue = future._home
+        if queue is not None:
+            with queue.scheduler.exclusive(), suppress(ValueError):
                 if future._watch is not None:  # that of one which has just ended has no waiters
                     future._watch.waiters.remove(waiter)
 

@@ -218,8 +218,8 @@ class PlannedFuture(Node, Future[R]):
         """Wait until the task is done; return DONE or FAILED."""
         end = self.state
         if end < DONE:
-            slots = self._home
-            if slots is not None and not slots.scheduler.waiting.wait_for(self, timeout):
+            queue = self._home
+            if queue is not None and not queue.scheduler.waiting.wait_for(self, timeout):
                 raise TimeoutError()
             end = self.state
         if end == CANCELLED:
@@ -236,8 +236,8 @@ class PlannedFuture(Node, Future[R]):
         Cost: a step for each task between it and what all those wait for; where it is ready and others
         come first, a step for each pending task, up to some 10 ms, during which no task starts or ends.
         """
-        slots = self._home
-        cause = None if slots is None else slots.scheduler.why_of(self)
+        queue = self._home
+        cause = None if queue is None else queue.scheduler.why_of(self)
         if cause is not None:
             return cause
         end = self.state
@@ -274,9 +274,9 @@ class PlannedFuture(Node, Future[R]):
         Returns:
             True if it is now cancelled.
         """
-        slots = self._home
-        if slots is not None:
-            slots.scheduler.cancel(self, dependencies)
+        queue = self._home
+        if queue is not None:
+            queue.scheduler.cancel(self, dependencies)
         return self.state == CANCELLED
 
     @override
@@ -286,11 +286,11 @@ class PlannedFuture(Node, Future[R]):
         What it raises is logged; but where it is called at once, what is no `Exception` goes to
         the caller, such as Ctrl-C.
         """
-        slots = self._home
-        if slots is not None:
-            if slots.scheduler.deferred(self.add_done_callback, fn):
+        queue = self._home
+        if queue is not None:
+            if queue.scheduler.deferred(self.add_done_callback, fn):
                 return
-            with slots.scheduler.exclusive():
+            with queue.scheduler.exclusive():
                 if not self.done():
                     self._watched().callbacks.append(fn)
                     return
@@ -298,9 +298,9 @@ class PlannedFuture(Node, Future[R]):
 
     def _add_relay(self, relay: Relay) -> None:
         """Tell *relay* once the task is done, or at once if it is done."""
-        slots = self._home
-        if slots is not None:
-            with slots.scheduler.exclusive():
+        queue = self._home
+        if queue is not None:
+            with queue.scheduler.exclusive():
                 if not self.done():
                     self._watched().relays += (relay,)
                     return
@@ -422,7 +422,7 @@ class PlannedFuture(Node, Future[R]):
         raise NotImplementedError
 
     def __repr__(self) -> str:
-        state, outcome, slots = self.state, self._outcome, self._home
+        state, outcome, queue = self.state, self._outcome, self._home
         words = [f"<{self._kind} at {id(self):#x}"]
         words.extend(self._words())
         words.append(f"state={STATE_NAMES[state]}")
@@ -430,6 +430,6 @@ class PlannedFuture(Node, Future[R]):
             words.append(f"returned {type(outcome).__name__}")
         elif state == FAILED:
             words.append(f"raised {type(outcome.exception).__name__}")
-        elif slots is not None:
-            words.append(f"queue={slots.name}")
+        elif queue is not None:
+            words.append(f"queue={queue.name}")
         return " ".join(words) + ">"

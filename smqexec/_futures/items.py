@@ -79,16 +79,16 @@ class Item(Keeping[R]):
     @ours
     def extract(self, task: Future[Any]) -> None:
         """Take this part of the result of *task*, which has ended: an end hook of it."""
-        slots, result = self._home, task._outcome  # type: ignore[attr-defined]
-        if slots is None or task.cancelled() or isinstance(result, Failure):
+        queue, result = self._home, task._outcome  # type: ignore[attr-defined]
+        if queue is None or task.cancelled() or isinstance(result, Failure):
             return  # this item ended with the task, or before
         try:
             value = Kept(result.future.part(self._key)) if type(result) is Kept else result[self._key]
         except BaseException as error:
             strip_ours(error)
-            slots.scheduler.streams.fail_item(self, error)
+            queue.scheduler.streams.fail_item(self, error)
         else:
-            slots.scheduler.streams.complete_item(self, value)
+            queue.scheduler.streams.complete_item(self, value)
 
     def promote(self) -> bool:
         """Make the item's task count as newly submitted.

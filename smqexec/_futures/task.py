@@ -115,8 +115,8 @@ class Task(PlannedFuture[R]):
         Returns:
             False if the task is running or done; nothing changes then.
         """
-        slots = self.queue
-        return slots is not None and slots.scheduler.dispatcher.promote(self)
+        queue = self.queue
+        return queue is not None and queue.scheduler.dispatcher.promote(self)
 
     # Parts of what it gives.
 
@@ -149,8 +149,8 @@ class Task(PlannedFuture[R]):
         """
         stream = self._streaming()
         if stream is None:
-            slots = self.queue
-            part = None if slots is None else slots.scheduler.streams.part(self, key)
+            queue = self.queue
+            part = None if queue is None else queue.scheduler.streams.part(self, key)
             return self._ended_part(key) if part is None else part
         if isinstance(key, slice):
             return [self._item(stream, number) for number in self._span(stream, key)]
@@ -178,8 +178,8 @@ class Task(PlannedFuture[R]):
     def _item(self, stream: Stream, number: int) -> Item[Any]:
         item: Item[Any] | None = None
         if number >= len(stream.values):
-            slots = self.queue
-            item = None if slots is None else slots.scheduler.streams.item(self, stream, number)
+            queue = self.queue
+            item = None if queue is None else queue.scheduler.streams.item(self, stream, number)
         if item is not None:
             return item
         if number < len(stream.values):
@@ -229,8 +229,8 @@ class Task(PlannedFuture[R]):
 
     def _await_length(self, stream: Stream) -> None:
         """Wait until the length of *stream* is known, or the task has ended without it."""
-        slots = self.queue
-        item = None if slots is None else slots.scheduler.streams.length(self, stream)
+        queue = self.queue
+        item = None if queue is None else queue.scheduler.streams.length(self, stream)
         if item is not None:
             with suppress(CancelledError):
                 item.exception()
@@ -308,10 +308,10 @@ class Task(PlannedFuture[R]):
         stream = self._stream
         if stream is None:
             # Read after the stream: a worker lets go of the function once the stream is there.
-            fn, slots = self._fn, self.queue
+            fn, queue = self._fn, self.queue
             if callable(fn) and generates(fn):
-                if slots is not None:
-                    slots.scheduler.streams.stream(self, announcement(fn) is not None)
+                if queue is not None:
+                    queue.scheduler.streams.stream(self, announcement(fn) is not None)
                 if self._stream is None and self.state != DONE:
                     return Stream(False)  # it has just failed or been cancelled
             stream = self._stream

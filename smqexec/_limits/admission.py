@@ -13,7 +13,7 @@ from .._calls.frames import ours
 from .._calls.interrupts import interruptible, uninterrupted
 from .._core.blocking import acquire, block
 from .._core.shared import State
-from .._core.state import HERE, Slots
+from .._core.state import CURRENT, QueueState
 from .._core.submission import Submission
 from .._futures.future import new
 from .._futures.remote_value import keeping
@@ -36,7 +36,7 @@ class Admission:
 
     def add_with(
         self,
-        slots: Slots,
+        queue: QueueState,
         fn: Any,
         args: Any,
         kwargs: Any,
@@ -52,21 +52,21 @@ class Admission:
             TimeoutError: There was no room in the time that *options* give.
             RuntimeError: As by `add`.
         """
-        lent, HERE.lent = HERE.lent, slots.inline
+        lent, CURRENT.lent = CURRENT.lent, queue.inline
         try:
-            task = self.try_add(slots, fn, args, kwargs, group, options, True)
+            task = self.try_add(queue, fn, args, kwargs, group, options, True)
         finally:
-            HERE.lent = lent
+            CURRENT.lent = lent
         if task is None:
-            pending_limit: Any = slots.pending_limit
+            pending_limit: Any = queue.pending_limit
             limit: int = pending_limit.limit
             count = f"{limit} pending task{'s' * (limit != 1)}"
-            raise TimeoutError(f"queue {slots.name!r} is full: {count}, max_pending={limit}")
+            raise TimeoutError(f"queue {queue.name!r} is full: {count}, max_pending={limit}")
         return task
 
     def try_add(
         self,
-        slots: Slots,
+        queue: QueueState,
         fn: Any,
         args: Any,
         kwargs: Any,
@@ -75,39 +75,39 @@ class Admission:
         wait: bool = False,
     ) -> Task[Any] | None:
         """Do what `add_with` does; None where there is no room, or was none in time if it is to *wait*."""
-        limit: Any = slots.pending_limit
+        limit: Any = queue.pending_limit
         if limit is None:
-            return self._add_with(slots, fn, args, kwargs, group, options, None)
-        run = HERE.run
-        if run is not None and run.slots.scheduler is self._core:
-            return self._add_with(slots, fn, args, kwargs, group, options, None)
+            return self._add_with(queue, fn, args, kwargs, group, options, None)
+        worker = CURRENT.worker
+        if worker is not None and worker.queue.scheduler is self._core:
+            return self._add_with(queue, fn, args, kwargs, group, options, None)
         reservation = Reservation()
         try:
             with self._core.exclusive():
-                refused = slots.closed or slots.broken or self._core.exiting or self._core._abandoned
-                admitted = bool(refused) or limit.reserve(reservation, slots.pending, wait)
-            if admitted or (wait and self._wait_for_room(slots, reservation, options.timeout)):
-                return self._add_with(slots, fn, args, kwargs, group, options, reservation)
-            self._give_up_reservation(slots, limit, reservation)
+                refused = queue.closed or queue.broken or self._core.exiting or self._core._abandoned
+                admitted = bool(refused) or limit.reserve(reservation, queue.pending, wait)
+            if admitted or (wait and self._wait_for_room(queue, reservation, options.timeout)):
+                return self._add_with(queue, fn, args, kwargs, group, options, reservation)
+            self._give_up_reservation(queue, limit, reservation)
             return None
         except BaseException:
             with uninterrupted():
-                self._give_up_reservation(slots, limit, reservation)
+                self._give_up_reservation(queue, limit, reservation)
                 if reservation.task is not None:  # its caller will never know of it
                     reservation.task.cancel()
             raise
 
-    def _wait_for_room(self, slots: Slots, reservation: Reservation, timeout: float | None) -> bool:
-        told = partial(self._core.warn_if_stalled, f"room in queue {slots.name}")
+    def _wait_for_room(self, queue: QueueState, reservation: Reservation, timeout: float | None) -> bool:
+        told = partial(self._core.warn_if_stalled, f"room in queue {queue.name}")
         return block(partial(acquire, reservation.blocker), timeout, told)
 
-    def _give_up_reservation(self, slots: Slots, limit: PendingLimit, reservation: Reservation) -> None:
+    def _give_up_reservation(self, queue: QueueState, limit: PendingLimit, reservation: Reservation) -> None:
         with self._core.exclusive():
-            limit.give_up(reservation, slots.pending)
+            limit.give_up(reservation, queue.pending)
 
     def _add_with(
         self,
-        slots: Slots,
+        queue: QueueState,
         fn: Any,
         args: Any,
         kwargs: Any,
@@ -119,26 +119,26 @@ class Admission:
         lent = bool(options.resources or options.releases)
         name = options.name or (name_of(fn) if lent else "")
         context = options.context
-        if context is None and slots.copies_context:
+        if context is None and queue.copies_context:
             context = copy_context()
         if context is not None:
             fn = Within(context.run, fn)
-        if slots.inline:
+        if queue.inline:
             fn = Within(interruptible, fn)
-        if slots.in_order:
+        if queue.in_order:
             group = None  # the first goes first anyhow
         elif not (options.after or lent) and reservation is None:
             if options is NO_OPTIONS:
-                make = partial(new, keeping(Task)) if slots.keeps else None
-                return add(slots, fn, args, kwargs, group, make)
-            return add(slots, fn, args, kwargs, group, partial(_made, slots, options, None, name))
+                make = partial(new, keeping(Task)) if queue.keeps else None
+                return add(queue, fn, args, kwargs, group, make)
+            return add(queue, fn, args, kwargs, group, partial(_made, queue, options, None, name))
         if type(kwargs) is not Template:
             args, kwargs = None, templated(args, kwargs)
-        return add(slots, fn, args, kwargs, group, partial(_made, slots, options, reservation, name))
+        return add(queue, fn, args, kwargs, group, partial(_made, queue, options, reservation, name))
 
 
-def _made(slots: Slots, options: Options, reservation: Reservation | None, name: str) -> Task[Any]:
-    task: OptionsTask[Any] = new(keeping(OptionsTask) if slots.keeps else OptionsTask)
+def _made(queue: QueueState, options: Options, reservation: Reservation | None, name: str) -> Task[Any]:
+    task: OptionsTask[Any] = new(keeping(OptionsTask) if queue.keeps else OptionsTask)
     task._options = None if options is NO_OPTIONS else options.kept or options
     task._after = options.after
     task._barrier = None

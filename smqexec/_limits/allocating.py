@@ -15,7 +15,7 @@ from typing import Any
 
 from .._core.searches import searches
 from .._core.shared import State
-from .._core.state import Slots
+from .._core.state import QueueState
 from .._planner import DONE, SEARCHING
 from .resources import KEPT, TAKEN, Allocation, AllocationWaiter, Resource
 
@@ -67,10 +67,10 @@ class Allocating:
         return self._next_allocated if self._allocates else self._core.planner.order.take
 
     def _next_allocated(
-        self, slots: Slots, limit: int | None = None, ended: Any = None, freed: Any = None
+        self, queue: QueueState, limit: int | None = None, ended: Any = None, freed: Any = None
     ) -> Any:
         while True:
-            node: Any = self._core.planner.order.take(slots, limit, ended, freed)
+            node: Any = self._core.planner.order.take(queue, limit, ended, freed)
             if node is None or node is SEARCHING or self.allocate(node):
                 return node
             ended = None

@@ -35,7 +35,7 @@ from .._futures.task import Task, label_of
 if TYPE_CHECKING:
     from typing import Self
 
-    from .._core.state import Slots
+    from .._core.state import QueueState
 
 LOGGER = logging.getLogger("smqexec")
 
@@ -104,12 +104,12 @@ class Event:
     #: End: the exception that the task failed with.
     error: BaseException | None = None
 
-    _slots: Slots | None = None  # of the task's queue
+    _state: QueueState | None = None  # of the task's queue
 
     @property
     def queue(self) -> str | None:
         """The name of the task's queue: its `Queue.name`.  An event keeps no queue alive."""
-        return None if self._slots is None else self._slots.name
+        return None if self._state is None else self._state.name
 
     @property
     def name(self) -> str:
@@ -160,16 +160,16 @@ class Observers(tuple[Observation, ...]):
 
     __slots__ = ()
 
-    def submitted(self, slots: Slots, task: Task[Any], args: Any, kwargs: Any) -> None:
+    def submitted(self, queue: QueueState, task: Task[Any], args: Any, kwargs: Any) -> None:
         """Tell that *task* is about to be added; *args* and *kwargs* as for `add`."""
         event = Event()
         event.dependencies = numbers_of([future for future, _ in [*dependencies(args, kwargs), *task._after]])
-        self._call(event, "submit", perf_counter(), slots, task)
+        self._call(event, "submit", perf_counter(), queue, task)
 
     def tell(
         self,
         kind: str,
-        slots: Slots | None = None,
+        queue: QueueState | None = None,
         task: Task[Any] | None = None,
         worker: int | str | None = None,
         *,
@@ -181,24 +181,24 @@ class Observers(tuple[Observation, ...]):
         """Tell of an event of another *kind*.  What it reports is not visible at the task yet."""
         event = Event()
         event.worker, event.index, event.outcome, event.error = worker, index, outcome, error
-        self._call(event, kind, perf_counter() if time is None else time, slots, task)
+        self._call(event, kind, perf_counter() if time is None else time, queue, task)
 
-    def dropped(self, ended: Sequence[tuple[Any, Any, Slots]], ran: Task[Any] | None) -> None:
+    def dropped(self, ended: Sequence[tuple[Any, Any, QueueState]], ran: Task[Any] | None) -> None:
         """Tell that the tasks in *ended* have ended; none of them ran but *ran*, whose end was told."""
-        for task, _, slots in ended:
+        for task, _, queue in ended:
             if task is not ran and type(task) is not Item:
                 failure = task._outcome
                 if failure is None:
-                    self.tell("end", slots, task, outcome="cancelled")
+                    self.tell("end", queue, task, outcome="cancelled")
                 else:
-                    self.tell("end", slots, task, outcome="failed", error=failure.exception)
+                    self.tell("end", queue, task, outcome="failed", error=failure.exception)
 
     def _call(
-        self, event: Event, kind: str, time: float, slots: Slots | None, task: Task[Any] | None
+        self, event: Event, kind: str, time: float, queue: QueueState | None, task: Task[Any] | None
     ) -> None:
         event.kind, event.time = kind, time
         if task is not None:
-            event._slots, event.task, event.number = slots, task, task._serial or number_of(task)
+            event._state, event.task, event.number = queue, task, task._serial or number_of(task)
         for observation in self:
             try:
                 observation.callback(event)

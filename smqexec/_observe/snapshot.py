@@ -76,7 +76,7 @@ Snapshot = tuple[tuple[GraphNode, ...], tuple[GraphEdge, ...]]
 def snapshot(scheduler: Dropping) -> Snapshot:
     """The tasks, in the order of submission, then what is outside; the dependencies, in argument order."""
     with scheduler.exclusive():
-        running = [task for slots in scheduler._slots for run in slots.runs for task in run.tasks()]
+        running = [task for state in scheduler._queues for task in state.running_tasks()]
         notes = [_noted(task) for task in dict.fromkeys([*scheduler._pending(), *running])]
     # The tasks of a `map` have falling numbers.
     notes.sort(key=lambda note: (note.number // STRIDE, -note.number))

@@ -14,7 +14,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .._core.exclusive import OF_THE_PARENT
-from .._core.state import Run, Slots
+from .._core.state import QueueState, Worker
 from .._futures.future import PlannedFuture
 from .._futures.items import LENGTH, Item
 from .._futures.task import Foreign, Task, known_as, numbered
@@ -64,19 +64,19 @@ def _said(words: Words) -> str:
 
 
 def _overview(scheduler: Dropping) -> list[Words]:
-    counts = [slots.counts() for slots in scheduler._slots]
+    counts = [state.counts() for state in scheduler._queues]
     states = {state: sum(each[state] for each in counts) for state in ("running", "ready", "waiting")}
     if not any(states.values()):
         return [["nothing is pending or running"]]
     stopped = "the scheduler is stopped: " if scheduler._stopped else ""
     lines: list[Words] = [[stopped + ", ".join(f"{count} {state}" for state, count in states.items())]]
-    for slots in scheduler._slots:
-        for run in slots.runs:
-            for task in run.tasks():
+    for state in scheduler._queues:
+        for worker in state.workers:
+            for task in worker.tasks():
                 lines.append([*_name(task), ": ", *_running(scheduler, task), *_awaited(task)])
-    for slots in scheduler._slots:
-        if slots.ready and not scheduler._stopped:
-            lines.append([f"{slots.name}: {slots.ready} ready, {_busy(slots) or 'a thread is on its way'}"])
+    for state in scheduler._queues:
+        if state.ready and not scheduler._stopped:
+            lines.append([f"{state.name}: {state.ready} ready, {_busy(state) or 'a thread is on its way'}"])
     outside = [relay for relay in scheduler._outside if type(relay) is Foreign and relay.dependents]
     outside.sort(key=lambda relay: dependents_of(relay)[0].number)
     for relay in outside[:LISTED]:
@@ -169,27 +169,27 @@ def _needed(node: Any) -> Any:
 
 
 def _readiness(scheduler: Dropping, task: Any) -> str:
-    slots: Slots = task.queue
-    if slots.broken is not None:
-        return f"{slots.name} is broken, so it is about to fail"
+    state: QueueState = task.queue
+    if state.broken is not None:
+        return f"{state.name} is broken, so it is about to fail"
     if scheduler._stopped:
         return "the scheduler is stopped"
-    busy = _busy(slots)
+    busy = _busy(state)
     if busy is None:
-        return f"a thread of {slots.name} is on its way"
-    if sum(other.pending for other in scheduler._slots) > COUNTED:
-        return f"{busy}, {_counted(slots.ready - 1, 'other is', 'others are')} ready"
+        return f"a thread of {state.name} is on its way"
+    if sum(other.pending for other in scheduler._queues) > COUNTED:
+        return f"{busy}, {_counted(state.ready - 1, 'other is', 'others are')} ready"
     count = rank_of(task, scheduler._pending(), scheduler.order == "newest")
     return f"{busy}, {_counted(count, 'task comes', 'tasks come')} first" if count else f"{busy}, it is next"
 
 
-def _busy(slots: Slots) -> str | None:
+def _busy(state: QueueState) -> str | None:
     """That no slot is free; None if one is."""
-    if sum(bool(run.tasks()) for run in slots.runs) < slots.limit:
+    if sum(bool(worker.tasks()) for worker in state.workers) < state.limit:
         return None
-    if slots.workers == 1:
-        return f"the slot of {slots.name} is busy"
-    return f"all {slots.workers} slots of {slots.name} are busy"
+    if state.width == 1:
+        return f"the slot of {state.name} is busy"
+    return f"all {state.width} slots of {state.name} are busy"
 
 
 def _running(scheduler: Dropping, task: Any) -> Words:
@@ -197,9 +197,9 @@ def _running(scheduler: Dropping, task: Any) -> Words:
     words: Words = ["running"]
     if task._since is not None:
         words.append(f" for {perf_counter() - task._since:.1f} s")
-    for run in task.queue.runs:
-        if task in run.tasks():
-            words += [" in ", partial(_thread, run.thread), *_waits(run, task)]
+    for worker in task.queue.workers:
+        if task in worker.tasks():
+            words += [" in ", partial(_thread, worker.thread), *_waits(worker, task)]
     if any(task is paused for paused, _ in scheduler._paused):
         words.append(", held as the scheduler is stopped")
     watch = task._watch
@@ -208,13 +208,13 @@ def _running(scheduler: Dropping, task: Any) -> Words:
     return words
 
 
-def _waits(run: Run, task: Any) -> Words:
+def _waits(worker: Worker, task: Any) -> Words:
     """What *task* waits for, and what its thread does meanwhile."""
-    tasks = [*run.below, run.task]
+    tasks = [*worker.below, worker.task]
     depth = tasks.index(task)
     words: Words = []
-    for wait in run.waits:
-        if wait.depths[run] == depth:
+    for wait in worker.waits:
+        if wait.depths[worker] == depth:
             words += [", waits for ", *_awaits(wait)]
     above = tasks[depth + 1] if depth + 1 < len(tasks) else None
     return words if above is None else [*words, ", does ", *_name(above), " meanwhile"]
@@ -223,7 +223,7 @@ def _waits(run: Run, task: Any) -> Words:
 def _awaits(wait: Needs) -> Words:
     futures: Any = wait.futures
     if type(futures) is Everything:
-        return ["the scheduler" if futures.slots is None else futures.slots.name]
+        return ["the scheduler" if futures.queue is None else futures.queue.name]
     pending = [future for future in futures if isinstance(future, PlannedFuture) and future.state < DONE]
     # With neither its thread is still busy with what the wait needed.
     return _names(pending) or ["futures of other executors" if wait.elsewhere else "tasks that have ended"]

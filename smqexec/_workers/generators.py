@@ -9,7 +9,7 @@ from typing import Any
 
 from .._calls.callables import announcement, length, name_of
 from .._calls.frames import ours, strip_ours
-from .._core.state import Run, Slots
+from .._core.state import QueueState, Worker
 from .._futures.task import Task
 
 # With the interpreter lock, a generator that only computes would yield thousands of
@@ -22,13 +22,13 @@ ours(length)  # its frame knows the arguments
 
 
 @ours
-def open_stream(slots: Slots, task: Task[Any], fn: Any, args: Any, kwargs: Any) -> None:
+def open_stream(queue: QueueState, task: Task[Any], fn: Any, args: Any, kwargs: Any) -> None:
     """Begin to stream *task*, the call ``fn(*args, **kwargs)``: ask how many values there will be.
 
     Raises:
         BaseException: What announces the number of results failed.
     """
-    scheduler = slots.scheduler
+    scheduler = queue.scheduler
     count = announcement(fn)
     stream = scheduler.streams.open(task, count is not None)
     name = name_of(fn)
@@ -44,8 +44,8 @@ def open_stream(slots: Slots, task: Task[Any], fn: Any, args: Any, kwargs: Any) 
 
 @ours
 def drive(
-    slots: Slots,
-    run: Run,
+    queue: QueueState,
+    worker: Worker,
     task: Task[Any],
     iterator: Iterator[Any],
 ) -> list[Any]:
@@ -59,7 +59,7 @@ def drive(
         ValueError: There are more values than were announced.
         BaseException: What *iterator* raised, or its ``close``.
     """
-    scheduler = slots.scheduler
+    scheduler = queue.scheduler
     publish = scheduler.streams.publish
     stream: Any = task._stream
     values: list[Any] = stream.values
@@ -76,7 +76,7 @@ def drive(
                 more = f"more values than the {most} that number_of_results announced"
                 raise ValueError(f"the generator yielded {more}")
             if scheduler.observers:
-                scheduler.observers.tell("item", slots, task, run.thread, index=len(values))
+                scheduler.observers.tell("item", queue, task, worker.thread, index=len(values))
             publish(stream, value)
             if len(values) == polite:
                 polite *= 2
@@ -97,7 +97,7 @@ def drive(
         finally:
             # CPython 3.12 and 3.13 keep this frame with that of a generator that has failed.
             close = value = None
-            del slots, run, task, iterator, stream, values
+            del queue, worker, task, iterator, stream, values
         raise
     scheduler.streams.close_stream(stream)
     return values.copy()

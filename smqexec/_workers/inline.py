@@ -21,7 +21,7 @@ from typing import Any
 
 from .._calls.interrupts import headroom, uninterrupted, unmasked
 from .._core.backend import Threads
-from .._core.state import HERE, Run, Slots
+from .._core.state import CURRENT, QueueState, Worker
 from .loop import perform
 
 LOGGER = logging.getLogger("concurrent.futures")  # where its users look for failed initializers
@@ -42,26 +42,28 @@ class InlinePool(Threads):
         self._broken: Any = None
         self.threads: set[threading.Thread] = set()  # of those that have something else to do
 
-    def start(self, slots: Slots, run: Run) -> None:
+    def start(self, queue: QueueState, worker: Worker) -> None:
         """See that a run is begun, perhaps at once."""
-        if HERE.scheduler is slots.scheduler:
-            HERE.due.append(partial(self._work, slots, run))
-        elif HERE.run is None and (HERE.lent or threading.current_thread() is threading.main_thread()):
-            self._begin(slots, run)
+        if CURRENT.scheduler is queue.scheduler:
+            CURRENT.due.append(partial(self._work, queue, worker))
+        elif CURRENT.worker is None and (
+            CURRENT.lent or threading.current_thread() is threading.main_thread()
+        ):
+            self._begin(queue, worker)
         else:
-            threading.Thread(target=self._begin, args=(slots, run), name=f"{slots.name}-beside").start()
+            threading.Thread(target=self._begin, args=(queue, worker), name=f"{queue.name}-beside").start()
 
-    def _work(self, slots: Slots, run: Run) -> None:
+    def _work(self, queue: QueueState, worker: Worker) -> None:
         """Be *run*, until nothing is ready."""
-        below, HERE.run = HERE.run, run
-        HERE.runs.append(run)
-        begin = partial(slots.scheduler.dispatcher.begin_at_once, slots, run)
+        below, CURRENT.worker = CURRENT.worker, worker
+        CURRENT.workers.append(worker)
+        begin = partial(queue.scheduler.dispatcher.begin_at_once, queue, worker)
         try:
-            while perform(slots, run, begin):
+            while perform(queue, worker, begin):
                 pass
         finally:
-            HERE.runs.remove(run)
-            HERE.run = below
+            CURRENT.workers.remove(worker)
+            CURRENT.worker = below
 
     def resize(self, number: int) -> None:
         """There are no threads."""
@@ -69,7 +71,7 @@ class InlinePool(Threads):
     def join(self, wait: bool) -> None:
         """There are no threads."""
 
-    def _begin(self, slots: Slots, run: Run) -> None:
+    def _begin(self, queue: QueueState, worker: Worker) -> None:
         """Do what the runs are for that are due in this thread: *run*, and those that come meanwhile.
 
         The caller may be at the bottom of a recursion: a run needs room to end what it has begun.
@@ -80,14 +82,14 @@ class InlinePool(Threads):
         headroom()
         with uninterrupted():
             try:
-                HERE.scheduler = slots.scheduler
-                HERE.due.append(partial(self._work, slots, run))
+                CURRENT.scheduler = queue.scheduler
+                CURRENT.due.append(partial(self._work, queue, worker))
                 if self._initialize():
-                    while HERE.due:
-                        HERE.due.popleft()()
+                    while CURRENT.due:
+                        CURRENT.due.popleft()()
             finally:
-                HERE.scheduler = None
-                HERE.due.clear()
+                CURRENT.scheduler = None
+                CURRENT.due.clear()
 
     def _initialize(self) -> bool:
         initializer, self._initializer = self._initializer, None

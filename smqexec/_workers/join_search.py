@@ -11,7 +11,7 @@ from time import monotonic
 from typing import Any, NamedTuple
 
 from .._core.searches import SEARCH_LIMIT, searches
-from .._core.state import HERE, Run, Slots
+from .._core.state import CURRENT, QueueState, Worker
 from .._futures.future import PlannedFuture
 from .._futures.task import Foreign
 from .._limits.resources import QUEUED, Allocation, AllocationWaiter
@@ -25,12 +25,12 @@ class InLine(NamedTuple):
     scheduler: Any
 
 
-def homes_of(run: Run) -> dict[Slots, Run]:
+def homes_of(worker: Worker) -> dict[QueueState, Worker]:
     """The queues whose tasks the thread of *run* can do while it waits, each with the run to nest them in.
 
     In a thread that serves inline queues these are all that it is at, as none of them can go on before.
     """
-    return {other.slots: other for other in (*HERE.runs, run)}
+    return {other.queue: other for other in (*CURRENT.workers, worker)}
 
 
 class Needs:
@@ -48,24 +48,42 @@ class Needs:
     """
 
     __slots__ = (
-        "anew", "bell", "circle", "count", "deadline", "depths", "elsewhere", "frames", "futures", "held",
-        "homes", "late", "nodes", "ready", "run", "satisfied", "seen", "slots", "strict", "via",
+        "anew",
+        "bell",
+        "circle",
+        "count",
+        "deadline",
+        "depths",
+        "elsewhere",
+        "frames",
+        "futures",
+        "held",
+        "homes",
+        "late",
+        "nodes",
+        "queue",
+        "ready",
+        "satisfied",
+        "seen",
+        "strict",
+        "via",
+        "worker",
     )  # fmt: skip
 
     def __init__(
         self,
-        run: Run,
+        worker: Worker,
         futures: Any,
         satisfied: Callable[[], bool],
         strict: bool = True,
         elsewhere: bool = False,
     ) -> None:
-        self.run = run  # who waits
+        self.worker = worker  # who waits
         self.deadline: float | None = None  # when to give up searching
         # While the thread waits: its runs, and how many tasks are beneath the one that waits in each.
-        self.depths: dict[Run, int] = {}
-        self.homes = homes_of(run)  # where it can do what is needed
-        self.slots = run.slots
+        self.depths: dict[Worker, int] = {}
+        self.homes = homes_of(worker)  # where it can do what is needed
+        self.queue = worker.queue
         self.futures = futures  # a sequence, or `Everything`
         self.satisfied = satisfied  # whether the wait is over
         self.strict = strict  # all of them are waited for: a circle is an error
@@ -77,7 +95,7 @@ class Needs:
         # who needs it, or `ASKED`.
         self.via: dict[int, int] = {}
         self.count = 0  # of the places given
-        self.held: set[Slots] = set()  # other queues, of which a pending task was met
+        self.held: set[QueueState] = set()  # other queues, of which a pending task was met
         # Where the search stands: [what is needed, index of the next, the
         # scheduler that those belong to if they are relays, the place of who
         # needs them (or `ASKED`, or `SLOT`)].
@@ -92,14 +110,14 @@ class Needs:
         if self in searches:
             return False
         searches[self] = None
-        for slots in self.homes:
-            slots.helpers[self] = None
+        for queue in self.homes:
+            queue.helpers[self] = None
         return True
 
     def close(self) -> None:
         searches.pop(self, None)
-        for slots in self.homes:
-            slots.helpers.pop(self, None)
+        for queue in self.homes:
+            queue.helpers.pop(self, None)
 
     # What happens meanwhile.  Called under the lock of the scheduler of the node, or run.
 
@@ -114,12 +132,12 @@ class Needs:
             heappush(self.ready, place)
             self.release()
 
-    def extend(self, run: Run, wait: Needs) -> None:
+    def extend(self, worker: Worker, wait: Needs) -> None:
         """Note that the thread of *run* has begun to *wait*: all that it is at needs that."""
-        if run in self.homes.values():
+        if worker in self.homes.values():
             return
-        places = [place for place in map(self.seen.get, run.tasks()) if place is not None]
-        if not places and run.slots not in self.held:
+        places = [place for place in map(self.seen.get, worker.tasks()) if place is not None]
+        if not places and worker.queue not in self.held:
             return
         must = [place for place in places if place in self.via]
         self.late.append(((must or places or [SLOT])[-1], wait))
@@ -149,7 +167,7 @@ class Needs:
 
         As `find`.
         """
-        scheduler = self.slots.scheduler
+        scheduler = self.queue.scheduler
         while (node := self.find()) is not None:
             scheduler.planner.start(node)
             if scheduler.allocating.allocate(node):
@@ -173,7 +191,7 @@ class Needs:
 
         Cost: one or two steps for each node over the life of the search.
         """
-        home: Any = self.slots.scheduler
+        home: Any = self.queue.scheduler
         held: Any = home
         steps = 0
         while True:
@@ -210,10 +228,10 @@ class Needs:
                 continue
             frame[1] += 1
             if isinstance(node, PlannedFuture):
-                slots = node._home
-                if slots is None:
+                queue = node._home
+                if queue is None:
                     continue  # it is done
-                owner = slots.scheduler
+                owner = queue.scheduler
             steps += 1
             if steps % SEARCH_LIMIT == 0:
                 held._let_in()
@@ -228,7 +246,7 @@ class Needs:
 
     def goes_on(self) -> bool:
         """Whether the one who waits has something to look at.  The lock is held."""
-        ready = self.ready and not self.slots.scheduler._stopped
+        ready = self.ready and not self.queue.scheduler._stopped
         return bool(ready or self.frames or self.late)
 
     def _visit(self, node: Node, owner: Any, needing: int) -> bool:
@@ -252,28 +270,28 @@ class Needs:
         if must:
             self.via[place] = needing
         if node.state == RUNNING:
-            if node in self.run.tasks():
+            if node in self.worker.tasks():
                 # Else who holds that slot waits for us, and helps; or others may do.
                 return must and self._close_circle(place)
-            for run in node.queue.runs:
-                tasks = [*run.below, run.task] if run.waits else []
+            for worker in node.queue.workers:
+                tasks = [*worker.below, worker.task] if worker.waits else []
                 if node in tasks:
                     depth = tasks.index(node)
-                    for wait in run.waits:
-                        if wait.depths[run] >= depth:  # its own, and of what is nested in it
+                    for wait in worker.waits:
+                        if wait.depths[worker] >= depth:  # its own, and of what is nested in it
                             self._follow(place, wait)
             return False
         needs: Any = node.dependencies
         if needs is not NONE:
             needs = listed_dependencies(node)
-        slots: Slots | None = node.queue
-        if slots in self.homes:
+        queue: QueueState | None = node.queue
+        if queue in self.homes:
             if new and node.state == READY:
                 heappush(self.ready, place)
-        elif slots is not None and slots not in self.held:
-            self.held.add(slots)
-            for run in reversed(slots.runs):
-                for wait in run.waits:
+        elif queue is not None and queue not in self.held:
+            self.held.add(queue)
+            for worker in reversed(queue.workers):
+                for wait in worker.waits:
                     self._follow(SLOT, wait)
         elif type(node) is Foreign and node.future is not None:
             needs = (node.future,)
@@ -310,16 +328,16 @@ ASKED, SLOT = 0, -1
 class Everything:
     """All that is pending or runs in a scheduler, or in one queue of it, but for who waits for just that."""
 
-    def __init__(self, scheduler: Any, slots: Slots | None) -> None:
+    def __init__(self, scheduler: Any, queue: QueueState | None) -> None:
         self.scheduler = scheduler
-        self.slots = slots
+        self.queue = queue
 
     def nodes(self) -> list[Any]:
         """The lock of the scheduler is held.  Cost: the whole graph."""
         resting = [task for stack in self.scheduler._resting for task in stack]
-        running = [task for slots in self.scheduler._slots for run in slots.runs for task in run.tasks()]
+        running = [task for queue in self.scheduler._queues for task in queue.running_tasks()]
         found = [task for task in running if task not in resting] + self.scheduler._pending()
-        return [task for task in found if self.slots in (None, task.queue)]
+        return [task for task in found if self.queue in (None, task.queue)]
 
 
 class Anything(Needs):
@@ -330,19 +348,19 @@ class Anything(Needs):
     def freed(self, node: Node) -> None:
         self.release()
 
-    def extend(self, run: Run, wait: Needs) -> None:
+    def extend(self, worker: Worker, wait: Needs) -> None:
         pass
 
     def spare(self) -> None:
         self.release()
 
     def goes_on(self) -> bool:
-        return any(slots.ready for slots in self.homes) and not self.slots.scheduler._stopped
+        return any(queue.ready for queue in self.homes) and not self.queue.scheduler._stopped
 
     def take(self) -> Any:
-        scheduler = self.slots.scheduler
-        for slots in () if scheduler._stopped else self.homes:
-            task = scheduler._next(slots, SEARCH_LIMIT)
+        scheduler = self.queue.scheduler
+        for queue in () if scheduler._stopped else self.homes:
+            task = scheduler._next(queue, SEARCH_LIMIT)
             if task is SEARCHING:
                 self.release()  # others may have the lock; then go on
                 return None

@@ -16,7 +16,7 @@ from .._calls.callables import PLAIN, announcement, generates, is_iterator, name
 from .._calls.containers import value_of
 from .._calls.frames import ours, strip_ours
 from .._calls.interrupts import FRAMES, make_room, uninterrupted
-from .._core.state import HERE, Run, Slots
+from .._core.state import CURRENT, QueueState, Worker
 from .._futures.items import Item
 from .._futures.notes import note
 from .._futures.remote_value import Kept
@@ -35,19 +35,19 @@ STEP, DEEPEST = 10, 2000
 _NAMED = frozenset([FunctionType, BuiltinFunctionType, type])
 
 
-def work(slots: Slots, run: Run) -> None:
+def work(queue: QueueState, worker: Worker) -> None:
     """A run, in a thread of the queue's pool: until there is nothing to do, nor will be."""
-    HERE.run = run
-    begin = slots.scheduler.dispatcher.begin
-    again = partial(begin, slots, run, False)
-    going = perform(slots, run, partial(begin, slots, run, True))
+    CURRENT.worker = worker
+    begin = queue.scheduler.dispatcher.begin
+    again = partial(begin, queue, worker, False)
+    going = perform(queue, worker, partial(begin, queue, worker, True))
     while going:  # no name here for a task: it would keep that while others run
-        going = perform(slots, run, again)
-    HERE.run = None
+        going = perform(queue, worker, again)
+    CURRENT.worker = None
 
 
 @ours
-def perform(slots: Slots, run: Run, begin: Callable[[], Task[Any] | None]) -> bool:
+def perform(queue: QueueState, worker: Worker, begin: Callable[[], Task[Any] | None]) -> bool:
     """Do the task that *begin* gives, then what the scheduler gives *run* on each hand-over.
 
     Here ends what our own code raises, in queues of threads and without.
@@ -55,7 +55,7 @@ def perform(slots: Slots, run: Run, begin: Callable[[], Task[Any] | None]) -> bo
     Returns:
         False without a task, or where our own code has raised: *run* is to begin no other.
     """
-    scheduler = slots.scheduler
+    scheduler = queue.scheduler
     complete = scheduler.dispatcher.complete
     task = None
     try:
@@ -64,7 +64,7 @@ def perform(slots: Slots, run: Run, begin: Callable[[], Task[Any] | None]) -> bo
             return False
         while True:
             if scheduler.observers:
-                scheduler.observers.tell("start", slots, task, run.thread)
+                scheduler.observers.tell("start", queue, task, worker.thread)
             fn: Any = task._fn
             args: Any = task._args
             kwargs: Any = task._kwargs
@@ -87,32 +87,32 @@ def perform(slots: Slots, run: Run, begin: Callable[[], Task[Any] | None]) -> bo
                     plain = False
                 if not plain and is_iterator(type(value)) and generates(fn):
                     args, kwargs = materialise(args, kwargs)
-                    open_stream(slots, task, fn, args, kwargs)
+                    open_stream(queue, task, fn, args, kwargs)
                     fn = task._fn  # its name
                     args = kwargs = None
-                    value = drive(slots, run, task, value)
+                    value = drive(queue, worker, task, value)
             except BaseException as exception:
                 strip_ours(exception)
-                note(exception, task, fn, slots.name)
+                note(exception, task, fn, queue.name)
                 if task._stream is None and generates(fn):
                     # Whoever iterates gets the failure.
                     scheduler.streams.stream(task, announcement(fn) is not None)
                 task._fn = name_of(fn)
                 fn = args = kwargs = value = task._args = task._kwargs = None
-                scheduler.fail(slots, run, task, exception)
+                scheduler.fail(queue, worker, task, exception)
                 task = None
             else:
                 task._args = None
                 task._fn = fn.__qualname__ if type(fn) in _NAMED else name_of(fn)
                 del fn, args, kwargs
                 if scheduler.observers:
-                    scheduler.observers.tell("end", slots, task, run.thread, outcome="done")
-                task = complete(slots, run, task, value)
+                    scheduler.observers.tell("end", queue, task, worker.thread, outcome="done")
+                task = complete(queue, worker, task, value)
                 del value
             if task is None:
                 return True
     except BaseException as error:
-        scheduler.break_down(error, run, task)
+        scheduler.break_down(error, worker, task)
         return False
 
 
@@ -124,15 +124,15 @@ def _value_of(argument: Any) -> Any:
     return value_of(argument)
 
 
-def nest(slots: Slots, run: Run, task: Task[Any]) -> None:
+def nest(queue: QueueState, worker: Worker, task: Task[Any]) -> None:
     """Do *task*, nested in what *run* was at."""
-    deep = not len(run.below) % STEP and len(run.below) <= DEEPEST
+    deep = not len(worker.below) % STEP and len(worker.below) <= DEEPEST
     if deep:
         make_room(FRAMES)
     try:
         with uninterrupted():  # an inline queue's, in the main thread
-            perform(slots, run, lambda: task)
+            perform(queue, worker, lambda: task)
     finally:
-        slots.scheduler.waiting.surface(run)
+        queue.scheduler.waiting.surface(worker)
         if deep:
             make_room(-FRAMES)

@@ -19,7 +19,7 @@ from weakref import WeakSet, ref
 from typing_extensions import override
 
 from .._core.backend import Threads
-from .._core.state import Run, Slots
+from .._core.state import QueueState, Worker
 from .inline import InlinePool
 from .loop import work
 
@@ -32,11 +32,11 @@ def in_threads(
     prefix: str,
     first: Initializer | None,
     initargs: tuple[Any, ...],
-) -> Slots:
+) -> QueueState:
     """Slots with a thread each."""
     pool = ThreadPool(max_workers, prefix, first, initargs)
     name = str(pool._thread_name_prefix)
-    return Slots(scheduler, pool, pool._max_workers, name)
+    return QueueState(scheduler, pool, pool._max_workers, name)
 
 
 def without_threads(
@@ -45,13 +45,13 @@ def without_threads(
     name: str,
     first: Initializer | None,
     initargs: tuple[Any, ...],
-) -> Slots:
+) -> QueueState:
     """Slots without any thread."""
     limit = 1 if max_workers is None else max_workers
     check_width(limit)
     pool = InlinePool(first and partial(first, *initargs))
     name = name or f"inline-{next(_inlines)}"
-    return Slots(scheduler, pool, limit, name)
+    return QueueState(scheduler, pool, limit, name)
 
 
 def check_width(number: int) -> None:
@@ -69,9 +69,9 @@ class ThreadPool(Threads, ThreadPoolExecutor):
     def threads(self) -> Any:
         return self._threads
 
-    def start(self, slots: Slots, run: Run) -> None:
+    def start(self, queue: QueueState, worker: Worker) -> None:
         """Start a thread for *run*, or give it to one that would end."""
-        self.submit(work, slots, run)
+        self.submit(work, queue, worker)
 
     def join(self, wait: bool) -> None:
         """Start no more threads; with *wait*, return when they have ended."""
@@ -114,14 +114,14 @@ class Initializer:
 
     def __init__(self, initializer: Callable[..., object]) -> None:
         self.initializer = initializer
-        self.slots: ref[Slots] | None = None  # a pool's thread must not keep the queue
+        self.queue: ref[QueueState] | None = None  # a pool's thread must not keep the queue
 
     def __call__(self, *args: Any) -> None:
         try:
             self.initializer(*args)
         except BaseException:
-            slots = None if self.slots is None else self.slots()
-            if slots is not None:
+            queue = None if self.queue is None else self.queue()
+            if queue is not None:
                 error = BrokenThreadPool("A thread initializer failed, the thread pool is not usable anymore")
-                slots.scheduler.break_off(slots, error)
+                queue.scheduler.break_off(queue, error)
             raise

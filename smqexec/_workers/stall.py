@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .._core.state import Run
+from .._core.state import Worker
 from .._futures.task import Foreign, Task
 from .join_search import Everything, Needs
 
@@ -38,17 +38,17 @@ def _awaited(scheduler: Any, endless: bool) -> list[Any] | None:
     if scheduler._abandoned:
         return None
     awaited: list[Any] = []
-    for slots in scheduler._slots:
+    for queue in scheduler._queues:
         busy = 0
-        for run in slots.runs:
-            if run.parked:
+        for worker in queue.workers:
+            if worker.parked:
                 continue
-            if any(wait.goes_on() for wait in run.waits[-1:]):
+            if any(wait.goes_on() for wait in worker.waits[-1:]):
                 return None
-            if not rests(run, awaited) and not (endless and _generates(run.task)):
+            if not rests(worker, awaited) and not (endless and _generates(worker.task)):
                 return None
-            busy += bool(run.tasks())
-        if slots.waking or (slots.ready and not scheduler._stopped and busy < slots.limit):
+            busy += bool(worker.tasks())
+        if queue.waking or (queue.ready and not scheduler._stopped and busy < queue.limit):
             return None
     for relay in scheduler._outside:
         if type(relay) is Foreign:
@@ -57,16 +57,16 @@ def _awaited(scheduler: Any, endless: bool) -> list[Any] | None:
     return list(dict.fromkeys(awaited))
 
 
-def rests(run: Run, awaited: list[Any]) -> bool:
+def rests(worker: Worker, awaited: list[Any]) -> bool:
     """Whether *run* can go on only when something ends or is resumed.  The lock is held.
 
     What it waits for, as far as that is not of its own scheduler, is added to *awaited*.
     """
-    wait = run.waits[-1] if run.waits else None
-    if wait is not None and wait.depths[run] == len(run.below):
+    wait = worker.waits[-1] if worker.waits else None
+    if wait is not None and wait.depths[worker] == len(worker.below):
         awaited += _sources(wait)
         return not wait.satisfied()
-    return any(run.task is paused for paused, _ in run.slots.scheduler._paused)
+    return any(worker.task is paused for paused, _ in worker.queue.scheduler._paused)
 
 
 def _sources(wait: Needs) -> list[Any]:
@@ -77,7 +77,7 @@ def _sources(wait: Needs) -> list[Any]:
     else:
         homes = [future._home for future in futures]  # read once; it may become None meanwhile
         found = [home.scheduler for home in homes if home is not None]
-    return [ELSEWHERE] * wait.elsewhere + [other for other in found if other is not wait.slots.scheduler]
+    return [ELSEWHERE] * wait.elsewhere + [other for other in found if other is not wait.queue.scheduler]
 
 
 def _generates(task: Task[Any] | None) -> bool:

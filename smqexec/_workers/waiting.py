@@ -22,7 +22,7 @@ from .._core.exclusive import OF_THE_PARENT
 from .._core.loud import loud
 from .._core.searches import searches
 from .._core.shared import State
-from .._core.state import HERE, Run, Slots
+from .._core.state import CURRENT, QueueState, Worker
 from .._core.termination import Dropping
 from .._futures.future import PlannedFuture
 from .._futures.task import Task
@@ -49,13 +49,13 @@ class Waiting:
         """
         if timeout is not None and timeout <= 0 and not self._core._abandoned:
             return future.done()  # not by the lock, which a handler may have interrupted
-        run = HERE.run
+        worker = CURRENT.worker
         blocker: Any
-        if run is None:
+        if worker is None:
             blocker = threading.Lock()
             blocker.acquire()
         else:
-            blocker = Needs(run, (future,), future.done)
+            blocker = Needs(worker, (future,), future.done)
         with self._core.exclusive():
             if future.done():
                 return True
@@ -65,9 +65,9 @@ class Waiting:
             watch.blocked.append(blocker)
         try:
             told = partial(self._core.warn_if_stalled, future)
-            if run is None:
+            if worker is None:
                 return block(partial(acquire, blocker), timeout, told) or future.done()
-            return run.slots.scheduler.waiting.help(blocker, timeout, told)  # type: ignore[no-any-return]
+            return worker.queue.scheduler.waiting.help(blocker, timeout, told)  # type: ignore[no-any-return]
         finally:
             with self._core.exclusive():
                 if not future.done():  # else `unblock` may be going through the list
@@ -82,13 +82,13 @@ class Waiting:
             RuntimeError: The task that waits is itself needed.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
-        run = needs.run
+        worker = needs.worker
         needs.deadline = deadline
         listens = needs in searches  # whoever opened it closes it
         try:
             needs.open()
             self._begin_to_wait(needs)
-            return self._help(run, needs, deadline, told)
+            return self._help(worker, needs, deadline, told)
         finally:
             try:
                 with self._core.exclusive():
@@ -101,15 +101,15 @@ class Waiting:
     def _begin_to_wait(self, needs: Needs) -> None:
         """Note that the runs in the thread of *needs* can go on only when that is satisfied."""
         with self._core.exclusive():
-            for run in dict.fromkeys((*HERE.runs, needs.run)):
-                needs.depths[run] = len(run.below)
-                run.waits.append(needs)
+            for worker in dict.fromkeys((*CURRENT.workers, needs.worker)):
+                needs.depths[worker] = len(worker.below)
+                worker.waits.append(needs)
                 for other in list(searches):
-                    other.extend(run, needs)
+                    other.extend(worker, needs)
             if self._core._watchers:
                 self._core._tell_watchers()
 
-    def _help(self, run: Run, needs: Needs, deadline: float | None, told: Callable[[], bool]) -> bool:
+    def _help(self, worker: Worker, needs: Needs, deadline: float | None, told: Callable[[], bool]) -> bool:
         silent = False  # it has told that nothing can go on
 
         def tell() -> bool:
@@ -125,26 +125,26 @@ class Waiting:
             # For an inline queue in the main thread: a task that was taken is done, or nobody ever would.
             with uninterrupted():
                 starts = task = None
-                home = run
+                home = worker
                 section = self._core.exclusive()
                 with loud(self._core), section:
                     task = needs.take()
                     if task is not None:
                         home = needs.homes[task.queue]
                         self.sink(home, task)
-                        if home.slots.attentive:
+                        if home.queue.attentive:
                             starts = self._dispatcher.started(task)
                 self._core._start(starts)
                 if needs.circle:
                     raise RuntimeError(_told(needs.circle))
                 if task is not None:
-                    HERE.run = home
+                    CURRENT.worker = home
                     try:
-                        nest(home.slots, home, task)
+                        nest(home.queue, home, task)
                     finally:
-                        HERE.run = run
-                elif run.slots.inline and HERE.due:
-                    HERE.due.popleft()()
+                        CURRENT.worker = worker
+                elif worker.queue.inline and CURRENT.due:
+                    CURRENT.due.popleft()()
                 else:
                     busy = False
             if busy:
@@ -157,15 +157,15 @@ class Waiting:
 
     # Tasks that are nested in others.
 
-    def sink(self, run: Run, task: Task[Any]) -> None:
+    def sink(self, worker: Worker, task: Task[Any]) -> None:
         """Note that *run* is at *task* now, nested in what it was at.  The lock is held."""
-        run.below.append(run.task)
-        run.task = task
+        worker.below.append(worker.task)
+        worker.task = task
 
-    def surface(self, run: Run) -> None:
+    def surface(self, worker: Worker) -> None:
         """Note that the nested task of *run* has ended: it is again at the one beneath."""
         with self._core.exclusive():
-            run.task = run.below.pop()
+            worker.task = worker.below.pop()
             if self._core._watchers:
                 self._core._tell_watchers()  # it holds again
 
@@ -191,7 +191,7 @@ class Waiting:
         self,
         holds: Callable[[], bool],
         timeout: float | None = None,
-        slots: Slots | None = None,
+        queue: QueueState | None = None,
         told: Callable[[], bool] | None = None,
     ) -> bool:
         """Block the calling thread until *holds*; in a task, do meanwhile what is ready in its queue.
@@ -202,15 +202,17 @@ class Waiting:
             slots: Whose tasks have to end for it; None: of all queues.
             told: As for `block`.
         """
-        run = HERE.run
+        worker = CURRENT.worker
         blocker: Any = threading.Lock()
         blocker.acquire()
-        if run is not None:
-            everything = Everything(self._core, slots)
-            blocker = Anything(run, everything, lambda: watcher not in self._core._watchers, timeout is None)
+        if worker is not None:
+            everything = Everything(self._core, queue)
+            blocker = Anything(
+                worker, everything, lambda: watcher not in self._core._watchers, timeout is None
+            )
         watcher = (holds, blocker)
-        own = run is not None and run.slots.scheduler is self._core
-        stack = run.tasks() if run is not None and own else []
+        own = worker is not None and worker.queue.scheduler is self._core
+        stack = worker.tasks() if worker is not None and own else []
         with self._core.exclusive():
             if self._core._abandoned:
                 return True
@@ -219,10 +221,10 @@ class Waiting:
             self._core._tell_watchers()
         try:
             told = told or partial(self._core.warn_if_stalled, "tasks that run")
-            if run is None:
+            if worker is None:
                 block(partial(acquire, blocker), timeout, told)
             else:
-                run.slots.scheduler.waiting.help(blocker, timeout, told)
+                worker.queue.scheduler.waiting.help(blocker, timeout, told)
         finally:
             with self._core.exclusive():
                 self._core._resting = [other for other in self._core._resting if other is not stack]
@@ -234,16 +236,16 @@ class Waiting:
     def at_rest(self) -> bool:
         """Whether no running task can go on, but when one ends or at a resume.  The lock is held."""
         awaited: list[Any] = []  # what may come from elsewhere
-        runs = [run for slots in self._core._slots for run in slots.runs if run.tasks()]
-        return all(rests(run, awaited) for run in runs) and not awaited
+        workers = [worker for queue in self._core._queues for worker in queue.workers if worker.tasks()]
+        return all(rests(worker, awaited) for worker in workers) and not awaited
 
 
-def at_work(scheduler: State, slots: Slots | None = None) -> bool:
+def at_work(scheduler: State, queue: QueueState | None = None) -> bool:
     """Whether the calling thread is at a task of *scheduler*, and of *slots*."""
-    run = HERE.run
-    if run is None or run.slots.scheduler is not scheduler or not run.tasks():
+    worker = CURRENT.worker
+    if worker is None or worker.queue.scheduler is not scheduler or not worker.tasks():
         return False
-    return slots is None or run.slots is slots
+    return queue is None or worker.queue is queue
 
 
 def _told(circle: list[Node]) -> str:
@@ -256,9 +258,9 @@ def _told(circle: list[Node]) -> str:
 
 def _end_waiting(needs: Needs, listens: bool) -> None:
     """Undo what `Waiting.help` did for *needs*, which goes on to listen if it *listens*."""
-    for run in needs.depths:
-        if needs in run.waits:  # else Ctrl-C struck before
-            run.waits.remove(needs)
+    for worker in needs.depths:
+        if needs in worker.waits:  # else Ctrl-C struck before
+            worker.waits.remove(needs)
     needs.depths.clear()
     if not listens:
         needs.close()

@@ -10,112 +10,19 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import subprocess
 import sys
-import textwrap
 import threading
 from concurrent.futures import CancelledError, Future
-from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import pytest
 from gate import DEADLINE, Gate
+from programs import Outcome, forks, run
 from threads import beside
 
 from smqexec import Queue, Scheduler, checkpoint, settled
 from smqexec._core import process as _process
 from smqexec._core import waking as _waking
-
-HERE = Path(__file__).parents[1]
-
-PRELUDE = """
-import faulthandler, os, signal, sys, threading, time
-from concurrent.futures import Future, ThreadPoolExecutor
-import smqexec
-from smqexec import Queue, Scheduler, settled
-from gate import DEADLINE, Gate
-
-def limit(seconds):
-    "Show where the threads are and end, should the process live longer."
-    # Not faulthandler.dump_traceback_later: a child would wait for its thread at the end.
-    if hasattr(signal, "alarm"):
-        faulthandler.register(signal.SIGALRM, chain=True)
-        signal.alarm(seconds)
-
-limit(20)
-
-def until(holds):
-    deadline = time.monotonic() + DEADLINE
-    while not holds():
-        if time.monotonic() > deadline:
-            raise TimeoutError("never came true")
-        time.sleep(0.001)
-
-def exiting():
-    return smqexec._core.process.exiting
-
-def at_exit(result=None):
-    "A task that goes on once the interpreter is exiting."
-    until(exiting)
-    return result
-
-def say(*words):
-    os.write(1, (" ".join(map(str, words)) + chr(10)).encode())
-
-def in_child(main):
-    "Fork, call main in the child, which then exits as a program does; return its exit code."
-    pid = os.fork()
-    if pid == 0:
-        limit(10)
-        main()
-        sys.exit(0)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-
-def error_of(call, *args):
-    try:
-        call(*args)
-    except Exception as error:
-        return f"{type(error).__name__}: {error}"
-"""
-
-
-class Outcome:
-    def __init__(self, code: int, output: str, errors: str) -> None:
-        self.code = code
-        self.lines = output.splitlines()
-        self.errors = errors
-
-
-def run(script: str, code: int = 0) -> Outcome:
-    """Run *script* after the prelude.
-
-    Raises:
-        AssertionError: Its exit code was not *code*.
-        TimeoutError: It, or a child of it, had not ended at the deadline.
-    """
-    process = subprocess.Popen(
-        [sys.executable, "-W", "ignore", "-c", PRELUDE + textwrap.dedent(script)],
-        env={**os.environ, "PYTHONPATH": f"{HERE.parent}{os.pathsep}{HERE}"},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=os.name == "posix",
-    )
-    with process:
-        try:
-            output, errors = process.communicate(timeout=3 * DEADLINE)
-        except subprocess.TimeoutExpired:
-            if os.name == "posix":
-                with suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
-            process.kill()
-            output, errors = process.communicate(timeout=DEADLINE)
-            raise TimeoutError(f"the script never ended\n{output}\n{errors}") from None
-    assert process.returncode == code, f"{output}\n{errors}"
-    return Outcome(process.returncode, output, errors)
-
 
 # What was submitted runs to its end
 
@@ -450,7 +357,6 @@ def test_task_waits_for_one_of_a_stopped_scheduler(order: str) -> None:
 threads_at_exit = pytest.mark.skipif(
     (3, 12) <= sys.version_info < (3, 12, 2), reason="needs a thread at exit, which CPython 3.12.1 refuses"
 )
-forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 
 
 @forks
@@ -1075,7 +981,7 @@ def test_submit_that_waits_for_room_at_exit_is_refused() -> None:
         queue.submit(say, "pending")
         thread = threading.Thread(target=lambda: say(error_of(queue.submit, say, "late")))
         thread.start()
-        until(lambda: queue._slots.pending_limit._waiting)
+        until(lambda: queue._state.pending_limit._waiting)
     """)
     assert sorted(outcome.lines) == [
         "RuntimeError: cannot schedule new futures after interpreter shutdown",

@@ -33,7 +33,7 @@ from smqexec import (
     settled,
 )
 from smqexec._core import termination
-from smqexec._core.state import Run
+from smqexec._core.state import Worker
 from smqexec._planner.newest import NewestFirst
 from smqexec._planner.oldest import OldestFirst
 
@@ -57,12 +57,12 @@ def nothing(*_: object) -> None:
 def healthy(*queues: Queue) -> None:
     """Assert that *queues* have all their slots and do what they get, and nothing is left of a fault."""
     for queue in queues:
-        slots = queue._slots
+        slots = queue._state
         assert queue.scheduler.wait(DEADLINE), queue.scheduler
         until(lambda queue=queue: not queue.scheduler._outside)  # parts are cut when their task has ended
         with queue.scheduler.lock:
-            planner_checks.check(queue.scheduler.planner, queue.scheduler._slots, [])
-            assert len(slots.runs) <= slots.limit
+            planner_checks.check(queue.scheduler.planner, queue.scheduler._queues, [])
+            assert len(slots.workers) <= slots.limit
         together = threading.Barrier(slots.limit)
         tasks = [queue.submit(together.wait, DEADLINE) for _ in range(slots.limit)]
         assert sorted(task.result(DEADLINE) for task in tasks) == list(range(slots.limit))
@@ -277,7 +277,7 @@ def test_task_that_waits_does_what_becomes_ready_while_another_thread_does_not_s
         gate.wait_entered()
         needed = queue.submit(abs, need)
         waiter = queue.submit(lambda: needed.result(DEADLINE))
-        until(lambda: queue._slots.helpers)
+        until(lambda: queue._state.helpers)
         pending: list[Any] = []
 
         def refuse(work: Any, slots: Any, run: Any) -> None:
@@ -297,15 +297,15 @@ def test_task_that_waits_does_what_becomes_ready_while_another_thread_does_not_s
 
 def scheduler_ready(queue: Queue) -> list[Any]:
     with queue.scheduler.lock:
-        return queue.scheduler.planner.ready(queue.scheduler._slots)
+        return queue.scheduler.planner.ready(queue.scheduler._queues)
 
 
 def test_run_that_was_given_up_leaves_although_the_pool_calls_it() -> None:
     with planned(1) as (scheduler, queue):
-        slots = queue._slots
+        slots = queue._state
         assert queue.submit(abs, 1).result(DEADLINE) == 1
         until(lambda: slots.parked == 1)
-        assert beside(scheduler.dispatcher.begin, slots, Run(slots), True).result(DEADLINE) is None
+        assert beside(scheduler.dispatcher.begin, slots, Worker(slots), True).result(DEADLINE) is None
         healthy(queue)
 
 
@@ -336,7 +336,7 @@ def test_queue_that_breaks_while_a_thread_is_started(monkeypatch: pytest.MonkeyP
         error = BrokenThreadPool("an initializer failed")
 
         def refuse(*_: object) -> None:
-            scheduler.break_off(queue._slots, error)
+            scheduler.break_off(queue._state, error)
             raise error
 
         monkeypatch.setattr(queue._pool, "submit", refuse)
@@ -362,7 +362,7 @@ def test_idle_threads_of_a_queue_that_breaks_with_nothing_pending_leave() -> Non
     begun.wait_entered()
     assert queue.submit(abs, 1).result(DEADLINE) == 1  # by the first thread: the second is not there yet
     first.result(DEADLINE)
-    until(lambda: queue._slots.parked == 1)
+    until(lambda: queue._state.parked == 1)
     gate.open()
     for thread in list(queue._threads):
         thread.join(DEADLINE)
@@ -374,12 +374,12 @@ def test_queue_that_broke_is_forgotten_when_it_is_lost() -> None:
     with planned() as (scheduler,):
         broken = Queue(scheduler, 1, initializer=fail)
         assert isinstance(broken.submit(nothing).exception(DEADLINE), BrokenThreadPool)
-        slots = broken._slots
+        slots = broken._state
         del broken
         gc.collect()
         until(lambda: slots.lost)
         Queue(scheduler, 1)
-        assert slots not in scheduler._slots
+        assert slots not in scheduler._queues
         assert scheduler.counts()["failed"] == 1
 
 

@@ -2,85 +2,25 @@
 
 from __future__ import annotations
 
-import linecache
 import signal
 import sys
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from concurrent.futures import CancelledError, Future, wait
 from contextlib import suppress
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import planner_checks
 import pytest
 from gate import DEADLINE, Gate
-from strikes import Strike
+from strikes import PACKAGE, SUBMITS, Strike, Struck, press_ctrl_c, strike, submit_in
 from threads import beside, planned, until
 
-import smqexec
-from smqexec import Queue, Resource, Scheduler, number_of_results, settled
+from smqexec import Queue, Resource, Scheduler, number_of_results
 from smqexec._calls import interrupts as _interrupts
 from smqexec._calls.interrupts import uninterrupted
 from smqexec._core.searches import searches
-
-HERE = str(Path(smqexec.__file__).parent)
-
-
-class Struck(BaseException):
-    """What strikes."""
-
-
-def press_ctrl_c() -> None:
-    signal.raise_signal(signal.SIGINT)
-
-
-def strike(
-    step: int, call: Callable[[], Any], blow: Callable[[], object], spared: Collection[str] = ()
-) -> bool:
-    """Make *call*, and *blow* before the *step*-th line of smqexec's that runs; False where it took fewer."""
-    left = step
-
-    def trace(frame: Any, event: str, arg: object) -> Any:
-        nonlocal left
-        name = frame.f_code.co_filename
-        if not name.startswith(HERE) or Path(name).name in spared:
-            return None
-        # Where these kinds of lines are told, no signal can strike: before
-        # a block is entered, on the way out of it, and where nothing is called.
-        line = linecache.getline(name, frame.f_lineno).lstrip()
-        if event == "line" and not line.startswith(("with ", "try:", "except ", "pass", "while guard ")):
-            left -= 1
-            if left == 0:
-                sys.settrace(before)
-                blow()
-        return trace
-
-    before = sys.gettrace()
-    sys.settrace(trace)
-    try:
-        with suppress(Struck, KeyboardInterrupt):
-            call()
-    finally:
-        sys.settrace(before)
-    return left <= 0
-
-
-def submit_in(group: Any, queue: Queue, fn: Any, *args: Any) -> object:
-    """What `map` does for an item."""
-    return queue._slots.add(queue._slots, fn, args, None, group)
-
-
-SUBMITS: dict[str, Callable[[Queue, Any, Any], object]] = {
-    "independent": lambda queue, held, outside: queue.submit(int),
-    "dependent": lambda queue, held, outside: queue.submit(str, held),
-    "two": lambda queue, held, outside: queue.submit(max, held, 1),
-    "settled": lambda queue, held, outside: queue.submit(isinstance, settled(held), Future),
-    "foreign": lambda queue, held, outside: queue.submit(str, outside),
-    "nested": lambda queue, held, outside: queue.submit(sum, [[held]]),
-    "map": lambda queue, held, outside: submit_in(queue.scheduler.submission.group(), queue, int),
-}
 
 
 @pytest.mark.parametrize("name", SUBMITS)
@@ -100,7 +40,7 @@ def test_submit_struck_at_every_line(name: str, order: str, started: bool) -> No
                     assert step > 30, "nothing was struck"
                     return
                 with scheduler.lock:
-                    planner_checks.check(scheduler.planner, scheduler._slots)
+                    planner_checks.check(scheduler.planner, scheduler._queues)
                 after = [queue.submit(int), other.submit(str, before[0])]
             finally:
                 gate.open()
@@ -135,8 +75,8 @@ def test_submit_struck_twice(order: str, monkeypatch: pytest.MonkeyPatch) -> Non
                 monkeypatch.undo()
                 assert scheduler.lock.acquire(timeout=DEADLINE)
                 try:
-                    planner_checks.check(scheduler.planner, scheduler._slots)
-                    assert queue._slots.ready == len(before), step
+                    planner_checks.check(scheduler.planner, scheduler._queues)
+                    assert queue._state.ready == len(before), step
                 finally:
                     scheduler.lock.release()
             finally:
@@ -203,7 +143,7 @@ def test_submit_struck_when_its_task_runs_already(monkeypatch: pytest.MonkeyPatc
 def test_parked_thread_that_was_rung_for_as_a_submit_was_struck_counts_once() -> None:
     """Else it would be rung for where there is nobody, and a second thread not be started."""
     with planned(2) as (scheduler, queue):
-        slots = queue._slots
+        slots = queue._state
         lost = queue.submit(str, Future())
         assert lost.cancel()
         until(lambda: slots.parked == 1)
@@ -221,7 +161,7 @@ def test_thread_between_two_tasks_as_a_submit_is_struck_is_not_parked(
 ) -> None:
     """Else it would be rung for where there is nobody, and a second thread not be started."""
     with planned(2) as (scheduler, queue):
-        slots, between, begin = queue._slots, Gate(), scheduler.dispatcher.begin
+        slots, between, begin = queue._state, Gate(), scheduler.dispatcher.begin
 
         def come_back(slots: Any, run: Any, rung: bool) -> Any:
             if not rung:
@@ -238,7 +178,7 @@ def test_thread_between_two_tasks_as_a_submit_is_struck_is_not_parked(
             assert slots.parked == 0
         between.open()
         until(lambda: slots.parked)
-        assert slots.parked == len(slots.runs) == 1
+        assert slots.parked == len(slots.workers) == 1
         together = threading.Barrier(2)
         tasks = [queue.submit(together.wait, DEADLINE) for _ in range(2)]
         assert sorted(task.result(DEADLINE) for task in tasks) == [0, 1]
@@ -291,7 +231,7 @@ def test_submit_at_the_bottom_of_a_recursion() -> None:
         assert scheduler.wait(DEADLINE)
         assert {task.result(DEADLINE) for task in submitted} == {"0"}
         with scheduler.lock:
-            planner_checks.check(scheduler.planner, scheduler._slots)
+            planner_checks.check(scheduler.planner, scheduler._queues)
 
 
 def test_cancel_at_the_bottom_of_a_recursion() -> None:
@@ -440,7 +380,7 @@ def test_ctrl_c_in_a_submit_with_rules_at_every_line(rule: str, busy: bool) -> N
             both = queue.options(resources={disk: 2}).submit(abs, -5)
             assert both.result(DEADLINE) == 5, step
             with scheduler.lock:
-                planner_checks.check(scheduler.planner, scheduler._slots)
+                planner_checks.check(scheduler.planner, scheduler._queues)
         if not struck:
             assert step > 30, "nothing was struck"
             return
@@ -498,7 +438,7 @@ def test_ctrl_c_between_any_two_bytecodes(name: str) -> None:
             held = other.submit(gate, "held")
             gate.wait_entered()
             task = queue.submit(str, held)
-            strike = Strike(step, HERE, opcodes=True)
+            strike = Strike(step, PACKAGE, opcodes=True)
             try:
                 with suppress(KeyboardInterrupt, TimeoutError):
                     strike.within(lambda: CALLS[name](scheduler, queue, task, disk))  # noqa: B023
@@ -529,7 +469,7 @@ def test_ctrl_c_at_any_line_of_tasks_that_wait_inline() -> None:
                 tasks.append(queue.submit(abs, -3))  # noqa: B023
                 return tasks[0].result(DEADLINE) + other.submit(abs, -1).result(DEADLINE)  # noqa: B023
 
-            strike = Strike(step, HERE)
+            strike = Strike(step, PACKAGE)
             with suppress(KeyboardInterrupt):
                 strike.within(lambda: tasks.append(queue.submit(outer)))  # noqa: B023
             assert scheduler.wait(DEADLINE), (strike.struck, scheduler.why())
@@ -576,7 +516,7 @@ def test_ctrl_c_at_many_lines(name: str, order: str) -> None:
             assert scheduler.wait(DEADLINE), step
             until(lambda: all(end.done() for end in ends))  # noqa: B023
             with scheduler.lock:
-                planner_checks.check(scheduler.planner, scheduler._slots)
+                planner_checks.check(scheduler.planner, scheduler._queues)
         if not struck:
             assert step > 10, "nothing was struck"
             return

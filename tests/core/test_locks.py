@@ -16,7 +16,7 @@ import smqexec
 from smqexec import Queue, Resource, Scheduler, checkpoint, settled
 from smqexec._calls.interrupts import LIMIT
 from smqexec._core.shared import State
-from smqexec._core.state import Run, Slots
+from smqexec._core.state import QueueState, Worker
 from smqexec._core.submission import Submission
 from smqexec._core.termination import Dropping
 from smqexec._core.waking import Waking
@@ -75,16 +75,16 @@ METHODS: dict[type, str] = {
     Needs: "take find extend held_back",
     Everything: "nodes",
     Anything: "take",
-    Slots: "ring name_run leave leave_unbegun",
+    QueueState: "ring name_worker leave leave_unbegun",
     PlannedFuture: "_watched _end _leave",
 }
 # What is written under it.  Lists and dicts are also changed under it.
 WRITTEN: dict[type, str] = {
-    Slots: "waiting ready running done failed cancelled parked waking closed broken runs",
-    Run: "task waits",
+    QueueState: "waiting ready running done failed cancelled parked waking closed broken runs",
+    Worker: "task waits",
     Watch: "asked blocked callbacks waiters",
     Stream: "length closed items",
-    Scheduler: "_stopped _stops _era _given_up _paused _resting _watchers _slots _outside",
+    Scheduler: "_stopped _stops _era _given_up _paused _resting _watchers _queues _outside",
 }
 
 
@@ -252,7 +252,7 @@ def test_stop_and_end(touched: list[str]) -> None:
     assert pending[1].cancelled()
     assert paused[1].result(DEADLINE) is None
     held = [other.submit(checkpoint), other.submit(str, Future())]
-    scheduler.interrupt([other._slots])
+    scheduler.interrupt([other._state])
     assert held[1].cancelled()
     scheduler.stop()
     held = [other.submit(int)]
@@ -334,10 +334,10 @@ def test_queues_that_break_or_are_lost(touched: list[str]) -> None:
         assert broken.submit(int).exception(DEADLINE)
         lost = Queue(scheduler, 1)
         late = lost.submit(int)
-        slots = lost._slots
+        slots = lost._state
         del lost
         assert late.result(DEADLINE) == 0
-        until(lambda: slots.lost and not slots.runs)
+        until(lambda: slots.lost and not slots.workers)
         Queue(scheduler, 1)
     assert not touched
 

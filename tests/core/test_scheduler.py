@@ -34,7 +34,7 @@ def fail() -> None:
 
 def entries(scheduler: Scheduler) -> int:
     with scheduler.lock:
-        return planner_checks.entries(scheduler.planner, scheduler._slots)
+        return planner_checks.entries(scheduler.planner, scheduler._queues)
 
 
 # Making one.
@@ -72,7 +72,7 @@ def test_queues_are_those_in_use() -> None:
     assert scheduler.queues == (two,)
     # What is kept of lost queues goes when the next one comes.
     three = Queue(scheduler, 1)
-    assert len(scheduler._slots) == 2
+    assert len(scheduler._queues) == 2
     assert scheduler.queues == (two, three)
 
 
@@ -111,7 +111,7 @@ def test_counts_and_repr_in_every_state() -> None:
             "<Scheduler order=newest, 2 queues: 2 waiting, 2 ready, 1 running, 2 cancelled>"
         )
         assert (
-            repr(queue) == f"<Queue {queue._slots.name}, 1 slot: 1 waiting, 2 ready, 1 running, 1 cancelled>"
+            repr(queue) == f"<Queue {queue._state.name}, 1 slot: 1 waiting, 2 ready, 1 running, 1 cancelled>"
         )
         gate.open()
         assert scheduler.wait(DEADLINE)
@@ -423,7 +423,7 @@ def test_with_block_that_raises_still_does_what_is_pending() -> None:
         queue = Queue(scheduler, 1)
         tasks = [queue.submit(gate.enter, 1), queue.submit(add, 1)]
         gate.wait_entered()
-        beside(lambda: until(lambda: queue._slots.closed) or gate.open())
+        beside(lambda: until(lambda: queue._state.closed) or gate.open())
         raise KeyError
     assert [task.result(0) for task in tasks] == [1, 2]
 
@@ -584,7 +584,7 @@ def test_argument_given_twice_is_one_dependency() -> None:
         tasks = [queue.submit(add, one, one), queue.submit(max, one, two, one)]
         assert [list(dependencies_of(task)) for task in tasks] == [[one], [one, two]]
         with scheduler.lock:
-            planner_checks.check(scheduler.planner, scheduler._slots)
+            planner_checks.check(scheduler.planner, scheduler._queues)
         scheduler.resume()
         assert [task.result(DEADLINE) for task in tasks] == [0, 0]
 
@@ -673,7 +673,7 @@ def test_stop_during_a_long_search(monkeypatch: pytest.MonkeyPatch) -> None:
         sink = deep(queue)
         scheduler.resume()
         assert stopped.wait(DEADLINE)
-        until(lambda: queue._slots.parked)
+        until(lambda: queue._state.parked)
         assert queue.counts()["running"] == queue.counts()["done"] == 0
         scheduler.resume()
         assert sink.result(DEADLINE) == smqexec._core.waking.SEARCH_LIMIT * 5 // 2
@@ -775,11 +775,11 @@ def test_counts_keep_those_of_lost_queues() -> None:
         queue = Queue(scheduler, 1)
         assert queue.submit(int).result(DEADLINE) == 0
         assert queue.submit(int, "x").exception(DEADLINE)
-        slots = queue._slots
+        slots = queue._state
         del queue
         gc.collect()
-        until(lambda: not slots.runs)
+        until(lambda: not slots.workers)
         Queue(scheduler, 1)
-        assert slots not in scheduler._slots
+        assert slots not in scheduler._queues
         counts = scheduler.counts()
         assert (counts["done"], counts["failed"]) == (1, 1)

@@ -38,23 +38,23 @@ def switching_often() -> Iterator[None]:
 
 
 def at_work(scheduler: Scheduler) -> list[Any]:
-    return [task for slots in scheduler._slots for run in slots.runs for task in run.tasks()]
+    return [task for slots in scheduler._queues for run in slots.workers for task in run.tasks()]
 
 
 def at_rest(scheduler: Scheduler) -> None:
     """Assert that *scheduler* has nothing to do, and keeps no record of anything."""
     until(
-        lambda: not any(slots.waking for slots in scheduler._slots)
+        lambda: not any(slots.waking for slots in scheduler._queues)
     )  # somebody else took what they came for
     with scheduler.lock:
-        planner_checks.check(scheduler.planner, scheduler._slots, [])
+        planner_checks.check(scheduler.planner, scheduler._queues, [])
         records = {
             "outside": scheduler._outside,
-            "waits": [run.waits for slots in scheduler._slots for run in slots.runs if run.waits],
+            "waits": [run.waits for slots in scheduler._queues for run in slots.workers if run.waits],
             "paused": scheduler._paused,
             "resting": scheduler._resting,
             "watchers": scheduler._watchers,
-            "helpers": [needs for slots in scheduler._slots for needs in slots.helpers],
+            "helpers": [needs for slots in scheduler._queues for needs in slots.helpers],
             "at work": at_work(scheduler),
         }
         assert not any(records.values()), records
@@ -65,13 +65,13 @@ def describe(scheduler: Scheduler) -> None:
     print(scheduler, "stopped" if scheduler.stopped else "", scheduler.lock)
     print("outside", scheduler._outside, "paused", scheduler._paused)
     print("resting", scheduler._resting, "watchers", scheduler._watchers)
-    for slots in scheduler._slots:
+    for slots in scheduler._queues:
         print(
             slots.name,
             slots.counts(),
             f"{slots.limit=} {slots.parked=} {slots.waking=} {slots.bell.qsize()=}",
         )
-        for run in slots.runs:
+        for run in slots.workers:
             print("   run", run.thread, run.task, "below", run.below, "waits", len(run.waits))
         for needs in slots.helpers:
             print("   needs", needs.futures, "ready", needs.ready, "late", needs.late, "frames", needs.frames)
@@ -383,7 +383,7 @@ class World:
             elif kind < 0.53:
                 with scheduler.lock:
                     found = scheduler._pending() + at_work(scheduler)
-                    planner_checks.check(scheduler.planner, scheduler._slots, found)
+                    planner_checks.check(scheduler.planner, scheduler._queues, found)
             elif self.made:
                 call = chance.choice(self.made[-40:])
                 future = call.future
@@ -526,7 +526,7 @@ def test_dropped_search_gives_back_what_an_older_one_found() -> None:
 
 def asleep(task: Task[Any]) -> bool:
     """Whether *task* runs and waits, with nothing left to look at."""
-    for run in task.queue.runs if task.queue is not None else ():
+    for run in task.queue.workers if task.queue is not None else ():
         if task in run.tasks():
             return any(not wait.frames and not wait.late for wait in run.waits)
     return False
@@ -684,8 +684,8 @@ def rules(seed: int) -> None:
             ran = [number for number, task in enumerate(order[line]) if not task.cancelled()]
             assert started[line] == ran
         at_rest(scheduler)
-        assert all(slots.barrier is None or slots.barrier.state == DONE for slots in scheduler._slots)
-        limits = [slots.pending_limit for slots in scheduler._slots if slots.pending_limit is not None]
+        assert all(slots.barrier is None or slots.barrier.state == DONE for slots in scheduler._queues)
+        limits = [slots.pending_limit for slots in scheduler._queues if slots.pending_limit is not None]
         assert not any(limit._waiting or limit._reserved for limit in limits)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from engines import Inline, Manual
 from gate import DEADLINE
-from test_exit import forks, run
+from programs import forks, run
 from threads import until_gone, without_collector
 
 from smqexec import Queue, Scheduler

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import remote_calls
 from gate import DEADLINE
-from test_exit import run
+from programs import run
 from threads import until
 
 from smqexec import Queue, Scheduler

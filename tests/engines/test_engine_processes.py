@@ -90,7 +90,7 @@ def test_outcome_that_can_not_be_pickled_fails_the_task(queues: tuple[Queue, Que
     queue = queues[0]
     error = queue.submit(call).exception(PATIENCE)
     assert re.search("pickle|NotShareable|ExecutionFailed", repr(error))
-    if "Interpreter" not in queue._slots.name:
+    if "Interpreter" not in queue._state.name:
         assert re.search(f"{call.__name__} (can't be sent back|raised ValueError)", str(error))
     assert queue.submit(abs, -1).result(PATIENCE) == 1
 

@@ -109,7 +109,7 @@ def values(results: Iterator[Any]) -> list[Any]:
 
 
 def lock_of(queue: Queue) -> Any:
-    return queue._slots.scheduler.lock
+    return queue._state.scheduler.lock
 
 
 class Thing:
@@ -288,7 +288,7 @@ def test_a_thread_is_used_again(make: Maker) -> None:
     queue = make(8)
     for _ in range(5):
         value(queue.submit(int))
-        eventually(lambda: queue._slots.parked == 1)
+        eventually(lambda: queue._state.parked == 1)
     assert len(queue._threads) == 1
 
 
@@ -309,7 +309,7 @@ def test_pool_never_holds_more_than_its_threads(make: Maker, gate: Gate) -> None
     seen = []
 
     def look() -> None:
-        seen.append((queue._pool._work_queue.qsize(), len(queue._slots.runs), len(queue._threads)))
+        seen.append((queue._pool._work_queue.qsize(), len(queue._state.workers), len(queue._threads)))
 
     for _ in range(3):
         queue.submit(gate)
@@ -329,7 +329,7 @@ def test_pool_never_holds_more_than_its_threads_while_they_start(make: Maker) ->
 
     def look(_: Any = None) -> None:
         with lock_of(queue):
-            seen.append(len(queue._slots.runs))
+            seen.append(len(queue._state.workers))
         seen.append(queue._pool._work_queue.qsize())
 
     def feed() -> list[Any]:
@@ -431,11 +431,11 @@ def test_threads_of_a_broken_queue_leave(make: Maker, gate: Gate) -> None:
     both.wait_entered()
     both.open()
     value(first[1])
-    eventually(lambda: queue._slots.parked == 1)  # one is at work and one is parked
+    eventually(lambda: queue._state.parked == 1)  # one is at work and one is parked
     value(queue.submit(int))
-    eventually(lambda: queue._slots.parked == 1)  # again: the third thread is for the second task
+    eventually(lambda: queue._state.parked == 1)  # again: the third thread is for the second task
     tasks = [queue.submit(gate), queue.submit(int)]
-    eventually(lambda: queue._slots.broken)
+    eventually(lambda: queue._state.broken)
     gate.open()
     for task in [*first, *tasks]:
         task.exception(DEADLINE)
@@ -471,11 +471,11 @@ def test_idle_thread_of_a_broken_queue_that_was_shut_down_meanwhile_leaves(
         failed()
 
     value(queue.submit(int))
-    eventually(lambda: queue._slots.parked == 1)
+    eventually(lambda: queue._state.parked == 1)
     first = queue.submit(begun.wait_entered)
     value(queue.submit(int))  # a second thread begins for one of the two
     value(first)
-    eventually(lambda: queue._slots.parked == 1)
+    eventually(lambda: queue._state.parked == 1)
     monkeypatch.setattr(pool, "_initializer_failed", fail_after_shutdown)
     monkeypatch.setattr(pool, "shutdown", late_shutdown)
     begun.open()
@@ -576,7 +576,7 @@ def test_later_thread_does_not_start(make: Maker, gate: Gate, no_thread: Any, er
     barrier = threading.Barrier(2)
     pair = [queue.submit(barrier.wait, DEADLINE) for _ in range(2)]
     assert {value(task) for task in pair} == {0, 1}
-    assert len(queue._slots.runs) <= 2
+    assert len(queue._state.workers) <= 2
 
 
 def test_thread_for_a_dependent_of_another_queue_does_not_start(
@@ -661,7 +661,7 @@ def test_start_that_fails_after_the_run_was_taken(make: Maker, monkeypatch: Any)
 
     def submit_and_raise(*args: Any) -> None:
         submit(*args)
-        eventually(lambda: queue._slots.parked == 1)
+        eventually(lambda: queue._state.parked == 1)
         raise MemoryError
 
     monkeypatch.setattr(queue._pool, "submit", submit_and_raise)
@@ -669,7 +669,7 @@ def test_start_that_fails_after_the_run_was_taken(make: Maker, monkeypatch: Any)
     monkeypatch.undo()
     value(queue.submit(ran.append, 2))
     assert ran == [1, 2]
-    assert (len(queue._slots.runs), queue._slots.waking) == (1, 0)
+    assert (len(queue._state.workers), queue._state.waking) == (1, 0)
 
 
 # Shutdown
@@ -782,9 +782,9 @@ def test_parked_threads_leave_when_the_last_pending_task_is_cancelled(make: Make
     for task in [queue.submit(barrier.wait, DEADLINE) for _ in range(2)]:
         value(task)
     waiting = queue.submit(str, Future())
-    eventually(lambda: queue._slots.parked == 2)
+    eventually(lambda: queue._state.parked == 2)
     queue.shutdown(wait=False)
-    assert queue._slots.parked == 2  # the pending task may still need them
+    assert queue._state.parked == 2  # the pending task may still need them
     assert waiting.cancel()
     for thread in queue._threads:
         thread.join(DEADLINE)
@@ -795,7 +795,7 @@ def test_parked_thread_leaves_when_the_only_pending_task_is_cancelled(make: Make
     queue = make(1)
     value(queue.submit(int))
     late = queue.submit(str, Future())
-    eventually(lambda: queue._slots.parked == 1)
+    eventually(lambda: queue._state.parked == 1)
     queue.shutdown(wait=False)
     assert late.cancel()
     for thread in list(queue._threads):
@@ -826,7 +826,7 @@ def test_with_block_that_raises_still_does_what_is_pending(make: Maker, gate: Ga
     with pytest.raises(Broken), make(1) as queue:
         tasks = [queue.submit(gate, 1), queue.submit(abs, 2)]
         gate.wait_entered()
-        start(lambda: eventually(lambda: queue._slots.closed) or gate.open())
+        start(lambda: eventually(lambda: queue._state.closed) or gate.open())
         raise Broken
     assert [task.result(0) for task in tasks] == [1, 2]
 
@@ -1211,7 +1211,7 @@ def test_a_parked_thread_keeps_no_result(make: Maker) -> None:
     queue = make(1)
     task = queue.submit(Thing)
     made = weakref.ref(value(task))
-    eventually(lambda: queue._slots.parked == 1)
+    eventually(lambda: queue._state.parked == 1)
     del task
     gc.collect()
     assert made() is None
@@ -1227,7 +1227,7 @@ def test_a_parked_thread_keeps_no_exception(make: Maker) -> None:
 
     task = queue.submit(fail, thing)
     assert isinstance(task.exception(DEADLINE), Broken)
-    eventually(lambda: queue._slots.parked == 1)
+    eventually(lambda: queue._state.parked == 1)
     del task, thing
     gc.collect()
     assert kept() is None
@@ -1256,7 +1256,7 @@ def test_threads_of_a_lost_queue_leave(make: Maker) -> None:
     barrier = threading.Barrier(2)
     for task in [queue.submit(barrier.wait, DEADLINE) for _ in range(2)]:
         value(task)
-    slots = queue._slots
+    slots = queue._state
     eventually(lambda: slots.parked == 2)
     threads = threads_named("lost")
     assert len(threads) == 2
@@ -1301,7 +1301,7 @@ def test_lost_queue_waits_for_a_task_of_another(make: Maker, gate: Gate) -> None
     barrier = threading.Barrier(2)
     for task in [queue.submit(barrier.wait, DEADLINE) for _ in range(2)]:
         value(task)
-    slots = queue._slots
+    slots = queue._state
     eventually(lambda: slots.parked == 2)
     held = other.submit(gate, "x")
     late = [queue.submit(lambda _: barrier.wait(DEADLINE), held) for _ in range(2)]  # they need both threads
@@ -1331,14 +1331,14 @@ def test_bell_of_a_lost_queue_and_a_ring_at_once(make: Maker) -> None:
     """The queue is lost just when a parked thread is rung for: the count of those on their way
     stays right."""
     queue = make(2, "lost")
-    slots = queue._slots
+    slots = queue._state
     value(queue.submit(int))
     eventually(lambda: slots.parked == 1)
     with slots.scheduler.lock:
         slots.lose()  # the thread that hears it has to wait for the lock
         eventually(slots.bell.empty)
         slots.ring()
-    eventually(lambda: not slots.runs)
+    eventually(lambda: not slots.workers)
     assert (slots.parked, slots.waking, slots.bell.empty()) == (0, 0, True)
 
 
@@ -1354,7 +1354,7 @@ def test_queue_of_a_scheduler_is_listed_until_it_is_lost() -> None:
     gc.collect()
     last = Queue(scheduler, 1)
     assert scheduler.queues == (second, last)
-    assert len(scheduler._slots) == 2  # a service that makes queues for ever must not grow
+    assert len(scheduler._queues) == 2  # a service that makes queues for ever must not grow
 
 
 # What is told

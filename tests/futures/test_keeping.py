@@ -89,7 +89,7 @@ def kept(slots: int, prefetch: int, **options: Any) -> Iterator[tuple[Keeper, An
 
 def check(scheduler: Scheduler) -> None:
     with scheduler.lock:
-        planner_checks.check(scheduler.planner, scheduler._slots)
+        planner_checks.check(scheduler.planner, scheduler._queues)
 
 
 def submit(queue: Any, name: str, *args: Any) -> Any:

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 from gate import DEADLINE, Gate
-from test_interrupted import strike
+from strikes import strike
 from threads import beside, hold, planned, until
 
 from smqexec import Queue, Scheduler

@@ -232,7 +232,7 @@ class Odd:
 
 def test_repr_in_each_state() -> None:
     with planned(1, stopped=True) as (scheduler, queue):
-        name = queue._slots.name
+        name = queue._state.name
         gate = Gate()
         held = queue.submit(gate.enter)
         waiting = queue.submit(add, held)
@@ -1114,7 +1114,7 @@ def test_others_get_in_while_many_tasks_end(how: str, order: str, monkeypatch: p
         monkeypatch.undo()
         assert scheduler.wait(DEADLINE)
         with scheduler.lock:
-            planner_checks.check(scheduler.planner, scheduler._slots)
+            planner_checks.check(scheduler.planner, scheduler._queues)
 
 
 def test_shutdown_while_many_tasks_end_cancels_those_that_are_left(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import planner_checks
 import pytest
 from gate import DEADLINE, Gate
-from test_interrupted import SUBMITS, press_ctrl_c, strike
+from strikes import SUBMITS, press_ctrl_c, strike
 from threads import beside, planned, until
 
 from smqexec import Queue, Scheduler, settled
@@ -113,7 +113,7 @@ def test_cancelled_in_the_middle_leaves_the_order_as_it_was() -> None:
         for number in (1, 3, 0):
             assert tasks[number].cancel()
         with scheduler.lock:
-            planner_checks.check(scheduler.planner, scheduler._slots)
+            planner_checks.check(scheduler.planner, scheduler._queues)
         assert queue.counts()["waiting"] == 2
         outside.set_result(-1)
         tasks[2].result(DEADLINE)
@@ -225,7 +225,7 @@ def test_waiting_for_a_later_one_over_cancelled_ones_and_other_queues() -> None:
         waiting = queue.submit(wait)
         gate.wait_entered()
         gate.open()
-        until(lambda: queue._slots.helpers)
+        until(lambda: queue._state.helpers)
         outside.set_result(1)
         waiting.result(DEADLINE)
     assert done == [1, 2, "waited"]
@@ -321,7 +321,7 @@ def test_no_barrier_is_kept() -> None:
     with line() as (_, queue, done):
         tasks = [queue.submit(done.append, number) for number in range(10)]
         tasks[-1].result(DEADLINE)
-        assert queue._slots.barrier.state == DONE
+        assert queue._state.barrier.state == DONE
         assert not any(task._barrier for task in tasks)
 
 
@@ -340,7 +340,7 @@ def test_submit_struck_at_every_line(name: str, order: str) -> None:
                     assert step > 30, "nothing was struck"
                     return
                 with scheduler.lock:
-                    planner_checks.check(scheduler.planner, scheduler._slots)
+                    planner_checks.check(scheduler.planner, scheduler._queues)
                 after = queue.submit(done.append, 2)
             finally:
                 gate.open()
@@ -376,7 +376,7 @@ def test_task_that_is_undone_holds_up_nobody() -> None:
         last = queue.submit(done.append, "last")
         with scheduler.lock:
             scheduler.submission._mend(lost, None)
-            planner_checks.check(scheduler.planner, scheduler._slots)
+            planner_checks.check(scheduler.planner, scheduler._queues)
         scheduler.resume()
         last.result(DEADLINE)
     assert done == ["last"]

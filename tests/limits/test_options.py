@@ -195,7 +195,7 @@ def test_after_beside_arguments() -> None:
             submitter.submit(isinstance, Raw(one), Future),
         ]
         with scheduler.lock:
-            planner_checks.check(scheduler.planner, scheduler._slots)
+            planner_checks.check(scheduler.planner, scheduler._queues)
         scheduler.resume()
         values = [task.result(DEADLINE) for task in tasks]
     assert values == [1, {"a": 2}, 3, {"a": 3}, (3, 1), True]

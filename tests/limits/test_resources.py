@@ -20,7 +20,7 @@ from threads import beside, planned, until
 
 from smqexec import Queue, Raw, Resource, settled
 from smqexec._core import blocking as _blocking
-from smqexec._core.state import Run
+from smqexec._core.state import Worker
 from smqexec._engines.executors import Engine
 from smqexec._limits.resources import Allocation, AllocationWaiter
 from smqexec._workers.join_search import ASKED, Needs
@@ -706,7 +706,7 @@ def test_shutdown_says_where_nothing_can_go_on(
         shutting = beside(queue.shutdown)
         until(lambda: caplog.records)
         (record,) = caplog.records
-        assert record.getMessage().startswith(f"waiting for the end of queue {queue._slots.name}, but ")
+        assert record.getMessage().startswith(f"waiting for the end of queue {queue._state.name}, but ")
         assert record.getMessage().endswith(
             "disk: 0 of 1 free, held by file#1 (kept: no task releases it); 1 task lacks it: abs#2 needs 1"
         )
@@ -788,7 +788,7 @@ def test_search_passes_over_the_lack_of_a_task_that_was_cancelled_meanwhile() ->
         waiter = AllocationWaiter(allocation)
         with scheduler.lock:
             scheduler.planner.admit(waiter, None)
-            needs = Needs(Run(queue._slots), [waiter], lambda: False)
+            needs = Needs(Worker(queue._state), [waiter], lambda: False)
             before = [frame.copy() for frame in needs.frames]
             assert not needs._visit(waiter, scheduler, ASKED)
         assert needs.frames == before
@@ -798,6 +798,6 @@ def test_search_that_does_not_know_a_task_held_back_stays_as_it_is() -> None:
     with planned(1) as (scheduler, queue):
         allocation = Allocation((), False, "x")
         allocation.task = queue.submit(abs, -1)
-        needs = Needs(Run(queue._slots), [], lambda: False)
+        needs = Needs(Worker(queue._state), [], lambda: False)
         needs.held_back(scheduler, allocation)
         assert not needs.late and needs.bell.empty()

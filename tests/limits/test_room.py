@@ -13,7 +13,7 @@ from typing import Any
 import planner_checks
 import pytest
 from gate import DEADLINE, Gate
-from test_interrupted import SUBMITS, Struck, press_ctrl_c, strike
+from strikes import SUBMITS, Struck, press_ctrl_c, strike
 from threads import beside, planned, until
 
 from smqexec import Queue, Scheduler, checkpoint
@@ -36,8 +36,8 @@ def full(limit: int = 2, in_order: bool = False) -> Iterator[Any]:
 
 def waiting(queue: Queue) -> int:
     """How many threads wait to submit."""
-    with queue._slots.scheduler.lock:
-        return len(queue._slots.pending_limit._waiting)  # type: ignore[union-attr]
+    with queue._state.scheduler.lock:
+        return len(queue._state.pending_limit._waiting)  # type: ignore[union-attr]
 
 
 def blocked(call: Callable[..., Any], *args: Any, queue: Queue, before: int = 0) -> Future[Any]:
@@ -293,8 +293,8 @@ def test_submit_struck_at_every_line(name: str) -> None:
                     assert step > 30, "nothing was struck"
                     return
                 with scheduler.lock:
-                    planner_checks.check(scheduler.planner, scheduler._slots)
-                    admitted = len(queue._slots.pending_limit._reserved)
+                    planner_checks.check(scheduler.planner, scheduler._queues)
+                    admitted = len(queue._state.pending_limit._reserved)
                 assert admitted == 0, step
                 after = queue.options(timeout=DEADLINE).submit(str, held)
             finally:

@@ -59,7 +59,7 @@ def test_states_queues_and_order_of_arguments() -> None:
         ready = camera.submit(acquire)
         analysis.submit(analyse, ready, 1, running, ready)
         graph = scheduler.graph()
-        names = camera._slots.name, analysis._slots.name
+        names = camera._state.name, analysis._state.name
         gate.open()
     assert shown(graph) == [
         (1, "Gate.enter", names[0], "running"),
@@ -526,8 +526,8 @@ def test_too_many_arrows_are_folded_too() -> None:
     assert len(graph.edges) == 520
     assert labels(graph.mermaid()) == ["acquire x 20<br/>20 ready", "analyse x 26<br/>26 waiting"]
     assert Cells(graph._repr_html_()).rows[1:] == [
-        ["acquire x 20", "20 ready", queue._slots.name, ""],
-        ["analyse x 26", "26 waiting", queue._slots.name, "acquire x 20 x 520"],
+        ["acquire x 20", "20 ready", queue._state.name, ""],
+        ["analyse x 26", "26 waiting", queue._state.name, "acquire x 20 x 520"],
     ]
 
 
@@ -604,9 +604,9 @@ def test_lost_queues_count_in_notebooks() -> None:
     with planned(order="oldest") as (scheduler,):
         lost = Queue(scheduler, 1, "lost")
         lost.submit(acquire).result(DEADLINE)
-        slots = ref(lost._slots)
+        slots = ref(lost._state)
         del lost
-        until_gone(lambda: None if slots() is None or not slots().runs else slots)  # type: ignore[union-attr]
+        until_gone(lambda: None if slots() is None or not slots().workers else slots)  # type: ignore[union-attr]
         queue = Queue(scheduler, 1, "new")
         assert Cells(scheduler._repr_html_()).rows[1:] == [
             ["of lost queues", "0", "0", "0", "1", "0", "0"],

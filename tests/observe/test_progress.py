@@ -102,7 +102,7 @@ def test_queues_without_tasks_are_left_out(queues: tuple[Scheduler, Queue, Queue
 
 def test_one_queue_alone(queues: tuple[Scheduler, Queue, Queue]) -> None:
     scheduler, camera, analysis = queues
-    meter = Meter(scheduler, analysis._slots)
+    meter = Meter(scheduler, analysis._state)
     settle(camera, 2)
     settle(analysis, 3)
     Queue(scheduler, 1, "third").submit(int).result(DEADLINE)
@@ -130,13 +130,13 @@ def test_a_queue_that_was_lost_stays() -> None:
         queue = Queue(scheduler, 1, "lost")
         meter = Meter(scheduler)
         settle(queue, 3)
-        slots = queue._slots
+        slots = queue._state
         gone = ref(queue)
         del queue
         until_gone(gone)
-        until(lambda: not slots.runs)
+        until(lambda: not slots.workers)
         Queue(scheduler, 1, "next")
-        assert slots not in scheduler._slots
+        assert slots not in scheduler._queues
         assert [reading[:3] for reading in meter.read()] == [("lost", 3, 3)]
 
 

@@ -23,7 +23,7 @@ MS = 1000.0
 def slots(name: str = "disk", workers: int = 2) -> Any:
     """What the lines ask of a queue's record."""
     scheduler = SimpleNamespace(order="newest")
-    return _Slots(name=name, workers=workers, scheduler=scheduler)
+    return _Slots(name=name, width=workers, scheduler=scheduler)
 
 
 class _Slots(SimpleNamespace):

@@ -109,7 +109,7 @@ def test_ready_behind_others(order: str) -> None:
         tasks = [queue.submit(abs, 1) for _ in range(4)]
         if order == "newest":
             tasks.reverse()
-        name = queue._slots.name
+        name = queue._state.name
         assert [task.why() for task in tasks] == [
             f"ready: all 2 slots of {name} are busy, it is next",
             f"ready: all 2 slots of {name} are busy, 1 task comes first",
@@ -169,9 +169,9 @@ def test_broken_queue(lab: Any) -> None:
     acquire.submit(gate.enter)
     gate.wait_entered()
     task = acquire.submit(abs, 1)
-    acquire._slots.broken = RuntimeError()  # what `break_off` does first
+    acquire._state.broken = RuntimeError()  # what `break_off` does first
     assert task.why() == "ready: acquire is broken, so it is about to fail"
-    acquire._slots.broken = None
+    acquire._state.broken = None
 
 
 def test_queue_that_takes_no_more_still_has_its_reasons(lab: Any) -> None:
@@ -268,7 +268,7 @@ def test_promoted_oldest_first_has_no_number() -> None:
         acquire.submit(abs, 1).promote()
         needing = compute.submit(abs, task)
         assert needing.why() == (
-            f"waiting: needs abs (ready: the slot of {acquire._slots.name} is busy, 1 task comes first)"
+            f"waiting: needs abs (ready: the slot of {acquire._state.name} is busy, 1 task comes first)"
         )
         gate.open()
 
@@ -388,7 +388,7 @@ def test_thread_that_has_gone(lab: Any) -> None:
     _, acquire, _, gate = lab
     task = acquire.submit(gate.enter)
     gate.wait_entered()
-    run = next(iter(acquire._slots.runs))
+    run = next(iter(acquire._state.workers))
     thread, run.thread = run.thread, None  # of an engine, say
     assert task.why() == "running in a thread that has gone"
     run.thread = thread
@@ -401,7 +401,7 @@ def test_task_at_an_executor(lab: Any) -> None:
     task = cluster.options(name="far").submit(abs, -1)
     needing = compute.submit(abs, task)
     executor.wait_for(1)
-    assert needing.why() == f"waiting: needs far#1 (running in {next(iter(cluster._slots.runs)).thread})"
+    assert needing.why() == f"waiting: needs far#1 (running in {next(iter(cluster._state.workers)).thread})"
     executor.run()
 
 

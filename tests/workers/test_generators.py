@@ -22,7 +22,7 @@ from unittest.mock import Mock
 
 import pytest
 from gate import DEADLINE, Gate
-from test_exit import run
+from programs import run
 from threads import beside, planned, until, until_gone, without_collector
 
 from smqexec import Item, Queue, Raw, Task, number_of_results, settled
@@ -686,7 +686,7 @@ def test_repr_of_items(caplog: pytest.LogCaptureFixture) -> None:
     with planned(1, stopped=True) as (scheduler, queue):
         task, plain = queue.submit(count, 1), queue.submit(dict)
         item, late = task[0], task[1]
-        assert repr(item) == f"<Item at {id(item):#x} 0 of {task!r} state=waiting queue={queue._slots.name}>"
+        assert repr(item) == f"<Item at {id(item):#x} 0 of {task!r} state=waiting queue={queue._state.name}>"
         keys = [plain[key] for key in ("name", Secretive(), "x" * 1000, slice(Secretive()), None)]
         begun = [repr(each).split(" of <Task")[0].split(" ", 3)[-1] for each in keys]
         assert begun[:2] == ["'name'", "Secretive"]

@@ -16,7 +16,7 @@ from threads import beside, planned, until
 
 import smqexec
 from smqexec import Queue, Scheduler, checkpoint
-from smqexec._core.state import Run
+from smqexec._core.state import Worker
 
 
 def here() -> int:
@@ -265,7 +265,7 @@ def test_what_a_waiting_task_beneath_needs_when_others_tell() -> None:
     with Scheduler() as scheduler:
         queue, other = Queue(scheduler, inline=True), Queue(scheduler, inline=True)
         last = queue.submit(abs, outside)
-        telling = beside(lambda: (until(lambda: len(queue._slots.helpers) > 0), outside.set_result(-3)))
+        telling = beside(lambda: (until(lambda: len(queue._state.helpers) > 0), outside.set_result(-3)))
         assert queue.submit(wait).result(DEADLINE) == 3
         telling.result(DEADLINE)
 
@@ -367,7 +367,7 @@ def test_initializer_that_fails(caplog: pytest.LogCaptureFixture) -> None:
 
 def test_run_that_is_not_known_any_more_leaves() -> None:
     with Queue(inline=True) as queue:
-        assert queue.scheduler.dispatcher.begin_at_once(queue._slots, Run(queue._slots)) is None
+        assert queue.scheduler.dispatcher.begin_at_once(queue._state, Worker(queue._state)) is None
 
 
 def test_bad_arguments() -> None:

@@ -19,7 +19,7 @@ from threads import beside, hold, planned, until
 import smqexec
 from smqexec import Queue, Scheduler, checkpoint, number_of_results, settled
 from smqexec._calls.callables import PLAIN, is_iterator
-from smqexec._core.state import HERE
+from smqexec._core.state import CURRENT
 from smqexec._planner import READY
 from smqexec._workers import join_search as _needs
 from smqexec._workers.join_search import Needs
@@ -27,8 +27,8 @@ from smqexec._workers.join_search import Needs
 
 def nothing_is_left(*schedulers: Scheduler) -> bool:
     """No record of a wait outlives it."""
-    queues = [slots for scheduler in schedulers for slots in scheduler._slots]
-    waits = [run for slots in queues for run in slots.runs if run.waits or run.below]
+    queues = [slots for scheduler in schedulers for slots in scheduler._queues]
+    waits = [run for slots in queues for run in slots.workers if run.waits or run.below]
     return not (_needs.searches or waits or any(slots.helpers for slots in queues))
 
 
@@ -139,7 +139,7 @@ def test_what_became_ready_meanwhile_is_done_by_who_waits() -> None:
             return sink.result()
 
         task = queue.submit(program)
-        until(lambda: queue._slots.helpers)
+        until(lambda: queue._state.helpers)
         gate.open()
         assert task.result(DEADLINE) == "7"
         assert nothing_is_left(scheduler)
@@ -159,7 +159,7 @@ def test_what_a_running_task_begins_to_wait_for_is_done_by_who_needs_it() -> Non
 
         task = one.submit(first)
         gate.wait_entered()
-        until(lambda: one._slots.helpers)
+        until(lambda: one._state.helpers)
         gate.open()
         assert task.result(DEADLINE) == "5!"
         assert nothing_is_left(scheduler)
@@ -264,7 +264,7 @@ def test_long_search_lets_others_have_the_lock(monkeypatch: pytest.MonkeyPatch) 
             return int(task.result())
 
         task = queue.submit(program)
-        until(lambda: queue._slots.helpers)
+        until(lambda: queue._state.helpers)
         gate.open()
         assert task.result(DEADLINE) == 5
 
@@ -300,8 +300,8 @@ def test_search_lets_others_have_the_lock_after_so_many_nodes(monkeypatch: pytes
             return int(task.result())
 
         task = queue.submit(program)
-        until(lambda: queue._slots.helpers)
-        (needs,) = queue._slots.helpers
+        until(lambda: queue._state.helpers)
+        (needs,) = queue._state.helpers
         until(lambda: needs.seen and not needs.frames)
         assert len(times) == 10
         gate.open()
@@ -349,8 +349,8 @@ def test_who_holds_the_needed_slot_begins_to_wait() -> None:
         held = two.submit(holder)
         entered.wait_entered()
         task = one.submit(two.submit(str, three.submit(gate, "from three")).result)
-        until(lambda: one._slots.helpers)
-        (needs,) = one._slots.helpers
+        until(lambda: one._state.helpers)
+        (needs,) = one._state.helpers
         until(lambda: needs.seen and not needs.frames)  # it has looked at all there is
         entered.open()
         assert task.result(DEADLINE) == "from three"
@@ -373,8 +373,8 @@ def test_needs_what_is_nested_in_another_thread_and_not_what_is_beneath() -> Non
         task = one.submit(outer)
         gate.wait_entered()
         late = two.submit(lambda: box[0].result() * 10)
-        until(lambda: two._slots.helpers)
-        (needs,) = two._slots.helpers
+        until(lambda: two._state.helpers)
+        (needs,) = two._state.helpers
         until(lambda: len(needs.seen) == 2)
         needs.ready.append(99)  # what was ready, and has ended
         needs.release()
@@ -394,8 +394,8 @@ def test_needs_let_go_of_what_has_ended() -> None:
             return queue.submit(max, queue.submit(abs, first), queue.submit(abs, second)).result()
 
         task = queue.submit(program)
-        until(lambda: any(len(needs.seen) == 5 for needs in queue._slots.helpers.copy()))
-        (needs,) = queue._slots.helpers
+        until(lambda: any(len(needs.seen) == 5 for needs in queue._state.helpers.copy()))
+        (needs,) = queue._state.helpers
         gates[0].open()
         # What was needed of the first is done, nested; the rest still waits.
         until(lambda: len(needs.seen) == 3)
@@ -413,8 +413,8 @@ def test_needs_let_go_of_what_is_cancelled() -> None:
         gate.wait_entered()
         doomed = other.submit(int)
         task = queue.submit(queue.submit(isinstance, settled(doomed), held).exception)
-        until(lambda: queue._slots.helpers)
-        (needs,) = queue._slots.helpers
+        until(lambda: queue._state.helpers)
+        (needs,) = queue._state.helpers
         until(lambda: doomed in needs.seen)
         assert doomed.cancel()
         assert doomed not in needs.seen
@@ -438,8 +438,8 @@ def test_search_goes_along_each_arrow_of_a_graph_with_many_ways_once(
             pair = [other.submit(max, *pair), other.submit(min, *pair)]
         futures = [other.submit(max, *pair), *([] if strict else [Future()])]
         task = queue.submit(lambda: smqexec.wait(futures, None, FIRST_COMPLETED).done)
-        until(lambda: queue._slots.helpers)
-        (needs,) = queue._slots.helpers
+        until(lambda: queue._state.helpers)
+        (needs,) = queue._state.helpers
         until(lambda: needs.seen and not needs.frames)
         assert len(needs.seen) == 1 + 2 * 8 + 1
         assert len(looked) == 1 + 2 + 7 * 4 + 2  # once along each arrow
@@ -459,8 +459,8 @@ def test_search_holds_the_lock_of_whose_task_it_looks_at(monkeypatch: pytest.Mon
     with planned(1) as (scheduler, one), planned(1, stopped=True) as (another, two):
         own = one.submit(abs, two.submit(int))
         task = one.submit(two.submit(str, own).result)
-        until(lambda: one._slots.helpers)
-        (needs,) = one._slots.helpers
+        until(lambda: one._state.helpers)
+        (needs,) = one._state.helpers
         until(lambda: needs.seen and not needs.frames)
         assert locked and all(locked)
         another.resume()
@@ -482,7 +482,7 @@ def test_what_became_ready_meanwhile_is_done_in_the_order_in_which_it_is_needed(
         waited: Future[None] = Future()
         ready = queue.submit(lambda _: gates[2].enter(), waited)
         task = queue.submit(queue.submit(lambda *_: None, first, second, ready).result)
-        until(lambda: queue._slots.helpers)
+        until(lambda: queue._state.helpers)
         waited.set_result(None)
         gates[2].wait_entered()
         for gate, need in ((gates[1], needs[1]), (gates[0], needs[0])):
@@ -501,12 +501,12 @@ def test_what_another_begins_to_wait_for_is_left_where_that_is_not_needed() -> N
         held = two.submit(gate)
         gate.wait_entered()
         task = one.submit(lambda: held.result() or order.append("needed"))
-        until(lambda: one._slots.helpers)
-        (needs,) = one._slots.helpers
+        until(lambda: one._state.helpers)
+        (needs,) = one._state.helpers
         until(lambda: needs.seen and not needs.frames)
         unneeded = one.submit(order.append, "unneeded")
         other = three.submit(unneeded.result)
-        until(lambda: any(run.waits for run in three._slots.runs))
+        until(lambda: any(run.waits for run in three._state.workers))
         until(lambda: not needs.late)
         gate.open()
         task.result(DEADLINE)
@@ -522,8 +522,8 @@ def test_needs_keep_nothing_that_had_ended_before() -> None:
         gates[0].open()
         assert done.result(DEADLINE) == 1
         task = queue.submit(sink.result)
-        until(lambda: queue._slots.helpers)
-        (needs,) = queue._slots.helpers
+        until(lambda: queue._state.helpers)
+        (needs,) = queue._state.helpers
         until(lambda: needs.seen and not needs.frames)
         assert set(needs.seen) == {sink, held}
         gates[1].open()
@@ -668,7 +668,7 @@ def test_wait_for_the_first_exception_inside_a_task_ends_with_it_and_not_before(
         gates[0].wait_entered()
         last = other.submit(gates[1])
         waiter = queue.submit(lambda: smqexec.wait([fine, failing, last], None, FIRST_EXCEPTION))
-        until(lambda: queue._slots.helpers)
+        until(lambda: queue._state.helpers)
         assert not waiter.done()
         gates[0].open()
         assert waiter.result(DEADLINE) == ({fine, failing}, {last})
@@ -748,11 +748,11 @@ class Patient:
         self.waits: list[Any] = []
 
     def __call__(self) -> str:
-        run = HERE.run
-        assert run is not None
-        self.waits = run.waits
+        worker = CURRENT.worker
+        assert worker is not None
+        self.waits = worker.waits
         while (given := self._line.get(timeout=DEADLINE)) is not None:
-            run.slots.scheduler.waiting.help(Needs(run, (given[0],), given[1].is_set), None, lambda: False)
+            worker.queue.scheduler.waiting.help(Needs(worker, (given[0],), given[1].is_set), None, lambda: False)
         return "ended"
 
     def wait_for(self, future: Any) -> None:
@@ -778,8 +778,8 @@ def test_circle_of_waits_that_were_not_at_the_same_time_is_none() -> None:
         a, b = Patient(), Patient()
         needed, other = two.submit(a), three.submit(b)
         task = one.submit(needed.result)
-        until(lambda: one._slots.helpers)
-        (needs,) = one._slots.helpers
+        until(lambda: one._state.helpers)
+        (needs,) = one._state.helpers
         for _ in range(2):
             a.wait_for(other)
             until(lambda: other in needs.seen)
@@ -834,8 +834,8 @@ def test_circle_through_the_one_future_that_is_left(return_when: str | None, oth
         box += [queue.submit(str, task), *(other.submit(gate) for _ in range(others))]
         entered.open()
         if others and return_when != FIRST_COMPLETED:  # it is no error as long as something else may come
-            until(lambda: queue._slots.helpers)
-            (needs,) = queue._slots.helpers
+            until(lambda: queue._state.helpers)
+            (needs,) = queue._state.helpers
             until(lambda: needs.seen and not needs.frames)
         gate.open()
         with pytest.raises(RuntimeError, match="would never end"):
@@ -859,7 +859,7 @@ def test_circle_through_one_that_was_met_for_its_slot_at_first() -> None:
         sink = one.submit(lambda *_: None, two.submit(int), one.submit(str, holder))
         box.append(one.submit(lambda: gate.enter() or sink.result()))
         entered.open()
-        until(lambda: two._slots.helpers)
+        until(lambda: two._state.helpers)
         gate.open()
         with pytest.raises(RuntimeError, match="would never end"):
             box[0].result(DEADLINE)
@@ -881,8 +881,8 @@ def test_what_becomes_ready_between_two_futures_is_done_for_the_second() -> None
         gates[0].wait_entered()
         held = other.submit(gates[1], 2)
         task = queue.submit(program)
-        until(lambda: queue._slots.helpers)
-        (needs,) = queue._slots.helpers
+        until(lambda: queue._state.helpers)
+        (needs,) = queue._state.helpers
         until(lambda: needs.seen and not needs.frames)
         gates[0].open()
         assert task.result(DEADLINE) == [1, 2]
@@ -902,7 +902,7 @@ def test_as_completed_taken_to_another_task() -> None:
 
         def go_on() -> Any:
             begun = one.submit(begin)
-            until(lambda: one._slots.helpers)
+            until(lambda: one._state.helpers)
             gate.open()
             until(begun.done)  # not its result: for that we would do what is left
             return begun.result(), next(box[0]).result()
@@ -1029,7 +1029,7 @@ def test_stop_while_a_task_waits_for_all() -> None:
         other.submit(gate)
         gate.wait_entered()
         waiter = queue.submit(scheduler.wait, DEADLINE)
-        until(lambda: queue._slots.helpers)
+        until(lambda: queue._state.helpers)
         stopping = beside(scheduler.stop, True)
         until(lambda: scheduler.stopped)
         assert not stopping.done()
@@ -1059,7 +1059,7 @@ def test_stop_waits_for_who_waits_for_another_scheduler() -> None:
         gate = Gate()
         held = other.submit(gate)
         waiter = queue.submit(held.result)
-        until(lambda: any(run.waits for run in queue._slots.runs))
+        until(lambda: any(run.waits for run in queue._state.workers))
         stopping = beside(scheduler.stop, True)
         until(lambda: scheduler._watchers or stopping.done())
         assert not stopping.done()
@@ -1097,7 +1097,7 @@ def test_stop_does_not_wait_for_one_that_waits_again_after_what_was_nested() -> 
         stopping = beside(scheduler.stop, True)
         until(lambda: scheduler._watchers)
         gates[1].open()
-        until(lambda: other._slots.running == 0)
+        until(lambda: other._state.running == 0)
         assert not stopping.done()
         gates[0].open()
         stopping.result(DEADLINE)
@@ -1110,7 +1110,7 @@ def test_stop_waits_for_who_waits_for_a_future_of_others() -> None:
     with planned(1) as (scheduler, queue):
         outside: Future[int] = Future()
         waiter = queue.submit(lambda: len(smqexec.wait([outside]).done))
-        until(lambda: any(run.waits for run in queue._slots.runs))
+        until(lambda: any(run.waits for run in queue._state.workers))
         stopping = beside(scheduler.stop, True)
         until(lambda: scheduler._watchers or stopping.done())
         assert not stopping.done()
@@ -1133,7 +1133,7 @@ def test_stop_waits_for_who_is_just_about_to_go_on() -> None:
         stopping = beside(scheduler.stop, True)
         until(lambda: scheduler._watchers)
         gate.open()
-        until(lambda: held.done() and not other._slots.running)
+        until(lambda: held.done() and not other._state.running)
         # Or it has heard, of something else that woke it, and ended.
         assert waiter.done() or (scheduler._watchers and not stopping.done())
         for wait in patient.waits[-1:]:
@@ -1159,7 +1159,7 @@ def test_stop_does_not_wait_for_who_waits_within_a_wait() -> None:
         gate.wait_entered()
         pending = other.submit(int)
         task = queue.submit(lambda: queue.submit(pending.result).result())
-        until(lambda: any(len(run.waits) == 2 for run in queue._slots.runs))
+        until(lambda: any(len(run.waits) == 2 for run in queue._state.workers))
         stopping = beside(scheduler.stop, True)
         until(lambda: scheduler._watchers)
         gate.open()
@@ -1175,8 +1175,8 @@ def test_stopped_scheduler_starts_nothing_for_who_waits_for_all() -> None:
         other.submit(gate)
         gate.wait_entered()
         waiter = queue.submit(scheduler.wait, DEADLINE)
-        until(lambda: queue._slots.helpers)
-        (needs,) = queue._slots.helpers
+        until(lambda: queue._state.helpers)
+        (needs,) = queue._state.helpers
         scheduler.stop()
         late = queue.submit(int)
         with scheduler.lock:
@@ -1243,7 +1243,7 @@ def test_wait_for_all_inside_a_task_while_others_submit() -> None:
         gate = Gate()
         held = other.submit(gate)
         waiter = queue.submit(lambda: scheduler.wait(DEADLINE))
-        until(lambda: queue._slots.helpers)
+        until(lambda: queue._state.helpers)
         late = queue.submit(str, held)
         gate.open()
         assert waiter.result(DEADLINE)
@@ -1256,7 +1256,7 @@ def test_who_waits_for_all_does_what_others_submit_and_keeps_nothing_of_it() -> 
         other.submit(gate)
         gate.wait_entered()
         waiter = queue.submit(scheduler.wait, DEADLINE)
-        until(lambda: queue._slots.helpers)
+        until(lambda: queue._state.helpers)
         late = queue.submit(int)
         gone = weakref.ref(late)
         assert late.result(DEADLINE) == 0
@@ -1587,8 +1587,8 @@ def test_one_of_several_is_not_circular() -> None:
         box.append(queue.submit(program))
         scheduler.resume()
         gate.wait_entered()
-        until(lambda: queue._slots.helpers)
-        (needs,) = queue._slots.helpers
+        until(lambda: queue._state.helpers)
+        (needs,) = queue._state.helpers
         until(lambda: needs.seen and not needs.frames)
         gate.open()
         assert box[0].result(DEADLINE) == 7
@@ -1611,7 +1611,7 @@ def test_timeout_is_kept_in_the_middle_of_a_search(schedulers: int, monkeypatch:
             with pytest.raises(TimeoutError):
                 sink.result(0.05)
 
-        run = queue._slots.runs
+        run = queue._state.workers
         watched = queue.submit(lambda: seen.append(0) or program())
         assert watched.result(DEADLINE) is None
         assert seen and len(run) == 1

@@ -94,7 +94,7 @@ def test_thread_that_has_told_says_nothing_more_where_something_wakes_it(
     with planned(1) as (scheduler, queue):
         task = queue.submit(lambda: scheduler.stop() and queue.submit(abs, -1).result())
         warning(caplog)
-        (needs,) = queue._slots.helpers
+        (needs,) = queue._state.helpers
         needs.release()
         until(needs.bell.empty)
         scheduler.resume()
@@ -106,7 +106,7 @@ def test_task_that_has_something_to_look_at_goes_on() -> None:
     with planned(1) as (scheduler, queue):
         task = queue.submit(lambda: scheduler.stop() and queue.submit(abs, -1).result())
         until(lambda: _stall.stalled(scheduler))
-        (needs,) = queue._slots.helpers
+        (needs,) = queue._state.helpers
         with scheduler.lock:
             assert _stall._awaited(scheduler, False) == []
             needs.frames.append([(), 0, None, 0])
@@ -138,7 +138,7 @@ def test_submit_for_room(caplog: pytest.LogCaptureFixture) -> None:
             queue.submit(abs, -1)
             submitting = beside(queue.submit, abs, -2)
             text = warning(caplog)
-            assert f"room in queue {queue.name if hasattr(queue, 'name') else queue._slots.name}" in text
+            assert f"room in queue {queue.name if hasattr(queue, 'name') else queue._state.name}" in text
             assert "the scheduler is stopped: 0 running, 1 ready, 0 waiting" in text
         assert submitting.result(DEADLINE).result(DEADLINE) == 2
 

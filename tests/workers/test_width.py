@@ -14,8 +14,8 @@ from smqexec import Queue, Scheduler
 
 
 def runs(queue: Queue) -> int:
-    with queue._slots.scheduler.lock:
-        return len(queue._slots.runs)
+    with queue._state.scheduler.lock:
+        return len(queue._state.workers)
 
 
 def test_width_is_what_it_was_made_with() -> None:
@@ -79,7 +79,7 @@ def test_down_with_threads_that_have_nothing_to_do() -> None:
     with planned(4) as (_, queue):
         for task in [queue.submit(together.wait, DEADLINE) for _ in range(4)]:
             task.result(DEADLINE)
-        until(lambda: queue._slots.parked == 4)
+        until(lambda: queue._state.parked == 4)
         queue.max_workers = 2
         until(lambda: runs(queue) == 2)
         tasks = [queue.submit(gate) for _ in range(3)]
@@ -141,7 +141,7 @@ def test_down_in_order_and_with_little_room() -> None:
             queue.max_workers = 1 + number % 3
         queue.max_workers = 1
         assert scheduler.wait(DEADLINE)
-        assert queue._slots.attentive
+        assert queue._state.attentive
     assert sorted(done) == list(range(50))
 
 
@@ -205,5 +205,5 @@ def test_run_that_is_too_many_when_it_is_to_get_a_thread(monkeypatch: pytest.Mon
         queue.max_workers = 2
         gate.open()
         assert [task.result(DEADLINE) for task in held] == [None, 1]
-        until(lambda: queue._slots.parked)
+        until(lambda: queue._state.parked)
         assert queue.submit(abs, -1).result(DEADLINE) == 1

@@ -12,7 +12,7 @@ import sys
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from ..._core.shared import State
-from ..._core.state import Slots
+from ..._core.state import QueueState
 from .lines import Lines
 from .statistics import Meter
 
@@ -26,8 +26,7 @@ _unsaid = ["smqexec: bars in place of these lines need rich: pip install 'smqexe
 class Shown(Protocol):
     """A scheduler or a queue."""
 
-    @property
-    def _slots(self) -> list[Slots] | Slots: ...
+    def counts(self) -> dict[str, int]: ...
 
 
 class progress:
@@ -64,8 +63,8 @@ class progress:
 
     def __init__(self, scheduler: Shown, *, file: TextIO | None = None) -> None:
         of: Any = scheduler
-        queue = getattr(of, "_slots", None)
-        if not isinstance(of, State) and not isinstance(queue, Slots):
+        queue = getattr(of, "_state", None)
+        if not isinstance(of, State) and not isinstance(queue, QueueState):
             raise TypeError(f"progress shows a Scheduler or a Queue, not {of!r}")
         if file is not None and not hasattr(file, "write"):
             raise TypeError(f"file must be open for writing text, not {file!r}")
@@ -78,7 +77,7 @@ class progress:
         if self._display is not None:
             raise RuntimeError("this progress is shown already; make another one")
         of = self._of
-        meter = Meter(of) if isinstance(of, State) else Meter(of.scheduler, of._slots)
+        meter = Meter(of) if isinstance(of, State) else Meter(of.scheduler, of._state)
         unsaid: list[str] = []
         if self._notebook or _is_terminal(self._file):
             try:

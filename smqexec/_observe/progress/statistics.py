@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from ..._core.shared import State
-    from ..._core.state import Slots
+    from ..._core.state import QueueState
 
 # A rate is that of the last 30 seconds, or of the last five tasks that ended if they go back farther.
 WINDOW, FEW = 30.0, 5
@@ -61,11 +61,11 @@ class Meter:
     One thread reads at a time.
     """
 
-    def __init__(self, scheduler: State, only: Slots | None = None) -> None:
+    def __init__(self, scheduler: State, only: QueueState | None = None) -> None:
         self._scheduler = scheduler
         self._only = only
         self._began = self._last = clock()
-        self._paces: dict[Slots, _Pace] = {}  # also of queues that the scheduler has forgotten since
+        self._paces: dict[QueueState, _Pace] = {}  # also of queues that the scheduler has forgotten since
         self._before = self._counts()
         self._paces = {slots: _Pace(self._began) for slots in self._before}
 
@@ -94,10 +94,10 @@ class Meter:
         self._last = now
         return readings
 
-    def _counts(self) -> dict[Slots, dict[str, int]]:
+    def _counts(self) -> dict[QueueState, dict[str, int]]:
         with self._scheduler.exclusive():
             known = dict.fromkeys(self._paces)
-            known.update(dict.fromkeys(self._scheduler._slots if self._only is None else [self._only]))
+            known.update(dict.fromkeys(self._scheduler._queues if self._only is None else [self._only]))
             return {slots: slots.counts() for slots in known}
 
 

@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 if TYPE_CHECKING:
-    from ..._core.state import Slots
+    from ..._core.state import QueueState
 
 LONG = 1e6  # microseconds after which the beginning of a task that still runs is written
 
@@ -81,7 +81,7 @@ class Lines:
     def __init__(self, began: float) -> None:
         self._began = began
         self.lines: list[str] = ["["]  # to be written next
-        self._queues: WeakKeyDictionary[Slots, _Queue] = WeakKeyDictionary()
+        self._queues: WeakKeyDictionary[QueueState, _Queue] = WeakKeyDictionary()
         self._looked = 0.0  # when the time was last added, in microseconds
         self._pids = count(1)
         self._submitted: dict[int, _Task] = {}  # by number, as the next
@@ -127,7 +127,7 @@ class Lines:
         if number not in self._running:  # else the recording began in the middle of its submit
             self._submitted[number] = _Task(head)
 
-    def started(self, at: float, number: int, slots: Slots, worker: int | str | None) -> None:
+    def started(self, at: float, number: int, slots: QueueState, worker: int | str | None) -> None:
         """Note that a task started *at* so many microseconds."""
         task = self._submitted.pop(number, None)
         if task is not None:  # else its submit was interrupted
@@ -135,7 +135,7 @@ class Lines:
             task.row.tasks += 1
             self._running[number] = task
 
-    def _end(self, end: float, number: int, slots: Slots, outcome: str) -> None:
+    def _end(self, end: float, number: int, slots: QueueState, outcome: str) -> None:
         task = self._running.pop(number, None)
         if task is None:
             task = self._submitted.pop(number, None)
@@ -185,17 +185,17 @@ class Lines:
                     f'{{"ph":"B",{task.row.place},"ts":{task.start:.3f},"cat":"task",{task.head}running"}}}},'
                 )
 
-    def _queue(self, slots: Slots) -> _Queue:
+    def _queue(self, slots: QueueState) -> _Queue:
         queue = self._queues.get(slots)
         if queue is None:
             pid = next(self._pids)
             queue = self._queues[slots] = _Queue(pid)
-            self.meta("smqexec_queue", pid, name=slots.name, slots=slots.workers, order=slots.scheduler.order)
+            self.meta("smqexec_queue", pid, name=slots.name, slots=slots.width, order=slots.scheduler.order)
             self.meta("process_name", pid, name=slots.name)
             self.meta("process_sort_index", pid, sort_index=pid)
         return queue
 
-    def _row(self, slots: Slots, worker: int | str | None) -> _Row:
+    def _row(self, slots: QueueState, worker: int | str | None) -> _Row:
         """The row for one more task of *worker*: a thread has one, as its tasks nest; else a free one."""
         queue = self._queue(slots)
         rows = queue.rows.setdefault(worker, [])

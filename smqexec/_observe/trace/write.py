@@ -83,13 +83,13 @@ class Recording:
             self._observations.append(Observation(scheduler, self._note))
             with scheduler.exclusive():
                 known = [(task, [*dependencies_of(task)]) for task in scheduler._pending()]
-                runs = [run for slots in scheduler._slots for run in slots.runs]
+                runs = [run for slots in scheduler._queues for run in slots.workers]
                 running = [(task, run) for run in runs for task in run.tasks()]
             for task, needs in [*known, *((task, []) for task, _ in running)]:
                 self._lines.submitted("null", number_of(task), label_of(task), numbers_of(needs))
             at = self._lines.micros(perf_counter())
             for task, run in running:
-                self._lines.started(at, number_of(task), run.slots, run.thread)
+                self._lines.started(at, number_of(task), run.queue, run.thread)
 
     def _note(self, event: Event) -> None:
         """The observer."""
@@ -101,7 +101,7 @@ class Recording:
             detail = event.outcome
         elif kind == "item":
             detail = event.index
-        self._notes.append((kind, event.time, event.number, event._slots, detail, event.dependencies))
+        self._notes.append((kind, event.time, event.number, event._state, detail, event.dependencies))
         if len(self._notes) > BACKLOG:
             time.sleep(PAUSE)  # the thread that writes gets its turn
 
