@@ -35,7 +35,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from typing import Any
 
-from .containers import Node, Take, rebuild, search, substitute, value_of
+from .containers import Node, Take, rebuild, release, search, substitute, value_of
 from .kinds import FUTURE, KINDS, LIST, PLAIN, SETTLED, classify, kind_of
 
 # Forms: see above.  DIRECT is the commonest: no template is needed to find the futures again.
@@ -92,6 +92,8 @@ class Template:
         for knot in knots:
             rebuild(knot, take)
         values = substitute(parts, take)
+        for knot in knots:
+            release(knot)
         positional = len(values) - len(names)
         return tuple(values[:positional]), dict(zip(names, values[positional:], strict=True))
 

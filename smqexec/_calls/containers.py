@@ -227,6 +227,16 @@ def rebuild(knot: list[Node], take: Take | None) -> None:
         node.parts = []  # nodes of one knot hold each other
 
 
+def release(knot: list[Node]) -> None:
+    """Release the containers of *knot*, in the thread that has rebuilt them.
+
+    On a free-threaded build only the thread that made an object frees it, as soon as that thread runs
+    again.  The nodes are the submitter's: where they kept the containers, an idle worker would keep these.
+    """
+    for node in knot:
+        node.made = _UNBUILT
+
+
 def _make(node: Node) -> None:
     """Make the mutable container, empty."""
     if node.kind < TUPLE:
