@@ -83,7 +83,12 @@ class Resource:
     @property
     def free(self) -> int:
         """How many units nobody has, as things stand.  A task that is done has given back its own."""
-        return self._free
+        scheduler = None if self._scheduler is None else self._scheduler()
+        if scheduler is None:
+            return self._free
+        # A task is seen to be done a moment before its lock hold, in which it gives back its units, ends.
+        with scheduler.exclusive(reads=True):
+            return self._free
 
     def _bind(self, scheduler: State) -> None:
         """Belong to *scheduler*.
@@ -101,7 +106,7 @@ class Resource:
                 )
 
     def __repr__(self) -> str:
-        return f"<Resource {self.name}: {self._free} of {self.n} free>"
+        return f"<Resource {self.name}: {self.free} of {self.n} free>"
 
 
 def amounts_of(resources: Any) -> tuple[tuple[Resource, int], ...]:

@@ -10,7 +10,7 @@ import weakref
 from collections.abc import Iterator
 from concurrent.futures import Future
 from random import Random
-from threading import Lock
+from threading import Event, Lock
 from typing import Any
 
 import pytest
@@ -243,6 +243,31 @@ def test_units_are_given_back_as_their_task_ends(lab: Any) -> None:
         assert disk.free == 3
 
 
+def test_who_sees_a_task_done_sees_its_units_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where its lock hold has not ended: the one in which it gives them back."""
+    give_back = Allocation.give_back
+    gate, asked = Gate(), Event()
+
+    def give_back_later(allocation: Allocation) -> None:
+        gate.enter()
+        give_back(allocation)
+
+    def ask(disk: Resource) -> int:
+        asked.set()
+        return disk.free
+
+    monkeypatch.setattr(Allocation, "give_back", give_back_later)
+    with planned(1) as (_, queue):
+        disk = Resource("disk", 1)
+        task = queue.options(resources={disk: 1}).submit(int)
+        gate.wait_entered()
+        assert task.done()
+        free = beside(ask, disk)
+        assert asked.wait(DEADLINE)
+        gate.open()
+        assert free.result(DEADLINE) == 1
+
+
 def test_callbacks_find_units_given_back(lab: Any) -> None:
     _, wide, _, disk, gate = lab
     task = wide.options(resources={disk: 2}).submit(gate)
@@ -414,9 +439,10 @@ def test_kept_until_released(lab: Any) -> None:
     why = "waiting: lacks 3 of disk: 0 of 3 free, held by file#1 (3 units, kept: no task releases it)"
     assert later.why() == why
     releasing = queue.options(release=[file])
-    users = [releasing.submit(abs, file), releasing.submit(gate.enter)]
-    assert users[0].result(DEADLINE) == 1
+    # The one that stays goes first: were it not there as the other ends, that would release the file.
+    users = [releasing.submit(gate.enter), releasing.submit(abs, file)]
     gate.wait_entered()
+    assert users[1].result(DEADLINE) == 1
     why = "waiting: lacks 3 of disk: 0 of 3 free, held by file#1 (3 units, until 1 task has ended)"
     assert later.why() == why
     assert scheduler.why().splitlines()[-1] == (
