@@ -275,7 +275,7 @@ class Queue(Submits, ThreadPoolExecutor):
     @property
     @override
     def _shutdown(self) -> bool:  # type: ignore[override]
-        return self._state.closed
+        return bool(self._state.closed)
 
     def options(
         self,

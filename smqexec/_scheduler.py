@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ._core import process
 from ._core.breakdown import Breakdown
 from ._core.dispatch import Dispatcher
-from ._core.state import QueueState
+from ._core.state import EXITING, SHUT_DOWN, QueueState
 from ._core.stop import Stop
 from ._core.submission import Submission
 from ._core.termination import Dropping
@@ -369,12 +369,12 @@ class Scheduler(Dropping):
         for state in interrupted:  # what those have submitted meanwhile
             self.cancel_pending(state)
 
-    def close(self, state: QueueState) -> None:
-        """Take no more tasks for *slots*; its runs leave once nothing is pending."""
-        if self.deferred(self.close, state):
+    def close(self, state: QueueState, why: str = SHUT_DOWN) -> None:
+        """Take no more tasks: `submit` says *why*.  The workers leave once nothing is pending."""
+        if self.deferred(self.close, state, why):
             return
         with self.exclusive() as section:
-            state.closed = True
+            state.closed = state.closed or why
             if state.pending_limit is not None:
                 state.pending_limit.turn_away()
             if state.ending:
@@ -454,7 +454,7 @@ class Scheduler(Dropping):
     def close_at_exit(self) -> None:
         """Let the threads go.  No other scheduler has anything left to run on a queue of this one."""
         for state in list(self._queues):
-            self.close(state)
+            self.close(state, EXITING)
 
     def abandon(self) -> None:
         """This is a forked child: the threads, and so the tasks, are the parent's."""

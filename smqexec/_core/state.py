@@ -15,6 +15,10 @@ from .._planner import Node, PlannedQueue
 from .backend import Backend
 from .searches import Search
 
+# Why a queue takes no more tasks, as the standard library says it.
+SHUT_DOWN = "cannot schedule new futures after shutdown"
+EXITING = "cannot schedule new futures after interpreter shutdown"
+
 
 class Worker:
     """A thread at work for a queue, and the task it is at; or in place of a thread an executor."""
@@ -164,7 +168,7 @@ class QueueState(PlannedQueue):
         self.copies_context = False  # its tasks run in copies of their submitters'
         #: It has rules of its own: see `started` and `_hand_over`.
         self.attentive = False
-        self.closed = False  # no more submissions
+        self.closed = ""  # what `submit` says, once it takes no more tasks: SHUT_DOWN or EXITING
         self.broken: BaseException | None = None
         # The queue.  Its weakref's callback may run anywhere, also under the
         # lock: it sets `lost` and rings, both of which take no lock of ours.

@@ -32,7 +32,7 @@ from .._planner import DONE, NEW, NONE, RUNNING, WAITING, Group, Node, as_few, d
 from .exclusive import OF_THE_PARENT, REENTRANT
 from .loud import loud
 from .shared import Ended
-from .state import QueueState
+from .state import EXITING, QueueState
 from .submission_order import Barrier
 from .termination import Dropping
 from .waking import Starts
@@ -251,10 +251,10 @@ class Submission:
         if queue.broken is not None:
             return queue.broken
         if queue.closed:
-            return RuntimeError("cannot schedule new futures after shutdown")
+            return RuntimeError(queue.closed)
         if self._core._abandoned:
             return RuntimeError("the queue was made before the fork; make a new one in the child process")
-        return RuntimeError("cannot schedule new futures after interpreter shutdown")
+        return RuntimeError(EXITING)
 
     def _link(
         self, queue: QueueState, task: Task[Any], group: Group | None

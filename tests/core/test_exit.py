@@ -572,7 +572,7 @@ def test_finishing_runs_everything_and_closes_the_queues() -> None:
     gate.open()
     finish(scheduler)
     assert ran == ["x"]
-    with pytest.raises(RuntimeError, match="after shutdown"):
+    with pytest.raises(RuntimeError, match="after interpreter shutdown"):
         first.submit(int)
     for thread in [*first._threads, *second._threads]:
         thread.join(DEADLINE)
