@@ -10,10 +10,12 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from typing import Protocol
+from typing import Protocol, TypeVar
 from weakref import WeakSet
 
 from .._calls.interrupts import LOGGER, interruptible, uninterrupted
+
+T = TypeVar("T")
 
 
 class Owner(Protocol):
@@ -51,6 +53,16 @@ exiting = False  # the interpreter is
 _begun = False  # `_finish` was, so no Ctrl-C has kept our hook from its work
 
 
+def members(found: WeakSet[T]) -> list[T]:
+    """Return what is in *found*.
+
+    Before CPython 3.14 going through a `WeakSet` fails where another thread frees a member of it.
+    """
+    while True:
+        with suppress(RuntimeError):
+            return list(found)
+
+
 def register(scheduler: Owner) -> None:
     """See that *scheduler* is told when the interpreter exits, and after a fork."""
     with uninterrupted(), _lock:
@@ -79,7 +91,7 @@ def _at_exit_if_struck() -> None:
         if not _begun:
             _finish(True)
             # Nobody else waits for the threads now, which may be calling callbacks yet.
-            for scheduler in list(_schedulers):
+            for scheduler in members(_schedulers):
                 interruptible(scheduler.shutdown)
 
 
@@ -95,7 +107,7 @@ def _finish(interrupted: bool) -> None:
     global exiting, _begun
     _begun = True
     with _lock:
-        schedulers = list(_schedulers)
+        schedulers = members(_schedulers)
         for scheduler in schedulers:
             scheduler.exiting = True
         exiting = True
@@ -137,7 +149,7 @@ def _interrupted() -> bool:
 def _after_fork() -> None:
     global _lock
     _lock = threading.Lock()  # another thread may have held it
-    for scheduler in list(_schedulers):
+    for scheduler in members(_schedulers):
         scheduler.abandon()
     _schedulers.clear()
 

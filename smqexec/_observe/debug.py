@@ -23,6 +23,8 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
+from .._core.process import members
+
 if TYPE_CHECKING:
     from .events import Event
 
@@ -103,13 +105,13 @@ def _log(exception: BaseException, queue: str) -> None:
 
 def _at_exit() -> None:
     """Report what the end of the program would collect when it is too late to log."""
-    for unseen in list(_living):
+    for unseen in members(_living):
         unseen.report()
 
 
 def _after_fork() -> None:
     """In a forked child: the failures are the parent's."""
-    for unseen in list(_living):
+    for unseen in members(_living):
         unseen.look()
 
 

@@ -8,13 +8,14 @@ none is ready.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures.thread import BrokenThreadPool
 from functools import partial
 from itertools import count
+from threading import Thread
 from typing import Any
-from weakref import WeakSet, ref
+from weakref import ref
 
 from typing_extensions import override
 
@@ -89,8 +90,8 @@ class ThreadPool(Threads, ThreadPoolExecutor):
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         super().shutdown(wait, cancel_futures=cancel_futures)
         # A ThreadPoolExecutor is freed by reference counts, and its threads with it.  A queue's
-        # pool is part of a cycle: it must not keep threads that have ended.
-        self._threads: Any = WeakSet(self._threads)
+        # pool is part of a cycle: it must not keep threads that have ended.  No thread comes any more.
+        self._threads: Any = WeakThreads(self._threads)
 
     @override
     def _adjust_thread_count(self) -> None:
@@ -107,6 +108,22 @@ class ThreadPool(Threads, ThreadPoolExecutor):
         super()._initializer_failed()
         # After it: it throws away all that its threads were to get, also this.
         self.shutdown(wait=False)
+
+
+class WeakThreads:
+    """Some threads, as long as they exist.
+
+    Not a `WeakSet`: before CPython 3.14 going through one fails where another thread frees a member.
+    """
+
+    def __init__(self, threads: Iterable[Thread]) -> None:
+        self._refs = [ref(thread) for thread in threads]
+
+    def __iter__(self) -> Iterator[Thread]:
+        return iter([thread for each in self._refs if (thread := each()) is not None])
+
+    def __len__(self) -> int:
+        return len(list(iter(self)))
 
 
 class Initializer:

@@ -12,8 +12,10 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Iterator
 from concurrent.futures import CancelledError, Future
 from typing import Any
+from weakref import WeakSet
 
 import pytest
 from gate import DEADLINE, Gate
@@ -687,6 +689,29 @@ def test_hook_at_exit_goes_over_all_schedulers(monkeypatch: pytest.MonkeyPatch) 
     assert not thread.is_alive()
     assert (never.cancelled(), late.cancelled(), ran.result()) == (True, True, "x")
     assert _process.exiting
+
+
+def test_scheduler_that_is_freed_as_the_hooks_go_over_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By another thread: before CPython 3.14 a WeakSet can't be gone through meanwhile."""
+
+    class Shrinking(WeakSet[Any]):
+        going = False
+
+        def __iter__(self) -> Iterator[Any]:
+            self.going, first = True, not self.going
+            for member in super().__iter__():
+                yield member
+                if first:
+                    raise RuntimeError("Set changed size during iteration")
+
+    with Scheduler() as scheduler:
+        monkeypatch.setattr(_process, "_schedulers", Shrinking([scheduler]))
+        monkeypatch.setattr(_process, "exiting", False)
+        monkeypatch.setattr(_process, "_begun", False)
+        queue = Queue(scheduler, 1)
+        _process._at_exit()
+        with pytest.raises(RuntimeError, match="cannot schedule new futures after interpreter shutdown"):
+            queue.submit(int)
 
 
 def test_hook_after_fork_abandons_all_schedulers(monkeypatch: pytest.MonkeyPatch) -> None:
