@@ -89,12 +89,29 @@ def without_collector() -> Iterator[None]:
         gc.enable()
 
 
+def collected(holds: Callable[[], object]) -> Callable[[], object]:
+    """Return *holds* for `until`, to be asked after a collection each time.
+
+    Without the GIL what one thread releases may be for another one to free, which sleeps perhaps; and
+    so may what that held.  A collection frees it in any case.
+    """
+
+    def ask() -> object:
+        gc.collect()
+        return holds()
+
+    return ask
+
+
 def until_gone(*gone: Callable[[], object]) -> None:
     """Wait until these are freed.
 
     Without the GIL their owner thread hears of it a little later, and what the frame of a failure
     keeps is the collector's.
     """
-    if not getattr(sys, "_is_gil_enabled", lambda: True)():
-        gc.collect()
-    until(lambda: not any(each() is not None for each in gone))
+
+    def holds() -> bool:
+        return not any(each() is not None for each in gone)
+
+    free_threaded = not getattr(sys, "_is_gil_enabled", lambda: True)()
+    until(collected(holds) if free_threaded else holds)

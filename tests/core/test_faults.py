@@ -459,6 +459,7 @@ def test_hostile_result() -> None:
         assert [heir.result(DEADLINE) for heir in heirs] == [True, True]
         assert not waiting.result(DEADLINE).not_done
         assert isinstance(piece.exception(DEADLINE), Broken)  # its result[0] raises
+        until(lambda: seen)  # callbacks come after those who wait
         assert seen == [True]
         assert "returned Hostile" in repr(task)
         assert isinstance(task[0].exception(DEADLINE), Broken)

@@ -663,8 +663,9 @@ def rules(seed: int) -> None:
                     if mine.random() < 0.3:
                         queue = queue.options(name="in line", after=[settled(need) for need in needs[:1]])
                     with locks[line]:  # else who comes first is not to be told
-                        tasks.append(queue.submit(note, line, len(order[line]), *map(settled, needs)))
-                        order[line].append(tasks[-1])
+                        task = queue.submit(note, line, len(order[line]), *map(settled, needs))
+                        order[line].append(task)
+                    tasks.append(task)
                 elif what < 0.8:
                     tasks.append(mine.choice(others).submit(lambda *values: len(values), *needs))
                 elif what < 0.9 and tasks:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from gate import DEADLINE, Gate
-from threads import planned, until
+from threads import collected, planned, until
 
 from smqexec import Queue, Scheduler, number_of_results, settled
 from smqexec._observe import debug as _debug
@@ -95,7 +95,7 @@ def test_failure_that_nobody_looked_at_is_logged(lab: Any, caplog: pytest.LogCap
     assert not unseen(caplog)
     del late
     gc.collect()
-    until(lambda: unseen(caplog))
+    until(collected(lambda: unseen(caplog)))
     (record,) = unseen(caplog)  # once, not for each that failed with it
     assert record.levelno == logging.ERROR and record.name == "smqexec"
     assert isinstance(record.exc_info[1], ValueError)
@@ -137,7 +137,7 @@ def test_failure_that_somebody_looked_at_is_not(
     queue.submit(expose)
     assert scheduler.wait(DEADLINE)
     gc.collect()
-    until(lambda: unseen(caplog))
+    until(collected(lambda: unseen(caplog)))
     assert len(unseen(caplog)) == 1
 
 
@@ -167,7 +167,7 @@ def test_failure_handed_on_to_another_scheduler(lab: Any, caplog: pytest.LogCapt
             del late
         gc.collect()
         if not look:
-            until(lambda: unseen(caplog))
+            until(collected(lambda: unseen(caplog)))
             caplog.clear()
     assert not unseen(caplog)
 
@@ -202,11 +202,11 @@ def test_collected_while_the_lock_is_held(lab: Any, caplog: pytest.LogCaptureFix
         with scheduler.lock:
             del task
             gc.collect()
-        until(lambda: threads)
+        until(collected(lambda: threads))
     finally:
         logger.removeHandler(handler)
     assert threads == ["smqexec-debug"]
-    until(lambda: unseen(caplog))
+    until(collected(lambda: unseen(caplog)))
 
 
 def test_report_for_which_there_is_no_thread(
@@ -230,12 +230,12 @@ def test_report_for_which_there_is_no_thread(
             patch.setattr(where, name, refuse)
             del task
             gc.collect()
-            until(lambda: refused)
+            until(collected(lambda: refused))
         assert not unseen(caplog)
     queue.submit(expose)
     assert scheduler.wait(DEADLINE)
     gc.collect()
-    until(lambda: len(unseen(caplog)) == 3)
+    until(collected(lambda: len(unseen(caplog)) == 3))
 
 
 def test_end_of_the_process(lab: Any, caplog: pytest.LogCaptureFixture) -> None:

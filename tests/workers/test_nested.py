@@ -515,7 +515,7 @@ def test_what_another_begins_to_wait_for_is_left_where_that_is_not_needed() -> N
 
 
 def test_needs_keep_nothing_that_had_ended_before() -> None:
-    with planned(1, 2) as (_, queue, other):
+    with planned(1, 2) as (scheduler, queue, other):
         gates = [Gate(), Gate()]
         done, held = [other.submit(gate, 1) for gate in gates]
         sink = queue.submit(max, done, held)
@@ -524,7 +524,12 @@ def test_needs_keep_nothing_that_had_ended_before() -> None:
         task = queue.submit(sink.result)
         until(lambda: queue._state.helpers)
         (needs,) = queue._state.helpers
-        until(lambda: needs.seen and not needs.frames)
+
+        def searched() -> bool:
+            with scheduler.lock:  # within the search there are moments without frames
+                return bool(needs.seen and not needs.frames)
+
+        until(searched)
         assert set(needs.seen) == {sink, held}
         gates[1].open()
         assert task.result(DEADLINE) == 1
