@@ -8,7 +8,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from functools import partial
 from itertools import chain
 from threading import get_ident
 from typing import Any, TypeAlias
@@ -92,12 +91,13 @@ class Submission:
         task.dependencies = NONE
         nodes: Any = None
         refusal = starts = link = None
-        told = False  # observers were
+        told = False  # observers know of it, and of no end.  Written with Ctrl-C put off
         guard: uninterrupted | None = None  # puts Ctrl-C off, once something has struck
         try:
             if core.observers and not (queue.closed or queue.broken or core.exiting or core._abandoned):
-                told = True
-                core.observers.submitted(queue, task, args, kwargs)
+                with uninterrupted():
+                    told = True
+                    core.observers.submitted(queue, task, args, kwargs)
             # Not with `_lock`: Ctrl-C could strike between that and a `try`.
             if get_ident() not in STRUCK:
                 core._queue_up()
@@ -122,8 +122,14 @@ class Submission:
             core.lock.release()
             if DEFERRED:
                 call_deferred()
-            if link is not None:
-                core._finish(link[0])
+            if refusal is not None and told:
+                with uninterrupted():
+                    core.observers.tell("end", queue, task, outcome="cancelled")
+                    told = False
+            if link is not None and link[0]:  # a dependency has failed, and the task with it
+                with uninterrupted():
+                    core._finish(link[0])
+                    told = False
             if starts:
                 core._start(starts, task)
             if link is not None:
@@ -144,19 +150,20 @@ class Submission:
                     pass
             try:
                 with loud(core):
+                    # Whether no worker has seen it, and told of its end.
+                    unseen = link is not None and bool(link[0])
                     if core.lock._is_owned():
+                        unseen = True
                         try:
                             self._mend(task, group)
                         finally:
                             core.lock.release()
-                    self._withdraw(queue, task, group, told)
+                    self._withdraw(queue, task, group, told, unseen)
             finally:
                 make_room(-HEADROOM - FRAMES)
                 guard.__exit__(None, None, None)
             raise
         if refusal is not None:
-            if told:
-                core.observers.tell("end", queue, task, outcome="cancelled")
             try:
                 raise _anew(refusal)
             finally:
@@ -190,17 +197,19 @@ class Submission:
             queue.waking = 0
             queue.parked = sum(worker.parked for worker in queue.workers)
 
-    def _withdraw(self, queue: QueueState, task: Task[Any], group: Group | None, told: bool) -> None:
+    def _withdraw(
+        self, queue: QueueState, task: Task[Any], group: Group | None, told: bool, unseen: bool
+    ) -> None:
         """See that *task*, of which its caller will never know, does not run; and that all others do.
 
-        Unless it runs already.  *told* says whether observers know of it.
+        Unless it runs already.  *told* says whether observers know of it, *unseen* that no worker does.
         """
         core = self._core
         with core.exclusive() as section:
+            if told and (unseen or task.state < RUNNING):
+                section.then(core.observers.dropped, [(task, None, queue)], None)
             if task.state < RUNNING:
                 self._mend(task, group)
-                if told:
-                    section.then(partial(core.observers.tell, "end", queue, task, outcome="cancelled"))
             elif task._allocation is not None:
                 core._tell_helpers(core.allocating.stop_holding(task._allocation))
             section.then(core._start, core._wake_all())

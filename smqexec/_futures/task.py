@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from .._calls.arguments import AS_NEEDED, DIRECT, SOLE
 from .._calls.callables import announcement, generates, name_of
-from .._planner import DONE, NEW, NONE, STRIDE, Node
+from .._planner import DONE, NONE, STRIDE, Node
 from .future import CANCELLED, FAILED, Failure, PlannedFuture
 from .items import Item, Stream
 from .owner import Home, Owner
@@ -337,7 +337,7 @@ class Task(PlannedFuture[R]):
         self.dependencies = NONE
 
     def _words(self) -> list[str]:
-        number = 0 if self.state == NEW else self.number  # one that is being added has none
+        number = getattr(self, "number", 0)  # one that is being added, or was struck then, has none
         return [numbered(called(self, self._fn), self._serial, number)]
 
 

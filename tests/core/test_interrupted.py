@@ -51,6 +51,32 @@ def test_submit_struck_at_every_line(name: str, order: str, started: bool) -> No
     raise AssertionError("too many steps")
 
 
+@pytest.mark.parametrize("name", [*SUBMITS, "failed"])
+def test_observers_hear_of_the_end_of_each_struck_submit(name: str) -> None:
+    """Once, and of no end where they have not heard of the submit."""
+    for step in range(1, 10_000):
+        gate, outside = Gate(), Future[int]()
+        with planned(1, 2) as (scheduler, queue, other):
+            submitted: list[Any] = []
+            ended: list[Any] = []
+            lists = {"submit": submitted, "end": ended}
+            held = other.submit(gate)
+            failed = other.submit(int, "x")
+            assert failed.exception(DEADLINE)
+            scheduler.observe(lambda event: lists.get(event.kind, []).append(event.task))  # noqa: B023
+            submits = {**SUBMITS, "failed": lambda *_: queue.submit(int, failed)}  # noqa: B023
+            struck = strike(step, lambda: submits[name](queue, held, outside), press_ctrl_c)  # noqa: B023
+            gate.open()
+            outside.set_result(1)
+            assert scheduler.wait(DEADLINE), step
+        assert [task for task in ended if task is not held] == submitted, step  # that of held came before
+        assert all("Task at" in repr(task) for task in ended)
+        if not struck:
+            assert step > 30, "nothing was struck"
+            return
+    raise AssertionError("too many steps")
+
+
 @pytest.mark.parametrize("order", ["newest", "oldest"])
 def test_submit_struck_twice(order: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The second Ctrl-C does not keep the first one's damage from being mended, nor let others see it."""

@@ -757,7 +757,8 @@ class Patient:
         assert worker is not None
         self.waits = worker.waits
         while (given := self._line.get(timeout=DEADLINE)) is not None:
-            worker.queue.scheduler.waiting.help(Needs(worker, (given[0],), given[1].is_set), None, lambda: False)
+            needs = Needs(worker, (given[0],), given[1].is_set)
+            worker.queue.scheduler.waiting.help(needs, None, lambda: False)
         return "ended"
 
     def wait_for(self, future: Any) -> None:
