@@ -21,6 +21,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import smqexec
 from smqexec import Queue, Scheduler, settled
 from gate import DEADLINE, Gate
+from internals import *
 
 def limit(seconds):
     "Show where the threads are and end, should the process live longer."

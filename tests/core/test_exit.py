@@ -19,6 +19,7 @@ from weakref import WeakSet
 
 import pytest
 from gate import DEADLINE, Gate
+from internals import lock_of, pool_of
 from programs import Outcome, forks, run
 from threads import beside
 
@@ -163,7 +164,7 @@ def test_interrupted_wait() -> None:
             raise KeyboardInterrupt
         signal.signal(signal.SIGINT, handle)
         def interrupt():
-            until(lambda: held._watch)
+            until(lambda: record_of(held))
             # Python overlooks a signal that comes just before a thread blocks.
             while not interrupted.wait(0.01):
                 signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
@@ -736,8 +737,8 @@ def test_abandoned_scheduler_needs_no_lock_that_was_held() -> None:
     pending = queue.submit(int)
     outside: Future[int] = Future()
     waiting = queue.submit(abs, outside)
-    scheduler.lock.acquire()  # never released, as in a child
-    pool = queue._pool
+    lock_of(scheduler).acquire()  # never released, as in a child
+    pool = pool_of(queue)
     pool._shutdown_lock.acquire()
     scheduler.abandon()
     with pytest.raises(RuntimeError, match="the queue was made before the fork"):
@@ -770,7 +771,7 @@ def test_thread_that_has_not_begun_leaves_an_abandoned_scheduler() -> None:
     gate.wait_entered()
     queue.scheduler.abandon()
     gate.open()
-    queue._pool.shutdown()
+    pool_of(queue).shutdown()
     assert queue.counts()["done"] == 0
 
 
@@ -786,7 +787,7 @@ def test_failing_task_of_an_abandoned_scheduler() -> None:
     gate.wait_entered()
     queue.scheduler.abandon()
     gate.open()
-    queue._pool.shutdown()
+    pool_of(queue).shutdown()
     assert not task.done()
 
 
@@ -803,7 +804,7 @@ def test_future_that_ends_makes_nothing_ready_in_an_abandoned_scheduler() -> Non
 def test_shutdown_of_an_abandoned_queue_without_threads_needs_no_lock_of_its_pool() -> None:
     queue = Queue(1)
     queue.scheduler.abandon()
-    with queue._pool._shutdown_lock:
+    with pool_of(queue)._shutdown_lock:
         beside(queue.shutdown).result(DEADLINE)
 
 
@@ -819,7 +820,7 @@ def test_wait_in_which_the_scheduler_is_abandoned_is_over() -> None:
 
     queue.submit(program)
     assert over.wait(DEADLINE)
-    queue._pool.shutdown()
+    pool_of(queue).shutdown()
 
 
 def test_resume_of_an_abandoned_scheduler_starts_no_threads() -> None:
@@ -841,7 +842,7 @@ def test_checkpoint_of_an_abandoned_scheduler_does_not_hold() -> None:
     queue.scheduler.abandon()
     gate.open()
     assert passed.wait(DEADLINE)
-    queue._pool.shutdown()
+    pool_of(queue).shutdown()
 
 
 def test_task_of_the_parent_is_no_dependency() -> None:
@@ -934,7 +935,7 @@ def test_interrupted_at_the_end_of_a_with_block(block: str) -> None:
         """
         gate = Gate()
         def interrupt():
-            until(lambda: scheduler._watchers)
+            until(lambda: watchers_of(scheduler))
             until(lambda: pending.done() or signal.pthread_kill(threading.main_thread().ident, signal.SIGINT))
         with WITH as queue:
             scheduler = queue.scheduler
@@ -1006,7 +1007,7 @@ def test_submit_that_waits_for_room_at_exit_is_refused() -> None:
         queue.submit(say, "pending")
         thread = threading.Thread(target=lambda: say(error_of(queue.submit, say, "late")))
         thread.start()
-        until(lambda: queue._state.pending_limit._waiting)
+        until(lambda: state_of(queue).pending_limit._waiting)
     """)
     assert sorted(outcome.lines) == [
         "RuntimeError: cannot schedule new futures after interpreter shutdown",

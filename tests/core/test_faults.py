@@ -15,9 +15,19 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
-import planner_checks
 import pytest
 from gate import DEADLINE, Gate
+from internals import (
+    check_order,
+    idle_in,
+    lock_of,
+    order_of,
+    outside_of,
+    pool_of,
+    searches_in,
+    state_of,
+    states_of,
+)
 from threads import beside, planned, until
 
 from smqexec import (
@@ -56,11 +66,11 @@ def nothing(*_: object) -> None:
 def healthy(*queues: Queue) -> None:
     """Assert that *queues* have all their slots and do what they get, and nothing is left of a fault."""
     for queue in queues:
-        slots = queue._state
+        slots = state_of(queue)
         assert queue.scheduler.wait(DEADLINE), queue.scheduler
-        until(lambda queue=queue: not queue.scheduler._outside)  # parts are cut when their task has ended
-        with queue.scheduler.lock:
-            planner_checks.check(queue.scheduler.planner, queue.scheduler._queues, [])
+        until(lambda queue=queue: not outside_of(queue.scheduler))  # parts are cut when their task has ended
+        with lock_of(queue.scheduler):
+            check_order(queue.scheduler, [])
             assert len(slots.workers) <= slots.limit
         together = threading.Barrier(slots.limit)
         tasks = [queue.submit(together.wait, DEADLINE) for _ in range(slots.limit)]
@@ -259,7 +269,7 @@ def test_submit_raises_no_error_that_its_task_did_not_end_with(monkeypatch: pyte
             assert isinstance(need.exception(DEADLINE), Broken)
             raise RuntimeError("can't start new thread")
 
-        monkeypatch.setattr(queue._pool, "submit", refuse)
+        monkeypatch.setattr(pool_of(queue), "submit", refuse)
         task = queue.submit(nothing, need)
         monkeypatch.undo()
         assert task.exception(DEADLINE) is need.exception()
@@ -276,7 +286,7 @@ def test_task_that_waits_does_what_becomes_ready_while_another_thread_does_not_s
         gate.wait_entered()
         needed = queue.submit(abs, need)
         waiter = queue.submit(lambda: needed.result(DEADLINE))
-        until(lambda: queue._state.helpers)
+        until(lambda: searches_in(queue))
         pending: list[Any] = []
 
         def refuse(work: Any, slots: Any, run: Any) -> None:
@@ -286,7 +296,7 @@ def test_task_that_waits_does_what_becomes_ready_while_another_thread_does_not_s
             assert need.result(DEADLINE) == 7
             raise RuntimeError("can't start new thread")
 
-        monkeypatch.setattr(queue._pool, "submit", refuse)
+        monkeypatch.setattr(pool_of(queue), "submit", refuse)
         pending.append(queue.submit(nothing))
         monkeypatch.undo()
         assert waiter.result(DEADLINE) == 7
@@ -295,13 +305,13 @@ def test_task_that_waits_does_what_becomes_ready_while_another_thread_does_not_s
 
 
 def scheduler_ready(queue: Queue) -> list[Any]:
-    with queue.scheduler.lock:
-        return queue.scheduler.planner.ready(queue.scheduler._queues)
+    with lock_of(queue.scheduler):
+        return order_of(queue.scheduler).ready(states_of(queue.scheduler))
 
 
 def test_run_that_was_given_up_leaves_although_the_pool_calls_it() -> None:
     with planned(1) as (scheduler, queue):
-        slots = queue._state
+        slots = state_of(queue)
         assert queue.submit(abs, 1).result(DEADLINE) == 1
         until(lambda: slots.parked == 1)
         assert beside(scheduler.dispatcher.begin, slots, Worker(slots), True).result(DEADLINE) is None
@@ -311,14 +321,14 @@ def test_run_that_was_given_up_leaves_although_the_pool_calls_it() -> None:
 def test_thread_whose_run_was_given_up_leaves_at_shutdown(monkeypatch: pytest.MonkeyPatch) -> None:
     gate = Gate()
     queue = Queue(1, initializer=gate.enter)
-    submit = queue._pool.submit
+    submit = pool_of(queue).submit
 
     def submit_and_raise(*args: Any) -> None:
         submit(*args)
         gate.wait_entered()
         raise MemoryError
 
-    monkeypatch.setattr(queue._pool, "submit", submit_and_raise)
+    monkeypatch.setattr(pool_of(queue), "submit", submit_and_raise)
     with pytest.raises(MemoryError):
         queue.submit(nothing)
     monkeypatch.undo()
@@ -335,10 +345,10 @@ def test_queue_that_breaks_while_a_thread_is_started(monkeypatch: pytest.MonkeyP
         error = BrokenThreadPool("an initializer failed")
 
         def refuse(*_: object) -> None:
-            scheduler.break_off(queue._state, error)
+            scheduler.break_off(state_of(queue), error)
             raise error
 
-        monkeypatch.setattr(queue._pool, "submit", refuse)
+        monkeypatch.setattr(pool_of(queue), "submit", refuse)
         with pytest.raises(BrokenThreadPool, match="an initializer failed"):
             queue.submit(nothing)
         monkeypatch.undo()
@@ -361,7 +371,7 @@ def test_idle_threads_of_a_queue_that_breaks_with_nothing_pending_leave() -> Non
     begun.wait_entered()
     assert queue.submit(abs, 1).result(DEADLINE) == 1  # by the first thread: the second is not there yet
     first.result(DEADLINE)
-    until(lambda: queue._state.parked == 1)
+    until(lambda: idle_in(queue) == 1)
     gate.open()
     for thread in list(queue._threads):
         thread.join(DEADLINE)
@@ -373,12 +383,12 @@ def test_queue_that_broke_is_forgotten_when_it_is_lost() -> None:
     with planned() as (scheduler,):
         broken = Queue(scheduler, 1, initializer=fail)
         assert isinstance(broken.submit(nothing).exception(DEADLINE), BrokenThreadPool)
-        slots = broken._state
+        slots = state_of(broken)
         del broken
         gc.collect()
         until(lambda: slots.lost)
         Queue(scheduler, 1)
-        assert slots not in scheduler._queues
+        assert slots not in states_of(scheduler)
         assert scheduler.counts()["failed"] == 1
 
 
@@ -814,7 +824,7 @@ def test_future_that_a_signal_handler_completes(outcome: Any, lock_is_held: bool
         late = queue.submit(lambda _: 1, settled(future))
         with handling(lambda: (future.complete(outcome), future.complete(outcome))):
             if lock_is_held:
-                with scheduler.lock:
+                with lock_of(scheduler):
                     signal.raise_signal(signal.SIGTERM)
                     assert future.done()
                     assert not task.done()
@@ -1153,7 +1163,7 @@ def test_fault_of_ours_is_told(monkeypatch: pytest.MonkeyPatch, caplog: pytest.L
         def done(node: Any) -> Any:
             raise error
 
-        monkeypatch.setattr(scheduler.planner, "done", done)
+        monkeypatch.setattr(order_of(scheduler), "done", done)
         gate.open()
         assert waiting.result(DEADLINE) is error
         assert [task.exception(DEADLINE) for task in pending] == [error] * 4
@@ -1205,14 +1215,14 @@ def test_fault_of_ours_between_two_slices(monkeypatch: pytest.MonkeyPatch) -> No
         for task in heirs:
             task.add_done_callback(told.append)
         waiting = [beside(wait, [task]) for task in heirs]
-        drop_some, calls = scheduler.planner.drop_some, itertools.count()
+        drop_some, calls = order_of(scheduler).drop_some, itertools.count()
 
         def struck(*args: Any) -> Any:
             if next(calls):
                 raise Internal
             return drop_some(*args)
 
-        monkeypatch.setattr(scheduler.planner, "drop_some", struck)
+        monkeypatch.setattr(order_of(scheduler), "drop_some", struck)
         assert first.cancel()
         for each in waiting:
             each.result(DEADLINE)
@@ -1240,7 +1250,7 @@ def test_fault_of_ours_in_a_queue_with_rules_of_its_own(monkeypatch: pytest.Monk
         def promote(node: Any) -> Any:
             raise Internal
 
-        monkeypatch.setattr(scheduler.planner, "promote", promote)
+        monkeypatch.setattr(order_of(scheduler), "promote", promote)
         assert not tasks[0].promote()
         assert all(isinstance(task.exception(DEADLINE), Internal) for task in tasks)
         with pytest.raises(BrokenThreadPool):
@@ -1259,7 +1269,7 @@ def test_fault_of_ours_while_a_task_that_has_started_is_held_back(monkeypatch: p
         def hold_back(*_: object) -> Any:
             raise Internal
 
-        monkeypatch.setattr(scheduler.planner, "hold_back", hold_back)
+        monkeypatch.setattr(order_of(scheduler), "hold_back", hold_back)
         lacking = using.submit(abs, -1)
         assert isinstance(lacking.exception(DEADLINE), Internal)
         gate.open()

@@ -11,9 +11,9 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
-import planner_checks
 import pytest
 from gate import DEADLINE, Gate
+from internals import check_order, lock_of, outside_of, pool_of, state_of
 from strikes import PACKAGE, SUBMITS, Strike, Struck, press_ctrl_c, strike, submit_in
 from threads import beside, planned, until
 
@@ -39,8 +39,7 @@ def test_submit_struck_at_every_line(name: str, order: str, started: bool) -> No
                 if not strike(step, lambda: SUBMITS[name](queue, held, outside), press_ctrl_c):  # noqa: B023
                     assert step > 30, "nothing was struck"
                     return
-                with scheduler.lock:
-                    planner_checks.check(scheduler.planner, scheduler._queues)
+                check_order(scheduler)
                 after = [queue.submit(int), other.submit(str, before[0])]
             finally:
                 gate.open()
@@ -99,12 +98,12 @@ def test_submit_struck_twice(order: str, monkeypatch: pytest.MonkeyPatch) -> Non
                 monkeypatch.setattr(scheduler, "_admit", struck_admit)
                 struck = strike(step, lambda: queue.submit(int), press_ctrl_c)
                 monkeypatch.undo()
-                assert scheduler.lock.acquire(timeout=DEADLINE)
+                assert lock_of(scheduler).acquire(timeout=DEADLINE)
                 try:
-                    planner_checks.check(scheduler.planner, scheduler._queues)
-                    assert queue._state.ready == len(before), step
+                    check_order(scheduler)
+                    assert state_of(queue).ready == len(before), step
                 finally:
-                    scheduler.lock.release()
+                    lock_of(scheduler).release()
             finally:
                 gate.open()
             assert [task.result(DEADLINE) for task in [held, *before]] == ["held", 0, 1, 2], step
@@ -127,7 +126,7 @@ def test_submit_struck_again_before_ctrl_c_is_put_off(monkeypatch: pytest.Monkey
         monkeypatch.setattr(scheduler, "_admit", struck_admit)
         with pytest.raises(KeyboardInterrupt):
             queue.submit(int)
-        assert not scheduler.lock._is_owned()
+        assert not lock_of(scheduler)._is_owned()
         scheduler.resume()
         assert before.result(DEADLINE) == 1
         assert scheduler.wait(DEADLINE)
@@ -149,14 +148,14 @@ def test_submit_struck_when_its_task_runs_already(monkeypatch: pytest.MonkeyPatc
     """Then that goes on."""
     with planned(1) as (scheduler, queue):
         gate = Gate()
-        submit = queue._pool.submit
+        submit = pool_of(queue).submit
 
         def late(*args: Any) -> None:
             submit(*args)
             gate.wait_entered()
             raise Struck
 
-        monkeypatch.setattr(queue._pool, "submit", late)
+        monkeypatch.setattr(pool_of(queue), "submit", late)
         with pytest.raises(Struck):
             queue.submit(gate)
         monkeypatch.undo()
@@ -169,11 +168,11 @@ def test_submit_struck_when_its_task_runs_already(monkeypatch: pytest.MonkeyPatc
 def test_parked_thread_that_was_rung_for_as_a_submit_was_struck_counts_once() -> None:
     """Else it would be rung for where there is nobody, and a second thread not be started."""
     with planned(2) as (scheduler, queue):
-        slots = queue._state
+        slots = state_of(queue)
         lost = queue.submit(str, Future())
         assert lost.cancel()
         until(lambda: slots.parked == 1)
-        with scheduler.lock:
+        with lock_of(scheduler):
             slots.ring()  # as a submit does; and then it is struck
             scheduler.submission._mend(lost, None)
         until(lambda: slots.bell.empty() and slots.parked == 1)
@@ -187,7 +186,7 @@ def test_thread_between_two_tasks_as_a_submit_is_struck_is_not_parked(
 ) -> None:
     """Else it would be rung for where there is nobody, and a second thread not be started."""
     with planned(2) as (scheduler, queue):
-        slots, between, begin = queue._state, Gate(), scheduler.dispatcher.begin
+        slots, between, begin = state_of(queue), Gate(), scheduler.dispatcher.begin
 
         def come_back(slots: Any, run: Any, rung: bool) -> Any:
             if not rung:
@@ -199,7 +198,7 @@ def test_thread_between_two_tasks_as_a_submit_is_struck_is_not_parked(
         between.wait_entered()
         lost = queue.submit(str, Future())
         assert lost.cancel()
-        with scheduler.lock:
+        with lock_of(scheduler):
             scheduler.submission._mend(lost, None)
             assert slots.parked == 0
         between.open()
@@ -256,8 +255,7 @@ def test_submit_at_the_bottom_of_a_recursion() -> None:
         assert isinstance(failed.exception(DEADLINE), RecursionError)
         assert scheduler.wait(DEADLINE)
         assert {task.result(DEADLINE) for task in submitted} == {"0"}
-        with scheduler.lock:
-            planner_checks.check(scheduler.planner, scheduler._queues)
+        check_order(scheduler)
 
 
 def test_cancel_at_the_bottom_of_a_recursion() -> None:
@@ -288,7 +286,7 @@ def test_future_that_refuses_a_callback() -> None:
         other = queue.submit(str, outside)
         with pytest.raises(ValueError, match="no callbacks here"):
             queue.submit(str, Refusing())
-        assert sum(scheduler.counts().values()) == len(scheduler._outside) == 1
+        assert sum(scheduler.counts().values()) == len(outside_of(scheduler)) == 1
         outside.set_result(1)
         assert other.result(DEADLINE) == "1"
         assert queue.submit(int).result(DEADLINE) == 0
@@ -405,8 +403,7 @@ def test_ctrl_c_in_a_submit_with_rules_at_every_line(rule: str, busy: bool) -> N
             assert disk.free == 2, step
             both = queue.options(resources={disk: 2}).submit(abs, -5)
             assert both.result(DEADLINE) == 5, step
-            with scheduler.lock:
-                planner_checks.check(scheduler.planner, scheduler._queues)
+            check_order(scheduler)
         if not struck:
             assert step > 30, "nothing was struck"
             return
@@ -469,7 +466,7 @@ def test_ctrl_c_between_any_two_bytecodes(name: str) -> None:
                 with suppress(KeyboardInterrupt, TimeoutError):
                     strike.within(lambda: CALLS[name](scheduler, queue, task, disk))  # noqa: B023
                 struck = bool(strike.struck)
-                assert not scheduler.lock._is_owned(), strike.struck
+                assert not lock_of(scheduler)._is_owned(), strike.struck
                 assert signal.getsignal(signal.SIGINT) is signal.default_int_handler, strike.struck
                 scheduler.resume()
                 queue.max_workers = 2
@@ -541,8 +538,7 @@ def test_ctrl_c_at_many_lines(name: str, order: str) -> None:
                     told.result(DEADLINE)
             assert scheduler.wait(DEADLINE), step
             until(lambda: all(end.done() for end in ends))  # noqa: B023
-            with scheduler.lock:
-                planner_checks.check(scheduler.planner, scheduler._queues)
+            check_order(scheduler)
         if not struck:
             assert step > 10, "nothing was struck"
             return
@@ -586,7 +582,7 @@ def test_ctrl_c_in_a_request_for_a_part_at_every_line(name: str) -> None:
             assert item.result(DEADLINE) == heir.result(DEADLINE) == "b", step
             assert name == "part" or (len(task), list(task)) == (2, ["a", "b"]), step
             assert scheduler.wait(DEADLINE), step
-            assert not scheduler._outside
+            assert not outside_of(scheduler)
         if not struck:
             assert step > 5, "nothing was struck"
             return
@@ -655,10 +651,10 @@ class Struck3_14:
 def test_ctrl_c_between_with_and_its_block(name: str) -> None:
     with planned(1, stopped=True) as (scheduler, queue):
         frames = queue.submit(one, 1)
-        scheduler.lock = Struck3_14(scheduler.lock)
+        scheduler.lock = Struck3_14(lock_of(scheduler))
         with pytest.raises(KeyboardInterrupt):
             queue.submit(int) if name == "submit" else frames[0]
-        assert not scheduler.lock._is_owned()
+        assert not lock_of(scheduler)._is_owned()
         scheduler.resume()
         assert frames[0].result(DEADLINE) == 1
         assert scheduler.wait(DEADLINE)

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from engines import Manual
 from gate import DEADLINE
+from internals import blocked_on, lock_of
 from threads import beside, hold, planned, until
 
 import smqexec._core.shared
@@ -177,9 +178,9 @@ def test_waiter_that_gives_up_while_the_task_ends(monkeypatch: pytest.MonkeyPatc
         monkeypatch.setattr(smqexec._workers.waiting, "threading", Threading)
         task = queue.submit(add, 1)
         first = beside(give_up, task)
-        until(lambda: task._watch and task._watch.blocked)
+        until(lambda: blocked_on(task))
         second = beside(task.result)
-        until(lambda: len(task._watch.blocked) == 2)
+        until(lambda: len(blocked_on(task)) == 2)
         scheduler.resume()
         assert first.result(DEADLINE)  # done is done, however late
         assert second.result(DEADLINE) == 2
@@ -389,7 +390,7 @@ class Clock:
 @pytest.mark.parametrize("at", [1, 2, SPINS])
 def test_submitter_lets_who_holds_the_lock_go_on(at: int, monkeypatch: pytest.MonkeyPatch) -> None:
     with planned(1, stopped=True) as (scheduler, queue):
-        clock = Clock(hold(scheduler.lock), at)
+        clock = Clock(hold(lock_of(scheduler)), at)
         monkeypatch.setattr(smqexec._core.shared, "time", clock)
         task = beside(queue.submit, add, 1).result(DEADLINE)
         assert clock.sleeps == at
@@ -399,7 +400,7 @@ def test_submitter_lets_who_holds_the_lock_go_on(at: int, monkeypatch: pytest.Mo
 
 def test_submitter_blocks_when_that_takes_long(monkeypatch: pytest.MonkeyPatch) -> None:
     with planned(1, stopped=True) as (scheduler, queue):
-        release = hold(scheduler.lock)
+        release = hold(lock_of(scheduler))
         clock = Clock(release, -1)
         monkeypatch.setattr(smqexec._core.shared, "time", clock)
         submitting = beside(queue.submit, add, 1)

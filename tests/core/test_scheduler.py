@@ -14,6 +14,18 @@ from typing import Any
 import planner_checks
 import pytest
 from gate import DEADLINE, Gate
+from internals import (
+    blocked_on,
+    check_order,
+    idle_in,
+    lock_of,
+    order_of,
+    outside_of,
+    resting_in,
+    state_of,
+    states_of,
+    watchers_of,
+)
 from threads import beside, planned, until
 
 import smqexec._core.waking
@@ -33,8 +45,8 @@ def fail() -> None:
 
 
 def entries(scheduler: Scheduler) -> int:
-    with scheduler.lock:
-        return planner_checks.entries(scheduler.planner, scheduler._queues)
+    with lock_of(scheduler):
+        return planner_checks.entries(order_of(scheduler), states_of(scheduler))
 
 
 # Making one.
@@ -72,7 +84,7 @@ def test_queues_are_those_in_use() -> None:
     assert scheduler.queues == (two,)
     # What is kept of lost queues goes when the next one comes.
     three = Queue(scheduler, 1)
-    assert len(scheduler._queues) == 2
+    assert len(states_of(scheduler)) == 2
     assert scheduler.queues == (two, three)
 
 
@@ -111,7 +123,7 @@ def test_counts_and_repr_in_every_state() -> None:
             "<Scheduler order=newest, 2 queues: 2 waiting, 2 ready, 1 running, 2 cancelled>"
         )
         assert (
-            repr(queue) == f"<Queue {queue._state.name}, 1 slot: 1 waiting, 2 ready, 1 running, 1 cancelled>"
+            repr(queue) == f"<Queue {queue.name}, 1 slot: 1 waiting, 2 ready, 1 running, 1 cancelled>"
         )
         gate.open()
         assert scheduler.wait(DEADLINE)
@@ -143,7 +155,7 @@ def test_stop_lets_running_tasks_finish() -> None:
         gate.wait_entered(2)
         scheduler.stop()
         stopping = beside(scheduler.stop, True)
-        until(lambda: scheduler._watchers)
+        until(lambda: watchers_of(scheduler))
         assert not stopping.done()
         gate.open()
         stopping.result(DEADLINE)
@@ -331,9 +343,9 @@ def test_wait() -> None:
         other.submit(add, queue.submit(gate.enter, 1))
         for timeout in (0, -1, 0.001):
             assert not scheduler.wait(timeout)
-        assert not scheduler._watchers
+        assert not watchers_of(scheduler)
         waiting = [beside(scheduler.wait), beside(scheduler.wait, 1e300)]
-        until(lambda: len(scheduler._watchers) == 2)
+        until(lambda: len(watchers_of(scheduler)) == 2)
         gate.open()
         assert [future.result(DEADLINE) for future in waiting] == [True, True]
         assert scheduler.counts() == {**NOTHING, "done": 2}
@@ -343,7 +355,7 @@ def test_wait_ends_when_all_is_cancelled() -> None:
     with planned(1, stopped=True) as (scheduler, queue):
         task = queue.submit(add, 1)
         waiting = beside(scheduler.wait)
-        until(lambda: scheduler._watchers)
+        until(lambda: watchers_of(scheduler))
         assert task.cancel()
         assert waiting.result(DEADLINE)
 
@@ -364,7 +376,7 @@ def test_tasks_that_stop_resume_and_wait() -> None:
         one, two = queue.submit(wait), queue.submit(wait)
         assert one.result(DEADLINE)
         assert two.result(DEADLINE)
-        assert not scheduler._resting
+        assert not resting_in(scheduler)
         queue.submit(scheduler.stop).result(DEADLINE)
         assert scheduler.stopped
         scheduler.resume()
@@ -377,7 +389,7 @@ def test_task_that_waits_still_counts_for_those_outside() -> None:
         gate = Gate()
         held = queue.submit(gate)
         waiter = queue.submit(scheduler.wait, DEADLINE)
-        until(lambda: scheduler._resting)
+        until(lambda: resting_in(scheduler))
         assert not scheduler.wait(0)
         gate.open()
         assert waiter.result(DEADLINE)
@@ -423,7 +435,7 @@ def test_with_block_that_raises_still_does_what_is_pending() -> None:
         queue = Queue(scheduler, 1)
         tasks = [queue.submit(gate.enter, 1), queue.submit(add, 1)]
         gate.wait_entered()
-        beside(lambda: until(lambda: queue._state.closed) or gate.open())
+        beside(lambda: until(lambda: state_of(queue).closed) or gate.open())
         raise KeyError
     assert [task.result(0) for task in tasks] == [1, 2]
 
@@ -583,8 +595,7 @@ def test_argument_given_twice_is_one_dependency() -> None:
         one, two = queue.submit(int), queue.submit(int)
         tasks = [queue.submit(add, one, one), queue.submit(max, one, two, one)]
         assert [list(dependencies_of(task)) for task in tasks] == [[one], [one, two]]
-        with scheduler.lock:
-            planner_checks.check(scheduler.planner, scheduler._queues)
+        check_order(scheduler)
         scheduler.resume()
         assert [task.result(DEADLINE) for task in tasks] == [0, 0]
 
@@ -673,7 +684,7 @@ def test_stop_during_a_long_search(monkeypatch: pytest.MonkeyPatch) -> None:
         sink = deep(queue)
         scheduler.resume()
         assert stopped.wait(DEADLINE)
-        until(lambda: queue._state.parked)
+        until(lambda: idle_in(queue))
         assert queue.counts()["running"] == queue.counts()["done"] == 0
         scheduler.resume()
         assert sink.result(DEADLINE) == smqexec._core.waking.SEARCH_LIMIT * 5 // 2
@@ -689,18 +700,18 @@ def test_end_of_a_task_is_told_before_a_long_search(
         told: list[Any] = []
 
         def let_in() -> None:  # between two steps of the search
-            scheduler.lock.release()
+            lock_of(scheduler).release()
             try:
                 if not told:
                     told.append([waiting.result(DEADLINE), beside(heir.result).result(DEADLINE)])
             finally:
-                scheduler.lock.acquire()
+                lock_of(scheduler).acquire()
 
         gate = Gate()
         held = queue.submit(gate, 1)
         gate.wait_entered()
         waiting = beside(held.result)
-        until(lambda: held._watch and held._watch.blocked)
+        until(lambda: blocked_on(held))
         sink = deep(queue)
         heir = other.submit(add, held)  # newer than the sink: its queue needs no search to start it
         monkeypatch.setattr(scheduler, "_let_in", let_in)
@@ -749,8 +760,8 @@ def test_service_does_not_grow(order: str) -> None:
         del pending, forever
         until(lambda: queue.submit(add, 1).result(DEADLINE) and len(alive) == 0)
         assert entries(scheduler) < 300  # a few lists are not swept while they are short
-        assert not scheduler._outside
-        assert not scheduler._watchers
+        assert not outside_of(scheduler)
+        assert not watchers_of(scheduler)
 
 
 @pytest.mark.parametrize("cancel", [False, True])
@@ -775,11 +786,11 @@ def test_counts_keep_those_of_lost_queues() -> None:
         queue = Queue(scheduler, 1)
         assert queue.submit(int).result(DEADLINE) == 0
         assert queue.submit(int, "x").exception(DEADLINE)
-        slots = queue._state
+        slots = state_of(queue)
         del queue
         gc.collect()
         until(lambda: not slots.workers)
         Queue(scheduler, 1)
-        assert slots not in scheduler._queues
+        assert slots not in states_of(scheduler)
         counts = scheduler.counts()
         assert (counts["done"], counts["failed"]) == (1, 1)

@@ -20,6 +20,16 @@ from typing import Any
 import planner_checks
 import pytest
 from gate import DEADLINE, Gate
+from internals import (
+    check_order,
+    lock_of,
+    outside_of,
+    paused_in,
+    pending_in,
+    resting_in,
+    states_of,
+    watchers_of,
+)
 from threads import beside, planned, until
 
 import smqexec
@@ -38,23 +48,23 @@ def switching_often() -> Iterator[None]:
 
 
 def at_work(scheduler: Scheduler) -> list[Any]:
-    return [task for slots in scheduler._queues for run in slots.workers for task in run.tasks()]
+    return [task for slots in states_of(scheduler) for run in slots.workers for task in run.tasks()]
 
 
 def at_rest(scheduler: Scheduler) -> None:
     """Assert that *scheduler* has nothing to do, and keeps no record of anything."""
     until(
-        lambda: not any(slots.waking for slots in scheduler._queues)
+        lambda: not any(slots.waking for slots in states_of(scheduler))
     )  # somebody else took what they came for
-    with scheduler.lock:
-        planner_checks.check(scheduler.planner, scheduler._queues, [])
+    with lock_of(scheduler):
+        check_order(scheduler, [])
         records = {
-            "outside": scheduler._outside,
-            "waits": [run.waits for slots in scheduler._queues for run in slots.workers if run.waits],
-            "paused": scheduler._paused,
-            "resting": scheduler._resting,
-            "watchers": scheduler._watchers,
-            "helpers": [needs for slots in scheduler._queues for needs in slots.helpers],
+            "outside": outside_of(scheduler),
+            "waits": [run.waits for slots in states_of(scheduler) for run in slots.workers if run.waits],
+            "paused": paused_in(scheduler),
+            "resting": resting_in(scheduler),
+            "watchers": watchers_of(scheduler),
+            "helpers": [needs for slots in states_of(scheduler) for needs in slots.helpers],
             "at work": at_work(scheduler),
         }
         assert not any(records.values()), records
@@ -62,10 +72,10 @@ def at_rest(scheduler: Scheduler) -> None:
 
 def describe(scheduler: Scheduler) -> None:
     """Where *scheduler* is, for whoever looks for what hangs."""
-    print(scheduler, "stopped" if scheduler.stopped else "", scheduler.lock)
-    print("outside", scheduler._outside, "paused", scheduler._paused)
-    print("resting", scheduler._resting, "watchers", scheduler._watchers)
-    for slots in scheduler._queues:
+    print(scheduler, "stopped" if scheduler.stopped else "", lock_of(scheduler))
+    print("outside", outside_of(scheduler), "paused", paused_in(scheduler))
+    print("resting", resting_in(scheduler), "watchers", watchers_of(scheduler))
+    for slots in states_of(scheduler):
         print(
             slots.name,
             slots.counts(),
@@ -381,9 +391,9 @@ class World:
             elif kind < 0.5:
                 scheduler.resume()
             elif kind < 0.53:
-                with scheduler.lock:
-                    found = scheduler._pending() + at_work(scheduler)
-                    planner_checks.check(scheduler.planner, scheduler._queues, found)
+                with lock_of(scheduler):
+                    found = pending_in(scheduler) + at_work(scheduler)
+                    check_order(scheduler, found)
             elif self.made:
                 call = chance.choice(self.made[-40:])
                 future = call.future
@@ -685,8 +695,8 @@ def rules(seed: int) -> None:
             ran = [number for number, task in enumerate(order[line]) if not task.cancelled()]
             assert started[line] == ran
         at_rest(scheduler)
-        assert all(slots.barrier is None or slots.barrier.state == DONE for slots in scheduler._queues)
-        limits = [slots.pending_limit for slots in scheduler._queues if slots.pending_limit is not None]
+        assert all(slots.barrier is None or slots.barrier.state == DONE for slots in states_of(scheduler))
+        limits = [slots.pending_limit for slots in states_of(scheduler) if slots.pending_limit is not None]
         assert not any(limit._waiting or limit._reserved for limit in limits)
 
 

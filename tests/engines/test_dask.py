@@ -19,6 +19,7 @@ from pickle import PicklingError
 from typing import Any
 
 import pytest
+from internals import record_of
 
 distributed = pytest.importorskip("distributed", reason="needs smqexec[dask]")
 
@@ -165,7 +166,7 @@ def test_a_thread_that_waits_gets_the_value(queues: Any) -> None:
     scheduler.stop()
     task = remote.submit(calls.add, 1, 2)
     waiting = beside(task.result, DEADLINE)
-    while task._watch is None:
+    while record_of(task) is None:
         pass
     scheduler.resume()
     assert waiting.result(DEADLINE) == 3

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from engines import Inline, Manual
 from gate import DEADLINE, Gate
+from internals import stream_of
 from threads import beside, until
 
 from smqexec import Queue, Raw, Scheduler, number_of_results, settled
@@ -425,7 +426,7 @@ def test_generator_is_held_and_closed_between_values() -> None:
         task = queue.submit(endless)
         assert task[3].result(DEADLINE) == 3
         scheduler.stop(wait=True)
-        stream: Any = task._stream
+        stream: Any = stream_of(task)
         held = len(stream.values)
         task.cancel()
         assert closed.wait(DEADLINE)

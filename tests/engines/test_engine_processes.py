@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 import remote_calls
 from gate import DEADLINE, Gate
+from internals import stream_of
 from threads import until
 
 from smqexec import Queue, Scheduler
@@ -90,7 +91,7 @@ def test_outcome_that_can_not_be_pickled_fails_the_task(queues: tuple[Queue, Que
     queue = queues[0]
     error = queue.submit(call).exception(PATIENCE)
     assert re.search("pickle|NotShareable|ExecutionFailed", repr(error))
-    if "Interpreter" not in queue._state.name:
+    if "Interpreter" not in queue.name:
         assert re.search(f"{call.__name__} (can't be sent back|raised ValueError)", str(error))
     assert queue.submit(abs, -1).result(PATIENCE) == 1
 
@@ -129,7 +130,7 @@ def test_stop_and_cancel_act_between_two_values(queues: tuple[Queue, Queue], tmp
     film = queue.submit(remote_calls.endless, str(path))
     assert film[3].result(PATIENCE) == 3
     queue.scheduler.stop(wait=True)
-    stream: Any = film._stream
+    stream: Any = stream_of(film)
     count = len(stream.values)
     film.cancel()
     with pytest.raises(CancelledError):

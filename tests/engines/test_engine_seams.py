@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from engines import Inline, Manual
 from gate import DEADLINE, Gate
+from internals import pool_of
 from threads import beside, planned, until, without_collector
 
 from smqexec import Queue, Scheduler
@@ -335,7 +336,7 @@ def test_nothing_begins_for_a_task_that_waits(monkeypatch: pytest.MonkeyPatch) -
     begun: list[Any] = []
     with planned() as (scheduler,):
         queue = Queue(scheduler, 1, executor=engine)
-        monkeypatch.setattr(queue._pool, "start", lambda *args: begun.append(args))
+        monkeypatch.setattr(pool_of(queue), "start", lambda *args: begun.append(args))
         task = queue.submit(abs, need)
         monkeypatch.undo()
         need.set_result(-1)

@@ -21,6 +21,7 @@ from typing import Any
 
 import pytest
 from gate import DEADLINE, Gate
+from internals import idle_in, lock_of, pool_of, state_of, states_of, watchers_of, workers_of
 from threads import until_gone, without_collector
 
 from smqexec import Queue, Scheduler, Task, settled
@@ -106,10 +107,6 @@ def value(task: Any) -> Any:
 
 def values(results: Iterator[Any]) -> list[Any]:
     return in_time(lambda: list(results))
-
-
-def lock_of(queue: Queue) -> Any:
-    return queue._state.scheduler.lock
 
 
 class Thing:
@@ -288,7 +285,7 @@ def test_a_thread_is_used_again(make: Maker) -> None:
     queue = make(8)
     for _ in range(5):
         value(queue.submit(int))
-        eventually(lambda: queue._state.parked == 1)
+        eventually(lambda: idle_in(queue) == 1)
     assert len(queue._threads) == 1
 
 
@@ -309,7 +306,7 @@ def test_pool_never_holds_more_than_its_threads(make: Maker, gate: Gate) -> None
     seen = []
 
     def look() -> None:
-        seen.append((queue._pool._work_queue.qsize(), len(queue._state.workers), len(queue._threads)))
+        seen.append((pool_of(queue)._work_queue.qsize(), len(workers_of(queue)), len(queue._threads)))
 
     for _ in range(3):
         queue.submit(gate)
@@ -329,8 +326,8 @@ def test_pool_never_holds_more_than_its_threads_while_they_start(make: Maker) ->
 
     def look(_: Any = None) -> None:
         with lock_of(queue):
-            seen.append(len(queue._state.workers))
-        seen.append(queue._pool._work_queue.qsize())
+            seen.append(len(workers_of(queue)))
+        seen.append(pool_of(queue)._work_queue.qsize())
 
     def feed() -> list[Any]:
         last = None
@@ -431,11 +428,11 @@ def test_threads_of_a_broken_queue_leave(make: Maker, gate: Gate) -> None:
     both.wait_entered()
     both.open()
     value(first[1])
-    eventually(lambda: queue._state.parked == 1)  # one is at work and one is parked
+    eventually(lambda: idle_in(queue) == 1)  # one is at work and one is parked
     value(queue.submit(int))
-    eventually(lambda: queue._state.parked == 1)  # again: the third thread is for the second task
+    eventually(lambda: idle_in(queue) == 1)  # again: the third thread is for the second task
     tasks = [queue.submit(gate), queue.submit(int)]
-    eventually(lambda: queue._state.broken)
+    eventually(lambda: state_of(queue).broken)
     gate.open()
     for task in [*first, *tasks]:
         task.exception(DEADLINE)
@@ -458,7 +455,7 @@ def test_idle_thread_of_a_broken_queue_that_was_shut_down_meanwhile_leaves(
             raise Broken
 
     queue = make(2, initializer=initializer)
-    pool = queue._pool
+    pool = pool_of(queue)
     shutdown, failed = pool.shutdown, pool._initializer_failed
     thrown = Gate()
 
@@ -471,11 +468,11 @@ def test_idle_thread_of_a_broken_queue_that_was_shut_down_meanwhile_leaves(
         failed()
 
     value(queue.submit(int))
-    eventually(lambda: queue._state.parked == 1)
+    eventually(lambda: idle_in(queue) == 1)
     first = queue.submit(begun.wait_entered)
     value(queue.submit(int))  # a second thread begins for one of the two
     value(first)
-    eventually(lambda: queue._state.parked == 1)
+    eventually(lambda: idle_in(queue) == 1)
     monkeypatch.setattr(pool, "_initializer_failed", fail_after_shutdown)
     monkeypatch.setattr(pool, "shutdown", late_shutdown)
     begun.open()
@@ -576,7 +573,7 @@ def test_later_thread_does_not_start(make: Maker, gate: Gate, no_thread: Any, er
     barrier = threading.Barrier(2)
     pair = [queue.submit(barrier.wait, DEADLINE) for _ in range(2)]
     assert {value(task) for task in pair} == {0, 1}
-    assert len(queue._state.workers) <= 2
+    assert len(workers_of(queue)) <= 2
 
 
 def test_thread_for_a_dependent_of_another_queue_does_not_start(
@@ -656,20 +653,20 @@ def test_thread_that_does_not_start_on_resume(make: Maker, no_thread: Any) -> No
 def test_start_that_fails_after_the_run_was_taken(make: Maker, monkeypatch: Any) -> None:
     """The pool raises although one of its threads has begun the run: all is well."""
     queue = make(1)
-    submit = queue._pool.submit
+    submit = pool_of(queue).submit
     ran: list[int] = []
 
     def submit_and_raise(*args: Any) -> None:
         submit(*args)
-        eventually(lambda: queue._state.parked == 1)
+        eventually(lambda: idle_in(queue) == 1)
         raise MemoryError
 
-    monkeypatch.setattr(queue._pool, "submit", submit_and_raise)
+    monkeypatch.setattr(pool_of(queue), "submit", submit_and_raise)
     value(queue.submit(ran.append, 1))
     monkeypatch.undo()
     value(queue.submit(ran.append, 2))
     assert ran == [1, 2]
-    assert (len(queue._state.workers), queue._state.waking) == (1, 0)
+    assert (len(workers_of(queue)), state_of(queue).waking) == (1, 0)
 
 
 # Shutdown
@@ -782,9 +779,9 @@ def test_parked_threads_leave_when_the_last_pending_task_is_cancelled(make: Make
     for task in [queue.submit(barrier.wait, DEADLINE) for _ in range(2)]:
         value(task)
     waiting = queue.submit(str, Future())
-    eventually(lambda: queue._state.parked == 2)
+    eventually(lambda: idle_in(queue) == 2)
     queue.shutdown(wait=False)
-    assert queue._state.parked == 2  # the pending task may still need them
+    assert idle_in(queue) == 2  # the pending task may still need them
     assert waiting.cancel()
     for thread in queue._threads:
         thread.join(DEADLINE)
@@ -795,7 +792,7 @@ def test_parked_thread_leaves_when_the_only_pending_task_is_cancelled(make: Make
     queue = make(1)
     value(queue.submit(int))
     late = queue.submit(str, Future())
-    eventually(lambda: queue._state.parked == 1)
+    eventually(lambda: idle_in(queue) == 1)
     queue.shutdown(wait=False)
     assert late.cancel()
     for thread in list(queue._threads):
@@ -826,7 +823,7 @@ def test_with_block_that_raises_still_does_what_is_pending(make: Maker, gate: Ga
     with pytest.raises(Broken), make(1) as queue:
         tasks = [queue.submit(gate, 1), queue.submit(abs, 2)]
         gate.wait_entered()
-        start(lambda: eventually(lambda: queue._state.closed) or gate.open())
+        start(lambda: eventually(lambda: state_of(queue).closed) or gate.open())
         raise Broken
     assert [task.result(0) for task in tasks] == [1, 2]
 
@@ -893,7 +890,7 @@ def test_stop_during_shutdown_warns_too(
     gate.wait_entered()
     pending = queue.submit(int)
     shutdown = start(queue.shutdown)
-    eventually(lambda: queue.scheduler._watchers)
+    eventually(lambda: watchers_of(queue.scheduler))
     queue.scheduler.stop()
     assert not caplog.records  # one task still runs
     gate.open()
@@ -1211,7 +1208,7 @@ def test_a_parked_thread_keeps_no_result(make: Maker) -> None:
     queue = make(1)
     task = queue.submit(Thing)
     made = weakref.ref(value(task))
-    eventually(lambda: queue._state.parked == 1)
+    eventually(lambda: idle_in(queue) == 1)
     del task
     gc.collect()
     assert made() is None
@@ -1227,7 +1224,7 @@ def test_a_parked_thread_keeps_no_exception(make: Maker) -> None:
 
     task = queue.submit(fail, thing)
     assert isinstance(task.exception(DEADLINE), Broken)
-    eventually(lambda: queue._state.parked == 1)
+    eventually(lambda: idle_in(queue) == 1)
     del task, thing
     gc.collect()
     assert kept() is None
@@ -1256,7 +1253,7 @@ def test_threads_of_a_lost_queue_leave(make: Maker) -> None:
     barrier = threading.Barrier(2)
     for task in [queue.submit(barrier.wait, DEADLINE) for _ in range(2)]:
         value(task)
-    slots = queue._state
+    slots = state_of(queue)
     eventually(lambda: slots.parked == 2)
     threads = threads_named("lost")
     assert len(threads) == 2
@@ -1301,7 +1298,7 @@ def test_lost_queue_waits_for_a_task_of_another(make: Maker, gate: Gate) -> None
     barrier = threading.Barrier(2)
     for task in [queue.submit(barrier.wait, DEADLINE) for _ in range(2)]:
         value(task)
-    slots = queue._state
+    slots = state_of(queue)
     eventually(lambda: slots.parked == 2)
     held = other.submit(gate, "x")
     late = [queue.submit(lambda _: barrier.wait(DEADLINE), held) for _ in range(2)]  # they need both threads
@@ -1331,10 +1328,10 @@ def test_bell_of_a_lost_queue_and_a_ring_at_once(make: Maker) -> None:
     """The queue is lost just when a parked thread is rung for: the count of those on their way
     stays right."""
     queue = make(2, "lost")
-    slots = queue._state
+    slots = state_of(queue)
     value(queue.submit(int))
     eventually(lambda: slots.parked == 1)
-    with slots.scheduler.lock:
+    with lock_of(slots.scheduler):
         slots.lose()  # the thread that hears it has to wait for the lock
         eventually(slots.bell.empty)
         slots.ring()
@@ -1354,7 +1351,7 @@ def test_queue_of_a_scheduler_is_listed_until_it_is_lost() -> None:
     gc.collect()
     last = Queue(scheduler, 1)
     assert scheduler.queues == (second, last)
-    assert len(scheduler._queues) == 2  # a service that makes queues for ever must not grow
+    assert len(states_of(scheduler)) == 2  # a service that makes queues for ever must not grow
 
 
 # What is told

@@ -26,6 +26,7 @@ from typing import Any
 
 import pytest
 from gate import DEADLINE, Gate
+from internals import waiters_of
 from threads import beside, planned, until
 
 import smqexec
@@ -285,7 +286,7 @@ def test_waiter_that_raises_is_logged_and_stops_nothing(caplog: pytest.LogCaptur
         task = queue.submit(int)
         task._waiters.append(Waiter())
         waiting = beside(wait, [task], DEADLINE)
-        until(lambda: len(task._watch.waiters) == 2)
+        until(lambda: len(waiters_of(task)) == 2)
         scheduler.resume()
         assert waiting.result(DEADLINE).done == {task}
         assert queue.submit(int).result(DEADLINE) == 0
@@ -353,7 +354,7 @@ def test_time_limits(timeout: float) -> None:
         task = queue.submit(gate)
         waiting = beside(wait, [task], timeout)
         if timeout > 0:
-            until(lambda: task._watch and task._watch.waiters)
+            until(lambda: waiters_of(task))
             gate.open()
         assert waiting.result(DEADLINE).done == ({task} if timeout > 0 else set())
         gate.open()

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import planner_checks
 import pytest
 from gate import DEADLINE
+from internals import check_order
 from threads import until
 
 from smqexec import Queue, Scheduler
@@ -88,8 +88,7 @@ def kept(slots: int, prefetch: int, **options: Any) -> Iterator[tuple[Keeper, An
 
 
 def check(scheduler: Scheduler) -> None:
-    with scheduler.lock:
-        planner_checks.check(scheduler.planner, scheduler._queues)
+    check_order(scheduler)
 
 
 def submit(queue: Any, name: str, *args: Any) -> Any:

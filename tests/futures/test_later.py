@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from gate import DEADLINE, Gate
+from internals import lock_of, order_of
 from strikes import strike
 from threads import beside, hold, planned, until
 
@@ -54,7 +55,7 @@ def test_stop_and_cancel_anywhere_in_a_call(name: str) -> None:
             task, cancelled = queue.submit(str, running), queue.submit(str, running)
 
             def handle() -> None:
-                held.extend([step] * scheduler.lock._is_owned())
+                held.extend([step] * lock_of(scheduler)._is_owned())
                 with pytest.raises(TimeoutError):
                     cancelled.result(0)
                 repr(scheduler), repr(queue), repr(task), scheduler.counts()
@@ -98,7 +99,7 @@ def test_resume_and_shutdown_anywhere_in_a_submit(whole: bool) -> None:
             struck = strike(step, submit, handle)
             if struck:
                 assert not scheduler.stopped
-                assert not scheduler.lock._is_owned()
+                assert not lock_of(scheduler)._is_owned()
                 assert scheduler.wait(DEADLINE)
                 assert pending.done()
                 with pytest.raises(RuntimeError, match="after shutdown"):
@@ -163,11 +164,11 @@ def test_finalizer_in_a_thread_that_takes_and_completes() -> None:
     """Wherever in the loop of a worker the garbage collector finds something."""
     with planned(1) as (scheduler, queue):
         cancelled = []
-        order = scheduler.planner.order
+        order = order_of(scheduler).order
         take = scheduler._next
 
         def finalize(*args: Any) -> Any:
-            assert scheduler.lock._is_owned()
+            assert lock_of(scheduler)._is_owned()
             cancelled.append(waiting.pop().cancel() if waiting else None)
             return take(*args)
 
@@ -177,7 +178,7 @@ def test_finalizer_in_a_thread_that_takes_and_completes() -> None:
         tasks = [queue.submit(int) for _ in range(3)]
         assert [task.result(DEADLINE) for task in tasks] == [0, 0, 0]
         until(lambda: all(task.cancelled() for task in pending))
-        assert scheduler.planner.order is order
+        assert order_of(scheduler).order is order
         assert cancelled[:3] == [False] * 3
 
 
@@ -216,7 +217,7 @@ def test_cancel_under_contention_waits_for_the_lock() -> None:
     """In another thread than the holder's it never says False of what is pending."""
     with planned(1, stopped=True) as (scheduler, queue):
         tasks = [queue.submit(int) for _ in range(50)]
-        release = hold(scheduler.lock)
+        release = hold(lock_of(scheduler))
         cancelling = [beside(task.cancel) for task in tasks]
         time.sleep(0.3)  # longer than anybody should guess
         assert not any(each.done() for each in cancelling)
@@ -289,7 +290,7 @@ def test_periodic_handler_while_another_thread_has_the_lock(alarms: list[Callabl
     with planned(1) as (scheduler, queue):
         task = queue.submit(int)
         stops: list[int] = []
-        release = hold(scheduler.lock)
+        release = hold(lock_of(scheduler))
         timer = threading.Timer(0.3, release)
         timer.start()
         alarms += [lambda: stops.append(1), scheduler.stop, scheduler.resume]
@@ -324,7 +325,7 @@ def test_looks_that_need_no_lock(name: str) -> None:
     with planned(1, stopped=True) as (scheduler, queue):
         task = queue.submit(int)
         seen = LOOKS[name](scheduler, queue, task)
-        with scheduler.lock:
+        with lock_of(scheduler):
             assert beside(LOOKS[name], scheduler, queue, task).result(DEADLINE) == seen
 
 

@@ -156,4 +156,4 @@ def test_promoted_oldest_first_has_no_number() -> None:
         tasks[1].promote()
         tasks[0].promote()
         scheduler.resume()
-        assert notes(tasks[0]) == [f"raised by task expose of queue {queue._state.name}"]
+        assert notes(tasks[0]) == [f"raised by task expose of queue {queue.name}"]

@@ -22,6 +22,7 @@ from typing import Any
 import planner_checks
 import pytest
 from gate import DEADLINE, Gate
+from internals import blocked_on, callbacks_of, check_order, lock_of, outside_of, record_of, waiters_of
 from threads import beside, planned, until, until_gone, without_collector
 
 from smqexec import DependencyPlanner, Item, Queue, Raw, Scheduler, Task, settled
@@ -136,7 +137,7 @@ def test_timeout(ask: Callable[..., object], timeout: float) -> None:
         with pytest.raises(TimeoutError):
             ask(task, timeout)
         # Whoever gave up is forgotten, and who did not wait at all was never noted.
-        assert task._watch is None if timeout <= 0 else task._watch.blocked == []
+        assert record_of(task) is None if timeout <= 0 else blocked_on(task) == []
 
 
 def test_endless_timeout() -> None:
@@ -152,7 +153,7 @@ def test_many_threads_wait_for_one_task() -> None:
     with planned(1, stopped=True) as (scheduler, queue):
         task = queue.submit(add, 1)
         asked = [beside(task.result) for _ in range(5)] + [beside(task.exception) for _ in range(5)]
-        until(lambda: task._watch is not None and len(task._watch.blocked) == 10)
+        until(lambda: len(blocked_on(task)) == 10)
         scheduler.resume()
         assert [future.result(DEADLINE) for future in asked] == [2] * 5 + [None] * 5
 
@@ -162,7 +163,7 @@ def test_cancelled_raises_to_those_who_wait(ask: Callable[..., object]) -> None:
     with planned(1, stopped=True) as (_, queue):
         task = queue.submit(add, 1)
         asked = beside(ask, task)
-        until(lambda: task._watch is not None and task._watch.blocked)
+        until(lambda: blocked_on(task))
         assert task.cancel()
         with pytest.raises(CancelledError):
             asked.result(DEADLINE)
@@ -232,7 +233,7 @@ class Odd:
 
 def test_repr_in_each_state() -> None:
     with planned(1, stopped=True) as (scheduler, queue):
-        name = queue._state.name
+        name = queue.name
         gate = Gate()
         held = queue.submit(gate.enter)
         waiting = queue.submit(add, held)
@@ -489,7 +490,7 @@ def test_callback_waits_for_what_the_same_failure_ended() -> None:
         bad = queue.submit(fail)
         heir = queue.submit(add, bad)
         waiting = beside(wait, [heir], DEADLINE)
-        until(lambda: heir._watch is not None and heir._watch.waiters)
+        until(lambda: waiters_of(heir))
         seen: list[object] = []
         bad.add_done_callback(lambda _: seen.append(heir.exception(DEADLINE)))
         bad.add_done_callback(lambda _: seen.append(wait([heir], DEADLINE).not_done))
@@ -519,7 +520,7 @@ def test_wait_for_tasks_that_end_in_every_way(when: str) -> None:
         waiting = None
         if when == "before":
             waiting = beside(wait, tasks.values(), DEADLINE)
-            until(lambda: all(task._watch and task._watch.waiters for task in tasks.values()))
+            until(lambda: all(waiters_of(task) for task in tasks.values()))
         assert tasks["cancelled"].cancel()
         scheduler.resume()
         assert scheduler.wait(DEADLINE)
@@ -538,7 +539,7 @@ def test_as_completed_of_tasks_that_end_in_every_way(when: str) -> None:
 
         collecting = beside(collect)
         if when == "before":
-            until(lambda: all(task._watch and task._watch.waiters for task in tasks.values()))
+            until(lambda: all(waiters_of(task) for task in tasks.values()))
         assert tasks["cancelled"].cancel()
         scheduler.resume()
         if when == "after":
@@ -571,7 +572,7 @@ def test_wait_for_the_first_exception_ends_with_it_and_not_before() -> None:
         fine, last = queue.submit(gates[0]), queue.submit(gates[2])
         failing = queue.submit(lambda: gates[1].enter() or fail())
         waiting = beside(wait, [fine, failing, last], DEADLINE, concurrent.futures.FIRST_EXCEPTION)
-        until(lambda: last._watch and last._watch.waiters)
+        until(lambda: waiters_of(last))
         gates[0].open()
         fine.result(DEADLINE)
         gates[1].open()
@@ -600,7 +601,7 @@ def test_await_result_exception_and_cancellation() -> None:
             # The other way round.
             task = queue.submit(add, 1)
             waiter = asyncio.ensure_future(asyncio.wait_for(task, 10))
-            while not task._watch:
+            while not record_of(task):
                 await asyncio.sleep(0)
             waiter.cancel()
             with pytest.raises(asyncio.CancelledError):
@@ -618,7 +619,7 @@ def test_await_on_several_loops_in_threads() -> None:
             return list(await asyncio.gather(*tasks, asyncio.wrap_future(tasks[0])))
 
         loops = [beside(asyncio.run, main()) for _ in range(3)]
-        until(lambda: all(task._watch and len(task._watch.callbacks) >= 3 for task in tasks))
+        until(lambda: all(len(callbacks_of(task)) >= 3 for task in tasks))
         scheduler.resume()
         for loop in loops:
             assert loop.result(DEADLINE) == [*range(1, 21), 1]
@@ -835,7 +836,7 @@ def test_foreign_future_ends_when_nobody_waits_for_it_any_more() -> None:
         assert task.cancel()
         outside.set_result(1)
         assert two.result(DEADLINE) == 2
-        assert not scheduler._outside
+        assert not outside_of(scheduler)
 
 
 @pytest.mark.parametrize(
@@ -940,7 +941,7 @@ def test_dependencies_are_let_go(how: str) -> None:
             assert task.result(DEADLINE) is None
         elif how == "cancelled":
             assert task.cancel()
-            assert not scheduler._outside
+            assert not outside_of(scheduler)
         else:
             outside.set_exception(Broken())
             assert outcome(task)
@@ -1081,7 +1082,7 @@ def test_others_get_in_while_many_tasks_end(how: str, order: str, monkeypatch: p
         slices: list[int] = []
 
         def let_in(_: Scheduler) -> None:
-            scheduler.lock.release()
+            lock_of(scheduler).release()
             try:
                 # None has ended before what it needs; none runs; and one that has ended says how.
                 done = [task.done() for task in tasks[:1900]]
@@ -1096,7 +1097,7 @@ def test_others_get_in_while_many_tasks_end(how: str, order: str, monkeypatch: p
                     assert tasks[1900].cancel()
                     assert beside(wait, late[2:], DEADLINE).result(2 * DEADLINE).done
             finally:
-                scheduler.lock.acquire()
+                lock_of(scheduler).acquire()
 
         monkeypatch.setattr(Scheduler, "_let_in", let_in)
         if how == "cancelled":
@@ -1113,8 +1114,7 @@ def test_others_get_in_while_many_tasks_end(how: str, order: str, monkeypatch: p
         assert [outcome(task) for task in late] == [expected, "cancelled", 1]
         monkeypatch.undo()
         assert scheduler.wait(DEADLINE)
-        with scheduler.lock:
-            planner_checks.check(scheduler.planner, scheduler._queues)
+        check_order(scheduler)
 
 
 def test_shutdown_while_many_tasks_end_cancels_those_that_are_left(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -1125,14 +1125,14 @@ def test_shutdown_while_many_tasks_end_cancels_those_that_are_left(monkeypatch: 
         told: list[int] = []
 
         def let_in(_: Scheduler) -> None:
-            scheduler.lock.release()
+            lock_of(scheduler).release()
             try:
                 if not told:
                     told.append(sum(task.done() for task in tasks))
                     queue.shutdown(wait=False, cancel_futures=True)
                     told.append(sum(task.done() for task in tasks))
             finally:
-                scheduler.lock.acquire()
+                lock_of(scheduler).acquire()
 
         monkeypatch.setattr(Scheduler, "_let_in", let_in)
         assert tasks[0].cancel()

@@ -7,9 +7,9 @@ from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
-import planner_checks
 import pytest
 from gate import DEADLINE, Gate
+from internals import check_order, lock_of, pending_in, searches_in, state_of
 from strikes import SUBMITS, press_ctrl_c, strike
 from threads import beside, planned, until
 
@@ -112,8 +112,7 @@ def test_cancelled_in_the_middle_leaves_the_order_as_it_was() -> None:
         tasks = [queue.submit(done.append, number) for number in range(4)]
         for number in (1, 3, 0):
             assert tasks[number].cancel()
-        with scheduler.lock:
-            planner_checks.check(scheduler.planner, scheduler._queues)
+        check_order(scheduler)
         assert queue.counts()["waiting"] == 2
         outside.set_result(-1)
         tasks[2].result(DEADLINE)
@@ -148,8 +147,8 @@ def test_all_are_cancelled_at_shutdown() -> None:
 def test_all_are_found_that_need_nothing_but_their_turn(order: str) -> None:
     with line(order=order, stopped=True) as (scheduler, queue, done):
         tasks = [queue.submit(done.append, number) for number in range(10)]
-        with scheduler.lock:
-            assert scheduler._pending() == tasks
+        with lock_of(scheduler):
+            assert pending_in(scheduler) == tasks
         queue.shutdown(wait=False, cancel_futures=True)
         assert all(task.cancelled() for task in tasks)
         scheduler.resume()
@@ -225,7 +224,7 @@ def test_waiting_for_a_later_one_over_cancelled_ones_and_other_queues() -> None:
         waiting = queue.submit(wait)
         gate.wait_entered()
         gate.open()
-        until(lambda: queue._state.helpers)
+        until(lambda: searches_in(queue))
         outside.set_result(1)
         waiting.result(DEADLINE)
     assert done == [1, 2, "waited"]
@@ -321,7 +320,7 @@ def test_no_barrier_is_kept() -> None:
     with line() as (_, queue, done):
         tasks = [queue.submit(done.append, number) for number in range(10)]
         tasks[-1].result(DEADLINE)
-        assert queue._state.barrier.state == DONE
+        assert state_of(queue).barrier.state == DONE
         assert not any(task._barrier for task in tasks)
 
 
@@ -339,8 +338,7 @@ def test_submit_struck_at_every_line(name: str, order: str) -> None:
                 if not strike(step, lambda: SUBMITS[name](queue, held, outside), press_ctrl_c):  # noqa: B023
                     assert step > 30, "nothing was struck"
                     return
-                with scheduler.lock:
-                    planner_checks.check(scheduler.planner, scheduler._queues)
+                check_order(scheduler)
                 after = queue.submit(done.append, 2)
             finally:
                 gate.open()
@@ -374,9 +372,9 @@ def test_task_that_is_undone_holds_up_nobody() -> None:
     with line(stopped=True) as (scheduler, queue, done):
         lost = queue.submit(done.append, "lost")
         last = queue.submit(done.append, "last")
-        with scheduler.lock:
+        with lock_of(scheduler):
             scheduler.submission._mend(lost, None)
-            planner_checks.check(scheduler.planner, scheduler._queues)
+            check_order(scheduler)
         scheduler.resume()
         last.result(DEADLINE)
     assert done == ["last"]

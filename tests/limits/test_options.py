@@ -9,9 +9,9 @@ from contextvars import Context, ContextVar, copy_context
 from typing import Any
 from weakref import ref
 
-import planner_checks
 import pytest
 from gate import DEADLINE, Gate
+from internals import check_order, lock_of, pending_in
 from threads import planned, until_gone, without_collector
 
 from smqexec import Queue, Raw, Scheduler, Task, number_of_results, settled
@@ -138,8 +138,8 @@ def test_map_of_a_submitter() -> None:
         submitter = queue.options(name="item")
         scheduler.stop()
         results = submitter.map(pow, [1, 2, 3], [2, 2, 2])
-        with scheduler.lock:
-            names = [label_of(task) for task in scheduler._pending()]
+        with lock_of(scheduler):
+            names = [label_of(task) for task in pending_in(scheduler)]
         scheduler.resume()
         assert list(results) == [1, 4, 9]
         assert names == ["item"] * 3
@@ -194,8 +194,7 @@ def test_after_beside_arguments() -> None:
             submitter.submit(divmod, 7, 2),
             submitter.submit(isinstance, Raw(one), Future),
         ]
-        with scheduler.lock:
-            planner_checks.check(scheduler.planner, scheduler._queues)
+        check_order(scheduler)
         scheduler.resume()
         values = [task.result(DEADLINE) for task in tasks]
     assert values == [1, {"a": 2}, 3, {"a": 3}, (3, 1), True]

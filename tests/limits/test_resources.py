@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from engines import Manual
 from gate import DEADLINE, Gate
+from internals import lock_of, order_of, outside_of, state_of
 from threads import beside, planned, until
 
 from smqexec import Queue, Raw, Resource, settled
@@ -187,7 +188,7 @@ def test_failed_and_cancelled_tasks_give_back(lab: Any) -> None:
     queue.options(release=[lined[1]]).submit(abs, 1)
     assert scheduler.wait(DEADLINE)
     until(lambda: disk.free == 3)
-    assert not disk._line and not scheduler._outside
+    assert not disk._line and not outside_of(scheduler)
 
 
 def test_granted_task_that_is_cancelled_gives_back(lab: Any) -> None:
@@ -732,7 +733,7 @@ def test_shutdown_says_where_nothing_can_go_on(
         shutting = beside(queue.shutdown)
         until(lambda: caplog.records)
         (record,) = caplog.records
-        assert record.getMessage().startswith(f"waiting for the end of queue {queue._state.name}, but ")
+        assert record.getMessage().startswith(f"waiting for the end of queue {queue.name}, but ")
         assert record.getMessage().endswith(
             "disk: 0 of 1 free, held by file#1 (kept: no task releases it); 1 task lacks it: abs#2 needs 1"
         )
@@ -803,7 +804,7 @@ def test_random_tasks_never_have_more_than_there_is(seed: int, order: str) -> No
         assert scheduler.wait(DEADLINE), scheduler.why()
         until(lambda: all(resource.free == resource.n for resource in resources))
         assert not wrong
-        assert not scheduler._outside
+        assert not outside_of(scheduler)
         assert not any(resource._line or resource._holders for resource in resources)
 
 
@@ -812,9 +813,9 @@ def test_search_passes_over_the_lack_of_a_task_that_was_cancelled_meanwhile() ->
         allocation = Allocation((), False, "x")
         allocation.give_back()
         waiter = AllocationWaiter(allocation)
-        with scheduler.lock:
-            scheduler.planner.admit(waiter, None)
-            needs = Needs(Worker(queue._state), [waiter], lambda: False)
+        with lock_of(scheduler):
+            order_of(scheduler).admit(waiter, None)
+            needs = Needs(Worker(state_of(queue)), [waiter], lambda: False)
             before = [frame.copy() for frame in needs.frames]
             assert not needs._visit(waiter, scheduler, ASKED)
         assert needs.frames == before
@@ -824,6 +825,6 @@ def test_search_that_does_not_know_a_task_held_back_stays_as_it_is() -> None:
     with planned(1) as (scheduler, queue):
         allocation = Allocation((), False, "x")
         allocation.task = queue.submit(abs, -1)
-        needs = Needs(Worker(queue._state), [], lambda: False)
+        needs = Needs(Worker(state_of(queue)), [], lambda: False)
         needs.held_back(scheduler, allocation)
         assert not needs.late and needs.bell.empty()

@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from itertools import count
 from typing import Any
 
-import planner_checks
 import pytest
 from gate import DEADLINE, Gate
+from internals import check_order, lock_of, state_of
 from strikes import SUBMITS, Struck, press_ctrl_c, strike
 from threads import beside, planned, until
 
@@ -36,8 +36,8 @@ def full(limit: int = 2, in_order: bool = False) -> Iterator[Any]:
 
 def waiting(queue: Queue) -> int:
     """How many threads wait to submit."""
-    with queue._state.scheduler.lock:
-        return len(queue._state.pending_limit._waiting)  # type: ignore[union-attr]
+    with lock_of(queue):
+        return len(state_of(queue).pending_limit._waiting)  # type: ignore[union-attr]
 
 
 def blocked(call: Callable[..., Any], *args: Any, queue: Queue, before: int = 0) -> Future[Any]:
@@ -292,9 +292,9 @@ def test_submit_struck_at_every_line(name: str) -> None:
                 if not struck:
                     assert step > 30, "nothing was struck"
                     return
-                with scheduler.lock:
-                    planner_checks.check(scheduler.planner, scheduler._queues)
-                    admitted = len(queue._state.pending_limit._reserved)
+                with lock_of(scheduler):
+                    check_order(scheduler)
+                    admitted = len(state_of(queue).pending_limit._reserved)
                 assert admitted == 0, step
                 after = queue.options(timeout=DEADLINE).submit(str, held)
             finally:

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from gate import DEADLINE, Gate
+from internals import lock_of
 from threads import collected, planned, until
 
 from smqexec import Queue, Scheduler, number_of_results, settled
@@ -199,7 +200,7 @@ def test_collected_while_the_lock_is_held(lab: Any, caplog: pytest.LogCaptureFix
     try:
         task = queue.submit(expose)
         assert scheduler.wait(DEADLINE)
-        with scheduler.lock:
+        with lock_of(scheduler):
             del task
             gc.collect()
         until(collected(lambda: threads))

@@ -12,6 +12,7 @@ from weakref import ref
 
 import pytest
 from gate import DEADLINE, Gate
+from internals import state_of
 from threads import beside, planned, until, until_gone
 
 from smqexec import Graph, Queue, Raw, Resource, Scheduler, settled
@@ -59,7 +60,7 @@ def test_states_queues_and_order_of_arguments() -> None:
         ready = camera.submit(acquire)
         analysis.submit(analyse, ready, 1, running, ready)
         graph = scheduler.graph()
-        names = camera._state.name, analysis._state.name
+        names = camera.name, analysis.name
         gate.open()
     assert shown(graph) == [
         (1, "Gate.enter", names[0], "running"),
@@ -526,8 +527,8 @@ def test_too_many_arrows_are_folded_too() -> None:
     assert len(graph.edges) == 520
     assert labels(graph.mermaid()) == ["acquire x 20<br/>20 ready", "analyse x 26<br/>26 waiting"]
     assert Cells(graph._repr_html_()).rows[1:] == [
-        ["acquire x 20", "20 ready", queue._state.name, ""],
-        ["analyse x 26", "26 waiting", queue._state.name, "acquire x 20 x 520"],
+        ["acquire x 20", "20 ready", queue.name, ""],
+        ["analyse x 26", "26 waiting", queue.name, "acquire x 20 x 520"],
     ]
 
 
@@ -604,7 +605,7 @@ def test_lost_queues_count_in_notebooks() -> None:
     with planned(order="oldest") as (scheduler,):
         lost = Queue(scheduler, 1, "lost")
         lost.submit(acquire).result(DEADLINE)
-        slots = ref(lost._state)
+        slots = ref(state_of(lost))
         del lost
         until_gone(lambda: None if slots() is None or not slots().workers else slots)  # type: ignore[union-attr]
         queue = Queue(scheduler, 1, "new")

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from gate import DEADLINE, Gate
+from internals import lock_of, pool_of
 from threads import beside, planned, until, until_gone
 
 from smqexec import Event, Queue, Raw, Scheduler, settled
@@ -98,7 +99,7 @@ def test_never_called_under_the_lock() -> None:
     held: list[str] = []
 
     def look(event: Event) -> None:
-        if scheduler.lock._is_owned():
+        if lock_of(scheduler)._is_owned():
             held.append(event.kind)
 
     kinds = Listener()
@@ -374,7 +375,7 @@ def test_task_whose_thread_could_not_start_is_told_as_failed(monkeypatch: pytest
         raise RuntimeError("can't start new thread")
 
     with planned(1) as (scheduler, queue), scheduler.observe(listener):
-        monkeypatch.setattr(queue._pool, "submit", no_thread)
+        monkeypatch.setattr(pool_of(queue), "submit", no_thread)
         with pytest.raises(RuntimeError, match="can't start"):
             queue.submit(add, 1, 2)
     assert [(event.kind, event.outcome) for event in listener.events] == [("submit", None), ("end", "failed")]

@@ -17,6 +17,7 @@ from weakref import ref
 
 import pytest
 from gate import DEADLINE, Gate
+from internals import state_of, states_of
 from threads import beside, planned, until, until_gone
 
 import smqexec
@@ -102,7 +103,7 @@ def test_queues_without_tasks_are_left_out(queues: tuple[Scheduler, Queue, Queue
 
 def test_one_queue_alone(queues: tuple[Scheduler, Queue, Queue]) -> None:
     scheduler, camera, analysis = queues
-    meter = Meter(scheduler, analysis._state)
+    meter = Meter(scheduler, state_of(analysis))
     settle(camera, 2)
     settle(analysis, 3)
     Queue(scheduler, 1, "third").submit(int).result(DEADLINE)
@@ -130,13 +131,13 @@ def test_a_queue_that_was_lost_stays() -> None:
         queue = Queue(scheduler, 1, "lost")
         meter = Meter(scheduler)
         settle(queue, 3)
-        slots = queue._state
+        slots = state_of(queue)
         gone = ref(queue)
         del queue
         until_gone(gone)
         until(lambda: not slots.workers)
         Queue(scheduler, 1, "next")
-        assert slots not in scheduler._queues
+        assert slots not in states_of(scheduler)
         assert [reading[:3] for reading in meter.read()] == [("lost", 3, 3)]
 
 

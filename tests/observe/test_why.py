@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from engines import Manual
 from gate import DEADLINE, Gate
+from internals import paused_in, pending_in, state_of, workers_of
 from threads import beside, planned, until
 
 import smqexec
@@ -109,7 +110,7 @@ def test_ready_behind_others(order: str) -> None:
         tasks = [queue.submit(abs, 1) for _ in range(4)]
         if order == "newest":
             tasks.reverse()
-        name = queue._state.name
+        name = queue.name
         assert [task.why() for task in tasks] == [
             f"ready: all 2 slots of {name} are busy, it is next",
             f"ready: all 2 slots of {name} are busy, 1 task comes first",
@@ -169,9 +170,9 @@ def test_broken_queue(lab: Any) -> None:
     acquire.submit(gate.enter)
     gate.wait_entered()
     task = acquire.submit(abs, 1)
-    acquire._state.broken = RuntimeError()  # what `break_off` does first
+    state_of(acquire).broken = RuntimeError()  # what `break_off` does first
     assert task.why() == "ready: acquire is broken, so it is about to fail"
-    acquire._state.broken = None
+    state_of(acquire).broken = None
 
 
 def test_queue_that_takes_no_more_still_has_its_reasons(lab: Any) -> None:
@@ -249,7 +250,7 @@ def test_members_of_a_map(lab: Any) -> None:
     acquire.submit(gate.enter)
     gate.wait_entered()
     acquire.map(abs, range(3))
-    tasks = scheduler._pending()[::-1]
+    tasks = pending_in(scheduler)[::-1]
     names = [compute.submit(str, task).why().split()[2] for task in tasks]
     assert names == [
         "abs#2[0]",
@@ -268,7 +269,7 @@ def test_promoted_oldest_first_has_no_number() -> None:
         acquire.submit(abs, 1).promote()
         needing = compute.submit(abs, task)
         assert needing.why() == (
-            f"waiting: needs abs (ready: the slot of {acquire._state.name} is busy, 1 task comes first)"
+            f"waiting: needs abs (ready: the slot of {acquire.name} is busy, 1 task comes first)"
         )
         gate.open()
 
@@ -372,7 +373,7 @@ def test_held_by_a_stop_and_asked_to_end(lab: Any) -> None:
     gate.wait_entered()
     scheduler.stop()
     gate.open()
-    until(lambda: scheduler._paused)
+    until(lambda: paused_in(scheduler))
     assert task.why() == "running in acquire_0, held as the scheduler is stopped"
     scheduler.resume()
     gate = Gate()
@@ -388,7 +389,7 @@ def test_thread_that_has_gone(lab: Any) -> None:
     _, acquire, _, gate = lab
     task = acquire.submit(gate.enter)
     gate.wait_entered()
-    run = next(iter(acquire._state.workers))
+    run = next(iter(workers_of(acquire)))
     thread, run.thread = run.thread, None  # of an engine, say
     assert task.why() == "running in a thread that has gone"
     run.thread = thread
@@ -401,7 +402,7 @@ def test_task_at_an_executor(lab: Any) -> None:
     task = cluster.options(name="far").submit(abs, -1)
     needing = compute.submit(abs, task)
     executor.wait_for(1)
-    assert needing.why() == f"waiting: needs far#1 (running in {next(iter(cluster._state.workers)).thread})"
+    assert needing.why() == f"waiting: needs far#1 (running in {next(iter(workers_of(cluster))).thread})"
     executor.run()
 
 

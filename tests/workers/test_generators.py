@@ -22,6 +22,18 @@ from unittest.mock import Mock
 
 import pytest
 from gate import DEADLINE, Gate
+from internals import (
+    blocked_on,
+    callbacks_of,
+    lock_of,
+    order_of,
+    paused_in,
+    pool_of,
+    record_of,
+    stream_of,
+    waiters_of,
+    watchers_of,
+)
 from programs import run
 from threads import beside, planned, until, until_gone, without_collector
 
@@ -106,9 +118,9 @@ def state(*futures: Future[Any]) -> list[object]:
 
 def awaits(task: Any, key: Any) -> bool:
     """Whether a thread waits for value *key* of *task*, or for its `LENGTH`."""
-    stream = task._stream
+    stream = stream_of(task)
     item = None if stream is None else stream.items.get(key)
-    watch = None if item is None else item._watch
+    watch = None if item is None else record_of(item)
     return watch is not None and bool(watch.blocked or watch.callbacks)
 
 
@@ -158,7 +170,7 @@ def test_minima_are_reported_before_all_are_found() -> None:
             prints.append(Q.submit(_print_minimum, i, is_minimum[i]))
 
         x.gate.wait_entered()
-        half = len(is_minimum._stream.values)
+        half = len(stream_of(is_minimum).values)
         assert 0 < half < len(x)
         wait(prints[:half], DEADLINE)
         assert is_minimum.running()
@@ -415,7 +427,7 @@ def test_item_is_a_full_future(caplog: pytest.LogCaptureFixture) -> None:
         assert not any(item.running() or item.cancelled() for item in items)
         waiting = beside(wait, items[:2], DEADLINE)
         completing = beside(lambda: list(as_completed(items[1:3], DEADLINE)))
-        until(lambda: all(item._watch and item._watch.waiters for item in items[:3]))
+        until(lambda: all(waiters_of(item) for item in items[:3]))
         fed.give("a", "b", "c")
         assert waiting.result(DEADLINE) == ({*items[:2]}, set())
         assert {*completing.result(DEADLINE)} == {*items[1:3]}
@@ -438,7 +450,7 @@ def test_condition_of_an_item_that_fails() -> None:
         task = queue.submit(fed)
         items = [task[i] for i in range(3)]
         waiting = beside(wait, items, DEADLINE)
-        until(lambda: items[2]._watch and items[2]._watch.waiters)
+        until(lambda: waiters_of(items[2]))
         items[0].cancel()
         fed.give(1, 2, END)
         assert waiting.result(DEADLINE).done == {*items}
@@ -494,13 +506,13 @@ def test_items_exist_when_asked_for() -> None:
         task = queue.submit(count, 1_000_000)
         items = [task[i] for i in (0, 7, 999_999)]
         assert [task[i] for i in (0, 7, 999_999)] == items  # the same ones
-        assert len(task._stream.items) == 3
+        assert len(stream_of(task).items) == 3
         scheduler.resume()
         assert [item.result(6 * DEADLINE) for item in items] == [0, 7, 999_999]
         assert len(task.result(DEADLINE)) == 1_000_000
-        assert task._stream.items == {}
+        assert stream_of(task).items == {}
         assert task[7].result() == 7
-        assert task._stream.items == {}
+        assert stream_of(task).items == {}
 
 
 def traced(make: Callable[[], object]) -> int:
@@ -615,7 +627,7 @@ def test_keys_where_the_length_is_announced() -> None:
                 IndexError, match=f"^index {number} is out of range: the length of the task is 4$"
             ):
                 task[number]
-        assert len(task._stream.items) == 5
+        assert len(stream_of(task).items) == 5
         task.cancel()
         gate.open()
 
@@ -686,7 +698,7 @@ def test_repr_of_items(caplog: pytest.LogCaptureFixture) -> None:
     with planned(1, stopped=True) as (scheduler, queue):
         task, plain = queue.submit(count, 1), queue.submit(dict)
         item, late = task[0], task[1]
-        assert repr(item) == f"<Item at {id(item):#x} 0 of {task!r} state=waiting queue={queue._state.name}>"
+        assert repr(item) == f"<Item at {id(item):#x} 0 of {task!r} state=waiting queue={queue.name}>"
         keys = [plain[key] for key in ("name", Secretive(), "x" * 1000, slice(Secretive()), None)]
         begun = [repr(each).split(" of <Task")[0].split(" ", 3)[-1] for each in keys]
         assert begun[:2] == ["'name'", "Secretive"]
@@ -855,7 +867,7 @@ def test_context_manager_is_an_ordinary_result() -> None:
         heir = queue.submit(same, items[0])
         iterating = beside(list, asked)
         length = beside(len, asked)
-        until(lambda: asked._stream.items[0]._watch and asked._stream.items[0]._watch.blocked)
+        until(lambda: blocked_on(stream_of(asked).items[0]))
         scheduler.resume()
         for each in (task, asked):
             with each.result(DEADLINE):
@@ -956,7 +968,7 @@ def test_worker_asks_once_for_the_number_when_the_task_starts() -> None:
         task = queue.submit(announced(counter, [*"abc", END]), data := [1, 2, 3])
         late = queue.submit(announced(counter, ["b", END]), "x")
         lengths = [beside(len, task) for _ in range(3)]
-        until(lambda: len(task._stream.items[LENGTH]._watch.blocked) == 3)
+        until(lambda: len(blocked_on(stream_of(task).items[LENGTH])) == 3)
         assert counter.asked == []
         scheduler.resume()
         assert [length.result(DEADLINE) for length in lengths] == [3] * 3
@@ -993,7 +1005,7 @@ def test_items_and_lengths_of_an_abandoned_scheduler() -> None:
     """As a forked child finds it, where the tasks are the parent's."""
     with planned(1, stopped=True) as (scheduler, queue):
         task, plain = queue.submit(announced(2)), queue.submit(dict)
-        stream = iter(task) and task._stream
+        stream = iter(task) and stream_of(task)
         scheduler._abandoned = True
         for ask in (lambda: task[0], lambda: len(task), lambda: list(iter(task)), lambda: plain["a"]):
             with pytest.raises(RuntimeError, match="submitted before the fork"):
@@ -1038,7 +1050,7 @@ def test_task_whose_number_is_wrong_fails(count: Any, kind: type[Exception], mes
         heir = queue.submit(same, task)
         items = [task[0], *task[1:3]]
         waiting = [beside(ask) for ask in (lambda: len(task), lambda: task[-1], lambda: list(iter(task)))]
-        until(lambda: awaits(task, 0) and len(task._stream.items[LENGTH]._watch.blocked) == 2)
+        until(lambda: awaits(task, 0) and len(blocked_on(stream_of(task).items[LENGTH])) == 2)
         scheduler.resume()
         error = task.exception(DEADLINE)
         assert (type(error), str(error)) == (kind, message)
@@ -1057,7 +1069,7 @@ def test_items_can_be_had_while_the_worker_asks_for_the_number() -> None:
         task = queue.submit(announced(counter, [*"abc", END]), "abc")
         gate.wait_entered()
         length, last = beside(len, task), beside(lambda: task[-1])
-        until(lambda: awaits(task, LENGTH) and len(task._stream.items[LENGTH]._watch.blocked) == 2)
+        until(lambda: awaits(task, LENGTH) and len(blocked_on(stream_of(task).items[LENGTH])) == 2)
         items = task[2], task[7]
         assert state(length, last, *items) == [None] * 4
         gate.open()
@@ -1395,7 +1407,7 @@ def test_cancelled_async_iteration_cancels_no_item() -> None:
 
         async def main() -> list[Any]:
             one, two = (asyncio.ensure_future(gathered(task)) for _ in range(2))
-            while not awaits(task, 0) or len(task._stream.items[0]._watch.callbacks) < 2:
+            while not awaits(task, 0) or len(callbacks_of(stream_of(task).items[0])) < 2:
                 await asyncio.sleep(0)
             one.cancel()
             with pytest.raises(asyncio.CancelledError):
@@ -1428,7 +1440,7 @@ def test_loop_that_is_closed_before_the_value_comes(caplog: pytest.LogCaptureFix
 
 
 def paused(scheduler: Any, n: int = 1) -> bool:
-    return len(scheduler._paused) == n
+    return len(paused_in(scheduler)) == n
 
 
 def test_stopped_scheduler_holds_a_generator_at_its_next_value() -> None:
@@ -1440,7 +1452,7 @@ def test_stopped_scheduler_holds_a_generator_at_its_next_value() -> None:
         until(task.running)
         scheduler.stop()
         stopping = beside(scheduler.stop, True)
-        until(lambda: len(scheduler._watchers) == 1)
+        until(lambda: len(watchers_of(scheduler)) == 1)
         assert not stopping.done()  # it has not come to a value
         fed.give("a", "b")
         stopping.result(DEADLINE)
@@ -1661,7 +1673,7 @@ def test_shutdown_warns_of_a_generator_that_is_paused_later(
         until(task.running)
         scheduler.stop()
         closing = beside(queue.shutdown)
-        until(lambda: scheduler._watchers)
+        until(lambda: watchers_of(scheduler))
         fed.give("a")
         until(lambda: caplog.records)
         assert caplog.records[0].getMessage().endswith(", held as the scheduler is stopped")
@@ -1823,7 +1835,7 @@ def test_generator_of_an_abandoned_scheduler_completes_no_items() -> None:
     gate.wait_entered()
     queue.scheduler.abandon()
     gate.open()
-    queue._pool.shutdown()
+    pool_of(queue).shutdown()
     assert not any(item.done() for item in items) and not task.done()
 
 
@@ -1876,7 +1888,7 @@ def test_generator_task_lets_go_of_its_arguments_when_it_starts(
         queue.submit(same).result(DEADLINE)
         # And of the function, with what is bound to it.
         until_gone(fed_gone)
-        stream: Any = task._stream
+        stream: Any = stream_of(task)
         assert stream.items == {}
 
 
@@ -1910,7 +1922,7 @@ def test_generator_task_that_gives_no_list_lets_go(end: str) -> None:
         queue.submit(same).result(DEADLINE)
         gone = [weakref.ref(each) for each in (kept, fed, *items)]
         task_gone = weakref.ref(task)
-        stream = task._stream
+        stream = stream_of(task)
         assert stream.items == {}
         del kept, fed, items
         if end == "fails":
@@ -1947,7 +1959,7 @@ def test_value_comes_while_its_item_is_entered() -> None:
         fed = Fed()
         task = queue.submit(fed)
         until(lambda: fed.began)
-        stream = task._stream or scheduler.streams.stream(task, False)
+        stream = stream_of(task) or scheduler.streams.stream(task, False)
 
         class Late(list[Any]):
             """One whose value 0 comes between the second look at its length and the third."""
@@ -2060,9 +2072,9 @@ def test_value_comes_while_its_item_is_asked_for() -> None:
         asking = scheduler.streams.item
 
         def late(*args: Any) -> Any:
-            if not task._stream.values:
+            if not stream_of(task).values:
                 fed.give("a")
-                until(lambda: task._stream.values)
+                until(lambda: stream_of(task).values)
             else:
                 fed.give(END)
                 task.result(DEADLINE)
@@ -2090,7 +2102,7 @@ def test_length_becomes_known_while_it_is_asked_for(end: object) -> None:
         scheduler.streams.length = late
         assert len(task) == 1
         gate.open()
-        assert task._stream.items == {}
+        assert stream_of(task).items == {}
 
 
 @pytest.mark.parametrize("end", ["fails", "is cancelled", "returns"])
@@ -2207,7 +2219,7 @@ def test_lock_that_is_held_at_each_value() -> None:
     with planned(1, stopped=True) as (scheduler, queue):
         task = queue.submit(count, 3)
         items = task[0:4]
-        lock, scheduler.lock = scheduler.lock, Busy(scheduler.lock)
+        lock, scheduler.lock = lock_of(scheduler), Busy(lock_of(scheduler))
         try:
             scheduler.resume()
             assert task.result(DEADLINE) == [0, 1, 2]
@@ -2250,12 +2262,12 @@ def test_stream_is_made_once_whoever_comes_first() -> None:
     with planned(1, stopped=True) as (scheduler, queue):
         task = queue.submit(count, 2)
         values = iter(task)
-        stream = task._stream
+        stream = stream_of(task)
         assert isinstance(stream, Stream)
         assert scheduler.streams.stream(task, False) is stream
         scheduler.resume()
         assert list(values) == [0, 1]
-        assert task._stream is stream
+        assert stream_of(task) is stream
         assert concurrent.futures.wait([task], DEADLINE).done == {task}
 
 
@@ -2438,15 +2450,15 @@ def fail_after(count: int) -> Iterator[int]:
 def test_item_that_ctrl_c_left_half_made_is_made_again() -> None:
     with planned(1, stopped=True) as (scheduler, queue):
         task = queue.submit(Fed(1, 2, END))
-        admit = scheduler.planner.admit
+        admit = order_of(scheduler).admit
 
         def strike(*_: object) -> None:
             raise KeyboardInterrupt
 
-        scheduler.planner.admit = strike
+        order_of(scheduler).admit = strike
         with pytest.raises(KeyboardInterrupt):
             task[1]
-        scheduler.planner.admit = admit
+        order_of(scheduler).admit = admit
         item = task[1]
         scheduler.resume()
         assert item.result(DEADLINE) == 2

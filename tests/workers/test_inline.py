@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from gate import DEADLINE, Gate
+from internals import searches_in, state_of
 from threads import beside, planned, until
 
 import smqexec
@@ -265,7 +266,7 @@ def test_what_a_waiting_task_beneath_needs_when_others_tell() -> None:
     with Scheduler() as scheduler:
         queue, other = Queue(scheduler, inline=True), Queue(scheduler, inline=True)
         last = queue.submit(abs, outside)
-        telling = beside(lambda: (until(lambda: len(queue._state.helpers) > 0), outside.set_result(-3)))
+        telling = beside(lambda: (until(lambda: len(searches_in(queue)) > 0), outside.set_result(-3)))
         assert queue.submit(wait).result(DEADLINE) == 3
         telling.result(DEADLINE)
 
@@ -367,7 +368,7 @@ def test_initializer_that_fails(caplog: pytest.LogCaptureFixture) -> None:
 
 def test_run_that_is_not_known_any_more_leaves() -> None:
     with Queue(inline=True) as queue:
-        assert queue.scheduler.dispatcher.begin_at_once(queue._state, Worker(queue._state)) is None
+        assert queue.scheduler.dispatcher.begin_at_once(state_of(queue), Worker(state_of(queue))) is None
 
 
 def test_bad_arguments() -> None:

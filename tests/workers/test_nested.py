@@ -14,6 +14,18 @@ from typing import Any
 
 import pytest
 from gate import DEADLINE, Gate
+from internals import (
+    blocked_on,
+    lock_of,
+    record_of,
+    searches_in,
+    state_of,
+    states_of,
+    stream_of,
+    waiters_of,
+    watchers_of,
+    workers_of,
+)
 from threads import beside, hold, planned, until
 
 import smqexec
@@ -27,7 +39,7 @@ from smqexec._workers.join_search import Needs
 
 def nothing_is_left(*schedulers: Scheduler) -> bool:
     """No record of a wait outlives it."""
-    queues = [slots for scheduler in schedulers for slots in scheduler._queues]
+    queues = [slots for scheduler in schedulers for slots in states_of(scheduler)]
     waits = [run for slots in queues for run in slots.workers if run.waits or run.below]
     return not (_needs.searches or waits or any(slots.helpers for slots in queues))
 
@@ -139,7 +151,7 @@ def test_what_became_ready_meanwhile_is_done_by_who_waits() -> None:
             return sink.result()
 
         task = queue.submit(program)
-        until(lambda: queue._state.helpers)
+        until(lambda: searches_in(queue))
         gate.open()
         assert task.result(DEADLINE) == "7"
         assert nothing_is_left(scheduler)
@@ -159,7 +171,7 @@ def test_what_a_running_task_begins_to_wait_for_is_done_by_who_needs_it() -> Non
 
         task = one.submit(first)
         gate.wait_entered()
-        until(lambda: one._state.helpers)
+        until(lambda: searches_in(one))
         gate.open()
         assert task.result(DEADLINE) == "5!"
         assert nothing_is_left(scheduler)
@@ -264,7 +276,7 @@ def test_long_search_lets_others_have_the_lock(monkeypatch: pytest.MonkeyPatch) 
             return int(task.result())
 
         task = queue.submit(program)
-        until(lambda: queue._state.helpers)
+        until(lambda: searches_in(queue))
         gate.open()
         assert task.result(DEADLINE) == 5
 
@@ -300,8 +312,8 @@ def test_search_lets_others_have_the_lock_after_so_many_nodes(monkeypatch: pytes
             return int(task.result())
 
         task = queue.submit(program)
-        until(lambda: queue._state.helpers)
-        (needs,) = queue._state.helpers
+        until(lambda: searches_in(queue))
+        (needs,) = searches_in(queue)
         until(lambda: needs.seen and not needs.frames)
         assert len(times) == 10
         gate.open()
@@ -349,8 +361,8 @@ def test_who_holds_the_needed_slot_begins_to_wait() -> None:
         held = two.submit(holder)
         entered.wait_entered()
         task = one.submit(two.submit(str, three.submit(gate, "from three")).result)
-        until(lambda: one._state.helpers)
-        (needs,) = one._state.helpers
+        until(lambda: searches_in(one))
+        (needs,) = searches_in(one)
         until(lambda: needs.seen and not needs.frames)  # it has looked at all there is
         entered.open()
         assert task.result(DEADLINE) == "from three"
@@ -373,8 +385,8 @@ def test_needs_what_is_nested_in_another_thread_and_not_what_is_beneath() -> Non
         task = one.submit(outer)
         gate.wait_entered()
         late = two.submit(lambda: box[0].result() * 10)
-        until(lambda: two._state.helpers)
-        (needs,) = two._state.helpers
+        until(lambda: searches_in(two))
+        (needs,) = searches_in(two)
         until(lambda: len(needs.seen) == 2)
         needs.ready.append(99)  # what was ready, and has ended
         needs.release()
@@ -394,8 +406,8 @@ def test_needs_let_go_of_what_has_ended() -> None:
             return queue.submit(max, queue.submit(abs, first), queue.submit(abs, second)).result()
 
         task = queue.submit(program)
-        until(lambda: any(len(needs.seen) == 5 for needs in queue._state.helpers.copy()))
-        (needs,) = queue._state.helpers
+        until(lambda: any(len(needs.seen) == 5 for needs in searches_in(queue).copy()))
+        (needs,) = searches_in(queue)
         gates[0].open()
         # What was needed of the first is done, nested; the rest still waits.
         until(lambda: len(needs.seen) == 3)
@@ -413,8 +425,8 @@ def test_needs_let_go_of_what_is_cancelled() -> None:
         gate.wait_entered()
         doomed = other.submit(int)
         task = queue.submit(queue.submit(isinstance, settled(doomed), held).exception)
-        until(lambda: queue._state.helpers)
-        (needs,) = queue._state.helpers
+        until(lambda: searches_in(queue))
+        (needs,) = searches_in(queue)
         until(lambda: doomed in needs.seen)
         assert doomed.cancel()
         assert doomed not in needs.seen
@@ -438,8 +450,8 @@ def test_search_goes_along_each_arrow_of_a_graph_with_many_ways_once(
             pair = [other.submit(max, *pair), other.submit(min, *pair)]
         futures = [other.submit(max, *pair), *([] if strict else [Future()])]
         task = queue.submit(lambda: smqexec.wait(futures, None, FIRST_COMPLETED).done)
-        until(lambda: queue._state.helpers)
-        (needs,) = queue._state.helpers
+        until(lambda: searches_in(queue))
+        (needs,) = searches_in(queue)
         until(lambda: needs.seen and not needs.frames)
         assert len(needs.seen) == 1 + 2 * 8 + 1
         assert len(looked) == 1 + 2 + 7 * 4 + 2  # once along each arrow
@@ -452,15 +464,15 @@ def test_search_holds_the_lock_of_whose_task_it_looks_at(monkeypatch: pytest.Mon
     visit = Needs._visit
 
     def looked(self: Any, node: Any, owner: Any, place: int) -> bool:
-        locked.append(owner.lock._is_owned())
+        locked.append(lock_of(owner)._is_owned())
         return visit(self, node, owner, place)
 
     monkeypatch.setattr(Needs, "_visit", looked)
     with planned(1) as (scheduler, one), planned(1, stopped=True) as (another, two):
         own = one.submit(abs, two.submit(int))
         task = one.submit(two.submit(str, own).result)
-        until(lambda: one._state.helpers)
-        (needs,) = one._state.helpers
+        until(lambda: searches_in(one))
+        (needs,) = searches_in(one)
         until(lambda: needs.seen and not needs.frames)
         assert locked and all(locked)
         another.resume()
@@ -482,7 +494,7 @@ def test_what_became_ready_meanwhile_is_done_in_the_order_in_which_it_is_needed(
         waited: Future[None] = Future()
         ready = queue.submit(lambda _: gates[2].enter(), waited)
         task = queue.submit(queue.submit(lambda *_: None, first, second, ready).result)
-        until(lambda: queue._state.helpers)
+        until(lambda: searches_in(queue))
         waited.set_result(None)
         gates[2].wait_entered()
         for gate, need in ((gates[1], needs[1]), (gates[0], needs[0])):
@@ -501,12 +513,12 @@ def test_what_another_begins_to_wait_for_is_left_where_that_is_not_needed() -> N
         held = two.submit(gate)
         gate.wait_entered()
         task = one.submit(lambda: held.result() or order.append("needed"))
-        until(lambda: one._state.helpers)
-        (needs,) = one._state.helpers
+        until(lambda: searches_in(one))
+        (needs,) = searches_in(one)
         until(lambda: needs.seen and not needs.frames)
         unneeded = one.submit(order.append, "unneeded")
         other = three.submit(unneeded.result)
-        until(lambda: any(run.waits for run in three._state.workers))
+        until(lambda: any(run.waits for run in workers_of(three)))
         until(lambda: not needs.late)
         gate.open()
         task.result(DEADLINE)
@@ -522,11 +534,11 @@ def test_needs_keep_nothing_that_had_ended_before() -> None:
         gates[0].open()
         assert done.result(DEADLINE) == 1
         task = queue.submit(sink.result)
-        until(lambda: queue._state.helpers)
-        (needs,) = queue._state.helpers
+        until(lambda: searches_in(queue))
+        (needs,) = searches_in(queue)
 
         def searched() -> bool:
-            with scheduler.lock:  # within the search there are moments without frames
+            with lock_of(scheduler):  # within the search there are moments without frames
                 return bool(needs.seen and not needs.frames)
 
         until(searched)
@@ -673,7 +685,7 @@ def test_wait_for_the_first_exception_inside_a_task_ends_with_it_and_not_before(
         gates[0].wait_entered()
         last = other.submit(gates[1])
         waiter = queue.submit(lambda: smqexec.wait([fine, failing, last], None, FIRST_EXCEPTION))
-        until(lambda: queue._state.helpers)
+        until(lambda: searches_in(queue))
         assert not waiter.done()
         gates[0].open()
         assert waiter.result(DEADLINE) == ({fine, failing}, {last})
@@ -723,7 +735,7 @@ def test_as_completed_taken_to_another_thread() -> None:
         held = other.submit(gate, "held")
         given = queue.submit(lambda: smqexec.as_completed([held])).result(DEADLINE)
         taking = beside(next, given)
-        until(lambda: held._watch)
+        until(lambda: record_of(held))
         gate.open()
         assert taking.result(DEADLINE) is held
 
@@ -784,8 +796,8 @@ def test_circle_of_waits_that_were_not_at_the_same_time_is_none() -> None:
         a, b = Patient(), Patient()
         needed, other = two.submit(a), three.submit(b)
         task = one.submit(needed.result)
-        until(lambda: one._state.helpers)
-        (needs,) = one._state.helpers
+        until(lambda: searches_in(one))
+        (needs,) = searches_in(one)
         for _ in range(2):
             a.wait_for(other)
             until(lambda: other in needs.seen)
@@ -840,8 +852,8 @@ def test_circle_through_the_one_future_that_is_left(return_when: str | None, oth
         box += [queue.submit(str, task), *(other.submit(gate) for _ in range(others))]
         entered.open()
         if others and return_when != FIRST_COMPLETED:  # it is no error as long as something else may come
-            until(lambda: queue._state.helpers)
-            (needs,) = queue._state.helpers
+            until(lambda: searches_in(queue))
+            (needs,) = searches_in(queue)
             until(lambda: needs.seen and not needs.frames)
         gate.open()
         with pytest.raises(RuntimeError, match="would never end"):
@@ -865,7 +877,7 @@ def test_circle_through_one_that_was_met_for_its_slot_at_first() -> None:
         sink = one.submit(lambda *_: None, two.submit(int), one.submit(str, holder))
         box.append(one.submit(lambda: gate.enter() or sink.result()))
         entered.open()
-        until(lambda: two._state.helpers)
+        until(lambda: searches_in(two))
         gate.open()
         with pytest.raises(RuntimeError, match="would never end"):
             box[0].result(DEADLINE)
@@ -887,8 +899,8 @@ def test_what_becomes_ready_between_two_futures_is_done_for_the_second() -> None
         gates[0].wait_entered()
         held = other.submit(gates[1], 2)
         task = queue.submit(program)
-        until(lambda: queue._state.helpers)
-        (needs,) = queue._state.helpers
+        until(lambda: searches_in(queue))
+        (needs,) = searches_in(queue)
         until(lambda: needs.seen and not needs.frames)
         gates[0].open()
         assert task.result(DEADLINE) == [1, 2]
@@ -908,7 +920,7 @@ def test_as_completed_taken_to_another_task() -> None:
 
         def go_on() -> Any:
             begun = one.submit(begin)
-            until(lambda: one._state.helpers)
+            until(lambda: searches_in(one))
             gate.open()
             until(begun.done)  # not its result: for that we would do what is left
             return begun.result(), next(box[0]).result()
@@ -1035,7 +1047,7 @@ def test_stop_while_a_task_waits_for_all() -> None:
         other.submit(gate)
         gate.wait_entered()
         waiter = queue.submit(scheduler.wait, DEADLINE)
-        until(lambda: queue._state.helpers)
+        until(lambda: searches_in(queue))
         stopping = beside(scheduler.stop, True)
         until(lambda: scheduler.stopped)
         assert not stopping.done()
@@ -1065,9 +1077,9 @@ def test_stop_waits_for_who_waits_for_another_scheduler() -> None:
         gate = Gate()
         held = other.submit(gate)
         waiter = queue.submit(held.result)
-        until(lambda: any(run.waits for run in queue._state.workers))
+        until(lambda: any(run.waits for run in workers_of(queue)))
         stopping = beside(scheduler.stop, True)
-        until(lambda: scheduler._watchers or stopping.done())
+        until(lambda: watchers_of(scheduler) or stopping.done())
         assert not stopping.done()
         gate.open()
         stopping.result(DEADLINE)
@@ -1080,7 +1092,7 @@ def test_stop_waits_for_what_is_nested_in_one_that_waits() -> None:
         task = queue.submit(lambda: queue.submit(gate, 1).result())
         gate.wait_entered()
         stopping = beside(scheduler.stop, True)
-        until(lambda: scheduler._watchers or stopping.done())
+        until(lambda: watchers_of(scheduler) or stopping.done())
         assert not stopping.done()
         gate.open()
         stopping.result(DEADLINE)
@@ -1101,9 +1113,9 @@ def test_stop_does_not_wait_for_one_that_waits_again_after_what_was_nested() -> 
         task = queue.submit(program)
         gates[0].wait_entered()
         stopping = beside(scheduler.stop, True)
-        until(lambda: scheduler._watchers)
+        until(lambda: watchers_of(scheduler))
         gates[1].open()
-        until(lambda: other._state.running == 0)
+        until(lambda: state_of(other).running == 0)
         assert not stopping.done()
         gates[0].open()
         stopping.result(DEADLINE)
@@ -1116,9 +1128,9 @@ def test_stop_waits_for_who_waits_for_a_future_of_others() -> None:
     with planned(1) as (scheduler, queue):
         outside: Future[int] = Future()
         waiter = queue.submit(lambda: len(smqexec.wait([outside]).done))
-        until(lambda: any(run.waits for run in queue._state.workers))
+        until(lambda: any(run.waits for run in workers_of(queue)))
         stopping = beside(scheduler.stop, True)
-        until(lambda: scheduler._watchers or stopping.done())
+        until(lambda: watchers_of(scheduler) or stopping.done())
         assert not stopping.done()
         outside.set_result(1)
         stopping.result(DEADLINE)
@@ -1137,11 +1149,11 @@ def test_stop_waits_for_who_is_just_about_to_go_on() -> None:
         patient.end()
         patient._given_up.set()  # it has not heard of it yet
         stopping = beside(scheduler.stop, True)
-        until(lambda: scheduler._watchers)
+        until(lambda: watchers_of(scheduler))
         gate.open()
-        until(lambda: held.done() and not other._state.running)
+        until(lambda: held.done() and not state_of(other).running)
         # Or it has heard, of something else that woke it, and ended.
-        assert waiter.done() or (scheduler._watchers and not stopping.done())
+        assert waiter.done() or (watchers_of(scheduler) and not stopping.done())
         for wait in patient.waits[-1:]:
             wait.release()
         stopping.result(DEADLINE)
@@ -1165,9 +1177,9 @@ def test_stop_does_not_wait_for_who_waits_within_a_wait() -> None:
         gate.wait_entered()
         pending = other.submit(int)
         task = queue.submit(lambda: queue.submit(pending.result).result())
-        until(lambda: any(len(run.waits) == 2 for run in queue._state.workers))
+        until(lambda: any(len(run.waits) == 2 for run in workers_of(queue)))
         stopping = beside(scheduler.stop, True)
-        until(lambda: scheduler._watchers)
+        until(lambda: watchers_of(scheduler))
         gate.open()
         stopping.result(DEADLINE)
         assert pending._home and task.running()
@@ -1181,11 +1193,11 @@ def test_stopped_scheduler_starts_nothing_for_who_waits_for_all() -> None:
         other.submit(gate)
         gate.wait_entered()
         waiter = queue.submit(scheduler.wait, DEADLINE)
-        until(lambda: queue._state.helpers)
-        (needs,) = queue._state.helpers
+        until(lambda: searches_in(queue))
+        (needs,) = searches_in(queue)
         scheduler.stop()
         late = queue.submit(int)
-        with scheduler.lock:
+        with lock_of(scheduler):
             assert needs.take() is None
         assert not late.running()
         scheduler.resume()
@@ -1249,7 +1261,7 @@ def test_wait_for_all_inside_a_task_while_others_submit() -> None:
         gate = Gate()
         held = other.submit(gate)
         waiter = queue.submit(lambda: scheduler.wait(DEADLINE))
-        until(lambda: queue._state.helpers)
+        until(lambda: searches_in(queue))
         late = queue.submit(str, held)
         gate.open()
         assert waiter.result(DEADLINE)
@@ -1262,7 +1274,7 @@ def test_who_waits_for_all_does_what_others_submit_and_keeps_nothing_of_it() -> 
         other.submit(gate)
         gate.wait_entered()
         waiter = queue.submit(scheduler.wait, DEADLINE)
-        until(lambda: queue._state.helpers)
+        until(lambda: searches_in(queue))
         late = queue.submit(int)
         gone = weakref.ref(late)
         assert late.result(DEADLINE) == 0
@@ -1313,9 +1325,9 @@ def test_cancel_with_dependencies_spares_what_a_thread_waits_for() -> None:
         awaited, watched, told = queue.submit(int), queue.submit(int), queue.submit(int)
         told.add_done_callback(Patient().tell)
         answer = beside(awaited.result, DEADLINE)
-        until(lambda: awaited._watch and awaited._watch.blocked)
+        until(lambda: blocked_on(awaited))
         several = beside(concurrent.futures.wait, [watched], DEADLINE)
-        until(lambda: watched._watch and watched._watch.waiters)
+        until(lambda: waiters_of(watched))
         assert queue.submit(max, awaited, watched, told).cancel(dependencies=True)
         assert not (awaited.cancelled() or watched.cancelled() or told.cancelled())
         scheduler.resume()
@@ -1380,7 +1392,7 @@ def test_cancel_with_dependencies_spares_a_generator_task_that_is_needed(name: s
         items = task[0:2]
         NEEDS[name](queue, task)
         if name.startswith("thread"):
-            until(lambda: any(item._watch and item._watch.blocked for item in task._stream.items.values()))
+            until(lambda: any(blocked_on(item) for item in stream_of(task).items.values()))
         assert queue.submit(str, items[0]).cancel(dependencies=True)
         assert not task.cancelled()
         scheduler.resume()
@@ -1527,7 +1539,7 @@ def test_part_whose_lock_is_busy() -> None:
 
         class Slow(str):
             def __getitem__(self, key: Any) -> str:
-                threading.Timer(0.01, hold(scheduler.lock)).start()
+                threading.Timer(0.01, hold(lock_of(scheduler))).start()
                 return "slow"
 
         other = queue.submit(Slow, "x")
@@ -1574,7 +1586,7 @@ def test_concurrent_futures_wait_on_a_dropped_task() -> None:
     with planned(1, stopped=True) as (_, queue):
         task = queue.submit(int)
         waiting = beside(concurrent.futures.wait, [task])
-        until(lambda: task._watch and task._watch.waiters)
+        until(lambda: waiters_of(task))
         task.cancel()
         assert waiting.result(DEADLINE).done == {task}
         assert time.monotonic() > 0
@@ -1593,8 +1605,8 @@ def test_one_of_several_is_not_circular() -> None:
         box.append(queue.submit(program))
         scheduler.resume()
         gate.wait_entered()
-        until(lambda: queue._state.helpers)
-        (needs,) = queue._state.helpers
+        until(lambda: searches_in(queue))
+        (needs,) = searches_in(queue)
         until(lambda: needs.seen and not needs.frames)
         gate.open()
         assert box[0].result(DEADLINE) == 7
@@ -1617,7 +1629,7 @@ def test_timeout_is_kept_in_the_middle_of_a_search(schedulers: int, monkeypatch:
             with pytest.raises(TimeoutError):
                 sink.result(0.05)
 
-        run = queue._state.workers
+        run = workers_of(queue)
         watched = queue.submit(lambda: seen.append(0) or program())
         assert watched.result(DEADLINE) is None
         assert seen and len(run) == 1

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from gate import DEADLINE, Gate
+from internals import lock_of, paused_in, searches_in
 from threads import beside, planned, until
 
 import smqexec
@@ -94,7 +95,7 @@ def test_thread_that_has_told_says_nothing_more_where_something_wakes_it(
     with planned(1) as (scheduler, queue):
         task = queue.submit(lambda: scheduler.stop() and queue.submit(abs, -1).result())
         warning(caplog)
-        (needs,) = queue._state.helpers
+        (needs,) = searches_in(queue)
         needs.release()
         until(needs.bell.empty)
         scheduler.resume()
@@ -106,8 +107,8 @@ def test_task_that_has_something_to_look_at_goes_on() -> None:
     with planned(1) as (scheduler, queue):
         task = queue.submit(lambda: scheduler.stop() and queue.submit(abs, -1).result())
         until(lambda: _stall.stalled(scheduler))
-        (needs,) = queue._state.helpers
-        with scheduler.lock:
+        (needs,) = searches_in(queue)
+        with lock_of(scheduler):
             assert _stall._awaited(scheduler, False) == []
             needs.frames.append([(), 0, None, 0])
             assert _stall._awaited(scheduler, False) is None
@@ -138,7 +139,7 @@ def test_submit_for_room(caplog: pytest.LogCaptureFixture) -> None:
             queue.submit(abs, -1)
             submitting = beside(queue.submit, abs, -2)
             text = warning(caplog)
-            assert f"room in queue {queue.name if hasattr(queue, 'name') else queue._state.name}" in text
+            assert f"room in queue {queue.name}" in text
             assert "the scheduler is stopped: 0 running, 1 ready, 0 waiting" in text
         assert submitting.result(DEADLINE).result(DEADLINE) == 2
 
@@ -152,7 +153,7 @@ def test_wait_for_all(end: str, caplog: pytest.LogCaptureFixture) -> None:
         queue.submit(abs, -1)
         scheduler.stop()
         gate.open()
-        until(lambda: scheduler._paused)
+        until(lambda: paused_in(scheduler))
         if end == "stop":
             scheduler.stop(wait=True)
             assert not caplog.records

@@ -8,14 +8,15 @@ from typing import Any
 
 import pytest
 from gate import DEADLINE, Gate
+from internals import idle_in, lock_of, pool_of, state_of, workers_of
 from threads import planned, until
 
 from smqexec import Queue, Scheduler
 
 
 def runs(queue: Queue) -> int:
-    with queue._state.scheduler.lock:
-        return len(queue._state.workers)
+    with lock_of(queue):
+        return len(workers_of(queue))
 
 
 def test_width_is_what_it_was_made_with() -> None:
@@ -79,7 +80,7 @@ def test_down_with_threads_that_have_nothing_to_do() -> None:
     with planned(4) as (_, queue):
         for task in [queue.submit(together.wait, DEADLINE) for _ in range(4)]:
             task.result(DEADLINE)
-        until(lambda: queue._state.parked == 4)
+        until(lambda: idle_in(queue) == 4)
         queue.max_workers = 2
         until(lambda: runs(queue) == 2)
         tasks = [queue.submit(gate) for _ in range(3)]
@@ -141,7 +142,7 @@ def test_down_in_order_and_with_little_room() -> None:
             queue.max_workers = 1 + number % 3
         queue.max_workers = 1
         assert scheduler.wait(DEADLINE)
-        assert queue._state.attentive
+        assert state_of(queue).attentive
     assert sorted(done) == list(range(50))
 
 
@@ -193,7 +194,7 @@ def test_run_that_is_too_many_when_it_is_to_get_a_thread(monkeypatch: pytest.Mon
         held = [queue.submit(gate)]
         gate.wait_entered()
         held.append(queue.submit(abs, -1))
-        submit = queue._pool.submit
+        submit = pool_of(queue).submit
 
         def late(*args: Any) -> None:
             monkeypatch.undo()
@@ -201,9 +202,9 @@ def test_run_that_is_too_many_when_it_is_to_get_a_thread(monkeypatch: pytest.Mon
             submit(*args)
             queue.max_workers = 2
 
-        monkeypatch.setattr(queue._pool, "submit", late)
+        monkeypatch.setattr(pool_of(queue), "submit", late)
         queue.max_workers = 2
         gate.open()
         assert [task.result(DEADLINE) for task in held] == [None, 1]
-        until(lambda: queue._state.parked)
+        until(lambda: idle_in(queue))
         assert queue.submit(abs, -1).result(DEADLINE) == 1

@@ -1,0 +1,121 @@
+"""The package's private state, as far as tests read or change it: every such name of the package is here.
+
+A change of the package's structure changes this module and no test.  What a `Future` or a
+`ThreadPoolExecutor` of the standard library has too (``_state``, ``_condition``, ``_threads``,
+``_broken``, ``_shutdown``) tests read where they need it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import planner_checks
+
+from smqexec import Queue, Scheduler
+
+# Of a scheduler.
+
+
+def lock_of(owner: Queue | Scheduler) -> Any:
+    """The scheduler's one lock."""
+    scheduler: Any = owner.scheduler if isinstance(owner, Queue) else owner
+    return scheduler.lock
+
+
+def order_of(scheduler: Any) -> Any:
+    """The planner, which knows which task is next."""
+    return scheduler.planner
+
+
+def states_of(scheduler: Any) -> Any:
+    """The records of all queues."""
+    return scheduler._queues
+
+
+def check_order(scheduler: Any, nodes: Iterable[Any] | None = None) -> None:
+    """Assert the invariants of the order; *nodes* are all that are pending or running."""
+    with lock_of(scheduler):
+        planner_checks.check(order_of(scheduler), states_of(scheduler), nodes)
+
+
+def pending_in(scheduler: Any) -> Any:
+    """The pending tasks, the next one first."""
+    return scheduler._pending()
+
+
+def outside_of(scheduler: Any) -> Any:
+    """The unfinished futures of others that pending tasks depend on."""
+    return scheduler._outside
+
+
+def watchers_of(scheduler: Any) -> Any:
+    """The threads that wait for a state of the scheduler, such as "nothing is pending"."""
+    return scheduler._watchers
+
+
+def paused_in(scheduler: Any) -> Any:
+    """The tasks that a checkpoint holds while the scheduler is stopped."""
+    return scheduler._paused
+
+
+def resting_in(scheduler: Any) -> Any:
+    """The tasks that run, but wait in the scheduler for others."""
+    return scheduler._resting
+
+
+# Of a queue.
+
+
+def state_of(queue: Any) -> Any:
+    """The record of the queue's slots, workers and counts."""
+    return queue._state
+
+
+def workers_of(queue: Any) -> Any:
+    """The queue's workers."""
+    return state_of(queue).workers
+
+
+def idle_in(queue: Any) -> int:
+    """How many of the queue's workers are idle, and not woken."""
+    idle: int = state_of(queue).parked
+    return idle
+
+
+def searches_in(queue: Any) -> Any:
+    """The searches of the queue's waiting tasks for what they need."""
+    return state_of(queue).helpers
+
+
+def pool_of(queue: Any) -> Any:
+    """The queue's backend."""
+    return queue._pool
+
+
+# Of a task or item.
+
+
+def stream_of(task: Any) -> Any:
+    """The generator task's values and their items."""
+    return task._stream
+
+
+def record_of(task: Any) -> Any:
+    """The record of those that are told of the end, or None."""
+    return task._watch
+
+
+def blocked_on(task: Any) -> Any:
+    """The threads that wait in `result` or `exception`."""
+    return task._watch.blocked if task._watch is not None else []
+
+
+def waiters_of(task: Any) -> Any:
+    """The waiters of `concurrent.futures.wait` and `as_completed`."""
+    return task._watch.waiters if task._watch is not None else []
+
+
+def callbacks_of(task: Any) -> Any:
+    """The callbacks that the task's end will call."""
+    return task._watch.callbacks if task._watch is not None else []
