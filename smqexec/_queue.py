@@ -384,7 +384,7 @@ class Queue(Submits, ThreadPoolExecutor):
         scheduler = state.scheduler
         scheduler.close(state)
         if cancel_futures:
-            scheduler.cancel_pending(state)
+            scheduler.termination.cancel_pending(state)
         if wait and scheduler.drain(state):
             self._pool.join(wait=True)
 
@@ -407,7 +407,7 @@ class Queue(Submits, ThreadPoolExecutor):
         try:
             yield self
         except BaseException:
-            self._state.scheduler.cancel_pending(self._state)
+            self._state.scheduler.termination.cancel_pending(self._state)
             raise
 
     def __repr__(self) -> str:

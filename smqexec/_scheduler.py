@@ -11,14 +11,16 @@ from time import perf_counter
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from ._calls.interrupts import LOGGER
 from ._core import process
 from ._core.breakdown import Breakdown
 from ._core.dispatch import Dispatcher
+from ._core.shared import State
 from ._core.state import EXITING, SHUT_DOWN, QueueState
 from ._core.stop import Stop
 from ._core.submission import Submission
-from ._core.termination import Dropping
-from ._core.waking import LOGGER
+from ._core.termination import Termination
+from ._core.wake import Wake
 from ._limits.admission import Admission
 from ._limits.allocating import Allocating
 from ._limits.options import check_flags
@@ -39,7 +41,7 @@ if TYPE_CHECKING:
     from ._queue import Queue
 
 
-class Scheduler(Dropping):
+class Scheduler(State):
     """What joins queues: one order for all their tasks, one stop, one lock.
 
     **Order.**  Tasks are numbered as they are submitted.  Whenever a queue has a free slot and the
@@ -105,13 +107,15 @@ class Scheduler(Dropping):
         self.observers = Observers()
         super().__init__(order, stopped)
         # The parts, from below to above.
-        self.break_down = Breakdown(self).break_down
+        self.wake = Wake(self)
+        self.termination: Termination = Termination(self, self.wake)
+        self.break_down = Breakdown(self, self.termination).break_down
         self.allocating = Allocating(self)
-        self.dispatcher = Dispatcher(self)
-        self.submission = Submission(self)
+        self.dispatcher = Dispatcher(self, self.wake)
+        self.submission = Submission(self, self.wake, self.termination)
         self.admission = Admission(self, self.submission)
-        self.waiting = Waiting(self, self.dispatcher)
-        self.streams = Streams(self)
+        self.waiting = Waiting(self, self.wake, self.dispatcher)
+        self.streams = Streams(self, self.wake, self.termination)
         self.warn_if_stalled = self._warn_if_stalled
         # The counts of lost queues that are forgotten.
         states = ["waiting", "ready", "running", "done", "failed", "cancelled"]
@@ -297,7 +301,7 @@ class Scheduler(Dropping):
             if changed and self.observers:
                 section.then(partial(self.observers.tell, "resume", time=time))
             if not self._abandoned:
-                section.then(self._start, self._wake_all())
+                section.then(self.wake.start, self.wake.wake_all())
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until nothing is pending, and nothing running but tasks that wait here themselves.
@@ -339,7 +343,7 @@ class Scheduler(Dropping):
             queue.shutdown(wait=False, cancel_futures=cancel_futures)
         lost = [state for state in self._queues.copy() if state.lost]
         for state in lost if cancel_futures else ():
-            self.cancel_pending(state)
+            self.termination.cancel_pending(state)
         if wait:
             for queue in queues:
                 queue.shutdown(wait=True)
@@ -360,14 +364,14 @@ class Scheduler(Dropping):
         with self.exclusive():
             interrupted = list(self._queues if queues is None else queues)
         for state in interrupted:
-            self.cancel_pending(state)
+            self.termination.cancel_pending(state)
         # Then: what ends lets none begin.
         with self.exclusive():
             running = [task for state in interrupted for task in state.running_tasks()]
         for task in running:
             task.cancel()
         for state in interrupted:  # what those have submitted meanwhile
-            self.cancel_pending(state)
+            self.termination.cancel_pending(state)
 
     def close(self, state: QueueState, why: str = SHUT_DOWN) -> None:
         """Take no more tasks: `submit` says *why*.  The workers leave once nothing is pending."""
@@ -420,7 +424,7 @@ class Scheduler(Dropping):
             plural = "s" * (held != 1)
             LOGGER.warning("cancelling %d pending task%s at exit: the scheduler is stopped", held, plural)
             for state in queues:
-                self.cancel_pending(state)
+                self.termination.cancel_pending(state)
             for task in paused:
                 task.cancel()
 
@@ -449,7 +453,7 @@ class Scheduler(Dropping):
             message = "cancelling %d pending task%s at exit, as nothing runs and nothing can start: %s"
             LOGGER.warning(message, count, "s" * (count != 1), self.why())
             for state in queues:
-                self.cancel_pending(state)
+                self.termination.cancel_pending(state)
 
     def close_at_exit(self) -> None:
         """Let the threads go.  No other scheduler has anything left to run on a queue of this one."""

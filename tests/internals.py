@@ -41,7 +41,7 @@ def check_order(scheduler: Any, nodes: Iterable[Any] | None = None) -> None:
 
 def pending_in(scheduler: Any) -> Any:
     """The pending tasks, the next one first."""
-    return scheduler._pending()
+    return scheduler.termination.pending()
 
 
 def outside_of(scheduler: Any) -> Any:

@@ -13,22 +13,22 @@ from concurrent.futures.thread import BrokenThreadPool
 from typing import Any
 
 from .._calls.frames import traceback_of
-from .._calls.interrupts import uninterrupted
+from .._calls.interrupts import LOGGER, uninterrupted
 from .._futures.future import Failure, PlannedFuture
 from .._futures.task import Foreign, Task
 from .._planner import RUNNING, DependencyPlanner
 from .searches import forget
-from .shared import Ended
+from .shared import Ended, State
 from .state import QueueState, Worker
-from .termination import Dropping
-from .waking import LOGGER
+from .termination import Termination
 
 
 class Breakdown:
     """How a scheduler ends its tasks where its own code raises."""
 
-    def __init__(self, core: Dropping) -> None:
+    def __init__(self, core: State, termination: Termination) -> None:
         self._core = core
+        self._termination = termination
 
     def break_down(
         self, error: BaseException, worker: Worker | None = None, task: PlannedFuture[Any] | None = None
@@ -65,7 +65,7 @@ class Breakdown:
                     self._empty(queue, worker)
                 left = [queue for queue in self._core._queues if not queue.workers]
                 self._core._tell_watchers()
-            self._core._finish(ended, task)  # type: ignore[arg-type]
+            self._termination.finish(ended, task)  # type: ignore[arg-type]
             for queue in left:
                 queue.pool.join(wait=False)
 
@@ -93,7 +93,7 @@ class Breakdown:
             ended.append((future, watch, queue))
         for relay in list(self._core._outside):
             if type(relay) is Foreign:
-                self._core._forget(relay)
+                self._termination.forget(relay)
         self._core._outside.clear()
         self._core.planner = DependencyPlanner(self._core.order)
         self._core._next = self._core.allocating.starter()

@@ -22,16 +22,17 @@ from .._futures.task import Task
 from .._planner import SEARCHING
 from .loud import loud
 from .searches import SEARCH_LIMIT, forget, searches
+from .shared import State
 from .state import QueueState, Worker
-from .termination import Dropping
-from .waking import Starts
+from .wake import Starts, Wake
 
 
 class Dispatcher:
     """What gives workers their tasks, and ends those that return."""
 
-    def __init__(self, core: Dropping) -> None:
+    def __init__(self, core: State, wake: Wake) -> None:
         self._core = core
+        self._wake = wake
 
     # A task goes.
 
@@ -60,7 +61,7 @@ class Dispatcher:
                 if len(queue.workers) > queue.limit:
                     starts = self._retire(queue, worker)
                     break
-                task = core._take(queue, worker)
+                task = self._wake.take(queue, worker)
                 if task is None:
                     if queue.ending:
                         queue.leave(worker)
@@ -74,7 +75,7 @@ class Dispatcher:
             if DEFERRED:
                 call_deferred()
             if task is not None:
-                core._start(starts)
+                self._wake.start(starts)
                 return task
             rung = True
             if not queue.bell.get():  # the queue was lost
@@ -86,7 +87,7 @@ class Dispatcher:
                         queue.bell.get()
         if DEFERRED:
             call_deferred()
-        core._start(starts)
+        self._wake.start(starts)
         if last:
             queue.pool.join(wait=False)
         return None
@@ -95,7 +96,7 @@ class Dispatcher:
         """Let *run* leave, which is more than *slots* may have now.  As `_wake`."""
         queue.leave(worker)
         queue.heed()
-        return self._core._wake(queue)
+        return self._wake.wake(queue)
 
     def resize(self, queue: QueueState, workers: int | None = None, prefetch: int | None = None) -> None:
         """Let *slots* run *workers* tasks, and *prefetch* more be at its executor; None: as many as before.
@@ -112,11 +113,11 @@ class Dispatcher:
             queue.pool.resize(queue.width)
             queue.heed()
             starts: Starts = []
-            section.then(core._start, starts)
+            section.then(self._wake.start, starts)
             if queue.attentive:
                 queue.ring(max(0, min(queue.parked, len(queue.workers) - queue.limit)))
             for _ in range(min(queue.ready, queue.limit)):
-                core._wake(queue, starts)
+                self._wake.wake(queue, starts)
 
     def begin_at_once(self, queue: QueueState, worker: Worker) -> Task[Any] | None:
         """A task for *run*, which does not park; None: it has left."""
@@ -128,7 +129,7 @@ class Dispatcher:
                 queue.waking -= min(queue.waking, 1)  # see `_mend`
                 queue.name_worker(worker)
             # There may be fewer slots than there were.
-            task = core._take(queue, worker) if len(queue.workers) <= queue.limit else None
+            task = self._wake.take(queue, worker) if len(queue.workers) <= queue.limit else None
             starts = None
             if task is None:
                 starts = self._retire(queue, worker)
@@ -136,7 +137,7 @@ class Dispatcher:
                 starts = self.started(task)
         if DEFERRED:
             call_deferred()
-        core._start(starts)
+        self._wake.start(starts)
         return task
 
     def complete(
@@ -173,7 +174,7 @@ class Dispatcher:
                     successor, starts = self._hand_over(queue, worker, watch, more)
             worker.task = successor
             if freed and (freed[0] is not successor or len(freed) > 1):
-                starts = core._wake_for(freed, starts)
+                starts = self._wake.wake_for(freed, starts)
             if core._watchers and successor is None:  # else as many run as before
                 core._tell_watchers()
             # Last: where something above raises, `break_down` ends the task, and finds what waits for it.
@@ -187,10 +188,10 @@ class Dispatcher:
             call_deferred()
         if watch is not None:
             task._announce(watch)
-            core._start(starts)
+            self._wake.start(starts)
             task._tell(watch)  # last: a callback may wait for what was just started
         elif starts is not None:
-            core._start(starts)
+            self._wake.start(starts)
         return successor  # type: ignore[no-any-return]
 
     def _hand_over(
@@ -201,11 +202,10 @@ class Dispatcher:
         A callback may wait for whatever is ready now: leave it to others.  And a nested task hands
         over to the one beneath it.
         """
-        core = self._core
         surplus = len(queue.workers) > queue.limit
         if not more or surplus or (watch is not None and watch.calls()) or worker.below:
-            return None, core._wake(queue)
-        successor = core._take(queue, worker, brief=True)
+            return None, self._wake.wake(queue)
+        successor = self._wake.take(queue, worker, brief=True)
         return successor, self.started(successor) if successor is not None and queue.attentive else None
 
     def started(self, task: Task[Any]) -> Starts | None:
@@ -215,7 +215,7 @@ class Dispatcher:
         if queue.pending_limit is not None:
             queue.pending_limit.admit(queue.pending)
         barrier, task._barrier = task._barrier, None
-        return None if barrier is None else core._wake_for(core.planner.done(barrier))
+        return None if barrier is None else self._wake.wake_for(core.planner.done(barrier))
 
     def promote(self, task: Task[Any]) -> bool:
         core = self._core

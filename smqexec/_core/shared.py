@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol, TypeAlias
 
-from .._futures.future import PlannedFuture, Watch
+from .._futures.future import Failure, PlannedFuture, Watch
 from .._planner import DependencyPlanner, Node
 from .exclusive import Exclusive
 from .state import EventSink, QueueState
@@ -37,6 +37,17 @@ class Allocates(Protocol):
 
     def starter(self) -> Callable[..., Any]:
         """Return what gives a run its next task: the order's own, as long as no task takes resources."""
+        ...
+
+
+class Terminates(Protocol):
+    """How tasks end without a value, as what comes before that sees it."""
+
+    def fail_ready(self, queue: QueueState, failure: Failure, /) -> None:
+        """Fail the ready tasks of *queue*, and what depends on them.  The lock is not held."""
+
+    def pending(self) -> list[Any]:
+        """Return all pending tasks, those submitted first in front.  The lock is held."""
         ...
 
 
@@ -76,6 +87,7 @@ class State(Exclusive):
     allocating: Allocates
     #: Fail all that is pending with an exception of our own code: see `Breakdown`.
     break_down: Callable[..., None]
+    termination: Terminates
     #: Log why a wait may never end, and return True, if nothing can go on.
     warn_if_stalled: Callable[..., bool]
 

@@ -30,11 +30,11 @@ from .._futures.task import Foreign, Settled, Task
 from .._planner import DONE, NEW, NONE, RUNNING, WAITING, Group, Node, as_few, dependencies_of
 from .exclusive import OF_THE_PARENT, REENTRANT
 from .loud import loud
-from .shared import Ended
+from .shared import Ended, State
 from .state import EXITING, QueueState
 from .submission_order import Barrier
-from .termination import Dropping
-from .waking import Starts
+from .termination import Termination
+from .wake import Starts, Wake
 
 _NOT_PLAIN: Any = object()  # what `_plain` returns where it is for `_link` to look closer
 
@@ -44,8 +44,10 @@ _Link: TypeAlias = tuple[list[Ended], list[tuple[Foreign, Any]]]
 class Submission:
     """How a scheduler takes tasks in."""
 
-    def __init__(self, core: Dropping) -> None:
+    def __init__(self, core: State, wake: Wake, termination: Termination) -> None:
         self._core = core
+        self._wake = wake
+        self._termination = termination
 
     def group(self) -> Group | None:
         """One submission for the items of a `map`; None where their order needs none."""
@@ -118,7 +120,7 @@ class Submission:
                     if not core._stopped and (
                         queue.parked or len(queue.workers) < queue.limit or queue.helpers
                     ):
-                        starts = core._wake(queue)
+                        starts = self._wake.wake(queue)
             core.lock.release()
             if DEFERRED:
                 call_deferred()
@@ -128,10 +130,10 @@ class Submission:
                     told = False
             if link is not None and link[0]:  # a dependency has failed, and the task with it
                 with uninterrupted():
-                    core._finish(link[0])
+                    self._termination.finish(link[0])
                     told = False
             if starts:
-                core._start(starts, task)
+                self._wake.start(starts, task)
             if link is not None:
                 for relay, future in link[1]:
                     if isinstance(future, PlannedFuture):
@@ -183,12 +185,12 @@ class Submission:
         barrier = task._barrier
         waits = barrier is not None and barrier.state == WAITING
         if barrier is not None and waits and all(other.state >= DONE for other in dependencies_of(barrier)):
-            core._tell_helpers(core.planner.done(barrier))  # it needed this task alone
+            self._wake.tell_helpers(core.planner.done(barrier))  # it needed this task alone
         if task._watch is not None:
-            core._tell_helpers(task._watch.run_hooks(task))
+            self._wake.tell_helpers(task._watch.run_hooks(task))
         for relay in list(core._outside):
             if type(relay) is Foreign and not relay.dependents:
-                core._forget(relay)
+                self._termination.forget(relay)
         for queue in core._queues:
             # A run that no thread has begun may never have been given to the
             # pool; if it was, it leaves.  Who was rung for counts as parked, and
@@ -211,8 +213,8 @@ class Submission:
             if task.state < RUNNING:
                 self._mend(task, group)
             elif task._allocation is not None:
-                core._tell_helpers(core.allocating.stop_holding(task._allocation))
-            section.then(core._start, core._wake_all())
+                self._wake.tell_helpers(core.allocating.stop_holding(task._allocation))
+            section.then(self._wake.start, self._wake.wake_all())
 
     def _plain(self, queue: QueueState, task: Task[Any], args: Any) -> Any:
         """The dependencies in the commonest case: all are tasks of this scheduler, none has failed.
@@ -322,9 +324,9 @@ class Submission:
         if task._allocation is not None or task._releases:
             core.allocating.add_allocation(task)
         if failed is None:
-            return None, core._wake(queue), ([], foreign)
+            return None, self._wake.wake(queue), ([], foreign)
         with uninterrupted():
-            ended, starts = core._drop(task, _inherited(failed))
+            ended, starts = self._termination.drop(task, _inherited(failed))
         return None, starts, (ended, foreign)
 
     def foreign_done(self, relay: Foreign, future: Any) -> None:
@@ -361,13 +363,13 @@ class Submission:
         with loud(core), section:
             if relay not in core._outside or core._abandoned:  # nobody waits for it any more
                 return
-            core._forget(relay)
+            self._termination.forget(relay)
             if failure is None and not cancelled:
-                section.then(core._start, core._wake_for(core.planner.done(relay)))
+                section.then(self._wake.start, self._wake.wake_for(core.planner.done(relay)))
             else:
-                ended, starts = core._drop(relay, failure)
-                section.then(core._start, starts)
-                section.then(core._finish, ended)
+                ended, starts = self._termination.drop(relay, failure)
+                section.then(self._wake.start, starts)
+                section.then(self._termination.finish, ended)
 
 
 def _anew(error: BaseException) -> BaseException:

@@ -18,20 +18,25 @@ from .._futures.task import Foreign, Task
 from .._planner import DONE, RUNNING, Node, dependencies_of, dependents_of
 from .loud import loud
 from .searches import forget, searches
-from .shared import Ended
+from .shared import Ended, State
 from .state import QueueState, Worker
 from .submission_order import Barrier
-from .waking import Starts, Waking
+from .wake import Starts, Wake
 
 # So many tasks end at a time, which takes a millisecond or two.
 SLICE = 300
 
 
-class Dropping(Waking):
-    """A scheduler whose tasks may end without a value."""
+class Termination:
+    """How the tasks of a scheduler end without a value."""
 
-    def _forget(self, relay: Foreign) -> None:
-        self._outside.discard(relay)
+    def __init__(self, core: State, wake: Wake) -> None:
+        self._core = core
+        self._wake = wake
+
+    def forget(self, relay: Foreign) -> None:
+        """Note that no task depends on *relay* any more, or that it has ended.  The lock is held."""
+        self._core._outside.discard(relay)
         relay.scheduler = relay.future = None
 
     def fail(
@@ -46,30 +51,31 @@ class Dropping(Waking):
 
         Cancelled, where *exception* says that it has obeyed `cancel`, or the caller that it was *cancelled*.
         """
+        core = self._core
         # Read without the lock, once, for observers hear of it first: who asks now comes too late.
         watch = task._watch
         cancelled |= watch is not None and watch.asked and isinstance(exception, CancelledError)
         failure = None if cancelled else self.failure(exception, queue.name)
-        if self.observers:
+        if core.observers:
             if cancelled:
-                self.observers.tell("end", queue, task, worker.thread, outcome="cancelled")
+                core.observers.tell("end", queue, task, worker.thread, outcome="cancelled")
             else:
-                self.observers.tell("end", queue, task, worker.thread, outcome="failed", error=exception)
-        with self.lock:
+                core.observers.tell("end", queue, task, worker.thread, outcome="failed", error=exception)
+        with core.lock:
             worker.task = None
-            if self._abandoned:
+            if core._abandoned:
                 return
-            ended, starts = self._drop(task, failure)
+            ended, starts = self.drop(task, failure)
         if DEFERRED:
             call_deferred()
-        self._start(starts)
-        self._finish(ended, task)
+        self._wake.start(starts)
+        self.finish(ended, task)
 
     def failure(self, exception: BaseException, queue: str) -> Failure:
         """How a task of *queue*, which raised *exception*, fails."""
         failure = Failure(exception, traceback_of(exception))
-        if self.watch_failure is not None:
-            failure.seen = self.watch_failure(exception, queue)
+        if self._core.watch_failure is not None:
+            failure.seen = self._core.watch_failure(exception, queue)
         return failure
 
     def cancel(self, future: PlannedFuture[Any], dependencies: bool = False) -> None:
@@ -77,54 +83,55 @@ class Dropping(Waking):
 
         With *dependencies* also what it needs and nobody else does.
         """
-        if self.deferred(self.cancel, future, dependencies):
+        core = self._core
+        if core.deferred(self.cancel, future, dependencies):
             return
         ended: list[Ended] = []
         starts: Starts = []
         todo: list[Any] = [future]
         abroad: list[tuple[Foreign, PlannedFuture[Any]]] = []  # what other schedulers run
         asked: list[tuple[QueueState, Task[Any]]] = []  # those that run
-        section = self.exclusive()
-        with loud(self), section:
-            section.then(self._start, starts)
-            section.then(self._finish, ended)
+        section = core.exclusive()
+        with loud(core), section:
+            section.then(self._wake.start, starts)
+            section.then(self.finish, ended)
             section.then(_withdraw, asked)
-            while todo and not self._abandoned:
+            while todo and not core._abandoned:
                 node = todo.pop()
                 if node is not future and (node.state >= DONE or _is_needed(node)):
                     continue
                 if node.state == RUNNING:
-                    self._ask(node)
+                    core._ask(node)
                     asked.append((node.queue, node))
                 elif node.state < RUNNING:
                     needs = list(dependencies_of(node)) if dependencies else []
                     for relay in needs:
                         if type(relay) is Foreign and relay.future is not None:
                             abroad.append((relay, relay.future))
-                    more, _ = self._drop(node, None, starts)
+                    more, _ = self.drop(node, None, starts)
                     ended += more
                     todo.extend(needs)
         for relay, other in abroad:
             home = other._home
             if relay.scheduler is None and home is not None:  # nobody here needs it any more
-                home.scheduler.cancel_unneeded(other)
+                home.scheduler.termination.cancel_unneeded(other)
 
     def cancel_unneeded(self, future: PlannedFuture[Any]) -> None:
         """Cancel *future* and what it needs, as far as nobody needs it."""
-        with self.exclusive():
+        with self._core.exclusive():
             needed = future.state >= DONE or _is_needed(future)
         if not needed:
             self.cancel(future, dependencies=True)
 
     def cancel_pending(self, queue: QueueState) -> None:
         """Cancel all pending tasks of *slots*, what its executor has not begun, and what depends on them."""
-        self._drop_pending(queue, None)
-        if not self._abandoned:
+        self.drop_pending(queue, None)
+        if not self._core._abandoned:
             queue.pool.cancel_unbegun()
 
     def break_off(self, queue: QueueState, error: BaseException) -> None:
         """Let *slots* run nothing more: fail what is pending with *error*, and refuse what comes."""
-        with self.exclusive():
+        with self._core.exclusive():
             queue.broken = error
             if queue.pending_limit is not None:
                 queue.pending_limit.turn_away()
@@ -132,32 +139,38 @@ class Dropping(Waking):
             # others leave when they ask for a task.
             queue.leave_unbegun()
             queue.ring(queue.parked)
-        self._drop_pending(queue, Failure(error, traceback_of(error)))
+        self.drop_pending(queue, Failure(error, traceback_of(error)))
 
-    def _drop_pending(self, queue: QueueState, failure: Failure | None, ready_alone: bool = False) -> None:
-        if self.deferred(self._drop_pending, queue, failure, ready_alone):
+    def fail_ready(self, queue: QueueState, failure: Failure) -> None:
+        """Fail the ready tasks of *queue*, and what depends on them."""
+        self.drop_pending(queue, failure, ready_alone=True)
+
+    def drop_pending(self, queue: QueueState, failure: Failure | None, ready_alone: bool = False) -> None:
+        core = self._core
+        if core.deferred(self.drop_pending, queue, failure, ready_alone):
             return
         ended: list[Ended] = []
         starts: Starts = []
-        section = self.exclusive()
-        with loud(self), section:
-            section.then(self._start, starts)
-            section.then(self._finish, ended)
-            if self._abandoned:
+        section = core.exclusive()
+        with loud(core), section:
+            section.then(self._wake.start, starts)
+            section.then(self.finish, ended)
+            if core._abandoned:
                 return
-            found = self.planner.ready(self._queues) if ready_alone else self._pending()
+            found = core.planner.ready(core._queues) if ready_alone else self.pending()
             nodes = [node for node in found if node.queue is queue]
             for node in nodes:
                 if node.state < RUNNING:
-                    more, _ = self._drop(node, failure, starts)
+                    more, _ = self.drop(node, failure, starts)
                     ended += more
 
-    def _pending(self) -> list[Any]:
+    def pending(self) -> list[Any]:
         """All pending tasks, those submitted first in front.  Cost: the whole graph."""
-        found = dict.fromkeys(self.planner.ready(self._queues))
-        found |= dict.fromkeys(node for node in chain(*self._doomed) if node.state < RUNNING)
-        todo: list[Any] = [*found, *self._outside]
-        todo += [task for queue in self._queues for task in queue.running_tasks()]
+        core = self._core
+        found = dict.fromkeys(core.planner.ready(core._queues))
+        found |= dict.fromkeys(node for node in chain(*core._doomed) if node.state < RUNNING)
+        todo: list[Any] = [*found, *core._outside]
+        todo += [task for queue in core._queues for task in queue.running_tasks()]
         while todo:
             for node in dependents_of(todo.pop()):
                 if node not in found and node.state < RUNNING:
@@ -165,34 +178,35 @@ class Dropping(Waking):
                     todo.append(node)
         return sorted((node for node in found if node.queue is not None), key=lambda node: node.number)
 
-    def _drop(
+    def drop(
         self,
         node: Node,
         failure: Failure | None,
         starts: Starts | None = None,
     ) -> tuple[list[Ended], Starts | None]:
-        """End *node* and its dependents.  The lock is held; the caller has to `_finish` and `_start`.
+        """End *node* and its dependents.  The lock is held; the caller has to `finish` and `start`.
 
         In slices, between which others have the lock.
         """
+        core = self._core
         inherited = failure
         if failure is not None and type(node) is not Foreign:
             inherited = failure.of(cast("PlannedFuture[Any]", node))
         ended: list[Ended] = []
         doomed = deque([node])
-        self._doomed.append(doomed)
+        core._doomed.append(doomed)
         try:
             freed = self._drop_some(doomed, failure, inherited, ended)
-            starts = self._wake_for(freed, starts)
+            starts = self._wake.wake_for(freed, starts)
             while doomed:
-                self._let_in()
+                core._let_in()
                 freed = self._drop_some(doomed, inherited, inherited, ended)
-                starts = self._wake_for(freed, starts)
+                starts = self._wake.wake_for(freed, starts)
         except BaseException:
-            self._untold += [each for each in ended if each[0]._home is None]
+            core._untold += [each for each in ended if each[0]._home is None]
             raise
         finally:
-            self._doomed.remove(doomed)
+            core._doomed.remove(doomed)
         return ended, starts
 
     def _drop_some(
@@ -203,13 +217,14 @@ class Dropping(Waking):
         Returns:
             What became ready.
         """
-        dropped, freed = self.planner.drop_some(doomed, failure, inherited, SLICE)
+        core = self._core
+        dropped, freed = core.planner.drop_some(doomed, failure, inherited, SLICE)
         first = len(ended)
         touched: dict[QueueState, None] = {}
         for task in dropped:
             for other in dependencies_of(task):
                 if type(other) is Foreign and not other.dependents:
-                    self._forget(other)
+                    self.forget(other)
             if not isinstance(task, PlannedFuture):
                 continue  # a relay
             if searches:
@@ -232,8 +247,8 @@ class Dropping(Waking):
                 queue.pending_limit.admit(queue.pending)
             if queue.ending:
                 queue.ring(queue.parked)
-        if self._watchers:
-            self._tell_watchers()
+        if core._watchers:
+            core._tell_watchers()
         # Last: where something above raises, `break_down` finds who waits for them.
         for task, watch, _ in islice(ended, first, None):
             task._leave(watch)
@@ -241,19 +256,19 @@ class Dropping(Waking):
 
     def _unlist(self, item: Item[Any]) -> None:
         """Forget that somebody asked for *item*.  The lock is held."""
-        self._outside.discard(item)
+        self._core._outside.discard(item)
         source = item._source
         stream = None if source is None else source._stream
         if stream is not None and stream.items.get(item._key) is item:
             del stream.items[item._key]
 
-    def _finish(self, ended: list[Ended], ran: Task[Any] | None = None) -> None:
+    def finish(self, ended: list[Ended], ran: Task[Any] | None = None) -> None:
         """Let go of the calls of tasks that ended, and tell who waits for them.  The lock is not held.
 
         Of these *ran* has run, and its observers know that it has ended.
         """
-        if self.observers:
-            self.observers.dropped(ended, ran)
+        if self._core.observers:
+            self._core.observers.dropped(ended, ran)
         for task, watch, _ in ended:
             if watch is not None:
                 task._announce(watch)

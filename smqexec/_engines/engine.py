@@ -345,9 +345,9 @@ class EnginePool:
             if words not in getattr(gone, "__notes__", ()):
                 gone.add_note(words)
             self._broken = gone
-            scheduler.break_off(queue, gone)
+            scheduler.termination.break_off(queue, gone)
         with loud(scheduler, worker, task):
-            scheduler.fail(queue, worker, task, error, cancelled)
+            scheduler.termination.fail(queue, worker, task, error, cancelled)
 
     def _end_of_executor(
         self, error: BaseException, future: Future[Any] | None

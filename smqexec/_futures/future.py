@@ -276,7 +276,7 @@ class PlannedFuture(Node, Future[R]):
         """
         queue = self._home
         if queue is not None:
-            queue.scheduler.cancel(self, dependencies)
+            queue.scheduler.termination.cancel(self, dependencies)
         return self.state == CANCELLED
 
     @override

@@ -60,6 +60,16 @@ class Dispatches(Protocol):
         ...
 
 
+class Terminates(Protocol):
+    """How tasks end without a value."""
+
+    def cancel(self, future: Any, dependencies: bool = False) -> None:
+        """Cancel *future*, or ask it to end if it runs; with *dependencies* also what it alone needs."""
+
+    def cancel_unneeded(self, future: Any) -> None:
+        """Cancel *future* and what it needs, as far as nobody needs it."""
+
+
 class Owner(Protocol):
     """A scheduler as its tasks and items see it.  No method is called under its lock."""
 
@@ -75,12 +85,6 @@ class Owner(Protocol):
         """Return why *future* has not started, or not ended; None if it has ended."""
         ...
 
-    def cancel(self, future: Any, dependencies: bool = False) -> None:
-        """Cancel *future*, or ask it to end if it runs; with *dependencies* also what it alone needs."""
-
-    def cancel_unneeded(self, future: Any) -> None:
-        """Cancel *future* and what it needs, as far as nobody needs it."""
-
     def warn_if_stalled(self, awaited: Any) -> bool:
         """Log why a wait for *awaited* may never end, and return True, if nothing can go on."""
         ...
@@ -88,6 +92,11 @@ class Owner(Protocol):
     @property
     def dispatcher(self) -> Dispatches:
         """How its tasks start."""
+        ...
+
+    @property
+    def termination(self) -> Terminates:
+        """How its tasks end without a value."""
         ...
 
     @property

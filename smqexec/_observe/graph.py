@@ -9,7 +9,7 @@ from .drawing import Arrow, Box, mermaid, printable, table
 from .snapshot import OUTSIDE, STATES, GraphEdge, GraphNode, snapshot
 
 if TYPE_CHECKING:
-    from .._core.termination import Dropping
+    from .._core.shared import State
 
 # Most nodes that are drawn.
 LIMIT = 1000
@@ -38,7 +38,7 @@ class Graph:
     #: The dependencies: those of each task in argument order.
     edges: tuple[GraphEdge, ...]
 
-    def __init__(self, scheduler: Dropping) -> None:
+    def __init__(self, scheduler: State) -> None:
         self.nodes, self.edges = snapshot(scheduler)
 
     def mermaid(self, limit: int = LIMIT) -> str:

@@ -16,7 +16,7 @@ from .._futures.task import Foreign, Settled, Task, called, label_of
 from .._planner import DONE, READY, RUNNING, STRIDE, WAITING, Node, dependencies_of
 
 if TYPE_CHECKING:
-    from .._core.termination import Dropping
+    from .._core.shared import State
 
 STATES = {WAITING: "waiting", READY: "ready", RUNNING: "running"}
 OUTSIDE = "outside"
@@ -73,11 +73,11 @@ class _Note(NamedTuple):
 Snapshot = tuple[tuple[GraphNode, ...], tuple[GraphEdge, ...]]
 
 
-def snapshot(scheduler: Dropping) -> Snapshot:
+def snapshot(scheduler: State) -> Snapshot:
     """The tasks, in the order of submission, then what is outside; the dependencies, in argument order."""
     with scheduler.exclusive():
         running = [task for state in scheduler._queues for task in state.running_tasks()]
-        notes = [_noted(task) for task in dict.fromkeys([*scheduler._pending(), *running])]
+        notes = [_noted(task) for task in dict.fromkeys([*scheduler.termination.pending(), *running])]
     # The tasks of a `map` have falling numbers.
     notes.sort(key=lambda note: (note.number // STRIDE, -note.number))
     places: dict[Any, int] = {note.task: place for place, note in enumerate(notes)}

@@ -24,7 +24,7 @@ from .._workers.join_search import Everything, Needs
 from .rank import rank_of
 
 if TYPE_CHECKING:
-    from .._core.termination import Dropping
+    from .._core.shared import State
 
 # With more pending tasks than this the tasks that come first are not counted: it takes about 1 µs
 # for each, under the lock.
@@ -36,7 +36,7 @@ NAMED, LISTED = 3, 20
 Words: TypeAlias = list[str | Callable[[], str]]
 
 
-def sentence(scheduler: Dropping, future: PlannedFuture[Any]) -> str | None:
+def sentence(scheduler: State, future: PlannedFuture[Any]) -> str | None:
     """Why pending or running *future* has not started, or not ended; None if it has ended."""
     with scheduler.exclusive():
         if future.state >= DONE:
@@ -47,7 +47,7 @@ def sentence(scheduler: Dropping, future: PlannedFuture[Any]) -> str | None:
     return _said(words)
 
 
-def overview(scheduler: Dropping) -> str:
+def overview(scheduler: State) -> str:
     """What runs, in which thread, and what waits for it; why no more runs."""
     with scheduler.exclusive():
         if scheduler._abandoned:
@@ -63,7 +63,7 @@ def _said(words: Words) -> str:
 # Under the lock.
 
 
-def _overview(scheduler: Dropping) -> list[Words]:
+def _overview(scheduler: State) -> list[Words]:
     counts = [state.counts() for state in scheduler._queues]
     states = {state: sum(each[state] for each in counts) for state in ("running", "ready", "waiting")}
     if not any(states.values()):
@@ -130,7 +130,7 @@ def _lacking(allocation: Allocation) -> str:
     return "; ".join(lacks)
 
 
-def _cause(scheduler: Dropping, future: Any) -> Words:
+def _cause(scheduler: State, future: Any) -> Words:
     if future.state == RUNNING:
         return _running(scheduler, future)
     if future.state == READY:
@@ -168,7 +168,7 @@ def _needed(node: Any) -> Any:
         node = needed
 
 
-def _readiness(scheduler: Dropping, task: Any) -> str:
+def _readiness(scheduler: State, task: Any) -> str:
     state: QueueState = task.queue
     if state.broken is not None:
         return f"{state.name} is broken, so it is about to fail"
@@ -179,7 +179,7 @@ def _readiness(scheduler: Dropping, task: Any) -> str:
         return f"a thread of {state.name} is on its way"
     if sum(other.pending for other in scheduler._queues) > COUNTED:
         return f"{busy}, {_counted(state.ready - 1, 'other is', 'others are')} ready"
-    count = rank_of(task, scheduler._pending(), scheduler.order == "newest")
+    count = rank_of(task, scheduler.termination.pending(), scheduler.order == "newest")
     return f"{busy}, {_counted(count, 'task comes', 'tasks come')} first" if count else f"{busy}, it is next"
 
 
@@ -192,7 +192,7 @@ def _busy(state: QueueState) -> str | None:
     return f"all {state.width} slots of {state.name} are busy"
 
 
-def _running(scheduler: Dropping, task: Any) -> Words:
+def _running(scheduler: State, task: Any) -> Words:
     """What running *task* does."""
     words: Words = ["running"]
     if task._since is not None:

@@ -336,7 +336,7 @@ class Everything:
         """The lock of the scheduler is held.  Cost: the whole graph."""
         resting = [task for stack in self.scheduler._resting for task in stack]
         running = [task for queue in self.scheduler._queues for task in queue.running_tasks()]
-        found = [task for task in running if task not in resting] + self.scheduler._pending()
+        found = [task for task in running if task not in resting] + self.scheduler.termination.pending()
         return [task for task in found if self.queue in (None, task.queue)]
 
 

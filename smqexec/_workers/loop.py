@@ -99,7 +99,7 @@ def perform(queue: QueueState, worker: Worker, begin: Callable[[], Task[Any] | N
                     scheduler.streams.stream(task, announcement(fn) is not None)
                 task._fn = name_of(fn)
                 fn = args = kwargs = value = task._args = task._kwargs = None
-                scheduler.fail(queue, worker, task, exception)
+                scheduler.termination.fail(queue, worker, task, exception)
                 task = None
             else:
                 task._args = None

@@ -140,5 +140,5 @@ class Initializer:
             queue = None if self.queue is None else self.queue()
             if queue is not None:
                 error = BrokenThreadPool("A thread initializer failed, the thread pool is not usable anymore")
-                queue.scheduler.break_off(queue, error)
+                queue.scheduler.termination.break_off(queue, error)
             raise

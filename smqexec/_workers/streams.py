@@ -14,7 +14,9 @@ from .._calls.interrupts import DEFERRED, call_deferred
 from .._core.exclusive import OF_THE_PARENT, REENTRANT
 from .._core.loud import loud
 from .._core.searches import forget, searches
-from .._core.termination import Dropping
+from .._core.shared import State
+from .._core.termination import Termination
+from .._core.wake import Wake
 from .._futures.future import Failure
 from .._futures.items import LENGTH, Item, Stream
 from .._futures.task import Task
@@ -24,8 +26,10 @@ from .._planner import DONE, NEW, WAITING
 class Streams:
     """What a scheduler does for generator tasks and items."""
 
-    def __init__(self, core: Dropping) -> None:
+    def __init__(self, core: State, wake: Wake, termination: Termination) -> None:
         self._core = core
+        self._wake = wake
+        self._termination = termination
 
     # Requests for a part of a task.
 
@@ -178,7 +182,7 @@ class Streams:
                 pending = item.state == WAITING and not core._abandoned
                 if pending:
                     item._outcome = value
-                    starts = core._wake_for(core.planner.done(item))
+                    starts = self._wake.wake_for(core.planner.done(item))
                     core._outside.discard(item)
                     if searches:
                         forget(item)
@@ -196,7 +200,7 @@ class Streams:
         if watch is not None:
             item._announce(watch)
         if starts:
-            core._start(starts)
+            self._wake.start(starts)
         if watch is not None:
             item._tell(watch)
 
@@ -207,6 +211,6 @@ class Streams:
             with section:
                 if item.state != WAITING or self._core._abandoned:
                     return
-                ended, starts = self._core._drop(item, Failure(error, traceback_of(error)))
-            self._core._start(starts)
-            self._core._finish(ended)
+                ended, starts = self._termination.drop(item, Failure(error, traceback_of(error)))
+            self._wake.start(starts)
+            self._termination.finish(ended)

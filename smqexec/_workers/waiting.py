@@ -23,7 +23,7 @@ from .._core.loud import loud
 from .._core.searches import searches
 from .._core.shared import State
 from .._core.state import CURRENT, QueueState, Worker
-from .._core.termination import Dropping
+from .._core.wake import Wake
 from .._futures.future import PlannedFuture
 from .._futures.task import Task
 from .._planner import Node
@@ -35,8 +35,9 @@ from .stall import rests
 class Waiting:
     """How the threads of a scheduler wait."""
 
-    def __init__(self, core: Dropping, dispatcher: Dispatcher) -> None:
+    def __init__(self, core: State, wake: Wake, dispatcher: Dispatcher) -> None:
         self._core = core
+        self._wake = wake
         self._dispatcher = dispatcher
 
     # Waiting for a task.
@@ -134,7 +135,7 @@ class Waiting:
                         self.sink(home, task)
                         if home.queue.attentive:
                             starts = self._dispatcher.started(task)
-                self._core._start(starts)
+                self._wake.start(starts)
                 if needs.circle:
                     raise RuntimeError(_told(needs.circle))
                 if task is not None:

@@ -25,7 +25,7 @@ from threads import beside
 
 from smqexec import Queue, Scheduler, checkpoint, settled
 from smqexec._core import process as _process
-from smqexec._core import waking as _waking
+from smqexec._core import wake as _waking
 
 # What was submitted runs to its end
 

@@ -345,7 +345,7 @@ def test_queue_that_breaks_while_a_thread_is_started(monkeypatch: pytest.MonkeyP
         error = BrokenThreadPool("an initializer failed")
 
         def refuse(*_: object) -> None:
-            scheduler.break_off(state_of(queue), error)
+            scheduler.termination.break_off(state_of(queue), error)
             raise error
 
         monkeypatch.setattr(pool_of(queue), "submit", refuse)

@@ -18,8 +18,8 @@ from smqexec._calls.interrupts import LIMIT
 from smqexec._core.shared import State
 from smqexec._core.state import QueueState, Worker
 from smqexec._core.submission import Submission
-from smqexec._core.termination import Dropping
-from smqexec._core.waking import Waking
+from smqexec._core.termination import Termination
+from smqexec._core.wake import Wake
 from smqexec._futures.future import PlannedFuture, Watch
 from smqexec._futures.items import Stream
 from smqexec._limits.allocating import Allocating
@@ -67,8 +67,8 @@ METHODS: dict[type, str] = {
     Allocation: "take grant give_back blockers",
     Allocating: "add_allocation allocate _allocation_ended _releaser_ended _give_back",
     Submission: "_mend _plain _link",
-    Dropping: "_forget _pending _drop _drop_some _unlist",
-    Waking: "_take _wake_for _wake _wake_all",
+    Termination: "forget pending drop _drop_some _unlist",
+    Wake: "take wake_for wake wake_all",
     State: "_tell_watchers _let_in _unpause _ask",
     Waiting: "sink at_rest",
     Scheduler: "_idle",

@@ -28,7 +28,7 @@ from internals import (
 )
 from threads import beside, planned, until
 
-import smqexec._core.waking
+import smqexec._core.wake
 from smqexec import Queue, Scheduler, Task, settled
 from smqexec._core import blocking as _blocking
 from smqexec._planner import dependencies_of
@@ -647,7 +647,7 @@ def test_newest_goes_first_also_while_tasks_are_submitted() -> None:
 def deep(queue: Queue) -> Task[int]:
     """More tasks below one sink than one hold of the lock may search."""
     task = queue.submit(int)
-    for _ in range(smqexec._core.waking.SEARCH_LIMIT * 5 // 2):
+    for _ in range(smqexec._core.wake.SEARCH_LIMIT * 5 // 2):
         task = queue.submit(add, task)
     return task
 
@@ -665,7 +665,7 @@ def test_long_search_lets_others_have_the_lock(monkeypatch: pytest.MonkeyPatch) 
         monkeypatch.setattr(smqexec._core.shared, "time", Clock)
         sink = deep(queue)
         scheduler.resume()
-        assert sink.result(DEADLINE) == smqexec._core.waking.SEARCH_LIMIT * 5 // 2
+        assert sink.result(DEADLINE) == smqexec._core.wake.SEARCH_LIMIT * 5 // 2
         assert tried == [True, True]
 
 
@@ -687,7 +687,7 @@ def test_stop_during_a_long_search(monkeypatch: pytest.MonkeyPatch) -> None:
         until(lambda: idle_in(queue))
         assert queue.counts()["running"] == queue.counts()["done"] == 0
         scheduler.resume()
-        assert sink.result(DEADLINE) == smqexec._core.waking.SEARCH_LIMIT * 5 // 2
+        assert sink.result(DEADLINE) == smqexec._core.wake.SEARCH_LIMIT * 5 // 2
 
 
 @pytest.mark.parametrize("options", [{}, {"max_pending": 2000}])
@@ -716,7 +716,7 @@ def test_end_of_a_task_is_told_before_a_long_search(
         heir = other.submit(add, held)  # newer than the sink: its queue needs no search to start it
         monkeypatch.setattr(scheduler, "_let_in", let_in)
         gate.open()
-        assert sink.result(DEADLINE) == smqexec._core.waking.SEARCH_LIMIT * 5 // 2
+        assert sink.result(DEADLINE) == smqexec._core.wake.SEARCH_LIMIT * 5 // 2
         assert told == [[1, 2]]
         queue.shutdown()
 

@@ -157,11 +157,11 @@ def test_thread_is_on_its_way(lab: Any, monkeypatch: pytest.MonkeyPatch) -> None
     scheduler, acquire, _, _ = lab
     starts: list[Any] = []
     with monkeypatch.context() as patch:
-        patch.setattr(scheduler, "_start", lambda *args: starts.append(args))
+        patch.setattr(scheduler.wake, "start", lambda *args: starts.append(args))
         task = acquire.submit(abs, 1)
         assert task.why() == "ready: a thread of acquire is on its way"
         assert scheduler.why().splitlines()[1] == "acquire: 1 ready, a thread is on its way"
-    scheduler._start(*starts[0])
+    scheduler.wake.start(*starts[0])
     assert task.result(DEADLINE) == 1
 
 

@@ -2163,7 +2163,7 @@ def test_task_is_cancelled_while_its_number_is_asked(number: Any) -> None:
 
 def test_length_is_asked_for_when_the_number_has_just_failed() -> None:
     with planned(1, stopped=True) as (scheduler, queue):
-        failing = scheduler.fail
+        failing = scheduler.termination.fail
         asked: list[Any] = []
 
         def late(*args: Any) -> None:
@@ -2171,7 +2171,7 @@ def test_length_is_asked_for_when_the_number_has_just_failed() -> None:
             until(lambda: awaits(task, LENGTH))
             failing(*args)
 
-        scheduler.fail = late
+        scheduler.termination.fail = late
         task = queue.submit(announced(Counter(error=Broken())))
         scheduler.resume()
         assert isinstance(task.exception(DEADLINE), Broken)

@@ -28,7 +28,7 @@ from .lines import Lines, Note
 if TYPE_CHECKING:
     from typing import Self
 
-    from ..._core.termination import Dropping
+    from ..._core.shared import State
 
 LOGGER = logging.getLogger("smqexec")
 
@@ -48,7 +48,7 @@ class Recording:
     interpreter's exit is closed then, after the last task.
     """
 
-    def __init__(self, scheduler: Dropping, path: str | os.PathLike[str]) -> None:
+    def __init__(self, scheduler: State, path: str | os.PathLike[str]) -> None:
         self.path = os.fspath(path)
         self._place = os.path.realpath(os.fsdecode(path))
         with uninterrupted(), _opening:
@@ -72,7 +72,7 @@ class Recording:
             raise
         self.watch(scheduler)
 
-    def watch(self, scheduler: Dropping) -> None:
+    def watch(self, scheduler: State) -> None:
         """Record *scheduler* from now on; and its pending and running tasks, as far as they are known.
 
         Cost: a step for each of these and its dependencies.
@@ -82,7 +82,7 @@ class Recording:
                 return
             self._observations.append(Observation(scheduler, self._note))
             with scheduler.exclusive():
-                known = [(task, [*dependencies_of(task)]) for task in scheduler._pending()]
+                known = [(task, [*dependencies_of(task)]) for task in scheduler.termination.pending()]
                 runs = [run for slots in scheduler._queues for run in slots.workers]
                 running = [(task, run) for run in runs for task in run.tasks()]
             for task, needs in [*known, *((task, []) for task, _ in running)]:
@@ -197,7 +197,7 @@ def record_everything(path: str) -> None:
     opening = threading.Lock()
     recording: Recording | None = None
 
-    def record(scheduler: Dropping) -> None:
+    def record(scheduler: State) -> None:
         nonlocal recording
         with uninterrupted(), opening:
             if recording is None:

@@ -1,4 +1,4 @@
-"""Who does the work: which run takes a ready task, and which queue must wake.
+"""Which worker takes a ready task, and which queue must wake one.
 
 A queue's threads are *runs* in its pool (see ``_pools``).  For each ready task
 that no run is on its way to, a parked run is rung for, or, if the queue may have
@@ -8,11 +8,10 @@ its own first in, first out never decides anything.
 
 from __future__ import annotations
 
-import logging
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 from .._calls.frames import traceback_of
-from .._calls.interrupts import FRAMES, make_room, uninterrupted
+from .._calls.interrupts import FRAMES, LOGGER, make_room, uninterrupted
 from .._futures.future import Failure
 from .._futures.task import Task
 from .._planner import READY, SEARCHING
@@ -21,26 +20,21 @@ from .searches import SEARCH_LIMIT
 from .shared import State
 from .state import QueueState, Worker
 
-LOGGER = logging.getLogger("smqexec")
-
 Starts: TypeAlias = list[tuple[QueueState, Worker]]  # runs to be started once the lock is not held
 
 
-class Waking(State):
-    """A scheduler that knows who is free for what is ready."""
+class Wake:
+    """How workers get ready tasks, and how they are woken or started for them."""
 
-    if TYPE_CHECKING:
-        # See ``termination``.
-        def _drop_pending(
-            self, queue: QueueState, failure: Failure | None, ready_alone: bool = False
-        ) -> None: ...
+    def __init__(self, core: State) -> None:
+        self._core = core
 
-    def _take(self, queue: QueueState, worker: Worker, brief: bool = False) -> Task[Any] | None:
+    def take(self, queue: QueueState, worker: Worker, brief: bool = False) -> Task[Any] | None:
         """Let *run* start the first ready task of *slots*, if any; with *brief* in one step or not."""
-        if not queue.ready or self._stopped:
+        if not queue.ready or self._core._stopped:
             return None
         task: Any
-        task = self._next(queue, SEARCH_LIMIT)
+        task = self._core._next(queue, SEARCH_LIMIT)
         if task is SEARCHING:
             task = None if brief else self._search(queue)
         worker.task = task
@@ -50,29 +44,29 @@ class Waking(State):
         """Go on with a long search in slices, between which others have the lock."""
         task: Any = SEARCHING
         while task is SEARCHING:
-            self._let_in()
-            task = None if self._stopped else self._next(queue, SEARCH_LIMIT)
+            self._core._let_in()
+            task = None if self._core._stopped else self._core._next(queue, SEARCH_LIMIT)
         return task
 
-    def _wake_for(self, freed: list[Any], starts: Starts | None = None) -> Starts | None:
-        """See that somebody does what became ready: a run, or a waiting task that needs it.  As `_wake`."""
+    def wake_for(self, freed: list[Any], starts: Starts | None = None) -> Starts | None:
+        """See that somebody does what became ready: a run, or a waiting task that needs it.  As `wake`."""
         for node in freed:
             queue = node.queue
             if node.state != READY:  # it was taken at once
                 continue
             if queue.helpers:
-                self._tell_helpers([node])
+                self.tell_helpers([node])
             if queue.parked or len(queue.workers) < queue.limit or queue.helpers:  # as in `add`
-                starts = self._wake(queue, starts)
+                starts = self.wake(queue, starts)
         return starts
 
-    def _tell_helpers(self, freed: list[Any]) -> None:
+    def tell_helpers(self, freed: list[Any]) -> None:
         """Tell waiting tasks that need them of nodes that became ready.  The lock is held."""
         for node in freed:
             for needs in list(node.queue.helpers):
                 needs.freed(node)
 
-    def _wake(self, queue: QueueState, starts: Starts | None = None) -> Starts | None:
+    def wake(self, queue: QueueState, starts: Starts | None = None) -> Starts | None:
         """See that a run is on its way to each ready task of *slots*, one more at most.
 
         And that there is a run at all where a task is pending: at interpreter exit
@@ -80,10 +74,10 @@ class Waking(State):
         The lock is held.
 
         Returns:
-            *starts* and what else has to be started, for `_start` to do once
+            *starts* and what else has to be started, for `start` to do once
             the lock is not held.
         """
-        if self._stopped:
+        if self._core._stopped:
             return starts
         wanted = queue.ready > queue.waking
         if wanted and queue.parked > 0:
@@ -101,14 +95,14 @@ class Waking(State):
                 needs.spare()
         return starts
 
-    def _wake_all(self) -> Starts:
+    def wake_all(self) -> Starts:
         starts: Starts = []
-        for queue in self._queues:
+        for queue in self._core._queues:
             for _ in range(min(queue.ready, queue.limit) or 1):
-                self._wake(queue, starts)
+                self.wake(queue, starts)
         return starts
 
-    def _start(self, starts: Starts | None, submitted: Task[Any] | None = None) -> None:
+    def start(self, starts: Starts | None, submitted: Task[Any] | None = None) -> None:
         """Start runs in their pools.  The lock is not held.
 
         Raises:
@@ -124,7 +118,7 @@ class Waking(State):
                 except Exception as error:
                     make_room(FRAMES)  # an inline queue's caller may be at the bottom of a recursion
                     try:
-                        with loud(self):
+                        with loud(self._core):
                             self._start_failed(queue, worker, error)
                     finally:
                         make_room(-FRAMES)
@@ -134,7 +128,8 @@ class Waking(State):
 
     def _start_failed(self, queue: QueueState, worker: Worker, error: Exception) -> None:
         """Give up *run*; without any other, fail what is ready, for nobody would ever do it."""
-        with self.exclusive():
+        core = self._core
+        with core.exclusive():
             # The pool may call the run yet, should another of its threads get
             # to it; `begin` then finds that it is none of ours.
             if worker not in queue.workers or worker.thread is not None:
@@ -145,4 +140,4 @@ class Waking(State):
         if helpless:
             message = "could not start a thread for queue %s; its ready tasks fail"
             LOGGER.error(message, queue.name, exc_info=error)
-            self._drop_pending(queue, Failure(error, traceback_of(error)), ready_alone=True)
+            core.termination.fail_ready(queue, Failure(error, traceback_of(error)))
