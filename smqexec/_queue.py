@@ -16,7 +16,7 @@ from typing_extensions import override
 from ._calls.arguments import encode
 from ._calls.kinds import settled
 from ._core.state import QueueState
-from ._engines.engine import EnginePool
+from ._engines.backend import ExecutorBackend
 from ._engines.executors import Engine
 from ._engines.queues import check_engine, on_executor
 from ._limits.options import Options, check_flags, read
@@ -324,7 +324,7 @@ class Queue(Submits, ThreadPoolExecutor):
                 a resource has fewer units, or belongs to another scheduler; or
                 a task in *release* was submitted without *hold*.
         """
-        if context is not None and isinstance(self._state.pool, EnginePool):
+        if context is not None and isinstance(self._state.pool, ExecutorBackend):
             raise TypeError("context and executor= exclude each other: contexts stay in this process")
         options = read(self._known, name, after, context, timeout, resources, hold, release, others)
         self.scheduler.allocating.bind_resources(options.bound())

@@ -78,7 +78,7 @@ class Engine(Executor):
 
 
 def workers_of(executor: Executor) -> int | None:
-    """How many calls *executor* runs at the same time, where it tells."""
+    """Return how many calls *executor* runs at the same time, or None if it does not tell."""
     for name in ("max_workers", "_max_workers"):
         number = getattr(executor, name, None)
         if isinstance(number, int) and number > 0:
@@ -87,12 +87,12 @@ def workers_of(executor: Executor) -> int | None:
 
 
 def error_of(future: Future[Any]) -> BaseException | None:
-    """What *future*, which is done, failed with, untouched: to raise it would give it our frames to keep."""
+    """Return the exception of *future*, which is done; raised here, it would keep our frames."""
     return CancelledError() if future.cancelled() else future.exception()
 
 
 def outcome_of(future: Future[Any]) -> tuple[Any, BaseException | None]:
-    """What *future*, which is done, returned, or failed with."""
+    """Return the result and the exception of *future*, which is done."""
     if type(future) is Future and future._state == FINISHED:  # each method would take its lock
         return future._result, future._exception
     error = error_of(future)
@@ -100,12 +100,12 @@ def outcome_of(future: Future[Any]) -> tuple[Any, BaseException | None]:
 
 
 def gone(executor: Executor) -> BaseException | None:
-    """The error of *executor*, where it says that it is broken or shut down.  It is not called."""
+    """Return the error of *executor* if it says that it is broken or shut down.  No method is called."""
     flags = getattr(executor, "_flags", None)  # loky's
     broken = getattr(executor, "_broken", None) or getattr(flags, "broken", None)
     if isinstance(broken, BaseException):
         return broken
-    if broken:
+    if broken is True or isinstance(broken, str):
         if isinstance(executor, ThreadPoolExecutor):
             kind: Any = getattr(executor, "BROKEN", BrokenThreadPool)
         else:
@@ -114,22 +114,15 @@ def gone(executor: Executor) -> BaseException | None:
     for owner, name in ((executor, "_shutdown"), (executor, "_shutdown_thread"), (flags, "shutdown")):
         if getattr(owner, name, False) is True:
             return RuntimeError("cannot schedule new futures after shutdown")
+    begun = flags is None or getattr(executor, "_executor_manager_thread", None)
+    if not begun and getattr(threading, "_SHUTTING_DOWN", False):
+        # loky would start half of its threads now, and hold the exit for ever.
+        return RuntimeError("cannot schedule new futures after interpreter shutdown")
     return None
 
 
-def check_start(executor: Executor) -> None:
-    """See that loky's does not begin at exit: half of it would, and hold that for ever.
-
-    Raises:
-        RuntimeError: It would.
-    """
-    begun = getattr(executor, "_flags", None) is None or getattr(executor, "_executor_manager_thread", None)
-    if not begun and getattr(threading, "_SHUTTING_DOWN", False):
-        raise RuntimeError("cannot schedule new futures after interpreter shutdown")
-
-
 def is_end(error: BaseException) -> bool:
-    """Whether *error*, raised as a call was given away, says that the executor takes no more."""
+    """Return whether *error*, raised as a call was submitted, says that the executor takes no more."""
     if isinstance(error, BrokenExecutor):
         return True
     return isinstance(error, RuntimeError) and any(word in str(error) for word in ("shutdown", "shut down"))

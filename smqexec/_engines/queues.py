@@ -9,7 +9,7 @@ from typing import Any
 from .._core.process import come_before
 from .._core.state import QueueState
 from .._workers.pools import check_width
-from .engine import EnginePool
+from .backend import ExecutorBackend
 from .executors import workers_of
 
 _engines = count()  # numbers for names
@@ -37,7 +37,7 @@ def on_executor(
         raise TypeError(f"max_workers must be given: {kind} does not tell how many it has")
     check_width(max_workers)
     name = name or f"{kind}-{next(_engines)}"
-    pool = EnginePool(executor, prefetch)
+    pool = ExecutorBackend(executor, prefetch)
     queue = QueueState(scheduler, pool, max_workers, name)
     queue.limit += pool.prefetch()
     come_before(type(executor))

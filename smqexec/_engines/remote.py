@@ -1,14 +1,14 @@
-"""Generator tasks on executors: each has a connection, which brings values as they are yielded.
+"""Generator tasks on executors: a channel brings each value as the generator yields it.
 
-The worker calls `stream` in place of the generator function: it sends each value and
-waits for the word to go on.  In this process `Line.values` is an iterator over them; a
-thread drives it (see ``engine``).  So stop and cancel act between two values, as on
-threads, and the generator never computes a value that nobody has asked for.
+The worker calls `stream` in place of the generator function.  `stream` sends each value and
+waits for the word to go on.  In this process `Channel.values` iterates over the values, in a
+thread of its own (see ``backend``).  So stop and cancel act between two values, as on
+threads, and the generator computes no value before the one before was taken.
 
-Within one interpreter the values go through queues, as the same objects.  Otherwise they
-go through a ``multiprocessing.connection``: the line listens at an address of its own, and
-a worker that connects proves that it knows the line's secret, which travels with the call.
-A worker that cannot connect (on another machine, say) sends all values at the end.
+Within one interpreter the values go through queues, as the same objects.  Otherwise they go
+through a ``multiprocessing.connection``: the channel listens at an address of its own, and the
+worker proves that it knows the channel's secret, which travels with the call.  A worker that
+cannot connect (on another machine, say) sends all values at the end.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import os
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import CancelledError, Future
 from contextlib import suppress
+from itertools import count
 from queue import Empty, SimpleQueue
 from time import sleep
 from typing import Any, NamedTuple, Protocol
@@ -26,21 +27,21 @@ from .._calls.callables import is_iterator
 
 LOGGER = logging.getLogger("smqexec")
 
-# Seconds that the future of a worker that is gone may take to say so.
+# Seconds that the executor may take to end the future of a lost worker's call.
 GRACE = 10.0
-# Seconds after which it is tried again to connect, or to accept a connection: no file could be opened.
+# Seconds before the next try to connect, or to accept a connection, if no file could be opened.
 RETRY = 0.01
 
-# What the worker sends, with a value: an item; the end, and the future says how the call ended.
+# The worker sends (word, value): an item; or the end, and the future has the outcome.
 ITEM, OVER = "item", "over"
-# What the worker receives after each item: compute the next one; close the generator.
+# The parent answers each item: compute the next one; close the generator.
 GO, CLOSE = True, False
-# How a call over a line ended: (word, what it returned, values that were not sent).
+# How a call ended: (word, its result, the values that were not sent).
 RETURNED, ORDINARY = "returned", "ordinary"
 
 
 class Connection(Protocol):
-    """One end of a line."""
+    """One end of a channel."""
 
     def send(self, value: Any, /) -> None: ...
     def recv(self) -> Any: ...
@@ -48,19 +49,23 @@ class Connection(Protocol):
 
 
 class Reply(NamedTuple):
-    """What a worker needs to connect to its line."""
+    """How a worker finds its channel."""
 
     process: int
     address: Any  # None if all workers are in this interpreter
-    key: bytes  # the line's secret, and its name within this interpreter
+    key: bytes  # the channel's secret, and its name within this interpreter
 
 
 class Ordinary(Exception):
-    """Raised by a line: the call returned no iterator, but the value in the only argument."""
+    """Raised by a channel: the call returned no iterator, but the value in the only argument."""
+
+
+class Closed(BaseException):
+    """Raised in the worker: the parent takes no more values."""
 
 
 class _Pair:
-    """One end of a line within an interpreter."""
+    """One end of a channel within an interpreter."""
 
     def __init__(self, incoming: SimpleQueue[Any], outgoing: SimpleQueue[Any]) -> None:
         self._incoming = incoming
@@ -79,8 +84,8 @@ class _Pair:
         self._outgoing.put(None)
 
 
-# The lines of this interpreter, by key.  Entered and taken out in one call each: no lock is needed.
-_lines: dict[bytes, Line] = {}
+# The channels of this interpreter, by key.  Entered and removed in one call each: no lock is needed.
+_channels: dict[bytes, Channel] = {}
 
 
 # In the worker.
@@ -96,11 +101,7 @@ def perform(fn: Callable[..., Any], args: Any, kwargs: Any) -> Any:
 
 
 def _check(error: BaseException, fn: Any) -> None:
-    """Check that *error*, which *fn* raised, can be pickled and unpickled: else a pool of processes breaks.
-
-    Raises:
-        PicklingError: It can't; to be raised in its place.
-    """
+    """Raise a PicklingError if *error*, raised by *fn*, can't be unpickled: a process pool would break."""
     if type(error).__module__ == "builtins" and not error.args:
         return
     import pickle
@@ -108,22 +109,12 @@ def _check(error: BaseException, fn: Any) -> None:
     try:
         pickle.loads(pickle.dumps(error))
     except Exception as reason:
-        name = getattr(fn, "__qualname__", type(fn).__qualname__)
-        text = f"{name} raised {error!r}, and that exception can't be pickled and made again: {reason}"
+        text = f"{_name(fn)} raised {error!r}, and that exception can't be pickled and made again: {reason}"
         raise pickle.PicklingError(text) from error
 
 
 def stream(reply: Reply, fn: Callable[..., Any], args: Any, kwargs: Any) -> tuple[str, Any, list[Any]]:
     """Call *fn*; if it returns an iterator, send each value before the next one is computed."""
-    try:
-        return _stream(reply, fn, args, kwargs)
-    except BaseException as error:
-        if reply.address is not None:
-            _check(error, fn)
-        raise
-
-
-def _stream(reply: Reply, fn: Callable[..., Any], args: Any, kwargs: Any) -> tuple[str, Any, list[Any]]:
     values: list[Any] = []
     connection = None
     try:
@@ -131,10 +122,14 @@ def _stream(reply: Reply, fn: Callable[..., Any], args: Any, kwargs: Any) -> tup
         made = fn(*args, **kwargs)
         if not is_iterator(type(made)):
             return ORDINARY, made, []
-        take = values.append if connection is None else _Sender(connection, fn)
+        take = values.append if connection is None else _sender(connection, fn)
         return RETURNED, exhaust(made, take), values
     except Closed:
         return RETURNED, None, []
+    except BaseException as error:
+        if reply.address is not None:
+            _check(error, fn)
+        raise
     finally:
         if connection is not None:
             with suppress(OSError):  # the parent is gone
@@ -142,35 +137,33 @@ def _stream(reply: Reply, fn: Callable[..., Any], args: Any, kwargs: Any) -> tup
             connection.close()
 
 
-class Closed(BaseException):
-    """Raised in the worker: the parent takes no more values."""
+def _sender(connection: Connection, fn: Any) -> Callable[[Any], None]:
+    """Return a function that sends a value of *fn* and waits until the parent has taken it."""
+    numbers = count()
 
-
-class _Sender:
-    """Send values over a connection, each when the parent has taken the one before."""
-
-    def __init__(self, connection: Connection, fn: Any) -> None:
-        self._connection = connection
-        self._name = getattr(fn, "__qualname__", type(fn).__qualname__)
-        self._count = 0
-
-    def __call__(self, value: Any) -> None:
+    def send(value: Any) -> None:
+        number = next(numbers)
         try:
-            self._connection.send((ITEM, value))
-            go = self._connection.recv()
+            connection.send((ITEM, value))
+            go = connection.recv()
         except (EOFError, OSError):  # the parent is gone
             go = CLOSE
         except Exception as error:
             kind = type(value).__qualname__
-            error.add_note(f"value {self._count} of {self._name}, of type {kind!r}, can't be sent")
+            error.add_note(f"value {number} of {_name(fn)}, of type {kind!r}, can't be sent")
             raise
         if not go:
             raise Closed
-        self._count += 1
+
+    return send
+
+
+def _name(fn: Any) -> str:
+    return str(getattr(fn, "__qualname__", type(fn).__qualname__))
 
 
 def exhaust(iterator: Iterator[Any], take: Callable[[Any], object]) -> Any:
-    """Call *take* with each value; return what the generator returned.  It is closed in any case."""
+    """Call *take* with each value; return the generator's return value.  Close the generator in any case."""
     try:
         while True:
             try:
@@ -185,15 +178,15 @@ def exhaust(iterator: Iterator[Any], take: Callable[[Any], object]) -> Any:
 
 
 def _connect(reply: Reply) -> Connection | None:
-    """Connect to the line; return None if it cannot be reached from here.
+    """Connect to the channel; return None if it cannot be reached from here.
 
     Raises:
-        Closed: It was closed meanwhile.
+        Closed: The channel was closed, or another worker had this call before.
     """
     if reply.process == os.getpid():  # a forked process has a copy of the dictionary
-        line = _lines.get(reply.key)
-        if line is not None:
-            return line.pair()
+        channel = _channels.get(reply.key)
+        if channel is not None:
+            return channel.pair()
     if reply.address is None:
         return None
     from multiprocessing.connection import Client, answer_challenge, deliver_challenge
@@ -205,7 +198,7 @@ def _connect(reply: Reply) -> Connection | None:
     try:
         answer_challenge(connection, reply.key)
         deliver_challenge(connection, reply.key)
-    except (EOFError, OSError):  # another worker had this call before
+    except (EOFError, OSError):
         raise Closed from None
     return connection
 
@@ -213,18 +206,19 @@ def _connect(reply: Reply) -> Connection | None:
 # In the parent.
 
 
-class Line:
-    """The line to the worker of one generator task.
+class Channel:
+    """The connection to the worker of one generator task.
 
-    One thread takes the values: it also accepts the worker's connection.
+    One thread takes the values, and also accepts the connection.
 
     Args:
         abroad: Whether workers may be in other interpreters and processes.
     """
 
     def __init__(self, abroad: bool) -> None:
-        # Connections within this interpreter; None: the call has ended.
+        # Connections within this interpreter; None: the call has ended.  Any thread may put.
         self._inbox: SimpleQueue[Connection | None] = SimpleQueue()
+        # Accepts connections of other interpreters and processes, if there may be any.
         self._listener: Any = None
         address, key = None, os.urandom(32)
         if abroad:
@@ -232,9 +226,10 @@ class Line:
 
             self._listener = Listener(backlog=64, authkey=key)
             address = self._listener.address
-        self._waits = abroad  # the thread that takes the values is in `accept`, or will be
+        # The taking thread is in `accept`, or will be; cleared by that thread.
+        self._waits = abroad
         self.reply = Reply(os.getpid(), address, key)
-        _lines[key] = self
+        _channels[key] = self
 
     def pair(self) -> Connection:
         """Return the worker's end of a connection within this interpreter."""
@@ -244,9 +239,9 @@ class Line:
         return _Pair(back, there)
 
     def _deliver(self, connection: Connection | None) -> None:
-        """Have `_accept` return *connection*, if it still waits."""
+        """Let `_accept` return *connection* if it still waits."""
         self._inbox.put(connection)
-        while self._waits:  # in `accept`, which ends when somebody connects
+        while self._waits:  # only a connection ends `accept`
             from multiprocessing.connection import Client
 
             try:
@@ -261,7 +256,7 @@ class Line:
             try:
                 connection: Connection = self._listener.accept()
             except Exception as error:  # `_deliver` connected; or no file can be opened
-                LOGGER.debug("a connection to a line was closed: %r", error)
+                LOGGER.debug("a connection to a channel was closed: %r", error)
                 if self._inbox.empty():
                     sleep(RETRY)
             else:
@@ -269,12 +264,12 @@ class Line:
         return self._inbox.get()
 
     def values(self, future: Future[Any]) -> Generator[Any, None, Any]:
-        """Yield the values of the call of *future*; return what it returned.
+        """Yield the values of the call of *future*; return its result.
 
         Raises:
-            Ordinary: It returned no iterator.
-            ConnectionError: The worker is gone, and *future* does not say why.
-            BaseException: What *future* failed with.
+            Ordinary: The call returned no iterator.
+            ConnectionError: The worker is gone, and *future* has not ended.
+            BaseException: The exception of *future*.
         """
         future.add_done_callback(lambda _: self._deliver(None))
         connection = None
@@ -295,7 +290,7 @@ class Line:
                     value = None
                     with suppress(OSError):  # it is gone: the next `recv` finds that out
                         connection.send(GO)
-            except BaseException:  # of `close`, or what reading a value raised
+            except BaseException:  # of `close`, or a value could not be read
                 with suppress(OSError):
                     connection.send(CLOSE)  # type: ignore[union-attr]
                 if (error := _error_of(future, None)) is not None:
@@ -314,11 +309,11 @@ class Line:
             self.close(connection)
 
     def close(self, connection: Connection | None = None) -> None:
-        """Expect no worker any more."""
+        """Close *connection*, and accept no other."""
         self._waits = False
-        _lines.pop(self.reply.key, None)
+        _channels.pop(self.reply.key, None)
         with suppress(Empty):
-            while True:  # of workers in this interpreter that were given the call once more
+            while True:  # workers in this interpreter that got the call once more
                 if connection is not None:
                     connection.close()
                 connection = self._inbox.get_nowait()
@@ -327,7 +322,7 @@ class Line:
 
 
 def _error_of(future: Future[Any], patience: float | None) -> BaseException | None:
-    """Return what *future* failed with: raised, the error would keep more frames."""
+    """Return the exception of *future*, which would keep more frames if it was raised."""
     try:
         return future.exception(patience)
     except CancelledError as error:

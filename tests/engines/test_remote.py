@@ -1,4 +1,4 @@
-"""Both ends of the line of a generator task, in one process but over a real connection."""
+"""Both ends of the channel of a generator task, in one process but over a real connection."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from gate import DEADLINE
 from threads import beside, until
 
 from smqexec._engines import remote as _remote
-from smqexec._engines.remote import Line, Ordinary, Reply, perform, stream
+from smqexec._engines.remote import Channel, Ordinary, Reply, perform, stream
 
 
-def elsewhere(line: Line) -> Reply:
-    """How a worker in another process finds *line*."""
-    return line.reply._replace(process=0)
+def elsewhere(channel: Channel) -> Reply:
+    """How a worker in another process finds *channel*."""
+    return channel.reply._replace(process=0)
 
 
 def far(fn: Any, *args: Any) -> tuple[Iterator[Any], Future[Any]]:
     """The values of a call that is made in a thread, over a connection."""
-    line = Line(True)
-    future = beside(stream, elsewhere(line), fn, args, {})
-    return line.values(future), future
+    channel = Channel(True)
+    future = beside(stream, elsewhere(channel), fn, args, {})
+    return channel.values(future), future
 
 
 def count(n: int) -> Any:
@@ -115,56 +115,56 @@ def test_value_that_can_not_be_pickled() -> None:
 
 
 def test_where_nobody_listens_all_values_come_at_the_end() -> None:
-    line, nobody = Line(False), Line(True)
+    channel, nobody = Channel(False), Channel(True)
     nobody.close()
     future = beside(stream, elsewhere(nobody), count, (3,), {})
-    values = line.values(future)
+    values = channel.values(future)
     assert [next(values) for _ in range(3)] == [0, 1, 2]
     assert returned(values) == "through"
 
 
 def test_where_no_worker_is_abroad_there_is_no_listener() -> None:
-    line = Line(False)
-    assert line.reply.address is None
-    assert stream(elsewhere(line), count, (2,), {}) == ("returned", "through", [0, 1])
-    line.close()
-    assert stream(line.reply, count, (2,), {}) == ("returned", "through", [0, 1])
+    channel = Channel(False)
+    assert channel.reply.address is None
+    assert stream(elsewhere(channel), count, (2,), {}) == ("returned", "through", [0, 1])
+    channel.close()
+    assert stream(channel.reply, count, (2,), {}) == ("returned", "through", [0, 1])
 
 
 def test_worker_in_this_interpreter_needs_no_connection() -> None:
-    line = Line(True)
+    channel = Channel(True)
     made = object()
-    values = line.values(beside(stream, line.reply, iter, ([made],), {}))
+    values = channel.values(beside(stream, channel.reply, iter, ([made],), {}))
     assert next(values) is made
     assert returned(values) is None
 
 
 def test_worker_in_this_interpreter_that_makes_the_call_once_more_is_sent_away() -> None:
-    line = Line(False)
-    values: Any = line.values(beside(stream, line.reply, count, (1,), {}))
+    channel = Channel(False)
+    values: Any = channel.values(beside(stream, channel.reply, count, (1,), {}))
     assert next(values) == 0
-    again = line.pair()
+    again = channel.pair()
     assert returned(values) == "through"
     with pytest.raises(EOFError):
         again.recv()
 
 
 def test_worker_whose_parent_is_gone_closes_the_generator() -> None:
-    line = Line(True)
-    future = beside(stream, elsewhere(line), remote_calls.numbers, (5,), {})
-    connection: Any = line._accept()
+    channel = Channel(True)
+    future = beside(stream, elsewhere(channel), remote_calls.numbers, (5,), {})
+    connection: Any = channel._accept()
     assert connection.recv()[0] == "item"
-    line.close(connection)
+    channel.close(connection)
     assert future.result(DEADLINE) == ("returned", None, [])
 
 
 def test_worker_that_is_gone_without_a_word(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_remote, "GRACE", 0.0)
-    line, future = Line(True), Future[Any]()
-    values = line.values(future)
+    channel, future = Channel(True), Future[Any]()
+    values = channel.values(future)
 
     def begin() -> Any:
-        worker = Client(line.reply.address, authkey=line.reply.key)
+        worker = Client(channel.reply.address, authkey=channel.reply.key)
         worker.send(("item", 1))
         return worker
 
@@ -176,8 +176,8 @@ def test_worker_that_is_gone_without_a_word(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_call_that_is_cancelled_before_it_began() -> None:
-    line, future = Line(True), Future[Any]()
-    values = line.values(future)
+    channel, future = Channel(True), Future[Any]()
+    values = channel.values(future)
     assert future.cancel()
     with pytest.raises(CancelledError):
         next(values)
@@ -191,14 +191,14 @@ def test_value_that_can_not_be_made_again_ends_the_call() -> None:
 
 
 def test_strangers_are_sent_away() -> None:
-    line = Line(True)
+    channel = Channel(True)
 
     def strange() -> Any:
         with pytest.raises(AuthenticationError):
-            Client(line.reply.address, authkey=b"guessed")
-        return stream(elsewhere(line), count, (1,), {})
+            Client(channel.reply.address, authkey=b"guessed")
+        return stream(elsewhere(channel), count, (1,), {})
 
-    values = line.values(beside(strange))
+    values = channel.values(beside(strange))
     assert next(values) == 0
     assert returned(values) == "through"
 
@@ -222,8 +222,8 @@ def test_connection_that_can_not_be_accepted(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_worker_that_makes_the_call_once_more_is_sent_away(monkeypatch: pytest.MonkeyPatch) -> None:
-    line, connected = Line(True), threading.Event()
-    values: Any = line.values(beside(stream, elsewhere(line), count, (1,), {}))
+    channel, connected = Channel(True), threading.Event()
+    values: Any = channel.values(beside(stream, elsewhere(channel), count, (1,), {}))
     assert next(values) == 0
 
     def answer(*args: Any) -> None:
@@ -231,7 +231,7 @@ def test_worker_that_makes_the_call_once_more_is_sent_away(monkeypatch: pytest.M
         answer_challenge(*args)
 
     monkeypatch.setattr("multiprocessing.connection.answer_challenge", answer)
-    again = beside(stream, elsewhere(line), remote_calls.fail, ("it must not be called",), {})
+    again = beside(stream, elsewhere(channel), remote_calls.fail, ("it must not be called",), {})
     assert connected.wait(DEADLINE)
     assert returned(values) == "through"
     assert again.result(DEADLINE) == ("returned", None, [])
@@ -245,9 +245,9 @@ def test_end_of_the_call_is_told_when_files_can_be_opened_again(monkeypatch: pyt
             raise refusals.pop()
         return Client(*args, **kwargs)
 
-    line, future = Line(True), Future[Any]()
+    channel, future = Channel(True), Future[Any]()
     monkeypatch.setattr("multiprocessing.connection.Client", connect)
-    ended = beside(returned, line.values(future))
+    ended = beside(returned, channel.values(future))
     until(lambda: bool(future._done_callbacks))  # type: ignore[attr-defined]
     future.set_result(("returned", "through", []))
     assert ended.result(DEADLINE) == "through"

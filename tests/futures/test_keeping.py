@@ -170,27 +170,6 @@ def test_the_engine_says_how_much_it_wants() -> None:
         assert engine.names == ["0", "7", "6", "5", "4"]
 
 
-def test_engine_that_does_not_say_what_it_prefetches(caplog: pytest.LogCaptureFixture) -> None:
-    """The call is there by then: its task ends as that does, once."""
-
-    class Silent(Keeper):
-        def __getattribute__(self, name: str) -> Any:
-            if name == "prefetch" and self.calls:
-                raise OSError("no answer")
-            return super().__getattribute__(name)
-
-    engine = Silent()
-    with Scheduler() as scheduler:
-        queue = Queue(scheduler, 1, executor=engine)
-        first, second = (queue.options(name=name).submit(int) for name in "ab")
-        assert engine.names == ["a"]
-        engine.calls["a"].set_result(1)
-        engine.calls["b"].set_result(2)
-        assert (first.result(DEADLINE), second.result(DEADLINE)) == (1, 2)
-        assert scheduler.counts()["done"] == 2
-    assert "Silent does not say what it prefetches" in caplog.text
-
-
 def test_the_user_says_how_much_is_prefetched() -> None:
     engine = Keeper(5)
     with Scheduler(stopped=True) as scheduler:
