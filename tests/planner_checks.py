@@ -64,13 +64,13 @@ def check(
     todo = list(known)
     for node in todo:  # it grows while we go
         linked = [*dependencies_of(node), *dependents_of(node)]
-        new = [other for other in linked if other.state < RUNNING and other not in known]
+        new = [other for other in linked if other._stage < RUNNING and other not in known]
         known.update(dict.fromkeys(new))
         todo.extend(dict.fromkeys(new))
-    pending = [node for node in known if node.state < RUNNING]
+    pending = [node for node in known if node._stage < RUNNING]
     try:
         # Nothing that was found has ended.
-        assert all(WAITING <= node.state <= RUNNING for node in known), known
+        assert all(WAITING <= node._stage <= RUNNING for node in known), known
         # The order's own nodes are pending.
         assert set(listed) <= set(pending), listed
         for node in pending:
@@ -88,8 +88,8 @@ def check(
 
 def _describe(planner: DependencyPlanner, queues: list[PlannedQueue], pending: list[Node]) -> None:
     for node in pending:
-        owner = None if node.search is None else (node.search.number, node.search.live, node.place)
-        print(f"{node}: state {node.state} number {node.number} search {owner}", node.dependencies)
+        owner = None if node._search is None else (node._search._number, node._search.live, node._place)
+        print(f"{node}: stage {node._stage} number {node._number} search {owner}", node._dependencies)
     for queue in queues:
         counts = queue.waiting, queue.ready, queue.running
         line = _described(queue.line) if isinstance(queue.line, Line) else queue.line
@@ -98,7 +98,7 @@ def _describe(planner: DependencyPlanner, queues: list[PlannedQueue], pending: l
         print(f"todo {_described(planner.order.todo)}")
         for search in _searches(planner.order, queues):
             frames = search.frames, search.later
-            print(f"search {search.number} intact {search.intact} head {search.head}", *frames)
+            print(f"search {search._number} intact {search.intact} head {search.head}", *frames)
 
 
 def _described(line: Line) -> str:
@@ -106,28 +106,28 @@ def _described(line: Line) -> str:
 
 
 def _check_links(node: Node) -> None:
-    missing = [other for other in dependencies_of(node) if other.state < DONE]
+    missing = [other for other in dependencies_of(node) if other._stage < DONE]
     # It waits for those of its dependencies that have not ended; a relay that has none left or is
     # held, for `done`.
-    awaits_done = node.queue is None and (node.held or not missing)
+    awaits_done = node._queue is None and (node._held or not missing)
     expected = len(missing) + awaits_done
-    assert (node.state == WAITING) == (expected > 0), (node, expected)
-    assert node.state != WAITING or node.missing == expected, (node, node.missing)
+    assert (node._stage == WAITING) == (expected > 0), (node, expected)
+    assert node._stage != WAITING or node._missing == expected, (node, node._missing)
     for other in missing:
         # A dependency that has not ended knows its dependent, once.
         assert dependents_of(other).count(node) == 1, (node, other)
     for other in dependents_of(node):
         # A dependent that is pending knows its dependency.
-        assert other.state >= RUNNING or node in dependencies_of(other), (node, other)
+        assert other._stage >= RUNNING or node in dependencies_of(other), (node, other)
     # A relay is never ready.
-    assert node.queue is not None or node.state == WAITING, node
+    assert node._queue is not None or node._stage == WAITING, node
 
 
 def _check_counts(
     planner: DependencyPlanner, queue: PlannedQueue, known: Iterable[Node], whole: bool
 ) -> None:
     assert queue.planner is planner, queue
-    states = [node.state for node in known if node.queue is queue]
+    states = [node._stage for node in known if node._queue is queue]
     found = states.count(WAITING), states.count(READY), states.count(RUNNING)
     counts = queue.waiting, queue.ready, queue.running
     assert found[1] == counts[1], (found, counts)
@@ -146,19 +146,19 @@ def _check_oldest(queues: list[PlannedQueue], pending: list[Node]) -> None:
     for queue in queues:
         line, heap = list(queue.line), queue.heap
         # The line and the heap are sorted by number.
-        numbers = [node.number for node in line]
+        numbers = [node._number for node in line]
         assert numbers == sorted(set(numbers)), numbers
         _check_heap([number for number, _ in heap])
         # An entry's number is its node's.
-        assert all(number == node.number for number, node in heap), heap
+        assert all(number == node._number for number, node in heap), heap
         # No node is in both, or twice in one.
         listed = line + [node for _, node in heap]
         assert len(set(listed)) == len(listed), listed
         # Each ready node is in one of them.
-        live = {node for node in listed if node.state == READY}
-        assert live == {node for node in pending if node.queue is queue and node.state == READY}, listed
+        live = {node for node in listed if node._stage == READY}
+        assert live == {node for node in pending if node._queue is queue and node._stage == READY}, listed
     # There are no searches.
-    assert all(node.search is None for node in pending), pending
+    assert all(node._search is None for node in pending), pending
 
 
 # Newest first.
@@ -168,46 +168,46 @@ def _searches(order: NewestFirst, queues: Iterable[PlannedQueue], nodes: Iterabl
     """The live searches that the order itself holds, and those that own one of *nodes*."""
     found: list[Any] = [thing for thing in order.todo.all() if type(thing) is Search]
     found += [thing for queue in queues for thing in queue.line.all() if type(thing) is Search]
-    found += [node.search for node in nodes if node.search is not None and node.search is not HELD_BACK]
+    found += [node._search for node in nodes if node._search is not None and node._search is not HELD_BACK]
     return [search for search in dict.fromkeys(found) if search.live]
 
 
 def _owner(node: Node) -> Any:
     """The search that owns *node*, or the node itself."""
-    return node.search if node.search is not None and node.search.live else node
+    return node._search if node._search is not None and node._search.live else node
 
 
 def _check_newest(order: NewestFirst, queues: list[PlannedQueue], pending: list[Node]) -> None:
     for line in [order.todo, *(queue.line for queue in queues)]:
         _check_line(line)
     searches = _searches(order, queues, pending)
-    unowned = [node for node in pending if _owner(node) is node and node.queue is not None]
+    unowned = [node for node in pending if _owner(node) is node and node._queue is not None]
     listed = [thing for thing in order.todo.all() if isinstance(thing, Node)]
     # What waits and no search owns is to be searched, or something newer that leads to it, unless
     # all that it needs runs.  It may have become ready there.
-    waiting = [node for node in unowned if node.state == WAITING or node.place is UNVISITED]
-    assert set(listed) == {node for node in waiting if node.place is None or node.place is UNVISITED}, listed
+    waiting = [node for node in unowned if node._stage == WAITING or node._place is UNVISITED]
+    assert set(listed) == {node for node in waiting if node._place in (None, UNVISITED)}, listed
     assert set(listed) <= set(waiting) and len(listed) == len(set(listed)), (listed, waiting)
     left_for = _left(order)
     for node in set(waiting).difference(listed):
-        assert left_for.get(node, -1) > node.number or _reaches_nothing(node), node
+        assert left_for.get(node, -1) > node._number or _reaches_nothing(node), node
     for queue in queues:
         _check_queue(queue, pending, unowned)
     # A search that has something left is in `todo`, by its number.
     unfinished = {id(search) for search in searches if search.frames or search.later}
     assert unfinished <= {id(thing) for thing in order.todo.all() if type(thing) is Search}, unfinished
     for number, thing in _numbered(order.todo):
-        assert number == thing.number, (number, thing)
+        assert number == thing._number, (number, thing)
         assert type(thing) is not Search or (thing.live and thing.head is not None), thing
     for search in searches:
-        _check_search(search, [node for node in pending if node.search is search])
+        _check_search(search, [node for node in pending if node._search is search])
     _check_passed(left_for, pending)
 
 
 def _reaches_nothing(node: Node) -> bool:
     """Tell whether all that *node* needs runs, but for what goes on its own and relays for such."""
-    for other in _reach(node, lambda other: other is node or other.queue is None):
-        if other is not node and other.queue is not None and other.search is not HELD_BACK:
+    for other in _reach(node, lambda other: other is node or other._queue is None):
+        if other is not node and other._queue is not None and other._search is not HELD_BACK:
             return False
     return True
 
@@ -230,33 +230,33 @@ def _check_line(line: Line) -> None:
 
 def _check_queue(queue: PlannedQueue, pending: list[Node], unowned: list[Node]) -> None:
     things = queue.line.all()
-    ready = {node for node in unowned if node.state == READY and node.queue is queue}
-    ready = {node for node in ready if node.place is not UNVISITED}
-    assert all(node.place is None for node in ready), ready
+    ready = {node for node in unowned if node._stage == READY and node._queue is queue}
+    ready = {node for node in ready if node._place is not UNVISITED}
+    assert all(node._place is None for node in ready), ready
     # In the line are the ready nodes that no search owns, and searches that own others.
     nodes = [thing for thing in things if isinstance(thing, Node)]
     assert len(nodes) == len(set(nodes)) and set(nodes) == ready, (nodes, ready)
     for number, thing in _numbered(queue.line):
-        assert number == thing.number, (number, thing)
+        assert number == thing._number, (number, thing)
         assert type(thing) is not Search or (thing.live and thing.shelves[queue].nodes), thing
     # In the heap are the nodes that were held back and are ready again, each by its cell.
     _check_heap([cell[0] for cell in queue.heap])
     live = [cell for cell in queue.heap if cell[1] is not None]
-    held = [node for node in pending if node.search is HELD_BACK and node.queue is queue]
-    assert all(node.place[1] is node for node in held), held
-    assert sorted(map(id, live)) == sorted(id(node.place) for node in held if node.state == READY), live
+    held = [node for node in pending if node._search is HELD_BACK and node._queue is queue]
+    assert all(node._place[1] is node for node in held), held
+    assert sorted(map(id, live)) == sorted(id(node._place) for node in held if node._stage == READY), live
 
 
 def _check_search(search: Search, owned: list[Node]) -> None:
     # It is in a line under the number of its head.
     head = search.head
     if head is not None:
-        assert head.search is search and head.number == search.number and head.state == WAITING, head
+        assert head._search is search and head._number == search._number and head._stage == WAITING, head
         assert set(owned) <= set(_reach(head)), owned
     else:
         assert not search.intact and not search.frames and not search.later, search
     # Positions are those given out, each once.
-    places = {node.place: node for node in owned}
+    places = {node._place: node for node in owned}
     assert len(places) == len(owned), owned
     assert all(search.first <= place <= search.last for place in places), places
     if search.intact and head is not None:
@@ -270,44 +270,44 @@ def _check_search(search: Search, owned: list[Node]) -> None:
         assert not shelf.nodes or search in queue.line.all(), queue
     shelved = [node for shelf in search.shelves.values() for node in shelf.nodes.values()]
     assert len(shelved) == len(set(shelved))
-    assert set(shelved) == {node for node in owned if node.state == READY}, (shelved, owned)
-    assert all(search.shelves[node.queue].nodes[node.place] is node for node in shelved), shelved
+    assert set(shelved) == {node for node in owned if node._stage == READY}, (shelved, owned)
+    assert all(search.shelves[node._queue].nodes[node._place] is node for node in shelved), shelved
     # What it has to go on with are lists of nodes that still wait, or of which nothing is pending.
-    waiting = {id(node.dependencies) for node in owned if type(node.dependencies) is list}
+    waiting = {id(node._dependencies) for node in owned if type(node._dependencies) is list}
     for dependencies, index in [*search.frames, *search.later]:
-        left = any(other.state < RUNNING for other in dependencies[index:])
+        left = any(other._stage < RUNNING for other in dependencies[index:])
         assert not left or id(dependencies) in waiting or not search.intact, dependencies
 
 
 def _searchable(node: Node) -> bool:
-    return node.search is not HELD_BACK
+    return node._search is not HELD_BACK
 
 
 def _left(order: NewestFirst) -> dict[Node, int]:
     """For each node the newest number in `todo` that leads to it."""
     roots = [thing.head if type(thing) is Search else thing for thing in order.todo.all()]
     left: dict[Node, int] = {}
-    for root in sorted(roots, key=lambda node: -node.number):
+    for root in sorted(roots, key=lambda node: -node._number):
         for node in _reach(root):
-            left.setdefault(node, root.number)
+            left.setdefault(node, root._number)
     return left
 
 
 def _check_passed(left: dict[Node, int], pending: list[Node]) -> None:
     """What a search owns leads only to what it, or a newer one, owns or will search, or goes on its own."""
     for node in pending:
-        search = node.search
+        search = node._search
         if search is None or search is HELD_BACK or not search.live:
             continue
         for need in dependencies_of(node):
-            if need.state < RUNNING and need.search is not search and need.search is not HELD_BACK:
-                by = max(_owner(need).number if _owner(need) is not need else -1, left.get(need, -1))
-                assert by >= search.number or _alone(need, search.number), (node, need)
+            if need._stage < RUNNING and need._search is not search and need._search is not HELD_BACK:
+                by = max(_owner(need)._number if _owner(need) is not need else -1, left.get(need, -1))
+                assert by >= search._number or _alone(need, search._number), (node, need)
 
 
 def _alone(need: Node, number: int) -> bool:
     """Tell whether *need* goes by its own number, which is higher: promoted, or ready."""
-    return _owner(need) is need and need.number > number
+    return _owner(need) is need and need._number > number
 
 
 def _reach(head: Node, goes_on: Callable[[Node], bool] = bool) -> list[Node]:
@@ -316,7 +316,7 @@ def _reach(head: Node, goes_on: Callable[[Node], bool] = bool) -> list[Node]:
     todo = [head]
     while todo:
         node = todo.pop()
-        if node.state < RUNNING and node not in seen:
+        if node._stage < RUNNING and node not in seen:
             seen[node] = None
             todo.extend(reversed(dependencies_of(node)) if goes_on(node) else ())
     return list(seen)

@@ -81,10 +81,10 @@ class Breakdown:
                 continue
             if future in running and future is not at_hand:
                 continue
-            if future.state <= RUNNING:  # else it has ended, and nobody was told
+            if future._stage <= RUNNING:  # else it has ended, and nobody was told
                 future._end(failure)
                 queue.failed += isinstance(future, Task)
-            future.dependents = future.search = future.place = None
+            future._dependents = future._search = future._place = None
             if isinstance(future, Task) and future._barrier is not None:
                 future._barrier = None
             forget(future)

@@ -84,13 +84,13 @@ class Submission:
         if core.lock._is_owned():
             raise RuntimeError(REENTRANT)
         task: Task[Any] = new(Task) if make is None else make()
-        task.state = NEW
+        task._stage = NEW
         task._fn = fn
         task._args = args
         task._kwargs = kwargs
         task._outcome = task._watch = task._stream = None
-        task.queue = task.dependents = task.search = task.place = None
-        task.dependencies = NONE
+        task._queue = task._dependents = task._search = task._place = None
+        task._dependencies = NONE
         nodes: Any = None
         refusal = starts = link = None
         told = False  # observers know of it, and of no end.  Written with Ctrl-C put off
@@ -183,13 +183,13 @@ class Submission:
         core.planner.mend(core._queues, task, others)
         core._next = core.allocating.starter()
         barrier = task._barrier
-        waits = barrier is not None and barrier.state == WAITING
-        if barrier is not None and waits and all(other.state >= DONE for other in dependencies_of(barrier)):
+        waits = barrier is not None and barrier._stage == WAITING
+        if barrier is not None and waits and all(other._stage >= DONE for other in dependencies_of(barrier)):
             self._wake.tell_helpers(core.planner.done(barrier))  # it needed this task alone
         if task._watch is not None:
             self._wake.tell_helpers(task._watch.run_hooks(task))
         for relay in list(core._outside):
-            if type(relay) is Foreign and not relay.dependents:
+            if type(relay) is Foreign and not relay._dependents:
                 self._termination.forget(relay)
         for queue in core._queues:
             # A run that no thread has begun may never have been given to the
@@ -208,9 +208,9 @@ class Submission:
         """
         core = self._core
         with core.exclusive() as section:
-            if told and (unseen or task.state < RUNNING):
+            if told and (unseen or task._stage < RUNNING):
                 section.then(core.observers.dropped, [(task, None, queue)], None)
-            if task.state < RUNNING:
+            if task._stage < RUNNING:
                 self._mend(task, group)
             elif task._allocation is not None:
                 self._wake.tell_helpers(core.allocating.stop_holding(task._allocation))
@@ -227,7 +227,7 @@ class Submission:
             kind = type(future)
             if kind is Task or kind is Item:
                 # Read once, and first: one of another scheduler's may end meanwhile, and has no home then.
-                state = future.state
+                state = future._stage
                 if state >= DONE:
                     if state == DONE:
                         continue
@@ -283,7 +283,7 @@ class Submission:
             task._after = ()
         failed: PlannedFuture[Any] | None = None  # the first dependency that can't give a value any more
         barrier = queue.barrier  # of the task before, where tasks start in the order of submission
-        before = [] if barrier is None or barrier.state >= DONE else [barrier]
+        before = [] if barrier is None or barrier._stage >= DONE else [barrier]
         nodes: list[Any] = [*before]
         relays: list[tuple[Node, list[Any]]] = []
         foreign: list[tuple[Foreign, Any]] = []
@@ -301,13 +301,13 @@ class Submission:
                 foreign.append((relay, future))
                 relays.append((relay, []))
                 nodes.append(relay)
-            elif future.state < DONE:
+            elif future._stage < DONE:
                 if settled:
                     relays.append((Settled(), [future]))
                     nodes.append(relays[-1][0])
                 else:
                     nodes.append(future)
-            elif future.state != DONE and not settled and failed is None:
+            elif future._stage != DONE and not settled and failed is None:
                 failed = future
         for node, needs in relays:
             core._admit(node, None, as_few(needs))

@@ -20,4 +20,4 @@ class Barrier(Node):
     """A relay that is done when its task, and all tasks of the queue before it, have started or ended."""
 
     __slots__ = ()
-    tolerant = True
+    _tolerant = True

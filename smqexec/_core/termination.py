@@ -98,12 +98,12 @@ class Termination:
             section.then(_withdraw, asked)
             while todo and not core._abandoned:
                 node = todo.pop()
-                if node is not future and (node.state >= DONE or _is_needed(node)):
+                if node is not future and (node._stage >= DONE or _is_needed(node)):
                     continue
-                if node.state == RUNNING:
+                if node._stage == RUNNING:
                     core._ask(node)
-                    asked.append((node.queue, node))
-                elif node.state < RUNNING:
+                    asked.append((node._queue, node))
+                elif node._stage < RUNNING:
                     needs = list(dependencies_of(node)) if dependencies else []
                     for relay in needs:
                         if type(relay) is Foreign and relay.future is not None:
@@ -119,7 +119,7 @@ class Termination:
     def cancel_unneeded(self, future: PlannedFuture[Any]) -> None:
         """Cancel *future* and what it needs, as far as nobody needs it."""
         with self._core.exclusive():
-            needed = future.state >= DONE or _is_needed(future)
+            needed = future._stage >= DONE or _is_needed(future)
         if not needed:
             self.cancel(future, dependencies=True)
 
@@ -158,9 +158,9 @@ class Termination:
             if core._abandoned:
                 return
             found = core.planner.ready(core._queues) if ready_alone else self.pending()
-            nodes = [node for node in found if node.queue is queue]
+            nodes = [node for node in found if node._queue is queue]
             for node in nodes:
-                if node.state < RUNNING:
+                if node._stage < RUNNING:
                     more, _ = self.drop(node, failure, starts)
                     ended += more
 
@@ -168,15 +168,15 @@ class Termination:
         """All pending tasks, those submitted first in front.  Cost: the whole graph."""
         core = self._core
         found = dict.fromkeys(core.planner.ready(core._queues))
-        found |= dict.fromkeys(node for node in chain(*core._doomed) if node.state < RUNNING)
+        found |= dict.fromkeys(node for node in chain(*core._doomed) if node._stage < RUNNING)
         todo: list[Any] = [*found, *core._outside]
         todo += [task for queue in core._queues for task in queue.running_tasks()]
         while todo:
             for node in dependents_of(todo.pop()):
-                if node not in found and node.state < RUNNING:
+                if node not in found and node._stage < RUNNING:
                     found[node] = None
                     todo.append(node)
-        return sorted((node for node in found if node.queue is not None), key=lambda node: node.number)
+        return sorted((node for node in found if node._queue is not None), key=lambda node: node._number)
 
     def drop(
         self,
@@ -223,7 +223,7 @@ class Termination:
         touched: dict[QueueState, None] = {}
         for task in dropped:
             for other in dependencies_of(task):
-                if type(other) is Foreign and not other.dependents:
+                if type(other) is Foreign and not other._dependents:
                     self.forget(other)
             if not isinstance(task, PlannedFuture):
                 continue  # a relay
@@ -293,7 +293,7 @@ def _is_needed(node: Any) -> bool:
         # That later tasks of its queue wait for its start does not count; nor does an item that
         # somebody has asked for, and nobody needs.
         counts = type(other) is not Barrier and (not isinstance(other, Item) or _is_needed(other))
-        if counts and other.state < DONE:
+        if counts and other._stage < DONE:
             return True
     watch = node._watch if isinstance(node, PlannedFuture) else None
     return watch is not None and watch.is_needed()

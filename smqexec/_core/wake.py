@@ -51,8 +51,8 @@ class Wake:
     def wake_for(self, freed: list[Any], starts: Starts | None = None) -> Starts | None:
         """See that somebody does what became ready: a run, or a waiting task that needs it.  As `wake`."""
         for node in freed:
-            queue = node.queue
-            if node.state != READY:  # it was taken at once
+            queue = node._queue
+            if node._stage != READY:  # it was taken at once
                 continue
             if queue.helpers:
                 self.tell_helpers([node])
@@ -63,7 +63,7 @@ class Wake:
     def tell_helpers(self, freed: list[Any]) -> None:
         """Tell waiting tasks that need them of nodes that became ready.  The lock is held."""
         for node in freed:
-            for needs in list(node.queue.helpers):
+            for needs in list(node._queue.helpers):
                 needs.freed(node)
 
     def wake(self, queue: QueueState, starts: Starts | None = None) -> Starts | None:

@@ -40,7 +40,7 @@ class View:
         queue = future._home
         if queue is not None:
             with queue.scheduler.exclusive():
-                if future.state < DONE:
+                if future._stage < DONE:
                     holders = future._watched().holders
                     holders[here] = holders.get(here, 0) + 1
                     return True
@@ -78,7 +78,7 @@ class View:
         queue = future._home
         if queue is not None:
             with queue.scheduler.exclusive():
-                if future.state < DONE:
+                if future._stage < DONE:
                     future._watched().waiters.append(waiter)
                     return
         watch = future._watch

@@ -136,9 +136,9 @@ class PlannedFuture(Node, Future[R]):
     #: What to call its kind in a repr.
     _kind: ClassVar[str]
 
-    # Reading `state`, `_home` and `_outcome` without the lock is sound, with or
+    # Reading `_stage`, `_home` and `_outcome` without the lock is sound, with or
     # without the GIL: each is one slot, read and written whole.  `_outcome` is
-    # stored before `state` becomes final, and `_home` becomes None last.  A final
+    # stored before `_stage` becomes final, and `_home` becomes None last.  A final
     # state never changes.
 
     #: The queue whose scheduler ends it; None once it is done.
@@ -151,22 +151,22 @@ class PlannedFuture(Node, Future[R]):
     @override
     def done(self) -> bool:
         """Return True if the task was cancelled, failed or returned."""
-        return self.state >= DONE
+        return self._stage >= DONE
 
     @override
     def running(self) -> bool:
         """Return True while the call is being made."""
-        return self.state == RUNNING
+        return self._stage == RUNNING
 
     @override
     def cancelled(self) -> bool:
         """Return True if the task was cancelled, itself or by a dependency of it."""
-        return self.state == CANCELLED
+        return self._stage == CANCELLED
 
     @property
     def origin(self) -> Future[Any] | None:
         """The task whose exception this task failed with, perhaps itself; None if it has not failed."""
-        if self.state != FAILED:
+        if self._stage != FAILED:
             return None
         return self._outcome.origin or self
 
@@ -184,7 +184,7 @@ class PlannedFuture(Node, Future[R]):
             CancelledError: The task was cancelled.
             TimeoutError: It was not done in time.
         """
-        if self.state == DONE:
+        if self._stage == DONE:
             return self._outcome  # type: ignore[no-any-return]
         end = None if timeout is None else monotonic() + timeout
         try:
@@ -216,12 +216,12 @@ class PlannedFuture(Node, Future[R]):
 
     def _await_end(self, timeout: float | None) -> int:
         """Wait until the task is done; return DONE or FAILED."""
-        end = self.state
+        end = self._stage
         if end < DONE:
             queue = self._home
             if queue is not None and not queue.scheduler.waiting.wait_for(self, timeout):
                 raise TimeoutError()
-            end = self.state
+            end = self._stage
         if end == CANCELLED:
             raise CancelledError()
         if end == FAILED and self._outcome.seen is not None:
@@ -240,7 +240,7 @@ class PlannedFuture(Node, Future[R]):
         cause = None if queue is None else queue.scheduler.why_of(self)
         if cause is not None:
             return cause
-        end = self.state
+        end = self._stage
         if end == CANCELLED:
             return "cancelled"
         if end == FAILED:
@@ -277,7 +277,7 @@ class PlannedFuture(Node, Future[R]):
         queue = self._home
         if queue is not None:
             queue.scheduler.termination.cancel(self, dependencies)
-        return self.state == CANCELLED
+        return self._stage == CANCELLED
 
     @override
     def add_done_callback(self, fn: Callable[[Future[R]], object]) -> None:
@@ -328,7 +328,7 @@ class PlannedFuture(Node, Future[R]):
     def _end(self, fate: Failure | None) -> None:
         """Fail as *fate* says; None: be cancelled.  The lock is held."""
         self._outcome = fate
-        self.state = CANCELLED if fate is None else FAILED
+        self._stage = CANCELLED if fate is None else FAILED
 
     def _leave(self, watch: Watch | None) -> None:
         """Let go of the scheduler, and of *watch*, which the caller has.  It has ended; the lock is held."""
@@ -364,17 +364,17 @@ class PlannedFuture(Node, Future[R]):
                         LOGGER.exception("exception calling callback for %r", self)
 
     def _notify(self, waiter: Any) -> None:
-        if self.state == CANCELLED:
+        if self._stage == CANCELLED:
             tell = waiter.add_cancelled
         else:
-            tell = waiter.add_exception if self.state == FAILED else waiter.add_result
+            tell = waiter.add_exception if self._stage == FAILED else waiter.add_result
         self._call(tell, BaseException)
 
     # What concurrent.futures reads of a future.
 
     @property
     def _view(self) -> Any:
-        return ENDED if self.state >= DONE and self._watch is None else View(self)
+        return ENDED if self._stage >= DONE and self._watch is None else View(self)
 
     _condition: Any = _view
     _waiters: Any = _view
@@ -382,7 +382,7 @@ class PlannedFuture(Node, Future[R]):
     @property
     @override
     def _state(self) -> str:  # type: ignore[override]
-        state = self.state
+        state = self._stage
         if state >= DONE:
             watch = self._watch
             if watch is not None and get_ident() in watch.holders:
@@ -391,7 +391,7 @@ class PlannedFuture(Node, Future[R]):
 
     def _get_snapshot(self) -> Snapshot:
         """What asyncio of Python 3.15 reads, once the future is done."""
-        state = self.state
+        state = self._stage
         if state == FAILED:
             return True, False, None, self.exception(0)
         return state >= DONE, state == CANCELLED, self._outcome if state == DONE else None, None
@@ -422,7 +422,7 @@ class PlannedFuture(Node, Future[R]):
         raise NotImplementedError
 
     def __repr__(self) -> str:
-        state, outcome, queue = self.state, self._outcome, self._home
+        state, outcome, queue = self._stage, self._outcome, self._home
         words = [f"<{self._kind} at {id(self):#x}"]
         words.extend(self._words())
         words.append(f"state={STATE_NAMES[state]}")

@@ -34,7 +34,7 @@ class Item(Keeping[R]):
     # its value is published.
     __slots__ = ("_home", "_key", "_source")
     _kind = "Item"
-    held = True
+    _held = True
 
     _home: Home | None
     _source: Any  # the `Task`; None once it has ended
@@ -44,40 +44,40 @@ class Item(Keeping[R]):
         raise TypeError("an Item can't be made by itself: task[key] makes them")
 
     @classmethod
-    def of(cls, source: Any, key: Any) -> Item[Any]:
+    def _of(cls, source: Any, key: Any) -> Item[Any]:
         """Return a new item for the part *key* of *source*."""
         item: Item[Any] = new(cls)
-        item.number = item.missing = 0
-        item.state = NEW
-        item.dependencies = NONE
-        item._home = None if source is None else source.queue
+        item._number = item._missing = 0
+        item._stage = NEW
+        item._dependencies = NONE
+        item._home = None if source is None else source._queue
         item._source = source
         item._key = key
-        item.queue = item.dependents = item.search = item.place = item._outcome = item._watch = None
+        item._queue = item._dependents = item._search = item._place = item._outcome = item._watch = None
         return item
 
     @classmethod
-    def ended(cls, state: int, outcome: Any) -> Item[Any]:
+    def _ended(cls, state: int, outcome: Any) -> Item[Any]:
         """Return an item that is done."""
-        item: Item[Any] = cls.of(None, None)
+        item: Item[Any] = cls._of(None, None)
         item._outcome = outcome
-        item.state = state
+        item._stage = state
         return item
 
     @classmethod
     @ours
-    def cut(cls, result: Any, key: Any) -> Item[Any]:
+    def _cut(cls, result: Any, key: Any) -> Item[Any]:
         """Return a done item for ``result[key]``, or for the error that it raises."""
         try:
             if type(result) is Kept:
-                return cls.ended(DONE, Kept(result.future.part(key)))
-            return cls.ended(DONE, result[key])
+                return cls._ended(DONE, Kept(result.future.part(key)))
+            return cls._ended(DONE, result[key])
         except Exception as error:
             strip_ours(error)
-            return cls.ended(FAILED, Failure(error, traceback_of(error)))
+            return cls._ended(FAILED, Failure(error, traceback_of(error)))
 
     @ours
-    def extract(self, task: Future[Any]) -> None:
+    def _extract(self, task: Future[Any]) -> None:
         """Take this part of the result of *task*, which has ended: an end hook of it."""
         queue, result = self._home, task._outcome  # type: ignore[attr-defined]
         if queue is None or task.cancelled() or isinstance(result, Failure):
@@ -104,7 +104,7 @@ class Item(Keeping[R]):
 
     def _let_go(self) -> None:
         self._source = self._key = None
-        self.dependencies = NONE
+        self._dependencies = NONE
 
     def _words(self) -> list[str]:
         source, key = self._source, self._key

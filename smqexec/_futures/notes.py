@@ -26,5 +26,5 @@ def note(error: BaseException, task: Task[Any], fn: Any, queue: str) -> None:
     with suppress(BaseException):
         known = getattr(error, "__notes__", ())
         if not any(type(other) is str and other.startswith(_BEGINNING) for other in known):
-            place = "" if task._place is None else f", submitted at {task._place}"
-            error.add_note(f"{_BEGINNING}{known_as(task, fn, task.number)} of queue {queue}{place}")
+            place = "" if task._submitted_at is None else f", submitted at {task._submitted_at}"
+            error.add_note(f"{_BEGINNING}{known_as(task, fn, task._number)} of queue {queue}{place}")

@@ -64,7 +64,7 @@ class Keeping(PlannedFuture[R]):
             TimeoutError: It was not done in time.
             Exception: The value could not be brought here.
         """
-        if self.state != DONE:
+        if self._stage != DONE:
             return super().result(timeout)
         return self._value(None if timeout is None else monotonic() + timeout)
 

@@ -76,15 +76,15 @@ class Task(PlannedFuture[R]):
     _allocation: Any = None  # `Allocation`, and
     _releases: tuple[Any, ...] = ()  # those that it releases
 
-    _home = Node.queue  # type: ignore[misc]  # the same slot under the name that all futures have for it
+    _home = Node._queue  # type: ignore[misc]  # the same slot under the name that all futures have for it
 
     # Its number for observers, once one was told of it: then in the instance's own dictionary,
     # which a task that nobody observes does not have.
     _serial = 0
-    _place: str | None = None  # where it was submitted, and
+    _submitted_at: str | None = None  # where it was submitted, and
     _since: float | None = None  # when it started: likewise, under `Scheduler(debug=True)`
 
-    queue: Home | None
+    _queue: Home | None
     _fn: Any  # its name, once it is let go of
     _args: Any  # as `encode` gives them, and
     _kwargs: Any  # their form
@@ -93,9 +93,9 @@ class Task(PlannedFuture[R]):
     def __init__(self, *_: object, **__: object) -> None:
         raise TypeError("a Task can't be made by itself: Queue.submit makes them")
 
-    def began(self) -> None:
+    def _began(self) -> None:
         # `let_go_of_dependencies`, written out: this is done for each task.
-        needs = self.dependencies
+        needs = self._dependencies
         if type(needs) is list:
             if self._kwargs is AS_NEEDED:
                 self._args = needs.copy()
@@ -105,7 +105,7 @@ class Task(PlannedFuture[R]):
             if self._kwargs is AS_NEEDED:
                 self._args = needs
                 self._kwargs = SOLE
-            self.dependencies = NONE
+            self._dependencies = NONE
 
     def promote(self) -> bool:
         """Make the task count as newly submitted: what it needs, then itself, go first.
@@ -115,7 +115,7 @@ class Task(PlannedFuture[R]):
         Returns:
             False if the task is running or done; nothing changes then.
         """
-        queue = self.queue
+        queue = self._queue
         return queue is not None and queue.scheduler.dispatcher.promote(self)
 
     # Parts of what it gives.
@@ -149,7 +149,7 @@ class Task(PlannedFuture[R]):
         """
         stream = self._streaming()
         if stream is None:
-            queue = self.queue
+            queue = self._queue
             part = None if queue is None else queue.scheduler.streams.part(self, key)
             return self._ended_part(key) if part is None else part
         if isinstance(key, slice):
@@ -178,24 +178,24 @@ class Task(PlannedFuture[R]):
     def _item(self, stream: Stream, number: int) -> Item[Any]:
         item: Item[Any] | None = None
         if number >= len(stream.values):
-            queue = self.queue
+            queue = self._queue
             item = None if queue is None else queue.scheduler.streams.item(self, stream, number)
         if item is not None:
             return item
         if number < len(stream.values):
-            return Item.ended(DONE, stream.values[number])
+            return Item._ended(DONE, stream.values[number])
         if stream.closed:
-            return Item.ended(FAILED, Failure(stream.missing(number), None))
+            return Item._ended(FAILED, Failure(stream.missing(number), None))
         return self._ended_part(number)
 
     def _ended_part(self, key: Any) -> Item[Any]:
         """The part *key* of a task that has ended."""
-        end = self.state
+        end = self._stage
         if end == CANCELLED:
-            return Item.ended(CANCELLED, None)
+            return Item._ended(CANCELLED, None)
         if end == FAILED:
-            return Item.ended(FAILED, self._outcome.of(self))
-        return Item.cut(self._outcome, key)
+            return Item._ended(FAILED, self._outcome.of(self))
+        return Item._cut(self._outcome, key)
 
     def __len__(self) -> int:
         """How many values a generator task gives.
@@ -216,11 +216,11 @@ class Task(PlannedFuture[R]):
                 self._await_length(stream)
             if stream.length is not None:
                 return stream.length
-            if self.state < DONE:
+            if self._stage < DONE:
                 raise TypeError(
                     f"the length of {self!r} is not known before its end; number_of_results would announce it"
                 )
-            if self.state != DONE:
+            if self._stage != DONE:
                 self.result()  # raises
             self._generating("has a length")  # or it has turned out to be an ordinary one
             return len(stream.values)
@@ -229,7 +229,7 @@ class Task(PlannedFuture[R]):
 
     def _await_length(self, stream: Stream) -> None:
         """Wait until the length of *stream* is known, or the task has ended without it."""
-        queue = self.queue
+        queue = self._queue
         item = None if queue is None else queue.scheduler.streams.length(self, stream)
         if item is not None:
             with suppress(CancelledError):
@@ -308,14 +308,14 @@ class Task(PlannedFuture[R]):
         stream = self._stream
         if stream is None:
             # Read after the stream: a worker lets go of the function once the stream is there.
-            fn, queue = self._fn, self.queue
+            fn, queue = self._fn, self._queue
             if callable(fn) and generates(fn):
                 if queue is not None:
                     queue.scheduler.streams.stream(self, announcement(fn) is not None)
-                if self._stream is None and self.state != DONE:
+                if self._stream is None and self._stage != DONE:
                     return Stream(False)  # it has just failed or been cancelled
             stream = self._stream
-        if stream is not None and self.state == DONE and not stream.closed:
+        if stream is not None and self._stage == DONE and not stream.closed:
             return None  # it seemed to be one, and gave no iterator
         return stream
 
@@ -334,10 +334,10 @@ class Task(PlannedFuture[R]):
             self._stream = Stream(False)  # whoever iterates gets the failure
         self._fn = name_of(fn)
         self._args = self._kwargs = None
-        self.dependencies = NONE
+        self._dependencies = NONE
 
     def _words(self) -> list[str]:
-        number = getattr(self, "number", 0)  # one that is being added, or was struck then, has none
+        number = getattr(self, "_number", 0)  # one that is being added, or was struck then, has none
         return [numbered(called(self, self._fn), self._serial, number)]
 
 
@@ -393,7 +393,7 @@ class Settled(Node):
     """A relay that is done when the one future it depends on has ended, in whatever way."""
 
     __slots__ = ()
-    tolerant = True
+    _tolerant = True
 
 
 class Foreign(Node):

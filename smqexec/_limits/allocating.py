@@ -94,11 +94,11 @@ class Allocating:
     def _allocation_ended(self, allocation: Allocation, task: Any) -> list[Any]:
         """Give back what *task* had, unless it keeps that."""
         allocation.task = None
-        allocation.serial, allocation.number = task._serial, task.number
+        allocation.serial, allocation.number = task._serial, task._number
         waiter, allocation.waiter = allocation.waiter, None
         if waiter is not None:
             self._core._outside.discard(waiter)
-        if allocation.holds and not allocation.released and allocation.state == TAKEN and task.state == DONE:
+        if allocation.holds and not allocation.released and allocation.state == TAKEN and task._stage == DONE:
             allocation.state = KEPT
             return []
         return self._give_back(allocation)

@@ -37,7 +37,7 @@ def observe(event: Event) -> None:
     """Note where a task was submitted, and when it starts.  Cost: about 1 µs."""
     task: Any = event.task
     if event.kind == "submit":
-        task._place = caller()
+        task._submitted_at = caller()
     elif event.kind == "start":
         task._since = event.time
 

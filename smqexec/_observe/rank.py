@@ -22,26 +22,27 @@ def rank_of(node: Node, pending: Sequence[Any], newest: bool) -> int:
 
     Cost: a step for each pending node, and, newest first, for each dependency of one.
     """
-    queue = node.queue
+    queue = node._queue
     if not newest:
-        return sum(other.number < node.number for other in pending if other.queue is queue and _ready(other))
+        older = [other for other in pending if other._number < node._number]
+        return sum(other._queue is queue and _ready(other) for other in older)
     count = 0
     seen: set[Node] = set()
-    front = [other for other in pending if other.search is HELD_BACK]  # these go before all others
-    front.sort(key=lambda other: other.place[0])
+    front = [other for other in pending if other._search is HELD_BACK]  # these go before all others
+    front.sort(key=lambda other: other._place[0])
     for sink in [*front, *reversed(pending)]:
         todo = [sink]
         while todo:
             current = todo.pop()
             if current is node:
                 return count
-            if current.state >= RUNNING or current in seen:
+            if current._stage >= RUNNING or current in seen:
                 continue
             seen.add(current)
-            count += current.queue is queue and _ready(current)
+            count += current._queue is queue and _ready(current)
             todo.extend(reversed(dependencies_of(current)))
     raise ValueError(f"{node!r} is not among the pending nodes")
 
 
 def _ready(node: Node) -> bool:
-    return node.state == READY
+    return node._stage == READY

@@ -98,9 +98,9 @@ def snapshot(scheduler: State) -> Snapshot:
 
 
 def _noted(task: Any) -> _Note:
-    needs = dependencies_of(task) if task.state == WAITING else ()
-    pending = [_meant(node) for node in needs if node.state < DONE]
-    return _Note(task, task.number, task.state, task._fn, task.queue.name, pending)
+    needs = dependencies_of(task) if task._stage == WAITING else ()
+    pending = [_meant(node) for node in needs if node._stage < DONE]
+    return _Note(task, task._number, task._stage, task._fn, task._queue.name, pending)
 
 
 def _meant(node: Node) -> _Need:

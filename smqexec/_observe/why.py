@@ -39,7 +39,7 @@ Words: TypeAlias = list[str | Callable[[], str]]
 def sentence(scheduler: State, future: PlannedFuture[Any]) -> str | None:
     """Why pending or running *future* has not started, or not ended; None if it has ended."""
     with scheduler.exclusive():
-        if future.state >= DONE:
+        if future._stage >= DONE:
             return None
         if scheduler._abandoned:
             return OF_THE_PARENT
@@ -77,8 +77,8 @@ def _overview(scheduler: State) -> list[Words]:
     for state in scheduler._queues:
         if state.ready and not scheduler._stopped:
             lines.append([f"{state.name}: {state.ready} ready, {_busy(state) or 'a thread is on its way'}"])
-    outside = [relay for relay in scheduler._outside if type(relay) is Foreign and relay.dependents]
-    outside.sort(key=lambda relay: dependents_of(relay)[0].number)
+    outside = [relay for relay in scheduler._outside if type(relay) is Foreign and relay._dependents]
+    outside.sort(key=lambda relay: dependents_of(relay)[0]._number)
     for relay in outside[:LISTED]:
         lines.append([*_name(relay), ": not done", *_awaited(relay)])
     if len(outside) > LISTED:
@@ -115,7 +115,7 @@ def _holder(allocation: Allocation, resource: Resource) -> str:
 
 def _taker(allocation: Allocation) -> str:
     task = allocation.task
-    serial, number = (allocation.serial, allocation.number) if task is None else (task._serial, task.number)
+    serial, number = (allocation.serial, allocation.number) if task is None else (task._serial, task._number)
     return numbered(allocation.name, serial, number)
 
 
@@ -131,9 +131,9 @@ def _lacking(allocation: Allocation) -> str:
 
 
 def _cause(scheduler: State, future: Any) -> Words:
-    if future.state == RUNNING:
+    if future._stage == RUNNING:
         return _running(scheduler, future)
-    if future.state == READY:
+    if future._stage == READY:
         return ["ready: ", _readiness(scheduler, future)]
     path: list[Any] = []  # what it needs, what that needs, and so on; down to what does not wait itself
     needed = _needed(future)
@@ -152,7 +152,7 @@ def _cause(scheduler: State, future: Any) -> Words:
     words += _name(last)
     if isinstance(last, Task):
         words += [" (", *_cause(scheduler, last), ")"]
-    more = sum(other.state < DONE for other in dependencies_of(future)) - 1
+    more = sum(other._stage < DONE for other in dependencies_of(future)) - 1
     return [*words, f", and {more} more"] if more > 0 else words
 
 
@@ -162,14 +162,14 @@ def _needed(node: Any) -> Any:
     A barrier, or another node that stands for a dependency, is followed to it.
     """
     while True:
-        needed = next((other for other in dependencies_of(node) if other.state < DONE), None)
+        needed = next((other for other in dependencies_of(node) if other._stage < DONE), None)
         if needed is None or isinstance(needed, (Task, Item, Foreign, AllocationWaiter)):
             return needed
         node = needed
 
 
 def _readiness(scheduler: State, task: Any) -> str:
-    state: QueueState = task.queue
+    state: QueueState = task._queue
     if state.broken is not None:
         return f"{state.name} is broken, so it is about to fail"
     if scheduler._stopped:
@@ -197,7 +197,7 @@ def _running(scheduler: State, task: Any) -> Words:
     words: Words = ["running"]
     if task._since is not None:
         words.append(f" for {perf_counter() - task._since:.1f} s")
-    for worker in task.queue.workers:
+    for worker in task._queue.workers:
         if task in worker.tasks():
             words += [" in ", partial(_thread, worker.thread), *_waits(worker, task)]
     if any(task is paused for paused, _ in scheduler._paused):
@@ -224,7 +224,7 @@ def _awaits(wait: Needs) -> Words:
     futures: Any = wait.futures
     if type(futures) is Everything:
         return ["the scheduler" if futures.queue is None else futures.queue.name]
-    pending = [future for future in futures if isinstance(future, PlannedFuture) and future.state < DONE]
+    pending = [future for future in futures if isinstance(future, PlannedFuture) and future._stage < DONE]
     # With neither its thread is still busy with what the wait needed.
     return _names(pending) or ["futures of other executors" if wait.elsewhere else "tasks that have ended"]
 
@@ -239,7 +239,7 @@ def _awaited(node: Node) -> Words:
             found[other] = None
         else:  # it stands for *node*, or a part of it
             todo += dependents_of(other)
-    live = sorted((task for task in found if task.state < RUNNING), key=lambda task: task.number)
+    live = sorted((task for task in found if task._stage < RUNNING), key=lambda task: task._number)
     return [f"; {_counted(len(live), 'task waits', 'tasks wait')} for it: ", *_names(live)] if live else []
 
 
@@ -262,7 +262,7 @@ def _name(node: Any) -> Words:
         shown = repr(key) if type(key) in (int, str) else type(key).__qualname__
         item = "the length" if source is not None and key is LENGTH else f"item {shown}"
         return [item] if source is None else [f"{item} of ", *_name(source)]
-    return [partial(known_as, node, node._fn, node.number)]
+    return [partial(known_as, node, node._fn, node._number)]
 
 
 def _some(allocations: list[Allocation], named: Callable[[Allocation], str]) -> str:

@@ -25,7 +25,7 @@ TRIM = 128
 class Mark:
     """What stands in a stack where no thing is.  Its state is that of no node in a line."""
 
-    state = NEW
+    _stage = NEW
 
 
 BOTTOM = Mark()  # below all things

@@ -93,11 +93,11 @@ class NewestFirst:
 
     def freed(self, node: Node) -> None:
         """Note that waiting *node* has become READY."""
-        search = node.search
+        search = node._search
         if search is not None and search.live:
             if search is HELD_BACK:
-                heappush(node.queue.heap, node.place)
-                node.queue.line.late_top = maxsize  # so that `take` looks there
+                heappush(node._queue.heap, node._place)
+                node._queue.line.late_top = maxsize  # so that `take` looks there
                 return
             if search.head is not node:
                 if self._fresh is None:
@@ -106,10 +106,10 @@ class NewestFirst:
                     search.shelve(node)
                 return
             search.live = False  # all else that it owned has started
-            self.todo.discard(search.number)
-            node.search = None
-        elif node.place is None:
-            node.place = UNVISITED  # it stays in `todo`
+            self.todo.discard(search._number)
+            node._search = None
+        elif node._place is None:
+            node._place = UNVISITED  # it stays in `todo`
             return
         # A search that is not live stays: should what led to the node be dropped, `forget` has to know
         # that others have passed it by.
@@ -119,12 +119,12 @@ class NewestFirst:
         """Put the fresh node on a shelf."""
         fresh, self._fresh = self._fresh, None
         if fresh is not None:
-            fresh.search.shelve(fresh)
+            fresh._search.shelve(fresh)
 
     def start(self, node: Node) -> None:
         """Start ready *node*, whatever would go first."""
         self.leave(node)
-        node.queue.start(node)
+        node._queue.start(node)
 
     def leave(self, node: Node) -> None:
         """Remove pending *node*, which is about to start or end, from where it is listed."""
@@ -138,21 +138,21 @@ class NewestFirst:
     def held_back(self, node: Node) -> None:
         """Let running *node* go before all others once it is ready again."""
         self._held += 1
-        node.place = [self._held, node]
-        node.search = HELD_BACK
+        node._place = [self._held, node]
+        node._search = HELD_BACK
 
     def promote(self, node: Node, number: int) -> None:
         """Let pending *node* go by *number*, which is above all others."""
-        search = node.search
+        search = node._search
         if search is HELD_BACK:
             return  # it goes first anyway
         self.settle()
         if search is not None and search.live:
             self.searches.part(search, node)
-            node.search = Past(search.number)
+            node._search = Past(search._number)
         else:
             self.searches.leave(node)
-        node.number = number
+        node._number = number
         self.searches.put(node)
 
     # What it answers.
@@ -168,31 +168,31 @@ class NewestFirst:
         """
         line, todo, fresh = queue.line, self.todo, self._fresh
         if ended is not None:
-            ended.state = DONE
+            ended._stage = DONE
             queue.running -= 1
-            node = ended.dependents
+            node = ended._dependents
             if node is not None:
-                ended.dependents = None
+                ended._dependents = None
                 if type(node) is list:
                     settle(self, node, freed)
-                elif node.missing > 1:  # saves a call
-                    node.missing -= 1
+                elif node._missing > 1:  # saves a call
+                    node._missing -= 1
                 elif (
                     # The next of a chain, if nothing that is ready, or to be searched, comes before it.
-                    node.queue is queue
+                    node._queue is queue
                     and fresh is None
-                    and (search := node.search) is not None
+                    and (search := node._search) is not None
                     and search.live
-                    and todo.numbers[-1] <= (rank := search.number) > line.numbers[-1]
+                    and todo.numbers[-1] <= (rank := search._number) > line.numbers[-1]
                     and todo.late_top <= rank > line.late_top
                     and search.head is not node
                 ):
                     queue.waiting -= 1
                     queue.running += 1
-                    node.missing = 0
-                    node.state = RUNNING
-                    node.search = None
-                    node.began()
+                    node._missing = 0
+                    node._stage = RUNNING
+                    node._search = None
+                    node._began()
                     return node
                 else:
                     settle(self, [node], freed)
@@ -205,25 +205,25 @@ class NewestFirst:
             if todo.numbers[-1] > number:
                 best, number = todo, todo.numbers[-1]
             node = best.things[-1]
-            if node.state != READY or node.queue is not queue or not line.late_top < number > todo.late_top:
+            if node._stage != READY or node._queue is not queue or not line.late_top < number > todo.late_top:
                 return self._start_first(queue, limit)
             del best.things[-1], best.numbers[-1]
         elif (
             # The fresh node, if nothing that is ready, or to be searched, comes before it.
-            fresh.queue is queue
-            and todo.numbers[-1] <= (rank := fresh.search.number) > number
+            fresh._queue is queue
+            and todo.numbers[-1] <= (rank := fresh._search._number) > number
             and todo.late_top <= rank > line.late_top
         ):
             node, self._fresh = fresh, None
-            node.search = None
+            node._search = None
         else:
             return self._start_first(queue, limit)
         # `queue.start`, written out.
-        node.state = RUNNING
+        node._stage = RUNNING
         queue.ready -= 1
         queue.running += 1
-        if node.dependencies is not NONE:
-            node.began()
+        if node._dependencies is not NONE:
+            node._began()
         return node
 
     def _start_first(self, queue: PlannedQueue, limit: int | None) -> Any:
@@ -249,11 +249,11 @@ class NewestFirst:
         """
         fresh, todo = self._fresh, self.todo
         node = None
-        while node is None and fresh.queue is queue and queue.line.first() < fresh.search.number:
-            if todo.first() <= fresh.search.number:
+        while node is None and fresh._queue is queue and queue.line.first() < fresh._search._number:
+            if todo.first() <= fresh._search._number:
                 self._fresh = None
                 return fresh
-            if todo.things[-1].state != WAITING or self.searches.steps >= stop:
+            if todo.things[-1]._stage != WAITING or self.searches.steps >= stop:
                 return None
             node = self.searches.begin(todo.things[-1], queue, stop)
         return node
@@ -275,11 +275,11 @@ class NewestFirst:
         for queue in queues:
             queue.line.clear()
             queue.heap.clear()
-        for node in sorted(pending, key=attrgetter("number")):  # what goes first comes last
-            if node.search is not HELD_BACK:
-                node.search = None
+        for node in sorted(pending, key=attrgetter("_number")):  # what goes first comes last
+            if node._search is not HELD_BACK:
+                node._search = None
                 self.searches.put(node)
-            elif node.state == READY:
-                node.place = [node.place[0], node]
-                heappush(node.queue.heap, node.place)
-                node.queue.line.late_top = maxsize
+            elif node._stage == READY:
+                node._place = [node._place[0], node]
+                heappush(node._queue.heap, node._place)
+                node._queue.line.late_top = maxsize

@@ -7,7 +7,7 @@ A node is in exactly one state and moves only to the right::
 
 One exception: a node that was taken and can't start yet is held back, from RUNNING to WAITING.
 
-The planner alone writes these fields, and the owner of the planner serialises its calls.  `state`
+The planner alone writes these fields, and the owner of the planner serialises its calls.  `_stage`
 may be read at any time; a state of DONE or above is final.
 """
 
@@ -46,54 +46,56 @@ class Node:
     The attributes are the planner's; read them, never set them.
     """
 
-    __slots__ = ("dependencies", "dependents", "missing", "number", "place", "queue", "search", "state")
+    __slots__ = (
+        "_dependencies", "_dependents", "_missing", "_number", "_place", "_queue", "_search", "_stage",
+    )  # fmt: skip
 
     #: True: a dependency that is dropped counts as done for this node.
-    tolerant: ClassVar[bool] = False
+    _tolerant: ClassVar[bool] = False
     #: True, for a relay: it is done when the owner says so, not with its dependencies.
-    held: ClassVar[bool] = False
+    _held: ClassVar[bool] = False
 
     #: Where it stands in the order of submission: set by `admit`, changed by `promote`.  Relays: 0.
-    number: int
+    _number: int
     #: NEW, WAITING, READY, RUNNING, DONE or DROPPED; a subclass may go on counting above DROPPED.
-    state: int
+    _stage: int
     #: The queue that starts it; None for a relay.  The owner may clear it once the node has ended.
-    queue: Any
+    _queue: Any
     #: What it depends on, in argument order, until it starts: (), a node, or a list of nodes.  A
     #: suspended search may hold the list, so it is emptied in place when the node starts.
-    dependencies: Any
+    _dependencies: Any
     #: How many of them are not done; one more for a relay that waits for `done`; below 0 for what has
     #: been dropped, and a relay that has ended.
-    missing: int
+    _missing: int
     #: What depends on it, until it is done: None, a node, or a list of nodes.
-    dependents: Any
+    _dependents: Any
     #: Newest first: the last search that visited it, and its position there.  The search owns the
     #: node as long as the search is live.  Of a node that was held back: `HELD_BACK`, and its cell
     #: [how many were held back before, the node].  Written by `NewestFirst` and its searches.
-    search: Any
-    place: Any
+    _search: Any
+    _place: Any
 
     def __init__(self) -> None:
-        self.number = 0
-        self.state = NEW
-        self.queue = None
-        self.dependencies = NONE
-        self.missing = 0
-        self.dependents = None
-        self.search = None
-        self.place = None
+        self._number = 0
+        self._stage = NEW
+        self._queue = None
+        self._dependencies = NONE
+        self._missing = 0
+        self._dependents = None
+        self._search = None
+        self._place = None
 
-    def began(self) -> None:
+    def _began(self) -> None:
         """Release what it needed: it starts, and all of that has ended."""
-        needs = self.dependencies
+        needs = self._dependencies
         if type(needs) is list:
             needs.clear()  # in place: a suspended search may hold this very list
         else:
-            self.dependencies = NONE
+            self._dependencies = NONE
 
     def _end(self, fate: Any) -> None:
         """Take the state of a node that ends without a value; *fate* is why, for a subclass that keeps it."""
-        self.state = DROPPED
+        self._stage = DROPPED
 
 
 class PlannedQueue:
@@ -118,12 +120,12 @@ class PlannedQueue:
 
     def start(self, node: Node) -> None:
         """Move ready *node* of this queue, which has left the order, to RUNNING."""
-        node.state = RUNNING
-        node.search = None
+        node._stage = RUNNING
+        node._search = None
         self.ready -= 1
         self.running += 1
-        if node.dependencies is not NONE:
-            node.began()
+        if node._dependencies is not NONE:
+            node._began()
 
 
 class Group:

@@ -42,22 +42,22 @@ class OldestFirst:
 
     def added(self, node: Node) -> None:
         """Note that *node*, of a group, was added."""
-        if node.state == READY:
+        if node._stage == READY:
             self.freed(node)
 
     def freed(self, node: Node) -> None:
         """Note that *node* has become READY."""
-        queue: PlannedQueue = node.queue
+        queue: PlannedQueue = node._queue
         line = queue.line
-        if not line or line[-1].number < node.number:
+        if not line or line[-1]._number < node._number:
             line.append(node)
         else:
-            heappush(queue.heap, [node.number, node])
+            heappush(queue.heap, [node._number, node])
 
     def start(self, node: Node) -> None:
         """Start ready *node*, whatever would go first."""
-        node.queue.start(node)
-        self._tidy(node.queue)
+        node._queue.start(node)
+        self._tidy(node._queue)
 
     def leave(self, node: Node) -> None:
         """Do nothing: an entry can't be removed from the middle of a line (see `dropped`)."""
@@ -66,7 +66,7 @@ class OldestFirst:
         """Forget *nodes*, which were just dropped: at once, or when a later drop finds half a line dead."""
         last: PlannedQueue | None = None
         for node in nodes:
-            queue = node.queue
+            queue = node._queue
             if queue is not last and queue is not None:  # most often they are of one queue
                 self._tidy(queue)
                 last = queue
@@ -80,14 +80,14 @@ class OldestFirst:
         todo = [node]
         while todo:
             current = todo.pop()
-            if current.state < RUNNING and current not in order:
+            if current._stage < RUNNING and current not in order:
                 order[current] = None
                 todo.extend(reversed(dependencies_of(current)))
         self._before -= len(order)
         for place, current in enumerate(order):
-            if current.queue is not None:
-                current.number = self._before + place
-        for queue in dict.fromkeys(current.queue for current in order):
+            if current._queue is not None:
+                current._number = self._before + place
+        for queue in dict.fromkeys(current._queue for current in order):
             if queue is not None:
                 self._sort(queue)
 
@@ -98,23 +98,23 @@ class OldestFirst:
     ) -> Any:
         """Do what that of `NewestFirst` does.  Cost: O(log n), and one step for each dependent of *ended*."""
         if ended is not None:
-            ended.state = DONE
+            ended._stage = DONE
             queue.running -= 1
-            dependents = ended.dependents
+            dependents = ended._dependents
             if dependents is not None:
-                ended.dependents = None
+                ended._dependents = None
                 settle(self, dependents if type(dependents) is list else [dependents], freed)
         line, heap = queue.line, queue.heap
         if line and not heap:  # most often
             first: Node = line.popleft()
-            if first.state == READY:
+            if first._stage == READY:
                 queue.start(first)
                 return first
-        while line and line[0].state != READY:
+        while line and line[0]._stage != READY:
             line.popleft()
-        while heap and heap[0][1].state != READY:
+        while heap and heap[0][1]._stage != READY:
             heappop(heap)
-        if heap and (not line or heap[0][0] < line[0].number):
+        if heap and (not line or heap[0][0] < line[0]._number):
             node: Any = heappop(heap)[1]
         elif line:
             node = line.popleft()
@@ -126,22 +126,22 @@ class OldestFirst:
     def listed(self, queues: Iterable[PlannedQueue]) -> list[Any]:
         """Return the pending nodes that are listed: all ready ones."""
         nodes = [node for queue in queues for node in [*queue.line, *(cell[1] for cell in queue.heap)]]
-        return [node for node in nodes if node.state == READY]
+        return [node for node in nodes if node._stage == READY]
 
     def rebuild(self, queues: Iterable[PlannedQueue], pending: Iterable[Node]) -> None:
         """Make the order anew: *pending* are all nodes that wait or are ready.  Cost: a sort."""
         for queue in queues:
             queue.line.clear()
             queue.heap.clear()
-        for node in sorted(pending, key=attrgetter("number")):
-            self._before = min(self._before, node.number)
+        for node in sorted(pending, key=attrgetter("_number")):
+            self._before = min(self._before, node._number)
             self.added(node)
 
     def _tidy(self, queue: PlannedQueue) -> None:
         line = queue.line
-        while line and line[-1].state != READY:  # the usual places are the two ends
+        while line and line[-1]._stage != READY:  # the usual places are the two ends
             line.pop()
-        while line and line[0].state != READY:
+        while line and line[0]._stage != READY:
             line.popleft()
         length = len(line) + len(queue.heap)
         if length > queue.ready and (length <= SWEEP_FROM or length > 2 * queue.ready):
@@ -149,7 +149,7 @@ class OldestFirst:
 
     def _sort(self, queue: PlannedQueue) -> None:
         """Let all ready nodes of *queue*, and no others, be in its line."""
-        live = [node for node in [*queue.line, *(cell[1] for cell in queue.heap)] if node.state == READY]
-        live.sort(key=attrgetter("number"))
+        live = [node for node in [*queue.line, *(cell[1] for cell in queue.heap)] if node._stage == READY]
+        live.sort(key=attrgetter("_number"))
         queue.line = deque(live)
         queue.heap.clear()

@@ -98,7 +98,7 @@ class DependencyPlanner:
             node: A node not added before.
             queue: Who starts it.  None makes a relay: a node that is never
                 started and done as soon as its dependencies are (unless it is
-                `held`), or, once they have started or without any, when
+                `_held`), or, once they have started or without any, when
                 `done` is called.
             dependencies: Nodes added before, in argument order.  Repeats
                 count once, and one that is done does not hold *node* back.
@@ -110,7 +110,7 @@ class DependencyPlanner:
 
         Cost: one step for each dependency.
         """
-        if node.state != NEW:
+        if node._stage != NEW:
             raise ValueError(f"{node!r} was added before")
         if queue is not None and queue.planner is not self:
             raise ValueError("the queue belongs to another planner; make it with this one's add_queue()")
@@ -131,44 +131,44 @@ class DependencyPlanner:
         if dependencies is None:
             missing = 0
         elif isinstance(dependencies, list):
-            node.dependencies = dependencies
+            node._dependencies = dependencies
             for other in dependencies:
-                known = other.dependents
+                known = other._dependents
                 if known is None:
-                    other.dependents = node  # most have one: no list for it
+                    other._dependents = node  # most have one: no list for it
                 elif isinstance(known, list):
                     known.append(node)
                 else:
-                    other.dependents = [known, node]
+                    other._dependents = [known, node]
             missing = len(dependencies)
         else:
-            node.dependencies = dependencies  # most have one at most here too
-            known = dependencies.dependents
+            node._dependencies = dependencies  # most have one at most here too
+            known = dependencies._dependents
             if known is None:
-                dependencies.dependents = node
+                dependencies._dependents = node
             elif isinstance(known, list):
                 known.append(node)
             else:
-                dependencies.dependents = [known, node]
+                dependencies._dependents = [known, node]
             missing = 1
         if queue is None:
-            node.number = 0
-            node.missing = missing + 1 if node.held else missing or 1
-            node.state = WAITING
+            node._number = 0
+            node._missing = missing + 1 if node._held else missing or 1
+            node._stage = WAITING
             return
-        node.queue = queue
+        node._queue = queue
         if missing:
-            node.missing = missing
-            node.state = WAITING
+            node._missing = missing
+            node._stage = WAITING
             queue.waiting += 1
         else:
-            node.state = READY
+            node._stage = READY
             queue.ready += 1
         if group is not None:
-            node.number = self.order.item_number(group)
+            node._number = self.order.item_number(group)
             self.order.added(node)
             return
-        node.number = number = self._number = self._number + STRIDE
+        node._number = number = self._number = self._number + STRIDE
         if self._todo is not None:
             # `Line.push`, written out for what is newer than all else.
             line = self._todo if missing else queue.line
@@ -180,11 +180,11 @@ class DependencyPlanner:
     def _checked(self, dependencies: Iterable[Node]) -> list[Node] | Node | None:
         listed = list(dict.fromkeys(dependencies))
         for other in listed:
-            if other.state == NEW:
+            if other._stage == NEW:
                 raise ValueError(f"dependency {other!r} has not been added")
-            if other.queue is not None and other.queue.planner is not self:
+            if other._queue is not None and other._queue.planner is not self:
                 raise ValueError(f"dependency {other!r} belongs to another planner")
-        few: list[Node] | Node | None = as_few([other for other in listed if other.state < DONE])
+        few: list[Node] | Node | None = as_few([other for other in listed if other._stage < DONE])
         return few
 
     def take(self, queue: PlannedQueue, limit: int | None = None) -> Any:
@@ -216,7 +216,7 @@ class DependencyPlanner:
 
         Cost: O(log n).
         """
-        if node.state != READY:
+        if node._stage != READY:
             raise ValueError(f"{node!r} is not ready")
         self.order.start(node)
 
@@ -232,18 +232,18 @@ class DependencyPlanner:
 
         Cost: O(1).
         """
-        if node.state != RUNNING:
+        if node._stage != RUNNING:
             raise ValueError(f"{node!r} is not running")
-        if relay.dependents is not None or not WAITING <= relay.state < DONE:
+        if relay._dependents is not None or not WAITING <= relay._stage < DONE:
             raise ValueError(f"{relay!r} is no relay that waits for nothing else")
-        queue = node.queue
+        queue = node._queue
         queue.running -= 1
         queue.waiting += 1
         self.order.held_back(node)
-        node.state = WAITING
-        node.missing = 1
-        node.dependencies = relay
-        relay.dependents = node
+        node._stage = WAITING
+        node._missing = 1
+        node._dependencies = relay
+        relay._dependents = node
 
     def done(self, node: Node) -> list[Any]:
         """Note that *node* has ended, and return the nodes that became ready.
@@ -254,23 +254,23 @@ class DependencyPlanner:
 
         Cost: one step for each dependent.
         """
-        if node.state == RUNNING:
-            node.queue.running -= 1
-            node.state = DONE
-        elif node.queue is None and node.state == WAITING:
+        if node._stage == RUNNING:
+            node._queue.running -= 1
+            node._stage = DONE
+        elif node._queue is None and node._stage == WAITING:
             needs = dependencies_of(node)
             for other in needs:
-                if other.state < RUNNING:
+                if other._stage < RUNNING:
                     raise ValueError(f"{node!r} has a dependency that has not started")
             for other in needs:
                 forget(other, node)
             end_relay(node)
         else:
             raise ValueError(f"{node!r} is not running")
-        dependents = node.dependents
+        dependents = node._dependents
         if dependents is None:
             return []
-        node.dependents = None
+        node._dependents = None
         freed: list[Any] = []
         settle(self.order, dependents if type(dependents) is list else [dependents], freed)
         return freed
@@ -288,15 +288,15 @@ class DependencyPlanner:
 
         Cost: that of both.
         """
-        if node.state != RUNNING:
+        if node._stage != RUNNING:
             raise ValueError(f"{node!r} is not running")
         freed: list[Any] = []
-        return self.order.take(node.queue, limit, node, freed), freed
+        return self.order.take(node._queue, limit, node, freed), freed
 
     def drop(self, node: Node, fate: Any = None, inherited: Any = None) -> tuple[list[Any], list[Any]]:
         """End *node*, pending or running, without a value; and all that depend on it.
 
-        For a dependent that is `tolerant` a dropped dependency counts as done.
+        For a dependent that is `_tolerant` a dropped dependency counts as done.
 
         Args:
             node: What ends.
@@ -306,7 +306,7 @@ class DependencyPlanner:
         Returns:
             The nodes dropped, *node* first, each before its dependents, and
             the nodes that became ready.  A dropped node keeps its
-            `dependencies` for the caller to clear.
+            `_dependencies` for the caller to clear.
 
         Raises:
             ValueError: *node* was not added, or is done.
@@ -314,7 +314,7 @@ class DependencyPlanner:
         Cost: one step for each dropped node and its dependencies and
         dependents, and a new search of what was visited through them.
         """
-        if not WAITING <= node.state <= RUNNING:
+        if not WAITING <= node._stage <= RUNNING:
             raise ValueError(f"{node!r} is not pending or running")
         return self.drop_some(deque([node]), fate, inherited)
 
@@ -340,27 +340,27 @@ class DependencyPlanner:
         pending: list[Node] = []
         while doomed and len(dropped) != limit:
             node = doomed.popleft()
-            if node.state == RUNNING:
-                node.queue.running -= 1
+            if node._stage == RUNNING:
+                node._queue.running -= 1
                 node._end(fate)
-            elif node.state < RUNNING:
+            elif node._stage < RUNNING:
                 self._end(node, fate)
                 pending.append(node)
             else:
                 continue  # it depended on two that were dropped, or has been dropped meanwhile
             fate = inherited
             dropped.append(node)
-            dependents, node.dependents = dependents_of(node), None
+            dependents, node._dependents = dependents_of(node), None
             for other in dependents:
-                if other.state >= RUNNING:
+                if other._stage >= RUNNING:
                     continue
-                if other.tolerant:
+                if other._tolerant:
                     settled.append(other)  # once for each dependency dropped
                 else:
                     doomed.append(other)
         if pending:
             self.order.dropped(pending)
-            unlink([node for node in pending if node.dependencies is not NONE])
+            unlink([node for node in pending if node._dependencies is not NONE])
         freed: list[Any] = []
         if settled:
             settle(self.order, settled, freed)
@@ -369,13 +369,13 @@ class DependencyPlanner:
     def _end(self, node: Node, fate: Any) -> None:
         """Let pending *node* leave the order, without a value."""
         self.order.leave(node)
-        queue = node.queue
+        queue = node._queue
         if queue is not None:
-            if node.state == READY:
+            if node._stage == READY:
                 queue.ready -= 1
             else:
                 queue.waiting -= 1
-        node.missing = -1  # `settle` counts down: it never gets to 0
+        node._missing = -1  # `settle` counts down: it never gets to 0
         node._end(fate)
 
     def promote(self, node: Node) -> bool:
@@ -386,7 +386,7 @@ class DependencyPlanner:
 
         Cost: newest first, O(log n); oldest first, a sort of the ready nodes.
         """
-        if not WAITING <= node.state <= READY or node.queue is None:
+        if not WAITING <= node._stage <= READY or node._queue is None:
             return False
         self._number += STRIDE
         self.order.promote(node, self._number)
@@ -422,8 +422,8 @@ class DependencyPlanner:
             lost._end(None)
         for node in found:
             # Without *lost*, and relays whose own addition was struck.
-            dependents = [other for other in dependents_of(node) if other is not lost and other.state != NEW]
-            node.dependents = as_few(dependents)
+            dependents = [other for other in dependents_of(node) if other is not lost and other._stage != NEW]
+            node._dependents = as_few(dependents)
         self.rebuild(queues, found)
 
     def rebuild(self, queues: Iterable[PlannedQueue], nodes: Iterable[Any]) -> None:
@@ -441,30 +441,31 @@ class DependencyPlanner:
         pending: list[Node] = []
         ended: list[Any] = []  # relays that are done with their dependencies, and were not told
         for node in nodes:
-            if node.state == RUNNING:
-                node.queue.running += 1
-            if not WAITING <= node.state <= READY:
+            if node._stage == RUNNING:
+                node._queue.running += 1
+            if not WAITING <= node._stage <= READY:
                 continue
             needs = dependencies_of(node)
             # What waits for something that was dropped is about to be dropped too: see `drop_some`.
-            missing = sum(other.state < DONE or (other.state > DONE and not node.tolerant) for other in needs)
-            if node.queue is None:
-                node.search = None
-                node.missing = missing + 1 if node.held else missing or 1
-                if needs and not missing and not node.held:
+            strict = not node._tolerant
+            missing = sum(other._stage < DONE or (other._stage > DONE and strict) for other in needs)
+            if node._queue is None:
+                node._search = None
+                node._missing = missing + 1 if node._held else missing or 1
+                if needs and not missing and not node._held:
                     ended.append(node)
                 continue
             pending.append(node)
-            node.missing = missing
+            node._missing = missing
             if missing:
-                node.state = WAITING
-                node.queue.waiting += 1
+                node._stage = WAITING
+                node._queue.waiting += 1
             else:
-                node.state = READY
-                node.queue.ready += 1
+                node._stage = READY
+                node._queue.ready += 1
         self.order.rebuild(queues, pending)
         settle(self.order, ended, [])
 
     def ready(self, queues: Iterable[PlannedQueue]) -> list[Any]:
         """Return the ready nodes of *queues*, which are all of this planner's.  Cost: all its entries."""
-        return [node for node in self.order.listed(queues) if node.state == READY]
+        return [node for node in self.order.listed(queues) if node._stage == READY]

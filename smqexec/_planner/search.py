@@ -13,18 +13,18 @@ class Search:
     """A suspended depth-first search, and the nodes that it owns.  Written by `Searches` alone."""
 
     __slots__ = (
-        "first", "frames", "head", "intact", "last", "later", "live", "number", "shelves", "solid",
+        "_number", "first", "frames", "head", "intact", "last", "later", "live", "shelves", "solid",
     )  # fmt: skip
 
     #: That of no node in a line.
-    state = NEW
+    _stage = NEW
 
     def __init__(self, head: Node) -> None:
         #: The node at which it began.  None once a newer search has taken the head: that one will
         #: visit whatever this one could still reach.
         self.head: Node | None = head
         #: Its rank: the number of its head.
-        self.number = head.number
+        self._number = head._number
         #: False once it owns nothing: a node whose search is not live is owned by none.
         self.live = True
         #: False once it lost a node or passed one by: then no head may be put on top of it.
@@ -42,21 +42,21 @@ class Search:
 
     def shelve(self, node: Node) -> None:
         """Put ready *node*, which it owns, on the shelf of its queue.  Cost: O(log n)."""
-        queue: PlannedQueue = node.queue
+        queue: PlannedQueue = node._queue
         shelf = self.shelves.get(queue)
         if shelf is None:
             shelf = self.shelves[queue] = Shelf()
         if not shelf.nodes:
-            queue.line.push(self.number, self)
+            queue.line.push(self._number, self)
         shelf.put(node)
 
     def unshelve(self, node: Node) -> None:
         """Take *node* from its shelf, and the search from the queue's line if that was its last."""
-        shelf = self.shelves[node.queue]
-        shelf.nodes.pop(node.place)
+        shelf = self.shelves[node._queue]
+        shelf.nodes.pop(node._place)
         if not shelf.nodes:
             shelf.heap.clear()
-            node.queue.line.discard(self.number)
+            node._queue.line.discard(self._number)
 
 
 class Shelf:
@@ -70,8 +70,8 @@ class Shelf:
         self.heap: list[int] = []
 
     def put(self, node: Node) -> None:
-        self.nodes[node.place] = node
-        heappush(self.heap, node.place)
+        self.nodes[node._place] = node
+        heappush(self.heap, node._place)
         if len(self.heap) > 2 * len(self.nodes) + SWEEP_FROM:
             self.heap = list(self.nodes)
             heapify(self.heap)
@@ -87,11 +87,11 @@ class Shelf:
 class Past:
     """In a node that a search gave back: the number of that search.  Never live."""
 
-    __slots__ = ("number",)
+    __slots__ = ("_number",)
     live = False
 
     def __init__(self, number: int) -> None:
-        self.number = number
+        self._number = number
 
 
 class HeldBack:
@@ -101,7 +101,7 @@ class HeldBack:
     passes it by, as if a newer search owned it.
     """
 
-    number = inf
+    _number = inf
     live = True
     intact = False
     head = None

@@ -35,29 +35,29 @@ class Searches:
 
     def put(self, node: Node) -> None:
         """List pending *node*, which no search owns and no line has, by its own number."""
-        node.place = None
-        if node.state == READY:
-            node.queue.line.push(node.number, node)
-        elif node.queue is not None:  # else it is a relay: what needs it leads to it
-            self.todo.push(node.number, node)
+        node._place = None
+        if node._stage == READY:
+            node._queue.line.push(node._number, node)
+        elif node._queue is not None:  # else it is a relay: what needs it leads to it
+            self.todo.push(node._number, node)
 
     def leave(self, node: Node) -> None:
         """Remove pending *node* from where it is listed, if it is."""
-        search = node.search
+        search = node._search
         if search is HELD_BACK:
-            node.place[1] = None  # its cell in the queue's heap, if it is ready
+            node._place[1] = None  # its cell in the queue's heap, if it is ready
         elif search is None or not search.live:
             self._unlist(node)
-        elif node.state == READY:
+        elif node._stage == READY:
             search.unshelve(node)
 
     def _unlist(self, node: Node) -> None:
         """Remove pending *node*, which no search owns, from the line that has it, if one has."""
-        place = node.place
-        if place is UNVISITED or (place is None and node.state == WAITING):
-            self.todo.discard(node.number)  # a relay is listed nowhere: nothing has its number
+        place = node._place
+        if place is UNVISITED or (place is None and node._stage == WAITING):
+            self.todo.discard(node._number)  # a relay is listed nowhere: nothing has its number
         elif place is None:
-            node.queue.line.discard(node.number)
+            node._queue.line.discard(node._number)
 
     # Searching.
 
@@ -95,14 +95,14 @@ class Searches:
         """Search on at *thing*, the first of `todo`; return a node of *queue* that goes first, or None."""
         if type(thing) is Search:
             return self._advance(thing, queue, stop)
-        if thing.state == WAITING:
+        if thing._stage == WAITING:
             return self.begin(thing, queue, stop)
         self.steps += 1
         if thing is GAP:
             return None  # `Line.first` has removed some
         # It has become ready where it was.
         del self.todo.things[-1], self.todo.numbers[-1]
-        if thing.queue is queue:
+        if thing._queue is queue:
             return thing
         self.put(thing)
         return None
@@ -118,7 +118,7 @@ class Searches:
 
         Cost: one step for each node on the way.
         """
-        todo, things, numbers, number = self.todo, self.todo.things, self.todo.numbers, root.number
+        todo, things, numbers, number = self.todo, self.todo.things, self.todo.numbers, root._number
         path: list[Node] = []
         rests: list[tuple[list[Node], int]] = []  # what else those on the path need
         adopter: Search | None = None
@@ -127,32 +127,32 @@ class Searches:
         owner: Any = None
         most = min(PATH, stop - self.steps)
         while len(path) < most:
-            needs = node.dependencies
+            needs = node._dependencies
             if type(needs) is list:
                 index = 0
                 for need in needs:
                     index += 1
-                    if need.state < RUNNING:
+                    if need._stage < RUNNING:
                         break
                 else:
                     break  # all that it needs runs
                 if index < len(needs):
                     rests.append((needs, index))
-            elif needs is NONE or needs.state >= RUNNING:
+            elif needs is NONE or needs._stage >= RUNNING:
                 break
             else:
                 need = needs
             path.append(node)
             if things[-1] is node:
                 del things[-1], numbers[-1]
-            elif node.place is None and node.number:  # else it is listed nowhere
-                todo.discard(node.number)
-            owner = need.search
+            elif node._place is None and node._number:  # else it is listed nowhere
+                todo.discard(node._number)
+            owner = need._search
             if owner is None or not owner.live:
                 owner = None
-                if need.state == READY or need.number > number:
+                if need._stage == READY or need._number > number:
                     break
-            elif need.state == READY or owner.number > number:
+            elif need._stage == READY or owner._number > number:
                 break
             elif owner.intact and self._bare(owner, need):
                 adopter = owner
@@ -165,8 +165,8 @@ class Searches:
             self._own(adopter, path, rests)
         elif not path:
             todo.discard(number)  # it is listed again once it is ready
-            root.place = 0
-        elif type(needs) is list or need.state == WAITING or owner is not None or need.number > number:
+            root._place = 0
+        elif type(needs) is list or need._stage == WAITING or owner is not None or need._number > number:
             lowest = listed_dependencies(path[-1])
             first = rests.pop()[1] - 1 if rests and rests[-1][0] is lowest else len(lowest) - 1
             search = Search(root)
@@ -186,14 +186,14 @@ class Searches:
         self.steps += 1
         self._unlist(need)
         root = path[0]
-        if need.queue is queue and len(path) == 1:
-            root.place = 0  # no search is needed: all that root needs runs
+        if need._queue is queue and len(path) == 1:
+            root._place = 0  # no search is needed: all that root needs runs
             return need
         search = Search(root)
-        search.last = need.place = 1
-        need.search = search
+        search.last = need._place = 1
+        need._search = search
         self._own(search, path, rests)
-        if need.queue is queue:
+        if need._queue is queue:
             return need
         search.shelve(need)
         return None
@@ -203,8 +203,8 @@ class Searches:
         position = search.first
         for node in reversed(path):
             position -= 1
-            node.search = search
-            node.place = position
+            node._search = search
+            node._place = position
         search.first = position
         if rests:
             if not search.later:
@@ -223,38 +223,38 @@ class Searches:
 
         Cost: one step for each head above it.
         """
-        if former.place > search.solid:
+        if former._place > search.solid:
             return False
         heads: list[Node] = []
         left = len(search.later)
         head: Any = search.head
         while head is not former:
             self.steps += 1
-            needs = head.dependencies
-            pending = [need for need in dependencies_of(head) if need.state < RUNNING]
-            pending = [need for need in pending if need.search is not HELD_BACK]
+            needs = head._dependencies
+            pending = [need for need in dependencies_of(head) if need._stage < RUNNING]
+            pending = [need for need in pending if need._search is not HELD_BACK]
             if left and search.later[left - 1][0] is needs:
                 left -= 1
             elif len(pending) > 1:
-                search.solid = head.place
+                search.solid = head._place
                 return False
             heads.append(head)
             head = pending[0]
-        self.todo.discard(search.number)
+        self.todo.discard(search._number)
         if heads:
-            past = Past(search.number)
+            past = Past(search._number)
             for head in heads:
-                head.search = past
+                head._search = past
             while len(search.later) > left:
                 search.later.pop()
-            search.head, search.first = former, former.place
+            search.head, search.first = former, former._place
             self.put(heads[0])
         return True
 
     def _raise(self, search: Search, head: Node) -> None:
         """Give *search*, which is not in `todo`, the new *head*."""
-        old, number = search.number, head.number
-        search.head, search.number = head, number
+        old, number = search._number, head._number
+        search.head, search._number = head, number
         if old != number:
             for queue, shelf in search.shelves.items():
                 if shelf.nodes:
@@ -266,20 +266,20 @@ class Searches:
     def part(self, search: Search, node: Node) -> None:
         """Note that *search* no longer owns *node*: a newer one does."""
         search.intact = False
-        if node.state == READY:
+        if node._stage == READY:
             search.unshelve(node)
         elif search.head is node:
             # The newer one will visit whatever this one could still reach.
             search.head = None
             search.frames, search.later = [], ()
-            self.todo.discard(search.number)
+            self.todo.discard(search._number)
 
     def _advance(self, search: Search, queue: PlannedQueue, stop: int) -> Node | None:
         """Go on with *search*, the first of `todo`, until it meets a ready node of *queue*, or step *stop*.
 
         Return that node, which goes first, or None.  A search that has nothing left leaves `todo`.
         """
-        frames, number, steps, todo = search.frames, search.number, self.steps, self.todo
+        frames, number, steps, todo = search.frames, search._number, self.steps, self.todo
         above: Any = None  # the node whose dependencies are visited
         while frames or search.later:
             needs, index = frames.pop() if frames else search.later.popleft()
@@ -292,32 +292,32 @@ class Searches:
                 node = needs[index]
                 index += 1
                 steps += 1
-                state, owner = node.state, node.search
+                state, owner = node._stage, node._search
                 if state >= RUNNING or owner is search:
                     continue
                 if owner is not None and owner.live:
-                    if owner.number > number:
+                    if owner._number > number:
                         search.intact = False
                         continue
                     self.part(owner, node)
-                elif node.number > number:
+                elif node._number > number:
                     search.intact = False
                     continue
-                elif (place := node.place) is None:  # `_unlist`, written out for what is in the stack
-                    line = node.queue.line if state == READY else todo
+                elif (place := node._place) is None:  # `_unlist`, written out for what is in the stack
+                    line = node._queue.line if state == READY else todo
                     things = line.things
                     if things[-1] is node:
                         del things[-1], line.numbers[-1]
-                    elif things[at := bisect_right(line.numbers, node.number) - 1] is node:
+                    elif things[at := bisect_right(line.numbers, node._number) - 1] is node:
                         things[at] = GAP
                         line.gaps += 1
                     else:
-                        line.discard(node.number)  # it is late; or a relay, which is listed nowhere
+                        line.discard(node._number)  # it is late; or a relay, which is listed nowhere
                 elif place is UNVISITED:
-                    todo.discard(node.number)
-                search.last = node.place = search.last + 1
-                node.search = search
-                if state == READY and node.queue is not queue:
+                    todo.discard(node._number)
+                search.last = node._place = search.last + 1
+                node._search = search
+                if state == READY and node._queue is not queue:
                     search.shelve(node)
                     continue
                 if index < count:
@@ -326,7 +326,7 @@ class Searches:
                     self.steps = steps
                     return node  # type: ignore[no-any-return]
                 above, index = node, 0  # go down, and only then on
-                needs = node.dependencies
+                needs = node._dependencies
                 if type(needs) is not list:
                     needs = dependencies_of(node)
                 count = len(needs)
@@ -342,15 +342,15 @@ class Searches:
         Cost: one step for each node that was visited through them, and for what depends on these;
         and a new search of the searches that own or lead to one of them.
         """
-        visited = [node for node in nodes if node.search is not None]
+        visited = [node for node in nodes if node._search is not None]
         fallen = _fallen(visited)
-        broken = [node.search for node in visited if node.search.live and node.search.head is node]
+        broken = [node._search for node in visited if node._search.live and node._search.head is node]
         for node in fallen:
-            broken.append(node.search)
+            broken.append(node._search)
             for other in dependents_of(node):
                 # An older search, or the same, that passed it by or lost it.
-                search = other.search
-                if other.state < RUNNING and search is not None and search.number <= node.search.number:
+                search = other._search
+                if other._stage < RUNNING and search is not None and search._number <= node._search._number:
                     broken.append(search)
         for search in broken:
             if search.live:
@@ -359,7 +359,7 @@ class Searches:
             self.leave(node)  # a dissolved search may have listed it, as its head
             self.put(node)
         for node in [*fallen, *nodes]:
-            node.search = None  # what was visited through it has fallen too
+            node._search = None  # what was visited through it has fallen too
 
     def _dissolve(self, search: Search) -> None:
         """End *search*: what it owned is to be searched again, from its head; what is ready is listed."""
@@ -368,13 +368,13 @@ class Searches:
         shelves, search.shelves = search.shelves, {}
         for queue, shelf in shelves.items():
             if shelf.nodes:
-                queue.line.discard(search.number)
+                queue.line.discard(search._number)
                 for node in shelf.nodes.values():
                     self.put(node)
         head, search.head = search.head, None
         if head is not None:
-            self.todo.discard(search.number)
-            if head.state < RUNNING:
+            self.todo.discard(search._number)
+            if head._stage < RUNNING:
                 self.put(head)
 
 
@@ -384,12 +384,12 @@ def _fallen(dropped: list[Any]) -> list[Any]:
     todo = dropped.copy()
     while todo:
         node = todo.pop()
-        number = node.search.number
+        number = node._search._number
         for need in dependencies_of(node):
-            search = need.search
-            if need.state >= RUNNING or need in fallen or search is None:
+            search = need._search
+            if need._stage >= RUNNING or need in fallen or search is None:
                 continue
-            if not search.live or search.number <= number:
+            if not search.live or search._number <= number:
                 fallen[need] = None
                 todo.append(need)
     return list(fallen)

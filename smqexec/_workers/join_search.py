@@ -197,7 +197,7 @@ class Needs:
         while True:
             if held is home and self.ready and not home._stopped:
                 node = self.nodes.get(heappop(self.ready))
-                if node is not None and node.state == READY:
+                if node is not None and node._stage == READY:
                     return node
                 continue
             if not self.frames:
@@ -251,7 +251,7 @@ class Needs:
 
     def _visit(self, node: Node, owner: Any, needing: int) -> bool:
         """Look at *node*, under the lock of its scheduler; True where it closes a circle."""
-        if node.state >= DONE:
+        if node._stage >= DONE:
             return False
         if type(node) is AllocationWaiter:
             if node.allocation.state == QUEUED:
@@ -269,11 +269,11 @@ class Needs:
             return False
         if must:
             self.via[place] = needing
-        if node.state == RUNNING:
+        if node._stage == RUNNING:
             if node in self.worker.tasks():
                 # Else who holds that slot waits for us, and helps; or others may do.
                 return must and self._close_circle(place)
-            for worker in node.queue.workers:
+            for worker in node._queue.workers:
                 tasks = [*worker.below, worker.task] if worker.waits else []
                 if node in tasks:
                     depth = tasks.index(node)
@@ -281,12 +281,12 @@ class Needs:
                         if wait.depths[worker] >= depth:  # its own, and of what is nested in it
                             self._follow(place, wait)
             return False
-        needs: Any = node.dependencies
+        needs: Any = node._dependencies
         if needs is not NONE:
             needs = listed_dependencies(node)
-        queue: QueueState | None = node.queue
+        queue: QueueState | None = node._queue
         if queue in self.homes:
-            if new and node.state == READY:
+            if new and node._stage == READY:
                 heappush(self.ready, place)
         elif queue is not None and queue not in self.held:
             self.held.add(queue)
@@ -337,7 +337,7 @@ class Everything:
         resting = [task for stack in self.scheduler._resting for task in stack]
         running = [task for queue in self.scheduler._queues for task in queue.running_tasks()]
         found = [task for task in running if task not in resting] + self.scheduler.termination.pending()
-        return [task for task in found if self.queue in (None, task.queue)]
+        return [task for task in found if self.queue in (None, task._queue)]
 
 
 class Anything(Needs):

@@ -41,7 +41,7 @@ class Streams:
             announced: Its function has a ``number_of_results``.
         """
         with self._core.exclusive():
-            if task._stream is None and task.state < DONE:
+            if task._stream is None and task._stage < DONE:
                 task._stream = Stream(announced)
                 task._watched().items += (self.end_items,)
             return task._stream
@@ -55,9 +55,9 @@ class Streams:
         item = None
         try:
             with lock:
-                if not (index < len(stream.values) or stream.closed or task.state >= DONE):
+                if not (index < len(stream.values) or stream.closed or task._stage >= DONE):
                     item = stream.items.get(index)
-                    if item is None or item.state == NEW:  # NEW: Ctrl-C struck the request that made it
+                    if item is None or item._stage == NEW:  # NEW: Ctrl-C struck the request that made it
                         item = stream.items[index] = self._part(task, index)
                         # Values come without the lock: see `publish`.
                         if index < len(stream.values):
@@ -76,10 +76,10 @@ class Streams:
     def length(self, task: Task[Any], stream: Stream) -> Item[int] | None:
         """Return the pending item for the length of *task*; None if the item would be done."""
         with self._core.exclusive():
-            if stream.length is not None or task.state >= DONE:
+            if stream.length is not None or task._stage >= DONE:
                 return None
             item = stream.items.get(LENGTH)
-            if item is None or item.state == NEW:  # as in `item`
+            if item is None or item._stage == NEW:  # as in `item`
                 item = stream.items[LENGTH] = self._part(task, LENGTH)
                 self._core.planner.admit(item, None, task)
             return item
@@ -87,11 +87,11 @@ class Streams:
     def part(self, task: Task[Any], key: Any) -> Item[Any] | None:
         """Return a pending item for ``result[key]`` of an ordinary *task*; None if *task* has ended."""
         with self._core.exclusive():
-            if task.state >= DONE:
+            if task._stage >= DONE:
                 return None
             item = self._part(task, key)
             self._core.planner.admit(item, None, task)
-            task._watched().items += (item.extract,)
+            task._watched().items += (item._extract,)
             # Between the end of the task and that of the item, no running task leads to the item.
             self._core._outside.add(item)
             return item
@@ -99,7 +99,7 @@ class Streams:
     def _part(self, task: Task[Any], key: Any) -> Item[Any]:
         if self._core._abandoned:
             raise RuntimeError(OF_THE_PARENT)
-        return Item.of(task, key)
+        return Item._of(task, key)
 
     # Called by the worker that runs the generator.
 
@@ -162,7 +162,7 @@ class Streams:
         if length is not None:
             self.complete_item(length, None)
         for item in left:
-            item.extract(task)
+            item._extract(task)
 
     # An item ends.
 
@@ -179,7 +179,7 @@ class Streams:
         starts = None
         try:
             try:
-                pending = item.state == WAITING and not core._abandoned
+                pending = item._stage == WAITING and not core._abandoned
                 if pending:
                     item._outcome = value
                     starts = self._wake.wake_for(core.planner.done(item))
@@ -209,7 +209,7 @@ class Streams:
         section = self._core.exclusive()
         with loud(self._core):
             with section:
-                if item.state != WAITING or self._core._abandoned:
+                if item._stage != WAITING or self._core._abandoned:
                     return
                 ended, starts = self._termination.drop(item, Failure(error, traceback_of(error)))
             self._wake.start(starts)

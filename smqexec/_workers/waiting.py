@@ -131,7 +131,7 @@ class Waiting:
                 with loud(self._core), section:
                     task = needs.take()
                     if task is not None:
-                        home = needs.homes[task.queue]
+                        home = needs.homes[task._queue]
                         self.sink(home, task)
                         if home.queue.attentive:
                             starts = self._dispatcher.started(task)

@@ -536,7 +536,7 @@ def test_dropped_search_gives_back_what_an_older_one_found() -> None:
 
 def asleep(task: Task[Any]) -> bool:
     """Whether *task* runs and waits, with nothing left to look at."""
-    for run in task.queue.workers if task.queue is not None else ():
+    for run in task._queue.workers if task._queue is not None else ():
         if task in run.tasks():
             return any(not wait.frames and not wait.late for wait in run.waits)
     return False
@@ -695,7 +695,7 @@ def rules(seed: int) -> None:
             ran = [number for number, task in enumerate(order[line]) if not task.cancelled()]
             assert started[line] == ran
         at_rest(scheduler)
-        assert all(slots.barrier is None or slots.barrier.state == DONE for slots in states_of(scheduler))
+        assert all(slots.barrier is None or slots.barrier._stage == DONE for slots in states_of(scheduler))
         limits = [slots.pending_limit for slots in states_of(scheduler) if slots.pending_limit is not None]
         assert not any(limit._waiting or limit._reserved for limit in limits)
 

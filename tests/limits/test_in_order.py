@@ -320,7 +320,7 @@ def test_no_barrier_is_kept() -> None:
     with line() as (_, queue, done):
         tasks = [queue.submit(done.append, number) for number in range(10)]
         tasks[-1].result(DEADLINE)
-        assert state_of(queue).barrier.state == DONE
+        assert state_of(queue).barrier._stage == DONE
         assert not any(task._barrier for task in tasks)
 
 

@@ -175,7 +175,7 @@ def test_after_orders_and_passes_nothing() -> None:
     with planned(2, stopped=True) as (scheduler, queue):
         early = queue.submit(order.append, "early")
         late = queue.options(after=[early]).submit(order.append, "late")
-        assert late.state < early.state  # it waits, and the other is ready
+        assert late._stage < early._stage  # it waits, and the other is ready
         scheduler.resume()
         assert late.result(DEADLINE) is None
     assert order == ["early", "late"]

@@ -202,7 +202,7 @@ def test_granted_task_that_is_cancelled_gives_back(lab: Any) -> None:
     gate.open()
     until(lambda: queue.counts()["ready"] == 1)
     assert disk.free == 0
-    granted = next(task for task in lined if task.state == 1)
+    granted = next(task for task in lined if task._stage == 1)
     assert granted.cancel()
     until(lambda: queue.counts()["ready"] == 1)
     scheduler.resume()
@@ -417,7 +417,7 @@ def test_granted_task_is_the_next_of_its_queue(lab: Any) -> None:
     own.wait_entered()
     others = [narrow.submit(ran.append, "other") for _ in range(3)]
     gate.open()
-    until(lambda: lacking.state == 1)
+    until(lambda: lacking._stage == 1)
     assert lacking.why().endswith("is busy, it is next")
     assert lacking.promote()  # no need
     own.open()

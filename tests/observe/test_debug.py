@@ -47,7 +47,7 @@ def test_only_debug_sees_more() -> None:
         gate = Gate()
         task = queue.submit(gate.enter)
         gate.wait_entered()
-        assert task._place is task._since is None
+        assert task._submitted_at is task._since is None
         assert not vars(task)
         assert " for " not in task.why()
         gate.open()

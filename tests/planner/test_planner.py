@@ -41,17 +41,17 @@ class Named(Node):
 
 class Tolerant(Named):
     __slots__ = ()
-    tolerant = True
+    _tolerant = True
 
 
 class Item(Named):
     __slots__ = ()
-    held = True
+    _held = True
 
 
 class TolerantItem(Item):
     __slots__ = ()
-    tolerant = True
+    _tolerant = True
 
 
 class Plan:
@@ -105,7 +105,8 @@ class Plan:
                 self.done(name)
 
     def check(self) -> None:
-        check(self.planner, self.queues.values(), [node for node in self.nodes.values() if node.state < DONE])
+        pending = [node for node in self.nodes.values() if node._stage < DONE]
+        check(self.planner, self.queues.values(), pending)
 
     def entries(self) -> int:
         return entries(self.planner, self.queues.values())
@@ -187,7 +188,7 @@ def test_repeated_dependency_counts_once() -> None:
     plan = Plan()
     plan.add("a")
     plan.add("x", "aa")
-    assert plan.nodes["x"].missing == 1
+    assert plan.nodes["x"]._missing == 1
     assert plan.run() == ["a", "x"]
 
 
@@ -353,7 +354,7 @@ def test_member_of_a_group_returns_between_the_others() -> None:
     plan.add("t", "s")
     assert plan.take() == "b"
     plan.planner.take(plan.queues["q"], 1)  # goes on as far as y, and starts it ...
-    assert plan.nodes["y"].state == RUNNING
+    assert plan.nodes["y"]._stage == RUNNING
     plan = Plan(queues="qr")
     group = plan.planner.group()
     for name in "xyz":
@@ -393,7 +394,7 @@ def test_relay_leads_to_what_it_needs() -> None:
     assert plan.take() == "a"
     plan.check()
     assert plan.done("a") == ["x"]
-    assert plan.nodes["i"].state == DONE
+    assert plan.nodes["i"]._stage == DONE
     assert plan.run() == ["x", "b", "y"]
 
 
@@ -525,7 +526,7 @@ def test_end_of_a_generator_of_many_items() -> None:
     plan.check()
     for index in range(150):
         plan.done(f"i{index}")
-    assert all(node.state == DONE for node in plan.nodes.values())
+    assert all(node._stage == DONE for node in plan.nodes.values())
 
 
 @pytest.mark.parametrize("order", ["newest", "oldest"])
@@ -576,17 +577,17 @@ def test_drop_of_an_item_takes_only_its_dependents(order: str, started: bool) ->
 class CountingItem(Item):
     """Counts how often the states of items were read: a step of any loop over them."""
 
-    __slots__ = ("_state",)
+    __slots__ = ("_kept",)
     reads = 0
 
     @property
-    def state(self) -> int:  # type: ignore[override]
+    def _stage(self) -> int:  # type: ignore[override]
         CountingItem.reads += 1
-        return self._state
+        return self._kept
 
-    @state.setter
-    def state(self, state: int) -> None:
-        self._state = state
+    @_stage.setter
+    def _stage(self, state: int) -> None:
+        self._kept = state
 
 
 @pytest.mark.parametrize("asked", ["one by one", "all first"])
@@ -644,7 +645,7 @@ def test_stream_of_items_costs_a_few_steps_an_item(order: str, wanted: str) -> N
     plan.check()
     if order == "newest":
         assert plan.steps() <= 12 * size
-    assert plan.nodes["g"].state == RUNNING
+    assert plan.nodes["g"]._stage == RUNNING
 
 
 # Promotion.
@@ -847,8 +848,8 @@ def test_drop_takes_all_dependents_along() -> None:
     plan.add("d", "b")
     plan.add("e", "cd")
     assert plan.drop("b") == (["b", "d", "e"], [])
-    assert plan.nodes["e"].state == DROPPED
-    assert plan.nodes["e"].dependencies == [plan.nodes["c"], plan.nodes["d"]], "for the caller to clear"
+    assert plan.nodes["e"]._stage == DROPPED
+    assert plan.nodes["e"]._dependencies == [plan.nodes["c"], plan.nodes["d"]], "for the caller to clear"
     assert plan.run() == ["a", "c"]
 
 
@@ -891,7 +892,7 @@ def test_tolerant_dependent_waits_for_its_other_needs() -> None:
     plan.add("c")
     plan.add("t", "abc", node=Tolerant("t"))
     assert plan.drop("a") == (["a", "b"], [])
-    assert plan.nodes["t"].state == WAITING
+    assert plan.nodes["t"]._stage == WAITING
     plan.check()
     assert plan.run() == ["c", "t"]
 
@@ -971,7 +972,7 @@ def test_wide_fan_forgets_dropped_dependents() -> None:
         plan.add(f"x{index}", "a")
     for index in Random(1).sample(range(1000), 990):
         plan.drop(f"x{index}")
-    dependents = plan.nodes["a"].dependents
+    dependents = plan.nodes["a"]._dependents
     assert dependents is not None
     assert len(dependents) <= 10 + SWEEP_FROM
     plan.check()
@@ -1018,7 +1019,7 @@ def test_dropped_entries_are_skipped_oldest_first() -> None:
 
 def state_of(plan: Plan) -> Any:
     nodes = plan.nodes.values()
-    states = [(node, node.state, node.number, node.missing, node.search, node.place) for node in nodes]
+    states = [(node, node._stage, node._number, node._missing, node._search, node._place) for node in nodes]
     links = [(list(dependencies_of(node)), dependents_of(node)) for node in nodes]
     counts = [(queue.waiting, queue.ready, queue.running) for queue in plan.queues.values()]
     return states, links, counts, plan.entries()
@@ -1056,7 +1057,7 @@ def test_misuse_changes_nothing() -> None:
         with pytest.raises(ValueError, match=message):
             call()
         assert state_of(plan) == before
-        assert new.state == NEW
+        assert new._stage == NEW
         plan.check()
     assert plan.done("a") == ["d"]
     assert plan.run() == ["d", "b"]
@@ -1083,7 +1084,7 @@ def test_ready_tasks_are_listed(order: str) -> None:
     plan.add("g", group=group)
     for _ in range(2):
         assert plan.take() is not None
-    ready = [name for name, node in plan.nodes.items() if node.state == READY]
+    ready = [name for name, node in plan.nodes.items() if node._stage == READY]
     assert sorted(node.name for node in plan.planner.ready(plan.queues.values())) == ready
 
 
@@ -1130,7 +1131,7 @@ def service(plan: Plan, rounds: int, step: Any) -> int:
     most = 0
     for number in range(rounds):
         step(number)
-        for name in [name for name, node in plan.nodes.items() if node.state >= DONE]:
+        for name in [name for name, node in plan.nodes.items() if node._stage >= DONE]:
             del plan.nodes[name]
         most = max(most, plan.entries()) if number % 16 == 0 else most
     plan.check()
@@ -1295,8 +1296,8 @@ def test_done_task_is_freed_while_older_searches_sleep(order: str) -> None:
     gone = weakref.ref(node)
     if order == "oldest":
         plan.drop("s")
-        plan.nodes["s"].dependencies = ()
-    plan.nodes["x"].dependencies = ()  # as the owner does
+        plan.nodes["s"]._dependencies = ()
+    plan.nodes["x"]._dependencies = ()  # as the owner does
     del node
     assert gone() is None
     plan.check()
@@ -1357,7 +1358,7 @@ def test_planner_keeps_nothing_of_a_finished_random_graph(order: str) -> None:
 def test_shelf_that_loses_nodes_out_of_turn_does_not_grow() -> None:
     shelf, node = Shelf(), Named("x")
     for place in range(1000):
-        node.place = place
+        node._place = place
         shelf.put(node)
         if place:
             del shelf.nodes[place]
@@ -1389,7 +1390,7 @@ def test_check_prints_the_state_that_is_broken(order: str, capsys: pytest.Captur
     with pytest.raises(AssertionError):
         plan.check()
     printed = capsys.readouterr().out
-    assert "d: state 0" in printed
+    assert "d: stage 0" in printed
     assert "(2, 7, 1)" in printed
 
 
@@ -1415,7 +1416,7 @@ def test_start_takes_a_ready_task_out_of_its_turn(order: str) -> None:
                 plan.planner.start(node)
         else:
             plan.planner.start(node)
-            assert node.state == RUNNING
+            assert node._stage == RUNNING
         plan.check()
     assert plan.take() is None
     for name in "abcd":
@@ -1456,12 +1457,12 @@ def test_plan_is_made_anew() -> None:
     assert plan.take("r") == "oldest"
     lost = Named("lost")
     plan.planner.add(lost, plan.queues["q"], [plan.nodes["item"], plan.nodes["n0"]])
-    running = [node for node in plan.nodes.values() if node.state == RUNNING]
+    running = [node for node in plan.nodes.values() if node._stage == RUNNING]
     plan.planner.mend(plan.queues.values(), lost, running)
     plan.check()
     started = plan.run()
     assert [name for name in started if name[0] == "g"] == ["g0", "g1", "g2"]
-    assert "lost" not in started and lost.state > RUNNING
+    assert "lost" not in started and lost._stage > RUNNING
 
 
 def test_plan_made_anew_keeps_promoted_tasks_promoted() -> None:
@@ -1520,13 +1521,13 @@ def test_held_back_tasks_go_first_in_the_order_they_were_held_back() -> None:
         plan.add(name)
     assert [plan.take() for _ in range(2)] == ["c", "b"]
     relays = [hold_back(plan, "b"), hold_back(plan, "c")]
-    number = plan.nodes["c"].number
+    number = plan.nodes["c"]._number
     for relay in reversed(relays):
         plan.done(relay)
     plan.add("d")
     assert plan.planner.ready(plan.queues.values()).count(plan.nodes["b"]) == 1
     assert plan.promote("b"), "it goes first anyway"
-    assert plan.nodes["c"].number == number == 3 * STRIDE
+    assert plan.nodes["c"]._number == number == 3 * STRIDE
     assert plan.run() == ["b", "c", "d", "a"]
 
 
@@ -1622,7 +1623,7 @@ def test_what_was_freed_by_a_drop_is_still_known_to_have_been_passed_by() -> Non
     """
 
     class Tolerant(DependencyPlanner.Node):
-        tolerant = True
+        _tolerant = True
 
     planner = DependencyPlanner()
     one, two = planner.add_queue(), planner.add_queue()

@@ -35,12 +35,12 @@ class Numbered(Node):
 
 class Tolerant(Numbered):
     __slots__ = ()
-    tolerant = True
+    _tolerant = True
 
 
 class Held(Numbered):
     __slots__ = ()
-    held = True
+    _held = True
 
 
 class TolerantHeld(Tolerant, Held):
@@ -73,7 +73,7 @@ class Both:
         """Each ready node knows how many go first."""
         ready, newest = self.ready(), self.model.newest
         sinks = [task for task in self.tasks("pending") if self.model.queue[task] is not None]
-        pending = sorted((self.nodes[task] for task in sinks), key=lambda node: node.number)
+        pending = sorted((self.nodes[task] for task in sinks), key=lambda node: node._number)
         order = self.model.search(sorted(sinks, key=self.model.key.__getitem__), newest)
         for queue in range(len(self.queues)):
             line = [task for task in order if task in ready and self.model.queue[task] == queue]
@@ -129,11 +129,11 @@ class Both:
     def started(self) -> list[int]:
         """The tasks that may be held back: those that run; in order the first, which then stays the first."""
         running = [task for task in self.tasks("running") if self.model.queue[task] not in self.last]
-        return running + [task for task in self.barriers if self.nodes[task].state == READY]
+        return running + [task for task in self.barriers if self.nodes[task]._stage == READY]
 
     def hold_back(self, task: int) -> None:
         """Let *task*, one of `started`, wait for a relay, as one that lacks a resource."""
-        if self.nodes[task].state == READY:
+        if self.nodes[task]._stage == READY:
             self.planner.start(self.nodes[task])
         relay = self.add(None)
         self.planner.hold_back(self.nodes[task], self.nodes[relay])
@@ -152,7 +152,7 @@ class Both:
         got = None if node is None else node.name
         assert got == expected, (got, expected)
         if expected is not None:
-            assert node.state == RUNNING
+            assert node._stage == RUNNING
             before = self.ready()
             self.model.state[expected] = "running"
             self.model.leave_line(expected)
@@ -179,7 +179,7 @@ class Both:
         node, freed = self.planner.complete(self.nodes[task], limit)
         names = {node.name for node in freed}
         assert names <= became <= names | {expected} and len(freed) == len(names), (freed, became)
-        again = partial(self.planner.take, self.nodes[task].queue)
+        again = partial(self.planner.take, self.nodes[task]._queue)
         return self._starts(expected, limit, again if node is SEARCHING else lambda limit: node)
 
     def drop(self, task: int) -> None:
@@ -187,7 +187,7 @@ class Both:
         state, needs = self.model.state, self.model.needs
         doomed = {task}
         for other in self.tasks("pending"):  # in the order they were added
-            if not self.nodes[other].tolerant and doomed.intersection(needs[other]):
+            if not self.nodes[other]._tolerant and doomed.intersection(needs[other]):
                 doomed.add(other)
         state.update(dict.fromkeys(doomed, "dropped"))
         for other in doomed:
@@ -210,7 +210,7 @@ class Both:
     def _end_relays(self) -> None:
         state, needs = self.model.state, self.model.needs
         for task in self.tasks("pending"):
-            relay = self.model.queue[task] is None and not self.nodes[task].held
+            relay = self.model.queue[task] is None and not self.nodes[task]._held
             if relay and needs[task] and {state[need] for need in needs[task]} <= {"done", "dropped"}:
                 state[task] = "done"
 
@@ -427,7 +427,7 @@ def walk(seed: int, order: str, steps: int = 200) -> None:
             usable = [task for task in tasks[-recent:] if tolerant or both.model.state[task] != "dropped"]
             needs = random.choices(usable, k=random.randint(0, most_needs)) if usable else []
             if random.random() < p_held:  # and items, of one generator as often as not
-                items = [task for task in both.tasks("pending")[-2 * recent :] if both.nodes[task].held]
+                items = [task for task in both.tasks("pending")[-2 * recent :] if both.nodes[task]._held]
                 needs += [task for task in items[-random.randint(1, 8) :] if random.random() < 0.5]
             if random.random() < p_relay:
                 held = random.random() < p_held

@@ -36,12 +36,12 @@ class Named(Node):
 
 class Held(Named):
     __slots__ = ()
-    held = True
+    _held = True
 
 
 class Tolerant(Named):
     __slots__ = ()
-    tolerant = True
+    _tolerant = True
 
 
 def strike(line: int, call: Callable[[], Any]) -> bool:
@@ -83,7 +83,7 @@ class World:
         for number in range(40):
             kind = random.choice([Named, Named, Named, Named, Held, Tolerant])
             queue = None if kind is Held else random.choice([*self.queues, *self.queues, None])
-            usable = [node for node in self.nodes[-8:] if node.state < DONE]
+            usable = [node for node in self.nodes[-8:] if node._stage < DONE]
             needs = random.sample(usable, min(len(usable), random.randint(0, 3)))
             node = kind(f"{kind.__name__} {number}")
             planner.add(node, queue, needs, group if queue is not None and number % 5 == 0 else None)
@@ -101,7 +101,7 @@ class World:
         self.check()
 
     def in_states(self, *states: int) -> list[Any]:
-        return [node for node in self.nodes if node.state in states]
+        return [node for node in self.nodes if node._stage in states]
 
     def check(self) -> None:
         check(self.planner, self.queues, self.in_states(WAITING, READY, RUNNING))
@@ -112,10 +112,10 @@ class World:
         while left := self.in_states(WAITING, READY, RUNNING):
             for queue in self.queues:
                 pending = sorted(
-                    (node for node in self.in_states(WAITING, READY) if node.queue is not None),
-                    key=lambda node: node.number,
+                    (node for node in self.in_states(WAITING, READY) if node._queue is not None),
+                    key=lambda node: node._number,
                 )
-                ready = [node for node in pending if node.state == READY and node.queue is queue]
+                ready = [node for node in pending if node._stage == READY and node._queue is queue]
                 taken = planner.take(queue)
                 if taken is None:
                     assert not ready
@@ -124,19 +124,19 @@ class World:
                 if self.newest and self.held_back.intersection(ready):
                     assert taken in self.held_back, taken
                     continue
-                taken.state = READY  # for a moment, to ask for its rank
+                taken._stage = READY  # for a moment, to ask for its rank
                 assert rank_of(taken, pending, self.newest) == 0, taken
-                taken.state = RUNNING
+                taken._stage = RUNNING
             self.check()
             ended = self.in_states(RUNNING)
-            ended += [node for node in left if node.queue is None and self.may_end(node)]
+            ended += [node for node in left if node._queue is None and self.may_end(node)]
             assert ended, left
             planner.done(ended[0])
 
     def may_end(self, relay: Any) -> bool:
-        needs = relay.dependencies
+        needs = relay._dependencies
         needs = needs if isinstance(needs, (list, tuple)) else [needs]
-        return relay.state == WAITING and all(node.state >= RUNNING for node in needs)
+        return relay._stage == WAITING and all(node._stage >= RUNNING for node in needs)
 
 
 def add(world: World) -> tuple[Callable[[], Any], Callable[[], Any]]:
@@ -158,20 +158,20 @@ def take(world: World) -> tuple[Callable[[], Any], Callable[[], Any]]:
 
 
 def done(world: World) -> tuple[Callable[[], Any], Callable[[], Any]]:
-    node = max(world.in_states(RUNNING), key=lambda node: node.dependents is not None)
+    node = max(world.in_states(RUNNING), key=lambda node: node._dependents is not None)
 
     def again() -> None:
-        if node.state == RUNNING:
+        if node._stage == RUNNING:
             world.planner.done(node)
 
     return lambda: world.planner.done(node), again
 
 
 def complete(world: World) -> tuple[Callable[[], Any], Callable[[], Any]]:
-    node = max(world.in_states(RUNNING), key=lambda node: node.dependents is not None)
+    node = max(world.in_states(RUNNING), key=lambda node: node._dependents is not None)
 
     def again() -> None:
-        if node.state == RUNNING:
+        if node._stage == RUNNING:
             world.planner.complete(node)
 
     return lambda: world.planner.complete(node), again
@@ -181,20 +181,20 @@ def drop(world: World) -> tuple[Callable[[], Any], Callable[[], Any]]:
     node = world.random.choice(world.in_states(WAITING, READY))
     doomed = [node]
     for other in doomed:  # it grows while we go
-        waiting = other.dependents
+        waiting = other._dependents
         waiting = waiting if isinstance(waiting, list) else [waiting] if waiting is not None else []
-        doomed += [each for each in waiting if not each.tolerant and each not in doomed]
+        doomed += [each for each in waiting if not each._tolerant and each not in doomed]
 
     def again() -> None:
         for other in doomed:
-            if other.state <= RUNNING:
+            if other._stage <= RUNNING:
                 world.planner.drop(other)
 
     return lambda: world.planner.drop(node), again
 
 
 def promote(world: World) -> tuple[Callable[[], Any], Callable[[], Any]]:
-    node = world.random.choice([node for node in world.in_states(WAITING, READY) if node.queue is not None])
+    node = world.random.choice([node for node in world.in_states(WAITING, READY) if node._queue is not None])
     return lambda: world.planner.promote(node), lambda: None
 
 
@@ -225,6 +225,6 @@ def test_relay_of_which_the_end_was_lost_ends_as_the_plan_is_made_anew() -> None
     planner.add(relay, None, [first])
     planner.add(last, queue, [relay])
     assert planner.take(queue) is first
-    first.state = DONE  # and there the exception struck
+    first._stage = DONE  # and there the exception struck
     planner.rebuild([queue], [first, relay, last])
-    assert relay.state == DONE and planner.take(queue) is last
+    assert relay._stage == DONE and planner.take(queue) is last

@@ -712,7 +712,7 @@ def test_repr_of_items(caplog: pytest.LogCaptureFixture) -> None:
         assert "exception calling callback for <Item" in caplog.text
         assert repr(item) == f"<Item at {id(item):#x} state=done returned int>"
         assert repr(late) == f"<Item at {id(late):#x} state=failed raised IndexError>"
-        assert repr(Item.ended(6, None)).endswith("state=cancelled>")
+        assert repr(Item._ended(6, None)).endswith("state=cancelled>")
 
 
 # Parts of ordinary results.

@@ -893,7 +893,7 @@ def test_what_becomes_ready_between_two_futures_is_done_for_the_second() -> None
             given = smqexec.as_completed([first, second, Future()], DEADLINE)
             found = [next(given).result()]
             gates[1].open()
-            until(lambda: second.state == READY)
+            until(lambda: second._stage == READY)
             return [*found, next(given).result()]
 
         gates[0].wait_entered()
