@@ -6,30 +6,27 @@ from collections.abc import Callable, Generator, Iterable, Mapping
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import Context
-from operator import index
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, overload
 from weakref import ref
 
 from typing_extensions import override
 
-from ._calls.arguments import encode
 from ._calls.kinds import settled
-from ._core.state import QueueState
 from ._engines.backend import ExecutorBackend
 from ._engines.executors import Engine
 from ._engines.queues import check_engine, on_executor
-from ._limits.options import Options, check_flags, read
+from ._limits.checks import check_flags, integer, positive
+from ._limits.options import NO_OPTIONS, read
 from ._limits.pending_limit import PendingLimit
 from ._scheduler import Scheduler, leave
-from ._submitting import Submits, Submitter, called
+from ._submitting import Submits, Submitter
 from ._workers.pools import Initializer, check_width, in_threads, without_threads
 
 if TYPE_CHECKING:
     from typing import Self
 
     from ._futures.task import Task
-    from ._planner import Group
 
 
 class Queue(Submits, ThreadPoolExecutor):
@@ -178,67 +175,56 @@ class Queue(Submits, ThreadPoolExecutor):
         executor: Executor | None = None,
         prefetch: int | None = None,
     ) -> None:
+        # All arguments are checked before anything is made.
         given = (max_workers, thread_name_prefix, initializer, initargs)
         if any(isinstance(value, Scheduler) for value in given):
             raise TypeError("the scheduler must come first: Queue(scheduler, 4)")
         check_flags(in_order=in_order, context=context, inline=inline)
         if max_workers is not None:
-            max_workers = _width(max_workers, "an int or None")
+            max_workers = integer("max_workers", max_workers, "an int or None")
         if initializer is not None and not callable(initializer):
             raise TypeError("initializer must be a callable")
         if not isinstance(initargs, Iterable):
             raise TypeError(f"initargs must be a tuple, not {initargs!r}")
         if max_pending is not None:
-            try:
-                max_pending = index(max_pending)
-            except TypeError:
-                raise TypeError(f"max_pending must be an int or None, not {max_pending!r}") from None
-            if max_pending <= 0:
-                raise ValueError(f"max_pending must be 1 or more, or None for no limit, not {max_pending}")
-        if inline and executor is not None:
-            raise TypeError("inline=True and executor= exclude each other: give one of them")
-        if context and executor is not None:
-            raise TypeError("context and executor= exclude each other: contexts stay in this process")
-        if isinstance(executor, Queue):
-            raise TypeError("a Queue can't be the executor of a Queue: give both queues the same scheduler")
-        if executor is not None:
-            check_engine(executor, initializer, initargs)
+            max_pending = positive("max_pending", max_pending, "an int or None")
         if prefetch is not None:
-            try:
-                prefetch = index(prefetch)
-            except TypeError:
-                raise TypeError(f"prefetch must be an int or None, not {prefetch!r}") from None
+            prefetch = integer("prefetch", prefetch, "an int or None")
             if prefetch < 0 or (prefetch and executor is None):
                 raise ValueError(f"prefetch must be 0 or more, and more only with executor=; not {prefetch}")
+        if executor is not None:
+            _check_executor(executor, inline, context)
+            check_engine(executor, initializer, initargs)
         if scheduler is None:
             scheduler = Scheduler(order="oldest")
         elif not isinstance(scheduler, Scheduler):
             raise TypeError(f"scheduler must be a Scheduler, not {scheduler!r}")
-        state: QueueState
+
         if executor is not None:
             state = on_executor(scheduler, max_workers, thread_name_prefix, executor, prefetch)
             if isinstance(executor, Engine):
                 self._known = executor.options
         else:
             first = None if initializer is None else Initializer(initializer)
-            found = without_threads if inline else in_threads
-            state = found(scheduler, max_workers, thread_name_prefix, first, initargs)
+            make = without_threads if inline else in_threads
+            state = make(scheduler, max_workers, thread_name_prefix, first, initargs)
             if first is not None:
                 first.queue = ref(state)
-        self._state = state
-        self._pool = state.pool
-        # What clients of ThreadPoolExecutor, and its own tests, look at.
-        self._thread_name_prefix = state.name
         state.in_order = in_order
         state.pending_limit = None if max_pending is None else PendingLimit(max_pending)
         state.copies_context = context
         state.heed()
-        if state.attentive or state.keeps or context or inline:
-            state.add = scheduler.admission.add_with
+        self._state = state
+        self._pool = state.pool
+        ruled = state.attentive or state.keeps or context or inline
+        self._add = scheduler.admission.add_with if ruled else scheduler.submission.add
+        self._thread_name_prefix = state.name  # clients of ThreadPoolExecutor, and its own tests, read it
         state.owner = ref(self, state.lose)
         scheduler.add_slots(state)
 
     _set_up.__qualname__ = "Queue"  # Python's errors name what the user has called
+
+    _options = NO_OPTIONS
 
     #: The options that its engine knows, beside those of all queues.
     _known: frozenset[str] = frozenset()
@@ -346,20 +332,9 @@ class Queue(Submits, ThreadPoolExecutor):
 
     @max_workers.setter
     def max_workers(self, number: int) -> None:
-        number = _width(number, "an int")
+        number = integer("max_workers", number)
         check_width(number)
         self._state.scheduler.dispatcher.resize(self._state, number)
-
-    def _target(self) -> tuple[Queue, Options | None]:
-        return self, None
-
-    def _submit(
-        self, fn: Any, args: Any, kwargs: Any, group: Group | None, options: Options, add: Any = None
-    ) -> Any:
-        """Do what `submit` does, with *options*, by *add* in place of the scheduler's `add_with`."""
-        args, kwargs = encode(args, kwargs)
-        state = self._state
-        return (add or state.scheduler.admission.add_with)(state, called(fn), args, kwargs, group, options)
 
     def counts(self) -> dict[str, int]:
         """How many tasks are waiting, ready, running, done, failed and cancelled."""
@@ -418,9 +393,10 @@ class Queue(Submits, ThreadPoolExecutor):
         return f"<{type(self).__name__} {state.name}, {width}: {counts or 'no tasks'}>"
 
 
-def _width(number: Any, right: str) -> int:
-    try:
-        return index(number)
-    except TypeError:
-        pass
-    raise TypeError(f"max_workers must be {right}, not {number!r}")
+def _check_executor(executor: object, inline: bool, context: bool) -> None:
+    if inline:
+        raise TypeError("inline=True and executor= exclude each other: give one of them")
+    if context:
+        raise TypeError("context and executor= exclude each other: contexts stay in this process")
+    if isinstance(executor, Queue):
+        raise TypeError("a Queue can't be the executor of a Queue: give both queues the same scheduler")

@@ -23,7 +23,7 @@ from ._core.termination import Termination
 from ._core.wake import Wake
 from ._limits.admission import Admission
 from ._limits.allocating import Allocating
-from ._limits.options import check_flags
+from ._limits.checks import check_flags
 from ._observe import debug as _debug
 from ._observe import why as _why
 from ._observe.drawing import printable, table
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from typing import Self
 
     from ._futures.future import PlannedFuture
-    from ._queue import Queue
 
 
 class Scheduler(State):
@@ -133,8 +132,8 @@ class Scheduler(State):
     # Queues.
 
     @property
-    def queues(self) -> tuple[Queue, ...]:
-        """The queues of this scheduler, in the order they were made."""
+    def queues(self) -> tuple[Any, ...]:
+        """The queues of this scheduler, each a `Queue`, in the order they were made."""
         owners = [state.owner for state in self._queues.copy()]
         queues = (owner() for owner in owners if owner is not None)
         return tuple(queue for queue in queues if queue is not None)

@@ -1,6 +1,6 @@
-"""How calls are submitted: the methods that a queue and its submitters share, and their types.
+"""What a queue and its submitters share: `submit`, `try_submit`, `map`, and their types.
 
-A *submitter* is a queue with options: what `Queue.options` gives.
+A *submitter* is a queue with options: what `Queue.options` returns.
 """
 
 from __future__ import annotations
@@ -9,19 +9,18 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Never, ParamSpec, TypeAlias, TypeVar, overload
-from weakref import ref
 
 from ._calls.arguments import encode
 from ._calls.callables import Plain
 from ._calls.kinds import Raw, settled
 from ._futures.task import Task
-from ._limits.options import NO_OPTIONS, Options
+from ._limits.options import Options
 
 if TYPE_CHECKING:
     from ._core.state import QueueState
-    from ._queue import Queue
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -33,178 +32,139 @@ E = TypeVar("E")
 F = TypeVar("F")
 Y = TypeVar("Y")
 
-# What may stand where a function takes an A.
-Argument: TypeAlias = "A | Future[A] | Raw[A] | settled[A]"
+Arg: TypeAlias = "A | Future[A] | Raw[A] | settled[A]"  # what may stand where a function takes an A
+Yields: TypeAlias = "Generator[Y, Any, Any]"  # what a generator function returns
 
 
 class Submits:
-    """What submits calls: a `Queue`, or a `Submitter` of one."""
+    """The base of `Queue` and `Submitter`.  All fields are set once, when the object is made."""
 
     __slots__ = ()
 
-    # Up to six positional arguments are checked, each a value or a future of
-    # it.  Arguments by name are checked as values: a future among them is
-    # right, but typing has no word for it (say ``cast(Any, future)``).
-    #
-    # Three overloads for each number of them: a generator function makes a task
-    # of a list; before it stands Never for a function that returns Any, which
-    # would match that one too.
+    _state: QueueState
+    #: What each submitted task is given.
+    _options: Options
+    #: Adds a task: called with the state, the function, its encoded arguments, their form, and the group.
+    _add: Callable[..., Task[Any]]
+
+    # Up to six positional arguments are checked, each a value or a future of it.  Arguments by name
+    # are checked as values: a future among them is right, but typing has no word for it (say
+    # ``cast(Any, future)``).  Three overloads for each number of arguments: a generator function makes
+    # a task of a list; before it stands Never for a function that returns Any, which pyright would
+    # else take for a generator function.
+    # fmt: off
     @overload
-    def submit(self, fn: Callable[[], Never], /) -> Task[Any]: ...
+    def submit(self, fn: Callable[[A], Never], a: Arg[A], /) -> Task[Any]: ...
     @overload
-    def submit(self, fn: Callable[[], Generator[Y, Any, Any]], /) -> Task[list[Y]]: ...
+    def submit(self, fn: Callable[[A], Yields[Y]], a: Arg[A], /) -> Task[list[Y]]: ...
     @overload
-    def submit(self, fn: Callable[[], R], /) -> Task[R]: ...
+    def submit(self, fn: Callable[[A], R], a: Arg[A], /) -> Task[R]: ...
     @overload
-    def submit(self, fn: Callable[[A], Never], a: Argument[A], /) -> Task[Any]: ...
+    def submit(self, fn: Callable[[A, B], Never], a: Arg[A], b: Arg[B], /) -> Task[Any]: ...
     @overload
-    def submit(self, fn: Callable[[A], Generator[Y, Any, Any]], a: Argument[A], /) -> Task[list[Y]]: ...
+    def submit(self, fn: Callable[[A, B], Yields[Y]], a: Arg[A], b: Arg[B], /) -> Task[list[Y]]: ...
     @overload
-    def submit(self, fn: Callable[[A], R], a: Argument[A], /) -> Task[R]: ...
+    def submit(self, fn: Callable[[A, B], R], a: Arg[A], b: Arg[B], /) -> Task[R]: ...
     @overload
-    def submit(self, fn: Callable[[A, B], Never], a: Argument[A], b: Argument[B], /) -> Task[Any]: ...
+    def submit(self, fn: Callable[[A, B, C], Never], a: Arg[A], b: Arg[B], c: Arg[C], /) -> Task[Any]: ...
     @overload
-    def submit(
-        self, fn: Callable[[A, B], Generator[Y, Any, Any]],
-        a: Argument[A], b: Argument[B], /,
-    ) -> Task[list[Y]]: ...  # fmt: skip
+    def submit(self, fn: Callable[[A, B, C], Yields[Y]],
+               a: Arg[A], b: Arg[B], c: Arg[C], /) -> Task[list[Y]]: ...
     @overload
-    def submit(self, fn: Callable[[A, B], R], a: Argument[A], b: Argument[B], /) -> Task[R]: ...
+    def submit(self, fn: Callable[[A, B, C], R], a: Arg[A], b: Arg[B], c: Arg[C], /) -> Task[R]: ...
     @overload
-    def submit(
-        self, fn: Callable[[A, B, C], Never],
-        a: Argument[A], b: Argument[B], c: Argument[C], /,
-    ) -> Task[Any]: ...  # fmt: skip
+    def submit(self, fn: Callable[[A, B, C, D], Never],
+               a: Arg[A], b: Arg[B], c: Arg[C], d: Arg[D], /) -> Task[Any]: ...
     @overload
-    def submit(
-        self, fn: Callable[[A, B, C], Generator[Y, Any, Any]],
-        a: Argument[A], b: Argument[B], c: Argument[C], /,
-    ) -> Task[list[Y]]: ...  # fmt: skip
+    def submit(self, fn: Callable[[A, B, C, D], Yields[Y]],
+               a: Arg[A], b: Arg[B], c: Arg[C], d: Arg[D], /) -> Task[list[Y]]: ...
     @overload
-    def submit(
-        self, fn: Callable[[A, B, C], R],
-        a: Argument[A], b: Argument[B], c: Argument[C], /,
-    ) -> Task[R]: ...  # fmt: skip
+    def submit(self, fn: Callable[[A, B, C, D], R],
+               a: Arg[A], b: Arg[B], c: Arg[C], d: Arg[D], /) -> Task[R]: ...
     @overload
-    def submit(
-        self, fn: Callable[[A, B, C, D], Never],
-        a: Argument[A], b: Argument[B], c: Argument[C], d: Argument[D], /,
-    ) -> Task[Any]: ...  # fmt: skip
+    def submit(self, fn: Callable[[A, B, C, D, E], Never],
+               a: Arg[A], b: Arg[B], c: Arg[C], d: Arg[D], e: Arg[E], /) -> Task[Any]: ...
     @overload
-    def submit(
-        self, fn: Callable[[A, B, C, D], Generator[Y, Any, Any]],
-        a: Argument[A], b: Argument[B], c: Argument[C], d: Argument[D], /,
-    ) -> Task[list[Y]]: ...  # fmt: skip
+    def submit(self, fn: Callable[[A, B, C, D, E], Yields[Y]],
+               a: Arg[A], b: Arg[B], c: Arg[C], d: Arg[D], e: Arg[E], /) -> Task[list[Y]]: ...
     @overload
-    def submit(
-        self, fn: Callable[[A, B, C, D], R],
-        a: Argument[A], b: Argument[B], c: Argument[C], d: Argument[D], /,
-    ) -> Task[R]: ...  # fmt: skip
+    def submit(self, fn: Callable[[A, B, C, D, E], R],
+               a: Arg[A], b: Arg[B], c: Arg[C], d: Arg[D], e: Arg[E], /) -> Task[R]: ...
     @overload
-    def submit(
-        self, fn: Callable[[A, B, C, D, E], Never],
-        a: Argument[A], b: Argument[B], c: Argument[C], d: Argument[D], e: Argument[E], /,
-    ) -> Task[Any]: ...  # fmt: skip
+    def submit(self, fn: Callable[[A, B, C, D, E, F], Never],
+               a: Arg[A], b: Arg[B], c: Arg[C], d: Arg[D], e: Arg[E], f: Arg[F], /) -> Task[Any]: ...
     @overload
-    def submit(
-        self, fn: Callable[[A, B, C, D, E], Generator[Y, Any, Any]],
-        a: Argument[A], b: Argument[B], c: Argument[C], d: Argument[D], e: Argument[E], /,
-    ) -> Task[list[Y]]: ...  # fmt: skip
+    def submit(self, fn: Callable[[A, B, C, D, E, F], Yields[Y]],
+               a: Arg[A], b: Arg[B], c: Arg[C], d: Arg[D], e: Arg[E], f: Arg[F], /) -> Task[list[Y]]: ...
     @overload
-    def submit(
-        self, fn: Callable[[A, B, C, D, E], R],
-        a: Argument[A], b: Argument[B], c: Argument[C], d: Argument[D], e: Argument[E], /,
-    ) -> Task[R]: ...  # fmt: skip
+    def submit(self, fn: Callable[[A, B, C, D, E, F], R],
+               a: Arg[A], b: Arg[B], c: Arg[C], d: Arg[D], e: Arg[E], f: Arg[F], /) -> Task[R]: ...
     @overload
-    def submit(
-        self, fn: Callable[[A, B, C, D, E, F], Never],
-        a: Argument[A], b: Argument[B], c: Argument[C], d: Argument[D], e: Argument[E], f: Argument[F], /,
-    ) -> Task[Any]: ...  # fmt: skip
+    def submit(self, fn: Callable[..., Never], a: Any, b: Any, c: Any, d: Any, e: Any, f: Any, g: Any, /,
+               *args: Any, **kwargs: Any) -> Task[Any]: ...
     @overload
-    def submit(
-        self, fn: Callable[[A, B, C, D, E, F], Generator[Y, Any, Any]],
-        a: Argument[A], b: Argument[B], c: Argument[C], d: Argument[D], e: Argument[E], f: Argument[F], /,
-    ) -> Task[list[Y]]: ...  # fmt: skip
+    def submit(self, fn: Callable[..., Yields[Y]], a: Any, b: Any, c: Any, d: Any, e: Any, f: Any, g: Any, /,
+               *args: Any, **kwargs: Any) -> Task[list[Y]]: ...
     @overload
-    def submit(
-        self, fn: Callable[[A, B, C, D, E, F], R],
-        a: Argument[A], b: Argument[B], c: Argument[C], d: Argument[D], e: Argument[E], f: Argument[F], /,
-    ) -> Task[R]: ...  # fmt: skip
-    @overload
-    def submit(
-        self, fn: Callable[..., Never],
-        a: Any, b: Any, c: Any, d: Any, e: Any, f: Any, g: Any, /, *args: Any, **kwargs: Any,
-    ) -> Task[Any]: ...  # fmt: skip
-    @overload
-    def submit(
-        self, fn: Callable[..., Generator[Y, Any, Any]],
-        a: Any, b: Any, c: Any, d: Any, e: Any, f: Any, g: Any, /, *args: Any, **kwargs: Any,
-    ) -> Task[list[Y]]: ...  # fmt: skip
-    @overload
-    def submit(
-        self, fn: Callable[..., R],
-        a: Any, b: Any, c: Any, d: Any, e: Any, f: Any, g: Any, /, *args: Any, **kwargs: Any,
-    ) -> Task[R]: ...  # fmt: skip
+    def submit(self, fn: Callable[..., R], a: Any, b: Any, c: Any, d: Any, e: Any, f: Any, g: Any, /,
+               *args: Any, **kwargs: Any) -> Task[R]: ...
     @overload
     def submit(self, fn: Raw[Callable[..., R]], /, *args: Any, **kwargs: Any) -> Task[R]: ...
     @overload
     def submit(self, fn: Callable[P, Never], /, *args: P.args, **kwargs: P.kwargs) -> Task[Any]: ...
     @overload
-    def submit(
-        self, fn: Callable[P, Generator[Y, Any, Any]], /, *args: P.args, **kwargs: P.kwargs
-    ) -> Task[list[Y]]: ...
+    def submit(self, fn: Callable[P, Yields[Y]], /, *args: P.args, **kwargs: P.kwargs) -> Task[list[Y]]: ...
     @overload
     def submit(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Task[R]: ...
-    def submit(
-        self, fn: Callable[..., Any] | Raw[Callable[..., Any]], /, *args: Any, **kwargs: Any
-    ) -> Task[Any]:
+    # fmt: on
+    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Task[Any]:
         """Submit ``fn(*args, **kwargs)`` and return its task.
 
-        Futures among the arguments are replaced by their results, also at any
-        depth inside ``list``, ``tuple``, named tuples, ``dict``, ``set``,
-        ``frozenset``, dataclass instances, ``defaultdict``, ``OrderedDict``,
-        ``deque`` and (from Python 3.15 on) ``frozendict``, but not inside other
+        Futures among the arguments are replaced by their results, also at any depth inside ``list``,
+        ``tuple``, named tuples, ``dict``, ``set``, ``frozenset``, dataclass instances, ``defaultdict``,
+        ``OrderedDict``, ``deque`` and (from Python 3.15 on) ``frozendict``, but not inside other
         subclasses of these.
 
         Raises:
             TypeError: *fn* is not callable.
-            RuntimeError: The queue was shut down, or the interpreter is
-                exiting.
+            RuntimeError: The queue was shut down, or the interpreter is exiting; or the queue is full
+                (see ``max_pending``), and the calling thread runs an event loop.
             BrokenThreadPool: An initializer failed.
 
-        Cost: about 1 µs, and a look at each object in plain containers among
-        the arguments; `Raw` spares it.
+        Cost: about 1 µs, and a look at each object in plain containers among the arguments; `Raw`
+        spares it.
         """
         if not callable(fn):
             fn = called(fn)
         kept: Any = None
         if args or kwargs:
             args, kept = encode(args, kwargs)
-        state = self._state
-        return state.add(state, fn, args, kept, None)
+        return self._add(self._state, fn, args, kept, None)
 
-    # Less is checked here: that would take all of the above once more.
+    # Arguments are not checked here: that would take all of the overloads above once more.
     @overload
     def try_submit(self, fn: Callable[..., Never], /, *args: Any, **kwargs: Any) -> Task[Any] | None: ...
     @overload
     def try_submit(
-        self, fn: Callable[..., Generator[Y, Any, Any]], /, *args: Any, **kwargs: Any
+        self, fn: Callable[..., Yields[Y]], /, *args: Any, **kwargs: Any
     ) -> Task[list[Y]] | None: ...
     @overload
     def try_submit(
         self, fn: Callable[..., R] | Raw[Callable[..., R]], /, *args: Any, **kwargs: Any
     ) -> Task[R] | None: ...
     def try_submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Task[Any] | None:
-        """Do what `submit` does, or return None where that would block: see ``max_pending``.
+        """Do what `submit` does, or return None if the queue is full: see ``max_pending``.
 
         Raises:
             TypeError: As by `submit`.
             RuntimeError: As by `submit`.
             BrokenThreadPool: As by `submit`.
         """
-        queue, options = self._target()
-        add = queue._state.scheduler.admission.try_add
-        task: Task[Any] | None = queue._submit(fn, args, kwargs, None, options or NO_OPTIONS, add)
+        state = self._state
+        args, kept = encode(args, kwargs)
+        task: Task[Any] | None = state.scheduler.admission.try_add(
+            state, called(fn), args, kept, None, self._options
+        )
         return task
 
     def map(
@@ -217,57 +177,64 @@ class Submits:
     ) -> Iterator[R]:
         """Submit ``fn`` for the items of *iterables*, and return an iterator over the results.
 
-        All items are one submission, of which the first counts as the newest.
-        Where a queue has ``max_pending`` they are submitted one after another,
-        as there is room: without *buffersize* `map` returns when the last one
-        is, and where it fails before, those submitted are cancelled.
+        All items are one submission, of which the first counts as the newest.  If the queue has
+        ``max_pending``, the items are submitted one after another, as there is room: without
+        *buffersize* `map` returns when the last one is submitted, and if it raises before, it cancels
+        the tasks that it has submitted.
 
         Args:
             fn: Called with one item of each iterable.
             iterables: Read at once, or, with *buffersize*, as results are taken.
-            timeout: Seconds from the call until the last result may be awaited,
-                or the last item submitted.
+            timeout: Seconds from the call until the last result may be awaited, or the last item
+                submitted.
             chunksize: Ignored, as by ThreadPoolExecutor.
-            buffersize: How many tasks whose results were not taken yet there
-                may be.
+            buffersize: How many tasks there may be whose results were not taken yet.
 
         Raises:
             TypeError: *buffersize* is no int.
             ValueError: *buffersize* is less than 1.
-            TimeoutError: By the iterator, when *timeout* is over; or by `map`,
-                where there was no room.
+            TimeoutError: By the iterator, when *timeout* is over; or by `map`, if there was no room.
         """
         if buffersize is not None and not isinstance(buffersize, int):
             raise TypeError("buffersize must be an integer or None")
         if buffersize is not None and buffersize < 1:
             raise ValueError("buffersize must be None or > 0")
         end = None if timeout is None else timeout + time.monotonic()
+        submit = self._item_submitter(fn, end)
         calls = zip(*iterables, strict=False)
-        queue, options = self._target()
-        if options is None and (type(queue).submit is not Submits.submit or "submit" in queue.__dict__):
-            group = _THROUGH_SUBMIT
-        else:
-            group = queue._state.scheduler.submission.group()
         tasks: deque[Task[Any]] = deque()
         try:
-            tasks.extend(
-                _submit_item(queue, fn, call, group, options, end) for call in islice(calls, buffersize)
-            )
+            tasks.extend(map(submit, islice(calls, buffersize)))
         except BaseException:
-            if queue._state.pending_limit is not None:  # it has blocked, perhaps for long
+            if self._state.pending_limit is not None:  # it has blocked, perhaps for long
                 _cancel(tasks)
             raise
-        # The iterator must not keep the queue: it may be lost while results
-        # are taken.
-        more = None if buffersize is None else (ref(queue), calls)
-        return _results(fn, tasks, end, more, group, options)
+        return _results(tasks, end, None if buffersize is None else map(submit, calls))
 
-    if TYPE_CHECKING:
-        _state: QueueState
+    def _item_submitter(self, fn: Callable[..., Any], end: float | None) -> Callable[[tuple[Any, ...]], Any]:
+        """Return a function that submits one item of a `map`, or returns None if the queue was collected.
 
-        def _target(self) -> tuple[Queue, Options | None]:
-            """The queue, and with which options."""
-            ...
+        The function does not keep the queue, which may be lost while results are taken.
+        """
+        state, options, add = self._state, self._options, self._add
+        admission: Any = state.scheduler.admission
+        owner: Any = state.owner
+        overridden = type(self).submit is not Submits.submit or "submit" in getattr(self, "__dict__", ())
+        group = None if overridden else state.scheduler.submission.group()
+
+        def submit(call: tuple[Any, ...]) -> Any:
+            queue = owner()
+            if queue is None:
+                return None
+            if overridden:  # by a subclass of `Queue`, which wants to see the items, too
+                return queue.submit(fn, *call)
+            args, kept = encode(call, None)
+            if end is not None and state.pending_limit is not None:
+                timed = options.within(end - time.monotonic())
+                return admission.add_with(state, called(fn), args, kept, group, timed)
+            return add(state, fn if callable(fn) else called(fn), args, kept, group)
+
+        return submit
 
 
 class Submitter(Submits):
@@ -277,28 +244,20 @@ class Submitter(Submits):
     and the futures of *after*.
     """
 
-    __slots__ = ("_options", "_queue")
+    __slots__ = ("_add", "_options", "_queue", "_state")
 
-    def __init__(self, queue: Queue, options: Options) -> None:
+    def __init__(self, queue: Submits, options: Options) -> None:
         self._queue = queue
+        self._state = queue._state
         self._options = options
-
-    if not TYPE_CHECKING:  # pragma: no branch - there its types are those of the queue's
-
-        def submit(self, fn, /, *args, **kwargs):
-            return self._queue._submit(fn, args, kwargs, None, self._options)
-
-        submit.__doc__ = Submits.submit.__doc__
-
-    def _target(self) -> tuple[Queue, Options | None]:
-        return self._queue, self._options
+        self._add = partial(queue._state.scheduler.admission.add_with, options=options)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self._queue!r} with {self._options!r}>"
 
 
 def called(fn: Any) -> Any:
-    """What a task calls for *fn*, the first argument of ``submit``.
+    """Return what a task calls for *fn*, the first argument of ``submit``.
 
     Raises:
         TypeError: Nothing can be called there.
@@ -310,47 +269,21 @@ def called(fn: Any) -> Any:
     raise TypeError(f"the first argument of submit must be callable, not {fn!r}")
 
 
-_THROUGH_SUBMIT: Any = object()  # the group of a map whose items go through a submit that is not ours
+def _results(tasks: deque[Any], end: float | None, more: Iterator[Any] | None) -> Iterator[Any]:
+    """Yield the results of *tasks*, and of *more* tasks, submitted one for each result that is taken.
 
-
-def _submit_item(
-    queue: Queue,
-    fn: Callable[..., Any],
-    call: tuple[Any, ...],
-    group: Any,
-    options: Options | None,
-    end: float | None,
-) -> Task[Any]:
-    if group is _THROUGH_SUBMIT:
-        return queue.submit(fn, *call)
-    state = queue._state
-    if end is not None and state.pending_limit is not None:
-        options = (options or NO_OPTIONS).within(end - time.monotonic())
-    if options is not None:
-        return queue._submit(fn, call, None, group, options)  # type: ignore[no-any-return]
-    args, kept = encode(call, None)
-    return state.add(state, fn if callable(fn) else called(fn), args, kept, group)
-
-
-def _results(
-    fn: Callable[..., R],
-    tasks: deque[Any],
-    end: float | None,
-    more: tuple[Callable[[], Queue | None], Iterator[Any]] | None,
-    group: Any,
-    options: Options | None,
-) -> Iterator[R]:
-    """The results of *tasks* in order, submitting *more* as they are taken; those not taken are cancelled."""
+    Tasks whose results were not taken are cancelled.
+    """
     try:
         while tasks:
             if more is not None:
-                queue, call = more[0](), None
-                if queue is None or (call := next(more[1], None)) is None:
+                task = next(more, None)
+                if task is None:
                     more = None
                 else:
-                    tasks.append(_submit_item(queue, fn, call, group, options, end))
-                del queue, call
-            # No name may keep the task or its result while we are suspended.
+                    tasks.append(task)
+                del task
+            # No name may keep the task or its result while the generator is suspended.
             yield _result_or_cancel(tasks.popleft(), None if end is None else end - time.monotonic())
     finally:
         _cancel(tasks)

@@ -72,6 +72,11 @@ def state_of(queue: Any) -> Any:
     return queue._state
 
 
+def add_to(queue: Any, fn: Any, args: Any, kwargs: Any, group: Any) -> Any:
+    """Add a task to the queue, as `submit` and `map` do it: *args* and *kwargs* are encoded."""
+    return queue._add(state_of(queue), fn, args, kwargs, group)
+
+
 def workers_of(queue: Any) -> Any:
     """The queue's workers."""
     return state_of(queue).workers

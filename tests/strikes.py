@@ -20,7 +20,7 @@ from pathlib import Path
 from signal import SIGINT
 from typing import Any
 
-from internals import state_of
+from internals import add_to
 
 import smqexec
 from smqexec import Queue, settled
@@ -117,7 +117,7 @@ def strike(
 
 def submit_in(group: Any, queue: Queue, fn: Any, *args: Any) -> object:
     """What `map` does for an item."""
-    return state_of(queue).add(state_of(queue), fn, args, None, group)
+    return add_to(queue, fn, args, None, group)
 
 
 SUBMITS: dict[str, Callable[[Queue, Any, Any], object]] = {

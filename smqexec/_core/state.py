@@ -109,7 +109,6 @@ class QueueState(PlannedQueue):
     __slots__ = (
         "_names",
         "_unnamed",
-        "add",
         "attentive",
         "barrier",
         "bell",
@@ -146,7 +145,6 @@ class QueueState(PlannedQueue):
     ) -> None:
         super().__init__()
         self.scheduler = scheduler
-        self.add: Callable[..., Task[Any]] = scheduler.submission.add  # what takes a call in
         self.pool = pool
         self.parks, self.inline, self.keeps = pool.parks, pool.inline, pool.keeps  # read at each task
         self.limit = limit  # of its runs

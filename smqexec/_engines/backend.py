@@ -373,9 +373,7 @@ class _Job:
 
     def call(self) -> Call:
         """Return the call as an `Engine` takes it."""
-        options = self.task._options
-        name = label_of(self.task)
-        return Call(self.fn, self.args, self.kwargs, name, {} if options is None else options.engine)
+        return Call(self.fn, self.args, self.kwargs, label_of(self.task), self.task._engine or {})
 
     def release(self) -> None:
         """Release the task and its call."""

@@ -69,7 +69,8 @@ class Task(PlannedFuture[R]):
     _kind = "Task"
 
     # What it was submitted with, besides its call: records of ``_limits``.  Plain tasks have no slots for it.
-    _options: Any = None  # `Options`
+    _name: str | None = None  # in place of the function's
+    _engine: Any = None  # options that its queue's engine is told, as a dict
     _after: tuple[tuple[Future[Any], bool], ...] = ()
     _reservation: Any = None  # `Reservation`
     _barrier: Node | None = None
@@ -343,8 +344,7 @@ class Task(PlannedFuture[R]):
 
 def called(task: Task[Any], fn: Any) -> str:
     """What to call *task*, which is the call of *fn*: by the name it was given, or the function's."""
-    options = task._options
-    return name_of(fn) if options is None or options.name is None else options.name
+    return name_of(fn) if task._name is None else task._name
 
 
 def numbered(name: str, serial: int, number: int) -> str:

@@ -1,7 +1,12 @@
-"""A task is submitted with options, or to a queue with rules: pending limit, submission order, contexts."""
+"""Admission of calls with options, and of all calls to queues with rules (pending limit, order, contexts).
+
+A call passes three gates.  First the pending limit: the calling thread may block, with no lock held.
+Then the options decide which kind of task is made.  At last `Submission.add` adds the task.
+"""
 
 from __future__ import annotations
 
+import sys
 from contextvars import copy_context
 from functools import partial
 from typing import Any
@@ -20,7 +25,7 @@ from .._futures.remote_value import keeping
 from .._futures.task import Task
 from .._planner import Group
 from .options import NO_OPTIONS, Options, OptionsTask
-from .pending_limit import PendingLimit, Reservation
+from .pending_limit import Reservation
 from .resources import Allocation
 
 for _frame in (interruptible, uninterrupted.lifted):
@@ -28,11 +33,11 @@ for _frame in (interruptible, uninterrupted.lifted):
 
 
 class Admission:
-    """How a scheduler heeds options, and the rules of queues."""
+    """How a scheduler applies options, and the rules of queues."""
 
     def __init__(self, core: State, submission: Submission) -> None:
-        self._core = core
-        self._submission = submission
+        self._core = core  # set once
+        self._submission = submission  # adds the tasks; set once
 
     def add_with(
         self,
@@ -43,14 +48,13 @@ class Admission:
         group: Group | None,
         options: Options = NO_OPTIONS,
     ) -> Task[Any]:
-        """Do what `add` does, with *options*, and for a queue with rules of its own.
+        """Do what `Submission.add` does, with *options*, after waiting for room in the queue.
 
-        Where that has no room, it blocks until there is; but never a thread of
-        this scheduler, which goes through: others may wait for what it is at.
+        A thread of this scheduler never waits: other tasks may need the task that it runs.
 
         Raises:
             TimeoutError: There was no room in the time that *options* give.
-            RuntimeError: As by `add`.
+            RuntimeError: As by `add`; or the wait would block the event loop that this thread runs.
         """
         lent, CURRENT.lent = CURRENT.lent, queue.inline
         try:
@@ -58,10 +62,7 @@ class Admission:
         finally:
             CURRENT.lent = lent
         if task is None:
-            pending_limit: Any = queue.pending_limit
-            limit: int = pending_limit.limit
-            count = f"{limit} pending task{'s' * (limit != 1)}"
-            raise TimeoutError(f"queue {queue.name!r} is full: {count}, max_pending={limit}")
+            raise TimeoutError(_full(queue))
         return task
 
     def try_add(
@@ -74,38 +75,44 @@ class Admission:
         options: Options,
         wait: bool = False,
     ) -> Task[Any] | None:
-        """Do what `add_with` does; None where there is no room, or was none in time if it is to *wait*."""
+        """Do what `add_with` does; return None if there is no room, or, with *wait*, was none in time."""
         limit: Any = queue.pending_limit
-        if limit is None:
-            return self._add_with(queue, fn, args, kwargs, group, options, None)
         worker = CURRENT.worker
-        if worker is not None and worker.queue.scheduler is self._core:
-            return self._add_with(queue, fn, args, kwargs, group, options, None)
+        if limit is None or (worker is not None and worker.queue.scheduler is self._core):
+            return self._add(queue, fn, args, kwargs, group, options, None)
+        blocks_loop = wait and options.timeout != 0 and _runs_event_loop()
+        joins = wait and not blocks_loop  # the line of waiting threads
         reservation = Reservation()
         try:
             with self._core.exclusive():
                 refused = queue.closed or queue.broken or self._core.exiting or self._core._abandoned
-                admitted = bool(refused) or limit.reserve(reservation, queue.pending, wait)
+                admitted = bool(refused) or limit.reserve(reservation, queue.pending, joins)
+            if not admitted and blocks_loop:
+                raise RuntimeError(
+                    f"{_full(queue)}; submit() would block the event loop of this thread: "
+                    "use try_submit(), or await asyncio.to_thread(queue.submit, ...)"
+                )
             if admitted or (wait and self._wait_for_room(queue, reservation, options.timeout)):
-                return self._add_with(queue, fn, args, kwargs, group, options, reservation)
-            self._give_up_reservation(queue, limit, reservation)
+                return self._add(queue, fn, args, kwargs, group, options, reservation)
+            self._give_up(queue, reservation)
             return None
         except BaseException:
             with uninterrupted():
-                self._give_up_reservation(queue, limit, reservation)
-                if reservation.task is not None:  # its caller will never know of it
+                self._give_up(queue, reservation)
+                if reservation.task is not None:  # the caller will never get it
                     reservation.task.cancel()
             raise
 
     def _wait_for_room(self, queue: QueueState, reservation: Reservation, timeout: float | None) -> bool:
-        told = partial(self._core.warn_if_stalled, f"room in queue {queue.name}")
-        return block(partial(acquire, reservation.blocker), timeout, told)
+        warn = partial(self._core.warn_if_stalled, f"room in queue {queue.name}")
+        return block(partial(acquire, reservation.blocker), timeout, warn)
 
-    def _give_up_reservation(self, queue: QueueState, limit: PendingLimit, reservation: Reservation) -> None:
+    def _give_up(self, queue: QueueState, reservation: Reservation) -> None:
+        limit: Any = queue.pending_limit
         with self._core.exclusive():
             limit.give_up(reservation, queue.pending)
 
-    def _add_with(
+    def _add(
         self,
         queue: QueueState,
         fn: Any,
@@ -115,9 +122,8 @@ class Admission:
         options: Options,
         reservation: Reservation | None,
     ) -> Task[Any]:
-        add = self._submission.add
-        lent = bool(options.resources or options.releases)
-        name = options.name or (name_of(fn) if lent else "")
+        allocates = bool(options.resources or options.releases)
+        name = options.name or (name_of(fn) if allocates else "")  # of *fn* before it is wrapped
         context = options.context
         if context is None and queue.copies_context:
             context = copy_context()
@@ -125,24 +131,37 @@ class Admission:
             fn = Within(context.run, fn)
         if queue.inline:
             fn = Within(interruptible, fn)
-        if queue.in_order:
-            group = None  # the first goes first anyhow
-        elif not (options.after or lent) and reservation is None:
-            if options is NO_OPTIONS:
-                make = partial(new, keeping(Task)) if queue.keeps else None
-                return add(queue, fn, args, kwargs, group, make)
-            return add(queue, fn, args, kwargs, group, partial(_made, queue, options, None, name))
-        if type(kwargs) is not Template:
-            args, kwargs = None, templated(args, kwargs)
-        return add(queue, fn, args, kwargs, group, partial(_made, queue, options, reservation, name))
+        make: Any = partial(_made, queue, options, reservation, name)
+        if options is NO_OPTIONS and reservation is None and not queue.in_order:
+            make = partial(new, keeping(Task)) if queue.keeps else None
+        elif options.after or allocates or reservation is not None or queue.in_order:
+            # More than arguments is to be linked: `add` looks for that at tasks with a template alone.
+            if type(kwargs) is not Template:
+                args, kwargs = None, templated(args, kwargs)
+            if queue.in_order:
+                group = None  # the first of a `map` starts first without it
+        return self._submission.add(queue, fn, args, kwargs, group, make)
 
 
 def _made(queue: QueueState, options: Options, reservation: Reservation | None, name: str) -> Task[Any]:
     task: OptionsTask[Any] = new(keeping(OptionsTask) if queue.keeps else OptionsTask)
-    task._options = None if options is NO_OPTIONS else options.kept or options
+    task._name = options.name
+    task._engine = options.engine
     task._after = options.after
     task._barrier = None
     task._reservation = reservation
     task._releases = options.releases
     task._allocation = Allocation(options.resources, options.hold, name) if options.resources else None
     return task
+
+
+def _full(queue: QueueState) -> str:
+    limit: Any = queue.pending_limit
+    number: int = limit.limit
+    return f"queue {queue.name!r} is full: {number} pending task{'s' * (number != 1)}, max_pending={number}"
+
+
+def _runs_event_loop() -> bool:
+    """Return True if the calling thread runs an asyncio event loop just now."""
+    events = sys.modules.get("asyncio.events")
+    return events is not None and events._get_running_loop() is not None

@@ -1,8 +1,7 @@
 """Options: what a task is submitted with, besides its call.
 
-They are checked once, when `Queue.options` is called, and shared by all tasks
-submitted with them.  A task keeps its options for as long as it lives, but without
-the futures and the context: it releases those when it starts, or is done.
+`Queue.options` checks them once; all tasks submitted through its `Submitter` share one `Options`.  A
+task keeps only its name and what its engine is told, so it releases the futures and the context.
 """
 
 from __future__ import annotations
@@ -10,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Future
 from contextvars import Context
+from dataclasses import dataclass, field, replace
 from math import isnan
 from typing import Any, TypeVar, cast
 
 from .._calls.kinds import FUTURE, SETTLED, kind_of, settled
 from .._futures.task import Task
+from .checks import check_flags
 from .resources import Allocation, Resource, amounts_of
 
 R = TypeVar("R")
@@ -23,47 +24,29 @@ R = TypeVar("R")
 KNOWN = frozenset({"name", "after", "context", "timeout", "resources", "hold", "release"})
 
 
+@dataclass(slots=True, eq=False, repr=False)
 class Options:
-    """A record of options; not changed once it is made."""
+    """A record of options, not changed once it is made: so any thread may read it."""
 
-    __slots__ = ("after", "context", "engine", "hold", "kept", "name", "releases", "resources", "timeout")
-
-    def __init__(
-        self,
-        name: str | None = None,
-        after: tuple[tuple[Future[Any], bool], ...] = (),
-        context: Context | None = None,
-        timeout: float | None = None,
-        engine: dict[str, Any] | None = None,
-        resources: tuple[tuple[Resource, int], ...] = (),
-        hold: bool = False,
-        releases: tuple[Allocation, ...] = (),
-    ) -> None:
-        self.name = name
-        #: Futures that must be done before, each with True if any outcome will do: as in a template.
-        self.after = after
-        self.context = context
-        #: Seconds to wait for room where the queue has a pending limit; None for no limit.
-        self.timeout = timeout
-        #: What the queue's engine is told.
-        self.engine = engine or {}
-        #: The units that the task takes; whether it keeps them beyond its end; which allocations it releases.
-        self.resources = resources
-        self.hold = hold
-        self.releases = releases
-        #: These options as a task keeps them, if it keeps not all of them.
-        self.kept: Options | None = None
-        if after or context is not None or releases:
-            self.kept = Options(name, timeout=timeout, engine=engine, resources=resources, hold=hold)
+    name: str | None = None
+    #: Futures that must be done before, each with True if any outcome will do: as in a template.
+    after: tuple[tuple[Future[Any], bool], ...] = ()
+    context: Context | None = None
+    #: Seconds to wait for room if the queue has a pending limit; None for no limit.
+    timeout: float | None = None
+    #: What the queue's engine is told.
+    engine: dict[str, Any] = field(default_factory=dict)
+    #: The units that the task takes; whether it keeps them beyond its end; the allocations it releases.
+    resources: tuple[tuple[Resource, int], ...] = ()
+    hold: bool = False
+    releases: tuple[Allocation, ...] = ()
 
     def within(self, timeout: float) -> Options:
-        """These options, with a wait for room of *timeout* seconds at most."""
-        least = max(0, timeout if self.timeout is None else min(timeout, self.timeout))
-        units = self.resources, self.hold, self.releases
-        return Options(self.name, self.after, self.context, least, self.engine, *units)
+        """Return these options, with a wait for room of *timeout* seconds at most."""
+        return replace(self, timeout=max(0, timeout if self.timeout is None else min(timeout, self.timeout)))
 
     def bound(self) -> list[Resource]:
-        """The resources that must belong to the task's scheduler: those that it takes, and releases."""
+        """Return the resources that must belong to the task's scheduler: taken or released by the task."""
         taken = [resource for resource, _ in self.resources]
         return taken + [resource for other in self.releases for resource in other.resources()]
 
@@ -80,19 +63,8 @@ NO_OPTIONS = Options()
 class OptionsTask(Task[R]):
     """A task submitted with options, or to a queue with rules.  Plain tasks have no slots for these."""
 
-    # `_after`, `_releases` and `_reservation` until it is taken in; `_barrier` until it starts.
-    __slots__ = ("_after", "_allocation", "_barrier", "_options", "_releases", "_reservation")
-
-
-def check_flags(**flags: object) -> None:
-    """Refuse what is neither True nor False.
-
-    Raises:
-        TypeError: It names the flag.
-    """
-    for name, flag in flags.items():
-        if not isinstance(flag, bool):
-            raise TypeError(f"{name} must be True or False, not {flag!r}")
+    # `_after`, `_releases` and `_reservation` until the task is linked; `_barrier` until it starts.
+    __slots__ = ("_after", "_allocation", "_barrier", "_engine", "_name", "_releases", "_reservation")
 
 
 def read(
@@ -106,23 +78,7 @@ def read(
     release: Iterable[Task[Any]],
     others: dict[str, Any],
 ) -> Options:
-    """Check what `Queue.options` was given.
-
-    Args:
-        known: The names of the options that the queue's engine knows.
-        name: See `Queue.options`, as for those that follow.
-        after: See there.
-        context: See there.
-        timeout: See there.
-        resources: See there.
-        hold: See there.
-        release: See there.
-        others: What else was given, by name.
-
-    Raises:
-        TypeError: As there.
-        ValueError: As there.
-    """
+    """Check what `Queue.options` was given; *known* are the options of the queue's engine."""
     if "resources" in known and isinstance(resources, Mapping):  # the engine has some, too, by name
         named = {key: number for key, number in resources.items() if isinstance(key, str)}
         if named:
@@ -144,25 +100,19 @@ def read(
     check_flags(hold=hold)
     if hold and not amounts:
         raise ValueError("hold=True keeps the resources that a task takes: give resources={...} too")
-    return Options(
-        name, _order(after), context, timeout, others, amounts, hold, tuple(_allocations_of(release))
-    )
+    return Options(name, _ordered(after), context, timeout, others, amounts, hold, _allocations(release))
 
 
 def _listed(name: str, given: Iterable[Any], what: str, kinds: tuple[int, ...]) -> list[Any]:
-    """The entries of *given*, the option *name*: a list of *what*, and not one alone, of one of *kinds*."""
+    """Return *given*, the option *name*, as a list of *what*; refuse a single object of one of *kinds*."""
     if kind_of(type(given)) in kinds:
         raise TypeError(f"{name} must be a list of {what}, not one: write {name}=[{given!r}]")
-    try:
-        entries = list(given)
-    except TypeError:
-        entries = None
-    if entries is None:
+    if not isinstance(given, Iterable):
         raise TypeError(f"{name} must be a list of {what}, not {given!r}")
-    return entries
+    return list(given)
 
 
-def _allocations_of(release: Iterable[Task[Any]]) -> list[Allocation]:
+def _allocations(release: Iterable[Task[Any]]) -> tuple[Allocation, ...]:
     allocations: list[Allocation] = []
     for task in _listed("release", release, "tasks", (FUTURE,)):
         if not isinstance(task, Task):
@@ -171,10 +121,10 @@ def _allocations_of(release: Iterable[Task[Any]]) -> list[Allocation]:
         if allocation is None or not allocation.holds:
             raise ValueError(f"there is nothing to release: {task!r} was not submitted with hold=True")
         allocations.append(allocation)
-    return allocations
+    return tuple(allocations)
 
 
-def _order(after: Iterable[Future[Any] | settled[Any]]) -> tuple[tuple[Future[Any], bool], ...]:
+def _ordered(after: Iterable[Future[Any] | settled[Any]]) -> tuple[tuple[Future[Any], bool], ...]:
     found: list[tuple[Future[Any], bool]] = []
     for entry in _listed("after", after, "futures", (FUTURE, SETTLED)):
         kind = kind_of(type(entry))

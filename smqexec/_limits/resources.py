@@ -19,12 +19,12 @@ import threading
 from collections import OrderedDict
 from collections.abc import Mapping
 from itertools import takewhile
-from operator import index
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
 from .._calls.interrupts import uninterrupted
 from .._planner import Node
+from .checks import positive
 
 if TYPE_CHECKING:
     from .._core.shared import State
@@ -73,7 +73,7 @@ class Resource:
         if not isinstance(name, str):
             raise TypeError(f"the name of a resource must be a str, not {name!r}")
         self.name = str.__str__(name)  # not of a class of the user's: it is put into words under the lock
-        self.n = _units(n, f"the number of units of {self.name}")
+        self.n = positive(f"the number of units of {self.name}", n)
         self._free = self.n
         self._holders: dict[Allocation, None] = {}
         # Of tasks that lack units, first come first.
@@ -124,7 +124,7 @@ def amounts_of(resources: Any) -> tuple[tuple[Resource, int], ...]:
             raise TypeError(
                 f"resources must be a dict of Resource objects such as Resource('disk', 4), not {resource!r}"
             )
-        number = _units(number, f"the units of {resource.name} that a task takes")
+        number = positive(f"the units of {resource.name} that a task takes", number)
         if number > resource.n:
             most = resource.n
             raise ValueError(
@@ -132,18 +132,6 @@ def amounts_of(resources: Any) -> tuple[tuple[Resource, int], ...]:
             )
         amounts.append((resource, number))
     return tuple(amounts)
-
-
-def _units(number: Any, what: str) -> int:
-    try:
-        units = index(number)
-    except TypeError:
-        units = None
-    if units is None:
-        raise TypeError(f"{what} must be an int, not {number!r}")
-    if units < 1:
-        raise ValueError(f"{what} must be 1 or more, not {units}")
-    return units
 
 
 class Allocation:

@@ -18,7 +18,6 @@ from smqexec import Queue, Raw, Scheduler, Task, number_of_results, settled
 from smqexec._engines.executors import Engine
 from smqexec._futures.remote_value import Remote
 from smqexec._futures.task import label_of
-from smqexec._limits.options import Options
 
 place: ContextVar[str] = ContextVar("place", default="nowhere")
 
@@ -485,11 +484,8 @@ def test_options_of_an_engine() -> None:
         submitter = queue.options(name="x", retries=3)
         assert "name='x', retries=3" in repr(submitter)
         task: Any = submitter.submit(abs, 1)
-        assert task._options.engine == {"retries": 3}
+        assert task._engine == {"retries": 3}
         assert task.result(DEADLINE) == 1
-        plain: Any = queue.submit(abs, 1)
-        assert plain._options is None
-    assert isinstance(task._options, Options)
 
 
 class Telling(Engine):

@@ -244,7 +244,7 @@ def test_room_given_to_one_that_is_struck_goes_to_the_next(monkeypatch: pytest.M
         raise Struck
 
     with full(1) as (queue, gate, tasks):
-        monkeypatch.setattr(queue.scheduler.admission, "_add_with", struck)
+        monkeypatch.setattr(queue.scheduler.admission, "_add", struck)
         late = blocked(queue.submit, abs, 5, queue=queue)
         tasks[0].cancel()
         with pytest.raises(Struck):
@@ -263,8 +263,8 @@ def test_task_of_a_submit_that_is_struck_at_its_end_is_cancelled(monkeypatch: py
 
     with full(2) as (queue, gate, tasks):
         tasks[0].cancel()
-        add = queue.scheduler.admission._add_with
-        monkeypatch.setattr(queue.scheduler.admission, "_add_with", struck)
+        add = queue.scheduler.admission._add
+        monkeypatch.setattr(queue.scheduler.admission, "_add", struck)
         with pytest.raises(Struck):
             queue.submit(abs, 5)
         monkeypatch.undo()
