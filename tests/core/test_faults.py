@@ -1167,6 +1167,7 @@ def test_fault_of_ours_is_told(monkeypatch: pytest.MonkeyPatch, caplog: pytest.L
         gate.open()
         assert waiting.result(DEADLINE) is error
         assert [task.exception(DEADLINE) for task in pending] == [error] * 4
+        until(lambda: told)  # callbacks come after those who wait
         assert told == [pending[0]]
         (record,) = caplog.records
         assert (record.name, record.levelno, record.args) == ("smqexec", logging.CRITICAL, (held, scheduler))
