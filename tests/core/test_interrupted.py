@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from gate import DEADLINE, Gate
 from internals import check_order, lock_of, outside_of, pool_of, state_of
+from marks import slow_but
 from strikes import PACKAGE, SUBMITS, Strike, Struck, press_ctrl_c, strike, submit_in
 from threads import beside, planned, until
 
@@ -24,7 +25,9 @@ from smqexec._core.searches import searches
 
 
 @pytest.mark.parametrize("name", SUBMITS)
-@pytest.mark.parametrize("order, started", [("newest", False), ("newest", True), ("oldest", True)])
+@pytest.mark.parametrize(
+    "order, started", slow_but(("newest", True), [("newest", False), ("newest", True), ("oldest", True)])
+)
 def test_submit_struck_at_every_line(name: str, order: str, started: bool) -> None:
     for step in range(1, 10_000):
         gate, outside = Gate(), Future[int]()
@@ -76,7 +79,7 @@ def test_observers_hear_of_the_end_of_each_struck_submit(name: str) -> None:
     raise AssertionError("too many steps")
 
 
-@pytest.mark.parametrize("order", ["newest", "oldest"])
+@pytest.mark.parametrize("order", slow_but("newest", ["newest", "oldest"]))
 def test_submit_struck_twice(order: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The second Ctrl-C does not keep the first one's damage from being mended, nor let others see it."""
     step, struck = 0, True
@@ -369,8 +372,9 @@ def test_refused_submit_releases_what_it_was_to_release(state: str) -> None:
 RULES = ["resources", "release", "max_pending", "all", "failed"]
 
 
-@pytest.mark.parametrize("rule", RULES)
-@pytest.mark.parametrize("busy", [False, True])
+@pytest.mark.parametrize(
+    "rule, busy", slow_but(("all", True), [(rule, busy) for rule in RULES for busy in (False, True)])
+)
 def test_ctrl_c_in_a_submit_with_rules_at_every_line(rule: str, busy: bool) -> None:
     """Whatever it was to take, to release or to fill is free once all tasks have ended."""
     for step in range(1, 10_000):
@@ -447,7 +451,7 @@ CALLS: dict[str, Callable[[Any, Queue, Any, Resource], object]] = {
 
 
 @pytest.mark.skipif(sys.version_info[:2] == (3, 12), reason="CPython 3.12 tells of no bytecodes here")
-@pytest.mark.parametrize("name", CALLS)
+@pytest.mark.parametrize("name", slow_but("submit dependent", CALLS))
 def test_ctrl_c_between_any_two_bytecodes(name: str) -> None:
     """No lock stays taken, all slots still work, and every task ends.
 
@@ -511,7 +515,7 @@ ACTS: dict[str, Callable[[Queue, Any, Any], object]] = {
 }
 
 
-@pytest.mark.parametrize("order", ["newest", "oldest"])
+@pytest.mark.parametrize("order", slow_but("newest", ["newest", "oldest"]))
 @pytest.mark.parametrize("name", ACTS)
 def test_ctrl_c_at_many_lines(name: str, order: str) -> None:
     """Nothing that was pending is lost: it ends, one way or the other, and who waits for it is told."""
@@ -555,7 +559,7 @@ REQUESTS: dict[str, Callable[[Any], object]] = {
 }
 
 
-@pytest.mark.parametrize("name", REQUESTS)
+@pytest.mark.parametrize("name", slow_but("iteration", REQUESTS))
 def test_ctrl_c_in_a_request_for_a_part_at_every_line(name: str) -> None:
     """The task is none the worse: who asks once more gets what there is."""
 

@@ -48,6 +48,7 @@ def section(out: str, title: str) -> str:
 # The tables.
 
 
+@pytest.mark.slow
 def test_all_workloads_are_reported(benchmarks: Any, capsys: Output) -> None:
     assert main(benchmarks, *SMALL) == 0
     out = capsys.readouterr().out
@@ -132,6 +133,7 @@ def test_nothing_to_measure_is_refused(benchmarks: Any, argv: list[str], capsys:
     assert "at least" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_scale(benchmarks: Any, monkeypatch: pytest.MonkeyPatch, capsys: Output) -> None:
     monkeypatch.setattr(benchmarks.scale, "REPEATS", 1)
     assert main(benchmarks, "--only", "scale", "--scale", "5000", "--rounds", "1") == 0

@@ -27,6 +27,7 @@ from typing import Any
 import pytest
 from gate import DEADLINE, Gate
 from internals import waiters_of
+from marks import slow_but
 from threads import beside, planned, until
 
 import smqexec
@@ -80,8 +81,9 @@ WAITS: dict[str, Callable[[list[Any]], object]] = {
 }
 
 
-@pytest.mark.parametrize("name", WAITS)
-@pytest.mark.parametrize("ending", [False, True], ids=["while none ends", "while they end"])
+@pytest.mark.parametrize(
+    "name, ending", slow_but(("all", True), [(name, ending) for name in WAITS for ending in (False, True)])
+)
 def test_wait_struck_at_every_line(name: str, ending: bool) -> None:
     with planned(2) as (_, queue):
         for step in range(1, 10_000):
@@ -160,7 +162,7 @@ print("ended", flush=True)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows sends no SIGINT to a process alone")
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", slow_but(0, range(3)))
 def test_wait_struck_at_random_moments(seed: int) -> None:
     result = subprocess.run(
         [sys.executable, "-c", PROGRAM, str(seed)], timeout=60, capture_output=True, text=True, check=False

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from gate import DEADLINE, Gate
 from internals import check_order, lock_of, pending_in, searches_in, state_of
+from marks import slow_but
 from strikes import SUBMITS, press_ctrl_c, strike
 from threads import beside, planned, until
 
@@ -324,7 +325,7 @@ def test_no_barrier_is_kept() -> None:
         assert not any(task._barrier for task in tasks)
 
 
-@pytest.mark.parametrize("name", SUBMITS)
+@pytest.mark.parametrize("name", slow_but("two", SUBMITS))
 @pytest.mark.parametrize("order", ["newest", "oldest"])
 def test_submit_struck_at_every_line(name: str, order: str) -> None:
     """Nothing is left of it in the line."""
