@@ -213,10 +213,10 @@ class Queue(Submits, ThreadPoolExecutor):
         state.in_order = in_order
         state.pending_limit = None if max_pending is None else PendingLimit(max_pending)
         state.copies_context = context
-        state.heed()
+        state.update_rules()
         self._state = state
         self._pool = state.pool
-        ruled = state.attentive or state.keeps or context or inline
+        ruled = state.has_rules or state.keeps or context or inline
         self._add = scheduler.admission.add_with if ruled else scheduler.submission.add
         self._thread_name_prefix = state.name  # clients of ThreadPoolExecutor, and its own tests, read it
         state.owner = ref(self, state.lose)

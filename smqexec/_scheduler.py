@@ -381,7 +381,7 @@ class Scheduler(State):
             if state.pending_limit is not None:
                 state.pending_limit.turn_away()
             if state.ending:
-                state.ring(state.parked)
+                state.wake_idle()
             if not state.workers and state.ending and not self._abandoned:
                 section.then(state.pool.join, False)
 

@@ -84,8 +84,7 @@ def workers_of(queue: Any) -> Any:
 
 def idle_in(queue: Any) -> int:
     """How many of the queue's workers are idle, and not woken."""
-    idle: int = state_of(queue).parked
-    return idle
+    return len(state_of(queue).idle)
 
 
 def searches_in(queue: Any) -> Any:

@@ -59,7 +59,6 @@ class Breakdown:
                     return
                 if worker is not None:
                     worker.task = None
-                    worker.parked = False
                 ended = self._end_without_planner(found, task, Failure(error, traceback_of(error)))
                 for queue in self._core._queues:
                     self._empty(queue, worker)
@@ -109,7 +108,6 @@ class Breakdown:
         for worker in list(queue.workers):
             if not worker.tasks() and (worker is struck or not queue.parks):
                 queue.leave(worker)
-        queue.waiting = queue.ready = queue.waking = 0
+        queue.waiting = queue.ready = 0
         queue.running = sum(len(worker.tasks()) for worker in queue.workers)
-        queue.parked = sum(worker.parked for worker in queue.workers)
-        queue.ring(queue.parked)
+        queue.wake_idle()

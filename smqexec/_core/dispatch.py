@@ -8,7 +8,7 @@ user's is let go of.
 
 A queue's threads are *runs* in its pool (see ``_pools``).  A run takes a task,
 calls it, and hands it over for the next one, under one hold of the lock.  With
-nothing ready it parks at the queue's bell.
+nothing ready it is idle until it is woken.
 """
 
 from __future__ import annotations
@@ -36,66 +36,44 @@ class Dispatcher:
 
     # A task goes.
 
-    def begin(self, queue: QueueState, worker: Worker, rung: bool) -> Task[Any] | None:
-        """A task for *run*, which parks until there is one; None: the run is to leave.
-
-        Args:
-            slots: The queue's.
-            run: The run that asks.
-            rung: It was counted in `waking`.
-        """
+    def begin(self, queue: QueueState, worker: Worker) -> Task[Any] | None:
+        """Return a task for *worker*, which is idle until there is one; None: the worker is to leave."""
         core = self._core
-        starts = None
-        last = False
         while True:
+            starts = task = None
             with core.lock:
                 if core._abandoned or worker not in queue.workers:
                     return None
-                if rung:
-                    if queue.waking:
-                        queue.waking -= 1
-                    else:  # a second ring for the same: see `_mend`
-                        queue.parked -= 1
-                    worker.thread = threading.get_ident()
-                    worker.parked = False
-                if len(queue.workers) > queue.limit:
+                queue.coming.pop(worker, None)
+                queue.idle.pop(worker, None)  # it is still there if the queue was lost
+                worker.thread = threading.get_ident()
+                surplus = len(queue.workers) > queue.limit
+                if surplus:
                     starts = self._retire(queue, worker)
-                    break
-                task = self._wake.take(queue, worker)
-                if task is None:
-                    if queue.ending:
-                        queue.leave(worker)
-                        queue.ring(queue.parked)
-                        last = not queue.workers
-                        break
-                    queue.parked += 1
-                    worker.parked = True
-                elif queue.attentive:
-                    starts = self.started(task)
+                else:
+                    task = self._wake.take(queue, worker)
+                    if task is None:
+                        queue.idle[worker] = None  # before it looks at `lost`: see `QueueState.lose`
+                    elif queue.has_rules:
+                        starts = self.started(task)
+                ends = task is None and queue.ending
+                if ends and not surplus:
+                    queue.leave(worker)
+                    queue.wake_idle()  # they leave too
+                last = ends and not queue.workers
             if DEFERRED:
                 call_deferred()
-            if task is not None:
-                self._wake.start(starts)
+            self._wake.start(starts)
+            if last:
+                queue.pool.join(wait=False)
+            if task is not None or surplus or ends:
                 return task
-            rung = True
-            if not queue.bell.get():  # the queue was lost
-                with core.lock:
-                    if queue.parked:  # nobody counted us
-                        queue.parked -= 1
-                        queue.waking += 1
-                    else:  # rung for meanwhile, so one of the rings there is ours
-                        queue.bell.get()
-        if DEFERRED:
-            call_deferred()
-        self._wake.start(starts)
-        if last:
-            queue.pool.join(wait=False)
-        return None
+            worker.wakes.get()
 
     def _retire(self, queue: QueueState, worker: Worker) -> Starts | None:
         """Let *run* leave, which is more than *slots* may have now.  As `_wake`."""
         queue.leave(worker)
-        queue.heed()
+        queue.update_rules()
         return self._wake.wake(queue)
 
     def resize(self, queue: QueueState, workers: int | None = None, prefetch: int | None = None) -> None:
@@ -111,11 +89,11 @@ class Dispatcher:
             queue.width = queue.width if workers is None else workers
             queue.limit = queue.width + prefetch
             queue.pool.resize(queue.width)
-            queue.heed()
+            queue.update_rules()
             starts: Starts = []
             section.then(self._wake.start, starts)
-            if queue.attentive:
-                queue.ring(max(0, min(queue.parked, len(queue.workers) - queue.limit)))
+            surplus = len(queue.workers) - queue.limit
+            queue.wake_idle(max(0, min(surplus, len(queue.idle))))  # to leave
             for _ in range(min(queue.ready, queue.limit)):
                 self._wake.wake(queue, starts)
 
@@ -125,15 +103,15 @@ class Dispatcher:
         with core.lock:
             if core._abandoned or worker not in queue.workers:
                 return None
-            if worker.thread is None:  # it is new, and was counted in `waking`
-                queue.waking -= min(queue.waking, 1)  # see `_mend`
+            if worker.thread is None:
+                queue.coming.pop(worker, None)
                 queue.name_worker(worker)
             # There may be fewer slots than there were.
             task = self._wake.take(queue, worker) if len(queue.workers) <= queue.limit else None
             starts = None
             if task is None:
                 starts = self._retire(queue, worker)
-            elif queue.attentive:
+            elif queue.has_rules:
                 starts = self.started(task)
         if DEFERRED:
             call_deferred()
@@ -160,7 +138,7 @@ class Dispatcher:
             task._outcome = value
             if searches:
                 forget(task)
-            if watch is None and more and not queue.attentive and not worker.below and not core._stopped:
+            if watch is None and more and not queue.has_rules and not worker.below and not core._stopped:
                 # Most often: the end and the next start are one call of the planner.
                 freed: list[Any] = []
                 successor = core._next(queue, SEARCH_LIMIT, task, freed)
@@ -206,10 +184,10 @@ class Dispatcher:
         if not more or surplus or (watch is not None and watch.calls()) or worker.below:
             return None, self._wake.wake(queue)
         successor = self._wake.take(queue, worker, brief=True)
-        return successor, self.started(successor) if successor is not None and queue.attentive else None
+        return successor, self.started(successor) if successor is not None and queue.has_rules else None
 
     def started(self, task: Task[Any]) -> Starts | None:
-        """Note that *task*, of an attentive queue, has started: the next may perhaps.  As `_wake_for`."""
+        """Note that *task*, of a queue with rules, has started: the next may perhaps.  As `_wake_for`."""
         core = self._core
         queue: Any = task._home
         if queue.pending_limit is not None:

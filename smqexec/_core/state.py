@@ -23,12 +23,12 @@ EXITING = "cannot schedule new futures after interpreter shutdown"
 class Worker:
     """A thread at work for a queue, and the task it is at; or in place of a thread an executor."""
 
-    __slots__ = ("below", "number", "parked", "queue", "task", "thread", "waits")
+    __slots__ = ("below", "number", "queue", "task", "thread", "waits", "wakes")
 
     def __init__(self, queue: QueueState) -> None:
         self.queue = queue
         self.number = 0  # of its slot, where that has a name
-        self.parked = False  # at the bell, or rung for and not back yet
+        self.wakes: SimpleQueue[None] = SimpleQueue()  # an entry wakes it: it looks for a task once more
         self.task: Task[Any] | None = None
         # What it was at when it began what is nested in that: tasks that hold
         # meanwhile, and None for the callback of a task that was done.
@@ -103,22 +103,23 @@ class QueueState(PlannedQueue):
 
     Apart from the queue itself, so that tasks and threads at work do not keep
     a queue that its user has lost.  Guarded by the scheduler's lock, but for
-    `lost` and `bell`.
+    `lost`.
     """
 
     __slots__ = (
         "_names",
         "_unnamed",
-        "attentive",
         "barrier",
-        "bell",
         "broken",
         "cancelled",
         "closed",
+        "coming",
         "copies_context",
         "done",
         "failed",
+        "has_rules",
         "helpers",
+        "idle",
         "in_order",
         "inline",
         "keeps",
@@ -126,12 +127,10 @@ class QueueState(PlannedQueue):
         "lost",
         "name",
         "owner",
-        "parked",
         "parks",
         "pending_limit",
         "pool",
         "scheduler",
-        "waking",
         "width",
         "workers",
     )  # fmt: skip
@@ -153,10 +152,12 @@ class QueueState(PlannedQueue):
         self.workers: dict[Worker, None] = {}  # in order
         self._names = 0  # how many slots have had a name, and
         self._unnamed: list[int] = []  # the numbers of those that are free again, a heap
-        self.parked = 0  # runs at the bell that nobody has rung for
+        # Workers that found no ready task and wait for a wake; the one that waits for the shortest time is
+        # woken first.
+        self.idle: dict[Worker, None] = {}
+        # Workers that were woken or started and have not looked for a task since.
+        self.coming: dict[Worker, None] = {}
         self.helpers: dict[Search, None] = {}  # what its waiting tasks need
-        self.waking = 0  # runs rung for or started that have not asked for a task yet
-        self.bell: SimpleQueue[bool] = SimpleQueue()
         self.done = self.failed = self.cancelled = 0
         #: Its tasks start in the order of submission.
         self.in_order = False
@@ -164,12 +165,12 @@ class QueueState(PlannedQueue):
         #: How many of its tasks may be pending, if there is a limit.
         self.pending_limit: Limit | None = None
         self.copies_context = False  # its tasks run in copies of their submitters'
-        #: It has rules of its own: see `started` and `_hand_over`.
-        self.attentive = False
+        #: It has rules of its own: see `started` and `_hand_over`.  Written by `update_rules`.
+        self.has_rules = False
         self.closed = ""  # what `submit` says, once it takes no more tasks: SHUT_DOWN or EXITING
         self.broken: BaseException | None = None
         # The queue.  Its weakref's callback may run anywhere, also under the
-        # lock: it sets `lost` and rings, both of which take no lock of ours.
+        # lock: it sets `lost` and wakes the idle workers, both of which take no lock of ours.
         self.lost = False
         self.owner: ref[Any] | None = None
 
@@ -189,13 +190,14 @@ class QueueState(PlannedQueue):
     def lose(self, _: object = None) -> None:
         """Note that the queue was collected."""
         self.lost = True
-        self.bell.put(False)
+        for worker in list(self.idle):  # they look at `lost` once they are idle
+            worker.wakes.put(None)
         self.pool.lose(self)
 
-    def heed(self) -> None:
-        """Look whether there are rules of its own.  The lock is held."""
+    def update_rules(self) -> None:
+        """Look whether the queue has rules of its own.  The lock is held."""
         ruled = self.in_order or self.pending_limit is not None
-        self.attentive = ruled or len(self.workers) > self.limit
+        self.has_rules = ruled or len(self.workers) > self.limit
 
     def name_worker(self, worker: Worker) -> None:
         """Give *run*, which has no thread, the first name that is free.  The lock is held."""
@@ -209,19 +211,22 @@ class QueueState(PlannedQueue):
     def leave(self, worker: Worker) -> None:
         """Let *run* go.  The lock is held."""
         del self.workers[worker]
+        self.idle.pop(worker, None)
+        self.coming.pop(worker, None)
         if worker.number:
             heappush(self._unnamed, worker.number)
 
     def leave_unbegun(self) -> None:
-        """Let the runs go that have not begun.  The lock is held."""
-        self.workers = {worker: None for worker in self.workers if worker.thread is not None}
+        """Let the workers go that have not begun.  The lock is held."""
+        for worker in [worker for worker in self.workers if worker.thread is None]:
+            self.leave(worker)
 
-    def ring(self, count: int = 1) -> None:
-        """Wake *count* parked runs.  The lock is held."""
-        self.parked -= count
-        self.waking += count
-        for _ in range(count):
-            self.bell.put(True)
+    def wake_idle(self, count: int | None = None) -> None:
+        """Wake *count* idle workers; None: all.  The lock is held."""
+        for _ in range(len(self.idle) if count is None else count):
+            worker, _ = self.idle.popitem()
+            self.coming[worker] = None
+            worker.wakes.put(None)
 
     def counts(self) -> dict[str, int]:
         return {

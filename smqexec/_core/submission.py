@@ -118,7 +118,7 @@ class Submission:
                     core._admit(task, queue, nodes, group)
                     # Most often all slots are busy; else `_wake` looks closer.
                     if not core._stopped and (
-                        queue.parked or len(queue.workers) < queue.limit or queue.helpers
+                        queue.idle or len(queue.workers) < queue.limit or queue.helpers
                     ):
                         starts = self._wake.wake(queue)
             core.lock.release()
@@ -192,12 +192,11 @@ class Submission:
             if type(relay) is Foreign and not relay._dependents:
                 self._termination.forget(relay)
         for queue in core._queues:
-            # A run that no thread has begun may never have been given to the
-            # pool; if it was, it leaves.  Who was rung for counts as parked, and
-            # so does who was told at the same time: see `begin`.
+            # A worker that has not begun may never have been given to the pool; if it was, it leaves.
+            # Any other may have been interrupted on the way from `idle` to `coming`, and be in neither.
             queue.leave_unbegun()
-            queue.waking = 0
-            queue.parked = sum(worker.parked for worker in queue.workers)
+            for worker in queue.workers:
+                worker.wakes.put(None)
 
     def _withdraw(
         self, queue: QueueState, task: Task[Any], group: Group | None, told: bool, unseen: bool

@@ -138,7 +138,7 @@ class Termination:
             # A broken pool forgets the runs that no thread has begun.  The
             # others leave when they ask for a task.
             queue.leave_unbegun()
-            queue.ring(queue.parked)
+            queue.wake_idle()
         self.drop_pending(queue, Failure(error, traceback_of(error)))
 
     def fail_ready(self, queue: QueueState, failure: Failure) -> None:
@@ -246,7 +246,7 @@ class Termination:
             if queue.pending_limit is not None:
                 queue.pending_limit.admit(queue.pending)
             if queue.ending:
-                queue.ring(queue.parked)
+                queue.wake_idle()
         if core._watchers:
             core._tell_watchers()
         # Last: where something above raises, `break_down` finds who waits for them.

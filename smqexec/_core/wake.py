@@ -56,7 +56,7 @@ class Wake:
                 continue
             if queue.helpers:
                 self.tell_helpers([node])
-            if queue.parked or len(queue.workers) < queue.limit or queue.helpers:  # as in `add`
+            if queue.idle or len(queue.workers) < queue.limit or queue.helpers:  # as in `add`
                 starts = self.wake(queue, starts)
         return starts
 
@@ -79,15 +79,15 @@ class Wake:
         """
         if self._core._stopped:
             return starts
-        wanted = queue.ready > queue.waking
-        if wanted and queue.parked > 0:
-            queue.ring()
+        wanted = queue.ready > len(queue.coming)
+        if wanted and queue.idle:
+            queue.wake_idle(1)
         elif (wanted and len(queue.workers) < queue.limit) or (
             queue.waiting and not queue.workers and queue.parks
         ):
             worker = Worker(queue)
             queue.workers[worker] = None
-            queue.waking += 1
+            queue.coming[worker] = None
             starts = [] if starts is None else starts
             starts.append((queue, worker))
         elif wanted:
@@ -135,7 +135,6 @@ class Wake:
             if worker not in queue.workers or worker.thread is not None:
                 return
             queue.leave(worker)
-            queue.waking -= 1
             helpless = queue.ready and not queue.workers
         if helpless:
             message = "could not start a thread for queue %s; its ready tasks fail"

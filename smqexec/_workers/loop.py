@@ -38,11 +38,9 @@ _NAMED = frozenset([FunctionType, BuiltinFunctionType, type])
 def work(queue: QueueState, worker: Worker) -> None:
     """A run, in a thread of the queue's pool: until there is nothing to do, nor will be."""
     CURRENT.worker = worker
-    begin = queue.scheduler.dispatcher.begin
-    again = partial(begin, queue, worker, False)
-    going = perform(queue, worker, partial(begin, queue, worker, True))
-    while going:  # no name here for a task: it would keep that while others run
-        going = perform(queue, worker, again)
+    begin = partial(queue.scheduler.dispatcher.begin, queue, worker)
+    while perform(queue, worker, begin):  # no name here for a task: it would keep that while others run
+        pass
     CURRENT.worker = None
 
 

@@ -41,14 +41,14 @@ def _awaited(scheduler: Any, endless: bool) -> list[Any] | None:
     for queue in scheduler._queues:
         busy = 0
         for worker in queue.workers:
-            if worker.parked:
+            if worker in queue.idle:
                 continue
             if any(wait.goes_on() for wait in worker.waits[-1:]):
                 return None
             if not rests(worker, awaited) and not (endless and _generates(worker.task)):
                 return None
             busy += bool(worker.tasks())
-        if queue.waking or (queue.ready and not scheduler._stopped and busy < queue.limit):
+        if queue.coming or (queue.ready and not scheduler._stopped and busy < queue.limit):
             return None
     for relay in scheduler._outside:
         if type(relay) is Foreign:

@@ -133,7 +133,7 @@ class Waiting:
                     if task is not None:
                         home = needs.homes[task._queue]
                         self.sink(home, task)
-                        if home.queue.attentive:
+                        if home.queue.has_rules:
                             starts = self._dispatcher.started(task)
                 self._wake.start(starts)
                 if needs.circle:

@@ -313,8 +313,8 @@ def test_run_that_was_given_up_leaves_although_the_pool_calls_it() -> None:
     with planned(1) as (scheduler, queue):
         slots = state_of(queue)
         assert queue.submit(abs, 1).result(DEADLINE) == 1
-        until(lambda: slots.parked == 1)
-        assert beside(scheduler.dispatcher.begin, slots, Worker(slots), True).result(DEADLINE) is None
+        until(lambda: len(slots.idle) == 1)
+        assert beside(scheduler.dispatcher.begin, slots, Worker(slots)).result(DEADLINE) is None
         healthy(queue)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from gate import DEADLINE, Gate
-from internals import check_order, lock_of, outside_of, pool_of, state_of
+from internals import check_order, idle_in, lock_of, outside_of, pool_of, state_of
 from marks import slow_but
 from strikes import PACKAGE, SUBMITS, Strike, Struck, press_ctrl_c, strike, submit_in
 from threads import beside, planned, until
@@ -168,45 +168,15 @@ def test_submit_struck_when_its_task_runs_already(monkeypatch: pytest.MonkeyPatc
         assert scheduler.counts()["done"] == 2
 
 
-def test_parked_thread_that_was_rung_for_as_a_submit_was_struck_counts_once() -> None:
-    """Else it would be rung for where there is nobody, and a second thread not be started."""
+def test_idle_worker_is_not_lost_where_a_submit_is_interrupted_as_it_wakes_the_worker() -> None:
     with planned(2) as (scheduler, queue):
-        slots = state_of(queue)
         lost = queue.submit(str, Future())
         assert lost.cancel()
-        until(lambda: slots.parked == 1)
+        until(lambda: idle_in(queue) == 1)
         with lock_of(scheduler):
-            slots.ring()  # as a submit does; and then it is struck
+            state_of(queue).idle.popitem()  # as a submit does before it wakes the worker
             scheduler.submission._mend(lost, None)
-        until(lambda: slots.bell.empty() and slots.parked == 1)
-        together = threading.Barrier(2)
-        tasks = [queue.submit(together.wait, DEADLINE) for _ in range(2)]
-        assert sorted(task.result(DEADLINE) for task in tasks) == [0, 1]
-
-
-def test_thread_between_two_tasks_as_a_submit_is_struck_is_not_parked(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Else it would be rung for where there is nobody, and a second thread not be started."""
-    with planned(2) as (scheduler, queue):
-        slots, between, begin = state_of(queue), Gate(), scheduler.dispatcher.begin
-
-        def come_back(slots: Any, run: Any, rung: bool) -> Any:
-            if not rung:
-                between.enter()
-            return begin(slots, run, rung)
-
-        monkeypatch.setattr(scheduler.dispatcher, "begin", come_back)
-        queue.submit(int).result(DEADLINE)
-        between.wait_entered()
-        lost = queue.submit(str, Future())
-        assert lost.cancel()
-        with lock_of(scheduler):
-            scheduler.submission._mend(lost, None)
-            assert slots.parked == 0
-        between.open()
-        until(lambda: slots.parked)
-        assert slots.parked == len(slots.workers) == 1
+        until(lambda: idle_in(queue) == 1)
         together = threading.Barrier(2)
         tasks = [queue.submit(together.wait, DEADLINE) for _ in range(2)]
         assert sorted(task.result(DEADLINE) for task in tasks) == [0, 1]

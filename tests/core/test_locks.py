@@ -75,12 +75,12 @@ METHODS: dict[type, str] = {
     Needs: "take find extend held_back",
     Everything: "nodes",
     Anything: "take",
-    QueueState: "ring name_worker leave leave_unbegun",
+    QueueState: "wake_idle name_worker leave leave_unbegun",
     PlannedFuture: "_watched _end _leave",
 }
 # What is written under it.  Lists and dicts are also changed under it.
 WRITTEN: dict[type, str] = {
-    QueueState: "waiting ready running done failed cancelled parked waking closed broken runs",
+    QueueState: "waiting ready running done failed cancelled closed broken runs",
     Worker: "task waits",
     Watch: "asked blocked callbacks waiters",
     Stream: "length closed items",

@@ -54,7 +54,7 @@ def at_work(scheduler: Scheduler) -> list[Any]:
 def at_rest(scheduler: Scheduler) -> None:
     """Assert that *scheduler* has nothing to do, and keeps no record of anything."""
     until(
-        lambda: not any(slots.waking for slots in states_of(scheduler))
+        lambda: not any(slots.coming for slots in states_of(scheduler))
     )  # somebody else took what they came for
     with lock_of(scheduler):
         check_order(scheduler, [])
@@ -79,7 +79,7 @@ def describe(scheduler: Scheduler) -> None:
         print(
             slots.name,
             slots.counts(),
-            f"{slots.limit=} {slots.parked=} {slots.waking=} {slots.bell.qsize()=}",
+            f"{slots.limit=} {slots.idle=} {slots.coming=}",
         )
         for run in slots.workers:
             print("   run", run.thread, run.task, "below", run.below, "waits", len(run.waits))

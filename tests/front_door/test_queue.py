@@ -428,7 +428,7 @@ def test_threads_of_a_broken_queue_leave(make: Maker, gate: Gate) -> None:
     both.wait_entered()
     both.open()
     value(first[1])
-    eventually(lambda: idle_in(queue) == 1)  # one is at work and one is parked
+    eventually(lambda: idle_in(queue) == 1)  # one is at work and one is idle
     value(queue.submit(int))
     eventually(lambda: idle_in(queue) == 1)  # again: the third thread is for the second task
     tasks = [queue.submit(gate), queue.submit(int)]
@@ -666,7 +666,7 @@ def test_start_that_fails_after_the_run_was_taken(make: Maker, monkeypatch: Any)
     monkeypatch.undo()
     value(queue.submit(ran.append, 2))
     assert ran == [1, 2]
-    assert (len(workers_of(queue)), state_of(queue).waking) == (1, 0)
+    assert (len(workers_of(queue)), len(state_of(queue).coming)) == (1, 0)
 
 
 # Shutdown
@@ -1254,7 +1254,7 @@ def test_threads_of_a_lost_queue_leave(make: Maker) -> None:
     for task in [queue.submit(barrier.wait, DEADLINE) for _ in range(2)]:
         value(task)
     slots = state_of(queue)
-    eventually(lambda: slots.parked == 2)
+    eventually(lambda: len(slots.idle) == 2)
     threads = threads_named("lost")
     assert len(threads) == 2
     del queue
@@ -1299,14 +1299,14 @@ def test_lost_queue_waits_for_a_task_of_another(make: Maker, gate: Gate) -> None
     for task in [queue.submit(barrier.wait, DEADLINE) for _ in range(2)]:
         value(task)
     slots = state_of(queue)
-    eventually(lambda: slots.parked == 2)
+    eventually(lambda: len(slots.idle) == 2)
     held = other.submit(gate, "x")
     late = [queue.submit(lambda _: barrier.wait(DEADLINE), held) for _ in range(2)]  # they need both threads
     gate.wait_entered()
     threads = threads_named("lost")
     del queue
     gc.collect()
-    eventually(lambda: slots.bell.empty() and (slots.parked, slots.waking) == (2, 0))
+    eventually(lambda: (len(slots.idle), len(slots.coming)) == (2, 0))
     gate.open()
     assert sorted(value(task) for task in late) == [0, 1]
     for thread in threads:
@@ -1322,21 +1322,6 @@ def test_lost_queue_without_threads_waits_for_a_foreign_future(make: Maker) -> N
     gc.collect()
     foreign.set_result("x")
     assert value(late) == "X"
-
-
-def test_bell_of_a_lost_queue_and_a_ring_at_once(make: Maker) -> None:
-    """The queue is lost just when a parked thread is rung for: the count of those on their way
-    stays right."""
-    queue = make(2, "lost")
-    slots = state_of(queue)
-    value(queue.submit(int))
-    eventually(lambda: slots.parked == 1)
-    with lock_of(slots.scheduler):
-        slots.lose()  # the thread that hears it has to wait for the lock
-        eventually(slots.bell.empty)
-        slots.ring()
-    eventually(lambda: not slots.workers)
-    assert (slots.parked, slots.waking, slots.bell.empty()) == (0, 0, True)
 
 
 def test_queue_of_a_scheduler_is_listed_until_it_is_lost() -> None:

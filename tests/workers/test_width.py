@@ -142,7 +142,7 @@ def test_down_in_order_and_with_little_room() -> None:
             queue.max_workers = 1 + number % 3
         queue.max_workers = 1
         assert scheduler.wait(DEADLINE)
-        assert state_of(queue).attentive
+        assert state_of(queue).has_rules
     assert sorted(done) == list(range(50))
 
 
