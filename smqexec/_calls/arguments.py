@@ -35,11 +35,11 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from typing import Any
 
-from .containers import Node, Take, rebuild, release, search, substitute, value_of
+from .containers import Container, Take, rebuild, search, substitute, value_of
 from .kinds import FUTURE, KINDS, LIST, PLAIN, SETTLED, classify, kind_of
 
 # Forms: see above.  DIRECT is the commonest: no template is needed to find the futures again.
-DIRECT = FUTURE
+DIRECT: Any = object()
 # A tuple beside the list of dependencies would be a third more for the garbage collector to go through.
 AS_NEEDED: Any = object()
 SOLE: Any = object()
@@ -49,85 +49,72 @@ class Template:
     """The arguments of a call as they were at submit; the owner serialises access.
 
     Args:
-        parts: The arguments by position, then those by name, with a `Node` in place of
+        parts: The arguments by position, then those by name, with a `Container` in place of
             each container to rebuild.
         names: Of the arguments by name.
         found: The futures, in argument order, if they are not all in *parts*.
-        knots: The nodes, in the order of rebuilding.
+        containers: To rebuild, inner ones first.
     """
 
-    __slots__ = ("_found", "_knots", "_names", "_parts")
+    __slots__ = ("containers", "found", "names", "parts")
 
     def __init__(
         self,
         parts: Sequence[Any],
         names: tuple[str, ...],
         found: Sequence[Any] | None = None,
-        knots: Sequence[list[Node]] = (),
+        containers: Sequence[Container] = (),
     ) -> None:
-        self._parts = parts
-        self._names = names
-        self._found = parts if found is None else found
-        self._knots = knots
-
-    @property
-    def dependencies(self) -> list[tuple[Future[Any], bool]]:
-        """The futures in argument order, with True for those given as ``settled(future)``.
-
-        Each once, but twice where it is given both ways.  Empty after ``fill``.
-        """
-        found: dict[int, tuple[Future[Any], bool]] = {}
-        for part in self._found:
-            kind = kind_of(type(part))
-            if kind == FUTURE:
-                found[id(part)] = (part, False)
-            elif kind == SETTLED:
-                found[~id(part.future)] = (part.future, True)
-        return list(found.values())
+        self.parts = parts
+        self.names = names
+        self.found = parts if found is None else found
+        self.containers = containers
 
     def fill(self, take: Take | None = None) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Do what `materialise` does, and release everything."""
-        parts, names, knots = self._parts, self._names, self._knots
-        self._parts = self._found = self._names = self._knots = ()
-        for knot in knots:
-            rebuild(knot, take)
-        values = substitute(parts, take)
-        for knot in knots:
-            release(knot)
+        parts, names, containers = self.parts, self.names, self.containers
+        self.parts = self.found = self.names = self.containers = ()
+        values = rebuild(parts, containers, take) if containers else substitute(parts, take)
         positional = len(values) - len(names)
         return tuple(values[:positional]), dict(zip(names, values[positional:], strict=True))
 
 
 def encode(args: tuple[Any, ...], kwargs: dict[str, Any] | None) -> tuple[Any, Any]:
-    """Return what a task keeps of the arguments of its call: *args* and a form, None and a template.
-
-    Cost: a type lookup for each argument; what `gather` costs for containers, and by name.
-    """
-    if not kwargs:
-        found = PLAIN
-        for value in args:
-            try:  # `kind_of`, written out
-                found |= KINDS[type(value)]
-            except Exception:
-                found |= classify(type(value))
-        if not found:
-            return args, None  # an empty dict takes 64 bytes
-        if found == DIRECT:
-            return args, DIRECT
-    template = gather(args, kwargs)
-    return (args, kwargs or None) if template is None else (None, template)
+    """Return what a task keeps of the arguments of its call: *args* and a form."""
+    parts = (*args, *kwargs.values()) if kwargs else args
+    found = PLAIN
+    for value in parts:
+        try:  # `kind_of`, written out
+            found |= KINDS[type(value)]
+        except Exception:
+            found |= classify(type(value))
+    if not found:
+        return args, kwargs or None  # an empty dict takes 64 bytes
+    if found == FUTURE and not kwargs:
+        return args, DIRECT
+    names = tuple(kwargs or ())
+    if found < LIST:
+        return None, Template(parts, names)
+    listed = [*parts]
+    futures, containers = search(listed)
+    return (None, Template(listed, names, futures, containers)) if futures else (args, kwargs or None)
 
 
 def dependencies(args: Any, form: Any) -> list[tuple[Future[Any], bool]]:
     """Return the futures among encoded arguments, in argument order; True for ``settled(future)``.
 
-    Not for AS_NEEDED and SOLE: their futures are the task's dependencies.
+    Each once, but twice where it is given both ways.  Not for AS_NEEDED and SOLE: their futures
+    are the task's dependencies.
     """
-    if type(form) is Template:
-        return form.dependencies
-    if form is DIRECT:
-        return [(value, False) for value in args if kind_of(type(value)) == FUTURE]
-    return []
+    parts = form.found if type(form) is Template else args if form is DIRECT else ()
+    found: dict[int, tuple[Future[Any], bool]] = {}
+    for part in parts:
+        kind = kind_of(type(part))
+        if kind == FUTURE:
+            found[id(part)] = (part, False)
+        elif kind == SETTLED:
+            found[~id(part.future)] = (part.future, True)
+    return list(found.values())
 
 
 def materialise(args: Any, form: Any, take: Take | None = None) -> tuple[Sequence[Any], dict[str, Any]]:
@@ -151,19 +138,6 @@ def materialise(args: Any, form: Any, take: Take | None = None) -> tuple[Sequenc
     if form is DIRECT:
         return tuple([value_of(value, take) for value in args]), {}
     return form.fill(take) if type(form) is Template else (args, form)
-
-
-def gather(args: tuple[Any, ...], kwargs: dict[str, Any] | None) -> Template | None:
-    """Return the template of a call's arguments; None if they hold no future, ``Raw`` or ``settled``."""
-    named = kwargs or {}
-    parts = [*args, *named.values()]
-    kinds = PLAIN
-    for part in parts:
-        kinds |= kind_of(type(part))
-    if kinds < LIST:
-        return Template(parts, tuple(named)) if kinds else None
-    found, knots = search(parts)
-    return Template(parts, tuple(named), found, knots) if found else None
 
 
 def templated(args: tuple[Any, ...], kwargs: Any) -> Template:

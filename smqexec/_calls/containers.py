@@ -1,28 +1,22 @@
 """Search containers among a call's arguments, and rebuild those that hold futures.
 
-The state of a container that counts is that at submit: the search copies the contents of
-each container when it meets it.  A container below which a future, ``Raw`` or ``settled``
-was found is *tainted*.  In the copies a `_Node` stands for each tainted container; nothing
-else of the search is kept.  All other containers are passed as they are.
+A container's state at submit counts: the search copies the contents of each container when it
+meets the container.  A `Container` records one that holds anything but plain values.  Where a future,
+``Raw`` or ``settled`` is in the container, at any depth, the record takes the container's place in
+the copies, and the container is rebuilt.  All other containers are passed as they are.
 
-The order of rebuilding follows from three needs:
-
-- What goes into a set, or is the key of a dict, must have its final hash by then.  So
-  containers are built bottom up.
-- Containers may contain each other.  So what is built bottom up are *knots*, the largest
-  groups of containers that all reach each other.  Most knots are single containers.
-- Within a knot the mutable containers are made first, empty, which closes every cycle.
-  Then the immutable ones are built: every cycle has a mutable member.  Then the mutable
-  ones get their contents, last those that hash it.
+Rebuilding goes through the records with inner containers first: the hash of an element of a set,
+or of a key, must be final.  Containers that contain each other, and those that hold such a cycle, come
+last: their mutable ones are made first, empty, which closes every cycle; then the immutable ones are
+built; then the mutable ones get their contents, last those that hash them.
 
 All of it is iterative: no depth overflows a stack.
 """
 
 from __future__ import annotations
 
-import sys
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
@@ -37,111 +31,101 @@ _UNBUILT: Any = object()  # in place of a value that is not made yet
 _NO_STATE: dict[str, Any] = {}  # of what has no attributes
 
 
-class Node:
-    """A container that the search has met: a vertex of a graph; then, if tainted, how to rebuild it."""
+class Container:
+    """A container among the arguments: a vertex of a graph, and how to rebuild it."""
 
-    __slots__ = ("kind", "links", "low", "made", "make", "number", "parts", "source", "state", "tainted")
+    __slots__ = ("holders", "kind", "made", "make", "nests", "parts", "state", "tainted")
 
-    def __init__(self, number: int, kind: int, source: Any, parts: list[Any], state: dict[str, Any]) -> None:
+    def __init__(self, kind: int, make: Callable[..., Any], parts: Any, state: dict[str, Any]) -> None:
         self.kind = kind
+        #: Makes an empty container, or an immutable one of its contents.
+        self.make = make
         #: The contents when met; for a mapping, key and value in turn; for a dataclass, its fields.
         self.parts = parts
         #: All attributes of a dataclass; of a named tuple those besides its contents.
         self.state = state
-        # While the search runs: the container; the containers in it, with their positions; its
-        # number in order of meeting, and the lowest number of its knot that is known.
-        self.source = source
-        self.links: list[tuple[int, Node]] = []
-        self.number = self.low = number
+        #: The records of containers that contain this one, and at which position.  Empty after the search.
+        self.holders: list[tuple[Container, int]] = []
+        #: It holds a future, ``Raw`` or ``settled`` at any depth.
         self.tainted = False
-        # After the search, if tainted: makes the container; the rebuilt container.
-        self.make: Callable[..., Any] = list
+        #: One of its parts is such a record.
+        self.nests = False
+        #: The rebuilt container.
         self.made = _UNBUILT
 
+    def taint(self) -> None:
+        """Note that a future is in this container, and so in all that contain this one."""
+        todo = [self]
+        while todo:
+            container = todo.pop()
+            if not container.tainted:
+                container.tainted = True
+                todo += [holder for holder, _ in container.holders]
 
-def search(parts: list[Any]) -> tuple[list[Any], list[list[Node]]]:
-    """Find the futures among *parts*, and put a `Node` in place of each tainted container.
+
+def search(parts: list[Any]) -> tuple[list[Any], list[Container]]:
+    """Find the futures among *parts*, and put a `Container` in place of each container to rebuild.
 
     Returns:
-        Each future, ``settled`` and ``Raw`` in argument order, empty if there is none at any
-        depth; and the knots of tainted containers, bottom up.
+        Each future, ``settled`` and ``Raw`` in argument order, empty if there is none at any depth;
+        and the records of the containers to rebuild, inner ones first.
     """
     found: list[Any] = []
-    knots: list[list[Node]] = []
-    # By id.  The container is kept, so that no other object gets its id; None: all its items are plain.
-    nodes: dict[int, tuple[Node | None, Any]] = {}
-    root = Node(0, LIST, None, parts, _NO_STATE)
-    unclosed = [root]  # met, in no finished knot yet
+    searched: list[Container] = []
+    # By id; None: all contents are plain.  The copies keep all that has an id here.
+    known: dict[int, Container | None] = {}
+    root = Container(LIST, list, parts, _NO_STATE)
     frames = [(root, iter(_positions(parts)))]
-    while frames:  # Tarjan's search for strongly connected components
-        node, places = frames[-1]
+    while frames:
+        outer, places = frames[-1]
         for position, kind in places:
-            part = node.parts[position]
+            part = outer.parts[position]
             if kind < LIST:
-                node.tainted = True
                 found.append(part)
+                if not outer.tainted:
+                    outer.taint()
                 continue
             key = id(part)
-            copied: list[Any] = []
-            inside: list[tuple[int, int]] = []
-            if key not in nodes:
+            if key in known:
+                container = known[key]
+                inside: list[tuple[int, int]] = []
+            else:
                 copied, state = _copy(part, kind)
-                inside = _positions(copied)
-                nodes[key] = Node(len(nodes) + 1, kind, part, copied, state) if inside else None, part
-            inner, _ = nodes[key]
-            if inner is None:
+                inside = [] if _is_plain(copied) else _positions(copied)
+                container = Container(kind, _maker(part, kind), copied, state) if inside else None
+                known[key] = container
+            if container is None:
                 continue
-            node.links.append((position, inner))
-            if inside and all(kind < LIST for _, kind in inside):  # the commonest
-                inner.tainted = True
-                found += [copied[place] for place, _ in inside]
-                knots.append(_close([inner]))
+            container.holders.append((outer, position))
+            if container.tainted:
+                outer.taint()
             elif inside:
-                unclosed.append(inner)
-                frames.append((inner, iter(inside)))
+                frames.append((container, iter(inside)))
                 break
-            node.low = min(node.low, inner.number)
-            node.tainted |= inner.tainted
         else:
             frames.pop()
-            if frames:
-                outer = frames[-1][0]
-                outer.low = min(outer.low, node.low)
-                outer.tainted |= node.tainted
-            if node.low == node.number:
-                knot = [unclosed.pop()]
-                while knot[-1] is not node:
-                    knot.append(unclosed.pop())
-                if _close(knot) and node is not root:
-                    knots.append(knot)
-    return found, knots
+            searched.append(outer)
+    searched.pop()  # the root
+    tainted = [container for container in searched if container.tainted]
+    for container in tainted:
+        for outer, position in container.holders:
+            outer.parts[position] = container
+            outer.nests = True
+    for container in searched:
+        container.holders = []  # records are neither a deep structure nor a cycle
+    return found, tainted
 
 
-def _close(knot: list[Node]) -> list[Node]:
-    """Prepare *knot*, whose nodes have all been searched, for rebuilding; return it if it is tainted."""
-    tainted = any([node.tainted for node in knot])
-    for node in knot:
-        node.tainted = tainted
-        node.number = sys.maxsize
-    for node in knot:
-        if tainted:
-            for position, inner in node.links:
-                if inner.tainted:
-                    node.parts[position] = inner
-            node.make = _maker(node.source, node.kind)
-        # Without the originals and links, nodes are neither a deep structure nor a cycle.
-        node.source, node.links = None, []
-    return knot if tainted else []
+def _is_plain(parts: list[Any]) -> bool:
+    """Return True if all *parts* are plain; most containers hold those, of few types."""
+    try:  # no step of Python for each
+        return not any(map(kind_of, set(map(type, parts))))
+    except Exception:  # a class that can't be hashed
+        return not _positions(parts)
 
 
 def _positions(parts: list[Any]) -> list[tuple[int, int]]:
     """Return the positions of all *parts* that are not plain, with their kinds."""
-    try:  # most containers hold plain items of few types: no step of Python for each
-        plain = not any(map(kind_of, set(map(type, parts))))
-    except Exception:  # a class that can't be hashed
-        plain = False
-    if plain:
-        return []
     return [(position, kind) for position, part in enumerate(parts) if (kind := kind_of(type(part)))]
 
 
@@ -163,7 +147,7 @@ def _copy(value: Any, kind: int) -> tuple[list[Any], dict[str, Any]]:
     if kind not in kinds.MAPPINGS:
         return list(value.copy() if kind == kinds.DEQUE else value), _NO_STATE
     # An OrderedDict hashes its keys to go through them in order, which a plain one is spared.
-    if kind == kinds.ORDERED_DICT and not _positions([*dict.keys(value), *dict.values(value)]):
+    if kind == kinds.ORDERED_DICT and _is_plain([*dict.keys(value), *dict.values(value)]):
         return [], _NO_STATE
     return [part for item in value.copy().items() for part in item], _NO_STATE
 
@@ -186,8 +170,8 @@ def _maker(source: Any, kind: int) -> Callable[..., Any]:
 
 
 def substitute(parts: Iterable[Any], take: Take | None) -> list[Any]:
-    """Return *parts* with results in place of futures, and rebuilt containers in place of nodes."""
-    return [part.made if type(part) is Node else value_of(part, take) for part in parts]
+    """Return *parts* with results in place of futures, and rebuilt containers in place of records."""
+    return [part.made if type(part) is Container else value_of(part, take) for part in parts]
 
 
 def value_of(part: Any, take: Take | None = None) -> Any:
@@ -200,67 +184,70 @@ def value_of(part: Any, take: Take | None = None) -> Any:
     return part.future if kind == kinds.SETTLED else part
 
 
-def rebuild(knot: list[Node], take: Take | None) -> None:
-    """Make the containers of *knot*; all those below it are made."""
-    if len(knot) == 1:
-        _make(knot[0])
-        _fill(knot[0], take)
-        return
-    mutable = sorted((node for node in knot if node.kind < TUPLE), key=lambda node: node.kind)
-    waiting = deque(node for node in knot if node.kind >= TUPLE)
-    for node in mutable:
-        _make(node)
-    for node in mutable:
-        # A frozenset of this knot may hash a dataclass of it, so the dataclass gets the fields
-        # that are known before.
-        if node.kind == kinds.DATACLASS:
-            _fill(node, take)
-    while waiting:  # most often in order already: what was met later is built first
-        node = waiting.popleft()
-        if any(type(part) is Node and part.made is _UNBUILT for part in node.parts):
-            waiting.append(node)
+def rebuild(parts: Sequence[Any], containers: Sequence[Container], take: Take | None) -> list[Any]:
+    """Return *parts* as `substitute` does; make *containers*, which `search` returned, for that."""
+    late: list[Container] = []  # those in a cycle, and those that hold one
+    for container in containers:
+        if container.nests and _is_blocked(container):
+            late.append(container)
         else:
-            _fill(node, take)
-    for node in mutable:
-        _fill(node, take)
-    for node in knot:
-        node.parts = []  # nodes of one knot hold each other
+            _fill(container, take)
+    if late:
+        _rebuild_cycles(late, take)
+    values = substitute(parts, take)
+    # Records may hold each other.  And on a free-threaded build only the thread that made an object
+    # frees it, as soon as that thread runs again: the records are the submitter's, the containers
+    # this thread's, which may be idle for long.
+    for container in containers:
+        container.parts = container.made = None
+    return values
 
 
-def release(knot: list[Node]) -> None:
-    """Release the containers of *knot*, in the thread that has rebuilt them.
+def _rebuild_cycles(late: list[Container], take: Take | None) -> None:
+    """Make the containers *late*, which are in cycles or hold one; all others are made."""
+    mutable = sorted([other for other in late if other.kind < TUPLE], key=lambda other: other.kind)
+    for container in mutable:
+        container.made = container.make()
+    for container in mutable:
+        # A frozenset may hash a dataclass, so that gets the fields that are known before.
+        if container.kind == kinds.DATACLASS:
+            _fill(container, take)
+    immutable = deque(container for container in late if container.kind >= TUPLE)
+    while immutable:  # most often in order already
+        container = immutable.popleft()
+        if _is_blocked(container):
+            immutable.append(container)
+        else:
+            _fill(container, take)
+    for container in mutable:
+        _fill(container, take)
 
-    On a free-threaded build only the thread that made an object frees it, as soon as that thread runs
-    again.  The nodes are the submitter's: where they kept the containers, an idle worker would keep these.
-    """
-    for node in knot:
-        node.made = _UNBUILT
+
+def _is_blocked(container: Container) -> bool:
+    """Return True if *container* holds a container that is not made yet."""
+    return any([type(part) is Container and part.made is _UNBUILT for part in container.parts])
 
 
-def _make(node: Node) -> None:
-    """Make the mutable container, empty."""
-    if node.kind < TUPLE:
-        node.made = node.make()
-
-
-def _fill(node: Node, take: Take | None) -> None:
-    """Give the mutable container its contents, as far as these are made; build the immutable one."""
-    contents: Any = substitute(node.parts, take)
-    if node.kind in kinds.MAPPINGS:
+def _fill(container: Container, take: Take | None) -> None:
+    """Make *container* of its contents; if it is made already, give it those that are."""
+    contents: Any = substitute(container.parts, take)
+    kind = container.kind
+    if kind in kinds.MAPPINGS:
         contents = zip(contents[::2], contents[1::2], strict=True)
-    if node.kind in (LIST, kinds.DEQUE):
-        node.made.extend(contents)
-    elif node.kind == kinds.DATACLASS:
-        cls = type(node.made)
-        names = _stored_fields(cls, node.state)
-        _set_attributes(
-            node.made, {**node.state, **dict(zip(names, contents, strict=True))}, layout_of(cls).slots
-        )
-    elif node.kind < TUPLE:
-        node.made.update(contents)
+    if kind == kinds.DATACLASS:
+        if container.made is _UNBUILT:
+            container.made = container.make()
+        cls = type(container.made)
+        fields = dict(zip(_stored_fields(cls, container.state), contents, strict=True))
+        _set_attributes(container.made, {**container.state, **fields}, layout_of(cls).slots)
+    elif container.made is _UNBUILT:
+        container.made = container.make(contents)
+        if container.state:
+            _set_attributes(container.made, container.state, {})
+    elif kind in (LIST, kinds.DEQUE):
+        container.made.extend(contents)
     else:
-        node.made = node.make(contents)
-        _set_attributes(node.made, node.state, {})
+        container.made.update(contents)
 
 
 def _set_attributes(instance: Any, attributes: dict[str, Any], slots: dict[str, Any]) -> None:

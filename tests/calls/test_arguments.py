@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from smqexec import Raw, settled
 from smqexec._calls import kinds as _kinds
-from smqexec._calls.arguments import gather
+from smqexec._calls.arguments import dependencies as listed
+from smqexec._calls.arguments import encode, materialise
 
 DEPTH = 20_000
 
@@ -30,6 +31,26 @@ def done(value):
     future = Future()
     future.set_result(value)
     return future
+
+
+class Encoded:
+    """The encoded arguments of a call."""
+
+    def __init__(self, args, form):
+        self.args, self.form = args, form
+
+    @property
+    def dependencies(self):
+        return listed(self.args, self.form)
+
+    def fill(self):
+        return materialise(self.args, self.form)
+
+
+def gather(args, kwargs):
+    """Encode the arguments; None if they hold no future, ``Raw`` or ``settled``."""
+    kept, form = encode(args, kwargs)
+    return None if kept is args and form in (None, kwargs) else Encoded(kept, form)
 
 
 def filled(*args, **kwargs):
