@@ -15,7 +15,7 @@ from smqexec.trace import record
 from .measure import check, executors_for, queues_of
 from .workloads import SHARED, WORKLOADS, Workload
 
-AIM = 2.5  # µs an event
+AIM = 1.5  # µs an event
 EVENTS = 3  # of a task
 WATCHED = [w for w in WORKLOADS if w.executor == SHARED and w.name in ("independent", "chain")]
 

@@ -1,17 +1,19 @@
 """Events: what a scheduler tells its observers.
 
-An observer is called in the thread where the event happens, and never under the
-lock.  So the events come in this order, whatever other threads do:
+An observer is called in the thread where the event happens, and never under the lock.
+The events come in this order, whatever other threads do:
 
 - of one task: submit, start, its items, end; or submit and end, if the task never ran;
 - the end of a task that ran, before any thread can see the task done: before its
   dependents start, and before `result`, or a `wait` for all tasks, returns;
 - an item, before any thread can see the item done.
 
-No lock keeps this order.  The core tells of a submission before the planner gets
-the task, and of the end of a call before the planner hears of that end.  Only a task
-that never ran, since a dependency failed or the task was cancelled, is told of just
-after it ended.
+No lock keeps this order.  The core tells of a submission before the planner gets the task,
+and of the end of a call before the planner hears of that end.  Only the end of a task that
+never ran, since a dependency failed or the task was cancelled, is told just after it.
+
+`Observers`, a tuple of observations, is the core's `EventSink`.  It is replaced, under the
+lock, and never changed.
 """
 
 from __future__ import annotations
@@ -19,11 +21,12 @@ from __future__ import annotations
 import itertools
 import logging
 import os
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 from weakref import ref
 
 from .._calls.arguments import dependencies
@@ -39,12 +42,19 @@ if TYPE_CHECKING:
 
 LOGGER = logging.getLogger("smqexec")
 
+#: The fields of an `Event`: kind, time, number, task, the state of its queue, worker, dependencies,
+#: index, outcome, error.
+Facts: TypeAlias = tuple[Any, ...]
+
 #: Called with each new scheduler.
 newcomers: list[Callable[[Any], object]] = []
 
 # The numbers of observed tasks, in all schedulers of the process.
-_numbers = itertools.count(1)  # without the GIL, CPython 3.13 may count twice to the same number
-_numbering = threading.RLock()  # a finalizer may number a task while its own thread is numbering one
+_numbers = itertools.count(1)
+# Two threads may number the same task; and a finalizer may, in a thread that is numbering one.
+_numbering = threading.RLock()
+# Without the GIL, CPython 3.13 may count twice to the same number.
+_count_is_atomic: bool = getattr(sys, "_is_gil_enabled", lambda: True)()
 
 
 def _renew_numbering() -> None:  # pragma: no cover - in a child
@@ -57,7 +67,7 @@ if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows can't fork
 
 
 def number_of(task: Any) -> int:
-    """The number of *task* in events: given when it is first needed, and never changed."""
+    """Return the number of *task* in events: given when first needed, and never changed."""
     number: int = task._serial
     if number:
         return number
@@ -69,7 +79,7 @@ def number_of(task: Any) -> int:
 
 
 def numbers_of(values: Sequence[Any]) -> tuple[int, ...]:
-    """The numbers of the tasks among *values*, and of the tasks whose items are among *values*."""
+    """Return the numbers of the tasks, and of the tasks of items, among *values*."""
     tasks = (value._maker() for value in values if isinstance(value, PlannedFuture))
     return tuple(dict.fromkeys(number_of(task) for task in tasks if task is not None))
 
@@ -80,31 +90,29 @@ class Event:
     Keep its numbers, not the event: an event keeps its task, and so the result.
     """
 
-    # The defaults are the class's, so that making an event sets only what differs.
-
     #: ``"submit"``, ``"start"``, ``"item"``, ``"end"``, ``"stop"`` or ``"resume"``.
     kind: str
     #: When it happened: seconds, as `time.perf_counter` counts them.
     time: float
     #: The task.  None for a stop and a resume, which have none of what follows.
-    task: Task[Any] | None = None
+    task: Task[Any] | None
     #: Of the task: 1, 2, ... in the order in which tasks were first observed, in all schedulers of
     #: the process.  0 for a stop and a resume.
     number: int = 0
     #: Start, item, end: what runs the task: the identifier of the thread, or the name that an engine
     #: gives.  None at the end of a task that never ran.
-    worker: int | str | None = None
+    worker: int | str | None
     #: Submit: the numbers of the tasks among the arguments, in argument order, also of tasks that
     #: are done.  An item stands for its task until its value is there.
-    dependencies: tuple[int, ...] = ()
+    dependencies: tuple[int, ...]
     #: Item: the index of the value, from 0.
-    index: int | None = None
+    index: int | None
     #: End: ``"done"``, ``"failed"`` or ``"cancelled"``.
-    outcome: str | None = None
+    outcome: str | None
     #: End: the exception that the task failed with.
-    error: BaseException | None = None
+    error: BaseException | None
 
-    _state: QueueState | None = None  # of the task's queue
+    _state: QueueState | None  # of the task's queue
 
     @property
     def queue(self) -> str | None:
@@ -122,14 +130,15 @@ class Event:
 
 
 class Observation:
-    """One observer of a scheduler: what `Scheduler.observe` returns.
+    """One observer of a scheduler: `Scheduler.observe` returns it.
 
     A context manager that closes at its end.
     """
 
+    # The first two never change.
     __slots__ = ("_scheduler", "callback")
 
-    def __init__(self, scheduler: Any, callback: Callable[[Event], object]) -> None:
+    def __init__(self, scheduler: Any, callback: Callable[..., object]) -> None:
         if not callable(callback):
             raise TypeError(f"an observer must be callable with an event, not {callback!r}")
         self._scheduler = ref(scheduler)  # the scheduler keeps the observation
@@ -144,6 +153,15 @@ class Observation:
             with scheduler.exclusive():
                 scheduler.observers = Observers(other for other in scheduler.observers if other is not self)
 
+    def _tell(self, facts: Facts) -> None:
+        """Tell the observer of an event with these *facts*."""
+        event = Event()
+        (
+            event.kind, event.time, event.number, event.task, event._state,
+            event.worker, event.dependencies, event.index, event.outcome, event.error,
+        ) = facts  # fmt: skip
+        self.callback(event)
+
     def __enter__(self) -> Self:
         return self
 
@@ -154,17 +172,19 @@ class Observation:
 class Observers(tuple[Observation, ...]):
     """All observations of a scheduler: the `EventSink` of its core.
 
-    Never changed: a scheduler gets another one, under the lock.  It is false while there is no
-    observation; that test is all that an unobserved scheduler pays.
+    It is false while there is no observation; that test is all that an unobserved scheduler pays.
     """
 
     __slots__ = ()
 
     def submitted(self, queue: QueueState, task: Task[Any], args: Any, kwargs: Any) -> None:
         """Tell that *task* is about to be added; *args* and *kwargs* as for `add`."""
-        event = Event()
-        event.dependencies = numbers_of([future for future, _ in [*dependencies(args, kwargs), *task._after]])
-        self._call(event, "submit", perf_counter(), queue, task)
+        needs = [future for future, _ in dependencies(args, kwargs)]
+        needs += [future for future, _ in task._after]
+        numbers = numbers_of(needs) if needs else ()
+        if _count_is_atomic and not task._serial:
+            task._serial = next(_numbers)  # no other thread knows the task
+        self.tell("submit", queue, task, dependencies=numbers)
 
     def tell(
         self,
@@ -177,11 +197,23 @@ class Observers(tuple[Observation, ...]):
         index: int | None = None,
         outcome: str | None = None,
         error: BaseException | None = None,
+        dependencies: tuple[int, ...] = (),
     ) -> None:
-        """Tell of an event of another *kind*.  What it reports is not visible at the task yet."""
-        event = Event()
-        event.worker, event.index, event.outcome, event.error = worker, index, outcome, error
-        self._call(event, kind, perf_counter() if time is None else time, queue, task)
+        """Tell of an event, which no thread can see at the task yet.  See `Event`."""
+        if time is None:
+            time = perf_counter()
+        number = 0 if task is None else task._serial or number_of(task)
+        facts = kind, time, number, task, queue, worker, dependencies, index, outcome, error
+        for each in self:
+            try:
+                each._tell(facts)
+            except BaseException as raised:
+                if _is_of_the_caller(kind, worker, raised):
+                    raise
+                with suppress(RecursionError):  # a thread that is too deep to log: the observer is closed
+                    each.close()
+                    message = "an observer raised, and is told of nothing more: %r"
+                    LOGGER.error(message, each.callback, exc_info=raised)
 
     def dropped(self, ended: Sequence[tuple[Any, Any, QueueState]], ran: Task[Any] | None) -> None:
         """Tell that the tasks in *ended* have ended; none of them ran but *ran*, whose end was told."""
@@ -193,28 +225,11 @@ class Observers(tuple[Observation, ...]):
                 else:
                     self.tell("end", queue, task, outcome="failed", error=failure.exception)
 
-    def _call(
-        self, event: Event, kind: str, time: float, queue: QueueState | None, task: Task[Any] | None
-    ) -> None:
-        event.kind, event.time = kind, time
-        if task is not None:
-            event._state, event.task, event.number = queue, task, task._serial or number_of(task)
-        for observation in self:
-            try:
-                observation.callback(event)
-            except BaseException as error:
-                if _is_of_the_caller(event, error):
-                    raise
-                with suppress(RecursionError):  # a thread that is too deep to log: the observer is closed
-                    observation.close()
-                    message = "an observer raised, and is told of nothing more: %r"
-                    LOGGER.error(message, observation.callback, exc_info=error)
 
-
-def _is_of_the_caller(event: Event, error: BaseException) -> bool:
-    """Whether *error*, which an observer raised at *event*, belongs to the thread that it was called in."""
+def _is_of_the_caller(kind: str, worker: int | str | None, error: BaseException) -> bool:
+    """Return whether *error*, which an observer raised, belongs to the thread where the event happened."""
     if isinstance(error, RecursionError):
-        return event.kind == "submit"  # the submitter's own calls are too deep
-    # Ctrl-C; an inline queue puts that off while it is at a task.
+        return kind == "submit"  # the submitter's own calls are too deep
+    # Ctrl-C; an inline queue puts that off while it runs a task.
     here = threading.current_thread() is threading.main_thread()
-    return isinstance(error, KeyboardInterrupt) and here and event.worker is None
+    return isinstance(error, KeyboardInterrupt) and here and worker is None

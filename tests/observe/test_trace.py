@@ -296,7 +296,7 @@ def test_notes_that_pile_up_are_made_slowly(path: Path, monkeypatch: pytest.Monk
     """So that the thread that writes gets its turn."""
     paused: list[float] = []
     monkeypatch.setattr(_recorder, "BACKLOG", 2)
-    monkeypatch.setattr(_recorder.time, "sleep", paused.append)
+    monkeypatch.setattr(_recorder, "sleep", paused.append)
     with planned(1) as (scheduler, queue):
         recording = record(scheduler, path)
         with recording._writing:
@@ -323,8 +323,8 @@ def test_memory_of_what_has_ended_is_given_back(path: Path) -> None:
             queue.submit(add, queue.submit(add, n, 1), 1).result(DEADLINE)
         assert scheduler.wait(DEADLINE)
         recording.close()
-        lines = recording._lines
-        assert not (recording._notes or lines._submitted or lines._running or lines.lines)
+        encoder = recording._encoder
+        assert not (recording._notes or encoder._facts or encoder._rows or encoder._starts or encoder.lines)
 
 
 def test_no_object_of_the_user_is_kept(path: Path) -> None:

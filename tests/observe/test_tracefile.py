@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from smqexec._observe.trace.lines import Lines
+from smqexec._observe.trace.encode import Encoder
 from smqexec._observe.trace.read import ItemRecord, Mark, QueueRecord, Record, Trace, busy, read
 from smqexec.trace import main
 
@@ -35,7 +35,7 @@ class Scribe:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.lines = Lines(0.0)
+        self.lines = Encoder(0.0)
         self.lines.meta("smqexec", version="1", python="CPython 3", cores=2)
 
     def note(
@@ -222,10 +222,10 @@ def test_what_runs_at_the_end_is_there(scribe: Scribe) -> None:
 
 def test_task_of_before_the_recording(scribe: Scribe) -> None:
     disk = slots()
-    scribe.lines.submitted("null", 1, "early", (9,))
+    scribe.lines.submitted(None, 1, "early", (9,))
     scribe.lines.started(3.0, 1, disk, 7)
-    scribe.lines.submitted("3", 1, "early", ())  # told of after all, as it was just being submitted
-    scribe.lines.submitted("null", 2, "pending", ())
+    scribe.lines.submitted(3.0, 1, "early", ())  # told of after all, as it was just being submitted
+    scribe.lines.submitted(None, 2, "pending", ())
     scribe.note("start", 4, 1, disk, 7)  # told of after all, as it was just starting
     scribe.note("end", 5, 1, disk, "done")
     scribe.note("start", 6, 2, disk, 7)

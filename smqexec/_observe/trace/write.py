@@ -1,9 +1,9 @@
 """Write what schedulers do to a trace file, as it happens.
 
-The observer only adds a note of each event to a deque, which needs no lock.  One
-thread takes the notes from the other end, five times a second, makes lines of them
-(see ``lines``) and writes these.  So in memory is what is pending and running, and what
-is not written yet.
+An observation adds a note of each event to a deque, which needs no lock.  One thread takes
+the notes from the other end, five times a second, makes lines of them (see ``encode``) and
+writes these.  So the memory holds the pending and running tasks, and the notes of a fifth of
+a second.
 """
 
 from __future__ import annotations
@@ -14,16 +14,15 @@ import os
 import platform
 import sys
 import threading
-import time
 from collections import deque
-from time import perf_counter
+from time import perf_counter, sleep, time
 from typing import TYPE_CHECKING, Any
 
 from ..._calls.interrupts import uninterrupted
 from ..._futures.task import label_of
 from ..._planner import dependencies_of
-from ..events import Event, Observation, newcomers, number_of, numbers_of
-from .lines import Lines, Note
+from ..events import Facts, Observation, newcomers, number_of, numbers_of
+from .encode import Encoder, Note
 
 if TYPE_CHECKING:
     from typing import Self
@@ -41,6 +40,30 @@ _recordings: dict[str, Recording] = {}
 _opening = threading.Lock()
 
 
+class _Notes(Observation):
+    """An observation that needs no event: it adds a note to the notes of *recording*."""
+
+    __slots__ = ("_notes",)
+
+    def __init__(self, scheduler: State, recording: Recording) -> None:
+        self._notes = recording._notes
+        super().__init__(scheduler, recording.watch)  # named in the log should this fail
+
+    def _tell(self, facts: Facts) -> None:
+        kind, time, number, task, queue, worker, dependencies, index, outcome, _ = facts
+        detail: Any = worker
+        if kind == "submit":
+            detail = label_of(task)
+        elif kind == "end":
+            detail = outcome
+        elif kind == "item":
+            detail = index
+        notes = self._notes
+        notes.append((kind, time, number, queue, detail, dependencies))
+        if len(notes) > BACKLOG:
+            sleep(PAUSE)  # the thread that writes gets its turn
+
+
 class Recording:
     """A trace file that is being written, until it is closed: what `smqexec.trace.record` returns.
 
@@ -56,14 +79,15 @@ class Recording:
                 raise ValueError(f"{self.path} is being written by another recording")
             self._file = open(self.path, "wb", buffering=0)  # noqa: SIM115 - until `close`
             _recordings[self._place] = self
-        self._notes: deque[Note] = deque()  # added and taken by any thread: each is atomic
+        # Notes that are not written.  Any thread adds, the writing thread takes: each is atomic.
+        self._notes: deque[Note] = deque()
         # Guards the next three.  A thread that holds it may take the lock of a scheduler.
         self._writing = threading.Lock()
-        self._lines = Lines(perf_counter())
+        self._encoder = Encoder(perf_counter())
         self._observations: list[Observation] = []
         self._ended = False  # closed, or the file can't be written
-        self._closing = threading.Event()
-        self._lines.meta("smqexec", order=scheduler.order, **_circumstances())
+        self._closing = threading.Event()  # set under `_opening`
+        self._encoder.meta("smqexec", order=scheduler.order, **_circumstances())
         self._thread = threading.Thread(target=self._keep_writing, name="smqexec trace", daemon=True)
         try:
             self._thread.start()
@@ -73,37 +97,23 @@ class Recording:
         self.watch(scheduler)
 
     def watch(self, scheduler: State) -> None:
-        """Record *scheduler* from now on; and its pending and running tasks, as far as they are known.
+        """Record *scheduler* from now on; and its pending and running tasks.
 
         Cost: a step for each of these and its dependencies.
         """
-        with uninterrupted(), self._writing:  # what is there comes before what happens to it from now on
+        with uninterrupted(), self._writing:  # so these tasks come before their next events
             if self._ended:
                 return
-            self._observations.append(Observation(scheduler, self._note))
+            self._observations.append(_Notes(scheduler, self))
             with scheduler.exclusive():
                 known = [(task, [*dependencies_of(task)]) for task in scheduler.termination.pending()]
-                runs = [run for slots in scheduler._queues for run in slots.workers]
-                running = [(task, run) for run in runs for task in run.tasks()]
+                workers = [worker for state in scheduler._queues for worker in state.workers]
+                running = [(task, worker) for worker in workers for task in worker.tasks()]
             for task, needs in [*known, *((task, []) for task, _ in running)]:
-                self._lines.submitted("null", number_of(task), label_of(task), numbers_of(needs))
-            at = self._lines.micros(perf_counter())
-            for task, run in running:
-                self._lines.started(at, number_of(task), run.queue, run.thread)
-
-    def _note(self, event: Event) -> None:
-        """The observer."""
-        kind = event.kind
-        detail: Any = event.worker
-        if kind == "submit":
-            detail = event.name
-        elif kind == "end":
-            detail = event.outcome
-        elif kind == "item":
-            detail = event.index
-        self._notes.append((kind, event.time, event.number, event._state, detail, event.dependencies))
-        if len(self._notes) > BACKLOG:
-            time.sleep(PAUSE)  # the thread that writes gets its turn
+                self._encoder.submitted(None, number_of(task), label_of(task), numbers_of(needs))
+            at = self._encoder.micros(perf_counter())
+            for task, worker in running:
+                self._encoder.started(at, number_of(task), worker.queue, worker.thread)
 
     def _keep_writing(self) -> None:
         while not (self._closing.wait(INTERVAL) or self._ended):
@@ -115,13 +125,12 @@ class Recording:
             if self._ended:
                 return
             try:
-                lines = self._lines
+                encoder = self._encoder
                 for _ in range(len(self._notes)):
-                    lines.add(self._notes.popleft())
-                (lines.finish if last else lines.look)(perf_counter())
-                text = "".join(f"{line}\n" for line in lines.lines)
-                lines.lines.clear()
-                left = memoryview(text.encode())
+                    encoder.add(self._notes.popleft())
+                (encoder.finish if last else encoder.look)(perf_counter())
+                left = memoryview("\n".join([*encoder.lines, ""]).encode()) if encoder.lines else b""
+                encoder.lines.clear()
                 while left:
                     left = left[self._file.write(left) :]
             except Exception:
@@ -136,7 +145,7 @@ class Recording:
         self._notes.clear()
 
     def close(self) -> None:
-        """Write what is left, and close the file.  What still runs is shown as not ended.
+        """Write the rest, and close the file.  Tasks that still run are shown as not ended.
 
         From any thread; a second call does nothing.  If the file can't be written, that is logged.
         """
@@ -216,4 +225,4 @@ if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows can't fork
 def _circumstances() -> dict[str, Any]:
     version = sys.modules[__name__.partition(".")[0]].__version__  # nothing here imports the front door
     python = f"{platform.python_implementation()} {platform.python_version()}"
-    return {"version": version, "python": python, "cores": os.cpu_count(), "wall_start": time.time()}
+    return {"version": version, "python": python, "cores": os.cpu_count(), "wall_start": time()}
