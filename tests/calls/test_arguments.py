@@ -157,15 +157,6 @@ def test_results_take_the_place_of_direct_futures():
     assert template.fill() == ((1, "x", 2, 1), {"a": 2, "b": "y"})
 
 
-def test_subclasses_of_future_are_futures():
-    class Task(Future):
-        pass
-
-    task = Task()
-    task.set_result(1)
-    assert filled(task) == ((1,), {})
-
-
 @pytest.mark.parametrize("wrap", [lambda x: x, lambda x: [x], lambda x: Cell(x)])
 def test_raw_passes_a_future_unsearched(wrap):
     future = Future()

@@ -91,15 +91,6 @@ def test_pending_task_waits_for_a_pool_of_the_standard_library() -> None:
     assert outcome.lines == ["late"]
 
 
-def test_exit_with_a_queue_that_was_not_shut_down_and_idles() -> None:
-    outcome = run("""
-        queue = Queue(4)
-        list(queue.map(str, range(100)))
-        say("end")
-    """)
-    assert outcome.lines == ["end"]
-
-
 @pytest.mark.parametrize("end", ["sys.exit(3)", "raise ValueError('end')"])
 def test_main_thread_that_fails(end: str) -> None:
     outcome = run(
@@ -246,18 +237,6 @@ def test_submitting_while_exiting() -> None:
     """)
     words = "RuntimeError: cannot schedule new futures after interpreter shutdown"
     assert outcome.lines == [words] * 4
-
-
-def test_standard_library_refuses_in_the_same_words() -> None:
-    outcome = run("""
-        import concurrent.futures.thread as thread
-        def late():
-            until(lambda: thread._shutdown)
-            say(error_of(pool.submit, int))
-        pool = ThreadPoolExecutor(1)
-        pool.submit(late)
-    """)
-    assert outcome.lines == ["RuntimeError: cannot schedule new futures after interpreter shutdown"]
 
 
 # A stopped scheduler
@@ -510,19 +489,6 @@ def test_fork_inside_a_task() -> None:
     """)
     inherited = "the queue was made before the fork; make a new one in the child process"
     assert outcome.lines == ["child", f"RuntimeError: {inherited}", "7", "parent"]
-
-
-@forks
-def test_process_pool_inside_a_task() -> None:
-    outcome = run("""
-        import multiprocessing
-        def task():
-            with multiprocessing.get_context("fork").Pool(2) as pool:
-                return pool.map(abs, [-1, -2, -3])
-        with Queue(2) as queue:
-            say(queue.submit(sum, queue.submit(task)).result(DEADLINE))
-    """)
-    assert outcome.lines == ["6"]
 
 
 @forks

@@ -546,47 +546,6 @@ class Demanding(Exception):
         self.code, self.reason = code, reason
 
 
-@pytest.mark.parametrize("error", [HostileError(), Demanding(1, reason="x")], ids=["hostile", "demanding"])
-def test_odd_exception(error: Exception) -> None:
-    def throw() -> Any:
-        raise error
-
-    def generate() -> Any:
-        yield 1
-        raise error
-
-    with planned(1, 1, stopped=True) as (scheduler, queue, other):
-        task, generator = queue.submit(throw), queue.submit(generate)
-        ends = [task, generator, generator[1]]
-        ends += [other.submit(nothing, task), other.submit(nothing, [generator])]
-        waiting = beside(wait, ends, DEADLINE)
-        scheduler.resume()
-        for end in ends:
-            for _ in range(2):
-                with pytest.raises(type(error)) as caught:
-                    end.result(DEADLINE)
-                assert caught.value is error
-        assert not waiting.result(DEADLINE).not_done
-        assert f"raised {type(error).__name__}" in repr(task)
-        outside: Future[None] = Future()
-        heir = other.submit(nothing, outside)
-        outside.set_exception(error)
-        assert heir.exception(DEADLINE) is error
-        healthy(queue, other)
-
-
-def test_odd_exception_of_an_initializer() -> None:
-    def initialize() -> None:
-        raise Demanding(1, reason="x")
-
-    queue = Queue(1, initializer=initialize)
-    assert isinstance(queue.submit(nothing).exception(DEADLINE), BrokenThreadPool)
-    until(lambda: queue._broken)
-    with pytest.raises(BrokenThreadPool):
-        queue.submit(nothing)
-    queue.shutdown()
-
-
 class Own(BaseException):
     pass
 
@@ -621,11 +580,6 @@ def test_base_exception(error: type[BaseException]) -> None:
 
 
 # Callbacks
-
-
-def shut_down(queue: Queue) -> None:
-    with suppress(RuntimeError):
-        queue.shutdown(wait=False)
 
 
 ACTS: dict[str, Callable[[Queue, Any], object]] = {
@@ -959,7 +913,11 @@ class OwnTraceback(Exception):
         raise Broken("nobody may ask")
 
 
-@pytest.mark.parametrize("error", [Frozen(), OwnTraceback()], ids=["frozen", "own traceback"])
+@pytest.mark.parametrize(
+    "error",
+    [Frozen(), OwnTraceback(), HostileError(), Demanding(1, reason="x")],
+    ids=["frozen", "own traceback", "hostile", "demanding"],
+)
 def test_exception_that_refuses_assignment(error: Exception) -> None:
     def throw(*_: object) -> Any:
         raise error

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import gc
-import logging
-import random
 import threading
 import weakref
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -30,7 +28,6 @@ from threads import beside, planned, until
 
 import smqexec._core.wake
 from smqexec import Queue, Scheduler, Task, settled
-from smqexec._core import blocking as _blocking
 from smqexec._planner import dependencies_of
 
 NOTHING = dict(waiting=0, ready=0, running=0, done=0, failed=0, cancelled=0)
@@ -64,15 +61,6 @@ def test_options_are_keywords() -> None:
     assert Scheduler().order == "newest"
 
 
-def test_bad_scheduler() -> None:
-    scheduler = Scheduler()
-    with pytest.raises(TypeError, match="scheduler must be a Scheduler, not 'newest'"):
-        Queue(scheduler="newest")  # type: ignore[call-overload]
-    with pytest.raises(TypeError, match="given twice"):
-        Queue(scheduler, scheduler=scheduler)  # type: ignore[call-overload]
-    assert scheduler.queues == ()
-
-
 def test_queues_are_those_in_use() -> None:
     scheduler = Scheduler()
     one, two = Queue(scheduler, 1), Queue(2, scheduler=scheduler)
@@ -86,18 +74,6 @@ def test_queues_are_those_in_use() -> None:
     three = Queue(scheduler, 1)
     assert len(states_of(scheduler)) == 2
     assert scheduler.queues == (two, three)
-
-
-def test_lost_queue_still_does_its_tasks() -> None:
-    scheduler = Scheduler(stopped=True)
-    queue: Queue | None = Queue(scheduler, 1)
-    tasks = [queue.submit(add, i) for i in range(3)]
-    queue = None
-    gc.collect()
-    assert Queue(scheduler, 1) in scheduler.queues
-    scheduler.resume()
-    assert [task.result(DEADLINE) for task in tasks] == [1, 2, 3]
-    assert scheduler.wait(DEADLINE)
 
 
 # Counts.
@@ -307,34 +283,6 @@ def test_resume_starts_threads_only_where_something_is_pending() -> None:
         assert task.result(DEADLINE) == "1"
 
 
-@pytest.mark.parametrize("order", ["newest", "oldest"])
-def test_nothing_is_lost_over_many_stops(order: str) -> None:
-    chance = random.Random(0)
-    with planned(2, 3, order=order) as (scheduler, *queues):
-        ran: dict[int, int] = {}
-        lock = threading.Lock()
-        tasks: list[Task[int]] = []
-
-        def note(i: int, *needs: int) -> int:
-            with lock:
-                ran[i] = ran.get(i, 0) + 1
-            assert all(need < i for need in needs)
-            return i
-
-        for i in range(2000):
-            needs = chance.sample(tasks[-20:], min(len(tasks), chance.randrange(3)))
-            tasks.append(chance.choice(queues).submit(note, i, *needs))
-            if i % 20 == 0:
-                scheduler.stop(wait=chance.random() < 0.5)
-            if i % 20 == 7:
-                scheduler.resume()
-        scheduler.resume()
-        assert scheduler.wait(DEADLINE)
-        assert [task.result() for task in tasks] == list(range(2000))
-        assert ran == dict.fromkeys(range(2000), 1)
-        assert scheduler.counts() == {**NOTHING, "done": 2000}
-
-
 def test_wait() -> None:
     with planned(1, 1) as (scheduler, queue, other):
         assert scheduler.wait()
@@ -396,17 +344,6 @@ def test_task_that_waits_still_counts_for_those_outside() -> None:
         assert held.done()
 
 
-def test_task_cannot_wait_for_the_end_of_its_queue() -> None:
-    with planned(1, 1) as (_, queue, other):
-        task = queue.submit(queue.shutdown)
-        with pytest.raises(RuntimeError, match="cannot wait for the shutdown of its own queue"):
-            task.result(DEADLINE)
-        with pytest.raises(RuntimeError, match="cannot schedule new futures after shutdown"):
-            queue.submit(add, 1)
-        assert other.submit(queue.shutdown).result(DEADLINE) is None
-        assert other.submit(other.shutdown, wait=False).result(DEADLINE) is None
-
-
 # Shutdown.
 
 
@@ -421,14 +358,6 @@ def test_with_block_shuts_its_queues_down() -> None:
             queue.submit(add, 1)
 
 
-def test_with_block_lets_exceptions_through() -> None:
-    with pytest.raises(KeyError), Scheduler() as scheduler:
-        queue = Queue(scheduler, 1)
-        task = queue.submit(add, 1)
-        raise KeyError
-    assert task.result(0) == 2
-
-
 def test_with_block_that_raises_still_does_what_is_pending() -> None:
     gate = Gate()
     with pytest.raises(KeyError), Scheduler() as scheduler:
@@ -438,18 +367,6 @@ def test_with_block_that_raises_still_does_what_is_pending() -> None:
         beside(lambda: until(lambda: state_of(queue).closed) or gate.open())
         raise KeyError
     assert [task.result(0) for task in tasks] == [1, 2]
-
-
-def test_shutdown_without_waiting() -> None:
-    with planned(1, 1) as (scheduler, queue, other):
-        gate = Gate()
-        task = other.submit(add, queue.submit(gate.enter, 1))
-        gate.wait_entered()
-        scheduler.shutdown(wait=False)
-        assert not task.done()
-        gate.open()
-        assert task.result(DEADLINE) == 2
-        scheduler.shutdown()
 
 
 def test_shutdown_cancels_what_is_pending() -> None:
@@ -480,28 +397,6 @@ def test_shutdown_that_cancels_lets_go_on_who_only_waits_for_the_end() -> None:
         queue.shutdown(wait=False, cancel_futures=True)
         assert sorted(each.result(DEADLINE) for each in late) == [0, 1]
         gate.open()
-
-
-def test_shutdown_of_a_stopped_scheduler_warns(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(_blocking, "PATIENCE", 0.01)
-    with planned(1, stopped=True) as (scheduler, queue), caplog.at_level(logging.WARNING, "smqexec"):
-        tasks = [queue.submit(add, i) for i in range(3)]
-        ending = beside(queue.shutdown)
-        until(lambda: "the scheduler is stopped: 0 running, 3 ready, 0 waiting" in caplog.text)
-        scheduler.resume()
-        assert ending.result(DEADLINE) is None
-        assert [task.result(0) for task in tasks] == [1, 2, 3]
-        assert len(caplog.records) == 1
-
-
-def test_shutdown_warns_of_nothing_where_nothing_is_stopped(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.WARNING, "smqexec"), Scheduler() as scheduler:
-        queue = Queue(scheduler, 1)
-        tasks = [queue.submit(add, i) for i in range(3)]
-    assert [task.result(0) for task in tasks] == [1, 2, 3]
-    assert not caplog.records
 
 
 # Order.
@@ -598,22 +493,6 @@ def test_argument_given_twice_is_one_dependency() -> None:
         check_order(scheduler)
         scheduler.resume()
         assert [task.result(DEADLINE) for task in tasks] == [0, 0]
-
-
-def test_promotion() -> None:
-    with planned(1, stopped=True) as (scheduler, queue):
-        ran: list[str] = []
-
-        def note(name: str, *_: object) -> None:
-            ran.append(name)
-
-        need = queue.submit(note, "need")
-        sink = queue.submit(note, "sink", need)
-        queue.submit(note, "other")
-        assert sink.promote()
-        scheduler.resume()
-        assert scheduler.wait(DEADLINE)
-        assert ran == ["need", "sink", "other"]
 
 
 def test_lone_queue_is_first_in_first_out() -> None:

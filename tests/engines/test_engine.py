@@ -62,15 +62,6 @@ def test_tasks_depend_on_those_of_other_queues() -> None:
         assert last.result(DEADLINE) == {"value": 13, "pair": [3, 13]}
 
 
-def test_raw_generator_function_is_an_ordinary_call() -> None:
-    def count() -> Iterator[int]:
-        yield from range(3)
-
-    with Scheduler() as scheduler:
-        task = Queue(scheduler, 1, executor=Inline()).submit(Raw(count))
-        assert list(task.result(DEADLINE)) == [0, 1, 2]
-
-
 def test_every_kind_of_argument_arrives() -> None:
     done: Future[int] = Future()
     done.set_result(5)
@@ -395,13 +386,6 @@ def test_shutdown_waits_and_leaves_the_executor_alone() -> None:
     assert task.result(DEADLINE) == 1
 
 
-def test_a_future_that_never_ends_can_be_cancelled() -> None:
-    queue = Queue(1, executor=Manual())
-    running, ready = queue.submit(abs, -1), queue.submit(abs, -2)
-    queue.shutdown(wait=False, cancel_futures=True)
-    assert ready.cancelled() and running.cancel()
-
-
 # Generator tasks.
 
 
@@ -448,18 +432,6 @@ def test_announced_length_and_what_is_wrong_with_it() -> None:
                 queue.submit(announced, 1)[1].result(DEADLINE)
     finally:
         del count_to.number_of_results  # type: ignore[attr-defined]
-
-
-def test_what_gives_no_iterator_is_an_ordinary_task() -> None:
-    @number_of_results(lambda: 2)
-    def seeming() -> Any:
-        return [1, 2, 3]
-
-    with ThreadPoolExecutor(1) as pool, Scheduler() as scheduler:
-        queue = Queue(scheduler, executor=pool)
-        task = queue.submit(seeming)
-        assert task.result(DEADLINE) == [1, 2, 3]
-        assert task[2].result(DEADLINE) == 3
 
 
 def test_item_of_a_call_that_runs_and_gives_no_iterator() -> None:

@@ -285,27 +285,6 @@ def test_shutdown_in_a_callback_does_not_wait_for_its_own_thread() -> None:
         until(lambda: ended)
 
 
-def test_cancelled_where_the_executor_can_not_cancel() -> None:
-    class Stubborn(Future[Any]):
-        def cancel(self) -> bool:
-            raise NotImplementedError("Cancel not implemented")
-
-    class Parsl(Manual):
-        def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
-            future = Stubborn()
-            self.calls.append((future, fn, args, kwargs))
-            return future
-
-    engine = Parsl()
-    with Queue(1, executor=engine) as queue:
-        task, failing = queue.submit(abs, -1), queue.submit(int, "x")
-        assert not task.cancel()
-        engine.run()
-        assert task.result(DEADLINE) == 1
-        engine.run()
-        assert isinstance(failing.exception(DEADLINE), ValueError)
-
-
 def test_callback_in_the_middle_of_another_is_ended_after_it() -> None:
     class Late(Manual):
         """Ends the call before when it takes one."""

@@ -25,7 +25,7 @@ from gate import DEADLINE, Gate
 from internals import blocked_on, callbacks_of, check_order, lock_of, outside_of, record_of, waiters_of
 from threads import beside, planned, until, until_gone, without_collector
 
-from smqexec import DependencyPlanner, Item, Queue, Raw, Scheduler, Task, settled
+from smqexec import DependencyPlanner, Item, Queue, Scheduler, Task, settled
 
 
 class Kept:
@@ -211,16 +211,6 @@ def test_the_scheduler_alone_ends_a_task() -> None:
         assert task.result(DEADLINE) == 2
 
 
-def test_base_exceptions_are_outcomes() -> None:
-    def leave() -> None:
-        raise SystemExit(3)
-
-    with planned(1) as (_, queue):
-        task = queue.submit(leave)
-        assert isinstance(task.exception(DEADLINE), SystemExit)
-        assert queue.submit(add, 1).result(DEADLINE) == 2  # its thread goes on
-
-
 class Odd:
     """A callable that answers no questions about itself."""
 
@@ -305,15 +295,6 @@ def test_promote() -> None:
         assert scheduler.wait(DEADLINE)
         assert ran == [1, 3, 0]
         assert not tasks[1].promote()
-
-
-def test_running_task_is_not_promoted() -> None:
-    with planned(1) as (_, queue):
-        gate = Gate()
-        held = queue.submit(gate)
-        gate.wait_entered()
-        assert not held.promote()
-        gate.open()
 
 
 # Callbacks.
@@ -416,49 +397,6 @@ def test_ctrl_c_in_a_callback_that_is_called_at_once_goes_to_the_caller(
         future.add_done_callback(interrupt)
 
 
-@pytest.mark.parametrize("work", [partial(add, 1), fail], ids=["returned", "failed"])
-def test_callback_that_submits_and_waits(work: Callable[[], object]) -> None:
-    # The queue's other slot is free for what a callback waits for, also for what was ready before.
-    with planned(2, stopped=True) as (scheduler, queue):
-        found: list[object] = []
-        earlier = queue.submit(add, 10)
-        task = queue.submit(work)
-        task.add_done_callback(lambda _: found.append(earlier.result(DEADLINE)))
-        task.add_done_callback(lambda _: found.append(queue.submit(add, 1).result(DEADLINE)))
-        done = threading.Event()
-        task.add_done_callback(lambda _: done.set())
-        scheduler.resume()
-        assert done.wait(DEADLINE)
-        assert found == [11, 2]
-
-
-def test_callback_that_cancels() -> None:
-    with planned(1, stopped=True) as (scheduler, queue):
-        other = queue.submit(add, 1)
-        heir = queue.submit(add, other)
-        task = queue.submit(add, 1)
-        answers: list[bool] = []
-        task.add_done_callback(lambda t: answers.extend([t.cancel(), other.cancel(), heir.cancel()]))
-        scheduler.resume()
-        assert scheduler.wait(DEADLINE)
-        queue.submit(nothing).result(DEADLINE)
-        assert answers == [False, True, True]
-
-
-def test_callback_that_shuts_down() -> None:
-    with planned(2, stopped=True) as (scheduler, queue):
-        last = queue.submit(add, 1)
-        task = queue.submit(add, 1)
-        task.add_done_callback(lambda _: queue.shutdown(wait=False))
-        heir = queue.submit(add, task)
-        scheduler.resume()
-        assert (last.result(DEADLINE), heir.result(DEADLINE)) == (2, 3)
-        assert scheduler.wait(DEADLINE)
-        until(lambda: queue._shutdown)
-        with pytest.raises(RuntimeError, match="cannot schedule new futures after shutdown"):
-            queue.submit(add, 1)
-
-
 def test_callback_that_shuts_down_and_waits_is_told_that_it_cannot(caplog: pytest.LogCaptureFixture) -> None:
     with planned(1, stopped=True) as (scheduler, queue):
         task = queue.submit(add, 1)
@@ -550,22 +488,6 @@ def test_as_completed_of_tasks_that_end_in_every_way(when: str) -> None:
         assert set(found) == set(tasks.values())
 
 
-def test_wait_returns_early_when_asked_to() -> None:
-    with planned(2) as (_, queue):
-        gate = Gate()
-        held = queue.submit(gate)
-        first = concurrent.futures.FIRST_COMPLETED
-        assert wait([held, queue.submit(add, 1)], DEADLINE, first).not_done == {held}
-        bad = queue.submit(fail)
-        good = queue.submit(add, 1)
-        done, rest = wait([held, bad, good], DEADLINE, concurrent.futures.FIRST_EXCEPTION)
-        assert bad in done
-        assert held in rest
-        assert wait([held], 0).not_done == {held}
-        gate.open()
-        assert wait([held], DEADLINE).done == {held}
-
-
 def test_wait_for_the_first_exception_ends_with_it_and_not_before() -> None:
     with planned(3) as (_, queue):
         gates = [Gate(), Gate(), Gate()]
@@ -623,16 +545,6 @@ def test_await_on_several_loops_in_threads() -> None:
         scheduler.resume()
         for loop in loops:
             assert loop.result(DEADLINE) == [*range(1, 21), 1]
-
-
-def test_loop_runs_in_executor() -> None:
-    async def main() -> int:
-        loop = asyncio.get_running_loop()
-        loop.set_default_executor(queue)
-        return await loop.run_in_executor(None, add, 1)
-
-    queue = Queue(1)
-    assert asyncio.run(asyncio.wait_for(main(), DEADLINE)) == 2
 
 
 # Failure and cancellation.
@@ -765,19 +677,6 @@ def test_settled_passes_the_finished_future(work: Callable[[], object] | None, w
             assert both.result(DEADLINE) is future
 
 
-def test_settled_over_a_graph_that_fails() -> None:
-    with planned(2, stopped=True) as (scheduler, queue):
-        bad = queue.submit(fail)
-        heirs = [queue.submit(add, bad) for _ in range(3)]
-        good = queue.submit(add, 1)
-        report = queue.submit(
-            lambda futures: [type(future.exception()) for future in futures],
-            [settled(future) for future in (*heirs, good, bad)],
-        )
-        scheduler.resume()
-        assert report.result(DEADLINE) == [Broken] * 3 + [type(None), Broken]
-
-
 # Futures of others.
 
 
@@ -792,15 +691,6 @@ def test_plain_future_completed_by_hand() -> None:
         outside.set_result(41)
         assert (task.result(DEADLINE), twice.result(DEADLINE)) == (42, 83)
         assert queue.submit(add, outside).result(DEADLINE) == 42
-
-
-def test_future_of_a_thread_pool() -> None:
-    with ThreadPoolExecutor(1) as pool, planned(1) as (_, queue):
-        gate = Gate()
-        outside = pool.submit(gate.enter, 1)
-        task = queue.submit(add, outside)
-        gate.open()
-        assert task.result(DEADLINE) == 2
 
 
 def test_cancelled_foreign_future() -> None:
@@ -1053,12 +943,6 @@ def test_done_task_lets_go_of_its_scheduler() -> None:
 
 
 # What an argument is.
-
-
-def test_raw_future_is_no_dependency() -> None:
-    outside: Future[int] = Future()
-    with planned(1) as (_, queue):
-        assert queue.submit(lambda x: x, Raw(outside)).result(DEADLINE) is outside
 
 
 # Many tasks end at a time: others get in between.

@@ -235,15 +235,6 @@ def test_cancelling_a_held_back_task_with_its_dependencies_keeps_the_line() -> N
         assert queue.options(resources={a: 1, r: 4}).submit(abs, -5).result(DEADLINE) == 5
 
 
-def test_units_are_given_back_as_their_task_ends(lab: Any) -> None:
-    """Whoever finds it done finds its units free, or another task's."""
-    _, wide, _, disk, _ = lab
-    for number in range(200):
-        task = wide.options(resources={disk: 3}).submit(abs, -number)
-        assert task.result(DEADLINE) == number
-        assert disk.free == 3
-
-
 def test_who_sees_a_task_done_sees_its_units_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where its lock hold has not ended: the one in which it gives them back."""
     give_back = Allocation.give_back
@@ -267,16 +258,6 @@ def test_who_sees_a_task_done_sees_its_units_given_back(monkeypatch: pytest.Monk
         assert asked.wait(DEADLINE)
         gate.open()
         assert free.result(DEADLINE) == 1
-
-
-def test_callbacks_find_units_given_back(lab: Any) -> None:
-    _, wide, _, disk, gate = lab
-    task = wide.options(resources={disk: 2}).submit(gate)
-    gate.wait_entered()
-    free: Future[int] = Future()
-    task.add_done_callback(lambda _: free.set_result(disk.free))
-    gate.open()
-    assert free.result(DEADLINE) == 3
 
 
 def test_task_whose_dependency_failed_takes_nothing(lab: Any) -> None:
@@ -366,19 +347,6 @@ def test_names_of_a_class_of_the_users_are_put_into_words_without_it(lab: Any) -
     assert lacking.why() == "waiting: lacks 1 of disk: 0 of 1 free, held by copy#1"
     gate.open()
     assert lacking.result(DEADLINE) == 1
-
-
-def test_what_one_gives_back_is_granted_to_several(lab: Any) -> None:
-    _, queue, _, disk, gate = lab
-    queue.options(resources={disk: 3}).submit(gate.enter)
-    gate.wait_entered()
-    own = Gate()
-    narrow = [queue.options(resources={disk: 1}).submit(own.enter, 1) for _ in range(3)]
-    until(lambda: queue.counts()["waiting"] == 3)
-    gate.open()
-    own.wait_entered(3)
-    own.open()
-    assert [task.result(DEADLINE) for task in narrow] == [1, 1, 1]
 
 
 def test_wide_request_is_not_starved(lab: Any) -> None:
@@ -652,21 +620,6 @@ def test_task_waits_for_one_that_lacks_what_a_running_one_will_keep(early: bool)
         for each in () if early else (file, lined):
             queue.options(release=[each]).submit(abs, each)
         gate.open()
-        assert task.result(DEADLINE) == 7
-
-
-def test_releaser_that_comes_while_a_task_waits() -> None:
-    disk = Resource("disk", 1)
-    with planned(1, 1) as (_, queue, other):
-
-        def outer() -> Any:
-            return queue.options(resources={disk: 1}).submit(abs, -7).result(DEADLINE)
-
-        file = other.options(resources={disk: 1}, hold=True).submit(abs, -1)
-        file.result(DEADLINE)
-        task = queue.submit(outer)
-        until(lambda: disk._line)
-        queue.options(release=[file]).submit(abs, file)
         assert task.result(DEADLINE) == 7
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
 import gc
 import logging
 import os
@@ -40,7 +39,7 @@ from threads import beside, planned, until, until_gone, without_collector
 from smqexec import Item, Queue, Raw, Task, number_of_results, settled
 from smqexec._core import blocking as _blocking
 from smqexec._futures.future import PlannedFuture
-from smqexec._futures.items import LENGTH, Stream
+from smqexec._futures.items import LENGTH
 
 
 class Broken(Exception):
@@ -309,7 +308,11 @@ def decorated(fn: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @pytest.mark.parametrize(
-    "fn", [count, partial(count), Method().values, Method(), decorated(count), partial(decorated(count), n=2)]
+    "fn",
+    [
+        *(count, partial(count), staticmethod(count), Method().values, Method()),
+        *(decorated(count), partial(decorated(count), n=2)),
+    ],
 )
 def test_what_is_a_generator_task(fn: Any) -> None:
     with planned(1, stopped=True) as (scheduler, queue):
@@ -679,15 +682,6 @@ def test_promoted_item_promotes_its_task() -> None:
         assert not tasks[1][0].promote()
 
 
-def test_running_task_is_not_promoted_by_its_item() -> None:
-    with planned(1) as (_, queue):
-        fed = Fed(1)
-        task = queue.submit(fed)
-        task[0].result(DEADLINE)
-        assert not task[1].promote()
-        fed.give(END)
-
-
 class Secretive:
     def __repr__(self) -> str:
         raise Broken("no words")
@@ -755,15 +749,6 @@ def test_slice_of_an_ordinary_result() -> None:
         scheduler.resume()
         assert part.result(DEADLINE) == task[1:3].result(DEADLINE) == [1, 2]
         assert isinstance(index.exception(DEADLINE), IndexError)
-
-
-def test_key_of_a_result_that_has_no_parts() -> None:
-    with planned(1, stopped=True) as (scheduler, queue):
-        task = queue.submit(int)
-        part = task[0]
-        scheduler.resume()
-        assert isinstance(part.exception(DEADLINE), TypeError)
-        assert isinstance(task[0].exception(), TypeError)
 
 
 class Leaving:
@@ -903,24 +888,6 @@ def test_list_of_a_function_with_a_number_is_an_ordinary_result() -> None:
                 list(each)
             with pytest.raises(TypeError, match="only a generator task"):
                 len(each)
-
-
-def test_whoever_waits_for_the_number_of_an_ordinary_result() -> None:
-    """The call runs, and its result turns out to be none of a generator."""
-    with planned(1) as (_, queue):
-        gate = Gate()
-        held: Any = lambda: gate.enter([1])  # noqa: E731
-        held.number_of_results = lambda: 1
-        task = queue.submit(held)
-        gate.wait_entered()
-        length = beside(len, task)
-        iterating = beside(lambda: list(iter(task)))
-        until(lambda: awaits(task, 0) and awaits(task, LENGTH))
-        gate.open()
-        with pytest.raises(TypeError, match="only a generator task has a length"):
-            length.result(DEADLINE)
-        with pytest.raises(TypeError, match="only a generator task"):
-            iterating.result(DEADLINE)
 
 
 async def gathered(task: Any) -> list[Any]:
@@ -1494,25 +1461,6 @@ def test_stop_that_is_over_before_the_generator_looks() -> None:
         assert task.result(DEADLINE) == ["a"]
 
 
-def test_two_paused_generators_of_which_one_is_cancelled() -> None:
-    with planned(2) as (scheduler, queue):
-        feds = Fed(), Fed()
-        tasks = [queue.submit(fed) for fed in feds]
-        until(lambda: all(task.running() for task in tasks))
-        scheduler.stop()
-        for fed in feds:
-            fed.give("a")
-        scheduler.stop(wait=True)
-        assert paused(scheduler, 2)
-        assert not tasks[0].cancel()
-        assert outcome(tasks[0]) == "cancelled"
-        assert paused(scheduler, 1)
-        assert not tasks[1].done()
-        scheduler.resume()
-        feds[1].give(END)
-        assert tasks[1].result(DEADLINE) == ["a"]
-
-
 @pytest.mark.parametrize("stopped", [False, True], ids=["running", "paused"])
 def test_cancelled_generator_is_closed_at_its_next_value(stopped: bool) -> None:
     with planned(2) as (scheduler, queue):
@@ -1616,17 +1564,6 @@ def test_finally_that_yields() -> None:
         assert task[0].result() == 1
 
 
-def test_finally_that_yields_after_the_last_value() -> None:
-    def steps() -> Iterator[int]:
-        try:
-            yield 1
-        finally:
-            yield 2
-
-    with planned(1) as (_, queue):
-        assert queue.submit(steps).result(DEADLINE) == [1, 2]
-
-
 @pytest.mark.parametrize("closing", [False, True])
 def test_iterator_with_or_without_close(closing: bool) -> None:
     with planned(1) as (_, queue):
@@ -1638,28 +1575,6 @@ def test_iterator_with_or_without_close(closing: bool) -> None:
         assert closed == ["closed"] * closing
         fine = queue.submit(Closing, 2, closed) if closing else queue.submit(Countdown, 2)
         assert (fine.exception(DEADLINE) is None) is not closing  # it takes one argument
-
-
-def test_shutdown_warns_of_a_paused_generator(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(_blocking, "PATIENCE", 0.01)
-    with planned(1) as (scheduler, queue):
-        fed = Fed()
-        task = queue.submit(fed)
-        until(task.running)
-        scheduler.stop()
-        fed.give("a")
-        scheduler.stop(wait=True)
-        closing = beside(queue.shutdown)
-        until(lambda: caplog.records)
-        assert not closing.done()
-        assert caplog.records[0].getMessage().endswith(", held as the scheduler is stopped")
-        fed.give(END)
-        scheduler.resume()
-        closing.result(DEADLINE)
-        assert task.result() == ["a"]
-        assert len(caplog.records) == 1
 
 
 def test_shutdown_warns_of_a_generator_that_is_paused_later(
@@ -1706,24 +1621,6 @@ def test_exit_with_a_paused_generator() -> None:
         "closed", "task True", "item True"
     ]  # fmt: skip
     assert outcome.errors == "cancelling 1 pending task at exit: the scheduler is stopped\n"
-
-
-def test_exit_with_a_generator_that_comes_to_its_pause_later() -> None:
-    outcome = run("""
-        def steps():
-            try:
-                at_exit()
-                yield 1
-                say("never")
-            finally:
-                say("closed")
-
-        scheduler = Scheduler()
-        task = Queue(scheduler, 1).submit(steps)
-        until(task.running)
-        scheduler.stop()
-    """)
-    assert outcome.lines == ["closed"]
 
 
 def test_exit_lets_generators_end() -> None:
@@ -2258,19 +2155,6 @@ def test_race_between_values_and_those_who_ask() -> None:
         sys.setswitchinterval(interval)
 
 
-def test_stream_is_made_once_whoever_comes_first() -> None:
-    with planned(1, stopped=True) as (scheduler, queue):
-        task = queue.submit(count, 2)
-        values = iter(task)
-        stream = stream_of(task)
-        assert isinstance(stream, Stream)
-        assert scheduler.streams.stream(task, False) is stream
-        scheduler.resume()
-        assert list(values) == [0, 1]
-        assert stream_of(task) is stream
-        assert concurrent.futures.wait([task], DEADLINE).done == {task}
-
-
 def test_what_every_planned_future_has_of_its_own() -> None:
     for word in ("_maker", "_let_go", "_words"):
         with pytest.raises(NotImplementedError):
@@ -2282,20 +2166,6 @@ def test_generators_on_a_pool_of_another_kind() -> None:
     with ThreadPoolExecutor(1) as pool, Queue(2) as queue:
         task = queue.submit(count, pool.submit(int, "3"))
         assert list(task) == [0, 1, 2]
-
-
-def test_slot_of_a_generator_is_its_own() -> None:
-    with planned(1, stopped=True) as (scheduler, queue):
-        ran: list[str] = []
-        gate = Gate()
-        task = queue.submit(Fed(gate, "a", "b", END))
-        task.add_done_callback(lambda _: ran.append("done"))
-        scheduler.resume()
-        gate.wait_entered()
-        queue.submit(ran.append, "newer")
-        gate.open()
-        assert scheduler.wait(DEADLINE)
-        assert ran == ["done", "newer"]
 
 
 # What must not be kept, lost or waited for.
@@ -2331,21 +2201,6 @@ def test_length_asked_for_in_a_task_runs_the_generator_task_nested() -> None:
         scheduler.resume()
         assert asking.result(DEADLINE) == (2, 2, [1, 2])
         assert len(set(threads)) == 1
-
-
-def test_length_asked_for_by_two_queues_of_each_other() -> None:
-    """Each holds its one slot, and waits for the length of a task that needs the other."""
-    with planned(1, 1, stopped=True) as (scheduler, one, two):
-        films = [queue.submit(announced(1, ["a", END])) for queue in (one, two)]
-        together = threading.Barrier(2)
-
-        def program(film: Any) -> int:
-            together.wait(DEADLINE)
-            return len(film)
-
-        asking = [one.submit(program, Raw(films[1])), two.submit(program, Raw(films[0]))]
-        scheduler.resume()
-        assert [each.result(DEADLINE) for each in asking] == [1, 1]
 
 
 @pytest.mark.parametrize("end", ["fails", "is cancelled"])
@@ -2471,11 +2326,6 @@ def test_origin_of_a_failure_in_another_scheduler() -> None:
         scheduler.resume()
         assert [heir.exception(DEADLINE) is task.exception() for heir in heirs] == [True, True]
         assert [heir.origin for heir in heirs] == [task, task]
-
-
-def test_static_method_object_is_a_generator_function() -> None:
-    with planned(1) as (_, queue):
-        assert queue.submit(staticmethod(count), 2).result(DEADLINE) == [0, 1]
 
 
 def test_result_whose_metaclass_answers_nothing() -> None:

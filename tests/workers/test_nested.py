@@ -5,7 +5,6 @@ from __future__ import annotations
 import concurrent.futures
 import sys
 import threading
-import time
 import weakref
 from collections.abc import Callable
 from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION, CancelledError, Future
@@ -107,18 +106,6 @@ def test_only_what_is_needed_runs_and_in_order() -> None:
     assert len(threads) == 1
 
 
-def test_needed_arguments_are_done_in_their_order() -> None:
-    order: list[int] = []
-    with planned(1) as (_, queue):
-
-        def program() -> None:
-            arguments = [queue.submit(order.append, number) for number in range(5)]
-            queue.submit(lambda *_: None, *arguments).result()
-
-        queue.submit(program).result(DEADLINE)
-    assert order == [0, 1, 2, 3, 4]
-
-
 @pytest.mark.parametrize("schedulers", [1, 2])
 def test_two_queues_of_one_slot_wait_for_each_other(schedulers: int) -> None:
     with planned(1, 1) as (scheduler, one, two), planned(1) as (other, three):
@@ -206,15 +193,6 @@ def test_callback_that_waits_in_the_worker() -> None:
         assert seen.result(DEADLINE) == 4
 
 
-def test_nested_task_that_fails() -> None:
-    with planned(1) as (_, queue):
-
-        def program() -> str:
-            return type(queue.submit(int, "x").exception()).__name__
-
-        assert queue.submit(program).result(DEADLINE) == "ValueError"
-
-
 def test_timeout_is_kept() -> None:
     with planned(1, 1) as (_, queue, other):
         gate = Gate()
@@ -248,37 +226,6 @@ def test_stopped_scheduler_starts_nothing_for_who_waits() -> None:
         assert scheduler.counts()["ready"] == 1
         scheduler.resume()
         assert task.result(DEADLINE) == 8
-
-
-def test_results_are_not_kept_for_as_long_as_the_wait_takes() -> None:
-    with planned(2) as (_, queue):
-
-        def program() -> int:
-            tasks = [queue.submit(str, number) for number in range(300)]
-            sink = queue.submit(len, tasks)
-            return int(sink.result())
-
-        assert queue.submit(program).result(DEADLINE) == 300
-
-
-def test_long_search_lets_others_have_the_lock(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_needs, "SEARCH_LIMIT", 10)
-    with planned(1, 1) as (scheduler, queue, other):
-        gate = Gate()
-
-        def program() -> int:
-            task = other.submit(gate, 5)
-            for _ in range(50):
-                task = other.submit(abs, task)
-            for _ in range(30):
-                queue.submit(abs, task)
-            assert scheduler.wait(DEADLINE)
-            return int(task.result())
-
-        task = queue.submit(program)
-        until(lambda: searches_in(queue))
-        gate.open()
-        assert task.result(DEADLINE) == 5
 
 
 def test_long_search_of_who_waits_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -568,24 +515,6 @@ def test_task_that_waits_for_one_that_waits_for_everything() -> None:
         assert scheduler.counts()["done"] == 2 or scheduler.wait(DEADLINE)
 
 
-def test_circle_over_two_schedulers_is_told_once_the_locks_are_let_go_of() -> None:
-    with planned(1) as (scheduler, one), planned(1) as (another, two):
-        box: list[Any] = []
-        gate = Gate()
-
-        def first() -> object:
-            gate.enter()
-            return box[0].result()
-
-        task = one.submit(first)
-        box.append(two.submit(str, task))
-        gate.open()
-        with pytest.raises(RuntimeError, match="would never end"):
-            task.result(DEADLINE)
-        assert isinstance(box[0].exception(DEADLINE), RuntimeError)
-        assert nothing_is_left(scheduler, another)
-
-
 # Circles.
 
 
@@ -738,23 +667,6 @@ def test_as_completed_taken_to_another_thread() -> None:
         until(lambda: record_of(held))
         gate.open()
         assert taking.result(DEADLINE) is held
-
-
-def test_circle_that_need_not_be_one() -> None:
-    """Of several the first one is enough: that another needs the waiting task is no error."""
-    with planned(2) as (_, queue):
-        box: list[Any] = []
-        gate = Gate()
-
-        def program() -> int:
-            gate.enter()
-            done, _ = smqexec.wait([box[0], queue.submit(int)], None, FIRST_COMPLETED)
-            return len(done)
-
-        task = queue.submit(program)
-        box.append(queue.submit(str, task))
-        gate.open()
-        assert task.result(DEADLINE) == 1
 
 
 class Patient:
@@ -928,21 +840,6 @@ def test_as_completed_taken_to_another_task() -> None:
         assert two.submit(go_on).result(DEADLINE) == (1, 2)
 
 
-def test_as_completed_of_many_lets_go_of_tasks_that_were_given() -> None:
-    with planned(1) as (_, queue):
-
-        def program() -> bool:
-            gone: list[Any] = []
-            for task in smqexec.as_completed([queue.submit(int) for _ in range(200)], DEADLINE):
-                gone.append(weakref.ref(task))
-                task = None
-                if len(gone) == 180:
-                    return gone[0]() is None
-            return False
-
-        assert queue.submit(program).result(DEADLINE)
-
-
 def test_wait_inside_a_task_until_nobody_knows_when() -> None:
     with planned(1) as (_, queue):
         waiter = queue.submit(lambda: smqexec.wait([queue.submit(int)], None, "LAST_COMPLETED"))
@@ -1069,21 +966,6 @@ def test_task_waits_for_all_of_another_scheduler() -> None:
 
         assert queue.submit(program).result(DEADLINE)
         assert nothing_is_left(scheduler, another)
-
-
-def test_stop_waits_for_who_waits_for_another_scheduler() -> None:
-    """That one is not stopped: its task may end, and then the one who waits goes on."""
-    with planned(1) as (scheduler, queue), planned(1) as (_, other):
-        gate = Gate()
-        held = other.submit(gate)
-        waiter = queue.submit(held.result)
-        until(lambda: any(run.waits for run in workers_of(queue)))
-        stopping = beside(scheduler.stop, True)
-        until(lambda: watchers_of(scheduler) or stopping.done())
-        assert not stopping.done()
-        gate.open()
-        stopping.result(DEADLINE)
-        assert waiter.done()
 
 
 def test_stop_waits_for_what_is_nested_in_one_that_waits() -> None:
@@ -1235,37 +1117,6 @@ def test_stop_that_is_over_as_a_task_pauses_cancels_nothing_at_exit() -> None:
         gate.open()
         assert task.result(DEADLINE) == "went on"
         scheduler.exiting = False
-
-
-def test_what_is_paused_at_exit_is_cancelled() -> None:
-    with planned(1) as (scheduler, queue):
-        gate = Gate()
-
-        def work() -> None:
-            gate.enter()
-            checkpoint()
-
-        task = queue.submit(work)
-        gate.wait_entered()
-        scheduler.stop()
-        gate.open()
-        scheduler.stop(wait=True)
-        Scheduler(stopped=True).cancel_held()  # nothing
-        scheduler.cancel_held()
-        with pytest.raises(CancelledError):
-            task.result(DEADLINE)
-
-
-def test_wait_for_all_inside_a_task_while_others_submit() -> None:
-    with planned(1, 1) as (scheduler, queue, other):
-        gate = Gate()
-        held = other.submit(gate)
-        waiter = queue.submit(lambda: scheduler.wait(DEADLINE))
-        until(lambda: searches_in(queue))
-        late = queue.submit(str, held)
-        gate.open()
-        assert waiter.result(DEADLINE)
-        assert late.done()
 
 
 def test_who_waits_for_all_does_what_others_submit_and_keeps_nothing_of_it() -> None:
@@ -1518,19 +1369,6 @@ def test_interrupted_block_cancels(whole: bool) -> None:
 # Bits.
 
 
-class Unhashable(type):
-    __hash__ = None  # type: ignore[assignment]
-
-
-class Odd(metaclass=Unhashable):
-    pass
-
-
-def test_result_of_a_type_that_refuses_to_be_hashed() -> None:
-    with planned(1) as (_, queue):
-        assert isinstance(queue.submit(Odd).result(DEADLINE), Odd)
-
-
 def test_part_whose_lock_is_busy() -> None:
     with planned(1) as (scheduler, queue):
         gate = Gate()
@@ -1549,28 +1387,6 @@ def test_part_whose_lock_is_busy() -> None:
         assert late.result(DEADLINE) == "slow"
 
 
-def test_part_that_is_cancelled_while_it_is_cut() -> None:
-    with planned(1) as (_, queue):
-        gate = Gate()
-        box: list[Any] = []
-
-        class Cancelling(str):
-            def __getitem__(self, key: Any) -> str:
-                box[0].cancel()
-                return "late"
-
-        def make() -> Cancelling:
-            gate.enter()
-            return Cancelling("x")
-
-        task = queue.submit(make)
-        box.append(task[0])
-        gate.open()
-        assert task.result(DEADLINE) == "x"
-        until(box[0].done)
-        assert box[0].cancelled()
-
-
 def test_types_of_results_are_forgotten_when_they_are_many() -> None:
     before = PLAIN.copy()
     try:
@@ -1580,16 +1396,6 @@ def test_types_of_results_are_forgotten_when_they_are_many() -> None:
     finally:
         PLAIN.clear()
         PLAIN.update(before)
-
-
-def test_concurrent_futures_wait_on_a_dropped_task() -> None:
-    with planned(1, stopped=True) as (_, queue):
-        task = queue.submit(int)
-        waiting = beside(concurrent.futures.wait, [task])
-        until(lambda: waiters_of(task))
-        task.cancel()
-        assert waiting.result(DEADLINE).done == {task}
-        assert time.monotonic() > 0
 
 
 def test_one_of_several_is_not_circular() -> None:
