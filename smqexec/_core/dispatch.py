@@ -138,7 +138,7 @@ class Dispatcher:
             task._outcome = value
             if searches:
                 forget(task)
-            if watch is None and more and not queue.has_rules and not worker.below and not core._stopped:
+            if watch is None and more and not queue.has_rules and not worker.suspended and not core._stopped:
                 # Most often: the end and the next start are one call of the planner.
                 freed: list[Any] = []
                 successor = core._next(queue, SEARCH_LIMIT, task, freed)
@@ -181,7 +181,7 @@ class Dispatcher:
         over to the one beneath it.
         """
         surplus = len(queue.workers) > queue.limit
-        if not more or surplus or (watch is not None and watch.calls()) or worker.below:
+        if not more or surplus or (watch is not None and watch.calls()) or worker.suspended:
             return None, self._wake.wake(queue)
         successor = self._wake.take(queue, worker, brief=True)
         return successor, self.started(successor) if successor is not None and queue.has_rules else None

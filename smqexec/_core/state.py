@@ -21,40 +21,56 @@ EXITING = "cannot schedule new futures after interpreter shutdown"
 
 
 class Worker:
-    """A thread at work for a queue, and the task it is at; or in place of a thread an executor."""
+    """What runs tasks in a slot of a queue: a thread's loop, or calls at an executor.  Under the lock."""
 
-    __slots__ = ("below", "number", "queue", "task", "thread", "waits", "wakes")
+    __slots__ = ("number", "queue", "suspended", "task", "thread", "waits", "wakes")
 
     def __init__(self, queue: QueueState) -> None:
         self.queue = queue
-        self.number = 0  # of its slot, where that has a name
+        # The number in the name of its slot; 0 for a worker with a thread of its own.
+        self.number = 0
         self.wakes: SimpleQueue[None] = SimpleQueue()  # an entry wakes it: it looks for a task once more
+        # The running task.
         self.task: Task[Any] | None = None
-        # What it was at when it began what is nested in that: tasks that hold
-        # meanwhile, and None for the callback of a task that was done.
-        self.below: list[Task[Any] | None] = []
-        self.waits: list[Any] = []  # what these, and it, wait for: `Needs`
-        # Once it has asked for a task: the thread's identifier; or, where it has none, a name for its slot.
+        # Tasks that wait while `task` runs nested in them, the outermost first; None for a callback that
+        # waits, whose task has ended.
+        self.suspended: list[Task[Any] | None] = []
+        # Its waits, the outermost first (`JoinSearch`), each with the length of `suspended` at its begin.
+        self.waits: list[tuple[int, Any]] = []
+        # The thread's identifier, once that has asked for a task; or the name of the slot, without a thread.
         self.thread: int | str | None = None
 
     def tasks(self) -> list[Task[Any]]:
-        """All that it is at."""
-        return [task for task in (*self.below, self.task) if task is not None]
+        """Return all its running tasks, the outermost first."""
+        return [task for task in (*self.suspended, self.task) if task is not None]
+
+    def waits_of(self, task: Task[Any]) -> list[Any]:
+        """Return the waits that have to end before *task* can go on; none if *task* runs elsewhere."""
+        tasks = [*self.suspended, self.task]
+        depth = tasks.index(task) if task in tasks else len(tasks)
+        return [wait for begun, wait in self.waits if begun >= depth]
+
+    def held_by(self, wait: Any) -> list[Any]:
+        """Return the tasks that can't go on before *wait* has ended."""
+        depths = [begun for begun, each in self.waits if each is wait]
+        tasks = [*self.suspended, self.task][: depths[0] + 1] if depths else []
+        return [task for task in tasks if task is not None]
 
 
 class _Current(threading.local):
+    # Each field is the thread's own.  The worker whose task it runs; None at no task of ours.
     worker: Worker | None = None
-
-    # Of queues without threads: see ``_inline``.
-    scheduler: object = None  # whose such queues this thread serves
-    lent = False  # it submits to one
+    # It submits to an inline queue.
+    lent = False
 
     def __init__(self) -> None:
-        self.due: deque[Callable[[], None]] = deque()  # runs that it is to begin
-        self.workers: list[Worker] = []  # those that it is at, one above the other
+        # All its workers, the outermost first: more than one where it serves inline queues.
+        self.workers: list[Worker] = []
+        # Begin further workers of inline queues.
+        self.due: deque[Callable[[], None]] = deque()
 
 
-#: What the calling thread is at, if it is a queue's.
+#: What the calling thread is at.
 CURRENT = _Current()
 
 
@@ -157,7 +173,7 @@ class QueueState(PlannedQueue):
         self.idle: dict[Worker, None] = {}
         # Workers that were woken or started and have not looked for a task since.
         self.coming: dict[Worker, None] = {}
-        self.helpers: dict[Search, None] = {}  # what its waiting tasks need
+        self.helpers: dict[Search, None] = {}  # searches of its workers that wait
         self.done = self.failed = self.cancelled = 0
         #: Its tasks start in the order of submission.
         self.in_order = False

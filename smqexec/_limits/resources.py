@@ -55,8 +55,7 @@ class Resource:
     that needs many has its turn.  That task is then the next of its queue.  `Task.why` names the units
     that a task lacks, and the tasks that hold them.
 
-    A resource belongs to the scheduler that first uses it, with all its queues.  A task that waits for
-    a task which lacks what only the waiting one has gets a RuntimeError, as for any cycle.
+    A resource belongs to the scheduler that first uses it, with all its queues.
 
     Args:
         name: What to call it in messages.
@@ -193,28 +192,14 @@ class Allocation:
                 del resource._holders[self]
         self.state = RETURNED
 
-    def blockers(self) -> tuple[list[Any], list[Any]]:
-        """The tasks that must end before this one, which is in line, gets its units.
-
-        Returns:
-            Those that must end in any case; and those of which perhaps only some must end.
-
-        Cost: a step for each task before it in its lines, and for each that holds units.
-        """
-        must: dict[Any, None] = {}
-        others: dict[Any, None] = {}
-        for resource, number in self.amounts:
-            for ahead in takewhile(lambda other: other is not self, resource._line):
-                must[ahead.task] = None
-                others.update(ahead.releasers)
-            for holder in resource._holders:
-                enough = must if resource.n - dict(holder.amounts)[resource] < number else others
-                if holder.state == KEPT:
-                    enough.update(holder.releasers)
-                else:
-                    enough[holder.task] = None
-                    others.update(holder.releasers)  # where it does not fail
-        return list(must), list(others)
+    def blockers(self) -> list[Any]:
+        """Return the tasks whose ends may give this one its units.  Cost: all that lacks or holds units."""
+        found: dict[Any, None] = {}
+        for resource in self.resources():
+            ahead = takewhile(lambda other: other is not self, resource._line)
+            for other in [*ahead, *resource._holders]:
+                found |= other.releasers if other.task is None else {other.task: None, **other.releasers}
+        return list(found)
 
 
 class AllocationWaiter(Node):

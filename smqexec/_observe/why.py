@@ -20,7 +20,7 @@ from .._futures.items import LENGTH, Item
 from .._futures.task import Foreign, Task, known_as, numbered
 from .._limits.resources import KEPT, Allocation, AllocationWaiter, Resource
 from .._planner import DONE, READY, RUNNING, Node, dependencies_of, dependents_of
-from .._workers.join_search import Everything, Needs
+from .._workers.join_search import AllTasks, JoinSearch
 from .rank import rank_of
 
 if TYPE_CHECKING:
@@ -210,23 +210,25 @@ def _running(scheduler: State, task: Any) -> Words:
 
 def _waits(worker: Worker, task: Any) -> Words:
     """What *task* waits for, and what its thread does meanwhile."""
-    tasks = [*worker.below, worker.task]
+    tasks = [*worker.suspended, worker.task]
     depth = tasks.index(task)
     words: Words = []
-    for wait in worker.waits:
-        if wait.depths[worker] == depth:
+    for begun, wait in worker.waits:
+        if begun == depth:
             words += [", waits for ", *_awaits(wait)]
     above = tasks[depth + 1] if depth + 1 < len(tasks) else None
     return words if above is None else [*words, ", does ", *_name(above), " meanwhile"]
 
 
-def _awaits(wait: Needs) -> Words:
-    futures: Any = wait.futures
-    if type(futures) is Everything:
-        return ["the scheduler" if futures.queue is None else futures.queue.name]
-    pending = [future for future in futures if isinstance(future, PlannedFuture) and future._stage < DONE]
+def _awaits(wait: JoinSearch) -> Words:
+    awaited = list(wait.awaited())
+    if awaited and type(awaited[0]) is AllTasks:
+        return ["the scheduler" if awaited[0].queue is None else awaited[0].queue.name]
+    planned = [future for future in awaited if isinstance(future, PlannedFuture)]
+    pending = [future for future in planned if future._stage < DONE]
     # With neither its thread is still busy with what the wait needed.
-    return _names(pending) or ["futures of other executors" if wait.elsewhere else "tasks that have ended"]
+    others = len(planned) < len(awaited)
+    return _names(pending) or ["futures of other executors" if others else "tasks that have ended"]
 
 
 def _awaited(node: Node) -> Words:

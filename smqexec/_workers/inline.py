@@ -1,14 +1,14 @@
-"""Queues without threads of their own: for a debugger, and for tests.
+"""Inline queues have no threads of their own: for a debugger, and for tests.
 
-A run of such a queue is begun by the thread that submits a task, or resumes the
-scheduler, as soon as one is ready; it does all that is, by the order in force, and
-leaves before the call returns.  A thread that is at one begins no other of the same
-scheduler beneath it: what is ready there meanwhile comes after, or while the thread
-would wait.
+The thread that submits a task, or resumes the scheduler, is the worker: it runs all that is ready, in the
+order in force, and leaves before the call returns.
 
-Other threads have something else to do: where one of them makes a task ready, a
-thread of another queue say, or one that is at an inline queue of another scheduler, a
-thread for that alone does it.
+While a thread serves an inline queue, workers of other inline queues of the same scheduler are *due* in it:
+they begin after its present worker, or within a wait of that.  So a thread has several workers only where the
+outer ones wait, and a wait of the innermost may run tasks in the slots of all.
+
+A thread that is at something else never serves an inline queue: a worker of another queue or scheduler, a
+thread of another executor that ends a dependency.  It starts a thread for that alone.
 """
 
 from __future__ import annotations
@@ -28,42 +28,29 @@ LOGGER = logging.getLogger("concurrent.futures")  # where its users look for fai
 
 
 class InlinePool(Threads):
-    """The backend of a queue that has no threads: the threads that submit are its workers.
+    """The backend of an inline queue.
 
     Args:
-        initializer: Called once, by the thread that begins the first run.
+        initializer: Called once, by the thread that begins the first worker.
     """
 
     parks = False
     inline = True
 
     def __init__(self, initializer: Callable[[], object] | None) -> None:
-        self._initializer = initializer
-        self._broken: Any = None
-        self.threads: set[threading.Thread] = set()  # of those that have something else to do
+        self._initializer = initializer  # None once it was called
+        self._broken: Any = None  # how it failed; read by the queue's users
+        self.threads: set[threading.Thread] = set()  # as for any backend; it has none
 
     def start(self, queue: QueueState, worker: Worker) -> None:
-        """See that a run is begun, perhaps at once."""
-        if CURRENT.scheduler is queue.scheduler:
+        """Begin *worker*: at once in the thread that submits, else as the module says."""
+        outer = CURRENT.worker
+        if outer is not None and outer.queue.inline and outer.queue.scheduler is queue.scheduler:
             CURRENT.due.append(partial(self._work, queue, worker))
-        elif CURRENT.worker is None and (
-            CURRENT.lent or threading.current_thread() is threading.main_thread()
-        ):
-            self._begin(queue, worker)
+        elif outer is None and (CURRENT.lent or threading.current_thread() is threading.main_thread()):
+            self._serve(queue, worker)
         else:
-            threading.Thread(target=self._begin, args=(queue, worker), name=f"{queue.name}-beside").start()
-
-    def _work(self, queue: QueueState, worker: Worker) -> None:
-        """Be *run*, until nothing is ready."""
-        below, CURRENT.worker = CURRENT.worker, worker
-        CURRENT.workers.append(worker)
-        begin = partial(queue.scheduler.dispatcher.begin_at_once, queue, worker)
-        try:
-            while perform(queue, worker, begin):
-                pass
-        finally:
-            CURRENT.workers.remove(worker)
-            CURRENT.worker = below
+            threading.Thread(target=self._serve, args=(queue, worker), name=f"{queue.name}-beside").start()
 
     def resize(self, number: int) -> None:
         """There are no threads."""
@@ -71,27 +58,33 @@ class InlinePool(Threads):
     def join(self, wait: bool) -> None:
         """There are no threads."""
 
-    def _begin(self, queue: QueueState, worker: Worker) -> None:
-        """Do what the runs are for that are due in this thread: *run*, and those that come meanwhile.
-
-        The caller may be at the bottom of a recursion: a run needs room to end what it has begun.
+    def _serve(self, queue: QueueState, worker: Worker) -> None:
+        """Be *worker*, then the workers that have become due.
 
         Raises:
-            RecursionError: There is no room to begin.
+            RecursionError: The caller is at the bottom of a recursion, with no room to end what it begins.
         """
         headroom()
         with uninterrupted():
-            try:
-                CURRENT.scheduler = queue.scheduler
-                CURRENT.due.append(partial(self._work, queue, worker))
-                if self._initialize():
-                    while CURRENT.due:
-                        CURRENT.due.popleft()()
-            finally:
-                CURRENT.scheduler = None
-                CURRENT.due.clear()
+            self._work(queue, worker)
+            while CURRENT.due:
+                CURRENT.due.popleft()()
+
+    def _work(self, queue: QueueState, worker: Worker) -> None:
+        """Be *worker*, until nothing is ready."""
+        outer, CURRENT.worker = CURRENT.worker, worker
+        CURRENT.workers.append(worker)
+        begin = partial(queue.scheduler.dispatcher.begin_at_once, queue, worker)
+        try:
+            going = self._initialize()
+            while going:
+                going = perform(queue, worker, begin)
+        finally:
+            CURRENT.workers.remove(worker)
+            CURRENT.worker = outer
 
     def _initialize(self) -> bool:
+        """Call the initializer, if that was not done; False if it failed."""
         initializer, self._initializer = self._initializer, None
         try:
             if initializer is not None:

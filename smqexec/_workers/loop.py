@@ -38,10 +38,12 @@ _NAMED = frozenset([FunctionType, BuiltinFunctionType, type])
 def work(queue: QueueState, worker: Worker) -> None:
     """A run, in a thread of the queue's pool: until there is nothing to do, nor will be."""
     CURRENT.worker = worker
+    CURRENT.workers.append(worker)
     begin = partial(queue.scheduler.dispatcher.begin, queue, worker)
     while perform(queue, worker, begin):  # no name here for a task: it would keep that while others run
         pass
     CURRENT.worker = None
+    CURRENT.workers.remove(worker)
 
 
 @ours
@@ -124,13 +126,13 @@ def _value_of(argument: Any) -> Any:
 
 def nest(queue: QueueState, worker: Worker, task: Task[Any]) -> None:
     """Do *task*, nested in what *run* was at."""
-    deep = not len(worker.below) % STEP and len(worker.below) <= DEEPEST
+    deep = not len(worker.suspended) % STEP and len(worker.suspended) <= DEEPEST
     if deep:
         make_room(FRAMES)
     try:
         with uninterrupted():  # an inline queue's, in the main thread
             perform(queue, worker, lambda: task)
     finally:
-        queue.scheduler.waiting.surface(worker)
+        queue.scheduler.waiting.end_nested(worker)
         if deep:
             make_room(-FRAMES)

@@ -1,19 +1,25 @@
-"""Waits that may never end: a thread that has blocked for long looks whether anything can still go on."""
+"""Waits that may never end: a thread that has blocked for long looks whether anything can still go on.
+
+A scheduler is *stalled* where no task can start, and each running task waits or is paused.  Where it waits
+for tasks of other schedulers, those must be stalled too.  Each is read under its own lock, in turn.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from .._core.state import Worker
+from .._futures.future import PlannedFuture
 from .._futures.task import Foreign, Task
-from .join_search import Everything, Needs
+from .join_search import AllTasks, JoinSearch
 
-# Where what is waited for comes from no scheduler.
+# In place of a scheduler: where futures of other executors come from.
 ELSEWHERE: Any = None
 
 
 def stalled(scheduler: Any, elsewhere: bool = False, endless: bool = False) -> list[Any]:
-    """The schedulers in which nothing runs and nothing can start: *scheduler*, and those that it waits for.
+    """Return the schedulers in which nothing runs or can start: *scheduler*, and those that it waits for.
 
     Args:
         scheduler: The lock of none is held.
@@ -34,7 +40,7 @@ def stalled(scheduler: Any, elsewhere: bool = False, endless: bool = False) -> l
 
 
 def _awaited(scheduler: Any, endless: bool) -> list[Any] | None:
-    """What *scheduler* waits for: other schedulers, ELSEWHERE; None where it goes on.  The lock is held."""
+    """Return what *scheduler* waits for, other schedulers and ELSEWHERE; None if it goes on.  Locked."""
     if scheduler._abandoned:
         return None
     awaited: list[Any] = []
@@ -43,7 +49,7 @@ def _awaited(scheduler: Any, endless: bool) -> list[Any] | None:
         for worker in queue.workers:
             if worker in queue.idle:
                 continue
-            if any(wait.goes_on() for wait in worker.waits[-1:]):
+            if any(wait.goes_on() for _, wait in worker.waits[-1:]):
                 return None
             if not rests(worker, awaited) and not (endless and _generates(worker.task)):
                 return None
@@ -58,29 +64,29 @@ def _awaited(scheduler: Any, endless: bool) -> list[Any] | None:
 
 
 def rests(worker: Worker, awaited: list[Any]) -> bool:
-    """Whether *run* can go on only when something ends or is resumed.  The lock is held.
+    """Return whether *worker* can go on only when a task ends or is resumed.  The lock is held.
 
-    What it waits for, as far as that is not of its own scheduler, is added to *awaited*.
+    What it waits for in other schedulers or elsewhere is added to *awaited*.
     """
-    wait = worker.waits[-1] if worker.waits else None
-    if wait is not None and wait.depths[worker] == len(worker.below):
-        awaited += _sources(wait)
+    depth, wait = worker.waits[-1] if worker.waits else (None, None)
+    if wait is not None and depth == len(worker.suspended):
+        awaited += [source for source in _sources(wait) if source is not wait.scheduler]
         return not wait.satisfied()
     return any(worker.task is paused for paused, _ in worker.queue.scheduler._paused)
 
 
-def _sources(wait: Needs) -> list[Any]:
-    """Where what *wait* is for comes from, if it is not its own scheduler."""
-    futures: Any = wait.futures
-    if type(futures) is Everything:
-        found: list[Any] = [futures.scheduler]
-    else:
-        homes = [future._home for future in futures]  # read once; it may become None meanwhile
-        found = [home.scheduler for home in homes if home is not None]
-    return [ELSEWHERE] * wait.elsewhere + [other for other in found if other is not wait.queue.scheduler]
+def _sources(wait: JoinSearch) -> Iterator[Any]:
+    """Yield the schedulers that what *wait* awaits comes from, and ELSEWHERE."""
+    for each in wait.awaited():
+        if isinstance(each, PlannedFuture):
+            home = each._home  # read once: it becomes None as the future ends
+            if home is not None:
+                yield home.scheduler
+        else:
+            yield each.scheduler if type(each) is AllTasks else ELSEWHERE
 
 
 def _generates(task: Task[Any] | None) -> bool:
-    """Whether *task* is a running generator task that has not announced a length."""
+    """Return whether *task* is a running generator task that has not announced a length."""
     stream = None if task is None else task._stream
     return stream is not None and stream.length is None and not stream.closed

@@ -1,21 +1,22 @@
-"""Threads that wait for tasks, and tasks that hold while they run: for others, for a resume.
+"""Threads that wait: for tasks, for a condition of the whole scheduler, for a resume.
 
-A thread that is at no task blocks.  A task that waits does, nested in its own
-slot and thread, what the awaited one needs from its own queue, and that only
-(see ``_needs``); it blocks where there is nothing of the sort.  So one slot is
-enough for tasks that wait for tasks, and two queues that wait for each other
-do not deadlock; a task that waits for itself is told so.
+A thread at no task blocks.  A worker that waits inside a task runs, nested in its own slot and thread, the
+tasks of its queue that the awaited one needs, and no others (see ``join_search``); it blocks where there are
+none.  So one slot is enough for tasks that wait for tasks, and two queues that wait for each other finish.
+
+A wait is registered before it looks for tasks, and all under the scheduler's lock: as long as it is in
+`Worker.waits`, searches of other workers follow it, and `why` shows it.
 """
 
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 from functools import partial
+from time import monotonic, sleep
 from typing import Any
 
-from .._calls.interrupts import uninterrupted
+from .._calls.interrupts import HEADROOM, headroom, uninterrupted
 from .._core.blocking import acquire, block
 from .._core.dispatch import Dispatcher
 from .._core.exclusive import OF_THE_PARENT
@@ -26,8 +27,8 @@ from .._core.state import CURRENT, QueueState, Worker
 from .._core.wake import Wake
 from .._futures.future import PlannedFuture
 from .._futures.task import Task
-from .._planner import Node
-from .join_search import Anything, Everything, Needs
+from .cycles import cycle_of, in_words
+from .join_search import AllTasks, AnyReady, JoinSearch
 from .loop import nest
 from .stall import rests
 
@@ -49,14 +50,14 @@ class Waiting:
             RuntimeError: The calling task is needed for *future*.
         """
         if timeout is not None and timeout <= 0 and not self._core._abandoned:
-            return future.done()  # not by the lock, which a handler may have interrupted
+            return future.done()  # without the lock, whose holder a signal handler may have interrupted
         worker = CURRENT.worker
         blocker: Any
         if worker is None:
             blocker = threading.Lock()
             blocker.acquire()
         else:
-            blocker = Needs(worker, (future,), future.done)
+            blocker = JoinSearch(worker, lambda: (future,), future.done)
         with self._core.exclusive():
             if future.done():
                 return True
@@ -65,115 +66,124 @@ class Waiting:
             watch = future._watched()
             watch.blocked.append(blocker)
         try:
-            told = partial(self._core.warn_if_stalled, future)
+            tell = partial(self._core.warn_if_stalled, future)
             if worker is None:
-                return block(partial(acquire, blocker), timeout, told) or future.done()
-            return worker.queue.scheduler.waiting.help(blocker, timeout, told)  # type: ignore[no-any-return]
+                return block(partial(acquire, blocker), timeout, tell) or future.done()
+            return worker.queue.scheduler.waiting.help(blocker, timeout, tell)  # type: ignore[no-any-return]
         finally:
             with self._core.exclusive():
                 if not future.done():  # else `unblock` may be going through the list
                     watch.blocked.remove(blocker)
 
-    def help(self, needs: Needs, timeout: float | None, told: Callable[[], bool]) -> bool:
-        """Do what *needs* finds until it is satisfied; False after *timeout* seconds.
+    def help(self, wait: JoinSearch, timeout: float | None, tell: Callable[[], bool]) -> bool:
+        """Run the tasks that *wait* finds until it is satisfied; False after *timeout* seconds.
 
-        For a thread of this scheduler's.  *told* is as for `block`.
+        Called in the thread of a worker of this scheduler.  *tell* is as for `block`.
 
         Raises:
-            RuntimeError: The task that waits is itself needed.
+            RuntimeError: The waiting task is itself needed.
         """
-        deadline = None if timeout is None else time.monotonic() + timeout
-        worker = needs.worker
-        needs.deadline = deadline
-        listens = needs in searches  # whoever opened it closes it
+        end = None if timeout is None else monotonic() + timeout
+        listens = wait in searches  # the caller has opened it, and closes it
         try:
-            needs.open()
-            self._begin_to_wait(needs)
-            return self._help(worker, needs, deadline, told)
+            if not listens:
+                wait.open()
+            self._begin(wait)
+            return self._help(wait, end, tell)
         finally:
             try:
                 with self._core.exclusive():
-                    _end_waiting(needs, listens)
-            except BaseException:  # Ctrl-C struck before the section, or no stack is left for one
+                    _end(wait, listens)
+            except BaseException:  # Ctrl-C came before the section, or no stack is left for one
                 with self._core.lock:
-                    _end_waiting(needs, listens)
+                    _end(wait, listens)
                 raise
 
-    def _begin_to_wait(self, needs: Needs) -> None:
-        """Note that the runs in the thread of *needs* can go on only when that is satisfied."""
+    def _begin(self, wait: JoinSearch) -> None:
+        """Register *wait* with the workers of its thread, and tell other searches of it."""
         with self._core.exclusive():
-            for worker in dict.fromkeys((*CURRENT.workers, needs.worker)):
-                needs.depths[worker] = len(worker.below)
-                worker.waits.append(needs)
+            wait.active = True
+            for worker in wait.workers:
+                worker.waits.append((len(worker.suspended), wait))
                 for other in list(searches):
-                    other.extend(worker, needs)
+                    other.extend(worker, wait)
             if self._core._watchers:
                 self._core._tell_watchers()
 
-    def _help(self, worker: Worker, needs: Needs, deadline: float | None, told: Callable[[], bool]) -> bool:
+    def _help(self, wait: JoinSearch, end: float | None, tell: Callable[[], bool]) -> bool:
+        """Do what `help` does, for a registered wait."""
+        looks = wait.strict  # it has yet to look for a cycle
         silent = False  # it has told that nothing can go on
 
-        def tell() -> bool:
+        def tell_once() -> bool:
             nonlocal silent
-            silent = told()
+            silent = silent or tell()
             return silent
 
-        while not needs.satisfied():
-            left = None if deadline is None else deadline - time.monotonic()
+        while not wait.satisfied():
+            left = None if end is None else end - monotonic()
             if left is not None and left <= 0:
-                return needs.satisfied()
-            busy = True
-            # For an inline queue in the main thread: a task that was taken is done, or nobody ever would.
-            with uninterrupted():
-                starts = task = None
-                home = worker
-                section = self._core.exclusive()
-                with loud(self._core), section:
-                    task = needs.take()
-                    if task is not None:
-                        home = needs.homes[task._queue]
-                        self.sink(home, task)
-                        if home.queue.has_rules:
-                            starts = self._dispatcher.started(task)
-                self._wake.start(starts)
-                if needs.circle:
-                    raise RuntimeError(_told(needs.circle))
-                if task is not None:
-                    CURRENT.worker = home
-                    try:
-                        nest(home.queue, home, task)
-                    finally:
-                        CURRENT.worker = worker
-                elif worker.queue.inline and CURRENT.due:
-                    CURRENT.due.popleft()()
-                else:
-                    busy = False
-            if busy:
+                return wait.satisfied()
+            if self._run_next(wait):
                 continue
+            if looks:
+                looks = False
+                with self._core.exclusive():
+                    cycle = cycle_of(wait)
+                if cycle:
+                    raise RuntimeError(in_words(cycle))
             if silent:
-                needs.sleep(left)
+                wait.sleep(left)
             else:
-                block(needs.sleep, left, tell)
+                block(wait.sleep, left, tell_once)
         return True
 
-    # Tasks that are nested in others.
+    def _run_next(self, wait: JoinSearch) -> bool:
+        """Run the next task that *wait* finds; False where there is nothing to run, nor to look at."""
+        outer = wait.worker
+        headroom(2 * HEADROOM)  # the end of a task that was taken must find room too
+        # In the main thread, for an inline queue: nobody else would run a task that was taken.
+        with uninterrupted():
+            starts = task = None
+            goes_on = False
+            worker = outer
+            section = self._core.exclusive()
+            with loud(self._core), section:
+                task = wait.take()
+                if task is None:
+                    goes_on = wait.goes_on()
+                else:
+                    worker = wait.homes[task._queue]
+                    worker.suspended.append(worker.task)
+                    worker.task = task
+                    if worker.queue.has_rules:
+                        starts = self._dispatcher.started(task)
+            self._wake.start(starts)
+            if task is not None:
+                CURRENT.worker = worker
+                try:
+                    nest(worker.queue, worker, task)
+                finally:
+                    CURRENT.worker = outer
+            elif goes_on:
+                sleep(0)  # others may have the lock between two slices of the search
+            elif outer.queue.inline and CURRENT.due:
+                CURRENT.due.popleft()()
+            else:
+                return False
+        return True
 
-    def sink(self, worker: Worker, task: Task[Any]) -> None:
-        """Note that *run* is at *task* now, nested in what it was at.  The lock is held."""
-        worker.below.append(worker.task)
-        worker.task = task
-
-    def surface(self, worker: Worker) -> None:
-        """Note that the nested task of *run* has ended: it is again at the one beneath."""
+    def end_nested(self, worker: Worker) -> None:
+        """Note that the nested task of *worker* has ended: the suspended one goes on."""
         with self._core.exclusive():
-            worker.task = worker.below.pop()
+            worker.task = worker.suspended.pop()
             if self._core._watchers:
-                self._core._tell_watchers()  # it holds again
+                self._core._tell_watchers()  # a task that waits again counts as held
 
     # Tasks that a stop holds.
 
     def pause(self, task: Task[Any]) -> None:
-        """Block the thread of running *task* while the scheduler is stopped and nobody cancels *task*."""
+        """Block the thread of running *task* while the scheduler is stopped and *task* is not cancelled."""
         blocker = threading.Lock()
         blocker.acquire()
         with self._core.exclusive():
@@ -186,7 +196,7 @@ class Waiting:
             self._core._tell_watchers()
         blocker.acquire()
 
-    # Waiting until something holds.
+    # Waiting until a condition holds.
 
     def until(
         self,
@@ -195,73 +205,62 @@ class Waiting:
         queue: QueueState | None = None,
         told: Callable[[], bool] | None = None,
     ) -> bool:
-        """Block the calling thread until *holds*; in a task, do meanwhile what is ready in its queue.
+        """Block the calling thread until *holds*; in a task, run meanwhile what is ready in its queue.
 
         Args:
             holds: Asked under the lock.
             timeout: Seconds to wait at most.
-            slots: Whose tasks have to end for it; None: of all queues.
+            queue: The queue whose tasks have to end for it; None: all queues.
             told: As for `block`.
         """
+        core = self._core
         worker = CURRENT.worker
         blocker: Any = threading.Lock()
         blocker.acquire()
         if worker is not None:
-            everything = Everything(self._core, queue)
-            blocker = Anything(
-                worker, everything, lambda: watcher not in self._core._watchers, timeout is None
-            )
+            awaited = (AllTasks(core, queue),)
+            blocker = AnyReady(worker, lambda: awaited, lambda: watcher not in core._watchers, False)
         watcher = (holds, blocker)
-        own = worker is not None and worker.queue.scheduler is self._core
-        stack = worker.tasks() if worker is not None and own else []
-        with self._core.exclusive():
-            if self._core._abandoned:
+        stack = worker.tasks() if worker is not None and worker.queue.scheduler is core else []
+        with core.exclusive():
+            if core._abandoned:
                 return True
-            self._core._resting.append(stack)
-            self._core._watchers.append(watcher)
-            self._core._tell_watchers()
+            core._resting.append(stack)
+            core._watchers.append(watcher)
+            core._tell_watchers()
         try:
-            told = told or partial(self._core.warn_if_stalled, "tasks that run")
+            told = told or partial(core.warn_if_stalled, "tasks that run")
             if worker is None:
                 block(partial(acquire, blocker), timeout, told)
             else:
                 worker.queue.scheduler.waiting.help(blocker, timeout, told)
         finally:
-            with self._core.exclusive():
-                self._core._resting = [other for other in self._core._resting if other is not stack]
-                held = watcher not in self._core._watchers
+            with core.exclusive():
+                core._resting = [other for other in core._resting if other is not stack]
+                held = watcher not in core._watchers
                 if not held:
-                    self._core._watchers.remove(watcher)
+                    core._watchers.remove(watcher)
         return held
 
     def at_rest(self) -> bool:
-        """Whether no running task can go on, but when one ends or at a resume.  The lock is held."""
+        """Return whether each running task waits for another one, or for a resume.  The lock is held."""
         awaited: list[Any] = []  # what may come from elsewhere
         workers = [worker for queue in self._core._queues for worker in queue.workers if worker.tasks()]
         return all(rests(worker, awaited) for worker in workers) and not awaited
 
 
 def at_work(scheduler: State, queue: QueueState | None = None) -> bool:
-    """Whether the calling thread is at a task of *scheduler*, and of *slots*."""
+    """Return whether the calling thread is at a task of *scheduler*, and of *queue*."""
     worker = CURRENT.worker
     if worker is None or worker.queue.scheduler is not scheduler or not worker.tasks():
         return False
     return queue is None or worker.queue is queue
 
 
-def _told(circle: list[Node]) -> str:
-    """What is wrong, where the first of *circle* is waited for, and the last is who waits."""
-    first, *others = [repr(node) for node in circle if isinstance(node, PlannedFuture)]
-    if not others:
-        return f"waiting would never end: {first} waits for itself"
-    return f"waiting would never end: {first} needs {', which needs '.join(others)}, which waits for it"
-
-
-def _end_waiting(needs: Needs, listens: bool) -> None:
-    """Undo what `Waiting.help` did for *needs*, which goes on to listen if it *listens*."""
-    for worker in needs.depths:
-        if needs in worker.waits:  # else Ctrl-C struck before
-            worker.waits.remove(needs)
-    needs.depths.clear()
+def _end(wait: JoinSearch, listens: bool) -> None:
+    """Undo what `Waiting.help` did for *wait*, as far as it did; close that unless it still *listens*."""
+    wait.active = False
+    for worker in wait.workers:
+        worker.waits[:] = [each for each in worker.waits if each[1] is not wait]
     if not listens:
-        needs.close()
+        wait.close()

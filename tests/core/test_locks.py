@@ -25,7 +25,7 @@ from smqexec._futures.items import Stream
 from smqexec._limits.allocating import Allocating
 from smqexec._limits.resources import Allocation
 from smqexec._planner import DependencyPlanner
-from smqexec._workers.join_search import Anything, Everything, Needs
+from smqexec._workers.join_search import AllTasks, AnyReady, JoinSearch
 from smqexec._workers.waiting import Waiting
 
 
@@ -70,11 +70,11 @@ METHODS: dict[type, str] = {
     Termination: "forget pending drop _drop_some _unlist",
     Wake: "take wake_for wake wake_all",
     State: "_tell_watchers _let_in _unpause _ask",
-    Waiting: "sink at_rest",
+    Waiting: "at_rest",
     Scheduler: "_idle",
-    Needs: "take find extend held_back",
-    Everything: "nodes",
-    Anything: "take",
+    JoinSearch: "take extend held_back",
+    AllTasks: "nodes",
+    AnyReady: "take",
     QueueState: "wake_idle name_worker leave leave_unbegun",
     PlannedFuture: "_watched _end _leave",
 }

@@ -82,9 +82,11 @@ def describe(scheduler: Scheduler) -> None:
             f"{slots.limit=} {slots.idle=} {slots.coming=}",
         )
         for run in slots.workers:
-            print("   run", run.thread, run.task, "below", run.below, "waits", len(run.waits))
+            print("   run", run.thread, run.task, "suspended", run.suspended, "waits", len(run.waits))
         for needs in slots.helpers:
-            print("   needs", needs.futures, "ready", needs.ready, "late", needs.late, "frames", needs.frames)
+            print(
+                "   needs", needs.awaited(), "ready", needs.ready, "late", needs.late, "frames", needs.frames
+            )
 
 
 # Stop and resume
@@ -538,7 +540,7 @@ def asleep(task: Task[Any]) -> bool:
     """Whether *task* runs and waits, with nothing left to look at."""
     for run in task._queue.workers if task._queue is not None else ():
         if task in run.tasks():
-            return any(not wait.frames and not wait.late for wait in run.waits)
+            return any(not wait.frames and not wait.late for _, wait in run.waits)
     return False
 
 

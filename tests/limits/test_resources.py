@@ -24,7 +24,7 @@ from smqexec._core import blocking as _blocking
 from smqexec._core.state import Worker
 from smqexec._engines.executors import Engine
 from smqexec._limits.resources import Allocation, AllocationWaiter
-from smqexec._workers.join_search import ASKED, Needs
+from smqexec._workers.join_search import JoinSearch
 
 
 @pytest.fixture
@@ -623,15 +623,6 @@ def test_task_waits_for_one_that_lacks_what_a_running_one_will_keep(early: bool)
         assert task.result(DEADLINE) == 7
 
 
-def test_task_that_has_what_the_one_it_waits_for_lacks() -> None:
-    disk = Resource("disk", 2)
-    with planned(2) as (_, queue):
-        taking = queue.options(resources={disk: 2})
-        task = taking.submit(lambda: taking.submit(abs, 1).result())
-        with pytest.raises(RuntimeError, match=r"waiting would never end: .* abs#2 .* needs .* waits for it"):
-            task.result(DEADLINE)
-
-
 def test_task_that_has_some_of_what_the_one_it_waits_for_needs() -> None:
     """Another has it, too, and may give it back."""
     disk = Resource("disk", 2)
@@ -768,9 +759,9 @@ def test_search_passes_over_the_lack_of_a_task_that_was_cancelled_meanwhile() ->
         waiter = AllocationWaiter(allocation)
         with lock_of(scheduler):
             order_of(scheduler).admit(waiter, None)
-            needs = Needs(Worker(state_of(queue)), [waiter], lambda: False)
-            before = [frame.copy() for frame in needs.frames]
-            assert not needs._visit(waiter, scheduler, ASKED)
+            needs = JoinSearch(Worker(state_of(queue)), lambda: [waiter], lambda: False)
+            before = needs.frames.copy()
+            needs._visit(waiter, scheduler)
         assert needs.frames == before
 
 
@@ -778,6 +769,6 @@ def test_search_that_does_not_know_a_task_held_back_stays_as_it_is() -> None:
     with planned(1) as (scheduler, queue):
         allocation = Allocation((), False, "x")
         allocation.task = queue.submit(abs, -1)
-        needs = Needs(Worker(state_of(queue)), [], lambda: False)
+        needs = JoinSearch(Worker(state_of(queue)), list, lambda: False)
         needs.held_back(scheduler, allocation)
-        assert not needs.late and needs.bell.empty()
+        assert not needs.late and needs.wakes.empty()

@@ -30,17 +30,18 @@ from threads import beside, hold, planned, until
 import smqexec
 from smqexec import Queue, Scheduler, checkpoint, number_of_results, settled
 from smqexec._calls.callables import PLAIN, is_iterator
+from smqexec._core.searches import searches
 from smqexec._core.state import CURRENT
 from smqexec._planner import READY
-from smqexec._workers import join_search as _needs
-from smqexec._workers.join_search import Needs
+from smqexec._workers import join_search
+from smqexec._workers.join_search import JoinSearch
 
 
 def nothing_is_left(*schedulers: Scheduler) -> bool:
     """No record of a wait outlives it."""
     queues = [slots for scheduler in schedulers for slots in states_of(scheduler)]
-    waits = [run for slots in queues for run in slots.workers if run.waits or run.below]
-    return not (_needs.searches or waits or any(slots.helpers for slots in queues))
+    waits = [run for slots in queues for run in slots.workers if run.waits or run.suspended]
+    return not (searches or waits or any(slots.helpers for slots in queues))
 
 
 # One slot is enough.
@@ -229,7 +230,7 @@ def test_stopped_scheduler_starts_nothing_for_who_waits() -> None:
 
 
 def test_long_search_of_who_waits_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_needs, "SEARCH_LIMIT", 10)
+    monkeypatch.setattr(join_search, "SEARCH_LIMIT", 10)
     with planned(1, 1) as (scheduler, queue, other):
         gate, ran = Gate(), []
 
@@ -244,31 +245,8 @@ def test_long_search_of_who_waits_for_all(monkeypatch: pytest.MonkeyPatch) -> No
         assert ran == [1]
 
 
-def test_search_lets_others_have_the_lock_after_so_many_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_needs, "SEARCH_LIMIT", 10)
-    with planned(1, 1) as (scheduler, queue, other):
-        let_in = scheduler._let_in
-        times: list[int] = []
-        monkeypatch.setattr(scheduler, "_let_in", lambda: (times.append(1), let_in()))
-        gate = Gate()
-
-        def program() -> int:
-            task = other.submit(gate, 5)
-            for _ in range(99):
-                task = other.submit(abs, task)
-            return int(task.result())
-
-        task = queue.submit(program)
-        until(lambda: searches_in(queue))
-        (needs,) = searches_in(queue)
-        until(lambda: needs.seen and not needs.frames)
-        assert len(times) == 10
-        gate.open()
-        assert task.result(DEADLINE) == 5
-
-
 def test_search_that_goes_on_after_others_had_the_lock(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_needs, "SEARCH_LIMIT", 10)
+    monkeypatch.setattr(join_search, "SEARCH_LIMIT", 10)
     with planned(1, 1) as (scheduler, queue, other):
         gate, order = Gate(), []
 
@@ -335,8 +313,6 @@ def test_needs_what_is_nested_in_another_thread_and_not_what_is_beneath() -> Non
         until(lambda: searches_in(two))
         (needs,) = searches_in(two)
         until(lambda: len(needs.seen) == 2)
-        needs.ready.append(99)  # what was ready, and has ended
-        needs.release()
         gate.open()
         assert late.result(DEADLINE) == 40
         assert task.result(DEADLINE) == 5
@@ -360,7 +336,7 @@ def test_needs_let_go_of_what_has_ended() -> None:
         until(lambda: len(needs.seen) == 3)
         unneeded = queue.submit(str, 3)
         needs.freed(unneeded)
-        assert len(needs.nodes) == 3
+        assert len(needs.places) == 3
         gates[1].open()
         assert task.result(DEADLINE) == 2
 
@@ -381,13 +357,10 @@ def test_needs_let_go_of_what_is_cancelled() -> None:
         assert isinstance(task.result(DEADLINE), TypeError)
 
 
-@pytest.mark.parametrize("strict", [True, False])
-def test_search_goes_along_each_arrow_of_a_graph_with_many_ways_once(
-    strict: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_search_goes_along_each_arrow_of_a_graph_with_many_ways_once(monkeypatch: pytest.MonkeyPatch) -> None:
     looked: list[Any] = []
-    visit = Needs._visit
-    monkeypatch.setattr(Needs, "_visit", lambda *args: (looked.append(args[1]), visit(*args))[1])
+    visit = JoinSearch._visit
+    monkeypatch.setattr(JoinSearch, "_visit", lambda *args: (looked.append(args[1]), visit(*args))[1])
     with planned(1, 1) as (_, queue, other):
         gate = Gate()
         held = other.submit(gate, 1)
@@ -395,7 +368,7 @@ def test_search_goes_along_each_arrow_of_a_graph_with_many_ways_once(
         pair = [other.submit(abs, held), other.submit(abs, held)]
         for _ in range(7):
             pair = [other.submit(max, *pair), other.submit(min, *pair)]
-        futures = [other.submit(max, *pair), *([] if strict else [Future()])]
+        futures = [other.submit(max, *pair), Future()]
         task = queue.submit(lambda: smqexec.wait(futures, None, FIRST_COMPLETED).done)
         until(lambda: searches_in(queue))
         (needs,) = searches_in(queue)
@@ -408,13 +381,13 @@ def test_search_goes_along_each_arrow_of_a_graph_with_many_ways_once(
 
 def test_search_holds_the_lock_of_whose_task_it_looks_at(monkeypatch: pytest.MonkeyPatch) -> None:
     locked: list[bool] = []
-    visit = Needs._visit
+    visit = JoinSearch._visit
 
-    def looked(self: Any, node: Any, owner: Any, place: int) -> bool:
+    def looked(self: Any, node: Any, owner: Any) -> None:
         locked.append(lock_of(owner)._is_owned())
-        return visit(self, node, owner, place)
+        visit(self, node, owner)
 
-    monkeypatch.setattr(Needs, "_visit", looked)
+    monkeypatch.setattr(JoinSearch, "_visit", looked)
     with planned(1) as (scheduler, one), planned(1, stopped=True) as (another, two):
         own = one.submit(abs, two.submit(int))
         task = one.submit(two.submit(str, own).result)
@@ -534,10 +507,8 @@ def test_task_that_waits_for_itself() -> None:
         assert nothing_is_left(scheduler)
 
 
-@pytest.mark.parametrize("schedulers", [1, 2])
-def test_tasks_that_wait_for_each_other(schedulers: int) -> None:
-    with planned(2) as (scheduler, one), planned(2) as (another, two):
-        second = one if schedulers == 1 else two
+def test_tasks_that_wait_for_each_other() -> None:
+    with planned(2, 2) as (scheduler, one, two):
         box: dict[str, Any] = {}
         gate = Gate()
 
@@ -546,12 +517,12 @@ def test_tasks_that_wait_for_each_other(schedulers: int) -> None:
             return box[name].result()
 
         box["a"] = one.submit(wait, "b")
-        box["b"] = second.submit(wait, "a")
+        box["b"] = two.submit(wait, "a")
         gate.open()
         errors = [task.exception(DEADLINE) for task in box.values()]
         assert all(isinstance(error, RuntimeError) for error in errors)
         assert any("which waits for it" in str(error) for error in errors)
-        assert nothing_is_left(scheduler, another)
+        assert nothing_is_left(scheduler)
 
 
 def test_task_that_waits_for_its_dependent() -> None:
@@ -681,7 +652,7 @@ class Patient:
         assert worker is not None
         self.waits = worker.waits
         while (given := self._line.get(timeout=DEADLINE)) is not None:
-            needs = Needs(worker, (given[0],), given[1].is_set)
+            needs = JoinSearch(worker, lambda future=given[0]: (future,), given[1].is_set)
             worker.queue.scheduler.waiting.help(needs, None, lambda: False)
         return "ended"
 
@@ -692,7 +663,7 @@ class Patient:
 
     def give_up(self) -> None:
         self._given_up.set()
-        self.waits[-1].release()
+        self.waits[-1][1].release()
         until(lambda: not self.waits)
 
     def end(self) -> None:
@@ -700,26 +671,6 @@ class Patient:
 
     def tell(self, _: object) -> None:
         """A callback that is a method."""
-
-
-def test_circle_of_waits_that_were_not_at_the_same_time_is_none() -> None:
-    """Also where that is found out more than once."""
-    with planned(1, 1, 1) as (_, one, two, three):
-        a, b = Patient(), Patient()
-        needed, other = two.submit(a), three.submit(b)
-        task = one.submit(needed.result)
-        until(lambda: searches_in(one))
-        (needs,) = searches_in(one)
-        for _ in range(2):
-            a.wait_for(other)
-            until(lambda: other in needs.seen)
-            a.give_up()
-            b.wait_for(task)
-            until(lambda: other not in needs.seen and needs.seen and not (needs.frames or needs.late))
-            b.give_up()
-        a.end()
-        b.end()
-        assert task.result(DEADLINE) == "ended"
 
 
 def test_circle_among_those_that_are_all_waited_for() -> None:
@@ -738,39 +689,6 @@ def test_circle_among_those_that_are_all_waited_for() -> None:
         with pytest.raises(RuntimeError, match="would never end"):
             task.result(DEADLINE)
         gate.open()
-
-
-@pytest.mark.parametrize("return_when", [FIRST_COMPLETED, FIRST_EXCEPTION, None])
-@pytest.mark.parametrize("others", [0, 1])
-def test_circle_through_the_one_future_that_is_left(return_when: str | None, others: int) -> None:
-    """Where one alone is left, it is that one which is waited for: no other will do."""
-    with planned(1, 1) as (scheduler, queue, other):
-        box: list[Any] = []
-        entered, gate = Gate(), Gate()
-
-        def program() -> str:
-            entered.enter()
-            if return_when == FIRST_COMPLETED:
-                smqexec.wait(box[:1], None, return_when)
-            elif return_when is not None:
-                smqexec.wait(box, None, return_when)
-            else:
-                given = smqexec.as_completed(box)
-                assert [next(given) for _ in box[1:]] == box[1:]
-                next(given)
-            return "not told"
-
-        task = queue.submit(program)
-        box += [queue.submit(str, task), *(other.submit(gate) for _ in range(others))]
-        entered.open()
-        if others and return_when != FIRST_COMPLETED:  # it is no error as long as something else may come
-            until(lambda: searches_in(queue))
-            (needs,) = searches_in(queue)
-            until(lambda: needs.seen and not needs.frames)
-        gate.open()
-        with pytest.raises(RuntimeError, match="would never end"):
-            task.result(DEADLINE)
-        assert nothing_is_left(scheduler)
 
 
 def test_circle_through_one_that_was_met_for_its_slot_at_first() -> None:
@@ -1036,7 +954,7 @@ def test_stop_waits_for_who_is_just_about_to_go_on() -> None:
         until(lambda: held.done() and not state_of(other).running)
         # Or it has heard, of something else that woke it, and ended.
         assert waiter.done() or (watchers_of(scheduler) and not stopping.done())
-        for wait in patient.waits[-1:]:
+        for _, wait in patient.waits[-1:]:
             wait.release()
         stopping.result(DEADLINE)
         assert waiter.result(0) == "ended"
@@ -1428,7 +1346,7 @@ def test_timeout_is_kept_in_the_middle_of_a_search(schedulers: int, monkeypatch:
         tasks = [other.submit(str, never) for _ in range(1000)]
         sink = other.submit(len, tasks)
         late = iter([0.0, 0.0])  # the clock stands still until the first slice is through
-        monkeypatch.setattr(smqexec._workers.join_search, "monotonic", lambda: next(late, 1e9))
+        monkeypatch.setattr(smqexec._workers.waiting, "monotonic", lambda: next(late, 1e9))
         seen: list[int] = []
 
         def program() -> None:

@@ -97,7 +97,7 @@ def test_thread_that_has_told_says_nothing_more_where_something_wakes_it(
         warning(caplog)
         (needs,) = searches_in(queue)
         needs.release()
-        until(needs.bell.empty)
+        until(needs.wakes.empty)
         scheduler.resume()
         assert task.result(DEADLINE) == 1
     assert not caplog.records
@@ -110,7 +110,7 @@ def test_task_that_has_something_to_look_at_goes_on() -> None:
         (needs,) = searches_in(queue)
         with lock_of(scheduler):
             assert _stall._awaited(scheduler, False) == []
-            needs.frames.append([(), 0, None, 0])
+            needs.frames.append((iter(()), None))
             assert _stall._awaited(scheduler, False) is None
         scheduler.resume()
         assert task.result(DEADLINE) == 1
@@ -250,6 +250,24 @@ def test_circle_through_any_of_several_is_told(caplog: pytest.LogCaptureFixture)
         until(lambda: len(caplog.records) >= 2)
         assert all("several futures" in record.getMessage() for record in caplog.records)
         assert [task.result(DEADLINE) for task in circle].count(False) >= 1
+
+
+def test_cycle_over_two_schedulers_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    with planned(1) as (_, one), planned(1) as (_, two):
+        cycle: list[Any] = []
+        gate = Gate()
+
+        def waits() -> None:
+            gate.enter()
+            with pytest.raises(CancelledError):
+                cycle[0].result()
+
+        task = one.submit(waits)
+        cycle.append(two.submit(str, task))
+        gate.open()
+        assert "waiting: needs" in warning(caplog)
+        cycle[0].cancel()
+        task.result(DEADLINE)
 
 
 # Exit
