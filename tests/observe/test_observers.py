@@ -34,6 +34,10 @@ class Listener:
     def kinds(self, task: Any = None) -> list[str]:
         return [event.kind for event in self.events if task is None or event.task is task]
 
+    def wait_end(self, task: Any) -> None:
+        """Block until the end of *task* was told: that of one that never ran comes after it can be seen."""
+        until(lambda: "end" in self.kinds(task))
+
     def of(self, task: Any, kind: str) -> Event:
         [event] = [event for event in self.events if event.task is task and event.kind == kind]
         return event
@@ -157,6 +161,7 @@ def test_failure_is_told_with_its_error_and_what_needs_it_as_never_run() -> None
         never = queue.submit(add, failed, 1)
         scheduler.resume()
         error = never.exception(DEADLINE)
+        listener.wait_end(never)
     assert listener.kinds(failed) == ["submit", "start", "end"]
     assert listener.kinds(never) == ["submit", "end"]
     end, dropped = listener.of(failed, "end"), listener.of(never, "end")
@@ -237,6 +242,7 @@ def test_item_as_a_dependency_that_fails_is_not_told_of() -> None:
         never = queue.submit(add, task[5], 1)
         scheduler.resume()
         never.exception(DEADLINE)
+        listener.wait_end(never)
     assert {event.task for event in listener.events} == {None, task, never}
     assert listener.kinds(never) == ["submit", "end"]
 
