@@ -81,11 +81,12 @@ def report(n: int, rounds: int) -> Iterator[str]:
 
 def holds(workload: Workload, prepared: Any) -> Holds:
     """Submit *workload* to a stopped scheduler, resume it, and note."""
-    scheduler: Any = Scheduler(stopped=True)
-    scheduler.lock = lock = NotedLock(scheduler.lock)
+    scheduler = Scheduler(stopped=True)
+    core: Any = scheduler._core
+    core.lock = lock = NotedLock(core.lock)
     queues = [Queue(slots, scheduler=scheduler) for slots in workload.slots]
     submitted = workload.submit(prepared, *queues)
-    take = scheduler._next
+    take = core._next
     longest = 0.0
 
     def noted_take(*args: Any) -> Any:
@@ -95,7 +96,7 @@ def holds(workload: Workload, prepared: Any) -> Holds:
         longest = max(longest, thread_time() - began)  # by one thread at a time: the lock is held
         return task
 
-    scheduler._next = noted_take
+    core._next = noted_take
     lock.longest = 0.0
     gc.collect()
     gc.disable()

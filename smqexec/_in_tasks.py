@@ -35,7 +35,7 @@ def checkpoint() -> None:
         return
     scheduler = worker.queue.scheduler
     # Neither is read under the lock: a change that comes now is seen at the next checkpoint.
-    if scheduler.stopped:
+    if scheduler._stopped:
         scheduler.waiting.pause(task)
     watch = task._watch
     if watch is not None and watch.asked:

@@ -13,13 +13,14 @@ from weakref import ref
 from typing_extensions import override
 
 from ._calls.kinds import settled
+from ._ending import leave
 from ._engines.backend import ExecutorBackend
 from ._engines.executors import Engine
 from ._engines.queues import check_engine, on_executor
 from ._limits.checks import check_flags, integer, positive
 from ._limits.options import NO_OPTIONS, read
 from ._limits.pending_limit import PendingLimit
-from ._scheduler import Scheduler, leave
+from ._scheduler import Scheduler
 from ._submitting import Submits, Submitter
 from ._workers.pools import Initializer, check_width, in_threads, without_threads
 
@@ -200,27 +201,29 @@ class Queue(Submits, ThreadPoolExecutor):
         elif not isinstance(scheduler, Scheduler):
             raise TypeError(f"scheduler must be a Scheduler, not {scheduler!r}")
 
+        core = scheduler._core
         if executor is not None:
-            state = on_executor(scheduler, max_workers, thread_name_prefix, executor, prefetch)
+            state = on_executor(core, max_workers, thread_name_prefix, executor, prefetch)
             if isinstance(executor, Engine):
                 self._known = executor.options
         else:
             first = None if initializer is None else Initializer(initializer)
             make = without_threads if inline else in_threads
-            state = make(scheduler, max_workers, thread_name_prefix, first, initargs)
+            state = make(core, max_workers, thread_name_prefix, first, initargs)
             if first is not None:
                 first.queue = ref(state)
         state.in_order = in_order
         state.pending_limit = None if max_pending is None else PendingLimit(max_pending)
         state.copies_context = context
         state.update_rules()
+        self._scheduler = scheduler
         self._state = state
         self._pool = state.pool
         ruled = state.has_rules or state.keeps or context or inline
-        self._add = scheduler.admission.add_with if ruled else scheduler.submission.add
+        self._add = core.admission.add_with if ruled else core.submission.add
         self._thread_name_prefix = state.name  # clients of ThreadPoolExecutor, and its own tests, read it
         state.owner = ref(self, state.lose)
-        scheduler.add_slots(state)
+        core.add_queue(state)
 
     _set_up.__qualname__ = "Queue"  # Python's errors name what the user has called
 
@@ -232,8 +235,7 @@ class Queue(Submits, ThreadPoolExecutor):
     @property
     def scheduler(self) -> Scheduler:
         """What plans this queue."""
-        scheduler: Scheduler = self._state.scheduler
-        return scheduler
+        return self._scheduler
 
     @property
     def name(self) -> str:
@@ -313,7 +315,7 @@ class Queue(Submits, ThreadPoolExecutor):
         if context is not None and isinstance(self._state.pool, ExecutorBackend):
             raise TypeError("context and executor= exclude each other: contexts stay in this process")
         options = read(self._known, name, after, context, timeout, resources, hold, release, others)
-        self.scheduler.allocating.bind_resources(options.bound())
+        self._state.scheduler.allocating.bind_resources(options.bound())
         return Submitter(self, options)
 
     @property
@@ -355,20 +357,14 @@ class Queue(Submits, ThreadPoolExecutor):
         Raises:
             RuntimeError: With *wait*, called from a task of this queue.
         """
-        state = self._state
-        scheduler = state.scheduler
-        scheduler.close(state)
-        if cancel_futures:
-            scheduler.termination.cancel_pending(state)
-        if wait and scheduler.drain(state):
-            self._pool.join(wait=True)
+        self._state.scheduler.ending.shutdown(self._state, wait, cancel_futures)
 
     @override
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """Shut down; after Ctrl-C, cancel what is pending and ask what runs to end."""
-        leave(kind, self.shutdown, lambda: self._state.scheduler.interrupt([self._state]))
+        leave(kind, self.shutdown, lambda: self._state.scheduler.ending.interrupt([self._state]))
 
     @contextmanager
     def cancelling(self) -> Generator[Self]:

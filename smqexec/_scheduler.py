@@ -1,46 +1,37 @@
-"""Scheduler: what joins queues, as its user sees it.
-
-What it does for tasks and threads are its base classes, and the objects that it holds.
-"""
+"""Scheduler: what joins queues, as its user sees it: a facade that builds the rooms below and joins them."""
 
 from __future__ import annotations
 
-import threading
+from collections.abc import Callable
 from functools import partial
-from time import perf_counter
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from ._calls.interrupts import LOGGER
 from ._core import process
 from ._core.breakdown import Breakdown
 from ._core.dispatch import Dispatcher
 from ._core.shared import State
-from ._core.state import EXITING, SHUT_DOWN, QueueState
-from ._core.stop import Stop
+from ._core.stop import Stop, Stopping
 from ._core.submission import Submission
 from ._core.termination import Termination
 from ._core.wake import Wake
+from ._ending import Ending, leave
 from ._limits.admission import Admission
 from ._limits.allocating import Allocating
 from ._limits.checks import check_flags
 from ._observe import debug as _debug
-from ._observe import why as _why
+from ._observe import why
 from ._observe.drawing import printable, table
 from ._observe.events import Event, Observation, Observers, newcomers
 from ._observe.graph import Graph
-from ._workers.stall import stalled
 from ._workers.streams import Streams
 from ._workers.waiting import Waiting, at_work
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
     from typing import Self
 
-    from ._futures.future import PlannedFuture
 
-
-class Scheduler(State):
+class Scheduler:
     """What joins queues: one order for all their tasks, one stop, one lock.
 
     **Order.**  Tasks are numbered as they are submitted.  Whenever a queue has a free slot and the
@@ -95,90 +86,50 @@ class Scheduler(State):
         ValueError: *order* is neither.
     """
 
-    def __init__(
-        self,
-        order: str = "newest",
-        *,
-        stopped: bool = False,
-        debug: bool = False,
-    ) -> None:
+    def __init__(self, order: str = "newest", *, stopped: bool = False, debug: bool = False) -> None:
         check_flags(stopped=stopped, debug=debug)
-        self.observers = Observers()
-        super().__init__(order, stopped)
-        # The parts, from below to above.
-        self.wake = Wake(self)
-        self.termination: Termination = Termination(self, self.wake)
-        self.break_down = Breakdown(self, self.termination).break_down
-        self.allocating = Allocating(self)
-        self.dispatcher = Dispatcher(self, self.wake)
-        self.submission = Submission(self, self.wake, self.termination)
-        self.admission = Admission(self, self.submission)
-        self.waiting = Waiting(self, self.wake, self.dispatcher)
-        self.streams = Streams(self, self.wake, self.termination)
-        self.warn_if_stalled = self._warn_if_stalled
-        # The counts of lost queues that are forgotten.
-        states = ["waiting", "ready", "running", "done", "failed", "cancelled"]
-        self._past: dict[str, int] = dict.fromkeys(states, 0)
-        self._stops = int(stopped)  # those that hold
-        self._era = 0  # how often all of them were ended
-        self._given_up = False  # exiting, and what a stop held back is being cancelled
+        self._core = core = State(order, stopped, Observers())
+        # The parts, from below to above; each gets those below that it calls.
+        core.wake = wake = Wake(core)
+        core.termination = termination = Termination(core, wake)
+        core.break_down = Breakdown(core, termination).break_down
+        core.allocating = Allocating(core)
+        core.dispatcher = dispatcher = Dispatcher(core, wake)
+        core.submission = submission = Submission(core, wake, termination)
+        core.admission = Admission(core, submission)
+        core.waiting = self._waiting = Waiting(core, wake, dispatcher)
+        core.streams = Streams(core, wake, termination)
+        core.stopping = self._stopping = Stopping(core, wake)
+        core.ending = self._ending = Ending(core, termination, self._waiting)
+        core.warn_if_stalled = self._ending.warn_if_stalled
+        core.why_of = partial(why.sentence, core)
         if debug:
-            self.watch_failure = _debug.watch
+            core.watch_failure = _debug.watch
             self.observe(_debug.observe)
-        process.register(self)
+        process.register(core)
         for greet in newcomers:
-            greet(self)
-
-    # Queues.
+            greet(core)
 
     @property
     def queues(self) -> tuple[Any, ...]:
         """The queues of this scheduler, each a `Queue`, in the order they were made."""
-        owners = [state.owner for state in self._queues.copy()]
+        owners = [state.owner for state in self._core._queues.copy()]
         queues = (owner() for owner in owners if owner is not None)
         return tuple(queue for queue in queues if queue is not None)
 
-    def add_slots(self, state: QueueState) -> None:
-        """Make *state* part of the plan."""
-        with self.exclusive():
-            self.planner.add_queue(state)
-            forgotten = [s for s in self._queues if s.lost and not (s.pending or s.workers)]
-            for other in forgotten:
-                self._queues.remove(other)
-                for name, count in other.counts().items():
-                    self._past[name] += count
-            self._queues.append(state)
-
     def counts(self) -> dict[str, int]:
         """How many tasks are waiting, ready, running, done, failed and cancelled.  Cost: O(queues)."""
-        with self.exclusive(reads=True):
-            return self._counts()
-
-    def _counts(self) -> dict[str, int]:
-        total = self._past.copy()
-        for queue in self._queues.copy():
-            for name, count in queue.counts().items():
-                total[name] += count
-        return total
+        return self._core.counts()
 
     def why(self) -> str:
         """What runs, in which thread, what waits for it, and why no more does: some lines for a person.
 
         Cost: a step for each thread and each task that waits for a running one.
         """
-        return _why.overview(self)
-
-    def why_of(self, future: PlannedFuture[Any]) -> str | None:
-        """What `Task.why` tells of a task or item that has not ended."""
-        return _why.sentence(self, future)
+        return why.overview(self._core)
 
     def __repr__(self) -> str:
-        # Without the lock: it may be printed by a handler that has interrupted who holds it.
-        counts = ", ".join(f"{count} {state}" for state, count in self._counts().items() if count)
-        stopped = " stopped" if self._stopped else ""
-        number = len(self.queues)
-        queues = f"{number} queue{'s' * (number != 1)}"
-        return f"<Scheduler order={self.order}{stopped}, {queues}: {counts or 'no tasks'}>"
+        return repr(self._core)
 
     def graph(self) -> Graph:
         """What is pending and running: a picture to print, to show in a notebook, or to go through.
@@ -187,7 +138,7 @@ class Scheduler(State):
 
         Cost: some 10 µs a task; for a third of that time no task starts or ends.
         """
-        return Graph(self)
+        return Graph(self._core)
 
     def observe(self, callback: Callable[[Event], object]) -> Observation:
         """Call ``callback(event)`` at each submit, start, item, end, stop and resume, from now on.
@@ -211,23 +162,27 @@ class Scheduler(State):
 
         Cost: about 1 µs an event, and what *callback* takes.
         """
-        return Observation(self, callback)
+        return Observation(self._core, callback)
 
     def _repr_html_(self) -> str:
-        with self.exclusive(reads=True):
-            counts = [(state.name, state.counts()) for state in self._queues]
-            if any(self._past.values()):
-                counts.insert(0, ("of lost queues", self._past.copy()))
+        core = self._core
+        with core.exclusive(reads=True):
+            counts = [(state.name, state.counts()) for state in core._queues]
+            if any(core._past.values()):
+                counts.insert(0, ("of lost queues", core._past.copy()))
         rows = [(printable(name), *each.values()) for name, each in counts]
-        caption = f"Scheduler order={self.order}{', stopped' if self._stopped else ''}"
-        return table(caption, ["Queue", *self._past], rows)
+        caption = f"Scheduler order={core.order}{', stopped' if core._stopped else ''}"
+        return table(caption, ["Queue", *core._past], rows)
 
-    # Stop, resume, wait.
+    @property
+    def order(self) -> str:
+        """What goes first: ``"newest"`` or ``"oldest"``."""
+        return self._core.order
 
     @property
     def stopped(self) -> bool:
         """Whether no task may start."""
-        return self._stopped
+        return self._core._stopped
 
     def stop(self, wait: bool = False) -> Stop:
         """Start no more tasks.  Those running go on; submitting works as ever.
@@ -253,54 +208,16 @@ class Scheduler(State):
             RuntimeError: With *wait*, called from a task of this scheduler,
                 which runs itself; nothing is stopped then.
         """
-        if wait and at_work(self):
+        if wait and at_work(self._core):
             raise RuntimeError("a task cannot wait until no task runs, as it runs itself; use stop() alone")
-        if not wait and self.deferred(self.stop):
-            return Stop(self, self._era)
-        with self.exclusive() as section:
-            changed, time = not self._stopped, perf_counter()
-            self._stopped = True
-            self._stops += 1
-            stop = Stop(self, self._era)
-            self._tell_watchers()
-            if changed and self.observers:
-                section.then(partial(self.observers.tell, "stop", time=time))
-        if self.exiting:
-            self.cancel_held()
+        stop = self._stopping.stop()
         if wait:
-            self.waiting.until(self.waiting.at_rest)
+            self._waiting.until(self._waiting.at_rest)
         return stop
 
     def resume(self) -> None:
         """Go on where `stop` stopped, however often."""
-        self._go_on(None)
-
-    def take_back(self, era: int) -> None:
-        """End one stop of those of *era*, and go on if it was the last."""
-        self._go_on(era)
-
-    def _go_on(self, era: int | None) -> None:
-        """End one stop of those of *era*, or, with None, all there are; and go on after the last."""
-        if self.deferred(self._go_on, era):
-            return
-        with self.exclusive() as section:
-            if era is not None:
-                if era != self._era:  # `resume` has ended it
-                    return
-                self._stops -= 1
-                if self._stops:
-                    return
-            changed, time = self._stopped, perf_counter()
-            self._stopped = False
-            self._stops = 0
-            self._era += 1
-            self._unpause()
-            for needs in [needs for state in self._queues for needs in list(state.helpers)]:
-                needs.release()
-            if changed and self.observers:
-                section.then(partial(self.observers.tell, "resume", time=time))
-            if not self._abandoned:
-                section.then(self.wake.start, self.wake.wake_all())
+        self._stopping.resume()
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until nothing is pending, and nothing running but tasks that wait here themselves.
@@ -311,43 +228,21 @@ class Scheduler(State):
         Returns:
             False if there was still something after *timeout*.
         """
-        return self.waiting.until(self._idle, timeout, told=partial(self.warn_if_stalled, "all tasks"))
-
-    def _warn_if_stalled(self, awaited: PlannedFuture[Any] | str, elsewhere: bool = False) -> bool:
-        """Log why a wait for *awaited* may never end, and return True, if nothing runs and nothing can start.
-
-        With *elsewhere* also where futures of other executors may still come.
-        """
-        schedulers = stalled(self, elsewhere)
-        if not schedulers:
-            return False
-        reasons = [self.why() if isinstance(awaited, str) else awaited.why()]
-        reasons += [scheduler.why() for scheduler in schedulers[1:]]
-        message = "waiting for %s, but nothing runs and nothing can start: %s"
-        LOGGER.warning(message, awaited, "\n".join(reasons))
-        return True
-
-    def _idle(self) -> bool:
-        running = sum(state.running for state in self._queues)
-        if running != len({task for stack in self._resting for task in stack}):
-            return False
-        return not any(state.pending for state in self._queues)
-
-    # The end: of the queues, of the process, and after a fork.
+        return self._ending.wait(timeout)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Shut down all queues, as `Queue.shutdown` does."""
         queues = self.queues
-        for queue in queues:
+        lost = [state for state in self._core._queues.copy() if state.lost]
+        for queue in queues:  # all are closed before the first is waited for
             queue.shutdown(wait=False, cancel_futures=cancel_futures)
-        lost = [state for state in self._queues.copy() if state.lost]
-        for state in lost if cancel_futures else ():
-            self.termination.cancel_pending(state)
+        for state in lost:
+            self._ending.shutdown(state, wait=False, cancel_futures=cancel_futures)
         if wait:
             for queue in queues:
                 queue.shutdown(wait=True)
             for state in lost:
-                self.drain(state)
+                self._ending.shutdown(state, wait=True, cancel_futures=False)
 
     def __enter__(self) -> Self:
         return self
@@ -356,130 +251,4 @@ class Scheduler(State):
         self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """Shut down; after Ctrl-C, cancel what is pending and ask what runs to end."""
-        leave(kind, self.shutdown, self.interrupt)
-
-    def interrupt(self, queues: Iterable[QueueState] | None = None) -> None:
-        """Cancel what is pending, and ask what runs to end; in *queues*, or all."""
-        with self.exclusive():
-            interrupted = list(self._queues if queues is None else queues)
-        for state in interrupted:
-            self.termination.cancel_pending(state)
-        # Then: what ends lets none begin.
-        with self.exclusive():
-            running = [task for state in interrupted for task in state.running_tasks()]
-        for task in running:
-            task.cancel()
-        for state in interrupted:  # what those have submitted meanwhile
-            self.termination.cancel_pending(state)
-
-    def close(self, state: QueueState, why: str = SHUT_DOWN) -> None:
-        """Take no more tasks: `submit` says *why*.  The workers leave once nothing is pending."""
-        if self.deferred(self.close, state, why):
-            return
-        with self.exclusive() as section:
-            state.closed = state.closed or why
-            if state.pending_limit is not None:
-                state.pending_limit.turn_away()
-            if state.ending:
-                state.wake_idle()
-            if not state.workers and state.ending and not self._abandoned:
-                section.then(state.pool.join, False)
-
-    def drain(self, state: QueueState) -> bool:
-        """Wait until nothing of *slots* is pending or running.
-
-        Returns:
-            False in a forked child, where the pool has no threads, and its
-            locks may be held for ever.
-
-        Raises:
-            RuntimeError: Called from a task of *slots*.
-        """
-
-        def drained() -> bool:
-            return not state.waiting and not state.ready and not state.running
-
-        with self.exclusive():
-            if self._abandoned:
-                return False
-            if at_work(self, state):
-                raise RuntimeError("a task cannot wait for the shutdown of its own queue")
-        told = partial(self.warn_if_stalled, f"the end of queue {state.name}", True)
-        return self.waiting.until(drained, queue=state, told=told)
-
-    def cancel_held(self) -> None:
-        """At exit: refuse who waits to submit; if it is stopped, and nobody may ever resume it, cancel."""
-        with self.exclusive():
-            queues = list(self._queues)
-            for state in queues if self.exiting else ():
-                if state.pending_limit is not None:
-                    state.pending_limit.turn_away()
-            if not self._stopped or self._given_up:
-                return
-            paused = [task for task, _ in self._paused]
-            held = sum(state.pending for state in queues) + len(paused)
-            self._given_up = held > 0  # a `stop` at the same time says nothing more
-        if held:
-            plural = "s" * (held != 1)
-            LOGGER.warning("cancelling %d pending task%s at exit: the scheduler is stopped", held, plural)
-            for state in queues:
-                self.termination.cancel_pending(state)
-            for task in paused:
-                task.cancel()
-
-    def finish_at_exit(self) -> None:
-        """Run what was submitted to its end; a `stop` meanwhile cancels it.  For interpreter exit."""
-        told = False
-
-        def tell() -> bool:
-            nonlocal told
-            if stalled(self):
-                told = True
-                self._cancel_stalled()
-            elif not told and stalled(self, elsewhere=True, endless=True):
-                told = True
-                LOGGER.warning("exit waits for what may never end: %s", self.why())
-            return False  # what is waited for now may come, and others be stalled then
-
-        self.waiting.until(self._idle, told=tell)
-
-    def _cancel_stalled(self) -> None:
-        """At exit: cancel what can never start, as nobody can submit or resume any more."""
-        with self.exclusive():
-            queues = list(self._queues)
-            count = sum(state.pending for state in queues)
-        if count:
-            message = "cancelling %d pending task%s at exit, as nothing runs and nothing can start: %s"
-            LOGGER.warning(message, count, "s" * (count != 1), self.why())
-            for state in queues:
-                self.termination.cancel_pending(state)
-
-    def close_at_exit(self) -> None:
-        """Let the threads go.  No other scheduler has anything left to run on a queue of this one."""
-        for state in list(self._queues):
-            self.close(state, EXITING)
-
-    def abandon(self) -> None:
-        """This is a forked child: the threads, and so the tasks, are the parent's."""
-        self.lock = threading.RLock()  # somebody may have held the old one
-        self._abandoned = True
-        self.observers = Observers()
-        self._watchers.clear()
-
-
-def leave(
-    kind: type[BaseException] | None, shut_down: Callable[[], None], interrupt: Callable[[], None]
-) -> None:
-    """Leave a ``with`` block that ended with an exception of *kind*, or with none.
-
-    Ctrl-C, in the block or while it waits at its end, cancels what is pending;
-    then it waits for what runs.
-    """
-    if kind is not None and issubclass(kind, KeyboardInterrupt):
-        interrupt()
-    try:
-        shut_down()
-    except KeyboardInterrupt:
-        interrupt()
-        shut_down()
-        raise
+        leave(kind, self.shutdown, self._ending.interrupt)

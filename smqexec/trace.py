@@ -78,7 +78,7 @@ def record(scheduler: Scheduler, path: str | os.PathLike[str]) -> Recording:
         raise TypeError(
             f"record takes a Scheduler, such as that of a queue (queue.scheduler), not {scheduler!r}"
         )
-    return Recording(scheduler, path)
+    return Recording(scheduler._core, path)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -17,20 +17,25 @@ from smqexec import Queue, Scheduler
 # Of a scheduler.
 
 
-def lock_of(owner: Queue | Scheduler) -> Any:
+def core_of(owner: Any) -> Any:
+    """The state of a scheduler, of a queue's scheduler, or itself: it holds the scheduler's parts."""
+    scheduler = owner.scheduler if isinstance(owner, Queue) else owner
+    return scheduler._core if isinstance(scheduler, Scheduler) else scheduler
+
+
+def lock_of(owner: Any) -> Any:
     """The scheduler's one lock."""
-    scheduler: Any = owner.scheduler if isinstance(owner, Queue) else owner
-    return scheduler.lock
+    return core_of(owner).lock
 
 
 def order_of(scheduler: Any) -> Any:
     """The planner, which knows which task is next."""
-    return scheduler.planner
+    return core_of(scheduler).planner
 
 
 def states_of(scheduler: Any) -> Any:
     """The records of all queues."""
-    return scheduler._queues
+    return core_of(scheduler)._queues
 
 
 def check_order(scheduler: Any, nodes: Iterable[Any] | None = None) -> None:
@@ -41,27 +46,27 @@ def check_order(scheduler: Any, nodes: Iterable[Any] | None = None) -> None:
 
 def pending_in(scheduler: Any) -> Any:
     """The pending tasks, the next one first."""
-    return scheduler.termination.pending()
+    return core_of(scheduler).termination.pending()
 
 
 def outside_of(scheduler: Any) -> Any:
     """The unfinished futures of others that pending tasks depend on."""
-    return scheduler._outside
+    return core_of(scheduler)._outside
 
 
 def watchers_of(scheduler: Any) -> Any:
     """The threads that wait for a state of the scheduler, such as "nothing is pending"."""
-    return scheduler._watchers
+    return core_of(scheduler)._watchers
 
 
 def paused_in(scheduler: Any) -> Any:
     """The tasks that a checkpoint holds while the scheduler is stopped."""
-    return scheduler._paused
+    return core_of(scheduler)._paused
 
 
 def resting_in(scheduler: Any) -> Any:
     """The tasks that run, but wait in the scheduler for others."""
-    return scheduler._resting
+    return core_of(scheduler)._resting
 
 
 # Of a queue.

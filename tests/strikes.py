@@ -20,7 +20,7 @@ from pathlib import Path
 from signal import SIGINT
 from typing import Any
 
-from internals import add_to
+from internals import add_to, core_of
 
 import smqexec
 from smqexec import Queue, settled
@@ -127,5 +127,5 @@ SUBMITS: dict[str, Callable[[Queue, Any, Any], object]] = {
     "settled": lambda queue, held, outside: queue.submit(isinstance, settled(held), Future),
     "foreign": lambda queue, held, outside: queue.submit(str, outside),
     "nested": lambda queue, held, outside: queue.submit(sum, [[held]]),
-    "map": lambda queue, held, outside: submit_in(queue.scheduler.submission.group(), queue, int),
+    "map": lambda queue, held, outside: submit_in(core_of(queue).submission.group(), queue, int),
 }

@@ -18,14 +18,8 @@ from .._calls.interrupts import LOGGER, interruptible, uninterrupted
 T = TypeVar("T")
 
 
-class Owner(Protocol):
-    """What is told of the end: a Scheduler."""
-
-    exiting: bool
-
-    def counts(self) -> dict[str, int]:
-        """Count its tasks by state."""
-        ...
+class Ends(Protocol):
+    """How the queues of a scheduler end."""
 
     def cancel_held(self) -> None:
         """Cancel what can never start."""
@@ -39,11 +33,22 @@ class Owner(Protocol):
     def close_at_exit(self) -> None:
         """Take no more tasks."""
 
-    def shutdown(self) -> None:
+    def join(self) -> None:
         """Wait until the threads have ended."""
 
     def abandon(self) -> None:
         """Refuse everything: this is a copy, made by a fork."""
+
+
+class Owner(Protocol):
+    """What is told of the end: the state of a scheduler."""
+
+    exiting: bool
+    ending: Ends
+
+    def counts(self) -> dict[str, int]:
+        """Count its tasks by state."""
+        ...
 
 
 _lock = threading.Lock()  # guards what follows; nothing of a scheduler is called while it is held
@@ -92,7 +97,7 @@ def _at_exit_if_struck() -> None:
             _finish(True)
             # Nobody else waits for the threads now, which may be calling callbacks yet.
             for scheduler in members(_schedulers):
-                interruptible(scheduler.shutdown)
+                interruptible(scheduler.ending.join)
 
 
 def _finish(interrupted: bool) -> None:
@@ -112,8 +117,8 @@ def _finish(interrupted: bool) -> None:
             scheduler.exiting = True
         exiting = True
     # All before any: a task may wait for one of another scheduler.
-    steps: list[Callable[[], None]] = [scheduler.cancel_held for scheduler in schedulers]
-    steps += [partial(interruptible, scheduler.finish_at_exit) for scheduler in schedulers]
+    steps: list[Callable[[], None]] = [scheduler.ending.cancel_held for scheduler in schedulers]
+    steps += [partial(interruptible, scheduler.ending.finish_at_exit) for scheduler in schedulers]
     if interrupted:
         steps.insert(0, partial(_cancel, schedulers))
     while steps:
@@ -126,14 +131,14 @@ def _finish(interrupted: bool) -> None:
             interrupted = True
             _cancel(schedulers)
     for scheduler in schedulers:
-        scheduler.close_at_exit()
+        scheduler.ending.close_at_exit()
 
 
 def _cancel(schedulers: list[Owner]) -> None:
     """Cancel what is pending, ask what runs to end, and log how many tasks that has cancelled."""
     before = sum(scheduler.counts()["cancelled"] for scheduler in schedulers)
     for scheduler in schedulers:
-        scheduler.interrupt()
+        scheduler.ending.interrupt()
     count = sum(scheduler.counts()["cancelled"] for scheduler in schedulers) - before
     if count:
         LOGGER.warning("cancelled %d tasks at exit, as Ctrl-C was pressed", count)
@@ -150,7 +155,7 @@ def _after_fork() -> None:
     global _lock
     _lock = threading.Lock()  # another thread may have held it
     for scheduler in members(_schedulers):
-        scheduler.abandon()
+        scheduler.ending.abandon()
     _schedulers.clear()
 
 

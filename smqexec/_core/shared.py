@@ -10,7 +10,10 @@ from typing import Any, Protocol, TypeAlias
 from .._futures.future import Failure, PlannedFuture, Watch
 from .._planner import DependencyPlanner, Node
 from .exclusive import Exclusive
+from .process import Ends
 from .state import EventSink, QueueState
+
+STATES = ("waiting", "ready", "running", "done", "failed", "cancelled")
 
 # How often a thread asks for the lock before it blocks.
 SPINS = 20
@@ -54,12 +57,14 @@ class Terminates(Protocol):
 class State(Exclusive):
     """What all parts of one scheduler share.  Guarded by its lock."""
 
-    def __init__(self, order: str, stopped: bool) -> None:
+    def __init__(self, order: str, stopped: bool, observers: EventSink) -> None:
         super().__init__()
+        self.observers = observers  # replaced under the lock
         self.planner = DependencyPlanner(order)
         self.order = order
         self._stopped = stopped
         self._queues: list[QueueState] = []
+        self._past = dict.fromkeys(STATES, 0)  # the counts of lost queues that are forgotten
         # Who waits for what: (whether it holds, a lock to release once it does).
         self._watchers: list[tuple[Callable[[], bool], Any]] = []
         # The running tasks beneath each wait for something to hold, and that wait's own.
@@ -81,15 +86,54 @@ class State(Exclusive):
         self._abandoned = False  # this is a forked child, and the threads are the parent's
         self.exiting = False  # the interpreter is
 
-    observers: EventSink  # replaced under the lock; set before all else
-
-    # Calls upward.  `Scheduler` fills them in.
+    # The parts that tasks, workers and rooms above call.  `Scheduler` fills them in, once.
+    wake: Any
+    dispatcher: Any
+    submission: Any
+    admission: Any
+    waiting: Any
+    streams: Any
+    stopping: Any
+    ending: Ends
+    #: Return why a future has not ended, or None if it has.
+    why_of: Callable[[PlannedFuture[Any]], str | None]
     allocating: Allocates
     #: Fail all that is pending with an exception of our own code: see `Breakdown`.
     break_down: Callable[..., None]
     termination: Terminates
     #: Log why a wait may never end, and return True, if nothing can go on.
     warn_if_stalled: Callable[..., bool]
+
+    def add_queue(self, queue: QueueState) -> None:
+        """Make *queue* part of the plan; forget lost queues."""
+        with self.exclusive():
+            self.planner.add_queue(queue)
+            for other in [other for other in self._queues if other.lost]:
+                if not (other.pending or other.workers):
+                    self._queues.remove(other)
+                    for name, count in other.counts().items():
+                        self._past[name] += count
+            self._queues.append(queue)
+
+    def counts(self) -> dict[str, int]:
+        """Return how many tasks are in which state."""
+        with self.exclusive(reads=True):
+            return self._counts()
+
+    def _counts(self) -> dict[str, int]:
+        total = self._past.copy()
+        for queue in self._queues.copy():
+            for name, count in queue.counts().items():
+                total[name] += count
+        return total
+
+    def __repr__(self) -> str:
+        # Without the lock: a handler that has interrupted the lock's holder may print it.
+        counts = ", ".join(f"{count} {state}" for state, count in self._counts().items() if count)
+        number = sum(not queue.lost for queue in self._queues.copy())
+        queues = f"{number} queue{'s' * (number != 1)}"
+        stopped = " stopped" if self._stopped else ""
+        return f"<Scheduler order={self.order}{stopped}, {queues}: {counts or 'no tasks'}>"
 
     def _tell_watchers(self) -> None:
         for watcher in self._watchers.copy():

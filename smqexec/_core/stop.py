@@ -1,33 +1,84 @@
-"""A stop that lasts for a block."""
+"""Stop and resume: whether tasks of a scheduler may start.
+
+Stops are counted.  `Stopping.resume` ends all of them; a stop for a block ends with its block, unless a
+`resume` has ended it before.  After the last one all queues start tasks again.  Guarded by the scheduler's
+lock.
+"""
 
 from __future__ import annotations
 
+from functools import partial
+from time import perf_counter
 from types import TracebackType
-from typing import Protocol
+
+from .shared import State
+from .wake import Wake
 
 
-class Resumable(Protocol):
-    """A scheduler as a stop sees it."""
+class Stopping:
+    """How a scheduler stops and resumes."""
 
-    def take_back(self, era: int, /) -> None:
-        """End one stop of those of *era*."""
+    def __init__(self, core: State, wake: Wake) -> None:
+        self._core = core
+        self._wake = wake
+        self._stops = int(core._stopped)  # the stops that hold; written under the lock
+        self._resumes = 0  # how often all stops were ended; written under the lock
+
+    def stop(self) -> Stop:
+        """Let no task start."""
+        core = self._core
+        if core.deferred(self.stop):
+            return Stop(self, self._resumes)
+        with core.exclusive() as section:
+            changed, time = not core._stopped, perf_counter()
+            core._stopped = True
+            self._stops += 1
+            stop = Stop(self, self._resumes)
+            core._tell_watchers()
+            if changed and core.observers:
+                section.then(partial(core.observers.tell, "stop", time=time))
+        if core.exiting:
+            core.ending.cancel_held()
+        return stop
+
+    def resume(self, stop_of: int | None = None) -> None:
+        """End all stops; or one, made after *stop_of* resumes.  After the last one tasks start again."""
+        core = self._core
+        if core.deferred(self.resume, stop_of):
+            return
+        with core.exclusive() as section:
+            if stop_of is not None:
+                if stop_of != self._resumes:  # a resume has ended that stop
+                    return
+                self._stops -= 1
+                if self._stops:
+                    return
+            changed, time = core._stopped, perf_counter()
+            core._stopped = False
+            self._stops = 0
+            self._resumes += 1
+            core._unpause()
+            for search in [search for queue in core._queues for search in list(queue.helpers)]:
+                search.release()
+            if changed and core.observers:
+                section.then(partial(core.observers.tell, "resume", time=time))
+            if not core._abandoned:
+                section.then(self._wake.start, self._wake.wake_all())
 
 
 class Stop:
-    """What `Scheduler.stop` returns; as a context manager it takes that stop back when its block ends.
+    """What `Scheduler.stop` returns: as a context manager it ends that stop when its block ends.
 
-    Stops are counted, and `Scheduler.resume` ends all there are: so blocks may
-    be nested, and overlap in several threads; the last one resumes.  A stop
-    that is no block's stays until `resume`.  After a `resume` in the block its
-    end does nothing.
+    Blocks may be nested, and overlap in several threads; the last one resumes.  A stop that is no
+    block's stays until `Scheduler.resume`.  After a `resume` in the block its end does nothing.
     """
 
-    __slots__ = ("_entered", "_era", "_scheduler")
+    __slots__ = ("_entered", "_resumes", "_stopping")
 
-    def __init__(self, scheduler: Resumable, era: int) -> None:
-        self._scheduler = scheduler
-        self._era = era  # how often the scheduler had been resumed
-        self._entered = False
+    def __init__(self, stopping: Stopping, resumes: int) -> None:
+        self._stopping = stopping
+        self._resumes = resumes  # how often the scheduler had been resumed
+        self._entered = False  # by one thread: a block is of one
 
     def __enter__(self) -> None:
         if self._entered:
@@ -37,7 +88,7 @@ class Stop:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._scheduler.take_back(self._era)
+        self._stopping.resume(self._resumes)
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} of {self._scheduler!r}>"
+        return f"<{type(self).__name__} of {self._stopping._core!r}>"

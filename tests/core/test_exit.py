@@ -19,7 +19,7 @@ from weakref import WeakSet
 
 import pytest
 from gate import DEADLINE, Gate
-from internals import lock_of, pool_of
+from internals import core_of, lock_of, pool_of
 from programs import Outcome, forks, run
 from threads import beside
 
@@ -526,9 +526,9 @@ def finish(scheduler: Scheduler) -> None:
 
 
 def finishing(scheduler: Scheduler) -> None:
-    scheduler.cancel_held()
-    scheduler.finish_at_exit()
-    scheduler.close_at_exit()
+    core_of(scheduler).ending.cancel_held()
+    core_of(scheduler).ending.finish_at_exit()
+    core_of(scheduler).ending.close_at_exit()
 
 
 def test_finishing_runs_everything_and_closes_the_queues() -> None:
@@ -570,7 +570,7 @@ def test_stop_while_the_hook_cancels_warns_only_once() -> None:
     def at_warning(record: logging.LogRecord) -> bool:
         seen.append(task.cancelled())
         if len(seen) == 1:
-            scheduler.cancel_held()
+            core_of(scheduler).ending.cancel_held()
         return True
 
     _waking.LOGGER.addFilter(at_warning)
@@ -586,7 +586,7 @@ def test_nothing_is_cancelled_at_exit_where_nothing_is_stopped() -> None:
     scheduler = Scheduler()
     outside: Future[int] = Future()
     task = Queue(scheduler, 1).submit(str, outside)
-    scheduler.cancel_held()
+    core_of(scheduler).ending.cancel_held()
     outside.set_result(1)
     assert task.result(DEADLINE) == "1"
     finish(scheduler)
@@ -595,9 +595,9 @@ def test_nothing_is_cancelled_at_exit_where_nothing_is_stopped() -> None:
 def test_stop_at_exit_cancels_what_comes_after_one_that_found_nothing() -> None:
     scheduler = Scheduler(stopped=True)
     queue = Queue(scheduler, 1)
-    scheduler.cancel_held()
+    core_of(scheduler).ending.cancel_held()
     task = queue.submit(int)
-    scheduler.cancel_held()
+    core_of(scheduler).ending.cancel_held()
     assert task.cancelled()
     finish(scheduler)
 
@@ -625,7 +625,7 @@ def test_stop_while_exiting_cancels(caplog: pytest.LogCaptureFixture) -> None:
     scheduler = Scheduler()
     queue = Queue(scheduler, 1)
     pending = queue.submit(str, Future())
-    scheduler.exiting = True
+    core_of(scheduler).exiting = True
     scheduler.stop()
     with pytest.raises(CancelledError):
         pending.result(DEADLINE)
@@ -644,7 +644,7 @@ def test_refusal_while_exiting() -> None:
 
 def test_hook_at_exit_goes_over_all_schedulers(monkeypatch: pytest.MonkeyPatch) -> None:
     scheduler, stopped = Scheduler(), Scheduler(stopped=True)
-    monkeypatch.setattr(_process, "_schedulers", [scheduler, stopped])
+    monkeypatch.setattr(_process, "_schedulers", [core_of(scheduler), core_of(stopped)])
     monkeypatch.setattr(_process, "exiting", False)
     one, two = Queue(scheduler, 1), Queue(stopped, 1)
     never = two.submit(int)
@@ -672,7 +672,7 @@ def test_scheduler_that_is_freed_as_the_hooks_go_over_all(monkeypatch: pytest.Mo
                     raise RuntimeError("Set changed size during iteration")
 
     with Scheduler() as scheduler:
-        monkeypatch.setattr(_process, "_schedulers", Shrinking([scheduler]))
+        monkeypatch.setattr(_process, "_schedulers", Shrinking([core_of(scheduler)]))
         monkeypatch.setattr(_process, "exiting", False)
         monkeypatch.setattr(_process, "_begun", False)
         queue = Queue(scheduler, 1)
@@ -684,7 +684,7 @@ def test_scheduler_that_is_freed_as_the_hooks_go_over_all(monkeypatch: pytest.Mo
 def test_hook_after_fork_abandons_all_schedulers(monkeypatch: pytest.MonkeyPatch) -> None:
     lock = _process._lock
     schedulers = {Scheduler(), Scheduler()}
-    monkeypatch.setattr(_process, "_schedulers", schedulers.copy())
+    monkeypatch.setattr(_process, "_schedulers", set(map(core_of, schedulers)))
     monkeypatch.setattr(_process, "_lock", lock)
     _process._after_fork()
     assert _process._lock is not lock
@@ -706,7 +706,7 @@ def test_abandoned_scheduler_needs_no_lock_that_was_held() -> None:
     lock_of(scheduler).acquire()  # never released, as in a child
     pool = pool_of(queue)
     pool._shutdown_lock.acquire()
-    scheduler.abandon()
+    core_of(scheduler).ending.abandon()
     with pytest.raises(RuntimeError, match="the queue was made before the fork"):
         queue.submit(int)
     with pytest.raises(RuntimeError, match="the task was submitted before the fork"):
@@ -735,7 +735,7 @@ def test_thread_that_has_not_begun_leaves_an_abandoned_scheduler() -> None:
     queue = Queue(1, initializer=gate.enter)
     queue.submit(int)
     gate.wait_entered()
-    queue.scheduler.abandon()
+    core_of(queue).ending.abandon()
     gate.open()
     pool_of(queue).shutdown()
     assert queue.counts()["done"] == 0
@@ -751,7 +751,7 @@ def test_failing_task_of_an_abandoned_scheduler() -> None:
 
     task = queue.submit(fail)
     gate.wait_entered()
-    queue.scheduler.abandon()
+    core_of(queue).ending.abandon()
     gate.open()
     pool_of(queue).shutdown()
     assert not task.done()
@@ -762,14 +762,14 @@ def test_future_that_ends_makes_nothing_ready_in_an_abandoned_scheduler() -> Non
     outside: Future[int] = Future()
     queue = Queue(scheduler, 1)
     queue.submit(str, outside)
-    scheduler.abandon()
+    core_of(scheduler).ending.abandon()
     outside.set_result(1)
     assert (queue.counts()["waiting"], queue.counts()["ready"]) == (1, 0)
 
 
 def test_shutdown_of_an_abandoned_queue_without_threads_needs_no_lock_of_its_pool() -> None:
     queue = Queue(1)
-    queue.scheduler.abandon()
+    core_of(queue).ending.abandon()
     with pool_of(queue)._shutdown_lock:
         beside(queue.shutdown).result(DEADLINE)
 
@@ -780,7 +780,7 @@ def test_wait_in_which_the_scheduler_is_abandoned_is_over() -> None:
     over = threading.Event()
 
     def program() -> None:
-        queue.submit(queue.scheduler.abandon)
+        queue.submit(core_of(queue).ending.abandon)
         queue.scheduler.wait()
         over.set()
 
@@ -793,7 +793,7 @@ def test_resume_of_an_abandoned_scheduler_starts_no_threads() -> None:
     scheduler = Scheduler(stopped=True)
     queue = Queue(scheduler, 1)
     queue.submit(int)
-    scheduler.abandon()
+    core_of(scheduler).ending.abandon()
     scheduler.resume()
     assert not queue._threads
 
@@ -805,7 +805,7 @@ def test_checkpoint_of_an_abandoned_scheduler_does_not_hold() -> None:
     queue.submit(lambda: gate.enter() or checkpoint() or passed.set())
     gate.wait_entered()
     queue.scheduler.stop()
-    queue.scheduler.abandon()
+    core_of(queue).ending.abandon()
     gate.open()
     assert passed.wait(DEADLINE)
     pool_of(queue).shutdown()
@@ -815,7 +815,7 @@ def test_task_of_the_parent_is_no_dependency() -> None:
     """In a forked child, where its end would never be told."""
     abandoned = Scheduler(stopped=True)
     task = Queue(abandoned, 1).submit(int)
-    abandoned.abandon()
+    core_of(abandoned).ending.abandon()
     with Queue(1) as queue, pytest.raises(RuntimeError, match="before the fork"):
         queue.submit(str, task)
 
@@ -832,9 +832,9 @@ def test_interrupted_exit_cancels_what_is_pending(where: str, monkeypatch: pytes
     gate.wait_entered()
     pending = queue.submit(int)
     pending.add_done_callback(lambda _: gate.open())
-    monkeypatch.setattr(_process, "_schedulers", {scheduler})
+    monkeypatch.setattr(_process, "_schedulers", {core_of(scheduler)})
     monkeypatch.setattr(_process, "exiting", False)
-    finish = scheduler.finish_at_exit
+    finish = core_of(scheduler).ending.finish_at_exit
     raised: list[int] = []
 
     def interrupted() -> None:
@@ -843,7 +843,7 @@ def test_interrupted_exit_cancels_what_is_pending(where: str, monkeypatch: pytes
             raise KeyboardInterrupt
         finish()
 
-    monkeypatch.setattr(scheduler, "finish_at_exit", interrupted)
+    monkeypatch.setattr(core_of(scheduler).ending, "finish_at_exit", interrupted)
     last = KeyboardInterrupt if where == "before" else ValueError
     monkeypatch.setattr(sys, "last_type", last, raising=False)
     monkeypatch.setattr(_process, "_begun", False)
@@ -922,14 +922,14 @@ def test_second_interruption_of_the_exit_leaves_at_once(monkeypatch: pytest.Monk
     monkeypatch.setattr(_process, "exiting", False)
     monkeypatch.setattr(_process, "_begun", False)
     scheduler = Scheduler()
-    monkeypatch.setattr(_process, "_schedulers", {scheduler})
+    monkeypatch.setattr(_process, "_schedulers", {core_of(scheduler)})
     asked: list[int] = []
 
     def interrupted() -> None:
         asked.append(1)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(scheduler, "finish_at_exit", interrupted)
+    monkeypatch.setattr(core_of(scheduler).ending, "finish_at_exit", interrupted)
     with pytest.raises(KeyboardInterrupt):
         _process._at_exit()
     assert len(asked) == 2

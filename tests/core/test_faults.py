@@ -19,6 +19,7 @@ import pytest
 from gate import DEADLINE, Gate
 from internals import (
     check_order,
+    core_of,
     idle_in,
     lock_of,
     order_of,
@@ -314,7 +315,7 @@ def test_run_that_was_given_up_leaves_although_the_pool_calls_it() -> None:
         slots = state_of(queue)
         assert queue.submit(abs, 1).result(DEADLINE) == 1
         until(lambda: len(slots.idle) == 1)
-        assert beside(scheduler.dispatcher.begin, slots, Worker(slots)).result(DEADLINE) is None
+        assert beside(core_of(scheduler).dispatcher.begin, slots, Worker(slots)).result(DEADLINE) is None
         healthy(queue)
 
 
@@ -345,7 +346,7 @@ def test_queue_that_breaks_while_a_thread_is_started(monkeypatch: pytest.MonkeyP
         error = BrokenThreadPool("an initializer failed")
 
         def refuse(*_: object) -> None:
-            scheduler.termination.break_off(state_of(queue), error)
+            core_of(scheduler).termination.break_off(state_of(queue), error)
             raise error
 
         monkeypatch.setattr(pool_of(queue), "submit", refuse)
@@ -962,7 +963,7 @@ def test_cancel_in_a_thread_that_holds_the_lock(dependencies: bool) -> None:
     with planned(1, stopped=True) as (scheduler, queue):
         task = queue.submit(nothing)
         heir = queue.submit(nothing, task)
-        with scheduler.exclusive():
+        with core_of(scheduler).exclusive():
             assert not task.cancel(dependencies=dependencies)
         until(heir.cancelled)
         assert task.cancelled()
@@ -1128,7 +1129,8 @@ def test_fault_of_ours_is_told(monkeypatch: pytest.MonkeyPatch, caplog: pytest.L
         until(lambda: told)  # callbacks come after those who wait
         assert told == [pending[0]]
         (record,) = caplog.records
-        assert (record.name, record.levelno, record.args) == ("smqexec", logging.CRITICAL, (held, scheduler))
+        assert (record.name, record.levelno) == ("smqexec", logging.CRITICAL)
+        assert record.args == (held, core_of(scheduler))
         assert record.exc_info is not None and record.exc_info[1] is error
         for refusing in (queue, other, idle):
             with pytest.raises(BrokenThreadPool, match="internal error") as caught:
@@ -1149,14 +1151,14 @@ def test_fault_of_ours_on_an_executor(monkeypatch: pytest.MonkeyPatch) -> None:
         tasks = [queue.submit(fail), queue.submit(abs, first), queue.submit(abs, Future())]
         error = Internal()
 
-        take = scheduler._next
+        take = core_of(scheduler)._next
 
         def complete(slots: Any, limit: int, ended: Any = None, freed: Any = None) -> Any:
             if ended is not None:
                 raise error
             return take(slots, limit)
 
-        monkeypatch.setattr(scheduler, "_next", complete)
+        monkeypatch.setattr(core_of(scheduler), "_next", complete)
         scheduler.resume()
         assert first.exception(DEADLINE) is error
         assert isinstance(tasks[0].exception(DEADLINE), (Broken, Internal))
@@ -1195,8 +1197,8 @@ def test_fault_of_ours_in_an_abandoned_scheduler() -> None:
     """The tasks are the parent's."""
     scheduler = Scheduler(stopped=True)
     task = Queue(scheduler, 1).submit(abs, 1)
-    scheduler.abandon()
-    scheduler.break_down(Internal())
+    core_of(scheduler).ending.abandon()
+    core_of(scheduler).break_down(Internal())
     assert not task.done()
 
 

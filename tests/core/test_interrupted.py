@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from gate import DEADLINE, Gate
-from internals import check_order, idle_in, lock_of, outside_of, pool_of, state_of
+from internals import check_order, core_of, idle_in, lock_of, outside_of, pool_of, state_of
 from marks import slow_but
 from strikes import PACKAGE, SUBMITS, Strike, Struck, press_ctrl_c, strike, submit_in
 from threads import beside, planned, until
@@ -91,14 +91,14 @@ def test_submit_struck_twice(order: str, monkeypatch: pytest.MonkeyPatch) -> Non
                 held = queue.submit(gate, "held")
                 gate.wait_entered()
                 before = [queue.submit(abs, i) for i in range(3)]
-                admit = scheduler._admit
+                admit = core_of(scheduler)._admit
 
                 def struck_admit(*args: Any) -> None:
                     admit(*args)  # noqa: B023
                     monkeypatch.undo()
                     raise KeyboardInterrupt
 
-                monkeypatch.setattr(scheduler, "_admit", struck_admit)
+                monkeypatch.setattr(core_of(scheduler), "_admit", struck_admit)
                 struck = strike(step, lambda: queue.submit(int), press_ctrl_c)
                 monkeypatch.undo()
                 assert lock_of(scheduler).acquire(timeout=DEADLINE)
@@ -126,7 +126,7 @@ def test_submit_struck_again_before_ctrl_c_is_put_off(monkeypatch: pytest.Monkey
             monkeypatch.setattr("smqexec._core.submission.uninterrupted", struck)
             raise KeyboardInterrupt
 
-        monkeypatch.setattr(scheduler, "_admit", struck_admit)
+        monkeypatch.setattr(core_of(scheduler), "_admit", struck_admit)
         with pytest.raises(KeyboardInterrupt):
             queue.submit(int)
         assert not lock_of(scheduler)._is_owned()
@@ -175,7 +175,7 @@ def test_idle_worker_is_not_lost_where_a_submit_is_interrupted_as_it_wakes_the_w
         until(lambda: idle_in(queue) == 1)
         with lock_of(scheduler):
             state_of(queue).idle.popitem()  # as a submit does before it wakes the worker
-            scheduler.submission._mend(lost, None)
+            core_of(scheduler).submission._mend(lost, None)
         until(lambda: idle_in(queue) == 1)
         together = threading.Barrier(2)
         tasks = [queue.submit(together.wait, DEADLINE) for _ in range(2)]
@@ -186,7 +186,7 @@ def test_struck_member_of_a_group_and_its_group() -> None:
     """What was there of the group stays, in its order."""
     with planned(1, stopped=True) as (scheduler, queue):
         order: list[int] = []
-        group = scheduler.submission.group()
+        group = core_of(scheduler).submission.group()
         for number in range(3):
             submit_in(group, queue, order.append, number)
         newer = queue.submit(order.append, 9)
@@ -625,7 +625,7 @@ class Struck3_14:
 def test_ctrl_c_between_with_and_its_block(name: str) -> None:
     with planned(1, stopped=True) as (scheduler, queue):
         frames = queue.submit(one, 1)
-        scheduler.lock = Struck3_14(lock_of(scheduler))
+        core_of(scheduler).lock = Struck3_14(lock_of(scheduler))
         with pytest.raises(KeyboardInterrupt):
             queue.submit(int) if name == "submit" else frames[0]
         assert not lock_of(scheduler)._is_owned()
@@ -637,5 +637,5 @@ def test_ctrl_c_between_with_and_its_block(name: str) -> None:
 def test_item_is_refused_to_a_handler_that_has_interrupted_the_scheduler() -> None:
     with planned(1, stopped=True) as (scheduler, queue):
         frames = queue.submit(one, 1)
-        with scheduler.exclusive(), pytest.raises(RuntimeError, match="this call can't wait"):
+        with core_of(scheduler).exclusive(), pytest.raises(RuntimeError, match="this call can't wait"):
             frames[0]

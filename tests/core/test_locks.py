@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from gate import DEADLINE, Gate
+from internals import core_of
 from threads import beside, until
 
 import smqexec
@@ -17,9 +18,11 @@ from smqexec import Queue, Resource, Scheduler, checkpoint, settled
 from smqexec._calls.interrupts import LIMIT
 from smqexec._core.shared import State
 from smqexec._core.state import QueueState, Worker
+from smqexec._core.stop import Stopping
 from smqexec._core.submission import Submission
 from smqexec._core.termination import Termination
 from smqexec._core.wake import Wake
+from smqexec._ending import Ending
 from smqexec._futures.future import PlannedFuture, Watch
 from smqexec._futures.items import Stream
 from smqexec._limits.allocating import Allocating
@@ -71,7 +74,7 @@ METHODS: dict[type, str] = {
     Wake: "take wake_for wake wake_all",
     State: "_tell_watchers _let_in _unpause _ask",
     Waiting: "at_rest",
-    Scheduler: "_idle",
+    Ending: "_idle",
     JoinSearch: "take extend held_back",
     AllTasks: "nodes",
     AnyReady: "take",
@@ -84,7 +87,9 @@ WRITTEN: dict[type, str] = {
     Worker: "task waits",
     Watch: "asked blocked callbacks waiters",
     Stream: "length closed items",
-    Scheduler: "_stopped _stops _era _given_up _paused _resting _watchers _queues _outside",
+    State: "_stopped _paused _resting _watchers _queues _outside",
+    Stopping: "_stops _resumes",
+    Ending: "_cancels_held",
 }
 
 
@@ -147,7 +152,7 @@ def touched(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     def make(self: Any, *args: Any, **kwargs: Any) -> None:
         with lock:
             init(self, *args, **kwargs)
-        self.lock = lock
+        core_of(self).lock = lock
 
     monkeypatch.setattr(Scheduler, "__init__", make)
     for kind, names in METHODS.items():
@@ -252,14 +257,14 @@ def test_stop_and_end(touched: list[str]) -> None:
     assert pending[1].cancelled()
     assert paused[1].result(DEADLINE) is None
     held = [other.submit(checkpoint), other.submit(str, Future())]
-    scheduler.interrupt([other._state])
+    core_of(scheduler).ending.interrupt([other._state])
     assert held[1].cancelled()
     scheduler.stop()
     held = [other.submit(int)]
-    scheduler.cancel_held()
+    core_of(scheduler).ending.cancel_held()
     assert held[0].cancelled()
     scheduler.resume()
-    scheduler.finish_at_exit()
+    core_of(scheduler).ending.finish_at_exit()
     queue.shutdown()
     scheduler.shutdown(cancel_futures=True)
     assert not touched

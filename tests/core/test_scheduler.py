@@ -15,6 +15,7 @@ from gate import DEADLINE, Gate
 from internals import (
     blocked_on,
     check_order,
+    core_of,
     idle_in,
     lock_of,
     order_of,
@@ -593,7 +594,7 @@ def test_end_of_a_task_is_told_before_a_long_search(
         until(lambda: blocked_on(held))
         sink = deep(queue)
         heir = other.submit(add, held)  # newer than the sink: its queue needs no search to start it
-        monkeypatch.setattr(scheduler, "_let_in", let_in)
+        monkeypatch.setattr(core_of(scheduler), "_let_in", let_in)
         gate.open()
         assert sink.result(DEADLINE) == smqexec._core.wake.SEARCH_LIMIT * 5 // 2
         assert told == [[1, 2]]

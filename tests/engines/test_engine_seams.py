@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from engines import Inline, Manual
 from gate import DEADLINE, Gate
-from internals import pool_of
+from internals import core_of, pool_of
 from threads import beside, planned, until, without_collector
 
 from smqexec import Queue, Scheduler
@@ -323,10 +323,10 @@ def test_a_submission_struck_by_ctrl_c_takes_no_run_for_a_thread_that_waits() ->
         raise KeyboardInterrupt
 
     def submit_and_be_struck(_: object) -> None:
-        scheduler._admit, admit = strike, scheduler._admit
+        core_of(scheduler)._admit, admit = strike, core_of(scheduler)._admit
         with pytest.raises(KeyboardInterrupt):
             queue.submit(abs, -2)
-        scheduler._admit = admit
+        core_of(scheduler)._admit = admit
         struck.append(True)
 
     struck: list[bool] = []

@@ -26,7 +26,7 @@ from typing import Any
 
 import pytest
 from gate import DEADLINE, Gate
-from internals import waiters_of
+from internals import core_of, waiters_of
 from marks import slow_but
 from threads import beside, planned, until
 
@@ -265,7 +265,7 @@ def test_end_that_comes_just_before_the_lock_is_had(holds: bool, monkeypatch: py
             if holds:
                 views[0].acquire()
             with monkeypatch.context() as patch:
-                patch.setattr(queue.scheduler, "exclusive", Late)
+                patch.setattr(core_of(queue), "exclusive", Late)
                 if act == "acquire":
                     assert views[0].acquire()
                     assert task._state == ("PENDING" if holds else "CANCELLED_AND_NOTIFIED")

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 from gate import DEADLINE, Gate
-from internals import lock_of, order_of
+from internals import core_of, lock_of, order_of
 from strikes import strike
 from threads import beside, hold, planned, until
 
@@ -146,7 +146,7 @@ BLOCKING: dict[str, Callable[[Any, Any, Any], object]] = {
 def test_what_would_wait_for_ever_is_refused(name: str) -> None:
     with planned(1, stopped=True) as (scheduler, queue):
         task = queue.submit(int)
-        with scheduler.exclusive(), pytest.raises(RuntimeError, match="this call can't wait"):
+        with core_of(scheduler).exclusive(), pytest.raises(RuntimeError, match="this call can't wait"):
             BLOCKING[name](scheduler, queue, task)
 
 
@@ -154,7 +154,7 @@ def test_future_completed_by_a_handler() -> None:
     with planned(1) as (scheduler, queue):
         outside: Future[int] = Future()
         task = queue.submit(str, outside)
-        with scheduler.exclusive():
+        with core_of(scheduler).exclusive():
             outside.set_result(3)  # as a signal's handler would
             assert scheduler.counts()["waiting"] == 1
         assert task.result(DEADLINE) == "3"
@@ -165,14 +165,14 @@ def test_finalizer_in_a_thread_that_takes_and_completes() -> None:
     with planned(1) as (scheduler, queue):
         cancelled = []
         order = order_of(scheduler).order
-        take = scheduler._next
+        take = core_of(scheduler)._next
 
         def finalize(*args: Any) -> Any:
             assert lock_of(scheduler)._is_owned()
             cancelled.append(waiting.pop().cancel() if waiting else None)
             return take(*args)
 
-        scheduler._next = finalize
+        core_of(scheduler)._next = finalize
         waiting = [queue.submit(str, Future()) for _ in range(3)]
         pending = waiting.copy()
         tasks = [queue.submit(int) for _ in range(3)]
@@ -195,8 +195,8 @@ def test_failing_callback_of_a_deferred_call(caplog: pytest.LogCaptureFixture) -
             raise Ended
 
         task.add_done_callback(leave)
-        with scheduler.exclusive():
-            scheduler.deferred(leave, 1)
+        with core_of(scheduler).exclusive():
+            core_of(scheduler).deferred(leave, 1)
             task.add_done_callback(told.append)
             task.cancel()
         assert told == [task]
@@ -205,7 +205,7 @@ def test_failing_callback_of_a_deferred_call(caplog: pytest.LogCaptureFixture) -
 
 def test_stop_as_a_block_that_a_handler_ends() -> None:
     with planned(1) as (scheduler, queue):
-        with scheduler.exclusive():
+        with core_of(scheduler).exclusive():
             with scheduler.stop():
                 pass
             assert not scheduler.stopped
@@ -228,7 +228,7 @@ def test_cancel_under_contention_waits_for_the_lock() -> None:
 def test_many_deferred_calls_are_made_one_after_another() -> None:
     with planned(1, stopped=True) as (scheduler, queue):
         tasks = [queue.submit(int) for _ in range(3000)]
-        with scheduler.exclusive():
+        with core_of(scheduler).exclusive():
             for task in tasks:
                 task.cancel()
         assert all(task.cancelled() for task in tasks)
@@ -333,5 +333,5 @@ def test_finished_task_in_a_handler() -> None:
     with planned(1, stopped=True) as (scheduler, queue):
         task = queue.submit(int)
         task.cancel()
-        with scheduler.exclusive(), pytest.raises(CancelledError):
+        with core_of(scheduler).exclusive(), pytest.raises(CancelledError):
             task.result()

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from gate import DEADLINE, Gate
-from internals import check_order, lock_of, pending_in, searches_in, state_of
+from internals import check_order, core_of, lock_of, pending_in, searches_in, state_of
 from marks import slow_but
 from strikes import SUBMITS, press_ctrl_c, strike
 from threads import beside, planned, until
@@ -374,7 +374,7 @@ def test_task_that_is_undone_holds_up_nobody() -> None:
         lost = queue.submit(done.append, "lost")
         last = queue.submit(done.append, "last")
         with lock_of(scheduler):
-            scheduler.submission._mend(lost, None)
+            core_of(scheduler).submission._mend(lost, None)
             check_order(scheduler)
         scheduler.resume()
         last.result(DEADLINE)

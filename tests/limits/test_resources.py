@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from engines import Manual
 from gate import DEADLINE, Gate
-from internals import lock_of, order_of, outside_of, state_of
+from internals import core_of, lock_of, order_of, outside_of, state_of
 from threads import beside, planned, until
 
 from smqexec import Queue, Raw, Resource, settled
@@ -536,7 +536,7 @@ def test_ctrl_c_in_a_later_submission_leaves_lines_as_they_were(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(scheduler.allocating, "add_allocation", interrupt)
+        patch.setattr(core_of(scheduler).allocating, "add_allocation", interrupt)
         with pytest.raises(KeyboardInterrupt):
             queue.options(resources={disk: 1}).submit(abs, 1)
     assert "lacks 1 of disk" in lacking.why()

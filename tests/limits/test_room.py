@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from gate import DEADLINE, Gate
-from internals import check_order, lock_of, state_of
+from internals import check_order, core_of, lock_of, state_of
 from marks import slow_but
 from strikes import SUBMITS, Struck, press_ctrl_c, strike
 from threads import beside, planned, until
@@ -214,8 +214,8 @@ def test_broken_queue_refuses_who_waits() -> None:
 def test_exit_refuses_who_waits() -> None:
     with full() as (queue, gate, _):
         late = blocked(queue.submit, abs, 5, queue=queue)
-        queue.scheduler.exiting = True
-        queue.scheduler.cancel_held()
+        core_of(queue).exiting = True
+        core_of(queue).ending.cancel_held()
         with pytest.raises(RuntimeError, match="after interpreter shutdown"):
             late.result(DEADLINE)
         gate.open()
@@ -254,7 +254,7 @@ def test_room_given_to_one_that_is_struck_goes_to_the_next(monkeypatch: pytest.M
         raise Struck
 
     with full(1) as (queue, gate, tasks):
-        monkeypatch.setattr(queue.scheduler.admission, "_add", struck)
+        monkeypatch.setattr(core_of(queue).admission, "_add", struck)
         late = blocked(queue.submit, abs, 5, queue=queue)
         tasks[0].cancel()
         with pytest.raises(Struck):
@@ -273,8 +273,8 @@ def test_task_of_a_submit_that_is_struck_at_its_end_is_cancelled(monkeypatch: py
 
     with full(2) as (queue, gate, tasks):
         tasks[0].cancel()
-        add = queue.scheduler.admission._add
-        monkeypatch.setattr(queue.scheduler.admission, "_add", struck)
+        add = core_of(queue).admission._add
+        monkeypatch.setattr(core_of(queue).admission, "_add", struck)
         with pytest.raises(Struck):
             queue.submit(abs, 5)
         monkeypatch.undo()

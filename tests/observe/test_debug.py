@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from gate import DEADLINE, Gate
-from internals import lock_of
+from internals import core_of, lock_of
 from threads import collected, planned, until
 
 from smqexec import Queue, Scheduler, number_of_results, settled
@@ -43,7 +43,7 @@ def unseen(caplog: pytest.LogCaptureFixture) -> list[Any]:
 
 def test_only_debug_sees_more() -> None:
     with planned(1) as (scheduler, queue):
-        assert not scheduler.observers
+        assert not core_of(scheduler).observers
         gate = Gate()
         task = queue.submit(gate.enter)
         gate.wait_entered()

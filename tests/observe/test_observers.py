@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from gate import DEADLINE, Gate
-from internals import lock_of, pool_of
+from internals import core_of, lock_of, pool_of
 from threads import beside, planned, until, until_gone
 
 from smqexec import Event, Queue, Raw, Scheduler, settled
@@ -366,7 +366,7 @@ def test_submission_struck_by_ctrl_c_is_told_as_cancelled() -> None:
     with planned(1) as (scheduler, queue), scheduler.observe(listener), scheduler.observe(strike):
         with pytest.raises(KeyboardInterrupt):
             queue.submit(add, 1, 2)
-        assert len(scheduler.observers) == 2  # it was not their fault
+        assert len(core_of(scheduler).observers) == 2  # it was not their fault
         assert scheduler.counts()["waiting"] == scheduler.counts()["ready"] == 0
     assert [(event.kind, event.outcome) for event in listener.events] == [
         ("submit", None),
@@ -416,7 +416,7 @@ def test_interrupt_of_its_own_in_an_inline_queue_is_its_fault(caplog: pytest.Log
     with planned() as (scheduler,), scheduler.observe(bad):
         queue = Queue(scheduler, inline=True)
         assert queue.submit(add, 1, 2).result(DEADLINE) == 3
-        assert scheduler.observers == ()
+        assert core_of(scheduler).observers == ()
     assert len(caplog.records) == 1
 
 
@@ -439,7 +439,7 @@ def test_submission_too_deep_for_an_observer_is_not_its_fault(caplog: pytest.Log
         with pytest.raises(RecursionError):
             submit()
         assert scheduler.wait(DEADLINE)
-        assert len(scheduler.observers) == 1
+        assert len(core_of(scheduler).observers) == 1
     assert {task.result(DEADLINE) for task in tasks} == {3}
     assert caplog.records == []
 
@@ -451,7 +451,7 @@ def test_observer_that_recurses_for_ever_is_told_of_nothing_more(caplog: pytest.
 
     with planned(1) as (scheduler, queue), scheduler.observe(endless):
         assert queue.submit(add, 1, 2).result(DEADLINE) == 3
-        assert scheduler.observers == ()
+        assert core_of(scheduler).observers == ()
     [record] = caplog.records
     assert record.exc_info and record.exc_info[0] is RecursionError
 
@@ -470,7 +470,7 @@ def test_an_end_too_deep_for_an_observer_closes_it() -> None:
         pending = [queue.submit(add, 1, 2) for _ in range(3)]
         with scheduler.observe(deep), pytest.raises(RecursionError):
             cancel()
-        assert scheduler.observers == () and all(task.cancelled() for task in pending)
+        assert core_of(scheduler).observers == () and all(task.cancelled() for task in pending)
 
 
 def test_observer_that_submits_at_each_submit_for_ever() -> None:
@@ -493,7 +493,7 @@ def test_ctrl_c_in_a_thread_of_ours_is_the_observers_own() -> None:
 
     with planned(1) as (scheduler, queue), scheduler.observe(bad):
         assert queue.submit(add, 1, 2).result(DEADLINE) == 3
-        assert scheduler.observers == ()
+        assert core_of(scheduler).observers == ()
 
 
 def test_closed_observer_is_told_of_nothing_more() -> None:
@@ -505,7 +505,7 @@ def test_closed_observer_is_told_of_nothing_more() -> None:
         first.close()  # twice does no harm
         queue.submit(add, 1, 2).result(DEADLINE)
         second.close()
-        assert scheduler.observers == ()
+        assert core_of(scheduler).observers == ()
     assert (len(one.events), len(two.events)) == (3, 6)
 
 
@@ -579,7 +579,7 @@ def test_child_of_a_fork_tells_nobody() -> None:
                 fresh = Queue(1)
                 heard = Listener()
                 fresh.scheduler.observe(heard)
-                fine = scheduler.observers == () and fresh.submit(add, 1, 2).result(DEADLINE) == 3
+                fine = core_of(scheduler).observers == () and fresh.submit(add, 1, 2).result(DEADLINE) == 3
                 fresh.shutdown()
                 os._exit(0 if fine and heard.kinds() == ["submit", "start", "end"] else 1)
             finally:

@@ -17,7 +17,7 @@ from weakref import ref
 
 import pytest
 from gate import DEADLINE, Gate
-from internals import state_of, states_of
+from internals import core_of, state_of, states_of
 from threads import beside, planned, until, until_gone
 
 import smqexec
@@ -67,7 +67,7 @@ def test_counts_since_it_was_made(clock: Clock, queues: tuple[Scheduler, Queue, 
     settle(camera, 2, 1)
     scheduler.stop()
     before = camera.submit(int)
-    meter = Meter(scheduler)
+    meter = Meter(core_of(scheduler))
     analysis.submit(int, before)
     camera.submit(int)
     assert [reading[:6] for reading in meter.read()] == [
@@ -89,7 +89,7 @@ def test_what_runs_is_counted(queues: tuple[Scheduler, Queue, Queue]) -> None:
     for _ in range(3):
         analysis.submit(gate.enter)
     gate.wait_entered(2)
-    meter = Meter(scheduler)
+    meter = Meter(core_of(scheduler))
     (reading,) = meter.read()
     gate.open()
     assert reading[:4] == ("analysis", 0, 3, 2)
@@ -98,12 +98,12 @@ def test_what_runs_is_counted(queues: tuple[Scheduler, Queue, Queue]) -> None:
 def test_queues_without_tasks_are_left_out(queues: tuple[Scheduler, Queue, Queue]) -> None:
     scheduler, camera, _ = queues
     settle(camera, 5)
-    assert Meter(scheduler).read() == []
+    assert Meter(core_of(scheduler)).read() == []
 
 
 def test_one_queue_alone(queues: tuple[Scheduler, Queue, Queue]) -> None:
     scheduler, camera, analysis = queues
-    meter = Meter(scheduler, state_of(analysis))
+    meter = Meter(core_of(scheduler), state_of(analysis))
     settle(camera, 2)
     settle(analysis, 3)
     Queue(scheduler, 1, "third").submit(int).result(DEADLINE)
@@ -112,7 +112,7 @@ def test_one_queue_alone(queues: tuple[Scheduler, Queue, Queue]) -> None:
 
 def test_a_queue_made_later(clock: Clock) -> None:
     with planned() as (scheduler,):
-        meter = Meter(scheduler)
+        meter = Meter(core_of(scheduler))
         clock.now += 100
         assert meter.read() == []
         queue = Queue(scheduler, 1, "late")
@@ -129,7 +129,7 @@ def test_a_queue_made_later(clock: Clock) -> None:
 def test_a_queue_that_was_lost_stays() -> None:
     with planned() as (scheduler,):
         queue = Queue(scheduler, 1, "lost")
-        meter = Meter(scheduler)
+        meter = Meter(core_of(scheduler))
         settle(queue, 3)
         slots = state_of(queue)
         gone = ref(queue)

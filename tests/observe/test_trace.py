@@ -20,6 +20,7 @@ from weakref import ref
 
 import pytest
 from gate import DEADLINE, Gate
+from internals import core_of
 from test_tracefile import check_format
 from threads import beside, planned, until, until_gone
 
@@ -196,7 +197,7 @@ def test_wrong_arguments(tmp_path: Path) -> None:
             record(scheduler, tmp_path)
         with pytest.raises(FileNotFoundError):  # not that the folder is one
             record(scheduler, "")
-        assert scheduler.observers == ()
+        assert core_of(scheduler).observers == ()
     assert list(tmp_path.iterdir()) == []
     assert _recorder._recordings == {}
 
@@ -210,7 +211,7 @@ def test_no_thread_for_it(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             patch.setattr(threading.Thread, "start", no_thread)
             with pytest.raises(RuntimeError, match="can't start"):
                 record(scheduler, path)
-        assert scheduler.observers == ()
+        assert core_of(scheduler).observers == ()
         record(scheduler, path).close()
 
 
@@ -221,7 +222,7 @@ def test_closing_twice_and_from_two_threads(path: Path) -> None:
         for closing in [beside(recording.close) for _ in range(4)]:
             closing.result(DEADLINE)
         recording.watch(scheduler)
-        assert scheduler.observers == ()
+        assert core_of(scheduler).observers == ()
     assert read(path).whole
 
 
@@ -242,9 +243,9 @@ def test_full_disk_ends_the_recording(path: Path, caplog: pytest.LogCaptureFixtu
             recording._file.close()
             recording._file = Full()  # type: ignore[assignment]
         assert queue.submit(add, 1, 2).result(DEADLINE) == 3
-        until(lambda: scheduler.observers == ())
+        until(lambda: core_of(scheduler).observers == ())
         recording.watch(scheduler)
-        assert scheduler.observers == ()
+        assert core_of(scheduler).observers == ()
         assert queue.submit(add, 1, 2).result(DEADLINE) == 3
         recording.close()
     [logged] = [entry for entry in caplog.records if entry.levelno == logging.ERROR]
@@ -543,7 +544,7 @@ def test_hook_at_exit_closes_all(path: Path) -> None:
     with planned(1) as (scheduler, _):
         record(scheduler, path)
         _recorder._close_all()
-        assert scheduler.observers == ()
+        assert core_of(scheduler).observers == ()
     assert read(path).whole
 
 

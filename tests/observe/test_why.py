@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from engines import Manual
 from gate import DEADLINE, Gate
-from internals import paused_in, pending_in, state_of, workers_of
+from internals import core_of, paused_in, pending_in, state_of, workers_of
 from threads import beside, planned, until
 
 import smqexec
@@ -157,11 +157,11 @@ def test_thread_is_on_its_way(lab: Any, monkeypatch: pytest.MonkeyPatch) -> None
     scheduler, acquire, _, _ = lab
     starts: list[Any] = []
     with monkeypatch.context() as patch:
-        patch.setattr(scheduler.wake, "start", lambda *args: starts.append(args))
+        patch.setattr(core_of(scheduler).wake, "start", lambda *args: starts.append(args))
         task = acquire.submit(abs, 1)
         assert task.why() == "ready: a thread of acquire is on its way"
         assert scheduler.why().splitlines()[1] == "acquire: 1 ready, a thread is on its way"
-    scheduler.wake.start(*starts[0])
+    core_of(scheduler).wake.start(*starts[0])
     assert task.result(DEADLINE) == 1
 
 
@@ -429,9 +429,9 @@ def test_child_of_a_fork_knows_whose_it_is() -> None:
         gate = Gate()
         task = queue.submit(gate.enter)
         gate.wait_entered()
-        scheduler._abandoned = True  # as `abandon` does
+        core_of(scheduler)._abandoned = True  # as `abandon` does
         said = [task.why(), scheduler.why()]
-        scheduler._abandoned = False
+        core_of(scheduler)._abandoned = False
         gate.open()
     assert said == ["the task was submitted before the fork; its result is the parent process's"] * 2
 

@@ -24,6 +24,7 @@ from gate import DEADLINE, Gate
 from internals import (
     blocked_on,
     callbacks_of,
+    core_of,
     lock_of,
     order_of,
     paused_in,
@@ -973,12 +974,12 @@ def test_items_and_lengths_of_an_abandoned_scheduler() -> None:
     with planned(1, stopped=True) as (scheduler, queue):
         task, plain = queue.submit(announced(2)), queue.submit(dict)
         stream = iter(task) and stream_of(task)
-        scheduler._abandoned = True
+        core_of(scheduler)._abandoned = True
         for ask in (lambda: task[0], lambda: len(task), lambda: list(iter(task)), lambda: plain["a"]):
             with pytest.raises(RuntimeError, match="submitted before the fork"):
                 ask()
         assert stream.items == {}
-        scheduler._abandoned = False
+        core_of(scheduler)._abandoned = False
 
 
 def test_arguments_rebuilt_once() -> None:
@@ -1449,13 +1450,13 @@ def test_stop_that_is_over_before_the_generator_looks() -> None:
         fed = Fed()
         task = queue.submit(fed)
         until(task.running)
-        pause = scheduler.waiting.pause
+        pause = core_of(scheduler).waiting.pause
 
         def late(held: Any) -> None:
             scheduler.resume()
             pause(held)
 
-        scheduler.waiting.pause = late
+        core_of(scheduler).waiting.pause = late
         scheduler.stop()
         fed.give("a", END)
         assert task.result(DEADLINE) == ["a"]
@@ -1730,7 +1731,7 @@ def test_generator_of_an_abandoned_scheduler_completes_no_items() -> None:
     task = queue.submit(Fed(gate, "a", END))
     items = [task[0], task[1]]
     gate.wait_entered()
-    queue.scheduler.abandon()
+    core_of(queue).ending.abandon()
     gate.open()
     pool_of(queue).shutdown()
     assert not any(item.done() for item in items) and not task.done()
@@ -1856,7 +1857,7 @@ def test_value_comes_while_its_item_is_entered() -> None:
         fed = Fed()
         task = queue.submit(fed)
         until(lambda: fed.began)
-        stream = stream_of(task) or scheduler.streams.stream(task, False)
+        stream = stream_of(task) or core_of(scheduler).streams.stream(task, False)
 
         class Late(list[Any]):
             """One whose value 0 comes between the second look at its length and the third."""
@@ -1883,13 +1884,13 @@ def test_item_is_cancelled_before_it_fails() -> None:
         fed = Fed()
         task = queue.submit(fed)
         item = task[0]
-        failing = scheduler.streams.fail_item
+        failing = core_of(scheduler).streams.fail_item
 
         def late(item: Any, error: BaseException) -> None:
             item.cancel()
             failing(item, error)
 
-        scheduler.streams.fail_item = late
+        core_of(scheduler).streams.fail_item = late
         fed.give(END)
         assert task.result(DEADLINE) == []
         assert item.cancelled()
@@ -1923,7 +1924,7 @@ def test_pending_tasks_are_cancelled_before_a_part_is_cut() -> None:
 def test_item_is_asked_for_where_all_values_are_there() -> None:
     """The generator has ended; that the task has is not told yet."""
     with planned(1) as (scheduler, queue):
-        closing = scheduler.streams.close_stream
+        closing = core_of(scheduler).streams.close_stream
         found: list[Any] = []
 
         def look(stream: Any) -> None:
@@ -1933,7 +1934,7 @@ def test_item_is_asked_for_where_all_values_are_there() -> None:
             with pytest.raises(TypeError, match="not known before its end"):
                 len(task)
 
-        scheduler.streams.close_stream = look
+        core_of(scheduler).streams.close_stream = look
         gate = Gate()
         task = queue.submit(Fed(gate, "a", END))
         gate.wait_entered()
@@ -1947,14 +1948,14 @@ def test_item_is_asked_for_where_all_values_are_there() -> None:
 def test_item_is_asked_for_where_the_task_has_just_turned_out_to_be_an_ordinary_one() -> None:
     with planned(1, stopped=True) as (scheduler, queue):
         task = queue.submit(listed, 3)
-        asking = scheduler.streams.item
+        asking = core_of(scheduler).streams.item
 
         def late(*args: Any) -> Any:
             scheduler.resume()
             task.result(DEADLINE)
             return asking(*args)
 
-        scheduler.streams.item = late
+        core_of(scheduler).streams.item = late
         item = task[1]
         assert item.result(DEADLINE) == 1
         assert task[5].exception(DEADLINE)
@@ -1966,7 +1967,7 @@ def test_value_comes_while_its_item_is_asked_for() -> None:
         fed = Fed()
         task = queue.submit(fed)
         iter(task)
-        asking = scheduler.streams.item
+        asking = core_of(scheduler).streams.item
 
         def late(*args: Any) -> Any:
             if not stream_of(task).values:
@@ -1977,7 +1978,7 @@ def test_value_comes_while_its_item_is_asked_for() -> None:
                 task.result(DEADLINE)
             return asking(*args)
 
-        scheduler.streams.item = late
+        core_of(scheduler).streams.item = late
         assert task[0].result(0) == "a"
         assert isinstance(task[1].exception(0), IndexError)
 
@@ -1986,7 +1987,7 @@ def test_value_comes_while_its_item_is_asked_for() -> None:
 def test_length_becomes_known_while_it_is_asked_for(end: object) -> None:
     with planned(1, stopped=True) as (scheduler, queue):
         task = queue.submit(announced(1, [gate := Gate(), "a", END]))
-        asking = scheduler.streams.length
+        asking = core_of(scheduler).streams.length
 
         def late(*args: Any) -> Any:
             scheduler.resume()
@@ -1996,7 +1997,7 @@ def test_length_becomes_known_while_it_is_asked_for(end: object) -> None:
                 task.result(DEADLINE)
             return asking(*args)
 
-        scheduler.streams.length = late
+        core_of(scheduler).streams.length = late
         assert len(task) == 1
         gate.open()
         assert stream_of(task).items == {}
@@ -2006,7 +2007,7 @@ def test_length_becomes_known_while_it_is_asked_for(end: object) -> None:
 def test_task_ends_while_a_part_is_asked_for(end: str) -> None:
     with planned(1, stopped=True) as (scheduler, queue):
         task = queue.submit(fail if end == "fails" else dict, *[{"a": 1}])
-        asking = scheduler.streams.part
+        asking = core_of(scheduler).streams.part
 
         def late(*args: Any) -> Any:
             if end == "is cancelled":
@@ -2015,7 +2016,7 @@ def test_task_ends_while_a_part_is_asked_for(end: str) -> None:
             outcome(task)
             return asking(*args)
 
-        scheduler.streams.part = late
+        core_of(scheduler).streams.part = late
         part = task["a"]
         assert outcome(part) == (1 if end == "returns" else outcome(task))
 
@@ -2024,17 +2025,17 @@ def test_task_ends_while_a_part_is_asked_for(end: str) -> None:
 def test_task_ends_while_it_is_asked_whether_it_generates(end: str) -> None:
     with planned(1, stopped=True) as (scheduler, queue):
         task = queue.submit(announced(1, [Broken() if end == "fails" else 1, END]))
-        asking = scheduler.streams.stream
+        asking = core_of(scheduler).streams.stream
 
         def late(*args: Any) -> Any:
-            del scheduler.streams.stream
+            del core_of(scheduler).streams.stream
             if end == "is cancelled":
                 task.cancel()
             scheduler.resume()
             outcome(task)
             return asking(*args)
 
-        scheduler.streams.stream = late
+        core_of(scheduler).streams.stream = late
         kind = {"fails": Broken, "is cancelled": CancelledError}.get(end)
         if kind is None:
             assert list(task) == [1]
@@ -2060,7 +2061,7 @@ def test_task_is_cancelled_while_its_number_is_asked(number: Any) -> None:
 
 def test_length_is_asked_for_when_the_number_has_just_failed() -> None:
     with planned(1, stopped=True) as (scheduler, queue):
-        failing = scheduler.termination.fail
+        failing = core_of(scheduler).termination.fail
         asked: list[Any] = []
 
         def late(*args: Any) -> None:
@@ -2068,7 +2069,7 @@ def test_length_is_asked_for_when_the_number_has_just_failed() -> None:
             until(lambda: awaits(task, LENGTH))
             failing(*args)
 
-        scheduler.termination.fail = late
+        core_of(scheduler).termination.fail = late
         task = queue.submit(announced(Counter(error=Broken())))
         scheduler.resume()
         assert isinstance(task.exception(DEADLINE), Broken)
@@ -2116,13 +2117,13 @@ def test_lock_that_is_held_at_each_value() -> None:
     with planned(1, stopped=True) as (scheduler, queue):
         task = queue.submit(count, 3)
         items = task[0:4]
-        lock, scheduler.lock = lock_of(scheduler), Busy(lock_of(scheduler))
+        lock, core_of(scheduler).lock = lock_of(scheduler), Busy(lock_of(scheduler))
         try:
             scheduler.resume()
             assert task.result(DEADLINE) == [0, 1, 2]
             assert [item.exception(DEADLINE) is None for item in items] == [True] * 3 + [False]
         finally:
-            scheduler.lock = lock
+            core_of(scheduler).lock = lock
 
 
 def test_race_between_values_and_those_who_ask() -> None:

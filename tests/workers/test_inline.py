@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from gate import DEADLINE, Gate
-from internals import searches_in, state_of
+from internals import core_of, searches_in, state_of
 from threads import beside, planned, until
 
 import smqexec
@@ -368,7 +368,8 @@ def test_initializer_that_fails(caplog: pytest.LogCaptureFixture) -> None:
 
 def test_run_that_is_not_known_any_more_leaves() -> None:
     with Queue(inline=True) as queue:
-        assert queue.scheduler.dispatcher.begin_at_once(state_of(queue), Worker(state_of(queue))) is None
+        state = state_of(queue)
+        assert core_of(queue).dispatcher.begin_at_once(state, Worker(state)) is None
 
 
 def test_bad_arguments() -> None:

@@ -15,6 +15,7 @@ import pytest
 from gate import DEADLINE, Gate
 from internals import (
     blocked_on,
+    core_of,
     lock_of,
     record_of,
     searches_in,
@@ -1018,11 +1019,11 @@ def test_what_pauses_while_the_interpreter_exits_is_cancelled() -> None:
         task = queue.submit(work)
         gate.wait_entered()
         scheduler.stop()
-        scheduler.exiting = True
+        core_of(scheduler).exiting = True
         gate.open()
         with pytest.raises(CancelledError):
             task.result(DEADLINE)
-        scheduler.exiting = False
+        core_of(scheduler).exiting = False
 
 
 def test_stop_that_is_over_as_a_task_pauses_cancels_nothing_at_exit() -> None:
@@ -1030,11 +1031,11 @@ def test_stop_that_is_over_as_a_task_pauses_cancels_nothing_at_exit() -> None:
         gate = Gate()
         task = queue.submit(lambda: gate.enter() or checkpoint() or "went on")
         gate.wait_entered()
-        scheduler.exiting = True
-        scheduler.waiting.pause(task)
+        core_of(scheduler).exiting = True
+        core_of(scheduler).waiting.pause(task)
         gate.open()
         assert task.result(DEADLINE) == "went on"
-        scheduler.exiting = False
+        core_of(scheduler).exiting = False
 
 
 def test_who_waits_for_all_does_what_others_submit_and_keeps_nothing_of_it() -> None:
@@ -1259,7 +1260,7 @@ def test_interrupt_cancels_what_was_submitted_meanwhile() -> None:
         gate.wait_entered()
         late: list[Any] = []
         queue.submit(int).add_done_callback(lambda _: late.append(queue.submit(int)))
-        scheduler.interrupt()
+        core_of(scheduler).ending.interrupt()
         gate.open()
         assert [task.cancelled() for task in late] == [True]
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from gate import DEADLINE, Gate
-from internals import lock_of, paused_in, searches_in
+from internals import core_of, lock_of, paused_in, searches_in
 from threads import beside, planned, until
 
 import smqexec
@@ -42,7 +42,7 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
         found.append(bool(schedulers := stalled(*args, **options)))
         return schedulers
 
-    monkeypatch.setattr(smqexec._scheduler, "stalled", noted)
+    monkeypatch.setattr(smqexec._ending, "stalled", noted)
     return found
 
 
@@ -106,12 +106,12 @@ def test_thread_that_has_told_says_nothing_more_where_something_wakes_it(
 def test_task_that_has_something_to_look_at_goes_on() -> None:
     with planned(1) as (scheduler, queue):
         task = queue.submit(lambda: scheduler.stop() and queue.submit(abs, -1).result())
-        until(lambda: _stall.stalled(scheduler))
+        until(lambda: _stall.stalled(core_of(scheduler)))
         (needs,) = searches_in(queue)
         with lock_of(scheduler):
-            assert _stall._awaited(scheduler, False) == []
+            assert _stall._awaited(core_of(scheduler), False) == []
             needs.frames.append((iter(()), None))
-            assert _stall._awaited(scheduler, False) is None
+            assert _stall._awaited(core_of(scheduler), False) is None
         scheduler.resume()
         assert task.result(DEADLINE) == 1
 
@@ -119,9 +119,9 @@ def test_task_that_has_something_to_look_at_goes_on() -> None:
 def test_abandoned_scheduler_is_not_stalled() -> None:
     scheduler = Scheduler(stopped=True)
     Queue(scheduler, 1).submit(abs, 1)
-    assert _stall.stalled(scheduler) == [scheduler]
-    scheduler.abandon()
-    assert not _stall.stalled(scheduler)
+    assert _stall.stalled(core_of(scheduler)) == [core_of(scheduler)]
+    core_of(scheduler).ending.abandon()
+    assert not _stall.stalled(core_of(scheduler))
 
 
 def test_task_that_waits_for_all(caplog: pytest.LogCaptureFixture) -> None:
@@ -276,7 +276,7 @@ def test_cycle_over_two_schedulers_is_told(caplog: pytest.LogCaptureFixture) -> 
 @pytest.fixture
 def finishing() -> Iterator[Callable[[Scheduler], Future[Any]]]:
     def finish(scheduler: Scheduler) -> Future[Any]:
-        return beside(scheduler.finish_at_exit)
+        return beside(core_of(scheduler).ending.finish_at_exit)
 
     yield finish
 

@@ -63,8 +63,8 @@ class progress:
 
     def __init__(self, scheduler: Shown, *, file: TextIO | None = None) -> None:
         of: Any = scheduler
-        queue = getattr(of, "_state", None)
-        if not isinstance(of, State) and not isinstance(queue, QueueState):
+        core, queue = getattr(of, "_core", None), getattr(of, "_state", None)
+        if not isinstance(core, State) and not isinstance(queue, QueueState):
             raise TypeError(f"progress shows a Scheduler or a Queue, not {of!r}")
         if file is not None and not hasattr(file, "write"):
             raise TypeError(f"file must be open for writing text, not {file!r}")
@@ -77,7 +77,8 @@ class progress:
         if self._display is not None:
             raise RuntimeError("this progress is shown already; make another one")
         of = self._of
-        meter = Meter(of) if isinstance(of, State) else Meter(of.scheduler, of._state)
+        queue: QueueState | None = getattr(of, "_state", None)
+        meter = Meter(of._core) if queue is None else Meter(queue.scheduler, queue)
         unsaid: list[str] = []
         if self._notebook or _is_terminal(self._file):
             try:
