@@ -37,8 +37,8 @@ def checkpoint() -> None:
     # Neither is read under the lock: a change that comes now is seen at the next checkpoint.
     if scheduler._stopped:
         scheduler.waiting.pause(task)
-    watch = task._watch
-    if watch is not None and watch.asked:
+    at_end = task._at_end
+    if at_end is not None and at_end.cancel_requested:
         raise CancelledError()
 
 

@@ -112,19 +112,19 @@ def stream_of(task: Any) -> Any:
 
 def record_of(task: Any) -> Any:
     """The record of those that are told of the end, or None."""
-    return task._watch
+    return task._at_end
 
 
 def blocked_on(task: Any) -> Any:
     """The threads that wait in `result` or `exception`."""
-    return task._watch.blocked if task._watch is not None else []
+    return task._at_end.locks if task._at_end is not None else []
 
 
 def waiters_of(task: Any) -> Any:
     """The waiters of `concurrent.futures.wait` and `as_completed`."""
-    return task._watch.waiters if task._watch is not None else []
+    return task._at_end.waiters if task._at_end is not None else []
 
 
 def callbacks_of(task: Any) -> Any:
     """The callbacks that the task's end will call."""
-    return task._watch.callbacks if task._watch is not None else []
+    return task._at_end.callbacks if task._at_end is not None else []

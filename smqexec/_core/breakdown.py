@@ -87,9 +87,9 @@ class Breakdown:
             if isinstance(future, Task) and future._barrier is not None:
                 future._barrier = None
             forget(future)
-            watch = future._watch
-            future._leave(watch)
-            ended.append((future, watch, queue))
+            at_end = future._at_end
+            future._leave(at_end)
+            ended.append((future, at_end, queue))
         for relay in list(self._core._outside):
             if type(relay) is Foreign:
                 self._termination.forget(relay)

@@ -17,7 +17,7 @@ import threading
 from typing import Any
 
 from .._calls.interrupts import DEFERRED, call_deferred
-from .._futures.future import Watch
+from .._futures.at_end import AtEnd
 from .._futures.task import Task
 from .._planner import SEARCHING
 from .loud import loud
@@ -129,7 +129,7 @@ class Dispatcher:
         core = self._core
         if not core.lock.acquire(False):
             core._lock()
-        watch = task._watch
+        at_end = task._at_end
         successor: Any = None
         starts = None
         try:
@@ -138,7 +138,7 @@ class Dispatcher:
             task._outcome = value
             if searches:
                 forget(task)
-            if watch is None and more and not queue.has_rules and not worker.suspended and not core._stopped:
+            if at_end is None and more and not queue.has_rules and not worker.suspended and not core._stopped:
                 # Most often: the end and the next start are one call of the planner.
                 freed: list[Any] = []
                 successor = core._next(queue, SEARCH_LIMIT, task, freed)
@@ -146,10 +146,10 @@ class Dispatcher:
                     successor = None
             else:
                 freed = core.planner.done(task)
-                if watch is not None and watch.hooks:
-                    freed = [*freed, *watch.run_hooks(task)]
+                if at_end is not None and at_end.hooks:
+                    freed = [*freed, *at_end.run_hooks(task)]
                 if queue.ready:
-                    successor, starts = self._hand_over(queue, worker, watch, more)
+                    successor, starts = self._hand_over(queue, worker, at_end, more)
             worker.task = successor
             if freed and (freed[0] is not successor or len(freed) > 1):
                 starts = self._wake.wake_for(freed, starts)
@@ -157,23 +157,24 @@ class Dispatcher:
                 core._tell_watchers()
             # Last: where something above raises, `break_down` ends the task, and finds what waits for it.
             queue.done += 1
-            if watch is not None:
-                task._watch = watch.rest()
-            task._home = None  # see `_leave`
+            if at_end is None:
+                task._home = None
+            else:
+                task._leave(at_end)
         finally:
             core.lock.release()
         if DEFERRED:
             call_deferred()
-        if watch is not None:
-            task._announce(watch)
+        if at_end is not None:
+            task._wake_waiters(at_end)
             self._wake.start(starts)
-            task._tell(watch)  # last: a callback may wait for what was just started
+            task._call_callbacks(at_end)  # last: a callback may wait for what was just started
         elif starts is not None:
             self._wake.start(starts)
         return successor  # type: ignore[no-any-return]
 
     def _hand_over(
-        self, queue: QueueState, worker: Worker, watch: Watch | None, more: bool
+        self, queue: QueueState, worker: Worker, at_end: AtEnd | None, more: bool
     ) -> tuple[Task[Any] | None, Starts | None]:
         """Do what `complete` does where a task is ready.  The lock is held.
 
@@ -181,7 +182,7 @@ class Dispatcher:
         over to the one beneath it.
         """
         surplus = len(queue.workers) > queue.limit
-        if not more or surplus or (watch is not None and watch.calls()) or worker.suspended:
+        if not more or surplus or (at_end is not None and at_end.calls()) or worker.suspended:
             return None, self._wake.wake(queue)
         successor = self._wake.take(queue, worker, brief=True)
         return successor, self.started(successor) if successor is not None and queue.has_rules else None

@@ -7,7 +7,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol, TypeAlias
 
-from .._futures.future import Failure, PlannedFuture, Watch
+from .._futures.at_end import AtEnd
+from .._futures.future import Failure, PlannedFuture
 from .._planner import DependencyPlanner, Node
 from .exclusive import Exclusive
 from .process import Ends
@@ -18,7 +19,7 @@ STATES = ("waiting", "ready", "running", "done", "failed", "cancelled")
 # How often a thread asks for the lock before it blocks.
 SPINS = 20
 
-Ended: TypeAlias = tuple[PlannedFuture[Any], Watch | None, QueueState]  # a task or item to be told of then
+Ended: TypeAlias = tuple[PlannedFuture[Any], AtEnd | None, QueueState]  # a task or item to be told of then
 
 
 class Allocates(Protocol):
@@ -181,5 +182,5 @@ class State(Exclusive):
 
     def _ask(self, task: PlannedFuture[Any]) -> None:
         """Ask a running task to end.  The lock is held."""
-        task._watched().asked = True
+        task._get_at_end().cancel_requested = True
         self._unpause([task])

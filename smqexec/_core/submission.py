@@ -88,7 +88,7 @@ class Submission:
         task._fn = fn
         task._args = args
         task._kwargs = kwargs
-        task._outcome = task._watch = task._stream = None
+        task._outcome = task._at_end = task._stream = None
         task._queue = task._dependents = task._search = task._place = None
         task._dependencies = NONE
         nodes: Any = None
@@ -186,8 +186,8 @@ class Submission:
         waits = barrier is not None and barrier._stage == WAITING
         if barrier is not None and waits and all(other._stage >= DONE for other in dependencies_of(barrier)):
             self._wake.tell_helpers(core.planner.done(barrier))  # it needed this task alone
-        if task._watch is not None:
-            self._wake.tell_helpers(task._watch.run_hooks(task))
+        if task._at_end is not None:
+            self._wake.tell_helpers(task._at_end.run_hooks(task))
         for relay in list(core._outside):
             if type(relay) is Foreign and not relay._dependents:
                 self._termination.forget(relay)

@@ -53,8 +53,8 @@ class Termination:
         """
         core = self._core
         # Read without the lock, once, for observers hear of it first: who asks now comes too late.
-        watch = task._watch
-        cancelled |= watch is not None and watch.asked and isinstance(exception, CancelledError)
+        at_end = task._at_end
+        cancelled |= at_end is not None and at_end.cancel_requested and isinstance(exception, CancelledError)
         failure = None if cancelled else self.failure(exception, queue.name)
         if core.observers:
             if cancelled:
@@ -238,10 +238,10 @@ class Termination:
                     queue.cancelled += 1
                 else:
                     queue.failed += 1
-            watch = task._watch
-            if watch is not None and watch.hooks:
-                freed += watch.run_hooks(task)
-            ended.append((task, watch, queue))
+            at_end = task._at_end
+            if at_end is not None and at_end.hooks:
+                freed += at_end.run_hooks(task)
+            ended.append((task, at_end, queue))
         for queue in touched:
             if queue.pending_limit is not None:
                 queue.pending_limit.admit(queue.pending)
@@ -250,8 +250,8 @@ class Termination:
         if core._watchers:
             core._tell_watchers()
         # Last: where something above raises, `break_down` finds who waits for them.
-        for task, watch, _ in islice(ended, first, None):
-            task._leave(watch)
+        for task, at_end, _ in islice(ended, first, None):
+            task._leave(at_end)
         return freed
 
     def _unlist(self, item: Item[Any]) -> None:
@@ -269,14 +269,14 @@ class Termination:
         """
         if self._core.observers:
             self._core.observers.dropped(ended, ran)
-        for task, watch, _ in ended:
-            if watch is not None:
-                task._announce(watch)
+        for task, at_end, _ in ended:
+            if at_end is not None:
+                task._wake_waiters(at_end)
         # Callbacks last: one may wait for any of these tasks.
-        for task, watch, _ in ended:
-            task._let_go()
-            if watch is not None:
-                task._tell(watch)
+        for task, at_end, _ in ended:
+            task._release()
+            if at_end is not None:
+                task._call_callbacks(at_end)
 
 
 def _withdraw(asked: list[tuple[QueueState, Task[Any]]]) -> None:
@@ -295,5 +295,5 @@ def _is_needed(node: Any) -> bool:
         counts = type(other) is not Barrier and (not isinstance(other, Item) or _is_needed(other))
         if counts and other._stage < DONE:
             return True
-    watch = node._watch if isinstance(node, PlannedFuture) else None
-    return watch is not None and watch.is_needed()
+    at_end = node._at_end if isinstance(node, PlannedFuture) else None
+    return at_end is not None and at_end.is_needed()

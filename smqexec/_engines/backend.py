@@ -292,8 +292,8 @@ class ExecutorBackend:
         if not self._called:
             self._called = True
             come_before(type(self.executor), called=True)
-        watch = task._watch
-        if watch is not None and watch.asked:  # cancelled before `cancel` could find a future
+        at_end = task._at_end
+        if at_end is not None and at_end.cancel_requested:  # cancelled before `cancel` could find a future
             self.cancel(task)
 
     def _complete(self, job: _Job, value: Any) -> None:

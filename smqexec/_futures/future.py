@@ -1,14 +1,16 @@
-"""What waits, watches and ends: the Future protocol of whatever the scheduler ends.
+"""The base of tasks and items: a future that its scheduler ends.
 
-A `PlannedFuture` is the planner's node and a future in one slotted object.  A
-`threading.Condition` for each would cost more than all the rest, so it has none
-of its own: whoever waits for it or watches it leaves a `Watch`, made under the
-scheduler's lock, and the thread that completes it looks under the same lock
-whether there is one.
+A `PlannedFuture` is the planner's node and a future in one slotted object.  A `threading.Condition`
+for each would cost more than all the rest, so it has none: threads that wait for the task, and
+callbacks, are in an `AtEnd`, made under the scheduler's lock.  The thread that ends the task looks
+under the same lock whether there is one.
 
-What ends stores its outcome first and then its state, both under that lock, and
-tells after it: locks of those who wait in ``result``, then waiters of
-``concurrent.futures`` (see ``_conditions``), then callbacks.
+The outcome is stored first, then the stage, both under that lock.  After the lock come threads that
+wait in ``result``, then waiters of ``concurrent.futures`` (see ``conditions``), then callbacks.
+
+`_stage`, `_home` and `_outcome` may be read without the lock, with or without the GIL: each is one
+slot, read and written whole.  `_outcome` is stored before `_stage` becomes final, and `_home` becomes
+None last.  A final stage never changes.
 """
 
 from __future__ import annotations
@@ -19,15 +21,15 @@ from concurrent.futures import CancelledError, Future
 from concurrent.futures._base import CANCELLED_AND_NOTIFIED, FINISHED, PENDING
 from concurrent.futures._base import RUNNING as RUNNING_STATE
 from threading import get_ident
-from time import monotonic
 from types import TracebackType
-from typing import Any, ClassVar, Never, Protocol, TypeAlias, TypeVar
+from typing import Any, ClassVar, Never, TypeAlias, TypeVar
 
 from typing_extensions import override
 
 from .._calls.interrupts import uninterrupted, unmasked
 from .._planner import DONE, DROPPED, NEW, READY, RUNNING, WAITING, Node
-from .conditions import ENDED, View
+from .at_end import AtEnd, Relay
+from .conditions import ENDED, Condition
 from .owner import Home
 
 R = TypeVar("R")
@@ -45,66 +47,8 @@ _FUTURE_STATES = {RUNNING: RUNNING_STATE, DONE: FINISHED, FAILED: FINISHED, CANC
 LOGGER = logging.getLogger("concurrent.futures")  # where users look for failing callbacks
 
 
-class Relay(Protocol):
-    """What a task of another scheduler depends on in place of this future."""
-
-    scheduler: Any  # None: nothing depends on it any more
-
-    def future_done(self, future: Any, /) -> None: ...
-
-
-class Watch:
-    """What is special about the end of a task.  Guarded by the scheduler's lock until the task is done."""
-
-    __slots__ = ("asked", "blocked", "callbacks", "holders", "hooks", "items", "relays", "waiters")
-
-    def __init__(self) -> None:
-        self.asked = False  # somebody called cancel() while it was running
-        self.blocked: list[Any] = []  # locks, each with a thread in result() behind it
-        self.callbacks: list[Callable[[Any], object]] = []  # the user's
-        # Called with the task, under the lock, as the task ends.  A hook calls no user code, and returns the
-        # nodes that became ready.
-        self.hooks: tuple[Callable[[Any], list[Any]], ...] = ()
-        # Called with the task as the user's are, before these: what fills in its items.
-        self.items: tuple[Callable[[Any], object], ...] = ()
-        self.relays: tuple[Relay, ...] = ()
-        # For concurrent.futures.wait and its like (see ``_conditions``): the threads that took the
-        # condition before the end, and how often; each changes its own entry, also after the end.
-        self.holders: dict[int, int] = {}
-        self.waiters: list[Any] = []  # theirs
-
-    def run_hooks(self, task: Any) -> list[Any]:
-        """Run the hooks of *task*, which has just ended; return the nodes that became ready.  Locked."""
-        hooks, self.hooks = self.hooks, ()
-        freed: list[Any] = []
-        for hook in hooks:
-            freed += hook(task)
-        return freed
-
-    def rest(self) -> Watch | None:
-        """What the task still needs of it when it has ended: who holds the condition goes on as before."""
-        if not self.holders:
-            return None
-        watch = Watch()
-        watch.holders = self.holders
-        return watch
-
-    def calls(self) -> list[Callable[[Any], object]]:
-        """What is called with the task after the lock, in this order."""
-        return [*self.items, *(relay.future_done for relay in self.relays), *self.callbacks]
-
-    def is_needed(self) -> bool:
-        """Whether somebody waits for the task, is to be told of its end, or needs it in another scheduler."""
-        needed = any(relay.scheduler is not None for relay in self.relays)
-        return needed or bool(self.blocked or self.waiters or self.callbacks)
-
-    def unblock(self) -> None:
-        for blocker in self.blocked:
-            blocker.release()
-
-
 class Failure:
-    """How a task failed.  `origin` is None for the task that raised, so that no cycle arises."""
+    """How a task failed: the outcome of a task that did."""
 
     __slots__ = ("exception", "origin", "seen", "traceback")
 
@@ -113,38 +57,34 @@ class Failure:
     ) -> None:
         self.exception = exception
         self.traceback = traceback
-        self.origin = origin
-        self.seen: Callable[[], object] | None = None  # with debug=True: to be called when somebody looks
+        self.origin = origin  # the task that raised; None if this one did, so that no cycle arises
+        self.seen: Callable[[], object] | None = None  # under debug=True: called as the exception is read
 
     def of(self, origin: Future[Any]) -> Failure:
-        """The same failure, of what fails with it: *origin* raised, unless that failed with it itself."""
+        """Return the failure of a dependent: *origin* raised, unless that failed by a dependency itself."""
         other = Failure(self.exception, self.traceback, self.origin or origin)
         other.seen = self.seen
         return other
 
 
-#: Makes a future of one of the classes here.  They can't be called; and calling an ``__init__`` in Python
-#: would take 0.1 µs, as long as all that it would do: who makes a future sets its fields.
+#: Makes a task or item without a call of ``__init__``, which takes 0.1 µs: the caller sets all fields.
 new: Any = object.__new__
 
 
 class PlannedFuture(Node, Future[R]):
     """A future that a scheduler ends: a `Task`, or an `Item` of one."""
 
-    __slots__ = ("_outcome", "_watch")
+    __slots__ = ("_at_end", "_outcome")
 
     #: What to call its kind in a repr.
     _kind: ClassVar[str]
 
-    # Reading `_stage`, `_home` and `_outcome` without the lock is sound, with or
-    # without the GIL: each is one slot, read and written whole.  `_outcome` is
-    # stored before `_stage` becomes final, and `_home` becomes None last.  A final
-    # state never changes.
-
-    #: The queue whose scheduler ends it; None once it is done.
+    #: The queue whose scheduler ends it; None once it is done.  Of a task it is the planner's `_queue`.
     _home: Home | None
-    _outcome: Any  # once it is done: the result, a `Failure`, or None where it was cancelled
-    _watch: Watch | None
+    #: Once it is done: the result, a `Failure`, or None if it was cancelled.
+    _outcome: Any
+    #: None if nothing is special about its end.
+    _at_end: AtEnd | None
 
     # Asking.
 
@@ -186,17 +126,12 @@ class PlannedFuture(Node, Future[R]):
         """
         if self._stage == DONE:
             return self._outcome  # type: ignore[no-any-return]
-        end = None if timeout is None else monotonic() + timeout
         try:
             if self._await_end(timeout) == FAILED:
                 raise BaseException.with_traceback(self._outcome.exception, self._outcome.traceback)
-            return self._value(end)
+            return self._outcome  # type: ignore[no-any-return]
         finally:
             del self  # no cycle from the traceback to this frame and back
-
-    def _value(self, end: float | None) -> R:
-        """The value of a task that has returned, to be there by *end* on the monotonic clock."""
-        return self._outcome  # type: ignore[no-any-return]
 
     @override
     def exception(self, timeout: float | None = None) -> BaseException | None:
@@ -287,75 +222,88 @@ class PlannedFuture(Node, Future[R]):
         the caller, such as Ctrl-C.
         """
         queue = self._home
-        if queue is not None:
-            if queue.scheduler.deferred(self.add_done_callback, fn):
-                return
-            with queue.scheduler.exclusive():
-                if not self.done():
-                    self._watched().callbacks.append(fn)
-                    return
-        self._call(fn, Exception)
+        if queue is not None and queue.scheduler.deferred(self.add_done_callback, fn):
+            return
+        if not self._before_end(lambda at_end: at_end.callbacks.append(fn)):
+            self._call(fn, Exception)
 
     def _add_relay(self, relay: Relay) -> None:
-        """Tell *relay* once the task is done, or at once if it is done."""
+        """Call ``relay.future_done`` once the task is done, or at once if it is done."""
+
+        def add(at_end: AtEnd) -> None:
+            at_end.relays += (relay,)
+
+        if not self._before_end(add):
+            relay.future_done(self)
+
+    def _before_end(self, change: Callable[[AtEnd], object]) -> bool:
+        """Make *change* under the lock; return False, and make none, if the task has ended."""
         queue = self._home
         if queue is not None:
             with queue.scheduler.exclusive():
-                if not self.done():
-                    self._watched().relays += (relay,)
-                    return
-        relay.future_done(self)
+                if self._stage < DONE:
+                    change(self._get_at_end())
+                    return True
+        return False
 
     def _call(self, fn: Callable[[Future[R]], object], borne: type[BaseException]) -> None:
+        """Call *fn*, a callback or a method of a waiter; log an exception of type *borne*."""
         try:
             self._deliver(fn)
         except borne:
             LOGGER.exception("exception calling callback for %r", self)
 
     def _deliver(self, fn: Callable[[Future[R]], object]) -> None:
-        """Call ``fn(self)``: *fn* is a callback, or a waiter's method."""
         fn(self)
 
     # Ending.  Called by the scheduler.
 
-    def _watched(self) -> Watch:
-        """The watch of a task that is not done, made if need be.  The lock is held."""
-        watch = self._watch
-        if watch is None:
-            watch = self._watch = Watch()
-        return watch
+    def _get_at_end(self) -> AtEnd:
+        """Return the record of the end of a task that is not done, made if need be.  The lock is held."""
+        at_end = self._at_end
+        if at_end is None:
+            at_end = self._at_end = AtEnd()
+        return at_end
 
     def _end(self, fate: Failure | None) -> None:
         """Fail as *fate* says; None: be cancelled.  The lock is held."""
         self._outcome = fate
         self._stage = CANCELLED if fate is None else FAILED
 
-    def _leave(self, watch: Watch | None) -> None:
-        """Let go of the scheduler, and of *watch*, which the caller has.  It has ended; the lock is held."""
-        if watch is not None:
-            self._watch = watch.rest()
-        self._home = None  # last: who finds it so finds all else final
+    def _leave(self, at_end: AtEnd | None) -> None:
+        """Release the scheduler, and *at_end*, which the caller has.  It has ended; the lock is held."""
+        if at_end is not None:
+            # A thread that has the condition goes on as before.
+            self._at_end = AtEnd(at_end.holders) if at_end.holders else None
+        self._home = None  # last: with no home, all else is final
 
-    def _maker(self) -> Any:
-        """The task that has to run for it."""
+    def _producer(self) -> Any:
+        """Return the task that has to run for it."""
         raise NotImplementedError
 
-    def _let_go(self) -> None:
-        """Let go of what it was made of.  The lock is not held: that may run user code."""
+    def _release(self) -> None:
+        """Release the call.  The lock is not held: that may run user code."""
         raise NotImplementedError
 
-    def _announce(self, watch: Watch) -> None:
-        """Wake who waits for it: it has ended.  The lock is not held."""
-        watch.unblock()
-        for waiter in watch.waiters:
+    def _wake_waiters(self, at_end: AtEnd) -> None:
+        """Wake all that wait for it: it has ended.  The lock is not held."""
+        for lock in at_end.locks:
+            lock.release()
+        for waiter in at_end.waiters:
             self._notify(waiter)
 
-    def _tell(self, watch: Watch) -> None:
+    def _notify(self, waiter: Any) -> None:
+        if self._stage == CANCELLED:
+            self._call(waiter.add_cancelled, BaseException)
+        else:
+            self._call(waiter.add_exception if self._stage == FAILED else waiter.add_result, BaseException)
+
+    def _call_callbacks(self, at_end: AtEnd) -> None:
         """Call the callbacks.  The lock is not held."""
-        calls = watch.calls()
+        calls = at_end.calls()
         if not calls:
             return
-        with uninterrupted() as guard:  # the others are to be called where Ctrl-C strikes one
+        with uninterrupted() as guard:  # if Ctrl-C strikes in one, the others are called all the same
             for fn in calls:
                 try:
                     unmasked(self._deliver, fn)
@@ -363,38 +311,33 @@ class PlannedFuture(Node, Future[R]):
                     if not guard.keeps(error):
                         LOGGER.exception("exception calling callback for %r", self)
 
-    def _notify(self, waiter: Any) -> None:
-        if self._stage == CANCELLED:
-            tell = waiter.add_cancelled
-        else:
-            tell = waiter.add_exception if self._stage == FAILED else waiter.add_result
-        self._call(tell, BaseException)
-
     # What concurrent.futures reads of a future.
 
     @property
-    def _view(self) -> Any:
-        return ENDED if self._stage >= DONE and self._watch is None else View(self)
+    def _condition(self) -> Any:  # type: ignore[override]
+        return ENDED if self._stage >= DONE and self._at_end is None else Condition(self)
 
-    _condition: Any = _view
-    _waiters: Any = _view
+    _waiters: Any = _condition
+
+    def _is_frozen(self) -> bool:
+        """Return True if the calling thread took the condition before the end."""
+        at_end = self._at_end
+        return at_end is not None and get_ident() in at_end.holders
 
     @property
     @override
     def _state(self) -> str:  # type: ignore[override]
-        state = self._stage
-        if state >= DONE:
-            watch = self._watch
-            if watch is not None and get_ident() in watch.holders:
-                return PENDING
-        return _FUTURE_STATES.get(state, PENDING)
+        stage = self._stage
+        if stage >= DONE and self._at_end is not None and self._is_frozen():
+            return PENDING
+        return _FUTURE_STATES.get(stage, PENDING)
 
     def _get_snapshot(self) -> Snapshot:
-        """What asyncio of Python 3.15 reads, once the future is done."""
-        state = self._stage
-        if state == FAILED:
+        """Return what asyncio of Python 3.15 reads, once the future is done."""
+        stage = self._stage
+        if stage == FAILED:
             return True, False, None, self.exception(0)
-        return state >= DONE, state == CANCELLED, self._outcome if state == DONE else None, None
+        return stage >= DONE, stage == CANCELLED, self._outcome if stage == DONE else None, None
 
     @override
     def set_running_or_notify_cancel(self) -> bool:
@@ -414,11 +357,11 @@ class PlannedFuture(Node, Future[R]):
         self.set_result(exception)  # type: ignore[arg-type]
 
     def __reduce__(self) -> Never:
-        """Raise TypeError, as other futures do: it has its place in a plan, which a copy would not."""
+        """Raise TypeError, as other futures do: a scheduler would not end the copy."""
         raise TypeError(f"{self!r} can't be copied or pickled; take its result()")
 
     def _words(self) -> list[str]:
-        """What to call it in a repr."""
+        """Return its name in a repr."""
         raise NotImplementedError
 
     def __repr__(self) -> str:

@@ -53,7 +53,7 @@ class Item(Keeping[R]):
         item._home = None if source is None else source._queue
         item._source = source
         item._key = key
-        item._queue = item._dependents = item._search = item._place = item._outcome = item._watch = None
+        item._queue = item._dependents = item._search = item._place = item._outcome = item._at_end = None
         return item
 
     @classmethod
@@ -99,10 +99,10 @@ class Item(Keeping[R]):
         source = self._source
         return source is not None and source.promote()
 
-    def _maker(self) -> Any:
+    def _producer(self) -> Any:
         return self._source
 
-    def _let_go(self) -> None:
+    def _release(self) -> None:
         self._source = self._key = None
         self._dependencies = NONE
 

@@ -15,7 +15,6 @@ from functools import cache
 from time import monotonic
 from typing import Any, TypeVar
 
-from .._planner import DONE
 from .future import PlannedFuture, Snapshot
 
 R = TypeVar("R")
@@ -64,16 +63,13 @@ class Keeping(PlannedFuture[R]):
             TimeoutError: It was not done in time.
             Exception: The value could not be brought here.
         """
-        if self._stage != DONE:
-            return super().result(timeout)
-        return self._value(None if timeout is None else monotonic() + timeout)
-
-    def _value(self, end: float | None) -> R:
-        outcome: Any = self._outcome
+        end = None if timeout is None else monotonic() + timeout
         try:
+            outcome: Any = super().result(timeout)
             return outcome.future.result(_left(end)) if type(outcome) is Kept else outcome  # type: ignore[no-any-return]
         finally:
-            del self, outcome  # as in `PlannedFuture.result`
+            outcome = None
+            del self  # no cycle from the traceback to this frame and back
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
         """Return the exception that the call, or a dependency of it, raised; None if it returned.

@@ -326,10 +326,10 @@ class Task(PlannedFuture[R]):
         stream = self._stream
         return None if stream is None else stream.returned
 
-    def _maker(self) -> Task[Any]:
+    def _producer(self) -> Task[Any]:
         return self
 
-    def _let_go(self) -> None:
+    def _release(self) -> None:
         fn = self._fn
         if self._stream is None and callable(fn) and generates(fn):
             self._stream = Stream(False)  # whoever iterates gets the failure

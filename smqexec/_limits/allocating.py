@@ -41,16 +41,16 @@ class Allocating:
 
         An exception may strike anywhere here: what was noted is undone by hooks that are there before.
         """
-        watch = task._watched()
+        at_end = task._get_at_end()
         allocation: Allocation | None = task._allocation
         if allocation is not None:
             self._allocates = True
             self._core._next = self._next_allocated
             allocation.task = task
-            watch.hooks += (partial(self._allocation_ended, allocation),)
+            at_end.hooks += (partial(self._allocation_ended, allocation),)
         releases, task._releases = task._releases, ()
         for other in releases:
-            watch.hooks += (partial(self._releaser_ended, other),)
+            at_end.hooks += (partial(self._releaser_ended, other),)
             other.releasers[task] = None
             for resource in other.resources() if searches else ():
                 for waiting in resource._line:  # it needs one task more

@@ -118,7 +118,7 @@ def _meant(node: Node) -> _Need:
 def _name_outside(future: Any) -> str:
     if future is None:
         return "future of another executor"
-    maker = future._maker()
+    maker = future._producer()
     name = "" if maker is None else str.__str__(label_of(maker))
     return f"{name or 'task'} of another scheduler"
 

@@ -202,8 +202,8 @@ def _running(scheduler: State, task: Any) -> Words:
             words += [" in ", partial(_thread, worker.thread), *_waits(worker, task)]
     if any(task is paused for paused, _ in scheduler._paused):
         words.append(", held as the scheduler is stopped")
-    watch = task._watch
-    if watch is not None and watch.asked:
+    at_end = task._at_end
+    if at_end is not None and at_end.cancel_requested:
         words.append(", asked to end")
     return words
 

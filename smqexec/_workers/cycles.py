@@ -38,8 +38,8 @@ def cycle_of(wait: JoinSearch) -> list[Any]:
 
 def _tasks_waiting_for(node: Any) -> list[Any]:
     """Return the tasks of *node*'s scheduler that can't go on until it has ended."""
-    watch = node._watch if isinstance(node, PlannedFuture) else None
-    blocked = [] if watch is None else [*watch.blocked, *watch.waiters]
+    at_end = node._at_end if isinstance(node, PlannedFuture) else None
+    blocked = [] if at_end is None else [*at_end.locks, *at_end.waiters]
     found: list[Any] = []
     for each in blocked:
         wait = each.search if type(each) is Completions else each

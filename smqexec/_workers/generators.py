@@ -84,8 +84,8 @@ def drive(
             # Both are read without the lock: a change that comes now is seen at the next value.
             if scheduler._stopped:
                 scheduler.waiting.pause(task)
-            watch = task._watch
-            if watch is not None and watch.asked:
+            at_end = task._at_end
+            if at_end is not None and at_end.cancel_requested:
                 raise CancelledError()
     except BaseException as error:
         # An exception of `close` gets this one as its context.

@@ -43,7 +43,7 @@ class Streams:
         with self._core.exclusive():
             if task._stream is None and task._stage < DONE:
                 task._stream = Stream(announced)
-                task._watched().items += (self.end_items,)
+                task._get_at_end().item_callbacks += (self.end_items,)
             return task._stream
 
     def item(self, task: Task[Any], stream: Stream, index: int) -> Item[Any] | None:
@@ -91,7 +91,7 @@ class Streams:
                 return None
             item = self._part(task, key)
             self._core.planner.admit(item, None, task)
-            task._watched().items += (item._extract,)
+            task._get_at_end().item_callbacks += (item._extract,)
             # Between the end of the task and that of the item, no running task leads to the item.
             self._core._outside.add(item)
             return item
@@ -175,7 +175,7 @@ class Streams:
     def _complete(self, item: Item[Any], value: Any) -> None:
         """Do what `complete_item` does.  The caller holds the lock; this releases it."""
         core = self._core
-        watch = item._watch
+        at_end = item._at_end
         starts = None
         try:
             try:
@@ -186,7 +186,7 @@ class Streams:
                     core._outside.discard(item)
                     if searches:
                         forget(item)
-                    item._leave(watch)
+                    item._leave(at_end)
             finally:
                 core.lock.release()
         except Exception as error:
@@ -196,13 +196,13 @@ class Streams:
             call_deferred()
         if not pending:
             return
-        item._let_go()
-        if watch is not None:
-            item._announce(watch)
+        item._release()
+        if at_end is not None:
+            item._wake_waiters(at_end)
         if starts:
             self._wake.start(starts)
-        if watch is not None:
-            item._tell(watch)
+        if at_end is not None:
+            item._call_callbacks(at_end)
 
     def fail_item(self, item: Item[Any], error: BaseException) -> None:
         """Fail *item*, which gets no value; do nothing if it was cancelled meanwhile."""

@@ -63,8 +63,8 @@ class Waiting:
                 return True
             if self._core._abandoned:
                 raise RuntimeError(OF_THE_PARENT)
-            watch = future._watched()
-            watch.blocked.append(blocker)
+            at_end = future._get_at_end()
+            at_end.locks.append(blocker)
         try:
             tell = partial(self._core.warn_if_stalled, future)
             if worker is None:
@@ -73,7 +73,7 @@ class Waiting:
         finally:
             with self._core.exclusive():
                 if not future.done():  # else `unblock` may be going through the list
-                    watch.blocked.remove(blocker)
+                    at_end.locks.remove(blocker)
 
     def help(self, wait: JoinSearch, timeout: float | None, tell: Callable[[], bool]) -> bool:
         """Run the tasks that *wait* finds until it is satisfied; False after *timeout* seconds.
@@ -187,10 +187,10 @@ class Waiting:
         blocker = threading.Lock()
         blocker.acquire()
         with self._core.exclusive():
-            watch = task._watched()
+            at_end = task._get_at_end()
             if self._core._stopped and self._core.exiting:
-                watch.asked = True  # nobody may ever resume it
-            if not self._core._stopped or watch.asked or self._core._abandoned:
+                at_end.cancel_requested = True  # nobody may ever resume it
+            if not self._core._stopped or at_end.cancel_requested or self._core._abandoned:
                 return
             self._core._paused.append((task, blocker))
             self._core._tell_watchers()

@@ -23,7 +23,8 @@ from smqexec._core.submission import Submission
 from smqexec._core.termination import Termination
 from smqexec._core.wake import Wake
 from smqexec._ending import Ending
-from smqexec._futures.future import PlannedFuture, Watch
+from smqexec._futures.at_end import AtEnd
+from smqexec._futures.future import PlannedFuture
 from smqexec._futures.items import Stream
 from smqexec._limits.allocating import Allocating
 from smqexec._limits.resources import Allocation
@@ -79,13 +80,13 @@ METHODS: dict[type, str] = {
     AllTasks: "nodes",
     AnyReady: "take",
     QueueState: "wake_idle name_worker leave leave_unbegun",
-    PlannedFuture: "_watched _end _leave",
+    PlannedFuture: "_get_at_end _end _leave",
 }
 # What is written under it.  Lists and dicts are also changed under it.
 WRITTEN: dict[type, str] = {
     QueueState: "waiting ready running done failed cancelled closed broken runs",
     Worker: "task waits",
-    Watch: "asked blocked callbacks waiters",
+    AtEnd: "cancel_requested locks callbacks waiters",
     Stream: "length closed items",
     State: "_stopped _paused _resting _watchers _queues _outside",
     Stopping: "_stops _resumes",
@@ -313,7 +314,7 @@ def test_generators_and_parts(touched: list[str]) -> None:
         newer = queue.submit(int)
         iterating = beside(list, iter(task))
         assert items[3].cancel()
-        until(lambda: items[1]._watch and items[1]._watch.blocked)
+        until(lambda: items[1]._at_end and items[1]._at_end.locks)
         with items[2]._condition:
             pass
         parts = [heirs[0][0], heirs[1][5], other.submit(fail)[0]]

@@ -120,8 +120,8 @@ def awaits(task: Any, key: Any) -> bool:
     """Whether a thread waits for value *key* of *task*, or for its `LENGTH`."""
     stream = stream_of(task)
     item = None if stream is None else stream.items.get(key)
-    watch = None if item is None else record_of(item)
-    return watch is not None and bool(watch.blocked or watch.callbacks)
+    at_end = None if item is None else record_of(item)
+    return at_end is not None and bool(at_end.locks or at_end.callbacks)
 
 
 # Values while the task runs.
@@ -2078,7 +2078,7 @@ def test_length_is_asked_for_when_the_number_has_just_failed() -> None:
 
 def test_task_is_iterated_while_it_is_being_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
     """It has ended, and not let go of its function yet."""
-    let_go = Task._let_go
+    let_go = Task._release
     found: list[Any] = []
 
     def late(self: Any) -> None:
@@ -2087,7 +2087,7 @@ def test_task_is_iterated_while_it_is_being_dropped(monkeypatch: pytest.MonkeyPa
 
     with planned(1, stopped=True) as (_, queue):
         task = queue.submit(count, 1)
-        monkeypatch.setattr(Task, "_let_go", late)
+        monkeypatch.setattr(Task, "_release", late)
         task.cancel()
         assert len(found) == 1
         for values in (*found, iter(task)):
@@ -2157,7 +2157,7 @@ def test_race_between_values_and_those_who_ask() -> None:
 
 
 def test_what_every_planned_future_has_of_its_own() -> None:
-    for word in ("_maker", "_let_go", "_words"):
+    for word in ("_producer", "_release", "_words"):
         with pytest.raises(NotImplementedError):
             getattr(PlannedFuture, word)(None)
 
