@@ -43,8 +43,14 @@ class Model:  # tasks are numbers; one of no queue is a relay, and no sink
     def hold_back(self, task, relay):  # newest first it goes before all others, once it can
         self.state[task], self.needs[task] = "pending", [relay]
         if self.newest:
-            self.clock += 1
             self.key[task] = (-float("inf"), self.clock)
+
+    def end(self, task):
+        self.state[task] = "done"
+        self.clock += 1
+        for other, key in self.key.items():  # it was held back, and goes by when it is ready again
+            if key[0] == -float("inf") and self.needs[other] == [task]:
+                self.key[other] = (key[0], self.clock)
 
     def promote(self, task):
         if self.key[task][0] == -float("inf"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from math import inf
 from typing import Any
 
 from smqexec._planner import (
@@ -10,9 +11,9 @@ from smqexec._planner import (
     READY,
     RUNNING,
     WAITING,
-    DependencyPlanner,
     Node,
     PlannedQueue,
+    Planner,
     dependencies_of,
     dependents_of,
 )
@@ -22,25 +23,23 @@ from smqexec._planner.search import HELD_BACK, Search
 from smqexec._planner.searches import UNVISITED
 
 
-def entries(planner: DependencyPlanner, queues: Iterable[PlannedQueue]) -> int:
+def entries(planner: Planner, queues: Iterable[PlannedQueue]) -> int:
     """The number of entries kept for *queues*, which are all of the planner's, live and dead."""
     queues = list(queues)
     order = planner.order
     if not isinstance(order, NewestFirst):
-        return sum(len(queue.line) + len(queue.heap) for queue in queues)
+        return sum(len(queue.line.all()) for queue in queues)
     order.settle()
     lines = [order.todo, *(queue.line for queue in queues)]
     count = sum(len(line.things) - 1 + len(line.late) + len(line.heap) for line in lines)
-    count += sum(len(queue.heap) for queue in queues)
+    count += sum(len(queue.first) for queue in queues)
     for search in _searches(order, queues):
         count += 1 + len(search.frames) + len(search.later)
         count += sum(1 + len(shelf.nodes) + len(shelf.heap) for shelf in search.shelves.values())
     return count
 
 
-def check(
-    planner: DependencyPlanner, queues: Iterable[PlannedQueue], nodes: Iterable[Node] | None = None
-) -> None:
+def check(planner: Planner, queues: Iterable[PlannedQueue], nodes: Iterable[Node] | None = None) -> None:
     """Assert every invariant; where one is broken, print the state.
 
     Args:
@@ -76,7 +75,7 @@ def check(
         for node in pending:
             _check_links(node)
         for queue in queues:
-            _check_counts(planner, queue, known, nodes is not None)
+            _check_counts(queue, known, nodes is not None)
         if isinstance(order, NewestFirst):
             _check_newest(order, queues, pending)
         else:
@@ -86,14 +85,14 @@ def check(
         raise
 
 
-def _describe(planner: DependencyPlanner, queues: list[PlannedQueue], pending: list[Node]) -> None:
+def _describe(planner: Planner, queues: list[PlannedQueue], pending: list[Node]) -> None:
     for node in pending:
         owner = None if node._search is None else (node._search._number, node._search.live, node._place)
-        print(f"{node}: stage {node._stage} number {node._number} search {owner}", node._dependencies)
+        print(f"{node}: state {node._stage} number {node._number} search {owner}", node._dependencies)
     for queue in queues:
         counts = queue.waiting, queue.ready, queue.running
-        line = _described(queue.line) if isinstance(queue.line, Line) else queue.line
-        print(f"{queue}: counts {counts} line {line} heap {queue.heap}")
+        line = _described(queue.line) if isinstance(queue.line, Line) else queue.line.all()
+        print(f"{queue}: counts {counts} line {line} first {queue.first}")
     if isinstance(planner.order, NewestFirst):
         print(f"todo {_described(planner.order.todo)}")
         for search in _searches(planner.order, queues):
@@ -109,7 +108,7 @@ def _check_links(node: Node) -> None:
     missing = [other for other in dependencies_of(node) if other._stage < DONE]
     # It waits for those of its dependencies that have not ended; a relay that has none left or is
     # held, for `done`.
-    awaits_done = node._queue is None and (node._held or not missing)
+    awaits_done = node._queue is None and (node._ended_by_owner or not missing)
     expected = len(missing) + awaits_done
     assert (node._stage == WAITING) == (expected > 0), (node, expected)
     assert node._stage != WAITING or node._missing == expected, (node, node._missing)
@@ -123,10 +122,7 @@ def _check_links(node: Node) -> None:
     assert node._queue is not None or node._stage == WAITING, node
 
 
-def _check_counts(
-    planner: DependencyPlanner, queue: PlannedQueue, known: Iterable[Node], whole: bool
-) -> None:
-    assert queue.planner is planner, queue
+def _check_counts(queue: PlannedQueue, known: Iterable[Node], whole: bool) -> None:
     states = [node._stage for node in known if node._queue is queue]
     found = states.count(WAITING), states.count(READY), states.count(RUNNING)
     counts = queue.waiting, queue.ready, queue.running
@@ -144,7 +140,7 @@ def _check_heap(keys: list[Any]) -> None:
 
 def _check_oldest(queues: list[PlannedQueue], pending: list[Node]) -> None:
     for queue in queues:
-        line, heap = list(queue.line), queue.heap
+        line, heap = list(queue.line.nodes), queue.line.late
         # The line and the heap are sorted by number.
         numbers = [node._number for node in line]
         assert numbers == sorted(set(numbers)), numbers
@@ -158,7 +154,7 @@ def _check_oldest(queues: list[PlannedQueue], pending: list[Node]) -> None:
         live = {node for node in listed if node._stage == READY}
         assert live == {node for node in pending if node._queue is queue and node._stage == READY}, listed
     # There are no searches.
-    assert all(node._search is None for node in pending), pending
+    assert all(node._search is None or node._search is HELD_BACK for node in pending), pending
 
 
 # Newest first.
@@ -239,12 +235,10 @@ def _check_queue(queue: PlannedQueue, pending: list[Node], unowned: list[Node]) 
     for number, thing in _numbered(queue.line):
         assert number == thing._number, (number, thing)
         assert type(thing) is not Search or (thing.live and thing.shelves[queue].nodes), thing
-    # In the heap are the nodes that were held back and are ready again, each by its cell.
-    _check_heap([cell[0] for cell in queue.heap])
-    live = [cell for cell in queue.heap if cell[1] is not None]
+    # Nodes that were held back and are ready again go first.
     held = [node for node in pending if node._search is HELD_BACK and node._queue is queue]
-    assert all(node._place[1] is node for node in held), held
-    assert sorted(map(id, live)) == sorted(id(node._place) for node in held if node._stage == READY), live
+    assert set(queue.first) == {node for node in held if node._stage == READY}, queue.first
+    assert not queue.first or queue.line.late_top == inf, queue.line.late_top
 
 
 def _check_search(search: Search, owned: list[Node]) -> None:

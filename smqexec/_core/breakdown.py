@@ -16,7 +16,7 @@ from .._calls.frames import traceback_of
 from .._calls.interrupts import LOGGER, uninterrupted
 from .._futures.future import Failure, PlannedFuture
 from .._futures.task import Foreign, Task
-from .._planner import RUNNING, DependencyPlanner
+from .._planner import RUNNING, Planner
 from .searches import forget
 from .shared import Ended, State
 from .state import QueueState, Worker
@@ -94,14 +94,13 @@ class Breakdown:
             if type(relay) is Foreign:
                 self._termination.forget(relay)
         self._core._outside.clear()
-        self._core.planner = DependencyPlanner(self._core.order)
+        self._core.planner = Planner(self._core.order)
         self._core._next = self._core.allocating.starter()
-        self._core._admit = self._core.planner.admit
+        self._core._admit = self._core.planner.add
         return ended
 
     def _empty(self, queue: QueueState, struck: Worker | None) -> None:
         """Note that nothing of *slots* is pending, and let its runs leave.  The lock is held."""
-        queue.planner = None
         self._core.planner.add_queue(queue)
         queue.barrier = None
         queue.leave_unbegun()

@@ -1,6 +1,6 @@
 """The one lock: tasks run, and return.
 
-A `Dispatcher` joins a `DependencyPlanner` to threads.  Everything that changes
+A `Dispatcher` joins a `Planner` to threads.  Everything that changes
 a task or a queue goes through it, in one pattern: decide under the lock, act
 after it.  While the lock is held no user code runs and nothing is called that
 may run some: no callback, no waiter of concurrent.futures, no object of the

@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypeAlias
 
 from .._futures.at_end import AtEnd
 from .._futures.future import Failure, PlannedFuture
-from .._planner import DependencyPlanner, Node
+from .._planner import Node, Planner
 from .exclusive import Exclusive
 from .process import Ends
 from .state import EventSink, QueueState
@@ -61,7 +61,7 @@ class State(Exclusive):
     def __init__(self, order: str, stopped: bool, observers: EventSink) -> None:
         super().__init__()
         self.observers = observers  # replaced under the lock
-        self.planner = DependencyPlanner(order)
+        self.planner = Planner(order)
         self.order = order
         self._stopped = stopped
         self._queues: list[QueueState] = []
@@ -81,9 +81,9 @@ class State(Exclusive):
         # What pending tasks may wait for, and no queue is at: futures of others, and
         # parts of results.
         self._outside: set[Node] = set()
-        # What gives a run its next task, and what takes a node in.  The planner's own checks are for others.
+        # What gives a run its next task, and what takes a node in.
         self._next: Callable[..., Any] = self.planner.order.take
-        self._admit = self.planner.admit
+        self._admit = self.planner.add
         self._abandoned = False  # this is a forked child, and the threads are the parent's
         self.exiting = False  # the interpreter is
 

@@ -180,7 +180,7 @@ class Submission:
         core = self._core
         others: list[Any] = [*core._outside, *chain(*core._doomed)]
         others += [other for queue in core._queues for other in queue.running_tasks()]
-        core.planner.mend(core._queues, task, others)
+        core.planner.rebuild(core._queues, others, task)
         core._next = core.allocating.starter()
         barrier = task._barrier
         waits = barrier is not None and barrier._stage == WAITING
@@ -218,7 +218,7 @@ class Submission:
     def _plain(self, queue: QueueState, task: Task[Any], args: Any) -> Any:
         """The dependencies in the commonest case: all are tasks of this scheduler, none has failed.
 
-        As the planner's `admit` takes them.  Where they are all that *args* are, *task* keeps no more.
+        As the planner's `add` takes them.  Where they are all that *args* are, *task* keeps no more.
         """
         first: Any = None
         nodes: list[Any] | None = None

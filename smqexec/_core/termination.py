@@ -212,13 +212,13 @@ class Termination:
     def _drop_some(
         self, doomed: deque[Node], failure: Failure | None, inherited: Failure | None, ended: list[Ended]
     ) -> list[Any]:
-        """Drop a slice of *doomed*, as the planner's `drop_some`; list in *ended* who is to be told.  Locked.
+        """Drop a slice of *doomed*, as the planner's `drop`; list in *ended* who is to be told.  Locked.
 
         Returns:
             What became ready.
         """
         core = self._core
-        dropped, freed = core.planner.drop_some(doomed, failure, inherited, SLICE)
+        dropped, freed = core.planner.drop(doomed, failure, inherited, SLICE)
         first = len(ended)
         touched: dict[QueueState, None] = {}
         for task in dropped:

@@ -34,7 +34,7 @@ class Item(Keeping[R]):
     # its value is published.
     __slots__ = ("_home", "_key", "_source")
     _kind = "Item"
-    _held = True
+    _ended_by_owner = True
 
     _home: Home | None
     _source: Any  # the `Task`; None once it has ended

@@ -1,7 +1,7 @@
 """What a scheduler does about resources: it gives units to tasks, and holds back tasks that lack some.
 
 When a task is found to lack units, the order has already started it.  So it gets one more dependency,
-an `AllocationWaiter`, and waits again: see `DependencyPlanner.hold_back`.
+an `AllocationWaiter`, and waits again: see `Planner.hold_back`.
 
 Only tasks with an allocation, or that release one, are looked at here.  Until there is one, a
 scheduler's workers take tasks from the order itself.
@@ -81,7 +81,7 @@ class Allocating:
         if allocation is None or allocation.take():
             return True
         waiter = allocation.waiter = AllocationWaiter(allocation)
-        self._core.planner.admit(waiter, None)
+        self._core.planner.add(waiter, None)
         self._core._outside.add(waiter)
         self._core.planner.hold_back(task, waiter)
         self._tell_searches(allocation)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from .._planner import HELD_BACK, READY, RUNNING, Node, dependencies_of
+from .._planner import READY, RUNNING, Node, dependencies_of
 
 
 def rank_of(node: Node, pending: Sequence[Any], newest: bool) -> int:
@@ -26,11 +26,12 @@ def rank_of(node: Node, pending: Sequence[Any], newest: bool) -> int:
     if not newest:
         older = [other for other in pending if other._number < node._number]
         return sum(other._queue is queue and _ready(other) for other in older)
-    count = 0
-    seen: set[Node] = set()
-    front = [other for other in pending if other._search is HELD_BACK]  # these go before all others
-    front.sort(key=lambda other: other._place[0])
-    for sink in [*front, *reversed(pending)]:
+    first = [*queue.first]  # these go before all others
+    if node in first:
+        return first.index(node)
+    count = len(first)
+    seen = set(first)
+    for sink in reversed(pending):
         todo = [sink]
         while todo:
             current = todo.pop()

@@ -1,18 +1,18 @@
 """The planner: which task starts next.
 
 Pure bookkeeping: nothing here blocks, locks, reads a clock or calls user code, so any
-interleaving can be replayed in a test as a list of calls.  The owner serialises access.
+interleaving can be replayed in a test as a list of calls.  The owner serialises all calls.
 
 The room, from above; imports point down::
 
-    planner    DependencyPlanner: the verbs, and the graph
+    planner    Planner: the verbs, and the graph
     newest     the order "newest": a suspended depth-first search; read this for the theory
     searches   its searches: begun, advanced, adopted, taken over, dissolved
     search     the records of a search
     line       things by number: where nodes and searches wait
     oldest     the order "oldest"
     graph      the links between nodes
-    nodes      the records of nodes, queues and groups
+    nodes      the records of nodes and queues
 """
 
 from .graph import as_few, dependencies_of, dependents_of, listed_dependencies
@@ -31,11 +31,11 @@ from .nodes import (
     Node,
     PlannedQueue,
 )  # fmt: skip
-from .planner import DependencyPlanner
+from .planner import Planner
 from .search import HELD_BACK
 
 __all__ = [
     "DONE", "DROPPED", "HELD_BACK", "NEW", "NONE", "READY", "RUNNING", "SEARCHING", "STRIDE", "SWEEP_FROM",
-    "WAITING", "DependencyPlanner", "Group", "Node", "PlannedQueue", "as_few", "dependencies_of",
-    "dependents_of", "listed_dependencies",
+    "WAITING", "Group", "Node", "PlannedQueue", "Planner", "as_few", "dependencies_of", "dependents_of",
+    "listed_dependencies",
 ]  # fmt: skip

@@ -1,29 +1,30 @@
-"""The links between nodes: what depends on what.  Functions that both orders share.
+"""The links between nodes: functions that the planner and both orders share.
 
-A node lists its dependencies and its dependents in the shortest form: none, one, or a list.  The
-hottest steps are written out where they are used: a link in `admit`, the next of a chain in `take`.
+A node lists its dependencies and its dependents in the shortest form: none, one, or a list.
+`Planner.add` makes the links.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from .nodes import DONE, NONE, READY, SWEEP_FROM, Node
 
 
 def as_few(nodes: list[Any]) -> Any:
-    """Return *nodes* as `Node._dependencies` holds them, but None for none."""
+    """Return *nodes* in the form of `Node._dependents`: None, one node, or the list."""
     return nodes if len(nodes) > 1 else nodes[0] if nodes else None
 
 
 def dependencies_of(node: Node) -> list[Any] | tuple[Any, ...]:
-    """Return what *node* depends on."""
+    """Return the dependencies of *node*."""
     needs = node._dependencies
     return needs if type(needs) is list or needs is NONE else (needs,)
 
 
 def listed_dependencies(node: Node) -> list[Any]:
-    """Return the list of what *node* depends on, for a search that may sleep."""
+    """Return the list of dependencies of *node*, made if need be, for a search that is suspended."""
     needs = node._dependencies
     if type(needs) is not list:
         needs = node._dependencies = [*dependencies_of(node)]
@@ -31,24 +32,34 @@ def listed_dependencies(node: Node) -> list[Any]:
 
 
 def dependents_of(node: Node) -> list[Any]:
-    """Return what depends on *node*."""
+    """Return the dependents of *node*."""
     dependents = node._dependents
     if dependents is None:
         return []
     return dependents if type(dependents) is list else [dependents]
 
 
+def linked(nodes: Iterable[Any]) -> list[Any]:
+    """Return *nodes* and all nodes linked to them, over any number of links, each once."""
+    found = dict.fromkeys(nodes)
+    todo = list(found)
+    for node in todo:  # the loop extends it: graphs of any depth need no recursion
+        new = [other for other in (*dependencies_of(node), *dependents_of(node)) if other not in found]
+        found.update(dict.fromkeys(new))
+        todo += dict.fromkeys(new)
+    return todo
+
+
 def settle(order: Any, dependents: list[Any], freed: list[Any]) -> None:
-    """Count one dependency of each of *dependents* as done; list in *freed* what became ready."""
-    for node in dependents:  # it grows while we go: chains of relays need no depth
+    """Count one dependency of each of *dependents* as done; add to *freed* the nodes that became ready."""
+    for node in dependents:  # the loop extends it: chains of relays need no recursion
         node._missing = missing = node._missing - 1
         if missing:
             continue
         queue = node._queue
         if queue is None:
+            dependents += dependents_of(node)
             end_relay(node)
-            dependents.extend(dependents_of(node))
-            node._dependents = None
         else:
             node._stage = READY
             queue.waiting -= 1
@@ -58,44 +69,25 @@ def settle(order: Any, dependents: list[Any], freed: list[Any]) -> None:
 
 
 def end_relay(node: Node) -> None:
-    """Let *node*, a relay, be done."""
+    """Move *node*, a relay, to DONE."""
     node._stage = DONE
     node._missing = -1
-    node._search = node._place = None
+    node._dependents = node._search = node._place = None
     Node._began(node)
 
 
-def unlink(nodes: list[Node]) -> None:
-    """Take dropped *nodes* from the dependents of what they depended on."""
-    for node in nodes:
-        dependencies = dependencies_of(node)
-        for other in dependencies:
-            dependents = other._dependents
-            if not isinstance(dependents, list):
-                if dependents is node:
-                    other._dependents = None
-                continue
-            while dependents and dependents[-1]._stage >= DONE:
-                dependents.pop()
-            # Sweep a wide fan when its middle is dead: about once for
-            # each time that it halves.
-            middle = len(dependents) // 2
-            if dependents and (len(dependents) <= SWEEP_FROM or dependents[middle]._stage >= DONE):
-                dependents[:] = [live for live in dependents if live._stage < DONE]
-        if type(dependencies) is list:
-            # In place: a suspended search may look at this very list.  The
-            # copy is for the owner to drop where it may run user code.
-            node._dependencies = dependencies.copy()
-            dependencies.clear()
-
-
 def forget(node: Node, ended: Node) -> None:
-    """Take *ended* from the dependents of *node*, which is running.  Cost: O(1), over all of them."""
+    """Remove *ended*, which has ended, from the dependents of *node*.  Cost: O(1), over all of them."""
     dependents = node._dependents
     if dependents is ended:
         node._dependents = None
-    elif isinstance(dependents, list):
-        if len(dependents) <= SWEEP_FROM:
-            dependents.remove(ended)
-        elif dependents[len(dependents) // 2]._stage >= DONE:
-            dependents[:] = [live for live in dependents if live._stage < DONE]
+    elif type(dependents) is list:
+        while dependents and dependents[-1]._stage >= DONE:
+            dependents.pop()
+        length = len(dependents)
+        if length <= SWEEP_FROM:
+            if ended in dependents:
+                dependents.remove(ended)
+        elif dependents[length // 2]._stage >= DONE:
+            # The middle of a wide fan is dead: about once for each time that it halves.
+            dependents[:] = [other for other in dependents if other._stage < DONE]

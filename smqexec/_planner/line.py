@@ -1,11 +1,12 @@
 """A line: things by number, of which the highest goes first.
 
-What goes first mostly comes last, so a line is a stack.  Only what comes out of turn, a *late*
-thing, is in a dict, with its number in a heap.  A thing that is removed is forgotten at once: a
-`GAP` stays in its place on the stack until it comes to the top or is swept.  So no line keeps a
-task, or its result, alive.  A late thing moves to the stack when its turn has come.
+A thing is a node or a search.  Most things that go first came last, so a line is a stack.  Only a
+*late* thing, which comes out of turn, is in a dict, with its number in a heap; it moves to the
+stack when its turn has come.
 
-A thing is a node or a search.  No two things of a line have the same number.
+A removed thing is forgotten at once: a `GAP` stays in its place in the stack until it comes to the
+top or is swept.  So no line keeps a task, or its result, alive.  Things do not store their place
+in the stack: a number is found by bisection.  No two things of a line have the same number.
 """
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ from typing import Any
 
 from .nodes import NEW, SWEEP_FROM
 
-# So many gaps, or late things, are moved at once: some 10 or 50 µs.
-TRIM = 128
+# So many late things move to the stack at once, which takes some 50 µs.
+MOVED_AT_ONCE = 128
 
 
 class Mark:
-    """What stands in a stack where no thing is.  Its state is that of no node in a line."""
+    """An entry of a stack that is no thing.  Its state is that of no node in a line."""
 
     _stage = NEW
 
@@ -42,22 +43,20 @@ class Line:
 
     def clear(self) -> None:
         """Remove everything."""
-        #: `BOTTOM`, then things in ascending order of number, with gaps; and the number of each.
+        #: The stack: `BOTTOM`, then things in ascending order of number, and gaps.
         self.things: list[Any] = [BOTTOM]
+        #: The number of each of them.
         self.numbers: list[int] = [-1]
         #: How many gaps there are.
         self.gaps = 0
-        #: Things that came out of turn, by number; and a heap of these numbers, negated, with
-        #: some of things that have left.
+        #: Late things by number; and a heap of these numbers, negated, with some of removed things.
         self.late: dict[int, Any] = {}
         self.heap: list[int] = []
-        #: No late thing has a higher number: what is on top of the stack and above this goes first.
-        self.late_top = -1
+        #: No late thing has a higher number, so a thing on top of the stack with a higher one goes first.
+        self.late_top: float = -1
 
     def push(self, number: int, thing: Any) -> None:
         """Add *thing*, whatever its *number*."""
-        if self.things[-1] is GAP:
-            self._trim()
         if number > self.numbers[-1]:
             self.numbers.append(number)
             self.things.append(thing)
@@ -70,15 +69,13 @@ class Line:
     def discard(self, number: int) -> None:
         """Remove the thing of *number*, if there is one."""
         numbers, things = self.numbers, self.things
-        if numbers[-1] == number and things[-1] is not GAP:
-            del numbers[-1], things[-1]
-            if things[-1] is GAP:
-                self._trim()
-        elif number in self.late:
+        if number in self.late:
             del self.late[number]
             if len(self.heap) > 2 * len(self.late) + SWEEP_FROM:
                 self.heap = [-number for number in self.late]
                 heapify(self.heap)
+        elif numbers[-1] == number and things[-1] is not GAP:
+            del numbers[-1], things[-1]
         else:
             index = bisect_right(numbers, number) - 1
             if numbers[index] == number and things[index] is not GAP:
@@ -87,25 +84,28 @@ class Line:
                 if self.gaps > SWEEP_FROM:
                     self.sweep()
 
-    def first(self) -> int:
-        """Return the highest number, or -1: that of the last of `things`.  It may be that of a gap."""
-        if self.gaps > SWEEP_FROM and 2 * self.gaps > len(self.things):
-            self.sweep()
-        if self.things[-1] is GAP:
-            self._trim()
-        if self.late_top > self.numbers[-1]:
+    def top(self) -> int:
+        """Return the highest number, that of the last of `things`; or -1."""
+        things, numbers = self.things, self.numbers
+        if self.gaps:
+            if self.gaps > SWEEP_FROM:
+                self.sweep()
+            while things[-1] is GAP:
+                del things[-1], numbers[-1]
+                self.gaps -= 1
+        if self.late_top > numbers[-1]:
             self._catch_up()
-        return self.numbers[-1]
+        return numbers[-1]
 
     def _catch_up(self) -> None:
-        """Move late things that go before all of the stack there: the first of them, so many at most.
+        """Move late things that go before the whole stack there; the first of them, if they are many.
 
-        Cost: O(log n) for each thing that moves, which it does once.
+        Cost: O(log n) for each thing that moves, which happens once.
         """
         heap, late = self.heap, self.late
         bound = self.numbers[-1]
         moved: list[int] = []
-        while heap and -heap[0] > bound and len(moved) < TRIM:
+        while heap and -heap[0] > bound and len(moved) < MOVED_AT_ONCE:
             number = -heappop(heap)
             if number in late and (not moved or moved[-1] != number):
                 moved.append(number)
@@ -116,11 +116,6 @@ class Line:
             del late[number]
         self.late_top = -heap[0] if heap else -1
 
-    def all(self) -> list[Any]:
-        """Return all things, also where an exception has struck in the middle of a change."""
-        things = [*self.things, *self.late.values()]
-        return [thing for thing in things if type(thing) is not Mark]
-
     def sweep(self) -> None:
         """Remove all gaps, if they are half of the stack.  Cost: O(1) for each of them."""
         things, numbers = self.things, self.numbers
@@ -130,12 +125,7 @@ class Line:
             things[:] = compress(things, live)
             self.gaps = 0
 
-    def _trim(self) -> None:
-        """Remove gaps from the top: so many at most that it takes no longer than a few steps of a search."""
-        things, numbers = self.things, self.numbers
-        top = len(things)
-        bottom = max(top - TRIM, 1)
-        while top > bottom and things[top - 1] is GAP:
-            top -= 1
-        self.gaps -= len(things) - top
-        del things[top:], numbers[top:]
+    def all(self) -> list[Any]:
+        """Return all things, also after an exception in the middle of a change."""
+        things = [*self.things, *self.late.values()]
+        return [thing for thing in things if type(thing) is not Mark]

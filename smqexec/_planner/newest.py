@@ -33,8 +33,8 @@ needs is searched last.  So chains that grow while they run cost one step a node
 on top can be taken off while what else they need was not searched, for a new node that needs one
 further down: so do many sinks of one chain.
 
-Held back.  A node that was taken and can't start yet goes before all others once it is ready
-again: it is in no line, and no search owns it (see `HeldBack`).
+Held back.  A node that has started and lacks a resource waits again.  Once it is ready it goes
+before all others; no line has it, and no search owns it (see `HeldBack`).
 
 Fresh.  Of the nodes that become ready one is kept aside, as most often it starts next and never
 has to be on a shelf.  It is on no shelf and in no line, but counts as ready.
@@ -43,24 +43,26 @@ has to be on a shelf.  It is on no shelf and in no line, but counts as ready.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from heapq import heappop, heappush
+from itertools import count
 from operator import attrgetter
 from sys import maxsize
 from typing import Any
 
 from .graph import settle
 from .line import Line
-from .nodes import DONE, NONE, READY, RUNNING, SEARCHING, STRIDE, WAITING, Group, Node, PlannedQueue
-from .search import HELD_BACK, Past, Search
+from .nodes import DONE, NONE, READY, RUNNING, SEARCHING, STRIDE, Group, Node, PlannedQueue
+from .search import HELD_BACK, Search
 from .searches import UNVISITED, Searches
 
 
 class NewestFirst:
     """The order described above.
 
-    `take` writes out the common cases.  Each of these may be removed without changing
-    the order: `Searches.first` and `Line.push` are right in every case.
+    `take` and `complete` write out the common cases.  Each of these may be removed without
+    changing the order: `Searches.first` and `Line.push` are right in every case.
     """
+
+    new_line = Line
 
     def __init__(self) -> None:
         self.searches = Searches()
@@ -68,39 +70,28 @@ class NewestFirst:
         self.todo = self.searches.todo
         # A ready node of a live search that is on no shelf: the fresh one, or None.
         self._fresh: Any = None
-        # How many nodes were held back so far.
-        self._held = 0
 
     @property
     def steps(self) -> int:
         """How many nodes all searches have looked at so far."""
         return self.searches.steps
 
-    def new_line(self) -> Line:
-        """Return what `PlannedQueue.line` is in this order."""
-        return Line()
+    def numbers(self, number: int) -> Group:
+        """Return the numbers of the nodes of submission *number*, of which the first is the newest."""
+        return count(number + STRIDE - 1, -1)
 
-    def item_number(self, group: Group) -> int:
-        """Return the number of the next node of *group*, of which the first is the newest."""
-        group.count += 1
-        return group.base + STRIDE - group.count
+    # What happens to a node.
 
-    # What the planner tells.
-
-    def added(self, node: Node) -> None:
-        """Note that *node*, of a group, was added."""
+    def put(self, node: Node) -> None:
+        """List pending *node*, which is new, by its number."""
         self.searches.put(node)
 
     def freed(self, node: Node) -> None:
-        """Note that waiting *node* has become READY."""
+        """List waiting *node*, which has become READY."""
         search = node._search
         if search is not None and search.live:
-            if search is HELD_BACK:
-                heappush(node._queue.heap, node._place)
-                node._queue.line.late_top = maxsize  # so that `take` looks there
-                return
             if search.head is not node:
-                if self._fresh is None:
+                if self._fresh is None and search is not HELD_BACK:
                     self._fresh = node
                 else:
                     search.shelve(node)
@@ -111,8 +102,8 @@ class NewestFirst:
         elif node._place is None:
             node._place = UNVISITED  # it stays in `todo`
             return
-        # A search that is not live stays: should what led to the node be dropped, `forget` has to know
-        # that others have passed it by.
+        # A search that is not live stays: if a node that leads to this one is dropped, `forget` has to
+        # know that others have passed it by.
         self.searches.put(node)
 
     def settle(self) -> None:
@@ -135,41 +126,28 @@ class NewestFirst:
         """Forget *nodes*, which were pending, have left, and were just dropped."""
         self.searches.forget(nodes)
 
-    def held_back(self, node: Node) -> None:
-        """Let running *node* go before all others once it is ready again."""
-        self._held += 1
-        node._place = [self._held, node]
-        node._search = HELD_BACK
-
     def promote(self, node: Node, number: int) -> None:
         """Let pending *node* go by *number*, which is above all others."""
-        search = node._search
-        if search is HELD_BACK:
-            return  # it goes first anyway
-        self.settle()
-        if search is not None and search.live:
-            self.searches.part(search, node)
-            node._search = Past(search._number)
-        else:
-            self.searches.leave(node)
-        node._number = number
-        self.searches.put(node)
+        if node._search is not HELD_BACK:  # else it goes first anyway
+            self.settle()
+            self.searches.release(node)
+            node._number = number
+            self.searches.put(node)
 
-    # What it answers.
+    # What starts next.
 
-    def take(
-        self, queue: PlannedQueue, limit: int | None = None, ended: Any = None, freed: Any = None
-    ) -> Any:
+    def take(self, queue: PlannedQueue, limit: Any = None, ended: Any = None, freed: Any = None) -> Any:
         """Start the node of *queue* that goes first; None if none is ready; or `SEARCHING`.
 
         *limit* is how many nodes to look at before giving up for now.  *ended*, a running node of
-        *queue* that has returned, is done first: what became ready is added to the list *freed*,
-        where what starts at once may be missing.
+        *queue*, is ended first, with a value: nodes that become ready are added to *freed*, where
+        the one that starts may be missing.
         """
-        line, todo, fresh = queue.line, self.todo, self._fresh
-        if ended is not None:
+        line, todo = queue.line, self.todo
+        if ended is None:
+            queue.running += 1  # else one less runs, and one more
+        else:
             ended._stage = DONE
-            queue.running -= 1
             node = ended._dependents
             if node is not None:
                 ended._dependents = None
@@ -180,15 +158,14 @@ class NewestFirst:
                 elif (
                     # The next of a chain, if nothing that is ready, or to be searched, comes before it.
                     node._queue is queue
-                    and fresh is None
+                    and self._fresh is None
                     and (search := node._search) is not None
                     and search.live
-                    and todo.numbers[-1] <= (rank := search._number) > line.numbers[-1]
-                    and todo.late_top <= rank > line.late_top
+                    and todo.numbers[-1] <= (number := search._number) > line.numbers[-1]
+                    and todo.late_top <= number > line.late_top
                     and search.head is not node
                 ):
                     queue.waiting -= 1
-                    queue.running += 1
                     node._missing = 0
                     node._stage = RUNNING
                     node._search = None
@@ -196,20 +173,17 @@ class NewestFirst:
                     return node
                 else:
                     settle(self, [node], freed)
-                fresh = self._fresh
-        if not queue.ready:
-            return None
-        best, number = line, line.numbers[-1]
+        fresh, best, number = self._fresh, line, line.numbers[-1]
         if fresh is None:
             # What is on top, if it is a ready node, and nothing newer is late.
             if todo.numbers[-1] > number:
                 best, number = todo, todo.numbers[-1]
             node = best.things[-1]
             if node._stage != READY or node._queue is not queue or not line.late_top < number > todo.late_top:
-                return self._start_first(queue, limit)
+                return self._take_first(queue, limit)
             del best.things[-1], best.numbers[-1]
         elif (
-            # The fresh node, if nothing that is ready, or to be searched, comes before it.
+            # The fresh node, on the same condition.
             fresh._queue is queue
             and todo.numbers[-1] <= (rank := fresh._search._number) > number
             and todo.late_top <= rank > line.late_top
@@ -217,69 +191,47 @@ class NewestFirst:
             node, self._fresh = fresh, None
             node._search = None
         else:
-            return self._start_first(queue, limit)
-        # `queue.start`, written out.
+            return self._take_first(queue, limit)
         node._stage = RUNNING
         queue.ready -= 1
-        queue.running += 1
         if node._dependencies is not NONE:
             node._began()
         return node
 
-    def _start_first(self, queue: PlannedQueue, limit: int | None) -> Any:
-        """Do what `take` does where a node is ready, in every case."""
-        stop = maxsize if limit is None else self.searches.steps + limit
+    def _take_first(self, queue: PlannedQueue, limit: int | None) -> Any:
+        """Do what `take` does in every case, for a node that is counted as running already."""
         node: Any = None
-        while queue.heap and node is None:
-            node = heappop(queue.heap)[1]
-        if node is None and self._fresh is not None:
-            node = self._before_shelved(queue, stop)
-        if node is None:
+        if queue.ready:
             self.settle()
-            node = self.searches.first(queue, stop) if self.searches.steps < stop else SEARCHING
-        if node is not SEARCHING:
+            if queue.first:
+                node = next(iter(queue.first))
+                del queue.first[node]
+            else:
+                node = self.searches.first(queue, maxsize if limit is None else self.steps + limit)
+        queue.running -= 1
+        if node is not None and node is not SEARCHING:
             queue.start(node)
         return node
-
-    def _before_shelved(self, queue: PlannedQueue, stop: int) -> Any:
-        """Return the node that goes first if that can be told while the fresh one is on no shelf.
-
-        So what was added since, most often to be adopted by the search of the fresh node, costs no
-        way to a shelf and back.
-        """
-        fresh, todo = self._fresh, self.todo
-        node = None
-        while node is None and fresh._queue is queue and queue.line.first() < fresh._search._number:
-            if todo.first() <= fresh._search._number:
-                self._fresh = None
-                return fresh
-            if todo.things[-1]._stage != WAITING or self.searches.steps >= stop:
-                return None
-            node = self.searches.begin(todo.things[-1], queue, stop)
-        return node
+    # After an exception.
 
     def listed(self, queues: Iterable[PlannedQueue]) -> list[Any]:
         """Return the pending nodes that are listed: all ready ones, and what is still to be searched."""
         nodes: list[Any] = [self._fresh]
         for queue in queues:
-            nodes += [cell[1] for cell in queue.heap]
+            nodes += queue.first
             for thing in queue.line.all():
                 nodes += thing.shelves[queue].nodes.values() if type(thing) is Search else (thing,)
         nodes += [thing.head if type(thing) is Search else thing for thing in self.todo.all()]
         return [node for node in nodes if node is not None]
 
-    def rebuild(self, queues: Iterable[PlannedQueue], pending: Iterable[Node]) -> None:
-        """Make the order anew: *pending* are all nodes that wait or are ready.  Cost: a sort."""
+    def rebuild(self, queues: Iterable[PlannedQueue], pending: list[Any]) -> None:
+        """Make the order anew: *pending* nodes all count as waiting.  Cost: a sort."""
         self.todo.clear()
         self._fresh = None
         for queue in queues:
             queue.line.clear()
-            queue.heap.clear()
+            queue.first.clear()
         for node in sorted(pending, key=attrgetter("_number")):  # what goes first comes last
             if node._search is not HELD_BACK:
                 node._search = None
                 self.searches.put(node)
-            elif node._stage == READY:
-                node._place = [node._place[0], node]
-                heappush(node._queue.heap, node._place)
-                node._queue.line.late_top = maxsize

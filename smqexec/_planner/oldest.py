@@ -1,9 +1,9 @@
 """Oldest first: the ready node that was submitted first goes first.
 
-Nodes that are ready when they are added come in the order of their numbers: the queue's line, a
-deque.  A node that becomes ready later may come out of turn: the queue's heap.  A node that is
-dropped, or started out of turn, stays in either until it comes to an end of the line or a sweep
-finds it; sweeps are frequent enough that at most half of a line is dead.
+Nodes that are ready when they are added come in the order of their numbers: a deque.  A node that
+becomes ready later may come out of turn: a heap.  A node that is dropped, or starts out of turn,
+stays in either until it comes to the front or a sweep finds it.  A node that was held back goes by
+its number.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 from heapq import heappop, heappush
+from itertools import count
 from operator import attrgetter
 from typing import Any
 
@@ -18,61 +19,87 @@ from .graph import dependencies_of, settle
 from .nodes import DONE, READY, RUNNING, SWEEP_FROM, Group, Node, PlannedQueue
 
 
+class Fifo:
+    """The ready nodes of a queue by number, lowest first.  An entry is dead if its node is not READY."""
+
+    __slots__ = ("late", "nodes")
+
+    def __init__(self) -> None:
+        #: Nodes in ascending order of number.
+        self.nodes: deque[Any] = deque()
+        #: A heap of [number, node] for nodes that came out of turn.
+        self.late: list[list[Any]] = []
+
+    def push(self, node: Node) -> None:
+        """Add ready *node*.  Cost: O(1) in turn, else O(log n)."""
+        if not self.nodes or self.nodes[-1]._number < node._number:
+            self.nodes.append(node)
+        else:
+            heappush(self.late, [node._number, node])
+
+    def pop(self) -> Node:
+        """Remove the first node and return it.  There is one."""
+        nodes, late = self.nodes, self.late
+        while nodes and nodes[0]._stage != READY:
+            nodes.popleft()
+        while late and late[0][1]._stage != READY:
+            heappop(late)
+        in_turn = nodes and not (late and late[0][0] < nodes[0]._number)
+        return nodes.popleft() if in_turn else heappop(late)[1]  # type: ignore[no-any-return]
+
+    def tidy(self, ready: int) -> None:
+        """Sort, if half of the entries are dead, or some of a few: *ready* are live."""
+        length = len(self.nodes) + len(self.late)
+        if length > ready and (length <= SWEEP_FROM or length > 2 * ready):
+            self.sort()
+
+    def sort(self) -> None:
+        """Move all ready nodes to `nodes`, by number, and remove all dead entries."""
+        self.nodes = deque(sorted(self.all(), key=attrgetter("_number")))
+        self.late.clear()
+
+    def all(self) -> list[Any]:
+        """Return all ready nodes."""
+        return [node for node in (*self.nodes, *(node for _, node in self.late)) if node._stage == READY]
+
+
 class OldestFirst:
-    """The ready node with the lowest number starts first: first in, first out."""
+    """The ready node with the lowest number starts first: first in, first out.
+
+    The methods do what those of `NewestFirst` do.
+    """
 
     #: Nothing is ever searched.
     steps = 0
     todo = None
+    new_line = Fifo
 
     def __init__(self) -> None:
         # Promoted nodes are numbered downwards from here; written by `promote`.
         self._before = 0
 
-    def new_line(self) -> deque[Any]:
-        """Return what `PlannedQueue.line` is in this order."""
-        return deque()
+    def numbers(self, number: int) -> Group:
+        return count(number)
 
-    def item_number(self, group: Group) -> int:
-        """Return the number of the next node of *group*."""
-        group.count += 1
-        return group.base + group.count - 1
+    # What happens to a node.
 
-    # What the planner tells.
-
-    def added(self, node: Node) -> None:
-        """Note that *node*, of a group, was added."""
+    def put(self, node: Node) -> None:
         if node._stage == READY:
-            self.freed(node)
+            node._queue.line.push(node)
 
-    def freed(self, node: Node) -> None:
-        """Note that *node* has become READY."""
-        queue: PlannedQueue = node._queue
-        line = queue.line
-        if not line or line[-1]._number < node._number:
-            line.append(node)
-        else:
-            heappush(queue.heap, [node._number, node])
+    freed = put
 
     def start(self, node: Node) -> None:
-        """Start ready *node*, whatever would go first."""
         node._queue.start(node)
-        self._tidy(node._queue)
+        node._queue.line.tidy(node._queue.ready)
 
     def leave(self, node: Node) -> None:
-        """Do nothing: an entry can't be removed from the middle of a line (see `dropped`)."""
+        """Do nothing: an entry can't be removed from the middle of a deque (see `dropped`)."""
 
     def dropped(self, nodes: list[Node]) -> None:
-        """Forget *nodes*, which were just dropped: at once, or when a later drop finds half a line dead."""
-        last: PlannedQueue | None = None
-        for node in nodes:
-            queue = node._queue
-            if queue is not last and queue is not None:  # most often they are of one queue
-                self._tidy(queue)
-                last = queue
-
-    def held_back(self, node: Node) -> None:
-        """Do nothing: *node* goes by its number once it is ready again."""
+        for queue in dict.fromkeys(node._queue for node in nodes):
+            if queue is not None:
+                queue.line.tidy(queue.ready)
 
     def promote(self, node: Node, number: int) -> None:
         """Number *node* and all it needs before all others, in the order of a search."""
@@ -83,20 +110,16 @@ class OldestFirst:
             if current._stage < RUNNING and current not in order:
                 order[current] = None
                 todo.extend(reversed(dependencies_of(current)))
-        self._before -= len(order)
-        for place, current in enumerate(order):
-            if current._queue is not None:
-                current._number = self._before + place
-        for queue in dict.fromkeys(current._queue for current in order):
-            if queue is not None:
-                self._sort(queue)
+        planned = [current for current in order if current._queue is not None]
+        self._before -= len(planned)
+        for place, current in enumerate(planned):
+            current._number = self._before + place
+        for queue in dict.fromkeys(current._queue for current in planned):
+            queue.line.sort()
 
-    # What it answers.
+    # What starts next.
 
-    def take(
-        self, queue: PlannedQueue, limit: int | None = None, ended: Any = None, freed: Any = None
-    ) -> Any:
-        """Do what that of `NewestFirst` does.  Cost: O(log n), and one step for each dependent of *ended*."""
+    def take(self, queue: PlannedQueue, limit: Any = None, ended: Any = None, freed: Any = None) -> Any:
         if ended is not None:
             ended._stage = DONE
             queue.running -= 1
@@ -104,52 +127,20 @@ class OldestFirst:
             if dependents is not None:
                 ended._dependents = None
                 settle(self, dependents if type(dependents) is list else [dependents], freed)
-        line, heap = queue.line, queue.heap
-        if line and not heap:  # most often
-            first: Node = line.popleft()
-            if first._stage == READY:
-                queue.start(first)
-                return first
-        while line and line[0]._stage != READY:
-            line.popleft()
-        while heap and heap[0][1]._stage != READY:
-            heappop(heap)
-        if heap and (not line or heap[0][0] < line[0]._number):
-            node: Any = heappop(heap)[1]
-        elif line:
-            node = line.popleft()
-        else:
+        if not queue.ready:
             return None
+        line: Fifo = queue.line
+        node = line.nodes.popleft() if line.nodes and not line.late else line.pop()
+        if node._stage != READY:
+            node = line.pop()
         queue.start(node)
         return node
 
+    # After an exception.
+
     def listed(self, queues: Iterable[PlannedQueue]) -> list[Any]:
-        """Return the pending nodes that are listed: all ready ones."""
-        nodes = [node for queue in queues for node in [*queue.line, *(cell[1] for cell in queue.heap)]]
-        return [node for node in nodes if node._stage == READY]
+        return [node for queue in queues for node in queue.line.all()]
 
-    def rebuild(self, queues: Iterable[PlannedQueue], pending: Iterable[Node]) -> None:
-        """Make the order anew: *pending* are all nodes that wait or are ready.  Cost: a sort."""
+    def rebuild(self, queues: Iterable[PlannedQueue], pending: list[Any]) -> None:
         for queue in queues:
-            queue.line.clear()
-            queue.heap.clear()
-        for node in sorted(pending, key=attrgetter("_number")):
-            self._before = min(self._before, node._number)
-            self.added(node)
-
-    def _tidy(self, queue: PlannedQueue) -> None:
-        line = queue.line
-        while line and line[-1]._stage != READY:  # the usual places are the two ends
-            line.pop()
-        while line and line[0]._stage != READY:
-            line.popleft()
-        length = len(line) + len(queue.heap)
-        if length > queue.ready and (length <= SWEEP_FROM or length > 2 * queue.ready):
-            self._sort(queue)
-
-    def _sort(self, queue: PlannedQueue) -> None:
-        """Let all ready nodes of *queue*, and no others, be in its line."""
-        live = [node for node in [*queue.line, *(cell[1] for cell in queue.heap)] if node._stage == READY]
-        live.sort(key=attrgetter("_number"))
-        queue.line = deque(live)
-        queue.heap.clear()
+            queue.line = Fifo()

@@ -1,4 +1,4 @@
-"""The records of a search: what it owns, where it stands, and what of it is ready."""
+"""The records of a search: the nodes that it owns, where it stands, and its ready nodes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,16 @@ class Search:
     """A suspended depth-first search, and the nodes that it owns.  Written by `Searches` alone."""
 
     __slots__ = (
-        "_number", "first", "frames", "head", "intact", "last", "later", "live", "shelves", "solid",
+        "_number",
+        "first",
+        "frames",
+        "head",
+        "intact",
+        "last",
+        "later",
+        "live",
+        "shelves",
+        "solid",
     )  # fmt: skip
 
     #: That of no node in a line.
@@ -25,7 +34,7 @@ class Search:
         self.head: Node | None = head
         #: Its rank: the number of its head.
         self._number = head._number
-        #: False once it owns nothing: a node whose search is not live is owned by none.
+        #: False once it owns nothing: no search owns a node whose search is not live.
         self.live = True
         #: False once it lost a node or passed one by: then no head may be put on top of it.
         self.intact = True
@@ -34,7 +43,7 @@ class Search:
         #: No node at a position above this one can be made the head again.
         self.solid = 0
         #: Where it stands: (dependencies, index of the next to visit).  The list is the node's own.
-        self.frames: list[tuple[Any, int]] = []
+        self.frames: list[tuple[list[Any], int]] = []
         #: Frames of heads, to go on with when `frames` is empty: a deque, once there are some.
         self.later: Any = ()
         #: Its ready nodes, for each queue.
@@ -53,7 +62,7 @@ class Search:
     def unshelve(self, node: Node) -> None:
         """Take *node* from its shelf, and the search from the queue's line if that was its last."""
         shelf = self.shelves[node._queue]
-        shelf.nodes.pop(node._place)
+        del shelf.nodes[node._place]
         if not shelf.nodes:
             shelf.heap.clear()
             node._queue.line.discard(self._number)
@@ -85,7 +94,7 @@ class Shelf:
 
 
 class Past:
-    """In a node that a search gave back: the number of that search.  Never live."""
+    """Stands in a node for the search that gave it back: the number of that search.  Never live."""
 
     __slots__ = ("_number",)
     live = False
@@ -95,16 +104,23 @@ class Past:
 
 
 class HeldBack:
-    """The type of `HELD_BACK`, in place of the search of a node that was held back.
+    """The type of `HELD_BACK`, which stands for the search of all nodes that were held back.
 
-    Such a node goes before all others of its queue once it is ready again.  A search that meets it
-    passes it by, as if a newer search owned it.
+    It is newer than all searches.  So other searches pass its nodes by, and these go before all
+    other nodes of their queues, the one that became ready first in front.
     """
 
     _number = inf
     live = True
     intact = False
     head = None
+
+    def shelve(self, node: Node) -> None:
+        node._queue.first[node] = None
+        node._queue.line.late_top = inf  # so that the short cuts of `NewestFirst` do not apply
+
+    def unshelve(self, node: Node) -> None:
+        del node._queue.first[node]
 
 
 HELD_BACK = HeldBack()

@@ -1,6 +1,6 @@
 """The searches of `NewestFirst`: begun, advanced, adopted by newer nodes, taken over, dissolved.
 
-The theory is told in ``newest``.
+The module ``newest`` tells the theory.
 """
 
 from __future__ import annotations
@@ -14,19 +14,22 @@ from .line import BOTTOM, GAP, Line
 from .nodes import NONE, READY, RUNNING, SEARCHING, SWEEP_FROM, WAITING, Node, PlannedQueue
 from .search import HELD_BACK, Past, Search
 
-# The place of a ready node that is in `todo`: no search has visited it since it was added, waiting.
+# The place of a ready node in `todo`: it was waiting when it was added, and no search has visited it.
 UNVISITED: Any = "unvisited"
 
-# So many nodes that no search owns are looked through at once for a search to adopt.
+# A search begins with a path of at most so many nodes; then another search goes on at its end.
 PATH = 300
+
+# What nodes on a path need besides: (dependencies, index of the next to visit).
+Rests = list[tuple[list[Node], int]]
 
 
 class Searches:
     """All searches of one planner."""
 
     def __init__(self) -> None:
-        #: What is still to be searched: nodes that no search has visited and that were waiting when
-        #: they were added, and searches that have something left, each by its number.
+        #: What is still to be searched, by number: nodes that no search has visited and that were
+        #: waiting when they were added, and searches that have something left.
         self.todo = Line()
         #: How many nodes all searches have looked at so far.
         self.steps = 0
@@ -38,24 +41,17 @@ class Searches:
         node._place = None
         if node._stage == READY:
             node._queue.line.push(node._number, node)
-        elif node._queue is not None:  # else it is a relay: what needs it leads to it
+        elif node._queue is not None:  # else it is a relay: a search gets to it from its dependents
             self.todo.push(node._number, node)
 
     def leave(self, node: Node) -> None:
         """Remove pending *node* from where it is listed, if it is."""
-        search = node._search
-        if search is HELD_BACK:
-            node._place[1] = None  # its cell in the queue's heap, if it is ready
-        elif search is None or not search.live:
-            self._unlist(node)
-        elif node._stage == READY:
-            search.unshelve(node)
-
-    def _unlist(self, node: Node) -> None:
-        """Remove pending *node*, which no search owns, from the line that has it, if one has."""
-        place = node._place
-        if place is UNVISITED or (place is None and node._stage == WAITING):
-            self.todo.discard(node._number)  # a relay is listed nowhere: nothing has its number
+        search, place = node._search, node._place
+        if search is not None and search.live:
+            if node._stage == READY:
+                search.unshelve(node)
+        elif place is UNVISITED or (place is None and node._stage == WAITING):
+            self.todo.discard(node._number)  # nothing there has the number of a relay
         elif place is None:
             node._queue.line.discard(node._number)
 
@@ -69,21 +65,32 @@ class Searches:
         line, todo = queue.line, self.todo
         while True:
             ready, number = line.numbers[-1], todo.numbers[-1]
-            if line.gaps or line.late_top > ready:
-                ready = line.first()
-            if todo.gaps or todo.late_top > number:
-                number = todo.first()
-            if ready >= number and line.things[-1] is not GAP:
+            if line.things[-1] is GAP or line.late_top > ready or line.gaps > SWEEP_FROM:
+                ready = line.top()
+            if todo.things[-1] is GAP or todo.late_top > number or todo.gaps > SWEEP_FROM:
+                number = todo.top()
+            if ready >= number:
                 break
-            node = self._go_on(todo.things[-1] if ready < number else GAP, queue, stop)
-            if node is not None:
-                if todo.gaps > SWEEP_FROM:
-                    todo.sweep()  # a long search has just left them, and it may be the last for long
-                return node
             if self.steps >= stop:
                 return SEARCHING
+            thing = todo.things[-1]
+            node = None
+            if type(thing) is Search:
+                node = self._advance(thing, queue, stop)
+            elif thing._stage == WAITING:
+                self._begin(thing, stop)
+            else:  # it became ready where it was
+                self.steps += 1
+                del todo.things[-1], todo.numbers[-1]
+                if thing._queue is queue:
+                    return thing
+                self.put(thing)
+            if node is not None:
+                if todo.gaps > SWEEP_FROM:
+                    todo.sweep()  # a long search leaves gaps, and it may be the last for long
+                return node
         thing = line.things[-1]
-        assert thing is not BOTTOM, "a ready node is in no line"
+        assert ready >= 0 and thing is not BOTTOM, "a ready node is in no line"
         if type(thing) is Search:
             node = thing.shelves[queue].first()
             thing.unshelve(node)
@@ -91,41 +98,46 @@ class Searches:
         del line.things[-1], line.numbers[-1]
         return thing
 
-    def _go_on(self, thing: Any, queue: PlannedQueue, stop: int) -> Any:
-        """Search on at *thing*, the first of `todo`; return a node of *queue* that goes first, or None."""
-        if type(thing) is Search:
-            return self._advance(thing, queue, stop)
-        if thing._stage == WAITING:
-            return self.begin(thing, queue, stop)
-        self.steps += 1
-        if thing is GAP:
-            return None  # `Line.first` has removed some
-        # It has become ready where it was.
-        del self.todo.things[-1], self.todo.numbers[-1]
-        if thing._queue is queue:
-            return thing
-        self.put(thing)
-        return None
-
-    def begin(self, root: Any, queue: PlannedQueue, stop: int) -> Any:
+    def _begin(self, root: Any, stop: int) -> None:
         """Search from *root*, the first of `todo`: let a search adopt it, or make one.
 
-        The search gets all that is on the way from the root along first pending dependencies, as
-        far as no other search owns it, and as steps are left until step *stop*.
+        Cost: one step for each node on the path.
+        """
+        path, rests, adopter = self._path(root, min(PATH, stop - self.steps))
+        self.steps += len(path) or 1
+        if not path:
+            self.todo.discard(root._number)  # it is listed again once it is ready
+            root._place = 0
+            return
+        search = adopter
+        if search is None:
+            search = Search(root)
+            lowest = listed_dependencies(path[-1])
+            if rests and rests[-1][0] is lowest:
+                rests.pop()
+            search.frames.append((lowest, 0))
+        position = search.first
+        for node in reversed(path):
+            position -= 1
+            node._search = search
+            node._place = position
+        search.first = position
+        if rests:
+            search.later = search.later or deque()
+            search.later.extend(reversed(rests))
+        self._raise(search, root)
+
+    def _path(self, root: Any, most: int) -> tuple[list[Node], Rests, Search | None]:
+        """Walk from *root* along first pending dependencies, as far as no other search owns them.
 
         Returns:
-            A node of *queue* that goes first, if there is one at the end of the way; or None.
-
-        Cost: one step for each node on the way.
+            The nodes on the path, at most *most* and now in no line; what else these need; and a
+            search that adopts the path, if the path ends at a head of one.
         """
         todo, things, numbers, number = self.todo, self.todo.things, self.todo.numbers, root._number
         path: list[Node] = []
-        rests: list[tuple[list[Node], int]] = []  # what else those on the path need
-        adopter: Search | None = None
+        rests: Rests = []
         node = need = root
-        needs: Any = NONE
-        owner: Any = None
-        most = min(PATH, stop - self.steps)
         while len(path) < most:
             needs = node._dependencies
             if type(needs) is list:
@@ -148,70 +160,15 @@ class Searches:
             elif node._place is None and node._number:  # else it is listed nowhere
                 todo.discard(node._number)
             owner = need._search
-            if owner is None or not owner.live:
-                owner = None
-                if need._stage == READY or need._number > number:
-                    break
-            elif need._stage == READY or owner._number > number:
+            owned = owner is not None and owner.live
+            if need._stage == READY or (owner if owned else need)._number > number:
                 break
-            elif owner.intact and self._bare(owner, need):
-                adopter = owner
-                break
-            else:
-                self.part(owner, need)
+            if owned:
+                if owner.intact and self._bare(owner, need):
+                    return path, rests, owner
+                self._part(owner, need)
             node = need
-        self.steps += len(path) or 1
-        if adopter is not None:
-            self._own(adopter, path, rests)
-        elif not path:
-            todo.discard(number)  # it is listed again once it is ready
-            root._place = 0
-        elif type(needs) is list or need._stage == WAITING or owner is not None or need._number > number:
-            lowest = listed_dependencies(path[-1])
-            first = rests.pop()[1] - 1 if rests and rests[-1][0] is lowest else len(lowest) - 1
-            search = Search(root)
-            search.frames.append((lowest, first))
-            self._own(search, path, rests)
-        else:
-            return self._reach(need, path, rests, queue)
-        return None
-
-    def _reach(
-        self, need: Node, path: list[Node], rests: list[tuple[list[Node], int]], queue: PlannedQueue
-    ) -> Node | None:
-        """End a way at ready *need*, which no search owns, and which alone is needed by the last of *path*.
-
-        Return it if it is of *queue*: it goes first.
-        """
-        self.steps += 1
-        self._unlist(need)
-        root = path[0]
-        if need._queue is queue and len(path) == 1:
-            root._place = 0  # no search is needed: all that root needs runs
-            return need
-        search = Search(root)
-        search.last = need._place = 1
-        need._search = search
-        self._own(search, path, rests)
-        if need._queue is queue:
-            return need
-        search.shelve(need)
-        return None
-
-    def _own(self, search: Search, path: list[Node], rests: list[tuple[list[Node], int]]) -> None:
-        """Put *path* on top of *search*, which is not in `todo`; *rests* are searched last."""
-        position = search.first
-        for node in reversed(path):
-            position -= 1
-            node._search = search
-            node._place = position
-        search.first = position
-        if rests:
-            if not search.later:
-                search.later = deque()
-            for rest in reversed(rests):
-                search.later.append(rest)
-        self._raise(search, path[0])
+        return path, rests, None
 
     def _bare(self, search: Search, former: Node) -> bool:
         """Make *former* the head of *search* again, if it is or was that, and remove it from `todo`.
@@ -230,10 +187,9 @@ class Searches:
         head: Any = search.head
         while head is not former:
             self.steps += 1
-            needs = head._dependencies
             pending = [need for need in dependencies_of(head) if need._stage < RUNNING]
             pending = [need for need in pending if need._search is not HELD_BACK]
-            if left and search.later[left - 1][0] is needs:
+            if left and search.later[left - 1][0] is head._dependencies:
                 left -= 1
             elif len(pending) > 1:
                 search.solid = head._place
@@ -263,16 +219,22 @@ class Searches:
         if search.frames or search.later:
             self.todo.push(number, search)
 
-    def part(self, search: Search, node: Node) -> None:
-        """Note that *search* no longer owns *node*: a newer one does."""
+    def _part(self, search: Search, node: Node) -> None:
+        """Note that *search* no longer owns *node*: a newer search does, or *node* is newer itself."""
         search.intact = False
-        if node._stage == READY:
-            search.unshelve(node)
-        elif search.head is node:
+        if search.head is node:
             # The newer one will visit whatever this one could still reach.
             search.head = None
             search.frames, search.later = [], ()
             self.todo.discard(search._number)
+
+    def release(self, node: Node) -> None:
+        """Remove pending *node* from where it is listed, and from its search."""
+        self.leave(node)
+        search = node._search
+        if search is not None and search.live:
+            self._part(search, node)
+            node._search = Past(search._number)
 
     def _advance(self, search: Search, queue: PlannedQueue, stop: int) -> Node | None:
         """Go on with *search*, the first of `todo`, until it meets a ready node of *queue*, or step *stop*.
@@ -295,15 +257,15 @@ class Searches:
                 state, owner = node._stage, node._search
                 if state >= RUNNING or owner is search:
                     continue
-                if owner is not None and owner.live:
-                    if owner._number > number:
-                        search.intact = False
-                        continue
-                    self.part(owner, node)
-                elif node._number > number:
+                owned = owner is not None and owner.live
+                if (owner if owned else node)._number > number:
                     search.intact = False
                     continue
-                elif (place := node._place) is None:  # `_unlist`, written out for what is in the stack
+                if owned:
+                    if state == READY:
+                        owner.unshelve(node)
+                    self._part(owner, node)
+                elif node._place is None:  # `leave`, written out for what is in the stack
                     line = node._queue.line if state == READY else todo
                     things = line.things
                     if things[-1] is node:
@@ -313,7 +275,7 @@ class Searches:
                         line.gaps += 1
                     else:
                         line.discard(node._number)  # it is late; or a relay, which is listed nowhere
-                elif place is UNVISITED:
+                elif node._place is UNVISITED:
                     todo.discard(node._number)
                 search.last = node._place = search.last + 1
                 node._search = search
@@ -326,9 +288,7 @@ class Searches:
                     self.steps = steps
                     return node  # type: ignore[no-any-return]
                 above, index = node, 0  # go down, and only then on
-                needs = node._dependencies
-                if type(needs) is not list:
-                    needs = dependencies_of(node)
+                needs = dependencies_of(node)
                 count = len(needs)
         self.steps = steps
         todo.discard(number)
@@ -379,7 +339,7 @@ class Searches:
 
 
 def _fallen(dropped: list[Any]) -> list[Any]:
-    """Return the nodes that may have been visited through *dropped* ones: none that newer searches own."""
+    """Return the nodes that may have been visited through *dropped* ones, and that no newer search owns."""
     fallen: dict[Node, None] = {}
     todo = dropped.copy()
     while todo:

@@ -162,7 +162,7 @@ class JoinSearch:
             if self.ready and not self.scheduler._stopped:
                 node: Any = self.places.get(heappop(self.ready))
                 if node is not None and node._stage == READY:
-                    self.scheduler.planner.start(node)
+                    self.scheduler.planner.order.start(node)
                     if self.scheduler.allocating.allocate(node):
                         return node
             elif self.frames:

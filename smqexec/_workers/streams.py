@@ -64,7 +64,7 @@ class Streams:
                             del stream.items[index]
                             item = None
                         else:
-                            core.planner.admit(item, None, task)
+                            core.planner.add(item, None, task)
         except BaseException:
             if lock._is_owned():  # as in `add`
                 lock.release()
@@ -81,7 +81,7 @@ class Streams:
             item = stream.items.get(LENGTH)
             if item is None or item._stage == NEW:  # as in `item`
                 item = stream.items[LENGTH] = self._part(task, LENGTH)
-                self._core.planner.admit(item, None, task)
+                self._core.planner.add(item, None, task)
             return item
 
     def part(self, task: Task[Any], key: Any) -> Item[Any] | None:
@@ -90,7 +90,7 @@ class Streams:
             if task._stage >= DONE:
                 return None
             item = self._part(task, key)
-            self._core.planner.admit(item, None, task)
+            self._core.planner.add(item, None, task)
             task._get_at_end().item_callbacks += (item._extract,)
             # Between the end of the task and that of the item, no running task leads to the item.
             self._core._outside.add(item)

@@ -32,7 +32,6 @@ from internals import (
 from threads import beside, planned, until
 
 from smqexec import (
-    DependencyPlanner,
     Queue,
     Raw,
     Resource,
@@ -44,6 +43,7 @@ from smqexec import (
 )
 from smqexec._core import termination
 from smqexec._core.state import Worker
+from smqexec._planner import Planner
 from smqexec._planner.newest import NewestFirst
 from smqexec._planner.oldest import OldestFirst
 
@@ -1001,11 +1001,11 @@ class Internal(Exception):
     """What stands for a fault of ours."""
 
 
-PLANNING = "add_queue group admit take start hold_back done drop_some promote mend ready"
-ORDERING = "added freed take start leave dropped promote held_back item_number listed"
+PLANNING = "add_queue group add hold_back done drop promote rebuild ready"
+ORDERING = "put freed take start leave dropped promote numbers listed"
 SECOND = 1.0  # nobody waits longer where our own code has raised
 METHODS = [
-    *((DependencyPlanner, name, order) for name in PLANNING.split() for order in ("newest", "oldest")),
+    *((Planner, name, order) for name in PLANNING.split() for order in ("newest", "oldest")),
     *((NewestFirst, name, "newest") for name in ORDERING.split()),
     *((OldestFirst, name, "oldest") for name in ORDERING.split()),
 ]
@@ -1176,14 +1176,14 @@ def test_fault_of_ours_between_two_slices(monkeypatch: pytest.MonkeyPatch) -> No
         for task in heirs:
             task.add_done_callback(told.append)
         waiting = [beside(wait, [task]) for task in heirs]
-        drop_some, calls = order_of(scheduler).drop_some, itertools.count()
+        drop, calls = order_of(scheduler).drop, itertools.count()
 
         def struck(*args: Any) -> Any:
             if next(calls):
                 raise Internal
-            return drop_some(*args)
+            return drop(*args)
 
-        monkeypatch.setattr(order_of(scheduler), "drop_some", struck)
+        monkeypatch.setattr(order_of(scheduler), "drop", struck)
         assert first.cancel()
         for each in waiting:
             each.result(DEADLINE)

@@ -28,7 +28,7 @@ from smqexec._futures.future import PlannedFuture
 from smqexec._futures.items import Stream
 from smqexec._limits.allocating import Allocating
 from smqexec._limits.resources import Allocation
-from smqexec._planner import DependencyPlanner
+from smqexec._planner import Planner
 from smqexec._workers.join_search import AllTasks, AnyReady, JoinSearch
 from smqexec._workers.waiting import Waiting
 
@@ -67,7 +67,7 @@ class Held:
 
 # What says of itself that the lock is held.
 METHODS: dict[type, str] = {
-    DependencyPlanner: "add admit done drop drop_some group hold_back mend promote ready start",
+    Planner: "add done drop group hold_back promote ready rebuild",
     Allocation: "take grant give_back blockers",
     Allocating: "add_allocation allocate _allocation_ended _releaser_ended _give_back",
     Submission: "_mend _plain _link",

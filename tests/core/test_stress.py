@@ -17,7 +17,6 @@ from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION, 
 from contextlib import contextmanager, suppress
 from typing import Any
 
-import planner_checks
 import pytest
 from gate import DEADLINE, Gate
 from internals import (
@@ -33,7 +32,7 @@ from internals import (
 from threads import beside, planned, until
 
 import smqexec
-from smqexec import DependencyPlanner, Queue, Raw, Scheduler, Task, checkpoint, number_of_results, settled
+from smqexec import Queue, Raw, Scheduler, Task, checkpoint, number_of_results, settled
 from smqexec._planner import DONE
 
 
@@ -511,29 +510,6 @@ class World:
             assert i == call.length
         else:
             assert item.exception() is call.future.exception()
-
-
-def test_dropped_search_gives_back_what_an_older_one_found() -> None:
-    """One of the walks below, made short: what a dropped node still needs is looked for anew.
-
-    ::
-
-        last -- middle -- early      promoted: middle; then it is dropped, and last with it
-    """
-    planner = DependencyPlanner()
-    one, two = planner.add_queue(), planner.add_queue()
-    outside, early, middle, last, other = (DependencyPlanner.Node() for _ in range(5))
-    planner.add(other, two)
-    planner.add(outside, None)
-    planner.add(early, one, [outside])
-    planner.add(middle, two, [early])
-    planner.add(last, one, [middle])
-    assert planner.take(two) is other  # on the way all were found from the last
-    planner.promote(middle)
-    planner.drop(middle)
-    planner_checks.check(planner, [one, two], [early, other])
-    assert planner.done(outside) == [early]
-    assert planner.take(one) is early
 
 
 def asleep(task: Task[Any]) -> bool:

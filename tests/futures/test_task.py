@@ -11,7 +11,6 @@ import pickle
 import threading
 import traceback
 import weakref
-from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Executor, Future, ThreadPoolExecutor, as_completed, wait
 from contextlib import suppress
@@ -19,7 +18,6 @@ from functools import partial
 from itertools import pairwise
 from typing import Any
 
-import planner_checks
 import pytest
 from gate import DEADLINE, Gate
 from internals import (
@@ -34,7 +32,7 @@ from internals import (
 )
 from threads import beside, planned, until, until_gone, without_collector
 
-from smqexec import DependencyPlanner, Item, Queue, Scheduler, Task, settled
+from smqexec import Item, Queue, Scheduler, Task, settled
 
 
 class Kept:
@@ -1030,41 +1028,3 @@ def test_shutdown_while_many_tasks_end_cancels_those_that_are_left(monkeypatch: 
         monkeypatch.setattr(core_of(scheduler), "_let_in", let_in)
         assert tasks[0].cancel()
         assert told[0] < told[1] == 1001
-
-
-@pytest.mark.parametrize("order", ["newest", "oldest"])
-def test_plan_is_made_anew_while_many_tasks_end(order: str) -> None:
-    """What waits for something that was dropped never becomes ready."""
-    planner = DependencyPlanner(order)
-    queue = planner.add_queue()
-    nodes = [planner.Node() for _ in range(10)]
-    for place, node in enumerate(nodes):
-        planner.add(node, queue, nodes[max(place - 1, 0) : place])
-    doomed = deque(nodes[:1])
-    dropped, freed = planner.drop_some(doomed, limit=3)
-    assert (dropped, freed, list(doomed)) == (nodes[:3], [], nodes[3:4])
-    lost = planner.Node()
-    planner.add(lost, queue)
-    planner.mend([queue], lost, doomed)
-    assert planner.take(queue) is None
-    assert (queue.waiting, queue.ready) == (7, 0)
-    assert planner.drop_some(doomed) == (nodes[3:], [])
-    assert (queue.waiting, queue.ready, planner.take(queue)) == (0, 0, None)
-    planner_checks.check(planner, [queue], [])
-
-
-def test_node_that_depends_on_two_that_are_dropped_ends_once() -> None:
-    planner = DependencyPlanner()
-    queue = planner.add_queue()
-    root, left, right, both, *wide = (planner.Node() for _ in range(104))
-    planner.add(root, queue)
-    planner.add(left, queue, [root])
-    planner.add(right, queue, [root])
-    planner.add(both, queue, [left, right])
-    for node in wide:
-        planner.add(node, queue, [root])
-    # In the middle of many, so that *root* goes on to list it.
-    assert planner.drop(wide[50]) == ([wide[50]], [])
-    dropped, freed = planner.drop(root)
-    assert (dropped, freed) == ([root, left, right, *wide[:50], *wide[51:], both], [])
-    planner_checks.check(planner, [queue], [])

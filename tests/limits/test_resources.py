@@ -758,7 +758,7 @@ def test_search_passes_over_the_lack_of_a_task_that_was_cancelled_meanwhile() ->
         allocation.give_back()
         waiter = AllocationWaiter(allocation)
         with lock_of(scheduler):
-            order_of(scheduler).admit(waiter, None)
+            order_of(scheduler).add(waiter, None)
             needs = JoinSearch(Worker(state_of(queue)), lambda: [waiter], lambda: False)
             before = needs.frames.copy()
             needs._visit(waiter, scheduler)

@@ -14,10 +14,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from marks import slow_but
 from model import Model
 from planner_checks import check, entries
+from planning import Planner
 
 from smqexec._core.submission_order import Barrier
 from smqexec._observe.rank import rank_of
-from smqexec._planner import READY, RUNNING, SEARCHING, DependencyPlanner, Node
+from smqexec._planner import READY, RUNNING, SEARCHING, Node
 from smqexec._planner.nodes import SWEEP_FROM
 
 ORDERS = ["newest", "oldest"]
@@ -41,7 +42,7 @@ class Tolerant(Numbered):
 
 class Held(Numbered):
     __slots__ = ()
-    _held = True
+    _ended_by_owner = True
 
 
 class TolerantHeld(Tolerant, Held):
@@ -57,8 +58,8 @@ class Both:
         queues: int = 1,
         in_order: Collection[int] = (),
     ) -> None:
-        self.planner = DependencyPlanner(order)
-        self.queues = [self.planner.add_queue() for _ in range(queues)]
+        self.planner = Planner(order)
+        self.queues = [self.planner.new_queue() for _ in range(queues)]
         self.model = Model(order)
         self.model.lines = {queue: [] for queue in in_order}
         self.last: dict[int, Any] = dict.fromkeys(in_order)  # the barrier of the task added last
@@ -121,10 +122,10 @@ class Both:
         slots = None if queue is None else self.queues[queue]
         last = self.last[queue] if ordered else None  # type: ignore[index]
         before = [] if last is None else [last]
-        self.planner.add(node, slots, [*before, *(self.nodes[need] for need in needs)], opened)
+        self.planner.admit(node, slots, [*before, *(self.nodes[need] for need in needs)], opened)
         if ordered:
             self.last[queue] = self.barriers[task] = barrier = Barrier()  # type: ignore[index]
-            self.planner.add(barrier, None, [node, *before])
+            self.planner.admit(barrier, None, [node, *before])
         return task
 
     def started(self) -> list[int]:
@@ -135,7 +136,7 @@ class Both:
     def hold_back(self, task: int) -> None:
         """Let *task*, one of `started`, wait for a relay, as one that lacks a resource."""
         if self.nodes[task]._stage == READY:
-            self.planner.start(self.nodes[task])
+            self.planner.order.start(self.nodes[task])
         relay = self.add(None)
         self.planner.hold_back(self.nodes[task], self.nodes[relay])
         self.model.hold_back(task, relay)
@@ -164,7 +165,7 @@ class Both:
 
     def done(self, task: int) -> None:
         before = self.ready()
-        self.model.state[task] = "done"
+        self.model.end(task)
         self._end_relays()
         freed = self.planner.done(self.nodes[task])
         assert {node.name for node in freed} == self.ready() - before
@@ -194,7 +195,7 @@ class Both:
         for other in doomed:
             self.model.leave_line(other)
         self._end_relays()
-        dropped, freed = self.planner.drop(self.nodes[task])
+        dropped, freed = self.planner.drop_all(self.nodes[task])
         for node in dropped:
             self.barriers.pop(node.name, None)
         names = [node.name for node in dropped]
@@ -211,7 +212,7 @@ class Both:
     def _end_relays(self) -> None:
         state, needs = self.model.state, self.model.needs
         for task in self.tasks("pending"):
-            relay = self.model.queue[task] is None and not self.nodes[task]._held
+            relay = self.model.queue[task] is None and not self.nodes[task]._ended_by_owner
             if relay and needs[task] and {state[need] for need in needs[task]} <= {"done", "dropped"}:
                 state[task] = "done"
 
@@ -430,7 +431,8 @@ def walk(seed: int, order: str, steps: int = 200) -> None:
             usable = [task for task in tasks[-recent:] if tolerant or both.model.state[task] != "dropped"]
             needs = random.choices(usable, k=random.randint(0, most_needs)) if usable else []
             if random.random() < p_held:  # and items, of one generator as often as not
-                items = [task for task in both.tasks("pending")[-2 * recent :] if both.nodes[task]._held]
+                recently = both.tasks("pending")[-2 * recent :]
+                items = [task for task in recently if both.nodes[task]._ended_by_owner]
                 needs += [task for task in items[-random.randint(1, 8) :] if random.random() < 0.5]
             if random.random() < p_relay:
                 held = random.random() < p_held

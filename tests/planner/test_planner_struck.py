@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 from marks import slow_but
 from planner_checks import check
+from planning import Planner
 
 import smqexec._planner
 from smqexec._observe.rank import rank_of
-from smqexec._planner import DONE, NEW, READY, RUNNING, WAITING, DependencyPlanner, Node
+from smqexec._planner import DONE, NEW, READY, RUNNING, WAITING, Node
 
 ROOM = str(Path(smqexec._planner.__file__).parent)
 
@@ -37,7 +38,7 @@ class Named(Node):
 
 class Held(Named):
     __slots__ = ()
-    _held = True
+    _ended_by_owner = True
 
 
 class Tolerant(Named):
@@ -75,9 +76,9 @@ class World:
 
     def __init__(self, order: str, seed: int) -> None:
         random = self.random = Random(seed)
-        self.planner = planner = DependencyPlanner(order)
+        self.planner = planner = Planner(order)
         self.newest = order == "newest"
-        self.queues = [planner.add_queue() for _ in range(2)]
+        self.queues = [planner.new_queue() for _ in range(2)]
         self.nodes: list[Any] = []
         self.held_back: set[Any] = set()  # newest first these go before all others
         group = planner.group()
@@ -87,14 +88,14 @@ class World:
             usable = [node for node in self.nodes[-8:] if node._stage < DONE]
             needs = random.sample(usable, min(len(usable), random.randint(0, 3)))
             node = kind(f"{kind.__name__} {number}")
-            planner.add(node, queue, needs, group if queue is not None and number % 5 == 0 else None)
+            planner.admit(node, queue, needs, group if queue is not None and number % 5 == 0 else None)
             self.nodes.append(node)
             if number % 4 == 0 and (taken := planner.take(random.choice(self.queues))) is not None:
                 if number % 3 == 0:
                     planner.done(taken)
                 elif number % 8 == 0:
                     self.nodes.append(Named(f"lack of {taken}"))
-                    planner.add(self.nodes[-1], None)
+                    planner.admit(self.nodes[-1], None)
                     planner.hold_back(taken, self.nodes[-1])
                     self.held_back.add(taken)
             if number % 10 == 9:
@@ -144,14 +145,14 @@ def add(world: World) -> tuple[Callable[[], Any], Callable[[], Any]]:
     needs = world.random.sample(world.in_states(WAITING, READY, RUNNING), 3)
     node = Named("new")
     world.nodes.append(node)
-    return lambda: world.planner.add(node, world.queues[0], needs), lambda: None
+    return lambda: world.planner.admit(node, world.queues[0], needs), lambda: None
 
 
 def add_relay(world: World) -> tuple[Callable[[], Any], Callable[[], Any]]:
     needs = world.random.sample(world.in_states(WAITING, READY, RUNNING), 2)
     node = Held("new")
     world.nodes.append(node)
-    return lambda: world.planner.add(node, None, needs), lambda: None
+    return lambda: world.planner.admit(node, None, needs), lambda: None
 
 
 def take(world: World) -> tuple[Callable[[], Any], Callable[[], Any]]:
@@ -189,9 +190,9 @@ def drop(world: World) -> tuple[Callable[[], Any], Callable[[], Any]]:
     def again() -> None:
         for other in doomed:
             if other._stage <= RUNNING:
-                world.planner.drop(other)
+                world.planner.drop_all(other)
 
-    return lambda: world.planner.drop(node), again
+    return lambda: world.planner.drop_all(node), again
 
 
 def promote(world: World) -> tuple[Callable[[], Any], Callable[[], Any]]:
@@ -209,7 +210,7 @@ def test_struck_at_each_line(order: str, act: Callable[[World], Any], seed: int)
         call, again = act(world)
         struck = strike(line, call)
         lost = world.nodes.pop() if struck and world.nodes[-1].name == "new" else None
-        world.planner.mend(world.queues, lost, world.nodes)
+        world.planner.rebuild(world.queues, world.nodes, lost)
         again()
         world.check()
         world.finish()
@@ -219,12 +220,12 @@ def test_struck_at_each_line(order: str, act: Callable[[World], Any], seed: int)
 
 
 def test_relay_of_which_the_end_was_lost_ends_as_the_plan_is_made_anew() -> None:
-    planner = DependencyPlanner()
-    queue = planner.add_queue()
-    first, relay, last = planner.Node(), planner.Node(), planner.Node()
-    planner.add(first, queue)
-    planner.add(relay, None, [first])
-    planner.add(last, queue, [relay])
+    planner = Planner()
+    queue = planner.new_queue()
+    first, relay, last = Node(), Node(), Node()
+    planner.admit(first, queue)
+    planner.admit(relay, None, [first])
+    planner.admit(last, queue, [relay])
     assert planner.take(queue) is first
     first._stage = DONE  # and there the exception struck
     planner.rebuild([queue], [first, relay, last])

@@ -2306,15 +2306,15 @@ def fail_after(count: int) -> Iterator[int]:
 def test_item_that_ctrl_c_left_half_made_is_made_again() -> None:
     with planned(1, stopped=True) as (scheduler, queue):
         task = queue.submit(Fed(1, 2, END))
-        admit = order_of(scheduler).admit
+        admit = order_of(scheduler).add
 
         def strike(*_: object) -> None:
             raise KeyboardInterrupt
 
-        order_of(scheduler).admit = strike
+        order_of(scheduler).add = strike
         with pytest.raises(KeyboardInterrupt):
             task[1]
-        order_of(scheduler).admit = admit
+        order_of(scheduler).add = admit
         item = task[1]
         scheduler.resume()
         assert item.result(DEADLINE) == 2

@@ -1,0 +1,43 @@
+"""The planner as its tests drive it: its verbs take what is short to write."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from typing import Any
+
+from smqexec import _planner
+from smqexec._planner import DONE, Group, Node, PlannedQueue, as_few
+
+
+class Planner(_planner.Planner):
+    """A planner whose owner ends all nodes at once, and gives dependencies that may be done."""
+
+    def __init__(self, order: str = "newest") -> None:
+        super().__init__(order)
+        self.take = self.order.take
+
+    def new_queue(self) -> PlannedQueue:
+        queue = PlannedQueue()
+        self.add_queue(queue)
+        return queue
+
+    def admit(
+        self,
+        node: Node,
+        queue: PlannedQueue | None,
+        dependencies: Iterable[Node] = (),
+        group: Group | None = None,
+    ) -> None:
+        """Add *node*, which depends on those of *dependencies* that are not done."""
+        pending = [other for other in dict.fromkeys(dependencies) if other._stage < DONE]
+        self.add(node, queue, as_few(pending), group)
+
+    def complete(self, node: Node, limit: int | None = None) -> tuple[Any, list[Any]]:
+        """End *node* and start the next; return that, and what else became ready."""
+        freed: list[Any] = []
+        return self.order.take(node._queue, limit, node, freed), freed
+
+    def drop_all(self, node: Node) -> tuple[list[Any], list[Any]]:
+        """Drop *node* and all that depends on it, in one slice."""
+        return self.drop(deque([node]), None, None)
