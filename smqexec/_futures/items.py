@@ -118,18 +118,17 @@ class Item(Keeping[R]):
 class Stream:
     """The values of a generator task so far, and its pending items.
 
-    Only the worker that runs the task changes `values` and `returned`.
+    Only the worker that runs the task changes `values`.
     The scheduler's lock guards the rest until the task is done.  `values` only
     grows: values below a length once seen may be read without the lock.
     """
 
-    __slots__ = ("announced", "closed", "items", "length", "returned", "values")
+    __slots__ = ("announced", "closed", "items", "length", "values")
 
     def __init__(self, announced: bool) -> None:
         self.values: list[Any] = []  # ours alone: the task's result is a copy
         # The pending ones by index, and the one for `LENGTH`.
         self.items: dict[Any, Item[Any]] = {}
-        self.returned: Any = None  # what the generator returned
         self.announced = announced  # the function has a number_of_results
         self.length: int | None = None  # its answer, once the worker has asked
         self.closed = False  # the generator has returned: all values are there

@@ -320,12 +320,6 @@ class Task(PlannedFuture[R]):
             return None  # it seemed to be one, and gave no iterator
         return stream
 
-    @property
-    def returned(self) -> Any:
-        """What the generator of a generator task returned; None before its end, or if it is none."""
-        stream = self._stream
-        return None if stream is None else stream.returned
-
     def _producer(self) -> Task[Any]:
         return self
 

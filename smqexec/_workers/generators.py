@@ -69,8 +69,7 @@ def drive(
         while True:
             try:
                 value = next(iterator)
-            except StopIteration as end:
-                stream.returned = end.value
+            except StopIteration:
                 break
             if most is not None and len(values) >= most:
                 more = f"more values than the {most} that number_of_results announced"

@@ -99,6 +99,5 @@ def test_completion_shows_what_is_promised_alone_of_schedulers() -> None:
     }
 
 
-@pytest.mark.xfail(strict=True, reason="a name of ours looks public")
 def test_completion_shows_what_is_promised_alone_of_tasks() -> None:
     assert public(Task) == public(Item) == public(Future) | {"origin", "promote", "why"}

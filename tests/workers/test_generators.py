@@ -344,7 +344,6 @@ def test_iterator_class() -> None:
     with planned(1) as (_, queue):
         task = queue.submit(Countdown, 3)
         assert (len(task), task[-1].result(DEADLINE), task.result(DEADLINE)) == (3, 0, [2, 1, 0])
-        assert task.returned == "liftoff"
 
 
 def test_raw_function_gives_the_generator_itself() -> None:
@@ -380,21 +379,6 @@ def test_yielded_future_is_a_value() -> None:
         assert task[0].result(DEADLINE) is inner
         assert queue.submit(same, task[0]).result(DEADLINE) is inner
         assert not inner.done()
-
-
-def test_returned_value() -> None:
-    def steps() -> Iterator[int]:
-        yield 1
-        return "all"
-
-    with planned(1, stopped=True) as (scheduler, queue):
-        task, plain, bad = queue.submit(steps), queue.submit(same), queue.submit(Fed(Broken()))
-        assert task.returned is None
-        scheduler.resume()
-        assert scheduler.wait(DEADLINE)
-        assert (task.result(), task.returned) == ([1], "all")
-        assert plain.returned is None
-        assert bad.returned is None
 
 
 @pytest.mark.parametrize("asked", [True, False])
