@@ -15,7 +15,8 @@ from typing import Any
 from .._calls.frames import traceback_of
 from .._calls.interrupts import LOGGER, uninterrupted
 from .._futures.future import Failure, PlannedFuture
-from .._futures.task import Foreign, Task
+from .._futures.relays import Foreign
+from .._futures.task import Task
 from .._planner import RUNNING, Planner
 from .searches import forget
 from .shared import Ended, State

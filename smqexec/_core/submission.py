@@ -26,7 +26,8 @@ from .._calls.interrupts import (
 )
 from .._futures.future import Failure, PlannedFuture, new
 from .._futures.items import Item
-from .._futures.task import Foreign, Settled, Task
+from .._futures.relays import Foreign, Settled
+from .._futures.task import Task
 from .._planner import DONE, NEW, NONE, RUNNING, WAITING, Group, Node, as_few, dependencies_of
 from .exclusive import OF_THE_PARENT, REENTRANT
 from .loud import loud

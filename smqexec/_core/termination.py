@@ -14,7 +14,8 @@ from .._calls.frames import traceback_of
 from .._calls.interrupts import DEFERRED, call_deferred
 from .._futures.future import Failure, PlannedFuture
 from .._futures.items import Item
-from .._futures.task import Foreign, Task
+from .._futures.relays import Foreign
+from .._futures.task import Task
 from .._planner import DONE, RUNNING, Node, dependencies_of, dependents_of
 from .loud import loud
 from .searches import forget, searches

@@ -43,9 +43,9 @@ from .._calls.interrupts import kept, uninterrupted, unmasked
 from .._core.loud import loud
 from .._core.process import come_before
 from .._core.state import QueueState, Worker
-from .._futures.notes import note
+from .._futures.names import label_of, note
 from .._futures.remote_value import Kept, stand_in
-from .._futures.task import Task, label_of
+from .._futures.task import Task
 from .._workers.generators import drive, open_stream
 from .executors import Call, Engine, error_of, gone, is_end, outcome_of
 from .pickling import explain

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from .._calls.arguments import AS_NEEDED, DIRECT, SOLE
 from .._calls.callables import announcement, generates, name_of
-from .._planner import DONE, NONE, STRIDE, Node
+from .._planner import DONE, NONE, Node
 from .future import CANCELLED, FAILED, Failure, PlannedFuture
 from .items import Item, Stream
-from .owner import Home, Owner
+from .names import known_as
+from .owner import Home
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
@@ -68,34 +69,35 @@ class Task(PlannedFuture[R]):
     __slots__ = ("_args", "_fn", "_kwargs", "_stream")
     _kind = "Task"
 
-    # What it was submitted with, besides its call: records of ``_limits``.  Plain tasks have no slots for it.
+    # Options, in slots of `OptionsTask`: a plain task has none.  Each is set before the task is added; the
+    # lock guards them then.
     _name: str | None = None  # in place of the function's
-    _engine: Any = None  # options that its queue's engine is told, as a dict
-    _after: tuple[tuple[Future[Any], bool], ...] = ()
-    _reservation: Any = None  # `Reservation`
-    _barrier: Node | None = None
-    _allocation: Any = None  # `Allocation`, and
-    _releases: tuple[Any, ...] = ()  # those that it releases
+    _engine: Any = None  # options for the engine of its queue, as a dict
+    _after: tuple[tuple[Future[Any], bool], ...] = ()  # more dependencies, as `dependencies` gives them
+    _reservation: Any = None  # its place in a queue with ``max_pending``: a `Reservation`
+    _barrier: Node | None = None  # in a queue with ``in_order``: done once this task has started
+    _allocation: Any = None  # what it takes of resources: an `Allocation`
+    _releases: tuple[Any, ...] = ()  # the allocations of others that its end gives back
 
-    _home = Node._queue  # type: ignore[misc]  # the same slot under the name that all futures have for it
+    # These are in the instance's own dictionary, which a task has only under observers or ``debug=True``.
+    _serial = 0  # its number for observers
+    _submitted_at: str | None = None  # the line of code that submitted it
+    _since: float | None = None  # when it started
 
-    # Its number for observers, once one was told of it: then in the instance's own dictionary,
-    # which a task that nobody observes does not have.
-    _serial = 0
-    _submitted_at: str | None = None  # where it was submitted, and
-    _since: float | None = None  # when it started: likewise, under `Scheduler(debug=True)`
-
+    # The planner's slot, under the name that all futures have for it.
+    _home = Node._queue  # type: ignore[misc]
     _queue: Home | None
-    _fn: Any  # its name, once it is let go of
-    _args: Any  # as `encode` gives them, and
-    _kwargs: Any  # their form
-    _stream: Stream | None
+    _fn: Any  # its name, once it is released
+    # As `encode` gave them, until the worker has the call: the arguments, and their form.
+    _args: Any
+    _kwargs: Any
+    _stream: Stream | None  # of a generator task, once it has started or an item was asked for
 
     def __init__(self, *_: object, **__: object) -> None:
         raise TypeError("a Task can't be made by itself: Queue.submit makes them")
 
     def _began(self) -> None:
-        # `let_go_of_dependencies`, written out: this is done for each task.
+        """Release the dependencies as the task starts; they may be its arguments, too.  The lock is held."""
         needs = self._dependencies
         if type(needs) is list:
             if self._kwargs is AS_NEEDED:
@@ -333,37 +335,7 @@ class Task(PlannedFuture[R]):
 
     def _words(self) -> list[str]:
         number = getattr(self, "_number", 0)  # one that is being added, or was struck then, has none
-        return [numbered(called(self, self._fn), self._serial, number)]
-
-
-def called(task: Task[Any], fn: Any) -> str:
-    """What to call *task*, which is the call of *fn*: by the name it was given, or the function's."""
-    return name_of(fn) if task._name is None else task._name
-
-
-def numbered(name: str, serial: int, number: int) -> str:
-    """*name* with the number that observers know a task by, or else its place among the submissions."""
-    if serial:
-        return f"{name}#{serial}"
-    if number <= 0:
-        return name
-    submission, place = divmod(number, STRIDE)
-    return f"{name}#{submission}" if not place else f"{name}#{submission}[{STRIDE - 1 - place}]"
-
-
-def label_of(task: Task[Any]) -> str:
-    """What to call *task*: by the name it was given, or its function's."""
-    return called(task, task._fn)
-
-
-def known_as(task: Task[Any], fn: Any, number: int) -> str:
-    """The name of *task*, the call of *fn*, and which one it is.
-
-    That is what observers know it by, if one was told of it; else the number of the submission in its
-    scheduler, with the place among those of a `map`, which are one.  A number below 0 is none: that of
-    a task promoted under ``order="oldest"``.
-    """
-    return numbered(called(task, fn), task._serial, number)
+        return [known_as(self, self._fn, number)]
 
 
 async def _told(item: Item[Any], loop: AbstractEventLoop) -> None:
@@ -381,33 +353,3 @@ async def _told(item: Item[Any], loop: AbstractEventLoop) -> None:
 def _settle(waiter: Any) -> None:
     if not waiter.done():
         waiter.set_result(None)
-
-
-class Settled(Node):
-    """A relay that is done when the one future it depends on has ended, in whatever way."""
-
-    __slots__ = ()
-    _tolerant = True
-
-
-class Foreign(Node):
-    """A relay for a future of another executor.
-
-    That future keeps the relay, as a part of its callback, perhaps for long.
-    So the relay keeps neither, once it has ended, nor ever a future that is
-    not a scheduler's.
-    """
-
-    __slots__ = ("future", "scheduler", "settled")
-
-    def __init__(self, scheduler: Owner, future: Future[Any], settled: bool) -> None:
-        super().__init__()
-        self.scheduler: Owner | None = scheduler
-        self.future = future if isinstance(future, PlannedFuture) else None
-        self.settled = settled
-
-    def future_done(self, future: Future[Any]) -> None:
-        """The callback."""
-        scheduler = self.scheduler
-        if scheduler is not None:
-            scheduler.submission.foreign_done(self, future)

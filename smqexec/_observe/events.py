@@ -33,7 +33,8 @@ from .._calls.arguments import dependencies
 from .._calls.interrupts import uninterrupted
 from .._futures.future import PlannedFuture
 from .._futures.items import Item
-from .._futures.task import Task, label_of
+from .._futures.names import label_of
+from .._futures.task import Task
 
 if TYPE_CHECKING:
     from typing import Self

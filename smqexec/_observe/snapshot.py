@@ -12,7 +12,9 @@ from reprlib import repr as short
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._futures.items import Item
-from .._futures.task import Foreign, Settled, Task, called, label_of
+from .._futures.names import label_of
+from .._futures.relays import Foreign, Settled
+from .._futures.task import Task
 from .._planner import DONE, READY, RUNNING, STRIDE, WAITING, Node, dependencies_of
 
 if TYPE_CHECKING:
@@ -84,7 +86,7 @@ def snapshot(scheduler: State) -> Snapshot:
     nodes: list[GraphNode] = []
     for task, number, state, fn, queue, _ in notes:
         # `str.__str__`: a name of a class of the user's may do anything.
-        nodes.append(GraphNode(number // STRIDE, str.__str__(called(task, fn)), queue, STATES[state]))
+        nodes.append(GraphNode(number // STRIDE, str.__str__(label_of(task, fn)), queue, STATES[state]))
     edges: list[GraphEdge] = []
     for place, note in enumerate(notes):
         for need in note.needs:

@@ -17,7 +17,9 @@ from .._core.exclusive import OF_THE_PARENT
 from .._core.state import QueueState, Worker
 from .._futures.future import PlannedFuture
 from .._futures.items import LENGTH, Item
-from .._futures.task import Foreign, Task, known_as, numbered
+from .._futures.names import known_as, numbered
+from .._futures.relays import Foreign
+from .._futures.task import Task
 from .._limits.resources import KEPT, Allocation, AllocationWaiter, Resource
 from .._planner import DONE, READY, RUNNING, Node, dependencies_of, dependents_of
 from .._workers.join_search import AllTasks, JoinSearch

@@ -27,7 +27,7 @@ from typing import Any, TypeAlias
 from .._core.searches import SEARCH_LIMIT, searches
 from .._core.state import CURRENT, QueueState, Worker
 from .._futures.future import PlannedFuture
-from .._futures.task import Foreign
+from .._futures.relays import Foreign
 from .._limits.resources import QUEUED, Allocation, AllocationWaiter
 from .._planner import DONE, NONE, READY, RUNNING, SEARCHING, Node, listed_dependencies
 

@@ -18,7 +18,7 @@ from .._calls.frames import ours, strip_ours
 from .._calls.interrupts import FRAMES, make_room, uninterrupted
 from .._core.state import CURRENT, QueueState, Worker
 from .._futures.items import Item
-from .._futures.notes import note
+from .._futures.names import note
 from .._futures.remote_value import Kept
 from .._futures.task import Task
 from .generators import drive, open_stream

@@ -11,7 +11,8 @@ from typing import Any
 
 from .._core.state import Worker
 from .._futures.future import PlannedFuture
-from .._futures.task import Foreign, Task
+from .._futures.relays import Foreign
+from .._futures.task import Task
 from .join_search import AllTasks, JoinSearch
 
 # In place of a scheduler: where futures of other executors come from.

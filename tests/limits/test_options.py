@@ -16,8 +16,8 @@ from threads import planned, until_gone, without_collector
 
 from smqexec import Queue, Raw, Scheduler, Task, number_of_results, settled
 from smqexec._engines.executors import Engine
+from smqexec._futures.names import label_of
 from smqexec._futures.remote_value import Remote
-from smqexec._futures.task import label_of
 
 place: ContextVar[str] = ContextVar("place", default="nowhere")
 

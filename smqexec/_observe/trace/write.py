@@ -19,7 +19,7 @@ from time import perf_counter, sleep, time
 from typing import TYPE_CHECKING, Any
 
 from ..._calls.interrupts import uninterrupted
-from ..._futures.task import label_of
+from ..._futures.names import label_of
 from ..._planner import dependencies_of
 from ..events import Facts, Observation, newcomers, number_of, numbers_of
 from .encode import Encoder, Note
