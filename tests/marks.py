@@ -9,11 +9,12 @@ import pytest
 
 
 def slow_but(fast: object, cases: Iterable[Any]) -> list[Any]:
-    """Return *cases* for `pytest.mark.parametrize`, each of them marked slow but *fast*."""
+    """Return *cases* for `pytest.mark.parametrize`, each marked slow but *fast*: one, or a list of some."""
+    kept = fast if isinstance(fast, list) else [fast]
     cases = list(cases)
-    assert fast in cases
+    assert all(case in cases for case in kept)
     marked = []
     for case in cases:
         values = case if isinstance(case, tuple) else (case,)
-        marked.append(pytest.param(*values, marks=() if case == fast else pytest.mark.slow))
+        marked.append(pytest.param(*values, marks=() if case in kept else pytest.mark.slow))
     return marked

@@ -606,7 +606,7 @@ def test_end_of_a_task_is_told_before_a_long_search(
 
 @pytest.mark.parametrize("order", ["newest", "oldest"])
 def test_service_does_not_grow(order: str) -> None:
-    rounds = 20_000
+    rounds = 5000
     alive: set[weakref.ref[Any]] = set()
     with planned(1, 1, order=order) as (scheduler, queue, other):
         outside: Future[int] = Future()

@@ -29,6 +29,7 @@ from internals import (
     states_of,
     watchers_of,
 )
+from marks import slow_but
 from threads import beside, planned, until
 
 import smqexec
@@ -128,7 +129,7 @@ def stops(seed: int, calls: int, switch: float = 0.1) -> None:
     scheduler.shutdown()
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", slow_but(0, range(4)))
 def test_nothing_is_lost_or_run_twice_over_stops_from_four_threads(seed: int) -> None:
     stops(seed, 500)
 
@@ -593,7 +594,7 @@ def test_wait_for_nothing() -> None:
         assert queue.submit(lambda: list(smqexec.as_completed([]))).result(DEADLINE) == []
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", slow_but([0, 1, 2], range(20)))
 def test_everything_at_once(seed: int) -> None:
     World(seed, 60).run()
 

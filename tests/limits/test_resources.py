@@ -17,6 +17,7 @@ import pytest
 from engines import Manual
 from gate import DEADLINE, Gate
 from internals import core_of, lock_of, order_of, outside_of, state_of
+from marks import slow_but
 from threads import beside, planned, until
 
 from smqexec import Queue, Raw, Resource, settled
@@ -706,7 +707,7 @@ def test_exit_cancels_where_nothing_can_go_on() -> None:
 
 
 @pytest.mark.parametrize("order", ["newest", "oldest"])
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", slow_but(0, range(6)))
 def test_random_tasks_never_have_more_than_there_is(seed: int, order: str) -> None:
     random = Random(seed)
     resources = [Resource(f"r{i}", random.randint(1, 4)) for i in range(3)]
