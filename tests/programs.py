@@ -40,7 +40,7 @@ def until(holds):
         time.sleep(0.001)
 
 def exiting():
-    return smqexec._core.process.exiting
+    return process.exiting
 
 def at_exit(result=None):
     "A task that goes on once the interpreter is exiting."

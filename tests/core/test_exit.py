@@ -19,13 +19,12 @@ from weakref import WeakSet
 
 import pytest
 from gate import DEADLINE, Gate
-from internals import core_of, lock_of, pool_of
+from internals import core_of, lock_of, pool_of, process, wake
+from marks import slow_but
 from programs import Outcome, forks, run
 from threads import beside
 
 from smqexec import Queue, Scheduler, checkpoint, settled
-from smqexec._core import process as _process
-from smqexec._core import wake as _waking
 
 # What was submitted runs to its end
 
@@ -514,7 +513,7 @@ def test_child_of_a_child() -> None:
 
 @pytest.fixture
 def exiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_process, "exiting", True)
+    monkeypatch.setattr(process, "exiting", True)
 
 
 def finish(scheduler: Scheduler) -> None:
@@ -573,11 +572,11 @@ def test_stop_while_the_hook_cancels_warns_only_once() -> None:
             core_of(scheduler).ending.cancel_held()
         return True
 
-    _waking.LOGGER.addFilter(at_warning)
+    wake.LOGGER.addFilter(at_warning)
     try:
         finish(scheduler)
     finally:
-        _waking.LOGGER.removeFilter(at_warning)
+        wake.LOGGER.removeFilter(at_warning)
     assert seen == [False]
     assert task.cancelled()
 
@@ -621,7 +620,7 @@ def test_pending_and_paused_tasks_are_cancelled_at_exit(caplog: pytest.LogCaptur
 
 @pytest.mark.usefixtures("exiting")
 def test_stop_while_exiting_cancels(caplog: pytest.LogCaptureFixture) -> None:
-    _process.exiting = False
+    process.exiting = False
     scheduler = Scheduler()
     queue = Queue(scheduler, 1)
     pending = queue.submit(str, Future())
@@ -644,18 +643,18 @@ def test_refusal_while_exiting() -> None:
 
 def test_hook_at_exit_goes_over_all_schedulers(monkeypatch: pytest.MonkeyPatch) -> None:
     scheduler, stopped = Scheduler(), Scheduler(stopped=True)
-    monkeypatch.setattr(_process, "_schedulers", [core_of(scheduler), core_of(stopped)])
-    monkeypatch.setattr(_process, "exiting", False)
+    monkeypatch.setattr(process, "_schedulers", [core_of(scheduler), core_of(stopped)])
+    monkeypatch.setattr(process, "exiting", False)
     one, two = Queue(scheduler, 1), Queue(stopped, 1)
     never = two.submit(int)
     late = one.submit(str, never)
     ran = one.submit(str, "x")
-    thread = threading.Thread(target=_process._at_exit, daemon=True)
+    thread = threading.Thread(target=process._at_exit, daemon=True)
     thread.start()
     thread.join(DEADLINE)
     assert not thread.is_alive()
     assert (never.cancelled(), late.cancelled(), ran.result()) == (True, True, "x")
-    assert _process.exiting
+    assert process.exiting
 
 
 def test_scheduler_that_is_freed_as_the_hooks_go_over_all(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -672,23 +671,23 @@ def test_scheduler_that_is_freed_as_the_hooks_go_over_all(monkeypatch: pytest.Mo
                     raise RuntimeError("Set changed size during iteration")
 
     with Scheduler() as scheduler:
-        monkeypatch.setattr(_process, "_schedulers", Shrinking([core_of(scheduler)]))
-        monkeypatch.setattr(_process, "exiting", False)
-        monkeypatch.setattr(_process, "_begun", False)
+        monkeypatch.setattr(process, "_schedulers", Shrinking([core_of(scheduler)]))
+        monkeypatch.setattr(process, "exiting", False)
+        monkeypatch.setattr(process, "_begun", False)
         queue = Queue(scheduler, 1)
-        _process._at_exit()
+        process._at_exit()
         with pytest.raises(RuntimeError, match="cannot schedule new futures after interpreter shutdown"):
             queue.submit(int)
 
 
 def test_hook_after_fork_abandons_all_schedulers(monkeypatch: pytest.MonkeyPatch) -> None:
-    lock = _process._lock
+    lock = process._lock
     schedulers = {Scheduler(), Scheduler()}
-    monkeypatch.setattr(_process, "_schedulers", set(map(core_of, schedulers)))
-    monkeypatch.setattr(_process, "_lock", lock)
-    _process._after_fork()
-    assert _process._lock is not lock
-    assert not _process._schedulers
+    monkeypatch.setattr(process, "_schedulers", set(map(core_of, schedulers)))
+    monkeypatch.setattr(process, "_lock", lock)
+    process._after_fork()
+    assert process._lock is not lock
+    assert not process._schedulers
     for scheduler in schedulers:
         with pytest.raises(RuntimeError, match="before the fork"):
             Queue(scheduler, 1).submit(int)
@@ -832,8 +831,8 @@ def test_interrupted_exit_cancels_what_is_pending(where: str, monkeypatch: pytes
     gate.wait_entered()
     pending = queue.submit(int)
     pending.add_done_callback(lambda _: gate.open())
-    monkeypatch.setattr(_process, "_schedulers", {core_of(scheduler)})
-    monkeypatch.setattr(_process, "exiting", False)
+    monkeypatch.setattr(process, "_schedulers", {core_of(scheduler)})
+    monkeypatch.setattr(process, "exiting", False)
     finish = core_of(scheduler).ending.finish_at_exit
     raised: list[int] = []
 
@@ -846,16 +845,17 @@ def test_interrupted_exit_cancels_what_is_pending(where: str, monkeypatch: pytes
     monkeypatch.setattr(core_of(scheduler).ending, "finish_at_exit", interrupted)
     last = KeyboardInterrupt if where == "before" else ValueError
     monkeypatch.setattr(sys, "last_type", last, raising=False)
-    monkeypatch.setattr(_process, "_begun", False)
+    monkeypatch.setattr(process, "_begun", False)
     if where != "before our hook":
-        _process._at_exit()
-    _process._at_exit_if_struck()
+        process._at_exit()
+    process._at_exit_if_struck()
     assert pending.cancelled() and held.done()
     scheduler.shutdown()
 
 
 @forks
-def test_ctrl_c_at_any_line_of_the_exit() -> None:
+@pytest.mark.parametrize("third", slow_but(0, range(3)))
+def test_ctrl_c_at_any_line_of_the_exit(third: int) -> None:
     """The first one, wherever it strikes: it cancels what is pending, and what runs ends."""
     outcome = run(
         """
@@ -872,7 +872,8 @@ def test_ctrl_c_at_any_line_of_the_exit() -> None:
             pending[0].add_done_callback(lambda task: task.cancelled() and told.set())
             threading._register_atexit(strike.begin)
 
-        for step in [*range(1, 40), *range(40, 2000, 11)]:  # our hook begins at 10 or so, and waits at 300
+        # Our hook begins at line 10 or so, and waits at 300.
+        for step in [*range(1 + THIRD, 40, 3), *range(40 + 11 * THIRD, 2000, 33)]:
             strike = Strike(step, threading.__file__, os.path.dirname(smqexec.__file__))
             with tempfile.TemporaryFile() as log:
                 pid = os.fork()
@@ -886,7 +887,7 @@ def test_ctrl_c_at_any_line_of_the_exit() -> None:
                 if code or b"cancelled 2 tasks at exit, as Ctrl-C was pressed" not in log.read():
                     break
         say(step)
-        """
+        """.replace("THIRD", str(third))
     )
     *ended, last, steps = outcome.lines
     assert set(ended) == {"ended"} and last == "not struck", steps
@@ -919,10 +920,10 @@ def test_interrupted_at_the_end_of_a_with_block(block: str) -> None:
 
 def test_second_interruption_of_the_exit_leaves_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """As the standard library does."""
-    monkeypatch.setattr(_process, "exiting", False)
-    monkeypatch.setattr(_process, "_begun", False)
+    monkeypatch.setattr(process, "exiting", False)
+    monkeypatch.setattr(process, "_begun", False)
     scheduler = Scheduler()
-    monkeypatch.setattr(_process, "_schedulers", {core_of(scheduler)})
+    monkeypatch.setattr(process, "_schedulers", {core_of(scheduler)})
     asked: list[int] = []
 
     def interrupted() -> None:
@@ -931,7 +932,7 @@ def test_second_interruption_of_the_exit_leaves_at_once(monkeypatch: pytest.Monk
 
     monkeypatch.setattr(core_of(scheduler).ending, "finish_at_exit", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        _process._at_exit()
+        process._at_exit()
     assert len(asked) == 2
 
 

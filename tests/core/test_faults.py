@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 from gate import DEADLINE, Gate
 from internals import (
+    Worker,
     check_order,
     core_of,
     idle_in,
@@ -28,6 +29,7 @@ from internals import (
     searches_in,
     state_of,
     states_of,
+    termination,
 )
 from threads import beside, planned, until
 
@@ -41,8 +43,6 @@ from smqexec import (
     number_of_results,
     settled,
 )
-from smqexec._core import termination
-from smqexec._core.state import Worker
 from smqexec._planner import Planner
 from smqexec._planner.newest import NewestFirst
 from smqexec._planner.oldest import OldestFirst

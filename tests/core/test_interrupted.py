@@ -13,7 +13,17 @@ from typing import Any
 
 import pytest
 from gate import DEADLINE, Gate
-from internals import check_order, core_of, idle_in, lock_of, outside_of, pool_of, state_of
+from internals import (
+    check_order,
+    core_of,
+    idle_in,
+    lock_of,
+    outside_of,
+    pool_of,
+    searches,
+    state_of,
+    submission,
+)
 from marks import slow_but
 from strikes import PACKAGE, SUBMITS, Strike, Struck, press_ctrl_c, strike, submit_in
 from threads import beside, planned, until
@@ -21,7 +31,6 @@ from threads import beside, planned, until
 from smqexec import Queue, Resource, Scheduler, number_of_results
 from smqexec._calls import interrupts as _interrupts
 from smqexec._calls.interrupts import uninterrupted
-from smqexec._core.searches import searches
 
 
 @pytest.mark.parametrize("name", SUBMITS)
@@ -123,7 +132,7 @@ def test_submit_struck_again_before_ctrl_c_is_put_off(monkeypatch: pytest.Monkey
             raise KeyboardInterrupt
 
         def struck_admit(*_: object) -> None:
-            monkeypatch.setattr("smqexec._core.submission.uninterrupted", struck)
+            monkeypatch.setattr(submission, "uninterrupted", struck)
             raise KeyboardInterrupt
 
         monkeypatch.setattr(core_of(scheduler), "_admit", struck_admit)

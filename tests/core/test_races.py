@@ -14,14 +14,11 @@ from typing import Any
 import pytest
 from engines import Manual
 from gate import DEADLINE
-from internals import blocked_on, lock_of
+from internals import SPINS, blocked_on, lock_of, shared, waiting
 from threads import beside, hold, planned, until
 
-import smqexec._core.shared
-import smqexec._workers.waiting
 from smqexec import Queue, Scheduler, Task, settled
 from smqexec._calls.interrupts import STRUCK, _after_fork
-from smqexec._core.shared import SPINS
 
 ROUNDS = 150
 
@@ -175,7 +172,7 @@ def test_waiter_that_gives_up_while_the_task_ends(monkeypatch: pytest.MonkeyPatc
             late.lock.gave_up.set()
 
     with planned(1, stopped=True) as (scheduler, queue):
-        monkeypatch.setattr(smqexec._workers.waiting, "threading", Threading)
+        monkeypatch.setattr(waiting, "threading", Threading)
         task = queue.submit(add, 1)
         first = beside(give_up, task)
         until(lambda: blocked_on(task))
@@ -391,7 +388,7 @@ class Clock:
 def test_submitter_lets_who_holds_the_lock_go_on(at: int, monkeypatch: pytest.MonkeyPatch) -> None:
     with planned(1, stopped=True) as (scheduler, queue):
         clock = Clock(hold(lock_of(scheduler)), at)
-        monkeypatch.setattr(smqexec._core.shared, "time", clock)
+        monkeypatch.setattr(shared, "time", clock)
         task = beside(queue.submit, add, 1).result(DEADLINE)
         assert clock.sleeps == at
         scheduler.resume()
@@ -402,7 +399,7 @@ def test_submitter_blocks_when_that_takes_long(monkeypatch: pytest.MonkeyPatch) 
     with planned(1, stopped=True) as (scheduler, queue):
         release = hold(lock_of(scheduler))
         clock = Clock(release, -1)
-        monkeypatch.setattr(smqexec._core.shared, "time", clock)
+        monkeypatch.setattr(shared, "time", clock)
         submitting = beside(queue.submit, add, 1)
         try:
             until(lambda: clock.sleeps == SPINS)
@@ -417,7 +414,7 @@ def test_where_ctrl_c_may_strike_nothing_is_held_outside_a_with(monkeypatch: pyt
     def queue_up(_: object) -> None:
         raise AssertionError("Ctrl-C could strike while it has the lock")
 
-    monkeypatch.setattr(smqexec._core.shared.State, "_queue_up", queue_up)
+    monkeypatch.setattr(shared.State, "_queue_up", queue_up)
     with planned(1, stopped=True) as (_, queue):
         assert queue.submit(add, 1)
         with pytest.raises(AssertionError, match="Ctrl-C"):

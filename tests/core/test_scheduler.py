@@ -21,13 +21,14 @@ from internals import (
     order_of,
     outside_of,
     resting_in,
+    shared,
     state_of,
     states_of,
+    wake,
     watchers_of,
 )
 from threads import beside, planned, until
 
-import smqexec._core.wake
 from smqexec import Queue, Scheduler, Task, settled
 from smqexec._planner import dependencies_of
 
@@ -527,7 +528,7 @@ def test_newest_goes_first_also_while_tasks_are_submitted() -> None:
 def deep(queue: Queue) -> Task[int]:
     """More tasks below one sink than one hold of the lock may search."""
     task = queue.submit(int)
-    for _ in range(smqexec._core.wake.SEARCH_LIMIT * 5 // 2):
+    for _ in range(wake.SEARCH_LIMIT * 5 // 2):
         task = queue.submit(add, task)
     return task
 
@@ -542,10 +543,10 @@ def test_long_search_lets_others_have_the_lock(monkeypatch: pytest.MonkeyPatch) 
                 assert seconds == 0
                 tried.append(beside(scheduler.counts).result(DEADLINE)["running"] == 0)
 
-        monkeypatch.setattr(smqexec._core.shared, "time", Clock)
+        monkeypatch.setattr(shared, "time", Clock)
         sink = deep(queue)
         scheduler.resume()
-        assert sink.result(DEADLINE) == smqexec._core.wake.SEARCH_LIMIT * 5 // 2
+        assert sink.result(DEADLINE) == wake.SEARCH_LIMIT * 5 // 2
         assert tried == [True, True]
 
 
@@ -560,14 +561,14 @@ def test_stop_during_a_long_search(monkeypatch: pytest.MonkeyPatch) -> None:
                     scheduler.stop()
                     stopped.set()
 
-        monkeypatch.setattr(smqexec._core.shared, "time", Clock)
+        monkeypatch.setattr(shared, "time", Clock)
         sink = deep(queue)
         scheduler.resume()
         assert stopped.wait(DEADLINE)
         until(lambda: idle_in(queue))
         assert queue.counts()["running"] == queue.counts()["done"] == 0
         scheduler.resume()
-        assert sink.result(DEADLINE) == smqexec._core.wake.SEARCH_LIMIT * 5 // 2
+        assert sink.result(DEADLINE) == wake.SEARCH_LIMIT * 5 // 2
 
 
 @pytest.mark.parametrize("options", [{}, {"max_pending": 2000}])
@@ -596,7 +597,7 @@ def test_end_of_a_task_is_told_before_a_long_search(
         heir = other.submit(add, held)  # newer than the sink: its queue needs no search to start it
         monkeypatch.setattr(core_of(scheduler), "_let_in", let_in)
         gate.open()
-        assert sink.result(DEADLINE) == smqexec._core.wake.SEARCH_LIMIT * 5 // 2
+        assert sink.result(DEADLINE) == wake.SEARCH_LIMIT * 5 // 2
         assert told == [[1, 2]]
         queue.shutdown()
 

@@ -21,12 +21,10 @@ from typing import Any
 
 import pytest
 from gate import DEADLINE, Gate
-from internals import idle_in, lock_of, pool_of, state_of, watchers_of, workers_of
+from internals import Initializer, blocking, idle_in, lock_of, pool_of, state_of, watchers_of, workers_of
 from threads import until_gone, without_collector
 
 from smqexec import Queue, Scheduler, Task, settled
-from smqexec._core import blocking as _blocking
-from smqexec._workers.pools import Initializer
 
 AFTER_SHUTDOWN = r"^cannot schedule new futures after shutdown$"
 
@@ -675,7 +673,7 @@ def test_shutdown_of_one_queue_from_a_task_of_another(make: Maker, gate: Gate) -
 def test_shutdown_with_a_stopped_scheduler_warns_once_and_waits(
     make: Maker, monkeypatch: pytest.MonkeyPatch, caplog: Any
 ) -> None:
-    monkeypatch.setattr(_blocking, "PATIENCE", 0.01)
+    monkeypatch.setattr(blocking, "PATIENCE", 0.01)
     queue = make(1, "held")
     queue.scheduler.stop()
     tasks = [queue.submit(int) for _ in range(3)]
@@ -694,7 +692,7 @@ def test_shutdown_with_a_stopped_scheduler_warns_once_and_waits(
 def test_stop_during_shutdown_warns_too(
     make: Maker, gate: Gate, monkeypatch: pytest.MonkeyPatch, caplog: Any
 ) -> None:
-    monkeypatch.setattr(_blocking, "PATIENCE", 0.01)
+    monkeypatch.setattr(blocking, "PATIENCE", 0.01)
     queue = make(1, "held")
     queue.submit(gate)
     gate.wait_entered()

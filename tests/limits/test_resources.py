@@ -16,16 +16,13 @@ from typing import Any
 import pytest
 from engines import Manual
 from gate import DEADLINE, Gate
-from internals import core_of, lock_of, order_of, outside_of, state_of
+from internals import JoinSearch, Worker, blocking, core_of, lock_of, order_of, outside_of, state_of
 from marks import slow_but
 from threads import beside, planned, until
 
 from smqexec import Queue, Raw, Resource, settled
-from smqexec._core import blocking as _blocking
-from smqexec._core.state import Worker
 from smqexec._engines.executors import Engine
 from smqexec._limits.resources import Allocation, AllocationWaiter
-from smqexec._workers.join_search import JoinSearch
 
 
 @pytest.fixture
@@ -667,7 +664,7 @@ def test_task_is_held_back_after_it_was_met_by_a_search() -> None:
 def test_shutdown_says_where_nothing_can_go_on(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(_blocking, "PATIENCE", 0.01)
+    monkeypatch.setattr(blocking, "PATIENCE", 0.01)
     disk = Resource("disk", 1)
     with planned(1) as (scheduler, queue):
         file = queue.options(resources={disk: 1}, hold=True, name="file").submit(abs, 1)

@@ -23,6 +23,7 @@ import pytest
 from gate import DEADLINE, Gate
 from internals import (
     blocked_on,
+    blocking,
     callbacks_of,
     core_of,
     lock_of,
@@ -38,7 +39,6 @@ from programs import run
 from threads import beside, planned, until, until_gone, without_collector
 
 from smqexec import Item, Queue, Raw, Task, number_of_results, settled
-from smqexec._core import blocking as _blocking
 from smqexec._futures.future import PlannedFuture
 from smqexec._futures.items import LENGTH
 
@@ -1566,7 +1566,7 @@ def test_shutdown_warns_of_a_generator_that_is_paused_later(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It was running, so that there was nothing to warn of; but then it would hang in silence."""
-    monkeypatch.setattr(_blocking, "PATIENCE", 0.01)
+    monkeypatch.setattr(blocking, "PATIENCE", 0.01)
     with planned(1) as (scheduler, queue):
         fed = Fed()
         task = queue.submit(fed)

@@ -12,12 +12,11 @@ from typing import Any
 
 import pytest
 from gate import DEADLINE, Gate
-from internals import core_of, searches_in, state_of
+from internals import Worker, core_of, searches_in, state_of
 from threads import beside, planned, until
 
 import smqexec
 from smqexec import Queue, Scheduler, checkpoint
-from smqexec._core.state import Worker
 
 
 def here() -> int:

@@ -14,15 +14,22 @@ from typing import Any
 import pytest
 from gate import DEADLINE, Gate
 from internals import (
+    CURRENT,
+    JoinSearch,
     blocked_on,
     core_of,
+    join_search,
     lock_of,
+    loop,
     record_of,
+    searches,
     searches_in,
     state_of,
     states_of,
     stream_of,
+    termination,
     waiters_of,
+    waiting,
     watchers_of,
     workers_of,
 )
@@ -31,11 +38,7 @@ from threads import beside, hold, planned, until
 import smqexec
 from smqexec import Queue, Scheduler, checkpoint, number_of_results, settled
 from smqexec._calls.callables import PLAIN, is_iterator
-from smqexec._core.searches import searches
-from smqexec._core.state import CURRENT
 from smqexec._planner import READY
-from smqexec._workers import join_search
-from smqexec._workers.join_search import JoinSearch
 
 
 def nothing_is_left(*schedulers: Scheduler) -> bool:
@@ -61,7 +64,7 @@ def test_recursion_of_200_levels_in_one_slot() -> None:
 
 
 def test_recursion_too_deep_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(smqexec._workers.loop, "DEEPEST", 100)  # or it takes seconds
+    monkeypatch.setattr(loop, "DEEPEST", 100)  # or it takes seconds
     limit = sys.getrecursionlimit()
     with planned(1) as (scheduler, queue):
         over: list[int] = []
@@ -1207,9 +1210,9 @@ def test_item_cancelled_with_dependencies_cancels_its_task() -> None:
 
 def test_cancelling_a_graph_with_many_ways_looks_at_each_task_once(monkeypatch: pytest.MonkeyPatch) -> None:
     looked: list[Any] = []
-    dependents_of = smqexec._core.termination.dependents_of
+    dependents_of = termination.dependents_of
     monkeypatch.setattr(
-        smqexec._core.termination, "dependents_of", lambda node: (looked.append(node), dependents_of(node))[1]
+        termination, "dependents_of", lambda node: (looked.append(node), dependents_of(node))[1]
     )
     with planned(1, stopped=True) as (scheduler, queue):
         pair = [queue.submit(int), queue.submit(int)]
@@ -1340,14 +1343,14 @@ def test_one_of_several_is_not_circular() -> None:
 @pytest.mark.parametrize("schedulers", [1, 2])
 def test_timeout_is_kept_in_the_middle_of_a_search(schedulers: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Only what begins before the deadline is looked at."""
-    monkeypatch.setattr(smqexec._workers.join_search, "SEARCH_LIMIT", 10)
+    monkeypatch.setattr(join_search, "SEARCH_LIMIT", 10)
     with planned(1) as (_, queue), planned(1) as (_, abroad):
         other = abroad if schedulers == 2 else Queue(queue.scheduler, 1)
         never: Future[int] = Future()
         tasks = [other.submit(str, never) for _ in range(1000)]
         sink = other.submit(len, tasks)
         late = iter([0.0, 0.0])  # the clock stands still until the first slice is through
-        monkeypatch.setattr(smqexec._workers.waiting, "monotonic", lambda: next(late, 1e9))
+        monkeypatch.setattr(waiting, "monotonic", lambda: next(late, 1e9))
         seen: list[int] = []
 
         def program() -> None:

@@ -10,18 +10,16 @@ from typing import Any
 
 import pytest
 from gate import DEADLINE, Gate
-from internals import core_of, lock_of, paused_in, searches_in
+from internals import blocking, core_of, lock_of, paused_in, searches_in, stall
 from threads import beside, planned, until
 
 import smqexec
 from smqexec import Queue, Resource, Scheduler, checkpoint
-from smqexec._core import blocking as _blocking
-from smqexec._workers import stall as _stall
 
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_blocking, "PATIENCE", 0.01)
+    monkeypatch.setattr(blocking, "PATIENCE", 0.01)
 
 
 def warning(caplog: pytest.LogCaptureFixture) -> str:
@@ -36,7 +34,7 @@ def warning(caplog: pytest.LogCaptureFixture) -> str:
 def looks(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """What the waits of others find, each time that they look."""
     found: list[bool] = []
-    stalled = _stall.stalled
+    stalled = stall.stalled
 
     def noted(*args: Any, **options: Any) -> list[Any]:
         found.append(bool(schedulers := stalled(*args, **options)))
@@ -106,12 +104,12 @@ def test_thread_that_has_told_says_nothing_more_where_something_wakes_it(
 def test_task_that_has_something_to_look_at_goes_on() -> None:
     with planned(1) as (scheduler, queue):
         task = queue.submit(lambda: scheduler.stop() and queue.submit(abs, -1).result())
-        until(lambda: _stall.stalled(core_of(scheduler)))
+        until(lambda: stall.stalled(core_of(scheduler)))
         (needs,) = searches_in(queue)
         with lock_of(scheduler):
-            assert _stall._awaited(core_of(scheduler), False) == []
+            assert stall._awaited(core_of(scheduler), False) == []
             needs.frames.append((iter(()), None))
-            assert _stall._awaited(core_of(scheduler), False) is None
+            assert stall._awaited(core_of(scheduler), False) is None
         scheduler.resume()
         assert task.result(DEADLINE) == 1
 
@@ -119,9 +117,9 @@ def test_task_that_has_something_to_look_at_goes_on() -> None:
 def test_abandoned_scheduler_is_not_stalled() -> None:
     scheduler = Scheduler(stopped=True)
     Queue(scheduler, 1).submit(abs, 1)
-    assert _stall.stalled(core_of(scheduler)) == [core_of(scheduler)]
+    assert stall.stalled(core_of(scheduler)) == [core_of(scheduler)]
     core_of(scheduler).ending.abandon()
-    assert not _stall.stalled(core_of(scheduler))
+    assert not stall.stalled(core_of(scheduler))
 
 
 def test_task_that_waits_for_all(caplog: pytest.LogCaptureFixture) -> None:
