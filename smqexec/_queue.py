@@ -22,7 +22,7 @@ from ._limits.options import NO_OPTIONS, read
 from ._limits.pending_limit import PendingLimit
 from ._scheduler import Scheduler
 from ._submitting import Submits, Submitter
-from ._workers.pools import Initializer, check_width, in_threads, without_threads
+from ._workers.pools import check_width, in_threads, without_threads
 
 if TYPE_CHECKING:
     from typing import Self
@@ -207,11 +207,8 @@ class Queue(Submits, ThreadPoolExecutor):
             if isinstance(executor, Engine):
                 self._known = executor.options
         else:
-            first = None if initializer is None else Initializer(initializer)
             make = without_threads if inline else in_threads
-            state = make(core, max_workers, thread_name_prefix, first, initargs)
-            if first is not None:
-                first.queue = ref(state)
+            state = make(core, max_workers, thread_name_prefix, initializer, initargs)
         state.in_order = in_order
         state.pending_limit = None if max_pending is None else PendingLimit(max_pending)
         state.copies_context = context

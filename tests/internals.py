@@ -30,7 +30,6 @@ from smqexec._workers import loop as loop
 from smqexec._workers import stall as stall
 from smqexec._workers import waiting as waiting
 from smqexec._workers.join_search import JoinSearch as JoinSearch
-from smqexec._workers.pools import Initializer as Initializer
 
 # Of a scheduler.
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -74,15 +75,15 @@ class Outcome:
         self.errors = errors
 
 
-def run(script: str, code: int = 0) -> Outcome:
-    """Run *script* after the prelude.
+def run(script: str, code: int = 0, options: Sequence[str] = ()) -> Outcome:
+    """Run *script* after the prelude, with *options* of the interpreter.
 
     Raises:
         AssertionError: Its exit code was not *code*.
         TimeoutError: It, or a child of it, had not ended at the deadline.
     """
     process = subprocess.Popen(
-        [sys.executable, "-W", "ignore", "-c", PRELUDE + textwrap.dedent(script)],
+        [sys.executable, *options, "-W", "ignore", "-c", PRELUDE + textwrap.dedent(script)],
         env={**os.environ, "PYTHONPATH": f"{HERE.parent}{os.pathsep}{HERE}"},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

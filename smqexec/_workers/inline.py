@@ -16,6 +16,8 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from concurrent.futures.thread import BrokenThreadPool
+from contextvars import Context
 from functools import partial
 from typing import Any
 
@@ -50,7 +52,8 @@ class InlinePool(Threads):
         elif outer is None and (CURRENT.lent or threading.current_thread() is threading.main_thread()):
             self._serve(queue, worker)
         else:
-            threading.Thread(target=self._serve, args=(queue, worker), name=f"{queue.name}-beside").start()
+            thread = threading.Thread(target=self._serve, args=(queue, worker), name=f"{queue.name}-beside")
+            Context().run(thread.start)  # see `ThreadPool.start`
 
     def resize(self, number: int) -> None:
         """There are no threads."""
@@ -76,14 +79,14 @@ class InlinePool(Threads):
         CURRENT.workers.append(worker)
         begin = partial(queue.scheduler.dispatcher.begin_at_once, queue, worker)
         try:
-            going = self._initialize()
+            going = self._initialize(queue)
             while going:
                 going = perform(queue, worker, begin)
         finally:
             CURRENT.workers.remove(worker)
             CURRENT.worker = outer
 
-    def _initialize(self) -> bool:
+    def _initialize(self, queue: QueueState) -> bool:
         """Call the initializer, if that was not done; False if it failed."""
         initializer, self._initializer = self._initializer, None
         try:
@@ -92,5 +95,6 @@ class InlinePool(Threads):
         except BaseException as error:
             self._broken = f"the initializer failed: {error!r}"
             LOGGER.critical("Exception in initializer:", exc_info=True)
+            queue.scheduler.termination.break_off(queue, BrokenThreadPool(self._broken))
             return False
         return True

@@ -21,7 +21,7 @@ from typing import Any
 
 import pytest
 from gate import DEADLINE, Gate
-from internals import Initializer, blocking, idle_in, lock_of, pool_of, state_of, watchers_of, workers_of
+from internals import blocking, idle_in, lock_of, pool_of, state_of, watchers_of, workers_of
 from threads import until_gone, without_collector
 
 from smqexec import Queue, Scheduler, Task, settled
@@ -357,16 +357,16 @@ def test_idle_thread_of_a_broken_queue_that_was_shut_down_meanwhile_leaves(
 
     queue = make(2, initializer=initializer)
     pool = pool_of(queue)
-    shutdown, failed = pool.shutdown, pool._initializer_failed
+    shutdown, failed = pool.shutdown, ThreadPoolExecutor._initializer_failed
     thrown = Gate()
 
     def late_shutdown(*args: Any, **kwargs: Any) -> None:
         shutdown(*args, **kwargs)
         thrown.enter()
 
-    def fail_after_shutdown() -> None:
+    def fail_after_shutdown(self: Any) -> None:
         thrown.wait_entered()
-        failed()
+        failed(self)
 
     value(queue.submit(int))
     eventually(lambda: idle_in(queue) == 1)
@@ -374,7 +374,7 @@ def test_idle_thread_of_a_broken_queue_that_was_shut_down_meanwhile_leaves(
     value(queue.submit(int))  # a second thread begins for one of the two
     value(first)
     eventually(lambda: idle_in(queue) == 1)
-    monkeypatch.setattr(pool, "_initializer_failed", fail_after_shutdown)
+    monkeypatch.setattr(ThreadPoolExecutor, "_initializer_failed", fail_after_shutdown)
     monkeypatch.setattr(pool, "shutdown", late_shutdown)
     begun.open()
     gate.open()
@@ -399,15 +399,6 @@ def test_failing_initializer_of_a_lost_queue(make: Maker) -> None:
     gc.collect()
     gate.open()
     assert isinstance(task.exception(DEADLINE), BrokenThreadPool)
-
-
-def test_initializer_of_a_queue_that_is_gone() -> None:
-    initializer = Initializer(int)
-    with pytest.raises(ValueError, match="invalid literal"):
-        initializer("x")  # before there are slots to break
-    initializer.slots = lambda: None  # type: ignore[assignment]
-    with pytest.raises(ValueError, match="invalid literal"):
-        initializer("x")
 
 
 # Threads that do not start
@@ -972,17 +963,6 @@ def test_map_frees_the_exception_that_it_raised_at_once(make: Maker) -> None:
             next(results)
         del results
         until_gone(gone[0])
-
-
-@pytest.mark.parametrize("wait", [True, False])
-def test_threads_are_freed_after_a_shutdown(make: Maker, wait: bool) -> None:
-    """By reference counts, as those of a ThreadPoolExecutor."""
-    queue = make(1)
-    value(queue.submit(int))
-    (thread,) = map(weakref.ref, queue._threads)
-    with without_collector():
-        in_time(lambda: queue.shutdown(wait))
-        until_gone(thread)
 
 
 # Lost queues
