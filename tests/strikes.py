@@ -75,6 +75,10 @@ class Strike:
 
 PACKAGE = str(Path(smqexec.__file__).parent)
 
+# Lines before which no signal can strike: before a block is entered, on the way out of one, and where
+# nothing is called.
+UNCALLED = ("with ", "try:", "except ", "pass", "while not over", "begun = ", "progress: ")
+
 
 class Struck(BaseException):
     """What strikes."""
@@ -95,10 +99,8 @@ def strike(
         name = frame.f_code.co_filename
         if not name.startswith(PACKAGE) or Path(name).name in spared:
             return None
-        # Where these kinds of lines are told, no signal can strike: before
-        # a block is entered, on the way out of it, and where nothing is called.
         line = linecache.getline(name, frame.f_lineno).lstrip()
-        if event == "line" and not line.startswith(("with ", "try:", "except ", "pass", "while guard ")):
+        if event == "line" and not line.startswith(UNCALLED):
             left -= 1
             if left == 0:
                 sys.settrace(before)

@@ -176,6 +176,17 @@ def make_room(frames: int) -> None:
             _owed = owed
 
 
+def elsewhere(call: Callable[..., object], args: tuple[Any, ...]) -> None:
+    """Make *call* in a thread of its own, which has a whole stack, and where no Ctrl-C strikes.
+
+    For `_thread.start_new_thread`: to make a `Thread` takes more stack than the caller may have left.
+    """
+    try:
+        threading.Thread(target=call, args=args, name="smqexec-elsewhere", daemon=False).start()
+    except RuntimeError:  # the process has as many threads as it may have
+        call(*args)
+
+
 def kept(error: BaseException) -> bool:
     """Do what `uninterrupted.keeps` does for the block that the main thread is in, if it is in one."""
     return _masking is not None and _masking.keeps(error)

@@ -5,30 +5,22 @@ As in ``dispatch``: decide under the lock, act after it.
 
 from __future__ import annotations
 
-import sys
+from _thread import start_new_thread
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from itertools import chain
 from threading import get_ident
-from typing import Any, TypeAlias
+from time import sleep
+from typing import Any
 
 from .._calls.arguments import AS_NEEDED, DIRECT, Template, dependencies
 from .._calls.frames import traceback_of
-from .._calls.interrupts import (
-    DEFERRED,
-    FRAMES,
-    HEADROOM,
-    LIMIT,
-    STRUCK,
-    call_deferred,
-    make_room,
-    uninterrupted,
-)
+from .._calls.interrupts import DEFERRED, STRUCK, call_deferred, elsewhere, uninterrupted
 from .._futures.future import Failure, PlannedFuture, new
 from .._futures.items import Item
 from .._futures.relays import Foreign, Settled
 from .._futures.task import Task
-from .._planner import DONE, NEW, NONE, RUNNING, WAITING, Group, Node, as_few, dependencies_of
+from .._planner import DONE, NEW, NONE, RUNNING, WAITING, Group, Node, as_few
 from .exclusive import OF_THE_PARENT, REENTRANT
 from .loud import loud
 from .shared import Ended, State
@@ -39,7 +31,28 @@ from .wake import Starts, Wake
 
 _NOT_PLAIN: Any = object()  # what `_plain` returns where it is for `_link` to look closer
 
-_Link: TypeAlias = tuple[list[Ended], list[tuple[Foreign, Any]]]
+# Steps of `Submission._withdraw`.
+UNDONE, OVER = "undone", "over"
+
+
+class Special:
+    """What is to be done after the lock for a task that is not plain, or was refused."""
+
+    __slots__ = ("ended", "foreign", "refusal", "starts")
+
+    def __init__(self) -> None:
+        self.refusal: BaseException | None = None  # why the queue takes no task
+        self.starts: Starts | None = None  # workers to start
+        self.ended: list[Ended] = []  # the task, where a dependency has failed, or the queue has refused it
+        self.foreign: list[tuple[Foreign, Any]] = []  # futures of others, with the relays that stand for them
+
+    def follow(self) -> None:
+        """Ask to be told of the end of the futures of others, which may be now."""
+        for relay, future in self.foreign:
+            if isinstance(future, PlannedFuture):
+                future._add_relay(relay)
+            else:
+                future.add_done_callback(relay.future_done)
 
 
 class Submission:
@@ -82,7 +95,8 @@ class Submission:
                 started for it; or a signal's handler has interrupted the scheduler itself.
         """
         core = self._core
-        if core.lock._is_owned():
+        lock = core.lock
+        if lock._is_owned():
             raise RuntimeError(REENTRANT)
         task: Task[Any] = new(Task) if make is None else make()
         task._stage = NEW
@@ -92,135 +106,154 @@ class Submission:
         task._outcome = task._at_end = task._stream = None
         task._queue = task._dependents = task._search = task._place = None
         task._dependencies = NONE
-        nodes: Any = None
-        refusal = starts = link = None
-        told = False  # observers know of it, and of no end.  Written with Ctrl-C put off
-        guard: uninterrupted | None = None  # puts Ctrl-C off, once something has struck
+        starts = special = None
+        told = False  # observers know of the submit, and of no end.  Written with Ctrl-C put off
         try:
-            if core.observers and not (queue.closed or queue.broken or core.exiting or core._abandoned):
+            if core.observers and self._refusal(queue) is None:
                 with uninterrupted():
                     told = True
                     core.observers.submitted(queue, task, args, kwargs)
             # Not with `_lock`: Ctrl-C could strike between that and a `try`.
             if get_ident() not in STRUCK:
                 core._queue_up()
-            # Not by ``with``, which would release it where Ctrl-C strikes again before all is mended.
-            core.lock.acquire()
+            # Not by ``with``: an exception must not release the lock before the order is rebuilt.
+            lock.acquire()
             if queue.closed or queue.broken or core.exiting or core._abandoned:
-                refusal = self._refusal(queue)
-            if refusal is None:
-                if kwargs is DIRECT:
-                    nodes = self._plain(queue, task, args)
-                elif type(kwargs) is Template:
-                    nodes = _NOT_PLAIN
+                special = self._refuse(queue, task)
+            else:
+                nodes = None if kwargs is None else self._plain(queue, task, args, kwargs)
                 if nodes is _NOT_PLAIN:
-                    refusal, starts, link = self._link(queue, task, group)
+                    special = self._link(queue, task, group)
                 else:
                     core._admit(task, queue, nodes, group)
-                    # Most often all slots are busy; else `_wake` looks closer.
+                    # Most often all slots are busy; else `wake` looks closer.
                     if not core._stopped and (
                         queue.idle or len(queue.workers) < queue.limit or queue.helpers
                     ):
                         starts = self._wake.wake(queue)
-            core.lock.release()
+            lock.release()
             if DEFERRED:
                 call_deferred()
-            if refusal is not None and told:
-                with uninterrupted():
-                    core.observers.tell("end", queue, task, outcome="cancelled")
-                    told = False
-            if link is not None and link[0]:  # a dependency has failed, and the task with it
-                with uninterrupted():
-                    self._termination.finish(link[0])
-                    told = False
+            if special is not None:
+                starts = special.starts
+                if special.ended:
+                    with uninterrupted():
+                        self._termination.finish(special.ended, None if told else task)
+                        told = False
             if starts:
                 self._wake.start(starts, task)
-            if link is not None:
-                for relay, future in link[1]:
-                    if isinstance(future, PlannedFuture):
-                        future._add_relay(relay)
-                    else:
-                        future.add_done_callback(relay.future_done)
+            if special is not None:
+                special.follow()
         except BaseException:
-            # Ctrl-C may strike again until it is put off.  The limit first: what struck may be that no
-            # frame is left for a call.
-            while guard is None:
+            # Ctrl-C may strike here again, and no stack may be left for a call of Python code.  So another
+            # thread withdraws the task, while this one keeps the lock for it.
+            progress: list[object] = []  # of the other thread
+            begun = over = False
+            while not over:
                 try:
-                    with LIMIT:
-                        sys.setrecursionlimit(sys.getrecursionlimit() + HEADROOM + FRAMES)
-                    guard = uninterrupted().__enter__()
+                    if not begun:
+                        call = (progress, lock._is_owned(), queue, task, special, told)
+                        start_new_thread(elsewhere, (self._withdraw, call))
+                        begun = True
+                    finished = OVER in progress  # then `UNDONE` is too
+                    if UNDONE in progress and lock._is_owned():
+                        lock.release()
+                    over = finished
+                    sleep(1e-4)
                 except KeyboardInterrupt:
                     pass
-            try:
-                with loud(core):
-                    # Whether no worker has seen it, and told of its end.
-                    unseen = link is not None and bool(link[0])
-                    if core.lock._is_owned():
-                        unseen = True
-                        try:
-                            self._mend(task, group)
-                        finally:
-                            core.lock.release()
-                    self._withdraw(queue, task, group, told, unseen)
-            finally:
-                make_room(-HEADROOM - FRAMES)
-                guard.__exit__(None, None, None)
             raise
-        if refusal is not None:
+        if special is not None and special.refusal is not None:
             try:
-                raise _anew(refusal)
+                raise _anew(special.refusal)
             finally:
-                refusal = None  # no cycle with the exception
+                special = None  # no cycle with the exception
         return task
 
-    def _mend(self, task: Task[Any], group: Group | None) -> None:
-        """Undo what there is of *task*, which an exception has struck in the middle of `add`.  Locked.
+    def _withdraw(
+        self,
+        progress: list[object],
+        locked: bool,
+        queue: QueueState,
+        task: Task[Any],
+        special: Special | None,
+        told: bool,
+    ) -> None:
+        """Cancel *task*, whose submit an exception has interrupted: its caller never received the task.
 
-        Ctrl-C, mostly; or a recursion that got too deep, or no memory.
+        Args:
+            progress: What has been done so far.
+            locked: The interrupted thread keeps the lock until *progress* contains `UNDONE`.
+            queue: The queue of *task*.
+            task: It is cancelled unless a worker has started it.
+            special: What `_link` decided.
+            told: Observers know of the submit, and of no end.
+        """
+        first = object()
+        progress.append(first)
+        if progress[0] is not first:
+            return  # Ctrl-C struck as this thread was started, and another one was started
+        ended: list[Ended] = []
+        starts: Starts = []
+        try:
+            with loud(self._core):
+                try:
+                    if locked:
+                        self._undo(queue, task, True, ended, starts)
+                finally:
+                    progress.append(UNDONE)
+                if not locked:
+                    with self._core.exclusive():
+                        unseen = special is not None and bool(special.ended)
+                        self._undo(queue, task, unseen, ended, starts)
+                self._termination.finish(ended, None if told else task)
+                self._wake.start(starts)
+        finally:
+            progress.append(OVER)
+
+    def _undo(
+        self, queue: QueueState, task: Task[Any], unseen: bool, ended: list[Ended], starts: Starts
+    ) -> None:
+        """Rebuild the order; cancel *task*, if it is pending; and wake all workers that have work.
+
+        The lock is held, perhaps by the interrupted thread.  *unseen* says that no worker has seen *task*.
         """
         core = self._core
-        others: list[Any] = [*core._outside, *chain(*core._doomed)]
-        others += [other for queue in core._queues for other in queue.running_tasks()]
-        core.planner.rebuild(core._queues, others, task)
+        if not hasattr(task, "_number"):
+            task._stage = NEW  # the interruption was in the middle of `add` of the planner
+        others: list[Any] = [task, *core._outside, *chain(*core._doomed)]
+        others += [other for state in core._queues for other in state.running_tasks()]
+        core.planner.rebuild(core._queues, others)
         core._next = core.allocating.starter()
-        barrier = task._barrier
-        waits = barrier is not None and barrier._stage == WAITING
-        if barrier is not None and waits and all(other._stage >= DONE for other in dependencies_of(barrier)):
-            self._wake.tell_helpers(core.planner.done(barrier))  # it needed this task alone
-        if task._at_end is not None:
-            self._wake.tell_helpers(task._at_end.run_hooks(task))
+        for state in core._queues:
+            # A worker that has not begun may never have been given to the pool; if it was, it leaves.
+            # Any other may have been interrupted on the way from `idle` to `coming`, and be in neither.
+            state.leave_unbegun()
+            for worker in state.workers:
+                worker.wakes.put(None)
+        if WAITING <= task._stage < RUNNING:
+            more, _ = self._termination.drop(task, None, starts)
+            ended += more
+            queue.cancelled -= 1  # it does not count as submitted
+        elif task._stage == NEW or unseen:
+            if task._stage == NEW:
+                task._end(None)
+            ended.append((task, None, queue))
+        elif task._allocation is not None:
+            self._wake.tell_helpers(core.allocating.stop_holding(task._allocation))
         for relay in list(core._outside):
             if type(relay) is Foreign and not relay._dependents:
                 self._termination.forget(relay)
-        for queue in core._queues:
-            # A worker that has not begun may never have been given to the pool; if it was, it leaves.
-            # Any other may have been interrupted on the way from `idle` to `coming`, and be in neither.
-            queue.leave_unbegun()
-            for worker in queue.workers:
-                worker.wakes.put(None)
+        starts += self._wake.wake_all()
 
-    def _withdraw(
-        self, queue: QueueState, task: Task[Any], group: Group | None, told: bool, unseen: bool
-    ) -> None:
-        """See that *task*, of which its caller will never know, does not run; and that all others do.
+    def _plain(self, queue: QueueState, task: Task[Any], args: Any, kwargs: Any) -> Any:
+        """Return the dependencies in the commonest case: all are tasks of this scheduler, none has failed.
 
-        Unless it runs already.  *told* says whether observers know of it, *unseen* that no worker does.
+        In the form of the planner's `add`; `_NOT_PLAIN` in any other case.  If *args* are nothing but
+        dependencies, *task* keeps no more than those.
         """
-        core = self._core
-        with core.exclusive() as section:
-            if told and (unseen or task._stage < RUNNING):
-                section.then(core.observers.dropped, [(task, None, queue)], None)
-            if task._stage < RUNNING:
-                self._mend(task, group)
-            elif task._allocation is not None:
-                self._wake.tell_helpers(core.allocating.stop_holding(task._allocation))
-            section.then(self._wake.start, self._wake.wake_all())
-
-    def _plain(self, queue: QueueState, task: Task[Any], args: Any) -> Any:
-        """The dependencies in the commonest case: all are tasks of this scheduler, none has failed.
-
-        As the planner's `add` takes them.  Where they are all that *args* are, *task* keeps no more.
-        """
+        if kwargs is not DIRECT:
+            return _NOT_PLAIN if type(kwargs) is Template else None
         first: Any = None
         nodes: list[Any] | None = None
         for future in args:
@@ -257,25 +290,27 @@ class Submission:
             task._kwargs = AS_NEEDED
         return few
 
-    def _refusal(self, queue: QueueState) -> BaseException:
-        """Why a task may not be added."""
+    def _refusal(self, queue: QueueState) -> BaseException | None:
+        """Return why *queue* takes no task; None if it takes one."""
         if queue.broken is not None:
             return queue.broken
         if queue.closed:
             return RuntimeError(queue.closed)
         if self._core._abandoned:
             return RuntimeError("the queue was made before the fork; make a new one in the child process")
-        return RuntimeError(EXITING)
+        return RuntimeError(EXITING) if self._core.exiting else None
 
-    def _link(
-        self, queue: QueueState, task: Task[Any], group: Group | None
-    ) -> tuple[BaseException | None, Starts | None, _Link | None]:
-        """Add a task with dependencies of any kind.  The lock is held.
+    def _refuse(self, queue: QueueState, task: Task[Any]) -> Special:
+        """Refuse *task*.  The lock is held."""
+        special = Special()
+        special.refusal = self._refusal(queue)
+        task._end(None)
+        special.ended.append((task, None, queue))
+        return special
 
-        Returns:
-            Why it may not be added; runs to start; and to be told of the end
-            of a task, and to be asked of futures of others.
-        """
+    def _link(self, queue: QueueState, task: Task[Any], group: Group | None) -> Special:
+        """Add a task with dependencies of any kind, and whatever else is special.  The lock is held."""
+        special = Special()
         core = self._core
         found: Sequence[tuple[Any, bool]] = dependencies(task._args, task._kwargs)
         if task._after:
@@ -286,7 +321,6 @@ class Submission:
         before = [] if barrier is None or barrier._stage >= DONE else [barrier]
         nodes: list[Any] = [*before]
         relays: list[tuple[Node, list[Any]]] = []
-        foreign: list[tuple[Foreign, Any]] = []
         future: Any
         for future, settled in found:
             # Read once: the lock of another scheduler's task is not held.
@@ -295,10 +329,11 @@ class Submission:
             owner = future._home if planned else None
             if not planned or (owner is not None and owner.scheduler is not core):
                 if owner is not None and owner.scheduler._abandoned:
-                    return RuntimeError(OF_THE_PARENT), None, None
+                    special.refusal = RuntimeError(OF_THE_PARENT)
+                    return special
                 this: Any = core  # some methods of an `Owner` are added above
                 relay = Foreign(this, future, settled)
-                foreign.append((relay, future))
+                special.foreign.append((relay, future))
                 relays.append((relay, []))
                 nodes.append(relay)
             elif future._stage < DONE:
@@ -311,7 +346,7 @@ class Submission:
                 failed = future
         for node, needs in relays:
             core._admit(node, None, as_few(needs))
-        core._outside.update(relay for relay, _ in foreign)
+        core._outside.update(relay for relay, _ in special.foreign)
         core._admit(task, queue, as_few(list(dict.fromkeys(nodes))), group)
         if task._reservation is not None and queue.pending_limit is not None:
             task._reservation.task = task
@@ -324,23 +359,19 @@ class Submission:
         if task._allocation is not None or task._releases:
             core.allocating.add_allocation(task)
         if failed is None:
-            return None, self._wake.wake(queue), ([], foreign)
-        with uninterrupted():
-            ended, starts = self._termination.drop(task, _inherited(failed))
-        return None, starts, (ended, foreign)
+            special.starts = self._wake.wake(queue)
+        else:
+            with uninterrupted():
+                special.ended, special.starts = self._termination.drop(task, _inherited(failed))
+        return special
 
     def foreign_done(self, relay: Foreign, future: Any) -> None:
         """Note that *future*, which *relay* stands for, is done."""
-        with uninterrupted():  # nobody will tell us again
+        with uninterrupted():  # *future* calls this once
             try:
                 self._foreign_done(relay, future)
-            except RecursionError:
-                with LIMIT:
-                    sys.setrecursionlimit(sys.getrecursionlimit() + FRAMES)
-                try:
-                    self._foreign_done(relay, future)
-                finally:
-                    make_room(-FRAMES)
+            except RecursionError:  # no stack is left here, and nothing has been changed
+                start_new_thread(elsewhere, (self._foreign_done, (relay, future)))
 
     def _foreign_done(self, relay: Foreign, future: Any) -> None:
         core = self._core

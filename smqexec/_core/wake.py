@@ -11,10 +11,11 @@ from __future__ import annotations
 from typing import Any, TypeAlias
 
 from .._calls.frames import traceback_of
-from .._calls.interrupts import FRAMES, LOGGER, make_room, uninterrupted
+from .._calls.interrupts import LOGGER, uninterrupted
 from .._futures.future import Failure
 from .._futures.task import Task
 from .._planner import READY, SEARCHING
+from .exclusive import Section
 from .loud import loud
 from .searches import SEARCH_LIMIT
 from .shared import State
@@ -116,20 +117,17 @@ class Wake:
                 try:
                     queue.pool.start(queue, worker)
                 except Exception as error:
-                    make_room(FRAMES)  # an inline queue's caller may be at the bottom of a recursion
-                    try:
-                        with loud(self._core):
-                            self._start_failed(queue, worker, error)
-                    finally:
-                        make_room(-FRAMES)
+                    section = self._core.exclusive()  # RecursionError here leaves the worker to `Submission`
+                    with loud(self._core):
+                        self._start_failed(section, queue, worker, error)
                     outcome = None if submitted is None else submitted._outcome
                     if isinstance(outcome, Failure) and outcome.exception is error:
                         raise
 
-    def _start_failed(self, queue: QueueState, worker: Worker, error: Exception) -> None:
+    def _start_failed(self, section: Section, queue: QueueState, worker: Worker, error: Exception) -> None:
         """Give up *run*; without any other, fail what is ready, for nobody would ever do it."""
         core = self._core
-        with core.exclusive():
+        with section:
             # The pool may call the run yet, should another of its threads get
             # to it; `begin` then finds that it is none of ours.
             if worker not in queue.workers or worker.thread is not None:

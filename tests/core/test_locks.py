@@ -70,7 +70,7 @@ METHODS: dict[type, str] = {
     Planner: "add done drop group hold_back promote ready rebuild",
     Allocation: "take grant give_back blockers",
     Allocating: "add_allocation allocate _allocation_ended _releaser_ended _give_back",
-    Submission: "_mend _plain _link",
+    Submission: "_plain _link _refuse",
     Termination: "forget pending drop _drop_some _unlist",
     Wake: "take wake_for wake wake_all",
     State: "_tell_watchers _let_in _unpause _ask",

@@ -374,7 +374,7 @@ def test_task_that_is_undone_holds_up_nobody() -> None:
         lost = queue.submit(done.append, "lost")
         last = queue.submit(done.append, "last")
         with lock_of(scheduler):
-            core_of(scheduler).submission._mend(lost, None)
+            core_of(scheduler).submission._undo(state_of(queue), lost, False, [], [])
             check_order(scheduler)
         scheduler.resume()
         last.result(DEADLINE)
