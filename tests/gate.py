@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import threading
 from typing import TypeVar
 
@@ -33,6 +34,7 @@ class Gate:
             self._entered += 1
             self._changed.notify_all()
             if not self._changed.wait_for(lambda: self._opened, DEADLINE):
+                faulthandler.dump_traceback()  # what the thread does that was to open it
                 raise TimeoutError(f"nobody opened the gate within {DEADLINE} s")
         return result
 

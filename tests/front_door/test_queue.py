@@ -12,7 +12,6 @@ import inspect
 import itertools
 import logging
 import threading
-import time
 import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Executor, Future, ThreadPoolExecutor
@@ -22,7 +21,7 @@ from typing import Any
 import pytest
 from gate import DEADLINE, Gate
 from internals import blocking, idle_in, lock_of, pool_of, state_of, watchers_of, workers_of
-from threads import until_gone, without_collector
+from threads import beside, until, until_gone, without_collector
 
 from smqexec import Queue, Scheduler, Task, settled
 
@@ -63,40 +62,9 @@ def gate() -> Iterator[Gate]:
     gate.open()
 
 
-def start(call: Callable[[], Any]) -> Future[Any]:
-    """Make *call* in another thread, which nobody waits for should it hang."""
-    outcome: Future[Any] = Future()
-
-    def run() -> None:
-        try:
-            outcome.set_result(call())
-        except BaseException as error:
-            outcome.set_exception(error)
-
-    threading.Thread(target=run, daemon=True).start()
-    return outcome
-
-
 def in_time(call: Callable[[], Any]) -> Any:
-    """What *call* returns, made in another thread.
-
-    Raises:
-        TimeoutError: It had not returned at the deadline.
-    """
-    return start(call).result(DEADLINE)
-
-
-def eventually(holds: Callable[[], Any]) -> None:
-    """Wait for what other threads do soon, where they tell nobody.
-
-    Raises:
-        TimeoutError: *holds* was false until the deadline.
-    """
-    deadline = time.monotonic() + DEADLINE
-    while not holds():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"not within {DEADLINE} s: {inspect.getsource(holds).strip()}")
-        time.sleep(0)  # lets the others go on
+    """What *call* returns, made in another thread, before the deadline."""
+    return beside(call).result(DEADLINE)
 
 
 def value(task: Any) -> Any:
@@ -258,7 +226,7 @@ def test_a_thread_is_used_again(make: Maker) -> None:
     queue = make(8)
     for _ in range(5):
         value(queue.submit(int))
-        eventually(lambda: idle_in(queue) == 1)
+        until(lambda: idle_in(queue) == 1)
     assert len(queue._threads) == 1
 
 
@@ -291,7 +259,7 @@ def test_pool_never_holds_more_than_its_threads_while_they_start(make: Maker) ->
             tasks.append(last)
         return tasks
 
-    for fed in [start(feed) for _ in range(4)]:
+    for fed in [beside(feed) for _ in range(4)]:
         for task in value(fed):
             value(task)
     assert max(seen) <= 4
@@ -330,7 +298,7 @@ def test_failing_initializer_breaks_the_queue(make: Maker, caplog: Any) -> None:
         queue.submit(int)
     with pytest.raises(BrokenThreadPool):
         queue.map(int, "123")
-    eventually(lambda: queue._broken)
+    until(lambda: queue._broken)
     assert queue.counts()["failed"] == 3
     assert any("initializer" in record.getMessage() for record in caplog.records)
     in_time(queue.shutdown)
@@ -369,16 +337,16 @@ def test_idle_thread_of_a_broken_queue_that_was_shut_down_meanwhile_leaves(
         failed(self)
 
     value(queue.submit(int))
-    eventually(lambda: idle_in(queue) == 1)
+    until(lambda: idle_in(queue) == 1)
     first = queue.submit(begun.wait_entered)
     value(queue.submit(int))  # a second thread begins for one of the two
     value(first)
-    eventually(lambda: idle_in(queue) == 1)
+    until(lambda: idle_in(queue) == 1)
     monkeypatch.setattr(ThreadPoolExecutor, "_initializer_failed", fail_after_shutdown)
     monkeypatch.setattr(pool, "shutdown", late_shutdown)
     begun.open()
     gate.open()
-    eventually(lambda: pool._broken)
+    until(lambda: pool._broken)
     thrown.open()
     for thread in list(queue._threads):
         thread.join(DEADLINE)
@@ -490,7 +458,7 @@ def test_start_that_fails_after_the_run_was_taken(make: Maker, monkeypatch: Any)
 
     def submit_and_raise(*args: Any) -> None:
         submit(*args)
-        eventually(lambda: idle_in(queue) == 1)
+        until(lambda: idle_in(queue) == 1)
         raise MemoryError
 
     monkeypatch.setattr(pool_of(queue), "submit", submit_and_raise)
@@ -598,7 +566,7 @@ def test_parked_threads_leave_when_the_last_pending_task_is_cancelled(make: Make
     for task in [queue.submit(barrier.wait, DEADLINE) for _ in range(2)]:
         value(task)
     waiting = queue.submit(str, Future())
-    eventually(lambda: idle_in(queue) == 2)
+    until(lambda: idle_in(queue) == 2)
     queue.shutdown(wait=False)
     assert idle_in(queue) == 2  # the pending task may still need them
     assert waiting.cancel()
@@ -622,7 +590,7 @@ def test_with_block_that_raises_still_does_what_is_pending(make: Maker, gate: Ga
     with pytest.raises(Broken), make(1) as queue:
         tasks = [queue.submit(gate, 1), queue.submit(abs, 2)]
         gate.wait_entered()
-        start(lambda: eventually(lambda: state_of(queue).closed) or gate.open())
+        beside(lambda: until(lambda: state_of(queue).closed) or gate.open())
         raise Broken
     assert [task.result(0) for task in tasks] == [1, 2]
 
@@ -669,8 +637,8 @@ def test_shutdown_with_a_stopped_scheduler_warns_once_and_waits(
     queue.scheduler.stop()
     tasks = [queue.submit(int) for _ in range(3)]
     tasks.append(queue.submit(abs, tasks[0]))
-    shutdown = start(queue.shutdown)
-    eventually(lambda: "the end of queue held" in caplog.text)
+    shutdown = beside(queue.shutdown)
+    until(lambda: "the end of queue held" in caplog.text)
     assert "the scheduler is stopped: 0 running, 3 ready, 1 waiting" in caplog.text
     assert not shutdown.done()
     queue.scheduler.resume()
@@ -688,12 +656,12 @@ def test_stop_during_shutdown_warns_too(
     queue.submit(gate)
     gate.wait_entered()
     pending = queue.submit(int)
-    shutdown = start(queue.shutdown)
-    eventually(lambda: watchers_of(queue.scheduler))
+    shutdown = beside(queue.shutdown)
+    until(lambda: watchers_of(queue.scheduler))
     queue.scheduler.stop()
     assert not caplog.records  # one task still runs
     gate.open()
-    eventually(lambda: "the end of queue held" in caplog.text)
+    until(lambda: "the end of queue held" in caplog.text)
     queue.scheduler.resume()
     value(shutdown)
     assert pending.done()
@@ -939,7 +907,7 @@ def test_map_frees_results_that_were_taken(make: Maker) -> None:
     for result in queue.map(Made, range(5)):
         made = weakref.ref(result)
         del result
-        eventually(lambda made=made: gc.collect() is None or made() is None)
+        until(lambda made=made: gc.collect() is None or made() is None)
 
 
 # Memory
@@ -978,7 +946,7 @@ def test_threads_of_a_lost_queue_leave(make: Maker) -> None:
     for task in [queue.submit(barrier.wait, DEADLINE) for _ in range(2)]:
         value(task)
     slots = state_of(queue)
-    eventually(lambda: len(slots.idle) == 2)
+    until(lambda: len(slots.idle) == 2)
     threads = threads_named("lost")
     assert len(threads) == 2
     del queue
@@ -1015,14 +983,14 @@ def test_lost_queue_waits_for_a_task_of_another(make: Maker, gate: Gate) -> None
     for task in [queue.submit(barrier.wait, DEADLINE) for _ in range(2)]:
         value(task)
     slots = state_of(queue)
-    eventually(lambda: len(slots.idle) == 2)
+    until(lambda: len(slots.idle) == 2)
     held = other.submit(gate, "x")
     late = [queue.submit(lambda _: barrier.wait(DEADLINE), held) for _ in range(2)]  # they need both threads
     gate.wait_entered()
     threads = threads_named("lost")
     del queue
     gc.collect()
-    eventually(lambda: (len(slots.idle), len(slots.coming)) == (2, 0))
+    until(lambda: (len(slots.idle), len(slots.coming)) == (2, 0))
     gate.open()
     assert sorted(value(task) for task in late) == [0, 1]
     for thread in threads:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import threading
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextvars import Context, ContextVar, copy_context
@@ -51,19 +50,6 @@ def test_name_is_shown_for_all_its_life() -> None:
     assert [label_of(task) for task in (first, failing, plain)] == ["dark frame", "flat", "abs"]
 
 
-def test_name_is_in_errors() -> None:
-    def wait_for_itself() -> None:
-        while not cell:
-            pass
-        cell[0].result()
-
-    cell: list[Task[None]] = []
-    with planned(1) as (_, queue):
-        cell.append(queue.options(name="tail biter").submit(wait_for_itself))
-        with pytest.raises(RuntimeError, match=r"tail biter#1 state=running .* waits for itself"):
-            cell[0].result(DEADLINE)
-
-
 def test_name_in_events_and_reasons() -> None:
     events: list[Any] = []
     needs: list[tuple[int, ...]] = []
@@ -89,33 +75,6 @@ def test_name_in_events_and_reasons() -> None:
         *[("start", "early"), ("end", "early"), ("start", "abs"), ("end", "abs")],
         *[("start", "abs"), ("end", "abs")],
     ]
-
-
-def test_named_task_is_a_dependency_like_any_other() -> None:
-    """Direct, by name, in containers, done or not; and its own arguments are gathered."""
-    with planned(2) as (_, queue):
-        named = queue.options(name="one")
-        one = named.submit(int, "1")
-        two = named.submit(pow, 2, one)
-        assert queue.submit(sum, [one, two]).result(DEADLINE) == 3
-        assert queue.submit(pow, two, 3).result(DEADLINE) == 8
-        assert named.submit(dict, one=one, two=two).result(DEADLINE) == {"one": 1, "two": 2}
-        assert named.submit(pow, one, two).result(DEADLINE) == 1
-
-
-def test_named_generator_task() -> None:
-    @number_of_results(lambda n: n)
-    def count(n: int) -> Any:
-        yield from range(n)
-
-    with planned(1, stopped=True) as (scheduler, queue):
-        task = queue.options(name="frames").submit(count, 3)
-        item = task[1]
-        assert " 1 of <Task at" in repr(item) and "frames" in repr(item)
-        scheduler.resume()
-        assert item.result(DEADLINE) == 1
-        assert task.result(DEADLINE) == [0, 1, 2]
-        assert len(task) == 3
 
 
 def test_options_without_any_are_those_of_a_plain_submit() -> None:
@@ -153,17 +112,6 @@ def test_map_of_a_submitter_is_one_submission() -> None:
         scheduler.resume()
         list(results)
     assert order == [0, 1, 2, 3]
-
-
-def test_map_of_a_submitter_keeps_no_lost_queue() -> None:
-    queue = Queue(1)
-    known = ref(queue)
-    results = queue.options(name="item").map(abs, iter([-1, -2, -3]), buffersize=1)
-    assert next(results) == 1
-    del queue
-    gc.collect()
-    until_gone(known)
-    assert list(results) == [2]  # what was submitted; the rest can't be any more
 
 
 # What comes before.
@@ -228,19 +176,6 @@ def test_failure_before_fails_the_task() -> None:
         assert queue.options(after=[settled(failing)]).submit(abs, -1).result(DEADLINE) == 1
 
 
-def test_settled_before_waits() -> None:
-    gate = Gate()
-    with planned(2) as (_, queue):
-        held = queue.submit(gate)
-        failing = queue.submit(lambda _: int("x"), held)
-        task = queue.options(after=[settled(failing)]).submit(abs, -1)
-        gate.wait_entered()
-        assert not task.done()
-        gate.open()
-        assert task.result(DEADLINE) == 1
-        assert isinstance(failing.exception(), ValueError)
-
-
 def test_cancellation_before_cancels_the_task() -> None:
     with planned(1, stopped=True) as (_, queue):
         first = queue.submit(abs, 1)
@@ -264,16 +199,6 @@ def test_after_futures_of_others() -> None:
         broken.set_exception(error)
         assert failing.exception(DEADLINE) is error
         assert failing.origin is broken
-
-
-def test_after_items() -> None:
-    with planned(2, stopped=True) as (scheduler, queue):
-        task = queue.submit(lambda: [1, 2])
-        late = queue.options(after=[task[1]]).submit(abs, -1)
-        lost = queue.options(after=[task[2]]).submit(abs, -1)
-        scheduler.resume()
-        assert late.result(DEADLINE) == 1
-        assert isinstance(lost.exception(DEADLINE), IndexError)
 
 
 def test_after_keeps_no_result() -> None:
@@ -379,19 +304,6 @@ def test_function_in_a_context_keeps_its_name_and_traceback() -> None:
         error = task.exception(DEADLINE)
     assert error is not None and error.__traceback__ is not None
     assert error.__traceback__.tb_frame.f_code.co_name == "fail"
-
-
-def test_context_entered_twice_at_once() -> None:
-    """Python's own error, which is the task's."""
-    gate, context = Gate(), Context()
-    with planned(2) as (_, queue):
-        submitter = queue.options(context=context)
-        first = submitter.submit(gate, 1)
-        gate.wait_entered()
-        with pytest.raises(RuntimeError, match="already entered"):
-            submitter.submit(abs, 1).result(DEADLINE)
-        gate.open()
-        assert first.result(DEADLINE) == 1
 
 
 def test_context_is_let_go_of() -> None:
