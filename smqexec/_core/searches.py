@@ -1,6 +1,6 @@
-"""The searches of tasks that wait, as the core sees them: it tells them what happens.
+"""Searches of waiting tasks, as the core sees them: it tells them what happens.
 
-What a search finds, and for what, is told in ``_workers.join_search``.
+What a search looks for is in ``_workers.join_search``.
 """
 
 from __future__ import annotations
@@ -9,35 +9,35 @@ from typing import Any, Protocol
 
 from .._planner import Node
 
-# Nodes that a search, or the planner, looks at under one hold of the lock: well below a
-# millisecond on the slowest machine tried (0.3 µs a node, 2 µs where each is
-# taken over from an older search).
+# Nodes that a search, or the planner, visits under one hold of the lock: well below a millisecond on the
+# slowest machine tried (0.3 µs a node, 2 µs where each is taken over from an older search).
 SEARCH_LIMIT = 300
 
 
 class Search(Protocol):
-    """A search of a waiting task.  Called under the lock of the scheduler of the node, or run."""
+    """A search of a waiting task.  Called under the lock of the scheduler of the node, or worker."""
 
     def release(self) -> None:
-        """Wake the one who waits."""
+        """Wake the waiting thread."""
 
     def freed(self, node: Node, /) -> None:
-        """Note that *node*, of a queue whose tasks it may run, has become ready."""
+        """Note that *node*, of a queue whose tasks the thread may run, has become ready."""
 
     def spare(self) -> None:
         """Note that a task of such a queue is ready, and no other thread free for it."""
 
     def extend(self, worker: Any, wait: Any, /) -> None:
-        """Note that the thread of *run* has begun to *wait*."""
+        """Note that *worker* has begun to *wait*."""
 
-    def held_back(self, scheduler: Any, allocation: Any, /) -> None:
-        """Note that the task of *allocation* has joined lines, or needs one more task."""
+    def held_back(self, core: Any, allocation: Any, /) -> None:
+        """Note that the task of *allocation* lacks units, or needs the end of one more task."""
 
     def forget(self, node: Node, /) -> None:
-        """Let go of *node*, which has ended."""
+        """Release *node*, which has ended."""
 
 
-# All searches, of all schedulers: they are told of what begins to wait, and of what has ended.
+# All searches of the process, as one may wait for tasks of several schedulers.  Each is added and removed by
+# its own thread; others iterate over a copy.
 searches: dict[Search, None] = {}
 
 

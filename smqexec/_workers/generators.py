@@ -1,8 +1,10 @@
-"""The loop of a worker that runs a generator task."""
+"""The loop of a worker that runs a generator task: each value is published as it is yielded.
+
+`Task._stream` is set before `Task._fn` is released, so that other threads find one of them.
+"""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from concurrent.futures import CancelledError
 from typing import Any
@@ -11,12 +13,6 @@ from .._calls.callables import announcement, length, name_of
 from .._calls.frames import ours, strip_ours
 from .._core.state import QueueState, Worker
 from .._futures.task import Task
-
-# With the interpreter lock, a generator that only computes would yield thousands of
-# values before another thread gets that lock: to ask for items, or to work with them.
-# So the worker sleeps for MOMENT seconds after FIRST_MOMENT values, and again each
-# time that their number has doubled.
-FIRST_MOMENT, MOMENT = 64, 1e-5
 
 ours(length)  # its frame knows the arguments
 
@@ -30,7 +26,7 @@ def open_stream(queue: QueueState, task: Task[Any], fn: Any, args: Any, kwargs: 
     """
     scheduler = queue.scheduler
     count = announcement(fn)
-    stream = scheduler.streams.open(task, count is not None)
+    stream = scheduler.streams.stream(task, count is not None)
     name = name_of(fn)
     try:
         if count is not None:
@@ -43,16 +39,10 @@ def open_stream(queue: QueueState, task: Task[Any], fn: Any, args: Any, kwargs: 
 
 
 @ours
-def drive(
-    queue: QueueState,
-    worker: Worker,
-    task: Task[Any],
-    iterator: Iterator[Any],
-) -> list[Any]:
+def drive(queue: QueueState, worker: Worker, task: Task[Any], iterator: Iterator[Any]) -> list[Any]:
     """Take and publish the values of *iterator*; return a new list of all.
 
-    After each value, wait while the scheduler is stopped, and close *iterator*
-    if `cancel` was called on *task*.
+    After each value, wait while the scheduler is stopped, and close *iterator* if *task* was asked to end.
 
     Raises:
         CancelledError: *task* was cancelled.
@@ -64,7 +54,6 @@ def drive(
     stream: Any = task._stream
     values: list[Any] = stream.values
     most: int | None = stream.length
-    polite = FIRST_MOMENT
     try:
         while True:
             try:
@@ -77,9 +66,6 @@ def drive(
             if scheduler.observers:
                 scheduler.observers.tell("item", queue, task, worker.thread, index=len(values))
             publish(stream, value)
-            if len(values) == polite:
-                polite *= 2
-                time.sleep(MOMENT)
             # Both are read without the lock: a change that comes now is seen at the next value.
             if scheduler._stopped:
                 scheduler.waiting.pause(task)

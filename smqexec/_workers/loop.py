@@ -1,7 +1,8 @@
-"""What a queue's threads do: runs, which take one task after another, call it, and hand it over.
+"""The worker's loop: take a task, call it, hand over its result, and get the next task in return.
 
-Nothing here keeps a task, its arguments or its result longer than needed: the
-thread may park for hours, or be at the next task for as long.
+The loop runs in a thread of the pool (`work`), in the thread that submits (inline), or nested in a waiting
+task (`nest`).  Nothing here keeps a task, its arguments or its result longer than needed: the worker may be
+idle for hours, or at the next task for as long.  An error of our own code ends here, in `perform`.
 """
 
 from __future__ import annotations
@@ -23,20 +24,18 @@ from .._futures.remote_value import Kept
 from .._futures.task import Task
 from .generators import drive, open_stream
 
-# Python's limit of recursion is meant for what calls itself.  Nested tasks would
-# use it up, at eight frames of ours for each level and the user's own: every so
-# many levels the limit is raised by so many frames, as long as they are nested,
-# up to a depth where each has 1 kB of some 8 MB of stack.  No more than that: the
-# limit is that of all threads, and what recurses through C crashes at 3,000 to
-# 7,000 frames (seen with `sorted` on CPython 3.13 and 3.11).
+# Nested tasks would use up Python's limit of recursion, at nine frames of ours a level and the user's own.
+# So the limit is raised by FRAMES for each STEP levels, while these last, down to the DEEPEST level: the limit
+# is that of all threads, and recursion through C crashes at 3,000 to 7,000 frames (seen with `sorted` on
+# CPython 3.13 and 3.11).
 STEP, DEEPEST = 10, 2000
 
-# What has a name that can be had at once.
+# Types of functions whose name is an attribute that runs no code.
 _NAMED = frozenset([FunctionType, BuiltinFunctionType, type])
 
 
 def work(queue: QueueState, worker: Worker) -> None:
-    """A run, in a thread of the queue's pool: until there is nothing to do, nor will be."""
+    """Be *worker*, in a thread of the queue's pool, until there is nothing to do, nor will be."""
     CURRENT.worker = worker
     CURRENT.workers.append(worker)
     begin = partial(queue.scheduler.dispatcher.begin, queue, worker)
@@ -48,12 +47,10 @@ def work(queue: QueueState, worker: Worker) -> None:
 
 @ours
 def perform(queue: QueueState, worker: Worker, begin: Callable[[], Task[Any] | None]) -> bool:
-    """Do the task that *begin* gives, then what the scheduler gives *run* on each hand-over.
-
-    Here ends what our own code raises, in queues of threads and without.
+    """Run the task that *begin* returns, then each task that *worker* gets for handing over the one before.
 
     Returns:
-        False without a task, or where our own code has raised: *run* is to begin no other.
+        False if there was no task, or our own code has raised: *worker* must ask for no other.
     """
     scheduler = queue.scheduler
     complete = scheduler.dispatcher.complete
@@ -74,7 +71,7 @@ def perform(queue: QueueState, worker: Worker, begin: Callable[[], Task[Any] | N
                 elif kwargs is SOLE:
                     value = fn(args._outcome if type(args) is Task else _value_of(args))
                 elif kwargs is DIRECT:
-                    # A task among them has returned, or this one would have been dropped.
+                    # A task among the arguments has returned, or this one would have been dropped.
                     value = fn(*[a._outcome if type(a) is Task else _value_of(a) for a in args])
                 else:
                     task._kwargs = None  # the others hold nothing
@@ -95,7 +92,7 @@ def perform(queue: QueueState, worker: Worker, begin: Callable[[], Task[Any] | N
                 strip_ours(exception)
                 note(exception, task, fn, queue.name)
                 if task._stream is None and generates(fn):
-                    # Whoever iterates gets the failure.
+                    # A thread that iterates the task gets the failure.
                     scheduler.streams.stream(task, announcement(fn) is not None)
                 task._fn = name_of(fn)
                 fn = args = kwargs = value = task._args = task._kwargs = None
@@ -118,19 +115,19 @@ def perform(queue: QueueState, worker: Worker, begin: Callable[[], Task[Any] | N
 
 @ours
 def _value_of(argument: Any) -> Any:
-    """What `value_of` returns, sooner for an item."""
+    """Do what `value_of` does, sooner for an item."""
     if type(argument) is Item and type(argument._outcome) is not Kept:
         return argument._outcome
     return value_of(argument)
 
 
 def nest(queue: QueueState, worker: Worker, task: Task[Any]) -> None:
-    """Do *task*, nested in what *run* was at."""
+    """Run *task*, nested in the task that *worker* has suspended for it."""
     deep = not len(worker.suspended) % STEP and len(worker.suspended) <= DEEPEST
     if deep:
         make_room(FRAMES)
     try:
-        with uninterrupted():  # an inline queue's, in the main thread
+        with uninterrupted():  # an inline queue's thread may be the main thread
             perform(queue, worker, lambda: task)
     finally:
         queue.scheduler.waiting.end_nested(worker)

@@ -1,8 +1,9 @@
-"""A scheduler's part in generator tasks and items: make items on request, publish values, end items.
+"""Generator tasks and items: an item is made when it is asked for, and ends when its value is published.
 
-A `Stream` belongs to one generator task.  The worker that runs the task writes its
-values, without the lock; everything else of it is written under the scheduler's lock.
-An item is pending until the worker publishes its value, or the task ends without.
+A `Stream` belongs to one generator task.  Only the worker that runs the task writes `Stream.values`,
+without the lock; the scheduler's lock guards the rest.  A pending item is in `Stream.items`, and is a relay
+of the planner that depends on the task: so the item's dependents need the task.  It leaves both when its
+value is published, or when the task ends without that value.
 """
 
 from __future__ import annotations
@@ -103,30 +104,19 @@ class Streams:
 
     # Called by the worker that runs the generator.
 
-    def open(self, task: Task[Any], announced: bool) -> Stream:
-        """Return the stream of *task*, which is about to yield values; *announced* as for `stream`."""
-        with self._core.exclusive():
-            stream = task._stream
-            if stream is None:
-                stream = task._stream = Stream(announced)
-            return stream
-
     def announce(self, stream: Stream, length: int) -> None:
         """Note how many values there will be, and wake the threads that wait for the length."""
-        with self._core.exclusive():
+        with self._core.exclusive() as section:
             stream.length = length
             item = stream.items.pop(LENGTH, None)
-        if item is not None:
-            self.complete_item(item, length)
+            if item is not None:
+                section.then(self.complete_item, item, length)
 
     def publish(self, stream: Stream, value: Any) -> None:
         """Add a value; take the lock only if an item is pending.
 
-        A worker that yields values all the time would otherwise keep other
-        threads from the lock.  The worker adds the value, then looks for
-        pending items; `item` enters the item, then looks for the value.  So one
-        of the two sees the other: methods of a list and a dict are atomic, and,
-        without the GIL, full barriers.
+        The worker adds the value, then looks for pending items; `item` enters the item, then looks for the
+        value.  So one of the two sees the other: methods of a list and a dict are atomic, and full barriers.
         """
         values = stream.values
         values.append(value)
@@ -150,10 +140,9 @@ class Streams:
             self.fail_item(item, stream.missing(index))
 
     def end_items(self, task: Any) -> None:
-        """End the items that are still pending now that *task* has ended: its end hook.
+        """End the items of *task*, which has ended: its call returned no iterator after all.
 
-        There are some only if *task* seemed to be a generator task, and its call
-        returned no iterator: a failure or a cancellation ends items itself.
+        Other ends leave no pending items: a failure or a cancellation has ended them, or `close_stream` has.
         """
         stream: Stream = task._stream
         with self._core.exclusive():
@@ -167,7 +156,7 @@ class Streams:
     # An item ends.
 
     def complete_item(self, item: Item[Any], value: Any) -> None:
-        """Give *item* its value and free its dependents; do nothing if it was cancelled meanwhile."""
+        """Give *item* its value, and release its dependents; do nothing if it was cancelled meanwhile."""
         if not self._core.lock.acquire(False):
             self._core._lock()
         self._complete(item, value)
