@@ -25,8 +25,8 @@ from .._futures.task import Task
 from .generators import drive, open_stream
 
 # Nested tasks would use up Python's limit of recursion, at nine frames of ours a level and the user's own.
-# So the limit is raised by FRAMES for each STEP levels, while these last, down to the DEEPEST level: the limit
-# is that of all threads, and recursion through C crashes at 3,000 to 7,000 frames (seen with `sorted` on
+# So the limit is raised by FRAMES for each STEP levels, while these last, down to the DEEPEST level: it
+# is the limit of all threads, and recursion through C crashes at 3,000 to 7,000 frames (seen with `sorted` on
 # CPython 3.13 and 3.11).
 STEP, DEEPEST = 10, 2000
 
