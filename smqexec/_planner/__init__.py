@@ -29,13 +29,12 @@ from .nodes import (
     WAITING,
     Group,
     Node,
-    PlannedQueue,
-)  # fmt: skip
+)
+from .nodes import PlannedQueue as PlannedQueue
 from .planner import Planner
-from .search import HELD_BACK
 
 __all__ = [
-    "DONE", "DROPPED", "HELD_BACK", "NEW", "NONE", "READY", "RUNNING", "SEARCHING", "STRIDE", "SWEEP_FROM",
-    "WAITING", "Group", "Node", "PlannedQueue", "Planner", "as_few", "dependencies_of", "dependents_of",
+    "DONE", "DROPPED", "NEW", "NONE", "READY", "RUNNING", "SEARCHING", "STRIDE", "SWEEP_FROM", "WAITING",
+    "Group", "Node", "PlannedQueue", "Planner", "as_few", "dependencies_of", "dependents_of",
     "listed_dependencies",
 ]  # fmt: skip

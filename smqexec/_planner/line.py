@@ -4,9 +4,9 @@ A thing is a node or a search.  Most things that go first came last, so a line i
 *late* thing, which comes out of turn, is in a dict, with its number in a heap; it moves to the
 stack when its turn has come.
 
-A removed thing is forgotten at once: a `GAP` stays in its place in the stack until it comes to the
-top or is swept.  So no line keeps a task, or its result, alive.  Things do not store their place
-in the stack: a number is found by bisection.  No two things of a line have the same number.
+A removed thing is forgotten at once, so that no line keeps a task, or its result, alive: a `GAP`
+stays in its place until it comes to the top or is swept.  Things do not store their places: a
+number is found by bisection.  No two things of a line have the same number.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ MOVED_AT_ONCE = 128
 
 
 class Mark:
-    """An entry of a stack that is no thing.  Its state is that of no node in a line."""
+    """An entry of a stack that is no thing.  Its stage is that of no node in a line."""
 
     _stage = NEW
 
@@ -39,10 +39,6 @@ class Line:
     __slots__ = ("gaps", "heap", "late", "late_top", "numbers", "things")
 
     def __init__(self) -> None:
-        self.clear()
-
-    def clear(self) -> None:
-        """Remove everything."""
         #: The stack: `BOTTOM`, then things in ascending order of number, and gaps.
         self.things: list[Any] = [BOTTOM]
         #: The number of each of them.
@@ -69,13 +65,13 @@ class Line:
     def discard(self, number: int) -> None:
         """Remove the thing of *number*, if there is one."""
         numbers, things = self.numbers, self.things
-        if number in self.late:
+        if numbers[-1] == number and things[-1] is not GAP:
+            del numbers[-1], things[-1]
+        elif number in self.late:
             del self.late[number]
             if len(self.heap) > 2 * len(self.late) + SWEEP_FROM:
                 self.heap = [-number for number in self.late]
                 heapify(self.heap)
-        elif numbers[-1] == number and things[-1] is not GAP:
-            del numbers[-1], things[-1]
         else:
             index = bisect_right(numbers, number) - 1
             if numbers[index] == number and things[index] is not GAP:
@@ -87,27 +83,23 @@ class Line:
     def top(self) -> int:
         """Return the highest number, that of the last of `things`; or -1."""
         things, numbers = self.things, self.numbers
-        if self.gaps:
-            if self.gaps > SWEEP_FROM:
-                self.sweep()
-            while things[-1] is GAP:
-                del things[-1], numbers[-1]
-                self.gaps -= 1
+        if self.gaps > SWEEP_FROM:
+            self.sweep()
+        while things[-1] is GAP:
+            del things[-1], numbers[-1]
+            self.gaps -= 1
         if self.late_top > numbers[-1]:
             self._catch_up()
         return numbers[-1]
 
     def _catch_up(self) -> None:
-        """Move late things that go before the whole stack there; the first of them, if they are many.
-
-        Cost: O(log n) for each thing that moves, which happens once.
-        """
+        """Move late things that go before the whole stack there; the first of them, if they are many."""
         heap, late = self.heap, self.late
         bound = self.numbers[-1]
         moved: list[int] = []
         while heap and -heap[0] > bound and len(moved) < MOVED_AT_ONCE:
             number = -heappop(heap)
-            if number in late and (not moved or moved[-1] != number):
+            if number in late and number not in moved[-1:]:
                 moved.append(number)
         moved.reverse()
         self.numbers += moved
@@ -127,5 +119,5 @@ class Line:
 
     def all(self) -> list[Any]:
         """Return all things, also after an exception in the middle of a change."""
-        things = [*self.things, *self.late.values()]
+        things = (*self.things, *self.late.values())
         return [thing for thing in things if type(thing) is not Mark]

@@ -20,7 +20,7 @@ that for a node that was visited:
 
 * Something newer leads to it: a newer search takes over what it visits, an older one passes it by.
 * It is promoted, and so newer: it leaves its search and goes by its new number.
-* A node on that path is dropped: `Searches.forget` finds the nodes that fall, and dissolves the
+* A node on that path is dropped: `Searches.dropped` finds the nodes that fall, and dissolves the
   searches that own or lead to one of these.
 
 Invariant: if a live search owns a node but not a pending dependency of it, then a newer search
@@ -43,48 +43,32 @@ has to be on a shelf.  It is on no shelf and in no line, but counts as ready.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from itertools import count
 from operator import attrgetter
 from sys import maxsize
 from typing import Any
 
 from .graph import settle
 from .line import Line
-from .nodes import DONE, NONE, READY, RUNNING, SEARCHING, STRIDE, Group, Node, PlannedQueue
-from .search import HELD_BACK, Search
+from .nodes import DONE, NONE, READY, RUNNING, SEARCHING, Node, PlannedQueue
+from .search import HELD_BACK, Past, Search
 from .searches import UNVISITED, Searches
 
 
-class NewestFirst:
+class NewestFirst(Searches):
     """The order described above.
 
-    `take` and `complete` write out the common cases.  Each of these may be removed without
-    changing the order: `Searches.first` and `Line.push` are right in every case.
+    `take` writes out the common cases.  Each of these may be removed without changing the order:
+    `first` is right in every case.
     """
 
     new_line = Line
 
     def __init__(self) -> None:
-        self.searches = Searches()
-        #: That of the searches, which never make another.
-        self.todo = self.searches.todo
+        super().__init__()
         # A ready node of a live search that is on no shelf: the fresh one, or None.
         self._fresh: Any = None
 
-    @property
-    def steps(self) -> int:
-        """How many nodes all searches have looked at so far."""
-        return self.searches.steps
-
-    def numbers(self, number: int) -> Group:
-        """Return the numbers of the nodes of submission *number*, of which the first is the newest."""
-        return count(number + STRIDE - 1, -1)
-
     # What happens to a node.
-
-    def put(self, node: Node) -> None:
-        """List pending *node*, which is new, by its number."""
-        self.searches.put(node)
 
     def freed(self, node: Node) -> None:
         """List waiting *node*, which has become READY."""
@@ -104,7 +88,7 @@ class NewestFirst:
             return
         # A search that is not live stays: if a node that leads to this one is dropped, `forget` has to
         # know that others have passed it by.
-        self.searches.put(node)
+        self.put(node)
 
     def settle(self) -> None:
         """Put the fresh node on a shelf."""
@@ -120,19 +104,19 @@ class NewestFirst:
     def leave(self, node: Node) -> None:
         """Remove pending *node*, which is about to start or end, from where it is listed."""
         self.settle()
-        self.searches.leave(node)
-
-    def dropped(self, nodes: list[Node]) -> None:
-        """Forget *nodes*, which were pending, have left, and were just dropped."""
-        self.searches.forget(nodes)
+        self.unlist(node)
 
     def promote(self, node: Node, number: int) -> None:
         """Let pending *node* go by *number*, which is above all others."""
-        if node._search is not HELD_BACK:  # else it goes first anyway
-            self.settle()
-            self.searches.release(node)
-            node._number = number
-            self.searches.put(node)
+        search = node._search
+        if search is HELD_BACK:
+            return  # it goes first anyway
+        self.leave(node)
+        if search is not None and search.live:
+            self.part(search, node)
+            node._search = Past(search._number)
+        node._number = number
+        self.put(node)
 
     # What starts next.
 
@@ -207,7 +191,7 @@ class NewestFirst:
                 node = next(iter(queue.first))
                 del queue.first[node]
             else:
-                node = self.searches.first(queue, maxsize if limit is None else self.steps + limit)
+                node = self.first(queue, maxsize if limit is None else self.steps + limit)
         queue.running -= 1
         if node is not None and node is not SEARCHING:
             queue.start(node)
@@ -226,12 +210,11 @@ class NewestFirst:
 
     def rebuild(self, queues: Iterable[PlannedQueue], pending: list[Any]) -> None:
         """Make the order anew: *pending* nodes all count as waiting.  Cost: a sort."""
-        self.todo.clear()
-        self._fresh = None
+        self.todo, self._fresh = Line(), None
         for queue in queues:
-            queue.line.clear()
+            queue.line = Line()
             queue.first.clear()
         for node in sorted(pending, key=attrgetter("_number")):  # what goes first comes last
             if node._search is not HELD_BACK:
                 node._search = None
-                self.searches.put(node)
+                self.put(node)

@@ -11,12 +11,11 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 from heapq import heappop, heappush
-from itertools import count
 from operator import attrgetter
 from typing import Any
 
 from .graph import dependencies_of, settle
-from .nodes import DONE, READY, RUNNING, SWEEP_FROM, Group, Node, PlannedQueue
+from .nodes import DONE, READY, RUNNING, SWEEP_FROM, Node, PlannedQueue
 
 
 class Fifo:
@@ -77,9 +76,6 @@ class OldestFirst:
     def __init__(self) -> None:
         # Promoted nodes are numbered downwards from here; written by `promote`.
         self._before = 0
-
-    def numbers(self, number: int) -> Group:
-        return count(number)
 
     # What happens to a node.
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
+from itertools import count
 from typing import Any
 
 from .graph import as_few, dependencies_of, dependents_of, end_relay, forget, linked, settle
@@ -33,10 +34,8 @@ class Planner:
     def __init__(self, order: str) -> None:
         if order not in ("newest", "oldest"):
             raise ValueError(f"order must be 'newest' or 'oldest', not {order!r}")
-        #: Which ready node goes first.  The owner calls its `take`.
+        #: Which ready node goes first.  The owner calls its `take` and `start`.
         self.order: NewestFirst | OldestFirst = NewestFirst() if order == "newest" else OldestFirst()
-        # Where waiting nodes go, newest first; else None.
-        self._todo = self.order.todo
         # The number of the last submission, or promotion newest first.
         self._number = 0
 
@@ -48,9 +47,7 @@ class Planner:
     def group(self) -> Group:
         """Return the numbers of one submission of several nodes, the first of which counts as the newest."""
         self._number += STRIDE
-        return self.order.numbers(self._number)
-
-    # A node comes.
+        return count(self._number + STRIDE - 1, -1)
 
     def add(
         self, node: Node, queue: PlannedQueue | None, dependencies: Any = None, group: Group | None = None
@@ -106,21 +103,19 @@ class Planner:
             self.order.put(node)
             return
         node._number = number = self._number = self._number + STRIDE
-        if self._todo is not None:
+        todo = self.order.todo
+        if todo is not None:
             # `Line.push`, written out for what is newer than all else.
-            line = self._todo if missing else queue.line
+            line = todo if missing else queue.line
             line.numbers.append(number)
             line.things.append(node)
         elif not missing:
             queue.line.nodes.append(node)
 
-    # A node changes its turn.
-
     def hold_back(self, node: Node, relay: Node) -> None:
         """Let *node*, which has just started, wait for *relay*, a new relay without dependents.
 
-        Once *relay* is done, *node* is ready again.  Newest first it then goes before all others of
-        its queue; oldest first by its number.
+        Then it is ready again, and newest first it goes before all others of its queue.
         """
         node._queue.running -= 1
         node._queue.waiting += 1
@@ -133,8 +128,7 @@ class Planner:
     def promote(self, node: Node) -> bool:
         """Make pending *node* count as newly submitted; oldest first, it and its needs go first.
 
-        Return False if *node* is not pending.  Cost: newest first, O(log n); oldest first, a sort
-        of the ready nodes.
+        Return False if *node* is not pending.
         """
         if not WAITING <= node._stage <= READY or node._queue is None:
             return False
@@ -169,7 +163,7 @@ class Planner:
         """End the nodes of *doomed*, at first one, without a value; and all that depend on them.
 
         At most *limit* nodes end: the others are left in *doomed*, and only a further call changes
-        their states.  `_end` of the first is called with *fate*, that of the others with *inherited*.
+        their stages.  `_end` of the first is called with *fate*, that of the others with *inherited*.
 
         Return the nodes dropped, each before its dependents, and the nodes that became ready.  A
         dropped node keeps its `_dependencies` for the owner to clear.
@@ -184,11 +178,14 @@ class Planner:
             node = doomed.popleft()
             if node._stage > RUNNING:
                 continue  # it depended on two dropped nodes, or has been dropped meanwhile
-            if node._stage == RUNNING:
-                node._queue.running -= 1
-            else:
-                self._leave(node)
+            if node._stage < RUNNING:
+                self.order.leave(node)
+                node._missing = -1
                 pending.append(node)
+            if (queue := node._queue) is not None:
+                queue.waiting -= node._stage == WAITING
+                queue.ready -= node._stage == READY
+                queue.running -= node._stage == RUNNING
             node._end(fate)
             fate = inherited
             dropped.append(node)
@@ -199,42 +196,25 @@ class Planner:
             node._dependents = None
         self.order.dropped(pending)
         for node in pending:
-            self._unlink(node)
+            needs = dependencies_of(node)
+            for other in needs:
+                forget(other, node)
+            if type(needs) is list:
+                # In place: a suspended search may hold this very list.  The copy is for the owner
+                # to release where that may run user code.
+                node._dependencies = needs.copy()
+                needs.clear()
         freed: list[Any] = []
         settle(self.order, settled, freed)
         return dropped, freed
 
-    def _leave(self, node: Node) -> None:
-        """Let pending *node*, which is about to be dropped, leave the order."""
-        self.order.leave(node)
-        queue = node._queue
-        if queue is not None:
-            if node._stage == READY:
-                queue.ready -= 1
-            else:
-                queue.waiting -= 1
-        node._missing = -1
-
-    def _unlink(self, node: Node) -> None:
-        """Remove dropped *node* from the dependents of its dependencies."""
-        needs = dependencies_of(node)
-        for other in needs:
-            forget(other, node)
-        if type(needs) is list:
-            # In place: a suspended search may hold this very list.  The copy is for the owner to
-            # release where that may run user code.
-            node._dependencies = needs.copy()
-            needs.clear()
-
-    # After an exception.
+    # All nodes.
 
     def ready(self, queues: Iterable[PlannedQueue]) -> list[Any]:
         """Return the ready nodes of *queues*, which are all of this planner's.  Cost: all its entries."""
         return [node for node in self.order.listed(queues) if node._stage == READY]
 
-    def rebuild(
-        self, queues: Iterable[PlannedQueue], others: Iterable[Any], lost: Node | None = None
-    ) -> None:
+    def rebuild(self, queues: list[Any], others: Iterable[Any], lost: Node | None = None) -> None:
         """Make counts and order anew after an exception in the middle of a call.
 
         Args:
@@ -243,13 +223,13 @@ class Planner:
                 found through these alone.
             lost: The node that was being added, if one was: it is dropped.
         """
-        queues = list(queues)
         found = linked([*others, *self.order.listed(queues), *(() if lost is None else (lost,))])
         if lost is not None:
             lost._end(None)
         for queue in queues:
             queue.waiting = queue.ready = queue.running = 0
         pending: list[Any] = []
+        ends: list[Any] = []
         for node in found:
             # Without *lost*, and without relays whose own addition was interrupted.
             dependents = [other for other in dependents_of(node) if other is not lost and other._stage != NEW]
@@ -259,15 +239,13 @@ class Planner:
             elif WAITING <= node._stage < RUNNING:
                 pending.append(node)
                 node._stage = WAITING
-                if node._queue is not None:
-                    node._queue.waiting += 1
                 # A node that waits for a dropped one is about to be dropped too: see `drop`.
                 needs = [other for other in dependencies_of(node) if other._stage != DONE]
+                # One more than there are, which is settled below, unless it stands for `done`.
                 node._missing = 1 + sum(other._stage < DONE or not node._tolerant for other in needs)
+                if node._queue is not None:
+                    node._queue.waiting += 1
+                if node._queue is not None or (dependencies_of(node) and not node._ended_by_owner):
+                    ends.append(node)
         self.order.rebuild(queues, pending)
-        # One more is missing than there is, but for relays that wait for `done`.
-        settle(self.order, [node for node in pending if not _waits_for_done(node)], [])
-
-
-def _waits_for_done(node: Node) -> bool:
-    return node._queue is None and (node._ended_by_owner or not dependencies_of(node))
+        settle(self.order, ends, [])

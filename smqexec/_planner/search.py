@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from heapq import heapify, heappop, heappush
 from math import inf
 from typing import Any
@@ -10,19 +11,10 @@ from .nodes import NEW, SWEEP_FROM, Node, PlannedQueue
 
 
 class Search:
-    """A suspended depth-first search, and the nodes that it owns.  Written by `Searches` alone."""
+    """A suspended depth-first search, and the nodes that it owns.  Written by `NewestFirst` alone."""
 
     __slots__ = (
-        "_number",
-        "first",
-        "frames",
-        "head",
-        "intact",
-        "last",
-        "later",
-        "live",
-        "shelves",
-        "solid",
+        "_number", "first", "frames", "head", "intact", "last", "later", "live", "shelves", "solid",
     )  # fmt: skip
 
     #: That of no node in a line.
@@ -47,16 +39,13 @@ class Search:
         #: Frames of heads, to go on with when `frames` is empty: a deque, once there are some.
         self.later: Any = ()
         #: Its ready nodes, for each queue.
-        self.shelves: dict[PlannedQueue, Shelf] = {}
+        self.shelves: defaultdict[PlannedQueue, Shelf] = defaultdict(Shelf)
 
     def shelve(self, node: Node) -> None:
         """Put ready *node*, which it owns, on the shelf of its queue.  Cost: O(log n)."""
-        queue: PlannedQueue = node._queue
-        shelf = self.shelves.get(queue)
-        if shelf is None:
-            shelf = self.shelves[queue] = Shelf()
+        shelf = self.shelves[node._queue]
         if not shelf.nodes:
-            queue.line.push(self._number, self)
+            node._queue.line.push(self._number, self)
         shelf.put(node)
 
     def unshelve(self, node: Node) -> None:
@@ -87,10 +76,9 @@ class Shelf:
 
     def first(self) -> Node:
         """Return the node that the search met first.  There is one."""
-        heap, nodes = self.heap, self.nodes
-        while heap[0] not in nodes:
-            heappop(heap)
-        return nodes[heap[0]]
+        while self.heap[0] not in self.nodes:
+            heappop(self.heap)
+        return self.nodes[self.heap[0]]
 
 
 class Past:
@@ -117,7 +105,7 @@ class HeldBack:
 
     def shelve(self, node: Node) -> None:
         node._queue.first[node] = None
-        node._queue.line.late_top = inf  # so that the short cuts of `NewestFirst` do not apply
+        node._queue.line.late_top = inf  # so that the short cuts of `take` do not apply
 
     def unshelve(self, node: Node) -> None:
         del node._queue.first[node]

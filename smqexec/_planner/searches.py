@@ -25,7 +25,7 @@ Rests = list[tuple[list[Node], int]]
 
 
 class Searches:
-    """All searches of one planner."""
+    """All searches of one planner.  `NewestFirst` adds the verbs."""
 
     def __init__(self) -> None:
         #: What is still to be searched, by number: nodes that no search has visited and that were
@@ -33,8 +33,6 @@ class Searches:
         self.todo = Line()
         #: How many nodes all searches have looked at so far.
         self.steps = 0
-
-    # Where nodes are listed.
 
     def put(self, node: Node) -> None:
         """List pending *node*, which no search owns and no line has, by its own number."""
@@ -44,16 +42,15 @@ class Searches:
         elif node._queue is not None:  # else it is a relay: a search gets to it from its dependents
             self.todo.push(node._number, node)
 
-    def leave(self, node: Node) -> None:
+    def unlist(self, node: Node) -> None:
         """Remove pending *node* from where it is listed, if it is."""
         search, place = node._search, node._place
         if search is not None and search.live:
             if node._stage == READY:
                 search.unshelve(node)
-        elif place is UNVISITED or (place is None and node._stage == WAITING):
-            self.todo.discard(node._number)  # nothing there has the number of a relay
-        elif place is None:
-            node._queue.line.discard(node._number)
+        elif type(place) is not int:  # nothing in a line has the number of a relay
+            line = self.todo if node._stage == WAITING or place is UNVISITED else node._queue.line
+            line.discard(node._number)
 
     # Searching.
 
@@ -103,36 +100,38 @@ class Searches:
 
         Cost: one step for each node on the path.
         """
-        path, rests, adopter = self._path(root, min(PATH, stop - self.steps))
+        path, rests, search = self._path(root, min(PATH, stop - self.steps))
         self.steps += len(path) or 1
         if not path:
             self.todo.discard(root._number)  # it is listed again once it is ready
             root._place = 0
             return
-        search = adopter
         if search is None:
             search = Search(root)
             lowest = listed_dependencies(path[-1])
             if rests and rests[-1][0] is lowest:
                 rests.pop()
             search.frames.append((lowest, 0))
-        position = search.first
         for node in reversed(path):
-            position -= 1
-            node._search = search
-            node._place = position
-        search.first = position
+            search.first -= 1
+            node._search, node._place = search, search.first
         if rests:
             search.later = search.later or deque()
             search.later.extend(reversed(rests))
-        self._raise(search, root)
+        old, search.head, search._number = search._number, root, root._number
+        if old != root._number:
+            for queue, shelf in search.shelves.items():
+                if shelf.nodes:
+                    queue.line.discard(old)
+                    queue.line.push(root._number, search)
+        if search.frames or search.later:
+            self.todo.push(root._number, search)
 
     def _path(self, root: Any, most: int) -> tuple[list[Node], Rests, Search | None]:
         """Walk from *root* along first pending dependencies, as far as no other search owns them.
 
-        Returns:
-            The nodes on the path, at most *most* and now in no line; what else these need; and a
-            search that adopts the path, if the path ends at a head of one.
+        Return the nodes on the path, at most *most* and now in no line; what else these need; and
+        a search to adopt the path, if the path ends at a head of one.
         """
         todo, things, numbers, number = self.todo, self.todo.things, self.todo.numbers, root._number
         path: list[Node] = []
@@ -166,19 +165,15 @@ class Searches:
             if owned:
                 if owner.intact and self._bare(owner, need):
                     return path, rests, owner
-                self._part(owner, need)
+                self.part(owner, need)
             node = need
         return path, rests, None
 
     def _bare(self, search: Search, former: Node) -> bool:
-        """Make *former* the head of *search* again, if it is or was that, and remove it from `todo`.
+        """Make *former* the head of *search* again, which no longer owns the heads above it; leave `todo`.
 
-        The heads above it are then no search's.
-
-        Returns:
-            False, if it was none; or if what else one above it needs was searched, and is pending.
-
-        Cost: one step for each head above it.
+        Return False if *former* never was the head; or if other needs of a head above it were
+        searched, and are pending.  Cost: one step for each head above it.
         """
         if former._place > search.solid:
             return False
@@ -207,19 +202,7 @@ class Searches:
             self.put(heads[0])
         return True
 
-    def _raise(self, search: Search, head: Node) -> None:
-        """Give *search*, which is not in `todo`, the new *head*."""
-        old, number = search._number, head._number
-        search.head, search._number = head, number
-        if old != number:
-            for queue, shelf in search.shelves.items():
-                if shelf.nodes:
-                    queue.line.discard(old)
-                    queue.line.push(number, search)
-        if search.frames or search.later:
-            self.todo.push(number, search)
-
-    def _part(self, search: Search, node: Node) -> None:
+    def part(self, search: Search, node: Node) -> None:
         """Note that *search* no longer owns *node*: a newer search does, or *node* is newer itself."""
         search.intact = False
         if search.head is node:
@@ -227,14 +210,6 @@ class Searches:
             search.head = None
             search.frames, search.later = [], ()
             self.todo.discard(search._number)
-
-    def release(self, node: Node) -> None:
-        """Remove pending *node* from where it is listed, and from its search."""
-        self.leave(node)
-        search = node._search
-        if search is not None and search.live:
-            self._part(search, node)
-            node._search = Past(search._number)
 
     def _advance(self, search: Search, queue: PlannedQueue, stop: int) -> Node | None:
         """Go on with *search*, the first of `todo`, until it meets a ready node of *queue*, or step *stop*.
@@ -264,9 +239,9 @@ class Searches:
                 if owned:
                     if state == READY:
                         owner.unshelve(node)
-                    self._part(owner, node)
-                elif node._place is None:  # `leave`, written out for what is in the stack
-                    line = node._queue.line if state == READY else todo
+                    self.part(owner, node)
+                elif type(place := node._place) is not int:  # `unlist`, written out
+                    line = todo if state == WAITING or place is UNVISITED else node._queue.line
                     things = line.things
                     if things[-1] is node:
                         del things[-1], line.numbers[-1]
@@ -275,8 +250,6 @@ class Searches:
                         line.gaps += 1
                     else:
                         line.discard(node._number)  # it is late; or a relay, which is listed nowhere
-                elif node._place is UNVISITED:
-                    todo.discard(node._number)
                 search.last = node._place = search.last + 1
                 node._search = search
                 if state == READY and node._queue is not queue:
@@ -296,7 +269,7 @@ class Searches:
 
     # Drops.
 
-    def forget(self, nodes: list[Any]) -> None:
+    def dropped(self, nodes: list[Any]) -> None:
         """Search anew what may have been visited through *nodes*, which have just been dropped and left.
 
         Cost: one step for each node that was visited through them, and for what depends on these;
@@ -316,7 +289,7 @@ class Searches:
             if search.live:
                 self._dissolve(search)
         for node in fallen:
-            self.leave(node)  # a dissolved search may have listed it, as its head
+            self.unlist(node)  # a dissolved search may have listed it, as its head
             self.put(node)
         for node in [*fallen, *nodes]:
             node._search = None  # what was visited through it has fallen too
@@ -325,12 +298,12 @@ class Searches:
         """End *search*: what it owned is to be searched again, from its head; what is ready is listed."""
         search.live = False
         search.frames, search.later = [], ()
-        shelves, search.shelves = search.shelves, {}
-        for queue, shelf in shelves.items():
+        for queue, shelf in search.shelves.items():
             if shelf.nodes:
                 queue.line.discard(search._number)
-                for node in shelf.nodes.values():
-                    self.put(node)
+            for node in shelf.nodes.values():
+                self.put(node)
+        search.shelves.clear()
         head, search.head = search.head, None
         if head is not None:
             self.todo.discard(search._number)

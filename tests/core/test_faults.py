@@ -1001,7 +1001,7 @@ class Internal(Exception):
 
 
 PLANNING = "add_queue group add hold_back done drop promote rebuild ready"
-ORDERING = "put freed take start leave dropped promote numbers listed"
+ORDERING = "put freed take start leave dropped promote listed"
 SECOND = 1.0  # nobody waits longer where our own code has raised
 METHODS = [
     *((Planner, name, order) for name in PLANNING.split() for order in ("newest", "oldest")),

@@ -306,16 +306,6 @@ def test_first_of_a_group_counts_as_newest() -> None:
     assert plan.run() == ["b", "x", "y", "z", "a"]
 
 
-def test_group_is_in_order_oldest_first() -> None:
-    plan = Plan("oldest")
-    plan.add("a")
-    group = plan.planner.group()
-    plan.add("b")
-    for name in "xyz":
-        plan.add(name, group=group)
-    assert plan.run() == ["a", "x", "y", "z", "b"]
-
-
 def test_group_that_goes_on_later_keeps_its_place() -> None:
     """As a map does that is asked for its items bit by bit."""
     plan = Plan()
@@ -1377,7 +1367,7 @@ def test_plan_is_made_anew() -> None:
     lost = Named("lost")
     plan.planner.admit(lost, plan.queues["q"], [plan.nodes["item"], plan.nodes["n0"]])
     running = [node for node in plan.nodes.values() if node._stage == RUNNING]
-    plan.planner.rebuild(plan.queues.values(), running, lost)
+    plan.planner.rebuild([*plan.queues.values()], running, lost)
     plan.check()
     started = plan.run()
     assert [name for name in started if name[0] == "g"] == ["g0", "g1", "g2"]
@@ -1391,7 +1381,7 @@ def test_plan_made_anew_keeps_promoted_tasks_promoted() -> None:
     plan.promote("c")
     lost = Named("lost")
     plan.planner.admit(lost, plan.queues["q"], [plan.nodes["a"]])
-    plan.planner.rebuild(plan.queues.values(), [], lost)
+    plan.planner.rebuild([*plan.queues.values()], [], lost)
     plan.promote("b")
     assert plan.run() == ["b", "c", "a"]
 
@@ -1479,7 +1469,7 @@ def test_held_back_task_in_a_plan_made_anew() -> None:
     plan.add("b")
     lost = Named("lost")
     plan.planner.admit(lost, plan.queues["q"], [plan.nodes["b"]])
-    plan.planner.rebuild(plan.queues.values(), [plan.nodes[late]], lost)
+    plan.planner.rebuild([*plan.queues.values()], [plan.nodes[late]], lost)
     plan.check()
     plan.add("c")
     plan.add("d")

@@ -117,7 +117,8 @@ class Both:
         node = ((Numbered, Tolerant), (Held, TolerantHeld))[held][tolerant](task)
         self.nodes.append(node)
         ordered = queue in self.last
-        opened, submission = (None, None) if group is None or ordered else self.groups[group]
+        grouped = group is not None and not ordered and self.model.newest
+        opened, submission = self.groups[group] if grouped else (None, None)  # type: ignore[index]
         self.model.add(task, queue, [need for need in needs if need not in ended], submission)
         slots = None if queue is None else self.queues[queue]
         last = self.last[queue] if ordered else None  # type: ignore[index]
