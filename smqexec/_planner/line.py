@@ -39,16 +39,14 @@ class Line:
     __slots__ = ("gaps", "heap", "late", "late_top", "numbers", "things")
 
     def __init__(self) -> None:
-        #: The stack: `BOTTOM`, then things in ascending order of number, and gaps.
+        # The stack: `BOTTOM`, then things in ascending order of number, and gaps.
         self.things: list[Any] = [BOTTOM]
-        #: The number of each of them.
-        self.numbers: list[int] = [-1]
-        #: How many gaps there are.
-        self.gaps = 0
-        #: Late things by number; and a heap of these numbers, negated, with some of removed things.
+        self.numbers: list[int] = [-1]  # of each of them
+        self.gaps = 0  # how many there are
+        # Late things by number; and a heap of these numbers, negated, with some of removed things.
         self.late: dict[int, Any] = {}
         self.heap: list[int] = []
-        #: No late thing has a higher number, so a thing on top of the stack with a higher one goes first.
+        # No late thing has a higher number, so a thing on top of the stack with a higher one goes first.
         self.late_top: float = -1
 
     def push(self, number: int, thing: Any) -> None:

@@ -10,8 +10,7 @@ searches are kept and suspended::
                  searches that own some for this queue, by the search's number
 
 Higher numbers go first.  `take` goes on searching while the first of `todo` is newer than the
-first of the queue's line, and then starts the line's first.  All of this is a cache over the
-graph: `rebuild` makes it anew.
+first of the queue's line, and then starts the line's first.
 
 Why that is exact.  A node's dependencies never change, and one that starts has none pending, so
 nodes leave the graph at its far end: what is left keeps its order.  A node is met first along
@@ -20,8 +19,8 @@ that for a node that was visited:
 
 * Something newer leads to it: a newer search takes over what it visits, an older one passes it by.
 * It is promoted, and so newer: it leaves its search and goes by its new number.
-* A node on that path is dropped: `Searches.dropped` finds the nodes that fall, and dissolves the
-  searches that own or lead to one of these.
+* A node on that path is dropped: `dropped` finds the nodes that fall, and dissolves the searches
+  that own or lead to one of these.
 
 Invariant: if a live search owns a node but not a pending dependency of it, then a newer search
 owns that dependency, or something in `todo`, at least as new, leads to it.
@@ -32,9 +31,6 @@ node would do next: the node becomes its head, at a position before all others, 
 needs is searched last.  So chains that grow while they run cost one step a node.  Heads so put
 on top can be taken off while what else they need was not searched, for a new node that needs one
 further down: so do many sinks of one chain.
-
-Held back.  A node that has started and lacks a resource waits again.  Once it is ready it goes
-before all others; no line has it, and no search owns it (see `HeldBack`).
 
 Fresh.  Of the nodes that become ready one is kept aside, as most often it starts next and never
 has to be on a shelf.  It is on no shelf and in no line, but counts as ready.
@@ -55,11 +51,7 @@ from .searches import UNVISITED, Searches
 
 
 class NewestFirst(Searches):
-    """The order described above.
-
-    `take` writes out the common cases.  Each of these may be removed without changing the order:
-    `first` is right in every case.
-    """
+    """The order described above."""
 
     new_line = Line
 
@@ -67,8 +59,6 @@ class NewestFirst(Searches):
         super().__init__()
         # A ready node of a live search that is on no shelf: the fresh one, or None.
         self._fresh: Any = None
-
-    # What happens to a node.
 
     def freed(self, node: Node) -> None:
         """List waiting *node*, which has become READY."""
@@ -86,8 +76,8 @@ class NewestFirst(Searches):
         elif node._place is None:
             node._place = UNVISITED  # it stays in `todo`
             return
-        # A search that is not live stays: if a node that leads to this one is dropped, `forget` has to
-        # know that others have passed it by.
+        # A search that is not live stays: if a node that leads to this one is dropped, `dropped` has
+        # to know that others have passed it by.
         self.put(node)
 
     def settle(self) -> None:
@@ -118,14 +108,13 @@ class NewestFirst(Searches):
         node._number = number
         self.put(node)
 
-    # What starts next.
-
     def take(self, queue: PlannedQueue, limit: Any = None, ended: Any = None, freed: Any = None) -> Any:
         """Start the node of *queue* that goes first; None if none is ready; or `SEARCHING`.
 
-        *limit* is how many nodes to look at before giving up for now.  *ended*, a running node of
-        *queue*, is ended first, with a value: nodes that become ready are added to *freed*, where
-        the one that starts may be missing.
+        *limit*: how many nodes to look at before giving up for now.  *ended*: a running node of
+        *queue* that ends first, with a value; nodes that become ready by that are added to *freed*,
+        except perhaps the one that starts.  The common cases are written out: any of them may be
+        removed without changing the order.
         """
         line, todo = queue.line, self.todo
         if ended is None:
@@ -196,8 +185,6 @@ class NewestFirst(Searches):
         if node is not None and node is not SEARCHING:
             queue.start(node)
         return node
-    # After an exception.
-
     def listed(self, queues: Iterable[PlannedQueue]) -> list[Any]:
         """Return the pending nodes that are listed: all ready ones, and what is still to be searched."""
         nodes: list[Any] = [self._fresh]

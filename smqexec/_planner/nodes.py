@@ -1,4 +1,4 @@
-r"""The planner's records of a task and of a queue, almost without behaviour.
+r"""The planner's records of a task and of a queue.
 
 A node is in exactly one state and moves only to the right::
 
@@ -43,30 +43,27 @@ class Node:
         "_dependencies", "_dependents", "_missing", "_number", "_place", "_queue", "_search", "_stage",
     )  # fmt: skip
 
-    #: True: a dependency that is dropped counts as done for this node.
+    # True: a dependency that is dropped counts as done for this node.
     _tolerant: ClassVar[bool] = False
-    #: True, for a relay: only the owner ends it, with `done`.  False: it also ends with its dependencies.
+    # True, for a relay: only the owner ends it, with `done`.  False: it also ends with its dependencies.
     _ended_by_owner: ClassVar[bool] = False
 
-    #: Its rank: the order of submission.  Set by `add`, changed by `promote`.  0: a relay.
-    _number: int
-    #: NEW, WAITING, READY, RUNNING, DONE or DROPPED.  A subclass may have more states above DROPPED.
-    _stage: int
-    #: The `PlannedQueue` that starts it.  None: a relay.  The owner may clear it after the end.
-    _queue: Any
-    #: Its dependencies in argument order, until it starts: (), a node, or a list of nodes.  A
-    #: suspended search may hold the list, so the list is emptied in place when the node starts.
+    _number: int  # its rank: the order of submission; set by `add`, changed by `promote`; 0: a relay
+    _stage: int  # NEW to DROPPED, as above; a subclass may have more stages above DROPPED
+    _queue: Any  # the `PlannedQueue` that starts it; None: a relay; the owner may clear it after the end
+    # Its dependencies in argument order, until it starts: (), a node, or a list of nodes.  A
+    # suspended search may hold the list, so the list is emptied in place when the node starts.
     _dependencies: Any
-    #: How many dependencies are not done; one more for a relay that waits for `done`.  Below 0
-    #: after a drop, and for a relay that has ended, so that counting down never gets to 0.
+    # How many dependencies are not done; one more for a relay that waits for `done`.  Below 0
+    # after a drop, and for a relay that has ended, so that counting down never gets to 0.
     _missing: int
-    #: The nodes that depend on it, until it ends: None, a node, or a list of nodes.
+    # The nodes that depend on it, until it ends: None, a node, or a list of nodes.
     _dependents: Any
-    #: Newest first: the last search that visited it; the search owns the node while it is live.
-    #: `HELD_BACK`: it was held back.
+    # Newest first: the last search that visited it; the search owns the node while it is live.
+    # `HELD_BACK`: it was held back.
     _search: Any
-    #: Newest first: its position in that search.  None: in the line that its state calls for, if
-    #: it has a number.  `UNVISITED`: it became ready in `Searches.todo`, and is still there.
+    # Newest first: its position in that search.  None: in the line that its state calls for, if
+    # it has a number.  `UNVISITED`: it became ready in `Searches.todo`, and is still there.
     _place: Any
 
     def __init__(self) -> None:
@@ -94,12 +91,12 @@ class PlannedQueue:
     __slots__ = ("__weakref__", "first", "line", "ready", "running", "waiting")
 
     def __init__(self) -> None:
-        #: How many of its nodes are in each of these states; written by the planner and its order.
+        # How many of its nodes are in each of these states; written by the planner and its order.
         self.waiting = self.ready = self.running = 0
-        #: Its ready nodes; written by the order.  Newest first: a `Line` of nodes that no search
-        #: owns and of searches that own others.  Oldest first: a `Fifo`.
+        # Its ready nodes; written by the order.  Newest first: a `Line` of nodes that no search
+        # owns and of searches that own others.  Oldest first: a `Fifo`.
         self.line: Any = None
-        #: Newest first: ready nodes that were held back, the one that goes first in front.
+        # Newest first: ready nodes that were held back, the one that goes first in front.
         self.first: dict[Node, None] = {}
 
     def start(self, node: Node) -> None:

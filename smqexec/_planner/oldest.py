@@ -2,8 +2,7 @@
 
 Nodes that are ready when they are added come in the order of their numbers: a deque.  A node that
 becomes ready later may come out of turn: a heap.  A node that is dropped, or starts out of turn,
-stays in either until it comes to the front or a sweep finds it.  A node that was held back goes by
-its number.
+stays in either, dead, until it comes to the front or a sweep finds it.
 """
 
 from __future__ import annotations
@@ -19,15 +18,13 @@ from .nodes import DONE, READY, RUNNING, SWEEP_FROM, Node, PlannedQueue
 
 
 class Fifo:
-    """The ready nodes of a queue by number, lowest first.  An entry is dead if its node is not READY."""
+    """The ready nodes of a queue by number, lowest first."""
 
     __slots__ = ("late", "nodes")
 
     def __init__(self) -> None:
-        #: Nodes in ascending order of number.
-        self.nodes: deque[Any] = deque()
-        #: A heap of [number, node] for nodes that came out of turn.
-        self.late: list[list[Any]] = []
+        self.nodes: deque[Any] = deque()  # in ascending order of number
+        self.late: list[list[Any]] = []  # a heap of [number, node] for nodes that came out of turn
 
     def push(self, node: Node) -> None:
         """Add ready *node*.  Cost: O(1) in turn, else O(log n)."""
@@ -63,21 +60,13 @@ class Fifo:
 
 
 class OldestFirst:
-    """The ready node with the lowest number starts first: first in, first out.
+    """The ready node with the lowest number starts first.  Its methods do what those of `NewestFirst` do."""
 
-    The methods do what those of `NewestFirst` do.
-    """
-
-    #: Nothing is ever searched.
-    steps = 0
-    todo = None
+    steps, todo = 0, None  # nothing is ever searched
     new_line = Fifo
 
     def __init__(self) -> None:
-        # Promoted nodes are numbered downwards from here; written by `promote`.
-        self._before = 0
-
-    # What happens to a node.
+        self._before = 0  # promoted nodes are numbered downwards from here; written by `promote`
 
     def put(self, node: Node) -> None:
         if node._stage == READY:
@@ -113,8 +102,6 @@ class OldestFirst:
         for queue in dict.fromkeys(current._queue for current in planned):
             queue.line.sort()
 
-    # What starts next.
-
     def take(self, queue: PlannedQueue, limit: Any = None, ended: Any = None, freed: Any = None) -> Any:
         if ended is not None:
             ended._stage = DONE
@@ -131,8 +118,6 @@ class OldestFirst:
             node = line.pop()
         queue.start(node)
         return node
-
-    # After an exception.
 
     def listed(self, queues: Iterable[PlannedQueue]) -> list[Any]:
         return [node for queue in queues for node in queue.line.all()]

@@ -17,29 +17,23 @@ class Search:
         "_number", "first", "frames", "head", "intact", "last", "later", "live", "shelves", "solid",
     )  # fmt: skip
 
-    #: That of no node in a line.
-    _stage = NEW
+    _stage = NEW  # that of no node in a line
 
     def __init__(self, head: Node) -> None:
-        #: The node at which it began.  None once a newer search has taken the head: that one will
-        #: visit whatever this one could still reach.
+        # The node at which it began.  None once a newer search has taken the head: that one will
+        # visit whatever this one could still reach.
         self.head: Node | None = head
-        #: Its rank: the number of its head.
-        self._number = head._number
-        #: False once it owns nothing: no search owns a node whose search is not live.
-        self.live = True
-        #: False once it lost a node or passed one by: then no head may be put on top of it.
-        self.intact = True
-        #: The lowest and highest position given so far.  Those of heads are below 0.
+        self._number = head._number  # its rank: the number of its head
+        self.live = True  # False once it owns nothing: a node whose search is not live has no owner
+        self.intact = True  # False once it lost a node or passed one by: then no node may adopt it
+        # The lowest and highest position given so far.  Those of heads are below 0.
         self.first = self.last = 0
-        #: No node at a position above this one can be made the head again.
-        self.solid = 0
-        #: Where it stands: (dependencies, index of the next to visit).  The list is the node's own.
+        self.solid = 0  # no node at a position above this one can be made the head again
+        # Where it stands: (dependencies, index of the next to visit).  The list is the node's own.
         self.frames: list[tuple[list[Any], int]] = []
-        #: Frames of heads, to go on with when `frames` is empty: a deque, once there are some.
+        # Frames of heads, to go on with when `frames` is empty: a deque, once there are some.
         self.later: Any = ()
-        #: Its ready nodes, for each queue.
-        self.shelves: defaultdict[PlannedQueue, Shelf] = defaultdict(Shelf)
+        self.shelves: defaultdict[PlannedQueue, Shelf] = defaultdict(Shelf)  # its ready nodes
 
     def shelve(self, node: Node) -> None:
         """Put ready *node*, which it owns, on the shelf of its queue.  Cost: O(log n)."""
@@ -63,7 +57,7 @@ class Shelf:
     __slots__ = ("heap", "nodes")
 
     def __init__(self) -> None:
-        #: The nodes by position; and a heap of positions, with some of nodes that have left.
+        # The nodes by position; and a heap of positions, with some of nodes that have left.
         self.nodes: dict[int, Node] = {}
         self.heap: list[int] = []
 
@@ -82,7 +76,7 @@ class Shelf:
 
 
 class Past:
-    """Stands in a node for the search that gave it back: the number of that search.  Never live."""
+    """In a node, in place of a search that gave it back: the number of that search."""
 
     __slots__ = ("_number",)
     live = False

@@ -109,9 +109,8 @@ class Searches:
         if search is None:
             search = Search(root)
             lowest = listed_dependencies(path[-1])
-            if rests and rests[-1][0] is lowest:
-                rests.pop()
-            search.frames.append((lowest, 0))
+            index = rests.pop()[1] - 1 if rests and rests[-1][0] is lowest else len(lowest) - 1
+            search.frames.append((lowest, index))
         for node in reversed(path):
             search.first -= 1
             node._search, node._place = search, search.first
