@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures._base
+import inspect
 import linecache
 import os
 import signal
@@ -54,6 +55,8 @@ def strike(step: int, call: Callable[[], object]) -> bool:
         if not name.startswith(STRUCK_FILES):
             return None
         line = linecache.getline(name, frame.f_lineno).lstrip()
+        if event == "return" and frame.f_code.co_flags & inspect.CO_GENERATOR:
+            return trace  # as it is closed perhaps: what is raised there is lost, and Python warns
         # No signal strikes between the end of a `with` block and its exit.
         if event == "return" or (event == "line" and not line.startswith(("with ", "try:"))):
             left -= 1
