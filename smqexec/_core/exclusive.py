@@ -19,7 +19,7 @@ from threading import get_ident
 from types import TracebackType
 from typing import Any
 
-from .._calls.interrupts import DEFERRED, STRUCK, call_deferred, headroom, uninterrupted
+from .._calls.interrupts import DEFERRED, MAIN, call_deferred, headroom, uninterrupted
 
 REENTRANT = "a signal handler or a finalizer has interrupted the scheduler itself: this call can't wait"
 OF_THE_PARENT = "the task was submitted before the fork; its result is the parent process's"
@@ -54,7 +54,7 @@ class Exclusive:
 
     def deferred(self, call: Callable[..., object], *args: Any) -> bool:
         """If this thread has the lock, or waits for it, make *call* after it; else return False."""
-        if self.lock._is_owned() or (self._entering and get_ident() in STRUCK):
+        if self.lock._is_owned() or (self._entering and get_ident() in MAIN):
             DEFERRED.setdefault(get_ident(), []).append(partial(call, *args))
             return True
         return False
@@ -84,7 +84,7 @@ class Section:
             return self
         self._guard.__enter__()
         try:
-            if get_ident() not in STRUCK:
+            if get_ident() not in MAIN:
                 core.lock.acquire()
             else:
                 before, core._entering = core._entering, True

@@ -15,7 +15,7 @@ from typing import Any
 
 from .._calls.arguments import AS_NEEDED, DIRECT, Template, dependencies
 from .._calls.frames import traceback_of
-from .._calls.interrupts import DEFERRED, STRUCK, call_deferred, elsewhere, uninterrupted
+from .._calls.interrupts import DEFERRED, MAIN, call_deferred, elsewhere, uninterrupted
 from .._futures.future import Failure, PlannedFuture, new
 from .._futures.items import Item
 from .._futures.relays import Foreign, Settled
@@ -114,7 +114,7 @@ class Submission:
                     told = True
                     core.observers.submitted(queue, task, args, kwargs)
             # Not with `_lock`: Ctrl-C could strike between that and a `try`.
-            if get_ident() not in STRUCK:
+            if get_ident() not in MAIN:
                 core._queue_up()
             # Not by ``with``: an exception must not release the lock before the order is rebuilt.
             lock.acquire()

@@ -18,7 +18,7 @@ from internals import SPINS, blocked_on, lock_of, shared, waiting
 from threads import beside, hold, planned, until
 
 from smqexec import Queue, Scheduler, Task, settled
-from smqexec._calls.interrupts import STRUCK, _after_fork
+from smqexec._calls.interrupts import MAIN, _after_fork
 
 ROUNDS = 150
 
@@ -422,14 +422,14 @@ def test_where_ctrl_c_may_strike_nothing_is_held_outside_a_with(monkeypatch: pyt
 
 
 def test_hook_after_fork_knows_the_new_main_thread() -> None:
-    parents = STRUCK.copy()
+    parents = MAIN.copy()
     assert parents == {threading.main_thread().ident}
     try:
         mine = beside(lambda: (_after_fork(), threading.get_ident())[1]).result(DEADLINE)
-        assert STRUCK == {mine} != parents
+        assert MAIN == {mine} != parents
     finally:
-        STRUCK.clear()
-        STRUCK.update(parents)
+        MAIN.clear()
+        MAIN.update(parents)
 
 
 def test_calls_that_end_in_many_threads_let_others_go() -> None:
