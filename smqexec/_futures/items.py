@@ -1,4 +1,9 @@
-"""Items, and the stream: the values of a generator task."""
+"""Items, and the stream of a generator task.
+
+To the planner an item is a relay: never started, and done when its value is published.  An item of a
+generator task depends on nothing; the worker that yields the value ends the item.  An item of an
+ordinary task is a part of its result, cut when the task ends.
+"""
 
 from __future__ import annotations
 
@@ -30,15 +35,13 @@ class Item(Keeping[R]):
     Cancelling it cancels its dependents, and not the task.
     """
 
-    # To the planner an item is a relay: searched, never started, and done when
-    # its value is published.
     __slots__ = ("_home", "_key", "_source")
     _kind = "Item"
     _ended_by_owner = True
 
     _home: Home | None
-    _source: Any  # the `Task`; None once it has ended
-    _key: Any
+    _source: Any  # the `Task`; None once the item has ended
+    _key: Any  # of the part; `LENGTH` stands for the number of values
 
     def __init__(self, *_: object, **__: object) -> None:
         raise TypeError("an Item can't be made by itself: task[key] makes them")
@@ -78,7 +81,7 @@ class Item(Keeping[R]):
 
     @ours
     def _extract(self, task: Future[Any]) -> None:
-        """Take this part of the result of *task*, which has ended: an end hook of it."""
+        """Take this part of the result of *task*, which has ended: an item callback of it."""
         queue, result = self._home, task._outcome  # type: ignore[attr-defined]
         if queue is None or task.cancelled() or isinstance(result, Failure):
             return  # this item ended with the task, or before
@@ -118,16 +121,15 @@ class Item(Keeping[R]):
 class Stream:
     """The values of a generator task so far, and its pending items.
 
-    Only the worker that runs the task changes `values`.
-    The scheduler's lock guards the rest until the task is done.  `values` only
-    grows: values below a length once seen may be read without the lock.
+    Only the worker that runs the task changes `values`, which only grow: those below a length once seen
+    may be read without the lock.  The scheduler's lock guards all else until the task is done.
     """
 
     __slots__ = ("announced", "closed", "items", "length", "values")
 
     def __init__(self, announced: bool) -> None:
-        self.values: list[Any] = []  # ours alone: the task's result is a copy
-        # The pending ones by index, and the one for `LENGTH`.
+        self.values: list[Any] = []  # the task's result is a copy
+        # The pending items by index, and the one for `LENGTH`.
         self.items: dict[Any, Item[Any]] = {}
         self.announced = announced  # the function has a number_of_results
         self.length: int | None = None  # its answer, once the worker has asked

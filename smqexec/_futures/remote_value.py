@@ -1,8 +1,8 @@
 """Values that stay where they were made: at an engine that keeps them.
 
-The outcome of a task whose call was made there is `Kept`: the engine's own
-future, which brings the value when asked for it.  As an argument of another call
-at that engine this future goes there in the value's place.
+The outcome of a task whose call was made there is `Kept`: the engine's own future, a `Remote`, which
+brings the value when asked for it.  As an argument of another call at that engine the `Remote` goes
+there in the value's place.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ R = TypeVar("R")
 class Remote(Future[Any]):
     """The future of a call at an engine that keeps values.
 
-    It is done when the value is there; ``result`` brings it here, and keeps it.
-    Of the call it keeps nothing then, nor of its callbacks: they know the call.
+    It is done when the value is there; ``result`` brings the value here, and keeps it.  A future that
+    is done holds neither its call nor its callbacks.
     """
 
     def _get_snapshot(self) -> Snapshot:
@@ -32,11 +32,11 @@ class Remote(Future[Any]):
 
     @abstractmethod
     def part(self, key: Any) -> Remote:
-        """The future of ``result[key]``, which the engine makes of its own value.  It does not block."""
+        """Return the future of ``result[key]``, which the engine makes of its own value; don't block."""
 
 
 class Kept:
-    """An outcome that is elsewhere: `future` has it.  That of an item may not be done yet, and fail."""
+    """An outcome that is elsewhere.  The future of an item's may not be done yet, and may fail."""
 
     __slots__ = ("future",)
 
@@ -50,19 +50,7 @@ class Keeping(PlannedFuture[R]):
     __slots__ = ()
 
     def result(self, timeout: float | None = None) -> R:
-        """Return what the call returned, waiting for it if need be; a value kept elsewhere is brought here.
-
-        The exception of a call that failed, or of the dependency that did, is
-        raised with its own traceback each time.
-
-        Args:
-            timeout: Seconds to wait at most; None for no limit.
-
-        Raises:
-            CancelledError: The task was cancelled.
-            TimeoutError: It was not done in time.
-            Exception: The value could not be brought here.
-        """
+        """Do what `Task.result` does; bring a value here that is kept elsewhere."""
         end = None if timeout is None else monotonic() + timeout
         try:
             outcome: Any = super().result(timeout)
@@ -72,17 +60,7 @@ class Keeping(PlannedFuture[R]):
             del self  # no cycle from the traceback to this frame and back
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
-        """Return the exception that the call, or a dependency of it, raised; None if it returned.
-
-        A value kept elsewhere stays there.
-
-        Args:
-            timeout: Seconds to wait at most; None for no limit.
-
-        Raises:
-            CancelledError: The task was cancelled.
-            TimeoutError: It was not done in time.
-        """
+        """Do what `Task.exception` does; a value kept elsewhere stays there."""
         end = None if timeout is None else monotonic() + timeout
         exception = super().exception(timeout)
         outcome = self._outcome
@@ -92,7 +70,7 @@ class Keeping(PlannedFuture[R]):
         return _snapshot(self) if type(self._outcome) is Kept and self.done() else super()._get_snapshot()
 
     def _deliver(self, fn: Callable[[Future[R]], object]) -> None:
-        # That of asyncio reads the value in the thread of its loop, which must not wait for it.
+        # asyncio's callback reads the value in the thread of its loop, which must not wait.
         if type(self._outcome) is Kept and getattr(fn, "__module__", None) == "asyncio.futures":
             threading.Thread(target=self._bring_and_call, args=(fn,), daemon=True).start()
         else:
@@ -104,7 +82,7 @@ class Keeping(PlannedFuture[R]):
 
 
 def _brought(future: Future[R]) -> Future[R]:
-    """A future of what *future* gives, whose value is kept elsewhere, and is brought here."""
+    """Return a done future with the outcome of *future*, whose value is brought here."""
     brought: Future[R] = Future()
     try:
         brought.set_result(future.result())
@@ -116,11 +94,12 @@ def _brought(future: Future[R]) -> Future[R]:
 
 
 def _snapshot(future: Future[Any]) -> Snapshot:
-    brought = _brought(future)
-    if brought.cancelled():
+    try:
+        return True, False, future.result(), None
+    except CancelledError:
         return True, True, None, None
-    error = brought.exception()
-    return True, False, None if error is not None else brought.result(), error
+    except BaseException as error:
+        return True, False, None, error
 
 
 def _left(end: float | None) -> float | None:
@@ -129,22 +108,17 @@ def _left(end: float | None) -> float | None:
 
 @cache
 def keeping(kind: Any) -> Any:
-    """The class of tasks whose outcome may be `Kept`, in place of *kind*; of the same name.
+    """Return the class of tasks whose outcome may be `Kept`, in place of *kind*; of the same name.
 
-    A class of its own: who reads the outcomes of plain tasks looks for no other.
+    A worker reads the outcomes of plain tasks without a look for `Kept`.
     """
     return type(kind.__name__, (Keeping, kind), {"__slots__": (), "__module__": kind.__module__})
 
 
 def stand_in(future: Future[Any], takes: Any) -> Any:
-    """What stands for *future*, which is done, in a call at an engine.
+    """Return what stands for *future*, which is done, in a call at an engine.
 
-    Args:
-        future: A dependency of the call.
-        takes: Tells whether a `Remote` may stand for its value there.
-
-    Returns:
-        A `Remote` where that will do, and else the value, brought here if need be.
+    That is its `Remote` where *takes* allows, else the value, brought here if need be.
     """
     if isinstance(future, PlannedFuture):
         outcome = future._outcome

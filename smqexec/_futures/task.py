@@ -192,7 +192,7 @@ class Task(PlannedFuture[R]):
         return self._ended_part(number)
 
     def _ended_part(self, key: Any) -> Item[Any]:
-        """The part *key* of a task that has ended."""
+        """Return the part *key* of a task that has ended."""
         end = self._stage
         if end == CANCELLED:
             return Item._ended(CANCELLED, None)
@@ -285,8 +285,8 @@ class Task(PlannedFuture[R]):
                 number += 1
                 continue
             item = self._item(stream, number)
-            # Not `await item`: whoever is cancelled here must not cancel the item of others.
-            await _told(item, get_running_loop())
+            # Not `await item`: a loop that is cancelled here must not cancel the item of others.
+            await _ended(item, get_running_loop())
             if self._exhausted(stream, number, item):
                 try:
                     await self  # raises how the generator failed
@@ -307,10 +307,10 @@ class Task(PlannedFuture[R]):
         return stream
 
     def _streaming(self) -> Stream | None:
-        """What there is of a generator task, pending, running or done; None for an ordinary one."""
+        """Return the stream of a generator task, pending, running or done; None for an ordinary one."""
         stream = self._stream
         if stream is None:
-            # Read after the stream: a worker lets go of the function once the stream is there.
+            # Read after the stream: a worker releases the function once the stream is there.
             fn, queue = self._fn, self._queue
             if callable(fn) and generates(fn):
                 if queue is not None:
@@ -338,7 +338,7 @@ class Task(PlannedFuture[R]):
         return [known_as(self, self._fn, number)]
 
 
-async def _told(item: Item[Any], loop: AbstractEventLoop) -> None:
+async def _ended(item: Item[Any], loop: AbstractEventLoop) -> None:
     """Return when *item* is done."""
     waiter = loop.create_future()
 
