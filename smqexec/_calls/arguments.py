@@ -11,9 +11,8 @@ What a task keeps is *args* and a *form*, which tells how the call is made::
     None        a tuple   fn(*args): no futures, nothing by name
     a dict      a tuple   fn(*args, **form): no futures
     DIRECT      a tuple   fn(*args), with its result in place of each future
-    AS_NEEDED   None      each argument is a dependency of the task, which lists it;
-                          when the task starts this becomes DIRECT, with a list, or
-    SOLE        a future  fn(its result)
+    AS_NEEDED   None      the arguments are the dependencies that the task lists; when
+                          the task starts this becomes DIRECT, with a list
     a Template  None      fn(*args, **kwargs), as the template's ``fill`` gives them
 
 The exact type alone decides whether an argument is searched.  Plain ``list``, ``tuple``,
@@ -42,7 +41,6 @@ from .kinds import FUTURE, KINDS, LIST, PLAIN, SETTLED, classify, kind_of
 DIRECT: Any = object()
 # A tuple beside the list of dependencies would be a third more for the garbage collector to go through.
 AS_NEEDED: Any = object()
-SOLE: Any = object()
 
 
 class Template:
@@ -103,8 +101,8 @@ def encode(args: tuple[Any, ...], kwargs: dict[str, Any] | None) -> tuple[Any, A
 def dependencies(args: Any, form: Any) -> list[tuple[Future[Any], bool]]:
     """Return the futures among encoded arguments, in argument order; True for ``settled(future)``.
 
-    Each once, but twice where it is given both ways.  Not for AS_NEEDED and SOLE: their futures
-    are the task's dependencies.
+    Each once, but twice where it is given both ways.  Not for AS_NEEDED: its futures are the
+    task's dependencies.
     """
     parts = form.found if type(form) is Template else args if form is DIRECT else ()
     found: dict[int, tuple[Future[Any], bool]] = {}
@@ -133,8 +131,6 @@ def materialise(args: Any, form: Any, take: Take | None = None) -> tuple[Sequenc
     """
     if form is None:
         return args, {}
-    if form is SOLE:
-        return (value_of(args, take),), {}
     if form is DIRECT:
         return tuple([value_of(value, take) for value in args]), {}
     return form.fill(take) if type(form) is Template else (args, form)

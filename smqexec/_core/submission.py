@@ -277,18 +277,14 @@ class Submission:
             elif issubclass(kind, Future):
                 return _NOT_PLAIN
         if nodes is None:
-            few = first
-            count = 0 if first is None else 1
-        else:
-            if len(nodes) > 2 or first is nodes[1]:
-                # Each once, and a list of just the size: one that was appended to has room for eight.
-                nodes = list(dict.fromkeys(nodes))
-            few = as_few(nodes)
-            count = len(nodes)
-        if count == len(args):
+            return first
+        if len(nodes) > 2 or first is nodes[1]:
+            # Each once, and a list of just the size: one that was appended to has room for eight.
+            nodes = list(dict.fromkeys(nodes))
+        if len(nodes) == len(args):
             task._args = None
             task._kwargs = AS_NEEDED
-        return few
+        return as_few(nodes)
 
     def _refusal(self, queue: QueueState) -> BaseException | None:
         """Return why *queue* takes no task; None if it takes one."""

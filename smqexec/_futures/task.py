@@ -8,7 +8,7 @@ from contextlib import suppress
 from operator import index
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from .._calls.arguments import AS_NEEDED, DIRECT, SOLE
+from .._calls.arguments import AS_NEEDED, DIRECT
 from .._calls.callables import announcement, generates, name_of
 from .._planner import DONE, NONE, Node
 from .future import CANCELLED, FAILED, Failure, PlannedFuture
@@ -105,9 +105,6 @@ class Task(PlannedFuture[R]):
                 self._kwargs = DIRECT
             needs.clear()
         else:
-            if self._kwargs is AS_NEEDED:
-                self._args = needs
-                self._kwargs = SOLE
             self._dependencies = NONE
 
     def promote(self) -> bool:

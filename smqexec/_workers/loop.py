@@ -12,7 +12,7 @@ from functools import partial
 from types import BuiltinFunctionType, FunctionType
 from typing import Any
 
-from .._calls.arguments import DIRECT, SOLE, Template, materialise
+from .._calls.arguments import DIRECT, Template, materialise
 from .._calls.callables import PLAIN, announcement, generates, is_iterator, name_of
 from .._calls.containers import value_of
 from .._calls.frames import ours, strip_ours
@@ -68,8 +68,6 @@ def perform(queue: QueueState, worker: Worker, begin: Callable[[], Task[Any] | N
             try:
                 if kwargs is None:
                     value = fn(*args)
-                elif kwargs is SOLE:
-                    value = fn(args._outcome if type(args) is Task else _value_of(args))
                 elif kwargs is DIRECT:
                     # A task among the arguments has returned, or this one would have been dropped.
                     value = fn(*[a._outcome if type(a) is Task else _value_of(a) for a in args])
