@@ -4,6 +4,8 @@
     A bar in a loop over results, by tqdm.
 ``cache``
     Results kept from run to run, by joblib.
+``event_loop``
+    Submit from asyncio to a queue with few pending tasks, without blocking the loop.
 ``metrics``
     Metrics of a service: an observer that counts, with prometheus_client.
 ``newest_view``

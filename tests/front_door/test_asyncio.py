@@ -214,3 +214,68 @@ def test_snapshot_of_an_engines_own_future() -> None:
     pending: Any = Far.__new__(Far)
     Future.__init__(pending)
     assert pending._get_snapshot() == (False, False, None, None)
+
+
+# Submitting from a loop to a queue that may be full.
+
+
+@pytest.mark.parametrize("how", ["submit", "timeout", "map", "run_in_executor"])
+def test_submit_that_would_block_the_loop_is_an_error(how: str) -> None:
+    gate = Gate()
+
+    async def main(queue: Queue) -> None:
+        loop = asyncio.get_running_loop()
+        running = queue.submit(gate)
+        gate.wait_entered()
+        pending = queue.submit(abs, -1)  # there is room
+        calls = {
+            "submit": lambda: queue.submit(abs, -2),
+            "timeout": lambda: queue.options(timeout=DEADLINE).submit(abs, -2),
+            "map": lambda: queue.map(abs, [-2]),
+            "run_in_executor": lambda: loop.run_in_executor(queue, abs, -2),
+        }
+        words = r"full: 1 pending .* event loop .* try_submit\(\), or await asyncio"
+        with pytest.raises(RuntimeError, match=words):
+            calls[how]()
+        assert queue.try_submit(abs, -2) is None
+        with pytest.raises(TimeoutError, match="is full"):
+            queue.options(timeout=0).submit(abs, -2)
+        late = asyncio.create_task(asyncio.to_thread(queue.submit, abs, -3))  # blocks another thread
+        await asyncio.sleep(0)
+        gate.open()
+        await running
+        assert (await pending, await (await late)) == (1, 3)
+
+    with Queue(1, max_pending=1) as queue:
+        asyncio.run(asyncio.wait_for(main(queue), DEADLINE))
+        assert queue.submit(abs, -4).result(DEADLINE) == 4
+
+
+def test_loop_goes_on_under_load() -> None:
+    """Other threads wait for room."""
+    gate = Gate()
+
+    async def call(queue: Queue, n: int) -> int:
+        return await (await asyncio.to_thread(queue.submit, abs, n))
+
+    async def main(queue: Queue) -> int:
+        queue.submit(gate)
+        calls = [asyncio.create_task(call(queue, -n)) for n in range(500)]
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert not any(task.done() for task in calls)
+        gate.open()
+        return sum(await asyncio.gather(*calls))
+
+    with Queue(1, max_pending=3) as queue:
+        assert asyncio.run(asyncio.wait_for(main(queue), 6 * DEADLINE)) == 499 * 500 // 2
+
+
+def test_loop_of_a_task_of_the_scheduler_may_submit_more() -> None:
+    """Its thread never waits for room."""
+
+    async def main(queue: Queue) -> list[int]:
+        return [await task for task in [queue.submit(abs, -n) for n in range(5)]]
+
+    with Queue(1, max_pending=1) as queue, Queue(1, scheduler=queue.scheduler) as other:
+        assert other.submit(asyncio.run, main(queue)).result(DEADLINE) == [0, 1, 2, 3, 4]

@@ -1,4 +1,4 @@
-"""Programs that take an executor, at work on a Queue."""
+"""The standard library as a client: asyncio, `wait` and `as_completed`, and usual ways to use executors."""
 
 from __future__ import annotations
 
@@ -218,35 +218,7 @@ def test_tasks_and_a_pool_depend_on_each_other(queue: Queue, pool: ThreadPoolExe
     assert last.result(DEADLINE) == 20
 
 
-# Other libraries' ways
-
-
-class BoundedExecutor:
-    """As s3transfer's: a limit on what is submitted, held by semaphores freed in callbacks."""
-
-    def __init__(self, limit: int, slots: int, executor: Callable[..., Any]) -> None:
-        self._executor = executor(max_workers=slots)
-        self._semaphore = threading.Semaphore(limit)
-
-    def submit(self, fn: Callable[..., Any], *args: Any) -> Future[Any]:
-        if not self._semaphore.acquire(timeout=DEADLINE):
-            raise TimeoutError
-        future: Future[Any] = self._executor.submit(fn, *args)
-        future.add_done_callback(lambda _: self._semaphore.release())
-        return future
-
-    def shutdown(self, wait: bool = True) -> None:
-        self._executor.shutdown(wait)
-
-
-def test_executor_that_bounds_what_is_submitted() -> None:
-    """Its writes go to one file by one thread, and must stay in the order they were submitted."""
-    written: list[int] = []
-    executor = BoundedExecutor(3, 1, Queue)
-    for i in range(200):
-        executor.submit(written.append, i)
-    executor.shutdown()
-    assert written == list(range(200))
+# Programs' ways
 
 
 class CountingQueue(Queue):
