@@ -13,6 +13,7 @@ from weakref import ref
 from typing_extensions import override
 
 from ._calls.kinds import settled
+from ._core.state import QueueState
 from ._ending import leave
 from ._engines.backend import ExecutorBackend
 from ._engines.executors import Engine
@@ -92,7 +93,9 @@ class Queue(Submits, ThreadPoolExecutor):
             scheduler is stopped.  `try_submit` returns None instead; with
             ``options(timeout=...)`` it raises a TimeoutError.  A thread of the
             same scheduler never blocks, as other tasks may need the task that
-            it runs: what a task or a callback submits goes through.
+            it runs: what a task or a callback submits goes through.  A thread
+            that runs an asyncio event loop never blocks either: `submit` raises
+            a RuntimeError there.
         context: Make each call in a copy of its submitter's context
             variables, as ``asyncio.to_thread`` does.  A task without, nested
             in one that waits, is called in the context of that one.
@@ -189,13 +192,13 @@ class Queue(Submits, ThreadPoolExecutor):
             raise TypeError(f"initargs must be a tuple, not {initargs!r}")
         if max_pending is not None:
             max_pending = positive("max_pending", max_pending, "an int or None")
+        if executor is not None:
+            _check_executor(executor, inline, context)
+            check_engine(executor, initializer, initargs)
         if prefetch is not None:
             prefetch = integer("prefetch", prefetch, "an int or None")
             if prefetch < 0 or (prefetch and executor is None):
                 raise ValueError(f"prefetch must be 0 or more, and more only with executor=; not {prefetch}")
-        if executor is not None:
-            _check_executor(executor, inline, context)
-            check_engine(executor, initializer, initargs)
         if scheduler is None:
             scheduler = Scheduler(order="oldest")
         elif not isinstance(scheduler, Scheduler):
@@ -209,20 +212,32 @@ class Queue(Submits, ThreadPoolExecutor):
         else:
             make = without_threads if inline else in_threads
             state = make(core, max_workers, thread_name_prefix, initializer, initargs)
+        limit = None if max_pending is None else PendingLimit(max_pending)
+        self._open(scheduler, state, in_order, limit, context)
+
+    _set_up.__qualname__ = "Queue"  # Python's errors name what the user has called
+
+    def _open(
+        self,
+        scheduler: Scheduler,
+        state: QueueState,
+        in_order: bool,
+        limit: PendingLimit | None,
+        context: bool,
+    ) -> None:
         state.in_order = in_order
-        state.pending_limit = None if max_pending is None else PendingLimit(max_pending)
+        state.pending_limit = limit
         state.copies_context = context
         state.update_rules()
         self._scheduler = scheduler
         self._state = state
         self._pool = state.pool
-        ruled = state.has_rules or state.keeps or context or inline
+        ruled = state.has_rules or state.keeps or state.inline or context
+        core = scheduler._core
         self._add = core.admission.add_with if ruled else core.submission.add
         self._thread_name_prefix = state.name  # clients of ThreadPoolExecutor, and its own tests, read it
         state.owner = ref(self, state.lose)
         core.add_queue(state)
-
-    _set_up.__qualname__ = "Queue"  # Python's errors name what the user has called
 
     _options = NO_OPTIONS
 
