@@ -30,6 +30,12 @@ collect_ignore = ["typing_checks.py", "sdist.py"]
 settings.register_profile("smqexec", deadline=None, derandomize=True, database=None)
 settings.load_profile("smqexec")
 
+def pytest_collection_finish() -> None:
+    """Spare each later run of the collector what is there for the whole session: modules and tests."""
+    gc.collect()
+    gc.freeze()
+
+
 raised = pytest.StashKey[bool]()
 
 

@@ -92,6 +92,7 @@ def test_the_source_distribution_holds_all_that_is_here(unpacked: Path) -> None:
     assert files_in(unpacked) == files_in(ROOT)
 
 
+@pytest.mark.slow
 def test_the_source_distribution_can_be_installed_and_tested(unpacked: Path, tmp_path: Path) -> None:
     """In a fresh environment, where only what is installed here can be imported besides."""
     call(sys.executable, "-m", "venv", "--without-pip", tmp_path)
