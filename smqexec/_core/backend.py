@@ -1,38 +1,37 @@
 """What runs the tasks of a queue: one backend object a queue.
 
-The core decides which task runs next; a backend decides where.  A *worker* of it is a `Run`
-that fills a slot of the queue: a thread's loop, the thread that submits (inline), or a call
-at an executor.  No method is called with the scheduler's lock held, but `lose`, which must
-take no lock.
+The core decides which task runs next; a backend decides where.  A `Worker` fills a slot of the queue: it is a
+thread's loop, the thread that submits (inline), or a call at an executor.  No method is called with the
+scheduler's lock held, but `lose`, which must take no lock.
 """
 
 from __future__ import annotations
 
 from typing import Any, Protocol, TypeAlias
 
-# Those of ``state``, which names the backend of a queue.
+# Of ``state``, which imports this module.
 QueueState: TypeAlias = Any
 Worker: TypeAlias = Any
 
 
 class Backend(Protocol):
-    """What the workers of a queue run in."""
+    """What the workers of a queue run in.  Its fields are set once, but for `_broken`."""
 
-    #: A worker that has nothing to do waits for work; else it ends.
+    #: A worker without a task is idle; else it leaves.
     parks: bool
     #: Tasks run in the threads that submit them.
     inline: bool
     #: Results of tasks may be `Kept` elsewhere.
     keeps: bool
-    #: Why it starts no more workers, or something false.
+    #: Why the backend starts no more workers; false if it does.
     _broken: Any
 
     @property
     def threads(self) -> Any:
-        """The set of its threads."""
+        """The set of the backend's threads."""
 
     def start(self, queue: QueueState, worker: Worker) -> None:
-        """Start the worker *run*: see that it takes tasks of *slots* until none is left for it."""
+        """Let *worker* begin: it takes tasks of *queue* until `Dispatcher.begin` returns None."""
 
     def resize(self, number: int) -> None:
         """Let so many workers run at the same time from now on."""
@@ -44,24 +43,24 @@ class Backend(Protocol):
         """Cancel all running tasks whose calls have not begun elsewhere."""
 
     def lose(self, queue: QueueState) -> None:
-        """Note that the queue of *slots* was collected."""
+        """Note that the user's queue was collected.  Takes no lock."""
 
     def join(self, wait: bool) -> None:
         """Start no more workers; with *wait*, return when the threads have ended."""
 
 
 class Threads:
-    """What backends have in common whose tasks run in threads of this process."""
+    """The common part of backends that run tasks in threads of this process."""
 
     parks = True
     inline = False
     keeps = False
 
     def cancel(self, task: Any) -> None:
-        """A task that runs has begun."""
+        """Do nothing: a running task has begun."""
 
     def cancel_unbegun(self) -> None:
-        """All that run have begun."""
+        """Do nothing: all running tasks have begun."""
 
     def lose(self, queue: QueueState) -> None:
-        """The threads find that out when they look for work."""
+        """Do nothing: `QueueState.lose` wakes the workers."""

@@ -1,4 +1,4 @@
-"""A thread blocks; one that has blocked for long looks whether anything can still go on."""
+"""How a thread blocks: one that has blocked for long looks whether anything can still go on."""
 
 from __future__ import annotations
 
@@ -7,15 +7,14 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Any
 
-# Seconds after which a thread that blocks looks for the first time, and then again and again.
+# Seconds after which a blocked thread looks, again and again.
 PATIENCE = 5.0
 
 
 def block(wait: Callable[[float | None], bool], timeout: float | None, told: Callable[[], bool]) -> bool:
-    """Return whether *wait*, called with a number of seconds, is over within *timeout* seconds.
+    """Call *wait* with numbers of seconds until it returns True; return False after *timeout* seconds.
 
-    Each time that `PATIENCE` is over *told* is called, until it returns True: it has told that nothing
-    can go on.
+    *told* is called each `PATIENCE` seconds, until it returns True: it has logged that nothing can go on.
     """
     end = None if timeout is None else monotonic() + timeout
     left = timeout
@@ -29,7 +28,7 @@ def block(wait: Callable[[float | None], bool], timeout: float | None, told: Cal
 
 
 def acquire(lock: Any, timeout: float | None) -> bool:
-    """Acquire *lock*, waiting at most *timeout* seconds, as a condition would."""
+    """Acquire *lock* within *timeout* seconds, and return True; else return False.  None: no limit."""
     if timeout is None:
         return lock.acquire()  # type: ignore[no-any-return]
     if timeout <= 0:

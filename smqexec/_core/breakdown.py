@@ -1,9 +1,8 @@
-"""Errors of our own: where our code raises, it says so, and nobody waits for what will never come.
+"""Errors of our own: they are logged, and no thread waits for what will never come.
 
-What an exception has left of the plan in the middle of a change is unknown.  So all
-queues of the scheduler are broken then, as they have one plan: what is pending fails
-with the exception, without any help of the planner, and `submit` raises.  What runs
-goes on, and its results are published.
+An exception in the middle of a change leaves the planner in an unknown state.  All queues of a scheduler
+share the planner, so all are broken then: pending tasks fail with the exception, without any call of the
+planner, and `submit` raises.  Running tasks go on, and their results are published.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from .termination import Termination
 
 
 class Breakdown:
-    """How a scheduler ends its tasks where its own code raises."""
+    """How a scheduler ends its tasks after an error of our own."""
 
     def __init__(self, core: State, termination: Termination) -> None:
         self._core = core
@@ -34,11 +33,11 @@ class Breakdown:
     def break_down(
         self, error: BaseException, worker: Worker | None = None, task: PlannedFuture[Any] | None = None
     ) -> None:
-        """Fail all that is pending with *error*, which our own code has raised, and take no more.
+        """Fail all pending tasks with *error*, which our own code has raised, and take no more.
 
         Args:
             error: The exception.
-            run: The run that met it; what it is at ends too, and it leaves unless it is at a task beneath.
+            worker: The worker that met it; it leaves, unless a task of it waits.
             task: The task or item at hand, which ends too.
 
         Cost: a look at each object of the process, since no link between tasks can be trusted.
@@ -49,7 +48,7 @@ class Breakdown:
             )
             broken = BrokenThreadPool(f"an internal error has ended all queues of the scheduler: {error!r}")
             broken.__cause__ = error
-            with self._core.exclusive():  # from here on no task comes
+            with self._core.exclusive():  # from here on no task is added
                 for queue in self._core._queues:
                     queue.broken = queue.broken or broken
                     if queue.pending_limit is not None:
@@ -72,16 +71,16 @@ class Breakdown:
     def _end_without_planner(
         self, found: list[PlannedFuture[Any]], at_hand: PlannedFuture[Any] | None, failure: Failure
     ) -> list[Ended]:
-        """Fail those *found* here that are pending, at no run, or *at_hand*.  The lock is held."""
+        """Fail those of *found* that belong to this scheduler and do not run, and *at_hand*.  Locked."""
         ended, self._core._untold = self._core._untold, []
         running = {task for queue in self._core._queues for task in queue.running_tasks()}
         for future in found:
-            queue: QueueState | None = getattr(future, "_home", None)  # one that is being made has none yet
+            queue: QueueState | None = getattr(future, "_home", None)  # none yet while it is made
             if queue is None or queue.scheduler is not self._core:
                 continue
             if future in running and future is not at_hand:
                 continue
-            if future._stage <= RUNNING:  # else it has ended, and nobody was told
+            if future._stage <= RUNNING:  # else it has ended, and its waiters sleep
                 future._end(failure)
                 queue.failed += isinstance(future, Task)
             future._dependents = future._search = future._place = None
@@ -100,13 +99,13 @@ class Breakdown:
         self._core._admit = self._core.planner.add
         return ended
 
-    def _empty(self, queue: QueueState, struck: Worker | None) -> None:
-        """Note that nothing of *slots* is pending, and let its runs leave.  The lock is held."""
+    def _empty(self, queue: QueueState, broken: Worker | None) -> None:
+        """Note that nothing of *queue* is pending, and let its workers leave.  The lock is held."""
         self._core.planner.add_queue(queue)
         queue.barrier = None
         queue.leave_unbegun()
         for worker in list(queue.workers):
-            if not worker.tasks() and (worker is struck or not queue.parks):
+            if not worker.tasks() and (worker is broken or not queue.parks):
                 queue.leave(worker)
         queue.waiting = queue.ready = 0
         queue.running = sum(len(worker.tasks()) for worker in queue.workers)

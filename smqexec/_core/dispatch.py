@@ -1,14 +1,11 @@
-"""The one lock: tasks run, and return.
+"""Workers take tasks, hand over, and go idle.
 
-A `Dispatcher` joins a `Planner` to threads.  Everything that changes
-a task or a queue goes through it, in one pattern: decide under the lock, act
-after it.  While the lock is held no user code runs and nothing is called that
-may run some: no callback, no waiter of concurrent.futures, no object of the
-user's is let go of.
+Hand-over.  A worker that has run a task ends it and starts the next one in one hold of the lock, and mostly
+in one call of the planner: `Dispatcher.complete`, the hot path of the package.  It has two tests for all that
+is not plain: the task has no record of waiters, callbacks and hooks (`AtEnd`), and the queue has no rules.
 
-A queue's threads are *runs* in its pool (see ``_pools``).  A run takes a task,
-calls it, and hands it over for the next one, under one hold of the lock.  With
-nothing ready it is idle until it is woken.
+Idle workers.  A worker enters `QueueState.idle` under the same hold of the lock in which it found no ready
+task.  So a thread that makes a task ready finds the worker there.
 """
 
 from __future__ import annotations
@@ -28,13 +25,11 @@ from .wake import Starts, Wake
 
 
 class Dispatcher:
-    """What gives workers their tasks, and ends those that return."""
+    """How workers get their tasks, and how tasks end that have returned."""
 
     def __init__(self, core: State, wake: Wake) -> None:
         self._core = core
         self._wake = wake
-
-    # A task goes.
 
     def begin(self, queue: QueueState, worker: Worker) -> Task[Any] | None:
         """Return a task for *worker*, which is idle until there is one; None: the worker is to leave."""
@@ -71,15 +66,15 @@ class Dispatcher:
             worker.wakes.get()
 
     def _retire(self, queue: QueueState, worker: Worker) -> Starts | None:
-        """Let *run* leave, which is more than *slots* may have now.  As `_wake`."""
+        """Remove *worker*, since its queue has too many or does not keep idle ones.  As `Wake.wake`."""
         queue.leave(worker)
         queue.update_rules()
         return self._wake.wake(queue)
 
     def resize(self, queue: QueueState, workers: int | None = None, prefetch: int | None = None) -> None:
-        """Let *slots* run *workers* tasks, and *prefetch* more be at its executor; None: as many as before.
+        """Let *queue* run *workers* tasks, and *prefetch* more wait at its executor; None: as before.
 
-        More start at once; fewer run as tasks end.
+        More workers start at once; surplus workers leave as their tasks end.
         """
         core = self._core
         if core.deferred(self.resize, queue, workers, prefetch):
@@ -98,7 +93,7 @@ class Dispatcher:
                 self._wake.wake(queue, starts)
 
     def begin_at_once(self, queue: QueueState, worker: Worker) -> Task[Any] | None:
-        """A task for *run*, which does not park; None: it has left."""
+        """Return a task for *worker*, which never is idle; None: the worker has left."""
         core = self._core
         with core.lock:
             if core._abandoned or worker not in queue.workers:
@@ -106,7 +101,7 @@ class Dispatcher:
             if worker.thread is None:
                 queue.coming.pop(worker, None)
                 queue.name_worker(worker)
-            # There may be fewer slots than there were.
+            # The queue may have fewer slots than before.
             task = self._wake.take(queue, worker) if len(queue.workers) <= queue.limit else None
             starts = None
             if task is None:
@@ -121,13 +116,14 @@ class Dispatcher:
     def complete(
         self, queue: QueueState, worker: Worker, task: Task[Any], value: Any, more: bool = True
     ) -> Task[Any] | None:
-        """Note that *task* returned *value*; give *run* the next one, if it wants *more* and one is ready.
+        """End *task*, which returned *value*; return the next task for *worker*, if it wants *more*.
 
-        Where the next one is not found in one step of the search, *run* gets None and has to ask
-        again: tasks and threads that wait for *task* are told before a long search.
+        None if one slice of the search does not find the next task: the waiters of *task* are woken before a
+        long search, which `begin` does.
         """
         core = self._core
-        if not core.lock.acquire(False):
+        lock = core.lock
+        if not lock.acquire(False):
             core._lock()
         at_end = task._at_end
         successor: Any = None
@@ -139,10 +135,10 @@ class Dispatcher:
             if searches:
                 forget(task)
             if at_end is None and more and not queue.has_rules and not worker.suspended and not core._stopped:
-                # Most often: the end and the next start are one call of the planner.
+                # The hot path: one call of the planner ends the task and starts the next one.
                 freed: list[Any] = []
                 successor = core._next(queue, SEARCH_LIMIT, task, freed)
-                if successor is SEARCHING:  # first tell others; `begin` goes on with the search
+                if successor is SEARCHING:
                     successor = None
             else:
                 freed = core.planner.done(task)
@@ -153,16 +149,16 @@ class Dispatcher:
             worker.task = successor
             if freed and (freed[0] is not successor or len(freed) > 1):
                 starts = self._wake.wake_for(freed, starts)
-            if core._watchers and successor is None:  # else as many run as before
+            if core._watchers and successor is None:  # otherwise as many tasks run as before
                 core._tell_watchers()
-            # Last: where something above raises, `break_down` ends the task, and finds what waits for it.
+            # Last: if something above raises, `break_down` ends the task, and finds its waiters.
             queue.done += 1
             if at_end is None:
                 task._home = None
             else:
                 task._leave(at_end)
         finally:
-            core.lock.release()
+            lock.release()
         if DEFERRED:
             call_deferred()
         if at_end is not None:
@@ -176,10 +172,10 @@ class Dispatcher:
     def _hand_over(
         self, queue: QueueState, worker: Worker, at_end: AtEnd | None, more: bool
     ) -> tuple[Task[Any] | None, Starts | None]:
-        """Do what `complete` does where a task is ready.  The lock is held.
+        """Return the next task of *worker*, or None, and wake another worker for it.  The lock is held.
 
-        A callback may wait for whatever is ready now: leave it to others.  And a nested task hands
-        over to the one beneath it.
+        The worker takes none if the ended task has callbacks, as one may wait for whatever is ready now; nor
+        if the ended task was nested, as the worker goes on with the task that waited for it.
         """
         surplus = len(queue.workers) > queue.limit
         if not more or surplus or (at_end is not None and at_end.calls()) or worker.suspended:
@@ -188,7 +184,10 @@ class Dispatcher:
         return successor, self.started(successor) if successor is not None and queue.has_rules else None
 
     def started(self, task: Task[Any]) -> Starts | None:
-        """Note that *task*, of a queue with rules, has started: the next may perhaps.  As `_wake_for`."""
+        """Apply the rules of the queue of *task*, which has started.  Locked; returns as `Wake.wake_for`.
+
+        With a pending limit another task may be submitted; in the order of submission the next may start.
+        """
         core = self._core
         queue: Any = task._home
         if queue.pending_limit is not None:
@@ -197,10 +196,11 @@ class Dispatcher:
         return None if barrier is None else self._wake.wake_for(core.planner.done(barrier))
 
     def promote(self, task: Task[Any]) -> bool:
+        """Make *task* count as newly submitted; return False if it is not pending."""
         core = self._core
         if core.deferred(self.promote, task):
             return False
         section = core.exclusive()
         with loud(core), section:
             return not core._abandoned and core.planner.promote(task)
-        return False  # it has failed
+        return False  # an error of our own has failed the task

@@ -1,13 +1,13 @@
 """The one lock of a scheduler, and the one way to take it for everything but the hot paths.
 
-The lock is an RLock for one reason: it knows whether the calling thread holds it.
-Then a signal's handler, or a finalizer, has interrupted that thread, in the middle
-of a change perhaps, and can't wait for it: the thread goes on only when the handler
-has returned.  So what handlers may call is *deferred*: it is noted, and made by the
-same thread as soon as it has released the lock.  Nothing else enters twice.
+Reentrant calls.  A signal handler or finalizer may interrupt the thread that holds the lock, perhaps in the
+middle of a change.  Its own call can't wait, as that thread goes on only when the handler has returned.  So
+the calls that handlers may make are *deferred*: the same thread makes them as soon as it has released the
+lock.  All other reentrant calls raise.  The lock is an RLock for one reason: it knows whether the calling
+thread holds it.
 
-Hot paths (submit, take, complete) take the lock themselves, and then look whether
-anything was deferred; `Exclusive.exclusive` does all of it.
+The hot paths (submit, take, complete) take the lock themselves, and then make deferred calls; all else uses
+`Exclusive.exclusive`.
 """
 
 from __future__ import annotations
@@ -26,34 +26,33 @@ OF_THE_PARENT = "the task was submitted before the fork; its result is the paren
 
 
 class Exclusive:
-    """What has the lock."""
+    """The lock, and how to take it."""
 
     def __init__(self) -> None:
-        # Guards all that belongs to the scheduler.  While it is held no user code runs, and nothing
-        # is called that may run some.
+        # Guards the planner, all queues and tasks, and all of `State`.  While it is held no user code runs,
+        # and no object of the user's is released, whose finalizer would be user code.
         self.lock: Any = threading.RLock()
-        self._entering = False  # the main thread waits for the lock.  Read and written by it alone
+        # The main thread is about to take the lock.  Read and written by that thread alone.
+        self._entering = False
 
     def exclusive(self, reads: bool = False) -> Section:
-        """A block in which the calling thread alone looks at the scheduler, and changes it.
+        """Return a block that holds the lock, and puts Ctrl-C off.
 
-        Ctrl-C is put off until its end.  What `Section.then` was told is done after
-        the lock was released, and before Ctrl-C strikes.
+        The calls given to `Section.then` are made after the lock was released, and before Ctrl-C strikes.
 
         Args:
-            reads: It changes nothing: a handler or finalizer may enter, where it has interrupted
-                its own thread, and sees what there is.
+            reads: The block changes nothing: a reentrant call may enter it.
 
         Raises:
-            RecursionError: No frames are left for what the block may need.
-            RuntimeError: By the ``with`` statement, where the calling thread has the lock.
+            RecursionError: Too little stack is left for the block.  Nothing has been changed.
+            RuntimeError: By the ``with`` statement: the call is reentrant.
         """
         if not reads:
             headroom()
         return Section(self, reads)
 
     def deferred(self, call: Callable[..., object], *args: Any) -> bool:
-        """If this thread has the lock, or waits for it, make *call* after it; else return False."""
+        """If this call is reentrant, defer *call* and return True; else return False."""
         if self.lock._is_owned() or (self._entering and get_ident() in MAIN):
             DEFERRED.setdefault(get_ident(), []).append(partial(call, *args))
             return True
@@ -61,18 +60,18 @@ class Exclusive:
 
 
 class Section:
-    """What `Exclusive.exclusive` returns.
-
-    Cost: 4 µs in the main thread, 2 µs elsewhere.
-    """
+    """The block of `Exclusive.exclusive`, of one thread.  Cost: 4 µs in the main thread, 2 µs elsewhere."""
 
     __slots__ = ("_core", "_guard", "_nested", "_reads", "_then")
 
     def __init__(self, core: Exclusive, reads: bool) -> None:
         self._core = core
         self._reads = reads
+        # The calling thread had the lock before.
         self._nested = False
+        # Puts Ctrl-C off.
         self._guard = uninterrupted()
+        # Calls to make after the lock was released, in order.
         self._then: list[tuple[Callable[..., object], tuple[Any, ...]]] = []
 
     def __enter__(self) -> Section:
@@ -92,13 +91,13 @@ class Section:
                     core.lock.acquire()
                 finally:
                     core._entering = before
-        except BaseException:  # of another signal's handler; or this is a forked child
+        except BaseException:  # raised by another signal's handler
             self._guard.__exit__(None, None, None)
             raise
         return self
 
     def then(self, call: Callable[..., object], *args: Any) -> None:
-        """Make *call* after the lock was released."""
+        """Make *call* after the lock was released, even if the block or an earlier call raises."""
         self._then.append((call, args))
 
     def __exit__(
@@ -108,17 +107,18 @@ class Section:
             return
         try:
             self._core.lock.release()
-            self._act()
+            self._perform()
             if DEFERRED:
                 call_deferred()
         finally:
             self._guard.__exit__(None, None, None)
 
-    def _act(self) -> None:
+    def _perform(self) -> None:
+        """Make the calls, all of them, and raise the last exception."""
         while self._then:
             call, args = self._then.pop(0)
             try:
                 call(*args)
             except BaseException:
-                self._act()
+                self._perform()
                 raise

@@ -1,4 +1,4 @@
-"""What our own code raises is said aloud, and ends what it has left in an unknown state."""
+"""No silent error: an exception of our own code is logged, and fails all pending tasks."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from typing import Any, Protocol
 
 
 class Breakable(Protocol):
-    """A scheduler as `loud` sees it."""
+    """A scheduler as `loud` sees it: see `Breakdown`."""
 
     def break_down(self, error: BaseException, worker: Any = None, task: Any = None) -> None:
-        """Fail all that is pending with *error*: see `Breakdown.break_down`."""
+        """Log *error*, and fail all that is pending with it."""
 
 
 class loud:
-    """Around what only our own code does: what that raises ends here, and breaks *scheduler* down.
+    """A block of our own code: an `Exception` ends here, and breaks *scheduler* down.
 
-    *run* and *task* are as for `Breakdown.break_down`.
+    *worker* and *task* are those of `Breakdown.break_down`.
     """
 
-    __slots__ = ("_run", "_scheduler", "_task")
+    __slots__ = ("_scheduler", "_task", "_worker")
 
     def __init__(self, scheduler: Breakable, worker: Any = None, task: Any = None) -> None:
         self._scheduler = scheduler
-        self._run = worker
+        self._worker = worker
         self._task = task
 
     def __enter__(self) -> None:
@@ -32,7 +32,7 @@ class loud:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
     ) -> bool:
-        if not isinstance(value, Exception):  # Ctrl-C is none of ours
+        if not isinstance(value, Exception):  # Ctrl-C is no error of ours
             return False
-        self._scheduler.break_down(value, self._run, self._task)
+        self._scheduler.break_down(value, self._worker, self._task)
         return True

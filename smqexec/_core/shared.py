@@ -1,4 +1,13 @@
-"""What all parts of one scheduler share: its lock, the planner, its queues, and who waits for what."""
+"""The state that all parts of one scheduler share: the lock, the planner, the queues, and waiting threads.
+
+The parts (`Wake`, `Dispatcher`, `Submission`, `Termination`, and those of the rooms above) keep no state of
+a task or queue themselves.  They decide under `State.lock`, and act after it: outcomes are stored first, then
+states, then what waits is woken.  While the lock is held no user code runs, and no object of the user's is
+released.  Outside the lock this always holds, unless the scheduler is stopped or a rule of the queue says no:
+
+    a queue with a ready task has no idle worker, and as many workers on their way as ready tasks,
+    or as many workers as it may have.
+"""
 
 from __future__ import annotations
 
@@ -19,33 +28,34 @@ STATES = ("waiting", "ready", "running", "done", "failed", "cancelled")
 # How often a thread asks for the lock before it blocks.
 SPINS = 20
 
-Ended: TypeAlias = tuple[PlannedFuture[Any], AtEnd | None, QueueState]  # a task or item to be told of then
+# A task or item that has ended under the lock: it releases its call, and wakes its waiters, after the lock.
+Ended: TypeAlias = tuple[PlannedFuture[Any], AtEnd | None, QueueState]
 
 
 class Allocates(Protocol):
-    """What a scheduler does about resources, as the core sees it.  Locked, but for the first."""
+    """What a scheduler does about resources.  All but `bind_resources` are called under the lock."""
 
     def bind_resources(self, resources: Iterable[Any], /) -> None:
-        """Make *resources* belong to this scheduler, or raise ValueError."""
+        """Make *resources* belong to this scheduler; raise ValueError if one belongs to another."""
 
     def add_allocation(self, task: Any, /) -> None:
-        """Note what *task*, which was just added, takes and releases."""
+        """Note which resources *task*, which was just added, takes and releases."""
 
     def allocate(self, task: Any, /) -> bool:
-        """Give *task*, just started, its units; if it lacks some, hold it back and return False."""
+        """Give *task*, just started, its units; if units are missing, hold it back and return False."""
         ...
 
     def stop_holding(self, allocation: Any, /) -> list[Any]:
-        """Keep nothing beyond the task's end, as nobody knows of it; return what became ready."""
+        """Hold no units beyond the end of the task; return the nodes that became ready."""
         ...
 
     def starter(self) -> Callable[..., Any]:
-        """Return what gives a run its next task: the order's own, as long as no task takes resources."""
+        """Return `State._next`: `take` of the order, as long as no task takes resources."""
         ...
 
 
 class Terminates(Protocol):
-    """How tasks end without a value, as what comes before that sees it."""
+    """How tasks end without a value, for the modules that `Termination` builds on."""
 
     def fail_ready(self, queue: QueueState, failure: Failure, /) -> None:
         """Fail the ready tasks of *queue*, and what depends on them.  The lock is not held."""
@@ -56,36 +66,44 @@ class Terminates(Protocol):
 
 
 class State(Exclusive):
-    """What all parts of one scheduler share.  Guarded by its lock."""
+    """The state of one scheduler.  Its lock guards all fields; some are read without."""
 
     def __init__(self, order: str, stopped: bool, observers: EventSink) -> None:
         super().__init__()
-        self.observers = observers  # replaced under the lock
+        # The observers; false while there are none.  Replaced at each change; read without the lock.
+        self.observers = observers
+        # Which ready task is next.  Replaced by `Breakdown` alone.
         self.planner = Planner(order)
+        # "newest" or "oldest"; never changes.
         self.order = order
+        # No task may start.  Generator tasks read it without the lock at each value.
         self._stopped = stopped
+        # All queues, but for lost ones that are forgotten, in the order they were made.
         self._queues: list[QueueState] = []
-        self._past = dict.fromkeys(STATES, 0)  # the counts of lost queues that are forgotten
-        # Who waits for what: (whether it holds, a lock to release once it does).
+        # The counts of lost queues that are forgotten.
+        self._past = dict.fromkeys(STATES, 0)
+        # Threads that wait for a condition: the condition, and a lock to release once that holds.
         self._watchers: list[tuple[Callable[[], bool], Any]] = []
-        # The running tasks beneath each wait for something to hold, and that wait's own.
+        # For each task that waits for such a condition: all running tasks of its worker.
         self._resting: list[list[Any]] = []
-        # Running tasks that a stop holds, each with the lock that its thread waits for.
+        # Running tasks that a stop holds at a checkpoint, each with the lock that its thread waits for.
         self._paused: list[tuple[PlannedFuture[Any], Any]] = []
-        # With debug=True: gives what to call when somebody looks at a failure of a task of that queue.
+        # With debug=True: called with a failure and the name of the queue, it returns what is called when the
+        # failure is looked at.  Set once.
         self.watch_failure: Callable[[BaseException, str], Callable[[], object]] | None = None
-        # What is about to be dropped, where that takes several slices.
+        # Nodes that are about to be dropped, where that takes several slices: see `Termination.drop`.
         self._doomed: list[deque[Node]] = []
-        # Those that had ended where an error of our own struck: for `break_down` to tell.
+        # Tasks that had ended as an error of our own was raised: `break_down` wakes their waiters.
         self._untold: list[Ended] = []
-        # What pending tasks may wait for, and no queue is at: futures of others, and
-        # parts of results.
+        # Pending nodes that belong to no queue: relays of futures of others, items, allocation waiters.
         self._outside: set[Node] = set()
-        # What gives a run its next task, and what takes a node in.
+        # The hot entries of the planner.  `_next` starts the next task of a queue: see `Allocates.starter`.
         self._next: Callable[..., Any] = self.planner.order.take
         self._admit = self.planner.add
-        self._abandoned = False  # this is a forked child, and the threads are the parent's
-        self.exiting = False  # the interpreter is
+        # This process is a forked child: the threads, and so the tasks, are the parent's.
+        self._abandoned = False
+        # The interpreter is exiting.
+        self.exiting = False
 
     # The parts that tasks, workers and rooms above call.  `Scheduler` fills them in, once.
     wake: Any
@@ -137,6 +155,7 @@ class State(Exclusive):
         return f"<Scheduler order={self.order}{stopped}, {queues}: {counts or 'no tasks'}>"
 
     def _tell_watchers(self) -> None:
+        """Wake the threads whose condition holds.  The lock is held."""
         for watcher in self._watchers.copy():
             holds, blocker = watcher
             if holds():
@@ -144,35 +163,33 @@ class State(Exclusive):
                 blocker.release()
 
     def _let_in(self) -> None:
-        """Let others have the lock, which is held, in between."""
+        """Release the lock, which is held, for other threads, and take it again."""
         self.lock.release()
         time.sleep(0)
         self.lock.acquire()
 
     def _queue_up(self) -> None:
-        """Wait for a while until the lock is free, without taking it.  Not where Ctrl-C may strike.
+        """Wait for a while until the lock is free, without taking it.  Not in the main thread: Ctrl-C.
 
-        It is held for a microsecond or two.  Whoever holds it and lost the
-        interpreter lock meanwhile needs that first.  A thread that blocks at
-        once is given the lock as it is released, but has yet to get the
-        interpreter lock, so that the next one blocks too, and from then on
-        every task costs a change of threads: three times as much where 16
-        threads submit.  Sleeping for no time lets the holder go on, and gives
-        the lock to nobody.
+        A thread holds the lock for a microsecond or two, unless it loses the interpreter lock meanwhile.  A
+        thread that blocks at once is given the lock at its release, but needs the interpreter lock to go on:
+        so the next thread blocks too, and from then on each task costs a switch of threads, three times as
+        much with 16 threads that submit.  To sleep for no time lets the holder go on.
         """
         for _ in range(SPINS):
-            if self.lock.acquire(False):  # `locked` says no while who was given it has yet to go on
+            # Not `locked`, which is false while the lock is on its way to a blocked thread.
+            if self.lock.acquire(False):
                 self.lock.release()
                 return
             time.sleep(0)
 
     def _lock(self) -> None:
-        """Take the lock that another thread holds.  For runs, which no signal interrupts."""
+        """Take the lock that another thread holds.  For workers with threads, which no signal interrupts."""
         self._queue_up()
         self.lock.acquire()
 
     def _unpause(self, tasks: Sequence[PlannedFuture[Any]] | None = None) -> None:
-        """Let paused tasks go on: these, or all.  The lock is held."""
+        """Let paused tasks go on: *tasks*, or all.  The lock is held."""
         paused, self._paused = self._paused, []
         for task, blocker in paused:
             if tasks is None or task in tasks:
@@ -181,6 +198,6 @@ class State(Exclusive):
                 self._paused.append((task, blocker))
 
     def _ask(self, task: PlannedFuture[Any]) -> None:
-        """Ask a running task to end.  The lock is held."""
+        """Ask running *task* to end.  The lock is held."""
         task._get_at_end().cancel_requested = True
         self._unpause([task])

@@ -1,4 +1,13 @@
-"""A queue's slots and the runs that fill them: records, whose use is told in ``dispatch``."""
+"""Records of the core: a worker, what the calling thread is at, a queue.
+
+A queue has slots, and a worker fills a slot for as long as it lives.  A worker with a thread is in one of
+these states, written under the lock of its scheduler::
+
+    coming --> running --> idle --> coming --> ...
+
+*Coming*: it was started or woken, and has not looked for a task since.  *Running*: `Worker.task` is its task.
+*Idle*: it found no ready task, and waits.  A worker leaves when its queue ends, or has too many workers.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +38,8 @@ class Worker:
         self.queue = queue
         # The number in the name of its slot; 0 for a worker with a thread of its own.
         self.number = 0
-        self.wakes: SimpleQueue[None] = SimpleQueue()  # an entry wakes it: it looks for a task once more
+        # An entry wakes the idle worker; one too many makes it look for a task in vain.  No lock needed.
+        self.wakes: SimpleQueue[None] = SimpleQueue()
         # The running task.
         self.task: Task[Any] | None = None
         # Tasks that wait while `task` runs nested in them, the outermost first; None for a callback that
@@ -75,13 +85,10 @@ CURRENT = _Current()
 
 
 class EventSink(Protocol):
-    """What a scheduler tells of each thing that happens; false while nobody observes.
-
-    `Scheduler` fills it in.  The lock is not held, as it calls the user's observers.
-    """
+    """The observers of a scheduler; false while there are none.  Called without the lock."""
 
     def submitted(self, queue: QueueState, task: Task[Any], args: Any, kwargs: Any) -> None:
-        """*task* is about to be added; *args* and *kwargs* as for `add`."""
+        """Tell that *task* is about to be added; *args* and *kwargs* are those of `Submission.add`."""
 
     def tell(
         self,
@@ -95,31 +102,29 @@ class EventSink(Protocol):
         outcome: str | None = None,
         error: BaseException | None = None,
     ) -> None:
-        """An event of another *kind*: see `Event`.  It is told before it can be seen at the task."""
+        """Tell of an event of another *kind*: see `Event`.  It comes before its effect can be seen."""
 
     def dropped(self, ended: Sequence[tuple[Any, Any, QueueState]], ran: Task[Any] | None) -> None:
-        """The tasks in *ended* have ended, and none of them ran but *ran*, whose end was told."""
+        """Tell that the tasks in *ended* have ended.  None of them ran but *ran*, whose end was told."""
 
 
 class Limit(Protocol):
-    """How many tasks of a queue may be pending, as the core sees it.  Called under the lock."""
+    """How many tasks of a queue may be pending.  Called under the lock."""
 
     def use(self, reservation: Any, /) -> None:
         """Note that the task of *reservation* is pending now."""
 
     def admit(self, pending: int, /) -> None:
-        """Let those that wait go on, as far as there is room beside *pending* tasks."""
+        """Let waiting threads submit, as far as there is room beside *pending* tasks."""
 
     def turn_away(self) -> None:
-        """Let all that wait go on without room: the queue takes no more tasks."""
+        """Let all waiting threads go on without room: the queue takes no more tasks."""
 
 
 class QueueState(PlannedQueue):
-    """A queue's slots: how many tasks it may run, who runs them, what came of them.
+    """A queue: its slots, workers and counts.  All fields but `lost` are written under the scheduler's lock.
 
-    Apart from the queue itself, so that tasks and threads at work do not keep
-    a queue that its user has lost.  Guarded by the scheduler's lock, but for
-    `lost`.
+    Apart from the public `Queue`, so that tasks and workers do not keep a queue that its user has lost.
     """
 
     __slots__ = (
@@ -159,64 +164,76 @@ class QueueState(PlannedQueue):
         name: str,
     ) -> None:
         super().__init__()
+        # The `State` of its scheduler; set once, as are the next fields up to `name`.
         self.scheduler = scheduler
+        # The backend, and copies of its fields that are read at each task.
         self.pool = pool
-        self.parks, self.inline, self.keeps = pool.parks, pool.inline, pool.keeps  # read at each task
-        self.limit = limit  # of its runs
-        self.width = limit  # of the tasks that run, where some runs are there before it is their turn
+        self.parks, self.inline, self.keeps = pool.parks, pool.inline, pool.keeps
         self.name = name
-        self.workers: dict[Worker, None] = {}  # in order
-        self._names = 0  # how many slots have had a name, and
-        self._unnamed: list[int] = []  # the numbers of those that are free again, a heap
-        # Workers that found no ready task and wait for a wake; the one that waits for the shortest time is
-        # woken first.
+        # How many workers it may have: `width`, and those that wait at an executor (``prefetch``).
+        self.limit = limit
+        # How many slots it has: ``max_workers``.
+        self.width = limit
+        # All workers, in the order of their start.
+        self.workers: dict[Worker, None] = {}
+        # Idle workers, and workers on their way.  The worker that went idle last is woken first.
         self.idle: dict[Worker, None] = {}
-        # Workers that were woken or started and have not looked for a task since.
         self.coming: dict[Worker, None] = {}
-        self.helpers: dict[Search, None] = {}  # searches of its workers that wait
+        # How many slots have had a name, and the numbers of free ones among these, a heap.
+        self._names = 0
+        self._unnamed: list[int] = []
+        # Searches of its workers that wait inside a task, and may run its tasks nested.
+        self.helpers: dict[Search, None] = {}
+        # How many of its tasks have ended, and how.
         self.done = self.failed = self.cancelled = 0
-        #: Its tasks start in the order of submission.
+        # Its tasks start in the order of submission; the barrier is that of the task submitted last.
         self.in_order = False
-        self.barrier: Node | None = None  # of the task submitted last, in such a queue
-        #: How many of its tasks may be pending, if there is a limit.
+        self.barrier: Node | None = None
+        # How many of its tasks may be pending, if there is a limit.  Set once.
         self.pending_limit: Limit | None = None
-        self.copies_context = False  # its tasks run in copies of their submitters'
-        #: It has rules of its own: see `started` and `_hand_over`.  Written by `update_rules`.
+        # Its tasks run in copies of their submitters' contexts.  Set once.
+        self.copies_context = False
+        # A cache, written by `update_rules`, so that the hand-over has one test: `in_order`, a pending limit,
+        # or more workers than `limit`.
         self.has_rules = False
-        self.closed = ""  # what `submit` says, once it takes no more tasks: SHUT_DOWN or EXITING
+        # The message of `submit` once the queue takes no more tasks: SHUT_DOWN or EXITING.
+        self.closed = ""
+        # The exception of `submit` once the queue is broken.
         self.broken: BaseException | None = None
-        # The queue.  Its weakref's callback may run anywhere, also under the
-        # lock: it sets `lost` and wakes the idle workers, both of which take no lock of ours.
-        self.lost = False
+        # The user's queue, and whether it was collected.  The callback of the weak reference may run in any
+        # thread, also under the lock: it takes no lock.
         self.owner: ref[Any] | None = None
+        self.lost = False
 
     @property
     def pending(self) -> int:
+        """How many tasks are waiting or ready."""
         return self.waiting + self.ready
 
     def running_tasks(self) -> list[Task[Any]]:
-        """All that its workers are at, the tasks beneath nested ones too."""
+        """Return the tasks of all workers, those that wait while others run nested in them too."""
         return [task for worker in self.workers for task in worker.tasks()]
 
     @property
     def ending(self) -> bool:
-        """No task is pending and none can come: a run may leave."""
+        """Whether no task is pending and none can come: its workers are to leave."""
         return bool(self.closed or self.lost or self.broken) and not self.waiting and not self.ready
 
     def lose(self, _: object = None) -> None:
-        """Note that the queue was collected."""
+        """Note that the user's queue was collected.  Takes no lock."""
         self.lost = True
-        for worker in list(self.idle):  # they look at `lost` once they are idle
+        # A worker that becomes idle now looks at `lost` after it has entered `idle`: see `Dispatcher.begin`.
+        for worker in list(self.idle):
             worker.wakes.put(None)
         self.pool.lose(self)
 
     def update_rules(self) -> None:
-        """Look whether the queue has rules of its own.  The lock is held."""
+        """Write `has_rules`.  The lock is held."""
         ruled = self.in_order or self.pending_limit is not None
         self.has_rules = ruled or len(self.workers) > self.limit
 
     def name_worker(self, worker: Worker) -> None:
-        """Give *run*, which has no thread, the first name that is free.  The lock is held."""
+        """Give *worker*, which has no thread, the first free name of a slot.  The lock is held."""
         if self._unnamed:
             worker.number = heappop(self._unnamed)
         else:
@@ -225,7 +242,7 @@ class QueueState(PlannedQueue):
         worker.thread = f"slot {worker.number}"
 
     def leave(self, worker: Worker) -> None:
-        """Let *run* go.  The lock is held."""
+        """Remove *worker*.  The lock is held."""
         del self.workers[worker]
         self.idle.pop(worker, None)
         self.coming.pop(worker, None)
@@ -233,7 +250,7 @@ class QueueState(PlannedQueue):
             heappush(self._unnamed, worker.number)
 
     def leave_unbegun(self) -> None:
-        """Let the workers go that have not begun.  The lock is held."""
+        """Remove the workers that have not begun.  The lock is held."""
         for worker in [worker for worker in self.workers if worker.thread is None]:
             self.leave(worker)
 
@@ -245,6 +262,7 @@ class QueueState(PlannedQueue):
             worker.wakes.put(None)
 
     def counts(self) -> dict[str, int]:
+        """Return how many of its tasks are in each state."""
         return {
             "waiting": self.waiting, "ready": self.ready, "running": self.running,
             "done": self.done, "failed": self.failed, "cancelled": self.cancelled,

@@ -1,6 +1,11 @@
-"""A task comes: it is taken in, or refused, or withdrawn where an exception has struck.
+"""A task is added, refused, or withdrawn after an interruption.
 
-As in ``dispatch``: decide under the lock, act after it.
+`Submission.add` makes a task and adds it in one hold of the lock.  A task is *plain* if all futures among its
+arguments are tasks and items of this scheduler, and none has failed (`_plain`).  `_link` does all the rest.
+
+Interruption.  Ctrl-C, RecursionError and MemoryError may be raised at any line of `add`, also while it holds
+the lock.  The caller never receives the task then: the task is cancelled by the normal path, and the order,
+which is a cache over the graph, is rebuilt before the lock is released.  Another thread does it: `_withdraw`.
 """
 
 from __future__ import annotations
@@ -29,7 +34,8 @@ from .submission_order import Barrier
 from .termination import Termination
 from .wake import Starts, Wake
 
-_NOT_PLAIN: Any = object()  # what `_plain` returns where it is for `_link` to look closer
+# What `_plain` returns for a task that is not plain.
+_NOT_PLAIN: Any = object()
 
 # Steps of `Submission._withdraw`.
 UNDONE, OVER = "undone", "over"
@@ -56,7 +62,7 @@ class Special:
 
 
 class Submission:
-    """How a scheduler takes tasks in."""
+    """How tasks are added to a scheduler."""
 
     def __init__(self, core: State, wake: Wake, termination: Termination) -> None:
         self._core = core
@@ -64,7 +70,7 @@ class Submission:
         self._termination = termination
 
     def group(self) -> Group | None:
-        """One submission for the items of a `map`; None where their order needs none."""
+        """Return the numbers of one submission for the items of a `map`; None if the order needs none."""
         core = self._core
         if core.order == "oldest":
             return None
@@ -80,19 +86,19 @@ class Submission:
         group: Group | None,
         make: Callable[[], Task[Any]] | None = None,
     ) -> Task[Any]:
-        """Take in a new task of *slots*, the call of *fn*.
+        """Add a new task of *queue*, the call of *fn*, and return it.
 
         Args:
-            slots: The queue's.
+            queue: The task's queue.
             fn: Called with *args* and *kwargs*.
-            args: As `encode` gives them.
-            kwargs: Their form.
-            group: Where the task is one of several of one submission.
-            make: Gives a new task that is not plain; one with other needs than arguments has a `Template`.
+            args: With *kwargs*, their form, what `encode` returned.
+            kwargs: A `Template` for a task with other dependencies than its arguments.
+            group: The numbers of its submission, if that has several tasks.
+            make: Returns a new task that is not plain.
 
         Raises:
-            RuntimeError: The queue takes no more tasks, or no thread could be
-                started for it; or a signal's handler has interrupted the scheduler itself.
+            RuntimeError: The queue takes no more tasks; or no thread could be started for it; or a signal
+                handler or finalizer has interrupted this scheduler.
         """
         core = self._core
         lock = core.lock
@@ -107,13 +113,13 @@ class Submission:
         task._queue = task._dependents = task._search = task._place = None
         task._dependencies = NONE
         starts = special = None
-        told = False  # observers know of the submit, and of no end.  Written with Ctrl-C put off
+        # Observers know of the submit, and of no end.  Written with Ctrl-C put off.
+        told = False
         try:
             if core.observers and self._refusal(queue) is None:
                 with uninterrupted():
                     told = True
                     core.observers.submitted(queue, task, args, kwargs)
-            # Not with `_lock`: Ctrl-C could strike between that and a `try`.
             if get_ident() not in MAIN:
                 core._queue_up()
             # Not by ``with``: an exception must not release the lock before the order is rebuilt.
@@ -126,7 +132,7 @@ class Submission:
                     special = self._link(queue, task, group)
                 else:
                     core._admit(task, queue, nodes, group)
-                    # Most often all slots are busy; else `wake` looks closer.
+                    # Most often all slots are busy.
                     if not core._stopped and (
                         queue.idle or len(queue.workers) < queue.limit or queue.helpers
                     ):
@@ -259,7 +265,7 @@ class Submission:
         for future in args:
             kind = type(future)
             if kind is Task or kind is Item:
-                # Read once, and first: one of another scheduler's may end meanwhile, and has no home then.
+                # Read once, and before `_home`, which a task of another scheduler may lose as it ends now.
                 state = future._stage
                 if state >= DONE:
                     if state == DONE:
@@ -279,7 +285,7 @@ class Submission:
         if nodes is None:
             return first
         if len(nodes) > 2 or first is nodes[1]:
-            # Each once, and a list of just the size: one that was appended to has room for eight.
+            # Each node once; and a list without spare room, which `append` makes.
             nodes = list(dict.fromkeys(nodes))
         if len(nodes) == len(args):
             task._args = None
@@ -312,22 +318,23 @@ class Submission:
         if task._after:
             found = [*found, *task._after]
             task._after = ()
-        failed: PlannedFuture[Any] | None = None  # the first dependency that can't give a value any more
-        barrier = queue.barrier  # of the task before, where tasks start in the order of submission
+        # The first dependency that has failed or was cancelled.
+        failed: PlannedFuture[Any] | None = None
+        # The barrier of the task submitted before, if tasks of the queue start in that order.
+        barrier = queue.barrier
         before = [] if barrier is None or barrier._stage >= DONE else [barrier]
         nodes: list[Any] = [*before]
         relays: list[tuple[Node, list[Any]]] = []
         future: Any
         for future, settled in found:
-            # Read once: the lock of another scheduler's task is not held.
-            # One that has no queue any more is done, whosoever it was.
+            # Read once: the lock of another scheduler's task is not held.  A task without a home has ended.
             planned = isinstance(future, PlannedFuture)
             owner = future._home if planned else None
             if not planned or (owner is not None and owner.scheduler is not core):
                 if owner is not None and owner.scheduler._abandoned:
                     special.refusal = RuntimeError(OF_THE_PARENT)
                     return special
-                this: Any = core  # some methods of an `Owner` are added above
+                this: Any = core  # the front door adds some parts of an `Owner`
                 relay = Foreign(this, future, settled)
                 special.foreign.append((relay, future))
                 relays.append((relay, []))
@@ -382,13 +389,13 @@ class Submission:
             try:
                 cancelled = future.cancelled()
                 exception = None if cancelled else future.exception()
-            except BaseException as error:  # of a future that tells nobody how it ended
+            except BaseException as error:  # of a future whose methods raise
                 exception = error
             if exception is not None:
                 failure = Failure(exception, traceback_of(exception), future)
         section = core.exclusive()
         with loud(core), section:
-            if relay not in core._outside or core._abandoned:  # nobody waits for it any more
+            if relay not in core._outside or core._abandoned:  # no task depends on it any more
                 return
             self._termination.forget(relay)
             if failure is None and not cancelled:
@@ -400,9 +407,9 @@ class Submission:
 
 
 def _anew(error: BaseException) -> BaseException:
-    """An error like *error*, without what has become of that."""
+    """Return a copy of *error*, as each raise changes the traceback and context of an exception."""
     kind = type(error)
-    try:  # not by calling it: its constructor may want other arguments than `args`
+    try:  # not by a call of *kind*: its constructor may want other arguments than `args`
         like = kind.__new__(kind, *error.args)
         like.__dict__.update(error.__dict__)
     except Exception:  # of the user's own class
@@ -414,6 +421,6 @@ def _anew(error: BaseException) -> BaseException:
 
 
 def _inherited(future: PlannedFuture[Any]) -> Failure | None:
-    """The outcome of a task whose dependency *future* failed; None if it was cancelled."""
+    """Return the outcome of a task whose dependency *future* failed; None if *future* was cancelled."""
     failure: Failure | None = future._outcome
     return failure and failure.of(future)

@@ -1,6 +1,9 @@
-"""Tasks end without a value: they fail, are cancelled, or lose what they depend on.
+"""Tasks end without a value: they fail, are cancelled, or lose a dependency.
 
-As in ``dispatch``: decide under the lock, act after it.
+`Termination.drop` ends a node and all its dependents under the lock, and lists what ended; `finish` does the
+rest after the lock: it releases the calls, wakes waiters, and calls callbacks.  A drop of many nodes goes in
+slices, between which other threads have the lock.  Meanwhile `State._doomed` has the dependents that are to
+be dropped yet: each waits for a dropped node, so that no worker can start it.
 """
 
 from __future__ import annotations
@@ -24,19 +27,19 @@ from .state import QueueState, Worker
 from .submission_order import Barrier
 from .wake import Starts, Wake
 
-# So many tasks end at a time, which takes a millisecond or two.
+# How many nodes end in one slice, which takes a millisecond or two.
 SLICE = 300
 
 
 class Termination:
-    """How the tasks of a scheduler end without a value."""
+    """How the tasks of a scheduler end without a value.  Called without the lock, if not said otherwise."""
 
     def __init__(self, core: State, wake: Wake) -> None:
         self._core = core
         self._wake = wake
 
     def forget(self, relay: Foreign) -> None:
-        """Note that no task depends on *relay* any more, or that it has ended.  The lock is held."""
+        """Release what *relay* stands for: it has ended, or no task depends on it.  The lock is held."""
         self._core._outside.discard(relay)
         relay.scheduler = relay.future = None
 
@@ -48,20 +51,18 @@ class Termination:
         exception: BaseException,
         cancelled: bool = False,
     ) -> None:
-        """Note that *task* raised *exception*: it and what depends on it end.
+        """End *task*, which raised *exception*, and its dependents.
 
-        Cancelled, where *exception* says that it has obeyed `cancel`, or the caller that it was *cancelled*.
+        They are cancelled if *cancelled*, or if *task* has raised CancelledError after a request to end.
         """
         core = self._core
-        # Read without the lock, once, for observers hear of it first: who asks now comes too late.
+        # Read once and without the lock, as observers are called first: a request from now on is too late.
         at_end = task._at_end
         cancelled |= at_end is not None and at_end.cancel_requested and isinstance(exception, CancelledError)
         failure = None if cancelled else self.failure(exception, queue.name)
         if core.observers:
-            if cancelled:
-                core.observers.tell("end", queue, task, worker.thread, outcome="cancelled")
-            else:
-                core.observers.tell("end", queue, task, worker.thread, outcome="failed", error=exception)
+            outcome, error = ("cancelled", None) if cancelled else ("failed", exception)
+            core.observers.tell("end", queue, task, worker.thread, outcome=outcome, error=error)
         with core.lock:
             worker.task = None
             if core._abandoned:
@@ -73,16 +74,16 @@ class Termination:
         self.finish(ended, task)
 
     def failure(self, exception: BaseException, queue: str) -> Failure:
-        """How a task of *queue*, which raised *exception*, fails."""
+        """Return the outcome of a task of *queue* that raised *exception*."""
         failure = Failure(exception, traceback_of(exception))
         if self._core.watch_failure is not None:
             failure.seen = self._core.watch_failure(exception, queue)
         return failure
 
     def cancel(self, future: PlannedFuture[Any], dependencies: bool = False) -> None:
-        """Cancel *future* and what depends on it, if it is pending; ask it to end, if it runs.
+        """Cancel *future* and its dependents, if it is pending; ask it to end, if it runs.
 
-        With *dependencies* also what it needs and nobody else does.
+        With *dependencies* also the tasks that it depends on and that nothing else needs.
         """
         core = self._core
         if core.deferred(self.cancel, future, dependencies):
@@ -90,8 +91,8 @@ class Termination:
         ended: list[Ended] = []
         starts: Starts = []
         todo: list[Any] = [future]
-        abroad: list[tuple[Foreign, PlannedFuture[Any]]] = []  # what other schedulers run
-        asked: list[tuple[QueueState, Task[Any]]] = []  # those that run
+        abroad: list[tuple[Foreign, PlannedFuture[Any]]] = []  # tasks of other schedulers
+        asked: list[tuple[QueueState, Task[Any]]] = []  # running tasks
         section = core.exclusive()
         with loud(core), section:
             section.then(self._wake.start, starts)
@@ -114,30 +115,29 @@ class Termination:
                     todo.extend(needs)
         for relay, other in abroad:
             home = other._home
-            if relay.scheduler is None and home is not None:  # nobody here needs it any more
+            if relay.scheduler is None and home is not None:  # no task here needs it any more
                 home.scheduler.termination.cancel_unneeded(other)
 
     def cancel_unneeded(self, future: PlannedFuture[Any]) -> None:
-        """Cancel *future* and what it needs, as far as nobody needs it."""
+        """Cancel *future* and the tasks that it depends on, as far as nothing else needs them."""
         with self._core.exclusive():
             needed = future._stage >= DONE or _is_needed(future)
         if not needed:
             self.cancel(future, dependencies=True)
 
     def cancel_pending(self, queue: QueueState) -> None:
-        """Cancel all pending tasks of *slots*, what its executor has not begun, and what depends on them."""
+        """Cancel all pending tasks of *queue* and their dependents, and running ones not begun elsewhere."""
         self.drop_pending(queue, None)
         if not self._core._abandoned:
             queue.pool.cancel_unbegun()
 
     def break_off(self, queue: QueueState, error: BaseException) -> None:
-        """Let *slots* run nothing more: fail what is pending with *error*, and refuse what comes."""
+        """Let *queue* run nothing more: fail its pending tasks with *error*, and refuse new ones."""
         with self._core.exclusive():
             queue.broken = error
             if queue.pending_limit is not None:
                 queue.pending_limit.turn_away()
-            # A broken pool forgets the runs that no thread has begun.  The
-            # others leave when they ask for a task.
+            # A broken pool drops the workers that no thread has begun.  The others leave by themselves.
             queue.leave_unbegun()
             queue.wake_idle()
         self.drop_pending(queue, Failure(error, traceback_of(error)))
@@ -166,7 +166,7 @@ class Termination:
                     ended += more
 
     def pending(self) -> list[Any]:
-        """All pending tasks, those submitted first in front.  Cost: the whole graph."""
+        """Return all pending tasks, those submitted first in front.  Locked.  Cost: the whole graph."""
         core = self._core
         found = dict.fromkeys(core.planner.ready(core._queues))
         found |= dict.fromkeys(node for node in chain(*core._doomed) if node._stage < RUNNING)
@@ -185,9 +185,10 @@ class Termination:
         failure: Failure | None,
         starts: Starts | None = None,
     ) -> tuple[list[Ended], Starts | None]:
-        """End *node* and its dependents.  The lock is held; the caller has to `finish` and `start`.
+        """End *node* with *failure*, or cancelled, and its dependents.  The lock is held, but for moments.
 
-        In slices, between which others have the lock.
+        Returns:
+            What has ended, for `finish`; *starts* and further workers, for `Wake.start`.
         """
         core = self._core
         inherited = failure
@@ -213,11 +214,7 @@ class Termination:
     def _drop_some(
         self, doomed: deque[Node], failure: Failure | None, inherited: Failure | None, ended: list[Ended]
     ) -> list[Any]:
-        """Drop a slice of *doomed*, as the planner's `drop`; list in *ended* who is to be told.  Locked.
-
-        Returns:
-            What became ready.
-        """
+        """Drop a slice of *doomed*, as `Planner.drop`; extend *ended*; return what became ready.  Locked."""
         core = self._core
         dropped, freed = core.planner.drop(doomed, failure, inherited, SLICE)
         first = len(ended)
@@ -227,7 +224,7 @@ class Termination:
                 if type(other) is Foreign and not other._dependents:
                     self.forget(other)
             if not isinstance(task, PlannedFuture):
-                continue  # a relay
+                continue
             if searches:
                 forget(task)
             queue: Any = task._home
@@ -250,13 +247,13 @@ class Termination:
                 queue.wake_idle()
         if core._watchers:
             core._tell_watchers()
-        # Last: where something above raises, `break_down` finds who waits for them.
+        # Last: if something above raises, `break_down` finds the waiters.
         for task, at_end, _ in islice(ended, first, None):
             task._leave(at_end)
         return freed
 
     def _unlist(self, item: Item[Any]) -> None:
-        """Forget that somebody asked for *item*.  The lock is held."""
+        """Remove *item* from the requested items of its task.  The lock is held."""
         self._core._outside.discard(item)
         source = item._source
         stream = None if source is None else source._stream
@@ -264,16 +261,16 @@ class Termination:
             del stream.items[item._key]
 
     def finish(self, ended: list[Ended], ran: Task[Any] | None = None) -> None:
-        """Let go of the calls of tasks that ended, and tell who waits for them.  The lock is not held.
+        """Release the calls of *ended*, wake waiters and call callbacks.
 
-        Of these *ran* has run, and its observers know that it has ended.
+        Observers know of the end of *ran*, which has run.
         """
         if self._core.observers:
             self._core.observers.dropped(ended, ran)
         for task, at_end, _ in ended:
             if at_end is not None:
                 task._wake_waiters(at_end)
-        # Callbacks last: one may wait for any of these tasks.
+        # All waiters before any callback, which may wait for any of these tasks.
         for task, at_end, _ in ended:
             task._release()
             if at_end is not None:
@@ -281,18 +278,18 @@ class Termination:
 
 
 def _withdraw(asked: list[tuple[QueueState, Task[Any]]]) -> None:
-    """See that running tasks end that their executors have not begun."""
+    """Cancel the calls of running tasks that executors have not begun."""
     for queue, task in asked:
         queue.pool.cancel(task)
 
 
 def _is_needed(node: Any) -> bool:
-    """Whether a task depends on *node*, or somebody waits for it.  The lock is held."""
+    """Whether a pending task depends on *node*, or a thread or callback waits for it.  The lock is held."""
     if type(node) is Barrier:
-        return True  # later tasks of the queue wait for it
+        return True  # later tasks of the queue depend on it
     for other in dependents_of(node):
-        # That later tasks of its queue wait for its start does not count; nor does an item that
-        # somebody has asked for, and nobody needs.
+        # A barrier does not count: later tasks of the queue wait for the start alone.  Nor does a requested
+        # item that nothing needs.
         counts = type(other) is not Barrier and (not isinstance(other, Item) or _is_needed(other))
         if counts and other._stage < DONE:
             return True

@@ -1,9 +1,12 @@
-"""Which worker takes a ready task, and which queue must wake one.
+"""Which worker takes a ready task, and which worker has to be woken or started for it.
 
-A queue's threads are *runs* in its pool (see ``_pools``).  For each ready task
-that no run is on its way to, a parked run is rung for, or, if the queue may have
-more, a new one is started.  So the pool never holds more runs than threads, and
-its own first in, first out never decides anything.
+Each ready task needs a worker on its way (`QueueState.coming`).  If fewer workers are on their way than tasks
+are ready, an idle worker is woken; without one a new worker is started, if the queue may have more.  Else the
+task waits for the next worker that completes its task, or a task that waits runs it nested.  So a backend
+never gets more workers than it has slots, and its own order never decides anything.
+
+A woken worker looks for a task by itself, and takes the task that goes first by then.  A waker that Ctrl-C
+interrupts has so taken no task with it: see `Submission`.
 """
 
 from __future__ import annotations
@@ -21,62 +24,60 @@ from .searches import SEARCH_LIMIT
 from .shared import State
 from .state import QueueState, Worker
 
-Starts: TypeAlias = list[tuple[QueueState, Worker]]  # runs to be started once the lock is not held
+Starts: TypeAlias = list[tuple[QueueState, Worker]]  # workers to start once the lock is not held
 
 
 class Wake:
-    """How workers get ready tasks, and how they are woken or started for them."""
+    """How workers take ready tasks, and how they are woken or started for them."""
 
     def __init__(self, core: State) -> None:
         self._core = core
 
     def take(self, queue: QueueState, worker: Worker, brief: bool = False) -> Task[Any] | None:
-        """Let *run* start the first ready task of *slots*, if any; with *brief* in one step or not."""
-        if not queue.ready or self._core._stopped:
+        """Start the ready task of *queue* that goes first; None if there is none.  The lock is held.
+
+        If *brief*, also None if one slice of the search does not find it.
+        """
+        core = self._core
+        if not queue.ready or core._stopped:
             return None
-        task: Any
-        task = self._core._next(queue, SEARCH_LIMIT)
-        if task is SEARCHING:
-            task = None if brief else self._search(queue)
+        task: Any = core._next(queue, SEARCH_LIMIT)
+        while task is SEARCHING:
+            # Other threads may have the lock between two slices of a long search.
+            if brief:
+                task = None
+            else:
+                core._let_in()
+                task = None if core._stopped else core._next(queue, SEARCH_LIMIT)
         worker.task = task
         return task  # type: ignore[no-any-return]
 
-    def _search(self, queue: QueueState) -> Any:
-        """Go on with a long search in slices, between which others have the lock."""
-        task: Any = SEARCHING
-        while task is SEARCHING:
-            self._core._let_in()
-            task = None if self._core._stopped else self._core._next(queue, SEARCH_LIMIT)
-        return task
-
     def wake_for(self, freed: list[Any], starts: Starts | None = None) -> Starts | None:
-        """See that somebody does what became ready: a run, or a waiting task that needs it.  As `wake`."""
+        """Wake a worker for each of *freed*, nodes that became ready.  Locked; returns as `wake`."""
         for node in freed:
             queue = node._queue
-            if node._stage != READY:  # it was taken at once
+            if node._stage != READY:  # a worker took the node at once
                 continue
             if queue.helpers:
                 self.tell_helpers([node])
-            if queue.idle or len(queue.workers) < queue.limit or queue.helpers:  # as in `add`
+            if queue.idle or len(queue.workers) < queue.limit or queue.helpers:  # as in `Submission.add`
                 starts = self.wake(queue, starts)
         return starts
 
     def tell_helpers(self, freed: list[Any]) -> None:
-        """Tell waiting tasks that need them of nodes that became ready.  The lock is held."""
+        """Tell waiting tasks, which may run them nested, of nodes that became ready.  The lock is held."""
         for node in freed:
-            for needs in list(node._queue.helpers):
-                needs.freed(node)
+            for search in list(node._queue.helpers):
+                search.freed(node)
 
     def wake(self, queue: QueueState, starts: Starts | None = None) -> Starts | None:
-        """See that a run is on its way to each ready task of *slots*, one more at most.
+        """Send one more worker to the ready tasks of *queue*, if one is missing.  The lock is held.
 
-        And that there is a run at all where a task is pending: at interpreter exit
-        it may be too late to start a thread (CPython 3.12.0 and 3.12.1 refuse to).
-        The lock is held.
+        A queue with pending tasks gets a worker even before one is ready: at interpreter exit it may be too
+        late to start a thread (CPython 3.12.0 and 3.12.1 refuse to).
 
         Returns:
-            *starts* and what else has to be started, for `start` to do once
-            the lock is not held.
+            *starts*, with the workers that are to be started by `start` once the lock is not held.
         """
         if self._core._stopped:
             return starts
@@ -92,11 +93,12 @@ class Wake:
             starts = [] if starts is None else starts
             starts.append((queue, worker))
         elif wanted:
-            for needs in list(queue.helpers):
-                needs.spare()
+            for search in list(queue.helpers):
+                search.spare()
         return starts
 
     def wake_all(self) -> Starts:
+        """Send workers to all ready tasks.  Locked; returns as `wake`."""
         starts: Starts = []
         for queue in self._core._queues:
             for _ in range(min(queue.ready, queue.limit) or 1):
@@ -104,20 +106,21 @@ class Wake:
         return starts
 
     def start(self, starts: Starts | None, submitted: Task[Any] | None = None) -> None:
-        """Start runs in their pools.  The lock is not held.
+        """Start workers in their backends.  The lock is not held.
 
         Raises:
-            Exception: The run for *submitted* could not be started, and its
-                queue has no other: *submitted* failed with it.
+            Exception: The worker for *submitted* could not be started, and its queue has no other: so
+                *submitted* failed with the exception.
         """
         if not starts:
             return
-        with uninterrupted():  # a run that counts and was never started would take its slot for ever
+        with uninterrupted():  # a worker that counts, and was never started, would take its slot for ever
             for queue, worker in starts:
                 try:
                     queue.pool.start(queue, worker)
                 except Exception as error:
-                    section = self._core.exclusive()  # RecursionError here leaves the worker to `Submission`
+                    # A RecursionError here leaves the worker to `Submission._withdraw`.
+                    section = self._core.exclusive()
                     with loud(self._core):
                         self._start_failed(section, queue, worker, error)
                     outcome = None if submitted is None else submitted._outcome
@@ -125,11 +128,9 @@ class Wake:
                         raise
 
     def _start_failed(self, section: Section, queue: QueueState, worker: Worker, error: Exception) -> None:
-        """Give up *run*; without any other, fail what is ready, for nobody would ever do it."""
-        core = self._core
+        """Give up *worker*; if the queue has no other, fail its ready tasks."""
         with section:
-            # The pool may call the run yet, should another of its threads get
-            # to it; `begin` then finds that it is none of ours.
+            # The pool may start the worker yet, in another of its threads: `begin` then returns None.
             if worker not in queue.workers or worker.thread is not None:
                 return
             queue.leave(worker)
@@ -137,4 +138,4 @@ class Wake:
         if helpless:
             message = "could not start a thread for queue %s; its ready tasks fail"
             LOGGER.error(message, queue.name, exc_info=error)
-            core.termination.fail_ready(queue, Failure(error, traceback_of(error)))
+            self._core.termination.fail_ready(queue, Failure(error, traceback_of(error)))
