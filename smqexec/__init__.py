@@ -24,6 +24,14 @@ The house: eight rooms and a front door; imports point down::
     _futures      Task and Item: the Future protocol for whatever the core ends
     _calls        the call: futures gathered from its arguments, results substituted; what is called
     _planner      the order in which tasks start.  Pure: no threads, locks, clocks, futures
+
+The way of a call; nothing climbs back::
+
+    Queue.submit         _calls encodes the arguments, once
+    Submission.add       _core takes one lock hold: the planner links the task, an idle worker is chosen
+    Dispatcher.begin     the woken worker in _workers takes the next task of the order, and calls it
+    Dispatcher.complete  one lock hold more: the task ends, its dependents become ready, the next is taken
+    effects              without the lock: outcomes are published, waiters woken, callbacks called
 """
 
 import os

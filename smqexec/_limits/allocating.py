@@ -1,10 +1,11 @@
-"""What a scheduler does about resources: it gives units to tasks, and holds back tasks that lack some.
+"""Allocation of resources: tasks get units as they start, and are held back while they lack some.
 
-When a task is found to lack units, the order has already started it.  So it gets one more dependency,
-an `AllocationWaiter`, and waits again: see `Planner.hold_back`.
+When a worker finds that a task lacks units, the order has already started the task.  So the task gets one
+more dependency, an `AllocationWaiter`, and waits again: see `Planner.hold_back`.  End hooks give units back
+and grant them to the next tasks in line, in the lock hold in which a task ends.
 
-Only tasks with an allocation, or that release one, are looked at here.  Until there is one, a
-scheduler's workers take tasks from the order itself.
+Until a task takes resources, workers take tasks from the order itself; from then on through
+`Allocating._next_allocated`.  All methods but `bind_resources` are called under the scheduler's lock.
 """
 
 from __future__ import annotations
@@ -24,22 +25,18 @@ class Allocating:
     """How the tasks of a scheduler take resources."""
 
     def __init__(self, core: State) -> None:
-        self._core = core
-        self._allocates = False  # some task takes resources
+        self._core = core  # set once
+        self._allocates = False  # a task that takes resources was added; written under the lock
 
     def bind_resources(self, resources: Iterable[Resource]) -> None:
-        """Make *resources* belong to this scheduler.
-
-        Raises:
-            ValueError: One belongs to another scheduler.
-        """
+        """Make *resources* belong to this scheduler; raise a ValueError if one belongs to another."""
         for resource in resources:
             resource._bind(self._core)
 
     def add_allocation(self, task: Any) -> None:
-        """Note what *task*, which was just added, takes and releases.  The lock is held.
+        """Record what *task*, which was just added, takes and releases.
 
-        An exception may strike anywhere here: what was noted is undone by hooks that are there before.
+        Each hook stands before the record that the hook undoes: an exception may interrupt this anywhere.
         """
         at_end = task._get_at_end()
         allocation: Allocation | None = task._allocation
@@ -53,7 +50,7 @@ class Allocating:
             at_end.hooks += (partial(self._releaser_ended, other),)
             other.releasers[task] = None
             for resource in other.resources() if searches else ():
-                for waiting in resource._line:  # it needs one task more
+                for waiting in resource._line:  # its units depend on one task more
                     self._tell_searches(waiting)
 
     def _tell_searches(self, allocation: Allocation) -> None:
@@ -63,7 +60,7 @@ class Allocating:
     # A task starts.
 
     def starter(self) -> Callable[..., Any]:
-        """Return what gives a run its next task."""
+        """Return what gives a worker its next task."""
         return self._next_allocated if self._allocates else self._core.planner.order.take
 
     def _next_allocated(
@@ -76,7 +73,7 @@ class Allocating:
             ended = None
 
     def allocate(self, task: Any) -> bool:
-        """Give *task*, just started, its units; if it lacks some, hold it back and return False.  Locked."""
+        """Give *task*, just started, its units; if it lacks some, hold it back and return False."""
         allocation: Allocation | None = task._allocation
         if allocation is None or allocation.take():
             return True
@@ -89,10 +86,10 @@ class Allocating:
             self._core._tell_watchers()
         return False
 
-    # End hooks: a task gives back its units.
+    # End hooks: each returns the nodes that became ready.
 
     def _allocation_ended(self, allocation: Allocation, task: Any) -> list[Any]:
-        """Give back what *task* had, unless it keeps that."""
+        """Give back the units of *task*, unless it keeps them beyond its end."""
         allocation.task = None
         allocation.serial, allocation.number = task._serial, task._number
         waiter, allocation.waiter = allocation.waiter, None
@@ -104,7 +101,7 @@ class Allocating:
         return self._give_back(allocation)
 
     def _releaser_ended(self, allocation: Allocation, task: Any) -> list[Any]:
-        """Give back what *allocation* keeps, if *task* was the last that was to release it."""
+        """Give back the units that *allocation* keeps, if *task* is the last that releases it."""
         allocation.releasers.pop(task, None)
         if allocation.releasers:
             return []
@@ -112,12 +109,12 @@ class Allocating:
         return self._give_back(allocation) if allocation.state == KEPT else []
 
     def stop_holding(self, allocation: Allocation) -> list[Any]:
-        """Keep nothing beyond the task's end, as nobody knows of it; return as an end hook does.  Locked."""
+        """Keep nothing beyond the task's end, as its submit raised.  Returns what an end hook returns."""
         allocation.holds = False
         return self._give_back(allocation) if allocation.state == KEPT else []
 
     def _give_back(self, allocation: Allocation) -> list[Any]:
-        """Give back all units; grant them to tasks in line, and return those, which are ready now."""
+        """Give back all units, and grant them to tasks in line."""
         allocation.give_back()
         freed: list[Any] = []
         resources = allocation.resources()

@@ -1,4 +1,9 @@
-"""How many tasks of a queue may be pending, and which threads wait to submit more."""
+"""The pending limit of a queue: threads wait for room to submit, first come first served.
+
+A submit *reserves* room, blocking if there is none, and *uses* the reservation as its task becomes pending;
+if it fails in between, it *gives up* the reservation.  So room is never given twice, and the lock is not
+held while a thread waits.
+"""
 
 from __future__ import annotations
 
@@ -11,32 +16,28 @@ if TYPE_CHECKING:
 
 
 class Reservation:
-    """The right of one submission to add a pending task."""
+    """One submit's place: in line, then with room."""
 
     __slots__ = ("blocker", "task")
 
     def __init__(self) -> None:
-        self.task: Task[Any] | None = None  # the task that was submitted with it
-        self.blocker = threading.Lock()  # released when the limit has room, or the queue takes no more tasks
+        self.task: Task[Any] | None = None  # the task that used it; written under the lock
+        self.blocker = threading.Lock()  # released, under the lock, when the submit may go on
         self.blocker.acquire()
 
 
 class PendingLimit:
-    """The limit of one queue: first come, first served.  Guarded by the scheduler's lock.
-
-    Each method gets the number of tasks that are pending now.
-    """
+    """The limit of one queue.  All methods are called under the scheduler's lock."""
 
     __slots__ = ("_reserved", "_waiting", "limit")
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
-        # The reservations whose tasks are not pending yet.  They count as pending.
-        self._reserved: set[Reservation] = set()
-        self._waiting: deque[Reservation] = deque()  # each has a thread in submit()
+        self._reserved: set[Reservation] = set()  # with room; their tasks are not pending yet, but count
+        self._waiting: deque[Reservation] = deque()  # without room: each has a thread in submit()
 
     def reserve(self, reservation: Reservation, pending: int, wait: bool) -> bool:
-        """Return True if there is room for *reservation*; else let it wait in line, if it is to *wait*."""
+        """Return True if there is room beside *pending* tasks; else join the line, if to *wait*."""
         free = not self._waiting and self._has_room(pending)
         if free:
             self._reserved.add(reservation)
@@ -49,21 +50,21 @@ class PendingLimit:
         self._reserved.discard(reservation)
 
     def give_up(self, reservation: Reservation, pending: int) -> None:
-        """Forget *reservation*.  Cost: where it waits, a step for each that waits."""
+        """Forget *reservation*.  Cost: if it waits, a step for each that waits."""
         self._reserved.discard(reservation)
         if reservation in self._waiting:
             self._waiting.remove(reservation)
         self.admit(pending)
 
     def admit(self, pending: int) -> None:
-        """Let the first in line go on, as far as there is room."""
+        """Give room to the first in line, as far as there is any beside *pending* tasks."""
         while self._waiting and self._has_room(pending):
             reservation = self._waiting.popleft()
             self._reserved.add(reservation)
             reservation.blocker.release()
 
     def turn_away(self) -> None:
-        """Let all in line go on without room: the queue takes no more tasks, and tells them so."""
+        """Let all in line go on without room: the queue takes no more tasks, so their submits raise."""
         while self._waiting:
             self._waiting.popleft().blocker.release()
 

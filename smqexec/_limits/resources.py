@@ -1,16 +1,13 @@
 """Resources: countable things, such as licences, of which tasks take units when they start.
 
-A task takes all units that it needs at once, or none.  A task that lacks some is *held back*: it joins
-the line of each resource that it needs, all in one step, and its queue starts another task.  The task
-that is first in all its lines is *granted* its units as soon as there are enough, and is the next of its
-queue.  So first come, first served, also where one needs many units: what is given back is kept for it
-meanwhile.  And lines never block each other: since a task joins all its lines in one step, the task
-that has waited longest is first in all of its own.
+A task takes all its units at once, or none.  A task that lacks some is *held back*: it joins the lines of
+all its resources in one step, and its queue starts another task.  A task that is first in all its lines is
+*granted* its units as soon as there are enough, and is the next of its queue.  Units given back are kept
+for the first task in line: first come, first served.  Lines never block each other: the task that has
+waited longest is first in all its lines.
 
-An `Allocation` is what one task takes.  It lasts as long as the task; with *holds* until the tasks have
-ended that were submitted to release it.
-
-Records, guarded by the lock of the one scheduler whose tasks use the resource: see ``_allocating``.
+An `Allocation` is what one task takes.  It lasts as long as the task; with *holds* until the tasks that
+release it have ended.  All is guarded by the lock of the scheduler whose tasks use the resource.
 """
 
 from __future__ import annotations
@@ -32,8 +29,8 @@ if TYPE_CHECKING:
 
 _binding = threading.Lock()  # guards `Resource._scheduler`; held for that alone
 
-# The states of an allocation.  QUEUED: in line, the task lacks some units.  GRANTED: it has its units, and
-# is to start.  TAKEN: it runs.  KEPT: it has ended, and keeps them.  RETURNED: it has and wants nothing.
+# The states of an allocation.  QUEUED: in line, as the task lacks units.  GRANTED: it has its units, and the
+# task is ready.  TAKEN: the task runs.  KEPT: the task has ended.  RETURNED: it has no units and wants none.
 REQUESTED, QUEUED, GRANTED, TAKEN, KEPT, RETURNED = range(6)
 
 
@@ -71,13 +68,14 @@ class Resource:
     def __init__(self, name: str, n: int) -> None:
         if not isinstance(name, str):
             raise TypeError(f"the name of a resource must be a str, not {name!r}")
-        self.name = str.__str__(name)  # not of a class of the user's: it is put into words under the lock
+        # Not of a user's subclass of str: `why` formats it under the lock.
+        self.name = str.__str__(name)
         self.n = positive(f"the number of units of {self.name}", n)
+        # The next three are read and written under the lock of `_scheduler`.
         self._free = self.n
         self._holders: dict[Allocation, None] = {}
-        # Of tasks that lack units, first come first.
-        self._line: OrderedDict[Allocation, None] = OrderedDict()
-        self._scheduler: ref[State] | None = None
+        self._line: OrderedDict[Allocation, None] = OrderedDict()  # lacking units; first come first
+        self._scheduler: ref[State] | None = None  # whose tasks use it; written under `_binding`
 
     @property
     def free(self) -> int:
@@ -90,11 +88,7 @@ class Resource:
             return self._free
 
     def _bind(self, scheduler: State) -> None:
-        """Belong to *scheduler*.
-
-        Raises:
-            ValueError: It belongs to another.
-        """
+        """Belong to *scheduler*, or raise a ValueError if the resource belongs to another."""
         with uninterrupted(), _binding:
             owner = None if self._scheduler is None else self._scheduler()
             if owner is None:
@@ -109,12 +103,7 @@ class Resource:
 
 
 def amounts_of(resources: Any) -> tuple[tuple[Resource, int], ...]:
-    """Check what was given as the resources of a task.
-
-    Raises:
-        TypeError: It is no dict of resources and ints.
-        ValueError: An amount is less than 1, or more than there is.
-    """
+    """Return *resources*, what a task is to take, as pairs; raise a TypeError or ValueError if wrong."""
     if not isinstance(resources, Mapping):
         raise TypeError(f"resources must be a dict such as {{disk: 2}}, not {resources!r}")
     amounts: list[tuple[Resource, int]] = []
@@ -141,14 +130,15 @@ class Allocation:
     )  # fmt: skip
 
     def __init__(self, amounts: tuple[tuple[Resource, int], ...], holds: bool, name: str) -> None:
+        # All fields are written under the scheduler's lock, once the task is linked.
         self.amounts = amounts
         self.holds = holds  # the task keeps its units beyond its end
-        self.name = str.__str__(name)  # of its task; as for a resource
-        self.serial = self.number = 0  # of its task, once that has ended: see `numbered`
+        self.name = str.__str__(name)  # of the task; for `why`, as `Resource.name`
+        self.serial = self.number = 0  # of the task, once it has ended: see `numbered`
         self.state = REQUESTED
-        self.task: Task[Any] | None = None  # until it has ended
-        self.waiter: AllocationWaiter | None = None  # while it is in line
-        self.releasers: dict[Task[Any], None] = {}  # tasks that release it and have not ended
+        self.task: Task[Any] | None = None  # until the task has ended
+        self.waiter: AllocationWaiter | None = None  # while the allocation is in line
+        self.releasers: dict[Task[Any], None] = {}  # tasks that release it, and have not ended
         self.released = False  # all tasks that release it have ended
 
     def resources(self) -> list[Resource]:
