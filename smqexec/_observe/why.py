@@ -1,8 +1,8 @@
-"""Say in words why a task has not started, or not ended: for a person, who asks now and then.
+"""Say in words why a task has not started, or not ended.
 
-The state is read under one hold of the lock, as a list of *words*: text, and calls
-that return text.  The calls are made after it: names are the user's, and the names of
-threads are guarded by another lock.
+The state is read under one hold of the lock, as a list of *words*: text, and calls that
+return text.  The calls are made after that hold: the name of a task may run the user's code,
+and another lock guards the names of threads.
 """
 
 from __future__ import annotations
@@ -23,23 +23,18 @@ from .._futures.task import Task
 from .._limits.resources import KEPT, Allocation, AllocationWaiter, Resource
 from .._planner import DONE, READY, RUNNING, Node, dependencies_of, dependents_of
 from .._workers.join_search import AllTasks, JoinSearch
-from .rank import rank_of
 
 if TYPE_CHECKING:
     from .._core.shared import State
 
-# With more pending tasks than this the tasks that come first are not counted: it takes about 1 µs
-# for each, under the lock.
-COUNTED = 10_000
-
-# So many tasks are named of any number, and so many futures of others.
+# How many tasks are named of any number, and how many futures of others.
 NAMED, LISTED = 3, 20
 
 Words: TypeAlias = list[str | Callable[[], str]]
 
 
 def sentence(scheduler: State, future: PlannedFuture[Any]) -> str | None:
-    """Why pending or running *future* has not started, or not ended; None if it has ended."""
+    """Return why *future* has not started, or not ended; None if it has ended."""
     with scheduler.exclusive():
         if future._stage >= DONE:
             return None
@@ -50,7 +45,7 @@ def sentence(scheduler: State, future: PlannedFuture[Any]) -> str | None:
 
 
 def overview(scheduler: State) -> str:
-    """What runs, in which thread, and what waits for it; why no more runs."""
+    """Return one line for each running task, and lines that say why no more run."""
     with scheduler.exclusive():
         if scheduler._abandoned:
             return OF_THE_PARENT
@@ -66,50 +61,47 @@ def _said(words: Words) -> str:
 
 
 def _overview(scheduler: State) -> list[Words]:
-    counts = [state.counts() for state in scheduler._queues]
+    counts = [queue.counts() for queue in scheduler._queues]
     states = {state: sum(each[state] for each in counts) for state in ("running", "ready", "waiting")}
     if not any(states.values()):
         return [["nothing is pending or running"]]
     stopped = "the scheduler is stopped: " if scheduler._stopped else ""
     lines: list[Words] = [[stopped + ", ".join(f"{count} {state}" for state, count in states.items())]]
-    for state in scheduler._queues:
-        for worker in state.workers:
-            for task in worker.tasks():
-                lines.append([*_name(task), ": ", *_running(scheduler, task), *_awaited(task)])
-    for state in scheduler._queues:
-        if state.ready and not scheduler._stopped:
-            lines.append([f"{state.name}: {state.ready} ready, {_busy(state) or 'a thread is on its way'}"])
+    for queue in scheduler._queues:
+        for task in queue.running_tasks():
+            lines.append([*_name(task), ": ", *_running(scheduler, task), *_dependents(task)])
+    for queue in scheduler._queues:
+        if queue.ready and not scheduler._stopped:
+            lines.append([f"{queue.name}: {queue.ready} ready, {_slots(queue)}"])
     outside = [relay for relay in scheduler._outside if type(relay) is Foreign and relay._dependents]
     outside.sort(key=lambda relay: dependents_of(relay)[0]._number)
-    for relay in outside[:LISTED]:
-        lines.append([*_name(relay), ": not done", *_awaited(relay)])
+    lines += [[*_name(relay), ": not done", *_dependents(relay)] for relay in outside[:LISTED]]
     if len(outside) > LISTED:
         lines.append([f"and {len(outside) - LISTED} more futures of others"])
     waiters = [relay for relay in scheduler._outside if type(relay) is AllocationWaiter]
     lacking = dict.fromkeys(resource for waiter in waiters for resource in waiter.allocation.resources())
-    return lines + [_shortage(resource) for resource in sorted(lacking, key=lambda each: each.name)]
+    return lines + [[_shortage(resource)] for resource in sorted(lacking, key=lambda each: each.name)]
 
 
-def _shortage(resource: Resource) -> Words:
-    """How much is free of *resource*, and which tasks lack it."""
+def _shortage(resource: Resource) -> str:
+    """Say how much of *resource* is free, and which tasks lack it."""
     line = list(resource._line)
-    tasks = _some(line, lambda each: f"{_taker(each)} needs {dict(each.amounts)[resource]}")
-    return [f"{_share(resource)}; {_counted(len(line), 'task lacks it', 'tasks lack it')}: {tasks}"]
+    tasks = _some([f"{_taker(each)} needs {dict(each.amounts)[resource]}" for each in line])
+    return f"{_share(resource)}; {_counted(len(line), 'task lacks it', 'tasks lack it')}: {tasks}"
 
 
 def _share(resource: Resource) -> str:
-    """How much of *resource* is free, and which tasks hold the rest."""
-    holders = _some(list(resource._holders), lambda each: _holder(each, resource))
+    """Say how much of *resource* is free, and which tasks hold the rest."""
     free = f"{resource.name}: {resource._free} of {resource.n} free"
+    holders = _some([_holder(each, resource) for each in list(resource._holders)])
     return f"{free}, held by {holders}" if holders else free
 
 
 def _holder(allocation: Allocation, resource: Resource) -> str:
-    units = dict(allocation.amounts)[resource]
+    units, until = dict(allocation.amounts)[resource], len(allocation.releasers)
     words = [f"{units} units"] if units > 1 else []
-    if allocation.state == KEPT and allocation.releasers:
-        ends = _counted(len(allocation.releasers), "task has ended", "tasks have ended")
-        words.append(f"until {ends}")
+    if allocation.state == KEPT and until:
+        words.append(f"until {_counted(until, 'task has ended', 'tasks have ended')}")
     elif allocation.state == KEPT:
         words.append("kept: no task releases it")
     return f"{_taker(allocation)} ({', '.join(words)})" if words else _taker(allocation)
@@ -122,7 +114,7 @@ def _taker(allocation: Allocation) -> str:
 
 
 def _lacking(allocation: Allocation) -> str:
-    """What the task of *allocation* lacks, and which tasks hold it or come first."""
+    """Say what the task of *allocation* lacks, and which tasks hold it or come first."""
     lacks: list[str] = []
     for resource, number in allocation.amounts:
         before = list(resource._line).index(allocation)
@@ -133,11 +125,12 @@ def _lacking(allocation: Allocation) -> str:
 
 
 def _cause(scheduler: State, future: Any) -> Words:
+    """Say why *future* has not started, or not ended."""
     if future._stage == RUNNING:
         return _running(scheduler, future)
     if future._stage == READY:
         return ["ready: ", _readiness(scheduler, future)]
-    path: list[Any] = []  # what it needs, what that needs, and so on; down to what does not wait itself
+    path: list[Any] = []  # its first pending dependency, the first of that, down to one that does not wait
     needed = _needed(future)
     while needed is not None and type(needed) is not AllocationWaiter:
         path.append(needed)
@@ -159,10 +152,7 @@ def _cause(scheduler: State, future: Any) -> Words:
 
 
 def _needed(node: Any) -> Any:
-    """The first dependency of waiting *node* that has not ended; None without any.
-
-    A barrier, or another node that stands for a dependency, is followed to it.
-    """
+    """Return the first pending dependency of *node*, or None; a barrier or `Settled` stands for its own."""
     while True:
         needed = next((other for other in dependencies_of(node) if other._stage < DONE), None)
         if needed is None or isinstance(needed, (Task, Item, Foreign, AllocationWaiter)):
@@ -171,31 +161,26 @@ def _needed(node: Any) -> Any:
 
 
 def _readiness(scheduler: State, task: Any) -> str:
-    state: QueueState = task._queue
-    if state.broken is not None:
-        return f"{state.name} is broken, so it is about to fail"
+    queue: QueueState = task._queue
+    if queue.broken is not None:
+        return f"{queue.name} is broken, so it is about to fail"
     if scheduler._stopped:
         return "the scheduler is stopped"
-    busy = _busy(state)
-    if busy is None:
-        return f"a thread of {state.name} is on its way"
-    if sum(other.pending for other in scheduler._queues) > COUNTED:
-        return f"{busy}, {_counted(state.ready - 1, 'other is', 'others are')} ready"
-    count = rank_of(task, scheduler.termination.pending(), scheduler.order == "newest")
-    return f"{busy}, {_counted(count, 'task comes', 'tasks come')} first" if count else f"{busy}, it is next"
+    others = _counted(queue.ready - 1, "other task is", "other tasks are")
+    return _slots(queue) if queue.ready == 1 else f"{_slots(queue)}, {others} ready"
 
 
-def _busy(state: QueueState) -> str | None:
-    """That no slot is free; None if one is."""
-    if sum(bool(worker.tasks()) for worker in state.workers) < state.limit:
-        return None
-    if state.width == 1:
-        return f"the slot of {state.name} is busy"
-    return f"all {state.width} slots of {state.name} are busy"
+def _slots(queue: QueueState) -> str:
+    """Say which slots of *queue*, which has a ready task, are busy."""
+    if sum(bool(worker.tasks()) for worker in queue.workers) < queue.limit:
+        return f"a thread of {queue.name} is on its way"
+    if queue.width == 1:
+        return f"the slot of {queue.name} is busy"
+    return f"all {queue.width} slots of {queue.name} are busy"
 
 
 def _running(scheduler: State, task: Any) -> Words:
-    """What running *task* does."""
+    """Say where *task* runs, and what it waits for."""
     words: Words = ["running"]
     if task._since is not None:
         words.append(f" for {perf_counter() - task._since:.1f} s")
@@ -211,7 +196,7 @@ def _running(scheduler: State, task: Any) -> Words:
 
 
 def _waits(worker: Worker, task: Any) -> Words:
-    """What *task* waits for, and what its thread does meanwhile."""
+    """Say what *task* waits for, and which task its thread runs meanwhile."""
     tasks = [*worker.suspended, worker.task]
     depth = tasks.index(task)
     words: Words = []
@@ -233,18 +218,20 @@ def _awaits(wait: JoinSearch) -> Words:
     return _names(pending) or ["futures of other executors" if others else "tasks that have ended"]
 
 
-def _awaited(node: Node) -> Words:
-    """The tasks that depend on *node*; nothing without any."""
+def _dependents(node: Node) -> Words:
+    """Name the pending tasks that depend on *node*, if there are any."""
     found: dict[Any, None] = {}
     todo = dependents_of(node).copy()
     while todo:
         other: Any = todo.pop()
         if isinstance(other, Task):
             found[other] = None
-        else:  # it stands for *node*, or a part of it
+        else:  # a relay
             todo += dependents_of(other)
-    live = sorted((task for task in found if task._stage < RUNNING), key=lambda task: task._number)
-    return [f"; {_counted(len(live), 'task waits', 'tasks wait')} for it: ", *_names(live)] if live else []
+    pending = sorted((task for task in found if task._stage < RUNNING), key=lambda task: task._number)
+    if not pending:
+        return []
+    return [f"; {_counted(len(pending), 'task waits', 'tasks wait')} for it: ", *_names(pending)]
 
 
 def _names(nodes: Sequence[Any]) -> Words:
@@ -269,20 +256,20 @@ def _name(node: Any) -> Words:
     return [partial(known_as, node, node._fn, node._number)]
 
 
-def _some(allocations: list[Allocation], named: Callable[[Allocation], str]) -> str:
-    more = len(allocations) - NAMED
-    return ", ".join(map(named, allocations[:NAMED])) + (f" and {more} more" if more > 0 else "")
+def _some(words: list[str]) -> str:
+    more = len(words) - NAMED
+    return ", ".join(words[:NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _counted(count: int, one: str, many: str) -> str:
     return f"{count} {one if count == 1 else many}"
 
 
-# After it.
+# After that hold.
 
 
 def _thread(ident: int | str | None) -> str:
-    """The name of a thread; a name that an engine gives as it is."""
+    """Return the name of a thread; *ident* itself if it is the name of an executor's slot."""
     if isinstance(ident, str):
         return ident
     names = (thread.name for thread in threading.enumerate() if thread.ident == ident)

@@ -100,25 +100,19 @@ def test_deep_chain_is_no_trouble() -> None:
         assert task.why().endswith("which needs, over 19996 more, abs#1 (ready: the scheduler is stopped)")
 
 
-@pytest.mark.parametrize("order", ["newest", "oldest"])
-def test_ready_behind_others(order: str) -> None:
-    with planned(2, order=order) as (_, queue):
+def test_ready_beside_others() -> None:
+    with planned(2) as (_, queue):
         gate = Gate()
         for _ in range(2):
             queue.submit(gate.enter)
         gate.wait_entered(2)
-        tasks = [queue.submit(abs, 1) for _ in range(4)]
-        if order == "newest":
-            tasks.reverse()
-        name = queue.name
-        assert [task.why() for task in tasks] == [
-            f"ready: all 2 slots of {name} are busy, it is next",
-            f"ready: all 2 slots of {name} are busy, 1 task comes first",
-            f"ready: all 2 slots of {name} are busy, 2 tasks come first",
-            f"ready: all 2 slots of {name} are busy, 3 tasks come first",
-        ]
-        tasks[2].promote()
-        assert tasks[2].why() == f"ready: all 2 slots of {name} are busy, it is next"
+        task = queue.submit(abs, 1)
+        busy = f"ready: all 2 slots of {queue.name} are busy"
+        assert task.why() == busy
+        queue.submit(abs, 1)
+        assert task.why() == f"{busy}, 1 other task is ready"
+        queue.submit(abs, 1)
+        assert task.why() == f"{busy}, 2 other tasks are ready"
         gate.open()
 
 
@@ -127,22 +121,11 @@ def test_ready_behind_the_one_slot(lab: Any) -> None:
     acquire.submit(gate.enter)
     gate.wait_entered()
     task = acquire.submit(abs, 1)
-    assert task.why() == "ready: the slot of acquire is busy, it is next"
+    assert task.why() == "ready: the slot of acquire is busy"
     # What needs it tells why it is not running.
     assert compute.submit(abs, task).why() == (
-        "waiting: needs abs#2 (ready: the slot of acquire is busy, it is next)"
+        "waiting: needs abs#2 (ready: the slot of acquire is busy)"
     )
-
-
-def test_nobody_counts_too_many(lab: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    _, acquire, _, gate = lab
-    acquire.submit(gate.enter)
-    gate.wait_entered()
-    tasks = [acquire.submit(abs, i) for i in range(5)]
-    monkeypatch.setattr(_why, "COUNTED", 4)
-    assert tasks[0].why() == "ready: the slot of acquire is busy, 4 others are ready"
-    monkeypatch.setattr(_why, "COUNTED", 5)
-    assert tasks[0].why() == "ready: the slot of acquire is busy, 4 tasks come first"
 
 
 def test_stopped(lab: Any) -> None:
@@ -160,7 +143,7 @@ def test_thread_is_on_its_way(lab: Any, monkeypatch: pytest.MonkeyPatch) -> None
         patch.setattr(core_of(scheduler).wake, "start", lambda *args: starts.append(args))
         task = acquire.submit(abs, 1)
         assert task.why() == "ready: a thread of acquire is on its way"
-        assert scheduler.why().splitlines()[1] == "acquire: 1 ready, a thread is on its way"
+        assert scheduler.why().splitlines()[1] == "acquire: 1 ready, a thread of acquire is on its way"
     core_of(scheduler).wake.start(*starts[0])
     assert task.result(DEADLINE) == 1
 
@@ -181,7 +164,7 @@ def test_queue_that_takes_no_more_still_has_its_reasons(lab: Any) -> None:
     gate.wait_entered()
     task = acquire.submit(abs, 1)
     acquire.shutdown(wait=False)
-    assert task.why() == "ready: the slot of acquire is busy, it is next"
+    assert task.why() == "ready: the slot of acquire is busy"
 
 
 def test_futures_of_others(lab: Any) -> None:
@@ -269,7 +252,7 @@ def test_promoted_oldest_first_has_no_number() -> None:
         acquire.submit(abs, 1).promote()
         needing = compute.submit(abs, task)
         assert needing.why() == (
-            f"waiting: needs abs (ready: the slot of {acquire.name} is busy, 1 task comes first)"
+            f"waiting: needs abs (ready: the slot of {acquire.name} is busy, 1 other task is ready)"
         )
         gate.open()
 

@@ -15,9 +15,9 @@ from marks import slow_but
 from model import Model
 from planner_checks import check, entries
 from planning import Planner
+from rank import rank_of
 
 from smqexec._core.submission_order import Barrier
-from smqexec._observe.rank import rank_of
 from smqexec._planner import READY, RUNNING, SEARCHING, Node
 from smqexec._planner.nodes import SWEEP_FROM
 

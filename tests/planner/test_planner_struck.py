@@ -13,9 +13,9 @@ import pytest
 from marks import slow_but
 from planner_checks import check
 from planning import Planner
+from rank import rank_of
 
 import smqexec._planner
-from smqexec._observe.rank import rank_of
 from smqexec._planner import DONE, NEW, READY, RUNNING, WAITING, Node
 
 ROOM = str(Path(smqexec._planner.__file__).parent)

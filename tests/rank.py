@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from .._planner import READY, RUNNING, Node, dependencies_of
+from smqexec._planner import READY, RUNNING, Node, dependencies_of
 
 
 def rank_of(node: Node, pending: Sequence[Any], newest: bool) -> int:
