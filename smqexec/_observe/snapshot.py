@@ -15,15 +15,13 @@ from .._futures.items import Item
 from .._futures.names import label_of
 from .._futures.relays import Foreign, Settled
 from .._futures.task import Task
-from .._planner import DONE, READY, RUNNING, STRIDE, WAITING, Node, dependencies_of
+from .._planner import DONE, READY, RUNNING, STRIDE, WAITING, dependencies_of
 
 if TYPE_CHECKING:
     from .._core.shared import State
 
 STATES = {WAITING: "waiting", READY: "ready", RUNNING: "running"}
 OUTSIDE = "outside"
-
-_NO_KEY: Any = object()
 
 
 class GraphNode(NamedTuple):
@@ -52,69 +50,66 @@ class GraphEdge(NamedTuple):
     part: str
 
 
-class _Need(NamedTuple):
-    """What a task needs: the result of *node*, or only its end, or a part of it."""
-
-    node: Node | None
-    settled: bool
-    key: Any
-    future: Any  # of another scheduler
-
-
-class _Note(NamedTuple):
-    """What is known of a task under the lock."""
-
-    task: Task[Any]
-    number: int
-    state: int
-    fn: Any
-    queue: str
-    needs: list[_Need]
-
+#: A dependency of a task: the node, in words which part of it is needed, and the future of another scheduler.
+_Need = tuple[Any, str, Any]
 
 Snapshot = tuple[tuple[GraphNode, ...], tuple[GraphEdge, ...]]
 
 
 def snapshot(scheduler: State) -> Snapshot:
-    """The tasks, in the order of submission, then what is outside; the dependencies, in argument order."""
+    """Return the tasks, in the order of submission, then futures from outside; and the dependencies.
+
+    Cost: for each task 1 to 2 µs under the lock, and as much after it.
+    """
     with scheduler.exclusive():
-        running = [task for state in scheduler._queues for task in state.running_tasks()]
-        notes = [_noted(task) for task in dict.fromkeys([*scheduler.termination.pending(), *running])]
+        running = [task for queue in scheduler._queues for task in queue.running_tasks()]
+        tasks: Any = dict.fromkeys([*scheduler.termination.pending(), *running])
+        notes = [
+            (task, task._number, task._stage, task._fn, task._queue.name, _needs(task)) for task in tasks
+        ]
     # The tasks of a `map` have falling numbers.
-    notes.sort(key=lambda note: (note.number // STRIDE, -note.number))
-    places: dict[Any, int] = {note.task: place for place, note in enumerate(notes)}
+    notes.sort(key=lambda note: (note[1] // STRIDE, -note[1]))
+    places = {note[0]: place for place, note in enumerate(notes)}
     nodes: list[GraphNode] = []
     for task, number, state, fn, queue, _ in notes:
         # `str.__str__`: a name of a class of the user's may do anything.
         nodes.append(GraphNode(number // STRIDE, str.__str__(label_of(task, fn)), queue, STATES[state]))
     edges: list[GraphEdge] = []
-    for place, note in enumerate(notes):
-        for need in note.needs:
-            source = places.get(need.node)
-            if isinstance(need.node, Foreign):  # each task has its own
+    for target, (*_, needs) in enumerate(notes):
+        for node, part, future in needs:
+            source = places.get(node)
+            if isinstance(node, Foreign):  # each task has its own
                 source = len(nodes)
-                nodes.append(GraphNode(0, _name_outside(need.future), "", OUTSIDE))
-            if source is not None:  # else it only keeps the order of a queue
-                edges.append(GraphEdge(source, place, _part(need)))
+                nodes.append(GraphNode(0, _name_outside(future), "", OUTSIDE))
+            if source is not None:  # else the node only keeps the order of a queue
+                edges.append(GraphEdge(source, target, part))
     return tuple(nodes), tuple(edges)
 
 
-def _noted(task: Any) -> _Note:
-    needs = dependencies_of(task) if task._stage == WAITING else ()
-    pending = [_meant(node) for node in needs if node._stage < DONE]
-    return _Note(task, task._number, task._stage, task._fn, task._queue.name, pending)
+def _needs(task: Any) -> list[_Need]:
+    """Return the pending dependencies of *task*.  The lock is held."""
+    if task._stage != WAITING:
+        return []
+    return [
+        (node, "", None) if type(node) is Task else _relayed(node)
+        for node in dependencies_of(task)
+        if node._stage < DONE
+    ]
 
 
-def _meant(node: Node) -> _Need:
-    """What is needed, if a task depends on *node*."""
-    settled = isinstance(node, Settled)
-    if settled:
+def _relayed(node: Any) -> _Need:
+    """Return what the relay *node* stands for.  The lock is held."""
+    words = []
+    if isinstance(node, Settled):
         (node,) = dependencies_of(node)
+        words = ["settled"]
     if isinstance(node, Item):
-        return _Need(node._source, settled, node._key, None)
+        kind = type(node._key)  # keys of the user's own types are not asked
+        words.append(f"[{short(node._key) if kind in (int, str) else kind.__qualname__}]")
+        return node._source, " ".join(words), None
     if isinstance(node, Foreign):
-        return _Need(node, node.settled, _NO_KEY, node.future)
-    return _Need(node, settled, _NO_KEY, None)
+        return node, "settled" if node.settled else "", node.future
+    return node, " ".join(words), None
 
 
 def _name_outside(future: Any) -> str:
@@ -123,11 +118,3 @@ def _name_outside(future: Any) -> str:
     maker = future._producer()
     name = "" if maker is None else str.__str__(label_of(maker))
     return f"{name or 'task'} of another scheduler"
-
-
-def _part(need: _Need) -> str:
-    words = ["settled"] if need.settled else []
-    if need.key is not _NO_KEY:
-        kind = type(need.key)  # keys of the user's own types are not asked
-        words.append(f"[{short(need.key) if kind in (int, str) else kind.__qualname__}]")
-    return " ".join(words)

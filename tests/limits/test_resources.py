@@ -384,7 +384,7 @@ def test_granted_task_is_the_next_of_its_queue(lab: Any) -> None:
     others = [narrow.submit(ran.append, "other") for _ in range(3)]
     gate.open()
     until(lambda: lacking._stage == 1)
-    assert lacking.why().endswith("is busy")
+    assert lacking.why().endswith("is busy, 3 other tasks are ready")
     assert lacking.promote()  # no need
     own.open()
     for task in [lacking, *others]:
