@@ -490,24 +490,6 @@ def test_fork_inside_a_task() -> None:
     assert outcome.lines == ["child", f"RuntimeError: {inherited}", "7", "parent"]
 
 
-@forks
-def test_child_of_a_child() -> None:
-    outcome = run("""
-        queue = Queue(1)
-        queue.submit(int).result()
-        def child():
-            own = Queue(1)
-            own.submit(int).result()
-            def grandchild():
-                assert "before the fork" in error_of(own.submit, int)
-                assert "before the fork" in error_of(queue.submit, int)
-                say(Queue(1).submit(str, "grandchild").result(DEADLINE))
-            say("code", in_child(grandchild))
-        say("code", in_child(child))
-    """)
-    assert outcome.lines == ["grandchild", "code 0", "code 0"]
-
-
 # The hooks, in this process
 
 
@@ -738,22 +720,6 @@ def test_thread_that_has_not_begun_leaves_an_abandoned_scheduler() -> None:
     gate.open()
     pool_of(queue).shutdown()
     assert queue.counts()["done"] == 0
-
-
-def test_failing_task_of_an_abandoned_scheduler() -> None:
-    queue = Queue(1)
-    gate = Gate()
-
-    def fail() -> None:
-        gate.enter()
-        raise ValueError
-
-    task = queue.submit(fail)
-    gate.wait_entered()
-    core_of(queue).ending.abandon()
-    gate.open()
-    pool_of(queue).shutdown()
-    assert not task.done()
 
 
 def test_future_that_ends_makes_nothing_ready_in_an_abandoned_scheduler() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,7 +14,7 @@ from marks import slow_but
 from strikes import SUBMITS, press_ctrl_c, strike
 from threads import beside, planned, until
 
-from smqexec import Queue, Scheduler, settled
+from smqexec import Queue
 from smqexec._planner import DONE
 
 
@@ -120,28 +120,6 @@ def test_cancelled_in_the_middle_leaves_the_order_as_it_was() -> None:
         assert first.done() and done == [-1, 2]
         queue.submit(done.append, 5).result(DEADLINE)
     assert done == [-1, 2, 5]
-
-
-def test_what_is_dropped_at_once_takes_no_turn() -> None:
-    with line() as (_, queue, done):
-        failing = queue.submit(int, "x")
-        assert failing.exception(DEADLINE)
-        assert queue.submit(done.append, failing).exception(DEADLINE) is failing.exception()
-        assert queue.submit(done.append, 1).result(DEADLINE) is None
-
-
-def test_all_are_cancelled_at_shutdown() -> None:
-    """Also those that nothing ready or running leads to."""
-    for order in ("newest", "oldest"):
-        outside: Future[int] = Future()
-        with line(order=order) as (scheduler, queue, done):
-            queue.submit(done.append, outside)
-            tasks = [queue.submit(done.append, number) for number in range(10)]
-            assert [node.name for node in scheduler.graph().nodes[1:2]] == ["list.append"]
-            assert len(scheduler.graph().nodes) == 12 and len(scheduler.graph().edges) == 1
-            queue.shutdown(cancel_futures=True)
-            assert all(task.cancelled() for task in tasks)
-        assert not done
 
 
 @pytest.mark.parametrize("order", ["newest", "oldest"])
@@ -250,19 +228,6 @@ def test_waiting_for_one_behind_a_task_that_needs_the_waiting_one() -> None:
         assert later[0].result(DEADLINE) == 1
 
 
-def test_waiting_for_the_whole_scheduler_inside_a_task() -> None:
-    """It does what is ready in its own queue, in order."""
-    with line() as (scheduler, queue, done):
-
-        def wait() -> None:
-            for number in range(4):
-                queue.submit(done.append, number)
-            assert scheduler.wait(DEADLINE)
-
-        queue.submit(wait).result(DEADLINE)
-    assert done == [0, 1, 2, 3]
-
-
 def test_callbacks_leave_the_next_to_others() -> None:
     """A callback that waits for the next task of the line."""
     with line(2) as (_, queue, done):
@@ -276,29 +241,6 @@ def test_callbacks_leave_the_next_to_others() -> None:
         tasks[2].result(DEADLINE)
         until(lambda: len(done) == 4)
     assert sorted(map(str, done)) == ["0", "1", "2", "None"]
-
-
-def test_futures_of_others_in_a_line() -> None:
-    with ThreadPoolExecutor(1) as pool, line() as (_, queue, done):
-        gate = Gate()
-        foreign = pool.submit(gate, 0)
-        first = queue.submit(done.append, foreign)
-        second = queue.options(after=[settled(foreign)]).submit(done.append, 1)
-        third = queue.submit(done.append, 2)
-        gate.open()
-        third.result(DEADLINE)
-        assert first.done() and second.done()
-    assert done == [0, 1, 2]
-
-
-def test_in_order_on_an_executor() -> None:
-    with ThreadPoolExecutor(1) as pool, Scheduler(stopped=True) as scheduler:
-        done: list[int] = []
-        queue = Queue(scheduler, 1, executor=pool, in_order=True)
-        tasks = [queue.submit(done.append, number) for number in range(20)]
-        scheduler.resume()
-        tasks[-1].result(DEADLINE)
-    assert done == list(range(20))
 
 
 def test_reasons_tell_of_the_line() -> None:

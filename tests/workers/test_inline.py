@@ -165,17 +165,6 @@ def test_two_queues_that_call_each_other() -> None:
         assert scheduler.counts()["done"] == 21
 
 
-def test_two_schedulers_that_call_each_other() -> None:
-    def ping(depth: int) -> int:
-        return 0 if not depth else 1 + two.submit(pong, depth - 1).result()
-
-    def pong(depth: int) -> int:
-        return 0 if not depth else 1 + one.submit(ping, depth - 1).result()
-
-    with Queue(inline=True) as one, Queue(inline=True) as two:
-        assert one.submit(ping, 20).result(DEADLINE) == 20
-
-
 def test_inside_a_task_of_another_scheduler_a_thread_does_it() -> None:
     with Queue(inline=True) as one, Queue(inline=True) as two:
         assert one.submit(lambda: two.submit(here).result()).result(DEADLINE) != here()
