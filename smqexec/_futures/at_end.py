@@ -1,4 +1,4 @@
-"""What is special about the end of a task: who waits for it, and what is called then.
+"""The record of all that is special about the end of a task: waiters, hooks and callbacks.
 
 Most tasks have no such record.  It is made under the lock of the task's scheduler, which guards it
 until the task has ended; the thread that ends the task reads the record then, after the lock.
@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 
 class Relay(Protocol):
-    """What a task of another scheduler depends on in place of this future."""
+    """The node that a task of another scheduler depends on in place of this future."""
 
     scheduler: Any  # None: nothing depends on it any more
 
@@ -49,7 +49,7 @@ class AtEnd:
         return freed
 
     def calls(self) -> list[Callable[[Any], object]]:
-        """Return what is called with the task after the lock, in this order."""
+        """Return all that is called with the task after the lock, in this order."""
         return [*self.item_callbacks, *(relay.future_done for relay in self.relays), *self.callbacks]
 
     def is_needed(self) -> bool:

@@ -76,7 +76,7 @@ class PlannedFuture(Node, Future[R]):
 
     __slots__ = ("_at_end", "_outcome")
 
-    #: What to call its kind in a repr.
+    #: The name of its class in a repr.
     _kind: ClassVar[str]
 
     #: The queue whose scheduler ends it; None once it is done.  Of a task it is the planner's `_queue`.
@@ -218,8 +218,8 @@ class PlannedFuture(Node, Future[R]):
     def add_done_callback(self, fn: Callable[[Future[R]], object]) -> None:
         """Call ``fn(task)`` once the task is done, in the thread that ends it, or at once if it is done.
 
-        What it raises is logged; but where it is called at once, what is no `Exception` goes to
-        the caller, such as Ctrl-C.
+        An exception of *fn* is logged; but if *fn* is called at once, what is no `Exception`, such as
+        Ctrl-C, goes to the caller.
         """
         queue = self._home
         if queue is not None and queue.scheduler.deferred(self.add_done_callback, fn):
@@ -311,7 +311,7 @@ class PlannedFuture(Node, Future[R]):
                     if not guard.keeps(error):
                         LOGGER.exception("exception calling callback for %r", self)
 
-    # What concurrent.futures reads of a future.
+    # Attributes that concurrent.futures reads.
 
     @property
     def _condition(self) -> Any:  # type: ignore[override]

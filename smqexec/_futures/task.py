@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import CancelledError, Future
 from contextlib import suppress
+from itertools import count
 from operator import index
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
@@ -213,7 +214,11 @@ class Task(PlannedFuture[R]):
         stream = self._generating("has a length")
         try:
             if stream.length is None and stream.announced:
-                self._await_length(stream)
+                queue = self._queue
+                item = None if queue is None else queue.scheduler.streams.length(self, stream)
+                if item is not None:  # done once the length is known, or the task has ended without it
+                    with suppress(CancelledError):
+                        item.exception()
             if stream.length is not None:
                 return stream.length
             if self._stage < DONE:
@@ -225,15 +230,8 @@ class Task(PlannedFuture[R]):
             self._generating("has a length")  # or it has turned out to be an ordinary one
             return len(stream.values)
         finally:
+            item = None
             del self, stream  # as in `result`
-
-    def _await_length(self, stream: Stream) -> None:
-        """Wait until the length of *stream* is known, or the task has ended without it."""
-        queue = self._queue
-        item = None if queue is None else queue.scheduler.streams.length(self, stream)
-        if item is not None:
-            with suppress(CancelledError):
-                item.exception()
 
     def __iter__(self: Task[list[Y]]) -> Iterator[Y]:
         """The values of a generator task as they come.
@@ -247,25 +245,22 @@ class Task(PlannedFuture[R]):
         return self._values(self._generating("can be iterated", "; iterate its result()"))
 
     def _values(self, stream: Stream) -> Iterator[Any]:
-        number = 0
-        while True:
-            if number < len(stream.values):
-                yield stream.values[number]
-                number += 1
-                continue
-            item = self._item(stream, number)
-            with suppress(CancelledError):
-                item.exception()
-            if self._exhausted(stream, number, item):
-                try:
-                    self.result()  # raises how the generator failed
-                    self._generating("can be iterated")
-                    return
-                finally:
-                    del self, stream, item  # no cycle from the traceback to this frame and back
+        for number in count():
+            while number >= len(stream.values):
+                item = self._item(stream, number)
+                with suppress(CancelledError):
+                    item.exception()
+                if self._is_exhausted(stream, number, item):
+                    try:
+                        self.result()  # raises the failure of the generator
+                        self._generating("can be iterated")
+                        return
+                    finally:
+                        del self, stream, item  # no cycle from the traceback to this frame and back
+            yield stream.values[number]
 
     def __aiter__(self: Task[list[Y]]) -> AsyncIterator[Y]:
-        """What iterating gives, for ``async for``: the loop goes on where a value has not come yet.
+        """Iterate for ``async for``: the loop goes on where a value has not come yet.
 
         Raises:
             TypeError: This is an ordinary task.
@@ -275,26 +270,23 @@ class Task(PlannedFuture[R]):
     async def _values_in_loop(self, stream: Stream) -> AsyncIterator[Any]:
         from asyncio import get_running_loop
 
-        number = 0
-        while True:
-            if number < len(stream.values):
-                yield stream.values[number]
-                number += 1
-                continue
-            item = self._item(stream, number)
-            # Not `await item`: a loop that is cancelled here must not cancel the item of others.
-            await _ended(item, get_running_loop())
-            if self._exhausted(stream, number, item):
-                try:
-                    await self  # raises how the generator failed
-                    self._generating("can be iterated")
-                    return
-                finally:
-                    del self, stream, item
+        for number in count():
+            while number >= len(stream.values):
+                item = self._item(stream, number)
+                # Not `await item`: a caller that is cancelled here must not cancel the item of others.
+                await _ended(item, get_running_loop())
+                if self._is_exhausted(stream, number, item):
+                    try:
+                        await self  # raises the failure of the generator
+                        self._generating("can be iterated")
+                        return
+                    finally:
+                        del self, stream, item
+            yield stream.values[number]
 
-    def _exhausted(self, stream: Stream, number: int, item: Item[Any]) -> bool:
-        """Whether *item* ended without a value because there is none."""
-        # Or somebody cancelled that item alone.  The values last: they may all come meanwhile.
+    def _is_exhausted(self, stream: Stream, number: int, item: Item[Any]) -> bool:
+        """Return True if *item* ended without a value because there is none."""
+        # Or that item alone was cancelled.  The values last: they may all come meanwhile.
         return (self.done() or not item.cancelled()) and number >= len(stream.values)
 
     def _generating(self, what: str, advice: str = "") -> Stream:
@@ -325,13 +317,13 @@ class Task(PlannedFuture[R]):
     def _release(self) -> None:
         fn = self._fn
         if self._stream is None and callable(fn) and generates(fn):
-            self._stream = Stream(False)  # whoever iterates gets the failure
+            self._stream = Stream(False)  # to iterate raises the failure
         self._fn = name_of(fn)
         self._args = self._kwargs = None
         self._dependencies = NONE
 
     def _words(self) -> list[str]:
-        number = getattr(self, "_number", 0)  # one that is being added, or was struck then, has none
+        number = getattr(self, "_number", 0)  # while it is being added it has none
         return [known_as(self, self._fn, number)]
 
 
@@ -339,14 +331,13 @@ async def _ended(item: Item[Any], loop: AbstractEventLoop) -> None:
     """Return when *item* is done."""
     waiter = loop.create_future()
 
-    def tell(_: Future[Any]) -> None:
-        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            loop.call_soon_threadsafe(_settle, waiter)
+    def settle() -> None:
+        if not waiter.done():
+            waiter.set_result(None)
 
-    item.add_done_callback(tell)
+    def wake(_: Future[Any]) -> None:
+        with suppress(RuntimeError):  # the loop is closed: nothing waits any more
+            loop.call_soon_threadsafe(settle)
+
+    item.add_done_callback(wake)
     await waiter
-
-
-def _settle(waiter: Any) -> None:
-    if not waiter.done():
-        waiter.set_result(None)
