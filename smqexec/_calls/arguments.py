@@ -50,11 +50,12 @@ class Template:
         parts: The arguments by position, then those by name, with a `Container` in place of
             each container to rebuild.
         names: Of the arguments by name.
-        found: The futures, in argument order, if they are not all in *parts*.
+        found: Each future, ``settled`` and ``Raw``, in argument order, if not all are in *parts*.
         containers: To rebuild, inner ones first.
+        special: The task has other dependencies than these, or more than dependencies is to be linked.
     """
 
-    __slots__ = ("containers", "found", "names", "parts")
+    __slots__ = ("containers", "found", "names", "parts", "special")
 
     def __init__(
         self,
@@ -67,6 +68,7 @@ class Template:
         self.names = names
         self.found = parts if found is None else found
         self.containers = containers
+        self.special = False
 
     def fill(self, take: Take | None = None) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Do what `materialise` does, and release everything."""
@@ -136,7 +138,12 @@ def materialise(args: Any, form: Any, take: Take | None = None) -> tuple[Sequenc
     return form.fill(take) if type(form) is Template else (args, form)
 
 
-def templated(args: tuple[Any, ...], kwargs: Any) -> Template:
-    """Return a template of arguments of which *kwargs* is None, DIRECT, or of plain values."""
-    named: dict[str, Any] = {} if kwargs is None or kwargs is DIRECT else kwargs
-    return Template((*args, *named.values()), tuple(named))
+def special(args: Any, form: Any) -> Template:
+    """Return a special template of encoded arguments."""
+    if type(form) is Template:
+        template = form
+    else:
+        named: dict[str, Any] = {} if form is None or form is DIRECT else form
+        template = Template((*args, *named.values()), tuple(named))
+    template.special = True
+    return template

@@ -18,6 +18,7 @@ from threading import get_ident
 from time import sleep
 from typing import Any
 
+from .._calls import kinds
 from .._calls.arguments import AS_NEEDED, DIRECT, Template, dependencies
 from .._calls.frames import traceback_of
 from .._calls.interrupts import DEFERRED, MAIN, call_deferred, elsewhere, uninterrupted
@@ -92,7 +93,7 @@ class Submission:
             queue: The task's queue.
             fn: Called with *args* and *kwargs*.
             args: With *kwargs*, their form, what `encode` returned.
-            kwargs: A `Template` for a task with other dependencies than its arguments.
+            kwargs: A special `Template` for a task with other dependencies than its arguments.
             group: The numbers of its submission, if that has several tasks.
             make: Returns a new task that is not plain.
 
@@ -259,7 +260,11 @@ class Submission:
         dependencies, *task* keeps no more than those.
         """
         if kwargs is not DIRECT:
-            return _NOT_PLAIN if type(kwargs) is Template else None
+            if type(kwargs) is not Template:
+                return None
+            if kwargs.special:
+                return _NOT_PLAIN
+            args = kwargs.found
         first: Any = None
         nodes: list[Any] | None = None
         for future in args:
@@ -280,14 +285,14 @@ class Submission:
                     nodes = [first, future]
                 else:
                     nodes.append(future)
-            elif issubclass(kind, Future):
+            elif issubclass(kind, (Future, kinds.settled)):
                 return _NOT_PLAIN
         if nodes is None:
             return first
         if len(nodes) > 2 or first is nodes[1]:
             # Each node once; and a list without spare room, which `append` makes.
             nodes = list(dict.fromkeys(nodes))
-        if len(nodes) == len(args):
+        if kwargs is DIRECT and len(nodes) == len(args):
             task._args = None
             task._kwargs = AS_NEEDED
         return as_few(nodes)

@@ -11,7 +11,7 @@ from contextvars import copy_context
 from functools import partial
 from typing import Any
 
-from .._calls.arguments import Template, templated
+from .._calls.arguments import special
 from .._calls.callables import name_of
 from .._calls.contexts import Within
 from .._calls.frames import ours
@@ -135,9 +135,8 @@ class Admission:
         if options is NO_OPTIONS and reservation is None and not queue.in_order:
             make = partial(new, keeping(Task)) if queue.keeps else None
         elif options.after or allocates or reservation is not None or queue.in_order:
-            # More than arguments is to be linked: `add` looks for that at tasks with a template alone.
-            if type(kwargs) is not Template:
-                args, kwargs = None, templated(args, kwargs)
+            # More than arguments is to be linked.
+            args, kwargs = None, special(args, kwargs)
             if queue.in_order:
                 group = None  # the first of a `map` starts first without it
         return self._submission.add(queue, fn, args, kwargs, group, make)
