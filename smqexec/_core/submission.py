@@ -53,13 +53,14 @@ class Special:
         self.ended: list[Ended] = []  # the task, where a dependency has failed, or the queue has refused it
         self.foreign: list[tuple[Foreign, Any]] = []  # futures of others, with the relays that stand for them
 
-    def follow(self) -> None:
-        """Ask to be told of the end of the futures of others, which may be now."""
-        for relay, future in self.foreign:
-            if isinstance(future, PlannedFuture):
-                future._add_relay(relay)
-            else:
-                future.add_done_callback(relay.future_done)
+    def raise_refusal(self) -> None:
+        """Raise a copy of `refusal`, if there is one."""
+        refusal, self.refusal = self.refusal, None
+        try:
+            if refusal is not None:
+                raise _anew(refusal)
+        finally:
+            del refusal  # no cycle with the exception
 
 
 class Submission:
@@ -114,8 +115,7 @@ class Submission:
         task._queue = task._dependents = task._search = task._place = None
         task._dependencies = NONE
         starts = special = None
-        # Observers know of the submit, and of no end.  Written with Ctrl-C put off.
-        told = False
+        told = False  # observers know of the submit.  Written with Ctrl-C put off
         try:
             if core.observers and self._refusal(queue) is None:
                 with uninterrupted():
@@ -141,20 +141,14 @@ class Submission:
             lock.release()
             if DEFERRED:
                 call_deferred()
-            if special is not None:
-                starts = special.starts
-                if special.ended:
-                    with uninterrupted():
-                        self._termination.finish(special.ended, None if told else task)
-                        told = False
             if starts:
                 self._wake.start(starts, task)
-            if special is not None:
-                special.follow()
+            elif special is not None:
+                self._perform(special, task, told)
         except BaseException:
-            # Ctrl-C may strike here again, and no stack may be left for a call of Python code.  So another
-            # thread withdraws the task, while this one keeps the lock for it.
-            progress: list[object] = []  # of the other thread
+            # Ctrl-C may strike again, and no stack may be left for a call of Python code.  So another thread
+            # withdraws the task, while this one keeps the lock for it.
+            progress: list[object] = []
             begun = over = False
             while not over:
                 try:
@@ -170,12 +164,22 @@ class Submission:
                 except KeyboardInterrupt:
                     pass
             raise
-        if special is not None and special.refusal is not None:
-            try:
-                raise _anew(special.refusal)
-            finally:
-                special = None  # no cycle with the exception
+        if special is not None:
+            special.raise_refusal()
         return task
+
+    def _perform(self, special: Special, task: Task[Any], told: bool) -> None:
+        """Do what was decided under the lock; *told* is that of `add`."""
+        if special.ended:
+            with uninterrupted():
+                self._termination.finish(special.ended, None if told else task)
+                special.ended = []
+        self._wake.start(special.starts, task)
+        for relay, future in special.foreign:
+            if isinstance(future, PlannedFuture):
+                future._add_relay(relay)
+            else:
+                future.add_done_callback(relay.future_done)
 
     def _withdraw(
         self,
@@ -194,7 +198,7 @@ class Submission:
             queue: The queue of *task*.
             task: It is cancelled unless a worker has started it.
             special: What `_link` decided.
-            told: Observers know of the submit, and of no end.
+            told: Observers know of the submit.
         """
         first = object()
         progress.append(first)
