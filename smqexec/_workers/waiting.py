@@ -112,13 +112,13 @@ class Waiting:
 
     def _help(self, wait: JoinSearch, end: float | None, tell: Callable[[], bool]) -> bool:
         """Do what `help` does, for a registered wait."""
-        looks = wait.strict  # it has yet to look for a cycle
-        silent = False  # it has told that nothing can go on
+        may_be_cycle = wait.strict
+        told = False
 
         def tell_once() -> bool:
-            nonlocal silent
-            silent = silent or tell()
-            return silent
+            nonlocal told
+            told = told or tell()
+            return told
 
         while not wait.satisfied():
             left = None if end is None else end - monotonic()
@@ -126,33 +126,28 @@ class Waiting:
                 return wait.satisfied()
             if self._run_next(wait):
                 continue
-            if looks:
-                looks = False
+            if may_be_cycle:
+                may_be_cycle = False
                 with self._core.exclusive():
                     cycle = cycle_of(wait)
                 if cycle:
                     raise RuntimeError(in_words(cycle))
-            if silent:
-                wait.sleep(left)
-            else:
-                block(wait.sleep, left, tell_once)
+            block(wait.sleep, left, tell_once)
         return True
 
     def _run_next(self, wait: JoinSearch) -> bool:
         """Run the next task that *wait* finds; False where there is nothing to run, nor to look at."""
         outer = wait.worker
-        headroom(2 * HEADROOM)  # the end of a task that was taken must find room too
+        headroom(HEADROOM + 10)  # the end of a task that was taken must find room too
         # In the main thread, for an inline queue: nobody else would run a task that was taken.
         with uninterrupted():
             starts = task = None
             goes_on = False
-            worker = outer
             section = self._core.exclusive()
             with loud(self._core), section:
                 task = wait.take()
-                if task is None:
-                    goes_on = wait.goes_on()
-                else:
+                goes_on = task is None and wait.goes_on()
+                if task is not None:
                     worker = wait.homes[task._queue]
                     worker.suspended.append(worker.task)
                     worker.task = task
@@ -203,7 +198,7 @@ class Waiting:
         holds: Callable[[], bool],
         timeout: float | None = None,
         queue: QueueState | None = None,
-        told: Callable[[], bool] | None = None,
+        tell: Callable[[], bool] | None = None,
     ) -> bool:
         """Block the calling thread until *holds*; in a task, run meanwhile what is ready in its queue.
 
@@ -211,7 +206,7 @@ class Waiting:
             holds: Asked under the lock.
             timeout: Seconds to wait at most.
             queue: The queue whose tasks have to end for it; None: all queues.
-            told: As for `block`.
+            tell: As for `block`.
         """
         core = self._core
         worker = CURRENT.worker
@@ -229,11 +224,11 @@ class Waiting:
             core._watchers.append(watcher)
             core._tell_watchers()
         try:
-            told = told or partial(core.warn_if_stalled, "tasks that run")
+            tell = tell or partial(core.warn_if_stalled, "tasks that run")
             if worker is None:
-                block(partial(acquire, blocker), timeout, told)
+                block(partial(acquire, blocker), timeout, tell)
             else:
-                worker.queue.scheduler.waiting.help(blocker, timeout, told)
+                worker.queue.scheduler.waiting.help(blocker, timeout, tell)
         finally:
             with core.exclusive():
                 core._resting = [other for other in core._resting if other is not stack]
