@@ -97,8 +97,10 @@ class Queue(Submits, ThreadPoolExecutor):
             that runs an asyncio event loop never blocks either: `submit` raises
             a RuntimeError there.
         context: Make each call in a copy of its submitter's context
-            variables, as ``asyncio.to_thread`` does.  A task without, nested
-            in one that waits, is called in the context of that one.
+            variables, as ``asyncio.to_thread`` does.  Without, a thread begins
+            with an empty context, on builds where threads inherit one too;
+            and a task nested in a waiting task is called in the context of
+            that one.
         inline: Have no threads: what is ready is done, by the same order, in
             the thread that submits, before `submit` returns (or in that of
             `Scheduler.resume`; only where another thread makes a task ready,

@@ -48,9 +48,9 @@ class Scheduler:
     **Waiting inside tasks.**  A task may wait for other tasks, of any queue.  Meanwhile its thread runs
     what the awaited task needs from the same queue, in order, and nothing else.  So recursion on one
     slot ends, and queues of one slot stay exclusive.  A task that would wait for itself gets a
-    RuntimeError that names the cycle: in ``result()``, in ``exception()``, and in `smqexec.wait` and
-    `as_completed` where all futures that are left must end.  `wait` inside a task runs what is ready in
-    its queue.
+    RuntimeError that names the cycle, in ``result()``, ``exception()`` and ``smqexec.wait()`` for all
+    futures.  A cycle through other schedulers, or through "any of several", is no error: see below.
+    `wait` inside a task runs what is ready in its queue.
 
     **No silent hang.**  A thread that has waited for 5 seconds (for a task, for all tasks, for room in a
     queue, at the end of a ``with`` block, in `shutdown`, at interpreter exit), while nothing runs and
