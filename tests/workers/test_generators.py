@@ -1679,7 +1679,7 @@ def test_items_of_the_parents_tasks() -> None:
 # What is kept.
 
 
-def test_item_lets_go_of_its_task_when_done() -> None:
+def test_item_releases_its_task_when_done() -> None:
     with planned(1, stopped=True) as (scheduler, queue), without_collector():
         task = queue.submit(fed := Fed("a"))
         items = [task[0], task[1], task[2]]
@@ -1698,7 +1698,7 @@ def test_item_lets_go_of_its_task_when_done() -> None:
 
 
 @pytest.mark.parametrize("ends", [True, False])
-def test_item_lets_go_of_its_queue_when_done(ends: bool) -> None:
+def test_item_releases_its_queue_when_done(ends: bool) -> None:
     with planned(1, stopped=True) as (scheduler, queue):
         task = queue.submit(Fed("a", END))
         item = task[0 if ends else 1]
@@ -1720,7 +1720,7 @@ def test_generator_of_an_abandoned_scheduler_completes_no_items() -> None:
     assert not any(item.done() for item in items) and not task.done()
 
 
-def test_part_lets_go_of_the_result() -> None:
+def test_part_releases_the_result() -> None:
     class Table(dict[str, Any]):
         pass
 
@@ -1743,7 +1743,7 @@ def test_part_lets_go_of_the_result() -> None:
 
 @pytest.mark.parametrize("wrap", [lambda kept: kept, lambda kept: [kept]], ids=["direct", "inside"])
 @pytest.mark.parametrize("early", [False, True], ids=["", "length"])
-def test_generator_task_lets_go_of_its_arguments_when_it_starts(
+def test_generator_task_releases_its_arguments_when_it_starts(
     early: bool, wrap: Callable[[Any], Any]
 ) -> None:
     class Dropping(Fed):
@@ -1781,7 +1781,7 @@ def lambda_of(fed: Any) -> Any:
 
 
 @pytest.mark.parametrize("end", ["fails", "is cancelled", "never runs"])
-def test_generator_task_that_gives_no_list_lets_go(end: str) -> None:
+def test_generator_task_that_gives_no_list_releases_all(end: str) -> None:
     with planned(1, stopped=True) as (scheduler, queue), without_collector():
         fed = announced(3, ["a"])
         kept = Kept()
@@ -2109,7 +2109,7 @@ def test_lock_that_is_held_at_each_value() -> None:
             core_of(scheduler).lock = lock
 
 
-def test_race_between_values_and_those_who_ask() -> None:
+def test_race_between_values_and_requests_for_items() -> None:
     """Many rounds, unforced: items, iteration, a cancelled item, and the end."""
     chance = random.Random(1)
     interval = sys.getswitchinterval()
@@ -2258,7 +2258,7 @@ def test_waiting_task_keeps_no_item_that_has_ended() -> None:
         assert program.result(DEADLINE)
 
 
-def test_failed_task_is_let_go_of_by_who_iterates_or_asks_its_length() -> None:
+def test_iterating_a_failed_task_or_asking_its_length_keeps_no_reference() -> None:
     async def iterate(box: list[Any]) -> None:
         async for _ in box.pop():
             pass

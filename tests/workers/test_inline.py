@@ -101,38 +101,38 @@ def test_at_the_bottom_of_a_recursion() -> None:
         assert scheduler.wait(DEADLINE) and sys.getrecursionlimit() == limit
 
 
-def test_what_one_waits_for_is_done_in_the_slot_of_the_one_beneath() -> None:
-    """Where that can't go on, although what it waits for itself has ended."""
+def test_awaited_task_runs_in_the_slot_of_an_outer_worker_of_the_thread() -> None:
+    """The outer worker can't go on, although what it waits for has ended."""
     gate = Gate()
 
-    def above() -> int:
+    def inner() -> int:
         task = two.submit(abs, -1)
         gate.open()
         until(lambda: outside.done())
         return task.result(DEADLINE)
 
-    def beneath() -> Future[int]:
+    def outer() -> Future[int]:
         nonlocal outside
         outside = threads.submit(gate)
-        task = one.submit(above)
+        task = one.submit(inner)
         outside.result(DEADLINE)
         return task
 
     outside: Any = None
     with Scheduler() as scheduler:
         one, two, threads = Queue(scheduler, inline=True), Queue(scheduler, inline=True), Queue(scheduler, 1)
-        assert two.submit(beneath).result(DEADLINE).result(DEADLINE) == 1
+        assert two.submit(outer).result(DEADLINE).result(DEADLINE) == 1
 
 
-def test_who_waits_for_one_beneath_does_what_the_one_above_needs() -> None:
+def test_thread_that_waits_for_an_outer_worker_runs_what_the_inner_one_needs() -> None:
     gate = Gate()
 
-    def above() -> int:
+    def inner() -> int:
         gate.open()
         return threads.submit(abs, -1).result(DEADLINE)
 
-    def beneath() -> Future[int]:
-        task = one.submit(above)
+    def outer() -> Future[int]:
+        task = one.submit(inner)
         threads.submit(int).result(DEADLINE)
         return task
 
@@ -146,7 +146,7 @@ def test_who_waits_for_one_beneath_does_what_the_one_above_needs() -> None:
         task = threads.submit(waiting)
         gate.wait_entered()
         with scheduler.stop():
-            lower = two.submit(beneath)
+            lower = two.submit(outer)
         assert task.result(DEADLINE) == 1
 
 
@@ -244,8 +244,7 @@ def test_futures_of_others() -> None:
         assert late.result(DEADLINE) != here()
 
 
-def test_what_a_waiting_task_beneath_needs_when_others_tell() -> None:
-    """The bell that rings is that of the thread."""
+def test_other_thread_makes_ready_what_an_outer_worker_needs() -> None:
     outside: Future[int] = Future()
 
     def wait() -> int:

@@ -131,7 +131,7 @@ def test_two_queues_of_one_slot_wait_for_each_other(schedulers: int) -> None:
         assert nothing_is_left(scheduler, other)
 
 
-def test_what_became_ready_meanwhile_is_done_by_who_waits() -> None:
+def test_waiting_task_runs_what_became_ready_meanwhile() -> None:
     """The needed task waits for one of another queue when the search comes by."""
     with planned(1, 1) as (scheduler, queue, other):
         gate = Gate()
@@ -149,7 +149,7 @@ def test_what_became_ready_meanwhile_is_done_by_who_waits() -> None:
         assert nothing_is_left(scheduler)
 
 
-def test_what_a_running_task_begins_to_wait_for_is_done_by_who_needs_it() -> None:
+def test_waiting_task_runs_what_the_awaited_one_begins_to_wait_for() -> None:
     """One slot each: the other queue's task begins to wait for this one's only when this one waits for it."""
     with planned(1, 1) as (scheduler, one, two):
         gate = Gate()
@@ -214,7 +214,7 @@ def test_timeout_is_kept() -> None:
         gate.open()
 
 
-def test_stopped_scheduler_starts_nothing_for_who_waits() -> None:
+def test_stopped_scheduler_starts_nothing_for_a_waiting_task() -> None:
     with planned(1) as (scheduler, queue):
         started = Gate()
 
@@ -233,7 +233,7 @@ def test_stopped_scheduler_starts_nothing_for_who_waits() -> None:
         assert task.result(DEADLINE) == 8
 
 
-def test_long_search_of_who_waits_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_long_search_of_a_wait_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(join_search, "SEARCH_LIMIT", 10)
     with planned(1, 1) as (scheduler, queue, other):
         gate, ran = Gate(), []
@@ -276,7 +276,7 @@ def test_search_that_goes_on_after_others_had_the_lock(monkeypatch: pytest.Monke
         assert order == ["oldest"]
 
 
-def test_who_holds_the_needed_slot_begins_to_wait() -> None:
+def test_task_in_the_needed_slot_begins_to_wait() -> None:
     """The needed task is pending in a queue whose only slot is held by one that then waits for us."""
     with planned(1, 1, 1) as (scheduler, one, two, three):
         entered, gate = Gate(), Gate()
@@ -299,7 +299,7 @@ def test_who_holds_the_needed_slot_begins_to_wait() -> None:
         assert nothing_is_left(scheduler)
 
 
-def test_needs_what_is_nested_in_another_thread_and_not_what_is_beneath() -> None:
+def test_search_follows_what_is_nested_in_the_awaited_task_alone() -> None:
     with planned(1, 1, 1) as (scheduler, one, two, three):
         gate = Gate()
         box: list[Any] = []
@@ -323,7 +323,7 @@ def test_needs_what_is_nested_in_another_thread_and_not_what_is_beneath() -> Non
         assert nothing_is_left(scheduler)
 
 
-def test_needs_let_go_of_what_has_ended() -> None:
+def test_search_releases_what_has_ended() -> None:
     with planned(1, 2) as (_, queue, other):
         gates = [Gate(), Gate()]
 
@@ -345,7 +345,7 @@ def test_needs_let_go_of_what_has_ended() -> None:
         assert task.result(DEADLINE) == 2
 
 
-def test_needs_let_go_of_what_is_cancelled() -> None:
+def test_search_releases_what_is_cancelled() -> None:
     with planned(1, 1) as (_, queue, other):
         gate = Gate()
         held = other.submit(gate)
@@ -450,7 +450,7 @@ def test_what_another_begins_to_wait_for_is_left_where_that_is_not_needed() -> N
     assert order == ["needed", "unneeded"]
 
 
-def test_needs_keep_nothing_that_had_ended_before() -> None:
+def test_search_keeps_nothing_that_had_ended_before() -> None:
     with planned(1, 2) as (scheduler, queue, other):
         gates = [Gate(), Gate()]
         done, held = [other.submit(gate, 1) for gate in gates]
@@ -492,7 +492,7 @@ def test_task_that_waits_for_one_that_waits_for_everything() -> None:
         assert scheduler.counts()["done"] == 2 or scheduler.wait(DEADLINE)
 
 
-# Circles.
+# Cycles.
 
 
 def test_task_that_waits_for_itself() -> None:
@@ -677,7 +677,7 @@ class Patient:
         """A callback that is a method."""
 
 
-def test_circle_among_those_that_are_all_waited_for() -> None:
+def test_cycle_among_those_that_are_all_waited_for() -> None:
     with planned(1, 1) as (_, queue, other):
         box: list[Any] = []
         entered, gate = Gate(), Gate()
@@ -695,8 +695,8 @@ def test_circle_among_those_that_are_all_waited_for() -> None:
         gate.open()
 
 
-def test_circle_through_one_that_was_met_for_its_slot_at_first() -> None:
-    """That is no circle, as who holds a slot helps; but then the very task turns out to be needed."""
+def test_cycle_through_one_that_was_met_for_its_slot_at_first() -> None:
+    """That is no cycle, as who holds a slot helps; but then the very task turns out to be needed."""
     with planned(1, 1) as (_, one, two):
         entered = Gate()
         box: list[Any] = []
@@ -928,7 +928,7 @@ def test_stop_does_not_wait_for_one_that_waits_again_after_what_was_nested() -> 
         assert task.result(DEADLINE) == 1
 
 
-def test_stop_waits_for_who_waits_for_a_future_of_others() -> None:
+def test_stop_waits_for_a_task_that_waits_for_a_future_of_another_executor() -> None:
     with planned(1) as (scheduler, queue):
         outside: Future[int] = Future()
         waiter = queue.submit(lambda: len(smqexec.wait([outside]).done))
@@ -941,7 +941,7 @@ def test_stop_waits_for_who_waits_for_a_future_of_others() -> None:
         assert waiter.result(0) == 1
 
 
-def test_stop_waits_for_who_is_just_about_to_go_on() -> None:
+def test_stop_waits_for_a_task_that_is_about_to_go_on() -> None:
     with planned(1, 1) as (scheduler, queue, other):
         patient = Patient()
         gate = Gate()
@@ -974,7 +974,7 @@ def test_task_stops_another_scheduler_and_waits_for_that() -> None:
         assert late.result(DEADLINE) == 0
 
 
-def test_stop_does_not_wait_for_who_waits_within_a_wait() -> None:
+def test_stop_does_not_wait_for_a_wait_nested_in_a_wait() -> None:
     with planned(1, 1) as (scheduler, queue, other):
         gate = Gate()
         other.submit(gate)
@@ -991,7 +991,7 @@ def test_stop_does_not_wait_for_who_waits_within_a_wait() -> None:
         assert task.result(DEADLINE) == 0
 
 
-def test_stopped_scheduler_starts_nothing_for_who_waits_for_all() -> None:
+def test_stopped_scheduler_starts_nothing_for_a_wait_for_all() -> None:
     with planned(1, 1) as (scheduler, queue, other):
         gate = Gate()
         other.submit(gate)
@@ -1041,7 +1041,7 @@ def test_stop_that_is_over_as_a_task_pauses_cancels_nothing_at_exit() -> None:
         core_of(scheduler).exiting = False
 
 
-def test_who_waits_for_all_does_what_others_submit_and_keeps_nothing_of_it() -> None:
+def test_wait_for_all_runs_what_others_submit_and_keeps_nothing_of_it() -> None:
     with planned(1, 1) as (scheduler, queue, other):
         gate = Gate()
         other.submit(gate)

@@ -233,21 +233,21 @@ def test_part_that_is_being_taken(monkeypatch: pytest.MonkeyPatch, caplog: pytes
         assert waiting.result(DEADLINE) == 1
 
 
-def test_circle_through_any_of_several_is_told(caplog: pytest.LogCaptureFixture) -> None:
+def test_cycle_through_any_of_several_is_told(caplog: pytest.LogCaptureFixture) -> None:
     with planned(2) as (_, queue):
-        circle: list[Any] = []
+        cycle: list[Any] = []
         gate = Gate()
 
         def waits() -> bool:
             gate.enter()
-            return bool(smqexec.wait(circle, 1.0, FIRST_COMPLETED).done)
+            return bool(smqexec.wait(cycle, 1.0, FIRST_COMPLETED).done)
 
-        circle += [queue.submit(waits), queue.submit(waits)]
+        cycle += [queue.submit(waits), queue.submit(waits)]
         gate.wait_entered(2)
         gate.open()
         until(lambda: len(caplog.records) >= 2)
         assert all("several futures" in record.getMessage() for record in caplog.records)
-        assert [task.result(DEADLINE) for task in circle].count(False) >= 1
+        assert [task.result(DEADLINE) for task in cycle].count(False) >= 1
 
 
 def test_cycle_over_two_schedulers_is_told(caplog: pytest.LogCaptureFixture) -> None:
