@@ -64,7 +64,7 @@ class Section:
 
     __slots__ = ("_core", "_guard", "_nested", "_reads", "_then")
 
-    def __init__(self, core: Exclusive, reads: bool) -> None:
+    def __init__(self, core: Exclusive, reads: bool = False) -> None:
         self._core = core
         self._reads = reads
         # The calling thread had the lock before.

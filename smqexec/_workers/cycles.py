@@ -22,7 +22,8 @@ def cycle_of(wait: JoinSearch) -> list[Any]:
     An empty list without any.  The lock is held.  Cost: all that needs a task of the thread.
     """
     awaited = set(wait.awaited())
-    needs: dict[Any, Any] = dict.fromkeys(wait.worker.tasks())  # what each found node needs
+    # What each found node needs; None for the tasks that can't go on before the wait has ended.
+    needs: dict[Any, Any] = dict.fromkeys(task for worker in wait.workers for task in worker.tasks())
     for node in (todo := list(needs)):  # it grows while we go
         if node in awaited:
             path = [node]

@@ -16,10 +16,10 @@ from functools import partial
 from time import monotonic, sleep
 from typing import Any
 
-from .._calls.interrupts import HEADROOM, headroom, uninterrupted
+from .._calls.interrupts import headroom, uninterrupted
 from .._core.blocking import acquire, block
 from .._core.dispatch import Dispatcher
-from .._core.exclusive import OF_THE_PARENT
+from .._core.exclusive import OF_THE_PARENT, Section
 from .._core.loud import loud
 from .._core.searches import searches
 from .._core.shared import State
@@ -71,7 +71,7 @@ class Waiting:
                 return block(partial(acquire, blocker), timeout, tell) or future.done()
             return worker.queue.scheduler.waiting.help(blocker, timeout, tell)  # type: ignore[no-any-return]
         finally:
-            with self._core.exclusive():
+            with Section(self._core):
                 if not future.done():  # else `unblock` may be going through the list
                     at_end.locks.remove(blocker)
 
@@ -84,6 +84,7 @@ class Waiting:
             RuntimeError: The waiting task is itself needed.
         """
         end = None if timeout is None else monotonic() + timeout
+        headroom()  # once, for all sections of the wait: none may fail when others are done
         listens = wait in searches  # the caller has opened it, and closes it
         try:
             if not listens:
@@ -92,7 +93,7 @@ class Waiting:
             return self._help(wait, end, tell)
         finally:
             try:
-                with self._core.exclusive():
+                with Section(self._core):
                     _end(wait, listens)
             except BaseException:  # Ctrl-C came before the section, or no stack is left for one
                 with self._core.lock:
@@ -101,7 +102,7 @@ class Waiting:
 
     def _begin(self, wait: JoinSearch) -> None:
         """Register *wait* with the workers of its thread, and tell other searches of it."""
-        with self._core.exclusive():
+        with Section(self._core):
             wait.active = True
             for worker in wait.workers:
                 worker.waits.append((len(worker.suspended), wait))
@@ -128,7 +129,7 @@ class Waiting:
                 continue
             if may_be_cycle:
                 may_be_cycle = False
-                with self._core.exclusive():
+                with Section(self._core):
                     cycle = cycle_of(wait)
                 if cycle:
                     raise RuntimeError(in_words(cycle))
@@ -138,12 +139,11 @@ class Waiting:
     def _run_next(self, wait: JoinSearch) -> bool:
         """Run the next task that *wait* finds; False where there is nothing to run, nor to look at."""
         outer = wait.worker
-        headroom(HEADROOM + 10)  # the end of a task that was taken must find room too
         # In the main thread, for an inline queue: nobody else would run a task that was taken.
         with uninterrupted():
             starts = task = None
             goes_on = False
-            section = self._core.exclusive()
+            section = Section(self._core)
             with loud(self._core), section:
                 task = wait.take()
                 goes_on = task is None and wait.goes_on()
@@ -170,7 +170,7 @@ class Waiting:
 
     def end_nested(self, worker: Worker) -> None:
         """Note that the nested task of *worker* has ended: the suspended one goes on."""
-        with self._core.exclusive():
+        with Section(self._core):
             worker.task = worker.suspended.pop()
             if self._core._watchers:
                 self._core._tell_watchers()  # a task that waits again counts as held

@@ -187,6 +187,27 @@ def test_task_that_waits_for_itself_is_told() -> None:
             found[0].result(DEADLINE)
 
 
+def test_task_that_waits_for_one_that_its_own_thread_has_left_for_it() -> None:
+    """The outer task waits for something else, but can't go on before the inner one has ended."""
+    outside: Future[int] = Future()
+    outer: list[Any] = []
+
+    def wait() -> int:
+        inner = two.submit(lambda: outer[0].result())
+        with pytest.raises(TimeoutError):
+            one.submit(abs, outside).result(0.01)
+        with pytest.raises(RuntimeError, match="waiting would never end"):
+            inner.result(DEADLINE)
+        return 1
+
+    with Scheduler(stopped=True) as scheduler:
+        one, two = Queue(scheduler, inline=True), Queue(scheduler, inline=True)
+        outer.append(one.submit(wait))
+        scheduler.resume()
+        assert outer[0].result(DEADLINE) == 1
+        outside.set_result(1)
+
+
 def test_waiting_for_several_inside_a_task() -> None:
     def wait() -> list[Any]:
         tasks = [other.submit(abs, number) for number in range(3)]

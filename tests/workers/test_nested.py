@@ -276,24 +276,29 @@ def test_search_that_goes_on_after_others_had_the_lock(monkeypatch: pytest.Monke
         assert order == ["oldest"]
 
 
-def test_task_in_the_needed_slot_begins_to_wait() -> None:
-    """The needed task is pending in a queue whose only slot is held by one that then waits for us."""
+@pytest.mark.parametrize("first", ["the needed task is awaited", "the slot waits"])
+def test_task_in_the_needed_slot_waits(first: str) -> None:
+    """The needed task is pending in a queue whose only slot is held by a task that waits for us."""
     with planned(1, 1, 1) as (scheduler, one, two, three):
-        entered, gate = Gate(), Gate()
+        entered, asks, gate = Gate(), Gate(), Gate()
 
         def holder() -> str:
             entered.enter()
             text = one.submit(str, "from one").result()
-            gate.open()  # only now what we could do for them may go on
+            gate.open()  # only now the task that needs this slot may go on
             return text
 
         held = two.submit(holder)
         entered.wait_entered()
-        task = one.submit(two.submit(str, three.submit(gate, "from three")).result)
-        until(lambda: searches_in(one))
-        (needs,) = searches_in(one)
-        until(lambda: needs.seen and not needs.frames)  # it has looked at all there is
-        entered.open()
+        needed = two.submit(str, three.submit(gate, "from three"))
+        task = one.submit(lambda: asks.enter() or needed.result())
+        asks.wait_entered()
+        steps = [(asks, one), (entered, two)]
+        for each, queue in steps if first == "the needed task is awaited" else steps[::-1]:
+            each.open()
+            until(lambda queue=queue: task.done() or searches_in(queue))
+            for search in list(searches_in(queue)):
+                until(lambda search=search: (search.seen and not search.frames) or task.done())
         assert task.result(DEADLINE) == "from three"
         assert held.result(DEADLINE) == "from one"
         assert nothing_is_left(scheduler)
@@ -781,6 +786,49 @@ def test_as_completed_keeps_nothing_that_was_given() -> None:
             assert next(given).result() == 2
 
         queue.submit(program).result(DEADLINE)
+
+
+def test_as_completed_releases_each_task_that_was_given() -> None:
+    """Also where it has not looked at all of them yet."""
+    with planned(1) as (_, queue):
+
+        def program() -> bool:
+            given = smqexec.as_completed([queue.submit(object) for _ in range(3)], DEADLINE)
+            gone = weakref.ref(next(given))
+            return gone() is None and len(list(given)) == 2
+
+        assert queue.submit(program).result(DEADLINE)
+
+
+def test_search_does_not_follow_a_wait_that_is_over() -> None:
+    """It hears that the awaited task waits, and looks only when that wait has ended."""
+    with planned(1, 1) as (_, one, two):
+        busy, asks, end = Gate(), Gate(), Gate()
+        order: list[str] = []
+
+        def awaited() -> None:
+            asks.enter()
+            with pytest.raises(TimeoutError):
+                unneeded.result(0.01)
+            busy.open()
+            end.enter()
+
+        def program() -> None:
+            two.submit(lambda *_: None, task, one.submit(busy)).result()
+            order.append("end")
+
+        task = two.submit(awaited)
+        asks.wait_entered()
+        waiting = one.submit(program)
+        busy.wait_entered()  # nested
+        unneeded = one.submit(order.append, "unneeded")
+        asks.open()
+        end.wait_entered()
+        until(lambda: any(not search.late for search in searches_in(one)))
+        end.open()
+        waiting.result(DEADLINE)
+        unneeded.result(DEADLINE)
+        assert order == ["end", "unneeded"]
 
 
 # checkpoint, stop, wait.
