@@ -11,7 +11,6 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from itertools import pairwise
 from operator import add
 from pathlib import Path
 from types import SimpleNamespace
@@ -105,20 +104,6 @@ def test_small_run(path: Path) -> None:
     check_format(written)
 
 
-def test_nested_runs_are_nested(path: Path) -> None:
-    def deep(n: int) -> int:
-        return 1 + queue.submit(deep, n - 1).result(DEADLINE) if n else 0  # type: ignore[no-any-return]
-
-    with planned(1) as (scheduler, queue), record(scheduler, path):
-        assert queue.submit(deep, 5).result(DEADLINE) == 5
-        assert scheduler.wait(DEADLINE)
-    tasks = sorted(read(path).tasks, key=lambda task: task.number)
-    assert {task.thread for task in tasks} == {1}
-    for outer, inner in pairwise(tasks):
-        assert outer.start <= inner.start <= inner.end <= outer.end
-    check_format(events(path))
-
-
 def test_queue_of_another_executor_has_a_row_for_each_slot(path: Path) -> None:
     gate = Gate()
     with ThreadPoolExecutor(4) as pool, planned() as (scheduler,), record(scheduler, path):
@@ -153,16 +138,6 @@ def test_what_was_there_before_is_in_it(path: Path) -> None:
     numbers = {"running": tasks[0].number, "pending": tasks[2].number}
     assert tasks[2].dependencies == (numbers["running"],)
     assert tasks[1].dependencies == (numbers["pending"],)
-
-
-def test_what_runs_at_the_end_is_in_it(path: Path) -> None:
-    gate = Gate()
-    with planned(1) as (scheduler, queue):
-        with record(scheduler, path):
-            queue.submit(gate)
-            gate.wait_entered()
-        gate.open()
-    assert [(task.name, task.outcome) for task in read(path).running] == [("Gate", "running")]
 
 
 def test_two_recordings_at_once(tmp_path: Path) -> None:
