@@ -1,4 +1,4 @@
-"""Queue: the Executor contract over one ThreadPoolExecutor."""
+"""Queue: the contract of `concurrent.futures.Executor`, over the state that the core keeps of a queue."""
 
 from __future__ import annotations
 
@@ -46,17 +46,17 @@ class Queue(Submits, ThreadPoolExecutor):
     its threads belong to a pool of its own.
 
     At interpreter exit the submitted tasks run to their end, over all queues of a scheduler.  A queue
-    that nothing refers to finishes its tasks and lets its threads go.  After a ``fork`` the child can
+    that nothing refers to finishes its tasks and ends its threads.  After a ``fork`` the child can
     make and use queues of its own; an inherited queue raises an error that says so.
 
     All methods may be called from any thread, also from inside tasks.
 
     **Executors.**  With ``executor=`` the tasks run there: in processes, in interpreters, on a cluster
     (see ``smqexec.dask``).  At most *max_workers* + *prefetch* calls are at the executor at a time; so
-    the scheduler decides the order of the others.  The executor stays its owner's: a queue never shuts
-    it down.  If the executor breaks, or is shut down, the tasks that run there and the pending tasks of
-    the queue fail with the executor's own error, such as BrokenProcessPool, with a note that names the
-    queue; other queues go on.
+    the scheduler decides the order of the others.  A queue never shuts the executor down.  If the
+    executor breaks, or is shut down, the tasks that run there and the pending tasks of the queue fail
+    with the executor's own error, such as BrokenProcessPool, with a note that names the queue; other
+    queues go on.
 
     - *Pickling.*  Processes need functions (by name), arguments, results, items and exceptions that can
       be pickled.  A call that can't be pickled fails its task at once, with an error that says which
@@ -74,56 +74,42 @@ class Queue(Submits, ThreadPoolExecutor):
       still takes it back if the executor allows that.
 
     Args:
-        max_workers: The number of slots: tasks that run at the same time.
-            Default: what ThreadPoolExecutor takes.
-        thread_name_prefix: The name of its threads, and of the queue in
-            messages.
-        initializer: Called in each thread first.
-        initargs: Its arguments.
-        scheduler: What plans the queue; may also be given as the first
-            argument.  Default: one of its own, ``Scheduler(order="oldest")``:
-            first in, first out.
-        in_order: Start its tasks in the order they were submitted, whatever
-            the scheduler's order wants: to want a later one is to want those
-            before it.  One that waits for a dependency holds up all after it;
-            one that fails, or is cancelled, does not.  With several slots the
-            next task starts when the one before it has started.
-        max_pending: While so many of its tasks are pending, `submit` blocks
-            the calling thread, first come, first served, also while the
-            scheduler is stopped.  `try_submit` returns None instead; with
-            ``options(timeout=...)`` it raises a TimeoutError.  A thread of the
-            same scheduler never blocks, as other tasks may need the task that
-            it runs: what a task or a callback submits goes through.  A thread
-            that runs an asyncio event loop never blocks either: `submit` raises
-            a RuntimeError there.
-        context: Make each call in a copy of its submitter's context
-            variables, as ``asyncio.to_thread`` does.  Without, a thread begins
-            with an empty context, on builds where threads inherit one too;
-            and a task nested in a waiting task is called in the context of
-            that one.
-        inline: Have no threads: what is ready is done, by the same order, in
-            the thread that submits, before `submit` returns (or in that of
-            `Scheduler.resume`; only where another thread makes a task ready,
-            in one for that).  For a debugger and for tests.  What a task
-            submits comes after it, or while it waits.  Ctrl-C fails the
-            task that runs, and the next goes on.  *max_workers* is 1 if it is
-            not given; a task that stops its own scheduler, and holds, holds
-            that thread.
-        executor: What runs its tasks, in place of threads of its own: any
-            ``concurrent.futures.Executor`` but a Queue.  It is never shut down; an
-            *initializer* is to be given to it, and *max_workers* where it does
-            not tell how many it has.  Callbacks of tasks run in its threads, and
-            must not wait.
-        prefetch: How many tasks more than *max_workers* may be at *executor*,
-            so that its workers need not wait for us.  Their order is then the
-            executor's, and they count as running.  None: 0, or what the
-            executor says (a `DaskExecutor` does).
+        max_workers: The number of slots: of tasks that run at the same time.  Default: that of
+            ThreadPoolExecutor; 1 with *inline*; the executor's number of workers with *executor*.
+        thread_name_prefix: The name of the threads, and of the queue in messages.
+        initializer: Called first in each thread.
+        initargs: The arguments of *initializer*.
+        scheduler: Orders the tasks of its queues together; it may also be the first argument.  Default:
+            ``Scheduler(order="oldest")``, for this queue alone: first in, first out.
+        in_order: Start tasks in the order of submission, whatever the scheduler's order says.  A task
+            that waits for a dependency holds up all later ones; one that fails, or is cancelled, does
+            not.  With several slots a task starts when the one before it has started.
+        max_pending: While so many tasks of the queue are pending, `submit` blocks the calling thread,
+            first come, first served, also while the scheduler is stopped.  `try_submit` returns None
+            instead; with ``options(timeout=...)`` `submit` raises a TimeoutError in the end.  In a
+            thread that runs an asyncio event loop, which would stand still, `submit` raises a
+            RuntimeError at once.  In a thread of the same scheduler it neither blocks nor raises, as
+            other tasks may need the task that runs there.
+        context: Make each call in a copy of its submitter's context variables, as
+            ``asyncio.to_thread`` does.  Without it threads begin with an empty context, also on builds
+            where threads inherit one; and a task nested in a waiting task is called in the context of
+            that task.
+        inline: Have no threads: the thread that submits runs what is ready, by the same order, before
+            `submit` returns (or `Scheduler.resume`).  If another thread makes a task ready, a thread is
+            started for it.  For a debugger and for tests.  What a task submits runs after the task, or
+            while it waits.  Ctrl-C fails the task that runs, and the next goes on.  A task that stops
+            its own scheduler and then waits in `checkpoint` blocks the thread.
+        executor: Runs the tasks, in place of threads: any ``concurrent.futures.Executor`` but a Queue.
+            Give an *initializer* to the executor itself; give *max_workers* if the executor does not
+            tell how many workers it has.
+        prefetch: How many tasks more than *max_workers* may be at *executor*, so that its workers need
+            not wait for the next call.  Default: 0, or the executor's own choice (a `DaskExecutor` has
+            one).
 
     Raises:
-        TypeError: *max_workers* or *prefetch* is no int, *initializer* not
-            callable, *scheduler* none, or *executor* none, a Queue, or together with what
-            is for threads.
-        ValueError: *max_workers* is not greater than 0, or *prefetch* less.
+        TypeError: An argument is of the wrong type, or two exclude each other: *executor* and what is
+            for threads.
+        ValueError: *max_workers* or *max_pending* is less than 1, or *prefetch* less than 0.
     """
 
     @overload
@@ -248,7 +234,7 @@ class Queue(Submits, ThreadPoolExecutor):
 
     @property
     def scheduler(self) -> Scheduler:
-        """What plans this queue."""
+        """The scheduler that orders this queue."""
         return self._scheduler
 
     @property
@@ -291,40 +277,35 @@ class Queue(Submits, ThreadPoolExecutor):
         release: Iterable[Task[Any]] = (),
         **others: Any,
     ) -> Submitter:
-        """What submits to this queue, with these options: with the same `submit` and `map`.
+        """Return an object whose `submit`, `try_submit` and `map` submit to this queue with these options.
 
         ::
 
             queue.options(name="dark frame", after=[shutter_closed]).submit(expose, 0.1)
 
         Args:
-            name: What to call the tasks, in place of the function's name.
-            after: Futures that must be done before, of any executors.  Their
-                values are not passed.  They come after the arguments in the
-                order of search.  One that fails fails the task, one that is
-                cancelled cancels it; ``settled(future)`` is content with any
-                outcome.
-            context: Where the call is made, and each step of a generator
-                task.  A context can be entered by one thread at a time, and
-                once: tasks that run at the same time, or nested in each
-                other, need one each (``context.copy()``).
-            timeout: Seconds that `submit` may block where the queue has
-                ``max_pending`` tasks; None for no limit.
-            resources: How many units of which `Resource` a task takes when it
-                starts, all or none, such as ``{disk: 2}``.  It gives them back as it
-                ends.  A task that lacks units waits in line for them, and its queue
-                starts other tasks.
-            hold: Keep the units beyond the task's end, until the tasks that were
-                submitted to *release* it have ended.  A task that fails keeps none.
-            release: Tasks, submitted with *hold*, that keep their units until this one
-                has ended.  A submit that raises counts as ended, once it has added its task.
-            others: What the queue's engine knows.
+            name: The name of the tasks, in place of the function's name.
+            after: Futures of any executors that must be done before.  Their values are not passed.
+                They come after the arguments in the order of search.  One that fails fails the task,
+                one that is cancelled cancels it; ``settled(future)`` accepts any outcome.
+            context: Where the call is made, and each step of a generator task.  A context can be
+                entered by one thread at a time, and once: tasks that run at the same time, or nested
+                in each other, need one each (``context.copy()``).
+            timeout: Seconds that `submit` may block if the queue has ``max_pending`` tasks; None for
+                no limit.
+            resources: How many units of which `Resource` a task takes when it starts, all or none,
+                such as ``{disk: 2}``.  It gives them back as it ends.  A task that lacks units waits in
+                line for them, and its queue starts other tasks.
+            hold: Keep the units beyond the task's end, until the tasks that were submitted to
+                *release* it have ended.  A task that fails keeps none.
+            release: Tasks, submitted with *hold*, that keep their units until this one has ended.  A
+                submit that raises counts as ended, once it has added its task.
+            others: Options of the queue's executor, such as a `DaskExecutor`.
 
         Raises:
             TypeError: There is no such option, or it is of a wrong type.
-            ValueError: *timeout* is negative, or no number of seconds; or
-                a resource has fewer units, or belongs to another scheduler; or
-                a task in *release* was submitted without *hold*.
+            ValueError: *timeout* is negative, or no number of seconds; or a resource has fewer units,
+                or belongs to another scheduler; or a task in *release* was submitted without *hold*.
         """
         if context is not None and isinstance(self._state.pool, ExecutorBackend):
             raise TypeError("context and executor= exclude each other: contexts stay in this process")
@@ -334,15 +315,14 @@ class Queue(Submits, ThreadPoolExecutor):
 
     @property
     def max_workers(self) -> int:
-        """The number of slots.
+        """The number of slots; it may be set.
 
-        To raise it lets ready tasks start at once.  To lower it ends none:
-        those that run too many go on, and no other starts until there are as
-        few.  Their threads stay, with nothing to do, until the queue ends.
+        A higher number lets ready tasks start at once.  A lower one ends no task: those that run go on,
+        and no other starts until fewer run.  Idle threads stay until the queue ends.
 
         Raises:
-            TypeError: It is set to what is no int.
-            ValueError: It is set to what is not greater than 0.
+            TypeError: It is set to something other than an int.
+            ValueError: It is set to less than 1.
         """
         return self._state.width
 
@@ -362,11 +342,10 @@ class Queue(Submits, ThreadPoolExecutor):
         """Take no more tasks; those pending still run.
 
         Args:
-            wait: Return when all tasks of the queue are done and its threads
-                have ended.  Where nothing can go on, that is logged once,
-                as a warning.
-            cancel_futures: Cancel those pending, and what depends on them; also
-                those given to its executor whose futures there are pending.
+            wait: Return when all tasks of the queue are done and its threads have ended.  If nothing
+                can go on, a warning is logged once.
+            cancel_futures: Cancel pending tasks, and what depends on them; also those at the queue's
+                executor whose calls have not begun there.
 
         Raises:
             RuntimeError: With *wait*, called from a task of this queue.

@@ -68,14 +68,14 @@ class Scheduler:
 
     **Signal handlers** may call `stop`, `resume`, ``shutdown(wait=False)``, `Task.cancel` and
     `Task.add_done_callback`, and may ask a task for its state or its result (``done()``, ``result(0)``).
-    If the handler has interrupted the scheduler itself, another thread does what it asked for once the
-    handler has ended.  To submit or to wait in a handler may deadlock, as with ThreadPoolExecutor.
+    If the handler has interrupted the scheduler itself, the same thread does what was asked for once
+    the handler has ended, and `submit` raises a RuntimeError.  A handler must not wait.
 
     All methods may be called from any thread, also from inside tasks.
 
     Args:
         order: ``"newest"``: what the newest pending task needs goes first.
-            ``"oldest"``: first in, first out among the ready.
+            ``"oldest"``: the ready task that was submitted first goes first.
         stopped: Begin stopped.
         debug: Note with each task where it was submitted and when it starts,
             for `Task.why` and the note that an exception carries.  Log failures
@@ -190,23 +190,19 @@ class Scheduler:
         A running generator task goes on up to its next ``yield``, and a task that calls `checkpoint`
         up to that call.  Nothing is lost, and nothing runs twice.
 
-        ``with scheduler.stop():`` goes on at the end of the block, unless it
-        was stopped before, or is meanwhile by others.  A signal's handler that
-        has interrupted this scheduler itself waits some seconds; then it is
-        stopped once the handler has ended.
+        ``with scheduler.stop():`` resumes at the end of the block, unless another stop holds.  If a
+        signal handler has interrupted this scheduler itself, it is stopped once the handler has ended.
 
         Args:
-            wait: Return only when none is running, but for those that hold:
-                generator tasks between two values, tasks in `checkpoint`, and
-                those that wait for a task that is not done.
+            wait: Return only when no task runs, but for those that hold: generator tasks between two
+                values, tasks in `checkpoint`, and tasks that wait for a task that is not done.
 
         Returns:
-            A context manager, for one block.  Without one the stop lasts until
-            `resume`.
+            A context manager, for one block.  Without a block the stop lasts until `resume`.
 
         Raises:
-            RuntimeError: With *wait*, called from a task of this scheduler,
-                which runs itself; nothing is stopped then.
+            RuntimeError: With *wait*, called from a task of this scheduler, which runs itself; nothing
+                is stopped then.
         """
         if wait and at_work(self._core):
             raise RuntimeError("a task cannot wait until no task runs, as it runs itself; use stop() alone")
