@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from .._futures.future import PlannedFuture
-from .._planner import DONE, dependents_of
+from .._planner import dependents_of
 from .completions import Completions
 from .join_search import JoinSearch
 
@@ -31,7 +31,7 @@ def cycle_of(wait: JoinSearch) -> list[Any]:
                 path.append(node)
             return path
         for other in [*dependents_of(node), *_tasks_waiting_for(node)]:
-            if other not in needs and other._stage < DONE:
+            if other not in needs:
                 needs[other] = node
                 todo.append(other)
     return []

@@ -831,6 +831,60 @@ def test_search_does_not_follow_a_wait_that_is_over() -> None:
         assert order == ["end", "unneeded"]
 
 
+def test_wait_for_any_of_several_is_part_of_no_cycle() -> None:
+    with planned(1, 1, 1) as (_, one, two, three):
+        gate, asks = Gate(), Gate()
+        other = three.submit(gate, "other")
+        task = one.submit(lambda: asks.enter() or awaited.result())
+        asks.wait_entered()
+        awaited = two.submit(lambda: len(smqexec.wait([task, other], None, FIRST_COMPLETED).done))
+        for queue in (two, one):
+            until(
+                lambda queue=queue: (
+                    all(not search.frames for search in searches_in(queue)) and searches_in(queue)
+                )
+            )
+            asks.open()
+        gate.open()
+        assert task.result(DEADLINE) == 1
+
+
+def test_cycle_through_a_wait_for_all_that_began_before() -> None:
+    with planned(1, 1) as (_, one, two):
+        asks = Gate()
+        box: list[Any] = []
+        awaited = two.submit(lambda: asks.enter() or box[0].result())
+        asks.wait_entered()
+        box.append(one.submit(lambda: smqexec.wait([awaited]) and awaited.exception()))
+        until(lambda: all(not search.frames for search in searches_in(one)) and searches_in(one))
+        asks.open()
+        with pytest.raises(RuntimeError, match="which waits for it"):
+            awaited.result(DEADLINE)
+        assert box[0].result(DEADLINE) is awaited.exception()
+
+
+def test_search_follows_no_wait_of_a_task_in_which_the_awaited_one_is_nested() -> None:
+    with planned(1, 1) as (_, one, two):
+        gate, asks = Gate(), Gate()
+        order: list[str] = []
+        box: list[Any] = []
+
+        def outer() -> None:
+            box.append(one.submit(gate))
+            two.submit(lambda *_: None, box[0], two.submit(order.append, "unneeded")).result()
+
+        task = two.submit(lambda: asks.enter() or box[0].result() or order.append("end"))
+        asks.wait_entered()
+        last = one.submit(outer)
+        gate.wait_entered()
+        asks.open()
+        until(lambda: all(not search.frames for search in searches_in(two)) and searches_in(two))
+        gate.open()
+        task.result(DEADLINE)
+        last.result(DEADLINE)
+        assert order == ["end", "unneeded"]
+
+
 # checkpoint, stop, wait.
 
 
