@@ -229,7 +229,7 @@ class Queue(Submits, ThreadPoolExecutor):
 
     _options = NO_OPTIONS
 
-    #: The options that its engine knows, beside those of all queues.
+    #: The options of the queue's engine, beside those of all queues.
     _known: frozenset[str] = frozenset()
 
     @property
@@ -376,7 +376,7 @@ class Queue(Submits, ThreadPoolExecutor):
 
     def __repr__(self) -> str:
         state = self._state
-        # Without the lock: it may be printed by a handler that has interrupted who holds it.
+        # Without the lock: a handler that has interrupted the lock's holder may print it.
         counts = ", ".join(f"{count} {state}" for state, count in state.counts().items() if count)
         width = f"{state.width} slot{'s' * (state.width != 1)}"
         return f"<{type(self).__name__} {state.name}, {width}: {counts or 'no tasks'}>"
