@@ -545,6 +545,25 @@ def test_set_in_a_cycle_hashes_what_is_known():
     assert numbers[result] == 1
 
 
+def test_set_in_a_cycle_hashes_what_is_built_last():
+    """A set holds a dataclass, which hashes by a tuple that leads back to the set."""
+
+    @dataclass(eq=False)
+    class Person:
+        friends: Any
+
+        def __hash__(self):
+            return hash(self.friends)
+
+    friend = Slotted(done("Ann"))
+    person = Person(())
+    friend.link = people = {person}
+    person.friends = (friend,)
+    result = rebuilt(people)
+    (person,) = [*result]
+    assert person.friends[0].value == "Ann" and person.friends[0].link is result
+
+
 @pytest.mark.parametrize(
     "wrap",
     [
