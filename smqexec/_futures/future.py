@@ -20,9 +20,10 @@ from collections.abc import Callable, Generator
 from concurrent.futures import CancelledError, Future
 from concurrent.futures._base import CANCELLED_AND_NOTIFIED, FINISHED, PENDING
 from concurrent.futures._base import RUNNING as RUNNING_STATE
-from threading import get_ident
+from threading import Thread, get_ident
+from time import monotonic
 from types import TracebackType
-from typing import Any, ClassVar, Never, TypeAlias, TypeVar
+from typing import Any, ClassVar, Never, TypeVar
 
 from typing_extensions import override
 
@@ -31,10 +32,9 @@ from .._planner import DONE, DROPPED, NEW, READY, RUNNING, WAITING, Node
 from .at_end import AtEnd, Relay
 from .conditions import ENDED, Condition
 from .owner import Home
+from .remote_value import Kept, Snapshot, brought, snapshot
 
 R = TypeVar("R")
-
-Snapshot: TypeAlias = tuple[bool, bool, Any, BaseException | None]  # done, cancelled, result, exception
 
 FAILED, CANCELLED = DROPPED + 1, DROPPED + 2
 
@@ -114,8 +114,8 @@ class PlannedFuture(Node, Future[R]):
     def result(self, timeout: float | None = None) -> R:
         """Return what the call returned, waiting for it if need be.
 
-        The exception of a call that failed, or of the dependency that did, is
-        raised with its own traceback each time.
+        The exception of a call that failed, or of the dependency that did, is raised with its own
+        traceback each time.  A value that is kept elsewhere is brought here.
 
         Args:
             timeout: Seconds to wait at most; None for no limit.
@@ -123,20 +123,27 @@ class PlannedFuture(Node, Future[R]):
         Raises:
             CancelledError: The task was cancelled.
             TimeoutError: It was not done in time.
+            Exception: The value could not be brought here.
         """
-        if self._stage == DONE:
+        if self._stage == DONE and type(self._outcome) is not Kept:
             return self._outcome  # type: ignore[no-any-return]
+        end = None if timeout is None else monotonic() + timeout
+        outcome: Any = None
         try:
             if self._await_end(timeout) == FAILED:
                 raise BaseException.with_traceback(self._outcome.exception, self._outcome.traceback)
-            return self._outcome  # type: ignore[no-any-return]
+            outcome = self._outcome
+            return outcome.result(end) if type(outcome) is Kept else outcome  # type: ignore[no-any-return]
         finally:
+            outcome = None
             del self  # no cycle from the traceback to this frame and back
 
     @override
     def exception(self, timeout: float | None = None) -> BaseException | None:
         """Return the exception that the call, or a dependency of it, raised; None if it returned.
 
+        A value that is kept elsewhere stays there.
+
         Args:
             timeout: Seconds to wait at most; None for no limit.
 
@@ -144,10 +151,12 @@ class PlannedFuture(Node, Future[R]):
             CancelledError: The task was cancelled.
             TimeoutError: It was not done in time.
         """
-        if self._await_end(timeout) == FAILED:
-            exception: BaseException = self._outcome.exception
-            return exception
-        return None
+        end = None if timeout is None else monotonic() + timeout
+        failed = self._await_end(timeout) == FAILED
+        outcome = self._outcome
+        if failed:
+            return outcome.exception  # type: ignore[no-any-return]
+        return outcome.exception(end) if type(outcome) is Kept else None
 
     def _await_end(self, timeout: float | None) -> int:
         """Wait until the task is done; return DONE or FAILED."""
@@ -254,7 +263,17 @@ class PlannedFuture(Node, Future[R]):
             LOGGER.exception("exception calling callback for %r", self)
 
     def _deliver(self, fn: Callable[[Future[R]], object]) -> None:
-        fn(self)
+        if type(self._outcome) is Kept and getattr(fn, "__module__", None) == "asyncio.futures":
+            # It reads the value in the thread of its loop, which must not wait for that.
+            Thread(target=self._bring_and_deliver, args=(fn,), daemon=True).start()
+        else:
+            fn(self)
+
+    def _bring_and_deliver(self, fn: Callable[[Future[R]], object]) -> None:
+        try:
+            fn(brought(self))
+        except BaseException:
+            LOGGER.exception("exception calling callback for %r", self)
 
     # Ending.  Called by the scheduler.
 
@@ -335,8 +354,8 @@ class PlannedFuture(Node, Future[R]):
     def _get_snapshot(self) -> Snapshot:
         """Return what asyncio of Python 3.15 reads, once the future is done."""
         stage = self._stage
-        if stage == FAILED:
-            return True, False, None, self.exception(0)
+        if stage == FAILED or type(self._outcome) is Kept:
+            return snapshot(self)
         return stage >= DONE, stage == CANCELLED, self._outcome if stage == DONE else None, None
 
     @override

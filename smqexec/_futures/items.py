@@ -13,9 +13,9 @@ from typing import Any, TypeVar
 
 from .._calls.frames import ours, strip_ours, traceback_of
 from .._planner import DONE, NEW, NONE
-from .future import FAILED, Failure, new
+from .future import FAILED, Failure, PlannedFuture, new
 from .owner import Home
-from .remote_value import Keeping, Kept
+from .remote_value import Kept
 
 R = TypeVar("R")
 
@@ -28,7 +28,7 @@ class Length:
 LENGTH = Length()
 
 
-class Item(Keeping[R]):
+class Item(PlannedFuture[R]):
     """A part of a task's output: one value of a generator task, or ``result[key]`` of an ordinary one.
 
     Made by ``task[key]``.  A full future, and an argument for later calls.

@@ -56,7 +56,7 @@ FIRST = "the scheduler must come first: Queue(scheduler, 4)"
         ("task.cancel(bogus=1)", "Task.cancel() got an unexpected keyword argument 'bogus'"),
         ("task.result(1, 2)", "Task.result() takes from 1 to 2 positional arguments but 3 were given"),
         ("task.why(1)", "Task.why() takes 1 positional argument but 2 were given"),
-        ("item.result(1, 2)", "Item.result() takes from 1 to 2 positional arguments but 3 were given"),
+        ("item.result(1, 2)", "Task.result() takes from 1 to 2 positional arguments but 3 were given"),
         ("scheduler.observe()", "Scheduler.observe() missing 1 required positional argument: 'callback'"),
     ],
 )
