@@ -1983,6 +1983,7 @@ def test_length_becomes_known_while_it_is_asked_for(end: object) -> None:
         core_of(scheduler).streams.length = late
         assert len(task) == 1
         gate.open()
+        assert task.result(DEADLINE) == ["a"]
         assert stream_of(task).items == {}
 
 
