@@ -33,11 +33,12 @@ class Completions:
 
     def __init__(self, futures: set[Future[Any]], return_when: str) -> None:
         self.return_when = return_when
-        self.pending = futures.copy()
+        self.pending = futures.copy()  # not ended; the threads that end futures discard them
         self.ended: deque[Future[Any]] = deque()  # in the order of their ends; the waiting thread takes them
-        self.failed = False  # one raised an exception
+        self.failed = False  # one raised an exception; set by the thread that ends it
         self.search: JoinSearch | None = None  # of the task that waits, or waited last
         self._wakes: SimpleQueue[None] = SimpleQueue()  # an entry for each end, for a thread at no task
+        # Under the condition of each future, as `concurrent.futures.wait` does: each is listed once.
         for future in futures:
             with future._condition:
                 if future._state not in (CANCELLED_AND_NOTIFIED, FINISHED):

@@ -43,6 +43,7 @@ def _tasks_waiting_for(node: Any) -> list[Any]:
     blocked = [] if at_end is None else [*at_end.locks, *at_end.waiters]
     found: list[Any] = []
     for each in blocked:
+        # A thread at no task blocks on a plain lock, or has a waiter of the standard library.
         wait = each.search if type(each) is Completions else each
         if not isinstance(wait, JoinSearch) or wait.scheduler is not node._home.scheduler:
             continue

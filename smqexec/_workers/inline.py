@@ -40,13 +40,14 @@ class InlinePool(Threads):
     inline = True
 
     def __init__(self, initializer: Callable[[], object] | None) -> None:
-        self._initializer = initializer  # None once it was called
-        self._broken: Any = None  # how it failed; read by the queue's users
+        self._initializer = initializer  # None once it was called: by the first thread that serves the queue
+        self._broken: Any = None  # how it failed; as that of a ThreadPoolExecutor
         self.threads: set[threading.Thread] = set()  # as for any backend; it has none
 
     def start(self, queue: QueueState, worker: Worker) -> None:
         """Begin *worker*: at once in the thread that submits, else as the module says."""
         outer = CURRENT.worker
+        # Not nested at once: the present worker may have taken a task that *worker* waits for, and not begun.
         if outer is not None and outer.queue.inline and outer.queue.scheduler is queue.scheduler:
             CURRENT.due.append(partial(self._work, queue, worker))
         elif outer is None and (CURRENT.lent or threading.current_thread() is threading.main_thread()):
@@ -68,6 +69,7 @@ class InlinePool(Threads):
             RecursionError: The caller is at the bottom of a recursion, with no room to end what it begins.
         """
         headroom()
+        # In the main thread Ctrl-C fails the task that runs, and no worker is lost between two tasks.
         with uninterrupted():
             self._work(queue, worker)
             while CURRENT.due:

@@ -192,6 +192,8 @@ class JoinSearch:
         if owner is self.scheduler:
             self._visit(node, owner)
             return
+        # One lock at a time, or two searches could block each other.  What happens to the own scheduler
+        # between is told by events.
         self.scheduler.lock.release()
         owner.lock.acquire()
         try:
@@ -219,6 +221,7 @@ class JoinSearch:
             return
         queue: QueueState | None = node._queue
         if queue in self.homes:
+            # A task that becomes ready later is told by `freed`.
             if node._stage == READY:
                 heappush(self.ready, place)
         elif queue is not None and queue not in self.busy:
@@ -245,7 +248,7 @@ class AllTasks:
 
     def __init__(self, scheduler: Any, queue: QueueState | None) -> None:
         self.scheduler = scheduler
-        self.queue = queue
+        self.queue = queue  # None: all queues
 
     def nodes(self) -> list[Any]:
         """Return these tasks, without those that wait here themselves.  Locked.  Cost: the whole graph."""

@@ -50,6 +50,7 @@ def _awaited(scheduler: Any, endless: bool) -> list[Any] | None:
         for worker in queue.workers:
             if worker in queue.idle:
                 continue
+            # The innermost wait decides: the tasks outside of it can't go on before.
             if any(wait.goes_on() for _, wait in worker.waits[-1:]):
                 return None
             if not rests(worker, awaited) and not (endless and _generates(worker.task)):
@@ -57,6 +58,7 @@ def _awaited(scheduler: Any, endless: bool) -> list[Any] | None:
             busy += bool(worker.tasks())
         if queue.coming or (queue.ready and not scheduler._stopped and busy < queue.limit):
             return None
+    # Pending tasks may wait for futures of other schedulers and executors.
     for relay in scheduler._outside:
         if type(relay) is Foreign:
             home = None if relay.future is None else relay.future._home

@@ -28,6 +28,7 @@ class Streams:
     """What a scheduler does for generator tasks and items."""
 
     def __init__(self, core: State, wake: Wake, termination: Termination) -> None:
+        # Constant: the state, and the parts that start workers and that end items without a value.
         self._core = core
         self._wake = wake
         self._termination = termination
@@ -58,7 +59,7 @@ class Streams:
             with lock:
                 if not (index < len(stream.values) or stream.closed or task._stage >= DONE):
                     item = stream.items.get(index)
-                    if item is None or item._stage == NEW:  # NEW: Ctrl-C struck the request that made it
+                    if item is None or item._stage == NEW:  # NEW: Ctrl-C cut that short
                         item = stream.items[index] = self._part(task, index)
                         # Values come without the lock: see `publish`.
                         if index < len(stream.values):
@@ -168,6 +169,7 @@ class Streams:
         starts = None
         try:
             try:
+                # A cancelled item has left the planner, and an abandoned one is the parent process's.
                 pending = item._stage == WAITING and not core._abandoned
                 if pending:
                     item._outcome = value
@@ -185,6 +187,7 @@ class Streams:
             call_deferred()
         if not pending:
             return
+        # As for a task: references, waiters, workers; callbacks last, as one may wait for what has started.
         item._release()
         if at_end is not None:
             item._wake_waiters(at_end)

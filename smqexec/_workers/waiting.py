@@ -37,6 +37,7 @@ class Waiting:
     """How the threads of a scheduler wait."""
 
     def __init__(self, core: State, wake: Wake, dispatcher: Dispatcher) -> None:
+        # Constant: the state, and the parts that start workers and that note a task's start.
         self._core = core
         self._wake = wake
         self._dispatcher = dispatcher
@@ -63,6 +64,7 @@ class Waiting:
                 return True
             if self._core._abandoned:
                 raise RuntimeError(OF_THE_PARENT)
+            # The thread that ends *future* does so under this lock, and wakes all that it finds here.
             at_end = future._get_at_end()
             at_end.locks.append(blocker)
         try:
@@ -104,12 +106,13 @@ class Waiting:
         """Register *wait* with the workers of its thread, and tell other searches of it."""
         with Section(self._core):
             wait.active = True
+            # Searches that visit these workers from here on find the wait; the others are told of it.
             for worker in wait.workers:
                 worker.waits.append((len(worker.suspended), wait))
                 for other in list(searches):
                     other.extend(worker, wait)
             if self._core._watchers:
-                self._core._tell_watchers()
+                self._core._tell_watchers()  # `at_rest` may hold now
 
     def _help(self, wait: JoinSearch, end: float | None, tell: Callable[[], bool]) -> bool:
         """Do what `help` does, for a registered wait."""
@@ -127,19 +130,21 @@ class Waiting:
                 return wait.satisfied()
             if self._run_next(wait):
                 continue
+            # Nothing to run: look for a cycle, once, before the thread blocks.
             if may_be_cycle:
                 may_be_cycle = False
                 with Section(self._core):
                     cycle = cycle_of(wait)
                 if cycle:
                     raise RuntimeError(in_words(cycle))
+            # What has happened since `take` found nothing has put an entry in `wakes`: no wake is lost.
             block(wait.sleep, left, tell_once)
         return True
 
     def _run_next(self, wait: JoinSearch) -> bool:
         """Run the next task that *wait* finds; False where there is nothing to run, nor to look at."""
         outer = wait.worker
-        # In the main thread, for an inline queue: nobody else would run a task that was taken.
+        # An inline queue's thread may be the main thread, and no other would run a task that was taken.
         with uninterrupted():
             starts = task = None
             goes_on = False
@@ -148,12 +153,14 @@ class Waiting:
                 task = wait.take()
                 goes_on = task is None and wait.goes_on()
                 if task is not None:
+                    # The task takes the slot of the waiting task; the queue's counts of workers stay.
                     worker = wait.homes[task._queue]
                     worker.suspended.append(worker.task)
                     worker.task = task
                     if worker.queue.has_rules:
                         starts = self._dispatcher.started(task)
             self._wake.start(starts)
+            # Neither branch holds the lock.
             if task is not None:
                 CURRENT.worker = worker
                 try:
@@ -184,7 +191,7 @@ class Waiting:
         with self._core.exclusive():
             at_end = task._get_at_end()
             if self._core._stopped and self._core.exiting:
-                at_end.cancel_requested = True  # nobody may ever resume it
+                at_end.cancel_requested = True  # `resume` may never be called
             if not self._core._stopped or at_end.cancel_requested or self._core._abandoned:
                 return
             self._core._paused.append((task, blocker))
@@ -220,6 +227,7 @@ class Waiting:
         with core.exclusive():
             if core._abandoned:
                 return True
+            # The tasks of this thread don't count as running for any such wait: they wait themselves.
             core._resting.append(stack)
             core._watchers.append(watcher)
             core._tell_watchers()
