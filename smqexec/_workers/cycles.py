@@ -30,22 +30,22 @@ def cycle_of(wait: JoinSearch) -> list[Any]:
             while (node := needs[node]) is not None:
                 path.append(node)
             return path
-        for other in [*dependents_of(node), *_tasks_waiting_for(node)]:
+        for other in [*dependents_of(node), *_tasks_waiting_for(node, wait.scheduler)]:
             if other not in needs:
                 needs[other] = node
                 todo.append(other)
     return []
 
 
-def _tasks_waiting_for(node: Any) -> list[Any]:
-    """Return the tasks of *node*'s scheduler that can't go on until it has ended."""
+def _tasks_waiting_for(node: Any, scheduler: Any) -> list[Any]:
+    """Return the tasks of *scheduler*, which *node* belongs to, that can't go on until it has ended."""
     at_end = node._at_end if isinstance(node, PlannedFuture) else None
     blocked = [] if at_end is None else [*at_end.locks, *at_end.waiters]
     found: list[Any] = []
     for each in blocked:
         # A thread at no task blocks on a plain lock, or has a waiter of the standard library.
         wait = each.search if type(each) is Completions else each
-        if not isinstance(wait, JoinSearch) or wait.scheduler is not node._home.scheduler:
+        if not isinstance(wait, JoinSearch) or wait.scheduler is not scheduler:
             continue
         if wait.strict and wait.active:
             found += [task for worker in wait.workers for task in worker.held_by(wait)]

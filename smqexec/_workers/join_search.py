@@ -175,6 +175,7 @@ class JoinSearch:
 
     def _step(self) -> None:
         """Visit the next node of the innermost frame."""
+        owner: Any
         nodes, owner = self.frames[-1]
         node = next(nodes, None)
         if node is None:  # all are visited; or the list was emptied, as its node has started or ended

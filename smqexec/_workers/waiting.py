@@ -147,7 +147,7 @@ class Waiting:
         # An inline queue's thread may be the main thread, and no other would run a task that was taken.
         with uninterrupted():
             starts = task = None
-            goes_on = False
+            worker, goes_on = outer, False
             section = Section(self._core)
             with loud(self._core), section:
                 task = wait.take()
