@@ -72,7 +72,7 @@ class Breakdown:
         self, found: list[PlannedFuture[Any]], at_hand: PlannedFuture[Any] | None, failure: Failure
     ) -> list[Ended]:
         """Fail those of *found* that belong to this scheduler and do not run, and *at_hand*.  Locked."""
-        ended, self._core._untold = self._core._untold, []
+        ended: list[Ended] = []
         running = {task for queue in self._core._queues for task in queue.running_tasks()}
         for future in found:
             queue: QueueState | None = getattr(future, "_home", None)  # none yet while it is made

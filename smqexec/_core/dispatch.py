@@ -32,7 +32,10 @@ class Dispatcher:
         self._wake = wake
 
     def begin(self, queue: QueueState, worker: Worker) -> Task[Any] | None:
-        """Return a task for *worker*, which is idle until there is one; None: the worker is to leave."""
+        """Return a task for *worker*; None: the worker has left.
+
+        A worker with a thread of its own is idle until a task is ready; one without leaves.
+        """
         core = self._core
         while True:
             starts = task = None
@@ -41,27 +44,31 @@ class Dispatcher:
                     return None
                 queue.coming.pop(worker, None)
                 queue.idle.pop(worker, None)  # it is still there if the queue was lost
-                worker.thread = threading.get_ident()
-                surplus = len(queue.workers) > queue.limit
-                if surplus:
-                    starts = self._retire(queue, worker)
+                if not queue.parks:
+                    queue.name_worker(worker)
                 else:
+                    worker.thread = threading.get_ident()
+                retires = len(queue.workers) > queue.limit
+                if not retires:
                     task = self._wake.take(queue, worker)
-                    if task is None:
-                        queue.idle[worker] = None  # before it looks at `lost`: see `QueueState.lose`
-                    elif queue.has_rules:
-                        starts = self.started(task)
+                    retires = task is None and not queue.parks
+                if retires:
+                    starts = self._retire(queue, worker)
+                elif task is None:
+                    queue.idle[worker] = None  # before it looks at `lost`: see `QueueState.lose`
+                elif queue.has_rules:
+                    starts = self.started(task)
                 ends = task is None and queue.ending
-                if ends and not surplus:
+                if ends and not retires:
                     queue.leave(worker)
                     queue.wake_idle()  # they leave too
-                last = ends and not queue.workers
+                last = ends and queue.parks and not queue.workers
             if DEFERRED:
                 call_deferred()
             self._wake.start(starts)
             if last:
                 queue.pool.join(wait=False)
-            if task is not None or surplus or ends:
+            if task is not None or retires or ends:
                 return task
             worker.wakes.get()
 
@@ -91,27 +98,6 @@ class Dispatcher:
             queue.wake_idle(max(0, min(surplus, len(queue.idle))))  # to leave
             for _ in range(min(queue.ready, queue.limit)):
                 self._wake.wake(queue, starts)
-
-    def begin_at_once(self, queue: QueueState, worker: Worker) -> Task[Any] | None:
-        """Return a task for *worker*, which never is idle; None: the worker has left."""
-        core = self._core
-        with core.lock:
-            if core._abandoned or worker not in queue.workers:
-                return None
-            if worker.thread is None:
-                queue.coming.pop(worker, None)
-                queue.name_worker(worker)
-            # The queue may have fewer slots than before.
-            task = self._wake.take(queue, worker) if len(queue.workers) <= queue.limit else None
-            starts = None
-            if task is None:
-                starts = self._retire(queue, worker)
-            elif queue.has_rules:
-                starts = self.started(task)
-        if DEFERRED:
-            call_deferred()
-        self._wake.start(starts)
-        return task
 
     def complete(
         self, queue: QueueState, worker: Worker, task: Task[Any], value: Any, more: bool = True

@@ -93,8 +93,6 @@ class State(Exclusive):
         self.watch_failure: Callable[[BaseException, str], Callable[[], object]] | None = None
         # Nodes that are about to be dropped, where that takes several slices: see `Termination.drop`.
         self._doomed: list[deque[Node]] = []
-        # Tasks that had ended as an error of our own was raised: `break_down` wakes their waiters.
-        self._untold: list[Ended] = []
         # Pending nodes that belong to no queue: relays of futures of others, items, allocation waiters.
         self._outside: set[Node] = set()
         # The hot entries of the planner.  `_next` starts the next task of a queue: see `Allocates.starter`.

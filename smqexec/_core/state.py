@@ -233,7 +233,9 @@ class QueueState(PlannedQueue):
         self.has_rules = ruled or len(self.workers) > self.limit
 
     def name_worker(self, worker: Worker) -> None:
-        """Give *worker*, which has no thread, the first free name of a slot.  The lock is held."""
+        """Give *worker*, which has no thread, the first free name of a slot, once.  The lock is held."""
+        if worker.number:
+            return
         if self._unnamed:
             worker.number = heappop(self._unnamed)
         else:

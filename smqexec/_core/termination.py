@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from concurrent.futures import CancelledError
-from itertools import chain, islice
+from itertools import chain
 from typing import Any, cast
 
 from .._calls.frames import traceback_of
@@ -204,11 +204,11 @@ class Termination:
                 core._let_in()
                 freed = self._drop_some(doomed, inherited, inherited, ended)
                 starts = self._wake.wake_for(freed, starts)
-        except BaseException:
-            core._untold += [each for each in ended if each[0]._home is None]
-            raise
         finally:
             core._doomed.remove(doomed)
+        # Last: if something above raises, `break_down` finds the tasks, and wakes their waiters.
+        for task, at_end, _ in ended:
+            task._leave(at_end)
         return ended, starts
 
     def _drop_some(
@@ -217,7 +217,6 @@ class Termination:
         """Drop a slice of *doomed*, as `Planner.drop`; extend *ended*; return what became ready.  Locked."""
         core = self._core
         dropped, freed = core.planner.drop(doomed, failure, inherited, SLICE)
-        first = len(ended)
         touched: dict[QueueState, None] = {}
         for task in dropped:
             for other in dependencies_of(task):
@@ -247,9 +246,6 @@ class Termination:
                 queue.wake_idle()
         if core._watchers:
             core._tell_watchers()
-        # Last: if something above raises, `break_down` finds the waiters.
-        for task, at_end, _ in islice(ended, first, None):
-            task._leave(at_end)
         return freed
 
     def _unlist(self, item: Item[Any]) -> None:

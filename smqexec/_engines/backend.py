@@ -178,7 +178,7 @@ class ExecutorBackend:
                 if self._prefetch is None and (wanted := self.prefetch()) != queue.limit - queue.width:
                     queue.scheduler.dispatcher.resize(queue, None, wanted)
                 if worker.task is None:
-                    queue.scheduler.dispatcher.begin_at_once(queue, worker)
+                    queue.scheduler.dispatcher.begin(queue, worker)
         finally:
             _current.taking = False
         if worker.task is None:

@@ -79,7 +79,7 @@ class InlinePool(Threads):
         """Be *worker*, until nothing is ready."""
         outer, CURRENT.worker = CURRENT.worker, worker
         CURRENT.workers.append(worker)
-        begin = partial(queue.scheduler.dispatcher.begin_at_once, queue, worker)
+        begin = partial(queue.scheduler.dispatcher.begin, queue, worker)
         try:
             going = self._initialize(queue)
             while going:

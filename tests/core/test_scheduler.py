@@ -285,6 +285,21 @@ def test_resume_starts_threads_only_where_something_is_pending() -> None:
         assert task.result(DEADLINE) == "1"
 
 
+def test_worker_on_its_way_counts_so_that_no_other_is_started_for_the_same_task() -> None:
+    with planned(2) as (_, queue):
+        queue.submit(int)
+        until(lambda: idle_in(queue) == 1)
+        [worker] = state_of(queue).workers
+        sleeping, worker.wakes = worker.wakes, type(worker.wakes)()  # it does not hear of its wake
+        task, later = queue.submit(int), Future[int]()
+        waiting = queue.submit(int, later)
+        later.cancel()
+        until(waiting.done)
+        assert list(state_of(queue).workers) == list(state_of(queue).coming) == [worker]
+        sleeping.put(None)
+        assert task.result(DEADLINE) == 0
+
+
 def test_wait() -> None:
     with planned(1, 1) as (scheduler, queue, other):
         assert scheduler.wait()

@@ -998,6 +998,23 @@ def test_lost_queue_waits_for_a_task_of_another(make: Maker, gate: Gate) -> None
         assert not thread.is_alive()
 
 
+def test_all_idle_threads_leave_when_the_last_task_of_a_shut_down_queue_has_started(make: Maker) -> None:
+    queue = make(2, "shut")
+    barrier = threading.Barrier(2)
+    for task in [queue.submit(barrier.wait, DEADLINE) for _ in range(2)]:
+        value(task)
+    until(lambda: idle_in(queue) == 2)
+    threads = threads_named("shut")
+    foreign: Future[int] = Future()
+    late = queue.submit(abs, foreign)
+    queue.shutdown(wait=False)
+    foreign.set_result(-1)
+    assert value(late) == 1
+    for thread in threads:
+        thread.join(DEADLINE)
+        assert not thread.is_alive()
+
+
 def test_lost_queue_without_threads_waits_for_a_foreign_future(make: Maker) -> None:
     queue = make(1, "lost")
     foreign: Future[str] = Future()

@@ -377,7 +377,7 @@ def test_initializer_that_fails(caplog: pytest.LogCaptureFixture) -> None:
 def test_run_that_is_not_known_any_more_leaves() -> None:
     with Queue(inline=True) as queue:
         state = state_of(queue)
-        assert core_of(queue).dispatcher.begin_at_once(state, Worker(state)) is None
+        assert core_of(queue).dispatcher.begin(state, Worker(state)) is None
 
 
 def test_bad_arguments() -> None:
