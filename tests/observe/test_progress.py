@@ -23,8 +23,9 @@ from threads import beside, planned, until, until_gone
 import smqexec
 from smqexec import Queue, Scheduler, progress
 from smqexec._observe import progress as _progress
-from smqexec._observe.progress import lines, statistics
-from smqexec._observe.progress.statistics import Meter, Reading, duration
+from smqexec._observe.progress import lines
+from smqexec._observe.progress import statistics as _statistics
+from smqexec._observe.progress.statistics import Reading, Statistics, duration
 
 NEVER = 1e6  # seconds
 
@@ -41,7 +42,7 @@ class Clock:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    monkeypatch.setattr(statistics, "clock", clock := Clock())
+    monkeypatch.setattr(_statistics, "clock", clock := Clock())
     return clock
 
 
@@ -67,17 +68,17 @@ def test_counts_since_it_was_made(clock: Clock, queues: tuple[Scheduler, Queue, 
     settle(camera, 2, 1)
     scheduler.stop()
     before = camera.submit(int)
-    meter = Meter(core_of(scheduler))
+    statistics = Statistics(core_of(scheduler))
     analysis.submit(int, before)
     camera.submit(int)
-    assert [reading[:6] for reading in meter.read()] == [
+    assert [reading[:6] for reading in statistics.read()] == [
         ("camera", 0, 2, 0, 0, 0),
         ("analysis", 0, 1, 0, 0, 0),
     ]
     before.cancel()
     scheduler.resume()
     settle(camera, 3, 2)
-    assert [reading[:6] for reading in meter.read()] == [
+    assert [reading[:6] for reading in statistics.read()] == [
         ("camera", 7, 7, 0, 2, 1),
         ("analysis", 1, 1, 0, 0, 1),
     ]
@@ -89,8 +90,8 @@ def test_what_runs_is_counted(queues: tuple[Scheduler, Queue, Queue]) -> None:
     for _ in range(3):
         analysis.submit(gate.enter)
     gate.wait_entered(2)
-    meter = Meter(core_of(scheduler))
-    (reading,) = meter.read()
+    statistics = Statistics(core_of(scheduler))
+    (reading,) = statistics.read()
     gate.open()
     assert reading[:4] == ("analysis", 0, 3, 2)
 
@@ -98,29 +99,29 @@ def test_what_runs_is_counted(queues: tuple[Scheduler, Queue, Queue]) -> None:
 def test_queues_without_tasks_are_left_out(queues: tuple[Scheduler, Queue, Queue]) -> None:
     scheduler, camera, _ = queues
     settle(camera, 5)
-    assert Meter(core_of(scheduler)).read() == []
+    assert Statistics(core_of(scheduler)).read() == []
 
 
 def test_one_queue_alone(queues: tuple[Scheduler, Queue, Queue]) -> None:
     scheduler, camera, analysis = queues
-    meter = Meter(core_of(scheduler), state_of(analysis))
+    statistics = Statistics(core_of(scheduler), state_of(analysis))
     settle(camera, 2)
     settle(analysis, 3)
     Queue(scheduler, 1, "third").submit(int).result(DEADLINE)
-    assert [reading[:3] for reading in meter.read()] == [("analysis", 3, 3)]
+    assert [reading[:3] for reading in statistics.read()] == [("analysis", 3, 3)]
 
 
 def test_a_queue_made_later(clock: Clock) -> None:
     with planned() as (scheduler,):
-        meter = Meter(core_of(scheduler))
+        statistics = Statistics(core_of(scheduler))
         clock.now += 100
-        assert meter.read() == []
+        assert statistics.read() == []
         queue = Queue(scheduler, 1, "late")
         settle(queue, 4)
         scheduler.stop()
         queue.submit(int)
         clock.now += 2
-        (reading,) = meter.read()
+        (reading,) = statistics.read()
     assert reading == Reading("late", 4, 5, 0, 0, 0, 2.0, 0.5), (
         "four in the two seconds since it was not there"
     )
@@ -129,7 +130,7 @@ def test_a_queue_made_later(clock: Clock) -> None:
 def test_a_queue_that_was_lost_stays() -> None:
     with planned() as (scheduler,):
         queue = Queue(scheduler, 1, "lost")
-        meter = Meter(core_of(scheduler))
+        statistics = Statistics(core_of(scheduler))
         settle(queue, 3)
         slots = state_of(queue)
         gone = ref(queue)
@@ -138,12 +139,12 @@ def test_a_queue_that_was_lost_stays() -> None:
         until(lambda: not slots.workers)
         Queue(scheduler, 1, "next")
         assert slots not in states_of(scheduler)
-        assert [reading[:3] for reading in meter.read()] == [("lost", 3, 3)]
+        assert [reading[:3] for reading in statistics.read()] == [("lost", 3, 3)]
 
 
 def rates(began: float, *readings: tuple[float, int]) -> list[float]:
     """What a pace says when so many have ended at those times."""
-    pace = statistics._Pace(began)
+    pace = _statistics._Pace(began)
     return [round(pace.rate(now, ended, True), 3) for now, ended in readings]
 
 
@@ -167,7 +168,7 @@ def test_rate_of_few_goes_farther_back() -> None:
 
 
 def test_rate_after_a_rest_begins_anew() -> None:
-    pace = statistics._Pace(0)
+    pace = _statistics._Pace(0)
     assert pace.rate(10, 100, True) == 10
     assert pace.rate(1000, 200, False) == 0
     assert pace.rate(2000, 200, False) == 0
@@ -175,7 +176,7 @@ def test_rate_after_a_rest_begins_anew() -> None:
 
 
 def test_samples_are_few() -> None:
-    pace = statistics._Pace(0)
+    pace = _statistics._Pace(0)
     for tick in range(100_000):
         pace.rate(tick / 10, 3 * tick, True)
     assert len(pace._samples) <= 302

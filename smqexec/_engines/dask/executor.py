@@ -1,8 +1,8 @@
 """The executor of a Dask cluster, and the futures of its calls: see ``smqexec.dask``.
 
-A `ClusterFuture` stands for a value that lies at the cluster.  Dask's own future, which it
-holds, keeps the value there.  Its end is told by Dask in the thread of the client's event
-loop; that thread must not wait for the cluster, so every question goes through ``in_loop``.
+A `ClusterFuture` stands for a value at the cluster, which Dask's own future keeps there.
+Dask calls `ClusterFuture.end` in a thread of its own.  The thread of the client's event loop
+must not wait for the cluster, so every other thread asks the cluster through ``in_loop``.
 """
 
 # What comes from Dask is Any, and Dask need not be there.
@@ -32,15 +32,15 @@ from ..executors import Call, Engine
 from ..remote import ORDINARY, Ordinary
 from .calls import hole_for, pack, perform
 from .loop import in_loop
-from .streams import Line
+from .streams import values
 
 _NOTHING: Any = object()
 
-# A call of more bytes, most often with what was made here, is sent to a worker and not with the graph:
-# Dask's scheduler keeps that as long as anything is there that was made of it.
+# A call of more bytes is sent to a worker, not with the graph: Dask's scheduler keeps the graph
+# as long as any value that was made from it.
 LARGE = 100_000
-# Why Dask drops calls, or tells that it had: what they needed was on a worker that is lost, and not made
-# by a call.  They are sent again, so many times, as what came from here still is.
+# Why Dask drops calls: a lost worker had a value that no call can make again.  Such a call is
+# sent again, so many times in all, since its arguments are still here.
 LOST = ("lost dependencies", "already forgotten")
 SENDINGS = 3
 
@@ -76,12 +76,13 @@ class ClusterFuture(Remote):
     def __init__(self, executor: DaskExecutor, call: Call) -> None:
         super().__init__()
         self.executor = executor
+        # The next three are written by `send`, and by `end`, which comes after it.
         self._call: Call | None = call  # until it is done
-        self._large: DaskFuture | None = None  # the call, where it was sent by itself, until it is done
-        self._sendings = 0
+        self._large: DaskFuture | None = None  # the packed call if it was sent by itself, until it is done
+        self._sendings = 0  # how often the call was sent
         self._fetching = threading.Lock()  # guards `_value`
-        self._value = _NOTHING
-        self._asked = False  # to cancel
+        self._value = _NOTHING  # the value, once it was brought here
+        self._asked = False  # `cancel` was called
 
     @override
     def running(self) -> bool:
@@ -135,7 +136,7 @@ class ClusterFuture(Remote):
             raise self._lost(error) from error
 
     def send(self) -> None:
-        """Have the call made.
+        """Submit the call.
 
         Raises:
             Exception: As of `DaskExecutor.submit`.
@@ -158,7 +159,7 @@ class ClusterFuture(Remote):
                 self.set_exception(self.executor.broken())
 
     def _lost(self, error: BaseException) -> BaseException:
-        """What it means that Dask has cancelled, unasked."""
+        """Return the error of a call that Dask has cancelled unasked."""
         return CallLost(str(error)) if self.executor.client.status == "running" else self.executor.broken()
 
     def part(self, key: Any) -> ClusterFuture:
@@ -171,7 +172,7 @@ class ClusterFuture(Remote):
         return self.executor.submit(operator.getitem, self, key)
 
     def end(self, remote: DaskFuture) -> None:
-        """Note that Dask's future is done: its callback."""
+        """End this future as *remote*, Dask's own, has ended: the callback of *remote*."""
         client = self.executor.client
         try:
             if remote.status == "error":
@@ -193,7 +194,7 @@ class ClusterFuture(Remote):
                     return
             with suppress(InvalidStateError):  # `send` has found that the client closed
                 self.set_exception(self._lost(error))
-        self.executor.note_end()
+        self.executor._ends.append(monotonic())
         self._call = self._large = None
         self._done_callbacks: list[Any] = []  # which know the arguments of the call, and more
 
@@ -237,18 +238,19 @@ class DaskExecutor(Engine):
         if client.status != "running":
             raise ValueError(f"{client!r} is not connected: its status is {client.status!r}")
         self.client = client
-        self._pending: set[ClusterFuture] = set()
-        self._lock = threading.Lock()  # guards what follows, and the growth of `_pending`
+        self._lock = threading.Lock()  # guards `_shutdown`, and the growth of `_pending`
+        self._pending: set[ClusterFuture] = set()  # the calls at the cluster
+        self._shutdown = False  # `shutdown` was called
+        # Without a lock: written by the threads in which calls end, or that find the cluster gone.
         self._ends: deque[float] = deque(maxlen=RECENT)  # when calls ended
-        self._shutdown = False
-        self._broken: BrokenCluster | None = None
+        self._broken: BrokenCluster | None = None  # see `gone`
 
     @property
     def prefetch(self) -> int:  # type: ignore[override]
-        """How many calls may be on their way to workers that are busy: as many as end in a tenth of a second.
+        """How many calls may wait at busy workers: as many as end in a tenth of a second.
 
-        So 1 for calls that take a second, where the order counts, and dozens of
-        those that take none, where the workers would be idle otherwise.
+        So 1 for calls of a second, whose order counts, and dozens of calls that
+        take no time, since the workers would be idle otherwise.
         """
         ends = self._ends
         if len(ends) < 2:
@@ -285,12 +287,11 @@ class DaskExecutor(Engine):
 
     def call(self, call: Call) -> ClusterFuture:
         future = ClusterFuture(self, call)
-        with self._lock:
-            if self._shutdown:
-                raise RuntimeError("cannot schedule new futures after shutdown")
         if self.client.status != "running":
             raise self.broken()
         with self._lock:
+            if self._shutdown:
+                raise RuntimeError("cannot schedule new futures after shutdown")
             self._pending.add(future)
         try:
             future.send()
@@ -306,7 +307,7 @@ class DaskExecutor(Engine):
         if call.options.get("retries"):
             raise ValueError("a generator task can't be retried: the values that it gave before are out")
         try:
-            word, value = yield from Line(self.client, self.call).values(call)
+            word, value = yield from values(self.client, self.call, call)
         except Exception as error:
             if self.client.status != "running":
                 raise self.broken() from error
@@ -315,12 +316,8 @@ class DaskExecutor(Engine):
             raise Ordinary(value)
         return value
 
-    def note_end(self) -> None:
-        """Note that a call has ended, for the pace."""
-        self._ends.append(monotonic())
-
     def broken(self) -> BrokenCluster:
-        """The error of who finds that the cluster is gone; from now on all do."""
+        """Note that the cluster is gone, and return the error that says so."""
         error = BrokenCluster(
             f"the connection to the cluster's scheduler was lost, or the client closed: {self.client!r}"
         )

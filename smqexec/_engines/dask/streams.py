@@ -1,11 +1,11 @@
-"""Generator tasks on a Dask cluster: their values come here as they are yielded.
+"""Generator tasks on a Dask cluster: each value comes here as the generator yields it.
 
-They come through two of Dask's own queues, which its scheduler keeps: one for the
-values, one for the words that go back.  After each value the worker waits for the
-word: so stop and cancel act between two values, and the generator never runs ahead.
+Two of Dask's own queues, which its scheduler keeps, make a channel: one for the values, one
+for the words that go back.  After each value the worker waits for the word to go on: so stop
+and cancel act between two values, and the generator computes no value too early.
 
-Dask makes a call again whose worker was lost.  A generator whose values are out
-must not begin anew: it begins on the word `BEGIN`, which is said once.
+Dask repeats the call of a lost worker.  A generator whose values are out must not begin anew:
+it begins on the word `BEGIN`, which is sent once.
 """
 
 # What comes from Dask is Any, and Dask need not be there.
@@ -29,79 +29,74 @@ from ..executors import Call
 from ..remote import CLOSE, GO, ITEM, ORDINARY, OVER, RETURNED, Closed, exhaust
 from .loop import in_loop
 
-# What goes to the worker first, and once; then come words as on any line.
+# The first word to the worker, sent once; then come the words of any channel.
 BEGIN = "begin"
 
 # Seconds to listen for `BEGIN`, which is there before the call is.
 BEGINNING = 1.0
-# Seconds after which a worker that waits for a word asks whether anybody still wants its call.
+# Seconds after which a worker that waits for a word asks whether its call was cancelled.
 WANTED = 5.0
 
 
 class BegunAnew(RuntimeError):
-    """Raised on a worker: the generator had begun, on one that was lost."""
+    """Raised on a worker: the generator had begun on another worker, which was lost."""
 
 
-class Line:
-    """The line to the worker of one generator task.
+def values(
+    client: Client, send: Callable[[Call], Future[Any]], call: Call
+) -> Generator[Any, None, tuple[str, Any]]:
+    """Yield the values of *call*; return (word, result), as the end of any channel.
 
     Args:
         client: The cluster's.
-        send: Has a call made on the cluster, and returns the future.
+        send: Submits a call to the cluster, and returns the future.
+        call: The call of a generator task.
+
+    Raises:
+        BaseException: The exception of the call's future.
     """
+    inbox: SimpleQueue[Any] = SimpleQueue()  # answers of `ask`; None: the call has ended
+    name = f"smqexec-{uuid.uuid4().hex}"
+    items, words = [in_loop(client, _open, client, f"{name}-{end}") for end in ("items", "words")]
+    future: Future[Any] | None = None
 
-    def __init__(self, client: Client, send: Callable[[Call], Future[Any]]) -> None:
-        self._client = client
-        self._send = send
-        self._inbox: SimpleQueue[Any] = SimpleQueue()
-
-    def values(self, call: Call) -> Generator[Any, None, tuple[str, Any]]:
-        """The values of *call*; returns how it ended.
-
-        Raises:
-            BaseException: What the future of the call has failed with.
-        """
-        name = f"smqexec-{uuid.uuid4().hex}"
-        items, words = [in_loop(self._client, self._queue, f"{name}-{what}") for what in ("items", "words")]
-        future: Future[Any] | None = None
-        try:
-            in_loop(self._client, words.put, BEGIN)
-            args = (items.name, words.name, call.fn, call.args, call.kwargs)
-            future = self._send(Call(serve, args, {}, call.name, call.options))
-            del call, args
-            future.add_done_callback(lambda _: self._inbox.put(None))
-            while (value := self._next(items)) is not None:
-                yield pickle.loads(value)
-                value = None
-                in_loop(self._client, words.put, GO)
-            return future.result()  # type: ignore[no-any-return]
-        finally:
-            with suppress(Exception):  # of a cluster that is gone
-                if future is not None and not future.done():
-                    in_loop(self._client, words.put, CLOSE)
-                    future.exception()
-                items.close()
-                words.close()
-
-    async def _queue(self, name: str) -> Queue:
-        queue = Queue(name, self._client)
-        await queue._started  # to await the queue would open it twice, and it would never be closed
-        return queue
-
-    def _next(self, items: Queue) -> bytes | None:
-        """The next value, pickled; None at the end."""
-        self._client.loop.add_callback(self._ask, items)
-        answer = self._inbox.get()
-        if answer is None:  # the call has ended without a word: nobody else will answer what we asked
-            with suppress(Exception):  # the cluster is gone
-                in_loop(self._client, items.put, (OVER, b""))
-            return None
-        word, value = answer
-        return value if word == ITEM else None
-
-    async def _ask(self, items: Queue) -> None:
+    async def ask() -> None:
         with suppress(Exception):  # the cluster is gone: so is the call
-            self._inbox.put(await items.get())
+            inbox.put(await items.get())
+
+    try:
+        in_loop(client, words.put, BEGIN)
+        args = (items.name, words.name, call.fn, call.args, call.kwargs)
+        future = send(Call(serve, args, {}, call.name, call.options))
+        del call, args
+        future.add_done_callback(lambda _: inbox.put(None))
+        while True:
+            client.loop.add_callback(ask)
+            answer = inbox.get()
+            if answer is None:  # the call has ended without a word: no worker will answer `ask`
+                with suppress(Exception):  # the cluster is gone
+                    in_loop(client, items.put, (OVER, b""))
+                break
+            word, value = answer
+            if word != ITEM:
+                break
+            yield pickle.loads(value)
+            answer = value = None
+            in_loop(client, words.put, GO)
+        return future.result()  # type: ignore[no-any-return]
+    finally:
+        with suppress(Exception):  # the cluster is gone
+            if future is not None and not future.done():
+                in_loop(client, words.put, CLOSE)
+                future.exception()
+            items.close()
+            words.close()
+
+
+async def _open(client: Client, name: str) -> Queue:
+    queue = Queue(name, client)
+    await queue._started  # to await the queue would open it twice, and it would never be closed
+    return queue
 
 
 # On a worker.
@@ -110,13 +105,13 @@ class Line:
 def serve(
     items_name: str, words_name: str, fn: Any, args: Any, kwargs: Any
 ) -> tuple[str, Any]:  # pragma: no cover - called on workers
-    """Call *fn*; where that gives an iterator, send each value before the next is asked for."""
+    """Call *fn*; if it returns an iterator, send each value before the next one is computed."""
     items, words = Queue(items_name), Queue(words_name)
     try:
         return _serve(items, words, fn, args, kwargs)
     finally:
         with suppress(Exception):  # the cluster is gone
-            items.close()  # its scheduler keeps a queue until all who have named it close it
+            items.close()  # the scheduler keeps a queue until each client that named it closes it
             words.close()
 
 
@@ -150,10 +145,10 @@ def _serve(
 
 
 def _await_word(words: Queue) -> None:  # pragma: no cover - called on workers
-    """Wait to be told to go on.
+    """Wait for the word to go on.
 
     Raises:
-        Closed: It is to end, or nobody wants it any more.
+        Closed: The word was to close, or the call was cancelled.
     """
     while True:
         with suppress(TimeoutError):

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from ..._core.shared import State
 from ..._core.state import QueueState
-from .lines import Lines
-from .statistics import Meter
+from .lines import TextLines
+from .statistics import Statistics
 
 if TYPE_CHECKING:
     from typing import Self
@@ -78,7 +78,7 @@ class progress:
             raise RuntimeError("this progress is shown already; make another one")
         of = self._of
         queue: QueueState | None = getattr(of, "_state", None)
-        meter = Meter(of._core) if queue is None else Meter(queue.scheduler, queue)
+        statistics = Statistics(of._core) if queue is None else Statistics(queue.scheduler, queue)
         unsaid: list[str] = []
         if self._notebook or _is_terminal(self._file):
             try:
@@ -86,9 +86,9 @@ class progress:
             except ImportError:
                 unsaid = _unsaid
             else:
-                self._display = bars.display(meter, None if self._notebook else self._file)
+                self._display = bars.display(statistics, None if self._notebook else self._file)
         if self._display is None:
-            self._display = Lines(meter, self._file, unsaid)
+            self._display = TextLines(statistics, self._file, unsaid)
         return self
 
     def __exit__(self, *exception: object) -> None:

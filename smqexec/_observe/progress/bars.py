@@ -17,7 +17,7 @@ from rich.text import Text
 
 from ..drawing import printable
 from .lines import Ticker, attempt
-from .statistics import Meter
+from .statistics import Statistics
 
 # Seconds between two states of a terminal, and of a notebook, which gets each as a message.
 INTERVAL, NOTEBOOK_INTERVAL = 0.1, 0.5
@@ -31,31 +31,31 @@ _STYLES = {"running": "cyan", "failed": "bold red", "cancelled": "yellow"}
 _taken: dict[Any, Terminal] = {}
 
 
-def display(meter: Meter, file: Any) -> Terminal | Notebook | None:
-    """Show *meter* on the terminal *file*, or, without one, in the notebook; None: the terminal is taken."""
+def display(statistics: Statistics, file: Any) -> Terminal | Notebook | None:
+    """Show *statistics* on the terminal *file*, or in the notebook; return None if the terminal is taken."""
     if file is None:
-        return Notebook(meter)
+        return Notebook(statistics)
     file = getattr(file, "rich_proxied_file", file)  # bars on a terminal hide it from the program
-    terminal = Terminal(meter, file)
+    terminal = Terminal(statistics, file)
     if _taken.setdefault(file, terminal) is not terminal:
         return None
     terminal.start()
     return terminal
 
 
-def drawn(meter: Meter, width: int) -> Table:
-    """A bar for each queue of *meter*, on *width* columns."""
+def drawn(statistics: Statistics, width: int) -> Table:
+    """A bar for each queue of *statistics*, on *width* columns."""
     table = Table.grid(padding=(0, 1))
     # If there is no room for all, the name, the bar and the states are cut first.
     for kept in (False, False, True, False, True, True):
         table.add_column(no_wrap=kept, overflow="ellipsis")
     length = max(SHORTEST, min(LONGEST, width // SHARE))
-    for reading in meter.read():
+    for reading in statistics.read():
         name = Text(printable(reading.name), no_wrap=True, overflow="ellipsis")
         bar = ProgressBar(reading.submitted, reading.ended, width=length)
         words = [Text(words, _STYLES[state]) for state, words in reading.states().items() if words]
         states = Text(" ", no_wrap=True, overflow="ellipsis").join(words)
-        last = "stopped" if meter.stopped else reading.remaining()
+        last = "stopped" if statistics.stopped else reading.remaining()
         table.add_row(name, bar, reading.counts(), states, reading.pace(), last)
     return table
 
@@ -63,13 +63,13 @@ def drawn(meter: Meter, width: int) -> Table:
 class Terminal:
     """Bars on a terminal."""
 
-    def __init__(self, meter: Meter, file: Any) -> None:
+    def __init__(self, statistics: Statistics, file: Any) -> None:
         self._file = file
         console = Console(file=file, force_jupyter=False)
         self._live = Live(
             console=console,
             auto_refresh=False,
-            get_renderable=lambda: drawn(meter, console.width),
+            get_renderable=lambda: drawn(statistics, console.width),
             # What the program prints to a file stays as it is.
             redirect_stdout=_is_terminal(sys.stdout),
             redirect_stderr=_is_terminal(sys.stderr),
@@ -97,13 +97,13 @@ class Notebook:
 
     # By a message for each state, as that works in any thread and needs no widgets.
 
-    def __init__(self, meter: Meter) -> None:
-        self._meter = meter
+    def __init__(self, statistics: Statistics) -> None:
+        self._statistics = statistics
         self._shown = import_module("IPython.display").display(self._draw(), display_id=True)
         self._ticker = Ticker(self._update, NOTEBOOK_INTERVAL)
 
     def _draw(self) -> Table:
-        return drawn(self._meter, 4 * LONGEST)
+        return drawn(self._statistics, 4 * LONGEST)
 
     def _update(self) -> None:
         self._shown.update(self._draw())

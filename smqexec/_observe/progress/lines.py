@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from ..drawing import printable
-from .statistics import Meter
+from .statistics import Statistics
 
 LOGGER = logging.getLogger("smqexec")
 
@@ -20,11 +20,11 @@ INTERVAL = 10.0  # seconds between two lines
 REST = 19
 
 
-class Lines:
+class TextLines:
     """Progress in a file, after what is *unsaid*."""
 
-    def __init__(self, meter: Meter, file: Any, unsaid: list[str]) -> None:
-        self._meter = meter
+    def __init__(self, statistics: Statistics, file: Any, unsaid: list[str]) -> None:
+        self._statistics = statistics
         self._file = file
         if unsaid:
             attempt(partial(self._print, unsaid[0]))
@@ -33,12 +33,12 @@ class Lines:
 
     def _write(self) -> None:
         parts = []
-        for reading in self._meter.read():
+        for reading in self._statistics.read():
             words = [*reading.states().values(), reading.pace(), reading.remaining()]
             parts.append(", ".join([f"{printable(reading.name)} {reading.counts()}", *filter(None, words)]))
-        if self._meter.stopped:
+        if self._statistics.stopped:
             parts.append("stopped")
-        self._print(f"smqexec, {self._meter.elapsed()}: {'; '.join(parts) or 'no tasks'}\n")
+        self._print(f"smqexec, {self._statistics.elapsed()}: {'; '.join(parts) or 'no tasks'}\n")
 
     def _print(self, text: str) -> None:
         if self._file is None:  # a program without a console

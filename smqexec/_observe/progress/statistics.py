@@ -54,43 +54,44 @@ class Reading(NamedTuple):
         return "" if self.left is None else f"{duration(self.left)} left"
 
 
-class Meter:
-    """Counts of the queues of *scheduler*, or of *only* one, since the meter was made.
+class Statistics:
+    """Counts of the queues of *scheduler*, or of *only* one, since the statistics were made.
 
-    Tasks that were pending or running by then count as submitted; tasks that had ended do not count.
+    Tasks that were pending or running then count as submitted; tasks that had ended do not count.
     One thread reads at a time.
     """
 
     def __init__(self, scheduler: State, only: QueueState | None = None) -> None:
         self._scheduler = scheduler
         self._only = only
-        self._began = self._last = clock()
-        self._paces: dict[QueueState, _Pace] = {}  # also of queues that the scheduler has forgotten since
-        self._before = self._counts()
-        self._paces = {slots: _Pace(self._began) for slots in self._before}
+        self._began = self._last = clock()  # `_last`: when `read` was called last
+        # How fast the tasks of each queue end; also of queues that the scheduler has forgotten since.
+        self._paces: dict[QueueState, _Pace] = {}
+        self._before = self._counts()  # the counts at the beginning
+        self._paces = {queue: _Pace(self._began) for queue in self._before}
 
     @property
     def stopped(self) -> bool:
         return self._scheduler._stopped
 
     def elapsed(self) -> str:
-        """How long ago the meter was made."""
+        """Return how long ago the statistics were made."""
         return duration(clock() - self._began)
 
     def read(self) -> list[Reading]:
-        """How far each queue is that has tasks.  Cost: some 5 µs a queue."""
+        """Return how far each queue is that has tasks.  Cost: some 5 µs a queue."""
         now = clock()
         readings = []
-        for slots, counts in self._counts().items():
-            before = self._before.get(slots, {})
+        for queue, counts in self._counts().items():
+            before = self._before.get(queue, {})
             done, failed, cancelled = (counts[end] - before.get(end, 0) for end in _ENDS)
             ended = done + failed + cancelled
             left = sum(counts[state] for state in _STATES)
-            rate = self._paces.setdefault(slots, _Pace(self._last)).rate(now, ended, left > 0)
+            rate = self._paces.setdefault(queue, _Pace(self._last)).rate(now, ended, left > 0)
             if ended or left:
                 time_left = left / rate if rate and left else None
                 states = counts["running"], failed, cancelled
-                readings.append(Reading(slots.name, ended, ended + left, *states, rate, time_left))
+                readings.append(Reading(queue.name, ended, ended + left, *states, rate, time_left))
         self._last = now
         return readings
 
@@ -98,11 +99,11 @@ class Meter:
         with self._scheduler.exclusive():
             known = dict.fromkeys(self._paces)
             known.update(dict.fromkeys(self._scheduler._queues if self._only is None else [self._only]))
-            return {slots: slots.counts() for slots in known}
+            return {queue: queue.counts() for queue in known}
 
 
 class _Pace:
-    """How fast the tasks of a queue end.  At *began* none had ended."""
+    """The rate at which the tasks of a queue end.  At *began* no task had ended."""
 
     def __init__(self, began: float) -> None:
         self._samples = deque([(began, 0)])  # (time, how many had ended)
