@@ -16,7 +16,7 @@ Invariants, for executors of any kind:
 - Steps of one thread do not nest (`_do`), so an executor that makes each call inside ``submit``
   causes no recursion.  There are two exceptions.  While ``submit`` runs, steps are done at once:
   the executor may make the call there, and the call may wait for another task.  And a worker
-  that starts as a task ends begins at once, before the callbacks of that task.
+  that starts as a task ends begins at once: no slot is left free while callbacks of that task run.
 - A worker that starts while another worker takes its task begins after that worker has submitted
   its call, so calls arrive in order.
 - No method of the executor is called while the scheduler's lock is held.
@@ -207,7 +207,7 @@ class ExecutorBackend:
         except BaseException as error:
             kept(error)  # Ctrl-C is also raised to the caller
             strip_ours(error)
-            # After the workers that have started: a callback may wait for their tasks.
+            # After the workers that have started: their slots are not left free while callbacks run.
             _do(partial(self._refuse, job, error))
         else:
             self._enter(job.task, future)

@@ -18,7 +18,7 @@ from gate import DEADLINE, Gate
 from internals import core_of, pool_of
 from threads import beside, planned, until, without_collector
 
-from smqexec import Queue, Scheduler
+from smqexec import Queue, Scheduler, settled
 from smqexec._engines import executors as _executors
 from smqexec._engines.executors import Call, Engine
 from smqexec._engines.pickling import explain
@@ -178,15 +178,30 @@ def test_in_order_calls_that_an_end_frees_are_given_away_in_order() -> None:
         assert [task.result(DEADLINE) for task in tasks] == [1, 2, 3]
 
 
-@pytest.mark.parametrize("fails", [False, True])
-def test_callback_of_an_ended_call_may_wait_for_a_call_that_it_submits(fails: bool) -> None:
+@pytest.mark.parametrize("error", [None, ValueError()])
+def test_calls_are_submitted_before_callbacks_of_the_task_that_they_need(error: Exception | None) -> None:
+    """No slot is left free while a callback runs; and a call that a callback submits starts at once."""
+    engine, other = Manual(), Manual()
     seen: list[int] = []
-    with ThreadPoolExecutor(2) as pool, Scheduler() as scheduler:
-        first, second = (Queue(scheduler, 1, executor=pool) for _ in range(2))
-        task = first.submit(int, "x" if fails else "1")
-        task.add_done_callback(lambda _: seen.append(second.submit(abs, -1).result(DEADLINE)))
-        until(lambda: seen)
-    assert seen == [1]
+
+    def call_back(task: Any) -> None:
+        seen.append(len(other.calls))
+        more.append(second.submit(abs, 1))
+        seen.append(len(other.calls))
+
+    with Scheduler() as scheduler:
+        first, second = Queue(scheduler, 1, executor=engine), Queue(scheduler, 2, executor=other)
+        more: list[Any] = []
+        task = first.submit(abs, -1)
+        dependent = second.submit(isinstance, settled(task), Future)
+        task.add_done_callback(call_back)
+        if error is None:
+            engine.run()
+        else:
+            engine.calls.pop()[0].set_exception(error)
+        other.run_all()
+        assert seen == [1, 2]
+        assert dependent.result(DEADLINE) and more[0].result(DEADLINE) == 1
 
 
 def test_call_that_refuses_to_be_cancelled_keeps_its_slot() -> None:
@@ -372,8 +387,6 @@ def test_pool_whose_initializer_fails() -> None:
 
 def test_what_is_given_away_under_a_lock_of_an_executor_that_ends() -> None:
     """A task of another queue on it becomes ready, as one of the first was cancelled under that lock."""
-    from smqexec import settled
-
     gate = Gate()
     pool = ThreadPoolExecutor(1)
     with Scheduler() as scheduler:
