@@ -62,7 +62,7 @@ def test_submit_struck_at_every_line(name: str, order: str, started: bool) -> No
     raise AssertionError("too many steps")
 
 
-@pytest.mark.parametrize("name", [*SUBMITS, "failed"])
+@pytest.mark.parametrize("name", slow_but("two", [*SUBMITS, "failed"]))
 def test_observers_hear_of_the_end_of_each_struck_submit(name: str) -> None:
     """Once, and of no end where they have not heard of the submit."""
     for step in range(1, 10_000):
