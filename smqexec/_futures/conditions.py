@@ -20,6 +20,7 @@ from threading import TIMEOUT_MAX, Event, Lock, get_ident
 from typing import Any
 
 from .._calls.interrupts import uninterrupted
+from .at_end import AtEnd
 
 
 class Condition:
@@ -34,7 +35,7 @@ class Condition:
         """Freeze what the calling thread sees of the future, at once."""
         here = get_ident()
 
-        def freeze(at_end: Any) -> None:
+        def freeze(at_end: AtEnd) -> None:
             at_end.holders[here] = at_end.holders.get(here, 0) + 1
 
         if not self._future._before_end(freeze) and self._future._is_frozen():  # for a signal's handler, say
@@ -63,14 +64,22 @@ class Condition:
         future = self._future
         if isinstance(waiter, _Waiter):
             _make_safe(waiter)
-        if not future._before_end(lambda at_end: at_end.waiters.append(waiter)) and future._is_frozen():
+
+        def add(at_end: AtEnd) -> None:
+            at_end.waiters.append(waiter)
+
+        if not future._before_end(add) and future._is_frozen():
             with uninterrupted():  # the waiter has a lock
                 future._notify(waiter)
 
     def remove(self, waiter: Any) -> None:
         """Forget *waiter*, if it is still to be called."""
-        with suppress(ValueError):
-            self._future._before_end(lambda at_end: at_end.waiters.remove(waiter))
+
+        def forget(at_end: AtEnd) -> None:
+            with suppress(ValueError):
+                at_end.waiters.remove(waiter)
+
+        self._future._before_end(forget)
 
 
 class _Ended:

@@ -130,9 +130,10 @@ class PlannedFuture(Node, Future[R]):
         end = None if timeout is None else monotonic() + timeout
         outcome: Any = None
         try:
-            if self._await_end(timeout) == FAILED:
-                raise BaseException.with_traceback(self._outcome.exception, self._outcome.traceback)
+            failed = self._await_end(timeout) == FAILED
             outcome = self._outcome
+            if failed:
+                raise BaseException.with_traceback(outcome.exception, outcome.traceback)
             return outcome.result(end) if type(outcome) is Kept else outcome  # type: ignore[no-any-return]
         finally:
             outcome = None
