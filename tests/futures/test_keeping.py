@@ -214,3 +214,17 @@ def test_values_are_let_go_with_their_tasks(prefetch: int) -> None:
         left = [future() for future in futures if future() is not None]
         assert len(left) == 1
         del left
+
+
+def test_exception_of_a_part_that_is_kept_elsewhere() -> None:
+    with kept(1, 0) as (engine, queue, _):
+        task = submit(queue, "a")
+        part = task["key"]
+        call = engine.calls["a"]
+        elsewhere, error = Held(call.call), KeyError("key")
+        call.part = lambda key: elsewhere  # type: ignore[method-assign]
+        call.set_result({})
+        elsewhere.set_exception(error)
+        assert part.exception(DEADLINE) is error
+        with pytest.raises(KeyError):
+            part.result(DEADLINE)
