@@ -1,4 +1,4 @@
-"""A Dask cluster as the engine of a queue: values stay on the cluster until somebody asks for one.
+"""A Dask cluster as the engine of a queue: values stay on the cluster until the program asks for one.
 
 ::
 
@@ -17,7 +17,7 @@ as Dask's own future, and a worker gets the value from the worker that has it.
 Dask's scheduler and workers need ``smqexec`` (``pip install 'smqexec[dask]'``), but only
 the workers what the calls need.
 
-A value comes to this process when somebody asks ``task.result()``, or a task of another
+A value comes to this process when the program calls ``task.result()``, or a task of another
 queue needs it, and only once; ``task[key]`` is made on the cluster.  The value goes when
 the task does.  ::
 

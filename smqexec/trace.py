@@ -94,7 +94,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             draw(trace, options.file, options.output)
         if options.text or options.output is None:
             say(text(trace, options.file))
-    except BrokenPipeError:  # who reads it, such as `head`, has seen enough
+    except BrokenPipeError:  # the reader, such as `head`, has closed the pipe
         return 1
     except (OSError, ValueError) as error:
         print(error, file=sys.stderr)

@@ -1,7 +1,7 @@
-"""Executors: what any of them says of itself, and `Engine`, the base of those that get a `Call`.
+"""Executors: how many workers one has, whether it has ended; and `Engine`, an executor that gets a `Call`.
 
-What an executor says of itself is read from the attributes that those of the standard
-library, loky and Dask have; none of its methods is called.
+The state of an executor is read from the attributes that the executors of the standard
+library, loky and Dask have.  No method is called.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .._futures.remote_value import Remote
 
 
 class Call(NamedTuple):
-    """What an `Engine` is to run: ``fn(*args, **kwargs)``."""
+    """A call for an `Engine`: ``fn(*args, **kwargs)``."""
 
     fn: Callable[..., Any]
     args: tuple[Any, ...]  # futures are replaced by their results, or by what the engine `takes` for these
@@ -48,7 +48,7 @@ class Engine(Executor):
     prefetch: int = 0
 
     def takes(self, future: Remote) -> bool:
-        """Whether *future* may stand for its value in a call, anywhere among the arguments."""
+        """Return whether *future* may stand for its value among the arguments of a call, at any depth."""
         return False
 
     @abstractmethod
@@ -65,11 +65,11 @@ class Engine(Executor):
     def stream(self, call: Call) -> Iterator[Any]:
         """Run *call*, a generator task, and return an iterator over its values.
 
-        It is a generator, or like one: ``next`` blocks until the next value is there, and
-        only then may the remote generator be let go on to the one after that; its
-        StopIteration has what that returned, and ``close()`` closes the remote one, and
-        returns when that has ended.  A thread for it alone drives it; between two values
-        that thread holds while the scheduler is stopped.
+        The iterator is a generator, or like one.  ``next`` blocks until the next value is there;
+        the remote generator computes no value before ``next`` asks for one.  StopIteration
+        has the return value.  ``close()`` closes the remote generator, and returns when that has
+        ended.  A thread of its own drives the iterator, and waits between two values while the
+        scheduler is stopped.
 
         Raises:
             Ordinary: By ``next``: the call gave no iterator but the value in the

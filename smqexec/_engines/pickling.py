@@ -1,4 +1,4 @@
-"""Why a call did not reach its worker: which part of it can't be pickled?
+"""Find the part of a call that can't be pickled, after the call has failed.
 
 Tried only when a call has failed in a way that looks like it: to pickle each
 argument beforehand would be to do the work twice.

@@ -49,7 +49,7 @@ class Connection(Protocol):
 
 
 class Reply(NamedTuple):
-    """How a worker finds its channel."""
+    """The address of a channel, for its worker."""
 
     process: int
     address: Any  # None if all workers are in this interpreter

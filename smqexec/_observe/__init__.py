@@ -1,8 +1,8 @@
-"""What is seen of a scheduler: events, why, graph, debug, progress, trace.
+"""Views of a scheduler: events, why, graph, debug, progress, trace.
 
-Nothing here runs, ends or delays a task, and an unobserved scheduler pays for none of
-it: the core asks one field, `EventSink`, whether anybody listens, and all else reads the
-scheduler's state under its lock when somebody asks.  Imports point down::
+Nothing here runs, ends or delays a task, and an unobserved scheduler pays for none of it: the
+core tests one field, its `EventSink`.  Everything else reads the scheduler's state under the
+lock when the user asks.  Imports point down::
 
     trace/     a run as a file: written, read, as tables, as a page
     progress/  how far the queues are, as bars or lines, while a block runs

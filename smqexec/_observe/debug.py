@@ -1,4 +1,4 @@
-"""What ``Scheduler(debug=True)`` notes and logs besides, at a cost for each task.
+"""The notes and logs of ``Scheduler(debug=True)``, which cost some time for each task.
 
 An observer notes with each task where it was submitted, and when it starts.  A failure
 gets an `Unseen`, which all tasks that fail with it share: if it is collected before its

@@ -86,7 +86,7 @@ def numbers_of(values: Sequence[Any]) -> tuple[int, ...]:
 
 
 class Event:
-    """What an observer is called with.
+    """The argument of an observer.
 
     Keep its numbers, not the event: an event keeps its task, and so the result.
     """

@@ -1,4 +1,4 @@
-"""What is pending and running, as a graph that can be drawn."""
+"""The pending and running tasks as a graph that can be drawn."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _ORDER = (OUTSIDE, *STATES.values())
 
 
 class Graph:
-    """What was pending and running when `Scheduler.graph` was called; it does not change.
+    """The tasks that were pending or running when `Scheduler.graph` was called; it does not change.
 
     A notebook is given a table and a Mermaid drawing, and shows the one that it
     prefers.  JupyterLab prefers the table: ``display(graph, exclude=["text/html"])``

@@ -1,9 +1,8 @@
-"""What is pending and running, written down: tasks, and dependencies between them.
+"""The pending and running tasks of one moment, and the dependencies between them.
 
-A snapshot holds names and numbers, and keeps no task: nothing lives longer because
-somebody looks at it.  It is made in two steps.  Under one hold of the lock the tasks
-are found and what each needs is noted.  After it names are asked for: that may call
-code of the user's.
+A snapshot holds names and numbers, and keeps no task alive.  It is made in two steps.  Under
+one hold of the lock the tasks and their dependencies are listed.  After that the tasks are
+named, which may run the user's code.
 """
 
 from __future__ import annotations
@@ -46,7 +45,8 @@ class GraphEdge(NamedTuple):
     source: int
     #: The dependent: an index of `Graph.nodes`.
     target: int
-    #: What of it is needed: empty for its result, ``[3]`` for an item, ``settled`` for its end.
+    #: Which part of the dependency is needed: empty for its result, ``[3]`` for an item,
+    #: ``settled`` for its end.
     part: str
 
 

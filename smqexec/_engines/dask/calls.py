@@ -48,7 +48,7 @@ class Packed:
         return Packed, (self.bytes, list(map(PickleBuffer, self.buffers)))
 
     def __sizeof__(self) -> int:
-        """What it takes in memory, as Dask asks."""
+        """Return the size in memory, for Dask."""
         return self.size
 
     @property
@@ -81,7 +81,7 @@ def pack(client: Client, call: Call) -> tuple[Packed, list[Future]]:
 
 
 class _Hole:
-    """What stands for one of Dask's own futures."""
+    """A place for the value of one of Dask's own futures."""
 
     __slots__ = ("number",)
 
@@ -97,7 +97,7 @@ def _direct(value: Any, holes: dict[Future, int]) -> Any:
 
 
 def hole_for(remote: Future, client: Client) -> Any:
-    """What ``__reduce__`` is to return for a future that stands for *remote* in the call being packed.
+    """Return the ``__reduce__`` of a future that stands for *remote* in the call that is being packed.
 
     Raises:
         TypeError: None is, or one for another cluster.

@@ -53,7 +53,7 @@ RECENT, MOST = 16, 64
 
 
 class CallLost(RuntimeError):
-    """The cluster has dropped a call or its value, and nobody here has asked it to."""
+    """The cluster has dropped a call or its value without being asked."""
 
 
 class BrokenCluster(BrokenExecutor):
@@ -64,7 +64,7 @@ class ClusterFuture(Remote):
     """A call on the cluster: done when its value is there.
 
     `result` brings the value here, once, and keeps it; nothing else does.  When
-    the future is let go of, so is the value on the cluster.
+    the future is collected, the cluster drops the value.
 
     It can be an argument of a call on the same cluster, at any depth.  It may be
     used from any thread, but that of the client's event loop can't fetch.
@@ -247,7 +247,7 @@ class DaskExecutor(Engine):
 
     @property
     def prefetch(self) -> int:  # type: ignore[override]
-        """How many calls may wait at busy workers: as many as end in a tenth of a second.
+        """The number of calls that may wait at busy workers: as many as end in a tenth of a second.
 
         So 1 for calls of a second, whose order counts, and dozens of calls that
         take no time, since the workers would be idle otherwise.
@@ -259,7 +259,7 @@ class DaskExecutor(Engine):
 
     @property
     def max_workers(self) -> int:  # type: ignore[override]
-        """How many threads the cluster's workers have now.  Cost: a question to its scheduler.
+        """The number of threads of the cluster's workers now.  Cost: a question to its scheduler.
 
         Raises:
             ValueError: There is no worker.

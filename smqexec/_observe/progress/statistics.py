@@ -1,4 +1,4 @@
-"""How far the queues of a scheduler are: counts since a moment, the rate at which tasks end, the time left.
+"""Progress statistics of queues: counts since a moment, the rate at which tasks end, the time left.
 
 The counts are the queues' own; between two readings they cost nothing.
 """
@@ -22,7 +22,7 @@ _STATES, _ENDS = ("waiting", "ready", "running"), ("done", "failed", "cancelled"
 
 
 class Reading(NamedTuple):
-    """How far a queue is, and the words for it."""
+    """The progress of a queue, and the words for it."""
 
     name: str
     ended: int
@@ -43,7 +43,7 @@ class Reading(NamedTuple):
         return {state: f"{number:,} {state}" if number else "" for state, number in numbers.items()}
 
     def pace(self) -> str:
-        """How many tasks end in a second; in a minute or an hour, if they are few."""
+        """Return how many tasks end in a second; in a minute or an hour, if they are few."""
         for unit, seconds in (("s", 1), ("min", 60), ("h", 3600)):
             number = self.rate * seconds
             if number >= 1:

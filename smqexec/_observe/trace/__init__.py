@@ -3,7 +3,7 @@
 ::
 
     write         Recording: an observer, and the thread that writes the file; below it
-    lines         the format of the file
+    encode        the format of the file
     page/         the timeline page of a trace
     tables        a trace as tables, for the terminal and the page
     read          Trace: a file as records, and what follows from them

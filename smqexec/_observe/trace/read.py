@@ -1,6 +1,6 @@
 """Read a trace file as records.
 
-The format is that of ``lines``: one event a line.  A line that can't be read, such as
+The format is that of ``encode``: one event a line.  A line that can't be read, such as
 the last one of a killed program, is counted and left out.  All times are microseconds
 since the recording began.
 """
@@ -34,7 +34,7 @@ class Record(NamedTuple):
 
     @property
     def seconds(self) -> float:
-        """How long it ran."""
+        """The time for which the task ran."""
         return (self.end - self.start) / 1e6
 
 
@@ -119,7 +119,7 @@ class Trace:
 
 
 def busy(tasks: Iterable[Record]) -> float:
-    """How long at least one of *tasks*, all of one thread, was running."""
+    """Return how long at least one of *tasks*, all of one thread, was running."""
     total, until = 0.0, -inf
     for task in sorted(tasks, key=attrgetter("start")):
         total += max(task.end - max(task.start, until), 0.0)

@@ -36,7 +36,7 @@ def heading(trace: Trace) -> str:
 
 
 def summary(trace: Trace) -> list[Table]:
-    """How busy the queues were, and which names of tasks took most time."""
+    """Return the tables of the queues, and of the names of tasks that took most time."""
     return [table for table in (_queues(trace), _names(trace)) if table.rows]
 
 
