@@ -295,8 +295,9 @@ def test_worker_on_its_way_counts_so_that_no_other_is_started_for_the_same_task(
         waiting = queue.submit(int, later)
         later.cancel()
         until(waiting.done)
-        assert list(state_of(queue).workers) == list(state_of(queue).coming) == [worker]
+        workers, coming = list(state_of(queue).workers), list(state_of(queue).coming)
         sleeping.put(None)
+        assert workers == coming == [worker]
         assert task.result(DEADLINE) == 0
 
 
