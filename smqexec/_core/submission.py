@@ -203,7 +203,7 @@ class Submission:
         first = object()
         progress.append(first)
         if progress[0] is not first:
-            return  # Ctrl-C struck as this thread was started, and another one was started
+            return  # Ctrl-C was pressed as this thread was started, and another one was started
         ended: list[Ended] = []
         starts: Starts = []
         try:
