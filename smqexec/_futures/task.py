@@ -70,8 +70,8 @@ class Task(PlannedFuture[R]):
     __slots__ = ("_args", "_fn", "_kwargs", "_stream")
     _kind = "Task"
 
-    # Options, in slots of `OptionsTask`: a plain task has none.  Each is set before the task is added; the
-    # lock guards them then.
+    # Options, in the instance's own dictionary: a plain task has none.  Each is set before the task is
+    # added; the lock guards them then.
     _name: str | None = None  # in place of the function's
     _engine: Any = None  # options for the engine of its queue, as a dict
     _after: tuple[tuple[Future[Any], bool], ...] = ()  # more dependencies, as `dependencies` gives them

@@ -24,7 +24,7 @@ from .._futures.future import new
 from .._futures.remote_value import keeping
 from .._futures.task import Task
 from .._planner import Group
-from .options import NO_OPTIONS, Options, OptionsTask
+from .options import NO_OPTIONS, Options
 from .pending_limit import Reservation
 from .resources import Allocation
 
@@ -143,14 +143,17 @@ class Admission:
 
 
 def _made(queue: QueueState, options: Options, reservation: Reservation | None, name: str) -> Task[Any]:
-    task: OptionsTask[Any] = new(keeping(OptionsTask) if queue.keeps else OptionsTask)
-    task._name = options.name
-    task._engine = options.engine
-    task._after = options.after
-    task._barrier = None
-    task._reservation = reservation
-    task._releases = options.releases
-    task._allocation = Allocation(options.resources, options.hold, name) if options.resources else None
+    """Return a new task with *options*.  What differs from a plain task is in its own dictionary."""
+    task: Task[Any] = new(keeping(Task) if queue.keeps else Task)
+    if options is not NO_OPTIONS:
+        task._name = options.name
+        task._engine = options.engine
+        task._after = options.after
+        task._releases = options.releases
+        if options.resources:
+            task._allocation = Allocation(options.resources, options.hold, name)
+    if reservation is not None:
+        task._reservation = reservation
     return task
 
 

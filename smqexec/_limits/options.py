@@ -11,14 +11,12 @@ from concurrent.futures import Future
 from contextvars import Context
 from dataclasses import dataclass, field, replace
 from math import isnan
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 from .._calls.kinds import FUTURE, SETTLED, kind_of, settled
 from .._futures.task import Task
 from .checks import check_flags
 from .resources import Allocation, Resource, amounts_of
-
-R = TypeVar("R")
 
 #: The options of all queues; an engine may know more.
 KNOWN = frozenset({"name", "after", "context", "timeout", "resources", "hold", "release"})
@@ -58,13 +56,6 @@ class Options:
 
 
 NO_OPTIONS = Options()
-
-
-class OptionsTask(Task[R]):
-    """A task submitted with options, or to a queue with rules.  Plain tasks have no slots for these."""
-
-    # `_after`, `_releases` and `_reservation` until the task is linked; `_barrier` until it starts.
-    __slots__ = ("_after", "_allocation", "_barrier", "_engine", "_name", "_releases", "_reservation")
 
 
 def read(
