@@ -81,7 +81,7 @@ class State(Exclusive):
         # All queues, but for lost ones that are forgotten, in the order they were made.
         self._queues: list[QueueState] = []
         # The counts of lost queues that are forgotten.
-        self._past = dict.fromkeys(STATES, 0)
+        self._past: dict[str, int] = dict.fromkeys(STATES, 0)
         # Threads that wait for a condition: the condition, and a lock to release once that holds.
         self._watchers: list[tuple[Callable[[], bool], Any]] = []
         # For each task that waits for such a condition: all running tasks of its worker.
