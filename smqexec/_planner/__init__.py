@@ -1,9 +1,7 @@
 """The planner: which task starts next.
 
-Pure bookkeeping: nothing here blocks, locks, reads a clock or calls user code, so any
-interleaving can be replayed in a test as a list of calls.  The owner serialises all calls.
-
-The room, from above; imports point down::
+Pure bookkeeping: nothing here blocks, locks, reads a clock or calls user code, so any interleaving
+can be replayed in a test as a list of calls.  The owner serialises all calls.  Imports point down::
 
     planner    Planner: the verbs, and the graph
     newest     the order "newest": a suspended depth-first search; read this for the theory
@@ -15,22 +13,11 @@ The room, from above; imports point down::
     nodes      the records of nodes and queues
 """
 
-from .graph import as_few, dependencies_of, dependents_of, listed_dependencies
+from .graph import as_few, dependencies_of, dependents_of, listed_dependencies  # noqa: I001
 from .nodes import (
-    DONE,
-    DROPPED,
-    NEW,
-    NONE,
-    READY,
-    RUNNING,
-    SEARCHING,
-    STRIDE,
-    SWEEP_FROM,
-    WAITING,
-    Group,
-    Node,
-)
-from .nodes import PlannedQueue as PlannedQueue
+    DONE, DROPPED, NEW, NONE, READY, RUNNING, SEARCHING, STRIDE, SWEEP_FROM, WAITING, Group, Node,
+    PlannedQueue,
+)  # fmt: skip
 from .planner import Planner
 
 __all__ = [

@@ -17,20 +17,14 @@ from itertools import compress, repeat
 from operator import is_not
 from typing import Any
 
-from .nodes import NEW, SWEEP_FROM
+from .nodes import SWEEP_FROM, Node
 
 # So many late things move to the stack at once, which takes some 50 µs.
 MOVED_AT_ONCE = 128
 
 
-class Mark:
-    """An entry of a stack that is no thing.  Its stage is that of no node in a line."""
-
-    _stage = NEW
-
-
-BOTTOM = Mark()  # below all things
-GAP = Mark()  # where a thing was removed
+# Entries of a stack that are no things: below all things, and where a thing was removed.
+BOTTOM, GAP = Node(), Node()
 
 
 class Line:
@@ -118,4 +112,4 @@ class Line:
     def all(self) -> list[Any]:
         """Return all things, also after an exception in the middle of a change."""
         things = (*self.things, *self.late.values())
-        return [thing for thing in things if type(thing) is not Mark]
+        return [thing for thing in things if thing is not GAP and thing is not BOTTOM]

@@ -14,7 +14,7 @@ class Search:
     """A suspended depth-first search, and the nodes that it owns.  Written by `NewestFirst` alone."""
 
     __slots__ = (
-        "_number", "first", "frames", "head", "intact", "last", "later", "live", "shelves", "solid",
+        "_number", "first", "frames", "head", "intact", "last", "later", "live", "shelves",
     )  # fmt: skip
 
     _stage = NEW  # that of no node in a line
@@ -28,7 +28,6 @@ class Search:
         self.intact = True  # False once it lost a node or passed one by: then no node may adopt it
         # The lowest and highest position given so far.  Those of heads are below 0.
         self.first = self.last = 0
-        self.solid = 0  # no node at a position above this one can be made the head again
         # Where it stands: (dependencies, index of the next to visit).  The list is the node's own.
         self.frames: list[tuple[list[Any], int]] = []
         # Frames of heads, to go on with when `frames` is empty: a deque, once there are some.

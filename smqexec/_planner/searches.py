@@ -87,7 +87,7 @@ class Searches:
                     todo.sweep()  # a long search leaves gaps, and it may be the last for long
                 return node
         thing = line.things[-1]
-        assert ready >= 0 and thing is not BOTTOM, "a ready node is in no line"
+        assert thing is not BOTTOM, "a ready node is in no line"
         if type(thing) is Search:
             node = thing.shelves[queue].first()
             thing.unshelve(node)
@@ -174,7 +174,7 @@ class Searches:
         Return False if *former* never was the head; or if other needs of a head above it were
         searched, and are pending.  Cost: one step for each head above it.
         """
-        if former._place > search.solid:
+        if former._place > 0:
             return False
         heads: list[Node] = []
         left = len(search.later)
@@ -186,7 +186,6 @@ class Searches:
             if left and search.later[left - 1][0] is head._dependencies:
                 left -= 1
             elif len(pending) > 1:
-                search.solid = head._place
                 return False
             heads.append(head)
             head = pending[0]
