@@ -35,7 +35,7 @@ def entries(planner: Planner, queues: Iterable[PlannedQueue]) -> int:
     count += sum(len(queue.first) for queue in queues)
     for search in _searches(order, queues):
         count += 1 + len(search.frames) + len(search.later)
-        count += sum(1 + len(shelf.nodes) + len(shelf.heap) for shelf in search.shelves.values())
+        count += sum(1 + len(nodes) + len(heap) for nodes, heap in search.shelves.values())
     return count
 
 
@@ -234,7 +234,7 @@ def _check_queue(queue: PlannedQueue, pending: list[Node], unowned: list[Node]) 
     assert len(nodes) == len(set(nodes)) and set(nodes) == ready, (nodes, ready)
     for number, thing in _numbered(queue.line):
         assert number == thing._number, (number, thing)
-        assert type(thing) is not Search or (thing.live and thing.shelves[queue].nodes), thing
+        assert type(thing) is not Search or (thing.live and thing.shelves[queue][0]), thing
     # Nodes that were held back and are ready again go first.
     held = [node for node in pending if node._search is HELD_BACK and node._queue is queue]
     assert set(queue.first) == {node for node in held if node._stage == READY}, queue.first
@@ -258,14 +258,14 @@ def _check_search(search: Search, owned: list[Node]) -> None:
         met = [node for node in _reach(head, _searchable) if _searchable(node)]
         assert [places[place] for place in sorted(places)] == met[: len(owned)], (places, met)
     # Its ready nodes, and no others, are on its shelves.
-    for queue, shelf in search.shelves.items():
-        _check_heap(shelf.heap)
-        assert set(shelf.nodes) <= set(shelf.heap), shelf.nodes
-        assert not shelf.nodes or search in queue.line.all(), queue
-    shelved = [node for shelf in search.shelves.values() for node in shelf.nodes.values()]
+    for queue, (nodes, heap) in search.shelves.items():
+        _check_heap(heap)
+        assert set(nodes) <= set(heap), nodes
+        assert not nodes or search in queue.line.all(), queue
+    shelved = [node for nodes, _ in search.shelves.values() for node in nodes.values()]
     assert len(shelved) == len(set(shelved))
     assert set(shelved) == {node for node in owned if node._stage == READY}, (shelved, owned)
-    assert all(search.shelves[node._queue].nodes[node._place] is node for node in shelved), shelved
+    assert all(search.shelves[node._queue][0][node._place] is node for node in shelved), shelved
     # What it has to go on with are lists of nodes that still wait, or of which nothing is pending.
     waiting = {id(node._dependencies) for node in owned if type(node._dependencies) is list}
     for dependencies, index in [*search.frames, *search.later]:

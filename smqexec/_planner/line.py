@@ -1,12 +1,9 @@
-"""A line: things by number, of which the highest goes first.
+"""A line: nodes and searches by number, of which the highest goes first.
 
-A thing is a node or a search.  Most things that go first came last, so a line is a stack.  Only a
-*late* thing, which comes out of turn, is in a dict, with its number in a heap; it moves to the
-stack when its turn has come.
-
-A removed thing is forgotten at once, so that no line keeps a task, or its result, alive: a `GAP`
-stays in its place until it comes to the top or is swept.  Things do not store their places: a
-number is found by bisection.  No two things of a line have the same number.
+Most things that go first came last, so a line is a stack.  Only a *late* thing, which comes out of
+turn, is in a dict, with its number in a heap; it moves to the stack when its turn has come.  A
+removed thing is forgotten at once, so that no line keeps a task, or its result, alive: a `GAP`
+stays in its place until it comes to the top or is swept.  No two things have the same number.
 """
 
 from __future__ import annotations
@@ -19,8 +16,7 @@ from typing import Any
 
 from .nodes import SWEEP_FROM, Node
 
-# So many late things move to the stack at once, which takes some 50 µs.
-MOVED_AT_ONCE = 128
+MOVED_AT_ONCE = 128  # late things move to the stack: some 50 µs
 
 
 # Entries of a stack that are no things: below all things, and where a thing was removed.
@@ -72,8 +68,8 @@ class Line:
                 if self.gaps > SWEEP_FROM:
                     self.sweep()
 
-    def top(self) -> int:
-        """Return the highest number, that of the last of `things`; or -1."""
+    def tidy(self) -> None:
+        """Let the thing that goes first be the last of `things`, or else `BOTTOM`."""
         things, numbers = self.things, self.numbers
         if self.gaps > SWEEP_FROM:
             self.sweep()
@@ -82,7 +78,6 @@ class Line:
             self.gaps -= 1
         if self.late_top > numbers[-1]:
             self._catch_up()
-        return numbers[-1]
 
     def _catch_up(self) -> None:
         """Move late things that go before the whole stack there; the first of them, if they are many."""

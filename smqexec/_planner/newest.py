@@ -1,20 +1,20 @@
 """Newest first: the order of a depth-first search from the newest pending node.
 
-The search visits dependencies in argument order and goes on with the next newest pending node
-not yet visited.  Searching anew for each free slot would cost the whole graph each time, so
-searches are kept and suspended::
+The search visits dependencies in argument order and goes on with the next newest pending node not
+yet visited.  Searching anew for each free slot would cost the whole graph, so searches are kept
+and suspended::
 
-    todo         what is still to be searched: nodes that no search has visited since they were
-                 added, waiting, and suspended searches, each by its number (a search by its head's)
-    queue.line   what may start: other ready nodes that no search owns, by their own number, and
-                 searches that own some for this queue, by the search's number
+    todo         what is still to be searched: nodes that were waiting when they were added and
+                 that no search has visited, and suspended searches
+    queue.line   what may start: other ready nodes that no search owns, and searches that own some
 
-Higher numbers go first.  `take` goes on searching while the first of `todo` is newer than the
-first of the queue's line, and then starts the line's first.
+A node goes by its number and a search by that of its head, the highest first.  `take` goes on
+searching while the first of `todo` is newer than the first of the queue's line, and then starts
+the line's first.
 
 Why that is exact.  A node's dependencies never change, and one that starts has none pending, so
 nodes leave the graph at its far end: what is left keeps its order.  A node is met first along
-the least path (in argument order) from the newest node that leads to it.  Three things can change
+the least path (in argument order) from the newest node that leads to it.  Three things change
 that for a node that was visited:
 
 * Something newer leads to it: a newer search takes over what it visits, an older one passes it by.
@@ -25,15 +25,14 @@ that for a node that was visited:
 Invariant: if a live search owns a node but not a pending dependency of it, then a newer search
 owns that dependency, or something in `todo`, at least as new, leads to it.
 
-Adoption.  A search is *intact* if it lost no node and passed none by.  Let a new node's first
-pending dependency be the head of such a search.  Then that search is what a search from the new
-node would do next: the node becomes its head, at a position before all others, and what else it
-needs is searched last.  So chains that grow while they run cost one step a node.  Heads so put
-on top can be taken off while what else they need was not searched, for a new node that needs one
-further down: so do many sinks of one chain.
+Adoption.  A search is *intact* if it lost no node and passed none by.  If the first pending
+dependency of a new node is the head of such a search, then that search is what a search from the
+new node would do next: the node becomes its head, at a position before all others, and what else
+it needs is searched last.  So chains that grow while they run cost one step a node.  Heads can be
+taken off again while what else they need was not searched: so many sinks share one chain.
 
-Fresh.  Of the nodes that become ready one is kept aside, as most often it starts next and never
-has to be on a shelf.  It is on no shelf and in no line, but counts as ready.
+Fresh.  Of the nodes that become ready one is kept aside, on no shelf and in no line, as most often
+it starts next.
 """
 
 from __future__ import annotations
@@ -111,11 +110,11 @@ class NewestFirst(Searches):
     def take(self, queue: PlannedQueue, limit: Any = None, ended: Any = None, freed: Any = None) -> Any:
         """Start the node of *queue* that goes first; None if none is ready; or `SEARCHING`.
 
-        *limit*: how many nodes to look at before giving up for now.  *ended*: a running node of
-        *queue* that ends first, with a value; nodes that become ready by that are added to *freed*,
-        except perhaps the one that starts.  The common cases are written out: any of them may be
-        removed without changing the order.
+        *limit* is how many nodes to look at before giving up for now.  *ended*, a running node of
+        *queue*, ends first, with a value: nodes that become ready by that are added to *freed*,
+        except perhaps the one that starts.
         """
+        # The common cases are written out: any of them may be removed without changing the order.
         line, todo = queue.line, self.todo
         if ended is None:
             queue.running += 1  # else one less runs, and one more
@@ -186,12 +185,12 @@ class NewestFirst(Searches):
             queue.start(node)
         return node
     def listed(self, queues: Iterable[PlannedQueue]) -> list[Any]:
-        """Return the pending nodes that are listed: all ready ones, and what is still to be searched."""
+        """Return all ready nodes, and what is still to be searched."""
         nodes: list[Any] = [self._fresh]
         for queue in queues:
             nodes += queue.first
             for thing in queue.line.all():
-                nodes += thing.shelves[queue].nodes.values() if type(thing) is Search else (thing,)
+                nodes += thing.shelves[queue][0].values() if type(thing) is Search else (thing,)
         nodes += [thing.head if type(thing) is Search else thing for thing in self.todo.all()]
         return [node for node in nodes if node is not None]
 

@@ -6,7 +6,6 @@ A node is in exactly one state and moves only to the right::
                  \---------\-----------\----> DROPPED
 
 One exception: a node that has just started and lacks a resource is held back, from RUNNING to WAITING.
-
 The planner alone writes these fields, under its owner's lock.  `_stage` may be read without the
 lock; DONE and above are final.
 """
@@ -19,21 +18,18 @@ from typing import Any, ClassVar, TypeAlias
 WAITING, READY, RUNNING, DONE, DROPPED = range(5)
 NEW = -1
 
+# The dependencies of a node without any.
+NONE: tuple[Any, ...] = ()
+
 # The result of `take` if it used up its limit and has to be called again.
 SEARCHING: Any = object()
 
-# Numbers of consecutive submissions are this far apart, so that the items of a `map` fit between.
+# Numbers of consecutive submissions are so far apart, and those of one, such as a `map`, between.
 STRIDE = 1 << 32
-
-# The numbers left for the nodes of one submission, such as a `map`.
 Group: TypeAlias = Iterator[int]
 
-# A list of entries shorter than this is not swept.  A longer one is swept when half of its
-# entries are dead, so that a sweep costs O(1) for each entry made.
+# A longer list of entries is swept when half of them are dead: that costs O(1) for each entry made.
 SWEEP_FROM = 64
-
-# The dependencies of a node without any.  A tuple: nothing can be added by mistake.
-NONE: tuple[Any, ...] = ()
 
 
 class Node:
@@ -43,10 +39,8 @@ class Node:
         "_dependencies", "_dependents", "_missing", "_number", "_place", "_queue", "_search", "_stage",
     )  # fmt: skip
 
-    # True: a dependency that is dropped counts as done for this node.
-    _tolerant: ClassVar[bool] = False
-    # True, for a relay: only the owner ends it, with `done`.  False: it also ends with its dependencies.
-    _ended_by_owner: ClassVar[bool] = False
+    _tolerant: ClassVar[bool] = False  # a dependency that is dropped counts as done
+    _ended_by_owner: ClassVar[bool] = False  # a relay that does not end with its dependencies
 
     _number: int  # its rank: the order of submission; set by `add`, changed by `promote`; 0: a relay
     _stage: int  # NEW to DROPPED, as above; a subclass may have more stages above DROPPED
@@ -86,18 +80,16 @@ class Node:
 
 
 class PlannedQueue:
-    """A queue, as the planner sees it.  Registered by `Planner.add_queue`."""
+    """A queue, as the planner sees it.  The planner and its order write the fields."""
 
     __slots__ = ("__weakref__", "first", "line", "ready", "running", "waiting")
 
     def __init__(self) -> None:
-        # How many of its nodes are in each of these states; written by the planner and its order.
-        self.waiting = self.ready = self.running = 0
-        # Its ready nodes; written by the order.  Newest first: a `Line` of nodes that no search
-        # owns and of searches that own others.  Oldest first: a `Fifo`.
+        self.waiting = self.ready = self.running = 0  # how many of its nodes are at these stages
+        # Its ready nodes.  Newest first: a `Line` of nodes that no search owns, and of searches that
+        # own others.  Oldest first: a `Fifo`.
         self.line: Any = None
-        # Newest first: ready nodes that were held back, the one that goes first in front.
-        self.first: dict[Node, None] = {}
+        self.first: dict[Node, None] = {}  # newest first: ready nodes that were held back, in order
 
     def start(self, node: Node) -> None:
         """Move ready *node* of this queue, which has left the order, to RUNNING."""

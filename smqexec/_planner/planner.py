@@ -1,11 +1,8 @@
 """The verbs, and the graph: which node waits for which.  The order decides which ready node starts first.
 
-A node waits while a dependency is not done.  `Planner.drop` ends it, and all that depend on it,
-without a value.  The planner tells its order what happens to a node: `put`, `freed` (it became
-ready), `leave`, `dropped` and `promote`.
-
-No method checks its arguments, blocks, or calls user code; the owner's lock serialises all calls.
-After an exception in the middle of a call, `Planner.rebuild` makes counts and order anew.
+A node waits while a dependency is not done.  The planner tells its order what happens to a node:
+`put`, `freed` (it became ready), `leave`, `dropped` and `promote`.  No method checks its arguments,
+blocks, or calls user code; the owner's lock serialises all calls.
 """
 
 from __future__ import annotations
@@ -25,19 +22,16 @@ from .search import HELD_BACK
 class Planner:
     """The order of tasks that depend on each other, over several queues.
 
-    *order* says which of a queue's ready nodes starts first.  "newest": the first one that a
-    depth-first search meets which starts at the newest pending node, visits dependencies in
-    argument order, then goes on with the next newest pending node not yet visited.  "oldest": the
-    one submitted first.
+    *order* says which ready node of a queue starts first: "oldest", the one submitted first;
+    "newest", the first one that a depth-first search meets which starts at the newest pending node.
     """
 
     def __init__(self, order: str) -> None:
         if order not in ("newest", "oldest"):
             raise ValueError(f"order must be 'newest' or 'oldest', not {order!r}")
-        #: Which ready node goes first.  The owner calls its `take` and `start`.
+        # Which ready node goes first.  The owner calls its `take` and `start`.
         self.order: NewestFirst | OldestFirst = NewestFirst() if order == "newest" else OldestFirst()
-        # The number of the last submission, or promotion newest first.
-        self._number = 0
+        self._number = 0  # of the last submission, or promotion newest first
 
     def add_queue(self, queue: PlannedQueue) -> None:
         """Register *queue*, which has no node."""
@@ -52,13 +46,13 @@ class Planner:
     def add(
         self, node: Node, queue: PlannedQueue | None, dependencies: Any = None, group: Group | None = None
     ) -> None:
-        """Add new *node* as the newest sink.  Cost: one step for each dependency.
+        """Add new *node* as the newest sink, or as the next of *group*.
 
         Args:
             node: The node.
             queue: The queue that starts it.  None makes a relay, which never starts: it is done
                 with its dependencies, unless `_ended_by_owner`; or by `done`, once they have started.
-            dependencies: None, a node, or a list that is now the planner's, in argument order, of
+            dependencies: None, a node, or a list in argument order that is now the planner's, of
                 nodes of this planner that are not done.
             group: The numbers of its submission, if that has several nodes.
         """
@@ -113,10 +107,7 @@ class Planner:
             queue.line.nodes.append(node)
 
     def hold_back(self, node: Node, relay: Node) -> None:
-        """Let *node*, which has just started, wait for *relay*, a new relay without dependents.
-
-        Then it is ready again, and newest first it goes before all others of its queue.
-        """
+        """Let *node*, which just started, wait for *relay*; then, newest first, it goes before all others."""
         node._queue.running -= 1
         node._queue.waiting += 1
         node._search = HELD_BACK
@@ -126,23 +117,15 @@ class Planner:
         relay._dependents = node
 
     def promote(self, node: Node) -> bool:
-        """Make pending *node* count as newly submitted; oldest first, it and its needs go first.
-
-        Return False if *node* is not pending.
-        """
+        """Make pending *node* count as newly submitted; oldest first, it and its needs go first."""
         if not WAITING <= node._stage <= READY or node._queue is None:
             return False
         self._number += STRIDE
         self.order.promote(node, self._number)
         return True
 
-    # A node ends.
-
     def done(self, node: Node) -> list[Any]:
-        """End *node*, which runs or is a relay, with a value; return the nodes that became ready.
-
-        Cost: one step for each dependent.
-        """
+        """End *node*, which runs or is a relay, with a value; return the nodes that became ready."""
         dependents = dependents_of(node)
         if node._stage == RUNNING:
             node._stage = DONE  # first: then `rebuild` counts *node* as done
@@ -164,12 +147,8 @@ class Planner:
 
         At most *limit* nodes end: the others are left in *doomed*, and only a further call changes
         their stages.  `_end` of the first is called with *fate*, that of the others with *inherited*.
-
         Return the nodes dropped, each before its dependents, and the nodes that became ready.  A
         dropped node keeps its `_dependencies` for the owner to clear.
-
-        Cost: one step for each dropped node, its dependencies and dependents, and a new search of
-        what was visited through them.
         """
         dropped: list[Node] = []
         settled: list[Node] = []
@@ -208,20 +187,15 @@ class Planner:
         settle(self.order, settled, freed)
         return dropped, freed
 
-    # All nodes.
-
     def ready(self, queues: Iterable[PlannedQueue]) -> list[Any]:
-        """Return the ready nodes of *queues*, which are all of this planner's.  Cost: all its entries."""
+        """Return the ready nodes of *queues*, which are all of this planner's."""
         return [node for node in self.order.listed(queues) if node._stage == READY]
 
-    def rebuild(self, queues: list[Any], others: Iterable[Any], lost: Node | None = None) -> None:
-        """Make counts and order anew after an exception in the middle of a call.
+    def rebuild(self, queues: list[Any], others: Iterable[Any], lost: Any = None) -> None:
+        """Make counts and order anew after an exception in the middle of a call; drop *lost*, a new node.
 
-        Args:
-            queues: All of this planner's.
-            others: All running nodes, relays, and nodes that are being dropped: pending nodes may be
-                found through these alone.
-            lost: The node that was being added, if one was: it is dropped.
+        *others* are all running nodes, relays, and nodes that are being dropped: pending nodes may
+        be found through these alone.
         """
         found = linked([*others, *self.order.listed(queues), *(() if lost is None else (lost,))])
         if lost is not None:

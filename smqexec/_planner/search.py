@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections import defaultdict
 from heapq import heapify, heappop, heappush
 from math import inf
-from typing import Any
+from typing import Any, TypeAlias
 
 from .nodes import NEW, SWEEP_FROM, Node, PlannedQueue
+
+
+Shelf: TypeAlias = tuple[dict[int, Node], list[int]]
 
 
 class Search:
@@ -32,46 +35,37 @@ class Search:
         self.frames: list[tuple[list[Any], int]] = []
         # Frames of heads, to go on with when `frames` is empty: a deque, once there are some.
         self.later: Any = ()
-        self.shelves: defaultdict[PlannedQueue, Shelf] = defaultdict(Shelf)  # its ready nodes
+        # Its ready nodes, for each queue: by position; and a heap of positions, some of them of nodes
+        # that have left.  The search is in the line of each queue for which it has some.
+        self.shelves: defaultdict[PlannedQueue, Shelf] = defaultdict(lambda: ({}, []))
 
     def shelve(self, node: Node) -> None:
         """Put ready *node*, which it owns, on the shelf of its queue.  Cost: O(log n)."""
-        shelf = self.shelves[node._queue]
-        if not shelf.nodes:
+        nodes, heap = self.shelves[node._queue]
+        if not nodes:
             node._queue.line.push(self._number, self)
-        shelf.put(node)
+        nodes[node._place] = node
+        heappush(heap, node._place)
+        if len(heap) > 2 * len(nodes) + SWEEP_FROM:
+            heap[:] = nodes
+            heapify(heap)
 
     def unshelve(self, node: Node) -> None:
-        """Take *node* from its shelf, and the search from the queue's line if that was its last."""
-        shelf = self.shelves[node._queue]
-        del shelf.nodes[node._place]
-        if not shelf.nodes:
-            shelf.heap.clear()
+        """Take *node* from its shelf, and the search from the queue's line if that was the last."""
+        nodes, heap = self.shelves[node._queue]
+        del nodes[node._place]
+        if not nodes:
+            heap.clear()
             node._queue.line.discard(self._number)
 
-
-class Shelf:
-    """The ready nodes of one search for one queue.  The search is in the queue's line while there are any."""
-
-    __slots__ = ("heap", "nodes")
-
-    def __init__(self) -> None:
-        # The nodes by position; and a heap of positions, with some of nodes that have left.
-        self.nodes: dict[int, Node] = {}
-        self.heap: list[int] = []
-
-    def put(self, node: Node) -> None:
-        self.nodes[node._place] = node
-        heappush(self.heap, node._place)
-        if len(self.heap) > 2 * len(self.nodes) + SWEEP_FROM:
-            self.heap = list(self.nodes)
-            heapify(self.heap)
-
-    def first(self) -> Node:
-        """Return the node that the search met first.  There is one."""
-        while self.heap[0] not in self.nodes:
-            heappop(self.heap)
-        return self.nodes[self.heap[0]]
+    def pop(self, queue: PlannedQueue) -> Node:
+        """Take the node that the search met first from the shelf of *queue*, which has one."""
+        nodes, heap = self.shelves[queue]
+        while heap[0] not in nodes:
+            heappop(heap)
+        node = nodes[heap[0]]
+        self.unshelve(node)
+        return node
 
 
 class Past:
@@ -85,10 +79,9 @@ class Past:
 
 
 class HeldBack:
-    """The type of `HELD_BACK`, which stands for the search of all nodes that were held back.
+    """The type of `HELD_BACK`, which owns all nodes that were held back, as if it was the newest search.
 
-    It is newer than all searches.  So other searches pass its nodes by, and these go before all
-    other nodes of their queues, the one that became ready first in front.
+    So searches pass these nodes by, and they go before all other nodes of their queues.
     """
 
     _number = inf

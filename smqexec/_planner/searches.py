@@ -1,7 +1,4 @@
-"""The searches of `NewestFirst`: begun, advanced, adopted by newer nodes, taken over, dissolved.
-
-The module ``newest`` tells the theory.
-"""
+"""The searches of `NewestFirst`: begun, advanced, adopted, taken over, dissolved.  See ``newest``."""
 
 from __future__ import annotations
 
@@ -52,21 +49,17 @@ class Searches:
             line = self.todo if node._stage == WAITING or place is UNVISITED else node._queue.line
             line.discard(node._number)
 
-    # Searching.
-
     def first(self, queue: PlannedQueue, stop: int) -> Any:
         """Return the node of *queue* that goes first, removed from where it is listed; or `SEARCHING`.
 
-        There is a ready one.  All ready nodes that a search owns are on shelves.
+        There is one, and no node is fresh.
         """
         line, todo = queue.line, self.todo
         while True:
-            ready, number = line.numbers[-1], todo.numbers[-1]
-            if line.things[-1] is GAP or line.late_top > ready or line.gaps > SWEEP_FROM:
-                ready = line.top()
-            if todo.things[-1] is GAP or todo.late_top > number or todo.gaps > SWEEP_FROM:
-                number = todo.top()
-            if ready >= number:
+            for each in (line, todo):
+                if each.things[-1] is GAP or each.late_top > each.numbers[-1] or each.gaps > SWEEP_FROM:
+                    each.tidy()
+            if line.numbers[-1] >= todo.numbers[-1]:
                 break
             if self.steps >= stop:
                 return SEARCHING
@@ -89,17 +82,12 @@ class Searches:
         thing = line.things[-1]
         assert thing is not BOTTOM, "a ready node is in no line"
         if type(thing) is Search:
-            node = thing.shelves[queue].first()
-            thing.unshelve(node)
-            return node
+            return thing.pop(queue)
         del line.things[-1], line.numbers[-1]
         return thing
 
     def _begin(self, root: Any, stop: int) -> None:
-        """Search from *root*, the first of `todo`: let a search adopt it, or make one.
-
-        Cost: one step for each node on the path.
-        """
+        """Search from *root*, the first of `todo`: let a search adopt it, or make one."""
         path, rests, search = self._path(root, min(PATH, stop - self.steps))
         self.steps += len(path) or 1
         if not path:
@@ -119,8 +107,8 @@ class Searches:
             search.later.extend(reversed(rests))
         old, search.head, search._number = search._number, root, root._number
         if old != root._number:
-            for queue, shelf in search.shelves.items():
-                if shelf.nodes:
+            for queue, (nodes, _) in search.shelves.items():
+                if nodes:
                     queue.line.discard(old)
                     queue.line.push(root._number, search)
         if search.frames or search.later:
@@ -265,13 +253,11 @@ class Searches:
         todo.discard(number)
         return None
 
-    # Drops.
-
     def dropped(self, nodes: list[Any]) -> None:
         """Search anew what may have been visited through *nodes*, which have just been dropped and left.
 
-        Cost: one step for each node that was visited through them, and for what depends on these;
-        and a new search of the searches that own or lead to one of them.
+        Cost: one step for each node visited through them and each of its dependents; and a new
+        search of the searches that own or lead to one of these.
         """
         visited = [node for node in nodes if node._search is not None]
         fallen = _fallen(visited)
@@ -296,10 +282,10 @@ class Searches:
         """End *search*: what it owned is to be searched again, from its head; what is ready is listed."""
         search.live = False
         search.frames, search.later = [], ()
-        for queue, shelf in search.shelves.items():
-            if shelf.nodes:
+        for queue, (nodes, _) in search.shelves.items():
+            if nodes:
                 queue.line.discard(search._number)
-            for node in shelf.nodes.values():
+            for node in nodes.values():
                 self.put(node)
         search.shelves.clear()
         head, search.head = search.head, None

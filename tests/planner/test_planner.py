@@ -25,7 +25,7 @@ from smqexec._planner import (
     dependents_of,
 )
 from smqexec._planner.nodes import SWEEP_FROM
-from smqexec._planner.search import Shelf
+from smqexec._planner.search import Search
 
 
 class Named(Node):
@@ -1272,14 +1272,17 @@ def test_planner_keeps_nothing_of_a_finished_random_graph(order: str) -> None:
 
 
 def test_shelf_that_loses_nodes_out_of_turn_does_not_grow() -> None:
-    shelf, node = Shelf(), Named("x")
+    head, node, queue = Named("head"), Named("x"), Planner().new_queue()
+    head._number = 1
+    search, node._queue = Search(head), queue
     for place in range(1000):
         node._place = place
-        shelf.put(node)
+        search.shelve(node)
         if place:
-            del shelf.nodes[place]
-    assert len(shelf.heap) <= 2 + SWEEP_FROM
-    assert shelf.first() is node
+            search.unshelve(node)
+    node._place = 0
+    assert len(search.shelves[queue][1]) <= 2 + SWEEP_FROM
+    assert search.pop(queue) is node
 
 
 # The check itself.
