@@ -19,7 +19,7 @@ from .._futures.future import Failure, PlannedFuture
 from .._futures.items import Item
 from .._futures.relays import Foreign
 from .._futures.task import Task
-from .._planner import DONE, RUNNING, Node, dependencies_of, dependents_of
+from .._planner import DONE, READY, RUNNING, Node, dependencies_of, dependents_of
 from .loud import loud
 from .searches import forget, searches
 from .shared import Ended, State
@@ -158,8 +158,9 @@ class Termination:
             section.then(self.finish, ended)
             if core._abandoned:
                 return
-            found = core.planner.ready(core._queues) if ready_alone else self.pending()
-            nodes = [node for node in found if node._queue is queue]
+            nodes = [node for node in self.pending() if node._queue is queue]
+            if ready_alone:
+                nodes = [node for node in nodes if node._stage == READY]
             for node in nodes:
                 if node._stage < RUNNING:
                     more, _ = self.drop(node, failure, starts)
@@ -168,7 +169,7 @@ class Termination:
     def pending(self) -> list[Any]:
         """Return all pending tasks, those submitted first in front.  Locked.  Cost: the whole graph."""
         core = self._core
-        found = dict.fromkeys(core.planner.ready(core._queues))
+        found = dict.fromkeys(core.planner.order.listed(core._queues))
         found |= dict.fromkeys(node for node in chain(*core._doomed) if node._stage < RUNNING)
         todo: list[Any] = [*found, *core._outside]
         todo += [task for queue in core._queues for task in queue.running_tasks()]

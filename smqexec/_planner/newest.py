@@ -53,11 +53,7 @@ class NewestFirst(Searches):
     """The order described above."""
 
     new_line = Line
-
-    def __init__(self) -> None:
-        super().__init__()
-        # A ready node of a live search that is on no shelf: the fresh one, or None.
-        self._fresh: Any = None
+    _fresh: Any = None  # a ready node of a live search that is on no shelf, if there is one
 
     def freed(self, node: Node) -> None:
         """List waiting *node*, which has become READY."""
@@ -184,6 +180,7 @@ class NewestFirst(Searches):
         if node is not None and node is not SEARCHING:
             queue.start(node)
         return node
+
     def listed(self, queues: Iterable[PlannedQueue]) -> list[Any]:
         """Return all ready nodes, and what is still to be searched."""
         nodes: list[Any] = [self._fresh]

@@ -45,14 +45,11 @@ class Node:
     _number: int  # its rank: the order of submission; set by `add`, changed by `promote`; 0: a relay
     _stage: int  # NEW to DROPPED, as above; a subclass may have more stages above DROPPED
     _queue: Any  # the `PlannedQueue` that starts it; None: a relay; the owner may clear it after the end
-    # Its dependencies in argument order, until it starts: (), a node, or a list of nodes.  A
-    # suspended search may hold the list, so the list is emptied in place when the node starts.
+    # Its dependencies in argument order, until it starts: (), a node, or a list of nodes, which is
+    # then emptied in place, as a suspended search may hold it.
     _dependencies: Any
-    # How many dependencies are not done; one more for a relay that waits for `done`.  Below 0
-    # after a drop, and for a relay that has ended, so that counting down never gets to 0.
-    _missing: int
-    # The nodes that depend on it, until it ends: None, a node, or a list of nodes.
-    _dependents: Any
+    _missing: int  # dependencies not done; +1: a relay that waits for `done`; below 0: dropped or ended
+    _dependents: Any  # the nodes that depend on it, until it ends: None, a node, or a list of nodes
     # Newest first: the last search that visited it; the search owns the node while it is live.
     # `HELD_BACK`: it was held back.
     _search: Any

@@ -13,7 +13,7 @@ from heapq import heappop, heappush
 from operator import attrgetter
 from typing import Any
 
-from .graph import dependencies_of, settle
+from .graph import dependencies_of, dependents_of, settle
 from .nodes import DONE, READY, RUNNING, SWEEP_FROM, Node, PlannedQueue
 
 
@@ -62,11 +62,9 @@ class Fifo:
 class OldestFirst:
     """The ready node with the lowest number starts first.  Its methods do what those of `NewestFirst` do."""
 
-    steps, todo = 0, None  # nothing is ever searched
     new_line = Fifo
-
-    def __init__(self) -> None:
-        self._before = 0  # promoted nodes are numbered downwards from here; written by `promote`
+    steps, todo = 0, None  # nothing is ever searched
+    _before = 0  # promoted nodes are numbered downwards from here
 
     def put(self, node: Node) -> None:
         if node._stage == READY:
@@ -106,10 +104,9 @@ class OldestFirst:
         if ended is not None:
             ended._stage = DONE
             queue.running -= 1
-            dependents = ended._dependents
-            if dependents is not None:
-                ended._dependents = None
-                settle(self, dependents if type(dependents) is list else [dependents], freed)
+            if ended._dependents is not None:
+                dependents, ended._dependents = dependents_of(ended), None
+                settle(self, dependents, freed)
         if not queue.ready:
             return None
         line: Fifo = queue.line

@@ -80,7 +80,6 @@ class Planner:
             else:
                 dependencies._dependents = [dependents, node]
         if queue is None:
-            node._number = 0
             node._missing = missing + 1 if node._ended_by_owner else missing or 1
             node._stage = WAITING
             return
@@ -186,10 +185,6 @@ class Planner:
         freed: list[Any] = []
         settle(self.order, settled, freed)
         return dropped, freed
-
-    def ready(self, queues: Iterable[PlannedQueue]) -> list[Any]:
-        """Return the ready nodes of *queues*, which are all of this planner's."""
-        return [node for node in self.order.listed(queues) if node._stage == READY]
 
     def rebuild(self, queues: list[Any], others: Iterable[Any], lost: Any = None) -> None:
         """Make counts and order anew after an exception in the middle of a call; drop *lost*, a new node.

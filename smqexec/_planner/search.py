@@ -9,7 +9,6 @@ from typing import Any, TypeAlias
 
 from .nodes import NEW, SWEEP_FROM, Node, PlannedQueue
 
-
 Shelf: TypeAlias = tuple[dict[int, Node], list[int]]
 
 

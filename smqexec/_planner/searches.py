@@ -17,9 +17,6 @@ UNVISITED: Any = "unvisited"
 # A search begins with a path of at most so many nodes; then another search goes on at its end.
 PATH = 300
 
-# What nodes on a path need besides: (dependencies, index of the next to visit).
-Rests = list[tuple[list[Node], int]]
-
 
 class Searches:
     """All searches of one planner.  `NewestFirst` adds the verbs."""
@@ -114,7 +111,7 @@ class Searches:
         if search.frames or search.later:
             self.todo.push(root._number, search)
 
-    def _path(self, root: Any, most: int) -> tuple[list[Node], Rests, Search | None]:
+    def _path(self, root: Any, most: int) -> tuple[list[Node], list[Any], Search | None]:
         """Walk from *root* along first pending dependencies, as far as no other search owns them.
 
         Return the nodes on the path, at most *most* and now in no line; what else these need; and
@@ -122,7 +119,7 @@ class Searches:
         """
         todo, things, numbers, number = self.todo, self.todo.things, self.todo.numbers, root._number
         path: list[Node] = []
-        rests: Rests = []
+        rests: list[Any] = []  # (dependencies, index of the next to visit)
         node = need = root
         while len(path) < most:
             needs = node._dependencies
@@ -260,7 +257,18 @@ class Searches:
         search of the searches that own or lead to one of these.
         """
         visited = [node for node in nodes if node._search is not None]
-        fallen = _fallen(visited)
+        # The nodes that may have been visited through them, and that no newer search owns.
+        fallen: dict[Node, None] = {}
+        todo = visited.copy()
+        while todo:
+            node = todo.pop()
+            for need in dependencies_of(node):
+                search = need._search
+                if need._stage >= RUNNING or need in fallen or search is None:
+                    continue
+                if not search.live or search._number <= node._search._number:
+                    fallen[need] = None
+                    todo.append(need)
         broken = [node._search for node in visited if node._search.live and node._search.head is node]
         for node in fallen:
             broken.append(node._search)
@@ -293,20 +301,3 @@ class Searches:
             self.todo.discard(search._number)
             if head._stage < RUNNING:
                 self.put(head)
-
-
-def _fallen(dropped: list[Any]) -> list[Any]:
-    """Return the nodes that may have been visited through *dropped* ones, and that no newer search owns."""
-    fallen: dict[Node, None] = {}
-    todo = dropped.copy()
-    while todo:
-        node = todo.pop()
-        number = node._search._number
-        for need in dependencies_of(node):
-            search = need._search
-            if need._stage >= RUNNING or need in fallen or search is None:
-                continue
-            if not search.live or search._number <= number:
-                fallen[need] = None
-                todo.append(need)
-    return list(fallen)

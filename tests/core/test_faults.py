@@ -307,7 +307,7 @@ def test_task_that_waits_does_what_becomes_ready_while_another_thread_does_not_s
 
 def scheduler_ready(queue: Queue) -> list[Any]:
     with lock_of(queue.scheduler):
-        return order_of(queue.scheduler).ready(states_of(queue.scheduler))
+        return order_of(queue.scheduler).order.listed(states_of(queue.scheduler))
 
 
 def test_run_that_was_given_up_leaves_although_the_pool_calls_it() -> None:
@@ -1000,7 +1000,7 @@ class Internal(Exception):
     """What stands for a fault of ours."""
 
 
-PLANNING = "add_queue group add hold_back done drop promote rebuild ready"
+PLANNING = "add_queue group add hold_back done drop promote rebuild"
 ORDERING = "put freed take start leave dropped promote listed"
 SECOND = 1.0  # nobody waits longer where our own code has raised
 METHODS = [

@@ -67,7 +67,7 @@ class Held:
 
 # What says of itself that the lock is held.
 METHODS: dict[type, str] = {
-    Planner: "add done drop group hold_back promote ready rebuild",
+    Planner: "add done drop group hold_back promote rebuild",
     Allocation: "take grant give_back blockers",
     Allocating: "add_allocation allocate _allocation_ended _releaser_ended _give_back",
     Submission: "_plain _link _refuse",
