@@ -1,8 +1,4 @@
-"""The links between nodes: functions that the planner and both orders share.
-
-A node lists its dependencies and its dependents in the shortest form: none, one, or a list.
-`Planner.add` makes the links.
-"""
+"""The links between nodes, listed in the shortest form: none, one, or a list.  `Planner.add` makes them."""
 
 from __future__ import annotations
 

@@ -77,23 +77,19 @@ class Line:
             del things[-1], numbers[-1]
             self.gaps -= 1
         if self.late_top > numbers[-1]:
-            self._catch_up()
-
-    def _catch_up(self) -> None:
-        """Move late things that go before the whole stack there; the first of them, if they are many."""
-        heap, late = self.heap, self.late
-        bound = self.numbers[-1]
-        moved: list[int] = []
-        while heap and -heap[0] > bound and len(moved) < MOVED_AT_ONCE:
-            number = -heappop(heap)
-            if number in late and number not in moved[-1:]:
-                moved.append(number)
-        moved.reverse()
-        self.numbers += moved
-        self.things += [late[number] for number in moved]
-        for number in moved:
-            del late[number]
-        self.late_top = -heap[0] if heap else -1
+            # Late things go before the whole stack: move them there, the first of them if they are many.
+            heap, late, bound = self.heap, self.late, numbers[-1]
+            moved: list[int] = []
+            while heap and -heap[0] > bound and len(moved) < MOVED_AT_ONCE:
+                number = -heappop(heap)
+                if number in late and number not in moved[-1:]:
+                    moved.append(number)
+            moved.reverse()
+            numbers += moved
+            things += [late[number] for number in moved]
+            for number in moved:
+                del late[number]
+            self.late_top = -heap[0] if heap else -1
 
     def sweep(self) -> None:
         """Remove all gaps, if they are half of the stack.  Cost: O(1) for each of them."""

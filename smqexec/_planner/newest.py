@@ -31,8 +31,7 @@ new node would do next: the node becomes its head, at a position before all othe
 it needs is searched last.  So chains that grow while they run cost one step a node.  Heads can be
 taken off again while what else they need was not searched: so many sinks share one chain.
 
-Fresh.  Of the nodes that become ready one is kept aside, on no shelf and in no line, as most often
-it starts next.
+Fresh.  One of the nodes that become ready is in no line and on no shelf: most often it starts next.
 """
 
 from __future__ import annotations

@@ -50,11 +50,9 @@ class Node:
     _dependencies: Any
     _missing: int  # dependencies not done; +1: a relay that waits for `done`; below 0: dropped or ended
     _dependents: Any  # the nodes that depend on it, until it ends: None, a node, or a list of nodes
-    # Newest first: the last search that visited it; the search owns the node while it is live.
-    # `HELD_BACK`: it was held back.
-    _search: Any
-    # Newest first: its position in that search.  None: in the line that its state calls for, if
-    # it has a number.  `UNVISITED`: it became ready in `Searches.todo`, and is still there.
+    _search: Any  # newest first: the last search that visited it, and owns it while live; or `HELD_BACK`
+    # Newest first: its position in that search.  None: in the line that its stage calls for, if it
+    # has a number.  `UNVISITED`: it became ready in `Searches.todo`, and is still there.
     _place: Any
 
     def __init__(self) -> None:
@@ -83,9 +81,7 @@ class PlannedQueue:
 
     def __init__(self) -> None:
         self.waiting = self.ready = self.running = 0  # how many of its nodes are at these stages
-        # Its ready nodes.  Newest first: a `Line` of nodes that no search owns, and of searches that
-        # own others.  Oldest first: a `Fifo`.
-        self.line: Any = None
+        self.line: Any = None  # its ready nodes: a `Fifo`, or a `Line` of nodes and of searches
         self.first: dict[Node, None] = {}  # newest first: ready nodes that were held back, in order
 
     def start(self, node: Node) -> None:

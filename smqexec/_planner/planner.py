@@ -20,11 +20,7 @@ from .search import HELD_BACK
 
 
 class Planner:
-    """The order of tasks that depend on each other, over several queues.
-
-    *order* says which ready node of a queue starts first: "oldest", the one submitted first;
-    "newest", the first one that a depth-first search meets which starts at the newest pending node.
-    """
+    """The order of tasks that depend on each other, over several queues: "newest" or "oldest" first."""
 
     def __init__(self, order: str) -> None:
         if order not in ("newest", "oldest"):

@@ -68,7 +68,7 @@ class Search:
 
 
 class Past:
-    """In a node, in place of a search that gave it back: the number of that search."""
+    """In a node, in place of the search that gave it back: its number."""
 
     __slots__ = ("_number",)
     live = False
@@ -78,10 +78,7 @@ class Past:
 
 
 class HeldBack:
-    """The type of `HELD_BACK`, which owns all nodes that were held back, as if it was the newest search.
-
-    So searches pass these nodes by, and they go before all other nodes of their queues.
-    """
+    """The type of `HELD_BACK`, which owns all nodes that were held back, as if it was the newest search."""
 
     _number = inf
     live = True

@@ -47,10 +47,7 @@ class Searches:
             line.discard(node._number)
 
     def first(self, queue: PlannedQueue, stop: int) -> Any:
-        """Return the node of *queue* that goes first, removed from where it is listed; or `SEARCHING`.
-
-        There is one, and no node is fresh.
-        """
+        """Return the node of *queue* that goes first, now unlisted; or `SEARCHING`.  No node is fresh."""
         line, todo = queue.line, self.todo
         while True:
             for each in (line, todo):
@@ -98,7 +95,7 @@ class Searches:
             search.frames.append((lowest, index))
         for node in reversed(path):
             search.first -= 1
-            node._search, node._place = search, search.first
+            node._place, node._search = search.first, search
         if rests:
             search.later = search.later or deque()
             search.later.extend(reversed(rests))
@@ -114,8 +111,7 @@ class Searches:
     def _path(self, root: Any, most: int) -> tuple[list[Node], list[Any], Search | None]:
         """Walk from *root* along first pending dependencies, as far as no other search owns them.
 
-        Return the nodes on the path, at most *most* and now in no line; what else these need; and
-        a search to adopt the path, if the path ends at a head of one.
+        Return at most *most* nodes, now in no line; what else these need; and a search to adopt them.
         """
         todo, things, numbers, number = self.todo, self.todo.things, self.todo.numbers, root._number
         path: list[Node] = []
@@ -154,10 +150,9 @@ class Searches:
         return path, rests, None
 
     def _bare(self, search: Search, former: Node) -> bool:
-        """Make *former* the head of *search* again, which no longer owns the heads above it; leave `todo`.
+        """Make *former* the head of *search* again, without the heads above it and not in `todo`.
 
-        Return False if *former* never was the head; or if other needs of a head above it were
-        searched, and are pending.  Cost: one step for each head above it.
+        Return False if it never was the head, or if other needs of a head above it were searched.
         """
         if former._place > 0:
             return False
@@ -251,11 +246,7 @@ class Searches:
         return None
 
     def dropped(self, nodes: list[Any]) -> None:
-        """Search anew what may have been visited through *nodes*, which have just been dropped and left.
-
-        Cost: one step for each node visited through them and each of its dependents; and a new
-        search of the searches that own or lead to one of these.
-        """
+        """Search anew what may have been visited through *nodes*, which have just been dropped and left."""
         visited = [node for node in nodes if node._search is not None]
         # The nodes that may have been visited through them, and that no newer search owns.
         fallen: dict[Node, None] = {}
