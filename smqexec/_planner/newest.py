@@ -43,7 +43,7 @@ from typing import Any
 
 from .graph import settle
 from .line import Line
-from .nodes import DONE, NONE, READY, RUNNING, SEARCHING, Node, PlannedQueue
+from .nodes import DONE, NONE, READY, RUNNING, SEARCHING, WAITING, Node, PlannedQueue
 from .search import HELD_BACK, Past, Search
 from .searches import UNVISITED, Searches
 
@@ -167,14 +167,27 @@ class NewestFirst(Searches):
 
     def _take_first(self, queue: PlannedQueue, limit: int | None) -> Any:
         """Do what `take` does in every case, for a node that is counted as running already."""
+        line, todo, fresh = queue.line, self.todo, self._fresh
+        stop = maxsize if limit is None else self.steps + limit
         node: Any = None
-        if queue.ready:
+        while fresh is not None and fresh._queue is queue and node is None and self.steps < stop:
+            # Most often its search adopts what was added since: then it needs no shelf.
+            todo.tidy()
+            if not line.late_top < fresh._search._number > line.numbers[-1]:
+                break
+            if todo.numbers[-1] <= fresh._search._number:
+                node, self._fresh = fresh, None
+            elif todo.things[-1]._stage == WAITING:
+                node = self.begin(todo.things[-1], queue, stop)
+            else:
+                break
+        if node is None and queue.ready:
             self.settle()
             if queue.first:
                 node = next(iter(queue.first))
                 del queue.first[node]
             else:
-                node = self.first(queue, maxsize if limit is None else self.steps + limit)
+                node = self.first(queue, stop)
         queue.running -= 1
         if node is not None and node is not SEARCHING:
             queue.start(node)

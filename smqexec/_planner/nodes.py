@@ -18,18 +18,12 @@ from typing import Any, ClassVar, TypeAlias
 WAITING, READY, RUNNING, DONE, DROPPED = range(5)
 NEW = -1
 
-# The dependencies of a node without any.
-NONE: tuple[Any, ...] = ()
+NONE: tuple[Any, ...] = ()  # the dependencies of a node without any
+SEARCHING: Any = object()  # the result of `take` if its limit is used up: call it again
+STRIDE = 1 << 32  # numbers of submissions are so far apart; those of a group, such as a `map`, between
+SWEEP_FROM = 64  # a longer list of entries is swept when half of them are dead: O(1) for each entry
 
-# The result of `take` if it used up its limit and has to be called again.
-SEARCHING: Any = object()
-
-# Numbers of consecutive submissions are so far apart, and those of one, such as a `map`, between.
-STRIDE = 1 << 32
 Group: TypeAlias = Iterator[int]
-
-# A longer list of entries is swept when half of them are dead: that costs O(1) for each entry made.
-SWEEP_FROM = 64
 
 
 class Node:

@@ -44,13 +44,9 @@ class Planner:
     ) -> None:
         """Add new *node* as the newest sink, or as the next of *group*.
 
-        Args:
-            node: The node.
-            queue: The queue that starts it.  None makes a relay, which never starts: it is done
-                with its dependencies, unless `_ended_by_owner`; or by `done`, once they have started.
-            dependencies: None, a node, or a list in argument order that is now the planner's, of
-                nodes of this planner that are not done.
-            group: The numbers of its submission, if that has several nodes.
+        Without *queue* it is a relay, which never starts: it is done with its dependencies, unless
+        `_ended_by_owner`; or by `done`, once they have started.  *dependencies* are None, a node, or
+        a list in argument order, now the planner's, of nodes that are not done.
         """
         if dependencies is None:
             missing = 0

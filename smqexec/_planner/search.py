@@ -22,18 +22,14 @@ class Search:
     _stage = NEW  # that of no node in a line
 
     def __init__(self, head: Node) -> None:
-        # The node at which it began.  None once a newer search has taken the head: that one will
-        # visit whatever this one could still reach.
-        self.head: Node | None = head
+        self.head: Node | None = head  # where it began; None once a newer search has taken it over
         self._number = head._number  # its rank: the number of its head
         self.live = True  # False once it owns nothing: a node whose search is not live has no owner
         self.intact = True  # False once it lost a node or passed one by: then no node may adopt it
         # The lowest and highest position given so far.  Those of heads are below 0.
         self.first = self.last = 0
-        # Where it stands: (dependencies, index of the next to visit).  The list is the node's own.
-        self.frames: list[tuple[list[Any], int]] = []
-        # Frames of heads, to go on with when `frames` is empty: a deque, once there are some.
-        self.later: Any = ()
+        self.frames: list[tuple[list[Any], int]] = []  # a node's own dependencies, the next to visit
+        self.later: Any = ()  # frames of heads, to go on with then: a deque, once there are some
         # Its ready nodes, for each queue: by position; and a heap of positions, some of them of nodes
         # that have left.  The search is in the line of each queue for which it has some.
         self.shelves: defaultdict[PlannedQueue, Shelf] = defaultdict(lambda: ({}, []))

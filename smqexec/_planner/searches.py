@@ -11,22 +11,18 @@ from .line import BOTTOM, GAP, Line
 from .nodes import NONE, READY, RUNNING, SEARCHING, SWEEP_FROM, WAITING, Node, PlannedQueue
 from .search import HELD_BACK, Past, Search
 
-# The place of a ready node in `todo`: it was waiting when it was added, and no search has visited it.
-UNVISITED: Any = "unvisited"
-
-# A search begins with a path of at most so many nodes; then another search goes on at its end.
-PATH = 300
+UNVISITED: Any = "unvisited"  # the place of a ready node in `todo`, where it was waiting
+PATH = 300  # a search begins with at most so many nodes; then another goes on at its end
 
 
 class Searches:
     """All searches of one planner.  `NewestFirst` adds the verbs."""
 
     def __init__(self) -> None:
-        #: What is still to be searched, by number: nodes that no search has visited and that were
-        #: waiting when they were added, and searches that have something left.
+        # What is still to be searched, by number: nodes that no search has visited and that were
+        # waiting when they were added, and searches that have something left.
         self.todo = Line()
-        #: How many nodes all searches have looked at so far.
-        self.steps = 0
+        self.steps = 0  # how many nodes all searches have looked at so far
 
     def put(self, node: Node) -> None:
         """List pending *node*, which no search owns and no line has, by its own number."""
@@ -62,7 +58,7 @@ class Searches:
             if type(thing) is Search:
                 node = self._advance(thing, queue, stop)
             elif thing._stage == WAITING:
-                self._begin(thing, stop)
+                node = self.begin(thing, queue, stop)
             else:  # it became ready where it was
                 self.steps += 1
                 del todo.things[-1], todo.numbers[-1]
@@ -80,14 +76,22 @@ class Searches:
         del line.things[-1], line.numbers[-1]
         return thing
 
-    def _begin(self, root: Any, stop: int) -> None:
-        """Search from *root*, the first of `todo`: let a search adopt it, or make one."""
+    def begin(self, root: Any, queue: PlannedQueue, stop: int) -> Any:
+        """Search from *root*, the first of `todo`: let a search adopt it, or make one.
+
+        Return its one dependency, if that is a ready node of *queue*: it goes first, without a search.
+        """
         path, rests, search = self._path(root, min(PATH, stop - self.steps))
         self.steps += len(path) or 1
         if not path:
             self.todo.discard(root._number)  # it is listed again once it is ready
             root._place = 0
-            return
+            return None
+        need = root._dependencies
+        if type(need) is not list and need._stage == READY and need._queue is queue and need._place is None:
+            queue.line.discard(need._number)
+            root._place = 0
+            return need
         if search is None:
             search = Search(root)
             lowest = listed_dependencies(path[-1])
@@ -107,6 +111,7 @@ class Searches:
                     queue.line.push(root._number, search)
         if search.frames or search.later:
             self.todo.push(root._number, search)
+        return None
 
     def _path(self, root: Any, most: int) -> tuple[list[Node], list[Any], Search | None]:
         """Walk from *root* along first pending dependencies, as far as no other search owns them.
@@ -150,10 +155,7 @@ class Searches:
         return path, rests, None
 
     def _bare(self, search: Search, former: Node) -> bool:
-        """Make *former* the head of *search* again, without the heads above it and not in `todo`.
-
-        Return False if it never was the head, or if other needs of a head above it were searched.
-        """
+        """Make *former* the head of *search* again, not in `todo`; False if heads above it have to stay."""
         if former._place > 0:
             return False
         heads: list[Node] = []
