@@ -1,4 +1,4 @@
-"""A queue on an executor: how wide it is, and what it is called."""
+"""The making of a queue on an executor: its slots, its name, its backend."""
 
 from __future__ import annotations
 
@@ -16,36 +16,31 @@ _engines = count()  # numbers for names
 
 
 def on_executor(
-    scheduler: Any,
-    max_workers: int | None,
-    name: str,
-    executor: Executor,
-    prefetch: int | None,
+    scheduler: Any, max_workers: int | None, name: str, executor: Executor, prefetch: int | None
 ) -> QueueState:
-    """Slots on *executor*.
+    """Return the state of a new queue on *executor*.
 
     Args:
-        scheduler: What plans them.
-        max_workers: How many they are; None for what *executor* says.
-        name: What to call them, if it is not empty.
-        executor: What runs their tasks.
-        prefetch: How many tasks more may be there; None: it decides.
+        scheduler: The scheduler of the queue.
+        max_workers: The number of slots; None: what *executor* says.
+        name: The name of the queue; empty: one after the class of *executor*.
+        executor: Makes the calls.
+        prefetch: See `ExecutorBackend`.
     """
     kind = type(executor).__name__
     max_workers = workers_of(executor) if max_workers is None else max_workers
     if max_workers is None:
         raise TypeError(f"max_workers must be given: {kind} does not tell how many it has")
     check_width(max_workers)
-    name = name or f"{kind}-{next(_engines)}"
-    pool = ExecutorBackend(executor, prefetch)
-    queue = QueueState(scheduler, pool, max_workers, name)
-    queue.limit += pool.prefetch()
+    backend = ExecutorBackend(executor, prefetch)
+    queue = QueueState(scheduler, backend, max_workers, name or f"{kind}-{next(_engines)}")
+    queue.limit += backend.prefetch()
     come_before(type(executor))
     return queue
 
 
 def check_engine(executor: Any, initializer: Any, initargs: tuple[Any, ...]) -> None:
-    """Refuse what can't be a queue's *executor*, or what is for threads alone."""
+    """Raise TypeError if *executor* is no executor, or an argument for threads was given beside it."""
     if not isinstance(executor, Executor):
         raise TypeError(f"executor must be a concurrent.futures.Executor, not {executor!r}")
     if initializer is not None or initargs:

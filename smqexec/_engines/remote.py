@@ -68,6 +68,7 @@ class _Pair:
     """One end of a channel within an interpreter."""
 
     def __init__(self, incoming: SimpleQueue[Any], outgoing: SimpleQueue[Any]) -> None:
+        # Entries are tuples of one value, and None at the end.  They never change; any thread may use them.
         self._incoming = incoming
         self._outgoing = outgoing
 
@@ -228,7 +229,7 @@ class Channel:
             address = self._listener.address
         # The taking thread is in `accept`, or will be; cleared by that thread.
         self._waits = abroad
-        self.reply = Reply(os.getpid(), address, key)
+        self.reply = Reply(os.getpid(), address, key)  # for the worker; never changes
         _channels[key] = self
 
     def pair(self) -> Connection:

@@ -27,9 +27,9 @@ from ..pickling import refused_part
 class _Packing(threading.local):
     """The call that the calling thread packs, or opens."""
 
-    client: Client | None = None
-    holes: dict[Future, int] | None = None
-    values: Any = ()
+    client: Client | None = None  # while it packs: the client of the cluster
+    holes: dict[Future, int] | None = None  # while it packs: the futures, and the numbers of their holes
+    values: Any = ()  # while it opens: the values for the holes
 
 
 _here = _Packing()
@@ -41,6 +41,7 @@ class Packed:
     __slots__ = ("buffers", "bytes")
 
     def __init__(self, packed: bytes, buffers: list[Any]) -> None:
+        # The pickled call, and the buffers that it refers to.  Neither changes.
         self.bytes = packed
         self.buffers = buffers
 
@@ -86,7 +87,7 @@ class _Hole:
     __slots__ = ("number",)
 
     def __init__(self, number: int) -> None:
-        self.number = number
+        self.number = number  # of the future among the arguments of `perform`
 
     def __reduce__(self) -> Any:
         return _fill, (self.number,)

@@ -75,7 +75,7 @@ class ClusterFuture(Remote):
 
     def __init__(self, executor: DaskExecutor, call: Call) -> None:
         super().__init__()
-        self.executor = executor
+        self.executor = executor  # never changes
         # The next three are written by `send`, and by `end`, which comes after it.
         self._call: Call | None = call  # until it is done
         self._large: DaskFuture | None = None  # the packed call if it was sent by itself, until it is done
@@ -237,7 +237,7 @@ class DaskExecutor(Engine):
             )
         if client.status != "running":
             raise ValueError(f"{client!r} is not connected: its status is {client.status!r}")
-        self.client = client
+        self.client = client  # never changes
         self._lock = threading.Lock()  # guards `_shutdown`, and the growth of `_pending`
         self._pending: set[ClusterFuture] = set()  # the calls at the cluster
         self._shutdown = False  # `shutdown` was called
