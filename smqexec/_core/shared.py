@@ -23,7 +23,7 @@ from .exclusive import Exclusive
 from .process import Ends
 from .state import EventSink, QueueState
 
-STATES = ("waiting", "ready", "running", "done", "failed", "cancelled")
+STATES: tuple[str, ...] = ("waiting", "ready", "running", "done", "failed", "cancelled")
 
 # How often a thread asks for the lock before it blocks.
 SPINS = 20

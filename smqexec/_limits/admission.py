@@ -81,12 +81,11 @@ class Admission:
         if limit is None or (worker is not None and worker.queue.scheduler is self._core):
             return self._add(queue, fn, args, kwargs, group, options, None)
         blocks_loop = wait and options.timeout != 0 and _runs_event_loop()
-        joins = wait and not blocks_loop  # the line of waiting threads
         reservation = Reservation()
         try:
             with self._core.exclusive():
                 refused = queue.closed or queue.broken or self._core.exiting or self._core._abandoned
-                admitted = bool(refused) or limit.reserve(reservation, queue.pending, joins)
+                admitted = bool(refused) or limit.reserve(reservation, queue.pending, wait)
             if not admitted and blocks_loop:
                 raise RuntimeError(
                     f"{_full(queue)}; submit() would block the event loop of this thread: "
@@ -137,8 +136,6 @@ class Admission:
         elif options.after or allocates or reservation is not None or queue.in_order:
             # More than arguments is to be linked.
             args, kwargs = None, special(args, kwargs)
-            if queue.in_order:
-                group = None  # the first of a `map` starts first without it
         return self._submission.add(queue, fn, args, kwargs, group, make)
 
 
