@@ -28,7 +28,7 @@ def entries(planner: Planner, queues: Iterable[PlannedQueue]) -> int:
     queues = list(queues)
     order = planner.order
     if not isinstance(order, NewestFirst):
-        return sum(len(queue.line.all()) for queue in queues)
+        return sum(len(queue.line.nodes) + len(queue.line.late) for queue in queues)
     order.settle()
     lines = [order.todo, *(queue.line for queue in queues)]
     count = sum(len(line.things) - 1 + len(line.late) + len(line.heap) for line in lines)
