@@ -51,7 +51,7 @@ class Ending:
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until nothing is pending or running but tasks that wait here; return False after *timeout*."""
-        return self._waiting.until(self._idle, timeout, tell=partial(self.warn_if_stalled, "all tasks"))
+        return self._waiting.until(self._idle, timeout, warn=partial(self.warn_if_stalled, "all tasks"))
 
     def _idle(self) -> bool:
         running = sum(queue.running for queue in self._core._queues)
@@ -102,7 +102,7 @@ class Ending:
             if at_work(self._core, queue):
                 raise RuntimeError("a task cannot wait for the shutdown of its own queue")
         warn = partial(self.warn_if_stalled, f"the end of queue {queue.name}", True)
-        return self._waiting.until(drained, queue=queue, tell=warn)
+        return self._waiting.until(drained, queue=queue, warn=warn)
 
     def interrupt(self, queues: Iterable[QueueState] | None = None) -> None:
         """Cancel what is pending, and ask what runs to end; in *queues*, or all."""
@@ -156,7 +156,7 @@ class Ending:
                 LOGGER.warning("exit waits for what may never end: %s", why.overview(self._core))
             return False  # what is waited for now may come, and others be stalled then
 
-        self._waiting.until(self._idle, tell=warn)
+        self._waiting.until(self._idle, warn=warn)
 
     def _cancel_stalled(self) -> None:
         with self._core.exclusive():

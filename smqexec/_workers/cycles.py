@@ -1,9 +1,12 @@
-"""A task that waits for itself: how the cycle is found, and put into words.
+"""Find a cycle, tasks that wait for each other, and describe it.
 
-A cycle is closed by a wait, never by a submission: a new task depends on older ones alone.  So each wait in
-which all awaited futures must end looks for a cycle once, before it blocks.  It looks at all that needs the
-waiting tasks, as these are few: dependents, and threads that wait for one of them.  Cycles through other
-schedulers, through slots and through resources are not looked for; `why` shows them.
+Only a wait closes a cycle: a submission does not, as a new task depends on older tasks alone.  So each wait
+for *all* of its futures searches for a cycle once, before its thread blocks.  The search starts at the
+waiting tasks and follows dependents, and tasks whose threads wait for a node that it found.  The lock of one
+scheduler is held throughout: so the search sees one state of the graph and of the waits, and of two waits
+that close a cycle together, the later one finds it.
+
+Cycles through other schedulers, slots or resources are not searched for; `why` shows them.
 """
 
 from __future__ import annotations
@@ -17,14 +20,15 @@ from .join_search import JoinSearch
 
 
 def cycle_of(wait: JoinSearch) -> list[Any]:
-    """Return a path of nodes from what *wait* awaits to a task of its thread, each needing the next.
+    """Return a path from a future that *wait* awaits to a task of its thread: each node needs the next.
 
-    An empty list without any.  The lock is held.  Cost: all that needs a task of the thread.
+    Return an empty list if there is no cycle.  The lock is held.  Cost: a step for each node that needs a
+    task of the thread.
     """
     awaited = set(wait.awaited())
-    # What each found node needs; None for the tasks that can't go on before the wait has ended.
+    # Each found node, with the node that it needs.  None: a task of the thread, which needs the wait to end.
     needs: dict[Any, Any] = dict.fromkeys(task for worker in wait.workers for task in worker.tasks())
-    for node in (todo := list(needs)):  # it grows while we go
+    for node in (todo := list(needs)):  # the list grows during the loop
         if node in awaited:
             path = [node]
             while (node := needs[node]) is not None:
@@ -38,22 +42,23 @@ def cycle_of(wait: JoinSearch) -> list[Any]:
 
 
 def _tasks_waiting_for(node: Any, scheduler: Any) -> list[Any]:
-    """Return the tasks of *scheduler*, which *node* belongs to, that can't go on until it has ended."""
+    """Return the tasks whose threads wait for the end of *node*, which belongs to *scheduler*."""
     at_end = node._at_end if isinstance(node, PlannedFuture) else None
     blocked = [] if at_end is None else [*at_end.locks, *at_end.waiters]
     found: list[Any] = []
     for each in blocked:
-        # A thread at no task blocks on a plain lock, or has a waiter of the standard library.
+        # A thread outside of all tasks has a plain lock or a waiter of the standard library here.
         wait = each.search if type(each) is Completions else each
         if not isinstance(wait, JoinSearch) or wait.scheduler is not scheduler:
             continue
+        # A wait for any of several futures may end without *node*.
         if wait.strict and wait.active:
             found += [task for worker in wait.workers for task in worker.held_by(wait)]
     return found
 
 
 def in_words(cycle: list[Any]) -> str:
-    """Return what is wrong, where the first of *cycle* is awaited, and the last is a task that waits."""
+    """Return the error message for *cycle*, as `cycle_of` returns it."""
     first, *others = [repr(node) for node in cycle if isinstance(node, PlannedFuture)]
     if not others:
         return f"waiting would never end: {first} waits for itself"

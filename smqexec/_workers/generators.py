@@ -1,6 +1,9 @@
-"""The loop of a worker that runs a generator task: each value is published as it is yielded.
+"""The loop of a worker that runs a generator task: it publishes each value as the generator yields it.
 
-`Task._stream` is set before `Task._fn` is released, so that other threads find one of them.
+A generator task is *open* from the call of its function to the end of its iterator.  Only its worker takes
+values and writes `Stream.values`, so nothing here holds the lock; see ``streams`` for the threads that ask
+for items meanwhile.  `Task._stream` is set before `Task._fn` is released: a thread that reads `_stream`,
+then `_fn`, finds at least one of them.
 """
 
 from __future__ import annotations
@@ -14,15 +17,15 @@ from .._calls.frames import ours, strip_ours
 from .._core.state import QueueState, Worker
 from .._futures.task import Task
 
-ours(length)  # its frame knows the arguments
+ours(length)  # a failure would keep its frame, which holds the arguments
 
 
 @ours
 def open_stream(queue: QueueState, task: Task[Any], fn: Any, args: Any, kwargs: Any) -> None:
-    """Begin to stream *task*, the call ``fn(*args, **kwargs)``: ask how many values there will be.
+    """Make the stream of *task*, the call ``fn(*args, **kwargs)``, and announce its length if *fn* does.
 
     Raises:
-        BaseException: What announces the number of results failed.
+        BaseException: The ``number_of_results`` of *fn* failed.
     """
     scheduler = queue.scheduler
     count = announcement(fn)
@@ -31,23 +34,24 @@ def open_stream(queue: QueueState, task: Task[Any], fn: Any, args: Any, kwargs: 
     try:
         if count is not None:
             scheduler.streams.announce(stream, length(count, name, args, kwargs))
-        # Last: a thread that finds a name in place of the function finds the stream, with its length.
+        # Last: a thread that finds the name in place of the function also finds the stream and its length.
         task._fn = name
         task._args = task._kwargs = None
     finally:
-        del task, fn, args, kwargs, count  # a failure keeps this frame
+        del task, fn, args, kwargs, count  # the traceback of a failure keeps this frame
 
 
 @ours
 def drive(queue: QueueState, worker: Worker, task: Task[Any], iterator: Iterator[Any]) -> list[Any]:
-    """Take and publish the values of *iterator*; return a new list of all.
+    """Publish each value of *iterator*; return a new list of all values.
 
-    After each value, wait while the scheduler is stopped, and close *iterator* if *task* was asked to end.
+    After each value the worker waits while the scheduler is stopped.  If *task* was cancelled, the worker
+    closes *iterator*.
 
     Raises:
         CancelledError: *task* was cancelled.
-        ValueError: There are more values than were announced.
-        BaseException: What *iterator* raised, or its ``close``.
+        ValueError: There are more values than announced.
+        BaseException: *iterator*, or its ``close``, raised it.
     """
     scheduler = queue.scheduler
     publish = scheduler.streams.publish
@@ -66,21 +70,22 @@ def drive(queue: QueueState, worker: Worker, task: Task[Any], iterator: Iterator
             if scheduler.observers:
                 scheduler.observers.tell("item", queue, task, worker.thread, index=len(values))
             publish(stream, value)
-            # Both are read without the lock: a change that comes now is seen at the next value.
+            # `_stopped` and `cancel_requested` are read without the lock: a change that this misses is seen
+            # after the next value.
             if scheduler._stopped:
                 scheduler.waiting.pause(task)
             at_end = task._at_end
             if at_end is not None and at_end.cancel_requested:
                 raise CancelledError()
     except BaseException as error:
-        # An exception of `close` gets this one as its context.
+        # If `close` raises, too, its exception has *error* as its context.
         strip_ours(error)
         try:
             close = getattr(iterator, "close", None)
             if close is not None:
                 close()
         finally:
-            # CPython 3.12 and 3.13 keep this frame with that of a generator that has failed.
+            # On CPython 3.12 and 3.13 the frame of a failed generator keeps this frame.
             close = value = None
             del queue, worker, task, iterator, stream, values
         raise

@@ -1,14 +1,17 @@
-"""Inline queues have no threads of their own: for a debugger, and for tests.
+"""The backend of inline queues, which have no threads of their own: for debuggers and tests.
 
-The thread that submits a task, or resumes the scheduler, is the worker: it runs all that is ready, in the
-order in force, and leaves before the call returns.
+The thread that submits a task, or resumes the scheduler, *serves* the queue: it becomes a worker, runs all
+ready tasks in order, and returns when none is left.
 
-While a thread serves an inline queue, workers of other inline queues of the same scheduler are *due* in it:
-they begin after its present worker, or within a wait of that.  So a thread has several workers only where the
-outer ones wait, and a wait of the innermost may run tasks in the slots of all.
+While a thread serves an inline queue, further workers of inline queues of the same scheduler are *due* in
+that thread (`CURRENT.due`).  A due worker begins when the present worker has ended, or inside a wait of the
+present worker.  Invariant: if a thread has several workers, all but the innermost wait.  So a wait of the
+innermost worker may run tasks in the slots of all.
 
-A thread that is at something else never serves an inline queue: a worker of another queue or scheduler, a
-thread of another executor that ends a dependency.  It starts a thread for that alone.
+All other threads start a new thread to serve an inline queue: a worker of another queue or scheduler, or a
+thread of another executor that ends a dependency.
+
+`CURRENT` is the thread's own and needs no lock.
 """
 
 from __future__ import annotations
@@ -26,28 +29,32 @@ from .._core.backend import Threads
 from .._core.state import CURRENT, QueueState, Worker
 from .loop import perform
 
-LOGGER = logging.getLogger("concurrent.futures")  # where its users look for failed initializers
+LOGGER = logging.getLogger("concurrent.futures")  # where users look for failing initializers
 
 
 class InlinePool(Threads):
     """The backend of an inline queue.
 
     Args:
-        initializer: Called once, by the thread that begins the first worker.
+        initializer: Called once, without arguments, by the thread that begins the first worker.
     """
 
     parks = False
     inline = True
 
     def __init__(self, initializer: Callable[[], object] | None) -> None:
-        self._initializer = initializer  # None once it was called: by the first thread that serves the queue
-        self._broken: Any = None  # how it failed; as that of a ThreadPoolExecutor
-        self.threads: set[threading.Thread] = set()  # as for any backend; it has none
+        # None once the first worker has called it.  Read and written by workers, without a lock.
+        self._initializer = initializer
+        # Why the initializer failed, as in a ThreadPoolExecutor; else None.  Written by the worker.
+        self._broken: Any = None
+        # Always empty: `Backend` asks for it.
+        self.threads: set[threading.Thread] = set()
 
     def start(self, queue: QueueState, worker: Worker) -> None:
-        """Begin *worker*: at once in the thread that submits, else as the module says."""
+        """Begin *worker* in the calling thread, now or when it is due, or in a new thread."""
         outer = CURRENT.worker
-        # Not nested at once: the present worker may have taken a task that *worker* waits for, and not begun.
+        # Due, not now: the present worker may have taken a task and not yet called it, and a task of
+        # *worker* might wait for that one.
         if outer is not None and outer.queue.inline and outer.queue.scheduler is queue.scheduler:
             CURRENT.due.append(partial(self._work, queue, worker))
         elif outer is None and (CURRENT.lent or threading.current_thread() is threading.main_thread()):
@@ -57,26 +64,26 @@ class InlinePool(Threads):
             Context().run(thread.start)  # see `ThreadPool.start`
 
     def resize(self, number: int) -> None:
-        """There are no threads."""
+        """Do nothing: there are no threads."""
 
     def join(self, wait: bool) -> None:
-        """There are no threads."""
+        """Do nothing: there are no threads."""
 
     def _serve(self, queue: QueueState, worker: Worker) -> None:
-        """Be *worker*, then the workers that have become due.
+        """Run *worker*, then the workers that have become due.
 
         Raises:
-            RecursionError: The caller is at the bottom of a recursion, with no room to end what it begins.
+            RecursionError: The caller has too little stack left; nothing was changed.
         """
         headroom()
-        # In the main thread Ctrl-C fails the task that runs, and no worker is lost between two tasks.
+        # Ctrl-C fails the running task.  It is masked between two tasks, where it would lose the worker.
         with uninterrupted():
             self._work(queue, worker)
             while CURRENT.due:
                 CURRENT.due.popleft()()
 
     def _work(self, queue: QueueState, worker: Worker) -> None:
-        """Be *worker*, until nothing is ready."""
+        """Run tasks as *worker* until none is ready."""
         outer, CURRENT.worker = CURRENT.worker, worker
         CURRENT.workers.append(worker)
         begin = partial(queue.scheduler.dispatcher.begin, queue, worker)
@@ -89,7 +96,7 @@ class InlinePool(Threads):
             CURRENT.worker = outer
 
     def _initialize(self, queue: QueueState) -> bool:
-        """Call the initializer, if that was not done; False if it failed."""
+        """Call the initializer unless it was called before; return False if it fails."""
         initializer, self._initializer = self._initializer, None
         try:
             if initializer is not None:

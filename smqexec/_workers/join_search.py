@@ -1,18 +1,24 @@
-"""Nested waiting: the join search finds ready tasks that a waiting task needs from its own queue.
+"""Nested waiting: the join search finds the ready tasks of a worker's own queue that its waiting task needs.
 
 A `JoinSearch` belongs to one wait of one worker.  It is a depth-first search that starts at the awaited
-futures and is suspended while the worker blocks, or runs a nested task.  From a node it goes on to:
+futures, and is suspended while the worker blocks or runs a nested task.  It continues
 
-- pending: its dependencies, in argument order; of a task of another queue also the awaited futures of
-  that queue's workers, as the task may need one of their slots; of a task that lacks units of a resource
-  also the tasks that hold them;
-- running: the awaited futures of the thread that runs it.
+- from a pending node to its dependencies, in argument order;
+- from a pending task of another queue also to the futures that the workers of that queue await, as the task
+  may need one of their slots;
+- from a task that lacks units of a resource also to the tasks that hold them;
+- from a running task to the futures that its thread awaits.
 
-Invariants: `seen` has each visited node that has not ended; while `frames` and `late` are empty, each
-ready task of the worker's queue that is needed is in `ready`.
+Events extend the search after it has passed a node: the node becomes ready (`freed`), its worker begins to
+wait (`extend`), its task lacks units (`held_back`), it ends (`forget`).
 
-Locks: fields are changed under the lock of the scheduler that owns the node at hand; `ready`, `late` and
-`frames` are read under the lock of the worker's scheduler.  The search holds one lock at a time.
+Invariants: `seen` has each visited node that has not ended.  While `frames` and `late` are empty, `ready` has
+each needed ready task of the worker's queue.
+
+Locks: the waiting thread advances the search under the lock of the worker's scheduler; to visit a node of
+another scheduler it releases that lock and takes the other.  It never holds both, so two searches can't
+deadlock.  Other threads call the event methods under the lock of the event's scheduler.  If that is not the
+worker's, an event looks up or removes single entries, and appends to `late` and `wakes`: all are atomic.
 """
 
 from __future__ import annotations
@@ -31,7 +37,7 @@ from .._futures.relays import Foreign
 from .._limits.resources import QUEUED, Allocation, AllocationWaiter
 from .._planner import DONE, NONE, READY, RUNNING, SEARCHING, Node, listed_dependencies
 
-#: Nodes to visit, and the scheduler of the relays among them.
+#: Nodes to visit, and the scheduler of the relays among them: a relay does not know its scheduler.
 Frame: TypeAlias = tuple[Iterator[Any], Any]
 
 
@@ -40,9 +46,9 @@ class JoinSearch:
 
     Args:
         worker: The waiting worker, of the calling thread.
-        awaited: Returns what is waited for and has not ended: futures, or `AllTasks`.  Called under any lock.
-        satisfied: Returns whether the wait is over.
-        strict: All of the awaited futures must end.
+        awaited: Returns the awaited futures that have not ended, or an `AllTasks`.  Called under any lock.
+        satisfied: Returns True if the wait is over.
+        strict: All awaited futures must end.
     """
 
     __slots__ = (
@@ -63,44 +69,51 @@ class JoinSearch:
         self.awaited = awaited
         self.satisfied = satisfied
         self.strict = strict
-        # All workers of the thread; and the queues whose tasks it can run nested, each in a worker's slot.
+        # All workers of the thread; and, by queue, the worker whose slot a nested task of that queue takes.
+        # Both constant: a worker begins or leaves only while its thread does not wait here.
         self.workers = (*CURRENT.workers,)
         self.homes = {each.queue: each for each in self.workers}
-        # The thread waits: written by it, under the scheduler's lock.
+        # True while the thread waits.  Written by the thread under the scheduler's lock.
         self.active = False
-        # An entry for each event that may give the thread something to do.  Needs no lock.
+        # One entry for each event that may give the thread something to do; any thread puts one, without a
+        # lock.  An entry stays until the thread takes it: so an event between `take` and `sleep` is not lost.
         self.wakes: SimpleQueue[None] = SimpleQueue()
-        # Visited nodes that have not ended, each with its place in the order of visits; the reverse; and the
-        # next place.  An entry leaves when its node ends: a search must not keep results.
+        # Visited nodes that have not ended, each with its place in the order of visits; and the reverse.  The
+        # waiting thread adds an entry under the lock of the node's scheduler.  `forget` removes it: a search
+        # must not keep results.
         self.seen: dict[Node, int] = {}
         self.places: dict[int, Node] = {}
+        # The next place.  The waiting thread's own.
         self.count = 0
-        # Other queues that have a pending task among the visited nodes.
+        # Other queues of which a pending task was visited.  The waiting thread adds a queue under the lock of
+        # the queue's scheduler, and `extend` reads under the same lock.
         self.busy: set[QueueState] = set()
-        # Where the search stands, the innermost last: nodes to visit, and the scheduler of relays among them.
+        # The frames of the suspended search, the innermost last.  The waiting thread's own; `has_work` of
+        # other threads reads whether there are any, under the lock of the worker's scheduler.
         self.frames: list[Frame] = [self.frame()]
-        # Make frames of what visited nodes have begun to need since.  Written under any lock.
+        # Calls that make frames of further needs of visited nodes.  Events append them, under any lock.
         self.late: deque[Callable[[], Frame]] = deque()
-        # A heap of the places of tasks that were ready when they were visited, or have become ready.
+        # A heap of the places of ready tasks.  Read and written under the lock of the worker's scheduler,
+        # which is that of all `homes`.
         self.ready: list[int] = []
 
     def open(self) -> None:
-        """Listen to events from now on."""
+        """Receive events from now on."""
         searches[self] = None
         for queue in self.homes:
             queue.helpers[self] = None
 
     def close(self) -> None:
-        """Listen to events no more."""
+        """Receive no more events."""
         searches.pop(self, None)
         for queue in self.homes:
             queue.helpers.pop(self, None)
 
     def frame(self) -> Frame:
-        """Return a frame for the awaited futures; it keeps none that was visited."""
+        """Return a frame of the awaited futures, which keeps none that was visited."""
         return _emptied(list(self.awaited())), None
 
-    # Events.  Called under the lock of the scheduler that owns the node, or the worker.
+    # Events.  Called by any thread under the lock of the scheduler of the node or worker.
 
     def release(self) -> None:
         """Wake the waiting thread."""
@@ -114,15 +127,15 @@ class JoinSearch:
             self.release()
 
     def extend(self, worker: Worker, wait: JoinSearch) -> None:
-        """Note that *worker* has begun to *wait*: its tasks, and its slot, need what that awaits."""
+        """Note that *worker* has begun to *wait*: its tasks and its slot need the awaited futures."""
         if worker in self.workers:
-            return  # nested in this very wait
+            return  # the new wait is this one, or nested in this one
         if worker.queue in self.busy or not self.seen.keys().isdisjoint(worker.tasks()):
             self.late.append(lambda: wait.frame() if wait.active else (iter(()), None))
             self.release()
 
     def held_back(self, scheduler: Any, allocation: Allocation) -> None:
-        """Note that the task of *allocation* lacks units now, or needs one more task."""
+        """Note that the task of *allocation* lacks units, or needs the end of one more task for them."""
         if allocation.task in self.seen:
             waiter = allocation.waiter
             self.late.append(lambda: (iter((waiter,)), scheduler))
@@ -135,32 +148,33 @@ class JoinSearch:
             self.places.pop(place, None)
 
     def spare(self) -> None:
-        """A ready task of this queue, which no thread is free for, matters only if it is needed."""
+        """Do nothing: `freed` notes the ready tasks that are needed, and no other runs here."""
 
-    # The waiting thread.
+    # Called by the waiting thread.
 
     def sleep(self, timeout: float | None) -> bool:
-        """Block until there is something to look at; False after *timeout* seconds."""
+        """Block until the next event; return False after *timeout* seconds."""
         try:
             self.wakes.get(timeout=None if timeout is None else min(timeout, TIMEOUT_MAX))
         except Empty:
             return False
         return True
 
-    def goes_on(self) -> bool:
-        """Return whether `take` has something to look at.  The lock is held."""
+    def has_work(self) -> bool:
+        """Return True if `take` may find a task.  The lock is held."""
         ready = self.ready and not self.scheduler._stopped
         return bool(ready or self.frames or self.late)
 
     def take(self) -> Any:
-        """Start the first ready task that is needed, and return it; None without one, or for now.
+        """Start the first needed ready task and return it; return None if there is none, or none yet.
 
-        The lock is held, but not while a node of another scheduler is visited.  Cost: a step for each node
-        and each of its dependencies over the life of the search; at most `SEARCH_LIMIT` steps a call.
+        The lock is held, except during a visit of another scheduler's node.  Cost: over the life of the
+        search, a step for each node and each of its dependencies; in one call at most `SEARCH_LIMIT` steps.
         """
         for _ in range(SEARCH_LIMIT):
             if self.ready and not self.scheduler._stopped:
                 node: Any = self.places.get(heappop(self.ready))
+                # The place is stale if the node has ended, or another worker has started it.
                 if node is not None and node._stage == READY:
                     self.scheduler.planner.order.start(node)
                     if self.scheduler.allocating.allocate(node):
@@ -178,7 +192,7 @@ class JoinSearch:
         owner: Any
         nodes, owner = self.frames[-1]
         node = next(nodes, None)
-        if node is None:  # all are visited; or the list was emptied, as its node has started or ended
+        if node is None:  # all are visited, or a dependency list was emptied as its task started or ended
             self.frames.pop()
             return
         if isinstance(node, PlannedFuture):
@@ -193,8 +207,8 @@ class JoinSearch:
         if owner is self.scheduler:
             self._visit(node, owner)
             return
-        # One lock at a time, or two searches could block each other.  What happens to the own scheduler
-        # between is told by events.
+        # Two locks at a time could deadlock with another search.  Events report all changes of the own
+        # scheduler meanwhile.  *node* may end before its lock is taken: `_visit` looks again.
         self.scheduler.lock.release()
         owner.lock.acquire()
         try:
@@ -204,13 +218,13 @@ class JoinSearch:
             self.scheduler.lock.acquire()
 
     def _visit(self, node: Any, owner: Any) -> None:
-        """Note *node*, and search what it needs next.  The lock of *owner*, its scheduler, is held."""
+        """Record *node*, and visit its needs next.  The lock of *owner*, the node's scheduler, is held."""
         if type(node) is AllTasks:
             self.frames.append((iter(node.nodes()), owner))
             return
         if node._stage >= DONE or node in self.seen:
             return
-        if type(node) is AllocationWaiter:  # visited again where its task needs one task more
+        if type(node) is AllocationWaiter:  # not in `seen`: `held_back` has it visited again
             if node.allocation.state == QUEUED:
                 self.frames.append((iter(node.allocation.blockers()), owner))
             return
@@ -222,7 +236,7 @@ class JoinSearch:
             return
         queue: QueueState | None = node._queue
         if queue in self.homes:
-            # A task that becomes ready later is told by `freed`.
+            # If it becomes ready later, `freed` adds it.
             if node._stage == READY:
                 heappush(self.ready, place)
         elif queue is not None and queue not in self.busy:
@@ -238,21 +252,24 @@ class JoinSearch:
 
 
 def _emptied(nodes: list[Any]) -> Iterator[Any]:
-    """Yield *nodes*, and keep none that was yielded."""
+    """Yield *nodes* in order; keep none that was yielded."""
     nodes.reverse()
     while nodes:
         yield nodes.pop()
 
 
 class AllTasks:
-    """What a wait for a whole scheduler, or for one queue of it, awaits: all pending and running tasks."""
+    """Stands for all pending and running tasks of a scheduler, or of one queue, as an awaited future."""
 
     def __init__(self, scheduler: Any, queue: QueueState | None) -> None:
-        self.scheduler = scheduler
-        self.queue = queue  # None: all queues
+        self.scheduler = scheduler  # its `State`; constant
+        self.queue = queue  # None: all queues; constant
 
     def nodes(self) -> list[Any]:
-        """Return these tasks, without those that wait here themselves.  Locked.  Cost: the whole graph."""
+        """Return these tasks, except tasks that wait for such a wait themselves.
+
+        The lock is held.  Cost: the whole graph.
+        """
         waiting = [task for stack in self.scheduler._resting for task in stack]
         running = [task for queue in self.scheduler._queues for task in queue.running_tasks()]
         found = [task for task in running if task not in waiting] + self.scheduler.termination.pending()
@@ -260,7 +277,7 @@ class AllTasks:
 
 
 class AnyReady(JoinSearch):
-    """A wait for `AllTasks`: the thread runs meanwhile whatever is ready in its queue, in order."""
+    """A wait for `AllTasks`: its thread meanwhile runs all ready tasks of its queue, in order."""
 
     __slots__ = ()
 
@@ -268,12 +285,12 @@ class AnyReady(JoinSearch):
         self.release()
 
     def extend(self, worker: Worker, wait: JoinSearch) -> None:
-        """It makes nothing ready."""
+        """Do nothing: a wait of another worker makes no task ready."""
 
     def spare(self) -> None:
         self.release()
 
-    def goes_on(self) -> bool:
+    def has_work(self) -> bool:
         return any(queue.ready for queue in self.homes) and not self.scheduler._stopped
 
     def take(self) -> Any:

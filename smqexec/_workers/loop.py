@@ -1,8 +1,13 @@
-"""The worker's loop: take a task, call it, hand over its result, and get the next task in return.
+"""The worker's loop: take a task, call it, complete it with its result, and get the next task in return.
 
-The loop runs in a thread of the pool (`work`), in the thread that submits (inline), or nested in a waiting
-task (`nest`).  Nothing here keeps a task, its arguments or its result longer than needed: the worker may be
-idle for hours, or at the next task for as long.  An error of our own code ends here, in `perform`.
+The loop runs in a thread of the pool (`work`), in the thread that submits (``inline``), or nested in a
+waiting task (`nest`).  A task that the loop has is running, and belongs to its worker alone: only the worker
+reads and releases the call (`_fn`, `_args`, `_kwargs`), without the lock.  The dispatcher takes and completes
+tasks under the scheduler's lock; user code runs while the lock is not held.
+
+Invariants: no local name keeps a task, its arguments or its result beyond the task's end, as the worker may
+be idle for hours.  An exception of the task fails the task; an exception of our own code breaks the queue
+down, in `perform`, and goes no further.
 """
 
 from __future__ import annotations
@@ -24,10 +29,10 @@ from .._futures.remote_value import Kept
 from .._futures.task import Task
 from .generators import drive, open_stream
 
-# Nested tasks would use up Python's limit of recursion, at nine frames of ours a level and the user's own.
-# So the limit is raised by FRAMES for each STEP levels, while these last, down to the DEEPEST level: it
-# is the limit of all threads, and recursion through C crashes at 3,000 to 7,000 frames (seen with `sorted` on
-# CPython 3.13 and 3.11).
+# Each nested task needs nine frames of ours besides the user's own.  So Python's recursion limit is raised by
+# FRAMES for each STEP nested levels while they run.  Levels beyond DEEPEST do not raise it: the limit is that
+# of all threads, and recursion through C crashes at 3,000 to 7,000 frames (seen with `sorted` on CPython 3.13
+# and 3.11).
 STEP, DEEPEST = 10, 2000
 
 # Types of functions whose name is an attribute that runs no code.
@@ -35,11 +40,11 @@ _NAMED = frozenset([FunctionType, BuiltinFunctionType, type])
 
 
 def work(queue: QueueState, worker: Worker) -> None:
-    """Be *worker*, in a thread of the queue's pool, until there is nothing to do, nor will be."""
+    """Run tasks as *worker*, in a thread of the queue's pool, until the worker has to leave."""
     CURRENT.worker = worker
     CURRENT.workers.append(worker)
     begin = partial(queue.scheduler.dispatcher.begin, queue, worker)
-    while perform(queue, worker, begin):  # no name here for a task: it would keep that while others run
+    while perform(queue, worker, begin):  # a local name would keep a task while others run
         pass
     CURRENT.worker = None
     CURRENT.workers.remove(worker)
@@ -47,10 +52,10 @@ def work(queue: QueueState, worker: Worker) -> None:
 
 @ours
 def perform(queue: QueueState, worker: Worker, begin: Callable[[], Task[Any] | None]) -> bool:
-    """Run the task that *begin* returns, then each task that *worker* gets for handing over the one before.
+    """Run the task that *begin* returns, then each task that *worker* gets as it completes the one before.
 
     Returns:
-        False if there was no task, or our own code has raised: *worker* must ask for no other.
+        True if *worker* should call this again; False if *begin* returned None, or our own code raised.
     """
     scheduler = queue.scheduler
     complete = scheduler.dispatcher.complete
@@ -69,10 +74,10 @@ def perform(queue: QueueState, worker: Worker, begin: Callable[[], Task[Any] | N
                 if kwargs is None:
                     value = fn(*args)
                 elif kwargs is DIRECT:
-                    # A task among the arguments has returned, or this one would have been dropped.
+                    # A task among the arguments is done: if it had failed, this task would not run.
                     value = fn(*[a._outcome if type(a) is Task else _value_of(a) for a in args])
                 else:
-                    task._kwargs = None  # the others hold nothing
+                    task._kwargs = None  # a form that holds values; None and DIRECT hold none
                     if type(kwargs) is Template:
                         args, kwargs = kwargs.fill()
                     value = fn(*args, **kwargs)
@@ -90,7 +95,7 @@ def perform(queue: QueueState, worker: Worker, begin: Callable[[], Task[Any] | N
                 strip_ours(exception)
                 note(exception, task, fn, queue.name)
                 if task._stream is None and generates(fn):
-                    # A thread that iterates the task gets the failure.
+                    # The call itself failed.  With a stream, iterating the task raises the failure.
                     scheduler.streams.stream(task, announcement(fn) is not None)
                 task._fn = name_of(fn)
                 fn = args = kwargs = value = task._args = task._kwargs = None
@@ -113,21 +118,21 @@ def perform(queue: QueueState, worker: Worker, begin: Callable[[], Task[Any] | N
 
 @ours
 def _value_of(argument: Any) -> Any:
-    """Do what `value_of` does, sooner for an item."""
+    """Do what `value_of` does; this is faster for an item, which is done here."""
     if type(argument) is Item and type(argument._outcome) is not Kept:
         return argument._outcome
     return value_of(argument)
 
 
 def nest(queue: QueueState, worker: Worker, task: Task[Any]) -> None:
-    """Run *task*, nested in the task that *worker* has suspended for it."""
-    deep = not len(worker.suspended) % STEP and len(worker.suspended) <= DEEPEST
-    if deep:
+    """Run *task* in the slot and thread of *worker*, nested in the task that *worker* has suspended."""
+    raises_limit = not len(worker.suspended) % STEP and len(worker.suspended) <= DEEPEST
+    if raises_limit:
         make_room(FRAMES)
     try:
-        with uninterrupted():  # an inline queue's thread may be the main thread
+        with uninterrupted():  # the thread of an inline queue may be the main thread
             perform(queue, worker, lambda: task)
     finally:
         queue.scheduler.waiting.end_nested(worker)
-        if deep:
+        if raises_limit:
             make_room(-FRAMES)

@@ -1,8 +1,10 @@
-"""The backend of most queues: a `ThreadPoolExecutor` of the queue's own.
+"""The backend of most queues, a `ThreadPoolExecutor` of the queue's own; and how queues are made.
 
-The pool gives threads: their number, names, initializer and end.  A call in it is not a task but a *worker*,
-which takes one task after another until none is left for it.  There are never more workers than the pool may
-have threads, so no call waits in the pool, and its own order decides nothing.
+The pool provides threads: their number, names, initializer and end.  A call in the pool is not a task but a
+*worker*, which runs one task after another.  Invariant: there are never more workers than the pool may have
+threads.  So no call waits in the pool, and the planner alone decides the order of tasks.
+
+The pool's own locks serialise `submit` and `shutdown`; the scheduler's lock is held in neither.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from .._core.state import QueueState, Worker
 from .inline import InlinePool
 from .loop import work
 
-_inlines = count()  # numbers for names
+_inlines = count()  # numbers in the names of inline queues; `next` is atomic
 
 
 def in_threads(
@@ -46,16 +48,17 @@ def without_threads(
 
 
 def check_width(number: int) -> None:
-    """Refuse a number of slots that is not positive, in the words of ThreadPoolExecutor."""
+    """Raise a ValueError, with ThreadPoolExecutor's message, if *number* of slots is not positive."""
     if number <= 0:
         raise ValueError("max_workers must be greater than 0")
 
 
 class ThreadPool(Threads, ThreadPoolExecutor):
-    """A pool whose calls are workers, and which breaks its queue where an initializer fails."""
+    """A pool whose calls are workers.  If an initializer fails, it breaks its queue."""
 
-    # Written once, by `in_threads`.  Weak: a queue that is lost must not be kept by its own pool.
+    # The state of its queue; set once, by `in_threads`.  Weak: no cycle may delay its collection.
     queue: ref[QueueState]
+    # Of the base class, whose stubs leave it out: counts threads without a call.
     _idle_semaphore: Any
 
     @property
@@ -63,26 +66,25 @@ class ThreadPool(Threads, ThreadPoolExecutor):
         return self._threads
 
     def start(self, queue: QueueState, worker: Worker) -> None:
-        """Start a thread for *worker*, or give it to a thread that has none.
-
-        Where threads inherit a context (free-threaded builds do from CPython 3.14 on), that is an empty one:
-        a task must not see the context variables of the call that happened to start its thread.
-        """
+        """Start a thread for *worker*, or run it in a thread that has no call."""
+        # In an empty context: on free-threaded builds, from CPython 3.14 on, a thread inherits the context of
+        # the call that starts it, and a task must not see those context variables.
         Context().run(self.submit, work, queue, worker)
 
     def join(self, wait: bool) -> None:
-        """Start no more threads; with *wait*, return when they have ended."""
+        """Start no more threads; with *wait*, return when all have ended."""
         self.shutdown(wait)
 
     def resize(self, number: int) -> None:
-        """Let there be *number* threads.  A surplus worker leaves when it asks for a task."""
+        """Allow *number* threads."""
+        # Never lowered: workers leave as they ask for a task, and until then each needs a thread.
         self._max_workers = max(self._max_workers, number)
 
     @override
     def _adjust_thread_count(self) -> None:
-        # The call of a worker that was given up, as no thread could be started, stays in the pool.  The
-        # thread that takes it next counts as idle on CPython 3.11, although it goes on to a real worker;
-        # so the worker after that would get no thread.  No thread counts as idle here.
+        # If no thread could be started for a worker, its call stays in the pool, and the next free thread
+        # takes it.  On CPython 3.11 that thread counts as idle although a second call waits for it, and the
+        # pool would start no thread for the worker after that.  So no thread counts as idle here.
         while self._idle_semaphore.acquire(blocking=False):
             pass
         super()._adjust_thread_count()
@@ -94,5 +96,5 @@ class ThreadPool(Threads, ThreadPoolExecutor):
             error = BrokenThreadPool("A thread initializer failed, the thread pool is not usable anymore")
             queue.scheduler.termination.break_off(queue, error)
         super()._initializer_failed()
-        # Once more, as that has thrown away what tells idle threads to leave.
+        # Once more: the base class has removed from its queue the entry that ends idle threads.
         self.shutdown(wait=False)

@@ -1,7 +1,10 @@
-"""Waits that may never end: a thread that has blocked for long looks whether anything can still go on.
+"""Detect waits that may never end.  A thread that has blocked for seconds asks; nothing else pays for it.
 
-A scheduler is *stalled* where no task can start, and each running task waits or is paused.  Where it waits
-for tasks of other schedulers, those must be stalled too.  Each is read under its own lock, in turn.
+A scheduler is *stalled* if no task can start, and each running task waits or is paused.  If a task waits for
+another scheduler, that one must be stalled, too.
+
+Each scheduler is read under its own lock, one after another.  So the answer is not one state of them all: a
+task may have moved meanwhile.  The answer only decides on a warning, and on what interpreter exit cancels.
 """
 
 from __future__ import annotations
@@ -15,23 +18,22 @@ from .._futures.relays import Foreign
 from .._futures.task import Task
 from .join_search import AllTasks, JoinSearch
 
-# In place of a scheduler: where futures of other executors come from.
+# Stands for the unknown source of other executors' futures, in place of a scheduler.
 ELSEWHERE: Any = None
 
 
 def stalled(scheduler: Any, elsewhere: bool = False, endless: bool = False) -> list[Any]:
-    """Return the schedulers in which nothing runs or can start: *scheduler*, and those that it waits for.
+    """Return *scheduler* and the schedulers that it waits for if all are stalled, else an empty list.
+
+    No scheduler's lock is held.
 
     Args:
-        scheduler: The lock of none is held.
-        elsewhere: Also where futures of other executors may still come.
-        endless: Also where generator tasks run that have not announced a length.
-
-    Returns:
-        An empty list where something can still go on.
+        scheduler: The `State` of a scheduler.
+        elsewhere: Futures of other executors are not expected to end.
+        endless: Generator tasks without an announced length are not expected to end.
     """
     schedulers: list[Any] = [scheduler]
-    for each in schedulers:  # it grows while we go
+    for each in schedulers:  # the list grows during the loop
         with each.exclusive(reads=True):
             awaited = _awaited(each, endless)
         if awaited is None or (ELSEWHERE in awaited and not elsewhere):
@@ -41,24 +43,24 @@ def stalled(scheduler: Any, elsewhere: bool = False, endless: bool = False) -> l
 
 
 def _awaited(scheduler: Any, endless: bool) -> list[Any] | None:
-    """Return what *scheduler* waits for, other schedulers and ELSEWHERE; None if it goes on.  Locked."""
+    """Return the schedulers, and ELSEWHERE, that *scheduler* waits for; None if it can go on.  Locked."""
     if scheduler._abandoned:
         return None
     awaited: list[Any] = []
     for queue in scheduler._queues:
-        busy = 0
+        busy = 0  # slots with a task
         for worker in queue.workers:
             if worker in queue.idle:
                 continue
-            # The innermost wait decides: the tasks outside of it can't go on before.
-            if any(wait.goes_on() for _, wait in worker.waits[-1:]):
+            # The innermost wait decides: the outer tasks go on only after it.
+            if any(wait.has_work() for _, wait in worker.waits[-1:]):
                 return None
-            if not rests(worker, awaited) and not (endless and _generates(worker.task)):
+            if not is_blocked(worker, awaited) and not (endless and _generates(worker.task)):
                 return None
             busy += bool(worker.tasks())
         if queue.coming or (queue.ready and not scheduler._stopped and busy < queue.limit):
             return None
-    # Pending tasks may wait for futures of other schedulers and executors.
+    # Pending tasks may depend on futures of other schedulers and executors.
     for relay in scheduler._outside:
         if type(relay) is Foreign:
             home = None if relay.future is None else relay.future._home
@@ -66,11 +68,12 @@ def _awaited(scheduler: Any, endless: bool) -> list[Any] | None:
     return list(dict.fromkeys(awaited))
 
 
-def rests(worker: Worker, awaited: list[Any]) -> bool:
-    """Return whether *worker* can go on only when a task ends or is resumed.  The lock is held.
+def is_blocked(worker: Worker, awaited: list[Any]) -> bool:
+    """Return True if *worker* waits or is paused.  The lock is held.
 
-    What it waits for in other schedulers or elsewhere is added to *awaited*.
+    Add the other schedulers that it waits for, or ELSEWHERE, to *awaited*.
     """
+    # A wait counts only if no nested task runs inside it.
     depth, wait = worker.waits[-1] if worker.waits else (None, None)
     if wait is not None and depth == len(worker.suspended):
         awaited += [source for source in _sources(wait) if source is not wait.scheduler]
@@ -79,10 +82,10 @@ def rests(worker: Worker, awaited: list[Any]) -> bool:
 
 
 def _sources(wait: JoinSearch) -> Iterator[Any]:
-    """Yield the schedulers that what *wait* awaits comes from, and ELSEWHERE."""
+    """Yield the scheduler of each awaited future of *wait*; ELSEWHERE if it has none."""
     for each in wait.awaited():
         if isinstance(each, PlannedFuture):
-            home = each._home  # read once: it becomes None as the future ends
+            home = each._home  # read once: it becomes None when the future ends
             if home is not None:
                 yield home.scheduler
         else:
@@ -90,6 +93,6 @@ def _sources(wait: JoinSearch) -> Iterator[Any]:
 
 
 def _generates(task: Task[Any] | None) -> bool:
-    """Return whether *task* is a running generator task that has not announced a length."""
+    """Return True if *task* is a running generator task without an announced length."""
     stream = None if task is None else task._stream
     return stream is not None and stream.length is None and not stream.closed

@@ -1,9 +1,12 @@
-"""Generator tasks and items: an item is made when it is asked for, and ends when its value is published.
+"""Items, and the streams of generator tasks: a user's request makes an item, and its value ends the item.
 
-A `Stream` belongs to one generator task.  Only the worker that runs the task writes `Stream.values`,
-without the lock; the scheduler's lock guards the rest.  A pending item is in `Stream.items`, and is a relay
-of the planner that depends on the task: so the item's dependents need the task.  It leaves both when its
-value is published, or when the task ends without that value.
+A `Stream` belongs to one generator task.  Only the worker of the task writes `Stream.values`, without the
+lock; the scheduler's lock guards the other fields.  A pending item of a generator task is in `Stream.items`,
+and in the planner, as a relay that depends on the task: so dependents of the item need the task.  It leaves
+both when its value is published, or when the task ends without that value.
+
+An item of an ordinary task is a relay, too.  The end of the task calls `Item._extract`, and until the item
+has ended it is in `State._outside`.
 """
 
 from __future__ import annotations
@@ -25,22 +28,22 @@ from .._planner import DONE, NEW, WAITING
 
 
 class Streams:
-    """What a scheduler does for generator tasks and items."""
+    """The part of a scheduler for generator tasks and items."""
 
     def __init__(self, core: State, wake: Wake, termination: Termination) -> None:
-        # Constant: the state, and the parts that start workers and that end items without a value.
+        # Constant: the state; the part that starts workers; the part that ends items without a value.
         self._core = core
         self._wake = wake
         self._termination = termination
 
-    # Requests for a part of a task.
+    # Requests for a part of a task.  Called by any thread.
 
     def stream(self, task: Task[Any], announced: bool) -> Stream | None:
-        """Return the stream of generator task *task*; make it if *task* is not done and has none.
+        """Return the stream of *task*; make one first if *task* has none and is not done.
 
         Args:
             task: A task whose function `generates`.
-            announced: Its function has a ``number_of_results``.
+            announced: The function has a ``number_of_results``.
         """
         with self._core.exclusive():
             if task._stream is None and task._stage < DONE:
@@ -49,7 +52,7 @@ class Streams:
             return task._stream
 
     def item(self, task: Task[Any], stream: Stream, index: int) -> Item[Any] | None:
-        """Return the pending item of *task* for value *index*; None if the item would be done."""
+        """Return the pending item of *task* for value *index*; None if its value, or its error, is known."""
         core = self._core
         lock = core.lock
         if lock._is_owned():
@@ -59,16 +62,18 @@ class Streams:
             with lock:
                 if not (index < len(stream.values) or stream.closed or task._stage >= DONE):
                     item = stream.items.get(index)
-                    if item is None or item._stage == NEW:  # NEW: Ctrl-C cut that short
+                    # NEW: Ctrl-C interrupted an earlier call before it added the item.
+                    if item is None or item._stage == NEW:
                         item = stream.items[index] = self._part(task, index)
-                        # Values come without the lock: see `publish`.
+                        # Look again, now that the item is in `items`: see `publish`.
                         if index < len(stream.values):
                             del stream.items[index]
                             item = None
                         else:
                             core.planner.add(item, None, task)
         except BaseException:
-            if lock._is_owned():  # as in `add`
+            # Ctrl-C may come after the lock is taken and before the `with` block begins.
+            if lock._is_owned():
                 lock.release()
             raise
         if DEFERRED:
@@ -76,7 +81,7 @@ class Streams:
         return item
 
     def length(self, task: Task[Any], stream: Stream) -> Item[int] | None:
-        """Return the pending item for the length of *task*; None if the item would be done."""
+        """Return the pending item for the length of *task*; None if that is known or *task* has ended."""
         with self._core.exclusive():
             if stream.length is not None or task._stage >= DONE:
                 return None
@@ -94,7 +99,7 @@ class Streams:
             item = self._part(task, key)
             self._core.planner.add(item, None, task)
             task._get_at_end().item_callbacks += (item._extract,)
-            # Between the end of the task and that of the item, no running task leads to the item.
+            # Between the ends of the task and of the item, no running task leads to the item.
             self._core._outside.add(item)
             return item
 
@@ -103,10 +108,10 @@ class Streams:
             raise RuntimeError(OF_THE_PARENT)
         return Item._of(task, key)
 
-    # Called by the worker that runs the generator.
+    # Called by the worker of the generator task.
 
     def announce(self, stream: Stream, length: int) -> None:
-        """Note how many values there will be, and wake the threads that wait for the length."""
+        """Store the announced *length*, and end the item that threads in ``len(task)`` wait for."""
         with self._core.exclusive() as section:
             stream.length = length
             item = stream.items.pop(LENGTH, None)
@@ -114,11 +119,10 @@ class Streams:
                 section.then(self.complete_item, item, length)
 
     def publish(self, stream: Stream, value: Any) -> None:
-        """Add a value; take the lock only if an item is pending.
-
-        The worker adds the value, then looks for pending items; `item` enters the item, then looks for the
-        value.  So one of the two sees the other: methods of a list and a dict are atomic, and full barriers.
-        """
+        """Append *value*, and end its item if there is one; take the lock only if any item is pending."""
+        # No item misses its value.  This thread appends the value, then looks for items; `item` stores the
+        # item, then looks for the value.  So at least one of them sees the other: methods of lists and dicts
+        # are atomic, and full memory barriers.  If both do, the lock lets one end the item.
         values = stream.values
         values.append(value)
         if stream.items:
@@ -133,7 +137,7 @@ class Streams:
                 self._complete(item, value)
 
     def close_stream(self, stream: Stream) -> None:
-        """Note that the generator has returned; fail the items that have no value."""
+        """Record that the generator has returned; fail the items that have no value."""
         with self._core.exclusive():
             stream.closed = True
             left = list(stream.items.items())
@@ -141,9 +145,9 @@ class Streams:
             self.fail_item(item, stream.missing(index))
 
     def end_items(self, task: Any) -> None:
-        """End the items of *task*, which has ended: its call returned no iterator after all.
+        """End the items of *task*, which has ended although its call returned no iterator.
 
-        Other ends leave no pending items: a failure or a cancellation has ended them, or `close_stream` has.
+        In all other cases no item is pending here: a failure, a cancellation or `close_stream` ended them.
         """
         stream: Stream = task._stream
         with self._core.exclusive():
@@ -154,22 +158,22 @@ class Streams:
         for item in left:
             item._extract(task)
 
-    # An item ends.
+    # The end of an item.
 
     def complete_item(self, item: Item[Any], value: Any) -> None:
-        """Give *item* its value, and release its dependents; do nothing if it was cancelled meanwhile."""
+        """End *item* with *value*; do nothing if it has been cancelled."""
         if not self._core.lock.acquire(False):
             self._core._lock()
         self._complete(item, value)
 
     def _complete(self, item: Item[Any], value: Any) -> None:
-        """Do what `complete_item` does.  The caller holds the lock; this releases it."""
+        """Do what `complete_item` does.  The caller has taken the lock; this releases it."""
         core = self._core
         at_end = item._at_end
         starts = None
         try:
             try:
-                # A cancelled item has left the planner, and an abandoned one is the parent process's.
+                # A cancelled item has left the planner.  After a fork the item is the parent process's.
                 pending = item._stage == WAITING and not core._abandoned
                 if pending:
                     item._outcome = value
@@ -187,7 +191,8 @@ class Streams:
             call_deferred()
         if not pending:
             return
-        # As for a task: references, waiters, workers; callbacks last, as one may wait for what has started.
+        # In the order of a task's end: references, waiters, workers, callbacks.  Callbacks are last, as a
+        # callback may wait for a task of a worker that is started here.
         item._release()
         if at_end is not None:
             item._wake_waiters(at_end)
@@ -197,7 +202,7 @@ class Streams:
             item._call_callbacks(at_end)
 
     def fail_item(self, item: Item[Any], error: BaseException) -> None:
-        """Fail *item*, which gets no value; do nothing if it was cancelled meanwhile."""
+        """Fail *item*, which gets no value; do nothing if it has been cancelled."""
         section = self._core.exclusive()
         with loud(self._core):
             with section:

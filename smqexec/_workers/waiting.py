@@ -1,11 +1,13 @@
-"""Threads that wait: for tasks, for a condition of the whole scheduler, for a resume.
+"""Threads that wait: for a future, for a condition of the whole scheduler, or for `resume`.
 
-A thread at no task blocks.  A worker that waits inside a task runs, nested in its own slot and thread, the
-tasks of its queue that the awaited one needs, and no others (see ``join_search``); it blocks where there are
+A thread outside of all tasks blocks.  A worker that waits inside a task runs, nested in its own slot and
+thread, the tasks of its queue that the awaited future needs (see ``join_search``).  It blocks while there are
 none.  So one slot is enough for tasks that wait for tasks, and two queues that wait for each other finish.
 
-A wait is registered before it looks for tasks, and all under the scheduler's lock: as long as it is in
-`Worker.waits`, searches of other workers follow it, and `why` shows it.
+A wait is *registered* while it is in `Worker.waits`: searches of other workers follow it, and `why` shows it.
+The waiting thread registers the wait before its search begins, and removes it at the end, both under the
+scheduler's lock.  The lock also guards `worker.task` and `worker.suspended`; it is not held while a thread
+blocks or a nested task runs.
 """
 
 from __future__ import annotations
@@ -30,25 +32,25 @@ from .._futures.task import Task
 from .cycles import cycle_of, in_words
 from .join_search import AllTasks, AnyReady, JoinSearch
 from .loop import nest
-from .stall import rests
+from .stall import is_blocked
 
 
 class Waiting:
-    """How the threads of a scheduler wait."""
+    """The part of a scheduler for threads that wait."""
 
     def __init__(self, core: State, wake: Wake, dispatcher: Dispatcher) -> None:
-        # Constant: the state, and the parts that start workers and that note a task's start.
+        # Constant: the state; the part that starts workers; the part that records a task's start.
         self._core = core
         self._wake = wake
         self._dispatcher = dispatcher
 
-    # Waiting for a task.
+    # Waiting for a future.
 
     def wait_for(self, future: PlannedFuture[Any], timeout: float | None) -> bool:
-        """Block the calling thread until *future* is done; False after *timeout* seconds.
+        """Block the calling thread until *future* is done; return False after *timeout* seconds.
 
         Raises:
-            RuntimeError: The calling task is needed for *future*.
+            RuntimeError: *future* needs the calling task.
         """
         if timeout is not None and timeout <= 0 and not self._core._abandoned:
             return future.done()  # without the lock, whose holder a signal handler may have interrupted
@@ -64,65 +66,67 @@ class Waiting:
                 return True
             if self._core._abandoned:
                 raise RuntimeError(OF_THE_PARENT)
-            # The thread that ends *future* does so under this lock, and wakes all that it finds here.
+            # No wake is lost: *future* is not done, and ends under this lock.  The thread that ends it wakes
+            # each blocker in the list.
             at_end = future._get_at_end()
             at_end.locks.append(blocker)
         try:
-            tell = partial(self._core.warn_if_stalled, future)
+            warn = partial(self._core.warn_if_stalled, future)
             if worker is None:
-                return block(partial(acquire, blocker), timeout, tell) or future.done()
-            return worker.queue.scheduler.waiting.help(blocker, timeout, tell)  # type: ignore[no-any-return]
+                return block(partial(acquire, blocker), timeout, warn) or future.done()
+            return worker.queue.scheduler.waiting.help(blocker, timeout, warn)  # type: ignore[no-any-return]
         finally:
             with Section(self._core):
-                if not future.done():  # else `unblock` may be going through the list
+                if not future.done():  # else `_wake_waiters` may iterate over the list
                     at_end.locks.remove(blocker)
 
-    def help(self, wait: JoinSearch, timeout: float | None, tell: Callable[[], bool]) -> bool:
-        """Run the tasks that *wait* finds until it is satisfied; False after *timeout* seconds.
+    def help(self, wait: JoinSearch, timeout: float | None, warn: Callable[[], bool]) -> bool:
+        """Run the tasks that *wait* finds until it is satisfied; return False after *timeout* seconds.
 
-        Called in the thread of a worker of this scheduler.  *tell* is as for `block`.
+        Called in the thread of a worker of this scheduler.  *warn* is as for `block`.
 
         Raises:
-            RuntimeError: The waiting task is itself needed.
+            RuntimeError: An awaited future needs the waiting task.
         """
         end = None if timeout is None else monotonic() + timeout
-        headroom()  # once, for all sections of the wait: none may fail when others are done
-        listens = wait in searches  # the caller has opened it, and closes it
+        headroom()  # once, for all sections of the wait: a RecursionError may not come between them
+        opened = wait in searches  # by the caller, which also closes it
         try:
-            if not listens:
+            if not opened:
                 wait.open()
             self._begin(wait)
-            return self._help(wait, end, tell)
+            return self._help(wait, end, warn)
         finally:
             try:
                 with Section(self._core):
-                    _end(wait, listens)
+                    _end(wait, opened)
             except BaseException:  # Ctrl-C came before the section, or no stack is left for one
                 with self._core.lock:
-                    _end(wait, listens)
+                    _end(wait, opened)
                 raise
 
     def _begin(self, wait: JoinSearch) -> None:
-        """Register *wait* with the workers of its thread, and tell other searches of it."""
+        """Register *wait* with the workers of its thread, and extend other searches by it."""
         with Section(self._core):
             wait.active = True
-            # Searches that visit these workers from here on find the wait; the others are told of it.
+            # A search that visits these workers later finds the wait in `waits`.  A search that has visited
+            # them gets the event.  All are under this lock, so no search misses the wait.
             for worker in wait.workers:
                 worker.waits.append((len(worker.suspended), wait))
                 for other in list(searches):
                     other.extend(worker, wait)
             if self._core._watchers:
-                self._core._tell_watchers()  # `at_rest` may hold now
+                self._core._tell_watchers()  # `at_rest` may be true now
 
-    def _help(self, wait: JoinSearch, end: float | None, tell: Callable[[], bool]) -> bool:
-        """Do what `help` does, for a registered wait."""
+    def _help(self, wait: JoinSearch, end: float | None, warn: Callable[[], bool]) -> bool:
+        """Do what `help` does for a registered wait, until the time *end* of the monotonic clock."""
         may_be_cycle = wait.strict
-        told = False
+        warned = False  # one warning a wait, however often it blocks
 
-        def tell_once() -> bool:
-            nonlocal told
-            told = told or tell()
-            return told
+        def warn_once() -> bool:
+            nonlocal warned
+            warned = warned or warn()
+            return warned
 
         while not wait.satisfied():
             left = None if end is None else end - monotonic()
@@ -137,38 +141,38 @@ class Waiting:
                     cycle = cycle_of(wait)
                 if cycle:
                     raise RuntimeError(in_words(cycle))
-            # What has happened since `take` found nothing has put an entry in `wakes`: no wake is lost.
-            block(wait.sleep, left, tell_once)
+            # No wake is lost: each event since `take` found nothing has put an entry in `wakes`.
+            block(wait.sleep, left, warn_once)
         return True
 
     def _run_next(self, wait: JoinSearch) -> bool:
-        """Run the next task that *wait* finds; False where there is nothing to run, nor to look at."""
+        """Run the next task that *wait* finds; return False if it finds none and its search is complete."""
         outer = wait.worker
-        # An inline queue's thread may be the main thread, and no other would run a task that was taken.
+        # The thread of an inline queue may be the main thread: Ctrl-C after `take` would lose the task.
         with uninterrupted():
             starts = task = None
-            worker, goes_on = outer, False
+            worker, has_work = outer, False
             section = Section(self._core)
             with loud(self._core), section:
                 task = wait.take()
-                goes_on = task is None and wait.goes_on()
+                has_work = task is None and wait.has_work()
                 if task is not None:
-                    # The task takes the slot of the waiting task; the queue's counts of workers stay.
+                    # The task runs in the slot of the waiting task: the queue's counts of workers stay.
                     worker = wait.homes[task._queue]
                     worker.suspended.append(worker.task)
                     worker.task = task
                     if worker.queue.has_rules:
                         starts = self._dispatcher.started(task)
             self._wake.start(starts)
-            # Neither branch holds the lock.
+            # The lock is not held from here on.
             if task is not None:
                 CURRENT.worker = worker
                 try:
                     nest(worker.queue, worker, task)
                 finally:
                     CURRENT.worker = outer
-            elif goes_on:
-                sleep(0)  # others may have the lock between two slices of the search
+            elif has_work:
+                sleep(0)  # other threads may take the lock between two slices of the search
             elif outer.queue.inline and CURRENT.due:
                 CURRENT.due.popleft()()
             else:
@@ -176,22 +180,23 @@ class Waiting:
         return True
 
     def end_nested(self, worker: Worker) -> None:
-        """Note that the nested task of *worker* has ended: the suspended one goes on."""
+        """Record that the nested task of *worker* has ended, and its suspended task goes on."""
         with Section(self._core):
             worker.task = worker.suspended.pop()
             if self._core._watchers:
-                self._core._tell_watchers()  # a task that waits again counts as held
+                self._core._tell_watchers()  # the worker is blocked again, for `at_rest`
 
-    # Tasks that a stop holds.
+    # Waiting for `resume`.
 
     def pause(self, task: Task[Any]) -> None:
         """Block the thread of running *task* while the scheduler is stopped and *task* is not cancelled."""
+        # `resume` and `cancel` release the blocker, under the lock under which it is added to `_paused`.
         blocker = threading.Lock()
         blocker.acquire()
         with self._core.exclusive():
             at_end = task._get_at_end()
             if self._core._stopped and self._core.exiting:
-                at_end.cancel_requested = True  # `resume` may never be called
+                at_end.cancel_requested = True  # at interpreter exit nothing may call `resume` any more
             if not self._core._stopped or at_end.cancel_requested or self._core._abandoned:
                 return
             self._core._paused.append((task, blocker))
@@ -205,15 +210,18 @@ class Waiting:
         holds: Callable[[], bool],
         timeout: float | None = None,
         queue: QueueState | None = None,
-        tell: Callable[[], bool] | None = None,
+        warn: Callable[[], bool] | None = None,
     ) -> bool:
-        """Block the calling thread until *holds*; in a task, run meanwhile what is ready in its queue.
+        """Block the calling thread until ``holds()``; inside a task, meanwhile run ready tasks of its queue.
 
         Args:
-            holds: Asked under the lock.
+            holds: Returns True if the condition holds; called under the lock.
             timeout: Seconds to wait at most.
-            queue: The queue whose tasks have to end for it; None: all queues.
-            tell: As for `block`.
+            queue: The queue whose tasks have to end for the condition; None: all queues.
+            warn: As for `block`.
+
+        Returns:
+            False after *timeout* seconds.
         """
         core = self._core
         worker = CURRENT.worker
@@ -222,21 +230,22 @@ class Waiting:
         if worker is not None:
             awaited = (AllTasks(core, queue),)
             blocker = AnyReady(worker, lambda: awaited, lambda: watcher not in core._watchers, False)
+        # `_tell_watchers` removes a watcher whose condition holds, and wakes its thread.
         watcher = (holds, blocker)
         stack = worker.tasks() if worker is not None and worker.queue.scheduler is core else []
         with core.exclusive():
             if core._abandoned:
                 return True
-            # The tasks of this thread don't count as running for any such wait: they wait themselves.
+            # The tasks of this thread wait, and do not count as running for any wait of this kind.
             core._resting.append(stack)
             core._watchers.append(watcher)
             core._tell_watchers()
         try:
-            tell = tell or partial(core.warn_if_stalled, "tasks that run")
+            warn = warn or partial(core.warn_if_stalled, "tasks that run")
             if worker is None:
-                block(partial(acquire, blocker), timeout, tell)
+                block(partial(acquire, blocker), timeout, warn)
             else:
-                worker.queue.scheduler.waiting.help(blocker, timeout, tell)
+                worker.queue.scheduler.waiting.help(blocker, timeout, warn)
         finally:
             with core.exclusive():
                 core._resting = [other for other in core._resting if other is not stack]
@@ -246,24 +255,24 @@ class Waiting:
         return held
 
     def at_rest(self) -> bool:
-        """Return whether each running task waits for another one, or for a resume.  The lock is held."""
-        awaited: list[Any] = []  # what may come from elsewhere
+        """Return True if each running task waits for another task, or is paused.  The lock is held."""
+        awaited: list[Any] = []  # other schedulers and ELSEWHERE: tasks that wait for these may go on
         workers = [worker for queue in self._core._queues for worker in queue.workers if worker.tasks()]
-        return all(rests(worker, awaited) for worker in workers) and not awaited
+        return all(is_blocked(worker, awaited) for worker in workers) and not awaited
 
 
 def at_work(scheduler: State, queue: QueueState | None = None) -> bool:
-    """Return whether the calling thread is at a task of *scheduler*, and of *queue*."""
+    """Return True if the calling thread runs a task of *scheduler*, and of *queue* if that is given."""
     worker = CURRENT.worker
     if worker is None or worker.queue.scheduler is not scheduler or not worker.tasks():
         return False
     return queue is None or worker.queue is queue
 
 
-def _end(wait: JoinSearch, listens: bool) -> None:
-    """Undo what `Waiting.help` did for *wait*, as far as it did; close that unless it still *listens*."""
+def _end(wait: JoinSearch, opened: bool) -> None:
+    """Remove *wait* from its workers, if it is registered; close it unless its caller has *opened* it."""
     wait.active = False
     for worker in wait.workers:
         worker.waits[:] = [each for each in worker.waits if each[1] is not wait]
-    if not listens:
+    if not opened:
         wait.close()
