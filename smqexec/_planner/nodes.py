@@ -22,7 +22,6 @@ NONE: tuple[Any, ...] = ()  # the dependencies of a node without any
 SEARCHING: Any = object()  # the result of `take` if its limit is used up: call it again
 STRIDE = 1 << 32  # numbers of submissions are so far apart; those of a group, such as a `map`, between
 SWEEP_FROM = 64  # a longer list of entries is swept when half of them are dead: O(1) for each entry
-
 Group: TypeAlias = Iterator[int]
 
 

@@ -28,7 +28,7 @@ class Search:
         self.intact = True  # False once it lost a node or passed one by: then no node may adopt it
         # The lowest and highest position given so far.  Those of heads are below 0.
         self.first = self.last = 0
-        self.frames: list[tuple[list[Any], int]] = []  # a node's own dependencies, the next to visit
+        self.frames: list[tuple[Any, int]] = []  # a node's own dependencies, the next to visit
         self.later: Any = ()  # frames of heads, to go on with then: a deque, once there are some
         # Its ready nodes, for each queue: by position; and a heap of positions, some of them of nodes
         # that have left.  The search is in the line of each queue for which it has some.

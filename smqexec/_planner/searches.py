@@ -12,6 +12,7 @@ from .nodes import NONE, READY, RUNNING, SEARCHING, SWEEP_FROM, WAITING, Node, P
 from .search import HELD_BACK, Past, Search
 
 UNVISITED: Any = "unvisited"  # the place of a ready node in `todo`, where it was waiting
+NOBODY = Past(-1)  # in place of no search
 PATH = 300  # a search begins with at most so many nodes; then another goes on at its end
 
 
@@ -144,7 +145,7 @@ class Searches:
             elif node._place is None and node._number:  # else it is listed nowhere
                 todo.discard(node._number)
             owner = need._search
-            owned = owner is not None and owner.live
+            owned = (owner or NOBODY).live
             if need._stage == READY or (owner if owned else need)._number > number:
                 break
             if owned:
@@ -212,7 +213,7 @@ class Searches:
                 state, owner = node._stage, node._search
                 if state >= RUNNING or owner is search:
                     continue
-                owned = owner is not None and owner.live
+                owned = (owner or NOBODY).live
                 if (owner if owned else node)._number > number:
                     search.intact = False
                     continue
