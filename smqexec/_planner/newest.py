@@ -49,7 +49,7 @@ from .searches import UNVISITED, Searches
 
 
 class NewestFirst(Searches):
-    """The order described above."""
+    """The order described above.  `take` writes out the common cases: any may be removed."""
 
     new_line = Line
     _fresh: Any = None  # a ready node of a live search that is on no shelf, if there is one
@@ -105,11 +105,9 @@ class NewestFirst(Searches):
     def take(self, queue: PlannedQueue, limit: Any = None, ended: Any = None, freed: Any = None) -> Any:
         """Start the node of *queue* that goes first; None if none is ready; or `SEARCHING`.
 
-        *limit* is how many nodes to look at before giving up for now.  *ended*, a running node of
-        *queue*, ends first, with a value: nodes that become ready by that are added to *freed*,
-        except perhaps the one that starts.
+        *limit* is how many nodes to look at now.  *ended*, a running node of *queue*, ends first, with a
+        value: nodes that become ready by that are added to *freed*, perhaps without the one that starts.
         """
-        # The common cases are written out: any of them may be removed without changing the order.
         line, todo = queue.line, self.todo
         if ended is None:
             queue.running += 1  # else one less runs, and one more
