@@ -2,7 +2,7 @@
 
 The core decides which task runs next; a backend decides where.  A `Worker` fills a slot of the queue: it is a
 thread's loop, the thread that submits (inline), or a call at an executor.  No method is called with the
-scheduler's lock held, but `lose`, which must take no lock.
+scheduler's lock held, except `resize` and `lose`; `lose` must take no lock.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Backend(Protocol):
         """Let *worker* begin: it takes tasks of *queue* until `Dispatcher.begin` returns None."""
 
     def resize(self, number: int) -> None:
-        """Let so many workers run at the same time from now on."""
+        """Let *number* workers run at the same time from now on.  The scheduler's lock is held."""
 
     def cancel(self, task: Any) -> None:
         """Cancel running *task*, which was asked to end, if its call has not begun elsewhere."""

@@ -1,7 +1,10 @@
-"""Admission of calls with options, and of all calls to queues with rules (pending limit, order, contexts).
+"""Admit calls with options, and all calls to queues with a pending limit, an order or copied contexts.
 
-A call passes three gates.  First the pending limit: the calling thread may block, with no lock held.
-Then the options decide which kind of task is made.  At last `Submission.add` adds the task.
+A call passes three steps in its own thread.  At the pending limit the thread reserves room, and may block.
+Then the options and the queue decide which kind of task is made.  At last `Submission.add` adds the task.
+
+Invariant: a reservation ends in exactly one way: its task is added, or it is given up.  The scheduler's lock
+guards reservations; it is not held between the steps, nor while the thread blocks.
 """
 
 from __future__ import annotations
@@ -28,16 +31,18 @@ from .options import NO_OPTIONS, Options
 from .pending_limit import Reservation
 from .resources import Allocation
 
+# In an inline queue they stand between our frames and the user's.
 for _frame in (interruptible, uninterrupted.lifted):
     ours(_frame)
 
 
 class Admission:
-    """How a scheduler applies options, and the rules of queues."""
+    """The part of a scheduler that applies options and the rules of queues."""
 
     def __init__(self, core: State, submission: Submission) -> None:
-        self._core = core  # set once
-        self._submission = submission  # adds the tasks; set once
+        # Constant: the state; the part that adds tasks.
+        self._core = core
+        self._submission = submission
 
     def add_with(
         self,
@@ -48,13 +53,13 @@ class Admission:
         group: Group | None,
         options: Options = NO_OPTIONS,
     ) -> Task[Any]:
-        """Do what `Submission.add` does, with *options*, after waiting for room in the queue.
+        """Wait for room in the queue, then do what `Submission.add` does, with *options*.
 
-        A thread of this scheduler never waits: other tasks may need the task that it runs.
+        Inside a task of this scheduler this does not wait: other tasks may need the calling task.
 
         Raises:
-            TimeoutError: There was no room in the time that *options* give.
-            RuntimeError: As by `add`; or the wait would block the event loop that this thread runs.
+            TimeoutError: There was no room within the timeout of *options*.
+            RuntimeError: As by `Submission.add`; or the wait would block the event loop of this thread.
         """
         lent, CURRENT.lent = CURRENT.lent, queue.inline
         try:
@@ -75,7 +80,7 @@ class Admission:
         options: Options,
         wait: bool = False,
     ) -> Task[Any] | None:
-        """Do what `add_with` does; return None if there is no room, or, with *wait*, was none in time."""
+        """Do what `add_with` does, but return None if there is no room; wait for room only if *wait*."""
         limit: Any = queue.pending_limit
         worker = CURRENT.worker
         if limit is None or (worker is not None and worker.queue.scheduler is self._core):
@@ -85,6 +90,7 @@ class Admission:
         try:
             with self._core.exclusive():
                 refused = queue.closed or queue.broken or self._core.exiting or self._core._abandoned
+                # A queue that refuses tasks needs no room: `add` raises.
                 admitted = bool(refused) or limit.reserve(reservation, queue.pending, wait)
             if not admitted and blocks_loop:
                 raise RuntimeError(
@@ -98,15 +104,17 @@ class Admission:
         except BaseException:
             with uninterrupted():
                 self._give_up(queue, reservation)
-                if reservation.task is not None:  # the caller will never get it
+                if reservation.task is not None:  # it was added, and the caller does not get it
                     reservation.task.cancel()
             raise
 
     def _wait_for_room(self, queue: QueueState, reservation: Reservation, timeout: float | None) -> bool:
+        """Block until *reservation* has room, or the queue refuses tasks; return False after *timeout*."""
         warn = partial(self._core.warn_if_stalled, f"room in queue {queue.name}")
         return block(partial(acquire, reservation.blocker), timeout, warn)
 
     def _give_up(self, queue: QueueState, reservation: Reservation) -> None:
+        """Release the room of *reservation*; do nothing if its task was added."""
         limit: Any = queue.pending_limit
         with self._core.exclusive():
             limit.give_up(reservation, queue.pending)
@@ -121,8 +129,9 @@ class Admission:
         options: Options,
         reservation: Reservation | None,
     ) -> Task[Any]:
+        """Add a task of the kind that *options*, *reservation* and the queue ask for."""
         allocates = bool(options.resources or options.releases)
-        name = options.name or (name_of(fn) if allocates else "")  # of *fn* before it is wrapped
+        name = options.name or (name_of(fn) if allocates else "")  # before *fn* is wrapped
         context = options.context
         if context is None and queue.copies_context:
             context = copy_context()
@@ -134,13 +143,13 @@ class Admission:
         if options is NO_OPTIONS and reservation is None and not queue.in_order:
             make = partial(new, keeping(Task)) if queue.keeps else None
         elif options.after or allocates or reservation is not None or queue.in_order:
-            # More than arguments is to be linked.
+            # A special template makes `add` link the task to more than its arguments.
             args, kwargs = None, special(args, kwargs)
         return self._submission.add(queue, fn, args, kwargs, group, make)
 
 
 def _made(queue: QueueState, options: Options, reservation: Reservation | None, name: str) -> Task[Any]:
-    """Return a new task with *options*.  What differs from a plain task is in its own dictionary."""
+    """Return a new task with *options*.  Only fields that differ from a plain task's are set."""
     task: Task[Any] = new(keeping(Task) if queue.keeps else Task)
     if options is not NO_OPTIONS:
         task._name = options.name
@@ -155,12 +164,13 @@ def _made(queue: QueueState, options: Options, reservation: Reservation | None, 
 
 
 def _full(queue: QueueState) -> str:
+    """Return the message that *queue* is full."""
     limit: Any = queue.pending_limit
     number: int = limit.limit
     return f"queue {queue.name!r} is full: {number} pending task{'s' * (number != 1)}, max_pending={number}"
 
 
 def _runs_event_loop() -> bool:
-    """Return True if the calling thread runs an asyncio event loop just now."""
+    """Return True if the calling thread is running an asyncio event loop."""
     events = sys.modules.get("asyncio.events")
     return events is not None and events._get_running_loop() is not None

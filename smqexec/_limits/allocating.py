@@ -1,11 +1,14 @@
-"""Allocation of resources: tasks get units as they start, and are held back while they lack some.
+"""Allocate resources: a task takes units as it starts, or is held back while it lacks some.
 
-When a worker finds that a task lacks units, the order has already started the task.  So the task gets one
-more dependency, an `AllocationWaiter`, and waits again: see `Planner.hold_back`.  End hooks give units back
-and grant them to the next tasks in line, in the lock hold in which a task ends.
+A worker finds out that a task lacks units after the planner has started the task.  So the task gets one more
+dependency, an `AllocationWaiter`, and waits again: see `Planner.hold_back`.  End hooks return units, and
+grant them to the next waiting tasks, in the same lock hold in which a task ends: no worker sees units that
+are free while the first waiting task could use them.
 
-Until a task takes resources, workers take tasks from the order itself; from then on through
-`Allocating._next_allocated`.  All methods but `bind_resources` are called under the scheduler's lock.
+Workers take tasks from the planner directly until the first task that takes resources is added, and then
+through `Allocating._next_allocated`.
+
+All methods but `bind_resources` are called under the scheduler's lock, which guards all allocations.
 """
 
 from __future__ import annotations
@@ -22,11 +25,11 @@ from .resources import KEPT, TAKEN, Allocation, AllocationWaiter, Resource
 
 
 class Allocating:
-    """How the tasks of a scheduler take resources."""
+    """The part of a scheduler that allocates resources to tasks."""
 
     def __init__(self, core: State) -> None:
-        self._core = core  # set once
-        self._allocates = False  # a task that takes resources was added; written under the lock
+        self._core = core  # the state; constant
+        self._allocates = False  # a task that takes resources was added; never reset
 
     def bind_resources(self, resources: Iterable[Resource]) -> None:
         """Make *resources* belong to this scheduler; raise a ValueError if one belongs to another."""
@@ -34,10 +37,9 @@ class Allocating:
             resource._bind(self._core)
 
     def add_allocation(self, task: Any) -> None:
-        """Record what *task*, which was just added, takes and releases.
-
-        Each hook stands before the record that the hook undoes: an exception may interrupt this anywhere.
-        """
+        """Record what *task*, which has just been added, takes and releases."""
+        # Each hook is added before the record that the hook removes: an exception may interrupt this between
+        # any two steps, and the task is then cancelled, which runs its hooks.
         at_end = task._get_at_end()
         allocation: Allocation | None = task._allocation
         if allocation is not None:
@@ -50,30 +52,32 @@ class Allocating:
             at_end.hooks += (partial(self._releaser_ended, other),)
             other.releasers[task] = None
             for resource in other.resources() if searches else ():
-                for waiting in resource._line:  # its units depend on one task more
+                for waiting in resource._waiting:  # its units depend on one more task
                     self._tell_searches(waiting)
 
     def _tell_searches(self, allocation: Allocation) -> None:
+        """Extend searches that have visited the task of *allocation*: its units need more tasks to end."""
         for needs in list(searches):
             needs.held_back(self._core, allocation)
 
-    # A task starts.
+    # The start of a task.
 
     def starter(self) -> Callable[..., Any]:
-        """Return what gives a worker its next task."""
+        """Return the function that starts and returns the next task of a queue."""
         return self._next_allocated if self._allocates else self._core.planner.order.take
 
     def _next_allocated(
         self, queue: QueueState, limit: int | None = None, ended: Any = None, freed: Any = None
     ) -> Any:
+        """Do what `take` of the order does, and hold back tasks that lack units."""
         while True:
             node: Any = self._core.planner.order.take(queue, limit, ended, freed)
             if node is None or node is SEARCHING or self.allocate(node):
                 return node
-            ended = None
+            ended = None  # `take` has completed it
 
     def allocate(self, task: Any) -> bool:
-        """Give *task*, just started, its units; if it lacks some, hold it back and return False."""
+        """Give *task*, which has just started, its units; if it lacks some, hold it back and return False."""
         allocation: Allocation | None = task._allocation
         if allocation is None or allocation.take():
             return True
@@ -89,7 +93,7 @@ class Allocating:
     # End hooks: each returns the nodes that became ready.
 
     def _allocation_ended(self, allocation: Allocation, task: Any) -> list[Any]:
-        """Give back the units of *task*, unless it keeps them beyond its end."""
+        """Return the units of *task*, unless it keeps them beyond its end."""
         allocation.task = None
         allocation.serial, allocation.number = task._serial, task._number
         waiter, allocation.waiter = allocation.waiter, None
@@ -101,7 +105,7 @@ class Allocating:
         return self._give_back(allocation)
 
     def _releaser_ended(self, allocation: Allocation, task: Any) -> list[Any]:
-        """Give back the units that *allocation* keeps, if *task* is the last that releases it."""
+        """Return the units that *allocation* keeps if *task* is the last that releases it."""
         allocation.releasers.pop(task, None)
         if allocation.releasers:
             return []
@@ -109,18 +113,19 @@ class Allocating:
         return self._give_back(allocation) if allocation.state == KEPT else []
 
     def stop_holding(self, allocation: Allocation) -> list[Any]:
-        """Keep nothing beyond the task's end, as its submit raised.  Returns what an end hook returns."""
+        """Keep no units beyond the task's end, as its submit raised; return the nodes that became ready."""
         allocation.holds = False
         return self._give_back(allocation) if allocation.state == KEPT else []
 
     def _give_back(self, allocation: Allocation) -> list[Any]:
-        """Give back all units, and grant them to tasks in line."""
+        """Return all units, and grant them to waiting tasks; return the nodes that became ready."""
         allocation.give_back()
         freed: list[Any] = []
+        # A grant may make another allocation the first at all its resources, so these are looked at again.
         resources = allocation.resources()
         while resources:
-            line = resources.pop()._line
-            if line and (first := next(iter(line))).grant():
+            waiting = resources.pop()._waiting
+            if waiting and (first := next(iter(waiting))).grant():
                 waiter, first.waiter = first.waiter, None
                 assert waiter is not None
                 self._core._outside.discard(waiter)

@@ -1,4 +1,4 @@
-"""Checks of arguments that several public calls share."""
+"""Checks of arguments that several public calls share.  Pure: nothing here has a state."""
 
 from __future__ import annotations
 
@@ -7,23 +7,24 @@ from typing import Any
 
 
 def check_flags(**flags: object) -> None:
-    """Raise a TypeError that names a flag which is neither True nor False."""
+    """Raise a TypeError with the flag's name if a flag is neither True nor False."""
     for name, flag in flags.items():
         if not isinstance(flag, bool):
             raise TypeError(f"{name} must be True or False, not {flag!r}")
 
 
 def integer(name: str, value: Any, kind: str = "an int") -> int:
-    """Return *value* as an int, or raise a TypeError that names it."""
+    """Return *value* as an int, or raise a TypeError: *name* must be *kind*."""
     try:
         return index(value)
     except TypeError:
         pass
+    # Outside of the handler, so that the error has no context.
     raise TypeError(f"{name} must be {kind}, not {value!r}")
 
 
 def positive(name: str, value: Any, kind: str = "an int") -> int:
-    """Return *value* as an int of 1 or more, or raise a TypeError or ValueError that names it."""
+    """Return *value* as an int of 1 or more, or raise a TypeError or ValueError with *name*."""
     number = integer(name, value, kind)
     if number < 1:
         raise ValueError(f"{name} must be 1 or more, not {number}")

@@ -1,7 +1,8 @@
-"""Options: what a task is submitted with, besides its call.
+"""Options of tasks: everything that a call may be submitted with besides its function and arguments.
 
-`Queue.options` checks them once; all tasks submitted through its `Submitter` share one `Options`.  A
-task keeps only its name and what its engine is told, so it releases the futures and the context.
+`Queue.options` checks the options once, and makes one `Options`, which all tasks of its `Submitter` share.
+An `Options` never changes, so any thread may read it without a lock.  A task copies its name and the options
+of its engine; it does not keep the `Options`, whose futures and context would live as long as the task.
 """
 
 from __future__ import annotations
@@ -24,27 +25,31 @@ KNOWN = frozenset({"name", "after", "context", "timeout", "resources", "hold", "
 
 @dataclass(slots=True, eq=False, repr=False)
 class Options:
-    """A record of options, not changed once it is made: so any thread may read it."""
+    """The checked options of a task.  No field changes."""
 
+    #: In place of the function's name.
     name: str | None = None
-    #: Futures that must be done before, each with True if any outcome will do: as in a template.
+    #: Futures that must be done before, each with True if it is `settled`: any outcome will do.
     after: tuple[tuple[Future[Any], bool], ...] = ()
+    #: The call runs in this context; None: in a copy of the submitter's, if the queue makes one.
     context: Context | None = None
     #: Seconds to wait for room if the queue has a pending limit; None for no limit.
     timeout: float | None = None
-    #: What the queue's engine is told.
+    #: Options for the queue's engine.
     engine: dict[str, Any] = field(default_factory=dict)
-    #: The units that the task takes; whether it keeps them beyond its end; the allocations it releases.
+    #: The units that the task takes.
     resources: tuple[tuple[Resource, int], ...] = ()
+    #: The task keeps its units beyond its end.
     hold: bool = False
+    #: The allocations whose units return when this task, and all others that release them, have ended.
     releases: tuple[Allocation, ...] = ()
 
     def within(self, timeout: float) -> Options:
-        """Return these options, with a wait for room of *timeout* seconds at most."""
+        """Return these options with *timeout*, if their own is not shorter."""
         return replace(self, timeout=max(0, timeout if self.timeout is None else min(timeout, self.timeout)))
 
     def bound(self) -> list[Resource]:
-        """Return the resources that must belong to the task's scheduler: taken or released by the task."""
+        """Return the resources that the task takes or releases: they must belong to its scheduler."""
         taken = [resource for resource, _ in self.resources]
         return taken + [resource for other in self.releases for resource in other.resources()]
 
@@ -69,8 +74,8 @@ def read(
     release: Iterable[Task[Any]],
     others: dict[str, Any],
 ) -> Options:
-    """Check what `Queue.options` was given; *known* are the options of the queue's engine."""
-    if "resources" in known and isinstance(resources, Mapping):  # the engine has some, too, by name
+    """Return the checked arguments of `Queue.options`; the queue's engine has the further options *known*."""
+    if "resources" in known and isinstance(resources, Mapping):  # the keys of the engine's are names
         named = {key: number for key, number in resources.items() if isinstance(key, str)}
         if named:
             others = {**others, "resources": named}
@@ -95,7 +100,11 @@ def read(
 
 
 def _listed(name: str, given: Iterable[Any], what: str, kinds: tuple[int, ...]) -> list[Any]:
-    """Return *given*, the option *name*, as a list of *what*; refuse a single object of one of *kinds*."""
+    """Return *given*, the value of the option *name*, as a list.
+
+    Raises:
+        TypeError: *given* is one object of *kinds* instead of a list of *what*, or not iterable.
+    """
     if kind_of(type(given)) in kinds:
         raise TypeError(f"{name} must be a list of {what}, not one: write {name}=[{given!r}]")
     if not isinstance(given, Iterable):
@@ -104,6 +113,7 @@ def _listed(name: str, given: Iterable[Any], what: str, kinds: tuple[int, ...]) 
 
 
 def _allocations(release: Iterable[Task[Any]]) -> tuple[Allocation, ...]:
+    """Return the allocations of the tasks *release*, the option; refuse a task without hold."""
     allocations: list[Allocation] = []
     for task in _listed("release", release, "tasks", (FUTURE,)):
         if not isinstance(task, Task):
@@ -116,6 +126,7 @@ def _allocations(release: Iterable[Task[Any]]) -> tuple[Allocation, ...]:
 
 
 def _ordered(after: Iterable[Future[Any] | settled[Any]]) -> tuple[tuple[Future[Any], bool], ...]:
+    """Return the futures in *after*, the option, each with True if it is given as ``settled(future)``."""
     found: list[tuple[Future[Any], bool]] = []
     for entry in _listed("after", after, "futures", (FUTURE, SETTLED)):
         kind = kind_of(type(entry))

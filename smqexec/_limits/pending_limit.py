@@ -1,8 +1,10 @@
-"""The pending limit of a queue: threads wait for room to submit, first come first served.
+"""The pending limit of a queue: a submit waits until the queue has room, first come first served.
 
-A submit *reserves* room, blocking if there is none, and *uses* the reservation as its task becomes pending;
-if it fails in between, it *gives up* the reservation.  So room is never given twice, and the lock is not
-held while a thread waits.
+A queue has *room* while its pending tasks and its reservations are fewer than the limit.  A reservation is
+*waiting*, then *reserved*, and ends as *used*, when its task becomes pending, or as *given up*, when the
+submit fails.  So a thread that was woken always has room: no other thread can take it.
+
+All methods are called under the scheduler's lock, which is not held while a thread waits.
 """
 
 from __future__ import annotations
@@ -16,28 +18,33 @@ if TYPE_CHECKING:
 
 
 class Reservation:
-    """One submit's place: in line, then with room."""
+    """The right of one submit to add one pending task, or its wait for this right."""
 
     __slots__ = ("blocker", "task")
 
     def __init__(self) -> None:
-        self.task: Task[Any] | None = None  # the task that used it; written under the lock
-        self.blocker = threading.Lock()  # released, under the lock, when the submit may go on
+        # The task that used it; written under the scheduler's lock.
+        self.task: Task[Any] | None = None
+        # The submitting thread blocks on it.  `PendingLimit` releases it, under the scheduler's lock.
+        self.blocker = threading.Lock()
         self.blocker.acquire()
 
 
 class PendingLimit:
-    """The limit of one queue.  All methods are called under the scheduler's lock."""
+    """The pending limit of one queue.  The scheduler's lock guards all fields."""
 
     __slots__ = ("_reserved", "_waiting", "limit")
 
     def __init__(self, limit: int) -> None:
-        self.limit = limit
-        self._reserved: set[Reservation] = set()  # with room; their tasks are not pending yet, but count
-        self._waiting: deque[Reservation] = deque()  # without room: each has a thread in submit()
+        self.limit = limit  # constant
+        # Reservations with room, whose tasks are not pending yet.
+        self._reserved: set[Reservation] = set()
+        # Reservations without room, first come first: for each a thread blocks in submit().
+        self._waiting: deque[Reservation] = deque()
 
     def reserve(self, reservation: Reservation, pending: int, wait: bool) -> bool:
-        """Return True if there is room beside *pending* tasks; else join the line, if to *wait*."""
+        """Reserve room beside *pending* tasks and return True; else return False, and *wait* if asked to."""
+        # Not before threads that wait already.
         free = not self._waiting and self._has_room(pending)
         if free:
             self._reserved.add(reservation)
@@ -46,25 +53,25 @@ class PendingLimit:
         return free
 
     def use(self, reservation: Reservation) -> None:
-        """Note that the task of *reservation* is pending now."""
+        """End *reservation*: its task is pending now."""
         self._reserved.discard(reservation)
 
     def give_up(self, reservation: Reservation, pending: int) -> None:
-        """Forget *reservation*.  Cost: if it waits, a step for each that waits."""
+        """End *reservation* without a task; do nothing if it was used.  Cost: a step for each waiting one."""
         self._reserved.discard(reservation)
         if reservation in self._waiting:
             self._waiting.remove(reservation)
         self.admit(pending)
 
     def admit(self, pending: int) -> None:
-        """Give room to the first in line, as far as there is any beside *pending* tasks."""
+        """Reserve room for waiting reservations, first come first, as far as *pending* tasks leave any."""
         while self._waiting and self._has_room(pending):
             reservation = self._waiting.popleft()
             self._reserved.add(reservation)
             reservation.blocker.release()
 
     def turn_away(self) -> None:
-        """Let all in line go on without room: the queue takes no more tasks, so their submits raise."""
+        """Wake all waiting threads without room: the queue refuses tasks, so their submits raise."""
         while self._waiting:
             self._waiting.popleft().blocker.release()
 

@@ -1,13 +1,19 @@
 """Resources: countable things, such as licences, of which tasks take units when they start.
 
-A task takes all its units at once, or none.  A task that lacks some is *held back*: it joins the lines of
-all its resources in one step, and its queue starts another task.  A task that is first in all its lines is
-*granted* its units as soon as there are enough, and is the next of its queue.  Units given back are kept
-for the first task in line: first come, first served.  Lines never block each other: the task that has
-waited longest is first in all its lines.
+An `Allocation` is the set of units that one task takes: all at once, or none.  It moves to the right::
 
-An `Allocation` is what one task takes.  It lasts as long as the task; with *holds* until the tasks that
-release it have ended.  All is guarded by the lock of the scheduler whose tasks use the resource.
+    REQUESTED -----------------------> TAKEN ----------> RETURNED
+        \\--> LACKING ---> GRANTED -----/ \\---> KEPT ---/
+
+*Requested*: the task is pending.  *Lacking*: the task lacked units and is held back.  *Granted*: it has its
+units, and its task is ready.  *Taken*: its task runs.  *Kept*: the task has ended, and tasks that release the
+allocation have not.  *Returned*: it has no units and asks for none; a cancelled task's goes there at once.
+
+Each resource has its lacking allocations in the order of their arrival.  An allocation joins all its
+resources in one step, and is granted when it is the first at each and there are enough units: first come,
+first served.  No deadlock: the allocation that has waited longest is the first at all its resources.
+
+The lock of the scheduler whose tasks use the resource guards all fields.
 """
 
 from __future__ import annotations
@@ -27,11 +33,10 @@ if TYPE_CHECKING:
     from .._core.shared import State
     from .._futures.task import Task
 
-_binding = threading.Lock()  # guards `Resource._scheduler`; held for that alone
+_binding = threading.Lock()  # guards `Resource._scheduler`, and no other lock is taken meanwhile
 
-# The states of an allocation.  QUEUED: in line, as the task lacks units.  GRANTED: it has its units, and the
-# task is ready.  TAKEN: the task runs.  KEPT: the task has ended.  RETURNED: it has no units and wants none.
-REQUESTED, QUEUED, GRANTED, TAKEN, KEPT, RETURNED = range(6)
+# The states of an allocation: see above.
+REQUESTED, LACKING, GRANTED, TAKEN, KEPT, RETURNED = range(6)
 
 
 class Resource:
@@ -47,9 +52,9 @@ class Resource:
     ``hold=True`` it gives them back when all tasks that were submitted to ``release`` it have ended; at
     once, if it fails.
 
-    A task that lacks units waits in line for them, and its queue starts other tasks.  Lines are first
-    come, first served: units given back are kept for the first task until there are enough, so a task
-    that needs many has its turn.  That task is then the next of its queue.  `Task.why` names the units
+    A task that lacks units waits for them, and its queue starts other tasks.  First come, first served:
+    units given back are kept for the task that has waited longest until there are enough, so a task
+    that needs many gets them.  That task is then the next of its queue.  `Task.why` names the units
     that a task lacks, and the tasks that hold them.
 
     A resource belongs to the scheduler that first uses it, with all its queues.
@@ -63,32 +68,36 @@ class Resource:
         ValueError: *n* is less than 1.
     """
 
-    __slots__ = ("__weakref__", "_free", "_holders", "_line", "_scheduler", "n", "name")
+    __slots__ = ("__weakref__", "_free", "_holders", "_scheduler", "_waiting", "n", "name")
 
     def __init__(self, name: str, n: int) -> None:
         if not isinstance(name, str):
             raise TypeError(f"the name of a resource must be a str, not {name!r}")
-        # Not of a user's subclass of str: `why` formats it under the lock.
+        # Constant.  Never of a user's subclass of str: `why` formats it under the lock.
         self.name = str.__str__(name)
+        # The number of units; constant.
         self.n = positive(f"the number of units of {self.name}", n)
-        # The next three are read and written under the lock of `_scheduler`.
+        # Units that no allocation has.  The lock of `_scheduler` guards this field and the next two.
         self._free = self.n
+        # Allocations that have units: granted, taken or kept.
         self._holders: dict[Allocation, None] = {}
-        self._line: OrderedDict[Allocation, None] = OrderedDict()  # lacking units; first come first
-        self._scheduler: ref[State] | None = None  # whose tasks use it; written under `_binding`
+        # Allocations that wait for units, first come first.  Ordered: its first entry is found in one step.
+        self._waiting: OrderedDict[Allocation, None] = OrderedDict()
+        # The scheduler whose tasks use the resource; written under `_binding`.
+        self._scheduler: ref[State] | None = None
 
     @property
     def free(self) -> int:
-        """How many units nobody has, as things stand.  A task that is done has given back its own."""
+        """The number of units that no task has at the moment.  A task that is done has given back its own."""
         scheduler = None if self._scheduler is None else self._scheduler()
         if scheduler is None:
             return self._free
-        # A task is seen to be done a moment before its lock hold, in which it gives back its units, ends.
+        # Under the lock: `done()` of a task is True a moment before the same lock hold returns its units.
         with scheduler.exclusive(reads=True):
             return self._free
 
     def _bind(self, scheduler: State) -> None:
-        """Belong to *scheduler*, or raise a ValueError if the resource belongs to another."""
+        """Make the resource belong to *scheduler*; raise a ValueError if it belongs to another."""
         with uninterrupted(), _binding:
             owner = None if self._scheduler is None else self._scheduler()
             if owner is None:
@@ -103,7 +112,7 @@ class Resource:
 
 
 def amounts_of(resources: Any) -> tuple[tuple[Resource, int], ...]:
-    """Return *resources*, what a task is to take, as pairs; raise a TypeError or ValueError if wrong."""
+    """Return *resources*, the option, as pairs; raise a TypeError or ValueError if it is invalid."""
     if not isinstance(resources, Mapping):
         raise TypeError(f"resources must be a dict such as {{disk: 2}}, not {resources!r}")
     amounts: list[tuple[Resource, int]] = []
@@ -123,80 +132,93 @@ def amounts_of(resources: Any) -> tuple[tuple[Resource, int], ...]:
 
 
 class Allocation:
-    """What one task takes."""
+    """The units that one task takes.  The scheduler's lock guards all fields once the task is added."""
 
     __slots__ = (
         "amounts", "holds", "name", "number", "released", "releasers", "serial", "state", "task", "waiter",
     )  # fmt: skip
 
     def __init__(self, amounts: tuple[tuple[Resource, int], ...], holds: bool, name: str) -> None:
-        # All fields are written under the scheduler's lock, once the task is linked.
+        # The number of units of each resource; constant.
         self.amounts = amounts
-        self.holds = holds  # the task keeps its units beyond its end
-        self.name = str.__str__(name)  # of the task; for `why`, as `Resource.name`
-        self.serial = self.number = 0  # of the task, once it has ended: see `numbered`
+        # The units stay beyond the task's end; reset if its submit raises.
+        self.holds = holds
+        # The task's name; constant, and as `Resource.name`.
+        self.name = str.__str__(name)
+        # The numbers of the task once it has ended, for `numbered`.
+        self.serial = self.number = 0
+        # One of the states above.
         self.state = REQUESTED
-        self.task: Task[Any] | None = None  # until the task has ended
-        self.waiter: AllocationWaiter | None = None  # while the allocation is in line
-        self.releasers: dict[Task[Any], None] = {}  # tasks that release it, and have not ended
-        self.released = False  # all tasks that release it have ended
+        # The task, from its submission to its end.
+        self.task: Task[Any] | None = None
+        # The relay that the held-back task depends on, while the allocation waits.
+        self.waiter: AllocationWaiter | None = None
+        # Tasks that release the allocation and have not ended.
+        self.releasers: dict[Task[Any], None] = {}
+        # Tasks have released it, and all have ended.
+        self.released = False
 
     def resources(self) -> list[Resource]:
+        """Return the resources of which the task takes units."""
         return [resource for resource, _ in self.amounts]
 
     def take(self) -> bool:
-        """Take all units as the task starts, and return True; or join the lines of all resources."""
+        """Take all units and return True; if some are missing, wait at all resources and return False."""
         if self.state != GRANTED:
-            if any(resource._line or resource._free < number for resource, number in self.amounts):
-                self.state = QUEUED
+            if any(resource._waiting or resource._free < number for resource, number in self.amounts):
+                self.state = LACKING
                 for resource in self.resources():
-                    resource._line[self] = None
+                    resource._waiting[self] = None
                 return False
             self._get()
         self.state = TAKEN
         return True
 
     def grant(self) -> bool:
-        """Get the units that it is in line for, if it is first in all lines and there are enough."""
+        """Take all units and return True if it is the first at all resources and there are enough."""
         for resource, number in self.amounts:
-            if next(iter(resource._line)) is not self or resource._free < number:
+            if next(iter(resource._waiting)) is not self or resource._free < number:
                 return False
         for resource in self.resources():
-            del resource._line[self]
+            del resource._waiting[self]
         self._get()
         self.state = GRANTED
         return True
 
     def _get(self) -> None:
+        """Move all units from the resources to this allocation."""
         for resource, number in self.amounts:
             resource._free -= number
             resource._holders[self] = None
 
     def give_back(self) -> None:
-        """Give back all units; leave the lines."""
+        """Return all units, or stop waiting for them."""
         for resource, number in self.amounts:
-            if self.state == QUEUED:
-                del resource._line[self]
+            if self.state == LACKING:
+                del resource._waiting[self]
             elif self.state != REQUESTED:
                 resource._free += number
                 del resource._holders[self]
         self.state = RETURNED
 
     def blockers(self) -> list[Any]:
-        """Return the tasks whose ends may give this one its units.  Cost: all that lacks or holds units."""
+        """Return the tasks whose ends may give this one its units: they hold units, or have waited longer.
+
+        Cost: a step for each allocation of the resources, and each task that releases one.
+        """
         found: dict[Any, None] = {}
         for resource in self.resources():
-            ahead = takewhile(lambda other: other is not self, resource._line)
+            ahead = takewhile(lambda other: other is not self, resource._waiting)
             for other in [*ahead, *resource._holders]:
                 found |= other.releasers if other.task is None else {other.task: None, **other.releasers}
         return list(found)
 
 
 class AllocationWaiter(Node):
-    """A relay that a held-back task depends on: done when the task is granted its units."""
+    """A relay that a held-back task depends on: done when the units are granted."""
 
     __slots__ = ("allocation",)
 
     def __init__(self, allocation: Allocation) -> None:
         super().__init__()
-        self.allocation = allocation
+        self.allocation = allocation  # constant

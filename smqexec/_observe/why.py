@@ -85,7 +85,7 @@ def _overview(scheduler: State) -> list[Words]:
 
 def _shortage(resource: Resource) -> str:
     """Say how much of *resource* is free, and which tasks lack it."""
-    line = list(resource._line)
+    line = list(resource._waiting)
     tasks = _some([f"{_taker(each)} needs {dict(each.amounts)[resource]}" for each in line])
     return f"{_share(resource)}; {_counted(len(line), 'task lacks it', 'tasks lack it')}: {tasks}"
 
@@ -117,7 +117,7 @@ def _lacking(allocation: Allocation) -> str:
     """Say what the task of *allocation* lacks, and which tasks hold it or come first."""
     lacks: list[str] = []
     for resource, number in allocation.amounts:
-        before = list(resource._line).index(allocation)
+        before = list(resource._waiting).index(allocation)
         if before or resource._free < number:
             first = f"; {_counted(before, 'task comes', 'tasks come')} first" if before else ""
             lacks.append(f"lacks {number} of {_share(resource)}{first}")

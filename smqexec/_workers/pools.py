@@ -76,7 +76,7 @@ class ThreadPool(Threads, ThreadPoolExecutor):
         self.shutdown(wait)
 
     def resize(self, number: int) -> None:
-        """Allow *number* threads."""
+        """Allow *number* threads.  The scheduler's lock is held."""
         # Never lowered: workers leave as they ask for a task, and until then each needs a thread.
         self._max_workers = max(self._max_workers, number)
 

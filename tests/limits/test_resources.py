@@ -186,7 +186,7 @@ def test_failed_and_cancelled_tasks_give_back(lab: Any) -> None:
     queue.options(release=[lined[1]]).submit(abs, 1)
     assert scheduler.wait(DEADLINE)
     until(lambda: disk.free == 3)
-    assert not disk._line and not outside_of(scheduler)
+    assert not disk._waiting and not outside_of(scheduler)
 
 
 def test_granted_task_that_is_cancelled_gives_back(lab: Any) -> None:
@@ -608,13 +608,13 @@ def test_task_waits_for_one_that_lacks_what_a_running_one_will_keep(early: bool)
         file = other.options(resources={disk: 1}, hold=True).submit(gate.enter, -1)
         gate.wait_entered()
         lined = other.options(resources={disk: 1}, hold=True).submit(abs, -2)
-        until(lambda: disk._line)
+        until(lambda: disk._waiting)
         task = queue.submit(outer)
         ahead.wait_entered()
         for each in (file, lined) if early else ():
             queue.options(release=[each]).submit(abs, each)  # in the slot of who waits
         ahead.open()
-        until(lambda: len(disk._line) == 2)
+        until(lambda: len(disk._waiting) == 2)
         for each in () if early else (file, lined):
             queue.options(release=[each]).submit(abs, each)
         gate.open()
@@ -630,7 +630,7 @@ def test_task_that_has_some_of_what_the_one_it_waits_for_needs() -> None:
         taking.submit(gate.enter)
         gate.wait_entered()
         task = taking.submit(lambda: taking.submit(abs, -1).result(DEADLINE))
-        until(lambda: disk._line)
+        until(lambda: disk._waiting)
         gate.open()
         assert task.result(DEADLINE) == 1
 
@@ -652,7 +652,7 @@ def test_task_is_held_back_after_it_was_met_by_a_search() -> None:
         task = queue.submit(outer, Raw(Raw(lacking)))
         until(lambda: "waits for abs" in task.why())
         entered.open()
-        until(lambda: disk._line)
+        until(lambda: disk._waiting)
         queue.options(release=[file]).submit(abs, 1)  # only who waits can run it
         assert task.result(DEADLINE) == 7
         gate.open()
@@ -670,7 +670,7 @@ def test_shutdown_says_where_nothing_can_go_on(
         file = queue.options(resources={disk: 1}, hold=True, name="file").submit(abs, 1)
         file.result(DEADLINE)
         lacking = queue.options(resources={disk: 1}).submit(abs, -2)
-        until(lambda: disk._line)
+        until(lambda: disk._waiting)
         other = Queue(scheduler, 1)
         shutting = beside(queue.shutdown)
         until(lambda: caplog.records)
@@ -747,7 +747,7 @@ def test_random_tasks_never_have_more_than_there_is(seed: int, order: str) -> No
         until(lambda: all(resource.free == resource.n for resource in resources))
         assert not wrong
         assert not outside_of(scheduler)
-        assert not any(resource._line or resource._holders for resource in resources)
+        assert not any(resource._waiting or resource._holders for resource in resources)
 
 
 def test_search_passes_over_the_lack_of_a_task_that_was_cancelled_meanwhile() -> None:
