@@ -64,10 +64,13 @@ class NewestFirst(Searches):
                 else:
                     search.shelve(node)
                 return
-            search.live = False  # all else that it owned has started
-            self.todo.discard(search._number)
+            # All else that it owned has started.  Or a drop has cut it off, for a newer search to visit.
+            if self._fresh is not None and self._fresh._search is search:
+                self.settle()
+            self.dissolve(search)
             node._search = None
-        elif node._place is None:
+            return
+        if node._place is None:
             node._place = UNVISITED  # it stays in `todo`
             return
         # A search that is not live stays: if a node that leads to this one is dropped, `dropped` has

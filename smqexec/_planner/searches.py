@@ -273,14 +273,14 @@ class Searches:
                     broken.append(search)
         for search in broken:
             if search.live:
-                self._dissolve(search)
+                self.dissolve(search)
         for node in fallen:
             self.unlist(node)  # a dissolved search may have listed it, as its head
             self.put(node)
         for node in [*fallen, *nodes]:
             node._search = None  # what was visited through it has fallen too
 
-    def _dissolve(self, search: Search) -> None:
+    def dissolve(self, search: Search) -> None:
         """End *search*: what it owned is to be searched again, from its head; what is ready is listed."""
         search.live = False
         search.frames, search.later = [], ()
