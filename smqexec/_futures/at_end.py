@@ -1,7 +1,8 @@
-"""The record of all that is special about the end of a task: waiters, hooks and callbacks.
+"""The record of a future's end: waiters, hooks and callbacks.  Most futures have none.
 
-Most tasks have no such record.  It is made under the lock of the task's scheduler, which guards it
-until the task has ended; the thread that ends the task reads the record then, after the lock.
+The record is made under the lock of the future's scheduler, which guards all fields until the future has
+ended.  From then on only the thread that ended the future reads the record, without the lock; so nothing may
+be added then (see `PlannedFuture._before_end`).  The one exception is `holders`.
 """
 
 from __future__ import annotations
@@ -11,37 +12,42 @@ from typing import Any, Protocol
 
 
 class Relay(Protocol):
-    """The node that a task of another scheduler depends on in place of this future."""
+    """The node that tasks of another scheduler depend on in place of a future."""
 
-    scheduler: Any  # None: nothing depends on it any more
+    scheduler: Any  # that scheduler; None once no task depends on the relay
 
-    def future_done(self, future: Any, /) -> None: ...
+    def future_done(self, future: Any, /) -> None:
+        """End the relay: *future* has ended."""
 
 
 class AtEnd:
-    """Waiters, hooks and callbacks of a task or item that is not done."""
+    """Waiters, hooks and callbacks of a future that has not ended."""
 
     __slots__ = (
         "callbacks", "cancel_requested", "holders", "hooks", "item_callbacks", "locks", "relays", "waiters",
     )  # fmt: skip
 
     def __init__(self, holders: dict[int, int] | None = None) -> None:
-        self.cancel_requested = False  # `cancel` was called while the task was running
-        # Called with the task as it ends, under the lock.  A hook calls no user code, and returns the nodes
-        # that became ready.
+        # `cancel` was called while the task was running.  Its worker reads this without the lock.
+        self.cancel_requested = False
+        # Called with the task under the lock in which it ends.  A hook calls no user code, and returns the
+        # nodes that became ready.
         self.hooks: tuple[Callable[[Any], list[Any]], ...] = ()
-        self.locks: list[Any] = []  # each with a thread in `result` behind it
-        self.waiters: list[Any] = []  # of `concurrent.futures.wait` and `as_completed`
-        # Called with the task after the lock, in this order: these fill in its items; relays; the user's.
+        # For each thread that blocks in `result`: its lock, or its `JoinSearch`; `release` wakes the thread.
+        self.locks: list[Any] = []
+        # The waiters of `concurrent.futures.wait` and `as_completed`, and our `Completions`.
+        self.waiters: list[Any] = []
+        # After the lock these are called with the task, in this order: callbacks that end its items; relays;
+        # the user's callbacks.
         self.item_callbacks: tuple[Callable[[Any], object], ...] = ()
         self.relays: tuple[Relay, ...] = ()
         self.callbacks: list[Callable[[Any], object]] = []
-        # The threads that took the future's condition before its end, and how often: see ``conditions``.
-        # Each thread changes its own entry, also after the end.
+        # By thread, how often it holds the future's condition since before the end: see ``conditions``.
+        # A thread changes only its own entry, also after the end.
         self.holders: dict[int, int] = {} if holders is None else holders
 
     def run_hooks(self, task: Any) -> list[Any]:
-        """Run the hooks of *task*, which has just ended; return the nodes that became ready.  Locked."""
+        """Call the hooks of *task*, which has just ended; return the nodes that became ready.  Locked."""
         hooks, self.hooks = self.hooks, ()
         freed: list[Any] = []
         for hook in hooks:
@@ -49,10 +55,10 @@ class AtEnd:
         return freed
 
     def calls(self) -> list[Callable[[Any], object]]:
-        """Return all that is called with the task after the lock, in this order."""
+        """Return all callbacks in the order of their calls."""
         return [*self.item_callbacks, *(relay.future_done for relay in self.relays), *self.callbacks]
 
     def is_needed(self) -> bool:
-        """Return True if a thread waits for the task, or it has a callback, or a dependent elsewhere."""
+        """Return True if the future has a waiting thread, a callback, or a dependent in another scheduler."""
         needed = any(relay.scheduler is not None for relay in self.relays)
         return needed or bool(self.locks or self.waiters or self.callbacks)

@@ -1,15 +1,14 @@
-"""What ``concurrent.futures.wait`` and ``as_completed`` take of a future: its condition and its waiters.
+"""The condition and the waiters of a future, as ``concurrent.futures.wait`` and ``as_completed`` use them.
 
-These two take the conditions of many futures, read their states, count those that have not ended,
-leave a waiter with each, and release the conditions; no future's state may change in between.
-A lock would do that, and Ctrl-C might leave it locked for ever.  So there is none.  To take a
-condition freezes the state that *the calling thread* sees of that future: a pending ``_state`` stays
-pending for this thread, and a waiter that this thread leaves after the end is called at once.  The
-thread that ends a future waits for nobody.
+These functions acquire the conditions of many futures, read their states, add a waiter to each pending
+future, and release the conditions.  No state may change between.  A lock would ensure that, but Ctrl-C could
+leave it locked for ever.  So a condition is no lock: to acquire it *freezes* what the calling thread sees.  A
+pending ``_state`` stays pending for this thread, and a waiter that this thread adds after the end is called
+at once.  Other threads, and the thread that ends the future, never block on a condition.
 
-A freeze is recorded in the future's `AtEnd`.  Where Ctrl-C kept a thread from releasing the condition,
-that thread goes on to see a pending ``_state``, and everything else of the future as it is.  The result
-of `concurrent.futures.wait` is right all the same, as its waiter is called at once.
+The freeze is an entry of the thread in `AtEnd.holders`.  It is made under the scheduler's lock, before the
+end; each thread changes only its own entry.  If Ctrl-C prevents the release, the thread still sees a pending
+``_state``.  `concurrent.futures.wait` is right all the same, as its waiter is called at once.
 """
 
 from __future__ import annotations
@@ -24,21 +23,22 @@ from .at_end import AtEnd
 
 
 class Condition:
-    """The condition of a future, and the list of its waiters.  Made for each use: it has no state."""
+    """The condition of a future, and its list of waiters.  It has no state: each use makes a new one."""
 
     __slots__ = ("_future",)
 
     def __init__(self, future: Any) -> None:
-        self._future = future
+        self._future = future  # constant
 
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
-        """Freeze what the calling thread sees of the future, at once."""
+        """Freeze what the calling thread sees of the future.  This never blocks."""
         here = get_ident()
 
         def freeze(at_end: AtEnd) -> None:
             at_end.holders[here] = at_end.holders.get(here, 0) + 1
 
-        if not self._future._before_end(freeze) and self._future._is_frozen():  # for a signal's handler, say
+        if not self._future._before_end(freeze) and self._future._is_frozen():
+            # Acquired before the end, and again after it: by a signal handler, for example.
             freeze(self._future._at_end)
         return True
 
@@ -51,7 +51,7 @@ class Condition:
         left = at_end.holders.pop(here, 0) - 1
         if left > 0:
             at_end.holders[here] = left
-        elif not at_end.holders and future._home is None:  # before, the thread that ends it needs the record
+        elif not at_end.holders and future._home is None:  # earlier, the ending thread needs the record
             future._at_end = None
 
     __enter__ = acquire
@@ -60,20 +60,20 @@ class Condition:
         self.release()
 
     def append(self, waiter: Any) -> None:
-        """Add *waiter*; call it at once if the end came since this thread took the condition."""
+        """Add *waiter*; call it at once if the future ended after this thread acquired the condition."""
         future = self._future
-        if isinstance(waiter, _Waiter):
+        if isinstance(waiter, _Waiter):  # else one of ours
             _make_safe(waiter)
 
         def add(at_end: AtEnd) -> None:
             at_end.waiters.append(waiter)
 
         if not future._before_end(add) and future._is_frozen():
-            with uninterrupted():  # the waiter has a lock
+            with uninterrupted():  # Ctrl-C could leave the lock of the waiter locked
                 future._notify(waiter)
 
     def remove(self, waiter: Any) -> None:
-        """Forget *waiter*, if it is still to be called."""
+        """Remove *waiter* if the future has not ended."""
 
         def forget(at_end: AtEnd) -> None:
             with suppress(ValueError):
@@ -83,7 +83,7 @@ class Condition:
 
 
 class _Ended:
-    """For all futures that have ended, and that no thread sees otherwise."""
+    """The condition of each future that has ended and is frozen for no thread: it does nothing."""
 
     def acquire(self, *_: object) -> None:
         pass
@@ -95,9 +95,9 @@ ENDED = _Ended()
 
 
 def _make_safe(waiter: Any) -> None:
-    """Replace what Ctrl-C might leave locked in *waiter*, before the first future has it.
+    """Replace the event and the lock of *waiter*, which Ctrl-C could leave locked, before any future has it.
 
-    The thread that ends a future takes the lock of its event, and that of `as_completed`.
+    The thread that ends a future acquires both, and must not block.
     """
     if type(waiter.event) is Event:
         waiter.event = LockEvent()
@@ -106,11 +106,12 @@ def _make_safe(waiter: Any) -> None:
 
 
 class LockEvent:
-    """An event for one waiting thread, which holds no lock that `set` takes."""
+    """An event for one waiting thread.  `set` never blocks: the waiting thread holds no lock meanwhile."""
 
     __slots__ = ("_unset",)
 
     def __init__(self) -> None:
+        # Locked while the event is not set.  `set` releases it, `wait` acquires it; each is atomic.
         self._unset = Lock()
         self._unset.acquire()
 
@@ -118,7 +119,7 @@ class LockEvent:
         return not self._unset.locked()
 
     def set(self) -> None:
-        with suppress(RuntimeError):  # it is set
+        with suppress(RuntimeError):  # the event was set already
             self._unset.release()
 
     def clear(self) -> None:
@@ -132,13 +133,14 @@ class LockEvent:
 
 
 class UninterruptedLock:
-    """A lock; Ctrl-C is put off while the main thread holds it."""
+    """A lock that masks Ctrl-C while the main thread holds it."""
 
     __slots__ = ("_guard", "_lock")
 
     def __init__(self, lock: Any) -> None:
-        self._lock = lock
-        self._guard: Any = None  # of the thread that has the lock
+        self._lock = lock  # constant
+        # The mask of the thread that holds the lock; written by that thread.
+        self._guard: Any = None
 
     def __enter__(self) -> None:
         guard = uninterrupted()

@@ -1,16 +1,20 @@
 """The base of tasks and items: a future that its scheduler ends.
 
-A `PlannedFuture` is the planner's node and a future in one slotted object.  A `threading.Condition`
-for each would cost more than all the rest, so it has none: threads that wait for the task, and
-callbacks, are in an `AtEnd`, made under the scheduler's lock.  The thread that ends the task looks
-under the same lock whether there is one.
+A `PlannedFuture` is a node of the planner and a future in one slotted object.  Its stages are those of the
+planner, and two ends of our own::
 
-The outcome is stored first, then the stage, both under that lock.  After the lock come threads that
-wait in ``result``, then waiters of ``concurrent.futures`` (see ``conditions``), then callbacks.
+    NEW --> WAITING --> READY --> RUNNING --> DONE, FAILED or CANCELLED
 
-`_stage`, `_home` and `_outcome` may be read without the lock, with or without the GIL: each is one
-slot, read and written whole.  `_outcome` is stored before `_stage` becomes final, and `_home` becomes
-None last.  A final stage never changes.
+A pending future may also end at once.  A final stage never changes.
+
+It has no `threading.Condition`, which would cost more than all the rest.  Blocked threads, waiters and
+callbacks are in its `AtEnd`, made on demand under the scheduler's lock.  No wake is lost: the thread that
+ends the future takes the record under the same lock.
+
+The ending thread stores the outcome, the stage, then ``_home = None``, under the lock.  After the lock it
+wakes threads that block in ``result``, then waiters of ``concurrent.futures`` (see ``conditions``), then
+calls callbacks.  `_stage`, `_home` and `_outcome` may be read without the lock, with or without the GIL: each
+is one slot, so a reader that sees a final stage sees the outcome, and one that sees no home sees both.
 """
 
 from __future__ import annotations
@@ -32,23 +36,26 @@ from .._planner import DONE, DROPPED, NEW, READY, RUNNING, WAITING, Node
 from .at_end import AtEnd, Relay
 from .conditions import ENDED, Condition
 from .owner import Home
-from .remote_value import Kept, Snapshot, brought, snapshot
+from .remote_value import Kept, Snapshot, fetched, snapshot
 
 R = TypeVar("R")
 
+# Stages of our own, above those of the planner: every stage from DONE on is final.
 FAILED, CANCELLED = DROPPED + 1, DROPPED + 2
 
+# The stages in reprs and messages.
 STATE_NAMES = {
     NEW: "new", WAITING: "waiting", READY: "ready", RUNNING: "running",
     DONE: "done", FAILED: "failed", CANCELLED: "cancelled",
 }  # fmt: skip
+# The states of concurrent.futures for stages; PENDING for all others.
 _FUTURE_STATES = {RUNNING: RUNNING_STATE, DONE: FINISHED, FAILED: FINISHED, CANCELLED: CANCELLED_AND_NOTIFIED}
 
 LOGGER = logging.getLogger("concurrent.futures")  # where users look for failing callbacks
 
 
 class Failure:
-    """How a task failed: the outcome of a task that did."""
+    """The outcome of a failed task.  No field but `seen` changes."""
 
     __slots__ = ("exception", "origin", "seen", "traceback")
 
@@ -56,18 +63,21 @@ class Failure:
         self, exception: BaseException, traceback: TracebackType | None, origin: Future[Any] | None = None
     ) -> None:
         self.exception = exception
+        # The traceback of the exception at the failure: to raise the exception again makes its own longer.
         self.traceback = traceback
-        self.origin = origin  # the task that raised; None if this one did, so that no cycle arises
-        self.seen: Callable[[], object] | None = None  # under debug=True: called as the exception is read
+        # The task that raised; None if it is the failed task itself: no reference cycle.
+        self.origin = origin
+        # With debug=True: called each time the exception is read.  Set before the task ends.
+        self.seen: Callable[[], object] | None = None
 
     def of(self, origin: Future[Any]) -> Failure:
-        """Return the failure of a dependent: *origin* raised, unless that failed by a dependency itself."""
+        """Return the failure of a dependent of *origin*, the task that failed with this failure."""
         other = Failure(self.exception, self.traceback, self.origin or origin)
         other.seen = self.seen
         return other
 
 
-#: Makes a task or item without a call of ``__init__``, which takes 0.1 µs: the caller sets all fields.
+#: Makes a task or item without `__init__`, which would take 0.1 µs.  The caller sets all fields.
 new: Any = object.__new__
 
 
@@ -76,17 +86,18 @@ class PlannedFuture(Node, Future[R]):
 
     __slots__ = ("_at_end", "_outcome")
 
-    #: The name of its class in a repr.
+    #: The name of the class in a repr.
     _kind: ClassVar[str]
 
-    #: The queue whose scheduler ends it; None once it is done.  Of a task it is the planner's `_queue`.
+    #: The queue whose scheduler ends the future; None from the end on.  In a task it is the planner's slot
+    #: `_queue`.  Written under the lock, by the submission and by `_leave`.
     _home: Home | None
-    #: Once it is done: the result, a `Failure`, or None if it was cancelled.
+    #: From the end on: the result, a `Failure`, or None if the future was cancelled.  Written under the lock.
     _outcome: Any
-    #: None if nothing is special about its end.
+    #: Waiters, callbacks and hooks; None while there are none.  Made under the lock.
     _at_end: AtEnd | None
 
-    # Asking.
+    # What the user asks.
 
     @override
     def done(self) -> bool:
@@ -95,35 +106,35 @@ class PlannedFuture(Node, Future[R]):
 
     @override
     def running(self) -> bool:
-        """Return True while the call is being made."""
+        """Return True while the call runs."""
         return self._stage == RUNNING
 
     @override
     def cancelled(self) -> bool:
-        """Return True if the task was cancelled, itself or by a dependency of it."""
+        """Return True if the task, or a dependency of the task, was cancelled."""
         return self._stage == CANCELLED
 
     @property
     def origin(self) -> Future[Any] | None:
-        """The task whose exception this task failed with, perhaps itself; None if it has not failed."""
+        """The task that raised the exception of this failed task, perhaps itself; None without a failure."""
         if self._stage != FAILED:
             return None
         return self._outcome.origin or self
 
     @override
     def result(self, timeout: float | None = None) -> R:
-        """Return what the call returned, waiting for it if need be.
+        """Return the result of the call, after waiting for it.
 
-        The exception of a call that failed, or of the dependency that did, is raised with its own
-        traceback each time.  A value that is kept elsewhere is brought here.
+        If the call or a dependency failed, raise its exception, each time with the exception's own
+        traceback.  If an engine keeps the value, fetch it.
 
         Args:
             timeout: Seconds to wait at most; None for no limit.
 
         Raises:
             CancelledError: The task was cancelled.
-            TimeoutError: It was not done in time.
-            Exception: The value could not be brought here.
+            TimeoutError: The task was not done in time.
+            Exception: The value could not be fetched.
         """
         if self._stage == DONE and type(self._outcome) is not Kept:
             return self._outcome  # type: ignore[no-any-return]
@@ -137,20 +148,20 @@ class PlannedFuture(Node, Future[R]):
             return outcome.result(end) if type(outcome) is Kept else outcome  # type: ignore[no-any-return]
         finally:
             outcome = None
-            del self  # no cycle from the traceback to this frame and back
+            del self  # no cycle: the traceback of the exception keeps this frame
 
     @override
     def exception(self, timeout: float | None = None) -> BaseException | None:
-        """Return the exception that the call, or a dependency of it, raised; None if it returned.
+        """Return the exception that the call, or a dependency of it, raised; None if the call returned.
 
-        A value that is kept elsewhere stays there.
+        A value that an engine keeps is not fetched.
 
         Args:
             timeout: Seconds to wait at most; None for no limit.
 
         Raises:
             CancelledError: The task was cancelled.
-            TimeoutError: It was not done in time.
+            TimeoutError: The task was not done in time.
         """
         end = None if timeout is None else monotonic() + timeout
         failed = self._await_end(timeout) == FAILED
@@ -160,7 +171,7 @@ class PlannedFuture(Node, Future[R]):
         return outcome.exception(end) if type(outcome) is Kept else None
 
     def _await_end(self, timeout: float | None) -> int:
-        """Wait until the task is done; return DONE or FAILED."""
+        """Wait until the future has ended; return DONE or FAILED, or raise as `exception` does."""
         end = self._stage
         if end < DONE:
             queue = self._home
@@ -174,12 +185,12 @@ class PlannedFuture(Node, Future[R]):
         return end
 
     def why(self) -> str:
-        """One sentence on why it has not started, or not ended, as things stand; or on how it ended.
+        """Return a sentence that says why the task has not started, or not ended yet, or how it ended.
 
-        For a person: words may change.
+        For people: the words may change.
 
-        Cost: a step for each task between it and what all those wait for; where it is ready and others
-        come first, a step for each pending task, up to some 10 ms, during which no task starts or ends.
+        Cost: a step for each task on the way to the task that it waits for.  If it is ready and other tasks
+        come first, a step for each pending task, up to some 10 ms, in which no task starts or ends.
         """
         queue = self._home
         cause = None if queue is None else queue.scheduler.why_of(self)
@@ -198,26 +209,26 @@ class PlannedFuture(Node, Future[R]):
 
         return wrap_future(self).__await__()
 
-    # Acting.
+    # What the user does.
 
     @override
     def cancel(self, dependencies: bool = False) -> bool:
-        """Cancel it, and all that depends on it, unless it runs or is done.
+        """Cancel the task and its dependents, unless it runs or is done.
 
         A running task is asked to end: `checkpoint` raises CancelledError in
         it, and a generator task is closed at its next value.
 
         Args:
-            dependencies: If it was pending, also cancel each task that it
-                depends on and that nothing else needs, and the dependencies
-                of those in turn.  A running one is asked to end.  A task is
-                needed if another pending task depends on it, a thread waits
-                for it or it has a callback; that the caller holds the future
-                is no need.  An item whose value is not there leads to its
-                task; that is needed if one of its other items is.
+            dependencies: If the task was pending, also cancel its
+                dependencies that nothing else needs, and in turn their own
+                dependencies.  A running dependency is asked to end.  A task
+                is needed if another pending task depends on it, a thread
+                waits for it, or it has a callback; a reference to the future
+                does not count.  An item without a value stands for its task,
+                which is needed if one of its other items is.
 
         Returns:
-            True if it is now cancelled.
+            True if the task is cancelled now.
         """
         queue = self._home
         if queue is not None:
@@ -226,10 +237,10 @@ class PlannedFuture(Node, Future[R]):
 
     @override
     def add_done_callback(self, fn: Callable[[Future[R]], object]) -> None:
-        """Call ``fn(task)`` once the task is done, in the thread that ends it, or at once if it is done.
+        """Call ``fn(task)`` in the thread that ends the task; or at once, if the task is done.
 
-        An exception of *fn* is logged; but if *fn* is called at once, what is no `Exception`, such as
-        Ctrl-C, goes to the caller.
+        An exception of *fn* is logged.  If *fn* is called at once, an exception that is no `Exception`, such
+        as KeyboardInterrupt, is raised.
         """
         queue = self._home
         if queue is not None and queue.scheduler.deferred(self.add_done_callback, fn):
@@ -238,7 +249,7 @@ class PlannedFuture(Node, Future[R]):
             self._call(fn, Exception)
 
     def _add_relay(self, relay: Relay) -> None:
-        """Call ``relay.future_done`` once the task is done, or at once if it is done."""
+        """Call ``relay.future_done(task)`` when the task is done; or at once, if it is done."""
 
         def add(at_end: AtEnd) -> None:
             at_end.relays += (relay,)
@@ -247,7 +258,7 @@ class PlannedFuture(Node, Future[R]):
             relay.future_done(self)
 
     def _before_end(self, change: Callable[[AtEnd], object]) -> bool:
-        """Make *change* under the lock; return False, and make none, if the task has ended."""
+        """Apply *change* to the record under the lock and return True; return False if the task has ended."""
         queue = self._home
         if queue is not None:
             with queue.scheduler.exclusive():
@@ -256,78 +267,81 @@ class PlannedFuture(Node, Future[R]):
                     return True
         return False
 
-    def _call(self, fn: Callable[[Future[R]], object], borne: type[BaseException]) -> None:
-        """Call *fn*, a callback or a method of a waiter; log an exception of type *borne*."""
+    def _call(self, fn: Callable[[Future[R]], object], logged: type[BaseException]) -> None:
+        """Call *fn*, a callback or a method of a waiter; log an exception of type *logged*."""
         try:
             self._deliver(fn)
-        except borne:
+        except logged:
             LOGGER.exception("exception calling callback for %r", self)
 
     def _deliver(self, fn: Callable[[Future[R]], object]) -> None:
+        """Call *fn* with this future; if *fn* is asyncio's, with a value that is fetched first."""
         if type(self._outcome) is Kept and getattr(fn, "__module__", None) == "asyncio.futures":
-            # It reads the value in the thread of its loop, which must not wait for that.
-            Thread(target=self._bring_and_deliver, args=(fn,), daemon=True).start()
+            # The event loop would block while it fetches the value, so another thread does.
+            Thread(target=self._fetch_and_deliver, args=(fn,), daemon=True).start()
         else:
             fn(self)
 
-    def _bring_and_deliver(self, fn: Callable[[Future[R]], object]) -> None:
+    def _fetch_and_deliver(self, fn: Callable[[Future[R]], object]) -> None:
+        """Fetch the value, and call *fn* with a future of the standard library that has it."""
         try:
-            fn(brought(self))
+            fn(fetched(self))
         except BaseException:
             LOGGER.exception("exception calling callback for %r", self)
 
-    # Ending.  Called by the scheduler.
+    # The end.  Called by the scheduler.
 
     def _get_at_end(self) -> AtEnd:
-        """Return the record of the end of a task that is not done, made if need be.  The lock is held."""
+        """Return the record of a future that has not ended; make one first if it has none.  Locked."""
         at_end = self._at_end
         if at_end is None:
             at_end = self._at_end = AtEnd()
         return at_end
 
     def _end(self, fate: Failure | None) -> None:
-        """Fail as *fate* says; None: be cancelled.  The lock is held."""
-        self._outcome = fate
+        """End with the failure *fate*, or as cancelled if that is None.  The lock is held."""
+        self._outcome = fate  # before the stage: see above
         self._stage = CANCELLED if fate is None else FAILED
 
     def _leave(self, at_end: AtEnd | None) -> None:
-        """Release the scheduler, and *at_end*, which the caller has.  It has ended; the lock is held."""
+        """Release the scheduler and the record *at_end*.  The future has ended; the lock is held."""
         if at_end is not None:
-            # A thread that has the condition goes on as before.
+            # A thread that holds the condition still sees a pending future: see `conditions`.
             self._at_end = AtEnd(at_end.holders) if at_end.holders else None
         self._home = None  # last: with no home, all else is final
 
     def _producer(self) -> Any:
-        """Return the task that has to run for it."""
+        """Return the task that has to run for this future: itself, or the task of an item."""
         raise NotImplementedError
 
     def _release(self) -> None:
-        """Release the call.  The lock is not held: that may run user code."""
+        """Release the call.  The lock is not held: the release of an object may run user code."""
         raise NotImplementedError
 
     def _wake_waiters(self, at_end: AtEnd) -> None:
-        """Wake all that wait for it: it has ended.  The lock is not held."""
+        """Wake all threads that wait for the future, which has ended.  The lock is not held."""
         for lock in at_end.locks:
             lock.release()
         for waiter in at_end.waiters:
             self._notify(waiter)
 
     def _notify(self, waiter: Any) -> None:
+        """Call the method of *waiter*, a waiter of the standard library, for this outcome."""
         if self._stage == CANCELLED:
             self._call(waiter.add_cancelled, BaseException)
         else:
             self._call(waiter.add_exception if self._stage == FAILED else waiter.add_result, BaseException)
 
     def _call_callbacks(self, at_end: AtEnd) -> None:
-        """Call the callbacks.  The lock is not held."""
+        """Call the callbacks in *at_end*.  The lock is not held."""
         calls = at_end.calls()
         if not calls:
             return
-        with uninterrupted() as guard:  # if Ctrl-C strikes in one, the others are called all the same
+        with uninterrupted() as guard:  # after Ctrl-C in one callback the others are called, too
             for fn in calls:
                 try:
                     unmasked(self._deliver, fn)
-                except BaseException as error:  # a thread that ends tasks must go on
+                except BaseException as error:  # no callback may end the worker's thread
                     if not guard.keeps(error):
                         LOGGER.exception("exception calling callback for %r", self)
 
@@ -340,7 +354,7 @@ class PlannedFuture(Node, Future[R]):
     _waiters: Any = _condition
 
     def _is_frozen(self) -> bool:
-        """Return True if the calling thread took the condition before the end."""
+        """Return True if the calling thread has held the condition since before the end."""
         at_end = self._at_end
         return at_end is not None and get_ident() in at_end.holders
 
@@ -353,7 +367,7 @@ class PlannedFuture(Node, Future[R]):
         return _FUTURE_STATES.get(stage, PENDING)
 
     def _get_snapshot(self) -> Snapshot:
-        """Return what asyncio of Python 3.15 reads, once the future is done."""
+        """Return the outcome as asyncio of Python 3.15 reads it."""
         stage = self._stage
         if stage == FAILED or type(self._outcome) is Kept:
             return snapshot(self)
@@ -361,27 +375,27 @@ class PlannedFuture(Node, Future[R]):
 
     @override
     def set_running_or_notify_cancel(self) -> bool:
-        """Raise RuntimeError: the scheduler alone runs a task."""
+        """Raise RuntimeError: only the scheduler runs a task."""
         raise RuntimeError(f"{self!r} is run by its scheduler alone")
 
     @override
     def set_result(self, result: R) -> None:
-        """Raise RuntimeError: the scheduler alone ends a task."""
+        """Raise RuntimeError: only the scheduler ends a task."""
         raise RuntimeError(
             f"{self!r} is ended by its scheduler alone; use a concurrent.futures.Future of your own"
         )
 
     @override
     def set_exception(self, exception: BaseException | None) -> None:
-        """Raise RuntimeError: the scheduler alone ends a task."""
+        """Raise RuntimeError: only the scheduler ends a task."""
         self.set_result(exception)  # type: ignore[arg-type]
 
     def __reduce__(self) -> Never:
-        """Raise TypeError, as other futures do: a scheduler would not end the copy."""
+        """Raise TypeError, as other futures do: no scheduler would end the copy."""
         raise TypeError(f"{self!r} can't be copied or pickled; take its result()")
 
     def _words(self) -> list[str]:
-        """Return its name in a repr."""
+        """Return the words of the repr that name this future."""
         raise NotImplementedError
 
     def __repr__(self) -> str:

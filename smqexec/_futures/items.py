@@ -1,8 +1,10 @@
-"""Items, and the stream of a generator task.
+"""Items, and the streams of generator tasks.
 
-To the planner an item is a relay: never started, and done when its value is published.  An item of a
-generator task depends on nothing; the worker that yields the value ends the item.  An item of an
-ordinary task is a part of its result, cut when the task ends.
+For the planner an item is a relay that depends on its task: no worker starts it.  The worker that publishes
+the value of a generator task ends its item.  The thread that ends an ordinary task takes the item's part of
+the result (`Item._extract`).  An item that is requested after its value, or error, is known is made done.
+
+The scheduler's lock guards pending items, and streams but for `Stream.values`; a done item never changes.
 """
 
 from __future__ import annotations
@@ -21,34 +23,34 @@ R = TypeVar("R")
 
 
 class Length:
-    """The type of `LENGTH`, which stands in place of an index for the number of results."""
+    """The type of `LENGTH`."""
 
 
-# The key of an item that only `len` waits for: no user's key is this object.
+# The key of the item that ends when the length of a stream is known.  No key of a user is this object.
 LENGTH = Length()
 
 
 class Item(PlannedFuture[R]):
-    """A part of a task's output: one value of a generator task, or ``result[key]`` of an ordinary one.
+    """A part of a task's output: one value of a generator task, or ``result[key]`` of an ordinary task.
 
-    Made by ``task[key]``.  A full future, and an argument for later calls.
-    Cancelling it cancels its dependents, and not the task.
+    Made by ``task[key]``.  It is a future with all methods, and an argument for later calls.
+    To cancel an item cancels its dependents, and not its task.
     """
 
     __slots__ = ("_home", "_key", "_source")
     _kind = "Item"
     _ended_by_owner = True
 
-    _home: Home | None
-    _source: Any  # the `Task`; None once the item has ended
-    _key: Any  # of the part; `LENGTH` stands for the number of values
+    _home: Home | None  # as in the base class
+    _source: Any  # the `Task`; None after the end
+    _key: Any  # the index or key of the part, or `LENGTH`; None after the end
 
     def __init__(self, *_: object, **__: object) -> None:
         raise TypeError("an Item can't be made by itself: task[key] makes them")
 
     @classmethod
     def _of(cls, source: Any, key: Any) -> Item[Any]:
-        """Return a new item for the part *key* of *source*."""
+        """Return a new item for the part *key* of *source*, or without a source."""
         item: Item[Any] = new(cls)
         item._number = item._missing = 0
         item._stage = NEW
@@ -61,7 +63,7 @@ class Item(PlannedFuture[R]):
 
     @classmethod
     def _ended(cls, state: int, outcome: Any) -> Item[Any]:
-        """Return an item that is done."""
+        """Return an item that has ended in *state*."""
         item: Item[Any] = cls._of(None, None)
         item._outcome = outcome
         item._stage = state
@@ -70,7 +72,7 @@ class Item(PlannedFuture[R]):
     @classmethod
     @ours
     def _cut(cls, result: Any, key: Any) -> Item[Any]:
-        """Return a done item for ``result[key]``, or for the error that it raises."""
+        """Return a done item with ``result[key]``, or with the error that this raises."""
         try:
             if type(result) is Kept:
                 return cls._ended(DONE, Kept(result.future.part(key)))
@@ -81,10 +83,10 @@ class Item(PlannedFuture[R]):
 
     @ours
     def _extract(self, task: Future[Any]) -> None:
-        """Take this part of the result of *task*, which has ended: an item callback of it."""
+        """End this item with its part of the result of *task*, which has ended: an item callback."""
         queue, result = self._home, task._outcome  # type: ignore[attr-defined]
         if queue is None or task.cancelled() or isinstance(result, Failure):
-            return  # this item ended with the task, or before
+            return  # this item has ended, with the task or before
         try:
             value = Kept(result.future.part(self._key)) if type(result) is Kept else result[self._key]
         except BaseException as error:
@@ -94,7 +96,7 @@ class Item(PlannedFuture[R]):
             queue.scheduler.streams.complete_item(self, value)
 
     def promote(self) -> bool:
-        """Make the item's task count as newly submitted.
+        """Make the task of the item count as newly submitted.
 
         Returns:
             False if that task is running or done; nothing changes then.
@@ -113,27 +115,32 @@ class Item(PlannedFuture[R]):
         source, key = self._source, self._key
         if source is None:
             return []
-        # No method of a user's type is called: a failing callback is logged with this.
+        # Without a call of user code: the log of a failing callback contains this.
         name = short(key) if type(key) in (int, str) else type(key).__qualname__
         return [f"{name} of {source!r}"]
 
 
 class Stream:
-    """The values of a generator task so far, and its pending items.
+    """The published values of a generator task, and its pending items.
 
-    Only the worker that runs the task changes `values`, which only grow: those below a length once seen
-    may be read without the lock.  The scheduler's lock guards all else until the task is done.
+    Only the worker of the task appends to `values`; nothing removes or replaces a value.  So any thread may
+    read a value below a length that it has seen, without the lock.  The scheduler's lock guards the other
+    fields until the task is done.
     """
 
     __slots__ = ("announced", "closed", "items", "length", "values")
 
     def __init__(self, announced: bool) -> None:
-        self.values: list[Any] = []  # the task's result is a copy
-        # The pending items by index, and the one for `LENGTH`.
+        # The published values.  The task's result is a copy, which the user may change.
+        self.values: list[Any] = []
+        # The pending items by index, and the item for `LENGTH`.
         self.items: dict[Any, Item[Any]] = {}
-        self.announced = announced  # the function has a number_of_results
-        self.length: int | None = None  # its answer, once the worker has asked
-        self.closed = False  # the generator has returned: all values are there
+        # The function has a ``number_of_results``.  Constant.
+        self.announced = announced
+        # The announced length, once the worker has asked for it.
+        self.length: int | None = None
+        # The generator has returned: `values` is complete.  Written last, by the worker.
+        self.closed = False
 
     def missing(self, index: int) -> IndexError:
         """Return the error of an item beyond the last value of a closed stream."""

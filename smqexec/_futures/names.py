@@ -1,4 +1,8 @@
-"""The names of tasks, and the note that the exception of a failed task carries: which task raised it."""
+"""The names of tasks, and the note in the exception of a failed task that says which task raised it.
+
+A task keeps its name and number when it ends, so these functions work at any time.  They take no lock: each
+field that they read is written before the task is added, or once, at its end.
+"""
 
 from __future__ import annotations
 
@@ -8,19 +12,20 @@ from typing import Any
 from .._calls.callables import name_of
 from .._planner import STRIDE
 
+# How such a note begins.
 _BEGINNING = "raised by task "
 
 
 def label_of(task: Any, fn: Any = None) -> str:
-    """Return the name that *task* was given, or that of its function: *fn*, where the task may release it."""
+    """Return the name of *task*, or else of its function: of *fn*, if the task may release that meanwhile."""
     return name_of(task._fn if fn is None else fn) if task._name is None else task._name
 
 
 def numbered(name: str, serial: int, number: int) -> str:
-    """Return *name* with the number that observers know a task by, or else that of its submission.
+    """Return *name* with the *serial* number of observers, or else with the number of the submission.
 
-    The tasks of a `map` are one submission: each has its place there.  A *number* below 0 is none: it
-    belongs to a task promoted under ``order="oldest"``.
+    The tasks of a `map` are one submission, and each has an index in it.  A *number* of 0 or less is left
+    out: ``promote`` under ``order="oldest"`` gives such numbers.
     """
     if serial:
         return f"{name}#{serial}"
@@ -36,15 +41,13 @@ def known_as(task: Any, fn: Any, number: int) -> str:
 
 
 def note(error: BaseException, task: Any, fn: Any, queue: str) -> None:
-    """Note in *error* that *task*, the call of *fn*, raised it, unless it says so of one already.
+    """Add a note to *error* that *task*, the call of *fn*, raised it, unless *error* has such a note.
 
-    Written once, where the exception arose: dependents fail with the very same object, and so does a
-    task that lets the exception of another through.  The exception may refuse the note (a frozen
-    dataclass does), and its class may run user code: nothing that this raises may lose the task, so
-    Ctrl-C must be masked.  The lock is not held.
-
-    Cost: about 1 µs.
+    The caller masks Ctrl-C and does not hold the lock.  Cost: about 1 µs.
     """
+    # Only the first task adds a note: its dependents fail with the same object, and a task may raise again
+    # the exception of another.  The exception may refuse the note, as a frozen dataclass does, and its class
+    # may run user code; whatever that raises, the task has to end.
     with suppress(BaseException):
         known = getattr(error, "__notes__", ())
         if not any(type(other) is str and other.startswith(_BEGINNING) for other in known):

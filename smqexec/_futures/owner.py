@@ -1,8 +1,8 @@
-"""What tasks and items ask of their queue's scheduler, as the rooms above build it.
+"""The protocols through which tasks and items call the scheduler, whose classes are in the rooms above.
 
-A task knows its queue alone, its *home*, until it is done.  No method is called under the lock; the
-classes that implement these document them.  Tasks, items and streams are `Any` here, as their modules
-import this one.
+A task knows only its queue, its *home*, and through that the scheduler, until the task is done.  The lock is
+not held when one of these methods is called; each takes it by itself.  The classes that implement the
+protocols document them.  Tasks, items and streams are `Any` here, as their modules import this one.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 
 class Parts(Protocol):
-    """Generator tasks, and parts of results.  All but the last two return None if *task* has ended."""
+    """Items and streams.  The methods up to `part` return None if *task* has ended."""
 
     def stream(self, task: Any, announced: bool) -> Any: ...
     def item(self, task: Any, stream: Any, index: int) -> Any: ...
@@ -24,26 +24,26 @@ class Parts(Protocol):
 
 
 class Waits(Protocol):
-    """How threads wait for tasks."""
+    """Waiting for tasks."""
 
     def wait_for(self, future: Any, timeout: float | None) -> bool: ...
 
 
 class Dispatches(Protocol):
-    """How tasks start."""
+    """The order in which tasks start."""
 
     def promote(self, task: Any) -> bool: ...
 
 
 class Terminates(Protocol):
-    """How tasks end without a value."""
+    """The end of tasks without a value."""
 
     def cancel(self, future: Any, dependencies: bool = False) -> None: ...
     def cancel_unneeded(self, future: Any) -> None: ...
 
 
 class Submits(Protocol):
-    """How tasks with dependencies elsewhere are submitted."""
+    """Dependencies on futures of other executors and schedulers."""
 
     def foreign_done(self, relay: Any, future: Any) -> None: ...
 

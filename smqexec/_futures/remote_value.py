@@ -1,8 +1,8 @@
-"""Values that stay where they were made: at an engine that keeps them.
+"""Values that stay at the engine that made them.
 
-The outcome of a task whose call was made there is `Kept`: the engine's own future, a `Remote`, which
-brings the value when asked for it.  As an argument of another call at that engine the `Remote` goes
-there in the value's place.
+Such an engine returns a `Remote`, a future of its own that fetches the value on request.  The outcome of the
+task is then a `Kept`, which holds the `Remote`.  As an argument of another call at that engine, the `Remote`
+goes there in place of the value.  Nothing here has a state that changes; a `Remote` serialises its own.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ Snapshot: TypeAlias = tuple[bool, bool, Any, BaseException | None]  # done, canc
 class Remote(Future[Any]):
     """The future of a call at an engine that keeps values.
 
-    It is done when the value is there; ``result`` brings the value here, and keeps it.  A future that
-    is done holds neither its call nor its callbacks.
+    It is done when the engine has the value.  ``result`` fetches the value, and keeps it.  A done `Remote`
+    keeps neither its call nor its callbacks.
     """
 
     def _get_snapshot(self) -> Snapshot:
@@ -30,29 +30,32 @@ class Remote(Future[Any]):
 
     @abstractmethod
     def part(self, key: Any) -> Remote:
-        """Return the future of ``result[key]``, which the engine makes of its own value; don't block."""
+        """Return the future of ``result[key]``, which the engine computes.  This must not block."""
 
 
 class Kept:
-    """An outcome that is elsewhere.  The future of an item's may not be done yet, and may fail.
+    """The outcome of a task or item whose value an engine keeps.
 
-    *end* is on the monotonic clock.
+    An item is done before the engine has computed its part, so the `Remote` of an item may still be pending,
+    and may fail.
     """
 
     __slots__ = ("future",)
 
     def __init__(self, future: Remote) -> None:
-        self.future = future
+        self.future = future  # constant
 
     def result(self, end: float | None) -> Any:
+        """Fetch and return the value, until the time *end* of the monotonic clock."""
         return self.future.result(None if end is None else max(end - monotonic(), 0))
 
     def exception(self, end: float | None) -> BaseException | None:
+        """Return the exception of the call or part, or None; as `result`, but fetch no value."""
         return self.future.exception(None if end is None else max(end - monotonic(), 0))
 
 
-def brought(future: Future[R]) -> Future[R]:
-    """Return a done future with the outcome of *future*, whose value is brought here."""
+def fetched(future: Future[R]) -> Future[R]:
+    """Return a done future of the standard library with the outcome of *future*, and a fetched value."""
     here: Future[R] = Future()
     try:
         here.set_result(future.result())
@@ -64,7 +67,7 @@ def brought(future: Future[R]) -> Future[R]:
 
 
 def snapshot(future: Future[Any]) -> Snapshot:
-    """Return what asyncio of Python 3.15 reads of a done *future*, whose value is brought here."""
+    """Fetch the value of the done *future*; return its outcome as asyncio of Python 3.15 reads it."""
     try:
         return True, False, future.result(), None
     except CancelledError:
@@ -75,17 +78,17 @@ def snapshot(future: Future[Any]) -> Snapshot:
 
 @cache
 def keeping(kind: Any) -> Any:
-    """Return the class of tasks whose outcome may be `Kept`, in place of *kind*; of the same name.
+    """Return a subclass of *kind*, with the same name, for tasks whose outcome may be `Kept`.
 
-    A worker reads the outcomes of a `Task` without a look for `Kept`: this class is another.
+    The worker's loop reads the outcome of an exact `Task` directly, and takes the slow path for this class.
     """
     return type(kind.__name__, (kind,), {"__slots__": (), "__module__": kind.__module__})
 
 
 def stand_in(future: Future[Any], takes: Any) -> Any:
-    """Return what stands for *future*, which is done, in a call at an engine.
+    """Return the argument for the done *future* in a call at an engine.
 
-    That is its `Remote` where *takes* allows, else the value, brought here if need be.
+    Return its `Remote` if ``takes(remote)``, else its value, fetched if an engine keeps it.
     """
     outcome = getattr(future, "_outcome", None)
     if type(outcome) is Kept and takes(outcome.future):

@@ -1,4 +1,14 @@
-"""A submitted call and its future, in one slotted object."""
+"""A submitted call and its future, in one slotted object.
+
+The writer of a task's fields changes with its stage.  The submitting thread writes them before the task is
+added.  The scheduler's lock guards them while the task is pending.  While it runs, its worker alone reads and
+releases the call (`_fn`, `_args`, `_kwargs`).  The thread that ends the task releases the rest of the call,
+but keeps its name.  After that only `_at_end` changes.
+
+A generator task has a `Stream` from its start on, or from the first request for an item.  Threads read it
+without the lock.  So they look for the stream, then at the function, then for the stream again: a worker
+makes the stream before it releases the function (see `_streaming`).
+"""
 
 from __future__ import annotations
 
@@ -28,9 +38,10 @@ Y = TypeVar("Y")
 class Task(PlannedFuture[R]):
     """A submitted call: the future of its result, and an argument for later calls.
 
-    Made by `Queue.submit`.  Everything a `concurrent.futures.Future` offers
-    works, from any thread; in asyncio a task can be awaited on any running
-    loop.  `set_result` and its like are the scheduler's alone.
+    Made by `Queue.submit`.  All methods of a `concurrent.futures.Future` work,
+    from any thread, except that only the scheduler ends the task (`set_result`
+    and its like raise an error).  In asyncio a task can be awaited on any
+    running loop.
 
     A task whose dependency failed never runs: its exception is the dependency's
     own, with its own traceback each time it is raised, and `origin` is the task
@@ -70,35 +81,38 @@ class Task(PlannedFuture[R]):
     __slots__ = ("_args", "_fn", "_kwargs", "_stream")
     _kind = "Task"
 
-    # Options, in the instance's own dictionary: a plain task has none.  Each is set before the task is
-    # added; the lock guards them then.
-    _name: str | None = None  # in place of the function's
+    # Options, in the instance's own dictionary, which a plain task does not have.  The submitting thread sets
+    # them before the task is added; the scheduler's lock guards them from then on.
+    _name: str | None = None  # in place of the function's name
     _engine: Any = None  # options for the engine of its queue, as a dict
-    _after: tuple[tuple[Future[Any], bool], ...] = ()  # more dependencies, as `dependencies` gives them
-    _reservation: Any = None  # its place in a queue with ``max_pending``: a `Reservation`
+    _after: tuple[tuple[Future[Any], bool], ...] = ()  # further dependencies, in the form of `dependencies`
+    _reservation: Any = None  # its `Reservation` in a queue with ``max_pending``
     _barrier: Node | None = None  # in a queue with ``in_order``: done once this task has started
-    _allocation: Any = None  # what it takes of resources: an `Allocation`
-    _releases: tuple[Any, ...] = ()  # the allocations of others that its end gives back
+    _allocation: Any = None  # the units of resources that it takes: an `Allocation`
+    _releases: tuple[Any, ...] = ()  # the allocations of other tasks that its end returns
 
-    # These are in the instance's own dictionary, which a task has only under observers or ``debug=True``.
-    _serial = 0  # its number for observers
-    _submitted_at: str | None = None  # the line of code that submitted it
-    _since: float | None = None  # when it started
+    # These are set in the instance's own dictionary under observers or ``debug=True`` alone.
+    _serial = 0  # its number for observers; see `events.number_of`
+    _submitted_at: str | None = None  # the line of code that submitted it; written by the submitting thread
+    _since: float | None = None  # when it started; written by its worker
 
-    # The planner's slot, under the name that all futures have for it.
+    # The planner's slot `_queue`, under the name that all futures have for it.
     _home = Node._queue  # type: ignore[misc]
     _queue: Home | None
-    _fn: Any  # its name, once it is released
-    # As `encode` gave them, until the worker has the call: the arguments, and their form.
+    _fn: Any  # the function; once that is released, its name as a str
+    # The arguments and their form, as `encode` returns them; None once the worker has released them.
     _args: Any
     _kwargs: Any
-    _stream: Stream | None  # of a generator task, once it has started or an item was asked for
+    # The stream of a generator task; None before the task has started or an item was requested.
+    _stream: Stream | None
 
     def __init__(self, *_: object, **__: object) -> None:
         raise TypeError("a Task can't be made by itself: Queue.submit makes them")
 
     def _began(self) -> None:
-        """Release the dependencies as the task starts; they may be its arguments, too.  The lock is held."""
+        """Release the dependencies as the task starts.  The lock is held."""
+        # AS_NEEDED: the dependencies are the arguments, so these get a copy of the list.  The list itself is
+        # emptied, as a search may be at it.
         needs = self._dependencies
         if type(needs) is list:
             if self._kwargs is AS_NEEDED:
@@ -119,10 +133,10 @@ class Task(PlannedFuture[R]):
         queue = self._queue
         return queue is not None and queue.scheduler.dispatcher.promote(self)
 
-    # Parts of what it gives.
+    # Items.
 
     def __bool__(self) -> bool:
-        return True  # and not whether a generator task has a length other than 0
+        return True  # without this, `__len__` would decide
 
     @overload
     def __getitem__(self: Task[list[Y]], key: int) -> Item[Y]: ...
@@ -131,22 +145,23 @@ class Task(PlannedFuture[R]):
     @overload
     def __getitem__(self, key: Any) -> Any: ...
     def __getitem__(self, key: Any) -> Any:
-        """A part of what the task gives, as a future that can be an argument at once.
+        """A part of the task's output, as a future that can be an argument at once.
 
-        Of a generator task ``task[i]`` is an `Item` for value *i*, and a slice
-        a list of items.  An index that the generator does not reach becomes an
-        IndexError in that item.  As long as its value has not come, asking again
-        gives the same item.  Of an ordinary task it is an `Item` for
-        ``result[key]``, whose error, if any, is the item's.
+        For a generator task ``task[i]`` is an `Item` for value *i*, and a slice
+        is a list of items.  If the generator ends before it reaches an index,
+        that item fails with an IndexError.  Until its value is published, each
+        request returns the same item.  For an ordinary task ``task[key]`` is an
+        `Item` for ``result[key]``, and fails with the error of that expression.
+
+        A negative index, or the end of a slice, waits for the length, as `len`
+        does.  Cost: 2 µs.
 
         Raises:
-            IndexError: The length of a generator task was announced, and the
-                index is not below it; or it counts from the end, and too far.
-            TypeError: The index of a generator task is no int; or it counts
-                from the end, or a slice ends there, while the length is neither
+            IndexError: The length of a generator task is known, and the index is
+                out of range.
+            TypeError: The index of a generator task is no int; or it is
+                negative, or a slice needs the end, and the length is neither
                 known nor announced.
-
-        What counts from the end waits for the length, as `len` does.  Cost: 2 µs.
         """
         stream = self._streaming()
         if stream is None:
@@ -168,6 +183,7 @@ class Task(PlannedFuture[R]):
         return self._item(stream, number)
 
     def _span(self, stream: Stream, key: slice) -> range:
+        """Return the indices of the slice *key*; wait for the length if they depend on it."""
         length = stream.length
         start = 0 if key.start is None else index(key.start)
         stop = -1 if key.stop is None else index(key.stop)
@@ -177,6 +193,9 @@ class Task(PlannedFuture[R]):
         return range(start, stop, step) if length is None else range(*key.indices(length))
 
     def _item(self, stream: Stream, number: int) -> Item[Any]:
+        """Return the item for value *number*: pending, or done if its value or its error is known."""
+        # Each step reads a state that only moves on, so a step that finds nothing leaves it to a later one:
+        # a value below the length of `values`, a closed stream, then the end of the task.
         item: Item[Any] | None = None
         if number >= len(stream.values):
             queue = self._queue
@@ -190,7 +209,7 @@ class Task(PlannedFuture[R]):
         return self._ended_part(number)
 
     def _ended_part(self, key: Any) -> Item[Any]:
-        """Return the part *key* of a task that has ended."""
+        """Return a done item for the part *key* of this task, which has ended."""
         end = self._stage
         if end == CANCELLED:
             return Item._ended(CANCELLED, None)
@@ -199,24 +218,24 @@ class Task(PlannedFuture[R]):
         return Item._cut(self._outcome, key)
 
     def __len__(self) -> int:
-        """How many values a generator task gives.
+        """The number of values of a generator task.
 
         If ``number_of_results`` announces it, this waits until the task has
-        started and its worker has asked; a task that waits here runs the
+        started and its worker has called that.  A task that waits here runs the
         generator task nested, as in `result`, if that needs its slot.
 
         Raises:
             TypeError: This is an ordinary task; or the length is not
                 announced, and the generator has not ended.
             CancelledError: The task was cancelled.
-            BaseException: The task failed, perhaps since number_of_results did.
+            BaseException: The task, or its ``number_of_results``, failed.
         """
         stream = self._generating("has a length")
         try:
             if stream.length is None and stream.announced:
                 queue = self._queue
                 item = None if queue is None else queue.scheduler.streams.length(self, stream)
-                if item is not None:  # done once the length is known, or the task has ended without it
+                if item is not None:  # ends when the length is known, or the task has ended without one
                     with suppress(CancelledError):
                         item.exception()
             if stream.length is not None:
@@ -227,17 +246,16 @@ class Task(PlannedFuture[R]):
                 )
             if self._stage != DONE:
                 self.result()  # raises
-            self._generating("has a length")  # or it has turned out to be an ordinary one
+            self._generating("has a length")  # again: it may have turned out to be an ordinary task
             return len(stream.values)
         finally:
             item = None
             del self, stream  # as in `result`
 
     def __iter__(self: Task[list[Y]]) -> Iterator[Y]:
-        """The values of a generator task as they come.
+        """Iterate over the values of a generator task, waiting for each.
 
-        Where one has not come yet, taking it waits.  An exception of the
-        generator is raised after the values that came before it.
+        An exception of the generator is raised after the values before it.
 
         Raises:
             TypeError: This is an ordinary task.
@@ -245,6 +263,7 @@ class Task(PlannedFuture[R]):
         return self._values(self._generating("can be iterated", "; iterate its result()"))
 
     def _values(self, stream: Stream) -> Iterator[Any]:
+        """Yield each value of *stream*, then raise the failure of the task if it has one."""
         for number in count():
             while number >= len(stream.values):
                 item = self._item(stream, number)
@@ -260,7 +279,7 @@ class Task(PlannedFuture[R]):
             yield stream.values[number]
 
     def __aiter__(self: Task[list[Y]]) -> AsyncIterator[Y]:
-        """Iterate for ``async for``: the loop goes on where a value has not come yet.
+        """Iterate in ``async for``: the event loop runs on while this waits for a value.
 
         Raises:
             TypeError: This is an ordinary task.
@@ -268,12 +287,13 @@ class Task(PlannedFuture[R]):
         return self._values_in_loop(self._generating("can be iterated", "; iterate its result()"))
 
     async def _values_in_loop(self, stream: Stream) -> AsyncIterator[Any]:
+        """Do what `_values` does in an event loop."""
         from asyncio import get_running_loop
 
         for number in count():
             while number >= len(stream.values):
                 item = self._item(stream, number)
-                # Not `await item`: a caller that is cancelled here must not cancel the item of others.
+                # Not `await item`: if this caller is cancelled, that would cancel the item for all.
                 await _ended(item, get_running_loop())
                 if self._is_exhausted(stream, number, item):
                     try:
@@ -285,11 +305,12 @@ class Task(PlannedFuture[R]):
             yield stream.values[number]
 
     def _is_exhausted(self, stream: Stream, number: int, item: Item[Any]) -> bool:
-        """Return True if *item* ended without a value because there is none."""
-        # Or that item alone was cancelled.  The values last: they may all come meanwhile.
+        """Return True if *item*, which has ended, has no value because the task has no more values."""
+        # Otherwise a user cancelled the item alone.  `values` is read last: it may have grown meanwhile.
         return (self.done() or not item.cancelled()) and number >= len(stream.values)
 
     def _generating(self, what: str, advice: str = "") -> Stream:
+        """Return the stream of a generator task, or raise a TypeError: only a generator task *what*."""
         stream = self._streaming()
         if stream is None:
             raise TypeError(f"only a generator task {what}, and {self!r} is none{advice}")
@@ -299,36 +320,37 @@ class Task(PlannedFuture[R]):
         """Return the stream of a generator task, pending, running or done; None for an ordinary one."""
         stream = self._stream
         if stream is None:
-            # Read after the stream: a worker releases the function once the stream is there.
+            # Read after `_stream`: a worker makes the stream, then releases the function.
             fn, queue = self._fn, self._queue
             if callable(fn) and generates(fn):
                 if queue is not None:
                     queue.scheduler.streams.stream(self, announcement(fn) is not None)
                 if self._stream is None and self._stage != DONE:
-                    return Stream(False)  # it has just failed or been cancelled
+                    return Stream(False)  # it has failed or was cancelled meanwhile
             stream = self._stream
         if stream is not None and self._stage == DONE and not stream.closed:
-            return None  # it seemed to be one, and gave no iterator
+            return None  # an ordinary task: its function announced results, and returned no iterator
         return stream
 
     def _producer(self) -> Task[Any]:
         return self
 
     def _release(self) -> None:
+        # A task that ended before it started.
         fn = self._fn
         if self._stream is None and callable(fn) and generates(fn):
-            self._stream = Stream(False)  # to iterate raises the failure
+            self._stream = Stream(False)  # so that iteration raises the failure
         self._fn = name_of(fn)
         self._args = self._kwargs = None
         self._dependencies = NONE
 
     def _words(self) -> list[str]:
-        number = getattr(self, "_number", 0)  # while it is being added it has none
+        number = getattr(self, "_number", 0)  # it has none before it is added
         return [known_as(self, self._fn, number)]
 
 
 async def _ended(item: Item[Any], loop: AbstractEventLoop) -> None:
-    """Return when *item* is done."""
+    """Return when *item* has ended, without blocking *loop*."""
     waiter = loop.create_future()
 
     def settle() -> None:
@@ -336,7 +358,7 @@ async def _ended(item: Item[Any], loop: AbstractEventLoop) -> None:
             waiter.set_result(None)
 
     def wake(_: Future[Any]) -> None:
-        with suppress(RuntimeError):  # the loop is closed: nothing waits any more
+        with suppress(RuntimeError):  # the loop is closed, so nothing waits
             loop.call_soon_threadsafe(settle)
 
     item.add_done_callback(wake)

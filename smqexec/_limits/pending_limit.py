@@ -43,7 +43,7 @@ class PendingLimit:
         self._waiting: deque[Reservation] = deque()
 
     def reserve(self, reservation: Reservation, pending: int, wait: bool) -> bool:
-        """Reserve room beside *pending* tasks and return True; else return False, and *wait* if asked to."""
+        """Reserve room beside *pending* tasks and return True; else return False, and queue up if *wait*."""
         # Not before threads that wait already.
         free = not self._waiting and self._has_room(pending)
         if free:
