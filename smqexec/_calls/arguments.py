@@ -1,31 +1,33 @@
-"""Find the futures among a call's arguments, and put their results in place.
+"""Gather the futures among a call's arguments, and substitute their results.
 
-``encode`` looks at the arguments when a call is submitted, and gives what a task
-keeps of them; ``dependencies`` lists the futures among them; ``materialise`` makes
-the arguments that the function gets, once every dependency is done.  Pure: nothing
-here locks, waits, or calls a method of an argument that holds no future.
+``encode`` searches the arguments when a call is submitted, and returns what the task
+keeps of them.  ``dependencies`` lists the futures among them.  When every dependency is
+done, ``materialise`` makes the arguments that the function gets.
 
-What a task keeps is *args* and a *form*, which tells how the call is made::
+A task keeps *args* and a *form*, which says how the call is made::
 
     form        args      the call
-    None        a tuple   fn(*args): no futures, nothing by name
+    None        a tuple   fn(*args): no futures, no keyword arguments
     a dict      a tuple   fn(*args, **form): no futures
     DIRECT      a tuple   fn(*args), with its result in place of each future
-    AS_NEEDED   None      the arguments are the dependencies that the task lists; when
-                          the task starts this becomes DIRECT, with a list
-    a Template  None      fn(*args, **kwargs), as the template's ``fill`` gives them
+    AS_NEEDED   None      the arguments are the dependencies that the task lists;
+                          when the task starts, DIRECT and a list replace this
+    a Template  None      fn(*args, **kwargs), as the template's ``fill`` returns them
 
-The exact type alone decides whether an argument is searched.  Plain ``list``, ``tuple``,
+Only the exact type decides whether an argument is searched.  Plain ``list``, ``tuple``,
 ``dict`` (keys and values), ``set``, ``frozenset``, named tuples, the fields of
 dataclass instances, ``defaultdict``, ``OrderedDict``, ``deque`` and (from CPython
-3.15 on) ``frozendict`` are *containers*, at any depth: see ``containers``.  Everything
-else is *plain*, also other subclasses of the containers, a dataclass built on a type
-written in C, and a field that a property stands for.
+3.15 on) ``frozendict`` are *containers*, at any depth: see ``containers``.  All other
+values are *plain*, and so are instances of other subclasses of the containers, a
+dataclass that inherits from a type written in C, and a field that a property replaces.
 
-Cost: a type lookup for each argument that is no container.  For containers, a
-copy and a type lookup for each item, and a microsecond or two for each item that
-is itself a container or a future.  ``fill`` costs a step for each item of a container
-that it rebuilds.
+Nothing here locks or waits, or calls a method of an argument that holds no future.  The
+submitting thread encodes; the worker that runs the call materialises it.
+
+Cost: a type lookup for each argument that is no container.  For a container, a copy
+and a type lookup for each of its items, and a microsecond or two for each item that is
+itself a container or a future.  ``fill`` costs a step for each item of a container that
+it rebuilds.
 """
 
 from __future__ import annotations
@@ -37,22 +39,23 @@ from typing import Any
 from .containers import Container, Take, rebuild, search, substitute, value_of
 from .kinds import FUTURE, KINDS, LIST, PLAIN, SETTLED, classify, kind_of
 
-# Forms: see above.  DIRECT is the commonest: no template is needed to find the futures again.
+# Forms, as above.  DIRECT, the most frequent one with futures, needs no template.
 DIRECT: Any = object()
-# A tuple beside the list of dependencies would be a third more for the garbage collector to go through.
+# Saves the tuple of arguments, which would be a third more work for the garbage collector.
 AS_NEEDED: Any = object()
 
 
 class Template:
-    """The arguments of a call as they were at submit; the owner serialises access.
+    """The arguments of a call as they were at submit.
+
+    One thread at a time uses it: the submitting thread, then the worker of the task.
 
     Args:
-        parts: The arguments by position, then those by name, with a `Container` in place of
-            each container to rebuild.
-        names: Of the arguments by name.
-        found: Each future, ``settled`` and ``Raw``, in argument order, if not all are in *parts*.
-        containers: To rebuild, inner ones first.
-        special: The task has other dependencies than these, or more than dependencies is to be linked.
+        parts: The positional, then the keyword arguments, with a `Container` in place of each
+            container to rebuild.
+        names: The names of the keyword arguments.
+        found: Each future, ``settled`` and ``Raw``, in argument order; None: all are in *parts*.
+        containers: The containers to rebuild, inner ones first.
     """
 
     __slots__ = ("containers", "found", "names", "parts", "special")
@@ -64,14 +67,16 @@ class Template:
         found: Sequence[Any] | None = None,
         containers: Sequence[Container] = (),
     ) -> None:
+        # As the parameters say, until `fill` releases them.
         self.parts = parts
         self.names = names
         self.found = parts if found is None else found
         self.containers = containers
+        # The submission has more to link than the dependencies in `found`: see `special`.
         self.special = False
 
     def fill(self, take: Take | None = None) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Do what `materialise` does, and release everything."""
+        """Do what `materialise` does, and release all parts."""
         parts, names, containers = self.parts, self.names, self.containers
         self.parts = self.found = self.names = self.containers = ()
         values = rebuild(parts, containers, take) if containers else substitute(parts, take)
@@ -80,11 +85,11 @@ class Template:
 
 
 def encode(args: tuple[Any, ...], kwargs: dict[str, Any] | None) -> tuple[Any, Any]:
-    """Return what a task keeps of the arguments of its call: *args* and a form."""
+    """Return what a task keeps of the arguments of its call: its *args* and the form."""
     parts = (*args, *kwargs.values()) if kwargs else args
     found = PLAIN
     for value in parts:
-        try:  # `kind_of`, written out
+        try:  # `kind_of` without the call
             found |= KINDS[type(value)]
         except Exception:
             found |= classify(type(value))
@@ -101,10 +106,10 @@ def encode(args: tuple[Any, ...], kwargs: dict[str, Any] | None) -> tuple[Any, A
 
 
 def dependencies(args: Any, form: Any) -> list[tuple[Future[Any], bool]]:
-    """Return the futures among encoded arguments, in argument order; True for ``settled(future)``.
+    """Return the futures among encoded arguments, in argument order, each with True if it is ``settled``.
 
-    Each once, but twice where it is given both ways.  Not for AS_NEEDED: its futures are the
-    task's dependencies.
+    A future is listed once, or twice if it is an argument both as it is and as ``settled(future)``.
+    *form* is not AS_NEEDED.
     """
     parts = form.found if type(form) is Template else args if form is DIRECT else ()
     found: dict[int, tuple[Future[Any], bool]] = {}
@@ -118,18 +123,18 @@ def dependencies(args: Any, form: Any) -> list[tuple[Future[Any], bool]]:
 
 
 def materialise(args: Any, form: Any, take: Take | None = None) -> tuple[Sequence[Any], dict[str, Any]]:
-    """Return the arguments of the call, by position and by name, with all results in place.
+    """Return the positional and keyword arguments of the call, with results in place of futures.
 
-    To be called when every dependency is done; once.
+    Called once, when every dependency is done.
 
     Args:
-        args: As `encode` returned it, or as the task has it since it started.
-        form: Likewise.
-        take: Gives what is to stand in the place of a future; None: its result.
+        args: The *args* that `encode` returned, or that the task has since it started.
+        form: The form of *args*.
+        take: Returns the value to put in place of a future; None: its result.
 
     Raises:
-        BaseException: What a dependency failed with, or what rebuilding a
-            container met (an unhashable result in a set, say).
+        BaseException: A dependency failed with it, or a container could not be
+            rebuilt (for example a set with an unhashable result).
     """
     if form is None:
         return args, {}
@@ -139,7 +144,7 @@ def materialise(args: Any, form: Any, take: Take | None = None) -> tuple[Sequenc
 
 
 def special(args: Any, form: Any) -> Template:
-    """Return a special template of encoded arguments."""
+    """Return a template of encoded arguments whose task has more to link than its arguments."""
     if type(form) is Template:
         template = form
     else:

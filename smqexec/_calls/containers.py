@@ -1,16 +1,17 @@
 """Search containers among a call's arguments, and rebuild those that hold futures.
 
-A container's state at submit counts: the search copies the contents of each container when it
-meets the container.  A `Container` records one that holds anything but plain values.  Where a future,
-``Raw`` or ``settled`` is in the container, at any depth, the record takes the container's place in
-the copies, and the container is rebuilt.  All other containers are passed as they are.
+The state of a container at submit counts: the search copies the contents of each container that it
+visits.  A `Container` is the record of a container that holds a value which is not plain.  A record is
+*tainted* if a future, ``Raw`` or ``settled`` is in the container, at any depth.  A tainted record replaces
+its container in the copies, and the container is rebuilt.  All other containers are passed as they are.
 
-Rebuilding goes through the records with inner containers first: the hash of an element of a set,
-or of a key, must be final.  Containers that contain each other, and those that hold such a cycle, come
-last: their mutable ones are made first, empty, which closes every cycle; then the immutable ones are
-built; then the mutable ones get their contents, last those that hash them.
+Containers are rebuilt inner ones first, as the hash of a set's element, or of a key, must be final.
+Containers in a cycle, and those that hold one, are rebuilt last, in three passes: the mutable ones are made
+empty, which closes every cycle; the immutable ones are made of their contents; the mutable ones get their
+contents, sets and dicts last, as they hash them.
 
-All of it is iterative: no depth overflows a stack.
+Search and rebuilding are iterative, so no depth overflows a stack.  Records are not shared: the submitting
+thread makes them, and the worker of the call rebuilds.
 """
 
 from __future__ import annotations
@@ -27,34 +28,36 @@ from .kinds import FUTURE, LIST, TUPLE, kind_of, layout_of
 
 Take: TypeAlias = Callable[[Future[Any]], Any]  # returns the value that is put in place of a future
 
-_UNBUILT: Any = object()  # in place of a value that is not made yet
-_NO_STATE: dict[str, Any] = {}  # of what has no attributes
+_UNBUILT: Any = object()  # in place of a container that is not rebuilt yet
+_NO_STATE: dict[str, Any] = {}  # the attributes of a container that has none
 
 
 class Container:
-    """A container among the arguments: a vertex of a graph, and how to rebuild it."""
+    """The record of a container among the arguments: a vertex of their graph, and how to rebuild it."""
 
     __slots__ = ("holders", "kind", "made", "make", "nests", "parts", "state", "tainted")
 
     def __init__(self, kind: int, make: Callable[..., Any], parts: Any, state: dict[str, Any]) -> None:
+        # The kind of the container, as `kind_of` returns it.  Constant, as are the next three fields, but
+        # that records replace containers in `parts`.
         self.kind = kind
-        #: Makes an empty container, or an immutable one of its contents.
+        # Makes an empty container, or one of its contents.
         self.make = make
-        #: The contents when met; for a mapping, key and value in turn; for a dataclass, its fields.
+        # A copy of the contents; of a mapping, keys and values in turn; of a dataclass, its fields.
         self.parts = parts
-        #: All attributes of a dataclass; of a named tuple those besides its contents.
+        # All attributes of a dataclass; of a named tuple those besides its contents.
         self.state = state
-        #: The records of containers that contain this one, and at which position.  Empty after the search.
+        # The records of containers that contain this one, with its position.  Empty after the search.
         self.holders: list[tuple[Container, int]] = []
-        #: It holds a future, ``Raw`` or ``settled`` at any depth.
+        # A future, ``Raw`` or ``settled`` is in the container, at any depth.
         self.tainted = False
-        #: One of its parts is such a record.
+        # A tainted record is among `parts`.
         self.nests = False
-        #: The rebuilt container.
+        # The rebuilt container.
         self.made = _UNBUILT
 
     def taint(self) -> None:
-        """Note that a future is in this container, and so in all that contain this one."""
+        """Record that a future is in this container, and so in all containers around it."""
         todo = [self]
         while todo:
             container = todo.pop()
@@ -64,15 +67,16 @@ class Container:
 
 
 def search(parts: list[Any]) -> tuple[list[Any], list[Container]]:
-    """Find the futures among *parts*, and put a `Container` in place of each container to rebuild.
+    """Find the futures among *parts*, and replace each container to rebuild with its `Container`.
 
     Returns:
-        Each future, ``settled`` and ``Raw`` in argument order, empty if there is none at any depth;
-        and the records of the containers to rebuild, inner ones first.
+        Each future, ``settled`` and ``Raw`` at any depth, in argument order; and the records of the
+        containers to rebuild, inner ones first.
     """
     found: list[Any] = []
     searched: list[Container] = []
-    # By id; None: all contents are plain.  The copies keep all that has an id here.
+    # Visited containers by id, with None if all contents are plain.  No id is reused: the copies of the
+    # contents, and *parts*, keep these containers alive.
     known: dict[int, Container | None] = {}
     root = Container(LIST, list, parts, _NO_STATE)
     frames = [(root, iter(_positions(parts)))]
@@ -112,15 +116,15 @@ def search(parts: list[Any]) -> tuple[list[Any], list[Container]]:
             outer.parts[position] = container
             outer.nests = True
     for container in searched:
-        container.holders = []  # records are neither a deep structure nor a cycle
+        container.holders = []  # so that records form no cycle and no deep chain
     return found, tainted
 
 
 def _is_plain(parts: list[Any]) -> bool:
-    """Return True if all *parts* are plain; most containers hold those, of few types."""
-    try:  # no step of Python for each
+    """Return True if all *parts* are plain."""
+    try:  # without a step of Python for each part: most containers hold plain values of few types
         return not any(map(kind_of, set(map(type, parts))))
-    except Exception:  # a class that can't be hashed
+    except Exception:  # an unhashable class
         return not _positions(parts)
 
 
@@ -130,7 +134,7 @@ def _positions(parts: list[Any]) -> list[tuple[int, int]]:
 
 
 def _copy(value: Any, kind: int) -> tuple[list[Any], dict[str, Any]]:
-    """Return copies of what the container *value* holds, and of its attributes."""
+    """Return copies of the contents and of the attributes of the container *value*."""
     if kind in (kinds.DATACLASS, kinds.NAMED):
         cls = type(value)
         state: dict[str, Any] = {}
@@ -142,23 +146,23 @@ def _copy(value: Any, kind: int) -> tuple[list[Any], dict[str, Any]]:
         if kind == kinds.DATACLASS:
             return [state[name] for name in _stored_fields(cls, state)], state
         return list(tuple.__iter__(value)), state  # the class may have an __iter__ of its own
-    # A list, dict or set is copied by one call into C that runs no Python code, so
-    # threads that change it meanwhile cannot tear it.
+    # One call into C, which runs no Python code, copies a list, dict or set: so the copy
+    # is one state, even if other threads change the container.
     if kind not in kinds.MAPPINGS:
         return list(value.copy() if kind == kinds.DEQUE else value), _NO_STATE
-    # An OrderedDict hashes its keys to go through them in order, which a plain one is spared.
+    # The copy of an OrderedDict hashes the keys, which may run user code: none is made if all parts are plain.
     if kind == kinds.ORDERED_DICT and _is_plain([*dict.keys(value), *dict.values(value)]):
         return [], _NO_STATE
     return [part for item in value.copy().items() for part in item], _NO_STATE
 
 
 def _stored_fields(cls: type, state: dict[str, Any]) -> list[str]:
-    """Return the fields of an instance of *cls* that have a value, and that no property stands for."""
+    """Return the names of the fields that have a value in *state*; a property has none there."""
     return [name for name in layout_of(cls).fields if name in state]
 
 
 def _maker(source: Any, kind: int) -> Callable[..., Any]:
-    """Return what makes a container like *source*: an empty one, or an immutable one of its contents."""
+    """Return a function that makes a container like *source*: an empty one, or one of its contents."""
     cls = type(source)
     if kind == kinds.DEFAULT_DICT:
         return partial(defaultdict, source.default_factory)
@@ -170,12 +174,12 @@ def _maker(source: Any, kind: int) -> Callable[..., Any]:
 
 
 def substitute(parts: Iterable[Any], take: Take | None) -> list[Any]:
-    """Return *parts* with results in place of futures, and rebuilt containers in place of records."""
+    """Return *parts* with results in place of futures and rebuilt containers in place of records."""
     return [part.made if type(part) is Container else value_of(part, take) for part in parts]
 
 
 def value_of(part: Any, take: Take | None = None) -> Any:
-    """Return what the call gets for *part*: its result if it is a future, or what *take* returns for it."""
+    """Return the value that the call gets for *part*; for a future, its result, or ``take(part)``."""
     kind = kind_of(type(part))
     if kind == FUTURE:
         return part.result() if take is None else take(part)
@@ -185,8 +189,8 @@ def value_of(part: Any, take: Take | None = None) -> Any:
 
 
 def rebuild(parts: Sequence[Any], containers: Sequence[Container], take: Take | None) -> list[Any]:
-    """Return *parts* as `substitute` does; make *containers*, which `search` returned, for that."""
-    late: list[Container] = []  # those in a cycle, and those that hold one
+    """Rebuild *containers*, which `search` returned; return *parts* as `substitute` does."""
+    late: list[Container] = []  # containers in a cycle, or around one
     for container in containers:
         if container.nests and _is_blocked(container):
             late.append(container)
@@ -195,25 +199,25 @@ def rebuild(parts: Sequence[Any], containers: Sequence[Container], take: Take | 
     if late:
         _rebuild_cycles(late, take)
     values = substitute(parts, take)
-    # Records may hold each other.  And on a free-threaded build only the thread that made an object
-    # frees it, as soon as that thread runs again: the records are the submitter's, the containers
-    # this thread's, which may be idle for long.
+    # Release the containers here: records may form a cycle.  And on a free-threaded build only the thread
+    # that made an object frees it.  The submitting thread frees the records; if it also released the
+    # containers, they would wait for this thread, which may be idle for long.
     for container in containers:
         container.parts = container.made = None
     return values
 
 
 def _rebuild_cycles(late: list[Container], take: Take | None) -> None:
-    """Make the containers *late*, which are in cycles or hold one; all others are made."""
+    """Make the containers *late*, which are in cycles or around one; all others are made."""
     mutable = sorted([other for other in late if other.kind < TUPLE], key=lambda other: other.kind)
     for container in mutable:
         container.made = container.make()
     for container in mutable:
-        # A frozenset may hash a dataclass, so that gets the fields that are known before.
+        # A frozenset may hash a dataclass instance, so this gets the fields that are known already.
         if container.kind == kinds.DATACLASS:
             _fill(container, take)
     immutable = deque(container for container in late if container.kind >= TUPLE)
-    while immutable:  # most often in order already
+    while immutable:  # most often inner ones come first already, and one pass is enough
         container = immutable.popleft()
         if _is_blocked(container):
             immutable.append(container)
@@ -229,7 +233,7 @@ def _is_blocked(container: Container) -> bool:
 
 
 def _fill(container: Container, take: Take | None) -> None:
-    """Make *container* of its contents; if it is made already, give it those that are."""
+    """Make *container* of its contents; if it is made already, add the contents that are made."""
     contents: Any = substitute(container.parts, take)
     kind = container.kind
     if kind in kinds.MAPPINGS:
@@ -251,7 +255,7 @@ def _fill(container: Container, take: Take | None) -> None:
 
 
 def _set_attributes(instance: Any, attributes: dict[str, Any], slots: dict[str, Any]) -> None:
-    # Around __setattr__ (frozen dataclasses) and properties.
+    """Set *attributes* without a call of ``__setattr__``, which frozen dataclasses have, or a property."""
     for name, value in attributes.items():
         if value is _UNBUILT:
             continue

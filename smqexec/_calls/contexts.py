@@ -1,6 +1,7 @@
-"""Functions that are called through another function: ``contextvars.Context.run``, for example.
+"""Call functions through another function, for example through ``contextvars.Context.run``.
 
-A generator function is resumed through it, too: each step of its iterator is one call.
+The steps of a generator run through it, too: each ``next`` is one call of the other function.  No field
+changes, so there is nothing to serialise.
 """
 
 from __future__ import annotations
@@ -13,17 +14,19 @@ from .frames import ours
 
 
 class Within:
-    """A function that *call* calls; if it returns an iterator, *call* also makes each step.
+    """The function *fn*, called through *call*; if it makes a generator task, so are the iterator's steps.
 
     Args:
-        call: Called with the function and its arguments: the ``run`` of a context, for example.
+        call: Called with a function and its arguments, for example the ``run`` of a context.
         fn: The function.
     """
 
     def __init__(self, call: Callable[..., Any], fn: Callable[..., Any]) -> None:
+        # As the parameters say; constant.
         self.call = call
-        # `name_of` and `generates` look through this object as through a decorator.
+        # So named, as `generates` looks through ``__wrapped__`` of a decorator.
         self.__wrapped__ = fn
+        # For `name_of`.
         self.__qualname__ = name_of(fn)
 
     @ours
@@ -36,13 +39,13 @@ class Within:
 
 
 class _Steps:
-    """An iterator whose steps *call* makes."""
+    """An iterator that takes each step of *iterator* through *call*."""
 
     __slots__ = ("call", "iterator")
 
     def __init__(self, call: Callable[..., Any], iterator: Iterator[Any]) -> None:
-        self.call = call
-        self.iterator = iterator
+        self.call = call  # constant
+        self.iterator = iterator  # constant
 
     @ours
     def __next__(self) -> Any:

@@ -1,7 +1,9 @@
-"""Tracebacks without the frames of this package.
+"""Remove the frames of this package from tracebacks.
 
-A frame of ours that calls the user's code knows tasks, arguments and results.  An exception
-that kept such a frame would keep them alive, for as long as the exception itself.
+A frame of ours that calls user code refers to tasks, arguments and results.  A traceback with
+such a frame would keep them alive as long as the exception.
+
+Functions are marked when their modules are imported, so `_OURS` does not change later.
 """
 
 from __future__ import annotations
@@ -12,20 +14,21 @@ from typing import Any, TypeVar
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+# The code of all marked functions.
 _OURS: set[CodeType] = set()
 
-# The base class's own: a frozen dataclass forbids all assignments.
+# The descriptor of the base class: a frozen dataclass refuses an assignment to the attribute.
 _TRACEBACK: Any = vars(BaseException)["__traceback__"]
 
 
 def ours(fn: F) -> F:
-    """Mark *fn*, which calls the user's code: `strip_ours` removes its frames."""
+    """Mark *fn*, which calls user code: `strip_ours` removes its frames."""
     _OURS.add(fn.__code__)
     return fn
 
 
 def traceback_of(exception: BaseException) -> TracebackType | None:
-    """Return the traceback of *exception*."""
+    """Return the traceback of *exception*, without its class's own attribute access."""
     return _TRACEBACK.__get__(exception)  # type: ignore[no-any-return]
 
 

@@ -1,16 +1,17 @@
-"""Ctrl-C, and other calls that interrupt our own code anywhere.
+"""Ctrl-C, and other calls that interrupt our own code at any point.
 
-Python calls a signal's handler in the main thread between two bytecodes, and a finalizer in any
-thread.  Both may call us in the middle of a change of their own thread, and Ctrl-C raises
+Python calls signal handlers in the main thread, between two bytecodes, and finalizers in any thread.  They
+may call us while the same thread is in the middle of a change, and the handler of Ctrl-C raises
 KeyboardInterrupt there.  So:
 
-- `uninterrupted` masks Ctrl-C while changes are made that belong together;
-- `unmasked` makes a call of the user's within such a block, with Ctrl-C as it was before;
-- `DEFERRED` keeps the calls of handlers and finalizers that interrupted the holder of a scheduler's
-  lock, until that thread has released the lock: see ``_core/exclusive``.
+- an `uninterrupted` block masks Ctrl-C during changes that belong together;
+- `unmasked` calls user code in such a block, with Ctrl-C as it was outside;
+- `DEFERRED` has the calls of handlers and finalizers that interrupted a holder of a scheduler's lock; the
+  thread makes them when it has released the lock (see ``_core/exclusive``).
 
-`_block`, `uninterrupted` blocks that mask, and Python's handlers of signals belong to the main thread:
-no other thread reads or writes them.
+In the main thread Ctrl-C is either *open* (`_block` is None) or *masked* by the one block `_block`; blocks
+inside that block change nothing.  `_block`, the fields of blocks and Python's signal handlers belong to the
+main thread: no other thread reads or writes them.
 """
 
 from __future__ import annotations
@@ -30,33 +31,39 @@ from .frames import ours
 
 R = TypeVar("R")
 
-# Those of `signal` make an enum of what they take and give: 3 µs a call on CPython 3.11.
+# The functions of `signal` convert arguments and results to enums: 3 µs a call on CPython 3.11.
 _signal: Any = import_module("_signal")
 getsignal, set_handler = _signal.getsignal, _signal.signal
 
 LOGGER = logging.getLogger("smqexec")
 
-# Frames that our own code may need under the lock.  Tried before anything is changed.
+# The number of frames that our own code may need under the lock: see `headroom`.
 HEADROOM = 30
 
-# By how many frames Python's limit is raised for nested tasks, and to withdraw a task at its end.
+# By how many frames `make_room` raises Python's recursion limit: for nested tasks, and to withdraw a task at
+# the limit.
 FRAMES = 100
 
-# The identity of the main thread, the only one that Ctrl-C interrupts.
+# The identifier of the main thread, the only thread that Ctrl-C interrupts.  A set, as other modules import it and
+# a fork changes it.
 MAIN = {threading.main_thread().ident}
 
-# By thread, the calls to make once that thread holds no scheduler's lock.  A thread reads and changes its
-# own entry alone.
+# By thread, the calls to make when that thread holds no scheduler's lock.  A thread reads and writes its own
+# entry only.
 DEFERRED: dict[int, list[Callable[[], object]]] = {}
 
-LIMIT = threading.Lock()  # is held while Python's limit of recursion is changed, and guards `_owed`
+# Held while Python's recursion limit is changed.  Guards `_owed`.
+LIMIT = threading.Lock()
 
-_owed = 0  # by how much the limit is still to be lowered
+# By how many frames the recursion limit is still to be lowered.
+_owed = 0
 
-_block: uninterrupted | None = None  # the block that masks Ctrl-C
+# The block that masks Ctrl-C; None while Ctrl-C is open.
+_block: uninterrupted | None = None
 
 
 def _after_fork() -> None:
+    """Make the one thread of the child process the main thread."""
     MAIN.clear()
     MAIN.add(get_ident())
     DEFERRED.clear()
@@ -67,53 +74,59 @@ if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows can't fork
 
 
 class uninterrupted:
-    """Mask Ctrl-C until the block has ended: for changes that belong together.
+    """Mask Ctrl-C until the end of the block: for changes that belong together.
 
-    Only in the main thread; a block within a block does nothing.
+    In other threads than the main thread, and inside another block, this does nothing.
     Cost: 0.6 µs in the main thread, 0.2 µs elsewhere.
     """
 
     __slots__ = ("_error", "_handler", "_pressed")
 
     def __enter__(self) -> uninterrupted:
-        self._handler: Any = None  # the handler of Ctrl-C, while this block replaces it
-        self._pressed: tuple[Any, ...] | None = None  # the handler's arguments, once Ctrl-C was pressed
-        self._error: BaseException | None = None  # what `keeps` was told of
+        # The handler of Ctrl-C that this block replaces while it masks.
+        self._handler: Any = None
+        # The arguments of a call of the handler that was masked.
+        self._pressed: tuple[Any, ...] | None = None
+        # The KeyboardInterrupt that `keeps` recorded.
+        self._error: BaseException | None = None
         if get_ident() in MAIN and _block is None:
             self._mask()
         return self
 
     def _mask(self) -> None:
+        """Replace the handler of Ctrl-C, if it is a Python function, with `_note`."""
         global _block
         self._handler = None
         handler = getsignal(SIGINT)
         if callable(handler):
             try:
                 set_handler(SIGINT, self._note)
-            except ValueError:  # a subinterpreter, which no signal interrupts
+            except ValueError:  # in a subinterpreter, which no signal interrupts
                 return
             self._handler = handler
             _block = self
 
     def _note(self, *args: Any) -> None:
+        """Record a masked Ctrl-C: the handler while this block masks."""
         self._pressed = args
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        # Another block masks, or none: Ctrl-C was raised just as a lifted call ended, before `_mask`.
+        # `_block` is not this one if another block masks, or if Ctrl-C came after a `lifted` call, before
+        # `_mask`.
         handler = self._unmask() if _block is self else None
         self._interrupt(handler)
 
     def _unmask(self) -> Any:
-        """Give Ctrl-C its handler again, and return that."""
+        """Restore the handler of Ctrl-C, and return it."""
         global _block
         _block = None
         set_handler(SIGINT, self._handler)
         return self._handler
 
     def _interrupt(self, handler: Any) -> None:
-        """Raise the interrupt that was kept, or let *handler* handle the one that was masked, if any."""
+        """Raise the recorded KeyboardInterrupt, or call *handler* for a masked Ctrl-C, if there is one."""
         error, self._error = self._error, None
         pressed, self._pressed = self._pressed, None
         try:
@@ -122,11 +135,11 @@ class uninterrupted:
             if handler is not None and pressed is not None:
                 handler(*pressed)
         finally:
-            del error  # no cycle with the exception
+            del error  # no cycle: the traceback of the exception keeps this frame
 
     @ours
     def lifted(self, call: Callable[..., R], args: Any, kwargs: Any, at_once: bool) -> R:
-        """Make *call* unmasked; with *at_once* an interrupt that was masked comes before."""
+        """Call *call* with Ctrl-C open; if *at_once*, first handle a masked Ctrl-C."""
         handler = self._unmask()
         try:
             if at_once:
@@ -134,10 +147,10 @@ class uninterrupted:
             return call(*args, **kwargs)
         finally:
             del call, args, kwargs  # a failure keeps this frame
-            self._mask()  # by the handler that is there now: *call* may have set another
+            self._mask()  # replaces the present handler: *call* may have set another
 
     def keeps(self, error: BaseException) -> bool:
-        """Return True if *error*, of a call of the user's, is Ctrl-C; the block raises it at its end."""
+        """Return True if *error*, raised by user code, is Ctrl-C; the block then raises it at its end."""
         interrupts = isinstance(error, KeyboardInterrupt) and get_ident() in MAIN
         if interrupts:
             self._error = error
@@ -146,7 +159,7 @@ class uninterrupted:
 
 @ours
 def unmasked(call: Callable[..., R], /, *args: Any, **kwargs: Any) -> R:
-    """Make *call*, which is the user's, with Ctrl-C as it was outside of all `uninterrupted` blocks."""
+    """Call *call*, user code, with Ctrl-C as it is outside of all `uninterrupted` blocks."""
     block = _block if get_ident() in MAIN else None
     try:
         return call(*args, **kwargs) if block is None else block.lifted(call, args, kwargs, False)
@@ -156,7 +169,7 @@ def unmasked(call: Callable[..., R], /, *args: Any, **kwargs: Any) -> R:
 
 @ours
 def interruptible(call: Callable[..., R], /, *args: Any, **kwargs: Any) -> R:
-    """Do what `unmasked` does; an interrupt that was masked until now comes first."""
+    """Do what `unmasked` does, but first handle a Ctrl-C that was masked until now."""
     block = _block if get_ident() in MAIN else None
     try:
         return call(*args, **kwargs) if block is None else block.lifted(call, args, kwargs, True)
@@ -165,28 +178,28 @@ def interruptible(call: Callable[..., R], /, *args: Any, **kwargs: Any) -> R:
 
 
 def kept(error: BaseException) -> bool:
-    """Do what `uninterrupted.keeps` does for the block that masks in the main thread, if there is one."""
+    """Do what `uninterrupted.keeps` does, for the block that masks Ctrl-C, if there is one."""
     return _block is not None and _block.keeps(error)
 
 
 def call_deferred() -> None:
     """Make the deferred calls of this thread, which has released a scheduler's lock.
 
-    Where it still has that of another, calls to that one are deferred once more.
+    If the thread still holds the lock of another scheduler, calls to that one are deferred again.
     """
     with uninterrupted() as guard:
         for call in DEFERRED.pop(get_ident(), ()):
             try:
                 unmasked(call)
-            except BaseException as error:  # a callback, say; the others are still to be made
+            except BaseException as error:  # a callback may raise it; the other calls are still made
                 if not guard.keeps(error):
-                    LOGGER.exception("exception in what a signal handler or a finalizer asked for")
+                    LOGGER.exception("exception in a deferred call of a signal handler or a finalizer")
 
 
 def make_room(frames: int) -> None:
-    """Change Python's limit of recursion by so many *frames*.
+    """Raise Python's recursion limit by *frames*, or lower it if that is negative.
 
-    It can't be lowered below the depth of the caller, and is then the next time.
+    Python refuses a limit below the depth of the caller.  The next call then lowers it by the rest.
     """
     global _owed
     with uninterrupted(), LIMIT:
@@ -199,18 +212,18 @@ def make_room(frames: int) -> None:
 
 
 def elsewhere(call: Callable[..., object], args: tuple[Any, ...]) -> None:
-    """Make *call* in a thread of its own, which has a whole stack, and which Ctrl-C does not interrupt.
+    """Call *call* in a new thread, which has a whole stack, and which Ctrl-C does not interrupt.
 
-    For `_thread.start_new_thread`: to make a `Thread` takes more stack than the caller may have left.
+    Called by way of `_thread.start_new_thread`: a caller may have too little stack to make a `Thread`.
     """
     try:
         threading.Thread(target=call, args=args, name="smqexec-elsewhere", daemon=False).start()
-    except RuntimeError:  # the process has as many threads as it may have
+    except RuntimeError:  # the process may have no more threads
         call(*args)
 
 
 def headroom(frames: int = HEADROOM) -> None:
-    """Raise RecursionError here, where nothing has been changed, if so many *frames* are too many."""
+    """Raise RecursionError unless *frames* more frames are allowed: before a change, so as not to amid it."""
     if frames:
         headroom(frames - 1)
     elif _owed:

@@ -1,8 +1,8 @@
 """The kind of an argument: a future, `Raw` or `settled`, a container, or plain.
 
-The exact type alone decides, and each type is looked at once: `KINDS` remembers its kind.  No
-method of an argument is called.  Several threads may use the caches without a lock: each entry
-is one store, and a lost entry is found again.
+Only the exact type decides.  Each type is classified once, and `KINDS` remembers its kind.  No
+method of an argument is called.  The caches need no lock: each entry is stored by one atomic
+operation, and a lost entry is found again.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ T = TypeVar("T")
 class Raw(Generic[T]):
     """Pass *value* as it is, unsearched: a future in it is no dependency.
 
-    It counts only among the arguments of a submitted call, at any depth that is searched.
+    It has this meaning only among the arguments of a submitted call, at any depth that is searched.
     """
 
     __slots__ = ("value",)
@@ -35,7 +35,7 @@ class Raw(Generic[T]):
 class settled(Generic[T]):
     """Wait for *future*, whatever its outcome, and pass the finished future itself.
 
-    It counts only among the arguments of a submitted call, at any depth that is searched.
+    It has this meaning only among the arguments of a submitted call, at any depth that is searched.
 
     Raises:
         TypeError: *future* is not a ``concurrent.futures.Future``.
@@ -53,9 +53,9 @@ class settled(Generic[T]):
         return f"settled({self.future!r})"
 
 
-# Kinds of values.  The numbers matter: "|" of kinds below LIST is below LIST; and
-# mutable containers come before immutable ones, in the order in which those of one
-# knot get their contents.
+# Kinds of values.  Their order matters.  `encode` combines kinds by "|": of kinds below LIST,
+# the result is below LIST.  Containers that can be made empty come before immutable ones, in
+# the order in which `_rebuild_cycles` fills those of one cycle.
 PLAIN = 0
 FUTURE = 1
 RAW = 2
@@ -80,18 +80,18 @@ _EXACT: dict[type, int] = {
 if frozen_dict := getattr(builtins, "frozendict", None):  # pragma: no cover - from CPython 3.15 on
     _EXACT[frozen_dict] = FROZEN_DICT
 
-# Both caches keep classes alive, so they are bounded.  They are cleared when full:
-# that is cheap, and only a program with very many classes does it often.
+# Both caches keep classes alive, so they are bounded: a full cache is cleared, which is cheap,
+# and frequent only in a program with very many classes.
 _CACHE_SIZE = 1024
 KINDS: dict[type, int] = {}
-_layouts: dict[int, Layout] = {}  # by id, as the class of a class may refuse to be hashed
+_layouts: dict[int, Layout] = {}  # by id, as a metaclass may make its classes unhashable
 
 
 def kind_of(cls: type) -> int:
     """Return the kind of the instances of *cls*."""
     try:
         return KINDS[cls]
-    except Exception:  # a new class; or its metaclass refuses to hash it, by any error
+    except Exception:  # a new class, or any error of a metaclass that makes it unhashable
         return classify(cls)
 
 
@@ -100,7 +100,7 @@ def classify(cls: type) -> int:
     kind = _find_kind(cls)
     if len(KINDS) >= _CACHE_SIZE:
         KINDS.clear()
-    with suppress(Exception):  # a class that can't be hashed is classified each time
+    with suppress(Exception):  # an unhashable class is classified each time
         KINDS[cls] = kind
     return kind
 
@@ -118,8 +118,8 @@ def _find_kind(cls: type) -> int:
     if issubclass(cls, tuple):
         return NAMED if type(class_attribute(cls, "_fields")) is tuple else PLAIN
     if class_attribute(cls, "__dataclass_fields__") is not None:
-        # A type written in C with a constructor of its own (Exception, deque)
-        # has a state of its own, too.
+        # A type written in C with its own constructor (Exception, deque) also has its own
+        # state, which a copy of the fields would miss.
         makers = [vars(base).get("__new__") for base in cls.__mro__[:-1]]
         return PLAIN if any(type(maker) is BuiltinFunctionType for maker in makers) else DATACLASS
     return PLAIN
@@ -128,7 +128,7 @@ def _find_kind(cls: type) -> int:
 def class_attribute(cls: type, name: str) -> Any:
     """Return the attribute *name* of *cls*, or None.
 
-    Unlike getattr this calls no descriptor, and nothing of a metaclass.
+    Unlike getattr, this calls no descriptor and no method of a metaclass.
     """
     for base in cls.__mro__:
         if name in vars(base):
@@ -137,11 +137,11 @@ def class_attribute(cls: type, name: str) -> Any:
 
 
 class Layout(NamedTuple):
-    """Where instances of a dataclass keep their values, apart from their ``__dict__``."""
+    """The attributes of a dataclass outside of the ``__dict__`` of its instances."""
 
-    cls: type  # keeps the class alive, so that its id stays its own
-    slots: dict[str, Any]  # its own, and those of its bases
-    fields: tuple[str, ...]
+    cls: type  # the dataclass; kept alive, so that no other class gets its id
+    slots: dict[str, Any]  # the descriptors of its slots and of its bases' slots, by name
+    fields: tuple[str, ...]  # the names of its fields
 
 
 def layout_of(cls: type) -> Layout:
