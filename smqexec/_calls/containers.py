@@ -150,7 +150,7 @@ def _copy(value: Any, kind: int) -> tuple[list[Any], dict[str, Any]]:
     # is one state, even if other threads change the container.
     if kind not in kinds.MAPPINGS:
         return list(value.copy() if kind == kinds.DEQUE else value), _NO_STATE
-    # The copy of an OrderedDict hashes the keys, which may run user code: none is made if all parts are plain.
+    # The copy of an OrderedDict hashes the keys, which may run user code: no copy if all parts are plain.
     if kind == kinds.ORDERED_DICT and _is_plain([*dict.keys(value), *dict.values(value)]):
         return [], _NO_STATE
     return [part for item in value.copy().items() for part in item], _NO_STATE
