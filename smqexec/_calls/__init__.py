@@ -1,1 +1,1 @@
-"""The call: futures among its arguments are found, and replaced by results; what is called."""
+"""A call: gather the futures among its arguments, substitute their results, and call its function."""

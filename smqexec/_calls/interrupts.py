@@ -44,8 +44,8 @@ HEADROOM = 30
 # the limit.
 FRAMES = 100
 
-# The identifier of the main thread, the only thread that Ctrl-C interrupts.  A set: a fork changes it, and other
-# modules have imported the name.
+# The identifier of the main thread, the only thread that Ctrl-C interrupts.  A set, as other modules import
+# the name, and a fork changes the identifier.
 MAIN = {threading.main_thread().ident}
 
 # By thread, the calls to make when that thread holds no scheduler's lock.  A thread reads and writes its own

@@ -47,7 +47,7 @@ def note(error: BaseException, task: Any, fn: Any, queue: str) -> None:
     """
     # Only the first task adds a note: its dependents fail with the same object, and a task may raise again
     # the exception of another.  The exception may refuse the note, as a frozen dataclass does, and its class
-    # may run user code; whatever that raises, the task has to end.
+    # may run user code; even if this raises an exception, the task has to end.
     with suppress(BaseException):
         known = getattr(error, "__notes__", ())
         if not any(type(other) is str and other.startswith(_BEGINNING) for other in known):

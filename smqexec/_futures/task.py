@@ -309,11 +309,11 @@ class Task(PlannedFuture[R]):
         # Otherwise a user cancelled the item alone.  `values` is read last: it may have grown meanwhile.
         return (self.done() or not item.cancelled()) and number >= len(stream.values)
 
-    def _generating(self, what: str, advice: str = "") -> Stream:
-        """Return the stream of a generator task, or raise a TypeError: only a generator task *what*."""
+    def _generating(self, ability: str, advice: str = "") -> Stream:
+        """Return the stream of a generator task; raise a TypeError if this is an ordinary task."""
         stream = self._streaming()
         if stream is None:
-            raise TypeError(f"only a generator task {what}, and {self!r} is none{advice}")
+            raise TypeError(f"only a generator task {ability}, and {self!r} is none{advice}")
         return stream
 
     def _streaming(self) -> Stream | None:

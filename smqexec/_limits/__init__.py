@@ -1,1 +1,1 @@
-"""What a task may need besides its dependencies: options, limits, order, resources."""
+"""Conditions of a task's start besides its dependencies: options, pending limits, resources."""

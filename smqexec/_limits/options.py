@@ -99,16 +99,16 @@ def read(
     return Options(name, _ordered(after), context, timeout, others, amounts, hold, _allocations(release))
 
 
-def _listed(name: str, given: Iterable[Any], what: str, kinds: tuple[int, ...]) -> list[Any]:
+def _listed(name: str, given: Iterable[Any], contents: str, kinds: tuple[int, ...]) -> list[Any]:
     """Return *given*, the value of the option *name*, as a list.
 
     Raises:
-        TypeError: *given* is one object of *kinds* instead of a list of *what*, or not iterable.
+        TypeError: *given* is one object of *kinds* instead of a list of *contents*, or not iterable.
     """
     if kind_of(type(given)) in kinds:
-        raise TypeError(f"{name} must be a list of {what}, not one: write {name}=[{given!r}]")
+        raise TypeError(f"{name} must be a list of {contents}, not one: write {name}=[{given!r}]")
     if not isinstance(given, Iterable):
-        raise TypeError(f"{name} must be a list of {what}, not {given!r}")
+        raise TypeError(f"{name} must be a list of {contents}, not {given!r}")
     return list(given)
 
 

@@ -1,1 +1,1 @@
-"""What runs tasks, and what threads do that wait."""
+"""Workers run tasks; threads wait for futures, and run nested tasks meanwhile."""

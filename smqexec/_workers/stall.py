@@ -4,7 +4,7 @@ A scheduler is *stalled* if no task can start, and each running task waits or is
 another scheduler, that one must be stalled, too.
 
 Each scheduler is read under its own lock, one after another.  So the answer is not one state of them all: a
-task may have moved meanwhile.  The answer only decides on a warning, and on what interpreter exit cancels.
+task may have moved meanwhile.  The answer decides only on a warning, and on what interpreter exit cancels.
 """
 
 from __future__ import annotations
