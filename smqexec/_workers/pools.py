@@ -9,16 +9,20 @@ The pool's own locks serialise `submit` and `shutdown`; the scheduler's lock is 
 
 from __future__ import annotations
 
+import sys
+from _thread import start_new_thread
 from concurrent.futures import ThreadPoolExecutor
-from concurrent.futures.thread import BrokenThreadPool
+from concurrent.futures.thread import BrokenThreadPool, _global_shutdown_lock
 from contextvars import Context
 from functools import partial
 from itertools import count
+from types import FrameType
 from typing import Any
 from weakref import ref
 
 from typing_extensions import override
 
+from .._calls.interrupts import elsewhere
 from .._core.backend import Threads
 from .._core.state import QueueState, Worker
 from .inline import InlinePool
@@ -67,6 +71,11 @@ class ThreadPool(Threads, ThreadPoolExecutor):
 
     def start(self, queue: QueueState, worker: Worker) -> None:
         """Start a thread for *worker*, or run it in a thread that has no call."""
+        if (self._shutdown_lock.locked() or _global_shutdown_lock.locked()) and _submitting():
+            # A signal handler or a finalizer has interrupted this thread in `submit`, which holds the locks.
+            # Another thread can wait for them.
+            start_new_thread(elsewhere, (queue.scheduler.wake.start, ([(queue, worker)],)))
+            return
         # In an empty context: on free-threaded builds, from CPython 3.14 on, a thread inherits the context of
         # the call that starts it, and a task must not see those context variables.
         Context().run(self.submit, work, queue, worker)
@@ -98,3 +107,11 @@ class ThreadPool(Threads, ThreadPoolExecutor):
         super()._initializer_failed()
         # Once more: the base class has removed from its queue the entry that ends idle threads.
         self.shutdown(wait=False)
+
+
+def _submitting() -> bool:
+    """Return whether the calling thread is at a `submit` of the standard library's pools."""
+    frame: FrameType | None = sys._getframe()
+    while frame is not None and frame.f_code is not ThreadPoolExecutor.submit.__code__:
+        frame = frame.f_back
+    return frame is not None

@@ -334,3 +334,30 @@ def test_finished_task_in_a_handler() -> None:
         task.cancel()
         with core_of(scheduler).exclusive(), pytest.raises(CancelledError):
             task.result()
+
+
+@pytest.mark.parametrize("call", ["resume", "submit"])
+def test_handler_that_interrupts_the_start_of_a_thread(call: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pool holds locks meanwhile, one of them for all pools, and the handler starts one more thread."""
+    start = threading.Thread.start
+    scheduler, other = Scheduler(), Scheduler(stopped=True)
+    queue = Queue(scheduler, 2)
+    tasks = [Queue(other, 1).submit(int)]
+
+    def interrupted(thread: threading.Thread) -> None:
+        monkeypatch.undo()
+        if call == "resume":
+            other.resume()
+        else:
+            tasks.append(queue.submit(int))
+        start(thread)
+
+    def submit() -> None:
+        monkeypatch.setattr(threading.Thread, "start", interrupted)
+        tasks.append(queue.submit(int))
+
+    beside(submit).result(DEADLINE)
+    other.resume()
+    assert [task.result(DEADLINE) for task in tasks] == [0] * len(tasks)
+    scheduler.shutdown()
+    other.shutdown()
