@@ -13,7 +13,7 @@ from typing import Any
 
 from ._calls.interrupts import LOGGER
 from ._core.shared import State
-from ._core.state import EXITING, SHUT_DOWN, QueueState
+from ._core.state import EXITING, FORKED, SHUT_DOWN, QueueState
 from ._core.termination import Termination
 from ._observe import why
 from ._observe.events import Observers
@@ -75,9 +75,8 @@ class Ending:
         if core.deferred(self.close, queue, why):
             return
         with core.exclusive() as section:
-            queue.closed = queue.closed or why
-            if queue.pending_limit is not None:
-                queue.pending_limit.turn_away()
+            if queue.refusal is None:
+                queue.refuse(RuntimeError(why))
             if queue.ending:
                 queue.wake_idle()
             if not queue.workers and queue.ending and not core._abandoned:
@@ -122,14 +121,16 @@ class Ending:
 
     # Interpreter exit, in this order.
 
+    def close_at_exit(self) -> None:
+        """Take no more tasks.  The workers leave once nothing is pending."""
+        for queue in list(self._core._queues):
+            self.close(queue, EXITING)
+
     def cancel_held(self) -> None:
-        """Refuse submits that wait for room; if the scheduler is stopped, cancel what nobody will resume."""
+        """Cancel what nobody will resume, if the scheduler is stopped."""
         core = self._core
         with core.exclusive():
             queues = list(core._queues)
-            for queue in queues if core.exiting else ():
-                if queue.pending_limit is not None:
-                    queue.pending_limit.turn_away()
             if not core._stopped or self._cancels_held:
                 return
             paused = [task for task, _ in core._paused]
@@ -167,11 +168,6 @@ class Ending:
             LOGGER.warning(message, count, "s" * (count != 1), why.overview(self._core))
             self._cancel(queues)
 
-    def close_at_exit(self) -> None:
-        """Let the threads leave.  No other scheduler has anything left to run on a queue of this one."""
-        for queue in list(self._core._queues):
-            self.close(queue, EXITING)
-
     def join(self) -> None:
         """Wait until the threads of all queues have ended."""
         for queue in list(self._core._queues):
@@ -183,6 +179,9 @@ class Ending:
         """This is a forked child: the threads, and so the tasks, are the parent's."""
         self._core.lock = threading.RLock()  # another thread may have held the old one
         self._core._abandoned = True
+        for queue in self._core._queues:
+            if queue.refusal is None:
+                queue.refuse(RuntimeError(FORKED))
         self._core.observers = Observers()
         self._core._watchers.clear()
 

@@ -263,7 +263,7 @@ class Queue(Submits, ThreadPoolExecutor):
     @property
     @override
     def _shutdown(self) -> bool:  # type: ignore[override]
-        return bool(self._state.closed)
+        return self._state.refusal is not None
 
     def options(
         self,

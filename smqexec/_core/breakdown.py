@@ -50,9 +50,7 @@ class Breakdown:
             broken.__cause__ = error
             with self._core.exclusive():  # from here on no task is added
                 for queue in self._core._queues:
-                    queue.broken = queue.broken or broken
-                    if queue.pending_limit is not None:
-                        queue.pending_limit.turn_away()
+                    queue.refuse(broken)
             found = [other for other in gc.get_objects() if issubclass(type(other), PlannedFuture)]
             with self._core.exclusive():
                 if self._core._abandoned:

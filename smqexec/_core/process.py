@@ -21,6 +21,9 @@ T = TypeVar("T")
 class Ends(Protocol):
     """How the queues of a scheduler end."""
 
+    def close_at_exit(self) -> None:
+        """Take no more tasks."""
+
     def cancel_held(self) -> None:
         """Cancel what can never start."""
 
@@ -29,9 +32,6 @@ class Ends(Protocol):
 
     def finish_at_exit(self) -> None:
         """Wait until nothing is pending or running."""
-
-    def close_at_exit(self) -> None:
-        """Take no more tasks."""
 
     def join(self) -> None:
         """Wait until the threads have ended."""
@@ -116,6 +116,8 @@ def _finish(interrupted: bool) -> None:
         for scheduler in schedulers:
             scheduler.exiting = True
         exiting = True
+    for scheduler in schedulers:  # a queue that is made from now on refuses tasks: see `State.add_queue`
+        scheduler.ending.close_at_exit()
     # All before any: a task may wait for one of another scheduler.
     steps: list[Callable[[], None]] = [scheduler.ending.cancel_held for scheduler in schedulers]
     steps += [partial(interruptible, scheduler.ending.finish_at_exit) for scheduler in schedulers]
@@ -130,8 +132,6 @@ def _finish(interrupted: bool) -> None:
                 raise
             interrupted = True
             _cancel(schedulers)
-    for scheduler in schedulers:
-        scheduler.ending.close_at_exit()
 
 
 def _cancel(schedulers: list[Owner]) -> None:

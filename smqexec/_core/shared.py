@@ -21,7 +21,7 @@ from .._futures.future import Failure, PlannedFuture
 from .._planner import Node, Planner
 from .exclusive import Exclusive
 from .process import Ends
-from .state import EventSink, QueueState
+from .state import EXITING, FORKED, EventSink, QueueState
 
 STATES: tuple[str, ...] = ("waiting", "ready", "running", "done", "failed", "cancelled")
 
@@ -131,6 +131,8 @@ class State(Exclusive):
                     for name, count in other.counts().items():
                         self._past[name] += count
             self._queues.append(queue)
+            if self._abandoned or self.exiting:
+                queue.refuse(RuntimeError(FORKED if self._abandoned else EXITING))
 
     def counts(self) -> dict[str, int]:
         """Return how many tasks are in which state."""

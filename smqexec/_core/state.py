@@ -24,9 +24,10 @@ from .._planner import Node, PlannedQueue
 from .backend import Backend
 from .searches import Search
 
-# Why a queue takes no more tasks, as the standard library says it.
+# Why a queue takes no more tasks; two of them as the standard library says it.
 SHUT_DOWN = "cannot schedule new futures after shutdown"
 EXITING = "cannot schedule new futures after interpreter shutdown"
+FORKED = "the queue was made before the fork; make a new one in the child process"
 
 
 class Worker:
@@ -131,9 +132,7 @@ class QueueState(PlannedQueue):
         "_names",
         "_unnamed",
         "barrier",
-        "broken",
         "cancelled",
-        "closed",
         "coming",
         "copies_context",
         "done",
@@ -151,6 +150,7 @@ class QueueState(PlannedQueue):
         "parks",
         "pending_limit",
         "pool",
+        "refusal",
         "scheduler",
         "width",
         "workers",
@@ -196,10 +196,9 @@ class QueueState(PlannedQueue):
         # A cache, written by `update_rules`, so that the hand-over has one test: `in_order`, a pending limit,
         # or more workers than `limit`.
         self.has_rules = False
-        # The message of `submit` once the queue takes no more tasks: SHUT_DOWN or EXITING.
-        self.closed = ""
-        # The exception of `submit` once the queue is broken.
-        self.broken: BaseException | None = None
+        # None while the queue takes tasks; then the exception of which `submit` raises a copy, as the queue
+        # was shut down, is broken, was made before a fork, or the interpreter exits.  Written by `refuse`.
+        self.refusal: BaseException | None = None
         # The user's queue, and whether it was collected.  The callback of the weak reference may run in any
         # thread, also under the lock: it takes no lock.
         self.owner: ref[Any] | None = None
@@ -217,7 +216,13 @@ class QueueState(PlannedQueue):
     @property
     def ending(self) -> bool:
         """Whether no task is pending and none can come: its workers are to leave."""
-        return bool(self.closed or self.lost or self.broken) and not self.waiting and not self.ready
+        return (self.refusal is not None or self.lost) and not self.waiting and not self.ready
+
+    def refuse(self, refusal: BaseException) -> None:
+        """Take no more tasks: `submit` raises a copy of *refusal* from now on.  The lock is held."""
+        self.refusal = refusal
+        if self.pending_limit is not None:
+            self.pending_limit.turn_away()
 
     def lose(self, _: object = None) -> None:
         """Note that the user's queue was collected.  Takes no lock."""

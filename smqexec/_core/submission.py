@@ -30,7 +30,7 @@ from .._planner import DONE, NEW, NONE, RUNNING, WAITING, Group, Node, as_few
 from .exclusive import OF_THE_PARENT, REENTRANT
 from .loud import loud
 from .shared import Ended, State
-from .state import EXITING, QueueState
+from .state import QueueState
 from .submission_order import Barrier
 from .termination import Termination
 from .wake import Starts, Wake
@@ -117,7 +117,7 @@ class Submission:
         starts = special = None
         told = False  # observers know of the submit.  Written with Ctrl-C put off
         try:
-            if core.observers and self._refusal(queue) is None:
+            if core.observers and queue.refusal is None:
                 with uninterrupted():
                     told = True
                     core.observers.submitted(queue, task, args, kwargs)
@@ -125,7 +125,7 @@ class Submission:
                 core._queue_up()
             # Not by ``with``: an exception must not release the lock before the order is rebuilt.
             lock.acquire()
-            if queue.closed or queue.broken or core.exiting or core._abandoned:
+            if queue.refusal is not None:
                 special = self._refuse(queue, task)
             else:
                 nodes = None if kwargs is None else self._plain(queue, task, args, kwargs)
@@ -301,20 +301,10 @@ class Submission:
             task._kwargs = AS_NEEDED
         return as_few(nodes)
 
-    def _refusal(self, queue: QueueState) -> BaseException | None:
-        """Return why *queue* takes no task; None if it takes one."""
-        if queue.broken is not None:
-            return queue.broken
-        if queue.closed:
-            return RuntimeError(queue.closed)
-        if self._core._abandoned:
-            return RuntimeError("the queue was made before the fork; make a new one in the child process")
-        return RuntimeError(EXITING) if self._core.exiting else None
-
     def _refuse(self, queue: QueueState, task: Task[Any]) -> Special:
         """Refuse *task*.  The lock is held."""
         special = Special()
-        special.refusal = self._refusal(queue)
+        special.refusal = queue.refusal
         task._end(None)
         special.ended.append((task, None, queue))
         return special

@@ -134,9 +134,7 @@ class Termination:
     def break_off(self, queue: QueueState, error: BaseException) -> None:
         """Let *queue* run nothing more: fail its pending tasks with *error*, and refuse new ones."""
         with self._core.exclusive():
-            queue.broken = error
-            if queue.pending_limit is not None:
-                queue.pending_limit.turn_away()
+            queue.refuse(error)
             # A broken pool drops the workers that no thread has begun.  The others leave by themselves.
             queue.leave_unbegun()
             queue.wake_idle()

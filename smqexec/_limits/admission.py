@@ -89,9 +89,9 @@ class Admission:
         reservation = Reservation()
         try:
             with self._core.exclusive():
-                refused = queue.closed or queue.broken or self._core.exiting or self._core._abandoned
                 # A queue that refuses tasks needs no room: `add` raises.
-                admitted = bool(refused) or limit.reserve(reservation, queue.pending, wait)
+                refused = queue.refusal is not None
+                admitted = refused or limit.reserve(reservation, queue.pending, wait)
             if not admitted and blocks_loop:
                 raise RuntimeError(
                     f"{_full(queue)}; submit() would block the event loop of this thread: "

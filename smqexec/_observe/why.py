@@ -162,8 +162,6 @@ def _needed(node: Any) -> Any:
 
 def _readiness(scheduler: State, task: Any) -> str:
     queue: QueueState = task._queue
-    if queue.broken is not None:
-        return f"{queue.name} is broken, so it is about to fail"
     if scheduler._stopped:
         return "the scheduler is stopped"
     others = _counted(queue.ready - 1, "other task is", "other tasks are")

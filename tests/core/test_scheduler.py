@@ -382,7 +382,7 @@ def test_with_block_that_raises_still_does_what_is_pending() -> None:
         queue = Queue(scheduler, 1)
         tasks = [queue.submit(gate.enter, 1), queue.submit(add, 1)]
         gate.wait_entered()
-        beside(lambda: until(lambda: state_of(queue).closed) or gate.open())
+        beside(lambda: until(lambda: state_of(queue).refusal) or gate.open())
         raise KeyError
     assert [task.result(0) for task in tasks] == [1, 2]
 

@@ -590,7 +590,7 @@ def test_with_block_that_raises_still_does_what_is_pending(make: Maker, gate: Ga
     with pytest.raises(Broken), make(1) as queue:
         tasks = [queue.submit(gate, 1), queue.submit(abs, 2)]
         gate.wait_entered()
-        beside(lambda: until(lambda: state_of(queue).closed) or gate.open())
+        beside(lambda: until(lambda: state_of(queue).refusal) or gate.open())
         raise Broken
     assert [task.result(0) for task in tasks] == [1, 2]
 

@@ -214,8 +214,7 @@ def test_broken_queue_refuses_who_waits() -> None:
 def test_exit_refuses_who_waits() -> None:
     with full() as (queue, gate, _):
         late = blocked(queue.submit, abs, 5, queue=queue)
-        core_of(queue).exiting = True
-        core_of(queue).ending.cancel_held()
+        core_of(queue).ending.close_at_exit()
         with pytest.raises(RuntimeError, match="after interpreter shutdown"):
             late.result(DEADLINE)
         gate.open()

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from engines import Manual
 from gate import DEADLINE, Gate
-from internals import core_of, paused_in, pending_in, state_of, workers_of
+from internals import core_of, paused_in, pending_in, workers_of
 from threads import beside, planned, until
 
 import smqexec
@@ -146,16 +146,6 @@ def test_thread_is_on_its_way(lab: Any, monkeypatch: pytest.MonkeyPatch) -> None
         assert scheduler.why().splitlines()[1] == "acquire: 1 ready, a thread of acquire is on its way"
     core_of(scheduler).wake.start(*starts[0])
     assert task.result(DEADLINE) == 1
-
-
-def test_broken_queue(lab: Any) -> None:
-    _, acquire, _, gate = lab
-    acquire.submit(gate.enter)
-    gate.wait_entered()
-    task = acquire.submit(abs, 1)
-    state_of(acquire).broken = RuntimeError()  # what `break_off` does first
-    assert task.why() == "ready: acquire is broken, so it is about to fail"
-    state_of(acquire).broken = None
 
 
 def test_queue_that_takes_no_more_still_has_its_reasons(lab: Any) -> None:
