@@ -111,7 +111,7 @@ class Submission:
         task._fn = fn
         task._args = args
         task._kwargs = kwargs
-        task._outcome = task._at_end = task._stream = None
+        task._outcome = task._at_end = None
         task._queue = task._dependents = task._search = task._place = None
         task._dependencies = NONE
         starts = special = None
@@ -121,10 +121,11 @@ class Submission:
                 with uninterrupted():
                     told = True
                     core.observers.submitted(queue, task, args, kwargs)
-            if get_ident() not in MAIN:
-                core._queue_up()
             # Not by ``with``: an exception must not release the lock before the order is rebuilt.
-            lock.acquire()
+            if not lock.acquire(False):
+                if get_ident() not in MAIN:
+                    core._queue_up()
+                lock.acquire()
             if queue.refusal is not None:
                 special = self._refuse(queue, task)
             else:
@@ -143,7 +144,9 @@ class Submission:
                 call_deferred()
             if starts:
                 self._wake.start(starts, task)
-            elif special is not None:
+            elif special is None:
+                return task
+            else:
                 self._perform(special, task, told)
         except BaseException:
             # Ctrl-C may strike again, and no stack may be left for a call of Python code.  So another thread

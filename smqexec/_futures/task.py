@@ -78,7 +78,7 @@ class Task(PlannedFuture[R]):
     ``Generator[...]``: then the task is a ``Task[list[...]]``.
     """
 
-    __slots__ = ("_args", "_fn", "_kwargs", "_stream")
+    __slots__ = ("_args", "_fn", "_kwargs")
     _kind = "Task"
 
     # Options, in the instance's own dictionary, which a plain task does not have.  The submitting thread sets
@@ -90,6 +90,10 @@ class Task(PlannedFuture[R]):
     _barrier: Node | None = None  # in a queue with ``in_order``: done once this task has started
     _allocation: Any = None  # the units of resources that it takes: an `Allocation`
     _releases: tuple[Any, ...] = ()  # the allocations of other tasks that its end returns
+
+    # Of a generator task, once it has started or an item was asked for; in the instance's own dictionary.
+    # Written under the lock.
+    _stream: Stream | None = None
 
     # These are set in the instance's own dictionary under observers or ``debug=True`` alone.
     _serial = 0  # its number for observers; see `events.number_of`
@@ -103,6 +107,10 @@ class Task(PlannedFuture[R]):
     # The arguments and their form, as `encode` returns them; None once the worker has released them.
     _args: Any
     _kwargs: Any
+    # Of a generator task, once it has started or an item was asked for; in the instance's own dictionary.
+    # Written under the lock.
+    _stream: Stream | None = None
+
     # The stream of a generator task; None before the task has started or an item was requested.
     _stream: Stream | None
 
