@@ -180,6 +180,7 @@ class Ending:
         self._core.lock = threading.RLock()  # another thread may have held the old one
         self._core._abandoned = True
         for queue in self._core._queues:
+            queue.update_rules()
             if queue.refusal is None:
                 queue.refuse(RuntimeError(FORKED))
         self._core.observers = Observers()

@@ -216,11 +216,10 @@ class Queue(Submits, ThreadPoolExecutor):
         state.in_order = in_order
         state.pending_limit = limit
         state.copies_context = context
-        state.update_rules()
         self._scheduler = scheduler
         self._state = state
         self._pool = state.pool
-        ruled = state.has_rules or state.keeps or state.inline or context
+        ruled = in_order or limit is not None or state.keeps or state.inline or context
         core = scheduler._core
         self._add = core.admission.add_with if ruled else core.submission.add
         self._thread_name_prefix = state.name  # clients of ThreadPoolExecutor, and its own tests, read it

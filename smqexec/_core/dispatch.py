@@ -115,17 +115,17 @@ class Dispatcher:
         successor: Any = None
         starts = None
         try:
-            if core._abandoned:
-                return None
             task._outcome = value
             if searches:
                 forget(task)
-            if at_end is None and more and not queue.has_rules and not worker.suspended and not core._stopped:
+            if at_end is None and more and not queue.has_rules and not worker.suspended:
                 # The hot path: one call of the planner ends the task and starts the next one.
                 freed: list[Any] = []
                 successor = core._next(queue, SEARCH_LIMIT, task, freed)
                 if successor is SEARCHING:
                     successor = None
+            elif core._abandoned:
+                return None
             else:
                 freed = core.planner.done(task)
                 if at_end is not None and at_end.hooks:

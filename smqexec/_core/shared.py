@@ -76,7 +76,7 @@ class State(Exclusive):
         self.planner = Planner(order)
         # "newest" or "oldest"; never changes.
         self.order = order
-        # No task may start.  Generator tasks read it without the lock at each value.
+        # No task may start.  Written by `set_stopped`; generator tasks read it without the lock at each value.
         self._stopped = stopped
         # All queues, but for lost ones that are forgotten, in the order they were made.
         self._queues: list[QueueState] = []
@@ -131,8 +131,15 @@ class State(Exclusive):
                     for name, count in other.counts().items():
                         self._past[name] += count
             self._queues.append(queue)
+            queue.update_rules()
             if self._abandoned or self.exiting:
                 queue.refuse(RuntimeError(FORKED if self._abandoned else EXITING))
+
+    def set_stopped(self, stopped: bool) -> None:
+        """Let no task start, or let tasks start again.  The lock is held."""
+        self._stopped = stopped
+        for queue in self._queues:
+            queue.update_rules()
 
     def counts(self) -> dict[str, int]:
         """Return how many tasks are in which state."""

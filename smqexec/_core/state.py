@@ -194,7 +194,7 @@ class QueueState(PlannedQueue):
         # Its tasks run in copies of their submitters' contexts.  Set once.
         self.copies_context = False
         # A cache, written by `update_rules`, so that the hand-over has one test: `in_order`, a pending limit,
-        # or more workers than `limit`.
+        # more workers than `limit`, a scheduler that is stopped, or one that was made before a fork.
         self.has_rules = False
         # None while the queue takes tasks; then the exception of which `submit` raises a copy, as the queue
         # was shut down, is broken, was made before a fork, or the interpreter exits.  Written by `refuse`.
@@ -234,8 +234,8 @@ class QueueState(PlannedQueue):
 
     def update_rules(self) -> None:
         """Write `has_rules`.  The lock is held."""
-        ruled = self.in_order or self.pending_limit is not None
-        self.has_rules = ruled or len(self.workers) > self.limit
+        ruled = self.in_order or self.pending_limit is not None or len(self.workers) > self.limit
+        self.has_rules = ruled or self.scheduler._stopped or self.scheduler._abandoned
 
     def name_worker(self, worker: Worker) -> None:
         """Give *worker*, which has no thread, the first free name of a slot, once.  The lock is held."""

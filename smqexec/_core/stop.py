@@ -31,7 +31,7 @@ class Stopping:
             return Stop(self, self._resumes)
         with core.exclusive() as section:
             changed, time = not core._stopped, perf_counter()
-            core._stopped = True
+            core.set_stopped(True)
             self._stops += 1
             stop = Stop(self, self._resumes)
             core._tell_watchers()
@@ -54,7 +54,7 @@ class Stopping:
                 if self._stops:
                     return
             changed, time = core._stopped, perf_counter()
-            core._stopped = False
+            core.set_stopped(False)
             self._stops = 0
             self._resumes += 1
             core._unpause()
