@@ -76,7 +76,7 @@ class State(Exclusive):
         self.planner = Planner(order)
         # "newest" or "oldest"; never changes.
         self.order = order
-        # No task may start.  Written by `set_stopped`; generator tasks read it without the lock at each value.
+        # No task may start.  Written by `set_stopped`; read by generators without the lock.
         self._stopped = stopped
         # All queues, but for lost ones that are forgotten, in the order they were made.
         self._queues: list[QueueState] = []

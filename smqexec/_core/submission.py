@@ -5,7 +5,8 @@ arguments are tasks and items of this scheduler, and none has failed (`_plain`).
 
 Interruption.  Ctrl-C, RecursionError and MemoryError may be raised at any line of `add`, also while it holds
 the lock.  The caller never receives the task then: the task is cancelled by the normal path, and the order,
-which is a cache over the graph, is rebuilt before the lock is released.  Another thread does it: `_withdraw`.
+which is a cache over the graph, is rebuilt before the lock is released.  Another thread does it, `_withdraw`,
+while the interrupted thread keeps the lock: Ctrl-C may be pressed again, and no stack may be left for a call.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from concurrent.futures import Future
 from itertools import chain
 from threading import get_ident
 from time import sleep
-from typing import Any
+from typing import Any, TypeAlias
 
 from .._calls import kinds
 from .._calls.arguments import AS_NEEDED, DIRECT, Template, dependencies
@@ -37,6 +38,9 @@ from .wake import Starts, Wake
 
 # What `_plain` returns for a task that is not plain.
 _NOT_PLAIN: Any = object()
+
+# Returns a new task that is not plain; None for a plain one.
+Make: TypeAlias = Callable[[], Task[Any]] | None
 
 # Steps of `Submission._withdraw`.
 UNDONE, OVER = "undone", "over"
@@ -80,27 +84,12 @@ class Submission:
             return core.planner.group()
 
     def add(
-        self,
-        queue: QueueState,
-        fn: Any,
-        args: Any,
-        kwargs: Any,
-        group: Group | None,
-        make: Callable[[], Task[Any]] | None = None,
+        self, queue: QueueState, fn: Any, args: Any, kwargs: Any, group: Group | None, make: Make = None
     ) -> Task[Any]:
-        """Add a new task of *queue*, the call of *fn*, and return it.
+        """Add a new task of *queue*, the call of *fn*, and return it; or raise the refusal of the queue.
 
-        Args:
-            queue: The task's queue.
-            fn: Called with *args* and *kwargs*.
-            args: With *kwargs*, their form, what `encode` returned.
-            kwargs: A special `Template` for a task with other dependencies than its arguments.
-            group: The numbers of its submission, if that has several tasks.
-            make: Returns a new task that is not plain.
-
-        Raises:
-            RuntimeError: The queue takes no more tasks; or no thread could be started for it; or a signal
-                handler or finalizer has interrupted this scheduler.
+        `encode` returned *args* and *kwargs*, the form of *args*; a `Template` is special if the task has
+        other dependencies.  *group*: the numbers of a `map`.  *make* returns a new task that is not plain.
         """
         core = self._core
         lock = core.lock
@@ -115,11 +104,9 @@ class Submission:
         task._queue = task._dependents = task._search = task._place = None
         task._dependencies = NONE
         starts = special = None
-        told = False  # observers know of the submit.  Written with Ctrl-C put off
         try:
             if core.observers and queue.refusal is None:
                 with uninterrupted():
-                    told = True
                     core.observers.submitted(queue, task, args, kwargs)
             # Not by ``with``: an exception must not release the lock before the order is rebuilt.
             if not lock.acquire(False):
@@ -128,41 +115,31 @@ class Submission:
                 lock.acquire()
             if queue.refusal is not None:
                 special = self._refuse(queue, task)
+            elif (nodes := kwargs and self._plain(queue, task, args, kwargs)) is _NOT_PLAIN:
+                special = self._link(queue, task, group)
             else:
-                nodes = None if kwargs is None else self._plain(queue, task, args, kwargs)
-                if nodes is _NOT_PLAIN:
-                    special = self._link(queue, task, group)
-                else:
-                    core._admit(task, queue, nodes, group)
-                    # Most often all slots are busy.
-                    if not core._stopped and (
-                        queue.idle or len(queue.workers) < queue.limit or queue.helpers
-                    ):
-                        starts = self._wake.wake(queue)
+                core._admit(task, queue, nodes, group)
+                if not core._stopped and (queue.idle or len(queue.workers) < queue.limit or queue.helpers):
+                    starts = self._wake.wake(queue)
             lock.release()
             if DEFERRED:
                 call_deferred()
-            if starts:
-                self._wake.start(starts, task)
-            elif special is None:
+            if starts is None and special is None:
                 return task
-            else:
-                self._perform(special, task, told)
+            self._perform(starts, special, task)
         except BaseException:
-            # Ctrl-C may strike again, and no stack may be left for a call of Python code.  So another thread
-            # withdraws the task, while this one keeps the lock for it.
-            progress: list[object] = []
+            # No call of Python code, for which no stack may be left: see above.
+            progress: list[Any] = []
             begun = over = False
             while not over:
                 try:
                     if not begun:
-                        call = (progress, lock._is_owned(), queue, task, special, told)
+                        call = (progress, lock._is_owned(), queue, task, special)
                         start_new_thread(elsewhere, (self._withdraw, call))
                         begun = True
-                    finished = OVER in progress  # then `UNDONE` is too
                     if UNDONE in progress and lock._is_owned():
                         lock.release()
-                    over = finished
+                    over = OVER in progress and not lock._is_owned()
                     sleep(1e-4)
                 except KeyboardInterrupt:
                     pass
@@ -171,11 +148,14 @@ class Submission:
             special.raise_refusal()
         return task
 
-    def _perform(self, special: Special, task: Task[Any], told: bool) -> None:
-        """Do what was decided under the lock; *told* is that of `add`."""
+    def _perform(self, starts: Starts | None, special: Special | None, task: Task[Any]) -> None:
+        """Do what was decided under the lock."""
+        if special is None:
+            self._wake.start(starts, task)
+            return
         if special.ended:
             with uninterrupted():
-                self._termination.finish(special.ended, None if told else task)
+                self._finish(special.ended, task)
                 special.ended = []
         self._wake.start(special.starts, task)
         for relay, future in special.foreign:
@@ -184,14 +164,12 @@ class Submission:
             else:
                 future.add_done_callback(relay.future_done)
 
+    def _finish(self, ended: list[Ended], task: Task[Any]) -> None:
+        """Finish what has *ended*.  Observers know of the submit of *task* if it has a number for them."""
+        self._termination.finish(ended, None if task._serial else task)
+
     def _withdraw(
-        self,
-        progress: list[object],
-        locked: bool,
-        queue: QueueState,
-        task: Task[Any],
-        special: Special | None,
-        told: bool,
+        self, progress: list[Any], locked: bool, queue: QueueState, task: Task[Any], special: Special | None
     ) -> None:
         """Cancel *task*, whose submit an exception has interrupted: its caller never received the task.
 
@@ -201,7 +179,6 @@ class Submission:
             queue: The queue of *task*.
             task: It is cancelled unless a worker has started it.
             special: What `_link` decided.
-            told: Observers know of the submit.
         """
         first = object()
         progress.append(first)
@@ -220,7 +197,7 @@ class Submission:
                     with self._core.exclusive():
                         unseen = special is not None and bool(special.ended)
                         self._undo(queue, task, unseen, ended, starts)
-                self._termination.finish(ended, None if told else task)
+                self._finish(ended, task)
                 self._wake.start(starts)
         finally:
             progress.append(OVER)

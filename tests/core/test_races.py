@@ -412,11 +412,19 @@ def test_submitter_blocks_when_that_takes_long(monkeypatch: pytest.MonkeyPatch) 
 
 def test_where_ctrl_c_may_strike_nothing_is_held_outside_a_with(monkeypatch: pytest.MonkeyPatch) -> None:
     def queue_up(_: object) -> None:
+        release()
         raise AssertionError("Ctrl-C could strike while it has the lock")
 
+    def release_soon() -> None:
+        time.sleep(0.05)
+        release()
+
     monkeypatch.setattr(shared.State, "_queue_up", queue_up)
-    with planned(1, stopped=True) as (_, queue):
+    with planned(1, stopped=True) as (scheduler, queue):
+        release = hold(lock_of(scheduler))
+        beside(release_soon)
         assert queue.submit(add, 1)
+        release = hold(lock_of(scheduler))
         with pytest.raises(AssertionError, match="Ctrl-C"):
             beside(queue.submit, add, 1).result(DEADLINE)
 
