@@ -91,10 +91,6 @@ class Task(PlannedFuture[R]):
     _allocation: Any = None  # the units of resources that it takes: an `Allocation`
     _releases: tuple[Any, ...] = ()  # the allocations of other tasks that its end returns
 
-    # Of a generator task, once it has started or an item was asked for; in the instance's own dictionary.
-    # Written under the lock.
-    _stream: Stream | None = None
-
     # These are set in the instance's own dictionary under observers or ``debug=True`` alone.
     _serial = 0  # its number for observers; see `events.number_of`
     _submitted_at: str | None = None  # the line of code that submitted it; written by the submitting thread
@@ -107,12 +103,9 @@ class Task(PlannedFuture[R]):
     # The arguments and their form, as `encode` returns them; None once the worker has released them.
     _args: Any
     _kwargs: Any
-    # Of a generator task, once it has started or an item was asked for; in the instance's own dictionary.
-    # Written under the lock.
+    # The stream of a generator task, in its own dictionary; None before the task has started or an item was
+    # requested.
     _stream: Stream | None = None
-
-    # The stream of a generator task; None before the task has started or an item was requested.
-    _stream: Stream | None
 
     def __init__(self, *_: object, **__: object) -> None:
         raise TypeError("a Task can't be made by itself: Queue.submit makes them")
