@@ -106,6 +106,7 @@ def classify(cls: type) -> int:
 
 
 def _find_kind(cls: type) -> int:
+    """Find the kind of the instances of *cls*, without a call of user code."""
     if issubclass(cls, Future):
         return FUTURE
     if issubclass(cls, Raw):

@@ -115,9 +115,6 @@ class LockEvent:
         self._unset = Lock()
         self._unset.acquire()
 
-    def is_set(self) -> bool:
-        return not self._unset.locked()
-
     def set(self) -> None:
         with suppress(RuntimeError):  # the event was set already
             self._unset.release()

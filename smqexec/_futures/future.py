@@ -347,6 +347,7 @@ class PlannedFuture(Node, Future[R]):
 
     # Attributes that concurrent.futures reads.
 
+    # Without the lock.  A future that has ended keeps its record only while it is frozen for a thread.
     @property
     def _condition(self) -> Any:  # type: ignore[override]
         return ENDED if self._stage >= DONE and self._at_end is None else Condition(self)

@@ -76,4 +76,5 @@ class PendingLimit:
             self._waiting.popleft().blocker.release()
 
     def _has_room(self, pending: int) -> bool:
+        """Return True if one more reservation is allowed beside *pending* tasks."""
         return pending + len(self._reserved) < self.limit

@@ -61,6 +61,7 @@ class Completions:
     # The methods of a waiter, called by the thread that ends *future*.
 
     def add_result(self, future: Future[Any]) -> None:
+        """Record the end of *future*, and wake the waiting thread."""
         self.pending.discard(future)
         self.ended.append(future)
         # After both: a thread that wakes finds the future in `ended`.
@@ -71,6 +72,7 @@ class Completions:
     add_cancelled = add_result
 
     def add_exception(self, future: Future[Any]) -> None:
+        """Record the failure of *future*, and wake the waiting thread."""
         self.failed = True
         self.add_result(future)
 

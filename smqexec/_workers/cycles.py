@@ -30,6 +30,7 @@ def cycle_of(wait: JoinSearch) -> list[Any]:
     needs: dict[Any, Any] = dict.fromkeys(task for worker in wait.workers for task in worker.tasks())
     for node in (todo := list(needs)):  # the list grows during the loop
         if node in awaited:
+            # `needs` leads from the awaited node back to a task of the thread.
             path = [node]
             while (node := needs[node]) is not None:
                 path.append(node)

@@ -12,13 +12,13 @@ futures, and is suspended while the worker blocks or runs a nested task.  It con
 Events extend the search after it has passed a node: the node becomes ready (`freed`), its worker begins to
 wait (`extend`), its task lacks units (`held_back`), it ends (`forget`).
 
-Invariants: `seen` has each visited node that has not ended.  While `frames` and `late` are empty, `ready` has
-each needed ready task of the worker's queue.
+Invariants: `seen` has each visited node that has not ended.  While `frames` and `new_needs` are empty,
+`ready` has each needed ready task of the worker's queue.
 
 Locks: the waiting thread advances the search under the lock of the worker's scheduler; to visit a node of
 another scheduler it releases that lock and takes the other.  It never holds both, so two searches can't
 deadlock.  Other threads call the event methods under the lock of the event's scheduler.  If that is not the
-worker's, an event looks up or removes single entries, and appends to `late` and `wakes`: all are atomic.
+worker's, an event looks up or removes single entries, and appends to `new_needs` and `wakes`: all are atomic.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ class JoinSearch:
     """
 
     __slots__ = (
-        "active", "awaited", "busy", "count", "frames", "homes", "late", "places", "ready", "satisfied",
-        "scheduler", "seen", "strict", "wakes", "worker", "workers",
+        "active", "awaited", "count", "frames", "homes", "new_needs", "other_queues", "places", "ready",
+        "satisfied", "scheduler", "seen", "strict", "wakes", "worker", "workers",
     )  # fmt: skip
 
     def __init__(
@@ -87,12 +87,12 @@ class JoinSearch:
         self.count = 0
         # Other queues of which a pending task was visited.  The waiting thread adds a queue under the lock of
         # the queue's scheduler, and `extend` reads under the same lock.
-        self.busy: set[QueueState] = set()
+        self.other_queues: set[QueueState] = set()
         # The frames of the suspended search, the innermost last.  The waiting thread's own; `has_work` of
         # other threads reads whether there are any, under the lock of the worker's scheduler.
         self.frames: list[Frame] = [self.frame()]
         # Calls that make frames of further needs of visited nodes.  Events append them, under any lock.
-        self.late: deque[Callable[[], Frame]] = deque()
+        self.new_needs: deque[Callable[[], Frame]] = deque()
         # A heap of the places of ready tasks.  Read and written under the lock of the worker's scheduler,
         # which is that of all `homes`.
         self.ready: list[int] = []
@@ -130,15 +130,16 @@ class JoinSearch:
         """Note that *worker* has begun to *wait*: its tasks and its slot need the awaited futures."""
         if worker in self.workers:
             return  # the new wait is this one, or nested in this one
-        if worker.queue in self.busy or not self.seen.keys().isdisjoint(worker.tasks()):
-            self.late.append(lambda: wait.frame() if wait.active else (iter(()), None))
+        if worker.queue in self.other_queues or not self.seen.keys().isdisjoint(worker.tasks()):
+            # The frame is made when the search takes it up: by then futures, or the wait, may have ended.
+            self.new_needs.append(lambda: wait.frame() if wait.active else (iter(()), None))
             self.release()
 
     def held_back(self, scheduler: Any, allocation: Allocation) -> None:
         """Note that the task of *allocation* lacks units, or needs the end of one more task for them."""
         if allocation.task in self.seen:
             waiter = allocation.waiter
-            self.late.append(lambda: (iter((waiter,)), scheduler))
+            self.new_needs.append(lambda: (iter((waiter,)), scheduler))
             self.release()
 
     def forget(self, node: Node) -> None:
@@ -163,7 +164,7 @@ class JoinSearch:
     def has_work(self) -> bool:
         """Return True if `take` may find a task.  The lock is held."""
         ready = self.ready and not self.scheduler._stopped
-        return bool(ready or self.frames or self.late)
+        return bool(ready or self.frames or self.new_needs)
 
     def take(self) -> Any:
         """Start the first needed ready task and return it; return None if there is none, or none yet.
@@ -176,13 +177,15 @@ class JoinSearch:
                 node: Any = self.places.get(heappop(self.ready))
                 # The place is stale if the node has ended, or another worker has started it.
                 if node is not None and node._stage == READY:
+                    # Started under the lock: no worker takes it, too.
                     self.scheduler.planner.order.start(node)
                     if self.scheduler.allocating.allocate(node):
                         return node
+            # Ready tasks go first: the search has visited them before all nodes that are still to visit.
             elif self.frames:
                 self._step()
-            elif self.late:
-                self.frames.append(self.late.popleft()())
+            elif self.new_needs:
+                self.frames.append(self.new_needs.popleft()())
             else:
                 break
         return None
@@ -231,6 +234,8 @@ class JoinSearch:
         place = self.seen[node] = self.count
         self.places[place] = node
         self.count += 1
+        # Each case records the node before it reads the state, under the lock of *owner*: so an event either
+        # has changed the state already, or finds the node in `seen`.
         if node._stage == RUNNING:
             self._follow(wait for worker in node._queue.workers for wait in worker.waits_of(node))
             return
@@ -239,8 +244,8 @@ class JoinSearch:
             # If it becomes ready later, `freed` adds it.
             if node._stage == READY:
                 heappush(self.ready, place)
-        elif queue is not None and queue not in self.busy:
-            self.busy.add(queue)
+        elif queue is not None and queue not in self.other_queues:
+            self.other_queues.add(queue)
             self._follow(wait for worker in reversed(queue.workers) for _, wait in worker.waits)
         elif type(node) is Foreign and node.future is not None:
             self.frames.append((iter((node.future,)), None))
@@ -248,6 +253,7 @@ class JoinSearch:
             self.frames.append((iter(listed_dependencies(node)), owner))
 
     def _follow(self, waits: Iterator[JoinSearch]) -> None:
+        """Visit the futures that *waits* await next."""
         self.frames += [wait.frame() for wait in waits]
 
 
@@ -282,18 +288,22 @@ class AnyReady(JoinSearch):
     __slots__ = ()
 
     def freed(self, node: Node) -> None:
+        """Wake the thread: it may run any ready task."""
         self.release()
 
     def extend(self, worker: Worker, wait: JoinSearch) -> None:
         """Do nothing: a wait of another worker makes no task ready."""
 
     def spare(self) -> None:
+        """Wake the thread: it may run any ready task."""
         self.release()
 
     def has_work(self) -> bool:
+        """Return True if a task is ready, and may start.  The lock is held."""
         return any(queue.ready for queue in self.homes) and not self.scheduler._stopped
 
     def take(self) -> Any:
+        """Start the ready task that goes first and return it; None if there is none, or none found yet."""
         for queue in () if self.scheduler._stopped else self.homes:
             task = self.scheduler._next(queue, SEARCH_LIMIT)
             if task is SEARCHING:

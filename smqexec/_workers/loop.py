@@ -41,6 +41,7 @@ _NAMED = frozenset([FunctionType, BuiltinFunctionType, type])
 
 def work(queue: QueueState, worker: Worker) -> None:
     """Run tasks as *worker*, in a thread of the queue's pool, until the worker has to leave."""
+    # A pool's thread runs one worker after another, never two at once.
     CURRENT.worker = worker
     CURRENT.workers.append(worker)
     begin = partial(queue.scheduler.dispatcher.begin, queue, worker)
@@ -67,6 +68,7 @@ def perform(queue: QueueState, worker: Worker, begin: Callable[[], Task[Any] | N
         while True:
             if scheduler.observers:
                 scheduler.observers.tell("start", queue, task, worker.thread)
+            # The task is running: no other thread writes these three.
             fn: Any = task._fn
             args: Any = task._args
             kwargs: Any = task._kwargs
@@ -103,6 +105,7 @@ def perform(queue: QueueState, worker: Worker, begin: Callable[[], Task[Any] | N
                 task = None
             else:
                 task._args = None
+                # Released before the task ends: a thread that gets the result may expect its arguments freed.
                 task._fn = fn.__qualname__ if type(fn) in _NAMED else name_of(fn)
                 del fn, args, kwargs
                 if scheduler.observers:

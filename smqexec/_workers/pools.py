@@ -67,6 +67,7 @@ class ThreadPool(Threads, ThreadPoolExecutor):
 
     @property
     def threads(self) -> Any:
+        """The threads of the pool."""
         return self._threads
 
     def start(self, queue: QueueState, worker: Worker) -> None:
@@ -100,6 +101,7 @@ class ThreadPool(Threads, ThreadPoolExecutor):
 
     @override
     def _initializer_failed(self) -> None:
+        # Called by the thread whose initializer has failed; the scheduler's lock is not held.
         queue = self.queue()
         if queue is not None:
             error = BrokenThreadPool("A thread initializer failed, the thread pool is not usable anymore")

@@ -50,7 +50,7 @@ def _awaited(scheduler: Any, endless: bool) -> list[Any] | None:
     for queue in scheduler._queues:
         busy = 0  # slots with a task
         for worker in queue.workers:
-            if worker in queue.idle:
+            if worker in queue.idle:  # its thread sleeps until a task is ready
                 continue
             # The innermost wait decides: the outer tasks go on only after it.
             if any(wait.has_work() for _, wait in worker.waits[-1:]):
@@ -58,6 +58,7 @@ def _awaited(scheduler: Any, endless: bool) -> list[Any] | None:
             if not is_blocked(worker, awaited) and not (endless and _generates(worker.task)):
                 return None
             busy += bool(worker.tasks())
+        # A worker on its way may start a task.  So may a free slot, unless the scheduler is stopped.
         if queue.coming or (queue.ready and not scheduler._stopped and busy < queue.limit):
             return None
     # Pending tasks may depend on futures of other schedulers and executors.

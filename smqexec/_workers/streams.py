@@ -104,6 +104,7 @@ class Streams:
             return item
 
     def _part(self, task: Task[Any], key: Any) -> Item[Any]:
+        """Return a new item of *task*; raise a RuntimeError after a fork.  The lock is held."""
         if self._core._abandoned:
             raise RuntimeError(OF_THE_PARENT)
         return Item._of(task, key)
@@ -113,6 +114,7 @@ class Streams:
     def announce(self, stream: Stream, length: int) -> None:
         """Store the announced *length*, and end the item that threads in ``len(task)`` wait for."""
         with self._core.exclusive() as section:
+            # `length` looks at this under the same lock before it makes an item: so no item is left behind.
             stream.length = length
             item = stream.items.pop(LENGTH, None)
             if item is not None:
@@ -139,6 +141,7 @@ class Streams:
     def close_stream(self, stream: Stream) -> None:
         """Record that the generator has returned; fail the items that have no value."""
         with self._core.exclusive():
+            # `item` looks at this under the same lock: it makes no item after the list is copied.
             stream.closed = True
             left = list(stream.items.items())
         for index, item in left:

@@ -76,6 +76,7 @@ class Waiting:
                 return block(partial(acquire, blocker), timeout, warn) or future.done()
             return worker.queue.scheduler.waiting.help(blocker, timeout, warn)  # type: ignore[no-any-return]
         finally:
+            # Not done: after a time-out, Ctrl-C, or the error about a cycle.
             with Section(self._core):
                 if not future.done():  # else `_wake_waiters` may iterate over the list
                     at_end.locks.remove(blocker)
@@ -182,6 +183,7 @@ class Waiting:
     def end_nested(self, worker: Worker) -> None:
         """Record that the nested task of *worker* has ended, and its suspended task goes on."""
         with Section(self._core):
+            # The entries of `waits` stay valid: the waits of the nested task have ended with it.
             worker.task = worker.suspended.pop()
             if self._core._watchers:
                 self._core._tell_watchers()  # the worker is blocked again, for `at_rest`
@@ -201,6 +203,7 @@ class Waiting:
                 return
             self._core._paused.append((task, blocker))
             self._core._tell_watchers()
+        # Without a time-out: `resume`, `cancel` or interpreter exit releases the blocker.
         blocker.acquire()
 
     # Waiting until a condition holds.
@@ -239,6 +242,7 @@ class Waiting:
             # The tasks of this thread wait, and do not count as running for any wait of this kind.
             core._resting.append(stack)
             core._watchers.append(watcher)
+            # The condition may hold already; for other watchers too, now that these tasks wait.
             core._tell_watchers()
         try:
             warn = warn or partial(core.warn_if_stalled, "tasks that run")
@@ -248,6 +252,7 @@ class Waiting:
                 worker.queue.scheduler.waiting.help(blocker, timeout, warn)
         finally:
             with core.exclusive():
+                # By identity: two threads may have equal stacks, such as empty ones.
                 core._resting = [other for other in core._resting if other is not stack]
                 held = watcher not in core._watchers
                 if not held:
