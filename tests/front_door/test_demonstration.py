@@ -512,7 +512,8 @@ def stop(self, *args, **kwargs):
 
 def distance(*args):
     if next(calls) == 4:
-        print("begun", flush=True)
+        sys.stdout.write("begun\\n")  # in one piece, whatever other threads print
+        sys.stdout.flush()
         stopped.wait(60)
     return real_distance(*args)
 
@@ -532,7 +533,8 @@ real_add, real_named = demonstration.Found.add, demonstration.named
 def add(self, *args):
     real_add(self, *args)
     if next(calls) == 1:
-        print("begun", flush=True)
+        sys.stdout.write("begun\\n")  # in one piece, whatever other threads print
+        sys.stdout.flush()
         begun.set()
 
 class Files(dict):
