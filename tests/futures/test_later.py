@@ -361,3 +361,26 @@ def test_handler_that_interrupts_the_start_of_a_thread(call: str, monkeypatch: p
     assert [task.result(DEADLINE) for task in tasks] == [0] * len(tasks)
     scheduler.shutdown()
     other.shutdown()
+
+
+def test_calls_of_a_thread_that_has_the_lock() -> None:
+    """A submit is refused; what changes something is deferred until the lock is free."""
+    gate = Gate()
+    with planned(1, 1) as (scheduler, queue, other):
+        other.submit(gate)
+        gate.wait_entered()
+        task = queue.submit(abs, -1)
+        pending = other.submit(abs, -2)
+        with lock_of(scheduler):
+            with pytest.raises(RuntimeError, match="a signal handler or a finalizer"):
+                queue.submit(int)
+            queue.max_workers = 2
+            assert not pending.promote()
+            other.shutdown(wait=False, cancel_futures=True)
+            assert not pending.done()
+        assert scheduler.counts()["running"] == 1  # what takes the lock next makes the deferred calls
+        assert queue.max_workers == 2
+        assert pending.cancelled()
+        gate.open()
+        assert task.result(DEADLINE) == 1
+    assert not DEFERRED
