@@ -363,6 +363,10 @@ def test_handler_that_interrupts_the_start_of_a_thread(call: str, monkeypatch: p
     other.shutdown()
 
 
+def iterated() -> Iterator[int]:
+    yield 1
+
+
 def test_calls_of_a_thread_that_has_the_lock() -> None:
     """A submit is refused; what changes something is deferred until the lock is free."""
     gate = Gate()
@@ -371,9 +375,12 @@ def test_calls_of_a_thread_that_has_the_lock() -> None:
         gate.wait_entered()
         task = queue.submit(abs, -1)
         pending = other.submit(abs, -2)
+        values = other.submit(iterated)
         with lock_of(scheduler):
             with pytest.raises(RuntimeError, match="a signal handler or a finalizer"):
                 queue.submit(int)
+            with pytest.raises(RuntimeError, match="a signal handler or a finalizer"):
+                values[0]
             queue.max_workers = 2
             assert not pending.promote()
             other.shutdown(wait=False, cancel_futures=True)
