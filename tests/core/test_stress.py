@@ -85,7 +85,7 @@ def describe(scheduler: Scheduler) -> None:
             print("   run", run.thread, run.task, "suspended", run.suspended, "waits", len(run.waits))
         for needs in slots.helpers:
             print(
-                "   needs", needs.awaited(), "ready", needs.ready, "late", needs.late, "frames", needs.frames
+                "   needs", needs.awaited(), "ready", needs.ready, "late", needs.new_needs, "frames", needs.frames
             )
 
 
@@ -518,7 +518,7 @@ def asleep(task: Task[Any]) -> bool:
     """Whether *task* runs and waits, with nothing left to look at."""
     for run in task._queue.workers if task._queue is not None else ():
         if task in run.tasks():
-            return any(not wait.frames and not wait.late for _, wait in run.waits)
+            return any(not wait.frames and not wait.new_needs for _, wait in run.waits)
     return False
 
 

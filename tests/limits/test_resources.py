@@ -769,4 +769,4 @@ def test_search_that_does_not_know_a_task_held_back_stays_as_it_is() -> None:
         allocation.task = queue.submit(abs, -1)
         needs = JoinSearch(Worker(state_of(queue)), list, lambda: False)
         needs.held_back(scheduler, allocation)
-        assert not needs.late and needs.wakes.empty()
+        assert not needs.new_needs and needs.wakes.empty()
