@@ -85,7 +85,7 @@ def describe(scheduler: Scheduler) -> None:
             print("   run", run.thread, run.task, "suspended", run.suspended, "waits", len(run.waits))
         for needs in slots.helpers:
             print(
-                "   needs", needs.awaited(), "ready", needs.ready, "late", needs.new_needs, "frames", needs.frames
+                "needs", needs.awaited(), "ready", needs.ready, "new", needs.new_needs, "frames", needs.frames
             )
 
 
