@@ -141,7 +141,7 @@ class Submission:
                         lock.release()
                     over = OVER in progress and not lock._is_owned()
                     sleep(1e-4)
-                except KeyboardInterrupt:
+                except (KeyboardInterrupt, MemoryError):
                     pass
             raise
         if special is not None:

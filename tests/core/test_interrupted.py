@@ -124,8 +124,9 @@ def test_submit_struck_twice(order: str, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 @pytest.mark.parametrize("begun", [False, True])
+@pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
 def test_submit_struck_again_as_the_thread_is_started_that_withdraws_the_task(
-    begun: bool, monkeypatch: pytest.MonkeyPatch
+    begun: bool, error: type[BaseException], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is withdrawn once, and the lock is released."""
     with planned(1, stopped=True) as (scheduler, queue):
@@ -137,7 +138,7 @@ def test_submit_struck_again_as_the_thread_is_started_that_withdraws_the_task(
             monkeypatch.setattr(submission, "start_new_thread", start)
             if begun:
                 start(*args)
-            raise KeyboardInterrupt
+            raise error
 
         def struck_admit(*_: object) -> None:
             monkeypatch.setattr(submission, "start_new_thread", struck_start)
