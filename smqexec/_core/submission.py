@@ -143,6 +143,9 @@ class Submission:
                     sleep(1e-4)
                 except (KeyboardInterrupt, MemoryError):
                     pass
+                except RuntimeError:  # the process has as many threads as it may have
+                    begun = True
+                    self._withdraw(*call)
             raise
         if special is not None:
             special.raise_refusal()
@@ -193,6 +196,8 @@ class Submission:
                         self._undo(queue, task, True, ended, starts)
                 finally:
                     progress.append(UNDONE)
+                    if self._core.lock._is_owned():  # no other thread could be started for this
+                        self._core.lock.release()
                 if not locked:
                     with self._core.exclusive():
                         unseen = special is not None and bool(special.ended)

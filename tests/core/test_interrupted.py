@@ -123,6 +123,37 @@ def test_submit_struck_twice(order: str, monkeypatch: pytest.MonkeyPatch) -> Non
     assert step > 40
 
 
+def test_submit_interrupted_where_no_thread_can_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The interrupted thread withdraws the task itself."""
+    gate = Gate()
+
+    def no_thread(*_: Any) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with planned(1) as (scheduler, queue):
+        try:
+            held = queue.submit(gate, "held")
+            gate.wait_entered()
+            before = queue.submit(abs, -2)
+            admit = core_of(scheduler)._admit
+
+            def interrupted_admit(*args: Any) -> None:
+                admit(*args)
+                raise KeyboardInterrupt
+
+            with monkeypatch.context() as patches:
+                patches.setattr(core_of(scheduler), "_admit", interrupted_admit)
+                patches.setattr(submission, "start_new_thread", no_thread)
+                with pytest.raises(KeyboardInterrupt):
+                    queue.submit(int)
+            assert not lock_of(scheduler)._is_owned()
+            check_order(scheduler)
+            assert state_of(queue).ready == 1
+        finally:
+            gate.open()
+        assert [held.result(DEADLINE), before.result(DEADLINE)] == ["held", 2]
+
+
 @pytest.mark.parametrize("begun", [False, True])
 @pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
 def test_submit_struck_again_as_the_thread_is_started_that_withdraws_the_task(
