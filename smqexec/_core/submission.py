@@ -145,7 +145,7 @@ class Submission:
                     pass
                 except RuntimeError:  # the process has as many threads as it may have
                     begun = True
-                    self._withdraw(*call)
+                    self._withdraw(progress, lock._is_owned(), queue, task, special)
             raise
         if special is not None:
             special.raise_refusal()
