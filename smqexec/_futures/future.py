@@ -370,8 +370,10 @@ class PlannedFuture(Node, Future[R]):
     def _get_snapshot(self) -> Snapshot:
         """Return the outcome as asyncio of Python 3.15 reads it."""
         stage = self._stage
-        if stage == FAILED or type(self._outcome) is Kept:
+        if stage >= DONE and type(self._outcome) is Kept:
             return snapshot(self)
+        if stage == FAILED:  # `result` would add its frames to the traceback, and they keep the task
+            return True, False, None, self.exception(0)
         return stage >= DONE, stage == CANCELLED, self._outcome if stage == DONE else None, None
 
     @override
