@@ -689,7 +689,7 @@ def test_exit_cancels_where_nothing_can_go_on() -> None:
         from smqexec import Queue, Raw, Resource, Scheduler
         disk = Resource("disk", 1)
         queue = Queue(Scheduler(), 1)
-        queue.options(resources={disk: 1}, hold=True, name="file").submit(abs, 1).result()  # else 2 may go first
+        queue.options(resources={disk: 1}, hold=True, name="file").submit(abs, 1).result()
         queue.options(resources={disk: 1}).submit(abs, 2)
     """
     run = subprocess.run(
