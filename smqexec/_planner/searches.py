@@ -20,8 +20,7 @@ class Searches:
     """All searches of one planner.  `NewestFirst` adds the verbs."""
 
     def __init__(self) -> None:
-        # What is still to be searched, by number: nodes that no search has visited and that were
-        # waiting when they were added, and searches that have something left.
+        # To be searched, by number: waiting nodes that no search has visited, and suspended searches.
         self.todo = Line()
         self.steps = 0  # how many nodes all searches have looked at so far
 
