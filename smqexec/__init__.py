@@ -11,7 +11,7 @@ What each name is for; ``help(smqexec.Queue)`` and the like tell all::
     checkpoint, wait, as_completed   inside a task: obey stop and cancel; wait without a deadlock
     progress, Graph    bars while a block runs; what is pending, as a picture: Scheduler.graph()
     Event, Observation, trace        what observers are told, and what ends it; runs recorded and shown
-    smqexec.dask       a Dask cluster as executor=
+    DependencyPlanner  the order alone, without threads;  smqexec.dask: a Dask cluster as executor=
 
 The house: eight rooms and a front door; imports point down::
 
@@ -47,12 +47,14 @@ from ._limits.resources import Resource
 from ._observe.events import Event, Observation
 from ._observe.graph import Graph
 from ._observe.progress import progress
+from ._planner import DependencyPlanner
 from ._queue import Queue
 from ._scheduler import Scheduler
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "DependencyPlanner",
     "Event",
     "Graph",
     "Item",

@@ -11,9 +11,9 @@ from smqexec._planner import (
     READY,
     RUNNING,
     WAITING,
+    DependencyPlanner,
     Node,
     PlannedQueue,
-    Planner,
     dependencies_of,
     dependents_of,
 )
@@ -23,7 +23,7 @@ from smqexec._planner.search import HELD_BACK, Search
 from smqexec._planner.searches import UNVISITED
 
 
-def entries(planner: Planner, queues: Iterable[PlannedQueue]) -> int:
+def entries(planner: DependencyPlanner, queues: Iterable[PlannedQueue]) -> int:
     """The number of entries kept for *queues*, which are all of the planner's, live and dead."""
     queues = list(queues)
     order = planner.order
@@ -39,7 +39,9 @@ def entries(planner: Planner, queues: Iterable[PlannedQueue]) -> int:
     return count
 
 
-def check(planner: Planner, queues: Iterable[PlannedQueue], nodes: Iterable[Node] | None = None) -> None:
+def check(
+    planner: DependencyPlanner, queues: Iterable[PlannedQueue], nodes: Iterable[Node] | None = None
+) -> None:
     """Assert every invariant; where one is broken, print the state.
 
     Args:
@@ -85,7 +87,7 @@ def check(planner: Planner, queues: Iterable[PlannedQueue], nodes: Iterable[Node
         raise
 
 
-def _describe(planner: Planner, queues: list[PlannedQueue], pending: list[Node]) -> None:
+def _describe(planner: DependencyPlanner, queues: list[PlannedQueue], pending: list[Node]) -> None:
     for node in pending:
         owner = None if node._search is None else (node._search._number, node._search.live, node._place)
         print(f"{node}: state {node._stage} number {node._number} search {owner}", node._dependencies)

@@ -10,7 +10,7 @@ from smqexec import _planner
 from smqexec._planner import DONE, Group, Node, PlannedQueue, as_few
 
 
-class Planner(_planner.Planner):
+class Planner(_planner.DependencyPlanner):
     """A planner whose owner ends all nodes at once, and gives dependencies that may be done."""
 
     def __init__(self, order: str = "newest") -> None:

@@ -16,7 +16,7 @@ from .._calls.interrupts import LOGGER, uninterrupted
 from .._futures.future import Failure, PlannedFuture
 from .._futures.relays import Foreign
 from .._futures.task import Task
-from .._planner import RUNNING, Planner
+from .._planner import RUNNING, DependencyPlanner
 from .searches import forget
 from .shared import Ended, State
 from .state import QueueState, Worker
@@ -92,7 +92,7 @@ class Breakdown:
             if type(relay) is Foreign:
                 self._termination.forget(relay)
         self._core._outside.clear()
-        self._core.planner = Planner(self._core.order)
+        self._core.planner = DependencyPlanner(self._core.order)
         self._core._next = self._core.allocating.starter()
         self._core._admit = self._core.planner.add
         return ended

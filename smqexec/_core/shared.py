@@ -18,7 +18,7 @@ from typing import Any, Protocol, TypeAlias
 
 from .._futures.at_end import AtEnd
 from .._futures.future import Failure, PlannedFuture
-from .._planner import Node, Planner
+from .._planner import DependencyPlanner, Node
 from .exclusive import Exclusive
 from .process import Ends
 from .state import EXITING, FORKED, EventSink, QueueState
@@ -73,7 +73,7 @@ class State(Exclusive):
         # The observers; false while there are none.  Replaced at each change; read without the lock.
         self.observers = observers
         # Which ready task is next.  Replaced by `Breakdown` alone.
-        self.planner = Planner(order)
+        self.planner = DependencyPlanner(order)
         # "newest" or "oldest"; never changes.
         self.order = order
         # No task may start.  Written by `set_stopped`; read by generators without the lock.

@@ -1,7 +1,7 @@
 """Allocate resources: a task takes units as it starts, or is held back while it lacks some.
 
 A worker finds out that a task lacks units after the planner has started the task.  So the task gets one more
-dependency, an `AllocationWaiter`, and waits again: see `Planner.hold_back`.  End hooks return units, and
+dependency, an `AllocationWaiter`, and waits again: see `hold_back`.  End hooks return units, and
 grant them to the next waiting tasks, in the same lock hold in which a task ends: no worker sees units that
 are free while the first waiting task could use them.
 

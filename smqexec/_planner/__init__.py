@@ -3,7 +3,7 @@
 Pure bookkeeping: nothing here blocks, locks, reads a clock or calls user code, so any interleaving
 can be replayed in a test as a list of calls.  The owner serialises all calls.  Imports point down::
 
-    planner    Planner: the verbs, and the graph
+    planner    DependencyPlanner: the verbs, and the graph
     newest     the order "newest": a suspended depth-first search; read this for the theory
     searches   its searches: begun, advanced, adopted, taken over, dissolved
     search     the records of a search
@@ -18,10 +18,10 @@ from .nodes import (
     DONE, DROPPED, NEW, NONE, READY, RUNNING, SEARCHING, STRIDE, SWEEP_FROM, WAITING, Group, Node,
     PlannedQueue,
 )  # fmt: skip
-from .planner import Planner
+from .planner import DependencyPlanner
 
 __all__ = [
     "DONE", "DROPPED", "NEW", "NONE", "READY", "RUNNING", "SEARCHING", "STRIDE", "SWEEP_FROM", "WAITING",
-    "Group", "Node", "PlannedQueue", "Planner", "as_few", "dependencies_of", "dependents_of",
+    "DependencyPlanner", "Group", "Node", "PlannedQueue", "as_few", "dependencies_of", "dependents_of",
     "listed_dependencies",
 ]  # fmt: skip

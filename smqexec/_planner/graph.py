@@ -1,4 +1,4 @@
-"""The links between nodes, listed in the shortest form: none, one, or a list.  `Planner.add` makes them."""
+"""The links between nodes, listed in the shortest form: none, one, or a list.  `add` makes them."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from .oldest import OldestFirst
 from .search import HELD_BACK
 
 
-class Planner:
+class DependencyPlanner:
     """The order of tasks that depend on each other, over several queues: "newest" or "oldest" first."""
 
     def __init__(self, order: str) -> None:

@@ -43,7 +43,7 @@ from smqexec import (
     number_of_results,
     settled,
 )
-from smqexec._planner import READY, Planner
+from smqexec._planner import READY, DependencyPlanner
 from smqexec._planner.newest import NewestFirst
 from smqexec._planner.oldest import OldestFirst
 
@@ -1005,7 +1005,7 @@ PLANNING = "add_queue group add hold_back done drop promote rebuild"
 ORDERING = "put freed take start leave dropped promote listed"
 SECOND = 1.0  # nobody waits longer where our own code has raised
 METHODS = [
-    *((Planner, name, order) for name in PLANNING.split() for order in ("newest", "oldest")),
+    *((DependencyPlanner, name, order) for name in PLANNING.split() for order in ("newest", "oldest")),
     *((NewestFirst, name, "newest") for name in ORDERING.split()),
     *((OldestFirst, name, "oldest") for name in ORDERING.split()),
 ]

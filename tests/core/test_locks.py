@@ -28,7 +28,7 @@ from smqexec._futures.future import PlannedFuture
 from smqexec._futures.items import Stream
 from smqexec._limits.allocating import Allocating
 from smqexec._limits.resources import Allocation
-from smqexec._planner import Planner
+from smqexec._planner import DependencyPlanner
 from smqexec._workers.join_search import AllTasks, AnyReady, JoinSearch
 from smqexec._workers.waiting import Waiting
 
@@ -67,7 +67,7 @@ class Held:
 
 # What says of itself that the lock is held.
 METHODS: dict[type, str] = {
-    Planner: "add done drop group hold_back promote rebuild",
+    DependencyPlanner: "add done drop group hold_back promote rebuild",
     Allocation: "take grant give_back blockers",
     Allocating: "add_allocation allocate _allocation_ended _releaser_ended _give_back",
     Submission: "_plain _link _refuse",
