@@ -213,7 +213,7 @@ class Termination:
     def _drop_some(
         self, doomed: deque[Node], failure: Failure | None, inherited: Failure | None, ended: list[Ended]
     ) -> list[Any]:
-        """Drop a slice of *doomed*, as the planner drops it; extend *ended*; return what became ready.  Locked."""
+        """Drop a slice of *doomed*; extend *ended*; return what became ready.  The lock is held."""
         core = self._core
         dropped, freed = core.planner.drop(doomed, failure, inherited, SLICE)
         touched: dict[QueueState, None] = {}
