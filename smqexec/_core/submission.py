@@ -114,7 +114,7 @@ class Submission:
                     core._queue_up()
                 lock.acquire()
             if queue.refusal is not None:
-                special = self._refuse(queue, task)
+                special = self._refuse(queue, task, queue.refusal)
             elif (nodes := kwargs and self._plain(queue, task, args, kwargs)) is _NOT_PLAIN:
                 special = self._link(queue, task, group)
             else:
@@ -286,10 +286,10 @@ class Submission:
             task._kwargs = AS_NEEDED
         return as_few(nodes)
 
-    def _refuse(self, queue: QueueState, task: Task[Any]) -> Special:
+    def _refuse(self, queue: QueueState, task: Task[Any], refusal: BaseException) -> Special:
         """Refuse *task*.  The lock is held."""
         special = Special()
-        special.refusal = queue.refusal
+        special.refusal = refusal
         task._end(None)
         special.ended.append((task, None, queue))
         return special
@@ -316,8 +316,7 @@ class Submission:
             owner = future._home if planned else None
             if not planned or (owner is not None and owner.scheduler is not core):
                 if owner is not None and owner.scheduler._abandoned:
-                    special.refusal = RuntimeError(OF_THE_PARENT)
-                    return special
+                    return self._refuse(queue, task, RuntimeError(OF_THE_PARENT))
                 this: Any = core  # the front door adds some parts of an `Owner`
                 relay = Foreign(this, future, settled)
                 special.foreign.append((relay, future))

@@ -356,6 +356,22 @@ def test_submission_refused_after_it_was_told_of_is_told_as_cancelled() -> None:
     ]
 
 
+def test_submission_that_needs_a_task_of_before_a_fork_is_told_as_cancelled() -> None:
+    listener = Listener()
+    with planned(1) as (scheduler, queue), planned(1, stopped=True) as (other, far):
+        scheduler.observe(listener)
+        needed = far.submit(int)
+        core_of(other)._abandoned = True  # as in a forked child
+        with pytest.raises(RuntimeError, match="before the fork"):
+            queue.submit(str, needed)
+        core_of(other)._abandoned = False
+        other.resume()
+    assert [(event.kind, event.outcome) for event in listener.events] == [
+        ("submit", None),
+        ("end", "cancelled"),
+    ]
+
+
 def test_submission_struck_by_ctrl_c_is_told_as_cancelled() -> None:
     listener = Listener()
 
