@@ -50,6 +50,17 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
         item.stash[raised] = call.excinfo is not None
 
 
+@pytest.fixture
+def switching_often() -> Iterator[None]:
+    """Let threads be interrupted anywhere."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(interval)
+
+
 @pytest.fixture(autouse=True)
 def no_thread_outlives_its_test(request: pytest.FixtureRequest) -> Iterator[None]:
     """Fail a test that leaves a thread behind, and name the thread.

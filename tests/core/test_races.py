@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import random
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import CancelledError, Future, as_completed, wait
 from contextlib import suppress
 from typing import Any
@@ -23,14 +22,7 @@ from smqexec._calls.interrupts import MAIN, _after_fork
 ROUNDS = 150
 
 
-@pytest.fixture(autouse=True)
-def switching_often() -> Iterator[None]:
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    try:
-        yield
-    finally:
-        sys.setswitchinterval(interval)
+pytestmark = pytest.mark.usefixtures("switching_often")
 
 
 class Racers:

@@ -36,15 +36,7 @@ import smqexec
 from smqexec import Queue, Raw, Scheduler, Task, checkpoint, number_of_results, settled
 from smqexec._planner import DONE
 
-
-@pytest.fixture(autouse=True)
-def switching_often() -> Iterator[None]:
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    try:
-        yield
-    finally:
-        sys.setswitchinterval(interval)
+pytestmark = pytest.mark.usefixtures("switching_often")
 
 
 def at_work(scheduler: Scheduler) -> list[Any]:

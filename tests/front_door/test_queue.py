@@ -940,13 +940,17 @@ def threads_named(prefix: str) -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name.startswith(prefix)]
 
 
-def test_threads_of_a_lost_queue_leave(make: Maker) -> None:
+def with_idle_threads(make: Maker, barrier: threading.Barrier) -> Any:
+    """Return a queue whose two threads have met at *barrier* and are idle."""
     queue = make(2, "lost")
-    barrier = threading.Barrier(2)
     for task in [queue.submit(barrier.wait, DEADLINE) for _ in range(2)]:
         value(task)
-    slots = state_of(queue)
-    until(lambda: len(slots.idle) == 2)
+    until(lambda: len(state_of(queue).idle) == 2)
+    return queue
+
+
+def test_threads_of_a_lost_queue_leave(make: Maker) -> None:
+    queue = with_idle_threads(make, threading.Barrier(2))
     threads = threads_named("lost")
     assert len(threads) == 2
     del queue
@@ -978,12 +982,9 @@ def test_lost_queue_does_what_it_was_given(make: Maker, gate: Gate) -> None:
 
 def test_lost_queue_waits_for_a_task_of_another(make: Maker, gate: Gate) -> None:
     other = make(1)
-    queue = make(2, "lost")
     barrier = threading.Barrier(2)
-    for task in [queue.submit(barrier.wait, DEADLINE) for _ in range(2)]:
-        value(task)
+    queue = with_idle_threads(make, barrier)
     slots = state_of(queue)
-    until(lambda: len(slots.idle) == 2)
     held = other.submit(gate, "x")
     late = [queue.submit(lambda _: barrier.wait(DEADLINE), held) for _ in range(2)]  # they need both threads
     gate.wait_entered()
