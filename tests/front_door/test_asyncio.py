@@ -84,6 +84,7 @@ def test_snapshots() -> None:
         gate.open()
         assert scheduler.wait(DEADLINE)
         error = tasks[1].exception()
+        assert futures[4].result(DEADLINE) == 1  # an item of a result ends after the task
         assert tasks[0]._get_snapshot() == (True, False, (3, 1), None)
         assert futures[4]._get_snapshot() == (True, False, 1, None)
         assert tasks[1]._get_snapshot() == futures[5]._get_snapshot() == (True, False, None, error)
