@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import sys
 from _thread import start_new_thread
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures.thread import BrokenThreadPool, _global_shutdown_lock
 from contextvars import Context
 from functools import partial
 from itertools import count
+from threading import Thread
 from types import FrameType
 from typing import Any
 from weakref import ref
@@ -91,6 +93,13 @@ class ThreadPool(Threads, ThreadPoolExecutor):
         self._max_workers = max(self._max_workers, number)
 
     @override
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        super().shutdown(wait, cancel_futures=cancel_futures)
+        # The reference count of a ThreadPoolExecutor frees it, and its threads with it.  The pool of a queue
+        # is part of a cycle: it must not keep threads that have ended.  No thread is added any more.
+        self._threads: Any = WeakThreads(self._threads)
+
+    @override
     def _adjust_thread_count(self) -> None:
         # If no thread could be started for a worker, its call stays in the pool, and the next free thread
         # takes it.  On CPython 3.11 that thread counts as idle although a second call waits for it, and the
@@ -109,6 +118,22 @@ class ThreadPool(Threads, ThreadPoolExecutor):
         super()._initializer_failed()
         # Once more: the base class has removed from its queue the entry that ends idle threads.
         self.shutdown(wait=False)
+
+
+class WeakThreads:
+    """Some threads, as long as they exist.
+
+    Not a `WeakSet`: before CPython 3.14 its iteration fails if another thread frees a member.
+    """
+
+    def __init__(self, threads: Iterable[Thread]) -> None:
+        self._refs = [ref(thread) for thread in threads]  # constant
+
+    def __iter__(self) -> Iterator[Thread]:
+        return iter([thread for each in self._refs if (thread := each()) is not None])
+
+    def __len__(self) -> int:
+        return len(list(iter(self)))
 
 
 def _submitting() -> bool:

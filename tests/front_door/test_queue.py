@@ -933,6 +933,17 @@ def test_map_frees_the_exception_that_it_raised_at_once(make: Maker) -> None:
         until_gone(gone[0])
 
 
+@pytest.mark.parametrize("wait", [True, False])
+def test_threads_are_freed_after_a_shutdown(make: Maker, wait: bool) -> None:
+    """By reference counts, as those of a ThreadPoolExecutor."""
+    queue = make(1)
+    value(queue.submit(int))
+    (thread,) = map(weakref.ref, queue._threads)
+    with without_collector():
+        in_time(lambda: queue.shutdown(wait))
+        until_gone(thread)
+
+
 # Lost queues
 
 
