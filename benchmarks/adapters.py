@@ -120,6 +120,22 @@ class Pebble(Callbacks):
         self.pool.join()
 
 
+class Spdl(Callbacks):
+    """Its priority pool has no dependencies; stages made later go first: here calls with dependencies."""
+
+    def __init__(self) -> None:
+        self.owner = import_module("spdl.pipeline").PriorityThreadPoolExecutor(max_workers=SLOTS)
+        self.first, self.pool = self.owner.get_executor(), self.owner.get_executor()
+
+    def submit(self, fn: Any, /, *args: Any) -> Any:
+        if not any(isinstance(arg, Future) for arg in args):
+            return self.first.submit(fn, *args)
+        return super().submit(fn, *args)
+
+    def close(self) -> None:
+        self.owner.shutdown()
+
+
 class MoreExecutors(Adapter):
     def __init__(self) -> None:
         self.library = import_module("more_executors")
@@ -238,6 +254,7 @@ PEERS = {
     "smqexec": Peer(Smqexec),
     "callbacks on ThreadPoolExecutor": Peer(Callbacks),
     "callbacks on pebble": Peer(Pebble, "pebble", "pebble"),
+    "callbacks on SPDL's pool": Peer(Spdl, "spdl.pipeline", "spdl"),
     "more-executors": Peer(MoreExecutors, "more_executors", "more-executors"),
     "dask, threads": Peer(Dask, "dask", "dask"),
     "distributed, one process": Peer(Distributed, "distributed", "distributed"),

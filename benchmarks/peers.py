@@ -39,7 +39,7 @@ def report(n: int, rounds: int, seconds: float = SECONDS) -> Iterator[str]:
     yield f"{'':42}" + "".join(f"{column:>13}" for column in COLUMNS)
     found: dict[str, Medians] = {}
     for name, peer in PEERS.items():
-        if peer.module is not None and find_spec(peer.module) is None:
+        if peer.module is not None and find_spec(peer.module.partition(".")[0]) is None:
             yield f"  {name}: not installed"
             continue
         figures, trouble = run(name, n, rounds, seconds)
