@@ -54,10 +54,10 @@ class Ending:
         return self._waiting.until(self._idle, timeout, warn=partial(self.warn_if_stalled, "all tasks"))
 
     def _idle(self) -> bool:
-        running = sum(queue.running for queue in self._core._queues)
+        running = sum(queue.running for queue in self._core.queues)
         if running != len({task for stack in self._core._resting for task in stack}):
             return False
-        return not any(queue.pending for queue in self._core._queues)
+        return not any(queue.pending for queue in self._core.queues)
 
     # Shutdown and Ctrl-C.
 
@@ -106,7 +106,7 @@ class Ending:
     def interrupt(self, queues: Iterable[QueueState] | None = None) -> None:
         """Cancel what is pending, and ask what runs to end; in *queues*, or all."""
         with self._core.exclusive():
-            interrupted = list(self._core._queues if queues is None else queues)
+            interrupted = list(self._core.queues if queues is None else queues)
         self._cancel(interrupted)
         # After the pending tasks: what ends lets none begin.
         with self._core.exclusive():
@@ -123,15 +123,15 @@ class Ending:
 
     def close_at_exit(self) -> None:
         """Take no more tasks.  The workers leave once nothing is pending."""
-        for queue in list(self._core._queues):
+        for queue in list(self._core.queues):
             self.close(queue, EXITING)
 
     def cancel_held(self) -> None:
         """Cancel what nobody will resume, if the scheduler is stopped."""
         core = self._core
         with core.exclusive():
-            queues = list(core._queues)
-            if not core._stopped or self._cancels_held:
+            queues = list(core.queues)
+            if not core.stopped or self._cancels_held:
                 return
             paused = [task for task, _ in core._paused]
             held = sum(queue.pending for queue in queues) + len(paused)
@@ -161,7 +161,7 @@ class Ending:
 
     def _cancel_stalled(self) -> None:
         with self._core.exclusive():
-            queues = list(self._core._queues)
+            queues = list(self._core.queues)
             count = sum(queue.pending for queue in queues)
         if count:
             message = "cancelling %d pending task%s at exit, as nothing runs and nothing can start: %s"
@@ -170,7 +170,7 @@ class Ending:
 
     def join(self) -> None:
         """Wait until the threads of all queues have ended."""
-        for queue in list(self._core._queues):
+        for queue in list(self._core.queues):
             self.shutdown(queue, wait=True, cancel_futures=False)
 
     # Fork.
@@ -179,7 +179,7 @@ class Ending:
         """This is a forked child: the threads, and so the tasks, are the parent's."""
         self._core.lock = threading.RLock()  # another thread may have held the old one
         self._core._abandoned = True
-        for queue in self._core._queues:
+        for queue in self._core.queues:
             queue.update_rules()
             if queue.refusal is None:
                 queue.refuse(RuntimeError(FORKED))

@@ -35,7 +35,7 @@ def checkpoint() -> None:
         return
     scheduler = worker.queue.scheduler
     # Neither is read under the lock: a change that comes now is seen at the next checkpoint.
-    if scheduler._stopped:
+    if scheduler.stopped:
         scheduler.waiting.pause(task)
     at_end = task._at_end
     if at_end is not None and at_end.cancel_requested:

@@ -113,7 +113,7 @@ class Scheduler:
     @property
     def queues(self) -> tuple[Any, ...]:
         """The queues of this scheduler, each a `Queue`, in the order they were made."""
-        owners = [state.owner for state in self._core._queues.copy()]
+        owners = [state.owner for state in self._core.queues.copy()]
         queues = (owner() for owner in owners if owner is not None)
         return tuple(queue for queue in queues if queue is not None)
 
@@ -167,11 +167,11 @@ class Scheduler:
     def _repr_html_(self) -> str:
         core = self._core
         with core.exclusive(reads=True):
-            counts = [(state.name, state.counts()) for state in core._queues]
+            counts = [(state.name, state.counts()) for state in core.queues]
             if any(core._past.values()):
                 counts.insert(0, ("of lost queues", core._past.copy()))
         rows = [(printable(name), *each.values()) for name, each in counts]
-        caption = f"Scheduler order={core.order}{', stopped' if core._stopped else ''}"
+        caption = f"Scheduler order={core.order}{', stopped' if core.stopped else ''}"
         return table(caption, ["Queue", *core._past], rows)
 
     @property
@@ -182,7 +182,7 @@ class Scheduler:
     @property
     def stopped(self) -> bool:
         """Whether no task may start."""
-        return self._core._stopped
+        return self._core.stopped
 
     def stop(self, wait: bool = False) -> Stop:
         """Start no more tasks.  Those running go on; submitting works as ever.
@@ -229,7 +229,7 @@ class Scheduler:
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Shut down all queues, as `Queue.shutdown` does."""
         queues = self.queues
-        lost = [state for state in self._core._queues.copy() if state.lost]
+        lost = [state for state in self._core.queues.copy() if state.lost]
         for queue in queues:  # all are closed before the first is waited for
             queue.shutdown(wait=False, cancel_futures=cancel_futures)
         for state in lost:

@@ -52,7 +52,7 @@ def order_of(scheduler: Any) -> Any:
 
 def states_of(scheduler: Any) -> Any:
     """The records of all queues."""
-    return core_of(scheduler)._queues
+    return core_of(scheduler).queues
 
 
 def check_order(scheduler: Any, nodes: Iterable[Any] | None = None) -> None:

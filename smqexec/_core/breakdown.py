@@ -49,7 +49,7 @@ class Breakdown:
             broken = BrokenThreadPool(f"an internal error has ended all queues of the scheduler: {error!r}")
             broken.__cause__ = error
             with self._core.exclusive():  # from here on no task is added
-                for queue in self._core._queues:
+                for queue in self._core.queues:
                     queue.refuse(broken)
             found = [other for other in gc.get_objects() if issubclass(type(other), PlannedFuture)]
             with self._core.exclusive():
@@ -58,9 +58,9 @@ class Breakdown:
                 if worker is not None:
                     worker.task = None
                 ended = self._end_without_planner(found, task, Failure(error, traceback_of(error)))
-                for queue in self._core._queues:
+                for queue in self._core.queues:
                     self._empty(queue, worker)
-                left = [queue for queue in self._core._queues if not queue.workers]
+                left = [queue for queue in self._core.queues if not queue.workers]
                 self._core._tell_watchers()
             self._termination.finish(ended, task)  # type: ignore[arg-type]
             for queue in left:
@@ -71,7 +71,7 @@ class Breakdown:
     ) -> list[Ended]:
         """Fail those of *found* that belong to this scheduler and do not run, and *at_hand*.  Locked."""
         ended: list[Ended] = []
-        running = {task for queue in self._core._queues for task in queue.running_tasks()}
+        running = {task for queue in self._core.queues for task in queue.running_tasks()}
         for future in found:
             queue: QueueState | None = getattr(future, "_home", None)  # none yet while it is made
             if queue is None or queue.scheduler is not self._core:

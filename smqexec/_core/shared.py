@@ -77,9 +77,9 @@ class State(Exclusive):
         # "newest" or "oldest"; never changes.
         self.order = order
         # No task may start.  Written by `set_stopped`; read by generators without the lock.
-        self._stopped = stopped
+        self.stopped = stopped
         # All queues, but for lost ones that are forgotten, in the order they were made.
-        self._queues: list[QueueState] = []
+        self.queues: list[QueueState] = []
         # The counts of lost queues that are forgotten.
         self._past: dict[str, int] = dict.fromkeys(STATES, 0)
         # Threads that wait for a condition: the condition, and a lock to release once that holds.
@@ -125,20 +125,20 @@ class State(Exclusive):
         """Make *queue* part of the plan; forget lost queues."""
         with self.exclusive():
             self.planner.add_queue(queue)
-            for other in [other for other in self._queues if other.lost]:
+            for other in [other for other in self.queues if other.lost]:
                 if not (other.pending or other.workers):
-                    self._queues.remove(other)
+                    self.queues.remove(other)
                     for name, count in other.counts().items():
                         self._past[name] += count
-            self._queues.append(queue)
+            self.queues.append(queue)
             queue.update_rules()
             if self._abandoned or self.exiting:
                 queue.refuse(RuntimeError(FORKED if self._abandoned else EXITING))
 
     def set_stopped(self, stopped: bool) -> None:
         """Let no task start, or let tasks start again.  The lock is held."""
-        self._stopped = stopped
-        for queue in self._queues:
+        self.stopped = stopped
+        for queue in self.queues:
             queue.update_rules()
 
     def counts(self) -> dict[str, int]:
@@ -148,7 +148,7 @@ class State(Exclusive):
 
     def _counts(self) -> dict[str, int]:
         total = self._past.copy()
-        for queue in self._queues.copy():
+        for queue in self.queues.copy():
             for name, count in queue.counts().items():
                 total[name] += count
         return total
@@ -156,9 +156,9 @@ class State(Exclusive):
     def __repr__(self) -> str:
         # Without the lock: a handler that has interrupted the lock's holder may print it.
         counts = ", ".join(f"{count} {state}" for state, count in self._counts().items() if count)
-        number = sum(not queue.lost for queue in self._queues.copy())
+        number = sum(not queue.lost for queue in self.queues.copy())
         queues = f"{number} queue{'s' * (number != 1)}"
-        stopped = " stopped" if self._stopped else ""
+        stopped = " stopped" if self.stopped else ""
         return f"<Scheduler order={self.order}{stopped}, {queues}: {counts or 'no tasks'}>"
 
     def _tell_watchers(self) -> None:

@@ -235,7 +235,7 @@ class QueueState(PlannedQueue):
     def update_rules(self) -> None:
         """Write `has_rules`.  The lock is held."""
         ruled = self.in_order or self.pending_limit is not None or len(self.workers) > self.limit
-        self.has_rules = ruled or self.scheduler._stopped or self.scheduler._abandoned
+        self.has_rules = ruled or self.scheduler.stopped or self.scheduler._abandoned
 
     def name_worker(self, worker: Worker) -> None:
         """Give *worker*, which has no thread, the first free name of a slot, once.  The lock is held."""

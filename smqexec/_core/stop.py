@@ -21,7 +21,7 @@ class Stopping:
     def __init__(self, core: State, wake: Wake) -> None:
         self._core = core
         self._wake = wake
-        self._stops = int(core._stopped)  # the stops that hold; written under the lock
+        self._stops = int(core.stopped)  # the stops that hold; written under the lock
         self._resumes = 0  # how often all stops were ended; written under the lock
 
     def stop(self) -> Stop:
@@ -30,7 +30,7 @@ class Stopping:
         if core.deferred(self.stop):
             return Stop(self, self._resumes)
         with core.exclusive() as section:
-            changed, time = not core._stopped, perf_counter()
+            changed, time = not core.stopped, perf_counter()
             core.set_stopped(True)
             self._stops += 1
             stop = Stop(self, self._resumes)
@@ -53,12 +53,12 @@ class Stopping:
                 self._stops -= 1
                 if self._stops:
                     return
-            changed, time = core._stopped, perf_counter()
+            changed, time = core.stopped, perf_counter()
             core.set_stopped(False)
             self._stops = 0
             self._resumes += 1
             core._unpause()
-            for search in [search for queue in core._queues for search in list(queue.helpers)]:
+            for search in [search for queue in core.queues for search in list(queue.helpers)]:
                 search.release()
             if changed and core.observers:
                 section.then(partial(core.observers.tell, "resume", time=time))

@@ -119,7 +119,7 @@ class Submission:
                 special = self._link(queue, task, group)
             else:
                 core._admit(task, queue, nodes, group)
-                if not core._stopped and (queue.idle or len(queue.workers) < queue.limit or queue.helpers):
+                if not core.stopped and (queue.idle or len(queue.workers) < queue.limit or queue.helpers):
                     starts = self._wake.wake(queue)
             lock.release()
             if DEFERRED:
@@ -218,10 +218,10 @@ class Submission:
         if not hasattr(task, "_number"):
             task._stage = NEW  # the interruption was in the middle of `add` of the planner
         others: list[Any] = [task, *core._outside, *chain(*core._doomed)]
-        others += [other for state in core._queues for other in state.running_tasks()]
-        core.planner.rebuild(core._queues, others)
+        others += [other for state in core.queues for other in state.running_tasks()]
+        core.planner.rebuild(core.queues, others)
         core._next = core.allocating.starter()
-        for state in core._queues:
+        for state in core.queues:
             # A worker that has not begun may never have been given to the pool; if it was, it leaves.
             # Any other may have been interrupted on the way from `idle` to `coming`, and be in neither.
             state.leave_unbegun()

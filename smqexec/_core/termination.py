@@ -167,10 +167,10 @@ class Termination:
     def pending(self) -> list[Any]:
         """Return all pending tasks, those submitted first in front.  Locked.  Cost: the whole graph."""
         core = self._core
-        found = dict.fromkeys(core.planner.order.listed(core._queues))
+        found = dict.fromkeys(core.planner.order.listed(core.queues))
         found |= dict.fromkeys(node for node in chain(*core._doomed) if node._stage < RUNNING)
         todo: list[Any] = [*found, *core._outside]
-        todo += [task for queue in core._queues for task in queue.running_tasks()]
+        todo += [task for queue in core.queues for task in queue.running_tasks()]
         while todo:
             for node in dependents_of(todo.pop()):
                 if node not in found and node._stage < RUNNING:

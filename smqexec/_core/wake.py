@@ -39,7 +39,7 @@ class Wake:
         If *brief*, also None if one slice of the search does not find it.
         """
         core = self._core
-        if not queue.ready or core._stopped:
+        if not queue.ready or core.stopped:
             return None
         task: Any = core._next(queue, SEARCH_LIMIT)
         while task is SEARCHING:
@@ -48,7 +48,7 @@ class Wake:
                 task = None
             else:
                 core._let_in()
-                task = None if core._stopped else core._next(queue, SEARCH_LIMIT)
+                task = None if core.stopped else core._next(queue, SEARCH_LIMIT)
         worker.task = task
         return task  # type: ignore[no-any-return]
 
@@ -79,7 +79,7 @@ class Wake:
         Returns:
             *starts*, with the workers that are to be started by `start` once the lock is not held.
         """
-        if self._core._stopped:
+        if self._core.stopped:
             return starts
         wanted = queue.ready > len(queue.coming)
         if wanted and queue.idle:
@@ -100,7 +100,7 @@ class Wake:
     def wake_all(self) -> Starts:
         """Send workers to all ready tasks.  Locked; returns as `wake`."""
         starts: Starts = []
-        for queue in self._core._queues:
+        for queue in self._core.queues:
             for _ in range(min(queue.ready, queue.limit) or 1):
                 self.wake(queue, starts)
         return starts

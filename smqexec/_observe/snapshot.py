@@ -62,7 +62,7 @@ def snapshot(scheduler: State) -> Snapshot:
     Cost: for each task 1 to 2 µs under the lock, and as much after it.
     """
     with scheduler.exclusive():
-        running = [task for queue in scheduler._queues for task in queue.running_tasks()]
+        running = [task for queue in scheduler.queues for task in queue.running_tasks()]
         tasks: Any = dict.fromkeys([*scheduler.termination.pending(), *running])
         notes = [
             (task, task._number, task._stage, task._fn, task._queue.name, _needs(task)) for task in tasks

@@ -61,17 +61,17 @@ def _said(words: Words) -> str:
 
 
 def _overview(scheduler: State) -> list[Words]:
-    counts = [queue.counts() for queue in scheduler._queues]
+    counts = [queue.counts() for queue in scheduler.queues]
     states = {state: sum(each[state] for each in counts) for state in ("running", "ready", "waiting")}
     if not any(states.values()):
         return [["nothing is pending or running"]]
-    stopped = "the scheduler is stopped: " if scheduler._stopped else ""
+    stopped = "the scheduler is stopped: " if scheduler.stopped else ""
     lines: list[Words] = [[stopped + ", ".join(f"{count} {state}" for state, count in states.items())]]
-    for queue in scheduler._queues:
+    for queue in scheduler.queues:
         for task in queue.running_tasks():
             lines.append([*_name(task), ": ", *_running(scheduler, task), *_dependents(task)])
-    for queue in scheduler._queues:
-        if queue.ready and not scheduler._stopped:
+    for queue in scheduler.queues:
+        if queue.ready and not scheduler.stopped:
             lines.append([f"{queue.name}: {queue.ready} ready, {_slots(queue)}"])
     outside = [relay for relay in scheduler._outside if type(relay) is Foreign and relay._dependents]
     outside.sort(key=lambda relay: dependents_of(relay)[0]._number)
@@ -162,7 +162,7 @@ def _needed(node: Any) -> Any:
 
 def _readiness(scheduler: State, task: Any) -> str:
     queue: QueueState = task._queue
-    if scheduler._stopped:
+    if scheduler.stopped:
         return "the scheduler is stopped"
     others = _counted(queue.ready - 1, "other task is", "other tasks are")
     return _slots(queue) if queue.ready == 1 else f"{_slots(queue)}, {others} ready"

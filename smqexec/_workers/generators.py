@@ -70,9 +70,9 @@ def drive(queue: QueueState, worker: Worker, task: Task[Any], iterator: Iterator
             if scheduler.observers:
                 scheduler.observers.tell("item", queue, task, worker.thread, index=len(values))
             publish(stream, value)
-            # `_stopped` and `cancel_requested` are read without the lock: a change that this misses is seen
+            # `stopped` and `cancel_requested` are read without the lock: a change that this misses is seen
             # after the next value.
-            if scheduler._stopped:
+            if scheduler.stopped:
                 scheduler.waiting.pause(task)
             at_end = task._at_end
             if at_end is not None and at_end.cancel_requested:

@@ -163,7 +163,7 @@ class JoinSearch:
 
     def has_work(self) -> bool:
         """Return True if `take` may find a task.  The lock is held."""
-        ready = self.ready and not self.scheduler._stopped
+        ready = self.ready and not self.scheduler.stopped
         return bool(ready or self.frames or self.new_needs)
 
     def take(self) -> Any:
@@ -173,7 +173,7 @@ class JoinSearch:
         search, a step for each node and each of its dependencies; in one call at most `SEARCH_LIMIT` steps.
         """
         for _ in range(SEARCH_LIMIT):
-            if self.ready and not self.scheduler._stopped:
+            if self.ready and not self.scheduler.stopped:
                 node: Any = self.places.get(heappop(self.ready))
                 # The place is stale if the node has ended, or another worker has started it.
                 if node is not None and node._stage == READY:
@@ -277,7 +277,7 @@ class AllTasks:
         The lock is held.  Cost: the whole graph.
         """
         waiting = [task for stack in self.scheduler._resting for task in stack]
-        running = [task for queue in self.scheduler._queues for task in queue.running_tasks()]
+        running = [task for queue in self.scheduler.queues for task in queue.running_tasks()]
         found = [task for task in running if task not in waiting] + self.scheduler.termination.pending()
         return [task for task in found if self.queue in (None, task._queue)]
 
@@ -300,11 +300,11 @@ class AnyReady(JoinSearch):
 
     def has_work(self) -> bool:
         """Return True if a task is ready, and may start.  The lock is held."""
-        return any(queue.ready for queue in self.homes) and not self.scheduler._stopped
+        return any(queue.ready for queue in self.homes) and not self.scheduler.stopped
 
     def take(self) -> Any:
         """Start the ready task that goes first and return it; None if there is none, or none found yet."""
-        for queue in () if self.scheduler._stopped else self.homes:
+        for queue in () if self.scheduler.stopped else self.homes:
             task = self.scheduler._next(queue, SEARCH_LIMIT)
             if task is SEARCHING:
                 return None

@@ -47,7 +47,7 @@ def _awaited(scheduler: Any, endless: bool) -> list[Any] | None:
     if scheduler._abandoned:
         return None
     awaited: list[Any] = []
-    for queue in scheduler._queues:
+    for queue in scheduler.queues:
         busy = 0  # slots with a task
         for worker in queue.workers:
             if worker in queue.idle:  # its thread sleeps until a task is ready
@@ -59,7 +59,7 @@ def _awaited(scheduler: Any, endless: bool) -> list[Any] | None:
                 return None
             busy += bool(worker.tasks())
         # A worker on its way may start a task.  So may a free slot, unless the scheduler is stopped.
-        if queue.coming or (queue.ready and not scheduler._stopped and busy < queue.limit):
+        if queue.coming or (queue.ready and not scheduler.stopped and busy < queue.limit):
             return None
     # Pending tasks may depend on futures of other schedulers and executors.
     for relay in scheduler._outside:

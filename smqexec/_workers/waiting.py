@@ -197,9 +197,9 @@ class Waiting:
         blocker.acquire()
         with self._core.exclusive():
             at_end = task._get_at_end()
-            if self._core._stopped and self._core.exiting:
+            if self._core.stopped and self._core.exiting:
                 at_end.cancel_requested = True  # at interpreter exit nothing may call `resume` any more
-            if not self._core._stopped or at_end.cancel_requested or self._core._abandoned:
+            if not self._core.stopped or at_end.cancel_requested or self._core._abandoned:
                 return
             self._core._paused.append((task, blocker))
             self._core._tell_watchers()
@@ -262,7 +262,7 @@ class Waiting:
     def at_rest(self) -> bool:
         """Return True if each running task waits for another task, or is paused.  The lock is held."""
         awaited: list[Any] = []  # other schedulers and ELSEWHERE: tasks that wait for these may go on
-        workers = [worker for queue in self._core._queues for worker in queue.workers if worker.tasks()]
+        workers = [worker for queue in self._core.queues for worker in queue.workers if worker.tasks()]
         return all(is_blocked(worker, awaited) for worker in workers) and not awaited
 
 

@@ -88,7 +88,7 @@ WRITTEN: dict[type, str] = {
     Worker: "task waits",
     AtEnd: "cancel_requested locks callbacks waiters",
     Stream: "length closed items",
-    State: "_stopped _paused _resting _watchers _queues _outside",
+    State: "stopped _paused _resting _watchers queues _outside",
     Stopping: "_stops _resumes",
     Ending: "_cancels_held",
 }

@@ -72,7 +72,7 @@ class Statistics:
 
     @property
     def stopped(self) -> bool:
-        return self._scheduler._stopped
+        return self._scheduler.stopped
 
     def elapsed(self) -> str:
         """Return how long ago the statistics were made."""
@@ -98,7 +98,7 @@ class Statistics:
     def _counts(self) -> dict[QueueState, dict[str, int]]:
         with self._scheduler.exclusive():
             known = dict.fromkeys(self._paces)
-            known.update(dict.fromkeys(self._scheduler._queues if self._only is None else [self._only]))
+            known.update(dict.fromkeys(self._scheduler.queues if self._only is None else [self._only]))
             return {queue: queue.counts() for queue in known}
 
 
