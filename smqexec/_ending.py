@@ -184,7 +184,7 @@ class Ending:
             if queue.refusal is None:
                 queue.refuse(RuntimeError(FORKED))
         self._core.observers = Observers()
-        self._core._watchers.clear()
+        self._core.condition_waiters.clear()
 
 
 def leave(

@@ -73,7 +73,7 @@ def outside_of(scheduler: Any) -> Any:
 
 def watchers_of(scheduler: Any) -> Any:
     """The threads that wait for a state of the scheduler, such as "nothing is pending"."""
-    return core_of(scheduler)._watchers
+    return core_of(scheduler).condition_waiters
 
 
 def paused_in(scheduler: Any) -> Any:

@@ -61,7 +61,7 @@ class Breakdown:
                 for queue in self._core.queues:
                     self._empty(queue, worker)
                 left = [queue for queue in self._core.queues if not queue.workers]
-                self._core._tell_watchers()
+                self._core.wake_condition_waiters()
             self._termination.finish(ended, task)  # type: ignore[arg-type]
             for queue in left:
                 queue.pool.join(wait=False)

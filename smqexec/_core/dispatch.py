@@ -135,8 +135,8 @@ class Dispatcher:
             worker.task = successor
             if freed and (freed[0] is not successor or len(freed) > 1):
                 starts = self._wake.wake_for(freed, starts)
-            if core._watchers and successor is None:  # otherwise as many tasks run as before
-                core._tell_watchers()
+            if core.condition_waiters and successor is None:  # otherwise as many tasks run as before
+                core.wake_condition_waiters()
             # Last: if something above raises, `break_down` ends the task, and finds its waiters.
             queue.done += 1
             if at_end is None:

@@ -83,7 +83,7 @@ class State(Exclusive):
         # The counts of lost queues that are forgotten.
         self._past: dict[str, int] = dict.fromkeys(STATES, 0)
         # Threads that wait for a condition: the condition, and a lock to release once that holds.
-        self._watchers: list[tuple[Callable[[], bool], Any]] = []
+        self.condition_waiters: list[tuple[Callable[[], bool], Any]] = []
         # For each task that waits for such a condition: all running tasks of its worker.
         self._resting: list[list[Any]] = []
         # Running tasks that a stop holds at a checkpoint, each with the lock that its thread waits for.
@@ -161,12 +161,12 @@ class State(Exclusive):
         stopped = " stopped" if self.stopped else ""
         return f"<Scheduler order={self.order}{stopped}, {queues}: {counts or 'no tasks'}>"
 
-    def _tell_watchers(self) -> None:
+    def wake_condition_waiters(self) -> None:
         """Wake the threads whose condition holds.  The lock is held."""
-        for watcher in self._watchers.copy():
+        for watcher in self.condition_waiters.copy():
             holds, blocker = watcher
             if holds():
-                self._watchers.remove(watcher)
+                self.condition_waiters.remove(watcher)
                 blocker.release()
 
     def _let_in(self) -> None:

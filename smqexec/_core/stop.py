@@ -34,7 +34,7 @@ class Stopping:
             core.set_stopped(True)
             self._stops += 1
             stop = Stop(self, self._resumes)
-            core._tell_watchers()
+            core.wake_condition_waiters()
             if changed and core.observers:
                 section.then(partial(core.observers.tell, "stop", time=time))
         if core.exiting:

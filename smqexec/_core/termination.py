@@ -243,8 +243,8 @@ class Termination:
                 queue.pending_limit.admit(queue.pending)
             if queue.ending:
                 queue.wake_idle()
-        if core._watchers:
-            core._tell_watchers()
+        if core.condition_waiters:
+            core.wake_condition_waiters()
         return freed
 
     def _unlist(self, item: Item[Any]) -> None:

@@ -86,8 +86,8 @@ class Allocating:
         self._core._outside.add(waiter)
         self._core.planner.hold_back(task, waiter)
         self._tell_searches(allocation)
-        if self._core._watchers:
-            self._core._tell_watchers()
+        if self._core.condition_waiters:
+            self._core.wake_condition_waiters()
         return False
 
     # End hooks: each returns the nodes that became ready.

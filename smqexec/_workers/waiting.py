@@ -116,8 +116,8 @@ class Waiting:
                 worker.waits.append((len(worker.suspended), wait))
                 for other in list(searches):
                     other.extend(worker, wait)
-            if self._core._watchers:
-                self._core._tell_watchers()  # `at_rest` may be true now
+            if self._core.condition_waiters:
+                self._core.wake_condition_waiters()  # `at_rest` may be true now
 
     def _help(self, wait: JoinSearch, end: float | None, warn: Callable[[], bool]) -> bool:
         """Do what `help` does for a registered wait, until the time *end* of the monotonic clock."""
@@ -185,8 +185,8 @@ class Waiting:
         with Section(self._core):
             # The entries of `waits` stay valid: the waits of the nested task have ended with it.
             worker.task = worker.suspended.pop()
-            if self._core._watchers:
-                self._core._tell_watchers()  # the worker is blocked again, for `at_rest`
+            if self._core.condition_waiters:
+                self._core.wake_condition_waiters()  # the worker is blocked again, for `at_rest`
 
     # Waiting for `resume`.
 
@@ -202,7 +202,7 @@ class Waiting:
             if not self._core.stopped or at_end.cancel_requested or self._core._abandoned:
                 return
             self._core._paused.append((task, blocker))
-            self._core._tell_watchers()
+            self._core.wake_condition_waiters()
         # Without a time-out: `resume`, `cancel` or interpreter exit releases the blocker.
         blocker.acquire()
 
@@ -232,8 +232,8 @@ class Waiting:
         blocker.acquire()
         if worker is not None:
             awaited = (AllTasks(core, queue),)
-            blocker = AnyReady(worker, lambda: awaited, lambda: watcher not in core._watchers, False)
-        # `_tell_watchers` removes a watcher whose condition holds, and wakes its thread.
+            blocker = AnyReady(worker, lambda: awaited, lambda: watcher not in core.condition_waiters, False)
+        # `wake_condition_waiters` removes a watcher whose condition holds, and wakes its thread.
         watcher = (holds, blocker)
         stack = worker.tasks() if worker is not None and worker.queue.scheduler is core else []
         with core.exclusive():
@@ -241,9 +241,9 @@ class Waiting:
                 return True
             # The tasks of this thread wait, and do not count as running for any wait of this kind.
             core._resting.append(stack)
-            core._watchers.append(watcher)
+            core.condition_waiters.append(watcher)
             # The condition may hold already; for other watchers too, now that these tasks wait.
-            core._tell_watchers()
+            core.wake_condition_waiters()
         try:
             warn = warn or partial(core.warn_if_stalled, "tasks that run")
             if worker is None:
@@ -254,9 +254,9 @@ class Waiting:
             with core.exclusive():
                 # By identity: two threads may have equal stacks, such as empty ones.
                 core._resting = [other for other in core._resting if other is not stack]
-                held = watcher not in core._watchers
+                held = watcher not in core.condition_waiters
                 if not held:
-                    core._watchers.remove(watcher)
+                    core.condition_waiters.remove(watcher)
         return held
 
     def at_rest(self) -> bool:
