@@ -55,7 +55,7 @@ class Ending:
 
     def _idle(self) -> bool:
         running = sum(queue.running for queue in self._core.queues)
-        if running != len({task for stack in self._core._resting for task in stack}):
+        if running != len({task for stack in self._core.waiting_stacks for task in stack}):
             return False
         return not any(queue.pending for queue in self._core.queues)
 

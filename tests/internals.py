@@ -83,7 +83,7 @@ def paused_in(scheduler: Any) -> Any:
 
 def resting_in(scheduler: Any) -> Any:
     """The tasks that run, but wait in the scheduler for others."""
-    return core_of(scheduler)._resting
+    return core_of(scheduler).waiting_stacks
 
 
 # Of a queue.

@@ -85,7 +85,7 @@ class State(Exclusive):
         # Threads that wait for a condition: the condition, and a lock to release once that holds.
         self.condition_waiters: list[tuple[Callable[[], bool], Any]] = []
         # For each task that waits for such a condition: all running tasks of its worker.
-        self._resting: list[list[Any]] = []
+        self.waiting_stacks: list[list[Any]] = []
         # Running tasks that a stop holds at a checkpoint, each with the lock that its thread waits for.
         self._paused: list[tuple[PlannedFuture[Any], Any]] = []
         # With debug=True: called with a failure and the name of the queue, it returns what is called when the

@@ -276,7 +276,7 @@ class AllTasks:
 
         The lock is held.  Cost: the whole graph.
         """
-        waiting = [task for stack in self.scheduler._resting for task in stack]
+        waiting = [task for stack in self.scheduler.waiting_stacks for task in stack]
         running = [task for queue in self.scheduler.queues for task in queue.running_tasks()]
         found = [task for task in running if task not in waiting] + self.scheduler.termination.pending()
         return [task for task in found if self.queue in (None, task._queue)]

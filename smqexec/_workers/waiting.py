@@ -240,7 +240,7 @@ class Waiting:
             if core._abandoned:
                 return True
             # The tasks of this thread wait, and do not count as running for any wait of this kind.
-            core._resting.append(stack)
+            core.waiting_stacks.append(stack)
             core.condition_waiters.append(watcher)
             # The condition may hold already; for other watchers too, now that these tasks wait.
             core.wake_condition_waiters()
@@ -253,7 +253,7 @@ class Waiting:
         finally:
             with core.exclusive():
                 # By identity: two threads may have equal stacks, such as empty ones.
-                core._resting = [other for other in core._resting if other is not stack]
+                core.waiting_stacks = [other for other in core.waiting_stacks if other is not stack]
                 held = watcher not in core.condition_waiters
                 if not held:
                     core.condition_waiters.remove(watcher)

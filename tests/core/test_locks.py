@@ -88,7 +88,7 @@ WRITTEN: dict[type, str] = {
     Worker: "task waits",
     AtEnd: "cancel_requested locks callbacks waiters",
     Stream: "length closed items",
-    State: "stopped _paused _resting condition_waiters queues _outside",
+    State: "stopped _paused waiting_stacks condition_waiters queues _outside",
     Stopping: "_stops _resumes",
     Ending: "_cancels_held",
 }
