@@ -133,7 +133,7 @@ class Ending:
             queues = list(core.queues)
             if not core.stopped or self._cancels_held:
                 return
-            paused = [task for task, _ in core._paused]
+            paused = [task for task, _ in core.paused]
             held = sum(queue.pending for queue in queues) + len(paused)
             self._cancels_held = held > 0  # a `stop` at the same time says nothing more
         if held:

@@ -78,7 +78,7 @@ def watchers_of(scheduler: Any) -> Any:
 
 def paused_in(scheduler: Any) -> Any:
     """The tasks that a checkpoint holds while the scheduler is stopped."""
-    return core_of(scheduler)._paused
+    return core_of(scheduler).paused
 
 
 def resting_in(scheduler: Any) -> Any:

@@ -87,7 +87,7 @@ class State(Exclusive):
         # For each task that waits for such a condition: all running tasks of its worker.
         self.waiting_stacks: list[list[Any]] = []
         # Running tasks that a stop holds at a checkpoint, each with the lock that its thread waits for.
-        self._paused: list[tuple[PlannedFuture[Any], Any]] = []
+        self.paused: list[tuple[PlannedFuture[Any], Any]] = []
         # With debug=True: called with a failure and the name of the queue, it returns what is called when the
         # failure is looked at.  Set once.
         self.watch_failure: Callable[[BaseException, str], Callable[[], object]] | None = None
@@ -195,16 +195,16 @@ class State(Exclusive):
         self._queue_up()
         self.lock.acquire()
 
-    def _unpause(self, tasks: Sequence[PlannedFuture[Any]] | None = None) -> None:
+    def release_paused(self, tasks: Sequence[PlannedFuture[Any]] | None = None) -> None:
         """Let paused tasks go on: *tasks*, or all.  The lock is held."""
-        paused, self._paused = self._paused, []
+        paused, self.paused = self.paused, []
         for task, blocker in paused:
             if tasks is None or task in tasks:
                 blocker.release()
             else:
-                self._paused.append((task, blocker))
+                self.paused.append((task, blocker))
 
-    def _ask(self, task: PlannedFuture[Any]) -> None:
+    def request_cancel(self, task: PlannedFuture[Any]) -> None:
         """Ask running *task* to end.  The lock is held."""
         task._get_at_end().cancel_requested = True
-        self._unpause([task])
+        self.release_paused([task])

@@ -57,7 +57,7 @@ class Stopping:
             core.set_stopped(False)
             self._stops = 0
             self._resumes += 1
-            core._unpause()
+            core.release_paused()
             for search in [search for queue in core.queues for search in list(queue.helpers)]:
                 search.release()
             if changed and core.observers:

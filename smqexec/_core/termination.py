@@ -103,7 +103,7 @@ class Termination:
                 if node is not future and (node._stage >= DONE or _is_needed(node)):
                     continue
                 if node._stage == RUNNING:
-                    core._ask(node)
+                    core.request_cancel(node)
                     asked.append((node._queue, node))
                 elif node._stage < RUNNING:
                     needs = list(dependencies_of(node)) if dependencies else []

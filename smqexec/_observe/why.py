@@ -185,7 +185,7 @@ def _running(scheduler: State, task: Any) -> Words:
     for worker in task._queue.workers:
         if task in worker.tasks():
             words += [" in ", partial(_thread, worker.thread), *_waits(worker, task)]
-    if any(task is paused for paused, _ in scheduler._paused):
+    if any(task is paused for paused, _ in scheduler.paused):
         words.append(", held as the scheduler is stopped")
     at_end = task._at_end
     if at_end is not None and at_end.cancel_requested:

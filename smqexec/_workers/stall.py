@@ -79,7 +79,7 @@ def is_blocked(worker: Worker, awaited: list[Any]) -> bool:
     if wait is not None and depth == len(worker.suspended):
         awaited += [source for source in _sources(wait) if source is not wait.scheduler]
         return not wait.satisfied()
-    return any(worker.task is paused for paused, _ in worker.queue.scheduler._paused)
+    return any(worker.task is paused for paused, _ in worker.queue.scheduler.paused)
 
 
 def _sources(wait: JoinSearch) -> Iterator[Any]:

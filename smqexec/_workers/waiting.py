@@ -192,7 +192,7 @@ class Waiting:
 
     def pause(self, task: Task[Any]) -> None:
         """Block the thread of running *task* while the scheduler is stopped and *task* is not cancelled."""
-        # `resume` and `cancel` release the blocker, under the lock under which it is added to `_paused`.
+        # `resume` and `cancel` release the blocker, under the lock under which it is added to `paused`.
         blocker = threading.Lock()
         blocker.acquire()
         with self._core.exclusive():
@@ -201,7 +201,7 @@ class Waiting:
                 at_end.cancel_requested = True  # at interpreter exit nothing may call `resume` any more
             if not self._core.stopped or at_end.cancel_requested or self._core._abandoned:
                 return
-            self._core._paused.append((task, blocker))
+            self._core.paused.append((task, blocker))
             self._core.wake_condition_waiters()
         # Without a time-out: `resume`, `cancel` or interpreter exit releases the blocker.
         blocker.acquire()

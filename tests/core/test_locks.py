@@ -73,7 +73,7 @@ METHODS: dict[type, str] = {
     Submission: "_plain _link _refuse",
     Termination: "forget pending drop _drop_some _unlist",
     Wake: "take wake_for wake wake_all",
-    State: "wake_condition_waiters _let_in _unpause _ask",
+    State: "wake_condition_waiters _let_in release_paused request_cancel",
     Waiting: "at_rest",
     Ending: "_idle",
     JoinSearch: "take extend held_back",
@@ -88,7 +88,7 @@ WRITTEN: dict[type, str] = {
     Worker: "task waits",
     AtEnd: "cancel_requested locks callbacks waiters",
     Stream: "length closed items",
-    State: "stopped _paused waiting_stacks condition_waiters queues _outside",
+    State: "stopped paused waiting_stacks condition_waiters queues _outside",
     Stopping: "_stops _resumes",
     Ending: "_cancels_held",
 }
