@@ -92,7 +92,7 @@ class State(Exclusive):
         # failure is looked at.  Set once.
         self.watch_failure: Callable[[BaseException, str], Callable[[], object]] | None = None
         # Nodes that are about to be dropped, where that takes several slices: see `Termination.drop`.
-        self._doomed: list[deque[Node]] = []
+        self.unfinished_drops: list[deque[Node]] = []
         # Pending nodes that belong to no queue: relays of futures of others, items, allocation waiters.
         self._outside: set[Node] = set()
         # The hot entries of the planner.  `_next` starts the next task of a queue: see `Allocates.starter`.

@@ -217,7 +217,7 @@ class Submission:
         core = self._core
         if not hasattr(task, "_number"):
             task._stage = NEW  # the interruption was in the middle of `add` of the planner
-        others: list[Any] = [task, *core._outside, *chain(*core._doomed)]
+        others: list[Any] = [task, *core._outside, *chain(*core.unfinished_drops)]
         others += [other for state in core.queues for other in state.running_tasks()]
         core.planner.rebuild(core.queues, others)
         core._next = core.allocating.starter()

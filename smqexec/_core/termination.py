@@ -2,7 +2,7 @@
 
 `Termination.drop` ends a node and all its dependents under the lock, and lists what ended; `finish` does the
 rest after the lock: it releases the calls, wakes waiters, and calls callbacks.  A drop of many nodes goes in
-slices, between which other threads have the lock.  Meanwhile `State._doomed` has the dependents that are to
+slices, between which other threads have the lock.  Meanwhile `State.unfinished_drops` has the dependents that are to
 be dropped yet: each waits for a dropped node, so that no worker can start it.
 """
 
@@ -168,7 +168,7 @@ class Termination:
         """Return all pending tasks, those submitted first in front.  Locked.  Cost: the whole graph."""
         core = self._core
         found = dict.fromkeys(core.planner.order.listed(core.queues))
-        found |= dict.fromkeys(node for node in chain(*core._doomed) if node._stage < RUNNING)
+        found |= dict.fromkeys(node for node in chain(*core.unfinished_drops) if node._stage < RUNNING)
         todo: list[Any] = [*found, *core._outside]
         todo += [task for queue in core.queues for task in queue.running_tasks()]
         while todo:
@@ -195,7 +195,7 @@ class Termination:
             inherited = failure.of(cast("PlannedFuture[Any]", node))
         ended: list[Ended] = []
         doomed = deque([node])
-        core._doomed.append(doomed)
+        core.unfinished_drops.append(doomed)
         try:
             freed = self._drop_some(doomed, failure, inherited, ended)
             starts = self._wake.wake_for(freed, starts)
@@ -204,7 +204,7 @@ class Termination:
                 freed = self._drop_some(doomed, inherited, inherited, ended)
                 starts = self._wake.wake_for(freed, starts)
         finally:
-            core._doomed.remove(doomed)
+            core.unfinished_drops.remove(doomed)
         # Last: if something above raises, `break_down` finds the tasks, and wakes their waiters.
         for task, at_end, _ in ended:
             task._leave(at_end)
