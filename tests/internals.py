@@ -68,7 +68,7 @@ def pending_in(scheduler: Any) -> Any:
 
 def outside_of(scheduler: Any) -> Any:
     """The unfinished futures of others that pending tasks depend on."""
-    return core_of(scheduler)._outside
+    return core_of(scheduler).relays
 
 
 def watchers_of(scheduler: Any) -> Any:

@@ -88,10 +88,10 @@ class Breakdown:
             at_end = future._at_end
             future._leave(at_end)
             ended.append((future, at_end, queue))
-        for relay in list(self._core._outside):
+        for relay in list(self._core.relays):
             if type(relay) is Foreign:
                 self._termination.forget(relay)
-        self._core._outside.clear()
+        self._core.relays.clear()
         self._core.planner = DependencyPlanner(self._core.order)
         self._core._next = self._core.allocating.starter()
         self._core._admit = self._core.planner.add

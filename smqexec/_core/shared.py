@@ -94,7 +94,7 @@ class State(Exclusive):
         # Nodes that are about to be dropped, where that takes several slices: see `Termination.drop`.
         self.unfinished_drops: list[deque[Node]] = []
         # Pending nodes that belong to no queue: relays of futures of others, items, allocation waiters.
-        self._outside: set[Node] = set()
+        self.relays: set[Node] = set()
         # The hot entries of the planner.  `_next` starts the next task of a queue: see `Allocates.starter`.
         self._next: Callable[..., Any] = self.planner.order.take
         self._admit = self.planner.add

@@ -217,7 +217,7 @@ class Submission:
         core = self._core
         if not hasattr(task, "_number"):
             task._stage = NEW  # the interruption was in the middle of `add` of the planner
-        others: list[Any] = [task, *core._outside, *chain(*core.unfinished_drops)]
+        others: list[Any] = [task, *core.relays, *chain(*core.unfinished_drops)]
         others += [other for state in core.queues for other in state.running_tasks()]
         core.planner.rebuild(core.queues, others)
         core._next = core.allocating.starter()
@@ -237,7 +237,7 @@ class Submission:
             ended.append((task, None, queue))
         elif task._allocation is not None:
             self._wake.tell_helpers(core.allocating.stop_holding(task._allocation))
-        for relay in list(core._outside):
+        for relay in list(core.relays):
             if type(relay) is Foreign and not relay._dependents:
                 self._termination.forget(relay)
         starts += self._wake.wake_all()
@@ -332,7 +332,7 @@ class Submission:
                 failed = future
         for node, needs in relays:
             core._admit(node, None, as_few(needs))
-        core._outside.update(relay for relay, _ in special.foreign)
+        core.relays.update(relay for relay, _ in special.foreign)
         core._admit(task, queue, as_few(list(dict.fromkeys(nodes))), group)
         if task._reservation is not None and queue.pending_limit is not None:
             task._reservation.task = task
@@ -378,7 +378,7 @@ class Submission:
                 failure = Failure(exception, traceback_of(exception), future)
         section = core.exclusive()
         with loud(core), section:
-            if relay not in core._outside or core._abandoned:  # no task depends on it any more
+            if relay not in core.relays or core._abandoned:  # no task depends on it any more
                 return
             self._termination.forget(relay)
             if failure is None and not cancelled:

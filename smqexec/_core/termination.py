@@ -40,7 +40,7 @@ class Termination:
 
     def forget(self, relay: Foreign) -> None:
         """Release what *relay* stands for: it has ended, or no task depends on it.  The lock is held."""
-        self._core._outside.discard(relay)
+        self._core.relays.discard(relay)
         relay.scheduler = relay.future = None
 
     def fail(
@@ -169,7 +169,7 @@ class Termination:
         core = self._core
         found = dict.fromkeys(core.planner.order.listed(core.queues))
         found |= dict.fromkeys(node for node in chain(*core.unfinished_drops) if node._stage < RUNNING)
-        todo: list[Any] = [*found, *core._outside]
+        todo: list[Any] = [*found, *core.relays]
         todo += [task for queue in core.queues for task in queue.running_tasks()]
         while todo:
             for node in dependents_of(todo.pop()):
@@ -249,7 +249,7 @@ class Termination:
 
     def _unlist(self, item: Item[Any]) -> None:
         """Remove *item* from the requested items of its task.  The lock is held."""
-        self._core._outside.discard(item)
+        self._core.relays.discard(item)
         source = item._source
         stream = None if source is None else source._stream
         if stream is not None and stream.items.get(item._key) is item:

@@ -83,7 +83,7 @@ class Allocating:
             return True
         waiter = allocation.waiter = AllocationWaiter(allocation)
         self._core.planner.add(waiter, None)
-        self._core._outside.add(waiter)
+        self._core.relays.add(waiter)
         self._core.planner.hold_back(task, waiter)
         self._tell_searches(allocation)
         if self._core.condition_waiters:
@@ -98,7 +98,7 @@ class Allocating:
         allocation.serial, allocation.number = task._serial, task._number
         waiter, allocation.waiter = allocation.waiter, None
         if waiter is not None:
-            self._core._outside.discard(waiter)
+            self._core.relays.discard(waiter)
         if allocation.holds and not allocation.released and allocation.state == TAKEN and task._stage == DONE:
             allocation.state = KEPT
             return []
@@ -128,7 +128,7 @@ class Allocating:
             if waiting and (first := next(iter(waiting))).grant():
                 waiter, first.waiter = first.waiter, None
                 assert waiter is not None
-                self._core._outside.discard(waiter)
+                self._core.relays.discard(waiter)
                 freed += self._core.planner.done(waiter)
                 resources += first.resources()
         return freed

@@ -73,12 +73,12 @@ def _overview(scheduler: State) -> list[Words]:
     for queue in scheduler.queues:
         if queue.ready and not scheduler.stopped:
             lines.append([f"{queue.name}: {queue.ready} ready, {_slots(queue)}"])
-    outside = [relay for relay in scheduler._outside if type(relay) is Foreign and relay._dependents]
+    outside = [relay for relay in scheduler.relays if type(relay) is Foreign and relay._dependents]
     outside.sort(key=lambda relay: dependents_of(relay)[0]._number)
     lines += [[*_name(relay), ": not done", *_dependents(relay)] for relay in outside[:LISTED]]
     if len(outside) > LISTED:
         lines.append([f"and {len(outside) - LISTED} more futures of others"])
-    waiters = [relay for relay in scheduler._outside if type(relay) is AllocationWaiter]
+    waiters = [relay for relay in scheduler.relays if type(relay) is AllocationWaiter]
     lacking = dict.fromkeys(resource for waiter in waiters for resource in waiter.allocation.resources())
     return lines + [[_shortage(resource)] for resource in sorted(lacking, key=lambda each: each.name)]
 

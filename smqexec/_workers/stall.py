@@ -62,7 +62,7 @@ def _awaited(scheduler: Any, endless: bool) -> list[Any] | None:
         if queue.coming or (queue.ready and not scheduler.stopped and busy < queue.limit):
             return None
     # Pending tasks may depend on futures of other schedulers and executors.
-    for relay in scheduler._outside:
+    for relay in scheduler.relays:
         if type(relay) is Foreign:
             home = None if relay.future is None else relay.future._home
             awaited.append(ELSEWHERE if home is None else home.scheduler)

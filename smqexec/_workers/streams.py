@@ -6,7 +6,7 @@ and in the planner, as a relay that depends on the task: so dependents of the it
 both when its value is published, or when the task ends without that value.
 
 An item of an ordinary task is a relay, too.  The end of the task calls `Item._extract`, and until the item
-has ended it is in `State._outside`.
+has ended it is in `State.relays`.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ class Streams:
             self._core.planner.add(item, None, task)
             task._get_at_end().item_callbacks += (item._extract,)
             # Between the ends of the task and of the item, no running task leads to the item.
-            self._core._outside.add(item)
+            self._core.relays.add(item)
             return item
 
     def _part(self, task: Task[Any], key: Any) -> Item[Any]:
@@ -181,7 +181,7 @@ class Streams:
                 if pending:
                     item._outcome = value
                     starts = self._wake.wake_for(core.planner.done(item))
-                    core._outside.discard(item)
+                    core.relays.discard(item)
                     if searches:
                         forget(item)
                     item._leave(at_end)

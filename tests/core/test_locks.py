@@ -88,7 +88,7 @@ WRITTEN: dict[type, str] = {
     Worker: "task waits",
     AtEnd: "cancel_requested locks callbacks waiters",
     Stream: "length closed items",
-    State: "stopped paused waiting_stacks condition_waiters queues _outside",
+    State: "stopped paused waiting_stacks condition_waiters queues relays",
     Stopping: "_stops _resumes",
     Ending: "_cancels_held",
 }
