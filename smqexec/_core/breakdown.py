@@ -93,8 +93,8 @@ class Breakdown:
                 self._termination.forget(relay)
         self._core.relays.clear()
         self._core.planner = DependencyPlanner(self._core.order)
-        self._core._next = self._core.allocating.starter()
-        self._core._admit = self._core.planner.add
+        self._core.take_next = self._core.allocating.starter()
+        self._core.add_node = self._core.planner.add
         return ended
 
     def _empty(self, queue: QueueState, broken: Worker | None) -> None:

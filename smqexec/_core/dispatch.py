@@ -121,7 +121,7 @@ class Dispatcher:
             if at_end is None and more and not queue.has_rules and not worker.suspended:
                 # The hot path: one call of the planner ends the task and starts the next one.
                 freed: list[Any] = []
-                successor = core._next(queue, SEARCH_LIMIT, task, freed)
+                successor = core.take_next(queue, SEARCH_LIMIT, task, freed)
                 if successor is SEARCHING:
                     successor = None
             elif core._abandoned:

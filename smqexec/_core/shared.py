@@ -50,7 +50,7 @@ class Allocates(Protocol):
         ...
 
     def starter(self) -> Callable[..., Any]:
-        """Return `State._next`: `take` of the order, as long as no task takes resources."""
+        """Return `State.take_next`: `take` of the order, as long as no task takes resources."""
         ...
 
 
@@ -95,9 +95,9 @@ class State(Exclusive):
         self.unfinished_drops: list[deque[Node]] = []
         # Pending nodes that belong to no queue: relays of futures of others, items, allocation waiters.
         self.relays: set[Node] = set()
-        # The hot entries of the planner.  `_next` starts the next task of a queue: see `Allocates.starter`.
-        self._next: Callable[..., Any] = self.planner.order.take
-        self._admit = self.planner.add
+        # The hot entries of the planner.  `take_next` starts the next task of a queue: see `Allocates.starter`.
+        self.take_next: Callable[..., Any] = self.planner.order.take
+        self.add_node = self.planner.add
         # This process is a forked child: the threads, and so the tasks, are the parent's.
         self._abandoned = False
         # The interpreter is exiting.

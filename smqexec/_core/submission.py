@@ -118,7 +118,7 @@ class Submission:
             elif (nodes := kwargs and self._plain(queue, task, args, kwargs)) is _NOT_PLAIN:
                 special = self._link(queue, task, group)
             else:
-                core._admit(task, queue, nodes, group)
+                core.add_node(task, queue, nodes, group)
                 if not core.stopped and (queue.idle or len(queue.workers) < queue.limit or queue.helpers):
                     starts = self._wake.wake(queue)
             lock.release()
@@ -220,7 +220,7 @@ class Submission:
         others: list[Any] = [task, *core.relays, *chain(*core.unfinished_drops)]
         others += [other for state in core.queues for other in state.running_tasks()]
         core.planner.rebuild(core.queues, others)
-        core._next = core.allocating.starter()
+        core.take_next = core.allocating.starter()
         for state in core.queues:
             # A worker that has not begun may never have been given to the pool; if it was, it leaves.
             # Any other may have been interrupted on the way from `idle` to `coming`, and be in neither.
@@ -331,16 +331,16 @@ class Submission:
             elif future._stage != DONE and not settled and failed is None:
                 failed = future
         for node, needs in relays:
-            core._admit(node, None, as_few(needs))
+            core.add_node(node, None, as_few(needs))
         core.relays.update(relay for relay, _ in special.foreign)
-        core._admit(task, queue, as_few(list(dict.fromkeys(nodes))), group)
+        core.add_node(task, queue, as_few(list(dict.fromkeys(nodes))), group)
         if task._reservation is not None and queue.pending_limit is not None:
             task._reservation.task = task
             queue.pending_limit.use(task._reservation)
             task._reservation = None
         if queue.in_order:
             task._barrier = Barrier()
-            core._admit(task._barrier, None, as_few([task, *before]))
+            core.add_node(task._barrier, None, as_few([task, *before]))
             queue.barrier = task._barrier
         if task._allocation is not None or task._releases:
             core.allocating.add_allocation(task)

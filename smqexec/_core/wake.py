@@ -41,14 +41,14 @@ class Wake:
         core = self._core
         if not queue.ready or core.stopped:
             return None
-        task: Any = core._next(queue, SEARCH_LIMIT)
+        task: Any = core.take_next(queue, SEARCH_LIMIT)
         while task is SEARCHING:
             # Other threads may have the lock between two slices of a long search.
             if brief:
                 task = None
             else:
                 core._let_in()
-                task = None if core.stopped else core._next(queue, SEARCH_LIMIT)
+                task = None if core.stopped else core.take_next(queue, SEARCH_LIMIT)
         worker.task = task
         return task  # type: ignore[no-any-return]
 

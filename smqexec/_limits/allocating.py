@@ -44,7 +44,7 @@ class Allocating:
         allocation: Allocation | None = task._allocation
         if allocation is not None:
             self._allocates = True
-            self._core._next = self._next_allocated
+            self._core.take_next = self._next_allocated
             allocation.task = task
             at_end.hooks += (partial(self._allocation_ended, allocation),)
         releases, task._releases = task._releases, ()

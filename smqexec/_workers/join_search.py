@@ -305,7 +305,7 @@ class AnyReady(JoinSearch):
     def take(self) -> Any:
         """Start the ready task that goes first and return it; None if there is none, or none found yet."""
         for queue in () if self.scheduler.stopped else self.homes:
-            task = self.scheduler._next(queue, SEARCH_LIMIT)
+            task = self.scheduler.take_next(queue, SEARCH_LIMIT)
             if task is SEARCHING:
                 return None
             if task is not None:

@@ -1151,14 +1151,14 @@ def test_fault_of_ours_on_an_executor(monkeypatch: pytest.MonkeyPatch) -> None:
         tasks = [queue.submit(fail), queue.submit(abs, first), queue.submit(abs, Future())]
         error = Internal()
 
-        take = core_of(scheduler)._next
+        take = core_of(scheduler).take_next
 
         def complete(slots: Any, limit: int, ended: Any = None, freed: Any = None) -> Any:
             if ended is not None:
                 raise error
             return take(slots, limit)
 
-        monkeypatch.setattr(core_of(scheduler), "_next", complete)
+        monkeypatch.setattr(core_of(scheduler), "take_next", complete)
         scheduler.resume()
         assert first.exception(DEADLINE) is error
         assert isinstance(tasks[0].exception(DEADLINE), (Broken, Internal))

@@ -100,14 +100,14 @@ def test_submit_struck_twice(order: str, monkeypatch: pytest.MonkeyPatch) -> Non
                 held = queue.submit(gate, "held")
                 gate.wait_entered()
                 before = [queue.submit(abs, i) for i in range(3)]
-                admit = core_of(scheduler)._admit
+                admit = core_of(scheduler).add_node
 
                 def struck_admit(*args: Any) -> None:
                     admit(*args)  # noqa: B023
                     monkeypatch.undo()
                     raise KeyboardInterrupt
 
-                monkeypatch.setattr(core_of(scheduler), "_admit", struck_admit)
+                monkeypatch.setattr(core_of(scheduler), "add_node", struck_admit)
                 struck = strike(step, lambda: queue.submit(int), press_ctrl_c)
                 monkeypatch.undo()
                 assert lock_of(scheduler).acquire(timeout=DEADLINE)
@@ -135,14 +135,14 @@ def test_submit_interrupted_where_no_thread_can_be_started(monkeypatch: pytest.M
             held = queue.submit(gate, "held")
             gate.wait_entered()
             before = queue.submit(abs, -2)
-            admit = core_of(scheduler)._admit
+            admit = core_of(scheduler).add_node
 
             def interrupted_admit(*args: Any) -> None:
                 admit(*args)
                 raise KeyboardInterrupt
 
             with monkeypatch.context() as patches:
-                patches.setattr(core_of(scheduler), "_admit", interrupted_admit)
+                patches.setattr(core_of(scheduler), "add_node", interrupted_admit)
                 patches.setattr(submission, "start_new_thread", no_thread)
                 with pytest.raises(KeyboardInterrupt):
                     queue.submit(int)
@@ -180,7 +180,7 @@ def test_submit_struck_again_as_the_thread_is_started_that_withdraws_the_task(
             undo(*args)
 
         monkeypatch.setattr(core_of(scheduler).submission, "_undo", noted_undo)
-        monkeypatch.setattr(core_of(scheduler), "_admit", struck_admit)
+        monkeypatch.setattr(core_of(scheduler), "add_node", struck_admit)
         with pytest.raises(KeyboardInterrupt):
             queue.submit(int)
         assert not lock_of(scheduler)._is_owned()

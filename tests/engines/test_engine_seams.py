@@ -337,10 +337,10 @@ def test_a_submission_struck_by_ctrl_c_takes_no_run_for_a_thread_that_waits() ->
         raise KeyboardInterrupt
 
     def submit_and_be_struck(_: object) -> None:
-        core_of(scheduler)._admit, admit = strike, core_of(scheduler)._admit
+        core_of(scheduler).add_node, admit = strike, core_of(scheduler).add_node
         with pytest.raises(KeyboardInterrupt):
             queue.submit(abs, -2)
-        core_of(scheduler)._admit = admit
+        core_of(scheduler).add_node = admit
         struck.append(True)
 
     struck: list[bool] = []

@@ -165,14 +165,14 @@ def test_finalizer_in_a_thread_that_takes_and_completes() -> None:
     with planned(1) as (scheduler, queue):
         cancelled = []
         order = order_of(scheduler).order
-        take = core_of(scheduler)._next
+        take = core_of(scheduler).take_next
 
         def finalize(*args: Any) -> Any:
             assert lock_of(scheduler)._is_owned()
             cancelled.append(waiting.pop().cancel() if waiting else None)
             return take(*args)
 
-        core_of(scheduler)._next = finalize
+        core_of(scheduler).take_next = finalize
         waiting = [queue.submit(str, Future()) for _ in range(3)]
         pending = waiting.copy()
         tasks = [queue.submit(int) for _ in range(3)]
