@@ -168,11 +168,11 @@ class Scheduler:
         core = self._core
         with core.exclusive(reads=True):
             counts = [(state.name, state.counts()) for state in core.queues]
-            if any(core._past.values()):
-                counts.insert(0, ("of lost queues", core._past.copy()))
+            if any(core.past_counts.values()):
+                counts.insert(0, ("of lost queues", core.past_counts.copy()))
         rows = [(printable(name), *each.values()) for name, each in counts]
         caption = f"Scheduler order={core.order}{', stopped' if core.stopped else ''}"
-        return table(caption, ["Queue", *core._past], rows)
+        return table(caption, ["Queue", *core.past_counts], rows)
 
     @property
     def order(self) -> str:

@@ -81,7 +81,7 @@ class State(Exclusive):
         # All queues, but for lost ones that are forgotten, in the order they were made.
         self.queues: list[QueueState] = []
         # The counts of lost queues that are forgotten.
-        self._past: dict[str, int] = dict.fromkeys(STATES, 0)
+        self.past_counts: dict[str, int] = dict.fromkeys(STATES, 0)
         # Threads that wait for a condition: the condition, and a lock to release once that holds.
         self.condition_waiters: list[tuple[Callable[[], bool], Any]] = []
         # For each task that waits for such a condition: all running tasks of its worker.
@@ -129,7 +129,7 @@ class State(Exclusive):
                 if not (other.pending or other.workers):
                     self.queues.remove(other)
                     for name, count in other.counts().items():
-                        self._past[name] += count
+                        self.past_counts[name] += count
             self.queues.append(queue)
             queue.update_rules()
             if self._abandoned or self.exiting:
@@ -147,7 +147,7 @@ class State(Exclusive):
             return self._counts()
 
     def _counts(self) -> dict[str, int]:
-        total = self._past.copy()
+        total = self.past_counts.copy()
         for queue in self.queues.copy():
             for name, count in queue.counts().items():
                 total[name] += count
