@@ -169,13 +169,13 @@ class State(Exclusive):
                 self.condition_waiters.remove(watcher)
                 blocker.release()
 
-    def _let_in(self) -> None:
+    def yield_lock(self) -> None:
         """Release the lock, which is held, for other threads, and take it again."""
         self.lock.release()
         time.sleep(0)
         self.lock.acquire()
 
-    def _queue_up(self) -> None:
+    def spin(self) -> None:
         """Wait for a while until the lock is free, without taking it.  Not in the main thread: Ctrl-C.
 
         A thread holds the lock for a microsecond or two, unless it loses the interpreter lock meanwhile.  A
@@ -192,7 +192,7 @@ class State(Exclusive):
 
     def _lock(self) -> None:
         """Take the lock that another thread holds.  For workers with threads, which no signal interrupts."""
-        self._queue_up()
+        self.spin()
         self.lock.acquire()
 
     def release_paused(self, tasks: Sequence[PlannedFuture[Any]] | None = None) -> None:

@@ -111,7 +111,7 @@ class Submission:
             # Not by ``with``: an exception must not release the lock before the order is rebuilt.
             if not lock.acquire(False):
                 if get_ident() not in MAIN:
-                    core._queue_up()
+                    core.spin()
                 lock.acquire()
             if queue.refusal is not None:
                 special = self._refuse(queue, task, queue.refusal)

@@ -200,7 +200,7 @@ class Termination:
             freed = self._drop_some(doomed, failure, inherited, ended)
             starts = self._wake.wake_for(freed, starts)
             while doomed:
-                core._let_in()
+                core.yield_lock()
                 freed = self._drop_some(doomed, inherited, inherited, ended)
                 starts = self._wake.wake_for(freed, starts)
         finally:

@@ -47,7 +47,7 @@ class Wake:
             if brief:
                 task = None
             else:
-                core._let_in()
+                core.yield_lock()
                 task = None if core.stopped else core.take_next(queue, SEARCH_LIMIT)
         worker.task = task
         return task  # type: ignore[no-any-return]

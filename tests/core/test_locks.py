@@ -73,7 +73,7 @@ METHODS: dict[type, str] = {
     Submission: "_plain _link _refuse",
     Termination: "forget pending drop _drop_some _unlist",
     Wake: "take wake_for wake wake_all",
-    State: "wake_condition_waiters _let_in release_paused request_cancel",
+    State: "wake_condition_waiters yield_lock release_paused request_cancel",
     Waiting: "at_rest",
     Ending: "_idle",
     JoinSearch: "take extend held_back",

@@ -411,7 +411,7 @@ def test_where_ctrl_c_may_strike_nothing_is_held_outside_a_with(monkeypatch: pyt
         time.sleep(0.05)
         release()
 
-    monkeypatch.setattr(shared.State, "_queue_up", queue_up)
+    monkeypatch.setattr(shared.State, "spin", queue_up)
     with planned(1, stopped=True) as (scheduler, queue):
         release = hold(lock_of(scheduler))
         beside(release_soon)

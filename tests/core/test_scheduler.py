@@ -611,7 +611,7 @@ def test_end_of_a_task_is_told_before_a_long_search(
         until(lambda: blocked_on(held))
         sink = deep(queue)
         heir = other.submit(add, held)  # newer than the sink: its queue needs no search to start it
-        monkeypatch.setattr(core_of(scheduler), "_let_in", let_in)
+        monkeypatch.setattr(core_of(scheduler), "yield_lock", let_in)
         gate.open()
         assert sink.result(DEADLINE) == wake.SEARCH_LIMIT * 5 // 2
         assert told == [[1, 2]]

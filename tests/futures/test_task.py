@@ -990,7 +990,7 @@ def test_others_get_in_while_many_tasks_end(how: str, order: str, monkeypatch: p
             finally:
                 lock_of(scheduler).acquire()
 
-        monkeypatch.setattr(core_of(scheduler), "_let_in", let_in)
+        monkeypatch.setattr(core_of(scheduler), "yield_lock", let_in)
         if how == "cancelled":
             assert root.cancel()
             assert all(task.cancelled() for task in tasks)
@@ -1025,6 +1025,6 @@ def test_shutdown_while_many_tasks_end_cancels_those_that_are_left(monkeypatch: 
             finally:
                 lock_of(scheduler).acquire()
 
-        monkeypatch.setattr(core_of(scheduler), "_let_in", let_in)
+        monkeypatch.setattr(core_of(scheduler), "yield_lock", let_in)
         assert tasks[0].cancel()
         assert told[0] < told[1] == 1001
