@@ -110,7 +110,7 @@ class Dispatcher:
         core = self._core
         lock = core.lock
         if not lock.acquire(False):
-            core._lock()
+            core.spin_and_lock()
         at_end = task._at_end
         successor: Any = None
         starts = None

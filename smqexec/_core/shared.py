@@ -190,7 +190,7 @@ class State(Exclusive):
                 return
             time.sleep(0)
 
-    def _lock(self) -> None:
+    def spin_and_lock(self) -> None:
         """Take the lock that another thread holds.  For workers with threads, which no signal interrupts."""
         self.spin()
         self.lock.acquire()

@@ -129,7 +129,7 @@ class Streams:
         values.append(value)
         if stream.items:
             if not self._core.lock.acquire(False):
-                self._core._lock()
+                self._core.spin_and_lock()
             item = stream.items.pop(len(values) - 1, None)
             if item is None:
                 self._core.lock.release()
@@ -166,7 +166,7 @@ class Streams:
     def complete_item(self, item: Item[Any], value: Any) -> None:
         """End *item* with *value*; do nothing if it has been cancelled."""
         if not self._core.lock.acquire(False):
-            self._core._lock()
+            self._core.spin_and_lock()
         self._complete(item, value)
 
     def _complete(self, item: Item[Any], value: Any) -> None:
