@@ -163,10 +163,10 @@ class State(Exclusive):
 
     def wake_condition_waiters(self) -> None:
         """Wake the threads whose condition holds.  The lock is held."""
-        for watcher in self.condition_waiters.copy():
-            holds, blocker = watcher
+        for waiter in self.condition_waiters.copy():
+            holds, blocker = waiter
             if holds():
-                self.condition_waiters.remove(watcher)
+                self.condition_waiters.remove(waiter)
                 blocker.release()
 
     def yield_lock(self) -> None:

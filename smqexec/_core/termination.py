@@ -194,28 +194,28 @@ class Termination:
         if failure is not None and type(node) is not Foreign:
             inherited = failure.of(cast("PlannedFuture[Any]", node))
         ended: list[Ended] = []
-        doomed = deque([node])
-        core.unfinished_drops.append(doomed)
+        to_drop = deque([node])
+        core.unfinished_drops.append(to_drop)
         try:
-            freed = self._drop_some(doomed, failure, inherited, ended)
+            freed = self._drop_some(to_drop, failure, inherited, ended)
             starts = self._wake.wake_for(freed, starts)
-            while doomed:
+            while to_drop:
                 core.yield_lock()
-                freed = self._drop_some(doomed, inherited, inherited, ended)
+                freed = self._drop_some(to_drop, inherited, inherited, ended)
                 starts = self._wake.wake_for(freed, starts)
         finally:
-            core.unfinished_drops.remove(doomed)
+            core.unfinished_drops.remove(to_drop)
         # Last: if something above raises, `break_down` finds the tasks, and wakes their waiters.
         for task, at_end, _ in ended:
             task._leave(at_end)
         return ended, starts
 
     def _drop_some(
-        self, doomed: deque[Node], failure: Failure | None, inherited: Failure | None, ended: list[Ended]
+        self, to_drop: deque[Node], failure: Failure | None, inherited: Failure | None, ended: list[Ended]
     ) -> list[Any]:
-        """Drop a slice of *doomed*; extend *ended*; return what became ready.  The lock is held."""
+        """Drop a slice of *to_drop*; extend *ended*; return what became ready.  The lock is held."""
         core = self._core
-        dropped, freed = core.planner.drop(doomed, failure, inherited, SLICE)
+        dropped, freed = core.planner.drop(to_drop, failure, inherited, SLICE)
         touched: dict[QueueState, None] = {}
         for task in dropped:
             for other in dependencies_of(task):

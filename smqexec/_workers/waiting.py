@@ -232,17 +232,17 @@ class Waiting:
         blocker.acquire()
         if worker is not None:
             awaited = (AllTasks(core, queue),)
-            blocker = AnyReady(worker, lambda: awaited, lambda: watcher not in core.condition_waiters, False)
-        # `wake_condition_waiters` removes a watcher whose condition holds, and wakes its thread.
-        watcher = (holds, blocker)
+            blocker = AnyReady(worker, lambda: awaited, lambda: waiter not in core.condition_waiters, False)
+        # `wake_condition_waiters` removes a waiter whose condition holds, and wakes its thread.
+        waiter = (holds, blocker)
         stack = worker.tasks() if worker is not None and worker.queue.scheduler is core else []
         with core.exclusive():
             if core._abandoned:
                 return True
             # The tasks of this thread wait, and do not count as running for any wait of this kind.
             core.waiting_stacks.append(stack)
-            core.condition_waiters.append(watcher)
-            # The condition may hold already; for other watchers too, now that these tasks wait.
+            core.condition_waiters.append(waiter)
+            # The condition may hold already; for other waiters too, now that these tasks wait.
             core.wake_condition_waiters()
         try:
             warn = warn or partial(core.warn_if_stalled, "tasks that run")
@@ -254,9 +254,9 @@ class Waiting:
             with core.exclusive():
                 # By identity: two threads may have equal stacks, such as empty ones.
                 core.waiting_stacks = [other for other in core.waiting_stacks if other is not stack]
-                held = watcher not in core.condition_waiters
+                held = waiter not in core.condition_waiters
                 if not held:
-                    core.condition_waiters.remove(watcher)
+                    core.condition_waiters.remove(waiter)
         return held
 
     def at_rest(self) -> bool:
