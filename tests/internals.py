@@ -111,7 +111,7 @@ def idle_in(queue: Any) -> int:
 
 def searches_in(queue: Any) -> Any:
     """The searches of the queue's waiting tasks for what they need."""
-    return state_of(queue).helpers
+    return state_of(queue).searches
 
 
 def pool_of(queue: Any) -> Any:

@@ -23,7 +23,7 @@ class Search(Protocol):
     def freed(self, node: Node, /) -> None:
         """Note that *node*, of a queue whose tasks the thread may run, has become ready."""
 
-    def spare(self) -> None:
+    def ready_without_worker(self) -> None:
         """Note that a task of such a queue is ready, and no other thread free for it."""
 
     def extend(self, worker: Any, wait: Any, /) -> None:

@@ -138,7 +138,7 @@ class QueueState(PlannedQueue):
         "done",
         "failed",
         "has_rules",
-        "helpers",
+        "searches",
         "idle",
         "in_order",
         "inline",
@@ -183,7 +183,7 @@ class QueueState(PlannedQueue):
         self._names = 0
         self._unnamed: list[int] = []
         # Searches of its workers that wait inside a task, and may run its tasks nested.
-        self.helpers: dict[Search, None] = {}
+        self.searches: dict[Search, None] = {}
         # How many of its tasks have ended, and how.
         self.done = self.failed = self.cancelled = 0
         # Its tasks start in the order of submission; the barrier is that of the task submitted last.

@@ -58,7 +58,7 @@ class Stopping:
             self._stops = 0
             self._resumes += 1
             core.release_paused()
-            for search in [search for queue in core.queues for search in list(queue.helpers)]:
+            for search in [search for queue in core.queues for search in list(queue.searches)]:
                 search.release()
             if changed and core.observers:
                 section.then(partial(core.observers.tell, "resume", time=time))

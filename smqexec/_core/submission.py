@@ -119,7 +119,7 @@ class Submission:
                 special = self._link(queue, task, group)
             else:
                 core.add_node(task, queue, nodes, group)
-                if not core.stopped and (queue.idle or len(queue.workers) < queue.limit or queue.helpers):
+                if not core.stopped and (queue.idle or len(queue.workers) < queue.limit or queue.searches):
                     starts = self._wake.wake(queue)
             lock.release()
             if DEFERRED:
@@ -236,7 +236,7 @@ class Submission:
                 task._end(None)
             ended.append((task, None, queue))
         elif task._allocation is not None:
-            self._wake.tell_helpers(core.allocating.stop_holding(task._allocation))
+            self._wake.tell_searches(core.allocating.stop_holding(task._allocation))
         for relay in list(core.relays):
             if type(relay) is Foreign and not relay._dependents:
                 self._termination.forget(relay)
@@ -279,7 +279,7 @@ class Submission:
         if nodes is None:
             return first
         if len(nodes) > 2 or first is nodes[1]:
-            # Each node once; and a list without spare room, which `append` makes.
+            # Each node once; and a list without ready_without_worker room, which `append` makes.
             nodes = list(dict.fromkeys(nodes))
         if kwargs is DIRECT and len(nodes) == len(args):
             task._args = None

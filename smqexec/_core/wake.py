@@ -58,16 +58,16 @@ class Wake:
             queue = node._queue
             if node._stage != READY:  # a worker took the node at once
                 continue
-            if queue.helpers:
-                self.tell_helpers([node])
-            if queue.idle or len(queue.workers) < queue.limit or queue.helpers:  # as in `Submission.add`
+            if queue.searches:
+                self.tell_searches([node])
+            if queue.idle or len(queue.workers) < queue.limit or queue.searches:  # as in `Submission.add`
                 starts = self.wake(queue, starts)
         return starts
 
-    def tell_helpers(self, freed: list[Any]) -> None:
+    def tell_searches(self, freed: list[Any]) -> None:
         """Tell waiting tasks, which may run them nested, of nodes that became ready.  The lock is held."""
         for node in freed:
-            for search in list(node._queue.helpers):
+            for search in list(node._queue.searches):
                 search.freed(node)
 
     def wake(self, queue: QueueState, starts: Starts | None = None) -> Starts | None:
@@ -93,8 +93,8 @@ class Wake:
             starts = [] if starts is None else starts
             starts.append((queue, worker))
         elif wanted:
-            for search in list(queue.helpers):
-                search.spare()
+            for search in list(queue.searches):
+                search.ready_without_worker()
         return starts
 
     def wake_all(self) -> Starts:

@@ -101,13 +101,13 @@ class JoinSearch:
         """Receive events from now on."""
         searches[self] = None
         for queue in self.homes:
-            queue.helpers[self] = None
+            queue.searches[self] = None
 
     def close(self) -> None:
         """Receive no more events."""
         searches.pop(self, None)
         for queue in self.homes:
-            queue.helpers.pop(self, None)
+            queue.searches.pop(self, None)
 
     def frame(self) -> Frame:
         """Return a frame of the awaited futures, which keeps none that was visited."""
@@ -148,7 +148,7 @@ class JoinSearch:
         if place is not None:
             self.places.pop(place, None)
 
-    def spare(self) -> None:
+    def ready_without_worker(self) -> None:
         """Do nothing: `freed` notes the ready tasks that are needed, and no other runs here."""
 
     # Called by the waiting thread.
@@ -294,7 +294,7 @@ class AnyReady(JoinSearch):
     def extend(self, worker: Worker, wait: JoinSearch) -> None:
         """Do nothing: a wait of another worker makes no task ready."""
 
-    def spare(self) -> None:
+    def ready_without_worker(self) -> None:
         """Wake the thread: it may run any ready task."""
         self.release()
 

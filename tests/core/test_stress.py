@@ -56,7 +56,7 @@ def at_rest(scheduler: Scheduler) -> None:
             "paused": paused_in(scheduler),
             "resting": resting_in(scheduler),
             "watchers": watchers_of(scheduler),
-            "helpers": [needs for slots in states_of(scheduler) for needs in slots.helpers],
+            "searches": [needs for slots in states_of(scheduler) for needs in slots.searches],
             "at work": at_work(scheduler),
         }
         assert not any(records.values()), records
@@ -75,7 +75,7 @@ def describe(scheduler: Scheduler) -> None:
         )
         for run in slots.workers:
             print("   run", run.thread, run.task, "suspended", run.suspended, "waits", len(run.waits))
-        for needs in slots.helpers:
+        for needs in slots.searches:
             print(
                 "needs", needs.awaited(), "ready", needs.ready, "new", needs.new_needs, "frames", needs.frames
             )

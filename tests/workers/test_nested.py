@@ -45,7 +45,7 @@ def nothing_is_left(*schedulers: Scheduler) -> bool:
     """No record of a wait outlives it."""
     queues = [slots for scheduler in schedulers for slots in states_of(scheduler)]
     waits = [run for slots in queues for run in slots.workers if run.waits or run.suspended]
-    return not (searches or waits or any(slots.helpers for slots in queues))
+    return not (searches or waits or any(slots.searches for slots in queues))
 
 
 # One slot is enough.
