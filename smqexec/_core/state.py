@@ -72,7 +72,7 @@ class _Current(threading.local):
     # Each field is the thread's own.  The worker whose task it runs; None at no task of ours.
     worker: Worker | None = None
     # It submits to an inline queue.
-    lent = False
+    submits_inline = False
 
     def __init__(self) -> None:
         # All its workers, the outermost first: more than one where it serves inline queues.

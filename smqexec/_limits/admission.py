@@ -61,11 +61,11 @@ class Admission:
             TimeoutError: There was no room within the timeout of *options*.
             RuntimeError: As by `Submission.add`; or the wait would block the event loop of this thread.
         """
-        lent, CURRENT.lent = CURRENT.lent, queue.inline
+        submits_inline, CURRENT.submits_inline = CURRENT.submits_inline, queue.inline
         try:
             task = self.try_add(queue, fn, args, kwargs, group, options, True)
         finally:
-            CURRENT.lent = lent
+            CURRENT.submits_inline = submits_inline
         if task is None:
             raise TimeoutError(_full(queue))
         return task

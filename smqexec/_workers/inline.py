@@ -57,7 +57,7 @@ class InlinePool(Threads):
         # *worker* might wait for that one.
         if outer is not None and outer.queue.inline and outer.queue.scheduler is queue.scheduler:
             CURRENT.due.append(partial(self._work, queue, worker))
-        elif outer is None and (CURRENT.lent or threading.current_thread() is threading.main_thread()):
+        elif outer is None and (CURRENT.submits_inline or threading.current_thread() is threading.main_thread()):
             self._serve(queue, worker)
         else:
             thread = threading.Thread(target=self._serve, args=(queue, worker), name=f"{queue.name}-beside")
