@@ -18,7 +18,7 @@ class Backend(Protocol):
     """What the workers of a queue run in.  Its fields are set once, but for `_broken`."""
 
     #: A worker without a task is idle; else it leaves.
-    parks: bool
+    keeps_idle: bool
     #: Tasks run in the threads that submit them.
     inline: bool
     #: Results of tasks may be `Kept` elsewhere.
@@ -52,7 +52,7 @@ class Backend(Protocol):
 class Threads:
     """The common part of backends that run tasks in threads of this process."""
 
-    parks = True
+    keeps_idle = True
     inline = False
     keeps = False
 

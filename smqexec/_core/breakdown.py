@@ -103,7 +103,7 @@ class Breakdown:
         queue.barrier = None
         queue.leave_unbegun()
         for worker in list(queue.workers):
-            if not worker.tasks() and (worker is broken or not queue.parks):
+            if not worker.tasks() and (worker is broken or not queue.keeps_idle):
                 queue.leave(worker)
         queue.waiting = queue.ready = 0
         queue.running = sum(len(worker.tasks()) for worker in queue.workers)

@@ -44,14 +44,14 @@ class Dispatcher:
                     return None
                 queue.coming.pop(worker, None)
                 queue.idle.pop(worker, None)  # it is still there if the queue was lost
-                if not queue.parks:
+                if not queue.keeps_idle:
                     queue.name_worker(worker)
                 else:
                     worker.thread = threading.get_ident()
                 retires = len(queue.workers) > queue.limit
                 if not retires:
                     task = self._wake.take(queue, worker)
-                    retires = task is None and not queue.parks
+                    retires = task is None and not queue.keeps_idle
                 if retires:
                     starts = self._retire(queue, worker)
                 elif task is None:
@@ -62,7 +62,7 @@ class Dispatcher:
                 if ends and not retires:
                     queue.leave(worker)
                     queue.wake_idle()  # they leave too
-                last = ends and queue.parks and not queue.workers
+                last = ends and queue.keeps_idle and not queue.workers
             if DEFERRED:
                 call_deferred()
             self._wake.start(starts)

@@ -147,7 +147,7 @@ class QueueState(PlannedQueue):
         "lost",
         "name",
         "owner",
-        "parks",
+        "keeps_idle",
         "pending_limit",
         "pool",
         "refusal",
@@ -168,7 +168,7 @@ class QueueState(PlannedQueue):
         self.scheduler = scheduler
         # The backend, and copies of its fields that are read at each task.
         self.pool = pool
-        self.parks, self.inline, self.keeps = pool.parks, pool.inline, pool.keeps
+        self.keeps_idle, self.inline, self.keeps = pool.keeps_idle, pool.inline, pool.keeps
         self.name = name
         # How many workers it may have: `width`, and those that wait at an executor (``prefetch``).
         self.limit = limit

@@ -85,7 +85,7 @@ class Wake:
         if wanted and queue.idle:
             queue.wake_idle(1)
         elif (wanted and len(queue.workers) < queue.limit) or (
-            queue.waiting and not queue.workers and queue.parks
+            queue.waiting and not queue.workers and queue.keeps_idle
         ):
             worker = Worker(queue)
             queue.workers[worker] = None

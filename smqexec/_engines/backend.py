@@ -92,7 +92,7 @@ class ExecutorBackend:
             so before each call, and other executors get none.
     """
 
-    parks = inline = False
+    keeps_idle = inline = False
 
     def __init__(self, executor: Executor, prefetch: int | None) -> None:
         engine = executor if isinstance(executor, Engine) else None

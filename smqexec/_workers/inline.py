@@ -39,7 +39,7 @@ class InlinePool(Threads):
         initializer: Called once, without arguments, by the thread that begins the first worker.
     """
 
-    parks = False
+    keeps_idle = False
     inline = True
 
     def __init__(self, initializer: Callable[[], object] | None) -> None:
