@@ -1,4 +1,4 @@
-"""Queue: the contract of `concurrent.futures.Executor`, over the state that the core keeps of a queue."""
+"""Queue: the contract of `concurrent.futures.Executor`, over the state that the core remote_values of a queue."""
 
 from __future__ import annotations
 
@@ -219,7 +219,7 @@ class Queue(Submits, ThreadPoolExecutor):
         self._scheduler = scheduler
         self._state = state
         self._pool = state.pool
-        ruled = in_order or limit is not None or state.keeps or state.inline or context
+        ruled = in_order or limit is not None or state.remote_values or state.inline or context
         core = scheduler._core
         self._add = core.admission.add_with if ruled else core.submission.add
         self._thread_name_prefix = state.name  # clients of ThreadPoolExecutor, and its own tests, read it
@@ -296,7 +296,7 @@ class Queue(Submits, ThreadPoolExecutor):
                 such as ``{disk: 2}``.  It gives them back as it ends.  A task that lacks units waits in
                 line for them, and its queue starts other tasks.
             hold: Keep the units beyond the task's end, until the tasks that were submitted to
-                *release* it have ended.  A task that fails keeps none.
+                *release* it have ended.  A task that fails remote_values none.
             release: Tasks, submitted with *hold*, that keep their units until this one has ended.  A
                 submit that raises counts as ended, once it has added its task.
             others: Options of the queue's executor, such as a `DaskExecutor`.

@@ -22,7 +22,7 @@ class Backend(Protocol):
     #: Tasks run in the threads that submit them.
     inline: bool
     #: Results of tasks may be `Kept` elsewhere.
-    keeps: bool
+    remote_values: bool
     #: Why the backend starts no more workers; false if it does.
     _broken: Any
 
@@ -54,7 +54,7 @@ class Threads:
 
     keeps_idle = True
     inline = False
-    keeps = False
+    remote_values = False
 
     def cancel(self, task: Any) -> None:
         """Do nothing: a running task has begun."""

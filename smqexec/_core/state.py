@@ -142,7 +142,7 @@ class QueueState(PlannedQueue):
         "idle",
         "in_order",
         "inline",
-        "keeps",
+        "remote_values",
         "limit",
         "lost",
         "name",
@@ -168,7 +168,7 @@ class QueueState(PlannedQueue):
         self.scheduler = scheduler
         # The backend, and copies of its fields that are read at each task.
         self.pool = pool
-        self.keeps_idle, self.inline, self.keeps = pool.keeps_idle, pool.inline, pool.keeps
+        self.keeps_idle, self.inline, self.remote_values = pool.keeps_idle, pool.inline, pool.remote_values
         self.name = name
         # How many workers it may have: `width`, and those that wait at an executor (``prefetch``).
         self.limit = limit

@@ -108,7 +108,7 @@ class ExecutorBackend:
         # Whether the class of the executor has got a call: see `come_before`.
         self._called = False
         # The rest never changes.
-        self.keeps = engine is not None and engine.keeps
+        self.remote_values = engine is not None and engine.remote_values
         self._prefetch = 0 if engine is None and prefetch is None else prefetch
         # What stands for a future among the arguments; None: its result.
         self._take: Take | None = None if engine is None else partial(stand_in, takes=engine.takes)
@@ -147,7 +147,7 @@ class ExecutorBackend:
         self.executor = None
 
     def lose(self, queue: QueueState) -> None:
-        """Release the executor if no call of *queue* can come: the scheduler keeps the state of lost queues.
+        """Release the executor if no call of *queue* can come: the scheduler remote_values the state of lost queues.
 
         Called as the queue is collected, and as a worker ends.  No lock is needed: a queue that has
         ended gets no task and no worker.
@@ -223,7 +223,7 @@ class ExecutorBackend:
     def _end(self, job: _Job, future: Future[Any]) -> None:
         """End the task of *job* with the outcome of *future*, and go on with the next one."""
         queue, worker = job.queue, job.worker
-        value, error = (Kept(future), error_of(future)) if self.keeps else outcome_of(future)  # type: ignore[arg-type]
+        value, error = (Kept(future), error_of(future)) if self.remote_values else outcome_of(future)  # type: ignore[arg-type]
         if error is None:
             del future
             self._complete(job, value)
@@ -347,7 +347,7 @@ class ExecutorBackend:
 class _Job:
     """A task that is at an executor, and its call, until the task ends.
 
-    Frames that a failure keeps know the job alone: `release` frees all the rest.
+    Frames that a failure remote_values know the job alone: `release` frees all the rest.
     """
 
     __slots__ = ("args", "fn", "generates", "kwargs", "queue", "task", "worker")

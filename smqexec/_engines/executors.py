@@ -42,7 +42,7 @@ class Engine(Executor):
 
     #: Whether values stay with the futures that `call` returns, which are `Remote` then.
     #: And such a future may stand for its value in another call.
-    keeps: ClassVar[bool] = False
+    remote_values: ClassVar[bool] = False
 
     #: How many calls more than the queue has slots it wants now.  Read as each call begins and ends.
     prefetch: int = 0

@@ -141,7 +141,7 @@ class Admission:
             fn = Within(interruptible, fn)
         make: Any = partial(_made, queue, options, reservation, name)
         if options is NO_OPTIONS and reservation is None and not queue.in_order:
-            make = partial(new, keeping(Task)) if queue.keeps else None
+            make = partial(new, keeping(Task)) if queue.remote_values else None
         elif options.after or allocates or reservation is not None or queue.in_order:
             # A special template makes `add` link the task to more than its arguments.
             args, kwargs = None, special(args, kwargs)
@@ -150,7 +150,7 @@ class Admission:
 
 def _made(queue: QueueState, options: Options, reservation: Reservation | None, name: str) -> Task[Any]:
     """Return a new task with *options*.  Only fields that differ from a plain task's are set."""
-    task: Task[Any] = new(keeping(Task) if queue.keeps else Task)
+    task: Task[Any] = new(keeping(Task) if queue.remote_values else Task)
     if options is not NO_OPTIONS:
         task._name = options.name
         task._engine = options.engine
