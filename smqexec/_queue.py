@@ -1,4 +1,4 @@
-"""Queue: the contract of `concurrent.futures.Executor`, over the state that the core remote_values of a queue."""
+"""Queue: the contract of `concurrent.futures.Executor`, over the state that the core keeps of a queue."""
 
 from __future__ import annotations
 
@@ -296,7 +296,7 @@ class Queue(Submits, ThreadPoolExecutor):
                 such as ``{disk: 2}``.  It gives them back as it ends.  A task that lacks units waits in
                 line for them, and its queue starts other tasks.
             hold: Keep the units beyond the task's end, until the tasks that were submitted to
-                *release* it have ended.  A task that fails remote_values none.
+                *release* it have ended.  A task that fails keeps none.
             release: Tasks, submitted with *hold*, that keep their units until this one has ended.  A
                 submit that raises counts as ended, once it has added its task.
             others: Options of the queue's executor, such as a `DaskExecutor`.

@@ -95,7 +95,7 @@ class State(Exclusive):
         self.unfinished_drops: list[deque[Node]] = []
         # Pending nodes that belong to no queue: relays of futures of others, items, allocation waiters.
         self.relays: set[Node] = set()
-        # The hot entries of the planner.  `take_next` starts the next task of a queue: see `Allocates.starter`.
+        # The hot entries of the planner.  `take_next` starts the next task of a queue: `Allocates.starter`.
         self.take_next: Callable[..., Any] = self.planner.order.take
         self.add_node = self.planner.add
         # This process is a forked child: the threads, and so the tasks, are the parent's.

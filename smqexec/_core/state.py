@@ -129,31 +129,9 @@ class QueueState(PlannedQueue):
     """
 
     __slots__ = (
-        "_names",
-        "_unnamed",
-        "barrier",
-        "cancelled",
-        "coming",
-        "copies_context",
-        "done",
-        "failed",
-        "has_rules",
-        "searches",
-        "idle",
-        "in_order",
-        "inline",
-        "remote_values",
-        "limit",
-        "lost",
-        "name",
-        "owner",
-        "keeps_idle",
-        "pending_limit",
-        "pool",
-        "refusal",
-        "scheduler",
-        "width",
-        "workers",
+        "_names", "_unnamed", "barrier", "cancelled", "coming", "copies_context", "done", "failed",
+        "has_rules", "idle", "in_order", "inline", "keeps_idle", "limit", "lost", "name", "owner",
+        "pending_limit", "pool", "refusal", "remote_values", "scheduler", "searches", "width", "workers",
     )  # fmt: skip
 
     def __init__(

@@ -279,7 +279,7 @@ class Submission:
         if nodes is None:
             return first
         if len(nodes) > 2 or first is nodes[1]:
-            # Each node once; and a list without ready_without_worker room, which `append` makes.
+            # Each node once; and a list without spare room, which `append` makes.
             nodes = list(dict.fromkeys(nodes))
         if kwargs is DIRECT and len(nodes) == len(args):
             task._args = None

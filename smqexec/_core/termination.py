@@ -2,8 +2,8 @@
 
 `Termination.drop` ends a node and all its dependents under the lock, and lists what ended; `finish` does the
 rest after the lock: it releases the calls, wakes waiters, and calls callbacks.  A drop of many nodes goes in
-slices, between which other threads have the lock.  Meanwhile `State.unfinished_drops` has the dependents that are to
-be dropped yet: each waits for a dropped node, so that no worker can start it.
+slices, between which other threads have the lock.  Meanwhile `State.unfinished_drops` has the nodes that are
+still to be dropped: each waits for a dropped node, so that no worker can start it.
 """
 
 from __future__ import annotations

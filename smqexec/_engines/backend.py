@@ -147,7 +147,7 @@ class ExecutorBackend:
         self.executor = None
 
     def lose(self, queue: QueueState) -> None:
-        """Release the executor if no call of *queue* can come: the scheduler remote_values the state of lost queues.
+        """Release the executor if no call of *queue* can come: the scheduler keeps the state of lost queues.
 
         Called as the queue is collected, and as a worker ends.  No lock is needed: a queue that has
         ended gets no task and no worker.
@@ -347,7 +347,7 @@ class ExecutorBackend:
 class _Job:
     """A task that is at an executor, and its call, until the task ends.
 
-    Frames that a failure remote_values know the job alone: `release` frees all the rest.
+    Frames that a failure keeps know the job alone: `release` frees all the rest.
     """
 
     __slots__ = ("args", "fn", "generates", "kwargs", "queue", "task", "worker")

@@ -17,11 +17,11 @@ thread of another executor that ends a dependency.
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable
 from concurrent.futures.thread import BrokenThreadPool
 from contextvars import Context
 from functools import partial
+from threading import Thread, current_thread, main_thread
 from typing import Any
 
 from .._calls.interrupts import headroom, uninterrupted, unmasked
@@ -48,7 +48,7 @@ class InlinePool(Threads):
         # Why the initializer failed, as in a ThreadPoolExecutor; else None.  Written by the worker.
         self._broken: Any = None
         # Always empty: `Backend` asks for it.
-        self.threads: set[threading.Thread] = set()
+        self.threads: set[Thread] = set()
 
     def start(self, queue: QueueState, worker: Worker) -> None:
         """Begin *worker* in the calling thread, now or when it is due, or in a new thread."""
@@ -57,10 +57,10 @@ class InlinePool(Threads):
         # *worker* might wait for that one.
         if outer is not None and outer.queue.inline and outer.queue.scheduler is queue.scheduler:
             CURRENT.due.append(partial(self._work, queue, worker))
-        elif outer is None and (CURRENT.submits_inline or threading.current_thread() is threading.main_thread()):
+        elif outer is None and (CURRENT.submits_inline or current_thread() is main_thread()):
             self._serve(queue, worker)
         else:
-            thread = threading.Thread(target=self._serve, args=(queue, worker), name=f"{queue.name}-beside")
+            thread = Thread(target=self._serve, args=(queue, worker), name=f"{queue.name}-beside")
             Context().run(thread.start)  # see `ThreadPool.start`
 
     def resize(self, number: int) -> None:

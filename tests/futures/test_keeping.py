@@ -1,4 +1,4 @@
-"""Queues on an engine that remote_values values, and says how many calls it wants: one whose calls the test ends."""
+"""Queues on an engine that keeps values, and says how many calls it wants: one whose calls the test ends."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Held(Remote):
 
 
 class Keeper(Engine):
-    """An engine that remote_values values, and waits for the test to say how calls end."""
+    """An engine that keeps values, and waits for the test to say how calls end."""
 
     remote_values = True
     max_workers = 1

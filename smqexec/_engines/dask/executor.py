@@ -1,6 +1,6 @@
 """The executor of a Dask cluster, and the futures of its calls: see ``smqexec.dask``.
 
-A `ClusterFuture` stands for a value at the cluster, which Dask's own future remote_values there.
+A `ClusterFuture` stands for a value at the cluster, which Dask's own future keeps there.
 Dask calls `ClusterFuture.end` in a thread of its own.  The thread of the client's event loop
 must not wait for the cluster, so every other thread asks the cluster through ``in_loop``.
 """
@@ -36,7 +36,7 @@ from .streams import values
 
 _NOTHING: Any = object()
 
-# A call of more bytes is sent to a worker, not with the graph: Dask's scheduler remote_values the graph
+# A call of more bytes is sent to a worker, not with the graph: Dask's scheduler keeps the graph
 # as long as any value that was made from it.
 LARGE = 100_000
 # Why Dask drops calls: a lost worker had a value that no call can make again.  Such a call is
@@ -63,7 +63,7 @@ class BrokenCluster(BrokenExecutor):
 class ClusterFuture(Remote):
     """A call on the cluster: done when its value is there.
 
-    `result` brings the value here, once, and remote_values it; nothing else does.  When
+    `result` brings the value here, once, and keeps it; nothing else does.  When
     the future is collected, the cluster drops the value.
 
     It can be an argument of a call on the same cluster, at any depth.  It may be

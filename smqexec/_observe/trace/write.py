@@ -107,7 +107,7 @@ class Recording:
             self._observations.append(_Notes(scheduler, self))
             with scheduler.exclusive():
                 known = [(task, [*dependencies_of(task)]) for task in scheduler.termination.pending()]
-                workers = [worker for state in scheduler._queues for worker in state.workers]
+                workers = [worker for state in scheduler.queues for worker in state.workers]
                 running = [(task, worker) for worker in workers for task in worker.tasks()]
             for task, needs in [*known, *((task, []) for task, _ in running)]:
                 self._encoder.submitted(None, number_of(task), label_of(task), numbers_of(needs))
