@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Any
@@ -41,3 +42,21 @@ def need(name: str) -> Any:
         return importlib.import_module(name)
     except ImportError as error:
         pytest.skip(f"{name} can't be imported here: {error}")
+
+
+class Inside:
+    """How many threads are in a ``with`` block of this object, and how many there were at most."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.now = self.most = 0
+
+    def __enter__(self) -> None:
+        with self.lock:
+            self.now += 1
+            self.most = max(self.most, self.now)
+        sum(range(20_000))  # long enough for another thread to come in between
+
+    def __exit__(self, *raised: object) -> None:
+        with self.lock:
+            self.now -= 1

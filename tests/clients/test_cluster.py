@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import Callable
 from concurrent.futures import Executor
 from typing import Any
@@ -11,33 +10,25 @@ from typing import Any
 import pytest
 from gate import DEADLINE
 
-from clients.conftest import need
+from clients.conftest import Inside, need
 
 pytestmark = [pytest.mark.cluster, pytest.mark.filterwarnings("ignore")]
 
-inside = 0
-most = 0
-lock = threading.Lock()
+instrument = Inside()
 
 
 def measure(number: int) -> int:
-    """Use the instrument, and note how many do so at once."""
-    global inside, most
-    with lock:
-        inside += 1
-        most = max(most, inside)
-    sum(range(20_000))  # long enough for another thread to come in between
-    with lock:
-        inside -= 1
-    return number
+    with instrument:
+        return number
 
 
-def test_a_worker_keeps_an_instrument_exclusive(make: Callable[[int], Executor]) -> None:
+def test_a_worker_keeps_an_instrument_exclusive(
+    make: Callable[[int], Executor], switching_often: None
+) -> None:
     distributed = need("distributed")
     dask = need("dask")
     executors = {"default": make(4), "instrument": make(1)}
-    global most
-    most = 0
+    instrument.most = 0
 
     async def main() -> tuple[Any, Any]:
         async with (
@@ -52,7 +43,7 @@ def test_a_worker_keeps_an_instrument_exclusive(make: Callable[[int], Executor])
 
     taken, computed = asyncio.run(asyncio.wait_for(main(), 6 * DEADLINE))
     assert taken == computed == list(range(50))
-    assert most == 1
+    assert instrument.most == 1
     for executor in executors.values():  # the worker has closed them
         with pytest.raises(RuntimeError, match="after shutdown"):
             executor.submit(int)

@@ -1,73 +1,32 @@
-"""Programs that run stages: SPDL, pipefunc, uproot, dask's own scheduler of threads."""
+"""Programs that run stages or many calls: pipefunc, uproot, dask's own scheduler of threads, joblib, tqdm."""
 
 from __future__ import annotations
 
-import threading
+import io
 from concurrent.futures import Executor, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from clients.conftest import need
+from clients.conftest import Inside, need
 from smqexec import Queue, Scheduler
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 
-class Alive:
-    """How many items are between the first stage and the last, and how many there were at most."""
-
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.now = self.most = 0
-
-    def load(self, item: int) -> int:
-        with self.lock:
-            self.now += 1
-            self.most = max(self.most, self.now)
-        return item
-
-    def score(self, item: int) -> int:
-        with self.lock:
-            self.now -= 1
-        return item + 1
-
-
-def through_spdl(executor: Any, alive: Alive) -> list[int]:
-    spdl = need("spdl.pipeline")
-    stage = {"executor": executor, "concurrency": 4}
-    builder = spdl.PipelineBuilder().add_source(range(300))
-    builder = builder.pipe(alive.load, **stage).pipe(abs, **stage).pipe(alive.score, **stage)
-    pipeline = builder.add_sink(8).build(num_threads=1)
-    with pipeline.auto_stop():
-        return sorted(pipeline)
-
-
-def test_spdl_gives_all_items(executor: Executor) -> None:
-    assert through_spdl(executor, Alive()) == list(range(1, 301))
-
-
-def test_pipefunc_with_two_queues_of_one_scheduler() -> None:
+def test_pipefunc_with_two_queues_of_one_scheduler(switching_often: None) -> None:
     pipefunc = need("pipefunc")
-    inside = {"instrument": 0, "analysis": 0}
-    most = dict(inside)
-    lock = threading.Lock()
-
-    def note(name: str, step: int) -> None:
-        with lock:
-            inside[name] += step
-            most[name] = max(most[name], inside[name])
+    instrument, analysis = Inside(), Inside()
 
     def take(x: int) -> int:
-        note("instrument", 1)
-        note("instrument", -1)
-        return x * 2
+        with instrument:
+            return x * 2
 
     def analyse(y: int) -> int:
-        note("analysis", 1)
-        note("analysis", -1)
-        return y + 1
+        with analysis:
+            return y + 1
 
     pipeline = pipefunc.Pipeline(
         [
@@ -83,11 +42,12 @@ def test_pipefunc_with_two_queues_of_one_scheduler() -> None:
 
     with ThreadPoolExecutor(2) as pool:
         expected = total(pool)
+    instrument.most = analysis.most = 0
     with Scheduler() as scheduler:
-        queues = {"y": Queue(scheduler, 1), "": Queue(scheduler, 3)}
+        queues = {"y": Queue(scheduler, 1), "": Queue(scheduler, 2)}
         assert total(queues) == expected == sum(2 * x + 1 for x in range(40))
-    assert most["instrument"] == 1
-    assert most["analysis"] <= 3
+    assert instrument.most == 1
+    assert analysis.most <= 2
 
 
 def test_uproot_reads_the_same_arrays(executor: Executor, tmp_path: Path) -> None:
@@ -107,3 +67,36 @@ def test_dask_computes_on_a_pool(executor: Executor) -> None:
     dask = need("dask")
     powers = [dask.delayed(pow)(2, i) for i in range(20)]
     assert dask.delayed(sum)(powers).compute(scheduler="threads", pool=executor) == 2**20 - 1
+
+
+def test_joblib_runs_a_backend_over_an_executor(executor: Executor) -> None:
+    joblib = need("joblib")
+    base = need("joblib.parallel").ParallelBackendBase
+
+    class Backend(base):  # type: ignore[misc, valid-type]
+        supports_retrieve_callback = True
+
+        def effective_n_jobs(self, n_jobs: int) -> int:
+            return n_jobs
+
+        def submit(self, batch: Any, callback: Any) -> Any:
+            future = executor.submit(batch)
+            future.add_done_callback(callback)
+            return future
+
+        def retrieve_result_callback(self, future: Any) -> Any:
+            return future.result()
+
+    joblib.register_parallel_backend("executor", Backend)
+    with joblib.parallel_config("executor", n_jobs=2):
+        assert joblib.Parallel()(joblib.delayed(pow)(2, i) for i in range(50)) == [2**i for i in range(50)]
+
+
+@pytest.mark.parametrize("pool", [ThreadPoolExecutor, Queue, partial(Queue, Scheduler())])
+def test_tqdm_maps_with_a_bar(pool: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`thread_map` makes its own pool, of the class that `concurrent.futures` has by that name."""
+    thread_map = need("tqdm.contrib.concurrent").thread_map
+    monkeypatch.setattr("concurrent.futures.ThreadPoolExecutor", pool)
+    bars = io.StringIO()
+    assert thread_map(abs, range(-50, 0), max_workers=2, file=bars) == list(range(50, 0, -1))
+    assert "50/50" in bars.getvalue()
