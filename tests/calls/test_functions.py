@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import sys
 import types
 from collections.abc import Callable, Iterator
@@ -50,8 +51,9 @@ class Numbers:
     def __call__(self, n: int = 1) -> Iterator[int]:
         yield n
 
-    def method(self, n: int = 1) -> Iterator[int]:
-        yield n
+    method = __call__
+    part = partialmethod(method, 2)
+    decorated = decorated(method)
 
     @classmethod
     def of_class(cls) -> Iterator[int]:
@@ -60,9 +62,6 @@ class Numbers:
     @staticmethod
     def static() -> Iterator[int]:
         yield 1
-
-    part = partialmethod(method, 2)
-    decorated = decorated(method)
 
 
 class Heir(Numbers):
@@ -116,27 +115,10 @@ def deep() -> Any:
 @pytest.mark.parametrize(
     "fn",
     [
-        values,
-        lambda: (yield),
-        partial(values, 1),
-        partial(partial(values, 1), 2),
-        Numbers(),
-        Heir(),
-        Slotted(),
-        Numbers().method,
-        Numbers.method,
-        Numbers.of_class,
-        Numbers().of_class,
-        Numbers().static,
-        Numbers().part,
-        Numbers().decorated,
-        partial(Numbers()),
-        decorated(values),
-        lru_cache(values),
-        decorated(decorated(values)),
+        *(values, lambda: (yield), partial(values, 1), Numbers(), Heir(), Slotted(), Numbers.method),
+        *(Numbers().method, Numbers.of_class, Numbers().static, Numbers().part, Numbers().decorated),
+        *(decorated(values), lru_cache(values), deep(), types.MethodType(Numbers(), 1)),
         context,  # a result that is no iterator is an ordinary one all the same
-        deep(),
-        types.MethodType(Numbers(), 1),
     ],
 )
 def test_generator_functions(fn: Any) -> None:
@@ -147,30 +129,13 @@ def test_generator_functions(fn: Any) -> None:
 @pytest.mark.parametrize(
     "fn",
     [
-        ordinary,
-        lambda: values(1),  # gives a generator, is none
-        partial(ordinary),
-        coroutine,
-        asynchronous,
-        print,
-        len,
-        [].append,
-        int,
-        type,
+        *(ordinary, partial(ordinary), coroutine, asynchronous, print, [].append, int, type, circle()),
+        lambda: values(1),  # returns a generator, is none
         Numbers,  # its instances would be
-        Delegating(),
-        Mock(),
-        MagicMock(),
-        Mock(spec=type),
-        Mock(spec=partial(ordinary)),
-        Mock(return_value=iter([1])),
-        create_autospec(values),
-        create_autospec(Numbers),
-        circle(),
-        Plain(values),
-        Plain(Numbers()),
-        values(1),  # not even callable
-        None,
+        *(Delegating(), Mock(), MagicMock(), Mock(spec=type), Mock(spec=partial(ordinary))),
+        *(Mock(return_value=iter([1])), create_autospec(values), create_autospec(Numbers)),
+        *(Plain(values), Plain(Numbers())),
+        *(values(1), None),  # not even callable
     ],
     ids=lambda fn: type(fn).__name__,
 )
@@ -190,8 +155,8 @@ def test_object_that_answers_no_questions() -> None:
 def test_a_number_makes_a_generator_function_of_any_callable() -> None:
     def fn() -> None: ...
 
-    assert not generates(fn)
-    fn.number_of_results = ordinary  # type: ignore[attr-defined]
+    assert number_of_results(ordinary)(fn) is fn
+    assert fn.number_of_results is ordinary  # type: ignore[attr-defined]
     assert generates(fn)
     assert generates(partial(fn))
     assert generates(decorated(fn))
@@ -314,42 +279,24 @@ def wrapper_with_another_signature() -> Any:
 @pytest.mark.parametrize(
     "fn",
     [
-        tens,
-        partial(tens),
-        decorated(tens),
-        decorated(decorated(tens)),
-        Announcing(),
-        Announced().method,
-        partial(Announced().method),
-        Announced.of_class,
-        Announced.static,
-        Called(),
-        Called().__call__,
-        Iterates,
-        own(),
-        with_own_number(),
+        *(tens, partial(tens), decorated(tens), decorated(decorated(tens)), Announcing()),
+        *(Announced().method, partial(Announced().method), Announced.of_class, Announced.static),
+        *(Called(), Called().__call__, Iterates, own(), with_own_number()),
         wrapper_with_another_signature(),
     ],
 )
 def test_number_for_the_arguments_of_the_call(fn: Any) -> None:
     count: Any = announcement(fn)
     assert generates(fn)
-    assert count(3) == 30
-    assert count(n=3) == 30
+    assert count(3) == count(n=3) == 30
 
 
 @pytest.mark.parametrize(
     "fn",
     [
-        partial(tens, 3),
-        partial(tens, n=3),
-        partial(partial(tens), 3),
-        partial(Announced().method, 3),
-        partial(Announced.method, Announced(), 3),
-        partial(Called(), 3),
-        Announced().part,
-        types.MethodType(tens, 3),
-        decorated(partial(tens, 3)),
+        *(partial(tens, 3), partial(tens, n=3), partial(partial(tens), 3), decorated(partial(tens, 3))),
+        *(partial(Announced().method, 3), partial(Announced.method, Announced(), 3)),
+        *(partial(Called(), 3), Announced().part, types.MethodType(tens, 3)),
     ],
 )
 def test_number_for_the_arguments_bound_before(fn: Any) -> None:
@@ -364,13 +311,6 @@ def test_outermost_number_counts() -> None:
     assert tens.number_of_results(3) == 30  # type: ignore[attr-defined]
 
 
-def test_attribute_and_decorator_are_the_same() -> None:
-    def fn() -> None: ...
-
-    assert number_of_results(len)(fn) is fn
-    assert fn.number_of_results is len  # type: ignore[attr-defined]
-
-
 @pytest.mark.parametrize("count", [3, None, "len"])
 def test_decorator_without_a_callable(count: Any) -> None:
     """``@number_of_results`` without an argument would take the function itself for the count: a lambda
@@ -382,33 +322,29 @@ def test_decorator_without_a_callable(count: Any) -> None:
 # The number.
 
 
-@pytest.mark.parametrize("number", [0, 1, True, sys.maxsize])
-def test_lengths(number: int) -> None:
-    assert length(lambda: number, "fn", (), {}) == number
+class Seven:
+    def __index__(self) -> int:
+        return 7
 
 
-def test_length_that_only_counts_as_an_int() -> None:
-    class Seven:
-        def __index__(self) -> int:
-            return 7
-
-    found = length(lambda *args, **kwargs: Seven(), "fn", (1,), {"a": 2})
-    assert (found, type(found)) == (7, int)
+@pytest.mark.parametrize("number", [0, 1, True, sys.maxsize, Seven()])
+def test_lengths(number: Any) -> None:
+    found = length(lambda *args, **kwargs: number, "fn", (1,), {"a": 2})
+    assert found == operator.index(number) and isinstance(found, int)
 
 
-@pytest.mark.parametrize("number", [None, 1.0, "1", [1]])
-def test_no_lengths(number: object) -> None:
-    kind = type(number).__name__
-    message = f"^number_of_results of fn must give an int of 0 or more, not '{kind}'$"
-    with pytest.raises(TypeError, match=message):
-        length(lambda: number, "fn", (), {})
+WRONG = "^number_of_results of fn must give an int of 0 or more, not {}$"
 
 
-@pytest.mark.parametrize("number", [-1, sys.maxsize + 1])
-def test_no_sizes(number: int) -> None:
-    with pytest.raises(
-        ValueError, match=f"^number_of_results of fn must give an int of 0 or more, not {number}$"
-    ):
+@pytest.mark.parametrize(
+    ("number", "error", "shown"),
+    [
+        *[(number, TypeError, f"'{type(number).__name__}'") for number in (None, 1.0, "1", [1])],
+        *[(number, ValueError, number) for number in (-1, sys.maxsize + 1)],
+    ],
+)
+def test_no_lengths(number: object, error: type[Exception], shown: object) -> None:
+    with pytest.raises(error, match=WRONG.format(shown)):
         length(lambda: number, "fn", (), {})
 
 
@@ -439,12 +375,8 @@ def test_count_that_is_no_callable() -> None:
 @pytest.mark.parametrize(
     ("fn", "name"),
     [
-        (values, "values"),
-        (Numbers().method, "Numbers.method"),
-        (Numbers, "Numbers"),
-        (Numbers(), "Numbers"),
-        (partial(values), "partial"),
-        (Plain(values), "values"),
+        *[(values, "values"), (Numbers().method, "Numbers.__call__"), (Numbers, "Numbers")],
+        *[(Numbers(), "Numbers"), (partial(values), "partial"), (Plain(values), "values")],
         (Mock(__qualname__=3), "Mock"),
     ],
     ids=range(7),
