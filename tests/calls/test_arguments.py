@@ -287,6 +287,14 @@ def test_state_of_containers_is_that_of_submit():
     assert not hasattr(result[1], "extra")
 
 
+def test_shared_containers_stay_shared():
+    shared, pair = [done(1)], (done(2),)
+    (first, (second, third, fourth)), kwargs = filled(shared, [shared, pair, pair], a=shared)
+    assert first == [1]
+    assert first is second is kwargs["a"]
+    assert third is fourth
+
+
 def test_plain_arguments_are_never_touched():
     hostile = Hostile()
     assert gather((hostile, [hostile], Cell(hostile)), {"a": (hostile,)}) is None

@@ -14,7 +14,7 @@ from unittest.mock import MagicMock, Mock, create_autospec
 import pytest
 
 from smqexec import number_of_results
-from smqexec._calls.callables import Plain, announcement, generates, length, name_of
+from smqexec._calls.callables import PLAIN, Plain, announcement, generates, is_iterator, length, name_of
 
 
 def values(*args: Any) -> Iterator[Any]:
@@ -383,3 +383,14 @@ def test_count_that_is_no_callable() -> None:
 )
 def test_names(fn: Any, name: str) -> None:
     assert name_of(fn) == name
+
+
+def test_types_of_results_are_forgotten_when_they_are_many() -> None:
+    before = PLAIN.copy()
+    try:
+        for number in range(1030):
+            assert not is_iterator(type(f"Kind{number}", (), {}))
+        assert 0 < len(PLAIN) < 1024
+    finally:
+        PLAIN.clear()
+        PLAIN.update(before)
