@@ -12,8 +12,8 @@ from functools import partial
 from typing import Any
 
 from ._calls.interrupts import LOGGER
-from ._core.shared import State
-from ._core.state import EXITING, FORKED, SHUT_DOWN, QueueState
+from ._core.queue_state import EXITING, FORKED, SHUT_DOWN, QueueState
+from ._core.state import State
 from ._core.termination import Termination
 from ._observe import why
 from ._observe.events import Observers

@@ -10,7 +10,7 @@ from concurrent.futures._base import DoneAndNotDoneFutures
 from contextlib import closing
 from typing import Any, TypeVar
 
-from ._core.state import CURRENT
+from ._core.queue_state import CURRENT
 from ._workers.completions import Completions
 
 R = TypeVar("R")

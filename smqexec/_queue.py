@@ -13,7 +13,7 @@ from weakref import ref
 from typing_extensions import override
 
 from ._calls.kinds import settled
-from ._core.state import QueueState
+from ._core.queue_state import QueueState
 from ._ending import leave
 from ._engines.backend import ExecutorBackend
 from ._engines.executors import Engine

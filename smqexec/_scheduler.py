@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ._core import process
 from ._core.breakdown import Breakdown
 from ._core.dispatch import Dispatcher
-from ._core.shared import State
+from ._core.state import State
 from ._core.stop import Stop, Stopping
 from ._core.submission import Submission
 from ._core.termination import Termination

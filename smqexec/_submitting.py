@@ -20,7 +20,7 @@ from ._futures.task import Task
 from ._limits.options import Options
 
 if TYPE_CHECKING:
-    from ._core.state import QueueState
+    from ._core.queue_state import QueueState
 
 P = ParamSpec("P")
 R = TypeVar("R")

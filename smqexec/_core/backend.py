@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol, TypeAlias
 
-# Of ``state``, which imports this module.
+# Of ``queue_state``, which imports this module.
 QueueState: TypeAlias = Any
 Worker: TypeAlias = Any
 

@@ -17,9 +17,9 @@ from .._futures.future import Failure, PlannedFuture
 from .._futures.relays import Foreign
 from .._futures.task import Task
 from .._planner import RUNNING, DependencyPlanner
+from .queue_state import QueueState, Worker
 from .searches import forget
-from .shared import Ended, State
-from .state import QueueState, Worker
+from .state import Ended, State
 from .termination import Termination
 
 

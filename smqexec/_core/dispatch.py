@@ -18,9 +18,9 @@ from .._futures.at_end import AtEnd
 from .._futures.task import Task
 from .._planner import SEARCHING
 from .loud import loud
+from .queue_state import QueueState, Worker
 from .searches import SEARCH_LIMIT, forget, searches
-from .shared import State
-from .state import QueueState, Worker
+from .state import State
 from .wake import Starts, Wake
 
 

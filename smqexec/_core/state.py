@@ -1,254 +1,210 @@
-"""Records of the core: a worker, what the calling thread is at, a queue.
+"""The state that all parts of one scheduler share: the lock, the planner, the queues, and waiting threads.
 
-A queue has slots, and a worker fills a slot for as long as it lives.  A worker with a thread is in one of
-these states, written under the lock of its scheduler::
+The parts (`Wake`, `Dispatcher`, `Submission`, `Termination`, and those of the rooms above) keep no state of
+a task or queue themselves.  They decide under `State.lock`, and act after it: outcomes are stored first, then
+states, then what waits is woken.  While the lock is held no user code runs, and no object of the user's is
+released.  Outside the lock this always holds, unless the scheduler is stopped or a rule of the queue says no:
 
-    coming --> running --> idle --> coming --> ...
-
-*Coming*: it was started or woken, and has not looked for a task since.  *Running*: `Worker.task` is its task.
-*Idle*: it found no ready task, and waits.  A worker leaves when its queue ends, or has too many workers.
+    a queue with a ready task has no idle worker, and as many workers on their way as ready tasks,
+    or as many workers as it may have.
 """
 
 from __future__ import annotations
 
-import threading
+import time
 from collections import deque
-from collections.abc import Callable, Sequence
-from heapq import heappop, heappush
-from queue import SimpleQueue
-from typing import Any, Protocol
-from weakref import ref
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Protocol, TypeAlias
 
-from .._futures.task import Task
-from .._planner import Node, PlannedQueue
-from .backend import Backend
-from .searches import Search
+from .._futures.at_end import AtEnd
+from .._futures.future import Failure, PlannedFuture
+from .._planner import DependencyPlanner, Node
+from .exclusive import Exclusive
+from .process import Ends
+from .queue_state import EXITING, FORKED, EventSink, QueueState
 
-# Why a queue takes no more tasks; two of them as the standard library says it.
-SHUT_DOWN = "cannot schedule new futures after shutdown"
-EXITING = "cannot schedule new futures after interpreter shutdown"
-FORKED = "the queue was made before the fork; make a new one in the child process"
+STATES: tuple[str, ...] = ("waiting", "ready", "running", "done", "failed", "cancelled")
 
+# How often a thread asks for the lock before it blocks.
+SPINS = 20
 
-class Worker:
-    """What runs tasks in a slot of a queue: a thread's loop, or calls at an executor.  Under the lock."""
-
-    __slots__ = ("number", "queue", "suspended", "task", "thread", "waits", "wakes")
-
-    def __init__(self, queue: QueueState) -> None:
-        self.queue = queue
-        # The number in the name of its slot; 0 for a worker with a thread of its own.
-        self.number = 0
-        # An entry wakes the idle worker; one too many makes it look for a task in vain.  No lock needed.
-        self.wakes: SimpleQueue[None] = SimpleQueue()
-        # The running task.
-        self.task: Task[Any] | None = None
-        # Tasks that wait while `task` runs nested in them, the outermost first; None for a callback that
-        # waits, whose task has ended.
-        self.suspended: list[Task[Any] | None] = []
-        # Its waits, the outermost first (`JoinSearch`), each with the length of `suspended` at its begin.
-        self.waits: list[tuple[int, Any]] = []
-        # The thread's identifier, once that has asked for a task; or the name of the slot, without a thread.
-        self.thread: int | str | None = None
-
-    def tasks(self) -> list[Task[Any]]:
-        """Return all its running tasks, the outermost first."""
-        return [task for task in (*self.suspended, self.task) if task is not None]
-
-    def waits_of(self, task: Task[Any]) -> list[Any]:
-        """Return the waits that have to end before *task* can go on; none if *task* runs elsewhere."""
-        tasks = [*self.suspended, self.task]
-        depth = tasks.index(task) if task in tasks else len(tasks)
-        return [wait for begun, wait in self.waits if begun >= depth]
-
-    def held_by(self, wait: Any) -> list[Any]:
-        """Return the tasks that can't go on before *wait* has ended."""
-        depths = [begun for begun, each in self.waits if each is wait]
-        tasks = [*self.suspended, self.task][: depths[0] + 1] if depths else []
-        return [task for task in tasks if task is not None]
+# A task or item that has ended under the lock: it releases its call, and wakes its waiters, after the lock.
+Ended: TypeAlias = tuple[PlannedFuture[Any], AtEnd | None, QueueState]
 
 
-class _Current(threading.local):
-    # Each field is the thread's own.  The worker whose task it runs; None at no task of ours.
-    worker: Worker | None = None
-    # It submits to an inline queue.
-    submits_inline = False
+class Allocates(Protocol):
+    """What a scheduler does about resources.  All but `bind_resources` are called under the lock."""
 
-    def __init__(self) -> None:
-        # All its workers, the outermost first: more than one where it serves inline queues.
-        self.workers: list[Worker] = []
-        # Begin further workers of inline queues.
-        self.due: deque[Callable[[], None]] = deque()
+    def bind_resources(self, resources: Iterable[Any], /) -> None:
+        """Make *resources* belong to this scheduler; raise ValueError if one belongs to another."""
 
+    def add_allocation(self, task: Any, /) -> None:
+        """Note which resources *task*, which was just added, takes and releases."""
 
-#: What the calling thread is at.
-CURRENT = _Current()
+    def allocate(self, task: Any, /) -> bool:
+        """Give *task*, just started, its units; if units are missing, hold it back and return False."""
+        ...
 
+    def stop_holding(self, allocation: Any, /) -> list[Any]:
+        """Hold no units beyond the end of the task; return the nodes that became ready."""
+        ...
 
-class EventSink(Protocol):
-    """The observers of a scheduler; false while there are none.  Called without the lock."""
-
-    def submitted(self, queue: QueueState, task: Task[Any], args: Any, kwargs: Any) -> None:
-        """Tell that *task* is about to be added; *args* and *kwargs* are those of `Submission.add`."""
-
-    def tell(
-        self,
-        kind: str,
-        queue: QueueState | None = None,
-        task: Task[Any] | None = None,
-        worker: int | str | None = None,
-        *,
-        time: float | None = None,
-        index: int | None = None,
-        outcome: str | None = None,
-        error: BaseException | None = None,
-    ) -> None:
-        """Tell of an event of another *kind*: see `Event`.  It comes before its effect can be seen."""
-
-    def dropped(self, ended: Sequence[tuple[Any, Any, QueueState]], ran: Task[Any] | None) -> None:
-        """Tell that the tasks in *ended* have ended.  None of them ran but *ran*, whose end was told."""
+    def starter(self) -> Callable[..., Any]:
+        """Return `State.take_next`: `take` of the order, as long as no task takes resources."""
+        ...
 
 
-class Limit(Protocol):
-    """How many tasks of a queue may be pending.  Called under the lock."""
+class Terminates(Protocol):
+    """How tasks end without a value, for the modules that `Termination` builds on."""
 
-    def use(self, reservation: Any, /) -> None:
-        """Note that the task of *reservation* is pending now."""
+    def fail_ready(self, queue: QueueState, failure: Failure, /) -> None:
+        """Fail the ready tasks of *queue*, and what depends on them.  The lock is not held."""
 
-    def admit(self, pending: int, /) -> None:
-        """Let waiting threads submit, as far as there is room beside *pending* tasks."""
-
-    def turn_away(self) -> None:
-        """Let all waiting threads go on without room: the queue takes no more tasks."""
+    def pending(self) -> list[Any]:
+        """Return all pending tasks, those submitted first in front.  The lock is held."""
+        ...
 
 
-class QueueState(PlannedQueue):
-    """A queue: its slots, workers and counts.  All fields but `lost` are written under the scheduler's lock.
+class State(Exclusive):
+    """The state of one scheduler.  Its lock guards all fields; some are read without."""
 
-    Apart from the public `Queue`, so that tasks and workers do not keep a queue that its user has lost.
-    """
-
-    __slots__ = (
-        "_names", "_unnamed", "barrier", "cancelled", "coming", "copies_context", "done", "failed",
-        "has_rules", "idle", "in_order", "inline", "keeps_idle", "limit", "lost", "name", "owner",
-        "pending_limit", "pool", "refusal", "remote_values", "scheduler", "searches", "width", "workers",
-    )  # fmt: skip
-
-    def __init__(
-        self,
-        scheduler: Any,
-        pool: Backend,
-        limit: int,
-        name: str,
-    ) -> None:
+    def __init__(self, order: str, stopped: bool, observers: EventSink) -> None:
         super().__init__()
-        # The `State` of its scheduler; set once, as are the next fields up to `name`.
-        self.scheduler = scheduler
-        # The backend, and copies of its fields that are read at each task.
-        self.pool = pool
-        self.keeps_idle, self.inline, self.remote_values = pool.keeps_idle, pool.inline, pool.remote_values
-        self.name = name
-        # How many workers it may have: `width`, and those that wait at an executor (``prefetch``).
-        self.limit = limit
-        # How many slots it has: ``max_workers``.
-        self.width = limit
-        # All workers, in the order of their start.
-        self.workers: dict[Worker, None] = {}
-        # Idle workers, and workers on their way.  The worker that went idle last is woken first.
-        self.idle: dict[Worker, None] = {}
-        self.coming: dict[Worker, None] = {}
-        # How many slots have had a name, and the numbers of free ones among these, a heap.
-        self._names = 0
-        self._unnamed: list[int] = []
-        # Searches of its workers that wait inside a task, and may run its tasks nested.
-        self.searches: dict[Search, None] = {}
-        # How many of its tasks have ended, and how.
-        self.done = self.failed = self.cancelled = 0
-        # Its tasks start in the order of submission; the barrier is that of the task submitted last.
-        self.in_order = False
-        self.barrier: Node | None = None
-        # How many of its tasks may be pending, if there is a limit.  Set once.
-        self.pending_limit: Limit | None = None
-        # Its tasks run in copies of their submitters' contexts.  Set once.
-        self.copies_context = False
-        # A cache, written by `update_rules`, so that the hand-over has one test: `in_order`, a pending limit,
-        # more workers than `limit`, a scheduler that is stopped, or one that was made before a fork.
-        self.has_rules = False
-        # None while the queue takes tasks; then the exception of which `submit` raises a copy, as the queue
-        # was shut down, is broken, was made before a fork, or the interpreter exits.  Written by `refuse`.
-        self.refusal: BaseException | None = None
-        # The user's queue, and whether it was collected.  The callback of the weak reference may run in any
-        # thread, also under the lock: it takes no lock.
-        self.owner: ref[Any] | None = None
-        self.lost = False
+        # The observers; false while there are none.  Replaced at each change; read without the lock.
+        self.observers = observers
+        # Which ready task is next.  Replaced by `Breakdown` alone.
+        self.planner = DependencyPlanner(order)
+        # "newest" or "oldest"; never changes.
+        self.order = order
+        # No task may start.  Written by `set_stopped`; read by generators without the lock.
+        self.stopped = stopped
+        # All queues, but for lost ones that are forgotten, in the order they were made.
+        self.queues: list[QueueState] = []
+        # The counts of lost queues that are forgotten.
+        self.past_counts: dict[str, int] = dict.fromkeys(STATES, 0)
+        # Threads that wait for a condition: the condition, and a lock to release once that holds.
+        self.condition_waiters: list[tuple[Callable[[], bool], Any]] = []
+        # For each task that waits for such a condition: all running tasks of its worker.
+        self.waiting_stacks: list[list[Any]] = []
+        # Running tasks that a stop holds at a checkpoint, each with the lock that its thread waits for.
+        self.paused: list[tuple[PlannedFuture[Any], Any]] = []
+        # With debug=True: called with a failure and the name of the queue, it returns what is called when the
+        # failure is looked at.  Set once.
+        self.watch_failure: Callable[[BaseException, str], Callable[[], object]] | None = None
+        # Nodes that are about to be dropped, where that takes several slices: see `Termination.drop`.
+        self.unfinished_drops: list[deque[Node]] = []
+        # Pending nodes that belong to no queue: relays of futures of others, items, allocation waiters.
+        self.relays: set[Node] = set()
+        # The hot entries of the planner.  `take_next` starts the next task of a queue: `Allocates.starter`.
+        self.take_next: Callable[..., Any] = self.planner.order.take
+        self.add_node = self.planner.add
+        # This process is a forked child: the threads, and so the tasks, are the parent's.
+        self._abandoned = False
+        # The interpreter is exiting.
+        self.exiting = False
 
-    @property
-    def pending(self) -> int:
-        """How many tasks are waiting or ready."""
-        return self.waiting + self.ready
+    # The parts that tasks, workers and rooms above call.  `Scheduler` fills them in, once.
+    wake: Any
+    dispatcher: Any
+    submission: Any
+    admission: Any
+    waiting: Any
+    streams: Any
+    stopping: Any
+    ending: Ends
+    #: Return why a future has not ended, or None if it has.
+    why_of: Callable[[PlannedFuture[Any]], str | None]
+    allocating: Allocates
+    #: Fail all that is pending with an exception of our own code: see `Breakdown`.
+    break_down: Callable[..., None]
+    termination: Terminates
+    #: Log why a wait may never end, and return True, if nothing can go on.
+    warn_if_stalled: Callable[..., bool]
 
-    def running_tasks(self) -> list[Task[Any]]:
-        """Return the tasks of all workers, those that wait while others run nested in them too."""
-        return [task for worker in self.workers for task in worker.tasks()]
+    def add_queue(self, queue: QueueState) -> None:
+        """Make *queue* part of the plan; forget lost queues."""
+        with self.exclusive():
+            self.planner.add_queue(queue)
+            for other in [other for other in self.queues if other.lost]:
+                if not (other.pending or other.workers):
+                    self.queues.remove(other)
+                    for name, count in other.counts().items():
+                        self.past_counts[name] += count
+            self.queues.append(queue)
+            queue.update_rules()
+            if self._abandoned or self.exiting:
+                queue.refuse(RuntimeError(FORKED if self._abandoned else EXITING))
 
-    @property
-    def ending(self) -> bool:
-        """Whether no task is pending and none can come: its workers are to leave."""
-        return (self.refusal is not None or self.lost) and not self.waiting and not self.ready
-
-    def refuse(self, refusal: BaseException) -> None:
-        """Take no more tasks: `submit` raises a copy of *refusal* from now on.  The lock is held."""
-        self.refusal = refusal
-        if self.pending_limit is not None:
-            self.pending_limit.turn_away()
-
-    def lose(self, _: object = None) -> None:
-        """Note that the user's queue was collected.  Takes no lock."""
-        self.lost = True
-        # A worker that becomes idle now looks at `lost` after it has entered `idle`: see `Dispatcher.begin`.
-        for worker in list(self.idle):
-            worker.wakes.put(None)
-        self.pool.lose(self)
-
-    def update_rules(self) -> None:
-        """Write `has_rules`.  The lock is held."""
-        ruled = self.in_order or self.pending_limit is not None or len(self.workers) > self.limit
-        self.has_rules = ruled or self.scheduler.stopped or self.scheduler._abandoned
-
-    def name_worker(self, worker: Worker) -> None:
-        """Give *worker*, which has no thread, the first free name of a slot, once.  The lock is held."""
-        if worker.number:
-            return
-        if self._unnamed:
-            worker.number = heappop(self._unnamed)
-        else:
-            self._names += 1
-            worker.number = self._names
-        worker.thread = f"slot {worker.number}"
-
-    def leave(self, worker: Worker) -> None:
-        """Remove *worker*.  The lock is held."""
-        del self.workers[worker]
-        self.idle.pop(worker, None)
-        self.coming.pop(worker, None)
-        if worker.number:
-            heappush(self._unnamed, worker.number)
-
-    def leave_unbegun(self) -> None:
-        """Remove the workers that have not begun.  The lock is held."""
-        for worker in [worker for worker in self.workers if worker.thread is None]:
-            self.leave(worker)
-
-    def wake_idle(self, count: int | None = None) -> None:
-        """Wake *count* idle workers; None: all.  The lock is held."""
-        for _ in range(len(self.idle) if count is None else count):
-            worker, _ = self.idle.popitem()
-            self.coming[worker] = None
-            worker.wakes.put(None)
+    def set_stopped(self, stopped: bool) -> None:
+        """Let no task start, or let tasks start again.  The lock is held."""
+        self.stopped = stopped
+        for queue in self.queues:
+            queue.update_rules()
 
     def counts(self) -> dict[str, int]:
-        """Return how many of its tasks are in each state."""
-        return {
-            "waiting": self.waiting, "ready": self.ready, "running": self.running,
-            "done": self.done, "failed": self.failed, "cancelled": self.cancelled,
-        }  # fmt: skip
+        """Return how many tasks are in which state."""
+        with self.exclusive(reads=True):
+            return self._counts()
+
+    def _counts(self) -> dict[str, int]:
+        total = self.past_counts.copy()
+        for queue in self.queues.copy():
+            for name, count in queue.counts().items():
+                total[name] += count
+        return total
+
+    def __repr__(self) -> str:
+        # Without the lock: a handler that has interrupted the lock's holder may print it.
+        counts = ", ".join(f"{count} {state}" for state, count in self._counts().items() if count)
+        number = sum(not queue.lost for queue in self.queues.copy())
+        queues = f"{number} queue{'s' * (number != 1)}"
+        stopped = " stopped" if self.stopped else ""
+        return f"<Scheduler order={self.order}{stopped}, {queues}: {counts or 'no tasks'}>"
+
+    def wake_condition_waiters(self) -> None:
+        """Wake the threads whose condition holds.  The lock is held."""
+        for waiter in self.condition_waiters.copy():
+            holds, blocker = waiter
+            if holds():
+                self.condition_waiters.remove(waiter)
+                blocker.release()
+
+    def yield_lock(self) -> None:
+        """Release the lock, which is held, for other threads, and take it again."""
+        self.lock.release()
+        time.sleep(0)
+        self.lock.acquire()
+
+    def spin(self) -> None:
+        """Wait for a while until the lock is free, without taking it.  Not in the main thread: Ctrl-C.
+
+        A thread holds the lock for a microsecond or two, unless it loses the interpreter lock meanwhile.  A
+        thread that blocks at once is given the lock at its release, but needs the interpreter lock to go on:
+        so the next thread blocks too, and from then on each task costs a switch of threads, three times as
+        much with 16 threads that submit.  To sleep for no time lets the holder go on.
+        """
+        for _ in range(SPINS):
+            # Not `locked`, which is false while the lock is on its way to a blocked thread.
+            if self.lock.acquire(False):
+                self.lock.release()
+                return
+            time.sleep(0)
+
+    def spin_and_lock(self) -> None:
+        """Take the lock that another thread holds.  For workers with threads, which no signal interrupts."""
+        self.spin()
+        self.lock.acquire()
+
+    def release_paused(self, tasks: Sequence[PlannedFuture[Any]] | None = None) -> None:
+        """Let paused tasks go on: *tasks*, or all.  The lock is held."""
+        paused, self.paused = self.paused, []
+        for task, blocker in paused:
+            if tasks is None or task in tasks:
+                blocker.release()
+            else:
+                self.paused.append((task, blocker))
+
+    def request_cancel(self, task: PlannedFuture[Any]) -> None:
+        """Ask running *task* to end.  The lock is held."""
+        task._get_at_end().cancel_requested = True
+        self.release_paused([task])

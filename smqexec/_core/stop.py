@@ -11,7 +11,7 @@ from functools import partial
 from time import perf_counter
 from types import TracebackType
 
-from .shared import State
+from .state import State
 from .wake import Wake
 
 

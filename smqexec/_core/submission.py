@@ -30,8 +30,8 @@ from .._futures.task import Task
 from .._planner import DONE, NEW, NONE, RUNNING, WAITING, Group, Node, as_few
 from .exclusive import OF_THE_PARENT, REENTRANT
 from .loud import loud
-from .shared import Ended, State
-from .state import QueueState
+from .queue_state import QueueState
+from .state import Ended, State
 from .submission_order import Barrier
 from .termination import Termination
 from .wake import Starts, Wake

@@ -21,9 +21,9 @@ from .._futures.relays import Foreign
 from .._futures.task import Task
 from .._planner import DONE, READY, RUNNING, Node, dependencies_of, dependents_of
 from .loud import loud
+from .queue_state import QueueState, Worker
 from .searches import forget, searches
-from .shared import Ended, State
-from .state import QueueState, Worker
+from .state import Ended, State
 from .submission_order import Barrier
 from .wake import Starts, Wake
 

@@ -20,9 +20,9 @@ from .._futures.task import Task
 from .._planner import READY, SEARCHING
 from .exclusive import Section
 from .loud import loud
+from .queue_state import QueueState, Worker
 from .searches import SEARCH_LIMIT
-from .shared import State
-from .state import QueueState, Worker
+from .state import State
 
 Starts: TypeAlias = list[tuple[QueueState, Worker]]  # workers to start once the lock is not held
 

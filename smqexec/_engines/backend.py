@@ -42,7 +42,7 @@ from .._calls.frames import ours, strip_ours
 from .._calls.interrupts import kept, uninterrupted, unmasked
 from .._core.loud import loud
 from .._core.process import come_before
-from .._core.state import QueueState, Worker
+from .._core.queue_state import QueueState, Worker
 from .._futures.names import label_of, note
 from .._futures.remote_value import Kept, stand_in
 from .._futures.task import Task

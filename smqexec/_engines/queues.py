@@ -7,7 +7,7 @@ from itertools import count
 from typing import Any
 
 from .._core.process import come_before
-from .._core.state import QueueState
+from .._core.queue_state import QueueState
 from .._workers.pools import check_width
 from .backend import ExecutorBackend
 from .executors import workers_of

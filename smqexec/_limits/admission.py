@@ -20,8 +20,8 @@ from .._calls.contexts import Within
 from .._calls.frames import ours
 from .._calls.interrupts import interruptible, uninterrupted
 from .._core.blocking import acquire, block
-from .._core.shared import State
-from .._core.state import CURRENT, QueueState
+from .._core.queue_state import CURRENT, QueueState
+from .._core.state import State
 from .._core.submission import Submission
 from .._futures.future import new
 from .._futures.remote_value import keeping

@@ -17,9 +17,9 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
+from .._core.queue_state import QueueState
 from .._core.searches import searches
-from .._core.shared import State
-from .._core.state import QueueState
+from .._core.state import State
 from .._planner import DONE, SEARCHING
 from .resources import KEPT, TAKEN, Allocation, AllocationWaiter, Resource
 

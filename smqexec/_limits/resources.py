@@ -30,7 +30,7 @@ from .._planner import Node
 from .checks import positive
 
 if TYPE_CHECKING:
-    from .._core.shared import State
+    from .._core.state import State
     from .._futures.task import Task
 
 _binding = threading.Lock()  # guards `Resource._scheduler`, and no other lock is taken meanwhile

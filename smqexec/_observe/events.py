@@ -39,7 +39,7 @@ from .._futures.task import Task
 if TYPE_CHECKING:
     from typing import Self
 
-    from .._core.state import QueueState
+    from .._core.queue_state import QueueState
 
 LOGGER = logging.getLogger("smqexec")
 

@@ -9,7 +9,7 @@ from .drawing import Arrow, Box, mermaid, printable, table
 from .snapshot import OUTSIDE, STATES, GraphEdge, GraphNode, snapshot
 
 if TYPE_CHECKING:
-    from .._core.shared import State
+    from .._core.state import State
 
 # Most nodes that are drawn.
 LIMIT = 1000

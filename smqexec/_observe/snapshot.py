@@ -17,7 +17,7 @@ from .._futures.task import Task
 from .._planner import DONE, READY, RUNNING, STRIDE, WAITING, dependencies_of
 
 if TYPE_CHECKING:
-    from .._core.shared import State
+    from .._core.state import State
 
 STATES = {WAITING: "waiting", READY: "ready", RUNNING: "running"}
 OUTSIDE = "outside"

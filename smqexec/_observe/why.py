@@ -14,7 +14,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .._core.exclusive import OF_THE_PARENT
-from .._core.state import QueueState, Worker
+from .._core.queue_state import QueueState, Worker
 from .._futures.future import PlannedFuture
 from .._futures.items import LENGTH, Item
 from .._futures.names import known_as, numbered
@@ -25,7 +25,7 @@ from .._planner import DONE, READY, RUNNING, Node, dependencies_of, dependents_o
 from .._workers.join_search import AllTasks, JoinSearch
 
 if TYPE_CHECKING:
-    from .._core.shared import State
+    from .._core.state import State
 
 # How many tasks are named of any number, and how many futures of others.
 NAMED, LISTED = 3, 20

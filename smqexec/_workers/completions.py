@@ -22,7 +22,7 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from .._core.blocking import block
-from .._core.state import CURRENT, Worker
+from .._core.queue_state import CURRENT, Worker
 from .._futures.future import PlannedFuture
 from .join_search import JoinSearch
 from .stall import stalled

@@ -14,7 +14,7 @@ from typing import Any
 
 from .._calls.callables import announcement, length, name_of
 from .._calls.frames import ours, strip_ours
-from .._core.state import QueueState, Worker
+from .._core.queue_state import QueueState, Worker
 from .._futures.task import Task
 
 ours(length)  # a failure would keep its frame, which holds the arguments

@@ -26,7 +26,7 @@ from typing import Any
 
 from .._calls.interrupts import headroom, uninterrupted, unmasked
 from .._core.backend import Threads
-from .._core.state import CURRENT, QueueState, Worker
+from .._core.queue_state import CURRENT, QueueState, Worker
 from .loop import perform
 
 LOGGER = logging.getLogger("concurrent.futures")  # where users look for failing initializers

@@ -30,8 +30,8 @@ from queue import Empty, SimpleQueue
 from threading import TIMEOUT_MAX
 from typing import Any, TypeAlias
 
+from .._core.queue_state import CURRENT, QueueState, Worker
 from .._core.searches import SEARCH_LIMIT, searches
-from .._core.state import CURRENT, QueueState, Worker
 from .._futures.future import PlannedFuture
 from .._futures.relays import Foreign
 from .._limits.resources import LACKING, Allocation, AllocationWaiter

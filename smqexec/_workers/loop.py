@@ -22,7 +22,7 @@ from .._calls.callables import PLAIN, announcement, generates, is_iterator, name
 from .._calls.containers import value_of
 from .._calls.frames import ours, strip_ours
 from .._calls.interrupts import FRAMES, make_room, uninterrupted
-from .._core.state import CURRENT, QueueState, Worker
+from .._core.queue_state import CURRENT, QueueState, Worker
 from .._futures.items import Item
 from .._futures.names import note
 from .._futures.remote_value import Kept

@@ -26,7 +26,7 @@ from typing_extensions import override
 
 from .._calls.interrupts import elsewhere
 from .._core.backend import Threads
-from .._core.state import QueueState, Worker
+from .._core.queue_state import QueueState, Worker
 from .inline import InlinePool
 from .loop import work
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from .._core.state import Worker
+from .._core.queue_state import Worker
 from .._futures.future import PlannedFuture
 from .._futures.relays import Foreign
 from .._futures.task import Task

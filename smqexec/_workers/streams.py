@@ -18,7 +18,7 @@ from .._calls.interrupts import DEFERRED, call_deferred
 from .._core.exclusive import OF_THE_PARENT, REENTRANT
 from .._core.loud import loud
 from .._core.searches import forget, searches
-from .._core.shared import State
+from .._core.state import State
 from .._core.termination import Termination
 from .._core.wake import Wake
 from .._futures.future import Failure

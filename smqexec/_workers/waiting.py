@@ -23,9 +23,9 @@ from .._core.blocking import acquire, block
 from .._core.dispatch import Dispatcher
 from .._core.exclusive import OF_THE_PARENT, Section
 from .._core.loud import loud
+from .._core.queue_state import CURRENT, QueueState, Worker
 from .._core.searches import searches
-from .._core.shared import State
-from .._core.state import CURRENT, QueueState, Worker
+from .._core.state import State
 from .._core.wake import Wake
 from .._futures.future import PlannedFuture
 from .._futures.task import Task

@@ -16,8 +16,8 @@ from threads import beside, until
 import smqexec
 from smqexec import Queue, Resource, Scheduler, checkpoint, settled
 from smqexec._calls.interrupts import LIMIT
-from smqexec._core.shared import State
-from smqexec._core.state import QueueState, Worker
+from smqexec._core.queue_state import QueueState, Worker
+from smqexec._core.state import State
 from smqexec._core.stop import Stopping
 from smqexec._core.submission import Submission
 from smqexec._core.termination import Termination

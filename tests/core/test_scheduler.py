@@ -21,7 +21,7 @@ from internals import (
     order_of,
     outside_of,
     resting_in,
-    shared,
+    state,
     state_of,
     states_of,
     wake,
@@ -559,7 +559,7 @@ def test_long_search_lets_others_have_the_lock(monkeypatch: pytest.MonkeyPatch) 
                 assert seconds == 0
                 tried.append(beside(scheduler.counts).result(DEADLINE)["running"] == 0)
 
-        monkeypatch.setattr(shared, "time", Clock)
+        monkeypatch.setattr(state, "time", Clock)
         sink = deep(queue)
         scheduler.resume()
         assert sink.result(DEADLINE) == wake.SEARCH_LIMIT * 5 // 2
@@ -577,7 +577,7 @@ def test_stop_during_a_long_search(monkeypatch: pytest.MonkeyPatch) -> None:
                     scheduler.stop()
                     stopped.set()
 
-        monkeypatch.setattr(shared, "time", Clock)
+        monkeypatch.setattr(state, "time", Clock)
         sink = deep(queue)
         scheduler.resume()
         assert stopped.wait(DEADLINE)

@@ -11,8 +11,8 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
-from ..._core.shared import State
-from ..._core.state import QueueState
+from ..._core.queue_state import QueueState
+from ..._core.state import State
 from .lines import TextLines
 from .statistics import Statistics
 

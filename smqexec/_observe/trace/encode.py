@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import ref
 
 if TYPE_CHECKING:
-    from ..._core.state import QueueState
+    from ..._core.queue_state import QueueState
 
 LONG = 1e6  # microseconds after which the beginning of a task that still runs is written
 

@@ -27,7 +27,7 @@ from .encode import Encoder, Note
 if TYPE_CHECKING:
     from typing import Self
 
-    from ..._core.shared import State
+    from ..._core.state import State
 
 LOGGER = logging.getLogger("smqexec")
 
