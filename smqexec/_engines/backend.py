@@ -17,6 +17,8 @@ Invariants, for executors of any kind:
   causes no recursion.  There are two exceptions.  While ``submit`` runs, steps are done at once:
   the executor may make the call there, and the call may wait for another task.  And a worker
   that starts as a task ends begins at once: no slot is left free while callbacks of that task run.
+- If a signal handler or a finalizer causes a step inside the ``submit`` of a pool of threads or
+  processes, which holds a lock, another thread does the step.
 - A worker that starts while another worker takes its task begins after that worker has submitted
   its call, so calls arrive in order.
 - No method of the executor is called while the scheduler's lock is held.
@@ -28,6 +30,7 @@ Invariants, for executors of any kind:
 from __future__ import annotations
 
 import threading
+from _thread import start_new_thread
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
@@ -39,7 +42,7 @@ from .._calls.arguments import materialise
 from .._calls.callables import Plain, announcement, generates, name_of
 from .._calls.containers import Take
 from .._calls.frames import ours, strip_ours
-from .._calls.interrupts import kept, uninterrupted, unmasked
+from .._calls.interrupts import elsewhere, kept, uninterrupted, unmasked
 from .._core.loud import loud
 from .._core.process import come_before
 from .._core.queue_state import QueueState, Worker
@@ -47,6 +50,7 @@ from .._futures.names import label_of, note
 from .._futures.remote_value import Kept, stand_in
 from .._futures.task import Task
 from .._workers.generators import drive, open_stream
+from .._workers.pools import submitting
 from .executors import Call, Engine, error_of, gone, is_end, outcome_of
 from .pickling import explain
 from .remote import Channel, Ordinary, perform, stream
@@ -66,21 +70,6 @@ class _Current(threading.local):
 
 
 _current = _Current()
-
-
-def _do(step: Callable[[], None]) -> None:
-    """Do *step* now; if this thread is in a step already, after that one."""
-    if _current.steps is not None:
-        _current.steps.append(step)
-        return
-    with uninterrupted():
-        steps = _current.steps = deque([step])
-        del step  # it knows its task
-        try:
-            while steps:
-                steps.popleft()()
-        finally:
-            _current.steps = None
 
 
 class ExecutorBackend:
@@ -117,6 +106,8 @@ class ExecutorBackend:
         self._brittle = not names.isdisjoint(("ProcessPoolExecutor", "InterpreterPoolExecutor"))
         # All workers of the executor are threads of this interpreter.
         self._at_home = isinstance(executor, ThreadPoolExecutor) and not self._brittle
+        # The class of an executor whose ``submit`` holds a lock, and makes no call; else None.
+        self._locks = type(executor) if self._brittle or self._at_home else None
 
     def prefetch(self) -> int:
         """Return how many calls beyond the queue's slots may be at the executor now."""
@@ -131,7 +122,7 @@ class ExecutorBackend:
         """Begin *worker*, in the thread that made a task ready."""
         step = partial(self._go_on, queue, worker)
         if _current.steps is None or _current.taking:
-            _do(step)
+            self._do(step)
         else:
             step()
 
@@ -169,6 +160,25 @@ class ExecutorBackend:
                 self.cancel(task)
 
     # Steps.
+
+    def _do(self, step: Callable[[], None]) -> None:
+        """Do *step* now; if this thread is in a step already, after that one."""
+        if _current.steps is not None:
+            _current.steps.append(step)
+            return
+        if self._locks is not None and submitting(self._locks):
+            # A signal handler or a finalizer has interrupted this thread in ``submit``, which holds a lock.
+            # Another thread can wait for the lock.
+            start_new_thread(elsewhere, (self._do, (step,)))
+            return
+        with uninterrupted():
+            steps = _current.steps = deque([step])
+            del step  # it knows its task
+            try:
+                while steps:
+                    steps.popleft()()
+            finally:
+                _current.steps = None
 
     def _go_on(self, queue: QueueState, worker: Worker) -> None:
         """Submit the call of the task that *worker* has, or else of the next ready task."""
@@ -208,10 +218,10 @@ class ExecutorBackend:
             kept(error)  # Ctrl-C is also raised to the caller
             strip_ours(error)
             # After the workers that have started: their slots are not left free while callbacks run.
-            _do(partial(self._refuse, job, error))
+            self._do(partial(self._refuse, job, error))
         else:
             self._enter(job.task, future)
-            future.add_done_callback(lambda future: _do(partial(self._end, job, future)))
+            future.add_done_callback(lambda future: self._do(partial(self._end, job, future)))
 
     def _refuse(self, job: _Job, error: BaseException) -> None:
         """Fail the task of *job*, which could not be submitted, with *error*, and go on with the next one."""
@@ -256,7 +266,7 @@ class ExecutorBackend:
         else:
             self._complete(job, result)
         job = task = result = values = None  # type: ignore[assignment]
-        _do(partial(self._go_on, queue, worker))
+        self._do(partial(self._go_on, queue, worker))
         self.threads.discard(thread)
 
     # Parts of steps.

@@ -12,7 +12,7 @@ from __future__ import annotations
 import sys
 from _thread import start_new_thread
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from concurrent.futures.thread import BrokenThreadPool, _global_shutdown_lock
 from contextvars import Context
 from functools import partial
@@ -74,7 +74,7 @@ class ThreadPool(Threads, ThreadPoolExecutor):
 
     def start(self, queue: QueueState, worker: Worker) -> None:
         """Start a thread for *worker*, or run it in a thread that has no call."""
-        if (self._shutdown_lock.locked() or _global_shutdown_lock.locked()) and _submitting():
+        if (self._shutdown_lock.locked() or _global_shutdown_lock.locked()) and submitting(type(self)):
             # A signal handler or a finalizer has interrupted this thread in `submit`, which holds the locks.
             # Another thread can wait for them.
             start_new_thread(elsewhere, (queue.scheduler.wake.start, ([(queue, worker)],)))
@@ -136,9 +136,10 @@ class WeakThreads:
         return len(list(iter(self)))
 
 
-def _submitting() -> bool:
-    """Return whether the calling thread is at a `submit` of the standard library's pools."""
+def submitting(pool: type[Executor]) -> bool:
+    """Return True if the calling thread is at a ``submit`` of class *pool*, or of a pool of threads."""
+    codes = (ThreadPoolExecutor.submit.__code__, getattr(pool.submit, "__code__", None))
     frame: FrameType | None = sys._getframe()
-    while frame is not None and frame.f_code is not ThreadPoolExecutor.submit.__code__:
+    while frame is not None and frame.f_code not in codes:
         frame = frame.f_back
     return frame is not None

@@ -422,3 +422,45 @@ def test_only_what_speaks_of_pickling_is_explained() -> None:
     explained = explain(pickling, divmod, (7, lock), {}, Inline())
     assert "divmod can't be sent to Inline: its argument 2, of type 'lock'" in str(explained)
     assert explained.__cause__ is pickling
+
+
+class Interrupted(ThreadPoolExecutor):
+    """A pool whose next `submit` is interrupted by a signal handler, while the pool's lock is held."""
+
+    handler: Any = None
+
+    def _adjust_thread_count(self) -> None:
+        handler, self.handler = self.handler, None
+        if handler is not None:
+            handler()
+        super()._adjust_thread_count()  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("users", [False, True], ids=["queue", "user"])
+@pytest.mark.parametrize("act", ["resume", "submit", "cancel"])
+def test_handler_that_interrupts_the_submit_of_a_pool(act: str, users: bool) -> None:
+    """The pool's lock is held: a call that the handler causes is given to the pool after that."""
+    gate = Gate()
+    with Interrupted(2) as pool, planned() as (scheduler,), planned(order="oldest", stopped=True) as (other,):
+        queue = Queue(scheduler, 2, executor=pool)
+        far = Queue(other, 2, executor=pool, prefetch=1)
+        tasks = [far.submit(gate, "gate"), far.submit(gate), far.submit(gate), far.submit(abs, -1)]
+        if act != "resume":
+            other.resume()
+            gate.wait_entered(2)  # the third call waits in the pool, and the fourth task in the queue
+        acts: dict[str, Any] = {
+            "resume": other.resume,
+            "submit": lambda: tasks.append(queue.submit(abs, -2)),
+            "cancel": tasks[2].cancel,
+        }
+        pool.handler = acts[act]
+        submit: Any = pool.submit if users else queue.submit
+        try:
+            last = beside(submit, abs, -3).result(DEADLINE)
+        finally:
+            gate.open()
+        assert last.result(DEADLINE) == 3
+        for task in tasks[:2] + tasks[3:]:
+            assert task.result(DEADLINE) in ("gate", None, 1, 2)
+        until(tasks[2].done)
+        assert tasks[2].cancelled() == (act == "cancel")
