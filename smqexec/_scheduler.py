@@ -21,9 +21,10 @@ from ._limits.allocating import Allocating
 from ._limits.checks import check_flags
 from ._observe import debug as _debug
 from ._observe import why
-from ._observe.drawing import printable, table
+from ._observe.drawing import table
 from ._observe.events import Event, Observation, Observers, newcomers
 from ._observe.graph import Graph
+from ._observe.text import printable
 from ._workers.streams import Streams
 from ._workers.waiting import Waiting, at_work
 

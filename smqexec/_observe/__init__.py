@@ -1,8 +1,8 @@
 """Views of a scheduler: events, why, graph, debug, progress, trace.
 
-Nothing here runs, ends or delays a task, and an unobserved scheduler pays for none of it: the
-core tests one field, its `EventSink`.  Everything else reads the scheduler's state under the
-lock when the user asks.  Imports point down::
+Nothing here runs, ends or delays a task, and an unobserved scheduler pays for none of it: the core
+tests one field, its `EventSink`.  All other views read the scheduler's state under the lock when the
+user asks.  Imports point down::
 
     trace/     a run as a file: written, read, as tables, as a page
     progress/  how far the queues are, as bars or lines, while a block runs
@@ -12,4 +12,5 @@ lock when the user asks.  Imports point down::
     drawing    boxes and arrows for Mermaid, tables for notebooks
     why        why a task has not started, or not ended, in words
     events     what observers are called with
+    text       names and counts for people, in any file
 """

@@ -1,9 +1,7 @@
-"""Boxes and arrows as text: for Mermaid, and as a table in HTML.
+"""Boxes and arrows as text for Mermaid, and tables in HTML.
 
-A name may hold anything.  Characters that can't be printed are shown by their escapes,
-as `repr` does, and a long name is cut.  In Mermaid almost any character may have a
-meaning, also in quotes: ``#`` begins an entity, ``__`` bold text.  So all but letters,
-digits and spaces become entities.  In HTML `html.escape` is enough.
+A name may hold any character.  In Mermaid almost each of them may have a meaning, also in quotes:
+``#`` begins an entity, ``__`` bold text.  So all but letters, digits and spaces become entities.
 """
 
 from __future__ import annotations
@@ -12,8 +10,7 @@ from collections.abc import Iterable, Sequence
 from string import ascii_letters, digits
 from typing import NamedTuple
 
-# Characters of a name that are shown.
-LONGEST = 60
+from .text import printable
 
 # The frame of a box: dashed, it waits; solid, it is ready; bold, it runs; dotted, it is from outside.
 _STYLES = {
@@ -29,46 +26,29 @@ _PLAIN = frozenset(f"{ascii_letters}{digits} ")
 class Box(NamedTuple):
     """A node as it is drawn."""
 
-    name: str
-    mark: str  # beside the name: the number of the task, or how many tasks there are
+    title: str
     detail: str  # a second line
     queue: str  # the frame around it; empty: no frame
     state: str  # its style
-
-    @property
-    def title(self) -> str:
-        return f"{printable(self.name)} {self.mark}".rstrip()
 
 
 #: From one of the boxes to another, by index, and a label.
 Arrow = tuple[int, int, str]
 
 
-def printable(name: str) -> str:
-    """*name*, cut in its middle if it is long, with escapes for what can't be printed."""
-    if len(name) > LONGEST:
-        half = LONGEST // 2
-        name = f"{name[:half]}…{name[-half:]}"
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in name)
-
-
 def mermaid(boxes: Sequence[Box], arrows: Iterable[Arrow]) -> str:
-    """The drawing in the language of Mermaid."""
-    frames: dict[str, list[int]] = {}
-    for place, box in enumerate(boxes):
-        frames.setdefault(box.queue, []).append(place)
+    """Return the drawing in the language of Mermaid."""
+    frames: dict[str, list[str]] = {}
+    for place, (title, detail, queue, state) in enumerate(boxes):
+        box = f'n{place}["{_in_mermaid(title)}<br/>{_in_mermaid(detail)}"]:::{state}'
+        frames.setdefault(queue, []).append(box)
     lines = ["flowchart LR"]
-    for number, (queue, places) in enumerate(frames.items()):
-        inside = [
-            f'n{place}["{_in_mermaid(boxes[place].title)}<br/>{_in_mermaid(boxes[place].detail)}"]'
-            f":::{boxes[place].state}"
-            for place in places
-        ]
+    for number, (queue, inside) in enumerate(frames.items()):
         if queue:
             lines.append(f'  subgraph q{number}["{_in_mermaid(printable(queue))}"]')
-            lines += [*(f"    {line}" for line in inside), "  end"]
+            lines += [*(f"    {box}" for box in inside), "  end"]
         else:
-            lines += [f"  {line}" for line in inside]
+            lines += [f"  {box}" for box in inside]
     for source, target, label in arrows:
         mark = f'|"{_in_mermaid(label)}"|' if label else ""
         lines.append(f"  n{source} -->{mark} n{target}")
@@ -76,8 +56,12 @@ def mermaid(boxes: Sequence[Box], arrows: Iterable[Arrow]) -> str:
     return "\n".join([*lines, ""])
 
 
+def _in_mermaid(text: str) -> str:
+    return "".join(c if c in _PLAIN else f"#{ord(c)};" for c in text)
+
+
 def table(caption: str, head: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
-    """A table in HTML, without colours of its own; numbers are aligned to the right."""
+    """Return a table in HTML, without colours of its own; numbers are aligned to the right."""
     from html import escape  # only here: it takes 1 ms
 
     def shown(value: object) -> str:
@@ -96,7 +80,3 @@ def table(caption: str, head: Iterable[str], rows: Iterable[Iterable[object]]) -
             cells.append(f'<td style="text-align: {side}">{shown(cell)}</td>')
         lines.append("<tr>" + "".join(cells) + "</tr>")
     return "\n".join([*lines, "</tbody></table></div>", ""])
-
-
-def _in_mermaid(text: str) -> str:
-    return "".join(c if c in _PLAIN else f"#{ord(c)};" for c in text)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from .drawing import Arrow, Box, mermaid, printable, table
+from .drawing import Arrow, Box, mermaid, table
 from .snapshot import OUTSIDE, STATES, GraphEdge, GraphNode, snapshot
+from .text import counted, printable
 
 if TYPE_CHECKING:
     from .._core.state import State
 
-# Most nodes that are drawn.
+# Most boxes that are drawn.
 LIMIT = 1000
 
 # What Mermaid takes by default: arrows (maxEdges), and characters (maxTextSize).
@@ -19,21 +21,28 @@ ARROWS, LENGTH = 500, 50_000
 
 _ORDER = (OUTSIDE, *STATES.values())
 
+# How a graph is folded, by one rule after the other: the nodes with the same key become one box.
+_GROUPS: tuple[Callable[[GraphNode], object], ...] = (
+    lambda node: (node.name, node.queue),
+    lambda node: node.queue,
+    lambda node: None,
+)
+
 
 class Graph:
     """The tasks that were pending or running when `Scheduler.graph` was called; it does not change.
 
-    A notebook is given a table and a Mermaid drawing, and shows the one that it
-    prefers.  JupyterLab prefers the table: ``display(graph, exclude=["text/html"])``
-    shows the drawing there.
+    A notebook is given a table and a Mermaid drawing, and shows the one that it prefers.  JupyterLab
+    prefers the table: ``display(graph, exclude=["text/html"])`` shows the drawing there.
 
-    A graph of more than 1,000 tasks or 500 dependencies is *folded*: tasks of the
-    same function and queue become one node, with their numbers.
+    A graph of more than 1,000 tasks or 500 dependencies is *folded*: tasks of the same function and
+    queue become one node, with their numbers.  If these are too many still, the tasks of each queue
+    become one node, or all tasks.
     """
 
     __slots__ = ("edges", "nodes")
 
-    #: The tasks, in the order of submission; then what is outside.
+    #: The tasks, in the order of submission; then futures from outside.
     nodes: tuple[GraphNode, ...]
     #: The dependencies: those of each task in argument order.
     edges: tuple[GraphEdge, ...]
@@ -44,9 +53,8 @@ class Graph:
     def mermaid(self, limit: int = LIMIT) -> str:
         """Return the graph in the language of Mermaid: a box for each task, framed by queue.
 
-        Many sites draw Mermaid in Markdown.  The graph is folded also if the text
-        had more than 50,000 characters: Mermaid refuses it by default, as it
-        refuses more than 500 dependencies.
+        Many sites draw Mermaid in Markdown.  The graph is folded also if the text had more than
+        50,000 characters: Mermaid refuses it by default, as it refuses more than 500 dependencies.
 
         Args:
             limit: How many nodes there may be.
@@ -59,38 +67,23 @@ class Graph:
             raise TypeError(f"limit must be an int, not {limit!r}")
         if limit < 1:
             raise ValueError(f"limit must be 1 or more, not {limit}")
-        while True:
-            boxes, arrows = self._drawn(limit)
-            text = mermaid(boxes, arrows)
-            if len(arrows) <= ARROWS and len(text) <= LENGTH:  # as with one box, at the latest
-                return text
-            limit = min(limit, len(boxes)) // 2
+        texts = (mermaid(*drawing) for drawing in self._drawings(limit))
+        return next(text for text in texts if len(text) <= LENGTH)
 
-    def _drawn(self, limit: int) -> tuple[list[Box], list[Arrow]]:
-        """A box for each node; folded, if there are too many, one for each function and queue.
-
-        Then the functions with most tasks have a box each, and all others have one.
-        """
+    def _drawings(self, limit: int) -> Iterator[tuple[Sequence[Box], Sequence[Arrow]]]:
+        """Yield the drawings of at most *limit* boxes and 500 arrows, the most detailed first."""
         if len(self.nodes) <= limit and len(self.edges) <= ARROWS:
-            boxes = [
-                Box(node.name, str(node.number) if node.number else "", node.state, node.queue, node.state)
-                for node in self.nodes
-            ]
-            return boxes, list(self.edges)
-        groups: dict[tuple[str, str], Counter[str]] = {}
-        for node in self.nodes:
-            groups.setdefault((node.name, node.queue), Counter())[node.state] += 1
-        shown = list(groups)
-        if len(shown) > limit:
-            largest = set(sorted(shown, key=lambda group: -groups[group].total())[: limit - 1])
-            shown = [group for group in shown if group in largest]
-        places = {group: place for place, group in enumerate(shown)}
-        boxes = [_folded(*group, groups.pop(group)) for group in shown]
-        if groups:
-            boxes.append(_folded(f"{len(groups):,} more functions", "", sum(groups.values(), Counter())))
-        to = [places.get((node.name, node.queue), len(shown)) for node in self.nodes]
-        counts = Counter((to[edge.source], to[edge.target]) for edge in self.edges)
-        return boxes, [(*ends, _times(count)) for ends, count in counts.items()]
+            yield [_box([node]) for node in self.nodes], self.edges
+        for group in _GROUPS:
+            members: dict[object, list[GraphNode]] = {}
+            for node in self.nodes:
+                members.setdefault(group(node), []).append(node)
+            places = {key: place for place, key in enumerate(members)}
+            to = [places[group(node)] for node in self.nodes]
+            arrows = Counter((to[source], to[target]) for source, target, _ in self.edges)
+            if len(members) <= limit and len(arrows) <= ARROWS:
+                boxes = [_box(nodes) for nodes in members.values()]
+                yield boxes, [(*ends, _times(count)) for ends, count in arrows.items()]
 
     # In notebooks.
 
@@ -99,7 +92,7 @@ class Graph:
         return {"text/vnd.mermaid": self.mermaid(), "text/html": self._repr_html_(), "text/plain": repr(self)}
 
     def _repr_html_(self) -> str:
-        boxes, arrows = self._drawn(LIMIT)
+        boxes, arrows = next(self._drawings(LIMIT))
         needs: dict[int, list[str]] = {}
         for source, target, label in arrows:
             needs.setdefault(target, []).append(f"{boxes[source].title} {label}".rstrip())
@@ -110,17 +103,27 @@ class Graph:
         return table(repr(self)[1:-1], ["Task", "State", "Queue", "Waits for"], rows)
 
     def __repr__(self) -> str:
-        counts = Counter(node.state for node in self.nodes)
-        states = ", ".join(f"{counts[state]} {state}" for state in _ORDER if counts[state])
-        dependencies = "1 dependency" if len(self.edges) == 1 else f"{len(self.edges)} dependencies"
-        return f"<Graph of {dependencies}: {states or 'no tasks'}>"
+        states = _states(self.nodes) or "no tasks"
+        return f"<Graph of {counted(len(self.edges), 'dependency', 'dependencies')}: {states}>"
 
 
-def _folded(name: str, queue: str, counts: Counter[str]) -> Box:
-    """All tasks of a function as one box: it looks like the tasks that are farthest."""
-    states = [state for state in _ORDER if counts[state]]
-    detail = ", ".join(f"{counts[state]:,} {state}" for state in states)
-    return Box(name, _times(counts.total()), detail, queue, states[-1])
+def _box(nodes: Sequence[GraphNode]) -> Box:
+    """Return one box for *nodes*.  Its style is that of the state nearest to the end."""
+    first = nodes[0]
+    if len(nodes) == 1:
+        title = f"{printable(first.name)} {first.number or ''}".rstrip()
+        return Box(title, first.state, first.queue, first.state)
+    names = {node.name for node in nodes}
+    name = printable(first.name) if len(names) == 1 else counted(len(names), "function")
+    queue = first.queue if len({node.queue for node in nodes}) == 1 else ""
+    state = max((node.state for node in nodes), key=_ORDER.index)
+    return Box(f"{name} {_times(len(nodes))}", _states(nodes), queue, state)
+
+
+def _states(nodes: Sequence[GraphNode]) -> str:
+    """Return how many of *nodes* are in each state, in words."""
+    counts = Counter(node.state for node in nodes)
+    return ", ".join(f"{counts[state]:,} {state}" for state in _ORDER if counts[state])
 
 
 def _times(count: int) -> str:

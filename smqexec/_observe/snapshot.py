@@ -1,8 +1,7 @@
 """The pending and running tasks of one moment, and the dependencies between them.
 
-A snapshot holds names and numbers, and keeps no task alive.  It is made in two steps.  Under
-one hold of the lock the tasks and their dependencies are listed.  After that the tasks are
-named, which may run the user's code.
+A snapshot has names and numbers, and keeps no task alive.  It is made in two steps: one hold of
+the lock lists the tasks and their dependencies; then the tasks are named, which may run user code.
 """
 
 from __future__ import annotations
@@ -26,15 +25,15 @@ OUTSIDE = "outside"
 class GraphNode(NamedTuple):
     """A task; or a future from outside that a task waits for."""
 
-    #: Its place in the order of submission, from 1 on; a promotion changes it.
-    #: Those of one `map` have the same.  0: from outside.
+    #: Its place in the order of submission, from 1 on; a promotion changes it.  The tasks of one
+    #: `map` have the same.  0: from outside.
     number: int
     #: Its name, or that of its function.
     name: str
     #: The name of its queue; empty: from outside.
     queue: str
-    #: ``"waiting"``, ``"ready"`` or ``"running"``; ``"outside"``: a future of
-    #: another executor or scheduler.
+    #: ``"waiting"``, ``"ready"`` or ``"running"``; ``"outside"``: a future of another executor or
+    #: scheduler.
     state: str
 
 
@@ -45,13 +44,10 @@ class GraphEdge(NamedTuple):
     source: int
     #: The dependent: an index of `Graph.nodes`.
     target: int
-    #: Which part of the dependency is needed: empty for its result, ``[3]`` for an item,
+    #: The part of the dependency that is needed: empty for its result, ``[3]`` for an item,
     #: ``settled`` for its end.
     part: str
 
-
-#: A dependency of a task: the node, in words which part of it is needed, and the future of another scheduler.
-_Need = tuple[Any, str, Any]
 
 Snapshot = tuple[tuple[GraphNode, ...], tuple[GraphEdge, ...]]
 
@@ -64,18 +60,18 @@ def snapshot(scheduler: State) -> Snapshot:
     with scheduler.exclusive():
         running = [task for queue in scheduler.queues for task in queue.running_tasks()]
         tasks: Any = dict.fromkeys([*scheduler.termination.pending(), *running])
-        notes = [
+        found = [
             (task, task._number, task._stage, task._fn, task._queue.name, _needs(task)) for task in tasks
         ]
     # The tasks of a `map` have falling numbers.
-    notes.sort(key=lambda note: (note[1] // STRIDE, -note[1]))
-    places = {note[0]: place for place, note in enumerate(notes)}
+    found.sort(key=lambda each: (each[1] // STRIDE, -each[1]))
+    places = {task: place for place, (task, *_) in enumerate(found)}
     nodes: list[GraphNode] = []
-    for task, number, state, fn, queue, _ in notes:
+    for task, number, stage, fn, queue, _ in found:
         # `str.__str__`: a name of a class of the user's may do anything.
-        nodes.append(GraphNode(number // STRIDE, str.__str__(label_of(task, fn)), queue, STATES[state]))
+        nodes.append(GraphNode(number // STRIDE, str.__str__(label_of(task, fn)), queue, STATES[stage]))
     edges: list[GraphEdge] = []
-    for target, (*_, needs) in enumerate(notes):
+    for target, (*_, needs) in enumerate(found):
         for node, part, future in needs:
             source = places.get(node)
             if isinstance(node, Foreign):  # each task has its own
@@ -86,29 +82,29 @@ def snapshot(scheduler: State) -> Snapshot:
     return tuple(nodes), tuple(edges)
 
 
-def _needs(task: Any) -> list[_Need]:
-    """Return the pending dependencies of *task*.  The lock is held."""
+def _needs(task: Any) -> list[tuple[Any, str, Any]]:
+    """Return each pending dependency of *task*: see `_need`.  The lock is held."""
     if task._stage != WAITING:
         return []
     return [
-        (node, "", None) if type(node) is Task else _relayed(node)
+        (node, "", None) if type(node) is Task else _need(node)
         for node in dependencies_of(task)
         if node._stage < DONE
     ]
 
 
-def _relayed(node: Any) -> _Need:
-    """Return what the relay *node* stands for.  The lock is held."""
+def _need(node: Any) -> tuple[Any, str, Any]:
+    """Return the node that the relay *node* stands for, the part, and a future of another scheduler."""
     words = []
     if isinstance(node, Settled):
         (node,) = dependencies_of(node)
         words = ["settled"]
-    if isinstance(node, Item):
-        kind = type(node._key)  # keys of the user's own types are not asked
-        words.append(f"[{short(node._key) if kind in (int, str) else kind.__qualname__}]")
-        return node._source, " ".join(words), None
     if isinstance(node, Foreign):
         return node, "settled" if node.settled else "", node.future
+    if isinstance(node, Item):
+        kind = type(node._key)  # the repr of any other key may run user code
+        words.append(f"[{short(node._key) if kind in (int, str) else kind.__qualname__}]")
+        node = node._source
     return node, " ".join(words), None
 
 

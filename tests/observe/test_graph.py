@@ -1,10 +1,9 @@
-"""What is pending and running, as a graph: what it shows, how it is drawn, and what it leaves alone."""
+"""Graphs of what is pending and running: what they show, and how they are drawn and folded."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from html.parser import HTMLParser
 from itertools import pairwise
 from typing import Any
@@ -94,18 +93,6 @@ def test_the_order_of_a_queue_is_no_dependency() -> None:
     assert [edge[:2] for edge in graph.edges] == [(0, 2)]
 
 
-def test_what_has_ended_is_not_shown() -> None:
-    with planned(1) as (scheduler, queue):
-        done, failed = queue.submit(acquire), queue.submit(int, "x")
-        assert scheduler.wait(DEADLINE)
-        scheduler.stop()
-        queue.submit(analyse, done)
-        queue.submit(analyse, failed)
-        graph = scheduler.graph()
-    assert [(node.name, node.state) for node in graph.nodes] == [("analyse", "ready")]
-    assert graph.edges == ()
-
-
 def test_nothing_is_pending() -> None:
     graph = Scheduler().graph()
     assert (graph.nodes, graph.edges) == ((), ())
@@ -113,59 +100,25 @@ def test_nothing_is_pending() -> None:
     assert graph.mermaid().startswith("flowchart")
 
 
-def test_repr_counts() -> None:
-    with planned(1, stopped=True) as (scheduler, queue):
-        first = queue.submit(acquire)
-        queue.submit(acquire, Future(), first)
-        assert repr(scheduler.graph()) == "<Graph of 2 dependencies: 1 outside, 1 waiting, 1 ready>"
-        queue.shutdown(wait=False, cancel_futures=True)
-
-
-def test_items_are_parts_of_what_gives_them() -> None:
+def test_parts_of_dependencies() -> None:
     with planned(1, stopped=True) as (scheduler, queue):
         task, pair = queue.submit(film), queue.submit(acquire)
         queue.submit(analyse, task[2], pair["key"], pair[(0, 1)], task)
+        queue.submit(analyse, settled(task), settled(task[0]), [task])
+        queue.options(name="report", after=[settled(pair), task]).submit(analyse)
         graph = scheduler.graph()
     assert arrows(graph) == [
         ("film 1", "analyse 3", "[2]"),
         ("acquire 2", "analyse 3", "['key']"),
         ("acquire 2", "analyse 3", "[tuple]"),
         ("film 1", "analyse 3", ""),
+        ("film 1", "analyse 4", "settled"),
+        ("film 1", "analyse 4", "settled [0]"),
+        ("film 1", "analyse 4", ""),
+        ("acquire 2", "report 5", "settled"),
+        ("film 1", "report 5", ""),
     ]
-    assert [node.name for node in graph.nodes] == ["film", "acquire", "analyse"]
-
-
-def test_settled_is_said() -> None:
-    with planned(1, stopped=True) as (scheduler, queue):
-        task = queue.submit(film)
-        queue.submit(analyse, settled(task), settled(task[0]), [task])
-        graph = scheduler.graph()
-    assert arrows(graph) == [
-        ("film 1", "analyse 2", "settled"),
-        ("film 1", "analyse 2", "settled [0]"),
-        ("film 1", "analyse 2", ""),
-    ]
-
-
-def test_names_and_needs_given_as_options() -> None:
-    with planned(1, stopped=True) as (scheduler, queue):
-        first = queue.submit(acquire)
-        queue.options(name="report", after=[first]).submit(analyse)
-        queue.options(after=[settled(first)]).submit(analyse)
-        graph = scheduler.graph()
-    assert arrows(graph) == [("acquire 1", "report 2", ""), ("acquire 1", "analyse 3", "settled")]
-
-
-def test_what_an_executor_runs_is_shown() -> None:
-    gate = Gate()
-    with ThreadPoolExecutor(1) as pool, planned() as (scheduler,):
-        queue = Queue(scheduler, max_workers=1, executor=pool)
-        queue.submit(gate.enter)
-        queue.submit(acquire)
-        gate.wait_entered()
-        graph = scheduler.graph()
-        gate.open()
-    assert [node.state for node in graph.nodes] == ["running", "ready"]
+    assert [node.name for node in graph.nodes] == ["film", "acquire", "analyse", "analyse", "report"]
 
 
 def test_what_has_ended_among_the_needs_is_not_shown() -> None:
@@ -196,6 +149,7 @@ def test_futures_from_outside_come_last_in_the_order_of_need() -> None:
         for future in futures:
             future.set_result(0)
     outside = graph.nodes[20:]
+    assert repr(graph) == "<Graph of 24 dependencies: 24 outside, 20 waiting>"
     assert [node.name for node in outside[:5]] == [
         "future of another executor",
         "acquire of another scheduler",
@@ -238,22 +192,6 @@ def test_a_promoted_task_counts_as_new() -> None:
         task.promote()
         graph = scheduler.graph()
     assert [(node.number, node.name) for node in graph.nodes] == [(2, "acquire"), (3, "film")]
-
-
-def test_a_running_generator_task_has_its_name() -> None:
-    gate = Gate()
-
-    def camera() -> Any:
-        yield 0
-        gate.enter()
-
-    with planned(1) as (scheduler, queue):
-        task = queue.submit(camera)
-        gate.wait_entered()
-        graph, said = scheduler.graph(), repr(task)
-        gate.open()
-    assert graph.nodes[0].name == camera.__qualname__
-    assert f"{camera.__qualname__}#1 state=running" in said
 
 
 def test_tasks_beneath_a_nested_one_are_shown() -> None:
@@ -406,18 +344,11 @@ class Cells(HTMLParser):
             self.caption += text
 
 
-def test_what_notebooks_are_given() -> None:
-    graph = hostile_graph()
-    assert graph._repr_mimebundle_(include=None, exclude=None) == {
-        "text/vnd.mermaid": graph.mermaid(),
-        "text/html": graph._repr_html_(),
-        "text/plain": repr(graph),
-    }
-
-
 def test_a_table_in_notebooks() -> None:
     graph = hostile_graph()
-    cells = Cells(graph._repr_html_())
+    forms = graph._repr_mimebundle_(include=None, exclude=None)
+    assert forms["text/vnd.mermaid"] == graph.mermaid() and forms["text/plain"] == repr(graph)
+    cells = Cells(forms["text/html"])
     long = f"{'q' * 30}…{'q' * 30}"
     key = re.sub(r"^.*\[|\]$", "", graph.edges[0].part)
     assert cells.caption == "Graph of 1 dependency: 1 waiting, 1 ready"
@@ -430,23 +361,6 @@ def test_a_table_in_notebooks() -> None:
 
 
 # -- Folded
-
-
-def folded(count: int) -> Graph:
-    """*count* frames, of which one runs, and as many sums of two."""
-    gate = Gate()
-    with planned() as (scheduler,):
-        camera = Queue(scheduler, 1, "camera")
-        analysis = Queue(scheduler, 4, "analysis")
-        first = camera.submit(gate.enter)
-        gate.wait_entered()
-        frames = [first, *(camera.submit(acquire) for _ in range(count - 1))]
-        for x, y in pairwise(frames):
-            analysis.submit(analyse, x, y)
-        graph = scheduler.graph()
-        scheduler.shutdown(wait=False, cancel_futures=True)
-        gate.open()
-    return graph  # type: ignore[no-any-return]
 
 
 def plain(text: str) -> str:
@@ -464,106 +378,68 @@ def drawn(text: str) -> list[str]:
     return re.findall(r"^ +(n\d+ -->.*)$", plain(text), re.MULTILINE)
 
 
-def test_a_large_graph_is_folded() -> None:
-    graph = folded(1501)
-    assert len(graph.nodes) == 3001
+def test_a_large_graph_is_folded_by_function_and_queue() -> None:
+    gate = Gate()
+    with planned() as (scheduler,):
+        camera, analysis = Queue(scheduler, 1, "camera"), Queue(scheduler, 4, "analysis")
+        first = camera.submit(gate.enter)
+        gate.wait_entered()
+        frames = [first, *(camera.submit(acquire) for _ in range(1500))]
+        for x, y in pairwise(frames):
+            analysis.submit(analyse, x, y)
+        analysis.submit(acquire)
+        graph = scheduler.graph()
+        scheduler.shutdown(wait=False, cancel_futures=True)
+        gate.open()
+    assert len(graph.nodes) == 3002
+    assert len(graph.mermaid(limit=4000)) < 1000, "there are too many arrows for Mermaid"
     text = graph.mermaid()
     assert labels(text) == [
-        "Gate.enter<br/>1 running",
+        "Gate.enter 1<br/>running",
         "acquire x 1,500<br/>1,500 ready",
         "analyse x 1,500<br/>1,500 waiting",
+        "acquire 3002<br/>ready",
     ]
     assert drawn(text) == ["n0 --> n2", 'n1 -->|"x 2,999"| n2']
+    assert Cells(graph._repr_html_()).rows[1:3] == [
+        ["Gate.enter 1", "running", "camera", ""],
+        ["acquire x 1,500", "1,500 ready", "camera", ""],
+    ]
+    assert labels(graph.mermaid(limit=3)) == [
+        "2 functions x 1,501<br/>1,500 ready, 1 running",
+        "2 functions x 1,501<br/>1,500 waiting, 1 ready",
+    ]
+    assert labels(graph.mermaid(limit=1)) == ["3 functions x 3,002<br/>1,500 waiting, 1,501 ready, 1 running"]
 
 
-def test_a_fold_says_how_many_are_in_which_state() -> None:
+def test_a_fold_looks_like_its_task_nearest_to_the_end() -> None:
     with planned(1, stopped=True) as (scheduler, queue):
         tasks = [queue.submit(acquire) for _ in range(3)]
         queue.submit(acquire, tasks[0])
         graph = scheduler.graph()
-    assert labels(graph.mermaid(limit=3)) == ["acquire x 4<br/>1 waiting, 3 ready"]
-    assert drawn(graph.mermaid(limit=3)) == ["n0 --> n0"]
+    text = graph.mermaid(limit=3)
+    assert labels(text) == ["acquire x 4<br/>1 waiting, 3 ready"]
+    assert text.count(":::ready") == 1 and drawn(text) == ["n0 --> n0"]
     assert len(labels(graph.mermaid(limit=4))) == 4
 
 
-def test_the_same_function_of_two_queues_is_two() -> None:
-    with planned(stopped=True) as (scheduler,):
-        for name in ("one", "two"):
-            queue = Queue(scheduler, 1, name)
-            queue.submit(acquire), queue.submit(acquire)
-        text = scheduler.graph().mermaid(limit=2)
-    assert labels(text) == ["acquire x 2<br/>2 ready"] * 2
-
-
-def test_many_functions_the_rest_is_counted() -> None:
-    def named(name: str) -> Callable[..., None]:
-        def fn(*needs: object) -> None: ...
-
-        fn.__qualname__ = name
-        return fn
-
-    with planned(stopped=True) as (scheduler,):
-        queue = Queue(scheduler, 1, "queue")
-        rare = [queue.submit(named(f"rare{i}")) for i in range(5)]
-        often = [queue.submit(named("often"), rare[0], rare[1]) for _ in range(3)]
-        queue.submit(named("last"), often[0])
-        graph = scheduler.graph()
-    text = graph.mermaid(limit=3)
-    assert labels(text) == [
-        "rare0<br/>1 ready",
-        "often x 3<br/>3 waiting",
-        "5 more functions x 5<br/>1 waiting, 4 ready",
-    ]
-    assert drawn(text) == ['n0 -->|"x 3"| n1', 'n2 -->|"x 3"| n1', "n1 --> n2"]
-    assert labels(graph.mermaid(limit=1)) == ["7 more functions x 9<br/>4 waiting, 5 ready"]
-
-
-def test_too_many_arrows_are_folded_too() -> None:
-    with planned(1, stopped=True) as (scheduler, queue):
-        frames = [queue.submit(acquire) for _ in range(20)]
-        for _ in range(26):
-            queue.submit(analyse, frames)
-        graph = scheduler.graph()
-    assert len(graph.edges) == 520
-    assert labels(graph.mermaid()) == ["acquire x 20<br/>20 ready", "analyse x 26<br/>26 waiting"]
-    assert Cells(graph._repr_html_()).rows[1:] == [
-        ["acquire x 20", "20 ready", queue.name, ""],
-        ["analyse x 26", "26 waiting", queue.name, "acquire x 20 x 520"],
-    ]
-
-
-def numbered(count: int, needs: int, name: str = "number") -> Graph:
-    """Each of *count* functions, all different, needs as many of those before it."""
+@pytest.mark.parametrize(
+    ("count", "needs", "length", "boxes"),
+    [(103, 5, 10, 103), (104, 5, 10, 1), (600, 0, 10, 600), (800, 0, 40, 1)],
+)
+def test_mermaid_is_folded_to_what_mermaid_takes(count: int, needs: int, length: int, boxes: int) -> None:
+    """At most 500 arrows and 50,000 characters; here all functions are different."""
     with planned(1, stopped=True) as (scheduler, queue):
         tasks: list[Any] = []
         for number in range(count):
 
             def fn(*needs: object) -> None: ...
 
-            fn.__qualname__ = f"{name}_{number}"
+            fn.__qualname__ = f"{number:{length}}"
             tasks.append(queue.submit(fn, *tasks[max(0, number - needs) :]))
-        return scheduler.graph()  # type: ignore[no-any-return]
-
-
-def test_a_fold_with_too_many_arrows_is_folded_further() -> None:
-    graph = numbered(400, 10)
-    text = graph.mermaid(399)
-    assert len(drawn(text)) <= 500
-    assert labels(text)[-1] == "352 more functions x 352<br/>352 waiting"
-    assert labels(text)[0] == "number_0<br/>1 ready"
-
-
-def test_mermaid_is_folded_to_what_mermaid_takes() -> None:
-    few = numbered(40, 1)
-    assert few.mermaid().count("<br/>") == 40
-    arrows, long = numbered(101, 5), numbered(800, 0, "f" * 30)
-    assert len(arrows.edges) == 490
-    assert arrows.mermaid().count("<br/>") == 101
-    assert 0 < numbered(103, 5).mermaid().count(" -->") <= 500
-    text = long.mermaid()
-    assert len(text) <= 50_000
-    assert text.count("<br/>") == 400
-    assert len(folded(1501).mermaid(limit=4000)) < 1000
+        text = scheduler.graph().mermaid()
+    assert text.count(" -->") <= 500 and len(text) <= 50_000
+    assert len(labels(text)) == boxes
 
 
 @pytest.mark.parametrize(
