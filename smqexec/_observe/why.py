@@ -1,15 +1,17 @@
-"""Say in words why a task has not started, or not ended.
+"""Why a task has not started, or not ended, in words.
 
-The state is read under one hold of the lock, as a list of *words*: text, and calls that
-return text.  The calls are made after that hold: the name of a task may run the user's code,
-and another lock guards the names of threads.
+The state is read under one hold of the lock, as `Words`: text, and calls that return text.  The
+calls are made after that hold: the name of a task may run user code, and another lock guards the
+names of threads.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from itertools import islice
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -23,11 +25,12 @@ from .._futures.task import Task
 from .._limits.resources import KEPT, Allocation, AllocationWaiter, Resource
 from .._planner import DONE, READY, RUNNING, Node, dependencies_of, dependents_of
 from .._workers.join_search import AllTasks, JoinSearch
+from .text import counted
 
 if TYPE_CHECKING:
     from .._core.state import State
 
-# How many tasks are named of any number, and how many futures of others.
+# How many tasks a list names, and for how many outside futures the overview has a line.
 NAMED, LISTED = 3, 20
 
 Words: TypeAlias = list[str | Callable[[], str]]
@@ -41,7 +44,7 @@ def sentence(scheduler: State, future: PlannedFuture[Any]) -> str | None:
         if scheduler._abandoned:
             return OF_THE_PARENT
         words = _cause(scheduler, future)
-    return _said(words)
+    return _text(words)
 
 
 def overview(scheduler: State) -> str:
@@ -50,23 +53,24 @@ def overview(scheduler: State) -> str:
         if scheduler._abandoned:
             return OF_THE_PARENT
         lines = _overview(scheduler)
-    return "\n".join(map(_said, lines))
+    return "\n".join(map(_text, lines))
 
 
-def _said(words: Words) -> str:
+def _text(words: Words) -> str:
     return "".join(word if isinstance(word, str) else word() for word in words)
 
 
-# Under the lock.
+# All below, but for `_thread`, is called under the lock.
 
 
 def _overview(scheduler: State) -> list[Words]:
-    counts = [queue.counts() for queue in scheduler.queues]
-    states = {state: sum(each[state] for each in counts) for state in ("running", "ready", "waiting")}
-    if not any(states.values()):
+    counts = sum((Counter(queue.counts()) for queue in scheduler.queues), Counter[str]())
+    if not counts["running"] + counts["ready"] + counts["waiting"]:
         return [["nothing is pending or running"]]
     stopped = "the scheduler is stopped: " if scheduler.stopped else ""
-    lines: list[Words] = [[stopped + ", ".join(f"{count} {state}" for state, count in states.items())]]
+    lines: list[Words] = [
+        [f"{stopped}{counts['running']} running, {counts['ready']} ready, {counts['waiting']} waiting"]
+    ]
     for queue in scheduler.queues:
         for task in queue.running_tasks():
             lines.append([*_name(task), ": ", *_running(scheduler, task), *_dependents(task)])
@@ -79,49 +83,8 @@ def _overview(scheduler: State) -> list[Words]:
     if len(outside) > LISTED:
         lines.append([f"and {len(outside) - LISTED} more futures of others"])
     waiters = [relay for relay in scheduler.relays if type(relay) is AllocationWaiter]
-    lacking = dict.fromkeys(resource for waiter in waiters for resource in waiter.allocation.resources())
-    return lines + [[_shortage(resource)] for resource in sorted(lacking, key=lambda each: each.name)]
-
-
-def _shortage(resource: Resource) -> str:
-    """Say how much of *resource* is free, and which tasks lack it."""
-    line = list(resource._waiting)
-    tasks = _some([f"{_taker(each)} needs {dict(each.amounts)[resource]}" for each in line])
-    return f"{_share(resource)}; {_counted(len(line), 'task lacks it', 'tasks lack it')}: {tasks}"
-
-
-def _share(resource: Resource) -> str:
-    """Say how much of *resource* is free, and which tasks hold the rest."""
-    free = f"{resource.name}: {resource._free} of {resource.n} free"
-    holders = _some([_holder(each, resource) for each in list(resource._holders)])
-    return f"{free}, held by {holders}" if holders else free
-
-
-def _holder(allocation: Allocation, resource: Resource) -> str:
-    units, until = dict(allocation.amounts)[resource], len(allocation.releasers)
-    words = [f"{units} units"] if units > 1 else []
-    if allocation.state == KEPT and until:
-        words.append(f"until {_counted(until, 'task has ended', 'tasks have ended')}")
-    elif allocation.state == KEPT:
-        words.append("kept: no task releases it")
-    return f"{_taker(allocation)} ({', '.join(words)})" if words else _taker(allocation)
-
-
-def _taker(allocation: Allocation) -> str:
-    task = allocation.task
-    serial, number = (allocation.serial, allocation.number) if task is None else (task._serial, task._number)
-    return numbered(allocation.name, serial, number)
-
-
-def _lacking(allocation: Allocation) -> str:
-    """Say what the task of *allocation* lacks, and which tasks hold it or come first."""
-    lacks: list[str] = []
-    for resource, number in allocation.amounts:
-        before = list(resource._waiting).index(allocation)
-        if before or resource._free < number:
-            first = f"; {_counted(before, 'task comes', 'tasks come')} first" if before else ""
-            lacks.append(f"lacks {number} of {_share(resource)}{first}")
-    return "; ".join(lacks)
+    lacking = {resource for waiter in waiters for resource in waiter.allocation.resources()}
+    return lines + [_shortage(resource) for resource in sorted(lacking, key=lambda each: each.name)]
 
 
 def _cause(scheduler: State, future: Any) -> Words:
@@ -130,14 +93,15 @@ def _cause(scheduler: State, future: Any) -> Words:
         return _running(scheduler, future)
     if future._stage == READY:
         return ["ready: ", _readiness(scheduler, future)]
-    path: list[Any] = []  # its first pending dependency, the first of that, down to one that does not wait
+    # Its first pending dependency, the first one of that, and so on down to one that does not wait.
+    path: list[Any] = []
     needed = _needed(future)
     while needed is not None and type(needed) is not AllocationWaiter:
         path.append(needed)
         needed = _needed(needed)
     if not path:
-        lacks = "what it needs has just ended" if needed is None else _lacking(needed.allocation)
-        return [f"waiting: {lacks}"]
+        lacks = ["what it needs has just ended"] if needed is None else _lacking(needed.allocation)
+        return ["waiting: ", *lacks]
     *passed, last = path
     words: Words = ["waiting: needs "]
     for other in passed[:NAMED]:
@@ -161,10 +125,11 @@ def _needed(node: Any) -> Any:
 
 
 def _readiness(scheduler: State, task: Any) -> str:
-    queue: QueueState = task._queue
+    """Say why *task*, which is ready, does not run."""
     if scheduler.stopped:
         return "the scheduler is stopped"
-    others = _counted(queue.ready - 1, "other task is", "other tasks are")
+    queue: QueueState = task._queue
+    others = counted(queue.ready - 1, "other task is", "other tasks are")
     return _slots(queue) if queue.ready == 1 else f"{_slots(queue)}, {others} ready"
 
 
@@ -177,8 +142,11 @@ def _slots(queue: QueueState) -> str:
     return f"all {queue.width} slots of {queue.name} are busy"
 
 
+# Running tasks.
+
+
 def _running(scheduler: State, task: Any) -> Words:
-    """Say where *task* runs, and what it waits for."""
+    """Say in which thread *task* runs, and what it waits for."""
     words: Words = ["running"]
     if task._since is not None:
         words.append(f" for {perf_counter() - task._since:.1f} s")
@@ -194,26 +162,28 @@ def _running(scheduler: State, task: Any) -> Words:
 
 
 def _waits(worker: Worker, task: Any) -> Words:
-    """Say what *task* waits for, and which task its thread runs meanwhile."""
+    """Say what *task* waits for, and which nested task *worker* runs meanwhile."""
     tasks = [*worker.suspended, worker.task]
     depth = tasks.index(task)
     words: Words = []
     for begun, wait in worker.waits:
         if begun == depth:
-            words += [", waits for ", *_awaits(wait)]
-    above = tasks[depth + 1] if depth + 1 < len(tasks) else None
-    return words if above is None else [*words, ", does ", *_name(above), " meanwhile"]
+            words += [", waits for ", *_awaited(wait)]
+    nested = tasks[depth + 1] if depth + 1 < len(tasks) else None
+    return words if nested is None else [*words, ", does ", *_name(nested), " meanwhile"]
 
 
-def _awaits(wait: JoinSearch) -> Words:
+def _awaited(wait: JoinSearch) -> Words:
+    """Name the futures that *wait* is for."""
     awaited = list(wait.awaited())
     if awaited and type(awaited[0]) is AllTasks:
         return ["the scheduler" if awaited[0].queue is None else awaited[0].queue.name]
-    planned = [future for future in awaited if isinstance(future, PlannedFuture)]
-    pending = [future for future in planned if future._stage < DONE]
-    # With neither its thread is still busy with what the wait needed.
-    others = len(planned) < len(awaited)
-    return _names(pending) or ["futures of other executors" if others else "tasks that have ended"]
+    ours = [future for future in awaited if isinstance(future, PlannedFuture)]
+    pending = [future for future in ours if future._stage < DONE]
+    if pending:
+        return _listed(map(_name, pending), len(pending))
+    # If there are no others either, the thread is still busy with a task that the wait needed.
+    return ["futures of other executors" if len(ours) < len(awaited) else "tasks that have ended"]
 
 
 def _dependents(node: Node) -> Words:
@@ -229,45 +199,86 @@ def _dependents(node: Node) -> Words:
     pending = sorted((task for task in found if task._stage < RUNNING), key=lambda task: task._number)
     if not pending:
         return []
-    return [f"; {_counted(len(pending), 'task waits', 'tasks wait')} for it: ", *_names(pending)]
+    waiting = counted(len(pending), "task waits", "tasks wait")
+    return [f"; {waiting} for it: ", *_listed(map(_name, pending), len(pending))]
 
 
-def _names(nodes: Sequence[Any]) -> Words:
+# Resources.
+
+
+def _shortage(resource: Resource) -> Words:
+    """Say how much of *resource* is free, and which tasks lack it."""
+    waiting = resource._waiting
+    tasks = ([f"{_task_of(each)} needs {dict(each.amounts)[resource]}"] for each in waiting)
+    lack = counted(len(waiting), "task lacks it", "tasks lack it")
+    return [*_share(resource), f"; {lack}: ", *_listed(tasks, len(waiting))]
+
+
+def _lacking(allocation: Allocation) -> Words:
+    """Say what the task of *allocation* lacks, and which tasks hold it or come first."""
     words: Words = []
-    for node in nodes[:NAMED]:
-        words += [", " if words else "", *_name(node)]
-    return [*words, f" and {len(nodes) - NAMED} more"] if len(nodes) > NAMED else words
+    for resource, number in allocation.amounts:
+        before = list(resource._waiting).index(allocation)
+        if before or resource._free < number:
+            words += ["; " if words else "", f"lacks {number} of ", *_share(resource)]
+            if before:
+                words.append(f"; {counted(before, 'task comes', 'tasks come')} first")
+    return words
+
+
+def _share(resource: Resource) -> Words:
+    """Say how much of *resource* is free, and which tasks hold the rest."""
+    free = f"{resource.name}: {resource._free} of {resource.n} free"
+    holders = resource._holders
+    if not holders:
+        return [free]
+    return [f"{free}, held by ", *_listed(([_holder(each, resource)] for each in holders), len(holders))]
+
+
+def _holder(allocation: Allocation, resource: Resource) -> str:
+    units, until = dict(allocation.amounts)[resource], len(allocation.releasers)
+    words = [f"{units} units"] if units > 1 else []
+    if allocation.state == KEPT and until:
+        words.append(f"until {counted(until, 'task has ended', 'tasks have ended')}")
+    elif allocation.state == KEPT:
+        words.append("kept: no task releases it")
+    return f"{_task_of(allocation)} ({', '.join(words)})" if words else _task_of(allocation)
+
+
+# Names.
+
+
+def _task_of(allocation: Allocation) -> str:
+    task = allocation.task
+    serial, number = (allocation.serial, allocation.number) if task is None else (task._serial, task._number)
+    return numbered(allocation.name, serial, number)
 
 
 def _name(node: Any) -> Words:
     if type(node) is Foreign:
-        # What is another scheduler's is read without its lock: each is one field.
+        # A task of another scheduler is read without its lock: each field is read once.
         if node.future is None:
             return ["a future of another executor"]
         return [*_name(node.future), " of another scheduler"]
     if isinstance(node, Item):
         source, key = node._source, node._key
-        # The user's own types are not asked.
+        # The repr of any other key may run user code.
         shown = repr(key) if type(key) in (int, str) else type(key).__qualname__
         item = "the length" if source is not None and key is LENGTH else f"item {shown}"
         return [item] if source is None else [f"{item} of ", *_name(source)]
     return [partial(known_as, node, node._fn, node._number)]
 
 
-def _some(words: list[str]) -> str:
-    more = len(words) - NAMED
-    return ", ".join(words[:NAMED]) + (f" and {more} more" if more > 0 else "")
-
-
-def _counted(count: int, one: str, many: str) -> str:
-    return f"{count} {one if count == 1 else many}"
-
-
-# After that hold.
+def _listed(names: Iterable[Sequence[str | Callable[[], str]]], count: int) -> Words:
+    """Return the first of *count* names, and how many more there are."""
+    words: Words = []
+    for name in islice(names, NAMED):
+        words += [", " if words else "", *name]
+    return [*words, f" and {count - NAMED} more"] if count > NAMED else words
 
 
 def _thread(ident: int | str | None) -> str:
-    """Return the name of a thread; *ident* itself if it is the name of an executor's slot."""
+    """Return the name of a thread; *ident* itself if it names a slot of an executor.  Not under the lock."""
     if isinstance(ident, str):
         return ident
     names = (thread.name for thread in threading.enumerate() if thread.ident == ident)
