@@ -1,4 +1,4 @@
-"""Progress: how far a scheduler is, what is said of it, and where that is shown."""
+"""Progress: what is counted, in which words, and where it is shown."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from weakref import ref
 import pytest
 from gate import DEADLINE, Gate
 from internals import core_of, state_of, states_of
-from threads import beside, planned, until, until_gone
+from threads import planned, until, until_gone
 
 import smqexec
 from smqexec import Queue, Scheduler, progress
 from smqexec._observe import progress as _progress
-from smqexec._observe.progress import lines
+from smqexec._observe.progress import display
 from smqexec._observe.progress import statistics as _statistics
 from smqexec._observe.progress.statistics import Reading, Statistics, duration
 
@@ -31,7 +31,7 @@ NEVER = 1e6  # seconds
 
 
 class Clock:
-    """Time stands still until a test says otherwise."""
+    """Time stands still until a test changes it."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -67,6 +67,7 @@ def test_counts_since_it_was_made(clock: Clock, queues: tuple[Scheduler, Queue, 
     scheduler, camera, analysis = queues
     settle(camera, 2, 1)
     scheduler.stop()
+    assert Statistics(core_of(scheduler)).read() == [], "what has ended does not count"
     before = camera.submit(int)
     statistics = Statistics(core_of(scheduler))
     analysis.submit(int, before)
@@ -84,33 +85,6 @@ def test_counts_since_it_was_made(clock: Clock, queues: tuple[Scheduler, Queue, 
     ]
 
 
-def test_what_runs_is_counted(queues: tuple[Scheduler, Queue, Queue]) -> None:
-    scheduler, _, analysis = queues
-    gate = Gate()
-    for _ in range(3):
-        analysis.submit(gate.enter)
-    gate.wait_entered(2)
-    statistics = Statistics(core_of(scheduler))
-    (reading,) = statistics.read()
-    gate.open()
-    assert reading[:4] == ("analysis", 0, 3, 2)
-
-
-def test_queues_without_tasks_are_left_out(queues: tuple[Scheduler, Queue, Queue]) -> None:
-    scheduler, camera, _ = queues
-    settle(camera, 5)
-    assert Statistics(core_of(scheduler)).read() == []
-
-
-def test_one_queue_alone(queues: tuple[Scheduler, Queue, Queue]) -> None:
-    scheduler, camera, analysis = queues
-    statistics = Statistics(core_of(scheduler), state_of(analysis))
-    settle(camera, 2)
-    settle(analysis, 3)
-    Queue(scheduler, 1, "third").submit(int).result(DEADLINE)
-    assert [reading[:3] for reading in statistics.read()] == [("analysis", 3, 3)]
-
-
 def test_a_queue_made_later(clock: Clock) -> None:
     with planned() as (scheduler,):
         statistics = Statistics(core_of(scheduler))
@@ -122,9 +96,8 @@ def test_a_queue_made_later(clock: Clock) -> None:
         queue.submit(int)
         clock.now += 2
         (reading,) = statistics.read()
-    assert reading == Reading("late", 4, 5, 0, 0, 0, 2.0, 0.5), (
-        "four in the two seconds since it was not there"
-    )
+    assert reading == Reading("late", 4, 5, 0, 0, 0, 2.0), "four in two seconds"
+    assert reading.remaining() == "0:00 left"
 
 
 def test_a_queue_that_was_lost_stays() -> None:
@@ -142,10 +115,10 @@ def test_a_queue_that_was_lost_stays() -> None:
         assert [reading[:3] for reading in statistics.read()] == [("lost", 3, 3)]
 
 
-def rates(began: float, *readings: tuple[float, int]) -> list[float]:
-    """What a pace says when so many have ended at those times."""
-    pace = _statistics._Pace(began)
-    return [round(pace.rate(now, ended, True), 3) for now, ended in readings]
+def rates(began: float, *samples: tuple[float, int]) -> list[float]:
+    """Return the rates at these times, when so many tasks had ended; a negative sum: and none are left."""
+    history = _statistics._History(began, {})
+    return [round(history.rate(now, abs(ended), ended >= 0), 3) for now, ended in samples]
 
 
 def test_rate_from_the_beginning() -> None:
@@ -168,18 +141,14 @@ def test_rate_of_few_goes_farther_back() -> None:
 
 
 def test_rate_after_a_rest_begins_anew() -> None:
-    pace = _statistics._Pace(0)
-    assert pace.rate(10, 100, True) == 10
-    assert pace.rate(1000, 200, False) == 0
-    assert pace.rate(2000, 200, False) == 0
-    assert pace.rate(2010, 220, True) == 2
+    assert rates(0, (10, 100), (1000, -200), (2000, -200), (2010, 220)) == [10, 0, 0, 2]
 
 
 def test_samples_are_few() -> None:
-    pace = _statistics._Pace(0)
-    for tick in range(100_000):
-        pace.rate(tick / 10, 3 * tick, True)
-    assert len(pace._samples) <= 302
+    history = _statistics._History(0, {})
+    for tick in range(10_000):
+        history.rate(tick / 10, 3 * tick, True)
+    assert len(history._samples) <= 302
 
 
 # -- Words
@@ -193,22 +162,12 @@ def test_samples_are_few() -> None:
     ],
 )  # fmt: skip
 def test_paces(rate: float, words: str) -> None:
-    assert Reading("", 0, 0, 0, 0, 0, rate, None).pace() == words
+    assert Reading("", 0, 0, 0, 0, 0, rate).pace() == words
 
 
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [
-        (0, "0:00"),
-        (59.4, "0:59"),
-        (59.6, "1:00"),
-        (3599.4, "59:59"),
-        (3600, "1:00:00"),
-        (360_000, "100:00:00"),
-    ],
-)
-def test_durations(seconds: float, words: str) -> None:
-    assert duration(seconds) == words
+def test_durations() -> None:
+    seconds = (0, 59.4, 59.6, 3599.4, 3600, 360_000)
+    assert [*map(duration, seconds)] == ["0:00", "0:59", "1:00", "59:59", "1:00:00", "100:00:00"]
 
 
 # -- In a file
@@ -217,19 +176,27 @@ def test_durations(seconds: float, words: str) -> None:
 @pytest.fixture
 def still(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> Clock:
     """No line but the last."""
-    monkeypatch.setattr(lines, "INTERVAL", NEVER)
+    monkeypatch.setattr(display, "INTERVAL", NEVER)
     return clock
 
 
-def test_a_line_at_the_end(still: Clock, queues: tuple[Scheduler, Queue, Queue]) -> None:
+def test_two_blocks_one_after_the_other(still: Clock, queues: tuple[Scheduler, Queue, Queue]) -> None:
     scheduler, camera, analysis = queues
     file = io.StringIO()
-    with progress(scheduler, file=file):
+    shown = progress(scheduler, file=file)
+    with shown:
         settle(camera, 1200)
         settle(analysis, 1, 2)
         still.now += 75
+        with pytest.raises(RuntimeError, match="shown already"):
+            shown.__enter__()
         assert file.getvalue() == ""
-    assert file.getvalue() == "smqexec, 1:15: camera 1,200 of 1,200; analysis 3 of 3, 2 failed\n"
+    with shown:
+        settle(camera, 1)
+    assert file.getvalue().splitlines() == [
+        "smqexec, 1:15: camera 1,200 of 1,200; analysis 3 of 3, 2 failed",
+        "smqexec, 0:00: camera 1 of 1",
+    ]
 
 
 def test_a_line_says_all(still: Clock, queues: tuple[Scheduler, Queue, Queue]) -> None:
@@ -251,16 +218,12 @@ def test_a_line_says_all(still: Clock, queues: tuple[Scheduler, Queue, Queue]) -
 
 
 def test_lines_in_between(monkeypatch: pytest.MonkeyPatch, queues: tuple[Scheduler, Queue, Queue]) -> None:
-    monkeypatch.setattr(lines, "INTERVAL", 0.001)
+    monkeypatch.setattr(display, "INTERVAL", 0.001)
     file = io.StringIO()
     with progress(queues[0], file=file):
         until(lambda: file.getvalue().count("\n") >= 3)
     assert set(file.getvalue().splitlines()) == {"smqexec, 0:00: no tasks"}
     assert not [thread for thread in threading.enumerate() if thread.name == "smqexec-progress"]
-
-
-def test_ten_seconds() -> None:
-    assert lines.INTERVAL == 10
 
 
 def test_standard_error_is_the_default(still: Clock, capsys: pytest.CaptureFixture[str]) -> None:
@@ -292,103 +255,34 @@ def test_a_program_without_a_console(still: Clock, monkeypatch: pytest.MonkeyPat
         assert isinstance(shown, progress)
 
 
-@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, None])
-def test_what_the_block_raises_passes(error: Any, still: Clock) -> None:
-    file = io.StringIO()
-    before = threading.active_count()
-    if error is None:
-        with progress(Scheduler(), file=file):
-            pass
-    else:
-        with pytest.raises(error), progress(Scheduler(), file=file):
-            raise error
-    assert file.getvalue() == "smqexec, 0:00: no tasks\n"
-    assert threading.active_count() == before
-
-
+@pytest.mark.parametrize("late", [False, True])
 def test_a_file_that_fails_is_logged_once(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    late: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(lines, "INTERVAL", 0.001)
-    file = io.StringIO()
-    with progress(Scheduler(), file=file) as shown:
+    monkeypatch.setattr(display, "INTERVAL", NEVER if late else 0.001)
+    file, before = io.StringIO(), threading.active_count()
+    with pytest.raises(KeyError), progress(Scheduler(), file=file):
         file.close()
-        until(lambda: caplog.records)
-        shown._display._ticker._thread.join(DEADLINE)
-        assert not shown._display._ticker._thread.is_alive()
+        if not late:
+            until(lambda: caplog.records and threading.active_count() == before)
+        raise KeyError
     (record,) = caplog.records
     assert (record.name, record.levelno) == ("smqexec", logging.WARNING)
     assert "progress can't be shown" in record.message
 
 
-def test_a_file_that_fails_at_the_end(still: Clock, caplog: pytest.LogCaptureFixture) -> None:
-    file = io.StringIO()
-    with pytest.raises(KeyError), progress(Scheduler(), file=file):
-        file.close()
-        raise KeyError
-    assert len(caplog.records) == 1
-
-
-def test_once_at_a_time_but_again(still: Clock, queues: tuple[Scheduler, Queue, Queue]) -> None:
-    scheduler, camera, _ = queues
-    file = io.StringIO()
-    shown = progress(scheduler, file=file)
-    with shown:
-        settle(camera, 2)
-        with pytest.raises(RuntimeError, match="shown already"):
-            shown.__enter__()
-    with shown:
-        settle(camera, 1)
-    assert file.getvalue().splitlines() == ["smqexec, 0:00: camera 2 of 2", "smqexec, 0:00: camera 1 of 1"]
-
-
-def test_two_at_once_in_threads(still: Clock) -> None:
-    files = io.StringIO(), io.StringIO()
-
-    def show(file: Any) -> None:
-        with planned(1) as (scheduler, queue), progress(scheduler, file=file):
-            settle(queue, 1)
-
-    for future in [beside(show, file) for file in files]:
-        future.result(DEADLINE)
-    assert all(file.getvalue().endswith(" 1 of 1\n") for file in files)
-
-
 @pytest.mark.parametrize("wrong", [None, 4, Future(), Scheduler])
-def test_what_is_no_scheduler(wrong: Any) -> None:
+def test_wrong_arguments(wrong: Any) -> None:
     with pytest.raises(TypeError, match="progress shows a Scheduler or a Queue, not"):
         progress(wrong)
-
-
-def test_a_path_is_no_file() -> None:
     with pytest.raises(TypeError, match=r"file must be open for writing text, not 'run\.log'"):
         progress(Scheduler(), file="run.log")  # type: ignore[arg-type]
 
 
-def test_it_costs_no_import() -> None:
-    code = "import sys, smqexec; print([name for name in sys.modules if name.partition('.')[0] == 'rich'])"
-    environment = {**os.environ, "PYTHONPATH": os.path.dirname(os.path.dirname(smqexec.__file__))}
-    out = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=6 * DEADLINE
-    )
-    assert (out.stdout, out.stderr) == ("[]\n", "")
-
-
-def test_ctrl_c_while_it_ends_comes_through(still: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(self: Any) -> None:
-        real(self)
-        raise KeyboardInterrupt
-
-    real = lines.Ticker.close
-    monkeypatch.setattr(lines.Ticker, "close", interrupted)
-    with pytest.raises(KeyboardInterrupt), progress(Scheduler(), file=io.StringIO()):
-        pass
-
-
 def test_it_rests_in_proportion(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What takes long is done more seldom."""
+    """After an update that took long the pause is longer."""
     now = 0.0
-    took = iter([0.001, 0.1, 0.25, 0.0])
+    took = iter([0.001, 0.1, 0.25, 0.0, 0.0])
     pauses: list[float] = []
 
     class Event(threading.Event):
@@ -398,14 +292,23 @@ def test_it_rests_in_proportion(monkeypatch: pytest.MonkeyPatch) -> None:
             pauses.append(timeout or 0.0)
             return len(pauses) == 5
 
-    def call() -> None:
+    def update() -> None:
         nonlocal now
         now += next(took)
 
-    monkeypatch.setattr(lines, "time", types.SimpleNamespace(thread_time=lambda: now))
-    monkeypatch.setattr(lines, "threading", types.SimpleNamespace(Event=Event, Thread=threading.Thread))
-    lines.Ticker(call, 0.1).close()
+    monkeypatch.setattr(display, "time", types.SimpleNamespace(thread_time=lambda: now))
+    monkeypatch.setattr(display, "threading", types.SimpleNamespace(Event=Event, Thread=threading.Thread))
+    display.Display(update, 0.1).close()
     assert pauses == pytest.approx([0.1, 0.1, 1.9, 4.75, 0.1])
+
+
+def test_it_costs_no_import() -> None:
+    code = "import sys, smqexec; print([name for name in sys.modules if name.partition('.')[0] == 'rich'])"
+    environment = {**os.environ, "PYTHONPATH": os.path.dirname(os.path.dirname(smqexec.__file__))}
+    out = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=6 * DEADLINE
+    )
+    assert (out.stdout, out.stderr) == ("[]\n", "")
 
 
 # -- On a terminal
@@ -495,25 +398,6 @@ def test_bars_are_drawn_again(bars: Any, monkeypatch: pytest.MonkeyPatch) -> Non
             until(lambda: "1 of 1" in terminal.seen())
 
 
-def test_several_times_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("rich", reason="needs rich")
-    from smqexec._observe.progress import bars as _bars
-
-    assert 0.05 <= _bars.INTERVAL <= 0.25
-
-
-def test_no_colour_where_none_is_wanted(
-    bars: Any, monkeypatch: pytest.MonkeyPatch, queues: tuple[Scheduler, Queue, Queue]
-) -> None:
-    monkeypatch.setenv("NO_COLOR", "1")
-    scheduler, camera, _ = queues
-    terminal = Terminal()
-    with progress(scheduler, file=terminal):
-        settle(camera, 1, 1)
-    assert "1 failed" in terminal.getvalue()
-    assert not re.search(r"\x1b\[[0-9;]*3[0-9]m", terminal.getvalue())
-
-
 @pytest.mark.parametrize("columns", [20, 40, 60, 80, 200])
 def test_it_fits(
     columns: int,
@@ -599,8 +483,7 @@ def test_a_terminal_that_is_gone(
         terminal.closing = True
         until(lambda: caplog.records)
         raise KeyError
-    assert {record.name for record in caplog.records} == {"smqexec"}
-    assert len(caplog.records) == 2, "drawn again, and at its end"
+    assert len(caplog.records) == 1
 
 
 def test_no_thread_for_it(bars: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -609,11 +492,11 @@ def test_no_thread_for_it(bars: Any, monkeypatch: pytest.MonkeyPatch) -> None:
 
     terminal = Terminal()
     shown = progress(Scheduler(), file=terminal)
-    monkeypatch.setattr(bars, "Ticker", no_thread)
-    with pytest.raises(RuntimeError, match="can't start"):
-        shown.__enter__()
+    with monkeypatch.context() as patch:
+        patch.setattr(bars, "Display", no_thread)
+        with pytest.raises(RuntimeError, match="can't start"):
+            shown.__enter__()
     assert terminal.getvalue().endswith("\x1b[?25h")
-    monkeypatch.undo()
     with shown:
         pass
 
@@ -631,44 +514,23 @@ ADVICE = "smqexec: bars in place of these lines need rich: pip install 'smqexec[
 
 @pytest.fixture
 def no_rich(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing of rich can be imported, and nobody has been told of it."""
-    monkeypatch.setattr(_progress, "_unsaid", [ADVICE])
+    """Nothing of rich can be imported, and the advice was not written yet."""
+    monkeypatch.setattr(_progress, "_advice", ADVICE)
     monkeypatch.delitem(sys.modules, "smqexec._observe.progress.bars", raising=False)
     monkeypatch.delattr(_progress, "bars", raising=False)
     for name in [name for name in sys.modules if name.partition(".")[0] == "rich"] + ["rich"]:
         monkeypatch.setitem(sys.modules, name, None)
 
 
-def test_without_rich_a_terminal_gets_lines_and_is_told_once_how_to_get_bars(
+def test_without_rich_a_terminal_gets_lines_and_once_the_advice(
     no_rich: None, still: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TERM", "xterm")
-    terminal = Terminal()
-    with progress(Scheduler(), file=terminal):
-        assert terminal.getvalue() == ADVICE, "said first"
-    with progress(Scheduler(), file=terminal):
-        pass
+    for file in (io.StringIO(), terminal := Terminal(), terminal):
+        with progress(Scheduler(), file=file):
+            pass
+        assert file.getvalue().startswith(ADVICE) == (file is terminal)
     assert terminal.getvalue() == ADVICE + "smqexec, 0:00: no tasks\n" * 2
-
-
-def test_without_rich_a_terminal_that_is_gone(
-    no_rich: None, still: Clock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setenv("TERM", "xterm")
-    terminal = Terminal()
-    with monkeypatch.context() as gone:
-        gone.setattr(terminal, "write", None)
-        shown = progress(Scheduler(), file=terminal)
-        shown.__enter__()
-    shown.__exit__(None, None, None)
-    assert len(caplog.records) == 1
-
-
-def test_without_rich_a_file_gets_lines(no_rich: None, still: Clock) -> None:
-    file = io.StringIO()
-    with progress(Scheduler(), file=file):
-        pass
-    assert file.getvalue() == "smqexec, 0:00: no tasks\n"
 
 
 # -- In a notebook
@@ -679,7 +541,7 @@ class ZMQInteractiveShell: ...
 
 @pytest.fixture
 def notebook(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """What IPython was asked to show, each as text."""
+    """What IPython was asked to show, each as text; a None in it: nothing can be shown any more."""
     shown: list[Any] = []
 
     def text(table: Any) -> str:
@@ -687,6 +549,7 @@ def notebook(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
     class Handle:
         def update(self, table: Any) -> None:
+            assert None not in shown, "the notebook is gone"
             shown.append(text(table))
 
     def display(table: Any, display_id: bool) -> Handle:
@@ -727,8 +590,8 @@ def test_a_notebook_that_is_gone(
     bars: Any, notebook: list[Any], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(bars, "NOTEBOOK_INTERVAL", 0.001)
-    with progress(Scheduler()) as shown:
-        monkeypatch.setattr(shown._display, "_shown", None)
+    with progress(Scheduler()):
+        notebook.append(None)
         until(lambda: caplog.records)
     assert len(caplog.records) == 1
 

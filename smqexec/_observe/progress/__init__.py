@@ -1,26 +1,26 @@
 """Progress: how far a scheduler is, shown while a block runs.
 
-A thread reads the counts of the queues now and then (see ``statistics``), so that tasks
-cost nothing more.  On a terminal and in a notebook ``bars`` shows them, if ``rich`` is
-installed; in any other place ``lines`` writes a line now and then.
+A thread (see ``display``) reads the counts of the queues now and then (see ``statistics``), so
+that tasks cost nothing more.  A terminal or a notebook shows them as ``bars``, if ``rich`` is
+installed; any other file gets a line of text.
 """
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
-from ..._core.queue_state import QueueState
 from ..._core.state import State
-from .lines import TextLines
+from ..._core.queue_state import QueueState
+from .display import Display, is_terminal, show_lines
 from .statistics import Statistics
 
 if TYPE_CHECKING:
     from typing import Self
 
-# What is still to be said, once in a process; two threads at the same time may say it twice.
-_unsaid = ["smqexec: bars in place of these lines need rich: pip install 'smqexec[progress]'\n"]
+# Written above the first line that stands in for bars; empty once it was written.  Two threads at the same
+# time may write it twice.
+_advice = "smqexec: bars in place of these lines need rich: pip install 'smqexec[progress]'\n"
 
 
 class Shown(Protocol):
@@ -37,21 +37,20 @@ class progress:
         with smqexec.progress(scheduler):
             ...
 
-    For each queue: how many tasks have ended of those submitted, how many run, have
-    failed or were cancelled, how many end in a second (of late: in 30 s, or the last
-    five), and the time left if that goes on, and nothing more is submitted.  What was
-    pending or running when the block began counts as submitted, what had ended does
-    not.
+    For each queue: how many tasks have ended of those submitted, how many run, have failed or were
+    cancelled, how many end in a second (in the last 30 seconds, or of the last five tasks), and the
+    time left at that rate if no more tasks are submitted.  Tasks that were pending or running when
+    the block began count as submitted; tasks that had ended do not count.
 
     A terminal shows bars, as a notebook does; both need ``rich`` (``pip install
-    'smqexec[progress]'``).  Any other file gets a line every 10 seconds, and one at
-    the end; so does a terminal or a notebook without ``rich``, with a first line that
-    says so, once in a process; and a terminal that shows bars already.  What is printed
-    meanwhile to the same terminal comes above the bars.
+    'smqexec[progress]'``).  Any other file gets a line every 10 seconds, and one at the end.  So does
+    a terminal that shows bars already, and a terminal or a notebook without ``rich``; a first line
+    recommends ``rich``, once in a process.  Text that the program prints to the terminal comes above
+    the bars.
 
-    It may be used in any thread.  If it can't be shown any more, that is logged,
-    and the block goes on.  Cost: for a task none; to draw bars, some 1 ms a queue, ten
-    times a second, or less often if that would be more than a twentieth of a core.
+    Any thread may use it.  If progress can't be shown any more, that is logged, and the block goes
+    on.  Cost: nothing for a task; to draw bars, some 1 ms a queue, ten times a second, or less often
+    if that would be more than a twentieth of a core.
 
     Args:
         scheduler: What to show: a `Scheduler`, or a `Queue` alone.
@@ -62,45 +61,44 @@ class progress:
     """
 
     def __init__(self, scheduler: Shown, *, file: TextIO | None = None) -> None:
-        of: Any = scheduler
-        core, queue = getattr(of, "_core", None), getattr(of, "_state", None)
+        core, queue = getattr(scheduler, "_core", None), getattr(scheduler, "_state", None)
         if not isinstance(core, State) and not isinstance(queue, QueueState):
-            raise TypeError(f"progress shows a Scheduler or a Queue, not {of!r}")
+            raise TypeError(f"progress shows a Scheduler or a Queue, not {scheduler!r}")
         if file is not None and not hasattr(file, "write"):
             raise TypeError(f"file must be open for writing text, not {file!r}")
-        self._of = of
+        self._core: Any = core
+        self._queue: Any = queue
         self._file: Any = file or sys.stderr
         self._notebook = file is None and _in_notebook()
-        self._display: Any = None
+        self._display: Display | None = None  # while the block runs
 
     def __enter__(self) -> Self:
         if self._display is not None:
             raise RuntimeError("this progress is shown already; make another one")
-        of = self._of
-        queue: QueueState | None = getattr(of, "_state", None)
-        statistics = Statistics(of._core) if queue is None else Statistics(queue.scheduler, queue)
-        unsaid: list[str] = []
-        if self._notebook or _is_terminal(self._file):
+        core, queue = self._core, self._queue
+        self._display = self._show(Statistics(core) if queue is None else Statistics(queue.scheduler, queue))
+        return self
+
+    def _show(self, statistics: Statistics) -> Display:
+        global _advice
+        advice = ""
+        if self._notebook or is_terminal(self._file):
             try:
                 from . import bars
             except ImportError:
-                unsaid = _unsaid
+                advice, _advice = _advice, ""
             else:
-                self._display = bars.display(statistics, None if self._notebook else self._file)
-        if self._display is None:
-            self._display = TextLines(statistics, self._file, unsaid)
-        return self
+                if self._notebook:
+                    return bars.show_in_notebook(statistics)
+                display = bars.show_on_terminal(statistics, self._file)
+                if display is not None:
+                    return display
+        return show_lines(statistics, self._file, advice)
 
     def __exit__(self, *exception: object) -> None:
         display, self._display = self._display, None
-        display.close()
-
-
-def _is_terminal(file: Any) -> bool:
-    try:
-        return bool(file.isatty()) and os.environ.get("TERM") not in ("dumb", "unknown")
-    except Exception:  # None, closed, or of a kind that can't tell
-        return False
+        if display is not None:
+            display.close()
 
 
 def _in_notebook() -> bool:

@@ -1,7 +1,7 @@
-"""Progress as bars, drawn by ``rich``, which only this module needs."""
+"""Progress as bars, drawn by ``rich``, which only this module imports."""
 
 # pyright: basic, reportMissingImports=false
-# Of what may not be installed it knows no types.
+# Rich and IPython may not be installed: their types are unknown.
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from ..drawing import printable
-from .lines import Ticker, attempt
+from ..text import printable
+from .display import Display, is_terminal
 from .statistics import Statistics
 
-# Seconds between two states of a terminal, and of a notebook, which gets each as a message.
+# Seconds between two updates of a terminal, and of a notebook, which gets each as a message.
 INTERVAL, NOTEBOOK_INTERVAL = 0.1, 0.5
 
 # Columns of a bar, and columns of the terminal for each of them.
@@ -27,26 +27,52 @@ LONGEST, SHORTEST, SHARE = 40, 8, 4
 
 _STYLES = {"running": "cyan", "failed": "bold red", "cancelled": "yellow"}
 
-# The terminals that show bars.
-_taken: dict[Any, Terminal] = {}
+# The terminals that show bars.  Adding one is atomic.
+_taken: dict[Any, Live] = {}
 
 
-def display(statistics: Statistics, file: Any) -> Terminal | Notebook | None:
-    """Show *statistics* on the terminal *file*, or in the notebook; return None if the terminal is taken."""
-    if file is None:
-        return Notebook(statistics)
-    file = getattr(file, "rich_proxied_file", file)  # bars on a terminal hide it from the program
-    terminal = Terminal(statistics, file)
-    if _taken.setdefault(file, terminal) is not terminal:
+def show_in_notebook(statistics: Statistics) -> Display:
+    """Show *statistics* in the output of a notebook's cell."""
+
+    def draw() -> Table:
+        return bars(statistics, 4 * LONGEST)
+
+    # A message for each update works in any thread and needs no widgets.
+    cell = import_module("IPython.display").display(draw(), display_id=True)
+    return Display(lambda: cell.update(draw()), NOTEBOOK_INTERVAL)
+
+
+def show_on_terminal(statistics: Statistics, file: Any) -> Display | None:
+    """Show *statistics* on the terminal *file*; return None if other bars are shown there."""
+    file = getattr(file, "rich_proxied_file", file)  # what replaces a standard stream while bars are shown
+    console = Console(file=file, force_jupyter=False)
+    live = Live(
+        console=console,
+        auto_refresh=False,
+        get_renderable=lambda: bars(statistics, console.width),
+        # Text that the program prints to the terminal comes above the bars.
+        redirect_stdout=is_terminal(sys.stdout),
+        redirect_stderr=is_terminal(sys.stderr),
+    )
+    if _taken.setdefault(file, live) is not live:
         return None
-    terminal.start()
-    return terminal
+
+    def stop() -> None:
+        del _taken[file]
+        live.stop()
+
+    try:
+        live.start(refresh=True)
+        return Display(live.refresh, INTERVAL, stop)
+    except BaseException:
+        stop()
+        raise
 
 
-def drawn(statistics: Statistics, width: int) -> Table:
-    """A bar for each queue of *statistics*, on *width* columns."""
+def bars(statistics: Statistics, width: int) -> Table:
+    """Return a bar for each queue of *statistics*, on *width* columns."""
     table = Table.grid(padding=(0, 1))
-    # If there is no room for all, the name, the bar and the states are cut first.
+    # If there is no room for all columns, the name, the bar and the states are cut first.
     for kept in (False, False, True, False, True, True):
         table.add_column(no_wrap=kept, overflow="ellipsis")
     length = max(SHORTEST, min(LONGEST, width // SHARE))
@@ -58,60 +84,3 @@ def drawn(statistics: Statistics, width: int) -> Table:
         last = "stopped" if statistics.stopped else reading.remaining()
         table.add_row(name, bar, reading.counts(), states, reading.pace(), last)
     return table
-
-
-class Terminal:
-    """Bars on a terminal."""
-
-    def __init__(self, statistics: Statistics, file: Any) -> None:
-        self._file = file
-        console = Console(file=file, force_jupyter=False)
-        self._live = Live(
-            console=console,
-            auto_refresh=False,
-            get_renderable=lambda: drawn(statistics, console.width),
-            # What the program prints to a file stays as it is.
-            redirect_stdout=_is_terminal(sys.stdout),
-            redirect_stderr=_is_terminal(sys.stderr),
-        )
-
-    def start(self) -> None:
-        try:
-            self._live.start(refresh=True)
-            self._ticker = Ticker(self._live.refresh, INTERVAL)
-        except BaseException:
-            self._stop()
-            raise
-
-    def _stop(self) -> None:
-        del _taken[self._file]
-        self._live.stop()
-
-    def close(self) -> None:
-        self._ticker.close()
-        attempt(self._stop)
-
-
-class Notebook:
-    """Bars in the output of a notebook's cell."""
-
-    # By a message for each state, as that works in any thread and needs no widgets.
-
-    def __init__(self, statistics: Statistics) -> None:
-        self._statistics = statistics
-        self._shown = import_module("IPython.display").display(self._draw(), display_id=True)
-        self._ticker = Ticker(self._update, NOTEBOOK_INTERVAL)
-
-    def _draw(self) -> Table:
-        return drawn(self._statistics, 4 * LONGEST)
-
-    def _update(self) -> None:
-        self._shown.update(self._draw())
-
-    def close(self) -> None:
-        if self._ticker.close():
-            attempt(self._update)
-
-
-def _is_terminal(file: Any) -> bool:
-    return file is not None and bool(file.isatty())
