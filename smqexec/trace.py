@@ -1,4 +1,4 @@
-"""Record what a scheduler does, and look at it: which task ran when, where, and after what.
+"""Record what a scheduler does, and look at it: which task ran when, where, and after which others.
 
 ::
 
@@ -14,24 +14,23 @@ writes a trace file, which https://ui.perfetto.dev and chrome://tracing open, an
     python -m smqexec.trace run.json -o run.html
     python -m smqexec.trace run.json --text
 
-show what is in it, as a page and as tables.  ``SMQEXEC_TRACE`` records all schedulers
-of the program, but no program that it starts.
+show the run, as a page and as tables.  ``SMQEXEC_TRACE`` records all schedulers of the program, but
+no program that it starts.
 
-*The page* is one file, for any browser, that fetches nothing.  It has a row for each
-slot, with the share of time in which it was busy; a slice for each task, with its facts,
-and arrows from what it needed and to what needed it; the critical path, which is the
-chain of dependencies that ran longest; and the curve of final results.  It finds tasks by
-name, goes by pointer, touch or keys alone, and is fluent with 100,000 tasks.
+*The page* is one file, for any browser, that fetches nothing.  It has a row for each slot, with the
+share of time in which it was busy; a slice for each task, with its facts, and arrows from its
+dependencies and to its dependents; the critical path, which is the chain of dependencies that ran
+longest; and the curve of final results.  It finds tasks by name, goes by pointer, touch or keys
+alone, and is fluent with 100,000 tasks.
 
-*The tables* show each queue with its tasks, how many failed, and the share of time in
-which its slots were busy; the longest tasks; the critical path; and when the final
-results came.
+*The tables* show each queue with its tasks, how many failed, and the share of time in which its slots
+were busy; the functions that took most time; the critical path; and the tasks that were running when
+a program was killed.
 
-*The file* is in Chrome's trace format: JSON, an array of events.  Perfetto shows a row for
-each worker thread under its queue, and a slice for each task.  The file is written as
-things happen, so a program that is killed leaves a file that can be read, without its last
-0.2 s; a task that had run for longer than a second is in it too.  Tasks of a queue on
-another executor start when that executor gets them.
+*The file* is in Chrome's trace format: JSON, an array of events.  Perfetto shows a row for each worker
+thread under its queue, and a slice for each task.  The file is written while the program runs: if it is
+killed, the file can be read, and lacks the last 0.2 s; a task that had run for longer than a second is
+in it too.  Tasks of a queue on another executor start when that executor gets them.
 """
 
 from __future__ import annotations
@@ -41,6 +40,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+from ._observe.text import write
 from ._observe.trace.page import page
 from ._observe.trace.read import Trace, read
 from ._observe.trace.tables import text
@@ -53,26 +53,24 @@ __all__ = ["Recording", "record"]
 def record(scheduler: Scheduler, path: str | os.PathLike[str]) -> Recording:
     """Write what *scheduler* does into the file at *path*, from now on until the recording is closed.
 
-    For a ``with`` block, at the end of which it is closed; or call its ``close()``.
-    One that is still open at the interpreter's exit is closed then, after the last
-    task.  The file is written as things happen: of a program that is killed only the
-    last 0.2 s are missing.  What is pending or running already is in it too, as
-    submitted and started before.  A child that this process forks writes nothing.
+    The end of a ``with`` block closes the recording, as its ``close()`` does.  A recording that is
+    still open at the interpreter's exit is closed then, after the last task.  The file is written
+    while tasks run: if the program is killed, only the last 0.2 s are missing.  Tasks that are
+    pending or running already are in it too, as submitted and started before.  A child that this
+    process forks writes nothing.
 
     Args:
-        scheduler: Its queues, also those made later.  More than one recording
-            at a time may watch it.
-        path: A file that is there is replaced.
+        scheduler: Its queues, also queues made later.  Several recordings at a time may watch it.
+        path: An existing file is replaced.
 
     Raises:
         TypeError: *scheduler* is none.
-        OSError: The file can't be written.  If that happens later, it is
-            logged, and the recording ends.
+        OSError: The file can't be written.  If that happens later, it is logged, and the recording ends.
         ValueError: Another recording is writing that file.
 
-    Cost: 2 to 2.5 µs for each submit, start, item and end; more without the
-    interpreter lock (``python -m benchmarks --only trace``).  200 bytes of the file
-    for each task; in memory, what is pending, and at most some 30 MB.
+    Cost: 2 to 2.5 µs for each submit, start, item and end; more without the interpreter lock
+    (``python -m benchmarks --only trace``).  200 bytes of the file for each task; in memory, a record
+    of each pending task, and at most some 30 MB.
     """
     if not isinstance(scheduler, Scheduler):
         raise TypeError(
@@ -91,9 +89,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         trace = read(options.file)
         if options.output is not None:
-            draw(trace, options.file, options.output)
+            _draw(trace, options.file, options.output)
         if options.text or options.output is None:
-            say(text(trace, options.file))
+            _print(text(trace, options.file))
     except BrokenPipeError:  # the reader, such as `head`, has closed the pipe
         return 1
     except (OSError, ValueError) as error:
@@ -102,29 +100,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def say(words: str) -> None:
-    """Print *words*, escaping what standard output cannot show.
+def _print(words: str) -> None:
+    """Write *words* to standard output.
 
     Raises:
         OSError: It can't be written; the rest is left out.
     """
-    encoding = sys.stdout.encoding or "utf-8"
     try:
-        print(words.encode(encoding, "backslashreplace").decode(encoding), flush=True)
+        write(words + "\n", sys.stdout)
     except OSError:
-        # Else it would be tried once more at exit.
+        # Else the interpreter would try to write the rest at its exit.
         with open(os.devnull, "wb") as nowhere:
             os.dup2(nowhere.fileno(), sys.stdout.fileno())
         raise
 
 
-def draw(trace: Trace, file: str, output: str) -> None:
-    """Write the timeline page of *trace*, which was read from *file*.
-
-    Raises:
-        OSError: It can't be written.
-        ValueError: *output* is that very file.
-    """
+def _draw(trace: Trace, file: str, output: str) -> None:
+    """Write the timeline page of *trace*, which was read from *file*, into the file *output*."""
     if os.path.exists(output) and os.path.samefile(file, output):
         raise ValueError(f"{output} is the recording itself: name another file for the page")
     with open(output, "w", encoding="ascii") as target:

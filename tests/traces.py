@@ -110,5 +110,47 @@ def synthetic(tasks: int, queues: int = 4, slots: int = 4, seed: int = 0) -> Ite
         ends.append(end)
 
 
+# The fields that the format asks for, besides ph, pid and tid.
+FIELDS = {
+    "M": {"name", "args"},
+    "X": {"name", "cat", "ts", "dur", "args"},
+    "B": {"name", "cat", "ts", "args"},
+    "E": {"ts"},
+    "i": {"name", "ts", "s"},
+}
+
+
+def check_format(events: Iterable[Event]) -> None:
+    """See that Perfetto and chrome://tracing understand *events*: fields, nesting."""
+    slices: dict[tuple[int, int], list[tuple[float, float]]] = {}
+    begun: dict[tuple[int, int], list[float]] = {}
+    for event in events:
+        assert FIELDS[event["ph"]] <= event.keys(), event
+        assert type(event["pid"]) is int and type(event["tid"]) is int, event
+        assert event.get("ts", 0.0) >= 0 and event.get("dur", 0.0) >= 0, event
+        row = event["pid"], event["tid"]
+        if event["ph"] == "X":
+            slices.setdefault(row, []).append((event["ts"], event["ts"] + event["dur"]))
+        elif event["ph"] == "B":
+            begun.setdefault(row, []).append(event["ts"])
+        elif event["ph"] == "E":
+            slices.setdefault(row, []).append((begun[row].pop(), event["ts"]))
+        elif event["ph"] == "i":
+            assert event["s"] in "gpt", event
+    for row, starts in begun.items():
+        slices.setdefault(row, []).extend((start, float("inf")) for start in starts)
+    for spans in slices.values():
+        check_nesting(sorted(spans, key=lambda span: (span[0], -span[1])))
+
+
+def check_nesting(spans: list[tuple[float, float]]) -> None:
+    around: list[float] = []
+    for start, end in spans:
+        while around and around[-1] <= start + 1e-6:
+            around.pop()
+        assert not around or end <= around[-1] + 1e-6, (start, end, around)
+        around.append(end)
+
+
 if __name__ == "__main__":
     sys.stdout.write(text(synthetic(*map(int, sys.argv[1:]))))

@@ -48,7 +48,7 @@ def columns(trace: Trace) -> dict[str, Any]:
     run = _timeline.columns(trace)
     codes = {"start": "d", "end": "d", "submitted": "d", "itemAt": "d"}
     codes |= dict.fromkeys(("outcome", "final", "critical"), "B")
-    codes |= dict.fromkeys(("name", "number", "needs", "needsUntil", "itemIndex", "itemsUntil"), "I")
+    codes |= dict.fromkeys(("name", "number", "needs", "needsUntil", "itemsUntil"), "I")
     return run | {name: column(run, name, code) for name, code in codes.items()}
 
 
@@ -113,10 +113,6 @@ def test_how_long_a_slot_was_busy_counts_nested_runs_once(traced: Any) -> None:
     assert _timeline.columns(traced([*head(("a", 1)), *tasks]))["rows"] == [[0, 0, 0.0], [0, 1, 150.0]]
 
 
-def test_a_queue_whose_line_is_lost_is_known_by_its_number(traced: Any) -> None:
-    assert slices(traced([*head(), ran(1, 0, 10, queue=7)])) == [["queue 7", 0], ["queue 7", 1, 1]]
-
-
 # -- Columns
 
 
@@ -154,7 +150,6 @@ def test_items_are_in_the_lane_of_their_task(traced: Any) -> None:
     assert [row for row, _ in run["lanes"]] == [0, 1, 1, 2]
     assert run["itemsUntil"] == [0, 1, 3, 4]
     assert run["itemAt"] == [95, 40, 50, 5]
-    assert run["itemIndex"] == [0, 0, 1, 0]
 
 
 @pytest.mark.parametrize(

@@ -315,15 +315,6 @@ def test_marks_of_items_are_no_more_than_pixels(opened: Opened) -> None:
     assert 100 < shown.js("timeline.drawn.marks") <= shown.js("timeline.view.width")
     shown.js("timeline.show(10 + 0.09 * 500 - 0.01, 0.1)")
     assert shown.js("timeline.drawn.marks") == 2
-    for span in (0.1, 25):  # now some 3 pixels are from one to the next
-        shown.js(f"timeline.show(10 + 0.09 * 500 - {span} / 3, {span})")
-        x = shown.element("slices").rect["x"] + shown.js("timeline.xOf(10 + 0.09 * 500)")
-        shown.pointer((round(x), shown.point(1)[1]))
-        assert "item 500: at 0.055" in shown.element("tip").text
-    shown.js("timeline.show(10 + 0.09 * 500 - 0.01, 0.1)")
-    x = shown.element("slices").rect["x"] + shown.js("timeline.xOf(10 + 0.09 * 500.5)")
-    shown.pointer((round(x), shown.point(1)[1]))
-    assert "item" not in shown.element("tip").text
 
 
 def test_times_when_the_scheduler_was_stopped_are_shaded(opened: Opened) -> None:

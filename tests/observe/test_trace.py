@@ -1,4 +1,4 @@
-"""Recordings: of real schedulers, in real files, to whatever end the program comes."""
+"""Recordings of real schedulers in real files, and how programs with a recording end."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from weakref import ref
 import pytest
 from gate import DEADLINE, Gate
 from internals import core_of
-from test_tracefile import check_format
 from threads import beside, planned, until, until_gone
+from traces import check_format
 
 import smqexec
 from smqexec import Queue, Scheduler
@@ -50,18 +50,6 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "run.json"
 
 
-def test_prefetch_is_no_slot(path: Path) -> None:
-    scheduler = Scheduler()
-    with (
-        record(scheduler, path),
-        ThreadPoolExecutor(1) as pool,
-        Queue(scheduler, 2, executor=pool, prefetch=3) as queue,
-    ):
-        queue.submit(int)
-    (shown,) = read(path).queues
-    assert shown.slots == 2
-
-
 def test_small_run(path: Path) -> None:
     scheduler = Scheduler(stopped=True)
     with record(scheduler, path) as recording:
@@ -82,7 +70,7 @@ def test_small_run(path: Path) -> None:
     trace = read(path)
     first = min(task.number for task in trace.tasks)
     seen = {task.number - first: task for task in trace.tasks}
-    assert [(seen[n].name, trace.queues[seen[n].queue - 1].name, seen[n].outcome) for n in range(6)] == [
+    assert [(seen[n].name, seen[n].queue.name, seen[n].outcome) for n in range(6)] == [
         ("add", "disk", "done"),
         ("the second", "disk", "done"),
         ("add", "cpu", "done"),
@@ -92,12 +80,12 @@ def test_small_run(path: Path) -> None:
     ]
     needs = [[number - first for number in seen[n].dependencies] for n in range(6)]
     assert needs == [[], [0], [0, 1], [], [3], [4]]
-    assert [seen[n].thread is None for n in range(6)] == [False] * 5 + [True]
-    assert sorted(queue[1:] for queue in trace.queues) == [("cpu", 2), ("disk", 1)]
+    assert [not seen[n].thread for n in range(6)] == [False] * 5 + [True]
+    assert sorted(queue[1:] for queue in trace.queues.values()) == [("cpu", 2), ("disk", 1)]
     assert [(item.task - first, item.index) for item in trace.items] == [(3, 0), (3, 1)]
     assert [mark.name for mark in trace.marks] == ["resume", "stop"]
     assert trace.facts["version"] == smqexec.__version__ and trace.facts["order"] == "newest"
-    assert (trace.whole, trace.damaged, trace.running) == (True, 0, [])
+    assert (trace.whole, trace.damaged, trace.running) == (True, 0, {})
     for task in seen.values():
         assert task.submitted is not None and task.submitted <= task.start <= task.end
     written = events(path)
@@ -107,13 +95,15 @@ def test_small_run(path: Path) -> None:
 def test_queue_of_another_executor_has_a_row_for_each_slot(path: Path) -> None:
     gate = Gate()
     with ThreadPoolExecutor(4) as pool, planned() as (scheduler,), record(scheduler, path):
-        queue = Queue(scheduler, 3, executor=pool)
+        queue = Queue(scheduler, 3, executor=pool, prefetch=3)
         tasks = [queue.submit(gate) for _ in range(3)]
         gate.wait_entered(3)
         gate.open()
         assert [task.result(DEADLINE) for task in tasks] == [None] * 3
         assert scheduler.wait(DEADLINE)
-    assert sorted(task.thread or 0 for task in read(path).tasks) == [1, 2, 3]
+    trace = read(path)
+    assert sorted(task.thread for task in trace.tasks) == [1, 2, 3]
+    assert [queue.slots for queue in trace.queues.values()] == [3], "a prefetched call has no slot"
     check_format(events(path))
 
 
@@ -132,7 +122,7 @@ def test_what_was_there_before_is_in_it(path: Path) -> None:
     tasks = sorted(read(path).tasks, key=lambda task: task.start)
     assert [(task.name, task.submitted, task.outcome, task.thread) for task in tasks] == [
         ("Gate", None, "done", 1),
-        ("add", None, "cancelled", None),
+        ("add", None, "cancelled", 0),
         ("add", None, "failed", 1),
     ]
     numbers = {"running": tasks[0].number, "pending": tasks[2].number}
@@ -211,31 +201,23 @@ class Full:
         pass
 
 
-def test_full_disk_ends_the_recording(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("late", [False, True])
+def test_full_disk_ends_the_recording(path: Path, caplog: pytest.LogCaptureFixture, late: bool) -> None:
     with planned(1) as (scheduler, queue):
         recording = record(scheduler, path)
         with recording._writing:
             recording._file.close()
             recording._file = Full()  # type: ignore[assignment]
-        assert queue.submit(add, 1, 2).result(DEADLINE) == 3
-        until(lambda: core_of(scheduler).observers == ())
-        recording.watch(scheduler)
-        assert core_of(scheduler).observers == ()
-        assert queue.submit(add, 1, 2).result(DEADLINE) == 3
+        if not late:
+            assert queue.submit(add, 1, 2).result(DEADLINE) == 3
+            until(lambda: core_of(scheduler).observers == ())
+            recording.watch(scheduler)
+            assert core_of(scheduler).observers == ()
+            assert queue.submit(add, 1, 2).result(DEADLINE) == 3
         recording.close()
     [logged] = [entry for entry in caplog.records if entry.levelno == logging.ERROR]
     assert f"the trace {path} ends here" in logged.message
     assert not recording._notes
-
-
-def test_disk_that_is_full_at_the_end(path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    with planned(1) as (scheduler, _):
-        recording = record(scheduler, path)
-        with recording._writing:
-            recording._file.close()
-            recording._file = Full()  # type: ignore[assignment]
-        recording.close()
-    assert "ends here" in caplog.text
 
 
 def test_what_cannot_be_written_at_once_is_written_in_parts(path: Path) -> None:
@@ -356,38 +338,9 @@ def test_environment_variable_records_all_schedulers(path: Path) -> None:
         # It is left to the end of the program to wait.
         """,
     )
-    assert [queue[:2] for queue in trace.queues] == [(1, "alone"), (2, "more")]
-    assert [(task.queue, task.outcome) for task in trace.tasks] == [(1, "done"), (2, "done")]
+    assert [queue[:2] for queue in trace.queues.values()] == [(1, "alone"), (2, "more")]
+    assert [(task.queue.pid, task.outcome) for task in trace.tasks] == [(1, "done"), (2, "done")]
     assert trace.whole and not trace.damaged
-
-
-def test_task_that_ends_in_the_exit_is_recorded(path: Path) -> None:
-    trace = well(
-        path,
-        """if True:
-        import time
-        from smqexec import Queue
-        queue = Queue(1)
-        first = queue.submit(time.sleep, 0.1)
-        second = queue.submit(bool, first)
-        """,
-    )
-    assert [task.outcome for task in trace.tasks] == ["done", "done"]
-    assert trace.whole
-
-
-def test_recording_that_is_not_closed_is_closed_at_exit(path: Path, tmp_path: Path) -> None:
-    mine = tmp_path / "mine.json"
-    well(
-        path,
-        f"""if True:
-        from smqexec import Queue, trace
-        queue = Queue(1)
-        recording = trace.record(queue.scheduler, {str(mine)!r})
-        queue.submit(int)
-        """,
-    )
-    assert read(mine).whole and len(read(mine).tasks) == len(read(path).tasks) == 1
 
 
 def test_program_without_a_scheduler_writes_nothing(path: Path) -> None:
@@ -449,8 +402,8 @@ def test_killed_program_leaves_a_file_that_can_be_read(path: Path) -> None:
         finally:
             program.kill()
     trace = read(path)
-    assert len(trace.tasks) == 500 and not trace.whole and trace.damaged == 0
-    assert [task.name for task in trace.running] == ["Event.wait"]
+    assert len(trace.ended) == 500 and not trace.whole and trace.damaged == 0
+    assert [task.name for task in trace.tasks[500:]] == ["Event.wait"]
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
@@ -479,25 +432,6 @@ def test_child_of_a_fork_writes_nothing(path: Path) -> None:
     assert len(trace.tasks) == 2 and trace.whole and not trace.damaged and len(trace.queues) == 1
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
-def test_child_of_a_fork_before_the_first_scheduler_writes_nothing(path: Path) -> None:
-    trace = well(
-        path,
-        """if True:
-        import os
-        from smqexec import Queue
-        from smqexec._observe.trace import write as _recorder
-        if not (child := os.fork()):
-            Queue(1).submit(int).result()
-            os._exit(len(_recorder._recordings))
-        assert os.waitpid(child, 0)[1] == 0
-        with Queue(1) as queue:
-            queue.submit(int)
-        """,
-    )
-    assert len(trace.tasks) == 1 and trace.whole
-
-
 # The same, in this process: what the others do is seen by no measure of coverage.
 
 
@@ -507,8 +441,9 @@ def test_hook_after_fork_leaves_the_file_to_the_parent(path: Path) -> None:
         queue.submit(add, 1, 2).result(DEADLINE)
         opening = _recorder._opening
         until(path.read_bytes)
+        newcomers.append(pytest.fail)
         _recorder._after_fork()
-        assert _recorder._opening is not opening and _recorder._recordings == {}
+        assert _recorder._opening is not opening and not _recorder._recordings and not newcomers
         size = path.stat().st_size
         recording.close()
         assert path.stat().st_size == size
@@ -532,7 +467,7 @@ def test_everything(path: Path) -> None:
     _recorder._close_all()
     newcomers.pop()
     Queue(1).shutdown()  # of which nothing is written any more
-    assert [(task.queue, task.outcome) for task in read(path).tasks] == [(1, "done"), (2, "done")]
+    assert [(task.queue.pid, task.outcome) for task in read(path).tasks] == [(1, "done"), (2, "done")]
     with pytest.raises(OSError) as caught:
         _recorder.record_everything(str(path / "none"))
     assert "SMQEXEC_TRACE" in caught.value.__notes__[0]

@@ -152,8 +152,7 @@ canvas.addEventListener("pointermove", event => {
   const now = place(event), before = pointers.get(event.pointerId);
   if (!before) {
     if (event.pointerType !== "mouse") return;
-    const task = taskAt(now.x, now.y);
-    hover(task, task < 0 ? -1 : itemAtX(task, now.x), event.clientX, event.clientY);
+    hover(taskAt(now.x, now.y), event.clientX, event.clientY);
     return;
   }
   const other = [...pointers].find(([id]) => id !== event.pointerId)?.[1];

@@ -66,18 +66,15 @@ function links(title, tasks) {
   return [element("h3", {}, `${title} (${counted(tasks.length)})`), list];
 }
 
-// Tell of the task under the pointer, beside it; and of one of its items, if there is a mark.
-let hoveredItem = -1;
-function hover(task, item = -1, x = 0, y = 0) {
-  if (task !== view.hovered || item !== hoveredItem) {
+// Show the facts of the task under the pointer, beside it; of none (-1), hide them.
+function hover(task, x = 0, y = 0) {
+  if (task !== view.hovered) {
     view.hovered = task;
-    hoveredItem = item;
     tip.hidden = task < 0;
     if (task >= 0) {
       const lines = [...factsOf(task)].map(([what, which]) => element("div", {}, `${what}: ${which}`));
       const count = needsOf(task).length;
       if (count) lines.push(element("div", {}, `dependencies: ${counted(count)}`));
-      if (item >= 0) lines.push(element("div", {}, `item ${itemIndex[item]}: at ${moment(itemAt[item])}`));
       tip.replaceChildren(element("strong", {className: "name"}, nameOf(task)), ...lines);
     }
     redraw();

@@ -30,7 +30,6 @@ const critical = column(Uint8Array, run.critical);
 const needs = column(Uint32Array, run.needs);
 const needsUntil = column(Uint32Array, run.needsUntil);
 const itemAt = column(Float64Array, run.itemAt);
-const itemIndex = column(Uint32Array, run.itemIndex);
 const itemsUntil = column(Uint32Array, run.itemsUntil);
 const COUNT = start.length;
 

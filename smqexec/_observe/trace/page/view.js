@@ -94,19 +94,6 @@ function taskAt(x, y, reach = 4) {
   return best;
 }
 
-// The item of a task's lane whose mark is nearest to `x`, within some pixels; -1 if none.
-function itemAtX(task, x, reach = 4) {
-  const {firstItem, untilItem} = laneOf(task);
-  const after = lowerBound(itemAt, timeAt(x), firstItem, untilItem);
-  let best = -1, distance = reach;
-  for (const item of [after - 1, after]) {
-    if (item < firstItem || item >= untilItem) continue;
-    const away = Math.abs(xOf(itemAt[item]) - x);
-    if (away < distance) { best = item; distance = away; }
-  }
-  return best;
-}
-
 // Fit the canvases to their boxes, and to the screen's own pixels.
 function resize() {
   const ratio = window.devicePixelRatio || 1;
