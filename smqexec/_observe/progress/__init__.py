@@ -10,8 +10,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
-from ..._core.state import State
 from ..._core.queue_state import QueueState
+from ..._core.state import State
 from .display import Display, is_terminal, show_lines
 from .statistics import Statistics
 

@@ -11,8 +11,8 @@ from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from ..._core.state import State
     from ..._core.queue_state import QueueState
+    from ..._core.state import State
 
 # A rate is that of the last 30 seconds, or of the last five tasks that ended if they go back farther.
 WINDOW, FEW = 30.0, 5
