@@ -149,7 +149,7 @@ class Far(Remote):
 
 
 class Keeper(Engine):
-    keeps = True
+    remote_values = True
     max_workers = 1
 
     def takes(self, future: Remote) -> bool:
