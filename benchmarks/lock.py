@@ -86,7 +86,7 @@ def holds(workload: Workload, prepared: Any) -> Holds:
     core.lock = lock = NotedLock(core.lock)
     queues = [Queue(slots, scheduler=scheduler) for slots in workload.slots]
     submitted = workload.submit(prepared, *queues)
-    take = core._next
+    take = core.take_next
     longest = 0.0
 
     def noted_take(*args: Any) -> Any:
@@ -96,7 +96,7 @@ def holds(workload: Workload, prepared: Any) -> Holds:
         longest = max(longest, thread_time() - began)  # by one thread at a time: the lock is held
         return task
 
-    core._next = noted_take
+    core.take_next = noted_take
     lock.longest = 0.0
     gc.collect()
     gc.disable()
