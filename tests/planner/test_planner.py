@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from planner_checks import check, entries
-from planning import Planner
+from planning import Held, Named, Planner, Tolerant, TolerantHeld
 
 from smqexec._planner import (
     DONE,
@@ -18,7 +18,6 @@ from smqexec._planner import (
     READY,
     RUNNING,
     SEARCHING,
-    STRIDE,
     WAITING,
     Node,
     dependencies_of,
@@ -28,30 +27,20 @@ from smqexec._planner.nodes import SWEEP_FROM
 from smqexec._planner.search import Search
 
 
-class Named(Node):
-    __slots__ = ("__weakref__", "name")
+class Counted(Held):
+    """Counts how often the states of items were read: a step of any loop over them."""
 
-    def __init__(self, name: str) -> None:
-        super().__init__()
-        self.name = name
+    __slots__ = ("_kept",)
+    reads = 0
 
-    def __repr__(self) -> str:
-        return self.name
+    @property
+    def _stage(self) -> int:  # type: ignore[override]
+        Counted.reads += 1
+        return self._kept
 
-
-class Tolerant(Named):
-    __slots__ = ()
-    _tolerant = True
-
-
-class Item(Named):
-    __slots__ = ()
-    _ended_by_owner = True
-
-
-class TolerantItem(Item):
-    __slots__ = ()
-    _tolerant = True
+    @_stage.setter
+    def _stage(self, stage: int) -> None:
+        self._kept = stage
 
 
 class Plan:
@@ -60,23 +49,18 @@ class Plan:
     def __init__(self, order: str = "newest", queues: str = "q") -> None:
         self.planner = Planner(order)
         self.queues = {name: self.planner.new_queue() for name in queues}
-        self.nodes: dict[str, Named] = {}
+        self.nodes: dict[str, Any] = {}
 
     def add(
-        self,
-        name: str,
-        needs: Iterable[str] = (),
-        queue: str = "q",
-        group: Any = None,
-        node: Any = None,
+        self, name: str, needs: Iterable[str] = (), queue: str = "q", group: Any = None, kind: Any = Named
     ) -> None:
         """Add a node; *needs* are names, so that ``"ab"`` means a and b."""
-        self.nodes[name] = node = Named(name) if node is None else node
+        node = self.nodes[name] = kind(name)
         self.planner.admit(node, self.queues.get(queue), [self.nodes[need] for need in needs], group)
 
-    def item(self, name: str, generator: str, node: Any = None) -> None:
+    def item(self, name: str, generator: str, kind: Any = Held) -> None:
         """Add a held relay: a value that *generator* is going to yield."""
-        self.add(name, [generator], queue="", node=Item(name) if node is None else node)
+        self.add(name, [generator], queue="", kind=kind)
 
     def take(self, queue: str = "q") -> str | None:
         node = self.planner.take(self.queues[queue])
@@ -91,6 +75,13 @@ class Plan:
 
     def promote(self, name: str) -> bool:
         return self.planner.promote(self.nodes[name])
+
+    def hold_back(self, name: str) -> str:
+        """Let *name*, which runs, wait for a relay; return the name of that."""
+        relay = f"lack of {name}"
+        self.add(relay, queue="")
+        self.planner.hold_back(self.nodes[name], self.nodes[relay])
+        return relay
 
     def run(self) -> list[str]:
         """Run all that is left, one at a time for each queue in turn; return the order of starts."""
@@ -184,14 +175,6 @@ def test_shared_dependency_is_promoted_once() -> None:
     assert plan.run() == ["a", "b", "y", "x"]
 
 
-def test_repeated_dependency_counts_once() -> None:
-    plan = Plan()
-    plan.add("a")
-    plan.add("x", "aa")
-    assert plan.nodes["x"]._missing == 1
-    assert plan.run() == ["a", "x"]
-
-
 def test_first_result_of_the_seed_example() -> None:
     """A[i] -> B[i]; C[i, k] of B[i] and B[k]: the newest C is done after three starts."""
     plan = Plan()
@@ -226,65 +209,6 @@ def test_each_queue_gets_its_own_first_task() -> None:
     assert plan.take("c") == "y"
 
 
-def test_new_task_is_searched_before_what_waits() -> None:
-    r"""::
-
-    a --> x        x is being searched when y comes and takes b over
-    b --> x
-    b --> y
-    """
-    plan = Plan(queues="qr")
-    plan.add("a")
-    plan.add("b")
-    plan.add("c")
-    plan.add("x", "acb")
-    assert plan.take() == "a"
-    assert plan.take("r") is None
-    plan.add("y", "b")
-    plan.check()
-    assert plan.run() == ["b", "y", "c"]
-    assert plan.done("a") == ["x"]
-
-
-def test_newer_search_takes_over_what_an_older_one_found() -> None:
-    r"""::
-
-    a (q) --> x
-    b (r) --> x, y          b waits as a find of x; then y wants it, and
-    c (r) --> x             it is y's until it has run
-    """
-    plan = Plan(queues="qr")
-    plan.add("b", queue="r")
-    plan.add("c", queue="r")
-    plan.add("a")
-    plan.add("x", "cba")
-    assert plan.take() == "a"  # passing c and b, which wait for r
-    plan.add("y", "b")
-    plan.add("z")
-    assert plan.take() == "z"
-    plan.check()
-    assert plan.take("r") == "b"
-    plan.check()
-    assert plan.take("r") == "c"
-
-
-def test_older_search_passes_what_a_newer_one_owns() -> None:
-    plan = Plan(queues="qr")
-    plan.add("b", queue="r")
-    plan.add("a")
-    plan.add("c", queue="r")
-    plan.add("x", "abc")
-    assert plan.take() == "a"
-    plan.add("y", "b")
-    plan.add("z", "y")
-    assert plan.take("q") is None
-    plan.add("w")
-    assert plan.take("q") == "w"
-    assert plan.take("r") == "b"
-    assert plan.take("r") == "c"
-    plan.check()
-
-
 def test_slot_is_not_left_free_for_a_better_task() -> None:
     plan = Plan()
     plan.add("a")
@@ -314,56 +238,18 @@ def test_group_that_goes_on_later_keeps_its_place() -> None:
     assert plan.take() == "x"
     plan.add("b")
     plan.add("y", group=group)
+    plan.add("z", group=group)
     plan.check()
-    assert plan.run() == ["b", "y"]
+    assert plan.run() == ["b", "y", "z"]
 
 
-@pytest.mark.parametrize("wanted", ["w", "x", "y", "z"])
-def test_member_of_a_group_goes_when_a_newer_sink_needs_it(wanted: str) -> None:
-    plan = Plan()
-    group = plan.planner.group()
-    for name in "wxyz":
-        plan.add(name, group=group)
-    plan.add("s", wanted)
-    assert plan.run() == [wanted, "s", *(name for name in "wxyz" if name != wanted)]
-
-
-def test_member_of_a_group_returns_between_the_others() -> None:
-    r"""::
-
-    group: x y z        s, which needs y, is searched and then cancelled
-             |
-    b --> s <+
-    """
+def test_member_of_a_group_goes_when_a_newer_sink_needs_it() -> None:
     plan = Plan()
     group = plan.planner.group()
     for name in "xyz":
         plan.add(name, group=group)
-    plan.add("b")
-    plan.add("s", "by")
-    plan.add("t", "s")
-    assert plan.take() == "b"
-    plan.planner.take(plan.queues["q"], 1)  # goes on as far as y, and starts it ...
-    assert plan.nodes["y"]._stage == RUNNING
-    plan = Plan(queues="qr")
-    group = plan.planner.group()
-    for name in "xyz":
-        plan.add(name, queue="r", group=group)
-    plan.add("b")
-    plan.add("s", "yb")
-    assert plan.take() == "b"  # ... here it is found, and waits for r
-    assert plan.drop("s") == (["s"], [])
-    plan.check()
-    plan.add("v", queue="r", group=group)
-    assert plan.run() == ["x", "y", "z", "v"]
-
-
-def test_group_of_two_queues() -> None:
-    plan = Plan(queues="qr")
-    group = plan.planner.group()
-    for name, queue in [("a", "q"), ("b", "r"), ("c", "q")]:
-        plan.add(name, queue=queue, group=group)
-    assert [plan.take("r"), plan.take("q"), plan.take("q")] == ["b", "a", "c"]
+    plan.add("s", "y")
+    assert plan.run() == ["y", "s", "x", "z"]
 
 
 # Relays: nodes of no queue.
@@ -399,30 +285,6 @@ def test_relay_may_be_done_before_what_it_needs() -> None:
     plan.check()
     assert plan.take() == "x"
     assert plan.done("a") == []
-
-
-def test_relay_without_needs_waits_for_done() -> None:
-    """As the future of another executor does."""
-    plan = Plan()
-    plan.add("f", queue="")
-    plan.add("x", "f")
-    assert plan.take() is None
-    assert not plan.promote("f")
-    plan.check()
-    assert plan.done("f") == ["x"]
-    assert plan.run() == ["x"]
-
-
-def test_relay_is_searched_and_never_started() -> None:
-    plan = Plan()
-    plan.add("f", queue="")
-    plan.add("a")
-    plan.add("x", "fa")
-    assert plan.take() == "a"
-    assert plan.done("a") == []
-    plan.check()
-    assert plan.done("f") == ["x"]
-    assert plan.take() == "x"
 
 
 def test_chain_of_relays_needs_no_recursion() -> None:
@@ -462,23 +324,6 @@ def test_item_is_done_while_its_generator_runs(order: str) -> None:
     assert plan.done("g") == []
 
 
-def test_generator_of_an_item_that_the_newest_sink_wants_goes_first() -> None:
-    r"""::
-
-    g --> (i) --> x         h is the newer generator, x the newer sink
-    h --> (j) --> y
-    """
-    plan = Plan()
-    plan.add("g")
-    plan.add("h")
-    plan.item("j", "h")
-    plan.add("y", "j")
-    plan.item("i", "g")
-    plan.add("x", "i")
-    assert [plan.take(), plan.take(), plan.take()] == ["g", "h", None]
-    plan.check()
-
-
 @pytest.mark.parametrize("order", ["newest", "oldest"])
 def test_end_of_a_generator_ends_no_item(order: str) -> None:
     """Its owner ends them: with a value, or without."""
@@ -499,22 +344,6 @@ def test_end_of_a_generator_ends_no_item(order: str) -> None:
     assert plan.run() == ["x"]
 
 
-def test_end_of_a_generator_of_many_items() -> None:
-    """The last of them are done before it ends, the first after it."""
-    plan = Plan()
-    plan.add("g")
-    for index in range(200):
-        plan.item(f"i{index}", "g")
-    assert plan.take() == "g"
-    for index in range(150, 200):
-        plan.done(f"i{index}")
-    assert plan.done("g") == []
-    plan.check()
-    for index in range(150):
-        plan.done(f"i{index}")
-    assert all(node._stage == DONE for node in plan.nodes.values())
-
-
 @pytest.mark.parametrize("order", ["newest", "oldest"])
 def test_drop_of_a_running_generator_spares_what_it_has_yielded(order: str) -> None:
     r"""::
@@ -527,10 +356,10 @@ def test_drop_of_a_running_generator_spares_what_it_has_yielded(order: str) -> N
     plan.add("g")
     for item in "ij":
         plan.item(item, "g")
-    plan.item("k", "g", node=TolerantItem("k"))
+    plan.item("k", "g", kind=TolerantHeld)
     plan.add("x", "i")
     plan.add("y", "j")
-    plan.add("t", "j", node=Tolerant("t"))
+    plan.add("t", "j", kind=Tolerant)
     plan.add("z", "k")
     assert plan.take() == "g"
     assert plan.done("i") == ["x"]
@@ -540,55 +369,20 @@ def test_drop_of_a_running_generator_spares_what_it_has_yielded(order: str) -> N
     assert plan.done("k") == ["z"]
 
 
-@pytest.mark.parametrize("order", ["newest", "oldest"])
-@pytest.mark.parametrize("started", [False, True])
-def test_drop_of_an_item_takes_only_its_dependents(order: str, started: bool) -> None:
-    plan = Plan(order)
-    plan.add("g")
-    for item in "ij":
-        plan.item(item, "g")
-    plan.add("x", "i")
-    plan.add("y", "j")
-    if started:
-        assert plan.take() == "g"
-    assert plan.drop("i") == (["i", "x"], [])
-    plan.check()
-    if not started:
-        assert plan.take() == "g"
-    assert plan.done("j") == ["y"]
-    assert plan.take() == "y"
-    plan.check()
-
-
-class CountingItem(Item):
-    """Counts how often the states of items were read: a step of any loop over them."""
-
-    __slots__ = ("_state",)
-    reads = 0
-
-    @property
-    def state(self) -> int:  # type: ignore[override]
-        CountingItem.reads += 1
-        return self._state
-
-    @state.setter
-    def state(self, state: int) -> None:
-        self._state = state
-
-
-@pytest.mark.parametrize("asked", ["one by one", "all first"])
-@pytest.mark.parametrize("ended", ["in order", "reversed", "shuffled"])
+@pytest.mark.parametrize(
+    ("asked", "ended"), [("one by one", "in order"), ("all first", "reversed"), ("all first", "shuffled")]
+)
 def test_stream_of_items_leaves_nothing_on_its_generator(asked: str, ended: str) -> None:
     """10,000 items of a generator that runs all the time; never more than 100 are pending, or all."""
     plan, random = Plan(), Random(4)
     plan.add("g")
     assert plan.take() == "g"
     size, block = 10_000, 100 if asked == "one by one" else 10_000
-    most = CountingItem.reads = 0
+    most = Counted.reads = 0
     for start in range(0, size, block):
         names = [f"i{index}" for index in range(start, start + block)]
         for name in names:
-            plan.item(name, "g", node=CountingItem(name))
+            plan.item(name, "g", kind=Counted)
         if ended == "reversed":
             names.reverse()
         elif ended == "shuffled":
@@ -597,20 +391,19 @@ def test_stream_of_items_leaves_nothing_on_its_generator(asked: str, ended: str)
             assert plan.done(name) == []
             del plan.nodes[name]
             most = max(most, len(dependents_of(plan.nodes["g"])))
-    assert CountingItem.reads <= 20 * size
+    assert Counted.reads <= 20 * size
     assert most <= 4 * block
     assert len(dependents_of(plan.nodes["g"])) <= SWEEP_FROM
     plan.check()
 
 
-@pytest.mark.parametrize("order", ["newest", "oldest"])
 @pytest.mark.parametrize("wanted", ["by one", "by each", "by a group", "by a fold"])
-def test_stream_of_items_costs_a_few_steps_an_item(order: str, wanted: str) -> None:
+def test_stream_of_items_costs_a_few_steps_an_item(wanted: str) -> None:
     """Consumers in another queue search all the time, and at each item something newer comes."""
-    plan = Plan(order, queues="qr")
+    plan = Plan(queues="qr")
     last = plan.planner.group()  # its tasks are found when all else was searched
     plan.add("g")
-    size = 3000
+    size = 1000
     for index in range(size):
         plan.item(f"i{index}", "g")
     if wanted == "by one":
@@ -629,8 +422,7 @@ def test_stream_of_items_costs_a_few_steps_an_item(order: str, wanted: str) -> N
         while (name := plan.take("r")) is not None:
             plan.done(name)
     plan.check()
-    if order == "newest":
-        assert plan.steps() <= 12 * size
+    assert plan.steps() <= 12 * size
     assert plan.nodes["g"]._stage == RUNNING
 
 
@@ -651,54 +443,6 @@ def test_promoted_task_counts_as_newly_submitted() -> None:
     assert plan.promote("x")
     plan.add("z")
     assert plan.run() == ["z", "a", "x", "b", "y"]
-
-
-def test_promoted_dependency_is_not_waited_for_by_order() -> None:
-    """Of x's needs the promoted one goes first, and x goes on as before."""
-    plan = Plan()
-    for name in "abc":
-        plan.add(name)
-    plan.add("x", "abc")
-    assert plan.promote("b")
-    assert plan.run() == ["b", "a", "c", "x"]
-
-
-@pytest.mark.parametrize("found", [False, True])
-def test_promotion_of_a_search_in_progress(found: bool) -> None:
-    plan = Plan(queues="qr")
-    plan.add("a")
-    plan.add("b", queue="r")
-    plan.add("c")
-    plan.add("x", "abc")
-    plan.add("y")
-    assert [plan.take(), plan.take()] == ["y", "a"]
-    if found:
-        plan.add("d")
-        assert plan.take() == "d"
-    plan.add("z")
-    assert plan.promote("x")
-    plan.check()
-    assert [plan.take("q"), plan.take("q"), plan.take("r")] == ["c", "z", "b"]
-
-
-def test_promotion_of_what_a_search_has_found() -> None:
-    """b and c wait for r as finds of x; c is promoted and goes first; a find of no search too."""
-    plan = Plan(queues="qr")
-    for name in "bcd":
-        plan.add(name, queue="r")
-    plan.add("a")
-    plan.add("x", "bca")
-    assert plan.take() == "a"
-    plan.add("e", queue="r")
-    plan.add("f")
-    plan.add("g", queue="r")
-    assert plan.take() == "f"  # passing g
-    plan.add("h", queue="r")
-    plan.promote("c")
-    plan.promote("g")
-    plan.promote("d")
-    plan.check()
-    assert plan.run() == ["d", "g", "c", "h", "e", "b"]
 
 
 def test_oldest_first_a_promoted_task_and_its_needs_go_first() -> None:
@@ -794,30 +538,6 @@ def test_adopting_task_searches_its_other_needs_last() -> None:
     assert plan.run() == ["b", "x"]
 
 
-def test_search_that_lost_a_task_is_not_adopted() -> None:
-    r"""::
-
-    a --> x         y takes b over from x.  If z adopted x's search, b
-    b --> x --> z   would come as y's, too late
-    b --> y
-    """
-    plan = Plan(queues="qr")
-    for name in ["a", "b", "c"]:
-        plan.add(name, queue="r")
-    plan.add("k")
-    plan.add("x", "bak")
-    assert plan.take() == "k"
-    plan.add("y", "cb")
-    plan.add("l")
-    plan.add("m", "l")
-    assert plan.take() == "l"
-    assert plan.take("r") == "c"
-    plan.add("z", "x")
-    plan.check()
-    assert [plan.take("r"), plan.take("r")] == ["b", "a"]
-    plan.check()
-
-
 # Dropping.
 
 
@@ -860,7 +580,7 @@ def test_drop_of_a_running_task(order: str) -> None:
     plan = Plan(order)
     plan.add("a")
     plan.add("b", "a")
-    plan.add("f", "a", node=Tolerant("f"))
+    plan.add("f", "a", kind=Tolerant)
     assert plan.take() == "a"
     assert plan.drop("a") == (["a", "b"], ["f"])
     assert plan.run() == ["f"]
@@ -876,57 +596,11 @@ def test_tolerant_dependent_waits_for_its_other_needs() -> None:
     plan.add("a")
     plan.add("b", "a")
     plan.add("c")
-    plan.add("t", "abc", node=Tolerant("t"))
+    plan.add("t", "abc", kind=Tolerant)
     assert plan.drop("a") == (["a", "b"], [])
     assert plan.nodes["t"]._stage == WAITING
     plan.check()
     assert plan.run() == ["c", "t"]
-
-
-def test_drop_sends_back_what_was_visited_for_it() -> None:
-    r"""::
-
-    a --> x         x's search found a and b; then x is dropped: they are
-    b --> x         as old as they were, and c comes first
-    c
-    """
-    plan = Plan(queues="qr")
-    plan.add("a", queue="r")
-    plan.add("b", queue="r")
-    plan.add("c", queue="r")
-    plan.add("k")
-    plan.add("x", "abk")
-    assert plan.take() == "k"
-    plan.check()
-    assert plan.drop("x") == (["x"], [])
-    plan.check()
-    assert [plan.take("r") for _ in range(3)] == ["c", "b", "a"]
-
-
-def test_drop_gives_an_older_search_back_what_it_lost() -> None:
-    r"""::
-
-    a --> x         y takes a over from x's search; then y is dropped,
-    b               and a is x's again: before b
-    a --> y
-    """
-    plan = Plan(queues="qr")
-    plan.add("b", queue="r")
-    plan.add("a", queue="r")
-    plan.add("k")
-    plan.add("x", "ak")
-    plan.add("c", queue="r")
-    assert plan.take() == "k"
-    plan.add("y", "xc")
-    plan.add("l")
-    plan.add("z", "yl")
-    assert plan.take() == "l"
-    plan.check()
-    assert plan.drop("z")[0] == ["z"]
-    plan.check()
-    assert plan.drop("y")[0] == ["y"]
-    plan.check()
-    assert [plan.take("r") for _ in range(3)] == ["c", "a", "b"]
 
 
 def test_dissolved_search_keeps_nothing() -> None:
@@ -996,21 +670,6 @@ def test_drop_of_ready_tasks_in_any_order(order: str) -> None:
     assert plan.entries() <= 4 * SWEEP_FROM
     assert len(plan.run()) == 20
     assert plan.entries() <= 4 * SWEEP_FROM
-
-
-def test_dropped_entries_are_skipped_oldest_first() -> None:
-    """Of many that became ready late, few are dropped: no sweep, but none is taken."""
-    plan = Plan("oldest")
-    plan.add("f", queue="")
-    plan.add("g", queue="")
-    for index in range(100):
-        plan.add(f"x{index}", "f" if index % 2 else "g")
-    plan.done("g")
-    plan.done("f")
-    for name in ["x1", "x3", "x0", "x2", "x50"]:
-        plan.drop(name)
-        plan.check()
-    assert plan.run() == [f"x{index}" for index in range(4, 100) if index != 50]
 
 
 # Others.
@@ -1092,7 +751,7 @@ def finish(plan: Plan, queue: str = "q", limit: int = 1_000_000) -> None:
 
 @pytest.mark.parametrize("order", ["newest", "oldest"])
 def test_service_of_independent_graphs_does_not_grow(order: str) -> None:
-    """A task that is never reached sleeps below 20,000 rounds."""
+    """A task that is never reached sleeps below 5,000 rounds."""
     plan = Plan(order, queues="qr")
     plan.add("asleep", queue="r")
     plan.add("never", ["asleep"], queue="r")
@@ -1105,7 +764,7 @@ def test_service_of_independent_graphs_does_not_grow(order: str) -> None:
             plan.drop("x")
         finish(plan)
 
-    assert service(plan, 20_000, step) < 4 * SWEEP_FROM
+    assert service(plan, 5000, step) < 4 * SWEEP_FROM
 
 
 def test_service_that_always_has_work_does_not_grow() -> None:
@@ -1127,7 +786,7 @@ def test_service_that_always_has_work_does_not_grow() -> None:
         for name in ["part", "total"]:
             plan.nodes[name] = plan.nodes.pop(f"next {name}")
 
-    assert service(plan, 20_000, step) < 4 * SWEEP_FROM
+    assert service(plan, 5000, step) < 4 * SWEEP_FROM
 
 
 @pytest.mark.parametrize("size", [1, 2])
@@ -1183,22 +842,6 @@ def test_service_of_two_chains_does_not_grow() -> None:
     # The chains themselves grow: nothing of them can run.
     assert service(plan, 1000, step) < 8 * SWEEP_FROM
     assert {plan.take("r"), plan.take("r")} == {"aw", "bw"}
-
-
-def test_entries_of_searches_that_have_nothing_left_are_swept() -> None:
-    """Searches of many sinks each found a task for r that a newer sink then takes over."""
-    plan = Plan(queues="qr")
-    for index in range(400):
-        plan.add(f"a{index}", queue="r")
-        plan.add(f"l{index}")
-        plan.add(f"x{index}", [f"a{index}", f"l{index}"])
-        assert plan.take() == f"l{index}"
-        plan.add(f"m{index}")
-        plan.add(f"y{index}", [f"x{index}", f"m{index}"])
-        assert plan.take() == f"m{index}"
-        plan.done(f"m{index}")
-    plan.check()
-    assert [plan.take("r") for _ in range(3)] == ["a399", "a398", "a397"]
 
 
 @pytest.mark.parametrize("order", ["newest", "oldest"])
@@ -1323,7 +966,7 @@ def test_check_prints_the_state_that_is_broken(order: str, capsys: pytest.Captur
     with pytest.raises(AssertionError):
         plan.check()
     printed = capsys.readouterr().out
-    assert "d: state 0" in printed
+    assert "Named(d): state 0" in printed
     assert "(2, 7, 1)" in printed
 
 
@@ -1347,19 +990,6 @@ def test_start_takes_a_ready_task_out_of_its_turn(order: str) -> None:
     assert plan.take() is None
     for name in "abcd":
         plan.done(name)
-    assert plan.take() == "sink"
-
-
-def test_start_of_what_a_search_has_met() -> None:
-    plan = Plan(queues="qr")
-    plan.add("needed", queue="r")
-    plan.add("sink", ["needed"])
-    plan.add("ready")
-    plan.add("newest", ["sink"])
-    assert plan.take() == "ready"
-    plan.planner.order.start(plan.nodes["needed"])
-    plan.check()
-    assert plan.done("needed") == ["sink"]
     assert plan.take() == "sink"
 
 
@@ -1403,84 +1033,13 @@ def test_plan_made_anew_keeps_promoted_tasks_promoted() -> None:
     assert plan.run() == ["b", "c", "a"]
 
 
-def test_dropped_node_comes_to_the_front_oldest_first() -> None:
-    """One of many is not looked for in their middle when it is dropped."""
-    plan = Plan("oldest")
-    names = [chr(ord("A") + number) for number in range(4)]
-    for name in names:
-        plan.add(name)
-    for number in range(200):
-        plan.add(f"later {number}")
-    plan.drop("B")
-    plan.check()
-    assert [plan.take() for _ in range(3)] == ["A", "C", "D"]
-    plan.check()
-
-
-def test_held_back_node_goes_next() -> None:
-    planner = Planner()
-    queue = planner.new_queue()
-    first, second, relay = Node(), Node(), Node()
-    planner.admit(first, queue)
-    planner.admit(second, queue)
-    planner.admit(relay, None)
-    assert planner.take(queue) is second
-    planner.hold_back(second, relay)
-    third = Node()
-    planner.admit(third, queue)
-    assert (queue.waiting, queue.ready, queue.running) == (1, 2, 0)
-    assert planner.done(relay) == [second]
-    assert [planner.take(queue) for _ in range(4)] == [second, third, first, None]
-
-
-def hold_back(plan: Plan, name: str) -> str:
-    """Let *name*, which runs, wait for a relay; return the name of that."""
-    relay = f"lack of {name}"
-    plan.add(relay, queue="")
-    plan.planner.hold_back(plan.nodes[name], plan.nodes[relay])
-    return relay
-
-
-def test_held_back_tasks_go_first_in_the_order_they_became_ready() -> None:
-    plan = Plan()
-    for name in "abc":
-        plan.add(name)
-    assert [plan.take() for _ in range(2)] == ["c", "b"]
-    relays = [hold_back(plan, "b"), hold_back(plan, "c")]
-    number = plan.nodes["c"]._number
-    for relay in relays:
-        plan.done(relay)
-    plan.add("d")
-    assert plan.planner.order.listed(plan.queues.values()).count(plan.nodes["b"]) == 1
-    assert plan.promote("b"), "it goes first anyway"
-    assert plan.nodes["c"]._number == number == 3 * STRIDE
-    assert plan.run() == ["b", "c", "d", "a"]
-
-
-@pytest.mark.parametrize("end", ["start", "drop"])
-def test_held_back_task_leaves_out_of_its_turn(end: str) -> None:
-    plan = Plan()
-    for name in "abc":
-        plan.add(name)
-    assert [plan.take() for _ in range(2)] == ["c", "b"]
-    for relay in [hold_back(plan, "c"), hold_back(plan, "b")]:
-        plan.done(relay)
-    if end == "start":
-        plan.planner.order.start(plan.nodes["c"])
-        plan.check()
-        plan.done("c")
-    else:
-        plan.drop("c")
-    assert plan.run() == ["b", "a"]
-
-
 def test_held_back_task_in_a_plan_made_anew() -> None:
     """Whether its relay is done before or after that."""
     plan = Plan()
     for name in "hi":
         plan.add(name)
     assert [plan.take() for _ in range(2)] == ["i", "h"]
-    late, early = hold_back(plan, "i"), hold_back(plan, "h")
+    late, early = plan.hold_back("i"), plan.hold_back("h")
     plan.done(early)
     plan.add("a")
     plan.add("b")
@@ -1493,71 +1052,6 @@ def test_held_back_task_in_a_plan_made_anew() -> None:
     plan.check()
     plan.done(late)
     assert plan.run() == ["h", "i", "d", "c", "b", "a"]
-
-
-@pytest.mark.parametrize("new", ["h", "xh", "t", "xt"])
-def test_newer_task_needs_what_adopted_a_search_before_a_task_was_held_back(new: str) -> None:
-    plan = Plan(queues="qrs")
-    for number in range(3):
-        plan.add(f"old {number}", queue="s")
-    plan.add("x")
-    assert plan.take() == "x"
-    plan.add("old")
-    plan.add("g", queue="r")
-    plan.add("h", "g")
-    assert plan.take() == "old", "what comes before it was searched"
-    plan.add("y")
-    plan.add("t", "xhy")
-    assert plan.planner.take(plan.queues["s"], 1) is SEARCHING, "t has adopted the search of h, and not met y"
-    relay = hold_back(plan, "x")
-    plan.check()
-    plan.add("s", new)
-    assert plan.take("s") == "old 2"
-    plan.check()
-    plan.add("u", "t")
-    plan.check()
-    plan.done(relay)
-    started = plan.run()
-    started = [name for name in started if len(name) == 1]
-    assert started[:2] == ["x", "g"] and sorted(started) == sorted("xghytsu"), started
-
-
-def test_what_was_freed_by_a_drop_is_still_known_to_have_been_passed_by() -> None:
-    r"""What led to it is dropped next: then a search that had passed it by owns it.
-
-    ::
-
-        newest -- relay ----------\
-        sink ---- middle -------- found -- relay -- failing -- outside, another
-        other                                                               (submitted after found)
-    """
-
-    class Tolerant(Node):
-        _tolerant = True
-
-    planner = Planner()
-    one, two = planner.new_queue(), planner.new_queue()
-    outside, another, failing, found, other, middle, sink, newest, ready = (
-        Node() for _ in range(9)
-    )
-    relays = [Tolerant(), Tolerant()]
-    planner.admit(outside, None)
-    planner.admit(another, None)
-    planner.admit(failing, two, [outside, another])
-    planner.admit(relays[0], None, [failing])
-    planner.admit(found, one, [relays[0]])
-    planner.admit(other, one)
-    planner.admit(middle, two, [found])
-    planner.admit(ready, two)
-    planner.admit(sink, one, [middle])
-    planner.admit(relays[1], None, [found])
-    planner.admit(newest, one, [relays[1]])
-    assert planner.take(two) is ready  # the search of the sink has passed by what the newest one owns
-    planner.drop_all(outside)
-    planner.drop_all(newest)
-    check(planner, [one, two])
-    assert planner.take(one) is found  # for the sink
-    assert planner.take(one) is other
 
 
 @pytest.mark.parametrize("order", ["newest", "oldest"])
@@ -1579,43 +1073,3 @@ def test_plan_is_made_anew_while_many_tasks_end(order: str) -> None:
     assert planner.drop(doomed, None, None) == (nodes[3:], [])
     assert (queue.waiting, queue.ready, planner.take(queue)) == (0, 0, None)
     check(planner, [queue], [])
-
-
-def test_node_that_depends_on_two_that_are_dropped_ends_once() -> None:
-    planner = Planner()
-    queue = planner.new_queue()
-    root, left, right, both, *wide = (Node() for _ in range(104))
-    planner.admit(root, queue)
-    planner.admit(left, queue, [root])
-    planner.admit(right, queue, [root])
-    planner.admit(both, queue, [left, right])
-    for node in wide:
-        planner.admit(node, queue, [root])
-    # In the middle of many, so that *root* goes on to list it.
-    assert planner.drop_all(wide[50]) == ([wide[50]], [])
-    dropped, freed = planner.drop_all(root)
-    assert (dropped, freed) == ([root, left, right, *wide[:50], *wide[51:], both], [])
-    check(planner, [queue], [])
-
-
-def test_dropped_search_gives_back_what_an_older_one_found() -> None:
-    """One of the walks below, made short: what a dropped node still needs is looked for anew.
-
-    ::
-
-        last -- middle -- early      promoted: middle; then it is dropped, and last with it
-    """
-    planner = Planner()
-    one, two = planner.new_queue(), planner.new_queue()
-    outside, early, middle, last, other = (Node() for _ in range(5))
-    planner.admit(other, two)
-    planner.admit(outside, None)
-    planner.admit(early, one, [outside])
-    planner.admit(middle, two, [early])
-    planner.admit(last, one, [middle])
-    assert planner.take(two) is other  # on the way all were found from the last
-    planner.promote(middle)
-    planner.drop_all(middle)
-    check(planner, [one, two], [early, other])
-    assert planner.done(outside) == [early]
-    assert planner.take(one) is early

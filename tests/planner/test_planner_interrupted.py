@@ -12,8 +12,7 @@ from typing import Any
 import pytest
 from marks import slow_but
 from planner_checks import check
-from planning import Planner
-from rank import rank_of
+from planning import Held, Named, Planner, Tolerant, rank_of
 
 import smqexec._planner
 from smqexec._planner import DONE, NEW, READY, RUNNING, WAITING, Node
@@ -23,27 +22,6 @@ ROOM = str(Path(smqexec._planner.__file__).parent)
 
 class Strike(BaseException):
     """What Ctrl-C, or a lack of memory, is like."""
-
-
-class Named(Node):
-    __slots__ = ("name",)
-
-    def __init__(self, name: str) -> None:
-        super().__init__()
-        self.name = name
-
-    def __repr__(self) -> str:
-        return self.name
-
-
-class Held(Named):
-    __slots__ = ()
-    _ended_by_owner = True
-
-
-class Tolerant(Named):
-    __slots__ = ()
-    _tolerant = True
 
 
 def strike(line: int, call: Callable[[], Any]) -> bool:
