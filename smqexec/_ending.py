@@ -15,6 +15,7 @@ from ._calls.interrupts import LOGGER
 from ._core.queue_state import EXITING, FORKED, SHUT_DOWN, QueueState
 from ._core.state import State
 from ._core.termination import Termination
+from ._futures.names import counted
 from ._observe import why
 from ._observe.events import Observers
 from ._workers.stall import stalled
@@ -137,8 +138,8 @@ class Ending:
             held = sum(queue.pending for queue in queues) + len(paused)
             self._cancels_held = held > 0  # a `stop` at the same time says nothing more
         if held:
-            plural = "s" * (held != 1)
-            LOGGER.warning("cancelling %d pending task%s at exit: the scheduler is stopped", held, plural)
+            tasks = counted(held, "pending task")
+            LOGGER.warning("cancelling %s at exit: the scheduler is stopped", tasks)
             self._cancel(queues)
             for task in paused:
                 task.cancel()
@@ -164,8 +165,8 @@ class Ending:
             queues = list(self._core.queues)
             count = sum(queue.pending for queue in queues)
         if count:
-            message = "cancelling %d pending task%s at exit, as nothing runs and nothing can start: %s"
-            LOGGER.warning(message, count, "s" * (count != 1), why.overview(self._core))
+            message = "cancelling %s at exit, as nothing runs and nothing can start: %s"
+            LOGGER.warning(message, counted(count, "pending task"), why.overview(self._core))
             self._cancel(queues)
 
     def join(self) -> None:

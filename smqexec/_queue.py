@@ -18,6 +18,7 @@ from ._ending import leave
 from ._engines.backend import ExecutorBackend
 from ._engines.executors import Engine
 from ._engines.queues import check_engine, on_executor
+from ._futures.names import counted
 from ._limits.checks import check_flags, integer, positive
 from ._limits.options import NO_OPTIONS, read
 from ._limits.pending_limit import PendingLimit
@@ -377,8 +378,7 @@ class Queue(Submits, ThreadPoolExecutor):
         state = self._state
         # Without the lock: a handler that has interrupted the lock's holder may print it.
         counts = ", ".join(f"{count} {state}" for state, count in state.counts().items() if count)
-        width = f"{state.width} slot{'s' * (state.width != 1)}"
-        return f"<{type(self).__name__} {state.name}, {width}: {counts or 'no tasks'}>"
+        return f"<{type(self).__name__} {state.name}, {counted(state.width, 'slot')}: {counts or 'no tasks'}>"
 
 
 def _check_executor(executor: object, inline: bool, context: bool) -> None:

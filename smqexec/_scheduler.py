@@ -133,7 +133,7 @@ class Scheduler:
         return repr(self._core)
 
     def graph(self) -> Graph:
-        """What is pending and running: a picture to print, to show in a notebook, or to go through.
+        """What is pending and running: drawn in a notebook, as text for Mermaid, or to go through.
 
         It is exact: the state of one moment.
 

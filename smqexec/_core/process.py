@@ -14,6 +14,7 @@ from typing import Protocol, TypeVar
 from weakref import WeakSet
 
 from .._calls.interrupts import LOGGER, interruptible, uninterrupted
+from .._futures.names import counted
 
 T = TypeVar("T")
 
@@ -141,7 +142,7 @@ def _cancel(schedulers: list[Owner]) -> None:
         scheduler.ending.interrupt()
     count = sum(scheduler.counts()["cancelled"] for scheduler in schedulers) - before
     if count:
-        LOGGER.warning("cancelled %d tasks at exit, as Ctrl-C was pressed", count)
+        LOGGER.warning("cancelled %s at exit, as Ctrl-C was pressed", counted(count, "task"))
 
 
 def _interrupted() -> bool:

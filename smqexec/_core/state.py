@@ -18,6 +18,7 @@ from typing import Any, Protocol, TypeAlias
 
 from .._futures.at_end import AtEnd
 from .._futures.future import Failure, PlannedFuture
+from .._futures.names import counted
 from .._planner import DependencyPlanner, Node
 from .exclusive import Exclusive
 from .process import Ends
@@ -156,8 +157,7 @@ class State(Exclusive):
     def __repr__(self) -> str:
         # Without the lock: a handler that has interrupted the lock's holder may print it.
         counts = ", ".join(f"{count} {state}" for state, count in self._counts().items() if count)
-        number = sum(not queue.lost for queue in self.queues.copy())
-        queues = f"{number} queue{'s' * (number != 1)}"
+        queues = counted(sum(not queue.lost for queue in self.queues.copy()), "queue")
         stopped = " stopped" if self.stopped else ""
         return f"<Scheduler order={self.order}{stopped}, {queues}: {counts or 'no tasks'}>"
 

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from .._calls.frames import ours, strip_ours, traceback_of
 from .._planner import DONE, NEW, NONE
 from .future import FAILED, Failure, PlannedFuture, new
+from .names import counted
 from .owner import Home
 from .remote_value import Kept
 
@@ -147,5 +148,4 @@ class Stream:
         count = len(self.values)
         announced = self.length or 0
         few = f", fewer than the {announced} announced" if count < announced else ""
-        values = f"{count} value{'s' * (count != 1)}"
-        return IndexError(f"there is no item {index}: the generator yielded {values}{few}")
+        return IndexError(f"there is no item {index}: the generator yielded {counted(count, 'value')}{few}")

@@ -1,4 +1,4 @@
-"""The names of tasks, and the note in the exception of a failed task that says which task raised it.
+"""The names of tasks, counts in words, and the note in an exception that says which task raised it.
 
 A task keeps its name and number when it ends, so these functions work at any time.  They take no lock: each
 field that they read is written before the task is added, or once, at its end.
@@ -38,6 +38,11 @@ def numbered(name: str, serial: int, number: int) -> str:
 def known_as(task: Any, fn: Any, number: int) -> str:
     """Return the name of *task*, the call of *fn*, with its number."""
     return numbered(label_of(task, fn), task._serial, number)
+
+
+def counted(number: int, one: str, many: str = "") -> str:
+    """Return *number* and its noun, in the plural if there is not one: *many*, or *one* with an s."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
 def note(error: BaseException, task: Any, fn: Any, queue: str) -> None:

@@ -24,6 +24,7 @@ from .._core.queue_state import CURRENT, QueueState
 from .._core.state import State
 from .._core.submission import Submission
 from .._futures.future import new
+from .._futures.names import counted
 from .._futures.remote_value import keeping
 from .._futures.task import Task
 from .._planner import Group
@@ -167,7 +168,7 @@ def _full(queue: QueueState) -> str:
     """Return the message that *queue* is full."""
     limit: Any = queue.pending_limit
     number: int = limit.limit
-    return f"queue {queue.name!r} is full: {number} pending task{'s' * (number != 1)}, max_pending={number}"
+    return f"queue {queue.name!r} is full: {counted(number, 'pending task')}, max_pending={number}"
 
 
 def _runs_event_loop() -> bool:

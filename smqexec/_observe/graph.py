@@ -6,15 +6,19 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from .drawing import Arrow, Box, mermaid, table
+from .._futures.names import counted
+from .drawing import Arrow, Box, mermaid
 from .snapshot import OUTSIDE, STATES, GraphEdge, GraphNode, snapshot
-from .text import counted, printable
+from .text import columns, printable
 
 if TYPE_CHECKING:
     from .._core.state import State
 
 # Most boxes that are drawn.
 LIMIT = 1000
+
+# Most rows of the table.
+ROWS = 50
 
 # What Mermaid takes by default: arrows (maxEdges), and characters (maxTextSize).
 ARROWS, LENGTH = 500, 50_000
@@ -32,12 +36,12 @@ _GROUPS: tuple[Callable[[GraphNode], object], ...] = (
 class Graph:
     """The tasks that were pending or running when `Scheduler.graph` was called; it does not change.
 
-    A notebook is given a table and a Mermaid drawing, and shows the one that it prefers.  JupyterLab
-    prefers the table: ``display(graph, exclude=["text/html"])`` shows the drawing there.
+    As the value of a cell it is drawn by JupyterLab (since 4.1) and Notebook (since 7.1), which have
+    Mermaid; other notebooks and IPython show a table of text.
 
-    A graph of more than 1,000 tasks or 500 dependencies is *folded*: tasks of the same function and
-    queue become one node, with their numbers.  If these are too many still, the tasks of each queue
-    become one node, or all tasks.
+    A graph of more than 1,000 tasks (50 in the table) or 500 dependencies is *folded*: tasks of the
+    same function and queue become one node, with their numbers.  If these are too many still, the
+    tasks of each queue become one node, or all tasks.
     """
 
     __slots__ = ("edges", "nodes")
@@ -88,11 +92,11 @@ class Graph:
     # In notebooks.
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
-        """Return all forms of the graph; IPython itself leaves out what its user excludes."""
-        return {"text/vnd.mermaid": self.mermaid(), "text/html": self._repr_html_(), "text/plain": repr(self)}
+        """Return the graph as Mermaid and as text: JupyterLab would show HTML rather than Mermaid."""
+        return {"text/vnd.mermaid": self.mermaid(), "text/plain": self._table()}
 
-    def _repr_html_(self) -> str:
-        boxes, arrows = next(self._drawings(LIMIT))
+    def _table(self) -> str:
+        boxes, arrows = next(self._drawings(ROWS))
         needs: dict[int, list[str]] = {}
         for source, target, label in arrows:
             needs.setdefault(target, []).append(f"{boxes[source].title} {label}".rstrip())
@@ -100,7 +104,7 @@ class Graph:
             (box.title, box.detail, printable(box.queue), ", ".join(needs.get(place, ())))
             for place, box in enumerate(boxes)
         ]
-        return table(repr(self)[1:-1], ["Task", "State", "Queue", "Waits for"], rows)
+        return "\n".join([repr(self)[1:-1], "", *columns([("Task", "State", "Queue", "Waits for"), *rows])])
 
     def __repr__(self) -> str:
         states = _states(self.nodes) or "no tasks"

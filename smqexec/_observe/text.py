@@ -1,7 +1,8 @@
-"""Text for people: names that may hold anything, counts, and files that can't show every character."""
+"""Text for people: names that may hold anything, columns, and files that can't show every character."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 # Characters of a name that are shown.
@@ -16,9 +17,15 @@ def printable(name: str) -> str:
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in name)
 
 
-def counted(number: int, one: str, many: str = "") -> str:
-    """Return *number* and its noun, in the plural if there is not one: *many*, or *one* with an s."""
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
+def columns(rows: Iterable[Sequence[str]], align: Callable[[str, int], str] = str.ljust) -> list[str]:
+    """Return a line for each row, with all columns but the first aligned by *align*."""
+    rows = list(rows)
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines: list[str] = []
+    for first, *others in rows:
+        cells = [first.ljust(widths[0]), *map(align, others, widths[1:])]
+        lines.append("  ".join(cells).rstrip())
+    return lines
 
 
 def write(text: str, file: Any) -> None:

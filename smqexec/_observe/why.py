@@ -19,13 +19,12 @@ from .._core.exclusive import OF_THE_PARENT
 from .._core.queue_state import QueueState, Worker
 from .._futures.future import PlannedFuture
 from .._futures.items import LENGTH, Item
-from .._futures.names import known_as, numbered
+from .._futures.names import counted, known_as, numbered
 from .._futures.relays import Foreign
 from .._futures.task import Task
 from .._limits.resources import KEPT, Allocation, AllocationWaiter, Resource
 from .._planner import DONE, READY, RUNNING, Node, dependencies_of, dependents_of
 from .._workers.join_search import AllTasks, JoinSearch
-from .text import counted
 
 if TYPE_CHECKING:
     from .._core.state import State

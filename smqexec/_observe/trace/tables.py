@@ -9,7 +9,8 @@ from math import inf
 from operator import attrgetter
 from typing import NamedTuple
 
-from ..text import counted, printable
+from ..._futures.names import counted
+from ..text import columns, printable
 from .read import OUTCOMES, Record, Trace, busy
 
 LONGEST = 10  # tasks, or names of tasks, that a table shows
@@ -41,12 +42,7 @@ def text(trace: Trace, title: str) -> str:
     lines += [f"smqexec {facts.get('version')}, {facts.get('python')}, {facts.get('cores')} cores", ""]
     for table in (*summary(trace), *_details(trace)):
         cells = [[printable(cell) for cell in row] for row in [table.heads, *table.rows]]
-        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-        lines += [table.caption, ""]
-        for first, *others in cells:
-            right = (cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True))
-            lines.append("  ".join([first.ljust(widths[0]), *right]).rstrip())
-        lines.append("")
+        lines += [table.caption, "", *columns(cells, str.rjust), ""]
     return "\n".join(lines)
 
 
