@@ -111,14 +111,14 @@ class Dispatcher:
         lock = core.lock
         if not lock.acquire(False):
             core.spin_and_lock()
-        at_end = task._at_end
-        successor: Any = None
         starts = None
         try:
             task._outcome = value
             if searches:
                 forget(task)
-            if at_end is None and more and not queue.has_rules and not worker.suspended:
+            at_end = task._at_end
+            successor: Any
+            if at_end is None and more and not queue.has_rules:
                 # The hot path: one call of the planner ends the task and starts the next one.
                 freed: list[Any] = []
                 successor = core.take_next(queue, SEARCH_LIMIT, task, freed)
@@ -130,29 +130,29 @@ class Dispatcher:
                 freed = core.planner.done(task)
                 if at_end is not None and at_end.hooks:
                     freed = [*freed, *at_end.run_hooks(task)]
-                if queue.ready:
-                    successor, starts = self._hand_over(queue, worker, at_end, more)
+                successor, starts = self._hand_over(queue, worker, at_end, more)
             worker.task = successor
             if freed and (freed[0] is not successor or len(freed) > 1):
                 starts = self._wake.wake_for(freed, starts)
-            if core.condition_waiters and successor is None:  # otherwise as many tasks run as before
+            if successor is None and core.condition_waiters:  # otherwise as many tasks run as before
                 core.wake_condition_waiters()
             # Last: if something above raises, `break_down` ends the task, and finds its waiters.
             queue.done += 1
             if at_end is None:
                 task._home = None
+                if starts is None:
+                    return successor  # type: ignore[no-any-return]
             else:
                 task._leave(at_end)
         finally:
             lock.release()
-        if DEFERRED:
-            call_deferred()
+            if DEFERRED:
+                call_deferred()
         if at_end is not None:
             task._wake_waiters(at_end)
-            self._wake.start(starts)
+        self._wake.start(starts)
+        if at_end is not None:
             task._call_callbacks(at_end)  # last: a callback may wait for what was just started
-        elif starts is not None:
-            self._wake.start(starts)
         return successor  # type: ignore[no-any-return]
 
     def _hand_over(
@@ -163,8 +163,10 @@ class Dispatcher:
         The worker takes none if the ended task has callbacks, as one may wait for whatever is ready now; nor
         if the ended task was nested, as the worker goes on with the task that waited for it.
         """
+        if not queue.ready:
+            return None, None
         surplus = len(queue.workers) > queue.limit
-        if not more or surplus or (at_end is not None and at_end.calls()) or worker.suspended:
+        if not more or surplus or (at_end is not None and at_end.calls()):
             return None, self._wake.wake(queue)
         successor = self._wake.take(queue, worker, brief=True)
         return successor, self.started(successor) if successor is not None and queue.has_rules else None

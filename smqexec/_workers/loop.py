@@ -52,8 +52,10 @@ def work(queue: QueueState, worker: Worker) -> None:
 
 
 @ours
-def perform(queue: QueueState, worker: Worker, begin: Callable[[], Task[Any] | None]) -> bool:
-    """Run the task that *begin* returns, then each task that *worker* gets as it completes the one before.
+def perform(
+    queue: QueueState, worker: Worker, begin: Callable[[], Task[Any] | None], more: bool = True
+) -> bool:
+    """Run the task that *begin* returns, and if it wants *more*, each that *worker* gets by completing one.
 
     Returns:
         True if *worker* should call this again; False if *begin* returned None, or our own code raised.
@@ -110,7 +112,7 @@ def perform(queue: QueueState, worker: Worker, begin: Callable[[], Task[Any] | N
                 del fn, args, kwargs
                 if scheduler.observers:
                     scheduler.observers.tell("end", queue, task, worker.thread, outcome="done")
-                task = complete(queue, worker, task, value)
+                task = complete(queue, worker, task, value, more)
                 del value
             if task is None:
                 return True
@@ -134,7 +136,7 @@ def nest(queue: QueueState, worker: Worker, task: Task[Any]) -> None:
         make_room(FRAMES)
     try:
         with uninterrupted():  # the thread of an inline queue may be the main thread
-            perform(queue, worker, lambda: task)
+            perform(queue, worker, lambda: task, more=False)
     finally:
         queue.scheduler.waiting.end_nested(worker)
         if raises_limit:
