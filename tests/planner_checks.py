@@ -115,8 +115,8 @@ def _check_links(node: Node) -> None:
     assert (node._stage == WAITING) == (expected > 0), (node, expected)
     assert node._stage != WAITING or node._missing == expected, (node, node._missing)
     for other in missing:
-        # A dependency that has not ended knows its dependent, once.
-        assert dependents_of(other).count(node) == 1, (node, other)
+        # A dependency that has not ended knows its dependent, as often as that lists it.
+        assert dependents_of(other).count(node) == missing.count(other), (node, other)
     for other in dependents_of(node):
         # A dependent that is pending knows its dependency.
         assert other._stage >= RUNNING or node in dependencies_of(other), (node, other)

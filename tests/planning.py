@@ -57,7 +57,7 @@ class Planner(_planner.DependencyPlanner):
         group: Group | None = None,
     ) -> None:
         """Add *node*, which depends on those of *dependencies* that are not done."""
-        pending = [other for other in dict.fromkeys(dependencies) if other._stage < DONE]
+        pending = [other for other in dependencies if other._stage < DONE]
         self.add(node, queue, as_few(pending), group)
 
     def complete(self, node: Node, limit: int | None = None) -> tuple[Any, list[Any]]:

@@ -9,9 +9,9 @@ A task keeps *args* and a *form*, which says how the call is made::
     form        args      the call
     None        a tuple   fn(*args): no futures, no keyword arguments
     a dict      a tuple   fn(*args, **form): no futures
+    ONE         a task    fn(its result)
+    ALL         a tuple   fn(*args), with its result in place of each: all are tasks
     DIRECT      a tuple   fn(*args), with its result in place of each future
-    AS_NEEDED   None      the arguments are the dependencies that the task lists;
-                          when the task starts, DIRECT and a list replace this
     a Template  None      fn(*args, **kwargs), as the template's ``fill`` returns them
 
 Only the exact type decides whether an argument is searched.  Plain ``list``, ``tuple``,
@@ -39,10 +39,19 @@ from typing import Any
 from .containers import Container, Take, rebuild, search, substitute, value_of
 from .kinds import FUTURE, KINDS, LIST, PLAIN, SETTLED, classify, kind_of
 
-# Forms, as above.  DIRECT, the most frequent one with futures, needs no template.
+# Forms, as above, that need no template.  ONE and ALL spare the worker a look at each argument.
+ONE: Any = object()
+ALL: Any = object()
 DIRECT: Any = object()
-# Saves the tuple of arguments, which would be a third more work for the garbage collector.
-AS_NEEDED: Any = object()
+
+# The class of the tasks in the forms ONE and ALL: see `register_tasks`.
+_task_type: Any = None
+
+
+def register_tasks(cls: type) -> None:
+    """Let *cls* be the class of our own tasks, which a room above this one defines."""
+    global _task_type
+    _task_type = cls
 
 
 class Template:
@@ -86,6 +95,13 @@ class Template:
 
 def encode(args: tuple[Any, ...], kwargs: dict[str, Any] | None) -> tuple[Any, Any]:
     """Return what a task keeps of the arguments of its call: its *args* and the form."""
+    if not kwargs:
+        for value in args:
+            if type(value) is not _task_type:
+                break
+        else:
+            if args:
+                return (args[0], ONE) if len(args) == 1 else (args, ALL)
     parts = (*args, *kwargs.values()) if kwargs else args
     found = PLAIN
     for value in parts:
@@ -105,13 +121,21 @@ def encode(args: tuple[Any, ...], kwargs: dict[str, Any] | None) -> tuple[Any, A
     return (None, Template(listed, names, futures, containers)) if futures else (args, kwargs or None)
 
 
+def futures_among(args: Any, form: Any) -> Sequence[Any]:
+    """Return the encoded arguments that may be futures."""
+    if form is ONE:
+        return (args,)
+    if form is ALL or form is DIRECT:
+        return args  # type: ignore[no-any-return]
+    return form.found if type(form) is Template else ()
+
+
 def dependencies(args: Any, form: Any) -> list[tuple[Future[Any], bool]]:
     """Return the futures among encoded arguments, in argument order, each with True if it is ``settled``.
 
     A future is listed once, or twice if it is an argument both as it is and as ``settled(future)``.
-    *form* is not AS_NEEDED.
     """
-    parts = form.found if type(form) is Template else args if form is DIRECT else ()
+    parts = futures_among(args, form)
     found: dict[int, tuple[Future[Any], bool]] = {}
     for part in parts:
         kind = kind_of(type(part))
@@ -138,8 +162,8 @@ def materialise(args: Any, form: Any, take: Take | None = None) -> tuple[Sequenc
     """
     if form is None:
         return args, {}
-    if form is DIRECT:
-        return tuple([value_of(value, take) for value in args]), {}
+    if form is ONE or form is ALL or form is DIRECT:
+        return tuple([value_of(value, take) for value in futures_among(args, form)]), {}
     return form.fill(take) if type(form) is Template else (args, form)
 
 
@@ -148,7 +172,8 @@ def special(args: Any, form: Any) -> Template:
     if type(form) is Template:
         template = form
     else:
-        named: dict[str, Any] = {} if form is None or form is DIRECT else form
-        template = Template((*args, *named.values()), tuple(named))
+        named: dict[str, Any] = form if type(form) is dict else {}
+        positional = (args,) if form is ONE else args
+        template = Template((*positional, *named.values()), tuple(named))
     template.special = True
     return template

@@ -20,7 +20,7 @@ from time import sleep
 from typing import Any, TypeAlias
 
 from .._calls import kinds
-from .._calls.arguments import AS_NEEDED, DIRECT, Template, dependencies
+from .._calls.arguments import ALL, DIRECT, ONE, Template, dependencies, futures_among
 from .._calls.frames import traceback_of
 from .._calls.interrupts import DEFERRED, MAIN, call_deferred, elsewhere, uninterrupted
 from .._futures.future import Failure, PlannedFuture, new
@@ -96,16 +96,15 @@ class Submission:
         if lock._is_owned():
             raise RuntimeError(REENTRANT)
         task: Task[Any] = new(Task) if make is None else make()
-        task._stage = NEW
+        # The fields of a pending task; its end sets `_outcome`, and `add_node` all others.
         task._fn = fn
         task._args = args
         task._kwargs = kwargs
-        task._outcome = task._at_end = None
-        task._queue = task._dependents = task._search = task._place = None
+        task._at_end = task._dependents = task._search = task._place = nodes = starts = special = None
         task._dependencies = NONE
-        starts = special = None
         try:
             if core.observers and queue.refusal is None:
+                task._home, task._stage = None, NEW
                 with uninterrupted():
                     core.observers.submitted(queue, task, args, kwargs)
             # Not by ``with``: an exception must not release the lock before the order is rebuilt.
@@ -113,9 +112,13 @@ class Submission:
                 if get_ident() not in MAIN:
                     core.spin()
                 lock.acquire()
+            if kwargs is ONE and args._home is queue and args._stage < DONE:
+                nodes = args  # as `_plain` returns it: this saves the call
+            elif kwargs is not None:
+                nodes = self._plain(queue, args, kwargs)
             if queue.refusal is not None:
                 special = self._refuse(queue, task, queue.refusal)
-            elif (nodes := kwargs and self._plain(queue, task, args, kwargs)) is _NOT_PLAIN:
+            elif nodes is _NOT_PLAIN:
                 special = self._link(queue, task, group)
             else:
                 core.add_node(task, queue, nodes, group)
@@ -216,7 +219,7 @@ class Submission:
         """
         core = self._core
         if not hasattr(task, "_number"):
-            task._stage = NEW  # the interruption was in the middle of `add` of the planner
+            task._home, task._stage = None, NEW  # the interruption was before the end of `add` of the planner
         others: list[Any] = [task, *core.relays, *chain(*core.unfinished_drops)]
         others += [other for state in core.queues for other in state.running_tasks()]
         core.planner.rebuild(core.queues, others)
@@ -242,23 +245,23 @@ class Submission:
                 self._termination.forget(relay)
         starts += self._wake.wake_all()
 
-    def _plain(self, queue: QueueState, task: Task[Any], args: Any, kwargs: Any) -> Any:
+    def _plain(self, queue: QueueState, args: Any, kwargs: Any) -> Any:
         """Return the dependencies in the commonest case: all are tasks of this scheduler, none has failed.
 
-        In the form of the planner's `add`; `_NOT_PLAIN` in any other case.  If *args* are nothing but
-        dependencies, *task* keeps no more than those.
+        In the form of the planner's `add`; `_NOT_PLAIN` in any other case.
         """
-        if kwargs is not DIRECT:
-            if type(kwargs) is not Template:
-                return None
-            if kwargs.special:
-                return _NOT_PLAIN
-            args = kwargs.found
-        first: Any = None
-        nodes: list[Any] | None = None
-        for future in args:
+        if kwargs is ALL:
+            for future in args:
+                if future._home is not queue or future._stage >= DONE:
+                    break
+            else:
+                return [*args]
+        elif type(kwargs) is Template and kwargs.special:
+            return _NOT_PLAIN
+        nodes: list[Any] = []
+        for future in args if kwargs is DIRECT else futures_among(args, kwargs):
             kind = type(future)
-            if kind is Task or kind is Item:
+            if kind is Item or kind is Task:
                 # Read once, and before `_home`, which a task of another scheduler may lose as it ends now.
                 state = future._stage
                 if state >= DONE:
@@ -268,28 +271,16 @@ class Submission:
                 home = future._home
                 if home is not queue and (home is None or home.scheduler is not self._core):
                     return _NOT_PLAIN
-                if first is None:
-                    first = future
-                elif nodes is None:
-                    nodes = [first, future]
-                else:
-                    nodes.append(future)
+                nodes.append(future)
             elif issubclass(kind, (Future, kinds.settled)):
                 return _NOT_PLAIN
-        if nodes is None:
-            return first
-        if len(nodes) > 2 or first is nodes[1]:
-            # Each node once; and a list without spare room, which `append` makes.
-            nodes = list(dict.fromkeys(nodes))
-        if kwargs is DIRECT and len(nodes) == len(args):
-            task._args = None
-            task._kwargs = AS_NEEDED
-        return as_few(nodes)
+        return nodes if len(nodes) > 1 else nodes[0] if nodes else None
 
     def _refuse(self, queue: QueueState, task: Task[Any], refusal: BaseException) -> Special:
         """Refuse *task*.  The lock is held."""
         special = Special()
         special.refusal = refusal
+        task._home = None
         task._end(None)
         special.ended.append((task, None, queue))
         return special

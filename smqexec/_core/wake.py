@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 
 from .._calls.frames import traceback_of
 from .._calls.interrupts import LOGGER, uninterrupted
-from .._futures.future import Failure
+from .._futures.future import FAILED, Failure
 from .._futures.task import Task
 from .._planner import READY, SEARCHING
 from .exclusive import Section
@@ -123,9 +123,10 @@ class Wake:
                     section = self._core.exclusive()
                     with loud(self._core):
                         self._start_failed(section, queue, worker, error)
-                    outcome = None if submitted is None else submitted._outcome
-                    if isinstance(outcome, Failure) and outcome.exception is error:
-                        raise
+                    if submitted is not None and submitted._stage == FAILED:
+                        outcome: Failure = submitted._outcome
+                        if outcome.exception is error:
+                            raise
 
     def _start_failed(self, section: Section, queue: QueueState, worker: Worker, error: Exception) -> None:
         """Give up *worker*; if the queue has no other, fail its ready tasks."""

@@ -402,14 +402,14 @@ class PlannedFuture(Node, Future[R]):
         raise NotImplementedError
 
     def __repr__(self) -> str:
-        state, outcome, queue = self._stage, self._outcome, self._home
+        state, queue = self._stage, self._home
         words = [f"<{self._kind} at {id(self):#x}"]
         words.extend(self._words())
         words.append(f"state={STATE_NAMES[state]}")
         if state == DONE:
-            words.append(f"returned {type(outcome).__name__}")
+            words.append(f"returned {type(self._outcome).__name__}")
         elif state == FAILED:
-            words.append(f"raised {type(outcome.exception).__name__}")
+            words.append(f"raised {type(self._outcome.exception).__name__}")
         elif queue is not None:
             words.append(f"queue={queue.name}")
         return " ".join(words) + ">"

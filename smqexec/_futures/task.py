@@ -19,7 +19,7 @@ from itertools import count
 from operator import index
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from .._calls.arguments import AS_NEEDED, DIRECT
+from .._calls.arguments import register_tasks
 from .._calls.callables import announcement, generates, name_of
 from .._planner import DONE, NONE, Node
 from .future import CANCELLED, FAILED, Failure, PlannedFuture
@@ -109,19 +109,6 @@ class Task(PlannedFuture[R]):
 
     def __init__(self, *_: object, **__: object) -> None:
         raise TypeError("a Task can't be made by itself: Queue.submit makes them")
-
-    def _began(self) -> None:
-        """Release the dependencies as the task starts.  The lock is held."""
-        # AS_NEEDED: the dependencies are the arguments, so these get a copy of the list.  The list itself is
-        # emptied, as a search may be at it.
-        needs = self._dependencies
-        if type(needs) is list:
-            if self._kwargs is AS_NEEDED:
-                self._args = needs.copy()
-                self._kwargs = DIRECT
-            needs.clear()
-        else:
-            self._dependencies = NONE
 
     def promote(self) -> bool:
         """Make the task count as newly submitted: what it needs, then itself, go first.
@@ -348,6 +335,9 @@ class Task(PlannedFuture[R]):
     def _words(self) -> list[str]:
         number = getattr(self, "_number", 0)  # it has none before it is added
         return [known_as(self, self._fn, number)]
+
+
+register_tasks(Task)
 
 
 async def _ended(item: Item[Any], loop: AbstractEventLoop) -> None:

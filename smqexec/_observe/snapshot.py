@@ -88,7 +88,7 @@ def _needs(task: Any) -> list[tuple[Any, str, Any]]:
         return []
     return [
         (node, "", None) if type(node) is Task else _need(node)
-        for node in dependencies_of(task)
+        for node in dict.fromkeys(dependencies_of(task))
         if node._stage < DONE
     ]
 

@@ -110,7 +110,7 @@ def _cause(scheduler: State, future: Any) -> Words:
     words += _name(last)
     if isinstance(last, Task):
         words += [" (", *_cause(scheduler, last), ")"]
-    more = sum(other._stage < DONE for other in dependencies_of(future)) - 1
+    more = sum(other._stage < DONE for other in set(dependencies_of(future))) - 1
     return [*words, f", and {more} more"] if more > 0 else words
 
 

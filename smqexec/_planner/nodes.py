@@ -38,8 +38,8 @@ class Node:
     _number: int  # its rank: the order of submission; set by `add`, changed by `promote`; 0: a relay
     _stage: int  # NEW to DROPPED, as above; a subclass may have more stages above DROPPED
     _queue: Any  # the `PlannedQueue` that starts it; None: a relay; the owner may clear it after the end
-    # Its dependencies in argument order, until it starts: (), a node, or a list of nodes, which is
-    # then emptied in place, as a suspended search may hold it.
+    # Its dependencies in argument order, until it starts: (), a node, or a list of nodes, perhaps with
+    # repeats, which is then emptied in place, as a suspended search may hold it.
     _dependencies: Any
     _missing: int  # dependencies not done; +1: a relay that waits for `done`; below 0: dropped or ended
     _dependents: Any  # the nodes that depend on it, until it ends: None, a node, or a list of nodes
@@ -59,8 +59,7 @@ class Node:
         needs = self._dependencies
         if type(needs) is list:
             needs.clear()  # in place: a suspended search may hold this very list
-        else:
-            self._dependencies = NONE
+        self._dependencies = NONE
 
     def _end(self, fate: Any) -> None:
         """Take the state of a node that ends without a value.  A subclass may keep *fate*, the reason."""

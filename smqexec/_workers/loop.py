@@ -17,7 +17,7 @@ from functools import partial
 from types import BuiltinFunctionType, FunctionType
 from typing import Any
 
-from .._calls.arguments import DIRECT, Template, materialise
+from .._calls.arguments import ALL, DIRECT, ONE, Template, materialise
 from .._calls.callables import PLAIN, announcement, generates, is_iterator, name_of
 from .._calls.containers import value_of
 from .._calls.frames import ours, strip_ours
@@ -77,11 +77,15 @@ def perform(
             try:
                 if kwargs is None:
                     value = fn(*args)
+                # A task among the arguments is done: if it had failed, this task would not run.
+                elif kwargs is ONE:
+                    value = fn(args._outcome)
+                elif kwargs is ALL:
+                    value = fn(*[a._outcome for a in args])
                 elif kwargs is DIRECT:
-                    # A task among the arguments is done: if it had failed, this task would not run.
                     value = fn(*[a._outcome if type(a) is Task else _value_of(a) for a in args])
                 else:
-                    task._kwargs = None  # a form that holds values; None and DIRECT hold none
+                    task._kwargs = None  # a form that holds values; those above hold none
                     if type(kwargs) is Template:
                         args, kwargs = kwargs.fill()
                     value = fn(*args, **kwargs)

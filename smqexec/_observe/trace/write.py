@@ -106,7 +106,8 @@ class Recording:
                 return
             self._observations.append(_Notes(scheduler, self))
             with scheduler.exclusive():
-                known = [(task, [*dependencies_of(task)]) for task in scheduler.termination.pending()]
+                pending = scheduler.termination.pending()
+                known = [(task, list(dict.fromkeys(dependencies_of(task)))) for task in pending]
                 workers = [worker for state in scheduler.queues for worker in state.workers]
                 running = [(task, worker) for worker in workers for task in worker.tasks()]
             for task, needs in [*known, *((task, []) for task, _ in running)]:
