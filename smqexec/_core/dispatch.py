@@ -17,7 +17,7 @@ from .._calls.interrupts import DEFERRED, call_deferred
 from .._futures.at_end import AtEnd
 from .._futures.task import Task
 from .._planner import SEARCHING
-from .loud import loud
+from .exclusive import breakdown_on_error
 from .queue_state import QueueState, Worker
 from .searches import SEARCH_LIMIT, forget, searches
 from .state import State
@@ -189,6 +189,6 @@ class Dispatcher:
         if core.deferred(self.promote, task):
             return False
         section = core.exclusive()
-        with loud(core), section:
+        with breakdown_on_error(core), section:
             return not core._abandoned and core.planner.promote(task)
         return False  # an error of our own has failed the task

@@ -35,6 +35,9 @@ class Exclusive:
         # The main thread is about to take the lock.  Read and written by that thread alone.
         self._entering = False
 
+    #: Fail all pending tasks with an exception of our own code: `Breakdown.break_down`.  Set once.
+    break_down: Callable[..., None]
+
     def exclusive(self, reads: bool = False) -> Section:
         """Return a block that holds the lock, and puts Ctrl-C off.
 
@@ -57,6 +60,29 @@ class Exclusive:
             DEFERRED.setdefault(get_ident(), []).append(partial(call, *args))
             return True
         return False
+
+
+class breakdown_on_error:
+    """A block of our own code: an `Exception` in it ends here, and breaks the scheduler down.
+
+    *worker* and *task* are those of `Breakdown.break_down`.  Ctrl-C is no error of ours, and goes on.
+    """
+
+    __slots__ = ("_core", "_task", "_worker")
+
+    def __init__(self, core: Exclusive, worker: Any = None, task: Any = None) -> None:
+        self._core, self._worker, self._task = core, worker, task  # constant
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+    ) -> bool:
+        if not isinstance(value, Exception):
+            return False
+        self._core.break_down(value, self._worker, self._task)
+        return True
 
 
 class Section:

@@ -10,50 +10,18 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from typing import Protocol, TypeVar
+from typing import TypeVar
 from weakref import WeakSet
 
 from .._calls.interrupts import LOGGER, interruptible, uninterrupted
 from .._futures.names import counted
+from .state import State
 
 T = TypeVar("T")
 
 
-class Ends(Protocol):
-    """How the queues of a scheduler end."""
-
-    def close_at_exit(self) -> None:
-        """Take no more tasks."""
-
-    def cancel_held(self) -> None:
-        """Cancel what can never start."""
-
-    def interrupt(self) -> None:
-        """Ask all that runs to end: Ctrl-C has ended the main thread."""
-
-    def finish_at_exit(self) -> None:
-        """Wait until nothing is pending or running."""
-
-    def join(self) -> None:
-        """Wait until the threads have ended."""
-
-    def abandon(self) -> None:
-        """Refuse everything: this is a copy, made by a fork."""
-
-
-class Owner(Protocol):
-    """What is told of the end: the state of a scheduler."""
-
-    exiting: bool
-    ending: Ends
-
-    def counts(self) -> dict[str, int]:
-        """Count its tasks by state."""
-        ...
-
-
 _lock = threading.Lock()  # guards what follows; nothing of a scheduler is called while it is held
-_schedulers: WeakSet[Owner] = WeakSet()
+_schedulers: WeakSet[State] = WeakSet()
 _executors: list[WeakSet[type]] = [WeakSet(), WeakSet()]  # that our hook comes before: made, called
 exiting = False  # the interpreter is
 _begun = False  # `_finish` was, so no Ctrl-C has kept our hook from its work
@@ -69,7 +37,7 @@ def members(found: WeakSet[T]) -> list[T]:
             return list(found)
 
 
-def register(scheduler: Owner) -> None:
+def register(scheduler: State) -> None:
     """See that *scheduler* is told when the interpreter exits, and after a fork."""
     with uninterrupted(), _lock:
         scheduler.exiting = exiting
@@ -135,7 +103,7 @@ def _finish(interrupted: bool) -> None:
             _cancel(schedulers)
 
 
-def _cancel(schedulers: list[Owner]) -> None:
+def _cancel(schedulers: list[State]) -> None:
     """Cancel what is pending, ask what runs to end, and log how many tasks that has cancelled."""
     before = sum(scheduler.counts()["cancelled"] for scheduler in schedulers)
     for scheduler in schedulers:

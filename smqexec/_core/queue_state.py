@@ -13,16 +13,16 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from heapq import heappop, heappush
 from queue import SimpleQueue
-from typing import Any, Protocol
+from typing import Any
 from weakref import ref
 
 from .._futures.task import Task
 from .._planner import Node, PlannedQueue
-from .backend import Backend
 from .searches import Search
+from .upward import Backend, Limit
 
 # Why a queue takes no more tasks; two of them as the standard library says it.
 SHUT_DOWN = "cannot schedule new futures after shutdown"
@@ -83,43 +83,6 @@ class _Current(threading.local):
 
 #: What the calling thread is at.
 CURRENT = _Current()
-
-
-class EventSink(Protocol):
-    """The observers of a scheduler; false while there are none.  Called without the lock."""
-
-    def submitted(self, queue: QueueState, task: Task[Any], args: Any, kwargs: Any) -> None:
-        """Tell that *task* is about to be added; *args* and *kwargs* are those of `Submission.add`."""
-
-    def tell(
-        self,
-        kind: str,
-        queue: QueueState | None = None,
-        task: Task[Any] | None = None,
-        worker: int | str | None = None,
-        *,
-        time: float | None = None,
-        index: int | None = None,
-        outcome: str | None = None,
-        error: BaseException | None = None,
-    ) -> None:
-        """Tell of an event of another *kind*: see `Event`.  It comes before its effect can be seen."""
-
-    def dropped(self, ended: Sequence[tuple[Any, Any, QueueState]], ran: Task[Any] | None) -> None:
-        """Tell that the tasks in *ended* have ended.  None of them ran but *ran*, whose end was told."""
-
-
-class Limit(Protocol):
-    """How many tasks of a queue may be pending.  Called under the lock."""
-
-    def use(self, reservation: Any, /) -> None:
-        """Note that the task of *reservation* is pending now."""
-
-    def admit(self, pending: int, /) -> None:
-        """Let waiting threads submit, as far as there is room beside *pending* tasks."""
-
-    def turn_away(self) -> None:
-        """Let all waiting threads go on without room: the queue takes no more tasks."""
 
 
 class QueueState(PlannedQueue):

@@ -13,16 +13,16 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Protocol, TypeAlias
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
 
 from .._futures.at_end import AtEnd
-from .._futures.future import Failure, PlannedFuture
+from .._futures.future import PlannedFuture
 from .._futures.names import counted
 from .._planner import DependencyPlanner, Node
 from .exclusive import Exclusive
-from .process import Ends
-from .queue_state import EXITING, FORKED, EventSink, QueueState
+from .queue_state import EXITING, FORKED, QueueState
+from .upward import Allocates, Ends, EventSink
 
 STATES: tuple[str, ...] = ("waiting", "ready", "running", "done", "failed", "cancelled")
 
@@ -31,39 +31,6 @@ SPINS = 20
 
 # A task or item that has ended under the lock: it releases its call, and wakes its waiters, after the lock.
 Ended: TypeAlias = tuple[PlannedFuture[Any], AtEnd | None, QueueState]
-
-
-class Allocates(Protocol):
-    """What a scheduler does about resources.  All but `bind_resources` are called under the lock."""
-
-    def bind_resources(self, resources: Iterable[Any], /) -> None:
-        """Make *resources* belong to this scheduler; raise ValueError if one belongs to another."""
-
-    def add_allocation(self, task: Any, /) -> None:
-        """Note which resources *task*, which was just added, takes and releases."""
-
-    def allocate(self, task: Any, /) -> bool:
-        """Give *task*, just started, its units; if units are missing, hold it back and return False."""
-        ...
-
-    def stop_holding(self, allocation: Any, /) -> list[Any]:
-        """Hold no units beyond the end of the task; return the nodes that became ready."""
-        ...
-
-    def starter(self) -> Callable[..., Any]:
-        """Return `State.take_next`: `take` of the order, as long as no task takes resources."""
-        ...
-
-
-class Terminates(Protocol):
-    """How tasks end without a value, for the modules that `Termination` builds on."""
-
-    def fail_ready(self, queue: QueueState, failure: Failure, /) -> None:
-        """Fail the ready tasks of *queue*, and what depends on them.  The lock is not held."""
-
-    def pending(self) -> list[Any]:
-        """Return all pending tasks, those submitted first in front.  The lock is held."""
-        ...
 
 
 class State(Exclusive):
@@ -116,9 +83,7 @@ class State(Exclusive):
     #: Return why a future has not ended, or None if it has.
     why_of: Callable[[PlannedFuture[Any]], str | None]
     allocating: Allocates
-    #: Fail all that is pending with an exception of our own code: see `Breakdown`.
-    break_down: Callable[..., None]
-    termination: Terminates
+    termination: Any
     #: Log why a wait may never end, and return True, if nothing can go on.
     warn_if_stalled: Callable[..., bool]
 

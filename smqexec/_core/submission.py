@@ -28,8 +28,7 @@ from .._futures.items import Item
 from .._futures.relays import Foreign, Settled
 from .._futures.task import Task
 from .._planner import DONE, NEW, NONE, RUNNING, WAITING, Group, Node, as_few
-from .exclusive import OF_THE_PARENT, REENTRANT
-from .loud import loud
+from .exclusive import OF_THE_PARENT, REENTRANT, breakdown_on_error
 from .queue_state import QueueState
 from .state import Ended, State
 from .submission_order import Barrier
@@ -193,7 +192,7 @@ class Submission:
         ended: list[Ended] = []
         starts: Starts = []
         try:
-            with loud(self._core):
+            with breakdown_on_error(self._core):
                 try:
                     if locked:
                         self._undo(queue, task, True, ended, starts)
@@ -368,7 +367,7 @@ class Submission:
             if exception is not None:
                 failure = Failure(exception, traceback_of(exception), future)
         section = core.exclusive()
-        with loud(core), section:
+        with breakdown_on_error(core), section:
             if relay not in core.relays or core._abandoned:  # no task depends on it any more
                 return
             self._termination.forget(relay)

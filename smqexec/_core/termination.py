@@ -20,7 +20,7 @@ from .._futures.items import Item
 from .._futures.relays import Foreign
 from .._futures.task import Task
 from .._planner import DONE, READY, RUNNING, Node, dependencies_of, dependents_of
-from .loud import loud
+from .exclusive import breakdown_on_error
 from .queue_state import QueueState, Worker
 from .searches import forget, searches
 from .state import Ended, State
@@ -94,7 +94,7 @@ class Termination:
         abroad: list[tuple[Foreign, PlannedFuture[Any]]] = []  # tasks of other schedulers
         asked: list[tuple[QueueState, Task[Any]]] = []  # running tasks
         section = core.exclusive()
-        with loud(core), section:
+        with breakdown_on_error(core), section:
             section.then(self._wake.start, starts)
             section.then(self.finish, ended)
             section.then(_withdraw, asked)
@@ -151,7 +151,7 @@ class Termination:
         ended: list[Ended] = []
         starts: Starts = []
         section = core.exclusive()
-        with loud(core), section:
+        with breakdown_on_error(core), section:
             section.then(self._wake.start, starts)
             section.then(self.finish, ended)
             if core._abandoned:

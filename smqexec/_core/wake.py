@@ -18,8 +18,7 @@ from .._calls.interrupts import LOGGER, uninterrupted
 from .._futures.future import FAILED, Failure
 from .._futures.task import Task
 from .._planner import READY, SEARCHING
-from .exclusive import Section
-from .loud import loud
+from .exclusive import Section, breakdown_on_error
 from .queue_state import QueueState, Worker
 from .searches import SEARCH_LIMIT
 from .state import State
@@ -121,7 +120,7 @@ class Wake:
                 except Exception as error:
                     # A RecursionError here leaves the worker to `Submission._withdraw`.
                     section = self._core.exclusive()
-                    with loud(self._core):
+                    with breakdown_on_error(self._core):
                         self._start_failed(section, queue, worker, error)
                     if submitted is not None and submitted._stage == FAILED:
                         outcome: Failure = submitted._outcome

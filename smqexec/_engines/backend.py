@@ -43,9 +43,10 @@ from .._calls.callables import Plain, announcement, generates, name_of
 from .._calls.containers import Take
 from .._calls.frames import ours, strip_ours
 from .._calls.interrupts import elsewhere, kept, uninterrupted, unmasked
-from .._core.loud import loud
+from .._core.exclusive import breakdown_on_error
 from .._core.process import come_before
 from .._core.queue_state import QueueState, Worker
+from .._core.upward import Backend
 from .._futures.names import label_of, note
 from .._futures.remote_value import Kept, stand_in
 from .._futures.task import Task
@@ -72,7 +73,7 @@ class _Current(threading.local):
 _current = _Current()
 
 
-class ExecutorBackend:
+class ExecutorBackend(Backend):
     """The backend of a queue whose tasks run on an executor.
 
     Args:
@@ -81,7 +82,7 @@ class ExecutorBackend:
             so before each call, and other executors get none.
     """
 
-    keeps_idle = inline = False
+    keeps_idle = False
 
     def __init__(self, executor: Executor, prefetch: int | None) -> None:
         engine = executor if isinstance(executor, Engine) else None
@@ -125,9 +126,6 @@ class ExecutorBackend:
             self._do(step)
         else:
             step()
-
-    def resize(self, number: int) -> None:
-        """Do nothing: the executor belongs to the user."""
 
     def join(self, wait: bool) -> None:
         """Release the executor; with *wait*, first wait for the threads of generator tasks."""
@@ -184,7 +182,7 @@ class ExecutorBackend:
         """Submit the call of the task that *worker* has, or else of the next ready task."""
         _current.taking = True
         try:
-            with loud(queue.scheduler):
+            with breakdown_on_error(queue.scheduler):
                 if self._prefetch is None and (wanted := self.prefetch()) != queue.limit - queue.width:
                     queue.scheduler.dispatcher.resize(queue, None, wanted)
                 if worker.task is None:
@@ -318,7 +316,7 @@ class ExecutorBackend:
         # If the start of the next task lets another worker start, `_go_on` has to take the task; the
         # same holds if the executor says how many calls it wants, as this worker may be one too many.
         more = not queue.in_order and self._prefetch is not None
-        with loud(queue.scheduler, worker, task):
+        with breakdown_on_error(queue.scheduler, worker, task):
             queue.scheduler.dispatcher.complete(queue, worker, task, value, more)
 
     def _fail(
@@ -343,7 +341,7 @@ class ExecutorBackend:
                 ended.add_note(words)
             self._broken = ended
             queue.scheduler.termination.break_off(queue, ended)
-        with loud(queue.scheduler, worker, task):
+        with breakdown_on_error(queue.scheduler, worker, task):
             queue.scheduler.termination.fail(queue, worker, task, error, cancelled)
 
     def _ended(self, error: BaseException, future: Future[Any] | None) -> BaseException | None:

@@ -22,17 +22,16 @@ from concurrent.futures.thread import BrokenThreadPool
 from contextvars import Context
 from functools import partial
 from threading import Thread, current_thread, main_thread
-from typing import Any
 
 from .._calls.interrupts import headroom, uninterrupted, unmasked
-from .._core.backend import Threads
 from .._core.queue_state import CURRENT, QueueState, Worker
+from .._core.upward import Backend
 from .loop import perform
 
 LOGGER = logging.getLogger("concurrent.futures")  # where users look for failing initializers
 
 
-class InlinePool(Threads):
+class InlinePool(Backend):
     """The backend of an inline queue.
 
     Args:
@@ -45,10 +44,6 @@ class InlinePool(Threads):
     def __init__(self, initializer: Callable[[], object] | None) -> None:
         # None once the first worker has called it.  Read and written by workers, without a lock.
         self._initializer = initializer
-        # Why the initializer failed, as in a ThreadPoolExecutor; else None.  Written by the worker.
-        self._broken: Any = None
-        # Always empty: `Backend` asks for it.
-        self.threads: set[Thread] = set()
 
     def start(self, queue: QueueState, worker: Worker) -> None:
         """Begin *worker* in the calling thread, now or when it is due, or in a new thread."""
@@ -62,12 +57,6 @@ class InlinePool(Threads):
         else:
             thread = Thread(target=self._serve, args=(queue, worker), name=f"{queue.name}-beside")
             Context().run(thread.start)  # see `ThreadPool.start`
-
-    def resize(self, number: int) -> None:
-        """Do nothing: there are no threads."""
-
-    def join(self, wait: bool) -> None:
-        """Do nothing: there are no threads."""
 
     def _serve(self, queue: QueueState, worker: Worker) -> None:
         """Run *worker*, then the workers that have become due.

@@ -25,8 +25,8 @@ from weakref import ref
 from typing_extensions import override
 
 from .._calls.interrupts import elsewhere
-from .._core.backend import Threads
 from .._core.queue_state import QueueState, Worker
+from .._core.upward import Backend
 from .inline import InlinePool
 from .loop import work
 
@@ -59,7 +59,7 @@ def check_width(number: int) -> None:
         raise ValueError("max_workers must be greater than 0")
 
 
-class ThreadPool(Threads, ThreadPoolExecutor):
+class ThreadPool(Backend, ThreadPoolExecutor):
     """A pool whose calls are workers.  If an initializer fails, it breaks its queue."""
 
     # The state of its queue; set once, by `in_threads`.  Weak: no cycle may delay its collection.

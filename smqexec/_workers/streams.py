@@ -15,8 +15,7 @@ from typing import Any
 
 from .._calls.frames import traceback_of
 from .._calls.interrupts import DEFERRED, call_deferred
-from .._core.exclusive import OF_THE_PARENT, REENTRANT
-from .._core.loud import loud
+from .._core.exclusive import OF_THE_PARENT, REENTRANT, breakdown_on_error
 from .._core.searches import forget, searches
 from .._core.state import State
 from .._core.termination import Termination
@@ -207,7 +206,7 @@ class Streams:
     def fail_item(self, item: Item[Any], error: BaseException) -> None:
         """Fail *item*, which gets no value; do nothing if it has been cancelled."""
         section = self._core.exclusive()
-        with loud(self._core):
+        with breakdown_on_error(self._core):
             with section:
                 if item._stage != WAITING or self._core._abandoned:
                     return

@@ -21,8 +21,7 @@ from typing import Any
 from .._calls.interrupts import headroom, uninterrupted
 from .._core.blocking import acquire, block
 from .._core.dispatch import Dispatcher
-from .._core.exclusive import OF_THE_PARENT, Section
-from .._core.loud import loud
+from .._core.exclusive import OF_THE_PARENT, Section, breakdown_on_error
 from .._core.queue_state import CURRENT, QueueState, Worker
 from .._core.searches import searches
 from .._core.state import State
@@ -154,7 +153,7 @@ class Waiting:
             starts = task = None
             worker, has_work = outer, False
             section = Section(self._core)
-            with loud(self._core), section:
+            with breakdown_on_error(self._core), section:
                 task = wait.take()
                 has_work = task is None and wait.has_work()
                 if task is not None:
