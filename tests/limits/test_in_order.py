@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from gate import DEADLINE, Gate
-from internals import check_order, core_of, lock_of, pending_in, searches_in, state_of
+from internals import check_order, lock_of, pending_in, searches_in, state_of
 from marks import slow_but
 from strikes import SUBMITS, press_ctrl_c, strike
 from threads import beside, planned, until
@@ -35,19 +35,6 @@ def test_tasks_start_in_the_order_of_submission(order: str) -> None:
         assert queue.counts()["ready"] == 1 and queue.counts()["waiting"] == 5
         scheduler.resume()
         last.result(DEADLINE)
-    assert done == list(range(6))
-
-
-@pytest.mark.parametrize("order", ["newest", "oldest"])
-def test_tasks_submitted_while_others_run(order: str) -> None:
-    gate = Gate()
-    with line(order=order) as (_, queue, done):
-        queue.submit(gate)
-        gate.wait_entered()
-        tasks = [queue.submit(done.append, number) for number in range(5)]
-        gate.open()
-        tasks[-1].result(DEADLINE)
-        queue.submit(done.append, 5).result(DEADLINE)
     assert done == list(range(6))
 
 
@@ -92,27 +79,17 @@ def test_late_dependency_holds_up_all_after_it() -> None:
         assert first.done() and done == [1, 2]
 
 
-def test_failed_and_cancelled_ones_do_not_stop_the_next() -> None:
-    with line(stopped=True) as (scheduler, queue, done):
-        failing = queue.submit(int, "x")
-        dropped = queue.submit(done.append, failing)
-        cancelled = queue.submit(done.append, "cancelled")
-        last = queue.submit(done.append, "last")
-        assert cancelled.cancel()
-        scheduler.resume()
-        last.result(DEADLINE)
-        assert dropped.exception(DEADLINE) is failing.exception(DEADLINE)
-    assert done == ["last"]
-
-
-def test_cancelled_in_the_middle_leaves_the_order_as_it_was() -> None:
-    """What comes after it still waits for what comes before."""
+def test_failed_and_cancelled_ones_leave_the_order_as_it_was() -> None:
+    """The next task starts; it still waits for what comes before."""
     outside: Future[int] = Future()
     with line() as (scheduler, queue, done):
+        failing = queue.submit(int, "x")
+        dropped = queue.submit(done.append, failing)
         first = queue.submit(done.append, outside)
         tasks = [queue.submit(done.append, number) for number in range(4)]
         for number in (1, 3, 0):
             assert tasks[number].cancel()
+        assert dropped.exception(DEADLINE) is failing.exception(DEADLINE)
         check_order(scheduler)
         assert queue.counts()["waiting"] == 2
         outside.set_result(-1)
@@ -145,32 +122,22 @@ def test_cancelling_what_is_needed_leaves_the_line_alone() -> None:
         assert not first.cancelled()
 
 
-def test_items_of_a_map_go_first_to_last() -> None:
+def test_items_of_a_map_and_generator_tasks_take_their_turn() -> None:
+    def count() -> Iterator[int]:
+        for number in range(3):
+            done.append(f"item {number}")
+            yield number
+
     with line(stopped=True) as (scheduler, queue, done):
         early = queue.submit(done.append, "early")
         results = queue.map(done.append, range(4))
+        item = queue.submit(count)[2]
         late = queue.submit(done.append, "late")
         scheduler.resume()
         assert list(results) == [None] * 4
         late.result(DEADLINE)
-        assert early.done()
-    assert done == ["early", 0, 1, 2, 3, "late"]
-
-
-def test_generator_tasks_take_their_turn() -> None:
-    def count() -> Iterator[int]:
-        for number in range(3):
-            done.append(number)
-            yield number
-
-    with line(stopped=True) as (scheduler, queue, done):
-        frames = queue.submit(count)
-        item = frames[2]
-        last = queue.submit(done.append, "last")
-        scheduler.resume()
-        assert item.result(DEADLINE) == 2
-        last.result(DEADLINE)
-    assert done == [0, 1, 2, "last"]
+        assert early.done() and item.result(DEADLINE) == 2
+    assert done == ["early", 0, 1, 2, 3, "item 0", "item 1", "item 2", "late"]
 
 
 def test_waiting_for_a_later_one_does_those_before_it_first() -> None:
@@ -308,16 +275,3 @@ def test_stopped_line_goes_on_where_it_was() -> None:
         with pytest.raises(CancelledError):
             tasks[0].result(DEADLINE)
     assert done == [1, 2]
-
-
-def test_task_that_is_undone_holds_up_nobody() -> None:
-    """One that an exception has struck while it was taken in."""
-    with line(stopped=True) as (scheduler, queue, done):
-        lost = queue.submit(done.append, "lost")
-        last = queue.submit(done.append, "last")
-        with lock_of(scheduler):
-            core_of(scheduler).submission._undo(state_of(queue), lost, False, [], [])
-            check_order(scheduler)
-        scheduler.resume()
-        last.result(DEADLINE)
-    assert done == ["last"]

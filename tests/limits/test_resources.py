@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import gc
-import subprocess
-import sys
-import textwrap
 import weakref
 from collections.abc import Iterator
 from concurrent.futures import Future
@@ -42,6 +39,12 @@ def fail(*_: Any) -> None:
     raise ValueError
 
 
+def until_lacking(*tasks: Any) -> None:
+    """Wait until each of *tasks* waits for units."""
+    for task in tasks:
+        until(lambda task=task: "lacks" in task.why())
+
+
 # Bad input.
 
 
@@ -49,37 +52,22 @@ def fail(*_: Any) -> None:
     ("given", "error", "message"),
     [
         ({"resources": 3}, TypeError, r"resources must be a dict such as \{disk: 2\}, not 3"),
-        (
-            {"resources": {"disk": 1}},
-            TypeError,
-            r"resources must be a dict of Resource objects such as Resource\('disk', 4\), not 'disk'",
-        ),
-        (
-            {"resources": {"disk of 3": 1.5}},
-            TypeError,
-            "the units of disk that a task takes must be an int, not 1.5",
-        ),
-        (
-            {"resources": {"disk of 3": 0}},
-            ValueError,
-            "the units of disk that a task takes must be 1 or more, not 0",
-        ),
-        ({"resources": {"disk of 3": 4}}, ValueError, "a task can't take 4 of disk: there are 3, so"),
+        ({"resources": {"disk": 1}}, TypeError, r"must be a dict of Resource objects such as .*, not 'disk'"),
+        ({"resources": {"DISK": 1.5}}, TypeError, "units of disk that a task takes must be an int, not 1.5"),
+        ({"resources": {"DISK": 0}}, ValueError, "units of disk that a task takes must be 1 or more, not 0"),
+        ({"resources": {"DISK": 4}}, ValueError, "a task can't take 4 of disk: there are 3, so"),
         ({"hold": True}, ValueError, "hold=True keeps the resources that a task takes: give"),
         ({"release": 3}, TypeError, "release must be a list of tasks, not 3"),
         ({"release": [3]}, TypeError, "release must be a list of tasks, but holds 3"),
-        ({"release": "task"}, TypeError, r"release must be a list of tasks, not one: write release=\[<Task"),
-        ({"release": ["task"]}, ValueError, "nothing to release: <Task .* was not submitted with hold=True"),
-        ({"release": ["taker"]}, ValueError, "nothing to release: <Task .* was not submitted with hold=True"),
+        ({"release": "TASK"}, TypeError, r"release must be a list of tasks, not one: write release=\[<Task"),
+        ({"release": ["TASK"]}, ValueError, "nothing to release: <Task .* was not submitted with hold=True"),
+        ({"release": ["TAKER"]}, ValueError, "nothing to release: <Task .* was not submitted with hold=True"),
     ],
 )
 def test_bad_options(lab: Any, given: dict[str, Any], error: type[Exception], message: str) -> None:
     _, queue, _, disk, _ = lab
-    things = {
-        "task": queue.submit(abs, 1),
-        "taker": queue.options(resources={disk: 1}).submit(abs, 1),
-        "disk of 3": disk,
-    }
+    taker = queue.options(resources={disk: 1}).submit(abs, 1)
+    things = {"TASK": queue.submit(abs, 1), "TAKER": taker, "DISK": disk}
 
     def real(value: Any) -> Any:
         if isinstance(value, dict):
@@ -105,9 +93,7 @@ def test_resource_is_of_one_scheduler(lab: Any) -> None:
     _, queue, _, disk, _ = lab
     holder = queue.options(resources={disk: 1}, hold=True).submit(abs, 1)
     with planned(1) as (_, other):
-        with pytest.raises(
-            ValueError, match=r"<Resource disk: . of 3 free> .* give all queues that use it one"
-        ):
+        with pytest.raises(ValueError, match=r"<Resource disk: . of 3 free> .* give all queues that use it"):
             other.options(resources={disk: 1})
         with pytest.raises(ValueError, match="belongs to another scheduler"):
             other.options(release=[holder])
@@ -167,17 +153,10 @@ def test_failed_and_cancelled_tasks_give_back(lab: Any) -> None:
     taking = queue.options(resources={disk: 3}, hold=True)
     assert taking.submit(fail).exception(DEADLINE)
     until(lambda: disk.free == 3)
-    own = Gate()
-    failing = taking.submit(lambda: own.enter() or fail())
-    own.wait_entered()
-    release = queue.options(release=[failing]).submit(str, settled(failing))
-    own.open()
-    release.result(DEADLINE)
-    until(lambda: disk.free == 3)
     first = taking.submit(gate.enter)
     gate.wait_entered()
     lined = [taking.submit(abs, 1) for _ in range(3)]
-    until(lambda: queue.counts()["waiting"] == 3)
+    until_lacking(*lined)
     assert lined[0].cancel()
     assert lined[2].cancel()
     queue.options(release=[first]).submit(abs, 1)
@@ -208,29 +187,20 @@ def test_granted_task_that_is_cancelled_gives_back(lab: Any) -> None:
     until(lambda: disk.free == 3)
 
 
-def test_cancelling_a_held_back_task_with_its_dependencies_keeps_the_line() -> None:
+def test_cancelling_a_held_back_task_with_its_dependencies_keeps_the_line(lab: Any) -> None:
     """It leaves each line in which it stood, and those after it have their turn."""
-    a, r = Resource("a", 1), Resource("r", 4)
-    gate = Gate()
-    with planned(8) as (_, queue):
-        try:
-            holder = queue.options(resources={r: 2}).submit(gate)
-            gate.wait_entered()
-            first = queue.options(resources={a: 1, r: 3}).submit(abs, 1)
-            until(lambda: "lacks" in first.why())
-            behind = queue.options(resources={a: 1}).submit(abs, -2)
-            until(lambda: "lacks" in behind.why())
-            second = queue.options(resources={r: 1}).submit(abs, 3)
-            until(lambda: "lacks" in second.why())
-            assert queue.submit(max, second, first).cancel(dependencies=True)
-            assert first.cancelled()
-            assert second.cancelled()
-            assert behind.result(DEADLINE) == 2
-        finally:
-            gate.open()
-        assert holder.result(DEADLINE) is None
-        assert (a.free, r.free) == (1, 4)
-        assert queue.options(resources={a: 1, r: 4}).submit(abs, -5).result(DEADLINE) == 5
+    _, queue, _, disk, gate = lab
+    tape = Resource("tape", 1)
+    queue.options(resources={disk: 2}).submit(gate)
+    gate.wait_entered()
+    until_lacking(first := queue.options(resources={tape: 1, disk: 2}).submit(abs, 1))
+    until_lacking(behind := queue.options(resources={tape: 1}).submit(abs, -2))
+    until_lacking(second := queue.options(resources={disk: 1}).submit(abs, 3))
+    assert queue.submit(max, second, first).cancel(dependencies=True)
+    assert first.cancelled() and second.cancelled()
+    assert behind.result(DEADLINE) == 2
+    gate.open()
+    assert queue.options(resources={tape: 1, disk: 3}).submit(abs, -5).result(DEADLINE) == 5
 
 
 def test_who_sees_a_task_done_sees_its_units_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -273,38 +243,14 @@ def test_several_resources_are_taken_together(lab: Any) -> None:
     tape = Resource("tape", 1)
     queue.options(resources={tape: 1}).submit(gate.enter)
     gate.wait_entered()
-    both = queue.options(resources={disk: 2, tape: 1}).submit(abs, -1)
-    until(lambda: queue.counts()["waiting"] == 1)
+    until_lacking(both := queue.options(resources={disk: 2, tape: 1}).submit(abs, -1))
     assert disk.free == 3  # it has none of either
-    # Whoever needs what it waits for comes after it.
-    late = queue.options(resources={disk: 2}).submit(abs, -2)
-    until(lambda: queue.counts()["waiting"] == 2)
+    # A task that needs what it waits for comes after it.
+    until_lacking(late := queue.options(resources={disk: 2}).submit(abs, -2))
     assert both.why() == "waiting: lacks 1 of tape: 0 of 1 free, held by Gate.enter#1"
     assert late.why() == "waiting: lacks 2 of disk: 3 of 3 free; 1 task comes first"
     gate.open()
     assert (both.result(DEADLINE), late.result(DEADLINE)) == (1, 2)
-
-
-def test_task_is_granted_its_units_when_it_is_first_in_all_its_lines(lab: Any) -> None:
-    _, queue, _, disk, gate = lab
-    tape, unwind = Resource("tape", 1), Gate()
-    queue.options(resources={disk: 2}).submit(gate.enter)
-    gate.wait_entered()
-    holder = queue.options(resources={tape: 1}).submit(unwind)
-    unwind.wait_entered()
-    order: list[str] = []
-    wide = queue.options(resources={disk: 3}).submit(order.append, "wide")
-    until(lambda: "lacks" in wide.why())
-    both = queue.options(resources={disk: 1, tape: 1}).submit(order.append, "both")
-    until(lambda: "lacks" in both.why())
-    unwind.open()
-    holder.result(DEADLINE)
-    # The tape and one unit of the disk are free, but the wide request came first.
-    assert (tape.free, disk.free) == (1, 1)
-    assert both.why().endswith("; 1 task comes first")
-    gate.open()
-    both.result(DEADLINE)
-    assert order == ["wide", "both"]
 
 
 def test_reasons_name_all_that_is_lacking_and_who_holds_it(lab: Any) -> None:
@@ -340,11 +286,8 @@ def test_names_of_a_class_of_the_users_are_put_into_words_without_it(lab: Any) -
     disk = Resource(Name("disk"), 1)
     queue.options(resources={disk: 1}, name=Name("copy")).submit(gate.enter)
     gate.wait_entered()
-    lacking = queue.options(resources={disk: 1}).submit(abs, -1)
-    until(lambda: queue.counts()["waiting"] == 1)
+    until_lacking(lacking := queue.options(resources={disk: 1}).submit(abs, -1))
     assert lacking.why() == "waiting: lacks 1 of disk: 0 of 1 free, held by copy#1"
-    gate.open()
-    assert lacking.result(DEADLINE) == 1
 
 
 def test_wide_request_is_not_starved(lab: Any) -> None:
@@ -355,17 +298,15 @@ def test_wide_request_is_not_starved(lab: Any) -> None:
         queue.options(resources={disk: 1}).submit(gate.enter)
         gate.wait_entered()
     ran: list[str] = []
-    wide = queue.options(resources={disk: 3}).submit(ran.append, "wide")
-    until(lambda: queue.counts()["waiting"] == 1)
+    until_lacking(queue.options(resources={disk: 3}).submit(ran.append, "wide"))
     narrow = [queue.options(resources={disk: 1}).submit(ran.append, "narrow") for _ in range(3)]
-    until(lambda: queue.counts()["waiting"] == 4)
+    until_lacking(*narrow)
     for gate in gates[:2]:
         gate.open()
     until(lambda: disk.free == 2)
     assert queue.submit(abs, -1).result(DEADLINE) == 1
     assert not ran
     gates[2].open()
-    assert wide.result(DEADLINE) is None
     for task in narrow:
         task.result(DEADLINE)
     assert ran == ["wide", "narrow", "narrow", "narrow"]
@@ -400,18 +341,15 @@ def test_kept_until_released(lab: Any) -> None:
     keeping = queue.options(resources={disk: 3}, hold=True, name="file")
     file = keeping.submit(abs, -1)
     assert file.result(DEADLINE) == 1
-    later = keeping.submit(abs, -2)
-    until(lambda: queue.counts()["waiting"] == 1)
-    assert disk.free == 0
-    why = "waiting: lacks 3 of disk: 0 of 3 free, held by file#1 (3 units, kept: no task releases it)"
-    assert later.why() == why
+    until_lacking(later := keeping.submit(abs, -2))
+    why = "waiting: lacks 3 of disk: 0 of 3 free, held by file#1 (3 units, {})".format
+    assert later.why() == why("kept: no task releases it")
     releasing = queue.options(release=[file])
     # The one that stays goes first: were it not there as the other ends, that would release the file.
     users = [releasing.submit(gate.enter), releasing.submit(abs, file)]
     gate.wait_entered()
     assert users[1].result(DEADLINE) == 1
-    why = "waiting: lacks 3 of disk: 0 of 3 free, held by file#1 (3 units, until 1 task has ended)"
-    assert later.why() == why
+    assert later.why() == why("until 1 task has ended")
     assert scheduler.why().splitlines()[-1] == (
         "disk: 0 of 3 free, held by file#1 (3 units, until 1 task has ended); 1 task lacks it: file#2 needs 3"
     )
@@ -527,8 +465,7 @@ def test_ctrl_c_in_a_later_submission_leaves_lines_as_they_were(
     scheduler, queue, _, disk, gate = lab
     queue.options(resources={disk: 3}).submit(gate.enter)
     gate.wait_entered()
-    lacking = queue.options(resources={disk: 1}).submit(abs, -1)
-    until(lambda: queue.counts()["waiting"] == 1)
+    until_lacking(lacking := queue.options(resources={disk: 1}).submit(abs, -1))
 
     def interrupt(*_: Any) -> None:
         raise KeyboardInterrupt
@@ -576,27 +513,9 @@ def test_engine_has_resources_of_its_own_by_name() -> None:
 # Waiting in tasks.
 
 
-def test_task_waits_for_one_that_lacks_what_others_have() -> None:
-    """It runs nested what has to give back first."""
-    disk = Resource("disk", 1)
-    with planned(1, 1) as (_, queue, other):
-        gate = Gate()
-
-        def outer() -> Any:
-            gate.enter()
-            return queue.options(resources={disk: 1}).submit(abs, -7).result(DEADLINE)
-
-        task = queue.submit(outer)
-        gate.wait_entered()
-        file = other.options(resources={disk: 1}, hold=True).submit(abs, -1)
-        file.result(DEADLINE)
-        queue.options(release=[file]).submit(abs, file)  # in the slot of who waits
-        gate.open()
-        assert task.result(DEADLINE) == 7
-
-
 @pytest.mark.parametrize("early", [True, False])
-def test_task_waits_for_one_that_lacks_what_a_running_one_will_keep(early: bool) -> None:
+def test_task_waits_for_one_that_lacks_what_others_have(early: bool) -> None:
+    """It runs nested what has to give back first: what is there when the wait begins, or comes later."""
     disk = Resource("disk", 1)
     with planned(1, 2) as (_, queue, other):
         gate, ahead = Gate(), Gate()
@@ -612,7 +531,7 @@ def test_task_waits_for_one_that_lacks_what_a_running_one_will_keep(early: bool)
         task = queue.submit(outer)
         ahead.wait_entered()
         for each in (file, lined) if early else ():
-            queue.options(release=[each]).submit(abs, each)  # in the slot of who waits
+            queue.options(release=[each]).submit(abs, each)  # in the slot of the task that waits
         ahead.open()
         until(lambda: len(disk._waiting) == 2)
         for each in () if early else (file, lined):
@@ -684,22 +603,6 @@ def test_shutdown_says_where_nothing_can_go_on(
         assert lacking.result(DEADLINE) == 2
 
 
-def test_exit_cancels_where_nothing_can_go_on() -> None:
-    program = """
-        from smqexec import Queue, Raw, Resource, Scheduler
-        disk = Resource("disk", 1)
-        queue = Queue(Scheduler(), 1)
-        queue.options(resources={disk: 1}, hold=True, name="file").submit(abs, 1).result()
-        queue.options(resources={disk: 1}).submit(abs, 2)
-    """
-    run = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, timeout=60
-    )
-    assert "cancelling 1 pending task at exit, as nothing runs and nothing can start: " in run.stderr
-    assert "held by " in run.stderr
-    assert run.returncode == 0
-
-
 # All together, at random.
 
 
@@ -761,12 +664,3 @@ def test_search_passes_over_the_lack_of_a_task_that_was_cancelled_meanwhile() ->
             before = needs.frames.copy()
             needs._visit(waiter, scheduler)
         assert needs.frames == before
-
-
-def test_search_that_does_not_know_a_task_held_back_stays_as_it_is() -> None:
-    with planned(1) as (scheduler, queue):
-        allocation = Allocation((), False, "x")
-        allocation.task = queue.submit(abs, -1)
-        needs = JoinSearch(Worker(state_of(queue)), list, lambda: False)
-        needs.held_back(scheduler, allocation)
-        assert not needs.new_needs and needs.wakes.empty()

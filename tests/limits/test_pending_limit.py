@@ -89,8 +89,8 @@ def test_try_submit() -> None:
 
 
 def test_timeout_of_submit() -> None:
-    with full() as (queue, _, tasks):
-        full_up = r"^queue 'ThreadPoolExecutor-\d+' is full: 2 pending tasks, max_pending=2$"
+    with full(1) as (queue, _, tasks):
+        full_up = rf"^queue '{queue.name}' is full: 1 pending task, max_pending=1$"
         for timeout in (0, 0.01):
             with pytest.raises(TimeoutError, match=full_up):
                 queue.options(timeout=timeout).submit(abs, 5)
@@ -99,14 +99,6 @@ def test_timeout_of_submit() -> None:
         assert queue.options(timeout=DEADLINE).submit(abs, 5).cancel()
         assert queue.options(timeout=0).submit(abs, 5).cancel()
         assert queue.try_submit(abs, 5) is not None
-
-
-def test_error_of_a_full_queue_names_it_and_its_limit() -> None:
-    with planned(stopped=True) as (scheduler,):
-        queue = Queue(scheduler, 1, "full", max_pending=1)
-        queue.submit(abs, 1)
-        with pytest.raises(TimeoutError, match=r"^queue 'full' is full: 1 pending task, max_pending=1$"):
-            queue.options(timeout=0).submit(abs, 2)
 
 
 def test_first_come_first_served() -> None:
@@ -124,24 +116,19 @@ def test_first_come_first_served() -> None:
     assert order == [0, 1, 2, 3, 4]
 
 
-def test_cancelling_makes_room() -> None:
-    with full() as (queue, _, tasks):
-        late = blocked(queue.submit, abs, 5, queue=queue)
-        tasks[1].cancel()
-        assert late.result(DEADLINE).cancel()
-
-
-def test_failure_makes_room() -> None:
-    """Tasks that are dropped as what they need failed."""
+def test_cancellation_and_failure_make_room() -> None:
+    """Of a dependency too; a task that is dropped as soon as it comes takes no room."""
     outside: Future[int] = Future()
     with planned() as (scheduler,):
         queue = Queue(scheduler, 1, max_pending=2)
         tasks = [queue.submit(abs, outside) for _ in range(2)]
+        late = blocked(queue.submit, abs, outside, queue=queue)
+        tasks[1].cancel()
+        tasks[1] = late.result(DEADLINE)
         late = blocked(queue.submit, abs, 5, queue=queue)
         outside.set_exception(OSError())
         assert late.result(DEADLINE).result(DEADLINE) == 5
         assert all(isinstance(task.exception(DEADLINE), OSError) for task in tasks)
-        # One that is dropped as soon as it comes takes no room.
         for _ in range(5):
             assert isinstance(queue.submit(abs, tasks[0]).exception(DEADLINE), OSError)
 
@@ -173,26 +160,28 @@ def test_stopped_scheduler_makes_no_room() -> None:
     with planned(stopped=True) as (scheduler,):
         queue = Queue(scheduler, 1, max_pending=1)
         queue.submit(abs, 1)
-        with pytest.raises(TimeoutError):
-            queue.options(timeout=0.01).submit(abs, 1)
         late = blocked(queue.submit, abs, 5, queue=queue)
         scheduler.resume()
         assert late.result(DEADLINE).result(DEADLINE) == 5
 
 
-def test_shutdown_refuses_who_waits() -> None:
+@pytest.mark.parametrize("end", ["shutdown", "interpreter shutdown"])
+def test_end_of_the_queue_refuses_blocked_submits(end: str) -> None:
     with full() as (queue, _, _):
         late = [blocked(queue.submit, abs, n, queue=queue, before=n) for n in range(2)]
-        queue.shutdown(wait=False)
+        if end == "shutdown":
+            queue.shutdown(wait=False)
+        else:
+            core_of(queue).ending.close_at_exit()
         for future in late:
-            with pytest.raises(RuntimeError, match="cannot schedule new futures after shutdown"):
+            with pytest.raises(RuntimeError, match=f"cannot schedule new futures after {end}"):
                 future.result(DEADLINE)
-        with pytest.raises(RuntimeError, match="after shutdown"):
+        with pytest.raises(RuntimeError, match=f"after {end}"):
             queue.try_submit(abs, 1)
         assert waiting(queue) == 0
 
 
-def test_broken_queue_refuses_who_waits() -> None:
+def test_broken_queue_refuses_blocked_submits() -> None:
     gate = Gate()
 
     def fail() -> None:
@@ -204,20 +193,10 @@ def test_broken_queue_refuses_who_waits() -> None:
     gate.wait_entered()
     late = blocked(queue.submit, abs, 5, queue=queue)
     gate.open()
-    with pytest.raises(RuntimeError, match="initializer failed"):
-        late.result(DEADLINE)
-    with pytest.raises(RuntimeError, match="initializer failed"):
-        first.result(DEADLINE)
+    for future in (late, first):
+        with pytest.raises(RuntimeError, match="initializer failed"):
+            future.result(DEADLINE)
     queue.shutdown()
-
-
-def test_exit_refuses_who_waits() -> None:
-    with full() as (queue, gate, _):
-        late = blocked(queue.submit, abs, 5, queue=queue)
-        core_of(queue).ending.close_at_exit()
-        with pytest.raises(RuntimeError, match="after interpreter shutdown"):
-            late.result(DEADLINE)
-        gate.open()
 
 
 def test_ctrl_c_while_blocked_leaves_nothing_behind() -> None:
@@ -359,20 +338,6 @@ def test_map_that_finds_no_room_in_time() -> None:
         gate.open()
         results = queue.options(timeout=DEADLINE).map(abs, range(5), timeout=DEADLINE, buffersize=1)
         assert list(results) == [0, 1, 2, 3, 4]
-
-
-def test_map_without_a_limit_keeps_what_it_has_submitted() -> None:
-    """As ThreadPoolExecutor does."""
-
-    def numbers() -> Iterator[int]:
-        yield 1
-        raise OSError
-
-    with planned(1, stopped=True) as (scheduler, queue):
-        with pytest.raises(OSError):
-            queue.map(abs, numbers())
-        assert queue.counts()["ready"] == 1
-        scheduler.resume()
 
 
 # Arguments, and the record.
