@@ -76,7 +76,7 @@ def kept(slots: int, prefetch: int, **options: Any) -> Iterator[tuple[Keeper, An
     queue = Queue(scheduler, slots, executor=engine)
     try:
         yield engine, queue, scheduler
-        check(scheduler)
+        check_order(scheduler)
     finally:
         scheduler.shutdown(wait=False, cancel_futures=True)
         for future in engine.calls.values():
@@ -85,10 +85,6 @@ def kept(slots: int, prefetch: int, **options: Any) -> Iterator[tuple[Keeper, An
         scheduler.resume()
         assert scheduler.wait(DEADLINE)
         scheduler.shutdown()
-
-
-def check(scheduler: Scheduler) -> None:
-    check_order(scheduler)
 
 
 def submit(queue: Any, name: str, *args: Any) -> Any:
@@ -168,19 +164,6 @@ def test_the_engine_says_how_much_it_wants() -> None:
         assert engine.names == ["0", "7", "6", "5"]
         engine.calls["5"].set_result(None)
         assert engine.names == ["0", "7", "6", "5", "4"]
-
-
-def test_the_user_says_how_much_is_prefetched() -> None:
-    engine = Keeper(5)
-    with Scheduler(stopped=True) as scheduler:
-        queue = Queue(scheduler, 1, executor=engine, prefetch=1)
-        tasks = [submit(queue, f"{number}") for number in range(4)]
-        scheduler.resume()
-        assert engine.names == ["3", "2"]
-        while not all(task.done() for task in tasks):
-            for future in list(engine.calls.values()):
-                if not future.done():
-                    future.set_result(None)
 
 
 def test_a_generator_task_is_waited_for() -> None:
