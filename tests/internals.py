@@ -86,6 +86,11 @@ def resting_in(scheduler: Any) -> Any:
     return core_of(scheduler).waiting_stacks
 
 
+def withdrawal_of(scheduler: Any) -> Any:
+    """What withdraws a task whose submit was interrupted."""
+    return core_of(scheduler).submission.withdrawal
+
+
 # Of a queue.
 
 

@@ -1,12 +1,8 @@
-"""A task is added, refused, or withdrawn after an interruption.
+"""Tasks are added, or refused: the way of a call from `Queue.submit` to the planner.
 
 `Submission.add` makes a task and adds it in one hold of the lock.  A task is *plain* if all futures among its
 arguments are tasks and items of this scheduler, and none has failed (`_plain`).  `_link` does all the rest.
-
-Interruption.  Ctrl-C, RecursionError and MemoryError may be raised at any line of `add`, also while it holds
-the lock.  The caller never receives the task then: the task is cancelled by the normal path, and the order,
-which is a cache over the graph, is rebuilt before the lock is released.  Another thread does it, `_withdraw`,
-while the interrupted thread keeps the lock: Ctrl-C may be pressed again, and no stack may be left for a call.
+An exception may interrupt `add` at any line: see ``interrupted``.
 """
 
 from __future__ import annotations
@@ -14,25 +10,24 @@ from __future__ import annotations
 from _thread import start_new_thread
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from itertools import chain
 from threading import get_ident
 from time import sleep
 from typing import Any, TypeAlias
 
 from .._calls import kinds
 from .._calls.arguments import ALL, DIRECT, ONE, Template, dependencies, futures_among
-from .._calls.frames import traceback_of
 from .._calls.interrupts import DEFERRED, MAIN, call_deferred, elsewhere, uninterrupted
-from .._futures.future import Failure, PlannedFuture, new
+from .._futures.future import PlannedFuture, new
 from .._futures.items import Item
 from .._futures.relays import Foreign, Settled
 from .._futures.task import Task
-from .._planner import DONE, NEW, NONE, RUNNING, WAITING, Group, Node, as_few
-from .exclusive import OF_THE_PARENT, REENTRANT, breakdown_on_error
+from .._planner import DONE, NEW, NONE, Group, as_few
+from .exclusive import OF_THE_PARENT, REENTRANT
+from .interrupted import OVER, UNDONE, Withdrawal
 from .queue_state import QueueState
 from .state import Ended, State
 from .submission_order import Barrier
-from .termination import Termination
+from .termination import Termination, failure_from
 from .wake import Starts, Wake
 
 # What `_plain` returns for a task that is not plain.
@@ -40,9 +35,6 @@ _NOT_PLAIN: Any = object()
 
 # Returns a new task that is not plain; None for a plain one.
 Make: TypeAlias = Callable[[], Task[Any]] | None
-
-# Steps of `Submission._withdraw`.
-UNDONE, OVER = "undone", "over"
 
 
 class Special:
@@ -73,6 +65,7 @@ class Submission:
         self._core = core
         self._wake = wake
         self._termination = termination
+        self.withdrawal = Withdrawal(core, wake, termination)
 
     def group(self) -> Group | None:
         """Return the numbers of one submission for the items of a `map`; None if the order needs none."""
@@ -130,14 +123,14 @@ class Submission:
                 return task
             self._perform(starts, special, task)
         except BaseException:
-            # No call of Python code, for which no stack may be left: see above.
+            # No call of Python code, for which no stack may be left: see ``interrupted``.
             progress: list[Any] = []
             begun = over = False
             while not over:
                 try:
                     if not begun:
-                        call = (progress, lock._is_owned(), queue, task, special)
-                        start_new_thread(elsewhere, (self._withdraw, call))
+                        call = (progress, lock._is_owned(), queue, task, special and special.ended)
+                        start_new_thread(elsewhere, (self.withdrawal.run, call))
                         begun = True
                     if UNDONE in progress and lock._is_owned():
                         lock.release()
@@ -147,7 +140,7 @@ class Submission:
                     pass
                 except RuntimeError:  # the process has as many threads as it may have
                     begun = True
-                    self._withdraw(progress, lock._is_owned(), queue, task, special)
+                    self.withdrawal.run(progress, lock._is_owned(), queue, task, special and special.ended)
             raise
         if special is not None:
             special.raise_refusal()
@@ -160,7 +153,7 @@ class Submission:
             return
         if special.ended:
             with uninterrupted():
-                self._finish(special.ended, task)
+                self._termination.finish(special.ended, None if task._serial else task)
                 special.ended = []
         self._wake.start(special.starts, task)
         for relay, future in special.foreign:
@@ -168,81 +161,6 @@ class Submission:
                 future._add_relay(relay)
             else:
                 future.add_done_callback(relay.future_done)
-
-    def _finish(self, ended: list[Ended], task: Task[Any]) -> None:
-        """Finish what has *ended*.  Observers know of the submit of *task* if it has a number for them."""
-        self._termination.finish(ended, None if task._serial else task)
-
-    def _withdraw(
-        self, progress: list[Any], locked: bool, queue: QueueState, task: Task[Any], special: Special | None
-    ) -> None:
-        """Cancel *task*, whose submit an exception has interrupted: its caller never received the task.
-
-        Args:
-            progress: What has been done so far.
-            locked: The interrupted thread keeps the lock until *progress* contains `UNDONE`.
-            queue: The queue of *task*.
-            task: It is cancelled unless a worker has started it.
-            special: What `_link` decided.
-        """
-        first = object()
-        progress.append(first)
-        if progress[0] is not first:
-            return  # Ctrl-C was pressed as this thread was started, and another one was started
-        ended: list[Ended] = []
-        starts: Starts = []
-        try:
-            with breakdown_on_error(self._core):
-                try:
-                    if locked:
-                        self._undo(queue, task, True, ended, starts)
-                finally:
-                    progress.append(UNDONE)
-                    if self._core.lock._is_owned():  # no other thread could be started for this
-                        self._core.lock.release()
-                if not locked:
-                    with self._core.exclusive():
-                        unseen = special is not None and bool(special.ended)
-                        self._undo(queue, task, unseen, ended, starts)
-                self._finish(ended, task)
-                self._wake.start(starts)
-        finally:
-            progress.append(OVER)
-
-    def _undo(
-        self, queue: QueueState, task: Task[Any], unseen: bool, ended: list[Ended], starts: Starts
-    ) -> None:
-        """Rebuild the order; cancel *task*, if it is pending; and wake all workers that have work.
-
-        The lock is held, perhaps by the interrupted thread.  *unseen* says that no worker has seen *task*.
-        """
-        core = self._core
-        if not hasattr(task, "_number"):
-            task._home, task._stage = None, NEW  # the interruption was before the end of `add` of the planner
-        others: list[Any] = [task, *core.relays, *chain(*core.unfinished_drops)]
-        others += [other for state in core.queues for other in state.running_tasks()]
-        core.planner.rebuild(core.queues, others)
-        core.take_next = core.allocating.starter()
-        for state in core.queues:
-            # A worker that has not begun may never have been given to the pool; if it was, it leaves.
-            # Any other may have been interrupted on the way from `idle` to `coming`, and be in neither.
-            state.leave_unbegun()
-            for worker in state.workers:
-                worker.wakes.put(None)
-        if WAITING <= task._stage < RUNNING:
-            more, _ = self._termination.drop(task, None, starts)
-            ended += more
-            queue.cancelled -= 1  # it does not count as submitted
-        elif task._stage == NEW or unseen:
-            if task._stage == NEW:
-                task._end(None)
-            ended.append((task, None, queue))
-        elif task._allocation is not None:
-            self._wake.tell_searches(core.allocating.stop_holding(task._allocation))
-        for relay in list(core.relays):
-            if type(relay) is Foreign and not relay._dependents:
-                self._termination.forget(relay)
-        starts += self._wake.wake_all()
 
     def _plain(self, queue: QueueState, args: Any, kwargs: Any) -> Any:
         """Return the dependencies in the commonest case: all are tasks of this scheduler, none has failed.
@@ -286,47 +204,70 @@ class Submission:
 
     def _link(self, queue: QueueState, task: Task[Any], group: Group | None) -> Special:
         """Add a task with dependencies of any kind, and whatever else is special.  The lock is held."""
-        special = Special()
         core = self._core
+        special = Special()
         found: Sequence[tuple[Any, bool]] = dependencies(task._args, task._kwargs)
         if task._after:
             found = [*found, *task._after]
             task._after = ()
-        # The first dependency that has failed or was cancelled.
-        failed: PlannedFuture[Any] | None = None
-        # The barrier of the task submitted before, if tasks of the queue start in that order.
+        if any(_is_of_the_parent(future) for future, _ in found):
+            return self._refuse(queue, task, RuntimeError(OF_THE_PARENT))
+        nodes, failed = self._needed(found, special.foreign)
         barrier = queue.barrier
         before = [] if barrier is None or barrier._stage >= DONE else [barrier]
-        nodes: list[Any] = [*before]
-        relays: list[tuple[Node, list[Any]]] = []
-        future: Any
+        core.add_node(task, queue, as_few([*before, *nodes]), group)
+        self._apply_rules(queue, task, before)
+        if failed is None:
+            special.starts = self._wake.wake(queue)
+        else:
+            with uninterrupted():
+                special.ended, special.starts = self._termination.drop(task, failure_from(failed))
+        return special
+
+    def _needed(
+        self, found: Sequence[tuple[Any, bool]], foreign: list[tuple[Foreign, Any]]
+    ) -> tuple[list[Any], PlannedFuture[Any] | None]:
+        """Add the relays for the dependencies *found*, and extend *foreign* by these.  The lock is held.
+
+        Returns:
+            The nodes that a task with these dependencies waits for, in order; and the first dependency that
+            has failed or was cancelled, so that the task has to end at once.
+        """
+        core = self._core
+        nodes: list[Any] = []
+        failed: PlannedFuture[Any] | None = None
         for future, settled in found:
             # Read once: the lock of another scheduler's task is not held.  A task without a home has ended.
             planned = isinstance(future, PlannedFuture)
             owner = future._home if planned else None
+            relay: Any
             if not planned or (owner is not None and owner.scheduler is not core):
-                if owner is not None and owner.scheduler._abandoned:
-                    return self._refuse(queue, task, RuntimeError(OF_THE_PARENT))
                 this: Any = core  # the front door adds some parts of an `Owner`
                 relay = Foreign(this, future, settled)
-                special.foreign.append((relay, future))
-                relays.append((relay, []))
+                foreign.append((relay, future))
+                core.add_node(relay, None)
+                core.relays.add(relay)
                 nodes.append(relay)
             elif future._stage < DONE:
                 if settled:
-                    relays.append((Settled(), [future]))
-                    nodes.append(relays[-1][0])
-                else:
-                    nodes.append(future)
+                    relay = Settled()
+                    core.add_node(relay, None, future)
+                nodes.append(relay if settled else future)
             elif future._stage != DONE and not settled and failed is None:
                 failed = future
-        for node, needs in relays:
-            core.add_node(node, None, as_few(needs))
-        core.relays.update(relay for relay, _ in special.foreign)
-        core.add_node(task, queue, as_few(list(dict.fromkeys(nodes))), group)
-        if task._reservation is not None and queue.pending_limit is not None:
-            task._reservation.task = task
-            queue.pending_limit.use(task._reservation)
+        return nodes, failed
+
+    def _apply_rules(self, queue: QueueState, task: Task[Any], before: list[Any]) -> None:
+        """Apply the rules of *queue* and the resources to *task*, which was just added.  The lock is held.
+
+        *before* has the pending barrier of the task that was submitted before *task*.
+        """
+        core = self._core
+        reservation, limit = task._reservation, queue.pending_limit
+        if reservation is not None and limit is not None:
+            # In this order: from `use` on, `Admission` cancels the task of a submit that was interrupted.
+            reservation.task = task
+            limit.use(reservation)
             task._reservation = None
         if queue.in_order:
             task._barrier = Barrier()
@@ -334,49 +275,13 @@ class Submission:
             queue.barrier = task._barrier
         if task._allocation is not None or task._releases:
             core.allocating.add_allocation(task)
-        if failed is None:
-            special.starts = self._wake.wake(queue)
-        else:
-            with uninterrupted():
-                special.ended, special.starts = self._termination.drop(task, _inherited(failed))
-        return special
 
-    def foreign_done(self, relay: Foreign, future: Any) -> None:
-        """Note that *future*, which *relay* stands for, is done."""
-        with uninterrupted():  # *future* calls this once
-            try:
-                self._foreign_done(relay, future)
-            except RecursionError:  # no stack is left here, and nothing has been changed
-                start_new_thread(elsewhere, (self._foreign_done, (relay, future)))
 
-    def _foreign_done(self, relay: Foreign, future: Any) -> None:
-        core = self._core
-        if core.deferred(self._foreign_done, relay, future):
-            return
-        failure: Failure | None = None
-        cancelled = False
-        if isinstance(future, PlannedFuture) and not relay.settled:
-            cancelled = future.cancelled()
-            failure = _inherited(future) if future.origin is not None else None
-        elif not relay.settled:
-            try:
-                cancelled = future.cancelled()
-                exception = None if cancelled else future.exception()
-            except BaseException as error:  # of a future whose methods raise
-                exception = error
-            if exception is not None:
-                failure = Failure(exception, traceback_of(exception), future)
-        section = core.exclusive()
-        with breakdown_on_error(core), section:
-            if relay not in core.relays or core._abandoned:  # no task depends on it any more
-                return
-            self._termination.forget(relay)
-            if failure is None and not cancelled:
-                section.then(self._wake.start, self._wake.wake_for(core.planner.done(relay)))
-            else:
-                ended, starts = self._termination.drop(relay, failure)
-                section.then(self._wake.start, starts)
-                section.then(self._termination.finish, ended)
+
+def _is_of_the_parent(future: Any) -> bool:
+    """Return True if *future* is a task that was submitted before a fork: its end would not be noticed."""
+    owner: Any = future._home if isinstance(future, PlannedFuture) else None
+    return owner is not None and owner.scheduler._abandoned
 
 
 def _anew(error: BaseException) -> BaseException:
@@ -391,9 +296,3 @@ def _anew(error: BaseException) -> BaseException:
     if notes := getattr(error, "__notes__", None):
         like.__notes__ = list(notes)
     return like
-
-
-def _inherited(future: PlannedFuture[Any]) -> Failure | None:
-    """Return the outcome of a task whose dependency *future* failed; None if *future* was cancelled."""
-    failure: Failure | None = future._outcome
-    return failure and failure.of(future)

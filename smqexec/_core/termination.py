@@ -8,13 +8,14 @@ still to be dropped: each waits for a dropped node, so that no worker can start 
 
 from __future__ import annotations
 
+from _thread import start_new_thread
 from collections import deque
 from concurrent.futures import CancelledError
 from itertools import chain
 from typing import Any, cast
 
 from .._calls.frames import traceback_of
-from .._calls.interrupts import DEFERRED, call_deferred
+from .._calls.interrupts import DEFERRED, call_deferred, elsewhere, uninterrupted
 from .._futures.future import Failure, PlannedFuture
 from .._futures.items import Item
 from .._futures.relays import Foreign
@@ -97,7 +98,7 @@ class Termination:
         with breakdown_on_error(core), section:
             section.then(self._wake.start, starts)
             section.then(self.finish, ended)
-            section.then(_withdraw, asked)
+            section.then(_cancel_elsewhere, asked)
             while todo and not core._abandoned:
                 node = todo.pop()
                 if node is not future and (node._stage >= DONE or _is_needed(node)):
@@ -143,6 +144,43 @@ class Termination:
     def fail_ready(self, queue: QueueState, failure: Failure) -> None:
         """Fail the ready tasks of *queue*, and what depends on them."""
         self.drop_pending(queue, failure, ready_alone=True)
+
+    def foreign_done(self, relay: Foreign, future: Any) -> None:
+        """Note that *future*, which *relay* stands for, is done."""
+        with uninterrupted():  # *future* calls this once
+            try:
+                self._foreign_done(relay, future)
+            except RecursionError:  # no stack is left here, and nothing has been changed
+                start_new_thread(elsewhere, (self._foreign_done, (relay, future)))
+
+    def _foreign_done(self, relay: Foreign, future: Any) -> None:
+        core = self._core
+        if core.deferred(self._foreign_done, relay, future):
+            return
+        failure: Failure | None = None
+        cancelled = False
+        if isinstance(future, PlannedFuture) and not relay.settled:
+            cancelled = future.cancelled()
+            failure = failure_from(future) if future.origin is not None else None
+        elif not relay.settled:
+            try:
+                cancelled = future.cancelled()
+                exception = None if cancelled else future.exception()
+            except BaseException as error:  # of a future whose methods raise
+                exception = error
+            if exception is not None:
+                failure = Failure(exception, traceback_of(exception), future)
+        section = core.exclusive()
+        with breakdown_on_error(core), section:
+            if relay not in core.relays or core._abandoned:  # no task depends on it any more
+                return
+            self.forget(relay)
+            if failure is None and not cancelled:
+                section.then(self._wake.start, self._wake.wake_for(core.planner.done(relay)))
+            else:
+                ended, starts = self.drop(relay, failure)
+                section.then(self._wake.start, starts)
+                section.then(self.finish, ended)
 
     def drop_pending(self, queue: QueueState, failure: Failure | None, ready_alone: bool = False) -> None:
         core = self._core
@@ -272,7 +310,13 @@ class Termination:
                 task._call_callbacks(at_end)
 
 
-def _withdraw(asked: list[tuple[QueueState, Task[Any]]]) -> None:
+def failure_from(future: PlannedFuture[Any]) -> Failure | None:
+    """Return the outcome of a task whose dependency *future* failed; None if *future* was cancelled."""
+    failure: Failure | None = future._outcome
+    return failure and failure.of(future)
+
+
+def _cancel_elsewhere(asked: list[tuple[QueueState, Task[Any]]]) -> None:
     """Cancel the calls of running tasks that executors have not begun."""
     for queue, task in asked:
         queue.pool.cancel(task)

@@ -118,7 +118,7 @@ class Wake:
                 try:
                     queue.pool.start(queue, worker)
                 except Exception as error:
-                    # A RecursionError here leaves the worker to `Submission._withdraw`.
+                    # A RecursionError here leaves the worker to `Withdrawal`.
                     section = self._core.exclusive()
                     with breakdown_on_error(self._core):
                         self._start_failed(section, queue, worker, error)

@@ -44,4 +44,4 @@ class Foreign(Node):
         # Read once: the relay may end meanwhile, with its dependents.
         scheduler = self.scheduler
         if scheduler is not None:
-            scheduler.submission.foreign_done(self, future)
+            scheduler.termination.foreign_done(self, future)

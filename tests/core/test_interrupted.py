@@ -23,6 +23,7 @@ from internals import (
     searches,
     state_of,
     submission,
+    withdrawal_of,
 )
 from marks import slow_but
 from strikes import PACKAGE, SUBMITS, Strike, Struck, press_ctrl_c, strike, submit_in
@@ -163,7 +164,7 @@ def test_submit_struck_again_as_the_thread_is_started_that_withdraws_the_task(
     with planned(1, stopped=True) as (scheduler, queue):
         before = queue.submit(abs, -1)
         withdrawals: list[bool] = []
-        start, undo = submission.start_new_thread, core_of(scheduler).submission._undo
+        start, undo = submission.start_new_thread, withdrawal_of(scheduler)._undo
 
         def struck_start(*args: Any) -> None:
             monkeypatch.setattr(submission, "start_new_thread", start)
@@ -175,11 +176,11 @@ def test_submit_struck_again_as_the_thread_is_started_that_withdraws_the_task(
             monkeypatch.setattr(submission, "start_new_thread", struck_start)
             raise KeyboardInterrupt
 
-        def noted_undo(*args: Any) -> None:
+        def noted_undo(*args: Any) -> Any:
             withdrawals.append(True)
-            undo(*args)
+            return undo(*args)
 
-        monkeypatch.setattr(core_of(scheduler).submission, "_undo", noted_undo)
+        monkeypatch.setattr(withdrawal_of(scheduler), "_undo", noted_undo)
         monkeypatch.setattr(core_of(scheduler), "add_node", struck_admit)
         with pytest.raises(KeyboardInterrupt):
             queue.submit(int)
@@ -231,7 +232,7 @@ def test_idle_worker_is_not_lost_where_a_submit_is_interrupted_as_it_wakes_the_w
         until(lambda: idle_in(queue) == 1)
         with lock_of(scheduler):
             state_of(queue).idle.popitem()  # as a submit does before it wakes the worker
-            core_of(scheduler).submission._undo(state_of(queue), lost, False, [], [])
+            withdrawal_of(scheduler)._undo(state_of(queue), lost, False)
         until(lambda: idle_in(queue) == 1)
         together = threading.Barrier(2)
         tasks = [queue.submit(together.wait, DEADLINE) for _ in range(2)]

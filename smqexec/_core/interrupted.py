@@ -1,0 +1,119 @@
+"""Withdraw a task whose submit was interrupted.
+
+Ctrl-C, RecursionError and MemoryError may be raised at any line of `Submission.add`, also while it holds the
+lock.  The caller never receives the task then.  So the task is cancelled by the normal path; and the order,
+which is a cache over the graph, is rebuilt before the lock is released.
+
+The interrupted thread does not do this itself: Ctrl-C may be pressed again, and no stack may be left for a
+call.  Another thread does, while the interrupted thread keeps the lock.  The two talk by a list, *progress*,
+to which the other thread appends::
+
+    interrupted thread                     the other thread
+    starts the other thread, waits
+                                           first entry: this thread alone does the work
+                                           rebuilds the order, cancels the task, UNDONE
+    releases the lock
+                                           wakes waiters, calls callbacks, starts workers, OVER
+    raises the exception again
+"""
+
+from __future__ import annotations
+
+from itertools import chain
+from typing import Any
+
+from .._futures.relays import Foreign
+from .._futures.task import Task
+from .._planner import NEW, RUNNING, WAITING
+from .exclusive import breakdown_on_error
+from .queue_state import QueueState
+from .state import Ended, State
+from .termination import Termination
+from .wake import Starts, Wake
+
+# Entries of *progress*.
+UNDONE, OVER = "undone", "over"
+
+
+class Withdrawal:
+    """How a scheduler withdraws a task."""
+
+    def __init__(self, core: State, wake: Wake, termination: Termination) -> None:
+        # Constant: the state, and the parts that this one calls.
+        self._core = core
+        self._wake = wake
+        self._termination = termination
+
+    def run(self, progress: list[Any], locked: bool, queue: QueueState, task: Task[Any], ended: Any) -> None:
+        """Cancel *task* of *queue*, unless a worker has started it, and leave the scheduler as without it.
+
+        Args:
+            progress: See above.
+            locked: The interrupted thread keeps the lock until *progress* contains `UNDONE`.
+            queue: The queue of *task*.
+            task: The task.
+            ended: True if *task* ended under the lock, and `Termination.finish` is still to be called.
+        """
+        claim = object()
+        progress.append(claim)
+        if progress[0] is not claim:
+            return  # Ctrl-C was pressed as this thread was started, and a second thread was started
+        try:
+            with breakdown_on_error(self._core):
+                if locked:
+                    try:
+                        # No worker has seen *task*: the lock was not released since it was added.
+                        more, starts = self._undo(queue, task, True)
+                    finally:
+                        progress.append(UNDONE)
+                        if self._core.lock._is_owned():  # by this thread: no other could start
+                            self._core.lock.release()
+                else:
+                    with self._core.exclusive():
+                        more, starts = self._undo(queue, task, ended)
+                self._termination.finish(more, None if task._serial else task)
+                self._wake.start(starts)
+        finally:
+            progress.append(OVER)
+
+    def _undo(self, queue: QueueState, task: Task[Any], ended: Any) -> tuple[list[Ended], Starts]:
+        """Repair the order and the workers, and cancel *task*.  The lock is held, maybe by another thread.
+
+        Returns:
+            What has ended, for `Termination.finish`, and workers for `Wake.start`.
+        """
+        core = self._core
+        if not hasattr(task, "_number"):  # the interruption came before the end of `add` of the planner
+            task._home, task._stage = None, NEW
+        self._rebuild(task)
+        more: list[Ended] = []
+        starts: Starts = []
+        if WAITING <= task._stage < RUNNING:
+            more, _ = self._termination.drop(task, None, starts)
+            queue.cancelled -= 1  # it does not count as submitted
+        elif task._stage == NEW or ended:
+            if task._stage == NEW:
+                task._end(None)
+            more = [(task, None, queue)]
+        elif task._allocation is not None:  # it runs, or has run
+            self._wake.tell_searches(core.allocating.stop_holding(task._allocation))
+        for relay in list(core.relays):
+            if type(relay) is Foreign and not relay._dependents:
+                self._termination.forget(relay)
+        starts += self._wake.wake_all()
+        return more, starts
+
+    def _rebuild(self, task: Task[Any]) -> None:
+        """Rebuild the order, in which *task* may be half added; and wake all workers.  The lock is held."""
+        core = self._core
+        # From these `rebuild` finds all pending nodes.
+        others: list[Any] = [task, *core.relays, *chain(*core.unfinished_drops)]
+        others += [other for queue in core.queues for other in queue.running_tasks()]
+        core.planner.rebuild(core.queues, others)
+        core.take_next = core.allocating.starter()  # the interruption may have come just before this
+        for queue in core.queues:
+            # A worker that has not begun may never have been given to its backend; if it was, it leaves.
+            # Any other may have been interrupted on the way from `idle` to `coming`, and be in neither.
+            queue.leave_unbegun()
+            for worker in queue.workers:
+                worker.wakes.put(None)
