@@ -105,7 +105,7 @@ class Scheduler:
         core.warn_if_stalled = self._ending.warn_if_stalled
         core.why_of = partial(why.sentence, core)
         if debug:
-            core.watch_failure = _debug.watch
+            core.watch_failure = _debug.Unseen
             self.observe(_debug.observe)
         process.register(core)
         for greet in newcomers:

@@ -1,28 +1,26 @@
 """The notes and logs of ``Scheduler(debug=True)``, which cost some time for each task.
 
-An observer notes with each task where it was submitted, and when it starts.  A failure
-gets an `Unseen`, which all tasks that fail with it share: if it is collected before its
-exception was retrieved, the exception is logged.
+An observer notes with each task where it was submitted, and when it starts.  A failure has an `Unseen`,
+which all tasks that fail with it share: if the `Unseen` is collected before the exception was
+retrieved, the exception is logged.
 
-A finalizer may interrupt any thread anywhere, also a thread that holds a scheduler's
-lock or one of ``threading``.  So the finalizer logs nothing itself: it leaves the report
-to a thread that it starts by ``_thread`` alone.
+A finalizer may interrupt any thread, also one that holds a scheduler's lock or a lock of ``threading``.
+So the finalizer of `Unseen` does not log: it leaves a report to a new thread.
 """
 
 from __future__ import annotations
 
-import _thread
 import atexit
 import logging
 import os
 import sys
-import threading
-from collections.abc import Callable
+from _thread import start_new_thread
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
+from .._calls.interrupts import elsewhere
 from .._core.process import members
 
 if TYPE_CHECKING:
@@ -30,7 +28,7 @@ if TYPE_CHECKING:
 
 LOGGER = logging.getLogger("smqexec")
 
-_HERE = os.path.dirname(os.path.dirname(__file__))  # the package
+_PACKAGE = os.path.dirname(os.path.dirname(__file__))
 
 
 def observe(event: Event) -> None:
@@ -43,30 +41,25 @@ def observe(event: Event) -> None:
 
 
 def caller() -> str:
-    """The place that called this package: file and line."""
+    """Return the place that called this package: file and line."""
     frame: Any = sys._getframe(1)
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(_HERE):
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
         frame = frame.f_back
     return f"{frame.f_code.co_filename}:{frame.f_lineno}"
 
 
-def watch(exception: BaseException, queue: str) -> Callable[[], None]:
-    """Log *exception* of a task of *queue* when what is returned is collected before it was called."""
-    return Unseen(exception, queue).look
-
-
 class Unseen:
-    """A failure whose exception was not retrieved yet."""
+    """An *exception* of a task of *queue* that was not retrieved yet; calling it notes the retrieval."""
 
     __slots__ = ("__weakref__", "_exception", "_queue")
 
     def __init__(self, exception: BaseException, queue: str) -> None:
+        # None once the exception was retrieved or logged.  Each access is atomic.
         self._exception: BaseException | None = exception
         self._queue = queue
         _living.add(self)
 
-    def look(self) -> None:
-        """Note that the exception is retrieved."""
+    def __call__(self) -> None:
         self._exception = None
 
     def report(self) -> None:
@@ -78,21 +71,16 @@ class Unseen:
     def __del__(self) -> None:
         if self._exception is not None:
             _reports.put((self._exception, self._queue))
-            with suppress(RuntimeError):  # no thread can be started: the next report takes this one along
-                _thread.start_new_thread(_begin_report, ())
+            with suppress(RuntimeError):  # no thread can be started: the next report includes this one
+                start_new_thread(elsewhere, (_report, ()))
 
 
 _living: WeakSet[Unseen] = WeakSet()
 _reports: SimpleQueue[tuple[BaseException, str]] = SimpleQueue()  # finalizers may put into it
 
 
-def _begin_report() -> None:  # pragma: no cover - in a thread that coverage does not see
-    # Logging asks for the current thread, so that must be one that `threading` knows.
-    with suppress(RuntimeError):
-        threading.Thread(target=_report, name="smqexec-debug", daemon=False).start()
-
-
 def _report() -> None:
+    """Log all that finalizers have left."""
     with suppress(Empty):
         while True:
             _log(*_reports.get(block=False))
@@ -104,7 +92,7 @@ def _log(exception: BaseException, queue: str) -> None:
 
 
 def _at_exit() -> None:
-    """Report what the end of the program would collect when it is too late to log."""
+    """Log each failure that would be collected at the end of the program, too late to log."""
     for unseen in members(_living):
         unseen.report()
 
@@ -112,7 +100,7 @@ def _at_exit() -> None:
 def _after_fork() -> None:
     """In a forked child: the failures are the parent's."""
     for unseen in members(_living):
-        unseen.look()
+        unseen()
 
 
 atexit.register(_at_exit)  # so before `logging`, which was imported earlier, shuts down
