@@ -1,13 +1,15 @@
-// Arrows: what needed what, of the selected task and along the critical path.
+// Arrows: from the dependencies of the selected task and to its dependents, and along the critical path.
 
 const MOST_ARROWS = 500;
 const LEAST_STEP = 8;  // pixels, along the critical path
 
 const middleOf = task => { const lane = laneOf(task); return screenY(lane.y + lane.height / 2); };
 
-// The part of a line between the left and right borders, and some pixels beyond; none where it is
-// not seen.  At high magnification the whole has millions of pixels, and browsers would draw them.
-function clippedLine(x0, y0, x1, y1) {
+// The line from the end of a task to the start of another one, as far as it lies between the left and right
+// borders; null if it is not seen.  At high magnification the whole line has millions of pixels, and
+// browsers would draw them.
+function lineBetween(from, to) {
+  const x0 = xOf(end[from]), y0 = middleOf(from), x1 = xOf(start[to]), y1 = middleOf(to);
   const least = view.gutter - 50, most = view.width + 50;
   if (Math.max(x0, x1) < least || Math.min(x0, x1) > most) return null;
   const point = (x, y) => {
@@ -17,12 +19,11 @@ function clippedLine(x0, y0, x1, y1) {
   return [...point(x0, y0), ...point(x1, y1)];
 }
 
-// From what the task needed to it, and, dashed, from it to what needed it.  Of those that fall together one.
+// Dashed arrows lead to the dependents.  Of several arrows in one place only one is drawn.
 function drawArrows(task) {
   const places = new Set();
   const drawArrow = (from, to) => {
-    const line = clippedLine(xOf(end[from]), middleOf(from), xOf(start[to]), middleOf(to));
-    const place = line?.map(each => Math.round(each / 4)).join(" ");
+    const line = lineBetween(from, to), place = line?.map(each => Math.round(each / 4)).join(" ");
     if (!line || places.has(place)) return;
     places.add(place);
     strokeArrow(...line);
@@ -49,25 +50,22 @@ function strokeArrow(x0, y0, x1, y1) {
   context.fill();
 }
 
-// A line along the critical path, from task to task.  Where these are too many to tell one step from
-// the next, their marks in the slices are all there is.
+// A line along the critical path, from task to task.  Tasks too near to each other for a line have only
+// their marks in the slices.
 function drawPath() {
   context.strokeStyle = theme.accent;
   context.lineWidth = 1.5;
   context.beginPath();
   let i = Math.max(lowerBound(pathStart, view.from, 0, path.length) - 1, 0);
   while (i + 1 < path.length && pathStart[i] <= view.until) {
-    const x = xOf(pathStart[i]), next = lowerBound(pathStart, timeAt(x + LEAST_STEP), i + 1, path.length);
-    if (next === i + 1) drawStep(path[i], path[next]);
+    const next = lowerBound(pathStart, timeAt(xOf(pathStart[i]) + LEAST_STEP), i + 1, path.length);
+    const line = next === i + 1 && lineBetween(path[i], path[next]);
+    if (line) {
+      context.moveTo(line[0], line[1]);
+      context.lineTo(line[2], line[3]);
+      drawn.steps++;
+    }
     i = Math.max(next - 1, i + 1);
   }
   context.stroke();
-}
-
-function drawStep(from, to) {
-  const line = clippedLine(xOf(end[from]), middleOf(from), xOf(start[to]), middleOf(to));
-  if (!line) return;
-  context.moveTo(line[0], line[1]);
-  context.lineTo(line[2], line[3]);
-  drawn.steps++;
 }

@@ -1,4 +1,4 @@
-// The controls: search, keys, pointer, buttons.  And the beginning of it all.
+// The controls: search, keys, pointer, buttons; and the start of the page.
 
 const byId = id => document.getElementById(id);
 
@@ -6,14 +6,14 @@ const byId = id => document.getElementById(id);
 
 const search = {
   active: false,
-  found: new Uint8Array(COUNT),  // whether each task is
-  before: new Uint32Array(COUNT + 1),  // how many before each task are
-  inTime: [],  // those found, and
-  at: -1,  // which of them was gone to last
+  found: new Uint8Array(COUNT),  // whether each task is found
+  before: new Uint32Array(COUNT + 1),  // how many tasks before each one are found
+  inTime: [],  // the tasks found,
+  at: -1,  // and the index of the one that was shown last
 };
-const searchBox = byId("search"), told = byId("told");
+const searchBox = byId("search"), result = byId("result");
 
-// Find the tasks whose name has `text` in it, whatever the case; or the one with the number after a #.
+// Find the tasks whose name has `text` in it, in either case; or the task with the number after a #.
 function find(text) {
   search.active = text !== "";
   search.at = -1;
@@ -28,25 +28,24 @@ function find(text) {
     if (is) found.push(task);
   }
   search.inTime = found.sort(inTime);
-  tellFound();
+  showResult();
   redraw();
 }
 
-function tellFound() {
+function showResult() {
   const count = search.inTime.length;
-  told.textContent = !search.active ? "" : !count ? "none found"
+  result.textContent = !search.active ? "" : !count ? "none found"
     : search.at < 0 ? `${counted(count)} found` : `${counted(search.at + 1)} of ${counted(count)}`;
   byId("previous").disabled = byId("next").disabled = !count;
 }
 
-// Go to the next task found, or the one before.
+// Go to the next task found, or to the previous one.
 function goOn(step) {
   const count = search.inTime.length;
   if (!count) return;
   search.at = search.at < 0 ? (step > 0 ? 0 : count - 1) : (search.at + step + count) % count;
-  select(search.inTime[search.at]);
-  reveal(view.selected);
-  tellFound();
+  goTo(search.inTime[search.at]);
+  showResult();
 }
 
 searchBox.addEventListener("input", () => find(searchBox.value.trim()));
@@ -62,16 +61,11 @@ searchBox.addEventListener("keydown", event => {
 byId("previous").addEventListener("click", () => goOn(-1));
 byId("next").addEventListener("click", () => goOn(1));
 
-// -- Keys
+// -- Keys.  The browser itself scrolls up and down.
 
-const PAGE = () => (view.height - AXIS) * 0.9;
 const KEYS = {
   ArrowLeft: () => pan(-widthOfTime() / 8),
   ArrowRight: () => pan(widthOfTime() / 8),
-  ArrowUp: () => { box.scrollTop -= 2 * LANE; },
-  ArrowDown: () => { box.scrollTop += 2 * LANE; },
-  PageUp: () => { box.scrollTop -= PAGE(); },
-  PageDown: () => { box.scrollTop += PAGE(); },
   "+": () => zoom(1.5),
   "=": () => zoom(1.5),
   "-": () => zoom(1 / 1.5),
@@ -94,7 +88,7 @@ function central() {
   return near.length ? nearest(near[0], time) : -1;
 }
 
-// The task of a lane, which has some, that is running at `time`, or nearest to it.
+// The task of a lane, which has tasks, that is running at `time`, or nearest to it.
 function nearest(lane, time) {
   const after = Math.min(lowerBound(end, time, lane.first, lane.until), lane.until - 1);
   const before = Math.max(after - 1, lane.first);
@@ -113,9 +107,7 @@ function step(along, down) {
     while (lanes[i] && lanes[i].first === lanes[i].until) i += down;
     if (lanes[i]) to = nearest(lanes[i], (start[from] + end[from]) / 2);
   }
-  if (to < 0) return;
-  select(to);
-  reveal(to);
+  if (to >= 0) goTo(to);
 }
 
 box.addEventListener("keydown", event => {
@@ -133,8 +125,8 @@ document.addEventListener("keydown", event => {
 
 // -- Pointer.  One pans, two magnify.
 
-const pointers = new Map();  // what is down, by its id: {x, y}
-let moved = 0;  // pixels since the first was down
+const pointers = new Map();  // each pointer that is down, by its id: {x, y}
+let moved = 0;  // pixels since the first one was down
 
 const place = event => {
   const {left, top} = canvas.getBoundingClientRect();
@@ -176,7 +168,7 @@ canvas.addEventListener("pointercancel", event => pointers.delete(event.pointerI
 canvas.addEventListener("pointerleave", () => hover(-1));
 canvas.addEventListener("dblclick", () => { if (view.selected >= 0) reveal(view.selected, true); });
 
-// The wheel scrolls, with Ctrl it magnifies; where there is nothing to scroll it magnifies too.
+// The wheel scrolls.  With Ctrl it magnifies, and also if there is nothing to scroll.
 box.addEventListener("wheel", event => {
   const sideways = event.deltaX + (event.shiftKey ? event.deltaY : 0);
   if (event.ctrlKey || (!sideways && extent.offsetHeight <= view.height)) {
@@ -194,7 +186,7 @@ function magnification(event) {
   return Math.exp(-pixels * (event.ctrlKey && Math.abs(pixels) < 50 ? 0.01 : 0.002));
 }
 
-// In the overview a press or a drag brings that time to the middle.
+// A press or a drag in the overview brings that time to the middle.
 const centre = event => {
   const span = view.until - view.from;
   show(wholeTimeAt(event.clientX - overview.getBoundingClientRect().left) - span / 2, span);
@@ -217,29 +209,17 @@ byId("path").addEventListener("click", () => {
   byId("path").setAttribute("aria-pressed", view.path);
   redraw();
 });
-
-const dark = matchMedia("(prefers-color-scheme: dark)");
-function wear(name) {
-  document.documentElement.dataset.theme = name;
-  byId("theme").textContent = name === "dark" ? "Light" : "Dark";
-  readTheme();
-  redraw();
-}
-const wearPreferred = () => wear(dark.matches ? "dark" : "light");
-dark.addEventListener("change", wearPreferred);
-byId("theme").addEventListener("click", () => {
-  wear(document.documentElement.dataset.theme === "dark" ? "light" : "dark");
-});
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { readTheme(); redraw(); });
 
 // -- Begin
 
 for (const each of document.querySelectorAll("[hidden].program")) each.hidden = false;
 const total = `${counted(results.length)} in ${duration(SPAN)}`;
 overview.setAttribute("aria-label", `Final results over time: ${total}`);
-wearPreferred();
+readTheme();
 resize();
 showAll();
-tellFound();
+showResult();
 new ResizeObserver(resize).observe(box);
 
 // For the browser's console, and for tests.

@@ -1,4 +1,4 @@
-// The drawing of the rows: in what colours, and what comes over what.
+// The drawing of the rows: colours, pens, and what is drawn over what.
 
 // Each reads well under black text, and stands out from white and from black.
 const COLOURS = [
@@ -9,7 +9,8 @@ const LEVELS = 6;  // of strength
 const FADED = 0.2;  // the strength of what a search has not found
 
 const context = canvas.getContext("2d", {alpha: false});
-const FONT = "12px system-ui, sans-serif", BOLD = "bold " + FONT;
+const FONT = "12px system-ui, sans-serif";
+const LETTER = 6.2;  // pixels, about: the width of a letter in FONT
 
 let theme = {};  // the colours of the style: see page.css
 function readTheme() {
@@ -19,7 +20,7 @@ function readTheme() {
   }
 }
 
-// Not by colour alone: what failed is hatched to the right, what was cancelled to the left.
+// Colour is not the only sign: failed tasks are hatched to the right, cancelled ones to the left.
 function hatch(rising) {
   const tile = document.createElement("canvas");
   tile.width = tile.height = 8;
@@ -38,18 +39,35 @@ const HATCH = {[FAILED]: hatch(true), [CANCELLED]: hatch(false)};
 const colourOf = task =>
   outcome[task] === FAILED ? FAILED_COLOUR
   : outcome[task] === CANCELLED ? CANCELLED_COLOUR
-  : COLOURS[name[task] % SHADES];
+  : COLOURS[name[task] % COLOURS.length];
 
-const drawn = {marks: 0, slices: 0, arrows: 0, steps: 0, frames: 0, milliseconds: 0};  // in the last picture
+function fill(colour, x, y, width, height, pen = context) {
+  pen.fillStyle = colour;
+  pen.fillRect(x, y, width, height);
+}
+
+// Write `text` at `x`, or to the left or around it; cut where it is longer than `width`.
+function write(text, x, y, {colour = theme.faint, align = "left", width = 9999, bold = false, pen = context} = {}) {
+  const letters = Math.max(Math.floor(width / LETTER), 1);
+  pen.font = bold ? `bold ${FONT}` : FONT;
+  pen.fillStyle = colour;
+  pen.textAlign = align;
+  pen.textBaseline = "middle";
+  pen.fillText(text.length > letters ? text.slice(0, letters - 1) + "\u2026" : text, x, y, width);
+}
+
+// A canvas may have more pixels than its box: all that follows is in the pixels of the box.
+function clear(pen, width, height) {
+  const ratio = window.devicePixelRatio || 1;
+  pen.setTransform(ratio, 0, 0, ratio, 0, 0);
+  fill(theme.paper, 0, 0, width, height, pen);
+}
+
+const drawn = {marks: 0, slices: 0, arrows: 0, steps: 0, frames: 0};  // in the last picture
 
 function draw() {
-  const began = performance.now();
   drawn.marks = drawn.slices = drawn.arrows = drawn.steps = 0;
-  const ratio = window.devicePixelRatio || 1;
-  context.setTransform(ratio, 0, 0, ratio, 0, 0);
-  context.globalAlpha = 1;
-  context.fillStyle = theme.paper;
-  context.fillRect(0, 0, view.width, view.height);
+  clear(context, view.width, view.height);
   context.save();
   context.beginPath();
   context.rect(view.gutter, AXIS, widthOfTime(), view.height - AXIS);
@@ -58,15 +76,13 @@ function draw() {
   drawStopped();
   const visible = rows.filter(row => screenY(row.y + row.height) > AXIS && screenY(row.y) < view.height);
   for (const row of visible) for (const lane of row.lanes) drawLane(lane);
-  if (!COUNT) drawNothing();
   if (view.path) drawPath();
-  drawOutline(view.hovered, theme.text, 1.5);
+  drawOutline(view.hovered, 1.5);
   if (view.selected >= 0) drawArrows(view.selected);
-  drawOutline(view.selected, theme.text, 2.5);
+  drawOutline(view.selected, 2.5);
   context.restore();
   drawGutter(visible);
   drawAxis();
   drawOverview();
   drawn.frames++;
-  drawn.milliseconds = performance.now() - began;
 }

@@ -1,4 +1,4 @@
-// What is told in words: about the task under the pointer, and about the selected one.
+// Facts in words: of the task under the pointer, and of the selected task.
 
 const tip = document.getElementById("tip");
 const facts = document.getElementById("facts");
@@ -13,14 +13,13 @@ function element(tag, attributes, ...children) {
   return made;
 }
 
-// The facts of a task: pairs of what and which.
+// The facts of a task: pairs of a heading and its text.
 function* factsOf(task) {
-  const row = rows[laneOf(task).row];
-  const sign = SIGN[outcome[task]];
+  const {row} = laneOf(task);
   yield ["number", `#${number[task]}`];
-  yield ["queue", queueOf(row) + (row.thread ? `, slot ${row.thread}` : "")];
-  const more = [row.thread ? "" : ", never ran", final[task] ? ", final" : ""];
-  yield ["outcome", sign + OUTCOMES[outcome[task]] + more.join("")];
+  yield ["queue", row.queue + (row.thread ? `, slot ${row.thread}` : "")];
+  const more = (row.thread ? "" : ", never ran") + (final[task] ? ", final" : "");
+  yield ["outcome", SIGN[outcome[task]] + OUTCOMES[outcome[task]] + more];
   if (row.thread) yield ["ran for", duration(end[task] - start[task])];
   yield [row.thread ? "started at" : "ended at", moment(start[task])];
   if (!Number.isNaN(submitted[task])) {
@@ -30,7 +29,7 @@ function* factsOf(task) {
   if (critical[task]) yield ["critical path", "on it"];
 }
 
-// Select a task, or none (-1), and tell what it is.
+// Select a task, or none (-1), and show its facts.
 function select(task) {
   view.selected = task;
   summary.hidden = task >= 0;
@@ -38,7 +37,7 @@ function select(task) {
   facts.replaceChildren();
   if (task >= 0) {
     const list = element("dl");
-    for (const [what, which] of factsOf(task)) list.append(element("dt", {}, what), element("dd", {}, which));
+    for (const [head, text] of factsOf(task)) list.append(element("dt", {}, head), element("dd", {}, text));
     facts.append(
       element("h2", {className: "name"}, nameOf(task)), list,
       ...links("Depends on", needsOf(task)), ...links("Needed by", dependentsOf(task)),
@@ -58,7 +57,7 @@ function links(title, tasks) {
     }
     const text = element("span", {className: "name"}, `${SIGN[outcome[task]]}${nameOf(task)}`);
     const button = element("button", {type: "button"}, text, ` #${number[task]}`);
-    button.addEventListener("click", () => { select(task); reveal(task); });
+    button.addEventListener("click", () => goTo(task));
     list.append(element("li", {}, button));
   }
   const more = tasks.length - MOST_LINKS;
@@ -66,16 +65,20 @@ function links(title, tasks) {
   return [element("h3", {}, `${title} (${counted(tasks.length)})`), list];
 }
 
-// Show the facts of the task under the pointer, beside it; of none (-1), hide them.
+function goTo(task) {
+  select(task);
+  reveal(task);
+}
+
+// Show the facts of the task under the pointer beside it; of none (-1), hide them.
 function hover(task, x = 0, y = 0) {
   if (task !== view.hovered) {
     view.hovered = task;
     tip.hidden = task < 0;
     if (task >= 0) {
-      const lines = [...factsOf(task)].map(([what, which]) => element("div", {}, `${what}: ${which}`));
-      const count = needsOf(task).length;
-      if (count) lines.push(element("div", {}, `dependencies: ${counted(count)}`));
-      tip.replaceChildren(element("strong", {className: "name"}, nameOf(task)), ...lines);
+      const lines = [...factsOf(task), ["dependencies", counted(needsOf(task).length)]];
+      const words = lines.map(([head, text]) => element("div", {}, `${head}: ${text}`));
+      tip.replaceChildren(element("strong", {className: "name"}, nameOf(task)), ...words);
     }
     redraw();
   }

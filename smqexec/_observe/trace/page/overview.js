@@ -1,6 +1,6 @@
 // The overview: final results over the whole run, and which part of it the rows show.
 
-const pen = overview.getContext("2d", {alpha: false});
+const overviewPen = overview.getContext("2d", {alpha: false});
 const FOOT = 16, CEILING = 8;  // pixels below and above the curve
 
 const wholeX = time => view.gutter + time / SPAN * wholeWidth();
@@ -8,14 +8,11 @@ const wholeWidth = () => Math.max(overview.clientWidth - view.gutter - 8, 1);
 const wholeTimeAt = x => (x - view.gutter) / wholeWidth() * SPAN;
 
 function drawOverview() {
-  const ratio = window.devicePixelRatio || 1;
-  const width = overview.clientWidth, height = overview.clientHeight, floor = height - FOOT;
-  pen.setTransform(ratio, 0, 0, ratio, 0, 0);
-  pen.fillStyle = theme.paper;
-  pen.fillRect(0, 0, width, height);
+  const pen = overviewPen, width = overview.clientWidth, height = overview.clientHeight, floor = height - FOOT;
+  clear(pen, width, height);
   const left = Math.max(wholeX(view.from), view.gutter), right = Math.min(wholeX(view.until), width - 8);
-  pen.fillStyle = theme.band;
-  pen.fillRect(left, CEILING - 4, Math.max(right - left, 2), floor - CEILING + 4);
+  const shown = [left, CEILING - 4, Math.max(right - left, 2), floor - CEILING + 4];
+  fill(theme.band, ...shown, pen);
 
   const last = results.length, y = count => floor - (floor - CEILING) * count / Math.max(last, 1);
   const curve = new Path2D();
@@ -37,20 +34,15 @@ function drawOverview() {
   pen.fillStyle = theme.text;
   pen.fill(curve);
   pen.globalAlpha = 1;
-  pen.fillStyle = theme.line;
-  pen.fillRect(view.gutter, floor, wholeWidth(), 1);
+  fill(theme.line, view.gutter, floor, wholeWidth(), 1, pen);
   pen.strokeStyle = theme.accent;
-  pen.strokeRect(left, CEILING - 4, Math.max(right - left, 2), floor - CEILING + 4);
+  pen.strokeRect(...shown);
 
-  pen.font = FONT;
-  pen.fillStyle = theme.faint;
-  pen.textBaseline = "middle";
-  pen.textAlign = "right";
-  if (last) pen.fillText(counted(last), view.gutter - 8, CEILING + 4);
-  pen.fillText("0", view.gutter - 8, floor - 2);
-  pen.fillText("final", view.gutter - 8, (CEILING + floor) / 2 - 5);
-  pen.fillText("results", view.gutter - 8, (CEILING + floor) / 2 + 9);
-  pen.fillText(duration(SPAN), width - 8, height - 7);
-  pen.textAlign = "left";
-  pen.fillText("0", view.gutter, height - 7);
+  const atLeft = {align: "right", pen};
+  if (last) write(counted(last), view.gutter - 8, CEILING + 4, atLeft);
+  write("0", view.gutter - 8, floor - 2, atLeft);
+  write("final", view.gutter - 8, (CEILING + floor) / 2 - 5, atLeft);
+  write("results", view.gutter - 8, (CEILING + floor) / 2 + 9, atLeft);
+  write(duration(SPAN), width - 8, height - 7, atLeft);
+  write("0", view.gutter, height - 7, {pen});
 }

@@ -1,15 +1,13 @@
 // The run: what the page is about.  Read once, and never changed.
 //
-// Tasks are known by their index in the columns, which go lane by lane, and by time within one.
-// Nothing overlaps in a lane, so both `start` and `end` are sorted there.  Times are in
-// microseconds, since the first submission.
+// A task is an index of the columns, which go lane by lane, and by time within a lane.  Nothing overlaps in
+// a lane, so both `start` and `end` are sorted there.  Times are microseconds since the first submission.
 
 const run = JSON.parse(document.getElementById("run").textContent);
 
 const DONE = 0, FAILED = 1, CANCELLED = 2, RUNNING = 3;
 const OUTCOMES = ["done", "failed", "cancelled", "running when the file ended"];
-const isUndone = task => outcome[task] === FAILED || outcome[task] === CANCELLED;
-const SHADES = 8;  // how many colours names have
+const SIGN = ["", "\u2715 ", "\u2298 ", "\u25b6 "];  // by outcome
 const UNKNOWN = 0xffffffff;  // a dependency that the file does not have
 
 function column(type, base64) {
@@ -35,21 +33,26 @@ const COUNT = start.length;
 
 const nameOf = task => run.names[name[task]];
 const needsOf = task => needs.subarray(task ? needsUntil[task - 1] : 0, needsUntil[task]);
+const isUndone = task => outcome[task] === FAILED || outcome[task] === CANCELLED;
+const byNumber = new Map();
+for (let task = 0; task < COUNT; task++) byNumber.set(number[task], task);
 
 // Lanes and rows.
 
-const lanes = [];  // {row, depth, first, until, firstItem, untilItem}
-const rows = run.rows.map(([queue, thread, busy]) => ({queue, thread, busy, lanes: []}));
+const lanes = [];  // {row, first, until, firstItem, untilItem}
+const rows = run.rows.map(([queue, thread, busy]) => ({queue: run.queues[queue], thread, busy, lanes: []}));
+const laneOfTask = new Uint32Array(COUNT);
 for (const [row, count] of run.lanes) {
-  const before = lanes.at(-1);
-  const first = before ? before.until : 0;
+  const before = lanes.at(-1), first = before ? before.until : 0;
   const lane = {
-    row, first, until: first + count, depth: rows[row].lanes.length,
+    row: rows[row], first, until: first + count,
     firstItem: before ? before.untilItem : 0, untilItem: itemsUntil[lanes.length],
   };
+  laneOfTask.fill(lanes.length, first, lane.until);
   lanes.push(lane);
   rows[row].lanes.push(lane);
 }
+const laneOf = task => lanes[laneOfTask[task]];
 
 // The first index from `low` to `high` whose value in the sorted `values` is not below `wanted`.
 function lowerBound(values, wanted, low, high) {
@@ -60,65 +63,37 @@ function lowerBound(values, wanted, low, high) {
   return low;
 }
 
-// The lane of a task.
-function laneOf(task) {
-  let low = 0, high = lanes.length - 1;
-  while (low < high) {  // the first that ends beyond the task
-    const middle = (low + high) >>> 1;
-    if (lanes[middle].until <= task) low = middle + 1; else high = middle;
-  }
-  return lanes[low];
-}
-
-// Sums over the tasks before each: what is in a range of them, the page then knows in one step.
+// Sums over the tasks before each task: the page then sums up a range of tasks in one step.
 
 function sums(value) {
   const result = new Float64Array(COUNT + 1);
   for (let task = 0; task < COUNT; task++) result[task + 1] = result[task] + value(task);
   return result;
 }
-
-// Busy time, by colour: what has one colour are tasks of one name, or of some.
-const timeIn = shade => task => (name[task] % SHADES === shade ? end[task] - start[task] : 0);
-const busyBefore = Array.from({length: SHADES}, (_, shade) => sums(timeIn(shade)));
+const busyBefore = sums(task => end[task] - start[task]);
 const undoneBefore = sums(isUndone);
 const criticalBefore = sums(task => critical[task]);
 
 // Tasks in the order of time: final results, as they came; and the critical path.
 
-const selectTasks = wanted => {
-  const found = [];
-  for (let task = 0; task < COUNT; task++) if (wanted(task)) found.push(task);
-  return found;
-};
+const selectTasks = wanted => Array.from({length: COUNT}, (_, task) => task).filter(wanted);
+const inTime = (a, b) => start[a] - start[b] || end[a] - end[b];
 const isResult = task => final[task] && outcome[task] === DONE;
 const results = Float64Array.from(selectTasks(isResult), task => end[task]).sort();
-const inTime = (a, b) => start[a] - start[b] || end[a] - end[b];
 const path = Uint32Array.from(selectTasks(task => critical[task]).sort(inTime));
 const pathStart = Float64Array.from(path, task => start[task]);
 
-// Who needs a task: the other direction of `needs`, made when first asked for.
-const dependentsOf = (() => {
-  let dependents, before;
-  return task => {
-    if (!before) {
-      before = new Uint32Array(COUNT + 1);
-      for (const need of needs) if (need !== UNKNOWN) before[need + 1]++;
-      for (let i = 0; i < COUNT; i++) before[i + 1] += before[i];
-      dependents = new Uint32Array(before[COUNT]);
-      const next = before.slice();
-      for (let i = 0; i < COUNT; i++) {
-        for (const need of needsOf(i)) if (need !== UNKNOWN) dependents[next[need]++] = i;
-      }
-    }
-    return dependents.subarray(before[task], before[task + 1]);
-  };
-})();
+// The dependents of each task: the other direction of `needs`.
+const dependentsFrom = new Uint32Array(COUNT + 1);  // where the dependents of each task begin: sums of counts
+for (const need of needs) if (need !== UNKNOWN) dependentsFrom[need]++;
+for (let i = 0; i < COUNT; i++) dependentsFrom[i + 1] += dependentsFrom[i];
+const dependents = new Uint32Array(dependentsFrom[COUNT]);
+for (let task = COUNT - 1; task >= 0; task--) {
+  for (const need of needsOf(task)) if (need !== UNKNOWN) dependents[--dependentsFrom[need]] = task;
+}
+const dependentsOf = task => dependents.subarray(dependentsFrom[task], dependentsFrom[task + 1]);
 
-const byNumber = new Map();
-for (let task = 0; task < COUNT; task++) byNumber.set(number[task], task);
-
-// What people read.
+// Words for numbers.
 
 const UNITS = [[60e6, "min"], [1e6, "s"], [1e3, "ms"], [1, "\u00b5s"]];
 
@@ -134,8 +109,6 @@ function duration(microseconds) {
 const significant = value =>
   value >= 1000 ? counted(Math.round(value)) : String(Number(value.toPrecision(3)));
 const counted = value => value.toLocaleString("en");
-const percent = share => `${(100 * share).toFixed(share >= 0.0005 && share < 0.0995 ? 1 : 0)}\u00a0%`;
-const queueOf = row => run.queues[row.queue];
 
 // A point of time, to the microsecond.
 const moment = time => Math.abs(time) >= 1e6

@@ -1,8 +1,7 @@
-// The view: which part of the run is seen, and where on the screen.
+// The view: the visible part of the run, and where it is on the screen.
 //
-// The rows are a canvas as large as what can be seen of them.  It sticks to a box that scrolls, so
-// up and down is the browser's own scrolling; left and right is a matter of `view.from` and
-// `view.until`.
+// The rows are drawn on a canvas that is as large as their visible part.  It sticks to a box that scrolls: up
+// and down is the browser's own scrolling, left and right are `view.from` and `view.until`.
 
 const AXIS = 26;  // pixels: the height of the time axis above the rows
 const LANE = 20, LEAST_LANE = 4, MOST_ROW = 130;  // of a row with many lanes
@@ -43,7 +42,7 @@ function zoom(factor, x = view.gutter + widthOfTime() / 2) {
   show(time - span * (x - view.gutter) / widthOfTime(), span);
 }
 
-// Where rows and lanes are: `y` from the top of the first row, and `height`.
+// Set the places of rows and lanes: `y` from the top of the first row, and `height`.
 const ROWS_HEIGHT = (() => {
   let y = GAP;
   for (const row of rows) {
@@ -59,13 +58,6 @@ const ROWS_HEIGHT = (() => {
 
 const screenY = y => AXIS + y - box.scrollTop;
 
-// Bring a row into sight.
-function scrollToRow(row) {
-  const space = view.height - AXIS;
-  if (row.y < box.scrollTop) box.scrollTop = row.y - GAP;
-  else if (row.y + row.height > box.scrollTop + space) box.scrollTop = row.y + row.height - space + GAP;
-}
-
 // Bring a task into sight, at a magnification where one sees it.
 function reveal(task, magnify = false) {
   const length = end[task] - start[task], middle = (start[task] + end[task]) / 2;
@@ -73,11 +65,13 @@ function reveal(task, magnify = false) {
   const seen = length * scale();
   if (length && (magnify || seen < 3 || seen > widthOfTime() * 0.9)) show(middle - length * 3, length * 6);
   else if (start[task] < view.from || end[task] > view.until) show(middle - span / 2, span);
-  scrollToRow(rows[laneOf(task).row]);
+  const {row} = laneOf(task), space = view.height - AXIS;
+  if (row.y < box.scrollTop) box.scrollTop = row.y - GAP;
+  else if (row.y + row.height > box.scrollTop + space) box.scrollTop = row.y + row.height - space + GAP;
   redraw();
 }
 
-// The task at a point of the canvas, or the nearest within some pixels; -1 if none.
+// The task at a point of the canvas, or the nearest one within some pixels; -1 if there is none.
 function taskAt(x, y, reach = 4) {
   if (y < AXIS || x < view.gutter) return -1;
   const down = y - AXIS + box.scrollTop;
@@ -87,7 +81,7 @@ function taskAt(x, y, reach = 4) {
   const after = lowerBound(end, time, lane.first, lane.until);  // the first that is not over
   let best = -1, distance = reach / scale();
   for (const task of [after, after - 1]) {
-    if (task < lane.first || task >= lane.until) continue;
+    if (laneOf(task) !== lane) continue;
     const away = Math.max(start[task] - time, time - end[task], 0);
     if (away < distance || away === 0) { best = task; distance = away; }
   }
@@ -99,7 +93,7 @@ function resize() {
   const ratio = window.devicePixelRatio || 1;
   view.width = box.clientWidth;
   view.height = box.clientHeight;
-  view.gutter = view.width < 600 ? 84 : 150;
+  view.gutter = view.width < 600 ? 90 : 150;
   extent.style.height = `${Math.max(ROWS_HEIGHT + AXIS, view.height)}px`;
   for (const [each, width, height] of [
     [canvas, view.width, view.height], [overview, overview.clientWidth, overview.clientHeight]
@@ -112,7 +106,7 @@ function resize() {
   redraw();
 }
 
-// Draw once before the browser shows its next picture, however much has changed till then.
+// Draw once before the browser shows its next picture, however much changes till then.
 let asked = false;
 function redraw() {
   if (asked) return;
