@@ -217,18 +217,6 @@ def test_more_links_than_anybody_reads_are_counted(opened: Opened) -> None:
     assert shown.js("timeline.drawn.arrows") > 30
 
 
-def test_a_page_shows_each_task_once(opened: Opened) -> None:
-    shown = opened(DIAMOND)
-    assert shown.js("timeline.drawn.slices") == 4
-    assert shown.driver.title == "run.json: 4 tasks in 4.30 ms, 2 queues"
-    assert shown.element("summary").text.splitlines()[:4] == [
-        "Queues",
-        "slots ran failed busy",
-        "disk 1 1 0 23%",
-        "compute 2 3 0 47%",
-    ]
-
-
 def test_what_overlaps_in_a_row_is_drawn_below(opened: Opened) -> None:
     nested = [ran(1, 0, 900, "outer"), ran(2, 100, 800, "inner"), ran(3, 200, 700, "innermost")]
     shown = opened([*head(("one", 1)), *nested, ran(4, 900, 1000, "next")])
@@ -285,12 +273,6 @@ def test_a_step_after_some_small_ones_is_drawn(opened: Opened) -> None:
     chain = [ran(1, 0, 1), ran(2, 1, 2, needs=[1]), ran(3, 2, 3, needs=[2]), ran(4, 1000, 2000, needs=[3])]
     shown = opened([*head(("a", 1)), *chain])
     assert shown.js("timeline.drawn.steps") == 1
-
-
-def test_many_failures_are_no_more_marks_than_pixels(opened: Opened) -> None:
-    tasks = [ran(i, i, i + 1, outcome="failed") for i in range(1, 3000)]
-    shown = opened([*head(("a", 1)), *tasks])
-    assert 0 < shown.js("timeline.drawn.marks") <= shown.js("timeline.view.width")
 
 
 def test_final_results_rise_to_their_number(opened: Opened) -> None:
@@ -387,15 +369,6 @@ def test_dragging_moves_and_does_not_select(opened: Opened) -> None:
     shown.pointer((x, y), "down", (x - 50, y), (x - 100, y), "up")
     assert shown.js("timeline.xOf(2000)") == pytest.approx(before - 100, abs=2)
     assert shown.selected() is None
-
-
-def test_a_press_that_trembles_selects_and_does_not_move(opened: Opened) -> None:
-    shown = opened(DIAMOND)
-    shown.js("timeline.zoom(4)")
-    before = shown.js("timeline.view.from")
-    x, y = shown.point(2)
-    shown.pointer((x, y), "down", (x - 2, y), "up")
-    assert (shown.js("timeline.view.from"), shown.selected()) == (before, 2)
 
 
 def test_two_fingers_zoom_and_a_tap_selects(opened: Opened) -> None:
@@ -546,16 +519,6 @@ def test_keys_alone_lead_from_task_to_task(opened: Opened) -> None:
     assert shown.span() == pytest.approx(6000, rel=0.3)
 
 
-def test_the_neighbour_in_another_row_is_the_one_at_that_time(opened: Opened) -> None:
-    shown = opened([*DIAMOND, ran(5, 3000, 3500, "late", queue=2, thread=2)])
-    shown.js("timeline.select(timeline.byNumber.get(4))")
-    shown.element("rows").send_keys(Keys.SHIFT, Keys.ARROW_DOWN)
-    assert shown.selected() == 5
-    shown.js("timeline.select(timeline.byNumber.get(2))")
-    shown.element("rows").send_keys(Keys.SHIFT, Keys.ARROW_DOWN)
-    assert shown.selected() == 3
-
-
 # -- Whatever the file has
 
 
@@ -580,12 +543,6 @@ def test_a_file_without_tasks_has_a_page(opened: Opened) -> None:
     shown.element("search").send_keys("x", Keys.ENTER)
     assert shown.driver.title == "run.json: 0 tasks in 0 µs, 0 queues"
     assert shown.selected() is None
-
-
-def test_a_torn_file_has_the_page_of_what_it_has(opened: Opened) -> None:
-    shown = opened(DIAMOND[:-1], '{"ph": "X", "pid": 2, "ts": 33')
-    assert shown.js("timeline.drawn.slices") == 3
-    assert "1 unreadable line" in shown.driver.title
 
 
 def test_a_single_task_of_no_length_can_be_found(opened: Opened) -> None:
