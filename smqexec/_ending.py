@@ -100,7 +100,7 @@ class Ending:
             if self._core._abandoned:
                 return False
             if at_work(self._core, queue):
-                raise RuntimeError("a task cannot wait for the shutdown of its own queue")
+                raise RuntimeError("a task of a queue cannot await its shutdown: call shutdown(wait=False)")
         warn = partial(self.warn_if_stalled, f"the end of queue {queue.name}", True)
         return self._waiting.until(drained, queue=queue, warn=warn)
 
@@ -155,7 +155,8 @@ class Ending:
                 self._cancel_stalled()
             elif not warned and stalled(self._core, elsewhere=True, endless=True):
                 warned = True
-                LOGGER.warning("exit waits for what may never end: %s", why.overview(self._core))
+                message = "the interpreter's exit waits for what may never end: %s"
+                LOGGER.warning(message, why.overview(self._core))
             return False  # what is waited for now may come, and others be stalled then
 
         self._waiting.until(self._idle, warn=warn)

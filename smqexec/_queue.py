@@ -186,8 +186,10 @@ class Queue(Submits, ThreadPoolExecutor):
             check_engine(executor, initializer, initargs)
         if prefetch is not None:
             prefetch = integer("prefetch", prefetch, "an int or None")
-            if prefetch < 0 or (prefetch and executor is None):
-                raise ValueError(f"prefetch must be 0 or more, and more only with executor=; not {prefetch}")
+            if prefetch < 0:
+                raise ValueError(f"prefetch must be 0 or more, not {prefetch}")
+            if prefetch and executor is None:
+                raise ValueError(f"prefetch={prefetch} needs executor=: threads are sent no calls in advance")
         if scheduler is None:
             scheduler = Scheduler(order="oldest")
         elif not isinstance(scheduler, Scheduler):
@@ -308,7 +310,7 @@ class Queue(Submits, ThreadPoolExecutor):
                 or belongs to another scheduler; or a task in *release* was submitted without *hold*.
         """
         if context is not None and isinstance(self._state.pool, ExecutorBackend):
-            raise TypeError("context and executor= exclude each other: contexts stay in this process")
+            raise TypeError("context and executor= exclude each other: an executor can't be sent a context")
         options = read(self._known, name, after, context, timeout, resources, hold, release, others)
         self._state.scheduler.allocating.bind_resources(options.bound())
         return Submitter(self, options)
@@ -385,6 +387,6 @@ def _check_executor(executor: object, inline: bool, context: bool) -> None:
     if inline:
         raise TypeError("inline=True and executor= exclude each other: give one of them")
     if context:
-        raise TypeError("context and executor= exclude each other: contexts stay in this process")
+        raise TypeError("context and executor= exclude each other: an executor can't be sent a context")
     if isinstance(executor, Queue):
         raise TypeError("a Queue can't be the executor of a Queue: give both queues the same scheduler")

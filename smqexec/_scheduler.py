@@ -206,7 +206,7 @@ class Scheduler:
                 is stopped then.
         """
         if wait and at_work(self._core):
-            raise RuntimeError("a task cannot wait until no task runs, as it runs itself; use stop() alone")
+            raise RuntimeError("a task cannot wait until no task runs, as it runs itself: call stop(False)")
         stop = self._stopping.stop()
         if wait:
             self._waiting.until(self._waiting.at_rest)

@@ -43,9 +43,8 @@ class Breakdown:
         Cost: a look at each object of the process, since no link between tasks can be trusted.
         """
         with uninterrupted():
-            LOGGER.critical(
-                "internal error at %r: what is pending in %r fails with it", task, self._core, exc_info=error
-            )
+            message = "internal error of smqexec at %r: all pending tasks of %r fail with it"
+            LOGGER.critical(message, task, self._core, exc_info=error)
             broken = BrokenThreadPool(f"an internal error has ended all queues of the scheduler: {error!r}")
             broken.__cause__ = error
             with self._core.exclusive():  # from here on no task is added

@@ -21,7 +21,7 @@ from typing import Any
 
 from .._calls.interrupts import DEFERRED, MAIN, call_deferred, headroom, uninterrupted
 
-REENTRANT = "a signal handler or a finalizer has interrupted the scheduler itself: this call can't wait"
+REENTRANT = "a signal handler or finalizer interrupted the scheduler itself: make this call in another thread"
 OF_THE_PARENT = "the task was submitted before the fork; its result is the parent process's"
 
 

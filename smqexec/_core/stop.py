@@ -82,7 +82,7 @@ class Stop:
 
     def __enter__(self) -> None:
         if self._entered:
-            raise RuntimeError("a stop lasts for one block; call stop() again for another")
+            raise RuntimeError("what stop() returned is for one with block; call stop() again for another")
         self._entered = True
 
     def __exit__(

@@ -30,7 +30,7 @@ def on_executor(
     kind = type(executor).__name__
     max_workers = workers_of(executor) if max_workers is None else max_workers
     if max_workers is None:
-        raise TypeError(f"max_workers must be given: {kind} does not tell how many it has")
+        raise TypeError(f"max_workers must be given: {kind} does not tell how many workers it has")
     check_width(max_workers)
     backend = ExecutorBackend(executor, prefetch)
     queue = QueueState(scheduler, backend, max_workers, name or f"{kind}-{next(_engines)}")

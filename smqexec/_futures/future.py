@@ -379,7 +379,9 @@ class PlannedFuture(Node, Future[R]):
     @override
     def set_running_or_notify_cancel(self) -> bool:
         """Raise RuntimeError: only the scheduler runs a task."""
-        raise RuntimeError(f"{self!r} is run by its scheduler alone")
+        raise RuntimeError(
+            f"{self!r} is run by its scheduler alone; use a concurrent.futures.Future of your own"
+        )
 
     @override
     def set_result(self, result: R) -> None:

@@ -248,7 +248,7 @@ class Task(PlannedFuture[R]):
         Raises:
             TypeError: This is an ordinary task.
         """
-        return self._values(self._generating("can be iterated", "; iterate its result()"))
+        return self._values(self._generating("can be iterated", ": iterate its result()"))
 
     def _values(self, stream: Stream) -> Iterator[Any]:
         """Yield each value of *stream*, then raise the failure of the task if it has one."""
@@ -272,7 +272,7 @@ class Task(PlannedFuture[R]):
         Raises:
             TypeError: This is an ordinary task.
         """
-        return self._values_in_loop(self._generating("can be iterated", "; iterate its result()"))
+        return self._values_in_loop(self._generating("can be iterated", ": iterate its result()"))
 
     async def _values_in_loop(self, stream: Stream) -> AsyncIterator[Any]:
         """Do what `_values` does in an event loop."""
@@ -301,7 +301,7 @@ class Task(PlannedFuture[R]):
         """Return the stream of a generator task; raise a TypeError if this is an ordinary task."""
         stream = self._streaming()
         if stream is None:
-            raise TypeError(f"only a generator task {ability}, and {self!r} is none{advice}")
+            raise TypeError(f"only a generator task {ability}; {self!r} is an ordinary task{advice}")
         return stream
 
     def _streaming(self) -> Stream | None:

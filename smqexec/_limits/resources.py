@@ -119,7 +119,7 @@ def amounts_of(resources: Any) -> tuple[tuple[Resource, int], ...]:
     for resource, number in resources.items():
         if not isinstance(resource, Resource):
             raise TypeError(
-                f"resources must be a dict of Resource objects such as Resource('disk', 4), not {resource!r}"
+                f"the keys of resources must be Resources such as Resource('disk', 4), not {resource!r}"
             )
         number = positive(f"the units of {resource.name} that a task takes", number)
         if number > resource.n:

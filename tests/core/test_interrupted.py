@@ -694,5 +694,5 @@ def test_ctrl_c_between_with_and_its_block(name: str) -> None:
 def test_item_is_refused_to_a_handler_that_has_interrupted_the_scheduler() -> None:
     with planned(1, stopped=True) as (scheduler, queue):
         frames = queue.submit(one, 1)
-        with core_of(scheduler).exclusive(), pytest.raises(RuntimeError, match="this call can't wait"):
+        with core_of(scheduler).exclusive(), pytest.raises(RuntimeError, match="make this call in another"):
             frames[0]

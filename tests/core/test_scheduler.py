@@ -223,7 +223,7 @@ def test_stop_is_for_one_block() -> None:
         assert repr(stop) == f"<Stop of {scheduler!r}>"
         with stop:
             pass
-        with pytest.raises(RuntimeError, match=r"a stop lasts for one block; call stop\(\) again"), stop:
+        with pytest.raises(RuntimeError, match=r"one with block; call stop\(\) again"), stop:
             raise AssertionError
         assert not scheduler.stopped
         assert queue.submit(add, 1).result(DEADLINE) == 2

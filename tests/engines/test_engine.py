@@ -343,7 +343,7 @@ def test_max_workers_is_taken_from_the_executor_or_required() -> None:
         ({"executor": Inline(), "initargs": (1,)}, TypeError, "give the initializer to the Inline"),
         ({"executor": Inline(), "prefetch": -1}, ValueError, "prefetch must be 0 or more"),
         ({"executor": Inline(), "prefetch": "1"}, TypeError, "prefetch must be an int or None, not '1'"),
-        ({"prefetch": 1}, ValueError, "more only with executor="),
+        ({"prefetch": 1}, ValueError, "prefetch=1 needs executor="),
     ],
 )
 def test_wrong_use_is_an_error(options: Any, error: type[Exception], message: str) -> None:

@@ -655,7 +655,7 @@ def test_ordinary_task_is_not_iterated() -> None:
         task = queue.submit(list, "ab")
 
         def refused() -> None:
-            with pytest.raises(TypeError, match=r"can be iterated, and <Task .* is none; iterate its result"):
+            with pytest.raises(TypeError, match=r"can be iterated; <Task .* is an ordinary task: iterate"):
                 iter(task)
             with pytest.raises(TypeError, match="only a generator task can be iterated"):
                 aiter(task)

@@ -318,7 +318,8 @@ def test_exit_waits_for_a_generator_without_end(finishing: Any, caplog: pytest.L
         task[0].result(DEADLINE)
         finished = finishing(scheduler)
         text = warning(caplog)
-        assert text.startswith("exit waits for what may never end: ") and "endless#1: running" in text
+        assert text.startswith("the interpreter's exit waits for what may never end: ")
+        assert "endless#1: running" in text
         gate.open()
         finished.result(DEADLINE)
 

@@ -305,7 +305,7 @@ class DaskExecutor(Engine):
 
     def stream(self, call: Call) -> Generator[Any, None, Any]:
         if call.options.get("retries"):
-            raise ValueError("a generator task can't be retried: the values that it gave before are out")
+            raise ValueError("a generator task can't be retried, as its values are out: leave retries out")
         try:
             word, value = yield from values(self.client, self.call, call)
         except Exception as error:

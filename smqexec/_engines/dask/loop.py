@@ -32,7 +32,7 @@ def in_loop(client: Client, call: Callable[..., Awaitable[Any]], *args: Any) -> 
         Exception: What *call* has raised.
     """
     if client.asynchronous:
-        raise RuntimeError("the thread of the client's event loop cannot wait for a value of the cluster")
+        raise RuntimeError("the client's event loop can't wait for a value of the cluster; a thread can")
     outcome: Future[Any] = Future()
 
     async def run() -> None:

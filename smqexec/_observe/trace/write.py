@@ -135,7 +135,7 @@ class Recording:
                 while left:
                     left = left[self._file.write(left) :]
             except Exception:
-                LOGGER.exception("the trace %s ends here", self.path)
+                LOGGER.exception("the trace %s ends here: it could not be written further", self.path)
                 self._end()
 
     def _end(self) -> None:
