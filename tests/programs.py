@@ -41,7 +41,7 @@ def until(holds):
         time.sleep(0.001)
 
 def exiting():
-    return process.exiting
+    return state.State.exiting
 
 def at_exit(result=None):
     "A task that goes on once the interpreter is exiting."

@@ -1,9 +1,24 @@
-"""The end of the process, and its double: what happens to schedulers at exit and after a fork."""
+"""Interpreter exit and fork, for all schedulers of the process.
+
+At exit these steps follow each other, in the main thread:
+
+1. Python calls the hooks of `threading._register_atexit`, the last registered first.  `_at_exit` is one: all
+   queues refuse new tasks, and it waits until nothing is pending or running.  Threads may still be started.
+2. The standard library's pools, whose hook comes after ours, end and join their threads.
+3. Python calls the hooks of `atexit`, even if step 1 raised.  `_at_exit_if_interrupted` is one.
+
+Ctrl-C at exit cancels what is pending, and the exit waits for what runs.  A second Ctrl-C is raised: the
+process ends at once, as with the standard library.
+
+A forked child has a copy of each scheduler, without its threads: all copies refuse everything.
+
+No lock: entries are added to the sets by single atomic steps, and only the main thread runs the hooks.
+"""
 
 from __future__ import annotations
 
 import atexit
-import concurrent.futures.thread as _before_us
+import concurrent.futures.thread as _registers_before_us
 import os
 import sys
 import threading
@@ -19,79 +34,66 @@ from .state import State
 
 T = TypeVar("T")
 
-
-_lock = threading.Lock()  # guards what follows; nothing of a scheduler is called while it is held
+# All schedulers that exist.
 _schedulers: WeakSet[State] = WeakSet()
-_executors: list[WeakSet[type]] = [WeakSet(), WeakSet()]  # that our hook comes before: made, called
-exiting = False  # the interpreter is
-_begun = False  # `_finish` was, so no Ctrl-C has kept our hook from its work
+# `_finish` was called, so step 3 has nothing to do.  Written by the main thread.
+_begun = False
+# Classes of executors that our hook comes before: when one was made (False), and when one was called (True).
+_registered: set[tuple[type, bool]] = set()
+
+
+def register(scheduler: State) -> None:
+    """Include *scheduler* in what is done at exit and after a fork."""
+    _schedulers.add(scheduler)
 
 
 def members(found: WeakSet[T]) -> list[T]:
     """Return what is in *found*.
 
-    Before CPython 3.14 going through a `WeakSet` fails where another thread frees a member of it.
+    Before CPython 3.14 the iteration over a `WeakSet` fails if another thread frees a member meanwhile.
     """
     while True:
         with suppress(RuntimeError):
             return list(found)
 
 
-def register(scheduler: State) -> None:
-    """See that *scheduler* is told when the interpreter exits, and after a fork."""
-    with uninterrupted(), _lock:
-        scheduler.exiting = exiting
-        _schedulers.add(scheduler)
-
-
 def _at_exit() -> None:
-    """Let everything submitted run to its end, while threads may still be started.
-
-    Called when the main thread has ended, before the standard library lets
-    its pools go and joins their threads.
-    """
+    """Let everything submitted run to its end, while threads may still be started."""
     with uninterrupted():
-        _finish(_interrupted())
+        _finish(_was_interrupted())
 
 
-def _at_exit_if_struck() -> None:
-    """Do what `_at_exit` does, where Ctrl-C has struck before that hook could put it off.
+def _at_exit_if_interrupted() -> None:
+    """Do what `_at_exit` does if Ctrl-C came before that hook could mask it.
 
-    It may have struck in the hook of another module, or in `threading._shutdown`, which ends
-    with the first exception.  Hooks of `atexit` run after it, whatever it raised, and before
-    Python ends the threads.
+    Ctrl-C may come in the hook of another module, or in `threading._shutdown`, which ends with the first
+    exception.
     """
     with uninterrupted():
         if not _begun:
             _finish(True)
-            # Nobody else waits for the threads now, which may be calling callbacks yet.
+            # Python joins no threads any more, and these may still be calling callbacks.
             for scheduler in members(_schedulers):
                 interruptible(scheduler.ending.join)
 
 
 def _finish(interrupted: bool) -> None:
-    """Wait for what was submitted.  Ctrl-C is put off, but for the waits.
-
-    The first Ctrl-C cancels what is pending, and the wait goes on for what runs.  The second
-    one is raised: the process ends at once, as with the standard library.
+    """Wait for what was submitted.  Ctrl-C is masked, except during the waits.
 
     Args:
-        interrupted: The first one has come before.
+        interrupted: Ctrl-C came before; the next one is raised.
     """
-    global exiting, _begun
+    global _begun
     _begun = True
-    with _lock:
-        schedulers = members(_schedulers)
-        for scheduler in schedulers:
-            scheduler.exiting = True
-        exiting = True
-    for scheduler in schedulers:  # a queue that is made from now on refuses tasks: see `State.add_queue`
+    State.exiting = True  # a queue that is made from now on refuses tasks: see `State.add_queue`
+    schedulers = members(_schedulers)
+    for scheduler in schedulers:
         scheduler.ending.close_at_exit()
-    # All before any: a task may wait for one of another scheduler.
+    if interrupted:
+        _cancel(schedulers)
+    # The tasks that stops hold are cancelled before the first wait, which may be for one of them.
     steps: list[Callable[[], None]] = [scheduler.ending.cancel_held for scheduler in schedulers]
     steps += [partial(interruptible, scheduler.ending.finish_at_exit) for scheduler in schedulers]
-    if interrupted:
-        steps.insert(0, partial(_cancel, schedulers))
     while steps:
         try:
             steps[0]()
@@ -104,7 +106,7 @@ def _finish(interrupted: bool) -> None:
 
 
 def _cancel(schedulers: list[State]) -> None:
-    """Cancel what is pending, ask what runs to end, and log how many tasks that has cancelled."""
+    """Cancel what is pending, ask what runs to end, and log how many tasks were cancelled."""
     before = sum(scheduler.counts()["cancelled"] for scheduler in schedulers)
     for scheduler in schedulers:
         scheduler.ending.interrupt()
@@ -113,40 +115,34 @@ def _cancel(schedulers: list[State]) -> None:
         LOGGER.warning("cancelled %s at exit, as Ctrl-C was pressed", counted(count, "task"))
 
 
-def _interrupted() -> bool:
-    """Whether Ctrl-C has ended the main thread.  Python sets `sys.last_type` as it prints a traceback."""
+def _was_interrupted() -> bool:
+    """Return True if Ctrl-C has ended the main thread: Python sets `sys.last_type` as it prints the error."""
     last = getattr(sys, "last_type", None)
-    interactive = hasattr(sys, "ps1") or sys.flags.interactive  # where it may be of long ago
+    interactive = hasattr(sys, "ps1") or sys.flags.interactive  # there the traceback may be of long ago
     return isinstance(last, type) and issubclass(last, KeyboardInterrupt) and not interactive
 
 
 def _after_fork() -> None:
-    global _lock
-    _lock = threading.Lock()  # another thread may have held it
+    """Abandon the copies of the parent's schedulers, in the child's one thread."""
     for scheduler in members(_schedulers):
         scheduler.ending.abandon()
     _schedulers.clear()
 
 
 def come_before(executor: type, called: bool = False) -> None:
-    """See that at exit our schedulers come before executors of that class, whose module has a hook too.
+    """Let our hook come before that of the module of *executor*, a class, at interpreter exit.
 
-    Those of `ProcessPoolExecutor` and of loky refuse what is submitted from then on.  Loky enters
-    its own at the first call: so this is to be done once more when one was *called*.
+    The hooks of `ProcessPoolExecutor` and of loky let their executors refuse all later calls.  Loky registers
+    its hook at the first call: so this is to be called once more when an executor was *called*.
     """
-    with uninterrupted(), _lock:
-        known = executor in _executors[called]
-        _executors[called].add(executor)
-    if not known:
+    if (executor, called) not in _registered:
         with suppress(RuntimeError):  # the interpreter is exiting
             threading._register_atexit(_at_exit)  # type: ignore[attr-defined]
+        _registered.add((executor, called))
 
 
-# The hook that concurrent.futures.thread uses itself: atexit would come too
-# late, when threads have been joined.  Hooks run in reverse order, so ours comes
-# before that of a module imported earlier.
-assert _before_us
+assert _registers_before_us  # so its hook, which joins all threads of pools, comes after ours
 threading._register_atexit(_at_exit)  # type: ignore[attr-defined]
-atexit.register(_at_exit_if_struck)
+atexit.register(_at_exit_if_interrupted)
 if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows can't fork
     os.register_at_fork(after_in_child=_after_fork)

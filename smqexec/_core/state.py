@@ -68,8 +68,9 @@ class State(Exclusive):
         self.add_node = self.planner.add
         # This process is a forked child: the threads, and so the tasks, are the parent's.
         self._abandoned = False
-        # The interpreter is exiting.
-        self.exiting = False
+
+    #: The interpreter is exiting.  Of all schedulers; written by the main thread.
+    exiting = False
 
     # The parts that tasks, workers and rooms above call.  `Scheduler` fills them in, once.
     wake: Any

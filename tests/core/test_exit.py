@@ -19,7 +19,7 @@ from weakref import WeakSet
 
 import pytest
 from gate import DEADLINE, Gate
-from internals import core_of, lock_of, pool_of, process, wake
+from internals import core_of, lock_of, pool_of, process, state, wake
 from marks import slow_but
 from programs import Outcome, forks, run
 from threads import beside
@@ -495,7 +495,7 @@ def test_fork_inside_a_task() -> None:
 
 @pytest.fixture
 def exiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(process, "exiting", True)
+    monkeypatch.setattr(state.State, "exiting", True)
 
 
 def finish(scheduler: Scheduler) -> None:
@@ -602,7 +602,7 @@ def test_pending_and_paused_tasks_are_cancelled_at_exit(caplog: pytest.LogCaptur
 
 @pytest.mark.usefixtures("exiting")
 def test_stop_while_exiting_cancels(caplog: pytest.LogCaptureFixture) -> None:
-    process.exiting = False
+    state.State.exiting = False
     scheduler = Scheduler()
     queue = Queue(scheduler, 1)
     pending = queue.submit(str, Future())
@@ -626,7 +626,7 @@ def test_refusal_while_exiting() -> None:
 def test_hook_at_exit_goes_over_all_schedulers(monkeypatch: pytest.MonkeyPatch) -> None:
     scheduler, stopped = Scheduler(), Scheduler(stopped=True)
     monkeypatch.setattr(process, "_schedulers", [core_of(scheduler), core_of(stopped)])
-    monkeypatch.setattr(process, "exiting", False)
+    monkeypatch.setattr(state.State, "exiting", False)
     one, two = Queue(scheduler, 1), Queue(stopped, 1)
     never = two.submit(int)
     late = one.submit(str, never)
@@ -636,7 +636,7 @@ def test_hook_at_exit_goes_over_all_schedulers(monkeypatch: pytest.MonkeyPatch) 
     thread.join(DEADLINE)
     assert not thread.is_alive()
     assert (never.cancelled(), late.cancelled(), ran.result()) == (True, True, "x")
-    assert process.exiting
+    assert state.State.exiting
 
 
 def test_scheduler_that_is_freed_as_the_hooks_go_over_all(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -654,7 +654,7 @@ def test_scheduler_that_is_freed_as_the_hooks_go_over_all(monkeypatch: pytest.Mo
 
     with Scheduler() as scheduler:
         monkeypatch.setattr(process, "_schedulers", Shrinking([core_of(scheduler)]))
-        monkeypatch.setattr(process, "exiting", False)
+        monkeypatch.setattr(state.State, "exiting", False)
         monkeypatch.setattr(process, "_begun", False)
         queue = Queue(scheduler, 1)
         process._at_exit()
@@ -663,12 +663,9 @@ def test_scheduler_that_is_freed_as_the_hooks_go_over_all(monkeypatch: pytest.Mo
 
 
 def test_hook_after_fork_abandons_all_schedulers(monkeypatch: pytest.MonkeyPatch) -> None:
-    lock = process._lock
     schedulers = {Scheduler(), Scheduler()}
     monkeypatch.setattr(process, "_schedulers", set(map(core_of, schedulers)))
-    monkeypatch.setattr(process, "_lock", lock)
     process._after_fork()
-    assert process._lock is not lock
     assert not process._schedulers
     for scheduler in schedulers:
         with pytest.raises(RuntimeError, match="before the fork"):
@@ -798,7 +795,7 @@ def test_interrupted_exit_cancels_what_is_pending(where: str, monkeypatch: pytes
     pending = queue.submit(int)
     pending.add_done_callback(lambda _: gate.open())
     monkeypatch.setattr(process, "_schedulers", {core_of(scheduler)})
-    monkeypatch.setattr(process, "exiting", False)
+    monkeypatch.setattr(state.State, "exiting", False)
     finish = core_of(scheduler).ending.finish_at_exit
     raised: list[int] = []
 
@@ -814,7 +811,7 @@ def test_interrupted_exit_cancels_what_is_pending(where: str, monkeypatch: pytes
     monkeypatch.setattr(process, "_begun", False)
     if where != "before our hook":
         process._at_exit()
-    process._at_exit_if_struck()
+    process._at_exit_if_interrupted()
     assert pending.cancelled() and held.done()
     scheduler.shutdown()
 
@@ -886,7 +883,7 @@ def test_interrupted_at_the_end_of_a_with_block(block: str) -> None:
 
 def test_second_interruption_of_the_exit_leaves_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """As the standard library does."""
-    monkeypatch.setattr(process, "exiting", False)
+    monkeypatch.setattr(state.State, "exiting", False)
     monkeypatch.setattr(process, "_begun", False)
     scheduler = Scheduler()
     monkeypatch.setattr(process, "_schedulers", {core_of(scheduler)})
