@@ -27,6 +27,7 @@ class Own(Scheduler):
     """A subclass."""
 
 
+TWICE = "the scheduler was given twice, as first argument and by name"
 FIRST = "the scheduler must come first: Queue(scheduler, 4)"
 
 
@@ -43,6 +44,12 @@ FIRST = "the scheduler must come first: Queue(scheduler, 4)"
         ("Queue(4, 'name', print, scheduler)", FIRST),
         ("Queue(max_workers=scheduler)", FIRST),
         ("Queue(thread_name_prefix=scheduler)", FIRST),
+        ("Queue(scheduler, 2, scheduler=scheduler)", TWICE),
+        ("Queue(2, scheduler='x')", "scheduler must be a Scheduler, not 'x'"),
+        ("Queue('2')", "max_workers must be an int or None, not '2'"),
+        ("Queue(2.0)", "max_workers must be an int or None, not 2.0"),
+        ("Queue(1, initializer=())", "initializer must be a callable"),
+        ("queue.submit([0])", "the first argument of submit must be callable, not [0]"),
         ("Queue(1, '', print, 5)", "initargs must be a tuple, not 5"),
         ("Queue(in_order='x')", "in_order must be True or False, not 'x'"),
         ("Queue(context=None)", "context must be True or False, not None"),
