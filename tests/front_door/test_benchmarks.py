@@ -8,7 +8,6 @@ import random
 import re
 import threading
 from collections import Counter
-from collections.abc import Generator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -75,21 +74,6 @@ def test_all_workloads_are_reported(benchmarks: Any, capsys: Output) -> None:
     assert "among" not in out
 
 
-def test_a_mode_that_makes_no_sense_is_left_out(benchmarks: Any) -> None:
-    for workload in benchmarks.workloads.WORKLOADS:
-        modes = benchmarks.measure.modes_of(workload)
-        stoppable = workload.executor != "ThreadPoolExecutor" and workload.name != "one at a time"
-        assert len(modes) == 1 + stoppable
-
-
-def test_a_workload_is_compared_with_the_pool_under_the_same(benchmarks: Any) -> None:
-    for workload in benchmarks.workloads.WORKLOADS:
-        basis = benchmarks.workloads.basis_of(workload)
-        assert basis.executor == "ThreadPoolExecutor"
-        known = workload.name in {"map", "one at a time", "from 16 threads"}
-        assert basis.name == (workload.name if known else "independent")
-
-
 def test_without_the_gil_the_aim_for_independent_tasks_is_another(
     benchmarks: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -115,22 +99,37 @@ def test_wrong_results_are_told(
     assert "wrong result: independent on Queue(): 50" in capsys.readouterr().err
 
 
-def test_wrong_values_of_a_generator_task_are_told(
-    benchmarks: Any, monkeypatch: pytest.MonkeyPatch, capsys: Output
+@pytest.mark.parametrize("part", ["yields", "first", "timelines"])
+def test_wrong_results_of_a_part_are_told(
+    part: str, benchmarks: Any, monkeypatch: pytest.MonkeyPatch, capsys: Output, tmp_path: Path
 ) -> None:
-    def wrong(n: int) -> Generator[int, None, None]:
-        yield from range(1, n)
+    if part == "yields":
+        monkeypatch.setattr(benchmarks.yields, "numbers", lambda n: (yield from range(1, n)))
+        message = "the generator task on Queue()"
+    elif part == "first":
+        monkeypatch.setattr(benchmarks.first_results.Record, "body", lambda *_: 1)
+        message = "results over time"
+    else:
+        few_modules(benchmarks, monkeypatch, tmp_path)
+        monkeypatch.setattr(benchmarks.timelines.demonstration.Found, "add", lambda *ignored: None)
+        message = "the demonstration: 0 pairs, 3 distances"
+    assert main(benchmarks, "--only", part, "--n", "50", "--rounds", "1") == 1
+    assert f"wrong result: {message}" in capsys.readouterr().err
 
-    monkeypatch.setattr(benchmarks.yields, "numbers", wrong)
-    assert main(benchmarks, "--only", "yields", "--n", "50", "--rounds", "1") == 1
-    assert "wrong result: the generator task on Queue()" in capsys.readouterr().err
 
-
-@pytest.mark.parametrize("argv", [["--n", "49"], ["--rounds", "0"], ["--scale", "4999"]])
-def test_nothing_to_measure_is_refused(benchmarks: Any, argv: list[str], capsys: Output) -> None:
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        *[(["--n", "49"], "at least"), (["--rounds", "0"], "at least"), (["--scale", "4999"], "at least")],
+        (["--timelines", "none"], "none is no folder"),
+    ],
+)
+def test_nothing_to_measure_is_refused(
+    benchmarks: Any, argv: list[str], message: str, capsys: Output
+) -> None:
     with pytest.raises(SystemExit):
         main(benchmarks, *argv)
-    assert "at least" in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
 @pytest.mark.slow
@@ -141,12 +140,6 @@ def test_scale(benchmarks: Any, monkeypatch: pytest.MonkeyPatch, capsys: Output)
     names = re.findall(r"^  (\S.*?)  ", rows, re.M)
     assert names == [workload.name for workload in benchmarks.scale.workloads()]
     assert {"chain", "seed, any n, two queues", "1,000 layers of 100"} < set(names)
-
-
-def test_the_size_of_the_seed_example_is_not_limited_in_scale(benchmarks: Any) -> None:
-    for workload in benchmarks.scale.workloads():
-        if workload.submit is benchmarks.workloads.seed_example:
-            assert workload.prepare(10**6) == 1000
 
 
 # Several cores.
@@ -161,8 +154,9 @@ def test_cores(benchmarks: Any, cores: int, said: str, monkeypatch: pytest.Monke
     assert out.count(">= 1.95") == (cores > 1)
 
 
-def test_engines(benchmarks: Any, capsys: Output) -> None:
-    assert main(benchmarks, *SMALL, "--only", "engines") == 0
+def test_engines(benchmarks: Any, monkeypatch: pytest.MonkeyPatch, capsys: Output) -> None:
+    monkeypatch.setattr(benchmarks.engines, "WORKERS", 1)
+    assert main(benchmarks, "--n", "50", "--rounds", "1", "--only", "engines") == 0
     rest = section(capsys.readouterr().out, "Calls on a ProcessPoolExecutor")
     for call in benchmarks.engines.CALLS:
         for prefetch in benchmarks.engines.PREFETCH:
@@ -210,19 +204,6 @@ def test_progress_of_a_run(benchmarks: Any) -> None:
     assert progress.results == [7500, 8000]
 
 
-def test_busy_ends_where_the_share_of_what_was_done_is_reached(benchmarks: Any) -> None:
-    spans = [(0.0, 1.0), (1.0, 2.0), (1.5, 9.0)]
-    assert benchmarks.first_results.busy(spans, 0.0, 2, 2 / 3) == pytest.approx(100 * 2.5 / 4)
-
-
-def test_wrong_results_over_time_are_told(
-    benchmarks: Any, monkeypatch: pytest.MonkeyPatch, capsys: Output
-) -> None:
-    monkeypatch.setattr(benchmarks.first_results.Record, "body", lambda *_: 1)
-    assert main(benchmarks, "--only", "first", "--n", "50", "--rounds", "1") == 1
-    assert "wrong result: results over time" in capsys.readouterr().err
-
-
 def test_the_picture_is_drawn(benchmarks: Any, tmp_path: Path, capsys: Output) -> None:
     file = tmp_path / "results.svg"
     assert main(benchmarks, "--only", "yields", "--n", "50", "--rounds", "1", "--curve", str(file)) == 0
@@ -267,21 +248,6 @@ def test_the_demonstration_is_drawn_both_ways(
     assert scales[0] == scales[1] != []
     assert main(benchmarks, *chosen) == 0
     assert "picture" not in capsys.readouterr().out
-
-
-def test_a_run_of_the_demonstration_with_wrong_results_is_told(
-    benchmarks: Any, monkeypatch: pytest.MonkeyPatch, capsys: Output, tmp_path: Path
-) -> None:
-    few_modules(benchmarks, monkeypatch, tmp_path)
-    monkeypatch.setattr(benchmarks.timelines.demonstration.Found, "add", lambda *ignored: None)
-    assert main(benchmarks, "--only", "timelines", "--n", "50", "--rounds", "1") == 1
-    assert "wrong result: the demonstration: 0 pairs, 3 distances" in capsys.readouterr().err
-
-
-def test_pictures_need_a_folder(benchmarks: Any, capsys: Output, tmp_path: Path) -> None:
-    with pytest.raises(SystemExit):
-        main(benchmarks, "--timelines", str(tmp_path / "none"))
-    assert "none is no folder" in capsys.readouterr().err
 
 
 def test_a_curve_rises_by_one_at_each_result(benchmarks: Any) -> None:
@@ -350,7 +316,7 @@ def test_libraries_that_are_missing_fail_or_hang_are_told(
     known = benchmarks.adapters.PEERS["smqexec"]
     peers = {"smqexec": known, "absent": known._replace(module="no_such_module"), "unknown": known}
     monkeypatch.setattr(benchmarks.peers, "PEERS", peers)
-    assert main(benchmarks, "--only", "peers", *SMALL) == 0
+    assert main(benchmarks, "--only", "peers", "--n", "50", "--rounds", "1") == 0
     rows = section(capsys.readouterr().out, "Other libraries")
     assert len(re.findall(r"^  smqexec(?: +[0-9.]+){6}$", rows, re.M)) == 1
     assert "\n  absent: not installed\n" in rows
@@ -363,10 +329,3 @@ def test_columns_where_another_leads_are_named(benchmarks: Any) -> None:
     found = {"smqexec": {"chain": 2.0, "seed": 1.0}, "other": {"chain": 1.5, "seed": 1.5}}
     assert list(benchmarks.peers.behind(found)) == ["  smqexec does not lead: chain (other, 1.50)"]
     assert list(benchmarks.peers.behind({"other": {"chain": 1.0}})) == []
-
-
-def test_the_versions_of_libraries_are_told(benchmarks: Any) -> None:
-    peer = benchmarks.adapters.PEERS["smqexec"]
-    assert benchmarks.peers.version_of(peer) == ""
-    assert benchmarks.peers.version_of(peer._replace(package="pytest")) == pytest.__version__
-    assert benchmarks.peers.version_of(peer._replace(package="no-such-package")) == ""

@@ -1,19 +1,16 @@
 """CPython's own tests of ThreadPoolExecutor, run with a Queue in its place.
 
-``cpython_contract_runner.py`` says how.  The classes sleep more than they
-compute, so all of them start at once, each in a process of its own.
+``cpython_contract_runner.py`` says how.  Each class runs in a process of its own, which
+``conftest.py`` starts before all tests.
 """
 
 from __future__ import annotations
 
 import os
 import re
-import signal
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import cpython_contract_runner as runner
@@ -72,17 +69,6 @@ def start(*names: str) -> subprocess.Popen[str]:
         text=True,
         start_new_session=True,
     )
-
-
-@pytest.fixture(scope="module")
-def processes() -> Iterator[dict[str, subprocess.Popen[str]]]:
-    started = {name: start(name) for name in CLASSES}
-    yield started
-    for process in started.values():
-        # Open still: the test was not selected, or a child of the process hangs.
-        if process.stdout is not None and not process.stdout.closed:
-            with process, suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
 
 
 @pytest.mark.parametrize("name", CLASSES)
