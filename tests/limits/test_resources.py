@@ -52,7 +52,7 @@ def until_lacking(*tasks: Any) -> None:
     ("given", "error", "message"),
     [
         ({"resources": 3}, TypeError, r"resources must be a dict such as \{disk: 2\}, not 3"),
-        ({"resources": {"disk": 1}}, TypeError, r"must be a dict of Resource objects such as .*, not 'disk'"),
+        ({"resources": {"disk": 1}}, TypeError, r"keys of resources must be Resources such .* not 'disk'"),
         ({"resources": {"DISK": 1.5}}, TypeError, "units of disk that a task takes must be an int, not 1.5"),
         ({"resources": {"DISK": 0}}, ValueError, "units of disk that a task takes must be 1 or more, not 0"),
         ({"resources": {"DISK": 4}}, ValueError, "a task can't take 4 of disk: there are 3, so"),
