@@ -21,7 +21,7 @@ from collections.abc import Callable
 from concurrent.futures.thread import BrokenThreadPool
 from contextvars import Context
 from functools import partial
-from threading import Thread, current_thread, main_thread
+from threading import RLock, Thread, current_thread, main_thread
 
 from .._calls.interrupts import headroom, uninterrupted, unmasked
 from .._core.queue_state import CURRENT, QueueState, Worker
@@ -42,8 +42,10 @@ class InlinePool(Backend):
     inline = True
 
     def __init__(self, initializer: Callable[[], object] | None) -> None:
-        # None once the first worker has called it.  Read and written by workers, without a lock.
+        # None once the first worker has called it.
         self._initializer = initializer
+        # Held during the call: no other worker begins before its end.  Reentrant: the initializer may submit.
+        self._initializing = RLock()
 
     def start(self, queue: QueueState, worker: Worker) -> None:
         """Begin *worker* in the calling thread, now or when it is due, or in a new thread."""
@@ -86,13 +88,14 @@ class InlinePool(Backend):
 
     def _initialize(self, queue: QueueState) -> bool:
         """Call the initializer unless it was called before; return False if it fails."""
-        initializer, self._initializer = self._initializer, None
-        try:
-            if initializer is not None:
-                unmasked(initializer)
-        except BaseException as error:
-            self._broken = f"the initializer failed: {error!r}"
-            LOGGER.critical("Exception in initializer:", exc_info=True)
-            queue.scheduler.termination.break_off(queue, BrokenThreadPool(self._broken))
-            return False
+        with self._initializing:
+            initializer, self._initializer = self._initializer, None
+            try:
+                if initializer is not None:
+                    unmasked(initializer)
+            except BaseException as error:
+                self._broken = f"the initializer failed: {error!r}"
+                LOGGER.critical("Exception in initializer:", exc_info=True)
+                queue.scheduler.termination.break_off(queue, BrokenThreadPool(self._broken))
+                return False
         return True

@@ -7,12 +7,13 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import BrokenExecutor, Future, ThreadPoolExecutor
+from types import NoneType
 from typing import Any
 
 import pytest
 from gate import DEADLINE, Gate
-from internals import Worker, core_of, searches_in, state_of
+from internals import Worker, core_of, searches_in, state_of, workers_of
 from threads import beside, planned, until
 
 import smqexec
@@ -362,6 +363,27 @@ def test_initializer() -> None:
         assert done == []
         assert queue.submit(abs, 1).done() and queue.submit(abs, 1).done()
     assert done == [1]
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_no_thread_runs_a_task_before_the_initializer_has_ended(fails: bool) -> None:
+    ran = threading.Event()
+    others: list[Future[Any]] = []
+    early: list[bool] = []
+
+    def initialize() -> None:
+        others.append(beside(queue.submit, ran.set))
+        until(lambda: ran.is_set() or len(workers_of(queue)) == 2)
+        early.append(ran.wait(0.1))
+        assert not fails
+
+    queue = Queue(2, inline=True, initializer=initialize)
+    assert isinstance(queue.submit(int).exception(DEADLINE), BrokenExecutor if fails else NoneType)
+    other = others[0].result(DEADLINE)
+    assert isinstance(other.exception(DEADLINE), BrokenExecutor if fails else NoneType)
+    assert ran.is_set() != fails
+    assert early == [False]
+    queue.shutdown()
 
 
 def test_initializer_that_fails(caplog: pytest.LogCaptureFixture) -> None:
