@@ -26,8 +26,10 @@ def cycle_of(wait: JoinSearch) -> list[Any]:
     task of the thread.
     """
     awaited = set(wait.awaited())
-    # Each found node, with the node that it needs.  None: a task of the thread, which needs the wait to end.
-    needs: dict[Any, Any] = dict.fromkeys(task for worker in wait.workers for task in worker.tasks())
+    # Each found node, with the node that it needs: a task of the thread needs the innermost one to end, which
+    # runs nested in all others; None: the innermost one, which needs the wait to end.
+    tasks = [task for worker in wait.workers for task in worker.tasks()]
+    needs: dict[Any, Any] = {**dict.fromkeys(tasks, tasks[-1]), tasks[-1]: None} if tasks else {}
     for node in (todo := list(needs)):  # the list grows during the loop
         if node in awaited:
             # `needs` leads from the awaited node back to a task of the thread.

@@ -431,6 +431,29 @@ def test_task_that_waits_for_itself() -> None:
         assert nothing_is_left(scheduler)
 
 
+@pytest.mark.parametrize("through", [False, True])
+def test_generator_nested_in_a_task_that_it_waits_for(through: bool) -> None:
+    """The waiting task has its item, but its slot and thread only after the generator's end."""
+
+    def values() -> Any:
+        yield 1
+        yield other.submit(outer.result).result() if through else outer.result()
+
+    with planned(1, 1, stopped=True) as (scheduler, queue, other):
+        made: list[Any] = []
+
+        def first_value() -> Any:
+            made.append(queue.submit(values))
+            return made[0][0].result()
+
+        outer = queue.submit(first_value)
+        scheduler.resume()
+        assert outer.result(DEADLINE) == 1
+        words = ".*first_value.* needs .*values.*, which waits for it"
+        with pytest.raises(RuntimeError, match=f".*result.* needs {words}" if through else words):
+            made[0].result(DEADLINE)
+
+
 def test_tasks_that_wait_for_each_other() -> None:
     with planned(2, 2, stopped=True) as (scheduler, one, two):
         tasks = [one.submit(lambda: tasks[1].result()), two.submit(lambda: tasks[0].result())]
