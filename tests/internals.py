@@ -16,15 +16,16 @@ from smqexec import Queue, Scheduler
 
 # Modules whose names tests replace, and classes that tests use.
 from smqexec._core import blocking as blocking
+from smqexec._core import exclusive as exclusive
 from smqexec._core import process as process
 from smqexec._core import state as state
 from smqexec._core import submission as submission
 from smqexec._core import termination as termination
 from smqexec._core import wake as wake
+from smqexec._core.exclusive import SPINS as SPINS
 from smqexec._core.queue_state import CURRENT as CURRENT
 from smqexec._core.queue_state import Worker as Worker
 from smqexec._core.searches import searches as searches
-from smqexec._core.state import SPINS as SPINS
 from smqexec._workers import join_search as join_search
 from smqexec._workers import loop as loop
 from smqexec._workers import stall as stall

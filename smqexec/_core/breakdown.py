@@ -70,7 +70,7 @@ class Breakdown:
     ) -> list[Ended]:
         """Fail those of *found* that belong to this scheduler and do not run, and *at_hand*.  Locked."""
         ended: list[Ended] = []
-        running = {task for queue in self._core.queues for task in queue.running_tasks()}
+        running = set(self._core.running_tasks())
         for future in found:
             queue: QueueState | None = getattr(future, "_home", None)  # none yet while it is made
             if queue is None or queue.scheduler is not self._core:

@@ -107,8 +107,7 @@ class Withdrawal:
         """Rebuild the order, in which *task* may be half added; and wake all workers.  The lock is held."""
         core = self._core
         # From these `rebuild` finds all pending nodes.
-        others: list[Any] = [task, *core.relays, *chain(*core.unfinished_drops)]
-        others += [other for queue in core.queues for other in queue.running_tasks()]
+        others = [task, *core.running_tasks(), *core.relays, *chain(*core.unfinished_drops)]
         core.planner.rebuild(core.queues, others)
         core.take_next = core.allocating.starter()  # the interruption may have come just before this
         for queue in core.queues:

@@ -1,12 +1,18 @@
-"""Records of the core: a worker, what the calling thread is at, a queue.
+"""Records of the core: a queue, its workers, and what the calling thread does for us.
 
 A queue has slots, and a worker fills a slot for as long as it lives.  A worker with a thread is in one of
-these states, written under the lock of its scheduler::
+these states::
 
     coming --> running --> idle --> coming --> ...
 
 *Coming*: it was started or woken, and has not looked for a task since.  *Running*: `Worker.task` is its task.
-*Idle*: it found no ready task, and waits.  A worker leaves when its queue ends, or has too many workers.
+*Idle*: it found no ready task, and waits for an entry of `Worker.wakes`.  A worker leaves when its queue
+ends,
+or has too many workers.  A worker without a thread of its own leaves in place of becoming idle.
+
+No wake is lost: a worker enters `QueueState.idle` under the same hold of the lock in which it found no ready
+task.  So the thread that makes a task ready finds the worker there.  No wake is harmful: a woken worker looks
+for a task by itself, and becomes idle again if there is none.
 """
 
 from __future__ import annotations
@@ -31,25 +37,30 @@ FORKED = "the queue was made before the fork; make a new one in the child proces
 
 
 class Worker:
-    """What runs tasks in a slot of a queue: a thread's loop, or calls at an executor.  Under the lock."""
+    """What runs tasks in a slot of a queue: a thread's loop, or calls at an executor."""
 
     __slots__ = ("number", "queue", "suspended", "task", "thread", "waits", "wakes")
 
     def __init__(self, queue: QueueState) -> None:
+        # Constant.
         self.queue = queue
-        # The number in the name of its slot; 0 for a worker with a thread of its own.
-        self.number = 0
-        # An entry wakes the idle worker; one too many makes it look for a task in vain.  No lock needed.
+        # An entry wakes the idle worker; one too many makes it look for a task in vain.  Any thread puts one,
+        # without a lock; the worker alone gets them.
         self.wakes: SimpleQueue[None] = SimpleQueue()
-        # The running task.
+        # All other fields are guarded by the scheduler's lock.  The running task, the innermost if tasks run
+        # nested.  Written as a task is taken, and as it ends.
         self.task: Task[Any] | None = None
         # Tasks that wait while `task` runs nested in them, the outermost first; None for a callback that
-        # waits, whose task has ended.
+        # waits, whose task has ended.  Written by ``_workers.waiting``, in the worker's thread.
         self.suspended: list[Task[Any] | None] = []
         # Its waits, the outermost first (`JoinSearch`), each with the length of `suspended` at its begin.
+        # Written by ``_workers.waiting``.
         self.waits: list[tuple[int, Any]] = []
-        # The thread's identifier, once that has asked for a task; or the name of the slot, without a thread.
+        # None until the worker has begun, that is, has asked for a task.  Then the identifier of its thread;
+        # or the name of its slot, if it has no thread of its own.
         self.thread: int | str | None = None
+        # The number in the name of its slot; 0 for a worker with a thread of its own.
+        self.number = 0
 
     def tasks(self) -> list[Task[Any]]:
         """Return all its running tasks, the outermost first."""
@@ -69,80 +80,80 @@ class Worker:
 
 
 class _Current(threading.local):
-    # Each field is the thread's own.  The worker whose task it runs; None at no task of ours.
+    """What the calling thread does for us.  Each thread has fields of its own, so they need no lock."""
+
+    # The worker whose task the thread runs; None while it runs none.
     worker: Worker | None = None
-    # It submits to an inline queue.
+    # The thread is in a `submit` to an inline queue, and so may run its tasks.
     submits_inline = False
 
     def __init__(self) -> None:
-        # All its workers, the outermost first: more than one where it serves inline queues.
+        # All its workers, the outermost first: more than one if it serves inline queues.
         self.workers: list[Worker] = []
-        # Begin further workers of inline queues.
+        # Each call begins one more worker of an inline queue: see ``_workers.inline``.
         self.due: deque[Callable[[], None]] = deque()
 
 
-#: What the calling thread is at.
 CURRENT = _Current()
 
 
 class QueueState(PlannedQueue):
-    """A queue: its slots, workers and counts.  All fields but `lost` are written under the scheduler's lock.
+    """A queue: its slots, workers and counts.  The scheduler's lock guards all fields, except `lost`.
 
     Apart from the public `Queue`, so that tasks and workers do not keep a queue that its user has lost.
     """
 
     __slots__ = (
-        "_names", "_unnamed", "barrier", "cancelled", "coming", "copies_context", "done", "failed",
+        "_free_numbers", "_numbers", "barrier", "cancelled", "coming", "copies_context", "done", "failed",
         "has_rules", "idle", "in_order", "inline", "keeps_idle", "limit", "lost", "name", "owner",
         "pending_limit", "pool", "refusal", "remote_values", "scheduler", "searches", "width", "workers",
     )  # fmt: skip
 
-    def __init__(
-        self,
-        scheduler: Any,
-        pool: Backend,
-        limit: int,
-        name: str,
-    ) -> None:
+    def __init__(self, scheduler: Any, pool: Backend, limit: int, name: str) -> None:
         super().__init__()
-        # The `State` of its scheduler; set once, as are the next fields up to `name`.
+        # The `State` of its scheduler; constant, as are the next fields up to `name`.
         self.scheduler = scheduler
         # The backend, and copies of its fields that are read at each task.
         self.pool = pool
         self.keeps_idle, self.inline, self.remote_values = pool.keeps_idle, pool.inline, pool.remote_values
         self.name = name
-        # How many workers it may have: `width`, and those that wait at an executor (``prefetch``).
-        self.limit = limit
-        # How many slots it has: ``max_workers``.
+        # How many slots it has: ``max_workers``.  Written by `Dispatcher.resize`, as is `limit`.
         self.width = limit
-        # All workers, in the order of their start.
+        # How many workers it may have: `width`, and those that wait at an executor (``prefetch``).  After a
+        # `resize` it has more, until these have ended their tasks.
+        self.limit = limit
+        # All workers, in the order of their start.  `Wake.wake` adds a worker; `leave` removes it.
         self.workers: dict[Worker, None] = {}
-        # Idle workers, and workers on their way.  The worker that went idle last is woken first.
+        # Idle workers.  The worker that became idle last is woken first, so that the same few workers run all.
         self.idle: dict[Worker, None] = {}
+        # Workers on their way to a task.  As many ready tasks need no further worker.
         self.coming: dict[Worker, None] = {}
-        # How many slots have had a name, and the numbers of free ones among these, a heap.
-        self._names = 0
-        self._unnamed: list[int] = []
+        # How many numbers of slots were given to workers, and a heap of those that are free again.
+        self._numbers = 0
+        self._free_numbers: list[int] = []
         # Searches of its workers that wait inside a task, and may run its tasks nested.
         self.searches: dict[Search, None] = {}
-        # How many of its tasks have ended, and how.
+        # How many of its tasks have ended with a value, with an exception, and cancelled.
         self.done = self.failed = self.cancelled = 0
-        # Its tasks start in the order of submission; the barrier is that of the task submitted last.
+        # Its tasks start in the order of submission.  Constant once the queue is made, as the next two.
         self.in_order = False
-        self.barrier: Node | None = None
-        # How many of its tasks may be pending, if there is a limit.  Set once.
+        # How many of its tasks may be pending; None: any number.
         self.pending_limit: Limit | None = None
-        # Its tasks run in copies of their submitters' contexts.  Set once.
+        # Its tasks run in copies of their submitters' contexts.
         self.copies_context = False
-        # A cache, written by `update_rules`, so that the hand-over has one test: `in_order`, a pending limit,
-        # more workers than `limit`, a scheduler that is stopped, or one that was made before a fork.
+        # If `in_order`: the barrier of the task submitted last, on which the next task depends.
+        self.barrier: Node | None = None
+        # True if a task can't just take the place of the task that ends: `in_order`, a pending limit, more
+        # workers than `limit`, or a scheduler that is stopped or was made before a fork.  A cache, so that
+        # the hot paths have one test; `update_rules` writes it.
         self.has_rules = False
-        # None while the queue takes tasks; then the exception of which `submit` raises a copy, as the queue
-        # was shut down, is broken, was made before a fork, or the interpreter exits.  Written by `refuse`.
+        # None while the queue takes tasks.  Then the exception of which `submit` raises a copy: the queue was
+        # shut down, is broken, was made before a fork, or the interpreter exits.  Written by `refuse`.
         self.refusal: BaseException | None = None
-        # The user's queue, and whether it was collected.  The callback of the weak reference may run in any
-        # thread, also under the lock: it takes no lock.
+        # The user's queue; set once.
         self.owner: ref[Any] | None = None
+        # The user's queue was collected.  Written without the lock: the callback of `owner` runs in any
+        # thread, also in one that holds the lock.
         self.lost = False
 
     @property
@@ -166,9 +177,9 @@ class QueueState(PlannedQueue):
             self.pending_limit.turn_away()
 
     def lose(self, _: object = None) -> None:
-        """Note that the user's queue was collected.  Takes no lock."""
+        """Note that the user's queue was collected: the callback of `owner`.  Takes no lock."""
         self.lost = True
-        # A worker that becomes idle now looks at `lost` after it has entered `idle`: see `Dispatcher.begin`.
+        # No worker sleeps for ever: one that becomes idle now enters `idle` first, and then reads `lost`.
         for worker in list(self.idle):
             worker.wakes.put(None)
         self.pool.lose(self)
@@ -182,11 +193,11 @@ class QueueState(PlannedQueue):
         """Give *worker*, which has no thread, the first free name of a slot, once.  The lock is held."""
         if worker.number:
             return
-        if self._unnamed:
-            worker.number = heappop(self._unnamed)
+        if self._free_numbers:
+            worker.number = heappop(self._free_numbers)
         else:
-            self._names += 1
-            worker.number = self._names
+            self._numbers += 1
+            worker.number = self._numbers
         worker.thread = f"slot {worker.number}"
 
     def leave(self, worker: Worker) -> None:
@@ -195,10 +206,10 @@ class QueueState(PlannedQueue):
         self.idle.pop(worker, None)
         self.coming.pop(worker, None)
         if worker.number:
-            heappush(self._unnamed, worker.number)
+            heappush(self._free_numbers, worker.number)
 
     def leave_unbegun(self) -> None:
-        """Remove the workers that have not begun.  The lock is held."""
+        """Remove the workers that have not begun: `Dispatcher.begin` sends them away.  The lock is held."""
         for worker in [worker for worker in self.workers if worker.thread is None]:
             self.leave(worker)
 

@@ -1,17 +1,18 @@
 """The state that all parts of one scheduler share: the lock, the planner, the queues, and waiting threads.
 
-The parts (`Wake`, `Dispatcher`, `Submission`, `Termination`, and those of the rooms above) keep no state of
-a task or queue themselves.  They decide under `State.lock`, and act after it: outcomes are stored first, then
-states, then what waits is woken.  While the lock is held no user code runs, and no object of the user's is
-released.  Outside the lock this always holds, unless the scheduler is stopped or a rule of the queue says no:
+The parts are `Wake`, `Dispatcher`, `Submission`, `Termination`, `Stopping`, `Breakdown`, and those of the
+rooms above.  They keep no state of a task or queue themselves.  Each decides under `State.lock`, and acts
+after it: it stores outcomes first, then states, and then wakes what waits.  While the lock is held no user
+code runs, and no object of the user's is released.
 
-    a queue with a ready task has no idle worker, and as many workers on their way as ready tasks,
+Invariant, whenever the lock is free, the scheduler not stopped, and no rule of the queue says otherwise:
+
+    a queue with a ready task has no idle worker; and it has as many workers on their way as ready tasks,
     or as many workers as it may have.
 """
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
@@ -26,65 +27,72 @@ from .upward import Allocates, Ends, EventSink
 
 STATES: tuple[str, ...] = ("waiting", "ready", "running", "done", "failed", "cancelled")
 
-# How often a thread asks for the lock before it blocks.
-SPINS = 20
-
 # A task or item that has ended under the lock: it releases its call, and wakes its waiters, after the lock.
 Ended: TypeAlias = tuple[PlannedFuture[Any], AtEnd | None, QueueState]
 
 
 class State(Exclusive):
-    """The state of one scheduler.  Its lock guards all fields; some are read without."""
+    """The state of one scheduler.  Its lock guards all fields; some are read without, as they say."""
+
+    #: The interpreter is exiting.  Of all schedulers; written by the main thread.
+    exiting = False
 
     def __init__(self, order: str, stopped: bool, observers: EventSink) -> None:
         super().__init__()
-        # The observers; false while there are none.  Replaced at each change; read without the lock.
+        # The observers; false while there are none.  `Observation` replaces the object at each change, so a
+        # thread that reads it without the lock sees the observers of one moment.
         self.observers = observers
-        # Which ready task is next.  Replaced by `Breakdown` alone.
+        # Which ready task is next.  Only `Breakdown` replaces it.
         self.planner = DependencyPlanner(order)
-        # "newest" or "oldest"; never changes.
+        # "newest" or "oldest"; constant.
         self.order = order
-        # No task may start.  Written by `set_stopped`; read by generators without the lock.
+        # No task may start.  Written by `set_stopped`.  Generators read it without the lock: a stop that they
+        # miss holds them at their next value.
         self.stopped = stopped
-        # All queues, but for lost ones that are forgotten, in the order they were made.
+        # All queues in the order they were made, but for lost ones that `add_queue` has forgotten.
         self.queues: list[QueueState] = []
-        # The counts of lost queues that are forgotten.
+        # The counts of forgotten queues, added up.
         self.past_counts: dict[str, int] = dict.fromkeys(STATES, 0)
-        # Threads that wait for a condition: the condition, and a lock to release once that holds.
+        # Threads that wait for a condition: the condition, and a lock to release once it holds.
+        # `Waiting.until` adds an entry; `wake_condition_waiters` removes it under the lock hold that makes
+        # the condition true.
         self.condition_waiters: list[tuple[Callable[[], bool], Any]] = []
-        # For each task that waits for such a condition: all running tasks of its worker.
+        # For each task that waits for such a condition: all running tasks of its worker, which do not count
+        # as running for the condition.  Written by `Waiting.until`.
         self.waiting_stacks: list[list[Any]] = []
         # Running tasks that a stop holds at a checkpoint, each with the lock that its thread waits for.
+        # Added by `Waiting.pause`, removed by `release_paused`.
         self.paused: list[tuple[PlannedFuture[Any], Any]] = []
         # With debug=True: called with a failure and the name of the queue, it returns what is called when the
         # failure is looked at.  Set once.
         self.watch_failure: Callable[[BaseException, str], Callable[[], object]] | None = None
-        # Nodes that are about to be dropped, where that takes several slices: see `Termination.drop`.
+        # For each `Termination.drop` that takes several slices: the nodes that it has still to end.
         self.unfinished_drops: list[deque[Node]] = []
-        # Pending nodes that belong to no queue: relays of futures of others, items, allocation waiters.
+        # Pending nodes without a queue that no pending node may lead to: relays of foreign futures, items of
+        # ordinary tasks, allocation waiters.  Whoever adds such a node to the planner adds it here.
         self.relays: set[Node] = set()
-        # The hot entries of the planner.  `take_next` starts the next task of a queue: `Allocates.starter`.
+        # The entries of the planner that hot paths call.  `take_next` takes a queue and starts its next task;
+        # it is `Allocates.starter`, from the first task that takes resources on.
         self.take_next: Callable[..., Any] = self.planner.order.take
         self.add_node = self.planner.add
         # This process is a forked child: the threads, and so the tasks, are the parent's.
         self._abandoned = False
 
-    #: The interpreter is exiting.  Of all schedulers; written by the main thread.
-    exiting = False
-
-    # The parts that tasks, workers and rooms above call.  `Scheduler` fills them in, once.
+    # The parts.  `Scheduler` fills them in, once.  Those of type Any are of classes whose modules import this
+    # one: `Wake`, `Dispatcher`, `Submission`, `Termination` and `Stopping`; `Admission`, `Waiting`,
+    # `Streams`.
     wake: Any
     dispatcher: Any
     submission: Any
+    termination: Any
+    stopping: Any
     admission: Any
     waiting: Any
     streams: Any
-    stopping: Any
+    allocating: Allocates
     ending: Ends
     #: Return why a future has not ended, or None if it has.
     why_of: Callable[[PlannedFuture[Any]], str | None]
-    allocating: Allocates
-    termination: Any
     #: Log why a wait may never end, and return True, if nothing can go on.
     warn_if_stalled: Callable[..., bool]
 
@@ -101,6 +109,10 @@ class State(Exclusive):
             queue.update_rules()
             if self._abandoned or self.exiting:
                 queue.refuse(RuntimeError(FORKED if self._abandoned else EXITING))
+
+    def running_tasks(self) -> list[Any]:
+        """Return the running tasks of all queues.  The lock is held."""
+        return [task for queue in self.queues for task in queue.running_tasks()]
 
     def set_stopped(self, stopped: bool) -> None:
         """Let no task start, or let tasks start again.  The lock is held."""
@@ -134,32 +146,6 @@ class State(Exclusive):
             if holds():
                 self.condition_waiters.remove(waiter)
                 blocker.release()
-
-    def yield_lock(self) -> None:
-        """Release the lock, which is held, for other threads, and take it again."""
-        self.lock.release()
-        time.sleep(0)
-        self.lock.acquire()
-
-    def spin(self) -> None:
-        """Wait for a while until the lock is free, without taking it.  Not in the main thread: Ctrl-C.
-
-        A thread holds the lock for a microsecond or two, unless it loses the interpreter lock meanwhile.  A
-        thread that blocks at once is given the lock at its release, but needs the interpreter lock to go on:
-        so the next thread blocks too, and from then on each task costs a switch of threads, three times as
-        much with 16 threads that submit.  To sleep for no time lets the holder go on.
-        """
-        for _ in range(SPINS):
-            # Not `locked`, which is false while the lock is on its way to a blocked thread.
-            if self.lock.acquire(False):
-                self.lock.release()
-                return
-            time.sleep(0)
-
-    def spin_and_lock(self) -> None:
-        """Take the lock that another thread holds.  For workers with threads, which no signal interrupts."""
-        self.spin()
-        self.lock.acquire()
 
     def release_paused(self, tasks: Sequence[PlannedFuture[Any]] | None = None) -> None:
         """Let paused tasks go on: *tasks*, or all.  The lock is held."""

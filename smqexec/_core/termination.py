@@ -207,8 +207,7 @@ class Termination:
         core = self._core
         found = dict.fromkeys(core.planner.order.listed(core.queues))
         found |= dict.fromkeys(node for node in chain(*core.unfinished_drops) if node._stage < RUNNING)
-        todo: list[Any] = [*found, *core.relays]
-        todo += [task for queue in core.queues for task in queue.running_tasks()]
+        todo: list[Any] = [*found, *core.relays, *core.running_tasks()]
         while todo:
             for node in dependents_of(todo.pop()):
                 if node not in found and node._stage < RUNNING:

@@ -277,8 +277,8 @@ class AllTasks:
         The lock is held.  Cost: the whole graph.
         """
         waiting = [task for stack in self.scheduler.waiting_stacks for task in stack]
-        running = [task for queue in self.scheduler.queues for task in queue.running_tasks()]
-        found = [task for task in running if task not in waiting] + self.scheduler.termination.pending()
+        running = [task for task in self.scheduler.running_tasks() if task not in waiting]
+        found = running + self.scheduler.termination.pending()
         return [task for task in found if self.queue in (None, task._queue)]
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from engines import Manual
 from gate import DEADLINE
-from internals import SPINS, blocked_on, lock_of, state, waiting
+from internals import SPINS, blocked_on, exclusive, lock_of, waiting
 from threads import beside, hold, planned, until
 
 from smqexec import Queue, Scheduler, Task, settled
@@ -380,7 +380,7 @@ class Clock:
 def test_submitter_lets_who_holds_the_lock_go_on(at: int, monkeypatch: pytest.MonkeyPatch) -> None:
     with planned(1, stopped=True) as (scheduler, queue):
         clock = Clock(hold(lock_of(scheduler)), at)
-        monkeypatch.setattr(state, "time", clock)
+        monkeypatch.setattr(exclusive, "time", clock)
         task = beside(queue.submit, add, 1).result(DEADLINE)
         assert clock.sleeps == at
         scheduler.resume()
@@ -391,7 +391,7 @@ def test_submitter_blocks_when_that_takes_long(monkeypatch: pytest.MonkeyPatch) 
     with planned(1, stopped=True) as (scheduler, queue):
         release = hold(lock_of(scheduler))
         clock = Clock(release, -1)
-        monkeypatch.setattr(state, "time", clock)
+        monkeypatch.setattr(exclusive, "time", clock)
         submitting = beside(queue.submit, add, 1)
         try:
             until(lambda: clock.sleeps == SPINS)
@@ -411,7 +411,7 @@ def test_where_ctrl_c_may_strike_nothing_is_held_outside_a_with(monkeypatch: pyt
         time.sleep(0.05)
         release()
 
-    monkeypatch.setattr(state.State, "spin", queue_up)
+    monkeypatch.setattr(exclusive.Exclusive, "spin", queue_up)
     with planned(1, stopped=True) as (scheduler, queue):
         release = hold(lock_of(scheduler))
         beside(release_soon)

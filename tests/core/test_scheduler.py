@@ -16,12 +16,12 @@ from internals import (
     blocked_on,
     check_order,
     core_of,
+    exclusive,
     idle_in,
     lock_of,
     order_of,
     outside_of,
     resting_in,
-    state,
     state_of,
     states_of,
     wake,
@@ -559,7 +559,7 @@ def test_long_search_lets_others_have_the_lock(monkeypatch: pytest.MonkeyPatch) 
                 assert seconds == 0
                 tried.append(beside(scheduler.counts).result(DEADLINE)["running"] == 0)
 
-        monkeypatch.setattr(state, "time", Clock)
+        monkeypatch.setattr(exclusive, "time", Clock)
         sink = deep(queue)
         scheduler.resume()
         assert sink.result(DEADLINE) == wake.SEARCH_LIMIT * 5 // 2
@@ -577,7 +577,7 @@ def test_stop_during_a_long_search(monkeypatch: pytest.MonkeyPatch) -> None:
                     scheduler.stop()
                     stopped.set()
 
-        monkeypatch.setattr(state, "time", Clock)
+        monkeypatch.setattr(exclusive, "time", Clock)
         sink = deep(queue)
         scheduler.resume()
         assert stopped.wait(DEADLINE)
