@@ -124,7 +124,7 @@ class QueueState(PlannedQueue):
         self.limit = limit
         # All workers, in the order of their start.  `Wake.wake` adds a worker; `leave` removes it.
         self.workers: dict[Worker, None] = {}
-        # Idle workers.  The worker that became idle last is woken first, so that the same few workers run all.
+        # Idle workers.  The worker that became idle last is woken first.
         self.idle: dict[Worker, None] = {}
         # Workers on their way to a task.  As many ready tasks need no further worker.
         self.coming: dict[Worker, None] = {}
