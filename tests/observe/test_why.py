@@ -1,4 +1,4 @@
-"""Why a task has not started, or not ended: in words, exact, and under the lock alone."""
+"""Why a task has not started, or not ended, in words."""
 
 from __future__ import annotations
 
@@ -46,14 +46,39 @@ def test_waits_for_what_runs(lab: Any) -> None:
     assert both.why() == "waiting: needs Gate.enter#1 (running in acquire_0), and 1 more"
 
 
-def test_each_of_several_threads(lab: Any) -> None:
-    _, _, compute, gate = lab
-    tasks = [compute.submit(gate.enter) for _ in range(2)]
-    gate.wait_entered(2)
-    assert sorted(task.why() for task in tasks) == ["running in compute_0", "running in compute_1"]
+def test_waits_for_a_chain() -> None:
+    with planned(1, stopped=True) as (_, queue):
+        chain = [queue.submit(abs, 1)]
+        for _ in range(20_000):
+            chain.append(queue.submit(abs, chain[-1]))
+        end = "abs#1 (ready: the scheduler is stopped)"
+        assert chain[1].why() == f"waiting: needs {end}"
+        assert chain[3].why() == f"waiting: needs abs#3, which needs abs#2, which needs {end}"
+        assert chain[6].why() == (
+            f"waiting: needs abs#6, which needs abs#5, which needs abs#4, which needs, over 2 more, {end}"
+        )
+        assert chain[-1].why().endswith(f"which needs, over 19996 more, {end}")
 
 
-def test_time_that_somebody_noted(lab: Any) -> None:
+def test_ready() -> None:
+    with planned(2, 1) as (_, queue, narrow):
+        gate = Gate()
+        for _ in range(2):
+            queue.submit(gate.enter)
+        narrow.submit(gate.enter)
+        gate.wait_entered(3)
+        task = queue.submit(abs, 1)
+        busy = f"ready: all 2 slots of {queue.name} are busy"
+        assert task.why() == busy
+        queue.submit(abs, 1)
+        assert task.why() == f"{busy}, 1 other task is ready"
+        queue.submit(abs, 1)
+        assert task.why() == f"{busy}, 2 other tasks are ready"
+        assert narrow.submit(abs, 1).why() == f"ready: the slot of {narrow.name} is busy"
+        gate.open()
+
+
+def test_time_since_its_start(lab: Any) -> None:
     _, acquire, _, gate = lab
     task = acquire.submit(gate.enter)
     gate.wait_entered()
@@ -72,70 +97,6 @@ def test_number_that_observers_know(lab: Any) -> None:
     assert compute.submit(str, task).why().startswith(f"waiting: needs Gate.enter#{numbers[0]} (")
 
 
-def test_waits_for_a_chain(lab: Any) -> None:
-    _, acquire, compute, gate = lab
-    frame = acquire.submit(gate.enter, 1)
-    gate.wait_entered()
-    chain = [frame]
-    for _ in range(6):
-        chain.append(compute.submit(abs, chain[-1]))
-    assert chain[3].why() == (
-        "waiting: needs abs#3, which needs abs#2, which needs Gate.enter#1 (running in acquire_0)"
-    )
-    assert chain[4].why() == (
-        "waiting: needs abs#4, which needs abs#3, which needs abs#2, "
-        "which needs Gate.enter#1 (running in acquire_0)"
-    )
-    assert chain[6].why() == (
-        "waiting: needs abs#6, which needs abs#5, which needs abs#4, "
-        "which needs, over 2 more, Gate.enter#1 (running in acquire_0)"
-    )
-
-
-def test_deep_chain_is_no_trouble() -> None:
-    with planned(1, stopped=True) as (_, queue):
-        task = queue.submit(abs, 1)
-        for _ in range(20_000):
-            task = queue.submit(abs, task)
-        assert task.why().endswith("which needs, over 19996 more, abs#1 (ready: the scheduler is stopped)")
-
-
-def test_ready_beside_others() -> None:
-    with planned(2) as (_, queue):
-        gate = Gate()
-        for _ in range(2):
-            queue.submit(gate.enter)
-        gate.wait_entered(2)
-        task = queue.submit(abs, 1)
-        busy = f"ready: all 2 slots of {queue.name} are busy"
-        assert task.why() == busy
-        queue.submit(abs, 1)
-        assert task.why() == f"{busy}, 1 other task is ready"
-        queue.submit(abs, 1)
-        assert task.why() == f"{busy}, 2 other tasks are ready"
-        gate.open()
-
-
-def test_ready_behind_the_one_slot(lab: Any) -> None:
-    _, acquire, compute, gate = lab
-    acquire.submit(gate.enter)
-    gate.wait_entered()
-    task = acquire.submit(abs, 1)
-    assert task.why() == "ready: the slot of acquire is busy"
-    # What needs it tells why it is not running.
-    assert compute.submit(abs, task).why() == (
-        "waiting: needs abs#2 (ready: the slot of acquire is busy)"
-    )
-
-
-def test_stopped(lab: Any) -> None:
-    scheduler, acquire, compute, _ = lab
-    with scheduler.stop():
-        task = acquire.submit(abs, 1)
-        assert task.why() == "ready: the scheduler is stopped"
-        assert compute.submit(abs, task).why() == ("waiting: needs abs#1 (ready: the scheduler is stopped)")
-
-
 def test_thread_is_on_its_way(lab: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     scheduler, acquire, _, _ = lab
     starts: list[Any] = []
@@ -148,32 +109,22 @@ def test_thread_is_on_its_way(lab: Any, monkeypatch: pytest.MonkeyPatch) -> None
     assert task.result(DEADLINE) == 1
 
 
-def test_queue_that_takes_no_more_still_has_its_reasons(lab: Any) -> None:
-    _, acquire, _, gate = lab
-    acquire.submit(gate.enter)
-    gate.wait_entered()
-    task = acquire.submit(abs, 1)
-    acquire.shutdown(wait=False)
-    assert task.why() == "ready: the slot of acquire is busy"
-
-
-def test_futures_of_others(lab: Any) -> None:
-    _, _, compute, gate = lab
+def test_futures_from_outside(lab: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    scheduler, _, compute, gate = lab
+    monkeypatch.setattr(_why, "LISTED", 2)
     future: Future[int] = Future()
-    assert compute.submit(abs, future).why() == "waiting: needs a future of another executor"
-    assert compute.submit(abs, settled(future)).why() == "waiting: needs a future of another executor"
+    waiting = [compute.submit(abs, future), compute.submit(abs, settled(future))]
+    assert [task.why() for task in waiting] == ["waiting: needs a future of another executor"] * 2
     with planned(1) as (_, foreign):
         task = foreign.submit(gate.enter, 1)
         assert compute.submit(abs, task).why() == "waiting: needs Gate.enter#1 of another scheduler"
+        assert scheduler.why().splitlines()[1:] == [
+            "a future of another executor: not done; 1 task waits for it: abs#1",
+            "a future of another executor: not done; 1 task waits for it: abs#2",
+            "and 1 more futures of others",
+        ]
         gate.open()
     future.set_result(1)
-
-
-def test_settled_stands_for_its_future(lab: Any) -> None:
-    _, acquire, compute, gate = lab
-    frame = acquire.submit(gate.enter, 1)
-    gate.wait_entered()
-    assert compute.submit(str, settled(frame)).why() == ("waiting: needs Gate.enter#1 (running in acquire_0)")
 
 
 def test_items(lab: Any) -> None:
@@ -248,17 +199,22 @@ def test_promoted_oldest_first_has_no_number() -> None:
 
 
 def test_waits_while_it_runs(lab: Any) -> None:
-    _, acquire, compute, gate = lab
-    awaited = acquire.submit(gate.enter, 1)
+    scheduler, acquire, _, gate = lab
+    held = acquire.submit(gate.enter, 1)
     gate.wait_entered()
     outside: Future[int] = Future()
-    waiting = {
-        "Gate.enter#1": compute.submit(lambda: awaited.result(DEADLINE)),
-        "futures of other executors": compute.submit(lambda: smqexec.wait([outside], DEADLINE)),
-    }
-    for what, task in waiting.items():
+    tasks = [acquire.submit(abs, i) for i in range(5)]
+    for awaited, wait in {
+        " for Gate.enter#1": lambda: held.result(DEADLINE),
+        "futures of other executors": lambda: smqexec.wait([outside], DEADLINE),
+        " and 2 more": lambda: smqexec.wait(tasks, DEADLINE),
+        "acquire": acquire.shutdown,
+        "the scheduler": scheduler.wait,
+    }.items():
+        task = Queue(scheduler, 1, "waiter").submit(wait)
         until(lambda task=task: "waits" in task.why())
-        assert task.why().startswith("running in compute_") and task.why().endswith(f", waits for {what}")
+        words = task.why()
+        assert words.startswith("running in waiter_0, waits for ") and words.endswith(awaited), words
     gate.open()
     outside.set_result(1)
 
@@ -280,28 +236,6 @@ def test_what_was_waited_for_is_done_and_the_thread_is_busy(lab: Any) -> None:
     calling.result(DEADLINE)
     words = waiting.why()
     assert ", waits for tasks that have ended, does Gate.enter#" in words, words
-
-
-def test_waits_for_everything(lab: Any) -> None:
-    scheduler, acquire, compute, gate = lab
-    acquire.submit(gate.enter, 1)
-    gate.wait_entered()
-    for what, wait in {"the scheduler": scheduler.wait, "acquire": acquire.shutdown}.items():
-        task = compute.submit(wait)
-        until(lambda task=task: "waits" in task.why())
-        assert task.why().endswith(f", waits for {what}")
-
-
-def test_waits_for_several(lab: Any) -> None:
-    _, acquire, compute, gate = lab
-    acquire.submit(gate.enter)
-    gate.wait_entered()
-    tasks = [acquire.submit(abs, i) for i in range(5)]
-    task = compute.submit(smqexec.wait, smqexec.Raw(tasks), DEADLINE)
-    until(lambda: "waits" in task.why())
-    words = task.why().partition(", waits for ")[2]
-    assert words.endswith(" and 2 more")
-    assert set(words.removesuffix(" and 2 more").split(", ")) < {f"abs#{i}" for i in range(2, 7)}
 
 
 def test_waits_for_the_length_of_a_generator_task(lab: Any) -> None:
@@ -438,28 +372,6 @@ def test_all_that_is_stuck(lab: Any) -> None:
         "Gate.enter#1: running in acquire_0; 6 tasks wait for it: max#2, max#3, max#4 and 3 more",
     ]
     assert "slot" not in scheduler.why()
-    for future in outside:
-        future.set_result(1)
-
-
-def test_running_alone(lab: Any) -> None:
-    scheduler, acquire, _, gate = lab
-    acquire.submit(gate.enter)
-    gate.wait_entered()
-    assert scheduler.why() == "1 running, 0 ready, 0 waiting\nGate.enter#1: running in acquire_0"
-
-
-def test_many_futures_of_others_are_counted(lab: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    scheduler, _, compute, _ = lab
-    monkeypatch.setattr(_why, "LISTED", 2)
-    outside: list[Future[int]] = [Future() for _ in range(5)]
-    for future in outside:
-        compute.submit(abs, future)
-    assert scheduler.why().splitlines()[1:] == [
-        "a future of another executor: not done; 1 task waits for it: abs#1",
-        "a future of another executor: not done; 1 task waits for it: abs#2",
-        "and 3 more futures of others",
-    ]
     for future in outside:
         future.set_result(1)
 
