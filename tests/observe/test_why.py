@@ -40,7 +40,8 @@ def test_waits_for_what_runs(lab: Any) -> None:
     frame = acquire.submit(gate.enter, 1)
     gate.wait_entered()
     assert frame.why() == "running in acquire_0"
-    assert compute.submit(abs, frame).why() == "waiting: needs Gate.enter#1 (running in acquire_0)"
+    for argument in (frame, settled(frame)):
+        assert compute.submit(abs, argument).why() == "waiting: needs Gate.enter#1 (running in acquire_0)"
     other = acquire.submit(abs, 1)
     both = compute.submit(max, frame, other)
     assert both.why() == "waiting: needs Gate.enter#1 (running in acquire_0), and 1 more"

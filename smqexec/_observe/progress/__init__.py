@@ -70,7 +70,7 @@ class progress:
         self._queue: Any = queue
         self._file: Any = file or sys.stderr
         self._notebook = file is None and _in_notebook()
-        self._display: Display | None = None  # while the block runs
+        self._display: Any = None  # while the block runs
 
     def __enter__(self) -> Self:
         if self._display is not None:
@@ -97,8 +97,7 @@ class progress:
 
     def __exit__(self, *exception: object) -> None:
         display, self._display = self._display, None
-        if display is not None:
-            display.close()
+        display.close()
 
 
 def _in_notebook() -> bool:
