@@ -1,9 +1,8 @@
 """Assertions about types: mypy and pyright read this file, nobody runs it.
 
 ty 0.0.108 and pyrefly 1.5.0 infer the same, but for this.  Both: not the result of a lambda that has
-parameters.  ty: not `Raw(function)` written in the call itself (it does where that has a name, as `raw`
-below).  pyrefly: not the result of an overloaded function, such as `max`; and it lets an ordinary task be
-iterated.
+parameters.  pyrefly: not the result of an overloaded function, such as `max`; and it lets an ordinary
+task be iterated.  `test_type_checkers.py` shows that these are all.
 """
 
 import asyncio

@@ -15,9 +15,11 @@ from types import BuiltinFunctionType, MemberDescriptorType
 from typing import Any, Generic, NamedTuple, TypeVar
 
 T = TypeVar("T")
+# Of Raw, so that ty takes a Raw of any function for a Raw[Callable[..., R]].
+T_co = TypeVar("T_co", covariant=True)
 
 
-class Raw(Generic[T]):
+class Raw(Generic[T_co]):
     """Pass *value* as it is, unsearched: a future in it is no dependency.
 
     It has this meaning only among the arguments of a submitted call, at any depth that is searched.
@@ -25,7 +27,7 @@ class Raw(Generic[T]):
 
     __slots__ = ("value",)
 
-    def __init__(self, value: T) -> None:
+    def __init__(self, value: T_co) -> None:
         self.value = value
 
     def __repr__(self) -> str:
