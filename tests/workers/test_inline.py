@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from gate import DEADLINE, Gate
-from internals import Worker, core_of, searches_in, state_of, workers_of
+from internals import searches_in, workers_of
 from threads import beside, planned, until
 
 import smqexec
@@ -43,8 +43,15 @@ def test_done_before_submit_returns_and_in_its_thread() -> None:
 
 
 @pytest.mark.parametrize("order, expected", [("newest", [2, 1, 0]), ("oldest", [0, 1, 2])])
-def test_order_is_that_of_the_scheduler(order: str, expected: list[int]) -> None:
-    done: list[int] = []
+def test_order_is_that_of_the_scheduler(order: str, expected: list[Any]) -> None:
+    """Submissions inside a task come after it."""
+
+    def outer() -> None:
+        line.submit(done.append, "inner")
+        queue.submit(done.append, "other")
+        done.append("outer")
+
+    done: list[Any] = []
     with Scheduler(order=order, stopped=True) as scheduler:
         queue, line = Queue(scheduler, inline=True), Queue(scheduler, inline=True, in_order=True)
         tasks = [queue.submit(done.append, number) for number in range(3)]
@@ -55,21 +62,10 @@ def test_order_is_that_of_the_scheduler(order: str, expected: list[int]) -> None
         for number in range(3, 6):
             line.submit(done.append, number)
         scheduler.resume()
-    assert done == [*expected, 3, 4, 5]
-
-
-def test_submissions_inside_a_task_come_after_it() -> None:
-    done: list[str] = []
-
-    def outer() -> None:
-        other.submit(done.append, "other")
-        queue.submit(done.append, "inner")
-        done.append("outer")
-
-    with Scheduler() as scheduler:
-        queue, other = Queue(scheduler, inline=True), Queue(scheduler, inline=True)
+        assert done == [*expected, 3, 4, 5]
+        done.clear()
         queue.submit(outer)
-        assert done == ["outer", "inner", "other"]
+    assert done == ["outer", "other", "inner"]
 
 
 def test_recursion_on_one_slot() -> None:
@@ -210,28 +206,21 @@ def test_task_that_waits_for_one_that_its_own_thread_has_left_for_it() -> None:
 
 
 def test_waiting_for_several_inside_a_task() -> None:
+    outside: Future[int] = Future()
+
     def wait() -> list[Any]:
         tasks = [other.submit(abs, number) for number in range(3)]
         done, _ = smqexec.wait(tasks, DEADLINE)
         assert len(done) == 3
+        with pytest.raises(TimeoutError):
+            queue.submit(abs, outside).result(0.01)
         return [task.result() for task in smqexec.as_completed(tasks, DEADLINE)]
 
     with Scheduler() as scheduler:
         queue, other = Queue(scheduler, inline=True), Queue(scheduler, inline=True)
         assert sorted(queue.submit(wait).result(DEADLINE)) == [0, 1, 2]
-        assert queue.submit(lambda: other.submit(here) and scheduler.wait(DEADLINE)).result(DEADLINE)
-
-
-def test_timeout_of_a_wait_inside_a_task() -> None:
-    outside: Future[int] = Future()
-
-    def wait() -> None:
-        queue.submit(abs, outside).result(0.01)
-
-    with Queue(inline=True) as queue:
-        with pytest.raises(TimeoutError):
-            queue.submit(wait).result(DEADLINE)
         outside.set_result(1)
+        assert queue.submit(lambda: other.submit(here) and scheduler.wait(DEADLINE)).result(DEADLINE)
 
 
 def test_beside_a_queue_of_threads() -> None:
@@ -334,35 +323,38 @@ def test_ctrl_c_fails_the_task_that_runs_and_no_other() -> None:
 
 
 def test_ctrl_c_between_two_tasks_strikes_the_next() -> None:
-    """In what is ours it is put off."""
+    """In what is ours it is put off; after the last task it is the caller's."""
     with Scheduler(order="oldest", stopped=True) as scheduler:
         queue = Queue(scheduler, inline=True)
         first, second, third = (queue.submit(abs, 1) for _ in range(3))
         scheduler.observe(
-            lambda event: event.kind == "end" and event.task is first and signal.raise_signal(signal.SIGINT)
+            lambda event: event.kind == "end" and event.task in ends and signal.raise_signal(signal.SIGINT)
         )
+        ends = [first]
         scheduler.resume()
         assert first.result() == 1 and third.result() == 1
         assert isinstance(second.exception(), KeyboardInterrupt)
-
-
-def test_ctrl_c_after_the_last_task_is_the_callers() -> None:
-    with Scheduler(order="oldest", stopped=True) as scheduler:
-        queue = Queue(scheduler, inline=True)
-        task = queue.submit(abs, 1)
-        scheduler.observe(lambda event: event.kind == "end" and signal.raise_signal(signal.SIGINT))
+        scheduler.stop()
+        ends.append(queue.submit(abs, 1))
         with pytest.raises(KeyboardInterrupt):
             scheduler.resume()
-        assert task.result() == 1
+        assert ends[1].result() == 1
 
 
-def test_initializer() -> None:
-    """Once, by the first run."""
+def test_initializer(caplog: pytest.LogCaptureFixture) -> None:
+    """Once, by the first worker."""
     done: list[int] = []
     with Queue(inline=True, initializer=done.append, initargs=(1,)) as queue:
         assert done == []
         assert queue.submit(abs, 1).done() and queue.submit(abs, 1).done()
     assert done == [1]
+    queue = Queue(inline=True, initializer=os.remove, initargs=("/nowhere/at/all",))
+    with pytest.raises(RuntimeError, match="initializer failed"):
+        queue.submit(abs, 1).result(DEADLINE)
+    assert queue._broken and "Exception in initializer" in caplog.text
+    with pytest.raises(RuntimeError, match="initializer failed"):
+        queue.submit(abs, 1)
+    queue.shutdown()
 
 
 @pytest.mark.parametrize("fails", [False, True])
@@ -384,22 +376,6 @@ def test_no_thread_runs_a_task_before_the_initializer_has_ended(fails: bool) -> 
     assert ran.is_set() != fails
     assert early == [False]
     queue.shutdown()
-
-
-def test_initializer_that_fails(caplog: pytest.LogCaptureFixture) -> None:
-    queue = Queue(inline=True, initializer=os.remove, initargs=("/nowhere/at/all",))
-    with pytest.raises(RuntimeError, match="initializer failed"):
-        queue.submit(abs, 1).result(DEADLINE)
-    assert queue._broken and "Exception in initializer" in caplog.text
-    with pytest.raises(RuntimeError, match="initializer failed"):
-        queue.submit(abs, 1)
-    queue.shutdown()
-
-
-def test_run_that_is_not_known_any_more_leaves() -> None:
-    with Queue(inline=True) as queue:
-        state = state_of(queue)
-        assert core_of(queue).dispatcher.begin(state, Worker(state)) is None
 
 
 def test_bad_arguments() -> None:

@@ -487,41 +487,37 @@ def test_outside_they_are_the_standard_functions() -> None:
         smqexec.wait([Future()], 0, "soon")
 
 
-@pytest.mark.parametrize("return_when", [ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION])
+@pytest.mark.parametrize("return_when", [ALL_COMPLETED, FIRST_COMPLETED])
 def test_wait_inside_a_task(return_when: str) -> None:
     with planned(1) as (scheduler, queue):
 
         def program() -> tuple[int, int]:
             outside: Future[int] = Future()
             outside.set_result(1)
-            failed: Future[int] = Future()
-            failed.set_exception(ValueError())
-            tasks = [queue.submit(int, "1"), queue.submit(int, "x")]
-            own = [outside] if return_when == FIRST_COMPLETED else [outside, *tasks]
-            own += [failed] if return_when == FIRST_EXCEPTION else []
-            done, left = smqexec.wait([*own, *tasks], None, return_when)
-            assert not done & left
+            tasks = [outside, queue.submit(int, "1"), queue.submit(int, "x")]
+            done, left = smqexec.wait([*tasks, *tasks[:2]], None, return_when)
             return len(done), len(left)
 
         done, left = queue.submit(program).result(DEADLINE)
-        assert (done > 0) and (left == 0 or return_when != ALL_COMPLETED)
+        assert done + left == 3 and done > 0
+        assert left == 0 or return_when == FIRST_COMPLETED
+        unknown = queue.submit(lambda: smqexec.wait([queue.submit(int)], None, "LAST_COMPLETED"))
+        assert isinstance(unknown.exception(DEADLINE), ValueError)
         assert nothing_is_left(scheduler)
 
 
 def test_wait_for_the_first_exception_inside_a_task_ends_with_it_and_not_before() -> None:
-    with planned(1, 1) as (_, queue, other):
+    with planned(1, 2) as (_, queue, other):
         fine: Future[int] = Future()
         fine.set_result(1)
-        gates = [Gate(), Gate()]
-        failing = other.submit(lambda: int(str(gates[0].enter("x"))))
-        gates[0].wait_entered()
-        last = other.submit(gates[1])
-        waiter = queue.submit(lambda: smqexec.wait([fine, failing, last], None, FIRST_EXCEPTION))
+        (gate, text), (last, held) = occupy(other, "x"), occupy(other)
+        failing = queue.submit(int, text)
+        waiter = queue.submit(lambda: smqexec.wait([fine, failing, held], None, FIRST_EXCEPTION))
         until(lambda: searches_in(queue))
         assert not waiter.done()
-        gates[0].open()
-        assert waiter.result(DEADLINE) == ({fine, failing}, {last})
-        gates[1].open()
+        gate.open()
+        assert waiter.result(DEADLINE) == ({fine, failing}, {held})
+        last.open()
 
 
 def test_as_completed_inside_a_task() -> None:
@@ -633,43 +629,6 @@ def test_as_completed_taken_to_another_task() -> None:
         assert two.submit(go_on).result(DEADLINE) == (1, 2)
 
 
-def test_wait_inside_a_task_until_nobody_knows_when() -> None:
-    with planned(1) as (_, queue):
-        waiter = queue.submit(lambda: smqexec.wait([queue.submit(int)], None, "LAST_COMPLETED"))
-        assert isinstance(waiter.exception(DEADLINE), ValueError)
-
-
-def test_search_does_not_follow_a_wait_that_is_over() -> None:
-    """It hears that the awaited task waits, and looks only when that wait has ended."""
-    with planned(1, 1) as (_, one, two):
-        busy, asks, end = Gate(), Gate(), Gate()
-        order: list[str] = []
-
-        def awaited() -> None:
-            asks.enter()
-            with pytest.raises(TimeoutError):
-                unneeded.result(0.01)
-            busy.open()
-            end.enter()
-
-        def program() -> None:
-            two.submit(lambda *_: None, task, one.submit(busy)).result()
-            order.append("end")
-
-        task = two.submit(awaited)
-        asks.wait_entered()
-        waiting = one.submit(program)
-        busy.wait_entered()  # nested
-        unneeded = one.submit(order.append, "unneeded")
-        asks.open()
-        end.wait_entered()
-        until(lambda: any(not search.new_needs for search in searches_in(one)))
-        end.open()
-        waiting.result(DEADLINE)
-        unneeded.result(DEADLINE)
-        assert order == ["end", "unneeded"]
-
-
 def test_wait_for_any_of_several_is_part_of_no_cycle() -> None:
     with planned(1, 1, 1) as (_, one, two, three):
         asks = Gate()
@@ -722,11 +681,8 @@ def test_search_follows_no_wait_of_a_task_in_which_the_awaited_one_is_nested() -
 # checkpoint, stop, wait.
 
 
-def test_checkpoint_outside_a_task_does_nothing() -> None:
-    checkpoint()
-
-
 def test_checkpoint_blocks_while_stopped_and_ends_a_cancelled_task() -> None:
+    checkpoint()  # outside a task it does nothing
     with planned(1) as (scheduler, queue):
         entered, rounds = Gate(), []
 
@@ -749,12 +705,8 @@ def test_checkpoint_blocks_while_stopped_and_ends_a_cancelled_task() -> None:
             task.result(DEADLINE)
         assert task.cancelled() and scheduler.counts()["cancelled"] == 1
 
-
-def test_cancelled_error_that_nobody_asked_for_is_a_failure() -> None:
-    with planned(1) as (_, queue):
-
         def give_up() -> None:
-            raise CancelledError
+            raise CancelledError  # nobody asked for that: a failure like any other
 
         task = queue.submit(give_up)
         assert isinstance(task.exception(DEADLINE), CancelledError)
@@ -763,18 +715,11 @@ def test_cancelled_error_that_nobody_asked_for_is_a_failure() -> None:
 
 def test_one_of_two_paused_tasks_is_cancelled() -> None:
     with planned(2) as (scheduler, queue):
-        both = threading.Barrier(3, timeout=DEADLINE)
-
-        def work() -> str:
-            both.wait()
-            both.wait()
-            checkpoint()
-            return "went on"
-
-        one, two = queue.submit(work), queue.submit(work)
-        both.wait()
+        gate = Gate()
+        one, two = (queue.submit(lambda: gate.enter() or checkpoint() or "went on") for _ in range(2))
+        gate.wait_entered(2)
         scheduler.stop()
-        both.wait()
+        gate.open()
         scheduler.stop(wait=True)
         one.cancel()
         with pytest.raises(CancelledError):
@@ -813,29 +758,22 @@ def test_stop_while_a_task_waits_for_all() -> None:
         assert late.done()
 
 
-def test_task_waits_for_all_of_another_scheduler() -> None:
-    """What runs of its own is none of those."""
-    with planned(1) as (scheduler, queue), planned(1) as (another, other):
-        gate = Gate()
-        late = other.submit(gate, 5)
-
-        def program() -> bool:
-            gate.open()
-            return bool(another.wait(DEADLINE)) and late.done()
-
-        assert queue.submit(program).result(DEADLINE)
-        assert nothing_is_left(scheduler, another)
-
-
-def test_stop_waits_for_what_is_nested_in_one_that_waits() -> None:
+@pytest.mark.parametrize("what", ["nested", "outside"])
+def test_stop_waits_for_what_may_go_on(what: str) -> None:
+    """A task nested in one that waits, and one that waits for a future of another executor."""
     with planned(1) as (scheduler, queue):
-        gate = Gate()
-        task = queue.submit(lambda: queue.submit(gate, 1).result())
-        gate.wait_entered()
+        gate, outside = Gate(), Future[int]()
+        if what == "nested":
+            task = queue.submit(lambda: queue.submit(gate, 1).result())
+            gate.wait_entered()
+        else:
+            task = queue.submit(lambda: len(smqexec.wait([outside]).done))
+            until(lambda: any(worker.waits for worker in workers_of(queue)))
         stopping = beside(scheduler.stop, True)
         until(lambda: watchers_of(scheduler) or stopping.done())
         assert not stopping.done()
         gate.open()
+        outside.set_result(1)
         stopping.result(DEADLINE)
         scheduler.resume()
         assert task.result(DEADLINE) == 1
@@ -865,19 +803,6 @@ def test_stop_does_not_wait_for_one_that_waits_again_after_what_was_nested() -> 
         assert task.result(DEADLINE) == 1
 
 
-def test_stop_waits_for_a_task_that_waits_for_a_future_of_another_executor() -> None:
-    with planned(1) as (scheduler, queue):
-        outside: Future[int] = Future()
-        waiter = queue.submit(lambda: len(smqexec.wait([outside]).done))
-        until(lambda: any(worker.waits for worker in workers_of(queue)))
-        stopping = beside(scheduler.stop, True)
-        until(lambda: watchers_of(scheduler) or stopping.done())
-        assert not stopping.done()
-        outside.set_result(1)
-        stopping.result(DEADLINE)
-        assert waiter.result(0) == 1
-
-
 def test_task_stops_another_scheduler_and_waits_for_that() -> None:
     with planned(1) as (_, queue), planned(1) as (another, other):
         queue.submit(another.stop, True).result(DEADLINE)
@@ -905,13 +830,7 @@ def test_stop_does_not_wait_for_a_wait_nested_in_a_wait() -> None:
 def test_what_pauses_while_the_interpreter_exits_is_cancelled() -> None:
     with planned(1) as (scheduler, queue):
         gate = Gate()
-
-        def work() -> str:
-            gate.enter()
-            checkpoint()
-            return "went on"
-
-        task = queue.submit(work)
+        task = queue.submit(lambda: gate.enter() or checkpoint() or "went on")
         gate.wait_entered()
         scheduler.stop()
         core_of(scheduler).exiting = True
@@ -1092,17 +1011,11 @@ def test_cancelling_a_graph_with_many_ways_looks_at_each_task_once(monkeypatch: 
 
 def test_cancel_with_dependencies_asks_what_runs() -> None:
     with planned(1) as (_, queue):
-        entered = Gate()
-
-        def work() -> None:
-            entered.enter()
-            checkpoint()
-
-        held = queue.submit(work)
-        entered.wait_entered()
-        sink = queue.submit(str, held)
-        assert sink.cancel(dependencies=True)
-        entered.open()
+        gate = Gate()
+        held = queue.submit(lambda: gate.enter() or checkpoint())
+        gate.wait_entered()
+        assert queue.submit(str, held).cancel(dependencies=True)
+        gate.open()
         with pytest.raises(CancelledError):
             held.result(DEADLINE)
 

@@ -14,41 +14,44 @@ from threads import planned, until
 from smqexec import Queue, Scheduler
 
 
-def runs(queue: Queue) -> int:
+def workers(queue: Queue) -> int:
     with lock_of(queue):
         return len(workers_of(queue))
 
 
-def test_width_is_what_it_was_made_with() -> None:
-    with planned(3) as (_, queue):
-        assert queue.max_workers == queue._max_workers == 3
-        queue.max_workers = 5
-        assert queue.max_workers == queue._max_workers == 5
-        assert "5 slots" in repr(queue)
-
-
-@pytest.mark.parametrize("submitted", [5, 50])
-def test_up_at_once(submitted: int) -> None:
+def test_up_at_once() -> None:
     gate = Gate()
     with planned(1) as (_, queue):
-        tasks = [queue.submit(gate, number) for number in range(submitted)]
+        tasks = [queue.submit(gate, number) for number in range(9)]
         gate.wait_entered()
+        assert queue.max_workers == queue._max_workers == 1
         queue.max_workers = 4
+        assert queue.max_workers == queue._max_workers == 4
+        assert "4 slots" in repr(queue)
         gate.wait_entered(4)
         assert queue.counts()["running"] == 4
         gate.open()
-        assert [task.result(DEADLINE) for task in tasks] == list(range(submitted))
+        assert [task.result(DEADLINE) for task in tasks] == list(range(9))
 
 
-def test_up_while_nothing_is_ready_counts_for_what_comes() -> None:
+@pytest.mark.parametrize("stopped", [False, True])
+def test_up_while_nothing_starts_counts_for_what_comes(stopped: bool) -> None:
     gate = Gate()
-    with planned(1) as (_, queue):
+    with planned(1) as (scheduler, queue):
         assert queue.submit(abs, 1).result(DEADLINE) == 1
+        if stopped:
+            scheduler.stop()
         queue.max_workers = 3
         tasks = [queue.submit(gate) for _ in range(3)]
+        assert not stopped or queue.counts()["running"] == 0
+        scheduler.resume()
         gate.wait_entered(3)
+        scheduler.stop()
+        queue.max_workers = 1
         gate.open()
         assert [task.result(DEADLINE) for task in tasks] == [None] * 3
+        scheduler.resume()
+        assert queue.submit(abs, -1).result(DEADLINE) == 1
 
 
 def test_down_as_slots_free() -> None:
@@ -64,7 +67,7 @@ def test_down_as_slots_free() -> None:
         for number in (0, 1):
             gates[number].open()
             tasks[2 - number].result(DEADLINE)
-            until(lambda: runs(queue) == 2 - number)  # noqa: B023
+            until(lambda: workers(queue) == 2 - number)  # noqa: B023
             assert not any(task.running() for task in waiting)
         gates[2].open()
         gates[3].wait_entered()
@@ -72,7 +75,7 @@ def test_down_as_slots_free() -> None:
         for gate in gates:
             gate.open()
         assert [task.result(DEADLINE) for task in waiting] == [None] * 3
-        assert runs(queue) == 1
+        assert workers(queue) == 1
 
 
 def test_down_with_threads_that_have_nothing_to_do() -> None:
@@ -82,7 +85,7 @@ def test_down_with_threads_that_have_nothing_to_do() -> None:
             task.result(DEADLINE)
         until(lambda: idle_in(queue) == 4)
         queue.max_workers = 2
-        until(lambda: runs(queue) == 2)
+        until(lambda: workers(queue) == 2)
         tasks = [queue.submit(gate) for _ in range(3)]
         gate.wait_entered(2)
         assert queue.counts()["running"] == 2
@@ -115,7 +118,7 @@ def test_up_and_down_at_random_while_tasks_run() -> None:
         tasks = [queue.submit(work, number) for number in range(500)]
         assert [task.result(DEADLINE) for task in tasks] == list(range(500))
         queue.max_workers = 1
-        until(lambda: runs(queue) == 1)
+        until(lambda: workers(queue) == 1)
     assert most <= 4
 
 
@@ -130,7 +133,7 @@ def test_down_inside_a_task_that_waits() -> None:
 
     with planned(3) as (_, queue):
         assert queue.submit(total, 5).result(DEADLINE) == 32
-        until(lambda: runs(queue) == 1)
+        until(lambda: workers(queue) == 1)
 
 
 def test_down_in_order_and_with_little_room() -> None:
@@ -144,22 +147,6 @@ def test_down_in_order_and_with_little_room() -> None:
         assert scheduler.wait(DEADLINE)
         assert state_of(queue).has_rules
     assert sorted(done) == list(range(50))
-
-
-def test_width_of_a_stopped_queue() -> None:
-    gate = Gate()
-    with planned(1, stopped=True) as (scheduler, queue):
-        tasks = [queue.submit(gate) for _ in range(3)]
-        queue.max_workers = 3
-        assert queue.counts()["running"] == 0
-        scheduler.resume()
-        gate.wait_entered(3)
-        scheduler.stop()
-        queue.max_workers = 1
-        gate.open()
-        assert [task.result(DEADLINE) for task in tasks] == [None] * 3
-        scheduler.resume()
-        assert queue.submit(abs, -1).result(DEADLINE) == 1
 
 
 def test_width_of_an_executor() -> None:
