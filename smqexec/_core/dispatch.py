@@ -20,8 +20,8 @@ from .._planner import SEARCHING
 from .exclusive import breakdown_on_error
 from .queue_state import QueueState, Worker
 from .searches import SEARCH_LIMIT, forget, searches
-from .state import State
-from .wake import Starts, Wake
+from .state import Starts, State
+from .wake import Wake
 
 
 class Dispatcher:

@@ -27,9 +27,9 @@ from .._futures.task import Task
 from .._planner import NEW, RUNNING, WAITING
 from .exclusive import breakdown_on_error
 from .queue_state import QueueState
-from .state import Ended, State
+from .state import Effects, State
 from .termination import Termination
-from .wake import Starts, Wake
+from .wake import Wake
 
 # Entries of *progress*.
 UNDONE, OVER = "undone", "over"
@@ -63,45 +63,39 @@ class Withdrawal:
                 if locked:
                     try:
                         # No worker has seen *task*: the lock was not released since it was added.
-                        more, starts = self._undo(queue, task, True)
+                        effects = self._undo(queue, task, True)
                     finally:
                         progress.append(UNDONE)
                         if self._core.lock._is_owned():  # by this thread: no other could start
                             self._core.lock.release()
                 else:
                     with self._core.exclusive():
-                        more, starts = self._undo(queue, task, ended)
-                self._termination.finish(more, None if task._serial else task)
-                self._wake.start(starts)
+                        effects = self._undo(queue, task, ended)
+                self._termination.perform(effects, None if task._serial else task)
         finally:
             progress.append(OVER)
 
-    def _undo(self, queue: QueueState, task: Task[Any], ended: Any) -> tuple[list[Ended], Starts]:
-        """Repair the order and the workers, and cancel *task*.  The lock is held, maybe by another thread.
-
-        Returns:
-            What has ended, for `Termination.finish`, and workers for `Wake.start`.
-        """
+    def _undo(self, queue: QueueState, task: Task[Any], ended: Any) -> Effects:
+        """Repair the order and the workers, and cancel *task*.  The lock is held, maybe by another thread."""
         core = self._core
         if not hasattr(task, "_number"):  # the interruption came before the end of `add` of the planner
             task._home, task._stage = None, NEW
         self._rebuild(task)
-        more: list[Ended] = []
-        starts: Starts = []
+        effects = Effects()
         if WAITING <= task._stage < RUNNING:
-            more, _ = self._termination.drop(task, None, starts)
+            self._termination.drop(task, None, effects)
             queue.cancelled -= 1  # it does not count as submitted
         elif task._stage == NEW or ended:
             if task._stage == NEW:
                 task._end(None)
-            more = [(task, None, queue)]
+            effects.ended.append((task, None, queue))
         elif task._allocation is not None:  # it runs, or has run
             self._wake.tell_searches(core.allocating.stop_holding(task._allocation))
         for relay in list(core.relays):
             if type(relay) is Foreign and not relay._dependents:
                 self._termination.forget(relay)
-        starts += self._wake.wake_all()
-        return more, starts
+        effects.starts = self._wake.wake_all(effects.starts)
+        return effects
 
     def _rebuild(self, task: Task[Any]) -> None:
         """Rebuild the order, in which *task* may be half added; and wake all workers.  The lock is held."""

@@ -22,13 +22,27 @@ from .._futures.future import PlannedFuture
 from .._futures.names import counted
 from .._planner import DependencyPlanner, Node
 from .exclusive import Exclusive
-from .queue_state import EXITING, FORKED, QueueState
+from .queue_state import EXITING, FORKED, QueueState, Worker
 from .upward import Allocates, Ends, EventSink
 
 STATES: tuple[str, ...] = ("waiting", "ready", "running", "done", "failed", "cancelled")
 
 # A task or item that has ended under the lock: it releases its call, and wakes its waiters, after the lock.
 Ended: TypeAlias = tuple[PlannedFuture[Any], AtEnd | None, QueueState]
+
+# Workers to start in their backends, after the lock.
+Starts: TypeAlias = list[tuple[QueueState, Worker]]
+
+
+class Effects:
+    """What was decided under the lock, and is done after it: by `Termination.perform`."""
+
+    __slots__ = ("ended", "starts")
+
+    def __init__(self) -> None:
+        # Each is written by the thread that holds the lock, and then performed by the same thread.
+        self.starts: Starts | None = None
+        self.ended: list[Ended] = []
 
 
 class State(Exclusive):

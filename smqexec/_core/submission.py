@@ -25,10 +25,10 @@ from .._planner import DONE, NEW, NONE, Group, as_few
 from .exclusive import OF_THE_PARENT, REENTRANT
 from .interrupted import OVER, UNDONE, Withdrawal
 from .queue_state import QueueState
-from .state import Ended, State
+from .state import Effects, Starts, State
 from .submission_order import Barrier
 from .termination import Termination, failure_from
-from .wake import Starts, Wake
+from .wake import Wake
 
 # What `_plain` returns for a task that is not plain.
 _NOT_PLAIN: Any = object()
@@ -37,16 +37,17 @@ _NOT_PLAIN: Any = object()
 Make: TypeAlias = Callable[[], Task[Any]] | None
 
 
-class Special:
+class Special(Effects):
     """What is to be done after the lock for a task that is not plain, or was refused."""
 
-    __slots__ = ("ended", "foreign", "refusal", "starts")
+    __slots__ = ("foreign", "refusal")
 
     def __init__(self) -> None:
-        self.refusal: BaseException | None = None  # why the queue takes no task
-        self.starts: Starts | None = None  # workers to start
-        self.ended: list[Ended] = []  # the task, where a dependency has failed, or the queue has refused it
-        self.foreign: list[tuple[Foreign, Any]] = []  # futures of others, with the relays that stand for them
+        super().__init__()
+        # Why the queue takes no task.
+        self.refusal: BaseException | None = None
+        # Futures of other executors and schedulers, each after the relay that stands for it.
+        self.foreign: list[tuple[Foreign, Any]] = []
 
     def raise_refusal(self) -> None:
         """Raise a copy of `refusal`, if there is one."""
@@ -221,7 +222,7 @@ class Submission:
             special.starts = self._wake.wake(queue)
         else:
             with uninterrupted():
-                special.ended, special.starts = self._termination.drop(task, failure_from(failed))
+                self._termination.drop(task, failure_from(failed), special)
         return special
 
     def _needed(

@@ -1,9 +1,11 @@
 """Tasks end without a value: they fail, are cancelled, or lose a dependency.
 
-`Termination.drop` ends a node and all its dependents under the lock, and lists what ended; `finish` does the
-rest after the lock: it releases the calls, wakes waiters, and calls callbacks.  A drop of many nodes goes in
-slices, between which other threads have the lock.  Meanwhile `State.unfinished_drops` has the nodes that are
-still to be dropped: each waits for a dropped node, so that no worker can start it.
+`Termination.drop` ends a node and all its dependents under the lock, and lists what ended.  `perform` does
+the rest after the lock: it starts workers, releases the calls, wakes waiters, and calls callbacks.
+
+A drop of many nodes goes in slices, between which other threads have the lock.  Meanwhile
+`State.unfinished_drops` has the nodes that are still to be dropped.  No worker can start one of these: each
+waits for a dropped node, which never counts as done.
 """
 
 from __future__ import annotations
@@ -24,9 +26,9 @@ from .._planner import DONE, READY, RUNNING, Node, dependencies_of, dependents_o
 from .exclusive import breakdown_on_error
 from .queue_state import QueueState, Worker
 from .searches import forget, searches
-from .state import Ended, State
+from .state import Effects, Ended, State
 from .submission_order import Barrier
-from .wake import Starts, Wake
+from .wake import Wake
 
 # How many nodes end in one slice, which takes a millisecond or two.
 SLICE = 300
@@ -36,13 +38,11 @@ class Termination:
     """How the tasks of a scheduler end without a value.  Called without the lock, if not said otherwise."""
 
     def __init__(self, core: State, wake: Wake) -> None:
+        # Constant: the state, and the part that finds workers for what becomes ready.
         self._core = core
         self._wake = wake
 
-    def forget(self, relay: Foreign) -> None:
-        """Release what *relay* stands for: it has ended, or no task depends on it.  The lock is held."""
-        self._core.relays.discard(relay)
-        relay.scheduler = relay.future = None
+    # A task that runs.
 
     def fail(
         self,
@@ -68,11 +68,10 @@ class Termination:
             worker.task = None
             if core._abandoned:
                 return
-            ended, starts = self.drop(task, failure)
+            effects = self.drop(task, failure)
         if DEFERRED:
             call_deferred()
-        self._wake.start(starts)
-        self.finish(ended, task)
+        self.perform(effects, task)
 
     def failure(self, exception: BaseException, queue: str) -> Failure:
         """Return the outcome of a task of *queue* that raised *exception*."""
@@ -80,6 +79,8 @@ class Termination:
         if self._core.watch_failure is not None:
             failure.seen = self._core.watch_failure(exception, queue)
         return failure
+
+    # Cancel.
 
     def cancel(self, future: PlannedFuture[Any], dependencies: bool = False) -> None:
         """Cancel *future* and its dependents, if it is pending; ask it to end, if it runs.
@@ -89,15 +90,17 @@ class Termination:
         core = self._core
         if core.deferred(self.cancel, future, dependencies):
             return
-        ended: list[Ended] = []
-        starts: Starts = []
+        effects = Effects()
+        # Nodes to cancel: a dependency comes after the task that needed it, and may be needed by no other
+        # then.
         todo: list[Any] = [future]
-        abroad: list[tuple[Foreign, PlannedFuture[Any]]] = []  # tasks of other schedulers
-        asked: list[tuple[QueueState, Task[Any]]] = []  # running tasks
+        # Dependencies that are tasks of other schedulers, each with the relay that stands for it.
+        abroad: list[tuple[Foreign, PlannedFuture[Any]]] = []
+        # Running tasks that were asked to end.
+        asked: list[tuple[QueueState, Task[Any]]] = []
         section = core.exclusive()
         with breakdown_on_error(core), section:
-            section.then(self._wake.start, starts)
-            section.then(self.finish, ended)
+            section.then(self.perform, effects)
             section.then(_cancel_elsewhere, asked)
             while todo and not core._abandoned:
                 node = todo.pop()
@@ -111,9 +114,9 @@ class Termination:
                     for relay in needs:
                         if type(relay) is Foreign and relay.future is not None:
                             abroad.append((relay, relay.future))
-                    more, _ = self.drop(node, None, starts)
-                    ended += more
+                    self.drop(node, None, effects)
                     todo.extend(needs)
+        # The lock of this scheduler is not held: no thread ever waits for a lock while it holds another.
         for relay, other in abroad:
             home = other._home
             if relay.scheduler is None and home is not None:  # no task here needs it any more
@@ -125,6 +128,8 @@ class Termination:
             needed = future._stage >= DONE or _is_needed(future)
         if not needed:
             self.cancel(future, dependencies=True)
+
+    # All tasks of a queue.
 
     def cancel_pending(self, queue: QueueState) -> None:
         """Cancel all pending tasks of *queue* and their dependents, and running ones not begun elsewhere."""
@@ -141,9 +146,39 @@ class Termination:
             queue.wake_idle()
         self.drop_pending(queue, Failure(error, traceback_of(error)))
 
-    def fail_ready(self, queue: QueueState, failure: Failure) -> None:
-        """Fail the ready tasks of *queue*, and what depends on them."""
-        self.drop_pending(queue, failure, ready_alone=True)
+    def drop_pending(self, queue: QueueState, failure: Failure | None, only_ready: bool = False) -> None:
+        """Drop the pending tasks of *queue*, or only its ready ones, and all their dependents."""
+        core = self._core
+        if core.deferred(self.drop_pending, queue, failure, only_ready):
+            return
+        effects = Effects()
+        section = core.exclusive()
+        with breakdown_on_error(core), section:
+            section.then(self.perform, effects)
+            if core._abandoned:
+                return
+            # Those that are ready now: a drop may make others ready, which are not meant.
+            nodes = [node for node in self.pending() if node._queue is queue]
+            for node in [node for node in nodes if node._stage == READY or not only_ready]:
+                if node._stage < RUNNING:  # not dropped with another one, nor started between two slices
+                    self.drop(node, failure, effects)
+
+    def pending(self) -> list[Any]:
+        """Return all pending tasks, those submitted first in front.  Locked.  Cost: the whole graph."""
+        core = self._core
+        # The order lists what no pending node waits for, or less; all others depend on such a node, on a node
+        # that is being dropped, on a relay, or on a running task.
+        found = dict.fromkeys(core.planner.order.listed(core.queues))
+        found |= dict.fromkeys(node for node in chain(*core.unfinished_drops) if node._stage < RUNNING)
+        todo: list[Any] = [*found, *core.relays, *core.running_tasks()]
+        while todo:
+            for node in dependents_of(todo.pop()):
+                if node not in found and node._stage < RUNNING:
+                    found[node] = None
+                    todo.append(node)
+        return sorted((node for node in found if node._queue is not None), key=lambda node: node._number)
+
+    # A future of another executor or scheduler.
 
     def foreign_done(self, relay: Foreign, future: Any) -> None:
         """Note that *future*, which *relay* stands for, is done."""
@@ -178,55 +213,23 @@ class Termination:
             if failure is None and not cancelled:
                 section.then(self._wake.start, self._wake.wake_for(core.planner.done(relay)))
             else:
-                ended, starts = self.drop(relay, failure)
-                section.then(self._wake.start, starts)
-                section.then(self.finish, ended)
+                section.then(self.perform, self.drop(relay, failure))
 
-    def drop_pending(self, queue: QueueState, failure: Failure | None, ready_alone: bool = False) -> None:
-        core = self._core
-        if core.deferred(self.drop_pending, queue, failure, ready_alone):
-            return
-        ended: list[Ended] = []
-        starts: Starts = []
-        section = core.exclusive()
-        with breakdown_on_error(core), section:
-            section.then(self._wake.start, starts)
-            section.then(self.finish, ended)
-            if core._abandoned:
-                return
-            nodes = [node for node in self.pending() if node._queue is queue]
-            if ready_alone:
-                nodes = [node for node in nodes if node._stage == READY]
-            for node in nodes:
-                if node._stage < RUNNING:
-                    more, _ = self.drop(node, failure, starts)
-                    ended += more
+    def forget(self, relay: Foreign) -> None:
+        """Release what *relay* stands for: it has ended, or no task depends on it.  The lock is held."""
+        self._core.relays.discard(relay)
+        relay.scheduler = relay.future = None
 
-    def pending(self) -> list[Any]:
-        """Return all pending tasks, those submitted first in front.  Locked.  Cost: the whole graph."""
-        core = self._core
-        found = dict.fromkeys(core.planner.order.listed(core.queues))
-        found |= dict.fromkeys(node for node in chain(*core.unfinished_drops) if node._stage < RUNNING)
-        todo: list[Any] = [*found, *core.relays, *core.running_tasks()]
-        while todo:
-            for node in dependents_of(todo.pop()):
-                if node not in found and node._stage < RUNNING:
-                    found[node] = None
-                    todo.append(node)
-        return sorted((node for node in found if node._queue is not None), key=lambda node: node._number)
+    # Any node.
 
-    def drop(
-        self,
-        node: Node,
-        failure: Failure | None,
-        starts: Starts | None = None,
-    ) -> tuple[list[Ended], Starts | None]:
+    def drop(self, node: Node, failure: Failure | None, effects: Effects | None = None) -> Effects:
         """End *node* with *failure*, or cancelled, and its dependents.  The lock is held, but for moments.
 
         Returns:
-            What has ended, for `finish`; *starts* and further workers, for `Wake.start`.
+            *effects*, with what has ended and the workers to start: for `perform`.
         """
         core = self._core
+        effects = Effects() if effects is None else effects
         inherited = failure
         if failure is not None and type(node) is not Foreign:
             inherited = failure.of(cast("PlannedFuture[Any]", node))
@@ -234,18 +237,19 @@ class Termination:
         to_drop = deque([node])
         core.unfinished_drops.append(to_drop)
         try:
-            freed = self._drop_some(to_drop, failure, inherited, ended)
-            starts = self._wake.wake_for(freed, starts)
             while to_drop:
-                core.yield_lock()
-                freed = self._drop_some(to_drop, inherited, inherited, ended)
-                starts = self._wake.wake_for(freed, starts)
+                if ended:
+                    core.yield_lock()  # between two slices
+                freed = self._drop_some(to_drop, failure, inherited, ended)
+                effects.starts = self._wake.wake_for(freed, effects.starts)
+                failure = inherited
         finally:
             core.unfinished_drops.remove(to_drop)
         # Last: if something above raises, `break_down` finds the tasks, and wakes their waiters.
         for task, at_end, _ in ended:
             task._leave(at_end)
-        return ended, starts
+        effects.ended += ended
+        return effects
 
     def _drop_some(
         self, to_drop: deque[Node], failure: Failure | None, inherited: Failure | None, ended: list[Ended]
@@ -257,7 +261,7 @@ class Termination:
         for task in dropped:
             for other in dependencies_of(task):
                 if type(other) is Foreign and not other._dependents:
-                    self.forget(other)
+                    self.forget(other)  # else the foreign future would keep the relay, and be asked for
             if not isinstance(task, PlannedFuture):
                 continue
             if searches:
@@ -275,7 +279,7 @@ class Termination:
             if at_end is not None and at_end.hooks:
                 freed += at_end.run_hooks(task)
             ended.append((task, at_end, queue))
-        for queue in touched:
+        for queue in touched:  # once for a slice, not for each task
             if queue.pending_limit is not None:
                 queue.pending_limit.admit(queue.pending)
             if queue.ending:
@@ -291,6 +295,15 @@ class Termination:
         stream = None if source is None else source._stream
         if stream is not None and stream.items.get(item._key) is item:
             del stream.items[item._key]
+
+    # After the lock.
+
+    def perform(self, effects: Effects, ran: Task[Any] | None = None) -> None:
+        """Start workers, then `finish` what has ended."""
+        try:
+            self._wake.start(effects.starts)
+        finally:
+            self.finish(effects.ended, ran)
 
     def finish(self, ended: list[Ended], ran: Task[Any] | None = None) -> None:
         """Release the calls of *ended*, wake waiters and call callbacks.

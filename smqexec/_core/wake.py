@@ -11,7 +11,7 @@ interrupts has so taken no task with it: see `Submission`.
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from typing import Any
 
 from .._calls.frames import traceback_of
 from .._calls.interrupts import LOGGER, uninterrupted
@@ -21,9 +21,7 @@ from .._planner import READY, SEARCHING
 from .exclusive import Section, breakdown_on_error
 from .queue_state import QueueState, Worker
 from .searches import SEARCH_LIMIT
-from .state import State
-
-Starts: TypeAlias = list[tuple[QueueState, Worker]]  # workers to start once the lock is not held
+from .state import Starts, State
 
 
 class Wake:
@@ -96,12 +94,11 @@ class Wake:
                 search.ready_without_worker()
         return starts
 
-    def wake_all(self) -> Starts:
+    def wake_all(self, starts: Starts | None = None) -> Starts | None:
         """Send workers to all ready tasks.  Locked; returns as `wake`."""
-        starts: Starts = []
         for queue in self._core.queues:
             for _ in range(min(queue.ready, queue.limit) or 1):
-                self.wake(queue, starts)
+                starts = self.wake(queue, starts)
         return starts
 
     def start(self, starts: Starts | None, submitted: Task[Any] | None = None) -> None:
@@ -138,4 +135,4 @@ class Wake:
         if helpless:
             message = "could not start a thread for queue %s; its ready tasks fail"
             LOGGER.error(message, queue.name, exc_info=error)
-            self._core.termination.fail_ready(queue, Failure(error, traceback_of(error)))
+            self._core.termination.drop_pending(queue, Failure(error, traceback_of(error)), only_ready=True)

@@ -210,6 +210,5 @@ class Streams:
             with section:
                 if item._stage != WAITING or self._core._abandoned:
                     return
-                ended, starts = self._termination.drop(item, Failure(error, traceback_of(error)))
-            self._wake.start(starts)
-            self._termination.finish(ended)
+                effects = self._termination.drop(item, Failure(error, traceback_of(error)))
+            self._termination.perform(effects)
