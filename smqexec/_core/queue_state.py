@@ -72,12 +72,6 @@ class Worker:
         depth = tasks.index(task) if task in tasks else len(tasks)
         return [wait for begun, wait in self.waits if begun >= depth]
 
-    def held_by(self, wait: Any) -> list[Any]:
-        """Return the tasks that can't go on before *wait* has ended."""
-        depths = [begun for begun, each in self.waits if each is wait]
-        tasks = [*self.suspended, self.task][: depths[0] + 1] if depths else []
-        return [task for task in tasks if task is not None]
-
 
 class _Current(threading.local):
     """What the calling thread does for us.  Each thread has fields of its own, so they need no lock."""

@@ -26,8 +26,8 @@ class Search(Protocol):
     def ready_without_worker(self) -> None:
         """Note that a task of such a queue is ready, and no other thread free for it."""
 
-    def extend(self, worker: Any, wait: Any, /) -> None:
-        """Note that *worker* has begun to *wait*."""
+    def extend(self, wait: Any, tasks: set[Any], /) -> None:
+        """Note that a worker has begun to *wait*: its running *tasks* need the awaited futures."""
 
     def held_back(self, core: Any, allocation: Any, /) -> None:
         """Note that the task of *allocation* lacks units, or needs the end of one more task."""

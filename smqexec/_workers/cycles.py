@@ -11,6 +11,7 @@ Cycles through other schedulers, slots or resources are not searched for; `why` 
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 from .._futures.future import PlannedFuture
@@ -22,14 +23,19 @@ from .join_search import JoinSearch
 def cycle_of(wait: JoinSearch) -> list[Any]:
     """Return a path from a future that *wait* awaits to a task of its thread: each node needs the next.
 
-    Return an empty list if there is no cycle.  The lock is held.  Cost: a step for each node that needs a
-    task of the thread.
+    Return an empty list if there is no cycle.  The lock is held.  Cost: a step for each running task, and for
+    each node that needs a task of the thread.
     """
     awaited = set(wait.awaited())
-    # Each found node, with the node that it needs: a task of the thread needs the innermost one to end, which
-    # runs nested in all others; None: the innermost one, which needs the wait to end.
-    tasks = [task for worker in wait.workers for task in worker.tasks()]
-    needs: dict[Any, Any] = {**dict.fromkeys(tasks, tasks[-1]), tasks[-1]: None} if tasks else {}
+    # For each nested task the task around it, which needs the nested one to end.
+    around: dict[Any, Any] = {}
+    for queue in wait.scheduler.queues:
+        for worker in queue.workers:
+            around.update(pairwise(reversed(worker.tasks())))
+    # Each found node, with the node that it needs.  None: the waiting task, which needs the wait to end.
+    needs: dict[Any, Any] = dict.fromkeys(wait.held)
+    for task in wait.held[:-1]:
+        needs[task] = wait.held[-1]
     for node in (todo := list(needs)):  # the list grows during the loop
         if node in awaited:
             # `needs` leads from the awaited node back to a task of the thread.
@@ -37,7 +43,10 @@ def cycle_of(wait: JoinSearch) -> list[Any]:
             while (node := needs[node]) is not None:
                 path.append(node)
             return path
-        for other in [*dependents_of(node), *_tasks_waiting_for(node, wait.scheduler)]:
+        others = [*dependents_of(node), *_tasks_waiting_for(node, wait.scheduler)]
+        if node in around:
+            others.append(around[node])
+        for other in others:
             if other not in needs:
                 needs[other] = node
                 todo.append(other)
@@ -56,7 +65,7 @@ def _tasks_waiting_for(node: Any, scheduler: Any) -> list[Any]:
             continue
         # A wait for any of several futures may end without *node*.
         if wait.strict and wait.active:
-            found += [task for worker in wait.workers for task in worker.held_by(wait)]
+            found += wait.held
     return found
 
 

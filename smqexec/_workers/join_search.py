@@ -52,8 +52,8 @@ class JoinSearch:
     """
 
     __slots__ = (
-        "active", "awaited", "count", "frames", "homes", "new_needs", "other_queues", "places", "ready",
-        "satisfied", "scheduler", "seen", "strict", "wakes", "worker", "workers",
+        "active", "awaited", "count", "frames", "held", "homes", "new_needs", "other_queues", "places",
+        "ready", "satisfied", "scheduler", "seen", "strict", "wakes", "worker", "workers",
     )  # fmt: skip
 
     def __init__(
@@ -73,8 +73,10 @@ class JoinSearch:
         # Both constant: a worker begins or leaves only while its thread does not wait here.
         self.workers = (*CURRENT.workers,)
         self.homes = {each.queue: each for each in self.workers}
-        # True while the thread waits.  Written by the thread under the scheduler's lock.
+        # True while the thread waits; and for each worker the task that waits, without the tasks around it.
+        # Written by the thread under the scheduler's lock.
         self.active = False
+        self.held: list[Any] = []
         # One entry for each event that may give the thread something to do; any thread puts one, without a
         # lock.  An entry stays until the thread takes it: so an event between `take` and `sleep` is not lost.
         self.wakes: SimpleQueue[None] = SimpleQueue()
@@ -126,11 +128,11 @@ class JoinSearch:
             heappush(self.ready, place)
             self.release()
 
-    def extend(self, worker: Worker, wait: JoinSearch) -> None:
-        """Note that *worker* has begun to *wait*: its tasks and its slot need the awaited futures."""
-        if worker in self.workers:
-            return  # the new wait is this one, or nested in this one
-        if worker.queue in self.other_queues or not self.seen.keys().isdisjoint(worker.tasks()):
+    def extend(self, wait: JoinSearch, tasks: set[Any]) -> None:
+        """Note that another worker has begun to *wait*: its *tasks* and its slot need the awaited futures."""
+        if wait.workers[0] is self.workers[0]:
+            return  # the wait is of the same thread: this one, or nested in this one
+        if not (self.other_queues.isdisjoint(wait.homes) and self.seen.keys().isdisjoint(tasks)):
             # The frame is made when the search takes it up: by then futures, or the wait, may have ended.
             self.new_needs.append(lambda: wait.frame() if wait.active else (iter(()), None))
             self.release()
@@ -291,7 +293,7 @@ class AnyReady(JoinSearch):
         """Wake the thread: it may run any ready task."""
         self.release()
 
-    def extend(self, worker: Worker, wait: JoinSearch) -> None:
+    def extend(self, wait: JoinSearch, tasks: set[Any]) -> None:
         """Do nothing: a wait of another worker makes no task ready."""
 
     def ready_without_worker(self) -> None:

@@ -113,8 +113,11 @@ class Waiting:
             # them gets the event.  All are under this lock, so no search misses the wait.
             for worker in wait.workers:
                 worker.waits.append((len(worker.suspended), wait))
-                for other in list(searches):
-                    other.extend(worker, wait)
+            stacks = [worker.tasks() for worker in wait.workers]
+            wait.held = [task for tasks in stacks for task in tasks[-1:]]
+            tasks = {task for tasks in stacks for task in tasks}
+            for other in list(searches):
+                other.extend(wait, tasks)
             if self._core.condition_waiters:
                 self._core.wake_condition_waiters()  # `at_rest` may be true now
 
