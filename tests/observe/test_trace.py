@@ -282,7 +282,7 @@ def test_memory_of_what_has_ended_is_given_back(path: Path) -> None:
         assert scheduler.wait(DEADLINE)
         recording.close()
         encoder = recording._encoder
-        assert not (recording._notes or encoder._facts or encoder._rows or encoder._starts or encoder.lines)
+        assert not (recording._notes or encoder._facts or encoder._running or encoder.lines)
 
 
 def test_no_object_of_the_user_is_kept(path: Path) -> None:

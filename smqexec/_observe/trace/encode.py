@@ -1,10 +1,9 @@
 """The format of a trace file: notes of events in, lines out.
 
-It is Chrome's trace event format, which Perfetto and chrome://tracing open, as an
-array with one event a line:
-https://docs.google.com/document/d/1CvAClvFfyA5R-PhYUmn5OOQtYMH4h6I0nSsKchNAySU.
-Times are microseconds since the recording began.  A process of the trace is a
-queue, its threads are the queue's workers; process 0 is the recording itself.
+It is Chrome's trace event format, which Perfetto and chrome://tracing open, as an array with one event a
+line: https://docs.google.com/document/d/1CvAClvFfyA5R-PhYUmn5OOQtYMH4h6I0nSsKchNAySU.  Times are
+microseconds since the recording began.  A process of the trace is a queue, its threads are the queue's
+workers; process 0 is the recording itself.
 
 =======================  ==================================================================
 ``M`` smqexec            the first line: versions, machine, time of day
@@ -18,12 +17,13 @@ queue, its threads are the queue's workers; process 0 is the recording itself.
 ``M`` smqexec_end        the last line, if the recording was closed
 =======================  ==================================================================
 
-Pure: no threads, files or clocks.
+Pure: no threads, files or clocks.  One thread at a time uses an `Encoder`: see `Recording`.
 """
 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from functools import lru_cache
 from math import inf
 from typing import TYPE_CHECKING, Any
@@ -48,37 +48,35 @@ class _Row:
 
     def __init__(self, pid: int, tid: int) -> None:
         self.place = f'"pid":{pid},"tid":{tid}'
-        self.tasks = 0  # how many it runs: several if they are nested
+        self.tasks = 0  # how many tasks it runs: several if they are nested
 
 
-class _Queue:
-    """A queue: a process of the trace."""
+class _Running:
+    """A running task."""
 
-    __slots__ = ("pid", "rows")
+    __slots__ = ("begun", "row", "start")
 
-    def __init__(self, pid: int) -> None:
-        self.pid = pid
-        self.rows: dict[int | str | None, list[_Row]] = {}  # by worker
+    def __init__(self, row: _Row, start: float) -> None:
+        self.row = row
+        self.start = start  # microseconds
+        self.begun = False  # its ``B`` was written
 
 
 class Encoder:
-    """Make lines of the events of a trace that began at *began*, in the order in which they are told.
-
-    One thread at a time: see `Recording`.  The facts of pending and running tasks are in dictionaries
-    of strings and numbers, which the garbage collector need not visit.
-    """
+    """Makes lines of the events of a trace that began at *began*, in the order in which they are added."""
 
     def __init__(self, began: float) -> None:
         self._began = began
         self.lines: list[str] = ["["]  # to be written next
-        self._queues: dict[ref[QueueState], _Queue] = {}
-        self._pids = 0  # how many queues have a number
-        self._looked = 0.0  # when the time was last added, in microseconds
-        # By the numbers of tasks.
-        self._facts: dict[int, str] = {}  # pending and running: the facts known at the submit
-        self._rows: dict[int, _Row] = {}  # running
-        self._starts: dict[int, float] = {}  # running: in microseconds
-        self._begun: set[int] = set()  # running: the beginning is written
+        self._pids: dict[ref[QueueState], int] = {}
+        # By process and worker.  An executor's worker has several rows if it runs several tasks at a time.
+        self._rows: dict[tuple[int, int | str | None], list[_Row]] = {}
+        self._tids: Counter[int] = Counter()  # how many rows each process has
+        # The pending and running tasks, by number: the part of their lines that is known at the submit.  A
+        # dictionary of numbers and strings, which the garbage collector need not visit.
+        self._facts: dict[int, str] = {}
+        self._running: dict[int, _Running] = {}  # by number
+        self._alive = 0.0  # when the last ``smqexec_alive`` was added, in microseconds
 
     def micros(self, time: float) -> float:
         """Return *time*, in seconds, as the trace has it."""
@@ -92,7 +90,7 @@ class Encoder:
     def add(self, note: Note) -> None:
         """Add the lines for an event."""
         kind, time, number, queue, detail, needs = note
-        at = (time - self._began) * 1e6
+        at = self.micros(time)
         if kind == "submit":
             self.submitted(at, number, detail, needs)
         elif kind == "start":
@@ -100,11 +98,11 @@ class Encoder:
         elif kind == "end":
             self._ended(at, number, queue, detail)
         elif kind == "item":
-            row = self._rows.get(number)
-            if row is not None:
+            running = self._running.get(number)
+            if running is not None:
                 self.lines.append(
-                    f'{{"ph":"i","s":"t",{row.place},"ts":{at:.3f},"cat":"item","name":"item {detail}",'
-                    f'"args":{{"number":{number},"item":{detail}}}}},'
+                    f'{{"ph":"i","s":"t",{running.row.place},"ts":{at:.3f},"cat":"item",'
+                    f'"name":"item {detail}","args":{{"number":{number},"item":{detail}}}}},'
                 )
         else:
             self.lines.append(
@@ -113,7 +111,7 @@ class Encoder:
 
     def submitted(self, at: float | None, number: int, name: str, needs: tuple[int, ...]) -> None:
         """Note that a task was submitted *at* so many microseconds; None: before the recording began."""
-        if number not in self._rows:  # else the recording began in the middle of its submit
+        if number not in self._running:  # else the recording began in the middle of its submit
             self._facts[number] = (
                 f'"name":{_quoted(name)},"args":{{"number":{number},'
                 f'"submitted":{"null" if at is None else format(at, ".3f")},'
@@ -122,25 +120,23 @@ class Encoder:
 
     def started(self, at: float, number: int, queue: QueueState, worker: int | str | None) -> None:
         """Note that a task started *at* so many microseconds."""
-        if number in self._facts and number not in self._rows:  # else its submit was interrupted
+        if number in self._facts and number not in self._running:  # else its submit was interrupted
             row = self._row(queue, worker)
             row.tasks += 1
-            self._rows[number] = row
-            self._starts[number] = at
+            self._running[number] = _Running(row, at)
 
     def _ended(self, at: float, number: int, queue: QueueState, outcome: str) -> None:
         facts = self._facts.pop(number, None)
         if facts is None:  # its submit was interrupted
             return
-        row = self._rows.pop(number, None)
-        if row is None:
-            place = f'"pid":{self._queue(queue).pid},"tid":0,"ts":{at:.3f},"cat":"dropped"'
+        running = self._running.pop(number, None)
+        if running is None:
+            place = f'"pid":{self._pid(queue)},"tid":0,"ts":{at:.3f},"cat":"dropped"'
             self.lines.append(f'{{"ph":"i","s":"p",{place},{facts}{outcome}"}}}},')
             return
+        row, start = running.row, running.start
         row.tasks -= 1
-        start = self._starts.pop(number)
-        if number in self._begun:
-            self._begun.discard(number)
+        if running.begun:
             self.lines.append(
                 f'{{"ph":"E",{row.place},"ts":{at:.3f},'
                 f'"cat":"task","args":{{"number":{number},"outcome":"{outcome}"}}}},'
@@ -154,12 +150,12 @@ class Encoder:
     def look(self, time: float) -> None:
         """Add the beginnings of tasks that have run for long at *time*; and the time, if any task runs.
 
-        So a reader knows how long a program was alive that was killed while its tasks hung.
+        The time shows how long a program was alive that was killed while its tasks hung.
         """
         at = self.micros(time)
         self._begin(at - LONG)
-        if self._rows and at - self._looked >= LONG:
-            self._looked = at
+        if self._running and at - self._alive >= LONG:
+            self._alive = at
             self.meta("smqexec_alive", time=round(at, 3))
 
     def finish(self, time: float) -> None:
@@ -171,33 +167,33 @@ class Encoder:
 
     def _begin(self, until: float) -> None:
         """Add the beginnings of the running tasks that started before *until*, in microseconds."""
-        for number, start in self._starts.items():
-            if start <= until and number not in self._begun:
-                self._begun.add(number)
+        for number, running in self._running.items():
+            if running.start <= until and not running.begun:
+                running.begun = True
                 self.lines.append(
-                    f'{{"ph":"B",{self._rows[number].place},"ts":{start:.3f},'
+                    f'{{"ph":"B",{running.row.place},"ts":{running.start:.3f},'
                     f'"cat":"task",{self._facts[number]}running"}}}},'
                 )
 
-    def _queue(self, state: QueueState) -> _Queue:
-        queue = self._queues.get(ref(state))
-        if queue is None:
-            self._pids += 1
-            pid = self._pids
-            queue = self._queues[ref(state)] = _Queue(pid)
-            self.meta("smqexec_queue", pid, name=state.name, slots=state.width, order=state.scheduler.order)
-            self.meta("process_name", pid, name=state.name)
+    def _pid(self, queue: QueueState) -> int:
+        """Return the number of *queue*."""
+        pid = self._pids.get(ref(queue))
+        if pid is None:
+            pid = self._pids[ref(queue)] = len(self._pids) + 1
+            self.meta("smqexec_queue", pid, name=queue.name, slots=queue.width, order=queue.scheduler.order)
+            self.meta("process_name", pid, name=queue.name)
             self.meta("process_sort_index", pid, sort_index=pid)
-        return queue
+        return pid
 
-    def _row(self, state: QueueState, worker: int | str | None) -> _Row:
+    def _row(self, queue: QueueState, worker: int | str | None) -> _Row:
         """Return the row for one more task of *worker*.  A thread has one row: its tasks nest."""
-        queue = self._queue(state)
-        for row in queue.rows.get(worker, ()):
+        pid = self._pid(queue)
+        rows = self._rows.setdefault((pid, worker), [])
+        for row in rows:
             if not row.tasks or type(worker) is int:
                 return row
-        tid = 1 + sum(map(len, queue.rows.values()))
-        row = _Row(queue.pid, tid)
-        queue.rows.setdefault(worker, []).append(row)
-        self.meta("thread_name", queue.pid, tid, name=f"worker {tid}" if type(worker) is int else worker)
-        return row
+        self._tids[pid] += 1
+        tid = self._tids[pid]
+        self.meta("thread_name", pid, tid, name=f"worker {tid}" if type(worker) is int else worker)
+        rows.append(_Row(pid, tid))
+        return rows[-1]
