@@ -51,17 +51,6 @@ class _Row:
         self.tasks = 0  # how many tasks it runs: several if they are nested
 
 
-class _Running:
-    """A running task."""
-
-    __slots__ = ("begun", "row", "start")
-
-    def __init__(self, row: _Row, start: float) -> None:
-        self.row = row
-        self.start = start  # microseconds
-        self.begun = False  # its ``B`` was written
-
-
 class Encoder:
     """Makes lines of the events of a trace that began at *began*, in the order in which they are added."""
 
@@ -75,7 +64,8 @@ class Encoder:
         # The pending and running tasks, by number: the part of their lines that is known at the submit.  A
         # dictionary of numbers and strings, which the garbage collector need not visit.
         self._facts: dict[int, str] = {}
-        self._running: dict[int, _Running] = {}  # by number
+        self._running: dict[int, tuple[_Row, float]] = {}  # by number: the row, and the start in microseconds
+        self._begun: set[int] = set()  # running tasks whose ``B`` was written
         self._alive = 0.0  # when the last ``smqexec_alive`` was added, in microseconds
 
     def micros(self, time: float) -> float:
@@ -90,7 +80,7 @@ class Encoder:
     def add(self, note: Note) -> None:
         """Add the lines for an event."""
         kind, time, number, queue, detail, needs = note
-        at = self.micros(time)
+        at = (time - self._began) * 1e6
         if kind == "submit":
             self.submitted(at, number, detail, needs)
         elif kind == "start":
@@ -101,7 +91,7 @@ class Encoder:
             running = self._running.get(number)
             if running is not None:
                 self.lines.append(
-                    f'{{"ph":"i","s":"t",{running.row.place},"ts":{at:.3f},"cat":"item",'
+                    f'{{"ph":"i","s":"t",{running[0].place},"ts":{at:.3f},"cat":"item",'
                     f'"name":"item {detail}","args":{{"number":{number},"item":{detail}}}}},'
                 )
         else:
@@ -123,7 +113,7 @@ class Encoder:
         if number in self._facts and number not in self._running:  # else its submit was interrupted
             row = self._row(queue, worker)
             row.tasks += 1
-            self._running[number] = _Running(row, at)
+            self._running[number] = row, at
 
     def _ended(self, at: float, number: int, queue: QueueState, outcome: str) -> None:
         facts = self._facts.pop(number, None)
@@ -134,9 +124,10 @@ class Encoder:
             place = f'"pid":{self._pid(queue)},"tid":0,"ts":{at:.3f},"cat":"dropped"'
             self.lines.append(f'{{"ph":"i","s":"p",{place},{facts}{outcome}"}}}},')
             return
-        row, start = running.row, running.start
+        row, start = running
         row.tasks -= 1
-        if running.begun:
+        if number in self._begun:
+            self._begun.remove(number)
             self.lines.append(
                 f'{{"ph":"E",{row.place},"ts":{at:.3f},'
                 f'"cat":"task","args":{{"number":{number},"outcome":"{outcome}"}}}},'
@@ -167,11 +158,11 @@ class Encoder:
 
     def _begin(self, until: float) -> None:
         """Add the beginnings of the running tasks that started before *until*, in microseconds."""
-        for number, running in self._running.items():
-            if running.start <= until and not running.begun:
-                running.begun = True
+        for number, (row, start) in self._running.items():
+            if start <= until and number not in self._begun:
+                self._begun.add(number)
                 self.lines.append(
-                    f'{{"ph":"B",{running.row.place},"ts":{running.start:.3f},'
+                    f'{{"ph":"B",{row.place},"ts":{start:.3f},'
                     f'"cat":"task",{self._facts[number]}running"}}}},'
                 )
 
@@ -188,12 +179,12 @@ class Encoder:
     def _row(self, queue: QueueState, worker: int | str | None) -> _Row:
         """Return the row for one more task of *worker*.  A thread has one row: its tasks nest."""
         pid = self._pid(queue)
-        rows = self._rows.setdefault((pid, worker), [])
-        for row in rows:
+        for row in self._rows.get((pid, worker), ()):
             if not row.tasks or type(worker) is int:
                 return row
         self._tids[pid] += 1
         tid = self._tids[pid]
         self.meta("thread_name", pid, tid, name=f"worker {tid}" if type(worker) is int else worker)
-        rows.append(_Row(pid, tid))
-        return rows[-1]
+        row = _Row(pid, tid)
+        self._rows.setdefault((pid, worker), []).append(row)
+        return row

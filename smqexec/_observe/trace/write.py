@@ -1,9 +1,10 @@
-"""Write what schedulers do to a trace file, as it happens.
+"""Write the events of schedulers to a trace file, while they happen.
 
-An observation adds a note of each event to a deque, which needs no lock.  One thread takes
-the notes from the other end, five times a second, makes lines of them (see ``encode``) and
-writes these.  So the memory holds the pending and running tasks, and the notes of a fifth of
-a second.
+An observation adds a note of each event to a deque, which needs no lock.  One thread takes the notes from
+the other end, five times a second, makes lines of them (see ``encode``) and writes these.  So the memory
+holds facts of the pending and running tasks, and the notes of a fifth of a second.
+
+A recording is open until `Recording.close`, or until a write fails; at exit all are closed.
 """
 
 from __future__ import annotations
@@ -31,11 +32,11 @@ if TYPE_CHECKING:
 
 LOGGER = logging.getLogger("smqexec")
 
-INTERVAL = 0.2  # seconds between two writes: what a killed program loses
-BACKLOG = 50_000  # notes that are not written, with which each further one takes PAUSE seconds
-PAUSE = 0.001
+INTERVAL = 0.2  # seconds between two writes: a killed program loses so much
+# If more notes than BACKLOG are not written, each further note takes PAUSE seconds.
+BACKLOG, PAUSE = 50_000, 0.001
 
-# Those being written, by real path.  Guarded by `_opening`.
+# The recordings whose files are open, by real path.  `_opening` guards it.
 _recordings: dict[str, Recording] = {}
 _opening = threading.Lock()
 
@@ -65,10 +66,10 @@ class _Notes(Observation):
 
 
 class Recording:
-    """A trace file that is being written, until it is closed: what `smqexec.trace.record` returns.
+    """A trace file that is being written, until it is closed: `smqexec.trace.record` returns it.
 
-    A context manager that closes at its end.  A recording that is still open at the
-    interpreter's exit is closed then, after the last task.
+    A context manager that closes at its end.  A recording that is still open at the interpreter's exit is
+    closed then, after the last task.
     """
 
     def __init__(self, scheduler: State, path: str | os.PathLike[str]) -> None:
@@ -79,14 +80,16 @@ class Recording:
                 raise ValueError(f"{self.path} is being written by another recording")
             self._file = open(self.path, "wb", buffering=0)  # noqa: SIM115 - until `close`
             _recordings[self._place] = self
-        # Notes that are not written.  Any thread adds, the writing thread takes: each is atomic.
+        # Notes that are not written.  Any thread adds one, the writing thread takes one: each is atomic.
         self._notes: deque[Note] = deque()
-        # Guards the next three.  A thread that holds it may take the lock of a scheduler.
+        # Guards the next three fields.  A thread that holds it may take the lock of a scheduler.
         self._writing = threading.Lock()
         self._encoder = Encoder(perf_counter())
         self._observations: list[Observation] = []
-        self._ended = False  # closed, or the file can't be written
-        self._closing = threading.Event()  # set under `_opening`
+        # Nothing more is written: the recording was closed, or a write has failed.
+        self._ended = False
+        # `close` was called; set under `_opening`.
+        self._closing = threading.Event()
         self._encoder.meta("smqexec", order=scheduler.order, **_circumstances())
         self._thread = threading.Thread(target=self._keep_writing, name="smqexec trace", daemon=True)
         try:
@@ -97,17 +100,17 @@ class Recording:
         self.watch(scheduler)
 
     def watch(self, scheduler: State) -> None:
-        """Record *scheduler* from now on; and its pending and running tasks.
+        """Record *scheduler* from now on, and its pending and running tasks.
 
         Cost: a step for each of these and its dependencies.
         """
-        with uninterrupted(), self._writing:  # so these tasks come before their next events
+        with uninterrupted(), self._writing:  # the lines of these tasks come before their next events
             if self._ended:
                 return
             self._observations.append(_Notes(scheduler, self))
             with scheduler.exclusive():
                 pending = scheduler.termination.pending()
-                known = [(task, list(dict.fromkeys(dependencies_of(task)))) for task in pending]
+                known = [(task, [*dependencies_of(task)]) for task in pending]
                 workers = [worker for state in scheduler.queues for worker in state.workers]
                 running = [(task, worker) for worker in workers for task in worker.tasks()]
             for task, needs in [*known, *((task, []) for task, _ in running)]:
@@ -135,20 +138,18 @@ class Recording:
                 while left:
                     left = left[self._file.write(left) :]
             except Exception:
-                LOGGER.exception("the trace %s ends here: it could not be written further", self.path)
-                self._end()
-
-    def _end(self) -> None:
-        """Note no more.  `_writing` is held."""
-        self._ended = True
-        for observation in self._observations:
-            observation.close()
-        self._notes.clear()
+                LOGGER.exception("the trace %s ends here", self.path)
+                last = True
+            if last:
+                self._ended = True
+                for observation in self._observations:
+                    observation.close()
+                self._notes.clear()
 
     def close(self) -> None:
         """Write the rest, and close the file.  Tasks that still run are shown as not ended.
 
-        From any thread; a second call does nothing.  If the file can't be written, that is logged.
+        Any thread may call it; a second call does nothing.  If the file can't be written, that is logged.
         """
         with uninterrupted():
             with _opening:
@@ -157,13 +158,11 @@ class Recording:
                 self._closing.set()
             self._thread.join()
             self._write(last=True)
-            with self._writing:
-                self._end()
             with _opening:
                 self.abandon()
 
     def abandon(self) -> None:
-        """Close the file as it is.  In a forked child the rest is the parent's."""
+        """Close the file as it is.  In a forked child, the parent writes the rest."""
         del _recordings[self._place]
         self._ended = True
         self._file.close()
@@ -176,7 +175,7 @@ class Recording:
 
 
 def _close_all() -> None:
-    """At exit, when all tasks have ended."""
+    """At exit, when all tasks have ended, close all recordings."""
     for recording in list(_recordings.values()):
         recording.close()
 
@@ -190,7 +189,7 @@ def _after_fork() -> None:
 
 
 def record_everything(path: str) -> None:
-    """Record all schedulers that this process will make, but no child of it, in the file at *path*.
+    """Record all schedulers that this process will make, but no child process, in the file at *path*.
 
     The first scheduler opens the file.
 
@@ -199,7 +198,7 @@ def record_everything(path: str) -> None:
     """
     path = os.path.abspath(path)
     try:
-        # A file that is there stays as it is: this may be the process that is to show it.
+        # An existing file stays as it is: this may be the process that is to show it.
         open(path, "ab").close()
     except OSError as error:
         error.add_note("SMQEXEC_TRACE must name a file that can be written")
@@ -224,6 +223,6 @@ if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows can't fork
 
 
 def _circumstances() -> dict[str, Any]:
-    version = sys.modules[__name__.partition(".")[0]].__version__  # nothing here imports the front door
+    version = sys.modules[__name__.partition(".")[0]].__version__  # no module here imports the front door
     python = f"{platform.python_implementation()} {platform.python_version()}"
     return {"version": version, "python": python, "cores": os.cpu_count(), "wall_start": time()}
