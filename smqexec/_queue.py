@@ -15,9 +15,8 @@ from typing_extensions import override
 from ._calls.kinds import settled
 from ._core.queue_state import QueueState
 from ._ending import leave
-from ._engines.backend import ExecutorBackend
+from ._engines.backend import ExecutorBackend, on_executor
 from ._engines.executors import Engine
-from ._engines.queues import check_engine, on_executor
 from ._futures.names import counted
 from ._limits.checks import check_flags, integer, positive
 from ._limits.options import NO_OPTIONS, read
@@ -183,7 +182,9 @@ class Queue(Submits, ThreadPoolExecutor):
             max_pending = positive("max_pending", max_pending, "an int or None")
         if executor is not None:
             _check_executor(executor, inline, context)
-            check_engine(executor, initializer, initargs)
+            if initializer is not None or initargs:
+                kind = type(executor).__name__
+                raise TypeError(f"give the initializer to the {kind}, whose workers it is for")
         if prefetch is not None:
             prefetch = integer("prefetch", prefetch, "an int or None")
             if prefetch < 0:
@@ -384,6 +385,8 @@ class Queue(Submits, ThreadPoolExecutor):
 
 
 def _check_executor(executor: object, inline: bool, context: bool) -> None:
+    if not isinstance(executor, Executor):
+        raise TypeError(f"executor must be a concurrent.futures.Executor, not {executor!r}")
     if inline:
         raise TypeError("inline=True and executor= exclude each other: give one of them")
     if context:

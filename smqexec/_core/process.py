@@ -25,7 +25,7 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 from weakref import WeakSet
 
 from .._calls.interrupts import LOGGER, interruptible, uninterrupted
@@ -38,8 +38,8 @@ T = TypeVar("T")
 _schedulers: WeakSet[State] = WeakSet()
 # `_finish` was called, so step 3 has nothing to do.  Written by the main thread.
 _begun = False
-# Classes of executors that our hook comes before: when one was made (False), and when one was called (True).
-_registered: set[tuple[type, bool]] = set()
+# How many exit hooks there were when ours was registered last.
+_hooks = 0
 
 
 def register(scheduler: State) -> None:
@@ -129,20 +129,22 @@ def _after_fork() -> None:
     _schedulers.clear()
 
 
-def come_before(executor: type, called: bool = False) -> None:
-    """Let our hook come before that of the module of *executor*, a class, at interpreter exit.
+def come_before() -> None:
+    """Register our exit hook again if another module has registered a hook since.
 
     The hooks of `ProcessPoolExecutor` and of loky let their executors refuse all later calls.  Loky registers
-    its hook at the first call: so this is to be called once more when an executor was *called*.
+    its hook at the first call.  So this is called when a queue on an executor is made, and after each call.
     """
-    if (executor, called) not in _registered:
+    global _hooks
+    hooks: Any = threading._threading_atexits  # type: ignore[attr-defined]
+    if len(hooks) != _hooks:
         with suppress(RuntimeError):  # the interpreter is exiting
             threading._register_atexit(_at_exit)  # type: ignore[attr-defined]
-        _registered.add((executor, called))
+        _hooks = len(hooks)
 
 
 assert _registers_before_us  # so its hook, which joins all threads of pools, comes after ours
-threading._register_atexit(_at_exit)  # type: ignore[attr-defined]
+come_before()
 atexit.register(_at_exit_if_interrupted)
 if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows can't fork
     os.register_at_fork(after_in_child=_after_fork)

@@ -1,30 +1,34 @@
 """The backend of a queue whose tasks run on an executor: processes, interpreters, a cluster.
 
-A worker of such a queue has no thread and is never idle.  It advances in *steps*, each in
-the thread that causes the step:
+A worker of such a queue has no thread and is never idle.  It advances in *steps*; each step runs in the
+thread that causes it.  The way of a call::
 
-- begin: a task became ready; the worker takes the task and submits its call to the executor;
-- end: the executor's future is done; the worker completes the task, takes the next one, and
-  submits that call.  With no task ready the worker ends.
+    a task becomes ready    Wake.start calls `start` for a new worker: step `_advance`
+    _advance                the worker takes the task; `_submit` gives its call to the executor
+    the future is done      the executor calls our callback: step `_end`
+    _end                    the worker completes the task, takes the next task if one is ready, and
+                            advances; without a task the worker leaves
 
-So at most ``max_workers + prefetch`` calls are at the executor, and without *prefetch* the
-executor's own order decides nothing.  The values of a generator task are received by a
-thread of their own, which also ends the task: see ``remote``.
+A generator task also has a *receiver*: a thread that publishes the values which come through a channel, and
+then causes `_end`.  The future of the call only tells the channel that the call has ended.
 
-Invariants, for executors of any kind:
+So at most ``max_workers + prefetch`` calls are at the executor, and without *prefetch* the executor's own
+order decides nothing.  Invariants, for executors of any kind:
 
-- Steps of one thread do not nest (`_do`), so an executor that makes each call inside ``submit``
-  causes no recursion.  There are two exceptions.  While ``submit`` runs, steps are done at once:
-  the executor may make the call there, and the call may wait for another task.  And a worker
-  that starts as a task ends begins at once: no slot is left free while callbacks of that task run.
-- If a signal handler or a finalizer causes a step inside the ``submit`` of a pool of threads or
-  processes, which holds a lock, another thread does the step.
-- A worker that starts while another worker takes its task begins after that worker has submitted
-  its call, so calls arrive in order.
 - No method of the executor is called while the scheduler's lock is held.
-- An executor that says that it is broken or shut down gets no more calls.  It may hold its own
-  lock as it ends a future: ``ThreadPoolExecutor.shutdown(cancel_futures=True)`` does, and so does a
-  `ProcessPoolExecutor` that breaks.
+- Ends do not nest: an end inside a step of the same thread waits for that step (`_do`).  So an executor that
+  makes each call inside ``submit`` causes no recursion.
+- Starts do nest: a worker that is started while a task ends advances at once, so no slot is free while
+  callbacks of the ended task run.  There is one exception: while a worker takes its task, starts wait for the
+  step.  So calls arrive in order.
+- While ``submit`` runs, its thread is in no step: the executor may make the call there, and the call may
+  wait for a task that is started or ended there.
+- A signal handler or a finalizer may cause a step inside the ``submit`` of a pool of threads or processes,
+  which holds a lock.  Then another thread does the step.
+- An executor that says that it is broken or shut down gets no more calls.  It may hold its own lock as it
+  ends a future, as ``ThreadPoolExecutor.shutdown(cancel_futures=True)`` does and a `ProcessPoolExecutor` that
+  breaks.
+- A call that ``submit`` refuses ends as any other call does, with a future of ours (`_Refused`).
 """
 
 from __future__ import annotations
@@ -32,10 +36,11 @@ from __future__ import annotations
 import threading
 from _thread import start_new_thread
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
+from itertools import count
 from typing import Any
 
 from .._calls.arguments import materialise
@@ -51,26 +56,63 @@ from .._futures.names import label_of, note
 from .._futures.remote_value import Kept, stand_in
 from .._futures.task import Task
 from .._workers.generators import drive, open_stream
-from .._workers.pools import submitting
-from .executors import Call, Engine, error_of, gone, is_end, outcome_of
+from .._workers.pools import check_width, submitting
+from .channels import Channel, LocalChannel, Ordinary, Outcome, error_of, outcome_of, perform, stream
+from .executors import Call, Engine, end_of, is_end, workers_of
 from .pickling import explain
-from .remote import Channel, Ordinary, perform, stream
 
 # Keywords that the `submit` of some executors can't pass on to the function.
 _SUBMIT_NAMES = ("self", "fn")
 
+_backends = count()  # numbers in the names of queues; `next` is atomic
 
-class _Current(threading.local):
+
+def on_executor(
+    scheduler: Any, max_workers: int | None, name: str, executor: Executor, prefetch: int | None
+) -> QueueState:
+    """Return the state of a new queue on *executor*.
+
+    Args:
+        scheduler: The scheduler of the queue.
+        max_workers: The number of slots; None: the number that *executor* tells.
+        name: The name of the queue; empty: a name after the class of *executor*.
+        executor: Makes the calls.
+        prefetch: See `ExecutorBackend`.
+    """
+    kind = type(executor).__name__
+    max_workers = workers_of(executor) if max_workers is None else max_workers
+    if max_workers is None:
+        raise TypeError(f"max_workers must be given: {kind} does not tell how many workers it has")
+    check_width(max_workers)
+    backend = ExecutorBackend(executor, prefetch)
+    queue = QueueState(scheduler, backend, max_workers, name or f"{kind}-{next(_backends)}")
+    queue.limit += backend.prefetch()
+    come_before()
+    return queue
+
+
+class _Steps(threading.local):
     """The steps of the calling thread."""
 
-    #: Steps that wait for the end of the current step; None: this thread is in no step, or in
-    #: the executor's ``submit``.
-    steps: deque[Callable[[], None]] | None = None
-    #: A worker takes its task: workers that start now begin after this step.
+    #: Steps to do after the current step; None: this thread is in no step, or in the executor's ``submit``.
+    later: deque[Callable[[], None]] | None = None
+    #: A worker takes its task: workers that are started now advance after this step.
     taking = False
 
 
-_current = _Current()
+_steps = _Steps()
+
+
+class _Refused(Future[Any]):
+    """The future of a call that the executor did not take.
+
+    Args:
+        error: The exception that ``submit`` raised.
+    """
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__()
+        self.set_exception(error)
 
 
 class ExecutorBackend(Backend):
@@ -78,8 +120,8 @@ class ExecutorBackend(Backend):
 
     Args:
         executor: Makes the calls.
-        prefetch: How many calls beyond the queue's slots may be at *executor*; None: an `Engine` says
-            so before each call, and other executors get none.
+        prefetch: How many calls beyond the queue's slots may be at *executor*; None: an `Engine` says how
+            many before each call, and other executors get none.
     """
 
     keeps_idle = False
@@ -87,28 +129,29 @@ class ExecutorBackend(Backend):
     def __init__(self, executor: Executor, prefetch: int | None) -> None:
         engine = executor if isinstance(executor, Engine) else None
         names = {base.__name__ for base in type(executor).__mro__}
-        # The executor; None once no call can come: set by `lose` and `join`.
+        # The executor; None once no call can come: written by `join`.
         self.executor: Any = executor
-        # The threads that receive values of generator tasks; each enters and removes itself.
+        # The receivers of generator tasks; each adds and removes itself.
         self.threads: set[threading.Thread] = set()
-        # The error of the executor, once it has ended; written by `_fail`.
+        # The error of the executor, once the executor has ended; written by `_fail`.
         self._broken: BaseException | None = None
-        # The future at the executor of each running task; written by the steps of that task.
+        # The executor's future of each running task, for `cancel`.  Written by the steps of that task; each
+        # access is one atomic operation.
         self._futures: dict[Task[Any], Future[Any]] = {}
-        # Whether the class of the executor has got a call: see `come_before`.
-        self._called = False
-        # The rest never changes.
+        # The other fields never change, but that `join` releases `_take`.
         self.remote_values = engine is not None and engine.remote_values
+        # As the parameter, but None only for an `Engine`.
         self._prefetch = 0 if engine is None and prefetch is None else prefetch
-        # What stands for a future among the arguments; None: its result.
+        # Returns the argument in place of a future; None: its result.
         self._take: Take | None = None if engine is None else partial(stand_in, takes=engine.takes)
-        # The standard library's pools of processes, and loky's, break if a call raises an
+        # The standard library's pools of processes and interpreters, and loky's, break if a call raises an
         # exception that can't be unpickled: see `perform`.
-        self._brittle = not names.isdisjoint(("ProcessPoolExecutor", "InterpreterPoolExecutor"))
-        # All workers of the executor are threads of this interpreter.
-        self._at_home = isinstance(executor, ThreadPoolExecutor) and not self._brittle
+        self._checks_errors = not names.isdisjoint(("ProcessPoolExecutor", "InterpreterPoolExecutor"))
         # The class of an executor whose ``submit`` holds a lock, and makes no call; else None.
-        self._locks = type(executor) if self._brittle or self._at_home else None
+        is_pool = isinstance(executor, ThreadPoolExecutor) or self._checks_errors
+        self._pool = type(executor) if is_pool else None
+        # Calls may leave this interpreter.
+        self._leaves = not isinstance(executor, ThreadPoolExecutor) or self._checks_errors
 
     def prefetch(self) -> int:
         """Return how many calls beyond the queue's slots may be at the executor now."""
@@ -120,15 +163,15 @@ class ExecutorBackend(Backend):
     # For the core: see `Backend`.
 
     def start(self, queue: QueueState, worker: Worker) -> None:
-        """Begin *worker*, in the thread that made a task ready."""
-        step = partial(self._go_on, queue, worker)
-        if _current.steps is None or _current.taking:
+        """Let *worker* advance, in the thread that made a task ready."""
+        step = partial(self._advance, worker)
+        if _steps.later is None or _steps.taking:
             self._do(step)
         else:
             step()
 
     def join(self, wait: bool) -> None:
-        """Release the executor; with *wait*, first wait for the threads of generator tasks."""
+        """Release the executor; with *wait*, first wait for the receivers."""
         for thread in list(self.threads) if wait else ():
             if thread is not threading.current_thread():
                 thread.join()
@@ -138,14 +181,14 @@ class ExecutorBackend(Backend):
     def lose(self, queue: QueueState) -> None:
         """Release the executor if no call of *queue* can come: the scheduler keeps the state of lost queues.
 
-        Called as the queue is collected, and as a worker ends.  No lock is needed: a queue that has
-        ended gets no task and no worker.
+        Called as the queue is collected, and as a worker leaves.  No lock is needed: a queue that has ended
+        gets no task and no worker.
         """
         if queue.ending and not queue.workers:
             self.join(wait=False)
 
     def cancel(self, task: Task[Any]) -> None:
-        """Cancel the call of *task* if the executor has not begun it."""
+        """Cancel the call of *task* if the executor has not begun the call."""
         future = self._futures.get(task)
         if future is not None:
             with suppress(Exception):  # Parsl's futures can't be cancelled
@@ -157,232 +200,229 @@ class ExecutorBackend(Backend):
             if not future.running():
                 self.cancel(task)
 
-    # Steps.
+    # Steps, and how they begin.
 
     def _do(self, step: Callable[[], None]) -> None:
-        """Do *step* now; if this thread is in a step already, after that one."""
-        if _current.steps is not None:
-            _current.steps.append(step)
+        """Do *step* now; if this thread is in a step, after that step."""
+        if _steps.later is not None:
+            _steps.later.append(step)
             return
-        if self._locks is not None and submitting(self._locks):
+        if self._pool is not None and submitting(self._pool):
             # A signal handler or a finalizer has interrupted this thread in ``submit``, which holds a lock.
             # Another thread can wait for the lock.
             start_new_thread(elsewhere, (self._do, (step,)))
             return
         with uninterrupted():
-            steps = _current.steps = deque([step])
-            del step  # it knows its task
+            later = _steps.later = deque([step])
+            del step  # it refers to its task
             try:
-                while steps:
-                    steps.popleft()()
+                while later:
+                    later.popleft()()
             finally:
-                _current.steps = None
+                _steps.later = None
 
-    def _go_on(self, queue: QueueState, worker: Worker) -> None:
+    def _advance(self, worker: Worker) -> None:
         """Submit the call of the task that *worker* has, or else of the next ready task."""
-        _current.taking = True
+        queue = worker.queue
+        dispatcher = queue.scheduler.dispatcher
+        _steps.taking = True
         try:
             with breakdown_on_error(queue.scheduler):
                 if self._prefetch is None and (wanted := self.prefetch()) != queue.limit - queue.width:
-                    queue.scheduler.dispatcher.resize(queue, None, wanted)
+                    dispatcher.resize(queue, None, wanted)
                 if worker.task is None:
-                    queue.scheduler.dispatcher.begin(queue, worker)
+                    dispatcher.begin(queue, worker)
         finally:
-            _current.taking = False
+            _steps.taking = False
         if worker.task is None:
             self.lose(queue)
         else:
-            self._give(_Job(queue, worker, worker.task))
+            self._submit(worker)
+
+    # The executor may make the call inside the next functions.  An exception of the call then keeps their
+    # frames, so no local name of theirs keeps the task or an argument.
 
     @ours
-    def _give(self, job: _Job) -> None:
-        """Submit the call of *job*."""
-        queue, worker = job.queue, job.worker
+    def _submit(self, worker: Worker) -> None:
+        """Submit the call of the task that *worker* has."""
+        queue = worker.queue
         if queue.scheduler.observers:
-            queue.scheduler.observers.tell("start", queue, job.task, worker.thread)
+            queue.scheduler.observers.tell("start", queue, worker.task, worker.thread)
+        done: Callable[[Future[Any]], None] = lambda future: self._do(partial(self._end, worker, future))  # noqa: E731
         try:
-            job.fill(self._take)
-            if (ended := gone(self.executor)) is not None:
-                raise ended
-            if job.generates:
-                threading.Thread(target=self._drive, args=(job,), name=f"{queue.name}-values").start()
-                return
-            steps, _current.steps = _current.steps, None
+            later, _steps.later = _steps.later, None
             try:
-                future = unmasked(self._submit, job)
+                channel = self._prepare(worker)
+                if channel is not None:
+                    done = channel.finish
+                future = unmasked(self._call, worker, channel)
             finally:
-                _current.steps = steps
+                _steps.later = later
+            self._enter(worker, future, channel)
+            future.add_done_callback(done)
         except BaseException as error:
             kept(error)  # Ctrl-C is also raised to the caller
             strip_ours(error)
-            # After the workers that have started: their slots are not left free while callbacks run.
-            self._do(partial(self._refuse, job, error))
-        else:
-            self._enter(job.task, future)
-            future.add_done_callback(lambda future: self._do(partial(self._end, job, future)))
-
-    def _refuse(self, job: _Job, error: BaseException) -> None:
-        """Fail the task of *job*, which could not be submitted, with *error*, and go on with the next one."""
-        queue, worker = job.queue, job.worker
-        self._fail(job, error, error if is_end(error) else None)
-        del job, error
-        self._go_on(queue, worker)
-
-    def _end(self, job: _Job, future: Future[Any]) -> None:
-        """End the task of *job* with the outcome of *future*, and go on with the next one."""
-        queue, worker = job.queue, job.worker
-        value, error = (Kept(future), error_of(future)) if self.remote_values else outcome_of(future)  # type: ignore[arg-type]
-        if error is None:
-            del future
-            self._complete(job, value)
-        else:
-            self._fail(job, error, self._ended(error, future), future.cancelled())
-        job = error = value = None  # type: ignore[assignment]
-        self._go_on(queue, worker)
+            done(_Refused(error))
 
     @ours
-    def _drive(self, job: _Job) -> None:
-        """Run the generator task of *job* at the executor; this thread receives the values."""
-        queue, worker, task = job.queue, job.worker, job.task
-        thread = threading.current_thread()
-        self.threads.add(thread)
-        values: Any = None
+    def _prepare(self, worker: Worker) -> Channel | None:
+        """Replace futures among the arguments; for a generator task, return a channel that has a receiver.
+
+        Raises:
+            BaseException: The executor has ended; or an argument, the length or the channel failed.
+        """
+        queue = worker.queue
+        task: Any = worker.task
+        args, form = task._args, task._kwargs
+        task._args = task._kwargs = None  # if `materialise` fails, there are no arguments: see `explain`
         try:
-            open_stream(queue, task, job.fn, job.args, job.kwargs)
-            values = self._stream(job)
-            result: Any = drive(queue, worker, task, values)
-        except Ordinary as ordinary:
-            self._complete(job, ordinary.args[0])
-            queue.scheduler.streams.end_items(task)  # asked for while the task seemed to be a generator's
-        except BaseException as error:
-            strip_ours(error)
-            future = self._futures.get(task)
-            unsent = values is None and is_end(error)
-            ended = error if unsent else self._ended(error, future)
-            self._fail(job, error, ended, not unsent and future is not None and future.cancelled())
-            future = ended = None
-        else:
-            self._complete(job, result)
-        job = task = result = values = None  # type: ignore[assignment]
-        self._do(partial(self._go_on, queue, worker))
-        self.threads.discard(thread)
-
-    # Parts of steps.
-
-    def _submit(self, job: _Job) -> Future[Any]:
-        """Return the executor's future of the call of *job*."""
-        executor: Executor = self.executor
-        if isinstance(executor, Engine):
-            return executor.call(job.call())
-        if self._brittle:
-            return executor.submit(perform, job.fn, job.args, job.kwargs)
-        if job.kwargs.keys().isdisjoint(_SUBMIT_NAMES):
-            return executor.submit(job.fn, *job.args, **job.kwargs)
-        return executor.submit(partial(job.fn, **job.kwargs), *job.args)
-
-    def _stream(self, job: _Job) -> Iterator[Any]:
-        """Submit the call of *job*, a generator task, and return an iterator over the values."""
-        executor = self.executor
-        if isinstance(executor, Engine):
-            return executor.stream(job.call())
-        channel = Channel(not self._at_home)
+            iterates = generates(task._fn)
+            # The length is asked for in this process, with values as arguments.
+            take = None if iterates and announcement(task._fn) is not None else self._take
+            task._args, task._kwargs = materialise(args, form, take)
+            if (end := end_of(self.executor)) is not None:
+                raise end
+            if not iterates:
+                return None
+            unmasked(open_stream, queue, task, task._fn, task._args, task._kwargs)
+            engine = isinstance(self.executor, Engine)
+            options = task._engine or {}
+            channel: Channel = self.executor.channel(options) if engine else LocalChannel(self._leaves)
+        finally:
+            del task, args, form
         try:
-            future = executor.submit(stream, channel.reply, job.fn, job.args, job.kwargs)
+            name = f"{queue.name}-values"
+            threading.Thread(target=self._receive, args=(worker, channel), name=name).start()
         except BaseException:
             channel.close()
             raise
-        self._enter(job.task, future)
-        return channel.values(future)
+        return channel
 
-    def _enter(self, task: Task[Any], future: Future[Any]) -> None:
-        """Record that *future* is the executor's future of *task*."""
+    def _call(self, worker: Worker, channel: Channel | None) -> Future[Any]:
+        """Give the call to the executor, and return its future."""
+        task: Any = worker.task
+        executor: Executor = self.executor
+        fn: Any = task._fn
+        args: tuple[Any, ...] = task._args
+        kwargs: dict[str, Any] = task._kwargs
+        try:
+            if type(fn) is Plain:
+                fn = fn.fn
+            if channel is not None:
+                fn, args = stream, (channel.address, fn, *args)
+            if isinstance(executor, Engine):
+                return executor.call(Call(fn, args, kwargs, label_of(task), task._engine or {}))
+            if self._checks_errors:
+                fn, args, kwargs = perform, (fn, args, kwargs), {}
+            elif not kwargs.keys().isdisjoint(_SUBMIT_NAMES):
+                fn, kwargs = partial(fn, **kwargs), {}
+            return executor.submit(fn, *args, **kwargs)
+        finally:
+            del task, fn, args, kwargs
+
+    def _enter(self, worker: Worker, future: Future[Any], channel: Channel | None) -> None:
+        """Record that *future* is the executor's future of the task that *worker* has."""
+        task: Any = worker.task
+        come_before()  # loky enters its exit hook at the first call
+        # A cluster would drop the call of a generator that runs, and then nothing would close the generator.
+        if channel is not None and self.remote_values:
+            return
         self._futures[task] = future
-        if not self._called:
-            self._called = True
-            come_before(type(self.executor), called=True)
         at_end = task._at_end
         if at_end is not None and at_end.cancel_requested:  # cancelled before `cancel` could find a future
             self.cancel(task)
 
-    def _complete(self, job: _Job, value: Any) -> None:
-        """Complete the task of *job*; the worker may get the next one with that."""
-        queue, worker, task = job.queue, job.worker, job.task
-        self._futures.pop(task, None)
-        job.release()
-        task._fn = name_of(task._fn)
-        task._args = task._kwargs = None
+    # How calls end.
+
+    @ours
+    def _receive(self, worker: Worker, channel: Channel) -> None:
+        """Publish the values that come through *channel*, then end the task of *worker*: the receiver."""
+        thread = threading.current_thread()
+        self.threads.add(thread)
+        value: Any = None
+        error: BaseException | None = None
+        try:
+            value = drive(worker.queue, worker, worker.task, channel.values())  # type: ignore[arg-type]
+        except Ordinary as ordinary:
+            value = ordinary.args[0]
+        except BaseException as raised:
+            strip_ours(raised)
+            error = raised
+        end = partial(self._end, worker, channel.future, (value, error))
+        del value, error
+        self._do(end)
+        self.threads.discard(thread)
+
+    def _end(self, worker: Worker, future: Future[Any] | None, outcome: Outcome | None = None) -> None:
+        """End the task of *worker*, whose call has ended, and advance.
+
+        Args:
+            worker: The worker.
+            future: The future of the call; None if the executor has not ended it.
+            outcome: The result and the exception of the task; None: those of *future*.
+        """
+        try:
+            value, error = outcome or self._outcome(future)
+        except BaseException as raised:  # the future is of a class of the executor's own
+            value, error = None, raised
+        if error is None:
+            self._complete(worker, value)
+        else:
+            self._fail(worker, error, future)
+        del value, error, future, outcome
+        self._advance(worker)
+
+    def _outcome(self, future: Any) -> Outcome:
+        """Return the result and the exception of *future*, which is done."""
+        return (Kept(future), error_of(future)) if self.remote_values else outcome_of(future)
+
+    def _complete(self, worker: Worker, value: Any) -> None:
+        """Complete the task of *worker*; the worker may get the next task with that."""
+        queue, task = worker.queue, worker.task
+        assert task is not None
+        self._release(task)
         if queue.scheduler.observers:
             queue.scheduler.observers.tell("end", queue, task, worker.thread, outcome="done")
-        # If the start of the next task lets another worker start, `_go_on` has to take the task; the
-        # same holds if the executor says how many calls it wants, as this worker may be one too many.
+        # If the start of the next task lets another worker start, `_advance` has to take the task; the same
+        # holds if the executor says how many calls it wants, as this worker may be one too many.
         more = not queue.in_order and self._prefetch is not None
         with breakdown_on_error(queue.scheduler, worker, task):
             queue.scheduler.dispatcher.complete(queue, worker, task, value, more)
 
-    def _fail(
-        self, job: _Job, error: BaseException, ended: BaseException | None, cancelled: bool = False
-    ) -> None:
-        """Fail the task of *job*; if the executor has *ended*, fail all pending tasks with that error."""
-        queue, worker, task = job.queue, job.worker, job.task
-        if not isinstance(self.executor, Engine):  # an engine says itself which argument can't be pickled
-            error = explain(error, job.fn, job.args, job.kwargs, self.executor)
-        self._futures.pop(task, None)
-        job.release()
-        fn = task._fn
-        if ended is None:
+    def _fail(self, worker: Worker, error: BaseException, future: Future[Any] | None) -> None:
+        """Fail the task of *worker*; if the executor has ended, fail all pending tasks of the queue."""
+        queue, task = worker.queue, worker.task
+        assert task is not None
+        fn, end = task._fn, self._end_shown_by(error, future)
+        if end is None:
+            if not isinstance(self.executor, Engine):  # the error of an engine names the part
+                error = explain(error, fn, task._args, task._kwargs, self.executor)
             note(error, task, fn, queue.name)
-        if task._stream is None and callable(fn) and generates(fn):  # for threads that iterate over the task
+        if task._stream is None and generates(fn):  # for threads that iterate over the task
             queue.scheduler.streams.stream(task, announcement(fn) is not None)
-        task._fn = name_of(fn)
-        fn = task._args = task._kwargs = None
-        if ended is not None:
+        self._release(task)
+        if end is not None:
             words = f"queue {queue.name} runs its tasks on {type(self.executor).__name__}, which has ended"
-            if words not in getattr(ended, "__notes__", ()):
-                ended.add_note(words)
-            self._broken = ended
-            queue.scheduler.termination.break_off(queue, ended)
+            if words not in getattr(end, "__notes__", ()):
+                end.add_note(words)
+            self._broken = end
+            queue.scheduler.termination.break_off(queue, end)
+        cancelled = future is not None and future.cancelled()
         with breakdown_on_error(queue.scheduler, worker, task):
             queue.scheduler.termination.fail(queue, worker, task, error, cancelled)
 
-    def _ended(self, error: BaseException, future: Future[Any] | None) -> BaseException | None:
-        """Return the error of the executor if it has ended: *error*, of the call of *future*, may be that."""
+    def _end_shown_by(self, error: BaseException, future: Future[Any] | None) -> BaseException | None:
+        """Return the error of the executor if *error*, with which *future* has ended, shows its end."""
+        if isinstance(future, _Refused):
+            return error if is_end(error) else None
         if future is not None and future.cancelled():
-            return gone(self.executor)
-        broken = isinstance(error, BrokenExecutor) and gone(self.executor) is not None  # else the user's own
-        return error if broken else None
+            return end_of(self.executor)
+        # A task may raise an exception of another executor.
+        return error if isinstance(error, BrokenExecutor) and end_of(self.executor) is not None else None
 
-
-class _Job:
-    """A task that is at an executor, and its call, until the task ends.
-
-    Frames that a failure keeps know the job alone: `release` frees all the rest.
-    """
-
-    __slots__ = ("args", "fn", "generates", "kwargs", "queue", "task", "worker")
-
-    def __init__(self, queue: QueueState, worker: Worker, task: Task[Any]) -> None:
-        self.queue = queue
-        self.worker = worker
-        self.task: Any = task
-        # Set by `fill`: the call, and whether it is a generator task.
-        self.generates = False
-        self.fn: Any = None
-        self.args: Any = None
-        self.kwargs: Any = None
-
-    def fill(self, take: Take | None) -> None:
-        """Find the call: put results, or what *take* returns, in the place of futures."""
-        fn = self.task._fn
-        self.generates = generates(fn)
-        if take is not None and self.generates and announcement(fn) is not None:
-            take = None  # the announcement is asked here
-        self.args, self.kwargs = materialise(self.task._args, self.task._kwargs, take)
-        self.fn = fn.fn if type(fn) is Plain else fn
-
-    def call(self) -> Call:
-        """Return the call as an `Engine` takes it."""
-        return Call(self.fn, self.args, self.kwargs, label_of(self.task), self.task._engine or {})
-
-    def release(self) -> None:
-        """Release the task and its call."""
-        self.task = self.fn = self.args = self.kwargs = None
+    def _release(self, task: Task[Any]) -> None:
+        """Release the call of *task*, but keep its name."""
+        self._futures.pop(task, None)
+        task._fn = name_of(task._fn)
+        task._args = task._kwargs = None

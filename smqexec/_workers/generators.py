@@ -27,16 +27,11 @@ def open_stream(queue: QueueState, task: Task[Any], fn: Any, args: Any, kwargs: 
     Raises:
         BaseException: The ``number_of_results`` of *fn* failed.
     """
-    scheduler = queue.scheduler
     count = announcement(fn)
-    stream = scheduler.streams.stream(task, count is not None)
-    name = name_of(fn)
+    stream = queue.scheduler.streams.stream(task, count is not None)
     try:
         if count is not None:
-            scheduler.streams.announce(stream, length(count, name, args, kwargs))
-        # Last: a thread that finds the name in place of the function also finds the stream and its length.
-        task._fn = name
-        task._args = task._kwargs = None
+            queue.scheduler.streams.announce(stream, length(count, name_of(fn), args, kwargs))
     finally:
         del task, fn, args, kwargs, count  # the traceback of a failure keeps this frame
 

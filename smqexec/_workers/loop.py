@@ -96,8 +96,9 @@ def perform(
                 if not plain and is_iterator(type(value)) and generates(fn):
                     args, kwargs = materialise(args, kwargs)
                     open_stream(queue, task, fn, args, kwargs)
-                    fn = task._fn  # its name
-                    args = kwargs = None
+                    # Last: a thread that finds the name in place of the function also finds the stream.
+                    task._fn = fn = name_of(fn)
+                    args = kwargs = task._args = task._kwargs = None
                     value = drive(queue, worker, task, value)
             except BaseException as exception:
                 strip_ours(exception)

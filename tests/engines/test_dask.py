@@ -884,7 +884,7 @@ def test_a_wait_in_the_loop_of_a_client_ends_with_it(client: Any) -> None:
     waiting = beside(lambda: in_loop(other, wait_for_ever))
     assert begun.wait(DEADLINE)
     other.close()
-    with pytest.raises(RuntimeError, match="the event loop of the Dask client has ended"):
+    with pytest.raises(ConnectionError, match="the event loop of the Dask client has ended"):
         waiting.result(DEADLINE)
 
 

@@ -467,6 +467,55 @@ def test_generator_that_fails_keeps_its_values() -> None:
         assert isinstance(task.exception(DEADLINE), OSError)
 
 
+def test_generator_that_runs_inside_submit_publishes_its_values() -> None:
+    first = threading.Event()
+
+    def numbers() -> Iterator[int]:
+        yield 1
+        assert first.wait(DEADLINE)  # the first value is published while `submit` runs
+        yield 2
+
+    with Scheduler(stopped=True) as scheduler:
+        task = Queue(scheduler, 1, executor=Inline()).submit(numbers)
+        task[0].add_done_callback(lambda _: first.set())
+        scheduler.resume()
+        assert task.result(DEADLINE) == [1, 2]
+
+
+def test_generator_tasks_reach_the_executor_in_order() -> None:
+    engine = Manual()
+    with Scheduler(stopped=True) as scheduler:
+        queue = Queue(scheduler, 1, executor=engine, prefetch=9, in_order=True)
+        tasks = [queue.submit(count_to if n % 2 else abs, n) for n in range(10)]
+        scheduler.resume()
+        assert [args[-1] for _, _, args, _ in engine.calls] == list(range(10))
+        ended = beside(engine.run_all)
+        assert [task.result(DEADLINE) for task in tasks[1::2]] == [list(range(n)) for n in range(1, 10, 2)]
+        ended.result(DEADLINE)
+
+
+@pytest.mark.parametrize("generator", [False, True])
+@pytest.mark.parametrize("method", ["submit", "add_done_callback", "exception", "result"])
+def test_future_of_the_executor_that_does_not_work_fails_its_task(method: str, generator: bool) -> None:
+    class Wrong(Future[Any]):
+        def __getattribute__(self, name: str) -> Any:
+            if name == method:
+                raise OSError("no answer")
+            return super().__getattribute__(name)
+
+    class Engine(Manual):
+        def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Any:
+            future = Wrong()
+            future.set_result((True, [1]) if generator else 1)
+            return None if method == "submit" else future
+
+    with Scheduler() as scheduler:
+        task = Queue(scheduler, 1, executor=Engine()).submit(count_to if generator else abs, 1)
+        error = task.exception(DEADLINE)
+        assert isinstance(error, AttributeError if method == "submit" else OSError)
+        assert scheduler.wait(DEADLINE)
+
+
 def test_generator_refused_by_the_executor() -> None:
     engine = Manual()
     with Scheduler() as scheduler:

@@ -91,23 +91,20 @@ def test_interpreter_exits_where_the_pool_broke() -> None:
     assert outcome.lines == ["BrokenProcessPool"]
 
 
-def test_hook_is_entered_once_for_each_kind_of_executor(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Another(Inline):
-        pass
-
-    entered: list[Any] = []
-
-    def enter(hook: Any) -> None:
-        entered.append(hook)
-        raise RuntimeError("can't register atexit after shutdown")
-
-    monkeypatch.setattr(threading, "_register_atexit", enter)
-    queues = [Queue(1, executor=Another()) for _ in range(3)]
-    assert len(entered) == 1
-    # Loky enters its own at the first call.
-    for queue in queues:
+def test_exit_hook_is_entered_again_only_after_the_hook_of_another_module() -> None:
+    """Loky enters its hook at the first call."""
+    hooks: Any = threading._threading_atexits  # type: ignore[attr-defined]
+    with Queue(1, executor=Inline()) as queue:
+        before = len(hooks)
         assert queue.submit(abs, -1).result(DEADLINE) == 1
-    assert len(entered) == 2
+        assert len(hooks) == before
+        threading._register_atexit(int)  # type: ignore[attr-defined]
+        for _ in range(2):
+            assert queue.submit(abs, -1).result(DEADLINE) == 1
+            assert len(hooks) == before + 2
+        threading._register_atexit(int)  # type: ignore[attr-defined]
+    with Queue(1, executor=Inline()):
+        assert len(hooks) == before + 4
 
 
 @forks

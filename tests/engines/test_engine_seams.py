@@ -20,6 +20,7 @@ from threads import beside, planned, until, without_collector
 
 from smqexec import Queue, Scheduler, settled
 from smqexec._engines import executors as _executors
+from smqexec._engines.channels import stream
 from smqexec._engines.executors import Call, Engine
 from smqexec._engines.pickling import explain
 from smqexec._futures.remote_value import Remote
@@ -38,10 +39,6 @@ class Here(Engine):
         self.calls.append(call)
         return Inline().submit(call.fn, *call.args, **call.kwargs)
 
-    def stream(self, call: Call) -> Iterator[Any]:
-        self.calls.append(call)
-        return call.fn(*call.args, **call.kwargs)  # type: ignore[no-any-return]
-
 
 def count(n: int) -> Any:
     yield from range(n)
@@ -59,7 +56,7 @@ def test_engine_is_told_of_calls() -> None:
     assert [(call.fn, call.args, call.kwargs, call.name, dict(call.options)) for call in engine.calls] == [
         (abs, (-1,), {}, "abs", {}),
         (pow, (1,), {"exp": 2}, "power", {"retries": 2}),
-        (count, (3,), {}, "film", {}),
+        (stream, (engine.calls[2].args[0], count, 3), {}, "film", {}),
     ]
 
 
@@ -359,7 +356,7 @@ def test_a_submission_struck_by_ctrl_c_takes_no_run_for_a_thread_that_waits() ->
 
 def test_what_an_executor_says_of_its_end() -> None:
     def gone(**state: Any) -> BaseException | None:
-        return _executors.gone(SimpleNamespace(**state))  # type: ignore[arg-type]
+        return _executors.end_of(SimpleNamespace(**state))  # type: ignore[arg-type]
 
     error = BrokenExecutor("gone")
     assert gone() is None
@@ -375,7 +372,7 @@ def test_what_an_executor_says_of_its_end() -> None:
         assert "after shutdown" in str(gone(**state))
     pool = ThreadPoolExecutor(1)
     pool._broken = "its initializer failed"  # type: ignore[attr-defined]
-    assert isinstance(_executors.gone(pool), BrokenThreadPool)
+    assert isinstance(_executors.end_of(pool), BrokenThreadPool)
 
 
 def test_pool_whose_initializer_fails() -> None:

@@ -158,9 +158,6 @@ class Keeper(Engine):
     def call(self, call: Call) -> Far:
         return Far(call.args[0])
 
-    def stream(self, call: Call) -> Iterator[Any]:
-        raise NotImplementedError
-
 
 @pytest.mark.parametrize("when", ["pending", "done"])
 @pytest.mark.parametrize("part", [False, True], ids=["task", "item"])

@@ -354,10 +354,6 @@ class Telling(Engine):
         future.set_result(call.fn(*call.args, **call.kwargs))
         return future
 
-    def stream(self, call: Any) -> Any:
-        self.calls.append(call)
-        return call.fn(*call.args, **call.kwargs)
-
 
 class Far(Remote):
     """A call that another engine has made."""

@@ -492,9 +492,6 @@ class Known(Engine):
         future.set_result(call.fn(*call.args))
         return future
 
-    def stream(self, call: Any) -> Any:
-        raise NotImplementedError
-
 
 def test_engine_has_resources_of_its_own_by_name() -> None:
     disk = Resource("disk", 1)

@@ -15,7 +15,7 @@ import operator
 import threading
 import uuid
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Mapping
 from concurrent.futures import BrokenExecutor, CancelledError, InvalidStateError, wait
 from contextlib import suppress
 from functools import partial
@@ -28,11 +28,11 @@ from typing_extensions import override
 
 from ..._calls.callables import name_of
 from ..._futures.remote_value import Remote
+from ..channels import Channel
 from ..executors import Call, Engine
-from ..remote import ORDINARY, Ordinary
 from .calls import hole_for, pack, perform
+from .channel import ClusterChannel
 from .loop import in_loop
-from .streams import values
 
 _NOTHING: Any = object()
 
@@ -303,18 +303,15 @@ class DaskExecutor(Engine):
         future.add_done_callback(self._pending.discard)
         return future
 
-    def stream(self, call: Call) -> Generator[Any, None, Any]:
-        if call.options.get("retries"):
+    def channel(self, options: Mapping[str, Any]) -> Channel:
+        if options.get("retries"):
             raise ValueError("a generator task can't be retried, as its values are out: leave retries out")
         try:
-            word, value = yield from values(self.client, self.call, call)
+            return ClusterChannel(self.client)
         except Exception as error:
             if self.client.status != "running":
                 raise self.broken() from error
             raise
-        if word == ORDINARY:
-            raise Ordinary(value)
-        return value
 
     def broken(self) -> BrokenCluster:
         """Note that the cluster is gone, and return the error that says so."""

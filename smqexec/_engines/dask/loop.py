@@ -28,7 +28,8 @@ def in_loop(client: Client, call: Callable[..., Awaitable[Any]], *args: Any) -> 
     *call* may be a method of Dask's that waits: in the loop it returns an awaitable.
 
     Raises:
-        RuntimeError: The loop does not run or has ended meanwhile, or this is its thread.
+        ConnectionError: The loop does not run, or has ended meanwhile.
+        RuntimeError: This is the thread of the loop.
         Exception: What *call* has raised.
     """
     if client.asynchronous:
@@ -39,12 +40,12 @@ def in_loop(client: Client, call: Callable[..., Awaitable[Any]], *args: Any) -> 
         try:
             outcome.set_result(await call(*args))
         except asyncio.CancelledError:
-            outcome.set_exception(RuntimeError(_ENDED))
+            outcome.set_exception(ConnectionError(_ENDED))
         except Exception as error:
             outcome.set_exception(error)
 
     client.loop.add_callback(run)
     while not wait([outcome], ASKING).done:
         if not client.loop.asyncio_loop.is_running() and not outcome.done():
-            raise RuntimeError(_ENDED)
+            raise ConnectionError(_ENDED)
     return outcome.result()
