@@ -1,4 +1,7 @@
-"""How a thread blocks: one that has blocked for long looks whether anything can still go on."""
+"""How a thread blocks, in every wait of ours that may last: after 5 seconds it asks whether the wait can end.
+
+No thread watches others: only a thread that has already blocked for so long pays for the question.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +10,14 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Any
 
-# Seconds after which a blocked thread looks, again and again.
+# Seconds between two such questions of one thread.
 PATIENCE = 5.0
 
 
-def block(wait: Callable[[float | None], bool], timeout: float | None, told: Callable[[], bool]) -> bool:
+def block(wait: Callable[[float | None], bool], timeout: float | None, warn: Callable[[], bool]) -> bool:
     """Call *wait* with numbers of seconds until it returns True; return False after *timeout* seconds.
 
-    *told* is called each `PATIENCE` seconds, until it returns True: it has logged that nothing can go on.
+    *warn* is called each `PATIENCE` seconds, until it returns True: it has logged that nothing can go on.
     """
     end = None if timeout is None else monotonic() + timeout
     left = timeout
@@ -22,7 +25,7 @@ def block(wait: Callable[[float | None], bool], timeout: float | None, told: Cal
         if wait(PATIENCE):
             return True
         left = None if end is None else end - monotonic()
-        if told():
+        if warn():
             break
     return wait(left)
 

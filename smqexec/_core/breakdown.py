@@ -1,8 +1,10 @@
-"""Errors of our own: they are logged, and no thread waits for what will never come.
+"""Errors of our own: each is logged, and no thread waits for what will never come.
 
-An exception in the middle of a change leaves the planner in an unknown state.  All queues of a scheduler
-share the planner, so all are broken then: pending tasks fail with the exception, without any call of the
-planner, and `submit` raises.  Running tasks go on, and their results are published.
+An exception of our own code in the middle of a change leaves the planner in an unknown state.  All queues of
+a scheduler share the planner, so all break down together: pending tasks fail with the exception, without any
+call of the planner, and `submit` raises from then on.  Running tasks go on, and their results are published.
+
+(An exception that comes from outside, such as Ctrl-C in a submit, breaks nothing down: see ``interrupted``.)
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ class Breakdown:
     """How a scheduler ends its tasks after an error of our own."""
 
     def __init__(self, core: State, termination: Termination) -> None:
+        # Constant: the state, and the part that finishes what has ended.
         self._core = core
         self._termination = termination
 
@@ -40,40 +43,46 @@ class Breakdown:
             worker: The worker that met it; it leaves, unless a task of it waits.
             task: The task or item at hand, which ends too.
 
-        Cost: a look at each object of the process, since no link between tasks can be trusted.
+        Cost: a look at each object of the process.
         """
+        core = self._core
         with uninterrupted():
-            message = "internal error of smqexec at %r: all pending tasks of %r fail with it"
-            LOGGER.critical(message, task, self._core, exc_info=error)
+            LOGGER.critical(
+                "internal error at %r: what is pending in %r fails with it", task, core, exc_info=error
+            )
             broken = BrokenThreadPool(f"an internal error has ended all queues of the scheduler: {error!r}")
             broken.__cause__ = error
-            with self._core.exclusive():  # from here on no task is added
-                for queue in self._core.queues:
+            # In a lock hold of its own: no task is added from here on, so the search misses none.
+            with core.exclusive():
+                for queue in core.queues:
                     queue.refuse(broken)
+            # No link between tasks can be trusted.  Without the lock: the search takes long.
             found = [other for other in gc.get_objects() if issubclass(type(other), PlannedFuture)]
-            with self._core.exclusive():
-                if self._core._abandoned:
+            with core.exclusive():
+                if core._abandoned:
                     return
                 if worker is not None:
                     worker.task = None
                 ended = self._end_without_planner(found, task, Failure(error, traceback_of(error)))
-                for queue in self._core.queues:
+                for queue in core.queues:
                     self._empty(queue, worker)
-                left = [queue for queue in self._core.queues if not queue.workers]
-                self._core.wake_condition_waiters()
+                without_workers = [queue for queue in core.queues if not queue.workers]
+                core.wake_condition_waiters()
             self._termination.finish(ended, task)  # type: ignore[arg-type]
-            for queue in left:
+            for queue in without_workers:
                 queue.pool.join(wait=False)
 
     def _end_without_planner(
         self, found: list[PlannedFuture[Any]], at_hand: PlannedFuture[Any] | None, failure: Failure
     ) -> list[Ended]:
         """Fail those of *found* that belong to this scheduler and do not run, and *at_hand*.  Locked."""
+        core = self._core
         ended: list[Ended] = []
-        running = set(self._core.running_tasks())
+        # By the workers, not by `_stage`: a task whose end was interrupted has the stage, and no worker.
+        running = set(core.running_tasks())
         for future in found:
             queue: QueueState | None = getattr(future, "_home", None)  # none yet while it is made
-            if queue is None or queue.scheduler is not self._core:
+            if queue is None or queue.scheduler is not core:
                 continue
             if future in running and future is not at_hand:
                 continue
@@ -87,13 +96,14 @@ class Breakdown:
             at_end = future._at_end
             future._leave(at_end)
             ended.append((future, at_end, queue))
-        for relay in list(self._core.relays):
+        for relay in list(core.relays):
             if type(relay) is Foreign:
                 self._termination.forget(relay)
-        self._core.relays.clear()
-        self._core.planner = DependencyPlanner(self._core.order)
-        self._core.take_next = self._core.allocating.starter()
-        self._core.add_node = self._core.planner.add
+        core.relays.clear()
+        # For the tasks that run: their ends call it.
+        core.planner = DependencyPlanner(core.order)
+        core.take_next = core.allocating.starter()
+        core.add_node = core.planner.add
         return ended
 
     def _empty(self, queue: QueueState, broken: Worker | None) -> None:
@@ -102,6 +112,8 @@ class Breakdown:
         queue.barrier = None
         queue.leave_unbegun()
         for worker in list(queue.workers):
+            # A thread leaves as `begin` finds that the queue ends; *broken* and workers without one never
+            # ask.
             if not worker.tasks() and (worker is broken or not queue.keeps_idle):
                 queue.leave(worker)
         queue.waiting = queue.ready = 0

@@ -1,11 +1,12 @@
-"""Workers take tasks, hand over, and go idle.
+"""Workers take tasks, end them, and become idle.
 
-Hand-over.  A worker that has run a task ends it and starts the next one in one hold of the lock, and mostly
-in one call of the planner: `Dispatcher.complete`, the hot path of the package.  It has two tests for all that
-is not plain: the task has no record of waiters, callbacks and hooks (`AtEnd`), and the queue has no rules.
+A worker gets a task in two ways.  `Dispatcher.begin` returns its first task, and the next one after the
+worker was idle.  `Dispatcher.complete`, the hot path of the package, ends the task that a worker has run, and
+returns its next task: in one hold of the lock, and mostly in one call of the planner.  `complete` has two
+tests for all that is not plain: the task has no record of waiters, callbacks and hooks (`AtEnd`), and the
+queue has no rules.
 
-Idle workers.  A worker enters `QueueState.idle` under the same hold of the lock in which it found no ready
-task.  So a thread that makes a task ready finds the worker there.
+A task that raised ends by `Termination.fail`, and its worker then calls `begin`.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ class Dispatcher:
     """How workers get their tasks, and how tasks end that have returned."""
 
     def __init__(self, core: State, wake: Wake) -> None:
+        # Constant: the state, and the part that finds tasks for workers and workers for tasks.
         self._core = core
         self._wake = wake
 
@@ -40,6 +42,8 @@ class Dispatcher:
         while True:
             starts = task = None
             with core.lock:
+                # The worker may have been removed before it began: by `Wake._start_failed` or
+                # `leave_unbegun`.
                 if core._abandoned or worker not in queue.workers:
                     return None
                 queue.coming.pop(worker, None)
@@ -55,13 +59,16 @@ class Dispatcher:
                 if retires:
                     starts = self._retire(queue, worker)
                 elif task is None:
-                    queue.idle[worker] = None  # before it looks at `lost`: see `QueueState.lose`
+                    queue.idle[worker] = None
                 elif queue.has_rules:
                     starts = self.started(task)
+                # Read after the worker has entered `idle`: so either this thread sees that the queue ends, or
+                # the thread that lets it end finds the worker there.
                 ends = task is None and queue.ending
                 if ends and not retires:
                     queue.leave(worker)
                     queue.wake_idle()  # they leave too
+                # The pool of a queue that nobody shuts down: its threads end with the last worker.
                 last = ends and queue.keeps_idle and not queue.workers
             if DEFERRED:
                 call_deferred()
@@ -94,8 +101,9 @@ class Dispatcher:
             queue.update_rules()
             starts: Starts = []
             section.then(self._wake.start, starts)
+            # Idle workers that are too many leave at once, others after their tasks.
             surplus = len(queue.workers) - queue.limit
-            queue.wake_idle(max(0, min(surplus, len(queue.idle))))  # to leave
+            queue.wake_idle(max(0, min(surplus, len(queue.idle))))
             for _ in range(min(queue.ready, queue.limit)):
                 self._wake.wake(queue, starts)
 
@@ -172,14 +180,12 @@ class Dispatcher:
         return successor, self.started(successor) if successor is not None and queue.has_rules else None
 
     def started(self, task: Task[Any]) -> Starts | None:
-        """Apply the rules of the queue of *task*, which has started.  Locked; returns as `Wake.wake_for`.
-
-        With a pending limit another task may be submitted; in the order of submission the next may start.
-        """
+        """Apply the rules of the queue of *task*, which has started.  Locked; returns as `Wake.wake_for`."""
         core = self._core
         queue: Any = task._home
         if queue.pending_limit is not None:
             queue.pending_limit.admit(queue.pending)
+        # Later tasks of the queue wait for the start of this one, and not for its end.
         barrier, task._barrier = task._barrier, None
         return None if barrier is None else self._wake.wake_for(core.planner.done(barrier))
 

@@ -1,6 +1,8 @@
-"""Searches of waiting tasks, as the core sees them: it tells them what happens.
+"""Searches of waiting tasks, as the core sees them: the core reports events, and never asks.
 
-What a search looks for is in ``_workers.join_search``.
+A task that waits runs other tasks of its queue nested.  Its search finds those that the awaited task needs
+(see ``_workers.join_search``).  It advances in its own thread; the events here say what has changed since it
+passed.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Stop and resume: whether tasks of a scheduler may start.
 
 Stops are counted.  `Stopping.resume` ends all of them; a stop for a block ends with its block, unless a
-`resume` has ended it before.  After the last one all queues start tasks again.  Guarded by the scheduler's
-lock.
+`resume` has ended it before.  After the last one all queues start tasks again.  The scheduler's lock guards
+the counts.  `State.stopped`, the only field that workers read, is True while the count is above 0.
 """
 
 from __future__ import annotations
@@ -19,10 +19,13 @@ class Stopping:
     """How a scheduler stops and resumes."""
 
     def __init__(self, core: State, wake: Wake) -> None:
+        # Constant: the state, and the part that starts workers.
         self._core = core
         self._wake = wake
-        self._stops = int(core.stopped)  # the stops that hold; written under the lock
-        self._resumes = 0  # how often all stops were ended; written under the lock
+        # How many stops hold.
+        self._stops = int(core.stopped)
+        # How often all stops were ended.  A `Stop` is over if this has changed since it was made.
+        self._resumes = 0
 
     def stop(self) -> Stop:
         """Let no task start."""
@@ -34,10 +37,10 @@ class Stopping:
             core.set_stopped(True)
             self._stops += 1
             stop = Stop(self, self._resumes)
-            core.wake_condition_waiters()
+            core.wake_condition_waiters()  # `Waiting.at_rest` may hold now
             if changed and core.observers:
                 section.then(partial(core.observers.tell, "stop", time=time))
-        if core.exiting:
+        if core.exiting:  # nothing may resume the scheduler any more
             core.ending.cancel_held()
         return stop
 
@@ -58,6 +61,7 @@ class Stopping:
             self._stops = 0
             self._resumes += 1
             core.release_paused()
+            # Waiting tasks did not take what was ready during the stop.
             for search in [search for queue in core.queues for search in list(queue.searches)]:
                 search.release()
             if changed and core.observers:
@@ -76,9 +80,9 @@ class Stop:
     __slots__ = ("_entered", "_resumes", "_stopping")
 
     def __init__(self, stopping: Stopping, resumes: int) -> None:
-        self._stopping = stopping
-        self._resumes = resumes  # how often the scheduler had been resumed
-        self._entered = False  # by one thread: a block is of one
+        self._stopping = stopping  # constant
+        self._resumes = resumes  # `Stopping._resumes` when the stop was made; constant
+        self._entered = False  # a block has begun; written by the thread of the block
 
     def __enter__(self) -> None:
         if self._entered:

@@ -63,6 +63,7 @@ class Submission:
     """How tasks are added to a scheduler."""
 
     def __init__(self, core: State, wake: Wake, termination: Termination) -> None:
+        # Constant: the state, and the parts that this one calls.
         self._core = core
         self._wake = wake
         self._termination = termination
@@ -154,9 +155,11 @@ class Submission:
             return
         if special.ended:
             with uninterrupted():
+                # Observers know of the submit of *task* if it has a number for them.
                 self._termination.finish(special.ended, None if task._serial else task)
-                special.ended = []
+                special.ended = []  # `Withdrawal` does not finish it once more
         self._wake.start(special.starts, task)
+        # Last: a foreign future that is done calls back at once, here, and takes the lock for that.
         for relay, future in special.foreign:
             if isinstance(future, PlannedFuture):
                 future._add_relay(relay)
@@ -214,6 +217,7 @@ class Submission:
         if any(_is_of_the_parent(future) for future, _ in found):
             return self._refuse(queue, task, RuntimeError(OF_THE_PARENT))
         nodes, failed = self._needed(found, special.foreign)
+        # First, so that to the planner's search all that comes before *task* goes before what *task* needs.
         barrier = queue.barrier
         before = [] if barrier is None or barrier._stage >= DONE else [barrier]
         core.add_node(task, queue, as_few([*before, *nodes]), group)
@@ -221,6 +225,7 @@ class Submission:
         if failed is None:
             special.starts = self._wake.wake(queue)
         else:
+            # It was added first, so that it counts, and ends by the normal path with its hooks and barrier.
             with uninterrupted():
                 self._termination.drop(task, failure_from(failed), special)
         return special
@@ -247,7 +252,7 @@ class Submission:
                 relay = Foreign(this, future, settled)
                 foreign.append((relay, future))
                 core.add_node(relay, None)
-                core.relays.add(relay)
+                core.relays.add(relay)  # no pending node leads to it but *task*, which may be interrupted
                 nodes.append(relay)
             elif future._stage < DONE:
                 if settled:
@@ -276,7 +281,6 @@ class Submission:
             queue.barrier = task._barrier
         if task._allocation is not None or task._releases:
             core.allocating.add_allocation(task)
-
 
 
 def _is_of_the_parent(future: Any) -> bool:

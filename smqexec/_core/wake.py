@@ -1,12 +1,15 @@
-"""Which worker takes a ready task, and which worker has to be woken or started for it.
+"""Which task a worker takes, and which worker is woken or started for a ready task.
 
 Each ready task needs a worker on its way (`QueueState.coming`).  If fewer workers are on their way than tasks
-are ready, an idle worker is woken; without one a new worker is started, if the queue may have more.  Else the
-task waits for the next worker that completes its task, or a task that waits runs it nested.  So a backend
-never gets more workers than it has slots, and its own order never decides anything.
+are ready, an idle worker is woken.  Without an idle worker a new one is started, if the queue may have more.
+Otherwise the task waits for the next worker that completes its task, or runs nested in a task that waits.  So
+a backend never gets more workers than it has slots, and its own order never decides anything.
 
-A woken worker looks for a task by itself, and takes the task that goes first by then.  A waker that Ctrl-C
-interrupts has so taken no task with it: see `Submission`.
+A woken worker looks for a task by itself, and takes the task that goes first by then.  So a thread that
+Ctrl-C interrupts as it wakes a worker has taken no task with it (see ``interrupted``).
+
+All methods but `start` are called under the lock.  Those that wake workers return *starts*, the workers that
+`start` has to start after the lock; None stands for an empty list, as most calls start none.
 """
 
 from __future__ import annotations
@@ -28,10 +31,10 @@ class Wake:
     """How workers take ready tasks, and how they are woken or started for them."""
 
     def __init__(self, core: State) -> None:
-        self._core = core
+        self._core = core  # constant
 
     def take(self, queue: QueueState, worker: Worker, brief: bool = False) -> Task[Any] | None:
-        """Start the ready task of *queue* that goes first; None if there is none.  The lock is held.
+        """Start the ready task of *queue* that goes first and return it; return None if there is none.
 
         If *brief*, also None if one slice of the search does not find it.
         """
@@ -50,38 +53,36 @@ class Wake:
         return task  # type: ignore[no-any-return]
 
     def wake_for(self, freed: list[Any], starts: Starts | None = None) -> Starts | None:
-        """Wake a worker for each of *freed*, nodes that became ready.  Locked; returns as `wake`."""
+        """Wake a worker for each of *freed*, nodes that became ready."""
         for node in freed:
             queue = node._queue
-            if node._stage != READY:  # a worker took the node at once
+            if node._stage != READY:  # the worker that completes a dependency took the node at once
                 continue
             if queue.searches:
                 self.tell_searches([node])
-            if queue.idle or len(queue.workers) < queue.limit or queue.searches:  # as in `Submission.add`
+            # `wake` would find nothing to do otherwise: this saves the call.  So does `Submission.add`.
+            if queue.idle or len(queue.workers) < queue.limit or queue.searches:
                 starts = self.wake(queue, starts)
         return starts
 
     def tell_searches(self, freed: list[Any]) -> None:
-        """Tell waiting tasks, which may run them nested, of nodes that became ready.  The lock is held."""
+        """Tell waiting tasks, which may run *freed* nested, that these nodes became ready."""
         for node in freed:
             for search in list(node._queue.searches):
                 search.freed(node)
 
     def wake(self, queue: QueueState, starts: Starts | None = None) -> Starts | None:
-        """Send one more worker to the ready tasks of *queue*, if one is missing.  The lock is held.
-
-        A queue with pending tasks gets a worker even before one is ready: at interpreter exit it may be too
-        late to start a thread (CPython 3.12.0 and 3.12.1 refuse to).
-
-        Returns:
-            *starts*, with the workers that are to be started by `start` once the lock is not held.
-        """
+        """Send one more worker to the ready tasks of *queue*, if one is missing.  Return *starts* with it."""
         if self._core.stopped:
             return starts
+        # Counts are enough: a worker on its way takes the ready task that goes first by then, whichever that
+        # is.
         wanted = queue.ready > len(queue.coming)
         if wanted and queue.idle:
             queue.wake_idle(1)
         elif (wanted and len(queue.workers) < queue.limit) or (
+            # A queue with a waiting task gets a worker before the task is ready: at interpreter exit it may
+            # be too late to start a thread (CPython 3.12.0 and 3.12.1 refuse to).
             queue.waiting and not queue.workers and queue.keeps_idle
         ):
             worker = Worker(queue)
@@ -95,14 +96,14 @@ class Wake:
         return starts
 
     def wake_all(self, starts: Starts | None = None) -> Starts | None:
-        """Send workers to all ready tasks.  Locked; returns as `wake`."""
+        """Send workers to all ready tasks."""
         for queue in self._core.queues:
             for _ in range(min(queue.ready, queue.limit) or 1):
                 starts = self.wake(queue, starts)
         return starts
 
     def start(self, starts: Starts | None, submitted: Task[Any] | None = None) -> None:
-        """Start workers in their backends.  The lock is not held.
+        """Start workers in their backends.  Called without the lock.
 
         Raises:
             Exception: The worker for *submitted* could not be started, and its queue has no other: so
@@ -110,12 +111,14 @@ class Wake:
         """
         if not starts:
             return
-        with uninterrupted():  # a worker that counts, and was never started, would take its slot for ever
+        # Ctrl-C in between would leave a worker that has a slot, and never runs.
+        with uninterrupted():
             for queue, worker in starts:
                 try:
                     queue.pool.start(queue, worker)
                 except Exception as error:
-                    # A RecursionError here leaves the worker to `Withdrawal`.
+                    # A RecursionError of this line goes to the submitter, and `Withdrawal` removes the
+                    # worker.
                     section = self._core.exclusive()
                     with breakdown_on_error(self._core):
                         self._start_failed(section, queue, worker, error)
@@ -127,7 +130,8 @@ class Wake:
     def _start_failed(self, section: Section, queue: QueueState, worker: Worker, error: Exception) -> None:
         """Give up *worker*; if the queue has no other, fail its ready tasks."""
         with section:
-            # The pool may start the worker yet, in another of its threads: `begin` then returns None.
+            # If the pool has begun the worker all the same, all is well.  If it begins the worker later, in
+            # another of its threads, `begin` returns None.
             if worker not in queue.workers or worker.thread is not None:
                 return
             queue.leave(worker)
