@@ -329,3 +329,17 @@ def test_columns_where_another_leads_are_named(benchmarks: Any) -> None:
     found = {"smqexec": {"chain": 2.0, "seed": 1.0}, "other": {"chain": 1.5, "seed": 1.5}}
     assert list(benchmarks.peers.behind(found)) == ["  smqexec does not lead: chain (other, 1.50)"]
     assert list(benchmarks.peers.behind({"other": {"chain": 1.0}})) == []
+
+
+# The programs of others.
+
+
+def test_each_program_has_a_row(benchmarks: Any, capsys: Output, monkeypatch: pytest.MonkeyPatch) -> None:
+    programs = benchmarks.programs
+    for name, value in {"INPUTS": 3, "POINTS": 3, "ROUNDS": 1, "STAGE": 0, "POINT": 0}.items():
+        monkeypatch.setattr(programs, name, value)
+    programs.main()
+    head, *rows = capsys.readouterr().out.splitlines()
+    assert head.split() == ["Seconds", "to", "first,", "last", "score", "pool", "queue"]
+    for row, name in zip(rows, programs.PROGRAMS, strict=True):
+        assert re.fullmatch(rf"{name} +([0-9.]+, [0-9.]+ *){{2}}|{name} +No module named .*", row)
