@@ -16,6 +16,7 @@ from collections.abc import Callable, Collection
 from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
+from inspect import CO_GENERATOR
 from pathlib import Path
 from signal import SIGINT
 from typing import Any
@@ -88,29 +89,50 @@ def press_ctrl_c() -> None:
     signal.raise_signal(signal.SIGINT)
 
 
+def blow() -> None:
+    raise Struck
+
+
 def strike(
-    step: int, call: Callable[[], Any], blow: Callable[[], object], spared: Collection[str] = ()
+    step: int,
+    call: Callable[[], Any],
+    act: Callable[[], object] = blow,
+    spared: Collection[str] = (),
+    files: tuple[str, ...] = (PACKAGE,),
+    returns: bool = False,
 ) -> bool:
-    """Make *call*, and *blow* before the *step*-th line of smqexec's that runs; False where it took fewer."""
+    """Make *call*, and *act* before the *step*-th line in *files* that runs; False if it took fewer lines.
+
+    Args:
+        step: 1 for the first line.
+        call: What is made; a `Struck`, Ctrl-C or TimeoutError that it raises is expected.
+        act: What strikes.
+        spared: Names of files that are not counted.
+        files: What the names of the others begin with.
+        returns: Count returns, too, but those of generators: what is raised there may be lost.
+    """
     left = step
 
     def trace(frame: Any, event: str, arg: object) -> Any:
         nonlocal left
-        name = frame.f_code.co_filename
-        if not name.startswith(PACKAGE) or Path(name).name in spared:
+        code = frame.f_code
+        if not code.co_filename.startswith(files) or Path(code.co_filename).name in spared:
             return None
-        line = linecache.getline(name, frame.f_lineno).lstrip()
-        if event == "line" and not line.startswith(UNCALLED):
-            left -= 1
-            if left == 0:
-                sys.settrace(before)
-                blow()
+        if event == "line":
+            line = linecache.getline(code.co_filename, frame.f_lineno).lstrip()
+            left -= not line.startswith(UNCALLED)
+        elif event == "return" and returns:
+            left -= not code.co_flags & CO_GENERATOR
+        if left == 0:
+            left = -1
+            sys.settrace(before)
+            act()
         return trace
 
     before = sys.gettrace()
     sys.settrace(trace)
     try:
-        with suppress(Struck, KeyboardInterrupt):
+        with suppress(Struck, KeyboardInterrupt, TimeoutError):
             call()
     finally:
         sys.settrace(before)

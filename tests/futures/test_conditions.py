@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures._base
-import inspect
-import linecache
 import os
-import signal
 import sys
 import threading
 from collections.abc import Callable
@@ -19,8 +16,6 @@ from concurrent.futures import (
     as_completed,
     wait,
 )
-from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -28,13 +23,13 @@ from gate import DEADLINE, Gate
 from internals import core_of, waiters_of
 from marks import slow_but
 from programs import forks, run
+from strikes import PACKAGE, press_ctrl_c, strike
 from threads import beside, planned, until
 
 import smqexec
 from smqexec import Queue
 
-HERE = str(Path(smqexec.__file__).parent)
-STRUCK_FILES = (HERE, concurrent.futures._base.__file__, threading.__file__)
+FILES = (PACKAGE, concurrent.futures._base.__file__, threading.__file__)
 
 
 def fail(*_: object) -> Any:
@@ -42,36 +37,6 @@ def fail(*_: object) -> Any:
 
 
 # Ctrl-C.
-
-
-def strike(step: int, call: Callable[[], object]) -> bool:
-    """Make *call*, and press Ctrl-C at the *step*-th line or return in it; False where it took fewer."""
-    left = step
-
-    def trace(frame: Any, event: str, arg: object) -> Any:
-        nonlocal left
-        name = frame.f_code.co_filename
-        if not name.startswith(STRUCK_FILES):
-            return None
-        line = linecache.getline(name, frame.f_lineno).lstrip()
-        if event == "return" and frame.f_code.co_flags & inspect.CO_GENERATOR:
-            return trace  # as it is closed perhaps: what is raised there is lost, and Python warns
-        # No signal strikes between the end of a `with` block and its exit.
-        if event == "return" or (event == "line" and not line.startswith(("with ", "try:"))):
-            left -= 1
-            if left == 0:
-                sys.settrace(before)
-                signal.raise_signal(signal.SIGINT)
-        return trace
-
-    before = sys.gettrace()
-    sys.settrace(trace)
-    try:
-        with suppress(KeyboardInterrupt, TimeoutError):
-            call()
-    finally:
-        sys.settrace(before)
-    return left <= 0
 
 
 WAITS: dict[str, Callable[[list[Any]], object]] = {
@@ -95,7 +60,7 @@ def test_wait_struck_at_every_line(name: str, ending: bool) -> None:
             tasks[0].result(DEADLINE)
             if ending:
                 gate.open()
-            struck = strike(step, lambda: WAITS[name](tasks))  # noqa: B023
+            struck = strike(step, lambda: WAITS[name](tasks), press_ctrl_c, files=FILES, returns=True)  # noqa: B023
             gate.open()
             # In other threads, then in the one that was struck.
             assert beside(wait, tasks, DEADLINE).result(2 * DEADLINE) == (set(tasks), set())

@@ -2,51 +2,21 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
-from types import FrameType
 from typing import Any
 
 import pytest
 from marks import slow_but
 from planner_checks import check
 from planning import Held, Named, Planner, Tolerant, rank_of
+from strikes import strike
 
 import smqexec._planner
 from smqexec._planner import DONE, NEW, READY, RUNNING, WAITING, Node
 
 ROOM = str(Path(smqexec._planner.__file__).parent)
-
-
-class Strike(BaseException):
-    """What Ctrl-C, or a lack of memory, is like."""
-
-
-def strike(line: int, call: Callable[[], Any]) -> bool:
-    """Make *call*; raise `Strike` before it executes its *line*th line in the room; tell if it got there."""
-    left = line
-
-    def trace(frame: FrameType, event: str, _: Any) -> Any:
-        nonlocal left
-        if not frame.f_code.co_filename.startswith(ROOM):
-            return None
-        if event == "line":
-            left -= 1
-            if not left:
-                raise Strike
-        return trace
-
-    before = sys.gettrace()
-    sys.settrace(trace)
-    try:
-        call()
-    except Strike:
-        return True
-    finally:
-        sys.settrace(before)
-    return False
 
 
 class World:
@@ -186,7 +156,7 @@ def test_struck_at_each_line(order: str, act: Callable[[World], Any], seed: int)
     while struck:
         world = World(order, seed)
         call, again = act(world)
-        struck = strike(line, call)
+        struck = strike(line, call, files=(ROOM,))
         lost = world.nodes.pop() if struck and world.nodes[-1].name == "new" else None
         world.planner.rebuild(world.queues, world.nodes, lost)
         again()
