@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from planner_checks import check, entries
-from planning import Held, Named, Planner, Tolerant, TolerantHeld
+from planning import Held, Named, Planner
 
 from smqexec._planner import (
     DONE,
@@ -18,7 +18,6 @@ from smqexec._planner import (
     READY,
     RUNNING,
     SEARCHING,
-    WAITING,
     Node,
     dependencies_of,
     dependents_of,
@@ -57,6 +56,13 @@ class Plan:
         """Add a node; *needs* are names, so that ``"ab"`` means a and b."""
         node = self.nodes[name] = kind(name)
         self.planner.admit(node, self.queues.get(queue), [self.nodes[need] for need in needs], group)
+
+    def put(self, graph: str) -> None:
+        """Add nodes: ``"a b@r x:ab"`` are a, b in queue r, and x, which needs both."""
+        for word in graph.split():
+            word, _, queue = word.partition("@")
+            name, _, needs = word.partition(":")
+            self.add(name, needs, queue or "q")
 
     def item(self, name: str, generator: str, kind: Any = Held) -> None:
         """Add a held relay: a value that *generator* is going to yield."""
@@ -109,70 +115,23 @@ class Plan:
 # What comes first.
 
 
-def test_independent_tasks_run_newest_first() -> None:
-    plan = Plan()
-    for name in "abc":
-        plan.add(name)
-    assert plan.run() == ["c", "b", "a"]
+# A graph is the nodes in the order in which they are added, each with its needs in argument order.
+ORDERS = {
+    "independent tasks: newest first": ("newest", "a b c", "c b a"),
+    "oldest: submitted first, also where it is ready later": ("oldest", "a b:a c:a d", "a b c d"),
+    "what the newest sink needs goes first": ("newest", "a b x:a y:b", "b y a x"),
+    "the first argument goes first": ("newest", "a b c x:cab", "c a b x"),
+    "what two need is taken for the newer": ("newest", "a b x:a y:ab", "a b y x"),
+    "an argument given twice counts once": ("newest", "a x:aa", "a x"),
+}
 
 
-def test_oldest_order_is_first_in_first_out() -> None:
-    r"""::
-
-    a --> b       c ready later than d, but submitted earlier
-    a --> c   d
-    """
-    plan = Plan("oldest")
-    plan.add("a")
-    plan.add("b", "a")
-    plan.add("c", "a")
-    plan.add("d")
-    assert plan.run() == ["a", "b", "c", "d"]
-
-
-def test_newest_sink_runs_first() -> None:
-    r"""::
-
-    a --> x
-    b --> y
-    """
-    plan = Plan()
-    for name in ["a", "b"]:
-        plan.add(name)
-    plan.add("x", "a")
-    plan.add("y", "b")
-    assert plan.run() == ["b", "y", "a", "x"]
-
-
-def test_first_argument_comes_first() -> None:
-    r"""::
-
-    a ----+
-    b ---+|    the arguments of x are c, a, b
-    c --> x
-    """
-    plan = Plan()
-    for name in "abc":
-        plan.add(name)
-    plan.add("x", "cab")
-    assert plan.run() == ["c", "a", "b", "x"]
-
-
-def test_shared_dependency_is_promoted_once() -> None:
-    r"""::
-
-            +--> x
-        a --+--> y
-        b -------^
-
-    Taken for y, a is done when x asks for it.
-    """
-    plan = Plan()
-    plan.add("a")
-    plan.add("b")
-    plan.add("x", "a")
-    plan.add("y", "ab")
-    assert plan.run() == ["a", "b", "y", "x"]
+@pytest.mark.parametrize("name", ORDERS)
+def test_order_of_a_small_graph(name: str) -> None:
+    order, graph, starts = ORDERS[name]
+    plan = Plan(order)
+    plan.put(graph)
+    assert plan.run() == starts.split()
 
 
 def test_first_result_of_the_seed_example() -> None:
@@ -191,29 +150,9 @@ def test_first_result_of_the_seed_example() -> None:
     assert started[13:] == [f"C{i}{k}" for i in (2, 1, 0) for k in (3, 2, 1, 0) if (i, k) != (2, 3)]
 
 
-def test_each_queue_gets_its_own_first_task() -> None:
-    r"""::
-
-    a (disk) --> x (cpu)        the newest sink needs b from the disk
-    b (disk) --> y (cpu)        and y itself; z is cpu's and ready
-    z (cpu)
-    """
-    plan = Plan(queues="dc")
-    plan.add("a", queue="d")
-    plan.add("b", queue="d")
-    plan.add("z", queue="c")
-    plan.add("x", "a", queue="c")
-    plan.add("y", "b", queue="c")
-    assert (plan.take("d"), plan.take("c"), plan.take("c")) == ("b", "z", None)
-    assert plan.done("b") == ["y"]
-    assert plan.take("c") == "y"
-
-
 def test_slot_is_not_left_free_for_a_better_task() -> None:
     plan = Plan()
-    plan.add("a")
-    plan.add("b")
-    plan.add("x", "b")
+    plan.put("a b x:b")
     assert [plan.take(), plan.take(), plan.take()] == ["b", "a", None]
 
 
@@ -243,15 +182,6 @@ def test_group_that_goes_on_later_keeps_its_place() -> None:
     assert plan.run() == ["b", "y", "z"]
 
 
-def test_member_of_a_group_goes_when_a_newer_sink_needs_it() -> None:
-    plan = Plan()
-    group = plan.planner.group()
-    for name in "xyz":
-        plan.add(name, group=group)
-    plan.add("s", "y")
-    assert plan.run() == ["y", "s", "x", "z"]
-
-
 # Relays: nodes of no queue.
 
 
@@ -262,9 +192,7 @@ def test_relay_leads_to_what_it_needs() -> None:
     b --> y                 submitted before x
     """
     plan = Plan()
-    plan.add("a")
-    plan.add("b")
-    plan.add("y", "b")
+    plan.put("a b y:b")
     plan.add("i", "a", queue="")
     plan.add("x", "i")
     assert plan.take() == "a"
@@ -272,19 +200,6 @@ def test_relay_leads_to_what_it_needs() -> None:
     assert plan.done("a") == ["x"]
     assert plan.nodes["i"]._stage == DONE
     assert plan.run() == ["x", "b", "y"]
-
-
-def test_relay_may_be_done_before_what_it_needs() -> None:
-    """An item is there as soon as its generator has yielded it."""
-    plan = Plan()
-    plan.add("a")
-    plan.add("i", "a", queue="")
-    plan.add("x", "i")
-    assert plan.take() == "a"
-    assert plan.done("i") == ["x"]
-    plan.check()
-    assert plan.take() == "x"
-    assert plan.done("a") == []
 
 
 def test_chain_of_relays_needs_no_recursion() -> None:
@@ -313,8 +228,7 @@ def test_item_is_done_while_its_generator_runs(order: str) -> None:
     plan.add("g")
     plan.item("i", "g")
     plan.item("j", "g")
-    plan.add("x", "i")
-    plan.add("y", "j")
+    plan.put("x:i y:j")
     assert (plan.take(), plan.take()) == ("g", None), "no item ever starts"
     for item, dependent in ["ix", "jy"]:
         assert plan.done(item) == [dependent]
@@ -322,51 +236,6 @@ def test_item_is_done_while_its_generator_runs(order: str) -> None:
         assert plan.take() == dependent
     assert dependents_of(plan.nodes["g"]) == []
     assert plan.done("g") == []
-
-
-@pytest.mark.parametrize("order", ["newest", "oldest"])
-def test_end_of_a_generator_ends_no_item(order: str) -> None:
-    """Its owner ends them: with a value, or without."""
-    plan = Plan(order)
-    plan.add("g")
-    plan.item("i", "g")
-    plan.item("j", "g")
-    plan.add("x", "i")
-    plan.add("y", "j")
-    assert plan.take() == "g"
-    assert plan.done("g") == []
-    plan.check()
-    assert plan.take() is None
-    plan.item("late", "g")
-    assert plan.done("late") == []
-    assert plan.done("i") == ["x"]
-    assert plan.drop("j") == (["j", "y"], [])
-    assert plan.run() == ["x"]
-
-
-@pytest.mark.parametrize("order", ["newest", "oldest"])
-def test_drop_of_a_running_generator_spares_what_it_has_yielded(order: str) -> None:
-    r"""::
-
-    g --> (i) --> x         i is done
-    g --> (j) --> y         j and y are dropped; t tolerates it, as does
-    g --> (k)     t <-- (j)     the held (k), which still waits for its owner
-    """
-    plan = Plan(order)
-    plan.add("g")
-    for item in "ij":
-        plan.item(item, "g")
-    plan.item("k", "g", kind=TolerantHeld)
-    plan.add("x", "i")
-    plan.add("y", "j")
-    plan.add("t", "j", kind=Tolerant)
-    plan.add("z", "k")
-    assert plan.take() == "g"
-    assert plan.done("i") == ["x"]
-    assert plan.drop("g") == (["g", "j", "y"], ["t"])
-    plan.check()
-    assert sorted(plan.run()) == ["t", "x"]
-    assert plan.done("k") == ["z"]
 
 
 @pytest.mark.parametrize(
@@ -436,10 +305,7 @@ def test_promoted_task_counts_as_newly_submitted() -> None:
     b --> y   z
     """
     plan = Plan()
-    plan.add("a")
-    plan.add("b")
-    plan.add("x", "a")
-    plan.add("y", "b")
+    plan.put("a b x:a y:b")
     assert plan.promote("x")
     plan.add("z")
     assert plan.run() == ["z", "a", "x", "b", "y"]
@@ -453,12 +319,9 @@ def test_oldest_first_a_promoted_task_and_its_needs_go_first() -> None:
     d, y
     """
     plan = Plan("oldest")
-    for name in "dab":
-        plan.add(name)
-    plan.add("c", "a")
+    plan.put("d a b c:a")
     plan.add("f", queue="")
-    plan.add("x", "cfb")
-    plan.add("y")
+    plan.put("x:cfb y")
     assert plan.promote("x")
     plan.check()
     assert plan.take() == "a"
@@ -466,17 +329,6 @@ def test_oldest_first_a_promoted_task_and_its_needs_go_first() -> None:
     assert plan.done("f") == []
     assert plan.done("a") == ["c"]
     assert plan.run() == ["y", "c", "b", "x", "d"]
-
-
-@pytest.mark.parametrize("order", ["newest", "oldest"])
-def test_only_pending_tasks_are_promoted(order: str) -> None:
-    plan = Plan(order)
-    plan.add("a")
-    assert not plan.planner.promote(Named("new"))
-    assert plan.take() == "a"
-    assert not plan.promote("a")
-    plan.done("a")
-    assert not plan.promote("a")
 
 
 # Adoption.
@@ -524,11 +376,7 @@ def test_adopting_task_searches_its_other_needs_last() -> None:
     a --> b --> x <-- c <-- d       a is running when x comes
     """
     plan = Plan(queues="qr")
-    plan.add("d")
-    plan.add("c", "d")
-    plan.add("a")
-    plan.add("e")
-    plan.add("b", "ae")
+    plan.put("d c:d a e b:ae")
     assert plan.take() == "a"
     plan.add("x", "bc")
     plan.check()
@@ -548,11 +396,7 @@ def test_drop_takes_all_dependents_along() -> None:
     a --> c --> e <-- d
     """
     plan = Plan()
-    plan.add("a")
-    plan.add("b", "a")
-    plan.add("c", "a")
-    plan.add("d", "b")
-    plan.add("e", "cd")
+    plan.put("a b:a c:a d:b e:cd")
     assert plan.drop("b") == (["b", "d", "e"], [])
     assert plan.nodes["e"]._stage == DROPPED
     assert plan.nodes["e"]._dependencies == [plan.nodes["c"], plan.nodes["d"]], "for the caller to clear"
@@ -561,58 +405,20 @@ def test_drop_takes_all_dependents_along() -> None:
 
 @pytest.mark.parametrize("order", ["newest", "oldest"])
 def test_dropped_task_is_no_dependent_any_more(order: str) -> None:
-    planner = Planner(order)
-    queue = planner.new_queue()
-    needs = [Named(name) for name in "abc"]
-    for node in needs:
-        planner.admit(node, queue)
-    others = [Named("x"), Named("y")]
-    for other in others:
-        planner.admit(other, queue, [needs[1]])
-    sink = Named("sink")
-    planner.admit(sink, queue, needs)
-    planner.drop_all(sink)
-    assert [dependents_of(node) for node in needs] == [[], others, []]
-
-
-@pytest.mark.parametrize("order", ["newest", "oldest"])
-def test_drop_of_a_running_task(order: str) -> None:
     plan = Plan(order)
-    plan.add("a")
-    plan.add("b", "a")
-    plan.add("f", "a", kind=Tolerant)
-    assert plan.take() == "a"
-    assert plan.drop("a") == (["a", "b"], ["f"])
-    assert plan.run() == ["f"]
-
-
-def test_tolerant_dependent_waits_for_its_other_needs() -> None:
-    r"""::
-
-    a --> b --> t <-- c         a is dropped, and b with it: t still needs c
-    a --------> t
-    """
-    plan = Plan()
-    plan.add("a")
-    plan.add("b", "a")
-    plan.add("c")
-    plan.add("t", "abc", kind=Tolerant)
-    assert plan.drop("a") == (["a", "b"], [])
-    assert plan.nodes["t"]._stage == WAITING
-    plan.check()
-    assert plan.run() == ["c", "t"]
+    plan.put("a b c x:b y:b sink:abc")
+    plan.drop("sink")
+    a, b, c, x, y, _ = plan.nodes.values()
+    assert [dependents_of(node) for node in (a, b, c)] == [[], [x, y], []]
 
 
 def test_dissolved_search_keeps_nothing() -> None:
     """However often a newer task wants an old one and is cancelled, nothing is left of it."""
     plan = Plan(queues="qr")
-    plan.add("a", queue="r")
-    plan.add("b", "a", queue="r")
+    plan.put("a@r b:a@r")
     sizes = []
     for round in range(300):
-        plan.add("k")
-        plan.add("x", "bk")
-        plan.add("y", "x")
+        plan.put("k x:bk y:x")
         assert plan.take() == "k"
         plan.done("k")
         plan.drop("x")
@@ -637,18 +443,6 @@ def test_wide_fan_forgets_dropped_dependents() -> None:
     assert len(dependents) <= 10 + SWEEP_FROM
     plan.check()
     assert len(plan.run()) == 11
-
-
-def test_dropped_dependent_of_a_wide_fan_never_becomes_ready() -> None:
-    """A few of many are dropped: they stay among the dependents for now."""
-    plan = Plan()
-    plan.add("a")
-    for index in range(200):
-        plan.add(f"x{index}", "a")
-    for index in range(50):
-        plan.drop(f"x{index}")
-    assert len(dependents_of(plan.nodes["a"])) > 150
-    assert len(plan.run()) == 151
 
 
 @pytest.mark.parametrize("order", ["newest", "oldest"])
@@ -714,10 +508,7 @@ def test_limit_cuts_a_search_into_slices() -> None:
 
 def test_tasks_come_and_go_between_slices() -> None:
     plan = Plan()
-    plan.add("a")
-    plan.add("b", "a")
-    plan.add("c", "b")
-    plan.add("x", "c")
+    plan.put("a b:a c:b x:c")
     queue = plan.queues["q"]
     assert plan.planner.take(queue, 2) is SEARCHING
     plan.add("n")
@@ -757,9 +548,7 @@ def test_service_of_independent_graphs_does_not_grow(order: str) -> None:
     plan.add("never", ["asleep"], queue="r")
 
     def step(number: int) -> None:
-        plan.add("a")
-        plan.add("b", "a")
-        plan.add("x", "ab")
+        plan.put("a b:a x:ab")
         if number % 5 == 0:
             plan.drop("x")
         finish(plan)
@@ -807,8 +596,7 @@ def test_service_of_groups_does_not_grow(size: int) -> None:
 @pytest.mark.parametrize("change", ["promoted", "dropped"])
 def test_tasks_that_are_not_taken_leave_nothing_where_they_were(change: str) -> None:
     plan = Plan()
-    plan.add("a")
-    plan.add("b")
+    plan.put("a b")
 
     def step(number: int) -> None:
         if change == "promoted":
@@ -820,30 +608,6 @@ def test_tasks_that_are_not_taken_leave_nothing_where_they_were(change: str) -> 
     assert service(plan, 1000, step) < 4 * SWEEP_FROM
 
 
-def test_service_of_two_chains_does_not_grow() -> None:
-    """Both searches are adopted in turn, each from below the other, with tasks waiting for r."""
-    plan = Plan(queues="qr")
-    ends = {"a": "", "b": ""}
-    for chain in ends:
-        plan.add(f"{chain}w", queue="r")  # waits for r all the time
-        plan.add(f"{chain}l")
-        plan.add(f"{chain}0", [f"{chain}w", f"{chain}l"])
-        ends[chain] = f"{chain}0"
-        assert plan.take() == f"{chain}l"
-
-    def step(number: int) -> None:
-        for chain, end in ends.items():
-            plan.add(f"{chain}p{number}")
-            new = f"{chain}{number + 1}"
-            plan.add(new, [end, f"{chain}p{number}"])
-            ends[chain] = new
-        finish(plan)
-
-    # The chains themselves grow: nothing of them can run.
-    assert service(plan, 1000, step) < 8 * SWEEP_FROM
-    assert {plan.take("r"), plan.take("r")} == {"aw", "bw"}
-
-
 @pytest.mark.parametrize("order", ["newest", "oldest"])
 def test_done_task_is_freed_while_older_searches_sleep(order: str) -> None:
     r"""::
@@ -852,11 +616,7 @@ def test_done_task_is_freed_while_older_searches_sleep(order: str) -> None:
     a, b ---> x     and is nobody's: it is gone at once, without a collector
     """
     plan = Plan(order, queues="qr")
-    plan.add("w", queue="r")
-    for name in "ab":
-        plan.add(name)
-    plan.add("x", "wab")
-    plan.add("s", "a")
+    plan.put("w@r a b x:wab s:a")
     assert plan.take() == "a"
     plan.done("a")
     if order == "newest":
@@ -879,11 +639,7 @@ def test_done_task_is_freed_while_older_searches_sleep(order: str) -> None:
 def test_started_task_lets_go_of_its_needs_though_a_search_stands_in_them() -> None:
     """The search of x stops inside y's list of needs when y's last need is met."""
     plan = Plan(queues="qr")
-    plan.add("a")
-    plan.add("b")
-    plan.add("c", queue="r")
-    plan.add("y", "ab")
-    plan.add("x", "yc")
+    plan.put("a b c@r y:ab x:yc")
     assert plan.take() == "a"
     plan.done("a")
     assert plan.take() == "b"
@@ -899,10 +655,7 @@ def test_started_task_lets_go_of_its_needs_though_a_search_stands_in_them() -> N
 def test_started_task_lets_go_of_its_one_need_though_a_search_stands_before_it() -> None:
     """The search of x is given up for now between b and a, the only one that b needs."""
     plan = Plan(queues="qr")
-    plan.add("y", queue="r")
-    plan.add("a")
-    plan.add("b", "a")
-    plan.add("x", "b")
+    plan.put("y@r a b:a x:b")
     assert plan.planner.take(plan.queues["r"], limit=2) is SEARCHING
     plan.planner.order.start(plan.nodes["a"])
     plan.done("a")
@@ -957,11 +710,9 @@ def test_check_finds_nodes_by_itself(order: str) -> None:
 @pytest.mark.parametrize("order", ["newest", "oldest"])
 def test_check_prints_the_state_that_is_broken(order: str, capsys: pytest.CaptureFixture[str]) -> None:
     plan = Plan(order)
-    plan.add("a")
-    plan.add("b", "a")
+    plan.put("a b:a")
     plan.planner.take(plan.queues["q"])
-    plan.add("c")
-    plan.add("d", "c")
+    plan.put("c d:c")
     plan.queues["q"].ready = 7
     with pytest.raises(AssertionError):
         plan.check()
@@ -976,9 +727,7 @@ def test_check_prints_the_state_that_is_broken(order: str, capsys: pytest.Captur
 @pytest.mark.parametrize("order", ["newest", "oldest"])
 def test_start_takes_a_ready_task_out_of_its_turn(order: str) -> None:
     plan = Plan(order)
-    for name in "abcd":
-        plan.add(name)
-    plan.add("sink", "b")
+    plan.put("a b c d sink:b")
     first = plan.take()
     assert first == ("b" if order == "newest" else "a")
     for name in "cbad":
@@ -996,8 +745,7 @@ def test_start_takes_a_ready_task_out_of_its_turn(order: str) -> None:
 def test_plan_is_made_anew() -> None:
     """What there is of everything: plans, a group, a relay that is held."""
     plan = Plan(queues="qr")
-    plan.add("oldest", queue="r")
-    plan.add("giver")
+    plan.put("oldest@r giver")
     assert plan.take() == "giver"
     plan.item("item", "giver")
     for number in range(4):
@@ -1023,8 +771,7 @@ def test_plan_is_made_anew() -> None:
 
 def test_plan_made_anew_keeps_promoted_tasks_promoted() -> None:
     plan = Plan("oldest")
-    for name in "abc":
-        plan.add(name)
+    plan.put("a b c")
     plan.promote("c")
     lost = Named("lost")
     plan.planner.admit(lost, plan.queues["q"], [plan.nodes["a"]])
@@ -1036,19 +783,16 @@ def test_plan_made_anew_keeps_promoted_tasks_promoted() -> None:
 def test_held_back_task_in_a_plan_made_anew() -> None:
     """Whether its relay is done before or after that."""
     plan = Plan()
-    for name in "hi":
-        plan.add(name)
+    plan.put("h i")
     assert [plan.take() for _ in range(2)] == ["i", "h"]
     late, early = plan.hold_back("i"), plan.hold_back("h")
     plan.done(early)
-    plan.add("a")
-    plan.add("b")
+    plan.put("a b")
     lost = Named("lost")
     plan.planner.admit(lost, plan.queues["q"], [plan.nodes["b"]])
     plan.planner.rebuild([*plan.queues.values()], [plan.nodes[late]], lost)
     plan.check()
-    plan.add("c")
-    plan.add("d")
+    plan.put("c d")
     plan.check()
     plan.done(late)
     assert plan.run() == ["h", "i", "d", "c", "b", "a"]
