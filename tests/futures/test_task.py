@@ -134,22 +134,14 @@ def test_timeout(ask: Callable[..., object], timeout: float) -> None:
         assert record_of(task) is None if timeout <= 0 else blocked_on(task) == []
 
 
-def test_endless_timeout() -> None:
-    with planned(1) as (_, queue):
-        gate = Gate()
-        held = queue.submit(gate)
-        waiting = beside(held.result, 1e300)
-        gate.open()
-        assert waiting.result(DEADLINE) is None
-
-
 def test_many_threads_wait_for_one_task() -> None:
     with planned(1, stopped=True) as (scheduler, queue):
         task = queue.submit(add, 1)
-        asked = [beside(task.result) for _ in range(5)] + [beside(task.exception) for _ in range(5)]
-        until(lambda: len(blocked_on(task)) == 10)
+        asked = [beside(task.result, timeout) for timeout in (None, 1e300) * 3]
+        asked += [beside(task.exception) for _ in range(5)]
+        until(lambda: len(blocked_on(task)) == 11)
         scheduler.resume()
-        assert [future.result(DEADLINE) for future in asked] == [2] * 5 + [None] * 5
+        assert [future.result(DEADLINE) for future in asked] == [2] * 6 + [None] * 5
 
 
 @pytest.mark.parametrize("ask", [Task.result, Task.exception])
@@ -677,97 +669,38 @@ def test_arguments_that_cannot_be_rebuilt_fail_the_task() -> None:
 # Memory.
 
 
-def test_done_task_releases_its_call() -> None:
-    with without_collector(), planned(1, stopped=True) as (scheduler, queue):
-        made = [Kept() for _ in range(4)]
-        watched = [weakref.ref(thing) for thing in made]
+@pytest.mark.parametrize("end", ["returns", "is cancelled", "a dependency fails", "a dependency had failed"])
+def test_ended_task_releases_its_call_its_dependencies_and_its_callbacks(end: str) -> None:
+    class Function:
+        def __call__(self, *args: object, **kwargs: object) -> None:
+            pass
 
-        class Function:
-            def __call__(self, *args: object, **kwargs: object) -> None:
-                pass
-
-        fn = Function()
-        watched.append(weakref.ref(fn))
-        task = queue.submit(fn, made[0], [made[1], queue.submit(add, 1)], a=made[2], b=(made[3],))
-        del fn, made
-        assert all(ref() for ref in watched)
-        scheduler.resume()
-        assert task.result(DEADLINE) is None
-        until(lambda: not any(ref() for ref in watched))
-
-
-@pytest.mark.parametrize("direct", [True, False])
-def test_dropped_task_releases_its_call(direct: bool) -> None:
-    with without_collector(), planned(1, stopped=True) as (scheduler, queue):
-        # Written in C: the traceback, which stays, has no frame that holds these two.
-        thing, fn = Kept(), partial(int, "x")
-        watched = [weakref.ref(thing), weakref.ref(fn)]
-        need = queue.submit(fn, thing)
-        heir = queue.submit(fn, thing, need) if direct else queue.submit(fn, [thing, [need]])
-        watched.append(weakref.ref(need))
-        cancelled = queue.submit(fn, thing, heir)
-        del thing, fn
-        assert cancelled.cancel()
-        scheduler.resume()
-        assert outcome(heir) is outcome(need)
-        assert heir.origin is need
-        until(lambda: watched[0]() is watched[1]() is None)
-
-
-@pytest.mark.parametrize("how", ["returns", "fails", "is cancelled"])
-@pytest.mark.parametrize("part", [True, False])
-def test_callbacks_are_released_when_they_were_called(how: str, part: bool) -> None:
-    class Told:
         def tell(self, _: object) -> None:
             pass
 
     with without_collector(), planned(1, stopped=True) as (scheduler, queue):
-        task = queue.submit(fail if how == "fails" else list, "a")
-        future = task[0] if part else task
-        told = Told()
-        gone = weakref.ref(told)
-        future.add_done_callback(told.tell)
-        if how == "is cancelled":
-            assert future.cancel()
-        scheduler.resume()
-        outcome(future)
-        del told
-        until(lambda: gone() is None)
-
-
-def test_task_that_cannot_run_any_more_as_it_is_submitted_releases_its_call() -> None:
-    with without_collector(), planned(1) as (_, queue):
-        failed = queue.submit(fail)
-        assert failed.exception(DEADLINE)
-        kept = Kept()
-        gone = weakref.ref(kept)
-        task = queue.submit(nothing, failed, kept)
-        del kept
-        assert task.done()
-        until(lambda: gone() is None)
-
-
-@pytest.mark.parametrize("how", ["done", "cancelled", "failed"])
-def test_dependencies_are_released(how: str) -> None:
-    outside: Future[Any] = Future()
-    with without_collector(), planned(1, stopped=True) as (scheduler, queue):
-        need, own = queue.submit(Kept), Future()
-        watched = [weakref.ref(need), weakref.ref(own)]
-        task = queue.submit(lambda *_: None, need, settled(need), settled(own), outside)
-        if how == "done":
+        outside: Future[int] = Future()
+        if end == "a dependency had failed":
+            outside.set_exception(Broken())
+        things = [Function(), Function(), *(Kept() for _ in range(4)), queue.submit(Kept), Future()]
+        fn, told, first, second, third, fourth, need, own = things
+        task = queue.submit(fn, first, [second, need], need, settled(own), outside, a=third, b=(fourth,))
+        task.add_done_callback(told.tell)
+        gone = [weakref.ref(thing) for thing in things]
+        assert task.done() == (end == "a dependency had failed")
+        if end == "is cancelled":
+            assert task.cancel()
+            assert not outside_of(scheduler)
+        elif end == "returns":
             own.set_result(1)
             outside.set_result(1)
             scheduler.resume()
-            assert task.result(DEADLINE) is None
-        elif how == "cancelled":
-            assert task.cancel()
-            assert not outside_of(scheduler)
-        else:
+        elif end == "a dependency fails":
             outside.set_exception(Broken())
-            assert outcome(task)
+        del things, fn, first, second, third, fourth, own, told, need
+        outcome(task)
         scheduler.resume()
-        del need, own
-        until(lambda: not any(ref() for ref in watched))
+        until(lambda: not any(ref() for ref in gone))
 
 
 def test_intermediate_result_lives_as_long_as_it_is_needed() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import CancelledError, Future
+from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,7 +12,7 @@ from gate import DEADLINE, Gate
 from internals import check_order, lock_of, pending_in, searches_in, state_of
 from marks import slow_but
 from strikes import SUBMITS, press_ctrl_c, strike
-from threads import beside, planned, until
+from threads import planned, until
 
 from smqexec import Queue
 from smqexec._planner import DONE
@@ -140,20 +140,6 @@ def test_items_of_a_map_and_generator_tasks_take_their_turn() -> None:
     assert done == ["early", 0, 1, 2, 3, "item 0", "item 1", "item 2", "late"]
 
 
-def test_waiting_for_a_later_one_does_those_before_it_first() -> None:
-    """Nested, in the one slot, and in order."""
-    with line() as (_, queue, done):
-
-        def wait() -> None:
-            tasks = [queue.submit(done.append, number) for number in range(4)]
-            tasks[2].result()
-            done.append("waited")
-
-        queue.submit(wait).result(DEADLINE)
-        queue.submit(done.append, "end").result(DEADLINE)
-    assert done == [0, 1, 2, "waited", 3, "end"]
-
-
 def test_waiting_for_a_later_one_over_cancelled_ones_and_other_queues() -> None:
     outside: Future[int] = Future()
     with line(1, 1) as (_, queue, done, other):
@@ -257,21 +243,3 @@ def test_submit_struck_at_every_line(name: str, order: str) -> None:
             assert done == [1, 2]
             assert scheduler.wait(DEADLINE), step
     raise AssertionError("too many steps")
-
-
-def test_stopped_line_goes_on_where_it_was() -> None:
-    gate = Gate()
-    with line() as (scheduler, queue, done):
-        first = queue.submit(gate)
-        tasks = [queue.submit(done.append, number) for number in range(3)]
-        gate.wait_entered()
-        scheduler.stop()
-        gate.open()
-        first.result(DEADLINE)
-        assert beside(scheduler.wait, 0).result(DEADLINE) is False
-        tasks[0].cancel()
-        scheduler.resume()
-        tasks[2].result(DEADLINE)
-        with pytest.raises(CancelledError):
-            tasks[0].result(DEADLINE)
-    assert done == [1, 2]

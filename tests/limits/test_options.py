@@ -12,7 +12,7 @@ from gate import DEADLINE, Gate
 from internals import check_order, lock_of, pending_in
 from threads import planned, until_gone, without_collector
 
-from smqexec import Queue, Raw, Scheduler, Task, number_of_results, settled
+from smqexec import Queue, Raw, Resource, Scheduler, Task, number_of_results, settled
 from smqexec._engines.executors import Engine
 from smqexec._futures.names import label_of
 from smqexec._futures.remote_value import Remote
@@ -343,7 +343,7 @@ def test_bad_timeout(timeout: float) -> None:
 class Telling(Engine):
     """An engine that keeps what it is told."""
 
-    options = frozenset({"retries"})
+    options = frozenset({"retries", "resources"})
 
     def __init__(self) -> None:
         self.calls: list[Any] = []
@@ -371,16 +371,20 @@ def count_to(n: int) -> Any:
 
 
 def test_engine_is_told_of_its_options() -> None:
-    engine = Telling()
+    """And of resources of its own, which have no `Resource` but a name."""
+    engine, disk = Telling(), Resource("disk", 1)
     with Scheduler() as scheduler:
         queue = Queue(scheduler, 1, executor=engine)
-        submitter = queue.options(name="far", retries=3)
+        with pytest.raises(TypeError, match=r"knows after, .*, retries, timeout"):
+            queue.options(tries=3)
+        submitter = queue.options(name="far", retries=3, resources={disk: 1, "GPU": 2})
+        assert "name='far', " in repr(submitter) and "retries=3" in repr(submitter)
         assert submitter.submit(abs, -1).result(DEADLINE) == 1
         assert submitter.submit(count_to, 2).result(DEADLINE) == [0, 1]
-        assert queue.submit(abs, -1).result(DEADLINE) == 1
+        assert queue.options(resources={disk: 1}).submit(abs, -1).result(DEADLINE) == 1
         with pytest.raises(TypeError, match="context and executor= exclude each other"):
             queue.options(context=Context())
         # What another engine keeps is brought here for this one, which takes no such future.
         assert queue.submit(abs, Far()).result(DEADLINE) == 7
     told = [(call.name, dict(call.options)) for call in engine.calls]
-    assert told == [("far", {"retries": 3}), ("far", {"retries": 3}), ("abs", {}), ("abs", {})]
+    assert told == [("far", {"retries": 3, "resources": {"GPU": 2}})] * 2 + [("abs", {})] * 2

@@ -13,13 +13,12 @@ from typing import Any
 import pytest
 from engines import Manual
 from gate import DEADLINE, Gate
-from internals import JoinSearch, Worker, blocking, core_of, lock_of, order_of, outside_of, state_of
+from internals import core_of, outside_of
 from marks import slow_but
 from threads import beside, planned, until
 
 from smqexec import Queue, Raw, Resource, settled
-from smqexec._engines.executors import Engine
-from smqexec._limits.resources import Allocation, AllocationWaiter
+from smqexec._limits.resources import Allocation
 
 
 @pytest.fixture
@@ -403,30 +402,6 @@ def test_what_is_kept_keeps_no_result(lab: Any) -> None:
     until(lambda: disk.free == 3)
 
 
-def test_pipeline_of_files(lab: Any) -> None:
-    """Never more than three at a time, over two queues."""
-    scheduler, wide, narrow, disk, _ = lab
-    lock, kept, most = Lock(), [0], [0]
-
-    def write(i: int) -> int:
-        with lock:
-            kept[0] += 1
-            most[0] = max(most[0], kept[0])
-        return i
-
-    def read(i: int) -> int:
-        with lock:
-            kept[0] -= 1
-        return i
-
-    with scheduler.stop():
-        files = [wide.options(resources={disk: 1}, hold=True).submit(write, i) for i in range(50)]
-        reads = [narrow.options(release=[file]).submit(read, file) for file in files]
-    assert [task.result(DEADLINE) for task in reads] == list(range(50))
-    assert most[0] <= 3
-    until(lambda: disk.free == 3)
-
-
 # Beside other things.
 
 
@@ -478,33 +453,6 @@ def test_ctrl_c_in_a_later_submission_leaves_lines_as_they_were(
     gate.open()
     assert lacking.result(DEADLINE) == 1
     until(lambda: disk.free == 3)
-
-
-class Known(Engine):
-    options = frozenset({"resources"})
-
-    def __init__(self) -> None:
-        self.told: list[Any] = []
-
-    def call(self, call: Any) -> Future[Any]:
-        self.told.append(call.options)
-        future: Future[Any] = Future()
-        future.set_result(call.fn(*call.args))
-        return future
-
-
-def test_engine_has_resources_of_its_own_by_name() -> None:
-    disk = Resource("disk", 1)
-    with planned() as (scheduler,):
-        engine = Known()
-        queue = Queue(scheduler, 1, executor=engine)
-        for resources, told in [
-            ({"GPU": 2}, {"resources": {"GPU": 2}}),
-            ({disk: 1, "GPU": 2}, {"resources": {"GPU": 2}}),
-            ({disk: 1}, {}),
-        ]:
-            assert queue.options(resources=resources).submit(abs, -1).result(DEADLINE) == 1
-            assert engine.told.pop() == told
 
 
 # Waiting in tasks.
@@ -574,32 +522,6 @@ def test_task_is_held_back_after_it_was_met_by_a_search() -> None:
         gate.open()
 
 
-# Where nothing can go on.
-
-
-def test_shutdown_says_where_nothing_can_go_on(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(blocking, "PATIENCE", 0.01)
-    disk = Resource("disk", 1)
-    with planned(1) as (scheduler, queue):
-        file = queue.options(resources={disk: 1}, hold=True, name="file").submit(abs, 1)
-        file.result(DEADLINE)
-        lacking = queue.options(resources={disk: 1}).submit(abs, -2)
-        until(lambda: disk._waiting)
-        other = Queue(scheduler, 1)
-        shutting = beside(queue.shutdown)
-        until(lambda: caplog.records)
-        (record,) = caplog.records
-        assert record.getMessage().startswith(f"waiting for the end of queue {queue.name}, but ")
-        assert record.getMessage().endswith(
-            "disk: 0 of 1 free, held by file#1 (kept: no task releases it); 1 task lacks it: abs#2 needs 1"
-        )
-        other.options(release=[file]).submit(abs, 1)
-        shutting.result(DEADLINE)
-        assert lacking.result(DEADLINE) == 2
-
-
 # All together, at random.
 
 
@@ -648,16 +570,3 @@ def test_random_tasks_never_have_more_than_there_is(seed: int, order: str) -> No
         assert not wrong
         assert not outside_of(scheduler)
         assert not any(resource._waiting or resource._holders for resource in resources)
-
-
-def test_search_passes_over_the_lack_of_a_task_that_was_cancelled_meanwhile() -> None:
-    with planned(1) as (scheduler, queue):
-        allocation = Allocation((), False, "x")
-        allocation.give_back()
-        waiter = AllocationWaiter(allocation)
-        with lock_of(scheduler):
-            order_of(scheduler).add(waiter, None)
-            needs = JoinSearch(Worker(state_of(queue)), lambda: [waiter], lambda: False)
-            before = needs.frames.copy()
-            needs._visit(waiter, scheduler)
-        assert needs.frames == before
