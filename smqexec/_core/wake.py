@@ -135,6 +135,8 @@ class Wake:
             if worker not in queue.workers or worker.thread is not None:
                 return
             queue.leave(worker)
+            for search in list(queue.searches):
+                search.ready_without_worker()
             helpless = queue.ready and not queue.workers
         if helpless:
             message = "could not start a thread for queue %s; its ready tasks fail"

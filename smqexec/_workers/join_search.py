@@ -151,7 +151,9 @@ class JoinSearch:
             self.places.pop(place, None)
 
     def ready_without_worker(self) -> None:
-        """Do nothing: `freed` notes the ready tasks that are needed, and no other runs here."""
+        """Wake the thread if it has left a task to another worker, which may now take another task."""
+        if self.ready:
+            self.release()
 
     # Called by the waiting thread.
 
@@ -165,8 +167,21 @@ class JoinSearch:
 
     def has_work(self) -> bool:
         """Return True if `take` may find a task.  The lock is held."""
-        ready = self.ready and not self.scheduler.stopped
-        return bool(ready or self.frames or self.new_needs)
+        return self._may_start() or bool(self.frames or self.new_needs)
+
+    def _may_start(self) -> bool:
+        """Return True if the first needed ready task may start here.  The lock is held.
+
+        A generator task of which an item was requested is left to another worker that is on its way: nested,
+        it would end before this thread gets the item.
+        """
+        if not self.ready or self.scheduler.stopped:
+            return False
+        node: Any = self.places.get(self.ready[0])
+        if node is None or node._stage != READY or node._stream is None:
+            return True
+        queue: QueueState = node._queue
+        return queue.ready > len(queue.coming)
 
     def take(self) -> Any:
         """Start the first needed ready task and return it; return None if there is none, or none yet.
@@ -175,7 +190,7 @@ class JoinSearch:
         search, a step for each node and each of its dependencies; in one call at most `SEARCH_LIMIT` steps.
         """
         for _ in range(SEARCH_LIMIT):
-            if self.ready and not self.scheduler.stopped:
+            if self._may_start():
                 node: Any = self.places.get(heappop(self.ready))
                 # The place is stale if the node has ended, or another worker has started it.
                 if node is not None and node._stage == READY:

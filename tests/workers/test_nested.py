@@ -19,6 +19,7 @@ from internals import (
     join_search,
     lock_of,
     loop,
+    pool_of,
     record_of,
     searches,
     searches_in,
@@ -429,6 +430,49 @@ def test_task_that_waits_for_itself() -> None:
         with pytest.raises(RuntimeError, match="waits for itself"):
             task.result(DEADLINE)
         assert nothing_is_left(scheduler)
+
+
+def test_generator_that_another_idle_worker_can_run_is_not_nested() -> None:
+    """Nested, it would end before the waiting task gets the item."""
+    with planned(2) as (_, queue):
+        barrier = threading.Barrier(2)
+        for task in [queue.submit(barrier.wait, DEADLINE) for _ in range(2)]:
+            task.result(DEADLINE)
+        gate = Gate()
+
+        def values() -> Any:
+            yield 1
+            yield gate.enter(2)
+
+        def first_value() -> Any:
+            task = queue.submit(values)
+            first = task[0].result(DEADLINE)
+            gate.open()
+            return first, task
+
+        first, task = queue.submit(first_value).result(DEADLINE)
+        assert (first, task.result(DEADLINE)) == (1, [1, 2])
+
+
+def test_generator_whose_worker_can_not_be_started_is_nested(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        until(lambda: len(sleeps) == 2)  # the waiting task has left the generator to this worker
+        raise RuntimeError("can't start new thread")
+
+    def sleep(search: JoinSearch, timeout: float | None) -> bool:
+        sleeps.append(search)
+        return block(search, timeout)
+
+    sleeps: list[JoinSearch] = []
+    block = JoinSearch.sleep
+    monkeypatch.setattr(JoinSearch, "sleep", sleep)
+    outside: Future[int] = Future()
+    with planned(2) as (_, queue):
+        task = queue.submit(lambda: queue.submit(lambda n: (yield n), outside)[0].result(DEADLINE))
+        until(lambda: sleeps)
+        monkeypatch.setattr(pool_of(queue), "start", refuse)
+        outside.set_result(1)
+        assert task.result(DEADLINE) == 1
 
 
 @pytest.mark.parametrize("through", [False, True])
