@@ -134,10 +134,12 @@ class NewestFirst(Searches):
                     and search.head is not node
                 ):
                     queue.waiting -= 1
-                    node._missing = 0
                     node._stage = RUNNING
                     node._search = None
-                    node._began()
+                    needs = node._dependencies  # `_began`, written out
+                    if type(needs) is list:
+                        needs.clear()
+                    node._dependencies = NONE
                     return node
                 else:
                     settle(self, [node], freed)
@@ -162,8 +164,11 @@ class NewestFirst(Searches):
             return self._take_first(queue, limit)
         node._stage = RUNNING
         queue.ready -= 1
-        if node._dependencies is not NONE:
-            node._began()
+        needs = node._dependencies
+        if needs is not NONE:  # `_began`, written out
+            if type(needs) is list:
+                needs.clear()
+            node._dependencies = NONE
         return node
 
     def _take_first(self, queue: PlannedQueue, limit: int | None) -> Any:

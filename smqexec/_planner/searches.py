@@ -12,7 +12,6 @@ from .nodes import NONE, READY, RUNNING, SEARCHING, SWEEP_FROM, WAITING, Node, P
 from .search import HELD_BACK, Past, Search
 
 UNVISITED: Any = "unvisited"  # the place of a ready node in `todo`, where it was waiting
-NOBODY = Past(-1)  # in place of no search
 PATH = 300  # a search begins with at most so many nodes; then another goes on at its end
 
 
@@ -97,9 +96,10 @@ class Searches:
             lowest = listed_dependencies(path[-1])
             index = rests.pop()[1] - 1 if rests and rests[-1][0] is lowest else len(lowest) - 1
             search.frames.append((lowest, index))
-        for node in reversed(path):
-            search.first -= 1
-            node._place, node._search = search.first, search
+        search.first -= len(path)
+        for place, node in enumerate(path, search.first):
+            node._place = place
+            node._search = search
         if rests:
             search.later = search.later or deque()
             search.later.extend(reversed(rests))
@@ -122,10 +122,10 @@ class Searches:
         path: list[Node] = []
         rests: list[Any] = []  # (dependencies, index of the next to visit)
         node = need = root
-        while len(path) < most:
-            needs = node._dependencies
-            if type(needs) is list:
-                index = 0
+        for _ in range(most):
+            need = node._dependencies
+            if type(need) is list:
+                needs, index = need, 0
                 for need in needs:
                     index += 1
                     if need._stage < RUNNING:
@@ -134,17 +134,15 @@ class Searches:
                     break  # all that it needs runs
                 if index < len(needs):
                     rests.append((needs, index))
-            elif needs is NONE or needs._stage >= RUNNING:
+            elif need is NONE or need._stage >= RUNNING:
                 break
-            else:
-                need = needs
             path.append(node)
             if things[-1] is node:
                 del things[-1], numbers[-1]
             elif node._place is None and node._number:  # else it is listed nowhere
                 todo.discard(node._number)
             owner = need._search
-            owned = (owner or NOBODY).live
+            owned = owner is not None and owner.live
             if need._stage == READY or (owner if owned else need)._number > number:
                 break
             if owned:
@@ -212,7 +210,7 @@ class Searches:
                 state, owner = node._stage, node._search
                 if state >= RUNNING or owner is search:
                     continue
-                owned = (owner or NOBODY).live
+                owned = owner is not None and owner.live
                 if (owner if owned else node)._number > number:
                     search.intact = False
                     continue
@@ -221,10 +219,11 @@ class Searches:
                         owner.unshelve(node)
                     self.part(owner, node)
                 elif type(place := node._place) is not int:  # `unlist`, written out
-                    line = todo if state == WAITING or place is UNVISITED else node._queue.line
+                    # The top of `todo` is the search itself.
+                    line, top = (todo, -2) if state == WAITING or place is UNVISITED else (node._queue.line, -1)
                     things = line.things
-                    if things[-1] is node:
-                        del things[-1], line.numbers[-1]
+                    if things[top] is node:
+                        del things[top], line.numbers[top]
                     elif things[at := bisect_right(line.numbers, node._number) - 1] is node:
                         things[at] = GAP
                         line.gaps += 1
@@ -241,7 +240,9 @@ class Searches:
                     self.steps = steps
                     return node  # type: ignore[no-any-return]
                 above, index = node, 0  # go down, and only then on
-                needs = dependencies_of(node)
+                needs = node._dependencies
+                if type(needs) is not list and needs is not NONE:  # `dependencies_of`, written out
+                    needs = (needs,)
                 count = len(needs)
         self.steps = steps
         todo.discard(number)
