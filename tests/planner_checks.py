@@ -19,7 +19,8 @@ from smqexec._planner import (
 )
 from smqexec._planner.line import BOTTOM, GAP, Line
 from smqexec._planner.newest import NewestFirst
-from smqexec._planner.search import HELD_BACK, Search
+from smqexec._planner.nodes import LATE
+from smqexec._planner.search import HELD_BACK, Search, Shelf
 from smqexec._planner.searches import UNVISITED
 
 
@@ -35,7 +36,7 @@ def entries(planner: DependencyPlanner, queues: Iterable[PlannedQueue]) -> int:
     count += sum(len(queue.first) for queue in queues)
     for search in _searches(order, queues):
         count += 1 + len(search.frames) + len(search.later)
-        count += sum(1 + len(nodes) + len(heap) for nodes, heap in search.shelves.values())
+        count += sum(1 + len(shelf.nodes) + len(shelf.heap) for shelf in search.shelves.values())
     return count
 
 
@@ -103,7 +104,7 @@ def _describe(planner: DependencyPlanner, queues: list[PlannedQueue], pending: l
 
 
 def _described(line: Line) -> str:
-    return f"{list(zip(line.numbers, line.things, strict=False))} late {line.late}"
+    return f"{[(thing._number, thing) for thing in line.things]} late {line.late}"
 
 
 def _check_links(node: Node) -> None:
@@ -165,7 +166,8 @@ def _check_oldest(queues: list[PlannedQueue], pending: list[Node]) -> None:
 def _searches(order: NewestFirst, queues: Iterable[PlannedQueue], nodes: Iterable[Node] = ()) -> list[Search]:
     """The live searches that the order itself holds, and those that own one of *nodes*."""
     found: list[Any] = [thing for thing in order.todo.all() if type(thing) is Search]
-    found += [thing for queue in queues for thing in queue.line.all() if type(thing) is Search]
+    shelves = [thing for queue in queues for thing in queue.line.all() if type(thing) is Shelf]
+    found += [next(iter(shelf.nodes.values()))._search for shelf in shelves]
     found += [node._search for node in nodes if node._search is not None and node._search is not HELD_BACK]
     return [search for search in dict.fromkeys(found) if search.live]
 
@@ -194,10 +196,10 @@ def _check_newest(order: NewestFirst, queues: list[PlannedQueue], pending: list[
     # A search that has something left is in `todo`, by its number.
     unfinished = {id(search) for search in searches if search.frames or search.later}
     assert unfinished <= {id(thing) for thing in order.todo.all() if type(thing) is Search}, unfinished
-    for number, thing in _numbered(order.todo):
-        assert number == thing._number, (number, thing)
+    for thing in order.todo.all():
         assert type(thing) is not Search or (thing.live and thing.head is not None), thing
     for search in searches:
+        assert (search._index is not None) == (search in order.todo.all()), search._index
         _check_search(search, [node for node in pending if node._search is search])
     _check_passed(left_for, pending)
 
@@ -210,19 +212,21 @@ def _reaches_nothing(node: Node) -> bool:
     return True
 
 
-def _numbered(line: Line) -> list[tuple[int, Any]]:
-    pairs = [*zip(line.numbers, line.things, strict=True), *line.late.items()]
-    return [(number, thing) for number, thing in pairs if thing is not GAP and thing is not BOTTOM]
-
-
 def _check_line(line: Line) -> None:
-    assert line.things[0] is BOTTOM and line.numbers[0] == -1
+    assert line.things[0] is BOTTOM
     assert line.things.count(BOTTOM) == 1
-    assert line.numbers == sorted(set(line.numbers)), line.numbers
+    assert line.things.count(GAP) == line.gaps
+    stack = [thing._number for thing in line.things if thing is not GAP]
+    assert stack == sorted(set(stack)), stack
+    # Each thing knows where it is.
+    for thing in line.all():
+        index = thing._index
+        at = line.late.get(thing._number) if index == LATE else line.things[index]
+        assert at is thing, (thing, index)
     _check_heap(line.heap)
     assert set(line.late) <= {-number for number in line.heap}, line.late
     assert line.late_top >= max(line.late, default=-1), line.late
-    numbers = [number for number, _ in _numbered(line)]
+    numbers = [thing._number for thing in line.all()]
     assert len(numbers) == len(set(numbers)), numbers
 
 
@@ -231,12 +235,13 @@ def _check_queue(queue: PlannedQueue, pending: list[Node], unowned: list[Node]) 
     ready = {node for node in unowned if node._stage == READY and node._queue is queue}
     ready = {node for node in ready if node._place is not UNVISITED}
     assert all(node._place is None for node in ready), ready
-    # In the line are the ready nodes that no search owns, and searches that own others.
+    # In the line are the ready nodes that no search owns, and shelves of searches that own others.
     nodes = [thing for thing in things if isinstance(thing, Node)]
     assert len(nodes) == len(set(nodes)) and set(nodes) == ready, (nodes, ready)
-    for number, thing in _numbered(queue.line):
-        assert number == thing._number, (number, thing)
-        assert type(thing) is not Search or (thing.live and thing.shelves[queue][0]), thing
+    for thing in things:
+        owners = {node._search for node in thing.nodes.values()} if type(thing) is Shelf else set()
+        assert type(thing) is not Shelf or len(owners) == 1, owners
+        assert all(search.live and search._number == thing._number for search in owners), thing
     # Nodes that were held back and are ready again go first.
     held = [node for node in pending if node._search is HELD_BACK and node._queue is queue]
     assert set(queue.first) == {node for node in held if node._stage == READY}, queue.first
@@ -260,14 +265,14 @@ def _check_search(search: Search, owned: list[Node]) -> None:
         met = [node for node in _reach(head, _searchable) if _searchable(node)]
         assert [places[place] for place in sorted(places)] == met[: len(owned)], (places, met)
     # Its ready nodes, and no others, are on its shelves.
-    for queue, (nodes, heap) in search.shelves.items():
-        _check_heap(heap)
-        assert set(nodes) <= set(heap), nodes
-        assert not nodes or search in queue.line.all(), queue
-    shelved = [node for nodes, _ in search.shelves.values() for node in nodes.values()]
+    for queue, shelf in search.shelves.items():
+        _check_heap(shelf.heap)
+        assert set(shelf.nodes) <= set(shelf.heap), shelf.nodes
+        assert bool(shelf.nodes) == (shelf in queue.line.all()), queue
+    shelved = [node for shelf in search.shelves.values() for node in shelf.nodes.values()]
     assert len(shelved) == len(set(shelved))
     assert set(shelved) == {node for node in owned if node._stage == READY}, (shelved, owned)
-    assert all(search.shelves[node._queue][0][node._place] is node for node in shelved), shelved
+    assert all(search.shelves[node._queue].nodes[node._place] is node for node in shelved), shelved
     # What it has to go on with are lists of nodes that still wait, or of which nothing is pending.
     waiting = {id(node._dependencies) for node in owned if type(node._dependencies) is list}
     for dependencies, index in [*search.frames, *search.later]:

@@ -109,7 +109,7 @@ class Submission:
             if kwargs is ONE and args._home is queue and args._stage < DONE:
                 nodes = args  # as `_plain` returns it: this saves the call
             elif kwargs is not None:
-                nodes = self._plain(queue, args, kwargs)
+                nodes = self._plain(queue, task, args, kwargs)
             if queue.refusal is not None:
                 special = self._refuse(queue, task, queue.refusal)
             elif nodes is _NOT_PLAIN:
@@ -166,7 +166,7 @@ class Submission:
             else:
                 future.add_done_callback(relay.future_done)
 
-    def _plain(self, queue: QueueState, args: Any, kwargs: Any) -> Any:
+    def _plain(self, queue: QueueState, task: Task[Any], args: Any, kwargs: Any) -> Any:
         """Return the dependencies in the commonest case: all are tasks of this scheduler, none has failed.
 
         In the form of the planner's `add`; `_NOT_PLAIN` in any other case.
@@ -176,6 +176,7 @@ class Submission:
                 if future._home is not queue or future._stage >= DONE:
                     break
             else:
+                task._args = None  # saves the tuple while the task is pending: see `Task._empty`
                 return [*args]
         elif type(kwargs) is Template and kwargs.special:
             return _NOT_PLAIN

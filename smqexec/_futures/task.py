@@ -110,6 +110,12 @@ class Task(PlannedFuture[R]):
     def __init__(self, *_: object, **__: object) -> None:
         raise TypeError("a Task can't be made by itself: Queue.submit makes them")
 
+    def _empty(self, needs: list[Any]) -> None:
+        # They are the arguments, too, if the task keeps no others: see `Submission`.
+        if self._args is None:
+            self._args = needs.copy()
+        needs.clear()
+
     def promote(self) -> bool:
         """Make the task count as newly submitted: what it needs, then itself, go first.
 

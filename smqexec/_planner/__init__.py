@@ -7,7 +7,7 @@ can be replayed in a test as a list of calls.  The owner serialises all calls.  
     newest     the order "newest": a suspended depth-first search; read this for the theory
     searches   its searches: begun, advanced, adopted, taken over, dissolved
     search     the records of a search
-    line       things by number: where nodes and searches wait
+    line       things by number: where nodes, searches and shelves wait
     oldest     the order "oldest"
     graph      the links between nodes
     nodes      the records of nodes and queues

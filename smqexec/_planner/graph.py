@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from .nodes import DONE, NONE, READY, SWEEP_FROM, Node
+from .nodes import DONE, NONE, READY, SWEEP_FROM, Node, release_dependencies
 
 
 def as_few(nodes: list[Any]) -> Any:
@@ -69,7 +69,7 @@ def end_relay(node: Node) -> None:
     node._stage = DONE
     node._missing = -1
     node._dependents = node._search = node._place = None
-    Node._began(node)
+    release_dependencies(node)
 
 
 def forget(node: Node, ended: Node) -> None:

@@ -1,37 +1,46 @@
-"""A line: nodes and searches by number, of which the highest goes first.
+"""A line: nodes, searches and shelves by number, of which the highest goes first.
 
 Most things that go first came last, so a line is a stack.  Only a *late* thing, which comes out of
 turn, is in a dict, with its number in a heap; it moves to the stack when its turn has come.  A
 removed thing is forgotten at once, so that no line keeps a task, or its result, alive: a `GAP`
 stays in its place until it comes to the top or is swept.  No two things have the same number.
+
+A listed thing knows its `_index` in the stack, or `LATE`: so it is removed in O(1).
 """
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from heapq import heapify, heappop, heappush
-from itertools import compress, repeat
-from operator import is_not
+from math import inf
 from typing import Any
 
-from .nodes import SWEEP_FROM, Node
+from .nodes import LATE, NEW, SWEEP_FROM
 
 MOVED_AT_ONCE = 128  # late things move to the stack: some 50 µs
 
 
-# Entries of a stack that are no things: below all things, and where a thing was removed.
-BOTTOM, GAP = Node(), Node()
+class Mark:
+    """An entry of a stack that is no thing."""
+
+    __slots__ = ("_index", "_number")
+    _stage = NEW  # that of no node in a line
+
+    def __init__(self, number: float) -> None:
+        self._number = number
+
+
+BOTTOM = Mark(-1)  # below all things
+GAP = Mark(inf)  # where a thing was removed; on top it goes before all others, so a closer look follows
 
 
 class Line:
-    """Things by number.  Cost: O(1) at the top, O(log n) elsewhere, over all calls."""
+    """Things by number.  Cost: O(1) at the top, O(log n) for late things, over all calls."""
 
-    __slots__ = ("gaps", "heap", "late", "late_top", "numbers", "things")
+    __slots__ = ("gaps", "heap", "late", "late_top", "things")
 
     def __init__(self) -> None:
         # The stack: `BOTTOM`, then things in ascending order of number, and gaps.
         self.things: list[Any] = [BOTTOM]
-        self.numbers: list[int] = [-1]  # of each of them
         self.gaps = 0  # how many there are
         # Late things by number; and a heap of these numbers, negated, with some of removed things.
         self.late: dict[int, Any] = {}
@@ -39,65 +48,67 @@ class Line:
         # No late thing has a higher number, so a thing on top of the stack with a higher one goes first.
         self.late_top: float = -1
 
-    def push(self, number: int, thing: Any) -> None:
-        """Add *thing*, whatever its *number*."""
-        if number > self.numbers[-1]:
-            self.numbers.append(number)
-            self.things.append(thing)
+    def push(self, thing: Any) -> None:
+        """Add *thing*, whatever its number."""
+        things, number = self.things, thing._number
+        while things[-1] is GAP:
+            del things[-1]
+            self.gaps -= 1
+        if number > things[-1]._number:
+            thing._index = len(things)
+            things.append(thing)
             return
+        thing._index = LATE
         self.late[number] = thing
         heappush(self.heap, -number)
         if number > self.late_top:
             self.late_top = number
 
-    def discard(self, number: int) -> None:
-        """Remove the thing of *number*, if there is one."""
-        numbers, things = self.numbers, self.things
-        if numbers[-1] == number and things[-1] is not GAP:
-            del numbers[-1], things[-1]
-        elif number in self.late:
-            del self.late[number]
+    def remove(self, thing: Any) -> None:
+        """Remove *thing*, which is in this line; or a relay, which is in none."""
+        things, index = self.things, thing._index
+        if index == LATE:
+            self.late.pop(thing._number, None)
             if len(self.heap) > 2 * len(self.late) + SWEEP_FROM:
                 self.heap = [-number for number in self.late]
                 heapify(self.heap)
+        elif things[-1] is thing:
+            del things[-1]
         else:
-            index = bisect_right(numbers, number) - 1
-            if numbers[index] == number and things[index] is not GAP:
-                things[index] = GAP
-                self.gaps += 1
-                if self.gaps > SWEEP_FROM:
-                    self.sweep()
+            things[index] = GAP
+            self.gaps += 1
+            if self.gaps > SWEEP_FROM:
+                self.sweep()
 
     def tidy(self) -> None:
         """Let the thing that goes first be the last of `things`, or else `BOTTOM`."""
-        things, numbers = self.things, self.numbers
+        things = self.things
         if self.gaps > SWEEP_FROM:
             self.sweep()
         while things[-1] is GAP:
-            del things[-1], numbers[-1]
+            del things[-1]
             self.gaps -= 1
-        if self.late_top > numbers[-1]:
+        if self.late_top > things[-1]._number:
             # Late things go before the whole stack: move them there, the first of them if they are many.
-            heap, late, bound = self.heap, self.late, numbers[-1]
-            moved: list[int] = []
+            heap, late, bound = self.heap, self.late, things[-1]._number
+            moved: list[Any] = []
             while heap and -heap[0] > bound and len(moved) < MOVED_AT_ONCE:
-                number = -heappop(heap)
-                if number in late and number not in moved[-1:]:
-                    moved.append(number)
-            moved.reverse()
-            numbers += moved
-            things += [late[number] for number in moved]
-            for number in moved:
-                del late[number]
+                # A number is in the heap twice if its thing was removed, and came again.
+                thing = late.pop(-heappop(heap), None)
+                if thing is not None:
+                    moved.append(thing)
+            for thing in reversed(moved):
+                thing._index = len(things)
+                things.append(thing)
             self.late_top = -heap[0] if heap else -1
 
     def sweep(self) -> None:
         """Remove all gaps, if they are half of the stack.  Cost: O(1) for each of them."""
-        things, numbers = self.things, self.numbers
+        things = self.things
         if 2 * self.gaps > len(things):
-            live = [*map(is_not, things, repeat(GAP))]
-            numbers[:] = compress(numbers, live)
-            things[:] = compress(things, live)
+            things[:] = [thing for thing in things if thing is not GAP]
+            for index, thing in enumerate(things):
+                thing._index = index
             self.gaps = 0
 
     def all(self) -> list[Any]:

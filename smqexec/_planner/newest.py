@@ -6,7 +6,7 @@ and suspended::
 
     todo         what is still to be searched: nodes that were waiting when they were added and
                  that no search has visited, and suspended searches
-    queue.line   what may start: other ready nodes that no search owns, and searches that own some
+    queue.line   what may start: other ready nodes that no search owns, and the shelves of searches
 
 A node goes by its number and a search by that of its head, the highest first.  `take` goes on
 searching while the first of `todo` is newer than the first of the queue's line, and then starts
@@ -44,7 +44,7 @@ from typing import Any
 from .graph import settle
 from .line import Line
 from .nodes import DONE, NONE, READY, RUNNING, SEARCHING, WAITING, Node, PlannedQueue
-from .search import HELD_BACK, Past, Search
+from .search import HELD_BACK, Past, Search, Shelf
 from .searches import UNVISITED, Searches
 
 
@@ -129,33 +129,35 @@ class NewestFirst(Searches):
                     and self._fresh is None
                     and (search := node._search) is not None
                     and search.live
-                    and todo.numbers[-1] <= (number := search._number) > line.numbers[-1]
+                    and todo.things[-1]._number <= (number := search._number) > line.things[-1]._number
                     and todo.late_top <= number > line.late_top
                     and search.head is not node
                 ):
                     queue.waiting -= 1
                     node._stage = RUNNING
                     node._search = None
-                    needs = node._dependencies  # `_began`, written out
+                    needs = node._dependencies  # `release_dependencies`, written out
                     if type(needs) is list:
-                        needs.clear()
+                        node._empty(needs)
                     node._dependencies = NONE
                     return node
                 else:
                     settle(self, [node], freed)
-        fresh, best, number = self._fresh, line, line.numbers[-1]
+        fresh, things = self._fresh, line.things
+        node = things[-1]
         if fresh is None:
             # What is on top, if it is a ready node, and nothing newer is late.
-            if todo.numbers[-1] > number:
-                best, number = todo, todo.numbers[-1]
-            node = best.things[-1]
+            if todo.things[-1]._number > node._number:
+                things = todo.things
+                node = things[-1]
+            number = node._number
             if node._stage != READY or node._queue is not queue or not line.late_top < number > todo.late_top:
                 return self._take_first(queue, limit)
-            del best.things[-1], best.numbers[-1]
+            del things[-1]
         elif (
             # The fresh node, on the same condition.
             fresh._queue is queue
-            and todo.numbers[-1] <= (rank := fresh._search._number) > number
+            and todo.things[-1]._number <= (rank := fresh._search._number) > node._number
             and todo.late_top <= rank > line.late_top
         ):
             node, self._fresh = fresh, None
@@ -165,9 +167,9 @@ class NewestFirst(Searches):
         node._stage = RUNNING
         queue.ready -= 1
         needs = node._dependencies
-        if needs is not NONE:  # `_began`, written out
+        if needs is not NONE:  # `release_dependencies`, written out
             if type(needs) is list:
-                needs.clear()
+                node._empty(needs)
             node._dependencies = NONE
         return node
 
@@ -179,9 +181,9 @@ class NewestFirst(Searches):
         while fresh is not None and fresh._queue is queue and node is None and self.steps < stop:
             # Most often its search adopts what was added since: then it needs no shelf.
             todo.tidy()
-            if not line.late_top < fresh._search._number > line.numbers[-1]:
+            if not line.late_top < fresh._search._number > line.things[-1]._number:
                 break
-            if todo.numbers[-1] <= fresh._search._number:
+            if todo.things[-1]._number <= fresh._search._number:
                 node, self._fresh = fresh, None
             elif todo.things[-1]._stage == WAITING:
                 node = self.begin(todo.things[-1], queue, stop)
@@ -205,7 +207,7 @@ class NewestFirst(Searches):
         for queue in queues:
             nodes += queue.first
             for thing in queue.line.all():
-                nodes += thing.shelves[queue][0].values() if type(thing) is Search else (thing,)
+                nodes += thing.nodes.values() if type(thing) is Shelf else (thing,)
         nodes += [thing.head if type(thing) is Search else thing for thing in self.todo.all()]
         return [node for node in nodes if node is not None]
 

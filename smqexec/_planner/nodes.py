@@ -20,6 +20,7 @@ NEW = -1
 
 NONE: tuple[Any, ...] = ()  # the dependencies of a node without any
 SEARCHING: Any = object()  # the result of `take` if its limit is used up: call it again
+LATE = 0  # the index of a thing that is not in the stack of its line: see ``line``
 STRIDE = 1 << 32  # numbers of submissions are so far apart; those of a group, such as a `map`, between
 SWEEP_FROM = 64  # a longer list of entries is swept when half of them are dead: O(1) for each entry
 Group: TypeAlias = Iterator[int]
@@ -29,7 +30,8 @@ class Node:
     """A task, as the planner sees it.  A subclass is the task itself: one object, not two."""
 
     __slots__ = (
-        "_dependencies", "_dependents", "_missing", "_number", "_place", "_queue", "_search", "_stage",
+        "_dependencies", "_dependents", "_index", "_missing", "_number", "_place", "_queue", "_search",
+        "_stage",
     )  # fmt: skip
 
     _tolerant: ClassVar[bool] = False  # a dependency that is dropped counts as done
@@ -47,23 +49,30 @@ class Node:
     # Newest first: its position in that search.  None: in the line that its stage calls for, if it
     # has a number.  `UNVISITED`: it became ready in `Searches.todo`, and is still there.
     _place: Any
+    _index: int  # newest first, in a line: its index in the stack, or `LATE`; a relay's is `LATE`
 
     def __init__(self) -> None:
-        self._number = self._missing = 0
+        self._number = self._missing = self._index = 0
         self._stage = NEW
         self._dependencies = NONE
         self._queue = self._dependents = self._search = self._place = None
 
-    def _began(self) -> None:
-        """Release the dependencies, which have all ended: the node starts."""
-        needs = self._dependencies
-        if type(needs) is list:
-            needs.clear()  # in place: a suspended search may hold this very list
-        self._dependencies = NONE
+    def _empty(self, needs: list[Any]) -> None:
+        """Empty *needs*, the list of dependencies, in place: a suspended search may hold it."""
+        needs.clear()
 
     def _end(self, fate: Any) -> None:
         """Take the state of a node that ends without a value.  A subclass may keep *fate*, the reason."""
         self._stage = DROPPED
+
+
+def release_dependencies(node: Node) -> None:
+    """Release the dependencies of *node*, which have all ended: it starts, or ends with them."""
+    needs = node._dependencies
+    if needs is not NONE:
+        if type(needs) is list:
+            node._empty(needs)
+        node._dependencies = NONE
 
 
 class PlannedQueue:
@@ -73,7 +82,7 @@ class PlannedQueue:
 
     def __init__(self) -> None:
         self.waiting = self.ready = self.running = 0  # how many of its nodes are at these stages
-        self.line: Any = None  # its ready nodes: a `Fifo`, or a `Line` of nodes and of searches
+        self.line: Any = None  # its ready nodes: a `Fifo`, or a `Line` of nodes and shelves
         self.first: dict[Node, None] = {}  # newest first: ready nodes that were held back, in order
 
     def start(self, node: Node) -> None:
@@ -82,5 +91,4 @@ class PlannedQueue:
         node._search = None
         self.ready -= 1
         self.running += 1
-        if node._dependencies is not NONE:
-            node._began()
+        release_dependencies(node)

@@ -14,7 +14,7 @@ from typing import Any
 
 from .graph import as_few, dependencies_of, dependents_of, end_relay, forget, linked, settle
 from .newest import NewestFirst
-from .nodes import DONE, NEW, READY, RUNNING, STRIDE, WAITING, Group, Node, PlannedQueue
+from .nodes import DONE, LATE, NEW, READY, RUNNING, STRIDE, WAITING, Group, Node, PlannedQueue
 from .oldest import OldestFirst
 from .search import HELD_BACK
 
@@ -73,6 +73,7 @@ class DependencyPlanner:
                 dependencies._dependents = [dependents, node]
         if queue is None:
             node._missing = missing + 1 if node._ended_by_owner else missing or 1
+            node._index = LATE
             node._stage = WAITING
             return
         node._queue = queue
@@ -87,13 +88,13 @@ class DependencyPlanner:
             node._number = next(group)
             self.order.put(node)
             return
-        node._number = number = self._number = self._number + STRIDE
+        node._number = self._number = self._number + STRIDE
         todo = self.order.todo
         if todo is not None:
             # `Line.push`, written out for what is newer than all else.
-            line = todo if missing else queue.line
-            line.numbers.append(number)
-            line.things.append(node)
+            things = todo.things if missing else queue.line.things
+            node._index = len(things)
+            things.append(node)
         elif not missing:
             queue.line.nodes.append(node)
 

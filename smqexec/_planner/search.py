@@ -2,21 +2,41 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from heapq import heapify, heappop, heappush
 from math import inf
-from typing import Any, TypeAlias
+from typing import Any
 
 from .nodes import NEW, SWEEP_FROM, Node, PlannedQueue
 
-Shelf: TypeAlias = tuple[dict[int, Node], list[int]]
+
+class Shelf:
+    """The ready nodes of one search and one queue, in the queue's line while there are some."""
+
+    __slots__ = ("_index", "_number", "heap", "nodes")
+
+    _stage = NEW  # that of no node in a line
+
+    def __init__(self) -> None:
+        self._number = 0  # that of the search, while it is in a line
+        self._index = 0  # as that of a node
+        self.nodes: dict[int, Node] = {}  # by position
+        self.heap: list[int] = []  # positions, some of them of nodes that have left
+
+    def pop(self) -> Node:
+        """Take the node that the search met first.  There is one."""
+        nodes, heap = self.nodes, self.heap
+        while heap[0] not in nodes:
+            heappop(heap)
+        node = nodes[heap[0]]
+        node._search.unshelve(node)
+        return node
 
 
 class Search:
     """A suspended depth-first search, and the nodes that it owns.  Written by `NewestFirst` alone."""
 
     __slots__ = (
-        "_number", "first", "frames", "head", "intact", "last", "later", "live", "shelves",
+        "_index", "_number", "first", "frames", "head", "intact", "last", "later", "live", "shelves",
     )  # fmt: skip
 
     _stage = NEW  # that of no node in a line
@@ -24,21 +44,25 @@ class Search:
     def __init__(self, head: Node) -> None:
         self.head: Node | None = head  # where it began; None once a newer search has taken it over
         self._number = head._number  # its rank: the number of its head
+        self._index: Any = None  # as that of a node, in `Searches.todo`; None: it is not there
         self.live = True  # False once it owns nothing: a node whose search is not live has no owner
         self.intact = True  # False once it lost a node or passed one by: then no node may adopt it
         # The lowest and highest position given so far.  Those of heads are below 0.
         self.first = self.last = 0
         self.frames: list[tuple[Any, int]] = []  # a node's own dependencies, the next to visit
         self.later: Any = ()  # frames of heads, to go on with then: a deque, once there are some
-        # Its ready nodes, for each queue: by position; and a heap of positions, some of them of nodes
-        # that have left.  The search is in the line of each queue for which it has some.
-        self.shelves: defaultdict[PlannedQueue, Shelf] = defaultdict(lambda: ({}, []))
+        self.shelves: dict[PlannedQueue, Shelf] = {}  # its ready nodes, for each queue
 
     def shelve(self, node: Node) -> None:
         """Put ready *node*, which it owns, on the shelf of its queue.  Cost: O(log n)."""
-        nodes, heap = self.shelves[node._queue]
+        queue = node._queue
+        shelf = self.shelves.get(queue)
+        if shelf is None:
+            shelf = self.shelves[queue] = Shelf()
+        nodes, heap = shelf.nodes, shelf.heap
         if not nodes:
-            node._queue.line.push(self._number, self)
+            shelf._number = self._number
+            queue.line.push(shelf)
         nodes[node._place] = node
         heappush(heap, node._place)
         if len(heap) > 2 * len(nodes) + SWEEP_FROM:
@@ -46,21 +70,12 @@ class Search:
             heapify(heap)
 
     def unshelve(self, node: Node) -> None:
-        """Take *node* from its shelf, and the search from the queue's line if that was the last."""
-        nodes, heap = self.shelves[node._queue]
-        del nodes[node._place]
-        if not nodes:
-            heap.clear()
-            node._queue.line.discard(self._number)
-
-    def pop(self, queue: PlannedQueue) -> Node:
-        """Take the node that the search met first from the shelf of *queue*, which has one."""
-        nodes, heap = self.shelves[queue]
-        while heap[0] not in nodes:
-            heappop(heap)
-        node = nodes[heap[0]]
-        self.unshelve(node)
-        return node
+        """Take *node* from its shelf, and the shelf from the queue's line if that was the last."""
+        shelf = self.shelves[node._queue]
+        del shelf.nodes[node._place]
+        if not shelf.nodes:
+            shelf.heap.clear()
+            node._queue.line.remove(shelf)
 
 
 class Past:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections import deque
 from typing import Any
 
 from .graph import dependencies_of, dependents_of, listed_dependencies
 from .line import BOTTOM, GAP, Line
 from .nodes import NONE, READY, RUNNING, SEARCHING, SWEEP_FROM, WAITING, Node, PlannedQueue
-from .search import HELD_BACK, Past, Search
+from .search import HELD_BACK, Past, Search, Shelf
 
 UNVISITED: Any = "unvisited"  # the place of a ready node in `todo`, where it was waiting
 PATH = 300  # a search begins with at most so many nodes; then another goes on at its end
@@ -27,9 +26,9 @@ class Searches:
         """List pending *node*, which no search owns and no line has, by its own number."""
         node._place = None
         if node._stage == READY:
-            node._queue.line.push(node._number, node)
+            node._queue.line.push(node)
         elif node._queue is not None:  # else it is a relay: a search gets to it from its dependents
-            self.todo.push(node._number, node)
+            self.todo.push(node)
 
     def unlist(self, node: Node) -> None:
         """Remove pending *node* from where it is listed, if it is."""
@@ -37,22 +36,29 @@ class Searches:
         if search is not None and search.live:
             if node._stage == READY:
                 search.unshelve(node)
-        elif type(place) is not int:  # nothing in a line has the number of a relay
+        elif type(place) is not int:
             line = self.todo if node._stage == WAITING or place is UNVISITED else node._queue.line
-            line.discard(node._number)
+            line.remove(node)
+
+    def unlist_search(self, search: Search) -> None:
+        """Remove *search* from `todo`, if it is there."""
+        if search._index is not None:
+            self.todo.remove(search)
+            search._index = None
 
     def first(self, queue: PlannedQueue, stop: int) -> Any:
         """Return the node of *queue* that goes first, now unlisted; or `SEARCHING`.  No node is fresh."""
         line, todo = queue.line, self.todo
         while True:
             for each in (line, todo):
-                if each.things[-1] is GAP or each.late_top > each.numbers[-1] or each.gaps > SWEEP_FROM:
+                top = each.things[-1]
+                if top is GAP or each.late_top > top._number or each.gaps > SWEEP_FROM:
                     each.tidy()
-            if line.numbers[-1] >= todo.numbers[-1]:
+            thing = todo.things[-1]
+            if line.things[-1]._number >= thing._number:
                 break
             if self.steps >= stop:
                 return SEARCHING
-            thing = todo.things[-1]
             node = None
             if type(thing) is Search:
                 node = self._advance(thing, queue, stop)
@@ -60,7 +66,7 @@ class Searches:
                 node = self.begin(thing, queue, stop)
             else:  # it became ready where it was
                 self.steps += 1
-                del todo.things[-1], todo.numbers[-1]
+                del todo.things[-1]
                 if thing._queue is queue:
                     return thing
                 self.put(thing)
@@ -70,9 +76,9 @@ class Searches:
                 return node
         thing = line.things[-1]
         assert thing is not BOTTOM, "a ready node is in no line"
-        if type(thing) is Search:
-            return thing.pop(queue)
-        del line.things[-1], line.numbers[-1]
+        if type(thing) is Shelf:
+            return thing.pop()
+        del line.things[-1]
         return thing
 
     def begin(self, root: Any, queue: PlannedQueue, stop: int) -> Any:
@@ -83,12 +89,12 @@ class Searches:
         path, rests, search = self._path(root, min(PATH, stop - self.steps))
         self.steps += len(path) or 1
         if not path:
-            self.todo.discard(root._number)  # it is listed again once it is ready
+            self.todo.remove(root)  # it is listed again once it is ready
             root._place = 0
             return None
         need = root._dependencies
         if type(need) is not list and need._stage == READY and need._queue is queue and need._place is None:
-            queue.line.discard(need._number)
+            queue.line.remove(need)
             root._place = 0
             return need
         if search is None:
@@ -105,12 +111,13 @@ class Searches:
             search.later.extend(reversed(rests))
         old, search.head, search._number = search._number, root, root._number
         if old != root._number:
-            for queue, (nodes, _) in search.shelves.items():
-                if nodes:
-                    queue.line.discard(old)
-                    queue.line.push(root._number, search)
+            for queue, shelf in search.shelves.items():
+                if shelf.nodes:
+                    queue.line.remove(shelf)
+                    shelf._number = root._number
+                    queue.line.push(shelf)
         if search.frames or search.later:
-            self.todo.push(root._number, search)
+            self.todo.push(search)
         return None
 
     def _path(self, root: Any, most: int) -> tuple[list[Node], list[Any], Search | None]:
@@ -118,7 +125,7 @@ class Searches:
 
         Return at most *most* nodes, now in no line; what else these need; and a search to adopt them.
         """
-        todo, things, numbers, number = self.todo, self.todo.things, self.todo.numbers, root._number
+        todo, things, number = self.todo, self.todo.things, root._number
         path: list[Node] = []
         rests: list[Any] = []  # (dependencies, index of the next to visit)
         node = need = root
@@ -138,9 +145,9 @@ class Searches:
                 break
             path.append(node)
             if things[-1] is node:
-                del things[-1], numbers[-1]
-            elif node._place is None and node._number:  # else it is listed nowhere
-                todo.discard(node._number)
+                del things[-1]
+            elif node._place is None:  # else it is listed nowhere
+                todo.remove(node)
             owner = need._search
             owned = owner is not None and owner.live
             if need._stage == READY or (owner if owned else need)._number > number:
@@ -169,7 +176,7 @@ class Searches:
                 return False
             heads.append(head)
             head = pending[0]
-        self.todo.discard(search._number)
+        self.unlist_search(search)
         if heads:
             past = Past(search._number)
             for head in heads:
@@ -187,7 +194,7 @@ class Searches:
             # The newer one will visit whatever this one could still reach.
             search.head = None
             search.frames, search.later = [], ()
-            self.todo.discard(search._number)
+            self.unlist_search(search)
 
     def _advance(self, search: Search, queue: PlannedQueue, stop: int) -> Node | None:
         """Go on with *search*, the first of `todo`, until it meets a ready node of *queue*, or step *stop*.
@@ -219,16 +226,16 @@ class Searches:
                         owner.unshelve(node)
                     self.part(owner, node)
                 elif type(place := node._place) is not int:  # `unlist`, written out
-                    # The top of `todo` is the search itself.
-                    line, top = (todo, -2) if state == WAITING or place is UNVISITED else (node._queue.line, -1)
-                    things = line.things
-                    if things[top] is node:
-                        del things[top], line.numbers[top]
-                    elif things[at := bisect_right(line.numbers, node._number) - 1] is node:
-                        things[at] = GAP
-                        line.gaps += 1
+                    line = todo if state == WAITING or place is UNVISITED else node._queue.line
+                    if not (at := node._index):
+                        line.remove(node)  # it is late; or a relay, which is listed nowhere
+                    elif line is todo and line.things[-2] is node:
+                        # It is just below the search, which is on top: no gap.
+                        del line.things[-2]
+                        search._index -= 1
                     else:
-                        line.discard(node._number)  # it is late; or a relay, which is listed nowhere
+                        line.things[at] = GAP
+                        line.gaps += 1
                 search.last = node._place = search.last + 1
                 node._search = search
                 if state == READY and node._queue is not queue:
@@ -245,7 +252,7 @@ class Searches:
                     needs = (needs,)
                 count = len(needs)
         self.steps = steps
-        todo.discard(number)
+        self.unlist_search(search)
         return None
 
     def dropped(self, nodes: list[Any]) -> None:
@@ -284,14 +291,14 @@ class Searches:
         """End *search*: what it owned is to be searched again, from its head; what is ready is listed."""
         search.live = False
         search.frames, search.later = [], ()
-        for queue, (nodes, _) in search.shelves.items():
-            if nodes:
-                queue.line.discard(search._number)
-            for node in nodes.values():
+        for queue, shelf in search.shelves.items():
+            if shelf.nodes:
+                queue.line.remove(shelf)
+            for node in shelf.nodes.values():
                 self.put(node)
         search.shelves.clear()
         head, search.head = search.head, None
         if head is not None:
-            self.todo.discard(search._number)
+            self.unlist_search(search)
             if head._stage < RUNNING:
                 self.put(head)

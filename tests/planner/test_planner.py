@@ -684,15 +684,16 @@ def test_planner_keeps_nothing_of_a_finished_random_graph(order: str) -> None:
 def test_shelf_that_loses_nodes_out_of_turn_does_not_grow() -> None:
     head, node, queue = Named("head"), Named("x"), Planner().new_queue()
     head._number = 1
-    search, node._queue = Search(head), queue
+    node._search = search = Search(head)
+    node._queue = queue
     for place in range(1000):
         node._place = place
         search.shelve(node)
         if place:
             search.unshelve(node)
     node._place = 0
-    assert len(search.shelves[queue][1]) <= 2 + SWEEP_FROM
-    assert search.pop(queue) is node
+    assert len(search.shelves[queue].heap) <= 2 + SWEEP_FROM
+    assert search.shelves[queue].pop() is node
 
 
 # The check itself.
