@@ -26,6 +26,7 @@ class Ending:
     """How the queues of a scheduler end."""
 
     def __init__(self, core: State, termination: Termination, waiting: Waiting) -> None:
+        # Constant: the state, and the parts that this one calls.
         self._core = core
         self._termination = termination
         self._waiting = waiting
@@ -55,6 +56,7 @@ class Ending:
         return self._waiting.until(self._idle, timeout, warn=partial(self.warn_if_stalled, "all tasks"))
 
     def _idle(self) -> bool:
+        """Return True if nothing is pending, nor running but tasks that wait for this.  The lock is held."""
         running = sum(queue.running for queue in self._core.queues)
         if running != len({task for stack in self._core.waiting_stacks for task in stack}):
             return False
@@ -109,12 +111,12 @@ class Ending:
         with self._core.exclusive():
             interrupted = list(self._core.queues if queues is None else queues)
         self._cancel(interrupted)
-        # After the pending tasks: what ends lets none begin.
+        # After the pending tasks: so the end of a running task lets none of them begin.
         with self._core.exclusive():
             running = [task for queue in interrupted for task in queue.running_tasks()]
         for task in running:
             task.cancel()
-        self._cancel(interrupted)  # what those have submitted meanwhile
+        self._cancel(interrupted)  # tasks that running tasks have submitted meanwhile
 
     def _cancel(self, queues: Iterable[QueueState]) -> None:
         for queue in queues:
@@ -128,7 +130,7 @@ class Ending:
             self.close(queue, EXITING)
 
     def cancel_held(self) -> None:
-        """Cancel what nobody will resume, if the scheduler is stopped."""
+        """Cancel the tasks that a stop holds: at exit nothing may resume the scheduler any more."""
         core = self._core
         with core.exclusive():
             queues = list(core.queues)
@@ -136,7 +138,7 @@ class Ending:
                 return
             paused = [task for task, _ in core.paused]
             held = sum(queue.pending for queue in queues) + len(paused)
-            self._cancels_held = held > 0  # a `stop` at the same time says nothing more
+            self._cancels_held = held > 0  # another `stop` meanwhile logs no second warning
         if held:
             tasks = counted(held, "pending task")
             LOGGER.warning("cancelling %s at exit: the scheduler is stopped", tasks)
@@ -145,7 +147,7 @@ class Ending:
                 task.cancel()
 
     def finish_at_exit(self) -> None:
-        """Let what was submitted run to its end; cancel what can never start."""
+        """Wait until nothing is pending or running; cancel what can never start."""
         warned = False
 
         def warn() -> bool:
@@ -157,7 +159,7 @@ class Ending:
                 warned = True
                 message = "the interpreter's exit waits for what may never end: %s"
                 LOGGER.warning(message, why.overview(self._core))
-            return False  # what is waited for now may come, and others be stalled then
+            return False  # ask again: the awaited end may come, and other tasks be stalled then
 
         self._waiting.until(self._idle, warn=warn)
 
@@ -178,8 +180,8 @@ class Ending:
     # Fork.
 
     def abandon(self) -> None:
-        """This is a forked child: the threads, and so the tasks, are the parent's."""
-        self._core.lock = threading.RLock()  # another thread may have held the old one
+        """Refuse everything: this is a forked child, and the threads, and so the tasks, are the parent's."""
+        self._core.lock = threading.RLock()  # a thread of the parent may have held the old one
         self._core._abandoned = True
         for queue in self._core.queues:
             queue.update_rules()

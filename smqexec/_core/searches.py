@@ -19,23 +19,13 @@ SEARCH_LIMIT = 300
 class Search(Protocol):
     """A search of a waiting task.  Called under the lock of the scheduler of the node, or worker."""
 
-    def release(self) -> None:
-        """Wake the waiting thread."""
-
-    def freed(self, node: Node, /) -> None:
-        """Note that *node*, of a queue whose tasks the thread may run, has become ready."""
-
-    def ready_without_worker(self) -> None:
-        """Note that a task of such a queue is ready, and no other thread free for it."""
-
-    def extend(self, wait: Any, tasks: set[Any], /) -> None:
-        """Note that a worker has begun to *wait*: its running *tasks* need the awaited futures."""
-
-    def held_back(self, core: Any, allocation: Any, /) -> None:
-        """Note that the task of *allocation* lacks units, or needs the end of one more task."""
-
-    def forget(self, node: Node, /) -> None:
-        """Release *node*, which has ended."""
+    # `JoinSearch` documents the methods.
+    def release(self) -> None: ...
+    def freed(self, node: Node, /) -> None: ...
+    def ready_without_worker(self) -> None: ...
+    def extend(self, wait: Any, tasks: set[Any], /) -> None: ...
+    def held_back(self, core: Any, allocation: Any, /) -> None: ...
+    def forget(self, node: Node, /) -> None: ...
 
 
 # All searches of the process, as one may wait for tasks of several schedulers.  Each is added and removed by

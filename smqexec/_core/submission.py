@@ -240,26 +240,24 @@ class Submission:
             The nodes that a task with these dependencies waits for, in order; and the first dependency that
             has failed or was cancelled, so that the task has to end at once.
         """
-        core = self._core
+        core: Any = self._core  # the front door makes it an `Owner`, by the parts that it adds
         nodes: list[Any] = []
         failed: PlannedFuture[Any] | None = None
         for future, settled in found:
             # Read once: the lock of another scheduler's task is not held.  A task without a home has ended.
             planned = isinstance(future, PlannedFuture)
             owner = future._home if planned else None
-            relay: Any
             if not planned or (owner is not None and owner.scheduler is not core):
-                this: Any = core  # the front door adds some parts of an `Owner`
-                relay = Foreign(this, future, settled)
+                relay = Foreign(core, future, settled)
                 foreign.append((relay, future))
                 core.add_node(relay, None)
                 core.relays.add(relay)  # no pending node leads to it but *task*, which may be interrupted
                 nodes.append(relay)
             elif future._stage < DONE:
+                node = Settled() if settled else future
                 if settled:
-                    relay = Settled()
-                    core.add_node(relay, None, future)
-                nodes.append(relay if settled else future)
+                    core.add_node(node, None, future)
+                nodes.append(node)
             elif future._stage != DONE and not settled and failed is None:
                 failed = future
         return nodes, failed
