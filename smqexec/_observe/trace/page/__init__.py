@@ -5,8 +5,8 @@ first three lie beside this module.  Of the program, ``run.js`` reads the run, `
 and rows to the screen, the next modules draw, ``facts.js`` shows the selected task, and
 ``controls.js`` handles input.
 
-The run is a table of columns: a hundred thousand tasks are a dozen arrays of numbers, in base64,
-which the page reads without a step for each task.  Times are microseconds since the first submission.
+The run is a table of columns: a hundred thousand tasks are a dozen lists of numbers.  Times are
+microseconds since the first submission, with the three digits that the file has.
 
 Tasks are sorted as they are drawn.  Each worker thread of a queue is a *row*; row 0 has the tasks that
 never ran.  Nested tasks overlap in their row, so a row is split into *lanes*.  Nothing overlaps in a
@@ -23,22 +23,19 @@ import json
 from base64 import b64encode
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from functools import partial
 from hashlib import sha256
 from heapq import heappop, heappush
 from html import escape
 from importlib.resources import files
 from itertools import accumulate
-from math import nan
 from string import Template
-from struct import pack
 from typing import Any
 
 from ...text import printable
 from ..read import OUTCOMES, QueueRecord, Record, Trace, busy
 from ..tables import Table, heading, summary
 
-UNKNOWN = 0xFFFF_FFFF  # a task that the file does not have: it was pending when the recording ended
+UNKNOWN = -1  # a task that the file does not have: it was pending when the recording ended
 
 # The modules of the program, in order.
 PROGRAM = (
@@ -51,7 +48,7 @@ PROGRAM = (
 def page(trace: Trace, title: str) -> str:
     """Return the HTML of a page about *trace*, headed by *title*.  All of it is ASCII.
 
-    Cost: 5 to 10 µs, and 60 to 80 bytes of the page, for each task.
+    Cost: 5 to 10 µs, and some 60 bytes of the page, for each task.
     """
     run = json.dumps({"title": title, **columns(trace)}, separators=(",", ":"), allow_nan=False)
     program = "\n".join(part(name) for name in PROGRAM)
@@ -97,29 +94,33 @@ def columns(trace: Trace) -> dict[str, Any]:
     names: dict[str, int] = {}
     name = [names.setdefault(task.name, len(names)) for task in tasks]
     final, critical = ({task.number for task in chosen} for chosen in (trace.sinks, trace.critical))
-    since, until = trace.span
+    since = trace.span[0]
     # A killed program may have left items of a task, and not the task.
-    items = sorted((lane_of[item.task], item.at - since) for item in trace.items if item.task in lane_of)
+    items = sorted((lane_of[item.task], item.at) for item in trace.items if item.task in lane_of)
     counts = Counter(lane for lane, _ in items)
+
+    def times(values: Iterable[float]) -> list[float]:
+        return [round(value - since, 3) for value in values]
+
     return {
-        "span": until - since,
-        "stopped": list(stopped(trace)),
+        "span": trace.length,
+        "stopped": [times(span) for span in stopped(trace)],
         "queues": [queue.name for queue in queues],
         "rows": [[queues.index(queue), thread, busy(ran)] for (queue, thread), ran in rows.items()],
         "lanes": [[row, len(lane)] for row, lane in lanes],
         "names": list(names),
-        "start": float64(task.start - since for task in tasks),
-        "end": float64(task.end - since for task in tasks),
-        "submitted": float64(nan if task.submitted is None else task.submitted - since for task in tasks),
-        "name": uint32(name),
-        "number": uint32(task.number for task in tasks),
-        "outcome": uint8(OUTCOMES.index(task.outcome) for task in tasks),
-        "final": uint8(task.number in final for task in tasks),
-        "critical": uint8(task.number in critical for task in tasks),
-        "needs": uint32(place.get(number, UNKNOWN) for task in tasks for number in task.dependencies),
-        "needsUntil": uint32(accumulate(len(task.dependencies) for task in tasks)),
-        "itemAt": float64(at for _, at in items),
-        "itemsUntil": uint32(accumulate(counts[lane] for lane in range(len(lanes)))),
+        "start": times(task.start for task in tasks),
+        "end": times(task.end for task in tasks),
+        "submitted": [None if task.submitted is None else round(task.submitted - since, 3) for task in tasks],
+        "name": name,
+        "number": [task.number for task in tasks],
+        "outcome": [OUTCOMES.index(task.outcome) for task in tasks],
+        "final": [int(task.number in final) for task in tasks],
+        "critical": [int(task.number in critical) for task in tasks],
+        "needs": [place.get(number, UNKNOWN) for task in tasks for number in task.dependencies],
+        "needsUntil": list(accumulate(len(task.dependencies) for task in tasks)),
+        "itemAt": times(at for _, at in items),
+        "itemsUntil": list(accumulate(counts[lane] for lane in range(len(lanes)))),
     }
 
 
@@ -159,16 +160,7 @@ def stopped(trace: Trace) -> Iterator[tuple[float, float]]:
         if mark.name == "stop":
             since = mark.at if since is None else since
         elif since is not None:
-            yield since - first, max(mark.at, since) - first
+            yield since, max(mark.at, since)
             since = None
     if since is not None:
-        yield since - first, max(last, since) - first
-
-
-def binary(code: str, numbers: Iterable[float]) -> str:
-    """Return *numbers* as a JavaScript typed array has them, in base64."""
-    values = tuple(numbers)
-    return b64encode(pack(f"<{len(values)}{code}", *values)).decode()
-
-
-float64, uint32, uint8 = (partial(binary, code) for code in "dIB")
+        yield since, max(last, since)

@@ -22,7 +22,7 @@ function* factsOf(task) {
   yield ["outcome", SIGN[outcome[task]] + OUTCOMES[outcome[task]] + more];
   if (row.thread) yield ["ran for", duration(end[task] - start[task])];
   yield [row.thread ? "started at" : "ended at", moment(start[task])];
-  if (!Number.isNaN(submitted[task])) {
+  if (submitted[task] !== null) {
     yield ["submitted at", moment(submitted[task])];
     if (row.thread) yield ["waited for", duration(start[task] - submitted[task])];
   }

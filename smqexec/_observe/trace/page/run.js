@@ -8,27 +8,15 @@ const run = JSON.parse(document.getElementById("run").textContent);
 const DONE = 0, FAILED = 1, CANCELLED = 2, RUNNING = 3;
 const OUTCOMES = ["done", "failed", "cancelled", "running when the file ended"];
 const SIGN = ["", "\u2715 ", "\u2298 ", "\u25b6 "];  // by outcome
-const UNKNOWN = 0xffffffff;  // a dependency that the file does not have
+const UNKNOWN = -1;  // a dependency that the file does not have
 
-function column(type, base64) {
-  const text = atob(base64);
-  const bytes = new Uint8Array(text.length);
-  for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i);
-  return new type(bytes.buffer);
-}
-
-const start = column(Float64Array, run.start);
-const end = column(Float64Array, run.end);
-const submitted = column(Float64Array, run.submitted);  // NaN where not known
-const name = column(Uint32Array, run.name);
-const number = column(Uint32Array, run.number);
-const outcome = column(Uint8Array, run.outcome);
-const final = column(Uint8Array, run.final);
-const critical = column(Uint8Array, run.critical);
-const needs = column(Uint32Array, run.needs);
-const needsUntil = column(Uint32Array, run.needsUntil);
-const itemAt = column(Float64Array, run.itemAt);
-const itemsUntil = column(Uint32Array, run.itemsUntil);
+const start = Float64Array.from(run.start), end = Float64Array.from(run.end);
+const {submitted} = run;  // null where not known
+const name = Uint32Array.from(run.name), number = Uint32Array.from(run.number);
+const outcome = Uint8Array.from(run.outcome);
+const final = Uint8Array.from(run.final), critical = Uint8Array.from(run.critical);
+const needs = Int32Array.from(run.needs), needsUntil = Uint32Array.from(run.needsUntil);
+const itemAt = Float64Array.from(run.itemAt), itemsUntil = Uint32Array.from(run.itemsUntil);
 const COUNT = start.length;
 
 const nameOf = task => run.names[name[task]];
