@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from concurrent.futures import Future
-from html.parser import HTMLParser
+from html import unescape
 from itertools import pairwise
 from typing import Any
 from weakref import ref
@@ -185,15 +185,6 @@ def test_a_map_is_one_submission_in_its_order() -> None:
     assert [edge[:2] for edge in graph.edges] == [(1, 2), (0, 3)]
 
 
-def test_a_promoted_task_counts_as_new() -> None:
-    with planned(1, stopped=True) as (scheduler, queue):
-        task = queue.submit(film)
-        queue.submit(acquire)
-        task.promote()
-        graph = scheduler.graph()
-    assert [(node.number, node.name) for node in graph.nodes] == [(2, "acquire"), (3, "film")]
-
-
 def test_tasks_beneath_a_nested_one_are_shown() -> None:
     gate = Gate()
     with planned(1) as (scheduler, queue):
@@ -314,36 +305,6 @@ def test_mermaid_escapes_hostile_names() -> None:
     assert plain(label[1]) == SEEN
 
 
-class Cells(HTMLParser):
-    """The text of each cell, by rows; and every tag."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.rows: list[list[str]] = []
-        self.tags: set[str] = set()
-        self.caption = ""
-        self.inside = ""
-        self.feed(text)
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: Any) -> None:
-        self.tags.add(tag)
-        self.inside = tag
-        if tag == "tr":
-            self.rows.append([])
-        elif tag in ("td", "th"):
-            self.rows[-1].append("")
-
-    def handle_endtag(self, tag: str) -> None:
-        self.inside = ""
-
-    def handle_data(self, text: str) -> None:
-        if self.inside in ("td", "th"):
-            self.rows[-1][-1] += text
-        elif self.inside == "caption":
-            self.caption += text
-
-
 def rows_of(graph: Graph) -> list[list[str]]:
     """The cells of the table of text, without its head."""
     rows = graph._repr_mimebundle_()["text/plain"].splitlines()[3:]
@@ -458,6 +419,12 @@ def test_wrong_limits_are_refused(limit: Any, error: type[Exception]) -> None:
 # -- A scheduler in notebooks
 
 
+def rows_in(html: str) -> list[list[str]]:
+    """The caption, and the cells of each row."""
+    rows = re.findall("<caption.*?</caption>|<tr>.*?</tr>", html, re.DOTALL)
+    return [[unescape(cell) for cell in re.findall("<(?:caption|th|td)[^>]*>([^<]*)<", row)] for row in rows]
+
+
 def test_counts_in_notebooks() -> None:
     with planned() as (scheduler,):
         queue = Queue(scheduler, 1, HOSTILE)
@@ -466,20 +433,19 @@ def test_counts_in_notebooks() -> None:
         queue.submit(int, "x")
         other = Queue(scheduler, 1, "other")
         assert scheduler.wait(DEADLINE)
-        cells = Cells(scheduler._repr_html_())
-        assert cells.caption == "Scheduler order=newest"
-        assert cells.rows == [
+        html = scheduler._repr_html_()
+        assert rows_in(html) == [
+            ["Scheduler order=newest"],
             ["Queue", "waiting", "ready", "running", "done", "failed", "cancelled"],
             [SEEN, "0", "0", "0", "1,500", "1", "0"],
             ["other", "0", "0", "0", "0", "0", "0"],
         ]
-        assert cells.tags == {"div", "table", "caption", "thead", "tbody", "tr", "th", "td"}
+        assert "script" not in html.replace("&lt;script&gt;", "").replace("&lt;/script&gt;", "")
         scheduler.stop()
         other.submit(acquire)
-        cells = Cells(scheduler._repr_html_())
-        assert cells.caption == "Scheduler order=newest, stopped"
-        assert cells.rows[-1] == ["other", "0", "1", "0", "0", "0", "0"]
-    assert cells.tags == {"div", "table", "caption", "thead", "tbody", "tr", "th", "td"}
+        rows = rows_in(scheduler._repr_html_())
+        assert rows[0] == ["Scheduler order=newest, stopped"]
+        assert rows[-1] == ["other", "0", "1", "0", "0", "0", "0"]
 
 
 def test_lost_queues_count_in_notebooks() -> None:
@@ -490,7 +456,7 @@ def test_lost_queues_count_in_notebooks() -> None:
         del lost
         until_gone(lambda: None if slots() is None or not slots().workers else slots)  # type: ignore[union-attr]
         queue = Queue(scheduler, 1, "new")
-        assert Cells(scheduler._repr_html_()).rows[1:] == [
+        assert rows_in(scheduler._repr_html_())[2:] == [
             ["of lost queues", "0", "0", "0", "1", "0", "0"],
             ["new", "0", "0", "0", "0", "0", "0"],
         ]

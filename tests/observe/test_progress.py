@@ -384,20 +384,6 @@ def test_bars_of_a_stopped_scheduler(bars: Any, queues: tuple[Scheduler, Queue, 
     assert terminal.last() == ["camera 0 of 1 stopped"]
 
 
-def test_bars_are_drawn_again(bars: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bars, "INTERVAL", 0.001)
-    terminal = Terminal()
-    with planned(1) as (scheduler, queue):
-        gate = Gate()
-        with progress(scheduler, file=terminal):
-            until(lambda: terminal.getvalue())
-            queue.submit(gate.enter)
-            until(lambda: "1 running" in terminal.seen())
-            gate.open()
-            assert scheduler.wait(DEADLINE)
-            until(lambda: "1 of 1" in terminal.seen())
-
-
 @pytest.mark.parametrize("columns", [20, 40, 60, 80, 200])
 def test_it_fits(
     columns: int,
@@ -578,9 +564,13 @@ def test_a_notebook(
     assert notebook[-1] == "camera 4 of 4 1 failed"
 
 
-def test_a_file_from_a_notebook(notebook: list[Any], still: Clock) -> None:
-    file = io.StringIO()
-    with progress(Scheduler(), file=file):
+@pytest.mark.parametrize("shell", [ZMQInteractiveShell, lambda: None])
+def test_a_file_from_a_notebook_and_a_terminal_with_ipython_get_lines(
+    shell: Any, notebook: list[Any], still: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.modules["IPython"], "get_ipython", shell)
+    monkeypatch.setattr(sys, "stderr", file := io.StringIO())
+    with progress(Scheduler(), file=file if shell is ZMQInteractiveShell else None):
         pass
     assert file.getvalue() == "smqexec, 0:00: no tasks\n"
     assert not notebook
@@ -603,12 +593,3 @@ def test_a_notebook_without_rich(
         pass
     assert capsys.readouterr().err == ADVICE + "smqexec, 0:00: no tasks\n"
     assert not notebook
-
-
-def test_ipython_in_a_terminal_is_no_notebook(
-    still: Clock, notebook: list[Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(sys.modules["IPython"], "get_ipython", lambda: None)
-    with progress(Scheduler()):
-        pass
-    assert capsys.readouterr().err == "smqexec, 0:00: no tasks\n"

@@ -450,14 +450,6 @@ def test_hook_after_fork_leaves_the_file_to_the_parent(path: Path) -> None:
         recording._thread.join(DEADLINE)
 
 
-def test_hook_at_exit_closes_all(path: Path) -> None:
-    with planned(1) as (scheduler, _):
-        record(scheduler, path)
-        _recorder._close_all()
-        assert core_of(scheduler).observers == ()
-    assert read(path).whole
-
-
 def test_everything(path: Path) -> None:
     _recorder.record_everything(str(path))
     assert path.read_bytes() == b""

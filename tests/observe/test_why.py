@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future
-from random import Random
 from time import perf_counter
 from typing import Any
 
@@ -85,17 +84,6 @@ def test_time_since_its_start(lab: Any) -> None:
     gate.wait_entered()
     task._since = perf_counter() - 4.2
     assert task.why() == "running for 4.2 s in acquire_0"
-
-
-def test_number_that_observers_know(lab: Any) -> None:
-    scheduler, acquire, compute, gate = lab
-    numbers: list[int] = []
-    acquire.submit(abs, 1).result(DEADLINE)
-    with scheduler.observe(lambda event: numbers.append(event.number)):
-        task = acquire.submit(gate.enter)
-    gate.wait_entered()
-    assert scheduler.why().splitlines()[1].startswith(f"Gate.enter#{numbers[0]}: ")
-    assert compute.submit(str, task).why().startswith(f"waiting: needs Gate.enter#{numbers[0]} (")
 
 
 def test_thread_is_on_its_way(lab: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -378,45 +366,6 @@ def test_all_that_is_stuck(lab: Any) -> None:
 
 
 # Others at work.
-
-
-def test_asked_all_the_time() -> None:
-    """Whatever happens meanwhile, each sentence is one of those there are."""
-    beginnings = ("waiting: ", "ready: ", "running", "done: ", "failed: ", "cancelled")
-    random = Random(1)
-    with planned(2, 1) as (scheduler, queue, other):
-        tasks: list[Any] = []
-        over = threading.Event()
-
-        def ask() -> int:
-            asked = 0
-            while not over.is_set():
-                assert scheduler.why()
-                for task in tasks[-20:]:
-                    words = task.why()
-                    assert words.startswith(beginnings) and "\n" not in words, words
-                    asked += 1
-            return asked
-
-        def count(number: int, *_: Any) -> Iterator[int]:
-            yield from range(number)
-
-        asking = [beside(ask), beside(ask)]
-        for i in range(400):
-            home = random.choice([queue, other])
-            needs = random.sample(tasks[-10:], min(len(tasks), random.randrange(3)))
-            fn: Any = random.choice([count, max, lambda *_: [1, 2]])
-            tasks.append(home.submit(fn, 2, 3, *needs))
-            if i % 7 == 0:
-                tasks.append(tasks[-1][0])
-            if i % 11 == 0:
-                random.choice(tasks[-10:]).cancel()
-            if i % 50 == 0:
-                with scheduler.stop():
-                    until(lambda: True)
-        assert scheduler.wait(DEADLINE)
-        over.set()
-        assert sum(each.result(DEADLINE) for each in asking) > 0
 
 
 def test_name_that_asks_the_scheduler(lab: Any) -> None:
