@@ -8,7 +8,6 @@ names of threads.
 from __future__ import annotations
 
 import threading
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from itertools import islice
@@ -63,13 +62,11 @@ def _text(words: Words) -> str:
 
 
 def _overview(scheduler: State) -> list[Words]:
-    counts = sum((Counter(queue.counts()) for queue in scheduler.queues), Counter[str]())
+    counts = scheduler.counts()
+    states = [f"{counts[state]} {state}" for state in ("running", "ready", "waiting")]
     if not counts["running"] + counts["ready"] + counts["waiting"]:
         return [["nothing is pending or running"]]
-    stopped = "the scheduler is stopped: " if scheduler.stopped else ""
-    lines: list[Words] = [
-        [f"{stopped}{counts['running']} running, {counts['ready']} ready, {counts['waiting']} waiting"]
-    ]
+    lines: list[Words] = [["the scheduler is stopped: " if scheduler.stopped else "", ", ".join(states)]]
     for queue in scheduler.queues:
         for task in queue.running_tasks():
             lines.append([*_name(task), ": ", *_running(scheduler, task), *_dependents(task)])
@@ -91,7 +88,11 @@ def _cause(scheduler: State, future: Any) -> Words:
     if future._stage == RUNNING:
         return _running(scheduler, future)
     if future._stage == READY:
-        return ["ready: ", _readiness(scheduler, future)]
+        queue: QueueState = future._queue
+        if scheduler.stopped:
+            return ["ready: the scheduler is stopped"]
+        others = f", {counted(queue.ready - 1, 'other task is', 'other tasks are')} ready"
+        return ["ready: ", _slots(queue), others if queue.ready > 1 else ""]
     # Its first pending dependency, the first one of that, and so on down to one that does not wait.
     path: list[Any] = []
     needed = _needed(future)
@@ -121,15 +122,6 @@ def _needed(node: Any) -> Any:
         if needed is None or isinstance(needed, (Task, Item, Foreign, AllocationWaiter)):
             return needed
         node = needed
-
-
-def _readiness(scheduler: State, task: Any) -> str:
-    """Say why *task*, which is ready, does not run."""
-    if scheduler.stopped:
-        return "the scheduler is stopped"
-    queue: QueueState = task._queue
-    others = counted(queue.ready - 1, "other task is", "other tasks are")
-    return _slots(queue) if queue.ready == 1 else f"{_slots(queue)}, {others} ready"
 
 
 def _slots(queue: QueueState) -> str:
