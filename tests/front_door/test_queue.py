@@ -114,10 +114,10 @@ def test_positional_arguments_in_the_standard_library_s_order(make: Maker) -> No
     queue = make(2, "prefix", seen.append, ("started",))
     assert isinstance(queue, ThreadPoolExecutor)
     task = queue.submit(lambda: threading.current_thread().name)
-    assert value(task).startswith("prefix_")
     assert isinstance(task, Task) and isinstance(task, Future)
+    assert value(task) == "prefix_0"
     assert seen == ["started"]
-    assert queue._max_workers == 2
+    assert (queue._max_workers, queue._thread_name_prefix) == (2, "prefix")  # where clients look for them
 
 
 def test_lone_queue_makes_a_scheduler_of_its_own() -> None:
@@ -145,14 +145,6 @@ def test_scheduler_comes_first_or_by_name(build: Callable[[Scheduler], Queue]) -
         assert value(queue.submit(pow, 2, 3)) == 8
 
 
-def test_max_workers_may_be_what_counts_as_an_int(make: Maker) -> None:
-    class Two:
-        def __index__(self) -> int:
-            return 2
-
-    assert make(Two())._max_workers == 2
-
-
 def test_failed_constructor_leaves_the_scheduler_as_it_was() -> None:
     scheduler = Scheduler()
     for arguments in [(0,), ("2",), (1, "", 5)]:
@@ -167,20 +159,6 @@ def test_keywords_are_all_the_function_s(make: Maker) -> None:
 
 
 # Threads and their initializer
-
-
-def test_threads_have_the_prefix(make: Maker) -> None:
-    queue = make(3, thread_name_prefix="prefix")
-    barrier = threading.Barrier(3)
-
-    def name() -> str:
-        barrier.wait(DEADLINE)
-        return threading.current_thread().name
-
-    tasks = [queue.submit(name) for _ in range(3)]
-    assert {value(task) for task in tasks} == {"prefix_0", "prefix_1", "prefix_2"}
-    assert {thread.name for thread in queue._threads} == {"prefix_0", "prefix_1", "prefix_2"}
-    assert queue._thread_name_prefix == "prefix"  # where clients look for it
 
 
 def test_as_many_threads_as_slots_and_no_more(make: Maker, gate: Gate) -> None:
@@ -448,33 +426,23 @@ def test_refusal_of_a_submit_is_freed_at_once(make: Maker) -> None:
         until_gone(submit())
 
 
-def test_shutdown_waits_for_what_was_submitted(make: Maker, gate: Gate) -> None:
-    queue = make(2)
+@pytest.mark.parametrize("wait", [True, False])
+def test_shutdown_lets_run_what_was_submitted(make: Maker, gate: Gate, wait: bool) -> None:
+    """Also what depends on a task of another queue, or of its own."""
+    queue, other = make(2), make(1)
     ran = []
-    first = queue.submit(gate, 0)
-    for _ in range(10):
-        queue.submit(ran.append, first)
-    gate.wait_entered()
-    threading.Thread(target=gate.open).start()
-    in_time(queue.shutdown)
-    assert ran == [0] * 10
-    assert not any(thread.is_alive() for thread in queue._threads)
-
-
-def test_shutdown_without_wait_lets_everything_run(make: Maker, gate: Gate) -> None:
-    queue, other = make(1), make(1)
-    ran = []
-    first = other.submit(gate, "x")
-    tasks = [queue.submit(ran.append, first) for _ in range(3)]
-    gate.wait_entered()
-    queue.shutdown(wait=False)
+    first = [other.submit(gate, "x"), queue.submit(gate, "x")]
+    tasks = [queue.submit(ran.append, first[i % 2]) for i in range(6)]
+    gate.wait_entered(2)
+    closing = beside(queue.shutdown, wait)
+    until(lambda: state_of(queue).refusal)
     with pytest.raises(RuntimeError, match=AFTER_SHUTDOWN):
         queue.submit(int)
     gate.open()
-    in_time(queue.shutdown)
-    assert ran == ["x"] * 3
-    assert all(task.done() for task in tasks)
-    assert not any(thread.is_alive() for thread in queue._threads)
+    value(closing)
+    assert not wait or all(task.done() for task in tasks)
+    leave(queue._threads)
+    assert ran == ["x"] * 6
 
 
 def test_shutdown_cancels_pending_tasks(make: Maker, gate: Gate) -> None:
@@ -530,16 +498,6 @@ def test_shutdown_from_inside_a_task(make: Maker) -> None:
     with pytest.raises(RuntimeError, match=AFTER_SHUTDOWN):
         queue.submit(int)
     in_time(queue.shutdown)
-
-
-def test_shutdown_of_one_queue_from_a_task_of_another(make: Maker, gate: Gate) -> None:
-    queue, other = make(1), make(1)
-    inner = queue.submit(gate, "x")
-    gate.wait_entered()
-    task = other.submit(queue.shutdown)
-    gate.open()
-    assert value(task) is None
-    assert inner.done()
 
 
 def test_shutdown_with_a_stopped_scheduler_warns_once_and_waits(
@@ -698,7 +656,9 @@ def test_buffersize_does_not_keep_the_queue(make: Maker) -> None:
 
 
 def test_map_goes_through_the_submit_of_a_subclass(make: Maker) -> None:
+    """And so has the order of single submissions, the newest first."""
     submitted = []
+    ran: list[int] = []
 
     class Noting(Queue):
         def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Any:
@@ -706,38 +666,12 @@ def test_map_goes_through_the_submit_of_a_subclass(make: Maker) -> None:
             return super().submit(fn, *args, **kwargs)
 
     queue = make(1, type=Noting)
-    assert values(queue.map(str, range(3))) == ["0", "1", "2"]
+    with queue.scheduler.stop():
+        results = queue.map(ran.append, range(3))
+    assert values(results) == [None] * 3
+    assert ran == ([2, 1, 0] if queue.scheduler.order == "newest" else [0, 1, 2])
     assert values(queue.map(str, range(3, 6), buffersize=1)) == ["3", "4", "5"]
     assert submitted == [(i,) for i in range(6)]
-
-
-def test_map_goes_through_the_submit_of_an_instance(make: Maker) -> None:
-    queue = make(1)
-    submit = queue.submit
-    submitted = []
-
-    def noting(fn: Any, /, *args: Any) -> Any:
-        submitted.append(args)
-        return submit(fn, *args)
-
-    queue.submit = noting
-    assert values(queue.map(str, range(3))) == ["0", "1", "2"]
-    assert submitted == [(0,), (1,), (2,)]
-    del queue.submit
-
-
-def test_map_through_another_submit_has_that_one_s_order(gate: Gate) -> None:
-    class Plain(Queue):
-        def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Any:
-            return super().submit(fn, *args, **kwargs)
-
-    scheduler = Scheduler(stopped=True)
-    with Plain(scheduler, 1) as queue:
-        ran: list[int] = []
-        results = queue.map(ran.append, range(4))
-        scheduler.resume()
-        values(results)
-    assert ran == [3, 2, 1, 0]  # four submissions, the newest first
 
 
 def test_map_frees_results_that_were_taken(make: Maker) -> None:
@@ -879,33 +813,21 @@ def test_name(make: Maker) -> None:
 # Several
 
 
-def test_a_blocking_callback_leaves_ready_tasks_to_other_slots(make: Maker, gate: Gate) -> None:
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_blocking_callback_leaves_ready_tasks_to_other_slots(make: Maker, gate: Gate, fails: bool) -> None:
     queue = make(2)
     held = Gate()
-    task = queue.submit(held)
+
+    def run() -> None:
+        held.enter()
+        if fails:
+            raise Broken
+
+    task = queue.submit(run)
     held.wait_entered()
-    waiting = [queue.submit(lambda _, i=i: i, task) for i in range(2)]
+    waiting = [queue.submit(settled_state, settled(task)) for _ in range(2)]
     # The callback blocks its thread until another has done what became ready.
     task.add_done_callback(lambda _: [value(late) for late in waiting] and gate.open())
     held.open()
-    assert [value(late) for late in waiting] == [0, 1]
+    assert [value(late) for late in waiting] == ["failed" if fails else "done"] * 2
     gate.enter()
-
-
-def test_a_blocking_callback_of_a_failed_task(make: Maker, gate: Gate) -> None:
-    queue = make(2)
-    held = Gate()
-
-    def fail() -> None:
-        held.enter()
-        raise Broken
-
-    task = queue.submit(fail)
-    held.wait_entered()
-    task.add_done_callback(lambda _: gate.enter())
-    report = queue.submit(settled_state, settled(task))
-    held.open()
-    gate.wait_entered()
-    assert value(report) == "failed"
-    assert value(queue.submit(int)) == 0
-    gate.open()

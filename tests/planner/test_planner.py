@@ -696,32 +696,6 @@ def test_shelf_that_loses_nodes_out_of_turn_does_not_grow() -> None:
     assert search.shelves[queue].pop() is node
 
 
-# The check itself.
-
-
-@pytest.mark.parametrize("order", ["newest", "oldest"])
-def test_check_finds_nodes_by_itself(order: str) -> None:
-    plan = Plan(order, queues="qr")
-    for name, needs, queue in [("a", "", "q"), ("b", "a", "r"), ("c", "", "q"), ("d", "bc", "q")]:
-        plan.add(name, needs, queue)
-    assert plan.take() is not None
-    check(plan.planner, plan.queues.values())
-
-
-@pytest.mark.parametrize("order", ["newest", "oldest"])
-def test_check_prints_the_state_that_is_broken(order: str, capsys: pytest.CaptureFixture[str]) -> None:
-    plan = Plan(order)
-    plan.put("a b:a")
-    plan.planner.take(plan.queues["q"])
-    plan.put("c d:c")
-    plan.queues["q"].ready = 7
-    with pytest.raises(AssertionError):
-        plan.check()
-    printed = capsys.readouterr().out
-    assert "Named(d): state 0" in printed
-    assert "(2, 7, 1)" in printed
-
-
 # Starting what is wanted at once, and making a plan anew.
 
 

@@ -24,7 +24,6 @@ from internals import (
     blocked_on,
     callbacks_of,
     core_of,
-    lock_of,
     order_of,
     paused_in,
     pool_of,
@@ -1021,26 +1020,6 @@ def test_iteration_goes_on_where_somebody_cancels_the_item() -> None:
         assert found.result(DEADLINE) == ["a", "b", "c"]
 
 
-def test_last_value_comes_while_iteration_looks_at_a_cancelled_item(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Between its looks at the values and at the task the generator yields once more, and ends."""
-    with planned(1) as (_, queue):
-        fed = Fed()
-        task = queue.submit(fed)
-        found = beside(list, iter(task))
-        until(lambda: awaits(task, 0))
-        done = Task.done
-
-        def late(self: Any) -> bool:
-            if self is task and fed.closed == 0:
-                fed.give("last", END)
-                until(lambda: done(self))
-            return done(self)
-
-        monkeypatch.setattr(Task, "done", late)
-        task[0].cancel()
-        assert found.result(DEADLINE) == ["last"]
-
-
 def test_async_iteration() -> None:
     with planned(1) as (_, queue):
         fed = Fed("a", "b")
@@ -1636,37 +1615,6 @@ def test_task_is_iterated_while_it_is_being_dropped(monkeypatch: pytest.MonkeyPa
         for values in (*found, iter(task)):
             with pytest.raises(CancelledError):
                 next(values)
-
-
-class Busy:
-    """A lock that is always held when it is asked for without waiting."""
-
-    def __init__(self, lock: Any) -> None:
-        self.lock = lock
-        self.release = lock.release
-        self._is_owned = lock._is_owned
-
-    def acquire(self, blocking: bool = True) -> bool:
-        return blocking and bool(self.lock.acquire())
-
-    def __enter__(self) -> None:
-        self.lock.acquire()
-
-    def __exit__(self, *_: object) -> None:
-        self.lock.release()
-
-
-def test_lock_that_is_held_at_each_value() -> None:
-    with planned(1, stopped=True) as (scheduler, queue):
-        task = queue.submit(count, 3)
-        items = task[0:4]
-        lock, core_of(scheduler).lock = lock_of(scheduler), Busy(lock_of(scheduler))
-        try:
-            scheduler.resume()
-            assert task.result(DEADLINE) == [0, 1, 2]
-            assert [item.exception(DEADLINE) is None for item in items] == [True] * 3 + [False]
-        finally:
-            core_of(scheduler).lock = lock
 
 
 def test_race_between_values_and_requests_for_items(switching_often: None) -> None:
