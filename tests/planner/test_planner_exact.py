@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from marks import slow_but
 from planner_checks import check, entries
-from planning import Held, Named, Planner, Tolerant, TolerantHeld, rank_of
+from planning import Held, Named, Planner, Tolerant, TolerantHeld
 
 from smqexec._core.submission_order import Barrier
 from smqexec._planner import READY, RUNNING, SEARCHING
@@ -104,18 +104,6 @@ class Both:
 
     def check(self) -> None:
         check(self.planner, self.queues, [self.nodes[task] for task in self.tasks("pending", "running")])
-        self.check_ranks()
-
-    def check_ranks(self) -> None:
-        """Each ready node knows how many go first."""
-        ready, newest = self.ready(), self.model.newest
-        sinks = [task for task in self.tasks("pending") if self.model.queue[task] is not None]
-        pending = sorted((self.nodes[task] for task in sinks), key=lambda node: node._number)
-        order = self.model.search(sorted(sinks, key=self.model.key.__getitem__), newest)
-        for queue in range(len(self.queues)):
-            line = [task for task in order if task in ready and self.model.queue[task] == queue]
-            ranks = [rank_of(self.nodes[task], pending, newest) for task in line]
-            assert ranks == list(range(len(line))), (line, ranks)
 
     def tasks(self, *states: str) -> list[int]:
         return [task for task, state in self.model.state.items() if state in states]
@@ -502,9 +490,9 @@ def walk(seed: int, order: str, steps: int = 200) -> None:
 
 
 @pytest.mark.parametrize("order", ORDERS)
-@pytest.mark.parametrize("chunk", slow_but(0, range(20)))
+@pytest.mark.parametrize("chunk", slow_but(0, range(10)))
 def test_random_walk(chunk: int, order: str) -> None:
-    count = 10 if order == "newest" else 3
+    count = 20 if order == "newest" else 5
     for seed in range(chunk * count, chunk * count + count):
         try:
             walk(seed, order)
@@ -664,11 +652,3 @@ def test_heads_that_cannot_be_given_up_are_looked_at_once(searched: Any) -> None
         both.add(0, [former])
     assert both.planner.order.steps - steps <= 3 * 40
     drain(both, 0)
-
-
-def test_rank_of_what_is_not_pending() -> None:
-    both = Both()
-    both.add(0)
-    both.take(0)
-    with pytest.raises(ValueError, match=r"Named\(0\) is not among the pending nodes"):
-        rank_of(both.nodes[0], [], True)
