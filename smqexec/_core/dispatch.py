@@ -60,6 +60,7 @@ class Dispatcher:
                     starts = self._retire(queue, worker)
                 elif task is None:
                     queue.idle[worker] = None
+                    queue.all_busy = False
                 elif queue.has_rules:
                     starts = self.started(task)
                 # Read after the worker has entered `idle`: so either this thread sees that the queue ends, or
@@ -97,6 +98,7 @@ class Dispatcher:
             prefetch = queue.limit - queue.width if prefetch is None else prefetch
             queue.width = queue.width if workers is None else workers
             queue.limit = queue.width + prefetch
+            queue.all_busy = False
             queue.pool.resize(queue.width)
             queue.update_rules()
             starts: Starts = []

@@ -116,7 +116,7 @@ class Submission:
                 special = self._link(queue, task, group)
             else:
                 core.add_node(task, queue, nodes, group)
-                if not core.stopped and (queue.idle or len(queue.workers) < queue.limit or queue.searches):
+                if not core.stopped and (not queue.all_busy or queue.searches):
                     starts = self._wake.wake(queue)
             lock.release()
             if DEFERRED:

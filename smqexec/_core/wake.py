@@ -61,7 +61,7 @@ class Wake:
             if queue.searches:
                 self.tell_searches([node])
             # `wake` would find nothing to do otherwise: this saves the call.  So does `Submission.add`.
-            if queue.idle or len(queue.workers) < queue.limit or queue.searches:
+            if not queue.all_busy or queue.searches:
                 starts = self.wake(queue, starts)
         return starts
 
@@ -75,6 +75,7 @@ class Wake:
         """Send one more worker to the ready tasks of *queue*, if one is missing.  Return *starts* with it."""
         if self._core.stopped:
             return starts
+        queue.all_busy = not queue.idle and len(queue.workers) >= queue.limit
         # Counts are enough: a worker on its way takes the ready task that goes first by then, whichever that
         # is.
         wanted = queue.ready > len(queue.coming)
