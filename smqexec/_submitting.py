@@ -13,7 +13,7 @@ from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Never, ParamSpec, TypeAlias, TypeVar, overload
 
-from ._calls.arguments import encode
+from ._calls.arguments import ONE, encode
 from ._calls.callables import Plain
 from ._calls.kinds import Raw, settled
 from ._futures.task import Task
@@ -138,6 +138,9 @@ class Submits:
             fn = called(fn)
         kept: Any = None
         if args or kwargs:
+            if len(args) == 1 and not kwargs and type(args[0]) is Task:
+                # As `encode` returns it: most calls with a future have this one argument.
+                return self._add(self._state, fn, args[0], ONE, None)
             args, kept = encode(args, kwargs)
         return self._add(self._state, fn, args, kept, None)
 
