@@ -66,7 +66,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         files = named(options.paths) if options.paths else largest_modules()
         where = "" if options.paths else " of the standard library"
-        say(f"{len(files)} files{where}: which are most alike?  The closest so far:")
+        if len(files) > 1:
+            say(f"{len(files)} files{where}: which are most alike?  The closest so far:")
         if options.compare:
             say("By phases, on plain executors:")
             by_phases(files, options, runs["phases"])
@@ -75,7 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         interrupted = True
     if usable < 2 and not interrupted:
-        print("smqexec: fewer than two usable files", file=sys.stderr)
+        print("smqexec: fewer than two usable files: name two, or a folder of some", file=sys.stderr)
         return 2
     report(runs, options.top, interrupted)
     say(f"To see such a run as a timeline, open run.html after\n{timeline(arguments)}")

@@ -305,7 +305,7 @@ def test_fewer_than_two_usable_files(names: str, folder: Path, capsys: Output) -
     assert main([str(nothing), *paths(folder, names)]) == 2
     out, err = capsys.readouterr()
     assert "Pairs" not in out
-    assert err.splitlines()[-1] == "smqexec: fewer than two usable files"
+    assert err.splitlines()[-1] == "smqexec: fewer than two usable files: name two, or a folder of some"
     assert len(err.splitlines()) == 1 + names.count("missing")
 
 
