@@ -24,19 +24,51 @@ from marks import slow_but
 from programs import Outcome, forks, run
 from threads import beside
 
-from smqexec import Queue, Scheduler, checkpoint, settled
+from smqexec import Queue, Scheduler, checkpoint
 
 # What was submitted runs to its end
 
 
 def test_everything_submitted_runs() -> None:
+    """Of queues that were shut down, that broke or are lost too, and what waits for futures of others."""
     outcome = run("""
+        import logging
+        logging.disable()
         scheduler = Scheduler()
         queues = [Queue(scheduler, 2) for _ in range(3)] + [Queue(1)]
         first = queues[0].submit(at_exit, 1)
-        tasks = [queues[i % 4].submit(lambda i, _: say("ran", i), i, first) for i in range(40)]
+        tasks = [queues[i % 4].submit(lambda i, _: say(i), i, first) for i in range(10)]
+        last = first
+        for i in range(20):
+            last = queues[i % 4].submit(lambda x: x + 1, last)
+        queues[0].submit(say, "chain", last)
+        Queue(1).submit(lambda x: say("lost", x), Queue(1).submit(at_exit, "x"))
+        closed = Queue(1)
+        closed.submit(say, closed.submit(at_exit, "closed"))
+        closed.shutdown(wait=False)
+        broken = Queue(scheduler, 1, initializer=int, initargs=("x",)).submit(int)
+        queues[0].submit(lambda task: say(type(task.exception()).__name__), settled(broken))
+        queues[1].submit(say, ThreadPoolExecutor(1).submit(at_exit, "pool"))
+        future = Future()
+        queues[2].submit(say, future)
+        threading.Thread(target=lambda: future.set_result(at_exit("thread"))).start()
+        def block():
+            with Queue(1) as queue:
+                queue.submit(say, queue.submit(at_exit, "inside"))
+                inside.set()
+            say("after")
+        inside = threading.Event()
+        threading.Thread(target=block).start()
+        inside.wait(DEADLINE)
+        ordered = Queue(scheduler, 2, in_order=True)
+        for i in range(20):
+            ordered.submit(lambda i, _: done.append(i), i, first)
+        done = []
+        ordered.max_workers = 1
+        ordered.submit(lambda: say("in order", done == list(range(20))))
     """)
-    assert sorted(outcome.lines) == sorted(f"ran {i}" for i in range(40))
+    words = ["chain 21", "lost x", "closed", "BrokenThreadPool", "pool", "thread", "inside", "after"]
+    assert sorted(outcome.lines) == sorted([*map(str, range(10)), *words, "in order True"])
     assert outcome.errors == ""
 
 
@@ -54,42 +86,6 @@ def test_late_task_makes_work_ready_for_an_idle_queue() -> None:
     assert outcome.errors == ""
 
 
-def test_late_task_makes_work_ready_for_another_scheduler_s_queue() -> None:
-    outcome = run("""
-        queues = [Queue(1) for _ in range(5)]
-        last = queues[0].submit(at_exit, 0)
-        for i in range(20):
-            last = queues[i % 5].submit(lambda x: x + 1, last)
-        queues[0].submit(say, last)
-    """)
-    assert outcome.lines == ["20"]
-
-
-def test_lost_queues_do_their_work_at_exit() -> None:
-    outcome = run("""
-        Queue(1).submit(lambda x: say("ran", x), Queue(1).submit(at_exit, "x"))
-    """)
-    assert outcome.lines == ["ran x"]
-
-
-def test_pending_task_waits_for_a_future_that_another_thread_completes() -> None:
-    outcome = run("""
-        future = Future()
-        queue = Queue(1)
-        queue.submit(say, future)
-        threading.Thread(target=lambda: future.set_result(at_exit("late"))).start()
-    """)
-    assert outcome.lines == ["late"]
-
-
-def test_pending_task_waits_for_a_pool_of_the_standard_library() -> None:
-    outcome = run("""
-        queue = Queue(1)
-        queue.submit(say, ThreadPoolExecutor(1).submit(at_exit, "late"))
-    """)
-    assert outcome.lines == ["late"]
-
-
 @pytest.mark.parametrize("end", ["sys.exit(3)", "raise ValueError('end')"])
 def test_main_thread_that_fails(end: str) -> None:
     outcome = run(
@@ -102,41 +98,6 @@ def test_main_thread_that_fails(end: str) -> None:
     )
     assert outcome.lines == ["ran"]
     assert ("ValueError: end" in outcome.errors) == ("raise" in end)
-
-
-def test_with_block_in_a_thread_at_exit() -> None:
-    outcome = run("""
-        def work():
-            with Queue(1) as queue:
-                queue.submit(say, queue.submit(at_exit, "inside"))
-                inside.set()
-            say("after")
-        inside = threading.Event()
-        threading.Thread(target=work).start()
-        inside.wait(DEADLINE)
-    """)
-    assert outcome.lines == ["inside", "after"]
-
-
-def test_shutdown_without_wait_before_exit() -> None:
-    outcome = run("""
-        queue = Queue(1)
-        queue.submit(say, queue.submit(at_exit, "ran"))
-        queue.shutdown(wait=False)
-    """)
-    assert outcome.lines == ["ran"]
-
-
-def test_broken_queue_at_exit() -> None:
-    outcome = run("""
-        import logging
-        logging.disable()
-        scheduler = Scheduler()
-        broken = Queue(scheduler, 1, initializer=int, initargs=("x",))
-        task = broken.submit(int)
-        Queue(scheduler, 1).submit(lambda task: say(type(task.exception()).__name__), settled(task))
-    """)
-    assert outcome.lines == ["BrokenThreadPool"]
 
 
 @pytest.mark.skipif(os.name != "posix", reason="sends itself a signal")
@@ -493,11 +454,6 @@ def test_fork_inside_a_task() -> None:
 # The hooks, in this process
 
 
-@pytest.fixture
-def exiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(state.State, "exiting", True)
-
-
 def finish(scheduler: Scheduler) -> None:
     """As at exit, in another thread, with a deadline."""
     thread = threading.Thread(target=finishing, args=(scheduler,), daemon=True)
@@ -510,35 +466,6 @@ def finishing(scheduler: Scheduler) -> None:
     core_of(scheduler).ending.close_at_exit()
     core_of(scheduler).ending.cancel_held()
     core_of(scheduler).ending.finish_at_exit()
-
-
-def test_finishing_runs_everything_and_closes_the_queues() -> None:
-    scheduler = Scheduler()
-    first, second = Queue(scheduler, 1), Queue(scheduler, 2)
-    gate = Gate()
-    ran: list[Any] = []
-    second.submit(ran.append, first.submit(gate, "x"))
-    gate.wait_entered()
-    gate.open()
-    finish(scheduler)
-    assert ran == ["x"]
-    with pytest.raises(RuntimeError, match="after interpreter shutdown"):
-        first.submit(int)
-    for thread in [*first._threads, *second._threads]:
-        thread.join(DEADLINE)
-        assert not thread.is_alive()
-
-
-def test_finishing_a_stopped_scheduler(caplog: pytest.LogCaptureFixture) -> None:
-    scheduler = Scheduler(stopped=True)
-    queue = Queue(scheduler, 1)
-    task = queue.submit(int)
-    late = queue.submit(str, settled(task))
-    finish(scheduler)
-    assert task.cancelled()
-    assert late.cancelled()
-    messages = [record.getMessage() for record in caplog.records]
-    assert messages == ["cancelling 2 pending tasks at exit: the scheduler is stopped"]
 
 
 def test_stop_while_the_hook_cancels_warns_only_once() -> None:
@@ -561,16 +488,6 @@ def test_stop_while_the_hook_cancels_warns_only_once() -> None:
         wake.LOGGER.removeFilter(at_warning)
     assert seen == [False]
     assert task.cancelled()
-
-
-def test_nothing_is_cancelled_at_exit_where_nothing_is_stopped() -> None:
-    scheduler = Scheduler()
-    outside: Future[int] = Future()
-    task = Queue(scheduler, 1).submit(str, outside)
-    core_of(scheduler).ending.cancel_held()
-    outside.set_result(1)
-    assert task.result(DEADLINE) == "1"
-    finish(scheduler)
 
 
 def test_stop_at_exit_cancels_what_comes_after_one_that_found_nothing() -> None:
@@ -600,45 +517,6 @@ def test_pending_and_paused_tasks_are_cancelled_at_exit(caplog: pytest.LogCaptur
     assert caplog.messages == ["cancelling 2 pending tasks at exit: the scheduler is stopped"]
 
 
-@pytest.mark.usefixtures("exiting")
-def test_stop_while_exiting_cancels(caplog: pytest.LogCaptureFixture) -> None:
-    state.State.exiting = False
-    scheduler = Scheduler()
-    queue = Queue(scheduler, 1)
-    pending = queue.submit(str, Future())
-    core_of(scheduler).exiting = True
-    scheduler.stop()
-    with pytest.raises(CancelledError):
-        pending.result(DEADLINE)
-    scheduler.stop()
-    assert len(caplog.records) == 1
-    finish(scheduler)
-
-
-@pytest.mark.usefixtures("exiting")
-def test_refusal_while_exiting() -> None:
-    with Queue(1) as queue:
-        for arguments in [(int,), (str, Future())]:
-            with pytest.raises(RuntimeError, match=r"after interpreter shutdown$"):
-                queue.submit(*arguments)
-
-
-def test_hook_at_exit_goes_over_all_schedulers(monkeypatch: pytest.MonkeyPatch) -> None:
-    scheduler, stopped = Scheduler(), Scheduler(stopped=True)
-    monkeypatch.setattr(process, "_schedulers", [core_of(scheduler), core_of(stopped)])
-    monkeypatch.setattr(state.State, "exiting", False)
-    one, two = Queue(scheduler, 1), Queue(stopped, 1)
-    never = two.submit(int)
-    late = one.submit(str, never)
-    ran = one.submit(str, "x")
-    thread = threading.Thread(target=process._at_exit, daemon=True)
-    thread.start()
-    thread.join(DEADLINE)
-    assert not thread.is_alive()
-    assert (never.cancelled(), late.cancelled(), ran.result()) == (True, True, "x")
-    assert state.State.exiting
-
-
 def test_scheduler_that_is_freed_as_the_hooks_go_over_all(monkeypatch: pytest.MonkeyPatch) -> None:
     """By another thread: before CPython 3.14 a WeakSet can't be gone through meanwhile."""
 
@@ -660,16 +538,6 @@ def test_scheduler_that_is_freed_as_the_hooks_go_over_all(monkeypatch: pytest.Mo
         process._at_exit()
         with pytest.raises(RuntimeError, match="cannot schedule new futures after interpreter shutdown"):
             queue.submit(int)
-
-
-def test_hook_after_fork_abandons_all_schedulers(monkeypatch: pytest.MonkeyPatch) -> None:
-    schedulers = {Scheduler(), Scheduler()}
-    monkeypatch.setattr(process, "_schedulers", set(map(core_of, schedulers)))
-    process._after_fork()
-    assert not process._schedulers
-    for scheduler in schedulers:
-        with pytest.raises(RuntimeError, match="before the fork"):
-            Queue(scheduler, 1).submit(int)
 
 
 def test_abandoned_scheduler_needs_no_lock_that_was_held() -> None:
@@ -899,32 +767,6 @@ def test_second_interruption_of_the_exit_leaves_at_once(monkeypatch: pytest.Monk
     assert len(asked) == 2
 
 
-@pytest.mark.parametrize("within", [False, True])
-@pytest.mark.parametrize("whole", [False, True])
-def test_ctrl_c_in_a_with_block_and_at_its_end(
-    whole: bool, within: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    scheduler = Scheduler(stopped=True)
-    queue = Queue(scheduler, 1)
-    block: Any = scheduler if whole else queue
-    pending = queue.submit(int)
-    shut_down = block.shutdown
-    strikes = [] if within else [KeyboardInterrupt()]
-
-    def shutdown(*args: Any, **kwargs: Any) -> None:
-        if strikes:
-            raise strikes.pop()
-        shut_down(*args, **kwargs)
-
-    monkeypatch.setattr(block, "shutdown", shutdown)
-    with pytest.raises(KeyboardInterrupt), block:
-        if within:
-            raise KeyboardInterrupt
-    assert pending.cancelled()
-    with pytest.raises(RuntimeError, match="after shutdown"):
-        queue.submit(int)
-
-
 # Queues with rules of their own.
 
 
@@ -943,17 +785,6 @@ def test_submit_that_waits_for_room_at_exit_is_refused() -> None:
         "RuntimeError: cannot schedule new futures after interpreter shutdown",
         "pending",
     ]
-    assert outcome.errors == ""
-
-
-def test_line_runs_to_its_end_at_exit() -> None:
-    outcome = run("""
-        queue = Queue(Scheduler(), 2, in_order=True)
-        first = queue.submit(at_exit, 0)
-        tasks = [queue.submit(lambda i, _: say(i), i, first) for i in range(20)]
-        queue.max_workers = 1
-    """)
-    assert outcome.lines == [str(i) for i in range(20)]
     assert outcome.errors == ""
 
 
