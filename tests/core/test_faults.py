@@ -138,77 +138,36 @@ def yielding() -> Any:
     yield 1
 
 
-# What makes a task of the refused queue ready: called with a queue that works, it returns the
-# dependency and what ends that.
-ROUTES: dict[str, Callable[[Queue], tuple[Any, Callable[[], object]]]] = {}
+ROUTES = ["returned", "failed", "cancelled", "outside", "value", "missing", "part", "resumed"]
 
 
-def route(make: Callable[[Queue], tuple[Any, Callable[[], object]]]) -> None:
-    ROUTES[make.__name__] = make
-
-
-def held(queue: Queue, call: Callable[[], Any]) -> tuple[Any, Callable[[], object]]:
+def route(name: str, queue: Queue) -> tuple[Any, Callable[[], object]]:
+    """A dependency of *queue* that makes a task of another queue ready, and what ends the dependency."""
     gate = Gate()
-    task = queue.submit(lambda: gate.enter() or call())
+
+    def generate() -> Any:
+        gate.enter()
+        yield 1
+
+    if name == "outside":
+        future: Future[None] = Future()
+        return future, lambda: future.set_result(None)
+    if name == "resumed":
+        queue.scheduler.stop()
+        return 1, queue.scheduler.resume
+    if name == "cancelled":
+        task: Any = queue.submit(nothing, Future())
+        return settled(task), task.cancel
+    call = {"value": generate, "missing": generate, "failed": lambda: gate.enter() or fail()}
+    task = queue.submit(call.get(name, lambda: gate.enter() or [1]))
     gate.wait_entered()
-    return task, gate.open
-
-
-@route
-def returned(queue: Queue) -> tuple[Any, Callable[[], object]]:
-    return held(queue, nothing)
-
-
-@route
-def failed(queue: Queue) -> tuple[Any, Callable[[], object]]:
-    task, end = held(queue, fail)
-    return settled(task), end
-
-
-@route
-def cancelled(queue: Queue) -> tuple[Any, Callable[[], object]]:
-    task = queue.submit(nothing, Future())
-    return settled(task), task.cancel
-
-
-@route
-def outside(_: Queue) -> tuple[Any, Callable[[], object]]:
-    future: Future[None] = Future()
-    return future, lambda: future.set_result(None)
-
-
-@route
-def value(queue: Queue) -> tuple[Any, Callable[[], object]]:
-    gate = Gate()
-
-    def generate() -> Any:
-        gate.enter()
-        yield 1
-
-    return queue.submit(generate)[0], gate.open
-
-
-@route
-def missing(queue: Queue) -> tuple[Any, Callable[[], object]]:
-    gate = Gate()
-
-    def generate() -> Any:
-        gate.enter()
-        yield 1
-
-    return settled(queue.submit(generate)[1]), gate.open
-
-
-@route
-def part(queue: Queue) -> tuple[Any, Callable[[], object]]:
-    task, end = held(queue, lambda: [1])
-    return task[0], end
-
-
-@route
-def resumed(queue: Queue) -> tuple[Any, Callable[[], object]]:
-    queue.scheduler.stop()
-    return 1, queue.scheduler.resume
+    needs = {
+        "failed": settled,
+        "value": lambda t: t[0],
+        "missing": lambda t: settled(t[1]),
+        "part": lambda t: t[0],
+    }
+    return needs.get(name, lambda t: t)(task), gate.open
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
@@ -217,7 +176,7 @@ def test_no_thread_for_what_becomes_ready(name: str, error: Exception, refusing:
     with planned(2) as (scheduler, queue):
         refused = Queue(scheduler, 2, "refused")
         refusing(error)
-        need, end = ROUTES[name](queue)
+        need, end = route(name, queue)
         tasks = [refused.submit(nothing, need) for _ in range(3)]
         late = refused.submit(nothing, Future())  # not ready: nothing is wrong with it
         heir = queue.submit(nothing, tasks[0])
@@ -395,7 +354,6 @@ def test_queue_that_broke_is_forgotten_when_it_is_lost() -> None:
 
 
 # Objects that answer no question
-# Objects that answer no question
 
 
 class Hostile:
@@ -411,53 +369,42 @@ class Hostile:
         return self
 
 
-@dataclass(eq=False)
-class Box:
-    content: Any
-    more: Any = None
-
-
 def same(found: Any, expected: Any) -> bool:
     return found is expected
 
 
-def unpack(found: Any, *path: Any) -> Any:
-    for step in path:
-        found = getattr(found, step) if isinstance(step, str) and hasattr(found, step) else found[step]
-    return found
-
-
-@pytest.mark.parametrize("beside_a_future", [False, True])
 @pytest.mark.parametrize(
-    ("pack", "path"),
-    [
-        (lambda x, y: x, []),
-        (lambda x, y: [x, y], [0]),
-        (lambda x, y: (x, y), [0]),
-        (lambda x, y: {"a": x, "b": y}, ["a"]),
-        (lambda x, y: [{"a": (x,)}, y], [0, "a", 0]),
-        (lambda x, y: Box(x, y), ["content"]),
-    ],
-    ids=["itself", "list", "tuple", "dict", "deep", "dataclass"],
+    "pack", [lambda x: x, lambda x: [x], lambda x: {"a": (x, 1)}], ids=["it", "list", "deep"]
 )
-def test_hostile_argument(pack: Callable[..., Any], path: list[Any], beside_a_future: bool) -> None:
+def test_hostile_argument(pack: Callable[..., Any]) -> None:
+    """Beside a future too: the search among the arguments asks neither it nor its container."""
     hostile = Hostile()
+
+    def find(found: Any, *_: Any) -> Any:
+        while type(found) is not Hostile:
+            found = next(iter(found.values())) if type(found) is dict else found[0]
+        return found
+
     with planned(1, 1) as (_, queue, other):
-        need = other.submit(int) if beside_a_future else 0
-        task = queue.submit(lambda packed: unpack(packed, *path), pack(hostile, need))
-        assert task.result(DEADLINE) is hostile
-        named = queue.submit(
-            lambda *, packed, more: unpack(packed, *path), packed=pack(hostile, need), more=need
-        )
-        assert named.result(DEADLINE) is hostile
-        plain = queue.submit(Raw(lambda packed: unpack(packed, *path)), pack(hostile, need))
-        assert plain.result(DEADLINE) is hostile
+        for more in (0, other.submit(int)):
+            assert queue.submit(find, pack(hostile), more).result(DEADLINE) is hostile
+            assert queue.submit(lambda *, x, y: find(x), x=pack(hostile), y=more).result(DEADLINE) is hostile
+            assert queue.submit(Raw(find), pack(hostile), 0).result(DEADLINE) is hostile
         healthy(queue, other)
 
 
 def test_hostile_result() -> None:
     hostile = Hostile()
+
+    def generate() -> Any:
+        yield hostile
+        yield 1
+        return hostile
+
     with planned(1, 1) as (_, queue, other):
+        film = queue.submit(generate)
+        assert other.submit(same, film[0], hostile).result(DEADLINE)
+        assert film.result(DEADLINE)[0] is next(iter(film)) is hostile
         gate = Gate()
         task = queue.submit(lambda: gate.enter() or hostile)
         heirs = [other.submit(same, task, hostile), other.submit(lambda found: found[0] is hostile, [task])]
@@ -475,24 +422,6 @@ def test_hostile_result() -> None:
         assert "returned Hostile" in repr(task)
         assert isinstance(task[0].exception(DEADLINE), Broken)
         assert other.submit(lambda f: f.result() is hostile, settled(task)).result(DEADLINE)
-        healthy(queue, other)
-
-
-def test_hostile_values() -> None:
-    hostile = Hostile()
-
-    def generate() -> Any:
-        yield hostile
-        yield 1
-        return hostile
-
-    with planned(1, 1, stopped=True) as (scheduler, queue, other):
-        task = queue.submit(generate)
-        heir = other.submit(same, task[0], hostile)
-        scheduler.resume()
-        assert heir.result(DEADLINE)
-        assert task.result(DEADLINE)[0] is hostile
-        assert next(iter(task)) is hostile
         healthy(queue, other)
 
 
@@ -547,36 +476,66 @@ class Demanding(Exception):
         self.code, self.reason = code, reason
 
 
+@dataclass(frozen=True)
+class Frozen(Exception):
+    code: int = 3
+
+
+class OwnTraceback(Exception):
+    """Its class has another `__traceback__`, and another way to raise it."""
+
+    @property
+    def __traceback__(self) -> Any:  # type: ignore[override]
+        raise Broken("nobody may ask")
+
+    def with_traceback(self, traceback: Any) -> Any:
+        raise Broken("nobody may ask")
+
+
 class Own(BaseException):
     pass
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, GeneratorExit, Own])
-def test_base_exception(error: type[BaseException]) -> None:
-    """It is the outcome, as in the standard library, whoever raises it."""
+ODD = [KeyboardInterrupt(), SystemExit(), GeneratorExit(), Own(), Frozen(), OwnTraceback(), HostileError()]
+
+
+@pytest.mark.parametrize("error", [*ODD, Demanding(1, reason="x")], ids=lambda error: type(error).__name__)
+def test_exception_is_the_outcome_of_any_kind(error: BaseException) -> None:
+    """As in the standard library, whoever raises it: each raise has the very object."""
 
     def throw(*_: object) -> Any:
         raise error
 
     def generate() -> Any:
         yield 1
-        raise error
+        throw()
 
     @number_of_results(throw)
     def announced() -> Any:
         yield 1
 
     class Container:
-        def __getitem__(self, key: object) -> Any:
-            raise error
+        __getitem__ = throw
 
     with planned(1, 1, stopped=True) as (scheduler, queue, other):
         tasks = [queue.submit(throw), queue.submit(generate), queue.submit(announced)]
-        ends = [*tasks, tasks[1][1], other.submit(nothing, tasks[0]), queue.submit(Container)[0]]
+        ends: list[Any] = [*tasks, tasks[1][1], other.submit(nothing, tasks[0]), queue.submit(Container)[0]]
         tasks[1][0].add_done_callback(throw)
         scheduler.resume()
-        for end in ends:
-            assert type(end.exception(DEADLINE)) is error
+        late = queue.submit(Container)
+        late.result(DEADLINE)
+        for end in [*ends, late[0]] if isinstance(error, Exception) else ends:
+            assert end.exception(DEADLINE) is error
+            for _ in range(2):
+                with pytest.raises(type(error)) as caught:
+                    end.result()
+                assert caught.value is error
+        with pytest.raises(type(error)):
+            len(tasks[2])
+        outside: Future[None] = Future()
+        heir = other.submit(nothing, outside)
+        outside.set_exception(error)
+        assert heir.exception(DEADLINE) is error
         healthy(queue, other)
 
 
@@ -794,18 +753,6 @@ def test_future_that_a_signal_handler_completes(outcome: Any, lock_is_held: bool
 # Recursion
 
 
-def test_recursion_error_is_the_task_s() -> None:
-    def down() -> int:
-        return 1 + down()
-
-    with planned(1) as (_, queue):
-        task = queue.submit(down)
-        heir = queue.submit(nothing, task)
-        assert isinstance(task.exception(DEADLINE), RecursionError)
-        assert heir.exception(DEADLINE) is task.exception()
-        healthy(queue)
-
-
 def at_the_bottom(frames: int, act: Callable[[], object]) -> None:
     """Call *act* where about so many *frames* are left."""
 
@@ -893,65 +840,6 @@ def test_at_the_bottom_of_a_recursion(act: str, inside: bool, caplog: pytest.Log
             if not task.cancelled():
                 assert task.result(DEADLINE) == [1], frames
             healthy(queue, other)
-
-
-# Exceptions that are not to be touched
-
-
-@dataclass(frozen=True)
-class Frozen(Exception):
-    code: int = 3
-
-
-class OwnTraceback(Exception):
-    """Its class has another `__traceback__`, and another way to raise it."""
-
-    @property
-    def __traceback__(self) -> Any:  # type: ignore[override]
-        raise Broken("nobody may ask")
-
-    def with_traceback(self, traceback: Any) -> Any:
-        raise Broken("nobody may ask")
-
-
-@pytest.mark.parametrize(
-    "error",
-    [Frozen(), OwnTraceback(), HostileError(), Demanding(1, reason="x")],
-    ids=["frozen", "own traceback", "hostile", "demanding"],
-)
-def test_exception_that_refuses_assignment(error: Exception) -> None:
-    def throw(*_: object) -> Any:
-        raise error
-
-    def generate() -> Any:
-        yield 1
-        throw()
-
-    @number_of_results(throw)
-    def announced() -> Any:
-        yield 1
-
-    class Container:
-        __getitem__ = throw
-
-    with planned(1, 1, stopped=True) as (scheduler, queue, other):
-        tasks = [queue.submit(throw), queue.submit(generate), queue.submit(announced)]
-        ends = [*tasks, tasks[1][1], other.submit(nothing, tasks[0]), queue.submit(Container)[0]]
-        scheduler.resume()
-        for _ in range(2):
-            with pytest.raises(type(error)):
-                len(tasks[2])
-        for end in [*ends, queue.submit(Container)]:
-            if end is not ends[-1] and type(end.exception(DEADLINE)) is type(None):
-                end = end[0]  # a part that is cut later
-            with pytest.raises(type(error)) as caught:
-                end.result(DEADLINE)
-            assert caught.value is error
-        outside: Future[None] = Future()
-        heir = other.submit(nothing, outside)
-        outside.set_exception(error)
-        assert heir.exception(DEADLINE) is error
-        healthy(queue, other)
 
 
 # Handlers and finalizers that interrupt the very thread that holds the lock
