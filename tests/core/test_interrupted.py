@@ -288,25 +288,6 @@ def test_submit_at_the_bottom_of_a_recursion() -> None:
         check_order(scheduler)
 
 
-def test_cancel_at_the_bottom_of_a_recursion() -> None:
-    with planned(1, stopped=True) as (scheduler, queue):
-        task = queue.submit(int)
-        dependent = queue.submit(str, task)
-        cancelled: list[bool] = []
-
-        def recur() -> None:
-            try:
-                recur()
-            finally:
-                cancelled.append(task.cancel())
-
-        with pytest.raises(RecursionError):
-            recur()
-        assert cancelled[-1]
-        assert task.cancelled() and dependent.cancelled()
-        assert scheduler.counts()["cancelled"] == 2
-
-
 def test_future_that_refuses_a_callback() -> None:
     """A future of another library that raises as it is asked to tell: nothing was submitted."""
 
