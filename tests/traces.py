@@ -1,4 +1,4 @@
-"""Trace files that nothing recorded: of any size, and with whatever a real run has seldom.
+"""Trace files that no program recorded: of any size, and with events that a real run seldom has.
 
 ``python tests/traces.py 100000 > large.json`` writes one to look at.
 """
@@ -16,7 +16,7 @@ KINDS = ("acquire", "correct", "compare", "write")
 
 
 def text(events: Iterable[Event], torn: str | None = None) -> str:
-    """The file that has *events*.  With *torn*, which is its last line, the recording was never closed."""
+    """Return the file of *events*.  If its last line is *torn*, the recording was not closed."""
     begun = "[\n" + "".join(json.dumps(event) + ",\n" for event in events)
     return begun + (json.dumps(meta("smqexec_end", 0)) + "\n]\n" if torn is None else torn)
 
@@ -71,12 +71,12 @@ def dropped(
 def item(number: int, index: int, at: float, *, queue: int = 1, thread: int = 1) -> Event:
     """The mark of an item of task *number*."""
     args = {"number": number, "item": index}
-    mark = {"ph": "i", "s": "t", "pid": queue, "tid": thread, "ts": at, "cat": "item"}
-    return {**mark, "name": f"item {index}", "args": args}
+    event = {"ph": "i", "s": "t", "pid": queue, "tid": thread, "ts": at, "cat": "item"}
+    return {**event, "name": f"item {index}", "args": args}
 
 
-def told(name: str, at: float) -> Event:
-    """That the scheduler was told to ``stop`` or ``resume``."""
+def mark(name: str, at: float) -> Event:
+    """A ``stop`` or ``resume`` of the scheduler."""
     return {"ph": "i", "s": "g", "pid": 0, "tid": 0, "ts": at, "cat": "scheduler", "name": name, "args": {}}
 
 

@@ -163,7 +163,7 @@ def test_futures_from_outside_come_last_in_the_order_of_need() -> None:
 
 
 def test_a_part_of_what_another_scheduler_has_ended() -> None:
-    """The item knows its task no more, and the relay for it has not been told yet."""
+    """The item has released its task, and its relay has not ended yet."""
     with planned(1, stopped=True) as (_, elsewhere), planned(1, stopped=True) as (scheduler, queue):
         item = elsewhere.submit(acquire)[0]
         queue.submit(analyse, item)
@@ -196,7 +196,7 @@ def test_tasks_beneath_a_nested_one_are_shown() -> None:
 
 
 class Name(str):
-    """A name that can't be used, and says so."""
+    """A name whose every use raises."""
 
     def __iter__(self) -> Any:
         raise AssertionError

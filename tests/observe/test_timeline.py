@@ -1,4 +1,4 @@
-"""The timeline page as text: what the program in it gets, and what is there without it."""
+"""The timeline page as text: the run as the program gets it, and the page without the program."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from traces import Event, dropped, head, item, ran, synthetic, text, told
+from traces import Event, dropped, head, item, mark, ran, synthetic, text
 
 from smqexec._observe.trace import page as _timeline
 from smqexec._observe.trace.page import UNKNOWN
@@ -74,7 +74,7 @@ def test_nested_runs_are_in_lanes_below(traced: Any) -> None:
 
 
 def test_nothing_overlaps_in_a_lane(traced: Any) -> None:
-    """Whatever the file says: here threads run many tasks at once."""
+    """Whatever the file has: here threads run many tasks at once."""
     crossing = [ran(i, i * 7 % 40, i * 7 % 40 + i % 13, thread=i % 2 + 1) for i in range(1, 200)]
     run = _timeline.columns(traced([*head(("a", 2)), *crossing]))
     at = 0
@@ -93,7 +93,7 @@ def test_how_long_a_slot_was_busy_counts_nested_runs_once(traced: Any) -> None:
 # -- Columns
 
 
-def test_a_task_is_told_of_in_columns(traced: Any) -> None:
+def test_a_task_in_columns(traced: Any) -> None:
     tasks = [
         ran(1, 0, 10, "first", submitted=-1.5),
         ran(2, 20, 30, "second", needs=[1, 99], outcome="failed", submitted=None),
@@ -113,7 +113,7 @@ def test_a_task_is_told_of_in_columns(traced: Any) -> None:
 
 
 def test_items_are_in_the_lane_of_their_task(traced: Any) -> None:
-    """That of the nested one below; an item whose task is not known is left out."""
+    """A nested task has its own lane.  An item of an unknown task is left out."""
     tasks = [ran(1, 0, 100), ran(2, 10, 90), ran(3, 0, 10, thread=2)]
     items = [item(2, 1, 50), item(2, 0, 40), item(1, 0, 95), item(9, 5, 60), item(3, 0, 5, thread=2)]
     run = _timeline.columns(traced([*head(("a", 2)), *tasks, *items]))
@@ -133,9 +133,9 @@ def test_items_are_in_the_lane_of_their_task(traced: Any) -> None:
         ("stop 200", [(200, 200)]),
     ],
 )
-def test_it_is_told_when_the_scheduler_was_stopped(traced: Any, marks: str, stopped: Any) -> None:
+def test_times_in_which_the_scheduler_was_stopped(traced: Any, marks: str, stopped: Any) -> None:
     words = iter(marks.split())
-    events = [told(name, float(at)) for name, at in zip(words, words, strict=True)]
+    events = [mark(name, float(at)) for name, at in zip(words, words, strict=True)]
     run = _timeline.columns(traced([*head(("a", 1)), ran(1, 0, 100), *events]))
     assert [*map(tuple, run["stopped"])] == stopped
 
@@ -143,7 +143,7 @@ def test_it_is_told_when_the_scheduler_was_stopped(traced: Any, marks: str, stop
 def test_all_times_are_from_the_first_submission_on(traced: Any) -> None:
     """The recording may have begun long before; so may the scheduler have gone on."""
     run = ran(1, 1100, 1200, submitted=1000)
-    marks = [told("resume", 500), told("stop", 1150), told("resume", 1170)]
+    marks = [mark("resume", 500), mark("stop", 1150), mark("resume", 1170)]
     found = _timeline.columns(traced([*head(("a", 1)), run, item(1, 0, 1150), *marks]))
     assert [found[name] for name in ("span", "start", "end", "submitted", "itemAt")] == [
         200,
@@ -207,9 +207,9 @@ def test_names_cannot_leave_their_place(traced: Any) -> None:
     assert found and "<" not in found[1]
     run = json.loads(found[1])
     assert (run["names"], run["title"], run["queues"]) == (HOSTILE, HOSTILE[0], [HOSTILE[0]])
-    told = unescape(without_scripts(page))
-    assert f"<td>{HOSTILE[3]}</td>" in told
-    assert f"<td>{'n' * 30}\u2026{'n' * 30}</td>" in told
+    shown = unescape(without_scripts(page))
+    assert f"<td>{HOSTILE[3]}</td>" in shown
+    assert f"<td>{'n' * 30}\u2026{'n' * 30}</td>" in shown
 
 
 def test_the_page_forbids_what_is_not_its_own(traced: Any) -> None:
@@ -255,7 +255,7 @@ def test_the_page_does_not_replace_the_recording(file: Path, capsys: Output) -> 
     assert file.read_bytes() == before
 
 
-def test_a_page_that_cannot_be_written_is_told(file: Path, capsys: Output) -> None:
+def test_a_page_that_cannot_be_written(file: Path, capsys: Output) -> None:
     assert main([str(file), "-o", str(file.parent / "none" / "run.html")]) == 1
     out, err = capsys.readouterr()
     assert (out, "No such file" in err) == ("", True)

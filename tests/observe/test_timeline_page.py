@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from gate import DEADLINE
-from traces import Event, dropped, head, item, ran, synthetic, text, told
+from traces import Event, dropped, head, item, mark, ran, synthetic, text
 
 from smqexec._observe.trace.page import page
 from smqexec._observe.trace.read import read
@@ -57,15 +57,15 @@ class Page:
         self.file = file
 
     def js(self, code: str, *args: Any) -> Any:
-        """What an expression of JavaScript is, once what was asked for is drawn."""
+        """Return the value of an expression of JavaScript, after the next picture was drawn."""
         return self.driver.execute_async_script(
-            "const tell = arguments[arguments.length - 1], given = [...arguments];"
-            f"requestAnimationFrame(() => requestAnimationFrame(() => tell(({code}))));",
+            "const reply = arguments[arguments.length - 1], given = [...arguments];"
+            f"requestAnimationFrame(() => requestAnimationFrame(() => reply(({code}))));",
             *args,
         )
 
     def drawn(self) -> bool:
-        """Whether the page has begun."""
+        """Return whether the page has drawn a picture."""
         begun: bool = self.driver.execute_script("return window.timeline?.drawn.frames > 0")
         return begun
 
@@ -76,16 +76,16 @@ class Page:
         WebDriverWait(self, DEADLINE).until(holds)
 
     def press(self, *keys: str) -> None:
-        """Press keys, for whatever has the focus."""
+        """Press keys for the element that has the focus."""
         self.driver.switch_to.active_element.send_keys(*keys)
 
     def index(self, number: int) -> int:
-        """Where the task with this number is."""
+        """Return the index of the task with this number."""
         found: int = self.js("timeline.byNumber.get(given[0])", number)
         return found
 
     def point(self, number: int) -> tuple[int, int]:
-        """The middle of a task on the screen, or of what is seen of it."""
+        """Return the middle of a task's visible part, on the screen."""
         x, y = self.js(
             "(task => {"
             "  const {left, top} = document.getElementById('slices').getBoundingClientRect();"
@@ -116,12 +116,12 @@ class Page:
         return span
 
     def selected(self) -> int | None:
-        """The number of the selected task."""
+        """Return the number of the selected task."""
         number: int | None = self.js("timeline.number[timeline.view.selected] ?? null")
         return number
 
     def colours(self, number: int) -> Counter[tuple[int, int, int]]:
-        """The colours in the middle of a task's slice, and how many pixels have them."""
+        """Return the colours in the middle of a task's slice, and how many pixels have each."""
         place = self.js(
             "(task => {"
             "  const x = Math.floor(timeline.xOf((timeline.start[task] + timeline.end[task]) / 2));"
@@ -134,7 +134,7 @@ class Page:
         return Counter(zip(pixels[0::4], pixels[1::4], pixels[2::4], strict=True))
 
     def pixels(self, *place: float) -> list[int]:
-        """What the canvas has there: x, y, width and height; red, green, blue and opacity of each pixel."""
+        """Return red, green, blue and opacity of each pixel at *place*: x, y, width and height."""
         found: list[int] = self.js(
             "(([x, y, width, height]) => {"
             "  const copy = document.createElement('canvas'), slices = document.getElementById('slices');"
@@ -152,17 +152,17 @@ class Page:
         return log
 
     def fetched(self) -> list[str]:
-        """What the browser asked for, since it was last asked."""
+        """Return the addresses that the browser has requested since the last call."""
         messages = [json.loads(entry["message"])["message"] for entry in self.driver.get_log("performance")]
         return [m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"]
 
 
-Opened = Callable[..., Page]  # of the page of these events
+Opened = Callable[..., Page]
 
 
 @pytest.fixture
 def opened(chromium: Chrome, tmp_path: Path) -> Iterator[Opened]:
-    """Open the page of these events.  At the end it has nothing on its console, and fetched nothing."""
+    """Open the page of events.  At the end its console is empty, and it has fetched nothing."""
     pages: list[Page] = []
 
     def open_(events: Iterable[Event], torn: str | None = None) -> Page:
@@ -218,7 +218,7 @@ def test_the_page_of_a_hundred_thousand_tasks_draws_what_can_be_seen(opened: Ope
 
 
 def test_what_failed_or_was_cancelled_is_hatched(opened: Opened) -> None:
-    """Not told by colour alone: so a slice has two colours, beside those of its name."""
+    """Colour is not the only sign: a hatched slice has two colours, beside those of its name."""
     outcomes = ("done", "failed", "cancelled")
     tasks = [ran(i, 0, 1000, "", thread=i, outcome=outcome) for i, outcome in enumerate(outcomes, 1)]
     shown = opened([*head(("compute", 3)), *tasks])
@@ -273,7 +273,7 @@ def test_marks_of_items_are_no_more_than_pixels(opened: Opened) -> None:
 
 
 def test_times_when_the_scheduler_was_stopped_are_shaded(opened: Opened) -> None:
-    marks = [told("stop", 1000), told("resume", 2000), told("stop", 4000)]
+    marks = [mark("stop", 1000), mark("resume", 2000), mark("stop", 4000)]
     shown = opened([*DIAMOND, *marks])
     assert shown.js("timeline.run.stopped") == [[1000, 2000], [4000, 4300]]
 
@@ -407,7 +407,7 @@ def test_search_finds_a_task_by_its_number_and_brings_it_into_view(opened: Opene
     assert 0 < shown.point(4321)[1] < shown.js("innerHeight")
 
 
-def test_the_pointer_tells_of_what_is_under_it(opened: Opened) -> None:
+def test_the_task_under_the_pointer_has_a_tip(opened: Opened) -> None:
     shown = opened(DIAMOND)
     tip = shown.element("tip")
     assert not tip.is_displayed()

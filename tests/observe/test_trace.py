@@ -350,7 +350,7 @@ def test_program_without_a_scheduler_writes_nothing(path: Path) -> None:
     assert path.read_text() == "what was there"
 
 
-def test_file_that_cannot_be_written_is_told_at_once(path: Path) -> None:
+def test_file_that_cannot_be_written(path: Path) -> None:
     done = run(path / "none", "import smqexec")
     assert done.returncode == 1
     assert "FileNotFoundError" in done.stderr and "SMQEXEC_TRACE must name a file" in done.stderr
@@ -466,7 +466,7 @@ def test_everything(path: Path) -> None:
 
 
 def test_package_has_the_module(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr(smqexec, "trace")  # as if nobody had imported it
+    monkeypatch.delattr(smqexec, "trace")  # as if it had never been imported
     assert smqexec.trace.record is record
     with pytest.raises(AttributeError, match="has no attribute 'traces'"):
         smqexec.traces  # type: ignore[attr-defined]  # noqa: B018

@@ -1,4 +1,4 @@
-"""Trace files: the lines of what happened, and what is read from them."""
+"""Trace files: the lines of events, the records read from them, and the command line."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ DISK = QueueRecord(1, "disk", 2)
 
 
 def slots(name: str = "disk", workers: int = 2) -> Any:
-    """What the lines ask of a queue's record."""
+    """Return a stand-in for a queue's state."""
     scheduler = SimpleNamespace(order="newest")
     return _Slots(name=name, width=workers, scheduler=scheduler)
 
@@ -166,13 +166,13 @@ def test_task_of_before_the_recording(scribe: Scribe) -> None:
     disk = slots()
     scribe.lines.submitted(None, 1, "early", (9,))
     scribe.lines.started(3.0, 1, disk, 7)
-    scribe.lines.submitted(3.0, 1, "early", ())  # told of after all, as it was just being submitted
+    scribe.lines.submitted(3.0, 1, "early", ())  # its submit had begun before the recording
     scribe.lines.submitted(None, 2, "pending", ())
-    scribe.note("start", 4, 1, disk, 7)  # told of after all, as it was just starting
+    scribe.note("start", 4, 1, disk, 7)  # its start had begun before the recording
     scribe.note("end", 5, 1, disk, "done")
     scribe.note("start", 6, 2, disk, 7)
     scribe.note("end", 7, 2, disk, "done")
-    scribe.note("item", 7, 3, disk, 0)  # of what nothing is known
+    scribe.note("item", 7, 3, disk, 0)  # of an unknown task
     scribe.note("end", 8, 3, disk, "done")
     trace = scribe.read()
     assert [(task.number, task.submitted, task.dependencies) for task in trace.tasks] == [
@@ -399,13 +399,13 @@ def test_terminal_that_cannot_show_a_name_gets_its_escape(
     assert rb"r\xf6ntgen\udcff " in raw.getvalue()
 
 
-@pytest.mark.parametrize(("target", "told"), [("pipe", ""), ("full", "No space left on device")])
+@pytest.mark.parametrize(("target", "message"), [("pipe", ""), ("full", "No space left on device")])
 def test_output_that_cannot_be_written(
     scribe: Scribe,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     target: str,
-    told: str,
+    message: str,
 ) -> None:
     scribe.ran(1, slots(), 1, 2)
     scribe.read()
@@ -420,7 +420,7 @@ def test_output_that_cannot_be_written(
         monkeypatch.setattr(sys, "stdout", file)
         assert main([str(scribe.path)]) == 1
     errors = capsys.readouterr().err
-    assert told in errors and errors.count("\n") == bool(told)
+    assert message in errors and errors.count("\n") == bool(message)
 
 
 def test_file_that_cannot_be_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -286,7 +286,7 @@ def test_thread_that_has_gone(lab: Any) -> None:
     task = acquire.submit(gate.enter)
     gate.wait_entered()
     run = next(iter(workers_of(acquire)))
-    thread, run.thread = run.thread, None  # of an engine, say
+    thread, run.thread = run.thread, None  # as an engine's may be
     assert task.why() == "running in a thread that has gone"
     run.thread = thread
 
@@ -326,10 +326,10 @@ def test_child_of_a_fork_knows_whose_it_is() -> None:
         task = queue.submit(gate.enter)
         gate.wait_entered()
         core_of(scheduler)._abandoned = True  # as `abandon` does
-        said = [task.why(), scheduler.why()]
+        words = [task.why(), scheduler.why()]
         core_of(scheduler)._abandoned = False
         gate.open()
-    assert said == ["the task was submitted before the fork; its result is the parent process's"] * 2
+    assert words == ["the task was submitted before the fork; its result is the parent process's"] * 2
 
 
 # All at once.
@@ -369,7 +369,7 @@ def test_all_that_is_stuck(lab: Any) -> None:
 
 
 def test_name_that_asks_the_scheduler(lab: Any) -> None:
-    """What names say is asked for without the lock."""
+    """Names are asked for without the lock."""
     scheduler, acquire, _, gate = lab
 
     class Named:
