@@ -21,10 +21,8 @@ from ._limits.allocating import Allocating
 from ._limits.checks import check_flags
 from ._observe import debug as _debug
 from ._observe import why
-from ._observe.drawing import table
 from ._observe.events import Event, Observation, Observers, newcomers
 from ._observe.graph import Graph
-from ._observe.text import printable
 from ._workers.streams import Streams
 from ._workers.waiting import Waiting, at_work
 
@@ -164,16 +162,6 @@ class Scheduler:
         Cost: about 1 µs an event, and what *callback* takes.
         """
         return Observation(self._core, callback)
-
-    def _repr_html_(self) -> str:
-        core = self._core
-        with core.exclusive(reads=True):
-            counts = [(state.name, state.counts()) for state in core.queues]
-            if any(core.past_counts.values()):
-                counts.insert(0, ("of lost queues", core.past_counts.copy()))
-        rows = [(printable(name), *each.values()) for name, each in counts]
-        caption = f"Scheduler order={core.order}{', stopped' if core.stopped else ''}"
-        return table(caption, ["Queue", *core.past_counts], rows)
 
     @property
     def order(self) -> str:

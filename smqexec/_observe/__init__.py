@@ -9,7 +9,7 @@ user asks.  Imports point down::
     debug      what Scheduler(debug=True) notes: where tasks were submitted, failures not retrieved
     graph      what is pending and running, to be drawn; below it
     snapshot   the tasks and dependencies of one moment
-    drawing    boxes and arrows for Mermaid, tables in text and HTML
+    drawing    boxes and arrows for Mermaid
     why        why a task has not started, or not ended, in words
     events     what observers are called with
     text       names and columns for people, in any file

@@ -1,4 +1,4 @@
-"""Boxes and arrows as text for Mermaid, and tables in HTML.
+"""Boxes and arrows in the language of Mermaid.
 
 A name may hold any character.  In Mermaid almost each of them may have a meaning, also in quotes:
 ``#`` begins an entity, ``__`` bold text.  So all but letters, digits and spaces become entities.
@@ -58,25 +58,3 @@ def mermaid(boxes: Sequence[Box], arrows: Iterable[Arrow]) -> str:
 
 def _in_mermaid(text: str) -> str:
     return "".join(c if c in _PLAIN else f"#{ord(c)};" for c in text)
-
-
-def table(caption: str, head: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
-    """Return a table in HTML, without colours of its own; numbers are aligned to the right."""
-    from html import escape  # only here: it takes 1 ms
-
-    def shown(value: object) -> str:
-        return escape(f"{value:,}" if isinstance(value, int) else str(value))
-
-    lines = [
-        '<div style="max-height: 30em; overflow: auto"><table>',
-        f'<caption style="text-align: left">{shown(caption)}</caption>',
-        "<thead><tr>" + "".join(f'<th scope="col">{shown(name)}</th>' for name in head) + "</tr></thead>",
-        "<tbody>",
-    ]
-    for first, *rest in rows:
-        cells = [f'<th scope="row" style="text-align: left">{shown(first)}</th>']
-        for cell in rest:
-            side = "right" if isinstance(cell, int) else "left"
-            cells.append(f'<td style="text-align: {side}">{shown(cell)}</td>')
-        lines.append("<tr>" + "".join(cells) + "</tr>")
-    return "\n".join([*lines, "</tbody></table></div>", ""])

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import re
 from concurrent.futures import Future
-from html import unescape
 from itertools import pairwise
 from typing import Any
 from weakref import ref
 
 import pytest
 from gate import DEADLINE, Gate
-from internals import state_of
 from threads import beside, planned, until, until_gone
 
 from smqexec import Graph, Queue, Raw, Resource, Scheduler, settled
@@ -414,50 +412,3 @@ def test_wrong_limits_are_refused(limit: Any, error: type[Exception]) -> None:
     graph = Scheduler().graph()
     with pytest.raises(error, match=f"limit must be .*{limit}"):
         graph.mermaid(limit)
-
-
-# -- A scheduler in notebooks
-
-
-def rows_in(html: str) -> list[list[str]]:
-    """The caption, and the cells of each row."""
-    rows = re.findall("<caption.*?</caption>|<tr>.*?</tr>", html, re.DOTALL)
-    return [[unescape(cell) for cell in re.findall("<(?:caption|th|td)[^>]*>([^<]*)<", row)] for row in rows]
-
-
-def test_counts_in_notebooks() -> None:
-    with planned() as (scheduler,):
-        queue = Queue(scheduler, 1, HOSTILE)
-        for _ in range(1500):
-            queue.submit(acquire)
-        queue.submit(int, "x")
-        other = Queue(scheduler, 1, "other")
-        assert scheduler.wait(DEADLINE)
-        html = scheduler._repr_html_()
-        assert rows_in(html) == [
-            ["Scheduler order=newest"],
-            ["Queue", "waiting", "ready", "running", "done", "failed", "cancelled"],
-            [SEEN, "0", "0", "0", "1,500", "1", "0"],
-            ["other", "0", "0", "0", "0", "0", "0"],
-        ]
-        assert "script" not in html.replace("&lt;script&gt;", "").replace("&lt;/script&gt;", "")
-        scheduler.stop()
-        other.submit(acquire)
-        rows = rows_in(scheduler._repr_html_())
-        assert rows[0] == ["Scheduler order=newest, stopped"]
-        assert rows[-1] == ["other", "0", "1", "0", "0", "0", "0"]
-
-
-def test_lost_queues_count_in_notebooks() -> None:
-    with planned(order="oldest") as (scheduler,):
-        lost = Queue(scheduler, 1, "lost")
-        lost.submit(acquire).result(DEADLINE)
-        slots = ref(state_of(lost))
-        del lost
-        until_gone(lambda: None if slots() is None or not slots().workers else slots)  # type: ignore[union-attr]
-        queue = Queue(scheduler, 1, "new")
-        assert rows_in(scheduler._repr_html_())[2:] == [
-            ["of lost queues", "0", "0", "0", "1", "0", "0"],
-            ["new", "0", "0", "0", "0", "0", "0"],
-        ]
-        queue.shutdown()
