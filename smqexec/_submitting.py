@@ -123,7 +123,7 @@ class Submits:
         Futures among the arguments are replaced by their results, also at any depth inside ``list``,
         ``tuple``, named tuples, ``dict``, ``set``, ``frozenset``, dataclass instances, ``defaultdict``,
         ``OrderedDict``, ``deque`` and (from Python 3.15 on) ``frozendict``, but not inside other
-        subclasses of these.
+        subclasses of these: a dataclass that is also a dict, or an exception, is passed as it is.
 
         Raises:
             TypeError: *fn* is not callable.
