@@ -82,7 +82,7 @@ class Ending:
                 queue.refuse(RuntimeError(why))
             if queue.ending:
                 queue.wake_idle()
-            if not queue.workers and queue.ending and not core._abandoned:
+            if not queue.workers and queue.ending:
                 section.then(queue.pool.join, False)
 
     def _drain(self, queue: QueueState) -> bool:

@@ -198,5 +198,5 @@ class Dispatcher:
             return False
         section = core.exclusive()
         with breakdown_on_error(core), section:
-            return not core._abandoned and core.planner.promote(task)
+            return core.planner.promote(task)
         return False  # an error of our own has failed the task

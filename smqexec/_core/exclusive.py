@@ -38,6 +38,8 @@ class Exclusive:
         self.lock: Any = threading.RLock()
         # The main thread is about to take the lock.  Read and written by that thread alone.
         self._entering = False
+        # This process is a forked child: the threads, and so the tasks, are the parent's.
+        self._abandoned = False
 
     #: Fail all pending tasks with an exception of our own code: `Breakdown.break_down`.  Set once.
     break_down: Callable[..., None]
@@ -83,7 +85,12 @@ class Exclusive:
         return Section(self, reads)
 
     def deferred(self, call: Callable[..., object], *args: Any) -> bool:
-        """If this call is reentrant, defer *call* and return True; else return False."""
+        """If this call is reentrant, defer *call* and return True; else return False.
+
+        After a fork return True: *call* would change what is the parent's, and is never made.
+        """
+        if self._abandoned:
+            return True
         if self.lock._is_owned() or (self._entering and get_ident() in MAIN):
             DEFERRED.setdefault(get_ident(), []).append(partial(call, *args))
             return True

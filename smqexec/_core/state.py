@@ -89,8 +89,6 @@ class State(Exclusive):
         # it is `Allocates.starter`, from the first task that takes resources on.
         self.take_next: Callable[..., Any] = self.planner.order.take
         self.add_node = self.planner.add
-        # This process is a forked child: the threads, and so the tasks, are the parent's.
-        self._abandoned = False
 
     # The parts.  `Scheduler` fills them in, once.  Those of type Any are of classes whose modules import this
     # one: `Wake`, `Dispatcher`, `Submission`, `Termination` and `Stopping`; `Admission`, `Waiting`,

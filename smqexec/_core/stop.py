@@ -66,8 +66,7 @@ class Stopping:
                 search.release()
             if changed and core.observers:
                 section.then(partial(core.observers.tell, "resume", time=time))
-            if not core._abandoned:
-                section.then(self._wake.start, self._wake.wake_all())
+            section.then(self._wake.start, self._wake.wake_all())
 
 
 class Stop:

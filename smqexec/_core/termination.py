@@ -102,7 +102,7 @@ class Termination:
         with breakdown_on_error(core), section:
             section.then(self.perform, effects)
             section.then(_cancel_elsewhere, asked)
-            while todo and not core._abandoned:
+            while todo:
                 node = todo.pop()
                 if node is not future and (node._stage >= DONE or _is_needed(node)):
                     continue
@@ -133,9 +133,10 @@ class Termination:
 
     def cancel_pending(self, queue: QueueState) -> None:
         """Cancel all pending tasks of *queue* and their dependents, and running ones not begun elsewhere."""
+        if self._core.deferred(self.cancel_pending, queue):
+            return
         self.drop_pending(queue, None)
-        if not self._core._abandoned:
-            queue.pool.cancel_unbegun()
+        queue.pool.cancel_unbegun()
 
     def break_off(self, queue: QueueState, error: BaseException) -> None:
         """Let *queue* run nothing more: fail its pending tasks with *error*, and refuse new ones."""
@@ -155,8 +156,6 @@ class Termination:
         section = core.exclusive()
         with breakdown_on_error(core), section:
             section.then(self.perform, effects)
-            if core._abandoned:
-                return
             # Those that are ready now: a drop may make others ready, which are not meant.
             nodes = [node for node in self.pending() if node._queue is queue]
             for node in [node for node in nodes if node._stage == READY or not only_ready]:
@@ -207,7 +206,7 @@ class Termination:
                 failure = Failure(exception, traceback_of(exception), future)
         section = core.exclusive()
         with breakdown_on_error(core), section:
-            if relay not in core.relays or core._abandoned:  # no task depends on it any more
+            if relay not in core.relays:  # no task depends on it any more
                 return
             self.forget(relay)
             if failure is None and not cancelled:
