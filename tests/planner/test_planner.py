@@ -469,6 +469,27 @@ def test_drop_of_ready_tasks_in_any_order(order: str) -> None:
 # Others.
 
 
+def test_dropped_nodes_are_skipped_oldest_first() -> None:
+    """One of many is not looked for when it is dropped, but where it comes to the front."""
+    plan = Plan("oldest")
+    plan.add("f", queue="")
+    plan.add("g", queue="")
+    for index in range(100):
+        plan.add(f"x{index}", "f" if index % 2 else "g")
+    plan.done("g")
+    plan.done("f")  # so these are late
+    for name in ["x1", "x3", "x0", "x2", "x50"]:
+        plan.drop(name)
+        plan.check()
+    assert plan.run() == [f"x{index}" for index in range(4, 100) if index != 50]
+    plan.put("a b c")
+    for index in range(200):
+        plan.add(f"later {index}")
+    plan.drop("b")
+    plan.check()
+    assert [plan.take() for _ in range(2)] == ["a", "c"]
+
+
 def test_unknown_order() -> None:
     with pytest.raises(ValueError, match="order must be 'newest' or 'oldest', not 'random'"):
         Planner("random")

@@ -652,3 +652,26 @@ def test_heads_that_cannot_be_given_up_are_looked_at_once(searched: Any) -> None
         both.add(0, [former])
     assert both.planner.order.steps - steps <= 3 * 40
     drain(both, 0)
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_search_ends_before_all_that_it_owns_has_started(searched: Any, late: bool) -> None:
+    """A newer search has taken over only a part of the path to a task, and a drop cuts off the older one.
+
+    *late*: the task becomes ready in that drop, just before the tolerant head of the older search.
+    """
+    both, search = searched
+    first, cut = both.add(1), both.add(None)
+    last = both.add(0, [both.add(0, [cut])], tolerant=True) if late else both.add(0)
+    between = both.add(0, [first, last])
+    both.add(0, [both.add(0, [between, cut])], tolerant=True)
+    search()
+    other = both.add(1)
+    both.add(0, [other, between])
+    assert both.take(1) == other
+    assert both.take(1) == first  # the newer search now owns *between*, and will visit *last* next
+    both.drop(cut)
+    assert last in both.ready()
+    both.check()
+    both.promote(last)
+    drain(both, 0)

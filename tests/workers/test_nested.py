@@ -561,6 +561,8 @@ def test_wait_for_the_first_exception_inside_a_task_ends_with_it_and_not_before(
         assert not waiter.done()
         gate.open()
         assert waiter.result(DEADLINE) == ({fine, failing}, {held})
+        late = queue.submit(lambda: smqexec.wait([failing, held], None, FIRST_EXCEPTION))
+        assert late.result(DEADLINE) == ({failing}, {held})
         last.open()
 
 
@@ -885,8 +887,10 @@ def test_what_pauses_while_the_interpreter_exits_is_cancelled() -> None:
 
 
 def test_wait_for_all_runs_what_others_submit_and_keeps_nothing_of_it() -> None:
+    """And what becomes ready meanwhile."""
     with planned(1, 1) as (scheduler, queue, other):
-        gate, _ = occupy(other)
+        gate, held = occupy(other)
+        freed = queue.submit(str, held)
         waiter = queue.submit(scheduler.wait, DEADLINE)
         until(lambda: searches_in(queue))
         late = queue.submit(int)
@@ -895,6 +899,7 @@ def test_wait_for_all_runs_what_others_submit_and_keeps_nothing_of_it() -> None:
         del late
         until(lambda: gone() is None)
         gate.open()
+        assert freed.result(DEADLINE) == "None"
         assert waiter.result(DEADLINE)
 
 

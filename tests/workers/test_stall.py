@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from gate import DEADLINE, Gate
-from internals import blocking, core_of, paused_in, searches_in, stall
+from internals import blocking, core_of, lock_of, paused_in, searches_in, stall
 from threads import beside, planned, until
 
 import smqexec
@@ -99,6 +99,18 @@ def test_thread_that_has_told_says_nothing_more_where_something_wakes_it(
         scheduler.resume()
         assert task.result(DEADLINE) == 1
     assert not caplog.records
+
+
+def test_task_that_has_something_to_look_at_can_go_on() -> None:
+    with planned(1) as (scheduler, queue):
+        task = queue.submit(lambda: scheduler.stop() and queue.submit(abs, -1).result())
+        until(lambda: stall.stalled(core_of(scheduler)))
+        (search,) = searches_in(queue)
+        with lock_of(scheduler):
+            search.frames.append((iter(()), None))
+        assert not stall.stalled(core_of(scheduler))
+        scheduler.resume()
+        assert task.result(DEADLINE) == 1
 
 
 def test_abandoned_scheduler_is_not_stalled() -> None:
