@@ -14,7 +14,7 @@ from reprlib import repr as short
 from typing import Any, TypeVar
 
 from .._calls.frames import ours, strip_ours, traceback_of
-from .._planner import DONE, NEW, NONE
+from .._planner import DONE, LATE, NONE, WAITING
 from .future import FAILED, Failure, PlannedFuture, new
 from .names import counted
 from .owner import Home
@@ -41,6 +41,10 @@ class Item(PlannedFuture[R]):
     __slots__ = ("_home", "_key", "_source")
     _kind = "Item"
     _ended_by_owner = True
+    # As of all relays, which are in no line.
+    _number = 0
+    _index = LATE
+    _queue = None
 
     _home: Home | None  # as in the base class
     _source: Any  # the `Task`; None after the end
@@ -50,24 +54,30 @@ class Item(PlannedFuture[R]):
         raise TypeError("an Item can't be made by itself: task[key] makes them")
 
     @classmethod
-    def _of(cls, source: Any, key: Any) -> Item[Any]:
-        """Return a new item for the part *key* of *source*, or without a source."""
+    def _of(cls, home: Home, source: Any, key: Any) -> Item[Any]:
+        """Return a pending item for the part *key* of *source*, a task of *home*.
+
+        It is a relay that depends on *source*.  The caller makes it one of the task's dependents.
+        """
         item: Item[Any] = new(cls)
-        item._number = item._missing = 0
-        item._stage = NEW
-        item._dependencies = NONE
-        item._home = None if source is None else source._queue
-        item._source = source
+        item._stage = WAITING
+        item._missing = 2  # *source*, and the end by the owner
+        item._dependencies = item._source = source
         item._key = key
-        item._queue = item._dependents = item._search = item._place = item._outcome = item._at_end = None
+        item._dependents = item._search = item._place = item._outcome = item._at_end = None
+        item._home = home  # last: see `Breakdown`
         return item
 
     @classmethod
     def _ended(cls, state: int, outcome: Any) -> Item[Any]:
         """Return an item that has ended in *state*."""
-        item: Item[Any] = cls._of(None, None)
-        item._outcome = outcome
+        item: Item[Any] = new(cls)
         item._stage = state
+        item._outcome = outcome
+        item._missing = -1
+        item._dependencies = NONE
+        item._home = item._source = item._key = None
+        item._dependents = item._search = item._place = item._at_end = None
         return item
 
     @classmethod
@@ -92,7 +102,7 @@ class Item(PlannedFuture[R]):
             value = Kept(result.future.part(self._key)) if type(result) is Kept else result[self._key]
         except BaseException as error:
             strip_ours(error)
-            queue.scheduler.streams.fail_item(self, error)
+            queue.scheduler.streams.fail_item(self, Failure(error, traceback_of(error)))
         else:
             queue.scheduler.streams.complete_item(self, value)
 
@@ -125,8 +135,8 @@ class Stream:
     """The published values of a generator task, and its pending items.
 
     Only the worker of the task appends to `values`; nothing removes or replaces a value.  So any thread may
-    read a value below a length that it has seen, without the lock.  The scheduler's lock guards the other
-    fields until the task is done.
+    read a value below a length that it has seen, without the lock.  Requests add to `items` without the lock.
+    The scheduler's lock guards the rest until the task is done: items leave, the length becomes known.
     """
 
     __slots__ = ("announced", "closed", "items", "length", "values")

@@ -157,9 +157,17 @@ class Task(PlannedFuture[R]):
                 negative, or a slice needs the end, and the length is neither
                 known nor announced.
         """
+        stream, queue = self._stream, self._queue
+        if (
+            stream is not None
+            and queue is not None
+            and stream.length is None
+            and type(key) is int
+            and key >= len(stream.values)
+        ):
+            return queue.scheduler.streams.item(queue, self, stream, key)  # saves all that follows
         stream = self._streaming()
         if stream is None:
-            queue = self._queue
             part = None if queue is None else queue.scheduler.streams.part(self, key)
             return self._ended_part(key) if part is None else part
         if isinstance(key, slice):
@@ -188,14 +196,15 @@ class Task(PlannedFuture[R]):
 
     def _item(self, stream: Stream, number: int) -> Item[Any]:
         """Return the item for value *number*: pending, or done if its value or its error is known."""
+        queue = self._queue  # None: the task has ended
+        if queue is None or number < len(stream.values):
+            return self._known(stream, number)
+        return queue.scheduler.streams.item(queue, self, stream, number)  # type: ignore[no-any-return]
+
+    def _known(self, stream: Stream, number: int) -> Item[Any]:
+        """Return a done item for value *number*: the value or its error is known."""
         # Each step reads a state that only moves on, so a step that finds nothing leaves it to a later one:
         # a value below the length of `values`, a closed stream, then the end of the task.
-        item: Item[Any] | None = None
-        if number >= len(stream.values):
-            queue = self._queue
-            item = None if queue is None else queue.scheduler.streams.item(self, stream, number)
-        if item is not None:
-            return item
         if number < len(stream.values):
             return Item._ended(DONE, stream.values[number])
         if stream.closed:
@@ -328,6 +337,10 @@ class Task(PlannedFuture[R]):
 
     def _producer(self) -> Task[Any]:
         return self
+
+    def _parts(self) -> list[Any]:
+        stream = self._stream
+        return [] if stream is None else list(stream.items.values())  # atomic: see `Stream`
 
     def _release(self) -> None:
         # A task that ended before it started.

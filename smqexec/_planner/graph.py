@@ -29,6 +29,12 @@ def listed_dependencies(node: Node) -> list[Any]:
 
 def dependents_of(node: Node) -> list[Any]:
     """Return the dependents of *node*."""
+    parts = node._parts()
+    return [*own_dependents(node), *parts] if parts else own_dependents(node)
+
+
+def own_dependents(node: Node) -> list[Any]:
+    """Return the dependents of *node* that were added here."""
     dependents = node._dependents
     if dependents is None:
         return []

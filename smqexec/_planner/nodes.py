@@ -44,7 +44,8 @@ class Node:
     # repeats, which is then emptied in place, as a suspended search may hold it.
     _dependencies: Any
     _missing: int  # dependencies not done; +1: a relay that waits for `done`; below 0: dropped or ended
-    _dependents: Any  # the nodes that depend on it, until it ends: None, a node, or a list of nodes
+    # The nodes that depend on it, without `_parts`, until it ends: None, a node, or a list of nodes.
+    _dependents: Any
     _search: Any  # newest first: the last search that visited it, and owns it while live; or `HELD_BACK`
     # Newest first: its position in that search.  None: in the line that its stage calls for, if it
     # has a number.  `UNVISITED`: it became ready in `Searches.todo`, and is still there.
@@ -56,6 +57,10 @@ class Node:
         self._stage = NEW
         self._dependencies = NONE
         self._queue = self._dependents = self._search = self._place = None
+
+    def _parts(self) -> list[Any]:
+        """Return the relays for parts of its value: dependents that the owner adds and removes by itself."""
+        return []
 
     def _empty(self, needs: list[Any]) -> None:
         """Empty *needs*, the list of dependencies, in place: a suspended search may hold it."""

@@ -13,7 +13,7 @@ from heapq import heappop, heappush
 from operator import attrgetter
 from typing import Any
 
-from .graph import dependencies_of, dependents_of, settle
+from .graph import dependencies_of, own_dependents, settle
 from .nodes import DONE, READY, RUNNING, SWEEP_FROM, Node, PlannedQueue
 
 
@@ -105,7 +105,7 @@ class OldestFirst:
             ended._stage = DONE
             queue.running -= 1
             if ended._dependents is not None:
-                dependents, ended._dependents = dependents_of(ended), None
+                dependents, ended._dependents = own_dependents(ended), None
                 settle(self, dependents, freed)
         if not queue.ready:
             return None

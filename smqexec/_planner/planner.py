@@ -12,9 +12,9 @@ from collections.abc import Iterable
 from itertools import count
 from typing import Any
 
-from .graph import as_few, dependencies_of, dependents_of, end_relay, forget, linked, settle
+from .graph import as_few, dependencies_of, dependents_of, end_relay, forget, linked, own_dependents, settle
 from .newest import NewestFirst
-from .nodes import DONE, LATE, NEW, READY, RUNNING, STRIDE, WAITING, Group, Node, PlannedQueue
+from .nodes import DONE, LATE, NEW, NONE, READY, RUNNING, STRIDE, WAITING, Group, Node, PlannedQueue
 from .oldest import OldestFirst
 from .search import HELD_BACK
 
@@ -118,18 +118,23 @@ class DependencyPlanner:
 
     def done(self, node: Node) -> list[Any]:
         """End *node*, which runs or is a relay, with a value; return the nodes that became ready."""
-        dependents = dependents_of(node)
-        if node._stage == RUNNING:
-            node._stage = DONE  # first: then `rebuild` counts *node* as done
+        dependents = node._dependents
+        runs = node._stage == RUNNING
+        node._stage = DONE  # first: then `rebuild` counts *node* as done
+        if runs:
             node._queue.running -= 1
             node._dependents = None
         else:
-            needs = [*dependencies_of(node)]
+            needs = node._dependencies
+            if type(needs) is list:
+                for other in needs:
+                    forget(other, node)
+            elif needs is not NONE and needs._dependents is not None:
+                forget(needs, node)
             end_relay(node)
-            for other in needs:
-                forget(other, node)
         freed: list[Any] = []
-        settle(self.order, dependents, freed)
+        if dependents is not None:
+            settle(self.order, dependents if type(dependents) is list else [dependents], freed)
         return freed
 
     def drop(
@@ -194,8 +199,8 @@ class DependencyPlanner:
         ends: list[Any] = []
         for node in found:
             # Without *lost*, and without relays whose own addition was interrupted.
-            dependents = [other for other in dependents_of(node) if other is not lost and other._stage != NEW]
-            node._dependents = as_few(dependents)
+            dependents = [other for other in own_dependents(node) if other is not lost]
+            node._dependents = as_few([other for other in dependents if other._stage != NEW])
             if node._stage == RUNNING:
                 node._queue.running += 1
             elif WAITING <= node._stage < RUNNING:

@@ -1,9 +1,14 @@
 """Items, and the streams of generator tasks: a user's request makes an item, and its value ends the item.
 
 A `Stream` belongs to one generator task.  Only the worker of the task writes `Stream.values`, without the
-lock; the scheduler's lock guards the other fields.  A pending item of a generator task is in `Stream.items`,
-and in the planner, as a relay that depends on the task: so dependents of the item need the task.  It leaves
-both when its value is published, or when the task ends without that value.
+lock.  A pending item of a generator task is in `Stream.items`.  For the planner it is a relay that depends on
+the task: so dependents of the item need the task.  A request adds it without the lock; under the lock it
+ends, and leaves `Stream.items`, when its value is published or the task ends without that value.
+
+No request misses the end of its item.  The request adds the item, then looks whether the value, or the end
+of the stream or of the task, is there; the other thread writes one of these, then looks for items.  So at
+least one of the two sees the other: methods of lists and dicts are atomic, and full memory barriers.  If
+both do, the lock lets one of them end the item.
 
 An item of an ordinary task is a relay, too.  The end of the task calls `Item._extract`, and until the item
 has ended it is in `State.relays`.
@@ -13,17 +18,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from .._calls.frames import traceback_of
 from .._calls.interrupts import DEFERRED, call_deferred
-from .._core.exclusive import OF_THE_PARENT, REENTRANT, breakdown_on_error
+from .._core.exclusive import OF_THE_PARENT, breakdown_on_error
+from .._core.queue_state import QueueState
 from .._core.searches import forget, searches
 from .._core.state import State
 from .._core.termination import Termination
 from .._core.wake import Wake
-from .._futures.future import Failure
+from .._futures.future import CANCELLED, Failure
 from .._futures.items import LENGTH, Item, Stream
 from .._futures.task import Task
-from .._planner import DONE, NEW, WAITING
+from .._planner import DONE, WAITING
+
+# Stands for an item that was cancelled.
+CANCELLED_ITEM: Item[Any] = Item._ended(CANCELLED, None)
 
 
 class Streams:
@@ -50,34 +58,27 @@ class Streams:
                 task._get_at_end().item_callbacks += (self.end_items,)
             return task._stream
 
-    def item(self, task: Task[Any], stream: Stream, index: int) -> Item[Any] | None:
-        """Return the pending item of *task* for value *index*; None if its value, or its error, is known."""
-        core = self._core
-        lock = core.lock
-        if lock._is_owned():
-            raise RuntimeError(REENTRANT)
-        item = None
-        try:
-            with lock:
-                if not (index < len(stream.values) or stream.closed or task._stage >= DONE):
-                    item = stream.items.get(index)
-                    # NEW: Ctrl-C interrupted an earlier call before it added the item.
-                    if item is None or item._stage == NEW:
-                        item = stream.items[index] = self._part(task, index)
-                        # Look again, now that the item is in `items`: see `publish`.
-                        if index < len(stream.values):
-                            del stream.items[index]
-                            item = None
-                        else:
-                            core.planner.add(item, None, task)
-        except BaseException:
-            # Ctrl-C may come after the lock is taken and before the `with` block begins.
-            if lock._is_owned():
-                lock.release()
-            raise
-        if DEFERRED:
-            call_deferred()
+    def item(self, home: QueueState, task: Task[Any], stream: Stream, index: int) -> Item[Any]:
+        """Return the item of *task*, of the queue *home*, for value *index*.  Takes no lock, in general."""
+        item = stream.items.get(index)
+        if item is None:
+            if self._core._abandoned:
+                raise RuntimeError(OF_THE_PARENT)
+            item = stream.items.setdefault(index, Item._of(home, task, index))
+        # Also for an item of an earlier request, which Ctrl-C may have interrupted.
+        if index < len(stream.values) or stream.closed or task._stage >= DONE:
+            self._end_late(task, stream, item, index)
         return item
+
+    def _end_late(self, task: Task[Any], stream: Stream, item: Item[Any], index: int) -> None:
+        """End *item*, which was perhaps added after its value, or its error, was known."""
+        known = task._known(stream, index)
+        with self._core.exclusive() as section:
+            if known._stage == DONE:
+                section.then(self.complete_item, item, known._outcome)
+                section.then(stream.items.pop, index, None)
+            else:
+                section.then(self.fail_item, item, known._outcome)
 
     def length(self, task: Task[Any], stream: Stream) -> Item[int] | None:
         """Return the pending item for the length of *task*; None if that is known or *task* has ended."""
@@ -85,9 +86,8 @@ class Streams:
             if stream.length is not None or task._stage >= DONE:
                 return None
             item = stream.items.get(LENGTH)
-            if item is None or item._stage == NEW:  # as in `item`
+            if item is None:
                 item = stream.items[LENGTH] = self._part(task, LENGTH)
-                self._core.planner.add(item, None, task)
             return item
 
     def part(self, task: Task[Any], key: Any) -> Item[Any] | None:
@@ -103,10 +103,11 @@ class Streams:
             return item
 
     def _part(self, task: Task[Any], key: Any) -> Item[Any]:
-        """Return a new item of *task*; raise a RuntimeError after a fork.  The lock is held."""
+        """Return a new item of *task*, which has not ended.  The lock is held."""
         if self._core._abandoned:
             raise RuntimeError(OF_THE_PARENT)
-        return Item._of(task, key)
+        home: Any = task._home
+        return Item._of(home, task, key)
 
     # Called by the worker of the generator task.
 
@@ -120,22 +121,14 @@ class Streams:
                 section.then(self.complete_item, item, length)
 
     def publish(self, stream: Stream, value: Any) -> None:
-        """Append *value*, and end its item if there is one; take the lock only if any item is pending."""
-        # No item misses its value.  This thread appends the value, then looks for items; `item` stores the
-        # item, then looks for the value.  So at least one of them sees the other: methods of lists and dicts
-        # are atomic, and full memory barriers.  If both do, the lock lets one end the item.
+        """Append *value*, and end its item if there is one; else take no lock."""
         values = stream.values
+        index = len(values)
         values.append(value)
-        if stream.items:
+        if index in stream.items:
             if not self._core.lock.acquire(False):
                 self._core.spin_and_lock()
-            item = stream.items.pop(len(values) - 1, None)
-            if item is None:
-                self._core.lock.release()
-                if DEFERRED:
-                    call_deferred()
-            else:
-                self._complete(item, value)
+            self._complete(stream.items.pop(index, CANCELLED_ITEM), value)
 
     def close_stream(self, stream: Stream) -> None:
         """Record that the generator has returned; fail the items that have no value."""
@@ -144,7 +137,7 @@ class Streams:
             stream.closed = True
             left = list(stream.items.items())
         for index, item in left:
-            self.fail_item(item, stream.missing(index))
+            self.fail_item(item, Failure(stream.missing(index), None))
 
     def end_items(self, task: Any) -> None:
         """End the items of *task*, which has ended although its call returned no iterator.
@@ -163,9 +156,10 @@ class Streams:
     # The end of an item.
 
     def complete_item(self, item: Item[Any], value: Any) -> None:
-        """End *item* with *value*; do nothing if it has been cancelled."""
+        """End *item* with *value*; do nothing if it has ended."""
         if not self._core.lock.acquire(False):
             self._core.spin_and_lock()
+        self._core.relays.discard(item)
         self._complete(item, value)
 
     def _complete(self, item: Item[Any], value: Any) -> None:
@@ -179,11 +173,15 @@ class Streams:
                 pending = item._stage == WAITING and not core._abandoned
                 if pending:
                     item._outcome = value
-                    starts = self._wake.wake_for(core.planner.done(item))
-                    core.relays.discard(item)
+                    freed = core.planner.done(item)
+                    if freed:
+                        starts = self._wake.wake_for(freed)
                     if searches:
                         forget(item)
-                    item._leave(at_end)
+                    if at_end is None:
+                        item._home = None
+                    else:
+                        item._leave(at_end)
             finally:
                 core.lock.release()
         except Exception as error:
@@ -195,20 +193,24 @@ class Streams:
             return
         # In the order of a task's end: references, waiters, workers, callbacks.  Callbacks are last, as a
         # callback may wait for a task of a worker that is started here.
-        item._release()
-        if at_end is not None:
-            item._wake_waiters(at_end)
-        if starts:
-            self._wake.start(starts)
-        if at_end is not None:
-            item._call_callbacks(at_end)
+        item._source = item._key = None  # as `_release`; the planner has released the dependencies
+        if at_end is None:
+            if starts is not None:
+                self._wake.start(starts)
+            return
+        item._wake_waiters(at_end)
+        self._wake.start(starts)
+        item._call_callbacks(at_end)
 
-    def fail_item(self, item: Item[Any], error: BaseException) -> None:
-        """Fail *item*, which gets no value; do nothing if it has been cancelled."""
+    def fail_item(self, item: Item[Any], fate: Failure | None) -> None:
+        """End *item*, which gets no value, with the failure *fate*, or cancelled if that is None.
+
+        Do nothing if it has ended.
+        """
         section = self._core.exclusive()
         with breakdown_on_error(self._core):
             with section:
                 if item._stage != WAITING or self._core._abandoned:
                     return
-                effects = self._termination.drop(item, Failure(error, traceback_of(error)))
+                effects = self._termination.drop(item, fate)
             self._termination.perform(effects)

@@ -180,3 +180,29 @@ def test_relay_of_which_the_end_was_lost_ends_as_the_plan_is_made_anew() -> None
     first._stage = DONE  # and there the exception struck
     planner.rebuild([queue], [first, relay, last])
     assert relay._stage == DONE and planner.take(queue) is last
+
+
+class Whole(Node):
+    """A node whose owner keeps a relay for a part of its value."""
+
+    __slots__ = ("part",)
+
+    def _parts(self) -> list[Any]:
+        return [self.part] if self.part._stage < DONE else []
+
+
+def test_part_stays_with_its_owner_as_the_plan_is_made_anew() -> None:
+    planner = Planner()
+    queue = planner.new_queue()
+    whole, part, last = Whole(), Held("part"), Named("last")
+    whole.part = part
+    part._stage, part._missing, part._dependencies = WAITING, 2, whole
+    planner.admit(whole, queue)
+    planner.admit(last, queue, [part])
+    planner.rebuild([queue], [whole])
+    check(planner, [queue], [whole, part, last])
+    assert planner.take(queue) is whole
+    assert planner.done(part) == [last]
+    check(planner, [queue], [whole, last])
+    planner.drop_all(whole)
+    assert planner.take(queue) is last
