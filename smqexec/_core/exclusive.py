@@ -36,9 +36,11 @@ class Exclusive:
         # Guards the planner, all queues and tasks, and all of `State`.  While it is held no user code runs,
         # and no object of the user's is released, whose finalizer would be user code.
         self.lock: Any = threading.RLock()
-        # The main thread is about to take the lock.  Read and written by that thread alone.
+        # The main thread waits for the lock in `Section`, and so defers the calls of handlers: signals that
+        # come faster than the lock would nest one handler in another.  Read and written by that thread alone.
         self._entering = False
-        # This process is a forked child: the threads, and so the tasks, are the parent's.
+        # This process is a forked child: the threads, and so the tasks, are the parent's.  Written by
+        # `Ending.abandon`, in the one thread of the child; never reset.
         self._abandoned = False
 
     #: Fail all pending tasks with an exception of our own code: `Breakdown.break_down`.  Set once.
@@ -132,7 +134,7 @@ class Section:
         self._nested = False
         # Puts Ctrl-C off.
         self._guard = uninterrupted()
-        # Calls to make after the lock was released, in order.
+        # Calls to make after the lock was released, in order: what was decided.
         self._then: list[tuple[Callable[..., object], tuple[Any, ...]]] = []
 
     def __enter__(self) -> Section:
@@ -152,7 +154,7 @@ class Section:
                     core.lock.acquire()
                 finally:
                     core._entering = before
-        except BaseException:  # raised by another signal's handler
+        except BaseException:  # raised by the handler of another signal than Ctrl-C
             self._guard.__exit__(None, None, None)
             raise
         return self
@@ -168,6 +170,7 @@ class Section:
             return
         try:
             self._core.lock.release()
+            # Ctrl-C is still masked: what was decided is done, too.
             self._perform()
             if DEFERRED:
                 call_deferred()

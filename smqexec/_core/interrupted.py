@@ -59,6 +59,7 @@ class Withdrawal:
         if progress[0] is not claim:
             return  # Ctrl-C was pressed as this thread was started, and a second thread was started
         try:
+            # An error of our own must not leave the interrupted thread waiting.
             with breakdown_on_error(self._core):
                 if locked:
                     try:
@@ -86,11 +87,15 @@ class Withdrawal:
             self._termination.drop(task, None, effects)
             queue.cancelled -= 1  # it does not count as submitted
         elif task._stage == NEW or ended:
+            # It was never added; or it ended as it was added, as a dependency has failed.
             if task._stage == NEW:
                 task._end(None)
             effects.ended.append((task, None, queue))
-        elif task._allocation is not None:  # it runs, or has run
+        elif task._allocation is not None:
+            # It runs, or has run, as a worker was faster.  No `release` can name it: so it must keep no
+            # units.
             self._wake.tell_searches(core.allocating.stop_holding(task._allocation))
+        # Relays that were added for *task* before it was added itself.
         for relay in list(core.relays):
             if type(relay) is Foreign and not relay._dependents:
                 self._termination.forget(relay)

@@ -85,7 +85,9 @@ def _finish(interrupted: bool) -> None:
     """
     global _begun
     _begun = True
-    State.exiting = True  # a queue that is made from now on refuses tasks: see `State.add_queue`
+    # First: a queue that is made from now on refuses tasks by itself (see `State.add_queue`), and a queue
+    # that was made before is found here, as is its scheduler.
+    State.exiting = True
     schedulers = members(_schedulers)
     for scheduler in schedulers:
         scheduler.ending.close_at_exit()
@@ -97,7 +99,7 @@ def _finish(interrupted: bool) -> None:
     while steps:
         try:
             steps[0]()
-            del steps[0]
+            del steps[0]  # not before: after the first Ctrl-C the same step goes on
         except KeyboardInterrupt:
             if interrupted:
                 raise

@@ -36,6 +36,7 @@ class Stopping:
             changed, time = not core.stopped, perf_counter()
             core.set_stopped(True)
             self._stops += 1
+            # Made under the lock: no `resume` can come between the count and the stop.
             stop = Stop(self, self._resumes)
             core.wake_condition_waiters()  # `Waiting.at_rest` may hold now
             if changed and core.observers:

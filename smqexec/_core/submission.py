@@ -202,6 +202,7 @@ class Submission:
         """Refuse *task*.  The lock is held."""
         special = Special()
         special.refusal = refusal
+        # Observers may have the task already: so it ends, as cancelled.
         task._home = None
         task._end(None)
         special.ended.append((task, None, queue))
@@ -275,6 +276,7 @@ class Submission:
             limit.use(reservation)
             task._reservation = None
         if queue.in_order:
+            # The relay ends when *task* has started, and everything before it: see ``submission_order``.
             task._barrier = Barrier()
             core.add_node(task._barrier, None, as_few([task, *before]))
             queue.barrier = task._barrier

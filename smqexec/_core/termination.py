@@ -60,10 +60,11 @@ class Termination:
         # Read once and without the lock, as observers are called first: a request from now on is too late.
         at_end = task._at_end
         cancelled |= at_end is not None and at_end.cancel_requested and isinstance(exception, CancelledError)
-        failure = None if cancelled else self.failure(exception, queue.name)
+        failure = None if cancelled else self._failure(exception, queue.name)
         if core.observers:
             outcome, error = ("cancelled", None) if cancelled else ("failed", exception)
             core.observers.tell("end", queue, task, worker.thread, outcome=outcome, error=error)
+        # Not `exclusive`: the worker has masked Ctrl-C already, if it runs in the main thread.
         with core.lock:
             worker.task = None
             if core._abandoned:
@@ -73,7 +74,7 @@ class Termination:
             call_deferred()
         self.perform(effects, task)
 
-    def failure(self, exception: BaseException, queue: str) -> Failure:
+    def _failure(self, exception: BaseException, queue: str) -> Failure:
         """Return the outcome of a task of *queue* that raised *exception*."""
         failure = Failure(exception, traceback_of(exception))
         if self._core.watch_failure is not None:
@@ -107,9 +108,11 @@ class Termination:
                 if node is not future and (node._stage >= DONE or _is_needed(node)):
                     continue
                 if node._stage == RUNNING:
+                    # Its worker reads the request at its next checkpoint or `yield`, or as it raises.
                     core.request_cancel(node)
                     asked.append((node._queue, node))
                 elif node._stage < RUNNING:
+                    # A copy, before the drop releases them.
                     needs = list(dependencies_of(node)) if dependencies else []
                     for relay in needs:
                         if type(relay) is Foreign and relay.future is not None:
@@ -142,7 +145,8 @@ class Termination:
         """Let *queue* run nothing more: fail its pending tasks with *error*, and refuse new ones."""
         with self._core.exclusive():
             queue.refuse(error)
-            # A broken pool drops the workers that no thread has begun.  The others leave by themselves.
+            # A broken pool drops the workers that no thread has begun.  The others leave by themselves, now
+            # or after their tasks.
             queue.leave_unbegun()
             queue.wake_idle()
         self.drop_pending(queue, Failure(error, traceback_of(error)))
@@ -208,6 +212,7 @@ class Termination:
         with breakdown_on_error(core), section:
             if relay not in core.relays:  # no task depends on it any more
                 return
+            # First: a future that calls back twice finds the relay forgotten.
             self.forget(relay)
             if failure is None and not cancelled:
                 section.then(self._wake.start, self._wake.wake_for(core.planner.done(relay)))
@@ -261,7 +266,7 @@ class Termination:
             for other in dependencies_of(task):
                 if type(other) is Foreign and not other._dependents:
                     self.forget(other)  # else the foreign future would keep the relay, and be asked for
-            if not isinstance(task, PlannedFuture):
+            if not isinstance(task, PlannedFuture):  # a relay: no thread waits for it
                 continue
             if searches:
                 forget(task)
@@ -274,6 +279,8 @@ class Termination:
                     queue.cancelled += 1
                 else:
                     queue.failed += 1
+            # Under the lock hold in which *task* ends: units that it gives back are never seen free before
+            # their next owner has them.
             at_end = task._at_end
             if at_end is not None and at_end.hooks:
                 freed += at_end.run_hooks(task)
@@ -290,6 +297,7 @@ class Termination:
     def _unlist(self, item: Item[Any]) -> None:
         """Remove *item* from the requested items of its task.  The lock is held."""
         self._core.relays.discard(item)
+        # Else a later request would return this item, which has ended without a value.
         source = item._source
         stream = None if source is None else source._stream
         if stream is not None and stream.items.get(item._key) is item:
@@ -314,7 +322,7 @@ class Termination:
         for task, at_end, _ in ended:
             if at_end is not None:
                 task._wake_waiters(at_end)
-        # All waiters before any callback, which may wait for any of these tasks.
+        # All waiters first, as a callback may wait for any of these tasks.
         for task, at_end, _ in ended:
             task._release()
             if at_end is not None:
