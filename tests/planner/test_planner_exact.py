@@ -9,9 +9,6 @@ from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from marks import slow_but
 from planner_checks import check, entries
 from planning import Held, Named, Planner, Tolerant, TolerantHeld
@@ -499,71 +496,6 @@ def test_random_walk(chunk: int, order: str) -> None:
         except BaseException:
             print(f"walk({seed}, {order!r})")
             raise
-
-
-# Walks that Hypothesis makes, and makes short where one fails.
-
-
-class Machine(RuleBasedStateMachine):
-    @initialize(
-        order=st.sampled_from(ORDERS),
-        manners=st.lists(st.sampled_from(["", "in order"]), min_size=1, max_size=3),
-    )
-    def begin(self, order: str, manners: list[str]) -> None:
-        in_order = [queue for queue, manner in enumerate(manners) if manner == "in order"]
-        self.both = Both(order, len(manners), in_order)
-
-    def pick(self, data: Any, tasks: Any) -> Any:
-        return data.draw(st.sampled_from(tasks))
-
-    @rule(data=st.data(), tolerant=st.booleans(), grouped=st.booleans(), held=st.booleans())
-    def add(self, data: Any, tolerant: bool, grouped: bool, held: bool) -> None:
-        both = self.both
-        usable = both.tasks("pending", "running", "done", *(["dropped"] if tolerant else []))
-        needs = data.draw(st.lists(st.sampled_from(usable), max_size=4, unique=True)) if usable else []
-        queue = data.draw(st.sampled_from([*range(len(both.queues)), None]))
-        group = None
-        if grouped and queue is not None:
-            group = data.draw(st.integers(0, len(both.groups)))
-            group = both.group() if group == len(both.groups) else group
-        both.add(queue, needs, group, tolerant, held and queue is None)
-
-    @rule(data=st.data(), limit=st.sampled_from([None, 1, 2]))
-    def take(self, data: Any, limit: int | None) -> None:
-        self.both.take(data.draw(st.integers(0, len(self.both.queues) - 1)), limit)
-
-    @precondition(lambda self: self.both.tasks("running") + self.both.relays())
-    @rule(data=st.data())
-    def done(self, data: Any) -> None:
-        self.both.done(self.pick(data, self.both.tasks("running") + self.both.relays()))
-
-    @precondition(lambda self: self.both.tasks("running"))
-    @rule(data=st.data(), limit=st.sampled_from([None, 1, 2]))
-    def complete(self, data: Any, limit: int | None) -> None:
-        self.both.complete(self.pick(data, self.both.tasks("running")), limit)
-
-    @precondition(lambda self: self.both.started())
-    @rule(data=st.data())
-    def hold_back(self, data: Any) -> None:
-        self.both.hold_back(self.pick(data, self.both.started()))
-
-    @precondition(lambda self: self.both.tasks("pending", "running"))
-    @rule(data=st.data())
-    def drop(self, data: Any) -> None:
-        self.both.drop(self.pick(data, self.both.tasks("pending", "running")))
-
-    @precondition(lambda self: self.both.nodes)
-    @rule(data=st.data())
-    def promote(self, data: Any) -> None:
-        self.both.promote(self.pick(data, range(len(self.both.nodes))))
-
-    @invariant()
-    def consistent(self) -> None:
-        self.both.check()
-
-
-TestMachine = Machine.TestCase
-TestMachine.settings = settings(max_examples=50)
 
 
 # Plans that newer tasks take over from the heads above what they need.

@@ -70,18 +70,6 @@ def occupy(queue: Queue, result: Any = None) -> tuple[Gate, Any]:
 # One slot is enough.
 
 
-def test_recursion_of_200_levels_in_one_slot() -> None:
-    limit = sys.getrecursionlimit()
-    with planned(1) as (scheduler, queue):
-
-        def depth(n: int) -> int:
-            return 1 + sum(task.result() for task in [queue.submit(depth, n - 1)]) if n else 0
-
-        assert queue.submit(depth, 200).result(DEADLINE) == 200
-        assert nothing_is_left(scheduler)
-    assert sys.getrecursionlimit() == limit
-
-
 def test_recursion_too_deep_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loop, "DEEPEST", 100)  # or it takes seconds
     limit = sys.getrecursionlimit()
@@ -653,6 +641,37 @@ def test_what_becomes_ready_between_two_futures_is_done_for_the_second() -> None
         assert task.result(DEADLINE) == [1, 2]
 
 
+def test_search_does_not_follow_a_wait_that_is_over() -> None:
+    """The search hears that the awaited task waits, and looks only when that wait has ended."""
+    with planned(1, 1) as (_, one, two):
+        busy, asks, end = Gate(), Gate(), Gate()
+        order: list[str] = []
+
+        def awaited() -> None:
+            asks.enter()
+            with pytest.raises(TimeoutError):
+                unneeded.result(0.01)
+            busy.open()
+            end.enter()
+
+        def program() -> None:
+            two.submit(lambda *_: None, task, one.submit(busy)).result()
+            order.append("end")
+
+        task = two.submit(awaited)
+        asks.wait_entered()
+        waiting = one.submit(program)
+        busy.wait_entered()  # nested
+        unneeded = one.submit(order.append, "unneeded")
+        asks.open()
+        end.wait_entered()
+        until(lambda: any(not search.new_needs for search in searches_in(one)))
+        end.open()
+        waiting.result(DEADLINE)
+        unneeded.result(DEADLINE)
+        assert order == ["end", "unneeded"]
+
+
 def test_as_completed_taken_to_another_task() -> None:
     """Which does then what is needed of its own queue."""
     with planned(1, 1, 1) as (_, one, two, three):
@@ -773,18 +792,6 @@ def test_one_of_two_paused_tasks_is_cancelled() -> None:
         assert two.running()
         scheduler.resume()
         assert two.result(DEADLINE) == "went on"
-
-
-def test_wait_for_all_inside_the_only_slot() -> None:
-    with planned(1, 1) as (scheduler, queue, other):
-
-        def program() -> bool:
-            tasks = [queue.submit(int) for _ in range(3)] + [other.submit(int)]
-            assert scheduler.wait(DEADLINE)
-            return all(task.done() for task in tasks)
-
-        assert queue.submit(program).result(DEADLINE)
-        assert nothing_is_left(scheduler)
 
 
 def test_stop_while_a_task_waits_for_all() -> None:
