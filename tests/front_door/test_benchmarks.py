@@ -74,17 +74,6 @@ def test_all_workloads_are_reported(benchmarks: Any, capsys: Output) -> None:
     assert "among" not in out
 
 
-def test_without_the_gil_the_aim_for_independent_tasks_is_another(
-    benchmarks: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    aims = []
-    for gil in (True, False):
-        monkeypatch.setattr(benchmarks.costs, "has_gil", lambda gil=gil: gil)
-        aims.append([benchmarks.costs.aim(w) for w in benchmarks.workloads.WORKLOADS])
-    changed = {with_gil: without for with_gil, without in zip(*aims, strict=True) if with_gil != without}
-    assert changed == {"  <= 0.20": "  <= 0.50"}
-
-
 @pytest.mark.parametrize("wrong", [{"total": 0}, {"tasks": 51}])
 def test_wrong_results_are_told(
     benchmarks: Any, wrong: dict[str, int], monkeypatch: pytest.MonkeyPatch, capsys: Output
@@ -260,11 +249,6 @@ def test_a_curve_rises_by_one_at_each_result(benchmarks: Any) -> None:
     assert benchmarks.curve.steps(panel, [2.0]) == whole
 
 
-@pytest.mark.parametrize("limit, last", [(0.5, 0), (7, 7), (8, 8), (270, 250), (9_000_000, 9_000_000)])
-def test_ticks_are_round_numbers(benchmarks: Any, limit: float, last: int) -> None:
-    assert benchmarks.curve.ticks(limit)[-1] == last
-
-
 # Other libraries.  None is needed here.
 
 
@@ -323,12 +307,6 @@ def test_libraries_that_are_missing_fail_or_hang_are_told(
     assert "\n  unknown: failed: KeyError: 'unknown'\n" in rows
     assert "does not lead" not in rows
     assert "  smqexec: ended after 0.01 s" in list(benchmarks.peers.report(60, 1, seconds=0.01))
-
-
-def test_columns_where_another_leads_are_named(benchmarks: Any) -> None:
-    found = {"smqexec": {"chain": 2.0, "seed": 1.0}, "other": {"chain": 1.5, "seed": 1.5}}
-    assert list(benchmarks.peers.behind(found)) == ["  smqexec does not lead: chain (other, 1.50)"]
-    assert list(benchmarks.peers.behind({"other": {"chain": 1.0}})) == []
 
 
 # The programs of others.

@@ -6,7 +6,6 @@ import os
 import random
 import re
 import runpy
-import signal
 import subprocess
 import sys
 import threading
@@ -26,8 +25,6 @@ from smqexec import __main__ as demonstration
 
 main = demonstration.main
 Output = pytest.CaptureFixture[str]
-
-posix = pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals")
 
 
 @pytest.fixture
@@ -163,34 +160,30 @@ def test_phases_find_the_same(folder: Path) -> None:
 # -- Its options
 
 
-def test_oldest_reads_in_the_order_given(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_jobs_run_at_once_and_the_disk_has_one_slot(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: Output
+) -> None:
+    """Oldest first, files are read in the order given."""
     names, threads = [], set()
-    real = demonstration.read
+    barrier, calls = threading.Barrier(3), count()
+    read, distance = demonstration.read, demonstration.distance
 
-    def read(path: Path, delay: float) -> bytes:
+    def noted(path: Path, delay: float) -> bytes:
         names.append(path.name)
         threads.add(threading.current_thread())
-        return real(path, delay)
+        return read(path, delay)
 
-    monkeypatch.setattr(demonstration, "read", read)
-    assert main(["--order", "oldest", *paths(folder, "twin far other copy near")]) == 0
-    assert names == ["twin", "far", "other", "copy", "near"]
-    assert len(threads) == 1, "the disk has one slot"
-
-
-def test_jobs_run_at_once(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: Output) -> None:
-    barrier = threading.Barrier(3)
-    calls = count()
-    real = demonstration.distance
-
-    def distance(*args: Any) -> float:
+    def together(*args: Any) -> float:
         if next(calls) < 3:
             barrier.wait(DEADLINE)  # raises unless three are here at once
-        return real(*args)
+        return distance(*args)
 
-    monkeypatch.setattr(demonstration, "distance", distance)
-    assert main(["--jobs", "3", str(folder)]) == 0
+    monkeypatch.setattr(demonstration, "read", noted)
+    monkeypatch.setattr(demonstration, "distance", together)
+    assert main(["--jobs", "3", "--order", "oldest", *paths(folder, "twin far other copy near")]) == 0
     assert compared(capsys.readouterr().out) == 10
+    assert names == ["twin", "far", "other", "copy", "near"]
+    assert len(threads) == 1
 
 
 def test_a_slow_disk_can_be_asked_for(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -243,29 +236,13 @@ def test_directories_are_searched_and_sorted(tmp_path: Path) -> None:
     assert files[z] == Path(z)
 
 
-def test_an_unusable_file_is_named_once_and_the_rest_goes_on(folder: Path, capsys: Output) -> None:
-    (folder / "empty").touch()
-    (folder / "gone").symlink_to(folder / "nowhere")
-    missing = str(folder / "missing")
-    assert main([missing, str(folder), os.devnull]) == 0
-    out, err = capsys.readouterr()
-    reason = os.strerror(2)
-    assert sorted(err.splitlines()) == sorted(
-        [
-            f"smqexec: {missing}: {reason}",
-            f"smqexec: {folder / 'empty'}: empty",
-            f"smqexec: {folder / 'gone'}: {reason}",
-            f"smqexec: {os.devnull}: not a regular file",
-        ]
-    )
-    assert compared(out) == 10
-
-
-def test_a_file_and_a_directory_that_may_not_be_read(
+def test_what_cannot_be_read_is_named_once_and_the_rest_goes_on(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: Output
 ) -> None:
-    closed = folder / "closed"
-    closed.mkdir()
+    (folder / "empty").touch()
+    (folder / "gone").symlink_to(folder / "nowhere")
+    (folder / "closed").mkdir()
+    missing = str(folder / "missing")
     scandir, read_bytes = os.scandir, Path.read_bytes
 
     def refuse(path: Path, act: Any) -> Any:
@@ -275,10 +252,14 @@ def test_a_file_and_a_directory_that_may_not_be_read(
 
     monkeypatch.setattr(os, "scandir", lambda path: refuse(path, scandir))
     monkeypatch.setattr(Path, "read_bytes", lambda path: refuse(path, read_bytes))
-    assert main([str(folder)]) == 0
+    assert main([missing, str(folder), os.devnull]) == 0
     out, err = capsys.readouterr()
-    lines = [f"smqexec: {path}: Permission denied" for path in (closed, folder / "far")]
-    assert sorted(err.splitlines()) == lines
+    reasons = {
+        **{missing: os.strerror(2), folder / "gone": os.strerror(2), folder / "empty": "empty"},
+        **{os.devnull: "not a regular file"},
+        **{folder / name: "Permission denied" for name in ("closed", "far")},
+    }
+    assert sorted(err.splitlines()) == sorted(f"smqexec: {path}: {why}" for path, why in reasons.items())
     assert compared(out) == 6
 
 
@@ -418,66 +399,10 @@ def running(*argv: str) -> subprocess.Popen[str]:
     )  # fmt: skip
 
 
-def interrupted(script: str, *argv: str) -> tuple[int, str, str]:
-    """Run *script*, interrupt it when it says "begun"; return its status, output and errors."""
-    with running("-c", script, *argv) as process:
-        late = threading.Timer(6 * DEADLINE, process.kill)  # ends readline() as well
-        late.start()
-        try:
-            assert process.stdout
-            before = ""
-            while not before.endswith("begun\n"):
-                line = process.stdout.readline()
-                assert line, before
-                before += line
-            process.send_signal(signal.SIGINT)
-            out, err = process.communicate(timeout=6 * DEADLINE)
-        finally:
-            late.cancel()
-            late.join()
-            process.kill()
-    return process.returncode, before + out, err
-
-
 # Pairs take their time from the fourth on, until the scheduler is stopped.
 
 # One pair after the other, while millions are being submitted.  That begins with the
 # first pair: what is newer goes first, and would perhaps outrun it for long.
-BUSY = """
-import itertools, sys, threading
-from smqexec import __main__ as demonstration
-
-begun, calls = threading.Event(), itertools.count(1)
-real_add, real_named = demonstration.Found.add, demonstration.named
-
-def add(self, *args):
-    real_add(self, *args)
-    if next(calls) == 1:
-        sys.stdout.write("begun\\n")  # in one piece, whatever other threads print
-        sys.stdout.flush()
-        begun.set()
-
-class Files(dict):
-    def items(self):
-        for number, item in enumerate(super().items()):
-            if number == 3:
-                begun.wait()
-            yield item
-
-demonstration.Found.add = add
-demonstration.named = lambda paths: Files(real_named(paths))
-sys.exit(demonstration.main(sys.argv[1:]))
-"""
-
-
-@posix
-def test_sigint_while_submitting(tmp_path: Path) -> None:
-    for i in range(500):
-        (tmp_path / f"{i}").write_text(f"{i}" * 9)
-    status, out, err = interrupted(BUSY, str(tmp_path))
-    assert (status, err) == (130, "")
-    assert 0 < compared(out) < 500 * 499 // 2
-    assert "\nInterrupted.  Pairs compared: " in out
 
 
 def test_interrupt_ends_an_endless_submission(
