@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
-from contextvars import Context, ContextVar, copy_context
+from contextvars import Context, ContextVar
 from typing import Any
 from weakref import ref
 
@@ -173,16 +173,18 @@ def test_after_futures_of_others() -> None:
         assert failing.origin is broken
 
 
-def test_after_keeps_no_result() -> None:
-    """Neither while the task is held, nor once it is done, nor by a name that outlives it."""
+def test_options_keep_nothing() -> None:
+    """Neither the result of a task before nor what is in the context, not even by a name that outlives it."""
     with planned(1) as (_, queue):
+        context, thing = Context(), Thing()
+        context.run(place.set, thing)  # type: ignore[arg-type]
         early = queue.submit(Thing)
-        known = ref(early.result(DEADLINE))
-        late = queue.options(name="late", after=[early], context=copy_context()).submit(abs, -1)
+        gone = [ref(early.result(DEADLINE)), ref(thing)]
+        late = queue.options(name="late", after=[early], context=context).submit(abs, -1)
         assert late.result(DEADLINE) == 1
         with without_collector():
-            del early
-            until_gone(known)
+            del early, thing, context
+            until_gone(*gone)
         assert label_of(late) == "late"
 
 
@@ -261,19 +263,6 @@ def test_function_in_a_context_keeps_its_name_and_traceback() -> None:
         scheduler.resume()
         error: Any = task.exception(DEADLINE)
     assert error.__traceback__.tb_frame.f_code.co_name == "fail"
-
-
-def test_context_is_let_go_of() -> None:
-    with planned(1) as (_, queue):
-        context = Context()
-        thing = Thing()
-        context.run(place.set, thing)  # type: ignore[arg-type]
-        known = ref(thing)
-        task = queue.options(name="x", context=context).submit(abs, -1)
-        assert task.result(DEADLINE) == 1
-        with without_collector():
-            del thing, context
-            until_gone(known)
 
 
 def test_queue_that_copies_contexts() -> None:

@@ -245,22 +245,6 @@ def test_what_is_a_generator_task(fn: Any) -> None:
         assert [item.exception(DEADLINE) is None for item in items] == [True, True, False]
 
 
-def test_any_iterator_of_a_callable_with_a_number() -> None:
-    with planned(1) as (_, queue):
-        fed = Fed()
-        make: Any = lambda n: map(lambda _: next(values), range(n))  # noqa: E731
-        values = fed()
-        make.number_of_results = same
-        task = queue.submit(make, 2)
-        assert len(task) == 2
-        fed.give(5)
-        assert task[0].result(DEADLINE) == 5
-        assert not task.done()
-        fed.give(6)
-        assert task.result(DEADLINE) == [5, 6]
-        values.close()  # type: ignore[attr-defined]
-
-
 @pytest.mark.parametrize("kind", [Countdown, Closing])
 def test_iterator_class_with_a_number(kind: Any) -> None:
     """An iterator that has a ``close`` is closed if it is not exhausted."""
@@ -1506,26 +1490,6 @@ def test_item_is_asked_for_where_the_task_has_just_turned_out_to_be_an_ordinary_
         assert task[5].exception(DEADLINE)
 
 
-def test_value_comes_while_its_item_is_asked_for() -> None:
-    """Between a look at the values without the lock, and the lock."""
-    with planned(1) as (scheduler, queue):
-        fed = Fed()
-        task = queue.submit(fed)
-        iter(task)
-
-        def late() -> None:
-            if not stream_of(task).values:
-                fed.give("a")
-                until(lambda: stream_of(task).values)
-            else:
-                fed.give(END)
-                task.result(DEADLINE)
-
-        before(core_of(scheduler).streams, "item", late)
-        assert task[0].result(0) == "a"
-        assert isinstance(task[1].exception(0), IndexError)
-
-
 @pytest.mark.parametrize("end", [None, END], ids=["runs", "ended"])
 def test_length_becomes_known_while_it_is_asked_for(end: object) -> None:
     with planned(1, stopped=True) as (scheduler, queue):
@@ -1589,21 +1553,6 @@ def test_task_is_cancelled_while_its_number_is_asked(number: Any) -> None:
         gate.open()
         assert outcome(length) == number
         assert outcome(task) == ("cancelled" if number == 3 else number)
-
-
-def test_length_is_asked_for_when_the_number_has_just_failed() -> None:
-    with planned(1, stopped=True) as (scheduler, queue):
-        asked: list[Any] = []
-
-        def late() -> None:
-            asked.append(beside(len, task))
-            until(lambda: awaits(task, LENGTH))
-
-        before(core_of(scheduler).termination, "fail", late)
-        task = queue.submit(announced(Counter(error=Broken())))
-        scheduler.resume()
-        assert isinstance(task.exception(DEADLINE), Broken)
-        assert outcome(asked[0]) is task.exception()
 
 
 def test_task_is_iterated_while_it_is_being_dropped(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ from internals import searches_in, workers_of
 from threads import beside, planned, until
 
 import smqexec
-from smqexec import Queue, Scheduler, checkpoint
+from smqexec import Queue, Scheduler
 
 
 def here() -> int:
@@ -68,18 +68,6 @@ def test_order_is_that_of_the_scheduler(order: str, expected: list[Any]) -> None
     assert done == ["outer", "other", "inner"]
 
 
-def test_recursion_on_one_slot() -> None:
-    def total(numbers: list[int]) -> int:
-        if len(numbers) == 1:
-            return numbers[0]
-        middle = len(numbers) // 2
-        halves = [queue.submit(total, numbers[:middle]), queue.submit(total, numbers[middle:])]
-        return sum(half.result() for half in halves)
-
-    with Queue(inline=True) as queue:
-        assert queue.submit(total, list(range(100))).result(DEADLINE) == 4950
-
-
 def test_at_the_bottom_of_a_recursion() -> None:
     """Where there is no room to begin, submit raises RecursionError; no run is lost in the middle."""
 
@@ -96,29 +84,6 @@ def test_at_the_bottom_of_a_recursion() -> None:
         assert submitted and all(task.result(DEADLINE) == "0" for task in submitted)
         assert queue.submit(abs, -1).result(DEADLINE) == 1
         assert scheduler.wait(DEADLINE) and sys.getrecursionlimit() == limit
-
-
-def test_awaited_task_runs_in_the_slot_of_an_outer_worker_of_the_thread() -> None:
-    """The outer worker can't go on, although what it waits for has ended."""
-    gate = Gate()
-
-    def inner() -> int:
-        task = two.submit(abs, -1)
-        gate.open()
-        until(lambda: outside.done())
-        return task.result(DEADLINE)
-
-    def outer() -> Future[int]:
-        nonlocal outside
-        outside = threads.submit(gate)
-        task = one.submit(inner)
-        outside.result(DEADLINE)
-        return task
-
-    outside: Any = None
-    with Scheduler() as scheduler:
-        one, two, threads = Queue(scheduler, inline=True), Queue(scheduler, inline=True), Queue(scheduler, 1)
-        assert two.submit(outer).result(DEADLINE).result(DEADLINE) == 1
 
 
 def test_thread_that_waits_for_an_outer_worker_runs_what_the_inner_one_needs() -> None:
@@ -170,18 +135,6 @@ def test_inside_a_task_of_another_scheduler_a_thread_does_it() -> None:
             last = one.submit(lambda: two.scheduler.resume() or waiting.result())
         assert last.result(DEADLINE) != here()
         assert two.submit(here).result() == here()
-
-
-def test_task_that_waits_for_itself_is_told() -> None:
-    def wait() -> None:
-        found[0].result()
-
-    found: list[Any] = []
-    with Scheduler(stopped=True) as scheduler:
-        found.append(Queue(scheduler, inline=True).submit(wait))
-        scheduler.resume()
-        with pytest.raises(RuntimeError, match="waits for itself"):
-            found[0].result(DEADLINE)
 
 
 def test_task_that_waits_for_one_that_its_own_thread_has_left_for_it() -> None:
@@ -290,20 +243,6 @@ def test_more_slots_than_one() -> None:
         assert [task.result(DEADLINE) for task in tasks] == [0, 1, 2, 3, 4]
         queue.max_workers = 1
         assert queue.submit(abs, 1).done()
-
-
-def test_checkpoint_and_cancel() -> None:
-    def end() -> None:
-        found[0].cancel()
-        checkpoint()
-
-    found: list[Any] = []
-    with Scheduler(stopped=True) as scheduler:
-        queue = Queue(scheduler, inline=True)
-        found.append(queue.submit(end))
-        last = queue.submit(abs, 1)
-        scheduler.resume()
-        assert found[0].cancelled() and last.done()
 
 
 @pytest.mark.skipif(not hasattr(signal, "raise_signal"), reason="needs raise_signal")
