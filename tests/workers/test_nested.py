@@ -32,6 +32,7 @@ from internals import (
     watchers_of,
     workers_of,
 )
+from strikes import PACKAGE
 from threads import beside, planned, until, until_gone, without_collector
 
 import smqexec
@@ -68,6 +69,42 @@ def occupy(queue: Queue, result: Any = None) -> tuple[Gate, Any]:
 
 
 # One slot is enough.
+
+
+def test_wait_takes_a_step_for_each_task_around_it() -> None:
+    """In the search for a cycle too: the tasks around it are many, and each waits for the next."""
+
+    def steps(depth: int) -> int:
+        count = 0
+
+        def trace(frame: Any, event: str, arg: object) -> Any:
+            nonlocal count
+            if not frame.f_code.co_filename.startswith(PACKAGE):
+                return None
+            frame.f_trace_opcodes = True
+            count += event == "opcode"
+            return trace
+
+        def descend(n: int) -> None:
+            if n:
+                queue.submit(descend, n - 1).result()
+                return
+            before = sys.gettrace()
+            sys.settrace(trace)
+            try:
+                assert smqexec.wait([held], 0.01).not_done
+            finally:
+                sys.settrace(before)
+
+        gate = Gate()
+        with planned(1, 1) as (_, queue, other):
+            held = other.submit(gate)
+            gate.wait_entered()
+            queue.submit(descend, depth).result(DEADLINE)
+            gate.open()
+        return count
+
+    assert steps(120) < 5 * steps(30)
 
 
 def test_recursion_too_deep_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
