@@ -26,7 +26,7 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 from weakref import ref
 
 from .._calls.arguments import dependencies
@@ -42,10 +42,6 @@ if TYPE_CHECKING:
     from .._core.queue_state import QueueState
 
 LOGGER = logging.getLogger("smqexec")
-
-#: The fields of an `Event`: kind, time, number, task, the state of its queue, worker, dependencies,
-#: index, outcome, error.
-Facts: TypeAlias = tuple[Any, ...]
 
 #: Called with each new scheduler.
 newcomers: list[Callable[[Any], object]] = []
@@ -81,8 +77,12 @@ def number_of(task: Any) -> int:
 
 def numbers_of(values: Sequence[Any]) -> tuple[int, ...]:
     """Return the numbers of the tasks, and of the tasks of items, among *values*."""
-    tasks = (value._producer() for value in values if isinstance(value, PlannedFuture))
-    return tuple(dict.fromkeys(number_of(task) for task in tasks if task is not None))
+    numbers: dict[int, None] = {}
+    for value in values:
+        task = value._producer() if isinstance(value, PlannedFuture) else None
+        if task is not None:
+            numbers[task._serial or number_of(task)] = None
+    return tuple(numbers)
 
 
 class Event:
@@ -99,7 +99,7 @@ class Event:
     task: Task[Any] | None
     #: Of the task: 1, 2, ... in the order in which tasks were first observed, in all schedulers of
     #: the process.  0 for a stop and a resume.
-    number: int = 0
+    number: int
     #: Start, item, end: what runs the task: the identifier of the thread, or the name that an engine
     #: gives.  None at the end of a task that never ran.
     worker: int | str | None
@@ -114,6 +114,21 @@ class Event:
     error: BaseException | None
 
     _state: QueueState | None  # of the task's queue
+
+    def __init__(
+        self, kind: Any, time: Any, number: Any, task: Any, state: Any, worker: Any, dependencies: Any,
+        index: Any, outcome: Any, error: Any,
+    ) -> None:  # fmt: skip
+        self.kind = kind
+        self.time = time
+        self.number = number
+        self.task = task
+        self._state = state
+        self.worker = worker
+        self.dependencies = dependencies
+        self.index = index
+        self.outcome = outcome
+        self.error = error
 
     @property
     def queue(self) -> str | None:
@@ -154,14 +169,9 @@ class Observation:
             with scheduler.exclusive():
                 scheduler.observers = Observers(other for other in scheduler.observers if other is not self)
 
-    def _tell(self, facts: Facts) -> None:
-        """Tell the observer of an event with these *facts*."""
-        event = Event()
-        (
-            event.kind, event.time, event.number, event.task, event._state,
-            event.worker, event.dependencies, event.index, event.outcome, event.error,
-        ) = facts  # fmt: skip
-        self.callback(event)
+    def _tell(self, *fields: Any) -> None:
+        """Tell the observer of an event with these *fields*, as `Event` takes them."""
+        self.callback(Event(*fields))
 
     def __enter__(self) -> Self:
         return self
@@ -180,9 +190,9 @@ class Observers(tuple[Observation, ...]):
 
     def submitted(self, queue: QueueState, task: Task[Any], args: Any, kwargs: Any) -> None:
         """Tell that *task* is about to be added; *args* and *kwargs* as for `add`."""
-        needs = [future for future, _ in dependencies(args, kwargs)]
-        needs += [future for future, _ in task._after]
-        numbers = numbers_of(needs) if needs else ()
+        numbers: tuple[int, ...] = ()
+        if kwargs is not None or task._after:  # None: no future among the arguments
+            numbers = numbers_of([future for future, _ in (*dependencies(args, kwargs), *task._after)])
         if _count_is_atomic and not task._serial:
             task._serial = next(_numbers)  # no other thread knows the task
         self.tell("submit", queue, task, dependencies=numbers)
@@ -204,10 +214,9 @@ class Observers(tuple[Observation, ...]):
         if time is None:
             time = perf_counter()
         number = 0 if task is None else task._serial or number_of(task)
-        facts = kind, time, number, task, queue, worker, dependencies, index, outcome, error
         for each in self:
             try:
-                each._tell(facts)
+                each._tell(kind, time, number, task, queue, worker, dependencies, index, outcome, error)
             except BaseException as raised:
                 if _is_of_the_caller(kind, worker, raised):
                     raise

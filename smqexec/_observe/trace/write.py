@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from ..._calls.interrupts import uninterrupted
 from ..._futures.names import label_of
 from ..._planner import dependencies_of
-from ..events import Facts, Observation, newcomers, number_of, numbers_of
+from ..events import Observation, newcomers, number_of, numbers_of
 from .encode import Encoder, Note
 
 if TYPE_CHECKING:
@@ -50,9 +50,11 @@ class _Notes(Observation):
         self._notes = recording._notes
         super().__init__(scheduler, recording.watch)  # named in the log should this fail
 
-    def _tell(self, facts: Facts) -> None:
-        kind, time, number, task, queue, worker, dependencies, index, outcome, _ = facts
-        detail: Any = worker
+    def _tell(
+        self, kind: Any, time: Any, number: Any, task: Any, queue: Any, worker: Any, dependencies: Any,
+        index: Any, outcome: Any, error: Any,
+    ) -> None:  # fmt: skip
+        detail = worker
         if kind == "submit":
             detail = label_of(task)
         elif kind == "end":
