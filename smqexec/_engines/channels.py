@@ -61,7 +61,7 @@ class Address(Protocol):
         """Connect to the channel; return None if the channel cannot be reached from here.
 
         Raises:
-            Closed: The channel takes no values: another worker has had this call.
+            BegunAnew: Another worker has had this call.
         """
         ...
 
@@ -70,8 +70,18 @@ class Ordinary(Exception):
     """Raised by `Channel.values`: the call returned no iterator, but the value in the only argument."""
 
 
+class BegunAnew(RuntimeError):
+    """The executor has made the call of a generator task twice."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the executor has begun a generator task again, after its worker was lost or had failed; "
+            "a generator task can't be repeated, as its values are out"
+        )
+
+
 class Closed(BaseException):
-    """Raised in the worker: the channel takes no more values."""
+    """Raised in the worker: the receiver has closed the generator."""
 
 
 # In the worker.
@@ -191,13 +201,14 @@ class Channel:
 
     @abstractmethod
     def close(self, connection: Connection | None = None) -> None:
-        """Close *connection*, and accept no other."""
+        """Accept no more connections, and close *connection*."""
 
     @ours
     def values(self) -> Generator[Any]:
         """Yield the values of the call.
 
         Raises:
+            BegunAnew: The executor has made the call twice.
             Ordinary: The call returned no iterator.
             ConnectionError: The worker is gone, and the executor has not ended the future.
             BaseException: The exception of the future.
@@ -231,6 +242,8 @@ class Channel:
             iterates, value = outcome
             if not iterates:
                 raise Ordinary(value)
+            if connection is not None and value:  # a second worker could not connect
+                raise BegunAnew
             yield from value
         finally:
             error = None  # no cycle: the traceback of the exception may keep this frame
@@ -246,7 +259,7 @@ class Channel:
         return outcome_of(self.future)
 
 
-# The local channels of this interpreter, by key.  Each access is one atomic operation: no lock is needed.
+# The local channels of this interpreter that wait for a worker, by key.  Each access is one atomic operation.
 _channels: dict[bytes, LocalChannel] = {}
 
 
@@ -259,11 +272,11 @@ class LocalAddress(NamedTuple):
 
     def connect(self) -> Connection | None:
         if self.process == os.getpid():  # a forked process has a copy of the dictionary
-            channel = _channels.get(self.key)
+            channel = _channels.pop(self.key, None)
             if channel is not None:
                 return channel.connect_here()
             if self.address is None:
-                raise Closed
+                raise BegunAnew
         if self.address is None:
             return None
         from multiprocessing.connection import Client, answer_challenge, deliver_challenge
@@ -276,7 +289,7 @@ class LocalAddress(NamedTuple):
             answer_challenge(connection, self.key)
             deliver_challenge(connection, self.key)
         except (EOFError, OSError):
-            raise Closed from None
+            raise BegunAnew from None
         return connection
 
 
@@ -327,7 +340,7 @@ class LocalChannel(Channel):
         _channels[key] = self
 
     def connect_here(self) -> Connection:
-        """Return the worker's end of a new connection within this interpreter.  Any thread may call it."""
+        """Return the worker's end of a connection within this interpreter.  Called once, by any thread."""
         there: SimpleQueue[Any] = SimpleQueue()
         back: SimpleQueue[Any] = SimpleQueue()
         self._deliver(_End(there, back))
@@ -340,7 +353,7 @@ class LocalChannel(Channel):
     def _deliver(self, connection: Connection | None) -> None:
         """Let `accept` return *connection*, unless it has returned before."""
         self._inbox.put(connection)
-        while self._listening:  # only a connection ends `Listener.accept`
+        while self._listening:  # only another connection ends `Listener.accept`
             from multiprocessing.connection import Client
 
             try:
@@ -359,15 +372,12 @@ class LocalChannel(Channel):
                         sleep(RETRY)
             return self._inbox.get()
         finally:
-            self._listening = False
+            self.close()  # only one worker may connect
 
     def close(self, connection: Connection | None = None) -> None:
         self._listening = False
         _channels.pop(self.address.key, None)
-        with suppress(Empty):
-            while True:  # also the connections of workers that got the call once more
-                if connection is not None:
-                    connection.close()
-                connection = self._inbox.get_nowait()
+        if connection is not None:
+            connection.close()
         if self._listener is not None:
             self._listener.close()

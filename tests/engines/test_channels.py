@@ -16,7 +16,7 @@ from gate import DEADLINE
 from internals import channels
 from threads import beside, until
 
-from smqexec._engines.channels import LocalAddress, LocalChannel, Ordinary, perform, stream
+from smqexec._engines.channels import BegunAnew, LocalAddress, LocalChannel, Ordinary, perform, stream
 
 
 def elsewhere(channel: LocalChannel) -> LocalAddress:
@@ -126,33 +126,47 @@ def test_values_within_an_interpreter_are_the_same_objects() -> None:
         assert list(values) == []
 
 
-def test_worker_in_this_interpreter_that_has_the_call_once_more_does_not_begin() -> None:
-    channel = LocalChannel(False)
-    values = received(channel, beside(stream, channel.address, count, 1))
+@pytest.mark.parametrize("local", [False, True])
+def test_second_worker_of_a_call_does_not_begin(local: bool) -> None:
+    channel = LocalChannel(not local)
+    address = channel.address if local else elsewhere(channel)
+    values = received(channel, beside(stream, address, count, 1))
+    waiting = None if local else Client(address.address)  # as a worker that the channel has not accepted
     assert next(values) == 0
-    again = channel.address.connect()
+    if waiting is None:
+        with pytest.raises(BegunAnew):
+            stream(address, remote_calls.fail, "the call must not be made")
+    else:
+        with pytest.raises((EOFError, OSError)):
+            answer_challenge(waiting, address.key)
+        assert stream(address, count, 1) == (True, [0])  # `values` finds that out
     assert list(values) == []
-    with pytest.raises(EOFError):
-        again.recv()  # type: ignore[union-attr]
-    assert stream(channel.address, remote_calls.fail, "the call must not be made") == (True, [])
 
 
-def test_worker_in_another_process_that_has_the_call_once_more_does_not_begin(
+def test_values_of_a_second_worker_that_could_not_connect_fail_the_task() -> None:
+    channel, future = LocalChannel(True), Future[Any]()
+    values = received(channel, future)
+    first = beside(stream, elsewhere(channel), count, 1)
+    assert next(values) == 0
+    ended = beside(next, values)
+    assert first.result(DEADLINE) == (True, [])
+    future.set_result(stream(elsewhere(channel), count, 1))
+    with pytest.raises(BegunAnew):
+        ended.result(DEADLINE)
+
+
+def test_worker_that_is_not_accepted_before_the_channel_closes_does_not_begin(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    channel, connected = LocalChannel(True), threading.Event()
-    values = received(channel, beside(stream, elsewhere(channel), count, 1))
-    assert next(values) == 0
+    channel = LocalChannel(True)
 
-    def answer(*args: Any) -> None:
-        connected.set()
+    def close_first(*args: Any) -> None:
+        channel.close()
         answer_challenge(*args)
 
-    monkeypatch.setattr("multiprocessing.connection.answer_challenge", answer)
-    again = beside(stream, elsewhere(channel), remote_calls.fail, "the call must not be made")
-    assert connected.wait(DEADLINE)
-    assert list(values) == []
-    assert again.result(DEADLINE) == (True, [])
+    monkeypatch.setattr("multiprocessing.connection.answer_challenge", close_first)
+    with pytest.raises(BegunAnew):
+        stream(elsewhere(channel), remote_calls.fail, "the call must not be made")
 
 
 def test_worker_whose_receiver_is_gone_closes_the_generator() -> None:

@@ -7,6 +7,7 @@ import re
 import threading
 from collections.abc import Iterator
 from concurrent.futures import BrokenExecutor, CancelledError, Future, ThreadPoolExecutor
+from contextlib import suppress
 from operator import add
 from typing import Any
 
@@ -480,6 +481,27 @@ def test_generator_that_runs_inside_submit_publishes_its_values() -> None:
         task[0].add_done_callback(lambda _: first.set())
         scheduler.resume()
         assert task.result(DEADLINE) == [1, 2]
+
+
+def test_generator_task_that_the_executor_repeats_fails() -> None:
+    class Retrying(ThreadPoolExecutor):
+        def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+            def call() -> Any:
+                with suppress(OSError):
+                    return fn(*args, **kwargs)
+                return fn(*args, **kwargs)
+
+            return super().submit(call)
+
+    def failing() -> Iterator[int]:
+        yield 1
+        raise OSError("no light")
+
+    with Retrying(1) as pool, Scheduler() as scheduler:
+        task = Queue(scheduler, executor=pool).submit(failing)
+        assert task[0].result(DEADLINE) == 1
+        with pytest.raises(RuntimeError, match="can't be repeated"):
+            task.result(DEADLINE)
 
 
 def test_generator_tasks_reach_the_executor_in_order() -> None:

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 from distributed import Client, Queue, get_worker
 from distributed.protocol import pickle
 
-from ..channels import Channel, Closed, Connection
+from ..channels import BegunAnew, Channel, Closed, Connection
 from .loop import in_loop
 
 # The first word to the worker.
@@ -33,10 +33,6 @@ BEGINNING = 1.0
 WANTED = 5.0
 # Seconds after which the receiver of a message asks whether the call has ended.
 POLLING = 1.0
-
-
-class BegunAnew(RuntimeError):
-    """Raised on a worker: the generator had begun on another worker, which was lost."""
 
 
 class ClusterAddress(NamedTuple):
@@ -53,9 +49,7 @@ class ClusterAddress(NamedTuple):
             word = None
         if word != BEGIN:
             connection.close()
-            raise BegunAnew(
-                "the worker of a generator task was lost after it had begun, and Dask began it once more"
-            )
+            raise BegunAnew
         return connection
 
 
