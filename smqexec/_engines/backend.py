@@ -70,15 +70,7 @@ _backends = count()  # numbers in the names of queues; `next` is atomic
 def on_executor(
     scheduler: Any, max_workers: int | None, name: str, executor: Executor, prefetch: int | None
 ) -> QueueState:
-    """Return the state of a new queue on *executor*.
-
-    Args:
-        scheduler: The scheduler of the queue.
-        max_workers: The number of slots; None: the number that *executor* tells.
-        name: The name of the queue; empty: a name after the class of *executor*.
-        executor: Makes the calls.
-        prefetch: See `ExecutorBackend`.
-    """
+    """Return the state of a new queue on *executor*, which may tell *max_workers* and the name."""
     kind = type(executor).__name__
     max_workers = workers_of(executor) if max_workers is None else max_workers
     if max_workers is None:
@@ -104,11 +96,7 @@ _steps = _Steps()
 
 
 class _Refused(Future[Any]):
-    """The future of a call that the executor did not take.
-
-    Args:
-        error: The exception that ``submit`` raised.
-    """
+    """The future of a call that the executor did not take: it has failed with the exception of ``submit``."""
 
     def __init__(self, error: BaseException) -> None:
         super().__init__()
@@ -179,11 +167,8 @@ class ExecutorBackend(Backend):
         self.executor = None
 
     def lose(self, queue: QueueState) -> None:
-        """Release the executor if no call of *queue* can come: the scheduler keeps the state of lost queues.
-
-        Called as the queue is collected, and as a worker leaves.  No lock is needed: a queue that has ended
-        gets no task and no worker.
-        """
+        """Release the executor if no call of *queue* can come: the scheduler keeps *queue* for a while."""
+        # No lock is needed: a queue that has ended gets no task and no worker.
         if queue.ending and not queue.workers:
             self.join(wait=False)
 
@@ -248,7 +233,7 @@ class ExecutorBackend(Backend):
         queue = worker.queue
         if queue.scheduler.observers:
             queue.scheduler.observers.tell("start", queue, worker.task, worker.thread)
-        done: Callable[[Future[Any]], None] = lambda future: self._do(partial(self._end, worker, future))  # noqa: E731
+        done: Callable[[Future[Any]], None] = partial(self._done, worker)
         try:
             later, _steps.later = _steps.later, None
             try:
@@ -267,11 +252,7 @@ class ExecutorBackend(Backend):
 
     @ours
     def _prepare(self, worker: Worker) -> Channel | None:
-        """Replace futures among the arguments; for a generator task, return a channel that has a receiver.
-
-        Raises:
-            BaseException: The executor has ended; or an argument, the length or the channel failed.
-        """
+        """Replace futures among the arguments; for a generator task, return a channel that has a receiver."""
         queue = worker.queue
         task: Any = worker.task
         args, form = task._args, task._kwargs
@@ -335,6 +316,10 @@ class ExecutorBackend(Backend):
 
     # How calls end.
 
+    def _done(self, worker: Worker, future: Future[Any]) -> None:
+        """Cause the end of the task of *worker*: the callback of *future*."""
+        self._do(partial(self._end, worker, future))
+
     @ours
     def _receive(self, worker: Worker, channel: Channel) -> None:
         """Publish the values that come through *channel*, then end the task of *worker*: the receiver."""
@@ -355,22 +340,20 @@ class ExecutorBackend(Backend):
         self.threads.discard(thread)
 
     def _end(self, worker: Worker, future: Future[Any] | None, outcome: Outcome | None = None) -> None:
-        """End the task of *worker*, whose call has ended, and advance.
+        """End the task of *worker* with *outcome*, or else with that of *future*, and advance.
 
-        Args:
-            worker: The worker.
-            future: The future of the call; None if the executor has not ended it.
-            outcome: The result and the exception of the task; None: those of *future*.
+        *future* is None if the executor has not ended it: the worker of a generator task is gone.
         """
-        try:
-            value, error = outcome or self._outcome(future)
-        except BaseException as raised:  # the future is of a class of the executor's own
-            value, error = None, raised
-        if error is None:
-            self._complete(worker, value)
-        else:
-            self._fail(worker, error, future)
-        del value, error, future, outcome
+        with breakdown_on_error(worker.queue.scheduler, worker, worker.task):
+            try:
+                value, error = outcome or self._outcome(future)
+            except BaseException as raised:  # the future is of a class of the executor's own
+                value, error, future = None, raised, None
+            if error is None:
+                self._complete(worker, value)
+            else:
+                self._fail(worker, error, future)
+        value = error = future = outcome = None
         self._advance(worker)
 
     def _outcome(self, future: Any) -> Outcome:
@@ -387,8 +370,7 @@ class ExecutorBackend(Backend):
         # If the start of the next task lets another worker start, `_advance` has to take the task; the same
         # holds if the executor says how many calls it wants, as this worker may be one too many.
         more = not queue.in_order and self._prefetch is not None
-        with breakdown_on_error(queue.scheduler, worker, task):
-            queue.scheduler.dispatcher.complete(queue, worker, task, value, more)
+        queue.scheduler.dispatcher.complete(queue, worker, task, value, more)
 
     def _fail(self, worker: Worker, error: BaseException, future: Future[Any] | None) -> None:
         """Fail the task of *worker*; if the executor has ended, fail all pending tasks of the queue."""
@@ -409,8 +391,7 @@ class ExecutorBackend(Backend):
             self._broken = end
             queue.scheduler.termination.break_off(queue, end)
         cancelled = future is not None and future.cancelled()
-        with breakdown_on_error(queue.scheduler, worker, task):
-            queue.scheduler.termination.fail(queue, worker, task, error, cancelled)
+        queue.scheduler.termination.fail(queue, worker, task, error, cancelled)
 
     def _end_shown_by(self, error: BaseException, future: Future[Any] | None) -> BaseException | None:
         """Return the error of the executor if *error*, with which *future* has ended, shows its end."""

@@ -106,8 +106,7 @@ def perform(fn: Callable[..., Any], args: Any, kwargs: Any) -> Any:
 def stream(address: Address, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> tuple[bool, Any]:
     """Call *fn*; if it returns an iterator, send each value before the next one is computed.
 
-    Returns:
-        False and the result if the result is no iterator; else True and the list of values not sent.
+    Return False and the result if that is no iterator; else True and the list of the values not sent.
     """
     connection = None
     unsent: list[Any] = []

@@ -1,7 +1,7 @@
 """Find the part of a call that can't be pickled, after the call has failed.
 
-Tried only when a call has failed in a way that looks like it: to pickle each
-argument beforehand would be to do the work twice.
+This costs a call nothing, unless it fails with an error that looks like one of pickling.  To pickle each
+argument beforehand would do the work twice.  Nothing here has a state.
 """
 
 from __future__ import annotations
@@ -16,29 +16,32 @@ from .._calls.frames import traceback_of
 
 
 def explain(error: BaseException, fn: Any, args: Any, kwargs: Any, executor: Any) -> BaseException:
-    """Return an error that names what of a call, which failed with *error*, can't be pickled; or *error*.
+    """Return an error that names the part of a call that can't be pickled; or *error*, with which it failed.
 
-    Cost: none, unless *error* arose as something was pickled in this process; then
-    that of pickling the call.
+    *args* is None if the call has failed before its arguments were known.
     """
-    if args is None or not (_speaks_of_pickling(error) or _arose_in_pickling(error)):
+    if args is None or not (_mentions_pickling(error) or _raised_in_pickling(error)):
         return error
-    if "_sendback_result" in str(error.__cause__):  # the function that does so in a worker
+    if "_sendback_result" in str(error.__cause__):  # the function of a worker that sends the result
         text = f"the result of {name_of(fn)} can't be sent back: it can't be pickled: {error}"
-        return _because(text, error)
-    why = refused_part(fn, args, kwargs, _picklers(executor))
-    if why is None:
-        return error
-    return _because(f"{name_of(fn)} can't be sent to {type(executor).__name__}: {why}", error)
+    else:
+        why = refused_part(fn, args, kwargs, _picklers(executor))
+        if why is None:
+            return error
+        text = f"{name_of(fn)} can't be sent to {type(executor).__name__}: {why}"
+    explained = pickle.PicklingError(text)
+    explained.__cause__ = error
+    return explained
 
 
 def refused_part(
     fn: Any, args: Iterable[Any], kwargs: dict[str, Any], picklers: Iterable[Callable[[Any], object]]
 ) -> str | None:
-    """Return which part of a call none of *picklers* takes, and why; None if there is none."""
+    """Return which part of a call none of *picklers* takes, and why; None if each part can be pickled."""
+    named = [(str(number), value) for number, value in enumerate(args, 1)]
+    named += [(repr(name), value) for name, value in kwargs.items()]
     parts = [("it", fn)]
-    parts += [(f"its argument {number}", value) for number, value in enumerate(args, 1)]
-    parts += [(f"its argument {name!r}", value) for name, value in kwargs.items()]
+    parts += [(f"its argument {name}, of type {type(value).__qualname__!r},", value) for name, value in named]
     for part, value in parts:
         reason = None
         for dumps in picklers:
@@ -49,27 +52,20 @@ def refused_part(
             else:
                 break
         else:
-            what = "" if part == "it" else f", of type {type(value).__qualname__!r},"
-            return f"{part}{what} can't be pickled: {reason}"
+            return f"{part} can't be pickled: {reason}"
     return None
 
 
-def _because(text: str, error: BaseException) -> pickle.PicklingError:
-    told = pickle.PicklingError(text)
-    told.__cause__ = error
-    return told
-
-
-def _speaks_of_pickling(error: BaseException) -> bool:
+def _mentions_pickling(error: BaseException) -> bool:
     try:
         words = f"{type(error).__name__} {error}".lower()
-    except Exception:  # of the user's own class
+    except Exception:  # raised by the user's own class
         return False
     return "pickl" in words or "serializ" in words
 
 
-def _arose_in_pickling(error: BaseException) -> bool:
-    traceback = traceback_of(error)  # what a worker raised has none here
+def _raised_in_pickling(error: BaseException) -> bool:
+    traceback = traceback_of(error)  # empty if a worker has raised the error
     while traceback is not None:
         module = traceback.tb_frame.f_globals.get("__name__", "")
         if any(word in module for word in ("pickle", "multiprocessing.reduction", "futures.interpreter")):
@@ -79,7 +75,7 @@ def _arose_in_pickling(error: BaseException) -> bool:
 
 
 def _picklers(executor: Any) -> list[Callable[[Any], object]]:
-    """Return what *executor* may pickle with."""
+    """Return the picklers that *executor* may use."""
     from multiprocessing.reduction import ForkingPickler
 
     picklers: list[Callable[[Any], object]] = [ForkingPickler.dumps]

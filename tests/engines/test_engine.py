@@ -517,7 +517,7 @@ def test_generator_tasks_reach_the_executor_in_order() -> None:
 
 
 @pytest.mark.parametrize("generator", [False, True])
-@pytest.mark.parametrize("method", ["submit", "add_done_callback", "exception", "result"])
+@pytest.mark.parametrize("method", ["submit", "add_done_callback", "cancelled", "exception", "result"])
 def test_future_of_the_executor_that_does_not_work_fails_its_task(method: str, generator: bool) -> None:
     class Wrong(Future[Any]):
         def __getattribute__(self, name: str) -> Any:

@@ -1,9 +1,9 @@
-"""Calls for a Dask cluster: packed here, opened where they are made.
+"""Calls for a Dask cluster: pickled here, unpickled and made by a worker.
 
-A call is packed into bytes in which each future of the cluster is a numbered
-*hole*; the values for the holes are what Dask sees as arguments.  So futures may
-stand anywhere in what can be pickled: Dask itself looks into lists, tuples, dicts
-and sets alone.  And Dask's scheduler needs nothing of what the call needs.
+A call is pickled as one object, in which a *placeholder* with a number stands for each future of the cluster.
+Dask sees the bytes and the futures as plain arguments, and gives the worker the values of the futures.  So a
+future may stand anywhere in an object that can be pickled; Dask itself searches only lists, tuples, dicts and
+sets.  And Dask's scheduler needs no module that the call needs.
 """
 
 # What comes from Dask is Any, and Dask need not be there.
@@ -24,25 +24,27 @@ from ..executors import Call
 from ..pickling import refused_part
 
 
-class _Packing(threading.local):
-    """The call that the calling thread packs, or opens."""
+class _Current(threading.local):
+    """The call that the calling thread pickles or unpickles."""
 
-    client: Client | None = None  # while it packs: the client of the cluster
-    holes: dict[Future, int] | None = None  # while it packs: the futures, and the numbers of their holes
-    values: Any = ()  # while it opens: the values for the holes
+    # While `pack` runs: the client of the cluster; the futures, each with the number of its placeholder.
+    client: Client | None = None
+    numbers: dict[Future, int] | None = None
+    # While `perform` unpickles: the values of the futures.
+    values: Any = ()
 
 
-_here = _Packing()
+_current = _Current()
 
 
 class Packed:
-    """A packed call: bytes, and the buffers that pickle leaves beside them."""
+    """A pickled call."""
 
     __slots__ = ("buffers", "bytes")
 
-    def __init__(self, packed: bytes, buffers: list[Any]) -> None:
-        # The pickled call, and the buffers that it refers to.  Neither changes.
-        self.bytes = packed
+    def __init__(self, pickled: bytes, buffers: list[Any]) -> None:
+        # The pickle, and the buffers that it refers to (protocol 5).  Neither changes.
+        self.bytes = pickled
         self.buffers = buffers
 
     def __reduce__(self) -> Any:
@@ -54,74 +56,74 @@ class Packed:
 
     @property
     def size(self) -> int:
-        """In bytes, with its buffers."""
+        """The number of bytes, with the buffers."""
         return len(self.bytes) + sum(memoryview(buffer).nbytes for buffer in self.buffers)
 
 
-def pack(client: Client, call: Call) -> tuple[Packed, list[Future]]:
-    """Pack *call* for the cluster of *client*; return it, and the futures that its holes are for.
-
-    Dask's own futures are replaced as direct arguments; others where `hole_for` stands for them.
-
-    Raises:
-        PicklingError: A part of it can't be pickled.
-    """
-    holes: dict[Future, int] = {}
-    buffers: list[PickleBuffer] = []
-    args = [_direct(value, holes) for value in call.args]
-    kwargs = {name: _direct(value, holes) for name, value in call.kwargs.items()}
-    _here.client, _here.holes = client, holes
-    try:
-        packed = pickle.dumps((call.fn, args, kwargs), buffer_callback=buffers.append)
-    except Exception as error:
-        why = refused_part(call.fn, args, kwargs, [cloudpickle.dumps]) or str(error)
-        raise PicklingError(f"{call.name} can't be sent to the cluster: {why}") from error
-    finally:
-        _here.client = _here.holes = None
-    return Packed(packed, buffers), list(holes)
-
-
-class _Hole:
-    """A place for the value of one of Dask's own futures."""
+class _Direct:
+    """Pickled as the placeholder of a future of Dask's own, which is a direct argument."""
 
     __slots__ = ("number",)
 
     def __init__(self, number: int) -> None:
-        self.number = number  # of the future among the arguments of `perform`
+        self.number = number  # constant
 
     def __reduce__(self) -> Any:
-        return _fill, (self.number,)
+        return _value, (self.number,)
 
 
-def _direct(value: Any, holes: dict[Future, int]) -> Any:
-    return _Hole(holes.setdefault(value, len(holes))) if isinstance(value, Future) else value
+def pack(client: Client, call: Call) -> tuple[Packed, list[Future]]:
+    """Pickle *call* for the cluster of *client*; return it and the futures whose values it needs.
 
-
-def hole_for(remote: Future, client: Client) -> Any:
-    """Return the ``__reduce__`` of a future that stands for *remote* in the call that is being packed.
+    A `ClusterFuture` is replaced at any depth, by `placeholder`; a future of Dask's own as a direct argument.
 
     Raises:
-        TypeError: None is, or one for another cluster.
+        PicklingError: A part of the call can't be pickled.
     """
-    holes = _here.holes
-    if holes is None or _here.client is not client:
+    numbers: dict[Future, int] = {}
+
+    def direct(value: Any) -> Any:
+        return _Direct(numbers.setdefault(value, len(numbers))) if isinstance(value, Future) else value
+
+    args = [direct(value) for value in call.args]
+    kwargs = {name: direct(value) for name, value in call.kwargs.items()}
+    buffers: list[PickleBuffer] = []
+    _current.client, _current.numbers = client, numbers
+    try:
+        pickled = pickle.dumps((call.fn, args, kwargs), buffer_callback=buffers.append)
+    except Exception as error:
+        why = refused_part(call.fn, args, kwargs, [cloudpickle.dumps]) or str(error)
+        raise PicklingError(f"{call.name} can't be sent to the cluster: {why}") from error
+    finally:
+        _current.client = _current.numbers = None
+    return Packed(pickled, buffers), list(numbers)
+
+
+def placeholder(future: Future, client: Client) -> Any:
+    """Return the ``__reduce__`` of an object that stands for *future* in the call that `pack` pickles.
+
+    Raises:
+        TypeError: `pack` does not run in this thread, or it runs for another cluster.
+    """
+    numbers = _current.numbers
+    if numbers is None or _current.client is not client:
         raise TypeError("the future of a call on a cluster can be sent to that cluster only")
-    return _fill, (holes.setdefault(remote, len(holes)),)
-
-
-def _fill(number: int) -> Any:  # pragma: no cover - called on workers
-    return _here.values[number]
+    return _value, (numbers.setdefault(future, len(numbers)),)
 
 
 # On a worker.
 
 
 def perform(call: Packed, *values: Any) -> Any:  # pragma: no cover - called on workers
-    """Open *call*, fill its holes with *values*, and make it."""
-    _here.values = values
+    """Unpickle *call*, with *values* in place of the placeholders, and make the call."""
+    _current.values = values
     try:
         fn, args, kwargs = pickle.loads(call.bytes, buffers=call.buffers)
     finally:
-        _here.values = ()
+        _current.values = ()
     del values
     return fn(*args, **kwargs)
+
+
+def _value(number: int) -> Any:  # pragma: no cover - called on workers
+    return _current.values[number]

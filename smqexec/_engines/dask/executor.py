@@ -1,8 +1,13 @@
 """The executor of a Dask cluster, and the futures of its calls: see ``smqexec.dask``.
 
-A `ClusterFuture` stands for a value at the cluster, which Dask's own future keeps there.
-Dask calls `ClusterFuture.end` in a thread of its own.  The thread of the client's event loop
-must not wait for the cluster, so every other thread asks the cluster through ``in_loop``.
+A `ClusterFuture` stands for a value at the cluster, which Dask's own future keeps there.  Its states::
+
+    sent --> done                    the value is at the cluster, or the call has failed or was cancelled
+    sent --> sent                    the cluster dropped the call: `ClusterFuture.end` sends it again
+    done --> done, with its value    `ClusterFuture.result` has fetched the value
+
+Dask calls `ClusterFuture.end` in a thread of its own.  The thread of the client's event loop must not wait
+for the cluster; all other threads ask the cluster by ``in_loop``.
 """
 
 # What comes from Dask is Any, and Dask need not be there.
@@ -30,25 +35,25 @@ from ..._calls.callables import name_of
 from ..._futures.remote_value import Remote
 from ..channels import Channel
 from ..executors import Call, Engine
-from .calls import hole_for, pack, perform
+from .calls import pack, perform, placeholder
 from .channel import ClusterChannel
 from .loop import in_loop
 
 _NOTHING: Any = object()
 
-# A call of more bytes is sent to a worker, not with the graph: Dask's scheduler keeps the graph
-# as long as any value that was made from it.
+# A call of more bytes is sent to a worker, not with Dask's graph: Dask's scheduler keeps the graph as long as
+# any value that was made from it.
 LARGE = 100_000
-# Why Dask drops calls: a lost worker had a value that no call can make again.  Such a call is
-# sent again, so many times in all, since its arguments are still here.
+# Why Dask drops a call: a lost worker had a value that no call can make again, as the large call of the value
+# was lost too.  This process still has the arguments, and sends the call again, SENDINGS times in all.
 LOST = ("lost dependencies", "already forgotten")
 SENDINGS = 3
 
-# Seconds of work to prefetch.  Without it a worker would be idle until its end of a call is known here
-# and the next call is there: 12 ms on an idle machine (Dask's client sends every 10 ms, its scheduler
-# and workers every 2 ms), and several times as long on busy ones.
+# Seconds of work to prefetch.  Without it a worker would have nothing to do until this process knows of the
+# end of a call and the next call has arrived: 12 ms on an idle machine (Dask's client sends every 10 ms, its
+# scheduler and workers every 2 ms), and several times as long on busy ones.
 PREFETCHED = 0.1
-# Ends of calls by which the pace is measured, and how many calls may be prefetched at all.
+# How many ends of calls measure the pace, and how many calls are prefetched at most.
 RECENT, MOST = 16, 64
 
 
@@ -63,84 +68,81 @@ class BrokenCluster(BrokenExecutor):
 class ClusterFuture(Remote):
     """A call on the cluster: done when its value is there.
 
-    `result` brings the value here, once, and keeps it; nothing else does.  When
-    the future is collected, the cluster drops the value.
+    `result` fetches the value, once, and keeps it; nothing else does.  When the future is collected, the
+    cluster drops the value.
 
-    It can be an argument of a call on the same cluster, at any depth.  It may be
-    used from any thread, but that of the client's event loop can't fetch.
+    It can be an argument of a call on the same cluster, at any depth.  It may be used from any thread, but
+    the thread of the client's event loop can't fetch the value.
     """
 
-    #: Dask's own future of it.
+    #: Dask's own future of the call.  Replaced by `send`.
     remote: DaskFuture
 
     def __init__(self, executor: DaskExecutor, call: Call) -> None:
         super().__init__()
-        self.executor = executor  # never changes
-        # The next three are written by `send`, and by `end`, which comes after it.
-        self._call: Call | None = call  # until it is done
-        self._large: DaskFuture | None = None  # the packed call if it was sent by itself, until it is done
-        self._sendings = 0  # how often the call was sent
-        self._fetching = threading.Lock()  # guards `_value`
-        self._value = _NOTHING  # the value, once it was brought here
-        self._asked = False  # `cancel` was called
+        self.executor = executor  # constant
+        # The next three are written by `send`, and by `end`, which Dask calls after that.
+        # The call, until it is done.
+        self._call: Call | None = call
+        # The large call at a worker, until the call is done.
+        self._large: DaskFuture | None = None
+        # How often the call was sent.
+        self._sendings = 0
+        # Guards `_value`: the value, once it was fetched.
+        self._fetching = threading.Lock()
+        self._value = _NOTHING
+        # `cancel` was called.  Written by any thread.
+        self._asked = False
 
     @override
     def running(self) -> bool:
-        """Return True until it is done: only the cluster knows whether it has begun."""
+        """Return True until the call is done: only the cluster knows whether it has begun."""
         return not self.done()
 
     @override
     def cancel(self) -> bool:
-        """Ask the cluster not to make the call; return False, as it may be making it.
+        """Ask the cluster not to make the call; return False, as a worker may be making it.
 
-        Where the cluster agrees, the future is cancelled soon after.  A call that
-        runs goes on to its end, and its value is thrown away.
+        If the cluster agrees, the future is cancelled soon after.  A call that runs goes on to its end, and
+        its value is thrown away.
         """
         if not self.done():
             self._asked = True
             client = self.executor.client
-            # In the client's own thread: this one may be told just now how another call ended.
+            # In the loop: the calling thread may be Dask's, which waits for no answer.
             client.loop.add_callback(client.cancel, [self.remote])
         return self.cancelled()
 
     @override
     def result(self, timeout: float | None = None) -> Any:
-        """Return the value, which is brought here when first asked for.
+        """Return the value, which is fetched on the first request.
 
         Args:
-            timeout: Seconds to wait at most for the end of the call; None for no
-                limit.  As of any future that is done, ``result(0)`` then gives
-                the value, however long that is on its way.
+            timeout: Seconds to wait at most for the end of the call; None for no limit.  If the call has
+                ended, ``result(0)`` returns the value, however long the value is on its way.
 
         Raises:
             BrokenCluster: The value was lost with the cluster, or the client closed.
             CallLost: The cluster has dropped the call, or its value.
             CancelledError: The call was cancelled.
             TimeoutError: The call was not done in time.
-            RuntimeError: Called in the thread of the client's event loop.
-            BaseException: What the call raised.
+            RuntimeError: This is the thread of the client's event loop.
+            BaseException: The call raised it.
         """
         super().result(timeout)
         with self._fetching:
             if self._value is _NOTHING:
-                self._value = self._fetch()
+                client = self.executor.client
+                if client.status != "running":
+                    raise self.executor.broken()
+                try:
+                    self._value = in_loop(client, self.remote.result)
+                except CancelledError as error:
+                    raise self._lost(error) from error
             return self._value
 
-    def _fetch(self) -> Any:
-        client = self.executor.client
-        if client.status != "running":
-            raise self.executor.broken()
-        try:
-            return in_loop(client, self.remote.result)
-        except CancelledError as error:
-            raise self._lost(error) from error
-
     def send(self) -> None:
-        """Submit the call.
-
-        Raises:
-            Exception: As of `DaskExecutor.submit`.
-        """
+        """Submit the call; raise an exception as `DaskExecutor.submit` does."""
         call: Any = self._call
         client = self.executor.client
         self._sendings += 1
@@ -148,28 +150,15 @@ class ClusterFuture(Remote):
         if packed.size > LARGE:
             scatter = partial(client.scatter, [packed], hash=False, workers=call.options.get("workers"))
             [self._large] = in_loop(client, scatter)
-        # No time within which calls count as one: they go in the order in which they came.
+        # With another `fifo_timeout`, calls that come within that time have the same priority.
         self.remote = client.submit(
             perform, self._large or packed, *values,
             key=f"{call.name}-{uuid.uuid4()}", pure=False, fifo_timeout="0 s", **call.options,
         )  # fmt: skip
         self.remote.add_done_callback(self.end)
-        if client.status != "running":  # it may have closed before it had the call: then Dask never tells
-            with suppress(InvalidStateError):  # it has told
+        if client.status != "running":  # if it closed before it had the call, Dask calls no `end`
+            with suppress(InvalidStateError):  # Dask has called `end`
                 self.set_exception(self.executor.broken())
-
-    def _lost(self, error: BaseException) -> BaseException:
-        """Return the error of a call that Dask has cancelled unasked."""
-        return CallLost(str(error)) if self.executor.client.status == "running" else self.executor.broken()
-
-    def part(self, key: Any) -> ClusterFuture:
-        """The future of ``result[key]``, which the cluster makes of its own value.
-
-        Raises:
-            BrokenCluster: The cluster was lost.
-            Exception: *key* cannot be pickled.
-        """
-        return self.executor.submit(operator.getitem, self, key)
 
     def end(self, remote: DaskFuture) -> None:
         """End this future as *remote*, Dask's own, has ended: the callback of *remote*."""
@@ -186,21 +175,33 @@ class ClusterFuture(Remote):
             elif client.status != "running":
                 self.set_exception(self.executor.broken())
             else:
-                in_loop(client, remote.result)  # raises why
+                in_loop(client, remote.result)  # raises the reason
         except Exception as error:  # the client may close meanwhile
             if self._sendings < SENDINGS and getattr(error, "reason", None) in LOST:
                 with suppress(Exception):
                     self.send()
                     return
-            with suppress(InvalidStateError):  # `send` has found that the client closed
+            with suppress(InvalidStateError):  # `send` has ended this future, as the client closed
                 self.set_exception(self._lost(error))
         self.executor._ends.append(monotonic())
         self._call = self._large = None
-        self._done_callbacks: list[Any] = []  # which know the arguments of the call, and more
+        self._done_callbacks: list[Any] = []  # they refer to the arguments of the call
+
+    def _lost(self, error: BaseException) -> BaseException:
+        """Return the error of a call that Dask has cancelled unasked, with *error*."""
+        return CallLost(str(error)) if self.executor.client.status == "running" else self.executor.broken()
+
+    def part(self, key: Any) -> ClusterFuture:
+        """Return the future of ``result[key]``, which the cluster computes.
+
+        Raises:
+            BrokenCluster: The cluster was lost.
+            Exception: *key* cannot be pickled.
+        """
+        return self.executor.submit(operator.getitem, self, key)
 
     def __reduce__(self) -> Any:
-        """Leave a hole for the value in the call that is being packed."""
-        return hole_for(self.remote, self.executor.client)
+        return placeholder(self.remote, self.executor.client)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.remote.key} state={'finished' if self.done() else 'pending'}>"
@@ -209,19 +210,19 @@ class ClusterFuture(Remote):
 class DaskExecutor(Engine):
     """An executor that makes its calls on a Dask cluster.
 
-    For ``Queue(scheduler, executor=DaskExecutor(client))``, where values go from
-    call to call without coming here.  Also an executor of its own.  May be used
-    from any thread.  Neither its end nor that of a queue ends the client.
+    For ``Queue(scheduler, executor=DaskExecutor(client))``: values go from call to call without coming to
+    this process.  Also an executor of its own.  Any thread may use it.  Neither the end of the executor nor
+    that of a queue closes the client.
 
     Args:
         client: A ``distributed.Client`` that is connected, and not asynchronous.
 
     Raises:
-        TypeError: *client* is none.
-        ValueError: It is asynchronous, or not connected.
+        TypeError: *client* is no ``distributed.Client``.
+        ValueError: *client* is asynchronous, or not connected.
     """
 
-    #: Those of Dask's ``Client.submit`` that ``queue.options()`` of a queue on it takes.
+    #: The options of Dask's ``Client.submit`` that ``queue.options()`` of a queue on this executor takes.
     options: ClassVar[frozenset[str]] = frozenset(
         {"allow_other_workers", "priority", "resources", "retries", "workers"}
     )
@@ -237,20 +238,24 @@ class DaskExecutor(Engine):
             )
         if client.status != "running":
             raise ValueError(f"{client!r} is not connected: its status is {client.status!r}")
-        self.client = client  # never changes
-        self._lock = threading.Lock()  # guards `_shutdown`, and the growth of `_pending`
-        self._pending: set[ClusterFuture] = set()  # the calls at the cluster
-        self._shutdown = False  # `shutdown` was called
-        # Without a lock: written by the threads in which calls end, or that find the cluster gone.
-        self._ends: deque[float] = deque(maxlen=RECENT)  # when calls ended
-        self._broken: BrokenCluster | None = None  # see `gone`
+        self.client = client  # constant
+        # Guards `_shutdown`, and that no call is added to `_pending` after `shutdown` has copied it.
+        self._lock = threading.Lock()
+        # The calls at the cluster.
+        self._pending: set[ClusterFuture] = set()
+        # `shutdown` was called.
+        self._shutdown = False
+        # The next two are written without a lock, by the threads in which calls end or fail.
+        # When the last calls ended.
+        self._ends: deque[float] = deque(maxlen=RECENT)
+        # The error of the cluster, once a call has found it lost: see ``executors.end_of``.
+        self._broken: BrokenCluster | None = None
 
     @property
     def prefetch(self) -> int:  # type: ignore[override]
         """The number of calls that may wait at busy workers: as many as end in a tenth of a second.
 
-        So 1 for calls of a second, whose order counts, and dozens of calls that
-        take no time, since the workers would be idle otherwise.
+        So 1 for calls of a second, whose order counts, and dozens for calls that take no time.
         """
         ends = self._ends
         if len(ends) < 2:
@@ -259,7 +264,7 @@ class DaskExecutor(Engine):
 
     @property
     def max_workers(self) -> int:  # type: ignore[override]
-        """The number of threads of the cluster's workers now.  Cost: a question to its scheduler.
+        """The number of threads of the cluster's workers now.  Cost: a request to its scheduler.
 
         Raises:
             ValueError: There is no worker.
@@ -314,7 +319,7 @@ class DaskExecutor(Engine):
             raise
 
     def broken(self) -> BrokenCluster:
-        """Note that the cluster is gone, and return the error that says so."""
+        """Record that the cluster is gone, and return the error that says so."""
         error = BrokenCluster(
             f"the connection to the cluster's scheduler was lost, or the client closed: {self.client!r}"
         )
@@ -327,7 +332,7 @@ class DaskExecutor(Engine):
 
         Args:
             wait: Return when the calls taken are done.
-            cancel_futures: Ask the cluster to cancel them.
+            cancel_futures: Ask the cluster to cancel these calls.
         """
         with self._lock:
             self._shutdown = True

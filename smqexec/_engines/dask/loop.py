@@ -1,7 +1,7 @@
-"""Calls of a Dask client that wait in its event loop, and that end where the loop ends.
+"""Calls of a Dask client that wait in its event loop, and that end if the loop ends.
 
-Dask's own ``sync`` waits for ever where the client closes at the wrong moment: the loop ends, and
-with it what ``sync`` has given to it.
+Dask's own ``sync`` waits for ever if the client closes at the wrong moment: the loop ends, and loses the call
+that ``sync`` has given to it.
 """
 
 # What comes from Dask is Any, and Dask need not be there.
@@ -16,21 +16,21 @@ from typing import Any
 
 from distributed import Client
 
-# Seconds after which a thread that waits asks whether the loop still runs.
+# Seconds after which a waiting thread asks whether the loop still runs.
 ASKING = 1.0
 
 _ENDED = "the event loop of the Dask client has ended"
 
 
 def in_loop(client: Client, call: Callable[..., Awaitable[Any]], *args: Any) -> Any:
-    """Return what ``await call(*args)`` gives in the event loop of *client*.
+    """Return the result of ``await call(*args)`` in the event loop of *client*.
 
-    *call* may be a method of Dask's that waits: in the loop it returns an awaitable.
+    *call* may be a method of Dask's that blocks elsewhere: in the loop it returns an awaitable.
 
     Raises:
-        ConnectionError: The loop does not run, or has ended meanwhile.
+        ConnectionError: The loop has ended.
         RuntimeError: This is the thread of the loop.
-        Exception: What *call* has raised.
+        Exception: *call* raised it.
     """
     if client.asynchronous:
         raise RuntimeError("the client's event loop can't wait for a value of the cluster; a thread can")
