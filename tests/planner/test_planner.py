@@ -654,7 +654,7 @@ def test_shelf_that_loses_nodes_out_of_turn_does_not_grow() -> None:
     assert search.shelves[queue].pop() is node
 
 
-# Starting what is wanted at once, and making a plan anew.
+# Making a plan anew.
 
 
 def test_held_back_task_in_a_plan_made_anew() -> None:

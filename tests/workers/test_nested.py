@@ -518,8 +518,8 @@ def test_generator_nested_in_a_task_that_it_waits_for(through: bool) -> None:
         outer = queue.submit(first_value)
         scheduler.resume()
         assert outer.result(DEADLINE) == 1
-        words = ".*first_value.* needs .*values.*, which waits for it"
-        with pytest.raises(RuntimeError, match=f".*result.* needs {words}" if through else words):
+        # Which of the tasks begins its wait last, and so tells of the cycle, is open.
+        with pytest.raises(RuntimeError, match="first_value.* needs .*values.*which .*waits for it"):
             made[0].result(DEADLINE)
 
 
