@@ -519,7 +519,7 @@ def test_generator_nested_in_a_task_that_it_waits_for(through: bool) -> None:
         scheduler.resume()
         assert outer.result(DEADLINE) == 1
         # Which of the tasks begins its wait last, and so tells of the cycle, is open.
-        with pytest.raises(RuntimeError, match="first_value.* needs .*values.*which .*waits for it"):
+        with pytest.raises(RuntimeError, match=r"first_value.* needs .*values.*which .*waits for it"):
             made[0].result(DEADLINE)
 
 
