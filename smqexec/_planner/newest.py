@@ -43,7 +43,7 @@ from typing import Any
 
 from .graph import settle
 from .line import Line
-from .nodes import DONE, NONE, READY, RUNNING, SEARCHING, WAITING, Node, PlannedQueue
+from .nodes import DONE, NONE, READY, RUNNING, SEARCHING, WAITING, Node, PlannedQueue, release_dependencies
 from .search import HELD_BACK, Past, Search, Shelf
 from .searches import UNVISITED, Searches
 
@@ -196,9 +196,13 @@ class NewestFirst(Searches):
                 del queue.first[node]
             else:
                 node = self.first(queue, stop)
-        queue.running -= 1
-        if node is not None and node is not SEARCHING:
-            queue.start(node)
+        if node is None or node is SEARCHING:
+            queue.running -= 1
+            return node
+        node._stage = RUNNING
+        node._search = None
+        queue.ready -= 1
+        release_dependencies(node)
         return node
 
     def listed(self, queues: Iterable[PlannedQueue]) -> list[Any]:

@@ -49,17 +49,17 @@ class Searches:
     def first(self, queue: PlannedQueue, stop: int) -> Any:
         """Return the node of *queue* that goes first, now unlisted; or `SEARCHING`.  No node is fresh."""
         line, todo = queue.line, self.todo
-        while True:
+        node: Any = None
+        while node is None:
             for each in (line, todo):
                 top = each.things[-1]
-                if top is GAP or each.late_top > top._number or each.gaps > SWEEP_FROM:
+                if top is GAP or each.late_top > top._number:
                     each.tidy()
             thing = todo.things[-1]
             if line.things[-1]._number >= thing._number:
                 break
             if self.steps >= stop:
                 return SEARCHING
-            node = None
             if type(thing) is Search:
                 node = self._advance(thing, queue, stop)
             elif thing._stage == WAITING:
@@ -70,10 +70,10 @@ class Searches:
                 if thing._queue is queue:
                     return thing
                 self.put(thing)
-            if node is not None:
-                if todo.gaps > SWEEP_FROM:
-                    todo.sweep()  # a long search leaves gaps, and it may be the last for long
-                return node
+        if todo.gaps > SWEEP_FROM:
+            todo.sweep()  # a long search leaves gaps, and it may be the last for long
+        if node is not None:
+            return node
         thing = line.things[-1]
         assert thing is not BOTTOM, "a ready node is in no line"
         if type(thing) is Shelf:
@@ -201,7 +201,8 @@ class Searches:
 
         Return that node, which goes first, or None.  A search that has nothing left leaves `todo`.
         """
-        frames, number, steps, todo = search.frames, search._number, self.steps, self.todo
+        frames, number, last = search.frames, search._number, search.last
+        todo, steps = self.todo, self.steps
         above: Any = None  # the node whose dependencies are visited
         while frames or search.later:
             needs, index = frames.pop() if frames else search.later.popleft()
@@ -209,7 +210,7 @@ class Searches:
             while index < count:
                 if steps >= stop:
                     frames.append((needs if type(needs) is list else listed_dependencies(above), index))
-                    self.steps = steps
+                    self.steps, search.last = steps, last
                     return None
                 node = needs[index]
                 index += 1
@@ -225,18 +226,19 @@ class Searches:
                     if state == READY:
                         owner.unshelve(node)
                     self.part(owner, node)
-                elif type(place := node._place) is not int:  # `unlist`, written out
-                    line = todo if state == WAITING or place is UNVISITED else node._queue.line
+                elif state == READY:  # `unlist`, written out, as is the next case
+                    (todo if node._place is UNVISITED else node._queue.line).remove(node)
+                elif node._place is None:
                     if not (at := node._index):
-                        line.remove(node)  # it is late; or a relay, which is listed nowhere
-                    elif line is todo and line.things[-2] is node:
+                        todo.remove(node)  # it is late; or a relay, which is listed nowhere
+                    elif todo.things[-2] is node:
                         # It is just below the search, which is on top: no gap.
-                        del line.things[-2]
+                        del todo.things[-2]
                         search._index -= 1
                     else:
-                        line.things[at] = GAP
-                        line.gaps += 1
-                search.last = node._place = search.last + 1
+                        todo.things[at] = GAP
+                        todo.gaps += 1
+                node._place = last = last + 1
                 node._search = search
                 if state == READY and node._queue is not queue:
                     search.shelve(node)
@@ -244,14 +246,14 @@ class Searches:
                 if index < count:
                     frames.append((needs, index))
                 if state == READY:
-                    self.steps = steps
+                    self.steps, search.last = steps, last
                     return node  # type: ignore[no-any-return]
                 above, index = node, 0  # go down, and only then on
                 needs = node._dependencies
                 if type(needs) is not list and needs is not NONE:  # `dependencies_of`, written out
                     needs = (needs,)
                 count = len(needs)
-        self.steps = steps
+        self.steps, search.last = steps, last
         self.unlist_search(search)
         return None
 
