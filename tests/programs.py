@@ -23,6 +23,7 @@ import smqexec
 from smqexec import Queue, Scheduler, settled
 from gate import DEADLINE, Gate
 from internals import *
+from threads import until
 
 def limit(seconds):
     "Show where the threads are and end, should the process live longer."
@@ -32,13 +33,6 @@ def limit(seconds):
         signal.alarm(seconds)
 
 limit(20)
-
-def until(holds):
-    deadline = time.monotonic() + DEADLINE
-    while not holds():
-        if time.monotonic() > deadline:
-            raise TimeoutError("never came true")
-        time.sleep(0.001)
 
 def exiting():
     return state.State.exiting

@@ -480,15 +480,6 @@ def test_idle_threads_of_a_closed_queue_leave_with_its_last_task(make: Maker, en
     leave(queue._threads)
 
 
-def test_with_block_that_raises_still_does_what_is_pending(make: Maker, gate: Gate) -> None:
-    with pytest.raises(Broken), make(1) as queue:
-        tasks = [queue.submit(gate, 1), queue.submit(abs, 2)]
-        gate.wait_entered()
-        beside(lambda: until(lambda: state_of(queue).refusal) or gate.open())
-        raise Broken
-    assert [task.result(0) for task in tasks] == [1, 2]
-
-
 def test_shutdown_from_inside_a_task(make: Maker) -> None:
     """It can't wait for itself, as in the standard library; the shutdown counts all the same."""
     queue = make(2)
@@ -529,16 +520,6 @@ def test_shutdown_that_cancels_does_not_wait_for_resume(make: Maker, caplog: Any
 
 
 # map
-
-
-def test_map_starts_the_first_item_first(make: Maker) -> None:
-    queue = make(1)
-    queue.scheduler.stop()
-    ran: list[int] = []
-    results = queue.map(ran.append, range(5))
-    queue.scheduler.resume()
-    values(results)
-    assert ran == [0, 1, 2, 3, 4]
 
 
 def test_map_starts_while_the_iterable_is_still_read(make: Maker, gate: Gate) -> None:

@@ -15,7 +15,6 @@ from threads import planned, until_gone, without_collector
 from smqexec import Queue, Raw, Resource, Scheduler, Task, number_of_results, settled
 from smqexec._engines.executors import Engine
 from smqexec._futures.names import label_of
-from smqexec._futures.remote_value import Remote
 
 place: ContextVar[str] = ContextVar("place", default="nowhere")
 
@@ -344,17 +343,6 @@ class Telling(Engine):
         return future
 
 
-class Far(Remote):
-    """A call that another engine has made."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.set_result(-7)
-
-    def part(self, key: Any) -> Remote:
-        raise NotImplementedError
-
-
 def count_to(n: int) -> Any:
     yield from range(n)
 
@@ -373,7 +361,6 @@ def test_engine_is_told_of_its_options() -> None:
         assert queue.options(resources={disk: 1}).submit(abs, -1).result(DEADLINE) == 1
         with pytest.raises(TypeError, match="context and executor= exclude each other"):
             queue.options(context=Context())
-        # What another engine keeps is brought here for this one, which takes no such future.
-        assert queue.submit(abs, Far()).result(DEADLINE) == 7
+        assert queue.submit(abs, -7).result(DEADLINE) == 7
     told = [(call.name, dict(call.options)) for call in engine.calls]
     assert told == [("far", {"retries": 3, "resources": {"GPU": 2}})] * 2 + [("abs", {})] * 2

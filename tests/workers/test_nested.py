@@ -917,19 +917,6 @@ def test_stop_does_not_wait_for_a_wait_nested_in_a_wait() -> None:
         assert task.result(DEADLINE) == 0
 
 
-def test_what_pauses_while_the_interpreter_exits_is_cancelled() -> None:
-    with planned(1) as (scheduler, queue):
-        gate = Gate()
-        task = queue.submit(lambda: gate.enter() or checkpoint() or "went on")
-        gate.wait_entered()
-        scheduler.stop()
-        core_of(scheduler).exiting = True
-        gate.open()
-        with pytest.raises(CancelledError):
-            task.result(DEADLINE)
-        core_of(scheduler).exiting = False
-
-
 def test_wait_for_all_runs_what_others_submit_and_keeps_nothing_of_it() -> None:
     """And what becomes ready meanwhile."""
     with planned(1, 1) as (scheduler, queue, other):
