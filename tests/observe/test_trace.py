@@ -233,23 +233,6 @@ def test_what_cannot_be_written_at_once_is_written_in_parts(path: Path) -> None:
     assert len(read(path).tasks) == 1
 
 
-def test_many_threads_and_tasks(path: Path) -> None:
-    with planned(4, 4) as (scheduler, one, two), record(scheduler, path):
-
-        def submit() -> None:
-            for n in range(500):
-                two.submit(add, one.submit(add, n, 1), 1)
-
-        for thread in [beside(submit) for _ in range(4)]:
-            thread.result(DEADLINE)
-        assert scheduler.wait(DEADLINE)
-    trace = read(path)
-    assert len(trace.tasks) == 4 * 500 * 2 and trace.damaged == 0
-    assert {task.outcome for task in trace.tasks} == {"done"}
-    assert len({task.number for task in trace.tasks}) == len(trace.tasks)
-    check_format(events(path))
-
-
 def test_notes_that_pile_up_are_made_slowly(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """So that the thread that writes gets its turn."""
     paused: list[float] = []

@@ -47,7 +47,8 @@ function fill(colour, x, y, width, height, pen = context) {
 }
 
 // Write `text` at `x`, or to the left or around it; cut where it is longer than `width`.
-function write(text, x, y, {colour = theme.faint, align = "left", width = 9999, bold = false, pen = context} = {}) {
+function write(text, x, y, look = {}) {
+  const {colour = theme.faint, align = "left", width = 9999, bold = false, pen = context} = look;
   const letters = Math.max(Math.floor(width / LETTER), 1);
   pen.font = bold ? `bold ${FONT}` : FONT;
   pen.fillStyle = colour;

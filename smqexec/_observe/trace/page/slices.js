@@ -66,7 +66,8 @@ function drawSlice(task, left, right, y, height) {
   if (view.path && critical[task]) fill(theme.accent, left, y + height - 3, width, 3);
   if (width > 24 && height >= 12) {
     left = Math.max(left, view.gutter) + 4;
-    write(SIGN[outcome[task]] + nameOf(task), left, y + height / 2 + 0.5, {colour: INK, width: right - left - 3});
+    const look = {colour: INK, width: right - left - 3};
+    write(SIGN[outcome[task]] + nameOf(task), left, y + height / 2 + 0.5, look);
   }
   context.globalAlpha = 1;
   drawn.slices++;
