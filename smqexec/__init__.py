@@ -10,7 +10,7 @@ What each name is for; ``help(smqexec.Queue)`` and the like tell all::
     number_of_results  announces how many values a generator function yields: then len(task) works
     checkpoint, wait, as_completed   inside a task: obey stop and cancel; wait without a deadlock
     progress, Graph    bars while a block runs; what is pending, as a picture: Scheduler.graph()
-    Event, Observation, trace        what observers are told, and what ends it; runs recorded and shown
+    Event, Observation, trace        what observers are called with, and what ends it; runs recorded and shown
     DependencyPlanner  the order alone, without threads;  smqexec.dask: a Dask cluster as executor=
 
 The house: eight rooms and a front door; imports point down::

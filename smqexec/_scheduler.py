@@ -151,7 +151,7 @@ class Scheduler:
 
         Of each task the submit comes first, then the start, the items and the end; or at once the end,
         if the task never runs.  The end of a task that ran comes before any thread can see the task
-        done.  Between tasks times tell the order: see `Event`.
+        done.  Events of different tasks are ordered by their times: see `Event`.
 
         Returns:
             What ends it: its ``close()``, or the end of a ``with`` block.

@@ -40,7 +40,7 @@ class Stopping:
             stop = Stop(self, self._resumes)
             core.wake_condition_waiters()  # `Waiting.at_rest` may hold now
             if changed and core.observers:
-                section.then(partial(core.observers.tell, "stop", time=time))
+                section.then(partial(core.observers.notify, "stop", time=time))
         if core.exiting:  # nothing may resume the scheduler any more
             core.ending.cancel_held()
         return stop
@@ -66,7 +66,7 @@ class Stopping:
             for search in [search for queue in core.queues for search in list(queue.searches)]:
                 search.release()
             if changed and core.observers:
-                section.then(partial(core.observers.tell, "resume", time=time))
+                section.then(partial(core.observers.notify, "resume", time=time))
             section.then(self._wake.start, self._wake.wake_all())
 
 

@@ -63,7 +63,7 @@ class Termination:
         failure = None if cancelled else self._failure(exception, queue.name)
         if core.observers:
             outcome, error = ("cancelled", None) if cancelled else ("failed", exception)
-            core.observers.tell("end", queue, task, worker.thread, outcome=outcome, error=error)
+            core.observers.notify("end", queue, task, worker.thread, outcome=outcome, error=error)
         # Not `exclusive`: the worker has masked Ctrl-C already, if it runs in the main thread.
         with core.lock:
             worker.task = None

@@ -232,7 +232,7 @@ class ExecutorBackend(Backend):
         """Submit the call of the task that *worker* has."""
         queue = worker.queue
         if queue.scheduler.observers:
-            queue.scheduler.observers.tell("start", queue, worker.task, worker.thread)
+            queue.scheduler.observers.notify("start", queue, worker.task, worker.thread)
         done: Callable[[Future[Any]], None] = partial(self._done, worker)
         try:
             later, _steps.later = _steps.later, None
@@ -366,7 +366,7 @@ class ExecutorBackend(Backend):
         assert task is not None
         self._release(task)
         if queue.scheduler.observers:
-            queue.scheduler.observers.tell("end", queue, task, worker.thread, outcome="done")
+            queue.scheduler.observers.notify("end", queue, task, worker.thread, outcome="done")
         # If the start of the next task lets another worker start, `_advance` has to take the task; the same
         # holds if the executor says how many calls it wants, as this worker may be one too many.
         more = not queue.in_order and self._prefetch is not None

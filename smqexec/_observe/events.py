@@ -1,19 +1,19 @@
-"""Events: what a scheduler tells its observers.
+"""Events, and the observers that are called with them.
 
-An observer is called in the thread where the event happens, and never under the lock.
-The events come in this order, whatever other threads do:
+An observer is called in the thread where the event happens, and never under the lock.  The events come
+in this order, whatever other threads do:
 
 - of one task: submit, start, its items, end; or submit and end, if the task never ran;
-- the end of a task that ran, before any thread can see the task done: before its
-  dependents start, and before `result`, or a `wait` for all tasks, returns;
+- the end of a task that ran, before any thread can see the task done: before its dependents start, and
+  before `result`, or a `wait` for all tasks, returns;
 - an item, before any thread can see the item done.
 
-No lock keeps this order.  The core tells of a submission before the planner gets the task,
-and of the end of a call before the planner hears of that end.  Only the end of a task that
-never ran, since a dependency failed or the task was cancelled, is told just after it.
+No lock keeps this order.  The core reports a submission before the planner gets the task, and the end of
+a call before the planner processes it.  Only the end of a task that never ran, since a dependency failed
+or the task was cancelled, is reported just after it.
 
-`Observers`, a tuple of observations, is the core's `EventSink`.  It is replaced, under the
-lock, and never changed.
+`Observers`, a tuple of observations, is the core's `EventSink`.  It is replaced, under the lock, and never
+changed.
 """
 
 from __future__ import annotations
@@ -43,12 +43,12 @@ if TYPE_CHECKING:
 
 LOGGER = logging.getLogger("smqexec")
 
-#: Called with each new scheduler.
+#: Functions to call with each new scheduler.
 newcomers: list[Callable[[Any], object]] = []
 
 # The numbers of observed tasks, in all schedulers of the process.
 _numbers = itertools.count(1)
-# Two threads may number the same task; and a finalizer may, in a thread that is numbering one.
+# Guards `Task._serial`.  Two threads may number the same task; a finalizer may interrupt a thread that does.
 _numbering = threading.RLock()
 # Without the GIL, CPython 3.13 may count twice to the same number.
 _count_is_atomic: bool = getattr(sys, "_is_gil_enabled", lambda: True)()
@@ -64,7 +64,7 @@ if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows can't fork
 
 
 def number_of(task: Any) -> int:
-    """Return the number of *task* in events: given when first needed, and never changed."""
+    """Return the number of *task* in events.  It is given when it is first needed, and never changed."""
     number: int = task._serial
     if number:
         return number
@@ -97,10 +97,10 @@ class Event:
     time: float
     #: The task.  None for a stop and a resume, which have none of what follows.
     task: Task[Any] | None
-    #: Of the task: 1, 2, ... in the order in which tasks were first observed, in all schedulers of
-    #: the process.  0 for a stop and a resume.
+    #: The number of the task: 1, 2, ... in the order in which tasks were first observed, in all
+    #: schedulers of the process.  0 for a stop and a resume.
     number: int
-    #: Start, item, end: what runs the task: the identifier of the thread, or the name that an engine
+    #: Start, item, end: the worker of the task: the identifier of the thread, or the name that an engine
     #: gives.  None at the end of a task that never ran.
     worker: int | str | None
     #: Submit: the numbers of the tasks among the arguments, in argument order, also of tasks that
@@ -151,7 +151,7 @@ class Observation:
     A context manager that closes at its end.
     """
 
-    # The first two never change.
+    # Neither changes.
     __slots__ = ("_scheduler", "callback")
 
     def __init__(self, scheduler: Any, callback: Callable[..., object]) -> None:
@@ -169,8 +169,8 @@ class Observation:
             with scheduler.exclusive():
                 scheduler.observers = Observers(other for other in scheduler.observers if other is not self)
 
-    def _tell(self, *fields: Any) -> None:
-        """Tell the observer of an event with these *fields*, as `Event` takes them."""
+    def _notify(self, *fields: Any) -> None:
+        """Call the observer with an event of these *fields*, as `Event` takes them."""
         self.callback(Event(*fields))
 
     def __enter__(self) -> Self:
@@ -189,15 +189,15 @@ class Observers(tuple[Observation, ...]):
     __slots__ = ()
 
     def submitted(self, queue: QueueState, task: Task[Any], args: Any, kwargs: Any) -> None:
-        """Tell that *task* is about to be added; *args* and *kwargs* as for `add`."""
+        """Report that *task* is about to be added; *args* and *kwargs* as for `add`."""
         numbers: tuple[int, ...] = ()
         if kwargs is not None or task._after:  # None: no future among the arguments
             numbers = numbers_of([future for future, _ in (*dependencies(args, kwargs), *task._after)])
         if _count_is_atomic and not task._serial:
             task._serial = next(_numbers)  # no other thread knows the task
-        self.tell("submit", queue, task, dependencies=numbers)
+        self.notify("submit", queue, task, dependencies=numbers)
 
-    def tell(
+    def notify(
         self,
         kind: str,
         queue: QueueState | None = None,
@@ -210,36 +210,36 @@ class Observers(tuple[Observation, ...]):
         error: BaseException | None = None,
         dependencies: tuple[int, ...] = (),
     ) -> None:
-        """Tell of an event, which no thread can see at the task yet.  See `Event`."""
+        """Report an event whose effect no thread can see yet.  See `Event`."""
         if time is None:
             time = perf_counter()
         number = 0 if task is None else task._serial or number_of(task)
         for each in self:
             try:
-                each._tell(kind, time, number, task, queue, worker, dependencies, index, outcome, error)
+                each._notify(kind, time, number, task, queue, worker, dependencies, index, outcome, error)
             except BaseException as raised:
                 if _is_of_the_caller(kind, worker, raised):
                     raise
                 with suppress(RecursionError):  # a thread that is too deep to log: the observer is closed
                     each.close()
-                    message = "an observer raised, and is told of nothing more: %r"
+                    message = "an observer raised, and gets no more events: %r"
                     LOGGER.error(message, each.callback, exc_info=raised)
 
     def dropped(self, ended: Sequence[tuple[Any, Any, QueueState]], ran: Task[Any] | None) -> None:
-        """Tell that the tasks in *ended* have ended; none of them ran but *ran*, whose end was told."""
+        """Report the ends of the tasks in *ended*, but for *ran*: none of the others ran."""
         for task, _, queue in ended:
             if task is not ran and type(task) is not Item:
                 failure = task._outcome
                 if failure is None:
-                    self.tell("end", queue, task, outcome="cancelled")
+                    self.notify("end", queue, task, outcome="cancelled")
                 else:
-                    self.tell("end", queue, task, outcome="failed", error=failure.exception)
+                    self.notify("end", queue, task, outcome="failed", error=failure.exception)
 
 
 def _is_of_the_caller(kind: str, worker: int | str | None, error: BaseException) -> bool:
     """Return whether *error*, which an observer raised, belongs to the thread where the event happened."""
     if isinstance(error, RecursionError):
         return kind == "submit"  # the submitter's own calls are too deep
-    # Ctrl-C; an inline queue puts that off while it runs a task.
+    # Ctrl-C.  An inline queue defers it while a task runs.
     here = threading.current_thread() is threading.main_thread()
     return isinstance(error, KeyboardInterrupt) and here and worker is None

@@ -63,7 +63,7 @@ def drive(queue: QueueState, worker: Worker, task: Task[Any], iterator: Iterator
                 more = f"more values than the {most} that number_of_results announced"
                 raise ValueError(f"the generator yielded {more}")
             if scheduler.observers:
-                scheduler.observers.tell("item", queue, task, worker.thread, index=len(values))
+                scheduler.observers.notify("item", queue, task, worker.thread, index=len(values))
             publish(stream, value)
             # `stopped` and `cancel_requested` are read without the lock: a change that this misses is seen
             # after the next value.

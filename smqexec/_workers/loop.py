@@ -69,7 +69,7 @@ def perform(
             return False
         while True:
             if scheduler.observers:
-                scheduler.observers.tell("start", queue, task, worker.thread)
+                scheduler.observers.notify("start", queue, task, worker.thread)
             # The task is running: no other thread writes these three.
             fn: Any = task._fn
             args: Any = task._args
@@ -116,7 +116,7 @@ def perform(
                 task._fn = fn.__qualname__ if type(fn) in _NAMED else name_of(fn)
                 del fn, args, kwargs
                 if scheduler.observers:
-                    scheduler.observers.tell("end", queue, task, worker.thread, outcome="done")
+                    scheduler.observers.notify("end", queue, task, worker.thread, outcome="done")
                 task = complete(queue, worker, task, value, more)
                 del value
             if task is None:

@@ -50,7 +50,7 @@ class _Notes(Observation):
         self._notes = recording._notes
         super().__init__(scheduler, recording.watch)  # named in the log should this fail
 
-    def _tell(
+    def _notify(
         self, kind: Any, time: Any, number: Any, task: Any, queue: Any, worker: Any, dependencies: Any,
         index: Any, outcome: Any, error: Any,
     ) -> None:  # fmt: skip
