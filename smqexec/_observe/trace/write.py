@@ -50,10 +50,8 @@ class _Notes(Observation):
         self._notes = recording._notes
         super().__init__(scheduler, recording.watch)  # named in the log should this fail
 
-    def _notify(
-        self, kind: Any, time: Any, number: Any, task: Any, queue: Any, worker: Any, dependencies: Any,
-        index: Any, outcome: Any, error: Any,
-    ) -> None:  # fmt: skip
+    def _notify(self, *fields: Any) -> None:
+        kind, time, number, task, queue, worker, dependencies, index, outcome, _ = fields
         detail = worker
         if kind == "submit":
             detail = label_of(task)
