@@ -284,25 +284,36 @@ def play(
     choose: Callable[[int], int],
     in_order: Collection[int] = (),
     drops: int = 0,
+    items: Mapping[tuple[int, int], int] | None = None,
 ) -> None:
-    """Submit *first* tasks, then let chance decide what happens next: a submission, an end, one of *drops*.
+    """Submit *first* tasks, then let chance decide what is next: a submission, an end, one of *drops*.
 
-    Free slots are filled at once, as the scheduler does.
+    Free slots are filled at once, as the scheduler does.  *items* says, for each pair (task, generator),
+    how many items of that generator the task needs; 0: the whole of it.
     """
     both = Both(order, max(queue_of) + 1, in_order=in_order)
-    for task in range(first):
-        both.add(queue_of[task], graph[task])
+    added: list[int] = []  # the tasks, without their items
+
+    def add() -> None:
+        task = len(added)
+        needs: list[int] = []
+        for need in graph[task]:
+            count = items[task, need] if items else 0
+            needs += [both.add(None, [added[need]], held=True) for _ in range(count)] or [added[need]]
+        added.append(both.add(queue_of[task], needs))
+
+    for _ in range(first):
+        add()
     while True:
         for queue in range(len(both.queues)):
             while len(both.running(queue)) < slots and both.take(queue) is not None:
                 pass
-        running = both.tasks("running")
-        ways: list[Callable[[], Any]] = [partial(both.complete, task) for task in running]
-        if len(both.nodes) < len(graph):
-            needs = graph[len(both.nodes)]
-            if any(both.model.state[need] == "dropped" for need in needs):
+        ways: list[Callable[[], Any]] = [partial(both.complete, task) for task in both.tasks("running")]
+        ways += [partial(both.done, item) for item in both.relays()]
+        if len(added) < len(graph):
+            if any(both.model.state[added[need]] == "dropped" for need in graph[len(added)]):
                 return  # it would be dropped at once
-            ways.append(partial(both.add, queue_of[len(both.nodes)], needs))
+            ways.append(add)
         if not ways:
             break
         if drops:
@@ -311,7 +322,7 @@ def play(
         drops -= choice >= len(ways) - len(both.tasks("pending")) and drops > 0
         ways[choice]()
         both.check()
-    assert len(both.tasks("done", "dropped")) == len(graph)
+    assert not both.tasks("pending", "running")
     assert not any(both.model.lines.values()) and not both.barriers
 
 
@@ -356,49 +367,6 @@ def test_four_tasks_in_order() -> None:
 # The same with generators, whose items end before them.
 
 
-def play_items(
-    graph: Graph,
-    items: Mapping[tuple[int, int], int],
-    slots: int,
-    order: str,
-    first: int,
-    choose: Callable[[int], int],
-) -> None:
-    """Submit *first* tasks, then let chance decide: a submission, an end, an item's end.
-
-    *items* says, for each pair (task, generator), how many items of that
-    generator the task needs; 0: the whole of it.
-    """
-    both = Both(order)
-    added: list[int] = []  # the tasks, without their items
-
-    def add() -> None:
-        task = len(added)
-        needs: list[int] = []
-        for need in graph[task]:
-            count = items[task, need]
-            needs += [both.add(None, [added[need]], held=True) for _ in range(count)] or [added[need]]
-        added.append(both.add(0, needs))
-
-    for _ in range(first):
-        add()
-    while True:
-        while len(both.running(0)) < slots and both.take(0) is not None:
-            pass
-        ways: list[Callable[[], Any]] = []
-        for task in both.tasks("running"):
-            ways.append(partial(both.done, task))
-        for item in both.relays():
-            ways.append(partial(both.done, item))
-        if len(added) < len(graph):
-            ways.append(add)
-        if not ways:
-            break
-        ways[choose(len(ways))]()
-        both.check()
-    assert not both.tasks("pending", "running")
-
-
 def partings(graph: Graph, choices: Sequence[int]) -> Iterator[dict[tuple[int, int], int]]:
     """All choices of how many items each task needs of another, two in all at most."""
     needs = [(task, need) for task, dependencies in enumerate(graph) for need in dependencies]
@@ -412,7 +380,7 @@ def partings(graph: Graph, choices: Sequence[int]) -> Iterator[dict[tuple[int, i
 def test_all_small_graphs_of_generators(order: str, slots: int, first: int) -> None:
     for graph in graphs(3, ordered=True):
         for items in partings(graph, [0, 1, 2]):
-            every_choice(partial(play_items, graph, items, slots, order, first))
+            every_choice(partial(play, graph, (0, 0, 0), slots, order, first, items=items))
 
 
 def test_every_schedule_is_tried() -> None:
