@@ -1,4 +1,4 @@
-"""What a submitted function is: does it make results one by one, and who says how many?  Pure."""
+"""What a submitted function is: does it yield results one by one, and what announces how many?  Pure."""
 
 from __future__ import annotations
 

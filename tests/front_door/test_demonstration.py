@@ -342,7 +342,7 @@ def test_nothing_but_the_report_when_piped(folder: Path) -> None:
 
 
 def read_all(file: int, into: list[bytes]) -> None:
-    """Read *file*, the master of a pseudo-terminal, until nobody can write to it."""
+    """Read *file*, the master of a pseudo-terminal, until it is closed for writing."""
     with open(file, "rb", buffering=0) as screen, suppress(OSError):  # Linux's way to say the end
         while part := screen.read(4096):
             into.append(part)

@@ -245,7 +245,7 @@ def alarms() -> Iterator[list[Callable[[], object]]]:
     before = signal.signal(signal.SIGALRM, handle)
     signal.setitimer(signal.ITIMER_REAL, 1e-3)
     yield calls
-    over = True  # for one that has struck and not been handled yet
+    over = True  # for a signal that has come and not been handled yet
     signal.setitimer(signal.ITIMER_REAL, 0)
     signal.signal(signal.SIGALRM, before)
     assert most < 20, "handlers were nested"

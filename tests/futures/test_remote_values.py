@@ -36,7 +36,7 @@ class Held(Remote):
         self.set_running_or_notify_cancel()
 
     def let_go(self) -> None:
-        """Keep neither the call nor who was told of its end, as futures of engines must not."""
+        """Keep neither the call nor its callbacks, as futures of engines must not."""
         del self.call
         self._done_callbacks.clear()
 

@@ -222,7 +222,7 @@ def test_no_barrier_is_kept() -> None:
 
 @pytest.mark.parametrize("name", slow_but("two", SUBMITS))
 @pytest.mark.parametrize("order", ["newest", "oldest"])
-def test_submit_struck_at_every_line(name: str, order: str) -> None:
+def test_submit_interrupted_at_every_line(name: str, order: str) -> None:
     """Nothing is left of it in the line."""
     for step in range(1, 10_000):
         gate, outside = Gate(), Future[int]()
@@ -232,7 +232,7 @@ def test_submit_struck_at_every_line(name: str, order: str) -> None:
                 gate.wait_entered()
                 before = [queue.submit(str, held), queue.submit(done.append, 1)]
                 if not strike(step, lambda: SUBMITS[name](queue, held, outside), press_ctrl_c):  # noqa: B023
-                    assert step > 30, "nothing was struck"
+                    assert step > 30, "nothing was interrupted"
                     return
                 check_order(scheduler)
                 after = queue.submit(done.append, 2)

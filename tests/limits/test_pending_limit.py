@@ -221,14 +221,14 @@ def test_ctrl_c_while_blocked_leaves_nothing_behind() -> None:
         assert queue.options(timeout=DEADLINE).submit(abs, 6).result(DEADLINE) == 6
 
 
-def test_room_given_to_one_that_is_struck_goes_to_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_room_given_to_an_interrupted_submit_goes_to_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
     """In between the two."""
 
-    def struck(*args: Any) -> Any:
+    def interrupted(*args: Any) -> Any:
         raise Struck
 
     with full(1) as (queue, gate, tasks):
-        monkeypatch.setattr(core_of(queue).admission, "_add", struck)
+        monkeypatch.setattr(core_of(queue).admission, "_add", interrupted)
         late = blocked(queue.submit, abs, 5, queue=queue)
         tasks[0].cancel()
         with pytest.raises(Struck):
@@ -238,17 +238,17 @@ def test_room_given_to_one_that_is_struck_goes_to_the_next(monkeypatch: pytest.M
         gate.open()
 
 
-def test_task_of_a_submit_that_is_struck_at_its_end_is_cancelled(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its caller will never know of it."""
+def test_task_of_a_submit_interrupted_at_its_end_is_cancelled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The caller never receives it."""
 
-    def struck(*args: Any) -> Any:
+    def interrupted(*args: Any) -> Any:
         tasks.append(add(*args))
         raise Struck
 
     with full(2) as (queue, gate, tasks):
         tasks[0].cancel()
         add = core_of(queue).admission._add
-        monkeypatch.setattr(core_of(queue).admission, "_add", struck)
+        monkeypatch.setattr(core_of(queue).admission, "_add", interrupted)
         with pytest.raises(Struck):
             queue.submit(abs, 5)
         monkeypatch.undo()
@@ -257,7 +257,7 @@ def test_task_of_a_submit_that_is_struck_at_its_end_is_cancelled(monkeypatch: py
 
 
 @pytest.mark.parametrize("name", slow_but("two", SUBMITS))
-def test_submit_struck_at_every_line(name: str) -> None:
+def test_submit_interrupted_at_every_line(name: str) -> None:
     """Its room is free again."""
     for step in range(1, 10_000):
         gate, outside = Gate(), Future[int]()
@@ -274,7 +274,7 @@ def test_submit_struck_at_every_line(name: str) -> None:
                     ["interrupts.py", "exclusive.py"],
                 )
                 if not struck:
-                    assert step > 30, "nothing was struck"
+                    assert step > 30, "nothing was interrupted"
                     return
                 with lock_of(scheduler):
                     check_order(scheduler)

@@ -500,7 +500,7 @@ def test_task_that_has_some_of_what_the_one_it_waits_for_needs() -> None:
 
 
 def test_task_is_held_back_after_it_was_met_by_a_search() -> None:
-    """Who waits learns that the task lacks something now."""
+    """The waiting task learns that the other one lacks units now."""
     disk = Resource("disk", 1)
     gate, entered = Gate(), Gate()
     with planned(1, 1) as (_, queue, other):

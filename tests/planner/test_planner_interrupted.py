@@ -1,4 +1,4 @@
-"""The planner struck by an exception at each line of each call, and made anew from the nodes."""
+"""The planner interrupted by an exception at each line of each call, and made anew from the nodes."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ def promote(world: World) -> tuple[Callable[[], Any], Callable[[], Any]]:
 @pytest.mark.parametrize("order", ["newest", "oldest"])
 @pytest.mark.parametrize("act", [add, add_relay, take, done, complete, drop, promote])
 @pytest.mark.parametrize("seed", slow_but(1, [0, 1]))
-def test_struck_at_each_line(order: str, act: Callable[[World], Any], seed: int) -> None:
+def test_interrupted_at_each_line(order: str, act: Callable[[World], Any], seed: int) -> None:
     line, struck = 1, True
     while struck:
         world = World(order, seed)
@@ -177,7 +177,7 @@ def test_relay_of_which_the_end_was_lost_ends_as_the_plan_is_made_anew() -> None
     planner.admit(relay, None, [first])
     planner.admit(last, queue, [relay])
     assert planner.take(queue) is first
-    first._stage = DONE  # and there the exception struck
+    first._stage = DONE  # and there the exception came
     planner.rebuild([queue], [first, relay, last])
     assert relay._stage == DONE and planner.take(queue) is last
 

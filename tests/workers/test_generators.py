@@ -572,7 +572,7 @@ class Leaving:
 
 
 def test_key_that_leaves() -> None:
-    """The thread that ends the task goes on; whoever asks for the key himself leaves."""
+    """The thread that ends the task goes on; a thread that asks for the key itself raises."""
     with planned(1, stopped=True) as (scheduler, queue):
         task = queue.submit(Leaving)
         part = task[3]
@@ -925,7 +925,7 @@ def test_traceback_of_a_generator_shows_the_users_frames_alone() -> None:
 
 @pytest.mark.parametrize("fn", [count, announced(1), Countdown])
 def test_call_that_cannot_be_made(fn: Any) -> None:
-    """Whoever iterates gets the failure, whether he asked before or not."""
+    """An iteration raises the failure, whether it began before or after that."""
     with planned(1, stopped=True) as (scheduler, queue):
         task, asked = (queue.submit(fn, 1, 2, none=3) for _ in range(2))
         item = asked[3]
@@ -1448,7 +1448,7 @@ def test_part_is_cancelled_before_it_is_cut() -> None:
 
 
 def test_pending_tasks_are_cancelled_before_a_part_is_cut() -> None:
-    """The task has ended, and so nobody is at work on what depends on the part."""
+    """The task has ended, so no worker runs what depends on the part."""
     with planned(1, stopped=True) as (scheduler, queue):
         task = queue.submit(dict, a=1)
         first = task["a"]

@@ -113,7 +113,7 @@ def test_thread_that_waits_for_an_outer_worker_runs_what_the_inner_one_needs() -
 
 
 def test_two_queues_that_call_each_other() -> None:
-    """What the one beneath waits for is done above it."""
+    """What the outer task waits for is done nested in it."""
 
     def ping(depth: int) -> int:
         return 0 if not depth else 1 + two.submit(pong, depth - 1).result()

@@ -639,7 +639,7 @@ def test_cycle_among_those_that_are_all_waited_for() -> None:
 
 
 def test_cycle_through_one_that_was_met_for_its_slot_at_first() -> None:
-    """That is no cycle, as who holds a slot helps; but then the very task turns out to be needed."""
+    """A wait for a slot is no cycle, as the task in it runs others; but then that task turns out to be needed."""
     with planned(1, 1) as (_, one, two):
         entered = Gate()
         box: list[Any] = []
@@ -948,7 +948,7 @@ def test_shutdown_of_another_queue_inside_a_task() -> None:
 
 
 def test_cancel_with_dependencies() -> None:
-    """All that nobody else needs, at any depth, also behind one that is needed."""
+    """All that no other task needs, at any depth, also behind one that is needed."""
     with planned(1, stopped=True) as (scheduler, queue):
         shared = queue.submit(int)
         other = queue.submit(str, shared)
@@ -1061,7 +1061,7 @@ def test_cancel_with_dependencies_leaves_a_generator_task_whose_item_is_there() 
 
 
 def test_item_cancelled_with_dependencies_cancels_its_task() -> None:
-    """Where nobody needs that; without *dependencies* the task goes on."""
+    """If nothing else needs the task; without *dependencies* the task goes on."""
     with planned(1, stopped=True) as (scheduler, queue):
         alone, needed = queue.submit(divmod, 17, 5), queue.submit(divmod, 17, 5)
         heir = queue.submit(str, needed[1])

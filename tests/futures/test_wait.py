@@ -1,4 +1,4 @@
-"""`concurrent.futures.wait` and `as_completed` on tasks: exact, and Ctrl-C leaves nobody waiting."""
+"""`concurrent.futures.wait` and `as_completed` on tasks: exact, and Ctrl-C leaves no thread waiting."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ WAITS: dict[str, Callable[[list[Any]], object]] = {
 @pytest.mark.parametrize(
     "name, ending", slow_but(("all", True), [(name, ending) for name in WAITS for ending in (False, True)])
 )
-def test_wait_struck_at_every_line(name: str, ending: bool) -> None:
+def test_wait_interrupted_at_every_line(name: str, ending: bool) -> None:
     with planned(2) as (_, queue):
         for step in range(1, 10_000):
             gate = Gate()
@@ -62,12 +62,12 @@ def test_wait_struck_at_every_line(name: str, ending: bool) -> None:
                 gate.open()
             struck = strike(step, lambda: WAITS[name](tasks), press_ctrl_c, files=FILES, returns=True)  # noqa: B023
             gate.open()
-            # In other threads, then in the one that was struck.
+            # In other threads, then in the one that was interrupted.
             assert beside(wait, tasks, DEADLINE).result(2 * DEADLINE) == (set(tasks), set())
             assert wait(tasks, DEADLINE) == (set(tasks), set())
             assert set(as_completed(tasks, DEADLINE)) == set(tasks)
             if not struck:
-                assert step > 20, "nothing was struck"
+                assert step > 20, "nothing was interrupted"
                 return
     raise AssertionError("too many steps")
 
@@ -127,7 +127,7 @@ say("ended")
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows sends no SIGINT to a process alone")
 @pytest.mark.parametrize("seed", slow_but(0, range(3)))
-def test_wait_struck_at_random_moments(seed: int) -> None:
+def test_wait_interrupted_at_random_moments(seed: int) -> None:
     assert run(PROGRAM.replace("{seed}", str(seed))).lines == ["ended"]
 
 
@@ -135,7 +135,7 @@ def test_wait_struck_at_random_moments(seed: int) -> None:
 
 
 def test_thread_that_has_the_condition_sees_no_end_until_it_releases_it() -> None:
-    """Everybody else does, and nobody waits for it: not the worker, nor what depends on the task."""
+    """Other threads see it, and none waits: neither the worker nor what depends on the task."""
     with planned(1) as (_, queue):
         gate = Gate()
         task = queue.submit(gate)

@@ -149,7 +149,7 @@ def test_down_in_order_and_with_little_room() -> None:
     assert sorted(done) == list(range(50))
 
 
-def test_width_of_an_executor() -> None:
+def test_max_workers_of_an_executor() -> None:
     gate = Gate()
     with ThreadPoolExecutor(4) as pool, Scheduler() as scheduler:
         queue = Queue(scheduler, 1, executor=pool, prefetch=1)
@@ -166,15 +166,15 @@ def test_width_of_an_executor() -> None:
 
 
 @pytest.mark.parametrize("width, error", [("2", TypeError), (None, TypeError), (0, ValueError)])
-def test_bad_width(width: Any, error: type[Exception]) -> None:
+def test_bad_max_workers(width: Any, error: type[Exception]) -> None:
     with planned(2) as (_, queue):
         with pytest.raises(error, match=r"max_workers must be (an int, not|greater than 0)"):
             queue.max_workers = width
         assert queue.max_workers == 2
 
 
-def test_run_that_is_too_many_when_it_is_to_get_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It gets one all the same: nobody else is rung for, as it is on its way."""
+def test_worker_that_is_one_too_many_when_it_is_to_get_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It gets one all the same: no other worker is woken, as it is on its way."""
     with planned(1) as (_, queue):
         assert queue.submit(abs, -1).result(DEADLINE) == 1
         gate = Gate()
