@@ -639,7 +639,7 @@ def test_cycle_among_those_that_are_all_waited_for() -> None:
 
 
 def test_cycle_through_one_that_was_met_for_its_slot_at_first() -> None:
-    """A wait for a slot is no cycle, as the task in it runs others; but then that task turns out to be needed."""
+    """A wait for a slot is no cycle, as its task runs others; but then that task turns out to be needed."""
     with planned(1, 1) as (_, one, two):
         entered = Gate()
         box: list[Any] = []
