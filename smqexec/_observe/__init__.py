@@ -6,11 +6,11 @@ user asks.  Imports point down::
 
     trace/     a run as a file: written, read, as tables, as a page
     progress/  how far the queues are, as bars or lines, while a block runs
-    debug      what Scheduler(debug=True) notes: where tasks were submitted, failures not retrieved
-    graph      what is pending and running, to be drawn; below it
+    debug      the notes of Scheduler(debug=True): where tasks were submitted, failures not retrieved
+    graph      the pending and running tasks, to be drawn; below it
     snapshot   the tasks and dependencies of one moment
     drawing    boxes and arrows for Mermaid
     why        why a task has not started, or not ended, in words
-    events     what observers are called with
+    events     the events, and the observers that are called with them
     text       names and columns for people, in any file
 """

@@ -95,7 +95,7 @@ class Event:
     kind: str
     #: When it happened: seconds, as `time.perf_counter` counts them.
     time: float
-    #: The task.  None for a stop and a resume, which have none of what follows.
+    #: The task.  None for a stop and a resume; all fields below are of a task.
     task: Task[Any] | None
     #: The number of the task: 1, 2, ... in the order in which tasks were first observed, in all
     #: schedulers of the process.  0 for a stop and a resume.

@@ -20,7 +20,7 @@ LIMIT = 1000
 # Most rows of the table.
 ROWS = 50
 
-# What Mermaid takes by default: arrows (maxEdges), and characters (maxTextSize).
+# The limits of Mermaid by default: arrows (maxEdges), and characters (maxTextSize).
 ARROWS, LENGTH = 500, 50_000
 
 _ORDER = (OUTSIDE, *STATES.values())
@@ -48,7 +48,7 @@ class Graph:
 
     #: The tasks, in the order of submission; then futures from outside.
     nodes: tuple[GraphNode, ...]
-    #: The dependencies: those of each task in argument order.
+    #: The dependencies, of each task in argument order.
     edges: tuple[GraphEdge, ...]
 
     def __init__(self, scheduler: State) -> None:

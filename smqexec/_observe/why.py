@@ -84,7 +84,7 @@ def _overview(scheduler: State) -> list[Words]:
 
 
 def _cause(scheduler: State, future: Any) -> Words:
-    """Say why *future* has not started, or not ended."""
+    """Return why *future* has not started, or not ended."""
     if future._stage == RUNNING:
         return _running(scheduler, future)
     if future._stage == READY:
@@ -125,7 +125,7 @@ def _needed(node: Any) -> Any:
 
 
 def _slots(queue: QueueState) -> str:
-    """Say which slots of *queue*, which has a ready task, are busy."""
+    """Return which slots of *queue*, which has a ready task, are busy."""
     if sum(bool(worker.tasks()) for worker in queue.workers) < queue.limit:
         return f"a thread of {queue.name} is on its way"
     if queue.width == 1:
@@ -137,7 +137,7 @@ def _slots(queue: QueueState) -> str:
 
 
 def _running(scheduler: State, task: Any) -> Words:
-    """Say in which thread *task* runs, and what it waits for."""
+    """Return in which thread *task* runs, and what it waits for."""
     words: Words = ["running"]
     if task._since is not None:
         words.append(f" for {perf_counter() - task._since:.1f} s")
@@ -153,7 +153,7 @@ def _running(scheduler: State, task: Any) -> Words:
 
 
 def _waits(worker: Worker, task: Any) -> Words:
-    """Say what *task* waits for, and which nested task *worker* runs meanwhile."""
+    """Return what *task* waits for, and which nested task *worker* runs meanwhile."""
     tasks = [*worker.suspended, worker.task]
     depth = tasks.index(task)
     words: Words = []
@@ -198,7 +198,7 @@ def _dependents(node: Node) -> Words:
 
 
 def _shortage(resource: Resource) -> Words:
-    """Say how much of *resource* is free, and which tasks lack it."""
+    """Return how much of *resource* is free, and which tasks lack it."""
     waiting = resource._waiting
     tasks = ([f"{_task_of(each)} needs {dict(each.amounts)[resource]}"] for each in waiting)
     lack = counted(len(waiting), "task lacks it", "tasks lack it")
@@ -206,7 +206,7 @@ def _shortage(resource: Resource) -> Words:
 
 
 def _lacking(allocation: Allocation) -> Words:
-    """Say what the task of *allocation* lacks, and which tasks hold it or come first."""
+    """Return what the task of *allocation* lacks, and which tasks hold it or come first."""
     words: Words = []
     for resource, number in allocation.amounts:
         before = list(resource._waiting).index(allocation)
@@ -218,7 +218,7 @@ def _lacking(allocation: Allocation) -> Words:
 
 
 def _share(resource: Resource) -> Words:
-    """Say how much of *resource* is free, and which tasks hold the rest."""
+    """Return how much of *resource* is free, and which tasks hold the rest."""
     free = f"{resource.name}: {resource._free} of {resource.n} free"
     holders = resource._holders
     if not holders:

@@ -53,7 +53,7 @@ class progress:
     if that would be more than a twentieth of a core.
 
     Args:
-        scheduler: What to show: a `Scheduler`, or a `Queue` alone.
+        scheduler: A `Scheduler`, or a `Queue` alone.
         file: Where.  Default: ``sys.stderr``, or the notebook.
 
     Raises:

@@ -44,7 +44,7 @@ def show_in_notebook(statistics: Statistics) -> Display:
 
 def show_on_terminal(statistics: Statistics, file: Any) -> Display | None:
     """Show *statistics* on the terminal *file*; return None if other bars are shown there."""
-    file = getattr(file, "rich_proxied_file", file)  # what replaces a standard stream while bars are shown
+    file = getattr(file, "rich_proxied_file", file)  # rich replaces the standard streams while bars are shown
     console = Console(file=file, force_jupyter=False)
     live = Live(
         console=console,

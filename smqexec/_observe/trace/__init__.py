@@ -6,5 +6,5 @@
     encode        the format of the file
     page/         the timeline page of a trace
     tables        a trace as tables, for the terminal and the page
-    read          Trace: a file as records, and what follows from them
+    read          Trace: a file as records; the critical path and final results
 """

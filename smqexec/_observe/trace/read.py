@@ -60,7 +60,7 @@ class Mark(NamedTuple):
 
 
 class Trace:
-    """The records of a trace file, and what follows from them."""
+    """The records of a trace file; the critical path and the final results follow from them."""
 
     def __init__(self) -> None:
         self.facts: dict[str, Any] = {}  # the versions, the machine, the time of day
@@ -74,7 +74,7 @@ class Trace:
         self.damaged = 0  # lines that could not be read
 
     def add(self, event: dict[str, Any]) -> None:
-        """Enter *event*, a line of the file.  Other events than those of smqexec change nothing."""
+        """Enter *event*, a line of the file.  Events of other programs change nothing."""
         phase, category, args = event["ph"], event.get("cat"), event.get("args", {})
         at = event.get("ts", 0.0)
         end = at + event.get("dur", 0.0)
@@ -103,7 +103,7 @@ class Trace:
 
     @cached_property
     def tasks(self) -> list[Record]:
-        """All tasks; those that were running come last."""
+        """All tasks; the running ones come last."""
         return [*self.ended, *(task._replace(end=self.last) for task in self.running.values())]
 
     @cached_property
@@ -135,7 +135,7 @@ class Trace:
         ran = {task.number: task for task in sorted(self.ended, key=attrgetter("number")) if task.thread}
         length: dict[int, float] = {}  # of the longest chain that ends with the task
         before: dict[int, int | None] = {}  # the task before it in that chain
-        for task in ran.values():  # what it depends on has smaller numbers
+        for task in ran.values():  # its dependencies have smaller numbers
             longest, last = 0.0, None
             for number in task.dependencies:
                 if number in length:

@@ -80,7 +80,7 @@ const SHIFTED = {
   ArrowDown: () => step(0, 1),
 };
 
-// The task nearest to the middle of what is visible; -1 if there are none.
+// The task nearest to the middle of the visible part; -1 if there is none.
 function central() {
   const time = timeAt(view.gutter + widthOfTime() / 2), y = box.scrollTop + (view.height - AXIS) / 2;
   const away = lane => Math.abs(lane.y + lane.height / 2 - y);

@@ -1,4 +1,4 @@
-// The drawing of the rows: colours, pens, and what is drawn over what.
+// The drawing of the rows: colours, pens, and the layers.
 
 // Each reads well under black text, and stands out from white and from black.
 const COLOURS = [
@@ -6,7 +6,7 @@ const COLOURS = [
 ];
 const FAILED_COLOUR = "#e25555", CANCELLED_COLOUR = "#8a8f98", INK = "#000";
 const LEVELS = 6;  // of strength
-const FADED = 0.2;  // the strength of what a search has not found
+const FADED = 0.2;  // the strength of tasks that a search has not found
 
 const context = canvas.getContext("2d", {alpha: false});
 const FONT = "12px system-ui, sans-serif";

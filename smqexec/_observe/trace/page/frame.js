@@ -1,4 +1,4 @@
-// What is around the slices: time above, names at the left, and what is behind.
+// The frame of the slices: time above, names at the left, the grid and the stops behind.
 
 function drawStopped() {
   for (const [from, until] of run.stopped) {

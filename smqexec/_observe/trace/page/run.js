@@ -1,4 +1,4 @@
-// The run: what the page is about.  Read once, and never changed.
+// The run: tasks, queues, rows and lanes.  Read once, and never changed.
 //
 // A task is an index of the columns, which go lane by lane, and by time within a lane.  Nothing overlaps in
 // a lane, so both `start` and `end` are sorted there.  Times are microseconds since the first submission.

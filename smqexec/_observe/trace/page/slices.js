@@ -1,8 +1,8 @@
-// Slices: what ran when.
+// Slices: the tasks as bars over time.
 //
-// Only what is visible is drawn, and no more than a mark for each pixel of a lane: tasks narrower than a
-// pixel are one mark, as strong as they are busy.  So a picture costs what is on the screen, however many
-// tasks there are.
+// Only the visible part is drawn, and no more than a mark for each pixel of a lane: tasks narrower than a
+// pixel are one mark, as strong as they are busy.  So the cost of a picture depends on the screen, and not
+// on the number of tasks.
 
 // Draw a lane.  Marks that look the same and touch each other are drawn as one.
 function drawLane(lane) {
