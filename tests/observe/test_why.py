@@ -45,6 +45,9 @@ def test_waits_for_what_runs(lab: Any) -> None:
     other = acquire.submit(abs, 1)
     both = compute.submit(max, frame, other)
     assert both.why() == "waiting: needs Gate.enter#1 (running in acquire_0), and 1 more"
+    tasks = [compute.submit(gate.enter) for _ in range(2)]
+    gate.wait_entered(3)
+    assert sorted(task.why() for task in tasks) == ["running in compute_0", "running in compute_1"]
 
 
 def test_waits_for_a_chain() -> None:
@@ -312,6 +315,7 @@ def test_how_it_ended(lab: Any) -> None:
     assert isinstance(late.exception(DEADLINE), ValueError)
     assert done.result(DEADLINE) == (3, 1)
     assert done.why() == "done: returned tuple"
+    assert core_of(acquire).why_of(done) is None, "as if it ended while it was asked"
     assert failed.why() == "failed: raised ValueError"
     assert late.why() == f"failed: needs {failed!r}"
     with acquire.scheduler.stop():
