@@ -21,6 +21,7 @@ from typing import Any
 import pytest
 from gate import DEADLINE, Gate
 from internals import blocking, idle_in, lock_of, pool_of, state_of, workers_of
+from outcomes import Broken, Kept
 from threads import beside, until, until_gone, without_collector
 
 from smqexec import Queue, Scheduler, Task, settled
@@ -73,10 +74,6 @@ def value(task: Any) -> Any:
 
 def values(results: Iterator[Any]) -> list[Any]:
     return in_time(lambda: list(results))
-
-
-class Thing:
-    """Can be referred to weakly."""
 
 
 def with_idle_threads(make: Maker, barrier: threading.Barrier) -> Any:
@@ -194,10 +191,6 @@ def test_pool_never_holds_more_than_its_threads_while_they_start(make: Maker) ->
         for task in value(fed):
             value(task)
     assert max(seen) <= 4
-
-
-class Broken(Exception):
-    pass
 
 
 def test_failing_initializer_breaks_the_queue(make: Maker, caplog: Any) -> None:
@@ -417,7 +410,7 @@ def test_refusal_of_a_submit_is_freed_at_once(make: Maker) -> None:
     in_time(queue.shutdown)
 
     def submit() -> Callable[[], object]:
-        thing = Thing()  # kept by this frame, as long as the traceback keeps that
+        thing = Kept()  # kept by this frame, as long as the traceback keeps that
         with contextlib.suppress(RuntimeError):
             queue.submit(int)
         return weakref.ref(thing)

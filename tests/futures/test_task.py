@@ -29,21 +29,10 @@ from internals import (
     waiters_of,
 )
 from marks import slow_but
+from outcomes import Broken, Kept, fail, outcome
 from threads import beside, planned, until, until_gone, without_collector
 
 from smqexec import Item, Queue, Scheduler, Task, settled
-
-
-class Kept:
-    """An object that can be watched going away."""
-
-
-class Broken(Exception):
-    """What the tasks of these tests raise."""
-
-
-def fail(*_: object) -> Any:
-    raise Broken("on purpose")
 
 
 def add(a: int, b: int = 1) -> int:
@@ -52,14 +41,6 @@ def add(a: int, b: int = 1) -> int:
 
 def nothing(*_: object) -> None:
     pass
-
-
-def outcome(future: Future[Any]) -> object:
-    """What became of *future*, without raising."""
-    try:
-        return future.exception(DEADLINE) or future.result(DEADLINE)
-    except CancelledError:
-        return "cancelled"
 
 
 # Where tasks come from.

@@ -31,21 +31,13 @@ from internals import (
     waiters_of,
     watchers_of,
 )
+from outcomes import Broken, Kept, fail, outcome
 from programs import forks, run
 from threads import beside, planned, until, until_gone, without_collector
 
 from smqexec import Item, Queue, Raw, Task, number_of_results, settled
 from smqexec._futures.future import PlannedFuture
 from smqexec._futures.items import LENGTH
-
-
-class Broken(Exception):
-    """What the tasks of these tests raise."""
-
-
-class Kept:
-    """An object that can be watched going away."""
-
 
 END = object()
 
@@ -93,18 +85,6 @@ def announced(count: Any, given: Any = ()) -> Any:
 
 def same(x: Any = None) -> Any:
     return x
-
-
-def fail(*_: object) -> Any:
-    raise Broken("on purpose")
-
-
-def outcome(future: Future[Any]) -> object:
-    """What became of *future*, without raising."""
-    try:
-        return future.exception(DEADLINE) or future.result(DEADLINE)
-    except CancelledError:
-        return "cancelled"
 
 
 def state(*futures: Future[Any]) -> list[object]:
