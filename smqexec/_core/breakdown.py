@@ -41,7 +41,7 @@ class Breakdown:
         Args:
             error: The exception.
             worker: The worker that met it; it leaves, unless a task of it waits.
-            task: The task or item at hand, which ends too.
+            task: The task or item that the worker was at; it fails too.
 
         Cost: a look at each object of the process.
         """
@@ -63,7 +63,7 @@ class Breakdown:
                     return
                 if worker is not None:
                     worker.task = None
-                ended = self._end_without_planner(found, task, Failure(error, traceback_of(error)))
+                ended = self._end_without_planner(found, Failure(error, traceback_of(error)))
                 for queue in core.queues:
                     self._empty(queue, worker)
                 without_workers = [queue for queue in core.queues if not queue.workers]
@@ -72,19 +72,17 @@ class Breakdown:
             for queue in without_workers:
                 queue.pool.join(wait=False)
 
-    def _end_without_planner(
-        self, found: list[PlannedFuture[Any]], at_hand: PlannedFuture[Any] | None, failure: Failure
-    ) -> list[Ended]:
-        """Fail those of *found* that belong to this scheduler and do not run, and *at_hand*.  Locked."""
+    def _end_without_planner(self, found: list[PlannedFuture[Any]], failure: Failure) -> list[Ended]:
+        """Fail those of *found* that belong to this scheduler and that no worker runs.  The lock is held."""
         core = self._core
         ended: list[Ended] = []
-        # By the workers, not by `_stage`: a task whose end was interrupted has the stage, and no worker.
+        # By the workers, not by `_stage`: the task at hand has the stage, and no worker any more.
         running = set(core.running_tasks())
         for future in found:
             queue: QueueState | None = getattr(future, "_home", None)  # none yet while it is made
             if queue is None or queue.scheduler is not core:
                 continue
-            if future in running and future is not at_hand:
+            if future in running:
                 continue
             if future._stage <= RUNNING:  # else it has ended, and its waiters sleep
                 future._end(failure)

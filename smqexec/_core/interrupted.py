@@ -108,7 +108,6 @@ class Withdrawal:
         # From these `rebuild` finds all pending nodes.
         others = [task, *core.running_tasks(), *core.relays, *chain(*core.unfinished_drops)]
         core.planner.rebuild(core.queues, others)
-        core.take_next = core.allocating.starter()  # the interruption may have come just before this
         for queue in core.queues:
             # A worker that has not begun may never have been given to its backend; if it was, it leaves.
             # Any other may have been interrupted on the way from `idle` to `coming`, and be in neither.

@@ -43,8 +43,8 @@ class Allocating:
         at_end = task._get_at_end()
         allocation: Allocation | None = task._allocation
         if allocation is not None:
-            self._allocates = True
             self._core.take_next = self._next_allocated
+            self._allocates = True
             allocation.task = task
             at_end.hooks += (partial(self._allocation_ended, allocation),)
         releases, task._releases = task._releases, ()

@@ -30,6 +30,7 @@ from internals import (
     state_of,
     states_of,
     termination,
+    watchers_of,
 )
 from threads import beside, planned, until
 
@@ -1095,6 +1096,8 @@ def test_fault_of_ours_in_a_queue_with_rules_of_its_own(monkeypatch: pytest.Monk
         queue = Queue(scheduler, 1, in_order=True, max_pending=3)
         tasks = [queue.submit(abs, -1) for _ in range(3)]
         submitting = beside(queue.submit, abs, -1)
+        waiting = beside(scheduler.wait, DEADLINE)
+        until(lambda: watchers_of(scheduler))
 
         def promote(node: Any) -> Any:
             raise Internal
@@ -1104,6 +1107,7 @@ def test_fault_of_ours_in_a_queue_with_rules_of_its_own(monkeypatch: pytest.Monk
         assert all(isinstance(task.exception(DEADLINE), Internal) for task in tasks)
         with pytest.raises(BrokenThreadPool):
             submitting.result(DEADLINE)
+        assert waiting.result(DEADLINE)
 
 
 def test_fault_of_ours_while_a_task_that_has_started_is_held_back(monkeypatch: pytest.MonkeyPatch) -> None:

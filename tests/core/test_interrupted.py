@@ -60,6 +60,7 @@ def test_submit_struck_at_every_line(name: str, order: str, started: bool) -> No
             assert [task.result(DEADLINE) for task in [*before, *after]] == ["held", "held", 0, "held"]
             assert foreign.result(DEADLINE) == "1"
             assert scheduler.wait(DEADLINE), step
+            assert not outside_of(scheduler), step
     raise AssertionError("too many steps")
 
 
@@ -202,6 +203,25 @@ def test_first_submit_of_a_queue_struck_at_every_line() -> None:
             assert queue.submit(abs, 1).result(DEADLINE) == 1, step
             assert scheduler.wait(DEADLINE), step
     assert step > 20
+
+
+def test_submit_struck_while_an_earlier_worker_has_not_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The repair removes that worker, and starts another one."""
+    gate = Gate()
+    with planned() as (scheduler,):
+        queue = Queue(scheduler, 1, "slow", gate.enter)
+        before = queue.submit(abs, -1)
+
+        def struck_add(*_: object) -> None:
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(core_of(scheduler), "add_node", struck_add)
+        with pytest.raises(KeyboardInterrupt):
+            queue.submit(int)
+        monkeypatch.undo()
+        gate.open()
+        assert before.result(DEADLINE) == 1
+        queue.shutdown()
 
 
 def test_submit_struck_when_its_task_runs_already(monkeypatch: pytest.MonkeyPatch) -> None:
