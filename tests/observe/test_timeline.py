@@ -105,8 +105,7 @@ def test_a_task_in_columns(traced: Any) -> None:
     assert run["submitted"] == [None, 0, None]
     assert [run["names"][name] for name in run["name"]] == ["first", "first", "second"]
     assert [_timeline.OUTCOMES[outcome] for outcome in run["outcome"]] == ["cancelled", "done", "failed"]
-    assert run["needs"] == [2, 1, 1, UNKNOWN]
-    assert run["needsUntil"] == [2, 2, 4]
+    assert run["needs"] == [[2, 1], [], [1, UNKNOWN]]
     assert run["final"] == [1, 0, 0]
     assert run["critical"] == [0, 1, 1]
     assert run["span"] == 31.5
@@ -118,8 +117,7 @@ def test_items_are_in_the_lane_of_their_task(traced: Any) -> None:
     items = [item(2, 1, 50), item(2, 0, 40), item(1, 0, 95), item(9, 5, 60), item(3, 0, 5, thread=2)]
     run = _timeline.columns(traced([*head(("a", 2)), *tasks, *items]))
     assert [row for row, _ in run["lanes"]] == [0, 1, 1, 2]
-    assert run["itemsUntil"] == [0, 1, 3, 4]
-    assert run["itemAt"] == [95, 40, 50, 5]
+    assert run["items"] == [[], [95], [40, 50], [5]]
 
 
 @pytest.mark.parametrize(
@@ -145,12 +143,12 @@ def test_all_times_are_from_the_first_submission_on(traced: Any) -> None:
     run = ran(1, 1100, 1200, submitted=1000)
     marks = [mark("resume", 500), mark("stop", 1150), mark("resume", 1170)]
     found = _timeline.columns(traced([*head(("a", 1)), run, item(1, 0, 1150), *marks]))
-    assert [found[name] for name in ("span", "start", "end", "submitted", "itemAt")] == [
+    assert [found[name] for name in ("span", "start", "end", "submitted", "items")] == [
         200,
         [100],
         [200],
         [0],
-        [150],
+        [[], [150]],
     ]
     assert found["stopped"] == [[0, 0], [150, 170]]
 

@@ -114,6 +114,14 @@ class Trace:
         )
         return min(begins, default=0.0), max((task.end for task in self.tasks), default=0.0)
 
+    @cached_property
+    def rows(self) -> dict[tuple[QueueRecord, int], list[Record]]:
+        """The tasks by queue and thread.  Each queue begins with thread 0: the tasks that never ran."""
+        rows: dict[tuple[QueueRecord, int], list[Record]] = {(queue, 0): [] for queue in self.queues.values()}
+        for task in self.tasks:
+            rows.setdefault((task.queue, task.thread), []).append(task)
+        return dict(sorted(rows.items()))
+
     @property
     def length(self) -> float:
         """The time from the first submission, or start, to the last end."""

@@ -52,13 +52,9 @@ def summary(trace: Trace) -> list[Table]:
 
 
 def _queues(trace: Trace) -> Table:
-    ran: dict[int, dict[int, list[Record]]] = {}  # by queue and thread
-    for task in trace.tasks:
-        if task.thread:
-            ran.setdefault(task.queue.pid, {}).setdefault(task.thread, []).append(task)
     rows: list[list[str]] = []
     for queue in trace.queues.values():
-        threads = ran.get(queue.pid, {}).values()
+        threads = [tasks for (other, thread), tasks in trace.rows.items() if other == queue and thread]
         failed = sum(task.outcome == "failed" for tasks in threads for task in tasks)
         slots = max(queue.slots, len(threads))
         share = sum(map(busy, threads)) / (slots * trace.length or inf)

@@ -21,18 +21,16 @@ from __future__ import annotations
 
 import json
 from base64 import b64encode
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from hashlib import sha256
 from heapq import heappop, heappush
 from html import escape
 from importlib.resources import files
-from itertools import accumulate
 from string import Template
 from typing import Any
 
 from ...text import printable
-from ..read import OUTCOMES, QueueRecord, Record, Trace, busy
+from ..read import OUTCOMES, Record, Trace, busy
 from ..tables import Table, heading, summary
 
 UNKNOWN = -1  # a task that the file does not have: it was pending when the recording ended
@@ -85,8 +83,7 @@ def table(of: Table) -> Iterator[str]:
 
 def columns(trace: Trace) -> dict[str, Any]:
     """Return the run as ``run.js`` reads it."""
-    rows = rows_of(trace)
-    lanes = [(row, lane) for row, tasks in enumerate(rows.values()) for lane in lanes_of(tasks)]
+    lanes = [(row, lane) for row, tasks in enumerate(trace.rows.values()) for lane in lanes_of(tasks)]
     tasks = [task for _, lane in lanes for task in lane]
     queues = list(trace.queues.values())
     place = {task.number: index for index, task in enumerate(tasks)}
@@ -95,19 +92,21 @@ def columns(trace: Trace) -> dict[str, Any]:
     name = [names.setdefault(task.name, len(names)) for task in tasks]
     final, critical = ({task.number for task in chosen} for chosen in (trace.sinks, trace.critical))
     since = trace.span[0]
-    # A killed program may have left items of a task, and not the task.
-    items = sorted((lane_of[item.task], item.at) for item in trace.items if item.task in lane_of)
-    counts = Counter(lane for lane, _ in items)
 
     def times(values: Iterable[float]) -> list[float]:
         return [round(value - since, 3) for value in values]
 
+    items: list[list[float]] = [[] for _ in lanes]  # the times of the items of each lane
+    for item in trace.items:
+        if item.task in lane_of:  # else the program was killed, and the task is not in the file
+            items[lane_of[item.task]].append(item.at)
     return {
         "span": trace.length,
         "stopped": [times(span) for span in stopped(trace)],
         "queues": [queue.name for queue in queues],
-        "rows": [[queues.index(queue), thread, busy(ran)] for (queue, thread), ran in rows.items()],
+        "rows": [[queues.index(queue), thread, busy(ran)] for (queue, thread), ran in trace.rows.items()],
         "lanes": [[row, len(lane)] for row, lane in lanes],
+        "items": [times(sorted(at)) for at in items],
         "names": list(names),
         "start": times(task.start for task in tasks),
         "end": times(task.end for task in tasks),
@@ -117,19 +116,8 @@ def columns(trace: Trace) -> dict[str, Any]:
         "outcome": [OUTCOMES.index(task.outcome) for task in tasks],
         "final": [int(task.number in final) for task in tasks],
         "critical": [int(task.number in critical) for task in tasks],
-        "needs": [place.get(number, UNKNOWN) for task in tasks for number in task.dependencies],
-        "needsUntil": list(accumulate(len(task.dependencies) for task in tasks)),
-        "itemAt": times(at for _, at in items),
-        "itemsUntil": list(accumulate(counts[lane] for lane in range(len(lanes)))),
+        "needs": [[place.get(number, UNKNOWN) for number in task.dependencies] for task in tasks],
     }
-
-
-def rows_of(trace: Trace) -> dict[tuple[QueueRecord, int], list[Record]]:
-    """Return the tasks by queue and thread.  Each queue begins with thread 0."""
-    rows: dict[tuple[QueueRecord, int], list[Record]] = {(queue, 0): [] for queue in trace.queues.values()}
-    for task in trace.tasks:
-        rows.setdefault((task.queue, task.thread), []).append(task)
-    return dict(sorted(rows.items()))
 
 
 def lanes_of(tasks: Iterable[Record]) -> list[list[Record]]:

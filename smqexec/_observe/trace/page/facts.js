@@ -50,7 +50,7 @@ function select(task) {
 function links(title, tasks) {
   if (!tasks.length) return [];
   const list = element("ul");
-  for (const task of tasks.subarray(0, MOST_LINKS)) {
+  for (const task of tasks.slice(0, MOST_LINKS)) {
     if (task === UNKNOWN) {
       list.append(element("li", {}, "a task that is not in the file"));
       continue;

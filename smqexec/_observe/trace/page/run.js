@@ -15,27 +15,22 @@ const {submitted} = run;  // null where not known
 const name = Uint32Array.from(run.name), number = Uint32Array.from(run.number);
 const outcome = Uint8Array.from(run.outcome);
 const final = Uint8Array.from(run.final), critical = Uint8Array.from(run.critical);
-const needs = Int32Array.from(run.needs), needsUntil = Uint32Array.from(run.needsUntil);
-const itemAt = Float64Array.from(run.itemAt), itemsUntil = Uint32Array.from(run.itemsUntil);
 const COUNT = start.length;
 
 const nameOf = task => run.names[name[task]];
-const needsOf = task => needs.subarray(task ? needsUntil[task - 1] : 0, needsUntil[task]);
+const needsOf = task => run.needs[task];
 const isUndone = task => outcome[task] === FAILED || outcome[task] === CANCELLED;
 const byNumber = new Map();
 for (let task = 0; task < COUNT; task++) byNumber.set(number[task], task);
 
 // Lanes and rows.
 
-const lanes = [];  // {row, first, until, firstItem, untilItem}
+const lanes = [];  // {row, first, until, items}
 const rows = run.rows.map(([queue, thread, busy]) => ({queue: run.queues[queue], thread, busy, lanes: []}));
 const laneOfTask = new Uint32Array(COUNT);
 for (const [row, count] of run.lanes) {
-  const before = lanes.at(-1), first = before ? before.until : 0;
-  const lane = {
-    row: rows[row], first, until: first + count,
-    firstItem: before ? before.untilItem : 0, untilItem: itemsUntil[lanes.length],
-  };
+  const first = lanes.at(-1)?.until ?? 0;
+  const lane = {row: rows[row], first, until: first + count, items: run.items[lanes.length]};
   laneOfTask.fill(lanes.length, first, lane.until);
   lanes.push(lane);
   rows[row].lanes.push(lane);
@@ -72,14 +67,9 @@ const path = Uint32Array.from(selectTasks(task => critical[task]).sort(inTime));
 const pathStart = Float64Array.from(path, task => start[task]);
 
 // The dependents of each task: the other direction of `needs`.
-const dependentsFrom = new Uint32Array(COUNT + 1);  // where the dependents of each task begin: sums of counts
-for (const need of needs) if (need !== UNKNOWN) dependentsFrom[need]++;
-for (let i = 0; i < COUNT; i++) dependentsFrom[i + 1] += dependentsFrom[i];
-const dependents = new Uint32Array(dependentsFrom[COUNT]);
-for (let task = COUNT - 1; task >= 0; task--) {
-  for (const need of needsOf(task)) if (need !== UNKNOWN) dependents[--dependentsFrom[need]] = task;
-}
-const dependentsOf = task => dependents.subarray(dependentsFrom[task], dependentsFrom[task + 1]);
+const dependents = run.needs.map(() => []);
+run.needs.forEach((needs, task) => { for (const need of needs) if (need !== UNKNOWN) dependents[need].push(task); });
+const dependentsOf = task => dependents[task];
 
 // Words for numbers.
 

@@ -75,12 +75,13 @@ function drawSlice(task, left, right, y, height) {
 
 // Items: a tick for each, and one at most for two pixels.
 function drawItems(lane, y, height) {
-  let item = lowerBound(itemAt, view.from, lane.firstItem, lane.untilItem);
-  while (item < lane.untilItem && itemAt[item] <= view.until) {
-    const x = Math.floor(xOf(itemAt[item]));
+  const {items} = lane;
+  let item = lowerBound(items, view.from, 0, items.length);
+  while (item < items.length && items[item] <= view.until) {
+    const x = Math.floor(xOf(items[item]));
     fill(theme.text, x, y + height / 2, 1, height / 2 - 3);
     drawn.marks++;
-    item = lowerBound(itemAt, timeAt(x + 2), item + 1, lane.untilItem);
+    item = lowerBound(items, timeAt(x + 2), item + 1, items.length);
   }
 }
 
