@@ -6,7 +6,6 @@ import importlib
 import json
 import random
 import re
-import threading
 from collections import Counter
 from pathlib import Path
 from types import ModuleType
@@ -158,21 +157,6 @@ def test_tasks_that_did_not_count_are_told(benchmarks: Any, monkeypatch: pytest.
         benchmarks.cores.speeds([2], 10, 3, 1)
 
 
-# The lock.
-
-
-def test_the_longest_hold_is_noted(benchmarks: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    times = iter([1.0, 3.0, 10.0, 11.0])
-    monkeypatch.setattr(benchmarks.lock, "thread_time", lambda: next(times))
-    lock = benchmarks.lock.NotedLock(threading.Lock())
-    with lock:
-        assert lock.locked()
-        assert not lock.acquire(False)
-    assert lock.acquire()
-    lock.release()
-    assert lock.longest == 2
-
-
 # Results over time.
 
 
@@ -237,16 +221,6 @@ def test_the_demonstration_is_drawn_both_ways(
     assert scales[0] == scales[1] != []
     assert main(benchmarks, *chosen) == 0
     assert "picture" not in capsys.readouterr().out
-
-
-def test_a_curve_rises_by_one_at_each_result(benchmarks: Any) -> None:
-    panel = benchmarks.curve.Panel(0, 100, 10, 2)
-    top, bottom = benchmarks.curve.TOP, benchmarks.curve.BOTTOM
-    half = (top + bottom) / 2
-    whole = f"M0.0 {bottom:.1f}H20.0V{half:.1f}"
-    assert benchmarks.curve.steps(panel, [2.0, 5.0]) == f"{whole}H50.0V{top:.1f}"
-    assert benchmarks.curve.steps(panel, [2.0, 11.0]) == f"{whole}H100.0"
-    assert benchmarks.curve.steps(panel, [2.0]) == whole
 
 
 # Other libraries.  None is needed here.

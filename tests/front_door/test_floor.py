@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,42 +16,20 @@ def floor(monkeypatch: pytest.MonkeyPatch) -> Any:
     return importlib.import_module("benchmarks.floor")
 
 
-@pytest.fixture
-def executor(floor: Any) -> Iterator[Any]:
+def test_the_floor_is_a_correct_executor(floor: Any) -> None:
     executor = floor.FloorExecutor(2)
-    yield executor
-    executor.shutdown()
-
-
-def test_results_and_dependencies(executor: Any) -> None:
     a = executor.submit(int, "20")
     b = executor.submit(pow, a, 2)
     assert executor.submit(lambda *args: args, a, b, a, 1).result(executor) == (20, 400, 20, 1)
-
-
-def test_a_dependent_waits(executor: Any) -> None:
-    gate = Gate()
-    held = executor.submit(gate, 7)
-    gate.wait_entered()
-    dependents = [executor.submit(pow, held, 2) for _ in range(3)]
-    assert executor.submit(int).result(executor) == 0  # by the other worker
-    assert [task.state for task in dependents] == [0, 0, 0]
-    gate.open()
-    assert [task.result(executor) for task in dependents] == [49, 49, 49]
-
-
-def test_a_failure_reaches_dependents(executor: Any) -> None:
-    bad = executor.submit(int, "x")
-    below = executor.submit(abs, executor.submit(abs, bad))
-    with pytest.raises(ValueError, match="invalid literal"):
-        below.result(executor)
-
-
-def test_shutdown_runs_what_was_submitted(floor: Any) -> None:
-    executor = floor.FloorExecutor(3)
     gate = Gate()
     held = executor.submit(gate, 1)
-    chain = held
+    gate.wait_entered()
+    chain = executor.submit(abs, held)
+    assert executor.submit(int).result(executor) == 0  # by the other worker
+    assert chain.state == 0
+    bad = executor.submit(abs, executor.submit(int, "x"))
+    with pytest.raises(ValueError, match="invalid literal"):
+        bad.result(executor)
     for _ in range(100):
         chain = executor.submit(abs, chain)
     gate.open()
