@@ -232,34 +232,6 @@ def test_it_keeps_no_task() -> None:
         assert len(graph.nodes) == 1
 
 
-def test_while_all_is_in_motion() -> None:
-    """Each picture holds together, and a task that stays is in each."""
-    going = True
-    with planned(2, 2) as (scheduler, queue, other):
-        blocker = Future[int]()
-        kept = queue.submit(hostile, blocker)
-
-        def submit() -> None:
-            while going:
-                first = queue.submit(acquire)
-                second = other.submit(analyse, first, settled(first))
-                third = queue.submit(film, second)
-                other.submit(analyse, third[1], second, first)
-                third[0].exception(DEADLINE)
-
-        submitting = beside(submit)
-        for _ in range(100):
-            graph = scheduler.graph()
-            assert [node.state for node in graph.nodes if node.name == HOSTILE] == ["waiting"]
-            for source, target, _part in graph.edges:
-                assert graph.nodes[target].state == "waiting"
-                assert source != target
-        going = False
-        submitting.result(DEADLINE)
-        blocker.set_result(0)
-        kept.exception(DEADLINE)
-
-
 # -- Drawn
 
 

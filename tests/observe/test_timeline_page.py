@@ -240,14 +240,6 @@ def test_the_critical_path_is_marked(opened: Opened) -> None:
     assert shown.element("path").get_attribute("aria-pressed") == "false"
 
 
-def test_steps_of_the_critical_path_too_small_to_see_are_left_out(opened: Opened) -> None:
-    chain = [ran(i, 10 * i, 10 * i + 9, thread=i % 2 + 1, needs=[i - 1]) for i in range(1, 10_001)]
-    shown = opened([*head(("a", 2)), *chain])
-    assert shown.js("timeline.drawn.steps") == 0
-    shown.js("timeline.show(50_000, 400)")
-    assert shown.js("timeline.drawn.steps") == pytest.approx(41, abs=1)
-
-
 def test_final_results_rise_to_their_number(opened: Opened) -> None:
     """Final is what no other task depends on; what failed is no result."""
     tasks = [ran(5, 0, 50, "free", thread=1), ran(6, 0, 60, "lost", thread=2, outcome="failed")]
@@ -296,19 +288,6 @@ def test_keys_zoom_and_move(opened: Opened) -> None:
     assert shown.span() == pytest.approx(whole)
     rows.send_keys("+++++", Keys.HOME)
     assert shown.span() == pytest.approx(whole)
-
-
-def test_a_task_out_of_sight_is_brought_to_the_middle(opened: Opened) -> None:
-    """At the same magnification, unless the task is too narrow or too wide for it."""
-    middle = "(timeline.view.from + timeline.view.until) / 2"
-    shown = opened([*DIAMOND, ran(5, 3200, 3200.5, "short", queue=2)])
-    shown.js("timeline.show(1, 1150)")
-    shown.js("timeline.reveal(timeline.byNumber.get(4))")
-    assert (shown.span(), shown.js(middle)) == (1150, 3800)
-    shown.js("timeline.reveal(timeline.byNumber.get(5))")
-    assert (shown.span(), shown.js(middle)) == (3, 3200.25)
-    shown.js("timeline.reveal(timeline.byNumber.get(2))")
-    assert shown.span() == pytest.approx(4300 * 1.04)
 
 
 def test_the_wheel_zooms_around_the_pointer(opened: Opened) -> None:

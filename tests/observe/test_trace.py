@@ -257,17 +257,6 @@ def test_finalizer_that_ends_tasks_in_the_middle_of_a_write_waits_for_nobody(pat
     assert [task.outcome for task in read(path).tasks] == ["cancelled"]
 
 
-def test_memory_of_what_has_ended_is_given_back(path: Path) -> None:
-    with planned(1) as (scheduler, queue):
-        recording = record(scheduler, path)
-        for n in range(100):
-            queue.submit(add, queue.submit(add, n, 1), 1).result(DEADLINE)
-        assert scheduler.wait(DEADLINE)
-        recording.close()
-        encoder = recording._encoder
-        assert not (recording._notes or encoder._facts or encoder._running or encoder.lines)
-
-
 def test_no_object_of_the_user_is_kept(path: Path) -> None:
     class Thing:
         def __call__(self, *args: Any) -> Any:

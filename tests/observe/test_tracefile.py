@@ -15,7 +15,7 @@ import pytest
 from traces import check_format
 
 from smqexec._observe.trace.encode import Encoder
-from smqexec._observe.trace.read import ItemRecord, Mark, QueueRecord, Record, Trace, busy, read
+from smqexec._observe.trace.read import ItemRecord, Mark, QueueRecord, Record, Trace, read
 from smqexec.trace import main
 
 MS = 1000.0
@@ -307,14 +307,6 @@ def test_critical_path_leaves_out_what_never_ran(scribe: Scribe) -> None:
 def test_nothing_ran() -> None:
     trace = Trace()
     assert (trace.critical, trace.sinks, trace.span) == ([], [], (0.0, 0.0))
-
-
-def test_nested_time_counts_once() -> None:
-    def task(start: float, end: float) -> Record:
-        return Record(1, "fn", DISK, 1, start, end, None, "done", ())
-
-    assert busy([]) == 0
-    assert busy([task(5, 6), task(0, 4), task(1, 2), task(3, 4.5)]) == 5.5
 
 
 # The command line.

@@ -284,16 +284,6 @@ def test_held_by_a_stop_and_asked_to_end(lab: Any) -> None:
     gate.open()
 
 
-def test_thread_that_has_gone(lab: Any) -> None:
-    _, acquire, _, gate = lab
-    task = acquire.submit(gate.enter)
-    gate.wait_entered()
-    run = next(iter(workers_of(acquire)))
-    thread, run.thread = run.thread, None  # as an engine's may be
-    assert task.why() == "running in a thread that has gone"
-    run.thread = thread
-
-
 def test_task_at_an_executor(lab: Any) -> None:
     scheduler, _, compute, _ = lab
     executor = Manual()
