@@ -181,7 +181,8 @@ class JoinSearch:
         if node is None or node._stage != READY or node._stream is None:
             return True
         queue: QueueState = node._queue
-        return queue.ready > len(queue.coming)
+        # A worker of an inline queue may be due in a thread that is busy for long.
+        return queue.inline or queue.ready > len(queue.coming)
 
     def take(self) -> Any:
         """Start the first needed ready task and return it; return None if there is none, or none yet.

@@ -280,6 +280,33 @@ def test_ctrl_c_between_two_tasks_strikes_the_next() -> None:
         assert ends[1].result() == 1
 
 
+def test_generator_that_is_due_in_another_thread_runs_nested() -> None:
+    """That thread may be busy for long: it serves the queue only as its task ends or waits."""
+    gate, over = Gate(), threading.Event()
+    made: list[Any] = []
+
+    def first_value() -> Any:
+        gate.enter()
+        try:
+            return made[0][0].result(DEADLINE)
+        finally:
+            over.set()
+
+    def values() -> Iterator[int]:
+        yield 1
+
+    def submit_and_wait() -> bool:
+        made.append(queue.submit(values))
+        gate.open()
+        return over.wait(DEADLINE)
+
+    with Queue(3, inline=True) as queue:
+        waiting = beside(queue.submit, first_value)
+        gate.wait_entered()
+        assert beside(queue.submit, submit_and_wait).result(2 * DEADLINE).result()
+        assert waiting.result(DEADLINE).result() == 1
+
+
 def test_initializer(caplog: pytest.LogCaptureFixture) -> None:
     """Once, by the first worker."""
     done: list[int] = []
