@@ -53,7 +53,10 @@ class Exclusive:
         self.lock.acquire()
 
     def spin(self) -> None:
-        """Wait a while until the lock is free, and do not take it.  Not in the main thread, for Ctrl-C."""
+        """Wait a while until the lock is free, and do not take it.
+
+        Not in the main thread: Ctrl-C could strike while it has the lock for a moment.
+        """
         # A thread holds the lock for a microsecond or two, unless it loses the interpreter lock meanwhile.  A
         # thread that blocks at once gets the lock at its release, but needs the interpreter lock to go on.
         # So the next thread blocks too, and from then on each task costs a switch of threads: three times as
@@ -66,8 +69,9 @@ class Exclusive:
             time.sleep(0)  # lets the holder go on
 
     def spin_and_lock(self) -> None:
-        """Take the lock that another thread holds.  For workers with threads, which no signal interrupts."""
-        self.spin()
+        """Take the lock that another thread holds: for hot paths, which have tried it at once."""
+        if get_ident() not in MAIN:
+            self.spin()
         self.lock.acquire()
 
     def exclusive(self, reads: bool = False) -> Section:

@@ -1,8 +1,8 @@
 """Tasks are added, or refused: the way of a call from `Queue.submit` to the planner.
 
 `Submission.add` makes a task and adds it in one hold of the lock.  A task is *plain* if all futures among its
-arguments are tasks and items of this scheduler, and none has failed (`_plain`).  `_link` does all the rest.
-An exception may interrupt `add` at any line: see ``interrupted``.
+arguments are tasks and items of this scheduler, and none has failed (`_plain`).  `_add_special` does all
+else.  An exception may interrupt `add` at any line: see ``interrupted``.
 """
 
 from __future__ import annotations
@@ -10,13 +10,12 @@ from __future__ import annotations
 from _thread import start_new_thread
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from threading import get_ident
 from time import sleep
 from typing import Any, TypeAlias
 
 from .._calls import kinds
 from .._calls.arguments import ALL, DIRECT, ONE, Template, dependencies, futures_among
-from .._calls.interrupts import DEFERRED, MAIN, call_deferred, elsewhere, uninterrupted
+from .._calls.interrupts import DEFERRED, call_deferred, elsewhere, uninterrupted
 from .._futures.future import PlannedFuture, new
 from .._futures.items import Item
 from .._futures.relays import Foreign, Settled
@@ -98,22 +97,16 @@ class Submission:
         task._dependencies = NONE
         try:
             if core.observers and queue.refusal is None:
-                task._home, task._stage = None, NEW
-                with uninterrupted():
-                    core.observers.submitted(queue, task, args, kwargs)
+                self._tell_observers(queue, task, args, kwargs)
             # Not by ``with``: an exception must not release the lock before the order is rebuilt.
             if not lock.acquire(False):
-                if get_ident() not in MAIN:
-                    core.spin()
-                lock.acquire()
+                core.spin_and_lock()
             if kwargs is ONE and args._home is queue and args._stage < DONE:
                 nodes = args  # as `_plain` returns it: this saves the call
             elif kwargs is not None:
                 nodes = self._plain(queue, task, args, kwargs)
-            if queue.refusal is not None:
-                special = self._refuse(queue, task, queue.refusal)
-            elif nodes is _NOT_PLAIN:
-                special = self._link(queue, task, group)
+            if queue.refusal is not None or nodes is _NOT_PLAIN:
+                special = self._add_special(queue, task, group)
             else:
                 core.add_node(task, queue, nodes, group)
                 if not core.stopped and (not queue.all_busy or queue.searches):
@@ -125,7 +118,9 @@ class Submission:
                 return task
             self._perform(starts, special, task)
         except BaseException:
-            # No call of Python code, for which no stack may be left: see ``interrupted``.
+            # The other thread withdraws *task*: see ``interrupted``.  Here is no call of Python code, for
+            # which no stack may be left.  Each step of the loop may be interrupted once more, and is then
+            # tried again.
             progress: list[Any] = []
             begun = over = False
             while not over:
@@ -134,19 +129,28 @@ class Submission:
                         call = (progress, lock._is_owned(), queue, task, special and special.ended)
                         start_new_thread(elsewhere, (self.withdrawal.run, call))
                         begun = True
+                    # Until then this thread keeps the lock: no worker may meet a task that is half added.
                     if UNDONE in progress and lock._is_owned():
                         lock.release()
                     over = OVER in progress and not lock._is_owned()
                     sleep(1e-4)
                 except (KeyboardInterrupt, MemoryError):
                     pass
-                except RuntimeError:  # the process has as many threads as it may have
+                except RuntimeError:
+                    # The process has as many threads as it may have: this thread does it, if its stack
+                    # allows.
                     begun = True
                     self.withdrawal.run(progress, lock._is_owned(), queue, task, special and special.ended)
             raise
         if special is not None:
             special.raise_refusal()
         return task
+
+    def _tell_observers(self, queue: QueueState, task: Task[Any], args: Any, kwargs: Any) -> None:
+        """Tell observers of the submit, before any other thread can know the task."""
+        task._home, task._stage = None, NEW
+        with uninterrupted():
+            self._core.observers.submitted(queue, task, args, kwargs)
 
     def _perform(self, starts: Starts | None, special: Special | None, task: Task[Any]) -> None:
         """Do what was decided under the lock."""
@@ -208,8 +212,10 @@ class Submission:
         special.ended.append((task, None, queue))
         return special
 
-    def _link(self, queue: QueueState, task: Task[Any], group: Group | None) -> Special:
-        """Add a task with dependencies of any kind, and whatever else is special.  The lock is held."""
+    def _add_special(self, queue: QueueState, task: Task[Any], group: Group | None) -> Special:
+        """Add a task with dependencies of any kind, and whatever else is special; or refuse it.  Locked."""
+        if queue.refusal is not None:
+            return self._refuse(queue, task, queue.refusal)
         core = self._core
         special = Special()
         found: Sequence[tuple[Any, bool]] = dependencies(task._args, task._kwargs)

@@ -70,7 +70,7 @@ METHODS: dict[type, str] = {
     DependencyPlanner: "add done drop group hold_back promote rebuild",
     Allocation: "take grant give_back blockers",
     Allocating: "add_allocation allocate _allocation_ended _releaser_ended _give_back",
-    Submission: "_plain _link _refuse",
+    Submission: "_plain _add_special _refuse",
     Termination: "forget pending drop _drop_some _unlist",
     Wake: "take wake_for wake wake_all",
     State: "wake_condition_waiters yield_lock release_paused request_cancel",
