@@ -22,6 +22,7 @@ from internals import (
     order_of,
     outside_of,
     resting_in,
+    searches_in,
     state_of,
     states_of,
     wake,
@@ -227,6 +228,21 @@ def test_no_task_starts_while_stopped() -> None:
             scheduler.resume()
             assert scheduler.wait(DEADLINE)
         assert not early
+
+
+def test_resume_lets_a_waiting_task_run_what_it_waits_for() -> None:
+    with planned(1) as (scheduler, queue):
+
+        def wait_while_stopped() -> int:
+            scheduler.stop()
+            task = queue.submit(add, 1)
+            beside(lambda: until(lambda: asleep(queue)) or scheduler.resume())
+            return task.result(DEADLINE)
+
+        def asleep(queue: Queue) -> bool:
+            return any(search.ready and not search.frames for search in searches_in(queue))
+
+        assert queue.submit(wait_while_stopped).result(DEADLINE) == 2
 
 
 def test_pending_task_has_a_thread_from_the_start() -> None:
