@@ -62,9 +62,6 @@ class Stopping:
             self._stops = 0
             self._resumes += 1
             core.release_paused()
-            # Waiting tasks did not take what was ready during the stop.
-            for search in [search for queue in core.queues for search in list(queue.searches)]:
-                search.release()
             if changed and core.observers:
                 section.then(partial(core.observers.notify, "resume", time=time))
             section.then(self._wake.start, self._wake.wake_all())

@@ -22,9 +22,9 @@ from internals import (
     order_of,
     outside_of,
     resting_in,
-    searches_in,
     state_of,
     states_of,
+    waiting,
     wake,
     watchers_of,
 )
@@ -230,17 +230,21 @@ def test_no_task_starts_while_stopped() -> None:
         assert not early
 
 
-def test_resume_lets_a_waiting_task_run_what_it_waits_for() -> None:
+def test_resume_lets_a_waiting_task_run_what_it_waits_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    block, blocks = waiting.block, threading.Event()
+
+    def noted_block(*args: Any) -> bool:
+        if scheduler.stopped:
+            blocks.set()
+        return block(*args)
+
+    monkeypatch.setattr(waiting, "block", noted_block)
     with planned(1) as (scheduler, queue):
 
         def wait_while_stopped() -> int:
             scheduler.stop()
-            task = queue.submit(add, 1)
-            beside(lambda: until(lambda: asleep(queue)) or scheduler.resume())
-            return task.result(DEADLINE)
-
-        def asleep(queue: Queue) -> bool:
-            return any(search.ready and not search.frames for search in searches_in(queue))
+            beside(lambda: blocks.wait(DEADLINE) and scheduler.resume())
+            return queue.submit(add, 1).result(DEADLINE)
 
         assert queue.submit(wait_while_stopped).result(DEADLINE) == 2
 
