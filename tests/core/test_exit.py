@@ -188,6 +188,7 @@ def test_submitting_while_exiting() -> None:
     outcome = run("""
         def late():
             at_exit()
+            until(lambda: state_of(queue).refusal)
             say(error_of(queue.submit, int))
             say(error_of(queue.submit, str, Future()))
             say(error_of(Queue(1).submit, int))
