@@ -638,9 +638,6 @@ def listed() -> Any:
     return [0, 1, 2]
 
 
-listed.number_of_results = same  # type: ignore[attr-defined]
-
-
 @pytest.mark.parametrize("fn", [context, listed])
 def test_what_looks_like_a_generator_function_and_returns_no_iterator(fn: Any) -> None:
     """The result is an ordinary one, whatever was asked for before."""
