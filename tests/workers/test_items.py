@@ -1,0 +1,600 @@
+"""Items of generator tasks and of ordinary results: futures of single values."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import random
+import tracemalloc
+import weakref
+from collections.abc import Callable
+from concurrent.futures import CancelledError, Future, as_completed, wait
+from functools import partial
+from typing import Any
+
+import pytest
+from gate import DEADLINE, Gate
+from generating import END, Fed, announced, before, count, listed, same, state
+from internals import core_of, stream_of, waiters_of
+from outcomes import Broken, Kept, fail, outcome
+from programs import forks, run
+from threads import beside, planned, until, until_gone, without_collector
+
+from smqexec import Item, number_of_results, settled
+from smqexec._futures.future import PlannedFuture
+
+
+def test_item_is_a_full_future(caplog: pytest.LogCaptureFixture) -> None:
+    with planned(1) as (_, queue):
+        fed = Fed()
+        task = queue.submit(fed)
+        items = [task[i] for i in range(4)]
+        assert all(isinstance(item, Future) and type(item) is Item for item in items)
+        called: list[Any] = []
+        items[0].add_done_callback(called.append)
+        items[0].add_done_callback(fail)
+        with pytest.raises(TimeoutError):
+            items[0].result(0)
+        for act in (partial(items[0].set_result, 1), items[0].set_running_or_notify_cancel):
+            with pytest.raises(RuntimeError, match="by its scheduler alone"):
+                act()
+        assert state(*items) == [None] * 4
+        assert not any(item.running() or item.cancelled() for item in items)
+        waiting = beside(wait, items[:2], DEADLINE)
+        completing = beside(lambda: list(as_completed(items[1:3], DEADLINE)))
+        until(lambda: all(waiters_of(item) for item in items[:3]))
+        fed.give("a", "b", "c")
+        assert waiting.result(DEADLINE) == ({*items[:2]}, set())
+        assert {*completing.result(DEADLINE)} == {*items[1:3]}
+        assert called == items[:1]
+        assert items[2].result(DEADLINE) == "c"
+        assert items[2].exception() is None
+        assert items[2].origin is None
+        assert not items[2].cancel()
+        fed.give(END)
+        assert isinstance(items[3].exception(DEADLINE), IndexError)
+        assert items[3].origin is items[3]
+        assert [record.message.split(" at ")[0] for record in caplog.records] == [
+            "exception calling callback for <Item"
+        ]
+
+
+def test_cancelled_item_takes_only_its_dependents() -> None:
+    with planned(2) as (_, queue):
+        fed = Fed()
+        task = queue.submit(fed)
+        first, second = task[0], task[1]
+        heirs = [queue.submit(same, item) for item in (first, second)]
+        heir = queue.submit(same, heirs[0])
+        told = queue.submit(Future.cancelled, settled(first))
+        assert first.cancel()
+        assert first.cancel()
+        assert state(first, second, *heirs, heir) == ["cancelled", None, "cancelled", None, "cancelled"]
+        assert told.result(DEADLINE)
+        # It can be asked for again.
+        again = task[0]
+        assert again is not first
+        fed.give(1, 2, END)
+        assert task.result(DEADLINE) == [1, 2]
+        assert (again.result(DEADLINE), heirs[1].result(DEADLINE)) == (1, 2)
+        assert first.cancelled()
+        assert not again.cancel()
+
+
+def test_items_exist_when_asked_for() -> None:
+    """A hundred thousand values, three items."""
+    with planned(1, stopped=True) as (scheduler, queue):
+        task = queue.submit(count, 100_000)
+        items = [task[i] for i in (0, 7, 99_999)]
+        assert [task[i] for i in (0, 7, 99_999)] == items  # the same ones
+        assert len(stream_of(task).items) == 3
+        scheduler.resume()
+        assert [item.result(6 * DEADLINE) for item in items] == [0, 7, 99_999]
+        assert len(task.result(DEADLINE)) == 100_000
+        assert task[7].result() == 7
+        assert stream_of(task).items == {}
+
+
+def traced(make: Callable[[], object]) -> int:
+    gc.collect()
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        made = make()
+        gc.collect()
+        return tracemalloc.get_traced_memory()[0] - before if made else 0
+    finally:
+        tracemalloc.stop()
+
+
+def test_memory_of_an_item() -> None:
+    """All that it takes while pending, also what the generator and the planner keep of it."""
+    n = 2000
+    plain = traced(lambda: [Future() for _ in range(n)])
+    with planned(1, stopped=True) as (_, queue):
+        task = queue.submit(count, n)
+        task[0]
+        assert traced(lambda: [task[i] for i in range(n)]) <= 0.3 * plain
+
+
+def test_items_asked_for_before_during_and_after() -> None:
+    with planned(1, stopped=True) as (scheduler, queue):
+        gate = Gate()
+        fed = Fed("a", "b", gate, "c", END)
+        task = queue.submit(fed)
+        before = [task[i] for i in range(5)]
+        scheduler.resume()
+        gate.wait_entered()
+        during = [task[i] for i in range(5)]
+        assert state(*before) == state(*during) == ["a", "b", None, None, None]
+        assert during[2:] == before[2:]
+        gate.open()
+        assert task.result(DEADLINE) == ["a", "b", "c"]
+        assert scheduler.wait(DEADLINE)
+        after = [task[i] for i in range(5)]
+        for items in (before, during, after):
+            assert state(*items[:3]) == ["a", "b", "c"]
+            assert [str(item.exception(DEADLINE)) for item in items[3:]] == [
+                f"there is no item {i}: the generator yielded 3 values" for i in (3, 4)
+            ]
+            assert items[4].origin is items[4]
+        assert (task[-1].result(), task[-3].result(), len(task)) == ("c", "a", 3)
+
+
+def test_items_as_arguments_when_their_values_are_there() -> None:
+    with planned(1) as (_, queue):
+        task = queue.submit(count, 3)
+        task.result(DEADLINE)
+        assert queue.submit(same, task[2]).result(DEADLINE) == 2
+        assert queue.submit(same, [task[0:2]]).result(DEADLINE) == [[0, 1]]
+        missing = task[3]
+        bad = queue.submit(same, missing)
+        assert bad.exception(DEADLINE) is missing.exception()
+        assert bad.origin is missing
+
+
+def test_keys_of_a_generator_task() -> None:
+    class Two:
+        def __index__(self) -> int:
+            return 2
+
+    with planned(1, stopped=True) as (scheduler, queue):
+        task = queue.submit(count, 6)
+        items = [task[i] for i in range(6)]
+        assert task[True] is items[1]
+        assert task[Two()] is items[2]
+        assert task[2:5] == task[Two() : 5] == items[2:5]
+        assert task[:3] == items[:3]
+        assert task[1:6:2] == items[1:6:2]
+        assert task[3:3] == task[5:2] == []
+        for key, kind in (("a", "str"), (1.0, "float"), (None, "NoneType"), ((1, 2), "tuple")):
+            with pytest.raises(TypeError, match=f"an int or a slice, not '{kind}'$"):
+                task[key]
+        for key in (-1, slice(None), slice(2, None), slice(-2, 3), slice(0, -1), slice(3, 0, -1)):
+            with pytest.raises(TypeError, match=r"the length of <Task .* is not known before its end"):
+                task[key]
+        for bad in (slice("a", 3), slice(0, 1.0)):
+            with pytest.raises(TypeError):
+                task[bad]
+        with pytest.raises(ValueError, match="must not be zero"):
+            task[0:3:0]
+        scheduler.resume()
+        task.result(DEADLINE)
+        for key in (slice(None), slice(2, None), slice(-2, 3), slice(0, -1), slice(3, 0, -1), slice(1, 4)):
+            assert [item.result(DEADLINE) for item in task[key]] == list(range(6))[key]
+
+
+def test_item_of_another_scheduler() -> None:
+    with planned(1) as (_, one), planned(1) as (_, two):
+        fed = Fed()
+        task = one.submit(fed)
+        late = two.submit(same, task[0])
+        lost = two.submit(same, task[1])
+        told = two.submit(same, settled(task[2]))
+        fed.give("a")
+        assert late.result(DEADLINE) == "a"
+        assert two.submit(same, task[0]).result(DEADLINE) == "a"
+        fed.give(error := Broken())
+        assert lost.exception(DEADLINE) is error
+        assert lost.origin is task
+        assert told.result(DEADLINE).exception() is error
+
+
+class Secretive:
+    def __repr__(self) -> str:
+        raise Broken("no words")
+
+
+def test_repr_of_items(caplog: pytest.LogCaptureFixture) -> None:
+    """Nothing of the user's is called for it: the key of an item may be anything."""
+    with planned(1, stopped=True) as (scheduler, queue):
+        task, plain = queue.submit(count, 1), queue.submit(dict)
+        item, late = task[0], task[1]
+        assert repr(item) == f"<Item at {id(item):#x} 0 of {task!r} state=waiting queue={queue.name}>"
+        keys = [plain[key] for key in ("name", Secretive(), "x" * 1000, slice(Secretive()), None)]
+        begun = [repr(each).split(" of <Task")[0].split(" ", 3)[-1] for each in keys]
+        assert begun[:2] == ["'name'", "Secretive"]
+        assert begun[3:] == ["slice", "NoneType"]
+        assert len(begun[2]) < 40
+        keys[1].add_done_callback(fail)
+        with caplog.at_level(logging.ERROR, "concurrent.futures"):
+            scheduler.resume()
+            assert scheduler.wait(DEADLINE)
+            wait(keys, DEADLINE)
+        assert "exception calling callback for <Item" in caplog.text
+        assert repr(item) == f"<Item at {id(item):#x} state=done returned int>"
+        assert repr(late) == f"<Item at {id(late):#x} state=failed raised IndexError>"
+        assert repr(Item._ended(6, None)).endswith("state=cancelled>")
+
+
+def test_part_of_an_ordinary_result() -> None:
+    """Any key will do, also one that has no hash: a slice before Python 3.12."""
+    with planned(1, stopped=True) as (scheduler, queue):
+        ran: list[int] = []
+
+        def make() -> dict[str, Any]:
+            ran.append(1)
+            return {"a": [1, 2], "b": Broken()}
+
+        task, listed = queue.submit(make), queue.submit(list, range(5))
+        one, missing, late = task["a"], task["c"], queue.submit(same, task["a"])
+        part, beyond = listed[1:3], listed[9]
+        assert (type(one), one.done(), one.cancelled()) == (Item, False, False)
+        assert task["a"] is not one
+        assert (queue.counts()["ready"], queue.counts()["waiting"]) == (2, 1)
+        scheduler.resume()
+        assert late.result(DEADLINE) == [1, 2]
+        assert one.result(DEADLINE) is task.result()["a"]
+        error = missing.exception(DEADLINE)
+        assert isinstance(error, KeyError) and error.args == ("c",)
+        assert missing.origin is missing
+        assert task["b"].result() is task.result()["b"]  # an exception is a value like any other
+        assert isinstance(task["c"].exception(), KeyError)
+        assert queue.submit(same, task["a"]).result(DEADLINE) == [1, 2]
+        assert part.result(DEADLINE) == listed[1:3].result(DEADLINE) == [1, 2]
+        assert isinstance(beyond.exception(DEADLINE), IndexError)
+        assert scheduler.wait(DEADLINE)
+        assert ran == [1]
+        assert queue.counts()["done"] == 4
+
+
+class Leaving:
+    def __getitem__(self, key: int) -> None:
+        raise SystemExit(key)
+
+
+def test_key_that_leaves() -> None:
+    """The thread that ends the task goes on; a thread that asks for the key itself raises."""
+    with planned(1, stopped=True) as (scheduler, queue):
+        task = queue.submit(Leaving)
+        part = task[3]
+        scheduler.resume()
+        assert isinstance(part.exception(DEADLINE), SystemExit)
+        with pytest.raises(SystemExit):
+            task[4]
+        assert queue.submit(same, 1).result(DEADLINE) == 1
+
+
+def test_parts_of_tasks_that_give_none() -> None:
+    with planned(1, stopped=True) as (scheduler, queue):
+        bad, dropped = queue.submit(fail), queue.submit(same)
+        heir = queue.submit(same, bad)
+        parts = [bad["a"], dropped["a"], heir["a"]]
+        dependents = [queue.submit(same, part) for part in parts]
+        dropped.cancel()
+        scheduler.resume()
+        error = bad.exception(DEADLINE)
+        assert state(*parts, *dependents) == [error, "cancelled", error] * 2
+        assert [part.origin for part in (*parts, *dependents)] == [bad, None, bad] * 2
+        late = [bad["b"], dropped["b"], heir["b"]]
+        assert state(*late) == [error, "cancelled", error]
+        assert [part.origin for part in late] == [bad, None, bad]
+        with pytest.raises(Broken):
+            late[0].result()
+
+
+def test_cancelled_part_takes_only_its_dependents(caplog: pytest.LogCaptureFixture) -> None:
+    with planned(1, stopped=True) as (scheduler, queue):
+        task = queue.submit(dict, a=1)
+        part, other = task["a"], task["a"]
+        heir = queue.submit(same, part)
+        assert part.cancel()
+        assert heir.cancelled()
+        scheduler.resume()
+        assert other.result(DEADLINE) == 1
+        assert part.cancelled()
+        assert scheduler.wait(DEADLINE)
+        assert not caplog.records
+
+
+def test_ordinary_task_is_not_iterated() -> None:
+    with planned(1, stopped=True) as (scheduler, queue):
+        task = queue.submit(list, "ab")
+
+        def refused() -> None:
+            with pytest.raises(TypeError, match=r"can be iterated; <Task .* is an ordinary task: iterate"):
+                iter(task)
+            with pytest.raises(TypeError, match="only a generator task can be iterated"):
+                aiter(task)
+            with pytest.raises(TypeError, match="only a generator task has a length"):
+                len(task)
+            with pytest.raises(TypeError, match="iterable"):
+                assert "a" in task
+
+        refused()
+        scheduler.resume()
+        task.result(DEADLINE)
+        refused()
+
+
+def test_items_and_lengths_of_an_abandoned_scheduler() -> None:
+    """As a forked child finds it, where the tasks are the parent's."""
+    with planned(1, stopped=True) as (scheduler, queue):
+        task, plain = queue.submit(announced(2)), queue.submit(dict)
+        stream = iter(task) and stream_of(task)
+        core_of(scheduler)._abandoned = True
+        for ask in (lambda: task[0], lambda: len(task), lambda: list(iter(task)), lambda: plain["a"]):
+            with pytest.raises(RuntimeError, match="submitted before the fork"):
+                ask()
+        assert stream.items == {}
+        core_of(scheduler)._abandoned = False
+
+
+@forks
+def test_items_of_the_parents_tasks() -> None:
+    outcome = run("""
+        def steps(*_):
+            yield "a"
+            gate.enter()
+            yield "b"
+
+        def child():
+            asks = [lambda: task[2], item.result, lambda: list(task), lambda: Queue(1).submit(str, item)]
+            asks += [lambda: waiting[0], lambda: len(waiting), lambda: plain["a"]]
+            errors = {error_of(ask) for ask in asks}
+            say(*errors)
+            say(task[0].result(), done[1].result(), done[-1].result(), list(done), len(done))
+            say(Queue(1).submit(lambda: (yield from "xy")).result())
+
+        gate = Gate()
+        queue = Queue(2)
+        done = queue.submit(lambda: (yield from "ab"))
+        done.result()
+        task = queue.submit(steps)
+        item = task[1]
+        task[0].result()
+        waiting = queue.submit(smqexec.number_of_results(lambda _: 2)(lambda _: steps()), task)
+        plain = queue.submit(dict, _=task)
+        say(in_child(child))
+        gate.open()
+        say(task.result())
+    """)
+    parents = "RuntimeError: the task was submitted before the fork; its result is the parent process's"
+    assert outcome.lines == [parents, "a b b ['a', 'b'] 2", "['x', 'y']", "0", "['a', 'b']"]
+
+
+def test_item_releases_its_task_when_done() -> None:
+    with planned(1, stopped=True) as (scheduler, queue), without_collector():
+        task = queue.submit(fed := Fed("a"))
+        items = [task[0], task[1], task[2]]
+        items[2].cancel()
+        scheduler.resume()
+        assert items[0].result(DEADLINE) == "a"
+        until(lambda: items[0]._source is None)
+        assert [item._source for item in items] == [None, task, None]
+        fed.give(END)
+        assert items[1].exception(DEADLINE)
+        assert scheduler.wait(DEADLINE)
+        assert [item._home for item in items] == [None] * 3
+        gone = weakref.ref(task)
+        del task
+        queue.submit(same).result(DEADLINE)
+        until_gone(gone)
+
+
+def test_part_releases_the_result() -> None:
+    class Table(dict[str, Any]):
+        pass
+
+    with planned(1, stopped=True) as (scheduler, queue), without_collector():
+        task = queue.submit(Table, a=Kept())
+        parts = [task["a"], task["b"]]
+        scheduler.resume()
+        wait(parts, DEADLINE)
+        parts += [task["a"], task["b"]]
+        assert [type(part.exception(DEADLINE)) for part in parts] == [type(None), KeyError] * 2
+        gone = weakref.ref(task.result())
+        task_gone = weakref.ref(task)
+        del task
+        queue.submit(same).result(DEADLINE)
+        until_gone(task_gone, gone)
+        part_gone = weakref.ref(parts[1])
+        del parts
+        until_gone(part_gone)
+
+
+def test_value_comes_while_its_item_is_entered() -> None:
+    """Values and items are added without the lock: a request looks for the value once more."""
+    with planned(1) as (scheduler, queue):
+        fed = Fed()
+        task = queue.submit(fed)
+        until(lambda: fed.began)
+        stream = stream_of(task) or core_of(scheduler).streams.stream(task, False)
+
+        class Late(list[Any]):
+            """Value 0 comes between the first look at the length and the second."""
+
+            looks = 0
+
+            def __len__(self) -> int:
+                self.looks += 1
+                if self.looks == 2:
+                    self.append("late")
+                return super().__len__()
+
+        values, stream.values = stream.values, Late()
+        item = task[0]
+        assert item.done() and item.result() == "late"
+        assert not stream.items
+        stream.values = values
+        fed.give(END)
+        assert task.result(DEADLINE) == []
+
+
+def test_item_is_cancelled_before_it_fails() -> None:
+    with planned(1) as (scheduler, queue):
+        fed = Fed()
+        task = queue.submit(fed)
+        item = task[0]
+        before(core_of(scheduler).streams, "fail_item", item.cancel)
+        fed.give(END)
+        assert task.result(DEADLINE) == []
+        assert item.cancelled()
+        assert isinstance(task[0].exception(0), IndexError)
+
+
+def test_part_is_cancelled_before_it_is_cut() -> None:
+    """By a callback of another part, which comes first."""
+    with planned(1, stopped=True) as (scheduler, queue):
+        task = queue.submit(dict, a=1)
+        cancelled: list[bool] = []
+        parts = [task["a"], task["b"], task["a"]]
+        parts[0].add_done_callback(lambda _: cancelled.append(parts[1].cancel()))
+        scheduler.resume()
+        assert parts[2].result(DEADLINE) == 1
+        assert cancelled == [True]
+        assert [part.cancelled() for part in parts] == [False, True, False]
+
+
+def test_pending_tasks_are_cancelled_before_a_part_is_cut() -> None:
+    """The task has ended, so no worker runs what depends on the part."""
+    with planned(1, stopped=True) as (scheduler, queue):
+        task = queue.submit(dict, a=1)
+        first = task["a"]
+        first.add_done_callback(lambda _: queue.shutdown(wait=False, cancel_futures=True))
+        heir = queue.submit(same, task["a"])
+        scheduler.resume()
+        assert outcome(heir) == "cancelled"
+
+
+def test_item_is_asked_for_where_all_values_are_there() -> None:
+    """The generator has ended; that the task has is not told yet."""
+    with planned(1) as (scheduler, queue):
+        closing = core_of(scheduler).streams.close_stream
+        found: list[Any] = []
+
+        def look(stream: Any) -> None:
+            closing(stream)
+            found.extend([task[0], task[1], beside(list, iter(task))])
+            assert not task.done()
+            with pytest.raises(TypeError, match="not known before its end"):
+                len(task)
+
+        core_of(scheduler).streams.close_stream = look
+        gate = Gate()
+        task = queue.submit(Fed(gate, "a", END))
+        gate.wait_entered()
+        gate.open()
+        assert task.result(DEADLINE) == ["a"]
+        assert found[0].result(0) == "a"
+        assert "yielded 1 value" in str(found[1].exception(0))
+        assert found[2].result(DEADLINE) == ["a"]
+
+
+def test_item_is_asked_for_where_the_task_has_just_turned_out_to_be_an_ordinary_one() -> None:
+    with planned(1, stopped=True) as (scheduler, queue):
+        task = queue.submit(listed)
+        before(core_of(scheduler).streams, "item", lambda: scheduler.resume() or task.result(DEADLINE))
+        assert task[1].result(DEADLINE) == 1
+        assert task[5].exception(DEADLINE)
+
+
+@pytest.mark.parametrize("end", ["fails", "is cancelled", "returns"])
+@pytest.mark.parametrize("asked", ["part", "item", "stream"])
+def test_task_ends_while_something_of_it_is_asked_for(asked: str, end: str) -> None:
+    """A part of its result; an item; whether it generates."""
+    with planned(1, stopped=True) as (scheduler, queue):
+        if asked == "part":
+            task = queue.submit(fail if end == "fails" else list, [1])
+        elif asked == "item":
+            task = queue.submit(Fed(Broken() if end == "fails" else 1, END))
+            iter(task)
+        else:
+            task = queue.submit(announced(1, [Broken() if end == "fails" else 1, END]))
+
+        def late() -> None:
+            delattr(core_of(scheduler).streams, asked)  # once
+            if end == "is cancelled":
+                task.cancel()
+            scheduler.resume()
+            outcome(task)
+
+        before(core_of(scheduler).streams, asked, late)
+        if asked != "stream":
+            assert outcome(task[0]) == (1 if end == "returns" else outcome(task))
+            assert asked == "part" or stream_of(task).items == {}
+        elif end == "returns":
+            assert list(task) == [1]
+        else:
+            with pytest.raises((Broken, CancelledError)):
+                list(iter(task))
+
+
+def test_race_between_values_and_requests_for_items(switching_often: None) -> None:
+    """Many rounds, unforced: items, iteration, a cancelled item, and the end."""
+    chance = random.Random(1)
+    with planned(3) as (_, queue):
+        for _ in range(60):
+            n = chance.randrange(1, 30)
+            told = chance.random() < 0.5
+            task = queue.submit(number_of_results(same)(partial(count)) if told else count, n)
+            found = [beside(list, iter(task)) for _ in range(2)]
+            lengths = [beside(len, task) for _ in range(2 * told)]
+            items = [task[i] for i in range(n if told else n + 2)]  # beyond the length it may raise
+            heirs = [queue.submit(same, item) for item in items]
+            cancelled = [item.cancel() for item in items[::3]]
+            assert task.result(DEADLINE) == list(range(n))
+            assert [each.result(DEADLINE) for each in found] == [list(range(n))] * 2
+            assert [each.result(DEADLINE) for each in lengths] == [n] * len(lengths)
+            for i, (item, heir) in enumerate(zip(items, heirs, strict=True)):
+                expected = "cancelled" if item.cancelled() else i if i < n else IndexError
+                for future in (item, heir):
+                    end = outcome(future)
+                    assert (type(end) if i >= n and end != "cancelled" else end) == expected or end == 0
+            assert [item.cancelled() for item in items[::3]] == cancelled
+            assert [task[i].result(0) for i in range(n)] == list(range(n))
+
+
+def test_what_every_planned_future_has_of_its_own() -> None:
+    for word in ("_producer", "_release", "_words"):
+        with pytest.raises(NotImplementedError):
+            getattr(PlannedFuture, word)(None)
+
+
+def test_item_that_ctrl_c_left_without_its_value_ends_with_the_next_request() -> None:
+    """Ctrl-C comes when the item has been added, and before the second look at the values."""
+    with planned(1) as (scheduler, queue):
+        fed = Fed()
+        task = queue.submit(fed)
+        iter(task)
+        streams = core_of(scheduler).streams
+
+        def value_comes() -> None:
+            fed.give("a")
+            until(lambda: stream_of(task).values)
+            del streams.item
+
+        def strike(*_: object) -> None:
+            raise KeyboardInterrupt
+
+        before(streams, "item", value_comes)
+        streams._end_late = strike
+        with pytest.raises(KeyboardInterrupt):
+            task[0]
+        del streams._end_late
+        left = stream_of(task).items[0]
+        assert not left.done()
+        assert streams.item(left._home, task, stream_of(task), 0) is left
+        assert left.result(0) == "a"
+        assert stream_of(task).items == {}
+        fed.give(END)
