@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
-import os
 import re
-import subprocess
 import sys
 import threading
 import types
@@ -20,7 +18,6 @@ from gate import DEADLINE, Gate
 from internals import core_of, state_of, states_of
 from threads import planned, until, until_gone
 
-import smqexec
 from smqexec import Queue, Scheduler, progress
 from smqexec._observe import progress as _progress
 from smqexec._observe.progress import display
@@ -219,12 +216,6 @@ def test_lines_in_between(monkeypatch: pytest.MonkeyPatch, queues: tuple[Schedul
     assert not [thread for thread in threading.enumerate() if thread.name == "smqexec-progress"]
 
 
-def test_standard_error_is_the_default(still: Clock, capsys: pytest.CaptureFixture[str]) -> None:
-    with progress(Scheduler()):
-        pass
-    assert capsys.readouterr() == ("", "smqexec, 0:00: no tasks\n")
-
-
 def test_a_queue_stands_for_itself(still: Clock, queues: tuple[Scheduler, Queue, Queue]) -> None:
     _, camera, analysis = queues
     file = io.StringIO()
@@ -293,15 +284,6 @@ def test_it_rests_in_proportion(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(display, "threading", types.SimpleNamespace(Event=Event, Thread=threading.Thread))
     display.Display(update, 0.1).close()
     assert pauses == pytest.approx([0.1, 0.1, 1.9, 4.75, 0.1])
-
-
-def test_it_costs_no_import() -> None:
-    code = "import sys, smqexec; print([name for name in sys.modules if name.partition('.')[0] == 'rich'])"
-    environment = {**os.environ, "PYTHONPATH": os.path.dirname(os.path.dirname(smqexec.__file__))}
-    out = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=6 * DEADLINE
-    )
-    assert (out.stdout, out.stderr) == ("[]\n", "")
 
 
 # -- On a terminal

@@ -322,12 +322,6 @@ def test_program_without_a_scheduler_writes_nothing(path: Path) -> None:
     assert path.read_text() == "what was there"
 
 
-def test_file_that_cannot_be_written(path: Path) -> None:
-    done = run(path / "none", "import smqexec")
-    assert done.returncode == 1
-    assert "FileNotFoundError" in done.stderr and "SMQEXEC_TRACE must name a file" in done.stderr
-
-
 def test_command_line_shows_a_file_also_where_the_variable_names_it(path: Path) -> None:
     well(path, "import smqexec; smqexec.Queue(1).submit(int)")
     environment = {**os.environ, "SMQEXEC_TRACE": str(path)}
@@ -339,7 +333,7 @@ def test_command_line_shows_a_file_also_where_the_variable_names_it(path: Path) 
 
 
 def test_import_stays_light() -> None:
-    heavy = ("json", "smqexec._observe.trace.write")
+    heavy = ("json", "rich", "smqexec._observe.trace.write")
     code = f"import smqexec, sys; print([m for m in {heavy} if m in sys.modules])"
     environment = {name: value for name, value in os.environ.items() if name != "SMQEXEC_TRACE"}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
