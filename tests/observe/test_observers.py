@@ -210,6 +210,7 @@ def test_dependencies_are_those_among_all_arguments_done_or_not() -> None:
         task.result(DEADLINE)
         parted = queue.submit(add, task[0], done)  # fails: the result is None
         later = queue.options(after=[settled(parted)]).submit(add, other, 1)
+        after = queue.options(after=[other]).submit(int)
         with planned(1) as (_, far):
             far_away = far.submit(add, other, 1)
             beyond = queue.submit(add, far_away, 1)
@@ -220,6 +221,7 @@ def test_dependencies_are_those_among_all_arguments_done_or_not() -> None:
     # The item had ended, so that it knew of no task any more.
     assert listener.of(parted, "submit").dependencies == (numbers[done],)
     assert listener.of(later, "submit").dependencies == (numbers[other], numbers[parted])
+    assert listener.of(after, "submit").dependencies == (numbers[other],)
     assert listener.of(beyond, "submit").dependencies == (far_away._serial,)
 
 
