@@ -225,7 +225,7 @@ class Queue(Submits, ThreadPoolExecutor):
         self._pool = state.pool
         ruled = in_order or limit is not None or state.remote_values or state.inline or context
         core = scheduler._core
-        self._add = core.admission.add_with if ruled else core.submission.add
+        self._add = core.admission.add if ruled else core.submission.add
         self._thread_name_prefix = state.name  # clients of ThreadPoolExecutor, and its own tests, read it
         state.owner = ref(self, state.lose)
         core.add_queue(state)
@@ -313,7 +313,8 @@ class Queue(Submits, ThreadPoolExecutor):
         if context is not None and isinstance(self._state.pool, ExecutorBackend):
             raise TypeError("context and executor= exclude each other: an executor can't be sent a context")
         options = read(self._known, name, after, context, timeout, resources, hold, release, others)
-        self._state.scheduler.allocating.bind_resources(options.bound())
+        for resource in options.bound():
+            resource._bind(self._state.scheduler)
         return Submitter(self, options)
 
     @property

@@ -165,10 +165,8 @@ class Submits:
         """
         state = self._state
         args, kept = encode(args, kwargs)
-        task: Task[Any] | None = state.scheduler.admission.try_add(
-            state, called(fn), args, kept, None, self._options
-        )
-        return task
+        add: Callable[..., Task[Any] | None] = state.scheduler.admission.add
+        return add(state, called(fn), args, kept, None, self._options, wait=False)
 
     def map(
         self,
@@ -234,7 +232,7 @@ class Submits:
             args, kept = encode(call, None)
             if end is not None and state.pending_limit is not None:
                 timed = options.within(end - time.monotonic())
-                return admission.add_with(state, called(fn), args, kept, group, timed)
+                return admission.add(state, called(fn), args, kept, group, timed)
             return add(state, fn if callable(fn) else called(fn), args, kept, group)
 
         return submit
@@ -253,7 +251,7 @@ class Submitter(Submits):
         self._queue = queue
         self._state = queue._state
         self._options = options
-        self._add = partial(queue._state.scheduler.admission.add_with, options=options)
+        self._add = partial(queue._state.scheduler.admission.add, options=options)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self._queue!r} with {self._options!r}>"

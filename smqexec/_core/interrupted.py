@@ -94,7 +94,7 @@ class Withdrawal:
         elif task._allocation is not None:
             # It runs, or has run, as a worker was faster.  No `release` can name it: so it must keep no
             # units.
-            self._wake.tell_searches(core.allocating.stop_holding(task._allocation))
+            self._wake.tell_searches(core.allocating.release(task._allocation))
         # Relays that were added for *task* before it was added itself.
         for relay in list(core.relays):
             if type(relay) is Foreign and not relay._dependents:

@@ -8,10 +8,10 @@ else.  An exception may interrupt `add` at any line: see ``interrupted``.
 from __future__ import annotations
 
 from _thread import start_new_thread
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future
 from time import sleep
-from typing import Any, TypeAlias
+from typing import Any
 
 from .._calls import kinds
 from .._calls.arguments import ALL, DIRECT, ONE, Template, dependencies, futures_among
@@ -31,9 +31,6 @@ from .wake import Wake
 
 # What `_plain` returns for a task that is not plain.
 _NOT_PLAIN: Any = object()
-
-# Returns a new task that is not plain; None for a plain one.
-Make: TypeAlias = Callable[[], Task[Any]] | None
 
 
 class Special(Effects):
@@ -77,18 +74,24 @@ class Submission:
             return core.planner.group()
 
     def add(
-        self, queue: QueueState, fn: Any, args: Any, kwargs: Any, group: Group | None, make: Make = None
+        self,
+        queue: QueueState,
+        fn: Any,
+        args: Any,
+        kwargs: Any,
+        group: Group | None,
+        made: Task[Any] | None = None,
     ) -> Task[Any]:
         """Add a new task of *queue*, the call of *fn*, and return it; or raise the refusal of the queue.
 
         `encode` returned *args* and *kwargs*, the form of *args*; a `Template` is special if the task has
-        other dependencies.  *group*: the numbers of a `map`.  *make* returns a new task that is not plain.
+        other dependencies.  *group*: the numbers of a `map`.  *made*: the new task, if it has options.
         """
         core = self._core
         lock = core.lock
         if lock._is_owned():
             raise RuntimeError(REENTRANT)
-        task: Task[Any] = new(Task) if make is None else make()
+        task: Task[Any] = new(Task) if made is None else made
         # The fields of a pending task; its end sets `_outcome`, and `add_node` all others.
         task._fn = fn
         task._args = args

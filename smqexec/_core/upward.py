@@ -7,7 +7,7 @@ implement the protocols document the methods.  Searches of waiting tasks are des
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeAlias
 
 from .._futures.task import Task
@@ -73,12 +73,11 @@ class Limit(Protocol):
 
 
 class Allocates(Protocol):
-    """What a scheduler does about resources: `Allocating`.  All but `bind_resources` under the lock."""
+    """What a scheduler does about resources: `Allocating`.  Called under the lock."""
 
-    def bind_resources(self, resources: Iterable[Any], /) -> None: ...
     def add_allocation(self, task: Any, /) -> None: ...
     def allocate(self, task: Any, /) -> bool: ...
-    def stop_holding(self, allocation: Any, /) -> list[Any]: ...
+    def release(self, allocation: Any, /) -> list[Any]: ...
     def starter(self) -> Callable[..., Any]: ...
 
 

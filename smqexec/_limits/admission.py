@@ -1,4 +1,4 @@
-"""Admit calls with options, and all calls to queues with a pending limit, an order or copied contexts.
+"""Admit calls with options, and all calls to queues with rules: a pending limit, an order, contexts, inline.
 
 A call passes three steps in its own thread.  At the pending limit the thread reserves room, and may block.
 Then the options and the queue decide which kind of task is made.  At last `Submission.add` adds the task.
@@ -17,7 +17,6 @@ from typing import Any
 from .._calls.arguments import special
 from .._calls.callables import name_of
 from .._calls.contexts import Within
-from .._calls.frames import ours
 from .._calls.interrupts import interruptible, uninterrupted
 from .._core.blocking import acquire, block
 from .._core.queue_state import CURRENT, QueueState
@@ -32,10 +31,6 @@ from .options import NO_OPTIONS, Options
 from .pending_limit import Reservation
 from .resources import Allocation
 
-# In an inline queue they stand between our frames and the user's.
-for _frame in (interruptible, uninterrupted.lifted):
-    ours(_frame)
-
 
 class Admission:
     """The part of a scheduler that applies options and the rules of queues."""
@@ -45,112 +40,80 @@ class Admission:
         self._core = core
         self._submission = submission
 
-    def add_with(
+    def add(
         self,
         queue: QueueState,
         fn: Any,
         args: Any,
-        kwargs: Any,
+        form: Any,
         group: Group | None,
         options: Options = NO_OPTIONS,
-    ) -> Task[Any]:
-        """Wait for room in the queue, then do what `Submission.add` does, with *options*.
+        wait: bool = True,
+    ) -> Task[Any] | None:
+        """Do what `Submission.add` does, with *options*, once the queue has room; return None if not *wait*.
 
-        Inside a task of this scheduler this does not wait: other tasks may need the calling task.
+        A thread of this scheduler needs no room: other tasks may need the task that it runs.
 
         Raises:
             TimeoutError: There was no room within the timeout of *options*.
             RuntimeError: As by `Submission.add`; or the wait would block the event loop of this thread.
         """
+        worker = CURRENT.worker
+        limited = queue.pending_limit is not None and (
+            worker is None or worker.queue.scheduler is not self._core
+        )
+        reservation = Reservation() if limited else None
         submits_inline, CURRENT.submits_inline = CURRENT.submits_inline, queue.inline
         try:
-            task = self.try_add(queue, fn, args, kwargs, group, options, True)
+            if reservation is not None and not self._reserve(reservation, queue, wait, options.timeout):
+                return None
+            fn, args, form, task = _prepared(queue, fn, args, form, options, reservation)
+            return self._submission.add(queue, fn, args, form, group, task)
+        except BaseException:
+            if reservation is not None:
+                self._give_up(reservation, queue)
+            raise
         finally:
             CURRENT.submits_inline = submits_inline
-        if task is None:
-            raise TimeoutError(_full(queue))
-        return task
 
-    def try_add(
-        self,
-        queue: QueueState,
-        fn: Any,
-        args: Any,
-        kwargs: Any,
-        group: Group | None,
-        options: Options,
-        wait: bool = False,
-    ) -> Task[Any] | None:
-        """Do what `add_with` does, but return None if there is no room; wait for room only if *wait*."""
-        limit: Any = queue.pending_limit
-        worker = CURRENT.worker
-        if limit is None or (worker is not None and worker.queue.scheduler is self._core):
-            return self._add(queue, fn, args, kwargs, group, options, None)
-        blocks_loop = wait and options.timeout != 0 and _runs_event_loop()
-        reservation = Reservation()
-        try:
-            with self._core.exclusive():
-                # A queue that refuses tasks needs no room: `add` raises.
-                refused = queue.refusal is not None
-                admitted = refused or limit.reserve(reservation, queue.pending, wait)
-            if not admitted and blocks_loop:
-                raise RuntimeError(
-                    f"{_full(queue)}; submit() would block the event loop of this thread: "
-                    "use try_submit(), or await asyncio.to_thread(queue.submit, ...)"
-                )
-            if admitted or (wait and self._wait_for_room(queue, reservation, options.timeout)):
-                return self._add(queue, fn, args, kwargs, group, options, reservation)
-            self._give_up(queue, reservation)
-            return None
-        except BaseException:
-            with uninterrupted():
-                self._give_up(queue, reservation)
-                if reservation.task is not None:  # it was added, and the caller does not get it
-                    reservation.task.cancel()
-            raise
-
-    def _wait_for_room(self, queue: QueueState, reservation: Reservation, timeout: float | None) -> bool:
-        """Block until *reservation* has room, or the queue refuses tasks; return False after *timeout*."""
-        warn = partial(self._core.warn_if_stalled, f"room in queue {queue.name}")
-        return block(partial(acquire, reservation.blocker), timeout, warn)
-
-    def _give_up(self, queue: QueueState, reservation: Reservation) -> None:
-        """Release the room of *reservation*; do nothing if its task was added."""
+    def _reserve(
+        self, reservation: Reservation, queue: QueueState, wait: bool, timeout: float | None
+    ) -> bool:
+        """Reserve room in *queue* and return True; without room, block if *wait*, or else return False."""
         limit: Any = queue.pending_limit
         with self._core.exclusive():
-            limit.give_up(reservation, queue.pending)
+            # A queue that refuses tasks needs no room: `Submission.add` raises.
+            if queue.refusal is not None or limit.reserve(reservation, queue.pending, wait):
+                return True
+        if not wait:
+            return False
+        number: int = limit.limit
+        full = f"queue {queue.name!r} is full: {counted(number, 'pending task')}, max_pending={number}"
+        if timeout != 0 and _runs_event_loop():
+            raise RuntimeError(
+                f"{full}; submit() would block the event loop of this thread: "
+                "use try_submit(), or await asyncio.to_thread(queue.submit, ...)"
+            )
+        warn = partial(self._core.warn_if_stalled, f"room in queue {queue.name}")
+        if not block(partial(acquire, reservation.blocker), timeout, warn):
+            raise TimeoutError(full)
+        return True
 
-    def _add(
-        self,
-        queue: QueueState,
-        fn: Any,
-        args: Any,
-        kwargs: Any,
-        group: Group | None,
-        options: Options,
-        reservation: Reservation | None,
-    ) -> Task[Any]:
-        """Add a task of the kind that *options*, *reservation* and the queue ask for."""
-        allocates = bool(options.resources or options.releases)
-        name = options.name or (name_of(fn) if allocates else "")  # before *fn* is wrapped
-        context = options.context
-        if context is None and queue.copies_context:
-            context = copy_context()
-        if context is not None:
-            fn = Within(context.run, fn)
-        if queue.inline:
-            fn = Within(interruptible, fn)
-        make: Any = partial(_made, queue, options, reservation, name)
-        if options is NO_OPTIONS and reservation is None and not queue.in_order:
-            make = partial(new, keeping(Task)) if queue.remote_values else None
-        elif options.after or allocates or reservation is not None or queue.in_order:
-            # A special template makes `add` link the task to more than its arguments.
-            args, kwargs = None, special(args, kwargs)
-        return self._submission.add(queue, fn, args, kwargs, group, make)
+    def _give_up(self, reservation: Reservation, queue: QueueState) -> None:
+        """Release the room of a submit that raises; cancel its task, which the caller does not get."""
+        limit: Any = queue.pending_limit
+        with uninterrupted():
+            with self._core.exclusive():
+                limit.give_up(reservation, queue.pending)
+            if reservation.task is not None:
+                reservation.task.cancel()
 
 
-def _made(queue: QueueState, options: Options, reservation: Reservation | None, name: str) -> Task[Any]:
-    """Return a new task with *options*.  Only fields that differ from a plain task's are set."""
+def _prepared(
+    queue: QueueState, fn: Any, args: Any, form: Any, options: Options, reservation: Reservation | None
+) -> tuple[Any, Any, Any, Task[Any]]:
+    """Return the function, the arguments, their form and the new task that `Submission.add` gets."""
+    # Only fields that differ from those of a plain task are set: each needs memory.
     task: Task[Any] = new(keeping(Task) if queue.remote_values else Task)
     if options is not NO_OPTIONS:
         task._name = options.name
@@ -158,17 +121,20 @@ def _made(queue: QueueState, options: Options, reservation: Reservation | None, 
         task._after = options.after
         task._releases = options.releases
         if options.resources:
-            task._allocation = Allocation(options.resources, options.hold, name)
+            task._allocation = Allocation(options.resources, options.hold, options.name or name_of(fn))
     if reservation is not None:
         task._reservation = reservation
-    return task
-
-
-def _full(queue: QueueState) -> str:
-    """Return the message that *queue* is full."""
-    limit: Any = queue.pending_limit
-    number: int = limit.limit
-    return f"queue {queue.name!r} is full: {counted(number, 'pending task')}, max_pending={number}"
+    if options.after or options.resources or options.releases or reservation is not None or queue.in_order:
+        # A special template makes `Submission` link the task to more than its arguments.
+        args, form = None, special(args, form)
+    context = options.context
+    if context is None and queue.copies_context:
+        context = copy_context()
+    if context is not None:
+        fn = Within(context.run, fn)
+    if queue.inline:
+        fn = Within(interruptible, fn)
+    return fn, args, form, task
 
 
 def _runs_event_loop() -> bool:

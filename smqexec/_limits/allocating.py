@@ -8,12 +8,12 @@ are free while the first waiting task could use them.
 Workers take tasks from the planner directly until the first task that takes resources is added, and then
 through `Allocating._next_allocated`.
 
-All methods but `bind_resources` are called under the scheduler's lock, which guards all allocations.
+All methods are called under the scheduler's lock, which guards all allocations.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -21,7 +21,7 @@ from .._core.queue_state import QueueState
 from .._core.searches import searches
 from .._core.state import State
 from .._planner import DONE, SEARCHING
-from .resources import KEPT, TAKEN, Allocation, AllocationWaiter, Resource
+from .resources import Allocation
 
 
 class Allocating:
@@ -30,11 +30,6 @@ class Allocating:
     def __init__(self, core: State) -> None:
         self._core = core  # the state; constant
         self._allocates = False  # a task that takes resources was added; never reset
-
-    def bind_resources(self, resources: Iterable[Resource]) -> None:
-        """Make *resources* belong to this scheduler; raise a ValueError if one belongs to another."""
-        for resource in resources:
-            resource._bind(self._core)
 
     def add_allocation(self, task: Any) -> None:
         """Record what *task*, which has just been added, takes and releases."""
@@ -81,7 +76,7 @@ class Allocating:
         allocation: Allocation | None = task._allocation
         if allocation is None or allocation.take():
             return True
-        waiter = allocation.waiter = AllocationWaiter(allocation)
+        waiter = allocation.wait()
         self._core.planner.add(waiter, None)
         self._core.relays.add(waiter)
         self._core.planner.hold_back(task, waiter)
@@ -96,39 +91,35 @@ class Allocating:
         """Return the units of *task*, unless it keeps them beyond its end."""
         allocation.task = None
         allocation.serial, allocation.number = task._serial, task._number
-        waiter, allocation.waiter = allocation.waiter, None
-        if waiter is not None:
-            self._core.relays.discard(waiter)
-        if allocation.holds and not allocation.released and allocation.state == TAKEN and task._stage == DONE:
-            allocation.state = KEPT
-            return []
-        return self._give_back(allocation)
+        keeps = allocation.holds and not allocation.released and task._stage == DONE
+        return [] if keeps else self._give_back(allocation)
 
     def _releaser_ended(self, allocation: Allocation, task: Any) -> list[Any]:
-        """Return the units that *allocation* keeps if *task* is the last that releases it."""
+        """Release *allocation* if *task* is the last that releases it."""
         allocation.releasers.pop(task, None)
-        if allocation.releasers:
-            return []
-        allocation.released = True
-        return self._give_back(allocation) if allocation.state == KEPT else []
+        return [] if allocation.releasers else self.release(allocation)
 
-    def stop_holding(self, allocation: Allocation) -> list[Any]:
-        """Keep no units beyond the task's end, as its submit raised; return the nodes that became ready."""
-        allocation.holds = False
-        return self._give_back(allocation) if allocation.state == KEPT else []
+    def release(self, allocation: Allocation) -> list[Any]:
+        """Keep no units beyond the end of the task; return the nodes that became ready."""
+        allocation.released = True
+        return self._give_back(allocation) if allocation.task is None else []
 
     def _give_back(self, allocation: Allocation) -> list[Any]:
-        """Return all units, and grant them to waiting tasks; return the nodes that became ready."""
+        """Return all units, and give them to waiting tasks; return the nodes that became ready."""
         allocation.give_back()
+        self._end_wait(allocation)
         freed: list[Any] = []
-        # A grant may make another allocation the first at all its resources, so these are looked at again.
+        # If one takes its units, another may be the first at its resources: so these are looked at again.
         resources = allocation.resources()
         while resources:
-            waiting = resources.pop()._waiting
-            if waiting and (first := next(iter(waiting))).grant():
-                waiter, first.waiter = first.waiter, None
-                assert waiter is not None
-                self._core.relays.discard(waiter)
-                freed += self._core.planner.done(waiter)
+            first = next(iter(resources.pop()._waiting), None)
+            if first is not None and first.take():
+                freed += self._core.planner.done(self._end_wait(first))
                 resources += first.resources()
         return freed
+
+    def _end_wait(self, allocation: Allocation) -> Any:
+        """Return the waiter of *allocation*, which needs it no more; None if it has none."""
+        waiter, allocation.waiter = allocation.waiter, None
+        self._core.relays.discard(waiter)
+        return waiter

@@ -1,16 +1,12 @@
 """Resources: countable things, such as licences, of which tasks take units when they start.
 
-An `Allocation` is the set of units that one task takes: all at once, or none.  It moves to the right::
+An `Allocation` is the set of units that one task takes: all at once, or none.  It takes them when its task
+starts.  If some are missing, the task is held back and *lacks units*: the allocation has a waiter.  It takes
+its units when others return them, and its task is ready again.  It *keeps* units after the end of its task
+while tasks that release it have not ended.
 
-    REQUESTED -----------------------> TAKEN ----------> RETURNED
-        \\--> LACKING ---> GRANTED -----/ \\---> KEPT ---/
-
-*Requested*: the task is pending.  *Lacking*: the task lacked units and is held back.  *Granted*: it has its
-units, and its task is ready.  *Taken*: its task runs.  *Kept*: the task has ended, and tasks that release the
-allocation have not.  *Returned*: it has no units and asks for none; a cancelled task's goes there at once.
-
-Each resource has its lacking allocations in the order of their arrival.  An allocation joins all its
-resources in one step, and is granted when it is the first at each and there are enough units: first come,
+Each resource has its waiting allocations in the order of their arrival.  An allocation joins all its
+resources in one step, and takes its units when it is the first at each and there are enough: first come,
 first served.  No deadlock: the allocation that has waited longest is the first at all its resources.
 
 The lock of the scheduler whose tasks use the resource guards all fields.
@@ -34,9 +30,6 @@ if TYPE_CHECKING:
     from .._futures.task import Task
 
 _binding = threading.Lock()  # guards `Resource._scheduler`, and no other lock is taken meanwhile
-
-# The states of an allocation: see above.
-REQUESTED, LACKING, GRANTED, TAKEN, KEPT, RETURNED = range(6)
 
 
 class Resource:
@@ -79,7 +72,7 @@ class Resource:
         self.n = positive(f"the number of units of {self.name}", n)
         # Units that no allocation has.  The lock of `_scheduler` guards this field and the next two.
         self._free = self.n
-        # Allocations that have units: granted, taken or kept.
+        # Allocations that have units.
         self._holders: dict[Allocation, None] = {}
         # Allocations that wait for units, first come first.  Ordered: its first entry is found in one step.
         self._waiting: OrderedDict[Allocation, None] = OrderedDict()
@@ -135,27 +128,28 @@ class Allocation:
     """The units that one task takes.  The scheduler's lock guards all fields once the task is added."""
 
     __slots__ = (
-        "amounts", "holds", "name", "number", "released", "releasers", "serial", "state", "task", "waiter",
+        "amounts", "has_units", "holds", "name", "number", "released", "releasers", "serial", "task",
+        "waiter",
     )  # fmt: skip
 
     def __init__(self, amounts: tuple[tuple[Resource, int], ...], holds: bool, name: str) -> None:
         # The number of units of each resource; constant.
         self.amounts = amounts
-        # The units stay beyond the task's end; reset if its submit raises.
+        # The option: units stay beyond the end of the task.  Constant.
         self.holds = holds
         # The task's name; constant, and as `Resource.name`.
         self.name = str.__str__(name)
         # The numbers of the task once it has ended, for `numbered`.
         self.serial = self.number = 0
-        # One of the states above.
-        self.state = REQUESTED
+        # It has all its units.
+        self.has_units = False
         # The task, from its submission to its end.
         self.task: Task[Any] | None = None
-        # The relay that the held-back task depends on, while the allocation waits.
+        # The relay that the task depends on, while the task lacks units.
         self.waiter: AllocationWaiter | None = None
         # Tasks that release the allocation and have not ended.
         self.releasers: dict[Task[Any], None] = {}
-        # Tasks have released it, and all have ended.
+        # No unit stays beyond the end of the task: all releasers have ended, or its submit raised.
         self.released = False
 
     def resources(self) -> list[Resource]:
@@ -163,43 +157,33 @@ class Allocation:
         return [resource for resource, _ in self.amounts]
 
     def take(self) -> bool:
-        """Take all units and return True; if some are missing, wait at all resources and return False."""
-        if self.state != GRANTED:
-            if any(resource._waiting or resource._free < number for resource, number in self.amounts):
-                self.state = LACKING
-                for resource in self.resources():
-                    resource._waiting[self] = None
-                return False
-            self._get()
-        self.state = TAKEN
+        """Take all units and return True; return False if some are missing, or others came first."""
+        if not self.has_units:
+            for resource, number in self.amounts:
+                if next(iter(resource._waiting), self) is not self or resource._free < number:
+                    return False
+            for resource, number in self.amounts:
+                resource._waiting.pop(self, None)
+                resource._free -= number
+                resource._holders[self] = None
+            self.has_units = True
         return True
 
-    def grant(self) -> bool:
-        """Take all units and return True if it is the first at all resources and there are enough."""
-        for resource, number in self.amounts:
-            if next(iter(resource._waiting)) is not self or resource._free < number:
-                return False
+    def wait(self) -> AllocationWaiter:
+        """Wait at all resources; return the relay that the task has to depend on."""
         for resource in self.resources():
-            del resource._waiting[self]
-        self._get()
-        self.state = GRANTED
-        return True
-
-    def _get(self) -> None:
-        """Move all units from the resources to this allocation."""
-        for resource, number in self.amounts:
-            resource._free -= number
-            resource._holders[self] = None
+            resource._waiting[self] = None
+        self.waiter = AllocationWaiter(self)
+        return self.waiter
 
     def give_back(self) -> None:
         """Return all units, or stop waiting for them."""
         for resource, number in self.amounts:
-            if self.state == LACKING:
-                del resource._waiting[self]
-            elif self.state != REQUESTED:
+            resource._waiting.pop(self, None)
+            if self.has_units:
                 resource._free += number
                 del resource._holders[self]
-        self.state = RETURNED
+        self.has_units = False
 
     def blockers(self) -> list[Any]:
         """Return the tasks whose ends may give this one its units: they hold units, or have waited longer.

@@ -21,7 +21,7 @@ from .._futures.items import LENGTH, Item
 from .._futures.names import counted, known_as, numbered
 from .._futures.relays import Foreign
 from .._futures.task import Task
-from .._limits.resources import KEPT, Allocation, AllocationWaiter, Resource
+from .._limits.resources import Allocation, AllocationWaiter, Resource
 from .._planner import DONE, READY, RUNNING, Node, dependencies_of, dependents_of
 from .._workers.join_search import AllTasks, JoinSearch
 
@@ -229,10 +229,9 @@ def _share(resource: Resource) -> Words:
 def _holder(allocation: Allocation, resource: Resource) -> str:
     units, until = dict(allocation.amounts)[resource], len(allocation.releasers)
     words = [f"{units} units"] if units > 1 else []
-    if allocation.state == KEPT and until:
-        words.append(f"until {counted(until, 'task has ended', 'tasks have ended')}")
-    elif allocation.state == KEPT:
-        words.append("kept: no task releases it")
+    if allocation.task is None:  # it has ended, and keeps them
+        ended = counted(until, "task has ended", "tasks have ended")
+        words.append(f"until {ended}" if until else "kept: no task releases it")
     return f"{_task_of(allocation)} ({', '.join(words)})" if words else _task_of(allocation)
 
 

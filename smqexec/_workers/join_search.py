@@ -34,7 +34,7 @@ from .._core.queue_state import CURRENT, QueueState, Worker
 from .._core.searches import SEARCH_LIMIT, searches
 from .._futures.future import PlannedFuture
 from .._futures.relays import Foreign
-from .._limits.resources import LACKING, Allocation, AllocationWaiter
+from .._limits.resources import Allocation, AllocationWaiter
 from .._planner import DONE, NONE, READY, RUNNING, SEARCHING, Node, listed_dependencies
 
 #: Nodes to visit, and the scheduler of the relays among them: a relay does not know its scheduler.
@@ -246,7 +246,7 @@ class JoinSearch:
         if node._stage >= DONE or node in self.seen:
             return
         if type(node) is AllocationWaiter:  # not in `seen`: `held_back` has it visited again
-            if node.allocation.state == LACKING:
+            if node.allocation.waiter is node:
                 self.frames.append((iter(node.allocation.blockers()), owner))
             return
         place = self.seen[node] = self.count

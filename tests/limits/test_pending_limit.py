@@ -228,7 +228,7 @@ def test_room_given_to_an_interrupted_submit_goes_to_the_next(monkeypatch: pytes
         raise Struck
 
     with full(1) as (queue, gate, tasks):
-        monkeypatch.setattr(core_of(queue).admission, "_add", interrupted)
+        monkeypatch.setattr(core_of(queue).submission, "add", interrupted)
         late = blocked(queue.submit, abs, 5, queue=queue)
         tasks[0].cancel()
         with pytest.raises(Struck):
@@ -247,8 +247,8 @@ def test_task_of_a_submit_interrupted_at_its_end_is_cancelled(monkeypatch: pytes
 
     with full(2) as (queue, gate, tasks):
         tasks[0].cancel()
-        add = core_of(queue).admission._add
-        monkeypatch.setattr(core_of(queue).admission, "_add", interrupted)
+        add = core_of(queue).submission.add
+        monkeypatch.setattr(core_of(queue).submission, "add", interrupted)
         with pytest.raises(Struck):
             queue.submit(abs, 5)
         monkeypatch.undo()
