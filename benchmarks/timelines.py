@@ -7,15 +7,16 @@ each is told of and drawn.
 
 from __future__ import annotations
 
-import argparse
 import sys
 import sysconfig
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import partial, wraps
+from heapq import nlargest
 from html import escape
-from itertools import islice
+from itertools import combinations
 from operator import attrgetter
 from pathlib import Path
 from time import perf_counter
@@ -71,28 +72,43 @@ def report(files: int, rounds: int, folder: Path | None) -> Iterator[str]:
 
 def measure(files: int, rounds: int) -> dict[str, Run]:
     """The shortest run of each way, of *rounds*."""
-    ways = {"newest first": demonstration.by_queues, "by phases": demonstration.by_phases}
+    ways = {"newest first": newest_first, "by phases": by_phases}
     runs: dict[str, list[Run]] = {name: [] for name in ways}
     modules = demonstration.largest(Path(sysconfig.get_path("stdlib")), sys.maxsize)
-    chosen = dict(sorted(islice(modules.items(), files)))  # by name: neither way gets the small ones first
+    chosen = dict(nlargest(files, modules.items(), key=lambda module: module[1].stat().st_size))
+    chosen = dict(sorted(chosen.items()))  # by name: neither way gets the small ones first
     for _ in range(rounds):
         for name, way in ways.items():
             runs[name].append(timed(partial(way, chosen)))
     return {name: min(each, key=lambda run: results(run)[-1]) for name, each in runs.items()}
 
 
-def timed(way: Callable[[argparse.Namespace, demonstration.Found], object]) -> Run:
+def newest_first(files: demonstration.Files) -> int:
+    """Compare *files* as the demonstration does; return how many pairs were found."""
+    pairs: list[demonstration.Pair] = []
+    demonstration.compare(files, cores(), "newest", pairs.append)
+    return len(pairs)
+
+
+def by_phases(files: demonstration.Files) -> int:
+    """Do the same on plain executors: each phase waits for all calls of the phase before."""
+    with ThreadPoolExecutor(1) as disk, ThreadPoolExecutor(cores()) as pool:
+        texts = list(disk.map(demonstration.read, files.values()))
+        sizes = list(pool.map(demonstration.compressed, texts))
+        pairs = [(texts[i], texts[j], sizes[i], sizes[j]) for i, j in combinations(range(len(files)), 2)]
+        return len(list(pool.map(demonstration.distance, *zip(*pairs, strict=True))))
+
+
+def timed(way: Callable[[], int]) -> Run:
     """The calls that the demonstration makes when it goes this *way*."""
     clock = Clock()
-    options = argparse.Namespace(order="newest", jobs=cores(), read_delay=0.0)
-    found = demonstration.Found()
     with ExitStack() as patched:
         for kind in KINDS:
             timed = clock.timed(kind, getattr(demonstration, kind))
             patched.enter_context(patch.object(demonstration, kind, timed))
-        way(options, found)
-    if len(results(clock.run)) != len(found.pairs):
-        raise WrongResult(f"the demonstration: {len(found.pairs)} pairs, {len(results(clock.run))} distances")
+        pairs = way()
+    if len(results(clock.run)) != pairs:
+        raise WrongResult(f"the demonstration: {pairs} pairs, {len(results(clock.run))} distances")
     return sorted(clock.run, key=attrgetter("start"))
 
 

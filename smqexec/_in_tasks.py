@@ -14,6 +14,7 @@ from ._core.queue_state import CURRENT
 from ._workers.completions import Completions
 
 R = TypeVar("R")
+F = TypeVar("F", bound=Future[Any])
 
 
 def checkpoint() -> None:
@@ -69,7 +70,7 @@ def wait(fs: Iterable[Future[R]], timeout: float | None = None, return_when: str
     return DoneAndNotDoneFutures(futures - completions.pending, completions.pending)
 
 
-def as_completed(fs: Iterable[Future[R]], timeout: float | None = None) -> Iterator[Future[R]]:
+def as_completed(fs: Iterable[F], timeout: float | None = None) -> Iterator[F]:
     """`concurrent.futures.as_completed`; inside a task its thread runs meanwhile what the futures need.
 
     Args:
@@ -84,7 +85,7 @@ def as_completed(fs: Iterable[Future[R]], timeout: float | None = None) -> Itera
     return _as_completed(set(fs), end)
 
 
-def _as_completed(futures: set[Future[Any]], end: float | None) -> Iterator[Future[Any]]:
+def _as_completed(futures: set[Any], end: float | None) -> Iterator[Any]:
     total = len(futures)
     with closing(Completions(futures, FIRST_COMPLETED)) as completions:
         del futures  # no name here may keep a future that was given

@@ -99,7 +99,7 @@ def test_wrong_results_of_a_part_are_told(
         message = "results over time"
     else:
         few_modules(benchmarks, monkeypatch, tmp_path)
-        monkeypatch.setattr(benchmarks.timelines.demonstration.Found, "add", lambda *ignored: None)
+        monkeypatch.setattr(benchmarks.timelines.demonstration, "as_completed", lambda tasks: ())
         message = "the demonstration: 0 pairs, 3 distances"
     assert main(benchmarks, "--only", part, "--n", "50", "--rounds", "1") == 1
     assert f"wrong result: {message}" in capsys.readouterr().err

@@ -9,10 +9,9 @@ import runpy
 import subprocess
 import sys
 import threading
-from collections.abc import Iterable
-from concurrent.futures import Future
+from collections.abc import Iterator
 from contextlib import suppress
-from itertools import count
+from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
@@ -92,69 +91,28 @@ def test_distance_is_the_formula() -> None:
 
 
 def test_the_closest_pair_so_far_is_printed_as_it_changes(folder: Path, capsys: Output) -> None:
-    assert main(["--jobs", "1", "--compare", str(folder)]) == 0
+    assert main(["--jobs", "1", str(folder)]) == 0
     out = capsys.readouterr().out
-    assert out.startswith("5 files: which are most alike?  The closest so far:\nBy phases")
-    phases, queues = out.partition("Pairs compared")[0].split("With smqexec:\n")
-    for part in (phases, queues):
-        shown = re.findall(r"^ +(\d+\.\d\d) s +(-?\d\.\d{3})  \S+  \S+$", part, re.MULTILINE)
-        assert [float(when) for when, _ in shown] == sorted(float(when) for when, _ in shown)
-        distances = [float(distance) for _, distance in shown]
-        assert distances == sorted(distances, reverse=True)
-        assert distances[-1] < 0.02, "copy and twin"
-
-
-def test_a_pair_that_is_not_closer_is_not_shown() -> None:
-    shown: list[demonstration.Pair] = []
-    found = demonstration.Found(shown.append)
-    for distance in (0.5, 0.7, 0.3):
-        future: Future[float] = Future()
-        future.set_result(distance)
-        found.add(("x", "y"), future)
-    assert [pair.distance for pair in shown] == [0.5, 0.3]
-    assert len(found.pairs) == 3
+    assert out.startswith("5 files: which are most alike?  The closest so far:\n")
+    shown = re.findall(r"^ +(\d+\.\d\d) s +(-?\d\.\d{3})  \S+  \S+$", out, re.MULTILINE)
+    assert [float(when) for when, _ in shown] == sorted(float(when) for when, _ in shown)
+    distances = [float(distance) for _, distance in shown]
+    assert distances == sorted(distances, reverse=True)
+    assert distances[-1] < 0.02, "copy and twin"
 
 
 def test_report(folder: Path, capsys: Output) -> None:
-    """As many pairs as asked for, three moments, and the line for a timeline."""
+    """As many pairs as asked for, three moments, and how to get a timeline."""
     assert main(["--top", "2", str(folder)]) == 0
     out = capsys.readouterr().out
     assert (len(pairs_in(out)), compared(out)) == (2, 10)
-    table = r"^ +smqexec\nfirst pair +(\S+) s\nhalf +(\S+) s\nlast pair +(\S+) s\nTo see"
-    match = re.search(table, out, re.MULTILINE)
+    match = re.search(
+        r"^Known after: first pair (\S+) s, half (\S+) s, last pair (\S+) s$", out, re.MULTILINE
+    )
     assert match, out
     moments = [float(moment) for moment in match.groups()]
     assert moments == sorted(moments)
-    last = out.splitlines()[-1]
-    assert re.search(r"SMQEXEC_TRACE=run\.json\S* .* -m smqexec --top 2 ", last)
-    assert last.endswith("-m smqexec.trace run.json -o run.html")
-
-
-def test_moments_of_few_pairs() -> None:
-    found = demonstration.Found()
-    assert found.moments() == ["-", "-", "-"]
-    for seconds in (3, 1, 2, 4):  # the half of four is the second
-        found.pairs.append(demonstration.Pair(0.5, "x", "y", seconds))
-    assert found.moments() == ["1.00 s", "2.00 s", "4.00 s"]
-
-
-def test_compare_shows_both(folder: Path, capsys: Output) -> None:
-    (folder / "empty").touch()
-    assert main(["--compare", str(folder)]) == 0
-    out, err = capsys.readouterr()
-    cells = r" +\d+\.\d\d s" * 2
-    table = rf"^ +phases +smqexec\nfirst pair{cells}\nhalf{cells}\nlast pair{cells}\nTo see"
-    assert re.search(table, out, re.MULTILINE), out
-    assert err.count("empty") == 2, "once as the name, once as the reason"
-
-
-def test_phases_find_the_same(folder: Path) -> None:
-    options = demonstration.parse(["--jobs", "2", str(folder)])
-    files = demonstration.named(options.paths)
-    queues, phases = demonstration.Found(), demonstration.Found()
-    assert demonstration.by_queues(files, options, queues) == 5
-    demonstration.by_phases(files, options, phases)
-    assert sorted(pair[:3] for pair in queues.pairs) == sorted(pair[:3] for pair in phases.pairs)
+    assert out.endswith("\npython -m smqexec.trace run.json -o run.html\n")
 
 
 # -- Its options
@@ -168,10 +126,10 @@ def test_jobs_run_at_once_and_the_disk_has_one_slot(
     barrier, calls = threading.Barrier(3), count()
     read, distance = demonstration.read, demonstration.distance
 
-    def noted(path: Path, delay: float) -> bytes:
+    def noted(path: Path) -> bytes:
         names.append(path.name)
         threads.add(threading.current_thread())
-        return read(path, delay)
+        return read(path)
 
     def together(*args: Any) -> float:
         if next(calls) < 3:
@@ -184,13 +142,6 @@ def test_jobs_run_at_once_and_the_disk_has_one_slot(
     assert compared(capsys.readouterr().out) == 10
     assert names == ["twin", "far", "other", "copy", "near"]
     assert len(threads) == 1
-
-
-def test_a_slow_disk_can_be_asked_for(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    delays: list[float] = []
-    monkeypatch.setattr(demonstration, "sleep", delays.append)
-    assert main(["--read-delay", "0.25", "--compare", str(folder)]) == 0
-    assert delays == [0.25] * 10
 
 
 def test_tasks_are_named_by_what_they_are_about(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -209,9 +160,7 @@ def test_tasks_are_named_by_what_they_are_about(folder: Path, monkeypatch: pytes
     assert names == ["newest", *reads, f"{twin} - {copy}"]
 
 
-@pytest.mark.parametrize(
-    "argv", [["--jobs", "0"], ["--top", "few"], ["--order", "best"], ["--what"], ["--read-delay", "nan"]]
-)
+@pytest.mark.parametrize("argv", [["--jobs", "0"], ["--top", "few"], ["--order", "best"], ["--what"]])
 def test_wrong_options_are_refused(argv: list[str], capsys: Output) -> None:
     with pytest.raises(SystemExit) as refused:
         main(argv)
@@ -310,8 +259,8 @@ def test_largest_modules_within_a_budget(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(b"x" * size)
     (tmp_path / "dangling.py").symlink_to("nowhere.py")
     largest = demonstration.largest
-    assert list(largest(tmp_path, 10**9)) == [os.path.join("p", "b.py"), "a.py", "c.py"]
-    assert list(largest(tmp_path, 2 * (70 + 50))) == [os.path.join("p", "b.py"), "a.py"]
+    assert list(largest(tmp_path, 10**9)) == ["a.py", "c.py", os.path.join("p", "b.py")]
+    assert list(largest(tmp_path, 2 * (70 + 50))) == ["a.py", os.path.join("p", "b.py")]
     assert list(largest(tmp_path, 2 * (70 + 50) - 1)) == [os.path.join("p", "b.py")]
     assert largest(tmp_path, 10**9)["c.py"] == tmp_path / "c.py"
 
@@ -324,7 +273,7 @@ def test_default_is_the_standard_library(monkeypatch: pytest.MonkeyPatch, capsys
     assert said, out
     n = int(said[1])
     assert n >= 2
-    assert max(map(len, out.splitlines()[:-1])) <= 80
+    assert max(map(len, out.splitlines())) <= 80
     assert compared(out) == n * (n - 1) // 2
     assert err == ""
 
@@ -399,60 +348,27 @@ def running(*argv: str) -> subprocess.Popen[str]:
     )  # fmt: skip
 
 
-# Pairs take their time from the fourth on, until the scheduler is stopped.
-
-# One pair after the other, while millions are being submitted.  That begins with the
-# first pair: what is newer goes first, and would perhaps outrun it for long.
-
-
-def test_interrupt_ends_an_endless_submission(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: Output
+@pytest.mark.parametrize(("submitted", "pairs"), [(0, 0), (3, 3)])
+def test_interrupt(
+    submitted: int, pairs: int, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: Output
 ) -> None:
-    found = threading.Event()
-    add = demonstration.Found.add
+    """While the files are searched; and while results come, after some have come."""
 
-    class Endless(dict[str, Path]):
-        def items(self) -> Any:
-            for number in count():
-                assert number < 3 or found.wait(DEADLINE)  # a pair was found
-                yield f"{number}", folder / "far"
-
-    def wait(*args: object) -> None:
-        assert found.wait(DEADLINE)
+    def ends(tasks: Any) -> Iterator[Any]:
+        yield from islice(smqexec.as_completed(tasks), submitted + pairs)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(demonstration, "named", lambda paths: Endless())
-    monkeypatch.setattr(demonstration.Found, "add", lambda *args: (add(*args), found.set()))
-    monkeypatch.setattr(Scheduler, "wait", wait)
-    assert main([str(folder)]) == 130
+    def interrupt(*args: object) -> Any:
+        raise KeyboardInterrupt
+
+    if submitted:
+        monkeypatch.setattr(demonstration, "as_completed", ends)
+    else:
+        monkeypatch.setattr(demonstration, "named", interrupt)
+    assert main(paths(folder, "near far twin") if submitted else [str(folder)]) == 130
     out, err = capsys.readouterr()
-    assert "\nInterrupted.  " in out
-    assert (compared(out) >= 1, err) == (True, "")
-
-
-@pytest.mark.parametrize(
-    ("name", "argv", "table"), [("named", [], r"^half +-$"), ("wait", ["--compare"], r"^half +- +-$")]
-)
-def test_interrupt_before_the_first_pair(
-    name: str, argv: list[str], table: str, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: Output
-) -> None:
-    """By queues, and by phases."""
-
-    def interrupt(*args: object) -> Iterable[Any]:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(demonstration, name, interrupt)
-    assert main([*argv, str(folder)]) == 130
-    out = capsys.readouterr().out
-    assert "Interrupted.  Pairs compared: 0." in out
-    assert re.search(table, out, re.MULTILINE)
-
-
-def test_a_cancelled_task_is_no_news(capsys: Output) -> None:
-    future: Future[int] = Future()
-    future.cancel()
-    assert not demonstration.succeeded("x", future)
-    assert capsys.readouterr().err == ""
+    assert "Interrupted.  Pairs compared: " in out
+    assert (compared(out), "Known after" in out, err) == (pairs, pairs > 0, "")
 
 
 def test_python_m(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: Output) -> None:

@@ -37,7 +37,9 @@ def test_done_before_submit_returns_and_in_its_thread() -> None:
         frames = queue.submit(lambda: (yield here()))
         assert frames[0].result() == here() and frames.result() == [here()]
         assert beside(queue.submit, here).result(DEADLINE).result(DEADLINE) != here()
-        assert queue.counts()["done"] == 7
+        own = beside(lambda: (queue.try_submit(here), here())).result(DEADLINE)
+        assert own[0] is not None and own[0].done() and own[0].result() == own[1]
+        assert queue.counts()["done"] == 8
         assert threading.active_count() == before
         assert repr(queue).startswith("<Queue inline-") and queue.max_workers == 1
 
