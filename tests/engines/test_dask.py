@@ -19,7 +19,6 @@ from pickle import PicklingError
 from typing import Any
 
 import pytest
-from internals import record_of
 
 distributed = pytest.importorskip("distributed", reason="needs smqexec[dask]")
 
@@ -128,6 +127,16 @@ def queues(executor: DaskExecutor) -> Iterator[tuple[Scheduler, Queue, Queue]]:
         yield made
 
 
+@contextmanager
+def gated(client: Any, submit: Any, value: Any = None) -> Iterator[Any]:
+    """A future of *submit* whose call runs on the cluster during the block."""
+    entered, opened = fresh("entered"), fresh("opened")
+    future = submit(calls.gated, entered, opened, value)
+    assert distributed.Event(entered, client).wait(DEADLINE)
+    yield future
+    distributed.Event(opened, client).set()
+
+
 def fresh(word: str) -> str:
     return f"{word}-{uuid.uuid4().hex}"
 
@@ -151,7 +160,9 @@ def test_a_value_comes_here_once(queues: Any) -> None:
     task = remote.submit(calls.grow, 3)
     assert task.exception(DEADLINE) is None
     assert calls.Homely.arrivals == before
+    asked = [beside(task.result, DEADLINE) for _ in range(4)]
     value = task.result(DEADLINE)
+    assert all(each.result(DEADLINE) is value for each in asked)
     assert value.number == 3
     assert task.result() is value
     assert local.submit(calls.identity, task).result(DEADLINE) is value
@@ -159,33 +170,6 @@ def test_a_value_comes_here_once(queues: Any) -> None:
     assert calls.Homely.arrivals == before + 1
     # It is still there.
     assert remote.submit(calls.number_in, task).result(DEADLINE) == 3
-
-
-def test_a_thread_that_waits_gets_the_value(queues: Any) -> None:
-    scheduler, remote, _ = queues
-    scheduler.stop()
-    task = remote.submit(calls.add, 1, 2)
-    waiting = beside(task.result, DEADLINE)
-    while record_of(task) is None:
-        pass
-    scheduler.resume()
-    assert waiting.result(DEADLINE) == 3
-
-
-def test_threads_that_ask_at_the_same_time_get_the_same_value(queues: Any) -> None:
-    _, remote, _ = queues
-    before = calls.Homely.arrivals
-    task = remote.submit(calls.grow, 0)
-    asked = [beside(task.result, DEADLINE) for _ in range(4)]
-    assert len({id(each.result(DEADLINE)) for each in asked}) == 1
-    assert calls.Homely.arrivals == before + 1
-
-
-def test_a_task_of_another_queue_gets_the_value(queues: Any) -> None:
-    _, remote, local = queues
-    there = remote.submit(calls.add, 1, 2)
-    here = local.submit(calls.add, there, 10)
-    assert remote.submit(calls.add, here, there, 100).result(DEADLINE) == 116
 
 
 def test_values_stand_anywhere_in_arguments(queues: Any) -> None:
@@ -225,7 +209,7 @@ def test_a_call_on_the_same_client_takes_the_futures_of_another_executor(
     assert local.submit(calls.identity, future).result(DEADLINE).number == 4
 
 
-def test_a_value_is_let_go_with_its_task(client: Any, queues: Any) -> None:
+def test_a_value_is_dropped_with_its_task(client: Any, queues: Any) -> None:
     _, remote, _ = queues
     task = remote.submit(calls.grow, 0)
     last = remote.submit(calls.grow, task)
@@ -243,7 +227,7 @@ def keys_of(client: Any, name: str) -> list[str]:
     return [key for key in held if str(key).startswith(f"{name}-")]
 
 
-def test_a_failure_is_let_go_with_its_task(client: Any, queues: Any) -> None:
+def test_a_failure_is_dropped_with_its_task(client: Any, queues: Any) -> None:
     _, remote, _ = queues
     task = remote.submit(calls.failing, "x")
     assert isinstance(task.exception(DEADLINE), ValueError)
@@ -311,7 +295,7 @@ def test_a_failure_comes_with_its_traceback(queues: Any) -> None:
 
 
 @pytest.mark.parametrize("named", [False, True])
-def test_what_cannot_be_pickled_is_named(queues: Any, named: bool) -> None:
+def test_part_that_cannot_be_pickled_is_named(queues: Any, named: bool) -> None:
     _, remote, _ = queues
     lock = threading.Lock()
     task = remote.submit(calls.shape_of, value=lock) if named else remote.submit(calls.add, 1, lock)
@@ -325,23 +309,6 @@ def test_what_cannot_be_pickled_is_named(queues: Any, named: bool) -> None:
 def test_a_function_that_cannot_be_pickled_is_named(executor: DaskExecutor) -> None:
     with pytest.raises(PicklingError, match="can't be sent to the cluster: it can't be pickled"):
         executor.submit(threading.Lock().acquire)
-
-
-class Fickle:
-    """Can be pickled once Dask has given it up."""
-
-    refusals = 3
-
-    def __reduce__(self) -> Any:
-        Fickle.refusals -= 1
-        if Fickle.refusals >= 0:
-            raise ValueError("not now")
-        return Fickle, ()
-
-
-def test_what_only_once_could_not_be_pickled_is_told_of(executor: DaskExecutor) -> None:
-    with pytest.raises(PicklingError, match="identity can't be sent to the cluster: not now"):
-        executor.submit(calls.identity, Fickle())
 
 
 def test_a_future_of_another_client_comes_here_first(client: Any, queues: Any) -> None:
@@ -367,7 +334,7 @@ def test_a_future_of_the_cluster_is_for_its_cluster_alone(executor: DaskExecutor
 
 
 @pytest.mark.parametrize("size", [10, 10**6])
-def test_what_a_lost_worker_had_from_here_is_sent_again(queues: Any, tmp_path: Path, size: int) -> None:
+def test_call_is_sent_again_after_its_worker_is_lost(queues: Any, tmp_path: Path, size: int) -> None:
     _, remote, _ = queues
     path = str(tmp_path / "deaths")
     first = remote.submit(calls.die_first, path, 1, calls.Homely(1, size))
@@ -375,7 +342,7 @@ def test_what_a_lost_worker_had_from_here_is_sent_again(queues: Any, tmp_path: P
     assert after.result(DEADLINE) == 12
 
 
-def test_what_was_made_of_a_large_call_is_lost_with_its_worker(
+def test_value_of_a_large_call_is_lost_with_its_worker(
     client: Any, queues: Any, tmp_path: Path
 ) -> None:
     _, remote, _ = queues
@@ -391,7 +358,7 @@ def test_what_was_made_of_a_large_call_is_lost_with_its_worker(
         made.result(DEADLINE)
 
 
-def test_a_large_call_is_let_go_when_it_is_done(client: Any, queues: Any) -> None:
+def test_a_large_call_is_dropped_when_it_is_done(client: Any, queues: Any) -> None:
     _, remote, _ = queues
     task = remote.submit(calls.number_in, calls.Homely(7, 10**6))
     assert remote.submit(calls.add, task, 1).result(DEADLINE) == 8
@@ -423,7 +390,7 @@ def test_a_call_that_fails_is_retried(queues: Any, tmp_path: Path) -> None:
     assert str(failed.exception(DEADLINE)) == "call 2"
 
 
-def test_a_call_waits_for_what_it_needs_of_a_worker(client: Any, executor: DaskExecutor) -> None:
+def test_a_call_waits_for_resources_of_a_worker(client: Any, executor: DaskExecutor) -> None:
     """Each worker has one camera, and there are slots for more."""
     with planned(executor) as (scheduler, _, _):
         remote = Queue(scheduler, 4, executor=executor)
@@ -443,7 +410,7 @@ def test_an_option_that_dask_does_not_know_is_refused(queues: Any) -> None:
         remote.options(colour="red")
 
 
-def test_what_dask_does_not_take_fails_the_task(queues: Any) -> None:
+def test_options_that_dask_does_not_take_fail_the_task(queues: Any) -> None:
     _, remote, _ = queues
     task = remote.options(allow_other_workers=True).submit(calls.add)
     assert "workers=" in str(task.exception(DEADLINE))
@@ -495,25 +462,19 @@ def test_cancel_ends_a_call_that_has_not_begun(client: Any, executor: DaskExecut
         assert [task.result(DEADLINE) for task in running] == [None, None]
 
 
-def test_cancel_throws_away_what_a_running_call_gives(client: Any, queues: Any) -> None:
+def test_cancel_throws_away_the_value_of_a_running_call(client: Any, queues: Any) -> None:
     _, remote, _ = queues
-    entered, opened = fresh("entered"), fresh("opened")
-    task = remote.submit(calls.gated, entered, opened, 1)
-    assert distributed.Event(entered, client).wait(DEADLINE)
-    task.cancel()
-    with pytest.raises(CancelledError):
-        task.result(DEADLINE)
-    distributed.Event(opened, client).set()
+    with gated(client, remote.submit, 1) as task:
+        task.cancel()
+        with pytest.raises(CancelledError):
+            task.result(DEADLINE)
 
 
-def test_what_the_cluster_drops_unasked_fails(client: Any, executor: DaskExecutor) -> None:
-    entered, opened = fresh("entered"), fresh("opened")
-    future = executor.submit(calls.gated, entered, opened, 1)
-    assert distributed.Event(entered, client).wait(DEADLINE)
-    client.cancel([future.remote], reason="no-reason", msg="somebody wanted it")
-    with pytest.raises(CallLost, match="somebody wanted it"):
-        future.result(DEADLINE)
-    distributed.Event(opened, client).set()
+def test_call_that_the_cluster_drops_unasked_fails(client: Any, executor: DaskExecutor) -> None:
+    with gated(client, executor.submit, 1) as future:
+        client.cancel([future.remote], reason="no-reason", msg="somebody wanted it")
+        with pytest.raises(CallLost, match="somebody wanted it"):
+            future.result(DEADLINE)
 
 
 def test_a_value_that_the_cluster_has_dropped_cannot_be_brought(client: Any, executor: DaskExecutor) -> None:
@@ -524,16 +485,14 @@ def test_a_value_that_the_cluster_has_dropped_cannot_be_brought(client: Any, exe
         future.result(DEADLINE)
 
 
-def test_the_future_of_a_call_says_what_it_is(client: Any, executor: DaskExecutor) -> None:
-    entered, opened = fresh("entered"), fresh("opened")
-    future = executor.submit(calls.gated, entered, opened, 1)
-    assert future.running()
-    assert "gated-" in repr(future) and "pending" in repr(future)
-    with pytest.raises(TimeoutError):
-        future.result(0)
-    distributed.Event(opened, client).set()
+def test_the_future_of_a_call_tells_its_state(client: Any, executor: DaskExecutor) -> None:
+    with gated(client, executor.submit, 1) as future:
+        assert future.running()
+        assert "gated-" in repr(future) and "pending" in repr(future)
+        with pytest.raises(TimeoutError):
+            future.result(0)
     wait([future], DEADLINE)
-    assert future.result(0) == 1, "it is done, and to be brought here"
+    assert future.result(0) == 1, "done, but not fetched before"
     assert not future.running()
     assert future.cancel() is False
     assert "finished" in repr(future)
@@ -557,12 +516,10 @@ async def ask(future: ClusterFuture) -> BaseException | None:
 
 def test_a_shut_down_executor_takes_nothing_more(client: Any) -> None:
     executor = DaskExecutor(client)
-    entered, opened = fresh("entered"), fresh("opened")
-    future = executor.submit(calls.gated, entered, opened, 1)
-    executor.shutdown(wait=False)
-    with pytest.raises(RuntimeError, match="cannot schedule new futures after shutdown"):
-        executor.submit(calls.add)
-    distributed.Event(opened, client).set()
+    with gated(client, executor.submit, 1) as future:
+        executor.shutdown(wait=False)
+        with pytest.raises(RuntimeError, match="cannot schedule new futures after shutdown"):
+            executor.submit(calls.add)
     executor.shutdown()
     assert future.done()
     with Scheduler() as scheduler:
@@ -572,18 +529,15 @@ def test_a_shut_down_executor_takes_nothing_more(client: Any) -> None:
 
 def test_shutdown_may_cancel(client: Any) -> None:
     executor = DaskExecutor(client)
-    entered, opened = fresh("entered"), fresh("opened")
-    future = executor.submit(calls.gated, entered, opened, 1)
-    assert distributed.Event(entered, client).wait(DEADLINE)
-    executor.shutdown(cancel_futures=True)
-    assert future.cancelled()
-    distributed.Event(opened, client).set()
+    with gated(client, executor.submit, 1) as future:
+        executor.shutdown(cancel_futures=True)
+        assert future.cancelled()
 
 
 # Clients and clusters that are not for us.
 
 
-def test_what_is_no_client_is_refused() -> None:
+def test_object_that_is_no_client_is_refused() -> None:
     with pytest.raises(TypeError, match=r"must be a distributed\.Client, not 'tcp"):
         DaskExecutor("tcp://scheduler:8786")  # type: ignore[arg-type]
 
@@ -617,29 +571,26 @@ def test_the_number_of_workers_is_that_of_their_threads(client: Any, executor: D
     assert executor.max_workers == 2
 
 
-def test_a_cluster_without_workers_is_told_of(tmp_path: Path) -> None:
+def test_a_cluster_without_workers_needs_max_workers(tmp_path: Path) -> None:
     with cluster(0, tmp_path) as (address, _), distributed.Client(address) as other:
         with pytest.raises(ValueError, match="no worker yet"):
             Queue(executor=DaskExecutor(other))
         Queue(1, executor=DaskExecutor(other)).shutdown()
 
 
-def test_a_client_that_is_closed_fails_what_it_was_at(client: Any) -> None:
+def test_a_client_that_is_closed_fails_its_calls(client: Any) -> None:
     other = distributed.Client(client.scheduler.address)
-    entered, opened = fresh("entered"), fresh("opened")
     with Scheduler() as scheduler:
         queue = Queue(scheduler, executor=DaskExecutor(other))
         done = queue.submit(calls.add, 1, 2)
         assert done.exception(DEADLINE) is None
-        running = queue.submit(calls.gated, entered, opened, 1)
-        pending = queue.submit(calls.add, running)
-        assert distributed.Event(entered, client).wait(DEADLINE)
-        other.close()
-        assert isinstance(running.exception(DEADLINE), BrokenCluster)
-        assert isinstance(pending.exception(DEADLINE), BrokenCluster)
-        with pytest.raises(BrokenCluster):
-            done.result(DEADLINE)
-    distributed.Event(opened, client).set()
+        with gated(client, queue.submit, 1) as running:
+            pending = queue.submit(calls.add, running)
+            other.close()
+            assert isinstance(running.exception(DEADLINE), BrokenCluster)
+            assert isinstance(pending.exception(DEADLINE), BrokenCluster)
+            with pytest.raises(BrokenCluster):
+                done.result(DEADLINE)
 
 
 def test_a_call_while_the_client_closes_fails(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -676,7 +627,7 @@ def test_a_call_that_a_closed_client_refuses_fails(client: Any, monkeypatch: pyt
         executor.submit(calls.add)
 
 
-def test_a_scheduler_that_is_killed_fails_what_is_there(tmp_path: Path) -> None:
+def test_a_scheduler_that_is_killed_fails_all_calls(tmp_path: Path) -> None:
     """What runs and what is pending fails, values can't be brought, other queues go on; no thread is left."""
     with (
         cluster(1, tmp_path) as (address, process),
@@ -721,17 +672,11 @@ def test_items_come_as_they_are_yielded(client: Any, queues: Any) -> None:
     assert task.result(DEADLINE) == [0, 1, 2]
 
 
-def test_a_generator_tells_what_it_returns(queues: Any) -> None:
-    _, remote, _ = queues
-    task = remote.submit(calls.counting, 3)
-    assert list(task) == [0, 1, 2]
-    assert task.result(DEADLINE) == [0, 1, 2]
-
-
-def test_a_generator_gets_values_of_the_cluster(queues: Any) -> None:
+def test_a_generator_gets_values_of_the_cluster(client: Any, queues: Any) -> None:
     _, remote, _ = queues
     before = calls.Homely.arrivals
-    assert remote.submit(calls.counting, remote.submit(calls.add, 1, 1)).result(DEADLINE) == [0, 1]
+    for two in (remote.submit(calls.add, 1, 1), client.scatter(2)):
+        assert remote.submit(calls.counting, two).result(DEADLINE) == [0, 1]
     assert calls.Homely.arrivals == before
 
 
@@ -746,7 +691,7 @@ def test_the_announcement_of_a_generator_is_asked_here(queues: Any) -> None:
         del calls.counting.number_of_results  # type: ignore[attr-defined]
 
 
-def test_what_a_generator_gave_before_it_failed_is_good(queues: Any) -> None:
+def test_values_before_a_failure_stay_good(queues: Any) -> None:
     _, remote, _ = queues
     task = remote.submit(calls.failing_after, 2)
     items = [task[0], task[1], task[2]]
@@ -840,33 +785,6 @@ def test_a_closed_client_ends_a_generator(client: Any, tmp_path: Path) -> None:
         task = Queue(scheduler, executor=DaskExecutor(other)).submit(calls.stepping, name, 2, str(path))
         distributed.Event(f"{name}-0", client).set()
         assert task[0].result(DEADLINE) == 0
-        other.close()
-        assert isinstance(task.exception(DEADLINE), BrokenCluster)
-    distributed.Event(f"{name}-1", client).set()
-    until(path.exists)
-
-
-def test_a_client_that_closes_while_a_generator_tells_its_worker_ends_it(
-    client: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The event loop ends without a call that it was given: Dask's own ``sync`` waits for ever then."""
-    other = distributed.Client(client.scheduler.address)
-    name, path, lost = fresh("step"), tmp_path / "closed", threading.Event()
-    add_callback = other.loop.add_callback
-
-    def lose(*args: Any) -> None:
-        if threading.current_thread().name.endswith("-values") and first.done():
-            lost.set()
-        else:
-            add_callback(*args)
-
-    with Scheduler() as scheduler:
-        task = Queue(scheduler, executor=DaskExecutor(other)).submit(calls.stepping, name, 2, str(path))
-        first = task[0]
-        monkeypatch.setattr(other.loop, "add_callback", lose)
-        distributed.Event(f"{name}-0", client).set()
-        assert first.result(DEADLINE) == 0
-        assert lost.wait(DEADLINE)
         other.close()
         assert isinstance(task.exception(DEADLINE), BrokenCluster)
     distributed.Event(f"{name}-1", client).set()

@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 from engines import Inline, Manual
 from gate import DEADLINE, Gate
-from internals import stream_of
 from threads import beside, until
 
 from smqexec import Queue, Raw, Scheduler, number_of_results, settled
@@ -36,7 +35,7 @@ def test_at_most_max_workers_are_at_the_executor_in_our_order() -> None:
         assert [task.result(DEADLINE) for task in first + later] == [0, 1, 4, 9, 16]
 
 
-def test_prefetch_lets_more_be_there() -> None:
+def test_prefetch_lets_more_calls_wait_at_the_executor() -> None:
     engine = Manual()
     with Scheduler() as scheduler:
         queue = Queue(scheduler, 2, executor=engine, prefetch=3)
@@ -81,7 +80,7 @@ def test_every_kind_of_argument_arrives() -> None:
         assert queue.submit(take, a=1).result(DEADLINE) == ((), {"a": 1})
 
 
-def test_a_result_that_can_not_be_put_in_place_fails_the_task() -> None:
+def test_result_that_its_container_refuses_fails_the_task() -> None:
     with Scheduler() as scheduler:
         queue = Queue(scheduler, 1, executor=Inline())
         task = queue.submit(len, {queue.submit(list)})
@@ -89,7 +88,7 @@ def test_a_result_that_can_not_be_put_in_place_fails_the_task() -> None:
         assert queue.submit(abs, -1).result(DEADLINE) == 1
 
 
-def test_an_executor_that_calls_at_once_recurses_nowhere() -> None:
+def test_executor_that_calls_inside_submit_causes_no_recursion() -> None:
     with Scheduler(stopped=True) as scheduler:
         queues = [Queue(scheduler, 1, executor=Inline()) for _ in range(2)]
         task: Any = 0
@@ -99,7 +98,7 @@ def test_an_executor_that_calls_at_once_recurses_nowhere() -> None:
         assert task.result(DEADLINE) == 5000
 
 
-def test_code_that_an_executor_calls_at_once_may_submit_and_wait() -> None:
+def test_call_inside_submit_may_submit_and_wait() -> None:
     with Scheduler() as scheduler:
         queue, other = (Queue(scheduler, 1, executor=Inline()) for _ in range(2))
         before = queue.submit(abs, -1)
@@ -107,7 +106,7 @@ def test_code_that_an_executor_calls_at_once_may_submit_and_wait() -> None:
         assert task.result(DEADLINE) == 2
 
 
-def test_failure_comes_back_and_goes_on_to_dependents() -> None:
+def test_failure_fails_dependents() -> None:
     with Scheduler() as scheduler:
         queue = Queue(scheduler, 1, executor=Inline())
         failing = queue.submit(int, "x")
@@ -117,7 +116,7 @@ def test_failure_comes_back_and_goes_on_to_dependents() -> None:
         assert queue.counts()["failed"] == 2
 
 
-def test_stop_holds_what_is_not_at_the_executor() -> None:
+def test_stop_keeps_ready_tasks_from_the_executor() -> None:
     engine = Manual()
     with Scheduler() as scheduler:
         queue = Queue(scheduler, 1, executor=engine)
@@ -132,7 +131,7 @@ def test_stop_holds_what_is_not_at_the_executor() -> None:
         assert second.result(DEADLINE) == 2
 
 
-def test_cancel_takes_back_what_the_executor_has_not_begun() -> None:
+def test_cancel_cancels_a_call_that_the_executor_has_not_begun() -> None:
     engine = Manual()
     with Scheduler() as scheduler:
         queue = Queue(scheduler, 1, executor=engine, prefetch=1)
@@ -157,7 +156,7 @@ def test_a_running_call_is_not_cancelled() -> None:
         assert task.result(DEADLINE) == 1
 
 
-def test_cancelled_while_the_executor_takes_it() -> None:
+def test_task_that_is_cancelled_inside_submit() -> None:
     class Slow(Manual):
         def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
             tasks[0].cancel()
@@ -171,7 +170,7 @@ def test_cancelled_while_the_executor_takes_it() -> None:
         assert tasks[0].cancelled()
 
 
-def test_cancelled_by_others_it_is_cancelled_with_its_dependents() -> None:
+def test_call_that_others_cancel_cancels_its_task_and_dependents() -> None:
     engine = Manual()
     with Scheduler() as scheduler:
         queue = Queue(scheduler, 1, executor=engine)
@@ -189,7 +188,7 @@ def test_cancelled_by_others_it_is_cancelled_with_its_dependents() -> None:
 @pytest.mark.parametrize(
     "error", [BrokenExecutor("it broke"), RuntimeError("cannot schedule new futures after shutdown")]
 )
-def test_an_executor_that_has_ended_fails_what_is_pending(error: Exception) -> None:
+def test_executor_that_has_ended_fails_pending_tasks(error: Exception) -> None:
     engine = Manual()
     with Scheduler() as scheduler:
         here = Queue(scheduler, 1)
@@ -212,15 +211,7 @@ def test_an_executor_that_has_ended_fails_what_is_pending(error: Exception) -> N
 
 
 class Lost(BrokenExecutor):
-    """An executor's own error, whose constructor wants other arguments than `args` has."""
-
-    def __init__(self, *, worker: int) -> None:
-        super().__init__(f"worker {worker} is gone")
-        self.worker = worker
-
-
-class Strict(BrokenExecutor):
-    """One that can't be made again at all."""
+    """An exception that can't be made again from its `args`."""
 
     def __new__(cls, *, worker: int) -> Any:
         return super().__new__(cls, worker)
@@ -230,15 +221,14 @@ class Strict(BrokenExecutor):
         self.worker = worker
 
 
-@pytest.mark.parametrize("kind", [Lost, Strict])
-def test_submit_raises_the_executors_error_whatever_its_constructor_takes(kind: Any) -> None:
+def test_submit_raises_the_error_of_an_executor_whose_class_takes_other_arguments() -> None:
     engine = Manual()
     with Scheduler() as scheduler:
         queue = Queue(scheduler, 1, "cluster", executor=engine)
-        engine.refuses = kind(worker=7)
-        assert queue.submit(abs, -1).exception(DEADLINE) is engine.refuses
+        engine.refuses = lost = Lost(worker=7)
+        assert queue.submit(abs, -1).exception(DEADLINE) is lost
         for _ in range(2):
-            with pytest.raises(kind, match="worker 7 is gone") as refused:
+            with pytest.raises(Lost, match="worker 7 is gone") as refused:
                 queue.submit(abs, -2)
             assert refused.value.worker == 7
             assert refused.value.__notes__ == ["queue cluster runs its tasks on Manual, which has ended"]
@@ -265,7 +255,7 @@ def test_a_call_that_is_refused_fails_alone() -> None:
         assert task.result(DEADLINE) == 1
 
 
-def test_a_future_that_broke_with_the_executor_fails_what_is_pending() -> None:
+def test_call_that_broke_with_the_executor_fails_pending_tasks() -> None:
     engine: Any = Manual()
     with Scheduler() as scheduler:
         queue = Queue(scheduler, 1, executor=engine)
@@ -278,7 +268,7 @@ def test_a_future_that_broke_with_the_executor_fails_what_is_pending() -> None:
         assert not engine.calls
 
 
-def test_a_broken_executor_of_the_task_is_not_its_own() -> None:
+def test_task_that_raises_the_error_of_another_executor() -> None:
     def use_another() -> None:
         raise BrokenExecutor("of the task")
 
@@ -286,25 +276,6 @@ def test_a_broken_executor_of_the_task_is_not_its_own() -> None:
         queue = Queue(scheduler, 1, executor=Inline())
         assert isinstance(queue.submit(use_another).exception(DEADLINE), BrokenExecutor)
         assert queue.submit(abs, -1).result(DEADLINE) == 1
-
-
-def test_shut_down_under_it_with_its_lock_held() -> None:
-    """ThreadPoolExecutor cancels futures under the lock that its submit takes."""
-    gate = Gate()
-    pool = ThreadPoolExecutor(1)
-    with Scheduler() as scheduler:
-        queue = Queue(scheduler, executor=pool, prefetch=1)
-        running = queue.submit(gate)
-        gate.wait_entered()
-        fetched, ready = queue.submit(abs, -1), queue.submit(abs, -2)
-        ended = beside(lambda: pool.shutdown(wait=False, cancel_futures=True))
-        ended.result(DEADLINE)
-        gate.open()
-        assert running.result(DEADLINE) is None
-        assert fetched.cancelled()
-        with pytest.raises(RuntimeError, match="after shutdown"):
-            ready.result(DEADLINE)
-    pool.shutdown()
 
 
 def test_threads_of_another_executor() -> None:
@@ -345,16 +316,12 @@ def test_max_workers_is_taken_from_the_executor_or_required() -> None:
         ({"executor": Inline(), "prefetch": -1}, ValueError, "prefetch must be 0 or more"),
         ({"executor": Inline(), "prefetch": "1"}, TypeError, "prefetch must be an int or None, not '1'"),
         ({"prefetch": 1}, ValueError, "prefetch=1 needs executor="),
+        ({"executor": Queue(1)}, TypeError, "give both queues the same scheduler"),
     ],
 )
 def test_wrong_use_is_an_error(options: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=re.escape(message)):
         Queue(1, **options)
-
-
-def test_a_queue_is_no_executor_of_a_queue() -> None:
-    with Queue(1) as queue, pytest.raises(TypeError, match="give both queues the same scheduler"):
-        Queue(executor=queue)
 
 
 def test_name_and_repr() -> None:
@@ -393,33 +360,6 @@ def count_to(count: int) -> Iterator[int]:
     yield from range(count)
 
 
-def test_generator_is_held_and_closed_between_values() -> None:
-    closed = threading.Event()
-
-    def endless() -> Iterator[int]:
-        try:
-            n = 0
-            while True:
-                yield n
-                n += 1
-        finally:
-            closed.set()
-
-    with ThreadPoolExecutor(1) as pool, Scheduler() as scheduler:
-        queue = Queue(scheduler, executor=pool)
-        task = queue.submit(endless)
-        assert task[3].result(DEADLINE) == 3
-        scheduler.stop(wait=True)
-        stream: Any = stream_of(task)
-        held = len(stream.values)
-        task.cancel()
-        assert closed.wait(DEADLINE)
-        with pytest.raises(CancelledError):
-            task.result(DEADLINE)
-        assert len(stream.values) == held
-        scheduler.resume()
-
-
 def test_announced_length_and_what_is_wrong_with_it() -> None:
     announced = number_of_results(lambda count: 2)(count_to)
     try:
@@ -452,20 +392,6 @@ def test_item_of_a_call_that_runs_and_gives_no_iterator() -> None:
         assert (item.result(DEADLINE), heir.result(DEADLINE)) == (2, "2")
         with pytest.raises(TypeError, match="only a generator task has a length"):
             len(task)
-
-
-def test_generator_that_fails_keeps_its_values() -> None:
-    def failing() -> Iterator[int]:
-        yield 1
-        raise OSError("no light")
-
-    with ThreadPoolExecutor(1) as pool, Scheduler() as scheduler:
-        queue = Queue(scheduler, executor=pool)
-        task = queue.submit(failing)
-        first, second = task[0:2]
-        assert first.result(DEADLINE) == 1
-        assert isinstance(second.exception(DEADLINE), OSError)
-        assert isinstance(task.exception(DEADLINE), OSError)
 
 
 def test_generator_that_runs_inside_submit_publishes_its_values() -> None:

@@ -84,10 +84,10 @@ def test_items(queue: Queue, tmp_path: Path) -> None:
     film.cancel()
     with pytest.raises(CancelledError):
         film.result(PATIENCE)
-    until(path.exists)  # Dask and Parsl do not wait for what was cancelled
+    until(path.exists)  # Dask and Parsl do not wait for cancelled calls
 
 
-def test_what_can_not_be_sent(queue: Queue, workers: Executor) -> None:
+def test_argument_that_can_not_be_pickled(queue: Queue, workers: Executor) -> None:
     error = queue.submit(remote_calls.shape, 1, remote_calls.Unpicklable()).exception(PATIENCE)
     if "Parsl" in type(workers).__name__:  # on threads
         assert error is None
@@ -108,8 +108,8 @@ LOKY = """
 """
 
 
-def test_everything_given_to_loky_before_the_exit_runs() -> None:
-    """Its own hook, which it enters at the first call, refuses what comes after it."""
+def test_everything_submitted_before_the_exit_runs_on_loky() -> None:
+    """The hook of loky, which loky enters at the first call, refuses calls; ours comes before it."""
     pytest.importorskip("loky", reason="loky is not installed")
     outcome = run(f"""{LOKY}
         queue.submit(abs, 1).result(DEADLINE)

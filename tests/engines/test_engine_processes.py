@@ -6,7 +6,6 @@ import multiprocessing
 import os
 import re
 import sys
-import threading
 from collections.abc import Iterator
 from concurrent.futures import CancelledError, Executor, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -20,7 +19,6 @@ import pytest
 import remote_calls
 from gate import DEADLINE, Gate
 from internals import stream_of
-from threads import until
 
 from smqexec import Queue, Scheduler
 
@@ -65,14 +63,14 @@ def test_graph_over_threads_and_workers(queues: tuple[Queue, Queue]) -> None:
     assert list(there.map(pow, range(5), range(5))) == [1, 1, 4, 27, 256]
 
 
-def test_failure_tells_where_it_arose(queues: tuple[Queue, Queue]) -> None:
+def test_failure_has_the_traceback_of_the_worker(queues: tuple[Queue, Queue]) -> None:
     task = queues[0].submit(remote_calls.fail, "bad frame")
     error = task.exception(PATIENCE)
     assert isinstance(error, ValueError) and str(error) == "bad frame"
     assert "remote_calls.py" in str(error.__cause__)
 
 
-def test_what_can_not_be_pickled_is_named(queues: tuple[Queue, Queue]) -> None:
+def test_part_that_can_not_be_pickled_is_named(queues: tuple[Queue, Queue]) -> None:
     queue = queues[0]
     bad = remote_calls.Unpicklable()
     for task, part in (
@@ -204,13 +202,3 @@ def test_pool_shut_down_under_it() -> None:
             task.result(PATIENCE)
         with pytest.raises(RuntimeError, match="after shutdown"):
             queue.submit(abs, -1)
-
-
-def test_listener_is_there_only_while_it_is_needed(workers: Executor) -> None:
-    def listeners() -> list[str]:
-        return [thread.name for thread in threading.enumerate() if thread.name == "smqexec-listener"]
-
-    with Queue(executor=workers) as queue:
-        film = queue.submit(remote_calls.numbers, 2)
-        film.result(PATIENCE)
-    until(lambda: not listeners())

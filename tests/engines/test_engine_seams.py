@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from engines import Inline, Manual
 from gate import DEADLINE, Gate
-from internals import core_of, pool_of
+from internals import core_of
 from threads import beside, planned, until, without_collector
 
 from smqexec import Queue, Scheduler, settled
@@ -27,7 +27,7 @@ from smqexec._futures.remote_value import Remote
 
 
 class Here(Engine):
-    """An engine that makes calls at once, and keeps what it was told of them."""
+    """An engine that makes calls inside `call`, and records them."""
 
     options = frozenset({"retries"})
     max_workers = 3
@@ -45,7 +45,7 @@ def count(n: int) -> Any:
     return "through"
 
 
-def test_engine_is_told_of_calls() -> None:
+def test_engine_gets_calls() -> None:
     engine = Here()
     with Queue(executor=engine) as queue:
         assert queue._max_workers == 3
@@ -60,7 +60,7 @@ def test_engine_is_told_of_calls() -> None:
     ]
 
 
-def test_what_another_engine_keeps_is_brought_here() -> None:
+def test_remote_value_of_another_engine_is_fetched() -> None:
     class Elsewhere(Remote):
         def part(self, key: Any) -> Remote:
             raise NotImplementedError
@@ -73,7 +73,7 @@ def test_what_another_engine_keeps_is_brought_here() -> None:
     assert engine.calls[0].args == (-7,)
 
 
-def test_observers_are_told() -> None:
+def test_observers_get_the_events_of_calls() -> None:
     engine = Manual()
     events: list[Any] = []
     with Scheduler() as scheduler, ThreadPoolExecutor(1) as pool:
@@ -84,11 +84,11 @@ def test_observers_are_told() -> None:
         engine.run(0)
         engine.calls.pop()[0].cancel()
         assert tasks[2].done()
-        told, events[:] = events[:], []
+        seen, events[:] = events[:], []
         film = Queue(scheduler, executor=pool).submit(count, 1)
         assert film.result(DEADLINE) == [0]
     first, second = "slot 1", "slot 2"
-    assert told == [
+    assert seen == [
         ("submit", None, None), ("start", first, None),
         ("submit", None, None), ("start", second, None),
         ("submit", None, None),
@@ -118,8 +118,8 @@ def test_slots_of_an_executor_get_the_first_names_that_are_free() -> None:
         engine.run_all()
 
 
-def test_what_a_call_takes_does_not_grow_with_the_slots() -> None:
-    """A slot that many others are busy beside is found, named and left in as many lines of code."""
+def test_cost_of_a_call_does_not_grow_with_the_slots() -> None:
+    """A worker gets and leaves its slot in as many lines of code if many other slots are busy."""
 
     def lines_for(slots: int) -> int:
         engine, lines = Manual(), 0
@@ -147,37 +147,37 @@ def test_what_a_call_takes_does_not_grow_with_the_slots() -> None:
 
 
 @pytest.mark.parametrize("slots", [3, 400])
-def test_in_order_calls_are_given_away_in_order(slots: int) -> None:
-    """What the start of one lets start comes after it, and not beneath it: there may be hundreds of slots."""
+def test_in_order_calls_reach_the_executor_in_order(slots: int) -> None:
+    """A call that the start of another call makes ready is submitted after it, without recursion."""
     engine, first = Manual(), Future[int]()
     with Scheduler() as scheduler:
         queue = Queue(scheduler, slots, executor=engine, in_order=True)
         tasks = [queue.submit(abs, first), *(queue.submit(abs, number) for number in range(1, slots + 5))]
         first.set_result(0)
-        given = [args for _, _, args, _ in engine.calls]
+        submitted = [args for _, _, args, _ in engine.calls]
         counts = scheduler.counts()
         engine.run_all()
-        assert given == [(number,) for number in range(slots)]
+        assert submitted == [(number,) for number in range(slots)]
         assert counts["running"] == slots
         assert [task.result(DEADLINE) for task in tasks] == list(range(slots + 5))
 
 
-def test_in_order_calls_that_an_end_frees_are_given_away_in_order() -> None:
+def test_in_order_calls_that_an_end_makes_ready_reach_the_executor_in_order() -> None:
     engine = Manual()
     with Scheduler() as scheduler:
         queue = Queue(scheduler, 2, executor=engine, in_order=True)
         first = queue.submit(abs, 0)
         tasks = [queue.submit(max, first, 1), queue.submit(abs, 2), queue.submit(abs, 3)]
         engine.run()
-        given = [args for _, _, args, _ in engine.calls]
+        submitted = [args for _, _, args, _ in engine.calls]
         engine.run_all()
-        assert given == [(0, 1), (2,)]
+        assert submitted == [(0, 1), (2,)]
         assert [task.result(DEADLINE) for task in tasks] == [1, 2, 3]
 
 
 @pytest.mark.parametrize("error", [None, ValueError()])
 def test_calls_are_submitted_before_callbacks_of_the_task_that_they_need(error: Exception | None) -> None:
-    """No slot is left free while a callback runs; and a call that a callback submits starts at once."""
+    """No slot is free while a callback runs, and a call that a callback submits starts at once."""
     engine, other = Manual(), Manual()
     seen: list[int] = []
 
@@ -202,7 +202,7 @@ def test_calls_are_submitted_before_callbacks_of_the_task_that_they_need(error: 
 
 
 def test_call_that_refuses_to_be_cancelled_keeps_its_slot() -> None:
-    """Cancelled while it is given away, it is there all the same: its task ends as that does."""
+    """Its task is cancelled while `submit` runs, and ends as the call does."""
 
     class Stubborn(Future[Any]):
         def cancel(self) -> bool:
@@ -256,49 +256,31 @@ def test_generator_of_an_executor_that_was_shut_down() -> None:
         assert queue._broken is engine.refuses
 
 
-def test_shutdown_waits_for_the_threads_of_generator_tasks() -> None:
-    gate = Gate()
+def test_shutdown_waits_for_the_receivers_of_generator_tasks() -> None:
+    """But a callback of such a task may shut the queue down in its own receiver."""
+    gate, hold = Gate(), Gate()
+
+    def held() -> Iterator[int]:
+        yield 0
+        hold.enter()
+
     with ThreadPoolExecutor(1) as pool:
         queue = Queue(executor=pool)
-        hold = Gate()
-
-        def held() -> Iterator[int]:
-            yield 0
-            hold.enter()
-
         film = queue.submit(held)
-        film.add_done_callback(lambda _: gate())  # in the thread that takes its values
+        film.add_done_callback(lambda _: (queue.shutdown(), gate()))  # in the receiver
         hold.open()
         gate.wait_entered()
         assert film.result(DEADLINE) == [0]
         closed = beside(queue.shutdown)
-        until(lambda: queue._shutdown)
-        assert not closed.done()
+        assert len(queue._threads) == 1 and not closed.done()
         gate.open()
         closed.result(DEADLINE)
         assert not queue._threads
 
 
-def test_shutdown_in_a_callback_does_not_wait_for_its_own_thread() -> None:
-    ended: list[str] = []
-    with ThreadPoolExecutor(1) as pool:
-        queue = Queue(executor=pool)
-        hold = Gate()
-
-        def held() -> Iterator[int]:
-            yield 1
-            hold.enter()
-
-        film = queue.submit(held)
-        film.add_done_callback(lambda _: (queue.shutdown(), ended.append("callback")))
-        hold.open()
-        assert film.result(DEADLINE) == [1]
-        until(lambda: ended)
-
-
 def test_callback_in_the_middle_of_another_is_ended_after_it() -> None:
     class Late(Manual):
-        """Ends the call before when it takes one."""
+        """An executor that ends the call before inside `submit`."""
 
         def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
             future = super().submit(fn, *args, **kwargs)
@@ -313,48 +295,32 @@ def test_callback_in_the_middle_of_another_is_ended_after_it() -> None:
         assert [task.result(DEADLINE) for task in tasks] == [0, 1, 2]
 
 
-def test_nothing_begins_for_a_task_that_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Threads do: at exit it may be too late to start one."""
-    need: Future[int] = Future()
-    engine = Manual()
-    begun: list[Any] = []
-    with planned() as (scheduler,):
-        queue = Queue(scheduler, 1, executor=engine)
-        monkeypatch.setattr(pool_of(queue), "start", lambda *args: begun.append(args))
-        task = queue.submit(abs, need)
-        monkeypatch.undo()
-        need.set_result(-1)
-        engine.run()
-        assert task.result(DEADLINE) == 1
-    assert not begun
-
-
-def test_a_submission_struck_by_ctrl_c_takes_no_run_for_a_thread_that_waits() -> None:
-    def strike(*_: object) -> None:
+def test_interrupted_submit_in_a_callback_leaves_the_queue_usable() -> None:
+    def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    def submit_and_be_struck(_: object) -> None:
-        core_of(scheduler).add_node, admit = strike, core_of(scheduler).add_node
+    def submit_interrupted(_: object) -> None:
+        core_of(scheduler).add_node, admit = interrupt, core_of(scheduler).add_node
         with pytest.raises(KeyboardInterrupt):
             queue.submit(abs, -2)
         core_of(scheduler).add_node = admit
-        struck.append(True)
+        interrupted.append(True)
 
-    struck: list[bool] = []
+    interrupted: list[bool] = []
     engine = Manual()
     with planned() as (scheduler,):
         queue = Queue(scheduler, 1, executor=engine)
-        # The run of the first task has none, while that task's callback is called.
-        queue.submit(abs, -1).add_done_callback(submit_and_be_struck)
+        # The worker of the first task has no task while that task's callback runs.
+        queue.submit(abs, -1).add_done_callback(submit_interrupted)
         engine.run()
-        assert struck
+        assert interrupted
         task = queue.submit(abs, -3)
         engine.wait_for(1)
         engine.run()
         assert task.result(DEADLINE) == 3
 
 
-def test_what_an_executor_says_of_its_end() -> None:
+def test_end_of_an_executor_is_read_from_its_attributes() -> None:
     def gone(**state: Any) -> BaseException | None:
         return _executors.end_of(SimpleNamespace(**state))  # type: ignore[arg-type]
 
@@ -382,8 +348,8 @@ def test_pool_whose_initializer_fails() -> None:
             assert isinstance(task.exception(DEADLINE), BrokenThreadPool)
 
 
-def test_what_is_given_away_under_a_lock_of_an_executor_that_ends() -> None:
-    """A task of another queue on it becomes ready, as one of the first was cancelled under that lock."""
+def test_call_that_becomes_ready_under_the_lock_of_a_pool_that_shuts_down() -> None:
+    """A task of another queue on the pool becomes ready as a call is cancelled under that lock."""
     gate = Gate()
     pool = ThreadPoolExecutor(1)
     with Scheduler() as scheduler:
@@ -401,7 +367,7 @@ def test_what_is_given_away_under_a_lock_of_an_executor_that_ends() -> None:
     pool.shutdown()
 
 
-# What can't be pickled.
+# Errors of pickling.
 
 
 class Mute(Exception):
@@ -409,7 +375,7 @@ class Mute(Exception):
         raise ValueError("nothing to say")
 
 
-def test_only_what_speaks_of_pickling_is_explained() -> None:
+def test_only_errors_of_pickling_are_explained() -> None:
     lock = threading.Lock()
     for error in (ValueError("bad frame"), Mute(), CancelledError()):
         assert explain(error, divmod, (lock, 1), {}, Inline()) is error
