@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from engines import Inline, Manual
 from gate import DEADLINE, Gate
-from internals import core_of
+from internals import channels, core_of
 from threads import beside, planned, until, without_collector
 
 from smqexec import Queue, Scheduler, settled
@@ -241,6 +241,7 @@ def test_generator_task_without_a_thread_fails(monkeypatch: pytest.MonkeyPatch) 
             task = queue.submit(count, 3)
         with pytest.raises(RuntimeError, match="can't start"):
             list(task)
+    assert not channels._channels
 
 
 def test_generator_of_an_executor_that_was_shut_down() -> None:
