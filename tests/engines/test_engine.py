@@ -258,14 +258,14 @@ def test_a_call_that_is_refused_fails_alone() -> None:
 def test_call_that_broke_with_the_executor_fails_pending_tasks() -> None:
     engine: Any = Manual()
     with Scheduler() as scheduler:
-        queue = Queue(scheduler, 1, executor=engine)
-        running, ready = queue.submit(abs, -1), queue.submit(abs, -2)
+        queue = Queue(scheduler, 3, executor=engine)
+        tasks = [queue.submit(abs, -n) for n in range(4)]  # three run
         error = BrokenExecutor("a worker is gone")
         engine._broken = True
-        engine.calls.pop()[0].set_exception(error)
-        assert running.exception(DEADLINE) is error
-        assert ready.exception(DEADLINE) is error
-        assert not engine.calls
+        for future, *_ in engine.calls.copy():
+            future.set_exception(error)
+        assert all(task.exception(DEADLINE) is error for task in tasks)
+        assert len(engine.calls) == 3 and len(error.__notes__) == 1
 
 
 def test_task_that_raises_the_error_of_another_executor() -> None:
@@ -461,7 +461,7 @@ def test_future_of_the_executor_that_does_not_work_fails_its_task(method: str, g
         task = Queue(scheduler, 1, executor=Engine()).submit(count_to if generator else abs, 1)
         error = task.exception(DEADLINE)
         assert isinstance(error, AttributeError if method == "submit" else OSError)
-        assert scheduler.wait(DEADLINE)
+        assert Queue(scheduler, 1).submit(abs, -1).result(DEADLINE) == 1
 
 
 def test_generator_refused_by_the_executor() -> None:

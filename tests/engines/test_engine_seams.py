@@ -255,6 +255,10 @@ def test_generator_of_an_executor_that_was_shut_down() -> None:
             with pytest.raises(RuntimeError, match="shut down"):
                 task.result(DEADLINE)
         assert queue._broken is engine.refuses
+        ended: Any = Manual()
+        ended._shutdown = True
+        with pytest.raises(RuntimeError, match="after shutdown"):
+            list(Queue(scheduler, 1, executor=ended).submit(count, 3))
 
 
 def test_shutdown_waits_for_the_receivers_of_generator_tasks() -> None:
