@@ -38,7 +38,6 @@ class Stopping:
             self._stops += 1
             # Made under the lock: no `resume` can come between the count and the stop.
             stop = Stop(self, self._resumes)
-            core.wake_condition_waiters()  # `Waiting.at_rest` may hold now
             if changed and core.observers:
                 section.then(partial(core.observers.notify, "stop", time=time))
         if core.exiting:  # nothing may resume the scheduler any more
