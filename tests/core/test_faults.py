@@ -18,7 +18,6 @@ from typing import Any
 import pytest
 from gate import DEADLINE, Gate
 from internals import (
-    Worker,
     check_order,
     core_of,
     idle_in,
@@ -193,16 +192,6 @@ def test_no_thread_for_what_becomes_ready(name: str, error: Exception, refusing:
         healthy(queue, refused)
 
 
-@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
-def test_no_thread_for_what_a_task_submits(error: Exception, refusing: Any) -> None:
-    with planned(1) as (scheduler, queue):
-        refused = Queue(scheduler, 1, "refused")
-        refusing(error)
-        assert queue.submit(lambda: refused.submit(nothing)).exception(DEADLINE) is error
-        refusing(None)
-        healthy(queue, refused)
-
-
 def test_callback_leaves_what_is_ready_to_a_thread_that_could_not_start_before(refusing: Any) -> None:
     with planned() as (scheduler,):
         refused = Queue(scheduler, 2, "refused")
@@ -271,16 +260,7 @@ def scheduler_ready(queue: Queue) -> list[Any]:
     return [node for node in listed if node._stage == READY]
 
 
-def test_run_that_was_given_up_leaves_although_the_pool_calls_it() -> None:
-    with planned(1) as (scheduler, queue):
-        slots = state_of(queue)
-        assert queue.submit(abs, 1).result(DEADLINE) == 1
-        until(lambda: len(slots.idle) == 1)
-        assert beside(core_of(scheduler).dispatcher.begin, slots, Worker(slots)).result(DEADLINE) is None
-        healthy(queue)
-
-
-def test_thread_whose_run_was_given_up_leaves_at_shutdown(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_thread_whose_worker_was_given_up_leaves_at_shutdown(monkeypatch: pytest.MonkeyPatch) -> None:
     gate = Gate()
     queue = Queue(1, initializer=gate.enter)
     submit = pool_of(queue).submit

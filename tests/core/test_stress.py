@@ -45,9 +45,8 @@ def at_work(scheduler: Scheduler) -> list[Any]:
 
 def at_rest(scheduler: Scheduler) -> None:
     """Assert that *scheduler* has nothing to do, and keeps no record of anything."""
-    until(
-        lambda: not any(slots.coming for slots in states_of(scheduler))
-    )  # somebody else took what they came for
+    # A worker on its way finds that another one took the task.
+    until(lambda: not any(slots.coming for slots in states_of(scheduler)))
     with lock_of(scheduler):
         check_order(scheduler, [])
         records = {
@@ -64,21 +63,11 @@ def at_rest(scheduler: Scheduler) -> None:
 
 def describe(scheduler: Scheduler) -> None:
     """Where *scheduler* is, for whoever looks for what hangs."""
-    print(scheduler, "stopped" if scheduler.stopped else "", lock_of(scheduler))
-    print("outside", outside_of(scheduler), "paused", paused_in(scheduler))
-    print("resting", resting_in(scheduler), "watchers", watchers_of(scheduler))
+    print(scheduler, lock_of(scheduler), scheduler.why(), sep="\n")
     for slots in states_of(scheduler):
-        print(
-            slots.name,
-            slots.counts(),
-            f"{slots.limit=} {slots.idle=} {slots.coming=}",
-        )
-        for run in slots.workers:
-            print("   run", run.thread, run.task, "suspended", run.suspended, "waits", len(run.waits))
+        print(slots.name, slots.counts(), f"{slots.limit=} {slots.idle=} {slots.coming=}")
         for needs in slots.searches:
-            print(
-                "needs", needs.awaited(), "ready", needs.ready, "new", needs.new_needs, "frames", needs.frames
-            )
+            print("needs", needs.awaited(), needs.ready, needs.new_needs, needs.frames)
 
 
 # Stop and resume
