@@ -191,7 +191,7 @@ class Observers(tuple[Observation, ...]):
     def submitted(self, queue: QueueState, task: Task[Any], args: Any, kwargs: Any) -> None:
         """Report that *task* is about to be added; *args* and *kwargs* as for `add`."""
         numbers: tuple[int, ...] = ()
-        if kwargs is not None or task._after:  # None: no future among the arguments
+        if kwargs is not None:  # None: no dependencies, also not by the option ``after``
             numbers = numbers_of([future for future, _ in (*dependencies(args, kwargs), *task._after)])
         if _count_is_atomic and not task._serial:
             task._serial = next(_numbers)  # no other thread knows the task
