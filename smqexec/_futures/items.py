@@ -4,7 +4,7 @@ For the planner an item is a relay that depends on its task: no worker starts it
 the value of a generator task ends its item.  The thread that ends an ordinary task takes the item's part of
 the result (`Item._extract`).  An item that is requested after its value, or error, is known is made done.
 
-The scheduler's lock guards pending items, and streams but for `Stream.values`; a done item never changes.
+The scheduler's lock guards pending items; a done item never changes.
 """
 
 from __future__ import annotations

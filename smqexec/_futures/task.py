@@ -340,7 +340,7 @@ class Task(PlannedFuture[R]):
 
     def _parts(self) -> list[Any]:
         stream = self._stream
-        return [] if stream is None else list(stream.items.values())  # atomic: see `Stream`
+        return [] if stream is None else list(stream.items.values())  # atomic
 
     def _release(self) -> None:
         # A task that ended before it started.

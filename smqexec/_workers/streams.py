@@ -133,10 +133,11 @@ class Streams:
     def close_stream(self, stream: Stream) -> None:
         """Record that the generator has returned; fail the items that have no value."""
         with self._core.exclusive():
-            # `item` looks at this under the same lock: it makes no item after the list is copied.
+            # First: a request that adds its item after the copy sees this.
             stream.closed = True
-            left = list(stream.items.items())
-        for index, item in left:
+            # `copy` is atomic.  `list(items())` makes tuples, which may run finalizers: a request may come.
+            left = stream.items.copy()
+        for index, item in left.items():
             self.fail_item(item, Failure(stream.missing(index), None))
 
     def end_items(self, task: Any) -> None:
