@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from itertools import count
 from typing import Any
 
-from .graph import as_few, dependencies_of, dependents_of, end_relay, forget, linked, own_dependents, settle
+from .graph import as_few, dependencies_of, dependents_of, forget, linked, own_dependents, settle
 from .newest import NewestFirst
 from .nodes import DONE, LATE, NEW, NONE, READY, RUNNING, STRIDE, WAITING, Group, Node, PlannedQueue
 from .oldest import OldestFirst
@@ -121,17 +121,20 @@ class DependencyPlanner:
         dependents = node._dependents
         runs = node._stage == RUNNING
         node._stage = DONE  # first: then `rebuild` counts *node* as done
+        node._dependents = None
         if runs:
             node._queue.running -= 1
-            node._dependents = None
-        else:
+        else:  # `end_relay`, written out; but the dependencies of this relay may still be pending
             needs = node._dependencies
             if type(needs) is list:
                 for other in needs:
                     forget(other, node)
+                needs.clear()
             elif needs is not NONE and needs._dependents is not None:
                 forget(needs, node)
-            end_relay(node)
+            node._dependencies = NONE
+            node._missing = -1
+            node._search = node._place = None
         freed: list[Any] = []
         if dependents is not None:
             settle(self.order, dependents if type(dependents) is list else [dependents], freed)
