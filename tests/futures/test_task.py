@@ -139,29 +139,48 @@ def test_cancelled_raises_to_those_who_wait(ask: Callable[..., object]) -> None:
         assert task.origin is None
 
 
+class Odd:
+    """A callable that answers no questions about itself."""
+
+    def __call__(self) -> None:
+        pass
+
+    def __getattr__(self, name: str) -> Any:
+        raise Broken(name)
+
+
 def test_states_from_submit_to_end() -> None:
     with planned(1, stopped=True) as (scheduler, queue):
         gate = Gate()
         first = queue.submit(gate.enter, 7)
-        second = queue.submit(add, first)
+        second, odd, bad = queue.submit(add, first), queue.submit(Odd()), queue.submit(fail)
 
         def seen(task: Any) -> tuple[object, ...]:
             return task.done(), task.running(), task.cancelled(), task._state
 
+        def shown(task: Any) -> str:
+            return repr(task).removeprefix(f"<Task at {id(task):#x} ").replace(queue.name, "Q")
+
         assert seen(first) == seen(second) == (False, False, False, "PENDING")
         assert not first.origin
+        assert shown(first) == "Gate.enter#1 state=ready queue=Q>"
+        assert shown(second) == "add#2 state=waiting queue=Q>"
+        assert shown(odd) == "Odd#3 state=ready queue=Q>"
+        assert odd.cancel()
+        assert odd.cancel()
+        assert seen(odd) == (True, False, True, "CANCELLED_AND_NOTIFIED")
+        assert shown(odd) == "Odd#3 state=cancelled>"
         scheduler.resume()
         gate.wait_entered()
         assert seen(first) == (False, True, False, "RUNNING")
+        assert shown(first) == "Gate.enter#1 state=running queue=Q>"
         assert not first.cancel()
         gate.open()
         assert second.result(DEADLINE) == 8
-        assert seen(first) == seen(second) == (True, False, False, "FINISHED")
-        scheduler.stop()
-        third = queue.submit(add, 1)
-        assert third.cancel()
-        assert third.cancel()
-        assert seen(third) == (True, False, True, "CANCELLED_AND_NOTIFIED")
+        assert scheduler.wait(DEADLINE)
+        assert seen(first) == seen(second) == seen(bad) == (True, False, False, "FINISHED")
+        assert shown(first) == "Gate.enter#1 state=done returned int>"
+        assert shown(bad) == "fail#4 state=failed raised Broken>"
 
 
 def test_the_scheduler_alone_ends_a_task() -> None:
@@ -176,40 +195,6 @@ def test_the_scheduler_alone_ends_a_task() -> None:
                 act()
         scheduler.resume()
         assert task.result(DEADLINE) == 2
-
-
-class Odd:
-    """A callable that answers no questions about itself."""
-
-    def __call__(self) -> None:
-        pass
-
-    def __getattr__(self, name: str) -> Any:
-        raise Broken(name)
-
-
-def test_repr_in_each_state() -> None:
-    with planned(1, stopped=True) as (scheduler, queue):
-        name = queue.name
-        gate = Gate()
-        held = queue.submit(gate.enter)
-        waiting = queue.submit(add, held)
-        odd = queue.submit(Odd())
-        bad = queue.submit(fail)
-        place = f"<Task at {id(held):#x} Gate.enter#1"
-        assert repr(held) == f"{place} state=ready queue={name}>"
-        assert repr(waiting) == f"<Task at {id(waiting):#x} add#2 state=waiting queue={name}>"
-        assert repr(odd) == f"<Task at {id(odd):#x} Odd#3 state=ready queue={name}>"
-        assert odd.cancel()
-        assert repr(odd) == f"<Task at {id(odd):#x} Odd#3 state=cancelled>"
-        scheduler.resume()
-        gate.wait_entered()
-        assert repr(held).endswith(f" state=running queue={name}>")
-        gate.open()
-        assert outcome(bad)
-        assert repr(bad) == f"<Task at {id(bad):#x} fail#4 state=failed raised Broken>"
-        assert scheduler.wait(DEADLINE)
-        assert repr(held) == f"{place} state=done returned NoneType>"
 
 
 def test_ended_tasks_say_which_they_were() -> None:
