@@ -169,8 +169,8 @@ class Termination:
     def pending(self) -> list[Any]:
         """Return all pending tasks, those submitted first in front.  Locked.  Cost: the whole graph."""
         core = self._core
-        # The order lists what no pending node waits for, or less; all others depend on such a node, on a node
-        # that is being dropped, on a relay, or on a running task.
+        # The order lists all ready nodes.  Each waiting node depends, perhaps through others, on a ready or a
+        # running one, on a relay, or on a node that has been dropped in an earlier slice.
         found = dict.fromkeys(core.planner.order.listed(core.queues))
         found |= dict.fromkeys(node for node in chain(*core.unfinished_drops) if node._stage < RUNNING)
         todo: list[Any] = [*found, *core.relays, *core.running_tasks()]

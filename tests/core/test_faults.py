@@ -24,6 +24,7 @@ from internals import (
     lock_of,
     order_of,
     outside_of,
+    pending_in,
     pool_of,
     searches_in,
     state_of,
@@ -1061,6 +1062,18 @@ def test_fault_of_ours_between_two_slices(monkeypatch: pytest.MonkeyPatch) -> No
         assert [task.cancelled() for task in heirs] == [True] * 2 + [False] * 4
         assert isinstance(heirs[-1].exception(), Internal)
         scheduler.resume()
+
+
+@pytest.mark.parametrize("order", ["newest", "oldest"])
+def test_tasks_that_are_still_to_be_dropped_are_pending(order: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(termination, "SLICE", 3)
+    with planned(1, order=order, stopped=True) as (scheduler, queue):
+        first = queue.submit(abs, -1)
+        heirs = [queue.submit(abs, first) for _ in range(6)]
+        between: list[Any] = []
+        monkeypatch.setattr(core_of(scheduler), "yield_lock", lambda: between.append(pending_in(scheduler)))
+        assert first.cancel()
+        assert between == [heirs[2:], heirs[5:]]
 
 
 def test_fault_of_ours_in_an_abandoned_scheduler() -> None:
