@@ -87,7 +87,7 @@ WRITTEN: dict[type, str] = {
     QueueState: "waiting ready running done failed cancelled closed broken runs",
     Worker: "task waits",
     AtEnd: "cancel_requested locks callbacks waiters",
-    Stream: "length closed items",
+    Stream: "length closed",  # `items` is changed by single atomic steps, with and without the lock
     State: "stopped paused waiting_stacks condition_waiters queues relays",
     Stopping: "_stops _resumes",
     Ending: "_cancels_held",
