@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from concurrent.futures import BrokenExecutor, CancelledError, Future, ThreadPoolExecutor
 from contextlib import suppress
 from operator import add
+from pickle import PicklingError
 from typing import Any
 
 import pytest
@@ -80,11 +81,16 @@ def test_every_kind_of_argument_arrives() -> None:
         assert queue.submit(take, a=1).result(DEADLINE) == ((), {"a": 1})
 
 
-def test_result_that_its_container_refuses_fails_the_task() -> None:
+@pytest.mark.parametrize("error", [TypeError("unhashable"), PicklingError("not a key")])
+def test_result_that_its_container_refuses_fails_the_task(error: Exception) -> None:
+    class Refused:
+        def __hash__(self) -> int:
+            raise error
+
     with Scheduler() as scheduler:
         queue = Queue(scheduler, 1, executor=Inline())
-        task = queue.submit(len, {queue.submit(list)})
-        assert isinstance(task.exception(DEADLINE), TypeError)
+        task = queue.submit(len, {queue.submit(Refused)})
+        assert task.exception(DEADLINE) is error
         assert queue.submit(abs, -1).result(DEADLINE) == 1
 
 
