@@ -149,13 +149,14 @@ def _sender(connection: Connection, name: str) -> Callable[[Any], None]:
         number = next(numbers)
         try:
             connection.send((value,))
-            answer = connection.recv()
-        except (EOFError, OSError):  # the receiver is gone
-            answer = CLOSE
-        except Exception as error:
+        except Exception as error:  # also an OSError may be of the value, as it is pickled
             kind = type(value).__qualname__
             error.add_note(f"value {number} of {name}, of type {kind!r}, can't be sent")
             raise
+        try:
+            answer = connection.recv()
+        except (EOFError, OSError):  # the receiver is gone
+            answer = CLOSE
         if answer != GO:
             raise Closed
 
@@ -187,7 +188,7 @@ class Channel:
     def __init__(self) -> None:
         # The call's future is put here when it is done, by any thread; `_outcome` takes it.
         self._done: SimpleQueue[Future[Any]] = SimpleQueue()
-        # The same future, once `_outcome` has taken it; written by the receiver.
+        # The same future, once the receiver has read its outcome; written by the receiver.
         self.future: Future[Any] | None = None
 
     @abstractmethod
@@ -251,11 +252,13 @@ class Channel:
     def _outcome(self, grace: float | None) -> Outcome:
         """Wait for the end of the call, at most *grace* seconds; return its result and its exception."""
         try:
-            self.future = self._done.get(timeout=grace)
+            future = self._done.get(timeout=grace)
         except Empty:
             text = f"the worker is gone, and {GRACE:.0f} s later its executor has not said why"
             return None, ConnectionError(text)
-        return outcome_of(self.future)
+        outcome = outcome_of(future)
+        self.future = future
+        return outcome
 
 
 # The local channels of this interpreter that wait for a worker, by key.  Each access is one atomic operation.

@@ -92,12 +92,21 @@ def test_iterator_that_has_no_close() -> None:
     assert list(far(iter, (1, 2))[0]) == [1, 2]
 
 
-def test_value_that_can_not_be_pickled() -> None:
-    values, future = far(remote_calls.numbers_to_what_is_unpicklable, 1)
+@pytest.mark.parametrize("error", [ValueError("stays here"), OSError("stays here"), EOFError("stays here")])
+def test_value_that_can_not_be_pickled(error: Exception) -> None:
+    class Unpicklable:
+        def __reduce__(self) -> Any:
+            raise error
+
+    def numbers() -> Iterator[Any]:
+        yield 0
+        yield Unpicklable()
+
+    values, future = far(numbers)
     assert next(values) == 0
-    with pytest.raises(ValueError, match="stays here") as raised:
+    with pytest.raises(type(error), match="stays here"):
         next(values)
-    assert "value 1 of numbers_to_what_is_unpicklable" in raised.value.__notes__[-1]
+    assert "numbers, of type" in error.__notes__[-1] and "value 1 of" in error.__notes__[-1]
     assert future.done()
 
 

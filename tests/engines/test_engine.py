@@ -464,10 +464,11 @@ def test_future_of_the_executor_that_does_not_work_fails_its_task(method: str, g
             return None if method == "submit" else future
 
     with Scheduler() as scheduler:
+        here = Queue(scheduler, 1)
         task = Queue(scheduler, 1, executor=Engine()).submit(count_to if generator else abs, 1)
         error = task.exception(DEADLINE)
         assert isinstance(error, AttributeError if method == "submit" else OSError)
-        assert Queue(scheduler, 1).submit(abs, -1).result(DEADLINE) == 1
+        assert here.submit(abs, -1).result(DEADLINE) == 1
 
 
 def test_generator_refused_by_the_executor() -> None:

@@ -65,8 +65,15 @@ def test_remote_value_of_another_engine_is_fetched() -> None:
         def part(self, key: Any) -> Remote:
             raise NotImplementedError
 
-    kept = Elsewhere()
+    class Lost(Elsewhere):
+        def result(self, timeout: float | None = None) -> Any:
+            raise PicklingError("the value can't be unpickled")
+
+    kept, lost = Elsewhere(), Lost()
     kept.set_result(-7)
+    lost.set_result(0)
+    with Queue(1, executor=Inline()) as queue:
+        assert isinstance(queue.submit(abs, lost).exception(DEADLINE), PicklingError)
     engine = Here()
     with Queue(executor=engine) as queue:
         assert queue.submit(abs, kept).result(DEADLINE) == 7
