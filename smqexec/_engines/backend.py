@@ -353,8 +353,9 @@ class ExecutorBackend(Backend):
                 self._complete(worker, value)
             else:
                 self._fail(worker, error, future)
-        value = error = future = outcome = None
-        self._advance(worker)
+        # The next step, not a call: nothing here keeps the result while the executor gets the next call.
+        assert _steps.later is not None
+        _steps.later.appendleft(partial(self._advance, worker))
 
     def _outcome(self, future: Any) -> Outcome:
         """Return the result and the exception of *future*, which is done."""

@@ -226,7 +226,6 @@ class Channel:
                     if message is None:
                         break
                     yield message[0]
-                    del message  # the value may be released while the generator computes the next
                     with suppress(OSError):  # the worker is gone: the next `recv` raises
                         connection.send(GO)
             except BaseException:  # the receiver closes this generator, or a value can't be unpickled

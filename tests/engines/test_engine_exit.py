@@ -198,6 +198,24 @@ def test_nothing_keeps_arguments_and_results(end: str) -> None:
         assert (error is None) == (end == "result")
 
 
+def test_nothing_keeps_a_result_while_the_next_call_runs_inside_submit() -> None:
+    class Value:
+        pass
+
+    def make() -> Value:
+        value = Value()
+        made.append(weakref.ref(value))
+        return value
+
+    made: list[Any] = []
+    with without_collector(), Scheduler("oldest", stopped=True) as scheduler:
+        queue = Queue(scheduler, 1, executor=Inline())
+        queue.submit(make)
+        alive = queue.submit(lambda: made[0]())
+        scheduler.resume()
+        assert alive.result(DEADLINE) is None
+
+
 def test_nothing_keeps_a_lost_queue_its_scheduler_and_its_executor() -> None:
     engine = Manual()
     queue = Queue(1, executor=engine)
