@@ -201,6 +201,15 @@ def test_worker_that_is_gone_while_its_future_does_not_end(monkeypatch: pytest.M
         next(values)
 
 
+def test_future_may_end_long_after_the_last_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(channels, "GRACE", 0.0)
+    channel, future = LocalChannel(True), Future[Any]()
+    ended = beside(list, received(channel, future))
+    outcome = beside(stream, elsewhere(channel), count, 1).result(DEADLINE)
+    future.set_result(outcome)
+    assert ended.result(DEADLINE) == [0]
+
+
 def test_call_that_is_cancelled_before_its_worker_connects() -> None:
     future = Future[Any]()
     values = received(LocalChannel(True), future)
