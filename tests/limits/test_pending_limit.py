@@ -165,14 +165,18 @@ def test_stopped_scheduler_makes_no_room() -> None:
         assert late.result(DEADLINE).result(DEADLINE) == 5
 
 
-def test_shutdown_refuses_blocked_submits() -> None:
+@pytest.mark.parametrize("end", ["shutdown", "interpreter shutdown"])
+def test_end_of_the_queue_refuses_blocked_submits(end: str) -> None:
     with full() as (queue, _, _):
         late = [blocked(queue.submit, abs, n, queue=queue, before=n) for n in range(2)]
-        queue.shutdown(wait=False)
+        if end == "shutdown":
+            queue.shutdown(wait=False)
+        else:
+            core_of(queue).ending.close_at_exit()
         for future in late:
-            with pytest.raises(RuntimeError, match="cannot schedule new futures after shutdown"):
+            with pytest.raises(RuntimeError, match=f"cannot schedule new futures after {end}"):
                 future.result(DEADLINE)
-        with pytest.raises(RuntimeError, match="after shutdown"):
+        with pytest.raises(RuntimeError, match=f"after {end}"):
             queue.try_submit(abs, 1)
         assert waiting(queue) == 0
 

@@ -935,6 +935,19 @@ def test_wait_for_all_runs_what_others_submit_and_keeps_nothing_of_it() -> None:
         assert waiter.result(DEADLINE)
 
 
+def test_what_pauses_while_the_interpreter_exits_is_cancelled() -> None:
+    with planned(1) as (scheduler, queue):
+        gate = Gate()
+        task = queue.submit(lambda: gate.enter() or checkpoint() or "went on")
+        gate.wait_entered()
+        scheduler.stop()
+        core_of(scheduler).exiting = True
+        gate.open()
+        with pytest.raises(CancelledError):
+            task.result(DEADLINE)
+        core_of(scheduler).exiting = False
+
+
 def test_shutdown_of_another_queue_inside_a_task() -> None:
     with planned(1) as (scheduler, queue):
 
