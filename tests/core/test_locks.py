@@ -68,8 +68,8 @@ class Held:
 # What says of itself that the lock is held.
 METHODS: dict[type, str] = {
     DependencyPlanner: "add done drop group hold_back promote rebuild",
-    Allocation: "take grant give_back blockers",
-    Allocating: "add_allocation allocate _allocation_ended _releaser_ended _give_back",
+    Allocation: "take wait give_back blockers",
+    Allocating: "add_allocation allocate _allocation_ended _releaser_ended _give_back _end_wait",
     Submission: "_plain _add_special _refuse",
     Termination: "forget pending drop _drop_some _unlist",
     Wake: "take wake_for wake wake_all",
@@ -84,7 +84,7 @@ METHODS: dict[type, str] = {
 }
 # What is written under it.  Lists and dicts are also changed under it.
 WRITTEN: dict[type, str] = {
-    QueueState: "waiting ready running done failed cancelled closed broken runs",
+    QueueState: "waiting ready running done failed cancelled refusal has_rules barrier workers coming",
     Worker: "task waits",
     AtEnd: "cancel_requested locks callbacks waiters",
     Stream: "length closed",  # `items` is changed by single atomic steps, with and without the lock
