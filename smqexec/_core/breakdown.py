@@ -100,7 +100,7 @@ class Breakdown:
         core.relays.clear()
         # For the tasks that run: their ends call it.
         core.planner = DependencyPlanner(core.order)
-        core.take_next = core.allocating.starter()
+        core.take_next = core.planner.order.take
         core.add_node = core.planner.add
         return ended
 

@@ -86,7 +86,7 @@ class State(Exclusive):
         # ordinary tasks, allocation waiters.  Whoever adds such a node to the planner adds it here.
         self.relays: set[Node] = set()
         # The entries of the planner that hot paths call.  `take_next` takes a queue and starts its next task;
-        # it is `Allocates.starter`, from the first task that takes resources on.
+        # `Allocating.add_allocation` replaces it when the first task that takes resources is added.
         self.take_next: Callable[..., Any] = self.planner.order.take
         self.add_node = self.planner.add
 

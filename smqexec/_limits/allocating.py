@@ -13,7 +13,6 @@ All methods are called under the scheduler's lock, which guards all allocations.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -29,7 +28,6 @@ class Allocating:
 
     def __init__(self, core: State) -> None:
         self._core = core  # the state; constant
-        self._allocates = False  # a task that takes resources was added; never reset
 
     def add_allocation(self, task: Any) -> None:
         """Record what *task*, which has just been added, takes and releases."""
@@ -38,8 +36,7 @@ class Allocating:
         at_end = task._get_at_end()
         allocation: Allocation | None = task._allocation
         if allocation is not None:
-            self._core.take_next = self._next_allocated
-            self._allocates = True
+            self._core.take_next = self._next_allocated  # from the first such task on
             allocation.task = task
             at_end.hooks += (partial(self._allocation_ended, allocation),)
         releases, task._releases = task._releases, ()
@@ -56,10 +53,6 @@ class Allocating:
             needs.held_back(self._core, allocation)
 
     # The start of a task.
-
-    def starter(self) -> Callable[..., Any]:
-        """Return the function that starts and returns the next task of a queue."""
-        return self._next_allocated if self._allocates else self._core.planner.order.take
 
     def _next_allocated(
         self, queue: QueueState, limit: int | None = None, ended: Any = None, freed: Any = None
