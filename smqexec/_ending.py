@@ -58,7 +58,7 @@ class Ending:
     def _idle(self) -> bool:
         """Return True if nothing is pending, nor running but tasks that wait for this.  The lock is held."""
         running = sum(queue.running for queue in self._core.queues)
-        if running != len({task for stack in self._core.waiting_stacks for task in stack}):
+        if running != len(self._core.waiting_tasks()):
             return False
         return not any(queue.pending for queue in self._core.queues)
 
@@ -136,7 +136,7 @@ class Ending:
             queues = list(core.queues)
             if not core.stopped or self._cancels_held:
                 return
-            paused = [task for task, _ in core.paused]
+            paused = list(core.paused)
             held = sum(queue.pending for queue in queues) + len(paused)
             self._cancels_held = held > 0  # another `stop` meanwhile logs no second warning
         if held:

@@ -93,10 +93,10 @@ class Scheduler:
         core.termination = termination = Termination(core, wake)
         core.break_down = Breakdown(core, termination).break_down
         core.allocating = Allocating(core)
-        core.dispatcher = dispatcher = Dispatcher(core, wake)
+        core.dispatcher = Dispatcher(core, wake)
         core.submission = submission = Submission(core, wake, termination)
         core.admission = Admission(core, submission)
-        core.waiting = self._waiting = Waiting(core, wake, dispatcher)
+        core.waiting = self._waiting = Waiting(core)
         core.streams = Streams(core, wake, termination)
         core.stopping = self._stopping = Stopping(core, wake)
         core.ending = self._ending = Ending(core, termination, self._waiting)

@@ -31,7 +31,9 @@ from smqexec._workers import join_search as join_search
 from smqexec._workers import loop as loop
 from smqexec._workers import stall as stall
 from smqexec._workers import waiting as waiting
+from smqexec._workers import waits as waits
 from smqexec._workers.join_search import JoinSearch as JoinSearch
+from smqexec._workers.waits import Wait as Wait
 
 # Of a scheduler.
 
@@ -85,7 +87,7 @@ def paused_in(scheduler: Any) -> Any:
 
 def resting_in(scheduler: Any) -> Any:
     """The tasks that run, but wait in the scheduler for others."""
-    return core_of(scheduler).waiting_stacks
+    return core_of(scheduler).waiting_tasks()
 
 
 def withdrawal_of(scheduler: Any) -> Any:
@@ -141,7 +143,7 @@ def record_of(task: Any) -> Any:
 
 def blocked_on(task: Any) -> Any:
     """The threads that wait in `result` or `exception`."""
-    return task._at_end.locks if task._at_end is not None else []
+    return task._at_end.waits if task._at_end is not None else []
 
 
 def waiters_of(task: Any) -> Any:

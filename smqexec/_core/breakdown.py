@@ -20,7 +20,6 @@ from .._futures.relays import Foreign
 from .._futures.task import Task
 from .._planner import RUNNING, DependencyPlanner
 from .queue_state import QueueState, Worker
-from .searches import forget
 from .state import Ended, State
 from .termination import Termination
 
@@ -90,7 +89,6 @@ class Breakdown:
             future._dependents = future._search = future._place = None
             if isinstance(future, Task) and future._barrier is not None:
                 future._barrier = None
-            forget(future)
             at_end = future._at_end
             future._leave(at_end)
             ended.append((future, at_end, queue))

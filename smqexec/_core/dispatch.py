@@ -20,7 +20,7 @@ from .._futures.task import Task
 from .._planner import SEARCHING
 from .exclusive import breakdown_on_error
 from .queue_state import QueueState, Worker
-from .searches import SEARCH_LIMIT, forget, searches
+from .searches import SEARCH_LIMIT
 from .state import Starts, State
 from .wake import Wake
 
@@ -124,8 +124,6 @@ class Dispatcher:
         starts = None
         try:
             task._outcome = value
-            if searches:
-                forget(task)
             at_end = task._at_end
             successor: Any
             if at_end is None and more and not queue.has_rules:

@@ -19,21 +19,13 @@ SEARCH_LIMIT = 300
 class Search(Protocol):
     """A search of a waiting task.  Called under the lock of the scheduler of the node, or worker."""
 
-    # `JoinSearch` documents the methods.
-    def release(self) -> None: ...
+    # `Finder` documents the methods.
+    wait: Any  # the `Wait` to which the search belongs; constant
     def freed(self, node: Node, /) -> None: ...
     def ready_without_worker(self) -> None: ...
-    def extend(self, wait: Any, tasks: set[Any], /) -> None: ...
-    def held_back(self, core: Any, allocation: Any, /) -> None: ...
-    def forget(self, node: Node, /) -> None: ...
+    def extend(self, nodes: Any, queues: Any, frame: Any, /) -> None: ...
 
 
 # All searches of the process, as one may wait for tasks of several schedulers.  Each is added and removed by
 # its own thread; others iterate over a copy.
 searches: dict[Search, None] = {}
-
-
-def forget(node: Node) -> None:
-    """Tell all searches that *node* has ended.  The lock of its scheduler is held."""
-    for search in list(searches):
-        search.forget(node)

@@ -67,16 +67,12 @@ class State(Exclusive):
         self.queues: list[QueueState] = []
         # The counts of forgotten queues, added up.
         self.past_counts: dict[str, int] = dict.fromkeys(STATES, 0)
-        # Threads that wait for a condition: the condition, and a lock to release once it holds.
-        # `Waiting.until` adds an entry; `wake_condition_waiters` removes it under the lock hold that makes
-        # the condition true.
-        self.condition_waiters: list[tuple[Callable[[], bool], Any]] = []
-        # For each task that waits for such a condition: all running tasks of its worker, which do not count
-        # as running for the condition.  Written by `Waiting.until`.
-        self.waiting_stacks: list[list[Any]] = []
+        # Waits for a condition (`ConditionWait`), each with the condition.  The waiting thread adds an entry;
+        # `wake_condition_waiters` removes it under the lock hold that makes the condition true.
+        self.condition_waiters: dict[Any, Callable[[], bool]] = {}
         # Running tasks that a stop holds at a checkpoint, each with the lock that its thread waits for.
         # Added by `Waiting.pause`, removed by `release_paused`.
-        self.paused: list[tuple[PlannedFuture[Any], Any]] = []
+        self.paused: dict[PlannedFuture[Any], Any] = {}
         # With debug=True: called with a failure and the name of the queue, it returns what is called when the
         # failure is looked at.  Set once.
         self.watch_failure: Callable[[BaseException, str], Callable[[], object]] | None = None
@@ -126,6 +122,11 @@ class State(Exclusive):
         """Return the running tasks of all queues.  The lock is held."""
         return [task for queue in self.queues for task in queue.running_tasks()]
 
+    def waiting_tasks(self) -> set[Any]:
+        """Return the running tasks that wait for a condition, and do not count as running for it.  Locked."""
+        waits = [wait for wait in self.condition_waiters if wait.worker is not None]
+        return {task for wait in waits if wait.worker.queue.scheduler is self for task in wait.tasks}
+
     def set_stopped(self, stopped: bool) -> None:
         """Let no task start, or let tasks start again.  The lock is held."""
         self.stopped = stopped
@@ -153,20 +154,17 @@ class State(Exclusive):
 
     def wake_condition_waiters(self) -> None:
         """Wake the threads whose condition holds.  The lock is held."""
-        for waiter in self.condition_waiters.copy():
-            holds, blocker = waiter
-            if holds():
-                self.condition_waiters.remove(waiter)
-                blocker.release()
+        # All conditions first: the tasks of a thread that goes on no longer count as `waiting_tasks`.
+        for waiter in [waiter for waiter, holds in self.condition_waiters.items() if holds()]:
+            del self.condition_waiters[waiter]
+            waiter.release()
 
     def release_paused(self, tasks: Sequence[PlannedFuture[Any]] | None = None) -> None:
         """Let paused tasks go on: *tasks*, or all.  The lock is held."""
-        paused, self.paused = self.paused, []
-        for task, blocker in paused:
-            if tasks is None or task in tasks:
+        for task in list(self.paused) if tasks is None else tasks:
+            blocker = self.paused.pop(task, None)
+            if blocker is not None:
                 blocker.release()
-            else:
-                self.paused.append((task, blocker))
 
     def request_cancel(self, task: PlannedFuture[Any]) -> None:
         """Ask running *task* to end.  The lock is held."""

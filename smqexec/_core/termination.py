@@ -25,7 +25,6 @@ from .._futures.task import Task
 from .._planner import DONE, READY, RUNNING, Node, dependencies_of, dependents_of
 from .exclusive import breakdown_on_error
 from .queue_state import QueueState, Worker
-from .searches import forget, searches
 from .state import Effects, Ended, State
 from .submission_order import Barrier
 from .wake import Wake
@@ -268,8 +267,6 @@ class Termination:
                     self.forget(other)  # else the foreign future would keep the relay, and be asked for
             if not isinstance(task, PlannedFuture):  # a relay: no thread waits for it
                 continue
-            if searches:
-                forget(task)
             queue: Any = task._home
             if isinstance(task, Item):
                 self._unlist(task)

@@ -24,7 +24,7 @@ class AtEnd:
     """Waiters, hooks and callbacks of a future that has not ended."""
 
     __slots__ = (
-        "callbacks", "cancel_requested", "holders", "hooks", "item_callbacks", "locks", "relays", "waiters",
+        "callbacks", "cancel_requested", "holders", "hooks", "item_callbacks", "relays", "waiters", "waits",
     )  # fmt: skip
 
     def __init__(self, holders: dict[int, int] | None = None) -> None:
@@ -33,8 +33,8 @@ class AtEnd:
         # Called with the task under the lock in which it ends.  A hook calls no user code, and returns the
         # nodes that became ready.
         self.hooks: tuple[Callable[[Any], list[Any]], ...] = ()
-        # For each thread that blocks in `result`: its lock, or its `JoinSearch`; `release` wakes the thread.
-        self.locks: list[Any] = []
+        # For each thread that blocks in `result`: its `FutureWait`; `release` wakes the thread.
+        self.waits: list[Any] = []
         # The waiters of `concurrent.futures.wait` and `as_completed`, and our `Completions`.
         self.waiters: list[Any] = []
         # After the lock these are called with the task, in this order: callbacks that end its items; relays;
@@ -61,4 +61,4 @@ class AtEnd:
     def is_needed(self) -> bool:
         """Return True if the future has a waiting thread, a callback, or a dependent in another scheduler."""
         needed = any(relay.scheduler is not None for relay in self.relays)
-        return needed or bool(self.locks or self.waiters or self.callbacks)
+        return needed or bool(self.waits or self.waiters or self.callbacks)

@@ -320,8 +320,8 @@ class PlannedFuture(Node, Future[R]):
 
     def _wake_waiters(self, at_end: AtEnd) -> None:
         """Wake all threads that wait for the future, which has ended.  The lock is not held."""
-        for lock in at_end.locks:
-            lock.release()
+        for wait in at_end.waits:
+            wait.release()
         for waiter in at_end.waiters:
             self._notify(waiter)
 

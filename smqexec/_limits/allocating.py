@@ -49,8 +49,8 @@ class Allocating:
 
     def _tell_searches(self, allocation: Allocation) -> None:
         """Extend searches that have visited the task of *allocation*: its units need more tasks to end."""
-        for needs in list(searches):
-            needs.held_back(self._core, allocation)
+        for search in list(searches):
+            search.extend([allocation.task], (), (iter((allocation.waiter,)), self._core))
 
     # The start of a task.
 

@@ -23,7 +23,7 @@ from .._futures.relays import Foreign
 from .._futures.task import Task
 from .._limits.resources import Allocation, AllocationWaiter, Resource
 from .._planner import DONE, READY, RUNNING, Node, dependencies_of, dependents_of
-from .._workers.join_search import AllTasks, JoinSearch
+from .._workers.waits import AllTasks, Wait
 
 if TYPE_CHECKING:
     from .._core.state import State
@@ -144,7 +144,7 @@ def _running(scheduler: State, task: Any) -> Words:
     for worker in task._queue.workers:
         if task in worker.tasks():
             words += [" in ", partial(_thread, worker.thread), *_waits(worker, task)]
-    if any(task is paused for paused, _ in scheduler.paused):
+    if task in scheduler.paused:
         words.append(", held as the scheduler is stopped")
     at_end = task._at_end
     if at_end is not None and at_end.cancel_requested:
@@ -164,7 +164,7 @@ def _waits(worker: Worker, task: Any) -> Words:
     return words if nested is None else [*words, ", does ", *_name(nested), " meanwhile"]
 
 
-def _awaited(wait: JoinSearch) -> Words:
+def _awaited(wait: Wait) -> Words:
     """Name the futures that *wait* is for."""
     awaited = list(wait.awaited())
     if awaited and type(awaited[0]) is AllTasks:

@@ -16,11 +16,10 @@ from typing import Any
 
 from .._futures.future import PlannedFuture
 from .._planner import dependents_of
-from .completions import Completions
-from .join_search import JoinSearch
+from .waits import Wait
 
 
-def cycle_of(wait: JoinSearch) -> list[Any]:
+def cycle_of(wait: Wait) -> list[Any]:
     """Return a path from a future that *wait* awaits to a task of its thread: each node needs the next.
 
     Return an empty list if there is no cycle.  The lock is held.  Cost: a step for each running task, and for
@@ -29,7 +28,8 @@ def cycle_of(wait: JoinSearch) -> list[Any]:
     awaited = set(wait.awaited())
     # For each nested task the task around it, which needs the nested one to end.
     around: dict[Any, Any] = {}
-    for queue in wait.scheduler.queues:
+    scheduler = wait.search.scheduler
+    for queue in scheduler.queues:
         for worker in queue.workers:
             around.update(pairwise(reversed(worker.tasks())))
     # Each found node, with the node that it needs.  None: the waiting task, which needs the wait to end.
@@ -43,7 +43,7 @@ def cycle_of(wait: JoinSearch) -> list[Any]:
             while (node := needs[node]) is not None:
                 path.append(node)
             return path
-        others = [*dependents_of(node), *_tasks_waiting_for(node, wait.scheduler)]
+        others = [*dependents_of(node), *_tasks_waiting_for(node, scheduler)]
         if node in around:
             others.append(around[node])
         for other in others:
@@ -56,16 +56,13 @@ def cycle_of(wait: JoinSearch) -> list[Any]:
 def _tasks_waiting_for(node: Any, scheduler: Any) -> list[Any]:
     """Return the tasks whose threads wait for the end of *node*, which belongs to *scheduler*."""
     at_end = node._at_end if isinstance(node, PlannedFuture) else None
-    blocked = [] if at_end is None else [*at_end.locks, *at_end.waiters]
+    waits = [] if at_end is None else [*at_end.waits, *at_end.waiters]
     found: list[Any] = []
-    for each in blocked:
-        # A thread outside of all tasks has a plain lock or a waiter of the standard library here.
-        wait = each.search if type(each) is Completions else each
-        if not isinstance(wait, JoinSearch) or wait.scheduler is not scheduler:
-            continue
-        # A wait for any of several futures may end without *node*.
-        if wait.strict and wait.active:
-            found += wait.held
+    for wait in waits:
+        # Others are waiters of the standard library.  A wait for any of several futures may end without
+        # *node*.  Tasks of other schedulers are not searched.
+        if isinstance(wait, Wait) and wait.strict:
+            found += [task for task in wait.held if task._queue.scheduler is scheduler]
     return found
 
 

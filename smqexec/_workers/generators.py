@@ -81,7 +81,7 @@ def drive(queue: QueueState, worker: Worker, task: Task[Any], iterator: Iterator
                 close()
         finally:
             # On CPython 3.12 and 3.13 the frame of a failed generator keeps this frame.
-            close = value = None
+            close = value = at_end = None
             del queue, worker, task, iterator, stream, values
         raise
     scheduler.streams.close_stream(stream)

@@ -1,6 +1,6 @@
-"""Nested waiting: the join search finds the ready tasks of a worker's own queue that its waiting task needs.
+"""Nested waiting: a search finds the ready tasks of a worker's own queue that its waiting task needs.
 
-A `JoinSearch` belongs to one wait of one worker.  It is a depth-first search that starts at the awaited
+A `JoinSearch` belongs to the `Wait` of a worker.  It is a depth-first search that starts at the awaited
 futures, and is suspended while the worker blocks or runs a nested task.  It continues
 
 - from a pending node to its dependencies, in argument order;
@@ -9,175 +9,154 @@ futures, and is suspended while the worker blocks or runs a nested task.  It con
 - from a task that lacks units of a resource also to the tasks that hold them;
 - from a running task to the futures that its thread awaits.
 
-Events extend the search after it has passed a node: the node becomes ready (`freed`), its worker begins to
-wait (`extend`), its task lacks units (`held_back`), it ends (`forget`).
+Two events extend the search after it has passed a node: the node becomes ready (`freed`), or needs more than
+before (`extend`), as its thread begins to wait or its task lacks units.
 
-Invariants: `seen` has each visited node that has not ended.  While `frames` and `new_needs` are empty,
-`ready` has each needed ready task of the worker's queue.
+Invariant: while `frames` and `new_needs` are empty, `ready` has each needed ready task of the worker's queue.
+A search keeps no node alive, as an ended node has a result: all references to visited nodes are weak.
 
 Locks: the waiting thread advances the search under the lock of the worker's scheduler; to visit a node of
 another scheduler it releases that lock and takes the other.  It never holds both, so two searches can't
 deadlock.  Other threads call the event methods under the lock of the event's scheduler.  If that is not the
-worker's, an event looks up or removes single entries, and appends to `new_needs` and `wakes`: all are atomic.
+worker's, an event looks up single entries, and appends to `new_needs`: both are atomic.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from heapq import heappop, heappush
-from queue import Empty, SimpleQueue
-from threading import TIMEOUT_MAX
+from itertools import count
 from typing import Any, TypeAlias
+from weakref import WeakKeyDictionary, ref
 
-from .._core.queue_state import CURRENT, QueueState, Worker
+from .._core.queue_state import QueueState, Worker
 from .._core.searches import SEARCH_LIMIT, searches
 from .._futures.future import PlannedFuture
 from .._futures.relays import Foreign
-from .._limits.resources import Allocation, AllocationWaiter
+from .._limits.resources import AllocationWaiter
 from .._planner import DONE, NONE, READY, RUNNING, SEARCHING, Node, listed_dependencies
+from .waits import AllTasks, Wait
 
 #: Nodes to visit, and the scheduler of the relays among them: a relay does not know its scheduler.
 Frame: TypeAlias = tuple[Iterator[Any], Any]
 
 
-class JoinSearch:
-    """A wait of a worker's thread, and the search for tasks that this thread can run meanwhile.
+class Finder:
+    """Finds the tasks that a worker runs while it waits."""
 
-    Args:
-        worker: The waiting worker, of the calling thread.
-        awaited: Returns the awaited futures that have not ended, or an `AllTasks`.  Called under any lock.
-        satisfied: Returns True if the wait is over.
-        strict: All awaited futures must end.
-    """
-
-    __slots__ = (
-        "active", "awaited", "count", "frames", "held", "homes", "new_needs", "other_queues", "places",
-        "ready", "satisfied", "scheduler", "seen", "strict", "wakes", "worker", "workers",
-    )  # fmt: skip
-
-    def __init__(
-        self,
-        worker: Worker,
-        awaited: Callable[[], Collection[Any]],
-        satisfied: Callable[[], bool],
-        strict: bool = True,
-    ) -> None:
-        # Constant, as the parameters say.
-        self.worker = worker
+    def __init__(self, wait: Wait, worker: Worker) -> None:
+        # Constant: the wait; the scheduler of its workers; and by queue the worker in whose slot a task of
+        # that queue runs nested.
+        self.wait = wait
         self.scheduler: Any = worker.queue.scheduler
-        self.awaited = awaited
-        self.satisfied = satisfied
-        self.strict = strict
-        # All workers of the thread; and, by queue, the worker whose slot a nested task of that queue takes.
-        # Both constant: a worker begins or leaves only while its thread does not wait here.
-        self.workers = (*CURRENT.workers,)
-        self.homes = {each.queue: each for each in self.workers}
-        # True while the thread waits; and for each worker the task that waits, without the tasks around it.
-        # Written by the thread under the scheduler's lock.
-        self.active = False
-        self.held: list[Any] = []
-        # One entry for each event that may give the thread something to do; any thread puts one, without a
-        # lock.  An entry stays until the thread takes it: so an event between `take` and `sleep` is not lost.
-        self.wakes: SimpleQueue[None] = SimpleQueue()
-        # Visited nodes that have not ended, each with its place in the order of visits; and the reverse.  The
-        # waiting thread adds an entry under the lock of the node's scheduler.  `forget` removes it: a search
-        # must not keep results.
-        self.seen: dict[Node, int] = {}
-        self.places: dict[int, Node] = {}
-        # The next place.  The waiting thread's own.
-        self.count = 0
-        # Other queues of which a pending task was visited.  The waiting thread adds a queue under the lock of
-        # the queue's scheduler, and `extend` reads under the same lock.
-        self.other_queues: set[QueueState] = set()
-        # The frames of the suspended search, the innermost last.  The waiting thread's own; `has_work` of
-        # other threads reads whether there are any, under the lock of the worker's scheduler.
-        self.frames: list[Frame] = [self.frame()]
-        # Calls that make frames of further needs of visited nodes.  Events append them, under any lock.
-        self.new_needs: deque[Callable[[], Frame]] = deque()
-        # A heap of the places of ready tasks.  Read and written under the lock of the worker's scheduler,
-        # which is that of all `homes`.
-        self.ready: list[int] = []
+        self.homes: dict[Any, Worker] = {each.queue: each for each in wait.workers}
 
     def open(self) -> None:
-        """Receive events from now on."""
+        """Receive events from now on.  The lock is held."""
         searches[self] = None
         for queue in self.homes:
             queue.searches[self] = None
 
     def close(self) -> None:
-        """Receive no more events."""
+        """Receive no more events.  The lock is held."""
         searches.pop(self, None)
         for queue in self.homes:
             queue.searches.pop(self, None)
 
-    def frame(self) -> Frame:
-        """Return a frame of the awaited futures, which keeps none that was visited."""
-        return _emptied(list(self.awaited())), None
-
-    # Events.  Called by any thread under the lock of the scheduler of the node or worker.
-
-    def release(self) -> None:
-        """Wake the waiting thread."""
-        self.wakes.put(None)
+    # Events.  Called by any thread under the lock of the scheduler of the node or task.
 
     def freed(self, node: Node) -> None:
         """Note that *node*, of one of `homes`, has become ready."""
+        self.wait.release()
+
+    def ready_without_worker(self) -> None:
+        """Note that a task of one of `homes` is ready, and no worker is on its way to it."""
+        self.wait.release()
+
+    def extend(self, nodes: Collection[Any], queues: Iterable[QueueState], frame: Frame) -> None:
+        """Note that *nodes*, and the slots of *queues*, need the nodes in *frame* too."""
+
+    # Called by the waiting thread, under the lock.
+
+    def has_work(self) -> bool:
+        """Return True if `take` may find a task.  Any thread may call this."""
+        raise NotImplementedError
+
+    def take(self) -> Any:
+        """Start the task that goes first and return it; return None if there is none, or none found yet."""
+        raise NotImplementedError
+
+
+class AnyReady(Finder):
+    """Finds all ready tasks of the worker's queue, in order: for a wait for `AllTasks`."""
+
+    def has_work(self) -> bool:
+        """Return True if a task is ready, and may start."""
+        return any(queue.ready for queue in self.homes) and not self.scheduler.stopped
+
+    def take(self) -> Any:
+        """Start the ready task that goes first and return it; None if there is none, or none found yet."""
+        for queue in () if self.scheduler.stopped else self.homes:
+            task = self.scheduler.take_next(queue, SEARCH_LIMIT)
+            if task is not None:
+                return None if task is SEARCHING else task
+        return None
+
+
+class JoinSearch(Finder):
+    """Finds the ready tasks of the worker's queue that the awaited futures need."""
+
+    def __init__(self, wait: Wait, worker: Worker) -> None:
+        super().__init__(wait, worker)
+        # Visited nodes, each with its place in the order of visits.  The waiting thread adds an entry under
+        # the lock of the node's scheduler.
+        self.seen: WeakKeyDictionary[Node, int] = WeakKeyDictionary()
+        # The next places.  The waiting thread's own.
+        self.places = count()
+        # Other queues of which a pending task was visited.  The waiting thread adds a queue under the lock of
+        # the queue's scheduler, and `extend` reads under the same lock.
+        self.other_queues: set[QueueState] = set()
+        # The frames of the suspended search, the innermost last.  The waiting thread's own; `has_work` of
+        # other threads reads whether there are any, under the lock of the worker's scheduler.
+        self.frames: list[Frame] = [(wait.futures(), None)]
+        # Frames of further needs of visited nodes.  Events append them, under any lock.
+        self.new_needs: deque[Frame] = deque()
+        # A heap of ready tasks by their places.  Read and written under the lock of the worker's scheduler,
+        # which is that of all `homes`.
+        self.ready: list[tuple[int, ref[Any]]] = []
+
+    def freed(self, node: Node) -> None:
+        """Add *node* to the ready tasks if it was visited."""
         place = self.seen.get(node)
         if place is not None:
-            heappush(self.ready, place)
-            self.release()
-
-    def extend(self, wait: JoinSearch, tasks: set[Any]) -> None:
-        """Note that another worker has begun to *wait*: its *tasks* and its slot need the awaited futures."""
-        if wait.workers[0] is self.workers[0]:
-            return  # the wait is of the same thread: this one, or nested in this one
-        if not (self.other_queues.isdisjoint(wait.homes) and self.seen.keys().isdisjoint(tasks)):
-            # The frame is made when the search takes it up: by then futures, or the wait, may have ended.
-            self.new_needs.append(lambda: wait.frame() if wait.active else (iter(()), None))
-            self.release()
-
-    def held_back(self, scheduler: Any, allocation: Allocation) -> None:
-        """Note that the task of *allocation* lacks units, or needs the end of one more task for them."""
-        if allocation.task in self.seen:
-            waiter = allocation.waiter
-            self.new_needs.append(lambda: (iter((waiter,)), scheduler))
-            self.release()
-
-    def forget(self, node: Node) -> None:
-        """Release *node*, which has ended."""
-        place = self.seen.pop(node, None)
-        if place is not None:
-            self.places.pop(place, None)
+            heappush(self.ready, (place, ref(node)))
+            self.wait.release()
 
     def ready_without_worker(self) -> None:
         """Wake the thread if it has left a task to another worker, which may now take another task."""
         if self.ready:
-            self.release()
+            self.wait.release()
 
-    # Called by the waiting thread.
-
-    def sleep(self, timeout: float | None) -> bool:
-        """Block until the next event; return False after *timeout* seconds."""
-        try:
-            self.wakes.get(timeout=None if timeout is None else min(timeout, TIMEOUT_MAX))
-        except Empty:
-            return False
-        return True
+    def extend(self, nodes: Collection[Any], queues: Iterable[QueueState], frame: Frame) -> None:
+        """Visit the nodes in *frame* too if one of *nodes*, or a task of *queues*, was visited."""
+        if not self.other_queues.isdisjoint(queues) or any(node in self.seen for node in nodes):
+            self.new_needs.append(frame)
+            self.wait.release()
 
     def has_work(self) -> bool:
-        """Return True if `take` may find a task.  The lock is held."""
+        """Return True if `take` may find a task."""
         return self._may_start() or bool(self.frames or self.new_needs)
 
     def _may_start(self) -> bool:
-        """Return True if the first needed ready task may start here.  The lock is held.
+        """Return True if the first needed ready task may start here.
 
         A generator task of which an item was requested is left to another worker that is on its way: nested,
         it would end before this thread gets the item.
         """
         if not self.ready or self.scheduler.stopped:
             return False
-        node: Any = self.places.get(self.ready[0])
+        node = self.ready[0][1]()
         if node is None or node._stage != READY or node._stream is None:
             return True
         queue: QueueState = node._queue
@@ -192,8 +171,8 @@ class JoinSearch:
         """
         for _ in range(SEARCH_LIMIT):
             if self._may_start():
-                node: Any = self.places.get(heappop(self.ready))
-                # The place is stale if the node has ended, or another worker has started it.
+                node = heappop(self.ready)[1]()
+                # The entry is stale if the node has ended, or another worker has started it.
                 if node is not None and node._stage == READY:
                     # Started under the lock: no worker takes it, too.
                     self.scheduler.planner.order.start(node)
@@ -203,7 +182,7 @@ class JoinSearch:
             elif self.frames:
                 self._step()
             elif self.new_needs:
-                self.frames.append(self.new_needs.popleft()())
+                self.frames.append(self.new_needs.popleft())
             else:
                 break
         return None
@@ -245,13 +224,11 @@ class JoinSearch:
             return
         if node._stage >= DONE or node in self.seen:
             return
-        if type(node) is AllocationWaiter:  # not in `seen`: `held_back` has it visited again
+        if type(node) is AllocationWaiter:  # not in `seen`: `extend` has it visited again
             if node.allocation.waiter is node:
                 self.frames.append((iter(node.allocation.blockers()), owner))
             return
-        place = self.seen[node] = self.count
-        self.places[place] = node
-        self.count += 1
+        place = self.seen[node] = next(self.places)
         # Each case records the node before it reads the state, under the lock of *owner*: so an event either
         # has changed the state already, or finds the node in `seen`.
         if node._stage == RUNNING:
@@ -261,7 +238,7 @@ class JoinSearch:
         if queue in self.homes:
             # If it becomes ready later, `freed` adds it.
             if node._stage == READY:
-                heappush(self.ready, place)
+                heappush(self.ready, (place, ref(node)))
         elif queue is not None and queue not in self.other_queues:
             self.other_queues.add(queue)
             self._follow(wait for worker in reversed(queue.workers) for _, wait in worker.waits)
@@ -270,62 +247,6 @@ class JoinSearch:
         if node._dependencies is not NONE:
             self.frames.append((iter(listed_dependencies(node)), owner))
 
-    def _follow(self, waits: Iterator[JoinSearch]) -> None:
+    def _follow(self, waits: Iterable[Wait]) -> None:
         """Visit the futures that *waits* await next."""
-        self.frames += [wait.frame() for wait in waits]
-
-
-def _emptied(nodes: list[Any]) -> Iterator[Any]:
-    """Yield *nodes* in order; keep none that was yielded."""
-    nodes.reverse()
-    while nodes:
-        yield nodes.pop()
-
-
-class AllTasks:
-    """Stands for all pending and running tasks of a scheduler, or of one queue, as an awaited future."""
-
-    def __init__(self, scheduler: Any, queue: QueueState | None) -> None:
-        self.scheduler = scheduler  # its `State`; constant
-        self.queue = queue  # None: all queues; constant
-
-    def nodes(self) -> list[Any]:
-        """Return these tasks, except tasks that wait for such a wait themselves.
-
-        The lock is held.  Cost: the whole graph.
-        """
-        waiting = [task for stack in self.scheduler.waiting_stacks for task in stack]
-        running = [task for task in self.scheduler.running_tasks() if task not in waiting]
-        found = running + self.scheduler.termination.pending()
-        return [task for task in found if self.queue in (None, task._queue)]
-
-
-class AnyReady(JoinSearch):
-    """A wait for `AllTasks`: its thread meanwhile runs all ready tasks of its queue, in order."""
-
-    __slots__ = ()
-
-    def freed(self, node: Node) -> None:
-        """Wake the thread: it may run any ready task."""
-        self.release()
-
-    def extend(self, wait: JoinSearch, tasks: set[Any]) -> None:
-        """Do nothing: a wait of another worker makes no task ready."""
-
-    def ready_without_worker(self) -> None:
-        """Wake the thread: it may run any ready task."""
-        self.release()
-
-    def has_work(self) -> bool:
-        """Return True if a task is ready, and may start.  The lock is held."""
-        return any(queue.ready for queue in self.homes) and not self.scheduler.stopped
-
-    def take(self) -> Any:
-        """Start the ready task that goes first and return it; None if there is none, or none found yet."""
-        for queue in () if self.scheduler.stopped else self.homes:
-            task = self.scheduler.take_next(queue, SEARCH_LIMIT)
-            if task is SEARCHING:
-                return None
-            if task is not None:
-                return task
-        return None
+        self.frames += [(wait.futures(), None) for wait in waits]

@@ -1,9 +1,9 @@
 """The worker's loop: take a task, call it, complete it with its result, and get the next task in return.
 
 The loop runs in a thread of the pool (`work`), in the thread that submits (``inline``), or nested in a
-waiting task (`nest`).  A task that the loop has is running, and belongs to its worker alone: only the worker
-reads and releases the call (`_fn`, `_args`, `_kwargs`), without the lock.  The dispatcher takes and completes
-tasks under the scheduler's lock; user code runs while the lock is not held.
+waiting task (``waiting``).  A task that the loop has is running, and belongs to its worker alone: only the
+worker reads and releases the call (`_fn`, `_args`, `_kwargs`), without the lock.  The dispatcher takes and
+completes tasks under the scheduler's lock; user code runs while the lock is not held.
 
 Invariants: no local name keeps a task, its arguments or its result beyond the task's end, as the worker may
 be idle for hours.  An exception of the task fails the task; an exception of our own code breaks the queue
@@ -21,19 +21,12 @@ from .._calls.arguments import ALL, DIRECT, ONE, Template, materialise
 from .._calls.callables import PLAIN, announcement, generates, is_iterator, name_of
 from .._calls.containers import value_of
 from .._calls.frames import ours, strip_ours
-from .._calls.interrupts import FRAMES, make_room, uninterrupted
 from .._core.queue_state import CURRENT, QueueState, Worker
 from .._futures.items import Item
 from .._futures.names import note
 from .._futures.remote_value import Kept
 from .._futures.task import Task
 from .generators import drive, open_stream
-
-# Each nested task needs nine frames of ours besides the user's own.  So Python's recursion limit is raised by
-# FRAMES for each STEP nested levels while they run.  Levels beyond DEEPEST do not raise it: the limit is that
-# of all threads, and recursion through C crashes at 3,000 to 7,000 frames (seen with `sorted` on CPython 3.13
-# and 3.11).
-STEP, DEEPEST = 10, 2000
 
 # Types of functions whose name is an attribute that runs no code.
 _NAMED = frozenset([FunctionType, BuiltinFunctionType, type])
@@ -132,17 +125,3 @@ def _value_of(argument: Any) -> Any:
     if type(argument) is Item and type(argument._outcome) is not Kept:
         return argument._outcome
     return value_of(argument)
-
-
-def nest(queue: QueueState, worker: Worker, task: Task[Any]) -> None:
-    """Run *task* in the slot and thread of *worker*, nested in the task that *worker* has suspended."""
-    raises_limit = not len(worker.suspended) % STEP and len(worker.suspended) <= DEEPEST
-    if raises_limit:
-        make_room(FRAMES)
-    try:
-        with uninterrupted():  # the thread of an inline queue may be the main thread
-            perform(queue, worker, lambda: task, more=False)
-    finally:
-        queue.scheduler.waiting.end_nested(worker)
-        if raises_limit:
-            make_room(-FRAMES)

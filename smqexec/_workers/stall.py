@@ -16,7 +16,7 @@ from .._core.queue_state import Worker
 from .._futures.future import PlannedFuture
 from .._futures.relays import Foreign
 from .._futures.task import Task
-from .join_search import AllTasks, JoinSearch
+from .waits import AllTasks, Wait
 
 # Stands for the unknown source of other executors' futures, in place of a scheduler.
 ELSEWHERE: Any = None
@@ -53,7 +53,7 @@ def _awaited(scheduler: Any, endless: bool) -> list[Any] | None:
             if worker in queue.idle:  # its thread sleeps until a task is ready
                 continue
             # The innermost wait decides: the outer tasks go on only after it.
-            if any(wait.has_work() for _, wait in worker.waits[-1:]):
+            if any(wait.search.has_work() for _, wait in worker.waits[-1:]):
                 return None
             if not is_blocked(worker, awaited) and not (endless and _generates(worker.task)):
                 return None
@@ -77,12 +77,12 @@ def is_blocked(worker: Worker, awaited: list[Any]) -> bool:
     # A wait counts only if no nested task runs inside it.
     depth, wait = worker.waits[-1] if worker.waits else (None, None)
     if wait is not None and depth == len(worker.suspended):
-        awaited += [source for source in _sources(wait) if source is not wait.scheduler]
+        awaited += [source for source in _sources(wait) if source is not worker.queue.scheduler]
         return not wait.satisfied()
-    return any(worker.task is paused for paused, _ in worker.queue.scheduler.paused)
+    return worker.task in worker.queue.scheduler.paused
 
 
-def _sources(wait: JoinSearch) -> Iterator[Any]:
+def _sources(wait: Wait) -> Iterator[Any]:
     """Yield the scheduler of each awaited future of *wait*; ELSEWHERE if it has none."""
     for each in wait.awaited():
         if isinstance(each, PlannedFuture):

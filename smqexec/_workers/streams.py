@@ -21,7 +21,6 @@ from typing import Any
 from .._calls.interrupts import DEFERRED, call_deferred
 from .._core.exclusive import OF_THE_PARENT, breakdown_on_error
 from .._core.queue_state import QueueState
-from .._core.searches import forget, searches
 from .._core.state import State
 from .._core.termination import Termination
 from .._core.wake import Wake
@@ -177,8 +176,6 @@ class Streams:
                     freed = core.planner.done(item)
                     if freed:
                         starts = self._wake.wake_for(freed)
-                    if searches:
-                        forget(item)
                     if at_end is None:
                         item._home = None
                     else:

@@ -1,13 +1,16 @@
 """Threads that wait: for a future, for a condition of the whole scheduler, or for `resume`.
 
-A thread outside of all tasks blocks.  A worker that waits inside a task runs, nested in its own slot and
-thread, the tasks of its queue that the awaited future needs (see ``join_search``).  It blocks while there are
+A thread outside of all tasks sleeps.  A worker that waits inside a task runs, nested in its own slot and
+thread, the tasks of its queue that the awaited future needs (see ``join_search``).  It sleeps while there are
 none.  So one slot is enough for tasks that wait for tasks, and two queues that wait for each other finish.
 
-A wait is *registered* while it is in `Worker.waits`: searches of other workers follow it, and `why` shows it.
-The waiting thread registers the wait before its search begins, and removes it at the end, both under the
-scheduler's lock.  The lock also guards `worker.task` and `worker.suspended`; it is not held while a thread
-blocks or a nested task runs.
+`wait_for` is the one way to wait, for each class of ``waits``, inside a task and outside: it begins the wait,
+runs what the search finds, sleeps, and ends the wait, whatever happens.  In the main thread Ctrl-C is masked
+meanwhile, except while the thread sleeps or calls user code: so Ctrl-C leaves no wait behind, and loses no
+task.
+
+The scheduler's lock guards the record of a wait, `Worker.task` and `Worker.suspended`.  It is not held while
+a thread sleeps or a nested task runs.
 """
 
 from __future__ import annotations
@@ -18,32 +21,32 @@ from functools import partial
 from time import monotonic, sleep
 from typing import Any
 
-from .._calls.interrupts import headroom, uninterrupted
-from .._core.blocking import acquire, block
-from .._core.dispatch import Dispatcher
+from .._calls.interrupts import FRAMES, headroom, interruptible, make_room, uninterrupted
+from .._core.blocking import block
 from .._core.exclusive import OF_THE_PARENT, Section, breakdown_on_error
 from .._core.queue_state import CURRENT, QueueState, Worker
 from .._core.searches import searches
 from .._core.state import State
-from .._core.wake import Wake
 from .._futures.future import PlannedFuture
 from .._futures.task import Task
 from .cycles import cycle_of, in_words
-from .join_search import AllTasks, AnyReady, JoinSearch
-from .loop import nest
+from .join_search import AnyReady, JoinSearch
+from .loop import perform
 from .stall import is_blocked
+from .waits import AllTasks, Wait
+
+# Each nested task needs ten frames of ours besides the user's own.  So Python's recursion limit is raised by
+# FRAMES for each STEP nested levels while they run.  Levels beyond DEEPEST do not raise it: the limit is that
+# of all threads, and recursion through C crashes at 3,000 to 7,000 frames (seen with `sorted` on CPython 3.13
+# and 3.11).
+STEP, DEEPEST = 10, 2000
 
 
 class Waiting:
     """The part of a scheduler for threads that wait."""
 
-    def __init__(self, core: State, wake: Wake, dispatcher: Dispatcher) -> None:
-        # Constant: the state; the part that starts workers; the part that records a task's start.
-        self._core = core
-        self._wake = wake
-        self._dispatcher = dispatcher
-
-    # Waiting for a future.
+    def __init__(self, core: State) -> None:
+        self._core = core  # constant
 
     def wait_for(self, future: PlannedFuture[Any], timeout: float | None) -> bool:
         """Block the calling thread until *future* is done; return False after *timeout* seconds.
@@ -53,162 +56,8 @@ class Waiting:
         """
         if timeout is not None and timeout <= 0 and not self._core._abandoned:
             return future.done()  # without the lock, whose holder a signal handler may have interrupted
-        worker = CURRENT.worker
-        blocker: Any
-        if worker is None:
-            blocker = threading.Lock()
-            blocker.acquire()
-        else:
-            blocker = JoinSearch(worker, lambda: (future,), future.done)
-        with self._core.exclusive():
-            if future.done():
-                return True
-            if self._core._abandoned:
-                raise RuntimeError(OF_THE_PARENT)
-            # No wake is lost: *future* is not done, and ends under this lock.  The thread that ends it wakes
-            # each blocker in the list.
-            at_end = future._get_at_end()
-            at_end.locks.append(blocker)
-        try:
-            warn = partial(self._core.warn_if_stalled, future)
-            if worker is None:
-                return block(partial(acquire, blocker), timeout, warn) or future.done()
-            return worker.queue.scheduler.waiting.help(blocker, timeout, warn)  # type: ignore[no-any-return]
-        finally:
-            # Not done: after a time-out, Ctrl-C, or the error about a cycle.
-            with Section(self._core):
-                if not future.done():  # else `_wake_waiters` may iterate over the list
-                    at_end.locks.remove(blocker)
-
-    def help(self, wait: JoinSearch, timeout: float | None, warn: Callable[[], bool]) -> bool:
-        """Run the tasks that *wait* finds until it is satisfied; return False after *timeout* seconds.
-
-        Called in the thread of a worker of this scheduler.  *warn* is as for `block`.
-
-        Raises:
-            RuntimeError: An awaited future needs the waiting task.
-        """
-        end = None if timeout is None else monotonic() + timeout
-        headroom()  # once, for all sections of the wait: a RecursionError may not come between them
-        opened = wait in searches  # by the caller, which also closes it
-        try:
-            if not opened:
-                wait.open()
-            self._begin(wait)
-            return self._help(wait, end, warn)
-        finally:
-            try:
-                with Section(self._core):
-                    _end(wait, opened)
-            except BaseException:  # Ctrl-C came before the section, or no stack is left for one
-                with self._core.lock:
-                    _end(wait, opened)
-                raise
-
-    def _begin(self, wait: JoinSearch) -> None:
-        """Register *wait* with the workers of its thread, and extend other searches by it."""
-        with Section(self._core):
-            wait.active = True
-            # A search that visits these workers later finds the wait in `waits`.  A search that has visited
-            # them gets the event.  All are under this lock, so no search misses the wait.
-            for worker in wait.workers:
-                worker.waits.append((len(worker.suspended), wait))
-            stacks = [worker.tasks() for worker in wait.workers]
-            wait.held = [task for tasks in stacks for task in tasks[-1:]]
-            tasks = {task for tasks in stacks for task in tasks}
-            for other in list(searches):
-                other.extend(wait, tasks)
-            if self._core.condition_waiters:
-                self._core.wake_condition_waiters()  # `at_rest` may be true now
-
-    def _help(self, wait: JoinSearch, end: float | None, warn: Callable[[], bool]) -> bool:
-        """Do what `help` does for a registered wait, until the time *end* of the monotonic clock."""
-        may_be_cycle = wait.strict
-        warned = False  # one warning a wait, however often it blocks
-
-        def warn_once() -> bool:
-            nonlocal warned
-            warned = warned or warn()
-            return warned
-
-        while not wait.satisfied():
-            left = None if end is None else end - monotonic()
-            if left is not None and left <= 0:
-                return wait.satisfied()
-            if self._run_next(wait):
-                continue
-            # Nothing to run: look for a cycle, once, before the thread blocks.
-            if may_be_cycle:
-                may_be_cycle = False
-                with Section(self._core):
-                    cycle = cycle_of(wait)
-                if cycle:
-                    raise RuntimeError(in_words(cycle))
-            # No wake is lost: each event since `take` found nothing has put an entry in `wakes`.
-            block(wait.sleep, left, warn_once)
-        return True
-
-    def _run_next(self, wait: JoinSearch) -> bool:
-        """Run the next task that *wait* finds; return False if it finds none and its search is complete."""
-        outer = wait.worker
-        # The thread of an inline queue may be the main thread: Ctrl-C after `take` would lose the task.
-        with uninterrupted():
-            starts = task = None
-            worker, has_work = outer, False
-            section = Section(self._core)
-            with breakdown_on_error(self._core), section:
-                task = wait.take()
-                has_work = task is None and wait.has_work()
-                if task is not None:
-                    # The task runs in the slot of the waiting task: the queue's counts of workers stay.
-                    worker = wait.homes[task._queue]
-                    worker.suspended.append(worker.task)
-                    worker.task = task
-                    if worker.queue.has_rules:
-                        starts = self._dispatcher.started(task)
-            self._wake.start(starts)
-            # The lock is not held from here on.
-            if task is not None:
-                CURRENT.worker = worker
-                try:
-                    nest(worker.queue, worker, task)
-                finally:
-                    CURRENT.worker = outer
-            elif has_work:
-                sleep(0)  # other threads may take the lock between two slices of the search
-            elif outer.queue.inline and CURRENT.due:
-                CURRENT.due.popleft()()
-            else:
-                return False
-        return True
-
-    def end_nested(self, worker: Worker) -> None:
-        """Record that the nested task of *worker* has ended, and its suspended task goes on."""
-        with Section(self._core):
-            # The entries of `waits` stay valid: the waits of the nested task have ended with it.
-            worker.task = worker.suspended.pop()
-            if self._core.condition_waiters:
-                self._core.wake_condition_waiters()  # the worker is blocked again, for `at_rest`
-
-    # Waiting for `resume`.
-
-    def pause(self, task: Task[Any]) -> None:
-        """Block the thread of running *task* while the scheduler is stopped and *task* is not cancelled."""
-        # `resume` and `cancel` release the blocker, under the lock under which it is added to `paused`.
-        blocker = threading.Lock()
-        blocker.acquire()
-        with self._core.exclusive():
-            at_end = task._get_at_end()
-            if self._core.stopped and self._core.exiting:
-                at_end.cancel_requested = True  # at interpreter exit nothing may call `resume` any more
-            if not self._core.stopped or at_end.cancel_requested or self._core._abandoned:
-                return
-            self._core.paused.append((task, blocker))
-            self._core.wake_condition_waiters()
-        # Without a time-out: `resume`, `cancel` or interpreter exit releases the blocker.
-        blocker.acquire()
-
-    # Waiting until a condition holds.
+        warn = partial(self._core.warn_if_stalled, future)
+        return wait_for(FutureWait(self._core, future), timeout, warn)
 
     def until(
         self,
@@ -228,38 +77,29 @@ class Waiting:
         Returns:
             False after *timeout* seconds.
         """
+        warn = warn or partial(self._core.warn_if_stalled, "tasks that run")
+        return wait_for(ConditionWait(self._core, holds, queue), timeout, warn)
+
+    def pause(self, task: Task[Any]) -> None:
+        """Block the thread of running *task* while the scheduler is stopped and *task* is not cancelled."""
         core = self._core
-        worker = CURRENT.worker
-        blocker: Any = threading.Lock()
+        # `resume`, `cancel` and interpreter exit release the blocker, under the lock under which it is added
+        # to `paused`.
+        blocker = threading.Lock()
         blocker.acquire()
-        if worker is not None:
-            awaited = (AllTasks(core, queue),)
-            blocker = AnyReady(worker, lambda: awaited, lambda: waiter not in core.condition_waiters, False)
-        # `wake_condition_waiters` removes a waiter whose condition holds, and wakes its thread.
-        waiter = (holds, blocker)
-        stack = worker.tasks() if worker is not None and worker.queue.scheduler is core else []
         with core.exclusive():
-            if core._abandoned:
-                return True
-            # The tasks of this thread wait, and do not count as running for any wait of this kind.
-            core.waiting_stacks.append(stack)
-            core.condition_waiters.append(waiter)
-            # The condition may hold already; for other waiters too, now that these tasks wait.
-            core.wake_condition_waiters()
+            at_end = task._get_at_end()
+            if core.stopped and core.exiting:
+                at_end.cancel_requested = True  # at interpreter exit nothing may call `resume` any more
+            if not core.stopped or at_end.cancel_requested or core._abandoned:
+                return
+            core.paused[task] = blocker
+            core.wake_condition_waiters()  # `at_rest` may be true now
         try:
-            warn = warn or partial(core.warn_if_stalled, "tasks that run")
-            if worker is None:
-                block(partial(acquire, blocker), timeout, warn)
-            else:
-                worker.queue.scheduler.waiting.help(blocker, timeout, warn)
+            blocker.acquire()
         finally:
             with core.exclusive():
-                # By identity: two threads may have equal stacks, such as empty ones.
-                core.waiting_stacks = [other for other in core.waiting_stacks if other is not stack]
-                held = waiter not in core.condition_waiters
-                if not held:
-                    core.condition_waiters.remove(waiter)
-        return held
+                core.paused.pop(task, None)  # it is still there after Ctrl-C
 
     def at_rest(self) -> bool:
         """Return True if each running task waits for another task, or is paused.  The lock is held."""
@@ -276,10 +116,208 @@ def at_work(scheduler: State, queue: QueueState | None = None) -> bool:
     return queue is None or worker.queue is queue
 
 
-def _end(wait: JoinSearch, opened: bool) -> None:
-    """Remove *wait* from its workers, if it is registered; close it unless its caller has *opened* it."""
-    wait.active = False
-    for worker in wait.workers:
-        worker.waits[:] = [each for each in worker.waits if each[1] is not wait]
-    if not opened:
-        wait.close()
+# Waits for one thing.  `Completions` is the wait for several futures.
+
+
+class FutureWait(Wait):
+    """A wait for the end of one future."""
+
+    finder = JoinSearch
+
+    def __init__(self, core: State, future: PlannedFuture[Any]) -> None:
+        super().__init__()
+        # Constant: the awaited future, and the state of the scheduler that ends it.
+        self._core = core
+        self._future = future
+
+    def awaited(self) -> tuple[Any, ...]:
+        """Return the future, also after its end."""
+        return (self._future,)
+
+    def satisfied(self) -> bool:
+        """Return True if the future has ended."""
+        return self._future.done()
+
+    def enrol(self) -> None:
+        """Let the thread that ends the future call `release`."""
+        with Section(self._core):
+            if self._future.done():
+                return
+            if self._core._abandoned:
+                raise RuntimeError(OF_THE_PARENT)
+            self._future._get_at_end().waits.append(self)
+
+    def withdraw(self) -> None:
+        """Undo `enrol`: after a time-out, Ctrl-C, or the error about a cycle."""
+        with Section(self._core):
+            if not self._future.done():  # else `_wake_waiters` may iterate over the list
+                self._future._get_at_end().waits.remove(self)
+
+
+class ConditionWait(Wait):
+    """A wait until a condition of a scheduler holds; its worker runs all ready tasks meanwhile."""
+
+    strict = False
+    finder = AnyReady
+
+    def __init__(self, core: State, holds: Callable[[], bool], queue: QueueState | None) -> None:
+        super().__init__()
+        # Constant: the state of the scheduler, the condition, and what has to end for it.
+        self._core = core
+        self._holds = holds
+        self._awaited = (AllTasks(core, queue),)
+
+    def awaited(self) -> tuple[Any, ...]:
+        """Return what stands for the tasks that have to end."""
+        return self._awaited
+
+    def satisfied(self) -> bool:
+        """Return True if the condition has held since `enrol`."""
+        return self not in self._core.condition_waiters
+
+    def enrol(self) -> None:
+        """Let the thread that makes the condition true call `release`."""
+        with Section(self._core):
+            if not self._core._abandoned:
+                self._core.condition_waiters[self] = self._holds
+            # The condition may hold already; for other waiters too, now that the tasks of this thread wait.
+            self._core.wake_condition_waiters()
+
+    def withdraw(self) -> None:
+        """Undo `enrol`."""
+        with Section(self._core):
+            self._core.condition_waiters.pop(self, None)
+
+
+# How each wait goes.
+
+
+def wait_for(wait: Wait, timeout: float | None, warn: Callable[[], bool]) -> bool:
+    """Block the calling thread until *wait* is satisfied; return False after *timeout* seconds.
+
+    The thread of a task meanwhile runs the tasks that the search of *wait* finds.  *warn* is as for `block`.
+
+    Raises:
+        RuntimeError: All awaited futures must end, and one of them needs the calling task.
+    """
+    end = None if timeout is None else monotonic() + timeout
+    headroom()  # once, for all sections of the wait: a RecursionError may not come between them
+    with uninterrupted():
+        _begin(wait)
+        try:
+            wait.enrol()
+            try:
+                return _run(wait, end, warn)
+            finally:
+                wait.withdraw()
+        finally:
+            _end(wait)
+
+
+def _begin(wait: Wait) -> None:
+    """Register *wait* with the workers of its thread, and extend other searches by it."""
+    worker = CURRENT.worker
+    wait.bind(worker)
+    if worker is None:
+        return
+    core: Any = worker.queue.scheduler
+    with Section(core):
+        if wait.search is None:
+            wait.search = wait.finder(wait, worker)
+            wait.search.open()
+        # A search that visits these workers later finds the wait in `waits`.  A search that has visited them
+        # gets the event.  Both are under this lock, so no search misses the wait.
+        wait.begin()
+        for search in list(searches):
+            if search.wait.workers[0] is not wait.workers[0]:  # else the wait is nested in that one
+                search.extend(wait.tasks, wait.search.homes, (wait.futures(), None))
+        if core.condition_waiters:
+            core.wake_condition_waiters()  # `at_rest` may be true now
+
+
+def _end(wait: Wait) -> None:
+    """Remove *wait* from its workers."""
+    if wait.worker is not None:
+        with Section(wait.worker.queue.scheduler):
+            wait.end()
+            if not wait.reused:
+                wait.drop_search()
+
+
+def _run(wait: Wait, end: float | None, warn: Callable[[], bool]) -> bool:
+    """Run tasks and sleep until *wait* is satisfied; return False at the time *end* of `monotonic`."""
+    worker = wait.worker
+    may_be_cycle = wait.strict and worker is not None
+    warned = False  # one warning a wait, however often it sleeps
+
+    def warn_once() -> bool:
+        nonlocal warned
+        warned = warned or warn()
+        return warned
+
+    while not wait.satisfied():
+        left = None if end is None else end - monotonic()
+        if left is not None and left <= 0:
+            return False
+        if worker is not None and _run_next(wait, worker):
+            continue
+        # Nothing to run: look for a cycle, once, before the thread sleeps.
+        if may_be_cycle:
+            may_be_cycle = False
+            with Section(wait.search.scheduler):
+                cycle = cycle_of(wait)
+            if cycle:
+                raise RuntimeError(in_words(cycle))
+        # No wake is lost: each event since the search found nothing has put an entry in `wakes`.
+        interruptible(block, wait.sleep, left, warn_once)
+    return True
+
+
+def _run_next(wait: Wait, outer: Worker) -> bool:
+    """Run the next task that the search of *wait*, of *outer*, finds; return False if there is none."""
+    search = wait.search
+    core: Any = search.scheduler
+    starts = task = None
+    worker, has_work = outer, False
+    section = Section(core)
+    with breakdown_on_error(core), section:
+        task = search.take()
+        has_work = task is None and search.has_work()
+        if task is not None:
+            # The task runs in the slot of the waiting task: the queue's counts of workers stay.
+            worker = search.homes[task._queue]
+            worker.suspended.append(worker.task)
+            worker.task = task
+            if worker.queue.has_rules:
+                starts = core.dispatcher.started(task)
+    core.wake.start(starts)
+    if task is not None:
+        CURRENT.worker = worker
+        try:
+            _nest(core, worker, task)
+        finally:
+            CURRENT.worker = outer
+    elif has_work:
+        sleep(0)  # other threads may take the lock between two slices of the search
+    elif outer.queue.inline and CURRENT.due:
+        CURRENT.due.popleft()()
+    else:
+        return False
+    return True
+
+
+def _nest(core: State, worker: Worker, task: Task[Any]) -> None:
+    """Run *task* in the slot and thread of *worker*, nested in the task that *worker* has suspended."""
+    raises_limit = not len(worker.suspended) % STEP and len(worker.suspended) <= DEEPEST
+    if raises_limit:
+        make_room(FRAMES)
+    try:
+        perform(worker.queue, worker, lambda: task, more=False)
+    finally:
+        with Section(core):
+            # The entries of `waits` stay valid: the waits of the nested task have ended with it.
+            worker.task = worker.suspended.pop()
+            if core.condition_waiters:
+                core.wake_condition_waiters()  # the worker is blocked again, for `at_rest`
+        if raises_limit:
+            make_room(-FRAMES)

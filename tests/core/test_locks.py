@@ -73,10 +73,10 @@ METHODS: dict[type, str] = {
     Submission: "_plain _add_special _refuse",
     Termination: "forget pending drop _drop_some _unlist",
     Wake: "take wake_for wake wake_all",
-    State: "wake_condition_waiters yield_lock release_paused request_cancel",
+    State: "wake_condition_waiters waiting_tasks yield_lock release_paused request_cancel",
     Waiting: "at_rest",
     Ending: "_idle",
-    JoinSearch: "take extend held_back",
+    JoinSearch: "take extend",
     AllTasks: "nodes",
     AnyReady: "take",
     QueueState: "wake_idle name_worker leave leave_unbegun",
@@ -86,9 +86,9 @@ METHODS: dict[type, str] = {
 WRITTEN: dict[type, str] = {
     QueueState: "waiting ready running done failed cancelled refusal has_rules barrier workers coming",
     Worker: "task waits",
-    AtEnd: "cancel_requested locks callbacks waiters",
+    AtEnd: "cancel_requested waits callbacks waiters",
     Stream: "length closed",  # `items` is changed by single atomic steps, with and without the lock
-    State: "stopped paused waiting_stacks condition_waiters queues relays",
+    State: "stopped paused condition_waiters queues relays",
     Stopping: "_stops _resumes",
     Ending: "_cancels_held",
 }
@@ -314,7 +314,7 @@ def test_generators_and_parts(touched: list[str]) -> None:
         newer = queue.submit(int)
         iterating = beside(list, iter(task))
         assert items[3].cancel()
-        until(lambda: items[1]._at_end and items[1]._at_end.locks)
+        until(lambda: items[1]._at_end and items[1]._at_end.waits)
         with items[2]._condition:
             pass
         parts = [heirs[0][0], heirs[1][5], other.submit(fail)[0]]

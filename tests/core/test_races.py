@@ -8,12 +8,13 @@ import time
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future, as_completed, wait
 from contextlib import suppress
+from queue import Empty, SimpleQueue
 from typing import Any
 
 import pytest
 from engines import Manual
 from gate import DEADLINE
-from internals import SPINS, blocked_on, exclusive, lock_of, waiting
+from internals import SPINS, blocked_on, exclusive, lock_of, waits
 from threads import beside, hold, planned, until
 
 from smqexec import Queue, Scheduler, Task, settled
@@ -131,40 +132,31 @@ def test_waiter_that_gives_up_while_the_task_ends(monkeypatch: pytest.MonkeyPatc
     """It leaves the list of those who wait while the others are being told: none may be missed."""
     late = threading.local()
 
-    class Lock:
-        """Its thread is told, but has stopped listening; and who tells it goes on only then."""
+    class Wakes:
+        """Its thread was woken, but has stopped listening; the thread that wakes goes on only then."""
 
         def __init__(self) -> None:
             self.told, self.gave_up = threading.Event(), threading.Event()
 
-        def acquire(self, *args: Any, **kwargs: Any) -> bool:
-            if not kwargs:  # made, and acquired at once
-                return True
+        def get(self, timeout: float | None) -> None:
             assert self.told.wait(DEADLINE)
-            late.lock = self
-            return False
+            late.wakes = self
+            raise Empty
 
-        def release(self) -> None:
+        def put(self, _: None) -> None:
             self.told.set()
             assert self.gave_up.wait(DEADLINE)
-
-    class Threading:
-        TIMEOUT_MAX = threading.TIMEOUT_MAX
-        get_ident = staticmethod(threading.get_ident)
-
-        @staticmethod
-        def Lock() -> Any:
-            return Lock() if hasattr(late, "wanted") else threading.Lock()
 
     def give_up(task: Task[int]) -> bool:
         late.wanted = True
         try:
             return task.result(1) == 2
         finally:
-            late.lock.gave_up.set()
+            late.wakes.gave_up.set()
 
     with planned(1, stopped=True) as (scheduler, queue):
-        monkeypatch.setattr(waiting, "threading", Threading)
+        made = {True: Wakes, False: SimpleQueue}
+        monkeypatch.setattr(waits, "SimpleQueue", lambda: made[hasattr(late, "wanted")]())
         task = queue.submit(add, 1)
         first = beside(give_up, task)
         until(lambda: blocked_on(task))

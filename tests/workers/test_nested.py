@@ -14,11 +14,11 @@ import pytest
 from gate import DEADLINE, Gate
 from internals import (
     JoinSearch,
+    Wait,
     blocked_on,
     core_of,
     join_search,
     lock_of,
-    loop,
     pool_of,
     record_of,
     searches,
@@ -108,7 +108,7 @@ def test_wait_takes_a_step_for_each_task_around_it() -> None:
 
 
 def test_recursion_too_deep_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop, "DEEPEST", 100)  # or it takes seconds
+    monkeypatch.setattr(waiting, "DEEPEST", 100)  # or it takes seconds
     limit = sys.getrecursionlimit()
     with planned(1) as (scheduler, queue):
         over: list[int] = []
@@ -484,13 +484,14 @@ def test_generator_whose_worker_can_not_be_started_is_nested(monkeypatch: pytest
         until(lambda: len(sleeps) == 2)  # the waiting task has left the generator to this worker
         raise RuntimeError("can't start new thread")
 
-    def sleep(search: JoinSearch, timeout: float | None) -> bool:
-        sleeps.append(search)
-        return block(search, timeout)
+    def sleep(wait: Wait, timeout: float | None) -> bool:
+        if wait.search is not None:
+            sleeps.append(wait)
+        return block(wait, timeout)
 
-    sleeps: list[JoinSearch] = []
-    block = JoinSearch.sleep
-    monkeypatch.setattr(JoinSearch, "sleep", sleep)
+    sleeps: list[Wait] = []
+    block = Wait.sleep
+    monkeypatch.setattr(Wait, "sleep", sleep)
     outside: Future[int] = Future()
     with planned(2) as (_, queue):
         task = queue.submit(lambda: queue.submit(lambda n: (yield n), outside)[0].result(DEADLINE))

@@ -93,9 +93,9 @@ def test_thread_that_has_told_says_nothing_more_where_something_wakes_it(
     with planned(1) as (scheduler, queue):
         task = queue.submit(lambda: scheduler.stop() and queue.submit(abs, -1).result())
         warning(caplog)
-        (needs,) = searches_in(queue)
-        needs.release()
-        until(needs.wakes.empty)
+        (search,) = searches_in(queue)
+        search.wait.release()
+        until(search.wait.wakes.empty)
         scheduler.resume()
         assert task.result(DEADLINE) == 1
     assert not caplog.records
