@@ -19,5 +19,5 @@ from .._planner import Node
 class Barrier(Node):
     """A relay that is done when its task, and all tasks of the queue before it, have started or ended."""
 
-    __slots__ = ("__weakref__",)
+    __slots__ = ()
     _tolerant = True

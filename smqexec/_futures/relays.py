@@ -17,7 +17,7 @@ from .owner import Owner
 class Settled(Node):
     """A relay for ``settled(future)``: done when its one dependency has ended, with any outcome."""
 
-    __slots__ = ("__weakref__",)
+    __slots__ = ()
     _tolerant = True  # for the planner: the failure of a dependency does not drop it
 
 
@@ -28,7 +28,7 @@ class Foreign(Node):
     its future when it ends.
     """
 
-    __slots__ = ("__weakref__", "future", "scheduler", "settled")
+    __slots__ = ("future", "scheduler", "settled")
 
     def __init__(self, scheduler: Owner, future: Future[Any], settled: bool) -> None:
         super().__init__()

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from functools import partial
 from typing import Any
+from weakref import ref
 
 from .._core.queue_state import QueueState
 from .._core.searches import searches
@@ -50,7 +51,7 @@ class Allocating:
     def _tell_searches(self, allocation: Allocation) -> None:
         """Extend searches that have visited the task of *allocation*: its units need more tasks to end."""
         for search in list(searches):
-            search.extend([allocation.task], (), (iter((allocation.waiter,)), self._core))
+            search.extend({ref(allocation.task)}, (), (iter((allocation.waiter,)), self._core))
 
     # The start of a task.
 

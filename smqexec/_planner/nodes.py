@@ -30,8 +30,8 @@ class Node:
     """A task, as the planner sees it.  A subclass is the task itself: one object, not two."""
 
     __slots__ = (
-        "_dependencies", "_dependents", "_index", "_missing", "_number", "_place", "_queue", "_search",
-        "_stage",
+        "__weakref__", "_dependencies", "_dependents", "_index", "_missing", "_number", "_place", "_queue",
+        "_search", "_stage",
     )  # fmt: skip
 
     _tolerant: ClassVar[bool] = False  # a dependency that is dropped counts as done

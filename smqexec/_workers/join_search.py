@@ -13,7 +13,7 @@ Two events extend the search after it has passed a node: the node becomes ready 
 before (`extend`), as its thread begins to wait or its task lacks units.
 
 Invariant: while `frames` and `new_needs` are empty, `ready` has each needed ready task of the worker's queue.
-A search keeps no node alive, as an ended node has a result: all references to visited nodes are weak.
+A search keeps no node, as an ended node has a result: references to visited nodes are weak.
 
 Locks: the waiting thread advances the search under the lock of the worker's scheduler; to visit a node of
 another scheduler it releases that lock and takes the other.  It never holds both, so two searches can't
@@ -24,11 +24,11 @@ worker's, an event looks up single entries, and appends to `new_needs`: both are
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from heapq import heappop, heappush
 from itertools import count
 from typing import Any, TypeAlias
-from weakref import WeakKeyDictionary, ref
+from weakref import ref
 
 from .._core.queue_state import QueueState, Worker
 from .._core.searches import SEARCH_LIMIT, searches
@@ -74,7 +74,7 @@ class Finder:
         """Note that a task of one of `homes` is ready, and no worker is on its way to it."""
         self.wait.release()
 
-    def extend(self, nodes: Collection[Any], queues: Iterable[QueueState], frame: Frame) -> None:
+    def extend(self, nodes: Set[ref[Any]], queues: Iterable[QueueState], frame: Frame) -> None:
         """Note that *nodes*, and the slots of *queues*, need the nodes in *frame* too."""
 
     # Called by the waiting thread, under the lock.
@@ -110,8 +110,8 @@ class JoinSearch(Finder):
     def __init__(self, wait: Wait, worker: Worker) -> None:
         super().__init__(wait, worker)
         # Visited nodes, each with its place in the order of visits.  The waiting thread adds an entry under
-        # the lock of the node's scheduler.
-        self.seen: WeakKeyDictionary[Node, int] = WeakKeyDictionary()
+        # the lock of the node's scheduler.  The entries of ended nodes stay: no other node is equal to them.
+        self.seen: dict[ref[Any], int] = {}
         # The next places.  The waiting thread's own.
         self.places = count()
         # Other queues of which a pending task was visited.  The waiting thread adds a queue under the lock of
@@ -128,9 +128,10 @@ class JoinSearch(Finder):
 
     def freed(self, node: Node) -> None:
         """Add *node* to the ready tasks if it was visited."""
-        place = self.seen.get(node)
+        reference = ref(node)
+        place = self.seen.get(reference)
         if place is not None:
-            heappush(self.ready, (place, ref(node)))
+            heappush(self.ready, (place, reference))
             self.wait.release()
 
     def ready_without_worker(self) -> None:
@@ -138,9 +139,9 @@ class JoinSearch(Finder):
         if self.ready:
             self.wait.release()
 
-    def extend(self, nodes: Collection[Any], queues: Iterable[QueueState], frame: Frame) -> None:
+    def extend(self, nodes: Set[ref[Any]], queues: Iterable[QueueState], frame: Frame) -> None:
         """Visit the nodes in *frame* too if one of *nodes*, or a task of *queues*, was visited."""
-        if not self.other_queues.isdisjoint(queues) or any(node in self.seen for node in nodes):
+        if not (self.other_queues.isdisjoint(queues) and self.seen.keys().isdisjoint(nodes)):
             self.new_needs.append(frame)
             self.wait.release()
 
@@ -222,13 +223,14 @@ class JoinSearch(Finder):
         if type(node) is AllTasks:
             self.frames.append((iter(node.nodes()), owner))
             return
-        if node._stage >= DONE or node in self.seen:
+        reference = ref(node)
+        if node._stage >= DONE or reference in self.seen:
             return
         if type(node) is AllocationWaiter:  # not in `seen`: `extend` has it visited again
             if node.allocation.waiter is node:
                 self.frames.append((iter(node.allocation.blockers()), owner))
             return
-        place = self.seen[node] = next(self.places)
+        place = self.seen[reference] = next(self.places)
         # Each case records the node before it reads the state, under the lock of *owner*: so an event either
         # has changed the state already, or finds the node in `seen`.
         if node._stage == RUNNING:
@@ -238,7 +240,7 @@ class JoinSearch(Finder):
         if queue in self.homes:
             # If it becomes ready later, `freed` adds it.
             if node._stage == READY:
-                heappush(self.ready, (place, ref(node)))
+                heappush(self.ready, (place, reference))
         elif queue is not None and queue not in self.other_queues:
             self.other_queues.add(queue)
             self._follow(wait for worker in reversed(queue.workers) for _, wait in worker.waits)

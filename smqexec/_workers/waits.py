@@ -25,6 +25,7 @@ from collections.abc import Callable, Collection, Iterator
 from queue import Empty, SimpleQueue
 from threading import TIMEOUT_MAX
 from typing import Any
+from weakref import ref
 
 from .._core.queue_state import CURRENT, QueueState, Worker
 
@@ -52,7 +53,7 @@ class Wait:
         self.active = False
         # All running tasks of the thread; and of each worker the innermost, which waits.  Empty while not
         # active.
-        self.tasks: set[Any] = set()
+        self.tasks: set[ref[Any]] = set()
         self.held: list[Any] = []
 
     # What a subclass waits for.
@@ -86,7 +87,7 @@ class Wait:
         for worker in self.workers:
             worker.waits.append((len(worker.suspended), self))
             tasks = worker.tasks()
-            self.tasks.update(tasks)
+            self.tasks.update(map(ref, tasks))
             self.held += tasks[-1:]
 
     def end(self) -> None:

@@ -418,7 +418,7 @@ def test_waiting_task_keeps_nothing_that_has_ended() -> None:
         task = queue.submit(queue.submit(lambda *_: None, middle, also_held).result)
         del middle
         search = searched(queue)
-        assert {*needs[1:]} <= {*search.seen}
+        assert {*map(weakref.ref, needs[1:])} <= {*search.seen}
         needs[1].cancel()
         gone = [weakref.ref(need) for need in needs]
         del needs
