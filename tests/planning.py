@@ -11,7 +11,7 @@ from smqexec._planner import DONE, Group, Node, PlannedQueue, as_few
 
 
 class Named(Node):
-    __slots__ = ("__weakref__", "name")
+    __slots__ = ("name",)
 
     def __init__(self, name: Any) -> None:
         super().__init__()
