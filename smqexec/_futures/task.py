@@ -19,7 +19,7 @@ from itertools import count
 from operator import index
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from .._calls.arguments import register_tasks
+from .._calls.arguments import ALL, register_tasks
 from .._calls.callables import announcement, generates, name_of
 from .._planner import DONE, NONE, Node
 from .future import CANCELLED, FAILED, Failure, PlannedFuture
@@ -101,6 +101,8 @@ class Task(PlannedFuture[R]):
     _queue: Home | None
     _fn: Any  # the function; once that is released, its name as a str
     # The arguments and their form, as `encode` returns them; None once the worker has released them.
+    # Of form ALL, if all of them were pending at submit: None until the task starts, as they are the
+    # dependencies; then a list.
     _args: Any
     _kwargs: Any
     # The stream of a generator task, in its own dictionary; None before the task has started or an item was
@@ -111,8 +113,8 @@ class Task(PlannedFuture[R]):
         raise TypeError("a Task can't be made by itself: Queue.submit makes them")
 
     def _empty(self, needs: list[Any]) -> None:
-        # They are the arguments, too, if the task keeps no others: see `Submission`.
-        if self._args is None:
+        # They are the arguments, too, if the task keeps no others: see `Submission._plain`.
+        if self._args is None and self._kwargs is ALL:
             self._args = needs.copy()
         needs.clear()
 

@@ -24,6 +24,7 @@ from internals import (
     resting_in,
     state_of,
     states_of,
+    termination,
     waiting,
     wake,
     watchers_of,
@@ -575,6 +576,28 @@ def test_end_of_a_task_is_told_before_a_long_search(
         assert sink.result(DEADLINE) == wake.SEARCH_LIMIT * 5 // 2
         assert told == [[1, 2]]
         queue.shutdown()
+
+
+@pytest.mark.parametrize("others", [0, 1])
+def test_submit_between_two_slices_of_a_cancellation(others: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A task that was cancelled in the first slice is no dependency to wait for, alone or with others."""
+    with planned(1, stopped=True) as (scheduler, queue):
+        need = queue.submit(int)
+        dropped = [queue.submit(add, need) for _ in range(9)]
+        late: list[Task[Any]] = []
+
+        def let_in() -> None:
+            lock_of(scheduler).release()
+            try:
+                pending = [queue.submit(int) for _ in range(others)]
+                late.append(beside(queue.submit, add, dropped[0], *pending).result(DEADLINE))
+            finally:
+                lock_of(scheduler).acquire()
+
+        monkeypatch.setattr(core_of(scheduler), "yield_lock", let_in)
+        monkeypatch.setattr(termination, "SLICE", 3)
+        assert need.cancel()
+        assert late and all(task.cancelled() for task in late + dropped)
 
 
 # Months of service.

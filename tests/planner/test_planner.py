@@ -409,6 +409,20 @@ def test_wide_fan_forgets_dropped_dependents() -> None:
     assert len(plan.run()) == 11
 
 
+def test_long_search_leaves_nothing_where_it_found_nodes() -> None:
+    plan = Plan()
+    plan.add("f", queue="")
+    plan.add("old")
+    names = [f"x{index}" for index in range(1000)]
+    for name in names:
+        plan.add(name, "f")
+    plan.add("later", "f")
+    plan.add("sink", [*names, "old", "later"])
+    assert plan.take() == "old"
+    assert plan.entries() <= 4 * SWEEP_FROM
+    plan.check()
+
+
 @pytest.mark.parametrize("order", ["newest", "oldest"])
 def test_drop_of_ready_tasks_in_any_order(order: str) -> None:
     """Half of them become ready when added, half later and in another order."""

@@ -195,3 +195,15 @@ def test_worker_that_is_one_too_many_when_it_is_to_get_a_thread(monkeypatch: pyt
         assert [task.result(DEADLINE) for task in held] == [None, 1]
         until(lambda: idle_in(queue))
         assert queue.submit(abs, -1).result(DEADLINE) == 1
+
+
+def test_up_when_all_are_busy_and_nothing_waits_for_a_slot() -> None:
+    first, second = Gate(), Gate()
+    with planned(1) as (_, queue):
+        tasks = [queue.submit(first), queue.submit(second)]  # the second finds no slot
+        first.open()
+        second.wait_entered()
+        queue.max_workers = 2
+        assert queue.submit(abs, -1).result(DEADLINE) == 1
+        second.open()
+        assert [task.result(DEADLINE) for task in tasks] == [None, None]
