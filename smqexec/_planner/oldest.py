@@ -14,7 +14,7 @@ from operator import attrgetter
 from typing import Any
 
 from .graph import dependencies_of, own_dependents, settle
-from .nodes import DONE, READY, RUNNING, SWEEP_FROM, Node, PlannedQueue
+from .nodes import DONE, NONE, READY, RUNNING, SWEEP_FROM, Node, PlannedQueue, release_dependencies
 
 
 class Fifo:
@@ -101,19 +101,25 @@ class OldestFirst:
             queue.line.sort()
 
     def take(self, queue: PlannedQueue, limit: Any = None, ended: Any = None, freed: Any = None) -> Any:
-        if ended is not None:
+        if ended is None:
+            queue.running += 1  # else one less runs, and one more
+        else:
             ended._stage = DONE
-            queue.running -= 1
             if ended._dependents is not None:
                 dependents, ended._dependents = own_dependents(ended), None
                 settle(self, dependents, freed)
         if not queue.ready:
+            queue.running -= 1
             return None
         line: Fifo = queue.line
         node = line.nodes.popleft() if line.nodes and not line.late else line.pop()
         if node._stage != READY:
             node = line.pop()
-        queue.start(node)
+        node._stage = RUNNING  # `PlannedQueue.start`, written out: saves two calls
+        node._search = None
+        queue.ready -= 1
+        if node._dependencies is not NONE:
+            release_dependencies(node)
         return node
 
     def listed(self, queues: Iterable[PlannedQueue]) -> list[Any]:
