@@ -160,14 +160,11 @@ class Task(PlannedFuture[R]):
                 known nor announced.
         """
         stream, queue = self._stream, self._queue
-        if (
-            stream is not None
-            and queue is not None
-            and stream.length is None
-            and type(key) is int
-            and key >= len(stream.values)
-        ):
-            return queue.scheduler.streams.item(queue, self, stream, key)  # saves all that follows
+        if stream is not None and type(key) is int and key >= 0:  # saves all that follows, for most keys
+            if key < len(stream.values):
+                return Item._ended(DONE, stream.values[key])
+            if stream.length is None and queue is not None:
+                return queue.scheduler.streams.item(queue, self, stream, key)
         stream = self._streaming()
         if stream is None:
             part = None if queue is None else queue.scheduler.streams.part(self, key)
