@@ -13,7 +13,6 @@ from weakref import ref
 from typing_extensions import override
 
 from ._calls.kinds import settled
-from ._core.queue_state import QueueState
 from ._ending import leave
 from ._engines.backend import ExecutorBackend, on_executor
 from ._engines.executors import Engine
@@ -144,47 +143,29 @@ class Queue(Submits, ThreadPoolExecutor):
         executor: Executor | None = None,
         prefetch: int | None = None,
     ) -> None: ...
-    def __init__(self, *args: Any, scheduler: Any = None, **kwargs: Any) -> None:
-        if args and isinstance(args[0], Scheduler):
-            if scheduler is not None:
-                raise TypeError("the scheduler was given twice, as first argument and by name")
-            scheduler, *rest = args
-            args = tuple(rest)
-        self._set_up(*args, scheduler=scheduler, **kwargs)
-
-    def _set_up(
+    def __init__(
         self,
-        max_workers: int | None = None,
-        thread_name_prefix: str = "",
-        initializer: Callable[..., object] | None = None,
-        initargs: tuple[Any, ...] = (),
-        *,
-        scheduler: Scheduler | None,
+        *args: Any,
+        scheduler: Any = None,
         in_order: bool = False,
         max_pending: int | None = None,
         context: bool = False,
         inline: bool = False,
         executor: Executor | None = None,
         prefetch: int | None = None,
+        **kwargs: Any,
     ) -> None:
+        if args and isinstance(args[0], Scheduler):
+            if scheduler is not None:
+                raise TypeError("the scheduler was given twice, as first argument and by name")
+            scheduler, *args = args  # type: ignore[assignment]
         # All arguments are checked before anything is made.
-        given = (max_workers, thread_name_prefix, initializer, initargs)
-        if any(isinstance(value, Scheduler) for value in given):
-            raise TypeError("the scheduler must come first: Queue(scheduler, 4)")
+        for_pool = max_workers, prefix, initializer, initargs = _pool_arguments(*args, **kwargs)
         check_flags(in_order=in_order, context=context, inline=inline)
-        if max_workers is not None:
-            max_workers = integer("max_workers", max_workers, "an int or None")
-        if initializer is not None and not callable(initializer):
-            raise TypeError("initializer must be a callable")
-        if not isinstance(initargs, Iterable):
-            raise TypeError(f"initargs must be a tuple, not {initargs!r}")
         if max_pending is not None:
             max_pending = positive("max_pending", max_pending, "an int or None")
         if executor is not None:
-            _check_executor(executor, inline, context)
-            if initializer is not None or initargs:
-                kind = type(executor).__name__
-                raise TypeError(f"give the initializer to the {kind}, whose workers it is for")
+            _check_executor(executor, inline, context, initializer is not None or bool(initargs))
         if prefetch is not None:
             prefetch = integer("prefetch", prefetch, "an int or None")
             if prefetch < 0:
@@ -197,34 +178,19 @@ class Queue(Submits, ThreadPoolExecutor):
             raise TypeError(f"scheduler must be a Scheduler, not {scheduler!r}")
 
         core = scheduler._core
-        if executor is not None:
-            state = on_executor(core, max_workers, thread_name_prefix, executor, prefetch)
+        if executor is None:
+            state = (without_threads if inline else in_threads)(core, *for_pool)
+        else:
+            state = on_executor(core, max_workers, prefix, executor, prefetch)
             if isinstance(executor, Engine):
                 self._known = executor.options
-        else:
-            make = without_threads if inline else in_threads
-            state = make(core, max_workers, thread_name_prefix, initializer, initargs)
-        limit = None if max_pending is None else PendingLimit(max_pending)
-        self._open(scheduler, state, in_order, limit, context)
-
-    _set_up.__qualname__ = "Queue"  # Python's errors name what the user has called
-
-    def _open(
-        self,
-        scheduler: Scheduler,
-        state: QueueState,
-        in_order: bool,
-        limit: PendingLimit | None,
-        context: bool,
-    ) -> None:
         state.in_order = in_order
-        state.pending_limit = limit
+        state.pending_limit = None if max_pending is None else PendingLimit(max_pending)
         state.copies_context = context
-        self._scheduler = scheduler
+        self._scheduler: Scheduler = scheduler
         self._state = state
         self._pool = state.pool
-        ruled = in_order or limit is not None or state.remote_values or state.inline or context
-        core = scheduler._core
+        ruled = in_order or max_pending is not None or state.remote_values or inline or context
         self._add = core.admission.add if ruled else core.submission.add
         self._thread_name_prefix = state.name  # clients of ThreadPoolExecutor, and its own tests, read it
         state.owner = ref(self, state.lose)
@@ -385,7 +351,30 @@ class Queue(Submits, ThreadPoolExecutor):
         return f"<{type(self).__name__} {state.name}, {counted(state.width, 'slot')}: {counts or 'no tasks'}>"
 
 
-def _check_executor(executor: object, inline: bool, context: bool) -> None:
+def _pool_arguments(
+    max_workers: int | None = None,
+    thread_name_prefix: str = "",
+    initializer: Callable[..., object] | None = None,
+    initargs: tuple[Any, ...] = (),
+) -> tuple[int | None, str, Callable[..., object] | None, tuple[Any, ...]]:
+    """Return the arguments that `Queue` shares with ThreadPoolExecutor, or raise a TypeError."""
+    given = (max_workers, thread_name_prefix, initializer, initargs)
+    if any(isinstance(value, Scheduler) for value in given):
+        raise TypeError("the scheduler must come first: Queue(scheduler, 4)")
+    if max_workers is not None:
+        max_workers = integer("max_workers", max_workers, "an int or None")
+    if initializer is not None and not callable(initializer):
+        raise TypeError("initializer must be a callable")
+    if not isinstance(initargs, Iterable):
+        raise TypeError(f"initargs must be a tuple, not {initargs!r}")
+    return max_workers, thread_name_prefix, initializer, initargs
+
+
+_pool_arguments.__qualname__ = "Queue"  # Python's errors name what the user has called
+
+
+def _check_executor(executor: object, inline: bool, context: bool, initializer: bool) -> None:
+    """Raise a TypeError unless *executor* is one, and no option is given that needs threads of our own."""
     if not isinstance(executor, Executor):
         raise TypeError(f"executor must be a concurrent.futures.Executor, not {executor!r}")
     if inline:
@@ -394,3 +383,5 @@ def _check_executor(executor: object, inline: bool, context: bool) -> None:
         raise TypeError("context and executor= exclude each other: an executor can't be sent a context")
     if isinstance(executor, Queue):
         raise TypeError("a Queue can't be the executor of a Queue: give both queues the same scheduler")
+    if initializer:
+        raise TypeError(f"give the initializer to the {type(executor).__name__}, whose workers it is for")

@@ -16,7 +16,7 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from concurrent.futures.thread import BrokenThreadPool
-from typing import Any
+from typing import Any, get_overloads
 
 import pytest
 from gate import DEADLINE, Gate
@@ -96,7 +96,7 @@ def leave(threads: Iterable[threading.Thread]) -> None:
 
 
 def test_arguments_are_those_of_thread_pool_executor() -> None:
-    ours = inspect.signature(Queue._set_up).parameters
+    ours = inspect.signature(get_overloads(Queue.__init__)[0]).parameters
     theirs = inspect.signature(ThreadPoolExecutor.__init__).parameters
     shared = [name for name in theirs if name != "ctxkwargs"]
     more = ["in_order", "max_pending", "context", "inline", "executor", "prefetch"]
