@@ -17,7 +17,7 @@ from concurrent.futures import CancelledError, Future
 from contextlib import suppress
 from itertools import count
 from operator import index
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import Any, TypeVar, overload
 
 from .._calls.arguments import ALL, register_tasks
 from .._calls.callables import announcement, generates, name_of
@@ -26,10 +26,6 @@ from .future import CANCELLED, FAILED, Failure, PlannedFuture
 from .items import Item, Stream
 from .names import known_as
 from .owner import Home
-
-if TYPE_CHECKING:
-    from asyncio import AbstractEventLoop
-
 
 R = TypeVar("R")
 Y = TypeVar("Y")
@@ -266,19 +262,19 @@ class Task(PlannedFuture[R]):
 
     def _values(self, stream: Stream) -> Iterator[Any]:
         """Yield each value of *stream*, then raise the failure of the task if it has one."""
-        for number in count():
-            while number >= len(stream.values):
-                item = self._item(stream, number)
-                with suppress(CancelledError):
-                    item.exception()
-                if self._is_exhausted(stream, number, item):
-                    try:
-                        self.result()  # raises the failure of the generator
-                        self._generating("can be iterated")
-                        return
-                    finally:
-                        del self, stream, item  # no cycle from the traceback to this frame and back
-            yield stream.values[number]
+        try:
+            for number in count():
+                while (item := self._unpublished(stream, number)) is not None:
+                    with suppress(CancelledError):
+                        item.exception()
+                if number >= len(stream.values):
+                    break
+                yield stream.values[number]
+            self.result()  # raises the failure of the generator
+            self._generating("can be iterated")
+        finally:
+            item = None
+            del self, stream  # no cycle from the traceback to this frame and back
 
     def __aiter__(self: Task[list[Y]]) -> AsyncIterator[Y]:
         """Iterate in ``async for``: the event loop runs on while this waits for a value.
@@ -290,26 +286,28 @@ class Task(PlannedFuture[R]):
 
     async def _values_in_loop(self, stream: Stream) -> AsyncIterator[Any]:
         """Do what `_values` does in an event loop."""
-        from asyncio import get_running_loop
+        try:
+            for number in count():
+                while (item := self._unpublished(stream, number)) is not None:
+                    # Not `await item`: if this caller is cancelled, that would cancel the item for all.
+                    await _ended(item)
+                if number >= len(stream.values):
+                    break
+                yield stream.values[number]
+            await self  # raises the failure of the generator
+            self._generating("can be iterated")
+        finally:
+            item = None
+            del self, stream
 
-        for number in count():
-            while number >= len(stream.values):
-                item = self._item(stream, number)
-                # Not `await item`: if this caller is cancelled, that would cancel the item for all.
-                await _ended(item, get_running_loop())
-                if self._is_exhausted(stream, number, item):
-                    try:
-                        await self  # raises the failure of the generator
-                        self._generating("can be iterated")
-                        return
-                    finally:
-                        del self, stream, item
-            yield stream.values[number]
+    def _unpublished(self, stream: Stream, number: int) -> Item[Any] | None:
+        """Return the item for value *number* if the generator may still yield that value; else None.
 
-    def _is_exhausted(self, stream: Stream, number: int, item: Item[Any]) -> bool:
-        """Return True if *item*, which has ended, has no value because the task has no more values."""
-        # Otherwise a user cancelled the item alone.  `values` is read last: it may have grown meanwhile.
-        return (self.done() or not item.cancelled()) and number >= len(stream.values)
+        An item that ends without a value was cancelled alone, so the next call returns another.
+        """
+        if number < len(stream.values) or stream.closed or self.done():
+            return None
+        return self._item(stream, number)
 
     def _generating(self, ability: str, advice: str = "") -> Stream:
         """Return the stream of a generator task; raise a TypeError if this is an ordinary task."""
@@ -358,8 +356,11 @@ class Task(PlannedFuture[R]):
 register_tasks(Task)
 
 
-async def _ended(item: Item[Any], loop: AbstractEventLoop) -> None:
-    """Return when *item* has ended, without blocking *loop*."""
+async def _ended(item: Item[Any]) -> None:
+    """Return when *item* has ended, without blocking the event loop."""
+    from asyncio import get_running_loop
+
+    loop = get_running_loop()
     waiter = loop.create_future()
 
     def settle() -> None:
