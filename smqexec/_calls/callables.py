@@ -1,6 +1,6 @@
-"""Find out whether a call of a callable is a generator task, and find its ``number_of_results``.
+"""What is called: which callables make generator tasks, their ``number_of_results``, and our wrappers.
 
-It is for two kinds of callables: generator functions, and callables with an attribute
+A call is a generator task if the callable is a generator function, or has an attribute
 ``number_of_results``.  The search looks through `functools.partial`, bound methods, the
 ``__call__`` of a class and decorators that set ``__wrapped__``.  It calls no user code.
 `announcement` returns a callable that reads the attribute only when it is called, as that
@@ -20,6 +20,7 @@ from operator import index
 from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import Any, TypeVar
 
+from .frames import ours
 from .kinds import class_attribute
 
 Fn = TypeVar("Fn", bound=Callable[..., Any])
@@ -89,6 +90,51 @@ class Plain:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.fn(*args, **kwargs)
+
+
+class Within:
+    """The function *fn*, called through *call*; if it makes a generator task, so are the iterator's steps.
+
+    Args:
+        call: Called with a function and its arguments, for example the ``run`` of a context.
+        fn: The function.
+    """
+
+    def __init__(self, call: Callable[..., Any], fn: Callable[..., Any]) -> None:
+        # As the parameters say; constant.
+        self.call = call
+        # So named, as `generates` looks through ``__wrapped__`` of a decorator.
+        self.__wrapped__ = fn
+        # For `name_of`.
+        self.__qualname__ = name_of(fn)
+
+    @ours
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
+        call, fn = self.call, self.__wrapped__
+        value = call(fn, *args, **kwargs)
+        if is_iterator(type(value)) and generates(fn):
+            return _Steps(call, value)
+        return value
+
+
+class _Steps:
+    """An iterator that takes each step of *iterator* through *call*."""
+
+    __slots__ = ("call", "iterator")
+
+    def __init__(self, call: Callable[..., Any], iterator: Iterator[Any]) -> None:
+        self.call = call  # constant
+        self.iterator = iterator  # constant
+
+    @ours
+    def __next__(self) -> Any:
+        return self.call(next, self.iterator)
+
+    @ours
+    def close(self) -> None:
+        close = getattr(self.iterator, "close", None)
+        if close is not None:
+            self.call(close)
 
 
 def generates(fn: Any) -> bool:

@@ -82,16 +82,15 @@ class uninterrupted:
 
     __slots__ = ("_error", "_handler", "_pressed")
 
-    def __enter__(self) -> uninterrupted:
+    def __enter__(self) -> None:
         # The handler of Ctrl-C that this block replaces while it masks.
         self._handler: Any = None
         # The arguments of a call of the handler that was masked.
         self._pressed: tuple[Any, ...] | None = None
-        # The KeyboardInterrupt that `keeps` recorded.
+        # The KeyboardInterrupt that `keep` recorded.
         self._error: BaseException | None = None
         if get_ident() in MAIN and _block is None:
             self._mask()
-        return self
 
     def _mask(self) -> None:
         """Replace the handler of Ctrl-C, if it is a Python function, with `_note`."""
@@ -149,13 +148,6 @@ class uninterrupted:
             del call, args, kwargs  # a failure keeps this frame
             self._mask()  # replaces the present handler: *call* may have set another
 
-    def keeps(self, error: BaseException) -> bool:
-        """Return True if *error*, raised by user code, is Ctrl-C; the block then raises it at its end."""
-        interrupts = isinstance(error, KeyboardInterrupt) and get_ident() in MAIN
-        if interrupts:
-            self._error = error
-        return interrupts
-
 
 @ours
 def unmasked(call: Callable[..., R], /, *args: Any, **kwargs: Any) -> R:
@@ -177,9 +169,13 @@ def interruptible(call: Callable[..., R], /, *args: Any, **kwargs: Any) -> R:
         del call, args, kwargs  # a failure keeps this frame
 
 
-def kept(error: BaseException) -> bool:
-    """Do what `uninterrupted.keeps` does, for the block that masks Ctrl-C, if there is one."""
-    return _block is not None and _block.keeps(error)
+def keep(error: BaseException) -> bool:
+    """Return True if *error*, raised by user code, is Ctrl-C: the masking block raises it at its end."""
+    block = _block if get_ident() in MAIN else None
+    if block is None or not isinstance(error, KeyboardInterrupt):
+        return False
+    block._error = error
+    return True
 
 
 def call_deferred() -> None:
@@ -187,12 +183,12 @@ def call_deferred() -> None:
 
     If the thread still holds the lock of another scheduler, calls to that one are deferred again.
     """
-    with uninterrupted() as guard:
+    with uninterrupted():
         for call in DEFERRED.pop(get_ident(), ()):
             try:
                 unmasked(call)
             except BaseException as error:  # a callback may raise it; the other calls are still made
-                if not guard.keeps(error):
+                if not keep(error):
                     LOGGER.exception("exception in a deferred call of a signal handler or a finalizer")
 
 

@@ -47,7 +47,7 @@ from .._calls.arguments import materialise
 from .._calls.callables import Plain, announcement, generates, name_of
 from .._calls.containers import Take
 from .._calls.frames import ours, strip_ours
-from .._calls.interrupts import elsewhere, kept, uninterrupted, unmasked
+from .._calls.interrupts import elsewhere, keep, uninterrupted, unmasked
 from .._core.exclusive import breakdown_on_error
 from .._core.process import come_before
 from .._core.queue_state import QueueState, Worker
@@ -246,7 +246,7 @@ class ExecutorBackend(Backend):
             self._enter(worker, future, channel)
             future.add_done_callback(done)
         except BaseException as error:
-            kept(error)  # Ctrl-C is also raised to the caller
+            keep(error)  # Ctrl-C is also raised to the caller
             strip_ours(error)
             done(_Refused(error))
 

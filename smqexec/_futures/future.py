@@ -31,7 +31,7 @@ from typing import Any, ClassVar, Never, TypeVar
 
 from typing_extensions import override
 
-from .._calls.interrupts import uninterrupted, unmasked
+from .._calls.interrupts import keep, uninterrupted, unmasked
 from .._planner import DONE, DROPPED, NEW, READY, RUNNING, WAITING, Node
 from .at_end import AtEnd, Relay
 from .conditions import ENDED, Condition
@@ -337,12 +337,12 @@ class PlannedFuture(Node, Future[R]):
         calls = at_end.calls()
         if not calls:
             return
-        with uninterrupted() as guard:  # after Ctrl-C in one callback the others are called, too
+        with uninterrupted():  # after Ctrl-C in one callback the others are called, too
             for fn in calls:
                 try:
                     unmasked(self._deliver, fn)
                 except BaseException as error:  # no callback may end the worker's thread
-                    if not guard.keeps(error):
+                    if not keep(error):
                         LOGGER.exception("exception calling callback for %r", self)
 
     # Attributes that concurrent.futures reads.

@@ -15,8 +15,7 @@ from functools import partial
 from typing import Any
 
 from .._calls.arguments import special
-from .._calls.callables import name_of
-from .._calls.contexts import Within
+from .._calls.callables import Within, name_of
 from .._calls.interrupts import interruptible, uninterrupted
 from .._core.blocking import acquire, block
 from .._core.queue_state import CURRENT, QueueState
