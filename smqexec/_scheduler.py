@@ -98,7 +98,7 @@ class Scheduler:
         core.admission = Admission(core, submission)
         core.waiting = self._waiting = Waiting(core)
         core.streams = Streams(core, wake, termination)
-        core.stopping = self._stopping = Stopping(core, wake)
+        self._stopping = Stopping(core, wake)
         core.ending = self._ending = Ending(core, termination, self._waiting)
         core.warn_if_stalled = self._ending.warn_if_stalled
         core.why_of = partial(why.sentence, core)

@@ -50,8 +50,6 @@ class Withdrawal:
         Args:
             progress: See above.
             locked: The interrupted thread keeps the lock until *progress* contains `UNDONE`.
-            queue: The queue of *task*.
-            task: The task.
             ended: True if *task* ended under the lock, and `Termination.finish` is still to be called.
         """
         claim = object()

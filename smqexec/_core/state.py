@@ -87,13 +87,12 @@ class State(Exclusive):
         self.add_node = self.planner.add
 
     # The parts.  `Scheduler` fills them in, once.  Those of type Any are of classes whose modules import this
-    # one: `Wake`, `Dispatcher`, `Submission`, `Termination` and `Stopping`; `Admission`, `Waiting`,
+    # one: `Wake`, `Dispatcher`, `Submission` and `Termination`; `Admission`, `Waiting`,
     # `Streams`.
     wake: Any
     dispatcher: Any
     submission: Any
     termination: Any
-    stopping: Any
     admission: Any
     waiting: Any
     streams: Any
