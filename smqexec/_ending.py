@@ -80,6 +80,8 @@ class Ending:
         with core.exclusive() as section:
             if queue.refusal is None:
                 queue.refuse(RuntimeError(why))
+            # Idle workers leave now; others as they find that the queue ends.  The last one ends the pool; a
+            # queue without workers has no last one.
             if queue.ending:
                 queue.wake_idle()
             if not queue.workers and queue.ending:
@@ -101,6 +103,7 @@ class Ending:
         with self._core.exclusive():
             if self._core._abandoned:
                 return False
+            # The calling task would wait for its own end.
             if at_work(self._core, queue):
                 raise RuntimeError("a task of a queue cannot await its shutdown: call shutdown(wait=False)")
         warn = partial(self.warn_if_stalled, f"the end of queue {queue.name}", True)

@@ -65,6 +65,7 @@ class Breakdown:
                 ended = self._end_without_planner(found, Failure(error, traceback_of(error)))
                 for queue in core.queues:
                     self._empty(queue, worker)
+                # No worker will end the pools of these.
                 without_workers = [queue for queue in core.queues if not queue.workers]
                 core.wake_condition_waiters()
             self._termination.finish(ended, task)  # type: ignore[arg-type]
@@ -86,6 +87,7 @@ class Breakdown:
             if future._stage <= RUNNING:  # else it has ended, and its waiters sleep
                 future._end(failure)
                 queue.failed += isinstance(future, Task)
+            # No link to another task stays: each would keep results alive.
             future._dependents = future._search = future._place = None
             if isinstance(future, Task) and future._barrier is not None:
                 future._barrier = None

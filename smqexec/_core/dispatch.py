@@ -52,6 +52,7 @@ class Dispatcher:
                     queue.name_worker(worker)
                 else:
                     worker.thread = threading.get_ident()
+                # After `resize` there may be too many workers: those that ask first leave.
                 retires = len(queue.workers) > queue.limit
                 if not retires:
                     task = self._wake.take(queue, worker)
@@ -84,6 +85,7 @@ class Dispatcher:
         """Remove *worker*, since its queue has too many or does not keep idle ones.  As `Wake.wake`."""
         queue.leave(worker)
         queue.update_rules()
+        # A task may have become ready for which *worker* was counted as on its way.
         return self._wake.wake(queue)
 
     def resize(self, queue: QueueState, workers: int | None = None, prefetch: int | None = None) -> None:
@@ -174,6 +176,7 @@ class Dispatcher:
         if not queue.ready:
             return None, None
         surplus = len(queue.workers) > queue.limit
+        # Then another worker has to take what is ready.
         if not more or surplus or (at_end is not None and at_end.calls()):
             return None, self._wake.wake(queue)
         successor = self._wake.take(queue, worker, brief=True)

@@ -128,6 +128,7 @@ def _after_fork() -> None:
     """Abandon the copies of the parent's schedulers, in the child's one thread."""
     for scheduler in members(_schedulers):
         scheduler.ending.abandon()
+    # At its exit the child waits only for schedulers of its own.
     _schedulers.clear()
 
 

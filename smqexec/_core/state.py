@@ -87,8 +87,7 @@ class State(Exclusive):
         self.add_node = self.planner.add
 
     # The parts.  `Scheduler` fills them in, once.  Those of type Any are of classes whose modules import this
-    # one: `Wake`, `Dispatcher`, `Submission` and `Termination`; `Admission`, `Waiting`,
-    # `Streams`.
+    # one: `Wake`, `Dispatcher`, `Submission` and `Termination`; `Admission`, `Waiting` and `Streams`.
     wake: Any
     dispatcher: Any
     submission: Any
