@@ -53,8 +53,8 @@ class Worker:
         # Tasks that wait while `task` runs nested in them, the outermost first; None for a callback that
         # waits, whose task has ended.  Written by ``_workers.waiting``, in the worker's thread.
         self.suspended: list[Task[Any] | None] = []
-        # Its waits, the outermost first (`JoinSearch`), each with the length of `suspended` at its begin.
-        # Written by ``_workers.waiting``.
+        # Its waits, the outermost first (`Wait`), each with the length of `suspended` at its begin.  Written
+        # by ``_workers.waits``.
         self.waits: list[tuple[int, Any]] = []
         # None until the worker has begun, that is, has asked for a task.  Then the identifier of its thread;
         # or the name of its slot, if it has no thread of its own.

@@ -1,7 +1,7 @@
 """Searches of waiting tasks, as the core sees them: the core reports events, and never asks.
 
-A task that waits runs other tasks of its queue nested.  Its search finds those that the awaited task needs
-(see ``_workers.join_search``).  It advances in its own thread; the events here say what has changed since it
+A worker that waits runs other tasks of its queue meanwhile.  A search finds these tasks (see
+``_workers.join_search``), in the thread of that worker.  The events report what has changed since the search
 passed.
 """
 
@@ -17,10 +17,13 @@ SEARCH_LIMIT = 300
 
 
 class Search(Protocol):
-    """A search of a waiting task.  Called under the lock of the scheduler of the node, or worker."""
+    """The search of a waiting worker: a `Finder`, which documents the methods.
 
-    # `Finder` documents the methods.
-    wait: Any  # the `Wait` to which the search belongs; constant
+    They are called under the lock of the scheduler of the node, or of the worker that waits.
+    """
+
+    wait: Any  # the `Wait` of the search; constant
+
     def freed(self, node: Node, /) -> None: ...
     def ready_without_worker(self) -> None: ...
     def extend(self, nodes: Any, queues: Any, frame: Any, /) -> None: ...

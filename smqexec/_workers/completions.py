@@ -17,9 +17,8 @@ from concurrent.futures._base import CANCELLED_AND_NOTIFIED, FINISHED
 from contextlib import suppress
 from typing import Any
 
-from .._futures.future import PlannedFuture
 from .join_search import JoinSearch
-from .stall import stalled
+from .stall import ELSEWHERE, source, stalled
 from .waiting import wait_for
 from .waits import Wait
 
@@ -92,12 +91,11 @@ class Completions(Wait):
         return self.satisfied() or wait_for(self, None if end is None else end - time.monotonic(), self._warn)
 
     def _warn(self) -> bool:
-        """Log why the wait may never end, and return True, if all pending futures' schedulers are stalled."""
-        homes = [future._home if isinstance(future, PlannedFuture) else None for future in self.awaited()]
-        schedulers = {None if home is None else home.scheduler for home in homes}
-        if None in schedulers or not all(map(stalled, schedulers)):
+        """Log why the wait may never end, and return True, if the schedulers of all futures are stalled."""
+        schedulers = {source(future) for future in self.awaited()}
+        if not all(each is not ELSEWHERE and stalled(each) for each in schedulers):
             return False
-        return any(scheduler.warn_if_stalled("several futures") for scheduler in schedulers if scheduler)
+        return any(each.warn_if_stalled("several futures") for each in schedulers)
 
     def close(self) -> None:
         """Leave the lists of waiters of all pending futures; wait no more."""

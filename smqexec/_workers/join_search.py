@@ -43,13 +43,13 @@ Frame: TypeAlias = tuple[Iterator[Any], Any]
 
 
 class Finder:
-    """Finds the tasks that a worker runs while it waits."""
+    """The search of a wait: it finds the tasks that a worker runs meanwhile, and receives events."""
 
-    def __init__(self, wait: Wait, worker: Worker) -> None:
+    def __init__(self, wait: Wait) -> None:
         # Constant: the wait; the scheduler of its workers; and by queue the worker in whose slot a task of
         # that queue runs nested.
         self.wait = wait
-        self.scheduler: Any = worker.queue.scheduler
+        self.scheduler: Any = wait.workers[0].queue.scheduler
         self.homes: dict[Any, Worker] = {each.queue: each for each in wait.workers}
 
     def open(self) -> None:
@@ -107,8 +107,8 @@ class AnyReady(Finder):
 class JoinSearch(Finder):
     """Finds the ready tasks of the worker's queue that the awaited futures need."""
 
-    def __init__(self, wait: Wait, worker: Worker) -> None:
-        super().__init__(wait, worker)
+    def __init__(self, wait: Wait) -> None:
+        super().__init__(wait)
         # Visited nodes, each with its place in the order of visits.  The waiting thread adds an entry under
         # the lock of the node's scheduler.  The entries of ended nodes stay: no other node is equal to them.
         self.seen: dict[ref[Any], int] = {}

@@ -9,14 +9,13 @@ task may have moved meanwhile.  The answer decides only on a warning, and on wha
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 from .._core.queue_state import Worker
 from .._futures.future import PlannedFuture
 from .._futures.relays import Foreign
 from .._futures.task import Task
-from .waits import AllTasks, Wait
+from .waits import AllTasks
 
 # Stands for the unknown source of other executors' futures, in place of a scheduler.
 ELSEWHERE: Any = None
@@ -62,10 +61,7 @@ def _awaited(scheduler: Any, endless: bool) -> list[Any] | None:
         if queue.coming or (queue.ready and not scheduler.stopped and busy < queue.limit):
             return None
     # Pending tasks may depend on futures of other schedulers and executors.
-    for relay in scheduler.relays:
-        if type(relay) is Foreign:
-            home = None if relay.future is None else relay.future._home
-            awaited.append(ELSEWHERE if home is None else home.scheduler)
+    awaited += [source(relay.future) for relay in scheduler.relays if type(relay) is Foreign]
     return list(dict.fromkeys(awaited))
 
 
@@ -77,20 +73,18 @@ def is_blocked(worker: Worker, awaited: list[Any]) -> bool:
     # A wait counts only if no nested task runs inside it.
     depth, wait = worker.waits[-1] if worker.waits else (None, None)
     if wait is not None and depth == len(worker.suspended):
-        awaited += [source for source in _sources(wait) if source is not worker.queue.scheduler]
+        pending = [each for each in wait.awaited() if not isinstance(each, PlannedFuture) or not each.done()]
+        awaited += [other for other in map(source, pending) if other is not worker.queue.scheduler]
         return not wait.satisfied()
     return worker.task in worker.queue.scheduler.paused
 
 
-def _sources(wait: Wait) -> Iterator[Any]:
-    """Yield the scheduler of each awaited future of *wait*; ELSEWHERE if it has none."""
-    for each in wait.awaited():
-        if isinstance(each, PlannedFuture):
-            home = each._home  # read once: it becomes None when the future ends
-            if home is not None:
-                yield home.scheduler
-        else:
-            yield each.scheduler if type(each) is AllTasks else ELSEWHERE
+def source(awaited: Any) -> Any:
+    """Return the scheduler that ends *awaited*, a future or an `AllTasks`; ELSEWHERE if none does, or has."""
+    if type(awaited) is AllTasks:
+        return awaited.scheduler
+    home = awaited._home if isinstance(awaited, PlannedFuture) else None
+    return ELSEWHERE if home is None else home.scheduler
 
 
 def _generates(task: Task[Any] | None) -> bool:

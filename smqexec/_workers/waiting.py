@@ -223,7 +223,7 @@ def _begin(wait: Wait) -> None:
     core: Any = worker.queue.scheduler
     with Section(core):
         if wait.search is None:
-            wait.search = wait.finder(wait, worker)
+            wait.search = wait.finder(wait)
             wait.search.open()
         # A search that visits these workers later finds the wait in `waits`.  A search that has visited them
         # gets the event.  Both are under this lock, so no search misses the wait.

@@ -38,7 +38,7 @@ class Wait:
     #: The wait is used again after its end: its search then knows which nodes it has visited.
     reused = False
     #: The class of the search, of ``join_search``.
-    finder: Callable[[Any, Worker], Any]
+    finder: Callable[[Any], Any]
 
     def __init__(self) -> None:
         # One entry for each event that may let the thread go on.  Any thread puts one, without a lock.
