@@ -38,7 +38,7 @@ from smqexec._calls.interrupts import uninterrupted
 @pytest.mark.parametrize(
     "order, started", slow_but(("newest", True), [("newest", False), ("newest", True), ("oldest", True)])
 )
-def test_submit_struck_at_every_line(name: str, order: str, started: bool) -> None:
+def test_submit_interrupted_at_every_line(name: str, order: str, started: bool) -> None:
     for step in range(1, 10_000):
         gate, outside = Gate(), Future[int]()
         with planned(1, 2, order=order) as (scheduler, queue, other):
@@ -65,7 +65,7 @@ def test_submit_struck_at_every_line(name: str, order: str, started: bool) -> No
 
 
 @pytest.mark.parametrize("name", slow_but("two", [*SUBMITS, "failed"]))
-def test_observers_hear_of_the_end_of_each_struck_submit(name: str) -> None:
+def test_observers_hear_of_the_end_of_each_interrupted_submit(name: str) -> None:
     """Once, and of no end where they have not heard of the submit."""
     for step in range(1, 10_000):
         gate, outside = Gate(), Future[int]()
@@ -91,8 +91,8 @@ def test_observers_hear_of_the_end_of_each_struck_submit(name: str) -> None:
 
 
 @pytest.mark.parametrize("order", slow_but("newest", ["newest", "oldest"]))
-def test_submit_struck_twice(order: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The second Ctrl-C does not keep the first one's damage from being mended, nor let others see it."""
+def test_submit_interrupted_twice(order: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second Ctrl-C does not prevent the repair after the first one, nor let others see the damage."""
     step, struck = 0, True
     while struck:
         step += 1
@@ -158,7 +158,7 @@ def test_submit_interrupted_where_no_thread_can_be_started(monkeypatch: pytest.M
 
 @pytest.mark.parametrize("begun", [False, True])
 @pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
-def test_submit_struck_again_as_the_thread_is_started_that_withdraws_the_task(
+def test_submit_interrupted_again_as_the_thread_is_started_that_withdraws_the_task(
     begun: bool, error: type[BaseException], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is withdrawn once, and the lock is released."""
@@ -193,7 +193,7 @@ def test_submit_struck_again_as_the_thread_is_started_that_withdraws_the_task(
         assert scheduler.wait(DEADLINE)
 
 
-def test_first_submit_of_a_queue_struck_at_every_line() -> None:
+def test_first_submit_of_a_queue_interrupted_at_every_line() -> None:
     """A thread that was to be started is not counted on."""
     step, struck = 0, True
     while struck:
@@ -205,7 +205,7 @@ def test_first_submit_of_a_queue_struck_at_every_line() -> None:
     assert step > 20
 
 
-def test_submit_struck_while_an_earlier_worker_has_not_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_submit_interrupted_while_an_earlier_worker_has_not_begun(monkeypatch: pytest.MonkeyPatch) -> None:
     """The repair removes that worker, and starts another one."""
     gate = Gate()
     with planned() as (scheduler,):
@@ -224,7 +224,7 @@ def test_submit_struck_while_an_earlier_worker_has_not_begun(monkeypatch: pytest
         queue.shutdown()
 
 
-def test_submit_struck_when_its_task_runs_already(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_submit_interrupted_when_its_task_runs_already(monkeypatch: pytest.MonkeyPatch) -> None:
     """Then that goes on."""
     with planned(1) as (scheduler, queue):
         gate = Gate()
@@ -259,7 +259,7 @@ def test_idle_worker_is_not_lost_where_a_submit_is_interrupted_as_it_wakes_the_w
         assert sorted(task.result(DEADLINE) for task in tasks) == [0, 1]
 
 
-def test_struck_member_of_a_group_and_its_group() -> None:
+def test_interrupted_member_of_a_group_and_its_group() -> None:
     """What was there of the group stays, in its order."""
     with planned(1, stopped=True) as (scheduler, queue):
         order: list[int] = []
@@ -273,7 +273,7 @@ def test_struck_member_of_a_group_and_its_group() -> None:
             newer.promote()
         scheduler.resume()
         assert scheduler.wait(DEADLINE)
-        # Where it was struck too late, the caller did not learn that it was submitted.
+        # Where Ctrl-C came too late, the caller did not learn that it was submitted.
         assert [number for number in order if number != 3] == [9, 0, 1, 2]
 
 
