@@ -74,13 +74,7 @@ class Submission:
             return core.planner.group()
 
     def add(
-        self,
-        queue: QueueState,
-        fn: Any,
-        args: Any,
-        kwargs: Any,
-        group: Group | None,
-        made: Task[Any] | None = None,
+        self, queue: QueueState, fn: Any, args: Any, kwargs: Any, group: Group | None, made: Any = None
     ) -> Task[Any]:
         """Add a new task of *queue*, the call of *fn*, and return it; or raise the refusal of the queue.
 
@@ -121,9 +115,8 @@ class Submission:
                 return task
             self._perform(starts, special, task)
         except BaseException:
-            # The other thread withdraws *task*: see ``interrupted``.  Here is no call of Python code, for
-            # which no stack may be left.  Each step of the loop may be interrupted once more, and is then
-            # tried again.
+            # Another thread withdraws *task*: see ``interrupted``.  No Python code is called, as no stack may
+            # be left.  Each step of the loop may be interrupted once more, and is then tried again.
             progress: list[Any] = []
             begun = over = False
             while not over:
@@ -132,16 +125,13 @@ class Submission:
                         call = (progress, lock._is_owned(), queue, task, special and special.ended)
                         start_new_thread(elsewhere, (self.withdrawal.run, call))
                         begun = True
-                    # Until then this thread keeps the lock: no worker may meet a task that is half added.
                     if UNDONE in progress and lock._is_owned():
                         lock.release()
                     over = OVER in progress and not lock._is_owned()
                     sleep(1e-4)
                 except (KeyboardInterrupt, MemoryError):
                     pass
-                except RuntimeError:
-                    # The process has as many threads as it may have: this thread does it, if its stack
-                    # allows.
+                except RuntimeError:  # no more threads: this one does it, if its stack allows
                     begun = True
                     self.withdrawal.run(progress, lock._is_owned(), queue, task, special and special.ended)
             raise
