@@ -379,15 +379,13 @@ class PlannedFuture(Node, Future[R]):
     @override
     def set_running_or_notify_cancel(self) -> bool:
         """Raise RuntimeError: only the scheduler runs a task."""
-        raise RuntimeError(
-            f"{self!r} is run by its scheduler alone; use a concurrent.futures.Future of your own"
-        )
+        return self.set_result(None)  # type: ignore[arg-type]
 
     @override
-    def set_result(self, result: R) -> None:
+    def set_result(self, result: R) -> Never:
         """Raise RuntimeError: only the scheduler ends a task."""
         raise RuntimeError(
-            f"{self!r} is ended by its scheduler alone; use a concurrent.futures.Future of your own"
+            f"{self!r} is run and ended by its scheduler alone; use a concurrent.futures.Future of your own"
         )
 
     @override

@@ -11,9 +11,7 @@ from abc import abstractmethod
 from concurrent.futures import CancelledError, Future
 from functools import cache
 from time import monotonic
-from typing import Any, TypeAlias, TypeVar
-
-R = TypeVar("R")
+from typing import Any, TypeAlias
 
 Snapshot: TypeAlias = tuple[bool, bool, Any, BaseException | None]  # done, cancelled, result, exception
 
@@ -54,9 +52,9 @@ class Kept:
         return self.future.exception(None if end is None else max(end - monotonic(), 0))
 
 
-def fetched(future: Future[R]) -> Future[R]:
+def fetched(future: Future[Any]) -> Any:
     """Return a done future of the standard library with the outcome of *future*, and a fetched value."""
-    here: Future[R] = Future()
+    here: Future[Any] = Future()
     try:
         here.set_result(future.result())
     except CancelledError:
@@ -68,12 +66,8 @@ def fetched(future: Future[R]) -> Future[R]:
 
 def snapshot(future: Future[Any]) -> Snapshot:
     """Fetch the value of the done *future*; return its outcome as asyncio of Python 3.15 reads it."""
-    try:
-        return True, False, future.result(), None
-    except CancelledError:
-        return True, True, None, None
-    except BaseException as error:
-        return True, False, None, error
+    here = fetched(future)
+    return True, here.cancelled(), here._result, here._exception
 
 
 @cache
