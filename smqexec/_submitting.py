@@ -284,22 +284,20 @@ def _results(tasks: deque[Any], end: float | None, more: Iterator[Any] | None) -
                 else:
                     tasks.append(task)
                 del task
-            # No name may keep the task or its result while the generator is suspended.
-            yield _result_or_cancel(tasks.popleft(), None if end is None else end - time.monotonic())
+            yield _take(tasks, None if end is None else end - time.monotonic())
     finally:
         _cancel(tasks)
 
 
-def _cancel(tasks: Iterable[Task[Any]]) -> None:
-    for task in tasks:
-        task.cancel()
+def _take(tasks: deque[Any], timeout: float | None) -> Any:
+    """Return the result of the first of *tasks*, and remove the task; a task without a result stays."""
+    # In a function of its own: no name of the suspended generator keeps the result.
+    result = tasks[0].result(timeout)
+    del tasks[0]
+    return result
 
 
-def _result_or_cancel(task: Any, timeout: float | None) -> Any:
-    try:
-        try:
-            return task.result(timeout)
-        finally:
-            task.cancel()
-    finally:
-        del task  # no cycle with the exception
+def _cancel(tasks: deque[Any]) -> None:
+    """Cancel and remove all *tasks*: an exception keeps the frame that has the deque."""
+    while tasks:
+        tasks.popleft().cancel()

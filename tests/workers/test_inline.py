@@ -210,6 +210,20 @@ def test_futures_of_others() -> None:
         assert late.result(DEADLINE) != here()
 
 
+def test_thread_that_has_submitted_does_not_run_tasks_that_become_ready_later() -> None:
+    """It might be a thread of another executor, whose slot a task would block."""
+    outside: Future[int] = Future()
+
+    def submit_and_end() -> int:
+        queue.submit(abs, -1)
+        outside.set_result(1)
+        return here()
+
+    with Queue(inline=True) as queue:
+        late = queue.submit(lambda _: here(), outside)
+        assert beside(submit_and_end).result(DEADLINE) != late.result(DEADLINE)
+
+
 def test_other_thread_makes_ready_what_an_outer_worker_needs() -> None:
     outside: Future[int] = Future()
 
