@@ -8,15 +8,15 @@ on calls `Wait.release`, from any thread::
     ConditionWait   waiting       a condition of the scheduler   the thread that makes the condition true
     Completions     completions   the ends of several futures    each thread that ends one of them
 
-The wait of a worker has a *search* too, which finds the tasks that the worker runs meanwhile, nested in its
-own slot and thread (see ``join_search``).  So such a wait is also woken when its search can go on: a task
-becomes ready, another worker begins to wait, or the scheduler resumes.
+The wait of a worker also has a *search*, which finds the tasks that the worker runs meanwhile, nested in its
+own slot and thread (see ``join_search``).  So events of the search wake the thread too: a task becomes ready,
+another worker begins to wait, or the scheduler resumes.
 
-A wait is *active* from `begin` to `end`.  While it is active, `Worker.waits` has the wait: searches of other
-workers follow it, and `why` shows it.  ``waiting.wait_for`` does all of this, in the same way for each class.
+A wait is *active* from `begin` to `end`.  Meanwhile it is in `Worker.waits`: searches of other workers follow
+it, and `why` shows it.  ``waiting.wait_for`` begins and ends waits, in the same way for each class.
 
-No wake is lost: each is an entry of a queue, and stays until the thread takes it.  A wake too many is
-harmless: the thread looks at `satisfied`, and sleeps again.
+No wake is lost: each wake is an entry of a queue, and stays until the thread takes it.  A wake too many is
+harmless: the thread reads `satisfied`, and sleeps again.
 """
 
 from __future__ import annotations
@@ -50,9 +50,10 @@ class Wait:
         # Finds tasks for `worker`; None outside of tasks, and after the end unless `reused`.  Written by the
         # waiting thread, under the lock of the worker's scheduler, as are the next fields.
         self.search: Any = None
+        # True from `begin` to `end`.
         self.active = False
-        # All running tasks of the thread; and of each worker the innermost, which waits.  Empty while not
-        # active.
+        # While active: all running tasks of the thread, in the form in which searches compare them; and the
+        # innermost task of each of its workers.
         self.tasks: set[ref[Any]] = set()
         self.held: list[Any] = []
 
@@ -82,7 +83,7 @@ class Wait:
             self.worker, self.workers = worker, workers
 
     def begin(self) -> None:
-        """Become active: `worker` waits.  The lock of its scheduler is held."""
+        """Become active: the tasks of the thread wait.  The lock of their scheduler is held."""
         self.active = True
         for worker in self.workers:
             worker.waits.append((len(worker.suspended), self))
@@ -95,7 +96,7 @@ class Wait:
         self.active = False
         self.tasks, self.held = set(), []
         for worker in self.workers:
-            worker.waits[:] = [each for each in worker.waits if each[1] is not self]
+            worker.waits.pop()  # the waits nested in this one have ended
 
     def drop_search(self) -> None:
         """Release the search, which gets no more events."""
@@ -118,9 +119,9 @@ class Wait:
         self.wakes.put(None)
 
     def futures(self) -> Iterator[Any]:
-        """Yield the awaited futures, keep none that was yielded.  After the end of the wait yield none."""
+        """Yield the awaited futures, and keep none that was yielded.  Yield none if the wait has ended."""
         # Read at the first step: by then futures, or the wait, may have ended.
-        futures = [*self.awaited()][::-1] if self.active else []
+        futures = list(self.awaited()) if self.active else []
         while futures:
             yield futures.pop()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import concurrent.futures
 import sys
 import threading
+import time
 import weakref
 from collections.abc import Callable
 from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION, CancelledError, Future
@@ -105,6 +106,25 @@ def test_wait_takes_a_step_for_each_task_around_it() -> None:
         return count
 
     assert steps(120) < 5 * steps(30)
+
+
+def test_recursion_on_two_slots_costs_at_most_the_square_of_its_depth() -> None:
+    """Each wait compares the tasks of its thread with what the searches of the other thread have visited."""
+
+    def seconds(depth: int) -> float:
+        times = []
+        for _ in range(3):
+            with planned(2) as (_, queue):
+                before = time.process_time()
+                queue.submit(descend, queue, depth).result(DEADLINE)
+                times.append(time.process_time() - before)
+        return min(times)
+
+    def descend(queue: Queue, n: int) -> None:
+        if n:
+            queue.submit(descend, queue, n - 1).result()
+
+    assert seconds(400) < 32 * seconds(100)
 
 
 def test_recursion_too_deep_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
