@@ -1074,6 +1074,14 @@ def test_tasks_that_are_still_to_be_dropped_are_pending(order: str, monkeypatch:
         monkeypatch.setattr(core_of(scheduler), "yield_lock", lambda: between.append(pending_in(scheduler)))
         assert first.cancel()
         assert between == [heirs[2:], heirs[5:]]
+        failing = queue.submit(fail)
+        heirs = [queue.submit(nothing, failing) for _ in range(6)]
+        monkeypatch.undo()
+        monkeypatch.setattr(termination, "SLICE", 3)
+        scheduler.resume()
+        assert [heir.exception(DEADLINE) for heir in heirs] == [failing.exception()] * 6
+        assert [heir.origin for heir in heirs] == [failing] * 6
+        assert not core_of(scheduler).unfinished_drops
 
 
 def test_fault_of_ours_in_an_abandoned_scheduler() -> None:
