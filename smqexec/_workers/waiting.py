@@ -149,6 +149,8 @@ class FutureWait(Wait):
 
     def withdraw(self) -> None:
         """Undo `enrol`: after a time-out, Ctrl-C, or the error about a cycle."""
+        if self._future.done():  # for good: in general no lock is taken
+            return
         with Section(self._core):
             if not self._future.done():  # else `_wake_waiters` may iterate over the list
                 self._future._get_at_end().waits.remove(self)

@@ -134,11 +134,6 @@ class AllTasks:
         self.queue = queue  # None: all queues; constant
 
     def nodes(self) -> list[Any]:
-        """Return these tasks, except tasks that wait for a condition themselves.
-
-        The lock is held.  Cost: the whole graph.
-        """
-        waiting = self.scheduler.waiting_tasks()
-        running = [task for task in self.scheduler.running_tasks() if task not in waiting]
-        found = running + self.scheduler.termination.pending()
+        """Return these tasks.  The lock is held.  Cost: the whole graph."""
+        found = self.scheduler.running_tasks() + self.scheduler.termination.pending()
         return [task for task in found if self.queue in (None, task._queue)]
