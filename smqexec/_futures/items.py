@@ -153,6 +153,15 @@ class Stream:
         # The generator has returned: `values` is complete.  Written last, by the worker.
         self.closed = False
 
+    def without_value(self) -> dict[Any, Item[Any]]:
+        """Return the pending items that get no value any more, as the generator has ended.
+
+        A value may have come as its item was added: the thread that added the item is about to end it.
+        """
+        # `copy` is atomic, and makes no tuples, which may run finalizers: a request may come.
+        left, count = self.items.copy(), len(self.values)
+        return {key: item for key, item in left.items() if key is LENGTH or key >= count}
+
     def missing(self, index: int) -> IndexError:
         """Return the error of an item beyond the last value of a closed stream."""
         count = len(self.values)

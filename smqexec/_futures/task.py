@@ -337,7 +337,10 @@ class Task(PlannedFuture[R]):
 
     def _parts(self) -> list[Any]:
         stream = self._stream
-        return [] if stream is None else list(stream.items.values())  # atomic
+        if stream is None:
+            return []
+        # What has ended drops its parts: see `without_value`.
+        return list((stream.items.copy() if self._stage < DONE else stream.without_value()).values())
 
     def _release(self) -> None:
         # A task that ended before it started.

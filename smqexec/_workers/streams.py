@@ -8,7 +8,8 @@ ends, and leaves `Stream.items`, when its value is published or the task ends wi
 No request misses the end of its item.  The request adds the item, then looks whether the value, or the end
 of the stream or of the task, is there; the other thread writes one of these, then looks for items.  So at
 least one of the two sees the other: methods of lists and dicts are atomic, and full memory barriers.  If
-both do, the lock lets one of them end the item.
+both do, the lock lets one of them end the item.  If the request alone does, the task may end before it has
+ended the item: so the end of a task spares the items that have a value.
 
 An item of an ordinary task is a relay, too.  The end of the task calls `Item._extract`, and until the item
 has ended it is in `State.relays`.
@@ -134,8 +135,7 @@ class Streams:
         with self._core.exclusive():
             # First: a request that adds its item after the copy sees this.
             stream.closed = True
-            # `copy` is atomic.  `list(items())` makes tuples, which may run finalizers: a request may come.
-            left = stream.items.copy()
+            left = stream.without_value()
         for index, item in left.items():
             self.fail_item(item, Failure(stream.missing(index), None))
 

@@ -441,6 +441,34 @@ def test_value_comes_while_its_item_is_entered() -> None:
         assert task.result(DEADLINE) == []
 
 
+@pytest.mark.parametrize("end", ["fails", "is cancelled", "returns"])
+def test_task_ends_before_the_item_of_a_value_that_came_meanwhile(end: str) -> None:
+    """The value came as its item was entered, so that the request has to end the item."""
+    with planned(1) as (scheduler, queue):
+        gate, fed = Gate(), Fed()
+        task = queue.submit(fed)
+        until(lambda: fed.began)
+        iter(task)
+
+        class Late(dict[Any, Any]):
+            def setdefault(self, *item: Any) -> Any:
+                fed.give("late", gate)
+                gate.wait_entered()
+                return super().setdefault(*item)
+
+        def ended() -> None:
+            if end == "is cancelled":
+                task.cancel()
+            fed.give({"fails": Broken(), "is cancelled": "more", "returns": END}[end])
+            gate.open()
+            outcome(task)
+
+        stream_of(task).items = Late()
+        before(core_of(scheduler).streams, "_end_late", ended)
+        assert task[0].result(0) == "late"
+        assert not stream_of(task).items
+
+
 def test_item_is_cancelled_before_it_fails() -> None:
     with planned(1) as (scheduler, queue):
         fed = Fed()
