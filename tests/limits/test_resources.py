@@ -311,6 +311,19 @@ def test_wide_request_is_not_starved(lab: Any) -> None:
     assert ran == ["wide", "narrow", "narrow", "narrow"]
 
 
+def test_first_at_one_resource_makes_way_at_another(lab: Any) -> None:
+    _, queue, _, disk, gate = lab
+    camera, held = Resource("camera", 1), Gate()
+    queue.options(resources={camera: 1}).submit(held.enter)
+    held.wait_entered()
+    until_lacking(first := queue.options(resources={camera: 1, disk: 1}).submit(gate.enter))
+    until_lacking(second := queue.options(resources={disk: 1}).submit(abs, -2))
+    held.open()
+    gate.wait_entered()
+    assert second.result(DEADLINE) == 2 and first.running()
+    gate.open()
+
+
 def test_granted_task_is_the_next_of_its_queue(lab: Any) -> None:
     _, wide, narrow, disk, gate = lab
     ran: list[str] = []
@@ -356,6 +369,7 @@ def test_kept_until_released(lab: Any) -> None:
     assert later.result(DEADLINE) == 2
     queue.options(release=[file, later]).submit(abs, 1).result(DEADLINE)  # the first has been released
     until(lambda: disk.free == 3)
+    assert queue.options(resources={disk: 3}).submit(abs, -3).result(DEADLINE) == 3
 
 
 @pytest.mark.parametrize("end", ["fails", "is cancelled", "is dropped"])
