@@ -20,13 +20,13 @@ F = TypeVar("F", bound=Future[Any])
 def checkpoint() -> None:
     """Block while the scheduler of the calling task is stopped; end the task if it was cancelled.
 
-    "The suitable condition" that a long task can place in its code.  Every
-    ``yield`` of a generator task is one.  Outside a task it does nothing, so
-    that code with checkpoints can also be called directly.
+    A long task calls this where it can pause or end.  Every ``yield`` of a
+    generator task is a checkpoint.  Outside a task this does nothing, so that
+    code with checkpoints can also be called directly.
 
     Raises:
-        CancelledError: Somebody called ``cancel()`` on the running task.  Let
-            it through, and the task is cancelled.
+        CancelledError: ``cancel()`` was called on the running task, which is
+            cancelled if it lets this exception through.
 
     Cost: about 0.2 µs.
     """
@@ -35,7 +35,7 @@ def checkpoint() -> None:
     if worker is None or task is None:
         return
     scheduler = worker.queue.scheduler
-    # Neither is read under the lock: a change that comes now is seen at the next checkpoint.
+    # Both fields are read without the lock: the next checkpoint sees a change that comes now.
     if scheduler.stopped:
         scheduler.waiting.pause(task)
     at_end = task._at_end

@@ -18,7 +18,6 @@ from .._planner import DONE, LATE, NONE, WAITING
 from .future import FAILED, Failure, PlannedFuture, new
 from .names import counted
 from .owner import Home
-from .remote_value import Kept
 
 R = TypeVar("R")
 
@@ -85,8 +84,6 @@ class Item(PlannedFuture[R]):
     def _cut(cls, result: Any, key: Any) -> Item[Any]:
         """Return a done item with ``result[key]``, or with the error that this raises."""
         try:
-            if type(result) is Kept:
-                return cls._ended(DONE, Kept(result.future.part(key)))
             return cls._ended(DONE, result[key])
         except Exception as error:
             strip_ours(error)
@@ -99,7 +96,7 @@ class Item(PlannedFuture[R]):
         if queue is None or task.cancelled() or isinstance(result, Failure):
             return  # this item has ended, with the task or before
         try:
-            value = Kept(result.future.part(self._key)) if type(result) is Kept else result[self._key]
+            value = result[self._key]
         except BaseException as error:
             strip_ours(error)
             queue.scheduler.streams.fail_item(self, Failure(error, traceback_of(error)))

@@ -51,6 +51,10 @@ class Kept:
         """Return the exception of the call or part, or None; as `result`, but fetch no value."""
         return self.future.exception(None if end is None else max(end - monotonic(), 0))
 
+    def __getitem__(self, key: Any) -> Kept:
+        """Return the outcome of an item: the engine computes ``value[key]``."""
+        return Kept(self.future.part(key))
+
 
 def fetched(future: Future[Any]) -> Any:
     """Return a done future of the standard library with the outcome of *future*, and a fetched value."""
