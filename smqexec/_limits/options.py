@@ -12,7 +12,7 @@ from concurrent.futures import Future
 from contextvars import Context
 from dataclasses import dataclass, field, replace
 from math import isnan
-from typing import Any, cast
+from typing import Any
 
 from .._calls.kinds import FUTURE, SETTLED, kind_of, settled
 from .._futures.task import Task
@@ -114,15 +114,13 @@ def _listed(name: str, given: Iterable[Any], contents: str, kinds: tuple[int, ..
 
 def _allocations(release: Iterable[Task[Any]]) -> tuple[Allocation, ...]:
     """Return the allocations of the tasks *release*, the option; refuse a task without hold."""
-    allocations: list[Allocation] = []
-    for task in _listed("release", release, "tasks", (FUTURE,)):
+    tasks = _listed("release", release, "tasks", (FUTURE,))
+    for task in tasks:
         if not isinstance(task, Task):
             raise TypeError(f"release must be a list of tasks, but holds {task!r}")
-        allocation = task._allocation
-        if allocation is None or not allocation.holds:
+        if task._allocation is None or not task._allocation.holds:
             raise ValueError(f"there is nothing to release: {task!r} was not submitted with hold=True")
-        allocations.append(allocation)
-    return tuple(allocations)
+    return tuple(task._allocation for task in tasks)
 
 
 def _ordered(after: Iterable[Future[Any] | settled[Any]]) -> tuple[tuple[Future[Any], bool], ...]:
@@ -130,10 +128,7 @@ def _ordered(after: Iterable[Future[Any] | settled[Any]]) -> tuple[tuple[Future[
     found: list[tuple[Future[Any], bool]] = []
     for entry in _listed("after", after, "futures", (FUTURE, SETTLED)):
         kind = kind_of(type(entry))
-        if kind == SETTLED:
-            found.append((cast("settled[Any]", entry).future, True))
-        elif kind == FUTURE:
-            found.append((cast("Future[Any]", entry), False))
-        else:
+        if kind not in (FUTURE, SETTLED):
             raise TypeError(f"after must be a list of futures and settled(future), but holds {entry!r}")
+        found.append((entry.future, True) if kind == SETTLED else (entry, False))
     return tuple(found)
