@@ -35,7 +35,7 @@ _NO_STATE: dict[str, Any] = {}  # the attributes of a container that has none
 class Container:
     """The record of a container among the arguments: a vertex of their graph, and how to rebuild it."""
 
-    __slots__ = ("holders", "kind", "made", "make", "nests", "parts", "state", "tainted")
+    __slots__ = ("holders", "kind", "made", "make", "parts", "state", "tainted")
 
     def __init__(self, kind: int, make: Callable[..., Any], parts: Any, state: dict[str, Any]) -> None:
         # The kind of the container, as `kind_of` returns it.  Constant, as are the next three fields, but
@@ -51,8 +51,6 @@ class Container:
         self.holders: list[tuple[Container, int]] = []
         # A future, ``Raw`` or ``settled`` is in the container, at any depth.
         self.tainted = False
-        # A tainted record is among `parts`.
-        self.nests = False
         # The rebuilt container.
         self.made = _UNBUILT
 
@@ -114,7 +112,6 @@ def search(parts: list[Any]) -> tuple[list[Any], list[Container]]:
     for container in tainted:
         for outer, position in container.holders:
             outer.parts[position] = container
-            outer.nests = True
     for container in searched:
         container.holders = []  # so that records form no cycle and no deep chain
     return found, tainted
@@ -192,7 +189,7 @@ def rebuild(parts: Sequence[Any], containers: Sequence[Container], take: Take | 
     """Rebuild *containers*, which `search` returned; return *parts* as `substitute` does."""
     late: list[Container] = []  # containers in a cycle, or around one
     for container in containers:
-        if container.nests and _is_blocked(container):
+        if _is_blocked(container):
             late.append(container)
         else:
             _fill(container, take)
