@@ -10,8 +10,11 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from gate import DEADLINE
+from gate import DEADLINE, Gate
+from internals import blocked_on, searches, waiters_of, watchers_of
+from threads import beside, planned, until
 
+import smqexec
 from smqexec import Queue, Scheduler
 
 
@@ -42,6 +45,46 @@ class Given(Executor):
         future: Future[Any] = Future()
         future.set_result(fn(*args, **kwargs))
         return future
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="needs pthread_kill")
+@pytest.mark.parametrize("kind", ["one", "several", "all", "inline"])
+def test_ctrl_c_ends_a_wait_at_once_and_leaves_no_record(kind: str) -> None:
+    with planned(1) as (scheduler, queue), Queue(scheduler, inline=True) as inline:
+        gate = Gate()
+        task = queue.submit(gate)
+        gate.wait_entered()
+        calls: dict[str, Callable[[], Any]] = {
+            "one": lambda: task.result(DEADLINE),
+            "several": lambda: smqexec.wait([task], DEADLINE),
+            "all": lambda: scheduler.wait(DEADLINE),
+            "inline": lambda: inline.submit(task.result, DEADLINE).result(),
+        }
+
+        def records() -> list[Any]:
+            return [*blocked_on(task), *waiters_of(task), *watchers_of(scheduler), *searches]
+
+        def strike_once(*_: object) -> None:
+            if not struck:
+                struck.append(True)
+                raise KeyboardInterrupt
+
+        def press() -> None:
+            until(records)
+            while not over.wait(0.01):  # a signal just before the thread sleeps does not wake it
+                signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+
+        struck: list[bool] = []
+        over = threading.Event()
+        signal.signal(signal.SIGINT, strike_once)
+        pressing, before = beside(press), time.monotonic()
+        with pytest.raises(KeyboardInterrupt):
+            calls[kind]()
+        over.set()
+        assert time.monotonic() - before < DEADLINE / 4
+        pressing.result(DEADLINE)
+        assert not task.done() and not records()
+        gate.open()
 
 
 def test_callback_sees_the_users_handler_and_may_set_another(handler: Callable[..., Any]) -> None:
