@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from gate import DEADLINE, Gate
-from internals import blocked_on, searches, waiters_of, watchers_of
+from internals import blocked_on, paused_in, searches, waiters_of, watchers_of
 from threads import beside, planned, until
 
 import smqexec
@@ -48,7 +48,7 @@ class Given(Executor):
 
 
 @pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="needs pthread_kill")
-@pytest.mark.parametrize("kind", ["one", "several", "all", "inline"])
+@pytest.mark.parametrize("kind", ["one", "several", "all", "inline", "pause"])
 def test_ctrl_c_ends_a_wait_at_once_and_leaves_no_record(kind: str) -> None:
     with planned(1) as (scheduler, queue), Queue(scheduler, inline=True) as inline:
         gate = Gate()
@@ -59,10 +59,11 @@ def test_ctrl_c_ends_a_wait_at_once_and_leaves_no_record(kind: str) -> None:
             "several": lambda: smqexec.wait([task], DEADLINE),
             "all": lambda: scheduler.wait(DEADLINE),
             "inline": lambda: inline.submit(task.result, DEADLINE).result(),
+            "pause": lambda: inline.submit(lambda: scheduler.stop() and smqexec.checkpoint()).result(),
         }
 
         def records() -> list[Any]:
-            return [*blocked_on(task), *waiters_of(task), *watchers_of(scheduler), *searches]
+            return [*blocked_on(task), *waiters_of(task), *watchers_of(scheduler), *paused_in(scheduler)]
 
         def strike_once(*_: object) -> None:
             if not struck:
@@ -83,7 +84,8 @@ def test_ctrl_c_ends_a_wait_at_once_and_leaves_no_record(kind: str) -> None:
         over.set()
         assert time.monotonic() - before < DEADLINE / 4
         pressing.result(DEADLINE)
-        assert not task.done() and not records()
+        assert not task.done() and not records() and not searches
+        scheduler.resume()
         gate.open()
 
 

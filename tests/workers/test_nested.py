@@ -269,10 +269,12 @@ def test_timeout_is_kept() -> None:
 def test_stopped_scheduler_starts_nothing_for_a_waiting_task() -> None:
     with planned(1) as (scheduler, queue):
         started = Gate()
+        order: list[int] = []
 
         def program() -> int:
             started.enter()
-            return int(queue.submit(int, "8").result())
+            needs = [queue.submit(order.append, n) for n in range(3)]
+            return int(queue.submit(lambda *_: 8, *needs).result())
 
         task = queue.submit(program)
         started.wait_entered()
@@ -280,9 +282,11 @@ def test_stopped_scheduler_starts_nothing_for_a_waiting_task() -> None:
         started.open()
         # Nothing can go on: that counts as stopped, though a task is running.
         scheduler.stop(wait=True)
-        assert scheduler.counts()["ready"] == 1
+        assert scheduler.counts()["ready"] == 3
+        searched(queue)
         scheduler.resume()
         assert task.result(DEADLINE) == 8
+        assert order == [0, 1, 2]
 
 
 def test_long_search_of_a_wait_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -646,6 +650,19 @@ def test_as_completed_taken_to_another_thread() -> None:
         until(lambda: record_of(held))
         gate.open()
         assert taking.result(DEADLINE) is held
+
+
+def test_as_completed_keeps_no_task_that_has_waited() -> None:
+    with planned(1, 1) as (_, queue, other), without_collector():
+        gate, held = occupy(other)
+        box: list[Any] = [smqexec.as_completed([held, Future()])]
+        task = queue.submit(lambda: next(box[0]) is held)
+        searched(queue)
+        gate.open()
+        assert task.result(DEADLINE)
+        gone = weakref.ref(task)
+        del task
+        until_gone(gone)
 
 
 def test_cycle_among_those_that_are_all_waited_for() -> None:
