@@ -13,7 +13,6 @@ import gc
 from concurrent.futures.thread import BrokenThreadPool
 from typing import Any
 
-from .._calls.frames import traceback_of
 from .._calls.interrupts import LOGGER, uninterrupted
 from .._futures.future import Failure, PlannedFuture
 from .._futures.relays import Foreign
@@ -62,7 +61,7 @@ class Breakdown:
                     return
                 if worker is not None:
                     worker.task = None
-                ended = self._end_without_planner(found, Failure(error, traceback_of(error)))
+                ended = self._end_without_planner(found, Failure(error))
                 for queue in core.queues:
                     self._empty(queue, worker)
                 # No worker will end the pools of these.

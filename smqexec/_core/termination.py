@@ -16,7 +16,6 @@ from concurrent.futures import CancelledError
 from itertools import chain
 from typing import Any, cast
 
-from .._calls.frames import traceback_of
 from .._calls.interrupts import DEFERRED, call_deferred, elsewhere, uninterrupted
 from .._futures.future import Failure, PlannedFuture
 from .._futures.items import Item
@@ -75,7 +74,7 @@ class Termination:
 
     def _failure(self, exception: BaseException, queue: str) -> Failure:
         """Return the outcome of a task of *queue* that raised *exception*."""
-        failure = Failure(exception, traceback_of(exception))
+        failure = Failure(exception)
         if self._core.watch_failure is not None:
             failure.seen = self._core.watch_failure(exception, queue)
         return failure
@@ -148,7 +147,7 @@ class Termination:
             # or after their tasks.
             queue.leave_unbegun()
             queue.wake_idle()
-        self.drop_pending(queue, Failure(error, traceback_of(error)))
+        self.drop_pending(queue, Failure(error))
 
     def drop_pending(self, queue: QueueState, failure: Failure | None, only_ready: bool = False) -> None:
         """Drop the pending tasks of *queue*, or only its ready ones, and all their dependents."""
@@ -206,7 +205,7 @@ class Termination:
             except BaseException as error:  # of a future whose methods raise
                 exception = error
             if exception is not None:
-                failure = Failure(exception, traceback_of(exception), future)
+                failure = Failure(exception, future)
         section = core.exclusive()
         with breakdown_on_error(core), section:
             if relay not in core.relays:  # no task depends on it any more

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from .._calls.frames import traceback_of
 from .._calls.interrupts import LOGGER, uninterrupted
 from .._futures.future import FAILED, Failure
 from .._futures.task import Task
@@ -142,4 +141,4 @@ class Wake:
         if helpless:
             message = "could not start a thread for queue %s; its ready tasks fail"
             LOGGER.error(message, queue.name, exc_info=error)
-            self._core.termination.drop_pending(queue, Failure(error, traceback_of(error)), only_ready=True)
+            self._core.termination.drop_pending(queue, Failure(error), only_ready=True)

@@ -26,11 +26,11 @@ from concurrent.futures._base import CANCELLED_AND_NOTIFIED, FINISHED, PENDING
 from concurrent.futures._base import RUNNING as RUNNING_STATE
 from threading import Thread, get_ident
 from time import monotonic
-from types import TracebackType
 from typing import Any, ClassVar, Never, TypeVar
 
 from typing_extensions import override
 
+from .._calls.frames import traceback_of
 from .._calls.interrupts import keep, uninterrupted, unmasked
 from .._planner import DONE, DROPPED, NEW, READY, RUNNING, WAITING, Node
 from .at_end import AtEnd, Relay
@@ -59,12 +59,10 @@ class Failure:
 
     __slots__ = ("exception", "origin", "seen", "traceback")
 
-    def __init__(
-        self, exception: BaseException, traceback: TracebackType | None, origin: Future[Any] | None = None
-    ) -> None:
+    def __init__(self, exception: BaseException, origin: Future[Any] | None = None) -> None:
         self.exception = exception
         # The traceback of the exception at the failure: to raise the exception again makes its own longer.
-        self.traceback = traceback
+        self.traceback = traceback_of(exception)
         # The task that raised; None if it is the failed task itself: no reference cycle.
         self.origin = origin
         # With debug=True: called each time the exception is read.  Set before the task ends.
@@ -72,8 +70,8 @@ class Failure:
 
     def of(self, origin: Future[Any]) -> Failure:
         """Return the failure of a dependent of *origin*, the task that failed with this failure."""
-        other = Failure(self.exception, self.traceback, self.origin or origin)
-        other.seen = self.seen
+        other = Failure(self.exception, self.origin or origin)
+        other.traceback, other.seen = self.traceback, self.seen
         return other
 
 

@@ -13,7 +13,7 @@ from concurrent.futures import Future
 from reprlib import repr as short
 from typing import Any, TypeVar
 
-from .._calls.frames import ours, strip_ours, traceback_of
+from .._calls.frames import ours, strip_ours
 from .._planner import DONE, LATE, NONE, WAITING
 from .future import FAILED, Failure, PlannedFuture, new
 from .names import counted
@@ -87,7 +87,7 @@ class Item(PlannedFuture[R]):
             return cls._ended(DONE, result[key])
         except Exception as error:
             strip_ours(error)
-            return cls._ended(FAILED, Failure(error, traceback_of(error)))
+            return cls._ended(FAILED, Failure(error))
 
     @ours
     def _extract(self, task: Future[Any]) -> None:
@@ -99,7 +99,7 @@ class Item(PlannedFuture[R]):
             value = result[self._key]
         except BaseException as error:
             strip_ours(error)
-            queue.scheduler.streams.fail_item(self, Failure(error, traceback_of(error)))
+            queue.scheduler.streams.fail_item(self, Failure(error))
         else:
             queue.scheduler.streams.complete_item(self, value)
 

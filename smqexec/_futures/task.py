@@ -203,7 +203,7 @@ class Task(PlannedFuture[R]):
         if number < len(stream.values):
             return Item._ended(DONE, stream.values[number])
         if stream.closed:
-            return Item._ended(FAILED, Failure(stream.missing(number), None))
+            return Item._ended(FAILED, Failure(stream.missing(number)))
         return self._ended_part(number)
 
     def _ended_part(self, key: Any) -> Item[Any]:

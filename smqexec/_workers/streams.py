@@ -137,7 +137,7 @@ class Streams:
             stream.closed = True
             left = stream.without_value()
         for index, item in left.items():
-            self.fail_item(item, Failure(stream.missing(index), None))
+            self.fail_item(item, Failure(stream.missing(index)))
 
     def end_items(self, task: Any) -> None:
         """End the items of *task*, which has ended although its call returned no iterator.
