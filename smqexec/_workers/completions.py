@@ -24,19 +24,14 @@ from .waits import Wait
 
 
 class Completions(Wait):
-    """A wait for several futures: a record of the futures that have ended.
-
-    Args:
-        futures: The awaited futures.
-        return_when: FIRST_COMPLETED, FIRST_EXCEPTION or ALL_COMPLETED.
-    """
+    """A wait for several futures: a record of the futures that have ended."""
 
     finder = JoinSearch
     reused = True  # `as_completed` waits once for each future
 
     def __init__(self, futures: set[Future[Any]], return_when: str) -> None:
         super().__init__()
-        # Constant, as the next field.
+        # FIRST_COMPLETED, FIRST_EXCEPTION or ALL_COMPLETED; constant, as the next field.
         self.return_when = return_when
         self.strict = return_when == ALL_COMPLETED
         # The futures that have not ended; the thread that ends a future discards it.

@@ -59,10 +59,11 @@ def _tasks_waiting_for(node: Any, scheduler: Any) -> list[Any]:
     waits = [] if at_end is None else [*at_end.waits, *at_end.waiters]
     found: list[Any] = []
     for wait in waits:
-        # Others are waiters of the standard library.  A wait for any of several futures may end without
-        # *node*.  Tasks of other schedulers are not searched.
-        if isinstance(wait, Wait) and wait.strict:
-            found += [task for task in wait.held if task._queue.scheduler is scheduler]
+        # Others are waiters of the standard library.  A wait for any of several may end without *node*.
+        worker = wait.worker if isinstance(wait, Wait) and wait.strict else None
+        # The lock of another scheduler guards the waits of its workers.
+        if worker is not None and worker.queue.scheduler is scheduler:
+            found += wait.held
     return found
 
 

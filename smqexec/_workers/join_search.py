@@ -59,7 +59,7 @@ class Finder:
             queue.searches[self] = None
 
     def close(self) -> None:
-        """Receive no more events.  The lock is held."""
+        """Receive no more events.  Takes no lock: each step is atomic."""
         searches.pop(self, None)
         for queue in self.homes:
             queue.searches.pop(self, None)

@@ -24,12 +24,8 @@ ELSEWHERE: Any = None
 def stalled(scheduler: Any, elsewhere: bool = False, endless: bool = False) -> list[Any]:
     """Return *scheduler* and the schedulers that it waits for if all are stalled, else an empty list.
 
-    No scheduler's lock is held.
-
-    Args:
-        scheduler: The `State` of a scheduler.
-        elsewhere: Futures of other executors are not expected to end.
-        endless: Generator tasks without an announced length are not expected to end.
+    No scheduler's lock is held.  If *elsewhere*, futures of other executors are not expected to end; if
+    *endless*, nor are generator tasks without an announced length.
     """
     schedulers: list[Any] = [scheduler]
     for each in schedulers:  # the list grows during the loop

@@ -66,16 +66,9 @@ class Waiting:
         queue: QueueState | None = None,
         warn: Callable[[], bool] | None = None,
     ) -> bool:
-        """Block the calling thread until ``holds()``; inside a task, meanwhile run ready tasks of its queue.
+        """Block the calling thread until ``holds()``, called under the lock; return False after *timeout*.
 
-        Args:
-            holds: Returns True if the condition holds; called under the lock.
-            timeout: Seconds to wait at most.
-            queue: The queue whose tasks have to end for the condition; None: all queues.
-            warn: As for `block`.
-
-        Returns:
-            False after *timeout* seconds.
+        For the condition, tasks of *queue* have to end; None: of all queues.  *warn* is as for `block`.
         """
         warn = warn or partial(self._core.warn_if_stalled, "tasks that run")
         return wait_for(ConditionWait(self._core, holds, queue), timeout, warn)
@@ -205,6 +198,7 @@ def wait_for(wait: Wait, timeout: float | None, warn: Callable[[], bool]) -> boo
     end = None if timeout is None else monotonic() + timeout
     headroom()  # once, for all sections of the wait: a RecursionError may not come between them
     with uninterrupted():
+        # Before `enrol`: so of two waits that close a cycle together, the later one finds the other active.
         _begin(wait)
         try:
             wait.enrol()
