@@ -112,8 +112,7 @@ class uninterrupted:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        # `_block` is not this one if another block masks, or if Ctrl-C came after a `lifted` call, before
-        # `_mask`.
+        # `_block` is not this one if another block masks, or if there is no handler to replace.
         handler = self._unmask() if _block is self else None
         self._interrupt(handler)
 
@@ -139,14 +138,19 @@ class uninterrupted:
     @ours
     def lifted(self, call: Callable[..., R], args: Any, kwargs: Any, at_once: bool) -> R:
         """Call *call* with Ctrl-C open; if *at_once*, first handle a masked Ctrl-C."""
-        handler = self._unmask()
         try:
-            if at_once:
-                self._interrupt(handler)
-            return call(*args, **kwargs)
-        finally:
-            del call, args, kwargs  # a failure keeps this frame
-            self._mask()  # replaces the present handler: *call* may have set another
+            try:
+                handler = self._unmask()
+                if at_once:
+                    self._interrupt(handler)
+                return call(*args, **kwargs)
+            finally:
+                del call, args, kwargs  # a failure keeps this frame
+                self._mask()  # replaces the present handler: *call* may have set another
+        except BaseException:
+            if _block is None:  # Ctrl-C came after the call, before `_mask` had replaced the handler
+                self._mask()
+            raise
 
 
 @ours

@@ -621,6 +621,27 @@ def test_ctrl_c_in_a_request_for_a_part_at_every_line(name: str) -> None:
     raise AssertionError("too many steps")
 
 
+def test_ctrl_c_is_raised_wherever_it_comes_around_a_callback(caplog: pytest.LogCaptureFixture) -> None:
+    """Also just after the callback, before Ctrl-C is masked again."""
+    step, struck = 0, True
+    while struck:
+        step += 1
+        with planned(1, stopped=True) as (_, queue):
+            task = queue.submit(int)
+            called: list[Any] = []
+            task.add_done_callback(called.append)
+            task.add_done_callback(called.append)
+            strike = Strike(step, _interrupts.__file__)
+            raised = False
+            try:
+                struck = strike.within(task.cancel)
+            except KeyboardInterrupt:
+                raised = True
+            assert raised == struck, strike.struck
+    assert step > 20
+    assert not caplog.records
+
+
 def test_ctrl_c_is_put_off_until_the_block_has_ended() -> None:
     through: list[int] = []
 
