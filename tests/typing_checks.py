@@ -61,6 +61,8 @@ pool: ThreadPoolExecutor = queue
 one = queue.submit(number)
 assert_type(one, Task[int])
 assert_type(one.result(), int)
+assert_type(next(smqexec.as_completed([one])), Task[int])
+assert_type(next(smqexec.as_completed([Future[int]()])), Future[int])
 assert_type(queue.submit(text, 1), Task[str])
 assert_type(queue.submit(text, one), Task[str])
 assert_type(queue.submit(text, one, "x"), Task[str])
