@@ -101,18 +101,44 @@ def test_the_closest_pair_so_far_is_printed_as_it_changes(folder: Path, capsys: 
     assert distances[-1] < 0.02, "copy and twin"
 
 
+MOMENTS = r": first pair after (\S+) s, half after (\S+) s, last after (\S+) s$"
+
+
 def test_report(folder: Path, capsys: Output) -> None:
-    """As many pairs as asked for, three moments, and how to get a timeline."""
+    """As many pairs as asked for, three moments, and the line to copy for a timeline."""
     assert main(["--top", "2", str(folder)]) == 0
     out = capsys.readouterr().out
     assert (len(pairs_in(out)), compared(out)) == (2, 10)
-    match = re.search(
-        r"^Known after: first pair (\S+) s, half (\S+) s, last pair (\S+) s$", out, re.MULTILINE
-    )
+    match = re.search("^smqexec" + MOMENTS, out, re.MULTILINE)
     assert match, out
     moments = [float(moment) for moment in match.groups()]
     assert moments == sorted(moments)
-    assert out.endswith("\npython -m smqexec.trace run.json -o run.html\n")
+    line = out.splitlines()[-1]
+    assert re.fullmatch(r"SMQEXEC_TRACE=run.json \S+ -m smqexec --top 2 \S+ && \S+ -m smqexec.trace .*", line)
+
+
+def test_compare_finds_the_same_by_phases(folder: Path, capsys: Output) -> None:
+    """What cannot be read is named by both runs, or once."""
+    (folder / "empty").touch()
+    assert main(["--compare", str(folder)]) == 0
+    out, err = capsys.readouterr()
+    assert out.index("By phases") < out.index("With smqexec")
+    for name in ("phases", "smqexec"):
+        assert re.search(f"^{name}{MOMENTS}", out, re.MULTILINE), out
+    assert (compared(out), err) == (10, f"smqexec: {folder / 'empty'}: empty\n")
+    files = demonstration.named([str(folder)])
+    runs: list[list[demonstration.Pair]] = [[], []]
+    demonstration.by_phases(files, 2, 0.0, runs[0].append)
+    demonstration.compare(files, 2, "newest", 0.0, runs[1].append)
+    phases, queues = ({pair[:3] for pair in run} for run in runs)
+    assert phases == queues and len(phases) == 10
+
+
+def test_a_slow_disk_can_be_asked_for(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    delays: list[float] = []
+    monkeypatch.setattr(demonstration, "sleep", delays.append)
+    assert main(["--compare", "--read-delay", "0.5", str(folder)]) == 0
+    assert delays == [0.5] * 10  # five files, twice
 
 
 # -- Its options
@@ -126,10 +152,10 @@ def test_jobs_run_at_once_and_the_disk_has_one_slot(
     barrier, calls = threading.Barrier(3), count()
     read, distance = demonstration.read, demonstration.distance
 
-    def noted(path: Path) -> bytes:
+    def noted(path: Path, delay: float) -> bytes:
         names.append(path.name)
         threads.add(threading.current_thread())
-        return read(path)
+        return read(path, delay)
 
     def together(*args: Any) -> float:
         if next(calls) < 3:
@@ -160,7 +186,10 @@ def test_tasks_are_named_by_what_they_are_about(folder: Path, monkeypatch: pytes
     assert names == ["newest", *reads, f"{twin} - {copy}"]
 
 
-@pytest.mark.parametrize("argv", [["--jobs", "0"], ["--top", "few"], ["--order", "best"], ["--what"]])
+WRONG = [["--jobs", "0"], ["--top", "few"], ["--order", "best"], ["--what"], ["--read-delay", "-1"]]
+
+
+@pytest.mark.parametrize("argv", WRONG)
 def test_wrong_options_are_refused(argv: list[str], capsys: Output) -> None:
     with pytest.raises(SystemExit) as refused:
         main(argv)
@@ -273,7 +302,7 @@ def test_default_is_the_standard_library(monkeypatch: pytest.MonkeyPatch, capsys
     assert said, out
     n = int(said[1])
     assert n >= 2
-    assert max(map(len, out.splitlines())) <= 80
+    assert max(map(len, out.splitlines()[:-1])) <= 80  # the last one is to be copied
     assert compared(out) == n * (n - 1) // 2
     assert err == ""
 
@@ -368,7 +397,7 @@ def test_interrupt(
     assert main(paths(folder, "near far twin") if submitted else [str(folder)]) == 130
     out, err = capsys.readouterr()
     assert "Interrupted.  Pairs compared: " in out
-    assert (compared(out), "Known after" in out, err) == (pairs, pairs > 0, "")
+    assert (compared(out), "first pair after" in out, err) == (pairs, pairs > 0, "")
 
 
 def test_python_m(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: Output) -> None:
