@@ -908,6 +908,30 @@ def test_stop_waits_for_what_may_go_on(what: str) -> None:
         assert task.result(DEADLINE) == 1
 
 
+def test_stop_waits_for_a_task_whose_wait_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The thread of the task was woken, and has not gone on yet."""
+    outside: Future[int] = Future()
+    go_on = threading.Event()
+    sleep = Wait.sleep
+
+    def sleep_longer(wait: Wait, timeout: float | None) -> bool:
+        woken = sleep(wait, timeout)
+        return woken and (wait.worker is None or go_on.wait(DEADLINE))
+
+    monkeypatch.setattr(Wait, "sleep", sleep_longer)
+    with planned(1) as (scheduler, queue):
+        task = queue.submit(lambda: smqexec.wait([outside]))
+        until(lambda: any(not search.frames for search in list(searches_in(queue))))
+        outside.set_result(1)
+        stopping = beside(lambda: scheduler.stop(wait=True))
+        until(lambda: watchers_of(scheduler) or stopping.done())
+        assert not stopping.done()
+        go_on.set()
+        stopping.result(DEADLINE)
+        assert task.done()
+        scheduler.resume()
+
+
 def test_stop_does_not_wait_for_one_that_waits_again_after_what_was_nested() -> None:
     with planned(1, 1) as (scheduler, queue, other):
         gates = [Gate(), Gate()]
@@ -1211,9 +1235,12 @@ def test_timeout_is_kept_in_the_middle_of_a_search(schedulers: int, monkeypatch:
         never: Future[int] = Future()
         tasks = [other.submit(str, never) for _ in range(1000)]
         sink = other.submit(len, tasks)
-        late = iter([0.0, 0.0])  # the clock stands still until the first slice is through
-        monkeypatch.setattr(waiting, "monotonic", lambda: next(late, 1e9))
-        seen: list[int] = []
+        late = iter([0.0, 0.0])  # the clock of the task stands still until the first slice is through
+        main, seen = threading.get_ident(), []
+        clock = time.monotonic
+        monkeypatch.setattr(
+            waiting, "monotonic", lambda: clock() if threading.get_ident() == main else next(late, 1e9)
+        )
 
         def program() -> None:
             with pytest.raises(TimeoutError):
