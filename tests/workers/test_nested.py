@@ -93,7 +93,7 @@ def test_wait_takes_a_step_for_each_task_around_it() -> None:
             before = sys.gettrace()
             sys.settrace(trace)
             try:
-                assert smqexec.wait([held], 0.01).not_done
+                assert smqexec.wait([held], 0.1).not_done  # time enough for all steps
             finally:
                 sys.settrace(before)
 
