@@ -32,10 +32,8 @@ def cycle_of(wait: Wait) -> list[Any]:
     for queue in scheduler.queues:
         for worker in queue.workers:
             around.update(pairwise(reversed(worker.tasks())))
-    # Each found node, with the node that it needs.  None: the waiting task, which needs the wait to end.
+    # Each found node, with the node that it needs.  None: a task of the thread, which needs the wait to end.
     needs: dict[Any, Any] = dict.fromkeys(wait.held)
-    for task in wait.held[:-1]:
-        needs[task] = wait.held[-1]
     for node in (todo := list(needs)):  # the list grows during the loop
         if node in awaited:
             # `needs` leads from the awaited node back to a task of the thread.

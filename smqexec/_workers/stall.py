@@ -43,7 +43,7 @@ def _awaited(scheduler: Any, endless: bool) -> list[Any] | None:
         return None
     awaited: list[Any] = []
     for queue in scheduler.queues:
-        busy = 0  # slots with a task
+        busy = 0  # slots in use, also by a callback that waits after the end of its task
         for worker in queue.workers:
             if worker in queue.idle:  # its thread sleeps until a task is ready
                 continue
@@ -52,7 +52,7 @@ def _awaited(scheduler: Any, endless: bool) -> list[Any] | None:
                 return None
             if not is_blocked(worker, awaited) and not (endless and _generates(worker.task)):
                 return None
-            busy += bool(worker.tasks())
+            busy += 1
         # A worker on its way may start a task.  So may a free slot, unless the scheduler is stopped.
         if queue.coming or (queue.ready and not scheduler.stopped and busy < queue.limit):
             return None
