@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Never, ParamSpec, TypeAlias, TypeVar, ove
 from ._calls.arguments import ONE, encode
 from ._calls.callables import Plain
 from ._calls.kinds import Raw, settled
+from ._futures.items import Item
 from ._futures.task import Task
 from ._limits.options import Options
 
@@ -136,13 +137,13 @@ class Submits:
         """
         if not callable(fn):
             fn = called(fn)
-        kept: Any = None
-        if args or kwargs:
-            if len(args) == 1 and not kwargs and type(args[0]) is Task:
-                # As `encode` returns it: most calls with a future have this one argument.
-                return self._add(self._state, fn, args[0], ONE, None)
-            args, kept = encode(args, kwargs)
-        return self._add(self._state, fn, args, kept, None)
+        if not args and not kwargs:
+            return self._add(self._state, fn, args, None)
+        if len(args) == 1 and not kwargs and (type(args[0]) is Task or type(args[0]) is Item):
+            # As `encode` returns it: most calls with a future have this one argument.
+            return self._add(self._state, fn, args[0], ONE)
+        args, kept = encode(args, kwargs)
+        return self._add(self._state, fn, args, kept)
 
     # Arguments are not checked here: that would take all of the overloads above once more.
     @overload

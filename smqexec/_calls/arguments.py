@@ -9,8 +9,8 @@ A task keeps *args* and a *form*, which says how the call is made::
     form        args      the call
     None        a tuple   fn(*args): no futures, no keyword arguments
     a dict      a tuple   fn(*args, **form): no futures
-    ONE         a task    fn(its result)
-    ALL         a tuple   fn(*args), with its result in place of each: all are tasks
+    ONE         a future  fn(its result): it is a task or item of ours
+    ALL         a tuple   fn(*args), with its result in place of each: all are tasks and items of ours
     DIRECT      a tuple   fn(*args), with its result in place of each future
     a Template  None      fn(*args, **kwargs), as the template's ``fill`` returns them
 
@@ -44,14 +44,15 @@ ONE: Any = object()
 ALL: Any = object()
 DIRECT: Any = object()
 
-# The class of the tasks in the forms ONE and ALL: see `register_tasks`.
+# The classes of the futures in the forms ONE and ALL: see `register_futures`.
 _task_type: Any = None
+_item_type: Any = None
 
 
-def register_tasks(cls: type) -> None:
-    """Let *cls* be the class of our own tasks, which a room above this one defines."""
-    global _task_type
-    _task_type = cls
+def register_futures(task_type: type, item_type: type) -> None:
+    """Let these be the classes of our own futures, which a room above this one defines."""
+    global _task_type, _item_type
+    _task_type, _item_type = task_type, item_type
 
 
 class Template:
@@ -97,11 +98,13 @@ def encode(args: tuple[Any, ...], kwargs: dict[str, Any] | None) -> tuple[Any, A
     """Return what a task keeps of the arguments of its call: its *args* and the form."""
     if not kwargs:
         for value in args:
-            if type(value) is not _task_type:
+            if type(value) is not _task_type and type(value) is not _item_type:
                 break
         else:
+            if len(args) > 1:
+                return args, ALL
             if args:
-                return (args[0], ONE) if len(args) == 1 else (args, ALL)
+                return args[0], ONE
     parts = (*args, *kwargs.values()) if kwargs else args
     found = PLAIN
     for value in parts:

@@ -74,7 +74,7 @@ class Submission:
             return core.planner.group()
 
     def add(
-        self, queue: QueueState, fn: Any, args: Any, kwargs: Any, group: Group | None, made: Any = None
+        self, queue: QueueState, fn: Any, args: Any, kwargs: Any, group: Group | None = None, made: Any = None
     ) -> Task[Any]:
         """Add a new task of *queue*, the call of *fn*, and return it; or raise the refusal of the queue.
 

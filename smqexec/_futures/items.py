@@ -18,6 +18,7 @@ from .._planner import DONE, LATE, NONE, WAITING
 from .future import FAILED, Failure, PlannedFuture, new
 from .names import counted
 from .owner import Home
+from .remote_value import Kept, keeping
 
 R = TypeVar("R")
 
@@ -58,7 +59,7 @@ class Item(PlannedFuture[R]):
 
         It is a relay that depends on *source*.  The caller makes it one of the task's dependents.
         """
-        item: Item[Any] = new(cls)
+        item: Item[Any] = new(keeping(Item) if home.remote_values else cls)
         item._stage = WAITING
         item._missing = 2  # *source*, and the end by the owner
         item._dependencies = item._source = source
@@ -70,7 +71,7 @@ class Item(PlannedFuture[R]):
     @classmethod
     def _ended(cls, state: int, outcome: Any) -> Item[Any]:
         """Return an item that has ended in *state*."""
-        item: Item[Any] = new(cls)
+        item: Item[Any] = new(keeping(Item) if type(outcome) is Kept else cls)
         item._stage = state
         item._outcome = outcome
         item._missing = -1

@@ -76,9 +76,9 @@ def snapshot(future: Future[Any]) -> Snapshot:
 
 @cache
 def keeping(kind: Any) -> Any:
-    """Return a subclass of *kind*, with the same name, for tasks whose outcome may be `Kept`.
+    """Return a subclass of *kind*, `Task` or `Item`, with the same name, whose outcome may be `Kept`.
 
-    The worker's loop reads the outcome of an exact `Task` directly, and takes the slow path for this class.
+    The worker's loop reads the outcome of an exact `Task` or `Item` directly.
     """
     return type(kind.__name__, (kind,), {"__slots__": (), "__module__": kind.__module__})
 

@@ -19,7 +19,7 @@ from itertools import count
 from operator import index
 from typing import Any, TypeVar, overload
 
-from .._calls.arguments import ALL, register_tasks
+from .._calls.arguments import ALL, register_futures
 from .._calls.callables import announcement, generates, name_of
 from .._planner import DONE, NONE, Node
 from .future import CANCELLED, FAILED, Failure, PlannedFuture
@@ -356,7 +356,7 @@ class Task(PlannedFuture[R]):
         return [known_as(self, self._fn, number)]
 
 
-register_tasks(Task)
+register_futures(Task, Item)
 
 
 async def _ended(item: Item[Any]) -> None:

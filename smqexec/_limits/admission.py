@@ -45,7 +45,7 @@ class Admission:
         fn: Any,
         args: Any,
         form: Any,
-        group: Group | None,
+        group: Group | None = None,
         options: Options = NO_OPTIONS,
         wait: bool = True,
     ) -> Task[Any] | None:

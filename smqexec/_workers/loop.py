@@ -24,7 +24,6 @@ from .._calls.frames import ours, strip_ours
 from .._core.queue_state import CURRENT, QueueState, Worker
 from .._futures.items import Item
 from .._futures.names import note
-from .._futures.remote_value import Kept
 from .._futures.task import Task
 from .generators import drive, open_stream
 
@@ -70,13 +69,15 @@ def perform(
             try:
                 if kwargs is None:
                     value = fn(*args)
-                # A task among the arguments is done: if it had failed, this task would not run.
+                # A task or item among the arguments is done: if it had failed, this task would not run.
                 elif kwargs is ONE:
                     value = fn(args._outcome)
                 elif kwargs is ALL:
                     value = fn(*[a._outcome for a in args])
                 elif kwargs is DIRECT:
-                    value = fn(*[a._outcome if type(a) is Task else _value_of(a) for a in args])
+                    value = fn(
+                        *[a._outcome if type(a) is Task or type(a) is Item else value_of(a) for a in args]
+                    )
                 else:
                     task._kwargs = None  # a form that holds values; those above hold none
                     if type(kwargs) is Template:
@@ -117,11 +118,3 @@ def perform(
     except BaseException as error:
         scheduler.break_down(error, worker, task)
         return False
-
-
-@ours
-def _value_of(argument: Any) -> Any:
-    """Do what `value_of` does; this is faster for an item, which is done here."""
-    if type(argument) is Item and type(argument._outcome) is not Kept:
-        return argument._outcome
-    return value_of(argument)
