@@ -12,7 +12,7 @@ A task keeps *args* and a *form*, which says how the call is made::
     ONE         a future  fn(its result): it is a task or item of ours
     ALL         a tuple   fn(*args), with its result in place of each: all are tasks and items of ours
     DIRECT      a tuple   fn(*args), with its result in place of each future
-    a Template  None      fn(*args, **kwargs), as the template's ``fill`` returns them
+    a Template  ()        fn(*args, **kwargs), as the template's ``fill`` returns them
 
 Only the exact type decides whether an argument is searched.  Plain ``list``, ``tuple``,
 ``dict`` (keys and values), ``set``, ``frozenset``, named tuples, the fields of
@@ -118,10 +118,10 @@ def encode(args: tuple[Any, ...], kwargs: dict[str, Any] | None) -> tuple[Any, A
         return args, DIRECT
     names = tuple(kwargs or ())
     if found < LIST:
-        return None, Template(parts, names)
+        return (), Template(parts, names)
     listed = [*parts]
     futures, containers = search(listed)
-    return (None, Template(listed, names, futures, containers)) if futures else (args, kwargs or None)
+    return ((), Template(listed, names, futures, containers)) if futures else (args, kwargs or None)
 
 
 def futures_among(args: Any, form: Any) -> Sequence[Any]:

@@ -61,7 +61,7 @@ class Dispatcher:
                     starts = self._retire(queue, worker)
                 elif task is None:
                     queue.idle[worker] = None
-                    queue.all_busy = False
+                    queue.wakes_none = False
                 elif queue.has_rules:
                     starts = self.started(task)
                 # Read after the worker has entered `idle`: so either this thread sees that the queue ends, or
@@ -100,7 +100,7 @@ class Dispatcher:
             prefetch = queue.limit - queue.width if prefetch is None else prefetch
             queue.width = queue.width if workers is None else workers
             queue.limit = queue.width + prefetch
-            queue.all_busy = False
+            queue.wakes_none = False
             queue.pool.resize(queue.width)
             queue.update_rules()
             starts: Starts = []
@@ -123,7 +123,6 @@ class Dispatcher:
         lock = core.lock
         if not lock.acquire(False):
             core.spin_and_lock()
-        starts = None
         try:
             task._outcome = value
             at_end = task._at_end
@@ -134,6 +133,13 @@ class Dispatcher:
                 successor = core.take_next(queue, SEARCH_LIMIT, task, freed)
                 if successor is SEARCHING:
                     successor = None
+                elif successor is not None and not freed:
+                    # Nothing else is to do for most tasks: this saves the tests below.
+                    worker.task = successor
+                    queue.done += 1
+                    task._home = None
+                    return successor  # type: ignore[no-any-return]
+                starts = None
             elif core._abandoned:
                 return None
             else:

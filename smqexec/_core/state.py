@@ -39,9 +39,9 @@ class Effects:
 
     __slots__ = ("ended", "starts")
 
-    def __init__(self) -> None:
+    def __init__(self, starts: Starts | None = None) -> None:
         # Each is written by the thread that holds the lock, and then performed by the same thread.
-        self.starts: Starts | None = None
+        self.starts = starts
         self.ended: list[Ended] = []
 
 
@@ -129,6 +129,7 @@ class State(Exclusive):
         """Let no task start, or let tasks start again.  The lock is held."""
         self.stopped = stopped
         for queue in self.queues:
+            queue.wakes_none = False
             queue.update_rules()
 
     def counts(self) -> dict[str, int]:

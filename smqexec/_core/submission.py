@@ -34,12 +34,12 @@ _NOT_PLAIN: Any = object()
 
 
 class Special(Effects):
-    """What is to be done after the lock for a task that is not plain, or was refused."""
+    """What is to be done after the lock for a task that is not plain, was refused, or starts a worker."""
 
     __slots__ = ("foreign", "refusal")
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, starts: Starts | None = None) -> None:
+        super().__init__(starts)
         # Why the queue takes no task.
         self.refusal: BaseException | None = None
         # Futures of other executors and schedulers, each after the relay that stands for it.
@@ -74,23 +74,30 @@ class Submission:
             return core.planner.group()
 
     def add(
-        self, queue: QueueState, fn: Any, args: Any, kwargs: Any, group: Group | None = None, made: Any = None
+        self,
+        queue: QueueState,
+        fn: Any,
+        args: Any,
+        kwargs: Any,
+        group: Group | None = None,
+        task: Any = None,
     ) -> Task[Any]:
         """Add a new task of *queue*, the call of *fn*, and return it; or raise the refusal of the queue.
 
         `encode` returned *args* and *kwargs*, the form of *args*; a `Template` is special if the task has
-        other dependencies.  *group*: the numbers of a `map`.  *made*: the new task, if it has options.
+        other dependencies.  *group*: the numbers of a `map`.  *task*: the new task, if it has options.
         """
         core = self._core
         lock = core.lock
         if lock._is_owned():
             raise RuntimeError(REENTRANT)
-        task: Task[Any] = new(Task) if made is None else made
+        if task is None:
+            task = new(Task)
         # The fields of a pending task; its end sets `_outcome`, and `add_node` all others.
         task._fn = fn
         task._args = args
         task._kwargs = kwargs
-        task._at_end = task._dependents = task._search = task._place = nodes = starts = special = None
+        task._at_end = task._dependents = task._search = task._place = nodes = special = None
         task._dependencies = NONE
         try:
             if core.observers and queue.refusal is None:
@@ -98,22 +105,25 @@ class Submission:
             # Not by ``with``: an exception must not release the lock before the order is rebuilt.
             if not lock.acquire(False):
                 core.spin_and_lock()
-            if kwargs is ONE and args._home is queue and args._stage < DONE:
-                nodes = args  # as `_plain` returns it: this saves the call
-            elif kwargs is not None:
-                nodes = self._plain(queue, task, args, kwargs)
+            if kwargs is not None:
+                if kwargs is ONE and args._home is queue and not core.unfinished_drops:
+                    nodes = args  # as `_plain` returns it: this saves the call
+                else:
+                    nodes = self._plain(queue, task, args, kwargs)
             if queue.refusal is not None or nodes is _NOT_PLAIN:
                 special = self._add_special(queue, task, group)
             else:
                 core.add_node(task, queue, nodes, group)
-                if not core.stopped and (not queue.all_busy or queue.searches):
+                if not queue.wakes_none:
                     starts = self._wake.wake(queue)
+                    if starts is not None:
+                        special = Special(starts)
             lock.release()
             if DEFERRED:
                 call_deferred()
-            if starts is None and special is None:
-                return task
-            self._perform(starts, special, task)
+            if special is None:
+                return task  # type: ignore[no-any-return]
+            self._perform(special, task)
         except BaseException:
             # Another thread withdraws *task*: see ``interrupted``.  No Python code is called, as no stack may
             # be left.  Each step of the loop may be interrupted once more, and is then tried again.
@@ -135,9 +145,8 @@ class Submission:
                     begun = True
                     self.withdrawal.run(progress, lock._is_owned(), queue, task, special and special.ended)
             raise
-        if special is not None:
-            special.raise_refusal()
-        return task
+        special.raise_refusal()
+        return task  # type: ignore[no-any-return]
 
     def _tell_observers(self, queue: QueueState, task: Task[Any], args: Any, kwargs: Any) -> None:
         """Tell observers of the submit, before any other thread can know the task."""
@@ -145,11 +154,8 @@ class Submission:
         with uninterrupted():
             self._core.observers.submitted(queue, task, args, kwargs)
 
-    def _perform(self, starts: Starts | None, special: Special | None, task: Task[Any]) -> None:
+    def _perform(self, special: Special, task: Task[Any]) -> None:
         """Do what was decided under the lock."""
-        if special is None:
-            self._wake.start(starts, task)
-            return
         if special.ended:
             with uninterrupted():
                 # Observers know of the submit of *task* if it has a number for them.
@@ -168,9 +174,11 @@ class Submission:
 
         In the form of the planner's `add`; `_NOT_PLAIN` in any other case.
         """
-        if kwargs is ALL:
+        if kwargs is ALL and not self._core.unfinished_drops:
+            # A future that has ended has no home: that saves a look at its stage.  A drop that takes several
+            # slices clears the homes last.
             for future in args:
-                if future._home is not queue or future._stage >= DONE:
+                if future._home is not queue:
                     break
             else:
                 task._args = None  # saves the tuple while the task is pending: see `Task._empty`

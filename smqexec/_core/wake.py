@@ -55,12 +55,10 @@ class Wake:
         """Wake a worker for each of *freed*, nodes that became ready."""
         for node in freed:
             queue = node._queue
-            if node._stage != READY:  # the worker that completes a dependency took the node at once
-                continue
-            if queue.searches:
-                self.tell_searches([node])
-            # `wake` would find nothing to do otherwise: this saves the call.  So does `Submission.add`.
-            if not queue.all_busy or queue.searches:
+            # Else the worker that completes a dependency took the node at once; or it wakes no thread.
+            if node._stage == READY and not queue.wakes_none:
+                if queue.searches:
+                    self.tell_searches([node])
                 starts = self.wake(queue, starts)
         return starts
 
@@ -72,9 +70,11 @@ class Wake:
 
     def wake(self, queue: QueueState, starts: Starts | None = None) -> Starts | None:
         """Send one more worker to the ready tasks of *queue*, if one is missing.  Return *starts* with it."""
-        if self._core.stopped:
+        stopped = self._core.stopped
+        full = not queue.idle and len(queue.workers) >= queue.limit
+        queue.wakes_none = (full or stopped) and not queue.searches
+        if stopped:
             return starts
-        queue.all_busy = not queue.idle and len(queue.workers) >= queue.limit
         # Counts are enough: a worker on its way takes the ready task that goes first by then, whichever that
         # is.
         wanted = queue.ready > len(queue.coming)

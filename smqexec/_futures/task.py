@@ -19,7 +19,7 @@ from itertools import count
 from operator import index
 from typing import Any, TypeVar, overload
 
-from .._calls.arguments import ALL, register_futures
+from .._calls.arguments import register_futures
 from .._calls.callables import announcement, generates, name_of
 from .._planner import DONE, NONE, Node
 from .future import CANCELLED, FAILED, Failure, PlannedFuture
@@ -98,7 +98,7 @@ class Task(PlannedFuture[R]):
     _fn: Any  # the function; once that is released, its name as a str
     # The arguments and their form, as `encode` returns them; None once the worker has released them.
     # Of form ALL, if all of them were pending at submit: None until the task starts, as they are the
-    # dependencies; then a list.
+    # dependencies; then a list.  Of no other form None before the start.
     _args: Any
     _kwargs: Any
     # The stream of a generator task, in its own dictionary; None before the task has started or an item was
@@ -110,7 +110,7 @@ class Task(PlannedFuture[R]):
 
     def _empty(self, needs: list[Any]) -> None:
         # They are the arguments, too, if the task keeps no others: see `Submission._plain`.
-        if self._args is None and self._kwargs is ALL:
+        if self._args is None:
             self._args = needs.copy()
         needs.clear()
 

@@ -125,7 +125,7 @@ def _prepared(
         task._reservation = reservation
     if options.after or options.resources or options.releases or reservation is not None or queue.in_order:
         # A special template makes `Submission` link the task to more than its arguments.
-        args, form = None, special(args, form)
+        args, form = (), special(args, form)
     context = options.context
     if context is None and queue.copies_context:
         context = copy_context()

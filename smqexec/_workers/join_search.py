@@ -57,6 +57,7 @@ class Finder:
         searches[self] = None
         for queue in self.homes:
             queue.searches[self] = None
+            queue.wakes_none = False
 
     def close(self) -> None:
         """Receive no more events.  Takes no lock: each step is atomic."""
