@@ -125,9 +125,8 @@ class Dispatcher:
             core.spin_and_lock()
         try:
             task._outcome = value
-            at_end = task._at_end
             successor: Any
-            if at_end is None and more and not queue.has_rules:
+            if task._at_end is None and more and not queue.has_rules:
                 # The hot path: one call of the planner ends the task and starts the next one.
                 freed: list[Any] = []
                 successor = core.take_next(queue, SEARCH_LIMIT, task, freed)
@@ -139,10 +138,11 @@ class Dispatcher:
                     queue.done += 1
                     task._home = None
                     return successor  # type: ignore[no-any-return]
-                starts = None
+                at_end = starts = None
             elif core._abandoned:
                 return None
             else:
+                at_end = task._at_end
                 freed = core.planner.done(task)
                 if at_end is not None and at_end.hooks:
                     freed = [*freed, *at_end.run_hooks(task)]

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from types import BuiltinFunctionType, FunctionType
+from types import FunctionType
 from typing import Any
 
 from .._calls.arguments import ALL, DIRECT, ONE, Template, materialise
@@ -26,9 +26,6 @@ from .._futures.items import Item
 from .._futures.names import note
 from .._futures.task import Task
 from .generators import drive, open_stream
-
-# Types of functions whose name is an attribute that runs no code.
-_NAMED = frozenset([FunctionType, BuiltinFunctionType, type])
 
 
 def work(queue: QueueState, worker: Worker) -> None:
@@ -59,7 +56,7 @@ def perform(
         task = begin()
         if task is None:
             return False
-        while True:
+        while task is not None:
             if scheduler.observers:
                 scheduler.observers.notify("start", queue, task, worker.thread)
             # The task is running: no other thread writes these three.
@@ -107,14 +104,13 @@ def perform(
             else:
                 task._args = None
                 # Released before the task ends: a thread that gets the result may expect its arguments freed.
-                task._fn = fn.__qualname__ if type(fn) in _NAMED else name_of(fn)
+                task._fn = fn.__qualname__ if type(fn) is FunctionType else name_of(fn)
                 del fn, args, kwargs
                 if scheduler.observers:
                     scheduler.observers.notify("end", queue, task, worker.thread, outcome="done")
                 task = complete(queue, worker, task, value, more)
                 del value
-            if task is None:
-                return True
+        return True
     except BaseException as error:
         scheduler.break_down(error, worker, task)
         return False

@@ -579,7 +579,7 @@ def test_failed_generator_keeps_no_frame_of_ours(closes: bool) -> None:
         assert isinstance(error, Broken)
 
 
-def test_result_whose_metaclass_answers_nothing() -> None:
+def test_metaclass_that_answers_nothing() -> None:
     class Mute(type):
         def __getattr__(cls, name: str) -> Any:
             raise Broken(name)
@@ -587,7 +587,9 @@ def test_result_whose_metaclass_answers_nothing() -> None:
         __hash__ = fail
 
     class Odd(metaclass=Mute):
-        pass
+        def __call__(self) -> int:
+            return 1
 
     with planned(1) as (_, queue):
         assert type(queue.submit(Odd).result(DEADLINE)) is Odd
+        assert queue.submit(Odd()).result(DEADLINE) == 1
