@@ -125,8 +125,8 @@ class QueueState(PlannedQueue):
         self.coming: dict[Worker, None] = {}
         # True only if a task that becomes ready wakes no thread: no worker is idle or may be started, unless
         # the scheduler is stopped; and no search waits.  A cache that saves each submit 12 bytecodes.
-        # `Wake.wake` writes it; whatever adds an idle worker or a search, removes a worker, raises `limit` or
-        # resumes the scheduler resets it.
+        # `Wake.wake` writes it, at a resume for all queues.  Whatever adds an idle worker or a search,
+        # removes a worker or raises `limit` resets it.
         self.wakes_none = False
         # How many numbers of slots were given to workers, and a heap of those that are free again.
         self._numbers = 0

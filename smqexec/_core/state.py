@@ -129,7 +129,6 @@ class State(Exclusive):
         """Let no task start, or let tasks start again.  The lock is held."""
         self.stopped = stopped
         for queue in self.queues:
-            queue.wakes_none = False
             queue.update_rules()
 
     def counts(self) -> dict[str, int]:

@@ -41,7 +41,9 @@ class Held(Remote):
         self._done_callbacks.clear()
 
     def part(self, key: Any) -> Remote:
-        raise NotImplementedError
+        part = Held(self.call)
+        part.set_result(self.result()[key])
+        return part
 
 
 class Keeper(Engine):
@@ -130,6 +132,20 @@ def test_what_another_queue_does_is_waited_for() -> None:
         until(lambda: "b" in engine.names)
         assert engine.calls["b"].call.args == (engine.calls["a"], "3")
         other.shutdown(wait=False)
+
+
+def test_an_item_gives_its_value_to_another_queue() -> None:
+    """As the only argument, among other items and tasks, and beside values; pending, and done."""
+    with kept(1, 0) as (engine, queue, scheduler), Queue(scheduler, 1) as other:
+        task, zero = submit(queue, "a"), other.submit(int)
+
+        def forms() -> list[Any]:
+            calls = [(str, task[0]), (max, task[0], task[1], zero), (max, task[0], 4)]
+            return [other.submit(*call) for call in calls]
+
+        pending = forms()
+        engine.calls["a"].set_result([2, 3])
+        assert [each.result(DEADLINE) for each in (*pending, *forms())] == ["2", 3, 4] * 2
 
 
 def test_failure_and_cancellation_reach_what_depends_on_them() -> None:
