@@ -21,7 +21,6 @@ from smqexec._planner.line import BOTTOM, GAP, Line
 from smqexec._planner.newest import NewestFirst
 from smqexec._planner.nodes import LATE
 from smqexec._planner.search import HELD_BACK, Search, Shelf
-from smqexec._planner.searches import UNVISITED
 
 
 def entries(planner: DependencyPlanner, queues: Iterable[PlannedQueue]) -> int:
@@ -185,21 +184,19 @@ def _check_newest(order: NewestFirst, queues: list[PlannedQueue], pending: list[
     listed = [thing for thing in order.todo.all() if isinstance(thing, Node)]
     # What waits and no search owns is to be searched, or something newer that leads to it, unless
     # all that it needs runs.  It may have become ready there.
-    waiting = [node for node in unowned if node._stage == WAITING or node._place is UNVISITED]
-    assert set(listed) == {node for node in waiting if node._place in (None, UNVISITED)}, listed
+    waiting = [node for node in unowned if node._stage == WAITING or node in listed]
     assert set(listed) <= set(waiting) and len(listed) == len(set(listed)), (listed, waiting)
     left_for = _left(order)
     for node in set(waiting).difference(listed):
         assert left_for.get(node, -1) > node._number or _reaches_nothing(node), node
     for queue in queues:
-        _check_queue(queue, pending, unowned)
+        _check_queue(queue, pending, [node for node in unowned if node not in listed])
     # A search that has something left is in `todo`, by its number.
     unfinished = {id(search) for search in searches if search.frames or search.later}
     assert unfinished <= {id(thing) for thing in order.todo.all() if type(thing) is Search}, unfinished
     for thing in order.todo.all():
         assert type(thing) is not Search or (thing.live and thing.head is not None), thing
     for search in searches:
-        assert (search._index is not None) == (search in order.todo.all()), search._index
         _check_search(search, [node for node in pending if node._search is search])
     _check_passed(left_for, pending)
 
@@ -220,7 +217,7 @@ def _check_line(line: Line) -> None:
     assert stack == sorted(set(stack)), stack
     # Each thing knows where it is.
     for thing in line.all():
-        index = thing._index
+        index = thing._place
         at = line.late.get(thing._number) if index == LATE else line.things[index]
         assert at is thing, (thing, index)
     _check_heap(line.heap)
@@ -233,8 +230,6 @@ def _check_line(line: Line) -> None:
 def _check_queue(queue: PlannedQueue, pending: list[Node], unowned: list[Node]) -> None:
     things = queue.line.all()
     ready = {node for node in unowned if node._stage == READY and node._queue is queue}
-    ready = {node for node in ready if node._place is not UNVISITED}
-    assert all(node._place is None for node in ready), ready
     # In the line are the ready nodes that no search owns, and shelves of searches that own others.
     nodes = [thing for thing in things if isinstance(thing, Node)]
     assert len(nodes) == len(set(nodes)) and set(nodes) == ready, (nodes, ready)

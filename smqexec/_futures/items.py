@@ -14,7 +14,7 @@ from reprlib import repr as short
 from typing import Any, TypeVar
 
 from .._calls.frames import ours, strip_ours
-from .._planner import DONE, LATE, NONE, WAITING
+from .._planner import DONE, NONE, WAITING
 from .future import FAILED, Failure, PlannedFuture, new
 from .names import counted
 from .owner import Home
@@ -41,9 +41,8 @@ class Item(PlannedFuture[R]):
     __slots__ = ("_home", "_key", "_source")
     _kind = "Item"
     _ended_by_owner = True
-    # As of all relays, which are in no line.
+    # As of all relays.
     _number = 0
-    _index = LATE
     _queue = None
 
     _home: Home | None  # as in the base class

@@ -5,7 +5,8 @@ turn, is in a dict, with its number in a heap; it moves to the stack when its tu
 removed thing is forgotten at once, so that no line keeps a task, or its result, alive: a `GAP`
 stays in its place until it comes to the top or is swept.  No two things have the same number.
 
-A listed thing knows its `_index` in the stack, or `LATE`: so it is removed in O(1).
+A thing in a line has its index in the stack as `_place`, or `LATE`: so it is removed in O(1).  Elsewhere
+`_place` may be out of date, or mean something else: `remove` looks whether the thing is there.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ MOVED_AT_ONCE = 128  # late things move to the stack: some 50 µs
 class Mark:
     """An entry of a stack that is no thing."""
 
-    __slots__ = ("_index", "_number")
+    __slots__ = ("_number", "_place")
     _stage = NEW  # that of no node in a line
 
     def __init__(self, number: float) -> None:
@@ -55,30 +56,35 @@ class Line:
             del things[-1]
             self.gaps -= 1
         if number > things[-1]._number:
-            thing._index = len(things)
+            thing._place = len(things)
             things.append(thing)
             return
-        thing._index = LATE
+        thing._place = LATE
         self.late[number] = thing
         heappush(self.heap, -number)
         if number > self.late_top:
             self.late_top = number
 
-    def remove(self, thing: Any) -> None:
-        """Remove *thing*, which is in this line; or a relay, which is in none."""
-        things, index = self.things, thing._index
-        if index == LATE:
-            self.late.pop(thing._number, None)
+    def remove(self, thing: Any) -> bool:
+        """Remove *thing* if it is in this line; tell whether it was."""
+        things, place = self.things, thing._place
+        if things[-1] is thing:
+            del things[-1]
+        elif not place:
+            if self.late.get(thing._number) is not thing:
+                return False
+            del self.late[thing._number]
             if len(self.heap) > 2 * len(self.late) + SWEEP_FROM:
                 self.heap = [-number for number in self.late]
                 heapify(self.heap)
-        elif things[-1] is thing:
-            del things[-1]
-        else:
-            things[index] = GAP
+        elif place < len(things) and things[place] is thing:
+            things[place] = GAP
             self.gaps += 1
             if self.gaps > SWEEP_FROM:
                 self.sweep()
+        else:
+            return False
+        return True
 
     def tidy(self) -> None:
         """Let the thing that goes first be the last of `things`, or else `BOTTOM`."""
@@ -98,7 +104,7 @@ class Line:
                 if thing is not None:
                     moved.append(thing)
             for thing in reversed(moved):
-                thing._index = len(things)
+                thing._place = len(things)
                 things.append(thing)
             self.late_top = -heap[0] if heap else -1
 
@@ -108,7 +114,7 @@ class Line:
         if 2 * self.gaps > len(things):
             things[:] = [thing for thing in things if thing is not GAP]
             for index, thing in enumerate(things):
-                thing._index = index
+                thing._place = index
             self.gaps = 0
 
     def all(self) -> list[Any]:

@@ -42,10 +42,21 @@ from sys import maxsize
 from typing import Any
 
 from .graph import settle
-from .line import Line
-from .nodes import DONE, NONE, READY, RUNNING, SEARCHING, WAITING, Node, PlannedQueue, release_dependencies
+from .line import BOTTOM, GAP, Line
+from .nodes import (
+    DONE,
+    NONE,
+    READY,
+    RUNNING,
+    SEARCHING,
+    SWEEP_FROM,
+    WAITING,
+    Node,
+    PlannedQueue,
+    release_dependencies,
+)  # fmt: skip
 from .search import HELD_BACK, Past, Search, Shelf
-from .searches import UNVISITED, Searches
+from .searches import Searches
 
 
 class NewestFirst(Searches):
@@ -70,11 +81,12 @@ class NewestFirst(Searches):
             self.dissolve(search)
             node._search = None
             return
-        if node._place is None:
-            node._place = UNVISITED  # it stays in `todo`
-            return
-        # A search that is not live stays: if a node that leads to this one is dropped, `dropped` has
-        # to know that others have passed it by.
+        # A search that is not live stays in the node: if a node that leads to this one is dropped,
+        # `dropped` has to know that others have passed it by.
+        if search is not None:
+            self.unlist(node)
+        elif node._place is not None:
+            return  # no search has visited it: it stays in `todo`
         self.put(node)
 
     def settle(self) -> None:
@@ -175,27 +187,46 @@ class NewestFirst(Searches):
 
     def _take_first(self, queue: PlannedQueue, limit: int | None) -> Any:
         """Do what `take` does in every case, for a node that is counted as running already."""
-        line, todo, fresh = queue.line, self.todo, self._fresh
+        line, todo = queue.line, self.todo
         stop = maxsize if limit is None else self.steps + limit
         node: Any = None
-        while fresh is not None and fresh._queue is queue and node is None and self.steps < stop:
-            # Most often its search adopts what was added since: then it needs no shelf.
-            todo.tidy()
-            if not line.late_top < fresh._search._number > line.things[-1]._number:
+        if queue.first:
+            node = next(iter(queue.first))
+            del queue.first[node]
+        while node is None and queue.ready:
+            for each in (line, todo):
+                top = each.things[-1]
+                if top is GAP or each.late_top > top._number:
+                    each.tidy()
+            thing, top = todo.things[-1], line.things[-1]
+            if (fresh := self._fresh) is not None:
+                rank = fresh._search._number
+                if fresh._queue is queue and rank > top._number and rank >= thing._number:
+                    node, self._fresh = fresh, None
+                    break
+                if fresh._queue is not queue or rank < top._number or thing._stage != WAITING:
+                    self.settle()
+                    continue
+                # Most often its search adopts what was added since: then it needs no shelf.
+            elif top._number >= thing._number:
+                assert top is not BOTTOM, "a ready node is in no line"
+                node = top.pop() if type(top) is Shelf else line.things.pop()
                 break
-            if todo.things[-1]._number <= fresh._search._number:
-                node, self._fresh = fresh, None
-            elif todo.things[-1]._stage == WAITING:
-                node = self.begin(todo.things[-1], queue, stop)
-            else:
-                break
-        if node is None and queue.ready:
-            self.settle()
-            if queue.first:
-                node = next(iter(queue.first))
-                del queue.first[node]
-            else:
-                node = self.first(queue, stop)
+            if self.steps >= stop:
+                node = SEARCHING
+            elif type(thing) is Search:
+                node = self._advance(thing, queue, stop)
+            elif thing._stage == WAITING:
+                node = self.begin(thing, queue, stop)
+            else:  # it became ready where it was
+                self.steps += 1
+                del todo.things[-1]
+                if thing._queue is queue:
+                    node = thing
+                else:
+                    self.put(thing)
+        if todo.gaps > SWEEP_FROM:
+            todo.sweep()  # a long search leaves gaps, and it may be the last for long
         if node is None or node is SEARCHING:
             queue.running -= 1
             return node

@@ -20,7 +20,8 @@ NEW = -1
 
 NONE: tuple[Any, ...] = ()  # the dependencies of a node without any
 SEARCHING: Any = object()  # the result of `take` if its limit is used up: call it again
-LATE = 0  # the index of a thing that is not in the stack of its line: see ``line``
+ORIGIN = -(1 << 40)  # positions in a search start here: all are below 0
+LATE = 0  # the place of a thing that is not in the stack of its line: see ``line``
 STRIDE = 1 << 32  # numbers of submissions are so far apart; those of a group, such as a `map`, between
 SWEEP_FROM = 64  # a longer list of entries is swept when half of them are dead: O(1) for each entry
 Group: TypeAlias = Iterator[int]
@@ -30,8 +31,8 @@ class Node:
     """A task, as the planner sees it.  A subclass is the task itself: one object, not two."""
 
     __slots__ = (
-        "__weakref__", "_dependencies", "_dependents", "_index", "_missing", "_number", "_place", "_queue",
-        "_search", "_stage",
+        "__weakref__", "_dependencies", "_dependents", "_missing", "_number", "_place", "_queue", "_search",
+        "_stage",
     )  # fmt: skip
 
     _tolerant: ClassVar[bool] = False  # a dependency that is dropped counts as done
@@ -47,13 +48,12 @@ class Node:
     # The nodes that depend on it, without `_parts`, until it ends: None, a node, or a list of nodes.
     _dependents: Any
     _search: Any  # newest first: the last search that visited it, and owns it while live; or `HELD_BACK`
-    # Newest first: its position in that search.  None: in the line that its stage calls for, if it
-    # has a number.  `UNVISITED`: it became ready in `Searches.todo`, and is still there.
+    # Newest first: its position in a live search; or its index in a line, or `LATE`.  Not cleared when
+    # it leaves either.  None: a relay, or a node that waits and needs no search.
     _place: Any
-    _index: int  # newest first, in a line: its index in the stack, or `LATE`; a relay's is `LATE`
 
     def __init__(self) -> None:
-        self._number = self._missing = self._index = 0
+        self._number = self._missing = 0
         self._stage = NEW
         self._dependencies = NONE
         self._queue = self._dependents = self._search = self._place = None

@@ -14,7 +14,7 @@ from typing import Any
 
 from .graph import as_few, dependencies_of, dependents_of, forget, linked, own_dependents, settle
 from .newest import NewestFirst
-from .nodes import DONE, LATE, NEW, NONE, READY, RUNNING, STRIDE, WAITING, Group, Node, PlannedQueue
+from .nodes import DONE, NEW, NONE, READY, RUNNING, STRIDE, WAITING, Group, Node, PlannedQueue
 from .oldest import OldestFirst
 from .search import HELD_BACK
 
@@ -73,7 +73,6 @@ class DependencyPlanner:
                 dependencies._dependents = [dependents, node]
         if queue is None:
             node._missing = missing + 1 if node._ended_by_owner else missing or 1
-            node._index = LATE
             node._stage = WAITING
             return
         node._queue = queue
@@ -93,7 +92,7 @@ class DependencyPlanner:
         if todo is not None:
             # `Line.push`, written out for what is newer than all else.
             things = todo.things if missing else queue.line.things
-            node._index = len(things)
+            node._place = len(things)
             things.append(node)
         elif not missing:
             queue.line.nodes.append(node)

@@ -6,19 +6,19 @@ from heapq import heapify, heappop, heappush
 from math import inf
 from typing import Any
 
-from .nodes import NEW, SWEEP_FROM, Node, PlannedQueue
+from .nodes import NEW, ORIGIN, SWEEP_FROM, Node, PlannedQueue
 
 
 class Shelf:
     """The ready nodes of one search and one queue, in the queue's line while there are some."""
 
-    __slots__ = ("_index", "_number", "heap", "nodes")
+    __slots__ = ("_number", "_place", "heap", "nodes")
 
     _stage = NEW  # that of no node in a line
 
     def __init__(self) -> None:
         self._number = 0  # that of the search, while it is in a line
-        self._index = 0  # as that of a node
+        self._place: Any = None  # its index in that line
         self.nodes: dict[int, Node] = {}  # by position
         self.heap: list[int] = []  # positions, some of them of nodes that have left
 
@@ -36,7 +36,7 @@ class Search:
     """A suspended depth-first search, and the nodes that it owns.  Written by `NewestFirst` alone."""
 
     __slots__ = (
-        "_index", "_number", "first", "frames", "head", "intact", "last", "later", "live", "shelves",
+        "_number", "_place", "first", "frames", "head", "intact", "last", "later", "live", "shelves",
     )  # fmt: skip
 
     _stage = NEW  # that of no node in a line
@@ -44,11 +44,11 @@ class Search:
     def __init__(self, head: Node) -> None:
         self.head: Node | None = head  # where it began; None once a newer search has taken it over
         self._number = head._number  # its rank: the number of its head
-        self._index: Any = None  # as that of a node, in `Searches.todo`; None: it is not there
+        self._place: Any = None  # its index in `Searches.todo`, if it is there
         self.live = True  # False once it owns nothing: a node whose search is not live has no owner
         self.intact = True  # False once it lost a node or passed one by: then no node may adopt it
-        # The lowest and highest position given so far.  Those of heads are below 0.
-        self.first = self.last = 0
+        # The lowest and highest position given so far.  Those of heads are below `ORIGIN`.
+        self.first = self.last = ORIGIN
         self.frames: list[tuple[Any, int]] = []  # a node's own dependencies, the next to visit
         self.later: Any = ()  # frames of heads, to go on with then: a deque, once there are some
         self.shelves: dict[PlannedQueue, Shelf] = {}  # its ready nodes, for each queue

@@ -6,11 +6,10 @@ from collections import deque
 from typing import Any
 
 from .graph import dependencies_of, dependents_of, listed_dependencies
-from .line import BOTTOM, GAP, Line
-from .nodes import NONE, READY, RUNNING, SEARCHING, SWEEP_FROM, WAITING, Node, PlannedQueue
-from .search import HELD_BACK, Past, Search, Shelf
+from .line import GAP, Line
+from .nodes import LATE, NONE, ORIGIN, READY, RUNNING, Node, PlannedQueue
+from .search import HELD_BACK, Past, Search
 
-UNVISITED: Any = "unvisited"  # the place of a ready node in `todo`, where it was waiting
 PATH = 300  # a search begins with at most so many nodes; then another goes on at its end
 
 
@@ -24,7 +23,6 @@ class Searches:
 
     def put(self, node: Node) -> None:
         """List pending *node*, which no search owns and no line has, by its own number."""
-        node._place = None
         if node._stage == READY:
             node._queue.line.push(node)
         elif node._queue is not None:  # else it is a relay: a search gets to it from its dependents
@@ -32,54 +30,12 @@ class Searches:
 
     def unlist(self, node: Node) -> None:
         """Remove pending *node* from where it is listed, if it is."""
-        search, place = node._search, node._place
+        search = node._search
         if search is not None and search.live:
             if node._stage == READY:
                 search.unshelve(node)
-        elif type(place) is not int:
-            line = self.todo if node._stage == WAITING or place is UNVISITED else node._queue.line
-            line.remove(node)
-
-    def unlist_search(self, search: Search) -> None:
-        """Remove *search* from `todo`, if it is there."""
-        if search._index is not None:
-            self.todo.remove(search)
-            search._index = None
-
-    def first(self, queue: PlannedQueue, stop: int) -> Any:
-        """Return the node of *queue* that goes first, now unlisted; or `SEARCHING`.  No node is fresh."""
-        line, todo = queue.line, self.todo
-        node: Any = None
-        while node is None:
-            for each in (line, todo):
-                top = each.things[-1]
-                if top is GAP or each.late_top > top._number:
-                    each.tidy()
-            thing = todo.things[-1]
-            if line.things[-1]._number >= thing._number:
-                break
-            if self.steps >= stop:
-                return SEARCHING
-            if type(thing) is Search:
-                node = self._advance(thing, queue, stop)
-            elif thing._stage == WAITING:
-                node = self.begin(thing, queue, stop)
-            else:  # it became ready where it was
-                self.steps += 1
-                del todo.things[-1]
-                if thing._queue is queue:
-                    return thing
-                self.put(thing)
-        if todo.gaps > SWEEP_FROM:
-            todo.sweep()  # a long search leaves gaps, and it may be the last for long
-        if node is not None:
-            return node
-        thing = line.things[-1]
-        assert thing is not BOTTOM, "a ready node is in no line"
-        if type(thing) is Shelf:
-            return thing.pop()
-        del line.things[-1]
-        return thing
+        elif node._place is not None and node._place >= 0 and not self.todo.remove(node):
+            node._queue.line.remove(node)
 
     def begin(self, root: Any, queue: PlannedQueue, stop: int) -> Any:
         """Search from *root*, the first of `todo`: let a search adopt it, or make one.
@@ -90,12 +46,12 @@ class Searches:
         self.steps += len(path) or 1
         if not path:
             self.todo.remove(root)  # it is listed again once it is ready
-            root._place = 0
+            root._place = None
             return None
         need = root._dependencies
-        if type(need) is not list and need._stage == READY and need._queue is queue and need._place is None:
-            queue.line.remove(need)
-            root._place = 0
+        alone = type(need) is not list and need._stage == READY and need._queue is queue
+        if alone and need._place >= 0 and queue.line.remove(need):
+            root._place = None
             return need
         if search is None:
             search = Search(root)
@@ -146,7 +102,7 @@ class Searches:
             path.append(node)
             if things[-1] is node:
                 del things[-1]
-            elif node._place is None:  # else it is listed nowhere
+            elif node._place is not None and node._place >= 0:
                 todo.remove(node)
             owner = need._search
             owned = owner is not None and owner.live
@@ -161,7 +117,7 @@ class Searches:
 
     def _bare(self, search: Search, former: Node) -> bool:
         """Make *former* the head of *search* again, not in `todo`; False if heads above it have to stay."""
-        if former._place > 0:
+        if former._place > ORIGIN:
             return False
         heads: list[Node] = []
         left = len(search.later)
@@ -176,7 +132,7 @@ class Searches:
                 return False
             heads.append(head)
             head = pending[0]
-        self.unlist_search(search)
+        self.todo.remove(search)
         if heads:
             past = Past(search._number)
             for head in heads:
@@ -194,7 +150,7 @@ class Searches:
             # The newer one will visit whatever this one could still reach.
             search.head = None
             search.frames, search.later = [], ()
-            self.unlist_search(search)
+            self.todo.remove(search)
 
     def _advance(self, search: Search, queue: PlannedQueue, stop: int) -> Node | None:
         """Go on with *search*, the first of `todo`, until it meets a ready node of *queue*, or step *stop*.
@@ -202,7 +158,7 @@ class Searches:
         Return that node, which goes first, or None.  A search that has nothing left leaves `todo`.
         """
         frames, number, last = search.frames, search._number, search.last
-        todo, steps = self.todo, self.steps
+        todo, things, steps = self.todo, self.todo.things, self.steps
         above: Any = None  # the node whose dependencies are visited
         while frames or search.later:
             needs, index = frames.pop() if frames else search.later.popleft()
@@ -226,18 +182,19 @@ class Searches:
                     if state == READY:
                         owner.unshelve(node)
                     self.part(owner, node)
-                elif state == READY:  # `unlist`, written out, as is the next case
-                    (todo if node._place is UNVISITED else node._queue.line).remove(node)
-                elif node._place is None:
-                    if not (at := node._index):
-                        todo.remove(node)  # it is late; or a relay, which is listed nowhere
-                    elif todo.things[-2] is node:
-                        # It is just below the search, which is on top: no gap.
-                        del todo.things[-2]
-                        search._index -= 1
-                    else:
-                        todo.things[at] = GAP
+                elif state == READY:
+                    if not node._queue.line.remove(node):
+                        todo.remove(node)
+                elif things[-2] is node:  # `Line.remove`, written out
+                    # It is just below the search, which is on top: no gap.
+                    del things[-2]
+                    search._place -= 1
+                elif at := node._place:
+                    if at > 0:
+                        things[at] = GAP
                         todo.gaps += 1
+                elif at == LATE:
+                    todo.remove(node)
                 node._place = last = last + 1
                 node._search = search
                 if state == READY and node._queue is not queue:
@@ -254,7 +211,7 @@ class Searches:
                     needs = (needs,)
                 count = len(needs)
         self.steps, search.last = steps, last
-        self.unlist_search(search)
+        self.todo.remove(search)
         return None
 
     def dropped(self, nodes: list[Any]) -> None:
@@ -301,6 +258,6 @@ class Searches:
         search.shelves.clear()
         head, search.head = search.head, None
         if head is not None:
-            self.unlist_search(search)
+            self.todo.remove(search)
             if head._stage < RUNNING:
                 self.put(head)
