@@ -29,10 +29,10 @@ def entries(planner: DependencyPlanner, queues: Iterable[PlannedQueue]) -> int:
     order = planner.order
     if not isinstance(order, NewestFirst):
         return sum(len(queue.line.nodes) + len(queue.line.late) for queue in queues)
-    order.settle()
+    order.shelve_fresh()
     lines = [order.todo, *(queue.line for queue in queues)]
     count = sum(len(line.things) - 1 + len(line.late) + len(line.heap) for line in lines)
-    count += sum(len(queue.first) for queue in queues)
+    count += sum(len(queue.held_back) for queue in queues)
     for search in _searches(order, queues):
         count += 1 + len(search.frames) + len(search.later)
         count += sum(1 + len(shelf.nodes) + len(shelf.heap) for shelf in search.shelves.values())
@@ -59,7 +59,7 @@ def check(
     queues = list(queues)
     order = planner.order
     if isinstance(order, NewestFirst):
-        order.settle()
+        order.shelve_fresh()
     listed = order.listed(queues)
     known = dict.fromkeys(listed if nodes is None else nodes)
     todo = list(known)
@@ -94,7 +94,7 @@ def _describe(planner: DependencyPlanner, queues: list[PlannedQueue], pending: l
     for queue in queues:
         counts = queue.waiting, queue.ready, queue.running
         line = _described(queue.line) if isinstance(queue.line, Line) else queue.line.all()
-        print(f"{queue}: counts {counts} line {line} first {queue.first}")
+        print(f"{queue}: counts {counts} line {line} first {queue.held_back}")
     if isinstance(planner.order, NewestFirst):
         print(f"todo {_described(planner.order.todo)}")
         for search in _searches(planner.order, queues):
@@ -239,8 +239,8 @@ def _check_queue(queue: PlannedQueue, pending: list[Node], unowned: list[Node]) 
         assert all(search.live and search._number == thing._number for search in owners), thing
     # Nodes that were held back and are ready again go first.
     held = [node for node in pending if node._search is HELD_BACK and node._queue is queue]
-    assert set(queue.first) == {node for node in held if node._stage == READY}, queue.first
-    assert not queue.first or queue.line.late_top == inf, queue.line.late_top
+    assert set(queue.held_back) == {node for node in held if node._stage == READY}, queue.held_back
+    assert not queue.held_back or queue.line.late_top == inf, queue.line.late_top
 
 
 def _check_search(search: Search, owned: list[Node]) -> None:
@@ -254,7 +254,7 @@ def _check_search(search: Search, owned: list[Node]) -> None:
     # Positions are those given out, each once.
     places = {node._place: node for node in owned}
     assert len(places) == len(owned), owned
-    assert all(search.first <= place <= search.last for place in places), places
+    assert all(search.lowest <= place <= search.highest for place in places), places
     if search.intact and head is not None:
         # What an intact search owns is, in this order, what a search from its head meets first.
         met = [node for node in _reach(head, _searchable) if _searchable(node)]

@@ -89,8 +89,6 @@ class Line:
     def tidy(self) -> None:
         """Let the thing that goes first be the last of `things`, or else `BOTTOM`."""
         things = self.things
-        if self.gaps > SWEEP_FROM:
-            self.sweep()
         while things[-1] is GAP:
             del things[-1]
             self.gaps -= 1

@@ -1,37 +1,47 @@
 """Newest first: the order of a depth-first search from the newest pending node.
 
-The search visits dependencies in argument order and goes on with the next newest pending node not
-yet visited.  Searching anew for each free slot would cost the whole graph, so searches are kept
-and suspended::
+The order in one sentence: start at the newest pending node, visit dependencies in argument order, go
+on with the next newest node not yet visited; the first ready node met starts first.  To search anew
+for each free slot would cost the whole graph each time.  So searches are suspended and kept::
 
-    todo         what is still to be searched: nodes that were waiting when they were added and
-                 that no search has visited, and suspended searches
-    queue.line   what may start: other ready nodes that no search owns, and the shelves of searches
+    todo         what is still to be searched: waiting nodes that no search has visited, and
+                 suspended searches
+    queue.line   what may start: ready nodes that no search owns, and the shelves of searches
 
-A node goes by its number and a search by that of its head, the highest first.  `take` goes on
-searching while the first of `todo` is newer than the first of the queue's line, and then starts
-the line's first.
+Both are in order of number: a node has its own, a search and its shelves have the number of the
+search's head, where the search began.  `take` compares the first of both.  While the first of `todo`
+is newer, `take` goes on searching there.  Otherwise the first of `queue.line` starts.
 
-Why that is exact.  A node's dependencies never change, and one that starts has none pending, so
-nodes leave the graph at its far end: what is left keeps its order.  A node is met first along
-the least path (in argument order) from the newest node that leads to it.  Three things change
-that for a node that was visited:
+Example, with one slot.  Three tasks are submitted: a = f(), b = g(a), c = h(b, a)::
 
-* Something newer leads to it: a newer search takes over what it visits, an older one passes it by.
-* It is promoted, and so newer: it leaves its search and goes by its new number.
-* A node on that path is dropped: `dropped` finds the nodes that fall, and dissolves the searches
-  that own or lead to one of these.
+    event            todo          queue.line   what happens
+    (submitted)      b, c          a            c is newer than a: a search begins at c
+    begin at c       search of c   a            it owns c and b; a, the next dependency, is ready
+    advance          search of c                it owns a too; a starts
+    a is done        search of c                b becomes ready, and starts: its search meets it first
+    submit d = i()   search of c   d            b runs; c waits for it
+    b is done        search of c   d            c is ready, but d is newer: d starts, then c
+
+Why that is exact.  The dependencies of a node never change, and a node that starts has none pending.
+So nodes leave the graph at its far end, and the others keep their order.  The order of a visited node
+changes by three events only:
+
+* A newer node that leads to it is searched.  The newer search takes the node over from an older
+  search.  A search never visits what a newer search owns.
+* It is promoted: it leaves its search and goes by its new number.
+* A node through which it was visited is dropped.  `dropped` finds all such nodes and dissolves the
+  searches that own them or lead to them.
 
 Invariant: if a live search owns a node but not a pending dependency of it, then a newer search
 owns that dependency, or something in `todo`, at least as new, leads to it.
 
-Adoption.  A search is *intact* if it lost no node and passed none by.  If the first pending
-dependency of a new node is the head of such a search, then that search is what a search from the
-new node would do next: the node becomes its head, at a position before all others, and what else
-it needs is searched last.  So chains that grow while they run cost one step a node.  Heads can be
-taken off again while what else they need was not searched: so many sinks share one chain.
+Adoption.  A search is *intact* if it lost no node and skipped none.  If the first pending dependency
+of a new node is the head of an intact search, a search from the new node would first do all that the
+intact search does.  So the new node becomes its head, and is searched for its other dependencies
+last.  Thus a chain that grows while it runs costs one step a node.  Heads can be removed again, while
+their other dependencies were not searched: so many sinks share one chain.
 
-Fresh.  One of the nodes that become ready is in no line and on no shelf: most often it starts next.
+Fresh.  One node that became ready is in no line and on no shelf: most often it starts next.
 """
 
 from __future__ import annotations
@@ -63,34 +73,35 @@ class NewestFirst(Searches):
     """The order described above.  `take` writes out the common cases: any may be removed."""
 
     new_line = Line
-    _fresh: Any = None  # a ready node of a live search that is on no shelf, if there is one
+    # A ready node of a live search that is on no shelf, if there is one.  `freed` sets it.
+    _fresh: Any = None
 
     def freed(self, node: Node) -> None:
         """List waiting *node*, which has become READY."""
         search = node._search
-        if search is not None and search.live:
-            if search.head is not node:
-                if self._fresh is None and search is not HELD_BACK:
-                    self._fresh = node
-                else:
-                    search.shelve(node)
-                return
-            # All else that it owned has started.  Or a drop has cut it off, for a newer search to visit.
+        if search is None:
+            # No search has visited it.  It stays in `todo`, or `begin` has taken it from there.
+            if node._place is None:
+                self.put(node)
+        elif not search.live:
+            # The field `_search` stays: if a node that leads to this one is dropped, `dropped` has to
+            # know that other searches have skipped it.
+            self.unlist(node)
+            self.put(node)
+        elif search.head is node:
+            # All else that the search owned has started.  Or a drop has cut that off from the head:
+            # then a newer search has to visit it.
             if self._fresh is not None and self._fresh._search is search:
-                self.settle()
+                self.shelve_fresh()
             self.dissolve(search)
             node._search = None
-            return
-        # A search that is not live stays in the node: if a node that leads to this one is dropped,
-        # `dropped` has to know that others have passed it by.
-        if search is not None:
-            self.unlist(node)
-        elif node._place is not None:
-            return  # no search has visited it: it stays in `todo`
-        self.put(node)
+        elif self._fresh is None and search is not HELD_BACK:
+            self._fresh = node
+        else:
+            search.shelve(node)
 
-    def settle(self) -> None:
-        """Put the fresh node on a shelf."""
+    def shelve_fresh(self) -> None:
+        """Put the fresh node, if there is one, on a shelf."""
         fresh, self._fresh = self._fresh, None
         if fresh is not None:
             fresh._search.shelve(fresh)
@@ -102,7 +113,7 @@ class NewestFirst(Searches):
 
     def leave(self, node: Node) -> None:
         """Remove pending *node*, which is about to start or end, from where it is listed."""
-        self.settle()
+        self.shelve_fresh()
         self.unlist(node)
 
     def promote(self, node: Node, number: int) -> None:
@@ -112,7 +123,7 @@ class NewestFirst(Searches):
             return  # it goes first anyway
         self.leave(node)
         if search is not None and search.live:
-            self.part(search, node)
+            self.lose(search, node)
             node._search = Past(search._number)
         node._number = number
         self.put(node)
@@ -133,11 +144,10 @@ class NewestFirst(Searches):
                 ended._dependents = None
                 if type(node) is list:
                     settle(self, node, freed)
-                elif node._missing > 1:  # saves a call
-                    node._missing -= 1
                 elif (
                     # The next of a chain, if nothing that is ready, or to be searched, comes before it.
                     node._queue is queue
+                    and node._missing == 1
                     and self._fresh is None
                     and (search := node._search) is not None
                     and search.live
@@ -190,9 +200,9 @@ class NewestFirst(Searches):
         line, todo = queue.line, self.todo
         stop = maxsize if limit is None else self.steps + limit
         node: Any = None
-        if queue.first:
-            node = next(iter(queue.first))
-            del queue.first[node]
+        if queue.held_back:
+            node = next(iter(queue.held_back))
+            del queue.held_back[node]
         while node is None and queue.ready:
             for each in (line, todo):
                 top = each.things[-1]
@@ -205,20 +215,23 @@ class NewestFirst(Searches):
                     node, self._fresh = fresh, None
                     break
                 if fresh._queue is not queue or rank < top._number or thing._stage != WAITING:
-                    self.settle()
+                    self.shelve_fresh()
                     continue
-                # Most often its search adopts what was added since: then it needs no shelf.
+                # A search is to begin.  Most often the search of the fresh node adopts the new head,
+                # and the fresh node needs no shelf.
             elif top._number >= thing._number:
                 assert top is not BOTTOM, "a ready node is in no line"
                 node = top.pop() if type(top) is Shelf else line.things.pop()
                 break
+            # The first of `todo` is newer than all that may start.
             if self.steps >= stop:
                 node = SEARCHING
             elif type(thing) is Search:
                 node = self._advance(thing, queue, stop)
             elif thing._stage == WAITING:
                 node = self.begin(thing, queue, stop)
-            else:  # it became ready where it was
+            else:
+                # It became ready in `todo`: see `freed`.
                 self.steps += 1
                 del todo.things[-1]
                 if thing._queue is queue:
@@ -240,7 +253,7 @@ class NewestFirst(Searches):
         """Return all ready nodes, and what is still to be searched."""
         nodes: list[Any] = [self._fresh]
         for queue in queues:
-            nodes += queue.first
+            nodes += queue.held_back
             for thing in queue.line.all():
                 nodes += thing.nodes.values() if type(thing) is Shelf else (thing,)
         nodes += [thing.head if type(thing) is Search else thing for thing in self.todo.all()]
@@ -251,7 +264,7 @@ class NewestFirst(Searches):
         self.todo, self._fresh = Line(), None
         for queue in queues:
             queue.line = Line()
-            queue.first.clear()
+            queue.held_back.clear()
         for node in sorted(pending, key=attrgetter("_number")):  # what goes first comes last
             if node._search is not HELD_BACK:
                 node._search = None

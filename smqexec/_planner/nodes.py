@@ -83,12 +83,12 @@ def release_dependencies(node: Node) -> None:
 class PlannedQueue:
     """A queue, as the planner sees it.  The planner and its order write the fields."""
 
-    __slots__ = ("__weakref__", "first", "line", "ready", "running", "waiting")
+    __slots__ = ("__weakref__", "held_back", "line", "ready", "running", "waiting")
 
     def __init__(self) -> None:
         self.waiting = self.ready = self.running = 0  # how many of its nodes are at these stages
         self.line: Any = None  # its ready nodes: a `Fifo`, or a `Line` of nodes and shelves
-        self.first: dict[Node, None] = {}  # newest first: ready nodes that were held back, in order
+        self.held_back: dict[Node, None] = {}  # newest first: ready nodes that were held back, in order
 
     def start(self, node: Node) -> None:
         """Move ready *node* of this queue, which has left the order, to RUNNING."""

@@ -32,7 +32,7 @@ class DependencyPlanner:
     def add_queue(self, queue: PlannedQueue) -> None:
         """Register *queue*, which has no node."""
         queue.line = self.order.new_line()
-        queue.first = {}
+        queue.held_back = {}
 
     def group(self) -> Group:
         """Return the numbers of one submission of several nodes, the first of which counts as the newest."""

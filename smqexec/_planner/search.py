@@ -36,7 +36,7 @@ class Search:
     """A suspended depth-first search, and the nodes that it owns.  Written by `NewestFirst` alone."""
 
     __slots__ = (
-        "_number", "_place", "first", "frames", "head", "intact", "last", "later", "live", "shelves",
+        "_number", "_place", "frames", "head", "highest", "intact", "later", "live", "lowest", "shelves",
     )  # fmt: skip
 
     _stage = NEW  # that of no node in a line
@@ -48,7 +48,7 @@ class Search:
         self.live = True  # False once it owns nothing: a node whose search is not live has no owner
         self.intact = True  # False once it lost a node or passed one by: then no node may adopt it
         # The lowest and highest position given so far.  Those of heads are below `ORIGIN`.
-        self.first = self.last = ORIGIN
+        self.lowest = self.highest = ORIGIN
         self.frames: list[tuple[Any, int]] = []  # a node's own dependencies, the next to visit
         self.later: Any = ()  # frames of heads, to go on with then: a deque, once there are some
         self.shelves: dict[PlannedQueue, Shelf] = {}  # its ready nodes, for each queue
@@ -97,11 +97,11 @@ class HeldBack:
     head = None
 
     def shelve(self, node: Node) -> None:
-        node._queue.first[node] = None
+        node._queue.held_back[node] = None
         node._queue.line.late_top = inf  # so that the short cuts of `take` do not apply
 
     def unshelve(self, node: Node) -> None:
-        del node._queue.first[node]
+        del node._queue.held_back[node]
 
 
 HELD_BACK = HeldBack()

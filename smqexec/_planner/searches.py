@@ -58,8 +58,8 @@ class Searches:
             lowest = listed_dependencies(path[-1])
             index = rests.pop()[1] - 1 if rests and rests[-1][0] is lowest else len(lowest) - 1
             search.frames.append((lowest, index))
-        search.first -= len(path)
-        for place, node in enumerate(path, search.first):
+        search.lowest -= len(path)
+        for place, node in enumerate(path, search.lowest):
             node._place = place
             node._search = search
         if rests:
@@ -109,13 +109,13 @@ class Searches:
             if need._stage == READY or (owner if owned else need)._number > number:
                 break
             if owned:
-                if owner.intact and self._bare(owner, need):
+                if owner.intact and self._uncover(owner, need):
                     return path, rests, owner
-                self.part(owner, need)
+                self.lose(owner, need)
             node = need
         return path, rests, None
 
-    def _bare(self, search: Search, former: Node) -> bool:
+    def _uncover(self, search: Search, former: Node) -> bool:
         """Make *former* the head of *search* again, not in `todo`; False if heads above it have to stay."""
         if former._place > ORIGIN:
             return False
@@ -139,11 +139,11 @@ class Searches:
                 head._search = past
             while len(search.later) > left:
                 search.later.pop()
-            search.head, search.first = former, former._place
+            search.head, search.lowest = former, former._place
             self.put(heads[0])
         return True
 
-    def part(self, search: Search, node: Node) -> None:
+    def lose(self, search: Search, node: Node) -> None:
         """Note that *search* no longer owns *node*: a newer search does, or *node* is newer itself."""
         search.intact = False
         if search.head is node:
@@ -157,7 +157,7 @@ class Searches:
 
         Return that node, which goes first, or None.  A search that has nothing left leaves `todo`.
         """
-        frames, number, last = search.frames, search._number, search.last
+        frames, number, last = search.frames, search._number, search.highest
         todo, things, steps = self.todo, self.todo.things, self.steps
         above: Any = None  # the node whose dependencies are visited
         while frames or search.later:
@@ -166,7 +166,7 @@ class Searches:
             while index < count:
                 if steps >= stop:
                     frames.append((needs if type(needs) is list else listed_dependencies(above), index))
-                    self.steps, search.last = steps, last
+                    self.steps, search.highest = steps, last
                     return None
                 node = needs[index]
                 index += 1
@@ -181,14 +181,10 @@ class Searches:
                 if owned:
                     if state == READY:
                         owner.unshelve(node)
-                    self.part(owner, node)
+                    self.lose(owner, node)
                 elif state == READY:
                     if not node._queue.line.remove(node):
                         todo.remove(node)
-                elif things[-2] is node:  # `Line.remove`, written out
-                    # It is just below the search, which is on top: no gap.
-                    del things[-2]
-                    search._place -= 1
                 elif at := node._place:
                     if at > 0:
                         things[at] = GAP
@@ -203,14 +199,14 @@ class Searches:
                 if index < count:
                     frames.append((needs, index))
                 if state == READY:
-                    self.steps, search.last = steps, last
+                    self.steps, search.highest = steps, last
                     return node  # type: ignore[no-any-return]
                 above, index = node, 0  # go down, and only then on
                 needs = node._dependencies
                 if type(needs) is not list and needs is not NONE:  # `dependencies_of`, written out
                     needs = (needs,)
                 count = len(needs)
-        self.steps, search.last = steps, last
+        self.steps, search.highest = steps, last
         self.todo.remove(search)
         return None
 
