@@ -45,7 +45,8 @@ def linked(nodes: Iterable[Any]) -> list[Any]:
     """Return *nodes* and all nodes linked to them, over any number of links, each once."""
     found = dict.fromkeys(nodes)
     todo = list(found)
-    for node in todo:  # the loop extends it: graphs of any depth need no recursion
+    # The loop extends the list: graphs of any depth need no recursion.
+    for node in todo:
         new = [other for other in (*dependencies_of(node), *dependents_of(node)) if other not in found]
         found.update(dict.fromkeys(new))
         todo += dict.fromkeys(new)
@@ -54,12 +55,14 @@ def linked(nodes: Iterable[Any]) -> list[Any]:
 
 def settle(order: Any, dependents: list[Any], freed: list[Any]) -> None:
     """Count one dependency of each of *dependents* as done; add to *freed* the nodes that became ready."""
-    for node in dependents:  # the loop extends it: chains of relays need no recursion
+    # The loop extends the list: chains of relays need no recursion.
+    for node in dependents:
         node._missing = missing = node._missing - 1
         if missing:
             continue
         queue = node._queue
         if queue is None:
+            # A relay: its dependents lose a dependency, too.
             dependents += dependents_of(node)
             end_relay(node)
         else:
@@ -84,6 +87,7 @@ def forget(node: Node, ended: Node) -> None:
     if dependents is ended:
         node._dependents = None
     elif type(dependents) is list:
+        # Ended nodes at the end of the list cost no search for them.
         while dependents and dependents[-1]._stage >= DONE:
             dependents.pop()
         length = len(dependents)

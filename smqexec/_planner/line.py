@@ -1,12 +1,11 @@
 """A line: nodes, searches and shelves by number, of which the highest goes first.
 
-Most things that go first came last, so a line is a stack.  Only a *late* thing, which comes out of
-turn, is in a dict, with its number in a heap; it moves to the stack when its turn has come.  A
-removed thing is forgotten at once, so that no line keeps a task, or its result, alive: a `GAP`
-stays in its place until it comes to the top or is swept.  No two things have the same number.
+Most things are added in the order of their numbers, so a line is a stack.  A *late* thing has a lower
+number than the top of the stack.  It is in a dict, with its number in a heap, and moves to the stack
+once no other thing has a higher number.  No two things have the same number.
 
-A thing in a line has its index in the stack as `_place`, or `LATE`: so it is removed in O(1).  Elsewhere
-`_place` may be out of date, or mean something else: `remove` looks whether the thing is there.
+A thing has its index in the stack, or `LATE`, in `_place`, so a thing is removed in O(1).  A removed
+thing leaves a `GAP`, until this comes to the top or is swept: a line keeps no task, or its result, alive.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from typing import Any
 
 from .nodes import LATE, NEW, SWEEP_FROM
 
-MOVED_AT_ONCE = 128  # late things move to the stack: some 50 µs
+MOVED_AT_ONCE = 128  # so many late things move to the stack in one call: some 50 µs
 
 
 class Mark:
@@ -31,7 +30,8 @@ class Mark:
 
 
 BOTTOM = Mark(-1)  # below all things
-GAP = Mark(inf)  # where a thing was removed; on top it goes before all others, so a closer look follows
+# Where a thing was removed.  On top, this number shows that the line is to be tidied.
+GAP = Mark(inf)
 
 
 class Line:
@@ -42,9 +42,11 @@ class Line:
     def __init__(self) -> None:
         # The stack: `BOTTOM`, then things in ascending order of number, and gaps.
         self.things: list[Any] = [BOTTOM]
-        self.gaps = 0  # how many there are
-        # Late things by number; and a heap of these numbers, negated, with some of removed things.
+        # How many gaps are in the stack.
+        self.gaps = 0
+        # Late things by number.
         self.late: dict[int, Any] = {}
+        # A heap of these numbers, negated, and of some removed things.
         self.heap: list[int] = []
         # No late thing has a higher number, so a thing on top of the stack with a higher one goes first.
         self.late_top: float = -1
@@ -66,7 +68,7 @@ class Line:
             self.late_top = number
 
     def remove(self, thing: Any) -> bool:
-        """Remove *thing* if it is in this line; tell whether it was."""
+        """Remove *thing*, which is in a line; return False if that is another line."""
         things, place = self.things, thing._place
         if things[-1] is thing:
             del things[-1]
@@ -93,7 +95,7 @@ class Line:
             del things[-1]
             self.gaps -= 1
         if self.late_top > things[-1]._number:
-            # Late things go before the whole stack: move them there, the first of them if they are many.
+            # Late things go before the whole stack.  Move them there, but only the first of many.
             heap, late, bound = self.heap, self.late, things[-1]._number
             moved: list[Any] = []
             while heap and -heap[0] > bound and len(moved) < MOVED_AT_ONCE:

@@ -18,9 +18,9 @@ Example, with one slot.  Three tasks are submitted: a = f(), b = g(a), c = h(b, 
     (submitted)      b, c          a            c is newer than a: a search begins at c
     begin at c       search of c   a            it owns c and b; a, the next dependency, is ready
     advance          search of c                it owns a too; a starts
-    a is done        search of c                b becomes ready, and starts: its search meets it first
-    submit d = i()   search of c   d            b runs; c waits for it
-    b is done        search of c   d            c is ready, but d is newer: d starts, then c
+    a is done        search of c                b becomes ready, and starts
+    submit d = i()   search of c   d            d is newer than c
+    b is done                      c, d         c, the head, is ready: the search ends; d is newer
 
 Why that is exact.  The dependencies of a node never change, and a node that starts has none pending.
 So nodes leave the graph at its far end, and the others keep their order.  The order of a visited node
@@ -146,15 +146,11 @@ class NewestFirst(Searches):
                     settle(self, node, freed)
                 elif (
                     # The next of a chain, if nothing that is ready, or to be searched, comes before it.
-                    node._queue is queue
-                    and node._missing == 1
-                    and self._fresh is None
-                    and (search := node._search) is not None
-                    and search.live
+                    node._queue is queue and node._missing == 1 and self._fresh is None
+                    and (search := node._search) is not None and search.live and search.head is not node
                     and todo.things[-1]._number <= (number := search._number) > line.things[-1]._number
                     and todo.late_top <= number > line.late_top
-                    and search.head is not node
-                ):
+                ):  # fmt: skip
                     queue.waiting -= 1
                     node._stage = RUNNING
                     node._search = None
@@ -178,10 +174,9 @@ class NewestFirst(Searches):
             del things[-1]
         elif (
             # The fresh node, on the same condition.
-            fresh._queue is queue
-            and todo.things[-1]._number <= (rank := fresh._search._number) > node._number
+            fresh._queue is queue and todo.things[-1]._number <= (rank := fresh._search._number) > node._number
             and todo.late_top <= rank > line.late_top
-        ):
+        ):  # fmt: skip
             node, self._fresh = fresh, None
             node._search = None
         else:

@@ -20,10 +20,12 @@ NEW = -1
 
 NONE: tuple[Any, ...] = ()  # the dependencies of a node without any
 SEARCHING: Any = object()  # the result of `take` if its limit is used up: call it again
-ORIGIN = -(1 << 40)  # positions in a search start here: all are below 0
+ORIGIN = -(1 << 40)  # the first position in a search: all are below 0, so that none looks like an index
 LATE = 0  # the place of a thing that is not in the stack of its line: see ``line``
-STRIDE = 1 << 32  # numbers of submissions are so far apart; those of a group, such as a `map`, between
-SWEEP_FROM = 64  # a longer list of entries is swept when half of them are dead: O(1) for each entry
+# The numbers of two submissions are so far apart.  Those of a group, such as a `map`, lie between.
+STRIDE = 1 << 32
+# A longer list of entries is swept when half of them are dead, so a sweep costs O(1) for each entry.
+SWEEP_FROM = 64
 Group: TypeAlias = Iterator[int]
 
 
@@ -42,14 +44,14 @@ class Node:
     _stage: int  # NEW to DROPPED, as above; a subclass may have more stages above DROPPED
     _queue: Any  # the `PlannedQueue` that starts it; None: a relay; the owner may clear it after the end
     # Its dependencies in argument order, until it starts: (), a node, or a list of nodes, perhaps with
-    # repeats, which is then emptied in place, as a suspended search may hold it.
+    # repeats.  The list is then emptied in place, as a suspended search may hold the list.
     _dependencies: Any
     _missing: int  # dependencies not done; +1: a relay that waits for `done`; below 0: dropped or ended
     # The nodes that depend on it, without `_parts`, until it ends: None, a node, or a list of nodes.
     _dependents: Any
     _search: Any  # newest first: the last search that visited it, and owns it while live; or `HELD_BACK`
-    # Newest first: its position in a live search; or its index in a line, or `LATE`.  Not cleared when
-    # it leaves either.  None: a relay, or a node that waits and needs no search.
+    # Newest first, where the node is: below 0 its position in `_search`, else its index in a line, or
+    # `LATE`.  None: in no line, as a relay, or as a node that waits only for nodes that run.
     _place: Any
 
     def __init__(self) -> None:
@@ -86,9 +88,12 @@ class PlannedQueue:
     __slots__ = ("__weakref__", "held_back", "line", "ready", "running", "waiting")
 
     def __init__(self) -> None:
-        self.waiting = self.ready = self.running = 0  # how many of its nodes are at these stages
-        self.line: Any = None  # its ready nodes: a `Fifo`, or a `Line` of nodes and shelves
-        self.held_back: dict[Node, None] = {}  # newest first: ready nodes that were held back, in order
+        # How many of its nodes are at these stages.
+        self.waiting = self.ready = self.running = 0
+        # Its ready nodes: a `Fifo`, or a `Line` of nodes and shelves.  `add_queue` and `rebuild` set it.
+        self.line: Any = None
+        # Newest first: nodes that were held back and are ready again, in the order in which they became so.
+        self.held_back: dict[Node, None] = {}
 
     def start(self, node: Node) -> None:
         """Move ready *node* of this queue, which has left the order, to RUNNING."""

@@ -1,8 +1,9 @@
 """Oldest first: the ready node that was submitted first goes first.
 
-Nodes that are ready when they are added come in the order of their numbers: a deque.  A node that
-becomes ready later may come out of turn: a heap.  A node that is dropped, or starts out of turn,
-stays in either, dead, until it comes to the front or a sweep finds it.
+A node that is ready when it is added has the highest number so far: such nodes are in a deque.  A node
+that becomes ready later may have a lower number than these: such nodes are in a heap.  A node that is
+dropped, or starts before its turn, stays there as a dead entry, until it is the first or a sweep
+removes it.  Nothing is searched, and the fields `_search` and `_place` of nodes mean nothing.
 """
 
 from __future__ import annotations
@@ -23,8 +24,10 @@ class Fifo:
     __slots__ = ("late", "nodes")
 
     def __init__(self) -> None:
-        self.nodes: deque[Any] = deque()  # in ascending order of number
-        self.late: list[list[Any]] = []  # a heap of [number, node] for nodes that came out of turn
+        # Ready nodes in ascending order of number, and dead ones.
+        self.nodes: deque[Any] = deque()
+        # A heap of [number, node], for nodes that became ready after one with a higher number.
+        self.late: list[list[Any]] = []
 
     def push(self, node: Node) -> None:
         """Add ready *node*.  Cost: O(1) in turn, else O(log n)."""
@@ -63,8 +66,10 @@ class OldestFirst:
     """The ready node with the lowest number starts first.  Its methods do what those of `NewestFirst` do."""
 
     new_line = Fifo
-    steps, todo = 0, None  # nothing is ever searched
-    _before = 0  # promoted nodes are numbered downwards from here
+    # Nothing is searched: `DependencyPlanner.add` and the owner read these.
+    steps, todo = 0, None
+    # The lowest number of a promoted node so far.  `promote` writes it.
+    _before = 0
 
     def put(self, node: Node) -> None:
         if node._stage == READY:
@@ -86,6 +91,7 @@ class OldestFirst:
 
     def promote(self, node: Node, number: int) -> None:
         """Number *node* and all it needs before all others, in the order of a search."""
+        # The pending nodes that a depth-first search from *node* meets, as far as none is met twice.
         order: dict[Node, None] = {}
         todo = [node]
         while todo:

@@ -1,8 +1,10 @@
 """The verbs, and the graph: which node waits for which.  The order decides which ready node starts first.
 
-A node waits while a dependency is not done.  The planner tells its order what happens to a node:
-`put`, `freed` (it became ready), `leave`, `dropped` and `promote`.  No method checks its arguments,
-blocks, or calls user code; the owner's lock serialises all calls.
+A node waits while a dependency is not done.  The planner calls its order for each event of a node:
+`put` (it was added), `freed` (it became ready), `leave` (it is about to end), `dropped` and `promote`.
+No method checks its arguments, blocks, or calls user code.  The owner's lock serialises all calls.
+
+The order is a cache over the graph: `rebuild` makes it anew from the pending nodes.
 """
 
 from __future__ import annotations
@@ -25,9 +27,10 @@ class DependencyPlanner:
     def __init__(self, order: str) -> None:
         if order not in ("newest", "oldest"):
             raise ValueError(f"order must be 'newest' or 'oldest', not {order!r}")
-        # Which ready node goes first.  The owner calls its `take` and `start`.
+        # It decides which ready node goes first.  The owner of the planner calls its `take` and `start`.
         self.order: NewestFirst | OldestFirst = NewestFirst() if order == "newest" else OldestFirst()
-        self._number = 0  # of the last submission, or promotion newest first
+        # The number of the last submission or, newest first, promotion.
+        self._number = 0
 
     def add_queue(self, queue: PlannedQueue) -> None:
         """Register *queue*, which has no node."""
@@ -56,12 +59,14 @@ class DependencyPlanner:
             for other in dependencies:
                 dependents = other._dependents
                 if dependents is None:
-                    other._dependents = node  # most nodes have one: no list for it
+                    # Most nodes have one dependent: this saves a list.
+                    other._dependents = node
                 elif type(dependents) is list:
                     dependents.append(node)
                 else:
                     other._dependents = [dependents, node]
         else:
+            # The same for one dependency, without a loop.
             missing = 1
             node._dependencies = dependencies
             dependents = dependencies._dependents
@@ -90,7 +95,7 @@ class DependencyPlanner:
         node._number = self._number = self._number + STRIDE
         todo = self.order.todo
         if todo is not None:
-            # `Line.push`, written out for what is newer than all else.
+            # `Line.push`, written out for a node that is newer than all others.
             things = todo.things if missing else queue.line.things
             node._place = len(things)
             things.append(node)
@@ -119,11 +124,13 @@ class DependencyPlanner:
         """End *node*, which runs or is a relay, with a value; return the nodes that became ready."""
         dependents = node._dependents
         runs = node._stage == RUNNING
-        node._stage = DONE  # first: then `rebuild` counts *node* as done
+        # First: if an exception interrupts this call, `rebuild` counts *node* as done.
+        node._stage = DONE
         node._dependents = None
         if runs:
             node._queue.running -= 1
-        else:  # `end_relay`, written out; but the dependencies of this relay may still be pending
+        else:
+            # `end_relay`, written out; but the dependencies of this relay may still be pending.
             needs = node._dependencies
             if type(needs) is list:
                 for other in needs:
@@ -150,12 +157,15 @@ class DependencyPlanner:
         dropped node keeps its `_dependencies` for the owner to clear.
         """
         dropped: list[Node] = []
+        # Tolerant dependents, once for each dependency dropped.
         settled: list[Node] = []
+        # Those of `dropped` that were pending.
         pending: list[Node] = []
         while doomed and len(dropped) != limit:
             node = doomed.popleft()
             if node._stage > RUNNING:
-                continue  # it depended on two dropped nodes, or has been dropped meanwhile
+                # It depended on two dropped nodes, or has been dropped meanwhile.
+                continue
             if node._stage < RUNNING:
                 self.order.leave(node)
                 node._missing = -1
@@ -169,7 +179,6 @@ class DependencyPlanner:
             dropped.append(node)
             for other in dependents_of(node):
                 if other._stage < RUNNING:
-                    # A tolerant one is settled once for each dependency dropped.
                     (settled if other._tolerant else doomed).append(other)
             node._dependents = None
         self.order.dropped(pending)
@@ -178,8 +187,8 @@ class DependencyPlanner:
             for other in needs:
                 forget(other, node)
             if type(needs) is list:
-                # In place: a suspended search may hold this very list.  The copy is for the owner
-                # to release where that may run user code.
+                # In place, as a suspended search may hold the list.  The owner releases the copy, where
+                # finalizers may run.
                 node._dependencies = needs.copy()
                 needs.clear()
         freed: list[Any] = []
@@ -198,6 +207,7 @@ class DependencyPlanner:
         for queue in queues:
             queue.waiting = queue.ready = queue.running = 0
         pending: list[Any] = []
+        # Pending nodes with one more missing dependency than they have, which `settle` counts as done.
         ends: list[Any] = []
         for node in found:
             # Without *lost*, and without relays whose own addition was interrupted.
@@ -210,7 +220,7 @@ class DependencyPlanner:
                 node._stage = WAITING
                 # A node that waits for a dropped one is about to be dropped too: see `drop`.
                 needs = [other for other in dependencies_of(node) if other._stage != DONE]
-                # One more than there are, which is settled below, unless it stands for `done`.
+                # One more than there are: see `ends`.  For other relays it stands for `done`.
                 node._missing = 1 + sum(other._stage < DONE or not node._tolerant for other in needs)
                 if node._queue is not None:
                     node._queue.waiting += 1

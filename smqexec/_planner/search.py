@@ -17,10 +17,13 @@ class Shelf:
     _stage = NEW  # that of no node in a line
 
     def __init__(self) -> None:
-        self._number = 0  # that of the search, while it is in a line
-        self._place: Any = None  # its index in that line
-        self.nodes: dict[int, Node] = {}  # by position
-        self.heap: list[int] = []  # positions, some of them of nodes that have left
+        # The number of the search, while the shelf is in the queue's line; and its index there.
+        self._number = 0
+        self._place: Any = None
+        # Its nodes, by their positions in the search.
+        self.nodes: dict[int, Node] = {}
+        # A heap of these positions, and of some nodes that have left.
+        self.heap: list[int] = []
 
     def pop(self) -> Node:
         """Take the node that the search met first.  There is one."""
@@ -42,16 +45,25 @@ class Search:
     _stage = NEW  # that of no node in a line
 
     def __init__(self, head: Node) -> None:
-        self.head: Node | None = head  # where it began; None once a newer search has taken it over
-        self._number = head._number  # its rank: the number of its head
-        self._place: Any = None  # its index in `Searches.todo`, if it is there
-        self.live = True  # False once it owns nothing: a node whose search is not live has no owner
-        self.intact = True  # False once it lost a node or passed one by: then no node may adopt it
-        # The lowest and highest position given so far.  Those of heads are below `ORIGIN`.
+        # The node where it began.  None: a newer search owns that node.
+        self.head: Node | None = head
+        # Its rank: the number of its head.
+        self._number = head._number
+        # Its index in `Searches.todo`, if it is there.
+        self._place: Any = None
+        # False: it owns nothing.  A node whose search is not live has no owner.
+        self.live = True
+        # False: it lost a node or skipped one, so a new node can't become its head.
+        self.intact = True
+        # The lowest and highest position so far.  A node visited first has the lower position; each
+        # new head is put before all others, below `ORIGIN`.
         self.lowest = self.highest = ORIGIN
-        self.frames: list[tuple[Any, int]] = []  # a node's own dependencies, the next to visit
-        self.later: Any = ()  # frames of heads, to go on with then: a deque, once there are some
-        self.shelves: dict[PlannedQueue, Shelf] = {}  # its ready nodes, for each queue
+        # Where the walk stands: the stack of (dependencies of a node, index of the next to visit).
+        self.frames: list[tuple[Any, int]] = []
+        # The other dependencies of heads, as frames, to visit after that: a deque, once there are some.
+        self.later: Any = ()
+        # The ready nodes that it owns, for each queue.
+        self.shelves: dict[PlannedQueue, Shelf] = {}
 
     def shelve(self, node: Node) -> None:
         """Put ready *node*, which it owns, on the shelf of its queue.  Cost: O(log n)."""
@@ -79,7 +91,10 @@ class Search:
 
 
 class Past:
-    """In a node, in place of the search that gave it back: its number."""
+    """In a node, in place of a live search that no longer owns it: the number of that search.
+
+    `dropped` compares it: what the search has visited through that node has the same rank, or a lower one.
+    """
 
     __slots__ = ("_number",)
     live = False
@@ -98,7 +113,8 @@ class HeldBack:
 
     def shelve(self, node: Node) -> None:
         node._queue.held_back[node] = None
-        node._queue.line.late_top = inf  # so that the short cuts of `take` do not apply
+        # No number is above this one, so the short cuts of `take` do not apply.
+        node._queue.line.late_top = inf
 
     def unshelve(self, node: Node) -> None:
         del node._queue.held_back[node]

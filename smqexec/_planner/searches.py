@@ -10,7 +10,7 @@ from .line import GAP, Line
 from .nodes import LATE, NONE, ORIGIN, READY, RUNNING, Node, PlannedQueue
 from .search import HELD_BACK, Past, Search
 
-PATH = 300  # a search begins with at most so many nodes; then another goes on at its end
+PATH = 300  # a search begins with at most so many nodes; then another search goes on at its end
 
 
 class Searches:
@@ -18,6 +18,7 @@ class Searches:
 
     def __init__(self) -> None:
         # To be searched, by number: waiting nodes that no search has visited, and suspended searches.
+        # A node that becomes ready here stays, until a search meets it or it is the first.
         self.todo = Line()
         self.steps = 0  # how many nodes all searches have looked at so far
 
@@ -45,7 +46,8 @@ class Searches:
         path, rests, search = self._path(root, min(PATH, stop - self.steps))
         self.steps += len(path) or 1
         if not path:
-            self.todo.remove(root)  # it is listed again once it is ready
+            # All that it needs runs.  It is listed again once it is ready.
+            self.todo.remove(root)
             root._place = None
             return None
         need = root._dependencies
@@ -54,15 +56,18 @@ class Searches:
             root._place = None
             return need
         if search is None:
+            # The search stands at the end of the path, before the dependency where the path ended.
             search = Search(root)
             lowest = listed_dependencies(path[-1])
             index = rests.pop()[1] - 1 if rests and rests[-1][0] is lowest else len(lowest) - 1
             search.frames.append((lowest, index))
+        # The path comes before all that the search has visited, in the order in which it was walked.
         search.lowest -= len(path)
         for place, node in enumerate(path, search.lowest):
             node._place = place
             node._search = search
         if rests:
+            # The deepest node's other dependencies are searched first, as a recursion would do.
             search.later = search.later or deque()
             search.later.extend(reversed(rests))
         old, search.head, search._number = search._number, root, root._number
@@ -107,7 +112,7 @@ class Searches:
             owner = need._search
             owned = owner is not None and owner.live
             if need._stage == READY or (owner if owned else need)._number > number:
-                break
+                break  # `_advance` takes it, or skips it
             if owned:
                 if owner.intact and self._uncover(owner, need):
                     return path, rests, owner
@@ -116,9 +121,12 @@ class Searches:
         return path, rests, None
 
     def _uncover(self, search: Search, former: Node) -> bool:
-        """Make *former* the head of *search* again, not in `todo`; False if heads above it have to stay."""
+        """Make *former* the head of *search* again, not in `todo`; False if heads above it have to stay.
+
+        A head can be removed if its first pending dependency is the only one that was searched.
+        """
         if former._place > ORIGIN:
-            return False
+            return False  # it never was the head
         heads: list[Node] = []
         left = len(search.later)
         head: Any = search.head
@@ -127,7 +135,7 @@ class Searches:
             pending = [need for need in dependencies_of(head) if need._stage < RUNNING]
             pending = [need for need in pending if need._search is not HELD_BACK]
             if left and search.later[left - 1][0] is head._dependencies:
-                left -= 1
+                left -= 1  # its other dependencies were not searched
             elif len(pending) > 1:
                 return False
             heads.append(head)
@@ -140,6 +148,7 @@ class Searches:
             while len(search.later) > left:
                 search.later.pop()
             search.head, search.lowest = former, former._place
+            # The others are listed nowhere: a search from the newest of the heads leads to them.
             self.put(heads[0])
         return True
 
@@ -176,8 +185,9 @@ class Searches:
                     continue
                 owned = owner is not None and owner.live
                 if (owner if owned else node)._number > number:
-                    search.intact = False
+                    search.intact = False  # it skips the node
                     continue
+                # Remove the node from where it is listed: `unlist`, written out.
                 if owned:
                     if state == READY:
                         owner.unshelve(node)
@@ -187,6 +197,7 @@ class Searches:
                         todo.remove(node)
                 elif at := node._place:
                     if at > 0:
+                        # The search is on top of `todo`, so the node is not: it leaves a gap.
                         things[at] = GAP
                         todo.gaps += 1
                 elif at == LATE:
@@ -207,7 +218,7 @@ class Searches:
                     needs = (needs,)
                 count = len(needs)
         self.steps, search.highest = steps, last
-        self.todo.remove(search)
+        todo.remove(search)
         return None
 
     def dropped(self, nodes: list[Any]) -> None:
@@ -225,11 +236,12 @@ class Searches:
                 if not search.live or search._number <= node._search._number:
                     fallen[need] = None
                     todo.append(need)
+        # Searches to dissolve: without their head, owners of fallen nodes, ...
         broken = [node._search for node in visited if node._search.live and node._search.head is node]
         for node in fallen:
             broken.append(node._search)
             for other in dependents_of(node):
-                # An older search, or the same, that passed it by or lost it.
+                # ... and an older search, or the same, that skipped a fallen node or lost it.
                 search = other._search
                 if other._stage < RUNNING and search is not None and search._number <= node._search._number:
                     broken.append(search)
