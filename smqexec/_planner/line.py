@@ -73,9 +73,8 @@ class Line:
         if things[-1] is thing:
             del things[-1]
         elif not place:
-            if self.late.get(thing._number) is not thing:
+            if self.late.pop(thing._number, None) is None:
                 return False
-            del self.late[thing._number]
             if len(self.heap) > 2 * len(self.late) + SWEEP_FROM:
                 self.heap = [-number for number in self.late]
                 heapify(self.heap)

@@ -132,7 +132,7 @@ class NewestFirst(Searches):
         """Start the node of *queue* that goes first; None if none is ready; or `SEARCHING`.
 
         *limit* is how many nodes to look at now.  *ended*, a running node of *queue*, ends first, with a
-        value: nodes that become ready by that are added to *freed*, perhaps without the one that starts.
+        value; nodes that then become ready are added to *freed*, perhaps without the one that starts.
         """
         line, todo = queue.line, self.todo
         if ended is None:
@@ -174,9 +174,10 @@ class NewestFirst(Searches):
             del things[-1]
         elif (
             # The fresh node, on the same condition.
-            fresh._queue is queue and todo.things[-1]._number <= (rank := fresh._search._number) > node._number
+            fresh._queue is queue
+            and todo.things[-1]._number <= (rank := fresh._search._number) > node._number
             and todo.late_top <= rank > line.late_top
-        ):  # fmt: skip
+        ):
             node, self._fresh = fresh, None
             node._search = None
         else:
