@@ -103,6 +103,9 @@ class Past:
         self._number = number
 
 
+NO_SEARCH: Any = Past(-1)  # in place of None, where that is shorter
+
+
 class HeldBack:
     """The type of `HELD_BACK`, which owns all nodes that were held back, as if it was the newest search."""
 

@@ -8,7 +8,7 @@ from typing import Any
 from .graph import dependencies_of, dependents_of, listed_dependencies
 from .line import GAP, Line
 from .nodes import LATE, NONE, ORIGIN, READY, RUNNING, Node, PlannedQueue
-from .search import HELD_BACK, Past, Search
+from .search import HELD_BACK, NO_SEARCH, Past, Search
 
 PATH = 300  # a search begins with at most so many nodes; then another search goes on at its end
 
@@ -51,8 +51,10 @@ class Searches:
             root._place = None
             return None
         need = root._dependencies
-        alone = type(need) is not list and need._stage == READY and need._queue is queue
-        if alone and need._place >= 0 and queue.line.remove(need):
+        if (
+            type(need) is not list and need._stage == READY and need._queue is queue
+            and need._place >= 0 and queue.line.remove(need)
+        ):  # fmt: skip
             root._place = None
             return need
         if search is None:
@@ -109,8 +111,8 @@ class Searches:
                 del things[-1]
             elif node._place is not None and node._place >= 0:
                 todo.remove(node)
-            owner = need._search
-            owned = owner is not None and owner.live
+            owner = need._search or NO_SEARCH
+            owned = owner.live
             if need._stage == READY or (owner if owned else need)._number > number:
                 break  # `_advance` takes it, or skips it
             if owned:
@@ -180,15 +182,14 @@ class Searches:
                 node = needs[index]
                 index += 1
                 steps += 1
-                state, owner = node._stage, node._search
+                state, owner = node._stage, node._search or NO_SEARCH
                 if state >= RUNNING or owner is search:
                     continue
-                owned = owner is not None and owner.live
+                owned = owner.live
                 if (owner if owned else node)._number > number:
                     search.intact = False  # it skips the node
                     continue
-                # Remove the node from where it is listed: `unlist`, written out.
-                if owned:
+                if owned:  # `unlist`, written out
                     if state == READY:
                         owner.unshelve(node)
                     self.lose(owner, node)
