@@ -8,9 +8,10 @@ for each free slot would cost the whole graph each time.  So searches are suspen
                  suspended searches
     queue.line   what may start: ready nodes that no search owns, and the shelves of searches
 
-Both are in order of number: a node has its own, a search and its shelves have the number of the
-search's head, where the search began.  `take` compares the first of both.  While the first of `todo`
-is newer, `take` goes on searching there.  Otherwise the first of `queue.line` starts.
+Both are in order of number, the highest first.  A node has a number of its own.  A search begins at
+its head, and has the number of its head.  A shelf holds the ready nodes of one search for one queue,
+and has the number of the search.  While the first of `todo` has a higher number than the first of
+`queue.line`, `take` goes on searching there.  Otherwise the first of `queue.line` starts.
 
 Example, with one slot.  Three tasks are submitted: a = f(), b = g(a), c = h(b, a)::
 
@@ -37,14 +38,14 @@ owns that dependency, or something in `todo`, at least as new, leads to it.
 
 Adoption.  A search is *intact* if it lost no node and skipped none.  If the first pending dependency
 of a new node is the head of an intact search, a search from the new node would first do all that the
-intact search does.  So the new node becomes its head, and is searched for its other dependencies
-last.  Thus a chain that grows while it runs costs one step a node.  Heads can be removed again, while
-their other dependencies were not searched: so many sinks share one chain.
+intact search does.  So the new node becomes its head; the other dependencies of the new node are
+searched last.  Thus a chain that grows while it runs costs one step a node.  A head can be removed
+again as long as its other dependencies were not searched.  Thus many sinks share one chain.
 
 Fresh.  One node that became ready is in no line and on no shelf: most often it starts next.
 """
 
-from __future__ import annotations
+from __future__ import annotations  # noqa: I001
 
 from collections.abc import Iterable
 from operator import attrgetter
@@ -54,16 +55,7 @@ from typing import Any
 from .graph import settle
 from .line import BOTTOM, GAP, Line
 from .nodes import (
-    DONE,
-    NONE,
-    READY,
-    RUNNING,
-    SEARCHING,
-    SWEEP_FROM,
-    WAITING,
-    Node,
-    PlannedQueue,
-    release_dependencies,
+    DONE, NONE, READY, RUNNING, SEARCHING, SWEEP_FROM, WAITING, Node, PlannedQueue, release_dependencies,
 )  # fmt: skip
 from .search import HELD_BACK, Past, Search, Shelf
 from .searches import Searches

@@ -20,7 +20,7 @@ NEW = -1
 
 NONE: tuple[Any, ...] = ()  # the dependencies of a node without any
 SEARCHING: Any = object()  # the result of `take` if its limit is used up: call it again
-ORIGIN = -(1 << 40)  # the first position in a search: all are below 0, so that none looks like an index
+ORIGIN = -(1 << 40)  # positions in a search lie around it: all are below 0, so that none looks like an index
 LATE = 0  # the place of a thing that is not in the stack of its line: see ``line``
 # The numbers of two submissions are so far apart.  Those of a group, such as a `map`, lie between.
 STRIDE = 1 << 32
@@ -51,7 +51,7 @@ class Node:
     _dependents: Any
     _search: Any  # newest first: the last search that visited it, and owns it while live; or `HELD_BACK`
     # Newest first, where the node is: below 0 its position in `_search`, else its index in a line, or
-    # `LATE`.  None: in no line, as a relay, or as a node that waits only for nodes that run.
+    # `LATE`.  None: in no line, as a relay, or as a node that waits only for what has started.
     _place: Any
 
     def __init__(self) -> None:
