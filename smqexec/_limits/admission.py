@@ -61,19 +61,44 @@ class Admission:
         limited = queue.pending_limit is not None and (
             worker is None or worker.queue.scheduler is not self._core
         )
-        reservation = Reservation() if limited else None
         submits_inline, CURRENT.submits_inline = CURRENT.submits_inline, queue.inline
         try:
-            if reservation is not None and not self._reserve(reservation, queue, wait, options.timeout):
-                return None
-            fn, args, form, task = _prepared(queue, fn, args, form, options, reservation)
+            if limited:
+                return self._add_limited(queue, fn, args, form, group, options, wait)
+            fn, args, form, task = _prepared(queue, fn, args, form, options, None)
             return self._submission.add(queue, fn, args, form, group, task)
-        except BaseException:
-            if reservation is not None:
-                self._give_up(reservation, queue)
-            raise
         finally:
             CURRENT.submits_inline = submits_inline
+
+    def _add_limited(
+        self,
+        queue: QueueState,
+        fn: Any,
+        args: Any,
+        form: Any,
+        group: Group | None,
+        options: Options,
+        wait: bool,
+    ) -> Task[Any] | None:
+        """Do what `add` does, with a reservation."""
+        reservation = Reservation()
+        limit: Any = queue.pending_limit
+        try:
+            # Ctrl-C comes while the thread waits for room, or at the end: so it leaves no reservation behind.
+            with uninterrupted():
+                try:
+                    if not self._reserve(reservation, queue, wait, options.timeout):
+                        return None
+                    fn, args, form, task = _prepared(queue, fn, args, form, options, reservation)
+                    return self._submission.add(queue, fn, args, form, group, task)
+                except BaseException:
+                    with self._core.exclusive():
+                        limit.give_up(reservation, queue.pending)
+                    raise
+        except BaseException:
+            if reservation.task is not None:
+                reservation.task.cancel()  # the caller does not get it
+            raise
 
     def _reserve(
         self, reservation: Reservation, queue: QueueState, wait: bool, timeout: float | None
@@ -94,18 +119,9 @@ class Admission:
                 "use try_submit(), or await asyncio.to_thread(queue.submit, ...)"
             )
         warn = partial(self._core.warn_if_stalled, f"room in queue {queue.name}")
-        if not block(partial(acquire, reservation.blocker), timeout, warn):
+        if not interruptible(block, partial(acquire, reservation.blocker), timeout, warn):
             raise TimeoutError(full)
         return True
-
-    def _give_up(self, reservation: Reservation, queue: QueueState) -> None:
-        """Release the room of a submit that raises; cancel its task, which the caller does not get."""
-        limit: Any = queue.pending_limit
-        with uninterrupted():
-            with self._core.exclusive():
-                limit.give_up(reservation, queue.pending)
-            if reservation.task is not None:
-                reservation.task.cancel()
 
 
 def _prepared(

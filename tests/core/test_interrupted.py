@@ -621,6 +621,24 @@ def test_ctrl_c_in_a_request_for_a_part_at_every_line(name: str) -> None:
     raise AssertionError("too many steps")
 
 
+def test_ctrl_c_at_any_line_of_a_submit_that_gets_no_room() -> None:
+    """Its reservation does not stay."""
+    step, struck = 0, True
+    while struck:
+        step += 1
+        scheduler = Scheduler(stopped=True)
+        with scheduler, Queue(scheduler, 1, max_pending=1) as queue:
+            task = queue.submit(int)
+            strike = Strike(step, PACKAGE)
+            with suppress(KeyboardInterrupt, TimeoutError):
+                strike.within(partial(queue.options(timeout=0).submit, int))
+            struck = bool(strike.struck)
+            scheduler.resume()
+            assert task.result(DEADLINE) == 0
+            assert queue.options(timeout=0).submit(int).result(DEADLINE) == 0, strike.struck
+    assert step > 20
+
+
 def test_ctrl_c_is_raised_wherever_it_comes_around_a_callback(caplog: pytest.LogCaptureFixture) -> None:
     """Also just after the callback, before Ctrl-C is masked again."""
     step, struck = 0, True
