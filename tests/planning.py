@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from smqexec import _planner
-from smqexec._planner import DONE, Group, Node, PlannedQueue, as_few
+from smqexec._planner import DONE, NEW, Group, Node, PlannedQueue, as_few
 
 
 class Named(Node):
@@ -68,3 +68,11 @@ class Planner(_planner.DependencyPlanner):
     def drop_all(self, node: Node) -> tuple[list[Any], list[Any]]:
         """Drop *node* and all that depends on it, in one slice."""
         return self.drop(deque([node]), None, None)
+
+
+def withdraw(planner: Planner, node: Any) -> None:
+    """Drop *node*, whose addition was interrupted: as the core does, after a rebuild."""
+    if node._stage == NEW:
+        node._end(None)
+    else:
+        planner.drop(deque([node]), None, None)

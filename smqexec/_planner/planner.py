@@ -195,24 +195,21 @@ class DependencyPlanner:
         settle(self.order, settled, freed)
         return dropped, freed
 
-    def rebuild(self, queues: list[Any], others: Iterable[Any], lost: Any = None) -> None:
-        """Make counts and order anew after an exception in the middle of a call; drop *lost*, a new node.
+    def rebuild(self, queues: list[Any], others: Iterable[Any]) -> None:
+        """Make counts and order anew after an exception in the middle of a call.
 
         *others* are all running nodes, relays, and nodes that are being dropped: pending nodes may
         be found through these alone.
         """
-        found = linked([*others, *self.order.listed(queues), *(() if lost is None else (lost,))])
-        if lost is not None:
-            lost._end(None)
+        found = linked([*others, *self.order.listed(queues)])
         for queue in queues:
             queue.waiting = queue.ready = queue.running = 0
         pending: list[Any] = []
         # Pending nodes with one more missing dependency than they have, which `settle` counts as done.
         ends: list[Any] = []
         for node in found:
-            # Without *lost*, and without relays whose own addition was interrupted.
-            dependents = [other for other in own_dependents(node) if other is not lost]
-            node._dependents = as_few([other for other in dependents if other._stage != NEW])
+            # Without a node whose own addition was interrupted.
+            node._dependents = as_few([other for other in own_dependents(node) if other._stage != NEW])
             if node._stage == RUNNING:
                 node._queue.running += 1
             elif WAITING <= node._stage < RUNNING:

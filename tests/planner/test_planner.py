@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from planner_checks import check, entries
-from planning import Held, Named, Planner
+from planning import Held, Named, Planner, withdraw
 
 from smqexec._planner import (
     DONE,
@@ -681,7 +681,8 @@ def test_held_back_task_in_a_plan_made_anew() -> None:
     plan.put("a b")
     lost = Named("lost")
     plan.planner.admit(lost, plan.queues["q"], [plan.nodes["b"]])
-    plan.planner.rebuild([*plan.queues.values()], [plan.nodes[late]], lost)
+    plan.planner.rebuild([*plan.queues.values()], [plan.nodes[late], lost])
+    withdraw(plan.planner, lost)
     plan.check()
     plan.put("c d")
     plan.check()
@@ -703,7 +704,8 @@ def test_plan_is_made_anew_while_many_tasks_end(order: str) -> None:
     assert (dropped, freed, list(doomed)) == (nodes[:3], [], nodes[3:4])
     lost = Node()
     planner.admit(lost, queue)
-    planner.rebuild([queue], doomed, lost)
+    planner.rebuild([queue], [*doomed, lost])
+    withdraw(planner, lost)
     assert planner.take(queue) is None
     assert (queue.waiting, queue.ready) == (7, 0)
     assert planner.drop(doomed, None, None) == (nodes[3:], [])

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from marks import slow_but
 from planner_checks import check
-from planning import Held, Named, Planner, Tolerant
+from planning import Held, Named, Planner, Tolerant, withdraw
 from strikes import strike
 
 import smqexec._planner
@@ -160,7 +160,9 @@ def test_interrupted_at_each_line(order: str, act: Callable[[World], Any], seed:
         call, again = act(world)
         struck = strike(line, call, files=(ROOM,))
         lost = world.nodes.pop() if struck and world.nodes[-1].name == "new" else None
-        world.planner.rebuild(world.queues, world.nodes, lost)
+        world.planner.rebuild(world.queues, [*world.nodes, *filter(None, [lost])])
+        if lost is not None:
+            withdraw(world.planner, lost)
         again()
         world.check()
         world.finish()
