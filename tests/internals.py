@@ -27,6 +27,7 @@ from smqexec._core.queue_state import CURRENT as CURRENT
 from smqexec._core.queue_state import Worker as Worker
 from smqexec._core.searches import searches as searches
 from smqexec._engines import channels as channels
+from smqexec._observe import events as events
 from smqexec._workers import join_search as join_search
 from smqexec._workers import loop as loop
 from smqexec._workers import stall as stall

@@ -211,7 +211,7 @@ def make_room(frames: int) -> None:
             _owed = owed
 
 
-def elsewhere(call: Callable[..., object], args: tuple[Any, ...]) -> None:
+def elsewhere(call: Callable[..., object], args: tuple[Any, ...]) -> None:  # pragma: no cover - not traced
     """Call *call* in a new thread, which has a whole stack, and which Ctrl-C does not interrupt.
 
     Called by way of `_thread.start_new_thread`: a caller may have too little stack to make a `Thread`.

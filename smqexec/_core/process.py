@@ -124,7 +124,7 @@ def _was_interrupted() -> bool:
     return isinstance(last, type) and issubclass(last, KeyboardInterrupt) and not interactive
 
 
-def _after_fork() -> None:
+def _after_fork() -> None:  # pragma: no cover - in a child
     """Abandon the copies of the parent's schedulers, in the child's one thread."""
     for scheduler in members(_schedulers):
         scheduler.ending.abandon()

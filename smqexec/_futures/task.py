@@ -263,7 +263,7 @@ class Task(PlannedFuture[R]):
     def _values(self, stream: Stream) -> Iterator[Any]:
         """Yield each value of *stream*, then raise the failure of the task if it has one."""
         try:
-            for number in count():
+            for number in count():  # pragma: no branch - without end
                 while (item := self._unpublished(stream, number)) is not None:
                     with suppress(CancelledError):
                         item.exception()
@@ -287,7 +287,7 @@ class Task(PlannedFuture[R]):
     async def _values_in_loop(self, stream: Stream) -> AsyncIterator[Any]:
         """Do what `_values` does in an event loop."""
         try:
-            for number in count():
+            for number in count():  # pragma: no branch - without end
                 while (item := self._unpublished(stream, number)) is not None:
                     # Not `await item`: if this caller is cancelled, that would cancel the item for all.
                     await _ended(item)

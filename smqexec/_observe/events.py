@@ -193,7 +193,7 @@ class Observers(tuple[Observation, ...]):
         numbers: tuple[int, ...] = ()
         if kwargs is not None:  # None: no dependencies, also not by the option ``after``
             numbers = numbers_of([future for future, _ in (*dependencies(args, kwargs), *task._after)])
-        if _count_is_atomic and not task._serial:
+        if _count_is_atomic and not task._serial:  # pragma: no branch - not without the GIL
             task._serial = next(_numbers)  # no other thread knows the task
         self.notify("submit", queue, task, dependencies=numbers)
 

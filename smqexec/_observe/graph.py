@@ -78,7 +78,7 @@ class Graph:
         """Yield the drawings of at most *limit* boxes and 500 arrows, the most detailed first."""
         if len(self.nodes) <= limit and len(self.edges) <= ARROWS:
             yield [_box([node]) for node in self.nodes], self.edges
-        for group in _GROUPS:
+        for group in _GROUPS:  # pragma: no branch - the last one is drawn always
             members: dict[object, list[GraphNode]] = {}
             for node in self.nodes:
                 members.setdefault(group(node), []).append(node)

@@ -491,12 +491,16 @@ def test_stop_while_the_hook_cancels_warns_only_once() -> None:
     assert task.cancelled()
 
 
-def test_stop_at_exit_cancels_what_comes_after_one_that_found_nothing() -> None:
+def test_stop_at_exit_cancels_what_comes_after_one_that_found_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     scheduler = Scheduler(stopped=True)
     queue = Queue(scheduler, 1)
     core_of(scheduler).ending.cancel_held()
     task = queue.submit(int)
-    core_of(scheduler).ending.cancel_held()
+    with monkeypatch.context() as patch:
+        patch.setattr(state.State, "exiting", True)
+        scheduler.stop()
     assert task.cancelled()
     finish(scheduler)
 
@@ -543,10 +547,11 @@ def test_scheduler_that_is_freed_as_the_hooks_go_over_all(monkeypatch: pytest.Mo
 
 def test_abandoned_scheduler_needs_no_lock_that_was_held() -> None:
     scheduler = Scheduler()
-    queue = Queue(scheduler, 1)
+    queue, closed = Queue(scheduler, 2), Queue(scheduler, 1)
+    closed.shutdown(wait=False)
     gate = Gate()
-    held = queue.submit(gate, "x")
-    gate.wait_entered()
+    held, failing = queue.submit(gate, "x"), queue.submit(lambda: gate.enter() or 1 // 0)
+    gate.wait_entered(2)
     pending = queue.submit(int)
     outside: Future[int] = Future()
     waiting = queue.submit(abs, outside)
@@ -556,6 +561,8 @@ def test_abandoned_scheduler_needs_no_lock_that_was_held() -> None:
     core_of(scheduler).ending.abandon()
     with pytest.raises(RuntimeError, match="the queue was made before the fork"):
         queue.submit(int)
+    with pytest.raises(RuntimeError, match="cannot schedule new futures after shutdown"):
+        closed.submit(int)
     with pytest.raises(RuntimeError, match="the task was submitted before the fork"):
         held.result(DEADLINE)
     with Queue(1) as own, pytest.raises(RuntimeError, match="submitted before the fork"):
@@ -570,22 +577,23 @@ def test_abandoned_scheduler_needs_no_lock_that_was_held() -> None:
     queue.shutdown(cancel_futures=True)
     scheduler.shutdown()
     assert not pending.done()
-    # The thread that is at work here ends with its task.
+    # The threads that are at work here end with their tasks.
     pool._shutdown_lock.release()
     gate.open()
     pool.shutdown()
-    assert not held.done()
+    assert not held.done() and not failing.done()
 
 
-def test_thread_that_has_not_begun_leaves_an_abandoned_scheduler() -> None:
+@pytest.mark.parametrize("fails", [False, True])
+def test_thread_that_has_not_begun_leaves_an_abandoned_scheduler(fails: bool) -> None:
     gate = Gate()
-    queue = Queue(1, initializer=gate.enter)
-    queue.submit(int)
+    queue = Queue(1, initializer=lambda: gate.enter() or (fails and 1 // 0))
+    task = queue.submit(int)
     gate.wait_entered()
     core_of(queue).ending.abandon()
     gate.open()
     pool_of(queue).shutdown()
-    assert queue.counts()["done"] == 0
+    assert queue.counts()["done"] == 0 and not task.done()
 
 
 def test_future_that_ends_makes_nothing_ready_in_an_abandoned_scheduler() -> None:
@@ -649,6 +657,8 @@ def test_task_of_the_parent_is_no_dependency() -> None:
     core_of(abandoned).ending.abandon()
     with Queue(1) as queue, pytest.raises(RuntimeError, match="before the fork"):
         queue.submit(str, task)
+    with pytest.raises(RuntimeError, match="before the fork"):
+        Queue(abandoned, 1).submit(int)
 
 
 # In this process
@@ -748,6 +758,28 @@ def test_interrupted_at_the_end_of_a_with_block(block: str) -> None:
     )
     assert outcome.lines == ["ran"]
     assert "KeyboardInterrupt" in outcome.errors
+
+
+def test_interrupted_shutdown_at_the_end_of_a_with_block() -> None:
+    """As Ctrl-C in its wait, but without a signal."""
+
+    class Interrupted(Queue):
+        calls = 0
+
+        def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+            self.calls += 1
+            if self.calls == 1:
+                raise KeyboardInterrupt
+            super().shutdown(wait, cancel_futures=cancel_futures)
+
+    gate = Gate()
+    with pytest.raises(KeyboardInterrupt), Interrupted(1) as queue:
+        held = queue.submit(gate, "ran")
+        gate.wait_entered()
+        pending = queue.submit(int)
+        pending.add_done_callback(lambda _: gate.open())
+    assert pending.cancelled()
+    assert held.result(0) == "ran"
 
 
 def test_second_interruption_of_the_exit_leaves_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

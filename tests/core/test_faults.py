@@ -44,6 +44,7 @@ from smqexec import (
     number_of_results,
     settled,
 )
+from smqexec._calls.interrupts import make_room
 from smqexec._planner import READY, DependencyPlanner
 from smqexec._planner.newest import NewestFirst
 from smqexec._planner.oldest import OldestFirst
@@ -863,6 +864,18 @@ def test_limit_of_recursion_is_as_before(act: str) -> None:
         task.promote()  # what could not be lowered at the bottom is the next time
         assert sys.getrecursionlimit() == limit
         healthy(queue)
+
+
+def test_limit_of_recursion_that_python_refuses_is_lowered_later() -> None:
+    """A task that was nested ends where more frames are in use than the limit was."""
+    limit = sys.getrecursionlimit()
+    with planned(1, stopped=True) as (_, queue):
+        task = queue.submit(nothing)
+        make_room(100)
+        at_the_bottom(50, lambda: make_room(-100))
+        assert sys.getrecursionlimit() == limit + 100
+        task.promote()
+        assert sys.getrecursionlimit() == limit
 
 
 # Our own code

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from engines import Manual
 from gate import DEADLINE
-from internals import SPINS, blocked_on, exclusive, lock_of, waits
+from internals import SPINS, blocked_on, core_of, exclusive, lock_of, waiting, waits
 from threads import beside, hold, planned, until
 
 from smqexec import Queue, Scheduler, Task, settled
@@ -165,6 +165,24 @@ def test_waiter_that_gives_up_while_the_task_ends(monkeypatch: pytest.MonkeyPatc
         scheduler.resume()
         assert first.result(DEADLINE)  # done is done, however late
         assert second.result(DEADLINE) == 2
+
+
+def test_task_ends_as_its_waiter_gives_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The waiter, which leaves under the lock, finds that its record is gone."""
+    with planned(1, stopped=True) as (_, queue):
+        task = queue.submit(add, 1)
+
+        def late(core: Any) -> Any:
+            if blocked_on(task):
+                patch.undo()
+                assert task.cancel()
+            return exclusive.Section(core)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(waiting, "Section", late)
+            with pytest.raises(TimeoutError):
+                task.result(1e-9)
+        assert task.cancelled() and not blocked_on(task)
 
 
 def test_race_between_callback_and_completion() -> None:
@@ -392,6 +410,34 @@ def test_submitter_blocks_when_that_takes_long(monkeypatch: pytest.MonkeyPatch) 
         task = submitting.result(DEADLINE)
         scheduler.resume()
         assert task.result(DEADLINE) == 2
+
+
+def test_worker_that_gets_the_lock_later_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Contended:
+        """A lock that another thread has whenever it is tried."""
+
+        def __init__(self, lock: Any) -> None:
+            self._lock = lock
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._lock, name)
+
+        def acquire(self, blocking: bool = True) -> bool:
+            return blocking and self._lock.acquire()  # type: ignore[no-any-return]
+
+        def __enter__(self) -> None:
+            self._lock.acquire()
+
+        def __exit__(self, *_: object) -> None:
+            self._lock.release()
+
+    with planned(1, stopped=True) as (scheduler, queue):
+        monkeypatch.setattr(core_of(scheduler), "lock", Contended(lock_of(scheduler)))
+        task = queue.submit(dict, x=1)
+        part = task["x"]
+        after = queue.submit(add, part)
+        scheduler.resume()
+        assert (after.result(DEADLINE), part.result(0)) == (2, 1)
 
 
 def test_where_ctrl_c_may_strike_nothing_is_held_outside_a_with(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -135,13 +135,13 @@ def test_values_within_an_interpreter_are_the_same_objects() -> None:
         assert list(values) == []
 
 
-@pytest.mark.parametrize("local", [False, True])
-def test_second_worker_of_a_call_does_not_connect(local: bool) -> None:
-    channel = LocalChannel(not local)
-    address = channel.address if local else elsewhere(channel)
+@pytest.mark.parametrize(("listens", "here"), [(True, False), (True, True), (False, True)])
+def test_second_worker_of_a_call_does_not_connect(listens: bool, here: bool) -> None:
+    channel = LocalChannel(listens)
+    address = channel.address if here else elsewhere(channel)
     values = received(channel, beside(stream, address, count, 1))
     assert next(values) == 0
-    if local:
+    if not listens:
         with pytest.raises(BegunAnew):
             stream(address, remote_calls.fail, "the call must not be made")
     else:  # it can't know that there was another worker; `values` finds that out
@@ -175,9 +175,11 @@ def test_worker_that_is_not_accepted_before_the_channel_closes_does_not_begin(
         stream(elsewhere(channel), remote_calls.fail, "the call must not be made")
 
 
-def test_worker_whose_receiver_is_gone_closes_the_generator() -> None:
+@pytest.mark.parametrize("here", [False, True])
+def test_worker_whose_receiver_is_gone_closes_the_generator(here: bool) -> None:
     channel = LocalChannel(True)
-    future = beside(stream, elsewhere(channel), remote_calls.numbers, 5)
+    address = channel.address if here else elsewhere(channel)
+    future = beside(stream, address, remote_calls.numbers, 5)
     connection: Any = channel.accept()
     assert connection.recv()[0][0] == 0
     channel.close(connection)

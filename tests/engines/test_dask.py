@@ -625,6 +625,8 @@ def test_a_call_that_a_closed_client_refuses_fails(client: Any, monkeypatch: pyt
     monkeypatch.setattr(other, "submit", submit)
     with pytest.raises(BrokenCluster):
         executor.submit(calls.add)
+    with pytest.raises(BrokenCluster):
+        executor.channel({})
 
 
 def test_a_scheduler_that_is_killed_fails_all_calls(tmp_path: Path) -> None:
@@ -789,6 +791,13 @@ def test_a_closed_client_ends_a_generator(client: Any, tmp_path: Path) -> None:
         assert isinstance(task.exception(DEADLINE), BrokenCluster)
     distributed.Event(f"{name}-1", client).set()
     until(path.exists)
+
+
+def test_a_wait_in_the_loop_of_a_closed_client_is_refused(client: Any) -> None:
+    other = distributed.Client(client.scheduler.address)
+    other.close()
+    with pytest.raises(ConnectionError, match="the event loop of the Dask client has ended"):
+        in_loop(other, asyncio.sleep, 0)
 
 
 def test_a_wait_in_the_loop_of_a_client_ends_with_it(client: Any) -> None:

@@ -22,7 +22,7 @@ import pytest
 from gate import DEADLINE, Gate
 from internals import blocking, idle_in, lock_of, pool_of, state_of, workers_of
 from outcomes import Broken, Kept
-from threads import beside, until, until_gone, without_collector
+from threads import beside, collected, until, until_gone, without_collector
 
 from smqexec import Queue, Scheduler, Task, settled
 
@@ -289,6 +289,31 @@ def test_failing_initializer_of_a_lost_queue(make: Maker) -> None:
     gc.collect()
     gate.open()
     assert isinstance(task.exception(DEADLINE), BrokenThreadPool)
+
+
+def test_second_initializer_that_fails_when_the_queue_is_gone() -> None:
+    gates = [Gate(), Gate()]
+    numbers = itertools.count()
+
+    def initializer() -> None:
+        gates[next(numbers)].enter()
+        raise Broken
+
+    queue = Queue(2, initializer=initializer)
+    tasks = [queue.submit(int) for _ in gates]
+    for gate in gates:
+        gate.wait_entered()
+    pool, gone = pool_of(queue), weakref.ref(state_of(queue))  # its thread may hold the pool for a moment
+    threads = list(queue._threads)
+    gates[0].open()
+    assert all(isinstance(task.exception(DEADLINE), BrokenThreadPool) for task in tasks)
+    del queue, tasks
+    until(collected(lambda: gone() is None))
+    gates[1].open()
+    for thread in threads:
+        thread.join(DEADLINE)
+        assert not thread.is_alive()
+    assert pool._broken
 
 
 # Threads that do not start

@@ -204,6 +204,48 @@ def test_failing_callback_of_a_deferred_call(caplog: pytest.LogCaptureFixture) -
     assert not DEFERRED
 
 
+def test_ctrl_c_in_a_deferred_call_is_raised_after_the_other_calls() -> None:
+    def strike(_: object) -> None:
+        raise KeyboardInterrupt
+
+    with planned(1, stopped=True) as (scheduler, queue):
+        tasks = [queue.submit(int) for _ in range(2)]
+        tasks[0].add_done_callback(strike)
+        with pytest.raises(KeyboardInterrupt), core_of(scheduler).exclusive():
+            assert [task.cancel() for task in tasks] == [False, False]
+        assert all(task.cancelled() for task in tasks)
+
+
+def test_finalizer_in_a_thread_that_ends_a_task_or_an_item(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The call of the finalizer is deferred, and made by that thread."""
+    with planned(1) as (scheduler, queue):
+        gate = Gate()
+        good, bad = queue.submit(gate, "x"), queue.submit(int, "x")
+        gate.wait_entered()
+        part = good[0]
+        pending = {part: queue.submit(str, Future()), bad: queue.submit(str, Future())}
+        left = dict(pending)
+
+        def finalizing(owner: Any, name: str) -> None:
+            method = getattr(owner, name)
+
+            def call(node: Any, *args: Any) -> Any:
+                if node in left:
+                    assert lock_of(scheduler)._is_owned()
+                    assert not left.pop(node).cancel()
+                return method(node, *args)
+
+            monkeypatch.setattr(owner, name, call)
+
+        finalizing(order_of(scheduler), "done")
+        finalizing(core_of(scheduler).termination, "drop")
+        gate.open()
+        assert part.result(DEADLINE) == "x"
+        assert isinstance(bad.exception(DEADLINE), ValueError)
+        until(lambda: all(task.cancelled() for task in pending.values()))
+        assert not left
+
+
 def test_stop_as_a_block_that_a_handler_ends() -> None:
     with planned(1) as (scheduler, queue):
         with core_of(scheduler).exclusive():

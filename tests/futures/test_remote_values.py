@@ -226,3 +226,21 @@ def test_exception_of_a_part_that_is_kept_elsewhere() -> None:
         assert part.exception(DEADLINE) is error
         with pytest.raises(KeyError):
             part.result(DEADLINE)
+
+
+def test_callback_of_asyncio_that_raises_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """Another thread calls it, after it has fetched the value."""
+
+    def callback(future: Any) -> None:
+        assert future.result(0) == 3
+        raise ZeroDivisionError
+
+    callback.__module__ = "asyncio.futures"
+    with kept(1, 0) as (engine, queue, _):
+        submit(queue, "a").add_done_callback(callback)
+        call = engine.calls["a"]
+        assert call._get_snapshot() == (False, False, None, None)
+        call.set_result(3)
+        until(lambda: caplog.records)
+    assert caplog.messages[0].startswith("exception calling callback for <Task")
+    assert caplog.records[0].exc_info[0] is ZeroDivisionError  # type: ignore[index]

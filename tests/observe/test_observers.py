@@ -14,10 +14,11 @@ from typing import Any
 
 import pytest
 from gate import DEADLINE, Gate
-from internals import core_of, lock_of, pool_of
+from internals import core_of, events, lock_of, pool_of
 from threads import beside, planned, until, until_gone
 
 from smqexec import Event, Queue, Scheduler, settled
+from smqexec._observe.events import number_of
 
 
 class Listener:
@@ -284,9 +285,9 @@ def test_events_of_many_threads_are_in_order() -> None:
             assert all(found[number][-1].kind == "end" for number in needs)
         found[event.number].append(event)
     assert len(found) == 4 * 100 * 4
-    for events in found.values():
-        assert [event.kind for event in events] == ["submit", "start", "end"]
-        assert sorted(event.time for event in events) == [event.time for event in events]
+    for each in found.values():
+        assert [event.kind for event in each] == ["submit", "start", "end"]
+        assert sorted(event.time for event in each) == [event.time for event in each]
 
 
 def test_stop_and_resume_have_events_if_they_change_something() -> None:
@@ -511,3 +512,22 @@ def test_child_of_a_fork_has_no_observers() -> None:
                 os._exit(2)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     until(lambda: len(listener.events) == 3)
+
+
+def test_number_that_another_thread_gives_meanwhile_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    with planned(1, stopped=True) as (_, queue):
+        task = queue.submit(int)
+
+        class Late:
+            """The lock was awaited while another thread had it, and numbered the task."""
+
+            def __enter__(self) -> None:
+                patch.undo()
+                number_of(task)
+
+            def __exit__(self, *_: object) -> None: ...
+
+        with monkeypatch.context() as patch:
+            patch.setattr(events, "_numbering", Late())
+            number = number_of(task)
+        assert number_of(task) == number

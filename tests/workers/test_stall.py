@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future
 from functools import partial
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 from gate import DEADLINE, Gate
-from internals import blocking, core_of, lock_of, paused_in, searches_in, stall
+from internals import blocked_on, blocking, core_of, lock_of, paused_in, searches_in, stall
 from threads import beside, planned, until
 
 import smqexec
@@ -111,6 +112,25 @@ def test_task_that_has_something_to_look_at_can_go_on() -> None:
         assert not stall.stalled(core_of(scheduler))
         scheduler.resume()
         assert task.result(DEADLINE) == 1
+
+
+def test_free_slot_may_run_a_ready_task(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also if its thread could not be started at first."""
+
+    def refuse(_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with planned(2) as (scheduler, queue), planned(1, stopped=True) as (outer, other):
+        awaited = other.submit(abs, -1)
+        waiting = queue.submit(lambda: awaited.result())
+        until(lambda: blocked_on(awaited))
+        assert stall.stalled(core_of(scheduler))
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", refuse)
+            ready = queue.submit(abs, -2)
+            assert not stall.stalled(core_of(scheduler))
+        outer.resume()
+        assert (waiting.result(DEADLINE), ready.result(DEADLINE)) == (1, 2)
 
 
 def test_abandoned_scheduler_is_not_stalled() -> None:
@@ -312,6 +332,40 @@ def test_exit_waits_for_a_generator_without_end(caplog: pytest.LogCaptureFixture
         assert "endless#1: running" in text
         gate.open()
         finished.result(DEADLINE)
+
+
+def test_exit_waits_for_a_task_that_waits_for_its_own_parts(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nothing is pending that could be cancelled."""
+    with planned(1) as (scheduler, queue):
+        parts: list[Any] = []
+        gate = Gate()
+        task = queue.submit(lambda: gate.enter() or smqexec.wait(parts, return_when=FIRST_COMPLETED))
+        gate.wait_entered()
+        parts += [task["x"], task["y"]]
+        found = looks(monkeypatch)
+        finished = finishing(scheduler)
+        gate.open()
+        until(lambda: any(found))
+        assert parts[0].cancel()
+        finished.result(DEADLINE)
+    assert not any("cancelling" in message for message in caplog.messages)
+
+
+def test_exit_says_nothing_of_a_task_that_takes_long(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    gate = Gate()
+    with planned(1) as (scheduler, queue):
+        queue.submit(gate)
+        gate.wait_entered()
+        found = looks(monkeypatch)
+        finished = finishing(scheduler)
+        until(lambda: len(found) > 2)
+        gate.open()
+        finished.result(DEADLINE)
+    assert not any(found) and not caplog.records
 
 
 def test_tasks_that_wait_for_each_other_through_any_of_several_at_exit(
