@@ -19,7 +19,8 @@ class Room:
         loop = asyncio.get_running_loop()
         task = self.queue.submit(fn, *args)
         task.add_done_callback(lambda _: loop.call_soon_threadsafe(self.room.release))
-        self.most = max(self.most, sum(self.queue.counts()[state] for state in ("ready", "running")))
+        counts = self.queue.counts()  # of one moment: asked twice, a task might be both ready and running
+        self.most = max(self.most, counts["ready"] + counts["running"])
         return task
 
 
