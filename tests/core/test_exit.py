@@ -807,7 +807,7 @@ def test_submit_that_waits_for_room_at_exit_is_refused() -> None:
     """What was submitted before still runs."""
     outcome = run("""
         queue = Queue(1, max_pending=1)
-        queue.submit(at_exit)
+        queue.submit(until, lambda: state_of(queue).refusal)  # at exit: no room before the queue is closed
         until(lambda: queue.counts()["running"])
         queue.submit(say, "pending")
         thread = threading.Thread(target=lambda: say(error_of(queue.submit, say, "late")))
