@@ -18,6 +18,7 @@ from internals import (
     Wait,
     blocked_on,
     core_of,
+    idle_in,
     join_search,
     lock_of,
     pool_of,
@@ -487,6 +488,7 @@ def test_generator_that_another_idle_worker_can_run_is_not_nested() -> None:
         barrier = threading.Barrier(2)
         for task in [queue.submit(barrier.wait, DEADLINE) for _ in range(2)]:
             task.result(DEADLINE)
+        until(lambda: idle_in(queue) == 2)  # a worker between two tasks is not on its way to a third
         gate = Gate()
 
         def values() -> Any:
