@@ -55,7 +55,7 @@ from .._core.upward import Backend
 from .._futures.names import label_of, note
 from .._futures.remote_value import Kept, stand_in
 from .._futures.task import Task
-from .._workers.generators import drive, open_stream
+from .._workers.generators import drive, ensure_stream, open_stream
 from .._workers.pools import check_width, submitting
 from .channels import Channel, LocalChannel, Ordinary, Outcome, error_of, outcome_of, perform, stream
 from .executors import Call, Engine, end_of, is_end, workers_of
@@ -382,8 +382,7 @@ class ExecutorBackend(Backend):
             if not isinstance(self.executor, Engine):  # the error of an engine names the part
                 error = explain(error, fn, task._args, task._kwargs, self.executor)
             note(error, task, fn, queue.name)
-        if task._stream is None and generates(fn):  # for threads that iterate over the task
-            queue.scheduler.streams.stream(task, announcement(fn) is not None)
+        ensure_stream(queue, task, fn)
         self._release(task)
         if end is not None:
             words = f"queue {queue.name} runs its tasks on {type(self.executor).__name__}, which has ended"

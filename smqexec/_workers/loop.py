@@ -18,14 +18,14 @@ from types import FunctionType
 from typing import Any
 
 from .._calls.arguments import ALL, DIRECT, ONE, Template, materialise
-from .._calls.callables import PLAIN, announcement, generates, is_iterator, name_of
+from .._calls.callables import PLAIN, generates, is_iterator, name_of
 from .._calls.containers import value_of
 from .._calls.frames import ours, strip_ours
 from .._core.queue_state import CURRENT, QueueState, Worker
 from .._futures.items import Item
 from .._futures.names import note
 from .._futures.task import Task
-from .generators import drive, open_stream
+from .generators import drive, ensure_stream, open_stream
 
 
 def work(queue: QueueState, worker: Worker) -> None:
@@ -94,9 +94,7 @@ def perform(
             except BaseException as exception:
                 strip_ours(exception)
                 note(exception, task, fn, queue.name)
-                if task._stream is None and generates(fn):
-                    # The call itself failed.  With a stream, iterating the task raises the failure.
-                    scheduler.streams.stream(task, announcement(fn) is not None)
+                ensure_stream(queue, task, fn)
                 task._fn = name_of(fn)
                 fn = args = kwargs = value = task._args = task._kwargs = None
                 scheduler.termination.fail(queue, worker, task, exception)
