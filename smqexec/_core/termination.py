@@ -286,8 +286,7 @@ class Termination:
                 queue.pending_limit.admit(queue.pending)
             if queue.ending:
                 queue.wake_idle()
-        if core.condition_waiters:
-            core.wake_condition_waiters()
+        core.wake_condition_waiters()
         return freed
 
     def _unlist(self, item: Item[Any]) -> None:

@@ -75,8 +75,7 @@ class Allocating:
         self._core.relays.add(waiter)
         self._core.planner.hold_back(task, waiter)
         self._tell_searches(allocation)
-        if self._core.condition_waiters:
-            self._core.wake_condition_waiters()
+        self._core.wake_condition_waiters()
         return False
 
     # End hooks: each returns the nodes that became ready.

@@ -50,11 +50,12 @@ def _awaited(scheduler: Any, endless: bool) -> list[Any] | None:
             # The innermost wait decides: the outer tasks go on only after it.
             if any(wait.search.has_work() for _, wait in worker.waits[-1:]):
                 return None
+            # A worker on its way is not blocked, either: it may start a task.
             if not is_blocked(worker, awaited) and not (endless and _generates(worker.task)):
                 return None
             busy += 1
-        # A worker on its way may start a task.  So may a free slot, unless the scheduler is stopped.
-        if queue.coming or (queue.ready and not scheduler.stopped and busy < queue.limit):
+        # A free slot may start a task, unless the scheduler is stopped.
+        if queue.ready and not scheduler.stopped and busy < queue.limit:
             return None
     # Pending tasks may depend on futures of other schedulers and executors.
     awaited += [source(relay.future) for relay in scheduler.relays if type(relay) is Foreign]

@@ -227,8 +227,7 @@ def _begin(wait: Wait) -> None:
         for search in list(searches):
             if search.wait.workers[0] is not wait.workers[0]:  # else the wait is nested in that one
                 search.extend(wait.tasks, wait.search.homes, (wait.futures(), None))
-        if core.condition_waiters:
-            core.wake_condition_waiters()  # `at_rest` may be true now
+        core.wake_condition_waiters()  # `at_rest` may be true now
 
 
 def _end(wait: Wait) -> None:
@@ -313,7 +312,6 @@ def _nest(core: State, worker: Worker, task: Task[Any]) -> None:
         with Section(core):
             # The entries of `waits` stay valid: the waits of the nested task have ended with it.
             worker.task = worker.suspended.pop()
-            if core.condition_waiters:
-                core.wake_condition_waiters()  # the worker is blocked again, for `at_rest`
+            core.wake_condition_waiters()  # the worker is blocked again, for `at_rest`
         if raises_limit:
             make_room(-FRAMES)
