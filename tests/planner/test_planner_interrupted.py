@@ -109,24 +109,22 @@ def take(world: World) -> tuple[Callable[[], Any], Callable[[], Any]]:
     return lambda: world.planner.take(world.queues[1]), lambda: None
 
 
-def done(world: World) -> tuple[Callable[[], Any], Callable[[], Any]]:
+def end_by(end: Callable[[Any], Any], world: World) -> tuple[Callable[[], Any], Callable[[], Any]]:
     node = max(world.in_states(RUNNING), key=lambda node: node._dependents is not None)
 
     def again() -> None:
         if node._stage == RUNNING:
-            world.planner.done(node)
+            end(node)
 
-    return lambda: world.planner.done(node), again
+    return lambda: end(node), again
+
+
+def done(world: World) -> tuple[Callable[[], Any], Callable[[], Any]]:
+    return end_by(world.planner.done, world)
 
 
 def complete(world: World) -> tuple[Callable[[], Any], Callable[[], Any]]:
-    node = max(world.in_states(RUNNING), key=lambda node: node._dependents is not None)
-
-    def again() -> None:
-        if node._stage == RUNNING:
-            world.planner.complete(node)
-
-    return lambda: world.planner.complete(node), again
+    return end_by(world.planner.complete, world)
 
 
 def drop(world: World) -> tuple[Callable[[], Any], Callable[[], Any]]:
@@ -159,10 +157,9 @@ def test_interrupted_at_each_line(order: str, act: Callable[[World], Any], seed:
         world = World(order, seed)
         call, again = act(world)
         struck = strike(line, call, files=(ROOM,))
-        lost = world.nodes.pop() if struck and world.nodes[-1].name == "new" else None
-        world.planner.rebuild(world.queues, [*world.nodes, *filter(None, [lost])])
-        if lost is not None:
-            withdraw(world.planner, lost)
+        world.planner.rebuild(world.queues, world.nodes)
+        if struck and world.nodes[-1].name == "new":
+            withdraw(world.planner, world.nodes.pop())
         again()
         world.check()
         world.finish()
