@@ -220,8 +220,9 @@ def test_finalizer_in_a_thread_that_ends_a_task_or_an_item(monkeypatch: pytest.M
     """The call of the finalizer is deferred, and made by that thread before it calls callbacks."""
     with planned(1) as (scheduler, queue):
         gate = Gate()
-        good, bad = queue.submit(gate, "x"), queue.submit(int, "x")
+        good = queue.submit(gate, "x")
         gate.wait_entered()
+        bad = queue.submit(int, "x")  # the only worker is busy
         part = good[0]
         pending = {part: queue.submit(str, Future()), bad: queue.submit(str, Future())}
         left, seen = dict(pending), list[bool]()
