@@ -401,7 +401,7 @@ def test_calls_of_a_thread_that_has_the_lock() -> None:
     with planned(1, 1) as (scheduler, queue, other):
         other.submit(gate)
         gate.wait_entered()
-        task = queue.submit(abs, -1)
+        assert queue.submit(abs, -1).result(DEADLINE) == 1
         pending = other.submit(abs, -2)
         values = other.submit(iterated)
         with lock_of(scheduler):
@@ -417,5 +417,4 @@ def test_calls_of_a_thread_that_has_the_lock() -> None:
         assert queue.max_workers == 2
         assert pending.cancelled()
         gate.open()
-        assert task.result(DEADLINE) == 1
     assert not DEFERRED
