@@ -54,23 +54,9 @@ from ._scheduler import Scheduler
 __version__ = "0.1.0"
 
 __all__ = [
-    "DependencyPlanner",
-    "Event",
-    "Graph",
-    "Item",
-    "Observation",
-    "Queue",
-    "Raw",
-    "Resource",
-    "Scheduler",
-    "Task",
-    "as_completed",
-    "checkpoint",
-    "number_of_results",
-    "progress",
-    "settled",
-    "wait",
-]
+    "DependencyPlanner", "Event", "Graph", "Item", "Observation", "Queue", "Raw", "Resource", "Scheduler",
+    "Task", "as_completed", "checkpoint", "number_of_results", "progress", "settled", "wait",
+]  # fmt: skip
 
 
 def _name_methods() -> None:

@@ -15,12 +15,9 @@ pair of files is a sink::
         +--------------------------+
     read(y) ----------> C(y) ------+
 
-`submit_all` says what is needed; the scheduler decides when each part runs.  There are no phases: the first
-distance is known as soon as two files are read, and a text is released after the last pair that needs it.
-The closest pair so far is printed as it changes, while most files are still to be read.  A file that can't be
-read fails its ``read``; that fails all tasks that need the text, and the others go on.
-
-The compressor is ``lzma``, which releases the GIL while it works.
+There are no phases: the first distance is known as soon as two files are read, and a text is released after
+the last pair that needs it.  A file that can't be read fails its ``read``; that fails all tasks that need the
+text, and the others go on.  The compressor is ``lzma``, which releases the GIL while it works.
 """
 
 import argparse
@@ -31,7 +28,7 @@ import sys
 import sysconfig
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from heapq import nsmallest
 from itertools import combinations
 from pathlib import Path
@@ -41,8 +38,6 @@ from typing import Any, NamedTuple
 from smqexec import Queue, Scheduler, Task, as_completed, progress
 
 Files = dict[str, Path]  # by the name to show
-
-CORES = os.cpu_count() or 1
 BUDGET = 300_000_000  # bytes to compress: some 6 s on two cores
 
 
@@ -227,9 +222,8 @@ def timeline(arguments: Sequence[str]) -> str:
     """Return the command line that records a run with *arguments* and makes a page of it."""
     python = min(os.path.relpath(sys.executable), sys.executable, key=len)
     setting = "set SMQEXEC_TRACE=run.json&&" if os.name == "nt" else "SMQEXEC_TRACE=run.json"
-    run = [python, "-m", "smqexec", *arguments]
-    page = [python, "-m", "smqexec.trace", "run.json", "-o", "run.html"]
-    return f"{setting} {shlex.join(run)} && {shlex.join(page)}"
+    run = shlex.join([python, "-m", "smqexec", *arguments])
+    return f"{setting} {run} && {shlex.quote(python)} -m smqexec.trace run.json -o run.html"
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -237,27 +231,17 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser("python -m smqexec", description="Which files are most alike?")
     add = parser.add_argument
     add("paths", nargs="*", metavar="PATH", help="file or directory (the standard library)")
-    add("--top", type=positive, default=10, metavar="N", help="how many pairs to print (10)")
+    add("--top", type=int, default=10, metavar="N", help="how many pairs to print (10)")
     add("--order", choices=["newest", "oldest"], default="newest", help="what goes first (newest)")
-    add("--jobs", type=positive, default=CORES, metavar="N", help="how many at once (all cores)")
+    add("--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="how many at once (all cores)")
     add("--compare", action="store_true", help="before, do it by phases on plain ThreadPoolExecutors")
-    add("--read-delay", type=seconds, default=0.0, metavar="S", help="wait S seconds at each file (0)")
-    return parser.parse_args(arguments)
-
-
-def positive(text: str) -> int:
-    """Return the number that *text* shows, if it is 1 or more."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be an int of 1 or more, not {text!r}")
-    return int(text)
-
-
-def seconds(text: str) -> float:
-    """Return the number that *text* shows, if it is from 0 to 60."""
-    with suppress(ValueError):
-        if 0 <= (number := float(text)) <= 60:
-            return number
-    raise argparse.ArgumentTypeError(f"must be a number of seconds from 0 to 60, not {text!r}")
+    add("--read-delay", type=float, default=0.0, metavar="S", help="wait S seconds at each file (0)")
+    options = parser.parse_args(arguments)
+    if options.top < 1 or options.jobs < 1:
+        parser.error("--top and --jobs must be 1 or more")
+    if not 0 <= options.read_delay <= 60:
+        parser.error("--read-delay must be from 0 to 60 seconds")
+    return options
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ queue is pending or running.  Then its threads are joined.  No method is called 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -30,8 +30,6 @@ class Ending:
         self._core = core
         self._termination = termination
         self._waiting = waiting
-        # The interpreter exits, and the tasks that a stop held back are being cancelled.  Under the lock.
-        self._cancels_held = False
 
     # Waits.
 
@@ -57,20 +55,28 @@ class Ending:
 
     def _idle(self) -> bool:
         """Return True if nothing is pending, nor running but tasks that wait for this.  The lock is held."""
-        running = sum(queue.running for queue in self._core.queues)
-        if running != len(self._core.waiting_tasks()):
-            return False
-        return not any(queue.pending for queue in self._core.queues)
+        queues = self._core.queues
+        running = sum(queue.running for queue in queues)
+        return running == len(self._core.waiting_tasks()) and not any(queue.pending for queue in queues)
 
-    # Shutdown and Ctrl-C.
+    # Shutdown and Ctrl-C, of the given queues, or of all.
 
-    def shutdown(self, queue: QueueState, wait: bool, cancel_futures: bool) -> None:
+    def _queues(self, queues: Sequence[QueueState] | None) -> Sequence[QueueState]:
+        return self._core.queues.copy() if queues is None else queues
+
+    def shutdown(
+        self, queues: Sequence[QueueState] | None = None, wait: bool = True, cancel_futures: bool = False
+    ) -> None:
         """Do what `Queue.shutdown` does."""
-        self.close(queue)
-        if cancel_futures:
-            self._termination.cancel_pending(queue)
-        if wait and self._drain(queue):
-            queue.pool.join(wait=True)
+        queues = self._queues(queues)
+        for queue in queues:  # all are closed before the first is waited for
+            self.close(queue)
+            if cancel_futures:
+                self._termination.cancel_pending(queue)
+        if wait:
+            for queue in queues:
+                if self._drain(queue):
+                    queue.pool.join(wait=True)
 
     def close(self, queue: QueueState, why: str = SHUT_DOWN) -> None:
         """Take no more tasks: `submit` says *why*.  The workers leave once nothing is pending."""
@@ -96,58 +102,59 @@ class Ending:
         Raises:
             RuntimeError: Called from a task of *queue*.
         """
-
-        def drained() -> bool:
-            return not queue.waiting and not queue.ready and not queue.running
-
-        with self._core.exclusive():
-            if self._core._abandoned:
-                return False
-            # The calling task would wait for its own end.
-            if at_work(self._core, queue):
-                raise RuntimeError("a task of a queue cannot await its shutdown: call shutdown(wait=False)")
+        if self._core._abandoned:
+            return False
+        if at_work(self._core, queue):  # the calling task would wait for its own end
+            raise RuntimeError("a task of a queue cannot await its shutdown: call shutdown(wait=False)")
         warn = partial(self.warn_if_stalled, f"the end of queue {queue.name}", True)
-        return self._waiting.until(drained, queue=queue, warn=warn)
+        return self._waiting.until(lambda: not queue.pending and not queue.running, queue=queue, warn=warn)
 
-    def interrupt(self, queues: Iterable[QueueState] | None = None) -> None:
-        """Cancel what is pending, and ask what runs to end; in *queues*, or all."""
-        with self._core.exclusive():
-            interrupted = list(self._core.queues if queues is None else queues)
-        self._cancel(interrupted)
+    def interrupt(self, queues: Sequence[QueueState] | None = None) -> None:
+        """Cancel what is pending, and ask what runs to end."""
+        queues = self._queues(queues)
+        self._cancel(queues)
         # After the pending tasks: so the end of a running task lets none of them begin.
         with self._core.exclusive():
-            running = [task for queue in interrupted for task in queue.running_tasks()]
+            running = [task for queue in queues for task in queue.running_tasks()]
         for task in running:
             task.cancel()
-        self._cancel(interrupted)  # tasks that running tasks have submitted meanwhile
+        self._cancel(queues)  # tasks that running tasks have submitted meanwhile
 
-    def _cancel(self, queues: Iterable[QueueState]) -> None:
+    def _cancel(self, queues: Sequence[QueueState]) -> None:
         for queue in queues:
             self._termination.cancel_pending(queue)
+
+    def leave(
+        self,
+        kind: type[BaseException] | None,
+        shut_down: Callable[[], None],
+        queues: Sequence[QueueState] | None = None,
+    ) -> None:
+        """Leave a ``with`` block that ended with an exception of *kind*, or with none: by *shut_down*.
+
+        Ctrl-C, in the block or in the wait at its end, cancels what is pending; then the block waits for
+        what runs.
+        """
+        if kind is not None and issubclass(kind, KeyboardInterrupt):
+            self.interrupt(queues)
+        try:
+            shut_down()
+        except KeyboardInterrupt:
+            self.interrupt(queues)
+            shut_down()
+            raise
 
     # Interpreter exit, in this order.
 
     def close_at_exit(self) -> None:
         """Take no more tasks.  The workers leave once nothing is pending."""
-        for queue in list(self._core.queues):
+        for queue in self._queues(None):
             self.close(queue, EXITING)
 
     def cancel_held(self) -> None:
         """Cancel the tasks that a stop holds: at exit nothing may resume the scheduler any more."""
-        core = self._core
-        with core.exclusive():
-            queues = list(core.queues)
-            if not core.stopped or self._cancels_held:
-                return
-            paused = list(core.paused)
-            held = sum(queue.pending for queue in queues) + len(paused)
-            self._cancels_held = held > 0  # another `stop` meanwhile logs no second warning
-        if held:
-            tasks = counted(held, "pending task")
-            LOGGER.warning("cancelling %s at exit: the scheduler is stopped", tasks)
-            self._cancel(queues)
-            for task in paused:
-                task.cancel()
+        if self._core.stopped:
+            self._cancel_at_exit("cancelling %s at exit: the scheduler is stopped")
 
     def finish_at_exit(self) -> None:
         """Wait until nothing is pending or running; cancel what can never start."""
@@ -157,7 +164,8 @@ class Ending:
             nonlocal warned
             if stalled(self._core):
                 warned = True
-                self._cancel_stalled()
+                message = "cancelling %s at exit, as nothing runs and nothing can start: %s"
+                self._cancel_at_exit(message, why.overview(self._core))
             elif not warned and stalled(self._core, elsewhere=True, endless=True):
                 warned = True
                 message = "the interpreter's exit waits for what may never end: %s"
@@ -166,19 +174,16 @@ class Ending:
 
         self._waiting.until(self._idle, warn=warn)
 
-    def _cancel_stalled(self) -> None:
+    def _cancel_at_exit(self, message: str, *details: str) -> None:
+        """Cancel pending and paused tasks; log *message* with their number and *details*."""
         with self._core.exclusive():
-            queues = list(self._core.queues)
-            count = sum(queue.pending for queue in queues)
+            queues, paused = self._queues(None), list(self._core.paused)
+            count = sum(queue.pending for queue in queues) + len(paused)
         if count:
-            message = "cancelling %s at exit, as nothing runs and nothing can start: %s"
-            LOGGER.warning(message, counted(count, "pending task"), why.overview(self._core))
+            LOGGER.warning(message, counted(count, "pending task"), *details)
             self._cancel(queues)
-
-    def join(self) -> None:
-        """Wait until the threads of all queues have ended."""
-        for queue in list(self._core.queues):
-            self.shutdown(queue, wait=True, cancel_futures=False)
+            for task in paused:
+                task.cancel()
 
     # Fork.
 
@@ -192,21 +197,3 @@ class Ending:
                 queue.refuse(RuntimeError(FORKED))
         self._core.observers = Observers()
         self._core.condition_waiters.clear()
-
-
-def leave(
-    kind: type[BaseException] | None, shut_down: Callable[[], None], interrupt: Callable[[], None]
-) -> None:
-    """Leave a ``with`` block that ended with an exception of *kind*, or with none.
-
-    Ctrl-C, in the block or in the wait at its end, cancels what is pending; then the block waits for what
-    runs.
-    """
-    if kind is not None and issubclass(kind, KeyboardInterrupt):
-        interrupt()
-    try:
-        shut_down()
-    except KeyboardInterrupt:
-        interrupt()
-        shut_down()
-        raise

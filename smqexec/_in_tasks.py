@@ -20,13 +20,12 @@ F = TypeVar("F", bound=Future[Any])
 def checkpoint() -> None:
     """Block while the scheduler of the calling task is stopped; end the task if it was cancelled.
 
-    A long task calls this where it can pause or end.  Every ``yield`` of a
-    generator task is a checkpoint.  Outside a task this does nothing, so that
-    code with checkpoints can also be called directly.
+    A long task calls this where it can pause or end.  Every ``yield`` of a generator task is a checkpoint.
+    Outside a task this does nothing.
 
     Raises:
-        CancelledError: ``cancel()`` was called on the running task, which is
-            cancelled if it lets this exception through.
+        CancelledError: ``cancel()`` was called on the running task, which is cancelled if it lets this
+            exception through.
 
     Cost: about 0.2 µs.
     """
@@ -48,8 +47,7 @@ def wait(fs: Iterable[Future[R]], timeout: float | None = None, return_when: str
 
     Args:
         fs: Futures of any executors.
-        timeout: Seconds to wait at most, and then to the end of what was
-            begun; None for no limit.
+        timeout: Seconds to wait at most, and then to the end of what was begun.
         return_when: ``FIRST_COMPLETED``, ``FIRST_EXCEPTION`` or ``ALL_COMPLETED``.
 
     Returns:
@@ -57,8 +55,7 @@ def wait(fs: Iterable[Future[R]], timeout: float | None = None, return_when: str
 
     Raises:
         ValueError: *return_when* is none of the three.
-        RuntimeError: The calling task is needed for one of the futures, and
-            all must end (``ALL_COMPLETED``).
+        RuntimeError: All must end, and the calling task is needed for one of them.
     """
     futures = set(fs)
     if not futures or return_when not in (FIRST_COMPLETED, FIRST_EXCEPTION, ALL_COMPLETED):
@@ -75,8 +72,7 @@ def as_completed(fs: Iterable[F], timeout: float | None = None) -> Iterator[F]:
 
     Args:
         fs: Futures of any executors; each is given once.
-        timeout: Seconds from the call until the last one, and then to the end
-            of what was begun; None for no limit.
+        timeout: Seconds from the call until the last one, and then to the end of what was begun.
 
     Raises:
         TimeoutError: By the iterator, when *timeout* is over.

@@ -13,7 +13,6 @@ from weakref import ref
 from typing_extensions import override
 
 from ._calls.kinds import settled
-from ._ending import leave
 from ._engines.backend import ExecutorBackend, on_executor
 from ._engines.executors import Engine
 from ._futures.names import counted
@@ -34,43 +33,33 @@ class Queue(Submits, ThreadPoolExecutor):
     """An executor whose futures may be arguments of its calls.
 
     A queue takes the arguments of `concurrent.futures.ThreadPoolExecutor`, in its order, with its
-    defaults, errors and messages, and behaves like it.  There are two differences: a `Future` among
-    the arguments of a call is a dependency, replaced by its result when the call starts; and the call
-    of a generator function is a generator task (see `Task`).  With a *scheduler* the queue's tasks are
-    ordered together with the tasks of other queues.
+    defaults, errors and messages, and behaves like it, also at interpreter exit, after a ``fork`` and
+    when nothing refers to it any more.  There are two differences: a `Future` among the arguments of a
+    call is a dependency, replaced by its result when the call starts; and the call of a generator
+    function is a generator task (see `Task`).  With a *scheduler* the queue's tasks are ordered together
+    with the tasks of other queues.
 
-    ``wait``, ``as_completed``, ``asyncio.wrap_future``, ``loop.run_in_executor`` and
-    ``loop.set_default_executor`` take tasks and queues; ``await task`` works on any running loop.
-    A queue is a ThreadPoolExecutor for ``isinstance`` alone, which ``set_default_executor`` asks for;
-    its threads belong to a pool of its own.
-
-    At interpreter exit the submitted tasks run to their end, over all queues of a scheduler.  A queue
-    that nothing refers to finishes its tasks and ends its threads.  After a ``fork`` the child can
-    make and use queues of its own; an inherited queue raises an error that says so.
-
-    All methods may be called from any thread, also from inside tasks.
+    ``wait``, ``as_completed`` and asyncio's functions take tasks and queues; ``await task`` works on any
+    running loop.  All methods may be called from any thread, also from inside tasks.
 
     **Executors.**  With ``executor=`` the tasks run there: in processes, in interpreters, on a cluster
-    (see ``smqexec.dask``).  At most *max_workers* + *prefetch* calls are at the executor at a time; so
-    the scheduler decides the order of the others.  A queue never shuts the executor down.  If the
-    executor breaks, or is shut down, the tasks that run there and the pending tasks of the queue fail
-    with the executor's own error, such as BrokenProcessPool, with a note that names the queue; other
-    queues go on.
+    (see ``smqexec.dask``).  At most *max_workers* + *prefetch* calls are there at a time; the scheduler
+    decides the order of the others.  A queue never shuts the executor down.  If the executor breaks, or
+    is shut down, the queue's tasks fail with the executor's own error, such as BrokenProcessPool, with a
+    note that names the queue; other queues go on.
 
-    - *Pickling.*  Processes need functions (by name), arguments, results, items and exceptions that can
-      be pickled.  A call that can't be pickled fails its task at once, with an error that says which
-      argument it was.  loky and Dask pickle with cloudpickle, which also takes lambdas.
-    - *Generator tasks* publish their items as they are yielded, and `Scheduler.stop` and `Task.cancel`
-      act at the next ``yield``, in a process too.  An item costs some 0.1 ms more.  If the workers can't
+    - Processes need functions (by name), arguments, results, items and exceptions that can be pickled; a
+      call that can't be fails at once, and says which argument it was.  loky and Dask take lambdas too.
+    - Generator tasks publish their items as they are yielded, and `Scheduler.stop` and `Task.cancel` act
+      at the next ``yield``, in a process too.  An item costs some 0.1 ms more.  If the workers can't
       connect to this process (on other machines, unless Dask runs them), all items come at the end.
-    - *In a worker elsewhere* `checkpoint` does nothing, context variables are not set, and there is no
-      queue to submit to.
-    - *In a thread of another executor* a task's ``result()`` blocks its slot: such a task must not wait
-      for tasks of its own queue.
-    - *Threads.*  A task is sent in the thread that made it ready.  It ends, with its callbacks, in a
-      thread of the executor: such a callback must not wait.
-    - *Order.*  What is prefetched starts in the executor's order, and counts as running; `Task.cancel`
-      still takes it back if the executor allows that.
+    - In a worker elsewhere `checkpoint` does nothing, context variables are not set, and there is no
+      queue to submit to.  In a thread of another executor a task's ``result()`` blocks its slot: such a
+      task must not wait for tasks of its own queue.
+    - A task is sent in the thread that made it ready.  It ends, with its callbacks, in a thread of the
+      executor: such a callback must not wait.
+    - What is prefetched counts as running, and starts in the executor's order; `Task.cancel` still takes
+      it back if the executor allows that.
 
     Args:
         max_workers: The number of slots: of tasks that run at the same time.  Default: that of
@@ -84,30 +73,24 @@ class Queue(Submits, ThreadPoolExecutor):
             that waits for a dependency holds up all later ones; one that fails, or is cancelled, does
             not.  With several slots a task starts when the one before it has started.
         max_pending: While so many tasks of the queue are pending, `submit` blocks the calling thread,
-            first come, first served, also while the scheduler is stopped.  `try_submit` returns None
-            instead; with ``options(timeout=...)`` `submit` raises a TimeoutError in the end.  In a
-            thread that runs an asyncio event loop, which would stand still, `submit` raises a
-            RuntimeError at once.  In a thread of the same scheduler it neither blocks nor raises, as
-            other tasks may need the task that runs there.
-        context: Make each call in a copy of its submitter's context variables, as
-            ``asyncio.to_thread`` does.  Without it threads begin with an empty context, also on builds
-            where threads inherit one; and a task nested in a waiting task is called in the context of
-            that task.
+            first come, first served, also while the scheduler is stopped; ``options(timeout=...)``
+            limits that.  In a thread that runs an asyncio event loop it raises a RuntimeError instead.
+            In a task of the same scheduler it does neither, as other tasks may need that task.
+        context: Make each call in a copy of its submitter's context variables, as ``asyncio.to_thread``
+            does.  Without it threads begin with an empty context; a task nested in a waiting task is
+            called in the context of that task.
         inline: Have no threads: the thread that submits runs what is ready, by the same order, before
-            `submit` returns (or `Scheduler.resume`).  If another thread makes a task ready, a thread is
-            started for it.  For a debugger and for tests.  What a task submits runs after the task, or
-            while it waits.  Ctrl-C fails the task that runs, and the next goes on.  A task that stops
-            its own scheduler and then waits in `checkpoint` blocks the thread.
+            `submit` returns (or `Scheduler.resume`); a thread is started if another one makes a task
+            ready.  For a debugger and for tests.  What a task submits runs after the task, or while it
+            waits.  Ctrl-C fails the task that runs, and the next goes on.  A task that stops its own
+            scheduler and then waits in `checkpoint` blocks the thread.
         executor: Runs the tasks, in place of threads: any ``concurrent.futures.Executor`` but a Queue.
-            Give an *initializer* to the executor itself; give *max_workers* if the executor does not
-            tell how many workers it has.
+            Give it the *initializer*; give *max_workers* if it does not tell how many workers it has.
         prefetch: How many tasks more than *max_workers* may be at *executor*, so that its workers need
-            not wait for the next call.  Default: 0, or the executor's own choice (a `DaskExecutor` has
-            one).
+            not wait for the next call.  Default: 0, or the executor's own choice (as of a `DaskExecutor`).
 
     Raises:
-        TypeError: An argument is of the wrong type, or two exclude each other: *executor* and what is
-            for threads.
+        TypeError: An argument is of the wrong type, or two exclude each other.
         ValueError: *max_workers* or *max_pending* is less than 1, or *prefetch* less than 0.
     """
 
@@ -159,7 +142,6 @@ class Queue(Submits, ThreadPoolExecutor):
             if scheduler is not None:
                 raise TypeError("the scheduler was given twice, as first argument and by name")
             scheduler, *args = args  # type: ignore[assignment]
-        # All arguments are checked before anything is made.
         for_pool = max_workers, prefix, initializer, initargs = _pool_arguments(*args, **kwargs)
         check_flags(in_order=in_order, context=context, inline=inline)
         if max_pending is not None:
@@ -189,7 +171,6 @@ class Queue(Submits, ThreadPoolExecutor):
         state.copies_context = context
         self._scheduler: Scheduler = scheduler
         self._state = state
-        self._pool = state.pool
         ruled = in_order or max_pending is not None or state.remote_values or inline or context
         self._add = core.admission.add if ruled else core.submission.add
         self._thread_name_prefix = state.name  # clients of ThreadPoolExecutor, and its own tests, read it
@@ -208,21 +189,18 @@ class Queue(Submits, ThreadPoolExecutor):
 
     @property
     def name(self) -> str:
-        """What messages, `graph`, `progress`, the trace and an `Event` call this queue.
-
-        It is *thread_name_prefix*, where that was given.
-        """
+        """What messages and observers call this queue: *thread_name_prefix*, if that was given."""
         return self._state.name
 
     @property
     @override
     def _broken(self) -> Any:  # type: ignore[override]
-        return self._pool._broken
+        return self._state.pool._broken
 
     @property
     @override
     def _threads(self) -> Any:  # type: ignore[override]
-        return self._pool.threads
+        return self._state.pool.threads
 
     @property
     @override
@@ -248,20 +226,16 @@ class Queue(Submits, ThreadPoolExecutor):
     ) -> Submitter:
         """Return an object whose `submit`, `try_submit` and `map` submit to this queue with these options.
 
-        ::
-
-            queue.options(name="dark frame", after=[shutter_closed]).submit(expose, 0.1)
+        For example ``queue.options(name="dark frame", after=[shutter_closed]).submit(expose, 0.1)``.
 
         Args:
             name: The name of the tasks, in place of the function's name.
             after: Futures of any executors that must be done before.  Their values are not passed.
                 They come after the arguments in the order of search.  One that fails fails the task,
                 one that is cancelled cancels it; ``settled(future)`` accepts any outcome.
-            context: Where the call is made, and each step of a generator task.  A context can be
-                entered by one thread at a time, and once: tasks that run at the same time, or nested
-                in each other, need one each (``context.copy()``).
-            timeout: Seconds that `submit` may block if the queue has ``max_pending`` tasks; None for
-                no limit.
+            context: Where the call is made, and each step of a generator task.  Tasks that run at the
+                same time, or nested in each other, need one each (``context.copy()``).
+            timeout: Seconds that `submit` may block if the queue is full: see ``max_pending``.
             resources: How many units of which `Resource` a task takes when it starts, all or none,
                 such as ``{disk: 2}``.  It gives them back as it ends.  A task that lacks units waits in
                 line for them, and its queue starts other tasks.
@@ -273,7 +247,7 @@ class Queue(Submits, ThreadPoolExecutor):
 
         Raises:
             TypeError: There is no such option, or it is of a wrong type.
-            ValueError: *timeout* is negative, or no number of seconds; or a resource has fewer units,
+            ValueError: *timeout* is no number of seconds, or negative; or a resource has fewer units,
                 or belongs to another scheduler; or a task in *release* was submitted without *hold*.
         """
         if context is not None and isinstance(self._state.pool, ExecutorBackend):
@@ -312,32 +286,25 @@ class Queue(Submits, ThreadPoolExecutor):
         """Take no more tasks; those pending still run.
 
         Args:
-            wait: Return when all tasks of the queue are done and its threads have ended.  If nothing
-                can go on, a warning is logged once.
+            wait: Return when all tasks of the queue are done and its threads have ended.
             cancel_futures: Cancel pending tasks, and what depends on them; also those at the queue's
                 executor whose calls have not begun there.
 
         Raises:
             RuntimeError: With *wait*, called from a task of this queue.
         """
-        self._state.scheduler.ending.shutdown(self._state, wait, cancel_futures)
+        self._state.scheduler.ending.shutdown([self._state], wait, cancel_futures)
 
     @override
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """Shut down; after Ctrl-C, cancel what is pending and ask what runs to end."""
-        leave(kind, self.shutdown, lambda: self._state.scheduler.ending.interrupt([self._state]))
+        self._state.scheduler.ending.leave(kind, self.shutdown, [self._state])
 
     @contextmanager
     def cancelling(self) -> Generator[Self]:
-        """Cancel what is pending in this queue, and what depends on it, if the block raises.
-
-        ::
-
-            with Queue(4) as queue, queue.cancelling():
-                ...
-        """
+        """``with Queue(4) as queue, queue.cancelling():`` cancels what is pending if the block raises."""
         try:
             yield self
         except BaseException:
@@ -347,7 +314,7 @@ class Queue(Submits, ThreadPoolExecutor):
     def __repr__(self) -> str:
         state = self._state
         # Without the lock: a handler that has interrupted the lock's holder may print it.
-        counts = ", ".join(f"{count} {state}" for state, count in state.counts().items() if count)
+        counts = ", ".join(f"{count} {name}" for name, count in state.counts().items() if count)
         return f"<{type(self).__name__} {state.name}, {counted(state.width, 'slot')}: {counts or 'no tasks'}>"
 
 
@@ -363,10 +330,6 @@ def _pool_arguments(
         raise TypeError("the scheduler must come first: Queue(scheduler, 4)")
     if max_workers is not None:
         max_workers = integer("max_workers", max_workers, "an int or None")
-    if initializer is not None and not callable(initializer):
-        raise TypeError("initializer must be a callable")
-    if not isinstance(initargs, Iterable):
-        raise TypeError(f"initargs must be a tuple, not {initargs!r}")
     return max_workers, thread_name_prefix, initializer, initargs
 
 

@@ -15,7 +15,7 @@ from ._core.stop import Stop, Stopping
 from ._core.submission import Submission
 from ._core.termination import Termination
 from ._core.wake import Wake
-from ._ending import Ending, leave
+from ._ending import Ending
 from ._limits.admission import Admission
 from ._limits.allocating import Allocating
 from ._limits.checks import check_flags
@@ -36,49 +36,44 @@ class Scheduler:
     **Order.**  Tasks are numbered as they are submitted.  Whenever a queue has a free slot and the
     scheduler runs, the queue starts *the first ready task of its own that a depth-first search meets,
     which starts at the newest pending task, visits dependencies in argument order, then goes on with
-    the next newest pending task not yet visited*.  This is exact at all times, over all queues of the
-    scheduler, also while tasks are being submitted.  A slot is never left free while its queue has a
-    ready task.  `Queue.map` is one submission whose first item counts as the newest, as its caller
-    reads results in that order.  `Task.promote` makes a task count as newly submitted.
+    the next newest pending task not yet visited*.  This is exact at all times, over all queues.  A slot
+    is never left free while its queue has a ready task.  `Queue.map` is one submission whose first item
+    counts as the newest.  `Task.promote` makes a task count as newly submitted.
 
     With ``order="oldest"`` the ready task that was submitted first starts first; a promoted task and
     what it needs go before all others.
 
-    **Waiting inside tasks.**  A task may wait for other tasks, of any queue.  Meanwhile its thread runs
-    what the awaited task needs from the same queue, in order, and nothing else.  So recursion on one
-    slot ends, and queues of one slot stay exclusive.  A task that would wait for itself gets a
-    RuntimeError that names the cycle, in ``result()``, ``exception()`` and ``smqexec.wait()`` for all
-    futures.  A cycle through other schedulers, or through "any of several", is no error: see below.
-    `wait` inside a task runs what is ready in its queue.
+    **Waiting inside tasks.**  While a task waits for another one, of any queue, its thread runs what the
+    awaited task needs from the same queue, in order, and nothing else.  So recursion on one slot ends,
+    and queues of one slot stay exclusive.  A task that would wait for itself gets a RuntimeError that
+    names the cycle, in ``result()``, ``exception()`` and ``smqexec.wait()`` for all futures; not where
+    the cycle leads through other schedulers, or through "any of several".
 
-    **No silent hang.**  A thread that has waited for 5 seconds (for a task, for all tasks, for room in a
-    queue, at the end of a ``with`` block, in `shutdown`, at interpreter exit), while nothing runs and
-    nothing can start, logs one warning by the logger ``smqexec``: what it waits for, and why.  If a
-    future of another executor may still come, only the end of a block, `shutdown` and the exit say so.
-    At interpreter exit the tasks that can never start are then cancelled; so are, at once, the pending
-    tasks and the held generator tasks of a stopped scheduler, with a warning that says how many.
+    **No silent hang.**  A thread that has waited for 5 seconds, while nothing runs and nothing can start,
+    logs one warning by the logger ``smqexec``: what it waits for, and why.  If a future of another
+    executor may still come, only the end of a ``with`` block, `shutdown` and the interpreter's exit say
+    so.  At exit the tasks that can never start are then cancelled; so are, at once, the pending tasks and
+    held generator tasks of a stopped scheduler, with a warning that says how many.
 
-    **Errors of smqexec itself** are logged as critical, and all that is pending in the queues of the
-    scheduler fails with them; `Queue.submit` then raises BrokenThreadPool.
+    **Errors of smqexec itself** are logged as critical, and all that is pending in the scheduler's queues
+    fails with them; `Queue.submit` then raises BrokenThreadPool.
 
-    **Ctrl-C** in a ``with`` block of a scheduler or a queue, also while it waits at its end, or where it
-    ends the program: what is pending is cancelled, what runs is asked to end (see `checkpoint`), and the
-    program leaves when that has ended.
+    **Ctrl-C** in a ``with`` block of a scheduler or a queue, or where it ends the program: what is pending
+    is cancelled, what runs is asked to end (see `checkpoint`), and the block waits for that.
 
     **Signal handlers** may call `stop`, `resume`, ``shutdown(wait=False)``, `Task.cancel` and
-    `Task.add_done_callback`, and may ask a task for its state or its result (``done()``, ``result(0)``).
-    If the handler has interrupted the scheduler itself, the same thread does what was asked for once
-    the handler has ended, and `submit` raises a RuntimeError.  A handler must not wait.
+    `Task.add_done_callback`, and may ask a task for its state or result (``done()``, ``result(0)``).  If
+    the handler has interrupted the scheduler itself, that is done once the handler has ended, and `submit`
+    raises a RuntimeError.  A handler must not wait.
 
     All methods may be called from any thread, also from inside tasks.
 
     Args:
-        order: ``"newest"``: what the newest pending task needs goes first.
-            ``"oldest"``: the ready task that was submitted first goes first.
+        order: ``"newest"`` or ``"oldest"``: see above.
         stopped: Begin stopped.
-        debug: Note with each task where it was submitted and when it starts,
-            for `Task.why` and the note that an exception carries.  Log failures
-            that nobody looked at, when their tasks are collected.  Cost: some 6 µs a task.
+        debug: Note with each task where it was submitted and when it starts, for `Task.why` and the note
+            that an exception carries.  Log failures that nobody looked at, when their tasks are
+            collected.  Cost: some 6 µs a task.
 
     Raises:
         TypeError: *stopped* or *debug* is neither True nor False.
@@ -112,8 +107,7 @@ class Scheduler:
     @property
     def queues(self) -> tuple[Any, ...]:
         """The queues of this scheduler, each a `Queue`, in the order they were made."""
-        owners = [state.owner for state in self._core.queues.copy()]
-        queues = (owner() for owner in owners if owner is not None)
+        queues = [state.owner and state.owner() for state in self._core.queues.copy()]
         return tuple(queue for queue in queues if queue is not None)
 
     def counts(self) -> dict[str, int]:
@@ -131,9 +125,7 @@ class Scheduler:
         return repr(self._core)
 
     def graph(self) -> Graph:
-        """What is pending and running: drawn in a notebook, as text for Mermaid, or to go through.
-
-        It is exact: the state of one moment.
+        """What is pending and running at one moment: drawn in a notebook, or as text for Mermaid.
 
         Cost: some 10 µs a task; for a third of that time no task starts or ends.
         """
@@ -143,11 +135,10 @@ class Scheduler:
         """Call ``callback(event)`` at each submit, start, item, end, stop and resume, from now on.
 
         It is called in the thread where that happens, so in several threads at a time, and not under
-        the scheduler's lock.  That thread waits: the observer may look at the event, note what it
-        needs, and return.  It may submit, cancel and promote other tasks; it is called for those in
-        turn.  It must not wait for a task, for the scheduler, or for a lock that a thread holds which
-        does one of these.  If it raises, that is logged, and it is called no more; only a
-        RecursionError at a submit is raised to the submitter.
+        the scheduler's lock.  It may submit, cancel and promote tasks, and is called for those in turn.
+        It must not wait for a task, for the scheduler, or for a lock that a thread holds which does one
+        of these.  If it raises, that is logged, and it is called no more; only a RecursionError at a
+        submit is raised to the submitter.
 
         Of each task the submit comes first, then the start, the items and the end; or at once the end,
         if the task never runs.  The end of a task that ran comes before any thread can see the task
@@ -174,20 +165,16 @@ class Scheduler:
         return self._core.stopped
 
     def stop(self, wait: bool = False) -> Stop:
-        """Start no more tasks.  Those running go on; submitting works as ever.
+        """Start no more tasks.  Those running go on, up to a ``yield`` or `checkpoint`; submitting works.
 
-        A running generator task goes on up to its next ``yield``, and a task that calls `checkpoint`
-        up to that call.  Nothing is lost, and nothing runs twice.
-
-        ``with scheduler.stop():`` resumes at the end of the block, unless another stop holds.  If a
-        signal handler has interrupted this scheduler itself, it is stopped once the handler has ended.
+        ``with scheduler.stop():`` resumes at the end of the block, unless another stop holds.
 
         Args:
             wait: Return only when no task runs, but for those that hold: generator tasks between two
                 values, tasks in `checkpoint`, and tasks that wait for a task that is not done.
 
         Returns:
-            A context manager, for one block.  Without a block the stop lasts until `resume`.
+            A context manager, for one block.  Without one the stop lasts until `resume`.
 
         Raises:
             RuntimeError: With *wait*, called from a task of this scheduler, which runs itself; nothing
@@ -207,27 +194,14 @@ class Scheduler:
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until nothing is pending, and nothing running but tasks that wait here themselves.
 
-        Args:
-            timeout: Seconds to wait at most; None for no limit.
-
         Returns:
-            False if there was still something after *timeout*.
+            False if there was still something after *timeout* seconds.
         """
         return self._ending.wait(timeout)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Shut down all queues, as `Queue.shutdown` does."""
-        queues = self.queues
-        lost = [state for state in self._core.queues.copy() if state.lost]
-        for queue in queues:  # all are closed before the first is waited for
-            queue.shutdown(wait=False, cancel_futures=cancel_futures)
-        for state in lost:
-            self._ending.shutdown(state, wait=False, cancel_futures=cancel_futures)
-        if wait:
-            for queue in queues:
-                queue.shutdown(wait=True)
-            for state in lost:
-                self._ending.shutdown(state, wait=True, cancel_futures=False)
+        self._ending.shutdown(None, wait, cancel_futures)
 
     def __enter__(self) -> Self:
         return self
@@ -236,4 +210,4 @@ class Scheduler:
         self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """Shut down; after Ctrl-C, cancel what is pending and ask what runs to end."""
-        leave(kind, self.shutdown, self._ending.interrupt)
+        self._ending.leave(kind, self.shutdown)

@@ -1,7 +1,4 @@
-"""What a queue and its submitters share: `submit`, `try_submit`, `map`, and their types.
-
-A *submitter* is a queue with options: what `Queue.options` returns.
-"""
+"""What `Queue` and `Submitter`, a queue with options, share: `submit`, `try_submit`, `map`, their types."""
 
 from __future__ import annotations
 
@@ -29,8 +26,6 @@ A = TypeVar("A")
 B = TypeVar("B")
 C = TypeVar("C")
 D = TypeVar("D")
-E = TypeVar("E")
-F = TypeVar("F")
 Y = TypeVar("Y")
 
 Arg: TypeAlias = "A | Future[A] | Raw[A] | settled[A]"  # what may stand where a function takes an A
@@ -48,11 +43,9 @@ class Submits:
     #: Adds a task: called with the state, the function, its encoded arguments, their form, and the group.
     _add: Callable[..., Task[Any]]
 
-    # Up to six positional arguments are checked, each a value or a future of it.  Arguments by name
-    # are checked as values: a future among them is right, but typing has no word for it (say
-    # ``cast(Any, future)``).  Three overloads for each number of arguments: a generator function makes
-    # a task of a list; before it stands Never for a function that returns Any, which pyright would
-    # else take for a generator function.
+    # Up to four positional arguments are checked, each a value or a future of it; arguments by name as values
+    # (for a future say ``cast(Any, future)``).  A generator function makes a task of a list.  Never is for a
+    # function that returns Any, which pyright would else take for a generator function.
     # fmt: off
     @overload
     def submit(self, fn: Callable[[A], Never], a: Arg[A], /) -> Task[Any]: ...
@@ -83,31 +76,13 @@ class Submits:
     def submit(self, fn: Callable[[A, B, C, D], R],
                a: Arg[A], b: Arg[B], c: Arg[C], d: Arg[D], /) -> Task[R]: ...
     @overload
-    def submit(self, fn: Callable[[A, B, C, D, E], Never],
-               a: Arg[A], b: Arg[B], c: Arg[C], d: Arg[D], e: Arg[E], /) -> Task[Any]: ...
-    @overload
-    def submit(self, fn: Callable[[A, B, C, D, E], Yields[Y]],
-               a: Arg[A], b: Arg[B], c: Arg[C], d: Arg[D], e: Arg[E], /) -> Task[list[Y]]: ...
-    @overload
-    def submit(self, fn: Callable[[A, B, C, D, E], R],
-               a: Arg[A], b: Arg[B], c: Arg[C], d: Arg[D], e: Arg[E], /) -> Task[R]: ...
-    @overload
-    def submit(self, fn: Callable[[A, B, C, D, E, F], Never],
-               a: Arg[A], b: Arg[B], c: Arg[C], d: Arg[D], e: Arg[E], f: Arg[F], /) -> Task[Any]: ...
-    @overload
-    def submit(self, fn: Callable[[A, B, C, D, E, F], Yields[Y]],
-               a: Arg[A], b: Arg[B], c: Arg[C], d: Arg[D], e: Arg[E], f: Arg[F], /) -> Task[list[Y]]: ...
-    @overload
-    def submit(self, fn: Callable[[A, B, C, D, E, F], R],
-               a: Arg[A], b: Arg[B], c: Arg[C], d: Arg[D], e: Arg[E], f: Arg[F], /) -> Task[R]: ...
-    @overload
-    def submit(self, fn: Callable[..., Never], a: Any, b: Any, c: Any, d: Any, e: Any, f: Any, g: Any, /,
+    def submit(self, fn: Callable[..., Never], a: Any, b: Any, c: Any, d: Any, e: Any, /,
                *args: Any, **kwargs: Any) -> Task[Any]: ...
     @overload
-    def submit(self, fn: Callable[..., Yields[Y]], a: Any, b: Any, c: Any, d: Any, e: Any, f: Any, g: Any, /,
+    def submit(self, fn: Callable[..., Yields[Y]], a: Any, b: Any, c: Any, d: Any, e: Any, /,
                *args: Any, **kwargs: Any) -> Task[list[Y]]: ...
     @overload
-    def submit(self, fn: Callable[..., R], a: Any, b: Any, c: Any, d: Any, e: Any, f: Any, g: Any, /,
+    def submit(self, fn: Callable[..., R], a: Any, b: Any, c: Any, d: Any, e: Any, /,
                *args: Any, **kwargs: Any) -> Task[R]: ...
     @overload
     def submit(self, fn: Raw[Callable[..., R]], /, *args: Any, **kwargs: Any) -> Task[R]: ...
@@ -157,13 +132,7 @@ class Submits:
         self, fn: Callable[..., R] | Raw[Callable[..., R]], /, *args: Any, **kwargs: Any
     ) -> Task[R] | None: ...
     def try_submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Task[Any] | None:
-        """Do what `submit` does, or return None if the queue is full: see ``max_pending``.
-
-        Raises:
-            TypeError: As by `submit`.
-            RuntimeError: As by `submit`.
-            BrokenThreadPool: As by `submit`.
-        """
+        """Do what `submit` does, with its errors, or return None if the queue has ``max_pending`` tasks."""
         state = self._state
         args, kept = encode(args, kwargs)
         add: Callable[..., Task[Any] | None] = state.scheduler.admission.add
@@ -180,15 +149,13 @@ class Submits:
         """Submit ``fn`` for the items of *iterables*, and return an iterator over the results.
 
         All items are one submission, of which the first counts as the newest.  If the queue has
-        ``max_pending``, the items are submitted one after another, as there is room: without
-        *buffersize* `map` returns when the last one is submitted, and if it raises before, it cancels
-        the tasks that it has submitted.
+        ``max_pending``, each item is submitted when there is room; if `map` raises, it cancels the tasks
+        that it has submitted.
 
         Args:
             fn: Called with one item of each iterable.
             iterables: Read at once, or, with *buffersize*, as results are taken.
-            timeout: Seconds from the call until the last result may be awaited, or the last item
-                submitted.
+            timeout: Seconds from the call until the last result is there, or the last item submitted.
             chunksize: Ignored, as by ThreadPoolExecutor.
             buffersize: How many tasks there may be whose results were not taken yet.
 
@@ -211,23 +178,20 @@ class Submits:
             if self._state.pending_limit is not None:  # it has blocked, perhaps for long
                 _cancel(tasks)
             raise
-        return _results(tasks, end, None if buffersize is None else map(submit, calls))
+        return _results(tasks, end, map(submit, () if buffersize is None else calls))
 
     def _item_submitter(self, fn: Callable[..., Any], end: float | None) -> Callable[[tuple[Any, ...]], Any]:
-        """Return a function that submits one item of a `map`, or returns None if the queue was collected.
-
-        The function does not keep the queue, which may be lost while results are taken.
-        """
+        """Return a function that submits one item of a `map`, and ends it if the queue was collected."""
         state, options, add = self._state, self._options, self._add
         admission: Any = state.scheduler.admission
         owner: Any = state.owner
-        overridden = type(self).submit is not Submits.submit or "submit" in getattr(self, "__dict__", ())
+        overridden = getattr(self.submit, "__func__", None) is not Submits.submit
         group = None if overridden else state.scheduler.submission.group()
 
         def submit(call: tuple[Any, ...]) -> Any:
-            queue = owner()
+            queue = owner()  # not kept: it may be lost while results are taken
             if queue is None:
-                return None
+                raise StopIteration  # for the builtin `map` that calls this
             if overridden:  # by a subclass of `Queue`, which wants to see the items, too
                 return queue.submit(fn, *call)
             args, kept = encode(call, None)
@@ -240,11 +204,7 @@ class Submits:
 
 
 class Submitter(Submits):
-    """A queue with options: each call submitted through it has them.
-
-    Made by `Queue.options`, once for any number of calls.  It keeps the queue,
-    and the futures of *after*.
-    """
+    """What `Queue.options` returns: a queue with options, for any number of calls.  Keeps the queue."""
 
     __slots__ = ("_add", "_options", "_queue", "_state")
 
@@ -259,11 +219,7 @@ class Submitter(Submits):
 
 
 def called(fn: Any) -> Any:
-    """Return what a task calls for *fn*, the first argument of ``submit``.
-
-    Raises:
-        TypeError: Nothing can be called there.
-    """
+    """Return what a task calls for *fn*, the first argument of ``submit``, or raise a TypeError."""
     if callable(fn):
         return fn
     if isinstance(fn, Raw) and callable(fn.value):
@@ -271,20 +227,11 @@ def called(fn: Any) -> Any:
     raise TypeError(f"the first argument of submit must be callable, not {fn!r}")
 
 
-def _results(tasks: deque[Any], end: float | None, more: Iterator[Any] | None) -> Iterator[Any]:
-    """Yield the results of *tasks*, and of *more* tasks, submitted one for each result that is taken.
-
-    Tasks whose results were not taken are cancelled.
-    """
+def _results(tasks: deque[Any], end: float | None, more: Iterator[Any]) -> Iterator[Any]:
+    """Yield the results of *tasks*, and of *more*, one submitted for each result; cancel what is left."""
     try:
         while tasks:
-            if more is not None:
-                task = next(more, None)
-                if task is None:
-                    more = None
-                else:
-                    tasks.append(task)
-                del task
+            tasks.extend(islice(more, 1))
             yield _take(tasks, None if end is None else end - time.monotonic())
     finally:
         _cancel(tasks)

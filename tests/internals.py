@@ -126,7 +126,7 @@ def searches_in(queue: Any) -> Any:
 
 def pool_of(queue: Any) -> Any:
     """The queue's backend."""
-    return queue._pool
+    return queue._state.pool
 
 
 # Of a task or item.

@@ -74,7 +74,7 @@ def _at_exit_if_interrupted() -> None:
             _finish(True)
             # Python joins no threads any more, and these may still be calling callbacks.
             for scheduler in members(_schedulers):
-                interruptible(scheduler.ending.join)
+                interruptible(scheduler.ending.shutdown)
 
 
 def _finish(interrupted: bool) -> None:

@@ -7,7 +7,6 @@ call, where every interleaving can be forced.
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import sys
@@ -19,7 +18,7 @@ from weakref import WeakSet
 
 import pytest
 from gate import DEADLINE, Gate
-from internals import core_of, lock_of, pool_of, process, state, wake
+from internals import core_of, lock_of, pool_of, process, state
 from marks import slow_but
 from programs import Outcome, forks, run
 from threads import beside
@@ -467,28 +466,6 @@ def finishing(scheduler: Scheduler) -> None:
     core_of(scheduler).ending.close_at_exit()
     core_of(scheduler).ending.cancel_held()
     core_of(scheduler).ending.finish_at_exit()
-
-
-def test_stop_while_the_hook_cancels_warns_only_once() -> None:
-    """The second one comes when the tasks were counted and none is cancelled yet."""
-    scheduler = Scheduler(stopped=True)
-    queue = Queue(scheduler, 1)
-    task = queue.submit(int)
-    seen = []
-
-    def at_warning(record: logging.LogRecord) -> bool:
-        seen.append(task.cancelled())
-        if len(seen) == 1:
-            core_of(scheduler).ending.cancel_held()
-        return True
-
-    wake.LOGGER.addFilter(at_warning)
-    try:
-        finish(scheduler)
-    finally:
-        wake.LOGGER.removeFilter(at_warning)
-    assert seen == [False]
-    assert task.cancelled()
 
 
 def test_stop_at_exit_cancels_what_comes_after_one_that_found_nothing(

@@ -90,7 +90,6 @@ WRITTEN: dict[type, str] = {
     Stream: "length closed",  # `items` is changed by single atomic steps, with and without the lock
     State: "stopped paused condition_waiters queues relays",
     Stopping: "_stops _resumes",
-    Ending: "_cancels_held",
 }
 
 

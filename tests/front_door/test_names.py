@@ -50,7 +50,6 @@ FIRST = "the scheduler must come first: Queue(scheduler, 4)"
         ("Queue(2.0)", "max_workers must be an int or None, not 2.0"),
         ("Queue(1, initializer=())", "initializer must be a callable"),
         ("queue.submit([0])", "the first argument of submit must be callable, not [0]"),
-        ("Queue(1, '', print, 5)", "initargs must be a tuple, not 5"),
         ("Queue(in_order='x')", "in_order must be True or False, not 'x'"),
         ("Queue(context=None)", "context must be True or False, not None"),
         ("Queue(inline=1)", "inline must be True or False, not 1"),
