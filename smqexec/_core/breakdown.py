@@ -91,7 +91,7 @@ class Breakdown:
             if isinstance(future, Task) and future._barrier is not None:
                 future._barrier = None
             at_end = future._at_end
-            future._leave(at_end)
+            future._leave()
             ended.append((future, at_end, queue))
         for relay in list(core.relays):
             if type(relay) is Foreign:

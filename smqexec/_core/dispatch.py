@@ -159,7 +159,7 @@ class Dispatcher:
                 if starts is None:
                     return successor  # type: ignore[no-any-return]
             else:
-                task._leave(at_end)
+                task._leave()
         finally:
             lock.release()
             if DEFERRED:

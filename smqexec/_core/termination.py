@@ -248,8 +248,8 @@ class Termination:
         finally:
             core.unfinished_drops.remove(to_drop)
         # Last: if something above raises, `break_down` finds the tasks, and wakes their waiters.
-        for task, at_end, _ in ended:
-            task._leave(at_end)
+        for task, _, _ in ended:
+            task._leave()
         effects.ended += ended
         return effects
 

@@ -2,7 +2,7 @@
 
 The record is made under the lock of the future's scheduler, which guards all fields until the future has
 ended.  From then on only the thread that ended the future reads the record, without the lock; so nothing may
-be added then (see `PlannedFuture._before_end`).  The one exception is `holders`.
+be added then (see `PlannedFuture._add_at_end`).
 """
 
 from __future__ import annotations
@@ -23,11 +23,9 @@ class Relay(Protocol):
 class AtEnd:
     """Waiters, hooks and callbacks of a future that has not ended."""
 
-    __slots__ = (
-        "callbacks", "cancel_requested", "holders", "hooks", "item_callbacks", "relays", "waiters", "waits",
-    )  # fmt: skip
+    __slots__ = ("callbacks", "cancel_requested", "hooks", "item_callbacks", "relays", "waiters", "waits")
 
-    def __init__(self, holders: dict[int, int] | None = None) -> None:
+    def __init__(self) -> None:
         # `cancel` was called while the task was running.  Its worker reads this without the lock.
         self.cancel_requested = False
         # Called with the task under the lock in which it ends.  A hook calls no user code, and returns the
@@ -35,16 +33,14 @@ class AtEnd:
         self.hooks: tuple[Callable[[Any], list[Any]], ...] = ()
         # For each thread that blocks in `result`: its `FutureWait`; `release` wakes the thread.
         self.waits: list[Any] = []
-        # The waiters of `concurrent.futures.wait` and `as_completed`, and our `Completions`.
+        # The waiters of `concurrent.futures.wait` and `as_completed`, and our `Completions`.  Any thread
+        # removes its own, without the lock.
         self.waiters: list[Any] = []
         # After the lock these are called with the task, in this order: callbacks that end its items; relays;
         # the user's callbacks.
         self.item_callbacks: tuple[Callable[[Any], object], ...] = ()
-        self.relays: tuple[Relay, ...] = ()
+        self.relays: list[Relay] = []
         self.callbacks: list[Callable[[Any], object]] = []
-        # By thread, how often it holds the future's condition since before the end: see ``conditions``.
-        # A thread changes only its own entry, also after the end.
-        self.holders: dict[int, int] = {} if holders is None else holders
 
     def run_hooks(self, task: Any) -> list[Any]:
         """Call the hooks of *task*, which has just ended; return the nodes that became ready.  Locked."""

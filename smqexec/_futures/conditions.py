@@ -4,22 +4,30 @@ These functions acquire the conditions of many futures, read their states, add a
 future, and release the conditions.  No state may change between.  A lock would ensure that, but Ctrl-C could
 leave it locked for ever.  So a condition is no lock: to acquire it *freezes* what the calling thread sees.  A
 pending ``_state`` stays pending for this thread, and a waiter that this thread adds after the end is called
-at once.  Other threads, and the thread that ends the future, never block on a condition.
-
-The freeze is an entry of the thread in `AtEnd.holders`.  It is made under the scheduler's lock, before the
-end; each thread changes only its own entry.  If Ctrl-C prevents the release, the thread still sees a pending
-``_state``.  `concurrent.futures.wait` is right all the same, as its waiter is called at once.
+at once.  If Ctrl-C prevents the release, `wait` is right all the same, as its waiter is called at once.
 """
 
 from __future__ import annotations
 
-from concurrent.futures._base import _AsCompletedWaiter, _Waiter
 from contextlib import suppress
-from threading import TIMEOUT_MAX, Event, Lock, get_ident
+from queue import Empty, SimpleQueue
+from threading import TIMEOUT_MAX, Event, RLock, local
 from typing import Any
+from weakref import ref
 
 from .._calls.interrupts import uninterrupted
-from .at_end import AtEnd
+from .._planner import DONE
+
+
+class Held(local):
+    """The conditions that the calling thread holds."""
+
+    def __init__(self) -> None:
+        # By future, how often this thread holds the condition, if since before the end.
+        self.counts: dict[ref[Any], int] = {}
+
+
+HELD = Held()
 
 
 class Condition:
@@ -32,27 +40,19 @@ class Condition:
 
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
         """Freeze what the calling thread sees of the future.  This never blocks."""
-        here = get_ident()
-
-        def freeze(at_end: AtEnd) -> None:
-            at_end.holders[here] = at_end.holders.get(here, 0) + 1
-
-        if not self._future._before_end(freeze) and self._future._is_frozen():
-            # Acquired before the end, and again after it: by a signal handler, for example.
-            freeze(self._future._at_end)
+        counts = HELD.counts
+        key = ref(self._future, counts.pop)
+        if self._future._stage < DONE or key in counts:
+            counts[key] = counts.get(key, 0) + 1
         return True
 
     def release(self) -> None:
         """Let the calling thread see the future as it is."""
-        future, here = self._future, get_ident()
-        at_end = future._at_end
-        if at_end is None:
-            return
-        left = at_end.holders.pop(here, 0) - 1
+        counts = HELD.counts
+        key = ref(self._future, counts.pop)
+        left = counts.pop(key, 0) - 1
         if left > 0:
-            at_end.holders[here] = left
-        elif not at_end.holders and future._home is None:  # earlier, the ending thread needs the record
-            future._at_end = None
+            counts[key] = left
 
     __enter__ = acquire
 
@@ -62,28 +62,25 @@ class Condition:
     def append(self, waiter: Any) -> None:
         """Add *waiter*; call it at once if the future ended after this thread acquired the condition."""
         future = self._future
-        if isinstance(waiter, _Waiter):  # else one of ours
-            _make_safe(waiter)
-
-        def add(at_end: AtEnd) -> None:
-            at_end.waiters.append(waiter)
-
-        if not future._before_end(add) and future._is_frozen():
-            with uninterrupted():  # Ctrl-C could leave the lock of the waiter locked
+        if type(getattr(waiter, "event", None)) is Event:
+            # Ctrl-C could leave both locked, and the thread that ends the future must not block.  No other
+            # thread uses them yet: this one holds the conditions of all futures that have the waiter.
+            waiter.event = WaiterEvent()
+            waiter.lock = RLock()  # a signal handler may end a future
+        if not future._add_at_end("waiters", waiter) and ref(future) in HELD.counts:
+            with uninterrupted():  # else `_notify` would log a KeyboardInterrupt
                 future._notify(waiter)
 
     def remove(self, waiter: Any) -> None:
         """Remove *waiter* if the future has not ended."""
-
-        def forget(at_end: AtEnd) -> None:
+        at_end = self._future._at_end
+        if at_end is not None:
             with suppress(ValueError):
                 at_end.waiters.remove(waiter)
 
-        self._future._before_end(forget)
 
-
-class _Ended:
-    """The condition of each future that has ended and is frozen for no thread: it does nothing."""
+class EndedCondition:
+    """The condition of each future that has ended and is not frozen: it does nothing."""
 
     def acquire(self, *_: object) -> None:
         pass
@@ -91,61 +88,18 @@ class _Ended:
     release = append = remove = __enter__ = __exit__ = acquire
 
 
-ENDED = _Ended()
+ENDED = EndedCondition()
 
 
-def _make_safe(waiter: Any) -> None:
-    """Replace the event and the lock of *waiter*, which Ctrl-C could leave locked, before any future has it.
-
-    The thread that ends a future acquires both, and must not block.
-    """
-    if type(waiter.event) is Event:
-        waiter.event = LockEvent()
-        if issubclass(type(waiter), _AsCompletedWaiter):
-            waiter.lock = UninterruptedLock(waiter.lock)
-
-
-class LockEvent:
-    """An event for one waiting thread.  `set` never blocks: the waiting thread holds no lock meanwhile."""
-
-    __slots__ = ("_unset",)
-
-    def __init__(self) -> None:
-        # Locked while the event is not set.  `set` releases it, `wait` acquires it; each is atomic.
-        self._unset = Lock()
-        self._unset.acquire()
+class WaiterEvent(SimpleQueue[None]):
+    """An event for one waiting thread, which Ctrl-C can't leave locked.  Each `set` ends one `wait`."""
 
     def set(self) -> None:
-        with suppress(RuntimeError):  # the event was set already
-            self._unset.release()
+        self.put(None)
 
     def clear(self) -> None:
-        self._unset.acquire(blocking=False)
+        pass
 
-    def wait(self, timeout: float | None = None) -> bool:
-        if not self._unset.acquire(timeout=-1 if timeout is None else min(max(timeout, 0), TIMEOUT_MAX)):
-            return False
-        self.set()
-        return True
-
-
-class UninterruptedLock:
-    """A lock that masks Ctrl-C while the main thread holds it."""
-
-    __slots__ = ("_guard", "_lock")
-
-    def __init__(self, lock: Any) -> None:
-        self._lock = lock  # constant
-        # The mask of the thread that holds the lock; written by that thread.
-        self._guard: Any = None
-
-    def __enter__(self) -> None:
-        guard = uninterrupted()
-        guard.__enter__()
-        self._lock.acquire()
-        self._guard = guard
-
-    def __exit__(self, *error: Any) -> None:
-        guard, self._guard = self._guard, None
-        self._lock.release()
-        guard.__exit__(*error)
+    def wait(self, timeout: float | None = None) -> None:
+        with suppress(Empty):
+            self.get(timeout=None if timeout is None else min(max(timeout, 0), TIMEOUT_MAX))

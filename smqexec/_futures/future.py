@@ -24,9 +24,10 @@ from collections.abc import Callable, Generator
 from concurrent.futures import CancelledError, Future
 from concurrent.futures._base import CANCELLED_AND_NOTIFIED, FINISHED, PENDING
 from concurrent.futures._base import RUNNING as RUNNING_STATE
-from threading import Thread, get_ident
+from threading import Thread
 from time import monotonic
 from typing import Any, ClassVar, Never, TypeVar
+from weakref import ref
 
 from typing_extensions import override
 
@@ -34,7 +35,7 @@ from .._calls.frames import traceback_of
 from .._calls.interrupts import keep, uninterrupted, unmasked
 from .._planner import DONE, DROPPED, NEW, READY, RUNNING, WAITING, Node
 from .at_end import AtEnd, Relay
-from .conditions import ENDED, Condition
+from .conditions import ENDED, HELD, Condition
 from .owner import Home
 from .remote_value import Kept, Snapshot, fetched, snapshot
 
@@ -243,25 +244,21 @@ class PlannedFuture(Node, Future[R]):
         queue = self._home
         if queue is not None and queue.scheduler.deferred(self.add_done_callback, fn):
             return
-        if not self._before_end(lambda at_end: at_end.callbacks.append(fn)):
+        if not self._add_at_end("callbacks", fn):
             self._call(fn, Exception)
 
     def _add_relay(self, relay: Relay) -> None:
         """Call ``relay.future_done(task)`` when the task is done; or at once, if it is done."""
-
-        def add(at_end: AtEnd) -> None:
-            at_end.relays += (relay,)
-
-        if not self._before_end(add):
+        if not self._add_at_end("relays", relay):
             relay.future_done(self)
 
-    def _before_end(self, change: Callable[[AtEnd], object]) -> bool:
-        """Apply *change* to the record under the lock and return True; return False if the task has ended."""
+    def _add_at_end(self, field: str, entry: object) -> bool:
+        """Append *entry* to the list *field* of the record; return False instead if the future has ended."""
         queue = self._home
         if queue is not None:
             with queue.scheduler.exclusive():
                 if self._stage < DONE:
-                    change(self._get_at_end())
+                    getattr(self._get_at_end(), field).append(entry)
                     return True
         return False
 
@@ -301,11 +298,9 @@ class PlannedFuture(Node, Future[R]):
         self._outcome = fate  # before the stage: see above
         self._stage = CANCELLED if fate is None else FAILED
 
-    def _leave(self, at_end: AtEnd | None) -> None:
-        """Release the scheduler and the record *at_end*.  The future has ended; the lock is held."""
-        if at_end is not None:
-            # A thread that holds the condition still sees a pending future: see `conditions`.
-            self._at_end = AtEnd(at_end.holders) if at_end.holders else None
+    def _leave(self) -> None:
+        """Release the scheduler and the record of the end.  The future has ended; the lock is held."""
+        self._at_end = None
         self._home = None  # last: with no home, all else is final
 
     def _producer(self) -> Any:
@@ -320,7 +315,7 @@ class PlannedFuture(Node, Future[R]):
         """Wake all threads that wait for the future, which has ended.  The lock is not held."""
         for wait in at_end.waits:
             wait.release()
-        for waiter in at_end.waiters:
+        for waiter in at_end.waiters.copy():  # its thread may remove it
             self._notify(waiter)
 
     def _notify(self, waiter: Any) -> None:
@@ -345,23 +340,17 @@ class PlannedFuture(Node, Future[R]):
 
     # Attributes that concurrent.futures reads.
 
-    # Without the lock.  A future that has ended keeps its record only while it is frozen for a thread.
     @property
     def _condition(self) -> Any:  # type: ignore[override]
-        return ENDED if self._stage >= DONE and self._at_end is None else Condition(self)
+        return ENDED if self._stage >= DONE and ref(self) not in HELD.counts else Condition(self)
 
     _waiters: Any = _condition
-
-    def _is_frozen(self) -> bool:
-        """Return True if the calling thread has held the condition since before the end."""
-        at_end = self._at_end
-        return at_end is not None and get_ident() in at_end.holders
 
     @property
     @override
     def _state(self) -> str:  # type: ignore[override]
         stage = self._stage
-        if stage >= DONE and self._at_end is not None and self._is_frozen():
+        if stage >= DONE and ref(self) in HELD.counts:  # frozen for this thread
             return PENDING
         return _FUTURE_STATES.get(stage, PENDING)
 

@@ -179,7 +179,7 @@ class Streams:
                     if at_end is None:
                         item._home = None
                     else:
-                        item._leave(at_end)
+                        item._leave()
             finally:
                 core.lock.release()
         except Exception as error:
