@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
+from sys import maxsize
 from typing import Any
 
 from smqexec import _planner
 from smqexec._planner import DONE, NEW, Group, Node, PlannedQueue, as_few
+
+# What `take` returns here if its limit is used up while a node is ready.
+SEARCHING: Any = object()
 
 
 class Named(Node):
@@ -42,7 +46,13 @@ class Planner(_planner.DependencyPlanner):
 
     def __init__(self, order: str = "newest") -> None:
         super().__init__(order)
-        self.take = self.order.take
+
+    def take(self, queue: PlannedQueue, limit: int | None = None) -> Any:
+        """Do what the order's `take` does; return `SEARCHING` if its limit is used up."""
+        return self._found(queue, self.order.take(queue, maxsize if limit is None else limit))
+
+    def _found(self, queue: PlannedQueue, node: Any) -> Any:
+        return SEARCHING if node is None and queue.ready else node
 
     def new_queue(self) -> PlannedQueue:
         queue = PlannedQueue()
@@ -63,7 +73,9 @@ class Planner(_planner.DependencyPlanner):
     def complete(self, node: Node, limit: int | None = None) -> tuple[Any, list[Any]]:
         """End *node* and start the next; return that, and what else became ready."""
         freed: list[Any] = []
-        return self.order.take(node._queue, limit, node, freed), freed
+        queue = node._queue
+        taken = self.order.take(queue, maxsize if limit is None else limit, node, freed)
+        return self._found(queue, taken), freed
 
     def drop_all(self, node: Node) -> tuple[list[Any], list[Any]]:
         """Drop *node* and all that depends on it, in one slice."""

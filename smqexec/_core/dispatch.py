@@ -17,7 +17,6 @@ from typing import Any
 from .._calls.interrupts import DEFERRED, call_deferred
 from .._futures.at_end import AtEnd
 from .._futures.task import Task
-from .._planner import SEARCHING
 from .exclusive import breakdown_on_error
 from .queue_state import QueueState, Worker
 from .searches import SEARCH_LIMIT
@@ -130,9 +129,7 @@ class Dispatcher:
                 # The hot path: one call of the planner ends the task and starts the next one.
                 freed: list[Any] = []
                 successor = core.take_next(queue, SEARCH_LIMIT, task, freed)
-                if successor is SEARCHING:
-                    successor = None
-                elif successor is not None and not freed:
+                if successor is not None and not freed:
                     # Nothing else is to do for most tasks: this saves the tests below.
                     worker.task = successor
                     queue.done += 1

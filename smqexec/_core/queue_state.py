@@ -100,8 +100,7 @@ class QueueState(PlannedQueue):
     __slots__ = (
         "_free_numbers", "_numbers", "barrier", "cancelled", "coming", "copies_context", "done",
         "failed", "has_rules", "idle", "in_order", "inline", "keeps_idle", "limit", "lost", "name", "owner",
-        "pending_limit", "pool", "refusal", "remote_values", "scheduler", "searches", "wakes_none", "width",
-        "workers",
+        "pending_limit", "pool", "refusal", "remote_values", "scheduler", "searches", "width", "workers",
     )  # fmt: skip
 
     def __init__(self, scheduler: Any, pool: Backend, limit: int, name: str) -> None:
@@ -123,11 +122,6 @@ class QueueState(PlannedQueue):
         self.idle: dict[Worker, None] = {}
         # Workers on their way to a task.  As many ready tasks need no further worker.
         self.coming: dict[Worker, None] = {}
-        # True only if a task that becomes ready wakes no thread: no worker is idle or may be started, unless
-        # the scheduler is stopped; and no search waits.  A cache that saves each submit 12 bytecodes.
-        # `Wake.wake` writes it, at a resume for all queues.  Whatever adds an idle worker or a search,
-        # removes a worker or raises `limit` resets it.
-        self.wakes_none = False
         # How many numbers of slots were given to workers, and a heap of those that are free again.
         self._numbers = 0
         self._free_numbers: list[int] = []

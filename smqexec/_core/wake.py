@@ -19,7 +19,7 @@ from typing import Any
 from .._calls.interrupts import LOGGER, uninterrupted
 from .._futures.future import FAILED, Failure
 from .._futures.task import Task
-from .._planner import READY, SEARCHING
+from .._planner import READY
 from .exclusive import Section, breakdown_on_error
 from .queue_state import QueueState, Worker
 from .searches import SEARCH_LIMIT
@@ -38,16 +38,12 @@ class Wake:
         If *brief*, also None if one slice of the search does not find it.
         """
         core = self._core
-        if not queue.ready or core.stopped:
-            return None
-        task: Any = core.take_next(queue, SEARCH_LIMIT)
-        while task is SEARCHING:
-            # Other threads may have the lock between two slices of a long search.
-            if brief:
-                task = None
-            else:
-                core.yield_lock()
-                task = None if core.stopped else core.take_next(queue, SEARCH_LIMIT)
+        task: Any = None
+        while queue.ready and not core.stopped:
+            task = core.take_next(queue, SEARCH_LIMIT)
+            if task is not None or brief:
+                break
+            core.yield_lock()  # other threads may have the lock between two slices of a long search
         worker.task = task
         return task  # type: ignore[no-any-return]
 
@@ -72,6 +68,10 @@ class Wake:
         """Send one more worker to the ready tasks of *queue*, if one is missing.  Return *starts* with it."""
         stopped = self._core.stopped
         full = not queue.idle and len(queue.workers) >= queue.limit
+        # A cache that saves each submit 12 bytecodes, and each end a look at what became ready: a ready task
+        # wakes no thread, as no worker is idle or may be started, or the scheduler is stopped; and no search
+        # waits.  Written at a resume for all queues.  Whatever adds an idle worker or a search, removes a
+        # worker or raises `limit` resets it.
         queue.wakes_none = (full or stopped) and not queue.searches
         if stopped:
             return starts

@@ -20,7 +20,7 @@ from weakref import ref
 from .._core.queue_state import QueueState
 from .._core.searches import searches
 from .._core.state import State
-from .._planner import DONE, SEARCHING
+from .._planner import DONE
 from .resources import Allocation
 
 
@@ -61,7 +61,7 @@ class Allocating:
         """Do what `take` of the order does, and hold back tasks that lack units."""
         while True:
             node: Any = self._core.planner.order.take(queue, limit, ended, freed)
-            if node is None or node is SEARCHING or self.allocate(node):
+            if node is None or self.allocate(node):
                 return node
             ended = None  # `take` has completed it
 

@@ -15,13 +15,13 @@ can be replayed in a test as a list of calls.  The owner serialises all calls.  
 
 from .graph import as_few, dependencies_of, dependents_of, listed_dependencies  # noqa: I001
 from .nodes import (
-    DONE, DROPPED, NEW, NONE, READY, RUNNING, SEARCHING, STRIDE, SWEEP_FROM, WAITING, Group, Node,
+    DONE, DROPPED, NEW, NONE, READY, RUNNING, STRIDE, SWEEP_FROM, WAITING, Group, Node,
     PlannedQueue,
 )  # fmt: skip
 from .planner import DependencyPlanner
 
 __all__ = [
-    "DONE", "DROPPED", "NEW", "NONE", "READY", "RUNNING", "SEARCHING", "STRIDE", "SWEEP_FROM",
+    "DONE", "DROPPED", "NEW", "NONE", "READY", "RUNNING", "STRIDE", "SWEEP_FROM",
     "WAITING", "DependencyPlanner", "Group", "Node", "PlannedQueue", "as_few", "dependencies_of",
     "dependents_of", "listed_dependencies",
 ]  # fmt: skip

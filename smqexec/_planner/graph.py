@@ -54,7 +54,10 @@ def linked(nodes: Iterable[Any]) -> list[Any]:
 
 
 def settle(order: Any, dependents: list[Any], freed: list[Any]) -> None:
-    """Count one dependency of each of *dependents* as done; add to *freed* the nodes that became ready."""
+    """Count one dependency of each of *dependents* as done.
+
+    Add to *freed* the nodes that became ready, but for those of queues that wake none.
+    """
     # The loop extends the list: chains of relays need no recursion.
     for node in dependents:
         node._missing = missing = node._missing - 1
@@ -70,7 +73,8 @@ def settle(order: Any, dependents: list[Any], freed: list[Any]) -> None:
             queue.waiting -= 1
             queue.ready += 1
             order.freed(node)
-            freed.append(node)
+            if not queue.wakes_none:
+                freed.append(node)
 
 
 def end_relay(node: Node) -> None:

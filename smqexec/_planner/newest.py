@@ -45,7 +45,7 @@ again as long as its other dependencies were not searched.  Thus many sinks shar
 Fresh.  One node that became ready is in no line and on no shelf: most often it starts next.
 """
 
-from __future__ import annotations  # noqa: I001
+from __future__ import annotations
 
 from collections.abc import Iterable
 from operator import attrgetter
@@ -54,9 +54,7 @@ from typing import Any
 
 from .graph import settle
 from .line import BOTTOM, GAP, Line
-from .nodes import (
-    DONE, NONE, READY, RUNNING, SEARCHING, SWEEP_FROM, WAITING, Node, PlannedQueue, release_dependencies,
-)  # fmt: skip
+from .nodes import DONE, NONE, READY, RUNNING, WAITING, Node, PlannedQueue, release_dependencies
 from .search import HELD_BACK, Past, Search, Shelf
 from .searches import Searches
 
@@ -120,11 +118,11 @@ class NewestFirst(Searches):
         node._number = number
         self.put(node)
 
-    def take(self, queue: PlannedQueue, limit: Any = None, ended: Any = None, freed: Any = None) -> Any:
-        """Start the node of *queue* that goes first; None if none is ready; or `SEARCHING`.
+    def take(self, queue: PlannedQueue, limit: int = maxsize, ended: Any = None, freed: Any = None) -> Any:
+        """Start the node of *queue* that goes first; None if none is ready.
 
-        *limit* is how many nodes to look at now.  *ended*, a running node of *queue*, ends first, with a
-        value; nodes that then become ready are added to *freed*, perhaps without the one that starts.
+        Also None if *limit* steps do not find it: the next call goes on.  *ended*, a running node of
+        *queue*, ends first, with a value: see `settle` for *freed*, which may lack the node that starts.
         """
         line, todo = queue.line, self.todo
         if ended is None:
@@ -136,9 +134,11 @@ class NewestFirst(Searches):
                 ended._dependents = None
                 if type(node) is list:
                     settle(self, node, freed)
+                elif (missing := node._missing) > 1:
+                    node._missing = missing - 1  # `settle`, written out
                 elif (
                     # The next of a chain, if nothing that is ready, or to be searched, comes before it.
-                    node._queue is queue and node._missing == 1 and self._fresh is None
+                    node._queue is queue and self._fresh is None
                     and (search := node._search) is not None and search.live and search.head is not node
                     and todo.things[-1]._number <= (number := search._number) > line.things[-1]._number
                     and todo.late_top <= number > line.late_top
@@ -156,14 +156,21 @@ class NewestFirst(Searches):
         fresh, things = self._fresh, line.things
         node = things[-1]
         if fresh is None:
-            # What is on top, if it is a ready node, and nothing newer is late.
+            # What is on top, if nothing newer is late: a ready node, or a search that is to go on.
             if todo.things[-1]._number > node._number:
                 things = todo.things
                 node = things[-1]
-            number = node._number
-            if node._stage != READY or node._queue is not queue or not line.late_top < number > todo.late_top:
-                return self._take_first(queue, limit)
-            del things[-1]
+            if not line.late_top < node._number > todo.late_top:
+                return self._take_first(queue, self.steps + limit)
+            if node._stage == READY and node._queue is queue:
+                del things[-1]
+            else:
+                stop = self.steps + limit
+                if (
+                    type(node) is not Search or not queue.ready
+                    or (node := self._advance(node, queue, stop)) is None
+                ):  # fmt: skip
+                    return self._take_first(queue, stop)
         elif (
             # The fresh node, on the same condition.
             fresh._queue is queue
@@ -173,25 +180,28 @@ class NewestFirst(Searches):
             node, self._fresh = fresh, None
             node._search = None
         else:
-            return self._take_first(queue, limit)
+            return self._take_first(queue, self.steps + limit)
+        # `PlannedQueue.start`, written out, but `running` was counted above.
         node._stage = RUNNING
         queue.ready -= 1
         needs = node._dependencies
-        if needs is not NONE:  # `release_dependencies`, written out
+        if needs is not NONE:
             if type(needs) is list:
                 node._empty(needs)
             node._dependencies = NONE
         return node
 
-    def _take_first(self, queue: PlannedQueue, limit: int | None) -> Any:
+    def _take_first(self, queue: PlannedQueue, stop: int) -> Any:
         """Do what `take` does in every case, for a node that is counted as running already."""
         line, todo = queue.line, self.todo
-        stop = maxsize if limit is None else self.steps + limit
         node: Any = None
         if queue.held_back:
             node = next(iter(queue.held_back))
             del queue.held_back[node]
-        while node is None and queue.ready:
+        while node is None:
+            if not queue.ready or self.steps >= stop:
+                queue.running -= 1
+                return None
             for each in (line, todo):
                 top = each.things[-1]
                 if top is GAP or each.late_top > top._number:
@@ -212,9 +222,7 @@ class NewestFirst(Searches):
                 node = top.pop() if type(top) is Shelf else line.things.pop()
                 break
             # The first of `todo` is newer than all that may start.
-            if self.steps >= stop:
-                node = SEARCHING
-            elif type(thing) is Search:
+            if type(thing) is Search:
                 node = self._advance(thing, queue, stop)
             elif thing._stage == WAITING:
                 node = self.begin(thing, queue, stop)
@@ -226,11 +234,6 @@ class NewestFirst(Searches):
                     node = thing
                 else:
                     self.put(thing)
-        if todo.gaps > SWEEP_FROM:
-            todo.sweep()  # a long search leaves gaps, and it may be the last for long
-        if node is None or node is SEARCHING:
-            queue.running -= 1
-            return node
         node._stage = RUNNING
         node._search = None
         queue.ready -= 1

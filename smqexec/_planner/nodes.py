@@ -19,7 +19,6 @@ WAITING, READY, RUNNING, DONE, DROPPED = range(5)
 NEW = -1
 
 NONE: tuple[Any, ...] = ()  # the dependencies of a node without any
-SEARCHING: Any = object()  # the result of `take` if its limit is used up: call it again
 ORIGIN = -(1 << 40)  # positions in a search lie around it: all are below 0, so that none looks like an index
 LATE = 0  # the place of a thing that is not in the stack of its line: see ``line``
 # The numbers of two submissions are so far apart.  Those of a group, such as a `map`, lie between.
@@ -85,13 +84,16 @@ def release_dependencies(node: Node) -> None:
 class PlannedQueue:
     """A queue, as the planner sees it.  The planner and its order write the fields."""
 
-    __slots__ = ("__weakref__", "held_back", "line", "ready", "running", "waiting")
+    __slots__ = ("__weakref__", "held_back", "line", "ready", "running", "waiting", "wakes_none")
 
     def __init__(self) -> None:
         # How many of its nodes are at these stages.
         self.waiting = self.ready = self.running = 0
         # Its ready nodes: a `Fifo`, or a `Line` of nodes and shelves.  `add_queue` and `rebuild` set it.
         self.line: Any = None
+        # The owner does nothing for its nodes that become ready: so it is not told of them.  The owner
+        # writes this.
+        self.wakes_none = False
         # Newest first: nodes that were held back and are ready again, in the order in which they became so.
         self.held_back: dict[Node, None] = {}
 

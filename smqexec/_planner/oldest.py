@@ -106,7 +106,7 @@ class OldestFirst:
         for queue in dict.fromkeys(current._queue for current in planned):
             queue.line.sort()
 
-    def take(self, queue: PlannedQueue, limit: Any = None, ended: Any = None, freed: Any = None) -> Any:
+    def take(self, queue: PlannedQueue, limit: int = 0, ended: Any = None, freed: Any = None) -> Any:
         if ended is None:
             queue.running += 1  # else one less runs, and one more
         else:

@@ -7,7 +7,7 @@ from typing import Any
 
 from .graph import dependencies_of, dependents_of, listed_dependencies
 from .line import GAP, Line
-from .nodes import LATE, NONE, ORIGIN, READY, RUNNING, Node, PlannedQueue
+from .nodes import LATE, NONE, ORIGIN, READY, RUNNING, SWEEP_FROM, Node, PlannedQueue
 from .search import HELD_BACK, NO_SEARCH, Past, Search
 
 PATH = 300  # a search begins with at most so many nodes; then another search goes on at its end
@@ -166,60 +166,69 @@ class Searches:
     def _advance(self, search: Search, queue: PlannedQueue, stop: int) -> Node | None:
         """Go on with *search*, the first of `todo`, until it meets a ready node of *queue*, or step *stop*.
 
-        Return that node, which goes first, or None.  A search that has nothing left leaves `todo`.
+        Return that node, which goes first and is listed nowhere, or None.  A search that has nothing left
+        leaves `todo`.
         """
-        frames, number, last = search.frames, search._number, search.highest
-        todo, things, steps = self.todo, self.todo.things, self.steps
-        above: Any = None  # the node whose dependencies are visited
-        while frames or search.later:
-            needs, index = frames.pop() if frames else search.later.popleft()
-            count = len(needs)  # 0, if its node has started since
-            while index < count:
-                if steps >= stop:
-                    frames.append((needs if type(needs) is list else listed_dependencies(above), index))
-                    self.steps, search.highest = steps, last
+        frames, number, todo, steps = search.frames, search._number, self.todo, self.steps
+        needs: Any = NONE  # the list that is visited: the dependencies of a node
+        above: Any = None  # that node, if its list was begun in this call
+        index = count = 0
+        for self.steps in range(steps + 1, stop + 1):
+            while index >= count:  # the list is at its end
+                if not frames and not search.later:
+                    todo.remove(search)
                     return None
-                node = needs[index]
-                index += 1
-                steps += 1
-                state, owner = node._stage, node._search or NO_SEARCH
-                if state >= RUNNING or owner is search:
+                needs, index = frames.pop() if frames else search.later.popleft()
+                count = len(needs)  # 0, if its node has started since
+            node = needs[index]
+            index += 1
+            state = node._stage
+            if state >= RUNNING:
+                continue
+            owner = node._search
+            if owner is not None and owner.live:
+                if owner is search:
                     continue
-                owned = owner.live
-                if (owner if owned else node)._number > number:
+                if owner._number > number:
                     search.intact = False  # it skips the node
                     continue
-                if owned:  # `unlist`, written out
-                    if state == READY:
-                        owner.unshelve(node)
-                    self.lose(owner, node)
-                elif state == READY:
-                    if not node._queue.line.remove(node):
-                        todo.remove(node)
-                elif at := node._place:
-                    if at > 0:
-                        # The search is on top of `todo`, so the node is not: it leaves a gap.
-                        things[at] = GAP
-                        todo.gaps += 1
-                elif at == LATE:
+                if state == READY:
+                    owner.unshelve(node)
+                self.lose(owner, node)
+            elif node._number > number:
+                search.intact = False
+                continue
+            elif state == READY:
+                if not node._queue.line.remove(node):
                     todo.remove(node)
-                node._place = last = last + 1
-                node._search = search
-                if state == READY and node._queue is not queue:
-                    search.shelve(node)
-                    continue
+            elif at := node._place:
+                if at > 0:  # `Line.remove`, written out
+                    todo.things[at] = GAP
+                    todo.gaps += 1
+            elif at == LATE:
+                todo.remove(node)
+            if state == READY and node._queue is queue:
                 if index < count:
                     frames.append((needs, index))
-                if state == READY:
-                    self.steps, search.highest = steps, last
-                    return node  # type: ignore[no-any-return]
-                above, index = node, 0  # go down, and only then on
-                needs = node._dependencies
-                if type(needs) is not list and needs is not NONE:  # `dependencies_of`, written out
-                    needs = (needs,)
-                count = len(needs)
-        self.steps, search.highest = steps, last
-        todo.remove(search)
+                if todo.gaps > SWEEP_FROM:
+                    todo.sweep()  # a long search leaves gaps, and it may be the last for long
+                node._search = None
+                return node  # type: ignore[no-any-return]
+            search.highest = node._place = search.highest + 1
+            node._search = search
+            if state == READY:
+                search.shelve(node)
+                continue
+            # Go down, and only then on.
+            if index < count:
+                frames.append((needs, index))
+            above, index = node, 0
+            needs = node._dependencies
+            if type(needs) is not list and needs is not NONE:  # `dependencies_of`, written out
+                needs = (needs,)
+            count = len(needs)
+        if index < count:
+            frames.append((needs if type(needs) is list else listed_dependencies(above), index))
         return None
 
     def dropped(self, nodes: list[Any]) -> None:

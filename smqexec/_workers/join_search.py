@@ -35,7 +35,7 @@ from .._core.searches import SEARCH_LIMIT, searches
 from .._futures.future import PlannedFuture
 from .._futures.relays import Foreign
 from .._limits.resources import AllocationWaiter
-from .._planner import DONE, NONE, READY, RUNNING, SEARCHING, Node, listed_dependencies
+from .._planner import DONE, NONE, READY, RUNNING, Node, listed_dependencies
 from .waits import AllTasks, Wait
 
 #: Nodes to visit, and the scheduler of the relays among them: a relay does not know its scheduler.
@@ -100,8 +100,8 @@ class AnyReady(Finder):
         """Start the ready task that goes first and return it; None if there is none, or none found yet."""
         for queue in () if self.scheduler.stopped else self.homes:
             task = self.scheduler.take_next(queue, SEARCH_LIMIT)
-            if task is not None:
-                return None if task is SEARCHING else task
+            if task is not None or queue.ready:
+                return task
         return None
 
 

@@ -10,12 +10,11 @@ from typing import Any
 
 import pytest
 from planner_checks import check, entries
-from planning import Held, Named, Planner, withdraw
+from planning import SEARCHING, Held, Named, Planner, withdraw
 
 from smqexec._planner import (
     DONE,
     RUNNING,
-    SEARCHING,
     Node,
     dependencies_of,
     dependents_of,

@@ -12,10 +12,10 @@ import pytest
 from marks import slow_but
 from model import Model
 from planner_checks import check, entries
-from planning import Held, Named, Planner, Tolerant, TolerantHeld
+from planning import SEARCHING, Held, Named, Planner, Tolerant, TolerantHeld
 
 from smqexec._core.submission_order import Barrier
-from smqexec._planner import READY, RUNNING, SEARCHING
+from smqexec._planner import READY, RUNNING
 from smqexec._planner.nodes import SWEEP_FROM
 
 ORDERS = ["newest", "oldest"]
