@@ -56,7 +56,7 @@ class Allocating:
     # The start of a task.
 
     def _next_allocated(
-        self, queue: QueueState, limit: int | None = None, ended: Any = None, freed: Any = None
+        self, queue: QueueState, limit: int, ended: Any = None, freed: Any = None
     ) -> Any:
         """Do what `take` of the order does, and hold back tasks that lack units."""
         while True:
