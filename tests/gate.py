@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import faulthandler
 import threading
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -50,8 +50,20 @@ class Gate:
             if not self._changed.wait_for(lambda: self._entered >= n, DEADLINE):
                 raise TimeoutError(f"{self._entered} of {n} tasks entered within {DEADLINE} s")
 
+    def hold(self, queue: Any, result: Any = None) -> Any:
+        """Submit the gate to *queue*; return the task, which has entered and is held."""
+        task = queue.submit(self, result)
+        self.wait_entered()
+        return task
+
     def open(self) -> None:
         """Let everybody through, now and later."""
         with self._changed:
             self._opened = True
             self._changed.notify_all()
+
+
+def occupy(queue: Any, result: Any = None) -> tuple[Gate, Any]:
+    """Let a task run in *queue* until a gate is opened; return the gate and the task."""
+    gate = Gate()
+    return gate, gate.hold(queue, result)

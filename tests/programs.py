@@ -21,7 +21,7 @@ import faulthandler, os, signal, sys, threading, time
 from concurrent.futures import Future, ThreadPoolExecutor
 import smqexec
 from smqexec import Queue, Scheduler, settled
-from gate import DEADLINE, Gate
+from gate import DEADLINE, Gate, occupy
 from internals import *
 from threads import until
 

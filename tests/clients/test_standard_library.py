@@ -74,8 +74,7 @@ def test_run_in_executor(queue: Queue) -> None:
 
 
 def test_run_in_executor_waits_for_a_task_among_the_arguments(queue: Queue, gate: Gate) -> None:
-    first = queue.submit(gate, 21)
-    gate.wait_entered()
+    first = gate.hold(queue, 21)
 
     async def main() -> Any:
         loop = asyncio.get_running_loop()

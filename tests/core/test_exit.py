@@ -17,7 +17,7 @@ from typing import Any
 from weakref import WeakSet
 
 import pytest
-from gate import DEADLINE, Gate
+from gate import DEADLINE, Gate, occupy
 from internals import core_of, lock_of, pool_of, process, state
 from marks import slow_but
 from programs import Outcome, forks, run
@@ -158,9 +158,7 @@ def test_interrupted_as_a_thread_is_started(first: bool) -> None:
         """
         queue, struck, start = Queue(2), [], threading.Thread.start
         if not FIRST:
-            gate = Gate()
-            queue.submit(gate)
-            gate.wait_entered()
+            gate, _ = occupy(queue)
             threading.Thread(target=lambda: (until(lambda: struck), gate.open())).start()
         def interrupted(thread):
             struck.append(signal.raise_signal(signal.SIGINT))
@@ -645,9 +643,7 @@ def test_task_of_the_parent_is_no_dependency() -> None:
 def test_interrupted_exit_cancels_what_is_pending(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
     scheduler = Scheduler()
     queue = Queue(scheduler, 1)
-    gate = Gate()
-    held = queue.submit(gate)
-    gate.wait_entered()
+    gate, held = occupy(queue)
     pending = queue.submit(int)
     pending.add_done_callback(lambda _: gate.open())
     monkeypatch.setattr(process, "_schedulers", {core_of(scheduler)})
@@ -751,8 +747,7 @@ def test_interrupted_shutdown_at_the_end_of_a_with_block() -> None:
 
     gate = Gate()
     with pytest.raises(KeyboardInterrupt), Interrupted(1) as queue:
-        held = queue.submit(gate, "ran")
-        gate.wait_entered()
+        held = gate.hold(queue, "ran")
         pending = queue.submit(int)
         pending.add_done_callback(lambda _: gate.open())
     assert pending.cancelled()
@@ -819,8 +814,7 @@ def test_child_of_a_queue_with_little_room() -> None:
         gate = Gate()
         queues = [Queue(1, max_pending=1), Queue(1, in_order=True), Queue(inline=True)]
         queue = queues[0]
-        queue.submit(gate)
-        gate.wait_entered()
+        gate.hold(queue)
         queue.submit(say, "pending")
         def child():
             for queue in queues:

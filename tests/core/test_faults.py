@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from gate import DEADLINE, Gate
+from gate import DEADLINE, Gate, occupy
 from internals import (
     check_order,
     core_of,
@@ -198,8 +198,7 @@ def test_callback_leaves_what_is_ready_to_a_thread_that_could_not_start_before(r
     with planned() as (scheduler,):
         refused = Queue(scheduler, 2, "refused")
         gate, other = Gate(), Gate()
-        first = refused.submit(gate)
-        gate.wait_entered()
+        first = gate.hold(refused)
         refusing(RuntimeError("can't start new thread"))
         second = refused.submit(other.open)
         refusing(None)
@@ -233,9 +232,7 @@ def test_task_that_waits_does_what_becomes_ready_while_another_thread_does_not_s
 ) -> None:
     """A thread is on its way for what is then cancelled; for what becomes ready there is only who waits."""
     with planned(2, 1) as (_, queue, other):
-        gate = Gate()
-        need = other.submit(gate, 7)
-        gate.wait_entered()
+        gate, need = occupy(other, 7)
         needed = queue.submit(abs, need)
         waiter = queue.submit(lambda: needed.result(DEADLINE))
         until(lambda: searches_in(queue))
@@ -311,8 +308,7 @@ def test_idle_threads_of_a_queue_that_breaks_with_nothing_pending_leave() -> Non
             raise Broken
 
     queue = Queue(2, initializer=initialize)
-    first = queue.submit(begun)
-    begun.wait_entered()
+    first = begun.hold(queue)
     assert queue.submit(abs, 1).result(DEADLINE) == 1  # by the first thread: the second is not there yet
     first.result(DEADLINE)
     until(lambda: idle_in(queue) == 1)
@@ -1131,8 +1127,7 @@ def test_fault_of_ours_while_a_task_that_has_started_is_held_back(monkeypatch: p
     with planned(2) as (scheduler, queue):
         gate = Gate()
         using = queue.options(resources={disk: 1})
-        held = using.submit(gate, 1)
-        gate.wait_entered()
+        held = gate.hold(using, 1)
 
         def hold_back(*_: object) -> Any:
             raise Internal

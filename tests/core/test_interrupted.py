@@ -43,8 +43,7 @@ def test_submit_interrupted_at_every_line(name: str, order: str, started: bool) 
         gate, outside = Gate(), Future[int]()
         with planned(1, 2, order=order) as (scheduler, queue, other):
             try:
-                held = other.submit(gate, "held")
-                gate.wait_entered()
+                held = gate.hold(other, "held")
                 if started:
                     assert queue.submit(int).result(DEADLINE) == 0
                 before = [queue.submit(str, held), queue.submit(str, other.submit(lambda x: x, held))]
@@ -99,8 +98,7 @@ def test_submit_interrupted_twice(order: str, monkeypatch: pytest.MonkeyPatch) -
         gate = Gate()
         with planned(1, order=order) as (scheduler, queue):
             try:
-                held = queue.submit(gate, "held")
-                gate.wait_entered()
+                held = gate.hold(queue, "held")
                 before = [queue.submit(abs, i) for i in range(3)]
                 admit = core_of(scheduler).add_node
 
@@ -134,8 +132,7 @@ def test_submit_interrupted_where_no_thread_can_be_started(monkeypatch: pytest.M
 
     with planned(1) as (scheduler, queue):
         try:
-            held = queue.submit(gate, "held")
-            gate.wait_entered()
+            held = gate.hold(queue, "held")
             before = queue.submit(abs, -2)
             admit = core_of(scheduler).add_node
 
@@ -357,8 +354,7 @@ def test_refused_submit_leaves_no_units_taken(state: str, hold: bool) -> None:
             if state in ("held back", "granted"):
                 until(lambda: "1 task lacks it" in scheduler.why())
             if state == "granted":
-                queue.submit(busy)
-                busy.wait_entered()
+                busy.hold(queue)
                 gate.open()
                 until(holder.done)
                 assert disk.free == 0
@@ -490,8 +486,7 @@ def test_ctrl_c_between_any_two_bytecodes(name: str) -> None:
         step += 1 if step < 250 else 7
         gate, disk = Gate(), Resource("disk", 2)
         with planned(1, 2) as (scheduler, queue, other):
-            held = other.submit(gate, "held")
-            gate.wait_entered()
+            held = gate.hold(other, "held")
             task = queue.submit(str, held)
             strike = Strike(step, PACKAGE, opcodes=True)
             try:

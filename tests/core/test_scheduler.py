@@ -11,7 +11,7 @@ from typing import Any
 
 import planner_checks
 import pytest
-from gate import DEADLINE, Gate
+from gate import DEADLINE, Gate, occupy
 from internals import (
     blocked_on,
     check_order,
@@ -377,9 +377,7 @@ def test_with_block_that_raises_still_does_what_is_pending() -> None:
 def test_shutdown_cancels_what_is_pending() -> None:
     with planned(1, 1) as (scheduler, queue, other):
         outside: Future[int] = Future()
-        gate = Gate()
-        held = queue.submit(gate.enter, 1)
-        gate.wait_entered()
+        gate, held = occupy(queue, 1)
         pending = [other.submit(add, held), queue.submit(add, 1), queue.submit(add, outside)]
         pending += [other.submit(add, task) for task in pending]
         ending = beside(partial(scheduler.shutdown, cancel_futures=True))
@@ -393,9 +391,7 @@ def test_shutdown_cancels_what_is_pending() -> None:
 
 def test_shutdown_that_cancels_lets_go_on_who_only_waits_for_the_end() -> None:
     with planned(1, 2) as (_, queue, other):
-        gate = Gate()
-        queue.submit(gate)
-        gate.wait_entered()
+        gate, _ = occupy(queue)
         task = queue.submit(int)
         together = threading.Barrier(2)
         late = [other.submit(lambda _: together.wait(DEADLINE), settled(task)) for _ in range(2)]
@@ -564,9 +560,7 @@ def test_end_of_a_task_is_told_before_a_long_search(
             finally:
                 lock_of(scheduler).acquire()
 
-        gate = Gate()
-        held = queue.submit(gate, 1)
-        gate.wait_entered()
+        gate, held = occupy(queue, 1)
         waiting = beside(held.result)
         until(lambda: blocked_on(held))
         sink = deep(queue)

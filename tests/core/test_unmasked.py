@@ -10,7 +10,7 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from gate import DEADLINE, Gate
+from gate import DEADLINE, occupy
 from internals import blocked_on, paused_in, searches, waiters_of, watchers_of
 from threads import beside, planned, until
 
@@ -51,9 +51,7 @@ class Given(Executor):
 @pytest.mark.parametrize("kind", ["one", "several", "all", "inline", "pause"])
 def test_ctrl_c_ends_a_wait_at_once_and_leaves_no_record(kind: str) -> None:
     with planned(1) as (scheduler, queue), Queue(scheduler, inline=True) as inline:
-        gate = Gate()
-        task = queue.submit(gate)
-        gate.wait_entered()
+        gate, task = occupy(queue)
         calls: dict[str, Callable[[], Any]] = {
             "one": lambda: task.result(DEADLINE),
             "several": lambda: smqexec.wait([task], DEADLINE),

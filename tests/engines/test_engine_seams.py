@@ -366,8 +366,7 @@ def test_call_that_becomes_ready_under_the_lock_of_a_pool_that_shuts_down() -> N
     pool = ThreadPoolExecutor(1)
     with Scheduler() as scheduler:
         first, second = (Queue(scheduler, executor=pool, prefetch=1) for _ in range(2))
-        held = first.submit(gate)
-        gate.wait_entered()
+        held = gate.hold(first)
         fetched = first.submit(abs, -1)
         after = second.submit(isinstance, settled(fetched), Future)
         beside(lambda: pool.shutdown(wait=False, cancel_futures=True)).result(DEADLINE)

@@ -214,8 +214,7 @@ def test_submit_that_would_block_the_loop_is_an_error(how: str) -> None:
 
     async def main(queue: Queue) -> None:
         loop = asyncio.get_running_loop()
-        running = queue.submit(gate)
-        gate.wait_entered()
+        running = gate.hold(queue)
         pending = queue.submit(abs, -1)  # there is room
         calls = {
             "submit": lambda: queue.submit(abs, -2),

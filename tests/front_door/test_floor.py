@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from gate import Gate
+from gate import occupy
 
 
 @pytest.fixture
@@ -21,9 +21,7 @@ def test_the_floor_is_a_correct_executor(floor: Any) -> None:
     a = executor.submit(int, "20")
     b = executor.submit(pow, a, 2)
     assert executor.submit(lambda *args: args, a, b, a, 1).result(executor) == (20, 400, 20, 1)
-    gate = Gate()
-    held = executor.submit(gate, 1)
-    gate.wait_entered()
+    gate, held = occupy(executor, 1)
     chain = executor.submit(abs, held)
     assert executor.submit(int).result(executor) == 0  # by the other worker
     assert chain.state == 0

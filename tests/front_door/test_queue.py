@@ -364,8 +364,7 @@ def test_first_thread_does_not_start(make: Maker, no_thread: Any, error: Excepti
 def test_later_thread_does_not_start(make: Maker, gate: Gate, no_thread: Any) -> None:
     queue = make(2, "failing")
     ran = []
-    running = queue.submit(gate)
-    gate.wait_entered()
+    running = gate.hold(queue)
     no_thread(ERRORS[0])
     tasks = [queue.submit(ran.append, i) for i in range(5)]
     assert no_thread.state["tried"] > 0
@@ -385,8 +384,7 @@ def test_later_thread_does_not_start(make: Maker, gate: Gate, no_thread: Any) ->
 def test_a_start_that_fails_spares_what_still_waits(make: Maker, gate: Gate, no_thread: Any) -> None:
     queue = make(1, "failing")
     other = make(1)
-    held = other.submit(gate, "x")
-    gate.wait_entered()
+    held = gate.hold(other, "x")
     no_thread(MemoryError())
     waiting = queue.submit(str, held)
     with pytest.raises(MemoryError):
@@ -465,8 +463,7 @@ def test_shutdown_lets_run_what_was_submitted(make: Maker, gate: Gate, wait: boo
 
 def test_shutdown_cancels_pending_tasks(make: Maker, gate: Gate) -> None:
     queue, other = make(1), make(1)
-    running = queue.submit(gate, "x")
-    gate.wait_entered()
+    running = gate.hold(queue, "x")
     pending = [queue.submit(int) for _ in range(3)]
     waiting = queue.submit(str, running)
     foreign = queue.submit(str, Future())
@@ -721,8 +718,7 @@ def test_threads_are_freed_after_a_shutdown(make: Maker, wait: bool) -> None:
 def test_lost_queue_does_what_it_was_given(make: Maker, gate: Gate) -> None:
     queue = make(1)
     ran = []
-    queue.submit(gate)
-    gate.wait_entered()
+    gate.hold(queue)
     for i in range(5):
         queue.submit(ran.append, i)
     threads = [*queue._threads]
@@ -765,8 +761,7 @@ def test_lost_queue_without_threads_waits_for_a_foreign_future(make: Maker) -> N
 
 def test_counts(make: Maker, gate: Gate) -> None:
     queue = make(1)
-    running = queue.submit(gate, "x")
-    gate.wait_entered()
+    running = gate.hold(queue, "x")
     queue.submit(int)
     queue.submit(str, running)
     failing = queue.submit(int, "x")
@@ -788,8 +783,7 @@ def test_repr(make: Maker, gate: Gate) -> None:
 
     queue = make(2, "prefix")
     assert repr(queue) == "<Queue prefix, 2 slots: no tasks>"
-    queue.submit(gate)
-    gate.wait_entered()
+    gate.hold(queue)
     queue.submit(str, Future())
     assert repr(queue) == "<Queue prefix, 2 slots: 1 waiting, 1 running>"
     queue.shutdown(wait=False, cancel_futures=True)

@@ -15,7 +15,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from gate import DEADLINE, Gate
+from gate import DEADLINE, Gate, occupy
 from internals import core_of, lock_of, order_of
 from strikes import strike
 from threads import beside, hold, planned, until
@@ -50,8 +50,7 @@ def test_stop_and_cancel_anywhere_in_a_call(name: str) -> None:
     def interrupted(step: int) -> bool:
         gate, told = Gate(), []
         with planned(1) as (scheduler, queue):
-            running = queue.submit(gate, 1)
-            gate.wait_entered()
+            running = gate.hold(queue, 1)
             task, cancelled = queue.submit(str, running), queue.submit(str, running)
 
             def handle() -> None:
@@ -219,9 +218,7 @@ def test_ctrl_c_in_a_deferred_call_is_raised_after_the_other_calls() -> None:
 def test_finalizer_in_a_thread_that_ends_a_task_or_an_item(monkeypatch: pytest.MonkeyPatch) -> None:
     """The call of the finalizer is deferred, and made by that thread before it calls callbacks."""
     with planned(1) as (scheduler, queue):
-        gate = Gate()
-        good = queue.submit(gate, "x")
-        gate.wait_entered()
+        gate, good = occupy(queue, "x")
         bad = queue.submit(int, "x")  # the only worker is busy
         part = good[0]
         pending = {part: queue.submit(str, Future()), bad: queue.submit(str, Future())}
@@ -399,8 +396,7 @@ def test_calls_of_a_thread_that_has_the_lock() -> None:
     """A submit is refused; what changes something is deferred until the lock is free."""
     gate = Gate()
     with planned(1, 1) as (scheduler, queue, other):
-        other.submit(gate)
-        gate.wait_entered()
+        gate.hold(other)
         assert queue.submit(abs, -1).result(DEADLINE) == 1
         pending = other.submit(abs, -2)
         values = other.submit(iterated)

@@ -508,8 +508,7 @@ def test_twenty_thousand_dependents_end_together(shape: str, how: str, order: st
         gate = Gate()
         # Held, not stopped: dependents must end also where nothing else happens.
         first = queue.submit(lambda: (gate.enter(), fail())) if how == "failed" else None
-        held = queue.submit(gate)
-        gate.wait_entered()
+        held = gate.hold(queue)
         first = queue.submit(add, 1) if first is None else first
         tasks = [first]
         for i in range(n):
@@ -700,8 +699,7 @@ def test_idle_or_busy_thread_keeps_nothing_of_the_task_before() -> None:
                 task = queue.submit(work)
                 gate = Gate()
                 if busy:
-                    queue.submit(gate)
-                    gate.wait_entered()
+                    gate.hold(queue)
                 outcome(task)
                 gone = weakref.ref(task)
                 del task

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from gate import DEADLINE, Gate
+from gate import DEADLINE, Gate, occupy
 from internals import check_order, lock_of, pending_in, searches_in, state_of
 from marks import slow_but
 from strikes import SUBMITS, press_ctrl_c, strike
@@ -184,9 +184,7 @@ def test_waiting_for_one_behind_a_task_that_needs_the_waiting_one() -> None:
 def test_callbacks_leave_the_next_to_others() -> None:
     """A callback that waits for the next task of the line."""
     with line(2) as (_, queue, done):
-        gate = Gate()
-        first = queue.submit(gate)
-        gate.wait_entered()
+        gate, first = occupy(queue)
         tasks = [queue.submit(done.append, number) for number in range(3)]
         tasks[0].add_done_callback(lambda _: done.append(tasks[2].exception(DEADLINE)))
         gate.open()
@@ -228,8 +226,7 @@ def test_submit_interrupted_at_every_line(name: str, order: str) -> None:
         gate, outside = Gate(), Future[int]()
         with line(1, 2, order=order) as (scheduler, queue, done, other):
             try:
-                held = other.submit(gate, "held")
-                gate.wait_entered()
+                held = gate.hold(other, "held")
                 before = [queue.submit(str, held), queue.submit(done.append, 1)]
                 if not strike(step, lambda: SUBMITS[name](queue, held, outside), press_ctrl_c):  # noqa: B023
                     assert step > 30, "nothing was interrupted"

@@ -27,8 +27,7 @@ def full(limit: int = 2, in_order: bool = False) -> Iterator[Any]:
     gate = Gate()
     with planned() as (scheduler,):
         queue = Queue(scheduler, 1, max_pending=limit, in_order=in_order)
-        queue.submit(gate)
-        gate.wait_entered()
+        gate.hold(queue)
         try:
             yield queue, gate, [queue.submit(abs, number) for number in range(limit)]
         finally:
@@ -268,8 +267,7 @@ def test_submit_interrupted_at_every_line(name: str) -> None:
         with planned(2) as (scheduler, other):
             queue = Queue(scheduler, 1, max_pending=3)
             try:
-                held = other.submit(gate, "held")
-                gate.wait_entered()
+                held = gate.hold(other, "held")
                 before = queue.submit(str, held)
                 struck = strike(
                     step,
@@ -375,8 +373,7 @@ def test_on_an_executor() -> None:
     gate = Gate()
     with ThreadPoolExecutor(1) as pool, Scheduler() as scheduler:
         queue = Queue(scheduler, 1, executor=pool, max_pending=1)
-        queue.submit(gate)
-        gate.wait_entered()
+        gate.hold(queue)
         queue.submit(checkpoint)
         late = blocked(queue.submit, abs, -5, queue=queue)
         gate.open()

@@ -152,8 +152,7 @@ def test_failed_and_cancelled_tasks_give_back(lab: Any) -> None:
     taking = queue.options(resources={disk: 3}, hold=True)
     assert taking.submit(fail).exception(DEADLINE)
     until(lambda: disk.free == 3)
-    first = taking.submit(gate.enter)
-    gate.wait_entered()
+    first = gate.hold(taking)
     lined = [taking.submit(abs, 1) for _ in range(3)]
     until_lacking(*lined)
     assert lined[0].cancel()
@@ -170,8 +169,7 @@ def test_failed_and_cancelled_tasks_give_back(lab: Any) -> None:
 def test_granted_task_that_is_cancelled_gives_back(lab: Any) -> None:
     scheduler, queue, _, disk, gate = lab
     taking = queue.options(resources={disk: 3})
-    taking.submit(gate.enter)
-    gate.wait_entered()
+    gate.hold(taking)
     lined = [taking.submit(abs, 1) for _ in range(2)]
     until(lambda: queue.counts()["waiting"] == 2)
     scheduler.stop()
@@ -332,8 +330,7 @@ def test_granted_task_is_the_next_of_its_queue(lab: Any) -> None:
     gate.wait_entered()
     lacking = narrow.options(resources={disk: 1}).submit(ran.append, "lacking")
     until(lambda: narrow.counts()["waiting"] == 1)
-    narrow.submit(own.enter)
-    own.wait_entered()
+    own.hold(narrow)
     others = [narrow.submit(ran.append, "other") for _ in range(3)]
     gate.open()
     until(lambda: lacking._stage == 1)
@@ -505,8 +502,7 @@ def test_task_that_has_some_of_what_the_one_it_waits_for_needs() -> None:
     gate = Gate()
     with planned(3) as (_, queue):
         taking = queue.options(resources={disk: 1})
-        taking.submit(gate.enter)
-        gate.wait_entered()
+        gate.hold(taking)
         task = taking.submit(lambda: taking.submit(abs, -1).result(DEADLINE))
         until(lambda: disk._waiting)
         gate.open()
@@ -524,8 +520,7 @@ def test_task_is_held_back_after_it_was_met_by_a_search() -> None:
 
         file = queue.options(resources={disk: 1}, hold=True).submit(abs, -1)
         file.result(DEADLINE)
-        other.submit(entered.enter)
-        entered.wait_entered()
+        entered.hold(other)
         lacking = other.options(resources={disk: 1}).submit(abs, -7)  # ready, but for a slot
         task = queue.submit(outer, Raw(Raw(lacking)))
         until(lambda: "waits for abs" in task.why())

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from gate import DEADLINE, Gate
+from gate import DEADLINE, occupy
 from internals import core_of, lock_of
 from threads import collected, planned, until
 
@@ -44,9 +44,7 @@ def unseen(caplog: pytest.LogCaptureFixture) -> list[Any]:
 def test_only_debug_sees_more() -> None:
     with planned(1) as (scheduler, queue):
         assert not core_of(scheduler).observers
-        gate = Gate()
-        task = queue.submit(gate.enter)
-        gate.wait_entered()
+        gate, task = occupy(queue)
         assert task._submitted_at is task._since is None
         assert not vars(task)
         assert " for " not in task.why()

@@ -13,7 +13,7 @@ from operator import add
 from typing import Any
 
 import pytest
-from gate import DEADLINE, Gate
+from gate import DEADLINE, Gate, occupy
 from internals import core_of, events, lock_of, pool_of
 from threads import beside, planned, until, until_gone
 
@@ -75,9 +75,7 @@ def test_events_of_a_task() -> None:
 def test_called_in_the_thread_where_it_happens() -> None:
     listener = Listener()
     with planned(1) as (scheduler, queue), scheduler.observe(listener):
-        gate = Gate()
-        held = queue.submit(gate)
-        gate.wait_entered()
+        gate, held = occupy(queue)
         dropped = queue.submit(add, held, 1)
         dropped.cancel()
         gate.open()
@@ -229,9 +227,7 @@ def test_dependencies_are_those_among_all_arguments_done_or_not() -> None:
 def test_tasks_submitted_before_get_numbers_when_first_seen() -> None:
     listener = Listener()
     with planned(1) as (scheduler, queue):
-        gate = Gate()
-        running = queue.submit(gate)
-        gate.wait_entered()
+        gate, running = occupy(queue)
         pending = queue.submit(add, 1, 2)
         with scheduler.observe(listener):
             user = queue.submit(add, pending, 1)

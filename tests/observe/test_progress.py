@@ -195,8 +195,7 @@ def test_a_line_says_all(still: Clock, queues: tuple[Scheduler, Queue, Queue]) -
     gate = Gate()
     with progress(scheduler, file=file):
         settle(camera, 2)
-        camera.submit(gate.enter)
-        gate.wait_entered()
+        gate.hold(camera)
         for _ in range(3):
             analysis.submit(int, camera.submit(int)).cancel()
         scheduler.stop()

@@ -110,8 +110,7 @@ def test_queue_of_another_executor_has_a_row_for_each_slot(path: Path) -> None:
 def test_what_was_there_before_is_in_it(path: Path) -> None:
     gate = Gate()
     with planned(1) as (scheduler, queue):
-        running = queue.submit(gate)
-        gate.wait_entered()
+        running = gate.hold(queue)
         pending = queue.submit(add, running, 1)
         dropped = queue.submit(add, pending, 1)
         with record(scheduler, path):

@@ -12,7 +12,7 @@ from types import NoneType
 from typing import Any
 
 import pytest
-from gate import DEADLINE, Gate
+from gate import DEADLINE, Gate, occupy
 from internals import searches_in, workers_of
 from threads import beside, planned, until
 
@@ -183,9 +183,7 @@ def test_beside_a_queue_of_threads() -> None:
     with planned(1) as (scheduler, threads):
         queue = Queue(scheduler, inline=True)
         worker = threads.submit(here)
-        gate = Gate()
-        held = threads.submit(gate, 1)
-        gate.wait_entered()
+        gate, held = occupy(threads, 1)
         task = queue.submit(lambda _: (here(), threads.submit(here).result()), held)
         gate.open()
         beside_it, again = task.result(DEADLINE)

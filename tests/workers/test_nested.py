@@ -12,7 +12,7 @@ from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION, 
 from typing import Any
 
 import pytest
-from gate import DEADLINE, Gate
+from gate import DEADLINE, Gate, occupy
 from internals import (
     JoinSearch,
     Wait,
@@ -62,14 +62,6 @@ def searched(queue: Queue) -> Any:
     return search
 
 
-def occupy(queue: Queue, result: Any = None) -> tuple[Gate, Any]:
-    """Let a task run in *queue* until a gate is opened; return the gate and the task."""
-    gate = Gate()
-    task = queue.submit(gate, result)
-    gate.wait_entered()
-    return gate, task
-
-
 # One slot is enough.
 
 
@@ -100,8 +92,7 @@ def test_wait_takes_a_step_for_each_task_around_it() -> None:
 
         gate = Gate()
         with planned(1, 1) as (_, queue, other):
-            held = other.submit(gate)
-            gate.wait_entered()
+            held = gate.hold(other)
             queue.submit(descend, depth).result(DEADLINE)
             gate.open()
         return count
@@ -1129,8 +1120,7 @@ def test_cancel_with_dependencies_leaves_a_generator_task_whose_item_is_there() 
             yield 2
 
         task = queue.submit(film)
-        other.submit(busy)
-        busy.wait_entered()
+        busy.hold(other)
         assert task[0].result(DEADLINE) == 1
         assert other.submit(str, task[0]).cancel(dependencies=True)
         gate.open()
@@ -1183,8 +1173,7 @@ def test_cancelling_block() -> None:
     with Queue(1) as queue:
         with pytest.raises(KeyError), queue.cancelling() as same:
             assert same is queue
-            held = queue.submit(gate)
-            gate.wait_entered()
+            held = gate.hold(queue)
             pending = queue.submit(int)
             raise KeyError
         assert pending.cancelled()

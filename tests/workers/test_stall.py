@@ -358,8 +358,7 @@ def test_exit_says_nothing_of_a_task_that_takes_long(
 ) -> None:
     gate = Gate()
     with planned(1) as (scheduler, queue):
-        queue.submit(gate)
-        gate.wait_entered()
+        gate.hold(queue)
         found = looks(monkeypatch)
         finished = finishing(scheduler)
         until(lambda: len(found) > 2)
