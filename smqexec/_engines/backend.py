@@ -33,6 +33,7 @@ order decides nothing.  Invariants, for executors of any kind:
 
 from __future__ import annotations
 
+import sys
 import threading
 from _thread import start_new_thread
 from collections import deque
@@ -41,6 +42,7 @@ from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecu
 from contextlib import suppress
 from functools import partial
 from itertools import count
+from types import FrameType
 from typing import Any
 
 from .._calls.arguments import materialise
@@ -56,7 +58,7 @@ from .._futures.names import label_of, note
 from .._futures.remote_value import Kept, stand_in
 from .._futures.task import Task
 from .._workers.generators import drive, ensure_stream, open_stream
-from .._workers.pools import check_width, submitting
+from .._workers.pools import check_width
 from .channels import Channel, LocalChannel, Ordinary, Outcome, error_of, outcome_of, perform, stream
 from .executors import Call, Engine, end_of, is_end, workers_of
 from .pickling import explain
@@ -81,6 +83,15 @@ def on_executor(
     queue.limit += backend.prefetch()
     come_before()
     return queue
+
+
+def _submitting(pool: type[Executor]) -> bool:
+    """Return True if the calling thread is at a ``submit`` of class *pool*, or of a pool of threads."""
+    codes = (ThreadPoolExecutor.submit.__code__, getattr(pool.submit, "__code__", None))
+    frame: FrameType | None = sys._getframe()
+    while frame is not None and frame.f_code not in codes:
+        frame = frame.f_back
+    return frame is not None
 
 
 class _Steps(threading.local):
@@ -192,7 +203,7 @@ class ExecutorBackend(Backend):
         if _steps.later is not None:
             _steps.later.append(step)
             return
-        if self._pool is not None and submitting(self._pool):
+        if self._pool is not None and _submitting(self._pool):
             # A signal handler or a finalizer has interrupted this thread in ``submit``, which holds a lock.
             # Another thread can wait for the lock.
             start_new_thread(elsewhere, (self._do, (step,)))

@@ -21,7 +21,6 @@ from gate import DEADLINE, Gate, occupy
 from internals import core_of, lock_of, pool_of, process, state
 from marks import slow_but
 from programs import Outcome, forks, run
-from threads import beside
 
 from smqexec import Queue, Scheduler, checkpoint
 
@@ -531,8 +530,6 @@ def test_abandoned_scheduler_needs_no_lock_that_was_held() -> None:
     outside: Future[int] = Future()
     waiting = queue.submit(abs, outside)
     lock_of(scheduler).acquire()  # never released, as in a child
-    pool = pool_of(queue)
-    pool._shutdown_lock.acquire()
     core_of(scheduler).ending.abandon()
     with pytest.raises(RuntimeError, match="the queue was made before the fork"):
         queue.submit(int)
@@ -553,9 +550,8 @@ def test_abandoned_scheduler_needs_no_lock_that_was_held() -> None:
     scheduler.shutdown()
     assert not pending.done()
     # The threads that are at work here end with their tasks.
-    pool._shutdown_lock.release()
     gate.open()
-    pool.shutdown()
+    pool_of(queue).join(wait=True)
     assert not held.done() and not failing.done()
 
 
@@ -567,7 +563,7 @@ def test_thread_that_has_not_begun_leaves_an_abandoned_scheduler(fails: bool) ->
     gate.wait_entered()
     core_of(queue).ending.abandon()
     gate.open()
-    pool_of(queue).shutdown()
+    pool_of(queue).join(wait=True)
     assert queue.counts()["done"] == 0 and not task.done()
 
 
@@ -579,13 +575,6 @@ def test_future_that_ends_makes_nothing_ready_in_an_abandoned_scheduler() -> Non
     core_of(scheduler).ending.abandon()
     outside.set_result(1)
     assert (queue.counts()["waiting"], queue.counts()["ready"]) == (1, 0)
-
-
-def test_shutdown_of_an_abandoned_queue_without_threads_needs_no_lock_of_its_pool() -> None:
-    queue = Queue(1)
-    core_of(queue).ending.abandon()
-    with pool_of(queue)._shutdown_lock:
-        beside(queue.shutdown).result(DEADLINE)
 
 
 def test_wait_in_which_the_scheduler_is_abandoned_is_over() -> None:
@@ -600,7 +589,7 @@ def test_wait_in_which_the_scheduler_is_abandoned_is_over() -> None:
 
     queue.submit(program)
     assert over.wait(DEADLINE)
-    pool_of(queue).shutdown()
+    pool_of(queue).join(wait=True)
 
 
 def test_resume_of_an_abandoned_scheduler_starts_no_threads() -> None:
@@ -622,7 +611,7 @@ def test_checkpoint_of_an_abandoned_scheduler_does_not_hold() -> None:
     core_of(queue).ending.abandon()
     gate.open()
     assert passed.wait(DEADLINE)
-    pool_of(queue).shutdown()
+    pool_of(queue).join(wait=True)
 
 
 def test_task_of_the_parent_is_no_dependency() -> None:

@@ -357,8 +357,8 @@ def test_submits_that_fail(touched: list[str]) -> None:
         with pytest.raises(ValueError):
             queue.submit(str, Refusing())
         other: Any = Queue(scheduler, 1)
-        other._pool.submit = fail
+        other._pool.start = fail
         with pytest.raises(ValueError):
             other.submit(int)
-        del other._pool.submit
+        del other._pool.start
     assert not touched

@@ -482,7 +482,7 @@ def test_generator_of_an_abandoned_scheduler_completes_no_items() -> None:
     gate.wait_entered()
     core_of(queue).ending.abandon()
     gate.open()
-    pool_of(queue).shutdown()
+    pool_of(queue).join(wait=True)
     assert not any(item.done() for item in items) and not task.done()
 
 
