@@ -10,7 +10,6 @@ from concurrent.futures import (
     ALL_COMPLETED,
     FIRST_COMPLETED,
     FIRST_EXCEPTION,
-    CancelledError,
     Future,
     ThreadPoolExecutor,
     as_completed,
@@ -107,14 +106,6 @@ def test_to_thread_keeps_the_context() -> None:
     assert run(main) == "inner"
 
 
-def test_many_calls_to_a_default_executor() -> None:
-    async def main() -> list[int]:
-        asyncio.get_running_loop().set_default_executor(Queue(4))
-        return await asyncio.gather(*(asyncio.to_thread(pow, i, 2) for i in range(200)))
-
-    assert run(main) == [i * i for i in range(200)]
-
-
 def test_wrap_future_and_its_cancellation(queue: Queue, gate: Gate) -> None:
     held = [queue.submit(gate), queue.submit(gate)]
     gate.wait_entered(2)
@@ -134,23 +125,6 @@ def test_wrap_future_and_its_cancellation(queue: Queue, gate: Gate) -> None:
     run(main)
     assert pending.cancelled()
     assert dependent.cancelled()
-
-
-def test_wait_for_gives_up_on_a_call(queue: Queue, gate: Gate) -> None:
-    held = [queue.submit(gate), queue.submit(gate)]
-    gate.wait_entered(2)
-
-    async def main() -> None:
-        call = asyncio.get_running_loop().run_in_executor(queue, int)
-        with pytest.raises(asyncio.TimeoutError):
-            await asyncio.wait_for(call, 0.01)
-        gate.open()
-
-    run(main)
-    for task in held:
-        task.result(DEADLINE)
-    assert queue.scheduler.wait(DEADLINE)
-    assert queue.counts()["cancelled"] == 1
 
 
 # concurrent.futures
@@ -183,12 +157,6 @@ def test_wait_for_the_first_exception(queue: Queue, pool: ThreadPoolExecutor, ga
     assert (done, left) == ({failing}, {held})
 
 
-def test_wait_that_times_out(queue: Queue, pool: ThreadPoolExecutor, gate: Gate) -> None:
-    futures = {queue.submit(gate), pool.submit(gate)}
-    done, left = wait(futures, 0.01)
-    assert (done, left) == (set(), futures)
-
-
 def test_as_completed_mixes_executors(queue: Queue, pool: ThreadPoolExecutor, gate: Gate) -> None:
     held, other = queue.submit(gate, "task"), pool.submit(gate, "other")
     gate.wait_entered(2)
@@ -200,21 +168,6 @@ def test_as_completed_mixes_executors(queue: Queue, pool: ThreadPoolExecutor, ga
     assert {next(completed) for _ in range(3)} == {early, failed, cancelled}
     gate.open()
     assert {future.result() for future in completed} == {"task", "other"}
-
-
-def test_as_completed_that_times_out(queue: Queue, gate: Gate) -> None:
-    with pytest.raises(TimeoutError):
-        list(as_completed([queue.submit(gate)], 0.01))
-
-
-def test_tasks_and_a_pool_depend_on_each_other(queue: Queue, pool: ThreadPoolExecutor) -> None:
-    last: Any = queue.submit(int)
-    for i in range(20):
-        if i % 2:
-            last = queue.submit(lambda x: x + 1, last)
-        else:
-            last = pool.submit(lambda x: x.result(DEADLINE) + 1, last)
-    assert last.result(DEADLINE) == 20
 
 
 # Programs' ways
@@ -278,12 +231,3 @@ def test_callback_that_resubmits(queue: Queue) -> None:
 
     queue.submit(attempt).add_done_callback(ended)
     assert outcome.result(DEADLINE) == 5
-
-
-def test_cancelled_future_of_another_executor(queue: Queue) -> None:
-    outside: Future[int] = Future()
-    task = queue.submit(abs, outside)
-    assert outside.cancel()
-    outside.set_running_or_notify_cancel()
-    with pytest.raises(CancelledError):
-        task.result(DEADLINE)

@@ -6,7 +6,6 @@ import gc
 import threading
 import weakref
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from functools import partial
 from typing import Any
 
 import planner_checks
@@ -24,7 +23,6 @@ from internals import (
     resting_in,
     state_of,
     states_of,
-    termination,
     waiting,
     wake,
     watchers_of,
@@ -374,21 +372,6 @@ def test_with_block_that_raises_still_does_what_is_pending() -> None:
     assert [task.result(0) for task in tasks] == [1, 2]
 
 
-def test_shutdown_cancels_what_is_pending() -> None:
-    with planned(1, 1) as (scheduler, queue, other):
-        outside: Future[int] = Future()
-        gate, held = occupy(queue, 1)
-        pending = [other.submit(add, held), queue.submit(add, 1), queue.submit(add, outside)]
-        pending += [other.submit(add, task) for task in pending]
-        ending = beside(partial(scheduler.shutdown, cancel_futures=True))
-        until(lambda: all(task.cancelled() for task in pending))
-        assert not ending.done()
-        gate.open()
-        assert ending.result(DEADLINE) is None
-        assert held.result(DEADLINE) == 1
-        assert scheduler.counts() == {**NOTHING, "done": 1, "cancelled": 6}
-
-
 def test_shutdown_that_cancels_lets_go_on_who_only_waits_for_the_end() -> None:
     with planned(1, 2) as (_, queue, other):
         gate, _ = occupy(queue)
@@ -570,28 +553,6 @@ def test_end_of_a_task_is_told_before_a_long_search(
         assert sink.result(DEADLINE) == wake.SEARCH_LIMIT * 5 // 2
         assert told == [[1, 2]]
         queue.shutdown()
-
-
-@pytest.mark.parametrize("others", [0, 1])
-def test_submit_between_two_slices_of_a_cancellation(others: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A task that was cancelled in the first slice is no dependency to wait for, alone or with others."""
-    with planned(1, stopped=True) as (scheduler, queue):
-        need = queue.submit(int)
-        dropped = [queue.submit(add, need) for _ in range(9)]
-        late: list[Task[Any]] = []
-
-        def let_in() -> None:
-            lock_of(scheduler).release()
-            try:
-                pending = [queue.submit(int) for _ in range(others)]
-                late.append(beside(queue.submit, add, dropped[0], *pending).result(DEADLINE))
-            finally:
-                lock_of(scheduler).acquire()
-
-        monkeypatch.setattr(core_of(scheduler), "yield_lock", let_in)
-        monkeypatch.setattr(termination, "SLICE", 3)
-        assert need.cancel()
-        assert late and all(task.cancelled() for task in late + dropped)
 
 
 # Months of service.

@@ -113,10 +113,6 @@ def test_items_and_generator_tasks() -> None:
             assert await queue.submit(divmod, 7, 2)[0] == 3
             with pytest.raises(ValueError, match="on purpose"):
                 await queue.submit(fail)[0]
-            loop = asyncio.get_running_loop()
-            assert await loop.run_in_executor(queue, abs, -1) == 1
-            loop.set_default_executor(Queue(1))
-            assert await asyncio.to_thread(abs, -2) == 2
 
     asyncio.run(asyncio.wait_for(main(), DEADLINE))
 

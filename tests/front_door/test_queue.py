@@ -568,13 +568,6 @@ def test_buffersize_reads_an_endless_iterable_as_results_are_taken(make: Maker) 
         next(results)
 
 
-@pytest.mark.parametrize("size", [2, 99])
-def test_buffersize_yields_everything(make: Maker, size: int) -> None:
-    queue = make(2)
-    results = queue.map(str, range(5), buffersize=size)
-    assert values(results) == ["0", "1", "2", "3", "4"]
-
-
 def test_buffersize_does_not_keep_the_queue(make: Maker) -> None:
     queue = make(1)
     results = queue.map(str, range(5), buffersize=2)
@@ -691,24 +684,6 @@ def test_lost_queue_without_threads_waits_for_a_foreign_future(make: Maker) -> N
 
 
 # What is told
-
-
-def test_counts(make: Maker, gate: Gate) -> None:
-    queue = make(1)
-    running = gate.hold(queue, "x")
-    queue.submit(int)
-    queue.submit(str, running)
-    failing = queue.submit(int, "x")
-    queue.submit(abs, failing)
-    queue.submit(int).cancel()
-    assert queue.counts() == {
-        "waiting": 2, "ready": 2, "running": 1, "done": 0, "failed": 0, "cancelled": 1,
-    }  # fmt: skip
-    gate.open()
-    assert in_time(lambda: queue.scheduler.wait(DEADLINE))
-    assert queue.counts() == {
-        "waiting": 0, "ready": 0, "running": 0, "done": 3, "failed": 2, "cancelled": 1,
-    }  # fmt: skip
 
 
 def test_repr(make: Maker, gate: Gate) -> None:
