@@ -1,4 +1,4 @@
-"""How queues end: by shutdown, Ctrl-C, the interpreter's exit, or a fork; and waits that can't end.
+"""How queues end: by shutdown, Ctrl-C or the interpreter's exit; and waits that can't end.
 
 A queue is *closed* first: `submit` refuses.  Then it is *drained*: the caller waits until no task of the
 queue is pending or running.  Then its threads are joined.  No method is called under the lock.
@@ -6,18 +6,18 @@ queue is pending or running.  Then its threads are joined.  No method is called 
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
 from ._calls.interrupts import LOGGER
-from ._core.queue_state import EXITING, FORKED, SHUT_DOWN, QueueState
+from ._core.exclusive import Forked
+from ._core.queue_state import EXITING, SHUT_DOWN, QueueState
 from ._core.state import State
 from ._core.termination import Termination
 from ._futures.names import counted
 from ._observe import why
-from ._observe.events import Observers
 from ._workers.stall import stalled
 from ._workers.waiting import Waiting, at_work
 
@@ -74,8 +74,9 @@ class Ending:
             if cancel_futures:
                 self._termination.cancel_pending(queue)
         if wait:
-            for queue in queues:
-                if self._drain(queue):
+            with suppress(Forked):  # in a forked child the pools have no threads
+                for queue in queues:
+                    self._drain(queue)
                     queue.pool.join(wait=True)
 
     def close(self, queue: QueueState, why: str = SHUT_DOWN) -> None:
@@ -93,24 +94,21 @@ class Ending:
             if not queue.workers and queue.ending:
                 section.then(queue.pool.join, False)
 
-    def _drain(self, queue: QueueState) -> bool:
+    def _drain(self, queue: QueueState) -> None:
         """Wait until nothing of *queue* is pending or running.
-
-        Returns:
-            False in a forked child, where the pool has no threads, and its locks may be held for ever.
 
         Raises:
             RuntimeError: Called from a task of *queue*.
         """
-        if self._core._abandoned:
-            return False
         if at_work(self._core, queue):  # the calling task would wait for its own end
             raise RuntimeError("a task of a queue cannot await its shutdown: call shutdown(wait=False)")
         warn = partial(self.warn_if_stalled, f"the end of queue {queue.name}", True)
-        return self._waiting.until(lambda: not queue.pending and not queue.running, queue=queue, warn=warn)
+        self._waiting.until(lambda: not queue.pending and not queue.running, queue=queue, warn=warn)
 
     def interrupt(self, queues: Sequence[QueueState] | None = None) -> None:
         """Cancel what is pending, and ask what runs to end."""
+        if self._core.deferred(self.interrupt, queues):
+            return
         queues = self._queues(queues)
         self._cancel(queues)
         # After the pending tasks: so the end of a running task lets none of them begin.
@@ -184,16 +182,3 @@ class Ending:
             self._cancel(queues)
             for task in paused:
                 task.cancel()
-
-    # Fork.
-
-    def abandon(self) -> None:
-        """Refuse everything: this is a forked child, and the threads, and so the tasks, are the parent's."""
-        self._core.lock = threading.RLock()  # a thread of the parent may have held the old one
-        self._core._abandoned = True
-        for queue in self._core.queues:
-            queue.update_rules()
-            if queue.refusal is None:
-                queue.refuse(RuntimeError(FORKED))
-        self._core.observers = Observers()
-        self._core.condition_waiters.clear()

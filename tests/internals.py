@@ -91,6 +91,12 @@ def resting_in(scheduler: Any) -> Any:
     return core_of(scheduler).waiting_tasks()
 
 
+def abandon(owner: Any) -> None:
+    """Do what the hook of a forked child does to a scheduler; the exit of this process leaves it alone."""
+    core_of(owner).abandon()
+    process._schedulers.discard(core_of(owner))
+
+
 def withdrawal_of(scheduler: Any) -> Any:
     """What withdraws a task whose submit was interrupted."""
     return core_of(scheduler).submission.withdrawal

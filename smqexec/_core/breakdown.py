@@ -18,6 +18,7 @@ from .._futures.future import Failure, PlannedFuture
 from .._futures.relays import Foreign
 from .._futures.task import Task
 from .._planner import RUNNING, DependencyPlanner
+from .exclusive import Forked
 from .queue_state import QueueState, Worker
 from .state import Ended, State
 from .termination import Termination
@@ -44,6 +45,10 @@ class Breakdown:
         Cost: a look at each object of the process.
         """
         core = self._core
+        if isinstance(error, Forked):  # no fault: a task of the parent has ended in a child
+            if worker is not None:
+                worker.task = None
+            return
         with uninterrupted():
             LOGGER.critical(
                 "internal error at %r: what is pending in %r fails with it", task, core, exc_info=error
@@ -57,8 +62,6 @@ class Breakdown:
             # No link between tasks can be trusted.  Without the lock: the search takes long.
             found = [other for other in gc.get_objects() if issubclass(type(other), PlannedFuture)]
             with core.exclusive():
-                if core._abandoned:
-                    return
                 if worker is not None:
                     worker.task = None
                 ended = self._end_without_planner(found, Failure(error))

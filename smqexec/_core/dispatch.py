@@ -43,7 +43,7 @@ class Dispatcher:
             with core.lock:
                 # The worker may have been removed before it began: by `Wake._start_failed` or
                 # `leave_unbegun`.
-                if core._abandoned or worker not in queue.workers:
+                if worker not in queue.workers:
                     return None
                 queue.coming.pop(worker, None)
                 queue.idle.pop(worker, None)  # it is still there if the queue was lost
@@ -135,8 +135,6 @@ class Dispatcher:
                     task._home = None
                     return successor  # type: ignore[no-any-return]
                 at_end = starts = None
-            elif core._abandoned:
-                return None
             else:
                 at_end = task._at_end
                 freed = core.planner.done(task)

@@ -18,15 +18,27 @@ from collections.abc import Callable
 from functools import partial
 from threading import get_ident
 from types import TracebackType
-from typing import Any
+from typing import Any, Never
 
 from .._calls.interrupts import DEFERRED, MAIN, call_deferred, headroom, uninterrupted
 
 REENTRANT = "a signal handler or finalizer interrupted the scheduler itself: make this call in another thread"
-OF_THE_PARENT = "the task was submitted before the fork; its result is the parent process's"
 
 # How often a thread asks for the lock before it blocks.
 SPINS = 20
+
+
+class Forked(RuntimeError):
+    """Raised in a forked child by each use of the lock of a scheduler that its parent made."""
+
+
+class ForkedLock:
+    """The lock of such a scheduler: the threads of its workers are the parent's, and so are its tasks."""
+
+    def acquire(self, *_: object) -> Never:
+        raise Forked("the queue was made before the fork, and its tasks are the parent's; make a new one")
+
+    _is_owned = release = __enter__ = __exit__ = acquire
 
 
 class Exclusive:
@@ -34,14 +46,12 @@ class Exclusive:
 
     def __init__(self) -> None:
         # Guards the planner, all queues and tasks, and all of `State`.  While it is held no user code runs,
-        # and no object of the user's is released, whose finalizer would be user code.
+        # and no object of the user's is released, whose finalizer would be user code.  In a forked child
+        # `abandon` replaces it.
         self.lock: Any = threading.RLock()
         # The main thread waits for the lock in `Section`, and so defers the calls of handlers: signals that
         # come faster than the lock would nest one handler in another.  Read and written by that thread alone.
         self._entering = False
-        # This process is a forked child: the threads, and so the tasks, are the parent's.  Written by
-        # `Ending.abandon`, in the one thread of the child; never reset.
-        self._abandoned = False
 
     #: Fail all pending tasks with an exception of our own code: `Breakdown.break_down`.  Set once.
     break_down: Callable[..., None]
@@ -95,9 +105,11 @@ class Exclusive:
 
         After a fork return True: *call* would change what is the parent's, and is never made.
         """
-        if self._abandoned:
+        try:
+            owned = self.lock._is_owned()
+        except Forked:
             return True
-        if self.lock._is_owned() or (self._entering and get_ident() in MAIN):
+        if owned or (self._entering and get_ident() in MAIN):
             DEFERRED.setdefault(get_ident(), []).append(partial(call, *args))
             return True
         return False

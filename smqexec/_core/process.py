@@ -30,6 +30,7 @@ from weakref import WeakSet
 
 from .._calls.interrupts import LOGGER, interruptible, uninterrupted
 from .._futures.names import counted
+from .queue_state import CURRENT
 from .state import State
 
 T = TypeVar("T")
@@ -125,9 +126,10 @@ def _was_interrupted() -> bool:
 
 
 def _after_fork() -> None:  # pragma: no cover - in a child
-    """Abandon the copies of the parent's schedulers, in the child's one thread."""
+    """Abandon the copies of the parent's schedulers, in the child's one thread, which may run a task."""
+    CURRENT.worker = None
     for scheduler in members(_schedulers):
-        scheduler.ending.abandon()
+        scheduler.abandon()
     # At its exit the child waits only for schedulers of its own.
     _schedulers.clear()
 

@@ -33,7 +33,6 @@ from .upward import Backend, Limit
 # Why a queue takes no more tasks; two of them as the standard library says it.
 SHUT_DOWN = "cannot schedule new futures after shutdown"
 EXITING = "cannot schedule new futures after interpreter shutdown"
-FORKED = "the queue was made before the fork; make a new one in the child process"
 
 
 class Worker:
@@ -138,11 +137,11 @@ class QueueState(PlannedQueue):
         # If `in_order`: the barrier of the task submitted last, on which the next task depends.
         self.barrier: Node | None = None
         # True if a task can't just take the place of the task that ends: `in_order`, a pending limit, more
-        # workers than `limit`, or a scheduler that is stopped or was made before a fork.  A cache, so that
-        # the hot paths have one test; `update_rules` writes it.
+        # workers than `limit`, or a stopped scheduler.  A cache, so that the hot paths have one test;
+        # `update_rules` writes it.
         self.has_rules = False
         # None while the queue takes tasks.  Then the exception of which `submit` raises a copy: the queue was
-        # shut down, is broken, was made before a fork, or the interpreter exits.  Written by `refuse`.
+        # shut down, is broken, or the interpreter exits.  Written by `refuse`.
         self.refusal: BaseException | None = None
         # The user's queue; set once.
         self.owner: ref[Any] | None = None
@@ -181,7 +180,7 @@ class QueueState(PlannedQueue):
     def update_rules(self) -> None:
         """Write `has_rules`.  The lock is held."""
         ruled = self.in_order or self.pending_limit is not None or len(self.workers) > self.limit
-        self.has_rules = ruled or self.scheduler.stopped or self.scheduler._abandoned
+        self.has_rules = ruled or self.scheduler.stopped
 
     def name_worker(self, worker: Worker) -> None:
         """Give *worker*, which has no thread, the first free name of a slot, once.  The lock is held."""

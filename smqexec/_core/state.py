@@ -15,14 +15,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 from .._futures.at_end import AtEnd
 from .._futures.future import PlannedFuture
 from .._futures.names import counted
 from .._planner import DependencyPlanner, Node
-from .exclusive import Exclusive
-from .queue_state import EXITING, FORKED, QueueState, Worker
+from .exclusive import Exclusive, ForkedLock
+from .queue_state import EXITING, QueueState, Worker
 from .upward import Allocates, Ends, EventSink
 
 STATES: tuple[str, ...] = ("waiting", "ready", "running", "done", "failed", "cancelled")
@@ -113,8 +113,13 @@ class State(Exclusive):
                         self.past_counts[name] += count
             self.queues.append(queue)
             queue.update_rules()
-            if self._abandoned or self.exiting:
-                queue.refuse(RuntimeError(FORKED if self._abandoned else EXITING))
+            if self.exiting:
+                queue.refuse(RuntimeError(EXITING))
+
+    def abandon(self) -> None:
+        """Let all that needs the lock raise: this is a forked child, and the tasks are the parent's."""
+        self.lock = ForkedLock()
+        self.observers = cast("EventSink", ())
 
     def running_tasks(self) -> list[Any]:
         """Return the running tasks of all queues.  The lock is held."""

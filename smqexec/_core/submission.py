@@ -21,7 +21,7 @@ from .._futures.items import Item
 from .._futures.relays import Foreign, Settled
 from .._futures.task import Task
 from .._planner import DONE, NEW, NONE, Group, as_few
-from .exclusive import OF_THE_PARENT, REENTRANT
+from .exclusive import REENTRANT
 from .interrupted import OVER, UNDONE, Withdrawal
 from .queue_state import QueueState
 from .state import Effects, Starts, State
@@ -223,8 +223,6 @@ class Submission:
         if task._after:
             found = [*found, *task._after]
             task._after = ()
-        if any(_is_of_the_parent(future) for future, _ in found):
-            return self._refuse(queue, task, RuntimeError(OF_THE_PARENT))
         nodes, failed = self._needed(found, special.foreign)
         # First, so that to the planner's search all that comes before *task* goes before what *task* needs.
         barrier = queue.barrier
@@ -289,12 +287,6 @@ class Submission:
             queue.barrier = task._barrier
         if task._allocation is not None or task._releases:
             core.allocating.add_allocation(task)
-
-
-def _is_of_the_parent(future: Any) -> bool:
-    """Return True if *future* is a task that was submitted before a fork: its end would not be noticed."""
-    owner: Any = future._home if isinstance(future, PlannedFuture) else None
-    return owner is not None and owner.scheduler._abandoned
 
 
 def _anew(error: BaseException) -> BaseException:

@@ -65,8 +65,6 @@ class Termination:
         # Not `exclusive`: the worker has masked Ctrl-C already, if it runs in the main thread.
         with core.lock:
             worker.task = None
-            if core._abandoned:
-                return
             effects = self.drop(task, failure)
         if DEFERRED:
             call_deferred()

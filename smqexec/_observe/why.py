@@ -14,7 +14,6 @@ from itertools import islice
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from .._core.exclusive import OF_THE_PARENT
 from .._core.queue_state import QueueState, Worker
 from .._futures.future import PlannedFuture
 from .._futures.items import LENGTH, Item
@@ -39,8 +38,6 @@ def sentence(scheduler: State, future: PlannedFuture[Any]) -> str | None:
     with scheduler.exclusive():
         if future._stage >= DONE:
             return None
-        if scheduler._abandoned:
-            return OF_THE_PARENT
         words = _cause(scheduler, future)
     return _text(words)
 
@@ -48,8 +45,6 @@ def sentence(scheduler: State, future: PlannedFuture[Any]) -> str | None:
 def overview(scheduler: State) -> str:
     """Return one line for each running task, and lines that say why no more run."""
     with scheduler.exclusive():
-        if scheduler._abandoned:
-            return OF_THE_PARENT
         lines = _overview(scheduler)
     return "\n".join(map(_text, lines))
 

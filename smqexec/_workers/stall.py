@@ -39,8 +39,6 @@ def stalled(scheduler: Any, elsewhere: bool = False, endless: bool = False) -> l
 
 def _awaited(scheduler: Any, endless: bool) -> list[Any] | None:
     """Return the schedulers, and ELSEWHERE, that *scheduler* waits for; None if it can go on.  Locked."""
-    if scheduler._abandoned:
-        return None
     awaited: list[Any] = []
     for queue in scheduler.queues:
         busy = 0  # slots in use, also by a callback that waits after the end of its task

@@ -20,7 +20,7 @@ from __future__ import annotations
 from typing import Any
 
 from .._calls.interrupts import DEFERRED, call_deferred
-from .._core.exclusive import OF_THE_PARENT, breakdown_on_error
+from .._core.exclusive import breakdown_on_error
 from .._core.queue_state import QueueState
 from .._core.state import State
 from .._core.termination import Termination
@@ -62,8 +62,6 @@ class Streams:
         """Return the item of *task*, of the queue *home*, for value *index*.  Takes no lock, in general."""
         item = stream.items.get(index)
         if item is None:
-            if self._core._abandoned:
-                raise RuntimeError(OF_THE_PARENT)
             item = stream.items.setdefault(index, Item._of(home, task, index))
         # Also for an item of an earlier request, which Ctrl-C may have interrupted.
         if index < len(stream.values) or stream.closed or task._stage >= DONE:
@@ -104,8 +102,6 @@ class Streams:
 
     def _part(self, task: Task[Any], key: Any) -> Item[Any]:
         """Return a new item of *task*, which has not ended.  The lock is held."""
-        if self._core._abandoned:
-            raise RuntimeError(OF_THE_PARENT)
         home: Any = task._home
         return Item._of(home, task, key)
 
@@ -169,8 +165,8 @@ class Streams:
         starts = None
         try:
             try:
-                # A cancelled item has left the planner.  After a fork the item is the parent process's.
-                pending = item._stage == WAITING and not core._abandoned
+                # A cancelled item has left the planner.
+                pending = item._stage == WAITING
                 if pending:
                     item._outcome = value
                     freed = core.planner.done(item)
@@ -208,7 +204,7 @@ class Streams:
         section = self._core.exclusive()
         with breakdown_on_error(self._core):
             with section:
-                if item._stage != WAITING or self._core._abandoned:
+                if item._stage != WAITING:
                     return
                 effects = self._termination.drop(item, fate)
             self._termination.perform(effects)

@@ -23,7 +23,7 @@ from typing import Any
 
 from .._calls.interrupts import FRAMES, headroom, interruptible, make_room, uninterrupted
 from .._core.blocking import block
-from .._core.exclusive import OF_THE_PARENT, Section, breakdown_on_error
+from .._core.exclusive import Section, breakdown_on_error
 from .._core.queue_state import CURRENT, QueueState, Worker
 from .._core.searches import searches
 from .._core.state import State
@@ -54,7 +54,7 @@ class Waiting:
         Raises:
             RuntimeError: *future* needs the calling task.
         """
-        if timeout is not None and timeout <= 0 and not self._core._abandoned:
+        if timeout is not None and timeout <= 0:
             return future.done()  # without the lock, whose holder a signal handler may have interrupted
         warn = partial(self._core.warn_if_stalled, future)
         return wait_for(FutureWait(self._core, future), timeout, warn)
@@ -84,7 +84,7 @@ class Waiting:
             at_end = task._get_at_end()
             if core.stopped and core.exiting:
                 at_end.cancel_requested = True  # at interpreter exit nothing may call `resume` any more
-            if not core.stopped or at_end.cancel_requested or core._abandoned:
+            if not core.stopped or at_end.cancel_requested:
                 return
             core.paused[task] = blocker
             core.wake_condition_waiters()  # `at_rest` may be true now
@@ -136,8 +136,6 @@ class FutureWait(Wait):
         with Section(self._core):
             if self._future.done():
                 return
-            if self._core._abandoned:
-                raise RuntimeError(OF_THE_PARENT)
             self._future._get_at_end().waits.append(self)
 
     def withdraw(self) -> None:
@@ -173,8 +171,7 @@ class ConditionWait(Wait):
     def enrol(self) -> None:
         """Let the thread that makes the condition true call `release`."""
         with Section(self._core):
-            if not self._core._abandoned:
-                self._core.condition_waiters[self] = self._holds
+            self._core.condition_waiters[self] = self._holds
             # The condition may hold already; for other waiters too, now that the tasks of this thread wait.
             self._core.wake_condition_waiters()
 

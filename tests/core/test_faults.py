@@ -1093,15 +1093,6 @@ def test_tasks_that_are_still_to_be_dropped_are_pending(order: str, monkeypatch:
         assert not core_of(scheduler).unfinished_drops
 
 
-def test_fault_of_ours_in_an_abandoned_scheduler() -> None:
-    """The tasks are the parent's."""
-    scheduler = Scheduler(stopped=True)
-    task = Queue(scheduler, 1).submit(abs, 1)
-    core_of(scheduler).ending.abandon()
-    core_of(scheduler).break_down(Internal())
-    assert not task.done()
-
-
 def test_fault_of_ours_in_a_queue_with_rules_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     with planned(stopped=True) as (scheduler,):
         queue = Queue(scheduler, 1, in_order=True, max_pending=3)

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from gate import DEADLINE, Gate, occupy
-from internals import core_of, events, lock_of, pool_of
+from internals import abandon, core_of, events, lock_of, pool_of
 from threads import beside, planned, until, until_gone
 
 from smqexec import Event, Queue, Scheduler, settled
@@ -327,7 +327,7 @@ def fork(scheduler: Scheduler, queue: Queue) -> Any:
     """Return a task of another scheduler that was made before the fork."""
     other = Scheduler(stopped=True)
     task = Queue(other).submit(int)
-    core_of(other)._abandoned = True
+    abandon(other)
     return task
 
 

@@ -314,18 +314,6 @@ def test_how_it_ended(lab: Any) -> None:
     assert cancelled.why() == "cancelled"
 
 
-def test_child_of_a_fork_knows_whose_it_is() -> None:
-    with planned(1) as (scheduler, queue):
-        gate = Gate()
-        task = queue.submit(gate.enter)
-        gate.wait_entered()
-        core_of(scheduler)._abandoned = True  # as `abandon` does
-        words = [task.why(), scheduler.why()]
-        core_of(scheduler)._abandoned = False
-        gate.open()
-    assert words == ["the task was submitted before the fork; its result is the parent process's"] * 2
-
-
 # All at once.
 
 

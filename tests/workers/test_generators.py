@@ -13,7 +13,7 @@ from unittest.mock import Mock
 import pytest
 from gate import DEADLINE, Gate
 from generating import END, Counter, Fed, announced, awaits, before, count, listed, same, state
-from internals import core_of, paused_in, pool_of, stream_of, watchers_of
+from internals import abandon, core_of, paused_in, pool_of, stream_of, watchers_of
 from outcomes import Broken, Kept, fail, outcome
 from programs import run
 from threads import beside, planned, until, until_gone, without_collector
@@ -480,7 +480,7 @@ def test_generator_of_an_abandoned_scheduler_completes_no_items() -> None:
     task = queue.submit(Fed(gate, "a", END))
     items = [task[0], task[1]]
     gate.wait_entered()
-    core_of(queue).ending.abandon()
+    abandon(queue)
     gate.open()
     pool_of(queue).join(wait=True)
     assert not any(item.done() for item in items) and not task.done()

@@ -328,19 +328,6 @@ def test_ordinary_task_is_not_iterated() -> None:
         refused()
 
 
-def test_items_and_lengths_of_an_abandoned_scheduler() -> None:
-    """As a forked child finds it, where the tasks are the parent's."""
-    with planned(1, stopped=True) as (scheduler, queue):
-        task, plain = queue.submit(announced(2)), queue.submit(dict)
-        stream = iter(task) and stream_of(task)
-        core_of(scheduler)._abandoned = True
-        for ask in (lambda: task[0], lambda: len(task), lambda: list(iter(task)), lambda: plain["a"]):
-            with pytest.raises(RuntimeError, match="submitted before the fork"):
-                ask()
-        assert stream.items == {}
-        core_of(scheduler)._abandoned = False
-
-
 @forks
 def test_items_of_the_parents_tasks() -> None:
     outcome = run("""
@@ -350,7 +337,7 @@ def test_items_of_the_parents_tasks() -> None:
             yield "b"
 
         def child():
-            asks = [lambda: task[2], item.result, lambda: list(task), lambda: Queue(1).submit(str, item)]
+            asks = [task[2].result, item.result, lambda: list(task), lambda: Queue(1).submit(str, item)]
             asks += [lambda: waiting[0], lambda: len(waiting), lambda: plain["a"]]
             errors = {error_of(ask) for ask in asks}
             say(*errors)
@@ -370,7 +357,7 @@ def test_items_of_the_parents_tasks() -> None:
         gate.open()
         say(task.result())
     """)
-    parents = "RuntimeError: the task was submitted before the fork; its result is the parent process's"
+    parents = "Forked: the queue was made before the fork, and its tasks are the parent's; make a new one"
     assert outcome.lines == [parents, "a b b ['a', 'b'] 2", "['x', 'y']", "0", "['a', 'b']"]
 
 

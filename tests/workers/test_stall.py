@@ -133,14 +133,6 @@ def test_free_slot_may_run_a_ready_task(monkeypatch: pytest.MonkeyPatch) -> None
         assert (waiting.result(DEADLINE), ready.result(DEADLINE)) == (1, 2)
 
 
-def test_abandoned_scheduler_is_not_stalled() -> None:
-    scheduler = Scheduler(stopped=True)
-    Queue(scheduler, 1).submit(abs, 1)
-    assert stall.stalled(core_of(scheduler)) == [core_of(scheduler)]
-    core_of(scheduler).ending.abandon()
-    assert not stall.stalled(core_of(scheduler))
-
-
 def test_task_that_waits_for_all(caplog: pytest.LogCaptureFixture) -> None:
     with planned(1, 1) as (scheduler, queue, other):
         task = queue.submit(lambda: scheduler.stop() and other.submit(abs, -1) and scheduler.wait())
