@@ -37,7 +37,7 @@ from concurrent.futures import Future
 from typing import Any
 
 from .containers import Container, Take, rebuild, search, substitute, value_of
-from .kinds import FUTURE, KINDS, LIST, PLAIN, SETTLED, classify, kind_of
+from .kinds import FUTURE, KINDS, LIST, PLAIN, SETTLED, kind_of
 
 # Forms, as above, that need no template.  ONE and ALL spare the worker a look at each argument.
 ONE: Any = object()
@@ -111,7 +111,7 @@ def encode(args: tuple[Any, ...], kwargs: dict[str, Any] | None) -> tuple[Any, A
         try:  # `kind_of` without the call
             found |= KINDS[type(value)]
         except Exception:
-            found |= classify(type(value))
+            found |= kind_of(type(value))
     if not found:
         return args, kwargs or None  # an empty dict takes 64 bytes
     if found == FUTURE and not kwargs:
@@ -119,9 +119,8 @@ def encode(args: tuple[Any, ...], kwargs: dict[str, Any] | None) -> tuple[Any, A
     names = tuple(kwargs or ())
     if found < LIST:
         return (), Template(parts, names)
-    listed = [*parts]
-    futures, containers = search(listed)
-    return ((), Template(listed, names, futures, containers)) if futures else (args, kwargs or None)
+    copied, futures, containers = search(parts)
+    return ((), Template(copied, names, futures, containers)) if futures else (args, kwargs or None)
 
 
 def futures_among(args: Any, form: Any) -> Sequence[Any]:

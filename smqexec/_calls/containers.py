@@ -5,54 +5,64 @@ visits.  A `Container` is the record of a container that holds a value which is 
 *tainted* if a future, ``Raw`` or ``settled`` is in the container, at any depth.  A tainted record replaces
 its container in the copies, and the container is rebuilt.  All other containers are passed as they are.
 
-Containers are rebuilt inner ones first, as the hash of a set's element, or of a key, must be final.
-Containers in a cycle, and those that hold one, are rebuilt last, in three passes: the mutable ones are made
-empty, which closes every cycle; the immutable ones are made of their contents; the mutable ones get their
-contents, sets and dicts last, as they hash them.
-
 Search and rebuilding are iterative, so no depth overflows a stack.  Records are not shared: the submitting
 thread makes them, and the worker of the call rebuilds.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
-from contextlib import suppress
 from functools import partial
+from itertools import chain
 from typing import Any, TypeAlias
 
 from . import kinds
-from .kinds import FUTURE, LIST, TUPLE, kind_of, layout_of
+from .kinds import DATACLASS, FUTURE, LIST, PLAIN, TUPLE, class_attribute, kind_of
 
 Take: TypeAlias = Callable[[Future[Any]], Any]  # returns the value that is put in place of a future
 
+# Containers whose contents are keys and values, or names of fields and values.
+_PAIRED = (kinds.MAPPING, DATACLASS, kinds.FROZEN_DICT)
+
 _UNBUILT: Any = object()  # in place of a container that is not rebuilt yet
-_NO_STATE: dict[str, Any] = {}  # the attributes of a container that has none
 
 
 class Container:
     """The record of a container among the arguments: a vertex of their graph, and how to rebuild it."""
 
-    __slots__ = ("holders", "kind", "made", "make", "parts", "state", "tainted")
+    __slots__ = ("attributes", "holders", "kind", "made", "make", "parts", "tainted")
 
-    def __init__(self, kind: int, make: Callable[..., Any], parts: Any, state: dict[str, Any]) -> None:
-        # The kind of the container, as `kind_of` returns it.  Constant, as are the next three fields, but
-        # that records replace containers in `parts`.
+    def __init__(self, value: Any, kind: int, parts: list[Any], attributes: dict[str, Any]) -> None:
+        # The kind of the container, as `kind_of` returns it; constant.
         self.kind = kind
-        # Makes an empty container, or one of its contents.
-        self.make = make
-        # A copy of the contents; of a mapping, keys and values in turn; of a dataclass, its fields.
+        # A copy of the contents: see `_copy`.  Records replace containers in it.
         self.parts = parts
-        # All attributes of a dataclass; of a named tuple those besides its contents.
-        self.state = state
+        # The attributes of a dataclass or named tuple.
+        self.attributes = attributes
+        # Makes a mutable container, without contents, or an immutable one of its contents.  Constant.
+        self.make: Callable[..., Any] = type(value)
+        if kind < DATACLASS:
+            blank = value.copy()  # has the default factory of a defaultdict, and the maxlen of a deque
+            blank.clear()
+            self.make = blank.copy
+        elif kind == DATACLASS:
+            self.make = partial(object.__new__, type(value))
+        elif kind == kinds.NAMED:
+            self.make = partial(tuple.__new__, type(value))
         # The records of containers that contain this one, with its position.  Empty after the search.
         self.holders: list[tuple[Container, int]] = []
         # A future, ``Raw`` or ``settled`` is in the container, at any depth.
         self.tainted = False
         # The rebuilt container.
         self.made = _UNBUILT
+
+    def places(self) -> list[tuple[Container, int, int]]:
+        """Return the record, position and kind of each part that is not plain, the last one first."""
+        places: list[tuple[Container, int, int]]
+        places = [(self, i, kind) for i, part in enumerate(self.parts) if (kind := kind_of(type(part)))]
+        return places[::-1]
 
     def taint(self) -> None:
         """Record that a future is in this container, and so in all containers around it."""
@@ -63,111 +73,97 @@ class Container:
                 container.tainted = True
                 todo += [holder for holder, _ in container.holders]
 
+    def fill(self, take: Take | None) -> None:
+        """Give the container its contents; an immutable one is made of them."""
+        contents: Any = substitute(self.parts, take)
+        if self.kind in _PAIRED:
+            contents = zip(contents[::2], contents[1::2], strict=True)
+        if self.kind >= TUPLE:
+            self.made = self.make(contents)
+        elif self.kind == LIST:
+            self.made.extend(contents)
+        else:
+            (self.attributes if self.kind == DATACLASS else self.made).update(contents)
+        for name, value in self.attributes.items():
+            if value is not _UNBUILT:
+                object.__setattr__(self.made, name, value)  # a frozen dataclass has its own
 
-def search(parts: list[Any]) -> tuple[list[Any], list[Container]]:
-    """Find the futures among *parts*, and replace each container to rebuild with its `Container`.
+
+def search(parts: Sequence[Any]) -> tuple[list[Any], list[Any], list[Container]]:
+    """Find the futures among *parts*.
 
     Returns:
-        Each future, ``settled`` and ``Raw`` at any depth, in argument order; and the records of the
-        containers to rebuild, inner ones first.
+        A copy of *parts* with the record of each container to rebuild in its place; each future, ``settled``
+        and ``Raw`` at any depth, in argument order; and all these records, inner ones first.
     """
     found: list[Any] = []
     searched: list[Container] = []
     # Visited containers by id, with None if all contents are plain.  No id is reused: the copies of the
-    # contents, and *parts*, keep these containers alive.
+    # contents keep these containers alive.
     known: dict[int, Container | None] = {}
-    root = Container(LIST, list, parts, _NO_STATE)
-    frames = [(root, iter(_positions(parts)))]
-    while frames:
-        outer, places = frames[-1]
-        for position, kind in places:
-            part = outer.parts[position]
-            if kind < LIST:
-                found.append(part)
-                if not outer.tainted:
-                    outer.taint()
-                continue
-            key = id(part)
-            if key in known:
-                container = known[key]
-                inside: list[tuple[int, int]] = []
-            else:
-                copied, state = _copy(part, kind)
-                inside = [] if _is_plain(copied) else _positions(copied)
-                container = Container(kind, _maker(part, kind), copied, state) if inside else None
-                known[key] = container
-            if container is None:
-                continue
+    root = Container(parts, TUPLE, [*parts], {})
+    todo = root.places()
+    while todo:
+        outer, position, kind = todo.pop()
+        if kind == PLAIN:  # the mark after the parts of *outer*
+            searched.append(outer)
+            continue
+        part = outer.parts[position]
+        if kind < LIST:
+            found.append(part)
+            if not outer.tainted:
+                outer.taint()
+            continue
+        if id(part) not in known:
+            known[id(part)] = None
+            contents, attributes = _copy(part, kind)
+            if not _is_plain(contents):
+                known[id(part)] = record = Container(part, kind, contents, attributes)
+                todo += [(record, 0, PLAIN), *record.places()]
+        container = known[id(part)]
+        if container is not None:
             container.holders.append((outer, position))
             if container.tainted:
                 outer.taint()
-            elif inside:
-                frames.append((container, iter(inside)))
-                break
-        else:
-            frames.pop()
-            searched.append(outer)
-    searched.pop()  # the root
     tainted = [container for container in searched if container.tainted]
     for container in tainted:
         for outer, position in container.holders:
             outer.parts[position] = container
-    for container in searched:
-        container.holders = []  # so that records form no cycle and no deep chain
-    return found, tainted
+        container.holders.clear()  # so that records form no cycle
+    return root.parts, found, tainted
 
 
 def _is_plain(parts: list[Any]) -> bool:
-    """Return True if all *parts* are plain."""
+    """Return True if all *parts* are plain; the search finds out where this returns False by mistake."""
     try:  # without a step of Python for each part: most containers hold plain values of few types
         return not any(map(kind_of, set(map(type, parts))))
     except Exception:  # an unhashable class
-        return not _positions(parts)
-
-
-def _positions(parts: list[Any]) -> list[tuple[int, int]]:
-    """Return the positions of all *parts* that are not plain, with their kinds."""
-    return [(position, kind) for position, part in enumerate(parts) if (kind := kind_of(type(part)))]
+        return False
 
 
 def _copy(value: Any, kind: int) -> tuple[list[Any], dict[str, Any]]:
-    """Return copies of the contents and of the attributes of the container *value*."""
-    if kind in (kinds.DATACLASS, kinds.NAMED):
-        cls = type(value)
-        state: dict[str, Any] = {}
-        for name, slot in layout_of(cls).slots.items() if kind == kinds.DATACLASS else ():
-            with suppress(AttributeError):
-                state[name] = slot.__get__(value)
-        with suppress(AttributeError):
-            state.update(object.__getattribute__(value, "__dict__"))
-        if kind == kinds.DATACLASS:
-            return [state[name] for name in _stored_fields(cls, state)], state
-        return list(tuple.__iter__(value)), state  # the class may have an __iter__ of its own
-    # One call into C, which runs no Python code, copies a list, dict or set: so the copy
-    # is one state, even if other threads change the container.
-    if kind not in kinds.MAPPINGS:
-        return list(value.copy() if kind == kinds.DEQUE else value), _NO_STATE
-    # The copy of an OrderedDict hashes the keys, which may run user code: no copy if all parts are plain.
-    if kind == kinds.ORDERED_DICT and _is_plain([*dict.keys(value), *dict.values(value)]):
-        return [], _NO_STATE
-    return [part for item in value.copy().items() for part in item], _NO_STATE
+    """Return the contents of the container *value*, and its attributes.
 
-
-def _stored_fields(cls: type, state: dict[str, Any]) -> list[str]:
-    """Return the names of the fields that have a value in *state*; a property has none there."""
-    return [name for name in layout_of(cls).fields if name in state]
-
-
-def _maker(source: Any, kind: int) -> Callable[..., Any]:
-    """Return a function that makes a container like *source*: an empty one, or one of its contents."""
-    cls = type(source)
-    if kind == kinds.DEFAULT_DICT:
-        return partial(defaultdict, source.default_factory)
-    if kind == kinds.DEQUE:
-        return partial(deque, maxlen=source.maxlen)
-    if kind == kinds.DATACLASS:
-        return partial(object.__new__, cls)
-    return partial(tuple.__new__, cls) if kind == kinds.NAMED else cls
+    Of a mapping, and of the fields of a dataclass, the contents are keys and values in turn.
+    """
+    attributes: dict[str, Any] = {}
+    if kind in (DATACLASS, kinds.NAMED):
+        state: Any = object.__getstate__(value)
+        of_dict, of_slots = state if type(state) is tuple else (state, None)
+        attributes = {**(of_dict or {}), **(of_slots or {})}
+    if kind == DATACLASS:
+        fields = class_attribute(type(value), "__dataclass_fields__")
+        items: Any = [(name, attributes[name]) for name in fields if name in attributes]
+    elif kind == kinds.NAMED:
+        return list(tuple.__iter__(value)), attributes  # the class may have an __iter__ of its own
+    else:
+        # One call into C, which runs no Python code, copies all but an OrderedDict: so the copy is one
+        # state, even if other threads change the container.
+        copy = value if kind >= TUPLE else value.copy()
+        if kind not in _PAIRED:
+            return [*copy], attributes
+        items = copy.items()
+    return [*chain.from_iterable(items)], attributes
 
 
 def substitute(parts: Iterable[Any], take: Take | None) -> list[Any]:
@@ -187,77 +183,23 @@ def value_of(part: Any, take: Take | None = None) -> Any:
 
 def rebuild(parts: Sequence[Any], containers: Sequence[Container], take: Take | None) -> list[Any]:
     """Rebuild *containers*, which `search` returned; return *parts* as `substitute` does."""
-    late: list[Container] = []  # containers in a cycle, or around one
-    for container in containers:
-        if _is_blocked(container):
-            late.append(container)
-        else:
-            _fill(container, take)
-    if late:
-        _rebuild_cycles(late, take)
+    # Inner ones first, as a set or dict hashes what it gets.  A container that holds one which is not made
+    # is in a cycle, or around one: it comes again after the others.  A mutable one is made meanwhile, which
+    # closes the cycle, and a dataclass also gets the fields that are known: its hash may need them.
+    todo = deque(containers)
+    while todo:
+        container = todo.popleft()
+        if container.made is _UNBUILT and container.kind < TUPLE:
+            container.made = container.make()
+        blocked = any([type(part) is Container and part.made is _UNBUILT for part in container.parts])
+        if blocked:
+            todo.append(container)
+        if not blocked or container.kind == DATACLASS:
+            container.fill(take)
     values = substitute(parts, take)
     # Release the containers here: records may form a cycle.  And on a free-threaded build only the thread
     # that made an object frees it.  The submitting thread frees the records; if it also released the
     # containers, they would wait for this thread, which may be idle for long.
     for container in containers:
-        container.parts = container.made = None
+        container.parts = container.made = None  # type: ignore[assignment]
     return values
-
-
-def _rebuild_cycles(late: list[Container], take: Take | None) -> None:
-    """Make the containers *late*, which are in cycles or around one; all others are made."""
-    mutable = sorted([other for other in late if other.kind < TUPLE], key=lambda other: other.kind)
-    for container in mutable:
-        container.made = container.make()
-    for container in mutable:
-        # A frozenset may hash a dataclass instance, so this gets the fields that are known already.
-        if container.kind == kinds.DATACLASS:
-            _fill(container, take)
-    immutable = deque(container for container in late if container.kind >= TUPLE)
-    while immutable:  # most often inner ones come first already, and one pass is enough
-        container = immutable.popleft()
-        if _is_blocked(container):
-            immutable.append(container)
-        else:
-            _fill(container, take)
-    for container in mutable:
-        _fill(container, take)
-
-
-def _is_blocked(container: Container) -> bool:
-    """Return True if *container* holds a container that is not made yet."""
-    return any([type(part) is Container and part.made is _UNBUILT for part in container.parts])
-
-
-def _fill(container: Container, take: Take | None) -> None:
-    """Make *container* of its contents; if it is made already, add the contents that are made."""
-    contents: Any = substitute(container.parts, take)
-    kind = container.kind
-    if kind in kinds.MAPPINGS:
-        contents = zip(contents[::2], contents[1::2], strict=True)
-    if kind == kinds.DATACLASS:
-        if container.made is _UNBUILT:
-            container.made = container.make()
-        cls = type(container.made)
-        fields = dict(zip(_stored_fields(cls, container.state), contents, strict=True))
-        _set_attributes(container.made, {**container.state, **fields}, layout_of(cls).slots)
-    elif container.made is _UNBUILT:
-        container.made = container.make(contents)
-        if container.state:
-            _set_attributes(container.made, container.state, {})
-    elif kind in (LIST, kinds.DEQUE):
-        container.made.extend(contents)
-    else:
-        container.made.update(contents)
-
-
-def _set_attributes(instance: Any, attributes: dict[str, Any], slots: dict[str, Any]) -> None:
-    """Set *attributes* without a call of ``__setattr__``, which frozen dataclasses have, or a property."""
-    for name, value in attributes.items():
-        if value is _UNBUILT:
-            continue
-        slot = slots.get(name)
-        if slot is not None:
-            slot.__set__(instance, value)
-        else:
-            object.__getattribute__(instance, "__dict__")[name] = value

@@ -17,8 +17,6 @@ from .._calls.frames import ours, strip_ours
 from .._core.queue_state import QueueState, Worker
 from .._futures.task import Task
 
-ours(length)  # a failure would keep its frame, which holds the arguments
-
 
 @ours
 def open_stream(queue: QueueState, task: Task[Any], fn: Any, args: Any, kwargs: Any) -> None:
