@@ -1,10 +1,7 @@
 """Gather the futures among a call's arguments, and substitute their results.
 
-``encode`` searches the arguments when a call is submitted, and returns what the task
-keeps of them.  ``dependencies`` lists the futures among them.  When every dependency is
-done, ``materialise`` makes the arguments that the function gets.
-
-A task keeps *args* and a *form*, which says how the call is made::
+The submitting thread encodes the arguments, once; the worker that runs the call materialises them.  Nothing
+here locks or waits.  A task keeps *args* and a *form*, which says how the call is made::
 
     form        args      the call
     None        a tuple   fn(*args): no futures, no keyword arguments
@@ -14,20 +11,9 @@ A task keeps *args* and a *form*, which says how the call is made::
     DIRECT      a tuple   fn(*args), with its result in place of each future
     a Template  ()        fn(*args, **kwargs), as the template's ``fill`` returns them
 
-Only the exact type decides whether an argument is searched.  Plain ``list``, ``tuple``,
-``dict`` (keys and values), ``set``, ``frozenset``, named tuples, the fields of
-dataclass instances, ``defaultdict``, ``OrderedDict``, ``deque`` and (from CPython
-3.15 on) ``frozendict`` are *containers*, at any depth: see ``containers``.  All other
-values are *plain*, and so are instances of other subclasses of the containers, a
-dataclass that inherits from a type written in C, and a field that a property replaces.
-
-Nothing here locks or waits, or calls a method of an argument that holds no future.  The
-submitting thread encodes; the worker that runs the call materialises it.
-
-Cost: a type lookup for each argument that is no container.  For a container, a copy
-and a type lookup for each of its items, and a microsecond or two for each item that is
-itself a container or a future.  ``fill`` costs a step for each item of a container that
-it rebuilds.
+Only the exact type decides whether an argument is searched: see ``kinds``, and for containers ``containers``.
+Cost: a type lookup for each argument that is no container.  For a container, a copy and a type lookup for
+each of its items, and a microsecond or two for each item that is itself a container or a future.
 """
 
 from __future__ import annotations
@@ -36,7 +22,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from typing import Any
 
-from .containers import Container, Take, rebuild, search, substitute, value_of
+from .containers import Container, Take, rebuild, search, substitute
 from .kinds import FUTURE, KINDS, LIST, PLAIN, SETTLED, kind_of
 
 # Forms, as above, that need no template.  ONE and ALL spare the worker a look at each argument.
@@ -56,17 +42,7 @@ def register_futures(task_type: type, item_type: type) -> None:
 
 
 class Template:
-    """The arguments of a call as they were at submit.
-
-    One thread at a time uses it: the submitting thread, then the worker of the task.
-
-    Args:
-        parts: The positional, then the keyword arguments, with a `Container` in place of each
-            container to rebuild.
-        names: The names of the keyword arguments.
-        found: Each future, ``settled`` and ``Raw``, in argument order; None: all are in *parts*.
-        containers: The containers to rebuild, inner ones first.
-    """
+    """The arguments of a call as they were at submit: of one thread at a time."""
 
     __slots__ = ("containers", "found", "names", "parts", "special")
 
@@ -77,10 +53,13 @@ class Template:
         found: Sequence[Any] | None = None,
         containers: Sequence[Container] = (),
     ) -> None:
-        # As the parameters say, until `fill` releases them.
+        # The positional, then the keyword arguments, with a `Container` in place of each one to rebuild.
         self.parts = parts
+        # The names of the keyword arguments.
         self.names = names
+        # Each future, ``settled`` and ``Raw``, in argument order, among other values.
         self.found = parts if found is None else found
+        # The containers to rebuild, inner ones first.
         self.containers = containers
         # The submission has more to link than the dependencies in `found`: see `special`.
         self.special = False
@@ -112,7 +91,7 @@ def encode(args: tuple[Any, ...], kwargs: dict[str, Any] | None) -> tuple[Any, A
             found |= KINDS[type(value)]
         except Exception:
             found |= kind_of(type(value))
-    if not found:
+    if found == PLAIN:
         return args, kwargs or None  # an empty dict takes 64 bytes
     if found == FUTURE and not kwargs:
         return args, DIRECT
@@ -137,45 +116,37 @@ def dependencies(args: Any, form: Any) -> list[tuple[Future[Any], bool]]:
 
     A future is listed once, or twice if it is an argument both as it is and as ``settled(future)``.
     """
-    parts = futures_among(args, form)
-    found: dict[int, tuple[Future[Any], bool]] = {}
-    for part in parts:
+    found: dict[tuple[int, bool], tuple[Future[Any], bool]] = {}
+    for part in futures_among(args, form):
         kind = kind_of(type(part))
         if kind == FUTURE:
-            found[id(part)] = (part, False)
+            found[id(part), False] = (part, False)
         elif kind == SETTLED:
-            found[~id(part.future)] = (part.future, True)
+            found[id(part.future), True] = (part.future, True)
     return list(found.values())
 
 
 def materialise(args: Any, form: Any, take: Take | None = None) -> tuple[Sequence[Any], dict[str, Any]]:
-    """Return the positional and keyword arguments of the call, with results in place of futures.
+    """Return the arguments of the call, whose dependencies are done, with results in place of futures.
 
-    Called once, when every dependency is done.
-
-    Args:
-        args: The *args* that `encode` returned, or that the task has since it started.
-        form: The form of *args*.
-        take: Returns the value to put in place of a future; None: its result.
+    *take* returns the value to put in place of a future; None: its result.
 
     Raises:
-        BaseException: A dependency failed with it, or a container could not be
-            rebuilt (for example a set with an unhashable result).
+        BaseException: A dependency failed with it, or a container could not be rebuilt (for example a set
+            with an unhashable result).
     """
     if form is None:
         return args, {}
     if form is ONE or form is ALL or form is DIRECT:
-        return tuple([value_of(value, take) for value in futures_among(args, form)]), {}
+        return tuple(substitute(futures_among(args, form), take)), {}
     return form.fill(take) if type(form) is Template else (args, form)
 
 
 def special(args: Any, form: Any) -> Template:
     """Return a template of encoded arguments whose task has more to link than its arguments."""
-    if type(form) is Template:
-        template = form
-    else:
+    if type(form) is not Template:
         named: dict[str, Any] = form if type(form) is dict else {}
         positional = (args,) if form is ONE else args
-        template = Template((*positional, *named.values()), tuple(named))
-    template.special = True
-    return template
+        form = Template((*positional, *named.values()), tuple(named))
+    form.special = True
+    return form  # type: ignore[no-any-return]

@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
+from inspect import CO_GENERATOR
 from operator import index
-from types import BuiltinFunctionType, FunctionType, MethodType
+from types import FunctionType, MethodType
 from typing import Any, TypeVar
 
 from .frames import ours
@@ -21,8 +22,6 @@ Fn = TypeVar("Fn", bound=Callable[..., Any])
 
 # The attribute.
 _NAME = "number_of_results"
-
-_CO_GENERATOR = 0x20  # inspect.CO_GENERATOR; importing inspect takes 5 ms
 
 # A chain of wrappers longer than this is a cycle.
 _LONGEST = 100
@@ -128,18 +127,9 @@ class _Steps:
 
 
 def generates(fn: Any) -> bool:
-    """Return True if *fn* is a generator function, or has a ``number_of_results``.
-
-    Cost: about 1 µs; 0.1 µs for a plain function.
-    """
-    if type(fn) is FunctionType and not fn.__dict__:
-        return bool(fn.__code__.co_flags & _CO_GENERATOR)
-    if type(fn) is BuiltinFunctionType:
-        return False
+    """Return True if *fn* is a generator function, or has a ``number_of_results``.  Cost: 1 or 2 µs."""
     for inner, *_ in _layers(fn):
-        if type(inner) is FunctionType and inner.__code__.co_flags & _CO_GENERATOR:
-            return True
-        if _announces(inner):
+        if (type(inner) is FunctionType and inner.__code__.co_flags & CO_GENERATOR) or _announces(inner):
             return True
     return False
 
@@ -204,8 +194,6 @@ def _layers(fn: Any) -> Iterator[tuple[Any, tuple[Any, ...], dict[str, Any]]]:
             fn = fn.func
         elif type(fn) is MethodType:
             args = (fn.__self__, *args)
-            fn = fn.__func__
-        elif type(fn) is staticmethod:
             fn = fn.__func__
         elif "__wrapped__" in _own(fn):
             fn = _own(fn)["__wrapped__"]

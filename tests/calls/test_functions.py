@@ -117,7 +117,7 @@ def deep() -> Any:
     [
         *(values, lambda: (yield), partial(values, 1), Numbers(), Heir(), Slotted(), Numbers.method),
         *(Numbers().method, Numbers.of_class, Numbers().static, Numbers().part, Numbers().decorated),
-        *(decorated(values), lru_cache(values), staticmethod(values), deep(), types.MethodType(Numbers(), 1)),
+        *(decorated(values), lru_cache(values), deep(), types.MethodType(Numbers(), 1)),
         context,  # a result that is no iterator is an ordinary one all the same
     ],
 )
