@@ -94,38 +94,20 @@ class Queue(Submits, ThreadPoolExecutor):
         ValueError: *max_workers* or *max_pending* is less than 1, or *prefetch* less than 0.
     """
 
+    # fmt: off
     @overload
-    def __init__(
-        self,
-        max_workers: int | None = None,
-        thread_name_prefix: str = "",
-        initializer: Callable[..., object] | None = None,
-        initargs: tuple[Any, ...] = (),
-        *,
-        scheduler: Scheduler | None = None,
-        in_order: bool = False,
-        max_pending: int | None = None,
-        context: bool = False,
-        inline: bool = False,
-        executor: Executor | None = None,
-        prefetch: int | None = None,
-    ) -> None: ...
+    def __init__(self, max_workers: int | None = None, thread_name_prefix: str = "",
+                 initializer: Callable[..., object] | None = None, initargs: tuple[Any, ...] = (), *,
+                 scheduler: Scheduler | None = None, in_order: bool = False, max_pending: int | None = None,
+                 context: bool = False, inline: bool = False, executor: Executor | None = None,
+                 prefetch: int | None = None) -> None: ...
     @overload
-    def __init__(
-        self,
-        scheduler: Scheduler,
-        max_workers: int | None = None,
-        thread_name_prefix: str = "",
-        initializer: Callable[..., object] | None = None,
-        initargs: tuple[Any, ...] = (),
-        *,
-        in_order: bool = False,
-        max_pending: int | None = None,
-        context: bool = False,
-        inline: bool = False,
-        executor: Executor | None = None,
-        prefetch: int | None = None,
-    ) -> None: ...
+    def __init__(self, scheduler: Scheduler, max_workers: int | None = None, thread_name_prefix: str = "",
+                 initializer: Callable[..., object] | None = None, initargs: tuple[Any, ...] = (), *,
+                 in_order: bool = False, max_pending: int | None = None,
+                 context: bool = False, inline: bool = False, executor: Executor | None = None,
+                 prefetch: int | None = None) -> None: ...
+    # fmt: on
     def __init__(
         self,
         *args: Any,
@@ -173,7 +155,6 @@ class Queue(Submits, ThreadPoolExecutor):
         self._state = state
         ruled = in_order or max_pending is not None or state.remote_values or inline or context
         self._add = core.admission.add if ruled else core.submission.add
-        self._thread_name_prefix = state.name  # clients of ThreadPoolExecutor, and its own tests, read it
         state.owner = ref(self, state.lose)
         core.add_queue(state)
 
@@ -192,25 +173,12 @@ class Queue(Submits, ThreadPoolExecutor):
         """What messages and observers call this queue: *thread_name_prefix*, if that was given."""
         return self._state.name
 
-    @property
-    @override
-    def _broken(self) -> Any:  # type: ignore[override]
-        return self._state.pool._broken
-
-    @property
-    @override
-    def _threads(self) -> Any:  # type: ignore[override]
-        return self._state.pool.threads
-
-    @property
-    @override
-    def _max_workers(self) -> int:  # type: ignore[override]
-        return self.max_workers
-
-    @property
-    @override
-    def _shutdown(self) -> bool:  # type: ignore[override]
-        return self._state.refusal is not None
+    # What clients of ThreadPoolExecutor, and its own tests, read.
+    _broken: Any = property(lambda self: self._state.pool._broken)
+    _max_workers: Any = property(lambda self: self._state.width)
+    _shutdown: Any = property(lambda self: self._state.refusal is not None)
+    _thread_name_prefix: Any = property(lambda self: self._state.name)
+    _threads: Any = property(lambda self: self._state.pool.threads)
 
     def options(
         self,

@@ -48,21 +48,6 @@ def test_prefetch_lets_more_calls_wait_at_the_executor() -> None:
         assert list(tasks) == list(range(9))
 
 
-def test_tasks_depend_on_those_of_other_queues() -> None:
-    engine = Manual()
-    with Scheduler() as scheduler:
-        there, here = Queue(scheduler, 1, executor=engine), Queue(scheduler, 1)
-        first = there.submit(add, 1, 2)
-        middle = here.submit(add, first, 10)
-        last = there.submit(dict, value=there.submit(abs, middle), pair=[first, middle])
-        assert len(engine.calls) == 1
-        engine.run()
-        for _ in range(2):
-            engine.wait_for(1)
-            engine.run()
-        assert last.result(DEADLINE) == {"value": 13, "pair": [3, 13]}
-
-
 def test_every_kind_of_argument_arrives() -> None:
     done: Future[int] = Future()
     done.set_result(5)
@@ -110,16 +95,6 @@ def test_call_inside_submit_may_submit_and_wait() -> None:
         before = queue.submit(abs, -1)
         task = queue.submit(lambda one: other.submit(add, one, 1).result(DEADLINE), before)
         assert task.result(DEADLINE) == 2
-
-
-def test_failure_fails_dependents() -> None:
-    with Scheduler() as scheduler:
-        queue = Queue(scheduler, 1, executor=Inline())
-        failing = queue.submit(int, "x")
-        late = queue.submit(add, failing, 1)
-        assert isinstance(late.exception(DEADLINE), ValueError)
-        assert late.origin is failing
-        assert queue.counts()["failed"] == 2
 
 
 def test_stop_keeps_ready_tasks_from_the_executor() -> None:

@@ -110,17 +110,6 @@ def test_exception_that_can_only_be_pickled_breaks_nothing(queues: tuple[Queue, 
     assert queue.submit(abs, -1).result(PATIENCE) == 1
 
 
-def test_items_come_as_they_are_yielded(queues: tuple[Queue, Queue]) -> None:
-    there, here = queues
-    film = there.submit(remote_calls.numbers, 4)
-    gate = Gate()
-    second = here.submit(lambda item: item[0], film[1])
-    assert second.result(PATIENCE) == 1
-    gate.open()
-    values = film.result(PATIENCE)
-    assert [n for n, _ in values] == [0, 1, 2, 3]
-
-
 def test_stop_and_cancel_act_between_two_values(queues: tuple[Queue, Queue], tmp_path: Path) -> None:
     queue = queues[0]
     path = tmp_path / "closed"
@@ -151,11 +140,6 @@ def test_item_that_can_not_be_pickled(queues: tuple[Queue, Queue]) -> None:
     error = film.exception(PATIENCE)
     assert isinstance(error, Exception) and "stays here" in repr(error)
     assert "value 2 of numbers_to_what_is_unpicklable, of type 'Unpicklable'" in "".join(error.__notes__)
-
-
-def test_no_iterator_is_an_ordinary_task(queues: tuple[Queue, Queue]) -> None:
-    task = queues[0].submit(remote_calls.no_iterator)
-    assert task.result(PATIENCE) == [1, 2, 3]
 
 
 def test_two_generators_at_once(queues: tuple[Queue, Queue]) -> None:

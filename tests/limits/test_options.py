@@ -68,15 +68,6 @@ def test_name_in_events_and_reasons() -> None:
     ]
 
 
-def test_options_without_any_are_those_of_a_plain_submit() -> None:
-    with planned(1) as (_, queue):
-        submitter = queue.options()
-        assert submitter.submit(pow, 2, 3).result(DEADLINE) == 8
-        assert "no name" in repr(submitter)
-        with pytest.raises(TypeError, match="must be callable, not 1"):
-            submitter.submit(1)  # type: ignore[call-overload]
-
-
 # The map of a submitter.
 
 

@@ -18,7 +18,6 @@ from strikes import SUBMITS, Struck, press_ctrl_c, strike
 from threads import beside, planned, until
 
 from smqexec import Queue, Scheduler, checkpoint
-from smqexec._limits.pending_limit import PendingLimit, Reservation
 
 
 @contextmanager
@@ -153,15 +152,6 @@ def test_callback_goes_through() -> None:
         gate.open()
         until(lambda: len(found) == 3)
         assert [task.result(DEADLINE) for task in found] == [0, 1, 2]
-
-
-def test_stopped_scheduler_makes_no_room() -> None:
-    with planned(stopped=True) as (scheduler,):
-        queue = Queue(scheduler, 1, max_pending=1)
-        queue.submit(abs, 1)
-        late = blocked(queue.submit, abs, 5, queue=queue)
-        scheduler.resume()
-        assert late.result(DEADLINE).result(DEADLINE) == 5
 
 
 @pytest.mark.parametrize("end", ["shutdown", "interpreter shutdown"])
@@ -345,28 +335,6 @@ def test_map_that_finds_no_room_in_time() -> None:
 def test_bad_limit(limit: Any, error: type[Exception]) -> None:
     with pytest.raises(error, match="max_pending must be"):
         Queue(max_pending=limit)
-
-
-def test_pending_limit() -> None:
-    limit = PendingLimit(2)
-    one, two, three, four = (Reservation() for _ in range(4))
-    assert limit.reserve(one, 0, False) and limit.reserve(two, 0, True)
-    assert not limit.reserve(three, 0, False)
-    assert not limit.reserve(three, 0, True) and not limit.reserve(four, 0, True)
-    limit.use(one)  # it counts as pending now
-    limit.admit(1)
-    assert three.blocker.locked()
-    limit.admit(0)
-    assert not three.blocker.locked() and four.blocker.locked()
-    limit.give_up(two, 0)
-    assert not four.blocker.locked()
-    for reservation in (three, four):
-        limit.give_up(reservation, 2)
-    assert not limit.reserve(one, 2, True) and not limit.reserve(two, 0, True)
-    limit.give_up(one, 2)
-    limit.turn_away()
-    assert one.blocker.locked() and not two.blocker.locked()
-    assert limit.reserve(three, 1, False) and not limit.reserve(four, 1, False)
 
 
 def test_on_an_executor() -> None:
