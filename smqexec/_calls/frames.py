@@ -1,9 +1,7 @@
 """Remove the frames of this package from tracebacks.
 
-A frame of ours that calls user code refers to tasks, arguments and results.  A traceback with
-such a frame would keep them alive as long as the exception.
-
-Functions are marked when their modules are imported, so `_OURS` does not change later.
+A frame of ours that calls user code refers to tasks, arguments and results.  A traceback with such a frame
+would keep them alive as long as the exception.
 """
 
 from __future__ import annotations
@@ -14,7 +12,7 @@ from typing import Any, TypeVar
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-# The code of all marked functions.
+# The code of all marked functions.  Complete when our modules are imported.
 _OURS: set[CodeType] = set()
 
 # The descriptor of the base class: a frozen dataclass refuses an assignment to the attribute.

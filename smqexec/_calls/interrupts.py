@@ -1,17 +1,13 @@
 """Ctrl-C, and other calls that interrupt our own code at any point.
 
 Python calls signal handlers in the main thread, between two bytecodes, and finalizers in any thread.  They
-may call us while the same thread is in the middle of a change, and the handler of Ctrl-C raises
-KeyboardInterrupt there.  So:
-
-- an `uninterrupted` block masks Ctrl-C during changes that belong together;
-- `unmasked` calls user code in such a block, with Ctrl-C as it was outside;
-- `DEFERRED` has the calls of handlers and finalizers that interrupted a holder of a scheduler's lock; the
-  thread makes them when it has released the lock (see ``_core/exclusive``).
+may call us while the same thread is in the middle of a change, and the handler of Ctrl-C raises there.  So
+an `uninterrupted` block masks Ctrl-C during changes that belong together, and `unmasked` calls user code in
+such a block.  What else interrupts a holder of a scheduler's lock is `DEFERRED`: see ``_core/exclusive``.
 
 In the main thread Ctrl-C is either *open* (`_block` is None) or *masked* by the one block `_block`; blocks
 inside that block change nothing.  `_block`, the fields of blocks and Python's signal handlers belong to the
-main thread: no other thread reads or writes them.
+main thread: no other thread writes them.
 """
 
 from __future__ import annotations
@@ -21,6 +17,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from importlib import import_module
 from signal import SIGINT
 from threading import get_ident
@@ -40,16 +37,15 @@ LOGGER = logging.getLogger("smqexec")
 # The number of frames that our own code may need under the lock: see `headroom`.
 HEADROOM = 30
 
-# By how many frames `make_room` raises Python's recursion limit: for nested tasks, and to withdraw a task at
-# the limit.
+# By how many frames `make_room` raises Python's recursion limit for nested tasks.
 FRAMES = 100
 
 # The identifier of the main thread, the only thread that Ctrl-C interrupts.  A set, as other modules import
 # the name, and a fork changes the identifier.
 MAIN = {threading.main_thread().ident}
 
-# By thread, the calls to make when that thread holds no scheduler's lock.  A thread reads and writes its own
-# entry only.
+# By thread, the calls of handlers and finalizers that interrupted it, to make when it has released the lock.
+# A thread reads and writes its own entry only.
 DEFERRED: dict[int, list[Callable[[], object]]] = {}
 
 # Held while Python's recursion limit is changed.  Guards `_owed`.
@@ -80,29 +76,26 @@ class uninterrupted:
     Cost: 0.6 µs in the main thread, 0.2 µs elsewhere.
     """
 
+    # The handler of Ctrl-C that this block replaces; the arguments of a masked call of it, or None; the
+    # KeyboardInterrupt that `keep` recorded, or None.  Set while this block is `_block`.
     __slots__ = ("_error", "_handler", "_pressed")
 
     def __enter__(self) -> None:
-        # The handler of Ctrl-C that this block replaces while it masks.
-        self._handler: Any = None
-        # The arguments of a call of the handler that was masked.
-        self._pressed: tuple[Any, ...] | None = None
-        # The KeyboardInterrupt that `keep` recorded.
-        self._error: BaseException | None = None
         if get_ident() in MAIN and _block is None:
+            self._pressed: Any = None
+            self._error: BaseException | None = None
             self._mask()
 
     def _mask(self) -> None:
         """Replace the handler of Ctrl-C, if it is a Python function, with `_note`."""
         global _block
-        self._handler = None
         handler = getsignal(SIGINT)
         if callable(handler):
             try:
                 set_handler(SIGINT, self._note)
             except ValueError:  # in a subinterpreter, which no signal interrupts
                 return
-            self._handler = handler
+            self._handler: Any = handler
             _block = self
 
     def _note(self, *args: Any) -> None:
@@ -112,40 +105,33 @@ class uninterrupted:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        # `_block` is not this one if another block masks, or if there is no handler to replace.
-        handler = self._unmask() if _block is self else None
-        self._interrupt(handler)
+        if _block is self:
+            self._unmask(True)
 
-    def _unmask(self) -> Any:
-        """Restore the handler of Ctrl-C, and return it."""
+    def _unmask(self, at_once: bool) -> None:
+        """Restore the handler of Ctrl-C; if *at_once*, raise or handle what was recorded."""
         global _block
         _block = None
         set_handler(SIGINT, self._handler)
-        return self._handler
-
-    def _interrupt(self, handler: Any) -> None:
-        """Raise the recorded KeyboardInterrupt, or call *handler* for a masked Ctrl-C, if there is one."""
-        error, self._error = self._error, None
-        pressed, self._pressed = self._pressed, None
-        try:
-            if error is not None:
-                raise error
-            if handler is not None and pressed is not None:
-                handler(*pressed)
-        finally:
-            del error  # no cycle: the traceback of the exception keeps this frame
+        if at_once:
+            error, self._error = self._error, None
+            pressed, self._pressed = self._pressed, None
+            try:
+                if error is not None:
+                    raise error
+                if pressed is not None:
+                    self._handler(*pressed)
+            finally:
+                del error  # no cycle: the traceback of the exception keeps this frame
 
     @ours
     def lifted(self, call: Callable[..., R], args: Any, kwargs: Any, at_once: bool) -> R:
         """Call *call* with Ctrl-C open; if *at_once*, first handle a masked Ctrl-C."""
         try:
             try:
-                handler = self._unmask()
-                if at_once:
-                    self._interrupt(handler)
+                self._unmask(at_once)
                 return call(*args, **kwargs)
             finally:
-                del call, args, kwargs  # a failure keeps this frame
                 self._mask()  # replaces the present handler: *call* may have set another
         except BaseException:
             if _block is None:  # Ctrl-C came after the call, before `_mask` had replaced the handler
@@ -156,29 +142,24 @@ class uninterrupted:
 @ours
 def unmasked(call: Callable[..., R], /, *args: Any, **kwargs: Any) -> R:
     """Call *call*, user code, with Ctrl-C as it is outside of all `uninterrupted` blocks."""
-    block = _block if get_ident() in MAIN else None
-    try:
-        return call(*args, **kwargs) if block is None else block.lifted(call, args, kwargs, False)
-    finally:
-        del call, args, kwargs  # a failure keeps this frame
+    if _block is None or get_ident() not in MAIN:
+        return call(*args, **kwargs)
+    return _block.lifted(call, args, kwargs, False)
 
 
 @ours
 def interruptible(call: Callable[..., R], /, *args: Any, **kwargs: Any) -> R:
     """Do what `unmasked` does, but first handle a Ctrl-C that was masked until now."""
-    block = _block if get_ident() in MAIN else None
-    try:
-        return call(*args, **kwargs) if block is None else block.lifted(call, args, kwargs, True)
-    finally:
-        del call, args, kwargs  # a failure keeps this frame
+    if _block is None or get_ident() not in MAIN:
+        return call(*args, **kwargs)
+    return _block.lifted(call, args, kwargs, True)
 
 
 def keep(error: BaseException) -> bool:
     """Return True if *error*, raised by user code, is Ctrl-C: the masking block raises it at its end."""
-    block = _block if get_ident() in MAIN else None
-    if block is None or not isinstance(error, KeyboardInterrupt):
+    if _block is None or get_ident() not in MAIN or not isinstance(error, KeyboardInterrupt):
         return False
-    block._error = error
+    _block._error = error
     return True
 
 
@@ -203,12 +184,10 @@ def make_room(frames: int) -> None:
     """
     global _owed
     with uninterrupted(), LIMIT:
-        owed = _owed - frames
-        try:
-            sys.setrecursionlimit(sys.getrecursionlimit() - owed)
+        _owed -= frames
+        with suppress(RecursionError):
+            sys.setrecursionlimit(sys.getrecursionlimit() - _owed)
             _owed = 0
-        except RecursionError:
-            _owed = owed
 
 
 def elsewhere(call: Callable[..., object], args: tuple[Any, ...]) -> None:  # pragma: no cover - not traced
