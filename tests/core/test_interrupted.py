@@ -33,32 +33,45 @@ from smqexec import Queue, Resource, Scheduler, number_of_results
 from smqexec._calls import interrupts as _interrupts
 from smqexec._calls.interrupts import uninterrupted
 
+FAST = [*((name, "newest", True, {}) for name in SUBMITS)]
+FAST += [("two", order, True, {"in_order": True}) for order in ("newest", "oldest")]
+FAST += [("two", "newest", True, {"max_pending": 5})]
+SLOW = [("newest", False, {}), ("oldest", True, {}), ("newest", True, {"in_order": True})]
+SLOW += [("oldest", True, {"in_order": True}), ("newest", True, {"max_pending": 5})]
+ALL = FAST + [case for name in SUBMITS for end in SLOW if (case := (name, *end)) not in FAST]
 
-@pytest.mark.parametrize("name", SUBMITS)
-@pytest.mark.parametrize(
-    "order, started", slow_but(("newest", True), [("newest", False), ("newest", True), ("oldest", True)])
-)
-def test_submit_interrupted_at_every_line(name: str, order: str, started: bool) -> None:
+
+@pytest.mark.parametrize("name, order, started, options", slow_but(FAST, ALL))
+def test_submit_interrupted_at_every_line(
+    name: str, order: str, started: bool, options: dict[str, Any]
+) -> None:
+    """Nothing is left of it in the order, in the line, or of its room."""
     for step in range(1, 10_000):
         gate, outside = Gate(), Future[int]()
-        with planned(1, 2, order=order) as (scheduler, queue, other):
+        with planned(2, order=order) as (scheduler, other):
+            queue = Queue(scheduler, 1, **options)
+            ran: list[int] = []
             try:
                 held = gate.hold(other, "held")
                 if started:
                     assert queue.submit(int).result(DEADLINE) == 0
-                before = [queue.submit(str, held), queue.submit(str, other.submit(lambda x: x, held))]
+                before = [queue.submit(lambda x: ran.append(1) or x, held)]  # noqa: B023
+                before.append(queue.submit(str, other.submit(lambda x: x, held)))
                 foreign = queue.submit(str, outside)
                 if not strike(step, lambda: SUBMITS[name](queue, held, outside), press_ctrl_c):  # noqa: B023
                     assert step > 30, "nothing was struck"
                     return
                 check_order(scheduler)
-                after = [queue.submit(int), other.submit(str, before[0])]
+                limit = state_of(queue).pending_limit
+                assert limit is None or not limit._reserved, step
+                after = [queue.submit(ran.append, 2), other.submit(str, before[0])]
             finally:
                 gate.open()
                 outside.set_result(1)
-            assert [task.result(DEADLINE) for task in [*before, *after]] == ["held", "held", 0, "held"]
+            assert [task.result(DEADLINE) for task in [*before, *after]] == ["held", "held", None, "held"]
             assert foreign.result(DEADLINE) == "1"
             assert scheduler.wait(DEADLINE), step
+            assert ran == [1, 2] or not state_of(queue).in_order
             assert not outside_of(scheduler), step
     raise AssertionError("too many steps")
 

@@ -10,8 +10,6 @@ from typing import Any
 import pytest
 from gate import DEADLINE, Gate, occupy
 from internals import check_order, lock_of, pending_in, searches_in, state_of
-from marks import slow_but
-from strikes import SUBMITS, press_ctrl_c, strike
 from threads import planned, until
 
 from smqexec import Queue
@@ -216,27 +214,3 @@ def test_no_barrier_is_kept() -> None:
         tasks[-1].result(DEADLINE)
         assert state_of(queue).barrier._stage == DONE
         assert not any(task._barrier for task in tasks)
-
-
-@pytest.mark.parametrize("name", slow_but("two", SUBMITS))
-@pytest.mark.parametrize("order", ["newest", "oldest"])
-def test_submit_interrupted_at_every_line(name: str, order: str) -> None:
-    """Nothing is left of it in the line."""
-    for step in range(1, 10_000):
-        gate, outside = Gate(), Future[int]()
-        with line(1, 2, order=order) as (scheduler, queue, done, other):
-            try:
-                held = gate.hold(other, "held")
-                before = [queue.submit(str, held), queue.submit(done.append, 1)]
-                if not strike(step, lambda: SUBMITS[name](queue, held, outside), press_ctrl_c):  # noqa: B023
-                    assert step > 30, "nothing was interrupted"
-                    return
-                check_order(scheduler)
-                after = queue.submit(done.append, 2)
-            finally:
-                gate.open()
-                outside.set_result(1)
-            assert [task.result(DEADLINE) for task in [*before, after]] == ["held", None, None], step
-            assert done == [1, 2]
-            assert scheduler.wait(DEADLINE), step
-    raise AssertionError("too many steps")

@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 from gate import DEADLINE, Gate
-from internals import check_order, core_of, lock_of, state_of
-from marks import slow_but
-from strikes import SUBMITS, Struck, press_ctrl_c, strike
+from internals import core_of, lock_of, state_of
+from strikes import Struck
 from threads import beside, planned, until
 
 from smqexec import Queue, Scheduler, checkpoint
+from smqexec._limits.pending_limit import PendingLimit, Reservation
 
 
 @contextmanager
@@ -45,6 +45,16 @@ def blocked(call: Callable[..., Any], *args: Any, queue: Queue, before: int = 0)
     until(lambda: future.done() or waiting(queue) == before + 1)
     assert not future.done()
     return future
+
+
+def test_room_that_is_given_up_is_for_those_that_wait() -> None:
+    limit = PendingLimit(1)
+    first, second = Reservation(), Reservation()
+    assert limit.reserve(first, 0, False) and not limit.reserve(second, 0, True)
+    limit.use(first)
+    assert not limit.reserve(Reservation(), 0, False)  # not before the second one
+    limit.give_up(first, 0)
+    assert not second.blocker.locked()
 
 
 @pytest.mark.parametrize("in_order", [False, True])
@@ -249,38 +259,6 @@ def test_task_of_a_submit_interrupted_at_its_end_is_cancelled(monkeypatch: pytes
         gate.open()
 
 
-@pytest.mark.parametrize("name", slow_but("two", SUBMITS))
-def test_submit_interrupted_at_every_line(name: str) -> None:
-    """Its room is free again."""
-    for step in range(1, 10_000):
-        gate, outside = Gate(), Future[int]()
-        with planned(2) as (scheduler, other):
-            queue = Queue(scheduler, 1, max_pending=3)
-            try:
-                held = gate.hold(other, "held")
-                before = queue.submit(str, held)
-                struck = strike(
-                    step,
-                    lambda: SUBMITS[name](queue, held, outside),  # noqa: B023
-                    press_ctrl_c,
-                    ["interrupts.py", "exclusive.py"],
-                )
-                if not struck:
-                    assert step > 30, "nothing was interrupted"
-                    return
-                with lock_of(scheduler):
-                    check_order(scheduler)
-                    admitted = len(state_of(queue).pending_limit._reserved)
-                assert admitted == 0, step
-                after = queue.options(timeout=DEADLINE).submit(str, held)
-            finally:
-                gate.open()
-                outside.set_result(1)
-            assert [before.result(DEADLINE), after.result(DEADLINE)] == ["held", "held"]
-            assert scheduler.wait(DEADLINE), step
-    raise AssertionError("too many steps")
-
-
 # Maps.
 
 
@@ -328,7 +306,7 @@ def test_map_that_finds_no_room_in_time() -> None:
         assert list(results) == [0, 1, 2, 3, 4]
 
 
-# Arguments, and the record.
+# Arguments.
 
 
 @pytest.mark.parametrize("limit, error", [("2", TypeError), (1.5, TypeError), (0, ValueError)])

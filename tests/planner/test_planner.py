@@ -109,94 +109,7 @@ class Plan:
         return self.planner.order.steps
 
 
-# What comes first.
-
-
-# A graph is the nodes in the order in which they are added, each with its needs in argument order.
-ORDERS = {
-    "independent tasks: newest first": ("newest", "a b c", "c b a"),
-    "oldest: submitted first, also where it is ready later": ("oldest", "a b:a c:a d", "a b c d"),
-    "what the newest sink needs goes first": ("newest", "a b x:a y:b", "b y a x"),
-    "the first argument goes first": ("newest", "a b c x:cab", "c a b x"),
-    "what two need is taken for the newer": ("newest", "a b x:a y:ab", "a b y x"),
-    "an argument given twice counts once": ("newest", "a x:aa", "a x"),
-}
-
-
-@pytest.mark.parametrize("name", ORDERS)
-def test_order_of_a_small_graph(name: str) -> None:
-    order, graph, starts = ORDERS[name]
-    plan = Plan(order)
-    plan.put(graph)
-    assert plan.run() == starts.split()
-
-
-def test_first_result_of_the_seed_example() -> None:
-    """A[i] -> B[i]; C[i, k] of B[i] and B[k]: the newest C is done after three starts."""
-    plan = Plan()
-    n = 4
-    for i in range(n):
-        plan.add(f"A{i}")
-        plan.add(f"B{i}", [f"A{i}"])
-    for i in range(n):
-        for k in range(n):
-            plan.add(f"C{i}{k}", [f"B{i}", f"B{k}"])
-    started = plan.run()
-    assert started[:9] == ["A3", "B3", "C33", "A2", "B2", "C32", "A1", "B1", "C31"]
-    assert started[9:13] == ["A0", "B0", "C30", "C23"]
-    assert started[13:] == [f"C{i}{k}" for i in (2, 1, 0) for k in (3, 2, 1, 0) if (i, k) != (2, 3)]
-
-
-def test_slot_is_not_left_free_for_a_better_task() -> None:
-    plan = Plan()
-    plan.put("a b x:b")
-    assert [plan.take(), plan.take(), plan.take()] == ["b", "a", None]
-
-
-# Groups: submissions of several nodes.
-
-
-def test_first_of_a_group_counts_as_newest() -> None:
-    plan = Plan()
-    plan.add("a")
-    group = plan.planner.group()
-    for name in "xyz":
-        plan.add(name, group=group)
-    plan.add("b")
-    assert plan.run() == ["b", "x", "y", "z", "a"]
-
-
-def test_group_that_goes_on_later_keeps_its_place() -> None:
-    """As a map does that is asked for its items bit by bit."""
-    plan = Plan()
-    group = plan.planner.group()
-    plan.add("x", group=group)
-    assert plan.take() == "x"
-    plan.add("b")
-    plan.add("y", group=group)
-    plan.add("z", group=group)
-    plan.check()
-    assert plan.run() == ["b", "y", "z"]
-
-
 # Relays: nodes of no queue.
-
-
-def test_relay_leads_to_what_it_needs() -> None:
-    r"""::
-
-    a --> (i) --> x         (i) is a relay: an item of a
-    b --> y                 submitted before x
-    """
-    plan = Plan()
-    plan.put("a b y:b")
-    plan.add("i", "a", queue="")
-    plan.add("x", "i")
-    assert plan.take() == "a"
-    plan.check()
-    assert plan.done("a") == ["x"]
-    assert plan.nodes["i"]._stage == DONE
-    assert plan.run() == ["x", "b", "y"]
 
 
 def test_chain_of_relays_needs_no_recursion() -> None:
@@ -212,27 +125,6 @@ def test_chain_of_relays_needs_no_recursion() -> None:
 
 
 # Held relays: items of a generator, which is running while it publishes them.
-
-
-@pytest.mark.parametrize("order", ["newest", "oldest"])
-def test_item_is_done_while_its_generator_runs(order: str) -> None:
-    r"""::
-
-    g --> (i) --> x     done one after the other, while g goes on
-    g --> (j) --> y
-    """
-    plan = Plan(order)
-    plan.add("g")
-    plan.item("i", "g")
-    plan.item("j", "g")
-    plan.put("x:i y:j")
-    assert (plan.take(), plan.take()) == ("g", None), "no item ever starts"
-    for item, dependent in ["ix", "jy"]:
-        assert plan.done(item) == [dependent]
-        plan.check()
-        assert plan.take() == dependent
-    assert dependents_of(plan.nodes["g"]) == []
-    assert plan.done("g") == []
 
 
 @pytest.mark.parametrize(
@@ -290,22 +182,6 @@ def test_stream_of_items_costs_a_few_steps_an_item(wanted: str) -> None:
     plan.check()
     assert plan.steps() <= 12 * size
     assert plan.nodes["g"]._stage == RUNNING
-
-
-# Promotion.
-
-
-def test_promoted_task_counts_as_newly_submitted() -> None:
-    r"""::
-
-    a --> x         x is promoted; then z is newer again
-    b --> y   z
-    """
-    plan = Plan()
-    plan.put("a b x:a y:b")
-    assert plan.promote("x")
-    plan.add("z")
-    assert plan.run() == ["z", "a", "x", "b", "y"]
 
 
 # Adoption.
