@@ -95,11 +95,7 @@ class Ending:
                 section.then(queue.pool.join, False)
 
     def _drain(self, queue: QueueState) -> None:
-        """Wait until nothing of *queue* is pending or running.
-
-        Raises:
-            RuntimeError: Called from a task of *queue*.
-        """
+        """Wait until nothing of *queue* is pending or running; raise a RuntimeError in a task of *queue*."""
         if at_work(self._core, queue):  # the calling task would wait for its own end
             raise RuntimeError("a task of a queue cannot await its shutdown: call shutdown(wait=False)")
         warn = partial(self.warn_if_stalled, f"the end of queue {queue.name}", True)
