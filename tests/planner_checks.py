@@ -28,7 +28,7 @@ def entries(planner: DependencyPlanner, queues: Iterable[PlannedQueue]) -> int:
     queues = list(queues)
     order = planner.order
     if not isinstance(order, NewestFirst):
-        return sum(len(queue.line.nodes) + len(queue.line.late) for queue in queues)
+        return sum(len(queue.line.things) + len(queue.line.late) for queue in queues)
     order.shelve_fresh()
     lines = [order.todo, *(queue.line for queue in queues)]
     count = sum(len(line.things) - 1 + len(line.late) + len(line.heap) for line in lines)
@@ -142,7 +142,7 @@ def _check_heap(keys: list[Any]) -> None:
 
 def _check_oldest(queues: list[PlannedQueue], pending: list[Node]) -> None:
     for queue in queues:
-        line, heap = list(queue.line.nodes), queue.line.late
+        line, heap = list(queue.line.things), queue.line.late
         # The line and the heap are sorted by number.
         numbers = [node._number for node in line]
         assert numbers == sorted(set(numbers)), numbers

@@ -68,14 +68,16 @@ class Planner(_planner.DependencyPlanner):
     ) -> None:
         """Add *node*, which depends on those of *dependencies* that are not done."""
         pending = [other for other in dependencies if other._stage < DONE]
-        self.add(node, queue, as_few(pending), group)
+        if queue is None:
+            self.add_relay(node, as_few(pending))
+        else:
+            self.add(node, queue, as_few(pending), group)
 
     def complete(self, node: Node, limit: int | None = None) -> tuple[Any, list[Any]]:
         """End *node* and start the next; return that, and what else became ready."""
-        freed: list[Any] = []
         queue = node._queue
-        taken = self.order.take(queue, maxsize if limit is None else limit, node, freed)
-        return self._found(queue, taken), freed
+        taken = self.order.take(queue, maxsize if limit is None else limit, node)
+        return self._found(queue, taken), self.take_freed()
 
     def drop_all(self, node: Node) -> tuple[list[Any], list[Any]]:
         """Drop *node* and all that depends on it, in one slice."""

@@ -126,14 +126,14 @@ class Dispatcher:
             successor: Any
             if task._at_end is None and more and not queue.has_rules:
                 # The hot path: one call of the planner ends the task and starts the next one.
-                freed: list[Any] = []
-                successor = core.take_next(queue, SEARCH_LIMIT, task, freed)
-                if successor is not None and not freed:
+                successor = core.take_next(queue, SEARCH_LIMIT, task)
+                if successor is not None and not core.planner.order.freed:
                     # Nothing else is to do for most tasks: this saves the tests below.
                     worker.task = successor
                     queue.done += 1
                     task._home = None
                     return successor  # type: ignore[no-any-return]
+                freed = core.planner.take_freed()
                 at_end = starts = None
             else:
                 at_end = task._at_end

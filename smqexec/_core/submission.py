@@ -256,13 +256,13 @@ class Submission:
             if not planned or (owner is not None and owner.scheduler is not core):
                 relay = Foreign(core, future, settled)
                 foreign.append((relay, future))
-                core.add_node(relay, None)
+                core.planner.add_relay(relay)
                 core.relays.add(relay)  # no pending node leads to it but *task*, which may be interrupted
                 nodes.append(relay)
             elif future._stage < DONE:
                 node = Settled() if settled else future
                 if settled:
-                    core.add_node(node, None, future)
+                    core.planner.add_relay(node, future)
                 nodes.append(node)
             elif future._stage != DONE and not settled and failed is None:
                 failed = future
@@ -283,7 +283,7 @@ class Submission:
         if queue.in_order:
             # The relay ends when *task* has started, and everything before it: see ``submission_order``.
             task._barrier = Barrier()
-            core.add_node(task._barrier, None, as_few([task, *before]))
+            core.planner.add_relay(task._barrier, as_few([task, *before]))
             queue.barrier = task._barrier
         if task._allocation is not None or task._releases:
             core.allocating.add_allocation(task)

@@ -55,12 +55,10 @@ class Allocating:
 
     # The start of a task.
 
-    def _next_allocated(
-        self, queue: QueueState, limit: int, ended: Any = None, freed: Any = None
-    ) -> Any:
+    def _next_allocated(self, queue: QueueState, limit: int, ended: Any = None) -> Any:
         """Do what `take` of the order does, and hold back tasks that lack units."""
         while True:
-            node: Any = self._core.planner.order.take(queue, limit, ended, freed)
+            node: Any = self._core.planner.order.take(queue, limit, ended)
             if node is None or self.allocate(node):
                 return node
             ended = None  # `take` has completed it
@@ -71,7 +69,7 @@ class Allocating:
         if allocation is None or allocation.take():
             return True
         waiter = allocation.wait()
-        self._core.planner.add(waiter, None)
+        self._core.planner.add_relay(waiter)
         self._core.relays.add(waiter)
         self._core.planner.hold_back(task, waiter)
         self._tell_searches(allocation)

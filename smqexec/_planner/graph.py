@@ -53,11 +53,24 @@ def linked(nodes: Iterable[Any]) -> list[Any]:
     return todo
 
 
-def settle(order: Any, dependents: list[Any], freed: list[Any]) -> None:
-    """Count one dependency of each of *dependents* as done.
+def link(node: Node, dependencies: Any) -> int:
+    """Make *node* depend on *dependencies*, one node or a list; return how many they are."""
+    node._dependencies = dependencies
+    if type(dependencies) is not list:
+        dependencies = (dependencies,)
+    for other in dependencies:
+        dependents = other._dependents
+        if dependents is None:
+            other._dependents = node  # most nodes have one dependent: this saves a list
+        elif type(dependents) is list:
+            dependents.append(node)
+        else:
+            other._dependents = [dependents, node]
+    return len(dependencies)
 
-    Add to *freed* the nodes that became ready, but for those of queues that wake none.
-    """
+
+def settle(order: Any, dependents: list[Any]) -> None:
+    """Count one dependency of each of *dependents* as done, and list the nodes that became ready."""
     # The loop extends the list: chains of relays need no recursion.
     for node in dependents:
         node._missing = missing = node._missing - 1
@@ -72,9 +85,9 @@ def settle(order: Any, dependents: list[Any], freed: list[Any]) -> None:
             node._stage = READY
             queue.waiting -= 1
             queue.ready += 1
-            order.freed(node)
+            order.list_ready(node)
             if not queue.wakes_none:
-                freed.append(node)
+                order.freed.append(node)
 
 
 def end_relay(node: Node) -> None:

@@ -63,10 +63,10 @@ class NewestFirst(Searches):
     """The order described above.  `take` writes out the common cases: any may be removed."""
 
     new_line = Line
-    # A ready node of a live search that is on no shelf, if there is one.  `freed` sets it.
+    # A ready node of a live search that is on no shelf, if there is one.  `list_ready` sets it.
     _fresh: Any = None
 
-    def freed(self, node: Node) -> None:
+    def list_ready(self, node: Node) -> None:
         """List waiting *node*, which has become READY."""
         search = node._search
         if search is None:
@@ -118,11 +118,11 @@ class NewestFirst(Searches):
         node._number = number
         self.put(node)
 
-    def take(self, queue: PlannedQueue, limit: int = maxsize, ended: Any = None, freed: Any = None) -> Any:
+    def take(self, queue: PlannedQueue, limit: int = maxsize, ended: Any = None) -> Any:
         """Start the node of *queue* that goes first; None if none is ready.
 
         Also None if *limit* steps do not find it: the next call goes on.  *ended*, a running node of
-        *queue*, ends first, with a value: see `settle` for *freed*, which may lack the node that starts.
+        *queue*, ends first, with a value; `freed` then may lack the node that starts.
         """
         line, todo = queue.line, self.todo
         if ended is None:
@@ -133,7 +133,7 @@ class NewestFirst(Searches):
             if node is not None:
                 ended._dependents = None
                 if type(node) is list:
-                    settle(self, node, freed)
+                    settle(self, node)
                 elif (missing := node._missing) > 1:
                     node._missing = missing - 1  # `settle`, written out
                 elif (
@@ -152,7 +152,7 @@ class NewestFirst(Searches):
                     node._dependencies = NONE
                     return node
                 else:
-                    settle(self, [node], freed)
+                    settle(self, [node])
         fresh, things = self._fresh, line.things
         node = things[-1]
         if fresh is None:
@@ -227,7 +227,7 @@ class NewestFirst(Searches):
             elif thing._stage == WAITING:
                 node = self.begin(thing, queue, stop)
             else:
-                # It became ready in `todo`: see `freed`.
+                # It became ready in `todo`: see `list_ready`.
                 self.steps += 1
                 del todo.things[-1]
                 if thing._queue is queue:

@@ -21,24 +21,24 @@ from .nodes import DONE, NONE, READY, RUNNING, SWEEP_FROM, Node, PlannedQueue, r
 class Fifo:
     """The ready nodes of a queue by number, lowest first."""
 
-    __slots__ = ("late", "nodes")
+    __slots__ = ("late", "things")
 
     def __init__(self) -> None:
         # Ready nodes in ascending order of number, and dead ones.
-        self.nodes: deque[Any] = deque()
+        self.things: deque[Any] = deque()
         # A heap of [number, node], for nodes that became ready after one with a higher number.
         self.late: list[list[Any]] = []
 
     def push(self, node: Node) -> None:
         """Add ready *node*.  Cost: O(1) in turn, else O(log n)."""
-        if not self.nodes or self.nodes[-1]._number < node._number:
-            self.nodes.append(node)
+        if not self.things or self.things[-1]._number < node._number:
+            self.things.append(node)
         else:
             heappush(self.late, [node._number, node])
 
     def pop(self) -> Node:
         """Remove the first node and return it.  There is one."""
-        nodes, late = self.nodes, self.late
+        nodes, late = self.things, self.late
         while nodes and nodes[0]._stage != READY:
             nodes.popleft()
         while late and late[0][1]._stage != READY:
@@ -48,18 +48,18 @@ class Fifo:
 
     def tidy(self, ready: int) -> None:
         """Sort, if half of the entries are dead, or some of a few: *ready* are live."""
-        length = len(self.nodes) + len(self.late)
+        length = len(self.things) + len(self.late)
         if length > ready and (length <= SWEEP_FROM or length > 2 * ready):
             self.sort()
 
     def sort(self) -> None:
-        """Move all ready nodes to `nodes`, by number, and remove all dead entries."""
-        self.nodes = deque(sorted(self.all(), key=attrgetter("_number")))
+        """Move all ready nodes to `things`, by number, and remove all dead entries."""
+        self.things = deque(sorted(self.all(), key=attrgetter("_number")))
         self.late.clear()
 
     def all(self) -> list[Any]:
         """Return all ready nodes."""
-        return [node for node in (*self.nodes, *(node for _, node in self.late)) if node._stage == READY]
+        return [node for node in (*self.things, *(node for _, node in self.late)) if node._stage == READY]
 
 
 class OldestFirst:
@@ -71,11 +71,14 @@ class OldestFirst:
     # The lowest number of a promoted node so far.  `promote` writes it.
     _before = 0
 
+    def __init__(self) -> None:
+        self.freed: list[Any] = []  # as of `Searches`
+
     def put(self, node: Node) -> None:
         if node._stage == READY:
             node._queue.line.push(node)
 
-    freed = put
+    list_ready = put
 
     def start(self, node: Node) -> None:
         node._queue.start(node)
@@ -106,19 +109,19 @@ class OldestFirst:
         for queue in dict.fromkeys(current._queue for current in planned):
             queue.line.sort()
 
-    def take(self, queue: PlannedQueue, limit: int = 0, ended: Any = None, freed: Any = None) -> Any:
+    def take(self, queue: PlannedQueue, limit: int = 0, ended: Any = None) -> Any:
         if ended is None:
             queue.running += 1  # else one less runs, and one more
         else:
             ended._stage = DONE
             if ended._dependents is not None:
                 dependents, ended._dependents = own_dependents(ended), None
-                settle(self, dependents, freed)
+                settle(self, dependents)
         if not queue.ready:
             queue.running -= 1
             return None
         line: Fifo = queue.line
-        node = line.nodes.popleft() if line.nodes and not line.late else line.pop()
+        node = line.things.popleft() if line.things and not line.late else line.pop()
         if node._stage != READY:
             node = line.pop()
         node._stage = RUNNING  # `PlannedQueue.start`, written out: saves two calls

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from itertools import count
 from typing import Any
 
-from .graph import as_few, dependencies_of, dependents_of, forget, linked, own_dependents, settle
+from .graph import as_few, dependencies_of, dependents_of, forget, link, linked, own_dependents, settle
 from .newest import NewestFirst
 from .nodes import DONE, NEW, NONE, READY, RUNNING, STRIDE, WAITING, Group, Node, PlannedQueue
 from .oldest import OldestFirst
@@ -43,64 +43,48 @@ class DependencyPlanner:
         return count(self._number + STRIDE - 1, -1)
 
     def add(
-        self, node: Node, queue: PlannedQueue | None, dependencies: Any = None, group: Group | None = None
+        self, node: Node, queue: PlannedQueue, dependencies: Any = None, group: Group | None = None
     ) -> None:
         """Add new *node* as the newest sink, or as the next of *group*.
 
-        Without *queue* it is a relay, which never starts: it is done with its dependencies, unless
-        `_ended_by_owner`; or by `done`, once they have started.  *dependencies* are None, a node, or
-        a list in argument order, now the planner's, of nodes that are not done.
+        *dependencies* are None, a node, or a list in argument order, now the planner's, of nodes that are
+        not done.
         """
-        if dependencies is None:
-            missing = 0
-        elif type(dependencies) is list:
-            missing = len(dependencies)
-            node._dependencies = dependencies
-            for other in dependencies:
-                dependents = other._dependents
-                if dependents is None:
-                    # Most nodes have one dependent: this saves a list.
-                    other._dependents = node
-                elif type(dependents) is list:
-                    dependents.append(node)
-                else:
-                    other._dependents = [dependents, node]
-        else:
-            # The same for one dependency, without a loop.
-            missing = 1
-            node._dependencies = dependencies
-            dependents = dependencies._dependents
-            if dependents is None:
-                dependencies._dependents = node
-            elif type(dependents) is list:
-                dependents.append(node)
-            else:
-                dependencies._dependents = [dependents, node]
-        if queue is None:
-            node._missing = missing + 1 if node._ended_by_owner else missing or 1
-            node._stage = WAITING
-            return
         node._queue = queue
-        if missing:
-            node._missing = missing
-            node._stage = WAITING
-            queue.waiting += 1
-        else:
+        if dependencies is None:
             node._stage = READY
             queue.ready += 1
+            line = queue.line
+        else:
+            if type(dependencies) is not list and dependencies._dependents is None:
+                # `link`, written out for the next of a chain: it saves a call.
+                node._dependencies = dependencies
+                dependencies._dependents = node
+                node._missing = 1
+            else:
+                node._missing = link(node, dependencies)
+            node._stage = WAITING
+            queue.waiting += 1
+            line = self.order.todo
         if group is not None:
             node._number = next(group)
             self.order.put(node)
             return
         node._number = self._number = self._number + STRIDE
-        todo = self.order.todo
-        if todo is not None:
-            # `Line.push`, written out for a node that is newer than all others.
-            things = todo.things if missing else queue.line.things
+        if line is not None:
+            # `Line.push`, written out for a node that is newer than all others: it saves a call.
+            things = line.things
             node._place = len(things)
             things.append(node)
-        elif not missing:
-            queue.line.nodes.append(node)
+
+    def add_relay(self, node: Node, dependencies: Any = None) -> None:
+        """Add new *node*, which never starts.
+
+        It is done with its *dependencies*, unless `_ended_by_owner`; or by `done`, once they have started.
+        """
+        missing = 0 if dependencies is None else link(node, dependencies)
+        node._missing = missing + 1 if node._ended_by_owner else missing or 1
+        node._stage = WAITING
 
     def hold_back(self, node: Node, relay: Node) -> None:
         """Let *node*, which just started, wait for *relay*; then, newest first, it goes before all others."""
@@ -141,9 +125,13 @@ class DependencyPlanner:
             node._dependencies = NONE
             node._missing = -1
             node._search = node._place = None
-        freed: list[Any] = []
         if dependents is not None:
-            settle(self.order, dependents if type(dependents) is list else [dependents], freed)
+            settle(self.order, dependents if type(dependents) is list else [dependents])
+        return self.take_freed() if self.order.freed else []
+
+    def take_freed(self) -> list[Any]:
+        """Return the nodes that have become ready since the last call, but for queues that wake none."""
+        freed, self.order.freed = self.order.freed, []
         return freed
 
     def drop(
@@ -191,9 +179,8 @@ class DependencyPlanner:
                 # finalizers may run.
                 node._dependencies = needs.copy()
                 needs.clear()
-        freed: list[Any] = []
-        settle(self.order, settled, freed)
-        return dropped, freed
+        settle(self.order, settled)
+        return dropped, self.take_freed()
 
     def rebuild(self, queues: list[Any], others: Iterable[Any]) -> None:
         """Make counts and order anew after an exception in the middle of a call.
@@ -224,4 +211,5 @@ class DependencyPlanner:
                 if node._queue is not None or (dependencies_of(node) and not node._ended_by_owner):
                     ends.append(node)
         self.order.rebuild(queues, pending)
-        settle(self.order, ends, [])
+        settle(self.order, ends)
+        self.order.freed = []

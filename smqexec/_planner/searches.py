@@ -21,6 +21,8 @@ class Searches:
         # A node that becomes ready here stays, until a search meets it or it is the first.
         self.todo = Line()
         self.steps = 0  # how many nodes all searches have looked at so far
+        # Nodes that became ready, and of which the owner is still to be told: see `take_freed`.
+        self.freed: list[Any] = []
 
     def put(self, node: Node) -> None:
         """List pending *node*, which no search owns and no line has, by its own number."""

@@ -94,7 +94,7 @@ class Streams:
             if task._stage >= DONE:
                 return None
             item = self._part(task, key)
-            self._core.planner.add(item, None, task)
+            self._core.planner.add_relay(item, task)
             task._get_at_end().item_callbacks += (item._extract,)
             # Between the ends of the task and of the item, no running task leads to the item.
             self._core.relays.add(item)

@@ -881,8 +881,8 @@ class Internal(Exception):
     """What stands for a fault of ours."""
 
 
-PLANNING = "add_queue group add hold_back done drop promote rebuild"
-ORDERING = "put freed take start leave dropped promote listed"
+PLANNING = "add_queue group add add_relay hold_back done drop promote rebuild"
+ORDERING = "put list_ready take start leave dropped promote listed"
 SECOND = 1.0  # nobody waits longer where our own code has raised
 METHODS = [
     *((DependencyPlanner, name, order) for name in PLANNING.split() for order in ("newest", "oldest")),
@@ -1033,7 +1033,7 @@ def test_fault_of_ours_on_an_executor(monkeypatch: pytest.MonkeyPatch) -> None:
 
         take = core_of(scheduler).take_next
 
-        def complete(slots: Any, limit: int, ended: Any = None, freed: Any = None) -> Any:
+        def complete(slots: Any, limit: int, ended: Any = None) -> Any:
             if ended is not None:
                 raise error
             return take(slots, limit)

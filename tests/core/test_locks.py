@@ -67,7 +67,7 @@ class Held:
 
 # What says of itself that the lock is held.
 METHODS: dict[type, str] = {
-    DependencyPlanner: "add done drop group hold_back promote rebuild",
+    DependencyPlanner: "add add_relay done drop take_freed group hold_back promote rebuild",
     Allocation: "take wait give_back blockers",
     Allocating: "add_allocation allocate _allocation_ended _releaser_ended _give_back _end_wait",
     Submission: "_plain _add_special _refuse",
