@@ -246,7 +246,7 @@ class Queue(Submits, ThreadPoolExecutor):
 
     def counts(self) -> dict[str, int]:
         """How many tasks are waiting, ready, running, done, failed and cancelled."""
-        with self._state.scheduler.exclusive(reads=True):
+        with self._state.scheduler.reading():
             return self._state.counts()
 
     @override

@@ -4,14 +4,12 @@ The modules, each after those that it imports::
 
     blocking          how a thread blocks, and asks after a while whether its wait can end
     exclusive         the lock, and the ways to take it; calls that interrupt its holder
-    searches          what the core reports to the searches of waiting tasks
-    upward            what the core calls in the rooms above
-    queue_state       records: a queue, its workers, what the calling thread does
+    upward            what the core calls in the rooms above, and their searches
+    queue_state       records: a queue, its workers and barriers, what the calling thread does
     state             what all parts of a scheduler share; Effects: what is done after the lock
     wake              which worker goes to a ready task
     dispatch          workers take tasks, end them with a value, become idle
     termination       tasks end without a value: fail, cancel, drop
-    submission_order  queues that start tasks in the order of submission
     interrupted       an interrupted submit is withdrawn
     submission        tasks are added, or refused
     stop              stop and resume

@@ -19,8 +19,8 @@ from .._futures.at_end import AtEnd
 from .._futures.task import Task
 from .exclusive import breakdown_on_error
 from .queue_state import QueueState, Worker
-from .searches import SEARCH_LIMIT
 from .state import Starts, State
+from .upward import SEARCH_LIMIT
 from .wake import Wake
 
 

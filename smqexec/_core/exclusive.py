@@ -15,6 +15,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from threading import get_ident
 from types import TracebackType
@@ -62,43 +63,31 @@ class Exclusive:
         time.sleep(0)
         self.lock.acquire()
 
-    def spin(self) -> None:
-        """Wait a while until the lock is free, and do not take it.
-
-        Not in the main thread: Ctrl-C could strike while it has the lock for a moment.
-        """
+    def spin_and_lock(self) -> None:
+        """Take the lock, which another thread holds: for hot paths, which have tried it at once."""
         # A thread holds the lock for a microsecond or two, unless it loses the interpreter lock meanwhile.  A
         # thread that blocks at once gets the lock at its release, but needs the interpreter lock to go on.
         # So the next thread blocks too, and from then on each task costs a switch of threads: three times as
         # much with 16 threads that submit.
         for _ in range(SPINS):
-            # Not `locked`, which is false while the lock is on its way to a blocked thread.
-            if self.lock.acquire(False):
-                self.lock.release()
-                return
             time.sleep(0)  # lets the holder go on
-
-    def spin_and_lock(self) -> None:
-        """Take the lock that another thread holds: for hot paths, which have tried it at once."""
-        if get_ident() not in MAIN:
-            self.spin()
+            if self.lock.acquire(False):
+                return
         self.lock.acquire()
 
-    def exclusive(self, reads: bool = False) -> Section:
+    def reading(self) -> AbstractContextManager[object]:
+        """Return a block that holds the lock, and changes nothing: a reentrant call may enter it."""
+        return nullcontext() if self.lock._is_owned() else Section(self)
+
+    def exclusive(self) -> Section:
         """Return a block that holds the lock, and puts Ctrl-C off.
-
-        The calls given to `Section.then` are made after the lock was released, and before Ctrl-C strikes.
-
-        Args:
-            reads: The block changes nothing: a reentrant call may enter it.
 
         Raises:
             RecursionError: Too little stack is left for the block.  Nothing has been changed.
             RuntimeError: By the ``with`` statement: the call is reentrant.
         """
-        if not reads:
-            headroom()
-        return Section(self, reads)
+        headroom()
+        return Section(self)
 
     def deferred(self, call: Callable[..., object], *args: Any) -> bool:
         """If this call is reentrant, defer *call* and return True; else return False.
@@ -141,13 +130,10 @@ class breakdown_on_error:
 class Section:
     """The block of `Exclusive.exclusive`, of one thread.  Cost: 4 µs in the main thread, 2 µs elsewhere."""
 
-    __slots__ = ("_core", "_guard", "_nested", "_reads", "_then")
+    __slots__ = ("_core", "_guard", "_then")
 
-    def __init__(self, core: Exclusive, reads: bool = False) -> None:
+    def __init__(self, core: Exclusive) -> None:
         self._core = core
-        self._reads = reads
-        # The calling thread had the lock before.
-        self._nested = False
         # Puts Ctrl-C off.
         self._guard = uninterrupted()
         # Calls to make after the lock was released, in order: what was decided.
@@ -156,10 +142,7 @@ class Section:
     def __enter__(self) -> Section:
         core = self._core
         if core.lock._is_owned():
-            if not self._reads:
-                raise RuntimeError(REENTRANT)
-            self._nested = True
-            return self
+            raise RuntimeError(REENTRANT)
         self._guard.__enter__()
         try:
             if get_ident() not in MAIN:
@@ -182,8 +165,6 @@ class Section:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self._nested:
-            return
         try:
             self._core.lock.release()
             # Ctrl-C is still masked: what was decided is done, too.

@@ -27,8 +27,7 @@ from weakref import ref
 
 from .._futures.task import Task
 from .._planner import Node, PlannedQueue
-from .searches import Search
-from .upward import Backend, Limit
+from .upward import Backend, Limit, Search
 
 # Why a queue takes no more tasks; two of them as the standard library says it.
 SHUT_DOWN = "cannot schedule new futures after shutdown"
@@ -90,14 +89,31 @@ class _Current(threading.local):
 CURRENT = _Current()
 
 
+class Barrier(Node):
+    """A relay of a queue with `in_order`: done when its task, and all before that, have started or ended.
+
+    Each task depends on the barrier of the task submitted before it.  The dispatcher ends a barrier when its
+    task starts; if the task ends without a start, the planner counts it as done for the barrier::
+
+        task 1 <-- barrier 1 <-- task 2 <-- barrier 2 <-- task 3
+                       ^------------------------'
+
+    So one task of the queue is ready at most, and to the planner's search a task needs, before all else,
+    what those before it need.
+    """
+
+    __slots__ = ()
+    _tolerant = True  # for the planner: its task need not succeed
+
+
 class QueueState(PlannedQueue):
     """A queue: its slots, workers and counts.  The scheduler's lock guards all fields, except `lost`.
 
-    Apart from the public `Queue`, so that tasks and workers do not keep a queue that its user has lost.
+    Tasks and workers refer to it, and not to the public `Queue`, which its user may lose.
     """
 
     __slots__ = (
-        "_free_numbers", "_numbers", "barrier", "cancelled", "coming", "copies_context", "done",
+        "_numbers", "barrier", "cancelled", "coming", "copies_context", "done",
         "failed", "has_rules", "idle", "in_order", "inline", "keeps_idle", "limit", "lost", "name", "owner",
         "pending_limit", "pool", "refusal", "remote_values", "scheduler", "searches", "width", "workers",
     )  # fmt: skip
@@ -121,9 +137,8 @@ class QueueState(PlannedQueue):
         self.idle: dict[Worker, None] = {}
         # Workers on their way to a task.  As many ready tasks need no further worker.
         self.coming: dict[Worker, None] = {}
-        # How many numbers of slots were given to workers, and a heap of those that are free again.
-        self._numbers = 0
-        self._free_numbers: list[int] = []
+        # A heap of the free numbers of slots, up to the first number that no worker ever had.
+        self._numbers = [1]
         # Searches of its workers that wait inside a task, and may run its tasks nested.
         self.searches: dict[Search, None] = {}
         # How many of its tasks have ended with a value, with an exception, and cancelled.
@@ -134,7 +149,7 @@ class QueueState(PlannedQueue):
         self.pending_limit: Limit | None = None
         # Its tasks run in copies of their submitters' contexts.
         self.copies_context = False
-        # If `in_order`: the barrier of the task submitted last, on which the next task depends.
+        # If `in_order`: the `Barrier` of the task submitted last, on which the next task depends.
         self.barrier: Node | None = None
         # True if a task can't just take the place of the task that ends: `in_order`, a pending limit, more
         # workers than `limit`, or a stopped scheduler.  A cache, so that the hot paths have one test;
@@ -184,14 +199,11 @@ class QueueState(PlannedQueue):
 
     def name_worker(self, worker: Worker) -> None:
         """Give *worker*, which has no thread, the first free name of a slot, once.  The lock is held."""
-        if worker.number:
-            return
-        if self._free_numbers:
-            worker.number = heappop(self._free_numbers)
-        else:
-            self._numbers += 1
-            worker.number = self._numbers
-        worker.thread = f"slot {worker.number}"
+        if not worker.number:
+            worker.number = heappop(self._numbers)
+            if not self._numbers:
+                heappush(self._numbers, worker.number + 1)
+            worker.thread = f"slot {worker.number}"
 
     def leave(self, worker: Worker) -> None:
         """Remove *worker*.  The lock is held."""
@@ -200,7 +212,7 @@ class QueueState(PlannedQueue):
         self.idle.pop(worker, None)
         self.coming.pop(worker, None)
         if worker.number:
-            heappush(self._free_numbers, worker.number)
+            heappush(self._numbers, worker.number)
 
     def leave_unbegun(self) -> None:
         """Remove the workers that have not begun: `Dispatcher.begin` sends them away.  The lock is held."""

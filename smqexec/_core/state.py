@@ -13,8 +13,8 @@ Invariant, whenever the lock is free, the scheduler not stopped, and no rule of 
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections import Counter, deque
+from collections.abc import Callable
 from typing import Any, TypeAlias, cast
 
 from .._futures.at_end import AtEnd
@@ -25,7 +25,7 @@ from .exclusive import Exclusive, ForkedLock
 from .queue_state import EXITING, QueueState, Worker
 from .upward import Allocates, Ends, EventSink
 
-STATES: tuple[str, ...] = ("waiting", "ready", "running", "done", "failed", "cancelled")
+STATES = ("waiting", "ready", "running", "done", "failed", "cancelled")
 
 # A task or item that has ended under the lock: it releases its call, and wakes its waiters, after the lock.
 Ended: TypeAlias = tuple[PlannedFuture[Any], AtEnd | None, QueueState]
@@ -60,18 +60,18 @@ class State(Exclusive):
         self.planner = DependencyPlanner(order)
         # "newest" or "oldest"; constant.
         self.order = order
-        # No task may start.  Written by `set_stopped`.  Generators read it without the lock: a stop that they
+        # No task may start.  Written by `Stopping`.  Generators read it without the lock: a stop that they
         # miss holds them at their next value.
         self.stopped = stopped
         # All queues in the order they were made, but for lost ones that `add_queue` has forgotten.
         self.queues: list[QueueState] = []
         # The counts of forgotten queues, added up.
-        self.past_counts: dict[str, int] = dict.fromkeys(STATES, 0)
+        self.past_counts: Counter[str] = Counter(dict.fromkeys(STATES, 0))
         # Waits for a condition (`ConditionWait`), each with the condition.  The waiting thread adds an entry;
         # `wake_condition_waiters` removes it under the lock hold that makes the condition true.
         self.condition_waiters: dict[Any, Callable[[], bool]] = {}
         # Running tasks that a stop holds at a checkpoint, each with the lock that its thread waits for.
-        # Added by `Waiting.pause`, removed by `release_paused`.
+        # Added by `Waiting.pause`, removed by a resume or a cancel.
         self.paused: dict[PlannedFuture[Any], Any] = {}
         # With debug=True: called with a failure and the name of the queue, it returns what is called when the
         # failure is looked at.  Set once.
@@ -109,8 +109,7 @@ class State(Exclusive):
             for other in [other for other in self.queues if other.lost]:
                 if not (other.pending or other.workers):
                     self.queues.remove(other)
-                    for name, count in other.counts().items():
-                        self.past_counts[name] += count
+                    self.past_counts.update(other.counts())
             self.queues.append(queue)
             queue.update_rules()
             if self.exiting:
@@ -130,23 +129,16 @@ class State(Exclusive):
         waits = [wait for wait in self.condition_waiters if wait.worker is not None]
         return {task() for wait in waits if wait.worker.queue.scheduler is self for task in wait.tasks}
 
-    def set_stopped(self, stopped: bool) -> None:
-        """Let no task start, or let tasks start again.  The lock is held."""
-        self.stopped = stopped
-        for queue in self.queues:
-            queue.update_rules()
-
     def counts(self) -> dict[str, int]:
         """Return how many tasks are in which state."""
-        with self.exclusive(reads=True):
+        with self.reading():
             return self._counts()
 
     def _counts(self) -> dict[str, int]:
         total = self.past_counts.copy()
         for queue in self.queues.copy():
-            for name, count in queue.counts().items():
-                total[name] += count
-        return total
+            total.update(queue.counts())
+        return dict(total)
 
     def __repr__(self) -> str:
         # Without the lock: a handler that has interrupted the lock's holder may print it.
@@ -161,15 +153,3 @@ class State(Exclusive):
         for waiter in [waiter for waiter, holds in self.condition_waiters.items() if holds()]:
             del self.condition_waiters[waiter]
             waiter.release()
-
-    def release_paused(self, tasks: Sequence[PlannedFuture[Any]] | None = None) -> None:
-        """Let paused tasks go on: *tasks*, or all.  The lock is held."""
-        for task in list(self.paused) if tasks is None else tasks:
-            blocker = self.paused.pop(task, None)
-            if blocker is not None:
-                blocker.release()
-
-    def request_cancel(self, task: PlannedFuture[Any]) -> None:
-        """Ask running *task* to end.  The lock is held."""
-        task._get_at_end().cancel_requested = True
-        self.release_paused([task])

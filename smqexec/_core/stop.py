@@ -1,8 +1,7 @@
 """Stop and resume: whether tasks of a scheduler may start.
 
-Stops are counted.  `Stopping.resume` ends all of them; a stop for a block ends with its block, unless a
-`resume` has ended it before.  After the last one all queues start tasks again.  The scheduler's lock guards
-the counts.  `State.stopped`, the only field that workers read, is True while the count is above 0.
+`State.stopped`, the only field that workers read, is True while a stop holds.  `Stopping.resume` ends all
+stops; a stop for a block ends with its block.  After the last one all queues start tasks again.
 """
 
 from __future__ import annotations
@@ -11,6 +10,7 @@ from functools import partial
 from time import perf_counter
 from types import TracebackType
 
+from .exclusive import Section
 from .state import State
 from .wake import Wake
 
@@ -22,48 +22,51 @@ class Stopping:
         # Constant: the state, and the part that starts workers.
         self._core = core
         self._wake = wake
-        # How many stops hold.
-        self._stops = int(core.stopped)
-        # How often all stops were ended.  A `Stop` is over if this has changed since it was made.
-        self._resumes = 0
+        # The stops that hold; this object stands for ``Scheduler(stopped=True)``.  Under the lock.
+        self._stops: set[object] = {self} if core.stopped else set()
 
     def stop(self) -> Stop:
         """Let no task start."""
-        core = self._core
-        if core.deferred(self.stop):
-            return Stop(self, self._resumes)
-        with core.exclusive() as section:
-            changed, time = not core.stopped, perf_counter()
-            core.set_stopped(True)
-            self._stops += 1
-            # Made under the lock: no `resume` can come between the count and the stop.
-            stop = Stop(self, self._resumes)
-            if changed and core.observers:
-                section.then(partial(core.observers.notify, "stop", time=time))
-        if core.exiting:  # nothing may resume the scheduler any more
-            core.ending.cancel_held()
+        stop = Stop(self)
+        self._begin(stop)
         return stop
 
-    def resume(self, stop_of: int | None = None) -> None:
-        """End all stops; or one, made after *stop_of* resumes.  After the last one tasks start again."""
+    def _begin(self, stop: Stop) -> None:
+        """Let no task start while *stop* holds."""
         core = self._core
-        if core.deferred(self.resume, stop_of):
+        if core.deferred(self._begin, stop):
             return
         with core.exclusive() as section:
-            if stop_of is not None:
-                if stop_of != self._resumes:  # a resume has ended that stop
-                    return
-                self._stops -= 1
-                if self._stops:
-                    return
-            changed, time = core.stopped, perf_counter()
-            core.set_stopped(False)
-            self._stops = 0
-            self._resumes += 1
-            core.release_paused()
-            if changed and core.observers:
-                section.then(partial(core.observers.notify, "resume", time=time))
+            self._stops.add(stop)
+            self._set_stopped(True, section)
+        if core.exiting:  # nothing may resume the scheduler any more
+            core.ending.cancel_held()
+
+    def resume(self, stop: Stop | None = None) -> None:
+        """End *stop*, if it holds; or all stops.  After the last one tasks start again."""
+        core = self._core
+        if core.deferred(self.resume, stop):
+            return
+        with core.exclusive() as section:
+            if stop is None:
+                self._stops.clear()
+            self._stops.discard(stop)
+            if self._stops:
+                return
+            self._set_stopped(False, section)
+            while core.paused:
+                core.paused.popitem()[1].release()
             section.then(self._wake.start, self._wake.wake_all())
+
+    def _set_stopped(self, stopped: bool, section: Section) -> None:
+        """Write `State.stopped`, and tell observers after the lock, which is held."""
+        core = self._core
+        if core.observers and core.stopped is not stopped:
+            event = "stop" if stopped else "resume"
+            section.then(partial(core.observers.notify, event, time=perf_counter()))
+        core.stopped = stopped
+        for queue in core.queues:
+            queue.update_rules()
 
 
 class Stop:
@@ -73,11 +76,10 @@ class Stop:
     block's stays until `Scheduler.resume`.  After a `resume` in the block its end does nothing.
     """
 
-    __slots__ = ("_entered", "_resumes", "_stopping")
+    __slots__ = ("_entered", "_stopping")
 
-    def __init__(self, stopping: Stopping, resumes: int) -> None:
+    def __init__(self, stopping: Stopping) -> None:
         self._stopping = stopping  # constant
-        self._resumes = resumes  # `Stopping._resumes` when the stop was made; constant
         self._entered = False  # a block has begun; written by the thread of the block
 
     def __enter__(self) -> None:
@@ -88,7 +90,7 @@ class Stop:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._stopping.resume(self._resumes)
+        self._stopping.resume(self)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self._stopping._core!r}>"

@@ -23,9 +23,8 @@ from .._futures.task import Task
 from .._planner import DONE, NEW, NONE, Group, as_few
 from .exclusive import REENTRANT
 from .interrupted import OVER, UNDONE, Withdrawal
-from .queue_state import QueueState
+from .queue_state import Barrier, QueueState
 from .state import Effects, Starts, State
-from .submission_order import Barrier
 from .termination import Termination, failure_from
 from .wake import Wake
 
@@ -281,7 +280,7 @@ class Submission:
             limit.use(reservation)
             task._reservation = None
         if queue.in_order:
-            # The relay ends when *task* has started, and everything before it: see ``submission_order``.
+            # The relay ends when *task* has started, and everything before it: see `Barrier`.
             task._barrier = Barrier()
             core.planner.add_relay(task._barrier, as_few([task, *before]))
             queue.barrier = task._barrier

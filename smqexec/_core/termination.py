@@ -23,9 +23,8 @@ from .._futures.relays import Foreign
 from .._futures.task import Task
 from .._planner import DONE, READY, RUNNING, Node, dependencies_of, dependents_of
 from .exclusive import breakdown_on_error
-from .queue_state import QueueState, Worker
+from .queue_state import Barrier, QueueState, Worker
 from .state import Effects, Ended, State
-from .submission_order import Barrier
 from .wake import Wake
 
 # How many nodes end in one slice, which takes a millisecond or two.
@@ -58,7 +57,9 @@ class Termination:
         # Read once and without the lock, as observers are called first: a request from now on is too late.
         at_end = task._at_end
         cancelled |= at_end is not None and at_end.cancel_requested and isinstance(exception, CancelledError)
-        failure = None if cancelled else self._failure(exception, queue.name)
+        failure = None if cancelled else Failure(exception)
+        if failure is not None and core.watch_failure is not None:
+            failure.seen = core.watch_failure(exception, queue.name)
         if core.observers:
             outcome, error = ("cancelled", None) if cancelled else ("failed", exception)
             core.observers.notify("end", queue, task, worker.thread, outcome=outcome, error=error)
@@ -70,22 +71,16 @@ class Termination:
             call_deferred()
         self.perform(effects, task)
 
-    def _failure(self, exception: BaseException, queue: str) -> Failure:
-        """Return the outcome of a task of *queue* that raised *exception*."""
-        failure = Failure(exception)
-        if self._core.watch_failure is not None:
-            failure.seen = self._core.watch_failure(exception, queue)
-        return failure
-
     # Cancel.
 
-    def cancel(self, future: PlannedFuture[Any], dependencies: bool = False) -> None:
+    def cancel(self, future: PlannedFuture[Any], dependencies: bool = False, unneeded: bool = False) -> None:
         """Cancel *future* and its dependents, if it is pending; ask it to end, if it runs.
 
-        With *dependencies* also the tasks that it depends on and that nothing else needs.
+        With *dependencies* also the tasks that it depends on and that nothing else needs.  With *unneeded*
+        spare *future*, too, if it is needed.
         """
         core = self._core
-        if core.deferred(self.cancel, future, dependencies):
+        if core.deferred(self.cancel, future, dependencies, unneeded):
             return
         effects = Effects()
         # Nodes to cancel: a dependency comes after the task that needed it, and may be needed by no other
@@ -93,20 +88,20 @@ class Termination:
         todo: list[Any] = [future]
         # Dependencies that are tasks of other schedulers, each with the relay that stands for it.
         abroad: list[tuple[Foreign, PlannedFuture[Any]]] = []
-        # Running tasks that were asked to end.
-        asked: list[tuple[QueueState, Task[Any]]] = []
         section = core.exclusive()
         with breakdown_on_error(core), section:
             section.then(self.perform, effects)
-            section.then(_cancel_elsewhere, asked)
             while todo:
                 node = todo.pop()
-                if node is not future and (node._stage >= DONE or _is_needed(node)):
+                if unneeded and (node._stage >= DONE or _is_needed(node)):
                     continue
+                unneeded = True
                 if node._stage == RUNNING:
                     # Its worker reads the request at its next checkpoint or `yield`, or as it raises.
-                    core.request_cancel(node)
-                    asked.append((node._queue, node))
+                    node._get_at_end().cancel_requested = True
+                    if node in core.paused:
+                        core.paused.pop(node).release()
+                    section.then(node._queue.pool.cancel, node)  # at an executor that has not begun the call
                 elif node._stage < RUNNING:
                     # A copy, before the drop releases them.
                     needs = list(dependencies_of(node)) if dependencies else []
@@ -119,14 +114,7 @@ class Termination:
         for relay, other in abroad:
             home = other._home
             if relay.scheduler is None and home is not None:  # no task here needs it any more
-                home.scheduler.termination.cancel_unneeded(other)
-
-    def cancel_unneeded(self, future: PlannedFuture[Any]) -> None:
-        """Cancel *future* and the tasks that it depends on, as far as nothing else needs them."""
-        with self._core.exclusive():
-            needed = future._stage >= DONE or _is_needed(future)
-        if not needed:
-            self.cancel(future, dependencies=True)
+                home.scheduler.termination.cancel(other, True, True)
 
     # All tasks of a queue.
 
@@ -326,12 +314,6 @@ def failure_from(future: PlannedFuture[Any]) -> Failure | None:
     """Return the outcome of a task whose dependency *future* failed; None if *future* was cancelled."""
     failure: Failure | None = future._outcome
     return failure and failure.of(future)
-
-
-def _cancel_elsewhere(asked: list[tuple[QueueState, Task[Any]]]) -> None:
-    """Cancel the calls of running tasks that executors have not begun."""
-    for queue, task in asked:
-        queue.pool.cancel(task)
 
 
 def _is_needed(node: Any) -> bool:

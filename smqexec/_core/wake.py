@@ -22,8 +22,8 @@ from .._futures.task import Task
 from .._planner import READY
 from .exclusive import Section, breakdown_on_error
 from .queue_state import QueueState, Worker
-from .searches import SEARCH_LIMIT
 from .state import Starts, State
+from .upward import SEARCH_LIMIT
 
 
 class Wake:

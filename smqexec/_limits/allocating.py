@@ -18,8 +18,8 @@ from typing import Any
 from weakref import ref
 
 from .._core.queue_state import QueueState
-from .._core.searches import searches
 from .._core.state import State
+from .._core.upward import searches
 from .._planner import DONE
 from .resources import Allocation
 

@@ -86,7 +86,7 @@ class Resource:
         if scheduler is None:
             return self._free
         # Under the lock: `done()` of a task is True a moment before the same lock hold returns its units.
-        with scheduler.exclusive(reads=True):
+        with scheduler.reading():
             return self._free
 
     def _bind(self, scheduler: State) -> None:

@@ -31,7 +31,7 @@ from typing import Any, TypeAlias
 from weakref import ref
 
 from .._core.queue_state import QueueState, Worker
-from .._core.searches import SEARCH_LIMIT, searches
+from .._core.upward import SEARCH_LIMIT, searches
 from .._futures.future import PlannedFuture
 from .._futures.relays import Foreign
 from .._limits.resources import AllocationWaiter

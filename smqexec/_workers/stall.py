@@ -29,7 +29,7 @@ def stalled(scheduler: Any, elsewhere: bool = False, endless: bool = False) -> l
     """
     schedulers: list[Any] = [scheduler]
     for each in schedulers:  # the list grows during the loop
-        with each.exclusive(reads=True):
+        with each.reading():
             awaited = _awaited(each, endless)
         if awaited is None or (ELSEWHERE in awaited and not elsewhere):
             return []

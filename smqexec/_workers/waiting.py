@@ -25,8 +25,8 @@ from .._calls.interrupts import FRAMES, headroom, interruptible, make_room, unin
 from .._core.blocking import block
 from .._core.exclusive import Section, breakdown_on_error
 from .._core.queue_state import CURRENT, QueueState, Worker
-from .._core.searches import searches
 from .._core.state import State
+from .._core.upward import searches
 from .._futures.future import PlannedFuture
 from .._futures.task import Task
 from .cycles import cycle_of, in_words

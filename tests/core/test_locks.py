@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from gate import DEADLINE, Gate
-from internals import core_of
+from internals import core_of, pool_of
 from threads import beside, until
 
 import smqexec
@@ -73,7 +73,7 @@ METHODS: dict[type, str] = {
     Submission: "_plain _add_special _refuse",
     Termination: "forget pending drop _drop_some _unlist",
     Wake: "take wake_for wake wake_all",
-    State: "wake_condition_waiters waiting_tasks yield_lock release_paused request_cancel",
+    State: "wake_condition_waiters waiting_tasks yield_lock",
     Waiting: "at_rest",
     Ending: "_idle",
     JoinSearch: "take extend",
@@ -89,7 +89,7 @@ WRITTEN: dict[type, str] = {
     AtEnd: "cancel_requested waits callbacks waiters",
     Stream: "length closed",  # `items` is changed by single atomic steps, with and without the lock
     State: "stopped paused condition_waiters queues relays",
-    Stopping: "_stops _resumes",
+    Stopping: "_stops",
 }
 
 
@@ -357,8 +357,8 @@ def test_submits_that_fail(touched: list[str]) -> None:
         with pytest.raises(ValueError):
             queue.submit(str, Refusing())
         other: Any = Queue(scheduler, 1)
-        other._pool.start = fail
+        pool_of(other).start = fail
         with pytest.raises(ValueError):
             other.submit(int)
-        del other._pool.start
+        del pool_of(other).start
     assert not touched

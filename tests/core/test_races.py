@@ -440,25 +440,6 @@ def test_worker_that_gets_the_lock_later_each_time(monkeypatch: pytest.MonkeyPat
         assert (after.result(DEADLINE), part.result(0)) == (2, 1)
 
 
-def test_where_ctrl_c_may_strike_nothing_is_held_outside_a_with(monkeypatch: pytest.MonkeyPatch) -> None:
-    def queue_up(_: object) -> None:
-        release()
-        raise AssertionError("Ctrl-C could strike while it has the lock")
-
-    def release_soon() -> None:
-        time.sleep(0.05)
-        release()
-
-    monkeypatch.setattr(exclusive.Exclusive, "spin", queue_up)
-    with planned(1, stopped=True) as (scheduler, queue):
-        release = hold(lock_of(scheduler))
-        beside(release_soon)
-        assert queue.submit(add, 1)
-        release = hold(lock_of(scheduler))
-        with pytest.raises(AssertionError, match="Ctrl-C"):
-            beside(queue.submit, add, 1).result(DEADLINE)
-
-
 def test_hook_after_fork_knows_the_new_main_thread() -> None:
     parents = MAIN.copy()
     assert parents == {threading.main_thread().ident}

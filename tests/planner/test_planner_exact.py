@@ -14,7 +14,7 @@ from model import Model
 from planner_checks import check, entries
 from planning import SEARCHING, Held, Named, Planner, Tolerant, TolerantHeld
 
-from smqexec._core.submission_order import Barrier
+from smqexec._core.queue_state import Barrier
 from smqexec._planner import READY, RUNNING
 from smqexec._planner.nodes import SWEEP_FROM
 
