@@ -14,8 +14,8 @@ from concurrent.futures.thread import BrokenThreadPool
 from typing import Any
 
 from .._calls.interrupts import LOGGER, uninterrupted
+from .._futures.at_end import Foreign
 from .._futures.future import Failure, PlannedFuture
-from .._futures.relays import Foreign
 from .._futures.task import Task
 from .._planner import RUNNING, DependencyPlanner
 from .exclusive import Forked

@@ -22,7 +22,7 @@ from __future__ import annotations
 from itertools import chain
 from typing import Any
 
-from .._futures.relays import Foreign
+from .._futures.at_end import Foreign
 from .._futures.task import Task
 from .._planner import NEW, RUNNING, WAITING
 from .exclusive import breakdown_on_error

@@ -16,9 +16,9 @@ from typing import Any
 from .._calls import kinds
 from .._calls.arguments import ALL, DIRECT, ONE, Template, dependencies, futures_among
 from .._calls.interrupts import DEFERRED, call_deferred, elsewhere, uninterrupted
+from .._futures.at_end import Foreign, Settled
 from .._futures.future import PlannedFuture, new
 from .._futures.items import Item
-from .._futures.relays import Foreign, Settled
 from .._futures.task import Task
 from .._planner import DONE, NEW, NONE, Group, as_few
 from .exclusive import REENTRANT
@@ -163,10 +163,10 @@ class Submission:
         self._wake.start(special.starts, task)
         # Last: a foreign future that is done calls back at once, here, and takes the lock for that.
         for relay, future in special.foreign:
-            if isinstance(future, PlannedFuture):
-                future._add_relay(relay)
-            else:
+            if not isinstance(future, PlannedFuture):
                 future.add_done_callback(relay.future_done)
+            elif not future._add_at_end("relays", relay):
+                relay.future_done(future)
 
     def _plain(self, queue: QueueState, task: Task[Any], args: Any, kwargs: Any) -> Any:
         """Return the dependencies in the commonest case: all are tasks of this scheduler, none has failed.
@@ -253,7 +253,7 @@ class Submission:
             planned = isinstance(future, PlannedFuture)
             owner = future._home if planned else None
             if not planned or (owner is not None and owner.scheduler is not core):
-                relay = Foreign(core, future, settled)
+                relay = Foreign(core, future if planned else None, settled)
                 foreign.append((relay, future))
                 core.planner.add_relay(relay)
                 core.relays.add(relay)  # no pending node leads to it but *task*, which may be interrupted

@@ -17,9 +17,9 @@ from itertools import chain
 from typing import Any, cast
 
 from .._calls.interrupts import DEFERRED, call_deferred, elsewhere, uninterrupted
+from .._futures.at_end import Foreign
 from .._futures.future import Failure, PlannedFuture
 from .._futures.items import Item
-from .._futures.relays import Foreign
 from .._futures.task import Task
 from .._planner import DONE, READY, RUNNING, Node, dependencies_of, dependents_of
 from .exclusive import breakdown_on_error

@@ -57,7 +57,7 @@ from .._core.upward import Backend
 from .._futures.names import label_of, note
 from .._futures.remote_value import Kept, stand_in
 from .._futures.task import Task
-from .._workers.generators import drive, ensure_stream, open_stream
+from .._workers.generators import drive, open_stream
 from .._workers.pools import check_width
 from .channels import Channel, LocalChannel, Ordinary, Outcome, error_of, outcome_of, perform, stream
 from .executors import Call, Engine, end_of, is_end, workers_of
@@ -377,6 +377,7 @@ class ExecutorBackend(Backend):
         queue, task = worker.queue, worker.task
         assert task is not None
         self._release(task)
+        task._fn = name_of(task._fn)
         if queue.scheduler.observers:
             queue.scheduler.observers.notify("end", queue, task, worker.thread, outcome="done")
         # If the start of the next task lets another worker start, `_advance` has to take the task; the same
@@ -393,7 +394,6 @@ class ExecutorBackend(Backend):
             if not isinstance(self.executor, Engine):  # the error of an engine names the part
                 error = explain(error, fn, task._args, task._kwargs, self.executor)
             note(error, task, fn, queue.name)
-        ensure_stream(queue, task, fn)
         self._release(task)
         if end is not None:
             words = f"queue {queue.name} runs its tasks on {type(self.executor).__name__}, which has ended"
@@ -414,7 +414,6 @@ class ExecutorBackend(Backend):
         return error if isinstance(error, BrokenExecutor) and end_of(self.executor) is not None else None
 
     def _release(self, task: Task[Any]) -> None:
-        """Release the call of *task*, but keep its name."""
+        """Release the call of *task*, but for its function."""
         self._futures.pop(task, None)
-        task._fn = name_of(task._fn)
         task._args = task._kwargs = None

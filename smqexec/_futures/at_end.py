@@ -1,23 +1,55 @@
-"""The record of a future's end: waiters, hooks and callbacks.  Most futures have none.
+"""What a future's end causes: the record of waiters, hooks and callbacks, and the relays of other schedulers.
 
-The record is made under the lock of the future's scheduler, which guards all fields until the future has
-ended.  From then on only the thread that ended the future reads the record, without the lock; so nothing may
-be added then (see `PlannedFuture._add_at_end`).
+Most futures have no record.  It is made under the lock of the future's scheduler, which guards all fields
+until the future has ended.  From then on only the thread that ended the future reads it, without the lock;
+so nothing may be added then (see `PlannedFuture._add_at_end`).
+
+A relay is a node between a task and a dependency that the planner can't represent.  No worker starts it.  It
+is pending until its dependency has ended, and is then done, or dropped with the failure.  The lock of the
+scheduler of the task guards it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from concurrent.futures import Future
+from typing import Any
+
+from .._planner import Node
+from .owner import Owner
 
 
-class Relay(Protocol):
-    """The node that tasks of another scheduler depend on in place of a future."""
+class Settled(Node):
+    """A relay for ``settled(future)``: done when its one dependency has ended, with any outcome."""
 
-    scheduler: Any  # that scheduler; None once no task depends on the relay
+    __slots__ = ()
+    _tolerant = True  # for the planner: the failure of a dependency does not drop it
 
-    def future_done(self, future: Any, /) -> None:
-        """End the relay: *future* has ended."""
+
+class Foreign(Node):
+    """A relay for a future of another executor, or another scheduler.
+
+    The callback of that future keeps the relay, perhaps for long.  So the relay releases its scheduler and
+    its future when it ends.
+    """
+
+    __slots__ = ("future", "scheduler", "settled")
+
+    def __init__(self, scheduler: Owner, future: Any, settled: bool) -> None:
+        super().__init__()
+        # The scheduler of the dependents; None after the end.
+        self.scheduler: Owner | None = scheduler
+        # The future, if it is a task or item of another scheduler; None after the end.
+        self.future = future
+        # The argument was ``settled(future)``: a failure of the future does not fail the dependents.
+        self.settled = settled
+
+    def future_done(self, future: Future[Any]) -> None:
+        """End this relay: the callback of *future*, which has ended."""
+        # Read once: the relay may end meanwhile, with its dependents.
+        scheduler = self.scheduler
+        if scheduler is not None:
+            scheduler.termination.foreign_done(self, future)
 
 
 class AtEnd:
@@ -36,10 +68,10 @@ class AtEnd:
         # The waiters of `concurrent.futures.wait` and `as_completed`, and our `Completions`.  Any thread
         # removes its own, without the lock.
         self.waiters: list[Any] = []
-        # After the lock these are called with the task, in this order: callbacks that end its items; relays;
-        # the user's callbacks.
+        # After the lock these are called with the task, in this order: callbacks that end its items; relays
+        # of other schedulers; the user's callbacks.
         self.item_callbacks: tuple[Callable[[Any], object], ...] = ()
-        self.relays: list[Relay] = []
+        self.relays: list[Foreign] = []
         self.callbacks: list[Callable[[Any], object]] = []
 
     def run_hooks(self, task: Any) -> list[Any]:

@@ -1,20 +1,14 @@
 """The base of tasks and items: a future that its scheduler ends.
 
 A `PlannedFuture` is a node of the planner and a future in one slotted object.  Its stages are those of the
-planner, and two ends of our own::
-
-    NEW --> WAITING --> READY --> RUNNING --> DONE, FAILED or CANCELLED
-
-A pending future may also end at once.  A final stage never changes.
-
-It has no `threading.Condition`, which would cost more than all the rest.  Blocked threads, waiters and
-callbacks are in its `AtEnd`, made on demand under the scheduler's lock.  No wake is lost: the thread that
-ends the future takes the record under the same lock.
+planner, and two ends of our own, FAILED and CANCELLED.  It has no `threading.Condition`, which would cost
+more than all the rest: what waits for it, or is called at its end, is in its `AtEnd`, made on demand under
+the scheduler's lock.  No wake is lost: the thread that ends the future takes the record under the same lock.
 
 The ending thread stores the outcome, the stage, then ``_home = None``, under the lock.  After the lock it
-wakes threads that block in ``result``, then waiters of ``concurrent.futures`` (see ``conditions``), then
-calls callbacks.  `_stage`, `_home` and `_outcome` may be read without the lock, with or without the GIL: each
-is one slot, so a reader that sees a final stage sees the outcome, and one that sees no home sees both.
+wakes threads that block in ``result``, then waiters of ``concurrent.futures``, then calls callbacks.
+`_stage`, `_home` and `_outcome` may be read without the lock, with or without the GIL: each is one slot, so a
+reader that sees a final stage sees the outcome, and one that sees no home sees both.
 """
 
 from __future__ import annotations
@@ -24,24 +18,25 @@ from collections.abc import Callable, Generator
 from concurrent.futures import CancelledError, Future
 from concurrent.futures._base import CANCELLED_AND_NOTIFIED, FINISHED, PENDING
 from concurrent.futures._base import RUNNING as RUNNING_STATE
+from functools import partial
 from threading import Thread
 from time import monotonic
-from typing import Any, ClassVar, Never, TypeVar
+from typing import Any, Literal, Never, TypeVar
 from weakref import ref
 
 from typing_extensions import override
 
 from .._calls.frames import traceback_of
 from .._calls.interrupts import keep, uninterrupted, unmasked
-from .._planner import DONE, DROPPED, NEW, READY, RUNNING, WAITING, Node
-from .at_end import AtEnd, Relay
+from .._planner import DONE, DROPPED, NEW, NONE, READY, RUNNING, WAITING, Node
+from .at_end import AtEnd
 from .conditions import ENDED, HELD, Condition
 from .owner import Home
-from .remote_value import Kept, Snapshot, fetched, snapshot
+from .remote_value import Kept, Snapshot, fetched, left, snapshot
 
 R = TypeVar("R")
 
-# Stages of our own, above those of the planner: every stage from DONE on is final.
+# Stages of our own, above those of the planner: every stage from DONE on is final, and never changes.
 FAILED, CANCELLED = DROPPED + 1, DROPPED + 2
 
 # The stages in reprs and messages.
@@ -85,9 +80,6 @@ class PlannedFuture(Node, Future[R]):
 
     __slots__ = ("_at_end", "_outcome")
 
-    #: The name of the class in a repr.
-    _kind: ClassVar[str]
-
     #: The queue whose scheduler ends the future; None from the end on.  In a task it is the planner's slot
     #: `_queue`.  Written under the lock, by the submission and by `_leave`.
     _home: Home | None
@@ -95,6 +87,10 @@ class PlannedFuture(Node, Future[R]):
     _outcome: Any
     #: Waiters, callbacks and hooks; None while there are none.  Made under the lock.
     _at_end: AtEnd | None
+
+    def __init__(self, *_: object, **__: object) -> None:
+        kind = type(self).__name__
+        raise TypeError(f"no {kind} can be made by itself: Queue.submit makes tasks, and task[key] items")
 
     # What the user asks.
 
@@ -122,10 +118,7 @@ class PlannedFuture(Node, Future[R]):
 
     @override
     def result(self, timeout: float | None = None) -> R:
-        """Return the result of the call, after waiting for it.
-
-        If the call or a dependency failed, raise its exception, each time with the exception's own
-        traceback.  If an engine keeps the value, fetch it.
+        """Return the result of the call, after waiting for it; if an engine keeps the value, fetch it.
 
         Args:
             timeout: Seconds to wait at most; None for no limit.
@@ -133,7 +126,8 @@ class PlannedFuture(Node, Future[R]):
         Raises:
             CancelledError: The task was cancelled.
             TimeoutError: The task was not done in time.
-            Exception: The value could not be fetched.
+            BaseException: That of the call, or of the dependency that failed, each time with its own
+                traceback; or the value could not be fetched.
         """
         if self._stage == DONE and type(self._outcome) is not Kept:
             return self._outcome  # type: ignore[no-any-return]
@@ -144,7 +138,7 @@ class PlannedFuture(Node, Future[R]):
             outcome = self._outcome
             if failed:
                 raise BaseException.with_traceback(outcome.exception, outcome.traceback)
-            return outcome.result(end) if type(outcome) is Kept else outcome  # type: ignore[no-any-return]
+            return outcome.future.result(left(end)) if type(outcome) is Kept else outcome  # type: ignore[no-any-return]
         finally:
             outcome = None
             del self  # no cycle: the traceback of the exception keeps this frame
@@ -153,30 +147,21 @@ class PlannedFuture(Node, Future[R]):
     def exception(self, timeout: float | None = None) -> BaseException | None:
         """Return the exception that the call, or a dependency of it, raised; None if the call returned.
 
-        A value that an engine keeps is not fetched.
-
-        Args:
-            timeout: Seconds to wait at most; None for no limit.
-
-        Raises:
-            CancelledError: The task was cancelled.
-            TimeoutError: The task was not done in time.
+        *timeout* and other exceptions are as for `result`.  A value that an engine keeps is not fetched.
         """
         end = None if timeout is None else monotonic() + timeout
         failed = self._await_end(timeout) == FAILED
         outcome = self._outcome
         if failed:
             return outcome.exception  # type: ignore[no-any-return]
-        return outcome.exception(end) if type(outcome) is Kept else None
+        return outcome.future.exception(left(end)) if type(outcome) is Kept else None
 
     def _await_end(self, timeout: float | None) -> int:
         """Wait until the future has ended; return DONE or FAILED, or raise as `exception` does."""
+        queue = self._home
+        if self._stage < DONE and queue is not None and not queue.scheduler.waiting.wait_for(self, timeout):
+            raise TimeoutError()
         end = self._stage
-        if end < DONE:
-            queue = self._home
-            if queue is not None and not queue.scheduler.waiting.wait_for(self, timeout):
-                raise TimeoutError()
-            end = self._stage
         if end == CANCELLED:
             raise CancelledError()
         if end == FAILED and self._outcome.seen is not None:
@@ -184,9 +169,7 @@ class PlannedFuture(Node, Future[R]):
         return end
 
     def why(self) -> str:
-        """Return a sentence that says why the task has not started, or not ended yet, or how it ended.
-
-        For people: the words may change.
+        """Return, for people, why the task has not started, or not ended yet, or how it ended.
 
         Cost: a step for each task on the way to the task that it waits for.  If it is ready and other tasks
         come first, a step for each pending task, up to some 10 ms, in which no task starts or ends.
@@ -214,17 +197,14 @@ class PlannedFuture(Node, Future[R]):
     def cancel(self, dependencies: bool = False) -> bool:
         """Cancel the task and its dependents, unless it runs or is done.
 
-        A running task is asked to end: `checkpoint` raises CancelledError in
-        it, and a generator task is closed at its next value.
+        A running task is asked to end: `checkpoint` raises CancelledError in it, and a generator task is
+        closed at its next value.
 
         Args:
-            dependencies: If the task was pending, also cancel its
-                dependencies that nothing else needs, and in turn their own
-                dependencies.  A running dependency is asked to end.  A task
-                is needed if another pending task depends on it, a thread
-                waits for it, or it has a callback; a reference to the future
-                does not count.  An item without a value stands for its task,
-                which is needed if one of its other items is.
+            dependencies: If the task was pending, also cancel its dependencies that nothing else needs, and
+                in turn their own.  A task is needed if another pending task depends on it, a thread waits for
+                it, or it has a callback; a reference to the future does not count.  An item without a value
+                stands for its task, which is needed if one of its other items is.
 
         Returns:
             True if the task is cancelled now.
@@ -238,8 +218,8 @@ class PlannedFuture(Node, Future[R]):
     def add_done_callback(self, fn: Callable[[Future[R]], object]) -> None:
         """Call ``fn(task)`` in the thread that ends the task; or at once, if the task is done.
 
-        An exception of *fn* is logged.  If *fn* is called at once, an exception that is no `Exception`, such
-        as KeyboardInterrupt, is raised.
+        An exception of *fn* is logged; but if *fn* is called at once, KeyboardInterrupt and the like are
+        raised.
         """
         queue = self._home
         if queue is not None and queue.scheduler.deferred(self.add_done_callback, fn):
@@ -247,12 +227,7 @@ class PlannedFuture(Node, Future[R]):
         if not self._add_at_end("callbacks", fn):
             self._call(fn, Exception)
 
-    def _add_relay(self, relay: Relay) -> None:
-        """Call ``relay.future_done(task)`` when the task is done; or at once, if it is done."""
-        if not self._add_at_end("relays", relay):
-            relay.future_done(self)
-
-    def _add_at_end(self, field: str, entry: object) -> bool:
+    def _add_at_end(self, field: Literal["callbacks", "relays", "waiters"], entry: object) -> bool:
         """Append *entry* to the list *field* of the record; return False instead if the future has ended."""
         queue = self._home
         if queue is not None:
@@ -270,19 +245,13 @@ class PlannedFuture(Node, Future[R]):
             LOGGER.exception("exception calling callback for %r", self)
 
     def _deliver(self, fn: Callable[[Future[R]], object]) -> None:
-        """Call *fn* with this future; if *fn* is asyncio's, with a value that is fetched first."""
+        """Call *fn* with this future; if *fn* is asyncio's, in a thread that first fetches a kept value."""
         if type(self._outcome) is Kept and getattr(fn, "__module__", None) == "asyncio.futures":
-            # The event loop would block while it fetches the value, so another thread does.
-            Thread(target=self._fetch_and_deliver, args=(fn,), daemon=True).start()
+            # The event loop would block while it fetches the value.
+            call = partial(self._call, lambda task: fn(fetched(task)), BaseException)
+            Thread(target=call, daemon=True).start()
         else:
             fn(self)
-
-    def _fetch_and_deliver(self, fn: Callable[[Future[R]], object]) -> None:
-        """Fetch the value, and call *fn* with a future of the standard library that has it."""
-        try:
-            fn(fetched(self))
-        except BaseException:
-            LOGGER.exception("exception calling callback for %r", self)
 
     # The end.  Called by the scheduler.
 
@@ -304,12 +273,12 @@ class PlannedFuture(Node, Future[R]):
         self._home = None  # last: with no home, all else is final
 
     def _producer(self) -> Any:
-        """Return the task that has to run for this future: itself, or the task of an item."""
-        raise NotImplementedError
+        """Return the task that has to run for this future: itself, or the task of a pending item."""
+        return self
 
     def _release(self) -> None:
         """Release the call.  The lock is not held: the release of an object may run user code."""
-        raise NotImplementedError
+        self._dependencies = NONE
 
     def _wake_waiters(self, at_end: AtEnd) -> None:
         """Wake all threads that wait for the future, which has ended.  The lock is not held."""
@@ -355,47 +324,28 @@ class PlannedFuture(Node, Future[R]):
         return _FUTURE_STATES.get(stage, PENDING)
 
     def _get_snapshot(self) -> Snapshot:
-        """Return the outcome as asyncio of Python 3.15 reads it."""
-        stage = self._stage
-        if stage >= DONE and type(self._outcome) is Kept:
-            return snapshot(self)
-        if stage == FAILED:  # `result` would add its frames to the traceback, and they keep the task
-            return True, False, None, self.exception(0)
-        return stage >= DONE, stage == CANCELLED, self._outcome if stage == DONE else None, None
+        return snapshot(self)
 
     @override
-    def set_running_or_notify_cancel(self) -> bool:
-        """Raise RuntimeError: only the scheduler runs a task."""
-        return self.set_result(None)  # type: ignore[arg-type]
-
-    @override
-    def set_result(self, result: R) -> Never:
-        """Raise RuntimeError: only the scheduler ends a task."""
+    def set_result(self, *_: object, **__: object) -> Never:
+        """Raise RuntimeError: only the scheduler runs and ends a task."""
         raise RuntimeError(
             f"{self!r} is run and ended by its scheduler alone; use a concurrent.futures.Future of your own"
         )
 
-    @override
-    def set_exception(self, exception: BaseException | None) -> None:
-        """Raise RuntimeError: only the scheduler ends a task."""
-        self.set_result(exception)  # type: ignore[arg-type]
+    set_exception = set_running_or_notify_cancel = set_result
 
     def __reduce__(self) -> Never:
         """Raise TypeError, as other futures do: no scheduler would end the copy."""
         raise TypeError(f"{self!r} can't be copied or pickled; take its result()")
 
-    def _words(self) -> list[str]:
-        """Return the words of the repr that name this future."""
-        raise NotImplementedError
-
-    def __repr__(self) -> str:
-        state, queue = self._stage, self._home
-        words = [f"<{self._kind} at {id(self):#x}"]
-        words.extend(self._words())
-        words.append(f"state={STATE_NAMES[state]}")
-        if state == DONE:
+    def _described(self, *name: str) -> str:
+        """Return the repr of this future, called *name*."""
+        stage, queue = self._stage, self._home
+        words = [f"<{type(self).__name__} at {id(self):#x}", *name, f"state={STATE_NAMES[stage]}"]
+        if stage == DONE:
             words.append(f"returned {type(self._outcome).__name__}")
-        elif state == FAILED:
+        elif stage == FAILED:
             words.append(f"raised {type(self._outcome.exception).__name__}")
         elif queue is not None:
             words.append(f"queue={queue.name}")

@@ -24,10 +24,9 @@ R = TypeVar("R")
 
 
 class Length:
-    """The type of `LENGTH`."""
+    """The key of the item that ends when the length of a stream is known.  It equals no other key."""
 
 
-# The key of the item that ends when the length of a stream is known.  No key of a user is this object.
 LENGTH = Length()
 
 
@@ -39,7 +38,6 @@ class Item(PlannedFuture[R]):
     """
 
     __slots__ = ("_home", "_key", "_source")
-    _kind = "Item"
     _ended_by_owner = True
     # As of all relays.
     _number = 0
@@ -48,9 +46,6 @@ class Item(PlannedFuture[R]):
     _home: Home | None  # as in the base class
     _source: Any  # the `Task`; None after the end
     _key: Any  # the index or key of the part, or `LENGTH`; None after the end
-
-    def __init__(self, *_: object, **__: object) -> None:
-        raise TypeError("an Item can't be made by itself: task[key] makes them")
 
     @classmethod
     def _of(cls, home: Home, source: Any, key: Any) -> Item[Any]:
@@ -116,16 +111,16 @@ class Item(PlannedFuture[R]):
         return self._source
 
     def _release(self) -> None:
+        super()._release()
         self._source = self._key = None
-        self._dependencies = NONE
 
-    def _words(self) -> list[str]:
+    def __repr__(self) -> str:
         source, key = self._source, self._key
         if source is None:
-            return []
+            return self._described()
         # Without a call of user code: the log of a failing callback contains this.
         name = short(key) if type(key) in (int, str) else type(key).__qualname__
-        return [f"{name} of {source!r}"]
+        return self._described(f"{name} of {source!r}")
 
 
 class Stream:

@@ -1,8 +1,7 @@
 """The protocols through which tasks and items call the scheduler, whose classes are in the rooms above.
 
-A task knows only its queue, its *home*, and through that the scheduler, until the task is done.  The lock is
-not held when one of these methods is called; each takes it by itself.  The classes that implement the
-protocols document them.  Tasks, items and streams are `Any` here, as their modules import this one.
+A task knows only its queue, its *home*, and through that the scheduler, until the task is done.  Each method
+takes the lock by itself.  Tasks, items and streams are `Any` here, as their modules import this one.
 """
 
 from __future__ import annotations
@@ -10,6 +9,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
+
+
+class Dispatches(Protocol):
+    def promote(self, task: Any) -> bool: ...
+
+
+class Terminates(Protocol):
+    def cancel(self, future: Any, dependencies: bool = False, unneeded: bool = False) -> None: ...
+    def foreign_done(self, relay: Any, future: Any) -> None: ...
+
+
+class Waits(Protocol):
+    def wait_for(self, future: Any, timeout: float | None) -> bool: ...
 
 
 class Parts(Protocol):
@@ -23,36 +35,14 @@ class Parts(Protocol):
     def fail_item(self, item: Any, fate: Any) -> None: ...
 
 
-class Waits(Protocol):
-    """Waiting for tasks."""
-
-    def wait_for(self, future: Any, timeout: float | None) -> bool: ...
-
-
-class Dispatches(Protocol):
-    """The order in which tasks start."""
-
-    def promote(self, task: Any) -> bool: ...
-
-
-class Terminates(Protocol):
-    """The end of tasks without a value."""
-
-    def cancel(self, future: Any, dependencies: bool = False, unneeded: bool = False) -> None: ...
-    def foreign_done(self, relay: Any, future: Any) -> None: ...
-
-
 class Owner(Protocol):
-    """A scheduler."""
+    """A scheduler, by its parts."""
 
-    @property
-    def dispatcher(self) -> Dispatches: ...
-    @property
-    def termination(self) -> Terminates: ...
-    @property
-    def waiting(self) -> Waits: ...
-    @property
-    def streams(self) -> Parts: ...
+    dispatcher: Dispatches
+    termination: Terminates
+    waiting: Waits
+    streams: Parts
+
     def exclusive(self) -> AbstractContextManager[Any]: ...
     def deferred(self, call: Callable[..., object], *args: Any) -> bool: ...
     def why_of(self, future: Any) -> str | None: ...

@@ -24,7 +24,7 @@ class Remote(Future[Any]):
     """
 
     def _get_snapshot(self) -> Snapshot:
-        return snapshot(self) if self.done() else (False, False, None, None)
+        return snapshot(self)
 
     @abstractmethod
     def part(self, key: Any) -> Remote:
@@ -43,35 +43,40 @@ class Kept:
     def __init__(self, future: Remote) -> None:
         self.future = future  # constant
 
-    def result(self, end: float | None) -> Any:
-        """Fetch and return the value, until the time *end* of the monotonic clock."""
-        return self.future.result(None if end is None else max(end - monotonic(), 0))
-
-    def exception(self, end: float | None) -> BaseException | None:
-        """Return the exception of the call or part, or None; as `result`, but fetch no value."""
-        return self.future.exception(None if end is None else max(end - monotonic(), 0))
-
     def __getitem__(self, key: Any) -> Kept:
         """Return the outcome of an item: the engine computes ``value[key]``."""
         return Kept(self.future.part(key))
 
 
-def fetched(future: Future[Any]) -> Any:
-    """Return a done future of the standard library with the outcome of *future*, and a fetched value."""
-    here: Future[Any] = Future()
-    try:
-        here.set_result(future.result())
-    except CancelledError:
-        here.cancel()
-    except BaseException as error:
-        here.set_exception(error)
-    return here
+def left(end: float | None) -> float | None:
+    """Return the seconds left until the time *end* of the monotonic clock."""
+    return None if end is None else max(end - monotonic(), 0)
 
 
 def snapshot(future: Future[Any]) -> Snapshot:
-    """Fetch the value of the done *future*; return its outcome as asyncio of Python 3.15 reads it."""
-    here = fetched(future)
-    return True, here.cancelled(), here._result, here._exception
+    """Return the state of *future* as asyncio of Python 3.15 reads it; fetch its value if it is done."""
+    if not future.done():
+        return False, False, None, None
+    try:
+        error = future.exception()  # `result` would add its frames to the traceback, and they keep the task
+        return True, False, None if error is not None else future.result(), error
+    except CancelledError:
+        return True, True, None, None
+    except BaseException as error:  # the value can't be fetched
+        return True, False, None, error
+
+
+def fetched(future: Future[Any]) -> Future[Any]:
+    """Return a done future of the standard library with the outcome of the done *future*."""
+    here: Future[Any] = Future()
+    _, cancelled, value, error = snapshot(future)
+    if cancelled:
+        here.cancel()
+    elif error is not None:
+        here.set_exception(error)
+    else:
+        here.set_result(value)
+    return here
 
 
 @cache

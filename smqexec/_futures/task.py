@@ -21,7 +21,7 @@ from typing import Any, TypeVar, overload
 
 from .._calls.arguments import register_futures
 from .._calls.callables import announcement, generates, name_of
-from .._planner import DONE, NONE, Node
+from .._planner import DONE, Node
 from .future import CANCELLED, FAILED, Failure, PlannedFuture
 from .items import Item, Stream
 from .names import known_as
@@ -34,48 +34,40 @@ Y = TypeVar("Y")
 class Task(PlannedFuture[R]):
     """A submitted call: the future of its result, and an argument for later calls.
 
-    Made by `Queue.submit`.  All methods of a `concurrent.futures.Future` work,
-    from any thread, except that only the scheduler ends the task (`set_result`
-    and its like raise an error).  In asyncio a task can be awaited on any
-    running loop.
+    Made by `Queue.submit`.  All methods of a `concurrent.futures.Future` work, from any thread, except that
+    only the scheduler ends the task (`set_result` and its like raise an error).  In asyncio a task can be
+    awaited on any running loop.
 
-    A task whose dependency failed never runs: its exception is the dependency's
-    own, with its own traceback each time it is raised, and `origin` is the task
-    that raised it.  The exception carries one note: which task of which queue
-    raised it.  A cancelled dependency cancels its dependents.
+    A task whose dependency failed never runs: its exception is the dependency's own, with its own traceback
+    each time it is raised, and `origin` is the task that raised it.  The exception carries one note: which
+    task of which queue raised it.  A cancelled dependency cancels its dependents.
 
-    When a task is done it releases its function, arguments and dependencies, and
-    the scheduler releases the task: a result lives only as long as a reference to
-    its future, or a task that needs it.
+    When a task is done it releases its function, arguments and dependencies, and the scheduler releases the
+    task: a result lives only as long as a reference to its future, or a task that needs it.
 
-    The call of a generator function, or of a callable with
-    ``number_of_results`` that returns an iterator, is a *generator task*: its
-    result is a list of the values yielded, made once at its end, and while it
-    runs ``task[i]``, slices and iteration give them one by one.
+    The call of a generator function, or of a callable with ``number_of_results`` that returns an iterator, is
+    a *generator task*: its result is a list of the values yielded, made once at its end, and while it runs
+    ``task[i]``, slices and iteration give them one by one.
 
-    - It runs in one slot, at its own pace, whether or not the values are used.
-      Nothing else runs in that slot until the generator has ended.  A task that
-      waits for a value of a generator task which has no other slot runs it
-      nested, to its end.
-    - With fewer values than announced, the missing items fail with an
-      IndexError; with more, the task fails with a ValueError.  If the generator
-      raises, the values before stay good; the other items and the task fail.
-    - A stopped scheduler holds it at its next ``yield``.  `cancel` closes the
-      generator there, so that its ``finally`` runs; it returns False, as for any
-      running task.
-    - A future that is yielded is a value like any other.  ``Raw(function)`` is
-      called as an ordinary function: the generator object is its result.
-    - It keeps all its values until its future goes: one that never ends fills
-      the memory.
-    - In the order an item stands for its task: a generator task that the newest
-      sink needs an item of goes first.
+    - It runs in one slot, at its own pace, whether or not the values are used.  Nothing else runs in that
+      slot until the generator has ended.  A task that waits for a value of a generator task which has no
+      other slot runs it nested, to its end.
+    - With fewer values than announced, the missing items fail with an IndexError; with more, the task fails
+      with a ValueError.  If the generator raises, the values before stay good; the other items and the task
+      fail.
+    - A stopped scheduler holds it at its next ``yield``.  `cancel` closes the generator there, so that its
+      ``finally`` runs; it returns False, as for any running task.
+    - A future that is yielded is a value like any other.  ``Raw(function)`` is called as an ordinary
+      function: the generator object is its result.
+    - It keeps all its values until its future goes: one that never ends fills the memory.
+    - In the order an item stands for its task: a generator task that the newest sink needs an item of goes
+      first.
 
-    For type checkers a generator function must say that it returns a
-    ``Generator[...]``: then the task is a ``Task[list[...]]``.
+    For type checkers a generator function must say that it returns a ``Generator[...]``: then the task is a
+    ``Task[list[...]]``.
     """
 
     __slots__ = ("_args", "_fn", "_kwargs")
-    _kind = "Task"
 
     # Options, in the instance's own dictionary, which a plain task does not have.  The submitting thread sets
     # them before the task is added; the scheduler's lock guards them from then on.
@@ -104,9 +96,6 @@ class Task(PlannedFuture[R]):
     # The stream of a generator task, in its own dictionary; None before the task has started or an item was
     # requested.
     _stream: Stream | None = None
-
-    def __init__(self, *_: object, **__: object) -> None:
-        raise TypeError("a Task can't be made by itself: Queue.submit makes them")
 
     def _empty(self, needs: list[Any]) -> None:
         # They are the arguments, too, if the task keeps no others: see `Submission._plain`.
@@ -139,21 +128,17 @@ class Task(PlannedFuture[R]):
     def __getitem__(self, key: Any) -> Any:
         """A part of the task's output, as a future that can be an argument at once.
 
-        For a generator task ``task[i]`` is an `Item` for value *i*, and a slice
-        is a list of items.  If the generator ends before it reaches an index,
-        that item fails with an IndexError.  Until its value is published, each
-        request returns the same item.  For an ordinary task ``task[key]`` is an
-        `Item` for ``result[key]``, and fails with the error of that expression.
+        For a generator task ``task[i]`` is an `Item` for value *i*, and a slice is a list of items.  If the
+        generator ends before it reaches an index, that item fails with an IndexError.  Until its value is
+        published, each request returns the same item.  For an ordinary task ``task[key]`` is an `Item` for
+        ``result[key]``, and fails with the error of that expression.
 
-        A negative index, or the end of a slice, waits for the length, as `len`
-        does.  Cost: 2 µs.
+        A negative index, or the end of a slice, waits for the length, as `len` does.  Cost: 2 µs.
 
         Raises:
-            IndexError: The length of a generator task is known, and the index is
-                out of range.
-            TypeError: The index of a generator task is no int; or it is
-                negative, or a slice needs the end, and the length is neither
-                known nor announced.
+            IndexError: The length of a generator task is known, and the index is out of range.
+            TypeError: The index of a generator task is no int; or it is negative, or a slice needs the end,
+                and the length is neither known nor announced.
         """
         stream, queue = self._stream, self._queue
         if stream is not None and type(key) is int and key >= 0:  # saves all that follows, for most keys
@@ -167,11 +152,7 @@ class Task(PlannedFuture[R]):
             return self._ended_part(key) if part is None else part
         if isinstance(key, slice):
             return [self._item(stream, number) for number in self._span(stream, key)]
-        try:
-            number = index(key)
-        except TypeError:
-            kind = type(key).__name__
-            raise TypeError(f"an index of a generator task must be an int or a slice, not {kind!r}") from None
+        number = index(key)
         length = len(self) if number < 0 else stream.length
         if length is not None:
             if not -length <= number < length:
@@ -218,21 +199,19 @@ class Task(PlannedFuture[R]):
     def __len__(self) -> int:
         """The number of values of a generator task.
 
-        If ``number_of_results`` announces it, this waits until the task has
-        started and its worker has called that.  A task that waits here runs the
-        generator task nested, as in `result`, if that needs its slot.
+        If ``number_of_results`` announces it, this waits until the task has started and its worker has called
+        that.  A task that waits here runs the generator task nested, as in `result`, if that needs its slot.
 
         Raises:
-            TypeError: This is an ordinary task; or the length is not
-                announced, and the generator has not ended.
+            TypeError: This is an ordinary task; or the length is not announced, and the generator runs.
             CancelledError: The task was cancelled.
             BaseException: The task, or its ``number_of_results``, failed.
         """
         stream = self._generating("has a length")
         try:
-            if stream.length is None and stream.announced:
-                queue = self._queue
-                item = None if queue is None else queue.scheduler.streams.length(self, stream)
+            queue = self._queue
+            if stream.length is None and stream.announced and queue is not None:
+                item = queue.scheduler.streams.length(self, stream)
                 if item is not None:  # ends when the length is known, or the task has ended without one
                     with suppress(CancelledError):
                         item.exception()
@@ -242,8 +221,7 @@ class Task(PlannedFuture[R]):
                 raise TypeError(
                     f"the length of {self!r} is not known before its end; number_of_results would announce it"
                 )
-            if self._stage != DONE:
-                self.result()  # raises
+            self.result()  # raises the failure of the task
             self._generating("has a length")  # again: it may have turned out to be an ordinary task
             return len(stream.values)
         finally:
@@ -258,62 +236,56 @@ class Task(PlannedFuture[R]):
         Raises:
             TypeError: This is an ordinary task.
         """
-        return self._values(self._generating("can be iterated", ": iterate its result()"))
+        return self._values(self._generating("can be iterated"))
+
+    def __aiter__(self: Task[list[Y]]) -> AsyncIterator[Y]:
+        """Do what `__iter__` does in ``async for``: the event loop runs on while this waits for a value."""
+        return self._values_in_loop(self._generating("can be iterated"))
 
     def _values(self, stream: Stream) -> Iterator[Any]:
         """Yield each value of *stream*, then raise the failure of the task if it has one."""
         try:
-            for number in count():  # pragma: no branch - without end
-                while (item := self._unpublished(stream, number)) is not None:
+            for item, value in self._steps(stream):
+                if item is None:
+                    yield value
+                else:
                     with suppress(CancelledError):
                         item.exception()
-                if number >= len(stream.values):
-                    break
-                yield stream.values[number]
             self.result()  # raises the failure of the generator
             self._generating("can be iterated")
         finally:
-            item = None
+            item = value = None
             del self, stream  # no cycle from the traceback to this frame and back
-
-    def __aiter__(self: Task[list[Y]]) -> AsyncIterator[Y]:
-        """Iterate in ``async for``: the event loop runs on while this waits for a value.
-
-        Raises:
-            TypeError: This is an ordinary task.
-        """
-        return self._values_in_loop(self._generating("can be iterated", ": iterate its result()"))
 
     async def _values_in_loop(self, stream: Stream) -> AsyncIterator[Any]:
         """Do what `_values` does in an event loop."""
         try:
-            for number in count():  # pragma: no branch - without end
-                while (item := self._unpublished(stream, number)) is not None:
-                    # Not `await item`: if this caller is cancelled, that would cancel the item for all.
+            for item, value in self._steps(stream):
+                if item is None:
+                    yield value
+                else:  # not `await item`: if this caller is cancelled, that would cancel the item for all
                     await _ended(item)
-                if number >= len(stream.values):
-                    break
-                yield stream.values[number]
-            await self  # raises the failure of the generator
+            await self
             self._generating("can be iterated")
         finally:
-            item = None
+            item = value = None
             del self, stream
 
-    def _unpublished(self, stream: Stream, number: int) -> Item[Any] | None:
-        """Return the item for value *number* if the generator may still yield that value; else None.
+    def _steps(self, stream: Stream) -> Iterator[tuple[Item[Any] | None, Any]]:
+        """Yield ``(item, None)`` for each item to wait for, and ``(None, value)`` for each value."""
+        for number in count():  # pragma: no branch - without end
+            # An item that ends without a value was cancelled alone: then the next request returns another.
+            while not (stream.closed or self.done()) and number >= len(stream.values):
+                yield self._item(stream, number), None
+            if number >= len(stream.values):
+                return
+            yield None, stream.values[number]
 
-        An item that ends without a value was cancelled alone, so the next call returns another.
-        """
-        if number < len(stream.values) or stream.closed or self.done():
-            return None
-        return self._item(stream, number)
-
-    def _generating(self, ability: str, advice: str = "") -> Stream:
+    def _generating(self, ability: str) -> Stream:
         """Return the stream of a generator task; raise a TypeError if this is an ordinary task."""
         stream = self._streaming()
         if stream is None:
-            raise TypeError(f"only a generator task {ability}; {self!r} is an ordinary task{advice}")
+            raise TypeError(f"only a generator task {ability}; {self!r} is an ordinary task: use its result")
         return stream
 
     def _streaming(self) -> Stream | None:
@@ -329,11 +301,8 @@ class Task(PlannedFuture[R]):
                     return Stream(False)  # it has failed or was cancelled meanwhile
             stream = self._stream
         if stream is not None and self._stage == DONE and not stream.closed:
-            return None  # an ordinary task: its function announced results, and returned no iterator
+            return None  # an ordinary task: its function looked like a generator function
         return stream
-
-    def _producer(self) -> Task[Any]:
-        return self
 
     def _parts(self) -> list[Any]:
         stream = self._stream
@@ -343,17 +312,16 @@ class Task(PlannedFuture[R]):
         return list((stream.items.copy() if self._stage < DONE else stream.without_value()).values())
 
     def _release(self) -> None:
-        # A task that ended before it started.
         fn = self._fn
         if self._stream is None and callable(fn) and generates(fn):
             self._stream = Stream(False)  # so that iteration raises the failure
         self._fn = name_of(fn)
         self._args = self._kwargs = None
-        self._dependencies = NONE
+        super()._release()
 
-    def _words(self) -> list[str]:
+    def __repr__(self) -> str:
         number = getattr(self, "_number", 0)  # it has none before it is added
-        return [known_as(self, self._fn, number)]
+        return self._described(known_as(self, self._fn, number))
 
 
 register_futures(Task, Item)
@@ -361,18 +329,13 @@ register_futures(Task, Item)
 
 async def _ended(item: Item[Any]) -> None:
     """Return when *item* has ended, without blocking the event loop."""
-    from asyncio import get_running_loop
+    from asyncio import Event, get_running_loop
 
-    loop = get_running_loop()
-    waiter = loop.create_future()
-
-    def settle() -> None:
-        if not waiter.done():
-            waiter.set_result(None)
+    loop, ended = get_running_loop(), Event()
 
     def wake(_: Future[Any]) -> None:
         with suppress(RuntimeError):  # the loop is closed, so nothing waits
-            loop.call_soon_threadsafe(settle)
+            loop.call_soon_threadsafe(ended.set)
 
     item.add_done_callback(wake)
-    await waiter
+    await ended.wait()

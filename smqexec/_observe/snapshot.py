@@ -9,9 +9,9 @@ from __future__ import annotations
 from reprlib import repr as short
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from .._futures.at_end import Foreign, Settled
 from .._futures.items import Item
 from .._futures.names import label_of
-from .._futures.relays import Foreign, Settled
 from .._futures.task import Task
 from .._planner import DONE, READY, RUNNING, STRIDE, WAITING, dependencies_of
 

@@ -15,10 +15,10 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .._core.queue_state import QueueState, Worker
+from .._futures.at_end import Foreign
 from .._futures.future import PlannedFuture
 from .._futures.items import LENGTH, Item
 from .._futures.names import counted, known_as, numbered
-from .._futures.relays import Foreign
 from .._futures.task import Task
 from .._limits.resources import Allocation, AllocationWaiter, Resource
 from .._planner import DONE, READY, RUNNING, Node, dependencies_of, dependents_of

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from concurrent.futures import CancelledError
 from typing import Any
 
-from .._calls.callables import announcement, generates, length, name_of
+from .._calls.callables import announcement, length, name_of
 from .._calls.frames import ours, strip_ours
 from .._core.queue_state import QueueState, Worker
 from .._futures.task import Task
@@ -32,15 +32,6 @@ def open_stream(queue: QueueState, task: Task[Any], fn: Any, args: Any, kwargs: 
             queue.scheduler.streams.announce(stream, length(count, name_of(fn), args, kwargs))
     finally:
         del task, fn, args, kwargs, count  # the traceback of a failure keeps this frame
-
-
-def ensure_stream(queue: QueueState, task: Task[Any], fn: Any) -> None:
-    """Make the stream of *task*, whose call of *fn* has failed, if *fn* generates and there is none yet.
-
-    With a stream, to iterate over the task raises the failure.
-    """
-    if task._stream is None and generates(fn):
-        queue.scheduler.streams.stream(task, announcement(fn) is not None)
 
 
 @ours

@@ -32,8 +32,8 @@ from weakref import ref
 
 from .._core.queue_state import QueueState, Worker
 from .._core.upward import SEARCH_LIMIT, searches
+from .._futures.at_end import Foreign
 from .._futures.future import PlannedFuture
-from .._futures.relays import Foreign
 from .._limits.resources import AllocationWaiter
 from .._planner import DONE, NONE, READY, RUNNING, Node, listed_dependencies
 from .waits import AllTasks, Wait

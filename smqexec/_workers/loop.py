@@ -24,7 +24,7 @@ from .._core.queue_state import QueueState, Worker
 from .._futures.items import Item
 from .._futures.names import note
 from .._futures.task import Task
-from .generators import drive, ensure_stream, open_stream
+from .generators import drive, open_stream
 
 
 @ours
@@ -81,8 +81,7 @@ def perform(
             except BaseException as exception:
                 strip_ours(exception)
                 note(exception, task, fn, queue.name)
-                ensure_stream(queue, task, fn)
-                task._fn = name_of(fn)
+                # `_fn` stays until the end: a thread may ask whether the task generates.
                 fn = args = kwargs = value = task._args = task._kwargs = None
                 scheduler.termination.fail(queue, worker, task, exception)
                 task = None

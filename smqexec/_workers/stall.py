@@ -12,8 +12,8 @@ from __future__ import annotations
 from typing import Any
 
 from .._core.queue_state import Worker
+from .._futures.at_end import Foreign
 from .._futures.future import PlannedFuture
-from .._futures.relays import Foreign
 from .._futures.task import Task
 from .waits import AllTasks
 

@@ -21,7 +21,6 @@ from programs import forks, run
 from threads import beside, planned, until, until_gone, without_collector
 
 from smqexec import Item, number_of_results, settled
-from smqexec._futures.future import PlannedFuture
 
 
 def test_item_is_a_full_future(caplog: pytest.LogCaptureFixture) -> None:
@@ -168,7 +167,7 @@ def test_keys_of_a_generator_task() -> None:
         assert task[1:6:2] == items[1:6:2]
         assert task[3:3] == task[5:2] == []
         for key, kind in (("a", "str"), (1.0, "float"), (None, "NoneType"), ((1, 2), "tuple")):
-            with pytest.raises(TypeError, match=f"an int or a slice, not '{kind}'$"):
+            with pytest.raises(TypeError, match=f"'{kind}' object cannot be interpreted as an integer"):
                 task[key]
         for key in (-1, slice(None), slice(2, None), slice(-2, 3), slice(0, -1), slice(3, 0, -1)):
             with pytest.raises(TypeError, match=r"the length of <Task .* is not known before its end"):
@@ -313,7 +312,7 @@ def test_ordinary_task_is_not_iterated() -> None:
         task = queue.submit(list, "ab")
 
         def refused() -> None:
-            with pytest.raises(TypeError, match=r"can be iterated; <Task .* is an ordinary task: iterate"):
+            with pytest.raises(TypeError, match=r"can be iterated; <Task .* is an ordinary task: use"):
                 iter(task)
             with pytest.raises(TypeError, match="only a generator task can be iterated"):
                 aiter(task)
@@ -579,12 +578,6 @@ def test_race_between_values_and_requests_for_items(switching_often: None) -> No
                     assert (type(end) if i >= n and end != "cancelled" else end) == expected or end == 0
             assert [item.cancelled() for item in items[::3]] == cancelled
             assert [task[i].result(0) for i in range(n)] == list(range(n))
-
-
-def test_what_every_planned_future_has_of_its_own() -> None:
-    for word in ("_producer", "_release", "_words"):
-        with pytest.raises(NotImplementedError):
-            getattr(PlannedFuture, word)(None)
 
 
 def test_item_that_ctrl_c_left_without_its_value_ends_with_the_next_request() -> None:
