@@ -9,8 +9,7 @@ thread that causes it.  The way of a call::
     _end                    the worker completes the task, takes the next task if one is ready, and
                             advances; without a task the worker leaves
 
-A generator task also has a *receiver*: a thread that publishes the values which come through a channel, and
-then causes `_end`.  The future of the call only tells the channel that the call has ended.
+A generator task also has a *receiver*, which publishes each value while the call runs: see ``channels``.
 
 So at most ``max_workers + prefetch`` calls are at the executor, and without *prefetch* the executor's own
 order decides nothing.  Invariants, for executors of any kind:
@@ -38,7 +37,7 @@ import threading
 from _thread import start_new_thread
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
+from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from itertools import count
@@ -57,11 +56,10 @@ from .._core.upward import Backend
 from .._futures.names import label_of, note
 from .._futures.remote_value import Kept, stand_in
 from .._futures.task import Task
-from .._workers.generators import drive, open_stream
+from .._workers.generators import open_stream
 from .._workers.pools import check_width
-from .channels import Channel, LocalChannel, Ordinary, Outcome, error_of, outcome_of, perform, stream
-from .executors import Call, Engine, end_of, is_end, workers_of
-from .pickling import explain
+from .channels import Address, Receiver, local_address, perform, stream
+from .executors import Call, Engine, end_of, explain, is_end, workers_of
 
 # Keywords that the `submit` of some executors can't pass on to the function.
 _SUBMIT_NAMES = ("self", "fn")
@@ -130,8 +128,6 @@ class ExecutorBackend(Backend):
         names = {base.__name__ for base in type(executor).__mro__}
         # The executor; None once no call can come: written by `join`.
         self.executor: Any = executor
-        # The receivers of generator tasks; each adds and removes itself.
-        self.threads: set[threading.Thread] = set()
         # The error of the executor, once the executor has ended; written by `_fail`.
         self._broken: BaseException | None = None
         # The executor's future of each running task, for `cancel`.  Written by the steps of that task; each
@@ -149,8 +145,6 @@ class ExecutorBackend(Backend):
         # The class of an executor whose ``submit`` holds a lock, and makes no call; else None.
         is_pool = isinstance(executor, ThreadPoolExecutor) or self._checks_errors
         self._pool = type(executor) if is_pool else None
-        # Calls may leave this interpreter.
-        self._leaves = not isinstance(executor, ThreadPoolExecutor) or self._checks_errors
 
     def prefetch(self) -> int:
         """Return how many calls beyond the queue's slots may be at the executor now."""
@@ -170,10 +164,7 @@ class ExecutorBackend(Backend):
             step()
 
     def join(self, wait: bool) -> None:
-        """Release the executor; with *wait*, first wait for the receivers."""
-        for thread in list(self.threads) if wait else ():
-            if thread is not threading.current_thread():
-                thread.join()
+        """Release the executor."""
         self._take = None
         self.executor = None
 
@@ -244,17 +235,18 @@ class ExecutorBackend(Backend):
         queue = worker.queue
         if queue.scheduler.observers:
             queue.scheduler.observers.notify("start", queue, worker.task, worker.thread)
-        done: Callable[[Future[Any]], None] = partial(self._done, worker)
+        task: Any = worker.task
+        receiver = Receiver(worker) if generates(task._fn) else None
+        del task
+        done: Callable[[Future[Any]], None] = partial(self._done, worker, receiver)
         try:
             later, _steps.later = _steps.later, None
             try:
-                channel = self._prepare(worker)
-                if channel is not None:
-                    done = channel.finish
-                future = unmasked(self._call, worker, channel)
+                address = self._prepare(worker, receiver)
+                future = unmasked(self._call, worker, address)
             finally:
                 _steps.later = later
-            self._enter(worker, future, channel)
+            self._enter(worker, future, receiver)
             future.add_done_callback(done)
         except BaseException as error:
             keep(error)  # Ctrl-C is also raised to the caller
@@ -262,36 +254,28 @@ class ExecutorBackend(Backend):
             done(_Refused(error))
 
     @ours
-    def _prepare(self, worker: Worker) -> Channel | None:
-        """Replace futures among the arguments; for a generator task, return a channel that has a receiver."""
+    def _prepare(self, worker: Worker, receiver: Receiver | None) -> Address | None:
+        """Replace futures among the arguments; for a generator task, return the address of *receiver*."""
         queue = worker.queue
         task: Any = worker.task
         args, form = task._args, task._kwargs
         task._args = task._kwargs = None  # if `materialise` fails, there are no arguments: see `explain`
         try:
-            iterates = generates(task._fn)
             # The length is asked for in this process, with values as arguments.
-            take = None if iterates and announcement(task._fn) is not None else self._take
+            take = None if announcement(task._fn) is not None else self._take
             task._args, task._kwargs = materialise(args, form, take)
             if (end := end_of(self.executor)) is not None:
                 raise end
-            if not iterates:
+            if receiver is None:
                 return None
             unmasked(open_stream, queue, task, task._fn, task._args, task._kwargs)
-            engine = isinstance(self.executor, Engine)
-            options = task._engine or {}
-            channel: Channel = self.executor.channel(options) if engine else LocalChannel(self._leaves)
+            if isinstance(self.executor, Engine):
+                return self.executor.address(receiver, task._engine or {})
+            return local_address(receiver)
         finally:
             del task, args, form
-        try:
-            name = f"{queue.name}-values"
-            threading.Thread(target=self._receive, args=(worker, channel), name=name).start()
-        except BaseException:
-            channel.close()
-            raise
-        return channel
 
-    def _call(self, worker: Worker, channel: Channel | None) -> Future[Any]:
+    def _call(self, worker: Worker, address: Address | None) -> Future[Any]:
         """Give the call to the executor, and return its future."""
         task: Any = worker.task
         executor: Executor = self.executor
@@ -301,8 +285,8 @@ class ExecutorBackend(Backend):
         try:
             if type(fn) is Plain:
                 fn = fn.fn
-            if channel is not None:
-                fn, args = stream, (channel.address, fn, *args)
+            if address is not None:
+                fn, args = stream, (address, fn, *args)
             if isinstance(executor, Engine):
                 return executor.call(Call(fn, args, kwargs, label_of(task), task._engine or {}))
             if self._checks_errors:
@@ -313,12 +297,12 @@ class ExecutorBackend(Backend):
         finally:
             del task, fn, args, kwargs
 
-    def _enter(self, worker: Worker, future: Future[Any], channel: Channel | None) -> None:
+    def _enter(self, worker: Worker, future: Future[Any], receiver: Receiver | None) -> None:
         """Record that *future* is the executor's future of the task that *worker* has."""
         task: Any = worker.task
         come_before()  # loky enters its exit hook at the first call
         # A cluster would drop the call of a generator that runs, and then nothing would close the generator.
-        if channel is not None and self.remote_values:
+        if receiver is not None and self.remote_values:
             return
         self._futures[task] = future
         at_end = task._at_end
@@ -327,39 +311,28 @@ class ExecutorBackend(Backend):
 
     # How calls end.
 
-    def _done(self, worker: Worker, future: Future[Any]) -> None:
+    def _done(self, worker: Worker, receiver: Receiver | None, future: Future[Any]) -> None:
         """Cause the end of the task of *worker*: the callback of *future*."""
-        self._do(partial(self._end, worker, future))
+        self._do(partial(self._end, worker, receiver, future))
 
-    @ours
-    def _receive(self, worker: Worker, channel: Channel) -> None:
-        """Publish the values that come through *channel*, then end the task of *worker*: the receiver."""
-        thread = threading.current_thread()
-        self.threads.add(thread)
-        value: Any = None
-        error: BaseException | None = None
-        try:
-            value = drive(worker.queue, worker, worker.task, channel.values())  # type: ignore[arg-type]
-        except Ordinary as ordinary:
-            value = ordinary.args[0]
-        except BaseException as raised:
-            strip_ours(raised)
-            error = raised
-        end = partial(self._end, worker, channel.future, (value, error))
-        del value, error
-        self._do(end)
-        self.threads.discard(thread)
-
-    def _end(self, worker: Worker, future: Future[Any] | None, outcome: Outcome | None = None) -> None:
-        """End the task of *worker* with *outcome*, or else with that of *future*, and advance.
-
-        *future* is None if the executor has not ended it: the worker of a generator task is gone.
-        """
+    def _end(self, worker: Worker, receiver: Receiver | None, future: Any) -> None:
+        """End the task of *worker* with the outcome of *future*, and advance."""
         with breakdown_on_error(worker.queue.scheduler, worker, worker.task):
+            value: Any = None
+            error: BaseException | None
             try:
-                value, error = outcome or self._outcome(future)
-            except BaseException as raised:  # the future is of a class of the executor's own
-                value, error, future = None, raised, None
+                # To raise the exception of *future* here would keep frames of ours.
+                error = CancelledError() if future.cancelled() else future.exception()
+                if error is not None:
+                    pass
+                elif receiver is not None:
+                    value = receiver.result(*future.result())
+                else:
+                    value = Kept(future) if self.remote_values else future.result()
+            except BaseException as raised:  # by *receiver*, or by a future of the executor's own class
+                error, future = raised, None
+            if receiver is not None:
+                receiver.ended = True
             if error is None:
                 self._complete(worker, value)
             else:
@@ -367,10 +340,6 @@ class ExecutorBackend(Backend):
         # The next step, not a call: nothing here keeps the result while the executor gets the next call.
         assert _steps.later is not None
         _steps.later.appendleft(partial(self._advance, worker))
-
-    def _outcome(self, future: Any) -> Outcome:
-        """Return the result and the exception of *future*, which is done."""
-        return (Kept(future), error_of(future)) if self.remote_values else outcome_of(future)
 
     def _complete(self, worker: Worker, value: Any) -> None:
         """Complete the task of *worker*; the worker may get the next task with that."""
@@ -391,7 +360,8 @@ class ExecutorBackend(Backend):
         assert task is not None
         fn, end = task._fn, self._end_shown_by(error, future)
         if end is None:
-            if not isinstance(self.executor, Engine):  # the error of an engine names the part
+            # The error of an engine names the part; threads need no pickle.
+            if not isinstance(self.executor, Engine) and (self._checks_errors or self._pool is None):
                 error = explain(error, fn, task._args, task._kwargs, self.executor)
             note(error, task, fn, queue.name)
         self._release(task)

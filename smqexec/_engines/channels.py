@@ -1,73 +1,62 @@
-"""Generator tasks at executors: a channel brings each value while the generator runs.
+"""Generator tasks at executors: each value comes to this process while the generator runs.
 
-The executor's worker calls `stream` in place of the generator function.  `stream` connects to the channel,
-sends each value, and waits for the answer before the generator computes the next value.  In this process a
-thread, the *receiver*, iterates over `Channel.values`.  So a stop or a cancellation acts between two values.
+The executor's worker calls `stream` in place of the generator function.  `stream` gives each value to the
+`Receiver` of the task, which publishes it.  The generator computes the next value when `Receiver.take` has
+returned; if `take` raises, the generator is closed.  So a stop or a cancellation acts between two values.
+When the call's future is done, all values are published, and the task ends as any other.
 
-A message of the worker is a tuple of one value, or None after the last value.  The answer is GO or CLOSE.
-The states of a channel::
-
-    waiting --> connected --> ended        a worker connects; the call's future is done
-    waiting --> ended                      the call ends before its worker has connected
-
-All methods of a channel are called by the receiver, but for `Channel.finish`, which any thread may call.
-
-A `LocalChannel` passes values within one interpreter through queues, as the same objects.  To other
-interpreters and processes it is a ``multiprocessing.connection``: the channel listens at an address, and the
-worker proves that it knows the secret of the channel, which came with the call.  If the worker cannot connect
-(from another machine, for example), the call returns all values at its end.
+A worker in this interpreter calls the receiver itself.  Others connect to this process by a
+``multiprocessing.connection``, and prove that they know the secret that came with the call.  If a worker
+cannot connect (from another machine, for example), the call returns all values at its end.
 """
 
 from __future__ import annotations
 
 import os
-from abc import abstractmethod
-from collections.abc import Callable, Generator, Iterator
-from concurrent.futures import CancelledError, Future
-from concurrent.futures._base import FINISHED
+import pickle
+import threading
+from collections.abc import Callable
+from concurrent.futures import CancelledError
 from contextlib import suppress
-from itertools import count
-from queue import Empty, SimpleQueue
+from functools import cache
 from time import sleep
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol
+from weakref import WeakValueDictionary
 
-from .._calls.callables import is_iterator, name_of
+from .._calls.callables import is_iterator
 from .._calls.frames import ours
+from .._calls.interrupts import uninterrupted
+from .._core.queue_state import Worker
 
-# Seconds that the executor may take to end the future of a call whose worker is gone.
-GRACE = 10.0
-# Seconds until the next try to connect, or to accept a connection, after an error: no file could be opened.
+# Seconds until the next try to accept a connection, after an error: no file could be opened.
 RETRY = 0.01
 
-# A result, and an exception or None.
-Outcome: TypeAlias = tuple[Any, BaseException | None]
 
-# The answers of the receiver: compute the next value; close the generator.
-GO, CLOSE = True, False
+class WorkersEnd(Protocol):
+    """The worker's end of a connection.  All methods may raise EOFError or OSError: the other end is gone."""
 
-
-class Connection(Protocol):
-    """One end of a channel.  If the other end is gone, all methods may raise EOFError or OSError."""
-
-    def send(self, message: Any, /) -> None: ...
+    def send(self, value: Any, /) -> None: ...
     def recv(self) -> Any: ...
     def close(self) -> None: ...
 
 
-class Address(Protocol):
-    """How the worker finds its channel.  It is an argument of `stream`, so it can be pickled."""
+class ReceiversEnd(Protocol):
+    """The end of this process.  All methods may raise EOFError or OSError: the worker is gone."""
 
-    def connect(self) -> Connection | None:
-        """Connect to the channel; return None if the channel cannot be reached from here.
+    def recv_bytes(self) -> bytes: ...
+    def send(self, answer: BaseException | None, /) -> None: ...
+
+
+class Address(Protocol):
+    """How the worker finds the receiver.  It is an argument of `stream`, so it can be pickled."""
+
+    def connect(self) -> Receiver | Remote | None:
+        """Return the receiver; None if it can't be reached from here.
 
         Raises:
             BegunAnew: Another worker has had this call.
         """
         ...
-
-
-class Ordinary(Exception):
-    """Raised by `Channel.values`: the call returned no iterator, but the value in the only argument."""
 
 
 class BegunAnew(RuntimeError):
@@ -80,10 +69,6 @@ class BegunAnew(RuntimeError):
         )
 
 
-class Closed(BaseException):
-    """Raised in the worker: the receiver has closed the generator."""
-
-
 # In the worker.
 
 
@@ -92,293 +77,217 @@ def perform(fn: Callable[..., Any], args: Any, kwargs: Any) -> Any:
     try:
         return fn(*args, **kwargs)
     except BaseException as error:
-        if type(error).__module__ != "builtins" or error.args:
-            import pickle
+        portable = portable_error(error)
+        if portable is error:
+            raise
+        raise portable from error
 
-            try:
-                pickle.loads(pickle.dumps(error))
-            except Exception as reason:
-                text = f"the call raised {error!r}, and that can't be pickled and made again: {reason}"
-                raise pickle.PicklingError(text) from error
-        raise
+
+def portable_error(error: BaseException) -> BaseException:
+    """Return *error*; or an error with its text, if *error* can't be pickled and made again."""
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception as reason:
+        text = f"the call raised {error!r}, and that can't be pickled and made again: {reason}"
+        return pickle.PicklingError(text)
+    return error
 
 
 def stream(address: Address, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> tuple[bool, Any]:
-    """Call *fn*; if it returns an iterator, send each value before the next one is computed.
+    """Call *fn*; if it returns an iterator, give each value to the receiver before the next is computed.
 
     Return False and the result if that is no iterator; else True and the list of the values not sent.
     """
-    connection = None
+    receiver = address.connect()
     unsent: list[Any] = []
+    take = unsent.append if receiver is None else receiver.take
     try:
-        connection = address.connect()
         made = fn(*args, **kwargs)
         if not is_iterator(type(made)):
             return False, made
-        _exhaust(made, unsent.append if connection is None else _sender(connection, name_of(fn)))
-    except Closed:
-        pass
+        try:
+            for value in made:
+                take(value)
+        finally:
+            close = getattr(made, "close", None)
+            if close is not None:
+                close()
     finally:
-        if connection is not None:
-            with suppress(OSError):  # the receiver is gone
-                connection.send(None)
-            connection.close()
+        if isinstance(receiver, Remote):
+            receiver.close()
     return True, unsent
 
 
-def _exhaust(iterator: Iterator[Any], take: Callable[[Any], object]) -> None:
-    """Call *take* with each value of *iterator*; close it in any case."""
-    try:
-        while True:
-            try:
-                value = next(iterator)
-            except StopIteration:
-                return
-            take(value)
-    finally:
-        close = getattr(iterator, "close", None)
-        if close is not None:
-            close()
+class Remote:
+    """Stands for the receiver in a worker of another interpreter, process or machine."""
 
+    def __init__(self, connection: WorkersEnd) -> None:
+        self._connection = connection  # constant
+        # How many values were sent; written by the worker.
+        self._sent = 0
 
-def _sender(connection: Connection, name: str) -> Callable[[Any], None]:
-    """Return a function that sends a value of the function *name*, and waits for the answer."""
-    numbers = count()
-
-    def send(value: Any) -> None:
-        number = next(numbers)
+    def take(self, value: Any) -> None:
+        """Send *value*; return, or raise the exception, when `Receiver.take` has done so."""
         try:
-            connection.send((value,))
-        except Exception as error:  # also an OSError may be of the value, as it is pickled
-            kind = type(value).__qualname__
-            error.add_note(f"value {number} of {name}, of type {kind!r}, can't be sent")
+            self._connection.send(value)
+        except Exception as error:
+            error.add_note(f"value {self._sent}, of type {type(value).__qualname__!r}, can't be sent")
             raise
-        try:
-            answer = connection.recv()
-        except (EOFError, OSError):  # the receiver is gone
-            answer = CLOSE
-        if answer != GO:
-            raise Closed
+        self._sent += 1
+        answer = self._connection.recv()
+        if answer is not None:
+            raise answer
 
-    return send
+    def close(self) -> None:
+        self._connection.close()
 
 
 # In this process.
 
 
-def error_of(future: Future[Any]) -> BaseException | None:
-    """Return the exception of the done *future*; to raise it here would keep frames of ours."""
-    return CancelledError() if future.cancelled() else future.exception()
+class Receiver:
+    """Publishes the values of the generator task that *worker* has.
 
+    One worker of the executor calls it, in any thread.  The callback of the call's future keeps it.
+    """
 
-def outcome_of(future: Future[Any]) -> Outcome:
-    """Return the result and the exception of the done *future*."""
-    if type(future) is Future and future._state == FINISHED:  # each method would take its lock
-        return future._result, future._exception
-    error = error_of(future)
-    return (None if error is not None else future.result()), error
-
-
-class Channel:
-    """The connection to the worker of one generator task."""
-
-    #: Where the worker finds this channel.  Never changes.
-    address: Any
-
-    def __init__(self) -> None:
-        # The call's future is put here when it is done, by any thread; `_outcome` takes it.
-        self._done: SimpleQueue[Future[Any]] = SimpleQueue()
-        # The same future, once the receiver has read its outcome; written by the receiver.
-        self.future: Future[Any] | None = None
-
-    @abstractmethod
-    def accept(self) -> Connection | None:
-        """Return the connection of the worker, as soon as it connects; None if the call ends before."""
-
-    def finish(self, future: Future[Any]) -> None:
-        """Record that *future*, that of the call, is done."""
-        self._done.put(future)
-
-    @abstractmethod
-    def close(self, connection: Connection | None = None) -> None:
-        """Accept no more connections, and close *connection*."""
+    def __init__(self, worker: Worker) -> None:
+        # Constant.
+        self._worker = worker
+        self._task: Any = worker.task
+        #: The call's future is done.  Written by the backend.
+        self.ended = False
 
     @ours
-    def values(self) -> Generator[Any]:
-        """Yield the values of the call.
+    def take(self, value: Any) -> None:
+        """Publish *value*; return when the generator may go on.
 
         Raises:
-            BegunAnew: The executor has made the call twice.
-            Ordinary: The call returned no iterator.
-            ConnectionError: The worker is gone, and the executor has not ended the future.
-            BaseException: The exception of the future.
+            CancelledError: The task was cancelled.
+            ValueError: There are more values than announced.
         """
-        connection = grace = None
-        try:
-            connection = self.accept()
-            try:
-                while connection is not None:
-                    try:
-                        message = connection.recv()
-                    except (EOFError, OSError):  # the worker is gone, or the call has ended
-                        grace = GRACE
-                        break
-                    if message is None:
-                        break
-                    yield message[0]
-                    with suppress(OSError):  # the worker is gone: the next `recv` raises
-                        connection.send(GO)
-            except BaseException:  # the receiver closes this generator, or a value can't be unpickled
-                with suppress(OSError):
-                    connection.send(CLOSE)  # type: ignore[union-attr]
-                _, error = self._outcome(None)
-                if error is not None:  # of the generator, as it was closed
-                    raise error from error.__cause__
-                raise
-            outcome, error = self._outcome(grace)
-            if error is not None:
-                raise error
-            iterates, value = outcome
-            if not iterates:
-                raise Ordinary(value)
-            if connection is not None and value:  # a second worker could not connect
-                raise BegunAnew
-            yield from value
-        finally:
-            error = None  # no cycle: the traceback of the exception may keep this frame
-            self.close(connection)
+        task, scheduler = self._task, self._worker.queue.scheduler
+        with uninterrupted():
+            self._publish(value)
+            # `stopped` and `cancel_requested` are read without the lock: a change that this misses is seen
+            # after the next value.
+            if scheduler.stopped:
+                scheduler.waiting.pause(task)
+            at_end = task._at_end
+            if at_end is not None and at_end.cancel_requested:
+                raise CancelledError()
 
-    def _outcome(self, grace: float | None) -> Outcome:
-        """Wait for the end of the call, at most *grace* seconds; return its result and its exception."""
-        try:
-            future = self._done.get(timeout=grace)
-        except Empty:
-            text = f"the worker is gone, and {GRACE:.0f} s later its executor has not said why"
-            return None, ConnectionError(text)
-        outcome = outcome_of(future)
-        self.future = future
-        return outcome
+    def _publish(self, value: Any) -> None:
+        queue, stream = self._worker.queue, self._task._stream
+        index, most = len(stream.values), stream.length
+        if index == most:
+            more = f"more values than the {most} that number_of_results announced"
+            raise ValueError(f"the generator yielded {more}")
+        if queue.scheduler.observers:
+            queue.scheduler.observers.notify("item", queue, self._task, self._worker.thread, index=index)
+        queue.scheduler.streams.publish(stream, value)
+
+    def result(self, iterates: bool, value: Any) -> Any:
+        """Return the result of the task, whose call has returned what `stream` returns.
+
+        Raises:
+            BegunAnew: The executor has made the call twice, and the second worker could not connect.
+            ValueError: There are more values than announced.
+        """
+        if not iterates:
+            return value
+        stream = self._task._stream
+        if value and stream.values:
+            raise BegunAnew
+        for each in value:
+            self._publish(each)
+        self._worker.queue.scheduler.streams.close_stream(stream)
+        return stream.values.copy()
 
 
-# The local channels of this interpreter that wait for a worker, by key.  Each access is one atomic operation.
-_channels: dict[bytes, LocalChannel] = {}
+# The receivers of this interpreter whose calls no worker has begun, by key.
+_receivers: WeakValueDictionary[bytes, Receiver] = WeakValueDictionary()
 
 
 class LocalAddress(NamedTuple):
-    """The address of a `LocalChannel`."""
+    """The address of a receiver for workers on the same machine."""
 
-    process: int  # the identifier of the channel's process
-    address: Any  # the address of its listener; None: all workers are threads of its interpreter
-    key: bytes  # its secret, and its name within its interpreter
+    process: int  # the identifier of the receiver's process
+    listener: Any  # the address of the listener of the receiver's interpreter
+    secret: bytes  # that of the listener
+    key: bytes  # of the receiver in its interpreter
 
-    def connect(self) -> Connection | None:
+    def connect(self) -> Receiver | Remote | None:
         if self.process == os.getpid():  # a forked process has a copy of the dictionary
-            channel = _channels.pop(self.key, None)
-            if channel is not None:
-                return channel.connect_here()
-            if self.address is None:
-                raise BegunAnew
-        if self.address is None:
-            return None
-        from multiprocessing.connection import Client, answer_challenge, deliver_challenge
+            receiver = _receivers.pop(self.key, None)
+            if receiver is not None:
+                return receiver
+        from multiprocessing.connection import Client
 
         try:
-            connection = Client(self.address)
-        except OSError:
-            return None
-        try:
-            answer_challenge(connection, self.key)
-            deliver_challenge(connection, self.key)
+            connection = Client(self.listener, authkey=self.secret)
+            connection.send(self.key)
+            begun = connection.recv()
         except (EOFError, OSError):
-            raise BegunAnew from None
-        return connection
-
-
-class _End:
-    """One end of a connection within an interpreter."""
-
-    def __init__(self, incoming: SimpleQueue[Any], outgoing: SimpleQueue[Any]) -> None:
-        # Messages as tuples of one; an empty tuple: the other end is closed.  Neither queue is replaced, and
-        # any thread may use them.
-        self._incoming = incoming
-        self._outgoing = outgoing
-
-    def send(self, message: Any) -> None:
-        self._outgoing.put((message,))
-
-    def recv(self) -> Any:
-        received = self._incoming.get()
-        if not received:
-            raise EOFError
-        return received[0]
-
-    def close(self) -> None:
-        self._outgoing.put(())
-
-
-class LocalChannel(Channel):
-    """A channel to a thread, another interpreter, or another process of this machine.
-
-    Args:
-        listens: Whether workers may be in other interpreters and processes.
-    """
-
-    def __init__(self, listens: bool) -> None:
-        super().__init__()
-        # Connections within this interpreter; None: the call has ended.  Any thread puts, the receiver takes.
-        self._inbox: SimpleQueue[Connection | None] = SimpleQueue()
-        # Accepts the connections of other interpreters and processes, if there may be any.  Never changes.
-        self._listener: Any = None
-        address, key = None, os.urandom(32)
-        if listens:
-            from multiprocessing.connection import Listener
-
-            self._listener = Listener(backlog=64, authkey=key)
-            address = self._listener.address
-        # The receiver is in `Listener.accept`, or will be.  Cleared by the receiver, read by any thread.
-        self._listening = listens
-        self.address = LocalAddress(os.getpid(), address, key)
-        _channels[key] = self
-
-    def connect_here(self) -> Connection:
-        """Return the worker's end of a connection within this interpreter.  Called once, by any thread."""
-        there: SimpleQueue[Any] = SimpleQueue()
-        back: SimpleQueue[Any] = SimpleQueue()
-        self._deliver(_End(there, back))
-        return _End(back, there)
-
-    def finish(self, future: Future[Any]) -> None:
-        super().finish(future)
-        self._deliver(None)
-
-    def _deliver(self, connection: Connection | None) -> None:
-        """Let `accept` return *connection*, unless it has returned before."""
-        self._inbox.put(connection)
-        while self._listening:  # only another connection ends `Listener.accept`
-            from multiprocessing.connection import Client
-
-            try:
-                Client(self.address.address).close()
-                return
-            except OSError:  # no file can be opened
-                sleep(RETRY)
-
-    def accept(self) -> Connection | None:
-        try:
-            while self._listener is not None and self._inbox.empty():
-                try:
-                    return self._listener.accept()  # type: ignore[no-any-return]
-                except Exception:  # the connection of `_deliver`, or of a stranger; or no file can be opened
-                    if self._inbox.empty():
-                        sleep(RETRY)
-            return self._inbox.get()
-        finally:
-            self.close()  # only one worker may connect
-
-    def close(self, connection: Connection | None = None) -> None:
-        self._listening = False
-        _channels.pop(self.address.key, None)
-        if connection is not None:
+            return None
+        if not begun:
             connection.close()
-        if self._listener is not None:
-            self._listener.close()
+            raise BegunAnew
+        return Remote(connection)
+
+
+def local_address(receiver: Receiver) -> LocalAddress:
+    """Return the address at which a worker on this machine finds *receiver*."""
+    process, key = os.getpid(), os.urandom(16)
+    address = LocalAddress(process, *listen(process), key)
+    _receivers[key] = receiver
+    return address
+
+
+@cache
+def listen(process: int) -> tuple[Any, bytes]:
+    """Let workers connect to this interpreter of *process* from now on; return the address and the secret."""
+    from multiprocessing.connection import Listener
+
+    listener, secret = Listener(backlog=64), os.urandom(32)
+    threading.Thread(target=_accept, args=(listener, secret), name="smqexec-values", daemon=True).start()
+    return listener.address, secret
+
+
+def _accept(listener: Any, secret: bytes) -> None:
+    """Accept all connections, each in a thread of its own."""
+    while True:
+        try:
+            connection = listener.accept()
+            threading.Thread(target=_welcome, args=(connection, secret), daemon=True).start()
+        except (OSError, RuntimeError):  # no file can be opened, or no thread started
+            connection = None  # this closes it, and its worker goes on alone
+            sleep(RETRY)
+
+
+def _welcome(connection: Any, secret: bytes) -> None:
+    """Find the receiver for the worker at the other end of *connection*, and serve the worker."""
+    from multiprocessing import AuthenticationError
+    from multiprocessing.connection import answer_challenge, deliver_challenge
+
+    with suppress(AuthenticationError, EOFError, OSError), connection:
+        deliver_challenge(connection, secret)
+        answer_challenge(connection, secret)
+        receiver = _receivers.pop(connection.recv(), None)
+        connection.send(receiver is not None)
+        if receiver is not None:
+            serve(connection, receiver)
+
+
+def serve(connection: ReceiversEnd, receiver: Receiver) -> None:
+    """Give *receiver* the values that come through *connection*, until the worker is gone."""
+    with suppress(EOFError, OSError):
+        while True:
+            message = connection.recv_bytes()
+            error: BaseException | None = None
+            try:
+                receiver.take(pickle.loads(message))
+            except Exception as raised:  # by `take`, or the value can't be unpickled
+                error = portable_error(raised)
+            connection.send(error)
+            del message, error

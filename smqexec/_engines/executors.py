@@ -1,4 +1,4 @@
-"""Executors: how many calls one runs, and whether it has ended; and `Engine`, an executor that gets a `Call`.
+"""Executors: how many calls one runs, whether it has ended, which part of a call it can't pickle; `Engine`.
 
 The state of an executor is read from the attributes that the executors of the standard library, loky and Dask
 have.  These functions call no method of the executor and have no state of their own.
@@ -6,15 +6,19 @@ have.  These functions call no method of the executor and have no state of their
 
 from __future__ import annotations
 
+import pickle
+import sys
 import threading
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import BrokenExecutor, Executor, Future
 from concurrent.futures.thread import BrokenThreadPool, ThreadPoolExecutor
+from traceback import format_exception
 from typing import Any, ClassVar, NamedTuple
 
+from .._calls.callables import name_of
 from .._futures.remote_value import Remote
-from .channels import Channel, LocalChannel
+from .channels import Address, Receiver, local_address
 
 
 class Call(NamedTuple):
@@ -60,13 +64,13 @@ class Engine(Executor):
             Exception: This call can't be run.  The exception names a part that can't be pickled.
         """
 
-    def channel(self, options: Mapping[str, Any]) -> Channel:
-        """Return a channel for the values of a generator task whose call has *options*.
+    def address(self, receiver: Receiver, options: Mapping[str, Any]) -> Address:
+        """Return the address at which the worker of a call with *options* finds *receiver*.
 
         Raises:
             Exception: As `call`.
         """
-        return LocalChannel(True)
+        return local_address(receiver)
 
 
 def workers_of(executor: Executor) -> int | None:
@@ -105,3 +109,41 @@ def is_end(error: BaseException) -> bool:
     if isinstance(error, BrokenExecutor):
         return True
     return isinstance(error, RuntimeError) and any(word in str(error) for word in ("shutdown", "shut down"))
+
+
+# Calls that can't be pickled.
+
+
+def explain(error: BaseException, fn: Any, args: Any, kwargs: Any, executor: Executor) -> BaseException:
+    """Return an error that names the part of a call that can't be pickled; or *error*, with which it failed.
+
+    *args* is None if the call has failed before its arguments were known.
+    """
+    # To pickle the parts before each call would do the work twice.
+    if args is None or not any("pickl" in line.lower() for line in format_exception(error)):
+        return error
+    from multiprocessing.reduction import ForkingPickler
+
+    cloudpickle: Any = sys.modules.get("cloudpickle") or sys.modules.get("joblib.externals.cloudpickle")
+    standard = cloudpickle is None or type(executor).__module__.startswith("concurrent.futures")
+    part = refused_part(fn, args, kwargs, ForkingPickler.dumps if standard else cloudpickle.dumps)
+    if part is None:
+        return error
+    explained = pickle.PicklingError(f"{name_of(fn)} can't be sent to {type(executor).__name__}: {part}")
+    explained.__cause__ = error
+    return explained
+
+
+def refused_part(
+    fn: Any, args: Iterable[Any], kwargs: Mapping[str, Any], dumps: Callable[[Any], object]
+) -> str | None:
+    """Return which part of a call *dumps* can't pickle, and why; None if it can pickle each part."""
+    parts = [("it", fn)]
+    for name, value in [*enumerate(args, 1), *kwargs.items()]:
+        parts.append((f"its argument {name!r}, of type {type(value).__qualname__!r},", value))
+    for part, value in parts:
+        try:
+            dumps(value)
+        except Exception as error:
+            return f"{part} can't be pickled: {str(error) or type(error).__name__}"
+    return None

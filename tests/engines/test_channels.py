@@ -1,40 +1,62 @@
-"""Both ends of the channel of a generator task: in one process, but over a real connection."""
+"""Generator tasks whose values come over a real connection, or from a thread of this interpreter."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator, Iterator
-from concurrent.futures import CancelledError, Future
+from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from multiprocessing import AuthenticationError
-from multiprocessing.connection import Client, Listener, answer_challenge
+from multiprocessing.connection import Client, Pipe
 from pickle import PicklingError
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import remote_calls
 from gate import DEADLINE
-from internals import channels
-from threads import beside, until
+from internals import channels, stream_of
+from threads import beside
 
-from smqexec._engines.channels import BegunAnew, LocalAddress, LocalChannel, Ordinary, perform, stream
-
-
-def elsewhere(channel: LocalChannel) -> LocalAddress:
-    """The address of *channel* as a worker in another process sees it."""
-    return channel.address._replace(process=0)
+from smqexec import Queue, Scheduler, number_of_results
 
 
-def received(channel: LocalChannel, future: Future[Any]) -> Generator[Any]:
-    """The values of the call of *future* that come through *channel*."""
-    future.add_done_callback(channel.finish)
-    return channel.values()
+class Pool(ThreadPoolExecutor):
+    """A pool whose calls get another address of the receiver, *changed*, and are made *times* times."""
+
+    def __init__(self, times: int = 1, **changed: Any) -> None:
+        super().__init__(1)
+        self.times = times
+        self.changed = changed
+
+    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+        address, *rest = args
+
+        def call() -> Any:
+            for _ in range(self.times):
+                outcome = fn(address._replace(**self.changed), *rest, **kwargs)
+            return outcome
+
+        return super().submit(call)
 
 
-def far(fn: Any, *args: Any) -> tuple[Generator[Any], Future[Any]]:
-    """The values of a call that is made in a thread, over a connection; and the future of the call."""
-    channel = LocalChannel(True)
-    future = beside(stream, elsewhere(channel), fn, *args)
-    return received(channel, future), future
+def far() -> Pool:
+    """A pool whose threads connect to this process as another process does."""
+    return Pool(process=0)
+
+
+def unreachable() -> Pool:
+    """A pool whose threads can't connect to this process."""
+    return Pool(process=0, listener="/nowhere")
+
+
+@contextmanager
+def queue_on(pool: Pool) -> Iterator[Queue]:
+    with pool, Scheduler() as scheduler:
+        yield Queue(scheduler, executor=pool)
+
+
+near_and_far = pytest.mark.parametrize("pool", [Pool, far])
 
 
 def count(n: int) -> Any:
@@ -42,24 +64,30 @@ def count(n: int) -> Any:
     return threading.Lock()  # the return value is not sent
 
 
-def test_each_value_is_computed_when_the_one_before_was_taken() -> None:
+@near_and_far
+def test_each_value_is_computed_when_the_one_before_was_published(pool: Callable[[], Pool]) -> None:
     steps: list[int] = []
+    seen: list[int] = []
 
     def step() -> Iterator[int]:
         for n in range(3):
             steps.append(n)
             yield n
 
-    values, future = far(step)
-    for n in range(3):
-        assert next(values) == n
-        assert steps == list(range(n + 1))
-    assert list(values) == []
-    assert future.result(0) == (True, [])
+    with pool() as calls, Scheduler(stopped=True) as scheduler:
+        task = Queue(scheduler, executor=calls).submit(step)
+        for n in range(3):
+            task[n].add_done_callback(lambda _: seen.append(len(steps)))
+        scheduler.resume()
+        assert task.result(DEADLINE) == [0, 1, 2]
+    assert seen == [1, 2, 3]
 
 
+@near_and_far
 @pytest.mark.parametrize("error", [None, OSError("shutter stuck")])
-def test_close_closes_the_generator_and_raises_its_error(error: Exception | None) -> None:
+def test_cancel_closes_the_generator_and_raises_its_error(
+    pool: Callable[[], Pool], error: Exception | None
+) -> None:
     closed: list[str] = []
 
     def endless() -> Iterator[int]:
@@ -71,25 +99,27 @@ def test_close_closes_the_generator_and_raises_its_error(error: Exception | None
             if error is not None:
                 raise error
 
-    values, _ = far(endless)
-    assert next(values) == 1
-    if error is None:
-        values.close()
-    else:
-        with pytest.raises(OSError, match="shutter stuck"):
-            values.close()
+    with queue_on(pool()) as queue:
+        task = queue.submit(endless)
+        assert task[0].result(DEADLINE) == 1
+        task.cancel()
+        with pytest.raises(CancelledError if error is None else OSError):
+            task.result(DEADLINE)
+        assert task.cancelled() is (error is None)
     assert closed == ["closed"]
 
 
-def test_result_that_is_no_iterator() -> None:
-    values, _ = far(remote_calls.no_iterator)
-    with pytest.raises(Ordinary) as ordinary:
-        next(values)
-    assert ordinary.value.args == ([1, 2, 3],)
+@near_and_far
+def test_iterator_that_has_no_close(pool: Callable[[], Pool]) -> None:
+    seeming = number_of_results(lambda: 2)(lambda: iter((1, 2)))
+    with queue_on(pool()) as queue:
+        assert queue.submit(seeming).result(DEADLINE) == [1, 2]
 
 
-def test_iterator_that_has_no_close() -> None:
-    assert list(far(iter, (1, 2))[0]) == [1, 2]
+@near_and_far
+def test_result_that_is_no_iterator(pool: Callable[[], Pool]) -> None:
+    with queue_on(pool()) as queue:
+        assert queue.submit(remote_calls.no_iterator).result(DEADLINE) == [1, 2, 3]
 
 
 @pytest.mark.parametrize("error", [ValueError("stays here"), OSError("stays here"), EOFError("stays here")])
@@ -102,175 +132,137 @@ def test_value_that_can_not_be_pickled(error: Exception) -> None:
         yield 0
         yield Unpicklable()
 
-    values, future = far(numbers)
-    assert next(values) == 0
-    with pytest.raises(type(error), match="stays here"):
-        next(values)
-    assert "numbers, of type" in error.__notes__[-1] and "value 1 of" in error.__notes__[-1]
-    assert future.done()
+    with queue_on(far()) as queue:
+        task = queue.submit(numbers)
+        assert task.exception(DEADLINE) is error
+        assert task[0].result(DEADLINE) == 0
+    assert any("value 1, of type" in note for note in error.__notes__)
 
 
 def test_value_that_can_not_be_unpickled_closes_the_generator() -> None:
-    values, future = far(remote_calls.yield_one_way)
-    with pytest.raises(ValueError, match="invalid literal for int"):
-        next(values)
-    assert future.result(DEADLINE) == (True, [])
+    with queue_on(far()) as queue:
+        task = queue.submit(remote_calls.yield_one_way)
+        with pytest.raises(ValueError, match="invalid literal for int"):
+            task.result(DEADLINE)
 
 
-def test_worker_that_reaches_no_channel_returns_all_values() -> None:
-    channel, nobody = LocalChannel(False), LocalChannel(True)
-    nobody.close()
-    for address in (elsewhere(nobody), elsewhere(channel)):
-        assert stream(address, count, 3) == (True, [0, 1, 2])
-    assert list(received(channel, beside(stream, elsewhere(nobody), count, 3))) == [0, 1, 2]
+def test_worker_that_can_not_connect_returns_all_values() -> None:
+    with queue_on(unreachable()) as queue:
+        task = queue.submit(count, 3)
+        assert [item.result(DEADLINE) for item in task[0:3]] == [0, 1, 2]
+        assert task.result(DEADLINE) == [0, 1, 2]
+        announced = queue.submit(number_of_results(lambda: 1)(lambda: iter((1, 2))))
+        with pytest.raises(ValueError, match="more values than the 1"):
+            announced.result(DEADLINE)
+        assert announced[0].result(DEADLINE) == 1
+
+
+def test_worker_whose_connection_no_thread_can_serve_returns_all_values(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(**_: Any) -> Any:
+        raise RuntimeError("can't start new thread")
+
+    with queue_on(far()) as queue:
+        monkeypatch.setattr(channels, "threading", SimpleNamespace(Thread=refuse))
+        assert queue.submit(count, 3).result(DEADLINE) == [0, 1, 2]
+        monkeypatch.undo()
+        assert queue.submit(count, 3).result(DEADLINE) == [0, 1, 2]
 
 
 def test_values_within_an_interpreter_are_the_same_objects() -> None:
     made = object()
-    for listens in (False, True):
-        channel = LocalChannel(listens)
-        assert (channel.address.address is not None) is listens
-        values = received(channel, beside(stream, channel.address, iter, [made]))
-        assert next(values) is made
-        assert list(values) == []
+
+    def one() -> Iterator[Any]:
+        yield made
+
+    with queue_on(Pool()) as queue:
+        assert queue.submit(one).result(DEADLINE)[0] is made
 
 
-@pytest.mark.parametrize(("listens", "here"), [(True, False), (True, True), (False, True)])
-def test_second_worker_of_a_call_does_not_connect(listens: bool, here: bool) -> None:
-    channel = LocalChannel(listens)
-    address = channel.address if here else elsewhere(channel)
-    values = received(channel, beside(stream, address, count, 1))
-    assert next(values) == 0
-    if not listens:
-        with pytest.raises(BegunAnew):
-            stream(address, remote_calls.fail, "the call must not be made")
-    else:  # it can't know that there was another worker; `values` finds that out
-        assert stream(address, count, 1) == (True, [0])
-    assert list(values) == []
+@near_and_far
+@pytest.mark.parametrize("values", [0, 1])
+def test_call_that_is_made_twice_fails(pool: Callable[[], Pool], values: int) -> None:
+    begun: list[int] = []
+
+    def once() -> Iterator[int]:
+        begun.append(1)
+        yield from range(values)
+
+    calls = pool()
+    calls.times = 2
+    with queue_on(calls) as queue:
+        task = queue.submit(once)
+        with pytest.raises(RuntimeError, match="can't be repeated"):
+            task.result(DEADLINE)
+        assert stream_of(task).values == list(range(values))
+    assert begun == [1]
 
 
 def test_values_of_a_second_worker_that_could_not_connect_fail_the_task() -> None:
-    channel, future = LocalChannel(True), Future[Any]()
-    values = received(channel, future)
-    first = beside(stream, elsewhere(channel), count, 1)
-    assert next(values) == 0
-    ended = beside(next, values)
-    assert first.result(DEADLINE) == (True, [])
-    future.set_result(stream(elsewhere(channel), count, 1))
-    with pytest.raises(BegunAnew):
-        ended.result(DEADLINE)
+    class Moving(Pool):
+        """A pool whose second call comes from another machine."""
+
+        def submit(self, fn: Any, /, address: Any, *args: Any, **kwargs: Any) -> Future[Any]:
+            def call(_: Any) -> Any:
+                fn(address, *args)
+                return fn(address._replace(process=0, listener="/nowhere"), *args)
+
+            return super().submit(call, address)
+
+    with queue_on(Moving()) as queue, pytest.raises(RuntimeError, match="can't be repeated"):
+        queue.submit(count, 2).result(DEADLINE)
 
 
-def test_worker_that_is_not_accepted_before_the_channel_closes_does_not_begin(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    channel = LocalChannel(True)
+def test_worker_whose_receiver_is_gone_closes_the_generator() -> None:
+    closed: list[str] = []
 
-    def close_first(*args: Any) -> None:
-        channel.close()
-        answer_challenge(*args)
+    def endless() -> Iterator[int]:
+        try:
+            while True:
+                yield 1
+        finally:
+            closed.append("closed")
 
-    monkeypatch.setattr("multiprocessing.connection.answer_challenge", close_first)
-    with pytest.raises(BegunAnew):
-        stream(elsewhere(channel), remote_calls.fail, "the call must not be made")
-
-
-@pytest.mark.parametrize("here", [False, True])
-def test_worker_whose_receiver_is_gone_closes_the_generator(here: bool) -> None:
-    channel = LocalChannel(True)
-    address = channel.address if here else elsewhere(channel)
-    future = beside(stream, address, remote_calls.numbers, 5)
-    connection: Any = channel.accept()
-    assert connection.recv()[0][0] == 0
-    channel.close(connection)
-    assert future.result(DEADLINE) == (True, [])
+    ours, theirs = Pipe()
+    address: Any = SimpleNamespace(connect=lambda: channels.Remote(theirs))
+    call = beside(channels.stream, address, endless)
+    assert ours.recv() == 1
+    ours.close()
+    assert isinstance(call.exception(DEADLINE), EOFError | OSError)
+    assert closed == ["closed"]
 
 
-def test_worker_that_is_gone_while_its_future_does_not_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(channels, "GRACE", 0.0)
-    channel = LocalChannel(True)
-    values = received(channel, Future())
-
-    def begin() -> Any:
-        worker = Client(channel.address.address, authkey=channel.address.key)
-        worker.send((1,))
-        return worker
-
-    begun = beside(begin)
-    assert next(values) == 1
-    begun.result(DEADLINE).close()
-    with pytest.raises(ConnectionError, match="the worker is gone, and 0 s later"):
-        next(values)
-
-
-def test_future_may_end_long_after_the_last_value(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(channels, "GRACE", 0.0)
-    channel, future = LocalChannel(True), Future[Any]()
-    ended = beside(list, received(channel, future))
-    outcome = beside(stream, elsewhere(channel), count, 1).result(DEADLINE)
-    future.set_result(outcome)
-    assert ended.result(DEADLINE) == [0]
-
-
-def test_call_that_is_cancelled_before_its_worker_connects() -> None:
-    future = Future[Any]()
-    values = received(LocalChannel(True), future)
-    assert future.cancel()
-    with pytest.raises(CancelledError):
-        next(values)
-
-
-def test_stranger_that_connects_is_ignored() -> None:
-    channel = LocalChannel(True)
-
-    def strange() -> Any:
+def test_strangers_are_ignored() -> None:
+    address, _ = channels.listen(remote_calls.os.getpid())
+    with Client(address), queue_on(far()) as queue:  # the first one says nothing
         with pytest.raises(AuthenticationError):
-            Client(channel.address.address, authkey=b"guessed")
-        return stream(elsewhere(channel), count, 1)
-
-    assert list(received(channel, beside(strange))) == [0]
+            Client(address, authkey=b"guessed")
+        assert queue.submit(count, 2).result(DEADLINE) == [0, 1]
 
 
-def test_accept_is_repeated_until_a_file_can_be_opened(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Full(Listener):
-        refusals = 2
+def test_connections_are_accepted_again_after_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Full:
+        errors = [OSError("too many open files"), OSError("again"), KeyboardInterrupt()]  # noqa: RUF012
 
         def accept(self) -> Any:
-            if self.refusals:
-                self.refusals -= 1
-                raise OSError("too many open files")
-            return super().accept()
+            raise self.errors.pop(0)
 
-    monkeypatch.setattr("multiprocessing.connection.Listener", Full)
-    assert list(far(count, 1)[0]) == [0]
-
-
-def test_end_of_the_call_is_delivered_when_a_file_can_be_opened(monkeypatch: pytest.MonkeyPatch) -> None:
-    refusals = [OSError("too many open files")] * 2
-
-    def connect(*args: Any, **kwargs: Any) -> Any:
-        if refusals:
-            raise refusals.pop()
-        return Client(*args, **kwargs)
-
-    future = Future[Any]()
-    monkeypatch.setattr("multiprocessing.connection.Client", connect)
-    ended = beside(list, received(LocalChannel(True), future))
-    until(lambda: bool(future._done_callbacks))  # type: ignore[attr-defined]
-    future.set_result((True, [7]))
-    assert ended.result(DEADLINE) == [7]
-    assert not refusals
+    full = Full()
+    with pytest.raises(KeyboardInterrupt):
+        channels._accept(full, b"")
+    assert not full.errors
 
 
 def test_exception_that_can_be_unpickled_is_raised_as_it_is() -> None:
     with pytest.raises(ValueError, match="bad frame"):
-        perform(remote_calls.fail, ("bad frame",), {})
+        channels.perform(remote_calls.fail, ("bad frame",), {})
     with pytest.raises(StopIteration):
-        perform(next, (iter(()),), {})
-    assert perform(divmod, (7, 2), {}) == (3, 1)
+        channels.perform(next, (iter(()),), {})
+    assert channels.perform(divmod, (7, 2), {}) == (3, 1)
 
 
 def test_exception_that_can_not_be_unpickled_is_replaced() -> None:
     with pytest.raises(PicklingError, match=r"the call raised OneSided\('no light'\)") as raised:
-        perform(remote_calls.raise_one_sided, ("no light",), {})
+        channels.perform(remote_calls.raise_one_sided, ("no light",), {})
     assert type(raised.value.__cause__).__name__ == "OneSided"

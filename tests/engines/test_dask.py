@@ -626,7 +626,7 @@ def test_a_call_that_a_closed_client_refuses_fails(client: Any, monkeypatch: pyt
     with pytest.raises(BrokenCluster):
         executor.submit(calls.add)
     with pytest.raises(BrokenCluster):
-        executor.channel({})
+        executor.address(Any, {})  # type: ignore[arg-type]
 
 
 def test_a_scheduler_that_is_killed_fails_all_calls(tmp_path: Path) -> None:

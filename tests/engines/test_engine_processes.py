@@ -89,8 +89,6 @@ def test_outcome_that_can_not_be_pickled_fails_the_task(queues: tuple[Queue, Que
     queue = queues[0]
     error = queue.submit(call).exception(PATIENCE)
     assert re.search("pickle|NotShareable|ExecutionFailed", repr(error))
-    if "Interpreter" not in queue.name:
-        assert re.search(f"{call.__name__} can.t be sent back|the call raised ValueError", str(error))
     assert queue.submit(abs, -1).result(PATIENCE) == 1
 
 
@@ -139,7 +137,7 @@ def test_item_that_can_not_be_pickled(queues: tuple[Queue, Queue]) -> None:
     assert film[1].result(PATIENCE) == 1
     error = film.exception(PATIENCE)
     assert isinstance(error, Exception) and "stays here" in repr(error)
-    assert "value 2 of numbers_to_what_is_unpicklable, of type 'Unpicklable'" in "".join(error.__notes__)
+    assert "value 2, of type 'Unpicklable'" in "".join(error.__notes__)
 
 
 def test_two_generators_at_once(queues: tuple[Queue, Queue]) -> None:

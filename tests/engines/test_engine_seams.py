@@ -15,14 +15,13 @@ from typing import Any
 import pytest
 from engines import Inline, Manual
 from gate import DEADLINE, Gate
-from internals import channels, core_of
+from internals import core_of
 from threads import beside, planned, until, without_collector
 
 from smqexec import Queue, Scheduler, settled
 from smqexec._engines import executors as _executors
 from smqexec._engines.channels import stream
-from smqexec._engines.executors import Call, Engine
-from smqexec._engines.pickling import explain
+from smqexec._engines.executors import Call, Engine, explain
 from smqexec._futures.remote_value import Remote
 
 
@@ -238,19 +237,6 @@ def test_call_that_refuses_to_be_cancelled_keeps_its_slot() -> None:
         assert [task.result(DEADLINE) for task in tasks] == [1, 0]
 
 
-def test_generator_task_without_a_thread_fails(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(_: object) -> None:
-        raise RuntimeError("can't start new thread")
-
-    with Queue(1, executor=Manual()) as queue:
-        with monkeypatch.context() as patch:
-            patch.setattr(threading.Thread, "start", refuse)
-            task = queue.submit(count, 3)
-        with pytest.raises(RuntimeError, match="can't start"):
-            list(task)
-    assert not channels._channels
-
-
 def test_generator_of_an_executor_that_was_shut_down() -> None:
     engine = Manual()
     with Scheduler() as scheduler:
@@ -268,9 +254,8 @@ def test_generator_of_an_executor_that_was_shut_down() -> None:
             list(Queue(scheduler, 1, executor=ended).submit(count, 3))
 
 
-def test_shutdown_waits_for_the_receivers_of_generator_tasks() -> None:
-    """But a callback of such a task may shut the queue down in its own receiver."""
-    gate, hold = Gate(), Gate()
+def test_callback_of_a_generator_task_may_shut_its_queue_down() -> None:
+    hold = Gate()
 
     def held() -> Iterator[int]:
         yield 0
@@ -279,15 +264,11 @@ def test_shutdown_waits_for_the_receivers_of_generator_tasks() -> None:
     with ThreadPoolExecutor(1) as pool:
         queue = Queue(executor=pool)
         film = queue.submit(held)
-        film.add_done_callback(lambda _: (queue.shutdown(), gate()))  # in the receiver
+        closed: Future[None] = Future()
+        film.add_done_callback(lambda _: closed.set_result(queue.shutdown()))  # type: ignore[func-returns-value]
         hold.open()
-        gate.wait_entered()
         assert film.result(DEADLINE) == [0]
-        closed = beside(queue.shutdown)
-        assert len(queue._threads) == 1 and not closed.done()
-        gate.open()
         closed.result(DEADLINE)
-        assert not queue._threads
 
 
 def test_callback_in_the_middle_of_another_is_ended_after_it() -> None:

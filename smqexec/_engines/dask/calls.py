@@ -20,8 +20,7 @@ import cloudpickle
 from distributed import Client, Future
 from distributed.protocol import pickle
 
-from ..executors import Call
-from ..pickling import refused_part
+from ..executors import Call, refused_part
 
 
 class _Current(threading.local):
@@ -92,7 +91,7 @@ def pack(client: Client, call: Call) -> tuple[Packed, list[Future]]:
     try:
         pickled = pickle.dumps((call.fn, args, kwargs), buffer_callback=buffers.append)
     except Exception as error:
-        why = refused_part(call.fn, args, kwargs, [cloudpickle.dumps]) or str(error)
+        why = refused_part(call.fn, args, kwargs, cloudpickle.dumps) or str(error)
         raise PicklingError(f"{call.name} can't be sent to the cluster: {why}") from error
     finally:
         _current.client = _current.numbers = None

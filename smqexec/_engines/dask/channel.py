@@ -1,6 +1,6 @@
-"""Generator tasks on a Dask cluster: a channel that consists of two of Dask's own queues.
+"""Generator tasks on a Dask cluster: a connection that consists of two of Dask's own queues.
 
-Dask's scheduler keeps the queues: one for the worker's messages, one for the answers of this process.  Both
+Dask's scheduler keeps the queues: one for the worker's values, one for the answers of this process.  Both
 ends ask again after some seconds, as the other end may be lost, and Dask does not tell of that.
 
 Dask repeats the call of a lost worker.  A generator whose values were published must not begin anew.  So the
@@ -13,15 +13,17 @@ worker connects by taking the word `BEGIN`, which is sent once.
 
 from __future__ import annotations
 
+import threading
 import uuid
 from collections.abc import Awaitable, Callable
+from concurrent.futures import CancelledError
 from contextlib import suppress
 from typing import Any, NamedTuple
 
 from distributed import Client, Queue, get_worker
 from distributed.protocol import pickle
 
-from ..channels import BegunAnew, Channel, Closed, Connection
+from ..channels import BegunAnew, Receiver, Remote, serve
 from .loop import in_loop
 
 # The first word to the worker.
@@ -31,88 +33,86 @@ BEGIN = "begin"
 BEGINNING = 1.0
 # Seconds after which a worker that waits for an answer asks whether its call was cancelled.
 WANTED = 5.0
-# Seconds after which the receiver of a message asks whether the call has ended.
+# Seconds after which this process, which waits for a value, asks whether the call has ended.
 POLLING = 1.0
 
 
 class ClusterAddress(NamedTuple):
     """The names of the queues."""
 
-    messages: str
+    values: str
     answers: str
 
-    def connect(self) -> Connection:  # pragma: no cover - called on workers
-        connection = _WorkerEnd(Queue(self.messages), Queue(self.answers))
-        try:
-            word = connection.answers.get(timeout=BEGINNING)
-        except TimeoutError:
-            word = None
-        if word != BEGIN:
-            connection.close()
-            raise BegunAnew
-        return connection
+    def connect(self) -> Remote:  # pragma: no cover - called on workers
+        connection = _WorkerEnd(Queue(self.values), Queue(self.answers))
+        with suppress(TimeoutError):
+            if connection.answers.get(timeout=BEGINNING) == BEGIN:
+                return Remote(connection)
+        connection.close()
+        raise BegunAnew
 
 
 class _WorkerEnd:  # pragma: no cover - used on workers
-    """The worker's end of the channel.  One thread uses it."""
+    """The worker's end of the connection.  One thread uses it."""
 
-    def __init__(self, messages: Queue, answers: Queue) -> None:
+    def __init__(self, values: Queue, answers: Queue) -> None:
         # The two queues; neither is replaced.
-        self.messages = messages
+        self.values = values
         self.answers = answers
 
-    def send(self, message: Any) -> None:
-        self.messages.put(pickle.dumps(message))
+    def send(self, value: Any) -> None:
+        self.values.put(pickle.dumps(value))
 
     def recv(self) -> Any:
         """Return the answer.
 
         Raises:
-            Closed: The call was cancelled.
+            CancelledError: The call was cancelled.
         """
         while True:
             with suppress(TimeoutError):
-                return self.answers.get(timeout=WANTED)
+                return pickle.loads(self.answers.get(timeout=WANTED))
             worker = get_worker()
             task = worker.state.tasks.get(worker.get_current_task())
             if task is None or task.state == "cancelled":
-                raise Closed
+                raise CancelledError
 
     def close(self) -> None:
         with suppress(Exception):  # the cluster is gone
-            self.messages.close()  # the scheduler keeps a queue until each client that named it closes it
+            self.values.close()  # the scheduler keeps a queue until each client that named it closes it
             self.answers.close()
 
 
-class ClusterChannel(Channel):
-    """The channel of a generator task on a cluster, and this process's end of the connection.
-
-    Args:
-        client: The client of the cluster.
+class ClusterConnection:
+    """This process's end of the connection.  A thread serves it until the call has ended.
 
     Raises:
         Exception: The cluster is gone.
     """
 
-    def __init__(self, client: Client) -> None:
-        super().__init__()
+    def __init__(self, client: Client, receiver: Receiver) -> None:
         name = f"smqexec-{uuid.uuid4().hex}"
         # None of these changes.
-        self.address = ClusterAddress(f"{name}-messages", f"{name}-answers")
+        self.address = ClusterAddress(f"{name}-values", f"{name}-answers")
         self._client = client
-        self._messages, self._answers = [in_loop(client, _open, client, name) for name in self.address]
+        self._receiver = receiver
+        self._values, self._answers = [in_loop(client, _open, client, name) for name in self.address]
         in_loop(client, self._answers.put, BEGIN)
+        threading.Thread(target=self._serve, name="smqexec-values").start()
 
-    def accept(self) -> Connection:
-        return self
+    def _serve(self) -> None:
+        serve(self, self._receiver)
+        with suppress(Exception):  # the cluster is gone
+            self._values.close()
+            self._answers.close()
 
-    def send(self, answer: Any) -> None:
-        self._ask(self._answers.put, answer)
+    def send(self, error: BaseException | None) -> None:
+        self._ask(self._answers.put, pickle.dumps(error))
 
-    def recv(self) -> Any:
-        while self._done.empty():
+    def recv_bytes(self) -> bytes:
+        while not self._receiver.ended:
             with suppress(TimeoutError):
-                return pickle.loads(self._ask(self._messages.get, POLLING))
+                return self._ask(self._values.get, POLLING)  # type: ignore[no-any-return]
         raise EOFError
 
     def _ask(self, call: Callable[..., Awaitable[Any]], argument: Any) -> Any:
@@ -123,11 +123,6 @@ class ClusterChannel(Channel):
             raise
         except Exception as error:
             raise ConnectionError("the cluster is gone") from error
-
-    def close(self, connection: Connection | None = None) -> None:
-        with suppress(Exception):  # the cluster is gone
-            self._messages.close()
-            self._answers.close()
 
 
 async def _open(client: Client, name: str) -> Queue:

@@ -33,10 +33,10 @@ from typing_extensions import override
 
 from ..._calls.callables import name_of
 from ..._futures.remote_value import Remote
-from ..channels import Channel
+from ..channels import Address, Receiver
 from ..executors import Call, Engine
 from .calls import pack, perform, placeholder
-from .channel import ClusterChannel
+from .channel import ClusterConnection
 from .loop import in_loop
 
 _NOTHING: Any = object()
@@ -308,11 +308,11 @@ class DaskExecutor(Engine):
         future.add_done_callback(self._pending.discard)
         return future
 
-    def channel(self, options: Mapping[str, Any]) -> Channel:
+    def address(self, receiver: Receiver, options: Mapping[str, Any]) -> Address:
         if options.get("retries"):
             raise ValueError("a generator task can't be retried, as its values are out: leave retries out")
         try:
-            return ClusterChannel(self.client)
+            return ClusterConnection(self.client, receiver).address
         except Exception as error:
             if self.client.status != "running":
                 raise self.broken() from error
