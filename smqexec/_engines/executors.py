@@ -124,9 +124,11 @@ def explain(error: BaseException, fn: Any, args: Any, kwargs: Any, executor: Exe
         return error
     from multiprocessing.reduction import ForkingPickler
 
-    cloudpickle: Any = sys.modules.get("cloudpickle") or sys.modules.get("joblib.externals.cloudpickle")
-    standard = cloudpickle is None or type(executor).__module__.startswith("concurrent.futures")
-    part = refused_part(fn, args, kwargs, ForkingPickler.dumps if standard else cloudpickle.dumps)
+    pickler: Any = ForkingPickler
+    if not type(executor).__module__.startswith("concurrent.futures"):  # loky and others
+        names = ("cloudpickle", "joblib.externals.cloudpickle")
+        pickler = next((sys.modules[name] for name in names if name in sys.modules), pickler)
+    part = refused_part(fn, args, kwargs, pickler.dumps)
     if part is None:
         return error
     explained = pickle.PicklingError(f"{name_of(fn)} can't be sent to {type(executor).__name__}: {part}")
