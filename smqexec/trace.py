@@ -29,8 +29,8 @@ a program was killed.
 
 *The file* is in Chrome's trace format: JSON, an array of events.  Perfetto shows a row for each worker
 thread under its queue, and a slice for each task.  The file is written while the program runs: if it is
-killed, the file can be read, and lacks the last 0.2 s; a task that had run for longer than a second is
-in it too.  Tasks of a queue on another executor start when that executor gets them.
+killed, the file can be read, and lacks the last 0.2 s; tasks that had started and not ended are in it
+too.  Tasks of a queue on another executor start when that executor gets them.
 """
 
 from __future__ import annotations
@@ -76,7 +76,9 @@ def record(scheduler: Scheduler, path: str | os.PathLike[str]) -> Recording:
         raise TypeError(
             f"record takes a Scheduler, such as that of a queue (queue.scheduler), not {scheduler!r}"
         )
-    return Recording(scheduler._core, path)
+    recording = Recording(path)
+    recording.watch(scheduler._core)
+    return recording
 
 
 def main(argv: Sequence[str] | None = None) -> int:

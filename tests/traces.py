@@ -17,8 +17,19 @@ KINDS = ("acquire", "correct", "compare", "write")
 
 def text(events: Iterable[Event], torn: str | None = None) -> str:
     """Return the file of *events*.  If its last line is *torn*, the recording was not closed."""
-    begun = "[\n" + "".join(json.dumps(event) + ",\n" for event in events)
+    begun = "[\n" + "".join(json.dumps(line) + ",\n" for event in events for line in lines_of(event))
     return begun + (json.dumps(meta("smqexec_end", 0)) + "\n]\n" if torn is None else torn)
+
+
+def lines_of(event: Event) -> Iterator[Event]:
+    """Yield the start and the end of a task that *event*, by `ran`, has in one."""
+    if event["ph"] != "X":
+        yield event
+        return
+    begun, args = {**event, "ph": "B"}, event["args"].copy()
+    end, outcome = event["ts"] + begun.pop("dur"), args.pop("outcome")
+    yield {**begun, "args": args}
+    yield {**event, "ph": "E", "ts": end, "args": {"number": args["number"], "outcome": outcome}}
 
 
 def meta(event: str, pid: int, **args: Any) -> Event:
@@ -113,7 +124,6 @@ def synthetic(tasks: int, queues: int = 4, slots: int = 4, seed: int = 0) -> Ite
 # The fields that the format asks for, besides ph, pid and tid.
 FIELDS = {
     "M": {"name", "args"},
-    "X": {"name", "cat", "ts", "dur", "args"},
     "B": {"name", "cat", "ts", "args"},
     "E": {"ts"},
     "i": {"name", "ts", "s"},
@@ -127,11 +137,9 @@ def check_format(events: Iterable[Event]) -> None:
     for event in events:
         assert FIELDS[event["ph"]] <= event.keys(), event
         assert type(event["pid"]) is int and type(event["tid"]) is int, event
-        assert event.get("ts", 0.0) >= 0 and event.get("dur", 0.0) >= 0, event
+        assert event.get("ts", 0.0) >= 0, event
         row = event["pid"], event["tid"]
-        if event["ph"] == "X":
-            slices.setdefault(row, []).append((event["ts"], event["ts"] + event["dur"]))
-        elif event["ph"] == "B":
+        if event["ph"] == "B":
             begun.setdefault(row, []).append(event["ts"])
         elif event["ph"] == "E":
             slices.setdefault(row, []).append((begun[row].pop(), event["ts"]))

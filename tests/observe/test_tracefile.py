@@ -15,7 +15,7 @@ import pytest
 from traces import check_format
 
 from smqexec._observe.trace.encode import Encoder
-from smqexec._observe.trace.read import ItemRecord, Mark, QueueRecord, Record, Trace, read
+from smqexec._observe.trace.read import QueueRecord, Record, Trace, read
 from smqexec.trace import main
 
 MS = 1000.0
@@ -43,7 +43,11 @@ class Scribe:
     def note(
         self, kind: str, ms: float, number: int = 0, slots: Any = None, detail: Any = None, needs: Any = ()
     ) -> None:
-        self.lines.add((kind, ms / 1000, number, slots, detail, needs))
+        """*detail*: the name, worker, index or outcome, by *kind*."""
+        details = [detail if kind == each else None for each in ("start", "item", "end")]
+        worker, index, outcome = details
+        name = detail if kind == "submit" else ""
+        self.lines.add((kind, ms / 1000, number, name, slots, worker, needs, index, outcome))
 
     def ran(self, number: int, slots: Any, start: float, end: float, *needs: int, **options: Any) -> None:
         """Note a task that ran."""
@@ -87,11 +91,13 @@ def test_small_run_is_written_so(scribe: Scribe) -> None:
 {"ph":"M","name":"process_name","pid":1,"tid":0,"args":{"name":"disk"}},
 {"ph":"M","name":"process_sort_index","pid":1,"tid":0,"args":{"sort_index":1}},
 {"ph":"M","name":"thread_name","pid":1,"tid":1,"args":{"name":"worker 1"}},
-{"ph":"X","pid":1,"tid":1,"ts":1000.000,"dur":2000.000,"cat":"task","name":"a \\"name\\"","""
-        """"args":{"number":1,"submitted":0.000,"dependencies":[],"outcome":"done"}},
+{"ph":"B","pid":1,"tid":1,"ts":1000.000,"cat":"task","name":"a \\"name\\"","""
+        """"args":{"number":1,"submitted":0.000,"dependencies":[]}},
+{"ph":"E","pid":1,"tid":1,"ts":3000.000,"args":{"number":1,"outcome":"done"}},
 {"ph":"M","name":"thread_name","pid":1,"tid":2,"args":{"name":"worker 2"}},
-{"ph":"X","pid":1,"tid":2,"ts":4000.000,"dur":1500.000,"cat":"task","name":"add","""
-        """"args":{"number":2,"submitted":2000.000,"dependencies":[1],"outcome":"failed"}},
+{"ph":"B","pid":1,"tid":2,"ts":4000.000,"cat":"task","name":"add","""
+        """"args":{"number":2,"submitted":2000.000,"dependencies":[1]}},
+{"ph":"E","pid":1,"tid":2,"ts":5500.000,"args":{"number":2,"outcome":"failed"}},
 {"ph":"i","s":"g","pid":0,"tid":0,"ts":6000.000,"cat":"scheduler","name":"stop"},
 {"ph":"M","name":"smqexec_end","pid":0,"tid":0,"args":{"time":7000.0}}
 ]
@@ -120,8 +126,8 @@ def test_what_is_written_is_read(scribe: Scribe) -> None:
         Record(2, "add", other, 1, 4 * MS, 6 * MS, 2 * MS, "failed", (1,)),
         Record(3, "mul", other, 0, 6 * MS, 6 * MS, 2 * MS, "failed", (1, 2)),
     ]
-    assert trace.items == [ItemRecord(5 * MS, 2, 0)]
-    assert trace.marks == [Mark(7 * MS, "stop"), Mark(8 * MS, "resume")]
+    assert trace.items == [(5 * MS, 2)]
+    assert trace.marks == [(7 * MS, "stop"), (8 * MS, "resume")]
     assert (trace.tasks, trace.damaged, trace.whole) == (trace.ended, 0, True)
     assert (trace.span, trace.length, trace.last) == ((0.0, 6 * MS), 6 * MS, 9 * MS)
 
@@ -130,25 +136,23 @@ def test_long_task_is_there_before_it_ends(scribe: Scribe) -> None:
     disk = slots()
     scribe.note("submit", 0, 1, disk, "long", ())
     scribe.note("start", 1, 1, disk, 7)
-    scribe.note("submit", 900, 2, disk, "short", ())
-    scribe.note("start", 900, 2, disk, 8)
+    scribe.lines.look(0.9)  # less than a second
     scribe.lines.look(1.5)
-    scribe.lines.look(1.6)  # once
-    assert [event["args"]["number"] for event in scribe.events() if event["ph"] == "B"] == [1]
+    scribe.lines.look(1.6)  # less than a second after the last
+    times = [event["args"]["time"] for event in scribe.events() if event.get("name") == "smqexec_alive"]
+    assert times == [1500 * MS]
     # So it looks if the program is killed here.
     trace = scribe.read()
     assert trace.tasks == [Record(1, "long", DISK, 1, 1 * MS, 1500 * MS, 0.0, "running", ())]
     assert trace.ended == [] and not trace.whole
     scribe.note("end", 2000, 1, disk, "done")
-    scribe.note("end", 2000, 2, disk, "done")
-    assert not (scribe.lines._running or scribe.lines._begun or scribe.lines._facts), "of ended tasks"
-    scribe.finish(2100)
+    assert not (scribe.lines._running or scribe.lines._facts), "of ended tasks"
+    scribe.lines.look(3)
+    assert "smqexec_alive" not in scribe.lines.lines[-1], "nothing runs"
+    scribe.finish(3100)
     trace = scribe.read()
     assert trace.running == {}
-    assert [(task.number, task.start, task.end) for task in trace.tasks] == [
-        (1, 1 * MS, 2000 * MS),
-        (2, 900 * MS, 2000 * MS),
-    ]
+    assert [(task.number, task.start, task.end) for task in trace.tasks] == [(1, 1 * MS, 2000 * MS)]
     check_format(scribe.events())
 
 
@@ -183,18 +187,14 @@ def test_task_of_before_the_recording(scribe: Scribe) -> None:
     assert trace.items == []
 
 
-def test_worker_of_another_engine_has_a_row_for_each_task_at_a_time(scribe: Scribe) -> None:
+def test_worker_of_an_engine_has_a_row_by_its_name(scribe: Scribe) -> None:
     far = slots()
-    for number in (1, 2):
-        scribe.note("submit", 0, number, far, "fn", ())
-        scribe.note("start", number, number, far, "far")
-    scribe.note("end", 3, 1, far, "done")
-    scribe.ran(3, far, 4, 5, worker="far")
-    scribe.note("end", 6, 2, far, "done")
+    for number, worker in ((1, "slot 1"), (2, "slot 2"), (3, "slot 1")):
+        scribe.ran(number, far, number, number + 0.5, worker=worker)
     rows = {task.number: task.thread for task in scribe.read().tasks}
     assert rows == {1: 1, 2: 2, 3: 1}
-    names = [event["args"]["name"] for event in scribe.events() if event["name"] == "thread_name"]
-    assert names == ["far", "far"]
+    names = [event["args"]["name"] for event in scribe.events() if event.get("name") == "thread_name"]
+    assert names == ["slot 1", "slot 2"]
 
 
 def test_nested_tasks_share_the_row_of_their_thread(scribe: Scribe) -> None:
@@ -244,9 +244,9 @@ def test_file_torn_at_each_place_can_be_read(scribe: Scribe) -> None:
         "17",
         '"text"',
         "[]",
-        '{"ph":"X"}',
-        '{"ph":"X","ts":"a"}',
-        '{"ph":"X","ts":0,"dur":1,"pid":7,"tid":1,"name":"fn","args":{"number":2,"outcome":"done"}}',
+        '{"ph":"B"}',
+        '{"ph":"B","ts":"a"}',
+        '{"ph":"B","ts":0,"pid":7,"tid":1,"name":"fn","args":{"number":2,"dependencies":[]}}',
         '{"ph":"E","args":{"number":9}}',
         '{"a":' * 100_000,
     ],
@@ -366,7 +366,7 @@ def test_text_of_a_killed_program(scribe: Scribe, shown: Callable[[], str]) -> N
             number, disk, 10 * number, 10 * number + 5, *([number - 1] if number > 2 else []), worker=8
         )
     scribe.lines.look(2.0)
-    scribe.lines.lines.append('{"ph":"X","pi')
+    scribe.lines.lines.append('{"ph":"B","pi')
     text = shown()
     assert "the recording was not closed, 1 unreadable line" in text
     assert (

@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterable
 from functools import cached_property
 from math import inf
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from typing import Any, NamedTuple
 
 OUTCOMES = ("done", "failed", "cancelled", "running")
@@ -44,21 +44,6 @@ class Record(NamedTuple):
         return self.end - self.start
 
 
-class ItemRecord(NamedTuple):
-    """A value of a generator task."""
-
-    at: float
-    task: int
-    index: int  # type: ignore[assignment]  # not the method of a tuple
-
-
-class Mark(NamedTuple):
-    """A stop or a resume of a scheduler."""
-
-    at: float
-    name: str  # "stop" or "resume"
-
-
 class Trace:
     """The records of a trace file; the critical path and the final results follow from them."""
 
@@ -67,39 +52,32 @@ class Trace:
         self.queues: dict[int, QueueRecord] = {}  # by `pid`
         self.ended: list[Record] = []  # the tasks that ended, in that order
         self.running: dict[int, Record] = {}  # by number: the tasks that had started and not ended
-        self.items: list[ItemRecord] = []
-        self.marks: list[Mark] = []
+        self.items: list[tuple[float, int]] = []  # of generator tasks: the time, and the number of the task
+        self.marks: list[tuple[float, str]] = []  # times, and "stop" or "resume" of a scheduler
         self.last = 0.0  # the last time in the file
         self.whole = False  # the recording was closed
         self.damaged = 0  # lines that could not be read
 
     def add(self, event: dict[str, Any]) -> None:
         """Enter *event*, a line of the file.  Events of other programs change nothing."""
-        phase, category, args = event["ph"], event.get("cat"), event.get("args", {})
-        at = event.get("ts", 0.0)
-        end = at + event.get("dur", 0.0)
-        if phase == "X" or category == "dropped":
-            self.ended.append(self._record(event, end, args["outcome"]))
-        elif phase == "B":
-            self.running[args["number"]] = self._record(event, end, "running")
-        elif phase == "E":
+        phase, category, args, at = event["ph"], event.get("cat"), event.get("args", {}), event.get("ts", 0.0)
+        if phase == "B" or category == "dropped":
+            place = args["number"], event["name"], self.queues[event["pid"]], event["tid"]
+            outcome, needs = args.get("outcome", "running"), tuple(args["dependencies"])
+            self.running[args["number"]] = Record(*place, at, at, args["submitted"], outcome, needs)
+        if phase == "E" or category == "dropped":
             self.ended.append(self.running.pop(args["number"])._replace(end=at, outcome=args["outcome"]))
         elif category == "item":
-            self.items.append(ItemRecord(at, args["number"], args["item"]))
+            self.items.append((at, args["number"]))
         elif category == "scheduler":
-            self.marks.append(Mark(at, event["name"]))
-        elif event["name"] == "smqexec":
+            self.marks.append((at, event["name"]))
+        elif phase == "M" and event["name"] == "smqexec":
             self.facts = args
-        elif event["name"] == "smqexec_queue":
+        elif phase == "M" and event["name"] == "smqexec_queue":
             self.queues[event["pid"]] = QueueRecord(event["pid"], args["name"], args["slots"])
-        elif event["name"] == "smqexec_end":
+        elif phase == "M" and event["name"] == "smqexec_end":
             self.whole = True
-        self.last = max(self.last, end, args.get("time", 0.0))
-
-    def _record(self, event: dict[str, Any], end: float, outcome: str) -> Record:
-        args = event["args"]
-        place = args["number"], event["name"], self.queues[event["pid"]], event["tid"]
-        return Record(*place, event["ts"], end, args["submitted"], outcome, tuple(args["dependencies"]))
+        self.last = max(self.last, at, args.get("time", 0.0))
 
     @cached_property
     def tasks(self) -> list[Record]:
@@ -140,19 +118,18 @@ class Trace:
         If a task starts before its dependency has ended, since an item is enough, the time in which
         both ran counts once.  Cost: one step for each dependency.
         """
-        ran = {task.number: task for task in sorted(self.ended, key=attrgetter("number")) if task.thread}
+        # A task starts after its dependencies.
+        in_order = sorted(self.ended, key=attrgetter("start", "number"))
+        ran = {task.number: task for task in in_order if task.thread}
         length: dict[int, float] = {}  # of the longest chain that ends with the task
         before: dict[int, int | None] = {}  # the task before it in that chain
-        for task in ran.values():  # its dependencies have smaller numbers
-            longest, last = 0.0, None
-            for number in task.dependencies:
-                if number in length:
-                    other = ran[number]
-                    chain = length[number] - max(other.end - max(other.start, task.start), 0.0)
-                    if last is None or chain > longest:
-                        longest, last = chain, number
+        for task in ran.values():
+            chains: list[tuple[float, int | None]] = [(0.0, None)]
+            for other in (ran[number] for number in task.dependencies if number in length):
+                overlap = max(other.end - max(other.start, task.start), 0.0)
+                chains.append((length[other.number] - overlap, other.number))
+            longest, before[task.number] = max(chains, key=itemgetter(0))
             length[task.number] = longest + task.length
-            before[task.number] = last
         path: list[Record] = []
         at = max(length, key=length.__getitem__, default=None)
         while at is not None:

@@ -28,6 +28,7 @@ from .encode import Encoder, Note
 if TYPE_CHECKING:
     from typing import Self
 
+    from ..._core.queue_state import QueueState
     from ..._core.state import State
 
 LOGGER = logging.getLogger("smqexec")
@@ -36,9 +37,8 @@ INTERVAL = 0.2  # seconds between two writes: a killed program loses so much
 # If more notes than BACKLOG are not written, each further note takes PAUSE seconds.
 BACKLOG, PAUSE = 50_000, 0.001
 
-# The recordings whose files are open, by real path.  `_opening` guards it.
+# The recordings whose files are open, by real path.  Each step on it is atomic.
 _recordings: dict[str, Recording] = {}
-_opening = threading.Lock()
 
 
 class _Notes(Observation):
@@ -50,17 +50,11 @@ class _Notes(Observation):
         self._notes = recording._notes
         super().__init__(scheduler, recording.watch)  # named in the log should this fail
 
-    def _notify(self, *fields: Any) -> None:
-        kind, time, number, task, queue, worker, dependencies, index, outcome, _ = fields
-        detail = worker
-        if kind == "submit":
-            detail = label_of(task)
-        elif kind == "end":
-            detail = outcome
-        elif kind == "item":
-            detail = index
+    def _notify(self, fields: Any, queue: QueueState | None) -> None:
+        kind, time, number, task, _, worker, needs, index, outcome, _ = fields
+        name = label_of(task) if kind == "submit" else ""
         notes = self._notes
-        notes.append((kind, time, number, queue, detail, dependencies))
+        notes.append((kind, time, number, name, queue, worker, needs, index, outcome))
         if len(notes) > BACKLOG:
             sleep(PAUSE)  # the thread that writes gets its turn
 
@@ -72,106 +66,125 @@ class Recording:
     closed then, after the last task.
     """
 
-    def __init__(self, scheduler: State, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = os.fspath(path)
+        # The real path: also for a program that changes its directory.
         self._place = os.path.realpath(os.fsdecode(path))
-        with uninterrupted(), _opening:
-            if self._place in _recordings:
-                raise ValueError(f"{self.path} is being written by another recording")
-            self._file = open(self.path, "wb", buffering=0)  # noqa: SIM115 - until `close`
-            _recordings[self._place] = self
-        # Notes that are not written.  Any thread adds one, the writing thread takes one: each is atomic.
+        # Notes that are not written.  Any thread adds one, `_thread` takes one: each is atomic.
         self._notes: deque[Note] = deque()
-        # Guards the next three fields.  A thread that holds it may take the lock of a scheduler.
-        self._writing = threading.Lock()
+        # Guards the next two fields.  A thread that holds it may take the lock of a scheduler.
+        self._lock = threading.Lock()
         self._encoder = Encoder(perf_counter())
         self._observations: list[Observation] = []
-        # Nothing more is written: the recording was closed, or a write has failed.
-        self._ended = False
-        # `close` was called; set under `_opening`.
+        # Nothing more is recorded: `close` was called, or a write has failed.
         self._closing = threading.Event()
-        self._encoder.meta("smqexec", order=scheduler.order, **_circumstances())
+        # Writes the file, which is open from the first `watch` to the end of the thread.
         self._thread = threading.Thread(target=self._keep_writing, name="smqexec trace", daemon=True)
-        try:
-            self._thread.start()
-        except BaseException:
-            self.abandon()
-            raise
-        self.watch(scheduler)
+        self._file: Any = None
+        # An existing file stays as it is until then: this may be the process that is to show it.
+        open(self.path, "ab").close()
 
     def watch(self, scheduler: State) -> None:
         """Record *scheduler* from now on, and its pending and running tasks.
 
         Cost: a step for each of these and its dependencies.
         """
-        with uninterrupted(), self._writing:  # the lines of these tasks come before their next events
-            if self._ended:
+        with uninterrupted(), self._lock:  # the lines of these tasks come before their next events
+            if self._closing.is_set():
                 return
+            if self._file is None:
+                self._begin()
+            encoder = self._encoder
+            at = encoder.micros(perf_counter())
             self._observations.append(_Notes(scheduler, self))
             with scheduler.exclusive():
-                pending = scheduler.termination.pending()
-                known = [(task, [*dependencies_of(task)]) for task in pending]
+                pending = [(task, [*dependencies_of(task)]) for task in scheduler.termination.pending()]
                 workers = [worker for state in scheduler.queues for worker in state.workers]
                 running = [(task, worker) for worker in workers for task in worker.tasks()]
-            for task, needs in [*known, *((task, []) for task, _ in running)]:
-                self._encoder.submitted(None, number_of(task), label_of(task), numbers_of(needs))
-            at = self._encoder.micros(perf_counter())
+            for task, needs in [*pending, *((task, []) for task, _ in running)]:
+                encoder.submitted(None, number_of(task), label_of(task), numbers_of(needs))
             for task, worker in running:
-                self._encoder.started(at, number_of(task), worker.queue, worker.thread)
+                encoder.started(at, number_of(task), worker.queue, worker.thread)
+
+    def _begin(self) -> None:
+        if _recordings.setdefault(self._place, self) is not self:
+            raise ValueError(f"{self.path} is being written by another recording")
+        try:
+            self._file = open(self._place, "wb", buffering=0)  # noqa: SIM115 - until the thread ends
+            self._encoder.meta("smqexec", **_circumstances())
+            self._thread.start()
+        except BaseException:
+            self._leave()
+            raise
+
+    def _leave(self) -> None:
+        """Close the file as it is."""
+        _recordings.pop(self._place, None)
+        if self._file is not None:
+            self._file.close()
 
     def _keep_writing(self) -> None:
-        while not (self._closing.wait(INTERVAL) or self._ended):
-            self._write()
+        """Write until the recording is closed, or a write fails."""
+        closed = False
+        try:
+            while not closed:
+                closed = self._closing.wait(INTERVAL)
+                self._write(closed)
+        except Exception:
+            LOGGER.exception("the trace %s ends here", self.path)
+        with self._lock:
+            self._closing.set()
+            for observation in self._observations:
+                observation.close()
+        self._notes.clear()
+        self._leave()
 
-    def _write(self, last: bool = False) -> None:
+    def _write(self, last: bool) -> None:
         """Write all notes; if *last*, also the end of the file."""
-        with self._writing:
-            if self._ended:
-                return
-            try:
-                encoder = self._encoder
-                for _ in range(len(self._notes)):
-                    encoder.add(self._notes.popleft())
-                (encoder.finish if last else encoder.look)(perf_counter())
-                left = memoryview("\n".join([*encoder.lines, ""]).encode()) if encoder.lines else b""
-                encoder.lines.clear()
-                while left:
-                    left = left[self._file.write(left) :]
-            except Exception:
-                LOGGER.exception("the trace %s ends here", self.path)
-                last = True
-            if last:
-                self._ended = True
-                for observation in self._observations:
-                    observation.close()
-                self._notes.clear()
+        with self._lock:
+            encoder = self._encoder
+            for _ in range(len(self._notes)):
+                encoder.add(self._notes.popleft())
+            (encoder.finish if last else encoder.look)(perf_counter())
+            left = memoryview("\n".join([*encoder.lines, ""]).encode())
+            encoder.lines.clear()
+        while left:
+            left = left[self._file.write(left) :]
 
     def close(self) -> None:
         """Write the rest, and close the file.  Tasks that still run are shown as not ended.
 
         Any thread may call it; a second call does nothing.  If the file can't be written, that is logged.
         """
-        with uninterrupted():
-            with _opening:
-                if self._closing.is_set() or _recordings.get(self._place) is not self:
-                    return
+        if self._thread.is_alive():  # else a write has failed, or this is a forked child
+            with uninterrupted():
                 self._closing.set()
-            self._thread.join()
-            self._write(last=True)
-            with _opening:
-                self.abandon()
-
-    def abandon(self) -> None:
-        """Close the file as it is.  In a forked child, the parent writes the rest."""
-        del _recordings[self._place]
-        self._ended = True
-        self._file.close()
+                self._thread.join()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+
+
+def record_everything(path: str) -> None:
+    """Record all schedulers that this process will make, but no child process, in the file at *path*.
+
+    Raises:
+        OSError: It can't be written.
+    """
+    try:
+        newcomers.append(Recording(path).watch)
+    except OSError as error:
+        error.add_note("SMQEXEC_TRACE must name a file that can be written")
+        raise
+
+
+def _circumstances() -> dict[str, Any]:
+    version = sys.modules[__name__.partition(".")[0]].__version__  # no module here imports the front door
+    python = f"{platform.python_implementation()} {platform.python_version()}"
+    return {"version": version, "python": python, "cores": os.cpu_count(), "wall_start": time()}
 
 
 def _close_all() -> None:
@@ -181,48 +194,12 @@ def _close_all() -> None:
 
 
 def _after_fork() -> None:
-    global _opening
-    _opening = threading.Lock()  # another thread may have held it
+    """In a forked child, leave the files to the parent, whose threads write them."""
     for recording in list(_recordings.values()):
-        recording.abandon()
+        recording._leave()
     newcomers.clear()
-
-
-def record_everything(path: str) -> None:
-    """Record all schedulers that this process will make, but no child process, in the file at *path*.
-
-    The first scheduler opens the file.
-
-    Raises:
-        OSError: It can't be written.
-    """
-    path = os.path.abspath(path)
-    try:
-        # An existing file stays as it is: this may be the process that is to show it.
-        open(path, "ab").close()
-    except OSError as error:
-        error.add_note("SMQEXEC_TRACE must name a file that can be written")
-        raise
-    opening = threading.Lock()
-    recording: Recording | None = None
-
-    def record(scheduler: State) -> None:
-        nonlocal recording
-        with uninterrupted(), opening:
-            if recording is None:
-                recording = Recording(scheduler, path)
-                return
-        recording.watch(scheduler)
-
-    newcomers.append(record)
 
 
 atexit.register(_close_all)
 if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows can't fork
     os.register_at_fork(after_in_child=_after_fork)
-
-
-def _circumstances() -> dict[str, Any]:
-    version = sys.modules[__name__.partition(".")[0]].__version__  # no module here imports the front door
-    python = f"{platform.python_implementation()} {platform.python_version()}"
-    return {"version": version, "python": python, "cores": os.cpu_count(), "wall_start": time()}
