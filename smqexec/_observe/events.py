@@ -19,7 +19,6 @@ changed.
 from __future__ import annotations
 
 import itertools
-import logging
 import os
 import threading
 from collections.abc import Callable, Sequence
@@ -29,6 +28,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import ref
 
 from .._calls.arguments import dependencies
+from .._calls.interrupts import LOGGER
 from .._futures.future import PlannedFuture
 from .._futures.items import Item
 from .._futures.names import label_of
@@ -38,8 +38,6 @@ if TYPE_CHECKING:
     from typing import Self
 
     from .._core.queue_state import QueueState
-
-LOGGER = logging.getLogger("smqexec")
 
 #: Functions to call with each new scheduler.
 newcomers: list[Callable[[Any], object]] = []

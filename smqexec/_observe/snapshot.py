@@ -6,14 +6,13 @@ the lock lists the tasks and their dependencies; then the tasks are named, which
 
 from __future__ import annotations
 
-from reprlib import repr as short
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._futures.at_end import Foreign, Settled
 from .._futures.items import Item
 from .._futures.names import label_of
-from .._futures.task import Task
 from .._planner import DONE, READY, RUNNING, STRIDE, WAITING, dependencies_of
+from .text import shown
 
 if TYPE_CHECKING:
     from .._core.state import State
@@ -49,17 +48,13 @@ class GraphEdge(NamedTuple):
     part: str
 
 
-Snapshot = tuple[tuple[GraphNode, ...], tuple[GraphEdge, ...]]
-
-
-def snapshot(scheduler: State) -> Snapshot:
+def snapshot(scheduler: State) -> tuple[tuple[GraphNode, ...], tuple[GraphEdge, ...]]:
     """Return the tasks, in the order of submission, then futures from outside; and the dependencies.
 
     Cost: for each task 1 to 2 µs under the lock, and as much after it.
     """
     with scheduler.exclusive():
-        running = [task for queue in scheduler.queues for task in queue.running_tasks()]
-        tasks: Any = dict.fromkeys([*scheduler.termination.pending(), *running])
+        tasks: Any = dict.fromkeys([*scheduler.termination.pending(), *scheduler.running_tasks()])
         found = [
             (task, task._number, task._stage, task._fn, task._queue.name, _needs(task)) for task in tasks
         ]
@@ -84,28 +79,22 @@ def snapshot(scheduler: State) -> Snapshot:
 
 def _needs(task: Any) -> list[tuple[Any, str, Any]]:
     """Return each pending dependency of *task*: see `_need`.  The lock is held."""
-    if task._stage != WAITING:
-        return []
-    return [
-        (node, "", None) if type(node) is Task else _need(node)
-        for node in dict.fromkeys(dependencies_of(task))
-        if node._stage < DONE
-    ]
+    nodes = dependencies_of(task) if task._stage == WAITING else ()
+    return [_need(node) for node in dict.fromkeys(nodes) if node._stage < DONE]
 
 
 def _need(node: Any) -> tuple[Any, str, Any]:
-    """Return the node that the relay *node* stands for, the part, and a future of another scheduler."""
-    words = []
+    """Return what *node* stands for: a task, or a relay `Foreign` with its future; and the part."""
+    part = ""
     if isinstance(node, Settled):
         (node,) = dependencies_of(node)
-        words = ["settled"]
+        part = "settled"
     if isinstance(node, Foreign):
         return node, "settled" if node.settled else "", node.future
     if isinstance(node, Item):
-        kind = type(node._key)  # the repr of any other key may run user code
-        words.append(f"[{short(node._key) if kind in (int, str) else kind.__qualname__}]")
+        part = f"{part} [{shown(node._key)}]".lstrip()
         node = node._source
-    return node, " ".join(words), None
+    return node, part, None
 
 
 def _name_outside(future: Any) -> str:

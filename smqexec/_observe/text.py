@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Sequence
+from reprlib import repr as short
 from typing import Any
 
 # Characters of a name that are shown.
@@ -15,6 +17,11 @@ def printable(name: str) -> str:
         half = LONGEST // 2
         name = f"{name[:half]}…{name[-half:]}"
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in name)
+
+
+def shown(key: object) -> str:
+    """Return the *key* of an item, or its type: the repr of other types may run user code."""
+    return short(key) if type(key) in (int, str) else type(key).__qualname__
 
 
 def columns(rows: Iterable[Sequence[str]], align: Callable[[str, int], str] = str.ljust) -> list[str]:
@@ -33,3 +40,11 @@ def write(text: str, file: Any) -> None:
     encoding = getattr(file, "encoding", None) or "utf-8"
     file.write(text.encode(encoding, "backslashreplace").decode(encoding))
     file.flush()
+
+
+def is_terminal(file: Any) -> bool:
+    """Return whether *file* is a terminal that can move its cursor."""
+    try:
+        return bool(file.isatty()) and os.environ.get("TERM") not in ("dumb", "unknown")
+    except Exception:  # None, closed, or without such a method
+        return False

@@ -1,18 +1,19 @@
 """Why a task has not started, or not ended, in words.
 
-The state is read under one hold of the lock, as `Words`: text, and calls that return text.  The
-calls are made after that hold: the name of a task may run user code, and another lock guards the
-names of threads.
+The state is read under one hold of the lock, as text with a mark in the place of each name.  The names
+are put there after that hold: the name of a task may run user code, and another lock guards the names
+of threads.
 """
 
 from __future__ import annotations
 
+import re
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import islice
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from .._core.queue_state import QueueState, Worker
 from .._futures.at_end import Foreign
@@ -23,6 +24,7 @@ from .._futures.task import Task
 from .._limits.resources import Allocation, AllocationWaiter, Resource
 from .._planner import DONE, READY, RUNNING, Node, dependencies_of, dependents_of
 from .._workers.waits import AllTasks, Wait
+from .text import shown
 
 if TYPE_CHECKING:
     from .._core.state import State
@@ -30,84 +32,161 @@ if TYPE_CHECKING:
 # How many tasks a list names, and for how many outside futures the overview has a line.
 NAMED, LISTED = 3, 20
 
-Words: TypeAlias = list[str | Callable[[], str]]
-
 
 def sentence(scheduler: State, future: PlannedFuture[Any]) -> str | None:
     """Return why *future* has not started, or not ended; None if it has ended."""
+    report = _Report(scheduler)
     with scheduler.exclusive():
         if future._stage >= DONE:
             return None
-        words = _cause(scheduler, future)
-    return _text(words)
+        text = report.cause(future)
+    return report.with_names(text)
 
 
 def overview(scheduler: State) -> str:
     """Return one line for each running task, and lines that say why no more run."""
+    report = _Report(scheduler)
     with scheduler.exclusive():
-        lines = _overview(scheduler)
-    return "\n".join(map(_text, lines))
+        text = "\n".join(report.overview())
+    return report.with_names(text)
 
 
-def _text(words: Words) -> str:
-    return "".join(word if isinstance(word, str) else word() for word in words)
+class _Report:
+    """Describes the state of *scheduler*.  The lock is held, except for `with_names`."""
+
+    def __init__(self, scheduler: State) -> None:
+        self._scheduler = scheduler
+        # By mark: what returns the name that stands there.
+        self._names: dict[str, Callable[[], str]] = {}
+
+    def _named(self, call: Callable[..., str], *args: Any) -> str:
+        """Return a mark for the name that *call* will return."""
+        mark = f"\0{len(self._names)}\0"
+        self._names[mark] = partial(call, *args)
+        return mark
+
+    def with_names(self, text: str) -> str:
+        """Return *text* with names in place of marks.  The lock is not held."""
+        return re.sub("\0[0-9]+\0", lambda mark: self._names[mark[0]](), text)
+
+    def overview(self) -> Iterator[str]:
+        scheduler, counts = self._scheduler, self._scheduler.counts()
+        states = ("running", "ready", "waiting")
+        if not any(counts[state] for state in states):
+            yield "nothing is pending or running"
+            return
+        numbers = ", ".join(f"{counts[state]} {state}" for state in states)
+        yield f"the scheduler is stopped: {numbers}" if scheduler.stopped else numbers
+        for task in scheduler.running_tasks():
+            yield f"{self._name(task)}: {self._running(task)}{self._dependents(task)}"
+        for queue in scheduler.queues:
+            if queue.ready and not scheduler.stopped:
+                yield f"{queue.name}: {queue.ready} ready, {_slots(queue)}"
+        outside = [relay for relay in scheduler.relays if type(relay) is Foreign and relay._dependents]
+        outside.sort(key=lambda relay: dependents_of(relay)[0]._number)
+        for relay in outside[:LISTED]:
+            yield f"{self._name(relay)}: not done{self._dependents(relay)}"
+        if len(outside) > LISTED:
+            yield f"and {len(outside) - LISTED} more futures of others"
+        waiters = [relay for relay in scheduler.relays if type(relay) is AllocationWaiter]
+        lacking = {resource for waiter in waiters for resource in waiter.allocation.resources()}
+        yield from map(_shortage, sorted(lacking, key=lambda resource: resource.name))
+
+    def cause(self, future: Any) -> str:
+        """Return why *future* has not started, or not ended."""
+        if future._stage == RUNNING:
+            return self._running(future)
+        if future._stage == READY:
+            queue: QueueState = future._queue
+            if self._scheduler.stopped:
+                return "ready: the scheduler is stopped"
+            others = f", {counted(queue.ready - 1, 'other task is', 'other tasks are')} ready"
+            return f"ready: {_slots(queue)}{others if queue.ready > 1 else ''}"
+        # Its first pending dependency, the first one of that, and so on down to one that does not wait.
+        path: list[Any] = []
+        needed = _needed(future)
+        while needed is not None and type(needed) is not AllocationWaiter:
+            path.append(needed)
+            needed = _needed(needed)
+        if not path:
+            lacks = "what it needs has just ended" if needed is None else _lacking(needed.allocation)
+            return f"waiting: {lacks}"
+        *passed, last = path
+        chain = [self._name(other) for other in passed[:NAMED]]
+        if len(passed) > NAMED:
+            chain.append(f"{len(passed) - NAMED} more")
+        words = ", which needs ".join([*chain, self._name(last)])
+        if isinstance(last, Task):
+            words += f" ({self.cause(last)})"
+        more = sum(other._stage < DONE for other in set(dependencies_of(future))) - 1
+        return f"waiting: needs {words}" + (f", and {more} more" if more > 0 else "")
+
+    def _running(self, task: Any) -> str:
+        """Return in which thread *task* runs, and what it waits for."""
+        words = "running"
+        if task._since is not None:
+            words += f" for {perf_counter() - task._since:.1f} s"
+        for worker in task._queue.workers:
+            if task in worker.tasks():
+                words += f" in {self._named(_thread, worker.thread)}{self._waits(worker, task)}"
+        if task in self._scheduler.paused:
+            words += ", held as the scheduler is stopped"
+        at_end = task._at_end
+        if at_end is not None and at_end.cancel_requested:
+            words += ", asked to end"
+        return words
+
+    def _waits(self, worker: Worker, task: Any) -> str:
+        """Return what *task* waits for, and which nested task *worker* runs meanwhile."""
+        tasks = [*worker.suspended, worker.task, None]
+        depth = tasks.index(task)
+        waits = [wait for begun, wait in worker.waits if begun == depth]
+        words = "".join(f", waits for {self._awaited(wait)}" for wait in waits)
+        nested = tasks[depth + 1]
+        return words if nested is None else f"{words}, does {self._name(nested)} meanwhile"
+
+    def _awaited(self, wait: Wait) -> str:
+        """Name the futures that *wait* is for."""
+        awaited = list(wait.awaited())
+        if awaited and type(awaited[0]) is AllTasks:
+            return "the scheduler" if awaited[0].queue is None else awaited[0].queue.name
+        ours = [future for future in awaited if isinstance(future, PlannedFuture)]
+        pending = [future for future in ours if future._stage < DONE]
+        if pending:
+            return _listed(map(self._name, pending), len(pending))
+        # If there are no others either, the thread is still busy with a task that the wait needed.
+        return "futures of other executors" if len(ours) < len(awaited) else "tasks that have ended"
+
+    def _dependents(self, node: Node) -> str:
+        """Name the pending tasks that depend on *node*, if there are any."""
+        found: dict[Any, None] = {}
+        todo = dependents_of(node).copy()
+        while todo:
+            other: Any = todo.pop()
+            if isinstance(other, Task):
+                found[other] = None
+            else:  # a relay
+                todo += dependents_of(other)
+        pending = sorted((task for task in found if task._stage < RUNNING), key=lambda task: task._number)
+        if not pending:
+            return ""
+        waiting = counted(len(pending), "task waits", "tasks wait")
+        return f"; {waiting} for it: {_listed(map(self._name, pending), len(pending))}"
+
+    def _name(self, node: Any) -> str:
+        if type(node) is Foreign:
+            # A task of another scheduler is read without its lock: each field is read once.
+            if node.future is None:
+                return "a future of another executor"
+            return f"{self._name(node.future)} of another scheduler"
+        if isinstance(node, Item):
+            source, key = node._source, node._key
+            item = "the length" if source is not None and key is LENGTH else f"item {shown(key)}"
+            return item if source is None else f"{item} of {self._name(source)}"
+        return self._named(known_as, node, node._fn, node._number)
 
 
 # All below, but for `_thread`, is called under the lock.
-
-
-def _overview(scheduler: State) -> list[Words]:
-    counts = scheduler.counts()
-    states = [f"{counts[state]} {state}" for state in ("running", "ready", "waiting")]
-    if not counts["running"] + counts["ready"] + counts["waiting"]:
-        return [["nothing is pending or running"]]
-    lines: list[Words] = [["the scheduler is stopped: " if scheduler.stopped else "", ", ".join(states)]]
-    for queue in scheduler.queues:
-        for task in queue.running_tasks():
-            lines.append([*_name(task), ": ", *_running(scheduler, task), *_dependents(task)])
-    for queue in scheduler.queues:
-        if queue.ready and not scheduler.stopped:
-            lines.append([f"{queue.name}: {queue.ready} ready, {_slots(queue)}"])
-    outside = [relay for relay in scheduler.relays if type(relay) is Foreign and relay._dependents]
-    outside.sort(key=lambda relay: dependents_of(relay)[0]._number)
-    lines += [[*_name(relay), ": not done", *_dependents(relay)] for relay in outside[:LISTED]]
-    if len(outside) > LISTED:
-        lines.append([f"and {len(outside) - LISTED} more futures of others"])
-    waiters = [relay for relay in scheduler.relays if type(relay) is AllocationWaiter]
-    lacking = {resource for waiter in waiters for resource in waiter.allocation.resources()}
-    return lines + [_shortage(resource) for resource in sorted(lacking, key=lambda each: each.name)]
-
-
-def _cause(scheduler: State, future: Any) -> Words:
-    """Return why *future* has not started, or not ended."""
-    if future._stage == RUNNING:
-        return _running(scheduler, future)
-    if future._stage == READY:
-        queue: QueueState = future._queue
-        if scheduler.stopped:
-            return ["ready: the scheduler is stopped"]
-        others = f", {counted(queue.ready - 1, 'other task is', 'other tasks are')} ready"
-        return ["ready: ", _slots(queue), others if queue.ready > 1 else ""]
-    # Its first pending dependency, the first one of that, and so on down to one that does not wait.
-    path: list[Any] = []
-    needed = _needed(future)
-    while needed is not None and type(needed) is not AllocationWaiter:
-        path.append(needed)
-        needed = _needed(needed)
-    if not path:
-        lacks = ["what it needs has just ended"] if needed is None else _lacking(needed.allocation)
-        return ["waiting: ", *lacks]
-    *passed, last = path
-    words: Words = ["waiting: needs "]
-    for other in passed[:NAMED]:
-        words += [*_name(other), ", which needs "]
-    if len(passed) > NAMED:
-        words[-1] = f", which needs, over {len(passed) - NAMED} more, "
-    words += _name(last)
-    if isinstance(last, Task):
-        words += [" (", *_cause(scheduler, last), ")"]
-    more = sum(other._stage < DONE for other in set(dependencies_of(future))) - 1
-    return [*words, f", and {more} more"] if more > 0 else words
 
 
 def _needed(node: Any) -> Any:
@@ -128,97 +207,31 @@ def _slots(queue: QueueState) -> str:
     return f"all {queue.width} slots of {queue.name} are busy"
 
 
-# Running tasks.
-
-
-def _running(scheduler: State, task: Any) -> Words:
-    """Return in which thread *task* runs, and what it waits for."""
-    words: Words = ["running"]
-    if task._since is not None:
-        words.append(f" for {perf_counter() - task._since:.1f} s")
-    for worker in task._queue.workers:
-        if task in worker.tasks():
-            words += [" in ", partial(_thread, worker.thread), *_waits(worker, task)]
-    if task in scheduler.paused:
-        words.append(", held as the scheduler is stopped")
-    at_end = task._at_end
-    if at_end is not None and at_end.cancel_requested:
-        words.append(", asked to end")
-    return words
-
-
-def _waits(worker: Worker, task: Any) -> Words:
-    """Return what *task* waits for, and which nested task *worker* runs meanwhile."""
-    tasks = [*worker.suspended, worker.task]
-    depth = tasks.index(task)
-    words: Words = []
-    for begun, wait in worker.waits:
-        if begun == depth:
-            words += [", waits for ", *_awaited(wait)]
-    nested = tasks[depth + 1] if depth + 1 < len(tasks) else None
-    return words if nested is None else [*words, ", does ", *_name(nested), " meanwhile"]
-
-
-def _awaited(wait: Wait) -> Words:
-    """Name the futures that *wait* is for."""
-    awaited = list(wait.awaited())
-    if awaited and type(awaited[0]) is AllTasks:
-        return ["the scheduler" if awaited[0].queue is None else awaited[0].queue.name]
-    ours = [future for future in awaited if isinstance(future, PlannedFuture)]
-    pending = [future for future in ours if future._stage < DONE]
-    if pending:
-        return _listed(map(_name, pending), len(pending))
-    # If there are no others either, the thread is still busy with a task that the wait needed.
-    return ["futures of other executors" if len(ours) < len(awaited) else "tasks that have ended"]
-
-
-def _dependents(node: Node) -> Words:
-    """Name the pending tasks that depend on *node*, if there are any."""
-    found: dict[Any, None] = {}
-    todo = dependents_of(node).copy()
-    while todo:
-        other: Any = todo.pop()
-        if isinstance(other, Task):
-            found[other] = None
-        else:  # a relay
-            todo += dependents_of(other)
-    pending = sorted((task for task in found if task._stage < RUNNING), key=lambda task: task._number)
-    if not pending:
-        return []
-    waiting = counted(len(pending), "task waits", "tasks wait")
-    return [f"; {waiting} for it: ", *_listed(map(_name, pending), len(pending))]
-
-
-# Resources.
-
-
-def _shortage(resource: Resource) -> Words:
+def _shortage(resource: Resource) -> str:
     """Return how much of *resource* is free, and which tasks lack it."""
     waiting = resource._waiting
-    tasks = ([f"{_task_of(each)} needs {dict(each.amounts)[resource]}"] for each in waiting)
+    tasks = (f"{_task_of(each)} needs {dict(each.amounts)[resource]}" for each in waiting)
     lack = counted(len(waiting), "task lacks it", "tasks lack it")
-    return [*_share(resource), f"; {lack}: ", *_listed(tasks, len(waiting))]
+    return f"{_share(resource)}; {lack}: {_listed(tasks, len(waiting))}"
 
 
-def _lacking(allocation: Allocation) -> Words:
+def _lacking(allocation: Allocation) -> str:
     """Return what the task of *allocation* lacks, and which tasks hold it or come first."""
-    words: Words = []
+    lacks: list[str] = []
     for resource, number in allocation.amounts:
         before = list(resource._waiting).index(allocation)
         if before or resource._free < number:
-            words += ["; " if words else "", f"lacks {number} of ", *_share(resource)]
-            if before:
-                words.append(f"; {counted(before, 'task comes', 'tasks come')} first")
-    return words
+            lacks.append(f"lacks {number} of {_share(resource)}")
+        if before:
+            lacks.append(f"{counted(before, 'task comes', 'tasks come')} first")
+    return "; ".join(lacks)
 
 
-def _share(resource: Resource) -> Words:
+def _share(resource: Resource) -> str:
     """Return how much of *resource* is free, and which tasks hold the rest."""
-    free = f"{resource.name}: {resource._free} of {resource.n} free"
-    holders = resource._holders
-    if not holders:
-        return [free]
-    return [f"{free}, held by ", *_listed(([_holder(each, resource)] for each in holders), len(holders))]
+    free, holders = f"{resource.name}: {resource._free} of {resource.n} free", resource._holders
+    names = (_holder(each, resource) for each in holders)
+    return f"{free}, held by {_listed(names, len(holders))}" if holders else free
 
 
 def _holder(allocation: Allocation, resource: Resource) -> str:
@@ -230,36 +243,16 @@ def _holder(allocation: Allocation, resource: Resource) -> str:
     return f"{_task_of(allocation)} ({', '.join(words)})" if words else _task_of(allocation)
 
 
-# Names.
-
-
 def _task_of(allocation: Allocation) -> str:
     task = allocation.task
     serial, number = (allocation.serial, allocation.number) if task is None else (task._serial, task._number)
     return numbered(allocation.name, serial, number)
 
 
-def _name(node: Any) -> Words:
-    if type(node) is Foreign:
-        # A task of another scheduler is read without its lock: each field is read once.
-        if node.future is None:
-            return ["a future of another executor"]
-        return [*_name(node.future), " of another scheduler"]
-    if isinstance(node, Item):
-        source, key = node._source, node._key
-        # The repr of any other key may run user code.
-        shown = repr(key) if type(key) in (int, str) else type(key).__qualname__
-        item = "the length" if source is not None and key is LENGTH else f"item {shown}"
-        return [item] if source is None else [f"{item} of ", *_name(source)]
-    return [partial(known_as, node, node._fn, node._number)]
-
-
-def _listed(names: Iterable[Sequence[str | Callable[[], str]]], count: int) -> Words:
+def _listed(names: Iterable[str], count: int) -> str:
     """Return the first of *count* names, and how many more there are."""
-    words: Words = []
-    for name in islice(names, NAMED):
-        words += [", " if words else "", *name]
-    return [*words, f" and {count - NAMED} more"] if count > NAMED else words
+    words = ", ".join(islice(names, NAMED))
+    return f"{words} and {count - NAMED} more" if count > NAMED else words
 
 
 def _thread(ident: int | str | None) -> str:

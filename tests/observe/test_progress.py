@@ -20,7 +20,6 @@ from threads import planned, until, until_gone
 
 from smqexec import Queue, Scheduler, progress
 from smqexec._observe import progress as _progress
-from smqexec._observe.progress import display
 from smqexec._observe.progress import statistics as _statistics
 from smqexec._observe.progress.statistics import Reading, Statistics, duration
 
@@ -166,7 +165,7 @@ def test_durations() -> None:
 @pytest.fixture
 def still(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> Clock:
     """No line but the last."""
-    monkeypatch.setattr(display, "INTERVAL", NEVER)
+    monkeypatch.setattr(_progress, "INTERVAL", NEVER)
     return clock
 
 
@@ -207,7 +206,7 @@ def test_a_line_says_all(still: Clock, queues: tuple[Scheduler, Queue, Queue]) -
 
 
 def test_lines_in_between(monkeypatch: pytest.MonkeyPatch, queues: tuple[Scheduler, Queue, Queue]) -> None:
-    monkeypatch.setattr(display, "INTERVAL", 0.001)
+    monkeypatch.setattr(_progress, "INTERVAL", 0.001)
     file = io.StringIO()
     with progress(queues[0], file=file):
         until(lambda: file.getvalue().count("\n") >= 3)
@@ -242,7 +241,7 @@ def test_a_program_without_a_console(still: Clock, monkeypatch: pytest.MonkeyPat
 def test_a_file_that_fails_is_logged_once(
     late: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(display, "INTERVAL", NEVER if late else 0.001)
+    monkeypatch.setattr(_progress, "INTERVAL", NEVER if late else 0.001)
     file, before = io.StringIO(), threading.active_count()
     with pytest.raises(KeyError), progress(Scheduler(), file=file):
         file.close()
@@ -279,9 +278,12 @@ def test_it_rests_in_proportion(monkeypatch: pytest.MonkeyPatch) -> None:
         nonlocal now
         now += next(took)
 
-    monkeypatch.setattr(display, "time", types.SimpleNamespace(thread_time=lambda: now))
-    monkeypatch.setattr(display, "threading", types.SimpleNamespace(Event=Event, Thread=threading.Thread))
-    display.Display(update, 0.1).close()
+    monkeypatch.setattr(_progress, "time", types.SimpleNamespace(thread_time=lambda: now))
+    monkeypatch.setattr(_progress, "threading", types.SimpleNamespace(Event=Event, Thread=threading.Thread))
+    shown = progress(Scheduler())
+    monkeypatch.setattr(shown, "_display", lambda statistics: (update, 0.1, lambda: None))
+    with shown:
+        pass
     assert pauses == pytest.approx([0.1, 0.1, 1.9, 4.75, 0.1])
 
 
@@ -412,13 +414,13 @@ def test_a_terminal_that_is_gone(
 
 
 def test_no_thread_for_it(bars: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    def no_thread(*args: object) -> None:
+    def no_thread(self: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
 
     terminal = Terminal()
     shown = progress(Scheduler(), file=terminal)
     with monkeypatch.context() as patch:
-        patch.setattr(bars, "Display", no_thread)
+        patch.setattr(threading.Thread, "start", no_thread)
         with pytest.raises(RuntimeError, match="can't start"):
             shown.__enter__()
     assert terminal.getvalue().endswith("\x1b[?25h")
@@ -451,7 +453,7 @@ def test_without_rich_a_terminal_gets_lines_and_once_the_advice(
     no_rich: None, still: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setattr(display, "INTERVAL", 0.001)
+    monkeypatch.setattr(_progress, "INTERVAL", 0.001)
     for file in (io.StringIO(), terminal := Terminal(), terminal):
         with progress(Scheduler(), file=file):
             until(lambda file=file: file.getvalue().count("no tasks") > 3)  # type: ignore[misc]

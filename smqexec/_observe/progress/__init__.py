@@ -1,22 +1,30 @@
 """Progress: how far a scheduler is, shown while a block runs.
 
-A thread (see ``display``) reads the counts of the queues now and then (see ``statistics``), so
-that tasks cost nothing more.  A terminal or a notebook shows them as ``bars``, if ``rich`` is
-installed; any other file gets a line of text.
+A thread reads the counts of the queues now and then (see ``statistics``), so that tasks cost nothing more.
+A terminal or a notebook shows them as ``bars``, if ``rich`` is installed; any other file gets a line of text.
 """
 
 from __future__ import annotations
 
 import sys
+import threading
+import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
+from ..._calls.interrupts import LOGGER
 from ..._core.queue_state import QueueState
 from ..._core.state import State
-from .display import Display, is_terminal, show_lines
-from .statistics import Statistics
+from ..text import is_terminal, write
+from .statistics import Display, Statistics
 
 if TYPE_CHECKING:
     from typing import Self
+
+INTERVAL = 10.0  # seconds between two lines
+
+# The thread rests for so many times as long as an update took: it uses a twentieth of a core at most.
+REST = 19
 
 # Written above the first line that stands in for bars; empty once it was written.  Two threads at the same
 # time may write it twice.
@@ -70,16 +78,25 @@ class progress:
         self._queue: Any = queue
         self._file: Any = file or sys.stderr
         self._notebook = file is None and _in_notebook()
-        self._display: Any = None  # while the block runs
+        self._ended = threading.Event()  # the block has ended
+        self._thread: Any = None  # while the block runs
 
     def __enter__(self) -> Self:
-        if self._display is not None:
+        if self._thread is not None:
             raise RuntimeError("this progress is shown already; make another one")
         core, queue = self._core, self._queue
-        self._display = self._show(Statistics(core) if queue is None else Statistics(queue.scheduler, queue))
+        display = self._display(Statistics(core) if queue is None else Statistics(queue.scheduler, queue))
+        self._ended.clear()
+        thread = threading.Thread(target=self._show, args=display, name="smqexec-progress", daemon=True)
+        try:
+            thread.start()
+        except BaseException:
+            display[-1]()
+            raise
+        self._thread = thread
         return self
 
-    def _show(self, statistics: Statistics) -> Display:
+    def _display(self, statistics: Statistics) -> Display:
         global _advice
         advice = ""
         if self._notebook or is_terminal(self._file):
@@ -89,15 +106,36 @@ class progress:
                 advice, _advice = _advice, ""
             else:
                 if self._notebook:
-                    return bars.show_in_notebook(statistics)
-                display = bars.show_on_terminal(statistics, self._file)
-                if display is not None:
+                    return bars.in_notebook(statistics)
+                if display := bars.on_terminal(statistics, self._file):
                     return display
-        return show_lines(statistics, self._file, advice)
+
+        def update() -> None:
+            nonlocal advice
+            if self._file is not None:  # else this program has no standard error
+                write(advice + statistics.line(), self._file)
+                advice = ""
+
+        return update, INTERVAL, update
+
+    def _show(self, update: Callable[[], object], interval: float, finish: Callable[[], object]) -> None:
+        """Show progress until the block ends: what the thread does."""
+        pause = interval
+        try:
+            try:
+                while not self._ended.wait(pause):
+                    began = time.thread_time()
+                    update()
+                    pause = max(interval, REST * (time.thread_time() - began))
+            finally:
+                finish()
+        except Exception:
+            LOGGER.warning("progress can't be shown any more", exc_info=True)
 
     def __exit__(self, *exception: object) -> None:
-        display, self._display = self._display, None
-        display.close()
+        self._ended.set()
+        self._thread.join()
+        self._thread = None
 
 
 def _in_notebook() -> bool:

@@ -15,9 +15,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from ..text import printable
-from .display import Display, is_terminal
-from .statistics import Statistics
+from ..text import is_terminal, printable
+from .statistics import Display, Statistics
 
 # Seconds between two updates of a terminal, and of a notebook, which gets each as a message.
 INTERVAL, NOTEBOOK_INTERVAL = 0.1, 0.5
@@ -31,18 +30,18 @@ _STYLES = {"running": "cyan", "failed": "bold red", "cancelled": "yellow"}
 _taken: dict[Any, Live] = {}
 
 
-def show_in_notebook(statistics: Statistics) -> Display:
+def in_notebook(statistics: Statistics) -> Display:
     """Show *statistics* in the output of a notebook's cell."""
 
-    def draw() -> Table:
-        return bars(statistics, 4 * LONGEST)
+    def update() -> None:
+        cell.update(bars(statistics, 4 * LONGEST))
 
     # A message for each update works in any thread and needs no widgets.
-    cell = import_module("IPython.display").display(draw(), display_id=True)
-    return Display(lambda: cell.update(draw()), NOTEBOOK_INTERVAL)
+    cell = import_module("IPython.display").display(bars(statistics, 4 * LONGEST), display_id=True)
+    return update, NOTEBOOK_INTERVAL, update
 
 
-def show_on_terminal(statistics: Statistics, file: Any) -> Display | None:
+def on_terminal(statistics: Statistics, file: Any) -> Display | None:
     """Show *statistics* on the terminal *file*; return None if other bars are shown there."""
     file = getattr(file, "rich_proxied_file", file)  # rich replaces the standard streams while bars are shown
     console = Console(file=file, force_jupyter=False)
@@ -63,10 +62,10 @@ def show_on_terminal(statistics: Statistics, file: Any) -> Display | None:
 
     try:
         live.start(refresh=True)
-        return Display(live.refresh, INTERVAL, stop)
     except BaseException:
         stop()
         raise
+    return live.refresh, INTERVAL, stop
 
 
 def bars(statistics: Statistics, width: int) -> Table:
@@ -79,7 +78,7 @@ def bars(statistics: Statistics, width: int) -> Table:
     for reading in statistics.read():
         name = Text(printable(reading.name), no_wrap=True, overflow="ellipsis")
         bar = ProgressBar(reading.submitted, reading.ended, width=length)
-        words = [Text(words, _STYLES[state]) for state, words in reading.states().items() if words]
+        words = [Text(words, _STYLES[state]) for state, words in reading.states().items()]
         states = Text(" ", no_wrap=True, overflow="ellipsis").join(words)
         last = "stopped" if statistics.stopped else reading.remaining()
         table.add_row(name, bar, reading.counts(), states, reading.pace(), last)

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
+
+from ..text import printable
 
 if TYPE_CHECKING:
     from ..._core.queue_state import QueueState
@@ -20,6 +23,9 @@ WINDOW, FEW = 30.0, 5
 clock = time.monotonic
 
 _ENDS = ("done", "failed", "cancelled")
+
+# What updates a display, after how many seconds it does so again, and what updates it at the end.
+Display = tuple[Callable[[], object], float, Callable[[], object]]
 
 
 class Reading(NamedTuple):
@@ -37,10 +43,10 @@ class Reading(NamedTuple):
         return f"{self.ended:,} of {self.submitted:,}"
 
     def states(self) -> dict[str, str]:
-        """Return the words for each state; none if no task is in it."""
+        """Return the words for each state that tasks are in."""
         # Failures come first: a narrow terminal cuts the last words.
         numbers = {"failed": self.failed, "cancelled": self.cancelled, "running": self.running}
-        return {state: f"{number:,} {state}" if number else "" for state, number in numbers.items()}
+        return {state: f"{number:,} {state}" for state, number in numbers.items() if number}
 
     def pace(self) -> str:
         """Return how many tasks end in a second; in a minute or an hour, if they are few."""
@@ -75,25 +81,30 @@ class Statistics:
     def stopped(self) -> bool:
         return self._scheduler.stopped
 
-    def elapsed(self) -> str:
-        """Return how long ago the statistics were made."""
-        return duration(clock() - self._began)
-
     def read(self) -> list[Reading]:
         """Return the progress of each queue that has or had tasks.  Cost: some 5 µs a queue."""
         now = clock()
-        readings = []
+        readings: list[Reading] = []
         for queue, counts in self._counts().items():
             history = self._histories.setdefault(queue, _History(self._last, {}))
             done, failed, cancelled = (counts[end] - history.before.get(end, 0) for end in _ENDS)
-            ended = done + failed + cancelled
-            left = counts["waiting"] + counts["ready"] + counts["running"]
+            ended, running = done + failed + cancelled, counts["running"]
+            left = counts["waiting"] + counts["ready"] + running
             rate = history.rate(now, ended, left > 0)
             if ended or left:
-                states = counts["running"], failed, cancelled
-                readings.append(Reading(queue.name, ended, ended + left, *states, rate))
+                readings.append(Reading(queue.name, ended, ended + left, running, failed, cancelled, rate))
         self._last = now
         return readings
+
+    def line(self) -> str:
+        """Return the progress of all queues in a line."""
+        parts: list[str] = []
+        for reading in self.read():
+            words = [*reading.states().values(), reading.pace(), reading.remaining()]
+            parts.append(", ".join([f"{printable(reading.name)} {reading.counts()}", *filter(None, words)]))
+        if self.stopped:
+            parts.append("stopped")
+        return f"smqexec, {duration(clock() - self._began)}: {'; '.join(parts) or 'no tasks'}\n"
 
     def _counts(self) -> dict[QueueState, dict[str, int]]:
         with self._scheduler.exclusive():

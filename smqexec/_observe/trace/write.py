@@ -10,7 +10,6 @@ A recording is open until `Recording.close`, or until a write fails; at exit all
 from __future__ import annotations
 
 import atexit
-import logging
 import os
 import platform
 import sys
@@ -19,7 +18,7 @@ from collections import deque
 from time import perf_counter, sleep, time
 from typing import TYPE_CHECKING, Any
 
-from ..._calls.interrupts import uninterrupted
+from ..._calls.interrupts import LOGGER, uninterrupted
 from ..._futures.names import label_of
 from ..._planner import dependencies_of
 from ..events import Observation, newcomers, number_of, numbers_of
@@ -30,8 +29,6 @@ if TYPE_CHECKING:
 
     from ..._core.queue_state import QueueState
     from ..._core.state import State
-
-LOGGER = logging.getLogger("smqexec")
 
 INTERVAL = 0.2  # seconds between two writes: a killed program loses so much
 # If more notes than BACKLOG are not written, each further note takes PAUSE seconds.
