@@ -67,7 +67,7 @@ class _Report:
 
     def with_names(self, text: str) -> str:
         """Return *text* with names in place of marks.  The lock is not held."""
-        return re.sub("\0[0-9]+\0", lambda mark: self._names[mark[0]](), text)
+        return re.sub("\0[0-9]+\0", lambda mark: self._names.get(mark[0], mark.group)(), text)
 
     def overview(self) -> Iterator[str]:
         scheduler, counts = self._scheduler, self._scheduler.counts()
