@@ -1,4 +1,4 @@
-"""What calls of tests end with, and what became of a future."""
+"""What tests call, what that ends with, and what became of a future."""
 
 from __future__ import annotations
 
@@ -14,6 +14,14 @@ class Broken(Exception):
 
 class Kept:
     """An object that a weak reference can watch."""
+
+
+def add(a: int, b: int = 1) -> int:
+    return a + b
+
+
+def nothing(*_: object) -> None:
+    pass
 
 
 def fail(*_: object) -> Any:

@@ -32,6 +32,7 @@ from internals import (
     termination,
     watchers_of,
 )
+from outcomes import Broken, fail, nothing
 from threads import beside, planned, until
 
 from smqexec import (
@@ -50,20 +51,8 @@ from smqexec._planner.newest import NewestFirst
 from smqexec._planner.oldest import OldestFirst
 
 
-class Broken(Exception):
-    """What is raised here."""
-
-
-def fail(*_: object) -> Any:
-    raise Broken
-
-
 def interrupt(*_: object) -> Any:
     raise KeyboardInterrupt  # not by exec(): CPython would then end pytest as if it had been struck
-
-
-def nothing(*_: object) -> None:
-    pass
 
 
 def healthy(*queues: Queue) -> None:

@@ -27,19 +27,12 @@ from internals import (
     wake,
     watchers_of,
 )
+from outcomes import add, fail
 from threads import beside, planned, until
 
 from smqexec import Queue, Scheduler, Task, settled
 
 NOTHING = dict(waiting=0, ready=0, running=0, done=0, failed=0, cancelled=0)
-
-
-def add(a: int, b: int = 1) -> int:
-    return a + b
-
-
-def fail() -> None:
-    raise ValueError("on purpose")
 
 
 def entries(scheduler: Scheduler) -> int:

@@ -16,16 +16,12 @@ from typing import Any
 
 import pytest
 from gate import DEADLINE, Gate
+from outcomes import Broken, fail
 from threads import planned
 
 from smqexec import Item, Queue, Scheduler, Task
 from smqexec._engines.executors import Call, Engine
 from smqexec._futures.remote_value import Remote
-
-
-def fail(*_: object) -> Any:
-    raise ValueError("on purpose")
-
 
 # What is known, of all versions.
 READ = {
@@ -111,7 +107,7 @@ def test_items_and_generator_tasks() -> None:
             assert await waiting == 1
             assert [value async for value in task] == await task == [0, 1]
             assert await queue.submit(divmod, 7, 2)[0] == 3
-            with pytest.raises(ValueError, match="on purpose"):
+            with pytest.raises(Broken, match="on purpose"):
                 await queue.submit(fail)[0]
 
     asyncio.run(asyncio.wait_for(main(), DEADLINE))

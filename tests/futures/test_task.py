@@ -28,19 +28,10 @@ from internals import (
     waiters_of,
 )
 from marks import slow_but
-from outcomes import Broken, Kept, fail, outcome
+from outcomes import Broken, Kept, add, fail, nothing, outcome
 from threads import beside, planned, until, until_gone, without_collector
 
 from smqexec import Item, Queue, Scheduler, Task, settled
-
-
-def add(a: int, b: int = 1) -> int:
-    return a + b
-
-
-def nothing(*_: object) -> None:
-    pass
-
 
 # Where tasks come from.
 

@@ -15,6 +15,7 @@ from engines import Manual
 from gate import DEADLINE, Gate
 from internals import core_of, outside_of
 from marks import slow_but
+from outcomes import fail
 from threads import beside, planned, until
 
 from smqexec import Queue, Raw, Resource, settled
@@ -32,10 +33,6 @@ def lab() -> Iterator[Any]:
         finally:
             gate.open()
             scheduler.resume()
-
-
-def fail(*_: Any) -> None:
-    raise ValueError
 
 
 def until_lacking(*tasks: Any) -> None:

@@ -14,7 +14,9 @@ from typing import Any
 
 import pytest
 from gate import DEADLINE, Gate, occupy
+from generating import count
 from internals import abandon, core_of, events, lock_of, pool_of
+from outcomes import fail
 from threads import beside, planned, until, until_gone
 
 from smqexec import Event, Queue, Scheduler, settled
@@ -42,14 +44,6 @@ class Listener:
     def of(self, task: Any, kind: str) -> Event:
         [event] = [event for event in self.events if event.task is task and event.kind == kind]
         return event
-
-
-def fail(*args: Any) -> None:
-    raise ZeroDivisionError
-
-
-def count(n: int) -> Any:
-    yield from range(n)
 
 
 def test_events_of_a_task() -> None:

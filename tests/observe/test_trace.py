@@ -19,7 +19,9 @@ from weakref import ref
 
 import pytest
 from gate import DEADLINE, Gate
+from generating import count
 from internals import core_of
+from outcomes import fail
 from threads import beside, planned, until, until_gone
 from traces import check_format
 
@@ -29,14 +31,6 @@ from smqexec._observe.events import newcomers
 from smqexec._observe.trace import write as _recorder
 from smqexec._observe.trace.read import Trace, read
 from smqexec.trace import record
-
-
-def fail(*args: Any) -> None:
-    raise ZeroDivisionError
-
-
-def count(n: int) -> Any:
-    yield from range(n)
 
 
 def events(path: Path) -> list[Any]:
