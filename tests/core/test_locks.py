@@ -68,13 +68,13 @@ class Held:
 
 # What says of itself that the lock is held.
 METHODS: dict[type, str] = {
-    DependencyPlanner: "add done drop group hold_back promote rebuild",
+    DependencyPlanner: "add add_relay done drop take_freed group hold_back promote rebuild",
     Allocation: "take wait give_back blockers",
     Allocating: "add_allocation allocate _allocation_ended _releaser_ended _give_back _end_wait",
     Submission: "_plain _add_special _refuse",
     Termination: "forget pending drop _drop_some _unlist",
     Wake: "take wake_for wake wake_all",
-    State: "wake_condition_waiters waiting_tasks yield_lock release_paused request_cancel",
+    State: "wake_condition_waiters waiting_tasks yield_lock",
     Waiting: "at_rest",
     Ending: "_idle",
     JoinSearch: "take extend",
@@ -90,7 +90,7 @@ WRITTEN: dict[type, str] = {
     AtEnd: "cancel_requested waits callbacks waiters",
     Stream: "length closed",  # `items` is changed by single atomic steps, with and without the lock
     State: "stopped paused condition_waiters queues relays",
-    Stopping: "_stops _resumes",
+    Stopping: "_stops",
 }
 
 
