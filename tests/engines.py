@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
+from contextlib import contextmanager
 from typing import Any
 
 from gate import DEADLINE
+
+from smqexec import Queue, Scheduler
 
 
 class Manual(Executor):
@@ -48,6 +51,14 @@ class Manual(Executor):
         with self._changed:
             if not self._changed.wait_for(lambda: len(self.calls) >= count, DEADLINE):
                 raise TimeoutError(f"{len(self.calls)} of {count} calls came within {DEADLINE} s")
+
+
+@contextmanager
+def manual(*args: Any, **options: Any) -> Iterator[Any]:
+    """A scheduler, a `Manual`, and a queue on that."""
+    engine = Manual()
+    with Scheduler() as scheduler:
+        yield scheduler, engine, Queue(scheduler, *args, executor=engine, **options)
 
 
 class Inline(Executor):

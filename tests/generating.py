@@ -5,12 +5,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from queue import SimpleQueue
 from typing import Any
 
 from gate import DEADLINE, Gate
 from internals import record_of, stream_of
 from outcomes import outcome
+from threads import planned
 
 from smqexec import number_of_results
 
@@ -41,6 +43,14 @@ class Fed:
                     yield given
         finally:
             self.closed += 1
+
+
+@contextmanager
+def feeding(*given: Any) -> Iterator[Any]:
+    """A scheduler, its queue of one slot, a `Fed` and the task of that."""
+    with planned(1) as (scheduler, queue):
+        fed = Fed(*given)
+        yield scheduler, queue, fed, queue.submit(fed)
 
 
 def count(n: int) -> Iterator[int]:

@@ -13,7 +13,7 @@ from pickle import PicklingError
 from typing import Any
 
 import pytest
-from engines import Inline, Manual
+from engines import Inline, Manual, manual
 from gate import DEADLINE, Gate
 from threads import beside, until
 
@@ -21,9 +21,7 @@ from smqexec import Queue, Raw, Scheduler, number_of_results, settled
 
 
 def test_at_most_max_workers_are_at_the_executor_in_our_order() -> None:
-    engine = Manual()
-    with Scheduler() as scheduler:
-        queue = Queue(scheduler, 2, executor=engine)
+    with manual(2) as (_, engine, queue):
         first = [queue.submit(pow, n, 2) for n in range(2)]
         later = [queue.submit(pow, n, 2) for n in range(2, 5)]
         assert [args for _, _, args, _ in engine.calls] == [(0, 2), (1, 2)]
@@ -37,9 +35,7 @@ def test_at_most_max_workers_are_at_the_executor_in_our_order() -> None:
 
 
 def test_prefetch_lets_more_calls_wait_at_the_executor() -> None:
-    engine = Manual()
-    with Scheduler() as scheduler:
-        queue = Queue(scheduler, 2, executor=engine, prefetch=3)
+    with manual(2, prefetch=3) as (_, engine, queue):
         tasks = queue.map(abs, range(9))
         assert len(engine.calls) == 5
         while engine.calls:
@@ -98,9 +94,7 @@ def test_call_inside_submit_may_submit_and_wait() -> None:
 
 
 def test_stop_keeps_ready_tasks_from_the_executor() -> None:
-    engine = Manual()
-    with Scheduler() as scheduler:
-        queue = Queue(scheduler, 1, executor=engine)
+    with manual(1) as (scheduler, engine, queue):
         first, second = queue.submit(abs, -1), queue.submit(abs, -2)
         scheduler.stop()
         engine.run()
@@ -113,9 +107,7 @@ def test_stop_keeps_ready_tasks_from_the_executor() -> None:
 
 
 def test_cancel_cancels_a_call_that_the_executor_has_not_begun() -> None:
-    engine = Manual()
-    with Scheduler() as scheduler:
-        queue = Queue(scheduler, 1, executor=engine, prefetch=1)
+    with manual(1, prefetch=1) as (_, engine, queue):
         tasks = [queue.submit(abs, -n) for n in range(3)]
         assert tasks[1].cancel()
         assert tasks[1].cancelled()
@@ -127,9 +119,7 @@ def test_cancel_cancels_a_call_that_the_executor_has_not_begun() -> None:
 
 
 def test_a_running_call_is_not_cancelled() -> None:
-    engine = Manual()
-    with Scheduler() as scheduler:
-        queue = Queue(scheduler, 1, executor=engine)
+    with manual(1) as (_, engine, queue):
         task = queue.submit(abs, -1)
         assert engine.calls[0][0].set_running_or_notify_cancel()
         assert not task.cancel()
@@ -152,9 +142,7 @@ def test_task_that_is_cancelled_inside_submit() -> None:
 
 
 def test_call_that_others_cancel_cancels_its_task_and_dependents() -> None:
-    engine = Manual()
-    with Scheduler() as scheduler:
-        queue = Queue(scheduler, 1, executor=engine)
+    with manual(1) as (scheduler, engine, queue):
         task = queue.submit(abs, -1)
         late = Queue(scheduler, 1).submit(add, task, 1)
         engine.calls.pop()[0].cancel()
@@ -203,9 +191,7 @@ class Lost(BrokenExecutor):
 
 
 def test_submit_raises_the_error_of_an_executor_whose_class_takes_other_arguments() -> None:
-    engine = Manual()
-    with Scheduler() as scheduler:
-        queue = Queue(scheduler, 1, "cluster", executor=engine)
+    with manual(1, "cluster") as (_, engine, queue):
         engine.refuses = lost = Lost(worker=7)
         assert queue.submit(abs, -1).exception(DEADLINE) is lost
         for _ in range(2):
@@ -216,18 +202,14 @@ def test_submit_raises_the_error_of_an_executor_whose_class_takes_other_argument
 
 
 def test_why_counts_no_prefetch_as_slots() -> None:
-    engine = Manual()
-    with Scheduler() as scheduler:
-        queue = Queue(scheduler, 2, "cluster", executor=engine, prefetch=1)
+    with manual(2, "cluster", prefetch=1) as (_, engine, queue):
         tasks = [queue.submit(abs, -n) for n in range(4)]
         assert "all 2 slots of cluster are busy" in tasks[3].why()
         engine.run_all()
 
 
 def test_a_call_that_is_refused_fails_alone() -> None:
-    engine = Manual()
-    with Scheduler() as scheduler:
-        queue = Queue(scheduler, 1, executor=engine)
+    with manual(1) as (_, engine, queue):
         engine.refuses = OSError("no room")
         assert queue.submit(abs, -1).exception(DEADLINE) is engine.refuses
         engine.refuses = None
@@ -237,9 +219,7 @@ def test_a_call_that_is_refused_fails_alone() -> None:
 
 
 def test_call_that_broke_with_the_executor_fails_pending_tasks() -> None:
-    engine: Any = Manual()
-    with Scheduler() as scheduler:
-        queue = Queue(scheduler, 3, executor=engine)
+    with manual(3) as (_, engine, queue):
         tasks = [queue.submit(abs, -n) for n in range(4)]  # three run
         error = BrokenExecutor("a worker is gone")
         engine._broken = True
@@ -447,9 +427,7 @@ def test_future_of_the_executor_that_does_not_work_fails_its_task(method: str, g
 
 
 def test_generator_refused_by_the_executor() -> None:
-    engine = Manual()
-    with Scheduler() as scheduler:
-        queue = Queue(scheduler, 1, executor=engine)
+    with manual(1) as (_, engine, queue):
         engine.refuses = OSError("no room")
         task = queue.submit(count_to, 3)
         with pytest.raises(OSError, match="no room"):
@@ -457,9 +435,7 @@ def test_generator_refused_by_the_executor() -> None:
 
 
 def test_generator_cancelled_before_the_executor_began_it() -> None:
-    engine = Manual()
-    with Scheduler() as scheduler:
-        queue = Queue(scheduler, 1, executor=engine)
+    with manual(1) as (_, _, queue):
         task = queue.submit(count_to, 3)
         task.cancel()
         with pytest.raises(CancelledError):

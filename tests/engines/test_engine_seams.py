@@ -13,7 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from engines import Inline, Manual
+from engines import Inline, Manual, manual
 from gate import DEADLINE, Gate
 from internals import core_of
 from threads import beside, planned, until, without_collector
@@ -169,9 +169,7 @@ def test_in_order_calls_reach_the_executor_in_order(slots: int) -> None:
 
 
 def test_in_order_calls_that_an_end_makes_ready_reach_the_executor_in_order() -> None:
-    engine = Manual()
-    with Scheduler() as scheduler:
-        queue = Queue(scheduler, 2, executor=engine, in_order=True)
+    with manual(2, in_order=True) as (_, engine, queue):
         first = queue.submit(abs, 0)
         tasks = [queue.submit(max, first, 1), queue.submit(abs, 2), queue.submit(abs, 3)]
         engine.run()
@@ -238,9 +236,7 @@ def test_call_that_refuses_to_be_cancelled_keeps_its_slot() -> None:
 
 
 def test_generator_of_an_executor_that_was_shut_down() -> None:
-    engine = Manual()
-    with Scheduler() as scheduler:
-        queue = Queue(scheduler, 1, "cluster", executor=engine)
+    with manual(1, "cluster") as (scheduler, engine, queue):
         waiting = queue.submit(abs, queue.submit(len, Future()))
         engine.refuses = RuntimeError("Executor has been shut down.")
         film = queue.submit(count, 3)

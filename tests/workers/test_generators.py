@@ -12,7 +12,7 @@ from unittest.mock import Mock
 
 import pytest
 from gate import DEADLINE, Gate
-from generating import END, Counter, Fed, announced, awaits, before, count, listed, same, state
+from generating import END, Counter, Fed, announced, awaits, before, count, feeding, listed, same, state
 from internals import abandon, core_of, paused_in, pool_of, stream_of, watchers_of
 from outcomes import Broken, Kept, fail, outcome
 from programs import run
@@ -321,9 +321,7 @@ def paused(scheduler: Any, n: int = 1) -> bool:
 
 
 def test_stopped_scheduler_holds_a_generator_at_its_next_value() -> None:
-    with planned(1) as (scheduler, queue):
-        fed = Fed()
-        task = queue.submit(fed)
+    with feeding() as (scheduler, queue, fed, task):
         later = queue.submit(same, task[0])
         beats = [task[1], task[2]]
         until(task.running)
@@ -355,9 +353,7 @@ def test_stopped_scheduler_holds_a_generator_at_its_next_value() -> None:
 
 
 def test_stop_that_is_over_before_the_generator_looks() -> None:
-    with planned(1) as (scheduler, queue):
-        fed = Fed()
-        task = queue.submit(fed)
+    with feeding() as (scheduler, _, fed, task):
         until(task.running)
         before(core_of(scheduler).waiting, "pause", scheduler.resume)
         scheduler.stop()
@@ -404,9 +400,7 @@ def test_cancelled_generator_is_closed_at_its_next_value(stopped: bool) -> None:
 
 
 def test_generator_that_ends_before_it_comes_to_a_value_is_not_cancelled() -> None:
-    with planned(1) as (_, queue):
-        fed = Fed("a", gate := Gate())
-        task = queue.submit(fed)
+    with feeding("a", gate := Gate()) as (_, _, fed, task):
         gate.wait_entered()
         gate.open()
         assert not task.cancel()

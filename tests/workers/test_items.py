@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from gate import DEADLINE, Gate
-from generating import END, Fed, announced, before, count, listed, same, state
+from generating import END, Fed, announced, before, count, feeding, listed, same, state
 from internals import core_of, stream_of, waiters_of
 from outcomes import Broken, Kept, fail, outcome
 from programs import forks, run
@@ -24,9 +24,7 @@ from smqexec import Item, number_of_results, settled
 
 
 def test_item_is_a_full_future(caplog: pytest.LogCaptureFixture) -> None:
-    with planned(1) as (_, queue):
-        fed = Fed()
-        task = queue.submit(fed)
+    with feeding() as (_, _, fed, task):
         items = [task[i] for i in range(4)]
         assert all(isinstance(item, Future) and type(item) is Item for item in items)
         called: list[Any] = []
@@ -402,9 +400,7 @@ def test_part_releases_the_result() -> None:
 
 def test_value_comes_while_its_item_is_entered() -> None:
     """Values and items are added without the lock: a request looks for the value once more."""
-    with planned(1) as (scheduler, queue):
-        fed = Fed()
-        task = queue.submit(fed)
+    with feeding() as (scheduler, _, fed, task):
         until(lambda: fed.began)
         stream = stream_of(task) or core_of(scheduler).streams.stream(task, False)
 
@@ -457,9 +453,7 @@ def test_task_ends_before_the_item_of_a_value_that_came_meanwhile(end: str) -> N
 
 
 def test_item_is_cancelled_before_it_fails() -> None:
-    with planned(1) as (scheduler, queue):
-        fed = Fed()
-        task = queue.submit(fed)
+    with feeding() as (scheduler, _, fed, task):
         item = task[0]
         before(core_of(scheduler).streams, "fail_item", item.cancel)
         fed.give(END)
@@ -582,9 +576,7 @@ def test_race_between_values_and_requests_for_items(switching_often: None) -> No
 
 def test_item_that_ctrl_c_left_without_its_value_ends_with_the_next_request() -> None:
     """Ctrl-C comes when the item has been added, and before the second look at the values."""
-    with planned(1) as (scheduler, queue):
-        fed = Fed()
-        task = queue.submit(fed)
+    with feeding() as (scheduler, _, fed, task):
         iter(task)
         streams = core_of(scheduler).streams
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from gate import DEADLINE, Gate
-from generating import END, Fed, awaits, count
+from generating import END, Fed, awaits, count, feeding
 from internals import callbacks_of, stream_of
 from outcomes import Broken, outcome
 from threads import beside, planned, until, until_gone, without_collector
@@ -36,9 +36,7 @@ def test_async_iteration_of_what_turns_out_to_be_an_ordinary_result() -> None:
 
 
 def test_values_are_iterated_as_they_come() -> None:
-    with planned(1) as (_, queue):
-        fed = Fed()
-        task = queue.submit(fed)
+    with feeding() as (_, _, fed, task):
         values = iter(task)
         for value in range(3):
             asked = beside(next, values)
@@ -54,9 +52,7 @@ def test_values_are_iterated_as_they_come() -> None:
 
 
 def test_iteration_goes_on_where_somebody_cancels_the_item() -> None:
-    with planned(1) as (_, queue):
-        fed = Fed("a")
-        task = queue.submit(fed)
+    with feeding("a") as (_, _, fed, task):
         found = beside(list, iter(task))
         for _ in range(3):
             until(lambda: awaits(task, 1))
@@ -66,9 +62,7 @@ def test_iteration_goes_on_where_somebody_cancels_the_item() -> None:
 
 
 def test_async_iteration() -> None:
-    with planned(1) as (_, queue):
-        fed = Fed("a", "b")
-        task = queue.submit(fed)
+    with feeding("a", "b") as (_, _, fed, task):
         beats = 0
 
         async def main() -> list[Any]:
@@ -109,9 +103,7 @@ def test_async_iteration_of_what_fails() -> None:
 
 
 def test_cancelled_async_iteration_cancels_no_item() -> None:
-    with planned(1) as (_, queue):
-        fed = Fed()
-        task = queue.submit(fed)
+    with feeding() as (_, _, fed, task):
 
         async def main() -> list[Any]:
             one, two = (asyncio.ensure_future(gathered(task)) for _ in range(2))
@@ -129,9 +121,7 @@ def test_cancelled_async_iteration_cancels_no_item() -> None:
 
 
 def test_loop_that_is_closed_before_the_value_comes(caplog: pytest.LogCaptureFixture) -> None:
-    with planned(1) as (_, queue):
-        fed = Fed()
-        task = queue.submit(fed)
+    with feeding() as (_, _, fed, task):
 
         async def main() -> None:
             with pytest.raises(TimeoutError):
