@@ -309,10 +309,9 @@ def weighed(cluster: Any) -> Iterator[list[float]]:
 
 def held(cluster: Any) -> float:
     """Bytes of values at its workers, and of calls, with the frames in them, at its scheduler."""
-    from smqexec._engines.dask.calls import Packed
 
     def weight(spec: Any) -> int:
-        return sum(part.size for part in getattr(spec, "args", ()) if isinstance(part, Packed))
+        return sum(len(part) for part in getattr(spec, "args", ()) if isinstance(part, bytes))
 
     scheduler = cluster.scheduler
     values = sum(worker.nbytes for worker in list(scheduler.workers.values()))

@@ -24,7 +24,7 @@ it, and only once; ``task[key]`` is made on the cluster.  The cluster drops the 
 
 *Options*: ``priority``, ``resources``, ``retries``, ``workers`` and ``allow_other_workers``, as of Dask's
 ``Client.submit``.  Each call is made, also one like another (``pure=False``).  Names are shown on Dask's
-dashboard.  Dask's own futures may be direct arguments.
+dashboard.  Dask's own futures may stand anywhere in the arguments, too.
 
 *Width*: ``max_workers`` is the number of threads of the cluster when the queue is made; if the cluster
 grows, set ``queue.max_workers``.  ``prefetch`` follows the pace: as many calls as end within 0.1 s, but

@@ -1,9 +1,9 @@
 """Calls for a Dask cluster: pickled here, unpickled and made by a worker.
 
-A call is pickled as one object, in which a *placeholder* with a number stands for each future of the cluster.
-Dask sees the bytes and the futures as plain arguments, and gives the worker the values of the futures.  So a
-future may stand anywhere in an object that can be pickled; Dask itself searches only lists, tuples, dicts and
-sets.  And Dask's scheduler needs no module that the call needs.
+A call is pickled as one object, in which a number stands for each future of the cluster.  Dask sees the bytes
+and the futures as plain arguments, and gives the worker the values of the futures.  So a future may stand
+anywhere in an object that can be pickled; Dask itself searches only lists, tuples, dicts and sets.  And
+Dask's scheduler needs no module that the call needs.
 """
 
 # What comes from Dask is Any, and Dask need not be there.
@@ -12,117 +12,67 @@ sets.  And Dask's scheduler needs no module that the call needs.
 
 from __future__ import annotations
 
-import threading
-from pickle import PickleBuffer, PicklingError
+from collections.abc import Sequence
+from io import BytesIO
+from pickle import PicklingError, Unpickler
 from typing import Any
 
-import cloudpickle
+from cloudpickle import Pickler
 from distributed import Client, Future
-from distributed.protocol import pickle
 
+from ..._futures.remote_value import Remote
 from ..executors import Call, refused_part
 
 
-class _Current(threading.local):
-    """The call that the calling thread pickles or unpickles."""
+class _CallPickler(Pickler):  # type: ignore[misc]
+    """Pickles a number in place of each future of the cluster of *client*."""
 
-    # While `pack` runs: the client of the cluster; the futures, each with the number of its placeholder.
-    client: Client | None = None
-    numbers: dict[Future, int] | None = None
-    # While `perform` unpickles: the values of the futures.
-    values: Any = ()
+    def __init__(self, client: Client) -> None:
+        self.pickled = BytesIO()
+        super().__init__(self.pickled)
+        self._client = client
+        # The futures met, each with its number.
+        self.numbers: dict[Future, int] = {}
 
-
-_current = _Current()
-
-
-class Packed:
-    """A pickled call."""
-
-    __slots__ = ("buffers", "bytes")
-
-    def __init__(self, pickled: bytes, buffers: list[Any]) -> None:
-        # The pickle, and the buffers that it refers to (protocol 5).  Neither changes.
-        self.bytes = pickled
-        self.buffers = buffers
-
-    def __reduce__(self) -> Any:
-        return Packed, (self.bytes, list(map(PickleBuffer, self.buffers)))
-
-    def __sizeof__(self) -> int:
-        """Return the size in memory, for Dask."""
-        return self.size
-
-    @property
-    def size(self) -> int:
-        """The number of bytes, with the buffers."""
-        return len(self.bytes) + sum(memoryview(buffer).nbytes for buffer in self.buffers)
+    def persistent_id(self, value: Any) -> int | None:
+        if isinstance(value, Remote):
+            value = getattr(value, "remote", None)
+            if not isinstance(value, Future) or value.client is not self._client:
+                raise TypeError("the future of a call on a cluster can be sent to that cluster only")
+        return self.numbers.setdefault(value, len(self.numbers)) if isinstance(value, Future) else None
 
 
-class _Direct:
-    """Pickled as the placeholder of a future of Dask's own, which is a direct argument."""
-
-    __slots__ = ("number",)
-
-    def __init__(self, number: int) -> None:
-        self.number = number  # constant
-
-    def __reduce__(self) -> Any:
-        return _value, (self.number,)
-
-
-def pack(client: Client, call: Call) -> tuple[Packed, list[Future]]:
+def pack(client: Client, call: Call) -> tuple[bytes, list[Future]]:
     """Pickle *call* for the cluster of *client*; return it and the futures whose values it needs.
-
-    A `ClusterFuture` is replaced at any depth, by `placeholder`; a future of Dask's own as a direct argument.
 
     Raises:
         PicklingError: A part of the call can't be pickled.
     """
-    numbers: dict[Future, int] = {}
-
-    def direct(value: Any) -> Any:
-        return _Direct(numbers.setdefault(value, len(numbers))) if isinstance(value, Future) else value
-
-    args = [direct(value) for value in call.args]
-    kwargs = {name: direct(value) for name, value in call.kwargs.items()}
-    buffers: list[PickleBuffer] = []
-    _current.client, _current.numbers = client, numbers
+    pickler = _CallPickler(client)
     try:
-        pickled = pickle.dumps((call.fn, args, kwargs), buffer_callback=buffers.append)
+        pickler.dump((call.fn, call.args, call.kwargs))
     except Exception as error:
-        why = refused_part(call.fn, args, kwargs, cloudpickle.dumps) or str(error)
-        raise PicklingError(f"{call.name} can't be sent to the cluster: {why}") from error
-    finally:
-        _current.client = _current.numbers = None
-    return Packed(pickled, buffers), list(numbers)
-
-
-def placeholder(future: Future, client: Client) -> Any:
-    """Return the ``__reduce__`` of an object that stands for *future* in the call that `pack` pickles.
-
-    Raises:
-        TypeError: `pack` does not run in this thread, or it runs for another cluster.
-    """
-    numbers = _current.numbers
-    if numbers is None or _current.client is not client:
-        raise TypeError("the future of a call on a cluster can be sent to that cluster only")
-    return _value, (numbers.setdefault(future, len(numbers)),)
+        part = refused_part(call.fn, call.args, call.kwargs, lambda value: _CallPickler(client).dump(value))
+        raise PicklingError(f"{call.name} can't be sent to the cluster: {part or error}") from error
+    return pickler.pickled.getvalue(), list(pickler.numbers)
 
 
 # On a worker.
 
 
-def perform(call: Packed, *values: Any) -> Any:  # pragma: no cover - called on workers
-    """Unpickle *call*, with *values* in place of the placeholders, and make the call."""
-    _current.values = values
-    try:
-        fn, args, kwargs = pickle.loads(call.bytes, buffers=call.buffers)
-    finally:
-        _current.values = ()
+class _CallUnpickler(Unpickler):  # pragma: no cover - used on workers
+    """Unpickles a call, with *values* in place of the numbers."""
+
+    def __init__(self, pickled: bytes, values: Sequence[Any]) -> None:
+        super().__init__(BytesIO(pickled))
+        self._values = values
+
+    def persistent_load(self, number: int) -> Any:
+        return self._values[number]
+
+
+def perform(call: bytes, *values: Any) -> Any:  # pragma: no cover - called on workers
+    """Unpickle *call*, with *values* in place of the futures, and make the call."""
+    fn, args, kwargs = _CallUnpickler(call, values).load()
     del values
     return fn(*args, **kwargs)
-
-
-def _value(number: int) -> Any:  # pragma: no cover - called on workers
-    return _current.values[number]

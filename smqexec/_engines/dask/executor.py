@@ -35,7 +35,7 @@ from ..._calls.callables import name_of
 from ..._futures.remote_value import Remote
 from ..channels import Address, Receiver
 from ..executors import Call, Engine
-from .calls import pack, perform, placeholder
+from .calls import pack, perform
 from .channel import ClusterConnection
 from .loop import in_loop
 
@@ -147,7 +147,7 @@ class ClusterFuture(Remote):
         client = self.executor.client
         self._sendings += 1
         packed, values = pack(client, call)
-        if packed.size > LARGE:
+        if len(packed) > LARGE:
             scatter = partial(client.scatter, [packed], hash=False, workers=call.options.get("workers"))
             [self._large] = in_loop(client, scatter)
         # With another `fifo_timeout`, calls that come within that time have the same priority.
@@ -199,9 +199,6 @@ class ClusterFuture(Remote):
             Exception: *key* cannot be pickled.
         """
         return self.executor.submit(operator.getitem, self, key)
-
-    def __reduce__(self) -> Any:
-        return placeholder(self.remote, self.executor.client)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.remote.key} state={'finished' if self.done() else 'pending'}>"
