@@ -16,9 +16,9 @@ from ._calls.kinds import settled
 from ._engines.backend import ExecutorBackend, on_executor
 from ._engines.executors import Engine
 from ._futures.names import counted
+from ._limits.admission import PendingLimit
 from ._limits.checks import check_flags, integer, positive
 from ._limits.options import NO_OPTIONS, read
-from ._limits.pending_limit import PendingLimit
 from ._scheduler import Scheduler
 from ._submitting import Submits, Submitter
 from ._workers.pools import check_width, in_threads, without_threads

@@ -17,8 +17,8 @@ from ._core.termination import Termination
 from ._core.wake import Wake
 from ._ending import Ending
 from ._limits.admission import Admission
-from ._limits.allocating import Allocating
 from ._limits.checks import check_flags
+from ._limits.resources import Allocating
 from ._observe import debug as _debug
 from ._observe import why
 from ._observe.events import Event, Observation, Observers, newcomers

@@ -273,12 +273,8 @@ class Submission:
         *before* has the pending barrier of the task that was submitted before *task*.
         """
         core = self._core
-        reservation, limit = task._reservation, queue.pending_limit
-        if reservation is not None and limit is not None:
-            # In this order: from `use` on, `Admission` cancels the task of a submit that was interrupted.
-            reservation.task = task
-            limit.use(reservation)
-            task._reservation = None
+        if queue.pending_limit is not None:
+            queue.pending_limit.use(task)
         if queue.in_order:
             # The relay ends when *task* has started, and everything before it: see `Barrier`.
             task._barrier = Barrier()

@@ -1,15 +1,18 @@
 """Admit calls with options, and all calls to queues with rules: a pending limit, an order, contexts, inline.
 
-A call passes three steps in its own thread.  At the pending limit the thread reserves room, and may block.
-Then the options and the queue decide which kind of task is made.  At last `Submission.add` adds the task.
+The thread that submits decides by the options and the queue which kind of task is made.  At a pending limit
+it reserves room for the task, and may block.  Then `Submission.add` adds the task.
 
-Invariant: a reservation ends in exactly one way: its task is added, or it is given up.  The scheduler's lock
-guards reservations; it is not held between the steps, nor while the thread blocks.
+A queue has *room* while its pending tasks and its reservations are fewer than the limit.  A task without room
+waits, first come first served, until room is reserved for it; so a thread that was woken always has room.  A
+reservation ends when its task becomes pending, or when the submit fails.
 """
 
 from __future__ import annotations
 
 import sys
+import threading
+from collections.abc import Callable
 from contextvars import copy_context
 from functools import partial
 from typing import Any
@@ -27,8 +30,52 @@ from .._futures.remote_value import keeping
 from .._futures.task import Task
 from .._planner import Group
 from .options import NO_OPTIONS, Options
-from .pending_limit import Reservation
 from .resources import Allocation
+
+
+class PendingLimit:
+    """The pending limit of one queue.  The scheduler's lock guards all fields, and is held in all methods."""
+
+    __slots__ = ("_reserved", "_waiting", "limit")
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit  # constant
+        # Tasks with room that are not pending yet.
+        self._reserved: set[Task[Any]] = set()
+        # Tasks without room, first come first, each with the lock for which its thread blocks in submit().
+        self._waiting: dict[Task[Any], Any] = {}
+
+    def reserve(self, task: Task[Any], pending: int, blocker: Any) -> bool:
+        """Reserve room beside *pending* tasks; without room return False, and release *blocker* later."""
+        # Not before threads that wait already.
+        if not self._waiting and pending + len(self._reserved) < self.limit:
+            self._reserved.add(task)
+            return True
+        if blocker is not None:
+            self._waiting[task] = blocker
+        return False
+
+    def use(self, task: Task[Any]) -> None:
+        """End the reservation of *task*, if it has one: it is pending now."""
+        self._reserved.discard(task)
+
+    def give_up(self, task: Task[Any], pending: int) -> None:
+        """End the reservation of *task*, whose submit has failed, or its wait for one."""
+        self._reserved.discard(task)
+        self._waiting.pop(task, None)
+        self.admit(pending)
+
+    def admit(self, pending: int) -> None:
+        """Reserve room for waiting tasks, first come first, as far as *pending* tasks leave any."""
+        while self._waiting and pending + len(self._reserved) < self.limit:
+            task = next(iter(self._waiting))
+            self._reserved.add(task)
+            self._waiting.pop(task).release()
+
+    def turn_away(self) -> None:
+        """Wake all waiting threads without room: the queue refuses tasks, so their submits raise."""
+        while self._waiting:
+            self._waiting.popitem()[1].release()
 
 
 class Admission:
@@ -51,63 +98,54 @@ class Admission:
     ) -> Task[Any] | None:
         """Do what `Submission.add` does, with *options*, once the queue has room; return None if not *wait*.
 
-        A thread of this scheduler needs no room: other tasks may need the task that it runs.
-
         Raises:
             TimeoutError: There was no room within the timeout of *options*.
             RuntimeError: As by `Submission.add`; or the wait would block the event loop of this thread.
         """
         worker = CURRENT.worker
-        limited = queue.pending_limit is not None and (
-            worker is None or worker.queue.scheduler is not self._core
-        )
+        # A thread of this scheduler needs no room: other tasks may need the task that it runs.
+        inside = worker is not None and worker.queue.scheduler is self._core
+        limited = queue.pending_limit is not None and not inside
+        fn, args, form, task = _prepared(queue, fn, args, form, options, limited)
+        add = partial(self._submission.add, queue, fn, args, form, group, task)
         submits_inline, CURRENT.submits_inline = CURRENT.submits_inline, queue.inline
         try:
-            if limited:
-                return self._add_limited(queue, fn, args, form, group, options, wait)
-            fn, args, form, task = _prepared(queue, fn, args, form, options, None)
-            return self._submission.add(queue, fn, args, form, group, task)
+            return self._add_limited(queue, task, add, wait, options.timeout) if limited else add()
         finally:
             CURRENT.submits_inline = submits_inline
 
     def _add_limited(
         self,
         queue: QueueState,
-        fn: Any,
-        args: Any,
-        form: Any,
-        group: Group | None,
-        options: Options,
+        task: Task[Any],
+        add: Callable[[], Task[Any]],
         wait: bool,
+        timeout: float | None,
     ) -> Task[Any] | None:
-        """Do what `add` does, with a reservation."""
-        reservation = Reservation()
+        """Call *add*, which adds *task*, with a reservation."""
         limit: Any = queue.pending_limit
         try:
             # Ctrl-C comes while the thread waits for room, or at the end: so it leaves no reservation behind.
             with uninterrupted():
                 try:
-                    if not self._reserve(reservation, queue, wait, options.timeout):
-                        return None
-                    fn, args, form, task = _prepared(queue, fn, args, form, options, reservation)
-                    return self._submission.add(queue, fn, args, form, group, task)
+                    return add() if self._reserve(queue, task, wait, timeout) else None
                 except BaseException:
                     with self._core.exclusive():
-                        limit.give_up(reservation, queue.pending)
+                        limit.give_up(task, queue.pending)
                     raise
         except BaseException:
-            if reservation.task is not None:
-                reservation.task.cancel()  # the caller does not get it
+            if hasattr(task, "_number"):  # it was added, and the caller does not get it
+                task.cancel()
             raise
 
-    def _reserve(
-        self, reservation: Reservation, queue: QueueState, wait: bool, timeout: float | None
-    ) -> bool:
-        """Reserve room in *queue* and return True; without room, block if *wait*, or else return False."""
+    def _reserve(self, queue: QueueState, task: Task[Any], wait: bool, timeout: float | None) -> bool:
+        """Reserve room for *task* and return True; without room, block if *wait*, or else return False."""
         limit: Any = queue.pending_limit
+        blocker = threading.Lock()
+        blocker.acquire()
         with self._core.exclusive():
             # A queue that refuses tasks needs no room: `Submission.add` raises.
-            if queue.refusal is not None or limit.reserve(reservation, queue.pending, wait):
+            if queue.refusal is not None or limit.reserve(task, queue.pending, blocker if wait else None):
                 return True
         if not wait:
             return False
@@ -119,13 +157,13 @@ class Admission:
                 "use try_submit(), or await asyncio.to_thread(queue.submit, ...)"
             )
         warn = partial(self._core.warn_if_stalled, f"room in queue {queue.name}")
-        if not interruptible(block, partial(acquire, reservation.blocker), timeout, warn):
+        if not interruptible(block, partial(acquire, blocker), timeout, warn):
             raise TimeoutError(full)
         return True
 
 
 def _prepared(
-    queue: QueueState, fn: Any, args: Any, form: Any, options: Options, reservation: Reservation | None
+    queue: QueueState, fn: Any, args: Any, form: Any, options: Options, limited: bool
 ) -> tuple[Any, Any, Any, Task[Any]]:
     """Return the function, the arguments, their form and the new task that `Submission.add` gets."""
     # Only fields that differ from those of a plain task are set: each needs memory.
@@ -137,9 +175,7 @@ def _prepared(
         task._releases = options.releases
         if options.resources:
             task._allocation = Allocation(options.resources, options.hold, options.name or name_of(fn))
-    if reservation is not None:
-        task._reservation = reservation
-    if options.after or options.resources or options.releases or reservation is not None or queue.in_order:
+    if options.after or options.resources or options.releases or limited or queue.in_order:
         # A special template makes `Submission` link the task to more than its arguments.
         args, form = (), special(args, form)
     context = options.context

@@ -1,9 +1,9 @@
 """Resources: countable things, such as licences, of which tasks take units when they start.
 
-An `Allocation` is the set of units that one task takes: all at once, or none.  It takes them when its task
-starts.  If some are missing, the task is held back and *lacks units*: the allocation has a waiter.  It takes
-its units when others return them, and its task is ready again.  It *keeps* units after the end of its task
-while tasks that release it have not ended.
+An `Allocation` is the set of units that one task takes: all at once, or none.  A worker finds out that a
+task *lacks units* after the planner has started the task.  So the task gets one more dependency, an
+`AllocationWaiter`, and waits again.  It *keeps* units beyond its end while tasks that release it have not
+ended.  End hooks return units, and grant them to waiting tasks, in the lock hold in which a task ends.
 
 Each resource has its waiting allocations in the order of their arrival.  An allocation joins all its
 resources in one step, and takes its units when it is the first at each and there are enough: first come,
@@ -17,17 +17,18 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping
+from functools import partial
 from itertools import takewhile
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from weakref import ref
 
 from .._calls.interrupts import uninterrupted
-from .._planner import Node
+from .._core.queue_state import QueueState
+from .._core.state import State
+from .._core.upward import searches
+from .._futures.task import Task
+from .._planner import DONE, Node
 from .checks import positive
-
-if TYPE_CHECKING:
-    from .._core.state import State
-    from .._futures.task import Task
 
 _binding = threading.Lock()  # guards `Resource._scheduler`, and no other lock is taken meanwhile
 
@@ -72,10 +73,10 @@ class Resource:
         self.n = positive(f"the number of units of {self.name}", n)
         # Units that no allocation has.  The lock of `_scheduler` guards this field and the next two.
         self._free = self.n
-        # Allocations that have units.
-        self._holders: dict[Allocation, None] = {}
+        # Each `Allocation` that has units, with their number.
+        self._holders: dict[Any, int] = {}
         # Allocations that wait for units, first come first.  Ordered: its first entry is found in one step.
-        self._waiting: OrderedDict[Allocation, None] = OrderedDict()
+        self._waiting: OrderedDict[Any, None] = OrderedDict()
         # The scheduler whose tasks use the resource; written under `_binding`.
         self._scheduler: ref[State] | None = None
 
@@ -125,11 +126,10 @@ def amounts_of(resources: Any) -> tuple[tuple[Resource, int], ...]:
 
 
 class Allocation:
-    """The units that one task takes.  The scheduler's lock guards all fields once the task is added."""
+    """The units that one task takes."""
 
     __slots__ = (
-        "amounts", "has_units", "holds", "name", "number", "released", "releasers", "serial", "task",
-        "waiter",
+        "amounts", "holds", "name", "number", "released", "releasers", "serial", "task", "waiter"
     )  # fmt: skip
 
     def __init__(self, amounts: tuple[tuple[Resource, int], ...], holds: bool, name: str) -> None:
@@ -141,8 +141,6 @@ class Allocation:
         self.name = str.__str__(name)
         # The numbers of the task once it has ended, for `numbered`.
         self.serial = self.number = 0
-        # It has all its units.
-        self.has_units = False
         # The task, from its submission to its end.
         self.task: Task[Any] | None = None
         # The relay that the task depends on, while the task lacks units.
@@ -158,32 +156,22 @@ class Allocation:
 
     def take(self) -> bool:
         """Take all units and return True; return False if some are missing, or others came first."""
-        if not self.has_units:
-            for resource, number in self.amounts:
-                if next(iter(resource._waiting), self) is not self or resource._free < number:
-                    return False
-            for resource, number in self.amounts:
-                resource._waiting.pop(self, None)
-                resource._free -= number
-                resource._holders[self] = None
-            self.has_units = True
+        if self in self.resources()[0]._holders:
+            return True
+        for resource, number in self.amounts:
+            if next(iter(resource._waiting), self) is not self or resource._free < number:
+                return False
+        for resource, number in self.amounts:
+            resource._waiting.pop(self, None)
+            resource._free -= number
+            resource._holders[self] = number
         return True
-
-    def wait(self) -> AllocationWaiter:
-        """Wait at all resources; return the relay that the task has to depend on."""
-        for resource in self.resources():
-            resource._waiting[self] = None
-        self.waiter = AllocationWaiter(self)
-        return self.waiter
 
     def give_back(self) -> None:
         """Return all units, or stop waiting for them."""
-        for resource, number in self.amounts:
+        for resource in self.resources():
             resource._waiting.pop(self, None)
-            if self.has_units:
-                resource._free += number
-                del resource._holders[self]
-        self.has_units = False
+            resource._free += resource._holders.pop(self, 0)
 
     def blockers(self) -> list[Any]:
         """Return the tasks whose ends may give this one its units: they hold units, or have waited longer.
@@ -206,3 +194,96 @@ class AllocationWaiter(Node):
     def __init__(self, allocation: Allocation) -> None:
         super().__init__()
         self.allocation = allocation  # constant
+
+
+class Allocating:
+    """The part of a scheduler that allocates resources to tasks."""
+
+    def __init__(self, core: State) -> None:
+        self._core = core  # the state; constant
+
+    def add_allocation(self, task: Any) -> None:
+        """Record what *task*, which has just been added, takes and releases."""
+        # Each hook is added before the record that the hook removes: an exception may interrupt this between
+        # any two steps, and the task is then cancelled, which runs its hooks.
+        at_end = task._get_at_end()
+        allocation: Allocation | None = task._allocation
+        if allocation is not None:
+            # From the first such task on: else workers take tasks from the planner directly.
+            self._core.take_next = self._next_allocated
+            allocation.task = task
+            at_end.hooks += (partial(self._allocation_ended, allocation),)
+        releases, task._releases = task._releases, ()
+        for other in releases:
+            at_end.hooks += (partial(self._releaser_ended, other),)
+            other.releasers[task] = None
+            for resource in other.resources() if searches else ():
+                for waiting in resource._waiting:  # its units depend on one more task
+                    self._tell_searches(waiting)
+
+    def _tell_searches(self, allocation: Allocation) -> None:
+        """Extend searches that have visited the task of *allocation*: its units need more tasks to end."""
+        for search in list(searches):
+            search.extend({ref(allocation.task)}, (), (iter((allocation.waiter,)), self._core))
+
+    def _next_allocated(self, queue: QueueState, limit: int, ended: Any = None) -> Any:
+        """Do what `take` of the order does, and hold back tasks that lack units."""
+        while True:
+            node: Any = self._core.planner.order.take(queue, limit, ended)
+            if node is None or self.allocate(node):
+                return node
+            ended = None  # `take` has completed it
+
+    def allocate(self, task: Any) -> bool:
+        """Give *task*, which has just started, its units; if it lacks some, hold it back and return False."""
+        allocation: Allocation | None = task._allocation
+        if allocation is None or allocation.take():
+            return True
+        for resource in allocation.resources():
+            resource._waiting[allocation] = None
+        allocation.waiter = waiter = AllocationWaiter(allocation)
+        self._core.planner.add_relay(waiter)
+        self._core.relays.add(waiter)
+        self._core.planner.hold_back(task, waiter)
+        self._tell_searches(allocation)
+        self._core.wake_condition_waiters()
+        return False
+
+    # End hooks, and what they call: each returns the nodes that became ready.
+
+    def _allocation_ended(self, allocation: Allocation, task: Any) -> list[Any]:
+        """Return the units of *task*, unless it keeps them beyond its end."""
+        allocation.task = None
+        allocation.serial, allocation.number = task._serial, task._number
+        keeps = allocation.holds and not allocation.released and task._stage == DONE
+        return [] if keeps else self._give_back(allocation)
+
+    def _releaser_ended(self, allocation: Allocation, task: Any) -> list[Any]:
+        """Release *allocation* if *task* is the last that releases it."""
+        allocation.releasers.pop(task, None)
+        return [] if allocation.releasers else self.release(allocation)
+
+    def release(self, allocation: Allocation) -> list[Any]:
+        """Keep no units beyond the end of the task."""
+        allocation.released = True
+        return self._give_back(allocation) if allocation.task is None else []
+
+    def _give_back(self, allocation: Allocation) -> list[Any]:
+        """Return all units, and give them to waiting tasks."""
+        allocation.give_back()
+        self._end_wait(allocation)
+        freed: list[Any] = []
+        # If one takes its units, another may be the first at its resources: so these are looked at again.
+        resources = allocation.resources()
+        while resources:
+            first = next(iter(resources.pop()._waiting), None)
+            if first is not None and first.take():
+                freed += self._core.planner.done(self._end_wait(first))
+                resources += first.resources()
+        return freed
+
+    def _end_wait(self, allocation: Allocation) -> Any:
+        """Return the waiter of *allocation*, which needs it no more; None if it has none."""
+        waiter, allocation.waiter = allocation.waiter, None
+        self._core.relays.discard(waiter)
+        return waiter

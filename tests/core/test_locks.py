@@ -27,8 +27,7 @@ from smqexec._ending import Ending
 from smqexec._futures.at_end import AtEnd
 from smqexec._futures.future import PlannedFuture
 from smqexec._futures.items import Stream
-from smqexec._limits.allocating import Allocating
-from smqexec._limits.resources import Allocation
+from smqexec._limits.resources import Allocating, Allocation
 from smqexec._planner import DependencyPlanner
 from smqexec._workers.join_search import AllTasks, AnyReady, JoinSearch
 from smqexec._workers.waiting import Waiting
@@ -69,7 +68,7 @@ class Held:
 # What says of itself that the lock is held.
 METHODS: dict[type, str] = {
     DependencyPlanner: "add add_relay done drop take_freed group hold_back promote rebuild",
-    Allocation: "take wait give_back blockers",
+    Allocation: "take give_back blockers",
     Allocating: "add_allocation allocate _allocation_ended _releaser_ended _give_back _end_wait",
     Submission: "_plain _add_special _refuse",
     Termination: "forget pending drop _drop_some _unlist",
