@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import count
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from gate import DEADLINE, Gate
@@ -17,7 +17,7 @@ from strikes import Struck
 from threads import beside, planned, until
 
 from smqexec import Queue, Scheduler, checkpoint
-from smqexec._limits.pending_limit import PendingLimit, Reservation
+from smqexec._limits.admission import PendingLimit
 
 
 @contextmanager
@@ -48,13 +48,15 @@ def blocked(call: Callable[..., Any], *args: Any, queue: Queue, before: int = 0)
 
 
 def test_room_that_is_given_up_is_for_those_that_wait() -> None:
-    limit = PendingLimit(1)
-    first, second = Reservation(), Reservation()
-    assert limit.reserve(first, 0, False) and not limit.reserve(second, 0, True)
+    limit, blocker = PendingLimit(1), threading.Lock()
+    first, second, third = (cast(Any, name) for name in ("first", "second", "third"))
+    assert limit.reserve(first, 0, None) and blocker.acquire() and not limit.reserve(second, 0, blocker)
     limit.use(first)
-    assert not limit.reserve(Reservation(), 0, False)  # not before the second one
+    assert not limit.reserve(third, 0, None)  # not before the second one
     limit.give_up(first, 0)
-    assert not second.blocker.locked()
+    assert not blocker.locked() and not limit.reserve(third, 0, None)
+    limit.give_up(second, 0)
+    assert limit.reserve(third, 0, None)
 
 
 @pytest.mark.parametrize("in_order", [False, True])
