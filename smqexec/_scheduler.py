@@ -100,7 +100,7 @@ class Scheduler:
         if debug:
             core.watch_failure = _debug.Unseen
             self.observe(_debug.observe)
-        process.register(core)
+        process.schedulers.add(core)
         for greet in newcomers:
             greet(core)
 

@@ -94,7 +94,7 @@ def resting_in(scheduler: Any) -> Any:
 def abandon(owner: Any) -> None:
     """Do what the hook of a forked child does to a scheduler; the exit of this process leaves it alone."""
     core_of(owner).abandon()
-    process._schedulers.discard(core_of(owner))
+    process.schedulers.discard(core_of(owner))
 
 
 def withdrawal_of(scheduler: Any) -> Any:

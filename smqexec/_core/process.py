@@ -1,18 +1,14 @@
 """Interpreter exit and fork, for all schedulers of the process.
 
-At exit these steps follow each other, in the main thread:
-
-1. Python calls the hooks of `threading._register_atexit`, the last registered first.  `_at_exit` is one: all
-   queues refuse new tasks, and it waits until nothing is pending or running.  Threads may still be started.
-2. The standard library's pools, whose hook comes after ours, end and join their threads.
-3. Python calls the hooks of `atexit`, even if step 1 raised.  `_at_exit_if_interrupted` is one.
+At exit Python first calls the hooks of `threading._register_atexit`, the last registered first.  `_at_exit`
+is one, before those of the standard library's pools: all queues refuse new tasks, and it waits until nothing
+is pending or running; threads may still be started.  Then Python calls the hooks of `atexit`, even if one of
+the first hooks raised.  `_at_exit_if_interrupted` is one.
 
 Ctrl-C at exit cancels what is pending, and the exit waits for what runs.  A second Ctrl-C is raised: the
 process ends at once, as with the standard library.
 
-A forked child has a copy of each scheduler, without its threads: all copies refuse everything.
-
-No lock: entries are added to the sets by single atomic steps, and only the main thread runs the hooks.
+Only the main thread runs the hooks, so no lock is needed; `schedulers` changes by single atomic steps.
 """
 
 from __future__ import annotations
@@ -36,24 +32,15 @@ from .state import State
 T = TypeVar("T")
 
 # All schedulers that exist.
-_schedulers: WeakSet[State] = WeakSet()
-# `_finish` was called, so step 3 has nothing to do.  Written by the main thread.
-_begun = False
+schedulers: WeakSet[State] = WeakSet()
 # How many exit hooks there were when ours was registered last.
 _hooks = 0
 
 
-def register(scheduler: State) -> None:
-    """Include *scheduler* in what is done at exit and after a fork."""
-    _schedulers.add(scheduler)
-
-
 def members(found: WeakSet[T]) -> list[T]:
-    """Return what is in *found*.
-
-    Before CPython 3.14 the iteration over a `WeakSet` fails if another thread frees a member meanwhile.
-    """
+    """Return what is in *found*."""
     while True:
+        # Before CPython 3.14 the iteration fails if another thread frees a member meanwhile.
         with suppress(RuntimeError):
             return list(found)
 
@@ -65,38 +52,28 @@ def _at_exit() -> None:
 
 
 def _at_exit_if_interrupted() -> None:
-    """Do what `_at_exit` does if Ctrl-C came before that hook could mask it.
-
-    Ctrl-C may come in the hook of another module, or in `threading._shutdown`, which ends with the first
-    exception.
-    """
+    """Do what `_at_exit` does if Ctrl-C came in the hook of another module, or in `threading._shutdown`."""
     with uninterrupted():
-        if not _begun:
+        if not State.exiting:
             _finish(True)
             # Python joins no threads any more, and these may still be calling callbacks.
-            for scheduler in members(_schedulers):
+            for scheduler in members(schedulers):
                 interruptible(scheduler.ending.shutdown)
 
 
 def _finish(interrupted: bool) -> None:
-    """Wait for what was submitted.  Ctrl-C is masked, except during the waits.
-
-    Args:
-        interrupted: Ctrl-C came before; the next one is raised.
-    """
-    global _begun
-    _begun = True
+    """Wait for what was submitted.  If *interrupted*, Ctrl-C came before, and the next one is raised."""
     # First: a queue that is made from now on refuses tasks by itself (see `State.add_queue`), and a queue
     # that was made before is found here, as is its scheduler.
     State.exiting = True
-    schedulers = members(_schedulers)
-    for scheduler in schedulers:
+    found = members(schedulers)
+    for scheduler in found:
         scheduler.ending.close_at_exit()
     if interrupted:
-        _cancel(schedulers)
+        _cancel(found)
     # The tasks that stops hold are cancelled before the first wait, which may be for one of them.
-    steps: list[Callable[[], None]] = [scheduler.ending.cancel_held for scheduler in schedulers]
-    steps += [partial(interruptible, scheduler.ending.finish_at_exit) for scheduler in schedulers]
+    steps: list[Callable[[], None]] = [scheduler.ending.cancel_held for scheduler in found]
+    steps += [partial(interruptible, scheduler.ending.finish_at_exit) for scheduler in found]
     while steps:
         try:
             steps[0]()
@@ -105,15 +82,15 @@ def _finish(interrupted: bool) -> None:
             if interrupted:
                 raise
             interrupted = True
-            _cancel(schedulers)
+            _cancel(found)
 
 
-def _cancel(schedulers: list[State]) -> None:
+def _cancel(found: list[State]) -> None:
     """Cancel what is pending, ask what runs to end, and log how many tasks were cancelled."""
-    before = sum(scheduler.counts()["cancelled"] for scheduler in schedulers)
-    for scheduler in schedulers:
+    count = -sum(scheduler.counts()["cancelled"] for scheduler in found)
+    for scheduler in found:
         scheduler.ending.interrupt()
-    count = sum(scheduler.counts()["cancelled"] for scheduler in schedulers) - before
+    count += sum(scheduler.counts()["cancelled"] for scheduler in found)
     if count:
         LOGGER.warning("cancelled %s at exit, as Ctrl-C was pressed", counted(count, "task"))
 
@@ -128,18 +105,17 @@ def _was_interrupted() -> bool:
 def _after_fork() -> None:  # pragma: no cover - in a child
     """Abandon the copies of the parent's schedulers, in the child's one thread, which may run a task."""
     CURRENT.worker = None
-    for scheduler in members(_schedulers):
+    for scheduler in members(schedulers):
         scheduler.abandon()
     # At its exit the child waits only for schedulers of its own.
-    _schedulers.clear()
+    schedulers.clear()
 
 
 def come_before() -> None:
-    """Register our exit hook again if another module has registered a hook since.
-
-    The hooks of `ProcessPoolExecutor` and of loky let their executors refuse all later calls.  Loky registers
-    its hook at the first call.  So this is called when a queue on an executor is made, and after each call.
-    """
+    """Register our exit hook again if another module has registered a hook since."""
+    # The hooks of `ProcessPoolExecutor` and of loky let their executors refuse all later calls.  Loky
+    # registers its hook at the first call.  So this is called as a queue on an executor is made, and after
+    # each call.
     global _hooks
     hooks: Any = threading._threading_atexits  # type: ignore[attr-defined]
     if len(hooks) != _hooks:

@@ -522,10 +522,9 @@ def test_scheduler_that_is_freed_as_the_hooks_go_over_all(monkeypatch: pytest.Mo
                     raise RuntimeError("Set changed size during iteration")
 
     with Scheduler() as scheduler:
-        monkeypatch.setattr(process, "_schedulers", Shrinking([core_of(scheduler)]))
+        monkeypatch.setattr(process, "schedulers", Shrinking([core_of(scheduler)]))
         monkeypatch.setattr(state.State, "exiting", False)
-        monkeypatch.setattr(process, "_begun", False)
-        queue = Queue(scheduler, 1)
+            queue = Queue(scheduler, 1)
         process._at_exit()
         with pytest.raises(RuntimeError, match="cannot schedule new futures after interpreter shutdown"):
             queue.submit(int)
@@ -619,7 +618,7 @@ def test_interrupted_exit_cancels_what_is_pending(where: str, monkeypatch: pytes
     gate, held = occupy(queue)
     pending = queue.submit(int)
     pending.add_done_callback(lambda _: gate.open())
-    monkeypatch.setattr(process, "_schedulers", {core_of(scheduler)})
+    monkeypatch.setattr(process, "schedulers", {core_of(scheduler)})
     monkeypatch.setattr(state.State, "exiting", False)
     finish = core_of(scheduler).ending.finish_at_exit
     raised: list[int] = []
@@ -633,7 +632,6 @@ def test_interrupted_exit_cancels_what_is_pending(where: str, monkeypatch: pytes
     monkeypatch.setattr(core_of(scheduler).ending, "finish_at_exit", interrupted)
     last = KeyboardInterrupt if where == "before" else ValueError
     monkeypatch.setattr(sys, "last_type", last, raising=False)
-    monkeypatch.setattr(process, "_begun", False)
     if where != "before our hook":
         process._at_exit()
     process._at_exit_if_interrupted()
@@ -731,9 +729,8 @@ def test_interrupted_shutdown_at_the_end_of_a_with_block() -> None:
 def test_second_interruption_of_the_exit_leaves_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """As the standard library does."""
     monkeypatch.setattr(state.State, "exiting", False)
-    monkeypatch.setattr(process, "_begun", False)
     scheduler = Scheduler()
-    monkeypatch.setattr(process, "_schedulers", {core_of(scheduler)})
+    monkeypatch.setattr(process, "schedulers", {core_of(scheduler)})
     asked: list[int] = []
 
     def interrupted() -> None:
