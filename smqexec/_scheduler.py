@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from ._core import process
-from ._core.breakdown import Breakdown
+from ._core.breakdown import break_down
 from ._core.dispatch import Dispatcher
 from ._core.state import State
 from ._core.stop import Stop, Stopping
@@ -86,7 +86,7 @@ class Scheduler:
         # The parts, from below to above; each gets those below that it calls.
         core.wake = wake = Wake(core)
         core.termination = termination = Termination(core, wake)
-        core.break_down = Breakdown(core, termination).break_down
+        core.break_down = partial(break_down, core)
         core.allocating = Allocating(core)
         core.dispatcher = Dispatcher(core, wake)
         core.submission = submission = Submission(core, wake, termination)

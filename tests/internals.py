@@ -17,6 +17,7 @@ from smqexec import Queue, Scheduler
 # Modules whose names tests replace, and classes that tests use.
 from smqexec._core import blocking as blocking
 from smqexec._core import exclusive as exclusive
+from smqexec._core import interrupted as interrupted
 from smqexec._core import process as process
 from smqexec._core import state as state
 from smqexec._core import submission as submission
@@ -95,11 +96,6 @@ def abandon(owner: Any) -> None:
     """Do what the hook of a forked child does to a scheduler; the exit of this process leaves it alone."""
     core_of(owner).abandon()
     process.schedulers.discard(core_of(owner))
-
-
-def withdrawal_of(scheduler: Any) -> Any:
-    """What withdraws a task whose submit was interrupted."""
-    return core_of(scheduler).submission.withdrawal
 
 
 # Of a queue.

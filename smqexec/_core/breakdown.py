@@ -21,101 +21,84 @@ from .._planner import RUNNING, DependencyPlanner
 from .exclusive import Forked
 from .queue_state import QueueState, Worker
 from .state import Ended, State
-from .termination import Termination
 
 
-class Breakdown:
-    """How a scheduler ends its tasks after an error of our own."""
+def break_down(
+    core: State, error: BaseException, worker: Worker | None = None, task: PlannedFuture[Any] | None = None
+) -> None:
+    """Fail all pending tasks with *error*, which our own code has raised, and take no more.
 
-    def __init__(self, core: State, termination: Termination) -> None:
-        # Constant: the state, and the part that finishes what has ended.
-        self._core = core
-        self._termination = termination
+    Args:
+        core: The scheduler.
+        error: The exception.
+        worker: The worker that met it; it leaves, unless a task of it waits.
+        task: The task or item that the worker was at; it fails too.
 
-    def break_down(
-        self, error: BaseException, worker: Worker | None = None, task: PlannedFuture[Any] | None = None
-    ) -> None:
-        """Fail all pending tasks with *error*, which our own code has raised, and take no more.
-
-        Args:
-            error: The exception.
-            worker: The worker that met it; it leaves, unless a task of it waits.
-            task: The task or item that the worker was at; it fails too.
-
-        Cost: a look at each object of the process.
-        """
-        core = self._core
-        if isinstance(error, Forked):  # no fault: a task of the parent has ended in a child
+    Cost: a look at each object of the process.
+    """
+    if isinstance(error, Forked):  # no fault: a task of the parent has ended in a child
+        if worker is not None:
+            worker.task = None
+        return
+    with uninterrupted():
+        LOGGER.critical(
+            "internal error at %r: what is pending in %r fails with it", task, core, exc_info=error
+        )
+        broken = BrokenThreadPool(f"an internal error has ended all queues of the scheduler: {error!r}")
+        broken.__cause__ = error
+        # In a lock hold of its own: no task is added from here on, so the search misses none.
+        with core.exclusive():
+            for queue in core.queues:
+                queue.refuse(broken)
+        # No link between tasks can be trusted.  Without the lock: the search takes long.
+        found = [other for other in gc.get_objects() if issubclass(type(other), PlannedFuture)]
+        with core.exclusive():
             if worker is not None:
                 worker.task = None
-            return
-        with uninterrupted():
-            LOGGER.critical(
-                "internal error at %r: what is pending in %r fails with it", task, core, exc_info=error
-            )
-            broken = BrokenThreadPool(f"an internal error has ended all queues of the scheduler: {error!r}")
-            broken.__cause__ = error
-            # In a lock hold of its own: no task is added from here on, so the search misses none.
-            with core.exclusive():
-                for queue in core.queues:
-                    queue.refuse(broken)
-            # No link between tasks can be trusted.  Without the lock: the search takes long.
-            found = [other for other in gc.get_objects() if issubclass(type(other), PlannedFuture)]
-            with core.exclusive():
-                if worker is not None:
-                    worker.task = None
-                ended = self._end_without_planner(found, Failure(error))
-                for queue in core.queues:
-                    self._empty(queue, worker)
-                # No worker will end the pools of these.
-                without_workers = [queue for queue in core.queues if not queue.workers]
-                core.wake_condition_waiters()
-            self._termination.finish(ended, task)  # type: ignore[arg-type]
-            for queue in without_workers:
-                queue.pool.join(wait=False)
+            ended = _end_without_planner(core, found, Failure(error))
+            for queue in core.queues:
+                _empty(queue, worker)
+            core.wake_condition_waiters()
+        core.termination.finish(ended, task)
 
-    def _end_without_planner(self, found: list[PlannedFuture[Any]], failure: Failure) -> list[Ended]:
-        """Fail those of *found* that belong to this scheduler and that no worker runs.  The lock is held."""
-        core = self._core
-        ended: list[Ended] = []
-        # By the workers, not by `_stage`: the task at hand has the stage, and no worker any more.
-        running = set(core.running_tasks())
-        for future in found:
-            queue: QueueState | None = getattr(future, "_home", None)  # none yet while it is made
-            if queue is None or queue.scheduler is not core:
-                continue
-            if future in running:
-                continue
-            if future._stage <= RUNNING:  # else it has ended, and its waiters sleep
-                future._end(failure)
-                queue.failed += isinstance(future, Task)
-            # No link to another task stays: each would keep results alive.
-            future._dependents = future._search = future._place = None
-            if isinstance(future, Task) and future._barrier is not None:
-                future._barrier = None
-            at_end = future._at_end
-            future._leave()
-            ended.append((future, at_end, queue))
-        for relay in list(core.relays):
-            if type(relay) is Foreign:
-                self._termination.forget(relay)
-        core.relays.clear()
-        # For the tasks that run: their ends call it.
-        core.planner = DependencyPlanner(core.order)
-        core.take_next = core.planner.order.take
-        core.add_node = core.planner.add
-        return ended
 
-    def _empty(self, queue: QueueState, broken: Worker | None) -> None:
-        """Note that nothing of *queue* is pending, and let its workers leave.  The lock is held."""
-        self._core.planner.add_queue(queue)
-        queue.barrier = None
-        queue.leave_unbegun()
-        for worker in list(queue.workers):
-            # A thread leaves as `begin` finds that the queue ends; *broken* and workers without one never
-            # ask.
-            if not worker.tasks() and (worker is broken or not queue.keeps_idle):
-                queue.leave(worker)
-        queue.waiting = queue.ready = 0
-        queue.running = sum(len(worker.tasks()) for worker in queue.workers)
-        queue.wake_idle()
+def _end_without_planner(core: State, found: list[PlannedFuture[Any]], failure: Failure) -> list[Ended]:
+    """Fail those of *found* that belong to this scheduler and that no worker runs.  The lock is held."""
+    ended: list[Ended] = []
+    # By the workers, not by `_stage`: the task at hand has the stage, and no worker any more.
+    running = set(core.running_tasks())
+    for future in found:
+        queue: QueueState | None = getattr(future, "_home", None)  # none yet while it is made
+        if queue is None or queue.scheduler is not core or future in running:
+            continue
+        if future._stage <= RUNNING:  # else it has ended, and its waiters sleep
+            future._end(failure)
+            queue.failed += isinstance(future, Task)
+        # No link to another task stays: each would keep results alive.
+        future._dependents = future._search = future._place = None
+        at_end = future._at_end
+        future._leave()
+        ended.append((future, at_end, queue))
+    for relay in list(core.relays):
+        if type(relay) is Foreign:
+            core.termination.forget(relay)
+    core.relays.clear()
+    # For the tasks that run: their ends call it.
+    core.planner = DependencyPlanner(core.order)
+    core.take_next = core.planner.order.take
+    core.add_node = core.planner.add
+    return ended
+
+
+def _empty(queue: QueueState, broken: Worker | None) -> None:
+    """Note that nothing of *queue* is pending, and let its workers leave.  The lock is held."""
+    queue.scheduler.planner.add_queue(queue)
+    queue.barrier = None
+    queue.leave_unbegun()
+    for worker in list(queue.workers):
+        # A thread leaves as `begin` finds that the queue ends; *broken* and workers without one never ask.
+        if not worker.tasks() and (worker is broken or not queue.keeps_idle):
+            queue.leave(worker)
+    queue.waiting = queue.ready = 0
+    queue.running = sum(len(worker.tasks()) for worker in queue.workers)
+    queue.wake_idle()

@@ -54,7 +54,7 @@ class Exclusive:
         # come faster than the lock would nest one handler in another.  Read and written by that thread alone.
         self._entering = False
 
-    #: Fail all pending tasks with an exception of our own code: `Breakdown.break_down`.  Set once.
+    #: Fail all pending tasks with an exception of our own code: ``breakdown``.  Set once.
     break_down: Callable[..., None]
 
     def yield_lock(self) -> None:
@@ -107,7 +107,7 @@ class Exclusive:
 class breakdown_on_error:
     """A block of our own code: an `Exception` in it ends here, and breaks the scheduler down.
 
-    *worker* and *task* are those of `Breakdown.break_down`.  Ctrl-C is no error of ours, and goes on.
+    *worker* and *task* are those of `break_down`.  Ctrl-C is no error of ours, and goes on.
     """
 
     __slots__ = ("_core", "_task", "_worker")

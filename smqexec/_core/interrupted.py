@@ -28,87 +28,75 @@ from .._planner import NEW, RUNNING, WAITING
 from .exclusive import breakdown_on_error
 from .queue_state import QueueState
 from .state import Effects, State
-from .termination import Termination
-from .wake import Wake
 
 # Entries of *progress*.
 UNDONE, OVER = "undone", "over"
 
 
-class Withdrawal:
-    """How a scheduler withdraws a task."""
+def withdraw(
+    core: State, progress: list[Any], locked: bool, queue: QueueState, task: Task[Any], ended: Any
+) -> None:
+    """Cancel *task* of *queue*, unless a worker has started it, and leave the scheduler as without it.
 
-    def __init__(self, core: State, wake: Wake, termination: Termination) -> None:
-        # Constant: the state, and the parts that this one calls.
-        self._core = core
-        self._wake = wake
-        self._termination = termination
+    Args:
+        core: The scheduler.
+        progress: See above.
+        locked: The interrupted thread keeps the lock until *progress* contains `UNDONE`.
+        queue: The queue.
+        task: The task, which the caller never receives.
+        ended: True if *task* ended under the lock, and `Termination.finish` is still to be called.
+    """
+    claim = object()
+    progress.append(claim)
+    if progress[0] is not claim:
+        return  # Ctrl-C was pressed as this thread was started, and a second thread was started
+    try:
+        # An error of our own must not leave the interrupted thread waiting.
+        with breakdown_on_error(core):
+            if locked:
+                try:
+                    # No worker has seen *task*: the lock was not released since it was added.
+                    effects = _undo(core, queue, task, True)
+                finally:
+                    progress.append(UNDONE)
+                    if core.lock._is_owned():  # by this thread: no other could start
+                        core.lock.release()
+            else:
+                with core.exclusive():
+                    effects = _undo(core, queue, task, ended)
+            core.termination.perform(effects, None if task._serial else task)
+    finally:
+        progress.append(OVER)
 
-    def run(self, progress: list[Any], locked: bool, queue: QueueState, task: Task[Any], ended: Any) -> None:
-        """Cancel *task* of *queue*, unless a worker has started it, and leave the scheduler as without it.
 
-        Args:
-            progress: See above.
-            locked: The interrupted thread keeps the lock until *progress* contains `UNDONE`.
-            ended: True if *task* ended under the lock, and `Termination.finish` is still to be called.
-        """
-        claim = object()
-        progress.append(claim)
-        if progress[0] is not claim:
-            return  # Ctrl-C was pressed as this thread was started, and a second thread was started
-        try:
-            # An error of our own must not leave the interrupted thread waiting.
-            with breakdown_on_error(self._core):
-                if locked:
-                    try:
-                        # No worker has seen *task*: the lock was not released since it was added.
-                        effects = self._undo(queue, task, True)
-                    finally:
-                        progress.append(UNDONE)
-                        if self._core.lock._is_owned():  # by this thread: no other could start
-                            self._core.lock.release()
-                else:
-                    with self._core.exclusive():
-                        effects = self._undo(queue, task, ended)
-                self._termination.perform(effects, None if task._serial else task)
-        finally:
-            progress.append(OVER)
-
-    def _undo(self, queue: QueueState, task: Task[Any], ended: Any) -> Effects:
-        """Repair the order and the workers, and cancel *task*.  The lock is held, maybe by another thread."""
-        core = self._core
-        if not hasattr(task, "_number"):  # the interruption came before the end of `add` of the planner
-            task._home, task._stage = None, NEW
-        self._rebuild(task)
-        effects = Effects()
-        if WAITING <= task._stage < RUNNING:
-            self._termination.drop(task, None, effects)
-            queue.cancelled -= 1  # it does not count as submitted
-        elif task._stage == NEW or ended:
-            # It was never added; or it ended as it was added, as a dependency has failed.
-            if task._stage == NEW:
-                task._end(None)
-            effects.ended.append((task, None, queue))
-        elif task._allocation is not None:
-            # It runs, or has run, as a worker was faster.  No `release` can name it: so it must keep no
-            # units.
-            self._wake.tell_searches(core.allocating.release(task._allocation))
-        # Relays that were added for *task* before it was added itself.
-        for relay in list(core.relays):
-            if type(relay) is Foreign and not relay._dependents:
-                self._termination.forget(relay)
-        effects.starts = self._wake.wake_all(effects.starts)
-        return effects
-
-    def _rebuild(self, task: Task[Any]) -> None:
-        """Rebuild the order, in which *task* may be half added; and wake all workers.  The lock is held."""
-        core = self._core
-        # From these `rebuild` finds all pending nodes.
-        others = [task, *core.running_tasks(), *core.relays, *chain(*core.unfinished_drops)]
-        core.planner.rebuild(core.queues, others)
-        for queue in core.queues:
-            # A worker that has not begun may never have been given to its backend; if it was, it leaves.
-            # Any other may have been interrupted on the way from `idle` to `coming`, and be in neither.
-            queue.leave_unbegun()
-            for worker in queue.workers:
-                worker.wakes.put(None)
+def _undo(core: State, queue: QueueState, task: Task[Any], ended: Any) -> Effects:
+    """Repair the order and the workers, and cancel *task*.  The lock is held, maybe by another thread."""
+    if not hasattr(task, "_number"):  # the interruption came before the end of `add` of the planner
+        task._home, task._stage = None, NEW
+    # From these `rebuild` finds all pending nodes; *task* may be half added.
+    others = [task, *core.running_tasks(), *core.relays, *chain(*core.unfinished_drops)]
+    core.planner.rebuild(core.queues, others)
+    for each in core.queues:
+        # A worker that has not begun may never have been given to its backend; if it was, it leaves.  Any
+        # other may have been interrupted on the way from `idle` to `coming`, and be in neither.
+        each.leave_unbegun()
+        for worker in each.workers:
+            worker.wakes.put(None)
+    effects = Effects()
+    if WAITING <= task._stage < RUNNING:
+        core.termination.drop(task, None, effects)
+        queue.cancelled -= 1  # it does not count as submitted
+    elif task._stage == NEW or ended:
+        # It was never added; or it ended as it was added, as a dependency has failed.
+        if task._stage == NEW:
+            task._end(None)
+        effects.ended.append((task, None, queue))
+    elif task._allocation is not None:
+        # It runs, or has run, as a worker was faster.  No `release` can name it: so it must keep no units.
+        core.wake.tell_searches(core.allocating.release(task._allocation))
+    # Relays that were added for *task* before it was added itself.
+    for relay in list(core.relays):
+        if type(relay) is Foreign and not relay._dependents:
+            core.termination.forget(relay)
+    effects.starts = core.wake.wake_all(effects.starts)
+    return effects

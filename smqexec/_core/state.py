@@ -1,6 +1,6 @@
 """The state that all parts of one scheduler share: the lock, the planner, the queues, and waiting threads.
 
-The parts are `Wake`, `Dispatcher`, `Submission`, `Termination`, `Stopping`, `Breakdown`, and those of the
+The parts are `Wake`, `Dispatcher`, `Submission`, `Termination`, `Stopping`, and those of the
 rooms above.  They keep no state of a task or queue themselves.  Each decides under `State.lock`, and acts
 after it: it stores outcomes first, then states, and then wakes what waits.  While the lock is held no user
 code runs, and no object of the user's is released.
@@ -56,7 +56,7 @@ class State(Exclusive):
         # The observers; false while there are none.  `Observation` replaces the object at each change, so a
         # thread that reads it without the lock sees the observers of one moment.
         self.observers = observers
-        # Which ready task is next.  Only `Breakdown` replaces it.
+        # Which ready task is next.  Only `break_down` replaces it.
         self.planner = DependencyPlanner(order)
         # "newest" or "oldest"; constant.
         self.order = order

@@ -22,7 +22,7 @@ from .._futures.items import Item
 from .._futures.task import Task
 from .._planner import DONE, NEW, NONE, Group, as_few
 from .exclusive import REENTRANT
-from .interrupted import OVER, UNDONE, Withdrawal
+from .interrupted import OVER, UNDONE, withdraw
 from .queue_state import Barrier, QueueState
 from .state import Effects, Starts, State
 from .termination import Termination, failure_from
@@ -62,7 +62,6 @@ class Submission:
         self._core = core
         self._wake = wake
         self._termination = termination
-        self.withdrawal = Withdrawal(core, wake, termination)
 
     def group(self) -> Group | None:
         """Return the numbers of one submission for the items of a `map`; None if the order needs none."""
@@ -131,8 +130,8 @@ class Submission:
             while not over:
                 try:
                     if not begun:
-                        call = (progress, lock._is_owned(), queue, task, special and special.ended)
-                        start_new_thread(elsewhere, (self.withdrawal.run, call))
+                        call = (core, progress, lock._is_owned(), queue, task, special and special.ended)
+                        start_new_thread(elsewhere, (withdraw, call))
                         begun = True
                     if UNDONE in progress and lock._is_owned():
                         lock.release()
@@ -142,7 +141,7 @@ class Submission:
                     pass
                 except RuntimeError:  # no more threads: this one does it, if its stack allows
                     begun = True
-                    self.withdrawal.run(progress, lock._is_owned(), queue, task, special and special.ended)
+                    withdraw(core, progress, lock._is_owned(), queue, task, special and special.ended)
             raise
         special.raise_refusal()
         return task  # type: ignore[no-any-return]
@@ -159,7 +158,7 @@ class Submission:
             with uninterrupted():
                 # Observers know of the submit of *task* if it has a number for them.
                 self._termination.finish(special.ended, None if task._serial else task)
-                special.ended = []  # `Withdrawal` does not finish it once more
+                special.ended = []  # `withdraw` does not finish it once more
         self._wake.start(special.starts, task)
         # Last: a foreign future that is done calls back at once, here, and takes the lock for that.
         for relay, future in special.foreign:

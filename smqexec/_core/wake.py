@@ -117,7 +117,7 @@ class Wake:
                 try:
                     queue.pool.start(queue, worker)
                 except Exception as error:
-                    # A RecursionError of this line goes to the submitter, and `Withdrawal` removes the
+                    # A RecursionError of this line goes to the submitter, and `withdraw` removes the
                     # worker.
                     section = self._core.exclusive()
                     with breakdown_on_error(self._core):

@@ -59,7 +59,7 @@ class Item(PlannedFuture[R]):
         item._dependencies = item._source = source
         item._key = key
         item._dependents = item._search = item._place = item._outcome = item._at_end = None
-        item._home = home  # last: see `Breakdown`
+        item._home = home  # last: see `break_down`
         return item
 
     @classmethod

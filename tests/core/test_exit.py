@@ -524,7 +524,7 @@ def test_scheduler_that_is_freed_as_the_hooks_go_over_all(monkeypatch: pytest.Mo
     with Scheduler() as scheduler:
         monkeypatch.setattr(process, "schedulers", Shrinking([core_of(scheduler)]))
         monkeypatch.setattr(state.State, "exiting", False)
-            queue = Queue(scheduler, 1)
+        queue = Queue(scheduler, 1)
         process._at_exit()
         with pytest.raises(RuntimeError, match="cannot schedule new futures after interpreter shutdown"):
             queue.submit(int)
