@@ -84,20 +84,6 @@ def test_late_task_makes_work_ready_for_an_idle_queue() -> None:
     assert outcome.errors == ""
 
 
-@pytest.mark.parametrize("end", ["sys.exit(3)", "raise ValueError('end')"])
-def test_main_thread_that_fails(end: str) -> None:
-    outcome = run(
-        f"""
-        queue = Queue(1)
-        queue.submit(say, queue.submit(at_exit, "ran"))
-        {end}
-        """,
-        code=3 if "exit" in end else 1,
-    )
-    assert outcome.lines == ["ran"]
-    assert ("ValueError: end" in outcome.errors) == ("raise" in end)
-
-
 @pytest.mark.skipif(os.name != "posix", reason="sends itself a signal")
 def test_interrupted_wait() -> None:
     outcome = run(

@@ -341,26 +341,6 @@ def same(found: Any, expected: Any) -> bool:
     return found is expected
 
 
-@pytest.mark.parametrize(
-    "pack", [lambda x: x, lambda x: [x], lambda x: {"a": (x, 1)}], ids=["it", "list", "deep"]
-)
-def test_hostile_argument(pack: Callable[..., Any]) -> None:
-    """Beside a future too: the search among the arguments asks neither it nor its container."""
-    hostile = Hostile()
-
-    def find(found: Any, *_: Any) -> Any:
-        while type(found) is not Hostile:
-            found = next(iter(found.values())) if type(found) is dict else found[0]
-        return found
-
-    with planned(1, 1) as (_, queue, other):
-        for more in (0, other.submit(int)):
-            assert queue.submit(find, pack(hostile), more).result(DEADLINE) is hostile
-            assert queue.submit(lambda *, x, y: find(x), x=pack(hostile), y=more).result(DEADLINE) is hostile
-            assert queue.submit(Raw(find), pack(hostile), 0).result(DEADLINE) is hostile
-        healthy(queue, other)
-
-
 def test_hostile_result() -> None:
     hostile = Hostile()
 

@@ -201,42 +201,6 @@ def test_race_between_callback_and_completion() -> None:
                 assert sorted(called) == [(i, True) for i in (0, 0, 1, 1, 2, 2)]
 
 
-def test_race_between_submit_and_resume() -> None:
-    chance = random.Random(5)
-    with planned(1, 2, stopped=True) as (scheduler, queue, other):
-
-        def submit() -> int:
-            spin(chance)
-            first = queue.submit(add, 1)
-            return other.submit(add, first).result(DEADLINE)
-
-        with Racers(scheduler.resume, submit, submit) as racers:
-            for _ in range(ROUNDS):
-                scheduler.stop(wait=True)
-                assert racers.race() == [None, 3, 3]
-
-
-def test_race_between_stop_and_resume() -> None:
-    chance = random.Random(6)
-    with planned(2) as (scheduler, queue):
-
-        def stop() -> None:
-            spin(chance)
-            scheduler.stop()
-
-        def resume() -> None:
-            spin(chance)
-            scheduler.resume()
-
-        with Racers(stop, resume, stop, resume) as racers:
-            for _ in range(ROUNDS):
-                task = queue.submit(add, queue.submit(add, 1))
-                assert racers.race() == [None] * 4
-                assert scheduler.counts()["failed"] == 0
-                scheduler.resume()
-                assert task.result(DEADLINE) == 3
-
-
 def test_race_between_a_dependency_that_ends_and_submit() -> None:
     chance = random.Random(7)
     with planned(2, stopped=True) as (scheduler, queue):

@@ -243,15 +243,6 @@ def test_each_call_is_made(queues: Any, tmp_path: Path) -> None:
     assert sorted(remote.submit(calls.mark, path).result(DEADLINE) for _ in range(3)) == [1, 2, 3]
 
 
-def test_awaiting_a_task_gives_its_value(queues: Any) -> None:
-    _, remote, _ = queues
-
-    async def main() -> int:
-        return await remote.submit(calls.add, 1, 2)
-
-    assert asyncio.run(main()) == 3
-
-
 # Parts.
 
 
@@ -692,15 +683,6 @@ def test_the_announcement_of_a_generator_is_asked_here(queues: Any) -> None:
         assert len(task) == 2
     finally:
         del calls.counting.number_of_results  # type: ignore[attr-defined]
-
-
-def test_values_before_a_failure_stay_good(queues: Any) -> None:
-    _, remote, _ = queues
-    task = remote.submit(calls.failing_after, 2)
-    items = [task[0], task[1], task[2]]
-    assert isinstance(task.exception(DEADLINE), OSError)
-    assert [item.result(DEADLINE) for item in items[:2]] == [0, 1]
-    assert items[2].exception(DEADLINE) is task.exception()
 
 
 def test_a_value_that_cannot_be_pickled_fails_its_generator(queues: Any) -> None:

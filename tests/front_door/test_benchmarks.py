@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import json
 import random
 import re
 from collections import Counter
@@ -87,24 +86,6 @@ def test_wrong_results_are_told(
     assert "wrong result: independent on Queue(): 50" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("part", ["yields", "first", "timelines"])
-def test_wrong_results_of_a_part_are_told(
-    part: str, benchmarks: Any, monkeypatch: pytest.MonkeyPatch, capsys: Output, tmp_path: Path
-) -> None:
-    if part == "yields":
-        monkeypatch.setattr(benchmarks.yields, "numbers", lambda n: (yield from range(1, n)))
-        message = "the generator task on Queue()"
-    elif part == "first":
-        monkeypatch.setattr(benchmarks.first_results.Record, "body", lambda *_: 1)
-        message = "results over time"
-    else:
-        few_modules(benchmarks, monkeypatch, tmp_path)
-        monkeypatch.setattr(benchmarks.timelines.demonstration, "as_completed", lambda tasks: ())
-        message = "the demonstration: 0 pairs, 3 distances"
-    assert main(benchmarks, "--only", part, "--n", "50", "--rounds", "1") == 1
-    assert f"wrong result: {message}" in capsys.readouterr().err
-
-
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
@@ -133,15 +114,6 @@ def test_scale(benchmarks: Any, monkeypatch: pytest.MonkeyPatch, capsys: Output)
 # Several cores.
 
 
-@pytest.mark.parametrize("cores, said", [(1, "skipped: one core"), (5, "2 workers     4 workers  aim")])
-def test_cores(benchmarks: Any, cores: int, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(benchmarks.cores, "has_gil", lambda: False)
-    monkeypatch.setattr(benchmarks.cores, "cores", lambda: cores)
-    out = "\n".join(benchmarks.cores.report(1, 0.001))
-    assert said in out
-    assert out.count(">= 1.95") == (cores > 1)
-
-
 def test_engines(benchmarks: Any, monkeypatch: pytest.MonkeyPatch, capsys: Output) -> None:
     monkeypatch.setattr(benchmarks.engines, "WORKERS", 1)
     assert main(benchmarks, "--n", "50", "--rounds", "1", "--only", "engines") == 0
@@ -151,30 +123,7 @@ def test_engines(benchmarks: Any, monkeypatch: pytest.MonkeyPatch, capsys: Outpu
             assert f"\n  {call}, prefetch={prefetch}  " in rest
 
 
-def test_tasks_that_did_not_count_are_told(benchmarks: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(benchmarks.cores, "count_down", lambda loops: loops - 1)
-    with pytest.raises(benchmarks.measure.WrongResult, match="not all was counted"):
-        benchmarks.cores.speeds([2], 10, 3, 1)
-
-
 # Results over time.
-
-
-def test_progress_of_a_run(benchmarks: Any) -> None:
-    """Two acquisitions, 1 s each; two computations, of which one slot of four does each."""
-    record = benchmarks.first_results.Record()
-    record.began = 100.0
-    record.spans = {
-        **{(0,): (100, 101), (1,): (101, 102)},
-        **{(0, 0, 0): (101, 102), (1, 1, 1): (102, 104), (0, 1): (104, 107)},
-    }
-    record.told = [(108.0, (1, 0)), (107.5, (0, 1))]
-    progress = benchmarks.first_results.progress(record)
-    assert progress.first == 7500
-    assert progress.bodies == (1 + 1 + 2 + 3) * 1000
-    assert progress.acquiring == 100
-    assert progress.computing == pytest.approx(100 * (1 + 2 + 3) / (4 * 7))
-    assert progress.results == [7500, 8000]
 
 
 def test_the_picture_is_drawn(benchmarks: Any, tmp_path: Path, capsys: Output) -> None:
@@ -226,46 +175,12 @@ def test_the_demonstration_is_drawn_both_ways(
 # Other libraries.  None is needed here.
 
 
-@pytest.mark.parametrize("name", ["smqexec", "callbacks on ThreadPoolExecutor"])
-def test_a_library_gives_all_figures(
-    benchmarks: Any, name: str, monkeypatch: pytest.MonkeyPatch, capsys: Output
-) -> None:
-    monkeypatch.setattr(benchmarks.peer_run, "STEADY", 0.01)
-    benchmarks.peer_run.main(name, "60", "2")
-    figures = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    columns = benchmarks.peer_run.COLUMNS
-    assert [column for column, _, _ in figures] == [
-        *(column for column in columns if column != "bytes" for _ in range(2)),
-        "bytes",
-    ]
-    assert all(value > 0 and not trouble for _, value, trouble in figures)
-
-
 def test_the_callback_layer_hands_failures_on(benchmarks: Any) -> None:
     peer = benchmarks.adapters.Callbacks()
     failed = peer.submit(int, "x")
     late = peer.submit(abs, peer.submit(abs, failed))
     assert late.exception(timeout=10) is failed.exception()
     peer.close()
-
-
-def test_a_graph_that_a_library_gets_wrong_is_told_and_the_others_are_measured(
-    benchmarks: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(benchmarks.peer_run, "STEADY", 0.0)
-
-    class Wrong(benchmarks.adapters.Callbacks):  # type: ignore[misc]
-        def results(self, final: Any) -> list[int]:
-            return [0 for future in list(final) if future.result() == 60] or super().results(final)
-
-        def occupy(self) -> bool:
-            return False
-
-    peer = Wrong()
-    figures = list(benchmarks.peer_run.figures(peer, 60, 1))
-    peer.close()
-    assert [figure.column for figure in figures if figure.trouble] == ["chain"]
-    assert [figure.column for figure in figures if figure.value is None] == ["chain", "bytes"]
 
 
 def test_libraries_that_are_missing_fail_or_hang_are_told(

@@ -42,14 +42,6 @@ def test_the_table_of_the_floor(floor: Any, monkeypatch: pytest.MonkeyPatch) -> 
     assert [line.split("  ")[1] for line in lines[3:-1]] == list(floor.RUNS)
 
 
-def test_a_wrong_result_is_told(floor: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(floor, "TASKS", 5)
-    monkeypatch.setattr(floor, "successor", abs)
-    measure = importlib.import_module("benchmarks.measure")
-    with pytest.raises(measure.WrongResult, match="the last of 5 tasks gave 1"):
-        floor.cpu_of(floor.floor, True)
-
-
 def test_bytecodes_are_counted(floor: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     bytecodes = importlib.import_module("benchmarks.bytecodes")
     monkeypatch.setattr(bytecodes, "SHAPES", {"independent": bytecodes.independent, "items": bytecodes.items})

@@ -64,21 +64,6 @@ def test_changing_the_result_changes_no_item() -> None:
             assert task.result() is task.result() != given
 
 
-def test_whole_list_or_some_items_as_arguments() -> None:
-    with planned(1, stopped=True) as (scheduler, queue):
-        task = queue.submit(count, 7)
-        full = queue.submit(same, task)
-        two = queue.submit(same, [task[0], task[5]])
-        some = queue.submit(same, task[2:5])
-        by_name = queue.submit(same, x={"a": task[6]})
-        scheduler.resume()
-        assert full.result(DEADLINE) == list(range(7))
-        assert full.result() is task.result()
-        assert two.result(DEADLINE) == [0, 5]
-        assert some.result(DEADLINE) == [2, 3, 4]
-        assert by_name.result(DEADLINE) == {"a": 6}
-
-
 def test_item_that_is_wanted_or_promoted_makes_its_generator_the_next_task() -> None:
     with planned(1, stopped=True) as (scheduler, queue):
         ran: list[str] = []

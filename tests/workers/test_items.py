@@ -138,18 +138,6 @@ def test_items_asked_for_before_during_and_after() -> None:
         assert (task[-1].result(), task[-3].result(), len(task)) == ("c", "a", 3)
 
 
-def test_items_as_arguments_when_their_values_are_there() -> None:
-    with planned(1) as (_, queue):
-        task = queue.submit(count, 3)
-        task.result(DEADLINE)
-        assert queue.submit(same, task[2]).result(DEADLINE) == 2
-        assert queue.submit(same, [task[0:2]]).result(DEADLINE) == [[0, 1]]
-        missing = task[3]
-        bad = queue.submit(same, missing)
-        assert bad.exception(DEADLINE) is missing.exception()
-        assert bad.origin is missing
-
-
 def test_keys_of_a_generator_task() -> None:
     class Two:
         def __index__(self) -> int:

@@ -207,33 +207,12 @@ def test_waiting_task_runs_what_the_awaited_one_begins_to_wait_for() -> None:
         assert nothing_is_left(scheduler)
 
 
-def test_item_of_a_generator_in_the_same_slot() -> None:
-    with planned(1) as (_, queue):
-
-        def count(n: int) -> Any:
-            yield from range(n)
-
-        task = queue.submit(lambda: queue.submit(count, 5)[3].result())
-        assert task.result(DEADLINE) == 3
-
-
 def test_needed_through_another_schedulers_dependency() -> None:
     """The awaited task depends, in another scheduler, on a task of the waiting one's queue."""
     with planned(1) as (scheduler, one), planned(1) as (other, two):
         task = one.submit(lambda: two.submit(str, one.submit(abs, -3)).result())
         assert task.result(DEADLINE) == "3"
         assert nothing_is_left(scheduler, other)
-
-
-def test_callback_that_waits_in_the_worker() -> None:
-    with planned(1) as (_, queue):
-        seen: Future[int] = Future()
-        gate = Gate()
-        task = queue.submit(gate)
-        other = queue.submit(int, "4")
-        task.add_done_callback(lambda _: seen.set_result(other.result()))
-        gate.open()
-        assert seen.result(DEADLINE) == 4
 
 
 def test_timeout_is_kept() -> None:
