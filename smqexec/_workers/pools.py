@@ -68,7 +68,7 @@ class ThreadPool(Backend):
 
     def __init__(self, initializer: Callable[[], object] | None) -> None:
         self._initializer = initializer  # called first in each thread; constant
-        # The threads that exist; one that is not started yet, or could not be, has run nothing.
+        # The threads that have been started and exist; their ends remove them.
         self._threads: WeakSet[Thread] = WeakSet()
         self._numbers = count()  # in the names of threads; `next` is atomic
 
@@ -81,16 +81,15 @@ class ThreadPool(Backend):
         """Start a thread for *worker*."""
         name = f"{queue.name}_{next(self._numbers)}"
         thread = Thread(target=self._run, args=(queue, worker), name=name, daemon=False)
-        self._threads.add(thread)  # before it runs a callback that asks for it
         # In an empty context: on free-threaded builds, from CPython 3.14 on, a thread inherits the context of
         # the thread that starts it, and a task must not see those context variables.
         Context().run(thread.start)
+        self._threads.add(thread)
 
     def join(self, wait: bool) -> None:
         """With *wait*, return when all threads have ended."""
         for thread in members(self._threads) if wait else ():
-            if thread.is_alive():
-                thread.join()
+            thread.join()
 
     def _run(self, queue: QueueState, worker: Worker) -> None:
         """Run tasks as *worker* until the worker has to leave."""
