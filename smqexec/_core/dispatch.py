@@ -100,6 +100,7 @@ class Dispatcher:
             queue.width = queue.width if workers is None else workers
             queue.limit = queue.width + prefetch
             queue.wakes_none = False
+            queue.pool.resize(queue.width)
             queue.update_rules()
             starts: Starts = []
             section.then(self._wake.start, starts)

@@ -25,8 +25,8 @@ Worker: TypeAlias = Any
 class Backend:
     """What runs the workers of a queue.  The core decides which task is next, a backend where.
 
-    By default, tasks run in threads of this process.  No method but `lose` is called under the scheduler's
-    lock.
+    By default, tasks run in threads of this process.  No method is called under the scheduler's lock, except
+    `resize` and `lose`.
     """
 
     #: Workers without a task become idle; else they leave.  Constant, as the next two.
@@ -43,6 +43,9 @@ class Backend:
     def start(self, queue: QueueState, worker: Worker) -> None:
         """Let *worker* begin: it takes tasks of *queue* until `Dispatcher.begin` returns None."""
         raise NotImplementedError
+
+    def resize(self, number: int) -> None:
+        """Let *number* workers run at the same time from now on.  The lock is held."""
 
     def join(self, wait: bool) -> None:
         """Start no more workers; with *wait*, return when the threads have ended."""

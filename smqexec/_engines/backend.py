@@ -32,7 +32,6 @@ order decides nothing.  Invariants, for executors of any kind:
 
 from __future__ import annotations
 
-import sys
 import threading
 from _thread import start_new_thread
 from collections import deque
@@ -41,7 +40,6 @@ from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future,
 from contextlib import suppress
 from functools import partial
 from itertools import count
-from types import FrameType
 from typing import Any
 
 from .._calls.arguments import materialise
@@ -57,7 +55,7 @@ from .._futures.names import label_of, note
 from .._futures.remote_value import Kept, stand_in
 from .._futures.task import Task
 from .._workers.generators import open_stream
-from .._workers.pools import check_width
+from .._workers.pools import check_width, submitting
 from .channels import Address, Receiver, local_address, perform, stream
 from .executors import Call, Engine, end_of, explain, is_end, workers_of
 
@@ -81,15 +79,6 @@ def on_executor(
     queue.limit += backend.prefetch()
     come_before()
     return queue
-
-
-def _submitting(pool: type[Executor]) -> bool:
-    """Return True if the calling thread is at a ``submit`` of class *pool*, or of a pool of threads."""
-    codes = (ThreadPoolExecutor.submit.__code__, getattr(pool.submit, "__code__", None))
-    frame: FrameType | None = sys._getframe()
-    while frame is not None and frame.f_code not in codes:
-        frame = frame.f_back
-    return frame is not None
 
 
 class _Steps(threading.local):
@@ -194,7 +183,7 @@ class ExecutorBackend(Backend):
         if _steps.later is not None:
             _steps.later.append(step)
             return
-        if self._pool is not None and _submitting(self._pool):
+        if self._pool is not None and submitting(self._pool):
             # A signal handler or a finalizer has interrupted this thread in ``submit``, which holds a lock.
             # Another thread can wait for the lock.
             start_new_thread(elsewhere, (self._do, (step,)))

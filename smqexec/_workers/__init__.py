@@ -5,7 +5,8 @@ The modules, each after those that it imports::
     generators   a worker publishes the values of a generator task
     loop         a worker takes, calls and completes one task after another
     streams      items: requests for values of generator tasks, and their ends
-    pools        backends: workers in threads of their own, or in the threads that submit
+    inline       backend: workers in the threads that submit
+    pools        backend: workers in threads of a pool
     waits        the record of a thread that waits, and its wakes
     join_search  finds the tasks that a waiting worker runs meanwhile
     cycles       finds tasks that wait for each other

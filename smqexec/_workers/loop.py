@@ -1,7 +1,7 @@
 """The worker's loop: take a task, call it, complete it with its result, and get the next task in return.
 
-The loop runs in a thread of a pool, in the thread that submits (``pools``), or nested in a waiting task
-(``waiting``).  A task that the loop has is running, and belongs to its worker alone: only the
+The loop runs in a thread of the pool (`work`), in the thread that submits (``inline``), or nested in a
+waiting task (``waiting``).  A task that the loop has is running, and belongs to its worker alone: only the
 worker reads and releases the call (`_fn`, `_args`, `_kwargs`), without the lock.  The dispatcher takes and
 completes tasks under the scheduler's lock; user code runs while the lock is not held.
 
@@ -13,6 +13,7 @@ down, in `perform`, and goes no further.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from types import FunctionType
 from typing import Any
 
@@ -20,11 +21,23 @@ from .._calls.arguments import ALL, DIRECT, ONE, Template, materialise
 from .._calls.callables import PLAIN, generates, is_iterator, name_of
 from .._calls.containers import value_of
 from .._calls.frames import ours, strip_ours
-from .._core.queue_state import QueueState, Worker
+from .._core.queue_state import CURRENT, QueueState, Worker
 from .._futures.items import Item
 from .._futures.names import note
 from .._futures.task import Task
 from .generators import drive, open_stream
+
+
+def work(queue: QueueState, worker: Worker) -> None:
+    """Run tasks as *worker*, in a thread of the queue's pool, until the worker has to leave."""
+    # A pool's thread runs one worker after another, never two at once.
+    CURRENT.worker = worker
+    CURRENT.workers.append(worker)
+    begin = partial(queue.scheduler.dispatcher.begin, queue, worker)
+    while perform(queue, worker, begin):  # a local name would keep a task while others run
+        pass
+    CURRENT.worker = None
+    CURRENT.workers.remove(worker)
 
 
 @ours

@@ -1,38 +1,34 @@
-"""The backends whose workers run in this process, and how their queues are made.
+"""The backend of most queues, a `ThreadPoolExecutor` of the queue's own; and how queues are made.
 
-A `ThreadPool` starts a thread for each worker, which runs one task after another until it leaves.  So no call
-waits for a thread, and the planner alone decides the order of tasks.
+The pool provides threads: their number, names, initializer and end.  A call in the pool is not a task but a
+*worker*, which runs one task after another.  Invariant: there are never more workers than the pool may have
+threads.  So no call waits in the pool, and the planner alone decides the order of tasks.
 
-An `InlinePool` has no threads of its own: it is for debuggers and tests.  The thread that submits a task, or
-resumes the scheduler, *serves* the queue: it becomes a worker, runs all ready tasks, and returns.  While a
-thread serves an inline queue, further workers of inline queues of the same scheduler are *due* in that thread
-(`CURRENT.due`).  A due worker begins when the present worker has ended, or inside a wait of the present
-worker.  Invariant: if a thread has several workers, all but the innermost wait.  All other threads start a
-new thread to serve the queue: a worker of another queue, or a thread that ends a dependency.
+The pool's own locks serialise `submit` and `shutdown`; the scheduler's lock is held in neither.
 """
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from concurrent.futures.thread import BrokenThreadPool
+import sys
+from _thread import start_new_thread
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures.thread import BrokenThreadPool, _global_shutdown_lock
 from contextvars import Context
 from functools import partial
 from itertools import count
-from threading import RLock, Thread, current_thread, main_thread
+from threading import Thread
+from types import FrameType
 from typing import Any
-from weakref import WeakSet
+from weakref import ref
 
 from typing_extensions import override
 
-from .._calls.interrupts import headroom, uninterrupted, unmasked
-from .._core.process import members
-from .._core.queue_state import CURRENT, QueueState, Worker
+from .._calls.interrupts import elsewhere
+from .._core.queue_state import QueueState, Worker
 from .._core.upward import Backend
-from .loop import perform
-
-LOGGER = logging.getLogger("concurrent.futures")  # where users look for failing initializers
+from .inline import InlinePool
+from .loop import work
 
 _inlines = count()  # numbers in the names of inline queues; `next` is atomic
 
@@ -41,10 +37,10 @@ def in_threads(
     scheduler: Any, max_workers: int | None, prefix: str, initializer: Any, initargs: tuple[Any, ...]
 ) -> QueueState:
     """Return the state of a new queue whose workers have a thread each."""
-    # Has the defaults, names and errors of this Python's class, and no threads.
-    model: Any = ThreadPoolExecutor(max_workers, prefix, initializer, initargs)
-    pool = ThreadPool(initializer and partial(initializer, *initargs))
-    return QueueState(scheduler, pool, model._max_workers, str(model._thread_name_prefix))
+    pool = ThreadPool(max_workers, prefix, initializer, initargs)
+    queue = QueueState(scheduler, pool, pool._max_workers, str(pool._thread_name_prefix))
+    pool.queue = ref(queue)
+    return queue
 
 
 def without_threads(
@@ -63,96 +59,87 @@ def check_width(number: int) -> None:
         raise ValueError("max_workers must be greater than 0")
 
 
-class ThreadPool(Backend):
-    """The backend of most queues: each worker has a thread of its own."""
+class ThreadPool(Backend, ThreadPoolExecutor):
+    """A pool whose calls are workers.  If an initializer fails, it breaks its queue."""
 
-    def __init__(self, initializer: Callable[[], object] | None) -> None:
-        self._initializer = initializer  # called first in each thread; constant
-        # The threads that have been started and exist; their ends remove them.
-        self._threads: WeakSet[Thread] = WeakSet()
-        self._numbers = count()  # in the names of threads; `next` is atomic
+    # The state of its queue; set once, by `in_threads`.  Weak: no cycle may delay its collection.
+    queue: ref[QueueState]
+    # Of the base class, whose stubs leave it out: counts threads without a call.
+    _idle_semaphore: Any
 
     @property
     def threads(self) -> Any:
         """The threads of the pool."""
-        return set(members(self._threads))
+        return self._threads
 
     def start(self, queue: QueueState, worker: Worker) -> None:
-        """Start a thread for *worker*."""
-        name = f"{queue.name}_{next(self._numbers)}"
-        thread = Thread(target=self._run, args=(queue, worker), name=name, daemon=False)
+        """Start a thread for *worker*, or run it in a thread that has no call."""
+        if (self._shutdown_lock.locked() or _global_shutdown_lock.locked()) and submitting(type(self)):
+            # A signal handler or a finalizer has interrupted this thread in `submit`, which holds the locks.
+            # Another thread can wait for them.
+            start_new_thread(elsewhere, (queue.scheduler.wake.start, ([(queue, worker)],)))
+            return
         # In an empty context: on free-threaded builds, from CPython 3.14 on, a thread inherits the context of
-        # the thread that starts it, and a task must not see those context variables.
-        Context().run(thread.start)
-        self._threads.add(thread)
+        # the call that starts it, and a task must not see those context variables.
+        Context().run(self.submit, work, queue, worker)
 
     def join(self, wait: bool) -> None:
-        """With *wait*, return when all threads have ended."""
-        for thread in members(self._threads) if wait else ():
-            thread.join()
+        """Start no more threads; with *wait*, return when all have ended."""
+        self.shutdown(wait)
 
-    def _run(self, queue: QueueState, worker: Worker) -> None:
-        """Run tasks as *worker* until the worker has to leave."""
-        outer, CURRENT.worker = CURRENT.worker, worker
-        CURRENT.workers.append(worker)
-        begin = partial(queue.scheduler.dispatcher.begin, queue, worker)
-        try:
-            going = self._initialize(queue)
-            while going:  # a local name would keep a task while others run
-                going = perform(queue, worker, begin)
-        finally:
-            CURRENT.workers.remove(worker)
-            CURRENT.worker = outer
-
-    def _initialize(self, queue: QueueState) -> bool:
-        """Call the initializer; return False if it fails, after *queue* has broken."""
-        try:
-            if self._initializer is not None:
-                unmasked(self._initializer)
-        except BaseException:
-            LOGGER.critical("Exception in initializer:", exc_info=True)
-            self._broken = "A thread initializer failed, the thread pool is not usable anymore"
-            queue.scheduler.termination.break_off(queue, BrokenThreadPool(self._broken))
-            return False
-        return True
-
-
-class InlinePool(ThreadPool):
-    """The backend of an inline queue: its initializer is called once, by the first worker."""
-
-    keeps_idle = False
-    inline = True
-
-    def __init__(self, initializer: Callable[[], object] | None) -> None:
-        super().__init__(initializer)
-        self._begun = False  # the first worker has begun; written under the next field
-        # Held during the initializer: no other worker begins before its end.  Reentrant, as it may submit.
-        self._initializing = RLock()
+    def resize(self, number: int) -> None:
+        """Allow *number* threads.  The scheduler's lock is held."""
+        # Never lowered: workers leave as they ask for a task, and until then each needs a thread.
+        self._max_workers = max(self._max_workers, number)
 
     @override
-    def start(self, queue: QueueState, worker: Worker) -> None:
-        """Begin *worker* in the calling thread, now or when it is due, or in a new thread."""
-        outer = CURRENT.worker
-        # Due, not now: the present worker may have taken a task and not yet called it, and a task of
-        # *worker* might wait for that one.
-        if outer is not None and outer.queue.inline and outer.queue.scheduler is queue.scheduler:
-            CURRENT.due.append(partial(super()._run, queue, worker))
-        elif outer is None and (CURRENT.submits_inline or current_thread() is main_thread()):
-            self._run(queue, worker)
-        else:
-            super().start(queue, worker)
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        super().shutdown(wait, cancel_futures=cancel_futures)
+        # The reference count of a ThreadPoolExecutor frees it, and its threads with it.  The pool of a queue
+        # is part of a cycle: it must not keep threads that have ended.  No thread is added any more.
+        self._threads: Any = WeakThreads(self._threads)
 
     @override
-    def _run(self, queue: QueueState, worker: Worker) -> None:
-        headroom()
-        # Ctrl-C fails the running task.  It is masked between two tasks, where it would lose the worker.
-        with uninterrupted():
-            super()._run(queue, worker)
-            while CURRENT.due:
-                CURRENT.due.popleft()()
+    def _adjust_thread_count(self) -> None:
+        # If no thread could be started for a worker, its call stays in the pool, and the next free thread
+        # takes it.  On CPython 3.11 that thread counts as idle although a second call waits for it, and the
+        # pool would start no thread for the worker after that.  So no thread counts as idle here.
+        while self._idle_semaphore.acquire(blocking=False):
+            pass
+        super()._adjust_thread_count()
 
     @override
-    def _initialize(self, queue: QueueState) -> bool:
-        with self._initializing:
-            begun, self._begun = self._begun, True
-            return begun or super()._initialize(queue)
+    def _initializer_failed(self) -> None:
+        # Called by the thread whose initializer has failed; the scheduler's lock is not held.
+        queue = self.queue()
+        if queue is not None:
+            error = BrokenThreadPool("A thread initializer failed, the thread pool is not usable anymore")
+            queue.scheduler.termination.break_off(queue, error)
+        super()._initializer_failed()
+        # Once more: the base class has removed from its queue the entry that ends idle threads.
+        self.shutdown(wait=False)
+
+
+class WeakThreads:
+    """Some threads, as long as they exist.
+
+    Not a `WeakSet`: before CPython 3.14 its iteration fails if another thread frees a member.
+    """
+
+    def __init__(self, threads: Iterable[Thread]) -> None:
+        self._refs = [ref(thread) for thread in threads]  # constant
+
+    def __iter__(self) -> Iterator[Thread]:
+        return iter([thread for each in self._refs if (thread := each()) is not None])
+
+    def __len__(self) -> int:
+        return len(list(iter(self)))
+
+
+def submitting(pool: type[Executor]) -> bool:
+    """Return True if the calling thread is at a ``submit`` of class *pool*, or of a pool of threads."""
+    codes = (ThreadPoolExecutor.submit.__code__, getattr(pool.submit, "__code__", None))
+    frame: FrameType | None = sys._getframe()
+    while frame is not None and frame.f_code not in codes:
+        frame = frame.f_back
+    return frame is not None

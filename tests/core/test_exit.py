@@ -21,6 +21,7 @@ from gate import DEADLINE, Gate, occupy
 from internals import abandon, core_of, lock_of, pool_of, process, state, state_of
 from marks import slow_but
 from programs import Outcome, forks, run
+from threads import beside
 
 from smqexec import Queue, Scheduler, checkpoint
 
@@ -527,6 +528,8 @@ def test_abandoned_scheduler_needs_no_lock_that_was_held() -> None:
     outside: Future[int] = Future()
     waiting = queue.submit(abs, outside)
     lock_of(scheduler).acquire()  # never released, as in a child
+    pool = pool_of(queue)
+    pool._shutdown_lock.acquire()
     abandon(scheduler)
     with pytest.raises(RuntimeError, match="the queue was made before the fork"):
         queue.submit(int)
@@ -548,8 +551,9 @@ def test_abandoned_scheduler_needs_no_lock_that_was_held() -> None:
     scheduler.shutdown()
     assert not pending.done()
     # The threads that are at work here end with their tasks.
+    pool._shutdown_lock.release()
     gate.open()
-    pool_of(queue).join(wait=True)
+    pool.shutdown()
     assert not held.done() and not failing.done()
 
 
@@ -572,6 +576,13 @@ def test_future_that_ends_makes_nothing_ready_in_an_abandoned_scheduler() -> Non
     abandon(scheduler)
     outside.set_result(1)
     assert (state_of(queue).waiting, state_of(queue).ready) == (1, 0)
+
+
+def test_shutdown_of_an_abandoned_queue_without_threads_needs_no_lock_of_its_pool() -> None:
+    queue = Queue(1)
+    abandon(queue)
+    with pool_of(queue)._shutdown_lock:
+        beside(queue.shutdown).result(DEADLINE)
 
 
 def test_resume_of_an_abandoned_scheduler_starts_no_threads() -> None:

@@ -209,7 +209,7 @@ def test_submit_raises_no_error_that_its_task_did_not_end_with(monkeypatch: pyte
             assert isinstance(need.exception(DEADLINE), Broken)
             raise RuntimeError("can't start new thread")
 
-        monkeypatch.setattr(pool_of(queue), "start", refuse)
+        monkeypatch.setattr(pool_of(queue), "submit", refuse)
         task = queue.submit(nothing, need)
         monkeypatch.undo()
         assert task.exception(DEADLINE) is need.exception()
@@ -227,14 +227,14 @@ def test_task_that_waits_does_what_becomes_ready_while_another_thread_does_not_s
         until(lambda: searches_in(queue))
         pending: list[Any] = []
 
-        def refuse(*_: object) -> None:
+        def refuse(work: Any, slots: Any, run: Any) -> None:
             (ready,) = scheduler_ready(queue)
             assert ready.cancel()
             gate.open()
             assert need.result(DEADLINE) == 7
             raise RuntimeError("can't start new thread")
 
-        monkeypatch.setattr(pool_of(queue), "start", refuse)
+        monkeypatch.setattr(pool_of(queue), "submit", refuse)
         pending.append(queue.submit(nothing))
         monkeypatch.undo()
         assert waiter.result(DEADLINE) == 7
@@ -251,14 +251,14 @@ def scheduler_ready(queue: Queue) -> list[Any]:
 def test_thread_whose_worker_was_given_up_leaves_at_shutdown(monkeypatch: pytest.MonkeyPatch) -> None:
     gate = Gate()
     queue = Queue(1, initializer=gate.enter)
-    submit = pool_of(queue).start
+    submit = pool_of(queue).submit
 
     def submit_and_raise(*args: Any) -> None:
         submit(*args)
         gate.wait_entered()
         raise MemoryError
 
-    monkeypatch.setattr(pool_of(queue), "start", submit_and_raise)
+    monkeypatch.setattr(pool_of(queue), "submit", submit_and_raise)
     with pytest.raises(MemoryError):
         queue.submit(nothing)
     monkeypatch.undo()
@@ -278,7 +278,7 @@ def test_queue_that_breaks_while_a_thread_is_started(monkeypatch: pytest.MonkeyP
             core_of(scheduler).termination.break_off(state_of(queue), error)
             raise error
 
-        monkeypatch.setattr(pool_of(queue), "start", refuse)
+        monkeypatch.setattr(pool_of(queue), "submit", refuse)
         with pytest.raises(BrokenThreadPool, match="an initializer failed"):
             queue.submit(nothing)
         monkeypatch.undo()

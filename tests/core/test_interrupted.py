@@ -238,14 +238,14 @@ def test_submit_interrupted_when_its_task_runs_already(monkeypatch: pytest.Monke
     """Then that goes on."""
     with planned(1) as (scheduler, queue):
         gate = Gate()
-        submit = pool_of(queue).start
+        submit = pool_of(queue).submit
 
         def late(*args: Any) -> None:
             submit(*args)
             gate.wait_entered()
             raise Struck
 
-        monkeypatch.setattr(pool_of(queue), "start", late)
+        monkeypatch.setattr(pool_of(queue), "submit", late)
         with pytest.raises(Struck):
             queue.submit(gate)
         monkeypatch.undo()

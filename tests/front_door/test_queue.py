@@ -22,7 +22,7 @@ import pytest
 from gate import DEADLINE, Gate
 from internals import blocking, idle_in, lock_of, pool_of, state_of, workers_of
 from outcomes import Broken, Kept
-from threads import beside, until, until_gone, without_collector
+from threads import beside, collected, until, until_gone, without_collector
 
 from smqexec import Queue, Scheduler, Task, settled
 
@@ -177,7 +177,7 @@ def test_pool_never_holds_more_than_its_threads_while_they_start(make: Maker) ->
     def look(_: Any = None) -> None:
         with lock_of(queue):
             seen.append(len(workers_of(queue)))
-        seen.append(len(queue._threads))
+        seen.append(pool_of(queue)._work_queue.qsize())
 
     def feed() -> list[Any]:
         last = None
@@ -234,6 +234,47 @@ def settled_state(task: Any) -> str:
     return "failed" if task.exception() else "done"
 
 
+def test_idle_thread_of_a_broken_queue_that_was_shut_down_meanwhile_leaves(
+    make: Maker, monkeypatch: Any
+) -> None:
+    """What the pool of a failing initializer throws away includes what tells its other threads to leave."""
+    calls = itertools.count()
+    begun, gate = Gate(), Gate()
+
+    def initializer() -> None:
+        if next(calls):
+            begun.enter()
+            gate.enter()
+            raise Broken
+
+    queue = make(2, initializer=initializer)
+    pool = pool_of(queue)
+    shutdown, failed = pool.shutdown, ThreadPoolExecutor._initializer_failed
+    thrown = Gate()
+
+    def late_shutdown(*args: Any, **kwargs: Any) -> None:
+        shutdown(*args, **kwargs)
+        thrown.enter()
+
+    def fail_after_shutdown(self: Any) -> None:
+        thrown.wait_entered()
+        failed(self)
+
+    value(queue.submit(int))
+    until(lambda: idle_in(queue) == 1)
+    first = queue.submit(begun.wait_entered)
+    value(queue.submit(int))  # a second thread begins for one of the two
+    value(first)
+    until(lambda: idle_in(queue) == 1)
+    monkeypatch.setattr(ThreadPoolExecutor, "_initializer_failed", fail_after_shutdown)
+    monkeypatch.setattr(pool, "shutdown", late_shutdown)
+    begun.open()
+    gate.open()
+    until(lambda: pool._broken)
+    thrown.open()
+    leave(queue._threads)
+
+
 def test_failing_initializer_of_a_lost_queue(make: Maker) -> None:
     gate = Gate()
 
@@ -248,6 +289,31 @@ def test_failing_initializer_of_a_lost_queue(make: Maker) -> None:
     gc.collect()
     gate.open()
     assert isinstance(task.exception(DEADLINE), BrokenThreadPool)
+
+
+def test_second_initializer_that_fails_when_the_queue_is_gone() -> None:
+    gates = [Gate(), Gate()]
+    numbers = itertools.count()
+
+    def initializer() -> None:
+        gates[next(numbers)].enter()
+        raise Broken
+
+    queue = Queue(2, initializer=initializer)
+    tasks = [queue.submit(int) for _ in gates]
+    for gate in gates:
+        gate.wait_entered()
+    pool, gone = pool_of(queue), weakref.ref(state_of(queue))  # its thread may hold the pool for a moment
+    threads = list(queue._threads)
+    gates[0].open()
+    assert all(isinstance(task.exception(DEADLINE), BrokenThreadPool) for task in tasks)
+    del queue, tasks
+    until(collected(lambda: gone() is None))
+    gates[1].open()
+    for thread in threads:
+        thread.join(DEADLINE)
+        assert not thread.is_alive()
+    assert pool._broken
 
 
 # Threads that do not start
@@ -331,7 +397,7 @@ def test_a_start_that_fails_spares_what_still_waits(make: Maker, gate: Gate, no_
 def test_start_that_fails_after_the_run_was_taken(make: Maker, monkeypatch: Any) -> None:
     """The pool raises although one of its threads has begun the run: all is well."""
     queue = make(1)
-    submit = pool_of(queue).start
+    submit = pool_of(queue).submit
     ran: list[int] = []
 
     def submit_and_raise(*args: Any) -> None:
@@ -339,7 +405,7 @@ def test_start_that_fails_after_the_run_was_taken(make: Maker, monkeypatch: Any)
         until(lambda: idle_in(queue) == 1)
         raise MemoryError
 
-    monkeypatch.setattr(pool_of(queue), "start", submit_and_raise)
+    monkeypatch.setattr(pool_of(queue), "submit", submit_and_raise)
     value(queue.submit(ran.append, 1))
     monkeypatch.undo()
     value(queue.submit(ran.append, 2))

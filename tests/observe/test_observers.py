@@ -329,7 +329,7 @@ def lack_threads(scheduler: Scheduler, queue: Queue) -> Any:
     def no_thread(*args: Any) -> None:
         raise RuntimeError("can't start new thread")
 
-    pool_of(queue).start = no_thread
+    pool_of(queue).submit = no_thread
     return 1
 
 

@@ -461,7 +461,7 @@ def test_generator_of_an_abandoned_scheduler_completes_no_items() -> None:
     gate.wait_entered()
     abandon(queue)
     gate.open()
-    pool_of(queue).join(wait=True)
+    pool_of(queue).shutdown()
     assert not any(item.done() for item in items) and not task.done()
 
 

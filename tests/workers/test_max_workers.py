@@ -181,7 +181,7 @@ def test_worker_that_is_one_too_many_when_it_is_to_get_a_thread(monkeypatch: pyt
         held = [queue.submit(gate)]
         gate.wait_entered()
         held.append(queue.submit(abs, -1))
-        submit = pool_of(queue).start
+        submit = pool_of(queue).submit
 
         def late(*args: Any) -> None:
             monkeypatch.undo()
@@ -189,7 +189,7 @@ def test_worker_that_is_one_too_many_when_it_is_to_get_a_thread(monkeypatch: pyt
             submit(*args)
             queue.max_workers = 2
 
-        monkeypatch.setattr(pool_of(queue), "start", late)
+        monkeypatch.setattr(pool_of(queue), "submit", late)
         queue.max_workers = 2
         gate.open()
         assert [task.result(DEADLINE) for task in held] == [None, 1]
