@@ -201,8 +201,7 @@ class Receiver:
             raise BegunAnew
         for each in value:
             self._publish(each)
-        self._worker.queue.scheduler.streams.close_stream(stream)
-        return stream.values.copy()
+        return self._worker.queue.scheduler.streams.close_stream(stream)
 
 
 # The receivers of this interpreter whose calls no worker has begun, by key.

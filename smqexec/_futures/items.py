@@ -2,14 +2,13 @@
 
 For the planner an item is a relay that depends on its task: no worker starts it.  The worker that publishes
 the value of a generator task ends its item.  The thread that ends an ordinary task takes the item's part of
-the result (`Item._extract`).  An item that is requested after its value, or error, is known is made done.
+the result.  An item that is requested after its value, or error, is known is made done.
 
 The scheduler's lock guards pending items; a done item never changes.
 """
 
 from __future__ import annotations
 
-from concurrent.futures import Future
 from reprlib import repr as short
 from typing import Any, TypeVar
 
@@ -83,20 +82,6 @@ class Item(PlannedFuture[R]):
         except Exception as error:
             strip_ours(error)
             return cls._ended(FAILED, Failure(error))
-
-    @ours
-    def _extract(self, task: Future[Any]) -> None:
-        """End this item with its part of the result of *task*, which has ended: an item callback."""
-        queue, result = self._home, task._outcome  # type: ignore[attr-defined]
-        if queue is None or task.cancelled() or isinstance(result, Failure):
-            return  # this item has ended, with the task or before
-        try:
-            value = result[self._key]
-        except BaseException as error:
-            strip_ours(error)
-            queue.scheduler.streams.fail_item(self, Failure(error))
-        else:
-            queue.scheduler.streams.complete_item(self, value)
 
     def promote(self) -> bool:
         """Make the task of the item count as newly submitted.

@@ -82,5 +82,4 @@ def drive(queue: QueueState, worker: Worker, task: Task[Any], iterator: Iterator
             close = value = at_end = None
             del queue, worker, task, iterator, stream, values
         raise
-    scheduler.streams.close_stream(stream)
-    return values.copy()
+    return scheduler.streams.close_stream(stream)  # type: ignore[no-any-return]

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from gate import DEADLINE, Gate
 from generating import END, Fed, announced, before, count, feeding, listed, same, state
-from internals import core_of, stream_of, waiters_of
+from internals import core_of, outside_of, stream_of, waiters_of
 from outcomes import Broken, Kept, fail, outcome
 from programs import forks, run
 from threads import beside, planned, until, until_gone, without_collector
@@ -71,9 +71,11 @@ def test_cancelled_item_takes_only_its_dependents() -> None:
         # It can be asked for again.
         again = task[0]
         assert again is not first
-        fed.give(1, 2, END)
-        assert task.result(DEADLINE) == [1, 2]
+        fed.give(1, 2)
         assert (again.result(DEADLINE), heirs[1].result(DEADLINE)) == (1, 2)
+        until(lambda: not stream_of(task).items)
+        fed.give(END)
+        assert task.result(DEADLINE) == [1, 2]
         assert first.cancelled()
         assert not again.cancel()
 
@@ -384,6 +386,7 @@ def test_part_releases_the_result() -> None:
         part_gone = weakref.ref(parts[1])
         del parts
         until_gone(part_gone)
+        assert not outside_of(scheduler)
 
 
 def test_value_comes_while_its_item_is_entered() -> None:
@@ -443,7 +446,7 @@ def test_task_ends_before_the_item_of_a_value_that_came_meanwhile(end: str) -> N
 def test_item_is_cancelled_before_it_fails() -> None:
     with feeding() as (scheduler, _, fed, task):
         item = task[0]
-        before(core_of(scheduler).streams, "fail_item", item.cancel)
+        before(core_of(scheduler).streams, "_fail", item.cancel)
         fed.give(END)
         assert task.result(DEADLINE) == []
         assert item.cancelled()
@@ -477,17 +480,15 @@ def test_pending_tasks_are_cancelled_before_a_part_is_cut() -> None:
 def test_item_is_asked_for_where_all_values_are_there() -> None:
     """The generator has ended; that the task has is not told yet."""
     with planned(1) as (scheduler, queue):
-        closing = core_of(scheduler).streams.close_stream
         found: list[Any] = []
 
-        def look(stream: Any) -> None:
-            closing(stream)
+        def look() -> None:
             found.extend([task[0], task[1], beside(list, iter(task))])
             assert not task.done()
             with pytest.raises(TypeError, match="not known before its end"):
                 len(task)
 
-        core_of(scheduler).streams.close_stream = look
+        before(core_of(scheduler).dispatcher, "complete", look)
         gate = Gate()
         task = queue.submit(Fed(gate, "a", END))
         gate.wait_entered()
