@@ -86,37 +86,6 @@ def test_late_task_makes_work_ready_for_an_idle_queue() -> None:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="sends itself a signal")
-def test_interrupted_wait() -> None:
-    outcome = run(
-        """
-        gate, queue = Gate(), Queue(2)
-        held = queue.submit(gate, "ran")
-        queue.submit(say, held)
-        gate.wait_entered()
-        interrupted = threading.Event()
-        def handle(*_):
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
-            interrupted.set()
-            raise KeyboardInterrupt
-        signal.signal(signal.SIGINT, handle)
-        def interrupt():
-            until(lambda: record_of(held))
-            # Python overlooks a signal that comes just before a thread blocks.
-            while not interrupted.wait(0.01):
-                signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
-        threading.Thread(target=interrupt).start()
-        try:
-            held.result(DEADLINE)
-        except KeyboardInterrupt:
-            say("interrupted", held.running())
-        gate.open()
-        assert held.result(DEADLINE) == "ran"
-        """
-    )
-    assert outcome.lines == ["interrupted True", "ran"]
-
-
-@pytest.mark.skipif(os.name != "posix", reason="sends itself a signal")
 @pytest.mark.parametrize("block", ["Queue(1)", "Scheduler() as scheduler, Queue(scheduler, 1)"])
 def test_interrupted_with_block(block: str) -> None:
     """What is pending is cancelled, and the block waits for what runs; then the program ends."""

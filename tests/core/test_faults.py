@@ -20,7 +20,6 @@ from gate import DEADLINE, Gate, occupy
 from internals import (
     check_order,
     core_of,
-    idle_in,
     lock_of,
     order_of,
     outside_of,
@@ -284,28 +283,6 @@ def test_queue_that_breaks_while_a_thread_is_started(monkeypatch: pytest.MonkeyP
         monkeypatch.undo()
         assert scheduler.counts()["failed"] == 1
         healthy(other)
-
-
-def test_idle_threads_of_a_queue_that_breaks_with_nothing_pending_leave() -> None:
-    calls = itertools.count()
-    begun, gate = Gate(), Gate()
-
-    def initialize() -> None:
-        if next(calls):
-            begun.open()
-            gate.enter()
-            raise Broken
-
-    queue = Queue(2, initializer=initialize)
-    first = begun.hold(queue)
-    assert queue.submit(abs, 1).result(DEADLINE) == 1  # by the first thread: the second is not there yet
-    first.result(DEADLINE)
-    until(lambda: idle_in(queue) == 1)
-    gate.open()
-    for thread in list(queue._threads):
-        thread.join(DEADLINE)
-        assert not thread.is_alive()
-    queue.shutdown()
 
 
 def test_queue_that_broke_is_forgotten_when_it_is_lost() -> None:

@@ -299,25 +299,6 @@ def test_promoted_tasks_stay_promoted() -> None:
         assert [number for number in order if number != 3] == [1, 2, 0]
 
 
-def test_submit_at_the_bottom_of_a_recursion() -> None:
-    """Where there is no room to add a task, submit raises RecursionError; else the task runs."""
-    with planned(2) as (scheduler, queue):
-        submitted: list[Any] = []
-
-        def recur(first: Any) -> None:
-            task = queue.submit(str, first)
-            submitted.append(task)
-            recur(task if len(submitted) % 2 else first)
-
-        with pytest.raises(RecursionError):
-            recur(queue.submit(int))
-        failed = queue.submit(recur, queue.submit(int))
-        assert isinstance(failed.exception(DEADLINE), RecursionError)
-        assert scheduler.wait(DEADLINE)
-        assert {task.result(DEADLINE) for task in submitted} == {"0"}
-        check_order(scheduler)
-
-
 def test_future_that_refuses_a_callback() -> None:
     """A future of another library that raises as it is asked to tell: nothing was submitted."""
 

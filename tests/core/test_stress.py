@@ -503,43 +503,6 @@ def asleep(task: Task[Any]) -> bool:
     return False
 
 
-def test_circle_through_a_slot_is_none() -> None:
-    """What is needed only because it holds a slot may wait for us: it helps itself.
-
-    ::
-
-        caller waits for inner, whose slot is held by first, which waits for early, whose slot is
-        held by second, which waits for first; then first waits for caller, and does inner
-    """
-    outside: Future[int] = Future()
-    gate = Gate()
-    with planned(1, 1, 1) as (_, one, two, three):
-
-        def wait_twice() -> int:
-            gate.enter()
-            with suppress(Failed):
-                early.result(DEADLINE)
-            return caller.result(DEADLINE)
-
-        early = three.submit(abs, outside)
-        first = one.submit(wait_twice)
-        gate.wait_entered()
-        second = three.submit(lambda: first.result(DEADLINE))
-        until(lambda: asleep(second))
-        go = Gate()
-        end = Gate()
-        caller = two.submit(lambda: go.enter() or one.submit(end.enter, 1).result(DEADLINE))
-        gate.open()
-        until(lambda: asleep(first))
-        go.open()
-        until(lambda: asleep(caller))
-        outside.set_exception(Failed())
-        end.wait_entered()
-        until(lambda: asleep(caller) or caller.done())
-        end.open()
-        assert [task.result(DEADLINE) for task in (first, second, caller)] == [1, 1, 1]
-
-
 def test_wait_that_is_over_closes_no_circle() -> None:
     """When late begins to wait for first, that waits for other, but other no more for late."""
     outside: Future[int] = Future()

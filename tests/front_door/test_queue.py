@@ -275,22 +275,6 @@ def test_idle_thread_of_a_broken_queue_that_was_shut_down_meanwhile_leaves(
     leave(queue._threads)
 
 
-def test_failing_initializer_of_a_lost_queue(make: Maker) -> None:
-    gate = Gate()
-
-    def initializer() -> None:
-        gate.enter()
-        raise Broken
-
-    queue = make(1, initializer=initializer)
-    task = queue.submit(int)
-    gate.wait_entered()
-    del queue
-    gc.collect()
-    gate.open()
-    assert isinstance(task.exception(DEADLINE), BrokenThreadPool)
-
-
 def test_second_initializer_that_fails_when_the_queue_is_gone() -> None:
     gates = [Gate(), Gate()]
     numbers = itertools.count()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Future
 from contextlib import suppress
@@ -291,29 +290,6 @@ def alarms() -> Iterator[list[Callable[[], object]]]:
     signal.setitimer(signal.ITIMER_REAL, 0)
     signal.signal(signal.SIGALRM, before)
     assert most < 20, "handlers were nested"
-
-
-@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs timers that send signals")
-def test_handlers_of_real_signals(alarms: list[Callable[[], object]]) -> None:
-    with planned(2) as (scheduler, queue):
-        told: list[Any] = []
-        last: list[Any] = [queue.submit(int)]
-        alarms += [
-            lambda: last[0].add_done_callback(told.append),
-            lambda: repr(queue),
-            scheduler.stop,
-            scheduler.resume,
-        ]
-        tasks = []
-        deadline = time.monotonic() + DEADLINE
-        while len(told) < 100:
-            assert time.monotonic() < deadline
-            last[0] = queue.submit(int)
-            tasks.append(last[0])
-        alarms.clear()
-        scheduler.resume()
-        assert [task.result(DEADLINE) for task in tasks] == [0] * len(tasks)
-        assert not DEFERRED
 
 
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs timers that send signals")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import concurrent.futures._base
-import os
 import sys
 import threading
 from collections.abc import Callable
@@ -67,65 +66,6 @@ def test_wait_interrupted_at_every_line(name: str, ending: bool) -> None:
                 assert step > 20, "nothing was interrupted"
                 return
     raise AssertionError("too many steps")
-
-
-PROGRAM = """
-import random
-from concurrent.futures import FIRST_COMPLETED, as_completed, wait
-
-chance = random.Random({seed})
-armed = over = False
-struck = 0
-
-def handler(number, frame):
-    global struck
-    if armed:
-        struck += 1
-        raise KeyboardInterrupt
-
-signal.signal(signal.SIGINT, handler)
-
-def press():
-    moments = random.Random({seed})
-    while not over:
-        time.sleep(moments.random() * 0.003)
-        os.kill(os.getpid(), signal.SIGINT)
-
-pressing = threading.Thread(target=press)
-end = time.monotonic() + 1
-with Scheduler() as scheduler, Queue(scheduler, 3) as queue:
-    pressing.start()
-    while time.monotonic() < end or struck < 21:
-        first = queue.submit(time.sleep, chance.random() * 0.002)
-        tasks = [first] + [queue.submit(abs, i) for i in range(50)]
-        tasks += [queue.submit(lambda *_: None, chance.choice(tasks)) for _ in range(50)]
-        try:
-            try:
-                armed = True
-                kind = chance.randrange(4)
-                if kind == 0:
-                    wait(tasks)
-                elif kind == 1:
-                    wait(tasks, 0.001, FIRST_COMPLETED)
-                elif kind == 2:
-                    for _ in as_completed(tasks):
-                        pass
-                else:
-                    next(as_completed(tasks))
-            finally:
-                armed = False
-        except KeyboardInterrupt:
-            pass
-    over = True
-    pressing.join()
-say("ended")
-"""
-
-
-@pytest.mark.skipif(os.name == "nt", reason="Windows sends no SIGINT to a process alone")
-@pytest.mark.parametrize("seed", slow_but(0, range(3)))
-def test_wait_interrupted_at_random_moments(seed: int) -> None:
-    assert run(PROGRAM.replace("{seed}", str(seed))).lines == ["ended"]
 
 
 # Exact.

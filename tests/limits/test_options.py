@@ -41,33 +41,6 @@ def test_name_is_shown_for_all_its_life() -> None:
     assert [label_of(task) for task in tasks] == ["dark frame", "flat", "abs"]
 
 
-def test_name_in_events_and_reasons() -> None:
-    events: list[Any] = []
-    needs: list[tuple[int, ...]] = []
-
-    def note(event: Any) -> None:
-        events.append((event.kind, event.name))
-        if event.kind == "submit":
-            needs.append(event.dependencies)
-
-    with planned(1, stopped=True) as (scheduler, queue):
-        scheduler.observe(note)
-        early = queue.options(name="early").submit(abs, -1)
-        late = queue.options(after=[early]).submit(abs, early)
-        after = queue.options(after=[late, settled(early)]).submit(abs, 1)
-        assert f"needs early#{early._serial}" in late.why()
-        scheduler.resume()
-        assert after.result(DEADLINE) == 1
-        assert scheduler.wait(DEADLINE)
-    numbers = early._serial, late._serial
-    assert needs == [(), numbers[:1], numbers[::-1]]
-    assert events == [
-        *[("submit", "early"), ("submit", "abs"), ("submit", "abs"), ("resume", "")],
-        *[("start", "early"), ("end", "early"), ("start", "abs"), ("end", "abs")],
-        *[("start", "abs"), ("end", "abs")],
-    ]
-
-
 # The map of a submitter.
 
 

@@ -387,22 +387,6 @@ def finish(plan: Plan, queue: str = "q", limit: int = 1_000_000) -> None:
         limit -= 1
 
 
-@pytest.mark.parametrize("order", ["newest", "oldest"])
-def test_service_of_independent_graphs_does_not_grow(order: str) -> None:
-    """A task that is never reached sleeps below 5,000 rounds."""
-    plan = Plan(order, queues="qr")
-    plan.add("asleep", queue="r")
-    plan.add("never", ["asleep"], queue="r")
-
-    def step(number: int) -> None:
-        plan.put("a b:a x:ab")
-        if number % 5 == 0:
-            plan.drop("x")
-        finish(plan)
-
-    assert service(plan, 5000, step) < 4 * SWEEP_FROM
-
-
 def test_service_that_always_has_work_does_not_grow() -> None:
     """A chain that never ends, each link of which also needs a part that runs already."""
     plan = Plan(queues="qr")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import logging
-import random
 import tracemalloc
 import weakref
 from collections.abc import Callable
@@ -20,7 +19,7 @@ from outcomes import Broken, Kept, fail, outcome
 from programs import forks, run
 from threads import beside, planned, until, until_gone, without_collector
 
-from smqexec import Item, number_of_results, settled
+from smqexec import Item, settled
 
 
 def test_item_is_a_full_future(caplog: pytest.LogCaptureFixture) -> None:
@@ -536,31 +535,6 @@ def test_task_ends_while_something_of_it_is_asked_for(asked: str, end: str) -> N
         else:
             with pytest.raises((Broken, CancelledError)):
                 list(iter(task))
-
-
-def test_race_between_values_and_requests_for_items(switching_often: None) -> None:
-    """Many rounds, unforced: items, iteration, a cancelled item, and the end."""
-    chance = random.Random(1)
-    with planned(3) as (_, queue):
-        for _ in range(60):
-            n = chance.randrange(1, 30)
-            told = chance.random() < 0.5
-            task = queue.submit(number_of_results(same)(partial(count)) if told else count, n)
-            found = [beside(list, iter(task)) for _ in range(2)]
-            lengths = [beside(len, task) for _ in range(2 * told)]
-            items = [task[i] for i in range(n if told else n + 2)]  # beyond the length it may raise
-            heirs = [queue.submit(same, item) for item in items]
-            cancelled = [item.cancel() for item in items[::3]]
-            assert task.result(DEADLINE) == list(range(n))
-            assert [each.result(DEADLINE) for each in found] == [list(range(n))] * 2
-            assert [each.result(DEADLINE) for each in lengths] == [n] * len(lengths)
-            for i, (item, heir) in enumerate(zip(items, heirs, strict=True)):
-                expected = "cancelled" if item.cancelled() else i if i < n else IndexError
-                for future in (item, heir):
-                    end = outcome(future)
-                    assert (type(end) if i >= n and end != "cancelled" else end) == expected or end == 0
-            assert [item.cancelled() for item in items[::3]] == cancelled
-            assert [task[i].result(0) for i in range(n)] == list(range(n))
 
 
 def test_item_that_ctrl_c_left_without_its_value_ends_with_the_next_request() -> None:
