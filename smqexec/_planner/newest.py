@@ -54,7 +54,7 @@ from typing import Any
 
 from .graph import settle
 from .line import BOTTOM, GAP, Line
-from .nodes import DONE, NONE, READY, RUNNING, WAITING, Node, PlannedQueue, release_dependencies
+from .nodes import DONE, NONE, READY, RUNNING, WAITING, Node, PlannedQueue
 from .search import HELD_BACK, Past, Search, Shelf
 from .searches import Searches
 
@@ -121,8 +121,8 @@ class NewestFirst(Searches):
     def take(self, queue: PlannedQueue, limit: int = maxsize, ended: Any = None) -> Any:
         """Start the node of *queue* that goes first; None if none is ready.
 
-        Also None if *limit* steps do not find it: the next call goes on.  *ended*, a running node of
-        *queue*, ends first, with a value; `freed` then may lack the node that starts.
+        Also None if a search of *limit* steps, or twice as many, does not find it: the next call goes on.
+        *ended*, a running node of *queue*, ends first, with a value; `freed` may lack the node that starts.
         """
         line, todo = queue.line, self.todo
         if ended is None:
@@ -156,31 +156,32 @@ class NewestFirst(Searches):
         fresh, things = self._fresh, line.things
         node = things[-1]
         if fresh is None:
-            # What is on top, if nothing newer is late: a ready node, or a search that is to go on.
+            # What is on top, if nothing newer is late: a ready node, or a search that goes on.
             if todo.things[-1]._number > node._number:
                 things = todo.things
                 node = things[-1]
             if not line.late_top < node._number > todo.late_top:
-                return self._take_first(queue, self.steps + limit)
-            if node._stage == READY and node._queue is queue:
+                node = None
+            elif node._stage == READY and node._queue is queue:
                 del things[-1]
             else:
-                stop = self.steps + limit
-                if (
-                    type(node) is not Search or not queue.ready
-                    or (node := self._advance(node, queue, stop)) is None
-                ):  # fmt: skip
-                    return self._take_first(queue, stop)
+                searches = type(node) is Search and queue.ready
+                node = self._advance(node, queue, limit) if searches else None
         elif (
             # The fresh node, on the same condition.
             fresh._queue is queue
-            and todo.things[-1]._number <= (rank := fresh._search._number) > node._number
-            and todo.late_top <= rank > line.late_top
+            and todo.things[-1]._number <= (number := fresh._search._number) > node._number
+            and todo.late_top <= number > line.late_top
         ):
             node, self._fresh = fresh, None
             node._search = None
         else:
-            return self._take_first(queue, self.steps + limit)
+            node = None
+        if node is None:
+            node = self._find(queue, limit)
+            if node is None:
+                queue.running -= 1
+                return None
         # `PlannedQueue.start`, written out, but `running` was counted above.
         node._stage = RUNNING
         queue.ready -= 1
@@ -191,17 +192,15 @@ class NewestFirst(Searches):
             node._dependencies = NONE
         return node
 
-    def _take_first(self, queue: PlannedQueue, stop: int) -> Any:
-        """Do what `take` does in every case, for a node that is counted as running already."""
+    def _find(self, queue: PlannedQueue, limit: int) -> Any:
+        """Return the node of *queue* that goes first, now listed nowhere: what `take` does in every case."""
         line, todo = queue.line, self.todo
+        stop = self.steps + limit
         node: Any = None
         if queue.held_back:
             node = next(iter(queue.held_back))
             del queue.held_back[node]
-        while node is None:
-            if not queue.ready or self.steps >= stop:
-                queue.running -= 1
-                return None
+        while node is None and queue.ready and self.steps < stop:
             for each in (line, todo):
                 top = each.things[-1]
                 if top is GAP or each.late_top > top._number:
@@ -223,9 +222,9 @@ class NewestFirst(Searches):
                 break
             # The first of `todo` is newer than all that may start.
             if type(thing) is Search:
-                node = self._advance(thing, queue, stop)
+                node = self._advance(thing, queue, stop - self.steps)
             elif thing._stage == WAITING:
-                node = self.begin(thing, queue, stop)
+                node = self.begin(thing, queue, stop - self.steps)
             else:
                 # It became ready in `todo`: see `list_ready`.
                 self.steps += 1
@@ -234,10 +233,8 @@ class NewestFirst(Searches):
                     node = thing
                 else:
                     self.put(thing)
-        node._stage = RUNNING
-        node._search = None
-        queue.ready -= 1
-        release_dependencies(node)
+        if node is not None:
+            node._search = None
         return node
 
     def listed(self, queues: Iterable[PlannedQueue]) -> list[Any]:

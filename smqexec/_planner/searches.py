@@ -40,12 +40,12 @@ class Searches:
         elif node._place is not None and node._place >= 0 and not self.todo.remove(node):
             node._queue.line.remove(node)
 
-    def begin(self, root: Any, queue: PlannedQueue, stop: int) -> Any:
+    def begin(self, root: Any, queue: PlannedQueue, limit: int) -> Any:
         """Search from *root*, the first of `todo`: let a search adopt it, or make one.
 
         Return its one dependency, if that is a ready node of *queue*: it goes first, without a search.
         """
-        path, rests, search = self._path(root, min(PATH, stop - self.steps))
+        path, rests, search = self._path(root, min(PATH, limit))
         self.steps += len(path) or 1
         if not path:
             # All that it needs runs.  It is listed again once it is ready.
@@ -165,19 +165,20 @@ class Searches:
             search.frames, search.later = [], ()
             self.todo.remove(search)
 
-    def _advance(self, search: Search, queue: PlannedQueue, stop: int) -> Node | None:
-        """Go on with *search*, the first of `todo`, until it meets a ready node of *queue*, or step *stop*.
+    def _advance(self, search: Search, queue: PlannedQueue, limit: int) -> Node | None:
+        """Go on with *search*, the first of `todo`, until it meets a ready node of *queue*.
 
-        Return that node, which goes first and is listed nowhere, or None.  A search that has nothing left
-        leaves `todo`.
+        Return after *limit* steps at most: that node, which goes first and is listed nowhere, or None.  A
+        search that has nothing left leaves `todo`.
         """
         frames, number, todo, steps = search.frames, search._number, self.todo, self.steps
         needs: Any = NONE  # the list that is visited: the dependencies of a node
         above: Any = None  # that node, if its list was begun in this call
         index = count = 0
-        for self.steps in range(steps + 1, stop + 1):
+        for self.steps in range(steps + 1, steps + limit + 1):
             while index >= count:  # the list is at its end
                 if not frames and not search.later:
+                    self.steps -= 1  # no node is left to look at
                     todo.remove(search)
                     return None
                 needs, index = frames.pop() if frames else search.later.popleft()
