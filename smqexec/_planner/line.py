@@ -81,7 +81,7 @@ class Line:
         elif place < len(things) and things[place] is thing:
             things[place] = GAP
             self.gaps += 1
-            if self.gaps > SWEEP_FROM:
+            if 2 * self.gaps > len(things) + SWEEP_FROM:
                 self.sweep()
         else:
             return False
@@ -108,13 +108,11 @@ class Line:
             self.late_top = -heap[0] if heap else -1
 
     def sweep(self) -> None:
-        """Remove all gaps, if they are half of the stack.  Cost: O(1) for each of them."""
-        things = self.things
-        if 2 * self.gaps > len(things):
-            things[:] = [thing for thing in things if thing is not GAP]
-            for index, thing in enumerate(things):
-                thing._place = index
-            self.gaps = 0
+        """Remove all gaps.  Cost: O(1) for each of them, if they are half of the stack."""
+        self.things[:] = [thing for thing in self.things if thing is not GAP]
+        for index, thing in enumerate(self.things):
+            thing._place = index
+        self.gaps = 0
 
     def all(self) -> list[Any]:
         """Return all things, also after an exception in the middle of a change."""

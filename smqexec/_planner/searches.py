@@ -213,7 +213,7 @@ class Searches:
             if state == READY and node._queue is queue:
                 if index < count:
                     frames.append((needs, index))
-                if todo.gaps > SWEEP_FROM:
+                if 2 * todo.gaps > len(todo.things) + SWEEP_FROM:
                     todo.sweep()  # a long search leaves gaps, and it may be the last for long
                 node._search = None
                 return node  # type: ignore[no-any-return]
