@@ -13,9 +13,9 @@ from typing import Any, Protocol, TypeAlias
 from .._futures.task import Task
 from .._planner import Node
 
-# Nodes that a search, or the planner, visits under one hold of the lock: well below a millisecond on the
-# slowest machine tried (0.3 µs a node, 2 µs where each is taken over from an older search).
-SEARCH_LIMIT = 300
+# Nodes that a search visits under one hold of the lock; the planner twice as many at most.  On the slowest
+# machine tried that is well below a millisecond: 0.3 µs a node, 2 µs if an older search has each.
+SEARCH_LIMIT = 150
 
 # Of ``queue_state``, which imports this module.
 QueueState: TypeAlias = Any
