@@ -7,13 +7,7 @@ import contextvars
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import (
-    ALL_COMPLETED,
-    FIRST_COMPLETED,
-    FIRST_EXCEPTION,
     Future,
-    ThreadPoolExecutor,
-    as_completed,
-    wait,
 )
 from typing import Any
 
@@ -36,13 +30,6 @@ def gate(queue: Queue) -> Iterator[Gate]:
     gate = Gate()
     yield gate
     gate.open()
-
-
-@pytest.fixture
-def pool(gate: Gate) -> Iterator[ThreadPoolExecutor]:
-    with ThreadPoolExecutor(2) as pool:
-        yield pool
-        gate.open()
 
 
 def run(main: Callable[[], Any]) -> Any:
@@ -125,49 +112,6 @@ def test_wrap_future_and_its_cancellation(queue: Queue, gate: Gate) -> None:
     run(main)
     assert pending.cancelled()
     assert dependent.cancelled()
-
-
-# concurrent.futures
-
-
-def test_wait_for_all_of_several_executors(queue: Queue, pool: ThreadPoolExecutor, gate: Gate) -> None:
-    futures: list[Future[Any]] = [queue.submit(gate), pool.submit(gate)]
-    futures += [queue.submit(int, futures[1]), queue.submit(int, "x")]
-    futures[2].cancel()
-    gate.wait_entered(2)
-    gate.open()
-    done, left = wait(futures, DEADLINE, return_when=ALL_COMPLETED)
-    assert (done, left) == (set(futures), set())
-
-
-def test_wait_for_the_first_of_several_executors(queue: Queue, pool: ThreadPoolExecutor, gate: Gate) -> None:
-    task, other = queue.submit(gate), pool.submit(gate)
-    gate.wait_entered(2)
-    first = queue.submit(str, pool.submit(int))
-    done, left = wait([task, other, first], DEADLINE, return_when=FIRST_COMPLETED)
-    assert (done, left) == ({first}, {task, other})
-    gate.open()
-    assert wait([task, other, first], DEADLINE).not_done == set()
-
-
-def test_wait_for_the_first_exception(queue: Queue, pool: ThreadPoolExecutor, gate: Gate) -> None:
-    held = pool.submit(gate)
-    failing = queue.submit(abs, queue.submit(int, "x"))
-    done, left = wait([held, failing], DEADLINE, return_when=FIRST_EXCEPTION)
-    assert (done, left) == ({failing}, {held})
-
-
-def test_as_completed_mixes_executors(queue: Queue, pool: ThreadPoolExecutor, gate: Gate) -> None:
-    held, other = queue.submit(gate, "task"), pool.submit(gate, "other")
-    gate.wait_entered(2)
-    early = queue.submit(int, "3")
-    failed = queue.submit(int, "x")
-    cancelled = queue.submit(str, held)
-    assert cancelled.cancel()
-    completed = as_completed([held, other, early, failed, cancelled], DEADLINE)
-    assert {next(completed) for _ in range(3)} == {early, failed, cancelled}
-    gate.open()
-    assert {future.result() for future in completed} == {"task", "other"}
 
 
 # Programs' ways

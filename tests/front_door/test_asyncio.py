@@ -8,7 +8,6 @@ import asyncio.base_events
 import asyncio.futures
 import concurrent.futures._base
 import threading
-from collections.abc import Iterator
 from concurrent.futures import CancelledError, Future
 from pathlib import Path
 from types import ModuleType
@@ -16,7 +15,7 @@ from typing import Any
 
 import pytest
 from gate import DEADLINE, Gate
-from outcomes import Broken, fail
+from outcomes import fail
 from threads import planned
 
 from smqexec import Item, Queue, Scheduler, Task
@@ -85,32 +84,6 @@ def test_snapshots() -> None:
         assert futures[4]._get_snapshot() == (True, False, 1, None)
         assert tasks[1]._get_snapshot() == futures[5]._get_snapshot() == (True, False, None, error)
         assert tasks[2]._get_snapshot() == heir._get_snapshot() == (True, True, None, None)
-
-
-def test_items_and_generator_tasks() -> None:
-    async def main() -> None:
-        with planned(1) as (_, queue):
-            gate = Gate()
-
-            def generate() -> Iterator[int]:
-                yield 0
-                gate.enter()
-                yield 1
-
-            task = queue.submit(generate)
-            items = [task[0], task[1]]
-            assert await items[0] == 0
-            waiting = asyncio.ensure_future(items[1])
-            await asyncio.sleep(0)
-            assert not waiting.done()
-            gate.open()
-            assert await waiting == 1
-            assert [value async for value in task] == await task == [0, 1]
-            assert await queue.submit(divmod, 7, 2)[0] == 3
-            with pytest.raises(Broken, match="on purpose"):
-                await queue.submit(fail)[0]
-
-    asyncio.run(asyncio.wait_for(main(), DEADLINE))
 
 
 # Values that are kept elsewhere.

@@ -175,14 +175,6 @@ def test_the_demonstration_is_drawn_both_ways(
 # Other libraries.  None is needed here.
 
 
-def test_the_callback_layer_hands_failures_on(benchmarks: Any) -> None:
-    peer = benchmarks.adapters.Callbacks()
-    failed = peer.submit(int, "x")
-    late = peer.submit(abs, peer.submit(abs, failed))
-    assert late.exception(timeout=10) is failed.exception()
-    peer.close()
-
-
 def test_libraries_that_are_missing_fail_or_hang_are_told(
     benchmarks: Any, monkeypatch: pytest.MonkeyPatch, capsys: Output
 ) -> None:
