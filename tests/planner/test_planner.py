@@ -127,6 +127,27 @@ def test_chain_of_relays_needs_no_recursion() -> None:
 # Held relays: items of a generator, which is running while it publishes them.
 
 
+@pytest.mark.parametrize("order", ["newest", "oldest"])
+def test_item_is_done_while_its_generator_runs(order: str) -> None:
+    r"""::
+
+    g --> (i) --> x     done one after the other, while g goes on
+    g --> (j) --> y
+    """
+    plan = Plan(order)
+    plan.add("g")
+    plan.item("i", "g")
+    plan.item("j", "g")
+    plan.put("x:i y:j")
+    assert (plan.take(), plan.take()) == ("g", None), "no item ever starts"
+    for item, dependent in ["ix", "jy"]:
+        assert plan.done(item) == [dependent]
+        plan.check()
+        assert plan.take() == dependent
+    assert dependents_of(plan.nodes["g"]) == []
+    assert plan.done("g") == []
+
+
 @pytest.mark.parametrize(
     ("asked", "ended"), [("one by one", "in order"), ("all first", "reversed"), ("all first", "shuffled")]
 )
