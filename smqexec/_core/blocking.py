@@ -5,8 +5,8 @@ No thread watches others: only a thread that has already blocked for so long pay
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
+from threading import TIMEOUT_MAX
 from time import monotonic
 from typing import Any
 
@@ -32,8 +32,5 @@ def block(wait: Callable[[float | None], bool], timeout: float | None, warn: Cal
 
 def acquire(lock: Any, timeout: float | None) -> bool:
     """Acquire *lock* within *timeout* seconds, and return True; else return False.  None: no limit."""
-    if timeout is None:
-        return lock.acquire()  # type: ignore[no-any-return]
-    if timeout <= 0:
-        return lock.acquire(blocking=False)  # type: ignore[no-any-return]
-    return lock.acquire(timeout=min(timeout, threading.TIMEOUT_MAX))  # type: ignore[no-any-return]
+    seconds = -1 if timeout is None else min(max(timeout, 0), TIMEOUT_MAX)
+    return lock.acquire(timeout=seconds)  # type: ignore[no-any-return]

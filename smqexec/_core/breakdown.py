@@ -58,8 +58,11 @@ def break_down(
             ended = _end_without_planner(core, found, Failure(error))
             for queue in core.queues:
                 _empty(queue, worker)
+            without_workers = [queue for queue in core.queues if not queue.workers]
             core.wake_condition_waiters()
         core.termination.finish(ended, task)
+        for queue in without_workers:  # so no last worker ends the pool
+            queue.pool.join(wait=False)
 
 
 def _end_without_planner(core: State, found: list[PlannedFuture[Any]], failure: Failure) -> list[Ended]:

@@ -1,13 +1,9 @@
-"""The one lock of a scheduler, and the one way to take it for everything but the hot paths.
+"""The one lock of a scheduler, and how to take it: by `Exclusive.exclusive`, but in hot paths.
 
-Reentrant calls.  A signal handler or finalizer may interrupt the thread that holds the lock, perhaps in the
-middle of a change.  Its own call can't wait, as that thread goes on only when the handler has returned.  So
-the calls that handlers may make are *deferred*: the same thread makes them as soon as it has released the
-lock.  All other reentrant calls raise.  The lock is an RLock for one reason: it knows whether the calling
-thread holds it.
-
-The hot paths (submit, take, complete) take the lock themselves, and then make deferred calls; all else uses
-`Exclusive.exclusive`.
+A signal handler or finalizer may interrupt the thread that holds the lock, perhaps in the middle of a change.
+Its own call can't wait, as that thread goes on only when the handler has returned.  So the calls that
+handlers may make are *deferred*: the same thread makes them as soon as it has released the lock.  All other
+reentrant calls raise.  The lock is an RLock, as that knows whether the calling thread holds it.
 """
 
 from __future__ import annotations
@@ -18,7 +14,6 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from threading import get_ident
-from types import TracebackType
 from typing import Any, Never
 
 from .._calls.interrupts import DEFERRED, MAIN, call_deferred, headroom, uninterrupted
@@ -30,11 +25,11 @@ SPINS = 20
 
 
 class Forked(RuntimeError):
-    """Raised in a forked child by each use of the lock of a scheduler that its parent made."""
+    """An object of the parent process was used in a forked child."""
 
 
 class ForkedLock:
-    """The lock of such a scheduler: the threads of its workers are the parent's, and so are its tasks."""
+    """The lock, in a forked child, of a scheduler whose workers and tasks are the parent's."""
 
     def acquire(self, *_: object) -> Never:
         raise Forked("the queue was made before the fork, and its tasks are the parent's; make a new one")
@@ -46,9 +41,7 @@ class Exclusive:
     """The lock, and how to take it."""
 
     def __init__(self) -> None:
-        # Guards the planner, all queues and tasks, and all of `State`.  While it is held no user code runs,
-        # and no object of the user's is released, whose finalizer would be user code.  In a forked child
-        # `abandon` replaces it.
+        # Guards the planner, all queues and tasks, and all of `State`.  `State.abandon` replaces it.
         self.lock: Any = threading.RLock()
         # The main thread waits for the lock in `Section`, and so defers the calls of handlers: signals that
         # come faster than the lock would nest one handler in another.  Read and written by that thread alone.
@@ -65,10 +58,9 @@ class Exclusive:
 
     def spin_and_lock(self) -> None:
         """Take the lock, which another thread holds: for hot paths, which have tried it at once."""
-        # A thread holds the lock for a microsecond or two, unless it loses the interpreter lock meanwhile.  A
-        # thread that blocks at once gets the lock at its release, but needs the interpreter lock to go on.
-        # So the next thread blocks too, and from then on each task costs a switch of threads: three times as
-        # much with 16 threads that submit.
+        # The lock is mostly held for a microsecond or two.  A thread that blocks at once gets the lock at its
+        # release, but needs the interpreter lock to go on.  So the next thread blocks too, and from then on
+        # each task costs a switch of threads: three times as much with 16 threads that submit.
         for _ in range(SPINS):
             time.sleep(0)  # lets the holder go on
             if self.lock.acquire(False):
@@ -118,9 +110,7 @@ class breakdown_on_error:
     def __enter__(self) -> None:
         pass
 
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
-    ) -> bool:
+    def __exit__(self, kind: object, value: object, traceback: object) -> bool:
         if not isinstance(value, Exception):
             return False
         self._core.break_down(value, self._worker, self._task)
@@ -162,9 +152,7 @@ class Section:
         """Make *call* after the lock was released, even if the block or an earlier call raises."""
         self._then.append((call, args))
 
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: object, value: object, traceback: object) -> None:
         try:
             self._core.lock.release()
             # Ctrl-C is still masked: what was decided is done, too.

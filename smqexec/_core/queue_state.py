@@ -1,13 +1,8 @@
 """Records of the core: a queue, its workers, and what the calling thread does for us.
 
-A queue has slots, and a worker fills a slot for as long as it lives.  A worker with a thread is in one of
-these states::
-
-    coming --> running --> idle --> coming --> ...
-
-*Coming*: it was started or woken, and has not looked for a task since.  *Running*: `Worker.task` is its task.
-*Idle*: it found no ready task, and waits for an entry of `Worker.wakes`.  A worker leaves when its queue
-ends,
+A worker fills a slot of its queue for as long as it lives.  A worker with a thread is *coming* (it was
+started or woken, and has not looked for a task since), then *running* (`Worker.task`), then *idle* (it found
+no ready task, and waits for an entry of `Worker.wakes`), then coming again.  It leaves when its queue ends,
 or has too many workers.  A worker without a thread of its own leaves in place of becoming idle.
 
 No wake is lost: a worker enters `QueueState.idle` under the same hold of the lock in which it found no ready
@@ -34,6 +29,9 @@ SHUT_DOWN = "cannot schedule new futures after shutdown"
 EXITING = "cannot schedule new futures after interpreter shutdown"
 
 
+STATES = ("waiting", "ready", "running", "done", "failed", "cancelled")
+
+
 class Worker:
     """What runs tasks in a slot of a queue: a thread's loop, or calls at an executor."""
 
@@ -42,22 +40,20 @@ class Worker:
     def __init__(self, queue: QueueState) -> None:
         # Constant.
         self.queue = queue
-        # An entry wakes the idle worker; one too many makes it look for a task in vain.  Any thread puts one,
-        # without a lock; the worker alone gets them.
+        # An entry wakes the idle worker.  Any thread puts one, without a lock; the worker alone gets them.
         self.wakes: SimpleQueue[None] = SimpleQueue()
-        # All other fields are guarded by the scheduler's lock.  The running task, the innermost if tasks run
-        # nested.  Written as a task is taken, and as it ends.
+        # The scheduler's lock guards this and all fields below.  The running task, the innermost if tasks run
+        # nested.
         self.task: Task[Any] | None = None
         # Tasks that wait while `task` runs nested in them, the outermost first; None for a callback that
-        # waits, whose task has ended.  Written by ``_workers.waiting``, in the worker's thread.
+        # waits.  Written by ``_workers.waiting``, in the worker's thread.
         self.suspended: list[Task[Any] | None] = []
-        # Its waits, the outermost first (`Wait`), each with the length of `suspended` at its begin.  Written
-        # by ``_workers.waits``.
+        # Each `Wait`, the outermost first, after the length of `suspended` at its begin.  Written by it.
         self.waits: list[tuple[int, Any]] = []
-        # None until the worker has begun, that is, has asked for a task.  Then the identifier of its thread;
-        # or the name of its slot, if it has no thread of its own.
+        # None until the worker has asked for a task.  Then the identifier of its thread; or the name of its
+        # slot, if it has no thread of its own.
         self.thread: int | str | None = None
-        # The number in the name of its slot; 0 for a worker with a thread of its own.
+        # The number in the name of its slot; 0 if it has no such name.
         self.number = 0
 
     def tasks(self) -> list[Task[Any]]:
@@ -72,7 +68,7 @@ class Worker:
 
 
 class _Current(threading.local):
-    """What the calling thread does for us.  Each thread has fields of its own, so they need no lock."""
+    """What the calling thread does for us.  Each thread has fields of its own."""
 
     # The worker whose task the thread runs; None while it runs none.
     worker: Worker | None = None
@@ -82,7 +78,7 @@ class _Current(threading.local):
     def __init__(self) -> None:
         # All its workers, the outermost first: more than one if it serves inline queues.
         self.workers: list[Worker] = []
-        # Each call begins one more worker of an inline queue: see ``_workers.inline``.
+        # Each call begins one more worker of an inline queue: see ``_workers.pools``.
         self.due: deque[Callable[[], None]] = deque()
 
 
@@ -90,16 +86,13 @@ CURRENT = _Current()
 
 
 class Barrier(Node):
-    """A relay of a queue with `in_order`: done when its task, and all before that, have started or ended.
-
-    Each task depends on the barrier of the task submitted before it.  The dispatcher ends a barrier when its
-    task starts; if the task ends without a start, the planner counts it as done for the barrier::
+    """A relay of a queue with `in_order`: done when its task, and all before that, have started or ended::
 
         task 1 <-- barrier 1 <-- task 2 <-- barrier 2 <-- task 3
                        ^------------------------'
 
-    So one task of the queue is ready at most, and to the planner's search a task needs, before all else,
-    what those before it need.
+    The dispatcher ends it when its task starts; an end without a start the planner counts as done.  So one
+    task of the queue is ready at most, and to the planner's search it needs what those before it need.
     """
 
     __slots__ = ()
@@ -107,14 +100,14 @@ class Barrier(Node):
 
 
 class QueueState(PlannedQueue):
-    """A queue: its slots, workers and counts.  The scheduler's lock guards all fields, except `lost`.
+    """A queue: its slots, workers and counts.  The scheduler's lock guards all fields.
 
     Tasks and workers refer to it, and not to the public `Queue`, which its user may lose.
     """
 
     __slots__ = (
         "_numbers", "barrier", "cancelled", "coming", "copies_context", "done",
-        "failed", "has_rules", "idle", "in_order", "inline", "keeps_idle", "limit", "lost", "name", "owner",
+        "failed", "has_rules", "idle", "in_order", "inline", "keeps_idle", "limit", "name", "owner",
         "pending_limit", "pool", "refusal", "remote_values", "scheduler", "searches", "width", "workers",
     )  # fmt: skip
 
@@ -126,16 +119,15 @@ class QueueState(PlannedQueue):
         self.pool = pool
         self.keeps_idle, self.inline, self.remote_values = pool.keeps_idle, pool.inline, pool.remote_values
         self.name = name
-        # How many slots it has: ``max_workers``.  Written by `Dispatcher.resize`, as is `limit`.
+        # How many slots it has: ``max_workers``.  Written by `Dispatcher.resize`, as is the next field.
         self.width = limit
-        # How many workers it may have: `width`, and those that wait at an executor (``prefetch``).  After a
-        # `resize` it has more, until these have ended their tasks.
+        # How many workers it may have: `width`, and ``prefetch``.  After a `resize` it has more for a while.
         self.limit = limit
         # All workers, in the order of their start.  `Wake.wake` adds a worker; `leave` removes it.
         self.workers: dict[Worker, None] = {}
-        # Idle workers.  The worker that became idle last is woken first.
+        # Idle workers; the last one is woken first.
         self.idle: dict[Worker, None] = {}
-        # Workers on their way to a task.  As many ready tasks need no further worker.
+        # Workers on their way to a task: as many ready tasks need no further worker.
         self.coming: dict[Worker, None] = {}
         # A heap of the free numbers of slots, up to the first number that no worker ever had.
         self._numbers = [1]
@@ -151,18 +143,13 @@ class QueueState(PlannedQueue):
         self.copies_context = False
         # If `in_order`: the `Barrier` of the task submitted last, on which the next task depends.
         self.barrier: Node | None = None
-        # True if a task can't just take the place of the task that ends: `in_order`, a pending limit, more
-        # workers than `limit`, or a stopped scheduler.  A cache, so that the hot paths have one test;
-        # `update_rules` writes it.
+        # A task can't just take the place of the task that ends: a cache, so that hot paths have one test.
+        # Written by `update_rules`.
         self.has_rules = False
-        # None while the queue takes tasks.  Then the exception of which `submit` raises a copy: the queue was
-        # shut down, is broken, or the interpreter exits.  Written by `refuse`.
+        # None while the queue takes tasks; then the exception of which `submit` raises a copy.
         self.refusal: BaseException | None = None
         # The user's queue; set once.
         self.owner: ref[Any] | None = None
-        # The user's queue was collected.  Written without the lock: the callback of `owner` runs in any
-        # thread, also in one that holds the lock.
-        self.lost = False
 
     @property
     def pending(self) -> int:
@@ -172,6 +159,11 @@ class QueueState(PlannedQueue):
     def running_tasks(self) -> list[Task[Any]]:
         """Return the tasks of all workers, those that wait while others run nested in them too."""
         return [task for worker in self.workers for task in worker.tasks()]
+
+    @property
+    def lost(self) -> bool:
+        """Whether the user's queue was collected."""
+        return self.owner is not None and self.owner() is None
 
     @property
     def ending(self) -> bool:
@@ -185,9 +177,8 @@ class QueueState(PlannedQueue):
             self.pending_limit.turn_away()
 
     def lose(self, _: object = None) -> None:
-        """Note that the user's queue was collected: the callback of `owner`.  Takes no lock."""
-        self.lost = True
-        # No worker sleeps for ever: one that becomes idle now enters `idle` first, and then reads `lost`.
+        """Wake idle workers, as the user's queue was collected: the callback of `owner`, in any thread."""
+        # No lock: this thread may hold it.  One that becomes idle now enters `idle` first, then reads `lost`.
         for worker in list(self.idle):
             worker.wakes.put(None)
         self.pool.lose(self)
@@ -228,7 +219,4 @@ class QueueState(PlannedQueue):
 
     def counts(self) -> dict[str, int]:
         """Return how many of its tasks are in each state."""
-        return {
-            "waiting": self.waiting, "ready": self.ready, "running": self.running,
-            "done": self.done, "failed": self.failed, "cancelled": self.cancelled,
-        }  # fmt: skip
+        return {name: getattr(self, name) for name in STATES}

@@ -1,14 +1,13 @@
 """The state that all parts of one scheduler share: the lock, the planner, the queues, and waiting threads.
 
-The parts are `Wake`, `Dispatcher`, `Submission`, `Termination`, `Stopping`, and those of the
-rooms above.  They keep no state of a task or queue themselves.  Each decides under `State.lock`, and acts
-after it: it stores outcomes first, then states, and then wakes what waits.  While the lock is held no user
-code runs, and no object of the user's is released.
+The parts (`Wake`, `Dispatcher`, `Submission`, `Termination`, `Stopping`, and those of the rooms above) keep
+no state of a task or queue.  Each decides under `State.lock`, and acts after it: it stores outcomes, then
+states, and then wakes what waits.  While the lock is held no user code runs, and no object of the user's is
+released, whose finalizer would be user code.
 
-Invariant, whenever the lock is free, the scheduler not stopped, and no rule of the queue says otherwise:
-
-    a queue with a ready task has no idle worker; and it has as many workers on their way as ready tasks,
-    or as many workers as it may have.
+Invariant, whenever the lock is free, the scheduler not stopped, and no rule of the queue says otherwise: a
+queue with a ready task has no idle worker; and it has as many workers on their way as ready tasks, or as many
+workers as it may have.
 """
 
 from __future__ import annotations
@@ -22,10 +21,8 @@ from .._futures.future import PlannedFuture
 from .._futures.names import counted
 from .._planner import DependencyPlanner, Node
 from .exclusive import Exclusive, ForkedLock
-from .queue_state import EXITING, QueueState, Worker
+from .queue_state import EXITING, STATES, QueueState, Worker
 from .upward import Allocates, Ends, EventSink
-
-STATES = ("waiting", "ready", "running", "done", "failed", "cancelled")
 
 # A task or item that has ended under the lock: it releases its call, and wakes its waiters, after the lock.
 Ended: TypeAlias = tuple[PlannedFuture[Any], AtEnd | None, QueueState]
@@ -39,8 +36,8 @@ class Effects:
 
     __slots__ = ("ended", "starts")
 
+    # Written by the thread that holds the lock; the same thread then performs them.
     def __init__(self, starts: Starts | None = None) -> None:
-        # Each is written by the thread that holds the lock, and then performed by the same thread.
         self.starts = starts
         self.ended: list[Ended] = []
 
@@ -53,25 +50,24 @@ class State(Exclusive):
 
     def __init__(self, order: str, stopped: bool, observers: EventSink) -> None:
         super().__init__()
-        # The observers; false while there are none.  `Observation` replaces the object at each change, so a
-        # thread that reads it without the lock sees the observers of one moment.
+        # The observers; false while there are none.  Each change replaces the object, so a thread that reads
+        # it without the lock sees the observers of one moment.
         self.observers = observers
         # Which ready task is next.  Only `break_down` replaces it.
         self.planner = DependencyPlanner(order)
         # "newest" or "oldest"; constant.
         self.order = order
-        # No task may start.  Written by `Stopping`.  Generators read it without the lock: a stop that they
-        # miss holds them at their next value.
+        # No task may start.  Written by `Stopping`.  Generators read it without the lock, at each value.
         self.stopped = stopped
         # All queues in the order they were made, but for lost ones that `add_queue` has forgotten.
         self.queues: list[QueueState] = []
         # The counts of forgotten queues, added up.
         self.past_counts: Counter[str] = Counter(dict.fromkeys(STATES, 0))
-        # Waits for a condition (`ConditionWait`), each with the condition.  The waiting thread adds an entry;
-        # `wake_condition_waiters` removes it under the lock hold that makes the condition true.
+        # Each `ConditionWait`, with its condition: added by the waiting thread, removed by
+        # `wake_condition_waiters` under the lock hold that makes the condition true.
         self.condition_waiters: dict[Any, Callable[[], bool]] = {}
-        # Running tasks that a stop holds at a checkpoint, each with the lock that its thread waits for.
-        # Added by `Waiting.pause`, removed by a resume or a cancel.
+        # Running tasks that a stop holds at a checkpoint, each with the lock that its thread waits for: added
+        # by `Waiting.pause`, removed by a resume or a cancel.
         self.paused: dict[PlannedFuture[Any], Any] = {}
         # With debug=True: called with a failure and the name of the queue, it returns what is called when the
         # failure is looked at.  Set once.
@@ -86,8 +82,7 @@ class State(Exclusive):
         self.take_next: Callable[..., Any] = self.planner.order.take
         self.add_node = self.planner.add
 
-    # The parts.  `Scheduler` fills them in, once.  Those of type Any are of classes whose modules import this
-    # one: `Wake`, `Dispatcher`, `Submission` and `Termination`; `Admission`, `Waiting` and `Streams`.
+    # The parts.  `Scheduler` fills them in, once.  The modules of those of type Any import this one.
     wake: Any
     dispatcher: Any
     submission: Any

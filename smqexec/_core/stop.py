@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from functools import partial
 from time import perf_counter
-from types import TracebackType
 
 from .exclusive import Section
 from .state import State
@@ -87,9 +86,7 @@ class Stop:
             raise RuntimeError("what stop() returned is for one with block; call stop() again for another")
         self._entered = True
 
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: object, value: object, traceback: object) -> None:
         self._stopping.resume(self)
 
     def __repr__(self) -> str:

@@ -21,7 +21,7 @@ from .._futures.at_end import Foreign
 from .._futures.future import Failure, PlannedFuture
 from .._futures.items import Item
 from .._futures.task import Task
-from .._planner import DONE, READY, RUNNING, Node, dependencies_of, dependents_of
+from .._planner import DONE, READY, RUNNING, WAITING, Node, dependencies_of, dependents_of
 from .exclusive import breakdown_on_error
 from .queue_state import Barrier, QueueState, Worker
 from .state import Effects, Ended, State
@@ -42,18 +42,13 @@ class Termination:
     # A task that runs.
 
     def fail(
-        self,
-        queue: QueueState,
-        worker: Worker,
-        task: Task[Any],
-        exception: BaseException,
-        cancelled: bool = False,
+        self, worker: Worker, task: Task[Any], exception: BaseException, cancelled: bool = False
     ) -> None:
-        """End *task*, which raised *exception*, and its dependents.
+        """End *task* of *worker*, which raised *exception*, and its dependents.
 
         They are cancelled if *cancelled*, or if *task* has raised CancelledError after a request to end.
         """
-        core = self._core
+        core, queue = self._core, worker.queue
         # Read once and without the lock, as observers are called first: a request from now on is too late.
         at_end = task._at_end
         cancelled |= at_end is not None and at_end.cancel_requested and isinstance(exception, CancelledError)
@@ -83,10 +78,8 @@ class Termination:
         if core.deferred(self.cancel, future, dependencies, unneeded):
             return
         effects = Effects()
-        # Nodes to cancel: a dependency comes after the task that needed it, and may be needed by no other
-        # then.
-        todo: list[Any] = [future]
-        # Dependencies that are tasks of other schedulers, each with the relay that stands for it.
+        todo: list[Any] = [future]  # a dependency comes after the task that needed it
+        # Tasks of other schedulers, each after the relay that stands for it.
         abroad: list[tuple[Foreign, PlannedFuture[Any]]] = []
         section = core.exclusive()
         with breakdown_on_error(core), section:
@@ -103,13 +96,12 @@ class Termination:
                         core.paused.pop(node).release()
                     section.then(node._queue.pool.cancel, node)  # at an executor that has not begun the call
                 elif node._stage < RUNNING:
-                    # A copy, before the drop releases them.
-                    needs = list(dependencies_of(node)) if dependencies else []
-                    for relay in needs:
-                        if type(relay) is Foreign and relay.future is not None:
-                            abroad.append((relay, relay.future))
+                    if dependencies:  # before the drop releases them
+                        for need in dependencies_of(node):
+                            todo.append(need)
+                            if type(need) is Foreign and need.future is not None:
+                                abroad.append((need, need.future))
                     self.drop(node, None, effects)
-                    todo.extend(needs)
         # The lock of this scheduler is not held: no thread ever waits for a lock while it holds another.
         for relay, other in abroad:
             home = other._home
@@ -129,9 +121,7 @@ class Termination:
         """Let *queue* run nothing more: fail its pending tasks with *error*, and refuse new ones."""
         with self._core.exclusive():
             queue.refuse(error)
-            # A broken pool drops the workers that no thread has begun.  The others leave by themselves, now
-            # or after their tasks.
-            queue.leave_unbegun()
+            queue.leave_unbegun()  # a broken pool drops these
             queue.wake_idle()
         self.drop_pending(queue, Failure(error))
 
@@ -144,17 +134,17 @@ class Termination:
         section = core.exclusive()
         with breakdown_on_error(core), section:
             section.then(self.perform, effects)
-            # Those that are ready now: a drop may make others ready, which are not meant.
-            nodes = [node for node in self.pending() if node._queue is queue]
-            for node in [node for node in nodes if node._stage == READY or not only_ready]:
+            # Before the first drop, which may make others ready.
+            stages = (READY,) if only_ready else (WAITING, READY)
+            for node in [node for node in self.pending() if node._queue is queue and node._stage in stages]:
                 if node._stage < RUNNING:  # not dropped with another one, nor started between two slices
                     self.drop(node, failure, effects)
 
     def pending(self) -> list[Any]:
         """Return all pending tasks, those submitted first in front.  Locked.  Cost: the whole graph."""
         core = self._core
-        # The order lists all ready nodes.  Each waiting node depends, perhaps through others, on a ready or a
-        # running one, on a relay, or on a node that has been dropped in an earlier slice.
+        # The order lists the ready nodes.  Each waiting node depends, perhaps through others, on a ready or a
+        # running one, on a relay, or on a node that was dropped in an earlier slice.
         found = dict.fromkeys(core.planner.order.listed(core.queues))
         found |= dict.fromkeys(node for node in chain(*core.unfinished_drops) if node._stage < RUNNING)
         todo: list[Any] = [*found, *core.relays, *core.running_tasks()]
@@ -179,42 +169,41 @@ class Termination:
         core = self._core
         if core.deferred(self._foreign_done, relay, future):
             return
-        failure: Failure | None = None
-        cancelled = False
-        if isinstance(future, PlannedFuture) and not relay.settled:
-            cancelled = future.cancelled()
-            failure = failure_from(future) if future.origin is not None else None
-        elif not relay.settled:
+        failed, failure = False, None
+        if relay.settled:
+            pass
+        elif isinstance(future, PlannedFuture):
+            failed = future._stage != DONE
+            failure = failure_from(future) if failed else None
+        else:
             try:
-                cancelled = future.cancelled()
-                exception = None if cancelled else future.exception()
+                failed = future.cancelled()
+                exception = None if failed else future.exception()
             except BaseException as error:  # of a future whose methods raise
                 exception = error
             if exception is not None:
-                failure = Failure(exception, future)
+                failed, failure = True, Failure(exception, future)
         section = core.exclusive()
         with breakdown_on_error(core), section:
             if relay not in core.relays:  # no task depends on it any more
                 return
-            # First: a future that calls back twice finds the relay forgotten.
-            self.forget(relay)
-            if failure is None and not cancelled:
-                section.then(self._wake.start, self._wake.wake_for(core.planner.done(relay)))
-            else:
+            self.forget(relay)  # first: the future may call back twice
+            if failed:
                 section.then(self.perform, self.drop(relay, failure))
+            else:
+                section.then(self._wake.start, self._wake.wake_for(core.planner.done(relay)))
 
     def forget(self, relay: Foreign) -> None:
-        """Release what *relay* stands for: it has ended, or no task depends on it.  The lock is held."""
+        """Release what *relay* stands for, as it has ended, or no task depends on it.  The lock is held."""
         self._core.relays.discard(relay)
         relay.scheduler = relay.future = None
 
     # Any node.
 
     def drop(self, node: Node, failure: Failure | None, effects: Effects | None = None) -> Effects:
-        """End *node* with *failure*, or cancelled, and its dependents.  The lock is held, but for moments.
+        """End *node* with *failure*, or cancelled, and its dependents; return *effects*, for `perform`.
 
-        Returns:
-            *effects*, with what has ended and the workers to start: for `perform`.
+        The lock is held, but for moments.
         """
         core = self._core
         effects = Effects() if effects is None else effects
@@ -261,8 +250,6 @@ class Termination:
                     queue.cancelled += 1
                 else:
                     queue.failed += 1
-            # Under the lock hold in which *task* ends: units that it gives back are never seen free before
-            # their next owner has them.
             at_end = task._at_end
             if at_end is not None and at_end.hooks:
                 freed += at_end.run_hooks(task)
@@ -294,10 +281,7 @@ class Termination:
             self.finish(effects.ended, ran)
 
     def finish(self, ended: list[Ended], ran: Task[Any] | None = None) -> None:
-        """Release the calls of *ended*, wake waiters and call callbacks.
-
-        Observers know of the end of *ran*, which has run.
-        """
+        """Release the calls of *ended*, wake waiters, call callbacks.  Observers know of the end of *ran*."""
         if self._core.observers:
             self._core.observers.dropped(ended, ran)
         for task, at_end, _ in ended:
@@ -321,8 +305,7 @@ def _is_needed(node: Any) -> bool:
     if type(node) is Barrier:
         return True  # later tasks of the queue depend on it
     for other in dependents_of(node):
-        # A barrier does not count: later tasks of the queue wait for the start alone.  Nor does a requested
-        # item that nothing needs.
+        # Of a barrier later tasks need the start of *node* alone; and a requested item may be needed by none.
         counts = type(other) is not Barrier and (not isinstance(other, Item) or _is_needed(other))
         if counts and other._stage < DONE:
             return True

@@ -361,7 +361,7 @@ class ExecutorBackend(Backend):
             self._broken = end
             queue.scheduler.termination.break_off(queue, end)
         cancelled = future is not None and future.cancelled()
-        queue.scheduler.termination.fail(queue, worker, task, error, cancelled)
+        queue.scheduler.termination.fail(worker, task, error, cancelled)
 
     def _end_shown_by(self, error: BaseException, future: Future[Any] | None) -> BaseException | None:
         """Return the error of the executor if *error*, with which *future* has ended, shows its end."""

@@ -96,7 +96,7 @@ def perform(
                 note(exception, task, fn, queue.name)
                 # `_fn` stays until the end: a thread may ask whether the task generates.
                 fn = args = kwargs = value = task._args = task._kwargs = None
-                scheduler.termination.fail(queue, worker, task, exception)
+                scheduler.termination.fail(worker, task, exception)
                 task = None
             else:
                 task._args = None
