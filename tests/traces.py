@@ -38,10 +38,9 @@ def meta(event: str, pid: int, **args: Any) -> Event:
 
 def head(*queues: tuple[str, int]) -> list[Event]:
     """What a file begins with, for queues of these names and slots."""
-    first = meta("smqexec", 0, version="0.1.0", python="CPython 3.13.1", cores=2, wall_start=1.79e9)
+    first = meta("smqexec", 0, version="0.1.0", python="CPython 3.13.1", cores=2)
     for_each = (
-        meta("smqexec_queue", pid, name=name, slots=slots, order="newest")
-        for pid, (name, slots) in enumerate(queues, 1)
+        meta("process_name", pid, name=name, slots=slots) for pid, (name, slots) in enumerate(queues, 1)
     )
     return [first, *for_each]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import islice
 from time import perf_counter
@@ -29,8 +29,8 @@ from .text import shown
 if TYPE_CHECKING:
     from .._core.state import State
 
-# How many tasks a list names, and for how many outside futures the overview has a line.
-NAMED, LISTED = 3, 20
+# How many tasks a list names.
+NAMED = 3
 
 
 def sentence(scheduler: State, future: PlannedFuture[Any]) -> str | None:
@@ -78,16 +78,15 @@ class _Report:
         numbers = ", ".join(f"{counts[state]} {state}" for state in states)
         yield f"the scheduler is stopped: {numbers}" if scheduler.stopped else numbers
         for task in scheduler.running_tasks():
-            yield f"{self._name(task)}: {self._running(task)}{self._dependents(task)}"
+            yield f"{self._name(task)}: {self._running(task)}{self._dependents([task])}"
         for queue in scheduler.queues:
             if queue.ready and not scheduler.stopped:
                 yield f"{queue.name}: {queue.ready} ready, {_slots(queue)}"
         outside = [relay for relay in scheduler.relays if type(relay) is Foreign and relay._dependents]
-        outside.sort(key=lambda relay: dependents_of(relay)[0]._number)
-        for relay in outside[:LISTED]:
-            yield f"{self._name(relay)}: not done{self._dependents(relay)}"
-        if len(outside) > LISTED:
-            yield f"and {len(outside) - LISTED} more futures of others"
+        if outside:
+            outside.sort(key=lambda relay: dependents_of(relay)[0]._number)
+            names = _listed(map(self._name, outside), len(outside))
+            yield f"not done: {names}{self._dependents(outside)}"
         waiters = [relay for relay in scheduler.relays if type(relay) is AllocationWaiter]
         lacking = {resource for waiter in waiters for resource in waiter.allocation.resources()}
         yield from map(_shortage, sorted(lacking, key=lambda resource: resource.name))
@@ -157,21 +156,18 @@ class _Report:
         # If there are no others either, the thread is still busy with a task that the wait needed.
         return "futures of other executors" if len(ours) < len(awaited) else "tasks that have ended"
 
-    def _dependents(self, node: Node) -> str:
-        """Name the pending tasks that depend on *node*, if there are any."""
-        found: dict[Any, None] = {}
-        todo = dependents_of(node).copy()
-        while todo:
-            other: Any = todo.pop()
+    def _dependents(self, nodes: Sequence[Node]) -> str:
+        """Name the pending tasks that depend on any of *nodes*, if there are any."""
+        found: set[Any] = set()
+        todo: list[Any] = [other for node in nodes for other in dependents_of(node)]
+        for other in todo:  # the list grows during the loop
             if isinstance(other, Task):
-                found[other] = None
+                found.add(other)
             else:  # a relay
                 todo += dependents_of(other)
         pending = sorted((task for task in found if task._stage < RUNNING), key=lambda task: task._number)
-        if not pending:
-            return ""
-        waiting = counted(len(pending), "task waits", "tasks wait")
-        return f"; {waiting} for it: {_listed(map(self._name, pending), len(pending))}"
+        names = _listed(map(self._name, pending), len(pending))
+        return f"; needed by {counted(len(pending), 'task')}: {names}" if pending else ""
 
     def _name(self, node: Any) -> str:
         if type(node) is Foreign:

@@ -113,9 +113,7 @@ LOOKS: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("look", LOOKS.values(), ids=LOOKS.keys())
-def test_failure_that_was_retrieved_is_not(
-    lab: Any, caplog: pytest.LogCaptureFixture, look: Any
-) -> None:
+def test_failure_that_was_retrieved_is_not(lab: Any, caplog: pytest.LogCaptureFixture, look: Any) -> None:
     scheduler, queue = lab
     task = queue.submit(expose)
     look(task, queue)

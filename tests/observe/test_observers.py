@@ -63,7 +63,7 @@ def test_events_of_a_task() -> None:
     assert (submit.outcome, start.outcome, end.outcome, end.error) == (None, None, "done", None)
     assert submit.queue == start.queue == end.queue == queue.name
     assert submit.name == start.name == end.name == "add"
-    assert repr(end).startswith("<Event end at ") and repr(end).endswith("index=None, outcome='done'>")
+    assert repr(end).startswith("Event(kind='end', ")
 
 
 def test_called_in_the_thread_where_it_happens() -> None:

@@ -41,7 +41,7 @@ def slices(trace: Trace) -> list[list[Any]]:
     numbers = iter(run["number"])
     for row, count in run["lanes"]:
         queue, thread, _ = run["rows"][row]
-        found.append([run["queues"][queue], thread, *(next(numbers) for _ in range(count))])
+        found.append([queue, thread, *(next(numbers) for _ in range(count))])
     assert next(numbers, None) is None
     return found
 
@@ -87,7 +87,7 @@ def test_nothing_overlaps_in_a_lane(traced: Any) -> None:
 
 def test_how_long_a_slot_was_busy_counts_nested_runs_once(traced: Any) -> None:
     tasks = [ran(1, 0, 100), ran(2, 10, 90), ran(3, 200, 250), dropped(4, 300)]
-    assert _timeline.columns(traced([*head(("a", 1)), *tasks]))["rows"] == [[0, 0, 0.0], [0, 1, 150.0]]
+    assert _timeline.columns(traced([*head(("a", 1)), *tasks]))["rows"] == [["a", 0, 0.0], ["a", 1, 150.0]]
 
 
 # -- Columns
@@ -204,7 +204,7 @@ def test_names_cannot_leave_their_place(traced: Any) -> None:
     found = re.search('<script type="application/json" id="run">(.*?)</script>', page, re.DOTALL)
     assert found and "<" not in found[1]
     run = json.loads(found[1])
-    assert (run["names"], run["queues"]) == (HOSTILE, [HOSTILE[0]])
+    assert (run["names"], {queue for queue, *_ in run["rows"]}) == (HOSTILE, {HOSTILE[0]})
     shown = unescape(without_scripts(page))
     assert f"<td>{HOSTILE[3]}</td>" in shown
     assert f"<td>{'n' * 30}\u2026{'n' * 30}</td>" in shown

@@ -24,8 +24,7 @@ DISK = QueueRecord(1, "disk", 2)
 
 def slots(name: str = "disk", workers: int = 2) -> Any:
     """Return a stand-in for a queue's state."""
-    scheduler = SimpleNamespace(order="newest")
-    return _Slots(name=name, width=workers, scheduler=scheduler)
+    return _Slots(name=name, width=workers)
 
 
 class _Slots(SimpleNamespace):
@@ -87,8 +86,7 @@ def test_small_run_is_written_so(scribe: Scribe) -> None:
     assert scribe.text() == (
         """[
 {"ph":"M","name":"smqexec","pid":0,"tid":0,"args":{"version":"1","python":"CPython 3","cores":2}},
-{"ph":"M","name":"smqexec_queue","pid":1,"tid":0,"args":{"name":"disk","slots":2,"order":"newest"}},
-{"ph":"M","name":"process_name","pid":1,"tid":0,"args":{"name":"disk"}},
+{"ph":"M","name":"process_name","pid":1,"tid":0,"args":{"name":"disk","slots":2}},
 {"ph":"M","name":"process_sort_index","pid":1,"tid":0,"args":{"sort_index":1}},
 {"ph":"M","name":"thread_name","pid":1,"tid":1,"args":{"name":"worker 1"}},
 {"ph":"B","pid":1,"tid":1,"ts":1000.000,"cat":"task","name":"a \\"name\\"","""

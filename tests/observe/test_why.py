@@ -16,7 +16,6 @@ from threads import beside, planned, until
 
 import smqexec
 from smqexec import Queue, Scheduler, checkpoint, settled
-from smqexec._observe import why as _why
 
 
 @pytest.fixture
@@ -103,9 +102,8 @@ def test_thread_is_on_its_way(lab: Any, monkeypatch: pytest.MonkeyPatch) -> None
     assert task.result(DEADLINE) == 1
 
 
-def test_futures_from_outside(lab: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_futures_from_outside(lab: Any) -> None:
     scheduler, _, compute, gate = lab
-    monkeypatch.setattr(_why, "LISTED", 2)
     future: Future[int] = Future()
     waiting = [compute.submit(abs, future), compute.submit(abs, settled(future))]
     assert [task.why() for task in waiting] == ["waiting: needs a future of another executor"] * 2
@@ -113,10 +111,13 @@ def test_futures_from_outside(lab: Any, monkeypatch: pytest.MonkeyPatch) -> None
         task = foreign.submit(gate.enter, 1)
         assert compute.submit(abs, task).why() == "waiting: needs Gate.enter#1 of another scheduler"
         assert scheduler.why().splitlines()[1:] == [
-            "a future of another executor: not done; 1 task waits for it: abs#1",
-            "a future of another executor: not done; 1 task waits for it: abs#2",
-            "and 1 more futures of others",
+            "not done: a future of another executor, a future of another executor, "
+            "Gate.enter#1 of another scheduler; needed by 3 tasks: abs#1, abs#2, abs#3"
         ]
+        future.set_result(-1)
+        assert scheduler.why().splitlines()[-1] == (
+            "not done: Gate.enter#1 of another scheduler; needed by 1 task: abs#3"
+        )
         gate.open()
 
 
@@ -332,16 +333,15 @@ def test_all_that_is_stuck(lab: Any) -> None:
     compute.submit(abs, outside[0])
     assert scheduler.why().splitlines() == [
         "1 running, 1 ready, 9 waiting",
-        "Gate.enter#1: running in acquire_0; 6 tasks wait for it: max#2, max#3, max#4 and 3 more",
+        "Gate.enter#1: running in acquire_0; needed by 6 tasks: max#2, max#3, max#4 and 3 more",
         "acquire: 1 ready, the slot of acquire is busy",
-        "a future of another executor: not done; 1 task waits for it: max#10",
-        "a future of another executor: not done; 1 task waits for it: max#10",
-        "a future of another executor: not done; 1 task waits for it: abs#11",
+        "not done: a future of another executor, a future of another executor, "
+        "a future of another executor; needed by 2 tasks: max#10, abs#11",
     ]
     scheduler.stop()
     assert scheduler.why().splitlines()[:2] == [
         "the scheduler is stopped: 1 running, 1 ready, 9 waiting",
-        "Gate.enter#1: running in acquire_0; 6 tasks wait for it: max#2, max#3, max#4 and 3 more",
+        "Gate.enter#1: running in acquire_0; needed by 6 tasks: max#2, max#3, max#4 and 3 more",
     ]
     assert "slot" not in scheduler.why()
 

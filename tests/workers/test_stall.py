@@ -188,7 +188,7 @@ def test_future_of_another_executor_is_told_at_the_end_alone(
         until(lambda: len(found) > 10)
         assert not any(found) and not caplog.records
         ending = beside(scheduler.shutdown)
-        assert "a future of another executor: not done; 1 task waits for it: abs#1" in warning(caplog)
+        assert "not done: a future of another executor; needed by 1 task: abs#1" in warning(caplog)
         outside.set_result(-3)
         ending.result(DEADLINE)
         for each in waiting:

@@ -21,8 +21,7 @@ from .statistics import Display, Statistics
 # Seconds between two updates of a terminal, and of a notebook, which gets each as a message.
 INTERVAL, NOTEBOOK_INTERVAL = 0.1, 0.5
 
-# Columns of a bar, and columns of the terminal for each of them.
-LONGEST, SHORTEST, SHARE = 40, 8, 4
+LONGEST = 40  # columns of a bar
 
 _STYLES = {"running": "cyan", "failed": "bold red", "cancelled": "yellow"}
 
@@ -34,21 +33,20 @@ def in_notebook(statistics: Statistics) -> Display:
     """Show *statistics* in the output of a notebook's cell."""
 
     def update() -> None:
-        cell.update(bars(statistics, 4 * LONGEST))
+        cell.update(bars(statistics))
 
     # A message for each update works in any thread and needs no widgets.
-    cell = import_module("IPython.display").display(bars(statistics, 4 * LONGEST), display_id=True)
+    cell = import_module("IPython.display").display(bars(statistics), display_id=True)
     return update, NOTEBOOK_INTERVAL, update
 
 
 def on_terminal(statistics: Statistics, file: Any) -> Display | None:
     """Show *statistics* on the terminal *file*; return None if other bars are shown there."""
     file = getattr(file, "rich_proxied_file", file)  # rich replaces the standard streams while bars are shown
-    console = Console(file=file, force_jupyter=False)
     live = Live(
-        console=console,
+        console=Console(file=file, force_jupyter=False),
         auto_refresh=False,
-        get_renderable=lambda: bars(statistics, console.width),
+        get_renderable=lambda: bars(statistics),
         # Text that the program prints to the terminal comes above the bars.
         redirect_stdout=is_terminal(sys.stdout),
         redirect_stderr=is_terminal(sys.stderr),
@@ -68,16 +66,15 @@ def on_terminal(statistics: Statistics, file: Any) -> Display | None:
     return live.refresh, INTERVAL, stop
 
 
-def bars(statistics: Statistics, width: int) -> Table:
-    """Return a bar for each queue of *statistics*, on *width* columns."""
+def bars(statistics: Statistics) -> Table:
+    """Return a bar for each queue of *statistics*."""
     table = Table.grid(padding=(0, 1))
     # If there is no room for all columns, the name, the bar and the states are cut first.
     for kept in (False, False, True, False, True, True):
-        table.add_column(no_wrap=kept, overflow="ellipsis")
-    length = max(SHORTEST, min(LONGEST, width // SHARE))
+        table.add_column(no_wrap=kept, overflow="ellipsis", max_width=LONGEST)
     for reading in statistics.read():
         name = Text(printable(reading.name), no_wrap=True, overflow="ellipsis")
-        bar = ProgressBar(reading.submitted, reading.ended, width=length)
+        bar = ProgressBar(reading.submitted, reading.ended)
         words = [Text(words, _STYLES[state]) for state, words in reading.states().items()]
         states = Text(" ", no_wrap=True, overflow="ellipsis").join(words)
         last = "stopped" if statistics.stopped else reading.remaining()

@@ -6,8 +6,8 @@ microseconds since the recording began.  A process of the trace is a queue, its 
 workers; process 0 is the recording itself.
 
 =======================  ==================================================================
-``M`` smqexec            the first line: versions, machine, time of day
-``M`` smqexec_queue      a queue: name, slots, order; with ``process_name`` and ``_sort_index``
+``M`` smqexec            the first line: versions and machine
+``M`` process_name       a queue: name and slots; with ``process_sort_index``
 ``M`` thread_name        a worker
 ``B`` of cat task        the start of a task, with its facts; later ``E``, with its outcome
 ``i`` of cat dropped     a task that ended and never ran
@@ -130,8 +130,7 @@ class Encoder:
         if key not in self._pids:
             pid = self._pids[key] = len(self._pids) + 1
             self._places[key, None] = f'"pid":{pid},"tid":0'
-            self.meta("smqexec_queue", pid, name=queue.name, slots=queue.width, order=queue.scheduler.order)
-            self.meta("process_name", pid, name=queue.name)
+            self.meta("process_name", pid, name=queue.name, slots=queue.width)
             self.meta("process_sort_index", pid, sort_index=pid)
         if worker is not None:
             pid, tid = self._pids[key], sum(other == key for other, _ in self._places)

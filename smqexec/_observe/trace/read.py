@@ -48,7 +48,7 @@ class Trace:
     """The records of a trace file; the critical path and the final results follow from them."""
 
     def __init__(self) -> None:
-        self.facts: dict[str, Any] = {}  # the versions, the machine, the time of day
+        self.facts: dict[str, Any] = {}  # the versions, the machine
         self.queues: dict[int, QueueRecord] = {}  # by `pid`
         self.ended: list[Record] = []  # the tasks that ended, in that order
         self.running: dict[int, Record] = {}  # by number: the tasks that had started and not ended
@@ -73,7 +73,7 @@ class Trace:
             self.marks.append((at, event["name"]))
         elif phase == "M" and event["name"] == "smqexec":
             self.facts = args
-        elif phase == "M" and event["name"] == "smqexec_queue":
+        elif phase == "M" and event["name"] == "process_name":
             self.queues[event["pid"]] = QueueRecord(event["pid"], args["name"], args["slots"])
         elif phase == "M" and event["name"] == "smqexec_end":
             self.whole = True

@@ -3,8 +3,6 @@
 An observation adds a note of each event to a deque, which needs no lock.  One thread takes the notes from
 the other end, five times a second, makes lines of them (see ``encode``) and writes these.  So the memory
 holds facts of the pending and running tasks, and the notes of a fifth of a second.
-
-A recording is open until `Recording.close`, or until a write fails; at exit all are closed.
 """
 
 from __future__ import annotations
@@ -15,7 +13,7 @@ import platform
 import sys
 import threading
 from collections import deque
-from time import perf_counter, sleep, time
+from time import perf_counter, sleep
 from typing import TYPE_CHECKING, Any
 
 from ..._calls.interrupts import LOGGER, uninterrupted
@@ -36,24 +34,6 @@ BACKLOG, PAUSE = 50_000, 0.001
 
 # The recordings whose files are open, by real path.  Each step on it is atomic.
 _recordings: dict[str, Recording] = {}
-
-
-class _Notes(Observation):
-    """An observation that needs no event: it adds a note to the notes of *recording*."""
-
-    __slots__ = ("_notes",)
-
-    def __init__(self, scheduler: State, recording: Recording) -> None:
-        self._notes = recording._notes
-        super().__init__(scheduler, recording.watch)  # named in the log should this fail
-
-    def _notify(self, fields: Any, queue: QueueState | None) -> None:
-        kind, time, number, task, _, worker, needs, index, outcome, _ = fields
-        name = label_of(task) if kind == "submit" else ""
-        notes = self._notes
-        notes.append((kind, time, number, name, queue, worker, needs, index, outcome))
-        if len(notes) > BACKLOG:
-            sleep(PAUSE)  # the thread that writes gets its turn
 
 
 class Recording:
@@ -93,24 +73,37 @@ class Recording:
                 self._begin()
             encoder = self._encoder
             at = encoder.micros(perf_counter())
-            self._observations.append(_Notes(scheduler, self))
+            self._observations.append(Observation(scheduler, self.watch, self._note))
             with scheduler.exclusive():
                 pending = [(task, [*dependencies_of(task)]) for task in scheduler.termination.pending()]
                 workers = [worker for state in scheduler.queues for worker in state.workers]
                 running = [(task, worker) for worker in workers for task in worker.tasks()]
-            for task, needs in [*pending, *((task, []) for task, _ in running)]:
+            for task, needs in pending:
                 encoder.submitted(None, number_of(task), label_of(task), numbers_of(needs))
             for task, worker in running:
+                encoder.submitted(None, number_of(task), label_of(task), ())
                 encoder.started(at, number_of(task), worker.queue, worker.thread)
+
+    def _note(self, fields: Any, queue: QueueState | None) -> None:
+        """Note an event: what an `Observation` calls in place of an observer.  Keep no object of the user."""
+        kind, time, number, task, _, worker, needs, index, outcome, _ = fields
+        name = label_of(task) if kind == "submit" else ""
+        notes = self._notes
+        notes.append((kind, time, number, name, queue, worker, needs, index, outcome))
+        if len(notes) > BACKLOG:
+            sleep(PAUSE)  # the thread that writes gets its turn
 
     def _begin(self) -> None:
         if _recordings.setdefault(self._place, self) is not self:
             raise ValueError(f"{self.path} is being written by another recording")
+        version = sys.modules[__name__.partition(".")[0]].__version__  # no module here imports the front door
+        python = f"{platform.python_implementation()} {platform.python_version()}"
+        self._encoder.meta("smqexec", version=version, python=python, cores=os.cpu_count())
         try:
             self._file = open(self._place, "wb", buffering=0)  # noqa: SIM115 - until the thread ends
-            self._encoder.meta("smqexec", **_circumstances())
             self._thread.start()
         except BaseException:
+            self._closing.set()
             self._leave()
             raise
 
@@ -176,12 +169,6 @@ def record_everything(path: str) -> None:
     except OSError as error:
         error.add_note("SMQEXEC_TRACE must name a file that can be written")
         raise
-
-
-def _circumstances() -> dict[str, Any]:
-    version = sys.modules[__name__.partition(".")[0]].__version__  # no module here imports the front door
-    python = f"{platform.python_implementation()} {platform.python_version()}"
-    return {"version": version, "python": python, "cores": os.cpu_count(), "wall_start": time()}
 
 
 def _close_all() -> None:

@@ -1,20 +1,15 @@
 """The timeline page: a trace as one HTML file that fetches nothing.
 
-The page is a frame of HTML, a style, a program, and the run.  All is written into one file; the
-first three lie beside this module.  Of the program, ``run.js`` reads the run, ``view.js`` maps times
-and rows to the screen, the next modules draw, ``facts.js`` shows the selected task, and
-``controls.js`` handles input.
+Beside this module lie its frame of HTML, its style and its program.  Of the program, ``run.js`` reads the
+run, ``view.js`` maps times and rows to the screen, the next modules draw, ``facts.js`` shows the selected
+task, and ``controls.js`` handles input.
 
-The run is a table of columns: a hundred thousand tasks are a dozen lists of numbers.  Times are
-microseconds since the first submission, with the three digits that the file has.
+The run is a table of columns, sorted as tasks are drawn.  Each worker of a queue is a *row*, split into
+*lanes* in which no tasks overlap: a binary search finds those that can be seen.  Row 0 has the tasks that
+never ran.  Times are microseconds since the first submission.
 
-Tasks are sorted as they are drawn.  Each worker thread of a queue is a *row*; row 0 has the tasks that
-never ran.  Nested tasks overlap in their row, so a row is split into *lanes*.  Nothing overlaps in a
-lane: a binary search finds the visible tasks, and the task under the pointer.
-
-Names of tasks and queues may hold any character.  They reach the page escaped: in HTML, and as JSON
-without a ``<``.  The program only shows them as text, and the page forbids the browser to run another
-program, or to fetch anything.
+Names may hold any character.  They reach the page escaped: in HTML, and as JSON without a ``<``.  The page
+forbids the browser to run another program, or to fetch anything.
 """
 
 from __future__ import annotations
@@ -36,8 +31,8 @@ from ..tables import Table, heading, summary
 UNKNOWN = -1  # a task that the file does not have: it was pending when the recording ended
 
 # The modules of the program, in order.
-PARTS = ("run", "view", "drawing", "slices", "arrows", "frame", "overview", "facts", "controls")
-PROGRAM = [f"{part}.js" for part in PARTS]
+_NAMES = ("run", "view", "drawing", "slices", "arrows", "frame", "overview", "facts", "controls")
+PROGRAM = [f"{name}.js" for name in _NAMES]
 
 
 def page(trace: Trace, title: str) -> str:
@@ -82,7 +77,6 @@ def columns(trace: Trace) -> dict[str, Any]:
     """Return the run as ``run.js`` reads it."""
     lanes = [(row, lane) for row, tasks in enumerate(trace.rows.values()) for lane in lanes_of(tasks)]
     tasks = [task for _, lane in lanes for task in lane]
-    queues = list(trace.queues.values())
     place = {task.number: index for index, task in enumerate(tasks)}
     lane_of = {task.number: index for index, (_, lane) in enumerate(lanes) for task in lane}
     names: dict[str, int] = {}
@@ -100,8 +94,7 @@ def columns(trace: Trace) -> dict[str, Any]:
     return {
         "span": trace.length,
         "stopped": [times(span) for span in stopped(trace)],
-        "queues": [queue.name for queue in queues],
-        "rows": [[queues.index(queue), thread, busy(ran)] for (queue, thread), ran in trace.rows.items()],
+        "rows": [[queue.name, thread, busy(ran)] for (queue, thread), ran in trace.rows.items()],
         "lanes": [[row, len(lane)] for row, lane in lanes],
         "items": [times(sorted(at)) for at in items],
         "names": list(names),
@@ -133,9 +126,9 @@ def lanes_of(tasks: Iterable[Record]) -> list[list[Record]]:
 
 
 def stopped(trace: Trace) -> Iterator[tuple[float, float]]:
-    """Yield the times from ``stop`` to ``resume``.  A scheduler may have been stopped when the file began."""
+    """Yield the times from each ``stop`` to the next mark."""
     marks = [*trace.marks, (trace.span[1], "end")]
-    if marks[0][1] == "resume":
+    if marks[0][1] == "resume":  # the scheduler was stopped when the file began
         marks.insert(0, (trace.span[0], "stop"))
     for (at, name), (until, _) in pairwise(marks):
         if name == "stop":

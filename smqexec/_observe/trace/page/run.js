@@ -26,7 +26,7 @@ for (let task = 0; task < COUNT; task++) byNumber.set(number[task], task);
 // Lanes and rows.
 
 const lanes = [];  // {row, first, until, items}
-const rows = run.rows.map(([queue, thread, busy]) => ({queue: run.queues[queue], thread, busy, lanes: []}));
+const rows = run.rows.map(([queue, thread, busy]) => ({queue, thread, busy, lanes: []}));
 const laneOfTask = new Uint32Array(COUNT);
 for (const [row, count] of run.lanes) {
   const first = lanes.at(-1)?.until ?? 0;
