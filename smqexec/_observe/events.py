@@ -1,19 +1,12 @@
 """Events, and the observers that are called with them.
 
-An observer is called in the thread where the event happens, and never under the lock.  The events come
-in this order, whatever other threads do:
+An observer is called in the thread where the event happens, and never under the lock.  Whatever other threads
+do, the events of one task come in this order: submit, start, its items, end; or submit and end, if it never
+ran.  The end of a task that ran comes before any thread can see the task done, and an item before any thread
+can see it.
 
-- of one task: submit, start, its items, end; or submit and end, if the task never ran;
-- the end of a task that ran, before any thread can see the task done: before its dependents start, and
-  before `result`, or a `wait` for all tasks, returns;
-- an item, before any thread can see the item done.
-
-No lock keeps this order.  The core reports a submission before the planner gets the task, and the end of
-a call before the planner processes it.  Only the end of a task that never ran, since a dependency failed
-or the task was cancelled, is reported just after it.
-
-`Observers`, a tuple of observations, is the core's `EventSink`.  It is replaced, under the lock, and never
-changed.
+No lock keeps this order.  The core reports a submission before the planner gets the task, and the end of a
+call before the planner processes it.  Only the end of a task that never ran is reported just after it.
 """
 
 from __future__ import annotations
@@ -143,10 +136,7 @@ class Observation:
 
 
 class Observers(tuple[Observation, ...]):
-    """All observations of a scheduler: the `EventSink` of its core.
-
-    It is false while there is no observation; that test is all that an unobserved scheduler pays.
-    """
+    """All observations of a scheduler: the `EventSink` of its core, which is replaced and never changed."""
 
     __slots__ = ()
 

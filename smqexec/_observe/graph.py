@@ -1,15 +1,21 @@
-"""The pending and running tasks as a graph, drawn in the language of Mermaid or as a table of text."""
+"""The pending and running tasks as a graph, drawn in the language of Mermaid or as a table of text.
+
+The graph has names and numbers, and keeps no task alive.  One hold of the lock lists the tasks and their
+dependencies; then the tasks are named, which may run user code.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from string import ascii_letters, digits
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .._futures.names import counted
-from .snapshot import OUTSIDE, GraphEdge, GraphNode, snapshot
-from .text import columns, printable
+from .._futures.at_end import Foreign, Settled
+from .._futures.items import Item
+from .._futures.names import counted, label_of
+from .._planner import DONE, READY, RUNNING, STRIDE, WAITING, dependencies_of
+from .text import columns, printable, shown
 
 if TYPE_CHECKING:
     from .._core.state import State
@@ -20,26 +26,57 @@ BOXES, ROWS = 1000, 50
 # The limits of Mermaid by default: arrows (maxEdges), and characters (maxTextSize).
 ARROWS, LENGTH = 500, 50_000
 
+# In Mermaid almost any other character may have a meaning, also in quotes: ``__`` begins bold text.
+_PLAIN = frozenset(f"{ascii_letters}{digits} ")
+
+_STATES = {WAITING: "waiting", READY: "ready", RUNNING: "running"}
+_OUTSIDE = "outside"
+
 # The frames of boxes, by state.
 _STYLES = {
-    OUTSIDE: "stroke-dasharray:1 3",
+    _OUTSIDE: "stroke-dasharray:1 3",
     "waiting": "stroke-dasharray:6 3",
     "ready": "stroke-width:1px",
     "running": "stroke-width:4px",
 }
 
-# In Mermaid almost any other character may have a meaning, also in quotes: ``__`` begins bold text.
-_PLAIN = frozenset(f"{ascii_letters}{digits} ")
+# From one of the boxes to another, by index, and a label.
+Arrow = tuple[int, int, str]
+
+
+class GraphNode(NamedTuple):
+    """A task; or a future from outside that a task waits for."""
+
+    #: Its place in the order of submission, from 1 on; a promotion changes it.  The tasks of one
+    #: `map` have the same.  0: from outside.
+    number: int
+    #: Its name, or that of its function.
+    name: str
+    #: The name of its queue; empty: from outside.
+    queue: str
+    #: ``"waiting"``, ``"ready"`` or ``"running"``; ``"outside"``: a future of another executor or
+    #: scheduler.
+    state: str
+
+
+class GraphEdge(NamedTuple):
+    """A dependency."""
+
+    #: The dependency: an index of `Graph.nodes`.
+    source: int
+    #: The dependent: an index of `Graph.nodes`.
+    target: int
+    #: The part of the dependency that is needed: empty for its result, ``[3]`` for an item,
+    #: ``settled`` for its end.
+    part: str
+
 
 # How a graph is folded, by one rule after the other: the nodes with the same key become one box.
-_GROUPS: tuple[Callable[[GraphNode], object], ...] = (
+_FOLDS: tuple[Callable[[GraphNode], object], ...] = (
     lambda node: (node.name, node.queue),
     lambda node: node.queue,
     lambda node: None,
 )
-
-# From one of the boxes to another, by index, and a label.
-Arrow = tuple[int, int, str]
 
 
 class Graph:
@@ -61,7 +98,28 @@ class Graph:
     edges: tuple[GraphEdge, ...]
 
     def __init__(self, scheduler: State) -> None:
-        self.nodes, self.edges = snapshot(scheduler)
+        with scheduler.exclusive():
+            tasks: Any = dict.fromkeys([*scheduler.termination.pending(), *scheduler.running_tasks()])
+            found = [
+                (task, task._number, task._stage, task._fn, task._queue.name, _needs(task)) for task in tasks
+            ]
+        # The tasks of a `map` have falling numbers.
+        found.sort(key=lambda each: (each[1] // STRIDE, -each[1]))
+        nodes = [
+            # `str.__str__`: a name of a class of the user's may do anything.
+            GraphNode(number // STRIDE, str.__str__(label_of(task, fn)), queue, _STATES[stage])
+            for task, number, stage, fn, queue, _ in found
+        ]
+        places = {task: place for place, (task, *_) in enumerate(found)}
+        edges: list[GraphEdge] = []
+        for target, (*_, needs) in enumerate(found):
+            for node, part, future in needs:
+                if isinstance(node, Foreign):  # each task has its own
+                    places[node] = len(nodes)
+                    nodes.append(GraphNode(0, _name_outside(future), "", _OUTSIDE))
+                if node in places:  # else the node only keeps the order of a queue
+                    edges.append(GraphEdge(places[node], target, part))
+        self.nodes, self.edges = tuple(nodes), tuple(edges)
 
     def mermaid(self) -> str:
         """Return the graph in the language of Mermaid: a box for each task, framed by queue.
@@ -90,12 +148,12 @@ class Graph:
         """Yield the drawings of at most *limit* boxes and 500 arrows, the most detailed first."""
         if len(self.nodes) <= limit and len(self.edges) <= ARROWS:
             yield [_box([node]) for node in self.nodes], self.edges
-        for group in _GROUPS:  # pragma: no branch - the last one is drawn always
+        for fold in _FOLDS:  # pragma: no branch - the last one is drawn always
             members: dict[object, list[GraphNode]] = {}
             for node in self.nodes:
-                members.setdefault(group(node), []).append(node)
+                members.setdefault(fold(node), []).append(node)
             places = {key: place for place, key in enumerate(members)}
-            to = [places[group(node)] for node in self.nodes]
+            to = [places[fold(node)] for node in self.nodes]
             arrows = Counter((to[source], to[target]) for source, target, _ in self.edges)
             if len(members) <= limit and len(arrows) <= ARROWS:
                 boxes = [_box(nodes) for nodes in members.values()]
@@ -104,6 +162,34 @@ class Graph:
     def __repr__(self) -> str:
         states = _states(self.nodes) or "no tasks"
         return f"<Graph of {counted(len(self.edges), 'dependency', 'dependencies')}: {states}>"
+
+
+def _needs(task: Any) -> list[tuple[Any, str, Any]]:
+    """Return each pending dependency of *task*: see `_need`.  The lock is held."""
+    nodes = dependencies_of(task) if task._stage == WAITING else ()
+    return [_need(node) for node in dict.fromkeys(nodes) if node._stage < DONE]
+
+
+def _need(node: Any) -> tuple[Any, str, Any]:
+    """Return what *node* stands for: a task, or a relay `Foreign` with its future; and the part."""
+    part = ""
+    if isinstance(node, Settled):
+        (node,) = dependencies_of(node)
+        part = "settled"
+    if isinstance(node, Foreign):
+        return node, "settled" if node.settled else "", node.future
+    if isinstance(node, Item):
+        part = f"{part} [{shown(node._key)}]".lstrip()
+        node = node._source
+    return node, part, None
+
+
+def _name_outside(future: Any) -> str:
+    if future is None:
+        return "future of another executor"
+    maker = future._producer()
+    name = "" if maker is None else str.__str__(label_of(maker))
+    return f"{name or 'task'} of another scheduler"
 
 
 class _Box(NamedTuple):

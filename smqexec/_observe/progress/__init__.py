@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from ..._calls.interrupts import LOGGER
@@ -25,10 +26,6 @@ INTERVAL = 10.0  # seconds between two lines
 
 # The thread rests for so many times as long as an update took: it uses a twentieth of a core at most.
 REST = 19
-
-# Written above the first line that stands in for bars; empty once it was written.  Two threads at the same
-# time may write it twice.
-_advice = "smqexec: bars in place of these lines need rich: pip install 'smqexec[progress]'\n"
 
 
 class Shown(Protocol):
@@ -52,9 +49,8 @@ class progress:
 
     A terminal shows bars, as a notebook does; both need ``rich`` (``pip install
     'smqexec[progress]'``).  Any other file gets a line every 10 seconds, and one at the end.  So does
-    a terminal that shows bars already, and a terminal or a notebook without ``rich``; a first line
-    recommends ``rich``, once in a process.  Text that the program prints to the terminal comes above
-    the bars.
+    a terminal that shows bars already, and a terminal or a notebook without ``rich``.  Text that the
+    program prints to the terminal comes above the bars.
 
     Any thread may use it.  If progress can't be shown any more, that is logged, and the block goes
     on.  Cost: nothing for a task; to draw bars, some 1 ms a queue, ten times a second, or less often
@@ -97,24 +93,18 @@ class progress:
         return self
 
     def _display(self, statistics: Statistics) -> Display:
-        global _advice
-        advice = ""
         if self._notebook or is_terminal(self._file):
-            try:
+            with suppress(ImportError):  # rich is not installed
                 from . import bars
-            except ImportError:
-                advice, _advice = _advice, ""
-            else:
+
                 if self._notebook:
                     return bars.in_notebook(statistics)
                 if display := bars.on_terminal(statistics, self._file):
                     return display
 
         def update() -> None:
-            nonlocal advice
             if self._file is not None:  # else this program has no standard error
-                write(advice + statistics.line(), self._file)
-                advice = ""
+                write(statistics.line(), self._file)
 
         return update, INTERVAL, update
 
