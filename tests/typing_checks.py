@@ -250,7 +250,7 @@ queue.submit(announced, "x")  # type: ignore[arg-type]  # pyright: ignore[report
 assert_type(queue.scheduler.graph(), Graph)
 assert_type(queue.scheduler.graph().nodes[0].name, str)
 with progress(queue.scheduler) as shown, progress(queue):
-    assert_type(shown, progress)
+    assert_type(shown, None)
 progress(one)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 

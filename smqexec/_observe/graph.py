@@ -113,10 +113,10 @@ class Graph:
         places = {task: place for place, (task, *_) in enumerate(found)}
         edges: list[GraphEdge] = []
         for target, (*_, needs) in enumerate(found):
-            for node, part, future in needs:
-                if isinstance(node, Foreign):  # each task has its own
+            for node, part, outside in needs:
+                if outside:
                     places[node] = len(nodes)
-                    nodes.append(GraphNode(0, _name_outside(future), "", _OUTSIDE))
+                    nodes.append(GraphNode(0, outside, "", _OUTSIDE))
                 if node in places:  # else the node only keeps the order of a queue
                     edges.append(GraphEdge(places[node], target, part))
         self.nodes, self.edges = tuple(nodes), tuple(edges)
@@ -164,32 +164,25 @@ class Graph:
         return f"<Graph of {counted(len(self.edges), 'dependency', 'dependencies')}: {states}>"
 
 
-def _needs(task: Any) -> list[tuple[Any, str, Any]]:
+def _needs(task: Any) -> list[tuple[Any, str, str]]:
     """Return each pending dependency of *task*: see `_need`.  The lock is held."""
     nodes = dependencies_of(task) if task._stage == WAITING else ()
     return [_need(node) for node in dict.fromkeys(nodes) if node._stage < DONE]
 
 
-def _need(node: Any) -> tuple[Any, str, Any]:
-    """Return what *node* stands for: a task, or a relay `Foreign` with its future; and the part."""
+def _need(node: Any) -> tuple[Any, str, str]:
+    """Return what *node* stands for, its needed part, and a name if it is from outside."""
     part = ""
     if isinstance(node, Settled):
         (node,) = dependencies_of(node)
         part = "settled"
     if isinstance(node, Foreign):
-        return node, "settled" if node.settled else "", node.future
+        outside = "future of another executor" if node.future is None else "task of another scheduler"
+        return node, "settled" if node.settled else "", outside
     if isinstance(node, Item):
         part = f"{part} [{shown(node._key)}]".lstrip()
         node = node._source
-    return node, part, None
-
-
-def _name_outside(future: Any) -> str:
-    if future is None:
-        return "future of another executor"
-    maker = future._producer()
-    name = "" if maker is None else str.__str__(label_of(maker))
-    return f"{name or 'task'} of another scheduler"
+    return node, part, ""
 
 
 class _Box(NamedTuple):

@@ -151,24 +151,14 @@ def test_futures_from_outside_come_last_in_the_order_of_need() -> None:
     assert repr(graph) == "<Graph of 24 dependencies: 24 outside, 20 waiting>"
     assert [node.name for node in outside[:5]] == [
         "future of another executor",
-        "acquire of another scheduler",
+        "task of another scheduler",
         "future of another executor",
-        "acquire of another scheduler",
-        "acquire of another scheduler",
+        "task of another scheduler",
+        "task of another scheduler",
     ]
     assert {(node.number, node.queue, node.state) for node in outside} == {(0, "", "outside")}
     assert [edge.part for edge in graph.edges[:5]] == ["", "", "settled", "", "settled"]
     assert [edge.source for edge in graph.edges] == list(range(20, 44))
-
-
-def test_a_part_of_what_another_scheduler_has_ended() -> None:
-    """The item has released its task, and its relay has not ended yet."""
-    with planned(1, stopped=True) as (_, elsewhere), planned(1, stopped=True) as (scheduler, queue):
-        item = elsewhere.submit(acquire)[0]
-        queue.submit(analyse, item)
-        item._source = None
-        graph = scheduler.graph()
-    assert graph.nodes[-1].name == "task of another scheduler"
 
 
 def test_a_map_is_one_submission_in_its_order() -> None:

@@ -172,15 +172,12 @@ def still(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> Clock:
 def test_two_blocks_one_after_the_other(still: Clock, queues: tuple[Scheduler, Queue, Queue]) -> None:
     scheduler, camera, analysis = queues
     file = io.StringIO()
-    shown = progress(scheduler, file=file)
-    with shown:
+    with progress(scheduler, file=file):
         settle(camera, 1200)
         settle(analysis, 1, 2)
         still.now += 75
-        with pytest.raises(RuntimeError, match="shown already"):
-            shown.__enter__()
         assert file.getvalue() == ""
-    with shown:
+    with progress(scheduler, file=file):
         settle(camera, 1)
     assert file.getvalue().splitlines() == [
         "smqexec, 1:15: camera 1,200 of 1,200; analysis 3 of 3, 2 failed",
@@ -233,8 +230,8 @@ def test_a_file_that_can_not_show_a_name(still: Clock) -> None:
 
 def test_a_program_without_a_console(still: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stderr", None)
-    with progress(Scheduler()) as shown:
-        assert isinstance(shown, progress)
+    with progress(Scheduler()):
+        pass
 
 
 @pytest.mark.parametrize("late", [False, True])
@@ -256,9 +253,9 @@ def test_a_file_that_fails_is_logged_once(
 @pytest.mark.parametrize("wrong", [None, 4, Future(), Scheduler])
 def test_wrong_arguments(wrong: Any) -> None:
     with pytest.raises(TypeError, match="progress shows a Scheduler or a Queue, not"):
-        progress(wrong)
+        progress(wrong).__enter__()
     with pytest.raises(TypeError, match=r"file must be open for writing text, not 'run\.log'"):
-        progress(Scheduler(), file="run.log")  # type: ignore[arg-type]
+        progress(Scheduler(), file="run.log").__enter__()  # type: ignore[arg-type]
 
 
 def test_it_rests_in_proportion(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -280,9 +277,8 @@ def test_it_rests_in_proportion(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(_progress, "time", types.SimpleNamespace(thread_time=lambda: now))
     monkeypatch.setattr(_progress, "threading", types.SimpleNamespace(Event=Event, Thread=threading.Thread))
-    shown = progress(Scheduler())
-    monkeypatch.setattr(shown, "_display", lambda statistics: (update, 0.1, lambda: None))
-    with shown:
+    monkeypatch.setattr(_progress, "_display", lambda statistics, file: (update, 0.1, lambda: None))
+    with progress(Scheduler()):
         pass
     assert pauses == pytest.approx([0.1, 0.1, 1.9, 4.75, 0.1])
 
@@ -418,13 +414,12 @@ def test_no_thread_for_it(bars: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         raise RuntimeError("can't start new thread")
 
     terminal = Terminal()
-    shown = progress(Scheduler(), file=terminal)
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", no_thread)
-        with pytest.raises(RuntimeError, match="can't start"):
-            shown.__enter__()
+        with pytest.raises(RuntimeError, match="can't start"), progress(Scheduler(), file=terminal):
+            pass
     assert terminal.getvalue().endswith("\x1b[?25h")
-    with shown:
+    with progress(Scheduler(), file=terminal):
         pass
 
 

@@ -9,18 +9,15 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Protocol, TextIO
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
+from typing import Any, Protocol, TextIO
 
 from ..._calls.interrupts import LOGGER
 from ..._core.queue_state import QueueState
 from ..._core.state import State
 from ..text import is_terminal, write
 from .statistics import Display, Statistics
-
-if TYPE_CHECKING:
-    from typing import Self
 
 INTERVAL = 10.0  # seconds between two lines
 
@@ -34,7 +31,8 @@ class Shown(Protocol):
     def counts(self) -> dict[str, int]: ...
 
 
-class progress:
+@contextmanager
+def progress(scheduler: Shown, *, file: TextIO | None = None) -> Generator[None, None, None]:
     """Show how far *scheduler* is, as long as the block of a ``with`` lasts.
 
     ::
@@ -63,71 +61,60 @@ class progress:
     Raises:
         TypeError: *scheduler* is neither, or *file* can't be written.
     """
-
-    def __init__(self, scheduler: Shown, *, file: TextIO | None = None) -> None:
-        core, queue = getattr(scheduler, "_core", None), getattr(scheduler, "_state", None)
-        if not isinstance(core, State) and not isinstance(queue, QueueState):
-            raise TypeError(f"progress shows a Scheduler or a Queue, not {scheduler!r}")
-        if file is not None and not hasattr(file, "write"):
-            raise TypeError(f"file must be open for writing text, not {file!r}")
-        self._core: Any = core
-        self._queue: Any = queue
-        self._file: Any = file or sys.stderr
-        self._notebook = file is None and _in_notebook()
-        self._ended = threading.Event()  # the block has ended
-        self._thread: Any = None  # while the block runs
-
-    def __enter__(self) -> Self:
-        if self._thread is not None:
-            raise RuntimeError("this progress is shown already; make another one")
-        core, queue = self._core, self._queue
-        display = self._display(Statistics(core) if queue is None else Statistics(queue.scheduler, queue))
-        self._ended.clear()
-        thread = threading.Thread(target=self._show, args=display, name="smqexec-progress", daemon=True)
-        try:
-            thread.start()
-        except BaseException:
-            display[-1]()
-            raise
-        self._thread = thread
-        return self
-
-    def _display(self, statistics: Statistics) -> Display:
-        if self._notebook or is_terminal(self._file):
-            with suppress(ImportError):  # rich is not installed
-                from . import bars
-
-                if self._notebook:
-                    return bars.in_notebook(statistics)
-                if display := bars.on_terminal(statistics, self._file):
-                    return display
-
-        def update() -> None:
-            if self._file is not None:  # else this program has no standard error
-                write(statistics.line(), self._file)
-
-        return update, INTERVAL, update
-
-    def _show(self, update: Callable[[], object], interval: float, finish: Callable[[], object]) -> None:
-        """Show progress until the block ends: what the thread does."""
-        pause = interval
-        try:
-            try:
-                while not self._ended.wait(pause):
-                    began = time.thread_time()
-                    update()
-                    pause = max(interval, REST * (time.thread_time() - began))
-            finally:
-                finish()
-        except Exception:
-            LOGGER.warning("progress can't be shown any more", exc_info=True)
-
-    def __exit__(self, *exception: object) -> None:
-        self._ended.set()
-        self._thread.join()
-        self._thread = None
+    core: Any = getattr(scheduler, "_core", None)
+    queue: Any = getattr(scheduler, "_state", None)
+    if not isinstance(core, State) and not isinstance(queue, QueueState):
+        raise TypeError(f"progress shows a Scheduler or a Queue, not {scheduler!r}")
+    if file is not None and not hasattr(file, "write"):
+        raise TypeError(f"file must be open for writing text, not {file!r}")
+    display = _display(Statistics(core) if queue is None else Statistics(queue.scheduler, queue), file)
+    ended = threading.Event()
+    thread = threading.Thread(target=_show, args=(ended, *display), name="smqexec-progress", daemon=True)
+    try:
+        thread.start()
+    except BaseException:
+        display[-1]()
+        raise
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
-def _in_notebook() -> bool:
+def _display(statistics: Statistics, file: Any) -> Display:
+    """Show *statistics* for the first time, if bars are shown."""
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
-    return type(shell).__name__ == "ZMQInteractiveShell"
+    in_notebook = file is None and type(shell).__name__ == "ZMQInteractiveShell"
+    file = file or sys.stderr
+    if in_notebook or is_terminal(file):
+        with suppress(ImportError):  # rich is not installed
+            from . import bars
+
+            if in_notebook:
+                return bars.in_notebook(statistics)
+            if display := bars.on_terminal(statistics, file):
+                return display
+
+    def update() -> None:
+        if file is not None:  # else this program has no standard error
+            write(statistics.line(), file)
+
+    return update, INTERVAL, update
+
+
+def _show(
+    ended: threading.Event, update: Callable[[], object], interval: float, finish: Callable[[], object]
+) -> None:
+    """Show progress until the block has ended: what the thread does."""
+    pause = interval
+    try:
+        try:
+            while not ended.wait(pause):
+                began = time.thread_time()
+                update()
+                pause = max(interval, REST * (time.thread_time() - began))
+        finally:
+            finish()
+    except Exception:
+        LOGGER.warning("progress can't be shown any more", exc_info=True)
