@@ -352,7 +352,7 @@ class ExecutorBackend(Backend):
             # The error of an engine names the part; threads need no pickle.
             if not isinstance(self.executor, Engine) and (self._checks_errors or self._pool is None):
                 error = explain(error, fn, task._args, task._kwargs, self.executor)
-            note(error, task, fn, queue.name)
+            note(error, task, queue.name)
         self._release(task)
         if end is not None:
             words = f"queue {queue.name} runs its tasks on {type(self.executor).__name__}, which has ended"

@@ -15,7 +15,6 @@ from threading import TIMEOUT_MAX, Event, RLock, local
 from typing import Any
 from weakref import ref
 
-from .._calls.interrupts import uninterrupted
 from .._planner import DONE
 
 
@@ -50,9 +49,10 @@ class Condition:
         """Let the calling thread see the future as it is."""
         counts = HELD.counts
         key = ref(self._future, counts.pop)
-        left = counts.pop(key, 0) - 1
-        if left > 0:
-            counts[key] = left
+        if key in counts:
+            counts[key] -= 1
+            if not counts[key]:
+                del counts[key]
 
     __enter__ = acquire
 
@@ -68,8 +68,7 @@ class Condition:
             waiter.event = WaiterEvent()
             waiter.lock = RLock()  # a signal handler may end a future
         if not future._add_at_end("waiters", waiter) and ref(future) in HELD.counts:
-            with uninterrupted():  # else `_notify` would log a KeyboardInterrupt
-                future._notify(waiter)
+            future._notify(waiter)
 
     def remove(self, waiter: Any) -> None:
         """Remove *waiter* if the future has not ended."""
@@ -77,18 +76,6 @@ class Condition:
         if at_end is not None:
             with suppress(ValueError):
                 at_end.waiters.remove(waiter)
-
-
-class EndedCondition:
-    """The condition of each future that has ended and is not frozen: it does nothing."""
-
-    def acquire(self, *_: object) -> None:
-        pass
-
-    release = append = remove = __enter__ = __exit__ = acquire
-
-
-ENDED = EndedCondition()
 
 
 class WaiterEvent(SimpleQueue[None]):

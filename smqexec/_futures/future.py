@@ -18,7 +18,6 @@ from collections.abc import Callable, Generator
 from concurrent.futures import CancelledError, Future
 from concurrent.futures._base import CANCELLED_AND_NOTIFIED, FINISHED, PENDING
 from concurrent.futures._base import RUNNING as RUNNING_STATE
-from functools import partial
 from threading import Thread
 from time import monotonic
 from typing import Any, Literal, Never, TypeVar
@@ -28,9 +27,9 @@ from typing_extensions import override
 
 from .._calls.frames import traceback_of
 from .._calls.interrupts import keep, uninterrupted, unmasked
-from .._planner import DONE, DROPPED, NEW, NONE, READY, RUNNING, WAITING, Node
+from .._planner import DONE, DROPPED, NONE, RUNNING, Node
 from .at_end import AtEnd
-from .conditions import ENDED, HELD, Condition
+from .conditions import HELD, Condition
 from .owner import Home
 from .remote_value import Kept, Snapshot, fetched, left, snapshot
 
@@ -39,11 +38,8 @@ R = TypeVar("R")
 # Stages of our own, above those of the planner: every stage from DONE on is final, and never changes.
 FAILED, CANCELLED = DROPPED + 1, DROPPED + 2
 
-# The stages in reprs and messages.
-STATE_NAMES = {
-    NEW: "new", WAITING: "waiting", READY: "ready", RUNNING: "running",
-    DONE: "done", FAILED: "failed", CANCELLED: "cancelled",
-}  # fmt: skip
+# The stages in reprs; NEW is the last, -1.
+STATE_NAMES = ("waiting", "ready", "running", "done", "dropped", "failed", "cancelled", "new")
 # The states of concurrent.futures for stages; PENDING for all others.
 _FUTURE_STATES = {RUNNING: RUNNING_STATE, DONE: FINISHED, FAILED: FINISHED, CANCELLED: CANCELLED_AND_NOTIFIED}
 
@@ -214,6 +210,18 @@ class PlannedFuture(Node, Future[R]):
             queue.scheduler.termination.cancel(self, dependencies)
         return self._stage == CANCELLED
 
+    def promote(self) -> bool:
+        """Make the task, or that of the item, count as newly submitted: what it needs, then itself, go first.
+
+        Under ``order="oldest"`` it and what it needs go before all others.
+
+        Returns:
+            False if the task is running or done; nothing changes then.
+        """
+        task = self._producer()
+        queue = None if task is None else task._home
+        return queue is not None and queue.scheduler.dispatcher.promote(task)
+
     @override
     def add_done_callback(self, fn: Callable[[Future[R]], object]) -> None:
         """Call ``fn(task)`` in the thread that ends the task; or at once, if the task is done.
@@ -237,19 +245,22 @@ class PlannedFuture(Node, Future[R]):
                     return True
         return False
 
-    def _call(self, fn: Callable[[Future[R]], object], logged: type[BaseException]) -> None:
-        """Call *fn*, a callback or a method of a waiter; log an exception of type *logged*."""
+    def _call(self, fn: Callable[[Future[R]], object], logged: type[BaseException] = BaseException) -> None:
+        """Call *fn*, a callback; log an exception of type *logged*."""
         try:
-            self._deliver(fn)
-        except logged:
-            LOGGER.exception("exception calling callback for %r", self)
+            unmasked(self._deliver, fn)
+        except logged as error:
+            if not keep(error):
+                LOGGER.exception("exception calling callback for %r", self)
 
     def _deliver(self, fn: Callable[[Future[R]], object]) -> None:
         """Call *fn* with this future; if *fn* is asyncio's, in a thread that first fetches a kept value."""
         if type(self._outcome) is Kept and getattr(fn, "__module__", None) == "asyncio.futures":
             # The event loop would block while it fetches the value.
-            call = partial(self._call, lambda task: fn(fetched(task)), BaseException)
-            Thread(target=call, daemon=True).start()
+            def deliver(task: Future[R]) -> None:
+                fn(fetched(task))
+
+            Thread(target=self._call, args=(deliver,), daemon=True).start()
         else:
             fn(self)
 
@@ -290,29 +301,23 @@ class PlannedFuture(Node, Future[R]):
     def _notify(self, waiter: Any) -> None:
         """Call the method of *waiter*, a waiter of the standard library, for this outcome."""
         if self._stage == CANCELLED:
-            self._call(waiter.add_cancelled, BaseException)
+            waiter.add_cancelled(self)
+        elif self._stage == FAILED:
+            waiter.add_exception(self)
         else:
-            self._call(waiter.add_exception if self._stage == FAILED else waiter.add_result, BaseException)
+            waiter.add_result(self)
 
     def _call_callbacks(self, at_end: AtEnd) -> None:
         """Call the callbacks in *at_end*.  The lock is not held."""
         calls = at_end.calls()
-        if not calls:
-            return
-        with uninterrupted():  # after Ctrl-C in one callback the others are called, too
-            for fn in calls:
-                try:
-                    unmasked(self._deliver, fn)
-                except BaseException as error:  # no callback may end the worker's thread
-                    if not keep(error):
-                        LOGGER.exception("exception calling callback for %r", self)
+        if calls:
+            with uninterrupted():  # after Ctrl-C in one callback the others are called, too
+                for fn in calls:
+                    self._call(fn)
 
     # Attributes that concurrent.futures reads.
 
-    @property
-    def _condition(self) -> Any:  # type: ignore[override]
-        return ENDED if self._stage >= DONE and ref(self) not in HELD.counts else Condition(self)
-
+    _condition: Any = property(Condition)
     _waiters: Any = _condition
 
     @property

@@ -83,15 +83,6 @@ class Item(PlannedFuture[R]):
             strip_ours(error)
             return cls._ended(FAILED, Failure(error))
 
-    def promote(self) -> bool:
-        """Make the task of the item count as newly submitted.
-
-        Returns:
-            False if that task is running or done; nothing changes then.
-        """
-        source = self._source
-        return source is not None and source.promote()
-
     def _producer(self) -> Any:
         return self._source
 

@@ -1,7 +1,6 @@
 """The names of tasks, counts in words, and the note in an exception that says which task raised it.
 
-A task keeps its name and number when it ends, so these functions work at any time.  They take no lock: each
-field that they read is written before the task is added, or once, at its end.
+A task keeps its name and number when it ends, so these functions work at any time, without the lock.
 """
 
 from __future__ import annotations
@@ -16,9 +15,9 @@ from .._planner import STRIDE
 _BEGINNING = "raised by task "
 
 
-def label_of(task: Any, fn: Any = None) -> str:
-    """Return the name of *task*, or else of its function: of *fn*, if the task may release that meanwhile."""
-    return name_of(task._fn if fn is None else fn) if task._name is None else task._name
+def label_of(task: Any) -> str:
+    """Return the name of *task*, or else of its function."""
+    return name_of(task._fn) if task._name is None else task._name
 
 
 def numbered(name: str, serial: int, number: int) -> str:
@@ -35,9 +34,9 @@ def numbered(name: str, serial: int, number: int) -> str:
     return f"{name}#{submission}" if not place else f"{name}#{submission}[{STRIDE - 1 - place}]"
 
 
-def known_as(task: Any, fn: Any, number: int) -> str:
-    """Return the name of *task*, the call of *fn*, with its number."""
-    return numbered(label_of(task, fn), task._serial, number)
+def known_as(task: Any) -> str:
+    """Return the name of *task* with its number, which it does not have before it is added."""
+    return numbered(label_of(task), task._serial, getattr(task, "_number", 0))
 
 
 def counted(number: int, one: str, many: str = "") -> str:
@@ -45,16 +44,16 @@ def counted(number: int, one: str, many: str = "") -> str:
     return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
-def note(error: BaseException, task: Any, fn: Any, queue: str) -> None:
-    """Add a note to *error* that *task*, the call of *fn*, raised it, unless *error* has such a note.
+def note(error: BaseException, task: Any, queue: str) -> None:
+    """Add a note to *error* that *task* raised it, unless *error* has such a note.
 
     The caller masks Ctrl-C and does not hold the lock.  Cost: about 1 µs.
     """
     # Only the first task adds a note: its dependents fail with the same object, and a task may raise again
-    # the exception of another.  The exception may refuse the note, as a frozen dataclass does, and its class
-    # may run user code; even if this raises an exception, the task has to end.
+    # the exception of another.  An exception may refuse notes, as a frozen dataclass does, or run user code:
+    # the task has to end all the same.
     with suppress(BaseException):
         known = getattr(error, "__notes__", ())
         if not any(type(other) is str and other.startswith(_BEGINNING) for other in known):
             place = "" if task._submitted_at is None else f", submitted at {task._submitted_at}"
-            error.add_note(f"{_BEGINNING}{known_as(task, fn, task._number)} of queue {queue}{place}")
+            error.add_note(f"{_BEGINNING}{known_as(task)} of queue {queue}{place}")

@@ -53,30 +53,28 @@ def left(end: float | None) -> float | None:
     return None if end is None else max(end - monotonic(), 0)
 
 
+def fetched(future: Future[Any]) -> Any:
+    """Return a done future of the standard library with the outcome of the done *future*; fetch its value."""
+    here: Future[Any] = Future()
+    try:
+        error = future.exception()  # `result` would add its frames to the traceback, and they keep the task
+        if error is None:
+            here.set_result(future.result())
+        else:
+            here.set_exception(error)
+    except CancelledError:
+        here.cancel()
+    except BaseException as failure:  # the value can't be fetched
+        here.set_exception(failure)
+    return here
+
+
 def snapshot(future: Future[Any]) -> Snapshot:
     """Return the state of *future* as asyncio of Python 3.15 reads it; fetch its value if it is done."""
     if not future.done():
         return False, False, None, None
-    try:
-        error = future.exception()  # `result` would add its frames to the traceback, and they keep the task
-        return True, False, None if error is not None else future.result(), error
-    except CancelledError:
-        return True, True, None, None
-    except BaseException as error:  # the value can't be fetched
-        return True, False, None, error
-
-
-def fetched(future: Future[Any]) -> Future[Any]:
-    """Return a done future of the standard library with the outcome of the done *future*."""
-    here: Future[Any] = Future()
-    _, cancelled, value, error = snapshot(future)
-    if cancelled:
-        here.cancel()
-    elif error is not None:
-        here.set_exception(error)
-    else:
-        here.set_result(value)
-    return here
+    here = fetched(future)
+    return True, here.cancelled(), here._result, here._exception
 
 
 @cache

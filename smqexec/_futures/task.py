@@ -1,13 +1,12 @@
 """A submitted call and its future, in one slotted object.
 
-The writer of a task's fields changes with its stage.  The submitting thread writes them before the task is
-added.  The scheduler's lock guards them while the task is pending.  While it runs, its worker alone reads and
-releases the call (`_fn`, `_args`, `_kwargs`).  The thread that ends the task releases the rest of the call,
-but keeps its name.  After that only `_at_end` changes.
+The submitting thread writes the fields before the task is added.  The scheduler's lock guards them while the
+task is pending.  While it runs, its worker alone reads and releases the call (`_fn`, `_args`, `_kwargs`).
+The thread that ends the task releases the rest of the call, but keeps its name.
 
 A generator task has a `Stream` from its start on, or from the first request for an item.  Threads read it
-without the lock.  So they look for the stream, then at the function, then for the stream again: a worker
-makes the stream before it releases the function (see `_streaming`).
+without the lock: they look for the stream, then at the function, then for the stream again, as a worker
+makes the stream before it releases the function.
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ from concurrent.futures import CancelledError, Future
 from contextlib import suppress
 from itertools import count
 from operator import index
+from sys import maxsize
 from typing import Any, TypeVar, overload
 
 from .._calls.arguments import register_futures
@@ -34,13 +34,11 @@ Y = TypeVar("Y")
 class Task(PlannedFuture[R]):
     """A submitted call: the future of its result, and an argument for later calls.
 
-    Made by `Queue.submit`.  All methods of a `concurrent.futures.Future` work, from any thread, except that
-    only the scheduler ends the task (`set_result` and its like raise an error).  In asyncio a task can be
-    awaited on any running loop.
+    Made by `Queue.submit`.  All methods of a `concurrent.futures.Future` work, from any thread, but only the
+    scheduler ends the task.  In asyncio a task can be awaited on any running loop.
 
-    A task whose dependency failed never runs: its exception is the dependency's own, with its own traceback
-    each time it is raised, and `origin` is the task that raised it.  The exception carries one note: which
-    task of which queue raised it.  A cancelled dependency cancels its dependents.
+    A task whose dependency failed never runs: its exception is the dependency's own, and `origin` is the task
+    that raised it, which a note in the exception names.  A cancelled dependency cancels its dependents.
 
     When a task is done it releases its function, arguments and dependencies, and the scheduler releases the
     task: a result lives only as long as a reference to its future, or a task that needs it.
@@ -49,19 +47,16 @@ class Task(PlannedFuture[R]):
     a *generator task*: its result is a list of the values yielded, made once at its end, and while it runs
     ``task[i]``, slices and iteration give them one by one.
 
-    - It runs in one slot, at its own pace, whether or not the values are used.  Nothing else runs in that
-      slot until the generator has ended.  A task that waits for a value of a generator task which has no
-      other slot runs it nested, to its end.
+    - It runs in one slot, at its own pace, whether or not the values are used, and nothing else runs in that
+      slot meanwhile.  A task that waits for a value in the only slot runs the generator nested, to its end.
     - With fewer values than announced, the missing items fail with an IndexError; with more, the task fails
-      with a ValueError.  If the generator raises, the values before stay good; the other items and the task
-      fail.
+      with a ValueError.  If the generator raises, the values before stay good; all else fails.
     - A stopped scheduler holds it at its next ``yield``.  `cancel` closes the generator there, so that its
       ``finally`` runs; it returns False, as for any running task.
     - A future that is yielded is a value like any other.  ``Raw(function)`` is called as an ordinary
       function: the generator object is its result.
     - It keeps all its values until its future goes: one that never ends fills the memory.
-    - In the order an item stands for its task: a generator task that the newest sink needs an item of goes
-      first.
+    - In the order an item stands for its task.
 
     For type checkers a generator function must say that it returns a ``Generator[...]``: then the task is a
     ``Task[list[...]]``.
@@ -102,17 +97,6 @@ class Task(PlannedFuture[R]):
             self._args = needs.copy()
         needs.clear()
 
-    def promote(self) -> bool:
-        """Make the task count as newly submitted: what it needs, then itself, go first.
-
-        Under ``order="oldest"`` it and what it needs go before all others.
-
-        Returns:
-            False if the task is running or done; nothing changes then.
-        """
-        queue = self._queue
-        return queue is not None and queue.scheduler.dispatcher.promote(self)
-
     # Items.
 
     def __bool__(self) -> bool:
@@ -149,25 +133,19 @@ class Task(PlannedFuture[R]):
         if stream is None:
             part = None if queue is None else queue.scheduler.streams.part(self, key)
             return self._ended_part(key) if part is None else part
-        if isinstance(key, slice):
-            return [self._item(stream, number) for number in self._span(stream, key)]
-        number = index(key)
-        length = len(self) if number < 0 else stream.length
-        if length is not None:
-            if not -length <= number < length:
-                raise IndexError(f"index {number} is out of range: the length of the task is {length}")
-            number %= length
-        return self._item(stream, number)
-
-    def _span(self, stream: Stream, key: slice) -> range:
-        """Return the indices of the slice *key*; wait for the length if they depend on it."""
         length = stream.length
-        start = 0 if key.start is None else index(key.start)
-        stop = -1 if key.stop is None else index(key.stop)
-        step = 1 if key.step is None else index(key.step)
-        if length is None and min(start, stop, step) < 0:
-            length = len(self)
-        return range(start, stop, step) if length is None else range(*key.indices(length))
+        if length is None:
+            ends = [key]
+            if isinstance(key, slice):
+                ends = [key.start or 0, -1 if key.stop is None else key.stop, key.step or 1]
+            length = len(self) if min(map(index, ends)) < 0 else maxsize
+        try:
+            numbers = range(length)[key]
+        except IndexError:
+            raise IndexError(f"index {key} is out of range: the length of the task is {length}") from None
+        if isinstance(numbers, range):
+            return [self._item(stream, number) for number in numbers]
+        return self._item(stream, numbers)
 
     def _item(self, stream: Stream, number: int) -> Item[Any]:
         """Return the item for value *number*: pending, or done if its value or its error is known."""
@@ -319,8 +297,7 @@ class Task(PlannedFuture[R]):
         super()._release()
 
     def __repr__(self) -> str:
-        number = getattr(self, "_number", 0)  # it has none before it is added
-        return self._described(known_as(self, self._fn, number))
+        return self._described(known_as(self))
 
 
 register_futures(Task, Item)

@@ -100,15 +100,13 @@ class Graph:
     def __init__(self, scheduler: State) -> None:
         with scheduler.exclusive():
             tasks: Any = dict.fromkeys([*scheduler.termination.pending(), *scheduler.running_tasks()])
-            found = [
-                (task, task._number, task._stage, task._fn, task._queue.name, _needs(task)) for task in tasks
-            ]
+            found = [(task, task._number, task._stage, task._queue.name, _needs(task)) for task in tasks]
         # The tasks of a `map` have falling numbers.
         found.sort(key=lambda each: (each[1] // STRIDE, -each[1]))
         nodes = [
             # `str.__str__`: a name of a class of the user's may do anything.
-            GraphNode(number // STRIDE, str.__str__(label_of(task, fn)), queue, _STATES[stage])
-            for task, number, stage, fn, queue, _ in found
+            GraphNode(number // STRIDE, str.__str__(label_of(task)), queue, _STATES[stage])
+            for task, number, stage, queue, _ in found
         ]
         places = {task: place for place, (task, *_) in enumerate(found)}
         edges: list[GraphEdge] = []

@@ -179,7 +179,7 @@ class _Report:
             source, key = node._source, node._key
             item = "the length" if source is not None and key is LENGTH else f"item {shown(key)}"
             return item if source is None else f"{item} of {self._name(source)}"
-        return self._named(known_as, node, node._fn, node._number)
+        return self._named(known_as, node)
 
 
 # All below, but for `_thread`, is called under the lock.

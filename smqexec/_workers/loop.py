@@ -93,7 +93,7 @@ def perform(
                     value = drive(queue, worker, task, value)
             except BaseException as exception:
                 strip_ours(exception)
-                note(exception, task, fn, queue.name)
+                note(exception, task, queue.name)
                 # `_fn` stays until the end: a thread may ask whether the task generates.
                 fn = args = kwargs = value = task._args = task._kwargs = None
                 scheduler.termination.fail(worker, task, exception)

@@ -183,21 +183,6 @@ def test_waiter_leaves_while_all_are_told() -> None:
         assert len(told) == 3
 
 
-def test_waiter_that_raises_is_logged_and_stops_nothing(caplog: pytest.LogCaptureFixture) -> None:
-    class Waiter:
-        add_result = fail
-
-    with planned(1, stopped=True) as (scheduler, queue):
-        task = queue.submit(int)
-        task._waiters.append(Waiter())
-        waiting = beside(wait, [task], DEADLINE)
-        until(lambda: len(waiters_of(task)) == 2)
-        scheduler.resume()
-        assert waiting.result(DEADLINE).done == {task}
-        assert queue.submit(int).result(DEADLINE) == 0
-    assert ["Broken" in (record.exc_text or "") for record in caplog.records] == [True]
-
-
 @pytest.mark.parametrize("mode", [ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION])
 def test_wait_within_a_wait_of_the_same_thread(mode: str) -> None:
     """A signal's handler, or a finalizer, may wait for the very futures that its thread is looking at."""
