@@ -1,4 +1,4 @@
-"""Programs that run stages or many calls: pipefunc, uproot, dask's own scheduler of threads, joblib, tqdm."""
+"""Programs that run stages or many calls: pipefunc, SPDL, uproot, dask's scheduler, joblib, tqdm."""
 
 from __future__ import annotations
 
@@ -100,3 +100,12 @@ def test_tqdm_maps_with_a_bar(pool: Any, monkeypatch: pytest.MonkeyPatch) -> Non
     bars = io.StringIO()
     assert thread_map(abs, range(-50, 0), max_workers=2, file=bars) == list(range(50, 0, -1))
     assert "50/50" in bars.getvalue()
+
+
+def test_spdl_gives_all_items(executor: Executor) -> None:
+    builder = need("spdl.pipeline").PipelineBuilder().add_source(range(300))
+    for stage in (abs, abs, lambda item: item + 1):
+        builder = builder.pipe(stage, executor=executor, concurrency=4)
+    pipeline = builder.add_sink(8).build(num_threads=1)
+    with pipeline.auto_stop():
+        assert sorted(pipeline) == list(range(1, 301))

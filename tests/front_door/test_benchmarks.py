@@ -12,6 +12,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
+from gate import occupy
 
 Output = pytest.CaptureFixture[str]
 SMALL = ["--quick", "--n", "200", "--rounds", "1"]
@@ -202,3 +203,39 @@ def test_each_program_has_a_row(benchmarks: Any, capsys: Output, monkeypatch: py
     assert head.split() == ["Seconds", "to", "first,", "last", "score", "pool", "queue"]
     for row, name in zip(rows, programs.PROGRAMS, strict=True):
         assert re.fullmatch(rf"{name} +([0-9.]+, [0-9.]+ *){{2}}|{name} +No module named .*", row)
+
+
+# The floor that costs are compared with.
+
+
+def test_the_floor_is_a_correct_executor(benchmarks: Any) -> None:
+    executor = benchmarks.floor.FloorExecutor(2)
+    a = executor.submit(int, "20")
+    b = executor.submit(pow, a, 2)
+    assert executor.submit(lambda *args: args, a, b, a, 1).result(executor) == (20, 400, 20, 1)
+    gate, held = occupy(executor, 1)
+    chain = executor.submit(abs, held)
+    assert executor.submit(int).result(executor) == 0  # by the other worker
+    assert chain.state == 0
+    bad = executor.submit(abs, executor.submit(int, "x"))
+    with pytest.raises(ValueError, match="invalid literal"):
+        bad.result(executor)
+    for _ in range(100):
+        chain = executor.submit(abs, chain)
+    gate.open()
+    executor.shutdown()
+    assert chain.result(executor) == 1
+    assert not any(thread.is_alive() for thread in executor.threads)
+
+
+def test_the_table_of_the_floor(benchmarks: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(benchmarks.floor, "TASKS", 50)
+    lines = list(benchmarks.floor.report(3))
+    assert [line.split("  ")[1] for line in lines[3:-1]] == list(benchmarks.floor.RUNS)
+
+
+def test_bytecodes_are_counted(benchmarks: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    bytecodes = benchmarks.bytecodes
+    monkeypatch.setattr(bytecodes, "SHAPES", {"independent": bytecodes.independent, "items": bytecodes.items})
+    independent, items = (float(line.split()[1]) for line in list(bytecodes.report())[2:])
+    assert 100 < independent < items

@@ -1,12 +1,14 @@
-"""The two real programs of the benchmarks' examples do what they say."""
+"""The programs of the README, the recipes and the examples print, or do, what they say."""
 
 from __future__ import annotations
 
 import importlib
 import os
+import re
 import signal
 import subprocess
 import sys
+import textwrap
 import threading
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,76 @@ from typing import Any
 import pytest
 from gate import DEADLINE
 
+import smqexec
+
 ROOT = Path(__file__).parents[2]
+
+
+def printed(*command: str) -> list[str]:
+    """What Python prints when it runs *command* in the root folder."""
+    ended = subprocess.run(
+        [sys.executable, *command], env={**os.environ, "PYTHONPATH": str(ROOT)}, cwd=ROOT,
+        capture_output=True, text=True, timeout=6 * DEADLINE,
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout.splitlines()
+
+
+# The README.
+
+README = (ROOT / "README.rst").read_text(encoding="utf-8")
+
+FIRST, PROGRAM, LINES = (
+    textwrap.dedent(block) for block in re.findall(r"\.\. code-block:: python\n\n((?:    .*\n|\n)+)", README)
+)
+LINE = "        analysis = Queue(scheduler, 4)\n"
+
+
+def test_the_readme_is_short() -> None:
+    assert len(README.splitlines()) <= 450
+
+
+def test_the_guide_names_all_that_is_public() -> None:
+    guide = (smqexec.__doc__ or "").partition("The house")[0]
+    for name in [*smqexec.__all__, "trace", "dask"]:
+        assert re.search(rf"\b{name}\b", guide), name
+
+
+def test_first_program() -> None:
+    assert printed("-c", FIRST) == re.findall(r"^ *# (\{.*)$", FIRST, re.MULTILINE)
+
+
+@pytest.mark.parametrize("lines", [None, *LINES.strip().split("\n\n")])
+def test_one_line_moves_a_program_from_threads_to_processes(lines: str | None, tmp_path: Path) -> None:
+    assert PROGRAM.count(LINE) == 1
+    for library in re.findall(r"^from (\w+)", lines or "", re.MULTILINE):
+        pytest.importorskip(library, reason=f"{library} is not installed")
+    program = PROGRAM.replace(LINE, LINE if lines is None else textwrap.indent(lines + "\n", " " * 8))
+    (path := tmp_path / "program.py").write_text(program)  # workers import it
+    assert printed(str(path)) == re.findall(r"print\(.*\)  # (.*)$", PROGRAM, re.MULTILINE)
+
+
+# The recipes.
+
+FOLDER = ROOT / "benchmarks/recipes"
+RECIPES = {path.stem: path.read_text(encoding="utf-8") for path in FOLDER.glob("[!_]*.py")}
+
+
+def test_the_package_lists_the_recipes() -> None:
+    listed = re.findall(r"^``(\w+)``$", (FOLDER / "__init__.py").read_text(encoding="utf-8"), re.MULTILINE)
+    assert listed == sorted(RECIPES)
+
+
+@pytest.mark.parametrize("name", sorted(RECIPES))
+def test_recipe(name: str) -> None:
+    program = RECIPES[name]
+    for library in re.findall(r"^from (tenacity|joblib|tqdm|prometheus_client) ", program, re.MULTILINE):
+        pytest.importorskip(library, reason=f"the recipe needs {library}")
+    expected = re.findall(r"^ *print\(.*\)  # (.*)$", program, re.MULTILINE)
+    assert printed("-m", f"benchmarks.recipes.{name}") == expected
+
+
+# The examples.
 
 
 @pytest.fixture
