@@ -20,6 +20,7 @@ from smqexec import Queue, Scheduler
 
 WIDTH = 4  # threads of the executor, and calls of a stage
 DEADLINE = 60.0  # seconds, of each wait
+KINDS = ("pool", "oldest first", "newest first", "promoting", "SPDL's priority pool")
 
 
 class Steps:
@@ -173,7 +174,7 @@ def most_alive(kind: str, seed: int, thread_first: bool) -> int:
 def main() -> None:
     """Print the fewest and the most items alive, over four orders in which calls end."""
     plans = [(seed, thread_first) for seed in (1, 2) for thread_first in (True, False)]
-    for kind in ("pool", "oldest first", "newest first", "promoting", "SPDL's priority pool"):
+    for kind in KINDS:
         counts = sorted(most_alive(kind, *plan) for plan in plans)
         print(f"{kind:22} {counts[0]:2} to {counts[-1]:2} of 60 items")
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks.stages import KINDS, WIDTH, most_alive
 from clients.conftest import Inside, need
 from smqexec import Queue, Scheduler
 
@@ -109,3 +110,16 @@ def test_spdl_gives_all_items(executor: Executor) -> None:
     pipeline = builder.add_sink(8).build(num_threads=1)
     with pipeline.auto_stop():
         assert sorted(pipeline) == list(range(1, 301))
+
+
+@pytest.mark.parametrize(("seed", "thread_first"), [(1, True), (2, True), (1, False), (2, False)])
+def test_spdl_has_few_items_alive(seed: int, thread_first: bool) -> None:
+    """As few as on its own priority pool if later stages are promoted.
+
+    Alone as few as on a pool.  Newest first, no call depends on another, and only SPDL's own bounds hold.
+    """
+    need("spdl.pipeline")
+    alive = {kind: most_alive(kind, seed, thread_first) for kind in KINDS}
+    assert alive["oldest first"] == alive["pool"]
+    assert alive["promoting"] == alive["SPDL's priority pool"] < alive["pool"]
+    assert alive["newest first"] <= 3 * WIDTH + 2 * 2
