@@ -15,12 +15,9 @@ def check_flags(**flags: object) -> None:
 
 def integer(name: str, value: Any, kind: str = "an int") -> int:
     """Return *value* as an int, or raise a TypeError: *name* must be *kind*."""
-    try:
-        return index(value)
-    except TypeError:
-        pass
-    # Outside of the handler, so that the error has no context.
-    raise TypeError(f"{name} must be {kind}, not {value!r}")
+    if not hasattr(type(value), "__index__"):
+        raise TypeError(f"{name} must be {kind}, not {value!r}")
+    return index(value)
 
 
 def positive(name: str, value: Any, kind: str = "an int") -> int:

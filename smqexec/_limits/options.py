@@ -16,16 +16,16 @@ from typing import Any
 
 from .._calls.kinds import FUTURE, SETTLED, kind_of, settled
 from .._futures.task import Task
-from .checks import check_flags
-from .resources import Allocation, Resource, amounts_of
+from .checks import check_flags, positive
+from .resources import Allocation, Resource
 
 #: The options of all queues; an engine may know more.
 KNOWN = frozenset({"name", "after", "context", "timeout", "resources", "hold", "release"})
 
 
-@dataclass(slots=True, eq=False, repr=False)
+@dataclass(slots=True, frozen=True, eq=False)
 class Options:
-    """The checked options of a task.  No field changes."""
+    """The checked options of a task."""
 
     #: In place of the function's name.
     name: str | None = None
@@ -52,12 +52,6 @@ class Options:
         """Return the resources that the task takes or releases: they must belong to its scheduler."""
         taken = [resource for resource, _ in self.resources]
         return taken + [resource for other in self.releases for resource in other.resources()]
-
-    def __repr__(self) -> str:
-        words = [f"{name}={getattr(self, name)!r}" for name in ("name", "timeout")]
-        words += [f"{number} of {resource.name}" for resource, number in self.resources]
-        words += [f"{name}={value!r}" for name, value in self.engine.items()]
-        return ", ".join(word for word in words if not word.endswith("=None")) or "no name"
 
 
 NO_OPTIONS = Options()
@@ -92,29 +86,44 @@ def read(
         raise TypeError(f"timeout must be a number of seconds or None, not {timeout!r}")
     if timeout is not None and (timeout < 0 or isnan(timeout)):
         raise ValueError(f"timeout must be a number of seconds, 0 or more, not {timeout!r}")
-    amounts = () if resources is None else amounts_of(resources)
+    amounts = () if resources is None else _amounts(resources)
     check_flags(hold=hold)
     if hold and not amounts:
         raise ValueError("hold=True keeps the resources that a task takes: give resources={...} too")
     return Options(name, _ordered(after), context, timeout, others, amounts, hold, _allocations(release))
 
 
-def _listed(name: str, given: Iterable[Any], contents: str, kinds: tuple[int, ...]) -> list[Any]:
-    """Return *given*, the value of the option *name*, as a list.
+def _amounts(resources: Any) -> tuple[tuple[Resource, int], ...]:
+    """Return *resources*, the option, as pairs; raise a TypeError or ValueError if it is invalid."""
+    if not isinstance(resources, Mapping):
+        raise TypeError(f"resources must be a dict such as {{disk: 2}}, not {resources!r}")
+    amounts: list[tuple[Resource, int]] = []
+    for resource, number in resources.items():
+        if not isinstance(resource, Resource):
+            raise TypeError(
+                f"the keys of resources must be Resources such as Resource('disk', 4), not {resource!r}"
+            )
+        number = positive(f"the units of {resource.name} that a task takes", number)
+        if number > resource.n:
+            most = resource.n
+            raise ValueError(
+                f"a task can't take {number} of {resource.name}: there are {most}, so ask for {most} at most"
+            )
+        amounts.append((resource, number))
+    return tuple(amounts)
 
-    Raises:
-        TypeError: *given* is one object of *kinds* instead of a list of *contents*, or not iterable.
-    """
-    if kind_of(type(given)) in kinds:
-        raise TypeError(f"{name} must be a list of {contents}, not one: write {name}=[{given!r}]")
-    if not isinstance(given, Iterable):
+
+def _listed(name: str, given: Iterable[Any], contents: str) -> list[Any]:
+    """Return *given*, the value of the option *name*, as a list; a single future is none."""
+    # A task can be iterated over: that would wait for its items.
+    if kind_of(type(given)) in (FUTURE, SETTLED) or not isinstance(given, Iterable):
         raise TypeError(f"{name} must be a list of {contents}, not {given!r}")
     return list(given)
 
 
 def _allocations(release: Iterable[Task[Any]]) -> tuple[Allocation, ...]:
     """Return the allocations of the tasks *release*, the option; refuse a task without hold."""
-    tasks = _listed("release", release, "tasks", (FUTURE,))
+    tasks = _listed("release", release, "tasks")
     for task in tasks:
         if not isinstance(task, Task):
             raise TypeError(f"release must be a list of tasks, but holds {task!r}")
@@ -126,7 +135,7 @@ def _allocations(release: Iterable[Task[Any]]) -> tuple[Allocation, ...]:
 def _ordered(after: Iterable[Future[Any] | settled[Any]]) -> tuple[tuple[Future[Any], bool], ...]:
     """Return the futures in *after*, the option, each with True if it is given as ``settled(future)``."""
     found: list[tuple[Future[Any], bool]] = []
-    for entry in _listed("after", after, "futures", (FUTURE, SETTLED)):
+    for entry in _listed("after", after, "futures"):
         kind = kind_of(type(entry))
         if kind not in (FUTURE, SETTLED):
             raise TypeError(f"after must be a list of futures and settled(future), but holds {entry!r}")

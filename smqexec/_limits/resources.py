@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping
 from functools import partial
 from itertools import takewhile
 from typing import Any
@@ -26,6 +25,7 @@ from .._calls.interrupts import uninterrupted
 from .._core.queue_state import QueueState
 from .._core.state import State
 from .._core.upward import searches
+from .._futures.names import numbered
 from .._futures.task import Task
 from .._planner import DONE, Node
 from .checks import positive
@@ -96,51 +96,27 @@ class Resource:
             owner = None if self._scheduler is None else self._scheduler()
             if owner is None:
                 self._scheduler = ref(scheduler)
-            elif owner is not scheduler:
-                raise ValueError(
-                    f"{self!r} belongs to another scheduler; give all queues that use it one scheduler"
-                )
+        if owner is not None and owner is not scheduler:
+            raise ValueError(
+                f"{self!r} belongs to another scheduler; give all queues that use it one scheduler"
+            )
 
     def __repr__(self) -> str:
         return f"<Resource {self.name}: {self.free} of {self.n} free>"
 
 
-def amounts_of(resources: Any) -> tuple[tuple[Resource, int], ...]:
-    """Return *resources*, the option, as pairs; raise a TypeError or ValueError if it is invalid."""
-    if not isinstance(resources, Mapping):
-        raise TypeError(f"resources must be a dict such as {{disk: 2}}, not {resources!r}")
-    amounts: list[tuple[Resource, int]] = []
-    for resource, number in resources.items():
-        if not isinstance(resource, Resource):
-            raise TypeError(
-                f"the keys of resources must be Resources such as Resource('disk', 4), not {resource!r}"
-            )
-        number = positive(f"the units of {resource.name} that a task takes", number)
-        if number > resource.n:
-            most = resource.n
-            raise ValueError(
-                f"a task can't take {number} of {resource.name}: there are {most}, so ask for {most} at most"
-            )
-        amounts.append((resource, number))
-    return tuple(amounts)
-
-
 class Allocation:
     """The units that one task takes."""
 
-    __slots__ = (
-        "amounts", "holds", "name", "number", "released", "releasers", "serial", "task", "waiter"
-    )  # fmt: skip
+    __slots__ = ("amounts", "holds", "name", "released", "releasers", "task", "waiter")
 
     def __init__(self, amounts: tuple[tuple[Resource, int], ...], holds: bool, name: str) -> None:
         # The number of units of each resource; constant.
         self.amounts = amounts
         # The option: units stay beyond the end of the task.  Constant.
         self.holds = holds
-        # The task's name; constant, and as `Resource.name`.
+        # The task's name, as `Resource.name`; with its number once the task has ended.
         self.name = str.__str__(name)
-        # The numbers of the task once it has ended, for `numbered`.
-        self.serial = self.number = 0
         # The task, from its submission to its end.
         self.task: Task[Any] | None = None
         # The relay that the task depends on, while the task lacks units.
@@ -254,7 +230,7 @@ class Allocating:
     def _allocation_ended(self, allocation: Allocation, task: Any) -> list[Any]:
         """Return the units of *task*, unless it keeps them beyond its end."""
         allocation.task = None
-        allocation.serial, allocation.number = task._serial, task._number
+        allocation.name = numbered(allocation.name, task._serial, task._number)
         keeps = allocation.holds and not allocation.released and task._stage == DONE
         return [] if keeps else self._give_back(allocation)
 

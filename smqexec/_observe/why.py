@@ -241,8 +241,7 @@ def _holder(allocation: Allocation, resource: Resource) -> str:
 
 def _task_of(allocation: Allocation) -> str:
     task = allocation.task
-    serial, number = (allocation.serial, allocation.number) if task is None else (task._serial, task._number)
-    return numbered(allocation.name, serial, number)
+    return allocation.name if task is None else numbered(allocation.name, task._serial, task._number)
 
 
 def _listed(names: Iterable[str], count: int) -> str:
