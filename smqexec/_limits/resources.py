@@ -189,8 +189,7 @@ class Allocating:
             self._core.take_next = self._next_allocated
             allocation.task = task
             at_end.hooks += (partial(self._allocation_ended, allocation),)
-        releases, task._releases = task._releases, ()
-        for other in releases:
+        for other in task._releases:
             at_end.hooks += (partial(self._releaser_ended, other),)
             other.releasers[task] = None
             for resource in other.resources() if searches else ():
@@ -222,7 +221,6 @@ class Allocating:
         self._core.relays.add(waiter)
         self._core.planner.hold_back(task, waiter)
         self._tell_searches(allocation)
-        self._core.wake_condition_waiters()
         return False
 
     # End hooks, and what they call: each returns the nodes that became ready.

@@ -432,6 +432,25 @@ def test_set_in_a_cycle_hashes_what_is_known():
     assert numbers[result] == 1
 
 
+@pytest.mark.parametrize("kind", [set, frozenset])
+def test_nodes_of_a_graph_hash_by_a_field(kind):
+    @dataclass(eq=False)
+    class Node:
+        name: str
+        value: Any
+        neighbours: Any = None
+
+        def __hash__(self):
+            return hash(self.name)
+
+    first, second = Node("first", done(1)), Node("second", done(2))
+    first.neighbours, second.neighbours = kind([second]), kind([first])
+    result = rebuilt(first)
+    (other,) = result.neighbours
+    assert (result.value, other.value) == (1, 2)
+    assert result in other.neighbours and other in result.neighbours
+
+
 def test_set_in_a_cycle_hashes_what_is_built_last():
     """A set holds a dataclass, which hashes by a tuple that leads back to the set."""
 
