@@ -3,8 +3,7 @@
 An exception of our own code in the middle of a change leaves the planner in an unknown state.  All queues of
 a scheduler share the planner, so all break down together: pending tasks fail with the exception, without any
 call of the planner, and `submit` raises from then on.  Running tasks go on, and their results are published.
-
-(An exception that comes from outside, such as Ctrl-C in a submit, breaks nothing down: see ``interrupted``.)
+An exception from outside, such as Ctrl-C in a submit, breaks nothing down: see ``interrupted``.
 """
 
 from __future__ import annotations
@@ -14,7 +13,6 @@ from concurrent.futures.thread import BrokenThreadPool
 from typing import Any
 
 from .._calls.interrupts import LOGGER, uninterrupted
-from .._futures.at_end import Foreign
 from .._futures.future import Failure, PlannedFuture
 from .._futures.task import Task
 from .._planner import RUNNING, DependencyPlanner
@@ -26,16 +24,7 @@ from .state import Ended, State
 def break_down(
     core: State, error: BaseException, worker: Worker | None = None, task: PlannedFuture[Any] | None = None
 ) -> None:
-    """Fail all pending tasks with *error*, which our own code has raised, and take no more.
-
-    Args:
-        core: The scheduler.
-        error: The exception.
-        worker: The worker that met it; it leaves, unless a task of it waits.
-        task: The task or item that the worker was at; it fails too.
-
-    Cost: a look at each object of the process.
-    """
+    """Fail all pending tasks, and *task* that *worker* was at, with *error* of our own code; take no more."""
     if isinstance(error, Forked):  # no fault: a task of the parent has ended in a child
         if worker is not None:
             worker.task = None
@@ -46,11 +35,11 @@ def break_down(
         )
         broken = BrokenThreadPool(f"an internal error has ended all queues of the scheduler: {error!r}")
         broken.__cause__ = error
-        # In a lock hold of its own: no task is added from here on, so the search misses none.
+        # No task is added from here on, so the search misses none.
         with core.exclusive():
             for queue in core.queues:
                 queue.refuse(broken)
-        # No link between tasks can be trusted.  Without the lock: the search takes long.
+        # No link between tasks can be trusted.  Without the lock: this looks at each object of the process.
         found = [other for other in gc.get_objects() if issubclass(type(other), PlannedFuture)]
         with core.exclusive():
             if worker is not None:
@@ -82,9 +71,6 @@ def _end_without_planner(core: State, found: list[PlannedFuture[Any]], failure: 
         at_end = future._at_end
         future._leave()
         ended.append((future, at_end, queue))
-    for relay in list(core.relays):
-        if type(relay) is Foreign:
-            core.termination.forget(relay)
     core.relays.clear()
     # For the tasks that run: their ends call it.
     core.planner = DependencyPlanner(core.order)
@@ -96,8 +82,6 @@ def _end_without_planner(core: State, found: list[PlannedFuture[Any]], failure: 
 def _empty(queue: QueueState, broken: Worker | None) -> None:
     """Note that nothing of *queue* is pending, and let its workers leave.  The lock is held."""
     queue.scheduler.planner.add_queue(queue)
-    queue.barrier = None
-    queue.leave_unbegun()
     for worker in list(queue.workers):
         # A thread leaves as `begin` finds that the queue ends; *broken* and workers without one never ask.
         if not worker.tasks() and (worker is broken or not queue.keeps_idle):

@@ -72,23 +72,15 @@ class Exclusive:
         return nullcontext() if self.lock._is_owned() else Section(self)
 
     def exclusive(self) -> Section:
-        """Return a block that holds the lock, and puts Ctrl-C off.
-
-        Raises:
-            RecursionError: Too little stack is left for the block.  Nothing has been changed.
-            RuntimeError: By the ``with`` statement: the call is reentrant.
-        """
-        headroom()
+        """Return a block that holds the lock, and puts Ctrl-C off; a reentrant call may not enter it."""
+        headroom()  # raises RecursionError before anything has been changed
         return Section(self)
 
     def deferred(self, call: Callable[..., object], *args: Any) -> bool:
-        """If this call is reentrant, defer *call* and return True; else return False.
-
-        After a fork return True: *call* would change what is the parent's, and is never made.
-        """
+        """If this call is reentrant, defer *call* and return True; else return False."""
         try:
             owned = self.lock._is_owned()
-        except Forked:
+        except Forked:  # *call* would change what is the parent's, and is never made
             return True
         if owned or (self._entering and get_ident() in MAIN):
             DEFERRED.setdefault(get_ident(), []).append(partial(call, *args))

@@ -5,16 +5,8 @@ lock.  The caller never receives the task then.  So the task is cancelled by the
 which is a cache over the graph, is rebuilt before the lock is released.
 
 The interrupted thread does not do this itself: Ctrl-C may be pressed again, and no stack may be left for a
-call.  Another thread does, while the interrupted thread keeps the lock.  The two talk by a list, *progress*,
-to which the other thread appends::
-
-    interrupted thread                     the other thread
-    starts the other thread, waits
-                                           first entry: this thread alone does the work
-                                           rebuilds the order, cancels the task, UNDONE
-    releases the lock
-                                           wakes waiters, calls callbacks, starts workers, OVER
-    raises the exception again
+call.  It keeps the lock, and starts another thread, which does, and reports by entries of a list, *progress*.
+At `UNDONE` the interrupted thread releases the lock, and at `OVER` it raises the exception again.
 """
 
 from __future__ import annotations
@@ -29,7 +21,7 @@ from .exclusive import breakdown_on_error
 from .queue_state import QueueState
 from .state import Effects, State
 
-# Entries of *progress*.
+# The task is cancelled; and its waiters are woken, its callbacks called, and workers started.
 UNDONE, OVER = "undone", "over"
 
 
@@ -38,13 +30,7 @@ def withdraw(
 ) -> None:
     """Cancel *task* of *queue*, unless a worker has started it, and leave the scheduler as without it.
 
-    Args:
-        core: The scheduler.
-        progress: See above.
-        locked: The interrupted thread keeps the lock until *progress* contains `UNDONE`.
-        queue: The queue.
-        task: The task, which the caller never receives.
-        ended: True if *task* ended under the lock, and `Termination.finish` is still to be called.
+    If *locked*, the interrupted thread has the lock.  If *ended*, the task ended, but was not finished.
     """
     claim = object()
     progress.append(claim)

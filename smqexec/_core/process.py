@@ -1,9 +1,8 @@
 """Interpreter exit and fork, for all schedulers of the process.
 
-At exit Python first calls the hooks of `threading._register_atexit`, the last registered first.  `_at_exit`
-is one, before those of the standard library's pools: all queues refuse new tasks, and it waits until nothing
-is pending or running; threads may still be started.  Then Python calls the hooks of `atexit`, even if one of
-the first hooks raised.  `_at_exit_if_interrupted` is one.
+At exit Python first calls the hooks of `threading._register_atexit`, the last registered first, while threads
+may still be started.  `_at_exit` is one, before those of the standard library's pools.  Then Python calls the
+hooks of `atexit`, even if one of the first hooks raised.  `_at_exit_if_interrupted` is one.
 
 Ctrl-C at exit cancels what is pending, and the exit waits for what runs.  A second Ctrl-C is raised: the
 process ends at once, as with the standard library.

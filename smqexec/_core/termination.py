@@ -44,10 +44,7 @@ class Termination:
     def fail(
         self, worker: Worker, task: Task[Any], exception: BaseException, cancelled: bool = False
     ) -> None:
-        """End *task* of *worker*, which raised *exception*, and its dependents.
-
-        They are cancelled if *cancelled*, or if *task* has raised CancelledError after a request to end.
-        """
+        """End *task* of *worker*, which raised *exception*, or is *cancelled*, and its dependents."""
         core, queue = self._core, worker.queue
         # Read once and without the lock, as observers are called first: a request from now on is too late.
         at_end = task._at_end
@@ -201,10 +198,7 @@ class Termination:
     # Any node.
 
     def drop(self, node: Node, failure: Failure | None, effects: Effects | None = None) -> Effects:
-        """End *node* with *failure*, or cancelled, and its dependents; return *effects*, for `perform`.
-
-        The lock is held, but for moments.
-        """
+        """End *node* with *failure*, or cancelled, and its dependents.  The lock is held, but for moments."""
         core = self._core
         effects = Effects() if effects is None else effects
         inherited = failure
