@@ -8,8 +8,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from ._core import process
-from ._core.breakdown import break_down
 from ._core.dispatch import Dispatcher
+from ._core.recovery import break_down
 from ._core.state import State
 from ._core.stop import Stop, Stopping
 from ._core.submission import Submission

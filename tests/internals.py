@@ -17,8 +17,8 @@ from smqexec import Queue, Scheduler
 # Modules whose names tests replace, and classes that tests use.
 from smqexec._core import blocking as blocking
 from smqexec._core import exclusive as exclusive
-from smqexec._core import interrupted as interrupted
 from smqexec._core import process as process
+from smqexec._core import recovery as recovery
 from smqexec._core import state as state
 from smqexec._core import submission as submission
 from smqexec._core import termination as termination

@@ -10,9 +10,8 @@ The modules, each after those that it imports::
     wake              which worker goes to a ready task
     dispatch          workers take tasks, end them with a value, become idle
     termination       tasks end without a value: fail, cancel, drop
-    interrupted       an interrupted submit is withdrawn
+    recovery          exceptions in the middle of a change
     submission        tasks are added, or refused
     stop              stop and resume
-    breakdown         an error of our own ends all that is pending
     process           interpreter exit and fork
 """

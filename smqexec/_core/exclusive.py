@@ -47,7 +47,7 @@ class Exclusive:
         # come faster than the lock would nest one handler in another.  Read and written by that thread alone.
         self._entering = False
 
-    #: Fail all pending tasks with an exception of our own code: ``breakdown``.  Set once.
+    #: Fail all pending tasks with an exception of our own code: see ``recovery``.  Set once.
     break_down: Callable[..., None]
 
     def yield_lock(self) -> None:

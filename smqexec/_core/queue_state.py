@@ -105,6 +105,7 @@ class QueueState(PlannedQueue):
     Tasks and workers refer to it, and not to the public `Queue`, which its user may lose.
     """
 
+    # Slots are read faster than other fields.
     __slots__ = (
         "_numbers", "barrier", "cancelled", "coming", "copies_context", "done",
         "failed", "has_rules", "idle", "in_order", "inline", "keeps_idle", "limit", "name", "owner",

@@ -2,7 +2,7 @@
 
 `Submission.add` makes a task and adds it in one hold of the lock.  A task is *plain* if all futures among its
 arguments are tasks and items of this scheduler, and none has failed (`_plain`).  `_add_special` does all
-else.  An exception may interrupt `add` at any line: see ``interrupted``.
+else.  An exception may interrupt `add` at any line: see ``recovery``.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from .._futures.items import Item
 from .._futures.task import Task
 from .._planner import DONE, NEW, NONE, Group, as_few
 from .exclusive import REENTRANT
-from .interrupted import OVER, UNDONE, withdraw
 from .queue_state import Barrier, QueueState
+from .recovery import OVER, UNDONE, withdraw
 from .state import Effects, Starts, State
 from .termination import Termination, failure_from
 from .wake import Wake
@@ -123,7 +123,7 @@ class Submission:
                 return task  # type: ignore[no-any-return]
             self._perform(special, task)
         except BaseException:
-            # Another thread withdraws *task*: see ``interrupted``.  No Python code is called, as no stack may
+            # Another thread withdraws *task*: see ``recovery``.  No Python code is called, as no stack may
             # be left.  Each step of the loop may be interrupted once more, and is then tried again.
             progress: list[Any] = []
             begun = over = False

@@ -39,8 +39,6 @@ class Termination:
         self._core = core
         self._wake = wake
 
-    # A task that runs.
-
     def fail(
         self, worker: Worker, task: Task[Any], exception: BaseException, cancelled: bool = False
     ) -> None:
@@ -62,8 +60,6 @@ class Termination:
         if DEFERRED:
             call_deferred()
         self.perform(effects, task)
-
-    # Cancel.
 
     def cancel(self, future: PlannedFuture[Any], dependencies: bool = False, unneeded: bool = False) -> None:
         """Cancel *future* and its dependents, if it is pending; ask it to end, if it runs.
@@ -104,8 +100,6 @@ class Termination:
             home = other._home
             if relay.scheduler is None and home is not None:  # no task here needs it any more
                 home.scheduler.termination.cancel(other, True, True)
-
-    # All tasks of a queue.
 
     def cancel_pending(self, queue: QueueState) -> None:
         """Cancel all pending tasks of *queue* and their dependents, and running ones not begun elsewhere."""
@@ -152,8 +146,6 @@ class Termination:
                     todo.append(node)
         return sorted((node for node in found if node._queue is not None), key=lambda node: node._number)
 
-    # A future of another executor or scheduler.
-
     def foreign_done(self, relay: Foreign, future: Any) -> None:
         """Note that *future*, which *relay* stands for, is done."""
         with uninterrupted():  # *future* calls this once
@@ -194,8 +186,6 @@ class Termination:
         """Release what *relay* stands for, as it has ended, or no task depends on it.  The lock is held."""
         self._core.relays.discard(relay)
         relay.scheduler = relay.future = None
-
-    # Any node.
 
     def drop(self, node: Node, failure: Failure | None, effects: Effects | None = None) -> Effects:
         """End *node* with *failure*, or cancelled, and its dependents.  The lock is held, but for moments."""
@@ -264,8 +254,6 @@ class Termination:
         stream = None if source is None else source._stream
         if stream is not None and stream.items.get(item._key) is item:
             del stream.items[item._key]
-
-    # After the lock.
 
     def perform(self, effects: Effects, ran: Task[Any] | None = None) -> None:
         """Start workers, then `finish` what has ended."""

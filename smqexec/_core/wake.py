@@ -6,7 +6,7 @@ Otherwise the task waits for the next worker that completes its task, or runs ne
 a backend never gets more workers than it has slots, and its own order never decides anything.
 
 A woken worker looks for a task by itself, and takes the task that goes first by then.  So a thread that
-Ctrl-C interrupts as it wakes a worker has taken no task with it (see ``interrupted``).
+Ctrl-C interrupts as it wakes a worker has taken no task with it (see ``recovery``).
 
 All methods but `start` are called under the lock.  Those that wake workers return *starts*, the workers that
 `start` has to start after the lock; None stands for an empty list, as most calls start none.

@@ -17,10 +17,10 @@ from internals import (
     check_order,
     core_of,
     idle_in,
-    interrupted,
     lock_of,
     outside_of,
     pool_of,
+    recovery,
     searches,
     state_of,
     submission,
@@ -175,7 +175,7 @@ def test_submit_interrupted_again_as_the_thread_is_started_that_withdraws_the_ta
     with planned(1, stopped=True) as (scheduler, queue):
         before = queue.submit(abs, -1)
         withdrawals: list[bool] = []
-        start, undo = submission.start_new_thread, interrupted._undo
+        start, undo = submission.start_new_thread, recovery._undo
 
         def struck_start(*args: Any) -> None:
             monkeypatch.setattr(submission, "start_new_thread", start)
@@ -191,7 +191,7 @@ def test_submit_interrupted_again_as_the_thread_is_started_that_withdraws_the_ta
             withdrawals.append(True)
             return undo(*args)
 
-        monkeypatch.setattr(interrupted, "_undo", noted_undo)
+        monkeypatch.setattr(recovery, "_undo", noted_undo)
         monkeypatch.setattr(core_of(scheduler), "add_node", struck_admit)
         with pytest.raises(KeyboardInterrupt):
             queue.submit(int)
@@ -262,7 +262,7 @@ def test_idle_worker_is_not_lost_where_a_submit_is_interrupted_as_it_wakes_the_w
         until(lambda: idle_in(queue) == 1)
         with lock_of(scheduler):
             state_of(queue).idle.popitem()  # as a submit does before it wakes the worker
-            interrupted._undo(core_of(scheduler), state_of(queue), lost, False)
+            recovery._undo(core_of(scheduler), state_of(queue), lost, False)
         until(lambda: idle_in(queue) == 1)
         together = threading.Barrier(2)
         tasks = [queue.submit(together.wait, DEADLINE) for _ in range(2)]

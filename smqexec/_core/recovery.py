@@ -1,0 +1,164 @@
+"""What follows an exception in the middle of a change.
+
+An exception from outside (Ctrl-C, RecursionError, MemoryError) may be raised at any line of `Submission.add`,
+also while it holds the lock; the caller never receives the task then.  So `withdraw` rebuilds the order,
+which is a cache over the graph, and cancels the task by the normal path.  It runs in another thread, as
+Ctrl-C may be pressed again, and no stack may be left for a call.  That thread reports by entries of a list,
+*progress*: at `UNDONE` the interrupted thread releases the lock, and at `OVER` it raises the exception again.
+
+An exception of our own code leaves the planner in an unknown state, which all queues of a scheduler share.
+So `break_down` fails all pending tasks with it, without any call of the planner, and `submit` raises from
+then on.  Running tasks go on, and their results are published.  No thread waits for what will never come.
+"""
+
+from __future__ import annotations
+
+import gc
+from concurrent.futures.thread import BrokenThreadPool
+from itertools import chain
+from typing import Any
+
+from .._calls.interrupts import LOGGER, uninterrupted
+from .._futures.at_end import Foreign
+from .._futures.future import Failure, PlannedFuture
+from .._futures.task import Task
+from .._planner import NEW, RUNNING, WAITING, DependencyPlanner
+from .exclusive import Forked, breakdown_on_error
+from .queue_state import QueueState, Worker
+from .state import Effects, Ended, State
+
+# The task is cancelled; and its waiters are woken, its callbacks called, and workers started.
+UNDONE, OVER = "undone", "over"
+
+
+def withdraw(
+    core: State, progress: list[Any], locked: bool, queue: QueueState, task: Task[Any], ended: Any
+) -> None:
+    """Cancel *task* of *queue*, unless a worker has started it, and leave the scheduler as without it.
+
+    If *locked*, the interrupted thread has the lock.  If *ended*, the task ended, but was not finished.
+    """
+    claim = object()
+    progress.append(claim)
+    if progress[0] is not claim:
+        return  # Ctrl-C was pressed as this thread was started, and a second thread was started
+    try:
+        # An error of our own must not leave the interrupted thread waiting.
+        with breakdown_on_error(core):
+            if locked:
+                try:
+                    # No worker has seen *task*: the lock was not released since it was added.
+                    effects = _undo(core, queue, task, True)
+                finally:
+                    progress.append(UNDONE)
+                    if core.lock._is_owned():  # by this thread: no other could start
+                        core.lock.release()
+            else:
+                with core.exclusive():
+                    effects = _undo(core, queue, task, ended)
+            core.termination.perform(effects, None if task._serial else task)
+    finally:
+        progress.append(OVER)
+
+
+def _undo(core: State, queue: QueueState, task: Task[Any], ended: Any) -> Effects:
+    """Repair the order and the workers, and cancel *task*.  The lock is held, maybe by another thread."""
+    if not hasattr(task, "_number"):  # the interruption came before the end of `add` of the planner
+        task._home, task._stage = None, NEW
+    # From these `rebuild` finds all pending nodes; *task* may be half added.
+    others = [task, *core.running_tasks(), *core.relays, *chain(*core.unfinished_drops)]
+    core.planner.rebuild(core.queues, others)
+    for each in core.queues:
+        # A worker that has not begun may never have been given to its backend; if it was, it leaves.  Any
+        # other may have been interrupted on the way from `idle` to `coming`, and be in neither.
+        each.leave_unbegun()
+        for worker in each.workers:
+            worker.wakes.put(None)
+    effects = Effects()
+    if WAITING <= task._stage < RUNNING:
+        core.termination.drop(task, None, effects)
+        queue.cancelled -= 1  # it does not count as submitted
+    elif task._stage == NEW or ended:
+        # It was never added; or it ended as it was added, as a dependency has failed.
+        if task._stage == NEW:
+            task._end(None)
+        effects.ended.append((task, None, queue))
+    elif task._allocation is not None:
+        # It runs, or has run, as a worker was faster.  No `release` can name it: so it must keep no units.
+        core.wake.tell_searches(core.allocating.release(task._allocation))
+    # Relays that were added for *task* before it was added itself.
+    for relay in list(core.relays):
+        if type(relay) is Foreign and not relay._dependents:
+            core.termination.forget(relay)
+    effects.starts = core.wake.wake_all(effects.starts)
+    return effects
+
+
+def break_down(
+    core: State, error: BaseException, worker: Worker | None = None, task: PlannedFuture[Any] | None = None
+) -> None:
+    """Fail all pending tasks, and *task* that *worker* was at, with *error* of our own code; take no more."""
+    if isinstance(error, Forked):  # no fault: a task of the parent has ended in a child
+        if worker is not None:
+            worker.task = None
+        return
+    with uninterrupted():
+        LOGGER.critical(
+            "internal error at %r: what is pending in %r fails with it", task, core, exc_info=error
+        )
+        broken = BrokenThreadPool(f"an internal error has ended all queues of the scheduler: {error!r}")
+        broken.__cause__ = error
+        # No task is added from here on, so the search misses none.
+        with core.exclusive():
+            for queue in core.queues:
+                queue.refuse(broken)
+        # No link between tasks can be trusted.  Without the lock: this looks at each object of the process.
+        found = [other for other in gc.get_objects() if issubclass(type(other), PlannedFuture)]
+        with core.exclusive():
+            if worker is not None:
+                worker.task = None
+            ended = _end_without_planner(core, found, Failure(error))
+            for queue in core.queues:
+                _empty(queue, worker)
+            without_workers = [queue for queue in core.queues if not queue.workers]
+            core.wake_condition_waiters()
+        core.termination.finish(ended, task)
+        for queue in without_workers:  # so no last worker ends the pool
+            queue.pool.join(wait=False)
+
+
+def _end_without_planner(core: State, found: list[PlannedFuture[Any]], failure: Failure) -> list[Ended]:
+    """Fail those of *found* that belong to this scheduler and that no worker runs.  The lock is held."""
+    ended: list[Ended] = []
+    # By the workers, not by `_stage`: the task at hand has the stage, and no worker any more.
+    running = set(core.running_tasks())
+    for future in found:
+        queue: QueueState | None = getattr(future, "_home", None)  # none yet while it is made
+        if queue is None or queue.scheduler is not core or future in running:
+            continue
+        if future._stage <= RUNNING:  # else it has ended, and its waiters sleep
+            future._end(failure)
+            queue.failed += isinstance(future, Task)
+        # No link to another task stays: each would keep results alive.
+        future._dependents = future._search = future._place = None
+        at_end = future._at_end
+        future._leave()
+        ended.append((future, at_end, queue))
+    core.relays.clear()
+    # For the tasks that run: their ends call it.
+    core.planner = DependencyPlanner(core.order)
+    core.take_next = core.planner.order.take
+    core.add_node = core.planner.add
+    return ended
+
+
+def _empty(queue: QueueState, broken: Worker | None) -> None:
+    """Note that nothing of *queue* is pending, and let its workers leave.  The lock is held."""
+    queue.scheduler.planner.add_queue(queue)
+    for worker in list(queue.workers):
+        # A thread leaves as `begin` finds that the queue ends; *broken* and workers without one never ask.
+        if not worker.tasks() and (worker is broken or not queue.keeps_idle):
+            queue.leave(worker)
+    queue.waiting = queue.ready = 0
+    queue.running = sum(len(worker.tasks()) for worker in queue.workers)
+    queue.wake_idle()
