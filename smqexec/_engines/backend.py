@@ -9,25 +9,19 @@ thread that causes it.  The way of a call::
     _end                    the worker completes the task, takes the next task if one is ready, and
                             advances; without a task the worker leaves
 
-A generator task also has a *receiver*, which publishes each value while the call runs: see ``channels``.
-
 So at most ``max_workers + prefetch`` calls are at the executor, and without *prefetch* the executor's own
-order decides nothing.  Invariants, for executors of any kind:
+order decides nothing.  A generator task also has a receiver, which publishes its values while the call runs:
+see ``channels``.  Invariants, for executors of any kind:
 
 - No method of the executor is called while the scheduler's lock is held.
-- Ends do not nest: an end inside a step of the same thread waits for that step (`_do`).  So an executor that
-  makes each call inside ``submit`` causes no recursion.
-- Starts do nest: a worker that is started while a task ends advances at once, so no slot is free while
-  callbacks of the ended task run.  There is one exception: while a worker takes its task, starts wait for the
-  step.  So calls arrive in order.
+- Ends do not nest: an end inside a step of the same thread waits for that step.  So an executor that makes
+  each call inside ``submit`` causes no recursion.
+- Starts do nest: so no slot is free while callbacks of an ended task run.  But while a worker takes its task,
+  starts wait for the step: so calls arrive in order.
 - While ``submit`` runs, its thread is in no step: the executor may make the call there, and the call may
   wait for a task that is started or ended there.
-- A signal handler or a finalizer may cause a step inside the ``submit`` of a pool of threads or processes,
-  which holds a lock.  Then another thread does the step.
 - An executor that says that it is broken or shut down gets no more calls.  It may hold its own lock as it
-  ends a future, as ``ThreadPoolExecutor.shutdown(cancel_futures=True)`` does and a `ProcessPoolExecutor` that
-  breaks.
-- A call that ``submit`` refuses ends as any other call does, with a future of ours (`_Refused`).
+  ends a future, as ``ThreadPoolExecutor.shutdown(cancel_futures=True)`` does.
 """
 
 from __future__ import annotations
@@ -36,7 +30,7 @@ import threading
 from _thread import start_new_thread
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, ThreadPoolExecutor
+from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
 from contextlib import suppress
 from functools import partial
 from itertools import count
@@ -44,7 +38,6 @@ from typing import Any
 
 from .._calls.arguments import materialise
 from .._calls.callables import Plain, announcement, generates, name_of
-from .._calls.containers import Take
 from .._calls.frames import ours, strip_ours
 from .._calls.interrupts import elsewhere, keep, uninterrupted, unmasked
 from .._core.exclusive import breakdown_on_error
@@ -55,12 +48,9 @@ from .._futures.names import label_of, note
 from .._futures.remote_value import Kept, stand_in
 from .._futures.task import Task
 from .._workers.generators import open_stream
-from .._workers.pools import check_width, submitting
-from .channels import Address, Receiver, local_address, perform, stream
-from .executors import Call, Engine, end_of, explain, is_end, workers_of
-
-# Keywords that the `submit` of some executors can't pass on to the function.
-_SUBMIT_NAMES = ("self", "fn")
+from .._workers.pools import check_width
+from .channels import Receiver, stream
+from .executors import Adapted, Call, Engine, is_end, workers_of
 
 _backends = count()  # numbers in the names of queues; `next` is atomic
 
@@ -74,9 +64,10 @@ def on_executor(
     if max_workers is None:
         raise TypeError(f"max_workers must be given: {kind} does not tell how many workers it has")
     check_width(max_workers)
-    backend = ExecutorBackend(executor, prefetch)
+    engine = executor if isinstance(executor, Engine) else Adapted(executor)
+    backend = ExecutorBackend(engine, kind, follows=prefetch is None and isinstance(executor, Engine))
     queue = QueueState(scheduler, backend, max_workers, name or f"{kind}-{next(_backends)}")
-    queue.limit += backend.prefetch()
+    queue.limit += engine.prefetch if prefetch is None else prefetch
     come_before()
     return queue
 
@@ -105,42 +96,25 @@ class ExecutorBackend(Backend):
     """The backend of a queue whose tasks run on an executor.
 
     Args:
-        executor: Makes the calls.
-        prefetch: How many calls beyond the queue's slots may be at *executor*; None: an `Engine` says how
-            many before each call, and other executors get none.
+        engine: Makes the calls.
+        kind: The name of the executor's class.
+        follows: The number of calls beyond the queue's slots that may be at *engine* is ``engine.prefetch``.
     """
 
     keeps_idle = False
 
-    def __init__(self, executor: Executor, prefetch: int | None) -> None:
-        engine = executor if isinstance(executor, Engine) else None
-        names = {base.__name__ for base in type(executor).__mro__}
-        # The executor; None once no call can come: written by `join`.
-        self.executor: Any = executor
+    def __init__(self, engine: Engine, kind: str, follows: bool) -> None:
+        # None once no call can come: written by `join`.
+        self._engine: Any = engine
+        # The next three are constant.
+        self._kind = kind
+        self._follows = follows
+        self.remote_values = engine.remote_values
         # The error of the executor, once the executor has ended; written by `_fail`.
         self._broken: BaseException | None = None
         # The executor's future of each running task, for `cancel`.  Written by the steps of that task; each
         # access is one atomic operation.
         self._futures: dict[Task[Any], Future[Any]] = {}
-        # The other fields never change, but that `join` releases `_take`.
-        self.remote_values = engine is not None and engine.remote_values
-        # As the parameter, but None only for an `Engine`.
-        self._prefetch = 0 if engine is None and prefetch is None else prefetch
-        # Returns the argument in place of a future; None: its result.
-        self._take: Take | None = None if engine is None else partial(stand_in, takes=engine.takes)
-        # The standard library's pools of processes and interpreters, and loky's, break if a call raises an
-        # exception that can't be unpickled: see `perform`.
-        self._checks_errors = not names.isdisjoint(("ProcessPoolExecutor", "InterpreterPoolExecutor"))
-        # The class of an executor whose ``submit`` holds a lock, and makes no call; else None.
-        is_pool = isinstance(executor, ThreadPoolExecutor) or self._checks_errors
-        self._pool = type(executor) if is_pool else None
-
-    def prefetch(self) -> int:
-        """Return how many calls beyond the queue's slots may be at the executor now."""
-        executor = self.executor  # read once: another thread may release it
-        if self._prefetch is not None or executor is None:
-            return self._prefetch or 0
-        return executor.prefetch  # type: ignore[no-any-return]
 
     # For the core: see `Backend`.
 
@@ -154,8 +128,7 @@ class ExecutorBackend(Backend):
 
     def join(self, wait: bool) -> None:
         """Release the executor."""
-        self._take = None
-        self.executor = None
+        self._engine = None
 
     def lose(self, queue: QueueState) -> None:
         """Release the executor if no call of *queue* can come: the scheduler keeps *queue* for a while."""
@@ -183,7 +156,8 @@ class ExecutorBackend(Backend):
         if _steps.later is not None:
             _steps.later.append(step)
             return
-        if self._pool is not None and submitting(self._pool):
+        engine = self._engine  # read once: another thread may release it
+        if engine is not None and engine.submitting():
             # A signal handler or a finalizer has interrupted this thread in ``submit``, which holds a lock.
             # Another thread can wait for the lock.
             start_new_thread(elsewhere, (self._do, (step,)))
@@ -201,11 +175,12 @@ class ExecutorBackend(Backend):
         """Submit the call of the task that *worker* has, or else of the next ready task."""
         queue = worker.queue
         dispatcher = queue.scheduler.dispatcher
+        engine = self._engine  # read once: another thread may release it
         _steps.taking = True
         try:
             with breakdown_on_error(queue.scheduler):
-                if self._prefetch is None and (wanted := self.prefetch()) != queue.limit - queue.width:
-                    dispatcher.resize(queue, None, wanted)
+                if self._follows and engine is not None and engine.prefetch != queue.limit - queue.width:
+                    dispatcher.resize(queue, None, engine.prefetch)
                 if worker.task is None:
                     dispatcher.begin(queue, worker)
         finally:
@@ -224,15 +199,12 @@ class ExecutorBackend(Backend):
         queue = worker.queue
         if queue.scheduler.observers:
             queue.scheduler.observers.notify("start", queue, worker.task, worker.thread)
-        task: Any = worker.task
-        receiver = Receiver(worker) if generates(task._fn) else None
-        del task
+        receiver = Receiver(worker) if generates(worker.task._fn) else None  # type: ignore[union-attr]
         done: Callable[[Future[Any]], None] = partial(self._done, worker, receiver)
         try:
             later, _steps.later = _steps.later, None
             try:
-                address = self._prepare(worker, receiver)
-                future = unmasked(self._call, worker, address)
+                future = unmasked(self._call, worker, receiver)
             finally:
                 _steps.later = later
             self._enter(worker, future, receiver)
@@ -243,46 +215,24 @@ class ExecutorBackend(Backend):
             done(_Refused(error))
 
     @ours
-    def _prepare(self, worker: Worker, receiver: Receiver | None) -> Address | None:
-        """Replace futures among the arguments; for a generator task, return the address of *receiver*."""
-        queue = worker.queue
+    def _call(self, worker: Worker, receiver: Receiver | None) -> Future[Any]:
+        """Give the call of the task that *worker* has to the executor, and return its future."""
+        engine: Engine = self._engine
         task: Any = worker.task
-        args, form = task._args, task._kwargs
-        task._args = task._kwargs = None  # if `materialise` fails, there are no arguments: see `explain`
+        fn, args, kwargs = task._fn, task._args, task._kwargs
+        task._args = task._kwargs = None  # if `materialise` fails, there are no arguments: see `_fail`
         try:
             # The length is asked for in this process, with values as arguments.
-            take = None if announcement(task._fn) is not None else self._take
-            task._args, task._kwargs = materialise(args, form, take)
-            if (end := end_of(self.executor)) is not None:
+            take = None if announcement(fn) is not None else partial(stand_in, takes=engine.takes)
+            task._args, task._kwargs = args, kwargs = materialise(args, kwargs, take)
+            if (end := engine.ended()) is not None:
                 raise end
-            if receiver is None:
-                return None
-            unmasked(open_stream, queue, task, task._fn, task._args, task._kwargs)
-            if isinstance(self.executor, Engine):
-                return self.executor.address(receiver, task._engine or {})
-            return local_address(receiver)
-        finally:
-            del task, args, form
-
-    def _call(self, worker: Worker, address: Address | None) -> Future[Any]:
-        """Give the call to the executor, and return its future."""
-        task: Any = worker.task
-        executor: Executor = self.executor
-        fn: Any = task._fn
-        args: tuple[Any, ...] = task._args
-        kwargs: dict[str, Any] = task._kwargs
-        try:
-            if type(fn) is Plain:
-                fn = fn.fn
-            if address is not None:
-                fn, args = stream, (address, fn, *args)
-            if isinstance(executor, Engine):
-                return executor.call(Call(fn, args, kwargs, label_of(task), task._engine or {}))
-            if self._checks_errors:
-                fn, args, kwargs = perform, (fn, args, kwargs), {}
-            elif not kwargs.keys().isdisjoint(_SUBMIT_NAMES):
-                fn, kwargs = partial(fn, **kwargs), {}
-            return executor.submit(fn, *args, **kwargs)
+            options = task._engine or {}
+            fn = fn.fn if type(fn) is Plain else fn
+            if receiver is not None:
+                open_stream(worker.queue, task, task._fn, args, kwargs)
+                fn, args = stream, (engine.address(receiver, options), fn, *args)
+            return engine.call(Call(fn, tuple(args), kwargs, label_of(task), options))
         finally:
             del task, fn, args, kwargs
 
@@ -339,8 +289,8 @@ class ExecutorBackend(Backend):
         if queue.scheduler.observers:
             queue.scheduler.observers.notify("end", queue, task, worker.thread, outcome="done")
         # If the start of the next task lets another worker start, `_advance` has to take the task; the same
-        # holds if the executor says how many calls it wants, as this worker may be one too many.
-        more = not queue.in_order and self._prefetch is not None
+        # holds if the engine says how many calls it wants, as this worker may be one too many.
+        more = not queue.in_order and not self._follows
         queue.scheduler.dispatcher.complete(queue, worker, task, value, more)
 
     def _fail(self, worker: Worker, error: BaseException, future: Future[Any] | None) -> None:
@@ -349,13 +299,12 @@ class ExecutorBackend(Backend):
         assert task is not None
         fn, end = task._fn, self._end_shown_by(error, future)
         if end is None:
-            # The error of an engine names the part; threads need no pickle.
-            if not isinstance(self.executor, Engine) and (self._checks_errors or self._pool is None):
-                error = explain(error, fn, task._args, task._kwargs, self.executor)
+            if task._args is not None:
+                error = self._engine.explain(error, fn, task._args, task._kwargs)
             note(error, task, queue.name)
         self._release(task)
         if end is not None:
-            words = f"queue {queue.name} runs its tasks on {type(self.executor).__name__}, which has ended"
+            words = f"queue {queue.name} runs its tasks on {self._kind}, which has ended"
             if words not in getattr(end, "__notes__", ()):
                 end.add_note(words)
             self._broken = end
@@ -368,9 +317,9 @@ class ExecutorBackend(Backend):
         if isinstance(future, _Refused):
             return error if is_end(error) else None
         if future is not None and future.cancelled():
-            return end_of(self.executor)
+            return self._engine.ended()  # type: ignore[no-any-return]
         # A task may raise an exception of another executor.
-        return error if isinstance(error, BrokenExecutor) and end_of(self.executor) is not None else None
+        return error if isinstance(error, BrokenExecutor) and self._engine.ended() else None
 
     def _release(self, task: Task[Any]) -> None:
         """Release the call of *task*, but for its function."""

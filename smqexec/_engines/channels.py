@@ -155,7 +155,8 @@ class Receiver:
         # Constant.
         self._worker = worker
         self._task: Any = worker.task
-        #: The call's future is done.  Written by the backend.
+        #: The call's future is done; the worker may go on for a while if the call was cancelled.  Written by
+        #: the backend.
         self.ended = False
 
     @ours
@@ -168,6 +169,8 @@ class Receiver:
         """
         task, scheduler = self._task, self._worker.queue.scheduler
         with uninterrupted():
+            if self.ended:
+                raise CancelledError()
             self._publish(value)
             # `stopped` and `cancel_requested` are read without the lock: a change that this misses is seen
             # after the next value.

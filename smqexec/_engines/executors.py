@@ -1,7 +1,7 @@
-"""Executors: how many calls one runs, whether it has ended, which part of a call it can't pickle; `Engine`.
+"""`Engine`, an executor that gets a `Call`; and `Adapted`, which makes an engine of any other executor.
 
-The state of an executor is read from the attributes that the executors of the standard library, loky and Dask
-have.  These functions call no method of the executor and have no state of their own.
+The state of other executors is read from the attributes that those of the standard library, loky and Dask
+have; none of their methods is called but ``submit``.
 """
 
 from __future__ import annotations
@@ -13,12 +13,14 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import BrokenExecutor, Executor, Future
 from concurrent.futures.thread import BrokenThreadPool, ThreadPoolExecutor
+from functools import partial
 from traceback import format_exception
 from typing import Any, ClassVar, NamedTuple
 
 from .._calls.callables import name_of
 from .._futures.remote_value import Remote
-from .channels import Address, Receiver, local_address
+from .._workers.pools import submitting
+from .channels import Address, Receiver, local_address, perform
 
 
 class Call(NamedTuple):
@@ -72,6 +74,84 @@ class Engine(Executor):
         """
         return local_address(receiver)
 
+    def ended(self) -> BaseException | None:
+        """Return the error of the engine if it has ended."""
+        return end_of(self)
+
+    def submitting(self) -> bool:
+        """Return True if the calling thread is in `call`, and holds a lock there."""
+        return False
+
+    def explain(self, error: BaseException, fn: Any, args: Any, kwargs: Any) -> BaseException:
+        """Return *error*, with which a call has failed; or an error that says why it can't be pickled."""
+        return error
+
+
+class Adapted(Engine):
+    """An executor that is no `Engine`, as one."""
+
+    def __init__(self, executor: Executor) -> None:
+        # Constant, as all fields.
+        self._executor = executor
+        # The standard library's pools of processes and interpreters, and loky's, break if a call raises an
+        # exception that can't be unpickled: see `perform`.
+        names = {base.__name__ for base in type(executor).__mro__}
+        self._checks_errors = not names.isdisjoint(("ProcessPoolExecutor", "InterpreterPoolExecutor"))
+        # Calls are made in threads of this interpreter.
+        self._in_threads = isinstance(executor, ThreadPoolExecutor) and not self._checks_errors
+
+    def call(self, call: Call) -> Future[Any]:
+        fn: Any = call.fn
+        args: Any = call.args
+        kwargs: Any = call.kwargs
+        try:
+            if self._checks_errors:
+                fn, args, kwargs = perform, (fn, args, kwargs), {}
+            elif not kwargs.keys().isdisjoint(("self", "fn")):  # parameters of some executors' `submit`
+                fn, kwargs = partial(fn, **kwargs), {}
+            return self._executor.submit(fn, *args, **kwargs)
+        finally:
+            del call, fn, args, kwargs  # a failure keeps this frame
+
+    def ended(self) -> BaseException | None:
+        return end_of(self._executor)
+
+    def submitting(self) -> bool:
+        return (self._in_threads or self._checks_errors) and submitting(type(self._executor))
+
+    def explain(self, error: BaseException, fn: Any, args: Any, kwargs: Any) -> BaseException:
+        # To pickle the parts before each call would do the work twice.
+        if self._in_threads or not any("pickl" in line.lower() for line in format_exception(error)):
+            return error
+        from multiprocessing.reduction import ForkingPickler
+
+        kind = type(self._executor)
+        pickler: Any = ForkingPickler
+        if not kind.__module__.startswith("concurrent.futures"):  # loky and others
+            names = ("cloudpickle", "joblib.externals.cloudpickle")
+            pickler = next((sys.modules[name] for name in names if name in sys.modules), pickler)
+        part = refused_part(fn, args, kwargs, pickler.dumps)
+        if part is None:
+            return error
+        explained = pickle.PicklingError(f"{name_of(fn)} can't be sent to {kind.__name__}: {part}")
+        explained.__cause__ = error
+        return explained
+
+
+def refused_part(
+    fn: Any, args: Iterable[Any], kwargs: Mapping[str, Any], dumps: Callable[[Any], object]
+) -> str | None:
+    """Return which part of a call *dumps* can't pickle, and why; None if it can pickle each part."""
+    parts = [("it", fn)]
+    for name, value in [*enumerate(args, 1), *kwargs.items()]:
+        parts.append((f"its argument {name!r}, of type {type(value).__qualname__!r},", value))
+    for part, value in parts:
+        try:
+            dumps(value)
+        except Exception as error:
+            return f"{part} can't be pickled: {str(error) or type(error).__name__}"
+    return None
+
 
 def workers_of(executor: Executor) -> int | None:
     """Return how many calls *executor* runs at the same time, or None if it does not tell."""
@@ -109,43 +189,3 @@ def is_end(error: BaseException) -> bool:
     if isinstance(error, BrokenExecutor):
         return True
     return isinstance(error, RuntimeError) and any(word in str(error) for word in ("shutdown", "shut down"))
-
-
-# Calls that can't be pickled.
-
-
-def explain(error: BaseException, fn: Any, args: Any, kwargs: Any, executor: Executor) -> BaseException:
-    """Return an error that names the part of a call that can't be pickled; or *error*, with which it failed.
-
-    *args* is None if the call has failed before its arguments were known.
-    """
-    # To pickle the parts before each call would do the work twice.
-    if args is None or not any("pickl" in line.lower() for line in format_exception(error)):
-        return error
-    from multiprocessing.reduction import ForkingPickler
-
-    pickler: Any = ForkingPickler
-    if not type(executor).__module__.startswith("concurrent.futures"):  # loky and others
-        names = ("cloudpickle", "joblib.externals.cloudpickle")
-        pickler = next((sys.modules[name] for name in names if name in sys.modules), pickler)
-    part = refused_part(fn, args, kwargs, pickler.dumps)
-    if part is None:
-        return error
-    explained = pickle.PicklingError(f"{name_of(fn)} can't be sent to {type(executor).__name__}: {part}")
-    explained.__cause__ = error
-    return explained
-
-
-def refused_part(
-    fn: Any, args: Iterable[Any], kwargs: Mapping[str, Any], dumps: Callable[[Any], object]
-) -> str | None:
-    """Return which part of a call *dumps* can't pickle, and why; None if it can pickle each part."""
-    parts = [("it", fn)]
-    for name, value in [*enumerate(args, 1), *kwargs.items()]:
-        parts.append((f"its argument {name!r}, of type {type(value).__qualname__!r},", value))
-    for part, value in parts:
-        try:
-            dumps(value)
-        except Exception as error:
-            return f"{part} can't be pickled: {str(error) or type(error).__name__}"
-    return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from multiprocessing import AuthenticationError
 from multiprocessing.connection import Client, Pipe
@@ -231,6 +231,27 @@ def test_worker_whose_receiver_is_gone_closes_the_generator() -> None:
     ours.close()
     assert isinstance(call.exception(DEADLINE), EOFError | OSError)
     assert closed == ["closed"]
+
+
+def test_generator_is_closed_if_the_executor_cancels_its_future_while_it_runs() -> None:
+    """As Dask's own executor does."""
+    calls: list[Any] = []
+
+    class Hasty(Executor):
+        def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+            calls.append(beside(fn, *args))
+            return Future()
+
+    def endless() -> Iterator[int]:
+        while True:
+            yield 1
+
+    with Scheduler() as scheduler:
+        task = Queue(scheduler, 1, executor=Hasty()).submit(endless)
+        assert task[0].result(DEADLINE) == 1
+        task.cancel()
+        assert task.cancelled()
+        assert isinstance(calls[0].exception(DEADLINE), CancelledError)
 
 
 def test_strangers_are_ignored() -> None:

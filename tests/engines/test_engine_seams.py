@@ -21,7 +21,7 @@ from threads import beside, planned, until, without_collector
 from smqexec import Queue, Scheduler, settled
 from smqexec._engines import executors as _executors
 from smqexec._engines.channels import stream
-from smqexec._engines.executors import Call, Engine, explain
+from smqexec._engines.executors import Adapted, Call, Engine
 from smqexec._futures.remote_value import Remote
 
 
@@ -365,12 +365,12 @@ class Mute(Exception):
 
 def test_only_errors_of_pickling_are_explained() -> None:
     lock = threading.Lock()
+    engine = Adapted(Inline())
     for error in (ValueError("bad frame"), Mute(), CancelledError()):
-        assert explain(error, divmod, (lock, 1), {}, Inline()) is error
+        assert engine.explain(error, divmod, (lock, 1), {}) is error
     pickling = PicklingError("Could not pickle the task")
-    assert explain(pickling, divmod, (7, 1), {}, Inline()) is pickling  # nothing is found
-    assert explain(pickling, None, None, None, Inline()) is pickling  # no arguments yet
-    explained = explain(pickling, divmod, (7, lock), {}, Inline())
+    assert engine.explain(pickling, divmod, (7, 1), {}) is pickling  # nothing is found
+    explained = engine.explain(pickling, divmod, (7, lock), {})
     assert "divmod can't be sent to Inline: its argument 2, of type 'lock'" in str(explained)
     assert explained.__cause__ is pickling
 
