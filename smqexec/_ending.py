@@ -15,21 +15,17 @@ from ._calls.interrupts import LOGGER
 from ._core.exclusive import Forked
 from ._core.queue_state import EXITING, SHUT_DOWN, QueueState
 from ._core.state import State
-from ._core.termination import Termination
 from ._futures.names import counted
 from ._observe import why
 from ._workers.stall import stalled
-from ._workers.waiting import Waiting, at_work
+from ._workers.waiting import at_work
 
 
 class Ending:
     """How the queues of a scheduler end."""
 
-    def __init__(self, core: State, termination: Termination, waiting: Waiting) -> None:
-        # Constant: the state, and the parts that this one calls.
-        self._core = core
-        self._termination = termination
-        self._waiting = waiting
+    def __init__(self, core: State) -> None:
+        self._core = core  # constant
 
     # Waits.
 
@@ -51,7 +47,9 @@ class Ending:
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until nothing is pending or running but tasks that wait here; return False after *timeout*."""
-        return self._waiting.until(self._idle, timeout, warn=partial(self.warn_if_stalled, "all tasks"))
+        warn = partial(self.warn_if_stalled, "all tasks")
+        idle: bool = self._core.waiting.until(self._idle, timeout, warn=warn)
+        return idle
 
     def _idle(self) -> bool:
         """Return True if nothing is pending, nor running but tasks that wait for this.  The lock is held."""
@@ -72,7 +70,7 @@ class Ending:
         for queue in queues:  # all are closed before the first is waited for
             self.close(queue)
             if cancel_futures:
-                self._termination.cancel_pending(queue)
+                self._core.termination.cancel_pending(queue)
         if wait:
             with suppress(Forked):  # in a forked child the pools have no threads
                 for queue in queues:
@@ -99,7 +97,7 @@ class Ending:
         if at_work(self._core, queue):  # the calling task would wait for its own end
             raise RuntimeError("a task of a queue cannot await its shutdown: call shutdown(wait=False)")
         warn = partial(self.warn_if_stalled, f"the end of queue {queue.name}", True)
-        self._waiting.until(lambda: not queue.pending and not queue.running, queue=queue, warn=warn)
+        self._core.waiting.until(lambda: not queue.pending and not queue.running, queue=queue, warn=warn)
 
     def interrupt(self, queues: Sequence[QueueState] | None = None) -> None:
         """Cancel what is pending, and ask what runs to end."""
@@ -116,7 +114,7 @@ class Ending:
 
     def _cancel(self, queues: Sequence[QueueState]) -> None:
         for queue in queues:
-            self._termination.cancel_pending(queue)
+            self._core.termination.cancel_pending(queue)
 
     def leave(
         self,
@@ -166,7 +164,7 @@ class Ending:
                 LOGGER.warning(message, why.overview(self._core))
             return False  # ask again: the awaited end may come, and other tasks be stalled then
 
-        self._waiting.until(self._idle, warn=warn)
+        self._core.waiting.until(self._idle, warn=warn)
 
     def _cancel_at_exit(self, message: str, *details: str) -> None:
         """Cancel pending and paused tasks; log *message* with their number and *details*."""

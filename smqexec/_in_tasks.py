@@ -45,13 +45,7 @@ def checkpoint() -> None:
 def wait(fs: Iterable[Future[R]], timeout: float | None = None, return_when: str = ALL_COMPLETED) -> Any:
     """`concurrent.futures.wait`; inside a task its thread runs meanwhile what the futures need.
 
-    Args:
-        fs: Futures of any executors.
-        timeout: Seconds to wait at most, and then to the end of what was begun.
-        return_when: ``FIRST_COMPLETED``, ``FIRST_EXCEPTION`` or ``ALL_COMPLETED``.
-
-    Returns:
-        A named tuple of two sets, ``done`` and ``not_done``.
+    *timeout* counts seconds; what was begun then still ends first.
 
     Raises:
         ValueError: *return_when* is none of the three.
@@ -70,12 +64,8 @@ def wait(fs: Iterable[Future[R]], timeout: float | None = None, return_when: str
 def as_completed(fs: Iterable[F], timeout: float | None = None) -> Iterator[F]:
     """`concurrent.futures.as_completed`; inside a task its thread runs meanwhile what the futures need.
 
-    Args:
-        fs: Futures of any executors; each is given once.
-        timeout: Seconds from the call until the last one, and then to the end of what was begun.
-
     Raises:
-        TimeoutError: By the iterator, when *timeout* is over.
+        TimeoutError: By the iterator, when *timeout* seconds have passed, and what was begun has ended.
     """
     end = None if timeout is None else time.monotonic() + timeout
     return _as_completed(set(fs), end)

@@ -65,8 +65,7 @@ class Queue(Submits, ThreadPoolExecutor):
         max_workers: The number of slots: of tasks that run at the same time.  Default: that of
             ThreadPoolExecutor; 1 with *inline*; the executor's number of workers with *executor*.
         thread_name_prefix: The name of the threads, and of the queue in messages.
-        initializer: Called first in each thread.
-        initargs: The arguments of *initializer*.
+        initializer, initargs: As of ThreadPoolExecutor.
         scheduler: Orders the tasks of its queues together; it may also be the first argument.  Default:
             ``Scheduler(order="oldest")``, for this queue alone: first in, first out.
         in_order: Start tasks in the order of submission, whatever the scheduler's order says.  A task
@@ -251,10 +250,9 @@ class Queue(Submits, ThreadPoolExecutor):
 
     @override
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Take no more tasks; those pending still run.
+        """Take no more tasks, and *wait* until all are done and the threads have ended.
 
         Args:
-            wait: Return when all tasks of the queue are done and its threads have ended.
             cancel_futures: Cancel pending tasks, and what depends on them; also those at the queue's
                 executor whose calls have not begun there.
 

@@ -91,10 +91,10 @@ class Scheduler:
         core.dispatcher = Dispatcher(core, wake)
         core.submission = submission = Submission(core, wake, termination)
         core.admission = Admission(core, submission)
-        core.waiting = self._waiting = Waiting(core)
+        core.waiting = Waiting(core)
         core.streams = Streams(core, wake, termination)
         self._stopping = Stopping(core, wake)
-        core.ending = self._ending = Ending(core, termination, self._waiting)
+        core.ending = self._ending = Ending(core)
         core.warn_if_stalled = self._ending.warn_if_stalled
         core.why_of = partial(why.sentence, core)
         if debug:
@@ -184,7 +184,7 @@ class Scheduler:
             raise RuntimeError("a task cannot wait until no task runs, as it runs itself: call stop(False)")
         stop = self._stopping.stop()
         if wait:
-            self._waiting.until(self._waiting.at_rest)
+            self._core.waiting.until(self._core.waiting.at_rest)
         return stop
 
     def resume(self) -> None:

@@ -153,15 +153,12 @@ class Submits:
         that it has submitted.
 
         Args:
-            fn: Called with one item of each iterable.
-            iterables: Read at once, or, with *buffersize*, as results are taken.
             timeout: Seconds from the call until the last result is there, or the last item submitted.
             chunksize: Ignored, as by ThreadPoolExecutor.
-            buffersize: How many tasks there may be whose results were not taken yet.
+            buffersize: How many tasks there may be whose results were not taken; 1 or more.  The
+                iterables are read as results are taken; without it, at once.
 
         Raises:
-            TypeError: *buffersize* is no int.
-            ValueError: *buffersize* is less than 1.
             TimeoutError: By the iterator, when *timeout* is over; or by `map`, if there was no room.
         """
         if buffersize is not None and not isinstance(buffersize, int):
