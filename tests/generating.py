@@ -78,7 +78,7 @@ def awaits(task: Any, key: Any) -> bool:
     stream = stream_of(task)
     item = None if stream is None else stream.items.get(key)
     at_end = None if item is None else record_of(item)
-    return at_end is not None and bool(at_end.waits or at_end.callbacks)
+    return at_end is not None and bool(at_end.waiters or at_end.callbacks)
 
 
 def before(owner: Any, name: str, act: Callable[[], object]) -> None:

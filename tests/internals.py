@@ -146,11 +146,15 @@ def record_of(task: Any) -> Any:
 
 def blocked_on(task: Any) -> Any:
     """The threads that wait in `result` or `exception`."""
-    return task._at_end.waits if task._at_end is not None else []
+    return [wait for wait in _all_waiters_of(task) if isinstance(wait, waiting.FutureWait)]
 
 
 def waiters_of(task: Any) -> Any:
     """The waiters of `concurrent.futures.wait` and `as_completed`."""
+    return [wait for wait in _all_waiters_of(task) if not isinstance(wait, waiting.FutureWait)]
+
+
+def _all_waiters_of(task: Any) -> Any:
     return task._at_end.waiters if task._at_end is not None else []
 
 

@@ -55,7 +55,7 @@ class Foreign(Node):
 class AtEnd:
     """Waiters, hooks and callbacks of a future that has not ended."""
 
-    __slots__ = ("callbacks", "cancel_requested", "hooks", "item_callbacks", "relays", "waiters", "waits")
+    __slots__ = ("callbacks", "cancel_requested", "hooks", "item_callbacks", "relays", "waiters")
 
     def __init__(self) -> None:
         # `cancel` was called while the task was running.  Its worker reads this without the lock.
@@ -63,10 +63,8 @@ class AtEnd:
         # Called with the task under the lock in which it ends.  A hook calls no user code, and returns the
         # nodes that became ready.
         self.hooks: tuple[Callable[[Any], list[Any]], ...] = ()
-        # For each thread that blocks in `result`: its `FutureWait`; `release` wakes the thread.
-        self.waits: list[Any] = []
-        # The waiters of `concurrent.futures.wait` and `as_completed`, and our `Completions`.  Any thread
-        # removes its own, without the lock.
+        # One for each thread that waits for the future, of `concurrent.futures.wait` or `as_completed`, or of
+        # ours.  Any thread removes its own, without the lock.
         self.waiters: list[Any] = []
         # After the lock these are called with the task, in this order: callbacks that end its items; relays
         # of other schedulers; the user's callbacks.
@@ -89,4 +87,4 @@ class AtEnd:
     def is_needed(self) -> bool:
         """Return True if the future has a waiting thread, a callback, or a dependent in another scheduler."""
         needed = any(relay.scheduler is not None for relay in self.relays)
-        return needed or bool(self.waits or self.waiters or self.callbacks)
+        return needed or bool(self.waiters or self.callbacks)

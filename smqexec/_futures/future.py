@@ -6,9 +6,9 @@ more than all the rest: what waits for it, or is called at its end, is in its `A
 the scheduler's lock.  No wake is lost: the thread that ends the future takes the record under the same lock.
 
 The ending thread stores the outcome, the stage, then ``_home = None``, under the lock.  After the lock it
-wakes threads that block in ``result``, then waiters of ``concurrent.futures``, then calls callbacks.
-`_stage`, `_home` and `_outcome` may be read without the lock, with or without the GIL: each is one slot, so a
-reader that sees a final stage sees the outcome, and one that sees no home sees both.
+wakes threads that wait, then calls callbacks.  `_stage`, `_home` and `_outcome` may be read without the lock,
+with or without the GIL: each is one slot, so a reader that sees a final stage sees the outcome, and one that
+sees no home sees both.
 """
 
 from __future__ import annotations
@@ -293,8 +293,6 @@ class PlannedFuture(Node, Future[R]):
 
     def _wake_waiters(self, at_end: AtEnd) -> None:
         """Wake all threads that wait for the future, which has ended.  The lock is not held."""
-        for wait in at_end.waits:
-            wait.release()
         for waiter in at_end.waiters.copy():  # its thread may remove it
             self._notify(waiter)
 

@@ -54,7 +54,7 @@ def cycle_of(wait: Wait) -> list[Any]:
 def _tasks_waiting_for(node: Any, scheduler: Any) -> list[Any]:
     """Return the tasks whose threads wait for the end of *node*, which belongs to *scheduler*."""
     at_end = node._at_end if isinstance(node, PlannedFuture) else None
-    waits = [] if at_end is None else [*at_end.waits, *at_end.waiters]
+    waits = [] if at_end is None else at_end.waiters
     found: list[Any] = []
     for wait in waits:
         # Others are waiters of the standard library.  A wait for any of several may end without *node*.

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 from functools import partial
 from time import monotonic, sleep
 from typing import Any
@@ -132,19 +133,20 @@ class FutureWait(Wait):
         return self._future.done()
 
     def enrol(self) -> None:
-        """Let the thread that ends the future call `release`."""
+        """Let the thread that ends the future call an ``add_`` method, as for `Completions`."""
         with Section(self._core):
-            if self._future.done():
-                return
-            self._future._get_at_end().waits.append(self)
+            if not self._future.done():
+                self._future._get_at_end().waiters.append(self)
 
     def withdraw(self) -> None:
         """Undo `enrol`: after a time-out, Ctrl-C, or the error about a cycle."""
-        if self._future.done():  # for good: in general no lock is taken
-            return
-        with Section(self._core):
-            if not self._future.done():  # else `_wake_waiters` may iterate over the list
-                self._future._get_at_end().waits.remove(self)
+        self._future._waiters.remove(self)
+
+    def add_result(self, _: Future[Any]) -> None:
+        """Wake the waiting thread."""
+        self.release()
+
+    add_cancelled = add_exception = add_result
 
 
 class ConditionWait(Wait):

@@ -86,11 +86,13 @@ METHODS: dict[type, str] = {
 WRITTEN: dict[type, str] = {
     QueueState: "waiting ready running done failed cancelled refusal has_rules barrier workers coming",
     Worker: "task waits",
-    AtEnd: "cancel_requested waits callbacks waiters",
+    AtEnd: "cancel_requested callbacks waiters",
     Stream: "length closed",  # `items` is changed by single atomic steps, with and without the lock
     State: "stopped paused condition_waiters queues relays",
     Stopping: "_stops",
 }
+# A waiter leaves at any time: the thread that ends the future iterates over a copy.
+ATOMIC = {"AtEnd.waiters.remove"}
 
 
 @pytest.fixture
@@ -117,7 +119,8 @@ def touched(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
             return call
 
         changing = ["append", "remove", "pop", "clear", "add", "discard", "__setitem__", "__delitem__"]
-        own = {each: method(getattr(kind, each)) for each in changing if hasattr(kind, each)}
+        changing = [each for each in changing if hasattr(kind, each) and f"{name}.{each}" not in ATOMIC]
+        own = {each: method(getattr(kind, each)) for each in changing}
         return type("Guarded", (kind,), own)(value)
 
     def wrap(kind: type, name: str) -> None:
@@ -309,7 +312,7 @@ def test_generators_and_parts(touched: list[str]) -> None:
         newer = queue.submit(int)
         iterating = beside(list, iter(task))
         assert items[3].cancel()
-        until(lambda: items[1]._at_end and items[1]._at_end.waits)
+        until(lambda: items[1]._at_end and items[1]._at_end.waiters)
         with items[2]._condition:
             pass
         parts = [heirs[0][0], heirs[1][5], other.submit(fail)[0]]
