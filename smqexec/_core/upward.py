@@ -14,8 +14,8 @@ from .._futures.task import Task
 from .._planner import Node
 
 # Nodes that a search visits under one hold of the lock; the planner twice as many at most.  On the slowest
-# machine tried that is well below a millisecond: 0.3 µs a node, 2 µs if an older search has each.
-SEARCH_LIMIT = 150
+# machine tried that takes 0.2 ms: 0.3 µs a node; or 1 ms, if each is taken over from an older search.
+SEARCH_LIMIT = 300
 
 # Of ``queue_state``, which imports this module.
 QueueState: TypeAlias = Any

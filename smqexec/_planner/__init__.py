@@ -9,14 +9,12 @@ can be replayed in a test as a list of calls.  The owner serialises all calls.  
     search     the records of a search
     line       things by number: where nodes, searches and shelves wait
     oldest     the order "oldest"
-    graph      the links between nodes
-    nodes      the records of nodes and queues
+    nodes      the records of nodes and queues, and the links between nodes
 """
 
-from .graph import as_few, dependencies_of, dependents_of, listed_dependencies  # noqa: I001
-from .nodes import (
-    DONE, DROPPED, NEW, NONE, READY, RUNNING, STRIDE, SWEEP_FROM, WAITING, Group, Node,
-    PlannedQueue,
+from .nodes import (  # noqa: I001
+    DONE, DROPPED, NEW, NONE, READY, RUNNING, STRIDE, SWEEP_FROM, WAITING, Group, Node, PlannedQueue,
+    as_few, dependencies_of, dependents_of, listed_dependencies,
 )  # fmt: skip
 from .planner import DependencyPlanner
 

@@ -52,10 +52,9 @@ from operator import attrgetter
 from sys import maxsize
 from typing import Any
 
-from .graph import settle
-from .line import BOTTOM, GAP, Line
-from .nodes import DONE, NONE, READY, RUNNING, WAITING, Node, PlannedQueue
-from .search import HELD_BACK, Past, Search, Shelf
+from .line import GAP, Line
+from .nodes import DONE, NONE, READY, RUNNING, WAITING, Node, PlannedQueue, settle
+from .search import HELD_BACK, Search, Shelf
 from .searches import Searches
 
 
@@ -114,7 +113,7 @@ class NewestFirst(Searches):
         self.leave(node)
         if search is not None and search.live:
             self.lose(search, node)
-            node._search = Past(search._number)
+            node._search = Search(search._number, live=False)
         node._number = number
         self.put(node)
 
@@ -217,7 +216,6 @@ class NewestFirst(Searches):
                 # A search is to begin.  Most often the search of the fresh node adopts the new head,
                 # and the fresh node needs no shelf.
             elif top._number >= thing._number:
-                assert top is not BOTTOM, "a ready node is in no line"
                 node = top.pop() if type(top) is Shelf else line.things.pop()
                 break
             # The first of `todo` is newer than all that may start.

@@ -6,7 +6,7 @@ dropped, or starts before its turn, stays there as a dead entry, until it is the
 removes it.  Nothing is searched, and the fields `_search` and `_place` of nodes mean nothing.
 """
 
-from __future__ import annotations
+from __future__ import annotations  # noqa: I001
 
 from collections import deque
 from collections.abc import Iterable
@@ -14,8 +14,10 @@ from heapq import heappop, heappush
 from operator import attrgetter
 from typing import Any
 
-from .graph import dependencies_of, own_dependents, settle
-from .nodes import DONE, NONE, READY, RUNNING, SWEEP_FROM, Node, PlannedQueue, release_dependencies
+from .nodes import (
+    DONE, NONE, READY, RUNNING, SWEEP_FROM, Node, PlannedQueue, dependencies_of, own_dependents,
+    release_dependencies, settle,
+)  # fmt: skip
 
 
 class Fifo:

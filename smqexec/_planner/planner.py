@@ -7,16 +7,18 @@ No method checks its arguments, blocks, or calls user code.  The owner's lock se
 The order is a cache over the graph: `rebuild` makes it anew from the pending nodes.
 """
 
-from __future__ import annotations
+from __future__ import annotations  # noqa: I001
 
 from collections import deque
 from collections.abc import Iterable
 from itertools import count
 from typing import Any
 
-from .graph import as_few, dependencies_of, dependents_of, forget, link, linked, own_dependents, settle
 from .newest import NewestFirst
-from .nodes import DONE, NEW, NONE, READY, RUNNING, STRIDE, WAITING, Group, Node, PlannedQueue
+from .nodes import (
+    DONE, NEW, NONE, READY, RUNNING, STRIDE, WAITING, Group, Node, PlannedQueue, as_few, dependencies_of,
+    dependents_of, forget, link, linked, own_dependents, settle,
+)  # fmt: skip
 from .oldest import OldestFirst
 from .search import HELD_BACK
 
@@ -114,7 +116,7 @@ class DependencyPlanner:
         if runs:
             node._queue.running -= 1
         else:
-            # `end_relay`, written out; but the dependencies of this relay may still be pending.
+            # A relay.  Its dependencies may still be pending.
             needs = node._dependencies
             if type(needs) is list:
                 for other in needs:

@@ -44,15 +44,15 @@ class Search:
 
     _stage = NEW  # that of no node in a line
 
-    def __init__(self, head: Node) -> None:
+    def __init__(self, number: float, live: bool = True) -> None:
         # The node where it began.  None: a newer search owns that node.
-        self.head: Node | None = head
+        self.head: Node | None = None
         # Its rank: the number of its head.
-        self._number = head._number
+        self._number = number
         # Its index in `Searches.todo`, if it is there.
         self._place: Any = None
-        # False: it owns nothing.  A node whose search is not live has no owner.
-        self.live = True
+        # False: it owns nothing.  Its number still says how old it was to what it has visited: see `dropped`.
+        self.live = live
         # False: it lost a node or skipped one, so a new node can't become its head.
         self.intact = True
         # The lowest and highest position so far.  A node visited first has the lower position; each
@@ -90,29 +90,13 @@ class Search:
             node._queue.line.remove(shelf)
 
 
-class Past:
-    """In a node, in place of a live search that no longer owns it: the number of that search.
-
-    `dropped` compares it: what the search has visited through that node has the same rank, or a lower one.
-    """
-
-    __slots__ = ("_number",)
-    live = False
-
-    def __init__(self, number: int) -> None:
-        self._number = number
+NO_SEARCH: Any = Search(-1, live=False)  # in place of None, where that is shorter
 
 
-NO_SEARCH: Any = Past(-1)  # in place of None, where that is shorter
-
-
-class HeldBack:
+class HeldBack(Search):
     """The type of `HELD_BACK`, which owns all nodes that were held back, as if it was the newest search."""
 
-    _number = inf
-    live = True
-    intact = False
-    head = None
+    __slots__ = ()
 
     def shelve(self, node: Node) -> None:
         node._queue.held_back[node] = None
@@ -123,4 +107,5 @@ class HeldBack:
         del node._queue.held_back[node]
 
 
-HELD_BACK = HeldBack()
+HELD_BACK = HeldBack(inf)
+HELD_BACK.intact = False

@@ -1,14 +1,16 @@
 """The searches of `NewestFirst`: begun, advanced, adopted, taken over, dissolved.  See ``newest``."""
 
-from __future__ import annotations
+from __future__ import annotations  # noqa: I001
 
 from collections import deque
 from typing import Any
 
-from .graph import dependencies_of, dependents_of, listed_dependencies
 from .line import GAP, Line
-from .nodes import LATE, NONE, ORIGIN, READY, RUNNING, SWEEP_FROM, Node, PlannedQueue
-from .search import HELD_BACK, NO_SEARCH, Past, Search
+from .nodes import (
+    LATE, NONE, ORIGIN, READY, RUNNING, SWEEP_FROM, Node, PlannedQueue, dependencies_of, dependents_of,
+    listed_dependencies,
+)  # fmt: skip
+from .search import HELD_BACK, NO_SEARCH, Search
 
 PATH = 300  # a search begins with at most so many nodes; then another search goes on at its end
 
@@ -61,7 +63,7 @@ class Searches:
             return need
         if search is None:
             # The search stands at the end of the path, before the dependency where the path ended.
-            search = Search(root)
+            search = Search(root._number)
             lowest = listed_dependencies(path[-1])
             index = rests.pop()[1] - 1 if rests and rests[-1][0] is lowest else len(lowest) - 1
             search.frames.append((lowest, index))
@@ -146,7 +148,7 @@ class Searches:
             head = pending[0]
         self.todo.remove(search)
         if heads:
-            past = Past(search._number)
+            past = Search(search._number, live=False)
             for head in heads:
                 head._search = past
             while len(search.later) > left:

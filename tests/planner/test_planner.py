@@ -536,7 +536,7 @@ def test_planner_keeps_nothing_of_a_finished_random_graph(order: str) -> None:
 def test_shelf_that_loses_nodes_out_of_turn_does_not_grow() -> None:
     head, node, queue = Named("head"), Named("x"), Planner().new_queue()
     head._number = 1
-    node._search = search = Search(head)
+    node._search = search = Search(head._number)
     node._queue = queue
     for place in range(1000):
         node._place = place
