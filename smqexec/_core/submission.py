@@ -72,13 +72,7 @@ class Submission:
             return core.planner.group()
 
     def add(
-        self,
-        queue: QueueState,
-        fn: Any,
-        args: Any,
-        kwargs: Any,
-        group: Group | None = None,
-        task: Any = None,
+        self, queue: QueueState, fn: Any, args: Any, kwargs: Any, group: Group | None = None, task: Any = None
     ) -> Task[Any]:
         """Add a new task of *queue*, the call of *fn*, and return it; or raise the refusal of the queue.
 
@@ -112,10 +106,8 @@ class Submission:
                 special = self._add_special(queue, task, group)
             else:
                 core.add_node(task, queue, nodes, group)
-                if not queue.wakes_none:
-                    starts = self._wake.wake(queue)
-                    if starts is not None:
-                        special = Special(starts)
+                if not queue.wakes_none and (starts := self._wake.wake(queue)) is not None:
+                    special = Special(starts)
             lock.release()
             if DEFERRED:
                 call_deferred()

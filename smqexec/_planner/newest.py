@@ -123,35 +123,13 @@ class NewestFirst(Searches):
         Also None if a search of *limit* steps, or twice as many, does not find it: the next call goes on.
         *ended*, a running node of *queue*, ends first, with a value; `freed` may lack the node that starts.
         """
-        line, todo = queue.line, self.todo
         if ended is None:
             queue.running += 1  # else one less runs, and one more
         else:
             ended._stage = DONE
-            node = ended._dependents
-            if node is not None:
-                ended._dependents = None
-                if type(node) is list:
-                    settle(self, node)
-                elif (missing := node._missing) > 1:
-                    node._missing = missing - 1  # `settle`, written out
-                elif (
-                    # The next of a chain, if nothing that is ready, or to be searched, comes before it.
-                    node._queue is queue and self._fresh is None
-                    and (search := node._search) is not None and search.live and search.head is not node
-                    and todo.things[-1]._number <= (number := search._number) > line.things[-1]._number
-                    and todo.late_top <= number > line.late_top
-                ):  # fmt: skip
-                    queue.waiting -= 1
-                    node._stage = RUNNING
-                    node._search = None
-                    needs = node._dependencies  # `release_dependencies`, written out
-                    if type(needs) is list:
-                        node._empty(needs)
-                    node._dependencies = NONE
-                    return node
-                else:
-                    settle(self, [node])
+            if ended._dependents is not None and (node := self._settle(queue, ended)) is not None:
+                return node
+        line, todo = queue.line, self.todo
         fresh, things = self._fresh, line.things
         node = things[-1]
         if fresh is None:
@@ -189,6 +167,35 @@ class NewestFirst(Searches):
             if type(needs) is list:
                 node._empty(needs)
             node._dependencies = NONE
+        return node
+
+    def _settle(self, queue: PlannedQueue, ended: Any) -> Any:
+        """Tell the dependents of *ended*; start and return the only one, if it surely goes first."""
+        node, ended._dependents = ended._dependents, None
+        if type(node) is list:
+            settle(self, node)
+            return None
+        missing = node._missing
+        if missing > 1:
+            node._missing = missing - 1  # `settle`, written out
+            return None
+        line, todo, search = queue.line, self.todo, node._search
+        if not (
+            # The next of a chain, if nothing that is ready, or to be searched, comes before it.
+            node._queue is queue and self._fresh is None
+            and search is not None and search.live and search.head is not node
+            and todo.things[-1]._number <= (number := search._number) > line.things[-1]._number
+            and todo.late_top <= number > line.late_top
+        ):  # fmt: skip
+            settle(self, [node])
+            return None
+        queue.waiting -= 1
+        node._stage = RUNNING
+        node._search = None
+        needs = node._dependencies  # `release_dependencies`, written out
+        if type(needs) is list:
+            node._empty(needs)
+        node._dependencies = NONE
         return node
 
     def _find(self, queue: PlannedQueue, limit: int) -> Any:

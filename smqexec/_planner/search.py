@@ -18,7 +18,7 @@ class Shelf:
 
     def __init__(self) -> None:
         # The number of the search, while the shelf is in the queue's line; and its index there.
-        self._number = 0
+        self._number: float = 0
         self._place: Any = None
         # Its nodes, by their positions in the search.
         self.nodes: dict[int, Node] = {}

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from types import FunctionType
-from typing import Any
+from typing import Any, TypeAlias
 
 from .._calls.arguments import ALL, DIRECT, ONE, Template, materialise
 from .._calls.callables import PLAIN, generates, is_iterator, name_of
@@ -26,6 +26,10 @@ from .._futures.items import Item
 from .._futures.names import note
 from .._futures.task import Task
 from .generators import drive, open_stream
+
+Begin: TypeAlias = Callable[[], "Task[Any] | None"]
+# The types of futures that have their value in `_outcome`.
+OURS = (Task, Item)
 
 
 def work(queue: QueueState, worker: Worker) -> None:
@@ -41,21 +45,17 @@ def work(queue: QueueState, worker: Worker) -> None:
 
 
 @ours
-def perform(
-    queue: QueueState, worker: Worker, begin: Callable[[], Task[Any] | None], more: bool = True
-) -> bool:
+def perform(queue: QueueState, worker: Worker, begin: Begin, more: bool = True) -> bool:
     """Run the task that *begin* returns, and if it wants *more*, each that *worker* gets by completing one.
 
-    Returns:
-        True if *worker* should call this again; False if *begin* returned None, or our own code raised.
+    Return False if *begin* returned None, or our own code raised: *worker* should not call this again.
     """
     scheduler = queue.scheduler
     complete = scheduler.dispatcher.complete
     task = None
     try:
         task = begin()
-        if task is None:
-            return False
+        began = task is not None
         while task is not None:
             if scheduler.observers:
                 scheduler.observers.notify("start", queue, task, worker.thread)
@@ -72,9 +72,7 @@ def perform(
                 elif kwargs is ALL:
                     value = fn(*[a._outcome for a in args])
                 elif kwargs is DIRECT:
-                    value = fn(
-                        *[a._outcome if type(a) is Task or type(a) is Item else value_of(a) for a in args]
-                    )
+                    value = fn(*[a._outcome if type(a) in OURS else value_of(a) for a in args])
                 else:
                     task._kwargs = None  # a form that holds values; those above hold none
                     if type(kwargs) is Template:
@@ -85,8 +83,7 @@ def perform(
                 except Exception:  # its metaclass refuses to be hashed
                     plain = False
                 if not plain and is_iterator(type(value)) and generates(fn):
-                    args, kwargs = materialise(args, kwargs)
-                    open_stream(queue, task, fn, args, kwargs)
+                    open_stream(queue, task, fn, *materialise(args, kwargs))
                     # Last: a thread that finds the name in place of the function also finds the stream.
                     task._fn = fn = name_of(fn)
                     args = kwargs = task._args = task._kwargs = None
@@ -107,7 +104,7 @@ def perform(
                     scheduler.observers.notify("end", queue, task, worker.thread, outcome="done")
                 task = complete(queue, worker, task, value, more)
                 del value
-        return True
+        return began
     except BaseException as error:
         scheduler.break_down(error, worker, task)
         return False
