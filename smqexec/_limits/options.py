@@ -105,10 +105,7 @@ def _amounts(resources: Any) -> tuple[tuple[Resource, int], ...]:
             )
         number = positive(f"the units of {resource.name} that a task takes", number)
         if number > resource.n:
-            most = resource.n
-            raise ValueError(
-                f"a task can't take {number} of {resource.name}: there are {most}, so ask for {most} at most"
-            )
+            raise ValueError(f"a task can't take {number} of {resource.name}: there are {resource.n}")
         amounts.append((resource, number))
     return tuple(amounts)
 

@@ -1,9 +1,9 @@
 """Resources: countable things, such as licences, of which tasks take units when they start.
 
 An `Allocation` is the set of units that one task takes: all at once, or none.  A worker finds out that a
-task *lacks units* after the planner has started the task.  So the task gets one more dependency, an
-`AllocationWaiter`, and waits again.  It *keeps* units beyond its end while tasks that release it have not
-ended.  End hooks return units, and grant them to waiting tasks, in the lock hold in which a task ends.
+task *lacks units* after the planner has started the task.  So the task gets one more dependency, its
+allocation, and waits again.  It *keeps* units beyond its end while tasks that release it have not ended.
+End hooks return units, and grant them to waiting tasks, in the lock hold in which a task ends.
 
 Each resource has its waiting allocations in the order of their arrival.  An allocation joins all its
 resources in one step, and takes its units when it is the first at each and there are enough: first come,
@@ -105,12 +105,13 @@ class Resource:
         return f"<Resource {self.name}: {self.free} of {self.n} free>"
 
 
-class Allocation:
-    """The units that one task takes."""
+class Allocation(Node):
+    """The units that one task takes.  A relay, which the task depends on while it lacks units."""
 
-    __slots__ = ("amounts", "holds", "name", "released", "releasers", "task", "waiter")
+    __slots__ = ("amounts", "holds", "name", "released", "releasers", "task")
 
     def __init__(self, amounts: tuple[tuple[Resource, int], ...], holds: bool, name: str) -> None:
+        super().__init__()
         # The number of units of each resource; constant.
         self.amounts = amounts
         # The option: units stay beyond the end of the task.  Constant.
@@ -119,8 +120,6 @@ class Allocation:
         self.name = str.__str__(name)
         # The task, from its submission to its end.
         self.task: Task[Any] | None = None
-        # The relay that the task depends on, while the task lacks units.
-        self.waiter: AllocationWaiter | None = None
         # Tasks that release the allocation and have not ended.
         self.releasers: dict[Task[Any], None] = {}
         # No unit stays beyond the end of the task: all releasers have ended, or its submit raised.
@@ -143,12 +142,6 @@ class Allocation:
             resource._holders[self] = number
         return True
 
-    def give_back(self) -> None:
-        """Return all units, or stop waiting for them."""
-        for resource in self.resources():
-            resource._waiting.pop(self, None)
-            resource._free += resource._holders.pop(self, 0)
-
     def blockers(self) -> list[Any]:
         """Return the tasks whose ends may give this one its units: they hold units, or have waited longer.
 
@@ -160,16 +153,6 @@ class Allocation:
             for other in [*ahead, *resource._holders]:
                 found |= other.releasers if other.task is None else {other.task: None, **other.releasers}
         return list(found)
-
-
-class AllocationWaiter(Node):
-    """A relay that a held-back task depends on: done when the units are granted."""
-
-    __slots__ = ("allocation",)
-
-    def __init__(self, allocation: Allocation) -> None:
-        super().__init__()
-        self.allocation = allocation  # constant
 
 
 class Allocating:
@@ -199,7 +182,7 @@ class Allocating:
     def _tell_searches(self, allocation: Allocation) -> None:
         """Extend searches that have visited the task of *allocation*: its units need more tasks to end."""
         for search in list(searches):
-            search.extend({ref(allocation.task)}, (), (iter((allocation.waiter,)), self._core))
+            search.extend({ref(allocation.task)}, (), (iter((allocation,)), self._core))
 
     def _next_allocated(self, queue: QueueState, limit: int, ended: Any = None) -> Any:
         """Do what `take` of the order does, and hold back tasks that lack units."""
@@ -216,10 +199,9 @@ class Allocating:
             return True
         for resource in allocation.resources():
             resource._waiting[allocation] = None
-        allocation.waiter = waiter = AllocationWaiter(allocation)
-        self._core.planner.add_relay(waiter)
-        self._core.relays.add(waiter)
-        self._core.planner.hold_back(task, waiter)
+        self._core.planner.add_relay(allocation)
+        self._core.relays.add(allocation)
+        self._core.planner.hold_back(task, allocation)
         self._tell_searches(allocation)
         return False
 
@@ -243,21 +225,18 @@ class Allocating:
         return self._give_back(allocation) if allocation.task is None else []
 
     def _give_back(self, allocation: Allocation) -> list[Any]:
-        """Return all units, and give them to waiting tasks."""
-        allocation.give_back()
-        self._end_wait(allocation)
+        """Return all units of *allocation*, or end its wait; give what is free to waiting tasks."""
+        for resource in allocation.resources():
+            resource._waiting.pop(allocation, None)
+            resource._free += resource._holders.pop(allocation, 0)
+        self._core.relays.discard(allocation)
         freed: list[Any] = []
         # If one takes its units, another may be the first at its resources: so these are looked at again.
         resources = allocation.resources()
         while resources:
             first = next(iter(resources.pop()._waiting), None)
             if first is not None and first.take():
-                freed += self._core.planner.done(self._end_wait(first))
+                self._core.relays.discard(first)
+                freed += self._core.planner.done(first)
                 resources += first.resources()
         return freed
-
-    def _end_wait(self, allocation: Allocation) -> Any:
-        """Return the waiter of *allocation*, which needs it no more; None if it has none."""
-        waiter, allocation.waiter = allocation.waiter, None
-        self._core.relays.discard(waiter)
-        return waiter

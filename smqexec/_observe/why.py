@@ -21,7 +21,7 @@ from .._futures.future import PlannedFuture
 from .._futures.items import LENGTH, Item
 from .._futures.names import counted, known_as, numbered
 from .._futures.task import Task
-from .._limits.resources import Allocation, AllocationWaiter, Resource
+from .._limits.resources import Allocation, Resource
 from .._planner import DONE, READY, RUNNING, Node, dependencies_of, dependents_of
 from .._workers.waits import AllTasks, Wait
 from .text import shown
@@ -87,8 +87,8 @@ class _Report:
             outside.sort(key=lambda relay: dependents_of(relay)[0]._number)
             names = _listed(map(self._name, outside), len(outside))
             yield f"not done: {names}{self._dependents(outside)}"
-        waiters = [relay for relay in scheduler.relays if type(relay) is AllocationWaiter]
-        lacking = {resource for waiter in waiters for resource in waiter.allocation.resources()}
+        waiting = [relay for relay in scheduler.relays if type(relay) is Allocation]
+        lacking = {resource for allocation in waiting for resource in allocation.resources()}
         yield from map(_shortage, sorted(lacking, key=lambda resource: resource.name))
 
     def cause(self, future: Any) -> str:
@@ -104,11 +104,11 @@ class _Report:
         # Its first pending dependency, the first one of that, and so on down to one that does not wait.
         path: list[Any] = []
         needed = _needed(future)
-        while needed is not None and type(needed) is not AllocationWaiter:
+        while needed is not None and type(needed) is not Allocation:
             path.append(needed)
             needed = _needed(needed)
         if not path:
-            lacks = "what it needs has just ended" if needed is None else _lacking(needed.allocation)
+            lacks = "what it needs has just ended" if needed is None else _lacking(needed)
             return f"waiting: {lacks}"
         *passed, last = path
         chain = [self._name(other) for other in passed[:NAMED]]
@@ -189,7 +189,7 @@ def _needed(node: Any) -> Any:
     """Return the first pending dependency of *node*, or None; a barrier or `Settled` stands for its own."""
     while True:
         needed = next((other for other in dependencies_of(node) if other._stage < DONE), None)
-        if needed is None or isinstance(needed, (Task, Item, Foreign, AllocationWaiter)):
+        if needed is None or isinstance(needed, (Task, Item, Foreign, Allocation)):
             return needed
         node = needed
 

@@ -34,7 +34,7 @@ from .._core.queue_state import QueueState, Worker
 from .._core.upward import SEARCH_LIMIT, searches
 from .._futures.at_end import Foreign
 from .._futures.future import PlannedFuture
-from .._limits.resources import AllocationWaiter
+from .._limits.resources import Allocation
 from .._planner import DONE, NONE, READY, RUNNING, Node, listed_dependencies
 from .waits import AllTasks, Wait
 
@@ -227,9 +227,9 @@ class JoinSearch(Finder):
         reference = ref(node)
         if node._stage >= DONE or reference in self.seen:
             return
-        if type(node) is AllocationWaiter:  # not in `seen`: `extend` has it visited again
-            if node.allocation.waiter is node:
-                self.frames.append((iter(node.allocation.blockers()), owner))
+        if type(node) is Allocation:  # not in `seen`: `extend` has it visited again
+            if node in owner.relays:
+                self.frames.append((iter(node.blockers()), owner))
             return
         place = self.seen[reference] = next(self.places)
         # Each case records the node before it reads the state, under the lock of *owner*: so an event either

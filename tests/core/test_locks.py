@@ -68,8 +68,8 @@ class Held:
 # What says of itself that the lock is held.
 METHODS: dict[type, str] = {
     DependencyPlanner: "add add_relay done drop take_freed group hold_back promote rebuild",
-    Allocation: "take give_back blockers",
-    Allocating: "add_allocation allocate _allocation_ended _releaser_ended _give_back _end_wait",
+    Allocation: "take blockers",
+    Allocating: "add_allocation allocate _allocation_ended _releaser_ended _give_back",
     Submission: "_plain _add_special _refuse",
     Termination: "forget pending drop _drop_some _unlist",
     Wake: "take wake_for wake wake_all",
