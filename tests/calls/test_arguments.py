@@ -12,8 +12,10 @@ from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 import pytest
+from gate import DEADLINE
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from threads import beside, until, until_gone, without_collector
 
 from smqexec import Raw, settled
 from smqexec._calls import kinds as _kinds
@@ -470,6 +472,20 @@ def test_set_in_a_cycle_hashes_what_is_built_last():
     assert person.friends[0].value == "Ann" and person.friends[0].link is result
 
 
+def test_hash_by_a_field_that_is_in_the_cycle_is_an_error():
+    @dataclass(eq=False)
+    class Person:
+        friends: Any
+
+        def __hash__(self):
+            return hash(self.friends)
+
+    person = Person(())
+    person.friends = (done(1), frozenset([person]))
+    with pytest.raises(AttributeError, match="friends"):
+        rebuilt(person)
+
+
 WRAPS = {
     "list": lambda x: [x],
     "tuple": lambda x: (x,),
@@ -526,6 +542,36 @@ def test_template_lets_go_when_filled(wrap):
     gc.collect()
     assert task() is None
     assert template.dependencies == []
+
+
+def test_template_that_is_never_filled_is_no_cycle():
+    class Task(Future):
+        pass
+
+    task = Task()
+    template = gather(([Cell((task,))],), {})
+    gone = weakref.ref(task)
+    with without_collector():
+        del task, template
+        until_gone(gone)
+
+
+def test_worker_releases_the_containers_while_the_submitting_thread_waits():
+    """Also on free-threaded builds, where an object may wait for the thread that made it."""
+
+    class Result:
+        pass
+
+    result = Result()
+    template, gone = [gather(([done(result)],), {})], weakref.ref(result)
+    del result
+
+    def work():
+        template.pop().fill()
+        until(lambda: gone() is None)
+
+    with without_collector():
+        beside(work).result(DEADLINE)
 
 
 def test_template_keeps_no_original_alive():

@@ -261,6 +261,11 @@ def labelled(name: str, n: int) -> Iterator[Any]:
     yield name, n
 
 
+@number_of_results(lambda name, n: 10 * n if name == "x" else -1)
+def announced(name: str, n: int) -> Iterator[Any]:
+    yield name, n
+
+
 def with_own_number() -> Any:
     fn = partial(labelled, "x")
     fn.number_of_results = lambda n: 10 * n  # type: ignore[attr-defined]
@@ -297,6 +302,7 @@ def test_number_for_the_arguments_of_the_call(fn: Any) -> None:
         *(partial(tens, 3), partial(tens, n=3), partial(partial(tens), 3), decorated(partial(tens, 3))),
         *(partial(Announced().method, 3), partial(Announced.method, Announced(), 3)),
         *(partial(Called(), 3), Announced().part, types.MethodType(tens, 3)),
+        partial(decorated(partial(announced, "x")), 3),
     ],
 )
 def test_number_for_the_arguments_bound_before(fn: Any) -> None:
