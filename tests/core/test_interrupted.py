@@ -31,7 +31,7 @@ from threads import beside, planned, until
 
 from smqexec import Queue, Resource, Scheduler, number_of_results
 from smqexec._calls import interrupts as _interrupts
-from smqexec._calls.interrupts import uninterrupted
+from smqexec._calls.interrupts import interruptible, uninterrupted, unmasked
 
 FAST = [*((name, "newest", True, {}) for name in SUBMITS)]
 FAST += [("two", order, True, {"in_order": True}) for order in ("newest", "oldest")]
@@ -662,6 +662,15 @@ def test_ctrl_c_is_put_off_until_the_block_has_ended() -> None:
         put_off()
     assert through == [1]
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.parametrize(("call", "made"), [(unmasked, True), (interruptible, False)])
+def test_masked_ctrl_c_comes_before_an_interruptible_call(call: Callable[..., Any], made: bool) -> None:
+    called: list[int] = []
+    with pytest.raises(KeyboardInterrupt), uninterrupted():
+        press_ctrl_c()
+        call(called.append, 1)
+    assert bool(called) == made
 
 
 @pytest.mark.parametrize("handler", [signal.SIG_IGN, None], ids=["ignored", "not Python's"])
