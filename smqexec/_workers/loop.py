@@ -18,7 +18,7 @@ from types import FunctionType
 from typing import Any, TypeAlias
 
 from .._calls.arguments import ALL, DIRECT, ONE, Template, materialise
-from .._calls.callables import PLAIN, generates, is_iterator, name_of
+from .._calls.callables import NO_ITERATORS, generates, is_iterator, name_of
 from .._calls.containers import value_of
 from .._calls.frames import ours, strip_ours
 from .._core.queue_state import CURRENT, QueueState, Worker
@@ -79,7 +79,7 @@ def perform(queue: QueueState, worker: Worker, begin: Begin, more: bool = True) 
                         args, kwargs = kwargs.fill()
                     value = fn(*args, **kwargs)
                 try:
-                    plain = type(value) in PLAIN
+                    plain = type(value) in NO_ITERATORS
                 except Exception:  # its metaclass refuses to be hashed
                     plain = False
                 if not plain and is_iterator(type(value)) and generates(fn):

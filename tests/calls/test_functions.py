@@ -14,7 +14,15 @@ from unittest.mock import MagicMock, Mock, create_autospec
 import pytest
 
 from smqexec import number_of_results
-from smqexec._calls.callables import PLAIN, Plain, announcement, generates, is_iterator, length, name_of
+from smqexec._calls.callables import (
+    NO_ITERATORS,
+    Plain,
+    announcement,
+    generates,
+    is_iterator,
+    length,
+    name_of,
+)
 
 
 def values(*args: Any) -> Iterator[Any]:
@@ -392,11 +400,11 @@ def test_names(fn: Any, name: str) -> None:
 
 
 def test_types_of_results_are_forgotten_when_they_are_many() -> None:
-    before = PLAIN.copy()
+    before = NO_ITERATORS.copy()
     try:
         for number in range(1030):
             assert not is_iterator(type(f"Kind{number}", (), {}))
-        assert 0 < len(PLAIN) < 1024
+        assert 0 < len(NO_ITERATORS) < 1024
     finally:
-        PLAIN.clear()
-        PLAIN.update(before)
+        NO_ITERATORS.clear()
+        NO_ITERATORS.update(before)
