@@ -139,11 +139,11 @@ def _end_without_planner(core: State, found: list[PlannedFuture[Any]], failure: 
         if future._stage <= RUNNING:  # else it has ended, and its waiters sleep
             future._end(failure)
             queue.failed += isinstance(future, Task)
-        # No link to another task stays: each would keep results alive.
-        future._dependents = future._search = future._place = None
         at_end = future._at_end
         future._leave()
         ended.append((future, at_end, queue))
+    for node in (*running, *core.relays):
+        node._dependents = None  # the end of *node* must not reach what has failed here
     core.relays.clear()
     # For the tasks that run: their ends call it.
     core.planner = DependencyPlanner(core.order)

@@ -21,7 +21,7 @@ from .._futures.at_end import Foreign
 from .._futures.future import Failure, PlannedFuture
 from .._futures.items import Item
 from .._futures.task import Task
-from .._planner import DONE, READY, RUNNING, WAITING, Node, dependencies_of, dependents_of
+from .._planner import DONE, READY, RUNNING, WAITING, Node, dependencies_of, dependents_of, linked
 from .exclusive import breakdown_on_error
 from .queue_state import Barrier, QueueState, Worker
 from .state import Effects, Ended, State
@@ -118,10 +118,7 @@ class Termination:
 
     def drop_pending(self, queue: QueueState, failure: Failure | None, only_ready: bool = False) -> None:
         """Drop the pending tasks of *queue*, or only its ready ones, and all their dependents."""
-        core = self._core
-        if core.deferred(self.drop_pending, queue, failure, only_ready):
-            return
-        effects = Effects()
+        core, effects = self._core, Effects()
         section = core.exclusive()
         with breakdown_on_error(core), section:
             section.then(self.perform, effects)
@@ -134,17 +131,12 @@ class Termination:
     def pending(self) -> list[Any]:
         """Return all pending tasks, those submitted first in front.  Locked.  Cost: the whole graph."""
         core = self._core
-        # The order lists the ready nodes.  Each waiting node depends, perhaps through others, on a ready or a
-        # running one, on a relay, or on a node that was dropped in an earlier slice.
-        found = dict.fromkeys(core.planner.order.listed(core.queues))
-        found |= dict.fromkeys(node for node in chain(*core.unfinished_drops) if node._stage < RUNNING)
-        todo: list[Any] = [*found, *core.relays, *core.running_tasks()]
-        while todo:
-            for node in dependents_of(todo.pop()):
-                if node not in found and node._stage < RUNNING:
-                    found[node] = None
-                    todo.append(node)
-        return sorted((node for node in found if node._queue is not None), key=lambda node: node._number)
+        # Each pending node is listed by the order, or linked to a listed or running one, to a relay, or to a
+        # node that was dropped in an earlier slice.
+        others = [*core.running_tasks(), *core.relays, *chain(*core.unfinished_drops)]
+        nodes = linked([*others, *core.planner.order.listed(core.queues)])
+        found = [node for node in nodes if node._queue is not None and WAITING <= node._stage < RUNNING]
+        return sorted(found, key=lambda node: node._number)
 
     def foreign_done(self, relay: Foreign, future: Any) -> None:
         """Note that *future*, which *relay* stands for, is done."""
@@ -249,11 +241,9 @@ class Termination:
     def _unlist(self, item: Item[Any]) -> None:
         """Remove *item* from the requested items of its task.  The lock is held."""
         self._core.relays.discard(item)
-        # Else a later request would return this item, which has ended without a value.
-        source = item._source
-        stream = None if source is None else source._stream
-        if stream is not None and stream.items.get(item._key) is item:
-            del stream.items[item._key]
+        stream = None if item._source is None else item._source._stream
+        if stream is not None:  # else a later request would return this item, which has no value
+            stream.items.pop(item._key, None)
 
     def perform(self, effects: Effects, ran: Task[Any] | None = None) -> None:
         """Start workers, then `finish` what has ended."""

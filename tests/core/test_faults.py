@@ -1074,3 +1074,22 @@ def test_fault_of_ours_while_a_task_that_has_started_is_held_back(monkeypatch: p
         assert isinstance(lacking.exception(DEADLINE), Internal)
         gate.open()
         assert held.result(DEADLINE) == 1
+
+
+def test_end_of_a_task_that_goes_on_after_a_fault_of_ours_does_not_reach_what_has_failed() -> None:
+    disk = Resource("disk", 1)
+    with Scheduler() as scheduler:
+        queue = Queue(scheduler, 2)
+        using = queue.options(resources={disk: 1})
+        gate = Gate()
+        held = gate.hold(using, 1)
+        tasks = [using.submit(abs, -1)]
+        until(lambda: "disk" in tasks[0].why())  # it was held back
+        tasks += [queue.submit(abs, held), queue.submit(isinstance, settled(held), Task)]
+        error = Internal()
+        core_of(scheduler).break_down(error)
+        gate.open()
+        assert held.result(DEADLINE) == 1
+        assert scheduler.wait(DEADLINE)
+        assert all(task.exception(0) is error for task in tasks)
+        assert (scheduler.counts()["done"], scheduler.counts()["failed"]) == (1, 3)

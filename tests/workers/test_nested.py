@@ -1124,10 +1124,8 @@ def test_item_cancelled_with_dependencies_cancels_its_task() -> None:
 
 def test_cancelling_a_graph_with_many_ways_looks_at_each_task_once(monkeypatch: pytest.MonkeyPatch) -> None:
     looked: list[Any] = []
-    dependents_of = termination.dependents_of
-    monkeypatch.setattr(
-        termination, "dependents_of", lambda node: (looked.append(node), dependents_of(node))[1]
-    )
+    linked = termination.linked
+    monkeypatch.setattr(termination, "linked", lambda nodes: (seen := linked(nodes), looked.extend(seen))[0])
     with planned(1, stopped=True) as (scheduler, queue):
         pair = [queue.submit(int), queue.submit(int)]
         for _ in range(9):
