@@ -34,7 +34,7 @@ from smqexec._workers import loop as loop
 from smqexec._workers import stall as stall
 from smqexec._workers import waiting as waiting
 from smqexec._workers import waits as waits
-from smqexec._workers.join_search import JoinSearch as JoinSearch
+from smqexec._workers.join_search import JoinWait as JoinWait
 from smqexec._workers.waits import Wait as Wait
 
 # Of a scheduler.

@@ -121,8 +121,7 @@ class State(Exclusive):
 
     def waiting_tasks(self) -> set[Any]:
         """Return the running tasks that wait for a condition, and do not count as running for it.  Locked."""
-        waits = [wait for wait in self.condition_waiters if wait.worker is not None]
-        return {task() for wait in waits if wait.worker.queue.scheduler is self for task in wait.tasks}
+        return {task for wait in self.condition_waiters if wait.scheduler is self for task in wait.held}
 
     def counts(self) -> dict[str, int]:
         """Return how many tasks are in which state."""

@@ -61,17 +61,17 @@ class Backend:
 
 
 class Search(Protocol):
-    """The search of a waiting worker for the tasks of its queue that it runs meanwhile: a `Finder`.
+    """The search of a waiting worker for the tasks of its queue that it runs meanwhile: a `Wait`.
 
     The core reports events, and never asks.  Called under the lock of the scheduler of the node, or of the
     worker that waits.
     """
 
-    wait: Any  # the `Wait` of the search; constant
+    workers: Any  # all workers of the waiting thread, the outermost first
 
     def freed(self, node: Node, /) -> None: ...
     def ready_without_worker(self) -> None: ...
-    def extend(self, nodes: Any, queues: Any, frame: Any, /) -> None: ...
+    def extend(self, nodes: Any, frame: Any, /) -> None: ...
 
 
 # All searches of the process, as one may wait for tasks of several schedulers.  Each is added and removed by

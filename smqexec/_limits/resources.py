@@ -182,7 +182,7 @@ class Allocating:
     def _tell_searches(self, allocation: Allocation) -> None:
         """Extend searches that have visited the task of *allocation*: its units need more tasks to end."""
         for search in list(searches):
-            search.extend({ref(allocation.task)}, (), (iter((allocation,)), self._core))
+            search.extend((ref(allocation.task),), (iter((allocation,)), self._core))
 
     def _next_allocated(self, queue: QueueState, limit: int, ended: Any = None) -> Any:
         """Do what `take` of the order does, and hold back tasks that lack units."""

@@ -23,7 +23,7 @@ from .._futures.names import counted, known_as, numbered
 from .._futures.task import Task
 from .._limits.resources import Allocation, Resource
 from .._planner import DONE, READY, RUNNING, Node, dependencies_of, dependents_of
-from .._workers.waits import AllTasks, Wait
+from .._workers.waits import ConditionWait, Wait
 from .text import shown
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ class _Report:
     def _awaited(self, wait: Wait) -> str:
         """Name the futures that *wait* is for."""
         awaited = list(wait.awaited())
-        if awaited and type(awaited[0]) is AllTasks:
+        if awaited and type(awaited[0]) is ConditionWait:
             return "the scheduler" if awaited[0].queue is None else awaited[0].queue.name
         ours = [future for future in awaited if isinstance(future, PlannedFuture)]
         pending = [future for future in ours if future._stage < DONE]

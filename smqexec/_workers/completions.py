@@ -17,16 +17,15 @@ from concurrent.futures._base import CANCELLED_AND_NOTIFIED, FINISHED
 from contextlib import suppress
 from typing import Any
 
-from .join_search import JoinSearch
-from .stall import ELSEWHERE, source, stalled
+from .join_search import JoinWait
+from .stall import ELSEWHERE, stalled
 from .waiting import wait_for
-from .waits import Wait
+from .waits import scheduler_of
 
 
-class Completions(Wait):
+class Completions(JoinWait):
     """A wait for several futures: a record of the futures that have ended."""
 
-    finder = JoinSearch
     reused = True  # `as_completed` waits once for each future
 
     def __init__(self, futures: set[Future[Any]], return_when: str) -> None:
@@ -83,18 +82,18 @@ class Completions(Wait):
         Raises:
             RuntimeError: All futures must end, and one of them needs the calling task.
         """
-        return self.satisfied() or wait_for(self, None if end is None else end - time.monotonic(), self._warn)
+        return self.satisfied() or wait_for(self, None if end is None else end - time.monotonic())
 
-    def _warn(self) -> bool:
+    def log_if_stalled(self) -> bool:
         """Log why the wait may never end, and return True, if the schedulers of all futures are stalled."""
-        schedulers = {source(future) for future in self.awaited()}
+        schedulers = {scheduler_of(future) for future in self.awaited()}
         if not all(each is not ELSEWHERE and stalled(each) for each in schedulers):
             return False
         return any(each.warn_if_stalled("several futures") for each in schedulers)
 
     def close(self) -> None:
         """Leave the lists of waiters of all pending futures; wait no more."""
-        self.drop_search()
+        self.stop_search()
         for future in self.pending.copy():
             with future._condition, suppress(ValueError):
                 future._waiters.remove(self)  # type: ignore[arg-type]

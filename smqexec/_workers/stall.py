@@ -1,24 +1,74 @@
-"""Detect waits that may never end.  A thread that has blocked for seconds asks; nothing else pays for it.
+"""Find waits that never end: cycles at once, and stalled schedulers after a thread has blocked for seconds.
+
+A *cycle* is tasks that wait for each other.  Only a wait closes one: a new task depends on older tasks alone.
+So each wait for *all* of its futures searches once, before its thread blocks, under one hold of the lock.  Of
+two waits that close a cycle together, the later one finds it.  Cycles through other schedulers, slots or
+resources are not searched for: `why` shows them.
 
 A scheduler is *stalled* if no task can start, and each running task waits or is paused.  If a task waits for
-another scheduler, that one must be stalled, too.
-
-Each scheduler is read under its own lock, one after another.  So the answer is not one state of them all: a
-task may have moved meanwhile.  The answer decides only on a warning, and on what interpreter exit cancels.
+another scheduler, that one must be stalled, too.  Each scheduler is read under its own lock, so the answer is
+not one state of them all: it decides only on a warning, and on what interpreter exit cancels.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from itertools import takewhile
 from typing import Any
 
 from .._core.queue_state import Worker
 from .._futures.at_end import Foreign
 from .._futures.future import PlannedFuture
 from .._futures.task import Task
-from .waits import AllTasks
+from .._planner import dependents_of
+from .waits import Wait, scheduler_of
 
 # Stands for the unknown source of other executors' futures, in place of a scheduler.
 ELSEWHERE: Any = None
+
+
+def cycle_of(wait: Wait) -> list[Any]:
+    """Return a path from a future that *wait* awaits to the waiting task: each needs the next.  Locked.
+
+    Return an empty list if there is no cycle.  Cost: a step for each task around the waiting one, and for
+    each node that needs one of these.
+    """
+    awaited = set(wait.awaited())
+    # Each found node, with the node that it needs.  None: a task of the thread, which needs the wait to end.
+    held = wait.held or []
+    needs: dict[Any, Any] = dict.fromkeys(reversed(held))
+    for node in (todo := list(needs)):  # the list grows during the loop
+        if node in awaited:
+            # `needs` leads from the awaited node back to a task of the thread.
+            path = [node]
+            while (node := needs[node]) is not None:
+                path.append(node)
+            return list(dict.fromkeys([*path, held[-1]]))
+        for other in (*dependents_of(node), *_tasks_waiting_for(node, wait.scheduler, needs)):
+            if other not in needs:
+                needs[other] = node
+                todo.append(other)
+    return []
+
+
+def _tasks_waiting_for(node: Any, scheduler: Any, known: Collection[Any]) -> list[Any]:
+    """Return the tasks, but for *known* ones, of threads that wait for *node*, which *scheduler* ends."""
+    at_end = node._at_end if isinstance(node, PlannedFuture) else None
+    waits = [] if at_end is None else at_end.waiters
+    # Others are waiters of the standard library.  A wait for any of several may end without *node*.  The lock
+    # of another scheduler guards the waits of its workers.
+    strict = (each for each in waits if isinstance(each, Wait) and each.strict)
+    held = [each.held or [] for each in strict if each.scheduler is scheduler]
+    # If a task is known, so are all tasks around it.
+    return [task for each in held for task in takewhile(lambda task: task not in known, reversed(each))]
+
+
+def in_words(cycle: list[Any]) -> str:
+    """Return the error message for *cycle*, as `cycle_of` returns it."""
+    first, *others = [repr(node) for node in cycle if isinstance(node, PlannedFuture)]
+    if not others:
+        return f"waiting would never end: {first} waits for itself"
+    return f"waiting would never end: {first} needs {', which needs '.join(others)}, which waits for it"
 
 
 def stalled(scheduler: Any, elsewhere: bool = False, endless: bool = False) -> list[Any]:
@@ -46,7 +96,7 @@ def _awaited(scheduler: Any, endless: bool) -> list[Any] | None:
             if worker in queue.idle:  # its thread sleeps until a task is ready
                 continue
             # The innermost wait decides: the outer tasks go on only after it.
-            if any(wait.search.has_work() for _, wait in worker.waits[-1:]):
+            if any(wait.has_work() for _, wait in worker.waits[-1:]):
                 return None
             # A worker on its way is not blocked, either: it may start a task.
             if not is_blocked(worker, awaited) and not (endless and _generates(worker.task)):
@@ -56,7 +106,7 @@ def _awaited(scheduler: Any, endless: bool) -> list[Any] | None:
         if queue.ready and not scheduler.stopped and busy < queue.limit:
             return None
     # Pending tasks may depend on futures of other schedulers and executors.
-    awaited += [source(relay.future) for relay in scheduler.relays if type(relay) is Foreign]
+    awaited += [scheduler_of(relay.future) for relay in scheduler.relays if type(relay) is Foreign]
     return list(dict.fromkeys(awaited))
 
 
@@ -69,17 +119,9 @@ def is_blocked(worker: Worker, awaited: list[Any]) -> bool:
     depth, wait = worker.waits[-1] if worker.waits else (None, None)
     if wait is not None and depth == len(worker.suspended):
         pending = [each for each in wait.awaited() if not isinstance(each, PlannedFuture) or not each.done()]
-        awaited += [other for other in map(source, pending) if other is not worker.queue.scheduler]
+        awaited += [other for other in map(scheduler_of, pending) if other is not worker.queue.scheduler]
         return not wait.satisfied()
     return worker.task in worker.queue.scheduler.paused
-
-
-def source(awaited: Any) -> Any:
-    """Return the scheduler that ends *awaited*, a future or an `AllTasks`; ELSEWHERE if none does, or has."""
-    if type(awaited) is AllTasks:
-        return awaited.scheduler
-    home = awaited._home if isinstance(awaited, PlannedFuture) else None
-    return ELSEWHERE if home is None else home.scheduler
 
 
 def _generates(task: Task[Any] | None) -> bool:

@@ -1,16 +1,13 @@
 """Threads that wait: for a future, for a condition of the whole scheduler, or for `resume`.
 
 A thread outside of all tasks sleeps.  A worker that waits inside a task runs, nested in its own slot and
-thread, the tasks of its queue that the awaited future needs (see ``join_search``).  It sleeps while there are
-none.  So one slot is enough for tasks that wait for tasks, and two queues that wait for each other finish.
+thread, the tasks of its queue that the awaited future needs, and sleeps while there are none.  So one slot is
+enough for tasks that wait for tasks, and two queues that wait for each other finish.
 
-`wait_for` is the one way to wait, for each class of ``waits``, inside a task and outside: it begins the wait,
-runs what the search finds, sleeps, and ends the wait, whatever happens.  In the main thread Ctrl-C is masked
-meanwhile, except while the thread sleeps or calls user code: so Ctrl-C leaves no wait behind, and loses no
-task.
+`wait_for` is the one way to wait, inside a task and outside.  In the main thread Ctrl-C is masked meanwhile,
+except while the thread sleeps or calls user code: so Ctrl-C leaves no wait behind, and loses no task.
 
-The scheduler's lock guards the record of a wait, `Worker.task` and `Worker.suspended`.  It is not held while
-a thread sleeps or a nested task runs.
+The scheduler's lock guards the record of a wait, `Worker.task` and `Worker.suspended`.
 """
 
 from __future__ import annotations
@@ -21,8 +18,9 @@ from concurrent.futures import Future
 from functools import partial
 from time import monotonic, sleep
 from typing import Any
+from weakref import ref
 
-from .._calls.interrupts import FRAMES, headroom, interruptible, make_room, uninterrupted
+from .._calls.interrupts import headroom, interruptible, make_room, uninterrupted
 from .._core.blocking import block
 from .._core.exclusive import Section, breakdown_on_error
 from .._core.queue_state import CURRENT, QueueState, Worker
@@ -30,17 +28,15 @@ from .._core.state import State
 from .._core.upward import searches
 from .._futures.future import PlannedFuture
 from .._futures.task import Task
-from .cycles import cycle_of, in_words
-from .join_search import AnyReady, JoinSearch
+from .join_search import JoinWait
 from .loop import perform
-from .stall import is_blocked
-from .waits import AllTasks, Wait
+from .stall import cycle_of, in_words, is_blocked
+from .waits import ConditionWait, Wait
 
-# Each nested task needs ten frames of ours besides the user's own.  So Python's recursion limit is raised by
-# FRAMES for each STEP nested levels while they run.  Levels beyond DEEPEST do not raise it: the limit is that
-# of all threads, and recursion through C crashes at 3,000 to 7,000 frames (seen with `sorted` on CPython 3.13
-# and 3.11).
-STEP, DEEPEST = 10, 2000
+# Python's recursion limit is raised by FRAMES for each nested task, as that needs so many frames of ours
+# besides the user's own.  Levels beyond DEEPEST do not raise it: the limit is that of all threads, and
+# recursion through C crashes at 3,000 to 7,000 frames (seen with `sorted` on CPython 3.13 and 3.11).
+FRAMES, DEEPEST = 10, 2000
 
 
 class Waiting:
@@ -50,15 +46,10 @@ class Waiting:
         self._core = core  # constant
 
     def wait_for(self, future: PlannedFuture[Any], timeout: float | None) -> bool:
-        """Block the calling thread until *future* is done; return False after *timeout* seconds.
-
-        Raises:
-            RuntimeError: *future* needs the calling task.
-        """
+        """Block the calling thread until *future* is done; return False after *timeout* seconds."""
         if timeout is not None and timeout <= 0:
             return future.done()  # without the lock, whose holder a signal handler may have interrupted
-        warn = partial(self._core.warn_if_stalled, future)
-        return wait_for(FutureWait(self._core, future), timeout, warn)
+        return wait_for(FutureWait(self._core, future), timeout)
 
     def until(
         self,
@@ -72,13 +63,12 @@ class Waiting:
         For the condition, tasks of *queue* have to end; None: of all queues.  *warn* is as for `block`.
         """
         warn = warn or partial(self._core.warn_if_stalled, "tasks that run")
-        return wait_for(ConditionWait(self._core, holds, queue), timeout, warn)
+        return wait_for(ConditionWait(self._core, holds, queue, warn), timeout)
 
     def pause(self, task: Task[Any]) -> None:
         """Block the thread of running *task* while the scheduler is stopped and *task* is not cancelled."""
         core = self._core
-        # `resume`, `cancel` and interpreter exit release the blocker, under the lock under which it is added
-        # to `paused`.
+        # `resume`, `cancel` and interpreter exit release it, under the lock under which it enters `paused`.
         blocker = threading.Lock()
         blocker.acquire()
         with core.exclusive():
@@ -110,13 +100,8 @@ def at_work(scheduler: State, queue: QueueState | None = None) -> bool:
     return queue is None or worker.queue is queue
 
 
-# Waits for one thing.  `Completions` is the wait for several futures.
-
-
-class FutureWait(Wait):
+class FutureWait(JoinWait):
     """A wait for the end of one future."""
-
-    finder = JoinSearch
 
     def __init__(self, core: State, future: PlannedFuture[Any]) -> None:
         super().__init__()
@@ -148,48 +133,13 @@ class FutureWait(Wait):
 
     add_cancelled = add_exception = add_result
 
-
-class ConditionWait(Wait):
-    """A wait until a condition of a scheduler holds; its worker runs all ready tasks meanwhile."""
-
-    strict = False
-    finder = AnyReady
-
-    def __init__(self, core: State, holds: Callable[[], bool], queue: QueueState | None) -> None:
-        super().__init__()
-        # Constant: the state of the scheduler, the condition, and what has to end for it.
-        self._core = core
-        self._holds = holds
-        self._awaited = (AllTasks(core, queue),)
-
-    def awaited(self) -> tuple[Any, ...]:
-        """Return what stands for the tasks that have to end."""
-        return self._awaited
-
-    def satisfied(self) -> bool:
-        """Return True if the condition has held since `enrol`."""
-        return self not in self._core.condition_waiters
-
-    def enrol(self) -> None:
-        """Let the thread that makes the condition true call `release`."""
-        with Section(self._core):
-            self._core.condition_waiters[self] = self._holds
-            # The condition may hold already; for other waiters too, now that the tasks of this thread wait.
-            self._core.wake_condition_waiters()
-
-    def withdraw(self) -> None:
-        """Undo `enrol`."""
-        with Section(self._core):
-            self._core.condition_waiters.pop(self, None)
+    def log_if_stalled(self) -> bool:
+        """Do what `Ending.warn_if_stalled` does."""
+        return self._core.warn_if_stalled(self._future)
 
 
-# How each wait goes.
-
-
-def wait_for(wait: Wait, timeout: float | None, warn: Callable[[], bool]) -> bool:
+def wait_for(wait: Wait, timeout: float | None) -> bool:
     """Block the calling thread until *wait* is satisfied; return False after *timeout* seconds.
-
-    The thread of a task meanwhile runs the tasks that the search of *wait* finds.  *warn* is as for `block`.
 
     Raises:
         RuntimeError: All awaited futures must end, and one of them needs the calling task.
@@ -202,7 +152,7 @@ def wait_for(wait: Wait, timeout: float | None, warn: Callable[[], bool]) -> boo
         try:
             wait.enrol()
             try:
-                return _run(wait, end, warn)
+                return _run(wait, end)
             finally:
                 wait.withdraw()
         finally:
@@ -211,84 +161,74 @@ def wait_for(wait: Wait, timeout: float | None, warn: Callable[[], bool]) -> boo
 
 def _begin(wait: Wait) -> None:
     """Register *wait* with the workers of its thread, and extend other searches by it."""
-    worker = CURRENT.worker
-    wait.bind(worker)
-    if worker is None:
+    workers = (*CURRENT.workers,)
+    if workers != wait.workers:
+        wait.stop_search()
+        wait.bind(workers)
+    if not workers:
         return
-    core: Any = worker.queue.scheduler
-    with Section(core):
-        if wait.search is None:
-            wait.search = wait.finder(wait)
-            wait.search.open()
-        # A search that visits these workers later finds the wait in `waits`.  A search that has visited them
-        # gets the event.  Both are under this lock, so no search misses the wait.
+    with Section(wait.scheduler):
+        # A search that visits these workers later finds the wait in `Worker.waits`.  A search that has
+        # visited them gets the event.  Both are under this lock, so no search misses the wait.
         wait.begin()
+        needed = {*map(ref, wait.held or ()), *wait.homes}
         for search in list(searches):
-            if search.wait.workers[0] is not wait.workers[0]:  # else the wait is nested in that one
-                search.extend(wait.tasks, wait.search.homes, (wait.futures(), None))
-        core.wake_condition_waiters()  # `at_rest` may be true now
+            if search.workers[0] is not workers[0]:  # else the wait is nested in that one
+                search.extend(needed, (wait.futures(), None))
+        wait.scheduler.wake_condition_waiters()  # `at_rest` may be true now
 
 
 def _end(wait: Wait) -> None:
     """Remove *wait* from its workers."""
-    if wait.worker is not None:
-        with Section(wait.worker.queue.scheduler):
+    if wait.workers:
+        with Section(wait.scheduler):
             wait.end()
             if not wait.reused:
-                wait.drop_search()
+                wait.stop_search()
 
 
-def _run(wait: Wait, end: float | None, warn: Callable[[], bool]) -> bool:
+def _run(wait: Wait, end: float | None) -> bool:
     """Run tasks and sleep until *wait* is satisfied; return False at the time *end* of `monotonic`."""
-    worker = wait.worker
-    may_be_cycle = wait.strict and worker is not None
-    warned = False  # one warning a wait, however often it sleeps
-
-    def warn_once() -> bool:
-        nonlocal warned
-        warned = warned or warn()
-        return warned
-
+    may_be_cycle = wait.strict and bool(wait.workers)
     while not wait.satisfied():
         left = None if end is None else end - monotonic()
         if left is not None and left <= 0:
             return False
-        if worker is not None and _run_next(wait, worker):
+        if wait.workers and _run_next(wait):
             continue
         # Nothing to run: look for a cycle, once, before the thread sleeps.
         if may_be_cycle:
             may_be_cycle = False
-            with Section(wait.search.scheduler):
+            with Section(wait.scheduler):
                 cycle = cycle_of(wait)
             if cycle:
                 raise RuntimeError(in_words(cycle))
         # No wake is lost: each event since the search found nothing has put an entry in `wakes`.
-        interruptible(block, wait.sleep, left, warn_once)
+        interruptible(block, wait.sleep, left, wait.warn)
     return True
 
 
-def _run_next(wait: Wait, outer: Worker) -> bool:
-    """Run the next task that the search of *wait*, of *outer*, finds; return False if there is none."""
-    search = wait.search
-    core: Any = search.scheduler
+def _run_next(wait: Wait) -> bool:
+    """Run the next task that the search of *wait* finds; return False if there is none."""
+    core = wait.scheduler
+    outer: Any = CURRENT.worker
     starts = task = None
-    worker, has_work = outer, False
+    has_work = False
     section = Section(core)
     with breakdown_on_error(core), section:
-        task = search.take()
-        has_work = task is None and search.has_work()
+        task = wait.take()
+        has_work = task is None and wait.has_work()
         if task is not None:
             # The task runs in the slot of the waiting task: the queue's counts of workers stay.
-            worker = search.homes[task._queue]
+            CURRENT.worker = worker = wait.homes[task._queue]
             worker.suspended.append(worker.task)
             worker.task = task
             if worker.queue.has_rules:
                 starts = core.dispatcher.started(task)
     core.wake.start(starts)
     if task is not None:
-        CURRENT.worker = worker
         try:
-            _nest(core, worker, task)
+            _nest(worker, task)
         finally:
             CURRENT.worker = outer
     elif has_work:
@@ -300,17 +240,17 @@ def _run_next(wait: Wait, outer: Worker) -> bool:
     return True
 
 
-def _nest(core: State, worker: Worker, task: Task[Any]) -> None:
+def _nest(worker: Worker, task: Task[Any]) -> None:
     """Run *task* in the slot and thread of *worker*, nested in the task that *worker* has suspended."""
-    raises_limit = not len(worker.suspended) % STEP and len(worker.suspended) <= DEEPEST
+    raises_limit = len(worker.suspended) <= DEEPEST
     if raises_limit:
         make_room(FRAMES)
     try:
         perform(worker.queue, worker, lambda: task, more=False)
     finally:
-        with Section(core):
+        with Section(worker.queue.scheduler):
             # The entries of `waits` stay valid: the waits of the nested task have ended with it.
             worker.task = worker.suspended.pop()
-            core.wake_condition_waiters()  # the worker is blocked again, for `at_rest`
+            worker.queue.scheduler.wake_condition_waiters()  # the worker is blocked again, for `at_rest`
         if raises_limit:
             make_room(-FRAMES)

@@ -1,66 +1,59 @@
-"""Waits: what a thread waits for, and what wakes the thread.
+"""Waits: what a thread waits for, what wakes the thread, and which tasks its worker runs meanwhile.
 
 A `Wait` belongs to one thread at a time.  The thread blocks in `Wait.sleep`; whatever may let the thread go
-on calls `Wait.release`, from any thread::
+on calls `Wait.release`, from any thread.  No wake is lost: each is an entry of a queue, and stays until the
+thread takes it.  A wake too many is harmless: the thread looks again, and sleeps.
 
-    class           in module     waits for                      woken by
-    FutureWait      waiting       the end of one future          the thread that ends the future
-    ConditionWait   waiting       a condition of the scheduler   the thread that makes the condition true
-    Completions     completions   the ends of several futures    each thread that ends one of them
-
-The wait of a worker also has a *search*, which finds the tasks that the worker runs meanwhile, nested in its
-own slot and thread (see ``join_search``).  So events of the search wake the thread too: a task becomes ready,
-another worker begins to wait, or the scheduler resumes.
-
-A wait is *active* from `begin` to `end`.  Meanwhile it is in `Worker.waits`: searches of other workers follow
-it, and `why` shows it.  ``waiting.wait_for`` begins and ends waits, in the same way for each class.
-
-No wake is lost: each wake is an entry of a queue, and stays until the thread takes it.  A wake too many is
-harmless: the thread reads `satisfied`, and sleeps again.
+The wait of a worker is also a *search* for tasks that the worker runs meanwhile, nested in its own slot and
+thread.  So events of the search wake the thread too.  The wait is *active* from `begin` to `end`: then it is
+in `Worker.waits`, where searches of other workers and `why` find it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from queue import Empty, SimpleQueue
 from threading import TIMEOUT_MAX
-from typing import Any
-from weakref import ref
+from typing import Any, TypeAlias
 
-from .._core.queue_state import CURRENT, QueueState, Worker
+from .._core.exclusive import Section
+from .._core.queue_state import QueueState, Worker
+from .._core.state import State
+from .._core.upward import SEARCH_LIMIT, searches
+from .._futures.future import PlannedFuture
+from .._futures.task import Task
+from .._planner import Node
+
+#: Nodes to visit, and the scheduler of the relays among them: a relay does not know its scheduler.
+Frame: TypeAlias = tuple[Iterator[Any], Any]
 
 
 class Wait:
-    """A wait of the thread that calls `begin`."""
+    """A wait of a thread, and the search for the tasks that its worker runs meanwhile."""
 
     #: All awaited futures must end.
     strict = True
     #: The wait is used again after its end: its search then knows which nodes it has visited.
     reused = False
-    #: The class of the search, of ``join_search``.
-    finder: Callable[[Any], Any]
 
     def __init__(self) -> None:
         # One entry for each event that may let the thread go on.  Any thread puts one, without a lock.
         self.wakes: SimpleQueue[None] = SimpleQueue()
-        # The worker whose task waits, and all workers of its thread; None and () outside of tasks.  Written
-        # by the waiting thread, before the wait is active.
-        self.worker: Worker | None = None
+        # It was logged that the wait may never end.  Written by the waiting thread, as are the next fields;
+        # those under the lock of `scheduler`.
+        self.warned = False
+        # All workers of the thread, the outermost first; none outside of tasks.  Then their scheduler; and by
+        # queue the worker in whose slot a task of that queue runs nested.
         self.workers: tuple[Worker, ...] = ()
-        # Finds tasks for `worker`; None outside of tasks, and after the end unless `reused`.  Written by the
-        # waiting thread, under the lock of the worker's scheduler, as are the next fields.
-        self.search: Any = None
-        # True from `begin` to `end`.
-        self.active = False
-        # While active: all running tasks of the thread, in the form in which searches compare them; and the
-        # innermost task of each of its workers.
-        self.tasks: set[ref[Any]] = set()
-        self.held: list[Any] = []
+        self.scheduler: Any = None
+        self.homes: dict[QueueState, Worker] = {}
+        # While active: the running tasks of the thread, the outermost first; else None.
+        self.held: list[Task[Any]] | None = None
 
     # What a subclass waits for.
 
     def awaited(self) -> Collection[Any]:
-        """Return the awaited futures that have not ended, or an `AllTasks`.  Called under any lock."""
+        """Return the awaited futures that have not ended, or a `ConditionWait`.  Called under any lock."""
         raise NotImplementedError
 
     def satisfied(self) -> bool:
@@ -73,36 +66,41 @@ class Wait:
     def withdraw(self) -> None:
         """Undo `enrol`."""
 
+    def log_if_stalled(self) -> bool:
+        """Log why the wait may never end, and return True, if nothing can go on."""
+        raise NotImplementedError
+
     # Called by the waiting thread.
 
-    def bind(self, worker: Worker | None) -> None:
-        """Belong to the calling thread, which runs a task of *worker*, or none."""
-        workers = () if worker is None else (*CURRENT.workers,)
-        if worker is not self.worker or workers != self.workers:
-            self.drop_search()
-            self.worker, self.workers = worker, workers
+    def bind(self, workers: tuple[Worker, ...]) -> None:
+        """Belong to the calling thread, which has *workers*."""
+        self.workers = workers
+        self.scheduler = workers[0].queue.scheduler if workers else None
+        self.homes = {worker.queue: worker for worker in workers}
 
     def begin(self) -> None:
-        """Become active: the tasks of the thread wait.  The lock of their scheduler is held."""
-        self.active = True
+        """Become active, and receive events.  The lock is held."""
+        waits = self.workers[0].waits
+        tasks = [task for worker in self.workers for task in worker.tasks()]
+        self.held = [*dict.fromkeys(([*waits[-1][1].held] if waits else []) + tasks)]
         for worker in self.workers:
             worker.waits.append((len(worker.suspended), self))
-            tasks = worker.tasks()
-            self.tasks.update(map(ref, tasks))
-            self.held += tasks[-1:]
+        searches[self] = None
+        for queue in self.homes:
+            queue.searches[self] = None
+            queue.wakes_none = False
 
     def end(self) -> None:
         """Be active no more.  The lock is held."""
-        self.active = False
-        self.tasks, self.held = set(), []
+        self.held = None
         for worker in self.workers:
             worker.waits.pop()  # the waits nested in this one have ended
 
-    def drop_search(self) -> None:
-        """Release the search, which gets no more events."""
-        search, self.search = self.search, None
-        if search is not None:
-            search.close()
+    def stop_search(self) -> None:
+        """Receive no more events.  Takes no lock: each step is atomic."""
+        searches.pop(self, None)
+        for queue in self.homes:
+            queue.searches.pop(self, None)
 
     def sleep(self, timeout: float | None) -> bool:
         """Block until the next wake; return False after *timeout* seconds."""
@@ -111,6 +109,15 @@ class Wait:
         except Empty:
             return False
         return True
+
+    def warn(self) -> bool:
+        """Call `log_if_stalled` until it has logged something, and return True from then on."""
+        self.warned = self.warned or self.log_if_stalled()
+        return self.warned
+
+    def take(self) -> Any:
+        """Start the task that goes first and return it; None if there is none, or none yet.  Locked."""
+        raise NotImplementedError
 
     # Called by any thread.
 
@@ -121,19 +128,88 @@ class Wait:
     def futures(self) -> Iterator[Any]:
         """Yield the awaited futures, and keep none that was yielded.  Yield none if the wait has ended."""
         # Read at the first step: by then futures, or the wait, may have ended.
-        futures = list(self.awaited()) if self.active else []
+        futures = [] if self.held is None else list(self.awaited())
         while futures:
             yield futures.pop()
 
+    def has_work(self) -> bool:
+        """Return True if `take` may find a task.  Called under the lock."""
+        raise NotImplementedError
 
-class AllTasks:
-    """Stands for all pending and running tasks of a scheduler, or of one queue, as an awaited future."""
+    # Events.  Called under the lock of the scheduler of the node or task.
 
-    def __init__(self, scheduler: Any, queue: QueueState | None) -> None:
-        self.scheduler = scheduler  # its `State`; constant
-        self.queue = queue  # None: all queues; constant
+    def freed(self, node: Node) -> None:
+        """Note that *node*, of one of `homes`, has become ready."""
+        self.release()
+
+    def ready_without_worker(self) -> None:
+        """Note that a task of one of `homes` is ready, and no worker is on its way to it."""
+        self.release()
+
+    def extend(self, nodes: Iterable[Any], frame: Frame) -> None:
+        """Note that *nodes*, references to nodes and queues, need the nodes in *frame* too."""
+
+
+class ConditionWait(Wait):
+    """A wait until a condition of a scheduler holds; its worker runs all ready tasks of its queue meanwhile.
+
+    As an awaited future it stands for the tasks that have to end.
+    """
+
+    strict = False
+
+    def __init__(
+        self, core: State, holds: Callable[[], bool], queue: QueueState | None, warn: Callable[[], bool]
+    ) -> None:
+        super().__init__()
+        # Constant: the state of the awaited scheduler; the condition, which is called under its lock; the
+        # queue whose tasks have to end, None: of all; and `log_if_stalled`.
+        self.core = core
+        self.holds = holds
+        self.queue = queue
+        self.log_if_stalled = warn  # type: ignore[method-assign]
 
     def nodes(self) -> list[Any]:
-        """Return these tasks.  The lock is held.  Cost: the whole graph."""
-        found = self.scheduler.running_tasks() + self.scheduler.termination.pending()
+        """Return the tasks that have to end.  The lock is held.  Cost: the whole graph."""
+        found = self.core.running_tasks() + self.core.termination.pending()
         return [task for task in found if self.queue in (None, task._queue)]
+
+    def awaited(self) -> Collection[Any]:
+        """Return what stands for the tasks that have to end."""
+        return (self,)
+
+    def satisfied(self) -> bool:
+        """Return True if the condition has held since `enrol`."""
+        return self not in self.core.condition_waiters
+
+    def enrol(self) -> None:
+        """Let the thread that makes the condition true call `release`."""
+        with Section(self.core):
+            self.core.condition_waiters[self] = self.holds
+            # The condition may hold already; for other waiters too, now that the tasks of this thread wait.
+            self.core.wake_condition_waiters()
+
+    def withdraw(self) -> None:
+        """Undo `enrol`."""
+        with Section(self.core):
+            self.core.condition_waiters.pop(self, None)
+
+    def has_work(self) -> bool:
+        """Return True if a task is ready, and may start."""
+        return any(queue.ready for queue in self.homes) and not self.scheduler.stopped
+
+    def take(self) -> Any:
+        """Start the ready task that goes first and return it; None if there is none, or none yet."""
+        for queue in () if self.scheduler.stopped else self.homes:
+            task = self.scheduler.take_next(queue, SEARCH_LIMIT)
+            if task is not None or queue.ready:
+                return task
+        return None
+
+
+def scheduler_of(awaited: Any) -> Any:
+    """Return the scheduler that ends *awaited*, a future or a `ConditionWait`; None if none does, or has."""
+    if isinstance(awaited, ConditionWait):
+        return awaited.core
+    home = awaited._home if isinstance(awaited, PlannedFuture) else None
+    return None if home is None else home.scheduler

@@ -29,8 +29,9 @@ from smqexec._futures.future import PlannedFuture
 from smqexec._futures.items import Stream
 from smqexec._limits.resources import Allocating, Allocation
 from smqexec._planner import DependencyPlanner
-from smqexec._workers.join_search import AllTasks, AnyReady, JoinSearch
+from smqexec._workers.join_search import JoinWait
 from smqexec._workers.waiting import Waiting
+from smqexec._workers.waits import ConditionWait
 
 
 class Held:
@@ -76,9 +77,8 @@ METHODS: dict[type, str] = {
     State: "wake_condition_waiters waiting_tasks yield_lock",
     Waiting: "at_rest",
     Ending: "_idle",
-    JoinSearch: "take extend",
-    AllTasks: "nodes",
-    AnyReady: "take",
+    JoinWait: "take extend",
+    ConditionWait: "nodes take",
     QueueState: "wake_idle name_worker leave leave_unbegun",
     PlannedFuture: "_get_at_end _end _leave",
 }

@@ -499,7 +499,7 @@ def asleep(task: Task[Any]) -> bool:
     """Whether *task* runs and waits, with nothing left to look at."""
     for run in task._queue.workers if task._queue is not None else ():
         if task in run.tasks():
-            return any(not wait.search.frames and not wait.search.new_needs for _, wait in run.waits)
+            return any(not wait.has_work() for _, wait in run.waits)
     return False
 
 

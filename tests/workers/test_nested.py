@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from gate import DEADLINE, Gate, occupy
 from internals import (
-    JoinSearch,
+    JoinWait,
     Wait,
     blocked_on,
     core_of,
@@ -329,8 +329,8 @@ def test_task_in_the_needed_slot_waits(first: str) -> None:
 
 def test_search_goes_along_each_arrow_of_a_graph_with_many_ways_once(monkeypatch: pytest.MonkeyPatch) -> None:
     looked: list[Any] = []
-    visit = JoinSearch._visit
-    monkeypatch.setattr(JoinSearch, "_visit", lambda *args: (looked.append(args[1]), visit(*args))[1])
+    visit = JoinWait._visit
+    monkeypatch.setattr(JoinWait, "_visit", lambda *args: (looked.append(args[1]), visit(*args))[1])
     with planned(1, 1) as (_, queue, other):
         gate, held = occupy(other, 1)
         pair = [other.submit(abs, held), other.submit(abs, held)]
@@ -338,7 +338,7 @@ def test_search_goes_along_each_arrow_of_a_graph_with_many_ways_once(monkeypatch
             pair = [other.submit(max, *pair), other.submit(min, *pair)]
         futures = [other.submit(max, *pair), Future()]
         task = queue.submit(lambda: smqexec.wait(futures, None, FIRST_COMPLETED).done)
-        assert len(searched(queue).seen) == 1 + 2 * 8 + 1
+        assert len(searched(queue).seen) == 1 + 2 * 8 + 1 + 1  # and the other queue
         assert len(looked) == 1 + 2 + 7 * 4 + 2  # once along each arrow
         gate.open()
         assert task.result(DEADLINE) == {futures[0]}
@@ -346,13 +346,13 @@ def test_search_goes_along_each_arrow_of_a_graph_with_many_ways_once(monkeypatch
 
 def test_search_holds_the_lock_of_whose_task_it_looks_at(monkeypatch: pytest.MonkeyPatch) -> None:
     locked: list[bool] = []
-    visit = JoinSearch._visit
+    visit = JoinWait._visit
 
     def looked(self: Any, node: Any, owner: Any) -> None:
         locked.append(lock_of(owner)._is_owned())
         visit(self, node, owner)
 
-    monkeypatch.setattr(JoinSearch, "_visit", looked)
+    monkeypatch.setattr(JoinWait, "_visit", looked)
     with planned(1) as (scheduler, one), planned(1, stopped=True) as (another, two):
         own = one.submit(abs, two.submit(int))
         task = one.submit(two.submit(str, own).result)
@@ -396,7 +396,7 @@ def test_what_another_begins_to_wait_for_is_left_where_that_is_not_needed() -> N
         unneeded = one.submit(order.append, "unneeded")
         other = three.submit(unneeded.result)
         until(lambda: any(worker.waits for worker in workers_of(three)))
-        until(lambda: not needs.new_needs)
+        until(lambda: not needs.frames)
         gate.open()
         task.result(DEADLINE)
         other.result(DEADLINE)
@@ -481,7 +481,7 @@ def test_generator_whose_worker_can_not_be_started_is_nested(monkeypatch: pytest
         raise RuntimeError("can't start new thread")
 
     def sleep(wait: Wait, timeout: float | None) -> bool:
-        if wait.search is not None:
+        if wait.workers:
             sleeps.append(wait)
         return block(wait, timeout)
 
@@ -713,7 +713,7 @@ def test_search_does_not_follow_a_wait_that_is_over() -> None:
         unneeded = one.submit(order.append, "unneeded")
         asks.open()
         end.wait_entered()
-        until(lambda: any(not search.new_needs for search in searches_in(one)))
+        until(lambda: any(not search.frames for search in searches_in(one)))
         end.open()
         waiting.result(DEADLINE)
         unneeded.result(DEADLINE)
@@ -888,7 +888,7 @@ def test_stop_waits_for_a_task_whose_wait_is_over(monkeypatch: pytest.MonkeyPatc
 
     def sleep_longer(wait: Wait, timeout: float | None) -> bool:
         woken = sleep(wait, timeout)
-        return woken and (wait.worker is None or go_on.wait(DEADLINE))
+        return woken and (not wait.workers or go_on.wait(DEADLINE))
 
     monkeypatch.setattr(Wait, "sleep", sleep_longer)
     with planned(1) as (scheduler, queue):
