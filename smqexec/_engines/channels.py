@@ -204,7 +204,7 @@ class Receiver:
             raise BegunAnew
         for each in value:
             self._publish(each)
-        return self._worker.queue.scheduler.streams.close_stream(stream)
+        return self._worker.queue.scheduler.streams.close_stream(self._task)
 
 
 # The receivers of this interpreter whose calls no worker has begun, by key.

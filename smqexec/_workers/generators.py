@@ -82,4 +82,4 @@ def drive(queue: QueueState, worker: Worker, task: Task[Any], iterator: Iterator
             close = value = at_end = None
             del queue, worker, task, iterator, stream, values
         raise
-    return scheduler.streams.close_stream(stream)  # type: ignore[no-any-return]
+    return scheduler.streams.close_stream(task)  # type: ignore[no-any-return]

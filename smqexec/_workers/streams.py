@@ -102,11 +102,12 @@ class Streams:
             self._complete(item, value)
             stream.items.pop(index, None)
 
-    def close_stream(self, stream: Stream) -> list[Any]:
-        """Record that the generator has returned; return a new list of all values."""
+    def close_stream(self, task: Any) -> list[Any]:
+        """Record that the generator of *task* has returned; return a new list of all values."""
         with self._core.exclusive():
-            stream.closed = True
-        return stream.values.copy()
+            task._stream.closed = True
+        self._end_items(task)  # for the planner, no item of a task that ends is pending
+        return task._stream.values.copy()  # type: ignore[no-any-return]
 
     # The end of items whose value or error is known.
 

@@ -211,7 +211,8 @@ def _run(wait: Wait, end: float | None) -> bool:
 def _run_next(wait: Wait) -> bool:
     """Run the next task that the search of *wait* finds; return False if there is none."""
     core = wait.scheduler
-    outer: Any = CURRENT.worker
+    worker: Any = CURRENT.worker
+    inline = worker.queue.inline
     starts = task = None
     has_work = False
     section = Section(core)
@@ -220,20 +221,17 @@ def _run_next(wait: Wait) -> bool:
         has_work = task is None and wait.has_work()
         if task is not None:
             # The task runs in the slot of the waiting task: the queue's counts of workers stay.
-            CURRENT.worker = worker = wait.homes[task._queue]
+            worker = wait.homes[task._queue]
             worker.suspended.append(worker.task)
             worker.task = task
             if worker.queue.has_rules:
                 starts = core.dispatcher.started(task)
     core.wake.start(starts)
     if task is not None:
-        try:
-            _nest(worker, task)
-        finally:
-            CURRENT.worker = outer
+        _nest(worker, task)
     elif has_work:
         sleep(0)  # other threads may take the lock between two slices of the search
-    elif outer.queue.inline and CURRENT.due:
+    elif inline and CURRENT.due:
         CURRENT.due.popleft()()
     else:
         return False
@@ -242,12 +240,14 @@ def _run_next(wait: Wait) -> bool:
 
 def _nest(worker: Worker, task: Task[Any]) -> None:
     """Run *task* in the slot and thread of *worker*, nested in the task that *worker* has suspended."""
+    outer, CURRENT.worker = CURRENT.worker, worker
     raises_limit = len(worker.suspended) <= DEEPEST
     if raises_limit:
         make_room(FRAMES)
     try:
         perform(worker.queue, worker, lambda: task, more=False)
     finally:
+        CURRENT.worker = outer
         with Section(worker.queue.scheduler):
             # The entries of `waits` stay valid: the waits of the nested task have ended with it.
             worker.task = worker.suspended.pop()

@@ -67,7 +67,7 @@ def describe(scheduler: Scheduler) -> None:
     for slots in states_of(scheduler):
         print(slots.name, slots.counts(), f"{slots.limit=} {slots.idle=} {slots.coming=}")
         for needs in slots.searches:
-            print("needs", needs.awaited(), needs.ready, needs.new_needs, needs.frames)
+            print("needs", needs.awaited(), needs.ready, needs.frames)
 
 
 # Stop and resume
