@@ -129,11 +129,8 @@ def dependencies(args: Any, form: Any) -> list[tuple[Future[Any], bool]]:
 def materialise(args: Any, form: Any, take: Take | None = None) -> tuple[Sequence[Any], dict[str, Any]]:
     """Return the arguments of the call, whose dependencies are done, with results in place of futures.
 
-    *take* returns the value to put in place of a future; None: its result.
-
-    Raises:
-        BaseException: A dependency failed with it, or a container could not be rebuilt (for example a set
-            with an unhashable result).
+    *take* returns the value to put in place of a future; None: its result.  Raises what a failed dependency
+    raised, or the error of a container that can't be rebuilt, such as a set with an unhashable result.
     """
     if form is None:
         return args, {}

@@ -82,15 +82,10 @@ class Plain:
 
 
 class Within:
-    """The function *fn*, called through *call*; if it makes a generator task, so are the iterator's steps.
-
-    Args:
-        call: Called with a function and its arguments, for example the ``run`` of a context.
-        fn: The function.
-    """
+    """The function *fn*, called through *call*; if it makes a generator task, so are the iterator's steps."""
 
     def __init__(self, call: Callable[..., Any], fn: Callable[..., Any]) -> None:
-        # As the parameters say; constant.
+        # Called with a function and its arguments: for example the ``run`` of a context.
         self.call = call
         # So named, as `generates` looks through ``__wrapped__`` of a decorator.
         self.__wrapped__ = fn
@@ -149,12 +144,7 @@ def _ask(announcing: Any, /, *args: Any, **kwargs: Any) -> Any:
 
 @ours
 def length(count: Callable[..., Any], name: str, args: Any, kwargs: dict[str, Any]) -> int:
-    """Return the result of *count*, the ``number_of_results`` of the function *name*.
-
-    Raises:
-        TypeError, ValueError: The result is no length.
-        BaseException: *count* raised it; a note says so, with *name*.
-    """
+    """Return the result of *count*, the ``number_of_results`` of the function *name*, or raise an error."""
     try:
         number = count(*args, **kwargs)
     except BaseException as error:

@@ -96,12 +96,7 @@ class Admission:
         options: Options = NO_OPTIONS,
         wait: bool = True,
     ) -> Task[Any] | None:
-        """Do what `Submission.add` does, with *options*, once the queue has room; return None if not *wait*.
-
-        Raises:
-            TimeoutError: There was no room within the timeout of *options*.
-            RuntimeError: As by `Submission.add`; or the wait would block the event loop of this thread.
-        """
+        """Do what `Submission.add` does, with *options*, once *queue* has room; return None if not *wait*."""
         worker = CURRENT.worker
         # A thread of this scheduler needs no room: other tasks may need the task that it runs.
         inside = worker is not None and worker.queue.scheduler is self._core
@@ -149,8 +144,8 @@ class Admission:
                 return True
         if not wait:
             return False
-        number: int = limit.limit
-        full = f"queue {queue.name!r} is full: {counted(number, 'pending task')}, max_pending={number}"
+        pending = counted(limit.limit, "pending task")
+        full = f"queue {queue.name!r} is full: {pending}, max_pending={limit.limit}"
         if timeout != 0 and _runs_event_loop():
             raise RuntimeError(
                 f"{full}; submit() would block the event loop of this thread: "

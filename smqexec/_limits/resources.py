@@ -143,10 +143,7 @@ class Allocation(Node):
         return True
 
     def blockers(self) -> list[Any]:
-        """Return the tasks whose ends may give this one its units: they hold units, or have waited longer.
-
-        Cost: a step for each allocation of the resources, and each task that releases one.
-        """
+        """Return the tasks whose ends may give this one its units: they hold units, or have waited longer."""
         found: dict[Any, None] = {}
         for resource in self.resources():
             ahead = takewhile(lambda other: other is not self, resource._waiting)
