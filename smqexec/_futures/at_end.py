@@ -74,11 +74,7 @@ class AtEnd:
 
     def run_hooks(self, task: Any) -> list[Any]:
         """Call the hooks of *task*, which has just ended; return the nodes that became ready.  Locked."""
-        hooks, self.hooks = self.hooks, ()
-        freed: list[Any] = []
-        for hook in hooks:
-            freed += hook(task)
-        return freed
+        return [node for hook in self.hooks for node in hook(task)]
 
     def calls(self) -> list[Callable[[Any], object]]:
         """Return all callbacks in the order of their calls."""

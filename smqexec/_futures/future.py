@@ -31,7 +31,7 @@ from .._planner import DONE, DROPPED, NONE, RUNNING, Node
 from .at_end import AtEnd
 from .conditions import HELD, Condition
 from .owner import Home
-from .remote_value import Kept, Snapshot, fetched, left, snapshot
+from .remote_value import Kept, fetched, left, snapshot
 
 R = TypeVar("R")
 
@@ -92,17 +92,14 @@ class PlannedFuture(Node, Future[R]):
 
     @override
     def done(self) -> bool:
-        """Return True if the task was cancelled, failed or returned."""
         return self._stage >= DONE
 
     @override
     def running(self) -> bool:
-        """Return True while the call runs."""
         return self._stage == RUNNING
 
     @override
     def cancelled(self) -> bool:
-        """Return True if the task, or a dependency of the task, was cancelled."""
         return self._stage == CANCELLED
 
     @property
@@ -326,8 +323,7 @@ class PlannedFuture(Node, Future[R]):
             return PENDING
         return _FUTURE_STATES.get(stage, PENDING)
 
-    def _get_snapshot(self) -> Snapshot:
-        return snapshot(self)
+    _get_snapshot = snapshot
 
     @override
     def set_result(self, *_: object, **__: object) -> Never:

@@ -12,9 +12,8 @@ from __future__ import annotations
 from reprlib import repr as short
 from typing import Any, TypeVar
 
-from .._calls.frames import ours, strip_ours
-from .._planner import DONE, NONE, WAITING
-from .future import FAILED, Failure, PlannedFuture, new
+from .._planner import NONE, WAITING
+from .future import PlannedFuture, new
 from .names import counted
 from .owner import Home
 from .remote_value import Kept, keeping
@@ -73,16 +72,6 @@ class Item(PlannedFuture[R]):
         item._dependents = item._search = item._place = item._at_end = None
         return item
 
-    @classmethod
-    @ours
-    def _cut(cls, result: Any, key: Any) -> Item[Any]:
-        """Return a done item with ``result[key]``, or with the error that this raises."""
-        try:
-            return cls._ended(DONE, result[key])
-        except Exception as error:
-            strip_ours(error)
-            return cls._ended(FAILED, Failure(error))
-
     def _producer(self) -> Any:
         return self._source
 
@@ -120,15 +109,6 @@ class Stream:
         self.length: int | None = None
         # The generator has returned: `values` is complete.  Written last, by the worker.
         self.closed = False
-
-    def without_value(self) -> dict[Any, Item[Any]]:
-        """Return the pending items that get no value any more, as the generator has ended.
-
-        A value may have come as its item was added: the thread that added the item is about to end it.
-        """
-        # `copy` is atomic, and makes no tuples, which may run finalizers: a request may come.
-        left, count = self.items.copy(), len(self.values)
-        return {key: item for key, item in left.items() if key is LENGTH or key >= count}
 
     def missing(self, index: int) -> IndexError:
         """Return the error of an item beyond the last value of a closed stream."""

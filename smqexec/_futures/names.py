@@ -11,8 +11,7 @@ from typing import Any
 from .._calls.callables import name_of
 from .._planner import STRIDE
 
-# How such a note begins.
-_BEGINNING = "raised by task "
+_BEGINNING = "raised by task "  # of a note
 
 
 def label_of(task: Any) -> str:

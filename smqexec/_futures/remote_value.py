@@ -16,38 +16,6 @@ from typing import Any, TypeAlias
 Snapshot: TypeAlias = tuple[bool, bool, Any, BaseException | None]  # done, cancelled, result, exception
 
 
-class Remote(Future[Any]):
-    """The future of a call at an engine that keeps values.
-
-    It is done when the engine has the value.  ``result`` fetches the value, and keeps it.  A done `Remote`
-    keeps neither its call nor its callbacks.
-    """
-
-    def _get_snapshot(self) -> Snapshot:
-        return snapshot(self)
-
-    @abstractmethod
-    def part(self, key: Any) -> Remote:
-        """Return the future of ``result[key]``, which the engine computes.  This must not block."""
-
-
-class Kept:
-    """The outcome of a task or item whose value an engine keeps.
-
-    An item is done before the engine has computed its part, so the `Remote` of an item may still be pending,
-    and may fail.
-    """
-
-    __slots__ = ("future",)
-
-    def __init__(self, future: Remote) -> None:
-        self.future = future  # constant
-
-    def __getitem__(self, key: Any) -> Kept:
-        """Return the outcome of an item: the engine computes ``value[key]``."""
-        return Kept(self.future.part(key))
-
-
 def left(end: float | None) -> float | None:
     """Return the seconds left until the time *end* of the monotonic clock."""
     return None if end is None else max(end - monotonic(), 0)
@@ -75,6 +43,37 @@ def snapshot(future: Future[Any]) -> Snapshot:
         return False, False, None, None
     here = fetched(future)
     return True, here.cancelled(), here._result, here._exception
+
+
+class Remote(Future[Any]):
+    """The future of a call at an engine that keeps values.
+
+    It is done when the engine has the value.  ``result`` fetches the value, and keeps it.  A done `Remote`
+    keeps neither its call nor its callbacks.
+    """
+
+    _get_snapshot = snapshot
+
+    @abstractmethod
+    def part(self, key: Any) -> Remote:
+        """Return the future of ``result[key]``, which the engine computes.  This must not block."""
+
+
+class Kept:
+    """The outcome of a task or item whose value an engine keeps.
+
+    An item is done before the engine has computed its part, so the `Remote` of an item may still be pending,
+    and may fail.
+    """
+
+    __slots__ = ("future",)
+
+    def __init__(self, future: Remote) -> None:
+        self.future = future  # constant
+
+    def __getitem__(self, key: Any) -> Kept:
+        """Return the outcome of an item: the engine computes ``value[key]``."""
+        return Kept(self.future.part(key))
 
 
 @cache

@@ -14,16 +14,16 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import CancelledError, Future
 from contextlib import suppress
-from itertools import count
 from operator import index
 from sys import maxsize
 from typing import Any, TypeVar, overload
 
 from .._calls.arguments import register_futures
 from .._calls.callables import announcement, generates, name_of
+from .._calls.frames import ours, strip_ours
 from .._planner import DONE, Node
-from .future import CANCELLED, FAILED, Failure, PlannedFuture
-from .items import Item, Stream
+from .future import FAILED, Failure, PlannedFuture
+from .items import LENGTH, Item, Stream
 from .names import known_as
 from .owner import Home
 
@@ -164,14 +164,17 @@ class Task(PlannedFuture[R]):
             return Item._ended(FAILED, Failure(stream.missing(number)))
         return self._ended_part(number)
 
+    @ours
     def _ended_part(self, key: Any) -> Item[Any]:
         """Return a done item for the part *key* of this task, which has ended."""
-        end = self._stage
-        if end == CANCELLED:
-            return Item._ended(CANCELLED, None)
-        if end == FAILED:
-            return Item._ended(FAILED, self._outcome.of(self))
-        return Item._cut(self._outcome, key)
+        outcome = self._outcome
+        if self._stage != DONE:
+            return Item._ended(self._stage, outcome and outcome.of(self))
+        try:
+            return Item._ended(DONE, outcome[key])
+        except Exception as error:
+            strip_ours(error)
+            return Item._ended(FAILED, Failure(error))
 
     def __len__(self) -> int:
         """The number of values of a generator task.
@@ -250,13 +253,15 @@ class Task(PlannedFuture[R]):
 
     def _steps(self, stream: Stream) -> Iterator[tuple[Item[Any] | None, Any]]:
         """Yield ``(item, None)`` for each item to wait for, and ``(None, value)`` for each value."""
-        for number in count():  # pragma: no branch - without end
+        number = 0
+        while True:
             # An item that ends without a value was cancelled alone: then the next request returns another.
             while not (stream.closed or self.done()) and number >= len(stream.values):
                 yield self._item(stream, number), None
             if number >= len(stream.values):
                 return
             yield None, stream.values[number]
+            number += 1
 
     def _generating(self, ability: str) -> Stream:
         """Return the stream of a generator task; raise a TypeError if this is an ordinary task."""
@@ -275,7 +280,7 @@ class Task(PlannedFuture[R]):
                 if queue is not None:
                     queue.scheduler.streams.stream(self, announcement(fn) is not None)
                 if self._stream is None and self._stage != DONE:
-                    return Stream(False)  # it has failed or was cancelled meanwhile
+                    self._stream = Stream(False)  # it has failed or was cancelled
             stream = self._stream
         if stream is not None and self._stage == DONE and not stream.closed:
             return None  # an ordinary task: its function looked like a generator function
@@ -285,14 +290,16 @@ class Task(PlannedFuture[R]):
         stream = self._stream
         if stream is None:
             return []
-        # What has ended drops its parts: see `without_value`.
-        return list((stream.items.copy() if self._stage < DONE else stream.without_value()).values())
+        items = stream.items.copy()  # atomic, as a request may come: it makes no tuples, so no collector runs
+        if self._stage < DONE:
+            return list(items.values())
+        # It drops these.  An item that has a value is about to be ended by the thread that added it.
+        count = len(stream.values)
+        return [item for key, item in items.items() if key is LENGTH or key >= count]
 
     def _release(self) -> None:
-        fn = self._fn
-        if self._stream is None and callable(fn) and generates(fn):
-            self._stream = Stream(False)  # so that iteration raises the failure
-        self._fn = name_of(fn)
+        self._streaming()  # while the function is there
+        self._fn = name_of(self._fn)
         self._args = self._kwargs = None
         super()._release()
 
