@@ -26,6 +26,8 @@ class Ending:
 
     def __init__(self, core: State) -> None:
         self._core = core  # constant
+        # The tasks that a stop held at exit are being cancelled.  Under the lock.
+        self._cancels_held = False
 
     # Waits.
 
@@ -145,8 +147,11 @@ class Ending:
 
     def cancel_held(self) -> None:
         """Cancel the tasks that a stop holds: at exit nothing may resume the scheduler any more."""
-        if self._core.stopped:
-            self._cancel_at_exit("cancelling %s at exit: the scheduler is stopped")
+        with self._core.exclusive():
+            if not self._core.stopped or self._cancels_held:
+                return
+            self._cancels_held = self._held() > 0  # another `stop` meanwhile logs no second warning
+        self._cancel_at_exit("cancelling %s at exit: the scheduler is stopped")
 
     def finish_at_exit(self) -> None:
         """Wait until nothing is pending or running; cancel what can never start."""
@@ -169,10 +174,13 @@ class Ending:
     def _cancel_at_exit(self, message: str, *details: str) -> None:
         """Cancel pending and paused tasks; log *message* with their number and *details*."""
         with self._core.exclusive():
-            queues, paused = self._queues(None), list(self._core.paused)
-            count = sum(queue.pending for queue in queues) + len(paused)
-        if count:
-            LOGGER.warning(message, counted(count, "pending task"), *details)
+            queues, paused, held = self._queues(None), list(self._core.paused), self._held()
+        if held:
+            LOGGER.warning(message, counted(held, "pending task"), *details)
             self._cancel(queues)
             for task in paused:
                 task.cancel()
+
+    def _held(self) -> int:
+        """Return how many tasks are pending or paused.  The lock is held."""
+        return sum(queue.pending for queue in self._core.queues) + len(self._core.paused)

@@ -7,6 +7,7 @@ call, where every interleaving can be forced.
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
@@ -431,6 +432,28 @@ def finishing(scheduler: Scheduler) -> None:
     core_of(scheduler).ending.close_at_exit()
     core_of(scheduler).ending.cancel_held()
     core_of(scheduler).ending.finish_at_exit()
+
+
+def test_stop_while_the_hook_cancels_warns_only_once() -> None:
+    """The second one comes when the tasks were counted and none is cancelled yet."""
+    scheduler = Scheduler(stopped=True)
+    queue = Queue(scheduler, 1)
+    task = queue.submit(int)
+    seen = []
+
+    def at_warning(record: logging.LogRecord) -> bool:
+        seen.append(task.cancelled())
+        if len(seen) == 1:
+            core_of(scheduler).ending.cancel_held()
+        return True
+
+    logging.getLogger("smqexec").addFilter(at_warning)
+    try:
+        finish(scheduler)
+    finally:
+        logging.getLogger("smqexec").removeFilter(at_warning)
+    assert seen == [False]
+    assert task.cancelled()
 
 
 def test_stop_at_exit_cancels_what_comes_after_one_that_found_nothing(

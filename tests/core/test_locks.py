@@ -76,7 +76,7 @@ METHODS: dict[type, str] = {
     Wake: "take wake_for wake wake_all",
     State: "wake_condition_waiters waiting_tasks yield_lock",
     Waiting: "at_rest",
-    Ending: "_idle",
+    Ending: "_idle _held",
     JoinWait: "take extend",
     ConditionWait: "nodes take",
     QueueState: "wake_idle name_worker leave leave_unbegun",
@@ -90,6 +90,7 @@ WRITTEN: dict[type, str] = {
     Stream: "length closed",  # `items` is changed by single atomic steps, with and without the lock
     State: "stopped paused condition_waiters queues relays",
     Stopping: "_stops",
+    Ending: "_cancels_held",
 }
 # A waiter leaves at any time: the thread that ends the future iterates over a copy.
 ATOMIC = {"AtEnd.waiters.remove"}
