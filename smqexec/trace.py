@@ -69,7 +69,7 @@ def record(scheduler: Scheduler, path: str | os.PathLike[str]) -> Recording:
         ValueError: Another recording is writing that file.
 
     Cost: 2 to 2.5 µs for each submit, start, item and end; more without the interpreter lock
-    (``python -m benchmarks --only trace``).  200 bytes of the file for each task; in memory, a record
+    (``python -m benchmarks --only trace``).  Some 250 bytes of the file for each task; in memory, a record
     of each pending task, and at most some 30 MB.
     """
     if not isinstance(scheduler, Scheduler):

@@ -87,7 +87,6 @@ def test_small_run_is_written_so(scribe: Scribe) -> None:
         """[
 {"ph":"M","name":"smqexec","pid":0,"tid":0,"args":{"version":"1","python":"CPython 3","cores":2}},
 {"ph":"M","name":"process_name","pid":1,"tid":0,"args":{"name":"disk","slots":2}},
-{"ph":"M","name":"process_sort_index","pid":1,"tid":0,"args":{"sort_index":1}},
 {"ph":"M","name":"thread_name","pid":1,"tid":1,"args":{"name":"worker 1"}},
 {"ph":"B","pid":1,"tid":1,"ts":1000.000,"cat":"task","name":"a \\"name\\"","""
         """"args":{"number":1,"submitted":0.000,"dependencies":[]}},
@@ -166,10 +165,10 @@ def test_what_runs_at_the_end_is_there(scribe: Scribe) -> None:
 
 def test_task_of_before_the_recording(scribe: Scribe) -> None:
     disk = slots()
-    scribe.lines.submitted(None, 1, "early", (9,))
+    scribe.lines.submitted("null", 1, "early", (9,))
     scribe.lines.started(3.0, 1, disk, 7)
-    scribe.lines.submitted(3.0, 1, "early", ())  # its submit had begun before the recording
-    scribe.lines.submitted(None, 2, "pending", ())
+    scribe.lines.submitted("3.0", 1, "early", ())  # its submit had begun before the recording
+    scribe.lines.submitted("null", 2, "pending", ())
     scribe.note("start", 4, 1, disk, 7)  # its start had begun before the recording
     scribe.note("end", 5, 1, disk, "done")
     scribe.note("start", 6, 2, disk, 7)
@@ -214,7 +213,6 @@ def test_long_chain(scribe: Scribe) -> None:
     scribe.finish(n)
     trace = scribe.read()
     assert len(trace.tasks) == len(trace.critical) == n
-    assert [task.number for task in trace.sinks] == [n]
 
 
 # Reading.
@@ -282,7 +280,6 @@ def test_critical_path_is_the_chain_that_ran_longest(scribe: Scribe) -> None:
     scribe.ran(6, disk, 0, 3.5, worker=4)
     trace = scribe.read()
     assert [task.number for task in trace.critical] == [2, 3, 5]
-    assert [task.number for task in trace.sinks] == [6, 5]
 
 
 def test_critical_path_counts_the_time_of_two_once(scribe: Scribe) -> None:
@@ -304,7 +301,7 @@ def test_critical_path_leaves_out_what_never_ran(scribe: Scribe) -> None:
 
 def test_nothing_ran() -> None:
     trace = Trace()
-    assert (trace.critical, trace.sinks, trace.span) == ([], [], (0.0, 0.0))
+    assert (trace.critical, trace.span) == ([], (0.0, 0.0))
 
 
 # The command line.

@@ -1,7 +1,6 @@
 """Progress statistics of queues: counts since a moment, the rate at which tasks end, the time left.
 
-The queues count their tasks in any case, so statistics cost nothing between two readings.  One
-thread reads at a time.
+The queues count their tasks in any case, so statistics cost nothing between two readings.
 """
 
 from __future__ import annotations
@@ -63,10 +62,7 @@ class Reading(NamedTuple):
 
 
 class Statistics:
-    """Counts of the queues of *scheduler*, or of *only* one, since the statistics were made.
-
-    Tasks that were pending or running then count as submitted; tasks that had ended do not count.
-    """
+    """Counts of the queues of *scheduler*, or of *only* one, since the statistics were made."""
 
     def __init__(self, scheduler: State, only: QueueState | None = None) -> None:
         self._scheduler = scheduler
@@ -120,12 +116,9 @@ class _History:
         self._samples = deque([(began, 0)])  # times, and how many tasks had ended
 
     def rate(self, now: float, ended: int, busy: bool) -> float:
-        """Note how many tasks have ended *now*; return how many end in a second.
-
-        The rate begins anew after a time in which the queue was not *busy*.
-        """
+        """Note how many tasks have ended *now*; return how many end in a second."""
         samples = self._samples
-        if not busy:
+        if not busy:  # the rate begins anew after a time without tasks
             samples.clear()
         if not samples or samples[-1][1] != ended:
             samples.append((now, ended))

@@ -7,7 +7,7 @@ workers; process 0 is the recording itself.
 
 =======================  ==================================================================
 ``M`` smqexec            the first line: versions and machine
-``M`` process_name       a queue: name and slots; with ``process_sort_index``
+``M`` process_name       a queue: name and slots
 ``M`` thread_name        a worker
 ``B`` of cat task        the start of a task, with its facts; later ``E``, with its outcome
 ``i`` of cat dropped     a task that ended and never ran
@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import json
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from weakref import ref
 
 if TYPE_CHECKING:
@@ -30,9 +30,7 @@ if TYPE_CHECKING:
 
 #: An event: its kind, and its time in seconds; of its task the number, the name if it is a submit, and the
 #: queue; the worker, the numbers of the dependencies, the index and the outcome.
-Note = tuple[
-    str, float, int, str, "QueueState | None", int | str | None, tuple[int, ...], int | None, str | None
-]
+Note = tuple[str, float, int, str, Any, int | str | None, tuple[int, ...], int | None, str | None]
 
 ALIVE = 1e6  # microseconds from one ``smqexec_alive`` to the next
 
@@ -71,7 +69,7 @@ class Encoder:
             place = '"ph":"i","s":"g","pid":0,"tid":0'
             self.lines.append(f'{{{place},"ts":{at:.3f},"cat":"scheduler","name":"{kind}"}},')
         elif kind == "submit":
-            self.submitted(at, number, name, needs)
+            self.submitted(f"{at:.3f}", number, name, needs)
         elif kind == "start":
             self.started(at, number, queue, worker)
         elif kind == "end":
@@ -81,19 +79,18 @@ class Encoder:
             args = f'{{"number":{number},"item":{index}}}'
             self.lines.append(f'{{{place},"ts":{at:.3f},"cat":"item","name":"item {index}","args":{args}}},')
 
-    def submitted(self, at: float | None, number: int, name: str, needs: tuple[int, ...]) -> None:
-        """Note that a task was submitted *at* so many microseconds; None: before the recording began."""
+    def submitted(self, at: str, number: int, name: str, needs: tuple[int, ...]) -> None:
+        """Note that a task was submitted *at* so many microseconds; null: before the recording began."""
         if number not in self._running:  # else the recording began in the middle of its submit
-            self._facts[number] = (
-                f'"name":{_quoted(name)},"args":{{"number":{number},'
-                f'"submitted":{"null" if at is None else format(at, ".3f")},"dependencies":{[*needs]}'
-            )
+            args = f'"number":{number},"submitted":{at},"dependencies":{[*needs]}'
+            self._facts[number] = f'"name":{_quoted(name)},"args":{{{args}'
 
     def started(self, at: float, number: int, queue: QueueState, worker: int | str | None) -> None:
         """Note that a task started *at* so many microseconds."""
         facts = self._facts.pop(number, None)
         if facts is not None:  # else its submit was interrupted, or the recording began at its start
-            place = self._running[number] = self._place(queue, worker)
+            place = self._places.get((ref(queue), worker)) or self._add_place(queue, worker)
+            self._running[number] = place
             self.lines.append(f'{{"ph":"B",{place},"ts":{at:.3f},"cat":"task",{facts}}}}},')
 
     def _ended(self, at: float, number: int, queue: QueueState, outcome: str | None) -> None:
@@ -103,7 +100,7 @@ class Encoder:
                 f'{{"ph":"E",{place},"ts":{at:.3f},"args":{{"number":{number},"outcome":"{outcome}"}}}},'
             )
         elif number in self._facts:  # else its submit was interrupted
-            facts, place = self._facts.pop(number), self._place(queue, None)
+            facts, place = self._facts.pop(number), self._add_place(queue, None)
             self.lines.append(
                 f'{{"ph":"i","s":"p",{place},"ts":{at:.3f},"cat":"dropped",{facts},"outcome":"{outcome}"}}}},'
             )
@@ -121,17 +118,13 @@ class Encoder:
         self.lines[-1] = self.lines[-1].rstrip(",")
         self.lines.append("]")
 
-    def _place(self, queue: QueueState, worker: int | str | None) -> str:
-        """Return the process and thread of the trace for *worker* of *queue*."""
+    def _add_place(self, queue: QueueState, worker: int | str | None) -> str:
+        """Add the place of *worker* of *queue*, and return it.  The place of None is added with the queue."""
         key = ref(queue)
-        place = self._places.get((key, worker))
-        if place is not None:
-            return place
         if key not in self._pids:
             pid = self._pids[key] = len(self._pids) + 1
             self._places[key, None] = f'"pid":{pid},"tid":0'
             self.meta("process_name", pid, name=queue.name, slots=queue.width)
-            self.meta("process_sort_index", pid, sort_index=pid)
         if worker is not None:
             pid, tid = self._pids[key], sum(other == key for other, _ in self._places)
             self._places[key, worker] = f'"pid":{pid},"tid":{tid}'

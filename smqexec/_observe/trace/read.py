@@ -45,7 +45,7 @@ class Record(NamedTuple):
 
 
 class Trace:
-    """The records of a trace file; the critical path and the final results follow from them."""
+    """The records of a trace file; the critical path follows from them."""
 
     def __init__(self) -> None:
         self.facts: dict[str, Any] = {}  # the versions, the machine
@@ -106,17 +106,10 @@ class Trace:
         return self.span[1] - self.span[0]
 
     @cached_property
-    def sinks(self) -> list[Record]:
-        """The tasks that ended and that no other task depends on, in the order of their ends."""
-        needed = {number for task in self.tasks for number in task.dependencies}
-        return sorted((task for task in self.ended if task.number not in needed), key=attrgetter("end"))
-
-    @cached_property
     def critical(self) -> list[Record]:
         """The critical path: the chain of dependencies that ran longest, first task first.
 
-        If a task starts before its dependency has ended, since an item is enough, the time in which
-        both ran counts once.  Cost: one step for each dependency.
+        A task may start before its dependency has ended, if an item is enough: that time counts once.
         """
         # A task starts after its dependencies.
         in_order = sorted(self.ended, key=attrgetter("start", "number"))
@@ -148,14 +141,7 @@ def busy(tasks: Iterable[Record]) -> float:
 
 
 def read(path: str | os.PathLike[str]) -> Trace:
-    """Read the trace file at *path*.
-
-    Raises:
-        OSError: It can't be opened.
-        ValueError: It is not a trace of smqexec.
-
-    Cost: some 5 µs for each task, and for each dependency.
-    """
+    """Read the trace file at *path*; raise a ValueError if smqexec did not write it."""
     trace = Trace()
     with open(path, encoding="utf-8", errors="replace") as lines:
         for line in lines:

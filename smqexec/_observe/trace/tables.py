@@ -86,16 +86,10 @@ def _details(trace: Trace) -> Iterator[Table]:
 
 
 def _tasks(caption: str, trace: Trace, tasks: Iterable[Record]) -> Table:
-    rows = [
-        [
-            task.name,
-            task.queue.name,
-            str(task.number),
-            duration(task.start - trace.span[0]),
-            duration(task.length),
-        ]
-        for task in tasks
-    ]
+    rows: list[list[str]] = []
+    for task in tasks:
+        began = duration(task.start - trace.span[0])
+        rows.append([task.name, task.queue.name, str(task.number), began, duration(task.length)])
     return Table(caption, ["", "queue", "number", "began at", "ran for"], rows)
 
 

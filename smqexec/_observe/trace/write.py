@@ -62,10 +62,7 @@ class Recording:
         open(self.path, "ab").close()
 
     def watch(self, scheduler: State) -> None:
-        """Record *scheduler* from now on, and its pending and running tasks.
-
-        Cost: a step for each of these and its dependencies.
-        """
+        """Record *scheduler* from now on, and its pending and running tasks."""
         with uninterrupted(), self._lock:  # the lines of these tasks come before their next events
             if self._closing.is_set():
                 return
@@ -79,9 +76,9 @@ class Recording:
                 workers = [worker for state in scheduler.queues for worker in state.workers]
                 running = [(task, worker) for worker in workers for task in worker.tasks()]
             for task, needs in pending:
-                encoder.submitted(None, number_of(task), label_of(task), numbers_of(needs))
+                encoder.submitted("null", number_of(task), label_of(task), numbers_of(needs))
             for task, worker in running:
-                encoder.submitted(None, number_of(task), label_of(task), ())
+                encoder.submitted("null", number_of(task), label_of(task), ())
                 encoder.started(at, number_of(task), worker.queue, worker.thread)
 
     def _note(self, fields: Any, queue: QueueState | None) -> None:
@@ -159,11 +156,7 @@ class Recording:
 
 
 def record_everything(path: str) -> None:
-    """Record all schedulers that this process will make, but no child process, in the file at *path*.
-
-    Raises:
-        OSError: It can't be written.
-    """
+    """Record all schedulers that this process will make, but no child process, in the file at *path*."""
     try:
         newcomers.append(Recording(path).watch)
     except OSError as error:

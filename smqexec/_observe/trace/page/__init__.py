@@ -36,10 +36,7 @@ PROGRAM = [f"{name}.js" for name in _NAMES]
 
 
 def page(trace: Trace, title: str) -> str:
-    """Return the HTML of a page about *trace*, headed by *title*.  All of it is ASCII.
-
-    Cost: 5 to 10 µs, and some 60 bytes of the page, for each task.
-    """
+    """Return the HTML of a page about *trace*, headed by *title*: ASCII, some 60 bytes for each task."""
     run = json.dumps(columns(trace), separators=(",", ":"), allow_nan=False)
     program = "\n".join(part(name) for name in PROGRAM)
     return Template(part("page.html")).substitute(
@@ -81,7 +78,8 @@ def columns(trace: Trace) -> dict[str, Any]:
     lane_of = {task.number: index for index, (_, lane) in enumerate(lanes) for task in lane}
     names: dict[str, int] = {}
     name = [names.setdefault(task.name, len(names)) for task in tasks]
-    final, critical = ({task.number for task in chosen} for chosen in (trace.sinks, trace.critical))
+    critical = {task.number for task in trace.critical}
+    needed = {number for task in tasks for number in task.dependencies}
     since = trace.span[0]
 
     def times(values: Iterable[float]) -> list[float]:
@@ -104,17 +102,14 @@ def columns(trace: Trace) -> dict[str, Any]:
         "name": name,
         "number": [task.number for task in tasks],
         "outcome": [OUTCOMES.index(task.outcome) for task in tasks],
-        "final": [int(task.number in final) for task in tasks],
+        "final": [int(task.outcome != "running" and task.number not in needed) for task in tasks],
         "critical": [int(task.number in critical) for task in tasks],
         "needs": [[place.get(number, UNKNOWN) for number in task.dependencies] for task in tasks],
     }
 
 
 def lanes_of(tasks: Iterable[Record]) -> list[list[Record]]:
-    """Split *tasks* into lanes, at least one, in which none overlap: a nested task comes below.
-
-    Each task goes to the first lane that is free at its start.  Cost: a step for each task and lane.
-    """
+    """Split *tasks* into lanes, at least one: each task goes to the first that is free at its start."""
     lanes: list[list[Record]] = [[]]
     for task in sorted(tasks, key=lambda task: (task.start, -task.end)):
         free = (lane for lane in lanes if not lane or lane[-1].end <= task.start)
