@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import re
 import subprocess
 import sys
 import textwrap
@@ -12,7 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from gate import DEADLINE, occupy
+from gate import DEADLINE, Gate, occupy
 from internals import core_of, lock_of
 from threads import collected, planned, until
 
@@ -62,6 +63,15 @@ def test_note_says_where_it_was_submitted(lab: Any) -> None:
     with pytest.raises(ValueError) as caught:
         next(mapped)
     assert caught.value.__notes__[0].endswith(f" of queue camera, submitted at {__file__}:{line}")
+
+
+def test_why_says_for_how_long_it_has_run(lab: Any) -> None:
+    _, queue = lab
+    gate = Gate()
+    task = queue.submit(gate.enter)
+    gate.wait_entered()
+    assert re.fullmatch(r"running for \d+\.\d s in camera_0", task.why())
+    gate.open()
 
 
 def test_called_from_nowhere_else(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -228,10 +228,13 @@ def test_a_file_that_can_not_show_a_name(still: Clock) -> None:
     assert raw.getvalue() == rb"smqexec, 0:00: r\xf6ntgen\x1b[2J\n 1 of 1" + b"\n"
 
 
-def test_a_program_without_a_console(still: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_program_without_a_console(
+    still: Clock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setattr(sys, "stderr", None)
     with progress(Scheduler()):
         pass
+    assert caplog.records == []
 
 
 @pytest.mark.parametrize("late", [False, True])
@@ -407,6 +410,18 @@ def test_a_terminal_that_is_gone(
         until(lambda: caplog.records)
         raise KeyError
     assert len(caplog.records) == 1
+
+
+def test_a_terminal_that_was_never_there(bars: Any) -> None:
+    terminal = Terminal()
+    terminal.closing = True
+    with pytest.raises(OSError, match="gone"), progress(Scheduler(), file=terminal):
+        pass
+    assert not bars._taken
+    terminal.closing = False
+    with progress(Scheduler(), file=terminal):
+        pass
+    assert terminal.getvalue().endswith("\x1b[?25h")
 
 
 def test_no_thread_for_it(bars: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -163,6 +163,14 @@ def test_what_runs_at_the_end_is_there(scribe: Scribe) -> None:
     assert trace.tasks[1:] == [Record(2, "unended", DISK, 2, 2 * MS, 60 * MS, 0.0, "running", (1,))]
 
 
+def test_what_runs_at_the_end_of_a_torn_file_ends_with_it(scribe: Scribe) -> None:
+    disk = slots()
+    scribe.note("submit", 0, 1, disk, "unended", ())
+    scribe.note("start", 1, 1, disk, 8)
+    scribe.ran(2, disk, 1, 50)
+    assert [task.end for task in scribe.read().tasks if task.outcome == "running"] == [50 * MS]
+
+
 def test_task_of_before_the_recording(scribe: Scribe) -> None:
     disk = slots()
     scribe.lines.submitted("null", 1, "early", (9,))
@@ -289,6 +297,16 @@ def test_critical_path_counts_the_time_of_two_once(scribe: Scribe) -> None:
     scribe.ran(2, disk, 1, 10, 1, worker=2)
     scribe.ran(3, disk, 0, 10.5, worker=3)
     assert [task.number for task in scribe.read().critical] == [3]
+
+
+def test_critical_path_goes_by_starts(scribe: Scribe) -> None:
+    """Task 1 needs an item of 2, which was observed later and ends later."""
+    disk = slots()
+    scribe.ran(1, disk, 1, 4, 2, worker=1)
+    scribe.ran(2, disk, 0, 5, worker=2)
+    assert [task.number for task in scribe.read().critical] == [2]
+    scribe.ran(3, disk, 4, 7, 1, worker=1)
+    assert [task.number for task in scribe.read().critical] == [2, 1, 3]
 
 
 def test_critical_path_leaves_out_what_never_ran(scribe: Scribe) -> None:

@@ -346,7 +346,25 @@ def test_all_that_is_stuck(lab: Any) -> None:
     assert "slot" not in scheduler.why()
 
 
+def test_cancelled_dependents_are_not_named(lab: Any) -> None:
+    scheduler, acquire, compute, gate = lab
+    frame = acquire.submit(gate.enter)
+    gate.wait_entered()
+    tasks = [compute.submit(abs, frame) for _ in range(100)]
+    tasks[1].cancel()  # the planner removes it later
+    assert scheduler.why().endswith("needed by 99 tasks: abs#2, abs#4, abs#5 and 96 more")
+
+
 # Others at work.
+
+
+def test_a_queue_may_have_any_name(lab: Any) -> None:
+    """Also one that looks like the place of a name."""
+    scheduler, _, _, gate = lab
+    odd = Queue(scheduler, 1, "\0007\0")
+    odd.submit(gate.enter)
+    gate.wait_entered()
+    assert odd.submit(abs, 1).why() == "ready: the slot of \0007\0 is busy"
 
 
 def test_name_that_asks_the_scheduler(lab: Any) -> None:

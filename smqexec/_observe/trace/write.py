@@ -123,7 +123,6 @@ class Recording:
             self._closing.set()
             for observation in self._observations:
                 observation.close()
-        self._notes.clear()
         self._leave()
 
     def _write(self, last: bool) -> None:
