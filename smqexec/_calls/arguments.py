@@ -61,7 +61,7 @@ class Template:
         self.found = parts if found is None else found
         # The containers to rebuild, inner ones first.
         self.containers = containers
-        # The submission has more to link than the dependencies in `found`: see `special`.
+        # The submission may have more to link than the dependencies in `found`: see `special`.
         self.special = False
 
     def fill(self, take: Take | None = None) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -139,11 +139,12 @@ def materialise(args: Any, form: Any, take: Take | None = None) -> tuple[Sequenc
     return form.fill(take) if type(form) is Template else (args, form)
 
 
-def special(args: Any, form: Any) -> Template:
-    """Return a template of encoded arguments whose task has more to link than its arguments."""
+def special(args: Any, form: Any, after: Sequence[Any]) -> Template:
+    """Return a template of encoded arguments whose task depends on *after*, too, or has more to link."""
     if type(form) is not Template:
         named: dict[str, Any] = form if type(form) is dict else {}
         positional = (args,) if form is ONE else args
         form = Template((*positional, *named.values()), tuple(named))
+    form.found = [*form.found, *after]
     form.special = True
     return form  # type: ignore[no-any-return]

@@ -209,11 +209,7 @@ class Submission:
             return self._refuse(queue, task, queue.refusal)
         core = self._core
         special = Special()
-        found: Sequence[tuple[Any, bool]] = dependencies(task._args, task._kwargs)
-        if task._after:
-            found = [*found, *task._after]
-            task._after = ()
-        nodes, failed = self._needed(found, special.foreign)
+        nodes, failed = self._needed(dependencies(task._args, task._kwargs), special.foreign)
         # First, so that to the planner's search all that comes before *task* goes before what *task* needs.
         barrier = queue.barrier
         before = [] if barrier is None or barrier._stage >= DONE else [barrier]

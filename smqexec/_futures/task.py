@@ -68,7 +68,6 @@ class Task(PlannedFuture[R]):
     # them before the task is added; the scheduler's lock guards them from then on.
     _name: str | None = None  # in place of the function's name
     _engine: Any = None  # options for the engine of its queue, as a dict
-    _after: tuple[tuple[Future[Any], bool], ...] = ()  # further dependencies, in the form of `dependencies`
     _barrier: Node | None = None  # in a queue with ``in_order``: done once this task has started
     _allocation: Any = None  # the units of resources that it takes: an `Allocation`
     _releases: tuple[Any, ...] = ()  # the allocations of other tasks that its end returns

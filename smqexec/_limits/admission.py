@@ -166,13 +166,12 @@ def _prepared(
     if options is not NO_OPTIONS:
         task._name = options.name
         task._engine = options.engine
-        task._after = options.after
         task._releases = options.releases
         if options.resources:
             task._allocation = Allocation(options.resources, options.hold, options.name or name_of(fn))
     if options.after or options.resources or options.releases or limited or queue.in_order:
         # A special template makes `Submission` link the task to more than its arguments.
-        args, form = (), special(args, form)
+        args, form = (), special(args, form, options.after)
     context = options.context
     if context is None and queue.copies_context:
         context = copy_context()

@@ -29,8 +29,8 @@ class Options:
 
     #: In place of the function's name.
     name: str | None = None
-    #: Futures that must be done before, each with True if it is `settled`: any outcome will do.
-    after: tuple[tuple[Future[Any], bool], ...] = ()
+    #: Futures that must be done before; of a `settled` one any outcome will do.
+    after: tuple[Future[Any] | settled[Any], ...] = ()
     #: The call runs in this context; None: in a copy of the submitter's, if the queue makes one.
     context: Context | None = None
     #: Seconds to wait for room if the queue has a pending limit; None for no limit.
@@ -90,7 +90,7 @@ def read(
     check_flags(hold=hold)
     if hold and not amounts:
         raise ValueError("hold=True keeps the resources that a task takes: give resources={...} too")
-    return Options(name, _ordered(after), context, timeout, others, amounts, hold, _allocations(release))
+    return Options(name, _futures(after), context, timeout, others, amounts, hold, _allocations(release))
 
 
 def _amounts(resources: Any) -> tuple[tuple[Resource, int], ...]:
@@ -129,12 +129,10 @@ def _allocations(release: Iterable[Task[Any]]) -> tuple[Allocation, ...]:
     return tuple(task._allocation for task in tasks)
 
 
-def _ordered(after: Iterable[Future[Any] | settled[Any]]) -> tuple[tuple[Future[Any], bool], ...]:
-    """Return the futures in *after*, the option, each with True if it is given as ``settled(future)``."""
-    found: list[tuple[Future[Any], bool]] = []
-    for entry in _listed("after", after, "futures"):
-        kind = kind_of(type(entry))
-        if kind not in (FUTURE, SETTLED):
-            raise TypeError(f"after must be a list of futures and settled(future), but holds {entry!r}")
-        found.append((entry.future, True) if kind == SETTLED else (entry, False))
-    return tuple(found)
+def _futures(after: Iterable[Future[Any] | settled[Any]]) -> tuple[Future[Any] | settled[Any], ...]:
+    """Return *after*, the option, as a tuple; refuse what is no future."""
+    futures = _listed("after", after, "futures")
+    for future in futures:
+        if kind_of(type(future)) not in (FUTURE, SETTLED):
+            raise TypeError(f"after must be a list of futures and settled(future), but holds {future!r}")
+    return tuple(futures)

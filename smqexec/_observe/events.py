@@ -148,7 +148,7 @@ class Observers(tuple[Observation, ...]):
         """Report that *task* is about to be added; *args* and *kwargs* as for `add`."""
         numbers: tuple[int, ...] = ()
         if kwargs is not None:  # None: no dependencies, also not by the option ``after``
-            numbers = numbers_of([future for future, _ in (*dependencies(args, kwargs), *task._after)])
+            numbers = numbers_of([future for future, _ in dependencies(args, kwargs)])
         with _numbering:
             task._serial = next(_numbers)  # no other thread knows the task
         self.notify("submit", queue, task, dependencies=numbers)
