@@ -46,7 +46,7 @@ class Options:
 
     def within(self, timeout: float) -> Options:
         """Return these options with *timeout*, if their own is not shorter."""
-        return replace(self, timeout=max(0, timeout if self.timeout is None else min(timeout, self.timeout)))
+        return replace(self, timeout=timeout if self.timeout is None else min(timeout, self.timeout))
 
     def bound(self) -> list[Resource]:
         """Return the resources that the task takes or releases: they must belong to its scheduler."""

@@ -226,14 +226,17 @@ class Allocating:
         for resource in allocation.resources():
             resource._waiting.pop(allocation, None)
             resource._free += resource._holders.pop(allocation, 0)
-        self._core.relays.discard(allocation)
-        freed: list[Any] = []
+        freed = self._end_wait(allocation)
         # If one takes its units, another may be the first at its resources: so these are looked at again.
         resources = allocation.resources()
         while resources:
             first = next(iter(resources.pop()._waiting), None)
             if first is not None and first.take():
-                self._core.relays.discard(first)
-                freed += self._core.planner.done(first)
+                freed += self._end_wait(first)
                 resources += first.resources()
         return freed
+
+    def _end_wait(self, allocation: Allocation) -> list[Any]:
+        """Let the task of *allocation* depend on it no more."""
+        self._core.relays.discard(allocation)
+        return self._core.planner.done(allocation)

@@ -145,8 +145,7 @@ class JoinWait(Wait):
         if node._stage >= DONE or reference in self.seen:
             return
         if type(node) is Allocation:  # not in `seen`: `extend` has it visited again
-            if node in owner.relays:
-                self.frames.append((iter(node.blockers()), owner))
+            self.frames.append((iter(node.blockers()), owner))
             return
         # Each case records the node before it reads the state, under the lock of *owner*: so an event either
         # has changed the state already, or finds the node in `seen`.

@@ -299,6 +299,9 @@ def test_map_that_finds_no_room_in_time() -> None:
         assert queue.counts()["cancelled"] == 4
         with pytest.raises(TimeoutError):
             queue.options(timeout=0.01).map(abs, range(5))
+        shorter = queue.options(timeout=0.01)
+        with pytest.raises(TimeoutError, match="is full"):
+            beside(lambda: shorter.map(abs, range(5), timeout=9 * DEADLINE)).result(DEADLINE)
         results = queue.map(abs, range(5), timeout=0.01, buffersize=2)
         with pytest.raises(TimeoutError):
             next(results)

@@ -320,7 +320,7 @@ def test_first_at_one_resource_makes_way_at_another(lab: Any) -> None:
 
 
 def test_granted_task_is_the_next_of_its_queue(lab: Any) -> None:
-    _, wide, narrow, disk, gate = lab
+    scheduler, wide, narrow, disk, gate = lab
     ran: list[str] = []
     own = Gate()
     wide.options(resources={disk: 3}).submit(gate.enter)
@@ -332,6 +332,7 @@ def test_granted_task_is_the_next_of_its_queue(lab: Any) -> None:
     gate.open()
     until(lambda: lacking._stage == 1)
     assert lacking.why().endswith("is busy, 3 other tasks are ready")
+    assert "lack it" not in scheduler.why()
     assert lacking.promote()  # no need
     own.open()
     for task in [lacking, *others]:
