@@ -76,8 +76,7 @@ class Submission:
     ) -> Task[Any]:
         """Add a new task of *queue*, the call of *fn*, and return it; or raise the refusal of the queue.
 
-        `encode` returned *args* and *kwargs*, the form of *args*; a `Template` is special if the task has
-        other dependencies.  *group*: the numbers of a `map`.  *task*: the new task, if it has options.
+        *kwargs*: the form of *args*.  *group*: the numbers of a `map`.  *task*: that task, if it has options.
         """
         core = self._core
         lock = core.lock

@@ -90,9 +90,6 @@ class Search:
             node._queue.line.remove(shelf)
 
 
-NO_SEARCH: Any = Search(-1, live=False)  # in place of None, where that is shorter
-
-
 class HeldBack(Search):
     """The type of `HELD_BACK`, which owns all nodes that were held back, as if it was the newest search."""
 

@@ -10,7 +10,7 @@ from .nodes import (
     LATE, NONE, ORIGIN, READY, RUNNING, SWEEP_FROM, Node, PlannedQueue, dependencies_of, dependents_of,
     listed_dependencies,
 )  # fmt: skip
-from .search import HELD_BACK, NO_SEARCH, Search
+from .search import HELD_BACK, Search
 
 PATH = 300  # a search begins with at most so many nodes; then another search goes on at its end
 
@@ -76,13 +76,12 @@ class Searches:
             # The deepest node's other dependencies are searched first, as a recursion would do.
             search.later = search.later or deque()
             search.later.extend(reversed(rests))
-        old, search.head, search._number = search._number, root, root._number
-        if old != root._number:
-            for queue, shelf in search.shelves.items():
-                if shelf.nodes:
-                    queue.line.remove(shelf)
-                    shelf._number = root._number
-                    queue.line.push(shelf)
+        search.head, search._number = root, root._number
+        for queue, shelf in search.shelves.items():  # none, if the search is new
+            if shelf.nodes:
+                queue.line.remove(shelf)
+                shelf._number = root._number
+                queue.line.push(shelf)
         if search.frames or search.later:
             self.todo.push(search)
         return None
@@ -115,14 +114,18 @@ class Searches:
                 del things[-1]
             elif node._place is not None and node._place >= 0:
                 todo.remove(node)
-            owner = need._search or NO_SEARCH
-            owned = owner.live
-            if need._stage == READY or (owner if owned else need)._number > number:
-                break  # `_advance` takes it, or skips it
-            if owned:
+            # If the path ends here, `_advance` takes the next node, or skips it.
+            if need._stage == READY:
+                break
+            owner = need._search
+            if owner is not None and owner.live:
+                if owner._number > number:
+                    break
                 if owner.intact and self._uncover(owner, need):
                     return path, rests, owner
                 self.lose(owner, need)
+            elif need._number > number:
+                break
             node = need
         return path, rests, None
 
@@ -138,8 +141,8 @@ class Searches:
         head: Any = search.head
         while head is not former:
             self.steps += 1
-            pending = [need for need in dependencies_of(head) if need._stage < RUNNING]
-            pending = [need for need in pending if need._search is not HELD_BACK]
+            needs = [need for need in dependencies_of(head) if need._stage < RUNNING]
+            pending = [need for need in needs if need._search is not HELD_BACK]
             if left and search.later[left - 1][0] is head._dependencies:
                 left -= 1  # its other dependencies were not searched
             elif len(pending) > 1:
@@ -167,30 +170,25 @@ class Searches:
             search.frames, search.later = [], ()
             self.todo.remove(search)
 
-    def _advance(self, search: Search, queue: PlannedQueue, limit: int) -> Node | None:
-        """Go on with *search*, the first of `todo`, until it meets a ready node of *queue*.
-
-        Return after *limit* steps at most: that node, which goes first and is listed nowhere, or None.  A
-        search that has nothing left leaves `todo`.
-        """
+    def _advance(self, search: Search, queue: PlannedQueue, limit: int) -> Any:
+        """Go on with *search*, the first of `todo`, until it meets a ready node of *queue*; return that."""
         frames, number, todo, steps = search.frames, search._number, self.todo, self.steps
         needs: Any = NONE  # the list that is visited: the dependencies of a node
-        above: Any = None  # that node, if its list was begun in this call
         index = count = 0
+        node: Any = None
         for self.steps in range(steps + 1, steps + limit + 1):
             while index >= count:  # the list is at its end
                 if not frames and not search.later:
-                    self.steps -= 1  # no node is left to look at
+                    self.steps -= 1  # nothing is left to look at
                     todo.remove(search)
                     return None
                 needs, index = frames.pop() if frames else search.later.popleft()
                 count = len(needs)  # 0, if its node has started since
             node = needs[index]
             index += 1
-            state = node._stage
+            state, owner = node._stage, node._search
             if state >= RUNNING:
                 continue
-            owner = node._search
             if owner is not None and owner.live:
                 if owner is search:
                     continue
@@ -212,29 +210,26 @@ class Searches:
                     todo.gaps += 1
             elif at == LATE:
                 todo.remove(node)
+            if index < count:  # go down, and only then on
+                frames.append((needs, index))
             if state == READY and node._queue is queue:
-                if index < count:
-                    frames.append((needs, index))
                 if 2 * todo.gaps > len(todo.things) + SWEEP_FROM:
                     todo.sweep()  # a long search leaves gaps, and it may be the last for long
                 node._search = None
-                return node  # type: ignore[no-any-return]
+                return node
             search.highest = node._place = search.highest + 1
             node._search = search
             if state == READY:
                 search.shelve(node)
+                index = count
                 continue
-            # Go down, and only then on.
-            if index < count:
-                frames.append((needs, index))
-            above, index = node, 0
-            needs = node._dependencies
+            index, needs = 0, node._dependencies
             if type(needs) is not list and needs is not NONE:  # `dependencies_of`, written out
                 needs = (needs,)
             count = len(needs)
         if index < count:
-            frames.append((needs if type(needs) is list else listed_dependencies(above), index))
-        return None
+            frames.append((needs if type(needs) is list else listed_dependencies(node), index))
+        return None  # after *limit* steps
 
     def dropped(self, nodes: list[Any]) -> None:
         """Search anew what may have been visited through *nodes*, which have just been dropped and left."""

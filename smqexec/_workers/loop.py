@@ -28,7 +28,8 @@ from .._futures.task import Task
 from .generators import drive, open_stream
 
 Begin: TypeAlias = Callable[[], "Task[Any] | None"]
-# The types of futures that have their value in `_outcome`.
+# Futures that have their value in `_outcome` once a task runs that depends on them: if one had
+# failed, the task would not run.
 OURS = (Task, Item)
 
 
@@ -60,13 +61,10 @@ def perform(queue: QueueState, worker: Worker, begin: Begin, more: bool = True) 
             if scheduler.observers:
                 scheduler.observers.notify("start", queue, task, worker.thread)
             # The task is running: no other thread writes these three.
-            fn: Any = task._fn
-            args: Any = task._args
-            kwargs: Any = task._kwargs
+            fn, args, kwargs = task._fn, task._args, task._kwargs
             try:
                 if kwargs is None:
                     value = fn(*args)
-                # A task or item among the arguments is done: if it had failed, this task would not run.
                 elif kwargs is ONE:
                     value = fn(args._outcome)
                 elif kwargs is ALL:
