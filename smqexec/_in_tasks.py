@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from ._core.queue_state import CURRENT
 from ._workers.completions import Completions
+from ._workers.waiting import wait_for
 
 R = TypeVar("R")
 F = TypeVar("F", bound=Future[Any])
@@ -56,7 +57,7 @@ def wait(fs: Iterable[Future[R]], timeout: float | None = None, return_when: str
         return concurrent.futures.wait(futures, timeout, return_when)
     end = None if timeout is None else time.monotonic() + timeout
     with closing(Completions(futures, return_when)) as completions:
-        completions.wait(end)
+        wait_for(completions, end)
     # Here, as no future changes `pending` any more.
     return DoneAndNotDoneFutures(futures - completions.pending, completions.pending)
 
@@ -76,6 +77,6 @@ def _as_completed(futures: set[Any], end: float | None) -> Iterator[Any]:
     with closing(Completions(futures, FIRST_COMPLETED)) as completions:
         del futures  # no name here may keep a future that was given
         for given in range(total):
-            if not completions.wait(end):
+            if not wait_for(completions, end):
                 raise TimeoutError(f"{total - given} (of {total}) futures unfinished")
             yield completions.ended.popleft()

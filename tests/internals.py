@@ -29,6 +29,7 @@ from smqexec._core.queue_state import Worker as Worker
 from smqexec._core.upward import searches as searches
 from smqexec._engines import channels as channels
 from smqexec._observe import events as events
+from smqexec._workers import completions as completions
 from smqexec._workers import join_search as join_search
 from smqexec._workers import loop as loop
 from smqexec._workers import stall as stall
@@ -145,16 +146,12 @@ def record_of(task: Any) -> Any:
 
 
 def blocked_on(task: Any) -> Any:
-    """The threads that wait in `result` or `exception`."""
-    return [wait for wait in _all_waiters_of(task) if isinstance(wait, waiting.FutureWait)]
+    """The waits of ours for it: of threads in `result`, `exception`, `wait` or `as_completed`."""
+    return [wait for wait in waiters_of(task) if isinstance(wait, Wait)]
 
 
 def waiters_of(task: Any) -> Any:
-    """The waiters of `concurrent.futures.wait` and `as_completed`."""
-    return [wait for wait in _all_waiters_of(task) if not isinstance(wait, waiting.FutureWait)]
-
-
-def _all_waiters_of(task: Any) -> Any:
+    """All waits for it, those of the standard library too."""
     return task._at_end.waiters if task._at_end is not None else []
 
 

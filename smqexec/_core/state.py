@@ -121,7 +121,7 @@ class State(Exclusive):
 
     def waiting_tasks(self) -> set[Any]:
         """Return the running tasks that wait for a condition, and do not count as running for it.  Locked."""
-        return {task for wait in self.condition_waiters if wait.scheduler is self for task in wait.held}
+        return {task for wait in self.condition_waiters if wait.scheduler is self for task in wait.held or ()}
 
     def counts(self) -> dict[str, int]:
         """Return how many tasks are in which state."""

@@ -7,10 +7,9 @@ The modules, each after those that it imports::
     streams      items: requests for values of generator tasks, and their ends
     inline       backend: workers in the threads that submit
     pools        backend: workers in threads of a pool
-    waits        the record of a thread that waits, and its wakes
-    join_search  finds the tasks that a waiting worker runs meanwhile
-    cycles       finds tasks that wait for each other
-    stall        finds waits that may never end
-    waiting      how a thread waits: for a future, for a condition, for `resume`
-    completions  waits for several futures
+    waits        what a thread waits for, and what wakes the thread; the wait for a condition
+    join_search  a wait for futures finds the tasks that its worker runs meanwhile
+    stall        finds tasks that wait for each other, and waits that may never end
+    completions  the waits for one future or several
+    waiting      how a thread waits
 """

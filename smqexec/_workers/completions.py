@@ -10,7 +10,6 @@ serialises these: each step is one atomic method of a set, a deque or a queue, a
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION, Future
 from concurrent.futures._base import CANCELLED_AND_NOTIFIED, FINISHED
@@ -19,14 +18,11 @@ from typing import Any
 
 from .join_search import JoinWait
 from .stall import ELSEWHERE, stalled
-from .waiting import wait_for
 from .waits import scheduler_of
 
 
 class Completions(JoinWait):
     """A wait for several futures: a record of the futures that have ended."""
-
-    reused = True  # `as_completed` waits once for each future
 
     def __init__(self, futures: set[Future[Any]], return_when: str) -> None:
         super().__init__()
@@ -76,24 +72,18 @@ class Completions(JoinWait):
             return bool(self.ended)
         return not self.pending or (self.failed and self.return_when == FIRST_EXCEPTION)
 
-    def wait(self, end: float | None) -> bool:
-        """Block until `satisfied` and return True; return False at the time *end* of the monotonic clock.
-
-        Raises:
-            RuntimeError: All futures must end, and one of them needs the calling task.
-        """
-        return self.satisfied() or wait_for(self, None if end is None else end - time.monotonic())
-
     def log_if_stalled(self) -> bool:
         """Log why the wait may never end, and return True, if the schedulers of all futures are stalled."""
-        schedulers = {scheduler_of(future) for future in self.awaited()}
+        awaited = list(self.awaited())
+        schedulers = dict.fromkeys(map(scheduler_of, awaited))
         if not all(each is not ELSEWHERE and stalled(each) for each in schedulers):
             return False
-        return any(each.warn_if_stalled("several futures") for each in schedulers)
+        name = awaited[0] if len(awaited) == 1 else "several futures"
+        return any(each.warn_if_stalled(name) for each in schedulers)
 
     def close(self) -> None:
         """Leave the lists of waiters of all pending futures; wait no more."""
-        self.stop_search()
+        super().close()
         for future in self.pending.copy():
             with future._condition, suppress(ValueError):
                 future._waiters.remove(self)  # type: ignore[arg-type]

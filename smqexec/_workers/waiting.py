@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import ALL_COMPLETED
+from contextlib import closing
 from functools import partial
 from time import monotonic, sleep
 from typing import Any
@@ -28,7 +29,7 @@ from .._core.state import State
 from .._core.upward import searches
 from .._futures.future import PlannedFuture
 from .._futures.task import Task
-from .join_search import JoinWait
+from .completions import Completions
 from .loop import perform
 from .stall import cycle_of, in_words, is_blocked
 from .waits import ConditionWait, Wait
@@ -49,7 +50,8 @@ class Waiting:
         """Block the calling thread until *future* is done; return False after *timeout* seconds."""
         if timeout is not None and timeout <= 0:
             return future.done()  # without the lock, whose holder a signal handler may have interrupted
-        return wait_for(FutureWait(self._core, future), timeout)
+        with uninterrupted(), closing(Completions({future}, ALL_COMPLETED)) as wait:
+            return wait_for(wait, _end_of(timeout))
 
     def until(
         self,
@@ -63,7 +65,8 @@ class Waiting:
         For the condition, tasks of *queue* have to end; None: of all queues.  *warn* is as for `block`.
         """
         warn = warn or partial(self._core.warn_if_stalled, "tasks that run")
-        return wait_for(ConditionWait(self._core, holds, queue, warn), timeout)
+        with uninterrupted(), closing(ConditionWait(self._core, holds, queue, warn)) as wait:
+            return wait_for(wait, _end_of(timeout))
 
     def pause(self, task: Task[Any]) -> None:
         """Block the thread of running *task* while the scheduler is stopped and *task* is not cancelled."""
@@ -100,61 +103,23 @@ def at_work(scheduler: State, queue: QueueState | None = None) -> bool:
     return queue is None or worker.queue is queue
 
 
-class FutureWait(JoinWait):
-    """A wait for the end of one future."""
-
-    def __init__(self, core: State, future: PlannedFuture[Any]) -> None:
-        super().__init__()
-        # Constant: the awaited future, and the state of the scheduler that ends it.
-        self._core = core
-        self._future = future
-
-    def awaited(self) -> tuple[Any, ...]:
-        """Return the future, also after its end."""
-        return (self._future,)
-
-    def satisfied(self) -> bool:
-        """Return True if the future has ended."""
-        return self._future.done()
-
-    def enrol(self) -> None:
-        """Let the thread that ends the future call an ``add_`` method, as for `Completions`."""
-        with Section(self._core):
-            if not self._future.done():
-                self._future._get_at_end().waiters.append(self)
-
-    def withdraw(self) -> None:
-        """Undo `enrol`: after a time-out, Ctrl-C, or the error about a cycle."""
-        self._future._waiters.remove(self)
-
-    def add_result(self, _: Future[Any]) -> None:
-        """Wake the waiting thread."""
-        self.release()
-
-    add_cancelled = add_exception = add_result
-
-    def log_if_stalled(self) -> bool:
-        """Do what `Ending.warn_if_stalled` does."""
-        return self._core.warn_if_stalled(self._future)
+def _end_of(timeout: float | None) -> float | None:
+    return None if timeout is None else monotonic() + timeout
 
 
-def wait_for(wait: Wait, timeout: float | None) -> bool:
-    """Block the calling thread until *wait* is satisfied; return False after *timeout* seconds.
+def wait_for(wait: Wait, end: float | None) -> bool:
+    """Block the calling thread until *wait* is satisfied; return False at the time *end* of `monotonic`.
 
     Raises:
         RuntimeError: All awaited futures must end, and one of them needs the calling task.
     """
-    end = None if timeout is None else monotonic() + timeout
+    if wait.satisfied():
+        return True
     headroom()  # once, for all sections of the wait: a RecursionError may not come between them
     with uninterrupted():
-        # Before `enrol`: so of two waits that close a cycle together, the later one finds the other active.
         _begin(wait)
         try:
-            wait.enrol()
-            try:
-                return _run(wait, end)
-            finally:
-                wait.withdraw()
+            return _run(wait, end)
         finally:
             _end(wait)
 
@@ -163,7 +128,7 @@ def _begin(wait: Wait) -> None:
     """Register *wait* with the workers of its thread, and extend other searches by it."""
     workers = (*CURRENT.workers,)
     if workers != wait.workers:
-        wait.stop_search()
+        Wait.close(wait)
         wait.bind(workers)
     if not workers:
         return
@@ -183,8 +148,6 @@ def _end(wait: Wait) -> None:
     if wait.workers:
         with Section(wait.scheduler):
             wait.end()
-            if not wait.reused:
-                wait.stop_search()
 
 
 def _run(wait: Wait, end: float | None) -> bool:

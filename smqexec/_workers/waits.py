@@ -33,8 +33,6 @@ class Wait:
 
     #: All awaited futures must end.
     strict = True
-    #: The wait is used again after its end: its search then knows which nodes it has visited.
-    reused = False
 
     def __init__(self) -> None:
         # One entry for each event that may let the thread go on.  Any thread puts one, without a lock.
@@ -59,12 +57,6 @@ class Wait:
     def satisfied(self) -> bool:
         """Return True if the wait is over.  Called with any lock, or none."""
         raise NotImplementedError
-
-    def enrol(self) -> None:
-        """Let the awaited futures, or the scheduler, call `release` from now on."""
-
-    def withdraw(self) -> None:
-        """Undo `enrol`."""
 
     def log_if_stalled(self) -> bool:
         """Log why the wait may never end, and return True, if nothing can go on."""
@@ -96,8 +88,8 @@ class Wait:
         for worker in self.workers:
             worker.waits.pop()  # the waits nested in this one have ended
 
-    def stop_search(self) -> None:
-        """Receive no more events.  Takes no lock: each step is atomic."""
+    def close(self) -> None:
+        """Receive no more events: the wait is not used again.  Takes no lock: each step is atomic."""
         searches.pop(self, None)
         for queue in self.homes:
             queue.searches.pop(self, None)
@@ -162,12 +154,14 @@ class ConditionWait(Wait):
         self, core: State, holds: Callable[[], bool], queue: QueueState | None, warn: Callable[[], bool]
     ) -> None:
         super().__init__()
-        # Constant: the state of the awaited scheduler; the condition, which is called under its lock; the
-        # queue whose tasks have to end, None: of all; and `log_if_stalled`.
+        # Constant: the state of the awaited scheduler, which calls the condition under its lock; and the
+        # queue whose tasks have to end, None: of all.
         self.core = core
-        self.holds = holds
         self.queue = queue
         self.log_if_stalled = warn  # type: ignore[method-assign]
+        with core.exclusive():
+            core.condition_waiters[self] = holds
+            core.wake_condition_waiters()  # it may hold already
 
     def nodes(self) -> list[Any]:
         """Return the tasks that have to end.  The lock is held.  Cost: the whole graph."""
@@ -179,18 +173,12 @@ class ConditionWait(Wait):
         return (self,)
 
     def satisfied(self) -> bool:
-        """Return True if the condition has held since `enrol`."""
+        """Return True if the condition has held once."""
         return self not in self.core.condition_waiters
 
-    def enrol(self) -> None:
-        """Let the thread that makes the condition true call `release`."""
-        with Section(self.core):
-            self.core.condition_waiters[self] = self.holds
-            # The condition may hold already; for other waiters too, now that the tasks of this thread wait.
-            self.core.wake_condition_waiters()
-
-    def withdraw(self) -> None:
-        """Undo `enrol`."""
+    def close(self) -> None:
+        """Wait no more."""
+        super().close()
         with Section(self.core):
             self.core.condition_waiters.pop(self, None)
 

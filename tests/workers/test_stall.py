@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from gate import DEADLINE, Gate
-from internals import blocked_on, blocking, core_of, lock_of, paused_in, searches_in, stall
+from internals import blocked_on, blocking, completions, core_of, lock_of, paused_in, searches_in, stall
 from threads import beside, planned, until
 
 import smqexec
@@ -42,6 +42,7 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
         return schedulers
 
     monkeypatch.setattr(smqexec._ending, "stalled", noted)
+    monkeypatch.setattr(completions, "stalled", noted)
     return found
 
 
