@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
+from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from gate import DEADLINE
 
 from benchmarks.stages import KINDS, WIDTH, most_alive
 from clients.conftest import Inside, need
@@ -123,3 +126,41 @@ def test_spdl_has_few_items_alive(seed: int, thread_first: bool) -> None:
     assert alive["oldest first"] == alive["pool"]
     assert alive["promoting"] == alive["SPDL's priority pool"] < alive["pool"]
     assert alive["newest first"] <= 3 * WIDTH + 2 * 2
+
+
+# distributed: a worker with an executor for ordinary tasks and one for an instrument.
+
+instrument = Inside()
+
+
+def measure(number: int) -> int:
+    with instrument:
+        return number
+
+
+@pytest.mark.cluster
+def test_a_worker_keeps_an_instrument_exclusive(
+    make: Callable[[int], Executor], switching_often: None
+) -> None:
+    distributed = need("distributed")
+    dask = need("dask")
+    executors = {"default": make(4), "instrument": make(1)}
+    instrument.most = 0
+
+    async def main() -> tuple[Any, Any]:
+        async with (
+            distributed.Scheduler(port=0, host="127.0.0.1", dashboard_address=None) as scheduler,
+            distributed.Worker(scheduler.address, host="127.0.0.1", executor=executors, nthreads=4),
+            distributed.Client(scheduler.address, asynchronous=True) as client,
+        ):
+            with dask.annotate(executor="instrument"):
+                taken = client.map(measure, range(50), pure=False)
+            computed = client.map(abs, range(50))
+            return await client.gather(taken), await client.gather(computed)
+
+    taken, computed = asyncio.run(asyncio.wait_for(main(), 6 * DEADLINE))
+    assert taken == computed == list(range(50))
+    assert instrument.most == 1
+    for executor in executors.values():  # the worker has closed them
+        with pytest.raises(RuntimeError, match="after shutdown"):
+            executor.submit(int)

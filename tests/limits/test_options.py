@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextvars import Context, ContextVar
 from typing import Any
 from weakref import ref
 
 import pytest
-from gate import DEADLINE
+from gate import DEADLINE, Gate
 from internals import check_order, lock_of, pending_in
+from programs import run
 from threads import planned, until_gone, without_collector
 
 from smqexec import Queue, Raw, Resource, Scheduler, Task, number_of_results, settled
@@ -254,6 +256,47 @@ def test_copied_context_of_a_task_that_submits() -> None:
             return queue.submit(place.get).result()
 
         assert queue.submit(outer).result(DEADLINE) == "inside"
+
+
+@pytest.fixture
+def inside() -> Any:
+    token = place.set("of the submitter")
+    yield
+    place.reset(token)
+
+
+def test_worker_starts_in_an_empty_context(inside: None) -> None:
+    """On builds where threads inherit the context of their starter too."""
+    with Queue(1) as queue:
+        first = queue.submit(place.get)
+        assert first.result(DEADLINE) == "nowhere"
+        assert queue.submit(place.get).result(DEADLINE) == "nowhere"
+
+
+def test_thread_beside_an_inline_queue_starts_in_an_empty_context(inside: None) -> None:
+    with Scheduler() as scheduler:
+        threads, queue = Queue(scheduler, 1), Queue(scheduler, inline=True)
+        gate = Gate()
+        task = queue.submit(lambda _: place.get(), threads.submit(gate))
+        gate.open()
+        assert task.result(DEADLINE) == "nowhere"
+
+
+@pytest.mark.skipif(sys.version_info < (3, 14), reason="threads never inherit a context")
+@pytest.mark.parametrize("inherit", ["0", "1"])
+def test_worker_starts_in_an_empty_context_whatever_the_interpreter_does(inherit: str) -> None:
+    outcome = run(
+        """
+        from contextvars import ContextVar
+        variable = ContextVar("variable", default="unset")
+        variable.set("of the submitter")
+        with Queue(1) as queue, Queue(1, context=True) as copying:
+            results = [each.submit(variable.get).result() for each in (queue, copying)]
+        say(sys.flags.thread_inherit_context, *results)
+        """,
+        options=["-X", f"thread_inherit_context={inherit}"],
+    )
+    assert outcome.lines == [f"{inherit} unset of the submitter"]
 
 
 # What is refused.
