@@ -6,8 +6,7 @@ import random
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import CancelledError, Future, as_completed, wait
-from contextlib import suppress
+from concurrent.futures import Future, as_completed, wait
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -15,7 +14,7 @@ import pytest
 from engines import Manual
 from gate import DEADLINE
 from internals import SPINS, blocked_on, completions, core_of, exclusive, lock_of, record_of, waits
-from outcomes import Broken, add, fail
+from outcomes import add, fail
 from threads import beside, hold, planned, until
 
 from smqexec import Queue, Scheduler, Task, settled
@@ -223,71 +222,6 @@ def test_race_between_a_dependency_that_ends_and_submit() -> None:
                 assert cancelled is True
                 assert found == [3, needs[1].exception(DEADLINE), True, True]
                 assert scheduler.wait(DEADLINE)
-
-
-def test_submit_from_eight_threads() -> None:
-    with planned(2, 1) as (scheduler, *queues):
-        last: list[Task[int]] = [queues[0].submit(add, 0)]
-
-        def submit(seed: int) -> list[tuple[Task[int], int]]:
-            chance = random.Random(seed)
-            made = []
-            for i in range(150):
-                if chance.random() < 0.3:
-                    need = last[-1]
-                    task = chance.choice(queues).submit(lambda x, i: (x, i)[1], need, i)
-                    last.append(task)
-                else:
-                    task = chance.choice(queues).submit(add, i, 0)
-                if chance.random() < 0.1:
-                    task.promote()
-                made.append((task, i))
-            return made
-
-        lanes = [lambda seed=seed: submit(seed) for seed in range(8)]
-        with Racers(*lanes) as racers:
-            found = racers.race()
-        for made in found:
-            assert isinstance(made, list), made
-            assert [task.result(DEADLINE) for task, _ in made] == [i for _, i in made]
-        assert scheduler.wait(DEADLINE)
-        assert scheduler.counts()["done"] == 8 * 150 + 1
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_two_schedulers_that_depend_on_each_other(seed: int) -> None:
-    chance = random.Random(seed)
-    with planned(2) as (_, one), planned(1, 1, order="oldest") as (_, two, three):
-        tasks: list[Any] = []
-        expected: list[Any] = []
-        for i in range(600):
-            queue = chance.choice([one, two, three])
-            places = [chance.randrange(max(0, i - 30), i) for _ in range(chance.randrange(3))] if i else []
-            bad = chance.random() < 0.03
-            gone = not bad and chance.random() < 0.03
-
-            def work(*values: int, bad: bool = bad) -> int:
-                return fail() if bad else 1 + sum(values) % 1000
-
-            task = queue.submit(work, *(tasks[place] for place in places))
-            tasks.append(task)
-            if gone:
-                task.cancel()
-            expected.append(places)
-        for task in tasks:
-            with suppress(Broken, CancelledError):
-                task.result(DEADLINE)
-        for task, places in zip(tasks, expected, strict=True):
-            needs = [tasks[place] for place in places]
-            if task.cancelled():
-                continue
-            if task.exception() is None:
-                assert all(not need.cancelled() and need.exception() is None for need in needs)
-                assert task.result() == 1 + sum(need.result() for need in dict.fromkeys(needs)) % 1000 or (
-                    len(set(places)) < len(places)
-                )
-            elif task.origin is not task:
-                assert any(not need.cancelled() and need.exception() is task.exception() for need in needs)
 
 
 def test_race_between_cancel_and_a_failing_dependency() -> None:
