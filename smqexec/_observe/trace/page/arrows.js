@@ -31,9 +31,9 @@ function drawArrows(task) {
   };
   context.lineWidth = 1.5;
   context.strokeStyle = context.fillStyle = theme.text;
-  for (const need of needsOf(task).slice(0, MOST_ARROWS)) if (need !== UNKNOWN) drawArrow(need, task);
+  for (const need of needs[task].slice(0, MOST_ARROWS)) if (need !== UNKNOWN) drawArrow(need, task);
   context.setLineDash([5, 4]);
-  for (const dependent of dependentsOf(task).slice(0, MOST_ARROWS)) drawArrow(task, dependent);
+  for (const dependent of dependents[task].slice(0, MOST_ARROWS)) drawArrow(task, dependent);
   context.setLineDash([]);
 }
 

@@ -224,6 +224,6 @@ new ResizeObserver(resize).observe(box);
 
 // For the browser's console, and for tests.
 window.timeline = {
-  run, start, end, number, byNumber, rows, lanes, results, view, drawn, search,
-  show, zoom, pan, select, reveal, find, draw, xOf, middleOf, laneOf,
+  run, start, end, number, byNumber, lanes, results, view, drawn,
+  show, zoom, select, reveal, xOf, middleOf, laneOf,
 };

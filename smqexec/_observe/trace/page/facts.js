@@ -40,7 +40,7 @@ function select(task) {
     for (const [head, text] of factsOf(task)) list.append(element("dt", {}, head), element("dd", {}, text));
     facts.append(
       element("h2", {className: "name"}, nameOf(task)), list,
-      ...links("Depends on", needsOf(task)), ...links("Needed by", dependentsOf(task)),
+      ...links("Depends on", needs[task]), ...links("Needed by", dependents[task]),
     );
   }
   redraw();
@@ -76,7 +76,7 @@ function hover(task, x = 0, y = 0) {
     view.hovered = task;
     tip.hidden = task < 0;
     if (task >= 0) {
-      const lines = [...factsOf(task), ["dependencies", counted(needsOf(task).length)]];
+      const lines = [...factsOf(task), ["dependencies", counted(needs[task].length)]];
       const words = lines.map(([head, text]) => element("div", {}, `${head}: ${text}`));
       tip.replaceChildren(element("strong", {className: "name"}, nameOf(task)), ...words);
     }

@@ -18,7 +18,6 @@ const final = Uint8Array.from(run.final), critical = Uint8Array.from(run.critica
 const COUNT = start.length;
 
 const nameOf = task => run.names[name[task]];
-const needsOf = task => run.needs[task];
 const isUndone = task => outcome[task] === FAILED || outcome[task] === CANCELLED;
 const byNumber = new Map();
 for (let task = 0; task < COUNT; task++) byNumber.set(number[task], task);
@@ -67,9 +66,8 @@ const path = Uint32Array.from(selectTasks(task => critical[task]).sort(inTime));
 const pathStart = Float64Array.from(path, task => start[task]);
 
 // The dependents of each task: the other direction of `needs`.
-const dependents = run.needs.map(() => []);
-run.needs.forEach((needs, task) => { for (const need of needs) if (need !== UNKNOWN) dependents[need].push(task); });
-const dependentsOf = task => dependents[task];
+const {needs} = run, dependents = needs.map(() => []);
+needs.forEach((each, task) => { for (const need of each) if (need !== UNKNOWN) dependents[need].push(task); });
 
 // Words for numbers.
 
@@ -78,10 +76,8 @@ const UNITS = [[60e6, "min"], [1e6, "s"], [1e3, "ms"], [1, "\u00b5s"]];
 // A time in a unit that suits it, with three or four digits.
 function duration(microseconds) {
   if (!microseconds) return "0 s";
-  const sign = microseconds < 0 ? "\u2212" : "";
-  const size = Math.abs(microseconds);
-  const [scale, unit] = UNITS.find(([scale]) => size >= scale) || [1e-3, "ns"];
-  return `${sign}${significant(size / scale)}\u00a0${unit}`;
+  const [scale, unit] = UNITS.find(([scale]) => microseconds >= scale) || [1e-3, "ns"];
+  return `${significant(microseconds / scale)}\u00a0${unit}`;
 }
 
 const significant = value =>
