@@ -112,7 +112,7 @@ class Observation:
     __slots__ = ("_notify", "_scheduler", "callback")
 
     def __init__(self, scheduler: Any, callback: Callable[..., object], notify: Any = None) -> None:
-        """Observe *scheduler*; call *notify*, if it is given, with the fields and the queue of each event."""
+        """If *notify* is given, it is called in place of *callback*, with fields and queue of each event."""
         if not callable(callback):
             raise TypeError(f"an observer must be callable with an event, not {callback!r}")
         self._scheduler = ref(scheduler)  # the scheduler keeps the observation
