@@ -82,8 +82,10 @@ class Container:
             self.made = self.make(contents)
         elif self.kind == LIST:
             self.made.extend(contents)
+        elif self.kind == DATACLASS:
+            self.attributes.update(contents)
         else:
-            (self.attributes if self.kind == DATACLASS else self.made).update(contents)
+            self.made.update(contents)
         for name, value in self.attributes.items():
             if value is not _UNBUILT:
                 object.__setattr__(self.made, name, value)  # a frozen dataclass has its own

@@ -202,7 +202,7 @@ def elsewhere(call: Callable[..., object], args: tuple[Any, ...]) -> None:  # pr
 
 
 def headroom(frames: int = HEADROOM) -> None:
-    """Raise RecursionError unless *frames* more frames are allowed: before a change, so as not to amid it."""
+    """Raise RecursionError unless *frames* more frames are allowed: so not in the middle of a change."""
     if frames:
         headroom(frames - 1)
     elif _owed:
