@@ -24,22 +24,17 @@ class Stopping:
         # The stops that hold; this object stands for ``Scheduler(stopped=True)``.  Under the lock.
         self._stops: set[object] = {self} if core.stopped else set()
 
-    def stop(self) -> Stop:
-        """Let no task start."""
-        stop = Stop(self)
-        self._begin(stop)
-        return stop
-
-    def _begin(self, stop: Stop) -> None:
-        """Let no task start while *stop* holds."""
-        core = self._core
-        if core.deferred(self._begin, stop):
-            return
+    def stop(self, stop: Stop | None = None) -> Stop:
+        """Let no task start while *stop*, in general a new one, holds; return it."""
+        core, stop = self._core, stop or Stop(self)
+        if core.deferred(self.stop, stop):
+            return stop
         with core.exclusive() as section:
             self._stops.add(stop)
             self._set_stopped(True, section)
         if core.exiting:  # nothing may resume the scheduler any more
             core.ending.cancel_held()
+        return stop
 
     def resume(self, stop: Stop | None = None) -> None:
         """End *stop*, if it holds; or all stops.  After the last one tasks start again."""
