@@ -110,17 +110,18 @@ def test_observers_get_the_events_of_calls() -> None:
 def test_slots_of_an_executor_get_the_first_names_that_are_free() -> None:
     engine, started = Manual(), []
     with Scheduler() as scheduler:
-        queue = Queue(scheduler, 3, executor=engine)
+        queue = Queue(scheduler, 4, executor=engine)
         scheduler.observe(lambda event: event.kind == "start" and started.append(event.worker))
         for _ in range(3):
             queue.submit(int)
         engine.run(1)
-        queue.submit(int)
+        for _ in range(2):
+            queue.submit(int)
         engine.run(2)
         engine.run(0)
         for _ in range(2):
             queue.submit(int)
-        assert started == [f"slot {number}" for number in (1, 2, 3, 2, 1, 2)]
+        assert started == [f"slot {number}" for number in (1, 2, 3, 2, 4, 1, 2)]
         engine.run_all()
 
 
