@@ -15,7 +15,6 @@ from operator import index
 from types import FunctionType, MethodType
 from typing import Any, TypeVar
 
-from .frames import ours
 from .kinds import class_attribute
 
 Fn = TypeVar("Fn", bound=Callable[..., Any])
@@ -92,7 +91,6 @@ class Within:
         # For `name_of`.
         self.__qualname__ = name_of(fn)
 
-    @ours
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         call, fn = self.call, self.__wrapped__
         value = call(fn, *args, **kwargs)
@@ -110,11 +108,9 @@ class _Steps:
         self.call = call  # constant
         self.iterator = iterator  # constant
 
-    @ours
     def __next__(self) -> Any:
         return self.call(next, self.iterator)
 
-    @ours
     def close(self) -> None:
         close = getattr(self.iterator, "close", None)
         if close is not None:
@@ -142,7 +138,6 @@ def _ask(announcing: Any, /, *args: Any, **kwargs: Any) -> Any:
     return getattr(announcing, _NAME)(*args, **kwargs)
 
 
-@ours
 def length(count: Callable[..., Any], name: str, args: Any, kwargs: dict[str, Any]) -> int:
     """Return the result of *count*, the ``number_of_results`` of the function *name*, or raise an error."""
     try:

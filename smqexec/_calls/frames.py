@@ -6,23 +6,15 @@ would keep them alive as long as the exception.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from types import CodeType, TracebackType
-from typing import Any, TypeVar
+import os
+from types import TracebackType
+from typing import Any
 
-F = TypeVar("F", bound=Callable[..., Any])
-
-# The code of all marked functions.  Complete when our modules are imported.
-_OURS: set[CodeType] = set()
+# The folder of this package.
+_FOLDER = os.path.join(os.path.dirname(os.path.dirname(__file__)), "")
 
 # The descriptor of the base class: a frozen dataclass refuses an assignment to the attribute.
 _TRACEBACK: Any = vars(BaseException)["__traceback__"]
-
-
-def ours(fn: F) -> F:
-    """Mark *fn*, which calls user code: `strip_ours` removes its frames."""
-    _OURS.add(fn.__code__)
-    return fn
 
 
 def traceback_of(exception: BaseException) -> TracebackType | None:
@@ -31,8 +23,8 @@ def traceback_of(exception: BaseException) -> TracebackType | None:
 
 
 def strip_ours(exception: BaseException) -> None:
-    """Remove the outermost frames of marked functions from the traceback of *exception*."""
+    """Remove the outermost frames of this package from the traceback of *exception*."""
     traceback = traceback_of(exception)
-    while traceback is not None and traceback.tb_frame.f_code in _OURS:
+    while traceback is not None and traceback.tb_frame.f_code.co_filename.startswith(_FOLDER):
         traceback = traceback.tb_next
     _TRACEBACK.__set__(exception, traceback)

@@ -24,8 +24,6 @@ from threading import get_ident
 from types import TracebackType
 from typing import Any, TypeVar
 
-from .frames import ours
-
 R = TypeVar("R")
 
 # The functions of `signal` convert arguments and results to enums: 3 µs a call on CPython 3.11.
@@ -124,7 +122,6 @@ class uninterrupted:
             finally:
                 del error  # no cycle: the traceback of the exception keeps this frame
 
-    @ours
     def lifted(self, call: Callable[..., R], args: Any, kwargs: Any, at_once: bool) -> R:
         """Call *call* with Ctrl-C open; if *at_once*, first handle a masked Ctrl-C."""
         try:
@@ -139,7 +136,6 @@ class uninterrupted:
             raise
 
 
-@ours
 def unmasked(call: Callable[..., R], /, *args: Any, **kwargs: Any) -> R:
     """Call *call*, user code, with Ctrl-C as it is outside of all `uninterrupted` blocks."""
     if _block is None or get_ident() not in MAIN:
@@ -147,7 +143,6 @@ def unmasked(call: Callable[..., R], /, *args: Any, **kwargs: Any) -> R:
     return _block.lifted(call, args, kwargs, False)
 
 
-@ours
 def interruptible(call: Callable[..., R], /, *args: Any, **kwargs: Any) -> R:
     """Do what `unmasked` does, but first handle a Ctrl-C that was masked until now."""
     if _block is None or get_ident() not in MAIN:

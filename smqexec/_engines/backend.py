@@ -38,7 +38,7 @@ from typing import Any
 
 from .._calls.arguments import materialise
 from .._calls.callables import Plain, announcement, generates, name_of
-from .._calls.frames import ours, strip_ours
+from .._calls.frames import strip_ours
 from .._calls.interrupts import elsewhere, keep, uninterrupted, unmasked
 from .._core.exclusive import breakdown_on_error
 from .._core.process import come_before
@@ -193,7 +193,6 @@ class ExecutorBackend(Backend):
     # The executor may make the call inside the next functions.  An exception of the call then keeps their
     # frames, so no local name of theirs keeps the task or an argument.
 
-    @ours
     def _submit(self, worker: Worker) -> None:
         """Submit the call of the task that *worker* has."""
         queue = worker.queue
@@ -214,7 +213,6 @@ class ExecutorBackend(Backend):
             strip_ours(error)
             done(_Refused(error))
 
-    @ours
     def _call(self, worker: Worker, receiver: Receiver | None) -> Future[Any]:
         """Give the call of the task that *worker* has to the executor, and return its future."""
         engine: Engine = self._engine

@@ -24,7 +24,6 @@ from typing import Any, NamedTuple, Protocol
 from weakref import WeakValueDictionary
 
 from .._calls.callables import is_iterator
-from .._calls.frames import ours
 from .._calls.interrupts import uninterrupted
 from .._core.queue_state import Worker
 
@@ -159,7 +158,6 @@ class Receiver:
         #: the backend.
         self.ended = False
 
-    @ours
     def take(self, value: Any) -> None:
         """Publish *value*; return when the generator may go on.
 

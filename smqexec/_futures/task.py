@@ -20,7 +20,7 @@ from typing import Any, TypeVar, overload
 
 from .._calls.arguments import register_futures
 from .._calls.callables import announcement, generates, name_of
-from .._calls.frames import ours, strip_ours
+from .._calls.frames import strip_ours
 from .._planner import DONE, Node
 from .future import FAILED, Failure, PlannedFuture
 from .items import LENGTH, Item, Stream
@@ -163,7 +163,6 @@ class Task(PlannedFuture[R]):
             return Item._ended(FAILED, Failure(stream.missing(number)))
         return self._ended_part(number)
 
-    @ours
     def _ended_part(self, key: Any) -> Item[Any]:
         """Return a done item for the part *key* of this task, which has ended."""
         outcome = self._outcome

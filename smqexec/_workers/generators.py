@@ -13,12 +13,11 @@ from concurrent.futures import CancelledError
 from typing import Any
 
 from .._calls.callables import announcement, length, name_of
-from .._calls.frames import ours, strip_ours
+from .._calls.frames import strip_ours
 from .._core.queue_state import QueueState, Worker
 from .._futures.task import Task
 
 
-@ours
 def open_stream(queue: QueueState, task: Task[Any], fn: Any, args: Any, kwargs: Any) -> None:
     """Make the stream of *task*, the call ``fn(*args, **kwargs)``, and announce its length if *fn* does.
 
@@ -34,7 +33,6 @@ def open_stream(queue: QueueState, task: Task[Any], fn: Any, args: Any, kwargs: 
         del task, fn, args, kwargs, count  # the traceback of a failure keeps this frame
 
 
-@ours
 def drive(queue: QueueState, worker: Worker, task: Task[Any], iterator: Iterator[Any]) -> list[Any]:
     """Publish each value of *iterator*; return a new list of all values.
 

@@ -20,7 +20,7 @@ from typing import Any, TypeAlias
 from .._calls.arguments import ALL, DIRECT, ONE, Template, materialise
 from .._calls.callables import NO_ITERATORS, generates, is_iterator, name_of
 from .._calls.containers import value_of
-from .._calls.frames import ours, strip_ours
+from .._calls.frames import strip_ours
 from .._core.queue_state import CURRENT, QueueState, Worker
 from .._futures.items import Item
 from .._futures.names import note
@@ -45,7 +45,6 @@ def work(queue: QueueState, worker: Worker) -> None:
     CURRENT.workers.remove(worker)
 
 
-@ours
 def perform(queue: QueueState, worker: Worker, begin: Begin, more: bool = True) -> bool:
     """Run the task that *begin* returns, and if it wants *more*, each that *worker* gets by completing one.
 
