@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import sys
 from _thread import start_new_thread
-from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from concurrent.futures.thread import BrokenThreadPool, _global_shutdown_lock
 from contextvars import Context
@@ -20,11 +19,12 @@ from itertools import count
 from threading import Thread
 from types import FrameType
 from typing import Any
-from weakref import ref
+from weakref import WeakSet, ref
 
 from typing_extensions import override
 
 from .._calls.interrupts import elsewhere
+from .._core.process import members
 from .._core.queue_state import QueueState, Worker
 from .._core.upward import Backend
 from .inline import InlinePool
@@ -70,7 +70,7 @@ class ThreadPool(Backend, ThreadPoolExecutor):
     @property
     def threads(self) -> Any:
         """The threads of the pool."""
-        return self._threads
+        return set(members(self._threads))
 
     def start(self, queue: QueueState, worker: Worker) -> None:
         """Start a thread for *worker*, or run it in a thread that has no call."""
@@ -94,10 +94,13 @@ class ThreadPool(Backend, ThreadPoolExecutor):
 
     @override
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        super().shutdown(wait, cancel_futures=cancel_futures)
+        super().shutdown(False, cancel_futures=cancel_futures)
         # The reference count of a ThreadPoolExecutor frees it, and its threads with it.  The pool of a queue
         # is part of a cycle: it must not keep threads that have ended.  No thread is added any more.
-        self._threads: Any = WeakThreads(self._threads)
+        threads: list[Thread] = members(self._threads)
+        self._threads: Any = WeakSet(threads)
+        for thread in threads if wait else ():
+            thread.join()
 
     @override
     def _adjust_thread_count(self) -> None:
@@ -118,22 +121,6 @@ class ThreadPool(Backend, ThreadPoolExecutor):
         super()._initializer_failed()
         # Once more: the base class has removed from its queue the entry that ends idle threads.
         self.shutdown(wait=False)
-
-
-class WeakThreads:
-    """Some threads, as long as they exist.
-
-    Not a `WeakSet`: before CPython 3.14 its iteration fails if another thread frees a member.
-    """
-
-    def __init__(self, threads: Iterable[Thread]) -> None:
-        self._refs = [ref(thread) for thread in threads]  # constant
-
-    def __iter__(self) -> Iterator[Thread]:
-        return iter([thread for each in self._refs if (thread := each()) is not None])
-
-    def __len__(self) -> int:
-        return len(list(iter(self)))
 
 
 def submitting(pool: type[Executor]) -> bool:
