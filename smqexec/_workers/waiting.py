@@ -19,14 +19,12 @@ from contextlib import closing
 from functools import partial
 from time import monotonic, sleep
 from typing import Any
-from weakref import ref
 
 from .._calls.interrupts import headroom, interruptible, make_room, uninterrupted
 from .._core.blocking import block
 from .._core.exclusive import Section, breakdown_on_error
 from .._core.queue_state import CURRENT, QueueState, Worker
 from .._core.state import State
-from .._core.upward import searches
 from .._futures.future import PlannedFuture
 from .._futures.task import Task
 from .completions import Completions
@@ -51,7 +49,7 @@ class Waiting:
         if timeout is not None and timeout <= 0:
             return future.done()  # without the lock, whose holder a signal handler may have interrupted
         with uninterrupted(), closing(Completions({future}, ALL_COMPLETED)) as wait:
-            return wait_for(wait, _end_of(timeout))
+            return wait_for(wait, None if timeout is None else monotonic() + timeout)
 
     def until(
         self,
@@ -66,7 +64,7 @@ class Waiting:
         """
         warn = warn or partial(self._core.warn_if_stalled, "tasks that run")
         with uninterrupted(), closing(ConditionWait(self._core, holds, queue, warn)) as wait:
-            return wait_for(wait, _end_of(timeout))
+            return wait_for(wait, None if timeout is None else monotonic() + timeout)
 
     def pause(self, task: Task[Any]) -> None:
         """Block the thread of running *task* while the scheduler is stopped and *task* is not cancelled."""
@@ -103,10 +101,6 @@ def at_work(scheduler: State, queue: QueueState | None = None) -> bool:
     return queue is None or worker.queue is queue
 
 
-def _end_of(timeout: float | None) -> float | None:
-    return None if timeout is None else monotonic() + timeout
-
-
 def wait_for(wait: Wait, end: float | None) -> bool:
     """Block the calling thread until *wait* is satisfied; return False at the time *end* of `monotonic`.
 
@@ -117,36 +111,10 @@ def wait_for(wait: Wait, end: float | None) -> bool:
         return True
     headroom()  # once, for all sections of the wait: a RecursionError may not come between them
     with uninterrupted():
-        _begin(wait)
+        wait.begin()
         try:
             return _run(wait, end)
         finally:
-            _end(wait)
-
-
-def _begin(wait: Wait) -> None:
-    """Register *wait* with the workers of its thread, and extend other searches by it."""
-    workers = (*CURRENT.workers,)
-    if workers != wait.workers:
-        Wait.close(wait)
-        wait.bind(workers)
-    if not workers:
-        return
-    with Section(wait.scheduler):
-        # A search that visits these workers later finds the wait in `Worker.waits`.  A search that has
-        # visited them gets the event.  Both are under this lock, so no search misses the wait.
-        wait.begin()
-        needed = {*map(ref, wait.held or ()), *wait.homes}
-        for search in list(searches):
-            if search.workers[0] is not workers[0]:  # else the wait is nested in that one
-                search.extend(needed, (wait.futures(), None))
-        wait.scheduler.wake_condition_waiters()  # `at_rest` may be true now
-
-
-def _end(wait: Wait) -> None:
-    """Remove *wait* from its workers."""
-    if wait.workers:
-        with Section(wait.scheduler):
             wait.end()
 
 

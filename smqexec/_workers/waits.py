@@ -15,9 +15,10 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from queue import Empty, SimpleQueue
 from threading import TIMEOUT_MAX
 from typing import Any, TypeAlias
+from weakref import ref
 
 from .._core.exclusive import Section
-from .._core.queue_state import QueueState, Worker
+from .._core.queue_state import CURRENT, QueueState, Worker
 from .._core.state import State
 from .._core.upward import SEARCH_LIMIT, searches
 from .._futures.future import PlannedFuture
@@ -71,22 +72,38 @@ class Wait:
         self.homes = {worker.queue: worker for worker in workers}
 
     def begin(self) -> None:
-        """Become active, and receive events.  The lock is held."""
-        waits = self.workers[0].waits
-        tasks = [task for worker in self.workers for task in worker.tasks()]
-        self.held = [*dict.fromkeys(([*waits[-1][1].held] if waits else []) + tasks)]
-        for worker in self.workers:
-            worker.waits.append((len(worker.suspended), self))
-        searches[self] = None
-        for queue in self.homes:
-            queue.searches[self] = None
-            queue.wakes_none = False
+        """Become active: the tasks of the calling thread wait."""
+        workers = (*CURRENT.workers,)
+        if workers != self.workers:
+            Wait.close(self)
+            self.bind(workers)
+        if not workers:
+            return
+        with Section(self.scheduler):
+            outer = workers[0].waits[-1][1].held if workers[0].waits else []
+            tasks = [task for worker in workers for task in worker.tasks()]
+            self.held = list(dict.fromkeys([*outer, *tasks]))
+            searches[self] = None
+            for queue in self.homes:
+                queue.searches[self] = None
+                queue.wakes_none = False
+            # A search that visits these workers later finds the wait in `waits`.  A search that has visited
+            # them gets the event.  Both are under this lock, so no search misses the wait.
+            for worker in workers:
+                worker.waits.append((len(worker.suspended), self))
+            needing = {*map(ref, self.held), *self.homes}
+            for search in list(searches):
+                if search.workers[:1] != workers[:1]:  # else the wait is nested in that one
+                    search.extend(needing, (self.futures(), None))
+            self.scheduler.wake_condition_waiters()  # `at_rest` may be true now
 
     def end(self) -> None:
-        """Be active no more.  The lock is held."""
-        self.held = None
-        for worker in self.workers:
-            worker.waits.pop()  # the waits nested in this one have ended
+        """Be active no more."""
+        if self.workers:
+            with Section(self.scheduler):
+                self.held = None
+                for worker in self.workers:
+                    worker.waits.pop()  # the waits nested in this one have ended
 
     def close(self) -> None:
         """Receive no more events: the wait is not used again.  Takes no lock: each step is atomic."""
