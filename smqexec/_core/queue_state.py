@@ -78,7 +78,7 @@ class _Current(threading.local):
     def __init__(self) -> None:
         # All its workers, the outermost first: more than one if it serves inline queues.
         self.workers: list[Worker] = []
-        # Each call begins one more worker of an inline queue: see ``_workers.inline``.
+        # Each call begins one more worker of an inline queue: see ``_workers.pools``.
         self.due: deque[Callable[[], None]] = deque()
 
 

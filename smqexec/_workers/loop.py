@@ -1,7 +1,7 @@
 """The worker's loop: take a task, call it, complete it with its result, and get the next task in return.
 
-The loop runs in a thread of the pool (`work`), in the thread that submits (``inline``), or nested in a
-waiting task (``waiting``).  A task that the loop has is running, and belongs to its worker alone: only the
+The loop runs in a thread of a pool, in the thread that submits (``pools``), or nested in a waiting task
+(``waiting``).  A task that the loop has is running, and belongs to its worker alone: only the
 worker reads and releases the call (`_fn`, `_args`, `_kwargs`), without the lock.  The dispatcher takes and
 completes tasks under the scheduler's lock; user code runs while the lock is not held.
 
@@ -33,16 +33,20 @@ Begin: TypeAlias = Callable[[], "Task[Any] | None"]
 OURS = (Task, Item)
 
 
-def work(queue: QueueState, worker: Worker) -> None:
-    """Run tasks as *worker*, in a thread of the queue's pool, until the worker has to leave."""
-    # A pool's thread runs one worker after another, never two at once.
-    CURRENT.worker = worker
+def work(
+    queue: QueueState, worker: Worker, initialize: Callable[[QueueState], bool] = lambda _: True
+) -> None:
+    """Run tasks as *worker*, in the calling thread, until the worker leaves; not if *initialize* fails."""
+    outer, CURRENT.worker = CURRENT.worker, worker
     CURRENT.workers.append(worker)
     begin = partial(queue.scheduler.dispatcher.begin, queue, worker)
-    while perform(queue, worker, begin):  # a local name would keep a task while others run
-        pass
-    CURRENT.worker = None
-    CURRENT.workers.remove(worker)
+    try:
+        going = initialize(queue)
+        while going:  # a local name would keep a task while others run
+            going = perform(queue, worker, begin)
+    finally:
+        CURRENT.workers.remove(worker)
+        CURRENT.worker = outer
 
 
 def perform(queue: QueueState, worker: Worker, begin: Begin, more: bool = True) -> bool:

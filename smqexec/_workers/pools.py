@@ -1,34 +1,40 @@
-"""The backend of most queues, a `ThreadPoolExecutor` of the queue's own; and how queues are made.
+"""The backends whose workers run in this process, and how their queues are made.
 
-The pool provides threads: their number, names, initializer and end.  A call in the pool is not a task but a
-*worker*, which runs one task after another.  Invariant: there are never more workers than the pool may have
-threads.  So no call waits in the pool, and the planner alone decides the order of tasks.
+A `ThreadPool` is a `ThreadPoolExecutor` of the queue's own.  It provides threads: their number, names,
+initializer and end.  A call in the pool is not a task but a *worker*, which runs one task after another.
+Invariant: there are never more workers than the pool may have threads.  So no call waits in the pool, and the
+planner alone decides the order of tasks.  The scheduler's lock is held in neither `submit` nor `shutdown`.
 
-The pool's own locks serialise `submit` and `shutdown`; the scheduler's lock is held in neither.
+An `InlinePool` has no threads, for debuggers and tests.  The thread that submits a task, or resumes the
+scheduler, *serves* the queue: it becomes a worker, runs all ready tasks, and returns.  Invariant: if a thread
+has several workers, all but the innermost wait.  All other threads start a thread to serve the queue.
 """
 
 from __future__ import annotations
 
+import logging
 import sys
 from _thread import start_new_thread
+from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from concurrent.futures.thread import BrokenThreadPool, _global_shutdown_lock
 from contextvars import Context
 from functools import partial
 from itertools import count
-from threading import Thread
+from threading import RLock, Thread, current_thread, main_thread
 from types import FrameType
 from typing import Any
 from weakref import WeakSet, ref
 
 from typing_extensions import override
 
-from .._calls.interrupts import elsewhere
+from .._calls.interrupts import elsewhere, headroom, uninterrupted, unmasked
 from .._core.process import members
-from .._core.queue_state import QueueState, Worker
+from .._core.queue_state import CURRENT, QueueState, Worker
 from .._core.upward import Backend
-from .inline import InlinePool
 from .loop import work
+
+LOGGER = logging.getLogger("concurrent.futures")  # where users look for failing initializers
 
 _inlines = count()  # numbers in the names of inline queues; `next` is atomic
 
@@ -121,6 +127,59 @@ class ThreadPool(Backend, ThreadPoolExecutor):
         super()._initializer_failed()
         # Once more: the base class has removed from its queue the entry that ends idle threads.
         self.shutdown(wait=False)
+
+
+class InlinePool(Backend):
+    """The backend of an inline queue.
+
+    Further workers of inline queues of the same scheduler are *due* in a thread that serves one: they begin
+    when the present worker has ended, or inside a wait of it.
+    """
+
+    keeps_idle = False
+    inline = True
+
+    def __init__(self, initializer: Callable[[], object] | None) -> None:
+        # Called once, by the first worker; None from then on.
+        self._initializer = initializer
+        # Held during the call: no other worker begins before its end.  Reentrant: the initializer may submit.
+        self._initializing = RLock()
+
+    def start(self, queue: QueueState, worker: Worker) -> None:
+        """Begin *worker* in the calling thread, now or when it is due, or in a new thread."""
+        outer = CURRENT.worker
+        # Due, not now: the present worker may have taken a task and not yet called it, and a task of
+        # *worker* might wait for that one.
+        if outer is not None and outer.queue.inline and outer.queue.scheduler is queue.scheduler:
+            CURRENT.due.append(partial(work, queue, worker, self._initialize))
+        elif outer is None and (CURRENT.submits_inline or current_thread() is main_thread()):
+            self._serve(queue, worker)
+        else:
+            thread = Thread(target=self._serve, args=(queue, worker), name=f"{queue.name}-beside")
+            Context().run(thread.start)  # see `ThreadPool.start`
+
+    def _serve(self, queue: QueueState, worker: Worker) -> None:
+        """Run *worker*, then the workers that have become due."""
+        headroom()
+        # Ctrl-C fails the running task.  It is masked between two tasks, where it would lose the worker.
+        with uninterrupted():
+            work(queue, worker, self._initialize)
+            while CURRENT.due:
+                CURRENT.due.popleft()()
+
+    def _initialize(self, queue: QueueState) -> bool:
+        """Call the initializer unless it was called before; return False if it fails."""
+        with self._initializing:
+            initializer, self._initializer = self._initializer, None
+            try:
+                if initializer is not None:
+                    unmasked(initializer)
+            except BaseException as error:
+                self._broken = f"the initializer failed: {error!r}"
+                LOGGER.critical("Exception in initializer:", exc_info=True)
+                queue.scheduler.termination.break_off(queue, BrokenThreadPool(self._broken))
+                return False
+        return True
 
 
 def submitting(pool: type[Executor]) -> bool:
