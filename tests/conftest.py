@@ -15,7 +15,7 @@ import pytest
 from gate import DEADLINE
 from hypothesis import given, settings
 from hypothesis.strategies import none
-from internals import channels
+from internals import receivers
 
 # How long a thread keeps the interpreter lock, in seconds: tiny, to be interrupted anywhere.
 if interval := os.environ.get("SWITCH_INTERVAL"):
@@ -38,7 +38,7 @@ def pytest_collection_finish() -> None:
     # Hypothesis makes its random generator at the first test, and asks the collector who keeps that: from
     # CPython 3.14 on it warns where the answer is nobody, as it is for what is frozen.
     given(none())(lambda _: None)()
-    channels.listen(os.getpid())  # it starts a thread for the rest of the session
+    receivers.listen(os.getpid())  # it starts a thread for the rest of the session
     gc.collect()
     gc.freeze()
 

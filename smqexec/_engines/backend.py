@@ -10,18 +10,12 @@ thread that causes it.  The way of a call::
                             advances; without a task the worker leaves
 
 So at most ``max_workers + prefetch`` calls are at the executor, and without *prefetch* the executor's own
-order decides nothing.  A generator task also has a receiver, which publishes its values while the call runs:
-see ``channels``.  Invariants, for executors of any kind:
+order decides nothing.  A generator task also has a receiver, which publishes its values while the call runs.
+No method of the executor is called while the scheduler's lock is held.
 
-- No method of the executor is called while the scheduler's lock is held.
-- Ends do not nest: an end inside a step of the same thread waits for that step.  So an executor that makes
-  each call inside ``submit`` causes no recursion.
-- Starts do nest: so no slot is free while callbacks of an ended task run.  But while a worker takes its task,
-  starts wait for the step: so calls arrive in order.
-- While ``submit`` runs, its thread is in no step: the executor may make the call there, and the call may
-  wait for a task that is started or ended there.
-- An executor that says that it is broken or shut down gets no more calls.  It may hold its own lock as it
-  ends a future, as ``ThreadPoolExecutor.shutdown(cancel_futures=True)`` does.
+Ends do not nest: an end inside a step of the same thread waits for that step.  So an executor that makes each
+call inside ``submit`` causes no recursion.  Starts do nest: so no slot is free while callbacks of an ended
+task run.  But while a worker takes its task, starts wait for the step: so calls arrive in order.
 """
 
 from __future__ import annotations
@@ -49,8 +43,8 @@ from .._futures.remote_value import Kept, stand_in
 from .._futures.task import Task
 from .._workers.generators import open_stream
 from .._workers.pools import check_width
-from .channels import Receiver, stream
 from .executors import Adapted, Call, Engine, is_end, workers_of
+from .receivers import Receiver, stream
 
 _backends = count()  # numbers in the names of queues; `next` is atomic
 
@@ -93,21 +87,16 @@ class _Refused(Future[Any]):
 
 
 class ExecutorBackend(Backend):
-    """The backend of a queue whose tasks run on an executor.
-
-    Args:
-        engine: Makes the calls.
-        kind: The name of the executor's class.
-        follows: The number of calls beyond the queue's slots that may be at *engine* is ``engine.prefetch``.
-    """
+    """The backend of a queue whose tasks run on an executor."""
 
     keeps_idle = False
 
     def __init__(self, engine: Engine, kind: str, follows: bool) -> None:
-        # None once no call can come: written by `join`.
+        # Makes the calls.  None once no call can come: written by `join`.
         self._engine: Any = engine
-        # The next three are constant.
+        # Constant, as the next two: the name of the executor's class.
         self._kind = kind
+        # As many calls as ``engine.prefetch`` may be at the engine beyond the queue's slots.
         self._follows = follows
         self.remote_values = engine.remote_values
         # The error of the executor, once the executor has ended; written by `_fail`.
@@ -201,6 +190,7 @@ class ExecutorBackend(Backend):
         receiver = Receiver(worker) if generates(worker.task._fn) else None  # type: ignore[union-attr]
         done: Callable[[Future[Any]], None] = partial(self._done, worker, receiver)
         try:
+            # The executor may make the call now, and the call may wait for a task that this thread starts.
             later, _steps.later = _steps.later, None
             try:
                 future = unmasked(self._call, worker, receiver)
@@ -223,6 +213,7 @@ class ExecutorBackend(Backend):
             # The length is asked for in this process, with values as arguments.
             take = None if announcement(fn) is not None else partial(stand_in, takes=engine.takes)
             task._args, task._kwargs = args, kwargs = materialise(args, kwargs, take)
+            # An executor may hold its own lock as it ends a future, for example in its `shutdown`.
             if (end := engine.ended()) is not None:
                 raise end
             options = task._engine or {}

@@ -7,6 +7,7 @@ have; none of their methods is called but ``submit``.
 from __future__ import annotations
 
 import pickle
+import re
 import sys
 import threading
 from abc import abstractmethod
@@ -20,7 +21,7 @@ from typing import Any, ClassVar, NamedTuple
 from .._calls.callables import name_of
 from .._futures.remote_value import Remote
 from .._workers.pools import submitting
-from .channels import Address, Receiver, local_address, perform
+from .receivers import Address, Receiver, local_address, perform
 
 
 class Call(NamedTuple):
@@ -36,7 +37,7 @@ class Call(NamedTuple):
 class Engine(Executor):
     """An executor that gets more of a queue's calls than ``submit`` passes on.
 
-    Its methods are called in any thread, never under a lock of the queue's.  None may block for long.
+    Its methods are called in any thread, never under the scheduler's lock.  None may block for long.
     """
 
     #: The names of the options that `Queue.options` may pass on to the engine.
@@ -67,11 +68,7 @@ class Engine(Executor):
         """
 
     def address(self, receiver: Receiver, options: Mapping[str, Any]) -> Address:
-        """Return the address at which the worker of a call with *options* finds *receiver*.
-
-        Raises:
-            Exception: As `call`.
-        """
+        """Return the address at which the worker of a call with *options* finds *receiver*; may raise."""
         return local_address(receiver)
 
     def ended(self) -> BaseException | None:
@@ -174,9 +171,9 @@ def end_of(executor: Executor) -> BaseException | None:
         else:
             from concurrent.futures.process import BrokenProcessPool as kind
         return kind(str(broken))  # type: ignore[no-any-return]
-    for owner, name in ((executor, "_shutdown"), (executor, "_shutdown_thread"), (flags, "shutdown")):
-        if getattr(owner, name, False) is True:
-            return RuntimeError("cannot schedule new futures after shutdown")
+    shut = [getattr(executor, name, False) for name in ("_shutdown", "_shutdown_thread")]
+    if True in (*shut, getattr(flags, "shutdown", False)):
+        return RuntimeError("cannot schedule new futures after shutdown")
     begun = flags is None or getattr(executor, "_executor_manager_thread", None)
     if not begun and getattr(threading, "_SHUTTING_DOWN", False):
         # loky would start half of its threads now, and block the exit for ever.
@@ -186,6 +183,5 @@ def end_of(executor: Executor) -> BaseException | None:
 
 def is_end(error: BaseException) -> bool:
     """Return True if *error*, raised by ``submit``, says that the executor takes no more calls."""
-    if isinstance(error, BrokenExecutor):
-        return True
-    return isinstance(error, RuntimeError) and any(word in str(error) for word in ("shutdown", "shut down"))
+    shut = isinstance(error, RuntimeError) and re.search("shut ?down", str(error))
+    return isinstance(error, BrokenExecutor) or bool(shut)

@@ -20,8 +20,8 @@ from threads import beside, planned, until, without_collector
 
 from smqexec import Queue, Scheduler, settled
 from smqexec._engines import executors as _executors
-from smqexec._engines.channels import stream
 from smqexec._engines.executors import Adapted, Call, Engine
+from smqexec._engines.receivers import stream
 from smqexec._futures.remote_value import Remote
 
 

@@ -1,4 +1,4 @@
-"""Calls for a Dask cluster: pickled here, unpickled and made by a worker.
+"""Calls for a Dask cluster: pickled here, unpickled and made by a worker; and calls in the client's own loop.
 
 A call is pickled as one object, in which a number stands for each future of the cluster.  Dask sees the bytes
 and the futures as plain arguments, and gives the worker the values of the futures.  So a future may stand
@@ -12,7 +12,10 @@ Dask's scheduler needs no module that the call needs.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import Future as LocalFuture
+from concurrent.futures import wait
 from io import BytesIO
 from pickle import PicklingError, Unpickler
 from typing import Any
@@ -22,6 +25,45 @@ from distributed import Client, Future
 
 from ..._futures.remote_value import Remote
 from ..executors import Call, refused_part
+
+# Seconds after which a waiting thread asks whether the loop of the client still runs.
+ASKING = 1.0
+
+_ENDED = "the event loop of the Dask client has ended"
+
+
+def in_loop(client: Client, call: Callable[..., Awaitable[Any]], *args: Any) -> Any:
+    """Return the result of ``await call(*args)`` in the event loop of *client*.
+
+    Dask's own ``sync`` waits for ever if the client closes at the wrong moment: the loop ends, and loses the
+    call.
+
+    *call* may be a method of Dask's that blocks elsewhere: in the loop it returns an awaitable.
+
+    Raises:
+        ConnectionError: The loop has ended.
+        RuntimeError: This is the thread of the loop.
+        Exception: *call* raised it.
+    """
+    if client.asynchronous:
+        raise RuntimeError("the client's event loop can't wait for a value of the cluster; a thread can")
+    if client.status != "running":
+        raise ConnectionError(_ENDED)
+    outcome: LocalFuture[Any] = LocalFuture()
+
+    async def run() -> None:
+        try:
+            outcome.set_result(await call(*args))
+        except asyncio.CancelledError:
+            outcome.set_exception(ConnectionError(_ENDED))
+        except Exception as error:
+            outcome.set_exception(error)
+
+    client.loop.add_callback(run)
+    while not wait([outcome], ASKING).done:
+        if not client.loop.asyncio_loop.is_running() and not outcome.done():
+            raise ConnectionError(_ENDED)
+    return outcome.result()
 
 
 class _CallPickler(Pickler):  # type: ignore[misc]

@@ -3,10 +3,10 @@
 A `ClusterFuture` stands for a value at the cluster, which Dask's own future keeps there.  Its states::
 
     sent --> done                    the value is at the cluster, or the call has failed or was cancelled
-    sent --> sent                    the cluster dropped the call: `ClusterFuture.end` sends it again
+    sent --> sent                    the cluster dropped the call: `ClusterFuture._end` sends it again
     done --> done, with its value    `ClusterFuture.result` has fetched the value
 
-Dask calls `ClusterFuture.end` in a thread of its own.  The thread of the client's event loop must not wait
+Dask calls `ClusterFuture._end` in a thread of its own.  The thread of the client's event loop must not wait
 for the cluster; all other threads ask the cluster by ``in_loop``.
 """
 
@@ -20,9 +20,10 @@ import operator
 import threading
 import uuid
 from collections import deque
-from collections.abc import Callable, Mapping
-from concurrent.futures import BrokenExecutor, CancelledError, InvalidStateError, wait
-from contextlib import suppress
+from collections.abc import Callable, Generator, Mapping
+from concurrent.futures import BrokenExecutor, CancelledError, InvalidStateError
+from concurrent.futures import wait as wait_for
+from contextlib import contextmanager, suppress
 from functools import partial
 from time import monotonic
 from typing import Any, ClassVar
@@ -33,11 +34,10 @@ from typing_extensions import override
 
 from ..._calls.callables import name_of
 from ..._futures.remote_value import Remote
-from ..channels import Address, Receiver
 from ..executors import Call, Engine
-from .calls import pack, perform
-from .channel import ClusterConnection
-from .loop import in_loop
+from ..receivers import Address, Receiver
+from .calls import in_loop, pack, perform
+from .connection import ClusterConnection
 
 _NOTHING: Any = object()
 
@@ -81,7 +81,7 @@ class ClusterFuture(Remote):
     def __init__(self, executor: DaskExecutor, call: Call) -> None:
         super().__init__()
         self.executor = executor  # constant
-        # The next three are written by `send`, and by `end`, which Dask calls after that.
+        # The next three are written by `send`, and by `_end`, which Dask calls after that.
         # The call, until it is done.
         self._call: Call | None = call
         # The large call at a worker, until the call is done.
@@ -132,12 +132,9 @@ class ClusterFuture(Remote):
         super().result(timeout)
         with self._fetching:
             if self._value is _NOTHING:
-                client = self.executor.client
-                if client.status != "running":
-                    raise self.executor.broken()
                 try:
-                    self._value = in_loop(client, self.remote.result)
-                except CancelledError as error:
+                    self._value = in_loop(self.executor.client, self.remote.result)
+                except (CancelledError, ConnectionError) as error:
                     raise self._lost(error) from error
             return self._value
 
@@ -155,12 +152,12 @@ class ClusterFuture(Remote):
             perform, self._large or packed, *values,
             key=f"{call.name}-{uuid.uuid4()}", pure=False, fifo_timeout="0 s", **call.options,
         )  # fmt: skip
-        self.remote.add_done_callback(self.end)
-        if client.status != "running":  # if it closed before it had the call, Dask calls no `end`
-            with suppress(InvalidStateError):  # Dask has called `end`
+        self.remote.add_done_callback(self._end)
+        if client.status != "running":  # if it closed before it had the call, Dask calls no `_end`
+            with suppress(InvalidStateError):  # Dask has called `_end`
                 self.set_exception(self.executor.broken())
 
-    def end(self, remote: DaskFuture) -> None:
+    def _end(self, remote: DaskFuture) -> None:
         """End this future as *remote*, Dask's own, has ended: the callback of *remote*."""
         client = self.executor.client
         try:
@@ -172,8 +169,6 @@ class ClusterFuture(Remote):
             elif self._asked:
                 super().cancel()
                 self.set_running_or_notify_cancel()
-            elif client.status != "running":
-                self.set_exception(self.executor.broken())
             else:
                 in_loop(client, remote.result)  # raises the reason
         except Exception as error:  # the client may close meanwhile
@@ -185,19 +180,14 @@ class ClusterFuture(Remote):
                 self.set_exception(self._lost(error))
         self.executor._ends.append(monotonic())
         self._call = self._large = None
-        self._done_callbacks: list[Any] = []  # they refer to the arguments of the call
+        self._done_callbacks: list[Any] = []  # they refer to a queue
 
     def _lost(self, error: BaseException) -> BaseException:
         """Return the error of a call that Dask has cancelled unasked, with *error*."""
         return CallLost(str(error)) if self.executor.client.status == "running" else self.executor.broken()
 
     def part(self, key: Any) -> ClusterFuture:
-        """Return the future of ``result[key]``, which the cluster computes.
-
-        Raises:
-            BrokenCluster: The cluster was lost.
-            Exception: *key* cannot be pickled.
-        """
+        """Return the future of ``result[key]``, which the cluster computes."""
         return self.executor.submit(operator.getitem, self, key)
 
     def __repr__(self) -> str:
@@ -236,13 +226,11 @@ class DaskExecutor(Engine):
         if client.status != "running":
             raise ValueError(f"{client!r} is not connected: its status is {client.status!r}")
         self.client = client  # constant
-        # Guards `_shutdown`, and that no call is added to `_pending` after `shutdown` has copied it.
-        self._lock = threading.Lock()
+        # All other fields are written without a lock, by any thread.
         # The calls at the cluster.
         self._pending: set[ClusterFuture] = set()
         # `shutdown` was called.
         self._shutdown = False
-        # The next two are written without a lock, by the threads in which calls end or fail.
         # When the last calls ended.
         self._ends: deque[float] = deque(maxlen=RECENT)
         # The error of the cluster, once a call has found it lost: see ``executors.end_of``.
@@ -288,28 +276,28 @@ class DaskExecutor(Engine):
         return isinstance(future, ClusterFuture) and future.executor.client is self.client
 
     def call(self, call: Call) -> ClusterFuture:
+        if self._shutdown:
+            raise RuntimeError("cannot schedule new futures after shutdown")
         future = ClusterFuture(self, call)
-        if self.client.status != "running":
-            raise self.broken()
-        with self._lock:
-            if self._shutdown:
-                raise RuntimeError("cannot schedule new futures after shutdown")
-            self._pending.add(future)
-        try:
+        with self._breaking():
             future.send()
-        except BaseException as error:
-            self._pending.discard(future)
-            if self.client.status != "running" and isinstance(error, Exception):
-                raise self.broken() from error
-            raise
+        self._pending.add(future)
         future.add_done_callback(self._pending.discard)
         return future
 
     def address(self, receiver: Receiver, options: Mapping[str, Any]) -> Address:
         if options.get("retries"):
             raise ValueError("a generator task can't be retried, as its values are out: leave retries out")
-        try:
+        with self._breaking():
             return ClusterConnection(self.client, receiver).address
+
+    @contextmanager
+    def _breaking(self) -> Generator[None]:
+        """Raise `BrokenCluster` in place of an exception of a client that has lost its cluster."""
+        try:
+            if self.client.status != "running":
+                raise self.broken()
+            yield
         except Exception as error:
             if self.client.status != "running":
                 raise self.broken() from error
@@ -317,11 +305,9 @@ class DaskExecutor(Engine):
 
     def broken(self) -> BrokenCluster:
         """Record that the cluster is gone, and return the error that says so."""
-        error = BrokenCluster(
-            f"the connection to the cluster's scheduler was lost, or the client closed: {self.client!r}"
-        )
-        self._broken = error
-        return error
+        lost = f"the connection to the cluster's scheduler was lost, or the client closed: {self.client!r}"
+        self._broken = BrokenCluster(lost)
+        return self._broken
 
     @override
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
@@ -331,13 +317,9 @@ class DaskExecutor(Engine):
             wait: Return when the calls taken are done.
             cancel_futures: Ask the cluster to cancel these calls.
         """
-        with self._lock:
-            self._shutdown = True
-            pending = self._pending.copy()
+        self._shutdown = True
+        pending = self._pending.copy()
         for future in pending if cancel_futures else ():
             future.cancel()
         if wait:
-            _wait(pending)
-
-
-_wait = wait  # which is also the name of an argument
+            wait_for(pending)

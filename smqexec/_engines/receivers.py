@@ -30,42 +30,22 @@ from .._core.queue_state import Worker
 # Seconds until the next try to accept a connection, after an error: no file could be opened.
 RETRY = 0.01
 
-
-class WorkersEnd(Protocol):
-    """The worker's end of a connection.  All methods may raise EOFError or OSError: the other end is gone."""
-
-    def send(self, value: Any, /) -> None: ...
-    def recv(self) -> Any: ...
-    def close(self) -> None: ...
-
-
-class ReceiversEnd(Protocol):
-    """The end of this process.  All methods may raise EOFError or OSError: the worker is gone."""
-
-    def recv_bytes(self) -> bytes: ...
-    def send(self, answer: BaseException | None, /) -> None: ...
+BEGUN_ANEW = (
+    "the executor has begun a generator task again, after its worker was lost or had failed; "
+    "a generator task can't be repeated, as its values are out"
+)
 
 
 class Address(Protocol):
     """How the worker finds the receiver.  It is an argument of `stream`, so it can be pickled."""
 
-    def connect(self) -> Receiver | Remote | None:
+    def connect(self) -> Receiver | RemoteReceiver | None:
         """Return the receiver; None if it can't be reached from here.
 
         Raises:
-            BegunAnew: Another worker has had this call.
+            RuntimeError: Another worker has had this call.
         """
         ...
-
-
-class BegunAnew(RuntimeError):
-    """The executor has made the call of a generator task twice."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            "the executor has begun a generator task again, after its worker was lost or had failed; "
-            "a generator task can't be repeated, as its values are out"
-        )
 
 
 # In the worker.
@@ -112,16 +92,17 @@ def stream(address: Address, fn: Callable[..., Any], /, *args: Any, **kwargs: An
             if close is not None:
                 close()
     finally:
-        if isinstance(receiver, Remote):
+        if isinstance(receiver, RemoteReceiver):
             receiver.close()
     return True, unsent
 
 
-class Remote:
+class RemoteReceiver:
     """Stands for the receiver in a worker of another interpreter, process or machine."""
 
-    def __init__(self, connection: WorkersEnd) -> None:
-        self._connection = connection  # constant
+    def __init__(self, connection: Any) -> None:
+        # A ``multiprocessing.connection.Connection``, or the like; constant.
+        self._connection = connection
         # How many values were sent; written by the worker.
         self._sent = 0
 
@@ -192,14 +173,14 @@ class Receiver:
         """Return the result of the task, whose call has returned what `stream` returns.
 
         Raises:
-            BegunAnew: The executor has made the call twice, and the second worker could not connect.
+            RuntimeError: The executor has made the call twice, and the second worker could not connect.
             ValueError: There are more values than announced.
         """
         if not iterates:
             return value
         stream = self._task._stream
         if value and stream.values:
-            raise BegunAnew
+            raise RuntimeError(BEGUN_ANEW)
         for each in value:
             self._publish(each)
         return self._worker.queue.scheduler.streams.close_stream(self._task)
@@ -217,11 +198,11 @@ class LocalAddress(NamedTuple):
     secret: bytes  # that of the listener
     key: bytes  # of the receiver in its interpreter
 
-    def connect(self) -> Receiver | Remote | None:
-        if self.process == os.getpid():  # a forked process has a copy of the dictionary
-            receiver = _receivers.pop(self.key, None)
-            if receiver is not None:
-                return receiver
+    def connect(self) -> Receiver | RemoteReceiver | None:
+        # A forked process has a copy of the dictionary.
+        receiver = _receivers.pop(self.key, None) if self.process == os.getpid() else None
+        if receiver is not None:
+            return receiver
         from multiprocessing.connection import Client
 
         try:
@@ -232,8 +213,8 @@ class LocalAddress(NamedTuple):
             return None
         if not begun:
             connection.close()
-            raise BegunAnew
-        return Remote(connection)
+            raise RuntimeError(BEGUN_ANEW)
+        return RemoteReceiver(connection)
 
 
 def local_address(receiver: Receiver) -> LocalAddress:
@@ -279,7 +260,7 @@ def _welcome(connection: Any, secret: bytes) -> None:
             serve(connection, receiver)
 
 
-def serve(connection: ReceiversEnd, receiver: Receiver) -> None:
+def serve(connection: Any, receiver: Receiver) -> None:
     """Give *receiver* the values that come through *connection*, until the worker is gone."""
     with suppress(EOFError, OSError):
         while True:

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import threading
 import uuid
-from collections.abc import Awaitable, Callable
 from concurrent.futures import CancelledError
 from contextlib import suppress
 from typing import Any, NamedTuple
@@ -23,8 +22,8 @@ from typing import Any, NamedTuple
 from distributed import Client, Queue, get_worker
 from distributed.protocol import pickle
 
-from ..channels import BegunAnew, Receiver, Remote, serve
-from .loop import in_loop
+from ..receivers import BEGUN_ANEW, Receiver, RemoteReceiver, serve
+from .calls import in_loop
 
 # The first word to the worker.
 BEGIN = "begin"
@@ -43,13 +42,13 @@ class ClusterAddress(NamedTuple):
     values: str
     answers: str
 
-    def connect(self) -> Remote:  # pragma: no cover - called on workers
+    def connect(self) -> RemoteReceiver:  # pragma: no cover - called on workers
         connection = _WorkerEnd(Queue(self.values), Queue(self.answers))
         with suppress(TimeoutError):
             if connection.answers.get(timeout=BEGINNING) == BEGIN:
-                return Remote(connection)
+                return RemoteReceiver(connection)
         connection.close()
-        raise BegunAnew
+        raise RuntimeError(BEGUN_ANEW)
 
 
 class _WorkerEnd:  # pragma: no cover - used on workers
@@ -101,28 +100,19 @@ class ClusterConnection:
         threading.Thread(target=self._serve, name="smqexec-values").start()
 
     def _serve(self) -> None:
-        serve(self, self._receiver)
         with suppress(Exception):  # the cluster is gone
+            serve(self, self._receiver)
             self._values.close()
             self._answers.close()
 
     def send(self, error: BaseException | None) -> None:
-        self._ask(self._answers.put, pickle.dumps(error))
+        in_loop(self._client, self._answers.put, pickle.dumps(error))
 
     def recv_bytes(self) -> bytes:
         while not self._receiver.ended:
             with suppress(TimeoutError):
-                return self._ask(self._values.get, POLLING)  # type: ignore[no-any-return]
+                return in_loop(self._client, self._values.get, POLLING)  # type: ignore[no-any-return]
         raise EOFError
-
-    def _ask(self, call: Callable[..., Awaitable[Any]], argument: Any) -> Any:
-        """Return the result of a *call* to the cluster; raise ConnectionError if the cluster is gone."""
-        try:
-            return in_loop(self._client, call, argument)
-        except TimeoutError:
-            raise
-        except Exception as error:
-            raise ConnectionError("the cluster is gone") from error
 
 
 async def _open(client: Client, name: str) -> Queue:

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import remote_calls
 from gate import DEADLINE
-from internals import channels, stream_of
+from internals import receivers, stream_of
 from threads import beside
 
 from smqexec import Queue, Scheduler, number_of_results
@@ -164,7 +164,7 @@ def test_worker_whose_connection_no_thread_can_serve_returns_all_values(
         raise RuntimeError("can't start new thread")
 
     with queue_on(far()) as queue:
-        monkeypatch.setattr(channels, "threading", SimpleNamespace(Thread=refuse))
+        monkeypatch.setattr(receivers, "threading", SimpleNamespace(Thread=refuse))
         assert queue.submit(count, 3).result(DEADLINE) == [0, 1, 2]
         monkeypatch.undo()
         assert queue.submit(count, 3).result(DEADLINE) == [0, 1, 2]
@@ -225,8 +225,8 @@ def test_worker_whose_receiver_is_gone_closes_the_generator() -> None:
             closed.append("closed")
 
     ours, theirs = Pipe()
-    address: Any = SimpleNamespace(connect=lambda: channels.Remote(theirs))
-    call = beside(channels.stream, address, endless)
+    address: Any = SimpleNamespace(connect=lambda: receivers.RemoteReceiver(theirs))
+    call = beside(receivers.stream, address, endless)
     assert ours.recv() == 1
     ours.close()
     assert isinstance(call.exception(DEADLINE), EOFError | OSError)
@@ -255,7 +255,7 @@ def test_generator_is_closed_if_the_executor_cancels_its_future_while_it_runs() 
 
 
 def test_strangers_are_ignored() -> None:
-    address, _ = channels.listen(remote_calls.os.getpid())
+    address, _ = receivers.listen(remote_calls.os.getpid())
     with Client(address), queue_on(far()) as queue:  # the first one says nothing
         with pytest.raises(AuthenticationError):
             Client(address, authkey=b"guessed")
@@ -271,19 +271,19 @@ def test_connections_are_accepted_again_after_an_error(monkeypatch: pytest.Monke
 
     full = Full()
     with pytest.raises(KeyboardInterrupt):
-        channels._accept(full, b"")
+        receivers._accept(full, b"")
     assert not full.errors
 
 
 def test_exception_that_can_be_unpickled_is_raised_as_it_is() -> None:
     with pytest.raises(ValueError, match="bad frame"):
-        channels.perform(remote_calls.fail, ("bad frame",), {})
+        receivers.perform(remote_calls.fail, ("bad frame",), {})
     with pytest.raises(StopIteration):
-        channels.perform(next, (iter(()),), {})
-    assert channels.perform(divmod, (7, 2), {}) == (3, 1)
+        receivers.perform(next, (iter(()),), {})
+    assert receivers.perform(divmod, (7, 2), {}) == (3, 1)
 
 
 def test_exception_that_can_not_be_unpickled_is_replaced() -> None:
     with pytest.raises(PicklingError, match=r"the call raised OneSided\('no light'\)") as raised:
-        channels.perform(remote_calls.raise_one_sided, ("no light",), {})
+        receivers.perform(remote_calls.raise_one_sided, ("no light",), {})
     assert type(raised.value.__cause__).__name__ == "OneSided"
