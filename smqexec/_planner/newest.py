@@ -1,24 +1,23 @@
 """Newest first: the order of a depth-first search from the newest pending node.
 
-The order in one sentence: start at the newest pending node, visit dependencies in argument order, go
-on with the next newest node not yet visited; the first ready node met starts first.  To search anew
-for each free slot would cost the whole graph each time.  So searches are suspended and kept::
+Start at the newest pending node, visit dependencies in argument order, go on with the next newest node
+not yet visited: the first ready node met starts first.  To search anew for each free slot would cost the
+whole graph each time.  So searches are suspended and kept::
 
-    todo         what is still to be searched: waiting nodes that no search has visited, and
-                 suspended searches
-    queue.line   what may start: ready nodes that no search owns, and the shelves of searches
+    todo         to be searched: waiting nodes that no search has visited, and suspended searches
+    queue.line   may start: ready nodes that no search owns, and the shelves of searches
 
-Both are in order of number, the highest first.  A node has a number of its own.  A search begins at
-its head, and has the number of its head.  A shelf holds the ready nodes of one search for one queue,
-and has the number of the search.  While the first of `todo` has a higher number than the first of
-`queue.line`, `take` goes on searching there.  Otherwise the first of `queue.line` starts.
+Both are in order of number, the highest first.  A node has a number of its own.  A search has that of its
+head, where it began.  A shelf holds the ready nodes of one search for one queue, and has the number of the
+search.  While the first of `todo` has a higher number than the first of `queue.line`, `take` goes on
+searching there.  Otherwise the first of `queue.line` starts.
 
 Example, with one slot.  Three tasks are submitted: a = f(), b = g(a), c = h(b, a)::
 
     event            todo          queue.line   what happens
     (submitted)      b, c          a            c is newer than a: a search begins at c
     begin at c       search of c   a            it owns c and b; a, the next dependency, is ready
-    advance          search of c                it owns a too; a starts
+    advance          search of c                a starts
     a is done        search of c                b becomes ready, and starts
     submit d = i()   search of c   d            d is newer than c
     b is done                      c, d         c, the head, is ready: the search ends; d is newer
@@ -30,8 +29,7 @@ changes by three events only:
 * A newer node that leads to it is searched.  The newer search takes the node over from an older
   search.  A search never visits what a newer search owns.
 * It is promoted: it leaves its search and goes by its new number.
-* A node through which it was visited is dropped.  `dropped` finds all such nodes and dissolves the
-  searches that own them or lead to them.
+* A node through which it was visited is dropped: see `dropped`.
 
 Invariant: if a live search owns a node but not a pending dependency of it, then a newer search
 owns that dependency, or something in `todo`, at least as new, leads to it.

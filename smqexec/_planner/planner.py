@@ -1,7 +1,7 @@
 """The verbs, and the graph: which node waits for which.  The order decides which ready node starts first.
 
 A node waits while a dependency is not done.  The planner calls its order for each event of a node:
-`put` (it was added), `freed` (it became ready), `leave` (it is about to end), `dropped` and `promote`.
+`put` (it was added), `list_ready` (it became ready), `leave` (it is about to end), `dropped` and `promote`.
 No method checks its arguments, blocks, or calls user code.  The owner's lock serialises all calls.
 
 The order is a cache over the graph: `rebuild` makes it anew from the pending nodes.

@@ -387,6 +387,18 @@ def test_limit_cuts_a_search_into_slices() -> None:
     assert plan.steps() == 101
 
 
+def test_search_looks_at_each_node_once() -> None:
+    """Also at nodes of another queue; and at none while no node of its queue is ready."""
+    plan = Plan(queues="qr")
+    plan.put("z@r a x@r y@r w@r b:x s:axywb")
+    assert [plan.take("q"), plan.take("q"), plan.steps()] == ["a", None, 2]
+    assert [plan.take("r"), plan.steps()] == ["x", 3]
+    plan.done("x")
+    assert [plan.take("q"), plan.steps()] == ["b", 6]
+    assert [plan.take("r"), plan.take("r"), plan.take("r")] == ["y", "w", "z"]
+    assert plan.steps() == 6
+
+
 # Nothing grows, and nothing is kept.
 
 
