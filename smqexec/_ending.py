@@ -109,7 +109,7 @@ class Ending:
         self._cancel(queues)
         # After the pending tasks: so the end of a running task lets none of them begin.
         with self._core.exclusive():
-            running = [task for queue in queues for task in queue.running_tasks()]
+            running = self._core.running_tasks(queues)
         for task in running:
             task.cancel()
         self._cancel(queues)  # tasks that running tasks have submitted meanwhile

@@ -20,7 +20,7 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 from weakref import WeakSet
 
 from .._calls.interrupts import LOGGER, interruptible, uninterrupted
@@ -28,15 +28,13 @@ from .._futures.names import counted
 from .queue_state import CURRENT
 from .state import State
 
-T = TypeVar("T")
-
 # All schedulers that exist.
 schedulers: WeakSet[State] = WeakSet()
 # How many exit hooks there were when ours was registered last.
 _hooks = 0
 
 
-def members(found: WeakSet[T]) -> list[T]:
+def members(found: WeakSet[Any]) -> list[Any]:
     """Return what is in *found*."""
     while True:
         # Before CPython 3.14 the iteration fails if another thread frees a member meanwhile.

@@ -157,10 +157,6 @@ class QueueState(PlannedQueue):
         """How many tasks are waiting or ready."""
         return self.waiting + self.ready
 
-    def running_tasks(self) -> list[Task[Any]]:
-        """Return the tasks of all workers, those that wait while others run nested in them too."""
-        return [task for worker in self.workers for task in worker.tasks()]
-
     @property
     def lost(self) -> bool:
         """Whether the user's queue was collected."""

@@ -13,7 +13,7 @@ workers as it may have.
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeAlias, cast
 
 from .._futures.at_end import AtEnd
@@ -115,9 +115,10 @@ class State(Exclusive):
         self.lock = ForkedLock()
         self.observers = cast("EventSink", ())
 
-    def running_tasks(self) -> list[Any]:
-        """Return the running tasks of all queues.  The lock is held."""
-        return [task for queue in self.queues for task in queue.running_tasks()]
+    def running_tasks(self, queues: Iterable[QueueState] | None = None) -> list[Any]:
+        """Return the running tasks of *queues*, or of all, also those that wait.  The lock is held."""
+        found = self.queues if queues is None else queues
+        return [task for queue in found for worker in queue.workers for task in worker.tasks()]
 
     def waiting_tasks(self) -> set[Any]:
         """Return the running tasks that wait for a condition, and do not count as running for it.  Locked."""

@@ -219,7 +219,10 @@ class Termination:
                 continue
             queue: Any = task._home
             if isinstance(task, Item):
-                self._unlist(task)
+                core.relays.discard(task)
+                stream = None if task._source is None else task._source._stream
+                if stream is not None:  # else a later request would return this item, which has no value
+                    stream.items.pop(task._key, None)
             else:
                 touched[queue] = None
                 if failure is None:
@@ -237,13 +240,6 @@ class Termination:
                 queue.wake_idle()
         core.wake_condition_waiters()
         return freed
-
-    def _unlist(self, item: Item[Any]) -> None:
-        """Remove *item* from the requested items of its task.  The lock is held."""
-        self._core.relays.discard(item)
-        stream = None if item._source is None else item._source._stream
-        if stream is not None:  # else a later request would return this item, which has no value
-            stream.items.pop(item._key, None)
 
     def perform(self, effects: Effects, ran: Task[Any] | None = None) -> None:
         """Start workers, then `finish` what has ended."""

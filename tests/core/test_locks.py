@@ -72,7 +72,7 @@ METHODS: dict[type, str] = {
     Allocation: "take blockers",
     Allocating: "add_allocation allocate _allocation_ended _releaser_ended _give_back",
     Submission: "_plain _add_special _refuse",
-    Termination: "forget pending drop _drop_some _unlist",
+    Termination: "forget pending drop _drop_some",
     Wake: "take wake_for wake wake_all",
     State: "wake_condition_waiters waiting_tasks yield_lock",
     Waiting: "at_rest",
