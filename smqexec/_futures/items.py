@@ -1,10 +1,8 @@
 """Items, and the streams of generator tasks.
 
 For the planner an item is a relay that depends on its task: no worker starts it.  The worker that publishes
-the value of a generator task ends its item.  The thread that ends an ordinary task takes the item's part of
-the result.  An item that is requested after its value, or error, is known is made done.
-
-The scheduler's lock guards pending items; a done item never changes.
+the value of a generator task ends its item; the thread that ends an ordinary task takes the item's part of
+the result.  The scheduler's lock guards pending items.  An item is made done if its value or error is known.
 """
 
 from __future__ import annotations

@@ -86,8 +86,7 @@ class Task(PlannedFuture[R]):
     # dependencies; then a list.  Of no other form None before the start.
     _args: Any
     _kwargs: Any
-    # The stream of a generator task, in its own dictionary; None before the task has started or an item was
-    # requested.
+    # Of a generator task, in its own dictionary; None before its start, and before a request for an item.
     _stream: Stream | None = None
 
     def _empty(self, needs: list[Any]) -> None:
@@ -270,16 +269,15 @@ class Task(PlannedFuture[R]):
 
     def _streaming(self) -> Stream | None:
         """Return the stream of a generator task, pending, running or done; None for an ordinary one."""
-        stream = self._stream
-        if stream is None:
+        if self._stream is None:
             # Read after `_stream`: a worker makes the stream, then releases the function.
             fn, queue = self._fn, self._queue
             if callable(fn) and generates(fn):
                 if queue is not None:
                     queue.scheduler.streams.stream(self, announcement(fn) is not None)
-                if self._stream is None and self._stage != DONE:
-                    self._stream = Stream(False)  # it has failed or was cancelled
-            stream = self._stream
+                if self._stream is None and self._stage > DONE:  # it has failed or was cancelled
+                    self._stream = Stream(False)
+        stream = self._stream
         if stream is not None and self._stage == DONE and not stream.closed:
             return None  # an ordinary task: its function looked like a generator function
         return stream
