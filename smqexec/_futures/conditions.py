@@ -37,19 +37,18 @@ class Condition:
     def __init__(self, future: Any) -> None:
         self._future = future  # constant
 
-    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
+    def acquire(self, *_: object) -> bool:
         """Freeze what the calling thread sees of the future.  This never blocks."""
-        counts = HELD.counts
-        key = ref(self._future, counts.pop)
-        if self._future._stage < DONE or key in counts:
+        future, counts = self._future, HELD.counts
+        if future._stage < DONE or (counts and ref(future) in counts):
+            key = ref(future, counts.pop)
             counts[key] = counts.get(key, 0) + 1
         return True
 
     def release(self) -> None:
         """Let the calling thread see the future as it is."""
         counts = HELD.counts
-        key = ref(self._future, counts.pop)
-        if key in counts:
+        if counts and (key := ref(self._future)) in counts:
             counts[key] -= 1
             if not counts[key]:
                 del counts[key]

@@ -319,7 +319,7 @@ class PlannedFuture(Node, Future[R]):
     @override
     def _state(self) -> str:  # type: ignore[override]
         stage = self._stage
-        if stage >= DONE and ref(self) in HELD.counts:  # frozen for this thread
+        if stage >= DONE and HELD.counts and ref(self) in HELD.counts:  # frozen for this thread
             return PENDING
         return _FUTURE_STATES.get(stage, PENDING)
 

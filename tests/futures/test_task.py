@@ -72,6 +72,10 @@ def test_a_thousand_results_do_not_grow_the_traceback() -> None:
                 last.result(DEADLINE)
             lengths.add(len(traceback.extract_tb(caught.value.__traceback__)))
         assert len(lengths) == 1
+        # A dependent that fails later has the traceback of the failure, too.
+        with pytest.raises(Broken) as late:
+            queue.submit(add, last).result(DEADLINE)
+        assert len(traceback.extract_tb(late.value.__traceback__)) in lengths
         # What is shown: this test, `result`, and where it was raised; none of our worker.
         names = [frame.name for frame in traceback.extract_tb(caught.value.__traceback__)]
         assert names[0] == "test_a_thousand_results_do_not_grow_the_traceback"
@@ -777,6 +781,18 @@ def test_others_get_in_while_many_tasks_end(how: str, order: str, monkeypatch: p
         monkeypatch.undo()
         assert scheduler.wait(DEADLINE)
         check_order(scheduler)
+
+
+def test_signal_handler_asks_for_an_ended_task_while_others_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has interrupted the thread that holds the lock, so it must not take the lock."""
+    with planned(1, stopped=True) as (scheduler, queue):
+        tasks = [queue.submit(abs, 1)]
+        for _ in range(1000):
+            tasks.append(queue.submit(str, tasks[-1]))
+        told: list[Any] = []
+        monkeypatch.setattr(core_of(scheduler), "yield_lock", lambda: told.append(outcome(tasks[0])))
+        assert tasks[0].cancel()
+        assert set(told) == {"cancelled"}
 
 
 def test_shutdown_while_many_tasks_end_cancels_those_that_are_left(monkeypatch: pytest.MonkeyPatch) -> None:

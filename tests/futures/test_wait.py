@@ -5,6 +5,7 @@ from __future__ import annotations
 import concurrent.futures._base
 import sys
 import threading
+import weakref
 from collections.abc import Callable
 from concurrent.futures import (
     ALL_COMPLETED,
@@ -19,12 +20,12 @@ from typing import Any
 
 import pytest
 from gate import DEADLINE, Gate
-from internals import core_of, waiters_of
+from internals import HELD, core_of, waiters_of
 from marks import slow_but
 from outcomes import fail
 from programs import forks, run
 from strikes import PACKAGE, press_ctrl_c, strike
-from threads import beside, planned, until
+from threads import beside, planned, until, until_gone, without_collector
 
 import smqexec
 from smqexec import Queue
@@ -167,6 +168,7 @@ def test_signal_handler_ends_a_task_in_the_midst_of_as_completed() -> None:
 
 
 def test_waiter_leaves_while_all_are_told() -> None:
+    """Its thread has read the record before the end."""
     told: list[Any] = []
 
     class Waiter:
@@ -175,12 +177,25 @@ def test_waiter_leaves_while_all_are_told() -> None:
             told.append(self)
 
     with planned(1, stopped=True) as (_, queue):
-        task = queue.submit(int)
-        waiters: Any = task._waiters
+        task: Any = queue.submit(int)
         for _ in range(3):
-            waiters.append(Waiter())
+            task._waiters.append(Waiter())
+        waiters = waiters_of(task)
+        task._waiters.remove(None)  # it is no waiter
         assert task.cancel()
         assert len(told) == 3
+
+
+def test_condition_that_is_never_released_keeps_nothing() -> None:
+    with without_collector(), planned(1, stopped=True) as (_, queue):
+        task: Any = queue.submit(int)
+        task._condition.acquire()
+        assert task.cancel()
+        assert task._state == "PENDING"
+        gone = weakref.ref(task)
+        del task
+        until_gone(gone)
+        assert not HELD.counts
 
 
 @pytest.mark.parametrize("mode", [ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION])

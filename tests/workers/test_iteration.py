@@ -153,6 +153,11 @@ def test_iterating_a_failed_task_or_asking_its_length_keeps_no_reference() -> No
         async for _ in box.pop():
             pass
 
+    def iterate_here(box: list[Any]) -> None:
+        values = iter(box.pop())
+        for _ in values:
+            pass
+
     def raises(box: list[Any], how: Callable[[Any], object]) -> bool:
         try:
             how(box)
@@ -161,7 +166,7 @@ def test_iterating_a_failed_task_or_asking_its_length_keeps_no_reference() -> No
         return False
 
     with without_collector(), planned(1) as (_, queue):
-        hows: list[Callable[[Any], object]] = [lambda box: list(box.pop()), lambda box: len(box.pop())]
+        hows: list[Callable[[Any], object]] = [iterate_here, lambda box: len(box.pop())]
         for how in (*hows, lambda box: asyncio.run(iterate(box))):
             box = [queue.submit(fail_after, 1)]
             assert outcome(box[0])
