@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -36,23 +37,30 @@ if TYPE_CHECKING:
 #: Functions to call with each new scheduler.
 newcomers: list[Callable[[Any], object]] = []
 
-# The numbers of observed tasks, in all schedulers of the process.  Guarded by `_numbering`, since counting is
-# not atomic without the GIL.  Reentrant: a finalizer may interrupt a thread that counts.
+# The numbers of observed tasks, in all schedulers of the process.
 _numbers = itertools.count(1)
+# Guards `_numbers` without the GIL.  Reentrant: a finalizer may interrupt a thread that counts.
 _numbering: Any = threading.RLock()
 
 if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows can't fork
     os.register_at_fork(after_in_child=_numbering._at_fork_reinit)  # a thread may hold it at the fork
 
 
+def _next_number() -> int:
+    with _numbering:
+        return next(_numbers)
+
+
+# With the GIL, counting is atomic.
+next_number = _numbers.__next__ if getattr(sys, "_is_gil_enabled", lambda: True)() else _next_number
+
+
 def number_of(task: Any) -> int:
     """Return the number of *task* in events.  It is given when it is first needed, and never changed."""
     number: int = task._serial
     if not number:
-        with _numbering:
-            number = next(_numbers)
         # Atomic: if another thread numbers the task too, the first number stays.
-        number = vars(task).setdefault("_serial", number)
+        number = vars(task).setdefault("_serial", next_number())
     return number
 
 
@@ -149,8 +157,7 @@ class Observers(tuple[Observation, ...]):
         numbers: tuple[int, ...] = ()
         if kwargs is not None:  # None: no dependencies, also not by the option ``after``
             numbers = numbers_of([future for future, _ in dependencies(args, kwargs)])
-        with _numbering:
-            task._serial = next(_numbers)  # no other thread knows the task
+        task._serial = next_number()  # no other thread knows the task
         self.notify("submit", queue, task, dependencies=numbers)
 
     def notify(

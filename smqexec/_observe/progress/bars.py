@@ -77,6 +77,6 @@ def bars(statistics: Statistics) -> Table:
         bar = ProgressBar(reading.submitted, reading.ended)
         words = [Text(words, _STYLES[state]) for state, words in reading.states().items()]
         states = Text(" ", no_wrap=True, overflow="ellipsis").join(words)
-        last = "stopped" if statistics.stopped else reading.remaining()
+        last = "stopped" if statistics.scheduler.stopped else reading.remaining()
         table.add_row(name, bar, reading.counts(), states, reading.pace(), last)
     return table

@@ -65,17 +65,13 @@ class Statistics:
     """Counts of the queues of *scheduler*, or of *only* one, since the statistics were made."""
 
     def __init__(self, scheduler: State, only: QueueState | None = None) -> None:
-        self._scheduler = scheduler
+        self.scheduler = scheduler
         self._only = only
         self._began = self._last = clock()  # `_last`: the time of the last reading
         # Also of queues that the scheduler has forgotten since.
         self._histories: dict[QueueState, _History] = {}
         for queue, counts in self._counts().items():
             self._histories[queue] = _History(self._began, counts)
-
-    @property
-    def stopped(self) -> bool:
-        return self._scheduler.stopped
 
     def read(self) -> list[Reading]:
         """Return the progress of each queue that has or had tasks.  Cost: some 5 µs a queue."""
@@ -98,13 +94,13 @@ class Statistics:
         for reading in self.read():
             words = [*reading.states().values(), reading.pace(), reading.remaining()]
             parts.append(", ".join([f"{printable(reading.name)} {reading.counts()}", *filter(None, words)]))
-        if self.stopped:
+        if self.scheduler.stopped:
             parts.append("stopped")
         return f"smqexec, {duration(clock() - self._began)}: {'; '.join(parts) or 'no tasks'}\n"
 
     def _counts(self) -> dict[QueueState, dict[str, int]]:
-        with self._scheduler.exclusive():
-            queues = self._scheduler.queues if self._only is None else [self._only]
+        with self.scheduler.exclusive():
+            queues = self.scheduler.queues if self._only is None else [self._only]
             return {queue: queue.counts() for queue in dict.fromkeys([*self._histories, *queues])}
 
 

@@ -62,7 +62,7 @@ class Encoder:
         self.lines.append(json.dumps(event, separators=(",", ":")) + ",")
 
     def add(self, note: Note) -> None:
-        """Add the line for an event."""
+        """Add the line for an event, unless the submit of its task was interrupted, and so is not known."""
         kind, time, number, name, queue, worker, needs, index, outcome = note
         at = (time - self._began) * 1e6
         if queue is None:
@@ -72,9 +72,16 @@ class Encoder:
             self.submitted(f"{at:.3f}", number, name, needs)
         elif kind == "start":
             self.started(at, number, queue, worker)
-        elif kind == "end":
-            self._ended(at, number, queue, outcome)
-        elif number in self._running:
+        elif kind == "end" and number in self._running:
+            place = self._running.pop(number)
+            self.lines.append(
+                f'{{"ph":"E",{place},"ts":{at:.3f},"args":{{"number":{number},"outcome":"{outcome}"}}}},'
+            )
+        elif kind == "end" and number in self._facts:  # the task never ran
+            facts, place = self._facts.pop(number), f'"ph":"i","s":"p",{self._add_place(queue, None)}'
+            outcome = f'"outcome":"{outcome}"'
+            self.lines.append(f'{{{place},"ts":{at:.3f},"cat":"dropped",{facts},{outcome}}}}},')
+        elif kind == "item" and number in self._running:
             place = f'"ph":"i","s":"t",{self._running[number]}'
             args = f'{{"number":{number},"item":{index}}}'
             self.lines.append(f'{{{place},"ts":{at:.3f},"cat":"item","name":"item {index}","args":{args}}},')
@@ -82,8 +89,10 @@ class Encoder:
     def submitted(self, at: str, number: int, name: str, needs: tuple[int, ...]) -> None:
         """Note that a task was submitted *at* so many microseconds; null: before the recording began."""
         if number not in self._running:  # else the recording began in the middle of its submit
-            args = f'"number":{number},"submitted":{at},"dependencies":{[*needs]}'
-            self._facts[number] = f'"name":{_quoted(name)},"args":{{{args}'
+            name = _quoted(name)
+            self._facts[number] = (
+                f'"name":{name},"args":{{"number":{number},"submitted":{at},"dependencies":{[*needs]}'
+            )
 
     def started(self, at: float, number: int, queue: QueueState, worker: int | str | None) -> None:
         """Note that a task started *at* so many microseconds."""
@@ -92,18 +101,6 @@ class Encoder:
             place = self._places.get((ref(queue), worker)) or self._add_place(queue, worker)
             self._running[number] = place
             self.lines.append(f'{{"ph":"B",{place},"ts":{at:.3f},"cat":"task",{facts}}}}},')
-
-    def _ended(self, at: float, number: int, queue: QueueState, outcome: str | None) -> None:
-        place = self._running.pop(number, None)
-        if place is not None:
-            self.lines.append(
-                f'{{"ph":"E",{place},"ts":{at:.3f},"args":{{"number":{number},"outcome":"{outcome}"}}}},'
-            )
-        elif number in self._facts:  # else its submit was interrupted
-            facts, place = self._facts.pop(number), self._add_place(queue, None)
-            self.lines.append(
-                f'{{"ph":"i","s":"p",{place},"ts":{at:.3f},"cat":"dropped",{facts},"outcome":"{outcome}"}}}},'
-            )
 
     def look(self, time: float) -> None:
         """Add the time if any task runs: it shows how long a program was alive whose tasks hung."""

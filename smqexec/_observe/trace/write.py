@@ -128,9 +128,9 @@ class Recording:
     def _write(self, last: bool) -> None:
         """Write all notes; if *last*, also the end of the file."""
         with self._lock:
-            encoder = self._encoder
-            for _ in range(len(self._notes)):
-                encoder.add(self._notes.popleft())
+            encoder, notes = self._encoder, self._notes
+            for _ in range(len(notes)):
+                encoder.add(notes.popleft())
             (encoder.finish if last else encoder.look)(perf_counter())
             left = memoryview("\n".join([*encoder.lines, ""]).encode())
             encoder.lines.clear()
