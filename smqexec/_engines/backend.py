@@ -1,17 +1,10 @@
 """The backend of a queue whose tasks run on an executor: processes, interpreters, a cluster.
 
-A worker of such a queue has no thread and is never idle.  It advances in *steps*; each step runs in the
-thread that causes it.  The way of a call::
-
-    a task becomes ready    Wake.start calls `start` for a new worker: step `_advance`
-    _advance                the worker takes the task; `_submit` gives its call to the executor
-    the future is done      the executor calls our callback: step `_end`
-    _end                    the worker completes the task, takes the next task if one is ready, and
-                            advances; without a task the worker leaves
-
-So at most ``max_workers + prefetch`` calls are at the executor, and without *prefetch* the executor's own
-order decides nothing.  A generator task also has a receiver, which publishes its values while the call runs.
-No method of the executor is called while the scheduler's lock is held.
+A worker of such a queue has no thread.  It advances in *steps*, each in the thread that causes it.  In
+`_advance` it takes a task and submits its call.  `_end`, which the callback of the call's future causes, ends
+the task; then the worker advances again, and leaves if no task is ready.  So at most ``max_workers +
+prefetch`` calls are at the executor, and without *prefetch* the executor's own order decides nothing.  No
+method of the executor is called while the scheduler's lock is held.
 
 Ends do not nest: an end inside a step of the same thread waits for that step.  So an executor that makes each
 call inside ``submit`` causes no recursion.  Starts do nest: so no slot is free while callbacks of an ended
@@ -43,7 +36,7 @@ from .._futures.remote_value import Kept, stand_in
 from .._futures.task import Task
 from .._workers.generators import open_stream
 from .._workers.pools import check_width
-from .executors import Adapted, Call, Engine, is_end, workers_of
+from .executors import Adapted, Call, Engine, is_end
 from .receivers import Receiver, stream
 
 _backends = count()  # numbers in the names of queues; `next` is atomic
@@ -54,8 +47,9 @@ def on_executor(
 ) -> QueueState:
     """Return the state of a new queue on *executor*, which may tell *max_workers* and the name."""
     kind = type(executor).__name__
-    max_workers = workers_of(executor) if max_workers is None else max_workers
     if max_workers is None:
+        max_workers = getattr(executor, "max_workers", None) or getattr(executor, "_max_workers", None)
+    if not isinstance(max_workers, int):
         raise TypeError(f"max_workers must be given: {kind} does not tell how many workers it has")
     check_width(max_workers)
     engine = executor if isinstance(executor, Engine) else Adapted(executor)
@@ -188,7 +182,10 @@ class ExecutorBackend(Backend):
         if queue.scheduler.observers:
             queue.scheduler.observers.notify("start", queue, worker.task, worker.thread)
         receiver = Receiver(worker) if generates(worker.task._fn) else None  # type: ignore[union-attr]
-        done: Callable[[Future[Any]], None] = partial(self._done, worker, receiver)
+
+        def done(future: Future[Any]) -> None:
+            self._do(partial(self._end, worker, receiver, future))
+
         try:
             # The executor may make the call now, and the call may wait for a task that this thread starts.
             later, _steps.later = _steps.later, None
@@ -239,23 +236,16 @@ class ExecutorBackend(Backend):
 
     # How calls end.
 
-    def _done(self, worker: Worker, receiver: Receiver | None, future: Future[Any]) -> None:
-        """Cause the end of the task of *worker*: the callback of *future*."""
-        self._do(partial(self._end, worker, receiver, future))
-
     def _end(self, worker: Worker, receiver: Receiver | None, future: Any) -> None:
         """End the task of *worker* with the outcome of *future*, and advance."""
         with breakdown_on_error(worker.queue.scheduler, worker, worker.task):
             value: Any = None
-            error: BaseException | None
             try:
                 # To raise the exception of *future* here would keep frames of ours.
-                error = CancelledError() if future.cancelled() else future.exception()
-                if error is not None:
-                    pass
-                elif receiver is not None:
+                error: BaseException | None = CancelledError() if future.cancelled() else future.exception()
+                if error is None and receiver is not None:
                     value = receiver.result(*future.result())
-                else:
+                elif error is None:
                     value = Kept(future) if self.remote_values else future.result()
             except BaseException as raised:  # by *receiver*, or by a future of the executor's own class
                 error, future = raised, None

@@ -150,15 +150,6 @@ def refused_part(
     return None
 
 
-def workers_of(executor: Executor) -> int | None:
-    """Return how many calls *executor* runs at the same time, or None if it does not tell."""
-    for name in ("max_workers", "_max_workers"):
-        number = getattr(executor, name, None)
-        if isinstance(number, int) and number > 0:
-            return number
-    return None
-
-
 def end_of(executor: Executor) -> BaseException | None:
     """Return the error of *executor* if it says that it is broken or shut down."""
     flags = getattr(executor, "_flags", None)  # loky's
@@ -167,7 +158,7 @@ def end_of(executor: Executor) -> BaseException | None:
         return broken
     if broken is True or isinstance(broken, str):
         if isinstance(executor, ThreadPoolExecutor):
-            kind: Any = getattr(executor, "BROKEN", BrokenThreadPool)
+            kind: Any = BrokenThreadPool
         else:
             from concurrent.futures.process import BrokenProcessPool as kind
         return kind(str(broken))  # type: ignore[no-any-return]

@@ -93,7 +93,7 @@ def stream(address: Address, fn: Callable[..., Any], /, *args: Any, **kwargs: An
                 close()
     finally:
         if isinstance(receiver, RemoteReceiver):
-            receiver.close()
+            receiver.connection.close()
     return True, unsent
 
 
@@ -102,24 +102,21 @@ class RemoteReceiver:
 
     def __init__(self, connection: Any) -> None:
         # A ``multiprocessing.connection.Connection``, or the like; constant.
-        self._connection = connection
+        self.connection = connection
         # How many values were sent; written by the worker.
         self._sent = 0
 
     def take(self, value: Any) -> None:
         """Send *value*; return, or raise the exception, when `Receiver.take` has done so."""
         try:
-            self._connection.send(value)
+            self.connection.send(value)
         except Exception as error:
             error.add_note(f"value {self._sent}, of type {type(value).__qualname__!r}, can't be sent")
             raise
         self._sent += 1
-        answer = self._connection.recv()
+        answer = self.connection.recv()
         if answer is not None:
             raise answer
-
-    def close(self) -> None:
-        self._connection.close()
 
 
 # In this process.

@@ -33,17 +33,14 @@ _ENDED = "the event loop of the Dask client has ended"
 
 
 def in_loop(client: Client, call: Callable[..., Awaitable[Any]], *args: Any) -> Any:
-    """Return the result of ``await call(*args)`` in the event loop of *client*.
+    """Return the result of ``await call(*args)`` in the event loop of *client*; raise what *call* raises.
 
     Dask's own ``sync`` waits for ever if the client closes at the wrong moment: the loop ends, and loses the
-    call.
-
-    *call* may be a method of Dask's that blocks elsewhere: in the loop it returns an awaitable.
+    call.  *call* may be a method of Dask's that blocks elsewhere: in the loop it returns an awaitable.
 
     Raises:
-        ConnectionError: The loop has ended.
+        ConnectionError: The client is not connected, or its loop has ended.
         RuntimeError: This is the thread of the loop.
-        Exception: *call* raised it.
     """
     if client.asynchronous:
         raise RuntimeError("the client's event loop can't wait for a value of the cluster; a thread can")

@@ -9,7 +9,6 @@ worker connects by taking the word `BEGIN`, which is sent once.
 
 # What comes from Dask is Any, and Dask need not be there.
 # pyright: reportMissingImports=false, reportMissingTypeStubs=false, reportUnknownParameterType=false
-# pyright: reportUntypedBaseClass=false
 
 from __future__ import annotations
 
@@ -25,11 +24,8 @@ from distributed.protocol import pickle
 from ..receivers import BEGUN_ANEW, Receiver, RemoteReceiver, serve
 from .calls import in_loop
 
-# The first word to the worker.
-BEGIN = "begin"
-
-# Seconds that the worker waits for `BEGIN`, which is sent before the call.
-BEGINNING = 1.0
+# The first word to the worker, and the seconds that the worker waits for it: it is sent before the call.
+BEGIN, BEGINNING = "begin", 1.0
 # Seconds after which a worker that waits for an answer asks whether its call was cancelled.
 WANTED = 5.0
 # Seconds after which this process, which waits for a value, asks whether the call has ended.
@@ -55,19 +51,13 @@ class _WorkerEnd:  # pragma: no cover - used on workers
     """The worker's end of the connection.  One thread uses it."""
 
     def __init__(self, values: Queue, answers: Queue) -> None:
-        # The two queues; neither is replaced.
-        self.values = values
-        self.answers = answers
+        self.values, self.answers = values, answers  # constant
 
     def send(self, value: Any) -> None:
         self.values.put(pickle.dumps(value))
 
     def recv(self) -> Any:
-        """Return the answer.
-
-        Raises:
-            CancelledError: The call was cancelled.
-        """
+        """Return the answer; raise CancelledError if the call was cancelled."""
         while True:
             with suppress(TimeoutError):
                 return pickle.loads(self.answers.get(timeout=WANTED))
@@ -83,11 +73,7 @@ class _WorkerEnd:  # pragma: no cover - used on workers
 
 
 class ClusterConnection:
-    """This process's end of the connection.  A thread serves it until the call has ended.
-
-    Raises:
-        Exception: The cluster is gone.
-    """
+    """This process's end of the connection.  A thread serves it until the call has ended."""
 
     def __init__(self, client: Client, receiver: Receiver) -> None:
         name = f"smqexec-{uuid.uuid4().hex}"

@@ -12,7 +12,6 @@ for the cluster; all other threads ask the cluster by ``in_loop``.
 
 # What comes from Dask is Any, and Dask need not be there.
 # pyright: reportMissingImports=false, reportMissingTypeStubs=false, reportUnknownParameterType=false
-# pyright: reportUntypedBaseClass=false
 
 from __future__ import annotations
 
@@ -49,9 +48,8 @@ LARGE = 100_000
 LOST = ("lost dependencies", "already forgotten")
 SENDINGS = 3
 
-# Seconds of work to prefetch.  Without it a worker would have nothing to do until this process knows of the
-# end of a call and the next call has arrived: 12 ms on an idle machine (Dask's client sends every 10 ms, its
-# scheduler and workers every 2 ms), and several times as long on busy ones.
+# Seconds of work to prefetch.  A worker that ends a call waits 12 ms for the next one on an idle machine, as
+# Dask's client sends every 10 ms, and several times as long on a busy one.
 PREFETCHED = 0.1
 # How many ends of calls measure the pace, and how many calls are prefetched at most.
 RECENT, MOST = 16, 64
