@@ -643,6 +643,7 @@ def test_ctrl_c_at_any_line_of_the_exit(third: int) -> None:
                 say("ended" if told.wait(1) else "not struck")
             queue.submit(long)
             until(lambda: queue.counts()["running"])
+            queue.submit(int).cancel()  # not counted
             pending = [queue.submit(int) for _ in range(2)]
             pending[0].add_done_callback(lambda task: task.cancelled() and told.set())
             threading._register_atexit(strike.begin)
@@ -716,7 +717,7 @@ def test_interrupted_shutdown_at_the_end_of_a_with_block() -> None:
 
 
 def test_second_interruption_of_the_exit_leaves_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As the standard library does."""
+    """As the standard library does; nor does the last hook wait then."""
     monkeypatch.setattr(state.State, "exiting", False)
     scheduler = Scheduler()
     monkeypatch.setattr(process, "schedulers", {core_of(scheduler)})
@@ -729,6 +730,7 @@ def test_second_interruption_of_the_exit_leaves_at_once(monkeypatch: pytest.Monk
     monkeypatch.setattr(core_of(scheduler).ending, "finish_at_exit", interrupted)
     with pytest.raises(KeyboardInterrupt):
         process._at_exit()
+    process._at_exit_if_interrupted()
     assert len(asked) == 2
 
 
