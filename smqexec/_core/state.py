@@ -36,7 +36,6 @@ class Effects:
 
     __slots__ = ("ended", "starts")
 
-    # Written by the thread that holds the lock; the same thread then performs them.
     def __init__(self, starts: Starts | None = None) -> None:
         self.starts = starts
         self.ended: list[Ended] = []
@@ -101,8 +100,8 @@ class State(Exclusive):
         """Make *queue* part of the plan; forget lost queues."""
         with self.exclusive():
             self.planner.add_queue(queue)
-            for other in [other for other in self.queues if other.lost]:
-                if not (other.pending or other.workers):
+            for other in self.queues.copy():
+                if other.lost and not other.pending and not other.workers:
                     self.queues.remove(other)
                     self.past_counts.update(other.counts())
             self.queues.append(queue)

@@ -151,12 +151,10 @@ class Termination:
         if core.deferred(self._foreign_done, relay, future):
             return
         failed, failure = False, None
-        if relay.settled:
-            pass
-        elif isinstance(future, PlannedFuture):
+        if isinstance(future, PlannedFuture):
             failed = future._stage != DONE
             failure = failure_from(future) if failed else None
-        else:
+        elif not relay.settled:
             try:
                 failed = future.cancelled()
                 exception = None if failed else future.exception()
@@ -169,7 +167,7 @@ class Termination:
             if relay not in core.relays:  # no task depends on it any more
                 return
             self.forget(relay)  # first: the future may call back twice
-            if failed:
+            if failed and not relay.settled:
                 section.then(self.perform, self.drop(relay, failure))
             else:
                 section.then(self._wake.start, self._wake.wake_for(core.planner.done(relay)))
