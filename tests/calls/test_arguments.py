@@ -143,13 +143,6 @@ def test_arguments_whose_class_can_not_be_hashed_stand_beside_futures(argument):
     assert (first[0], second[0], named) == (1, {2}, {})
 
 
-def test_results_take_the_place_of_direct_futures():
-    one, two = done(1), done(2)
-    template = gather((one, "x", two, one), {"a": two, "b": "y"})
-    assert template.dependencies == [(one, False), (two, False)]
-    assert template.fill() == ((1, "x", 2, 1), {"a": 2, "b": "y"})
-
-
 @pytest.mark.parametrize("wrap", [lambda x: x, lambda x: [x], lambda x: Cell(x)])
 def test_raw_passes_a_future_and_settled_the_finished_one(wrap):
     future, failed = Future(), Future()
@@ -187,26 +180,6 @@ def test_dependencies_are_in_argument_order_depth_first():
     a, b, c, d, e, f, g = futures = [done(i) for i in range(7)]
     found = dependencies([a, (b, {c: d}), a], Cell({"k": [e]}, b), x=f, y=[g])
     assert found == [(future, False) for future in futures]
-
-
-@pytest.mark.parametrize(
-    ("argument", "expected"),
-    [
-        ([done(1), 2], [1, 2]),
-        ({done(1), 2}, {1, 2}),
-        ({"a": done(1), (done(3),): 4}, {"a": 1, (3,): 4}),
-        (Point(done(1), [done(2)]), Point(1, [2])),
-        ({Frozen((done(1),)): {done(2)}}, {Frozen((1,)): {2}}),
-        ([[[{"a": ({done(1)},)}]]], [[[{"a": ({1},)}]]]),
-        (deque([[OrderedDict(a=deque([done(1)]))]]), deque([[OrderedDict(a=deque([1]))]])),
-        *[({kind(a=(done(1),))}, {kind(a=(1,))}) for kind in NEW_MAPPINGS],
-    ],
-    ids=repr,
-)
-def test_containers_are_rebuilt(argument, expected):
-    result = rebuilt(argument)
-    assert result == expected
-    assert type(result) is type(expected)
 
 
 def test_subclasses_of_containers_are_not_searched():
@@ -274,14 +247,6 @@ def test_state_of_containers_is_that_of_submit():
     assert not hasattr(result[1], "extra")
 
 
-def test_shared_containers_stay_shared():
-    shared, pair = [done(1)], (done(2),)
-    (first, (second, third, fourth)), kwargs = filled(shared, [shared, pair, pair], a=shared)
-    assert first == [1]
-    assert first is second is kwargs["a"]
-    assert third is fourth
-
-
 def test_plain_arguments_are_never_touched():
     hostile = Hostile()
     assert gather((hostile, [hostile], Cell(hostile)), {"a": (hostile,)}) is None
@@ -296,14 +261,6 @@ def test_errors_of_rebuilding_and_of_a_dependency_propagate():
     failed.set_exception(ZeroDivisionError())
     with pytest.raises(ZeroDivisionError):
         filled(failed)
-
-
-def test_dataclass_whose_class_has_no_hash():
-    @dataclass
-    class Odd(metaclass=Unhashable):
-        value: Any
-
-    assert rebuilt(Odd(done(1))).value == 1
 
 
 # Named tuples and dataclasses
@@ -572,16 +529,6 @@ def test_worker_releases_the_containers_while_the_submitting_thread_waits():
 
     with without_collector():
         beside(work).result(DEADLINE)
-
-
-def test_template_keeps_no_original_alive():
-    cell = Cell([done(1)])
-    original = weakref.ref(cell)
-    template = gather((cell,), {})
-    del cell
-    gc.collect()
-    assert original() is None
-    assert template.fill() == ((Cell([1]),), {})
 
 
 def test_template_of_direct_futures_is_small():
