@@ -19,19 +19,20 @@ from .nodes import LATE, NEW, SWEEP_FROM
 MOVED_AT_ONCE = 128  # so many late things move to the stack in one call: some 50 µs
 
 
-class Mark:
-    """An entry of a stack that is no thing."""
+class Thing:
+    """What may be in a line besides nodes: a search, a shelf, a mark."""
 
     __slots__ = ("_number", "_place")
     _stage = NEW  # that of no node in a line
 
     def __init__(self, number: float) -> None:
-        self._number = number
+        self._number = number  # its rank
+        self._place: Any = None  # where it is in its line, as of a node
 
 
-BOTTOM = Mark(-1)  # below all things
+BOTTOM = Thing(-1)  # below all things
 # Where a thing was removed.  On top, this number shows that the line is to be tidied.
-GAP = Mark(inf)
+GAP = Thing(inf)
 
 
 class Line:

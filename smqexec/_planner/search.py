@@ -6,20 +6,17 @@ from heapq import heapify, heappop, heappush
 from math import inf
 from typing import Any
 
-from .nodes import NEW, ORIGIN, SWEEP_FROM, Node, PlannedQueue
+from .line import Thing
+from .nodes import ORIGIN, SWEEP_FROM, Node, PlannedQueue
 
 
-class Shelf:
+class Shelf(Thing):
     """The ready nodes of one search and one queue, in the queue's line while there are some."""
 
-    __slots__ = ("_number", "_place", "heap", "nodes")
-
-    _stage = NEW  # that of no node in a line
+    __slots__ = ("heap", "nodes")
 
     def __init__(self) -> None:
-        # The number of the search, while the shelf is in the queue's line; and its index there.
-        self._number: float = 0
-        self._place: Any = None
+        super().__init__(0)  # the number is that of the search, while the shelf is in the line
         # Its nodes, by their positions in the search.
         self.nodes: dict[int, Node] = {}
         # A heap of these positions, and of some nodes that have left.
@@ -35,22 +32,15 @@ class Shelf:
         return node
 
 
-class Search:
+class Search(Thing):
     """A suspended depth-first search, and the nodes that it owns.  Written by `NewestFirst` alone."""
 
-    __slots__ = (
-        "_number", "_place", "frames", "head", "highest", "intact", "later", "live", "lowest", "shelves",
-    )  # fmt: skip
-
-    _stage = NEW  # that of no node in a line
+    __slots__ = ("frames", "head", "highest", "intact", "later", "live", "lowest", "shelves")
 
     def __init__(self, number: float, live: bool = True) -> None:
+        super().__init__(number)  # that of its head
         # The node where it began.  None: a newer search owns that node.
         self.head: Node | None = None
-        # Its rank: the number of its head.
-        self._number = number
-        # Its index in `Searches.todo`, if it is there.
-        self._place: Any = None
         # False: it owns nothing.  Its number still says how old it was to what it has visited: see `dropped`.
         self.live = live
         # False: it lost a node or skipped one, so a new node can't become its head.
