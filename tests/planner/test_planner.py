@@ -272,6 +272,16 @@ def test_dropped_task_is_no_dependent_any_more(order: str) -> None:
     assert [dependents_of(node) for node in (a, b, c)] == [[], [x, y], []]
 
 
+def test_what_was_visited_through_a_promoted_task_falls_when_that_is_dropped() -> None:
+    plan = Plan(queues="qr")
+    plan.put("e@r k@r x d:e n:d h:nx")
+    assert plan.take("q") == "x"
+    plan.promote("n")
+    plan.drop("n")
+    plan.check()
+    assert plan.take("r") == "e", "d needs it, and is newer than k"
+
+
 def test_dissolved_search_keeps_nothing() -> None:
     """However often a newer task wants an old one and is cancelled, nothing is left of it."""
     plan = Plan(queues="qr")
