@@ -97,8 +97,12 @@ class Streams:
         values = stream.values
         index = len(values)
         values.append(value)
-        item = stream.items.get(index)
-        if item is not None:
+        if index in stream.items:
+            try:
+                # Not `get`: with it an item costs five times as much on free-threaded CPython 3.13.
+                item = stream.items[index]
+            except KeyError:  # a request has just ended it
+                return
             self._complete(item, value)
             stream.items.pop(index, None)
 
