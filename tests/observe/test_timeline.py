@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from traces import Event, dropped, head, item, mark, ran, synthetic, text
+from traces import Event, dropped, head, item, lines_of, mark, ran, synthetic, text
 
 from smqexec._observe.trace import page as _timeline
 from smqexec._observe.trace.page import UNKNOWN
@@ -109,6 +109,12 @@ def test_a_task_in_columns(traced: Any) -> None:
     assert run["final"] == [1, 0, 0]
     assert run["critical"] == [0, 1, 1]
     assert run["span"] == 31.5
+
+
+def test_a_running_task_is_not_final(traced: Any) -> None:
+    begun, _ = lines_of(ran(1, 0, 10))
+    run = _timeline.columns(traced([*head(("a", 1)), begun, ran(2, 5, 10)], torn=""))
+    assert (run["number"], run["final"]) == ([1, 2], [0, 1])
 
 
 def test_items_are_in_the_lane_of_their_task(traced: Any) -> None:

@@ -111,6 +111,7 @@ def test_what_is_written_is_read(scribe: Scribe) -> None:
     scribe.note("item", 5, 2, cpu, 0)
     scribe.note("end", 6, 2, cpu, "failed")
     scribe.note("end", 6, 3, cpu, "failed")
+    assert not (scribe.lines._running or scribe.lines._facts), "of ended tasks"
     scribe.note("stop", 7)
     scribe.note("resume", 8)
     scribe.finish(9)
@@ -387,6 +388,14 @@ def test_text_of_a_killed_program(scribe: Scribe, shown: Callable[[], str]) -> N
         in text
     )
     assert "Critical path: 18 tasks" in text and "; the 10 longest of them" in text
+    assert text.partition("10 longest")[2].count("fn ") == 10
+
+
+def test_text_of_no_time_and_of_more_workers_than_slots(scribe: Scribe, shown: Callable[[], str]) -> None:
+    disk = slots(workers=1)
+    scribe.ran(1, disk, 0, 0, worker=1)
+    scribe.ran(2, disk, 0, 0, 1, worker=2)
+    assert "\ndisk      2    2       0    0%\n" in shown()
 
 
 def test_text_of_nothing(scribe: Scribe, shown: Callable[[], str]) -> None:

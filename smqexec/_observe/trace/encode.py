@@ -81,7 +81,7 @@ class Encoder:
             facts, place = self._facts.pop(number), f'"ph":"i","s":"p",{self._add_place(queue, None)}'
             outcome = f'"outcome":"{outcome}"'
             self.lines.append(f'{{{place},"ts":{at:.3f},"cat":"dropped",{facts},{outcome}}}}},')
-        elif kind == "item" and number in self._running:
+        elif number in self._running:  # an item
             place = f'"ph":"i","s":"t",{self._running[number]}'
             args = f'{{"number":{number},"item":{index}}}'
             self.lines.append(f'{{{place},"ts":{at:.3f},"cat":"item","name":"item {index}","args":{args}}},')
