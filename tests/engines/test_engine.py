@@ -62,6 +62,15 @@ def test_every_kind_of_argument_arrives() -> None:
         assert queue.submit(take, a=1).result(DEADLINE) == ((), {"a": 1})
 
 
+def test_keywords_that_are_parameters_of_submit_reach_the_function() -> None:
+    class Named(Inline):
+        def submit(self, fn: Any, *args: Any, **kwargs: Any) -> Future[Any]:  # as Dask's and Parsl's
+            return super().submit(fn, *args, **kwargs)
+
+    with Queue(1, executor=Named()) as queue:
+        assert queue.submit(dict, fn=1, self=2).result(DEADLINE) == {"fn": 1, "self": 2}
+
+
 @pytest.mark.parametrize("error", [ValueError("no hash"), PicklingError("no hash")])
 def test_result_that_its_container_refuses_fails_the_task(error: Exception) -> None:
     class Refused:
