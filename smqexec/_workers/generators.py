@@ -19,11 +19,7 @@ from .._futures.task import Task
 
 
 def open_stream(queue: QueueState, task: Task[Any], fn: Any, args: Any, kwargs: Any) -> None:
-    """Make the stream of *task*, the call ``fn(*args, **kwargs)``, and announce its length if *fn* does.
-
-    Raises:
-        BaseException: The ``number_of_results`` of *fn* failed.
-    """
+    """Make the stream of *task*, the call ``fn(*args, **kwargs)``, and announce its length if *fn* does."""
     count = announcement(fn)
     stream = queue.scheduler.streams.stream(task, count is not None)
     try:
@@ -34,16 +30,7 @@ def open_stream(queue: QueueState, task: Task[Any], fn: Any, args: Any, kwargs: 
 
 
 def drive(queue: QueueState, worker: Worker, task: Task[Any], iterator: Iterator[Any]) -> list[Any]:
-    """Publish each value of *iterator*; return a new list of all values.
-
-    After each value the worker waits while the scheduler is stopped.  If *task* was cancelled, the worker
-    closes *iterator*.
-
-    Raises:
-        CancelledError: *task* was cancelled.
-        ValueError: There are more values than announced.
-        BaseException: *iterator*, or its ``close``, raised it.
-    """
+    """Publish each value of *iterator*, pause or end after it if asked to; return a list of all values."""
     scheduler = queue.scheduler
     publish = scheduler.streams.publish
     stream: Any = task._stream

@@ -82,16 +82,14 @@ class JoinWait(Wait):
         return self._may_start() or bool(self.frames)
 
     def _may_start(self) -> bool:
-        """Return True if the first needed ready task may start here.
-
-        A generator task of which an item was requested is left to another worker that is on its way: nested,
-        it would end before this thread gets the item.
-        """
+        """Return True if the first needed ready task may start here."""
         if not self.ready or self.scheduler.stopped:
             return False
         node = self.ready[0][1]()
         if node is None or node._stage != READY or node._stream is None:
             return True
+        # A generator task of which an item was requested is left to a worker that is on its way: nested, it
+        # would end before this thread gets the item.
         queue: QueueState = node._queue
         # A worker of an inline queue may be due in a thread that is busy for long.
         return queue.inline or queue.ready > len(queue.coming)

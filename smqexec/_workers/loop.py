@@ -1,9 +1,9 @@
 """The worker's loop: take a task, call it, complete it with its result, and get the next task in return.
 
 The loop runs in a thread of a pool, in the thread that submits (``pools``), or nested in a waiting task
-(``waiting``).  A task that the loop has is running, and belongs to its worker alone: only the
-worker reads and releases the call (`_fn`, `_args`, `_kwargs`), without the lock.  The dispatcher takes and
-completes tasks under the scheduler's lock; user code runs while the lock is not held.
+(``waiting``).  A task that the loop has is running, and belongs to its worker alone: only the worker reads
+and releases the call (`_fn`, `_args`, `_kwargs`), without the lock.  The dispatcher takes and completes tasks
+under the scheduler's lock; user code runs while the lock is not held.
 
 Invariants: no local name keeps a task, its arguments or its result beyond the task's end, as the worker may
 be idle for hours.  An exception of the task fails the task; an exception of our own code breaks the queue

@@ -28,10 +28,9 @@ ELSEWHERE: Any = None
 
 
 def cycle_of(wait: Wait) -> list[Any]:
-    """Return a path from a future that *wait* awaits to the waiting task: each needs the next.  Locked.
+    """Return a path of needs from a future that *wait* awaits to the waiting task; [] if none.  Locked.
 
-    Return an empty list if there is no cycle.  Cost: a step for each task around the waiting one, and for
-    each node that needs one of these.
+    Cost: a step for each task around the waiting one, and for each node that needs one of these.
     """
     awaited = set(wait.awaited())
     # Each found node, with the node that it needs.  None: a task of the thread, which needs the wait to end.
@@ -74,8 +73,8 @@ def in_words(cycle: list[Any]) -> str:
 def stalled(scheduler: Any, elsewhere: bool = False, endless: bool = False) -> list[Any]:
     """Return *scheduler* and the schedulers that it waits for if all are stalled, else an empty list.
 
-    No scheduler's lock is held.  If *elsewhere*, futures of other executors are not expected to end; if
-    *endless*, nor are generator tasks without an announced length.
+    If *elsewhere*, futures of other executors are not expected to end; if *endless*, nor are generator tasks
+    without an announced length.
     """
     schedulers: list[Any] = [scheduler]
     for each in schedulers:  # the list grows during the loop
@@ -111,10 +110,7 @@ def _awaited(scheduler: Any, endless: bool) -> list[Any] | None:
 
 
 def is_blocked(worker: Worker, awaited: list[Any]) -> bool:
-    """Return True if *worker* waits or is paused.  The lock is held.
-
-    Add the other schedulers that it waits for, or ELSEWHERE, to *awaited*.
-    """
+    """Return True if *worker* waits or is paused; add the sources of what it awaits to *awaited*.  Locked."""
     # A wait counts only if no nested task runs inside it.
     depth, wait = worker.waits[-1] if worker.waits else (None, None)
     if wait is not None and depth == len(worker.suspended):

@@ -57,29 +57,24 @@ class Streams:
             self._end_late(task, stream, item, index)
         return item
 
-    def length(self, task: Task[Any], stream: Stream) -> Item[int] | None:
+    def length(self, task: Any, stream: Stream) -> Item[int] | None:
         """Return the pending item for the length of *task*; None if that is known or *task* has ended."""
         with self._core.exclusive():
             if stream.length is not None or task._stage >= DONE:
                 return None
-            return stream.items.setdefault(LENGTH, self._part(task, LENGTH))
+            return stream.items.setdefault(LENGTH, Item._of(task._home, task, LENGTH))
 
-    def part(self, task: Task[Any], key: Any) -> Item[Any] | None:
+    def part(self, task: Any, key: Any) -> Item[Any] | None:
         """Return a pending item for ``result[key]`` of an ordinary *task*; None if *task* has ended."""
         with self._core.exclusive():
             if task._stage >= DONE:
                 return None
-            item = self._part(task, key)
+            item = Item._of(task._home, task, key)
             self._core.planner.add_relay(item, task)
             task._get_at_end().item_callbacks += (partial(self._end_part, item, key),)
             # Between the ends of the task and of the item, no running task leads to the item.
             self._core.relays.add(item)
             return item
-
-    def _part(self, task: Task[Any], key: Any) -> Item[Any]:
-        """Return a new item of *task*, which has not ended.  The lock is held."""
-        home: Any = task._home
-        return Item._of(home, task, key)
 
     # Called by the worker of the generator task.
 

@@ -58,10 +58,7 @@ class Waiting:
         queue: QueueState | None = None,
         warn: Callable[[], bool] | None = None,
     ) -> bool:
-        """Block the calling thread until ``holds()``, called under the lock; return False after *timeout*.
-
-        For the condition, tasks of *queue* have to end; None: of all queues.  *warn* is as for `block`.
-        """
+        """Block the calling thread until ``holds()``, for which tasks of *queue*, or of all, have to end."""
         warn = warn or partial(self._core.warn_if_stalled, "tasks that run")
         with uninterrupted(), closing(ConditionWait(self._core, holds, queue, warn)) as wait:
             return wait_for(wait, None if timeout is None else monotonic() + timeout)
@@ -102,11 +99,7 @@ def at_work(scheduler: State, queue: QueueState | None = None) -> bool:
 
 
 def wait_for(wait: Wait, end: float | None) -> bool:
-    """Block the calling thread until *wait* is satisfied; return False at the time *end* of `monotonic`.
-
-    Raises:
-        RuntimeError: All awaited futures must end, and one of them needs the calling task.
-    """
+    """Block the calling thread until *wait* is satisfied; return False at the time *end* of `monotonic`."""
     if wait.satisfied():
         return True
     headroom()  # once, for all sections of the wait: a RecursionError may not come between them
@@ -146,8 +139,7 @@ def _run_next(wait: Wait) -> bool:
     inline = worker.queue.inline
     starts = task = None
     has_work = False
-    section = Section(core)
-    with breakdown_on_error(core), section:
+    with breakdown_on_error(core), Section(core):
         task = wait.take()
         has_work = task is None and wait.has_work()
         if task is not None:
