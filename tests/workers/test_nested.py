@@ -443,6 +443,19 @@ def test_task_that_waits_for_one_that_waits_for_everything() -> None:
 # Cycles.
 
 
+def test_task_that_waits_for_a_shutdown_runs_what_that_needs() -> None:
+    with planned(1, 1, 1) as (_, one, two, three):
+        gate = Gate()
+
+        def program() -> None:
+            task = two.submit(lambda: gate.enter() or three.shutdown())
+            three.submit(abs, one.submit(abs, -1))
+            gate.open()
+            task.result()
+
+        assert one.submit(program).result(DEADLINE) is None
+
+
 def test_task_that_waits_for_itself() -> None:
     with planned(1, stopped=True) as (scheduler, queue):
         task = queue.submit(lambda: task.result())
@@ -622,6 +635,25 @@ def test_as_completed_taken_to_another_thread() -> None:
         until(lambda: record_of(held))
         gate.open()
         assert taking.result(DEADLINE) is held
+
+
+def test_as_completed_that_leaves_its_task_searches_no_more() -> None:
+    with planned(1, 1) as (scheduler, queue, other):
+        gate, held = occupy(other)
+
+        def first() -> Any:
+            given = smqexec.as_completed([queue.submit(int), held])
+            next(given)
+            return given
+
+        given = queue.submit(first).result(DEADLINE)
+        assert searches_in(queue)
+        taking = beside(next, given)
+        until(lambda: not searches_in(queue))
+        gate.open()
+        assert taking.result(DEADLINE) is held
+        given.close()
+        assert nothing_is_left(scheduler)
 
 
 def test_as_completed_keeps_no_task_that_has_waited() -> None:
