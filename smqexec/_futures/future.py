@@ -26,7 +26,7 @@ from weakref import ref
 from typing_extensions import override
 
 from .._calls.frames import traceback_of
-from .._calls.interrupts import keep, uninterrupted, unmasked
+from .._calls.interrupts import keep, unmasked
 from .._planner import DONE, DROPPED, NONE, RUNNING, Node
 from .at_end import AtEnd
 from .conditions import HELD, Condition
@@ -303,12 +303,9 @@ class PlannedFuture(Node, Future[R]):
             waiter.add_result(self)
 
     def _call_callbacks(self, at_end: AtEnd) -> None:
-        """Call the callbacks in *at_end*.  The lock is not held."""
-        calls = at_end.calls()
-        if calls:
-            with uninterrupted():  # after Ctrl-C in one callback the others are called, too
-                for fn in calls:
-                    self._call(fn)
+        """Call all callbacks in *at_end*.  The lock is not held; Ctrl-C is masked."""
+        for fn in at_end.calls():
+            self._call(fn)
 
     # Attributes that concurrent.futures reads.
 

@@ -17,8 +17,8 @@ Snapshot: TypeAlias = tuple[bool, bool, Any, BaseException | None]  # done, canc
 
 
 def left(end: float | None) -> float | None:
-    """Return the seconds left until the time *end* of the monotonic clock."""
-    return None if end is None else max(end - monotonic(), 0)
+    """Return the seconds until the time *end* of the monotonic clock."""
+    return None if end is None else end - monotonic()
 
 
 def fetched(future: Future[Any]) -> Any:

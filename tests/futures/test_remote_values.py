@@ -214,6 +214,14 @@ def test_values_are_let_go_with_their_tasks(prefetch: int) -> None:
         del left
 
 
+def test_future_of_the_engine_goes_there_as_it_is() -> None:
+    with kept(1, 0) as (engine, queue, _):
+        future = Held(Call(int, (), {}, "int", {}))
+        future.set_result(3)
+        submit(queue, "a", future)
+        assert engine.calls["a"].call.args == (future,)
+
+
 def test_exception_of_a_part_that_is_kept_elsewhere() -> None:
     with kept(1, 0) as (engine, queue, _):
         task = submit(queue, "a")

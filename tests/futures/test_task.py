@@ -783,16 +783,25 @@ def test_others_get_in_while_many_tasks_end(how: str, order: str, monkeypatch: p
         check_order(scheduler)
 
 
-def test_signal_handler_asks_for_an_ended_task_while_others_end(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("fn", [int, fail])
+def test_signal_handler_asks_for_an_ended_task_while_others_end(
+    fn: Callable[..., object], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It has interrupted the thread that holds the lock, so it must not take the lock."""
     with planned(1, stopped=True) as (scheduler, queue):
-        tasks = [queue.submit(abs, 1)]
+        tasks: list[Task[Any]] = [queue.submit(fn)]
         for _ in range(1000):
             tasks.append(queue.submit(str, tasks[-1]))
         told: list[Any] = []
-        monkeypatch.setattr(core_of(scheduler), "yield_lock", lambda: told.append(outcome(tasks[0])))
-        assert tasks[0].cancel()
-        assert set(told) == {"cancelled"}
+
+        def ask() -> None:
+            told.extend(outcome(task) for task in tasks[:1] if task.done())
+
+        monkeypatch.setattr(core_of(scheduler), "yield_lock", ask)
+        if fn is int:
+            assert tasks[0].cancel()
+        scheduler.resume()
+        assert set(map(outcome, tasks)) == set(told) == {outcome(tasks[0])}
 
 
 def test_shutdown_while_many_tasks_end_cancels_those_that_are_left(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -476,6 +476,30 @@ def test_pending_tasks_are_cancelled_before_a_part_is_cut() -> None:
         assert outcome(heir) == "cancelled"
 
 
+def test_pending_tasks_are_cancelled_between_a_value_and_its_item() -> None:
+    with planned(1, 1, order="oldest") as (scheduler, queue, other):
+        task = queue.submit(fed := Fed())
+        heir = other.submit(same, task[0])
+        shut_down = partial(other.shutdown, wait=False, cancel_futures=True)
+        before(core_of(scheduler).streams, "_complete", shut_down)
+        fed.give(1, END)
+        assert outcome(heir) == "cancelled"
+        assert task.result(DEADLINE) == [1]
+
+
+def test_part_is_there_for_the_callbacks_of_its_task() -> None:
+    """A callback that waited for it would wait for its own thread."""
+    with planned(1, stopped=True) as (scheduler, queue):
+        task = queue.submit(list, "a")
+        done: list[bool] = []
+        task.add_done_callback(lambda task: done.append(part.done()))
+        part = task[0]
+        scheduler.resume()
+        assert part.result(DEADLINE) == "a"
+        until(lambda: done)
+        assert done == [True]
+
+
 def test_item_is_asked_for_where_all_values_are_there() -> None:
     """The generator has ended; that the task has is not told yet."""
     with planned(1) as (scheduler, queue):
