@@ -256,7 +256,7 @@ def test_a_file_that_fails_is_logged_once(
 @pytest.mark.parametrize("wrong", [None, 4, Future(), Scheduler])
 def test_wrong_arguments(wrong: Any) -> None:
     with pytest.raises(TypeError, match="progress shows a Scheduler or a Queue, not"):
-        progress(wrong).__enter__()
+        progress(wrong)
     with pytest.raises(TypeError, match=r"file must be open for writing text, not 'run\.log'"):
         progress(Scheduler(), file="run.log").__enter__()  # type: ignore[arg-type]
 

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Generator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any, Protocol, TextIO
 
 from ..._calls.interrupts import LOGGER
@@ -31,8 +31,7 @@ class Shown(Protocol):
     def counts(self) -> dict[str, int]: ...
 
 
-@contextmanager
-def progress(scheduler: Shown, *, file: TextIO | None = None) -> Generator[None, None, None]:
+def progress(scheduler: Shown, *, file: TextIO | None = None) -> AbstractContextManager[None]:
     """Show how far *scheduler* is, as long as the block of a ``with`` lasts.
 
     ::
@@ -67,7 +66,12 @@ def progress(scheduler: Shown, *, file: TextIO | None = None) -> Generator[None,
         raise TypeError(f"progress shows a Scheduler or a Queue, not {scheduler!r}")
     if file is not None and not hasattr(file, "write"):
         raise TypeError(f"file must be open for writing text, not {file!r}")
-    display = _display(Statistics(core) if queue is None else Statistics(queue.scheduler, queue), file)
+    return _block(core if queue is None else queue.scheduler, queue, file)
+
+
+@contextmanager
+def _block(core: State, queue: QueueState | None, file: TextIO | None) -> Generator[None, None, None]:
+    display = _display(Statistics(core, queue), file)
     ended = threading.Event()
     thread = threading.Thread(target=_show, args=(ended, *display), name="smqexec-progress", daemon=True)
     try:
