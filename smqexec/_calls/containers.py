@@ -163,7 +163,7 @@ def _copy(value: Any, kind: int) -> tuple[list[Any], dict[str, Any]]:
         # state, even if other threads change the container.
         copy = value if kind >= TUPLE else value.copy()
         if kind not in _PAIRED:
-            return [*copy], attributes
+            return copy if type(copy) is list else [*copy], attributes
         items = copy.items()
     return [*chain.from_iterable(items)], attributes
 
