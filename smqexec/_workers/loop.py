@@ -28,9 +28,6 @@ from .._futures.task import Task
 from .generators import drive, open_stream
 
 Begin: TypeAlias = Callable[[], "Task[Any] | None"]
-# Futures that have their value in `_outcome` once a task runs that depends on them: if one had
-# failed, the task would not run.
-OURS = (Task, Item)
 
 
 def work(
@@ -73,7 +70,11 @@ def perform(queue: QueueState, worker: Worker, begin: Begin, more: bool = True) 
                 elif kwargs is ALL:
                     value = fn(*[a._outcome for a in args])
                 elif kwargs is DIRECT:
-                    value = fn(*[a._outcome if type(a) in OURS else value_of(a) for a in args])
+                    # A done Task or Item has its value in `_outcome`.  Compared by `is`: a metaclass may
+                    # define ``==``.
+                    value = fn(
+                        *[a._outcome if type(a) is Task or type(a) is Item else value_of(a) for a in args]
+                    )
                 else:
                     task._kwargs = None  # a form that holds values; those above hold none
                     if type(kwargs) is Template:

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from threads import beside, until, until_gone, without_collector
 
-from smqexec import Raw, settled
+from smqexec import Queue, Raw, settled
 from smqexec._calls import kinds as _kinds
 from smqexec._calls.arguments import dependencies as listed
 from smqexec._calls.arguments import encode, materialise
@@ -118,6 +118,19 @@ class Failing(type):
 
 
 class RefusingToBeHashed(metaclass=Failing):
+    pass
+
+
+class EqualToAll(type):
+    """A metaclass whose classes say that they are any other class."""
+
+    __hash__ = type.__hash__
+
+    def __eq__(cls, other):
+        return True
+
+
+class Anything(metaclass=EqualToAll):
     pass
 
 
@@ -710,3 +723,10 @@ def test_random_graphs_keep_their_shape():
                 assert new is not old, seed
                 assert type(new) is type(old), seed
                 pending += zip(contents(old), contents(new), strict=True)
+
+
+def test_argument_whose_class_equals_all_classes_is_passed_as_it_is():
+    argument = Anything()
+    with Queue(1) as queue:
+        task = queue.submit(lambda *args: args, queue.submit(int), argument)
+        assert task.result(DEADLINE) == (0, argument)
