@@ -8,8 +8,8 @@ while the worker blocks or runs a nested task.  Events extend it after it has pa
 
 Invariant: while there are no frames, `ready` has each needed ready task of the worker's queue.
 
-Locks: the waiting thread advances the search under the lock of the worker's scheduler; to visit a node of
-another scheduler it releases that lock and takes the other.  It never holds both: no two searches deadlock.
+The waiting thread advances the search under the lock of the worker's scheduler, and visits a node of another
+scheduler under the lock of that one.  It never holds both: no two searches deadlock.
 """
 
 from __future__ import annotations
@@ -36,8 +36,7 @@ class JoinWait(Wait):
 
     # Visited nodes as weak references, as an ended node has a result; and other queues of which a pending
     # task was visited.  Each has its place in the order of visits.  The waiting thread adds an entry under
-    # the lock of the scheduler of the node or queue.  The entries of ended nodes stay: no other node is equal
-    # to them.
+    # the lock of the scheduler of the node or queue.  Entries of ended nodes stay: no other node equals them.
     seen: dict[Any, int]
     # The frames of the suspended search, the innermost last.  The waiting thread's own, but for the front:
     # events add frames there, under any lock.

@@ -5,9 +5,8 @@ So each wait for *all* of its futures searches once, before its thread blocks, u
 two waits that close a cycle together, the later one finds it.  Cycles through other schedulers, slots or
 resources are not searched for: `why` shows them.
 
-A scheduler is *stalled* if no task can start, and each running task waits or is paused.  If a task waits for
-another scheduler, that one must be stalled, too.  Each scheduler is read under its own lock, so the answer is
-not one state of them all: it decides only on a warning, and on what interpreter exit cancels.
+A scheduler is *stalled* if no task can start, and each running task waits or is paused.  Schedulers that it
+waits for must be stalled, too.  Each is read under its own lock, so the answer is not one state of them all.
 """
 
 from __future__ import annotations
