@@ -6,8 +6,6 @@ enough for tasks that wait for tasks, and two queues that wait for each other fi
 
 `wait_for` is the one way to wait, inside a task and outside.  In the main thread Ctrl-C is masked meanwhile,
 except while the thread sleeps or calls user code: so Ctrl-C leaves no wait behind, and loses no task.
-
-The scheduler's lock guards the record of a wait, `Worker.task` and `Worker.suspended`.
 """
 
 from __future__ import annotations
