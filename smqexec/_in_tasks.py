@@ -58,8 +58,8 @@ def wait(fs: Iterable[Future[R]], timeout: float | None = None, return_when: str
     end = None if timeout is None else time.monotonic() + timeout
     with closing(Completions(futures, return_when)) as completions:
         wait_for(completions, end)
-    # Here, as no future changes `pending` any more.
-    return DoneAndNotDoneFutures(futures - completions.pending, completions.pending)
+        not_done = completions.awaited()  # a copy: the thread that ends a future may change it at any time
+    return DoneAndNotDoneFutures(futures - not_done, not_done)
 
 
 def as_completed(fs: Iterable[F], timeout: float | None = None) -> Iterator[F]:

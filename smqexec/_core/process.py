@@ -102,6 +102,8 @@ def _was_interrupted() -> bool:
 def _after_fork() -> None:  # pragma: no cover - in a child
     """Abandon the copies of the parent's schedulers, in the child's one thread, which may run a task."""
     CURRENT.worker = None
+    CURRENT.workers.clear()
+    CURRENT.due.clear()
     for scheduler in members(schedulers):
         scheduler.abandon()
     # At its exit the child waits only for schedulers of its own.

@@ -42,7 +42,7 @@ def work(
         while going:  # a local name would keep a task while others run
             going = perform(queue, worker, begin)
     finally:
-        CURRENT.workers.remove(worker)
+        del CURRENT.workers[-1:]  # none is left in a forked child
         CURRENT.worker = outer
 
 

@@ -401,6 +401,34 @@ def test_fork_inside_a_task() -> None:
 
 
 @forks
+@pytest.mark.parametrize("inline", [False, True])
+def test_fork_inside_a_task_whose_child_waits(inline: bool) -> None:
+    """It waits in no task of the parent, and begins no worker of the parent's inline queues."""
+    outcome = run(f"""
+        queue = Queue(1, inline={inline})
+        def task():
+            if {inline}:
+                Queue(queue.scheduler, inline=True).submit(say, "in the parent")
+            pid = os.fork()
+            if pid == 0:
+                limit(10)
+                own = Queue(1)
+                gate = Gate()
+                held = own.submit(gate, "child")
+                gate.wait_entered()
+                threading.Timer(0.1, gate.open).start()
+                say(held.result(DEADLINE))
+                say(Queue(inline=True).submit(str, "inline").result(DEADLINE))
+                os._exit(7)
+            return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        def outer():
+            return queue.submit(task).result(DEADLINE)
+        say(queue.submit(outer).result(DEADLINE))
+    """)
+    assert outcome.lines == ["child", "inline", *(["in the parent"] if inline else []), "7"]
+
+
+@forks
 def test_fork_inside_a_task_that_is_nested_in_a_wait_for_all() -> None:
     """The wait is over in the child."""
     outcome = run("""

@@ -88,6 +88,28 @@ def test_thread_that_has_the_condition_sees_no_end_until_it_releases_it() -> Non
         assert task._state == "FINISHED"
 
 
+def test_what_wait_has_returned_changes_no_more() -> None:
+    """Not even if the thread that ends a future is about to tell our waiter, which has left."""
+    telling = Gate()
+
+    class Slow:
+        def add_result(self, _: Future[Any]) -> None:
+            telling.enter()
+
+    with planned(1) as (_, queue):
+        gate = Gate()
+        task = queue.submit(gate)
+        task._waiters.append(Slow())  # told before ours
+        waiting = beside(smqexec.wait, [task], 0.5)
+        until(lambda: len(waiters_of(task)) == 2)
+        gate.open()
+        telling.wait_entered()
+        done, not_done = waiting.result(DEADLINE)
+        telling.open()
+        assert queue.submit(int).result(DEADLINE) == 0  # the one worker has told all waiters
+        assert (done, not_done) == (set(), {task})
+
+
 @pytest.mark.parametrize("end", ["returns", "fails", "is cancelled"])
 @pytest.mark.parametrize("when", ["before", "while", "after", "taken back"])
 def test_waiter_is_told_once(when: str, end: str) -> None:
