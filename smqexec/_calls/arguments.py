@@ -11,7 +11,7 @@ here locks or waits.  A task keeps *args* and a *form*, which says how the call 
     DIRECT      a tuple   fn(*args), with its result in place of each future
     a Template  ()        fn(*args, **kwargs), as the template's ``fill`` returns them
 
-Only the exact type decides whether an argument is searched: see ``kinds``, and for containers ``containers``.
+Only the type of an argument decides whether it is searched: see ``kinds``, and ``containers`` for the search.
 Cost: a type lookup for each argument that is no container.  For a container, a copy and a type lookup for
 each of its items, and a microsecond or two for each item that is itself a container or a future.
 """
@@ -36,13 +36,13 @@ _item_type: Any = None
 
 
 def register_futures(task_type: type, item_type: type) -> None:
-    """Let these be the classes of our own futures, which a room above this one defines."""
+    """Set the classes of our own futures, which a room above this one defines."""
     global _task_type, _item_type
     _task_type, _item_type = task_type, item_type
 
 
 class Template:
-    """The arguments of a call as they were at submit: of one thread at a time."""
+    """The arguments of a call as they were at submit.  One thread at a time uses a template."""
 
     __slots__ = ("containers", "found", "names", "parts", "special")
 

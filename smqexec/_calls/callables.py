@@ -19,13 +19,13 @@ from .kinds import class_attribute
 
 Fn = TypeVar("Fn", bound=Callable[..., Any])
 
-# The attribute.
+# The name of the attribute.
 _NAME = "number_of_results"
 
 # A chain of wrappers longer than this is a cycle.
 _LONGEST = 100
 
-# Types of results that are no iterators: a lookup is 0.1 µs faster than `is_iterator`.
+# Classes whose instances are no iterators: a lookup is 0.1 µs faster than `is_iterator`.
 # The set keeps classes alive, so it is cleared when it has _MOST entries.
 NO_ITERATORS: set[type] = set()
 _MOST = 1024
@@ -86,7 +86,7 @@ class Within:
     def __init__(self, call: Callable[..., Any], fn: Callable[..., Any]) -> None:
         # Called with a function and its arguments: for example the ``run`` of a context.
         self.call = call
-        # So named, as `generates` looks through ``__wrapped__`` of a decorator.
+        # The function, under the name that decorators use: `generates` looks there.
         self.__wrapped__ = fn
         # For `name_of`.
         self.__qualname__ = name_of(fn)

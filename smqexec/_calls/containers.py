@@ -136,7 +136,7 @@ def search(parts: Sequence[Any]) -> tuple[list[Any], list[Any], list[Container]]
 
 
 def _is_plain(parts: list[Any]) -> bool:
-    """Return True if all *parts* are plain; the search finds out where this returns False by mistake."""
+    """Return True if all *parts* are plain.  A wrong False costs time alone: the search looks at all."""
     try:  # without a step of Python for each part: most containers hold plain values of few types
         return not any(map(kind_of, set(map(type, parts))))
     except Exception:  # an unhashable class
@@ -159,8 +159,8 @@ def _copy(value: Any, kind: int) -> tuple[list[Any], dict[str, Any]]:
     elif kind == kinds.NAMED:
         return list(tuple.__iter__(value)), attributes  # the class may have an __iter__ of its own
     else:
-        # One call into C, which runs no Python code, copies all but an OrderedDict: so the copy is one
-        # state, even if other threads change the container.
+        # For all types but OrderedDict this is one call into C, which runs no Python code.  So the copy is of
+        # one moment, even if other threads change the container.
         copy = value if kind >= TUPLE else value.copy()
         if kind not in _PAIRED:
             return copy if type(copy) is list else [*copy], attributes

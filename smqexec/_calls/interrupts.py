@@ -1,9 +1,10 @@
-"""Ctrl-C, and other calls that interrupt our own code at any point.
+"""Signal handlers and finalizers, which interrupt our own code at any point; above all Ctrl-C.
 
 Python calls signal handlers in the main thread, between two bytecodes, and finalizers in any thread.  They
-may call us while the same thread is in the middle of a change, and the handler of Ctrl-C raises there.  So
-an `uninterrupted` block masks Ctrl-C during changes that belong together, and `unmasked` calls user code in
-such a block.  What else interrupts a holder of a scheduler's lock is `DEFERRED`: see ``_core/exclusive``.
+may call this package while the same thread is in the middle of a change.  The handler of Ctrl-C raises there.
+So an `uninterrupted` block masks Ctrl-C during changes that belong together, and `unmasked` calls user code
+in such a block.  Calls that interrupt the holder of a scheduler's lock wait in `DEFERRED`: see
+``_core/exclusive``.
 
 In the main thread Ctrl-C is either *open* (`_block` is None) or *masked* by the one block `_block`; blocks
 inside that block change nothing.  `_block`, the fields of blocks and Python's signal handlers belong to the
@@ -35,15 +36,12 @@ LOGGER = logging.getLogger("smqexec")
 # The number of frames that our own code may need under the lock: see `headroom`.
 HEADROOM = 30
 
-# By how many frames `make_room` raises Python's recursion limit for nested tasks.
-FRAMES = 100
-
 # The identifier of the main thread, the only thread that Ctrl-C interrupts.  A set, as other modules import
 # the name, and a fork changes the identifier.
 MAIN = {threading.main_thread().ident}
 
-# By thread, the calls of handlers and finalizers that interrupted it, to make when it has released the lock.
-# A thread reads and writes its own entry only.
+# For each thread, the calls of handlers and finalizers that interrupted our own code there.  The thread makes
+# them when it has released the scheduler's lock.  It reads and writes no entry but its own.
 DEFERRED: dict[int, list[Callable[[], object]]] = {}
 
 # Held while Python's recursion limit is changed.  Guards `_owed`.
@@ -74,8 +72,8 @@ class uninterrupted:
     Cost: 0.6 µs in the main thread, 0.2 µs elsewhere.
     """
 
-    # The handler of Ctrl-C that this block replaces; the arguments of a masked call of it, or None; the
-    # KeyboardInterrupt that `keep` recorded, or None.  Set while this block is `_block`.
+    # `_handler`: the handler of Ctrl-C that this block replaces.  `_pressed`: the arguments of its masked
+    # call, or None.  `_error`: the KeyboardInterrupt that `keep` recorded, or None.
     __slots__ = ("_error", "_handler", "_pressed")
 
     def __enter__(self) -> None:
@@ -197,8 +195,8 @@ def elsewhere(call: Callable[..., object], args: tuple[Any, ...]) -> None:  # pr
 
 
 def headroom(frames: int = HEADROOM) -> None:
-    """Raise RecursionError unless *frames* more frames are allowed: so not in the middle of a change."""
+    """Raise RecursionError now, before a change begins, unless *frames* more frames are allowed."""
     if frames:
         headroom(frames - 1)
-    elif _owed:
+    elif _owed:  # the limit is still to be lowered, and now it may succeed
         make_room(0)

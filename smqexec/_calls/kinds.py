@@ -1,7 +1,7 @@
 """The kind of an argument: a future, `Raw` or `settled`, a container, or plain.
 
-Only the exact type decides, and no method of an argument is called.  Each type is classified once; `KINDS`
-remembers its kind, and needs no lock: each access is one atomic operation, and a lost entry is found again.
+Only the type of an argument decides, and no method of an argument is called.  `KINDS` remembers the kind of
+each type.  It needs no lock: each access is one atomic operation, and a lost entry is found again.
 """
 
 from __future__ import annotations
