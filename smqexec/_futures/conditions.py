@@ -22,7 +22,7 @@ class Held(local):
     """The conditions that the calling thread holds."""
 
     def __init__(self) -> None:
-        # By future, how often this thread holds the condition, if since before the end.
+        # By future: how often this thread has acquired its condition, from before the end of the future on.
         self.counts: dict[ref[Any], int] = {}
 
 
@@ -62,8 +62,9 @@ class Condition:
         """Add *waiter*; call it at once if the future ended after this thread acquired the condition."""
         future = self._future
         if type(getattr(waiter, "event", None)) is Event:
-            # Ctrl-C could leave both locked, and the thread that ends the future must not block.  No other
-            # thread uses them yet: this one holds the conditions of all futures that have the waiter.
+            # Ctrl-C could leave the event or the lock locked, and the thread that ends the future must not
+            # block.  So both are replaced.  No other thread uses them yet: this thread holds the conditions
+            # of all futures that have the waiter.
             waiter.event = WaiterEvent()
             waiter.lock = RLock()  # a signal handler may end a future
         if not future._add_at_end("waiters", waiter) and ref(future) in HELD.counts:

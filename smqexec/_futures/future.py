@@ -31,7 +31,7 @@ from .._planner import DONE, DROPPED, NONE, RUNNING, Node
 from .at_end import AtEnd
 from .conditions import HELD, Condition
 from .owner import Home
-from .remote_value import Kept, fetched, left, snapshot
+from .remote_value import Kept, fetched, snapshot
 
 R = TypeVar("R")
 
@@ -44,6 +44,11 @@ STATE_NAMES = ("waiting", "ready", "running", "done", "dropped", "failed", "canc
 _FUTURE_STATES = {RUNNING: RUNNING_STATE, DONE: FINISHED, FAILED: FINISHED, CANCELLED: CANCELLED_AND_NOTIFIED}
 
 LOGGER = logging.getLogger("concurrent.futures")  # where users look for failing callbacks
+
+
+def _left(end: float | None) -> float | None:
+    """Return the seconds until the time *end* of the monotonic clock."""
+    return None if end is None else end - monotonic()
 
 
 class Failure:
@@ -131,7 +136,7 @@ class PlannedFuture(Node, Future[R]):
             outcome = self._outcome
             if failed:
                 raise BaseException.with_traceback(outcome.exception, outcome.traceback)
-            return outcome.future.result(left(end)) if type(outcome) is Kept else outcome  # type: ignore[no-any-return]
+            return outcome.future.result(_left(end)) if type(outcome) is Kept else outcome  # type: ignore[no-any-return]
         finally:
             outcome = None
             del self  # no cycle: the traceback of the exception keeps this frame
@@ -147,7 +152,7 @@ class PlannedFuture(Node, Future[R]):
         outcome = self._outcome
         if failed:
             return outcome.exception  # type: ignore[no-any-return]
-        return outcome.future.exception(left(end)) if type(outcome) is Kept else None
+        return outcome.future.exception(_left(end)) if type(outcome) is Kept else None
 
     def _await_end(self, timeout: float | None) -> int:
         """Wait until the future has ended; return DONE or FAILED, or raise as `exception` does."""

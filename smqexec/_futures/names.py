@@ -22,8 +22,8 @@ def label_of(task: Any) -> str:
 def numbered(name: str, serial: int, number: int) -> str:
     """Return *name* with the *serial* number of observers, or else with the number of the submission.
 
-    The tasks of a `map` are one submission, and each has an index in it.  A *number* of 0 or less is left
-    out: ``promote`` under ``order="oldest"`` gives such numbers.
+    The tasks of a `map` are one submission: the name of each also has its index.  A *number* of 0 or less is
+    left out: ``promote`` under ``order="oldest"`` gives such numbers.
     """
     if serial:
         return f"{name}#{serial}"
@@ -48,9 +48,9 @@ def note(error: BaseException, task: Any, queue: str) -> None:
 
     The caller masks Ctrl-C and does not hold the lock.  Cost: about 1 µs.
     """
-    # Only the first task adds a note: its dependents fail with the same object, and a task may raise again
-    # the exception of another.  An exception may refuse notes, as a frozen dataclass does, or run user code:
-    # the task has to end all the same.
+    # Only the first task adds a note: its dependents fail with the same object, and a task may raise the
+    # exception of another once more.  An exception may refuse notes, as a frozen dataclass does, or its class
+    # may run user code that raises: the task has to end all the same.
     with suppress(BaseException):
         known = getattr(error, "__notes__", ())
         if not any(type(other) is str and other.startswith(_BEGINNING) for other in known):

@@ -25,7 +25,7 @@ class Waits(Protocol):
 
 
 class Parts(Protocol):
-    """Items and streams.  `stream`, `length` and `part` return None if *task* has ended."""
+    """Items and streams; None in place of one: *task* has ended, or its length is known."""
 
     def stream(self, task: Any, announced: bool) -> Any: ...
     def item(self, home: Any, task: Any, stream: Any, index: int) -> Any: ...

@@ -10,15 +10,9 @@ from __future__ import annotations
 from abc import abstractmethod
 from concurrent.futures import CancelledError, Future
 from functools import cache
-from time import monotonic
 from typing import Any, TypeAlias
 
 Snapshot: TypeAlias = tuple[bool, bool, Any, BaseException | None]  # done, cancelled, result, exception
-
-
-def left(end: float | None) -> float | None:
-    """Return the seconds until the time *end* of the monotonic clock."""
-    return None if end is None else end - monotonic()
 
 
 def fetched(future: Future[Any]) -> Any:

@@ -56,7 +56,7 @@ class Task(PlannedFuture[R]):
     - A future that is yielded is a value like any other.  ``Raw(function)`` is called as an ordinary
       function: the generator object is its result.
     - It keeps all its values until its future goes: one that never ends fills the memory.
-    - In the order an item stands for its task.
+    - For the order of the scheduler an item stands for its task.
 
     For type checkers a generator function must say that it returns a ``Generator[...]``: then the task is a
     ``Task[list[...]]``.
@@ -82,15 +82,15 @@ class Task(PlannedFuture[R]):
     _queue: Home | None
     _fn: Any  # the function; once that is released, its name as a str
     # The arguments and their form, as `encode` returns them; None once the worker has released them.
-    # Of form ALL, if all of them were pending at submit: None until the task starts, as they are the
-    # dependencies; then a list.  Of no other form None before the start.
+    # Exception: if `_args` is None before the start, the arguments are the dependencies (of the form ALL).
+    # `_empty` then writes a list of them, at the start.
     _args: Any
     _kwargs: Any
     # Of a generator task, in its own dictionary; None before its start, and before a request for an item.
     _stream: Stream | None = None
 
     def _empty(self, needs: list[Any]) -> None:
-        # They are the arguments, too, if the task keeps no others: see `Submission._plain`.
+        # A task that keeps no arguments has *needs* as its arguments: see `Submission._plain`.
         if self._args is None:
             self._args = needs.copy()
         needs.clear()
@@ -241,7 +241,7 @@ class Task(PlannedFuture[R]):
                 if item is None:
                     yield value
                 else:  # not `await item`: if this caller is cancelled, that would cancel the item for all
-                    await _ended(item)
+                    await _end_of(item)
             await self
             self._generating("can be iterated")
         finally:
@@ -289,7 +289,8 @@ class Task(PlannedFuture[R]):
         items = stream.items.copy()  # atomic, as a request may come: it makes no tuples, so no collector runs
         if self._stage < DONE:
             return list(items.values())
-        # It drops these.  An item that has a value is about to be ended by the thread that added it.
+        # The planner drops these with the task.  An item that has a value is left out: the thread that added
+        # the item is about to end it.
         count = len(stream.values)
         return [item for key, item in items.items() if key is LENGTH or key >= count]
 
@@ -306,7 +307,7 @@ class Task(PlannedFuture[R]):
 register_futures(Task, Item)
 
 
-async def _ended(item: Item[Any]) -> None:
+async def _end_of(item: Item[Any]) -> None:
     """Return when *item* has ended, without blocking the event loop."""
     from asyncio import Event, get_running_loop
 

@@ -1,11 +1,13 @@
-"""Admit calls with options, and all calls to queues with rules: a pending limit, an order, contexts, inline.
+"""Admit calls with options, and all calls to queues that are not plain.
 
-The thread that submits decides by the options and the queue which kind of task is made.  At a pending limit
-it reserves room for the task, and may block.  Then `Submission.add` adds the task.
+Such a queue has a pending limit, an order of submission or contexts, or is inline, or its engine keeps
+values.  The thread that submits makes the task, as the options and the queue demand.  At a pending limit it
+reserves room for the task, and may block.  Then `Submission.add` adds the task.
 
 A queue has *room* while its pending tasks and its reservations are fewer than the limit.  A task without room
-waits, first come first served, until room is reserved for it; so a thread that was woken always has room.  A
-reservation ends when its task becomes pending, or when the submit fails.
+waits, first come first served, until room is reserved for it.  So a thread that was woken always has room,
+unless the queue refuses tasks by then.  A reservation ends when its task becomes pending, or when the submit
+fails.
 """
 
 from __future__ import annotations
@@ -42,12 +44,15 @@ class PendingLimit:
         self.limit = limit  # constant
         # Tasks with room that are not pending yet.
         self._reserved: set[Task[Any]] = set()
-        # Tasks without room, first come first, each with the lock for which its thread blocks in submit().
+        # Tasks without room, first come first, each with the lock that its thread waits for in submit().
         self._waiting: dict[Task[Any], Any] = {}
 
     def reserve(self, task: Task[Any], pending: int, blocker: Any) -> bool:
-        """Reserve room beside *pending* tasks; without room return False, and release *blocker* later."""
-        # Not before threads that wait already.
+        """Reserve room for *task* beside *pending* tasks, and return True; without room return False.
+
+        With a *blocker*, the task then waits: *blocker* is released once room is reserved for it.
+        """
+        # A task that waits already goes first.
         if not self._waiting and pending + len(self._reserved) < self.limit:
             self._reserved.add(task)
             return True
@@ -73,7 +78,7 @@ class PendingLimit:
             self._waiting.pop(task).release()
 
     def turn_away(self) -> None:
-        """Wake all waiting threads without room: the queue refuses tasks, so their submits raise."""
+        """Wake all waiting threads, without room: the queue refuses tasks, so their submits raise."""
         while self._waiting:
             self._waiting.popitem()[1].release()
 
@@ -96,7 +101,10 @@ class Admission:
         options: Options = NO_OPTIONS,
         wait: bool = True,
     ) -> Task[Any] | None:
-        """Do what `Submission.add` does, with *options*, once *queue* has room; return None if not *wait*."""
+        """Do what `Submission.add` does, with *options*, once *queue* has room.
+
+        If not *wait*, return None at once when there is no room.
+        """
         worker = CURRENT.worker
         # A thread of this scheduler needs no room: other tasks may need the task that it runs.
         inside = worker is not None and worker.queue.scheduler is self._core
@@ -117,10 +125,11 @@ class Admission:
         wait: bool,
         timeout: float | None,
     ) -> Task[Any] | None:
-        """Call *add*, which adds *task*, with a reservation."""
+        """Reserve room, and call *add*, which adds *task*; without room, and if not *wait*, return None."""
         limit: Any = queue.pending_limit
         try:
-            # Ctrl-C comes while the thread waits for room, or at the end: so it leaves no reservation behind.
+            # Ctrl-C can come only while the thread waits for room, or at the end: no reservation stays
+            # behind.
             with uninterrupted():
                 try:
                     return add() if self._reserve(queue, task, wait, timeout) else None

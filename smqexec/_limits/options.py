@@ -29,7 +29,7 @@ class Options:
 
     #: In place of the function's name.
     name: str | None = None
-    #: Futures that must be done before; of a `settled` one any outcome will do.
+    #: Futures that must be done before the start; any outcome will do for `settled` ones.
     after: tuple[Future[Any] | settled[Any], ...] = ()
     #: The call runs in this context; None: in a copy of the submitter's, if the queue makes one.
     context: Context | None = None
@@ -69,7 +69,8 @@ def read(
     others: dict[str, Any],
 ) -> Options:
     """Return the checked arguments of `Queue.options`; the queue's engine has the further options *known*."""
-    if "resources" in known and isinstance(resources, Mapping):  # the keys of the engine's are names
+    # Dask has an option of the same name.  Its keys are names; the keys of ours are `Resource` objects.
+    if "resources" in known and isinstance(resources, Mapping):
         named = {key: number for key, number in resources.items() if isinstance(key, str)}
         if named:
             others = {**others, "resources": named}
@@ -111,15 +112,15 @@ def _amounts(resources: Any) -> tuple[tuple[Resource, int], ...]:
 
 
 def _listed(name: str, given: Iterable[Any], contents: str) -> list[Any]:
-    """Return *given*, the value of the option *name*, as a list; a single future is none."""
-    # A task can be iterated over: that would wait for its items.
+    """Return *given*, the value of the option *name*, as a list; raise a TypeError if it is one future."""
+    # A task can be iterated over: that would wait for its values.
     if kind_of(type(given)) in (FUTURE, SETTLED) or not isinstance(given, Iterable):
         raise TypeError(f"{name} must be a list of {contents}, not {given!r}")
     return list(given)
 
 
 def _allocations(release: Iterable[Task[Any]]) -> tuple[Allocation, ...]:
-    """Return the allocations of the tasks *release*, the option; refuse a task without hold."""
+    """Return the allocations of the tasks *release*, the option; raise if a task has no *hold*."""
     tasks = _listed("release", release, "tasks")
     for task in tasks:
         if not isinstance(task, Task):
@@ -130,7 +131,7 @@ def _allocations(release: Iterable[Task[Any]]) -> tuple[Allocation, ...]:
 
 
 def _futures(after: Iterable[Future[Any] | settled[Any]]) -> tuple[Future[Any] | settled[Any], ...]:
-    """Return *after*, the option, as a tuple; refuse what is no future."""
+    """Return *after*, the option, as a tuple; raise a TypeError if it holds something other than futures."""
     futures = _listed("after", after, "futures")
     for future in futures:
         if kind_of(type(future)) not in (FUTURE, SETTLED):

@@ -116,7 +116,7 @@ class Allocation(Node):
         self.amounts = amounts
         # The option: units stay beyond the end of the task.  Constant.
         self.holds = holds
-        # The task's name, as `Resource.name`; with its number once the task has ended.
+        # The task's name, also never of a subclass of str; with its number once the task has ended.
         self.name = str.__str__(name)
         # The task, from its submission to its end.
         self.task: Task[Any] | None = None
