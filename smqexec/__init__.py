@@ -1,29 +1,34 @@
 """An executor whose futures may be arguments of its calls, and which delivers final results first.
 
-What each name is for; ``help(smqexec.Queue)`` and the like tell all::
+The public names; ``help(smqexec.Queue)`` and the like are the full contracts::
 
     Queue              an executor: submit, map, options, shutdown; a drop-in for ThreadPoolExecutor
     Scheduler          one order for several queues; stop, resume, wait, why, graph, observe
-    Task, Item         what submit returns, a Future that may be an argument; task[i], the future of a part
+    Task, Item         the Future that submit returns, which may be an argument; task[i], the future of a part
     Raw, settled       arguments: Raw(x) is passed unsearched; settled(future) waits for any outcome
     Resource           units that tasks take, all or none: limits memory, licences, open files
     number_of_results  announces how many values a generator function yields: then len(task) works
     checkpoint, wait, as_completed   inside a task: obey stop and cancel; wait without a deadlock
-    progress, Graph    bars while a block runs; what is pending, as a picture: Scheduler.graph()
-    Event, Observation, trace        what observers are called with, and what ends it; runs recorded and shown
-    DependencyPlanner  the order alone, without threads;  smqexec.dask: a Dask cluster as executor=
+    progress, Graph    bars while a block runs; pending and running tasks as a picture: Scheduler.graph()
+    Event, Observation the argument of an observer; the result of Scheduler.observe(), whose close() ends it
+    trace              runs recorded, and shown as a page or as tables
+    smqexec.dask       a Dask cluster as executor=
+    DependencyPlanner  the order alone, without threads
 
 The house: eight rooms and a front door; imports point down::
 
-    front door    what users import; it builds the rooms below and joins them
-    _observe      what is seen of a scheduler: events, why, graph, debug, progress, trace
+    front door    the public names; it builds the rooms below and joins them
+    _observe      views of a scheduler: events, why, graph, debug, progress, trace
     _engines      queues on any executor: processes, interpreters, a cluster; generator tasks there
-    _workers      what runs tasks: threads, inline, the loop, generators and their streams
-    _limits       what a task may start with or wait for: options, pending limit, resources
-    _core         the one lock and what it guards: a task arrives, runs, ends; queues, slots, wakes, barriers
-    _futures      Task and Item: the Future protocol for whatever the core ends
-    _calls        the call: futures gathered from its arguments, results substituted; what is called
+    _workers      workers run tasks: threads, inline, the loop, generators and their streams, nested waiting
+    _limits       conditions of a task's start, besides dependencies: options, pending limits, resources
+    _core         the one lock and the state under it: tasks arrive, start, end; queues, wakes, barriers, exit
+    _futures      Task and Item: the futures that a scheduler ends
+    _calls        a call: futures gathered from its arguments, results substituted; callables
     _planner      the order in which tasks start.  Pure: no threads, locks, clocks, futures
+
+The modules of the front door: _queue, _submitting (Queue); _scheduler, _ending (Scheduler); _in_tasks
+(checkpoint, wait, as_completed); trace, of _observe; dask, of _engines; and __main__, the demonstration.
 
 The way of a call; nothing climbs back::
 
@@ -81,7 +86,7 @@ if TYPE_CHECKING:
 else:
 
     def __getattr__(name: str) -> Any:
-        """Import ``smqexec.trace`` where somebody asks for it."""
+        """Import ``smqexec.trace`` at its first use: earlier, ``python -m smqexec.trace`` would warn."""
         if name != "trace":
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         from importlib import import_module

@@ -100,7 +100,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def compare(files: Files, jobs: int, order: str, delay: float, show: Callable[[Pair], object]) -> None:
     """Call *show* with each pair of *files* as it becomes known; complain about files that can't be used."""
     began = monotonic()
-    with Scheduler(order=order) as scheduler:  # its end cancels what is pending after Ctrl-C
+    with Scheduler(order=order) as scheduler:  # after Ctrl-C its end cancels the pending tasks
         disk, cores = Queue(scheduler, 1, "read"), Queue(scheduler, jobs, "compare")
         with progress(scheduler) if sys.stderr.isatty() else nullcontext():
             tasks = submit_all(files, disk, cores, delay)
@@ -207,13 +207,13 @@ def largest(folder: Path, budget: int) -> Files:
 
 
 def complain(name: str, error: BaseException) -> None:
-    """Print one line on standard error: what is wrong with *name*."""
+    """Print *name* and its *error* as one line on standard error."""
     reason = getattr(error, "strerror", None) or repr(error)
     print(f"smqexec: {name}: {reason}", file=sys.stderr, flush=True)
 
 
 def say(text: str) -> None:
-    """Print *text*, escaping what standard output cannot show: names of files may hold anything."""
+    """Print *text*, escaping characters that standard output can't show: names of files may hold anything."""
     encoding = sys.stdout.encoding or "utf-8"
     print(text.encode(encoding, "backslashreplace").decode(encoding), flush=True)
 
@@ -227,7 +227,7 @@ def timeline(arguments: Sequence[str]) -> str:
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
-    """Return what the command line asks for."""
+    """Return the options that the command line gives."""
     parser = argparse.ArgumentParser("python -m smqexec", description="Which files are most alike?")
     add = parser.add_argument
     add("paths", nargs="*", metavar="PATH", help="file or directory (the standard library)")

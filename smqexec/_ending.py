@@ -35,7 +35,7 @@ class Ending:
         """Return True if nothing runs and nothing can start, after logging why a wait may never end.
 
         Args:
-            awaited: A future; or words for what is awaited.
+            awaited: A future; or words for an awaited event.
             elsewhere: Also warn if only futures of other executors may still come.
         """
         schedulers = stalled(self._core, elsewhere)
@@ -67,7 +67,7 @@ class Ending:
     def shutdown(
         self, queues: Sequence[QueueState] | None = None, wait: bool = True, cancel_futures: bool = False
     ) -> None:
-        """Do what `Queue.shutdown` does."""
+        """See `Queue.shutdown`."""
         queues = self._queues(queues)
         for queue in queues:  # all are closed before the first is waited for
             self.close(queue)
@@ -102,7 +102,7 @@ class Ending:
         self._core.waiting.until(lambda: not queue.pending and not queue.running, queue=queue, warn=warn)
 
     def interrupt(self, queues: Sequence[QueueState] | None = None) -> None:
-        """Cancel what is pending, and ask what runs to end."""
+        """Cancel the pending tasks, and ask the running ones to end."""
         if self._core.deferred(self.interrupt, queues):
             return
         queues = self._queues(queues)
@@ -126,8 +126,8 @@ class Ending:
     ) -> None:
         """Leave a ``with`` block that ended with an exception of *kind*, or with none: by *shut_down*.
 
-        Ctrl-C, in the block or in the wait at its end, cancels what is pending; then the block waits for
-        what runs.
+        Ctrl-C, in the block or in the wait at its end, cancels the pending tasks; then the block waits for
+        the running ones.
         """
         if kind is not None and issubclass(kind, KeyboardInterrupt):
             self.interrupt(queues)
@@ -154,7 +154,7 @@ class Ending:
         self._cancel_at_exit("cancelling %s at exit: the scheduler is stopped")
 
     def finish_at_exit(self) -> None:
-        """Wait until nothing is pending or running; cancel what can never start."""
+        """Wait until nothing is pending or running; cancel tasks that can never start."""
         warned = False
 
         def warn() -> bool:

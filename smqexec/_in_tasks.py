@@ -1,4 +1,4 @@
-"""For use inside tasks: `checkpoint`, and `wait` and `as_completed` that do not deadlock there."""
+"""For use inside tasks: `checkpoint`; `wait` and `as_completed` without the deadlocks of the originals."""
 
 from __future__ import annotations
 
@@ -43,10 +43,13 @@ def checkpoint() -> None:
         raise CancelledError()
 
 
-def wait(fs: Iterable[Future[R]], timeout: float | None = None, return_when: str = ALL_COMPLETED) -> Any:
-    """`concurrent.futures.wait`; inside a task its thread runs meanwhile what the futures need.
+def wait(
+    fs: Iterable[Future[R]], timeout: float | None = None, return_when: str = ALL_COMPLETED
+) -> DoneAndNotDoneFutures[R]:
+    """`concurrent.futures.wait`; inside a task, its thread meanwhile runs tasks that the futures need.
 
-    *timeout* counts seconds; what was begun then still ends first.
+    Args:
+        timeout: In seconds.  A nested task that was begun before is run to its end first.
 
     Raises:
         ValueError: *return_when* is none of the three.
@@ -63,10 +66,10 @@ def wait(fs: Iterable[Future[R]], timeout: float | None = None, return_when: str
 
 
 def as_completed(fs: Iterable[F], timeout: float | None = None) -> Iterator[F]:
-    """`concurrent.futures.as_completed`; inside a task its thread runs meanwhile what the futures need.
+    """`concurrent.futures.as_completed`; inside a task, its thread meanwhile runs tasks they need.
 
     Raises:
-        TimeoutError: By the iterator, when *timeout* seconds have passed, and what was begun has ended.
+        TimeoutError: By the iterator, after *timeout* seconds, once a nested task that was begun has ended.
     """
     end = None if timeout is None else time.monotonic() + timeout
     return _as_completed(set(fs), end)

@@ -58,8 +58,8 @@ class Queue(Submits, ThreadPoolExecutor):
       task must not wait for tasks of its own queue.
     - A task is sent in the thread that made it ready.  It ends, with its callbacks, in a thread of the
       executor: such a callback must not wait.
-    - What is prefetched counts as running, and starts in the executor's order; `Task.cancel` still takes
-      it back if the executor allows that.
+    - Prefetched tasks count as running, and start in the executor's order; `Task.cancel` still takes one
+      back if the executor allows that.
 
     Args:
         max_workers: The number of slots: of tasks that run at the same time.  Default: that of
@@ -78,9 +78,9 @@ class Queue(Submits, ThreadPoolExecutor):
         context: Make each call in a copy of its submitter's context variables, as ``asyncio.to_thread``
             does.  Without it threads begin with an empty context; a task nested in a waiting task is
             called in the context of that task.
-        inline: Have no threads: the thread that submits runs what is ready, by the same order, before
+        inline: Have no threads: the thread that submits runs the ready tasks, by the same order, before
             `submit` returns (or `Scheduler.resume`); a thread is started if another one makes a task
-            ready.  For a debugger and for tests.  What a task submits runs after the task, or while it
+            ready.  For a debugger and for tests.  Tasks that a task submits run after it, or while it
             waits.  Ctrl-C fails the task that runs, and the next goes on.  A task that stops its own
             scheduler and then waits in `checkpoint` blocks the thread.
         executor: Runs the tasks, in place of threads: any ``concurrent.futures.Executor`` but a Queue.
@@ -169,10 +169,10 @@ class Queue(Submits, ThreadPoolExecutor):
 
     @property
     def name(self) -> str:
-        """What messages and observers call this queue: *thread_name_prefix*, if that was given."""
+        """The name in messages and events: *thread_name_prefix*; if none was given, a numbered one."""
         return self._state.name
 
-    # What clients of ThreadPoolExecutor, and its own tests, read.
+    # Fields of ThreadPoolExecutor that clients, and its own tests, read.
     _broken: Any = property(lambda self: self._state.pool._broken)
     _max_workers: Any = property(lambda self: self._state.width)
     _shutdown: Any = property(lambda self: self._state.refusal is not None)
@@ -214,8 +214,9 @@ class Queue(Submits, ThreadPoolExecutor):
 
         Raises:
             TypeError: There is no such option, or it is of a wrong type.
-            ValueError: *timeout* is no number of seconds, or negative; or a resource has fewer units,
-                or belongs to another scheduler; or a task in *release* was submitted without *hold*.
+            ValueError: *timeout* is not a number, or negative; or a resource has fewer units than asked
+                for, or belongs to another scheduler; or *hold* is given without *resources*, or a task in
+                *release* was submitted without *hold*.
         """
         if context is not None and isinstance(self._state.pool, ExecutorBackend):
             raise TypeError("context and executor= exclude each other: an executor can't be sent a context")
@@ -228,7 +229,7 @@ class Queue(Submits, ThreadPoolExecutor):
     def max_workers(self) -> int:
         """The number of slots; it may be set.
 
-        A higher number lets ready tasks start at once.  A lower one ends no task: those that run go on,
+        A higher number lets ready tasks start at once.  A lower one ends no task: running ones go on,
         and no other starts until fewer run.  Idle threads stay until the queue ends.
 
         Raises:
@@ -253,8 +254,8 @@ class Queue(Submits, ThreadPoolExecutor):
         """Take no more tasks, and *wait* until all are done and the threads have ended.
 
         Args:
-            cancel_futures: Cancel pending tasks, and what depends on them; also those at the queue's
-                executor whose calls have not begun there.
+            cancel_futures: Cancel the pending tasks, and all that depend on them; also the tasks whose
+                calls the queue's executor has not begun.
 
         Raises:
             RuntimeError: With *wait*, called from a task of this queue.
@@ -265,12 +266,12 @@ class Queue(Submits, ThreadPoolExecutor):
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Shut down; after Ctrl-C, cancel what is pending and ask what runs to end."""
+        """Shut down; after Ctrl-C, cancel the pending tasks and ask the running ones to end."""
         self._state.scheduler.ending.leave(kind, self.shutdown, [self._state])
 
     @contextmanager
     def cancelling(self) -> Generator[Self]:
-        """``with Queue(4) as queue, queue.cancelling():`` cancels what is pending if the block raises."""
+        """``with Queue(4) as queue, queue.cancelling():`` cancels the pending tasks if the block raises."""
         try:
             yield self
         except BaseException:

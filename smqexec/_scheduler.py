@@ -1,4 +1,4 @@
-"""Scheduler: what joins queues, as its user sees it: a facade that builds the rooms below and joins them."""
+"""Scheduler, as its user sees it: a facade that builds the parts of a scheduler and joins them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 class Scheduler:
-    """What joins queues: one order for all their tasks, one stop, one lock.
+    """One order for the tasks of several queues, one stop, one lock.
 
     **Order.**  Tasks are numbered as they are submitted.  Whenever a queue has a free slot and the
     scheduler runs, the queue starts *the first ready task of its own that a depth-first search meets,
@@ -43,11 +43,11 @@ class Scheduler:
     With ``order="oldest"`` the ready task that was submitted first starts first; a promoted task and
     what it needs go before all others.
 
-    **Waiting inside tasks.**  While a task waits for another one, of any queue, its thread runs what the
-    awaited task needs from the same queue, in order, and nothing else.  So recursion on one slot ends,
-    and queues of one slot stay exclusive.  A task that would wait for itself gets a RuntimeError that
-    names the cycle, in ``result()``, ``exception()`` and ``smqexec.wait()`` for all futures; not where
-    the cycle leads through other schedulers, or through "any of several".
+    **Waiting inside tasks.**  While a task waits for another one, of any queue, its thread runs the
+    tasks of the same queue that the awaited task needs, in order, and no others.  So recursion on one
+    slot ends, and queues of one slot stay exclusive.  A task that would wait for itself gets a
+    RuntimeError that names the cycle, in ``result()``, ``exception()`` and ``smqexec.wait()`` for all
+    futures; not where the cycle leads through other schedulers, or through "any of several".
 
     **No silent hang.**  A thread that has waited for 5 seconds, while nothing runs and nothing can start,
     logs one warning by the logger ``smqexec``: what it waits for, and why.  If a future of another
@@ -55,11 +55,11 @@ class Scheduler:
     so.  At exit the tasks that can never start are then cancelled; so are, at once, the pending tasks and
     held generator tasks of a stopped scheduler, with a warning that says how many.
 
-    **Errors of smqexec itself** are logged as critical, and all that is pending in the scheduler's queues
-    fails with them; `Queue.submit` then raises BrokenThreadPool.
+    **Errors of smqexec itself** are logged as critical, and all pending tasks of the scheduler's queues
+    fail with them; `Queue.submit` then raises BrokenThreadPool.
 
-    **Ctrl-C** in a ``with`` block of a scheduler or a queue, or where it ends the program: what is pending
-    is cancelled, what runs is asked to end (see `checkpoint`), and the block waits for that.
+    **Ctrl-C** in a ``with`` block of a scheduler or a queue, or where it ends the program: pending tasks
+    are cancelled, running tasks are asked to end (see `checkpoint`), and the block waits for their ends.
 
     **Signal handlers** may call `stop`, `resume`, ``shutdown(wait=False)``, `Task.cancel` and
     `Task.add_done_callback`, and may ask a task for its state or result (``done()``, ``result(0)``).  If
@@ -72,8 +72,8 @@ class Scheduler:
         order: ``"newest"`` or ``"oldest"``: see above.
         stopped: Begin stopped.
         debug: Note with each task where it was submitted and when it starts, for `Task.why` and the note
-            that an exception carries.  Log failures that nobody looked at, when their tasks are
-            collected.  Cost: some 6 µs a task.
+            that an exception carries.  Log failures that were never retrieved, when their tasks
+            are collected.  Cost: some 6 µs a task.
 
     Raises:
         TypeError: *stopped* or *debug* is neither True nor False.
@@ -83,7 +83,7 @@ class Scheduler:
     def __init__(self, order: str = "newest", *, stopped: bool = False, debug: bool = False) -> None:
         check_flags(stopped=stopped, debug=debug)
         self._core = core = State(order, stopped, Observers())
-        # The parts, from below to above; each gets those below that it calls.
+        # The parts, from below to above; each gets the parts below that it calls.
         core.wake = wake = Wake(core)
         core.termination = termination = Termination(core, wake)
         core.break_down = partial(break_down, core)
@@ -115,7 +115,7 @@ class Scheduler:
         return self._core.counts()
 
     def why(self) -> str:
-        """What runs, in which thread, what waits for it, and why no more does: some lines for a person.
+        """Some lines for a person: each running task, its thread, its dependents; and why no more tasks run.
 
         Cost: a step for each thread and each task that waits for a running one.
         """
@@ -125,7 +125,7 @@ class Scheduler:
         return repr(self._core)
 
     def graph(self) -> Graph:
-        """What is pending and running at one moment: drawn in a notebook, or as text for Mermaid.
+        """The pending and running tasks at one moment: drawn in a notebook, or as text for Mermaid.
 
         Cost: some 10 µs a task; for a third of that time no task starts or ends.
         """
@@ -145,18 +145,18 @@ class Scheduler:
         done.  Events of different tasks are ordered by their times: see `Event`.
 
         Returns:
-            What ends it: its ``close()``, or the end of a ``with`` block.
+            The observation, which ends by its ``close()``, or at the end of its ``with`` block.
 
         Raises:
             TypeError: *callback* is not callable.
 
-        Cost: about 1 µs an event, and what *callback* takes.
+        Cost: about 1 µs an event, and the time of *callback*.
         """
         return Observation(self._core, callback)
 
     @property
     def order(self) -> str:
-        """What goes first: ``"newest"`` or ``"oldest"``."""
+        """Which tasks go first: ``"newest"`` or ``"oldest"``."""
         return self._core.order
 
     @property
@@ -170,8 +170,8 @@ class Scheduler:
         ``with scheduler.stop():`` resumes at the end of the block, unless another stop holds.
 
         Args:
-            wait: Return only when no task runs, but for those that hold: generator tasks between two
-                values, tasks in `checkpoint`, and tasks that wait for a task that is not done.
+            wait: Return only when no task runs.  Paused tasks do not count (generator tasks between two
+                values, tasks in `checkpoint`), nor do tasks that wait for a task that is not done.
 
         Returns:
             A context manager, for one block.  Without one the stop lasts until `resume`.
@@ -209,5 +209,5 @@ class Scheduler:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Shut down; after Ctrl-C, cancel what is pending and ask what runs to end."""
+        """Shut down; after Ctrl-C, cancel the pending tasks and ask the running ones to end."""
         self._ending.leave(kind, self.shutdown)

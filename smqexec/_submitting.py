@@ -1,4 +1,4 @@
-"""What `Queue` and `Submitter`, a queue with options, share: `submit`, `try_submit`, `map`, their types."""
+"""`submit`, `try_submit` and `map` of `Queue`, and of `Submitter`, a queue with options; their types."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ C = TypeVar("C")
 D = TypeVar("D")
 Y = TypeVar("Y")
 
-Arg: TypeAlias = "A | Future[A] | Raw[A] | settled[A]"  # what may stand where a function takes an A
-Yields: TypeAlias = "Generator[Y, Any, Any]"  # what a generator function returns
+Arg: TypeAlias = "A | Future[A] | Raw[A] | settled[A]"  # an argument for a parameter of type A
+Yields: TypeAlias = "Generator[Y, Any, Any]"  # the return type of a generator function
 
 
 class Submits:
@@ -38,7 +38,7 @@ class Submits:
     __slots__ = ()
 
     _state: QueueState
-    #: What each submitted task is given.
+    #: The options of each submitted task.
     _options: Options
     #: Adds a task: called with the state, the function, its encoded arguments, their form, and the group.
     _add: Callable[..., Task[Any]]
@@ -104,8 +104,10 @@ class Submits:
         Raises:
             TypeError: *fn* is not callable.
             RuntimeError: The queue was shut down, or the interpreter is exiting; or the queue is full
-                (see ``max_pending``), and the calling thread runs an event loop.
-            BrokenThreadPool: An initializer failed.
+                (see ``max_pending``), and the calling thread runs an event loop; or the call is made in
+                a signal handler that has interrupted the scheduler.
+            TimeoutError: The queue was full for the *timeout* of `Queue.options`.
+            BrokenExecutor: An initializer failed (BrokenThreadPool), or the queue's executor has ended.
 
         Cost: about 1 µs, and a look at each object in plain containers among the arguments; `Raw`
         spares it.
@@ -132,7 +134,7 @@ class Submits:
         self, fn: Callable[..., R] | Raw[Callable[..., R]], /, *args: Any, **kwargs: Any
     ) -> Task[R] | None: ...
     def try_submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Task[Any] | None:
-        """Do what `submit` does, with its errors, or return None if the queue has ``max_pending`` tasks."""
+        """Submit as `submit` does, with its errors; or return None if the queue has ``max_pending`` tasks."""
         state = self._state
         args, kept = encode(args, kwargs)
         add: Callable[..., Task[Any] | None] = state.scheduler.admission.add
@@ -155,7 +157,7 @@ class Submits:
         Args:
             timeout: Seconds from the call until the last result is there, or the last item submitted.
             chunksize: Ignored, as by ThreadPoolExecutor.
-            buffersize: How many tasks there may be whose results were not taken; 1 or more.  The
+            buffersize: The most tasks at a time whose results were not taken; 1 or more.  The
                 iterables are read as results are taken; without it, at once.
 
         Raises:
@@ -201,7 +203,7 @@ class Submits:
 
 
 class Submitter(Submits):
-    """What `Queue.options` returns: a queue with options, for any number of calls.  Keeps the queue."""
+    """A queue with options, as `Queue.options` returns it, for any number of calls.  Keeps the queue."""
 
     __slots__ = ("_add", "_options", "_queue", "_state")
 
@@ -216,7 +218,7 @@ class Submitter(Submits):
 
 
 def called(fn: Any) -> Any:
-    """Return what a task calls for *fn*, the first argument of ``submit``, or raise a TypeError."""
+    """Return the function to call for *fn*, the first argument of ``submit``, or raise a TypeError."""
     if callable(fn):
         return fn
     if isinstance(fn, Raw) and callable(fn.value):
@@ -225,7 +227,7 @@ def called(fn: Any) -> Any:
 
 
 def _results(tasks: deque[Any], end: float | None, more: Iterator[Any]) -> Iterator[Any]:
-    """Yield the results of *tasks*, and of *more*, one submitted for each result; cancel what is left."""
+    """Yield the results of *tasks*, and of *more*, one submitted for each result; cancel the tasks left."""
     try:
         while tasks:
             tasks.extend(islice(more, 1))

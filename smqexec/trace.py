@@ -1,4 +1,4 @@
-"""Record what a scheduler does, and look at it: which task ran when, where, and after which others.
+"""Record the run of a scheduler, and look at it: when and where each task ran, and after which others.
 
 ::
 
@@ -51,7 +51,7 @@ __all__ = ["Recording", "record"]
 
 
 def record(scheduler: Scheduler, path: str | os.PathLike[str]) -> Recording:
-    """Write what *scheduler* does into the file at *path*, from now on until the recording is closed.
+    """Write the events of *scheduler* into the file at *path*, from now on until the recording is closed.
 
     The end of a ``with`` block closes the recording, as its ``close()`` does.  A recording that is
     still open at the interpreter's exit is closed then, after the last task.  The file is written
@@ -64,7 +64,7 @@ def record(scheduler: Scheduler, path: str | os.PathLike[str]) -> Recording:
         path: An existing file is replaced.
 
     Raises:
-        TypeError: *scheduler* is none.
+        TypeError: *scheduler* is not a `Scheduler`.
         OSError: The file can't be written.  If that happens later, it is logged, and the recording ends.
         ValueError: Another recording is writing that file.
 

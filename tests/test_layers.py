@@ -15,14 +15,14 @@ PACKAGE = Path(__file__).parent.parent / "smqexec"
 
 # From above to below: imports point down, for type checkers too.  The picture in ``smqexec`` is this table.
 ROOMS = {
-    "front door": "what users import; it builds the rooms below and joins them",
-    "_observe": "what is seen of a scheduler: events, why, graph, debug, progress, trace",
+    "front door": "the public names; it builds the rooms below and joins them",
+    "_observe": "views of a scheduler: events, why, graph, debug, progress, trace",
     "_engines": "queues on any executor: processes, interpreters, a cluster; generator tasks there",
-    "_workers": "what runs tasks: threads, inline, the loop, generators and their streams",
-    "_limits": "what a task may start with or wait for: options, pending limit, resources",
-    "_core": "the one lock and what it guards: a task arrives, runs, ends; queues, slots, wakes, barriers",
-    "_futures": "Task and Item: the Future protocol for whatever the core ends",
-    "_calls": "the call: futures gathered from its arguments, results substituted; what is called",
+    "_workers": "workers run tasks: threads, inline, the loop, generators and their streams, nested waiting",
+    "_limits": "conditions of a task's start, besides dependencies: options, pending limits, resources",
+    "_core": "the one lock and the state under it: tasks arrive, start, end; queues, wakes, barriers, exit",
+    "_futures": "Task and Item: the futures that a scheduler ends",
+    "_calls": "a call: futures gathered from its arguments, results substituted; callables",
     "_planner": "the order in which tasks start.  Pure: no threads, locks, clocks, futures",
 }
 
