@@ -86,11 +86,11 @@ class ExecutorBackend(Backend):
     keeps_idle = False
 
     def __init__(self, engine: Engine, kind: str, follows: bool) -> None:
-        # Makes the calls.  None once no call can come: written by `join`.
+        # The engine, which makes the calls; None once no call can come.  Written by `join`.
         self._engine: Any = engine
-        # Constant, as the next two: the name of the executor's class.
+        # The name of the executor's class; constant, as are the next two.
         self._kind = kind
-        # As many calls as ``engine.prefetch`` may be at the engine beyond the queue's slots.
+        # The queue's number of prefetched calls follows ``engine.prefetch``.
         self._follows = follows
         self.remote_values = engine.remote_values
         # The error of the executor, once the executor has ended; written by `_fail`.

@@ -1,7 +1,7 @@
 """`Engine`, an executor that gets a `Call`; and `Adapted`, which makes an engine of any other executor.
 
-The state of other executors is read from the attributes that those of the standard library, loky and Dask
-have; none of their methods is called but ``submit``.
+The state of another executor is read from its attributes: those of the standard library's executors, loky's
+and `DaskExecutor`.  Of its methods, only ``submit`` is called.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Call(NamedTuple):
     args: tuple[Any, ...]  # futures are replaced by their results, or are `Remote` that the engine `takes`
     kwargs: dict[str, Any]
     name: str  # for display
-    options: Mapping[str, Any]  # those of the engine, as given to `Queue.options`
+    options: Mapping[str, Any]  # the engine's own, as given to `Queue.options`
 
 
 class Engine(Executor):
@@ -85,10 +85,10 @@ class Engine(Executor):
 
 
 class Adapted(Engine):
-    """An executor that is no `Engine`, as one."""
+    """Any other executor, as an engine."""
 
     def __init__(self, executor: Executor) -> None:
-        # Constant, as all fields.
+        # Constant, as are all fields.
         self._executor = executor
         # The standard library's pools of processes and interpreters, and loky's, break if a call raises an
         # exception that can't be unpickled: see `perform`.

@@ -75,7 +75,7 @@ def portable_error(error: BaseException) -> BaseException:
 def stream(address: Address, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> tuple[bool, Any]:
     """Call *fn*; if it returns an iterator, give each value to the receiver before the next is computed.
 
-    Return False and the result if that is no iterator; else True and the list of the values not sent.
+    Return False and the result of *fn* if it is no iterator; else True and the list of the unsent values.
     """
     receiver = address.connect()
     unsent: list[Any] = []
@@ -167,7 +167,7 @@ class Receiver:
         queue.scheduler.streams.publish(stream, value)
 
     def result(self, iterates: bool, value: Any) -> Any:
-        """Return the result of the task, whose call has returned what `stream` returns.
+        """Return the result of the task, whose call of `stream` has returned *iterates* and *value*.
 
         Raises:
             RuntimeError: The executor has made the call twice, and the second worker could not connect.
@@ -183,7 +183,7 @@ class Receiver:
         return self._worker.queue.scheduler.streams.close_stream(self._task)
 
 
-# The receivers of this interpreter whose calls no worker has begun, by key.
+# By key: the receivers of this interpreter to which no worker has connected.
 _receivers: WeakValueDictionary[bytes, Receiver] = WeakValueDictionary()
 
 
@@ -192,8 +192,8 @@ class LocalAddress(NamedTuple):
 
     process: int  # the identifier of the receiver's process
     listener: Any  # the address of the listener of the receiver's interpreter
-    secret: bytes  # that of the listener
-    key: bytes  # of the receiver in its interpreter
+    secret: bytes  # the listener's
+    key: bytes  # the receiver's, in its interpreter
 
     def connect(self) -> Receiver | RemoteReceiver | None:
         # A forked process has a copy of the dictionary.

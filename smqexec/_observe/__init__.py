@@ -1,6 +1,7 @@
-"""Views of a scheduler.  Nothing here runs, ends or delays a task, and what is unused costs nothing.
+"""Views of a scheduler.  No view runs or ends a task, and an unused view costs nothing.
 
-The core tests one field, its `EventSink`; all else reads the state under the lock when the user asks::
+The core calls observers through one field, its `EventSink`, and debug through ``watch_failure``.  All other
+views read the state under the lock when the user asks::
 
     trace/     a run as a file: written, read, shown as tables and as a page
     progress/  how far the queues are, as bars or lines, while a block runs

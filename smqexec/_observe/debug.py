@@ -62,7 +62,8 @@ class Unseen:
                 start_new_thread(elsewhere, (_log, (self._exception, self._queue)))
 
 
-# All of this process, to log those that would be collected at its end, too late to log.
+# All of this process: at its end `_at_exit` logs each one that would be collected after `logging` has shut
+# down.
 _living: WeakSet[Unseen] = WeakSet()
 
 

@@ -169,7 +169,7 @@ def _needs(task: Any) -> list[tuple[Any, str, str]]:
 
 
 def _need(node: Any) -> tuple[Any, str, str]:
-    """Return what *node* stands for, its needed part, and a name if it is from outside."""
+    """Return the node behind the relay *node*, its needed part, and a name if it is from outside."""
     part = ""
     if isinstance(node, Settled):
         (node,) = dependencies_of(node)

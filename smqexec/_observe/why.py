@@ -56,7 +56,7 @@ class _Report:
 
     def __init__(self, scheduler: State) -> None:
         self._scheduler = scheduler
-        # By mark: what returns the name that stands there.
+        # By mark: the call that returns the name.
         self._names: dict[str, Callable[[], str]] = {}
 
     def _named(self, call: Callable[..., str], *args: Any) -> str:
@@ -121,7 +121,7 @@ class _Report:
         return f"waiting: needs {words}" + (f", and {more} more" if more > 0 else "")
 
     def _running(self, task: Any) -> str:
-        """Return in which thread *task* runs, and what it waits for."""
+        """Return the thread of running *task*, and the futures that it waits for."""
         words = "running"
         if task._since is not None:
             words += f" for {perf_counter() - task._since:.1f} s"
@@ -136,7 +136,7 @@ class _Report:
         return words
 
     def _waits(self, worker: Worker, task: Any) -> str:
-        """Return what *task* waits for, and which nested task *worker* runs meanwhile."""
+        """Return the futures that *task* waits for, and the nested task that *worker* runs meanwhile."""
         tasks = [*worker.suspended, worker.task, None]
         depth = tasks.index(task)
         waits = [wait for begun, wait in worker.waits if begun == depth]
@@ -212,7 +212,7 @@ def _shortage(resource: Resource) -> str:
 
 
 def _lacking(allocation: Allocation) -> str:
-    """Return what the task of *allocation* lacks, and which tasks hold it or come first."""
+    """Return which units the task of *allocation* lacks, and which tasks hold them or come first."""
     lacks: list[str] = []
     for resource, number in allocation.amounts:
         before = list(resource._waiting).index(allocation)

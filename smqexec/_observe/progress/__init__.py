@@ -39,7 +39,7 @@ def progress(scheduler: Shown, *, file: TextIO | None = None) -> AbstractContext
         with smqexec.progress(scheduler):
             ...
 
-    For each queue: how many tasks have ended of those submitted, how many run, have failed or were
+    For each queue: how many of the submitted tasks have ended, how many run, have failed or were
     cancelled, how many end in a second (in the last 30 seconds, or of the last five tasks), and the
     time left at that rate if no more tasks are submitted.  Tasks that were pending or running when
     the block began count as submitted; tasks that had ended do not count.
@@ -110,7 +110,7 @@ def _display(statistics: Statistics, file: Any) -> Display:
 def _show(
     ended: threading.Event, update: Callable[[], object], interval: float, finish: Callable[[], object]
 ) -> None:
-    """Show progress until the block has ended: what the thread does."""
+    """Show progress until the block has ended: the function of the thread."""
     pause = interval
     try:
         try:

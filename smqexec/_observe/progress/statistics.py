@@ -23,7 +23,7 @@ clock = time.monotonic
 
 _ENDS = ("done", "failed", "cancelled")
 
-# What updates a display, after how many seconds it does so again, and what updates it at the end.
+# A display: the function that updates it, the seconds between two updates, the function for the last update.
 Display = tuple[Callable[[], object], float, Callable[[], object]]
 
 

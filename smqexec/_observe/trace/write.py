@@ -82,7 +82,7 @@ class Recording:
                 encoder.started(at, number_of(task), worker.queue, worker.thread)
 
     def _note(self, fields: Any, queue: QueueState | None) -> None:
-        """Note an event: what an `Observation` calls in place of an observer.  Keep no object of the user."""
+        """Note an event: an `Observation` calls this in place of an observer.  Keep no object of the user."""
         kind, time, number, task, _, worker, needs, index, outcome, _ = fields
         name = label_of(task) if kind == "submit" else ""
         notes = self._notes

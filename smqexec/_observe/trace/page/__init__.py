@@ -5,8 +5,8 @@ run, ``view.js`` maps times and rows to the screen, the next modules draw, ``fac
 task, and ``controls.js`` handles input.
 
 The run is a table of columns, sorted as tasks are drawn.  Each worker of a queue is a *row*, split into
-*lanes* in which no tasks overlap: a binary search finds those that can be seen.  Row 0 has the tasks that
-never ran.  Times are microseconds since the first submission.
+*lanes* in which no tasks overlap: a binary search finds the visible tasks.  The first row of each queue has
+the tasks that never ran.  Times are microseconds since the first submission.
 
 Names may hold any character.  They reach the page escaped: in HTML, and as JSON without a ``<``.  The page
 forbids the browser to run another program, or to fetch anything.
