@@ -1,10 +1,14 @@
 """Nested waiting: a search finds the ready tasks of a worker's own queue that its waiting task needs.
 
-It is a depth-first search that starts at the awaited futures.  It continues from a pending node to its
-dependencies, in argument order; from a pending task of another queue also to the futures that the workers of
-that queue await, as the task may need one of their slots; from a task that lacks units of a resource also to
-the tasks that hold them; and from a running task to the futures that its thread awaits.  It is suspended
-while the worker blocks or runs a nested task.  Events extend it after it has passed a node.
+It is a depth-first search that starts at the awaited futures.  It continues from::
+
+    a pending node                    to its dependencies, in argument order
+    a pending task of another queue   also to the futures that workers there await: it may need their slot
+    a task that lacks units           also to the tasks that hold the units, or have waited longer for them
+    a running task                    to the futures that its thread awaits
+
+The search is suspended while the worker blocks or runs a nested task.  Events extend it: for example, a task
+that was visited while it ran begins to wait.
 
 Invariant: while there are no frames, `ready` has each needed ready task of the worker's queue.
 
@@ -34,12 +38,12 @@ from .waits import ConditionWait, Frame, Wait, scheduler_of
 class JoinWait(Wait):
     """A wait for futures; its worker runs the ready tasks of its queue that the futures need meanwhile."""
 
-    # Visited nodes as weak references, as an ended node has a result; and other queues of which a pending
-    # task was visited.  Each has its place in the order of visits.  The waiting thread adds an entry under
-    # the lock of the scheduler of the node or queue.  Entries of ended nodes stay: no other node equals them.
+    # The place, in the order of visits, of each visited node, and of each other queue of which a pending task
+    # was visited.  Nodes are weak references, as an ended node has a result; a dead reference equals no
+    # other.  The waiting thread adds an entry under the lock of the scheduler of the node or queue.
     seen: dict[Any, int]
-    # The frames of the suspended search, the innermost last.  The waiting thread's own, but for the front:
-    # events add frames there, under any lock.
+    # The frames of the suspended search, the innermost last.  The waiting thread alone adds and removes
+    # these; but events add frames at the front, under any lock.
     frames: deque[Frame]
     # A heap of ready tasks by their places.  Guarded by the lock of the worker's scheduler, which is that of
     # all `homes`.
@@ -48,6 +52,8 @@ class JoinWait(Wait):
     @override
     def bind(self, workers: tuple[Worker, ...]) -> None:
         super().bind(workers)
+        # `seen` first.  Events of an earlier search may still come; they read `seen` last.  So a place in the
+        # earlier `seen` never leads to an entry in the new `frames` or `ready`.
         self.seen = {}
         self.frames = deque([(self.futures(), None)])
         self.ready = []
@@ -57,10 +63,10 @@ class JoinWait(Wait):
 
     @override
     def freed(self, node: Node) -> None:
-        reference = ref(node)
+        ready, reference = self.ready, ref(node)
         place = self.seen.get(reference)
         if place is not None:
-            heappush(self.ready, (place, reference))
+            heappush(ready, (place, reference))
             self.release()
 
     @override
@@ -70,8 +76,9 @@ class JoinWait(Wait):
 
     @override
     def extend(self, nodes: Iterable[Any], frame: Frame) -> None:
+        frames = self.frames
         if not self.seen.keys().isdisjoint(nodes):
-            self.frames.appendleft(frame)
+            frames.appendleft(frame)
             self.release()
 
     # Called under the lock of the worker's scheduler.
@@ -157,6 +164,7 @@ class JoinWait(Wait):
                 heappush(self.ready, (place, reference))
         elif queue is not None and queue not in self.seen:
             self.seen[queue] = len(self.seen)
+            # The frame added last is visited first: a wait of the oldest worker.
             self._follow(wait for worker in reversed(queue.workers) for _, wait in worker.waits)
         elif type(node) is Foreign and node.future is not None:
             self.frames.append((iter((node.future,)), None))

@@ -39,7 +39,7 @@ from threads import beside, planned, until, until_gone, without_collector
 
 import smqexec
 from smqexec import Queue, Scheduler, checkpoint, number_of_results, settled
-from smqexec._planner import READY
+from smqexec._planner import READY, Node
 
 
 def nothing_is_left(*schedulers: Scheduler) -> bool:
@@ -654,6 +654,28 @@ def test_as_completed_that_leaves_its_task_searches_no_more() -> None:
         assert taking.result(DEADLINE) is held
         given.close()
         assert nothing_is_left(scheduler)
+
+
+@pytest.mark.parametrize("event", ["freed", "extend"])
+def test_event_that_is_under_way_as_a_wait_leaves_its_task_changes_no_later_search(event: str) -> None:
+    wait = JoinWait()
+    wait.bind(())
+    node = Node()
+
+    class Seen(dict[Any, int]):
+        """The record of the first search; another thread begins the next search as an event reads it."""
+
+        def get(self, *_: Any) -> int:
+            wait.bind(())
+            return 0
+
+        def keys(self) -> Any:
+            wait.bind(())
+            return {node}
+
+    wait.seen = Seen()
+    wait.freed(node) if event == "freed" else wait.extend([node], (iter(()), None))
+    assert (len(wait.ready), len(wait.frames)) == (0, 1)
 
 
 def test_as_completed_keeps_no_task_that_has_waited() -> None:
