@@ -6,7 +6,7 @@ and releases the call (`_fn`, `_args`, `_kwargs`), without the lock.  The dispat
 under the scheduler's lock; user code runs while the lock is not held.
 
 Invariants: no local name keeps a task, its arguments or its result beyond the task's end, as the worker may
-be idle for hours.  An exception of the task fails the task; an exception of our own code breaks the queue
+be idle for hours.  An exception of the task fails the task; an exception of our own code breaks the scheduler
 down, in `perform`, and goes no further.
 """
 
@@ -47,9 +47,9 @@ def work(
 
 
 def perform(queue: QueueState, worker: Worker, begin: Begin, more: bool = True) -> bool:
-    """Run the task that *begin* returns, and if it wants *more*, each that *worker* gets by completing one.
+    """Run the task that *begin* returns; with *more*, also each task that *worker* gets by completing one.
 
-    Return False if *begin* returned None, or our own code raised: *worker* should not call this again.
+    Return False if *begin* returned None, or our own code raised: *worker* then has to leave.
     """
     scheduler = queue.scheduler
     complete = scheduler.dispatcher.complete

@@ -5,9 +5,10 @@ initializer and end.  A call in the pool is not a task but a *worker*, which run
 Invariant: there are never more workers than the pool may have threads.  So no call waits in the pool, and the
 planner alone decides the order of tasks.  The scheduler's lock is held in neither `submit` nor `shutdown`.
 
-An `InlinePool` has no threads, for debuggers and tests.  The thread that submits a task, or resumes the
-scheduler, *serves* the queue: it becomes a worker, runs all ready tasks, and returns.  Invariant: if a thread
-has several workers, all but the innermost wait.  All other threads start a thread to serve the queue.
+An `InlinePool` has no threads, for debuggers and tests.  The thread that submits a task *serves* the queue:
+it becomes a worker, runs all ready tasks, and returns.  So does the main thread if it makes a task ready, for
+example by a resume.  Any other thread starts a thread to serve the queue.  Invariant: if a thread has several
+workers, all but the innermost wait.
 """
 
 from __future__ import annotations
@@ -101,8 +102,8 @@ class ThreadPool(Backend, ThreadPoolExecutor):
     @override
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         super().shutdown(False, cancel_futures=cancel_futures)
-        # The reference count of a ThreadPoolExecutor frees it, and its threads with it.  The pool of a queue
-        # is part of a cycle: it must not keep threads that have ended.  No thread is added any more.
+        # A plain ThreadPoolExecutor is freed by its reference count, and its threads with it.  The pool of a
+        # queue is part of a cycle, so it must not keep threads that have ended.  No thread is added any more.
         threads: list[Thread] = members(self._threads)
         self._threads: Any = WeakSet(threads)
         for thread in threads if wait else ():

@@ -53,8 +53,8 @@ def _tasks_waiting_for(node: Any, scheduler: Any, known: Collection[Any]) -> lis
     """Return the tasks, but for *known* ones, of threads that wait for *node*, which *scheduler* ends."""
     at_end = node._at_end if isinstance(node, PlannedFuture) else None
     waits = [] if at_end is None else at_end.waiters
-    # Others are waiters of the standard library.  A wait for any of several may end without *node*.  The lock
-    # of another scheduler guards the waits of its workers.
+    # Other entries are waiters of the standard library.  A wait for any of several may end without *node*.
+    # The lock of another scheduler guards the waits of its workers.
     strict = (each for each in waits if isinstance(each, Wait) and each.strict)
     held = [each.held or [] for each in strict if each.scheduler is scheduler]
     # If a task is known, so are all tasks around it.
@@ -109,7 +109,10 @@ def _awaited(scheduler: Any, endless: bool) -> list[Any] | None:
 
 
 def is_blocked(worker: Worker, awaited: list[Any]) -> bool:
-    """Return True if *worker* waits or is paused; add the sources of what it awaits to *awaited*.  Locked."""
+    """Return True if *worker* waits or is paused; add the other schedulers that it waits for to *awaited*.
+
+    ELSEWHERE is added for a future of another executor.  The lock is held.
+    """
     # A wait counts only if no nested task runs inside it.
     depth, wait = worker.waits[-1] if worker.waits else (None, None)
     if wait is not None and depth == len(worker.suspended):

@@ -111,7 +111,7 @@ class Streams:
     # The end of items whose value or error is known.
 
     def _end_items(self, task: Any) -> None:
-        """End the items of *task*, whose call has returned: those beyond the last value, or of a list."""
+        """End the pending items of *task*, whose values, or whose result or failure, are known."""
         stream: Stream = task._stream
         for key, item in stream.items.copy().items():  # `copy` is atomic: a request may come
             if key is LENGTH:
@@ -120,7 +120,7 @@ class Streams:
                 self._end_late(task, stream, item, key)
 
     def _end_late(self, task: Task[Any], stream: Stream, item: Item[Any], index: int) -> None:
-        """End *item*, which was perhaps added after its value, or its error, was known."""
+        """End *item*, whose value or error is known: perhaps since before the item was added."""
         self._end(item, task._known(stream, index))
         stream.items.pop(index, None)
 

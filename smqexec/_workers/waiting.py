@@ -56,7 +56,10 @@ class Waiting:
         queue: QueueState | None = None,
         warn: Callable[[], bool] | None = None,
     ) -> bool:
-        """Block the calling thread until ``holds()``, for which tasks of *queue*, or of all, have to end."""
+        """Block the calling thread until ``holds()``; return False after *timeout* seconds.
+
+        For the condition tasks of *queue* have to end; None: of all queues.  *warn* is called as by `block`.
+        """
         warn = warn or partial(self._core.warn_if_stalled, "tasks that run")
         with uninterrupted(), closing(ConditionWait(self._core, holds, queue, warn)) as wait:
             return wait_for(wait, None if timeout is None else monotonic() + timeout)
@@ -152,7 +155,7 @@ def _run_next(wait: Wait) -> bool:
         _nest(worker, task)
     elif has_work:
         sleep(0)  # other threads may take the lock between two slices of the search
-    elif inline and CURRENT.due:
+    elif inline and CURRENT.due:  # a worker for which no other thread is there: see ``pools``
         CURRENT.due.popleft()()
     else:
         return False

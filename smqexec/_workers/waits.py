@@ -38,15 +38,17 @@ class Wait:
     def __init__(self) -> None:
         # One entry for each event that may let the thread go on.  Any thread puts one, without a lock.
         self.wakes: SimpleQueue[None] = SimpleQueue()
-        # It was logged that the wait may never end.  Written by the waiting thread, as are the next fields;
-        # those under the lock of `scheduler`.
+        # It was logged that the wait may never end.  Written by the waiting thread, as are all fields below.
         self.warned = False
-        # All workers of the thread, the outermost first; none outside of tasks.  Then their scheduler; and by
-        # queue the worker in whose slot a task of that queue runs nested.
+        # All workers of the thread, the outermost first; none outside of tasks.  Written by `bind`, as are
+        # the next two fields.
         self.workers: tuple[Worker, ...] = ()
+        # The scheduler of these workers.
         self.scheduler: Any = None
+        # By queue, the worker in whose slot a task of that queue runs nested.
         self.homes: dict[QueueState, Worker] = {}
-        # While active: the running tasks of the thread, the outermost first; else None.
+        # While active: the running tasks of the thread, the outermost first; else None.  Written under the
+        # lock of `scheduler`.
         self.held: list[Task[Any]] | None = None
 
     # What a subclass waits for.
@@ -75,6 +77,8 @@ class Wait:
         """Become active: the tasks of the calling thread wait."""
         workers = (*CURRENT.workers,)
         if workers != self.workers:
+            # The iterator of an `as_completed` may pass from one task to another: then a new search begins.
+            # Not `self.close`, which would end the wait.
             Wait.close(self)
             self.bind(workers)
         if not workers:
