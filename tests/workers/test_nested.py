@@ -363,6 +363,68 @@ def test_search_holds_the_lock_of_whose_task_it_looks_at(monkeypatch: pytest.Mon
         assert nothing_is_left(scheduler, another)
 
 
+@pytest.mark.parametrize("step", ["before the visit", "after it"])
+def test_search_never_holds_two_locks(step: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else two searches, each through the other's scheduler, would wait for each other's lock."""
+    gate = Gate()
+    with planned(1) as (_, one), planned(1, stopped=True) as (another, two):
+        far = two.submit(int)
+        first, second = (two, one) if step == "before the visit" else (one, two)
+        owner, name = (join_search, "scheduler_of") if first is two else (JoinWait, "_visit")
+        fn: Any = getattr(owner, name)
+        monkeypatch.setattr(owner, name, lambda *args: (far in args and gate.enter(), fn(*args))[1])
+        task = one.submit(one.submit(abs, far).result)
+        gate.wait_entered()
+        with lock_of(first):
+            gate.open()
+            assert lock_of(second).acquire(timeout=DEADLINE)
+            lock_of(second).release()
+        another.resume()
+        assert task.result(DEADLINE) == 0
+
+
+def test_search_that_is_extended_as_a_frame_ends() -> None:
+    """Under another scheduler's lock: so at any moment of a step."""
+    with planned(1) as (_, one), planned(1) as (_, two):
+        gate, held = occupy(two)
+        task = one.submit(held.result)
+        search, needed = searched(one), one.submit(int)
+
+        def extends() -> Any:
+            search.extend([weakref.ref(held)], (iter([needed]), None))
+            yield from ()
+
+        with lock_of(one):
+            search.frames.append((extends(), None))
+            search.release()
+        assert needed.result(DEADLINE) == 0  # nested: the only slot waits
+        gate.open()
+        task.result(DEADLINE)
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_needed_task_that_another_worker_has_run_meanwhile(kept: bool) -> None:
+    with planned(2, 2) as (_, queue, other):
+        (gate, held), (slot, _), inner, last = occupy(other, -1), occupy(queue), Gate(), Gate()
+        needed = queue.submit(abs, held)
+        needs = [other.submit(abs, needed), other.submit(last, 0)]
+        middle = needs[0]
+        task = queue.submit(lambda: queue.submit(max, *needs, queue.submit(inner, 0)).result())
+        inner.wait_entered()  # nested, after the search has visited all
+        slot.open()
+        gate.open()
+        assert middle.result(DEADLINE) == 1
+        gone = weakref.ref(needed)
+        if not kept:
+            del needed
+            until_gone(gone)
+        inner.open()
+        (search,) = searches_in(queue)
+        until(lambda: not search.ready)
+        last.open()
+        assert task.result(DEADLINE) == 1
+
+
 def test_what_became_ready_meanwhile_is_done_in_the_order_in_which_it_is_needed() -> None:
     with planned(1, 2) as (_, queue, other):
         order: list[str] = []
@@ -551,6 +613,19 @@ def test_task_that_waits_for_its_dependent() -> None:
         with pytest.raises(RuntimeError, match="waiting would never end"):
             task.result(DEADLINE)
         assert heir.result(DEADLINE) is True
+
+
+def test_cycle_through_a_wait_of_another_scheduler_is_no_error() -> None:
+    """Its lock is not held, under which that wait begins and ends."""
+    with planned(1) as (_, one), planned(1) as (_, two):
+        gate = Gate()
+        task = one.submit(lambda: gate.enter() or awaited.result(0.01))
+        gate.wait_entered()
+        awaited = two.submit(task.exception)
+        searched(two)
+        gate.open()
+        assert isinstance(task.exception(DEADLINE), TimeoutError)
+        assert awaited.result(DEADLINE) is task.exception()
 
 
 # wait and as_completed.
