@@ -79,10 +79,11 @@ class Queue(Submits, ThreadPoolExecutor):
             does.  Without it threads begin with an empty context; a task nested in a waiting task is
             called in the context of that task.
         inline: Have no threads: the thread that submits runs the ready tasks, by the same order, before
-            `submit` returns (or `Scheduler.resume`); a thread is started if another one makes a task
-            ready.  For a debugger and for tests.  Tasks that a task submits run after it, or while it
-            waits.  Ctrl-C fails the task that runs, and the next goes on.  A task that stops its own
-            scheduler and then waits in `checkpoint` blocks the thread.
+            `submit` returns.  So does the main thread before `Scheduler.resume` returns.  Any other
+            thread that makes a task ready starts a thread.  For a debugger and for tests.  Tasks that a
+            task submits run after it, or while it waits.  Ctrl-C fails the task that runs, and the next
+            goes on.  A task that stops its own scheduler and then waits in `checkpoint` blocks the
+            thread.
         executor: Runs the tasks, in place of threads: any ``concurrent.futures.Executor`` but a Queue.
             Give it the *initializer*; give *max_workers* if it does not tell how many workers it has.
         prefetch: How many tasks more than *max_workers* may be at *executor*, so that its workers need

@@ -30,7 +30,7 @@ class Item(PlannedFuture[R]):
     """A part of a task's output: one value of a generator task, or ``result[key]`` of an ordinary task.
 
     Made by ``task[key]``.  It is a future with all methods, and an argument for later calls.
-    To cancel an item cancels its dependents, and not its task.
+    `cancel` cancels the dependents of the item; its task only with ``dependencies=True``.
     """
 
     __slots__ = ("_home", "_key", "_source")

@@ -48,8 +48,8 @@ class Resource:
 
     A task that lacks units waits for them, and its queue starts other tasks.  First come, first served:
     units given back are kept for the task that has waited longest until there are enough, so a task
-    that needs many gets them.  That task is then the next of its queue.  `Task.why` names the units
-    that a task lacks, and the tasks that hold them.
+    that needs many gets them.  Under ``order="newest"`` that task is then the next of its queue.
+    `Task.why` names the units that a task lacks, and the tasks that hold them.
 
     A resource belongs to the scheduler that first uses it, with all its queues.
 
