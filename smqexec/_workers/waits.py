@@ -116,9 +116,9 @@ class Wait:
             queue.searches.pop(self, None)
 
     def sleep(self, timeout: float | None) -> bool:
-        """Block until the next wake; return False after *timeout* seconds."""
+        """Block until the next wake; return False after *timeout* seconds, which may be over."""
         try:
-            self.wakes.get(timeout=None if timeout is None else min(timeout, TIMEOUT_MAX))
+            self.wakes.get(timeout=None if timeout is None else min(max(timeout, 0), TIMEOUT_MAX))
         except Empty:
             return False
         return True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future
 from functools import partial
@@ -68,6 +69,24 @@ def test_wait_for_a_task(wait: Callable[[Any], Any], inside: bool, caplog: pytes
             assert "nothing runs and nothing can start" in text and "stopped" in text
         waiting.result(DEADLINE)
         assert not caplog.records  # once
+
+
+def test_time_that_is_over_after_the_question(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the question took long, or the process was stopped: it is a timeout like any other."""
+
+    def slow(*_: object) -> list[Any]:
+        time.sleep(0.1)
+        return []
+
+    monkeypatch.setattr(smqexec._ending, "stalled", slow)
+    monkeypatch.setattr(completions, "stalled", slow)
+    with planned(1) as (scheduler, queue), scheduler.stop():
+        task = queue.submit(abs, -1)
+        for wait in (task.result, task.exception):
+            with pytest.raises(TimeoutError):
+                wait(0.05)
+        assert smqexec.wait([task], 0.05).not_done == {task}
+        assert not scheduler.wait(0.05)
 
 
 def test_task_that_waits_in_its_own_stopped_scheduler(caplog: pytest.LogCaptureFixture) -> None:
