@@ -193,7 +193,7 @@ class Observers(tuple[Observation, ...]):
     def dropped(self, ended: Sequence[tuple[Any, Any, QueueState]], ran: Task[Any] | None) -> None:
         """Report the ends of the tasks in *ended*, but for *ran*: none of the others ran."""
         for task, _, queue in ended:
-            if task is not ran and type(task) is not Item:
+            if task is not ran and not isinstance(task, Item):
                 failure = task._outcome
                 outcome, error = ("cancelled", None) if failure is None else ("failed", failure.exception)
                 self.notify("end", queue, task, outcome=outcome, error=error)

@@ -252,3 +252,19 @@ def test_callback_of_asyncio_that_raises_is_logged(caplog: pytest.LogCaptureFixt
         until(lambda: caplog.records)
     assert caplog.messages[0].startswith("exception calling callback for <Task")
     assert caplog.records[0].exc_info[0] is ZeroDivisionError  # type: ignore[index]
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError(), None])
+def test_observers_get_no_event_of_an_item_that_ends_without_a_value(error: Exception | None) -> None:
+    with kept(1, 0) as (engine, queue, scheduler):
+        ends: list[str] = []
+        with scheduler.observe(lambda event: ends.append(event.name) if event.kind == "end" else None):
+            task = submit(queue, "b", submit(queue, "a"))
+            called: list[Any] = []
+            submit(queue, "c", task[0]).add_done_callback(called.append)
+            if error is None:
+                task.cancel()
+            else:
+                engine.calls["a"].set_exception(error)
+            until(lambda: called)
+        assert ends[-2:] == ["b", "c"]
