@@ -79,7 +79,7 @@ class Waiting:
             core.paused[task] = blocker
             core.wake_condition_waiters()  # `at_rest` may be true now
         try:
-            blocker.acquire()
+            interruptible(blocker.acquire)  # the loop of an inline queue masks Ctrl-C at a `yield`
         finally:
             with core.exclusive():
                 core.paused.pop(task, None)  # it is still there after Ctrl-C

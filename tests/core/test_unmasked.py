@@ -48,7 +48,7 @@ class Given(Executor):
 
 
 @pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="needs pthread_kill")
-@pytest.mark.parametrize("kind", ["one", "several", "all", "inline", "pause"])
+@pytest.mark.parametrize("kind", ["one", "several", "all", "inline", "pause", "yield"])
 def test_ctrl_c_ends_a_wait_at_once_and_leaves_no_record(kind: str) -> None:
     with planned(1) as (scheduler, queue), Queue(scheduler, inline=True) as inline:
         gate, task = occupy(queue)
@@ -58,7 +58,11 @@ def test_ctrl_c_ends_a_wait_at_once_and_leaves_no_record(kind: str) -> None:
             "all": lambda: scheduler.wait(DEADLINE),
             "inline": lambda: inline.submit(task.result, DEADLINE).result(),
             "pause": lambda: inline.submit(lambda: scheduler.stop() and smqexec.checkpoint()).result(),
+            "yield": lambda: inline.submit(values).result(),
         }
+
+        def values() -> Iterator[Any]:
+            yield scheduler.stop()
 
         def records() -> list[Any]:
             return [*blocked_on(task), *waiters_of(task), *watchers_of(scheduler), *paused_in(scheduler)]
