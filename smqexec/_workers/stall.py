@@ -52,7 +52,7 @@ def cycle_of(wait: Wait) -> list[Any]:
 def _tasks_waiting_for(node: Any, scheduler: Any, known: Collection[Any]) -> list[Any]:
     """Return the tasks, but for *known* ones, of threads that wait for *node*, which *scheduler* ends."""
     at_end = node._at_end if isinstance(node, PlannedFuture) else None
-    waits = [] if at_end is None else at_end.waiters
+    waits = [] if at_end is None else at_end.waiters.copy()  # threads leave it at any time
     # Other entries are waiters of the standard library.  A wait for any of several may end without *node*.
     # The lock of another scheduler guards the waits of its workers.
     strict = (each for each in waits if isinstance(each, Wait) and each.strict)

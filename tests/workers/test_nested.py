@@ -605,6 +605,33 @@ def test_tasks_that_wait_for_each_other() -> None:
         assert nothing_is_left(scheduler)
 
 
+def test_cycle_is_found_while_another_thread_leaves_the_waiters() -> None:
+    """That thread leaves, without a lock, as the search for a cycle looks at it."""
+
+    class Leaver:
+        @property
+        def __class__(self) -> type:
+            waiters_of(first).remove(self)
+            return object
+
+    scheduler = Scheduler(stopped=True)
+    with Queue(scheduler, 1) as queue, Queue(scheduler, 1) as other:
+        gate = Gate()
+
+        def waits_late() -> int:
+            gate.enter()
+            return second.result(DEADLINE)
+
+        first: Any = queue.submit(waits_late)
+        second: Any = other.submit(lambda: first.result(2 * DEADLINE))
+        first._waiters.append(Leaver())
+        scheduler.resume()
+        searched(other)
+        gate.open()
+        with pytest.raises(RuntimeError, match="waiting would never end"):
+            first.result(DEADLINE)
+
+
 def test_task_that_waits_for_its_dependent() -> None:
     with planned(1, 1, stopped=True) as (scheduler, queue, other):
         task = queue.submit(lambda: heir.result())
