@@ -135,6 +135,7 @@ class Streams:
 
     def _end(self, item: Item[Any], known: Item[Any]) -> None:
         """End *item* as *known* has ended."""
+        # The block is for its checks, which come before any change: of the stack, and of a reentrant call.
         with self._core.exclusive() as section:
             section.then(self._complete if known._stage == DONE else self._fail, item, known._outcome)
 

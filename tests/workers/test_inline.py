@@ -287,8 +287,16 @@ def test_ctrl_c_fails_the_task_that_runs_and_no_other() -> None:
             yield 1
             signal.raise_signal(signal.SIGINT)
 
-        task = queue.submit(frames)
-        assert isinstance(task.exception(), KeyboardInterrupt)
+        def announced() -> int:
+            signal.raise_signal(signal.SIGINT)
+            went_on.append(True)
+            return 2
+
+        went_on: list[bool] = []
+        assert isinstance(queue.submit(frames).exception(), KeyboardInterrupt)
+        smqexec.number_of_results(announced)(frames)
+        assert isinstance(queue.submit(frames).exception(), KeyboardInterrupt)
+        assert not went_on
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
