@@ -248,16 +248,18 @@ class Termination:
 
     def finish(self, ended: list[Ended], ran: Task[Any] | None = None) -> None:
         """Release the calls of *ended*, wake waiters, call callbacks.  Observers know of the end of *ran*."""
-        if self._core.observers:
-            self._core.observers.dropped(ended, ran)
-        for task, at_end, _ in ended:
-            if at_end is not None:
-                task._wake_waiters(at_end)
-        # All waiters first, as a callback may wait for any of these tasks.
-        for task, at_end, _ in ended:
-            task._release()
-            if at_end is not None:
-                task._call_callbacks(at_end)
+        try:
+            if self._core.observers:
+                self._core.observers.dropped(ended, ran)
+        finally:  # also if an observer raises KeyboardInterrupt, which goes to the caller
+            for task, at_end, _ in ended:
+                if at_end is not None:
+                    task._wake_waiters(at_end)
+            # All waiters first, as a callback may wait for any of these tasks.
+            for task, at_end, _ in ended:
+                task._release()
+                if at_end is not None:
+                    task._call_callbacks(at_end)
 
 
 def failure_from(future: PlannedFuture[Any]) -> Failure | None:

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from gate import DEADLINE, Gate, occupy
 from generating import count
-from internals import abandon, core_of, events, lock_of, pool_of
+from internals import abandon, core_of, events, lock_of, pool_of, waiters_of
 from outcomes import fail
 from threads import beside, planned, until, until_gone
 
@@ -370,6 +370,24 @@ def test_ctrl_c_of_an_observer_in_a_task_is_its_own_fault(
         assert queue.submit(add, 1, 2).result(DEADLINE) == 3
         assert core_of(scheduler).observers == ()
     assert len(caplog.records) == 1
+
+
+def test_ctrl_c_of_an_observer_at_an_end_leaves_nobody_waiting() -> None:
+    def bad(event: Event) -> None:
+        if event.kind == "end":
+            raise KeyboardInterrupt
+
+    with planned(1, stopped=True) as (scheduler, queue):
+        first = queue.submit(int)
+        second = queue.submit(abs, first)
+        waiting, called = beside(second.result), queue.submit(abs, second)
+        ended: list[Any] = []
+        called.add_done_callback(ended.append)
+        until(lambda: waiters_of(second))
+        with scheduler.observe(bad), pytest.raises(KeyboardInterrupt):
+            first.cancel()
+        assert isinstance(waiting.exception(DEADLINE), CancelledError)
+        assert ended == [called]
 
 
 @pytest.mark.parametrize("error", [ZeroDivisionError, SystemExit])
