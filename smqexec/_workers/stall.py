@@ -116,7 +116,9 @@ def is_blocked(worker: Worker, awaited: list[Any]) -> bool:
     # A wait counts only if no nested task runs inside it.
     depth, wait = worker.waits[-1] if worker.waits else (None, None)
     if wait is not None and depth == len(worker.suspended):
-        pending = [each for each in wait.awaited() if not isinstance(each, PlannedFuture) or not each.done()]
+        pending = wait.awaited()
+        if any(isinstance(each, PlannedFuture) and each.done() for each in pending):
+            return False  # the thread that has ended the future is about to wake the worker
         awaited += [other for other in map(scheduler_of, pending) if other is not worker.queue.scheduler]
         return not wait.satisfied()
     return worker.task in worker.queue.scheduler.paused

@@ -143,6 +143,8 @@ def _run_next(wait: Wait) -> bool:
     with breakdown_on_error(core), Section(core):
         task = wait.take()
         has_work = task is None and wait.has_work()
+        if task is None and not has_work:
+            core.wake_condition_waiters()  # of several futures one has ended: blocked again, for `at_rest`
         if task is not None:
             # The task runs in the slot of the waiting task: the queue's counts of workers stay.
             worker = wait.homes[task._queue]

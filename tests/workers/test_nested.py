@@ -1036,7 +1036,8 @@ def test_stop_waits_for_what_may_go_on(what: str) -> None:
         assert task.result(DEADLINE) == 1
 
 
-def test_stop_waits_for_a_task_whose_wait_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("own", [False, True], ids=["other executor", "own scheduler"])
+def test_stop_waits_for_a_task_whose_wait_is_over(own: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """The thread of the task was woken, and has not gone on yet."""
     outside: Future[int] = Future()
     go_on = threading.Event()
@@ -1047,17 +1048,36 @@ def test_stop_waits_for_a_task_whose_wait_is_over(monkeypatch: pytest.MonkeyPatc
         return woken and (not wait.workers or go_on.wait(DEADLINE))
 
     monkeypatch.setattr(Wait, "sleep", sleep_longer)
-    with planned(1) as (scheduler, queue):
-        task = queue.submit(lambda: smqexec.wait([outside]))
+    with planned(1, 1) as (scheduler, queue, other):
+        gate, held = occupy(other)
+        task = queue.submit(lambda: smqexec.wait([held if own else outside]))
         until(lambda: any(not search.frames for search in list(searches_in(queue))))
         outside.set_result(1)
         stopping = beside(lambda: scheduler.stop(wait=True))
         until(lambda: watchers_of(scheduler) or stopping.done())
-        assert not stopping.done()
+        gate.open()
+        until(lambda: idle_in(other))
+        assert watchers_of(scheduler)
         go_on.set()
         stopping.result(DEADLINE)
         assert task.done()
         scheduler.resume()
+
+
+def test_stop_does_not_wait_for_one_that_goes_on_waiting() -> None:
+    """One of the futures that it awaits ends last of all, the other one can't start."""
+    with planned(1, 1) as (scheduler, queue, other):
+        gate, held = occupy(other)
+        pending = other.submit(int)
+        task = queue.submit(lambda: smqexec.wait([held, pending]))
+        searched(queue)
+        stopping = beside(scheduler.stop, True)
+        until(lambda: watchers_of(scheduler))
+        gate.open()
+        stopping.result(DEADLINE)
+        assert not task.done()
+        scheduler.resume()
+        assert task.result(DEADLINE).done == {held, pending}
 
 
 def test_stop_does_not_wait_for_one_that_waits_again_after_what_was_nested() -> None:
