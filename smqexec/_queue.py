@@ -201,8 +201,9 @@ class Queue(Submits, ThreadPoolExecutor):
             after: Futures of any executors that must be done before.  Their values are not passed.
                 They come after the arguments in the order of search.  One that fails fails the task,
                 one that is cancelled cancels it; ``settled(future)`` accepts any outcome.
-            context: Where the call is made, and each step of a generator task.  Tasks that run at the
-                same time, or nested in each other, need one each (``context.copy()``).
+            context: Where the call is made, and ``number_of_results`` and each step of a generator task.
+                Tasks that run at the same time, or nested in each other, need one each
+                (``context.copy()``).
             timeout: Seconds that `submit` may block if the queue is full: see ``max_pending``.
             resources: How many units of which `Resource` a task takes when it starts, all or none,
                 such as ``{disk: 2}``.  It gives them back as it ends.  A task that lacks units waits in

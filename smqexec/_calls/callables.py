@@ -81,7 +81,7 @@ class Plain:
 
 
 class Within:
-    """The function *fn*, called through *call*; if it makes a generator task, so are the iterator's steps."""
+    """The function *fn*, called through *call*, as are its ``number_of_results`` and a generator's steps."""
 
     def __init__(self, call: Callable[..., Any], fn: Callable[..., Any]) -> None:
         # Called with a function and its arguments: for example the ``run`` of a context.
@@ -127,6 +127,9 @@ def generates(fn: Any) -> bool:
 
 def announcement(fn: Any) -> Callable[..., Any] | None:
     """Return the ``number_of_results`` of *fn*, which takes what *fn* takes; None if it has none."""
+    if type(fn) is Within:
+        count = announcement(fn.__wrapped__)
+        return count and partial(fn.call, count)
     for inner, args, keywords in _layers(fn):
         if _announces(inner):
             return partial(_ask, inner, *args, **keywords)

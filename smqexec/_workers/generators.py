@@ -10,12 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import CancelledError
-from functools import partial
 from typing import Any
 
 from .._calls.callables import announcement, length, name_of
 from .._calls.frames import strip_ours
-from .._calls.interrupts import interruptible
 from .._core.queue_state import QueueState, Worker
 from .._futures.task import Task
 
@@ -26,9 +24,7 @@ def open_stream(queue: QueueState, task: Task[Any], fn: Any, args: Any, kwargs: 
     stream = queue.scheduler.streams.stream(task, count is not None)
     try:
         if count is not None:
-            # The loop of an inline queue masks Ctrl-C, but for calls of user code.
-            number = length(partial(interruptible, count), name_of(fn), args, kwargs)
-            queue.scheduler.streams.announce(stream, number)
+            queue.scheduler.streams.announce(stream, length(count, name_of(fn), args, kwargs))
     finally:
         del task, fn, args, kwargs, count  # the traceback of a failure keeps this frame
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextvars import Context, ContextVar
 from typing import Any
@@ -191,6 +192,17 @@ def test_generator_task_is_at_each_step_in_its_context(end: str) -> None:
             with pytest.raises(CancelledError):
                 task.result(DEADLINE)
     assert closed == ["home++"] and context[place] == "home++"
+
+
+def test_number_of_results_is_asked_in_the_context_of_the_call() -> None:
+    @number_of_results(lambda: len(place.get()))
+    def letters() -> Iterator[str]:
+        yield from place.get()
+
+    context = Context()
+    context.run(place.set, "home")
+    with Queue(1) as queue:
+        assert queue.options(context=context).submit(letters).result(DEADLINE) == list("home")
 
 
 def test_iterator_without_close_in_a_context() -> None:
