@@ -185,9 +185,10 @@ def value_of(part: Any, take: Take | None = None) -> Any:
 
 def rebuild(parts: Sequence[Any], containers: Sequence[Container], take: Take | None) -> list[Any]:
     """Rebuild *containers*, which `search` returned; return *parts* as `substitute` does."""
-    # Inner ones first, as a set or dict hashes what it gets.  A container that holds one which is not made
-    # is in a cycle, or around one: it comes again after the others.  A mutable one is made meanwhile, which
-    # closes the cycle, and a dataclass also gets the fields that are known: its hash may need them.
+    # Inner containers come first, as a set or dict hashes its contents.  So if a container holds one that is
+    # not made yet, it is part of a cycle, or holds a cycle: then it is tried again after the others.  A
+    # mutable container is made, empty, at the first try, which closes the cycle.  A dataclass also gets the
+    # fields that are known, as its hash may need them.
     todo = deque(containers)
     while todo:
         container = todo.popleft()

@@ -51,8 +51,8 @@ class Task(PlannedFuture[R]):
       slot meanwhile.  A task that waits for a value in the only slot runs the generator nested, to its end.
     - With fewer values than announced, the missing items fail with an IndexError; with more, the task fails
       with a ValueError.  If the generator raises, the values before stay good; all else fails.
-    - A stopped scheduler holds it at its next ``yield``.  `cancel` closes the generator there, so that its
-      ``finally`` runs; it returns False, as for any running task.
+    - A stopped scheduler holds it at its next ``yield``.  `cancel` returns False, as for any running task; at
+      the next ``yield`` the generator is closed, so that its ``finally`` runs.
     - A future that is yielded is a value like any other.  ``Raw(function)`` is called as an ordinary
       function: the generator object is its result.
     - It keeps all its values until its future goes: one that never ends fills the memory.
@@ -114,7 +114,7 @@ class Task(PlannedFuture[R]):
         published, each request returns the same item.  For an ordinary task ``task[key]`` is an `Item` for
         ``result[key]``, and fails with the error of that expression.
 
-        A negative index, or the end of a slice, waits for the length, as `len` does.  Cost: 2 µs.
+        A negative index, or the end of a slice, waits for the length, as `len` does.  Cost: about 1 µs.
 
         Raises:
             IndexError: The length of a generator task is known, and the index is out of range.
