@@ -134,11 +134,11 @@ class Scheduler:
     def observe(self, callback: Callable[[Event], object]) -> Observation:
         """Call ``callback(event)`` at each submit, start, item, end, stop and resume, from now on.
 
-        It is called in the thread where that happens, so in several threads at a time, and not under
-        the scheduler's lock.  It may submit, cancel and promote tasks, and is called for those in turn.
-        It must not wait for a task, for the scheduler, or for a lock that a thread holds which does one
-        of these.  If it raises, that is logged, and it is called no more; only a RecursionError at a
-        submit is raised to the submitter.
+        *callback* is called in the thread where the event happens, so in several threads at a time, and
+        not under the scheduler's lock.  It may submit, cancel and promote tasks; these are events, too.
+        It must not wait for a task or the scheduler, nor for a lock whose holder waits for one of these.
+        If it raises, that is logged, and it is called no more.  Only a RecursionError at a submit, and
+        KeyboardInterrupt in the main thread outside of tasks, are raised to the caller.
 
         Of each task the submit comes first, then the start, the items and the end; or at once the end,
         if the task never runs.  The end of a task that ran comes before any thread can see the task

@@ -193,6 +193,10 @@ for _ in one:  # type: ignore[misc]  # pyright: ignore[reportGeneralTypeIssues]
     pass
 
 
+assert_type(smqexec.wait([one]).done, set[Future[int]])
+assert_type(list(smqexec.as_completed([one])), list[Task[int]])
+
+
 async def watching() -> None:
     assert_type([frame async for frame in many], list[bytes])
     assert_type(await many[0], bytes)
