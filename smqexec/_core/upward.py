@@ -13,8 +13,8 @@ from typing import Any, Protocol, TypeAlias
 from .._futures.task import Task
 from .._planner import Node
 
-# Nodes that a search visits under one hold of the lock; the planner twice as many at most.  On the slowest
-# machine tried that takes 0.2 ms: 0.3 µs a node; or 1 ms, if each is taken over from an older search.
+# Nodes that a search visits under one hold of the lock.  On the slowest machine tried that takes 0.1 ms:
+# 0.3 µs a node; or 0.5 ms, if each is taken over from an older search.
 SEARCH_LIMIT = 300
 
 # Of ``queue_state``, which imports this module.

@@ -32,7 +32,7 @@ class Thing:
 
 BOTTOM = Thing(-1)  # below all things
 # Where a thing was removed.  On top, this number shows that the line is to be tidied.
-GAP = Thing(inf)
+GAP: Any = Thing(inf)
 
 
 class Line:
@@ -50,7 +50,7 @@ class Line:
         # A heap of these numbers, negated, and of some removed things.
         self.heap: list[int] = []
         # No late thing has a higher number, so a thing on top of the stack with a higher one goes first.
-        self.late_top: float = -1
+        self.late_top: float = -2
 
     def push(self, thing: Any) -> None:
         """Add *thing*, whatever its number."""
@@ -89,24 +89,24 @@ class Line:
         return True
 
     def tidy(self) -> None:
-        """Let the thing that goes first be the last of `things`, or else `BOTTOM`."""
+        """Move the thing that goes first to the end of `things`; then `late_top` is below its number."""
         things = self.things
         while things[-1] is GAP:
             del things[-1]
             self.gaps -= 1
-        if self.late_top > things[-1]._number:
-            # Late things go before the whole stack.  Move them there, but only the first of many.
+        if self.late_top >= things[-1]._number:
+            # Some late things go before the whole stack.  Move them there, but only the first of many.
             heap, late, bound = self.heap, self.late, things[-1]._number
             moved: list[Any] = []
-            while heap and -heap[0] > bound and len(moved) < MOVED_AT_ONCE:
-                # A number is in the heap twice if its thing was removed, and came again.
+            while heap and -heap[0] >= bound and len(moved) < MOVED_AT_ONCE:
+                # None: the thing was removed.  It may have come again, and is on top if -heap[0] is *bound*.
                 thing = late.pop(-heappop(heap), None)
                 if thing is not None:
                     moved.append(thing)
             for thing in reversed(moved):
                 thing._place = len(things)
                 things.append(thing)
-            self.late_top = -heap[0] if heap else -1
+            self.late_top = -heap[0] if heap else -2
 
     def sweep(self) -> None:
         """Remove all gaps.  Cost: O(1) for each of them, if they are half of the stack."""

@@ -40,12 +40,13 @@ intact search does.  So the new node becomes its head; the other dependencies of
 searched last.  Thus a chain that grows while it runs costs one step a node.  A head can be removed
 again as long as its other dependencies were not searched.  Thus many sinks share one chain.
 
-Fresh.  One node that became ready is in no line and on no shelf: most often it starts next.
+Held back.  A node that was held back (`DependencyPlanner.hold_back`) goes first once it is ready again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from math import inf
 from operator import attrgetter
 from sys import maxsize
 from typing import Any
@@ -57,11 +58,9 @@ from .searches import Searches
 
 
 class NewestFirst(Searches):
-    """The order described above.  `take` writes out the common cases: any may be removed."""
+    """The order described above.  `_settle` is a short cut: `take` is exact without it."""
 
     new_line = Line
-    # A ready node of a live search that is on no shelf, if there is one.  `list_ready` sets it.
-    _fresh: Any = None
 
     def list_ready(self, node: Node) -> None:
         """List waiting *node*, which has become READY."""
@@ -73,41 +72,29 @@ class NewestFirst(Searches):
         elif not search.live:
             # The field `_search` stays: if a node that leads to this one is dropped, `dropped` has to
             # know that other searches have skipped it.
-            self.unlist(node)
+            self.leave(node)
             self.put(node)
         elif search.head is node:
-            # All else that the search owned has started.  Or a drop has cut that off from the head:
-            # then a newer search has to visit it.
-            if self._fresh is not None and self._fresh._search is search:
-                self.shelve_fresh()
+            # All other nodes of the search have started; or a drop has cut them off from the head, and a
+            # newer search has to visit them.
             self.dissolve(search)
             node._search = None
-        elif self._fresh is None and search is not HELD_BACK:
-            self._fresh = node
+        elif search is HELD_BACK:
+            node._queue.held_back[node] = None
+            node._queue.line.late_top = inf  # until `held_back` is empty: so `take` looks there first
         else:
             search.shelve(node)
-
-    def shelve_fresh(self) -> None:
-        """Put the fresh node, if there is one, on a shelf."""
-        fresh, self._fresh = self._fresh, None
-        if fresh is not None:
-            fresh._search.shelve(fresh)
 
     def start(self, node: Node) -> None:
         """Start ready *node*, whatever would go first."""
         self.leave(node)
         node._queue.start(node)
 
-    def leave(self, node: Node) -> None:
-        """Remove pending *node*, which is about to start or end, from where it is listed."""
-        self.shelve_fresh()
-        self.unlist(node)
-
     def promote(self, node: Node, number: int) -> None:
         """Let pending *node* go by *number*, which is above all others."""
         search = node._search
         if search is HELD_BACK:
-            return  # it goes first anyway
+            return  # a node that was held back goes first anyway
         self.leave(node)
         if search is not None and search.live:
             self.lose(search, node)
@@ -118,7 +105,7 @@ class NewestFirst(Searches):
     def take(self, queue: PlannedQueue, limit: int = maxsize, ended: Any = None) -> Any:
         """Start the node of *queue* that goes first; None if none is ready.
 
-        Also None if a search of *limit* steps, or twice as many, does not find it: the next call goes on.
+        Also None if *limit* steps of search do not find the node: the next call continues the search.
         *ended*, a running node of *queue*, ends first, with a value; `freed` may lack the node that starts.
         """
         if ended is None:
@@ -128,35 +115,39 @@ class NewestFirst(Searches):
             if ended._dependents is not None and (node := self._settle(queue, ended)) is not None:
                 return node
         line, todo = queue.line, self.todo
-        fresh, things = self._fresh, line.things
-        node = things[-1]
-        if fresh is None:
-            # What is on top, if nothing newer is late: a ready node, or a search that goes on.
-            if todo.things[-1]._number > node._number:
+        while True:
+            # The first of both lines, if no late thing has a higher number: see ``line``.
+            things = line.things
+            first = things[-1]
+            if todo.things[-1]._number > first._number:
                 things = todo.things
-                node = things[-1]
-            if not line.late_top < node._number > todo.late_top:
-                node = None
-            elif node._stage == READY and node._queue is queue:
+                first = things[-1]
+            if not line.late_top < first._number > todo.late_top:
+                first = GAP
+            if first._stage == READY and first._queue is queue:
+                node = first
                 del things[-1]
-            else:
-                searches = type(node) is Search and queue.ready
-                node = self._advance(node, queue, limit) if searches else None
-        elif (
-            # The fresh node, on the same condition.
-            fresh._queue is queue
-            and todo.things[-1]._number <= (number := fresh._search._number) > node._number
-            and todo.late_top <= number > line.late_top
-        ):
-            node, self._fresh = fresh, None
-            node._search = None
-        else:
-            node = None
-        if node is None:
-            node = self._find(queue, limit)
-            if node is None:
+                break
+            if type(first) is Shelf:
+                node = first.pop()
+                break
+            if not queue.ready or limit <= 0:
                 queue.running -= 1
                 return None
+            if first is not GAP:
+                steps = self.steps
+                node = self._look(first, queue, limit)
+                if node is not None:
+                    break
+                limit -= self.steps - steps
+            elif queue.held_back:
+                node = next(iter(queue.held_back))
+                del queue.held_back[node]
+                break
+            else:
+                line.tidy()
+                todo.tidy()
+        node._search = None
         # `PlannedQueue.start`, written out, but `running` was counted above.
         node._stage = RUNNING
         queue.ready -= 1
@@ -168,7 +159,7 @@ class NewestFirst(Searches):
         return node
 
     def _settle(self, queue: PlannedQueue, ended: Any) -> Any:
-        """Tell the dependents of *ended*; start and return the only one, if it surely goes first."""
+        """Count *ended* as done; start and return its only dependent, if that surely goes first."""
         node, ended._dependents = ended._dependents, None
         if type(node) is list:
             settle(self, node)
@@ -179,9 +170,8 @@ class NewestFirst(Searches):
             return None
         line, todo, search = queue.line, self.todo, node._search
         if not (
-            # The next of a chain, if nothing that is ready, or to be searched, comes before it.
-            node._queue is queue and self._fresh is None
-            and search is not None and search.live and search.head is not node
+            # The next node of a chain.  Nothing that is ready or to be searched has a higher number.
+            node._queue is queue and search is not None and search.live and search.head is not node
             and todo.things[-1]._number <= (number := search._number) > line.things[-1]._number
             and todo.late_top <= number > line.late_top
         ):  # fmt: skip
@@ -196,63 +186,32 @@ class NewestFirst(Searches):
         node._dependencies = NONE
         return node
 
-    def _find(self, queue: PlannedQueue, limit: int) -> Any:
-        """Return the node of *queue* that goes first, now listed nowhere: what `take` does in every case."""
-        line, todo = queue.line, self.todo
-        stop = self.steps + limit
-        node: Any = None
-        if queue.held_back:
-            node = next(iter(queue.held_back))
-            del queue.held_back[node]
-        while node is None and queue.ready and self.steps < stop:
-            for each in (line, todo):
-                top = each.things[-1]
-                if top is GAP or each.late_top > top._number:
-                    each.tidy()
-            thing, top = todo.things[-1], line.things[-1]
-            if (fresh := self._fresh) is not None:
-                rank = fresh._search._number
-                if fresh._queue is queue and rank > top._number and rank >= thing._number:
-                    node, self._fresh = fresh, None
-                    break
-                if fresh._queue is not queue or rank < top._number or thing._stage != WAITING:
-                    self.shelve_fresh()
-                    continue
-                # A search is to begin.  Most often the search of the fresh node adopts the new head,
-                # and the fresh node needs no shelf.
-            elif top._number >= thing._number:
-                node = top.pop() if type(top) is Shelf else line.things.pop()
-                break
-            # The first of `todo` is newer than all that may start.
-            if type(thing) is Search:
-                node = self._advance(thing, queue, stop - self.steps)
-            elif thing._stage == WAITING:
-                node = self.begin(thing, queue, stop - self.steps)
-            else:
-                # It became ready in `todo`: see `list_ready`.
-                self.steps += 1
-                del todo.things[-1]
-                if thing._queue is queue:
-                    node = thing
-                else:
-                    self.put(thing)
-        if node is not None:
-            node._search = None
-        return node
+    def _look(self, first: Any, queue: PlannedQueue, limit: int) -> Any:
+        """Search at *first*, the first of `todo`; return the node of *queue* that goes first, if found."""
+        if type(first) is Search:
+            return self._advance(first, queue, limit)
+        if first._stage == WAITING:
+            return self.begin(first, queue, limit)
+        # A node of another queue, which became ready in `todo`: see `list_ready`.
+        self.steps += 1
+        del self.todo.things[-1]
+        self.put(first)
+        return None
 
     def listed(self, queues: Iterable[PlannedQueue]) -> list[Any]:
-        """Return all ready nodes, and what is still to be searched."""
-        nodes: list[Any] = [self._fresh]
+        """Return all ready nodes, and the nodes and heads of searches in `todo`."""
+        nodes: list[Any] = []
         for queue in queues:
             nodes += queue.held_back
             for thing in queue.line.all():
                 nodes += thing.nodes.values() if type(thing) is Shelf else (thing,)
         nodes += [thing.head if type(thing) is Search else thing for thing in self.todo.all()]
+        # An exception in `lose` or `dissolve` may leave a search without a head in `todo`.
         return [node for node in nodes if node is not None]
 
     def rebuild(self, queues: Iterable[PlannedQueue], pending: list[Any]) -> None:
         """Make the order anew: *pending* nodes all count as waiting.  Cost: a sort."""
-        self.todo, self._fresh = Line(), None
+        self.todo = Line()
         for queue in queues:
             queue.line = Line()
             queue.held_back.clear()

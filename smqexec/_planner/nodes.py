@@ -6,6 +6,8 @@ A node is in exactly one state and moves only to the right::
                  \---------\-----------\----> DROPPED
 
 One exception: a node that has just started and lacks a resource is held back, from RUNNING to WAITING.
+A *relay* is a node without a queue: it never starts, and goes from WAITING to DONE.
+
 The planner alone writes these fields, under its owner's lock.  `_stage` may be read without the
 lock; DONE and above are final.
 """
@@ -21,7 +23,7 @@ NEW = -1
 NONE: tuple[Any, ...] = ()  # the dependencies of a node without any
 ORIGIN = -(1 << 40)  # positions in a search lie around it: all are below 0, so that none looks like an index
 LATE = 0  # the place of a thing that is not in the stack of its line: see ``line``
-# The numbers of two submissions are so far apart.  Those of a group, such as a `map`, lie between.
+# The distance between the numbers of two submissions.  Those of a group, such as a `map`, lie between.
 STRIDE = 1 << 32
 # A longer list of entries is swept when half of them are dead, so a sweep costs O(1) for each entry.
 SWEEP_FROM = 64
@@ -37,7 +39,7 @@ class Node:
     )  # fmt: skip
 
     _tolerant: ClassVar[bool] = False  # a dependency that is dropped counts as done
-    _ended_by_owner: ClassVar[bool] = False  # a relay that does not end with its dependencies
+    _ended_by_owner: ClassVar[bool] = False  # a relay that `done` ends, and not the end of its dependencies
 
     _number: int  # its rank: the order of submission; set by `add`, changed by `promote`; 0: a relay
     _stage: int  # NEW to DROPPED, as above; a subclass may have more stages above DROPPED
@@ -73,7 +75,7 @@ class Node:
 
 
 def release_dependencies(node: Node) -> None:
-    """Release the dependencies of *node*, which have all ended: it starts, or ends with them."""
+    """Release the dependencies of *node*, which starts, or is a relay that ends: they have all ended."""
     needs = node._dependencies
     if needs is not NONE:
         if type(needs) is list:
@@ -91,8 +93,8 @@ class PlannedQueue:
         self.waiting = self.ready = self.running = 0
         # Its ready nodes: a `Fifo`, or a `Line` of nodes and shelves.  `add_queue` and `rebuild` set it.
         self.line: Any = None
-        # The owner does nothing for its nodes that become ready: so it is not told of them.  The owner
-        # writes this.
+        # Nodes of this queue that become ready are not added to `freed`, as the owner would do nothing for
+        # them.  The owner writes this.
         self.wakes_none = False
         # Newest first: nodes that were held back and are ready again, in the order in which they became so.
         self.held_back: dict[Node, None] = {}
@@ -179,7 +181,7 @@ def settle(order: Any, dependents: list[Any]) -> None:
             continue
         queue = node._queue
         if queue is None:
-            # A relay: it ends, and its dependents lose a dependency, too.
+            # A relay ends, and its dependents wait for one dependency less.
             dependents += dependents_of(node)
             node._stage = DONE
             node._missing = -1
@@ -200,10 +202,10 @@ def forget(node: Node, ended: Node) -> None:
     if dependents is ended:
         node._dependents = None
     elif type(dependents) is list:
-        # Ended nodes at the end of the list cost no search for them.
+        # First the ended nodes at the end of the list: this needs no search.
         while dependents and dependents[-1]._stage >= DONE:
             dependents.pop()
         length = len(dependents)
         if 0 < length <= SWEEP_FROM or (length and dependents[length // 2]._stage >= DONE):
-            # The middle of a wide fan is dead: about once for each time that it halves.
+            # A long list is swept only if its middle entry has ended: so about half of the entries go.
             dependents[:] = [other for other in dependents if other._stage < DONE]

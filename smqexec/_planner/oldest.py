@@ -2,7 +2,7 @@
 
 A node that is ready when it is added has the highest number so far: such nodes are in a deque.  A node
 that becomes ready later may have a lower number than these: such nodes are in a heap.  A node that is
-dropped, or starts before its turn, stays there as a dead entry, until it is the first or a sweep
+dropped, or starts before its turn, stays there as a dead entry, until it is the first entry or `Fifo.tidy`
 removes it.  Nothing is searched, and the fields `_search` and `_place` of nodes mean nothing.
 """
 
@@ -32,7 +32,7 @@ class Fifo:
         self.late: list[list[Any]] = []
 
     def push(self, node: Node) -> None:
-        """Add ready *node*.  Cost: O(1) in turn, else O(log n)."""
+        """Add ready *node*.  Cost: O(1) if it has the highest number, else O(log n)."""
         if not self.things or self.things[-1]._number < node._number:
             self.things.append(node)
         else:
@@ -45,11 +45,11 @@ class Fifo:
             nodes.popleft()
         while late and late[0][1]._stage != READY:
             heappop(late)
-        in_turn = nodes and not (late and late[0][0] < nodes[0]._number)
-        return nodes.popleft() if in_turn else heappop(late)[1]  # type: ignore[no-any-return]
+        is_in_turn = nodes and not (late and late[0][0] < nodes[0]._number)
+        return nodes.popleft() if is_in_turn else heappop(late)[1]  # type: ignore[no-any-return]
 
     def tidy(self, ready: int) -> None:
-        """Sort, if half of the entries are dead, or some of a few: *ready* are live."""
+        """Sort if half of the entries are dead, or any of a few; *ready* entries are live."""
         length = len(self.things) + len(self.late)
         if length > ready and (length <= SWEEP_FROM or length > 2 * ready):
             self.sort()

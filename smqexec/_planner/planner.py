@@ -29,7 +29,7 @@ class DependencyPlanner:
     def __init__(self, order: str) -> None:
         if order not in ("newest", "oldest"):
             raise ValueError(f"order must be 'newest' or 'oldest', not {order!r}")
-        # It decides which ready node goes first.  The owner of the planner calls its `take` and `start`.
+        # Decides which ready node goes first.  The owner of the planner calls `take` and `start` of it.
         self.order: NewestFirst | OldestFirst = NewestFirst() if order == "newest" else OldestFirst()
         # The number of the last submission or, newest first, promotion.
         self._number = 0
@@ -99,7 +99,10 @@ class DependencyPlanner:
         relay._dependents = node
 
     def promote(self, node: Node) -> bool:
-        """Make pending *node* count as newly submitted; oldest first, it and its needs go first."""
+        """Make pending *node* count as newly submitted; return False if it is not pending, or a relay.
+
+        Oldest first, *node* and all that it depends on go before all others.
+        """
         if not WAITING <= node._stage <= READY or node._queue is None:
             return False
         self._number += STRIDE
@@ -139,7 +142,7 @@ class DependencyPlanner:
     def drop(
         self, doomed: deque[Node], fate: Any, inherited: Any, limit: int | None = None
     ) -> tuple[list[Any], list[Any]]:
-        """End the nodes of *doomed*, at first one, without a value; and all that depend on them.
+        """End without a value the nodes of *doomed*, one at the first call, and all that depend on them.
 
         At most *limit* nodes end: the others are left in *doomed*, and only a further call changes
         their stages.  `_end` of the first is called with *fate*, that of the others with *inherited*.
@@ -194,7 +197,8 @@ class DependencyPlanner:
         for queue in queues:
             queue.waiting = queue.ready = queue.running = 0
         pending: list[Any] = []
-        # Pending nodes with one more missing dependency than they have, which `settle` counts as done.
+        # Pending nodes for which one missing dependency too many is counted: `settle` counts it as done, and
+        # lists those that are ready.
         ends: list[Any] = []
         for node in found:
             # Without a node whose own addition was interrupted.
@@ -206,7 +210,7 @@ class DependencyPlanner:
                 node._stage = WAITING
                 # A node that waits for a dropped one is about to be dropped too: see `drop`.
                 needs = [other for other in dependencies_of(node) if other._stage != DONE]
-                # One more than there are: see `ends`.  For other relays it stands for `done`.
+                # One more than are missing: see `ends`.  To a relay that `done` ends it stands for this call.
                 node._missing = 1 + sum(other._stage < DONE or not node._tolerant for other in needs)
                 if node._queue is not None:
                     node._queue.waiting += 1

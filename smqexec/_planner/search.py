@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from heapq import heapify, heappop, heappush
 from math import inf
 from typing import Any
@@ -23,12 +24,12 @@ class Shelf(Thing):
         self.heap: list[int] = []
 
     def pop(self) -> Node:
-        """Take the node that the search met first.  There is one."""
-        nodes, heap = self.nodes, self.heap
-        while heap[0] not in nodes:
-            heappop(heap)
-        node = nodes[heap[0]]
-        node._search.unshelve(node)
+        """Remove the node that the search met first, and return it.  The shelf is on top of its line."""
+        nodes = self.nodes
+        while (node := nodes.pop(heappop(self.heap), None)) is None:
+            pass  # the node of this position has left
+        if not nodes:
+            del node._queue.line.things[-1]
         return node
 
 
@@ -53,46 +54,35 @@ class Search(Thing):
         # The other dependencies of heads, as frames, to visit after that: a deque, once there are some.
         self.later: Any = ()
         # The ready nodes that it owns, for each queue.
-        self.shelves: dict[PlannedQueue, Shelf] = {}
+        self.shelves: defaultdict[PlannedQueue, Shelf] = defaultdict(Shelf)
 
     def shelve(self, node: Node) -> None:
-        """Put ready *node*, which it owns, on the shelf of its queue.  Cost: O(log n)."""
+        """Put ready *node* of this search on the shelf of its queue.  Cost: O(log n)."""
         queue = node._queue
-        shelf = self.shelves.get(queue)
-        if shelf is None:
-            shelf = self.shelves[queue] = Shelf()
+        shelf = self.shelves[queue]
+        if not shelf.nodes:
+            shelf._number = number = self._number
+            things = queue.line.things
+            if number > things[-1]._number:  # `Line.push`, written out
+                shelf._place = len(things)
+                things.append(shelf)
+            else:
+                queue.line.push(shelf)
+        shelf.nodes[node._place] = node
+        heappush(shelf.heap, node._place)
+
+    def unshelve(self, node: Node) -> None:
+        """Remove ready *node* from its shelf, and an empty shelf from the line of the queue."""
+        shelf = self.shelves[node._queue]
         nodes, heap = shelf.nodes, shelf.heap
+        del nodes[node._place]
         if not nodes:
-            shelf._number = self._number
-            queue.line.push(shelf)
-        nodes[node._place] = node
-        heappush(heap, node._place)
-        if len(heap) > 2 * len(nodes) + SWEEP_FROM:
+            node._queue.line.remove(shelf)
+        if not nodes or len(heap) > 2 * len(nodes) + SWEEP_FROM:
             heap[:] = nodes
             heapify(heap)
 
-    def unshelve(self, node: Node) -> None:
-        """Take *node* from its shelf, and the shelf from the queue's line if that was the last."""
-        shelf = self.shelves[node._queue]
-        del shelf.nodes[node._place]
-        if not shelf.nodes:
-            shelf.heap.clear()
-            node._queue.line.remove(shelf)
 
-
-class HeldBack(Search):
-    """The type of `HELD_BACK`, which owns all nodes that were held back, as if it was the newest search."""
-
-    __slots__ = ()
-
-    def shelve(self, node: Node) -> None:
-        node._queue.held_back[node] = None
-        # No number is above this one, so the short cuts of `take` do not apply.
-        node._queue.line.late_top = inf
-
-    def unshelve(self, node: Node) -> None:
-        del node._queue.held_back[node]
-
-
-HELD_BACK = HeldBack(inf)
+# Owns all nodes that were held back, as if it was the newest search.
+HELD_BACK = Search(inf)
 HELD_BACK.intact = False

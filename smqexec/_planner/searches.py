@@ -27,16 +27,18 @@ class Searches:
         self.freed: list[Any] = []
 
     def put(self, node: Node) -> None:
-        """List pending *node*, which no search owns and no line has, by its own number."""
+        """List pending *node*, which no search owns and which is in no line, by its own number."""
         if node._stage == READY:
             node._queue.line.push(node)
-        elif node._queue is not None:  # else it is a relay: a search gets to it from its dependents
+        elif node._queue is not None:  # a relay is in no line: a search gets to it from its dependents
             self.todo.push(node)
 
-    def unlist(self, node: Node) -> None:
-        """Remove pending *node* from where it is listed, if it is."""
+    def leave(self, node: Node) -> None:
+        """Remove pending *node* from its line or shelf, if it is in one."""
         search = node._search
-        if search is not None and search.live:
+        if search is HELD_BACK:
+            node._queue.held_back.pop(node, None)
+        elif search is not None and search.live:
             if node._stage == READY:
                 search.unshelve(node)
         elif node._place is not None and node._place >= 0 and not self.todo.remove(node):
@@ -50,7 +52,7 @@ class Searches:
         path, rests, search = self._path(root, min(PATH, limit))
         self.steps += len(path) or 1
         if not path:
-            # All that it needs runs.  It is listed again once it is ready.
+            # All its dependencies run.  It is listed again once it is ready.
             self.todo.remove(root)
             root._place = None
             return None
@@ -89,7 +91,8 @@ class Searches:
     def _path(self, root: Any, most: int) -> tuple[list[Node], list[Any], Search | None]:
         """Walk from *root* along first pending dependencies, as far as no other search owns them.
 
-        Return at most *most* nodes, now in no line; what else these need; and a search to adopt them.
+        Return at most *most* nodes, now in no line; the frames of their other dependencies; and the search
+        that is to adopt them, or None.
         """
         todo, things, number = self.todo, self.todo.things, root._number
         path: list[Node] = []
@@ -104,7 +107,7 @@ class Searches:
                     if need._stage < RUNNING:
                         break
                 else:
-                    break  # all that it needs runs
+                    break  # all its dependencies run
                 if index < len(needs):
                     rests.append((needs, index))
             elif need is NONE or need._stage >= RUNNING:
@@ -157,7 +160,7 @@ class Searches:
             while len(search.later) > left:
                 search.later.pop()
             search.head, search.lowest = former, former._place
-            # The others are listed nowhere: a search from the newest of the heads leads to them.
+            # The other removed heads are listed nowhere: a search from the newest one leads to them.
             self.put(heads[0])
         return True
 
@@ -165,13 +168,16 @@ class Searches:
         """Note that *search* no longer owns *node*: a newer search does, or *node* is newer itself."""
         search.intact = False
         if search.head is node:
-            # The newer one will visit whatever this one could still reach.
+            # The newer search will visit all that this one could still reach.
             search.head = None
             search.frames, search.later = [], ()
             self.todo.remove(search)
 
     def _advance(self, search: Search, queue: PlannedQueue, limit: int) -> Any:
-        """Go on with *search*, the first of `todo`, until it meets a ready node of *queue*; return that."""
+        """Go on with *search*, the first of `todo`, to a ready node of *queue*; return that, listed nowhere.
+
+        None after *limit* steps, or if the search is at its end.
+        """
         frames, number, todo, steps = search.frames, search._number, self.todo, self.steps
         needs: Any = NONE  # the list that is visited: the dependencies of a node
         index = count = 0
@@ -193,7 +199,7 @@ class Searches:
                 if owner is search:
                     continue
                 if owner._number > number:
-                    search.intact = False  # it skips the node
+                    search.intact = False  # the search skips the node
                     continue
                 if state == READY:
                     owner.unshelve(node)
@@ -201,20 +207,19 @@ class Searches:
             elif node._number > number:
                 search.intact = False
                 continue
-            elif state == READY:
-                if not node._queue.line.remove(node):
-                    todo.remove(node)
+            elif state == READY and node._queue.line.remove(node):
+                pass  # otherwise it became ready in `todo`
             elif at := node._place:
                 if at > 0:  # `Line.remove`, written out
                     todo.things[at] = GAP
                     todo.gaps += 1
             elif at == LATE:
                 todo.remove(node)
-            if index < count:  # go down, and only then on
+            if index < count:  # the dependencies of *node* first, then the rest of this list
                 frames.append((needs, index))
             if state == READY and node._queue is queue:
                 if 2 * todo.gaps > len(todo.things) + SWEEP_FROM:
-                    todo.sweep()  # a long search leaves gaps, and it may be the last for long
+                    todo.sweep()  # a long search leaves gaps, and may be the last change for a long time
                 node._search = None
                 return node
             search.highest = node._place = search.highest + 1
@@ -229,10 +234,10 @@ class Searches:
             count = len(needs)
         if index < count:
             frames.append((needs if type(needs) is list else listed_dependencies(node), index))
-        return None  # after *limit* steps
+        return None
 
     def dropped(self, nodes: list[Any]) -> None:
-        """Search anew what may have been visited through *nodes*, which have just been dropped and left."""
+        """List again what may have been visited through *nodes*, which were dropped and have left."""
         visited = [node for node in nodes if node._search is not None]
         # The nodes that may have been visited through them, and that no newer search owns.
         fallen: dict[Node, None] = {}
@@ -246,12 +251,12 @@ class Searches:
                 if not search.live or search._number <= node._search._number:
                     fallen[need] = None
                     todo.append(need)
-        # Searches to dissolve: without their head, owners of fallen nodes, ...
+        # Searches to dissolve: a search whose head was dropped, the owner of a fallen node, ...
         broken = [node._search for node in visited if node._search.live and node._search.head is node]
         for node in fallen:
             broken.append(node._search)
             for other in dependents_of(node):
-                # ... and an older search, or the same, that skipped a fallen node or lost it.
+                # ... and the search of a dependent, unless newer, which skipped a fallen node or lost it.
                 search = other._search
                 if other._stage < RUNNING and search is not None and search._number <= node._search._number:
                     broken.append(search)
@@ -259,13 +264,13 @@ class Searches:
             if search.live:
                 self.dissolve(search)
         for node in fallen:
-            self.unlist(node)  # a dissolved search may have listed it, as its head
+            self.leave(node)  # a dissolved search may have listed it, as its head
             self.put(node)
         for node in [*fallen, *nodes]:
-            node._search = None  # what was visited through it has fallen too
+            node._search = None  # all that was visited through *node* has fallen too
 
     def dissolve(self, search: Search) -> None:
-        """End *search*: what it owned is to be searched again, from its head; what is ready is listed."""
+        """End *search*: its head is listed, from which its nodes are searched again, and its ready nodes."""
         search.live = False
         search.frames, search.later = [], ()
         for queue, shelf in search.shelves.items():

@@ -19,6 +19,7 @@ from smqexec._planner import (
     dependencies_of,
     dependents_of,
 )
+from smqexec._planner.line import Line, Thing
 from smqexec._planner.nodes import SWEEP_FROM
 from smqexec._planner.search import Search
 
@@ -80,14 +81,14 @@ class Plan:
         return self.planner.promote(self.nodes[name])
 
     def hold_back(self, name: str) -> str:
-        """Let *name*, which runs, wait for a relay; return the name of that."""
+        """Hold running *name* back: let it wait for a relay; return the name of the relay."""
         relay = f"lack of {name}"
         self.add(relay, queue="")
         self.planner.hold_back(self.nodes[name], self.nodes[relay])
         return relay
 
     def run(self) -> list[str]:
-        """Run all that is left, one at a time for each queue in turn; return the order of starts."""
+        """Run all pending tasks, one at a time for each queue in turn; return the order of starts."""
         started: list[str] = []
         while True:
             self.check()
@@ -152,7 +153,7 @@ def test_item_is_done_while_its_generator_runs(order: str) -> None:
     ("asked", "ended"), [("one by one", "in order"), ("all first", "reversed"), ("all first", "shuffled")]
 )
 def test_stream_of_items_leaves_nothing_on_its_generator(asked: str, ended: str) -> None:
-    """10,000 items of a generator that runs all the time; never more than 100 are pending, or all."""
+    """10,000 items of a running generator; at most 100 are pending at a time, or all are."""
     plan, random = Plan(), Random(4)
     plan.add("g")
     assert plan.take() == "g"
@@ -178,7 +179,7 @@ def test_stream_of_items_leaves_nothing_on_its_generator(asked: str, ended: str)
 
 @pytest.mark.parametrize("wanted", ["by one", "by each", "by a group", "by a fold"])
 def test_stream_of_items_costs_a_few_steps_an_item(wanted: str) -> None:
-    """Consumers in another queue search all the time, and at each item something newer comes."""
+    """Consumers in another queue search all the time, and a newer task is added at each item."""
     plan = Plan(queues="qr")
     last = plan.planner.group()  # its tasks are found when all else was searched
     plan.add("g")
@@ -230,7 +231,7 @@ def test_chain_that_grows_while_it_runs_costs_a_step_a_task(chains: int) -> None
 
 
 def test_ladder_that_grows_while_it_runs_costs_a_step_a_task() -> None:
-    """Each needs its predecessor and a random recent one."""
+    """Each task needs its predecessor and a random recent task."""
     plan, random = Plan(), Random(0)
     plan.add("0")
     for task in range(1, 600):
@@ -244,7 +245,7 @@ def test_ladder_that_grows_while_it_runs_costs_a_step_a_task() -> None:
     assert plan.steps() <= 2 * 600
 
 
-def test_adopting_task_searches_its_other_needs_last() -> None:
+def test_other_dependencies_of_an_adopted_task_are_searched_last() -> None:
     r"""::
 
     a --> b --> x <-- c <-- d       a is running when x comes
@@ -272,7 +273,7 @@ def test_dropped_task_is_no_dependent_any_more(order: str) -> None:
     assert [dependents_of(node) for node in (a, b, c)] == [[], [x, y], []]
 
 
-def test_what_was_visited_through_a_promoted_task_falls_when_that_is_dropped() -> None:
+def test_nodes_visited_through_a_promoted_task_are_listed_again_when_it_is_dropped() -> None:
     plan = Plan(queues="qr")
     plan.put("e@r k@r x d:e n:d h:nx")
     assert plan.take("q") == "x"
@@ -283,7 +284,7 @@ def test_what_was_visited_through_a_promoted_task_falls_when_that_is_dropped() -
 
 
 def test_dissolved_search_keeps_nothing() -> None:
-    """However often a newer task wants an old one and is cancelled, nothing is left of it."""
+    """A newer task that needs an old one is added and dropped many times, and no entry is left."""
     plan = Plan(queues="qr")
     plan.put("a@r b:a@r")
     sizes = []
@@ -315,7 +316,7 @@ def test_wide_fan_forgets_dropped_dependents() -> None:
     assert len(plan.run()) == 11
 
 
-def test_long_search_leaves_nothing_where_it_found_nodes() -> None:
+def test_long_search_leaves_no_gaps_where_it_found_nodes() -> None:
     plan = Plan()
     plan.add("f", queue="")
     plan.add("old")
@@ -331,7 +332,7 @@ def test_long_search_leaves_nothing_where_it_found_nodes() -> None:
 
 @pytest.mark.parametrize("order", ["newest", "oldest"])
 def test_drop_of_ready_tasks_in_any_order(order: str) -> None:
-    """Half of them become ready when added, half later and in another order."""
+    """Half of the tasks are ready when they are added, half become ready later, in another order."""
     plan, random = Plan(order), Random(2)
     plan.add("f", queue="")
     names = [f"x{index}" for index in range(300)]
@@ -354,7 +355,7 @@ def test_drop_of_ready_tasks_in_any_order(order: str) -> None:
 
 
 def test_dropped_nodes_are_skipped_oldest_first() -> None:
-    """One of many is not looked for when it is dropped, but where it comes to the front."""
+    """A dropped entry is not searched for: it is removed when it comes to the front."""
     plan = Plan("oldest")
     plan.add("f", queue="")
     plan.add("g", queue="")
@@ -379,6 +380,18 @@ def test_unknown_order() -> None:
         Planner("random")
 
 
+def test_thing_that_was_late_and_comes_again_on_top_is_not_late() -> None:
+    line, newer, older = Line(), Thing(2), Thing(1)
+    line.push(newer)
+    line.push(older)
+    assert line.late_top == 1
+    assert line.remove(newer) and line.remove(older)
+    line.push(older)
+    line.tidy()
+    assert line.things[-1] is older
+    assert line.late_top < 1
+
+
 # Searching in slices.
 
 
@@ -393,12 +406,12 @@ def test_limit_cuts_a_search_into_slices() -> None:
         slices += 1
         plan.check()
     assert node is plan.nodes["0"]
-    assert slices == 5
+    assert slices == 10
     assert plan.steps() == 101
 
 
 def test_search_looks_at_each_node_once() -> None:
-    """Also at nodes of another queue; and at none while no node of its queue is ready."""
+    """Nodes of another queue too; and it visits none while no node of its queue is ready."""
     plan = Plan(queues="qr")
     plan.put("z@r a x@r y@r w@r b:x s:axywb")
     assert [plan.take("q"), plan.take("q"), plan.steps()] == ["a", None, 2]
@@ -431,7 +444,7 @@ def finish(plan: Plan, queue: str = "q", limit: int = 1_000_000) -> None:
 
 
 def test_service_that_always_has_work_does_not_grow() -> None:
-    """A chain that never ends, each link of which also needs a part that runs already."""
+    """A chain that never ends; each task also needs a part, which runs already."""
     plan = Plan(queues="qr")
     plan.add("part", queue="r")
     assert plan.take("r") == "part"
@@ -454,7 +467,7 @@ def test_service_that_always_has_work_does_not_grow() -> None:
 
 @pytest.mark.parametrize("size", [1, 2])
 def test_service_of_groups_does_not_grow(size: int) -> None:
-    """The first of each group is needed by a sink; what is newer always hides the older groups."""
+    """A sink needs the first task of each group; newer tasks always go before the older groups."""
     plan = Plan(queues="qr")
 
     def step(number: int) -> None:
@@ -468,7 +481,7 @@ def test_service_of_groups_does_not_grow(size: int) -> None:
 
 
 @pytest.mark.parametrize("change", ["promoted", "dropped"])
-def test_tasks_that_are_not_taken_leave_nothing_where_they_were(change: str) -> None:
+def test_tasks_that_leave_before_their_turn_leave_no_entry(change: str) -> None:
     plan = Plan()
     plan.put("a b")
 
@@ -483,7 +496,7 @@ def test_tasks_that_are_not_taken_leave_nothing_where_they_were(change: str) -> 
 
 
 @pytest.mark.parametrize("order", ["newest", "oldest"])
-def test_done_task_is_freed_while_older_searches_sleep(order: str) -> None:
+def test_done_task_is_freed_while_older_searches_are_suspended(order: str) -> None:
     r"""::
 
     w (r) --> x     x's search sleeps with a and b before it; a has run
@@ -510,8 +523,8 @@ def test_done_task_is_freed_while_older_searches_sleep(order: str) -> None:
     plan.check()
 
 
-def test_started_task_lets_go_of_its_needs_though_a_search_stands_in_them() -> None:
-    """The search of x stops inside y's list of needs when y's last need is met."""
+def test_started_task_releases_its_dependencies_although_a_search_is_suspended_in_them() -> None:
+    """The search of x is suspended inside the dependencies of y when the last of these is met."""
     plan = Plan(queues="qr")
     plan.put("a b c@r y:ab x:yc")
     assert plan.take() == "a"
@@ -526,8 +539,8 @@ def test_started_task_lets_go_of_its_needs_though_a_search_stands_in_them() -> N
     assert plan.take("r") == "c"
 
 
-def test_started_task_lets_go_of_its_one_need_though_a_search_stands_before_it() -> None:
-    """The search of x is given up for now between b and a, the only one that b needs."""
+def test_started_task_releases_its_one_dependency_although_a_search_is_suspended_before_it() -> None:
+    """The search of x is suspended between b and a, the only dependency of b."""
     plan = Plan(queues="qr")
     plan.put("y@r a b:a x:b")
     assert plan.planner.take(plan.queues["r"], limit=2) is SEARCHING
@@ -570,11 +583,11 @@ def test_shelf_that_loses_nodes_out_of_turn_does_not_grow() -> None:
     assert search.shelves[queue].pop() is node
 
 
-# Making a plan anew.
+# Rebuilding.
 
 
-def test_held_back_task_in_a_plan_made_anew() -> None:
-    """Whether its relay is done before or after that."""
+def test_held_back_task_after_a_rebuild() -> None:
+    """Its relay is done before the rebuild, or after it."""
     plan = Plan()
     plan.put("h i")
     assert [plan.take() for _ in range(2)] == ["i", "h"]
@@ -594,8 +607,8 @@ def test_held_back_task_in_a_plan_made_anew() -> None:
 
 
 @pytest.mark.parametrize("order", ["newest", "oldest"])
-def test_plan_is_made_anew_while_many_tasks_end(order: str) -> None:
-    """What waits for something that was dropped never becomes ready."""
+def test_rebuild_while_many_tasks_end(order: str) -> None:
+    """A node that waits for a dropped node never becomes ready."""
     planner = Planner(order)
     queue = planner.new_queue()
     nodes = [Node() for _ in range(10)]

@@ -49,7 +49,7 @@ class Both:
         return [task for task in self.tasks("running") if self.model.queue[task] == queue]
 
     def relays(self) -> list[int]:
-        """The relays that `done` may end, held or not: those that need nothing pending."""
+        """Return the relays that `done` may end, held or not: no dependency of theirs is pending."""
         pending = self.tasks("pending")
         relays = [task for task in pending if self.model.queue[task] is None]
         return [task for task in relays if not set(pending).intersection(self.model.needs[task])]
@@ -90,12 +90,12 @@ class Both:
         return task
 
     def started(self) -> list[int]:
-        """The tasks that may be held back: those that run; in order the first, which then stays the first."""
+        """Return the tasks that may be held back: running ones, or the first of a queue in order."""
         running = [task for task in self.tasks("running") if self.model.queue[task] not in self.last]
         return running + [task for task in self.barriers if self.nodes[task]._stage == READY]
 
     def hold_back(self, task: int) -> None:
-        """Let *task*, one of `started`, wait for a relay, as one that lacks a resource."""
+        """Let *task*, one of `started`, wait for a relay, like a task that lacks a resource."""
         if self.nodes[task]._stage == READY:
             self.planner.order.start(self.nodes[task])
         relay = self.add(None)
@@ -406,18 +406,18 @@ def test_random_walk(chunk: int, order: str) -> None:
             raise
 
 
-# Plans that newer tasks take over from the heads above what they need.
+# Searches that adopt newer tasks, or lose their heads to newer searches.
 
 
 @pytest.fixture
 def searched() -> Iterator[tuple[Both, Callable[[], None]]]:
-    """Queues 0 and 1 to be used, and what lets every search go on to its end, up to ten times."""
+    """Queues 0 and 1 for the test, and a function that finishes all searches; it may be called ten times."""
     both = Both(queues=3)
     for _ in range(10):
         both.add(2)
 
     def search() -> None:
-        task = both.take(2)  # the oldest: whatever comes before it is visited first
+        task = both.take(2)  # the oldest task: all others are visited first
         assert task is not None
 
     yield both, search
@@ -425,7 +425,7 @@ def searched() -> Iterator[tuple[Both, Callable[[], None]]]:
 
 
 def drain(both: Both, queue: int) -> None:
-    """Run what is left of *queue*, one at a time."""
+    """Run the remaining tasks of *queue*, one at a time."""
     for task in both.running(queue):
         both.done(task)
     while (started := both.take(queue)) is not None:
@@ -433,7 +433,7 @@ def drain(both: Both, queue: int) -> None:
         both.check()
 
 
-def test_sinks_of_one_pending_chain_take_its_plan_over_in_turn(searched: Any) -> None:
+def test_sinks_of_one_pending_chain_are_adopted_in_turn(searched: Any) -> None:
     both, search = searched
     both.take(both.add(0) and 0)
     chain = both.add(0)
@@ -449,7 +449,7 @@ def test_sinks_of_one_pending_chain_take_its_plan_over_in_turn(searched: Any) ->
     drain(both, 0)
 
 
-def test_chain_that_goes_on_beside_a_sink_at_each_link(searched: Any) -> None:
+def test_chain_with_another_sink_at_each_task(searched: Any) -> None:
     both, search = searched
     both.take(both.add(0) and 0)
     link = both.add(0, [both.add(0)])
@@ -464,8 +464,8 @@ def test_chain_that_goes_on_beside_a_sink_at_each_link(searched: Any) -> None:
     drain(both, 0)
 
 
-def test_bare_heads_are_looked_through_no_further_than_a_few(searched: Any) -> None:
-    """A plan goes on elsewhere, while a chain grows that no plan owns."""
+def test_tasks_that_no_search_has_visited_cost_no_steps_as_they_are_added(searched: Any) -> None:
+    """A chain grows, and no search owns it, while a search of other tasks is suspended."""
     both, search = searched
     both.take(both.add(0) and 0)
     both.add(0, [both.add(0)])
@@ -477,7 +477,7 @@ def test_bare_heads_are_looked_through_no_further_than_a_few(searched: Any) -> N
     assert both.planner.order.steps - steps <= 2 * 200
 
 
-def test_heads_that_cannot_be_given_up_are_looked_at_once(searched: Any) -> None:
+def test_heads_that_cannot_be_removed_are_visited_once(searched: Any) -> None:
     both, search = searched
     first = both.add(0)
     assert both.take(0) == first

@@ -1,4 +1,4 @@
-"""The planner interrupted by an exception at each line of each call, and made anew from the nodes."""
+"""The planner interrupted by an exception at each line of each call, and rebuilt from the nodes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ROOM = str(Path(smqexec._planner.__file__).parent)
 
 
 class World:
-    """A planner in the middle of something: the same for each seed."""
+    """A planner with tasks in all states, the same for each seed."""
 
     def __init__(self, order: str, seed: int) -> None:
         random = self.random = Random(seed)
@@ -28,7 +28,7 @@ class World:
         self.newest = order == "newest"
         self.queues = [planner.new_queue() for _ in range(2)]
         self.nodes: list[Any] = []
-        self.held_back: set[Any] = set()  # newest first these go before all others
+        self.held_back: set[Any] = set()  # newest first, these go before all others
         group = planner.group()
         for number in range(40):
             kind = random.choice([Named, Named, Named, Named, Held, Tolerant])
@@ -72,7 +72,7 @@ class World:
         return None
 
     def finish(self) -> None:
-        """Run all that is left, in the right order, and see that all of it ends."""
+        """Run all pending tasks, assert that each starts in its turn, and that all end."""
         planner = self.planner
         while left := self.in_states(WAITING, READY, RUNNING):
             for queue in self.queues:
@@ -168,7 +168,7 @@ def test_interrupted_at_each_line(order: str, act: Callable[[World], Any], seed:
     assert not world.in_states(NEW)
 
 
-def test_relay_of_which_the_end_was_lost_ends_as_the_plan_is_made_anew() -> None:
+def test_rebuild_ends_a_relay_whose_end_was_lost() -> None:
     planner = Planner()
     queue = planner.new_queue()
     first, relay, last = Node(), Node(), Node()
@@ -190,7 +190,7 @@ class Whole(Node):
         return [self.part] if self.part._stage < DONE else []
 
 
-def test_part_stays_with_its_owner_as_the_plan_is_made_anew() -> None:
+def test_rebuild_leaves_a_part_with_its_owner() -> None:
     planner = Planner()
     queue = planner.new_queue()
     whole, part, last = Whole(), Held("part"), Named("last")
