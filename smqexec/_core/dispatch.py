@@ -25,7 +25,7 @@ from .wake import Wake
 
 
 class Dispatcher:
-    """How workers get their tasks, and how tasks end that have returned."""
+    """How workers get tasks, and how tasks that returned a value end."""
 
     def __init__(self, core: State, wake: Wake) -> None:
         # Constant: the state, and the part that finds tasks for workers and workers for tasks.
@@ -46,11 +46,11 @@ class Dispatcher:
                 if worker not in queue.workers:
                     return None
                 queue.coming.pop(worker, None)
-                queue.idle.pop(worker, None)  # it is still there if the queue was lost
-                if not queue.keeps_idle:
-                    queue.name_worker(worker)
-                else:
+                queue.idle.pop(worker, None)  # `QueueState.lose` leaves it there
+                if queue.keeps_idle:
                     worker.thread = threading.get_ident()
+                else:
+                    queue.name_worker(worker)
                 # After `resize` there may be too many workers: those that ask first leave.
                 retires = len(queue.workers) > queue.limit
                 if not retires:
@@ -63,13 +63,13 @@ class Dispatcher:
                     queue.wakes_none = False
                 elif queue.has_rules:
                     starts = self.started(task)
-                # Read after the worker has entered `idle`: so either this thread sees that the queue ends, or
-                # the thread that lets it end finds the worker there.
+                # Read after the worker has entered `idle`.  So either this thread sees that the queue is
+                # ending, or the thread that ends the queue finds the worker in `idle`.
                 ends = task is None and queue.ending
                 if ends and not retires:
                     queue.leave(worker)
                     queue.wake_idle()  # they leave too
-                # The pool of a queue that nobody shuts down: its threads end with the last worker.
+                # A pool ends with the last worker, also if `shutdown` of its queue was never called.
                 last = ends and queue.keeps_idle and not queue.workers
             if DEFERRED:
                 call_deferred()
@@ -81,10 +81,10 @@ class Dispatcher:
             worker.wakes.get()
 
     def _retire(self, queue: QueueState, worker: Worker) -> Starts | None:
-        """Remove *worker*, since its queue has too many or does not keep idle ones.  As `Wake.wake`."""
+        """Remove *worker*, since its queue has too many or keeps none idle; return as `Wake.wake`."""
         queue.leave(worker)
         queue.update_rules()
-        # A task may have become ready for which *worker* was counted as on its way.
+        # A task may be ready for which *worker* was counted as on its way.
         return self._wake.wake(queue)
 
     def resize(self, queue: QueueState, workers: int | None = None, prefetch: int | None = None) -> None:
@@ -126,10 +126,10 @@ class Dispatcher:
             task._outcome = value
             successor: Any
             if task._at_end is None and more and not queue.has_rules:
-                # The hot path: one call of the planner ends the task and starts the next one.
+                # The hot path: one call of the planner ends the task and starts the next task.
                 successor = core.take_next(queue, SEARCH_LIMIT, task)
                 if successor is not None and not core.planner.order.freed:
-                    # Nothing else is to do for most tasks: this saves the tests below.
+                    # For most tasks nothing else is to be done: this saves the tests below.
                     worker.task = successor
                     queue.done += 1
                     task._home = None
@@ -145,7 +145,7 @@ class Dispatcher:
             worker.task = successor
             if freed and (freed[0] is not successor or len(freed) > 1):
                 starts = self._wake.wake_for(freed, starts)
-            if successor is None and core.condition_waiters:  # otherwise as many tasks run as before
+            if successor is None and core.condition_waiters:  # with a successor as many tasks run as before
                 core.wake_condition_waiters()
             # Last: if something above raises, `break_down` ends the task, and finds its waiters.
             queue.done += 1
@@ -177,7 +177,7 @@ class Dispatcher:
         if not queue.ready:
             return None, None
         surplus = len(queue.workers) > queue.limit
-        # Then another worker has to take what is ready.
+        # Without a successor, another worker has to take the ready task.
         if not more or surplus or (at_end is not None and at_end.calls()):
             return None, self._wake.wake(queue)
         successor = self._wake.take(queue, worker, brief=True)
@@ -189,7 +189,7 @@ class Dispatcher:
         queue: Any = task._home
         if queue.pending_limit is not None:
             queue.pending_limit.admit(queue.pending)
-        # Later tasks of the queue wait for the start of this one, and not for its end.
+        # The next task of the queue waits for the start of this task, and not for its end.
         barrier, task._barrier = task._barrier, None
         return None if barrier is None else self._wake.wake_for(core.planner.done(barrier))
 
@@ -201,4 +201,4 @@ class Dispatcher:
         section = core.exclusive()
         with breakdown_on_error(core), section:
             return core.planner.promote(task)
-        return False  # an error of our own has failed the task
+        return False  # an error of our own code has failed the task

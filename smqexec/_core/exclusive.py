@@ -1,9 +1,10 @@
 """The one lock of a scheduler, and how to take it: by `Exclusive.exclusive`, but in hot paths.
 
 A signal handler or finalizer may interrupt the thread that holds the lock, perhaps in the middle of a change.
-Its own call can't wait, as that thread goes on only when the handler has returned.  So the calls that
-handlers may make are *deferred*: the same thread makes them as soon as it has released the lock.  All other
-reentrant calls raise.  The lock is an RLock, as that knows whether the calling thread holds it.
+A *reentrant* call, one that the handler makes, can't wait for the lock, as the thread goes on only when the
+handler has returned.  So the calls that handlers may make are *deferred*: the same thread makes them as soon
+as it has released the lock.  All other reentrant calls raise.  The lock is an RLock, as an RLock knows
+whether the calling thread holds it.
 """
 
 from __future__ import annotations
@@ -43,8 +44,8 @@ class Exclusive:
     def __init__(self) -> None:
         # Guards the planner, all queues and tasks, and all of `State`.  `State.abandon` replaces it.
         self.lock: Any = threading.RLock()
-        # The main thread waits for the lock in `Section`, and so defers the calls of handlers: signals that
-        # come faster than the lock would nest one handler in another.  Read and written by that thread alone.
+        # The main thread waits for the lock in `Section`.  Meanwhile calls of handlers are deferred, as many
+        # signals would nest one handler in another.  Only the main thread reads and writes this field.
         self._entering = False
 
     #: Fail all pending tasks with an exception of our own code: see ``recovery``.  Set once.
@@ -59,8 +60,8 @@ class Exclusive:
     def spin_and_lock(self) -> None:
         """Take the lock, which another thread holds: for hot paths, which have tried it at once."""
         # The lock is mostly held for a microsecond or two.  A thread that blocks at once gets the lock at its
-        # release, but needs the interpreter lock to go on.  So the next thread blocks too, and from then on
-        # each task costs a switch of threads: three times as much with 16 threads that submit.
+        # release, but needs the interpreter lock to go on.  Meanwhile the next thread blocks too, and from
+        # then on each task costs a switch of threads: with 16 threads that submit, three times the cost.
         for _ in range(SPINS):
             time.sleep(0)  # lets the holder go on
             if self.lock.acquire(False):
@@ -68,11 +69,11 @@ class Exclusive:
         self.lock.acquire()
 
     def reading(self) -> AbstractContextManager[object]:
-        """Return a block that holds the lock, and changes nothing: a reentrant call may enter it."""
+        """Return a block that holds the lock, for code that only reads: a reentrant call may enter it."""
         return nullcontext() if self.lock._is_owned() else Section(self)
 
     def exclusive(self) -> Section:
-        """Return a block that holds the lock, and puts Ctrl-C off; a reentrant call may not enter it."""
+        """Return a block that holds the lock and masks Ctrl-C; a reentrant call raises as it enters it."""
         headroom()  # raises RecursionError before anything has been changed
         return Section(self)
 
@@ -80,7 +81,7 @@ class Exclusive:
         """If this call is reentrant, defer *call* and return True; else return False."""
         try:
             owned = self.lock._is_owned()
-        except Forked:  # *call* would change what is the parent's, and is never made
+        except Forked:  # *call* would change tasks of the parent: it is never made
             return True
         if owned or (self._entering and get_ident() in MAIN):
             DEFERRED.setdefault(get_ident(), []).append(partial(call, *args))
@@ -116,9 +117,9 @@ class Section:
 
     def __init__(self, core: Exclusive) -> None:
         self._core = core
-        # Puts Ctrl-C off.
+        # Masks Ctrl-C in the main thread.
         self._guard = uninterrupted()
-        # Calls to make after the lock was released, in order: what was decided.
+        # Calls to make, in this order, after the lock was released.
         self._then: list[tuple[Callable[..., object], tuple[Any, ...]]] = []
 
     def __enter__(self) -> Section:
@@ -147,7 +148,7 @@ class Section:
     def __exit__(self, kind: object, value: object, traceback: object) -> None:
         try:
             self._core.lock.release()
-            # Ctrl-C is still masked: what was decided is done, too.
+            # Ctrl-C is still masked, so all calls are made.
             self._perform()
             if DEFERRED:
                 call_deferred()
@@ -155,7 +156,7 @@ class Section:
             self._guard.__exit__(None, None, None)
 
     def _perform(self) -> None:
-        """Make the calls, all of them, and raise the last exception."""
+        """Make all calls, and raise the last exception of them."""
         while self._then:
             call, args = self._then.pop(0)
             try:

@@ -24,11 +24,11 @@ from .._futures.task import Task
 from .._planner import Node, PlannedQueue
 from .upward import Backend, Limit, Search
 
-# Why a queue takes no more tasks; two of them as the standard library says it.
+# Messages of `QueueState.refusal`, word for word those of the standard library.
 SHUT_DOWN = "cannot schedule new futures after shutdown"
 EXITING = "cannot schedule new futures after interpreter shutdown"
 
-
+# The fields of a `QueueState` that count its tasks.
 STATES = ("waiting", "ready", "running", "done", "failed", "cancelled")
 
 
@@ -40,15 +40,15 @@ class Worker:
     def __init__(self, queue: QueueState) -> None:
         # Constant.
         self.queue = queue
-        # An entry wakes the idle worker.  Any thread puts one, without a lock; the worker alone gets them.
+        # An entry wakes the idle worker.  Any thread may put one, without a lock; only the worker gets them.
         self.wakes: SimpleQueue[None] = SimpleQueue()
-        # The scheduler's lock guards this and all fields below.  The running task, the innermost if tasks run
-        # nested.
+        # The running task, the innermost if tasks run nested.  The scheduler's lock guards this and all
+        # fields below.
         self.task: Task[Any] | None = None
         # Tasks that wait while `task` runs nested in them, the outermost first; None for a callback that
         # waits.  Written by ``_workers.waiting``, in the worker's thread.
         self.suspended: list[Task[Any] | None] = []
-        # Each `Wait`, the outermost first, after the length of `suspended` at its begin.  Written by it.
+        # Each `Wait`, the outermost first, after the length of `suspended` as it began; the `Wait` writes it.
         self.waits: list[tuple[int, Any]] = []
         # None until the worker has asked for a task.  Then the identifier of its thread; or the name of its
         # slot, if it has no thread of its own.
@@ -91,8 +91,9 @@ class Barrier(Node):
         task 1 <-- barrier 1 <-- task 2 <-- barrier 2 <-- task 3
                        ^------------------------'
 
-    The dispatcher ends it when its task starts; an end without a start the planner counts as done.  So one
-    task of the queue is ready at most, and to the planner's search it needs what those before it need.
+    The dispatcher ends it when its task starts.  If its task ends without a start, the planner counts that
+    as done.  So at most one task of the queue is ready.  To the planner's search this task depends on all
+    that the tasks before it depend on.
     """
 
     __slots__ = ()
@@ -128,11 +129,12 @@ class QueueState(PlannedQueue):
         self.workers: dict[Worker, None] = {}
         # Idle workers; the last one is woken first.
         self.idle: dict[Worker, None] = {}
-        # Workers on their way to a task: as many ready tasks need no further worker.
+        # Workers on their way to a task: so many ready tasks need no further worker.
         self.coming: dict[Worker, None] = {}
-        # A heap of the free numbers of slots, up to the first number that no worker ever had.
+        # A heap of the free numbers of slots.  The highest is the first number that no worker ever had.
         self._numbers = [1]
-        # Searches of its workers that wait inside a task, and may run its tasks nested.
+        # Searches of its workers that wait inside a task, and may run its tasks nested.  Each search adds and
+        # removes itself.
         self.searches: dict[Search, None] = {}
         # How many of its tasks have ended with a value, with an exception, and cancelled.
         self.done = self.failed = self.cancelled = 0
@@ -144,7 +146,7 @@ class QueueState(PlannedQueue):
         self.copies_context = False
         # If `in_order`: the `Barrier` of the task submitted last, on which the next task depends.
         self.barrier: Node | None = None
-        # A task can't just take the place of the task that ends: a cache, so that hot paths have one test.
+        # The next task can't just start as another one ends: a cache, so that hot paths have one test.
         # Written by `update_rules`.
         self.has_rules = False
         # None while the queue takes tasks; then the exception of which `submit` raises a copy.
@@ -164,7 +166,7 @@ class QueueState(PlannedQueue):
 
     @property
     def ending(self) -> bool:
-        """Whether no task is pending and none can come: its workers are to leave."""
+        """Whether no task is pending and none can be added: its workers are to leave."""
         return (self.refusal is not None or self.lost) and not self.waiting and not self.ready
 
     def refuse(self, refusal: BaseException) -> None:
@@ -175,7 +177,7 @@ class QueueState(PlannedQueue):
 
     def lose(self, _: object = None) -> None:
         """Wake idle workers, as the user's queue was collected: the callback of `owner`, in any thread."""
-        # No lock: this thread may hold it.  One that becomes idle now enters `idle` first, then reads `lost`.
+        # No lock: this thread may hold it.  A worker that becomes idle now enters `idle`, then reads `lost`.
         for worker in list(self.idle):
             worker.wakes.put(None)
         self.pool.lose(self)

@@ -2,8 +2,8 @@
 
 The parts (`Wake`, `Dispatcher`, `Submission`, `Termination`, `Stopping`, and those of the rooms above) keep
 no state of a task or queue.  Each decides under `State.lock`, and acts after it: it stores outcomes, then
-states, and then wakes what waits.  While the lock is held no user code runs, and no object of the user's is
-released, whose finalizer would be user code.
+states, and then wakes waiters.  While the lock is held no user code runs.  Nor is an object of the user's
+released, as its finalizer would be user code.
 
 Invariant, whenever the lock is free, the scheduler not stopped, and no rule of the queue says otherwise: a
 queue with a ready task has no idle worker; and it has as many workers on their way as ready tasks, or as many
@@ -24,7 +24,8 @@ from .exclusive import Exclusive, ForkedLock
 from .queue_state import EXITING, STATES, QueueState, Worker
 from .upward import Allocates, Ends, EventSink
 
-# A task or item that has ended under the lock: it releases its call, and wakes its waiters, after the lock.
+# A task or item that has ended under the lock, the record of its waiters and callbacks, and its queue: after
+# the lock its call is released, and its waiters are woken.
 Ended: TypeAlias = tuple[PlannedFuture[Any], AtEnd | None, QueueState]
 
 # Workers to start in their backends, after the lock.
@@ -32,7 +33,7 @@ Starts: TypeAlias = list[tuple[QueueState, Worker]]
 
 
 class Effects:
-    """What was decided under the lock, and is done after it: by `Termination.perform`."""
+    """What was decided under the lock: `Termination.perform` does it after the lock was released."""
 
     __slots__ = ("ended", "starts")
 
@@ -62,19 +63,19 @@ class State(Exclusive):
         self.queues: list[QueueState] = []
         # The counts of forgotten queues, added up.
         self.past_counts: Counter[str] = Counter(dict.fromkeys(STATES, 0))
-        # Each `ConditionWait`, with its condition: added by the waiting thread, removed by
-        # `wake_condition_waiters` under the lock hold that makes the condition true.
+        # The condition of each `ConditionWait`.  The waiting thread adds it; `wake_condition_waiters` removes
+        # it under the lock hold that makes the condition true.
         self.condition_waiters: dict[Any, Callable[[], bool]] = {}
-        # Running tasks that a stop holds at a checkpoint, each with the lock that its thread waits for: added
-        # by `Waiting.pause`, removed by a resume or a cancel.
+        # For each running task that a stop holds at a checkpoint: the lock that its thread waits for.
+        # `Waiting.pause` adds it; a resume or a cancel removes it.
         self.paused: dict[PlannedFuture[Any], Any] = {}
-        # With debug=True: called with a failure and the name of the queue, it returns what is called when the
-        # failure is looked at.  Set once.
+        # With debug=True: takes an exception and the name of the queue, and returns the function to call when
+        # a user reads the failure.  Set once.
         self.watch_failure: Callable[[BaseException, str], Callable[[], object]] | None = None
         # For each `Termination.drop` that takes several slices: the nodes that it has still to end.
         self.unfinished_drops: list[deque[Node]] = []
-        # Pending nodes without a queue that no pending node may lead to: relays of foreign futures, items of
-        # ordinary tasks, allocation waiters.  Whoever adds such a node to the planner adds it here.
+        # Relays that may be linked to no other pending node: of foreign futures, items of ordinary tasks,
+        # allocation waiters.  The code that adds such a relay to the planner adds it here.
         self.relays: set[Node] = set()
         # The entries of the planner that hot paths call.  `take_next` takes a queue and starts its next task;
         # `Allocating.add_allocation` replaces it when the first task that takes resources is added.
@@ -97,7 +98,7 @@ class State(Exclusive):
     warn_if_stalled: Callable[..., bool]
 
     def add_queue(self, queue: QueueState) -> None:
-        """Make *queue* part of the plan; forget lost queues."""
+        """Add *queue* to the scheduler; forget lost queues."""
         with self.exclusive():
             self.planner.add_queue(queue)
             for other in self.queues.copy():
@@ -110,7 +111,7 @@ class State(Exclusive):
                 queue.refuse(RuntimeError(EXITING))
 
     def abandon(self) -> None:
-        """Let all that needs the lock raise: this is a forked child, and the tasks are the parent's."""
+        """Replace the lock by one that raises: this is a forked child, and the tasks are the parent's."""
         self.lock = ForkedLock()
         self.observers = cast("EventSink", ())
 
@@ -124,7 +125,7 @@ class State(Exclusive):
         return {task for wait in self.condition_waiters if wait.scheduler is self for task in wait.held or ()}
 
     def counts(self) -> dict[str, int]:
-        """Return how many tasks are in which state."""
+        """Return how many tasks are in each state."""
         with self.reading():
             return self._counts()
 

@@ -6,7 +6,7 @@ Otherwise the task waits for the next worker that completes its task, or runs ne
 a backend never gets more workers than it has slots, and its own order never decides anything.
 
 A woken worker looks for a task by itself, and takes the task that goes first by then.  So a thread that
-Ctrl-C interrupts as it wakes a worker has taken no task with it (see ``recovery``).
+Ctrl-C interrupts as it wakes a worker loses no task (see ``recovery``).
 
 All methods but `start` are called under the lock.  Those that wake workers return *starts*, the workers that
 `start` has to start after the lock; None stands for an empty list, as most calls start none.
@@ -48,10 +48,10 @@ class Wake:
         return task  # type: ignore[no-any-return]
 
     def wake_for(self, freed: list[Any], starts: Starts | None = None) -> Starts | None:
-        """Wake a worker for each of *freed*, nodes that became ready."""
+        """Wake a worker for each of *freed*, nodes that became ready.  Return *starts*, extended."""
         for node in freed:
             queue = node._queue
-            # Else the worker that completes a dependency took the node at once; or it wakes no thread.
+            # A node that is not ready any more was taken at once by the worker that ended its dependency.
             if node._stage == READY and not queue.wakes_none:
                 if queue.searches:
                     self.tell_searches([node])
@@ -65,18 +65,17 @@ class Wake:
                 search.freed(node)
 
     def wake(self, queue: QueueState, starts: Starts | None = None) -> Starts | None:
-        """Send one more worker to the ready tasks of *queue*, if one is missing.  Return *starts* with it."""
+        """Send one more worker to the ready tasks of *queue*, if one is missing; return *starts*."""
         stopped = self._core.stopped
         full = not queue.idle and len(queue.workers) >= queue.limit
-        # A cache that saves each submit 12 bytecodes, and each end a look at what became ready: a ready task
-        # wakes no thread, as no worker is idle or may be started, or the scheduler is stopped; and no search
-        # waits.  Written at a resume for all queues.  Whatever adds an idle worker or a search, removes a
-        # worker or raises `limit` resets it.
+        # True: a ready task wakes no thread, as no worker is idle or may be started, or the scheduler is
+        # stopped; and no search waits.  This cache saves each submit 12 bytecodes, and each end a look at the
+        # nodes that became ready.  A resume writes it for all queues.  All code that adds an idle worker or a
+        # search, removes a worker or raises `limit` resets it.
         queue.wakes_none = (full or stopped) and not queue.searches
         if stopped:
             return starts
-        # Counts are enough: a worker on its way takes the ready task that goes first by then, whichever that
-        # is.
+        # Counts are enough: a worker on its way takes the ready task that then goes first, whichever it is.
         wanted = queue.ready > len(queue.coming)
         if wanted and queue.idle:
             queue.wake_idle(1)
@@ -111,7 +110,7 @@ class Wake:
         """
         if not starts:
             return
-        # Ctrl-C in between would leave a worker that has a slot, and never runs.
+        # Ctrl-C in between would leave a worker that fills a slot and never runs.
         with uninterrupted():
             for queue, worker in starts:
                 try:
@@ -130,8 +129,8 @@ class Wake:
     def _start_failed(self, section: Section, queue: QueueState, worker: Worker, error: Exception) -> None:
         """Give up *worker*; if the queue has no other, fail its ready tasks."""
         with section:
-            # If the pool has begun the worker all the same, all is well.  If it begins the worker later, in
-            # another of its threads, `begin` returns None.
+            # The pool may have begun the worker before it raised: then the worker stays.  If the pool begins
+            # the worker later, in another thread, `begin` returns None.
             if worker not in queue.workers or worker.thread is not None:
                 return
             queue.leave(worker)
