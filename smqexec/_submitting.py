@@ -119,8 +119,8 @@ class Submits:
         if len(args) == 1 and not kwargs and (type(args[0]) is Task or type(args[0]) is Item):
             # As `encode` returns it: most calls with a future have this one argument.
             return self._add(self._state, fn, args[0], ONE)
-        args, kept = encode(args, kwargs)
-        return self._add(self._state, fn, args, kept)
+        args, form = encode(args, kwargs)
+        return self._add(self._state, fn, args, form)
 
     # Arguments are not checked here: that would take all of the overloads above once more.
     @overload
@@ -136,9 +136,9 @@ class Submits:
     def try_submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Task[Any] | None:
         """Submit as `submit` does, with its errors; or return None if the queue has ``max_pending`` tasks."""
         state = self._state
-        args, kept = encode(args, kwargs)
+        args, form = encode(args, kwargs)
         add: Callable[..., Task[Any] | None] = state.scheduler.admission.add
-        return add(state, called(fn), args, kept, None, self._options, wait=False)
+        return add(state, called(fn), args, form, None, self._options, wait=False)
 
     def map(
         self,
@@ -193,11 +193,11 @@ class Submits:
                 raise StopIteration  # for the builtin `map` that calls this
             if overridden:  # by a subclass of `Queue`, which wants to see the items, too
                 return queue.submit(fn, *call)
-            args, kept = encode(call, None)
+            args, form = encode(call, None)
             if end is not None and state.pending_limit is not None:
                 timed = options.within(end - time.monotonic())
-                return admission.add(state, called(fn), args, kept, group, timed)
-            return add(state, fn if callable(fn) else called(fn), args, kept, group)
+                return admission.add(state, called(fn), args, form, group, timed)
+            return add(state, fn if callable(fn) else called(fn), args, form, group)
 
         return submit
 

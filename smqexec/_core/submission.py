@@ -72,11 +72,11 @@ class Submission:
             return core.planner.group()
 
     def add(
-        self, queue: QueueState, fn: Any, args: Any, kwargs: Any, group: Group | None = None, task: Any = None
+        self, queue: QueueState, fn: Any, args: Any, form: Any, group: Group | None = None, task: Any = None
     ) -> Task[Any]:
         """Add a new task of *queue*, the call of *fn*, and return it; or raise the refusal of the queue.
 
-        *kwargs*: the form of *args*.  *group*: the numbers of a `map`.  *task*: that task, if it has options.
+        *form*: the form of *args*.  *group*: the numbers of a `map`.  *task*: that task, if it has options.
         """
         core = self._core
         lock = core.lock
@@ -87,20 +87,20 @@ class Submission:
         # The fields of a pending task; its end sets `_outcome`, and `add_node` all others.
         task._fn = fn
         task._args = args
-        task._kwargs = kwargs
+        task._form = form
         task._at_end = task._dependents = task._search = task._place = nodes = special = None
         task._dependencies = NONE
         try:
             if core.observers and queue.refusal is None:
-                self._tell_observers(queue, task, args, kwargs)
+                self._tell_observers(queue, task, args, form)
             # Not by ``with``: an exception must not release the lock before the order is rebuilt.
             if not lock.acquire(False):
                 core.spin_and_lock()
-            if kwargs is not None:
-                if kwargs is ONE and args._home is queue and not core.unfinished_drops:
+            if form is not None:
+                if form is ONE and args._home is queue and not core.unfinished_drops:
                     nodes = args  # as `_plain` returns it: this saves the call
                 else:
-                    nodes = self._plain(queue, task, args, kwargs)
+                    nodes = self._plain(queue, task, args, form)
             if queue.refusal is not None or nodes is _NOT_PLAIN:
                 special = self._add_special(queue, task, group)
             else:
@@ -137,11 +137,11 @@ class Submission:
         special.raise_refusal()
         return task  # type: ignore[no-any-return]
 
-    def _tell_observers(self, queue: QueueState, task: Task[Any], args: Any, kwargs: Any) -> None:
+    def _tell_observers(self, queue: QueueState, task: Task[Any], args: Any, form: Any) -> None:
         """Tell observers of the submit, before any other thread can know the task."""
         task._home, task._stage = None, NEW
         with uninterrupted():
-            self._core.observers.submitted(queue, task, args, kwargs)
+            self._core.observers.submitted(queue, task, args, form)
 
     def _perform(self, special: Special, task: Task[Any]) -> None:
         """Do what was decided under the lock."""
@@ -158,12 +158,12 @@ class Submission:
             elif not future._add_at_end("relays", relay):
                 relay.future_done(future)
 
-    def _plain(self, queue: QueueState, task: Task[Any], args: Any, kwargs: Any) -> Any:
+    def _plain(self, queue: QueueState, task: Task[Any], args: Any, form: Any) -> Any:
         """Return the dependencies in the commonest case: all are tasks of this scheduler, none has failed.
 
         In the form of the planner's `add`; `_NOT_PLAIN` in any other case.
         """
-        if kwargs is ALL and not self._core.unfinished_drops:
+        if form is ALL and not self._core.unfinished_drops:
             # A future that has ended has no home: that saves a look at its stage.  A drop that takes several
             # slices clears the homes last.
             for future in args:
@@ -172,10 +172,10 @@ class Submission:
             else:
                 task._args = None  # saves the tuple while the task is pending: see `Task._empty`
                 return [*args]
-        elif type(kwargs) is Template and kwargs.special:
+        elif type(form) is Template and form.special:
             return _NOT_PLAIN
         nodes: list[Any] = []
-        for future in args if kwargs is DIRECT else futures_among(args, kwargs):
+        for future in args if form is DIRECT else futures_among(args, form):
             kind = type(future)
             if kind is Item or kind is Task:
                 # Read once, and before `_home`, which a task of another scheduler may lose as it ends now.
@@ -208,7 +208,7 @@ class Submission:
             return self._refuse(queue, task, queue.refusal)
         core = self._core
         special = Special()
-        nodes, failed = self._needed(dependencies(task._args, task._kwargs), special.foreign)
+        nodes, failed = self._needed(dependencies(task._args, task._form), special.foreign)
         # First, so that to the planner's search all that comes before *task* goes before what *task* needs.
         barrier = queue.barrier
         before = [] if barrier is None or barrier._stage >= DONE else [barrier]

@@ -204,23 +204,23 @@ class ExecutorBackend(Backend):
         """Give the call of the task that *worker* has to the executor, and return its future."""
         engine: Engine = self._engine
         task: Any = worker.task
-        fn, args, kwargs = task._fn, task._args, task._kwargs
-        task._args = task._kwargs = None  # if `materialise` fails, there are no arguments: see `_fail`
+        fn, args, form = task._fn, task._args, task._form
+        task._args = task._form = None  # if `materialise` fails, there are no arguments: see `_fail`
         try:
             # The length is asked for in this process, with values as arguments.
             take = None if announcement(fn) is not None else partial(stand_in, takes=engine.takes)
-            task._args, task._kwargs = args, kwargs = materialise(args, kwargs, take)
+            task._args, task._form = args, form = materialise(args, form, take)
             # An executor may hold its own lock as it ends a future, for example in its `shutdown`.
             if (end := engine.ended()) is not None:
                 raise end
             options = task._engine or {}
             fn = fn.fn if type(fn) is Plain else fn
             if receiver is not None:
-                open_stream(worker.queue, task, task._fn, args, kwargs)
+                open_stream(worker.queue, task, task._fn, args, form)
                 fn, args = stream, (engine.address(receiver, options), fn, *args)
-            return engine.call(Call(fn, tuple(args), kwargs, label_of(task), options))
+            return engine.call(Call(fn, tuple(args), form, label_of(task), options))
         finally:
-            del task, fn, args, kwargs
+            del task, fn, args, form
 
     def _enter(self, worker: Worker, future: Future[Any], receiver: Receiver | None) -> None:
         """Record that *future* is the executor's future of the task that *worker* has."""
@@ -279,7 +279,7 @@ class ExecutorBackend(Backend):
         fn, end = task._fn, self._end_shown_by(error, future)
         if end is None:
             if task._args is not None:
-                error = self._engine.explain(error, fn, task._args, task._kwargs)
+                error = self._engine.explain(error, fn, task._args, task._form)
             note(error, task, queue.name)
         self._release(task)
         if end is not None:
@@ -303,4 +303,4 @@ class ExecutorBackend(Backend):
     def _release(self, task: Task[Any]) -> None:
         """Release the call of *task*, but for its function."""
         self._futures.pop(task, None)
-        task._args = task._kwargs = None
+        task._args = task._form = None

@@ -1,7 +1,7 @@
 """A submitted call and its future, in one slotted object.
 
 The submitting thread writes the fields before the task is added.  The scheduler's lock guards them while the
-task is pending.  While it runs, its worker alone reads and releases the call (`_fn`, `_args`, `_kwargs`).
+task is pending.  While it runs, its worker alone reads and releases the call (`_fn`, `_args`, `_form`).
 The thread that ends the task releases the rest of the call, but keeps its name.
 
 A generator task has a `Stream` from its start on, or from the first request for an item.  Threads read it
@@ -62,7 +62,7 @@ class Task(PlannedFuture[R]):
     ``Task[list[...]]``.
     """
 
-    __slots__ = ("_args", "_fn", "_kwargs")
+    __slots__ = ("_args", "_fn", "_form")
 
     # Options, in the instance's own dictionary, which a plain task does not have.  The submitting thread sets
     # them before the task is added; the scheduler's lock guards them from then on.
@@ -85,7 +85,7 @@ class Task(PlannedFuture[R]):
     # Exception: if `_args` is None before the start, the arguments are the dependencies (of the form ALL).
     # `_empty` then writes a list of them, at the start.
     _args: Any
-    _kwargs: Any
+    _form: Any
     # Of a generator task, in its own dictionary; None before its start, and before a request for an item.
     _stream: Stream | None = None
 
@@ -297,7 +297,7 @@ class Task(PlannedFuture[R]):
     def _release(self) -> None:
         self._streaming()  # while the function is there
         self._fn = name_of(self._fn)
-        self._args = self._kwargs = None
+        self._args = self._form = None
         super()._release()
 
     def __repr__(self) -> str:

@@ -152,11 +152,11 @@ class Observers(tuple[Observation, ...]):
 
     __slots__ = ()
 
-    def submitted(self, queue: QueueState, task: Task[Any], args: Any, kwargs: Any) -> None:
-        """Report that *task* is about to be added; *args* and *kwargs* as for `add`."""
+    def submitted(self, queue: QueueState, task: Task[Any], args: Any, form: Any) -> None:
+        """Report that *task* is about to be added; *args* and *form* as for `add`."""
         numbers: tuple[int, ...] = ()
-        if kwargs is not None:  # None: no dependencies, also not by the option ``after``
-            numbers = numbers_of([future for future, _ in dependencies(args, kwargs)])
+        if form is not None:  # None: no dependencies, also not by the option ``after``
+            numbers = numbers_of([future for future, _ in dependencies(args, form)])
         task._serial = next_number()  # faster than `number_of`: no other thread knows the task
         self.notify("submit", queue, task, dependencies=numbers)
 

@@ -2,7 +2,7 @@
 
 The loop runs in a thread of a pool, in the thread that submits (``pools``), or nested in a waiting task
 (``waiting``).  A task that the loop has is running, and belongs to its worker alone: only the worker reads
-and releases the call (`_fn`, `_args`, `_kwargs`), without the lock.  The dispatcher takes and completes tasks
+and releases the call (`_fn`, `_args`, `_form`), without the lock.  The dispatcher takes and completes tasks
 under the scheduler's lock; user code runs while the lock is not held.
 
 Invariants: no local name keeps a task, its arguments or its result beyond the task's end, as the worker may
@@ -61,47 +61,47 @@ def perform(queue: QueueState, worker: Worker, begin: Begin, more: bool = True) 
             if scheduler.observers:
                 scheduler.observers.notify("start", queue, task, worker.thread)
             # The task is running: no other thread writes these three.
-            fn, args, kwargs = task._fn, task._args, task._kwargs
+            fn, args, form = task._fn, task._args, task._form
             try:
-                if kwargs is None:
+                if form is None:
                     value = fn(*args)
-                elif kwargs is ONE:
+                elif form is ONE:
                     value = fn(args._outcome)
-                elif kwargs is ALL:
+                elif form is ALL:
                     value = fn(*[a._outcome for a in args])
-                elif kwargs is DIRECT:
+                elif form is DIRECT:
                     # A done Task or Item has its value in `_outcome`.  Compared by `is`: a metaclass may
                     # define ``==``.
                     value = fn(
                         *[a._outcome if type(a) is Task or type(a) is Item else value_of(a) for a in args]
                     )
                 else:
-                    task._kwargs = None  # a form that holds values; those above hold none
-                    if type(kwargs) is Template:
-                        args, kwargs = kwargs.fill()
-                    value = fn(*args, **kwargs)
+                    task._form = None  # a form that holds values; those above hold none
+                    if type(form) is Template:
+                        args, form = form.fill()
+                    value = fn(*args, **form)
                 try:
                     plain = type(value) in NO_ITERATORS
                 except Exception:  # its metaclass refuses to be hashed
                     plain = False
                 if not plain and is_iterator(type(value)) and generates(fn):
-                    open_stream(queue, task, fn, *materialise(args, kwargs))
+                    open_stream(queue, task, fn, *materialise(args, form))
                     # Last: a thread that finds the name in place of the function also finds the stream.
                     task._fn = fn = name_of(fn)
-                    args = kwargs = task._args = task._kwargs = None
+                    args = form = task._args = task._form = None
                     value = drive(queue, worker, task, value)
             except BaseException as exception:
                 strip_ours(exception)
                 note(exception, task, queue.name)
                 # `_fn` stays until the end: a thread may ask whether the task generates.
-                fn = args = kwargs = value = task._args = task._kwargs = None
+                fn = args = form = value = task._args = task._form = None
                 scheduler.termination.fail(worker, task, exception)
                 task = None
             else:
                 task._args = None
                 # Released before the task ends: a thread that gets the result may expect its arguments freed.
                 task._fn = fn.__qualname__ if type(fn) is FunctionType else name_of(fn)
-                del fn, args, kwargs
+                del fn, args, form
                 if scheduler.observers:
                     scheduler.observers.notify("end", queue, task, worker.thread, outcome="done")
                 task = complete(queue, worker, task, value, more)
