@@ -7,7 +7,7 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import Context
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, overload
+from typing import Any, Self, overload
 from weakref import ref
 
 from typing_extensions import override
@@ -16,17 +16,13 @@ from ._calls.kinds import settled
 from ._engines.backend import ExecutorBackend, on_executor
 from ._engines.executors import Engine
 from ._futures.names import counted
+from ._futures.task import Task
 from ._limits.admission import PendingLimit
 from ._limits.checks import check_flags, integer, positive
 from ._limits.options import NO_OPTIONS, read
 from ._scheduler import Scheduler
 from ._submitting import Submits, Submitter
 from ._workers.pools import check_width, in_threads, without_threads
-
-if TYPE_CHECKING:
-    from typing import Self
-
-    from ._futures.task import Task
 
 
 class Queue(Submits, ThreadPoolExecutor):

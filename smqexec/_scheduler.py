@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any, Self
 
 from ._core import process
 from ._core.dispatch import Dispatcher
@@ -25,9 +25,6 @@ from ._observe.events import Event, Observation, Observers, newcomers
 from ._observe.graph import Graph
 from ._workers.streams import Streams
 from ._workers.waiting import Waiting, at_work
-
-if TYPE_CHECKING:
-    from typing import Self
 
 
 class Scheduler:

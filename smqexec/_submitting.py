@@ -8,17 +8,15 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Never, ParamSpec, TypeAlias, TypeVar, overload
+from typing import Any, Never, ParamSpec, TypeAlias, TypeVar, overload
 
 from ._calls.arguments import ONE, encode
 from ._calls.callables import Plain
 from ._calls.kinds import Raw, settled
+from ._core.queue_state import QueueState
 from ._futures.items import Item
 from ._futures.task import Task
 from ._limits.options import Options
-
-if TYPE_CHECKING:
-    from ._core.queue_state import QueueState
 
 P = ParamSpec("P")
 R = TypeVar("R")

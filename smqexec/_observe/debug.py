@@ -12,14 +12,12 @@ import os
 import sys
 from _thread import start_new_thread
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from weakref import WeakSet
 
 from .._calls.interrupts import LOGGER, elsewhere
 from .._core.process import members
-
-if TYPE_CHECKING:
-    from .events import Event
+from .events import Event
 
 _PACKAGE = os.path.dirname(os.path.dirname(__file__))
 

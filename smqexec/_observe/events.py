@@ -19,20 +19,16 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple, Self
 from weakref import ref
 
 from .._calls.arguments import dependencies
 from .._calls.interrupts import LOGGER
+from .._core.queue_state import QueueState
 from .._futures.future import PlannedFuture
 from .._futures.items import Item
 from .._futures.names import label_of
 from .._futures.task import Task
-
-if TYPE_CHECKING:
-    from typing import Self
-
-    from .._core.queue_state import QueueState
 
 #: Functions to call with each new scheduler.
 newcomers: list[Callable[[Any], object]] = []

@@ -9,16 +9,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from string import ascii_letters, digits
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
+from .._core.state import State
 from .._futures.at_end import Foreign, Settled
 from .._futures.items import Item
 from .._futures.names import counted, label_of
 from .._planner import DONE, READY, RUNNING, STRIDE, WAITING, dependencies_of
 from .text import columns, printable, shown
-
-if TYPE_CHECKING:
-    from .._core.state import State
 
 # Most boxes that are drawn, and most rows of the table.
 BOXES, ROWS = 1000, 50

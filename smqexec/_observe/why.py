@@ -13,9 +13,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import islice
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .._core.queue_state import QueueState, Worker
+from .._core.state import State
 from .._futures.at_end import Foreign
 from .._futures.future import PlannedFuture
 from .._futures.items import LENGTH, Item
@@ -25,9 +26,6 @@ from .._limits.resources import Allocation, Resource
 from .._planner import DONE, READY, RUNNING, Node, dependencies_of, dependents_of
 from .._workers.waits import ConditionWait, Wait
 from .text import shown
-
-if TYPE_CHECKING:
-    from .._core.state import State
 
 # How many tasks a list names.
 NAMED = 3

@@ -8,13 +8,11 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
+from ..._core.queue_state import QueueState
+from ..._core.state import State
 from ..text import printable
-
-if TYPE_CHECKING:
-    from ..._core.queue_state import QueueState
-    from ..._core.state import State
 
 # A rate is that of the last 30 seconds, or of the last five tasks that ended if they go back farther.
 WINDOW, FEW = 30.0, 5

@@ -22,11 +22,10 @@ from __future__ import annotations
 
 import json
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from weakref import ref
 
-if TYPE_CHECKING:
-    from ..._core.queue_state import QueueState
+from ..._core.queue_state import QueueState
 
 #: An event: its kind, and its time in seconds; of its task the number, the name if it is a submit, and the
 #: queue; the worker, the numbers of the dependencies, the index and the outcome.

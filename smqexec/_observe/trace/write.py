@@ -14,19 +14,15 @@ import sys
 import threading
 from collections import deque
 from time import perf_counter, sleep
-from typing import TYPE_CHECKING, Any
+from typing import Any, Self
 
 from ..._calls.interrupts import LOGGER, uninterrupted
+from ..._core.queue_state import QueueState
+from ..._core.state import State
 from ..._futures.names import label_of
 from ..._planner import dependencies_of
 from ..events import Observation, newcomers, number_of, numbers_of
 from .encode import Encoder, Note
-
-if TYPE_CHECKING:
-    from typing import Self
-
-    from ..._core.queue_state import QueueState
-    from ..._core.state import State
 
 INTERVAL = 0.2  # seconds between two writes: a killed program loses so much
 # If more notes than BACKLOG are not written, each further note takes PAUSE seconds.
