@@ -147,4 +147,4 @@ class State(Exclusive):
         # All conditions first: the tasks of a thread that goes on no longer count as `waiting_tasks`.
         for waiter in [waiter for waiter, holds in self.condition_waiters.items() if holds()]:
             del self.condition_waiters[waiter]
-            waiter.release()
+            waiter.wake()

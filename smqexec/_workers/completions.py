@@ -51,7 +51,7 @@ class Completions(JoinWait):
         """Record the end of *future*, and wake the waiting thread."""
         self.pending.discard(future)
         self.ended.append(future)
-        self.release()  # after both: a thread that wakes finds the future in `ended`
+        self.wake()  # after both: a thread that wakes finds the future in `ended`
 
     add_cancelled = add_result
 

@@ -67,19 +67,19 @@ class JoinWait(Wait):
         place = self.seen.get(reference)
         if place is not None:
             heappush(ready, (place, reference))
-            self.release()
+            self.wake()
 
     @override
     def ready_without_worker(self) -> None:
         if self.ready:  # the thread may have left one of these to another worker
-            self.release()
+            self.wake()
 
     @override
     def extend(self, nodes: Iterable[Any], frame: Frame) -> None:
         frames = self.frames
         if not self.seen.keys().isdisjoint(nodes):
             frames.appendleft(frame)
-            self.release()
+            self.wake()
 
     # Called under the lock of the worker's scheduler.
 

@@ -1,7 +1,7 @@
 """Waits: what a thread waits for, what wakes the thread, and which tasks its worker runs meanwhile.
 
 A `Wait` belongs to one thread at a time.  The thread blocks in `Wait.sleep`; whatever may let the thread go
-on calls `Wait.release`, from any thread.  No wake is lost: each is an entry of a queue, and stays until the
+on calls `Wait.wake`, from any thread.  No wake is lost: each is an entry of a queue, and stays until the
 thread takes it.  A wake too many is harmless: the thread looks again, and sleeps.
 
 The wait of a worker is also a *search* for tasks that the worker runs meanwhile, nested in its own slot and
@@ -134,7 +134,7 @@ class Wait:
 
     # Called by any thread.
 
-    def release(self) -> None:
+    def wake(self) -> None:
         """Wake the waiting thread."""
         self.wakes.put(None)
 
@@ -153,11 +153,11 @@ class Wait:
 
     def freed(self, node: Node) -> None:
         """Note that *node*, of one of `homes`, has become ready."""
-        self.release()
+        self.wake()
 
     def ready_without_worker(self) -> None:
         """Note that a task of one of `homes` is ready, and no worker is on its way to it."""
-        self.release()
+        self.wake()
 
     def extend(self, nodes: Iterable[Any], frame: Frame) -> None:
         """Note that *nodes*, references to nodes and queues, need the nodes in *frame* too."""

@@ -396,7 +396,7 @@ def test_search_that_is_extended_as_a_frame_ends() -> None:
 
         with lock_of(one):
             search.frames.append((extends(), None))
-            search.release()
+            search.wake()
         assert needed.result(DEADLINE) == 0  # nested: the only slot waits
         gate.open()
         task.result(DEADLINE)

@@ -115,7 +115,7 @@ def test_thread_that_has_told_says_nothing_more_where_something_wakes_it(
         task = queue.submit(lambda: scheduler.stop() and queue.submit(abs, -1).result())
         warning(caplog)
         (search,) = searches_in(queue)
-        search.release()
+        search.wake()
         until(search.wakes.empty)
         scheduler.resume()
         assert task.result(DEADLINE) == 1
