@@ -4,7 +4,8 @@ These functions acquire the conditions of many futures, read their states, add a
 future, and release the conditions.  No state may change between.  A lock would ensure that, but Ctrl-C could
 leave it locked for ever.  So a condition is no lock: to acquire it *freezes* what the calling thread sees.  A
 pending ``_state`` stays pending for this thread, and a waiter that this thread adds after the end is called
-at once.  If Ctrl-C prevents the release, `wait` is right all the same, as its waiter is called at once.
+at once.  If Ctrl-C prevents the release, the future stays pending for this thread, and yet a later ``wait``
+returns: its waiter is called at once.
 """
 
 from __future__ import annotations
