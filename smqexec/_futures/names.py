@@ -16,7 +16,8 @@ _BEGINNING = "raised by task "  # of a note
 
 def label_of(task: Any) -> str:
     """Return the name of *task*, or else of its function."""
-    return name_of(task._fn) if task._name is None else task._name
+    # The methods of a name of a user's class may do anything.
+    return str.__str__(name_of(task._fn) if task._name is None else task._name)
 
 
 def numbered(name: str, serial: int, number: int) -> str:

@@ -102,8 +102,7 @@ class Graph:
         # The tasks of a `map` have falling numbers.
         found.sort(key=lambda each: (each[1] // STRIDE, -each[1]))
         nodes = [
-            # `str.__str__`: a name of a class of the user's may do anything.
-            GraphNode(number // STRIDE, str.__str__(label_of(task)), queue, _STATES[stage])
+            GraphNode(number // STRIDE, label_of(task), queue, _STATES[stage])
             for task, number, stage, queue, _ in found
         ]
         places = {task: place for place, (task, *_) in enumerate(found)}

@@ -86,6 +86,21 @@ def test_small_run(path: Path) -> None:
     check_format(written)
 
 
+def test_methods_of_a_name_are_not_called(path: Path) -> None:
+    class Name(str):
+        def __hash__(self) -> int:
+            raise AssertionError
+
+        __format__ = __len__ = __iter__ = __eq__ = __hash__  # type: ignore[assignment]
+
+    with planned(1) as (scheduler, queue), record(scheduler, path):
+        task = queue.options(name=Name("odd")).submit(fail)
+        assert "raised by task odd#" in task.exception(DEADLINE).__notes__[0]
+        assert " odd#" in repr(task)
+        assert scheduler.wait(DEADLINE)
+    assert [task.name for task in read(path).tasks] == ["odd"]
+
+
 def test_queue_of_another_executor_has_a_row_for_each_slot(path: Path) -> None:
     gate = Gate()
     with ThreadPoolExecutor(4) as pool, planned() as (scheduler,), record(scheduler, path):
