@@ -57,7 +57,9 @@ def without_threads(
     """Return the state of a new inline queue."""
     limit = 1 if max_workers is None else max_workers
     check_width(limit)
-    pool = InlinePool(initializer and partial(initializer, *initargs))
+    if initializer is not None and not callable(initializer):
+        raise TypeError("initializer must be a callable")  # as ThreadPoolExecutor says it
+    pool = InlinePool(None if initializer is None else partial(initializer, *initargs))
     return QueueState(scheduler, pool, limit, prefix or f"inline-{next(_inlines)}")
 
 
