@@ -261,6 +261,16 @@ def test_other_dependencies_of_an_adopted_task_are_searched_last() -> None:
     assert plan.run() == ["b", "x"]
 
 
+def test_nodes_of_a_suspended_search_go_before_an_older_search() -> None:
+    """Two become ready at once: neither of them lets the search begin at w, which needs p alone."""
+    plan = Plan(queues="qr")
+    plan.put("e@r p w:p z a:e b:e h:ab")
+    assert plan.take("r") == "e"
+    assert plan.take("q") == "z"
+    assert plan.done("e") == ["a", "b"]
+    assert [plan.take("q") for _ in range(3)] == ["a", "b", "p"]
+
+
 # Dropping.
 
 
