@@ -45,8 +45,8 @@ Arrow = tuple[int, int, str]
 class GraphNode(NamedTuple):
     """A task; or a future from outside that a task waits for."""
 
-    #: Its place in the order of submission, from 1 on; a promotion changes it.  The tasks of one
-    #: `map` have the same.  0: from outside.
+    #: Its place in the order of submission, from 1 on; a promotion changes it.  Newest first, the tasks
+    #: of one `map` have the same.  0: from outside; or promoted, oldest first.
     number: int
     #: Its name, or that of its function.
     name: str
@@ -102,7 +102,7 @@ class Graph:
         # The tasks of a `map` have falling numbers.
         found.sort(key=lambda each: (each[1] // STRIDE, -each[1]))
         nodes = [
-            GraphNode(number // STRIDE, label_of(task), queue, _STATES[stage])
+            GraphNode(max(number // STRIDE, 0), label_of(task), queue, _STATES[stage])
             for task, number, stage, queue, _ in found
         ]
         places = {task: place for place, (task, *_) in enumerate(found)}

@@ -174,6 +174,15 @@ def test_a_map_is_one_submission_in_its_order() -> None:
     assert [edge[:2] for edge in graph.edges] == [(1, 2), (0, 3)]
 
 
+def test_promoted_task_of_the_oldest_order_has_no_number() -> None:
+    with planned(1, order="oldest", stopped=True) as (scheduler, queue):
+        for task in [queue.submit(fn) for fn in (abs, film)][1:]:
+            task.promote()
+        graph = scheduler.graph()
+    assert [(node.number, node.name) for node in graph.nodes] == [(0, "film"), (1, "abs")]
+    assert '"film<br/>' in graph.mermaid()
+
+
 def test_tasks_beneath_a_nested_one_are_shown() -> None:
     gate = Gate()
     with planned(1) as (scheduler, queue):
