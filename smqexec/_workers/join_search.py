@@ -29,7 +29,6 @@ from typing_extensions import override
 from .._core.queue_state import QueueState, Worker
 from .._core.upward import SEARCH_LIMIT
 from .._futures.at_end import Foreign
-from .._futures.future import PlannedFuture
 from .._limits.resources import Allocation
 from .._planner import DONE, NONE, READY, RUNNING, Node, listed_dependencies
 from .waits import ConditionWait, Frame, Wait, scheduler_of
@@ -125,7 +124,7 @@ class JoinWait(Wait):
         if node is None:  # all are visited, or a dependency list was emptied as its task started or ended
             self.frames.pop()
             return
-        if isinstance(node, PlannedFuture) or not isinstance(node, Node):
+        if owner is None:
             owner = scheduler_of(node)
         if owner is self.scheduler:
             self._visit(node, owner)
@@ -164,9 +163,8 @@ class JoinWait(Wait):
                 heappush(self.ready, (place, reference))
         elif queue is not None and queue not in self.seen:
             self.seen[queue] = len(self.seen)
-            # The frame added last is visited first: a wait of the oldest worker.
-            self._follow(wait for worker in reversed(queue.workers) for _, wait in worker.waits)
-        elif type(node) is Foreign and node.future is not None:
+            self._follow(wait for worker in queue.workers for _, wait in worker.waits)
+        elif type(node) is Foreign:  # None, of another executor, ends the frame
             self.frames.append((iter((node.future,)), None))
         if node._dependencies is not NONE:
             self.frames.append((iter(listed_dependencies(node)), owner))

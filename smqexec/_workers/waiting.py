@@ -136,8 +136,7 @@ def _run(wait: Wait, end: float | None) -> bool:
 def _run_next(wait: Wait) -> bool:
     """Run the next task that the search of *wait* finds; return False if there is none."""
     core = wait.scheduler
-    worker: Any = CURRENT.worker
-    inline = worker.queue.inline
+    worker: Any = None
     starts = task = None
     has_work = False
     with breakdown_on_error(core), Section(core):
@@ -157,7 +156,7 @@ def _run_next(wait: Wait) -> bool:
         _nest(worker, task)
     elif has_work:
         sleep(0)  # other threads may take the lock between two slices of the search
-    elif inline and CURRENT.due:  # a worker for which no other thread is there: see ``pools``
+    elif CURRENT.due:  # a worker for which no other thread is there: see ``pools``
         CURRENT.due.popleft()()
     else:
         return False

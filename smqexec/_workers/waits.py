@@ -25,7 +25,7 @@ from .._futures.future import PlannedFuture
 from .._futures.task import Task
 from .._planner import Node
 
-#: Nodes to visit, and the scheduler of the relays among them: a relay does not know its scheduler.
+#: Nodes to visit, and the scheduler of them all, as a relay does not know its own; None: each knows its own.
 Frame: TypeAlias = tuple[Iterator[Any], Any]
 
 
@@ -211,7 +211,7 @@ class ConditionWait(Wait):
         """Start the ready task that goes first and return it; None if there is none, or none yet."""
         for queue in () if self.scheduler.stopped else self.homes:
             task = self.scheduler.take_next(queue, SEARCH_LIMIT)
-            if task is not None or queue.ready:
+            if task is not None:
                 return task
         return None
 
