@@ -146,6 +146,37 @@ def test_task_goes_on_after_another_was_nested_in_an_outer_worker() -> None:
         assert isinstance(one.submit(outer).exception(DEADLINE), CancelledError)
 
 
+def test_cycle_through_a_task_nested_in_an_outer_worker() -> None:
+    """The innermost task is the one that closes it."""
+
+    def inner() -> None:
+        one.submit(lambda: tasks[0].result()).result(DEADLINE)
+
+    def outer() -> None:
+        tasks.append(two.submit(inner))
+        tasks[0].result(DEADLINE)
+
+    tasks: list[Any] = []
+    with Scheduler() as scheduler:
+        one, two = Queue(scheduler, inline=True), Queue(scheduler, inline=True)
+        with pytest.raises(RuntimeError, match=r"inner#\d+ .* needs .*lambda.* which waits for it"):
+            one.submit(outer).result(DEADLINE)
+
+
+def test_task_that_becomes_ready_while_the_worker_on_its_way_is_due_in_a_busy_thread() -> None:
+    outside: Future[int] = Future()
+    with Scheduler() as scheduler:
+        one, two, gate = Queue(scheduler, 2, inline=True), Queue(scheduler, inline=True), Gate()
+        waiting = beside(one.submit, lambda: one.submit(abs, outside).result(DEADLINE))
+        until(lambda: searches_in(one))
+        busy = beside(two.submit, lambda: one.submit(int).cancel() and gate.enter())
+        gate.wait_entered()
+        outside.set_result(-1)
+        assert waiting.result(DEADLINE).result(DEADLINE) == 1
+        gate.open()
+        busy.result(DEADLINE)
+
+
 def test_inside_a_task_of_another_scheduler_a_thread_does_it() -> None:
     with Queue(inline=True) as one, Queue(inline=True) as two:
         assert one.submit(lambda: two.submit(here).result()).result(DEADLINE) != here()
@@ -360,22 +391,6 @@ def test_initializer(caplog: pytest.LogCaptureFixture) -> None:
     with pytest.raises(RuntimeError, match="initializer failed"):
         queue.submit(abs, 1)
     queue.shutdown()
-
-
-def test_initializer_is_checked_as_that_of_threads() -> None:
-    class Empty(list[int]):
-        """It is false, and can be called."""
-
-        def __call__(self, number: int) -> None:
-            self.append(number)
-
-    for initializer in (5, 0, ""):
-        with pytest.raises(TypeError, match="initializer must be a callable"):
-            Queue(inline=True, initializer=initializer)  # type: ignore[call-overload]
-    done = Empty()
-    with Queue(inline=True, initializer=done, initargs=(1,)) as queue:
-        assert queue.submit(abs, 1).done()
-    assert done == [1]
 
 
 @pytest.mark.parametrize("fails", [False, True])

@@ -17,6 +17,7 @@ from internals import (
     JoinWait,
     Wait,
     blocked_on,
+    completions,
     core_of,
     idle_in,
     join_search,
@@ -31,6 +32,7 @@ from internals import (
     termination,
     waiters_of,
     waiting,
+    waits,
     watchers_of,
     workers_of,
 )
@@ -216,13 +218,14 @@ def test_needed_through_another_schedulers_dependency() -> None:
 
 
 def test_timeout_is_kept() -> None:
-    with planned(1, 1) as (_, queue, other):
+    with planned(1, 1) as (scheduler, queue, other):
         gate, held = occupy(other)
 
         def program() -> Any:
             for timeout in (0, 0.01):
                 with pytest.raises(TimeoutError):
                     held.result(timeout)
+            assert not scheduler.wait(0.01) and not watchers_of(scheduler)
             done, left = smqexec.wait([never, queue.submit(int)], 0.01)
             assert len(done) == 1 and left == {never}
             given = smqexec.as_completed([never, queue.submit(int)], 0.01)
@@ -260,8 +263,22 @@ def test_stopped_scheduler_starts_nothing_for_a_waiting_task() -> None:
         assert order == [0, 1, 2]
 
 
-def test_long_search_of_a_wait_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_long_search_without_an_event(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The thread does not sleep between two slices."""
     monkeypatch.setattr(join_search, "SEARCH_LIMIT", 10)
+    with planned(1, 1) as (_, queue, other):
+
+        def program() -> int:
+            task = queue.submit(int, 7)
+            for _ in range(50):
+                task = other.submit(abs, task)
+            return int(task.result(DEADLINE))
+
+        assert queue.submit(program).result(DEADLINE) == 7
+
+
+def test_long_search_of_a_wait_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waits, "SEARCH_LIMIT", 10)
     with planned(1, 1) as (scheduler, queue, other):
         gate, ran = Gate(), []
 
@@ -327,10 +344,37 @@ def test_task_in_the_needed_slot_waits(first: str) -> None:
         assert nothing_is_left(scheduler)
 
 
+def test_search_records_nothing_that_has_ended() -> None:
+    with planned(1, 1, 1) as (_, queue, other, third):
+        (gate, held), (last, ended) = occupy(other, 1), occupy(third, 2)
+        needs = other.submit(max, ended, held)
+        last.open()
+        ended.result(DEADLINE)
+        task = queue.submit(needs.result)
+        assert len(searched(queue).seen) == 3  # the other two tasks, and their queue
+        gate.open()
+        assert task.result(DEADLINE) == 2
+
+
+def test_all_waits_in_the_needed_slot_are_followed() -> None:
+    """The slot is free only when the outer task has ended, too, which waits for another task of ours."""
+    with planned(1, 1) as (_, one, two):
+        asks = Gate()
+        task = one.submit(lambda: asks.enter() or pending.result(DEADLINE))
+        asks.wait_entered()
+        two.submit(lambda: two.submit(max, two.submit(one.submit(int).result), one.submit(int)).result())
+        until(lambda: any(len(worker.waits) == 2 for worker in workers_of(two)))
+        pending = two.submit(int)
+        asks.open()
+        assert task.result(DEADLINE) == 0
+
+
 def test_search_goes_along_each_arrow_of_a_graph_with_many_ways_once(monkeypatch: pytest.MonkeyPatch) -> None:
     looked: list[Any] = []
-    visit = JoinWait._visit
+    followed: list[Any] = []
+    visit, follow = JoinWait._visit, JoinWait._follow
     monkeypatch.setattr(JoinWait, "_visit", lambda *args: (looked.append(args[1]), visit(*args))[1])
+    monkeypatch.setattr(JoinWait, "_follow", lambda *args: (followed.append(args[1]), follow(*args))[1])
     with planned(1, 1) as (_, queue, other):
         gate, held = occupy(other, 1)
         pair = [other.submit(abs, held), other.submit(abs, held)]
@@ -340,6 +384,7 @@ def test_search_goes_along_each_arrow_of_a_graph_with_many_ways_once(monkeypatch
         task = queue.submit(lambda: smqexec.wait(futures, None, FIRST_COMPLETED).done)
         assert len(searched(queue).seen) == 1 + 2 * 8 + 1 + 1  # and the other queue
         assert len(looked) == 1 + 2 + 7 * 4 + 2  # once along each arrow
+        assert len(followed) == 1 + 1  # to the waits of the running task, and of the other queue
         gate.open()
         assert task.result(DEADLINE) == {futures[0]}
 
@@ -485,6 +530,21 @@ def test_waiting_task_keeps_nothing_that_has_ended() -> None:
         assert task.result(DEADLINE) is None
 
 
+def test_waits_for_conditions_leave_under_the_lock() -> None:
+    """Else the thread that holds it would go over a dict that changes."""
+
+    class Waiters(dict[Any, Any]):
+        def pop(self, *args: Any) -> Any:
+            assert lock_of(scheduler)._is_owned()
+            return super().pop(*args)
+
+    with planned(1) as (scheduler, queue):
+        gate, _ = occupy(queue)
+        core_of(scheduler).condition_waiters = Waiters()
+        assert not scheduler.wait(0.001)
+        gate.open()
+
+
 def test_task_that_waits_for_one_that_waits_for_everything() -> None:
     """Which needs what is pending in the first one's own queue."""
     with planned(1, 1) as (scheduler, one, two):
@@ -502,20 +562,44 @@ def test_task_that_waits_for_one_that_waits_for_everything() -> None:
         assert scheduler.counts()["done"] == 2 or scheduler.wait(DEADLINE)
 
 
+def test_handler_that_interrupts_the_scheduler_may_look() -> None:
+    """At what has ended, and without waiting: neither takes the lock."""
+    with planned(1, 1) as (_, queue, other):
+        gate, held = occupy(other)
+        done = queue.submit(int)
+        done.result(DEADLINE)
+
+        def program() -> None:
+            with lock_of(queue):
+                assert done.result() == 0 and smqexec.wait([done]).done
+                with pytest.raises(TimeoutError):
+                    held.result(0)
+
+        queue.submit(program).result(DEADLINE)
+        gate.open()
+
+
 # Cycles.
 
 
-def test_task_that_waits_for_a_shutdown_runs_what_that_needs() -> None:
+@pytest.mark.parametrize("running", [False, True])
+def test_task_that_waits_for_a_shutdown_runs_what_that_needs(running: bool) -> None:
+    """And nothing else: what the tasks of that queue need, pending or running."""
     with planned(1, 1, 1) as (_, one, two, three):
-        gate = Gate()
+        gate, order = Gate(), []
 
         def program() -> None:
             task = two.submit(lambda: gate.enter() or three.shutdown())
-            three.submit(abs, one.submit(abs, -1))
+            other = one.submit(order.append, "unneeded")
+            needed = one.submit(order.append, "needed")
+            three.submit(*((needed.result,) if running else (lambda _: None, needed)))
+            until(lambda: not running or any(worker.waits for worker in workers_of(three)))
             gate.open()
             task.result()
+            assert not other.done()
 
         assert one.submit(program).result(DEADLINE) is None
+        assert order[0] == "needed"
 
 
 def test_task_that_waits_for_itself() -> None:
@@ -570,6 +654,29 @@ def test_generator_whose_worker_can_not_be_started_is_nested(monkeypatch: pytest
         monkeypatch.setattr(pool_of(queue), "start", refuse)
         outside.set_result(1)
         assert task.result(DEADLINE) == 1
+
+
+def test_start_of_a_nested_task_starts_a_worker_for_the_next_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No thread could be started for the nested task; then one can."""
+
+    def refuse(*_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    gate = Gate()
+    with Scheduler() as scheduler:
+        queue = Queue(scheduler, 2, in_order=True)
+
+        def program() -> None:
+            with monkeypatch.context() as patch:
+                patch.setattr(pool_of(queue), "start", refuse)
+                first = queue.submit(gate)
+                queue.submit(gate)
+            first.result(DEADLINE)
+
+        task = queue.submit(program)
+        gate.wait_entered(2)
+        gate.open()
+        task.result(DEADLINE)
 
 
 @pytest.mark.parametrize("through", [False, True])
@@ -658,6 +765,56 @@ def test_cycle_through_a_wait_of_another_scheduler_is_no_error() -> None:
 # wait and as_completed.
 
 
+def test_futures_end_while_others_look_at_the_wait() -> None:
+    wait = completions.Completions({Future(), Future()}, ALL_COMPLETED)
+    for future in wait.awaited():
+        future.set_result(None)
+    assert wait.satisfied()
+
+
+def test_thread_that_wakes_finds_the_future_that_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else it would sleep again, for ever."""
+    woken: list[bool] = []
+    monkeypatch.setattr(Wait, "wake", lambda wait: woken.append(wait.satisfied()))
+    future: Future[None] = Future()
+    wait = completions.Completions({future}, FIRST_COMPLETED)
+    future.set_result(None)
+    assert woken == [True]
+    assert wait.ended.popleft() is future
+
+
+def test_waiter_enters_and_leaves_a_future_under_its_condition() -> None:
+    """Else the thread that ends the future, and calls all waiters, would miss it, or skip the next one."""
+
+    class Waiters(list[Any]):
+        def append(self, waiter: Any) -> None:
+            assert future._condition._is_owned()
+            super().append(waiter)
+
+        def remove(self, waiter: Any) -> None:
+            assert future._condition._is_owned()
+            super().remove(waiter)
+
+    future: Any = Future()
+    future._waiters = Waiters()
+    assert not smqexec.wait([future], 0.001).done and not future._waiters
+
+
+def test_futures_that_end_while_a_wait_leaves_them() -> None:
+    class Waiters(list[Any]):
+        def remove(self, waiter: Any) -> None:
+            super().remove(waiter)
+            for future in futures:
+                if not future.done():
+                    future.set_result(None)
+
+    futures: list[Any] = [Future(), Future()]
+    for future in futures:
+        future._waiters = Waiters()
+    smqexec.wait(futures, 0.001)
+    assert all(future.done() for future in futures)
+
+
 def test_outside_they_are_the_standard_functions() -> None:
     with planned(1) as (_, queue):
         tasks = [queue.submit(int, n) for n in range(3)]
@@ -673,8 +830,10 @@ def test_wait_inside_a_task(return_when: str) -> None:
     with planned(1) as (scheduler, queue):
 
         def program() -> tuple[int, int]:
-            outside: Future[int] = Future()
+            outside, cancelled = Future[int](), Future[int]()
             outside.set_result(1)
+            assert cancelled.cancel() and not cancelled.set_running_or_notify_cancel()
+            assert smqexec.wait([cancelled], DEADLINE).done
             tasks = [outside, queue.submit(int, "1"), queue.submit(int, "x")]
             done, left = smqexec.wait([*tasks, *tasks[:2]], None, return_when)
             return len(done), len(left)
@@ -982,6 +1141,15 @@ def test_checkpoint_blocks_while_stopped_and_ends_a_cancelled_task() -> None:
         assert not task.cancelled()
 
 
+def test_callback_may_wait_for_a_stop() -> None:
+    """Its task has ended."""
+    with planned(1, stopped=True) as (scheduler, queue):
+        stops: list[Any] = []
+        queue.submit(int).add_done_callback(lambda _: stops.append(scheduler.stop(wait=True)))
+        scheduler.resume()
+        until(lambda: stops)
+
+
 def test_one_of_two_paused_tasks_is_cancelled() -> None:
     with planned(2) as (scheduler, queue):
         gate = Gate()
@@ -1000,16 +1168,16 @@ def test_one_of_two_paused_tasks_is_cancelled() -> None:
 
 def test_stop_while_a_task_waits_for_all() -> None:
     with planned(1, 1) as (scheduler, queue, other):
-        gate, _ = occupy(other)
+        gate, held = occupy(other)
         waiter = queue.submit(scheduler.wait, DEADLINE)
         until(lambda: searches_in(queue))
         stopping = beside(scheduler.stop, True)
         until(lambda: scheduler.stopped)
         assert not stopping.done()
-        late = queue.submit(int)
+        late = queue.submit(bool, held)  # its end wakes the waiter
         gate.open()
         stopping.result(DEADLINE)
-        assert not late.running()  # nothing starts for the waiter either
+        assert scheduler.counts()["ready"] == 1  # nothing starts for the waiter either
         scheduler.resume()
         assert waiter.result(DEADLINE)
         assert late.done()

@@ -16,7 +16,7 @@ from internals import blocked_on, blocking, completions, core_of, lock_of, pause
 from threads import beside, planned, until
 
 import smqexec
-from smqexec import Queue, Resource, Scheduler, checkpoint
+from smqexec import Queue, Resource, Scheduler, checkpoint, number_of_results
 
 
 @pytest.fixture(autouse=True)
@@ -52,6 +52,7 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     [
         smqexec.Task.result,
         smqexec.Task.exception,
+        lambda task: task.result(2 * threading.TIMEOUT_MAX),
         lambda task: smqexec.wait([task]),
         lambda task: list(smqexec.as_completed([task])),
     ],
@@ -117,6 +118,7 @@ def test_thread_that_has_told_says_nothing_more_where_something_wakes_it(
         (search,) = searches_in(queue)
         search.wake()
         until(search.wakes.empty)
+        assert search.warn()
         scheduler.resume()
         assert task.result(DEADLINE) == 1
     assert not caplog.records
@@ -132,6 +134,56 @@ def test_task_that_has_something_to_look_at_can_go_on() -> None:
         assert not stall.stalled(core_of(scheduler))
         scheduler.resume()
         assert task.result(DEADLINE) == 1
+
+
+def test_ready_task_without_a_free_slot_can_not_start() -> None:
+    with planned(1) as (scheduler, queue), planned(1, stopped=True) as (outer, other):
+        awaited = other.submit(int)
+        task = queue.submit(awaited.result)
+        until(lambda: blocked_on(awaited))
+        queue.submit(int)
+        until(lambda: stall.stalled(core_of(scheduler)))
+        outer.resume()
+        assert task.result(DEADLINE) == 0
+
+
+def test_innermost_wait_decides(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The outer task could go on only after it.  And each scheduler is looked at under its own lock."""
+    locked: list[bool] = []
+    look = stall._awaited
+
+    def noted(scheduler: Any, endless: bool) -> Any:
+        locked.append(lock_of(scheduler)._is_owned())
+        return look(scheduler, endless)
+
+    monkeypatch.setattr(stall, "_awaited", noted)
+    with planned(1) as (scheduler, queue), planned(1, stopped=True) as (outer, other):
+        awaited = other.submit(int)
+
+        def program() -> Any:
+            return queue.submit(max, queue.submit(awaited.result), queue.submit(int)).result()
+
+        task = queue.submit(program)
+        until(lambda: blocked_on(awaited))
+        (search,) = (each for each in searches_in(queue) if each.frames)  # the outer one is not through
+        until(lambda: stall.stalled(core_of(scheduler)))
+        assert search.frames and locked and all(locked)
+        outer.resume()
+        assert task.result(DEADLINE) == 0
+
+
+def test_one_of_two_awaited_schedulers_is_stalled(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    found = looks(monkeypatch)
+    with planned(1, stopped=True) as (one, queue), planned(1) as (_, other):
+        gate = Gate()
+        waiting = beside(smqexec.wait, [queue.submit(int), gate.hold(other)])
+        until(lambda: found.count(False) > 2)
+        assert not caplog.records
+        one.resume()
+        gate.open()
+        assert len(waiting.result(DEADLINE).done) == 2
 
 
 def test_free_slot_may_run_a_ready_task(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -155,7 +207,9 @@ def test_free_slot_may_run_a_ready_task(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_task_that_waits_for_all(caplog: pytest.LogCaptureFixture) -> None:
     with planned(1, 1) as (scheduler, queue, other):
-        task = queue.submit(lambda: scheduler.stop() and other.submit(abs, -1) and scheduler.wait())
+        task = queue.submit(
+            lambda: scheduler.stop() and queue.submit(int) and other.submit(abs, -1) and scheduler.wait()
+        )
         assert "waiting for all tasks, but nothing runs" in warning(caplog)
         scheduler.resume()
         assert task.result(DEADLINE)
@@ -344,6 +398,21 @@ def test_exit_waits_for_a_generator_without_end(caplog: pytest.LogCaptureFixture
         assert "endless#1: running" in text
         gate.open()
         finished.result(DEADLINE)
+
+
+def test_generators_that_will_end() -> None:
+    """One has announced its length, another has yielded all, and a callback of an item goes on."""
+    gate, last = Gate(), Gate()
+    with planned(1, stopped=True) as (scheduler, queue):
+        task = queue.submit(number_of_results(lambda: 1)(lambda: (yield gate.enter())))
+        ended = queue.submit(lambda: (yield 1))
+        ended[1].add_done_callback(lambda _: last.enter())
+        scheduler.resume()
+        for each in (last, gate):
+            each.wait_entered()
+            assert not stall.stalled(core_of(scheduler), endless=True)
+            each.open()
+        task.result(DEADLINE)
 
 
 def test_exit_waits_for_a_task_that_waits_for_its_own_parts(
