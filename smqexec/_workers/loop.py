@@ -35,6 +35,7 @@ def work(
 ) -> None:
     """Run tasks as *worker*, in the calling thread, until the worker leaves; not if *initialize* fails."""
     outer, CURRENT.worker = CURRENT.worker, worker
+    # A thread that serves inline queues may have several: a wait of the innermost task runs tasks for all.
     CURRENT.workers.append(worker)
     begin = partial(queue.scheduler.dispatcher.begin, queue, worker)
     try:
@@ -108,5 +109,6 @@ def perform(queue: QueueState, worker: Worker, begin: Begin, more: bool = True) 
                 del value
         return began
     except BaseException as error:
+        # Not of the task: user code is called in the inner `try` alone.
         scheduler.break_down(error, worker, task)
         return False

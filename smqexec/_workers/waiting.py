@@ -170,6 +170,7 @@ def _nest(worker: Worker, task: Task[Any]) -> None:
     if raises_limit:
         make_room(FRAMES)
     try:
+        # No task after this one: the suspended task may be able to go on.
         perform(worker.queue, worker, lambda: task, more=False)
     finally:
         CURRENT.worker = outer
