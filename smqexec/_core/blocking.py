@@ -1,6 +1,6 @@
-"""How a thread blocks, in every wait of ours that may last: after 5 seconds it asks whether the wait can end.
+"""How a thread blocks in every wait that may last: every 5 seconds it asks whether the wait can still end.
 
-No thread watches others: only a thread that has already blocked for so long pays for the question.
+No thread watches others: only a thread that has already blocked for 5 seconds pays for the question.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from threading import TIMEOUT_MAX
 from time import monotonic
 from typing import Any
 
-# Seconds between two such questions of one thread.
+# Seconds between two questions of a thread.
 PATIENCE = 5.0
 
 
 def block(wait: Callable[[float | None], bool], timeout: float | None, warn: Callable[[], bool]) -> bool:
     """Call *wait* with numbers of seconds until it returns True; return False after *timeout* seconds.
 
-    *warn* is called each `PATIENCE` seconds, until it returns True: it has logged that nothing can go on.
+    Call *warn* each `PATIENCE` seconds, until it returns True: it has logged that the wait may never end.
     """
     end = None if timeout is None else monotonic() + timeout
     left = timeout

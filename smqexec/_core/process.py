@@ -4,7 +4,7 @@ At exit Python first calls the hooks of `threading._register_atexit`, the last r
 may still be started.  `_at_exit` is one, before those of the standard library's pools.  Then Python calls the
 hooks of `atexit`, even if one of the first hooks raised.  `_at_exit_if_interrupted` is one.
 
-Ctrl-C at exit cancels what is pending, and the exit waits for what runs.  A second Ctrl-C is raised: the
+Ctrl-C at exit cancels pending tasks, and the exit waits for running ones.  A second Ctrl-C is raised: the
 process ends at once, as with the standard library.
 
 Only the main thread runs the hooks, so no lock is needed; `schedulers` changes by single atomic steps.
@@ -43,7 +43,7 @@ def members(found: WeakSet[Any]) -> list[Any]:
 
 
 def _at_exit() -> None:
-    """Let everything submitted run to its end, while threads may still be started."""
+    """Wait until all submitted tasks have ended, while threads may still be started."""
     with uninterrupted():
         _finish(_was_interrupted())
 
@@ -59,16 +59,16 @@ def _at_exit_if_interrupted() -> None:
 
 
 def _finish(interrupted: bool) -> None:
-    """Wait for what was submitted.  If *interrupted*, Ctrl-C came before, and the next one is raised."""
-    # First: a queue that is made from now on refuses tasks by itself (see `State.add_queue`), and a queue
-    # that was made before is found here, as is its scheduler.
+    """Wait for all submitted tasks.  If *interrupted*, Ctrl-C came before, and the next one is raised."""
+    # First: `State.add_queue` lets a queue that is made from now on refuse tasks, and all queues that were
+    # made before are found here, by their schedulers.
     State.exiting = True
     found = members(schedulers)
     for scheduler in found:
         scheduler.ending.close_at_exit()
     if interrupted:
         _cancel(found)
-    # The tasks that stops hold are cancelled before the first wait, which may be for one of them.
+    # Tasks that a stop holds are cancelled before the first wait, which may wait for one of them.
     steps: list[Callable[[], None]] = [scheduler.ending.cancel_held for scheduler in found]
     steps += [partial(interruptible, scheduler.ending.finish_at_exit) for scheduler in found]
     while steps:
@@ -83,7 +83,7 @@ def _finish(interrupted: bool) -> None:
 
 
 def _cancel(found: list[State]) -> None:
-    """Cancel what is pending, ask what runs to end, and log how many tasks were cancelled."""
+    """Cancel pending tasks, ask running tasks to end, and log how many were cancelled."""
     count = -sum(scheduler.counts()["cancelled"] for scheduler in found)
     for scheduler in found:
         scheduler.ending.interrupt()

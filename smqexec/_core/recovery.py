@@ -1,4 +1,4 @@
-"""What follows an exception in the middle of a change.
+"""How a scheduler recovers from an exception in the middle of a change.
 
 An exception from outside (Ctrl-C, RecursionError, MemoryError) may be raised at any line of `Submission.add`,
 also while it holds the lock; the caller never receives the task then.  So `withdraw` rebuilds the order,
@@ -8,7 +8,7 @@ Ctrl-C may be pressed again, and no stack may be left for a call.  That thread r
 
 An exception of our own code leaves the planner in an unknown state, which all queues of a scheduler share.
 So `break_down` fails all pending tasks with it, without any call of the planner, and `submit` raises from
-then on.  Running tasks go on, and their results are published.  No thread waits for what will never come.
+then on.  Running tasks go on, and their results are published.  All waiters are woken.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from .exclusive import Forked, breakdown_on_error
 from .queue_state import QueueState, Worker
 from .state import Effects, Ended, State
 
-# The task is cancelled; and its waiters are woken, its callbacks called, and workers started.
+# UNDONE: the task is cancelled.  OVER: its waiters are woken, its callbacks called, and workers started, too.
 UNDONE, OVER = "undone", "over"
 
 
 def withdraw(
     core: State, progress: list[Any], locked: bool, queue: QueueState, task: Task[Any], ended: Any
 ) -> None:
-    """Cancel *task* of *queue*, unless a worker has started it, and leave the scheduler as without it.
+    """Cancel *task* of *queue*, unless a worker has started it, and repair the order and the workers.
 
     If *locked*, the interrupted thread has the lock.  If *ended*, the task ended, but was not finished.
     """
@@ -70,23 +70,23 @@ def _undo(core: State, queue: QueueState, task: Task[Any], ended: Any) -> Effect
     core.planner.rebuild(core.queues, others)
     for each in core.queues:
         # A worker that has not begun may never have been given to its backend; if it was, it leaves.  Any
-        # other may have been interrupted on the way from `idle` to `coming`, and be in neither.
+        # other worker may be in neither `idle` nor `coming`, if `wake_idle` was interrupted.
         each.leave_unbegun()
         for worker in each.workers:
             worker.wakes.put(None)
     effects = Effects()
     if WAITING <= task._stage < RUNNING:
         core.termination.drop(task, None, effects)
-        queue.cancelled -= 1  # it does not count as submitted
+        queue.cancelled -= 1  # *task* does not count as submitted
     elif task._stage == NEW or ended:
-        # It was never added; or it ended as it was added, as a dependency has failed.
+        # *task* was never added; or it ended at once, as a dependency has failed.
         if task._stage == NEW:
             task._end(None)
         effects.ended.append((task, None, queue))
     elif task._allocation is not None:
-        # It runs, or has run, as a worker was faster.  No `release` can name it: so it must keep no units.
+        # A worker has started *task*.  Its caller never gets it and can't `release` it: so it keeps no units.
         core.wake.tell_searches(core.allocating.release(task._allocation))
-    # Relays that were added for *task* before it was added itself.
+    # Relays that were added for *task* before *task* was added.
     for relay in list(core.relays):
         if type(relay) is Foreign and not relay._dependents:
             core.termination.forget(relay)
@@ -97,7 +97,7 @@ def _undo(core: State, queue: QueueState, task: Task[Any], ended: Any) -> Effect
 def break_down(
     core: State, error: BaseException, worker: Worker | None = None, task: PlannedFuture[Any] | None = None
 ) -> None:
-    """Fail all pending tasks, and *task* that *worker* was at, with *error* of our own code; take no more."""
+    """Fail all pending tasks, and *task* of *worker*, with *error* of our own code; refuse new tasks."""
     if isinstance(error, Forked):  # no fault: a task of the parent has ended in a child
         if worker is not None:
             worker.task = None
@@ -108,11 +108,11 @@ def break_down(
         )
         broken = BrokenThreadPool(f"an internal error has ended all queues of the scheduler: {error!r}")
         broken.__cause__ = error
-        # No task is added from here on, so the search misses none.
+        # No task is added from here on, so the search for tasks below misses none.
         with core.exclusive():
             for queue in core.queues:
                 queue.refuse(broken)
-        # No link between tasks can be trusted.  Without the lock: this looks at each object of the process.
+        # No link between tasks can be trusted.  Without the lock, as this visits all objects of the process.
         found = [other for other in gc.get_objects() if issubclass(type(other), PlannedFuture)]
         with core.exclusive():
             if worker is not None:
@@ -123,20 +123,20 @@ def break_down(
             without_workers = [queue for queue in core.queues if not queue.workers]
             core.wake_condition_waiters()
         core.termination.finish(ended, task)
-        for queue in without_workers:  # so no last worker ends the pool
+        for queue in without_workers:  # otherwise the last worker ends the pool
             queue.pool.join(wait=False)
 
 
 def _end_without_planner(core: State, found: list[PlannedFuture[Any]], failure: Failure) -> list[Ended]:
-    """Fail those of *found* that belong to this scheduler and that no worker runs.  The lock is held."""
+    """Fail the futures of *found* that belong to this scheduler and that no worker runs.  Locked."""
     ended: list[Ended] = []
-    # By the workers, not by `_stage`: the task at hand has the stage, and no worker any more.
+    # Not by `_stage`: the task of `break_down` may be RUNNING, and no worker runs it any more.
     running = set(core.running_tasks())
     for future in found:
-        queue: QueueState | None = getattr(future, "_home", None)  # none yet while it is made
+        queue: QueueState | None = getattr(future, "_home", None)  # none if it is being made
         if queue is None or queue.scheduler is not core or future in running:
             continue
-        if future._stage <= RUNNING:  # else it has ended, and its waiters sleep
+        if future._stage <= RUNNING:  # otherwise it has ended, and its waiters were not woken
             future._end(failure)
             queue.failed += isinstance(future, Task)
         at_end = future._at_end
@@ -145,7 +145,7 @@ def _end_without_planner(core: State, found: list[PlannedFuture[Any]], failure: 
     for node in (*running, *core.relays):
         node._dependents = None  # the end of *node* must not reach what has failed here
     core.relays.clear()
-    # For the tasks that run: their ends call it.
+    # A new planner, as the ends of running tasks call it.
     core.planner = DependencyPlanner(core.order)
     core.take_next = core.planner.order.take
     core.add_node = core.planner.add
@@ -156,7 +156,7 @@ def _empty(queue: QueueState, broken: Worker | None) -> None:
     """Note that nothing of *queue* is pending, and let its workers leave.  The lock is held."""
     queue.scheduler.planner.add_queue(queue)
     for worker in list(queue.workers):
-        # A thread leaves as `begin` finds that the queue ends; *broken* and workers without one never ask.
+        # A worker with a thread leaves by `begin`; *broken*, and workers without a thread, do not call it.
         if not worker.tasks() and (worker is broken or not queue.keeps_idle):
             queue.leave(worker)
     queue.waiting = queue.ready = 0

@@ -67,7 +67,7 @@ class Stop:
     """What `Scheduler.stop` returns: as a context manager it ends that stop when its block ends.
 
     Blocks may be nested, and overlap in several threads; the last one resumes.  A stop that is no
-    block's stays until `Scheduler.resume`.  After a `resume` in the block its end does nothing.
+    block's lasts until `Scheduler.resume`.  After a `resume` in the block the end of the block does nothing.
     """
 
     __slots__ = ("_entered", "_stopping")

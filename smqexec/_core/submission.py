@@ -41,7 +41,7 @@ class Special(Effects):
         super().__init__(starts)
         # Why the queue takes no task.
         self.refusal: BaseException | None = None
-        # Futures of other executors and schedulers, each after the relay that stands for it.
+        # Futures of other executors and schedulers, each after its relay.
         self.foreign: list[tuple[Foreign, Any]] = []
 
     def raise_refusal(self) -> None:
@@ -114,8 +114,8 @@ class Submission:
                 return task  # type: ignore[no-any-return]
             self._perform(special, task)
         except BaseException:
-            # Another thread withdraws *task*: see ``recovery``.  No Python code is called, as no stack may
-            # be left.  Each step of the loop may be interrupted once more, and is then tried again.
+            # Another thread withdraws *task*: see ``recovery``.  This one calls no Python code, as no stack
+            # may be left.  If a step of the loop is interrupted, the next round tries it again.
             progress: list[Any] = []
             begun = over = False
             while not over:
@@ -130,7 +130,7 @@ class Submission:
                     sleep(1e-4)
                 except (KeyboardInterrupt, MemoryError):
                     pass
-                except RuntimeError:  # no more threads: this one does it, if its stack allows
+                except RuntimeError:  # no thread can be started: this one withdraws, if its stack allows
                     begun = True
                     withdraw(core, progress, lock._is_owned(), queue, task, special and special.ended)
             raise
@@ -147,7 +147,7 @@ class Submission:
         """Do what was decided under the lock."""
         if special.ended:
             with uninterrupted():
-                # Observers know of the submit of *task* if it has a number for them.
+                # Observers were told of *task* if it has a serial number.
                 self._termination.finish(special.ended, None if task._serial else task)
                 special.ended = []  # `withdraw` does not finish it once more
         self._wake.start(special.starts, task)
@@ -159,13 +159,13 @@ class Submission:
                 relay.future_done(future)
 
     def _plain(self, queue: QueueState, task: Task[Any], args: Any, form: Any) -> Any:
-        """Return the dependencies in the commonest case: all are tasks of this scheduler, none has failed.
+        """Return the dependencies of a plain task, in the form of the planner's `add`; else `_NOT_PLAIN`.
 
-        In the form of the planner's `add`; `_NOT_PLAIN` in any other case.
+        The lock is held.
         """
         if form is ALL and not self._core.unfinished_drops:
-            # A future that has ended has no home: that saves a look at its stage.  A drop that takes several
-            # slices clears the homes last.
+            # A future that has ended has no home: this saves the test of its stage.  A drop in several slices
+            # clears the homes last, hence `unfinished_drops`.
             for future in args:
                 if future._home is not queue:
                     break
@@ -178,7 +178,7 @@ class Submission:
         for future in args if form is DIRECT else futures_among(args, form):
             kind = type(future)
             if kind is Item or kind is Task:
-                # Read once, and before `_home`, which a task of another scheduler may lose as it ends now.
+                # Read once, and before `_home`, which a task of another scheduler loses if it ends now.
                 state = future._stage
                 if state >= DONE:
                     if state == DONE:
@@ -196,7 +196,7 @@ class Submission:
         """Refuse *task*.  The lock is held."""
         special = Special()
         special.refusal = refusal
-        # Observers may have the task already: so it ends, as cancelled.
+        # Observers may have been told of the task: so it ends, as cancelled.
         task._home = None
         task._end(None)
         special.ended.append((task, None, queue))
@@ -209,7 +209,7 @@ class Submission:
         core = self._core
         special = Special()
         nodes, failed = self._needed(dependencies(task._args, task._form), special.foreign)
-        # First, so that to the planner's search all that comes before *task* goes before what *task* needs.
+        # The barrier is the first dependency: so the search visits earlier tasks before other dependencies.
         barrier = queue.barrier
         before = [] if barrier is None or barrier._stage >= DONE else [barrier]
         core.add_node(task, queue, as_few([*before, *nodes]), group)
@@ -217,7 +217,7 @@ class Submission:
         if failed is None:
             special.starts = self._wake.wake(queue)
         else:
-            # It was added first, so that it counts, and ends by the normal path with its hooks and barrier.
+            # The task was added first: so it counts, and ends by the normal path with its hooks and barrier.
             with uninterrupted():
                 self._termination.drop(task, failure_from(failed), special)
         return special
@@ -262,7 +262,7 @@ class Submission:
         if queue.pending_limit is not None:
             queue.pending_limit.use(task)
         if queue.in_order:
-            # The relay ends when *task* has started, and everything before it: see `Barrier`.
+            # Done when *task* and all tasks before it have started: see `Barrier`.
             task._barrier = Barrier()
             core.planner.add_relay(task._barrier, as_few([task, *before]))
             queue.barrier = task._barrier

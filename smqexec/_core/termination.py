@@ -1,4 +1,4 @@
-"""Tasks end without a value: they fail, are cancelled, or lose a dependency.
+"""Tasks end without a value: they fail, are cancelled, or a dependency fails or is cancelled.
 
 `Termination.drop` ends a node and all its dependents under the lock, and lists what ended.  `perform` does
 the rest after the lock: it starts workers, releases the calls, wakes waiters, and calls callbacks.
@@ -44,7 +44,7 @@ class Termination:
     ) -> None:
         """End *task* of *worker*, which raised *exception*, or is *cancelled*, and its dependents."""
         core, queue = self._core, worker.queue
-        # Read once and without the lock, as observers are called first: a request from now on is too late.
+        # Read once, and without the lock, as observers are called first: a later request is too late.
         at_end = task._at_end
         cancelled |= at_end is not None and at_end.cancel_requested and isinstance(exception, CancelledError)
         failure = None if cancelled else Failure(exception)
@@ -65,7 +65,7 @@ class Termination:
         """Cancel *future* and its dependents, if it is pending; ask it to end, if it runs.
 
         With *dependencies* also the tasks that it depends on and that nothing else needs.  With *unneeded*
-        spare *future*, too, if it is needed.
+        do not cancel *future* either if it is needed.
         """
         core = self._core
         if core.deferred(self.cancel, future, dependencies, unneeded):
@@ -95,10 +95,10 @@ class Termination:
                             if type(need) is Foreign and need.future is not None:
                                 abroad.append((need, need.future))
                     self.drop(node, None, effects)
-        # The lock of this scheduler is not held: no thread ever waits for a lock while it holds another.
+        # The lock was released: no thread ever waits for the lock of a scheduler while it holds another one.
         for relay, other in abroad:
             home = other._home
-            if relay.scheduler is None and home is not None:  # no task here needs it any more
+            if relay.scheduler is None and home is not None:  # no task here needs *other* any more
                 home.scheduler.termination.cancel(other, True, True)
 
     def cancel_pending(self, queue: QueueState) -> None:
@@ -109,10 +109,10 @@ class Termination:
         queue.pool.cancel_unbegun()
 
     def break_off(self, queue: QueueState, error: BaseException) -> None:
-        """Let *queue* run nothing more: fail its pending tasks with *error*, and refuse new ones."""
+        """Break *queue*: fail its pending tasks with *error*, and refuse new ones."""
         with self._core.exclusive():
             queue.refuse(error)
-            queue.leave_unbegun()  # a broken pool drops these
+            queue.leave_unbegun()  # a broken pool never begins these workers
             queue.wake_idle()
         self.drop_pending(queue, Failure(error))
 
@@ -122,10 +122,10 @@ class Termination:
         section = core.exclusive()
         with breakdown_on_error(core), section:
             section.then(self.perform, effects)
-            # Before the first drop, which may make others ready.
+            # The list is made before the first drop, which may make more tasks ready.
             stages = (READY,) if only_ready else (WAITING, READY)
             for node in [node for node in self.pending() if node._queue is queue and node._stage in stages]:
-                if node._stage < RUNNING:  # not dropped with another one, nor started between two slices
+                if node._stage < RUNNING:  # otherwise dropped with another node, or started meanwhile
                     self.drop(node, failure, effects)
 
     def pending(self) -> list[Any]:
@@ -173,12 +173,15 @@ class Termination:
                 section.then(self._wake.start, self._wake.wake_for(core.planner.done(relay)))
 
     def forget(self, relay: Foreign) -> None:
-        """Release what *relay* stands for, as it has ended, or no task depends on it.  The lock is held."""
+        """Release the future of *relay*, which has ended, or on which no task depends.  The lock is held."""
         self._core.relays.discard(relay)
         relay.scheduler = relay.future = None
 
     def drop(self, node: Node, failure: Failure | None, effects: Effects | None = None) -> Effects:
-        """End *node* with *failure*, or cancelled, and its dependents.  The lock is held, but for moments."""
+        """End *node* and its dependents with *failure*; None: cancel them.  Return *effects*, extended.
+
+        The lock is held, and is released for a moment between two slices.
+        """
         core = self._core
         effects = Effects() if effects is None else effects
         inherited = failure
@@ -212,14 +215,14 @@ class Termination:
         for task in dropped:
             for other in dependencies_of(task):
                 if type(other) is Foreign and not other._dependents:
-                    self.forget(other)  # else the foreign future would keep the relay, and be asked for
-            if not isinstance(task, PlannedFuture):  # a relay: no thread waits for it
+                    self.forget(other)  # the foreign future may keep the relay for long
+            if not isinstance(task, PlannedFuture):  # a relay without waiters
                 continue
             queue: Any = task._home
             if isinstance(task, Item):
                 core.relays.discard(task)
                 stream = None if task._source is None else task._source._stream
-                if stream is not None:  # else a later request would return this item, which has no value
+                if stream is not None:  # a later request makes a new item, as this one has no value
                     stream.items.pop(task._key, None)
             else:
                 touched[queue] = None
@@ -247,7 +250,7 @@ class Termination:
             self.finish(effects.ended, ran)
 
     def finish(self, ended: list[Ended], ran: Task[Any] | None = None) -> None:
-        """Release the calls of *ended*, wake waiters, call callbacks.  Observers know of the end of *ran*."""
+        """Tell observers of *ended* without *ran*, wake waiters, release the calls, call callbacks."""
         try:
             if self._core.observers:
                 self._core.observers.dropped(ended, ran)
@@ -255,7 +258,7 @@ class Termination:
             for task, at_end, _ in ended:
                 if at_end is not None:
                     task._wake_waiters(at_end)
-            # All waiters first, as a callback may wait for any of these tasks.
+            # All waiters are woken before the first callback, which may wait for any of these tasks.
             for task, at_end, _ in ended:
                 task._release()
                 if at_end is not None:
@@ -273,7 +276,7 @@ def _is_needed(node: Any) -> bool:
     if type(node) is Barrier:
         return True  # later tasks of the queue depend on it
     for other in dependents_of(node):
-        # Of a barrier later tasks need the start of *node* alone; and a requested item may be needed by none.
+        # A barrier needs only the start of *node*.  An item that was requested counts if it is needed itself.
         counts = type(other) is not Barrier and (not isinstance(other, Item) or _is_needed(other))
         if counts and other._stage < DONE:
             return True

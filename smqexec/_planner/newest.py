@@ -123,7 +123,7 @@ class NewestFirst(Searches):
                 things = todo.things
                 first = things[-1]
             if not line.late_top < first._number > todo.late_top:
-                first = GAP
+                first = GAP  # as if a gap was on top: the lines are to be tidied
             if first._stage == READY and first._queue is queue:
                 node = first
                 del things[-1]

@@ -6,7 +6,7 @@ A node is in exactly one state and moves only to the right::
                  \---------\-----------\----> DROPPED
 
 One exception: a node that has just started and lacks a resource is held back, from RUNNING to WAITING.
-A *relay* is a node without a queue: it never starts, and goes from WAITING to DONE.
+A *relay* is a node without a queue.  It never starts, and goes from WAITING to DONE or DROPPED.
 
 The planner alone writes these fields, under its owner's lock.  `_stage` may be read without the
 lock; DONE and above are final.

@@ -20,10 +20,10 @@ class Searches:
 
     def __init__(self) -> None:
         # To be searched, by number: waiting nodes that no search has visited, and suspended searches.
-        # A node that becomes ready here stays, until a search meets it or it is the first.
+        # A node that becomes ready here stays, until a search meets it or it is the first of `todo`.
         self.todo = Line()
         self.steps = 0  # how many nodes all searches have looked at so far
-        # Nodes that became ready, and of which the owner is still to be told: see `take_freed`.
+        # Nodes that became ready since the last `DependencyPlanner.take_freed`.
         self.freed: list[Any] = []
 
     def put(self, node: Node) -> None:
@@ -45,9 +45,9 @@ class Searches:
             node._queue.line.remove(node)
 
     def begin(self, root: Any, queue: PlannedQueue, limit: int) -> Any:
-        """Search from *root*, the first of `todo`: let a search adopt it, or make one.
+        """Begin to search at *root*, the first of `todo`: let a search adopt the node, or make a search.
 
-        Return its one dependency, if that is a ready node of *queue*: it goes first, without a search.
+        Return the one dependency of *root* if it is a ready node of *queue*: it goes first, without a search.
         """
         path, rests, search = self._path(root, min(PATH, limit))
         self.steps += len(path) or 1
@@ -64,7 +64,7 @@ class Searches:
             root._place = None
             return need
         if search is None:
-            # The search stands at the end of the path, before the dependency where the path ended.
+            # The search goes on at the end of the path, with the dependency where the path ended.
             search = Search(root._number)
             lowest = listed_dependencies(path[-1])
             index = rests.pop()[1] - 1 if rests and rests[-1][0] is lowest else len(lowest) - 1
@@ -75,7 +75,7 @@ class Searches:
             node._place = place
             node._search = search
         if rests:
-            # The deepest node's other dependencies are searched first, as a recursion would do.
+            # The other dependencies of the deepest node come first, as in a recursion.
             search.later = search.later or deque()
             search.later.extend(reversed(rests))
         search.head, search._number = root, root._number
@@ -133,9 +133,9 @@ class Searches:
         return path, rests, None
 
     def _uncover(self, search: Search, former: Node) -> bool:
-        """Make *former* the head of *search* again, not in `todo`; False if heads above it have to stay.
+        """Make *former* the head of *search* again, and remove *search* from `todo`; return True.
 
-        A head can be removed if its first pending dependency is the only one that was searched.
+        Return False if a newer head can't be removed, as more than its first pending dependency was searched.
         """
         if former._place > ORIGIN:
             return False  # it never was the head
