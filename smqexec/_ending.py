@@ -73,6 +73,8 @@ class Ending:
             self.close(queue)
             if cancel_futures:
                 self._core.termination.cancel_pending(queue)
+        if wait and any(at_work(self._core, queue) for queue in queues):  # it would wait for its own end
+            raise RuntimeError("a task of a queue cannot await its shutdown: call shutdown(wait=False)")
         if wait:
             with suppress(Forked):  # in a forked child the pools have no threads
                 for queue in queues:
@@ -95,9 +97,7 @@ class Ending:
                 section.then(queue.pool.join, False)
 
     def _drain(self, queue: QueueState) -> None:
-        """Wait until nothing of *queue* is pending or running; raise a RuntimeError in a task of *queue*."""
-        if at_work(self._core, queue):  # the calling task would wait for its own end
-            raise RuntimeError("a task of a queue cannot await its shutdown: call shutdown(wait=False)")
+        """Wait until nothing of *queue* is pending or running."""
         warn = partial(self.warn_if_stalled, f"the end of queue {queue.name}", True)
         self._core.waiting.until(lambda: not queue.pending and not queue.running, queue=queue, warn=warn)
 

@@ -10,6 +10,7 @@ returns: its waiter is called at once.
 
 from __future__ import annotations
 
+from concurrent.futures._base import _Waiter
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 from threading import TIMEOUT_MAX, Event, RLock, local
@@ -62,7 +63,7 @@ class Condition:
     def append(self, waiter: Any) -> None:
         """Add *waiter*; call it at once if the future ended after this thread acquired the condition."""
         future = self._future
-        if type(getattr(waiter, "event", None)) is Event:
+        if issubclass(type(waiter), _Waiter) and type(waiter.event) is Event:
             # Ctrl-C could leave the event or the lock locked, and the thread that ends the future must not
             # block.  So both are replaced.  No other thread uses them yet: this thread holds the conditions
             # of all futures that have the waiter.

@@ -45,9 +45,9 @@ class PendingLimit:
         # Tasks with room that are not pending yet.
         self._reserved: set[Task[Any]] = set()
         # Tasks without room, first come first, each with the lock that its thread waits for in submit().
-        self._waiting: dict[Task[Any], Any] = {}
+        self._waiting: dict[Task[Any], threading.Lock] = {}
 
-    def reserve(self, task: Task[Any], pending: int, blocker: Any) -> bool:
+    def reserve(self, task: Task[Any], pending: int, blocker: threading.Lock | None) -> bool:
         """Reserve room for *task* beside *pending* tasks, and return True; without room return False.
 
         With a *blocker*, the task then waits: *blocker* is released once room is reserved for it.

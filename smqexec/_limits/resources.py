@@ -74,9 +74,9 @@ class Resource:
         # Units that no allocation has.  The lock of `_scheduler` guards this field and the next two.
         self._free = self.n
         # Each `Allocation` that has units, with their number.
-        self._holders: dict[Any, int] = {}
+        self._holders: dict[Allocation, int] = {}
         # Allocations that wait for units, first come first.  Ordered: its first entry is found in one step.
-        self._waiting: OrderedDict[Any, None] = OrderedDict()
+        self._waiting: OrderedDict[Allocation, None] = OrderedDict()
         # The scheduler whose tasks use the resource; written under `_binding`.
         self._scheduler: ref[State] | None = None
 
@@ -142,9 +142,9 @@ class Allocation(Node):
             resource._holders[self] = number
         return True
 
-    def blockers(self) -> list[Any]:
+    def blockers(self) -> list[Task[Any]]:
         """Return the tasks whose ends may give this one its units: they hold units, or have waited longer."""
-        found: dict[Any, None] = {}
+        found: dict[Task[Any], None] = {}
         for resource in self.resources():
             ahead = takewhile(lambda other: other is not self, resource._waiting)
             for other in [*ahead, *resource._holders]:
@@ -158,7 +158,7 @@ class Allocating:
     def __init__(self, core: State) -> None:
         self._core = core  # the state; constant
 
-    def add_allocation(self, task: Any) -> None:
+    def add_allocation(self, task: Task[Any]) -> None:
         """Record what *task*, which has just been added, takes and releases."""
         # Each hook is added before the record that the hook removes: an exception may interrupt this between
         # any two steps, and the task is then cancelled, which runs its hooks.
@@ -189,7 +189,7 @@ class Allocating:
                 return node
             ended = None  # `take` has completed it
 
-    def allocate(self, task: Any) -> bool:
+    def allocate(self, task: Task[Any]) -> bool:
         """Give *task*, which has just started, its units; if it lacks some, hold it back and return False."""
         allocation: Allocation | None = task._allocation
         if allocation is None or allocation.take():
@@ -204,14 +204,14 @@ class Allocating:
 
     # End hooks, and what they call: each returns the nodes that became ready.
 
-    def _allocation_ended(self, allocation: Allocation, task: Any) -> list[Any]:
+    def _allocation_ended(self, allocation: Allocation, task: Task[Any]) -> list[Any]:
         """Return the units of *task*, unless it keeps them beyond its end."""
         allocation.task = None
         allocation.name = numbered(allocation.name, task._serial, task._number)
         keeps = allocation.holds and not allocation.released and task._stage == DONE
         return [] if keeps else self._give_back(allocation)
 
-    def _releaser_ended(self, allocation: Allocation, task: Any) -> list[Any]:
+    def _releaser_ended(self, allocation: Allocation, task: Task[Any]) -> list[Any]:
         """Release *allocation* if *task* is the last that releases it."""
         allocation.releasers.pop(task, None)
         return [] if allocation.releasers else self.release(allocation)

@@ -32,6 +32,7 @@ from typing_extensions import override
 from .._calls.interrupts import elsewhere, headroom, uninterrupted, unmasked
 from .._core.process import members
 from .._core.queue_state import CURRENT, QueueState, Worker
+from .._core.state import State
 from .._core.upward import Backend
 from .loop import work
 
@@ -41,7 +42,7 @@ _inlines = count()  # numbers in the names of inline queues; `next` is atomic
 
 
 def in_threads(
-    scheduler: Any, max_workers: int | None, prefix: str, initializer: Any, initargs: tuple[Any, ...]
+    scheduler: State, max_workers: int | None, prefix: str, initializer: Any, initargs: tuple[Any, ...]
 ) -> QueueState:
     """Return the state of a new queue whose workers have a thread each."""
     pool = ThreadPool(max_workers, prefix, initializer, initargs)
@@ -51,12 +52,14 @@ def in_threads(
 
 
 def without_threads(
-    scheduler: Any, max_workers: int | None, prefix: str, initializer: Any, initargs: tuple[Any, ...]
+    scheduler: State, max_workers: int | None, prefix: str, initializer: Any, initargs: tuple[Any, ...]
 ) -> QueueState:
     """Return the state of a new inline queue."""
     limit = 1 if max_workers is None else max_workers
     check_width(limit)
-    pool = InlinePool(initializer and partial(initializer, *initargs))
+    if initializer is not None and not callable(initializer):
+        raise TypeError("initializer must be a callable")  # as ThreadPoolExecutor says it
+    pool = InlinePool(None if initializer is None else partial(initializer, *initargs))
     return QueueState(scheduler, pool, limit, prefix or f"inline-{next(_inlines)}")
 
 

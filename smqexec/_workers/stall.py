@@ -16,6 +16,7 @@ from itertools import takewhile
 from typing import Any
 
 from .._core.queue_state import Worker
+from .._core.state import State
 from .._futures.at_end import Foreign
 from .._futures.future import PlannedFuture
 from .._futures.task import Task
@@ -49,7 +50,7 @@ def cycle_of(wait: Wait) -> list[Any]:
     return []
 
 
-def _tasks_waiting_for(node: Any, scheduler: Any, known: Collection[Any]) -> list[Any]:
+def _tasks_waiting_for(node: Any, scheduler: State, known: Collection[Any]) -> list[Any]:
     """Return the tasks, but for *known* ones, of threads that wait for *node*, which *scheduler* ends."""
     at_end = node._at_end if isinstance(node, PlannedFuture) else None
     waits = [] if at_end is None else at_end.waiters.copy()  # threads leave it at any time
@@ -69,13 +70,13 @@ def in_words(cycle: list[Any]) -> str:
     return f"waiting would never end: {first} needs {', which needs '.join(others)}, which waits for it"
 
 
-def stalled(scheduler: Any, elsewhere: bool = False, endless: bool = False) -> list[Any]:
+def stalled(scheduler: State, elsewhere: bool = False, endless: bool = False) -> list[State]:
     """Return *scheduler* and the schedulers that it waits for if all are stalled, else an empty list.
 
     If *elsewhere*, futures of other executors are not expected to end; if *endless*, nor are generator tasks
     without an announced length.
     """
-    schedulers: list[Any] = [scheduler]
+    schedulers = [scheduler]
     for each in schedulers:  # the list grows during the loop
         with each.reading():
             awaited = _awaited(each, endless)
@@ -85,7 +86,7 @@ def stalled(scheduler: Any, elsewhere: bool = False, endless: bool = False) -> l
     return schedulers
 
 
-def _awaited(scheduler: Any, endless: bool) -> list[Any] | None:
+def _awaited(scheduler: State, endless: bool) -> list[Any] | None:
     """Return the schedulers, and ELSEWHERE, that *scheduler* waits for; None if it can go on.  Locked."""
     awaited: list[Any] = []
     for queue in scheduler.queues:

@@ -124,7 +124,7 @@ class Streams:
         self._end(item, task._known(stream, index))
         stream.items.pop(index, None)
 
-    def _end_part(self, item: Item[Any], key: Any, task: Any) -> None:
+    def _end_part(self, item: Item[Any], key: Any, task: Task[Any]) -> None:
         """End *item* as ``result[key]`` of *task*, which has ended."""
         try:
             known = task._ended_part(key)

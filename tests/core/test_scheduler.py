@@ -366,6 +366,23 @@ def test_with_block_that_raises_still_does_what_is_pending() -> None:
     assert [task.result(0) for task in tasks] == [1, 2]
 
 
+def test_shutdown_from_inside_a_task_waits_for_no_queue_first() -> None:
+    """Not even for those that come before its own: one may need the task."""
+    with Scheduler() as scheduler:
+        first, own = Queue(scheduler, 1), Queue(scheduler, 1)
+        gate = Gate()
+
+        def shut_down() -> None:
+            gate.enter()
+            scheduler.shutdown()
+
+        task = own.submit(shut_down)
+        heir = first.submit(abs, task)
+        gate.open()
+        with pytest.raises(RuntimeError, match="shutdown"):
+            heir.result(DEADLINE)
+
+
 def test_shutdown_that_cancels_lets_go_on_who_only_waits_for_the_end() -> None:
     with planned(1, 2) as (_, queue, other):
         gate, _ = occupy(queue)

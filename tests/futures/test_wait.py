@@ -88,6 +88,26 @@ def test_thread_that_has_the_condition_sees_no_end_until_it_releases_it() -> Non
         assert task._state == "FINISHED"
 
 
+def test_waiter_of_a_client_keeps_its_event() -> None:
+    """Only those of the standard library get another: who waits for a client's event has it already."""
+
+    class Waiter:
+        def __init__(self) -> None:
+            self.event = threading.Event()
+
+        def add_result(self, _: Future[Any]) -> None:
+            self.event.set()
+
+    waiter = Waiter()
+    event = waiter.event
+    with planned(1) as (_, queue):
+        gate = Gate()
+        task = queue.submit(gate)
+        task._waiters.append(waiter)
+        gate.open()
+        assert event.wait(DEADLINE)
+
+
 def test_what_wait_has_returned_changes_no_more() -> None:
     """Not even if the thread that ends a future is about to tell our waiter, which has left."""
     telling = Gate()

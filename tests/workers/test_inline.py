@@ -393,6 +393,22 @@ def test_initializer(caplog: pytest.LogCaptureFixture) -> None:
     queue.shutdown()
 
 
+def test_initializer_is_checked_as_that_of_threads() -> None:
+    class Empty(list[int]):
+        """It is false, and can be called."""
+
+        def __call__(self, number: int) -> None:
+            self.append(number)
+
+    for initializer in (5, 0, ""):
+        with pytest.raises(TypeError, match="initializer must be a callable"):
+            Queue(inline=True, initializer=initializer)  # type: ignore[call-overload]
+    done = Empty()
+    with Queue(inline=True, initializer=done, initargs=(1,)) as queue:
+        assert queue.submit(abs, 1).done()
+    assert done == [1]
+
+
 @pytest.mark.parametrize("fails", [False, True])
 def test_no_thread_runs_a_task_before_the_initializer_has_ended(fails: bool) -> None:
     ran = threading.Event()
