@@ -30,7 +30,7 @@ from smqexec import Queue, Scheduler, checkpoint
 
 
 def test_everything_submitted_runs() -> None:
-    """Of queues that were shut down, that broke or are lost too, and what waits for futures of others."""
+    """Also tasks of queues that were shut down, broke or are lost, and tasks with foreign dependencies."""
     outcome = run("""
         import logging
         logging.disable()
@@ -89,7 +89,7 @@ def test_late_task_makes_work_ready_for_an_idle_queue() -> None:
 @pytest.mark.skipif(os.name != "posix", reason="sends itself a signal")
 @pytest.mark.parametrize("block", ["Queue(1)", "Scheduler() as scheduler, Queue(scheduler, 1)"])
 def test_interrupted_with_block(block: str) -> None:
-    """What is pending is cancelled, and the block waits for what runs; then the program ends."""
+    """Pending tasks are cancelled, the block waits for running tasks, and then the program ends."""
     outcome = run(
         """
         gate = Gate()
@@ -109,7 +109,7 @@ def test_interrupted_with_block(block: str) -> None:
 @pytest.mark.skipif(os.name != "posix", reason="ends by a signal")
 @pytest.mark.parametrize("first", [True, False])
 def test_interrupted_as_a_thread_is_started(first: bool) -> None:
-    """It is the caller's KeyboardInterrupt, and no failure of the queue: the program ends by the signal."""
+    """KeyboardInterrupt goes to the caller and does not break the queue: the program ends by the signal."""
     outcome = run(
         """
         queue, struck, start = Queue(2), [], threading.Thread.start
@@ -218,7 +218,7 @@ def test_task_stops_the_scheduler_during_exit() -> None:
 
 
 def test_thread_stops_the_scheduler_during_exit() -> None:
-    """Nothing runs that could notice it, and what the pending task waits for never comes."""
+    """No task runs that could notice the stop, and the dependency of the pending task never ends."""
     outcome = run("""
         def stop():
             at_exit()
@@ -342,7 +342,7 @@ def test_child_exits_although_the_parent_has_pending_tasks() -> None:
 
 @forks
 def test_fork_while_other_threads_hold_locks() -> None:
-    """Whatever lock somebody held at the fork is held in the child for ever: it must need none."""
+    """A lock that another thread held at the fork stays locked in the child: so the child must need none."""
     outcome = run("""
         sys.setswitchinterval(1e-5)
         scheduler = Scheduler()
@@ -449,7 +449,7 @@ def test_fork_inside_a_task_that_is_nested_in_a_wait_for_all() -> None:
 
 
 def finish(scheduler: Scheduler) -> None:
-    """As at exit, in another thread, with a deadline."""
+    """Do what the exit hook does, in another thread, with a deadline."""
     thread = threading.Thread(target=finishing, args=(scheduler,), daemon=True)
     thread.start()
     thread.join(DEADLINE)
@@ -615,7 +615,7 @@ def test_resume_of_an_abandoned_scheduler_starts_no_threads() -> None:
 
 
 def test_task_of_the_parent_is_no_dependency() -> None:
-    """In a forked child, where its end would never be told."""
+    """In a forked child, where its end is never published."""
     abandoned = Scheduler(stopped=True)
     task = Queue(abandoned, 1).submit(int)
     abandon(abandoned)
@@ -659,7 +659,7 @@ def test_interrupted_exit_cancels_what_is_pending(where: str, monkeypatch: pytes
 @forks
 @pytest.mark.parametrize("third", slow_but(0, range(3)))
 def test_ctrl_c_at_any_line_of_the_exit(third: int) -> None:
-    """The first one, wherever it strikes: it cancels what is pending, and what runs ends."""
+    """The first Ctrl-C, at any line, cancels pending tasks; running tasks end."""
     outcome = run(
         """
         import tempfile
@@ -701,7 +701,7 @@ def test_ctrl_c_at_any_line_of_the_exit(third: int) -> None:
 @pytest.mark.skipif(os.name != "posix", reason="sends itself a signal")
 @pytest.mark.parametrize("block", ["Queue(1)", "Scheduler() as scheduler, Queue(scheduler, 1)"])
 def test_interrupted_at_the_end_of_a_with_block(block: str) -> None:
-    """As within it: what is pending is cancelled, and the block waits for what runs."""
+    """As in the block: pending tasks are cancelled, and the block waits for running tasks."""
     outcome = run(
         """
         gate = Gate()
@@ -724,7 +724,7 @@ def test_interrupted_at_the_end_of_a_with_block(block: str) -> None:
 
 
 def test_interrupted_shutdown_at_the_end_of_a_with_block() -> None:
-    """As Ctrl-C in its wait, but without a signal."""
+    """As with Ctrl-C in its wait, but without a signal."""
 
     class Interrupted(Queue):
         calls = 0
@@ -745,7 +745,7 @@ def test_interrupted_shutdown_at_the_end_of_a_with_block() -> None:
 
 
 def test_second_interruption_of_the_exit_leaves_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As the standard library does; nor does the last hook wait then."""
+    """As in the standard library; the last hook does not wait then either."""
     monkeypatch.setattr(state.State, "exiting", False)
     scheduler = Scheduler()
     monkeypatch.setattr(process, "schedulers", {core_of(scheduler)})
@@ -785,7 +785,7 @@ def test_submit_that_waits_for_room_at_exit_is_refused() -> None:
 
 @threads_at_exit
 def test_queue_without_threads_at_exit() -> None:
-    """What a thread makes ready then is done; what a stop holds is cancelled."""
+    """Tasks that another thread makes ready run; tasks that a stop holds are cancelled."""
     outcome = run("""
         scheduler = Scheduler()
         threads, queue = Queue(scheduler, 1), Queue(scheduler, inline=True)
@@ -799,7 +799,7 @@ def test_queue_without_threads_at_exit() -> None:
 
 @forks
 def test_child_of_a_queue_with_little_room() -> None:
-    """It is told, and does not wait."""
+    """Its submit raises, and does not wait."""
     outcome = run("""
         gate = Gate()
         queues = [Queue(1, max_pending=1), Queue(1, in_order=True), Queue(inline=True)]

@@ -1,4 +1,4 @@
-"""Faults, each where it can happen: nothing hangs, is lost or comes out wrong, and the rest goes on."""
+"""Faults in each place: nothing hangs, no task is lost, no result is wrong, and other tasks go on."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def interrupt(*_: object) -> Any:
 
 
 def healthy(*queues: Queue) -> None:
-    """Assert that *queues* have all their slots and do what they get, and nothing is left of a fault."""
+    """Assert that *queues* have all their slots and run new tasks, and that no entry of the fault is left."""
     for queue in queues:
         slots = state_of(queue)
         assert queue.scheduler.wait(DEADLINE), queue.scheduler
@@ -132,7 +132,7 @@ ROUTES = ["returned", "failed", "cancelled", "outside", "value", "missing", "par
 
 
 def route(name: str, queue: Queue) -> tuple[Any, Callable[[], object]]:
-    """A dependency of *queue* that makes a task of another queue ready, and what ends the dependency."""
+    """Return a future, on which a task of another queue may depend, and a function that ends the future."""
     gate = Gate()
 
     def generate() -> Any:
@@ -218,7 +218,7 @@ def test_submit_raises_no_error_that_its_task_did_not_end_with(monkeypatch: pyte
 def test_task_that_waits_does_what_becomes_ready_while_another_thread_does_not_start(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A thread is on its way for what is then cancelled; for what becomes ready there is only who waits."""
+    """A thread starts for a task that is then cancelled; only the waiting task can run the ready one."""
     with planned(2, 1) as (_, queue, other):
         gate, need = occupy(other, 7)
         needed = queue.submit(abs, need)
@@ -394,7 +394,7 @@ class HostileError(Exception):
 
 
 class Demanding(Exception):
-    """Its constructor needs more than `args` tell."""
+    """An exception whose constructor needs more arguments than `args` has."""
 
     def __init__(self, code: int, *, reason: str) -> None:
         super().__init__()
@@ -407,7 +407,7 @@ class Frozen(Exception):
 
 
 class OwnTraceback(Exception):
-    """Its class has another `__traceback__`, and another way to raise it."""
+    """An exception whose class overrides `__traceback__` and `with_traceback`."""
 
     @property
     def __traceback__(self) -> Any:  # type: ignore[override]
@@ -426,7 +426,7 @@ ODD = [KeyboardInterrupt(), SystemExit(), GeneratorExit(), Own(), Frozen(), OwnT
 
 @pytest.mark.parametrize("error", [*ODD, Demanding(1, reason="x")], ids=lambda error: type(error).__name__)
 def test_exception_is_the_outcome_of_any_kind(error: BaseException) -> None:
-    """As in the standard library, whoever raises it: each raise has the very object."""
+    """Each raise has the very object, also of a generator, a part or a foreign future."""
 
     def throw(*_: object) -> Any:
         raise error
@@ -486,7 +486,7 @@ ACTS: dict[str, Callable[[Queue, Any], object]] = {
 @pytest.mark.parametrize("how", ["returned", "failed", "dropped", "cancelled", "value", "missing", "part"])
 @pytest.mark.parametrize("act", ACTS)
 def test_callback(act: str, how: str) -> None:
-    """Whatever it does, whatever it is a callback of, the task after it is called and all goes on."""
+    """With any act in any callback, the next callback is called and other tasks go on."""
     with planned(2, 1, stopped=True) as (scheduler, queue, other):
         task: Any
         if how in ("returned", "cancelled", "part"):
@@ -532,7 +532,7 @@ def test_callback_that_shuts_the_scheduler_down(wait_for_it: bool) -> None:
 
 
 def test_result_that_is_a_future() -> None:
-    """It is a result like any other; nobody waits for it."""
+    """The future is a result like any other: no task waits for it."""
     future: Future[int] = Future()
 
     def generate() -> Any:
@@ -773,7 +773,7 @@ def test_at_the_bottom_of_a_recursion(act: str, inside: bool, caplog: pytest.Log
 
 @pytest.mark.parametrize("dependencies", [False, True])
 def test_cancel_in_a_thread_that_holds_the_lock(dependencies: bool) -> None:
-    """As the iterator of a `map` does that is collected in the middle of a submit."""
+    """The iterator of a `map` cancels in this way if it is collected in the middle of a submit."""
     with planned(1, stopped=True) as (scheduler, queue):
         task = queue.submit(nothing)
         heir = queue.submit(nothing, task)
@@ -824,7 +824,7 @@ def test_limit_of_recursion_that_python_refuses_is_lowered_later() -> None:
 
 
 class Internal(Exception):
-    """What stands for a fault of ours."""
+    """A fault of our own code."""
 
 
 PLANNING = "add_queue group add add_relay hold_back done drop promote rebuild"
@@ -846,7 +846,7 @@ def life(order: str, number: int, **options: Any) -> list[Future[Any]]:
     outside: Future[int] = Future()
 
     def attempt(call: Callable[..., Any], *args: Any) -> Any:
-        """What *call* gives; a future that has failed where it raises what a fault of ours makes it raise."""
+        """Return the future of *call*; if *call* raises for a fault of our own code, a failed future."""
         try:
             futures.append(call(*args))
         except (Internal, BrokenThreadPool) as error:
@@ -931,7 +931,7 @@ def test_fault_of_ours(
 
 
 def test_fault_of_ours_is_told(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    """With the task at hand; pending tasks fail with it, what runs goes on, and no queue takes more."""
+    """The log names the task.  Pending tasks fail, running tasks go on, and all queues refuse new tasks."""
     with planned(1, 1, 1) as (scheduler, queue, other, idle):
         gate, running = Gate(), Gate()
         held = queue.submit(gate, 1)
@@ -1059,7 +1059,7 @@ def test_fault_of_ours_in_a_queue_with_rules_of_its_own(monkeypatch: pytest.Monk
 
 
 def test_fault_of_ours_while_a_task_that_has_started_is_held_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No thread is at it then."""
+    """No worker runs the task then."""
     disk = Resource("disk", 1)
     with planned(2) as (scheduler, queue):
         gate = Gate()

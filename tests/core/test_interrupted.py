@@ -1,4 +1,4 @@
-"""An exception that strikes anywhere in a submit, as Ctrl-C does, leaves everything as it was."""
+"""An exception at any line of a submit, such as Ctrl-C, leaves the scheduler as it was."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ ALL = FAST + [case for name in SUBMITS for end in SLOW if (case := (name, *end))
 def test_submit_interrupted_at_every_line(
     name: str, order: str, started: bool, options: dict[str, Any]
 ) -> None:
-    """Nothing is left of it in the order, in the line, or of its room."""
+    """The task leaves no entry in the order, no barrier, and no place taken of a pending limit."""
     for step in range(1, 10_000):
         gate, outside = Gate(), Future[int]()
         with planned(2, order=order) as (scheduler, other):
@@ -78,7 +78,7 @@ def test_submit_interrupted_at_every_line(
 
 @pytest.mark.parametrize("name", slow_but(["two", "failed"], [*SUBMITS, "failed"]))
 def test_observers_hear_of_the_end_of_each_interrupted_submit(name: str) -> None:
-    """Once, and of no end where they have not heard of the submit."""
+    """Once; and of no end if they were not told of the submit."""
     for step in range(1, 10_000):
         gate, outside = Gate(), Future[int]()
         with planned(1, 2) as (scheduler, queue, other):
@@ -171,7 +171,7 @@ def test_submit_interrupted_where_no_thread_can_be_started(monkeypatch: pytest.M
 def test_submit_interrupted_again_as_the_thread_is_started_that_withdraws_the_task(
     begun: bool, error: type[BaseException], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is withdrawn once, and the lock is released."""
+    """The task is withdrawn once, and the lock is released."""
     with planned(1, stopped=True) as (scheduler, queue):
         before = queue.submit(abs, -1)
         withdrawals: list[bool] = []
@@ -235,7 +235,7 @@ def test_submit_interrupted_while_an_earlier_worker_has_not_begun(monkeypatch: p
 
 
 def test_submit_interrupted_when_its_task_runs_already(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Then that goes on."""
+    """The running task goes on."""
     with planned(1) as (scheduler, queue):
         gate = Gate()
         submit = pool_of(queue).submit
@@ -270,7 +270,7 @@ def test_idle_worker_is_not_lost_where_a_submit_is_interrupted_as_it_wakes_the_w
 
 
 def test_interrupted_member_of_a_group_and_its_group() -> None:
-    """What was there of the group stays, in its order."""
+    """Earlier members of the group stay, in their order."""
     with planned(1, stopped=True) as (scheduler, queue):
         order: list[int] = []
         group = core_of(scheduler).submission.group()
@@ -338,7 +338,7 @@ class Finished(Refusing):
 @pytest.mark.parametrize("state", ["waiting", "held back", "granted", "running", "done"])
 @pytest.mark.parametrize("hold", [False, True])
 def test_refused_submit_leaves_no_units_taken(state: str, hold: bool) -> None:
-    """Whatever has become of its task by then; also with *hold*, as nobody could release it."""
+    """In each *state* of its task; also with *hold*, as no task can release the units."""
     disk = Resource("disk", 2)
     gate, busy = Gate(), Gate()
     with planned(1, 4) as (scheduler, queue, other):
@@ -375,7 +375,7 @@ def test_refused_submit_leaves_no_units_taken(state: str, hold: bool) -> None:
 
 @pytest.mark.parametrize("state", ["waiting", "done"])
 def test_refused_submit_releases_what_it_was_to_release(state: str) -> None:
-    """As where its task is cancelled."""
+    """As if its task was cancelled."""
     disk = Resource("disk", 1)
     with planned(1) as (scheduler, queue):
         frame = queue.options(resources={disk: 1}, hold=True).submit(abs, -1)
@@ -394,7 +394,7 @@ RULES = ["resources", "release", "max_pending", "all", "failed"]
     "rule, busy", slow_but(("all", True), [(rule, busy) for rule in RULES for busy in (False, True)])
 )
 def test_ctrl_c_in_a_submit_with_rules_at_every_line(rule: str, busy: bool) -> None:
-    """Whatever it was to take, to release or to fill is free once all tasks have ended."""
+    """Units, holds and places of pending limits are free once all tasks have ended."""
     for step in range(1, 10_000):
         disk = Resource("disk", 2)
         gate = Gate()
@@ -437,7 +437,7 @@ def one(value: Any) -> Any:
 
 
 def new_queue(scheduler: Any, act: Callable[[Queue], object]) -> None:
-    """Make a queue, and do *act* with it.  It is not lost at once: Python swallows what strikes as it is."""
+    """Make a queue, and call *act* with it.  It is kept: Python swallows an exception in a finalizer."""
     queue = Queue(scheduler, 1, max_pending=1)
     scheduler.keeps = queue
     act(queue)
@@ -503,7 +503,7 @@ def test_ctrl_c_between_any_two_bytecodes(name: str) -> None:
 
 
 def test_ctrl_c_at_any_line_of_tasks_that_wait_inline() -> None:
-    """In the main thread: whatever was taken ends, and all that comes after runs."""
+    """In the main thread: tasks that were added end, and later tasks run."""
     for step in range(300, 1800, 7):
         with planned(1) as (scheduler, other):
             queue = Queue(scheduler, inline=True)
@@ -535,7 +535,7 @@ ACTS: dict[str, Callable[[Queue, Any, Any], object]] = {
 @pytest.mark.parametrize("order", slow_but("newest", ["newest", "oldest"]))
 @pytest.mark.parametrize("name", ACTS)
 def test_ctrl_c_at_many_lines(name: str, order: str) -> None:
-    """Nothing that was pending is lost: it ends, one way or the other, and who waits for it is told."""
+    """No pending task is lost: each ends with some outcome, and its waiters are woken."""
 
     for step in range(1 + 3 * (order == "oldest"), 10_000, 6):
         gate, outside = Gate(), Future[int]()
@@ -578,7 +578,7 @@ REQUESTS: dict[str, Callable[[Any], object]] = {
 
 @pytest.mark.parametrize("name", slow_but("iteration", REQUESTS))
 def test_ctrl_c_in_a_request_for_a_part_at_every_line(name: str) -> None:
-    """The task is none the worse: who asks once more gets what there is."""
+    """The task is as before: a second request gets the part."""
 
     def film(letters: str) -> Any:
         yield from letters
@@ -611,7 +611,7 @@ def test_ctrl_c_in_a_request_for_a_part_at_every_line(name: str) -> None:
 
 
 def test_ctrl_c_at_any_line_of_a_submit_that_gets_no_room() -> None:
-    """Its reservation does not stay."""
+    """Its place in the pending limit is free again."""
     step, struck = 0, True
     while struck:
         step += 1
@@ -682,7 +682,7 @@ def test_uninterrupted_leaves_other_handlers_alone(handler: Any, monkeypatch: py
 
 
 def test_uninterrupted_in_a_subinterpreter(monkeypatch: pytest.MonkeyPatch) -> None:
-    """There no signal strikes, and no handler may be set."""
+    """A subinterpreter gets no signals and may set no handler."""
 
     def refuse(*_: object) -> None:
         raise ValueError("signal only works in main thread of the main interpreter")
@@ -693,7 +693,7 @@ def test_uninterrupted_in_a_subinterpreter(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 class Struck3_14:
-    """A lock that is struck when it has been taken, as CPython 3.14 lets Ctrl-C do also in a ``with``."""
+    """A lock that raises after it was taken, as CPython 3.14 may raise Ctrl-C, also in a ``with``."""
 
     def __init__(self, lock: Any) -> None:
         self._lock = lock

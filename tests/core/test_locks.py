@@ -1,4 +1,4 @@
-"""What a lock guards is touched by nobody but its holder."""
+"""Only the holder of a lock touches what the lock guards."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from smqexec._workers.waits import ConditionWait
 
 
 class Held:
-    """A lock that knows who holds it."""
+    """A lock that knows whether the calling thread holds it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -98,7 +98,7 @@ ATOMIC = {"AtEnd.waiters.remove"}
 
 @pytest.fixture
 def touched(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """What was touched by who did not hold the lock, which is the same one for all schedulers here."""
+    """Return the touches by threads that did not hold the lock; all schedulers share one lock here."""
     found: list[str] = []
     lock = Held()
 

@@ -48,7 +48,7 @@ class Racers:
             self._end.wait()
 
     def race(self) -> list[object]:
-        """Let all lanes go at once; return what they returned or raised."""
+        """Start all functions at once; return their results or exceptions."""
         self._start.wait()
         self._end.wait()
         return self.found
@@ -64,7 +64,7 @@ class Racers:
 
 
 def spin(chance: random.Random) -> None:
-    """Waste a little time, so that each round meets another moment."""
+    """Spend a little time, another amount in each round."""
     for _ in range(chance.randrange(200)):
         pass
 
@@ -121,11 +121,11 @@ def test_race_between_wait_and_completion() -> None:
 
 
 def test_waiter_that_gives_up_while_the_task_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It leaves the list of those who wait while the others are being told: none may be missed."""
+    """The waiter leaves the list while other waiters are woken: none of them may be missed."""
     late = threading.local()
 
     class Wakes:
-        """Its thread was woken, but has stopped listening; the thread that wakes goes on only then."""
+        """The wakes of a waiter that gives up as it is woken: the waking thread goes on after that."""
 
         def __init__(self) -> None:
             self.told, self.gave_up = threading.Event(), threading.Event()
@@ -342,7 +342,7 @@ def test_hook_after_fork_knows_the_new_main_thread() -> None:
 
 
 def test_calls_that_end_in_many_threads_let_others_go() -> None:
-    """Each end gives a call away: none is left behind, and there are never more than may be there."""
+    """Each end starts another call: all calls are made, and never more than the limit at a time."""
     engine, seen = Manual(), []
 
     def end_some() -> None:

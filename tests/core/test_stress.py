@@ -62,7 +62,7 @@ def at_rest(scheduler: Scheduler) -> None:
 
 
 def describe(scheduler: Scheduler) -> None:
-    """Where *scheduler* is, for whoever looks for what hangs."""
+    """Print the state of *scheduler*, to find the reason of a hang."""
     print(scheduler, lock_of(scheduler), scheduler.why(), sep="\n")
     for slots in states_of(scheduler):
         print(slots.name, slots.counts(), f"{slots.limit=} {slots.idle=} {slots.coming=}")
@@ -119,11 +119,11 @@ def test_nothing_is_lost_or_run_twice_over_stops_from_four_threads(seed: int) ->
 
 
 class Failed(Exception):
-    """What tasks here raise."""
+    """The exception that tasks raise here."""
 
 
 def weight(value: Any) -> int:
-    """A number for whatever a task got as an argument."""
+    """Return a number that stands for *value*, an argument of a task."""
     if isinstance(value, Future):
         return outcome(value)
     if isinstance(value, list):
@@ -132,7 +132,7 @@ def weight(value: Any) -> int:
 
 
 def outcome(future: Future[Any]) -> int:
-    """A number for whatever became of *future*, which has at most the deadline to end."""
+    """Return a number that stands for the outcome of *future*, which must end within the deadline."""
     try:
         return weight(future.result(3 * DEADLINE))
     except (Failed, IndexError):
@@ -142,7 +142,7 @@ def outcome(future: Future[Any]) -> int:
 
 
 class Call:
-    """A submitted call: what the serial program needs to know of it."""
+    """A submitted call, with all that the serial program needs."""
 
     def __init__(
         self, number: int, kind: str, needs: list[Any], looks: list[Any], nests: list[object]
@@ -289,7 +289,7 @@ class World:
             self.complete_one()
 
     def pick(self, chance: random.Random) -> Any:
-        """A future that was made a while ago, or a part of what a generator gives."""
+        """Return a future that was made earlier, or an item of a generator task."""
         if not self.made or chance.random() < 0.05:
             future: Future[int] = Future()
             self.outside.append((future, chance.choice([1, 2, 3, Failed("outside"), None])))
