@@ -164,7 +164,7 @@ class JoinWait(Wait):
         elif queue is not None and queue not in self.seen:
             self.seen[queue] = len(self.seen)
             self._follow(wait for worker in queue.workers for _, wait in worker.waits)
-        elif type(node) is Foreign:  # None, of another executor, ends the frame
+        elif type(node) is Foreign:  # for a future of another executor `future` is None: this ends the frame
             self.frames.append((iter((node.future,)), None))
         if node._dependencies is not NONE:
             self.frames.append((iter(listed_dependencies(node)), owner))

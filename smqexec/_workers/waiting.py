@@ -142,8 +142,6 @@ def _run_next(wait: Wait) -> bool:
     with breakdown_on_error(core), Section(core):
         task = wait.take()
         has_work = task is None and wait.has_work()
-        if task is None and not has_work:
-            core.wake_condition_waiters()  # of several futures one has ended: blocked again, for `at_rest`
         if task is not None:
             # The task runs in the slot of the waiting task: the queue's counts of workers stay.
             worker = wait.homes[task._queue]
@@ -151,6 +149,8 @@ def _run_next(wait: Wait) -> bool:
             worker.task = task
             if worker.queue.has_rules:
                 starts = core.dispatcher.started(task)
+        elif not has_work:
+            core.wake_condition_waiters()  # of several futures one has ended: blocked again, for `at_rest`
     core.wake.start(starts)
     if task is not None:
         _nest(worker, task)
