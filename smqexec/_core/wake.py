@@ -14,13 +14,14 @@ All methods but `start` are called under the lock.  Those that wake workers retu
 
 from __future__ import annotations
 
+from _thread import start_new_thread
 from typing import Any
 
-from .._calls.interrupts import LOGGER, uninterrupted
+from .._calls.interrupts import LOGGER, elsewhere, uninterrupted
 from .._futures.future import FAILED, Failure
 from .._futures.task import Task
 from .._planner import READY
-from .exclusive import Section, breakdown_on_error
+from .exclusive import breakdown_on_error
 from .queue_state import QueueState, Worker
 from .state import Starts, State
 from .upward import SEARCH_LIMIT
@@ -116,19 +117,20 @@ class Wake:
                 try:
                     queue.pool.start(queue, worker)
                 except Exception as error:
-                    # A RecursionError of this line goes to the submitter, and `withdraw` removes the
-                    # worker.
-                    section = self._core.exclusive()
-                    with breakdown_on_error(self._core):
-                        self._start_failed(section, queue, worker, error)
+                    if submitted is None and isinstance(error, RecursionError):  # no stack is left here
+                        start_new_thread(elsewhere, (self._start_failed, (queue, worker, error)))
+                    else:
+                        self._start_failed(queue, worker, error)
                     if submitted is not None and submitted._stage == FAILED:
                         outcome: Failure = submitted._outcome
                         if outcome.exception is error:
                             raise
 
-    def _start_failed(self, section: Section, queue: QueueState, worker: Worker, error: Exception) -> None:
+    def _start_failed(self, queue: QueueState, worker: Worker, error: Exception) -> None:
         """Give up *worker*; if the queue has no other, fail its ready tasks."""
-        with section:
+        # A RecursionError of this line goes to the submitter, and `withdraw` removes the worker.
+        section, helpless = self._core.exclusive(), False
+        with breakdown_on_error(self._core), section:
             # The pool may have begun the worker before it raised: then the worker stays.  If the pool begins
             # the worker later, in another thread, `begin` returns None.
             if worker not in queue.workers or worker.thread is not None:
@@ -136,7 +138,7 @@ class Wake:
             queue.leave(worker)
             for search in list(queue.searches):
                 search.ready_without_worker()
-            helpless = queue.ready and not queue.workers
+            helpless = queue.ready > 0 and not queue.workers
         if helpless:
             message = "could not start a thread for queue %s; its ready tasks fail"
             LOGGER.error(message, queue.name, exc_info=error)

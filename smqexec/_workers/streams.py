@@ -12,11 +12,12 @@ do, the lock lets one of them end the item, and both remove it from `Stream.item
 
 from __future__ import annotations
 
+from _thread import start_new_thread
 from functools import partial
 from typing import Any
 
 from .._calls.frames import strip_ours
-from .._calls.interrupts import DEFERRED, call_deferred
+from .._calls.interrupts import DEFERRED, call_deferred, elsewhere
 from .._core.exclusive import breakdown_on_error
 from .._core.queue_state import QueueState
 from .._core.state import State
@@ -131,7 +132,10 @@ class Streams:
         except BaseException as error:  # such as SystemExit: by a method of the user's result
             strip_ours(error)
             known = Item._ended(FAILED, Failure(error))
-        self._end(item, known)
+        try:
+            self._end(item, known)
+        except RecursionError:  # no stack is left here; nobody else ends the item
+            start_new_thread(elsewhere, (self._end, (item, known)))
 
     def _end(self, item: Item[Any], known: Item[Any]) -> None:
         """End *item* as *known* has ended."""

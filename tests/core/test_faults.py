@@ -768,6 +768,21 @@ def test_at_the_bottom_of_a_recursion(act: str, inside: bool, caplog: pytest.Log
             healthy(queue, other)
 
 
+def test_resume_of_an_inline_queue_at_the_bottom_of_a_recursion() -> None:
+    """The task runs there, or fails; no part of its result and no dependent waits for ever."""
+    for frames in range(20, 80):
+        with planned(1, stopped=True) as (scheduler, other), Queue(scheduler, inline=True) as inline:
+            task = inline.submit(dict, a=1)
+            parts = [task["a"], task["b"]]
+            heir = other.submit(nothing, parts[0])
+            at_the_bottom(frames, lambda: settle_down(scheduler.resume))
+            scheduler.resume()
+            ends = wait([task, *parts, heir], DEADLINE)
+            for pending in ends.not_done:
+                pending.cancel()
+            assert not ends.not_done, frames
+
+
 # Handlers and finalizers that interrupt the very thread that holds the lock
 
 
