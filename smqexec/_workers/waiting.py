@@ -58,7 +58,7 @@ class Waiting:
     ) -> bool:
         """Block the calling thread until ``holds()``; return False after *timeout* seconds.
 
-        For the condition tasks of *queue* have to end; None: of all queues.  *warn* is called as by `block`.
+        The tasks of *queue*, or of all queues, have to end for that.  *warn* is as for `block`.
         """
         warn = warn or partial(self._core.warn_if_stalled, "tasks that run")
         with uninterrupted(), closing(ConditionWait(self._core, holds, queue, warn)) as wait:
