@@ -93,10 +93,9 @@ class Waiting:
 
 def at_work(scheduler: State, queue: QueueState | None = None) -> bool:
     """Return True if the calling thread runs a task of *scheduler*, and of *queue* if that is given."""
-    worker = CURRENT.worker
-    if worker is None or worker.queue.scheduler is not scheduler or not worker.tasks():
-        return False
-    return queue is None or worker.queue is queue
+    # The thread has several workers if it serves inline queues.
+    found = [worker.queue for worker in CURRENT.workers if worker.tasks()]
+    return any(each.scheduler is scheduler and queue in (None, each) for each in found)
 
 
 def wait_for(wait: Wait, end: float | None) -> bool:

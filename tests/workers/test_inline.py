@@ -377,6 +377,18 @@ def test_generator_that_is_due_in_another_thread_runs_nested() -> None:
         assert waiting.result(DEADLINE).result() == 1
 
 
+def test_shutdown_of_an_outer_queue_from_inside_a_task() -> None:
+    """The thread runs a task of each."""
+    with Scheduler() as scheduler:
+        outer, inner = Queue(scheduler, inline=True), Queue(scheduler, inline=True)
+
+        def program() -> BaseException | None:
+            return inner.submit(outer.shutdown).exception()
+
+        task = beside(outer.submit, program).result(DEADLINE)
+        assert "shutdown(wait=False)" in str(task.result(DEADLINE))
+
+
 def test_initializer(caplog: pytest.LogCaptureFixture) -> None:
     """Once, by the first worker."""
     done: list[int] = []
