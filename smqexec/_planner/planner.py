@@ -24,7 +24,13 @@ from .search import HELD_BACK
 
 
 class DependencyPlanner:
-    """The order of tasks that depend on each other, over several queues: "newest" or "oldest" first."""
+    """The order of tasks that depend on each other, over several queues: "newest" or "oldest" first.
+
+    Not thread-safe: the owner serialises all calls.  `order.take` starts the node that goes first.
+
+    Cost: O(1) for each node and dependency, and O(log n) for nodes that are not added or ready in order; the
+    steps of the searches of "newest" are counted in `order.steps`.  `rebuild` visits the whole graph.
+    """
 
     def __init__(self, order: str) -> None:
         if order not in ("newest", "oldest"):

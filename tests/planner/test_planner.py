@@ -390,6 +390,29 @@ def test_unknown_order() -> None:
         Planner("random")
 
 
+def test_held_back_task_that_is_ready_again_is_dropped() -> None:
+    plan = Plan()
+    plan.put("a b")
+    assert plan.take() == "b"
+    plan.done(plan.hold_back("b"))
+    plan.drop("b")
+    plan.check()
+    assert [plan.take(), plan.take()] == ["a", None]
+
+
+def test_search_skips_a_promoted_dependency_that_no_search_owns() -> None:
+    plan = Plan()
+    plan.put("r")
+    assert plan.take() == "r"
+    plan.put("y:r p x:yp q w:qy")
+    plan.promote("y")  # all its dependencies run, so it is in no line
+    assert [plan.take(), plan.take(), plan.take()] == ["q", "p", None]
+    plan.check()
+    for name in "qpr":
+        plan.done(name)
+    assert plan.run() == ["y", "w", "x"]
+
+
 def test_thing_that_was_late_and_comes_again_on_top_is_not_late() -> None:
     line, newer, older = Line(), Thing(2), Thing(1)
     line.push(newer)
