@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections import deque
 from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION, Future
 from concurrent.futures._base import CANCELLED_AND_NOTIFIED, FINISHED
-from contextlib import suppress
 from typing import Any
 
 from .join_search import JoinWait
@@ -85,5 +84,5 @@ class Completions(JoinWait):
         """Leave the lists of waiters of all pending futures; wait no more."""
         super().close()
         for future in self.pending.copy():
-            with future._condition, suppress(ValueError):
+            with future._condition:
                 future._waiters.remove(self)  # type: ignore[arg-type]

@@ -29,7 +29,7 @@ from weakref import WeakSet, ref
 
 from typing_extensions import override
 
-from .._calls.interrupts import elsewhere, headroom, uninterrupted, unmasked
+from .._calls.interrupts import elsewhere, headroom, unmasked
 from .._core.process import members
 from .._core.queue_state import CURRENT, QueueState, Worker
 from .._core.state import State
@@ -165,11 +165,10 @@ class InlinePool(Backend):
     def _serve(self, queue: QueueState, worker: Worker) -> None:
         """Run *worker*, then the workers that have become due."""
         headroom()
-        # Ctrl-C fails the running task.  It is masked between two tasks, where it would lose the worker.
-        with uninterrupted():
-            work(queue, worker, self._initialize)
-            while CURRENT.due:
-                CURRENT.due.popleft()()
+        # Ctrl-C fails the running task.  `Wake.start` masks it between two, where it would lose the worker.
+        work(queue, worker, self._initialize)
+        while CURRENT.due:
+            CURRENT.due.popleft()()
 
     def _initialize(self, queue: QueueState) -> bool:
         """Call the initializer unless it was called before; return False if it fails."""

@@ -308,6 +308,13 @@ def test_more_slots_than_one() -> None:
 
 
 @pytest.mark.skipif(not hasattr(signal, "raise_signal"), reason="needs raise_signal")
+def test_ctrl_c_interrupts_the_initializer() -> None:
+    queue = Queue(inline=True, initializer=signal.raise_signal, initargs=(signal.SIGINT,))
+    assert isinstance(queue.submit(int).exception(), BrokenExecutor)
+    assert queue._broken == "the initializer failed: KeyboardInterrupt()"
+
+
+@pytest.mark.skipif(not hasattr(signal, "raise_signal"), reason="needs raise_signal")
 def test_ctrl_c_fails_the_task_that_runs_and_no_other() -> None:
     with Queue(inline=True) as queue:
         struck = queue.submit(signal.raise_signal, signal.SIGINT)

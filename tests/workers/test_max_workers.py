@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, thread
 from typing import Any
 
 import pytest
 from gate import DEADLINE, Gate
 from internals import idle_in, lock_of, pool_of, state_of, workers_of
-from threads import planned, until
+from threads import beside, planned, until
 
 from smqexec import Queue, Scheduler
 
@@ -195,6 +195,26 @@ def test_worker_that_is_one_too_many_when_it_is_to_get_a_thread(monkeypatch: pyt
         assert [task.result(DEADLINE) for task in held] == [None, 1]
         until(lambda: idle_in(queue))
         assert queue.submit(abs, -1).result(DEADLINE) == 1
+
+
+def test_handler_that_interrupts_the_pool_between_its_two_locks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pool's own is held, and the one of all pools is not."""
+    tasks: list[Any] = []
+
+    class Interrupted:
+        def __enter__(self) -> None:
+            if not tasks:
+                tasks.append(None)
+                tasks.append(queue.submit(int))
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+    with planned(2) as (_, queue):
+        with monkeypatch.context() as patch:
+            patch.setattr(thread, "_global_shutdown_lock", Interrupted())
+            task = beside(queue.submit, int).result(DEADLINE)
+        assert (task.result(DEADLINE), tasks[1].result(DEADLINE)) == (0, 0)
 
 
 def test_up_when_all_are_busy_and_nothing_waits_for_a_slot() -> None:
