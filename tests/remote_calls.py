@@ -33,6 +33,22 @@ class OneWay:
         return int, ("one way",)
 
 
+def leave() -> None:
+    raise SystemExit("not unpickled")
+
+
+class Leaving:
+    """Ends the thread that unpickles it."""
+
+    def __reduce__(self) -> Any:
+        return leave, ()
+
+
+def yield_what_exits() -> Iterator[Any]:
+    yield 0
+    yield Leaving()
+
+
 class OneSided(OneWay, Exception):
     def __init__(self, *, why: str) -> None:
         super().__init__(why)

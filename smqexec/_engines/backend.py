@@ -248,9 +248,10 @@ class ExecutorBackend(Backend):
                 elif error is None:
                     value = Kept(future) if self.remote_values else future.result()
             except BaseException as raised:  # by *receiver*, or by a future of the executor's own class
+                strip_ours(raised)
                 error, future = raised, None
             if receiver is not None:
-                receiver.ended = True
+                receiver.task = None
             if error is None:
                 self._complete(worker, value)
             else:

@@ -14,11 +14,13 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import BrokenExecutor, Executor, Future
 from concurrent.futures.thread import BrokenThreadPool, ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
-from traceback import format_exception
+from traceback import walk_tb
 from typing import Any, ClassVar, NamedTuple
 
 from .._calls.callables import name_of
+from .._calls.frames import traceback_of
 from .._futures.remote_value import Remote
 from .._workers.pools import submitting
 from .receivers import Address, Receiver, local_address, perform
@@ -118,7 +120,7 @@ class Adapted(Engine):
 
     def explain(self, error: BaseException, fn: Any, args: Any, kwargs: Any) -> BaseException:
         # To pickle the parts before each call would do the work twice.
-        if self._in_threads or not any("pickl" in line.lower() for line in format_exception(error)):
+        if self._in_threads or not _is_of_pickling(error):
             return error
         from multiprocessing.reduction import ForkingPickler
 
@@ -133,6 +135,16 @@ class Adapted(Engine):
         explained = pickle.PicklingError(f"{name_of(fn)} can't be sent to {kind.__name__}: {part}")
         explained.__cause__ = error
         return explained
+
+
+def _is_of_pickling(error: BaseException) -> bool:
+    """Return True if *error* names pickling, or a module that pickles has raised it."""
+    words = [type(error).__name__]
+    with suppress(Exception):  # of the user's own class
+        words.append(str(error))
+    for frame, _ in walk_tb(traceback_of(error)):
+        words.append(str(frame.f_globals.get("__name__")))
+    return re.search("pickl|serializ|multiprocessing.reduction", " ".join(words), re.IGNORECASE) is not None
 
 
 def refused_part(

@@ -2,12 +2,14 @@
 
 The executor's worker calls `stream` in place of the generator function.  `stream` gives each value to the
 `Receiver` of the task, which publishes it.  The generator computes the next value when `Receiver.take` has
-returned; if `take` raises, the generator is closed.  So a stop or a cancellation acts between two values.
-When the call's future is done, all values are published, and the task ends as any other.
+returned True, else it is closed.  So a stop or a cancellation acts between two values.  The call of a closed
+generator returns: its executor must not try it again.  When the call's future is done, all values are
+published, and the task ends as any other.
 
 A worker in this interpreter calls the receiver itself.  Others connect to this process by a
-``multiprocessing.connection``, and prove that they know the secret that came with the call.  If a worker
-cannot connect (from another machine, for example), the call returns all values at its end.
+``multiprocessing.connection``, and prove that they know the secret that came with the call; this process
+listens once such a call was pickled.  If a worker cannot connect (from another machine, for example), the
+call returns all values at its end.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from typing import Any, NamedTuple, Protocol
 from weakref import WeakValueDictionary
 
 from .._calls.callables import is_iterator
+from .._calls.frames import strip_ours
 from .._calls.interrupts import uninterrupted
 from .._core.queue_state import Worker
 
@@ -56,20 +59,12 @@ def perform(fn: Callable[..., Any], args: Any, kwargs: Any) -> Any:
     try:
         return fn(*args, **kwargs)
     except BaseException as error:
-        portable = portable_error(error)
-        if portable is error:
-            raise
-        raise portable from error
-
-
-def portable_error(error: BaseException) -> BaseException:
-    """Return *error*; or an error with its text, if *error* can't be pickled and made again."""
-    try:
-        pickle.loads(pickle.dumps(error))
-    except Exception as reason:
-        text = f"the call raised {error!r}, and that can't be pickled and made again: {reason}"
-        return pickle.PicklingError(text)
-    return error
+        try:
+            pickle.loads(pickle.dumps(error))
+        except Exception as reason:
+            text = f"the call raised {error!r}, and that can't be pickled and made again: {reason}"
+            raise pickle.PicklingError(text) from error
+        raise
 
 
 def stream(address: Address, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> tuple[bool, Any]:
@@ -79,14 +74,16 @@ def stream(address: Address, fn: Callable[..., Any], /, *args: Any, **kwargs: An
     """
     receiver = address.connect()
     unsent: list[Any] = []
-    take = unsent.append if receiver is None else receiver.take
     try:
         made = fn(*args, **kwargs)
         if not is_iterator(type(made)):
             return False, made
         try:
             for value in made:
-                take(value)
+                if receiver is None:
+                    unsent.append(value)
+                elif not receiver.take(value):
+                    break
         finally:
             close = getattr(made, "close", None)
             if close is not None:
@@ -106,17 +103,15 @@ class RemoteReceiver:
         # How many values were sent; written by the worker.
         self._sent = 0
 
-    def take(self, value: Any) -> None:
-        """Send *value*; return, or raise the exception, when `Receiver.take` has done so."""
+    def take(self, value: Any) -> bool:
+        """Send *value*; return what `Receiver.take` has returned."""
         try:
             self.connection.send(value)
         except Exception as error:
             error.add_note(f"value {self._sent}, of type {type(value).__qualname__!r}, can't be sent")
             raise
         self._sent += 1
-        answer = self.connection.recv()
-        if answer is not None:
-            raise answer
+        return self.connection.recv()  # type: ignore[no-any-return]
 
 
 # In this process.
@@ -129,42 +124,47 @@ class Receiver:
     """
 
     def __init__(self, worker: Worker) -> None:
-        # Constant.
-        self._worker = worker
-        self._task: Any = worker.task
-        #: The call's future is done; the worker may go on for a while if the call was cancelled.  Written by
-        #: the backend.
-        self.ended = False
+        self._worker = worker  # constant
+        #: The task; None once the call's future is done: the call may go on for a while if it was cancelled,
+        #: and its executor may keep the future.  Written by the backend.
+        self.task: Any = worker.task
+        # Why the generator was closed.  Written by the thread that serves the worker.
+        self._error: BaseException | None = None
 
-    def take(self, value: Any) -> None:
-        """Publish *value*; return when the generator may go on.
-
-        Raises:
-            CancelledError: The task was cancelled.
-            ValueError: There are more values than announced.
-        """
-        task, scheduler = self._task, self._worker.queue.scheduler
-        with uninterrupted():
-            if self.ended:
-                raise CancelledError()
-            self._publish(value)
+    def take(self, value: Any) -> bool:
+        """Publish *value*; return True when the generator may go on, False if it is to be closed."""
+        task, scheduler = self.task, self._worker.queue.scheduler
+        if task is None:
+            return False
+        try:
+            with uninterrupted():
+                self._publish(value)
             # `stopped` and `cancel_requested` are read without the lock: a change that this misses is seen
             # after the next value.
             if scheduler.stopped:
-                scheduler.waiting.pause(task)
+                scheduler.waiting.pause(task)  # Ctrl-C ends this, if the executor makes calls in `submit`
             at_end = task._at_end
             if at_end is not None and at_end.cancel_requested:
                 raise CancelledError()
+        except Exception as error:
+            return self.refuse(error)
+        return True
+
+    def refuse(self, error: BaseException) -> bool:
+        """Let the task fail with *error*; return False, as `take` does."""
+        strip_ours(error)
+        self._error = error
+        return False
 
     def _publish(self, value: Any) -> None:
-        queue, stream = self._worker.queue, self._task._stream
-        index, most = len(stream.values), stream.length
+        queue, task = self._worker.queue, self.task
+        index, most = len(task._stream.values), task._stream.length
         if index == most:
             more = f"more values than the {most} that number_of_results announced"
             raise ValueError(f"the generator yielded {more}")
         if queue.scheduler.observers:
-            queue.scheduler.observers.notify("item", queue, self._task, self._worker.thread, index=index)
-        queue.scheduler.streams.publish(stream, value)
+            queue.scheduler.observers.notify("item", queue, task, self._worker.thread, index=index)
+        queue.scheduler.streams.publish(task._stream, value)
 
     def result(self, iterates: bool, value: Any) -> Any:
         """Return the result of the task, whose call of `stream` has returned *iterates* and *value*.
@@ -172,15 +172,17 @@ class Receiver:
         Raises:
             RuntimeError: The executor has made the call twice, and the second worker could not connect.
             ValueError: There are more values than announced.
+            BaseException: The generator was closed for it.
         """
         if not iterates:
             return value
-        stream = self._task._stream
-        if value and stream.values:
+        if self._error is not None:
+            raise self._error
+        if value and self.task._stream.values:
             raise RuntimeError(BEGUN_ANEW)
         for each in value:
             self._publish(each)
-        return self._worker.queue.scheduler.streams.close_stream(self._task)
+        return self._worker.queue.scheduler.streams.close_stream(self.task)
 
 
 # By key: the receivers of this interpreter to which no worker has connected.
@@ -191,15 +193,22 @@ class LocalAddress(NamedTuple):
     """The address of a receiver for workers on the same machine."""
 
     process: int  # the identifier of the receiver's process
-    listener: Any  # the address of the listener of the receiver's interpreter
-    secret: bytes  # the listener's
     key: bytes  # the receiver's, in its interpreter
+    listener: Any = None  # the address of the listener of that interpreter; None: this was never pickled
+    secret: bytes = b""  # the listener's
+
+    def __reduce__(self) -> Any:
+        # An interpreter whose calls stay within it needs no thread, socket and file.
+        listener, secret = listen(self.process) if self.listener is None else self[2:]
+        return LocalAddress, (self.process, self.key, listener, secret)
 
     def connect(self) -> Receiver | RemoteReceiver | None:
         # A forked process has a copy of the dictionary.
         receiver = _receivers.pop(self.key, None) if self.process == os.getpid() else None
         if receiver is not None:
             return receiver
+        if self.listener is None:
+            raise RuntimeError(BEGUN_ANEW)
         from multiprocessing.connection import Client
 
         try:
@@ -216,9 +225,8 @@ class LocalAddress(NamedTuple):
 
 def local_address(receiver: Receiver) -> LocalAddress:
     """Return the address at which a worker on this machine finds *receiver*."""
-    process, key = os.getpid(), os.urandom(16)
-    address = LocalAddress(process, *listen(process), key)
-    _receivers[key] = receiver
+    address = LocalAddress(os.getpid(), os.urandom(16))
+    _receivers[address.key] = receiver
     return address
 
 
@@ -262,10 +270,9 @@ def serve(connection: Any, receiver: Receiver) -> None:
     with suppress(EOFError, OSError):
         while True:
             message = connection.recv_bytes()
-            error: BaseException | None = None
             try:
-                receiver.take(pickle.loads(message))
-            except Exception as raised:  # by `take`, or the value can't be unpickled
-                error = portable_error(raised)
-            connection.send(error)
-            del message, error
+                going = receiver.take(pickle.loads(message))
+            except BaseException as error:  # the value can't be unpickled
+                going = receiver.refuse(error)
+            connection.send(going)
+            del message

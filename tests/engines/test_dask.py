@@ -28,6 +28,7 @@ from gate import Gate  # noqa: E402
 from threads import beside  # noqa: E402
 
 from smqexec import Item, Queue, Scheduler, Task, number_of_results  # noqa: E402
+from smqexec._engines.dask import connection  # noqa: E402
 from smqexec._engines.dask.calls import in_loop  # noqa: E402
 from smqexec.dask import BrokenCluster, CallLost, ClusterFuture, DaskExecutor  # noqa: E402
 
@@ -690,6 +691,18 @@ def test_a_value_that_cannot_be_pickled_fails_its_generator(queues: Any) -> None
     task = remote.submit(calls.unpicklable_second)
     assert task[0].result(DEADLINE) == 0
     assert task.exception(DEADLINE) is not None
+
+
+def test_the_connection_of_a_generator_ends_with_it(queues: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Dask's scheduler would log an error for each `get` that waits in vain."""
+    monkeypatch.setattr(connection, "POLLING", 1000.0)
+    _, remote, _ = queues
+    assert remote.submit(calls.counting, 2).result(DEADLINE) == [0, 1]
+
+    def serves(thread: threading.Thread) -> bool:
+        return thread.name == "smqexec-values" and not thread.daemon
+
+    threads.until(lambda: not any(map(serves, threading.enumerate())), 0.01)
 
 
 def test_a_function_that_only_seems_to_generate_gives_its_value(queues: Any) -> None:

@@ -376,6 +376,22 @@ def test_only_errors_of_pickling_are_explained() -> None:
     assert explained.__cause__ is pickling
 
 
+class Odd(SyntaxError):
+    """Can't be formatted as a syntax error."""
+
+    text = 5  # type: ignore[assignment]
+
+
+def test_error_of_a_call_that_was_made_is_not_taken_for_one_of_pickling() -> None:
+    def load_pickle(_: object) -> None:
+        raise Odd("bad frame", ("plan", 1, 1, "x"))
+
+    with Scheduler() as scheduler:
+        queue = Queue(scheduler, 1, executor=Inline())
+        assert isinstance(queue.submit(load_pickle, threading.Lock()).exception(DEADLINE), Odd)
+        assert queue.submit(abs, -1).result(DEADLINE) == 1
+
+
 class Interrupted(ThreadPoolExecutor):
     """A pool whose next `submit` is interrupted by a signal handler, while the pool's lock is held."""
 

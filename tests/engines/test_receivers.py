@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pickle
+import signal
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -14,9 +17,10 @@ from typing import Any
 
 import pytest
 import remote_calls
+from engines import Inline
 from gate import DEADLINE
-from internals import receivers, stream_of
-from threads import beside
+from internals import core_of, receivers, stream_of
+from threads import beside, until_gone, without_collector
 
 from smqexec import Queue, Scheduler, number_of_results
 
@@ -31,10 +35,12 @@ class Pool(ThreadPoolExecutor):
 
     def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
         address, *rest = args
+        if self.changed:
+            address = pickle.loads(pickle.dumps(address))._replace(**self.changed)
 
         def call() -> Any:
             for _ in range(self.times):
-                outcome = fn(address._replace(**self.changed), *rest, **kwargs)
+                outcome = fn(address, *rest, **kwargs)
             return outcome
 
         return super().submit(call)
@@ -146,6 +152,13 @@ def test_value_that_can_not_be_unpickled_closes_the_generator() -> None:
             task.result(DEADLINE)
 
 
+def test_value_that_ends_the_thread_that_unpickles_it_fails_the_task() -> None:
+    with queue_on(far()) as queue:
+        task = queue.submit(remote_calls.yield_what_exits)
+        assert isinstance(task.exception(DEADLINE), SystemExit)
+        assert task[0].result(DEADLINE) == 0
+
+
 def test_worker_that_can_not_connect_returns_all_values() -> None:
     with queue_on(unreachable()) as queue:
         task = queue.submit(count, 3)
@@ -178,6 +191,91 @@ def test_values_within_an_interpreter_are_the_same_objects() -> None:
 
     with queue_on(Pool()) as queue:
         assert queue.submit(one).result(DEADLINE)[0] is made
+
+
+def test_generator_in_a_thread_needs_no_listener(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A subinterpreter may have no daemon threads, and a sandbox no sockets."""
+    monkeypatch.setattr(receivers, "listen", None)
+    with queue_on(Pool()) as queue:
+        assert queue.submit(count, 2).result(DEADLINE) == [0, 1]
+
+
+class Insisting(Pool):
+    """A pool that makes a call that has failed a second time, as an executor with retries does."""
+
+    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+        def call(*args: Any) -> Any:
+            try:
+                return fn(*args)
+            except Exception:
+                return fn(*args)
+
+        return super().submit(call, *args, **kwargs)
+
+
+@pytest.mark.parametrize("changed", [{}, {"process": 0}], ids=["near", "far"])
+def test_executor_does_not_retry_the_call_of_a_closed_generator(changed: Any) -> None:
+    def endless() -> Iterator[int]:
+        while True:
+            yield 1
+
+    with queue_on(Insisting(**changed)) as queue:
+        task = queue.submit(endless)
+        assert task[0].result(DEADLINE) == 1
+        task.cancel()
+        with pytest.raises(CancelledError):
+            task.result(DEADLINE)
+        assert task.cancelled()
+        announced = queue.submit(number_of_results(lambda: 1)(endless))
+        with pytest.raises(ValueError, match="more values than the 1"):
+            announced.result(DEADLINE)
+
+
+@pytest.mark.parametrize("end", ["result", "failure", "too many"])
+def test_executor_that_keeps_its_futures_keeps_no_generator_task(end: str) -> None:
+    class Value:
+        pass
+
+    class Keeping(Pool):
+        def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+            future = super().submit(fn, *args, **kwargs)
+            kept.append(future)
+            return future
+
+    @number_of_results(lambda: 1 if end == "too many" else 2)
+    def values() -> Iterator[Value]:
+        yield Value()
+        yield Value()
+        if end == "failure":
+            raise ValueError("shutter stuck")
+
+    kept: list[Any] = []
+    with without_collector(), queue_on(Keeping()) as queue:
+        task = queue.submit(values)
+        error = task.exception(DEADLINE)
+        assert (error is None) == (end == "result")
+        gone = [weakref.ref(task), weakref.ref(task[0].result(DEADLINE))]
+        del task, error
+        until_gone(*gone)
+
+
+def test_ctrl_c_is_open_in_the_pause_of_a_generator_that_runs_inside_submit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    handlers: list[Any] = []
+    with Scheduler() as scheduler:
+
+        def note(*_: Any) -> None:
+            handlers.append(signal.getsignal(signal.SIGINT))
+
+        monkeypatch.setattr(type(core_of(scheduler).waiting), "pause", note)
+
+        def frames() -> Iterator[int]:
+            with scheduler.stop():
+                yield 0
+
+        assert Queue(scheduler, 1, executor=Inline()).submit(frames).result(DEADLINE) == [0]
+    assert handlers == [signal.getsignal(signal.SIGINT)]
 
 
 @near_and_far
@@ -251,7 +349,7 @@ def test_generator_is_closed_if_the_executor_cancels_its_future_while_it_runs() 
         assert task[0].result(DEADLINE) == 1
         task.cancel()
         assert task.cancelled()
-        assert isinstance(calls[0].exception(DEADLINE), CancelledError)
+        assert calls[0].result(DEADLINE) == (True, [])
 
 
 def test_strangers_are_ignored() -> None:

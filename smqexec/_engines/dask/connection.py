@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import threading
 import uuid
-from concurrent.futures import CancelledError
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -26,6 +25,8 @@ from .calls import in_loop
 
 # The first word to the worker, and the seconds that the worker waits for it: it is sent before the call.
 BEGIN, BEGINNING = "begin", 1.0
+# The worker's last word: no value has an empty pickle.
+END = b""
 # Seconds after which a worker that waits for an answer asks whether its call was cancelled.
 WANTED = 5.0
 # Seconds after which this process, which waits for a value, asks whether the call has ended.
@@ -57,17 +58,18 @@ class _WorkerEnd:  # pragma: no cover - used on workers
         self.values.put(pickle.dumps(value))
 
     def recv(self) -> Any:
-        """Return the answer; raise CancelledError if the call was cancelled."""
+        """Return the answer; False if the call was cancelled."""
         while True:
             with suppress(TimeoutError):
-                return pickle.loads(self.answers.get(timeout=WANTED))
+                return self.answers.get(timeout=WANTED)
             worker = get_worker()
             task = worker.state.tasks.get(worker.get_current_task())
             if task is None or task.state == "cancelled":
-                raise CancelledError
+                return False
 
     def close(self) -> None:
         with suppress(Exception):  # the cluster is gone
+            self.values.put(END)  # Dask's scheduler logs each `get` that waits in vain
             self.values.close()  # the scheduler keeps a queue until each client that named it closes it
             self.answers.close()
 
@@ -91,13 +93,16 @@ class ClusterConnection:
             self._values.close()
             self._answers.close()
 
-    def send(self, error: BaseException | None) -> None:
-        in_loop(self._client, self._answers.put, pickle.dumps(error))
+    def send(self, going: bool) -> None:
+        in_loop(self._client, self._answers.put, going)
 
     def recv_bytes(self) -> bytes:
-        while not self._receiver.ended:
+        while self._receiver.task is not None:
             with suppress(TimeoutError):
-                return in_loop(self._client, self._values.get, POLLING)  # type: ignore[no-any-return]
+                pickled: bytes = in_loop(self._client, self._values.get, POLLING)
+                if pickled == END:
+                    break
+                return pickled
         raise EOFError
 
 
