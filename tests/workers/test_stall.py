@@ -196,7 +196,7 @@ def test_free_slot_may_run_a_ready_task(monkeypatch: pytest.MonkeyPatch) -> None
         awaited = other.submit(abs, -1)
         waiting = queue.submit(lambda: awaited.result())
         until(lambda: blocked_on(awaited))
-        assert stall.stalled(core_of(scheduler))
+        until(lambda: stall.stalled(core_of(scheduler)))  # the wait begins after it is there
         with monkeypatch.context() as patch:
             patch.setattr(threading.Thread, "start", refuse)
             ready = queue.submit(abs, -2)
