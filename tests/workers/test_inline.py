@@ -133,6 +133,7 @@ def test_task_goes_on_after_another_was_nested_in_an_outer_worker() -> None:
     """A checkpoint is that of the inner task again."""
 
     def inner() -> None:
+        one.submit(int).result(DEADLINE)
         one.submit(tasks[0].cancel).result(DEADLINE)
         checkpoint()
 

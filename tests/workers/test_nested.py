@@ -744,9 +744,30 @@ def test_task_that_waits_for_its_dependent() -> None:
         task = queue.submit(lambda: heir.result())
         heir = other.submit(isinstance, settled(task), Future)
         scheduler.resume()
-        with pytest.raises(RuntimeError, match="waiting would never end"):
+        with pytest.raises(RuntimeError, match="waiting would never end") as raised:
             task.result(DEADLINE)
+        assert "Settled" not in str(raised.value)
         assert heir.result(DEADLINE) is True
+
+
+def test_cycle_through_the_inner_of_two_tasks_of_a_thread() -> None:
+    """The outer one is found before, by what it waits for itself."""
+    with planned(1, 1) as (_, one, two):
+        asks = Gate()
+        box: list[Any] = []
+        task = one.submit(lambda: asks.enter() or box[0].result())
+        asks.wait_entered()
+        far = one.submit(str, one.submit(str, task))
+
+        def outer() -> None:
+            box.append(two.submit(far.result))
+            one.submit(lambda *_: None, box[0], task).result()
+
+        two.submit(outer)
+        until(lambda: any(len(worker.waits) == 2 for worker in workers_of(two)))
+        asks.open()
+        with pytest.raises(RuntimeError, match="would never end"):
+            task.result(DEADLINE)
 
 
 def test_cycle_through_a_wait_of_another_scheduler_is_no_error() -> None:
