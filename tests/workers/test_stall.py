@@ -165,8 +165,8 @@ def test_innermost_wait_decides(monkeypatch: pytest.MonkeyPatch) -> None:
 
         task = queue.submit(program)
         until(lambda: blocked_on(awaited))
-        (search,) = (each for each in searches_in(queue) if each.frames)  # the outer one is not through
         until(lambda: stall.stalled(core_of(scheduler)))
+        (search,) = (each for each in searches_in(queue) if each.frames)  # the outer one is not through
         assert search.frames and locked and all(locked)
         outer.resume()
         assert task.result(DEADLINE) == 0
