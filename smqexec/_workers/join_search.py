@@ -57,6 +57,11 @@ class JoinWait(Wait):
         self.frames = deque([(self.futures(), None)])
         self.ready = []
 
+    @override
+    def close(self) -> None:
+        super().close()
+        self.frames = deque()  # the outermost frame refers to this wait, which would keep what has ended
+
     # Events.  If the lock that is held is not that of the worker's scheduler, these look up single entries of
     # `seen`, and append to `frames`: both are atomic.
 

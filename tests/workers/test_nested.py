@@ -530,6 +530,18 @@ def test_waiting_task_keeps_nothing_that_has_ended() -> None:
         assert task.result(DEADLINE) is None
 
 
+def test_wait_whose_search_is_not_over_keeps_nothing_after_its_end() -> None:
+    """The awaited task runs nested, and the wait is over before the search has looked for more."""
+    with planned(1) as (_, queue), without_collector():
+
+        def program() -> list[Any]:
+            tasks = [queue.submit(set), queue.submit(set), queue.submit(set)]
+            results = [tasks[0].result(), *(task.result() for task in smqexec.wait(tasks[1:]).done)]
+            return [*map(weakref.ref, results), *map(weakref.ref, tasks)]
+
+        until_gone(*queue.submit(program).result(DEADLINE))
+
+
 def test_waits_for_conditions_leave_under_the_lock() -> None:
     """Else the thread that holds it would go over a dict that changes."""
 
