@@ -450,6 +450,17 @@ def test_no_thread_runs_a_task_before_the_initializer_has_ended(fails: bool) -> 
     queue.shutdown()
 
 
+def test_worker_that_is_due_begins_in_a_wait_of_the_initializer() -> None:
+    def initialize() -> None:
+        tasks.append(queue.submit(int))
+        assert not smqexec.wait([Future[int]()], 0.001).done
+
+    tasks: list[Any] = []
+    queue = Queue(2, inline=True, initializer=initialize)
+    task = beside(queue.submit, int).result(DEADLINE)
+    assert (task.result(DEADLINE), tasks[0].result(DEADLINE)) == (0, 0)
+
+
 def test_bad_arguments() -> None:
     with ThreadPoolExecutor(1) as pool, pytest.raises(TypeError, match="exclude each other"):
         Queue(executor=pool, inline=True)

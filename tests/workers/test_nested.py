@@ -357,14 +357,19 @@ def test_search_records_nothing_that_has_ended() -> None:
 
 
 def test_all_waits_in_the_needed_slot_are_followed() -> None:
-    """The slot is free only when the outer task has ended, too, which waits for another task of ours."""
-    with planned(1, 1) as (_, one, two):
-        asks = Gate()
+    """The outer task, too, waits for a task of ours, before it lets the needed one become ready."""
+    with planned(1, 1, 1) as (_, one, two, three):
+        asks, (gate, held) = Gate(), occupy(three, 0)
+
+        def outer() -> None:
+            two.submit(max, two.submit(one.submit(int).result), one.submit(int)).result()
+            gate.open()
+
         task = one.submit(lambda: asks.enter() or pending.result(DEADLINE))
         asks.wait_entered()
-        two.submit(lambda: two.submit(max, two.submit(one.submit(int).result), one.submit(int)).result())
+        two.submit(outer)
         until(lambda: any(len(worker.waits) == 2 for worker in workers_of(two)))
-        pending = two.submit(int)
+        pending = two.submit(int, held)
         asks.open()
         assert task.result(DEADLINE) == 0
 

@@ -257,7 +257,8 @@ def test_future_of_another_executor_is_told_at_the_end_alone(
     outside: Future[int] = Future()
     with planned(1) as (scheduler, queue):
         task = queue.submit(abs, outside)
-        waiting = [beside(task.result), beside(scheduler.wait), beside(smqexec.wait, [task, outside])]
+        waiting = [beside(task.result), beside(scheduler.wait)]
+        waiting += [beside(smqexec.wait, futures) for futures in ([task, outside], [outside])]
         waiting.append(Queue(1).submit(lambda: smqexec.wait([Queue(1).submit(abs, outside), outside])))
         until(lambda: len(found) > 10)
         assert not any(found) and not caplog.records
