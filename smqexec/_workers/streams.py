@@ -127,6 +127,8 @@ class Streams:
 
     def _end_part(self, item: Item[Any], key: Any, task: Task[Any]) -> None:
         """End *item* as ``result[key]`` of *task*, which has ended."""
+        if item.done():  # cancelled: nobody wants a call of the user's method
+            return
         try:
             known = task._ended_part(key)
         except BaseException as error:  # such as SystemExit: by a method of the user's result

@@ -452,6 +452,23 @@ def test_item_is_cancelled_before_it_fails() -> None:
         assert isinstance(task[0].exception(0), IndexError)
 
 
+def test_part_that_was_cancelled_is_not_cut() -> None:
+    asked: list[str] = []
+
+    class Result:
+        def __getitem__(self, key: str) -> int:
+            asked.append(key)
+            return 1
+
+    with planned(1, stopped=True) as (scheduler, queue):
+        task = queue.submit(Result)
+        assert task["cancelled"].cancel()
+        wanted = task["wanted"]
+        scheduler.resume()
+        assert wanted.result(DEADLINE) == 1
+    assert asked == ["wanted"]
+
+
 def test_part_is_cancelled_before_it_is_cut() -> None:
     """By a callback of another part, which comes first."""
     with planned(1, stopped=True) as (scheduler, queue):
