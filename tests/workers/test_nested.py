@@ -433,6 +433,18 @@ def test_search_never_holds_two_locks(step: str, monkeypatch: pytest.MonkeyPatch
         assert task.result(DEADLINE) == 0
 
 
+def test_error_of_ours_under_the_lock_of_another_scheduler(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The search has its own lock again as the error leaves it: so the error is told, and no other."""
+    visit = JoinWait._visit
+    monkeypatch.setattr(JoinWait, "_visit", lambda *args: 1 / 0 if far in args else visit(*args))
+    with planned(1) as (_, one), planned(1, stopped=True) as (another, two):
+        far = two.submit(int)
+        task = one.submit(one.submit(abs, far).result)
+        assert isinstance(task.exception(DEADLINE), ZeroDivisionError)
+        another.resume()
+        assert far.result(DEADLINE) == 0
+
+
 def test_search_that_is_extended_as_a_frame_ends() -> None:
     """Under another scheduler's lock: so at any moment of a step."""
     with planned(1) as (_, one), planned(1) as (_, two):
