@@ -58,7 +58,7 @@ from .searches import Searches
 
 
 class NewestFirst(Searches):
-    """The order described above.  `_settle` is a short cut: `take` is exact without it."""
+    """The order described above.  `_settle_one` is a short cut: `take` is exact without it."""
 
     new_line = Line
 
@@ -112,8 +112,13 @@ class NewestFirst(Searches):
             queue.running += 1  # else one less runs, and one more
         else:
             ended._stage = DONE
-            if ended._dependents is not None and (node := self._settle(queue, ended)) is not None:
-                return node
+            dependents = ended._dependents
+            if dependents is not None:
+                ended._dependents = None
+                if type(dependents) is list:
+                    settle(self, dependents)
+                elif (node := self._settle_one(queue, dependents)) is not None:
+                    return node
         line, todo = queue.line, self.todo
         while True:
             # The first of both lines, if no late thing has a higher number: see ``line``.
@@ -136,7 +141,10 @@ class NewestFirst(Searches):
                 return None
             if first is not GAP:
                 steps = self.steps
-                node = self._look(first, queue, limit)
+                if type(first) is Search:
+                    node = self._advance(first, queue, limit)
+                else:
+                    node = self._look(first, queue, limit)
                 if node is not None:
                     break
                 limit -= self.steps - steps
@@ -158,12 +166,8 @@ class NewestFirst(Searches):
             node._dependencies = NONE
         return node
 
-    def _settle(self, queue: PlannedQueue, ended: Any) -> Any:
-        """Count *ended* as done; start and return its only dependent, if that surely goes first."""
-        node, ended._dependents = ended._dependents, None
-        if type(node) is list:
-            settle(self, node)
-            return None
+    def _settle_one(self, queue: PlannedQueue, node: Any) -> Any:
+        """Count one dependency of *node* as done; start and return *node*, if it surely goes first."""
         missing = node._missing
         if missing > 1:
             node._missing = missing - 1  # `settle`, written out
@@ -187,9 +191,7 @@ class NewestFirst(Searches):
         return node
 
     def _look(self, first: Any, queue: PlannedQueue, limit: int) -> Any:
-        """Search at *first*, the first of `todo`; return the node of *queue* that goes first, if found."""
-        if type(first) is Search:
-            return self._advance(first, queue, limit)
+        """Search at *first*, a node on top of `todo`; return the node of *queue* to start, if found."""
         if first._stage == WAITING:
             return self.begin(first, queue, limit)
         # A node of another queue, which became ready in `todo`: see `list_ready`.

@@ -178,11 +178,12 @@ class Searches:
 
         None after *limit* steps, or if the search is at its end.
         """
-        frames, number, todo, steps = search.frames, search._number, self.todo, self.steps
+        frames, number, todo = search.frames, search._number, self.todo
         needs: Any = NONE  # the list that is visited: the dependencies of a node
         index = count = 0
         node: Any = None
-        for self.steps in range(steps + 1, steps + limit + 1):
+        first = self.steps + 1
+        for self.steps in range(first, first + limit):
             while index >= count:  # the list is at its end
                 if not frames and not search.later:
                     self.steps -= 1  # nothing is left to look at
@@ -220,7 +221,6 @@ class Searches:
             if state == READY and node._queue is queue:
                 if 2 * todo.gaps > len(todo.things) + SWEEP_FROM:
                     todo.sweep()  # a long search leaves gaps, and may be the last change for a long time
-                node._search = None
                 return node
             search.highest = node._place = search.highest + 1
             node._search = search
