@@ -1474,7 +1474,7 @@ def test_cancel_with_dependencies_spares_a_generator_task_that_is_needed(name: s
         items = task[0:2]
         NEEDS[name](queue, task)
         if name.startswith("thread"):
-            until(lambda: any(blocked_on(item) for item in stream_of(task).items.values()))
+            until(lambda: any(blocked_on(item) for item in stream_of(task).items.copy().values()))
         assert queue.submit(str, items[0]).cancel(dependencies=True)
         assert not task.cancelled()
         scheduler.resume()
