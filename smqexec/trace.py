@@ -68,7 +68,7 @@ def record(scheduler: Scheduler, path: str | os.PathLike[str]) -> Recording:
         OSError: The file can't be written.  If that happens later, it is logged, and the recording ends.
         ValueError: Another recording is writing that file.
 
-    Cost: 2 to 2.5 µs for each submit, start, item and end; more without the interpreter lock
+    Cost: 1.6 to 1.8 µs for each submit, start, item and end; more without the interpreter lock
     (``python -m benchmarks --only trace``).  Some 250 bytes of the file for each task; in memory, a record
     of each pending task, and at most some 30 MB.
     """
