@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import concurrent.futures
-import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION, CancelledError, Future
 from concurrent.futures._base import DoneAndNotDoneFutures
@@ -11,6 +10,7 @@ from contextlib import closing
 from typing import Any, TypeVar
 
 from ._core.queue_state import CURRENT
+from ._futures.deadlines import deadline
 from ._workers.completions import Completions
 from ._workers.waiting import wait_for
 
@@ -58,7 +58,7 @@ def wait(
     futures = set(fs)
     if not futures or return_when not in (FIRST_COMPLETED, FIRST_EXCEPTION, ALL_COMPLETED):
         return concurrent.futures.wait(futures, timeout, return_when)
-    end = None if timeout is None else time.monotonic() + timeout
+    end = deadline(timeout)
     with closing(Completions(futures, return_when)) as completions:
         wait_for(completions, end)
         not_done = completions.awaited()  # a copy: the thread that ends a future may change it at any time
@@ -71,7 +71,7 @@ def as_completed(fs: Iterable[F], timeout: float | None = None) -> Iterator[F]:
     Raises:
         TimeoutError: By the iterator, after *timeout* seconds, once a nested task that was begun has ended.
     """
-    end = None if timeout is None else time.monotonic() + timeout
+    end = deadline(timeout)
     return _as_completed(set(fs), end)
 
 

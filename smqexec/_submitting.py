@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future
@@ -14,6 +13,7 @@ from ._calls.arguments import ONE, encode
 from ._calls.callables import Plain
 from ._calls.kinds import Raw, settled
 from ._core.queue_state import QueueState
+from ._futures.deadlines import deadline, left
 from ._futures.items import Item
 from ._futures.task import Task
 from ._limits.options import Options
@@ -165,7 +165,7 @@ class Submits:
             raise TypeError("buffersize must be an integer or None")
         if buffersize is not None and buffersize < 1:
             raise ValueError("buffersize must be None or > 0")
-        end = None if timeout is None else timeout + time.monotonic()
+        end = deadline(timeout)
         submit = self._item_submitter(fn, end)
         calls = zip(*iterables, strict=False)
         tasks: deque[Task[Any]] = deque()
@@ -192,8 +192,9 @@ class Submits:
             if overridden:  # by a subclass of `Queue`, which wants to see the items, too
                 return queue.submit(fn, *call)
             args, form = encode(call, None)
-            if end is not None and state.pending_limit is not None:
-                timed = options.within(end - time.monotonic())
+            seconds = None if state.pending_limit is None else left(end)
+            if seconds is not None:
+                timed = options.within(seconds)
                 return admission.add(state, called(fn), args, form, group, timed)
             return add(state, fn if callable(fn) else called(fn), args, form, group)
 
@@ -229,7 +230,7 @@ def _results(tasks: deque[Any], end: float | None, more: Iterator[Any]) -> Itera
     try:
         while tasks:
             tasks.extend(islice(more, 1))
-            yield _take(tasks, None if end is None else end - time.monotonic())
+            yield _take(tasks, left(end))
     finally:
         _cancel(tasks)
 

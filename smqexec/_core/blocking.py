@@ -6,9 +6,9 @@ No thread watches others: only a thread that has already blocked for 5 seconds p
 from __future__ import annotations
 
 from collections.abc import Callable
-from threading import TIMEOUT_MAX
-from time import monotonic
 from typing import Any
+
+from .._futures.deadlines import bounded, deadline, left
 
 # Seconds between two questions of a thread.
 PATIENCE = 5.0
@@ -19,18 +19,17 @@ def block(wait: Callable[[float | None], bool], timeout: float | None, warn: Cal
 
     Call *warn* each `PATIENCE` seconds, until it returns True: it has logged that the wait may never end.
     """
-    end = None if timeout is None else monotonic() + timeout
-    left = timeout
-    while left is None or left > PATIENCE:
+    end, seconds = deadline(timeout), timeout
+    while seconds is None or seconds > PATIENCE:
         if wait(PATIENCE):
             return True
-        left = None if end is None else end - monotonic()
+        seconds = left(end)
         if warn():
             break
-    return wait(left)
+    return wait(seconds)
 
 
 def acquire(lock: Any, timeout: float | None) -> bool:
     """Acquire *lock* within *timeout* seconds, and return True; else return False.  None: no limit."""
-    seconds = -1 if timeout is None else min(max(timeout, 0), TIMEOUT_MAX)
-    return lock.acquire(timeout=seconds)  # type: ignore[no-any-return]
+    seconds = bounded(timeout)
+    return lock.acquire(timeout=-1 if seconds is None else seconds)  # type: ignore[no-any-return]

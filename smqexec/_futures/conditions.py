@@ -13,11 +13,12 @@ from __future__ import annotations
 from concurrent.futures._base import _Waiter
 from contextlib import suppress
 from queue import Empty, SimpleQueue
-from threading import TIMEOUT_MAX, Event, RLock, local
+from threading import Event, RLock, local
 from typing import Any
 from weakref import ref
 
 from .._planner import DONE
+from .deadlines import bounded
 
 
 class Held(local):
@@ -91,4 +92,4 @@ class WaiterEvent(SimpleQueue[None]):
 
     def wait(self, timeout: float | None = None) -> None:
         with suppress(Empty):
-            self.get(timeout=None if timeout is None else min(max(timeout, 0), TIMEOUT_MAX))
+            self.get(timeout=bounded(timeout))

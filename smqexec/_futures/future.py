@@ -19,7 +19,6 @@ from concurrent.futures import CancelledError, Future
 from concurrent.futures._base import CANCELLED_AND_NOTIFIED, FINISHED, PENDING
 from concurrent.futures._base import RUNNING as RUNNING_STATE
 from threading import Thread
-from time import monotonic
 from typing import Any, Literal, Never, TypeVar
 from weakref import ref
 
@@ -30,6 +29,7 @@ from .._calls.interrupts import keep, unmasked
 from .._planner import DONE, DROPPED, NONE, RUNNING, Node
 from .at_end import AtEnd
 from .conditions import HELD, Condition
+from .deadlines import deadline, left
 from .owner import Home
 from .remote_value import Kept, fetched, snapshot
 
@@ -44,11 +44,6 @@ STATE_NAMES = ("waiting", "ready", "running", "done", "dropped", "failed", "canc
 _FUTURE_STATES = {RUNNING: RUNNING_STATE, DONE: FINISHED, FAILED: FINISHED, CANCELLED: CANCELLED_AND_NOTIFIED}
 
 LOGGER = logging.getLogger("concurrent.futures")  # where users look for failing callbacks
-
-
-def _left(end: float | None) -> float | None:
-    """Return the seconds until the time *end* of the monotonic clock."""
-    return None if end is None else end - monotonic()
 
 
 class Failure:
@@ -129,14 +124,14 @@ class PlannedFuture(Node, Future[R]):
         """
         if self._stage == DONE and type(self._outcome) is not Kept:
             return self._outcome  # type: ignore[no-any-return]
-        end = None if timeout is None else monotonic() + timeout
+        end = deadline(timeout)
         outcome: Any = None
         try:
             failed = self._await_end(timeout) == FAILED
             outcome = self._outcome
             if failed:
                 raise BaseException.with_traceback(outcome.exception, outcome.traceback)
-            return outcome.future.result(_left(end)) if type(outcome) is Kept else outcome  # type: ignore[no-any-return]
+            return outcome.future.result(left(end)) if type(outcome) is Kept else outcome  # type: ignore[no-any-return]
         finally:
             outcome = None
             del self  # no cycle: the traceback of the exception keeps this frame
@@ -147,12 +142,12 @@ class PlannedFuture(Node, Future[R]):
 
         *timeout* and other exceptions are as for `result`.  A value that an engine keeps is not fetched.
         """
-        end = None if timeout is None else monotonic() + timeout
+        end = deadline(timeout)
         failed = self._await_end(timeout) == FAILED
         outcome = self._outcome
         if failed:
             return outcome.exception  # type: ignore[no-any-return]
-        return outcome.future.exception(_left(end)) if type(outcome) is Kept else None
+        return outcome.future.exception(left(end)) if type(outcome) is Kept else None
 
     def _await_end(self, timeout: float | None) -> int:
         """Wait until the future has ended; return DONE or FAILED, or raise as `exception` does."""

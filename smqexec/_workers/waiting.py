@@ -15,7 +15,7 @@ from collections.abc import Callable
 from concurrent.futures import ALL_COMPLETED
 from contextlib import closing
 from functools import partial
-from time import monotonic, sleep
+from time import sleep
 from typing import Any
 
 from .._calls.interrupts import headroom, interruptible, make_room, uninterrupted
@@ -23,6 +23,7 @@ from .._core.blocking import block
 from .._core.exclusive import Section, breakdown_on_error
 from .._core.queue_state import CURRENT, QueueState, Worker
 from .._core.state import State
+from .._futures.deadlines import deadline, left
 from .._futures.future import PlannedFuture
 from .._futures.task import Task
 from .completions import Completions
@@ -47,7 +48,7 @@ class Waiting:
         if timeout is not None and timeout <= 0:
             return future.done()  # without the lock, whose holder a signal handler may have interrupted
         with uninterrupted(), closing(Completions({future}, ALL_COMPLETED)) as wait:
-            return wait_for(wait, None if timeout is None else monotonic() + timeout)
+            return wait_for(wait, deadline(timeout))
 
     def until(
         self,
@@ -62,7 +63,7 @@ class Waiting:
         """
         warn = warn or partial(self._core.warn_if_stalled, "tasks that run")
         with uninterrupted(), closing(ConditionWait(self._core, holds, queue, warn)) as wait:
-            return wait_for(wait, None if timeout is None else monotonic() + timeout)
+            return wait_for(wait, deadline(timeout))
 
     def pause(self, task: Task[Any]) -> None:
         """Block the thread of running *task* while the scheduler is stopped and *task* is not cancelled."""
@@ -115,8 +116,8 @@ def _run(wait: Wait, end: float | None) -> bool:
     """Run tasks and sleep until *wait* is satisfied; return False at the time *end* of `monotonic`."""
     may_be_cycle = wait.strict and bool(wait.workers)
     while not wait.satisfied():
-        left = None if end is None else end - monotonic()
-        if left is not None and left <= 0:
+        seconds = left(end)
+        if seconds is not None and seconds <= 0:
             return False
         if wait.workers and _run_next(wait):
             continue
@@ -128,7 +129,7 @@ def _run(wait: Wait, end: float | None) -> bool:
             if cycle:
                 raise RuntimeError(in_words(cycle))
         # No wake is lost: each event since the search found nothing has put an entry in `wakes`.
-        interruptible(block, wait.sleep, left, wait.warn)
+        interruptible(block, wait.sleep, seconds, wait.warn)
     return True
 
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator
 from queue import Empty, SimpleQueue
-from threading import TIMEOUT_MAX
 from typing import Any, TypeAlias
 from weakref import ref
 
@@ -21,6 +20,7 @@ from .._core.exclusive import Section
 from .._core.queue_state import CURRENT, QueueState, Worker
 from .._core.state import State
 from .._core.upward import SEARCH_LIMIT, searches
+from .._futures.deadlines import bounded
 from .._futures.future import PlannedFuture
 from .._futures.task import Task
 from .._planner import Node
@@ -118,7 +118,7 @@ class Wait:
     def sleep(self, timeout: float | None) -> bool:
         """Block until the next wake; return False after *timeout* seconds, which may be over."""
         try:
-            self.wakes.get(timeout=None if timeout is None else min(max(timeout, 0), TIMEOUT_MAX))
+            self.wakes.get(timeout=bounded(timeout))
         except Empty:
             return False
         return True

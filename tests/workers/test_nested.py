@@ -19,6 +19,7 @@ from internals import (
     blocked_on,
     completions,
     core_of,
+    deadlines,
     idle_in,
     join_search,
     lock_of,
@@ -1597,11 +1598,11 @@ def test_timeout_is_kept_in_the_middle_of_a_search(schedulers: int, monkeypatch:
         never: Future[int] = Future()
         tasks = [other.submit(str, never) for _ in range(1000)]
         sink = other.submit(len, tasks)
-        late = iter([0.0, 0.0])  # the clock of the task stands still until the first slice is through
+        late = iter([0.0, 0.0, 0.0])  # the clock of the task stands still until the first slice is through
         main, seen = threading.get_ident(), []
         clock = time.monotonic
         monkeypatch.setattr(
-            waiting, "monotonic", lambda: clock() if threading.get_ident() == main else next(late, 1e9)
+            deadlines, "monotonic", lambda: clock() if threading.get_ident() == main else next(late, 1e9)
         )
 
         def program() -> None:
