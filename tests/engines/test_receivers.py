@@ -89,12 +89,8 @@ def test_each_value_is_computed_when_the_one_before_was_published(pool: Callable
     assert seen == [1, 2, 3]
 
 
-@near_and_far
-@pytest.mark.parametrize("error", [None, OSError("shutter stuck")])
-def test_cancel_closes_the_generator_and_raises_its_error(
-    pool: Callable[[], Pool], error: Exception | None
-) -> None:
-    closed: list[str] = []
+def endless_until_closed(closed: list[str], error: Exception | None = None) -> Callable[[], Iterator[int]]:
+    """Return a generator function without end; closed, it adds to *closed* and raises *error*."""
 
     def endless() -> Iterator[int]:
         try:
@@ -105,6 +101,16 @@ def test_cancel_closes_the_generator_and_raises_its_error(
             if error is not None:
                 raise error
 
+    return endless
+
+
+@near_and_far
+@pytest.mark.parametrize("error", [None, OSError("shutter stuck")])
+def test_cancel_closes_the_generator_and_raises_its_error(
+    pool: Callable[[], Pool], error: Exception | None
+) -> None:
+    closed: list[str] = []
+    endless = endless_until_closed(closed, error)
     with queue_on(pool()) as queue:
         task = queue.submit(endless)
         assert task[0].result(DEADLINE) == 1
@@ -314,14 +320,7 @@ def test_values_of_a_second_worker_that_could_not_connect_fail_the_task() -> Non
 
 def test_worker_whose_receiver_is_gone_closes_the_generator() -> None:
     closed: list[str] = []
-
-    def endless() -> Iterator[int]:
-        try:
-            while True:
-                yield 1
-        finally:
-            closed.append("closed")
-
+    endless = endless_until_closed(closed)
     ours, theirs = Pipe()
     address: Any = SimpleNamespace(connect=lambda: receivers.RemoteReceiver(theirs))
     call = beside(receivers.stream, address, endless)

@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, CancelledError, Future, ThreadPoolExecutor
 from types import NoneType
 from typing import Any
@@ -129,39 +129,38 @@ def test_two_queues_that_call_each_other() -> None:
         assert scheduler.counts()["done"] == 21
 
 
+def nested_in_an_outer_worker(inner: Callable[[Queue, Any], None]) -> Any:
+    """Return the task of an inline queue *one* in which the task ``inner(one, task)`` of another one ran."""
+    tasks: list[Any] = []
+
+    def outer() -> None:
+        tasks.append(two.options(name="inner").submit(lambda: inner(one, tasks[0])))
+        tasks[0].result(DEADLINE)
+
+    with Scheduler() as scheduler:
+        one, two = Queue(scheduler, inline=True), Queue(scheduler, inline=True)
+        return one.submit(outer)
+
+
 def test_task_goes_on_after_another_was_nested_in_an_outer_worker() -> None:
     """A checkpoint is that of the inner task again."""
 
-    def inner() -> None:
+    def inner(one: Queue, task: Any) -> None:
         one.submit(int).result(DEADLINE)
-        one.submit(tasks[0].cancel).result(DEADLINE)
+        one.submit(task.cancel).result(DEADLINE)
         checkpoint()
 
-    def outer() -> None:
-        tasks.append(two.submit(inner))
-        tasks[0].result(DEADLINE)
-
-    tasks: list[Any] = []
-    with Scheduler() as scheduler:
-        one, two = Queue(scheduler, inline=True), Queue(scheduler, inline=True)
-        assert isinstance(one.submit(outer).exception(DEADLINE), CancelledError)
+    assert isinstance(nested_in_an_outer_worker(inner).exception(DEADLINE), CancelledError)
 
 
 def test_cycle_through_a_task_nested_in_an_outer_worker() -> None:
     """The innermost task is the one that closes it."""
 
-    def inner() -> None:
-        one.submit(lambda: tasks[0].result()).result(DEADLINE)
+    def inner(one: Queue, task: Any) -> None:
+        one.submit(lambda: task.result()).result(DEADLINE)
 
-    def outer() -> None:
-        tasks.append(two.submit(inner))
-        tasks[0].result(DEADLINE)
-
-    tasks: list[Any] = []
-    with Scheduler() as scheduler:
-        one, two = Queue(scheduler, inline=True), Queue(scheduler, inline=True)
-        with pytest.raises(RuntimeError, match=r"inner#\d+ .* needs .*lambda.* which waits for it"):
-            one.submit(outer).result(DEADLINE)
+    with pytest.raises(RuntimeError, match=r"inner#\d+ .* needs .*lambda.* which waits for it"):
+        nested_in_an_outer_worker(inner).result(DEADLINE)
 
 
 def test_task_that_becomes_ready_while_the_worker_on_its_way_is_due_in_a_busy_thread() -> None:
