@@ -14,7 +14,6 @@ from ._core.state import State
 from ._core.stop import Stop, Stopping
 from ._core.submission import Submission
 from ._core.termination import Termination
-from ._core.wake import Wake
 from ._ending import Ending
 from ._limits.admission import Admission
 from ._limits.checks import check_flags
@@ -81,16 +80,15 @@ class Scheduler:
         check_flags(stopped=stopped, debug=debug)
         self._core = core = State(order, stopped, Observers())
         # The parts, from below to above; each gets the parts below that it calls.
-        core.wake = wake = Wake(core)
-        core.termination = termination = Termination(core, wake)
+        core.termination = Termination(core)
         core.break_down = partial(break_down, core)
         core.allocating = Allocating(core)
-        core.dispatcher = Dispatcher(core, wake)
-        core.submission = submission = Submission(core, wake, termination)
+        core.dispatcher = Dispatcher(core)
+        core.submission = submission = Submission(core)
         core.admission = Admission(core, submission)
         core.waiting = Waiting(core)
-        core.streams = Streams(core, wake, termination)
-        self._stopping = Stopping(core, wake)
+        core.streams = Streams(core)
+        self._stopping = Stopping(core)
         core.ending = self._ending = Ending(core)
         core.warn_if_stalled = self._ending.warn_if_stalled
         core.why_of = partial(why.sentence, core)

@@ -22,7 +22,7 @@ from smqexec._core import recovery as recovery
 from smqexec._core import state as state
 from smqexec._core import submission as submission
 from smqexec._core import termination as termination
-from smqexec._core import wake as wake
+from smqexec._core import upward as upward
 from smqexec._core.exclusive import SPINS as SPINS
 from smqexec._core.queue_state import CURRENT as CURRENT
 from smqexec._core.queue_state import Worker as Worker

@@ -6,8 +6,7 @@ The modules, each after those that it imports::
     exclusive         the lock, and the ways to take it; calls that interrupt its holder
     upward            what the core calls in the rooms above, and their searches
     queue_state       records: a queue, its workers and barriers, what the calling thread does
-    state             what all parts of a scheduler share; Effects: what is done after the lock
-    wake              which worker goes to a ready task
+    state             what all parts of a scheduler share; which worker goes to a ready task
     dispatch          workers take tasks, end them with a value, become idle
     termination       tasks end without a value: fail, cancel, drop
     recovery          exceptions in the middle of a change

@@ -19,18 +19,15 @@ from .._futures.at_end import AtEnd
 from .._futures.task import Task
 from .exclusive import breakdown_on_error
 from .queue_state import QueueState, Worker
-from .state import Starts, State
+from .state import State
 from .upward import SEARCH_LIMIT
-from .wake import Wake
 
 
 class Dispatcher:
     """How workers get tasks, and how tasks that returned a value end."""
 
-    def __init__(self, core: State, wake: Wake) -> None:
-        # Constant: the state, and the part that finds tasks for workers and workers for tasks.
-        self._core = core
-        self._wake = wake
+    def __init__(self, core: State) -> None:
+        self._core = core  # constant
 
     def begin(self, queue: QueueState, worker: Worker) -> Task[Any] | None:
         """Return a task for *worker*; None: the worker has left.
@@ -39,9 +36,9 @@ class Dispatcher:
         """
         core = self._core
         while True:
-            starts = task = None
+            task = None
             with core.lock:
-                # The worker may have been removed before it began: by `Wake._start_failed` or
+                # The worker may have been removed before it began: by `State._start_failed` or
                 # `leave_unbegun`.
                 if worker not in queue.workers:
                     return None
@@ -54,15 +51,17 @@ class Dispatcher:
                 # After `resize` there may be too many workers: those that ask first leave.
                 retires = len(queue.workers) > queue.limit
                 if not retires:
-                    task = self._wake.take(queue, worker)
+                    task = core.take(queue, worker)
                     retires = task is None and not queue.keeps_idle
                 if retires:
-                    starts = self._retire(queue, worker)
+                    queue.leave(worker)
+                    queue.update_rules()
+                    core.wake(queue)  # a task may be ready for which *worker* was counted as on its way
                 elif task is None:
                     queue.idle[worker] = None
                     queue.wakes_none = False
                 elif queue.has_rules:
-                    starts = self.started(task)
+                    self.started(task)
                 # Read after the worker has entered `idle`.  So either this thread sees that the queue is
                 # ending, or the thread that ends the queue finds the worker in `idle`.
                 ends = task is None and queue.ending
@@ -71,21 +70,15 @@ class Dispatcher:
                     queue.wake_idle()  # they leave too
                 # A pool ends with the last worker, also if `shutdown` of its queue was never called.
                 last = ends and queue.keeps_idle and not queue.workers
+                starts = core.take_starts()
             if DEFERRED:
                 call_deferred()
-            self._wake.start(starts)
+            core.start_workers(starts)
             if last:
                 queue.pool.join(wait=False)
             if task is not None or retires or ends:
                 return task
             worker.wakes.get()
-
-    def _retire(self, queue: QueueState, worker: Worker) -> Starts | None:
-        """Remove *worker*, since its queue has too many or keeps none idle; return as `Wake.wake`."""
-        queue.leave(worker)
-        queue.update_rules()
-        # A task may be ready for which *worker* was counted as on its way.
-        return self._wake.wake(queue)
 
     def resize(self, queue: QueueState, workers: int | None = None, prefetch: int | None = None) -> None:
         """Let *queue* run *workers* tasks, and *prefetch* more wait at its executor; None: as before.
@@ -95,20 +88,18 @@ class Dispatcher:
         core = self._core
         if core.deferred(self.resize, queue, workers, prefetch):
             return
-        with core.exclusive() as section:
+        with core.exclusive():
             prefetch = queue.limit - queue.width if prefetch is None else prefetch
             queue.width = queue.width if workers is None else workers
             queue.limit = queue.width + prefetch
             queue.wakes_none = False
             queue.pool.resize(queue.width)
             queue.update_rules()
-            starts: Starts = []
-            section.then(self._wake.start, starts)
             # Idle workers that are too many leave at once, others after their tasks.
             surplus = len(queue.workers) - queue.limit
             queue.wake_idle(max(0, min(surplus, len(queue.idle))))
             for _ in range(min(queue.ready, queue.limit)):
-                self._wake.wake(queue, starts)
+                core.wake(queue)
 
     def complete(
         self, queue: QueueState, worker: Worker, task: Task[Any], value: Any, more: bool = True
@@ -135,63 +126,69 @@ class Dispatcher:
                     task._home = None
                     return successor  # type: ignore[no-any-return]
                 freed = core.planner.take_freed()
-                at_end = starts = None
+                at_end = None
             else:
                 at_end = task._at_end
                 freed = core.planner.done(task)
                 if at_end is not None and at_end.hooks:
                     freed = [*freed, *at_end.run_hooks(task)]
-                successor, starts = self._hand_over(queue, worker, at_end, more)
+                successor = self._hand_over(queue, worker, at_end, more)
             worker.task = successor
             if freed and (freed[0] is not successor or len(freed) > 1):
-                starts = self._wake.wake_for(freed, starts)
+                core.wake_for(freed)
             if successor is None and core.condition_waiters:  # with a successor as many tasks run as before
                 core.wake_condition_waiters()
             # Last: if something above raises, `break_down` ends the task, and finds its waiters.
             queue.done += 1
             if at_end is None:
                 task._home = None
-                if starts is None:
+                if not core.starts:
                     return successor  # type: ignore[no-any-return]
             else:
                 task._leave()
+            starts = core.take_starts()
         finally:
             lock.release()
             if DEFERRED:
                 call_deferred()
         if at_end is not None:
             task._wake_waiters(at_end)
-        self._wake.start(starts)
+        core.start_workers(starts)
         if at_end is not None:
             task._call_callbacks(at_end)  # last: a callback may wait for what was just started
         return successor  # type: ignore[no-any-return]
 
     def _hand_over(
         self, queue: QueueState, worker: Worker, at_end: AtEnd | None, more: bool
-    ) -> tuple[Task[Any] | None, Starts | None]:
+    ) -> Task[Any] | None:
         """Return the next task of *worker*, or None, and wake another worker for it.  The lock is held.
 
         The worker takes none if the ended task has callbacks, as one may wait for whatever is ready now; nor
         if the ended task was nested, as the worker goes on with the task that waited for it.
         """
+        core = self._core
         if not queue.ready:
-            return None, None
+            return None
         surplus = len(queue.workers) > queue.limit
         # Without a successor, another worker has to take the ready task.
         if not more or surplus or (at_end is not None and at_end.calls()):
-            return None, self._wake.wake(queue)
-        successor = self._wake.take(queue, worker, brief=True)
-        return successor, self.started(successor) if successor is not None and queue.has_rules else None
+            core.wake(queue)
+            return None
+        successor = core.take(queue, worker, brief=True)
+        if successor is not None and queue.has_rules:
+            self.started(successor)
+        return successor
 
-    def started(self, task: Task[Any]) -> Starts | None:
-        """Apply the rules of the queue of *task*, which has started.  Locked; returns as `Wake.wake_for`."""
+    def started(self, task: Task[Any]) -> None:
+        """Apply the rules of the queue of *task*, which has started.  The lock is held."""
         core = self._core
         queue: Any = task._home
         if queue.pending_limit is not None:
             queue.pending_limit.admit(queue.pending)
         # The next task of the queue waits for the start of this task, and not for its end.
         barrier, task._barrier = task._barrier, None
-        return None if barrier is None else self._wake.wake_for(core.planner.done(barrier))
+        if barrier is not None:
+            core.wake_for(core.planner.done(barrier))
 
     def promote(self, task: Task[Any]) -> bool:
         """Make *task* count as newly submitted; return False if it is not pending."""

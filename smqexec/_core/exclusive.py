@@ -47,15 +47,27 @@ class Exclusive:
         # The main thread waits for the lock in `Section`.  Meanwhile calls of handlers are deferred, as many
         # signals would nest one handler in another.  Only the main thread reads and writes this field.
         self._entering = False
+        # Workers to start in their backends.  The thread that releases the lock takes them first: so the list
+        # is empty while the lock is free.
+        self.starts: list[Any] = []
 
+    #: Start these workers; the lock is not held.
+    start_workers: Callable[[list[Any]], None]
     #: Fail all pending tasks with an exception of our own code: see ``recovery``.  Set once.
     break_down: Callable[..., None]
 
     def yield_lock(self) -> None:
         """Release the lock, which is held, for other threads, and take it again."""
+        starts = self.take_starts()
         self.lock.release()
         time.sleep(0)
         self.lock.acquire()
+        self.starts = starts
+
+    def take_starts(self) -> list[Any]:
+        """Return the workers that the caller starts once it has released the lock, which is held."""
+        starts, self.starts = self.starts, []
+        return starts
 
     def spin_and_lock(self) -> None:
         """Take the lock, which another thread holds: for hot paths, which have tried it at once."""
@@ -149,8 +161,11 @@ class Section:
         self._then.append((call, args))
 
     def __exit__(self, kind: object, value: object, traceback: object) -> None:
+        core = self._core
         try:
-            self._core.lock.release()
+            if core.starts:  # first: a callback may wait for what is started
+                self._then.insert(0, (core.start_workers, (core.take_starts(),)))
+            core.lock.release()
             # Ctrl-C is still masked, so all calls are made.
             self._perform()
             if DEFERRED:

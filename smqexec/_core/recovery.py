@@ -25,7 +25,7 @@ from .._futures.task import Task
 from .._planner import NEW, RUNNING, WAITING, DependencyPlanner
 from .exclusive import Forked, breakdown_on_error
 from .queue_state import QueueState, Worker
-from .state import Effects, Ended, State
+from .state import Ended, Starts, State
 
 # UNDONE: the task is cancelled.  OVER: its waiters are woken, its callbacks called, and workers started, too.
 UNDONE, OVER = "undone", "over"
@@ -48,21 +48,25 @@ def withdraw(
             if locked:
                 try:
                     # No worker has seen *task*: the lock was not released since it was added.
-                    effects = _undo(core, queue, task, True)
+                    undone = _undo(core, queue, task, True)
                 finally:
                     progress.append(UNDONE)
                     if core.lock._is_owned():  # by this thread: no other could start
                         core.lock.release()
             else:
                 with core.exclusive():
-                    effects = _undo(core, queue, task, ended)
-            core.termination.perform(effects, None if task._serial else task)
+                    undone = _undo(core, queue, task, ended)
+            core.start_workers(undone[0])
+            core.termination.finish(undone[1], None if task._serial else task)
     finally:
         progress.append(OVER)
 
 
-def _undo(core: State, queue: QueueState, task: Task[Any], ended: Any) -> Effects:
-    """Repair the order and the workers, and cancel *task*.  The lock is held, maybe by another thread."""
+def _undo(core: State, queue: QueueState, task: Task[Any], ended: Any) -> tuple[Starts, list[Ended]]:
+    """Repair the order and the workers, and cancel *task*.  The lock is held, maybe by another thread.
+
+    Return the workers to start, and what has ended.
+    """
     if not hasattr(task, "_number"):  # the interruption came before the end of `add` of the planner
         task._home, task._stage = None, NEW
     # From these `rebuild` finds all pending nodes; *task* may be half added.
@@ -74,24 +78,25 @@ def _undo(core: State, queue: QueueState, task: Task[Any], ended: Any) -> Effect
         each.leave_unbegun()
         for worker in each.workers:
             worker.wakes.put(None)
-    effects = Effects()
+    core.starts.clear()  # they have left
+    all_ended: list[Ended] = []
     if WAITING <= task._stage < RUNNING:
-        core.termination.drop(task, None, effects)
+        all_ended += core.termination.drop(task, None)
         queue.cancelled -= 1  # *task* does not count as submitted
     elif task._stage == NEW or ended:
         # *task* was never added; or it ended at once, as a dependency has failed.
         if task._stage == NEW:
             task._end(None)
-        effects.ended.append((task, None, queue))
+        all_ended.append((task, None, queue))
     elif task._allocation is not None:
         # A worker has started *task*.  Its caller never gets it and can't `release` it: so it keeps no units.
-        core.wake.tell_searches(core.allocating.release(task._allocation))
+        core.tell_searches(core.allocating.release(task._allocation))
     # Relays that were added for *task* before *task* was added.
     for relay in list(core.relays):
         if type(relay) is Foreign and not relay._dependents:
             core.termination.forget(relay)
-    effects.starts = core.wake.wake_all(effects.starts)
-    return effects
+    core.wake_all()
+    return core.take_starts(), all_ended
 
 
 def break_down(

@@ -1,45 +1,42 @@
-"""The state that all parts of one scheduler share: the lock, the planner, the queues, and waiting threads.
+"""The state that all parts of one scheduler share, and which worker goes to a ready task.
 
-The parts (`Wake`, `Dispatcher`, `Submission`, `Termination`, `Stopping`, and those of the rooms above) keep
-no state of a task or queue.  Each decides under `State.lock`, and acts after it: it stores outcomes, then
-states, and then wakes waiters.  While the lock is held no user code runs.  Nor is an object of the user's
-released, as its finalizer would be user code.
+The parts (`Dispatcher`, `Submission`, `Termination`, and those of the rooms above) keep no state of a task or
+queue.  Each decides under `State.lock`, and acts after it: it stores outcomes, then states, and then wakes
+waiters.  While the lock is held no user code runs.  Nor is an object of the user's released, as its finalizer
+would be user code.
 
-Invariant, whenever the lock is free, the scheduler not stopped, and no rule of the queue says otherwise: a
-queue with a ready task has no idle worker; and it has as many workers on their way as ready tasks, or as many
-workers as it may have.
+Each ready task needs a worker on its way (`QueueState.coming`).  If fewer workers are on their way than tasks
+are ready, an idle worker is woken; without one, a new worker is started, if the queue may have more.
+Otherwise the task waits for the next worker that completes its task, or runs nested in a task that waits.  So
+a backend never gets more workers than it has slots, and its own order never decides anything.
+
+A woken worker looks for a task by itself, and takes the task that goes first by then.  So a thread that
+Ctrl-C interrupts as it wakes a worker loses no task (see ``recovery``).
 """
 
 from __future__ import annotations
 
+from _thread import start_new_thread
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from typing import Any, TypeAlias, cast
 
+from .._calls.interrupts import LOGGER, elsewhere, uninterrupted
 from .._futures.at_end import AtEnd
-from .._futures.future import PlannedFuture
+from .._futures.future import FAILED, Failure, PlannedFuture
 from .._futures.names import counted
-from .._planner import DependencyPlanner, Node
-from .exclusive import Exclusive, ForkedLock
+from .._futures.task import Task
+from .._planner import READY, DependencyPlanner, Node
+from .exclusive import Exclusive, ForkedLock, breakdown_on_error
 from .queue_state import EXITING, STATES, QueueState, Worker
-from .upward import Allocates, Ends, EventSink
+from .upward import SEARCH_LIMIT, Allocates, Ends, EventSink
 
 # A task or item that has ended under the lock, the record of its waiters and callbacks, and its queue: after
 # the lock its call is released, and its waiters are woken.
 Ended: TypeAlias = tuple[PlannedFuture[Any], AtEnd | None, QueueState]
 
-# Workers to start in their backends, after the lock.
+# Workers to start in their backends.
 Starts: TypeAlias = list[tuple[QueueState, Worker]]
-
-
-class Effects:
-    """What was decided under the lock: `Termination.perform` does it after the lock was released."""
-
-    __slots__ = ("ended", "starts")
-
-    def __init__(self, starts: Starts | None = None) -> None:
-        self.starts = starts
-        self.ended: list[Ended] = []
 
 
 class State(Exclusive):
@@ -83,7 +80,6 @@ class State(Exclusive):
         self.add_node = self.planner.add
 
     # The parts.  `Scheduler` fills them in, once.  The modules of those of type Any import this one.
-    wake: Any
     dispatcher: Any
     submission: Any
     termination: Any
@@ -148,3 +144,111 @@ class State(Exclusive):
         for waiter in [waiter for waiter, holds in self.condition_waiters.items() if holds()]:
             del self.condition_waiters[waiter]
             waiter.wake()
+
+    # How workers take ready tasks, and how they are woken or started for them.
+
+    def take(self, queue: QueueState, worker: Worker, brief: bool = False) -> Task[Any] | None:
+        """Start the ready task of *queue* that goes first and return it; return None if there is none.
+
+        If *brief*, also None if one slice of the search does not find it.
+        """
+        task: Any = None
+        while queue.ready and not self.stopped:
+            task = self.take_next(queue, SEARCH_LIMIT)
+            if task is not None or brief:
+                break
+            self.yield_lock()  # other threads may have the lock between two slices of a long search
+        worker.task = task
+        return task  # type: ignore[no-any-return]
+
+    def wake_for(self, freed: list[Any]) -> None:
+        """Wake a worker for each of *freed*, nodes that became ready.  The lock is held."""
+        for node in freed:
+            queue = node._queue
+            # A node that is not ready any more was taken at once by the worker that ended its dependency.
+            if node._stage == READY and not queue.wakes_none:
+                if queue.searches:
+                    self.tell_searches([node])
+                self.wake(queue)
+
+    def tell_searches(self, freed: list[Any]) -> None:
+        """Tell waiting tasks, which may run *freed* nested, that these nodes became ready."""
+        for node in freed:
+            for search in list(node._queue.searches):
+                search.freed(node)
+
+    def wake(self, queue: QueueState) -> None:
+        """Send one more worker to the ready tasks of *queue*, if one is missing.  The lock is held."""
+        stopped = self.stopped
+        full = not queue.idle and len(queue.workers) >= queue.limit
+        # True: a ready task wakes no thread, as no worker is idle or may be started, or the scheduler is
+        # stopped; and no search waits.  This cache saves each submit 12 bytecodes, and each end a look at the
+        # nodes that became ready.  A resume writes it for all queues.  All code that adds an idle worker or a
+        # search, removes a worker or raises `limit` resets it.
+        queue.wakes_none = (full or stopped) and not queue.searches
+        if stopped:
+            return
+        # Counts are enough: a worker on its way takes the ready task that then goes first, whichever it is.
+        wanted = queue.ready > len(queue.coming)
+        if wanted and queue.idle:
+            queue.wake_idle(1)
+        elif (wanted and len(queue.workers) < queue.limit) or (
+            # A queue with a waiting task gets a worker before the task is ready: at interpreter exit it may
+            # be too late to start a thread (CPython 3.12.0 and 3.12.1 refuse to).
+            queue.waiting and not queue.workers and queue.keeps_idle
+        ):
+            worker = Worker(queue)
+            queue.workers[worker] = None
+            queue.coming[worker] = None
+            self.starts.append((queue, worker))
+        elif wanted:
+            for search in list(queue.searches):
+                search.ready_without_worker()
+
+    def wake_all(self) -> None:
+        """Send workers to all ready tasks.  The lock is held."""
+        for queue in self.queues:
+            for _ in range(min(queue.ready, queue.limit) or 1):
+                self.wake(queue)
+
+    def start_workers(self, starts: Starts, submitted: Task[Any] | None = None) -> None:
+        """Start workers in their backends.  The lock is not held.
+
+        Raises:
+            Exception: The worker for *submitted* could not be started, and its queue has no other: so
+                *submitted* failed with the exception.
+        """
+        if not starts:
+            return
+        # Ctrl-C in between would leave a worker that fills a slot and never runs.
+        with uninterrupted():
+            for queue, worker in starts:
+                try:
+                    queue.pool.start(queue, worker)
+                except Exception as error:
+                    if submitted is None and isinstance(error, RecursionError):  # no stack is left here
+                        start_new_thread(elsewhere, (self._start_failed, (queue, worker, error)))
+                    else:
+                        self._start_failed(queue, worker, error)
+                    if submitted is not None and submitted._stage == FAILED:
+                        outcome: Failure = submitted._outcome
+                        if outcome.exception is error:
+                            raise
+
+    def _start_failed(self, queue: QueueState, worker: Worker, error: Exception) -> None:
+        """Give up *worker*; if the queue has no other, fail its ready tasks."""
+        # A RecursionError of this line goes to the submitter, and `withdraw` removes the worker.
+        section, helpless = self.exclusive(), False
+        with breakdown_on_error(self), section:
+            # The pool may have begun the worker before it raised: then the worker stays.  If the pool begins
+            # the worker later, in another thread, `begin` returns None.
+            if worker not in queue.workers or worker.thread is not None:
+                return
+            queue.leave(worker)
+            for search in list(queue.searches):
+                search.ready_without_worker()
+            helpless = queue.ready > 0 and not queue.workers
+        if helpless:
+            message = "could not start a thread for queue %s; its ready tasks fail"
+            LOGGER.error(message, queue.name, exc_info=error)
+            self.termination.drop_pending(queue, Failure(error), only_ready=True)

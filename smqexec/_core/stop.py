@@ -11,16 +11,13 @@ from time import perf_counter
 
 from .exclusive import Section
 from .state import State
-from .wake import Wake
 
 
 class Stopping:
     """How a scheduler stops and resumes."""
 
-    def __init__(self, core: State, wake: Wake) -> None:
-        # Constant: the state, and the part that starts workers.
-        self._core = core
-        self._wake = wake
+    def __init__(self, core: State) -> None:
+        self._core = core  # constant
         # The stops that hold; this object stands for ``Scheduler(stopped=True)``.  Under the lock.
         self._stops: set[object] = {self} if core.stopped else set()
 
@@ -50,7 +47,11 @@ class Stopping:
             self._set_stopped(False, section)
             while core.paused:
                 core.paused.popitem()[1].release()
-            section.then(self._wake.start, self._wake.wake_all())
+            section.then(self._wake_all)  # after observers were told
+
+    def _wake_all(self) -> None:
+        with self._core.exclusive():
+            self._core.wake_all()
 
     def _set_stopped(self, stopped: bool, section: Section) -> None:
         """Write `State.stopped`, and tell observers after the lock, which is held."""

@@ -24,44 +24,32 @@ from .._planner import DONE, NEW, NONE, Group, as_few
 from .exclusive import REENTRANT
 from .queue_state import Barrier, QueueState
 from .recovery import OVER, UNDONE, withdraw
-from .state import Effects, Starts, State
-from .termination import Termination, failure_from
-from .wake import Wake
+from .state import Ended, Starts, State
+from .termination import failure_from
 
 # What `_plain` returns for a task that is not plain.
 _NOT_PLAIN: Any = object()
 
 
-class Special(Effects):
+class Special:
     """What is to be done after the lock for a task that is not plain, was refused, or starts a worker."""
 
-    __slots__ = ("foreign", "refusal")
+    __slots__ = ("ended", "foreign", "refusal", "starts")
 
-    def __init__(self, starts: Starts | None = None) -> None:
-        super().__init__(starts)
+    def __init__(self) -> None:
+        self.starts: Starts = []
+        self.ended: list[Ended] = []
         # Why the queue takes no task.
         self.refusal: BaseException | None = None
         # Futures of other executors and schedulers, each after its relay.
         self.foreign: list[tuple[Foreign, Any]] = []
 
-    def raise_refusal(self) -> None:
-        """Raise a copy of `refusal`, if there is one."""
-        refusal, self.refusal = self.refusal, None
-        try:
-            if refusal is not None:
-                raise _anew(refusal)
-        finally:
-            del refusal  # no cycle with the exception
-
 
 class Submission:
     """How tasks are added to a scheduler."""
 
-    def __init__(self, core: State, wake: Wake, termination: Termination) -> None:
-        # Constant: the state, and the parts that this one calls.
-        self._core = core
-        self._wake = wake
-        self._termination = termination
+    def __init__(self, core: State) -> None:
+        self._core = core  # constant
 
     def group(self) -> Group | None:
         """Return the numbers of one submission for the items of a `map`; None if the order needs none."""
@@ -105,8 +93,11 @@ class Submission:
                 special = self._add_special(queue, task, group)
             else:
                 core.add_node(task, queue, nodes, group)
-                if not queue.wakes_none and (starts := self._wake.wake(queue)) is not None:
-                    special = Special(starts)
+                if not queue.wakes_none:
+                    core.wake(queue)
+                    if core.starts:
+                        special = Special()
+                        special.starts = core.take_starts()
             lock.release()
             if DEFERRED:
                 call_deferred()
@@ -134,7 +125,8 @@ class Submission:
                     begun = True
                     withdraw(core, progress, lock._is_owned(), queue, task, special and special.ended)
             raise
-        special.raise_refusal()
+        if special.refusal is not None:
+            raise _anew(special.refusal)
         return task  # type: ignore[no-any-return]
 
     def _tell_observers(self, queue: QueueState, task: Task[Any], args: Any, form: Any) -> None:
@@ -148,9 +140,9 @@ class Submission:
         if special.ended:
             with uninterrupted():
                 # Observers were told of *task* if it has a serial number.
-                self._termination.finish(special.ended, None if task._serial else task)
+                self._core.termination.finish(special.ended, None if task._serial else task)
                 special.ended = []  # `withdraw` does not finish it once more
-        self._wake.start(special.starts, task)
+        self._core.start_workers(special.starts, task)
         # Last: a foreign future that is done calls back at once, here, and takes the lock for that.
         for relay, future in special.foreign:
             if not isinstance(future, PlannedFuture):
@@ -215,11 +207,12 @@ class Submission:
         core.add_node(task, queue, as_few([*before, *nodes]), group)
         self._apply_rules(queue, task, before)
         if failed is None:
-            special.starts = self._wake.wake(queue)
+            core.wake(queue)
         else:
             # The task was added first: so it counts, and ends by the normal path with its hooks and barrier.
             with uninterrupted():
-                self._termination.drop(task, failure_from(failed), special)
+                special.ended = core.termination.drop(task, failure_from(failed))
+        special.starts = core.take_starts()
         return special
 
     def _needed(

@@ -1,7 +1,7 @@
 """Tasks end without a value: they fail, are cancelled, or a dependency fails or is cancelled.
 
-`Termination.drop` ends a node and all its dependents under the lock, and lists what ended.  `perform` does
-the rest after the lock: it starts workers, releases the calls, wakes waiters, and calls callbacks.
+`Termination.drop` ends a node and all its dependents under the lock, and lists what ended.  `finish` does the
+rest after the lock: it releases the calls, wakes waiters, and calls callbacks.
 
 A drop of many nodes goes in slices, between which other threads have the lock.  Meanwhile
 `State.unfinished_drops` has the nodes that are still to be dropped.  No worker can start one of these: each
@@ -16,16 +16,15 @@ from concurrent.futures import CancelledError
 from itertools import chain
 from typing import Any, cast
 
-from .._calls.interrupts import DEFERRED, call_deferred, elsewhere, uninterrupted
+from .._calls.interrupts import elsewhere, uninterrupted
 from .._futures.at_end import Foreign
 from .._futures.future import Failure, PlannedFuture
 from .._futures.items import Item
 from .._futures.task import Task
 from .._planner import DONE, READY, RUNNING, WAITING, Node, dependencies_of, dependents_of, linked
-from .exclusive import breakdown_on_error
+from .exclusive import Section, breakdown_on_error
 from .queue_state import Barrier, QueueState, Worker
-from .state import Effects, Ended, State
-from .wake import Wake
+from .state import Ended, State
 
 # How many nodes end in one slice, which takes a millisecond or two.
 SLICE = 300
@@ -34,10 +33,8 @@ SLICE = 300
 class Termination:
     """How the tasks of a scheduler end without a value.  Called without the lock, if not said otherwise."""
 
-    def __init__(self, core: State, wake: Wake) -> None:
-        # Constant: the state, and the part that finds workers for what becomes ready.
-        self._core = core
-        self._wake = wake
+    def __init__(self, core: State) -> None:
+        self._core = core  # constant
 
     def fail(
         self, worker: Worker, task: Task[Any], exception: BaseException, cancelled: bool = False
@@ -53,13 +50,9 @@ class Termination:
         if core.observers:
             outcome, error = ("cancelled", None) if cancelled else ("failed", exception)
             core.observers.notify("end", queue, task, worker.thread, outcome=outcome, error=error)
-        # Not `exclusive`: the worker has masked Ctrl-C already, if it runs in the main thread.
-        with core.lock:
+        with Section(core) as section:
             worker.task = None
-            effects = self.drop(task, failure)
-        if DEFERRED:
-            call_deferred()
-        self.perform(effects, task)
+            section.then(self.finish, self.drop(task, failure), task)
 
     def cancel(self, future: PlannedFuture[Any], dependencies: bool = False, unneeded: bool = False) -> None:
         """Cancel *future* and its dependents, if it is pending; ask it to end, if it runs.
@@ -70,13 +63,13 @@ class Termination:
         core = self._core
         if core.deferred(self.cancel, future, dependencies, unneeded):
             return
-        effects = Effects()
+        ended: list[Ended] = []
         todo: list[Any] = [future]  # a dependency comes after the task that needed it
         # Tasks of other schedulers, each after the relay that stands for it.
         abroad: list[tuple[Foreign, PlannedFuture[Any]]] = []
         section = core.exclusive()
         with breakdown_on_error(core), section:
-            section.then(self.perform, effects)
+            section.then(self.finish, ended)
             while todo:
                 node = todo.pop()
                 if unneeded and (node._stage >= DONE or _is_needed(node)):
@@ -94,7 +87,7 @@ class Termination:
                             todo.append(need)
                             if type(need) is Foreign and need.future is not None:
                                 abroad.append((need, need.future))
-                    self.drop(node, None, effects)
+                    ended += self.drop(node, None)
         # The lock was released: no thread ever waits for the lock of a scheduler while it holds another one.
         for relay, other in abroad:
             home = other._home
@@ -118,15 +111,16 @@ class Termination:
 
     def drop_pending(self, queue: QueueState, failure: Failure | None, only_ready: bool = False) -> None:
         """Drop the pending tasks of *queue*, or only its ready ones, and all their dependents."""
-        core, effects = self._core, Effects()
+        core = self._core
+        ended: list[Ended] = []
         section = core.exclusive()
         with breakdown_on_error(core), section:
-            section.then(self.perform, effects)
+            section.then(self.finish, ended)
             # The list is made before the first drop, which may make more tasks ready.
             stages = (READY,) if only_ready else (WAITING, READY)
             for node in [node for node in self.pending() if node._queue is queue and node._stage in stages]:
                 if node._stage < RUNNING:  # otherwise dropped with another node, or started meanwhile
-                    self.drop(node, failure, effects)
+                    ended += self.drop(node, failure)
 
     def pending(self) -> list[Any]:
         """Return all pending tasks, those submitted first in front.  Locked.  Cost: the whole graph."""
@@ -168,22 +162,21 @@ class Termination:
                 return
             self.forget(relay)  # first: the future may call back twice
             if failed and not relay.settled:
-                section.then(self.perform, self.drop(relay, failure))
+                section.then(self.finish, self.drop(relay, failure))
             else:
-                section.then(self._wake.start, self._wake.wake_for(core.planner.done(relay)))
+                core.wake_for(core.planner.done(relay))
 
     def forget(self, relay: Foreign) -> None:
         """Release the future of *relay*, which has ended, or on which no task depends.  The lock is held."""
         self._core.relays.discard(relay)
         relay.scheduler = relay.future = None
 
-    def drop(self, node: Node, failure: Failure | None, effects: Effects | None = None) -> Effects:
-        """End *node* and its dependents with *failure*; None: cancel them.  Return *effects*, extended.
+    def drop(self, node: Node, failure: Failure | None) -> list[Ended]:
+        """End *node* and its dependents with *failure*; None: cancel them.  Return what has ended.
 
         The lock is held, and is released for a moment between two slices.
         """
         core = self._core
-        effects = Effects() if effects is None else effects
         inherited = failure
         if failure is not None and type(node) is not Foreign:
             inherited = failure.of(cast("PlannedFuture[Any]", node))
@@ -195,15 +188,14 @@ class Termination:
                 if ended:
                     core.yield_lock()  # between two slices
                 freed = self._drop_some(to_drop, failure, inherited, ended)
-                effects.starts = self._wake.wake_for(freed, effects.starts)
+                core.wake_for(freed)
                 failure = inherited
         finally:
             core.unfinished_drops.remove(to_drop)
         # Last: if something above raises, `break_down` finds the tasks, and wakes their waiters.
         for task, _, _ in ended:
             task._leave()
-        effects.ended += ended
-        return effects
+        return ended
 
     def _drop_some(
         self, to_drop: deque[Node], failure: Failure | None, inherited: Failure | None, ended: list[Ended]
@@ -241,13 +233,6 @@ class Termination:
                 queue.wake_idle()
         core.wake_condition_waiters()
         return freed
-
-    def perform(self, effects: Effects, ran: Task[Any] | None = None) -> None:
-        """Start workers, then `finish` what has ended."""
-        try:
-            self._wake.start(effects.starts)
-        finally:
-            self.finish(effects.ended, ran)
 
     def finish(self, ended: list[Ended], ran: Task[Any] | None = None) -> None:
         """Tell observers of *ended* without *ran*, wake waiters, release the calls, call callbacks."""

@@ -87,7 +87,7 @@ class ThreadPool(Backend, ThreadPoolExecutor):
         if (self._shutdown_lock.locked() or _global_shutdown_lock.locked()) and submitting(type(self)):
             # A signal handler or a finalizer has interrupted this thread in `submit`, which holds the locks.
             # Another thread can wait for them.
-            start_new_thread(elsewhere, (queue.scheduler.wake.start, ([(queue, worker)],)))
+            start_new_thread(elsewhere, (queue.scheduler.start_workers, ([(queue, worker)],)))
             return
         # In an empty context: on free-threaded builds, from CPython 3.14 on, a thread inherits the context of
         # the call that starts it, and a task must not see those context variables.
@@ -165,7 +165,7 @@ class InlinePool(Backend):
     def _serve(self, queue: QueueState, worker: Worker) -> None:
         """Run *worker*, then the workers that have become due."""
         headroom()
-        # Ctrl-C fails the running task.  `Wake.start` masks it between two, where it would lose the worker.
+        # Ctrl-C fails the running task.  `start_workers` masks it between two, where it would lose a worker.
         work(queue, worker, self._initialize)
         while CURRENT.due:
             CURRENT.due.popleft()()

@@ -21,8 +21,6 @@ from .._calls.interrupts import DEFERRED, call_deferred, elsewhere
 from .._core.exclusive import breakdown_on_error
 from .._core.queue_state import QueueState
 from .._core.state import State
-from .._core.termination import Termination
-from .._core.wake import Wake
 from .._futures.future import FAILED, Failure
 from .._futures.items import LENGTH, Item, Stream
 from .._futures.task import Task
@@ -32,11 +30,8 @@ from .._planner import DONE, WAITING
 class Streams:
     """The part of a scheduler for generator tasks and items."""
 
-    def __init__(self, core: State, wake: Wake, termination: Termination) -> None:
-        # Constant: the state; the part that starts workers; the part that ends items without a value.
-        self._core = core
-        self._wake = wake
-        self._termination = termination
+    def __init__(self, core: State) -> None:
+        self._core = core  # constant
 
     # Requests for a part of a task.  Called by any thread.
 
@@ -148,7 +143,6 @@ class Streams:
     def _complete(self, item: Item[Any], value: Any) -> None:
         """End *item* with *value*; do nothing if it has ended."""
         core = self._core
-        starts = None
         try:
             if not core.lock.acquire(False):
                 core.spin_and_lock()
@@ -159,12 +153,13 @@ class Streams:
                 core.relays.discard(item)
                 freed = core.planner.done(item)
                 if freed:
-                    starts = self._wake.wake_for(freed)
+                    core.wake_for(freed)
                 at_end = item._at_end
                 if at_end is None:
                     item._home = None
                 else:
                     item._leave()
+                starts = core.take_starts()
             finally:
                 core.lock.release()
                 if DEFERRED:
@@ -176,15 +171,15 @@ class Streams:
         # callback may wait for a task of a worker that is started here.
         item._source = item._key = None  # as `_release`; the planner has released the dependencies
         if at_end is None:
-            self._wake.start(starts)
+            core.start_workers(starts)
         else:
             item._wake_waiters(at_end)
-            self._wake.start(starts)
+            core.start_workers(starts)
             item._call_callbacks(at_end)
 
     def _fail(self, item: Item[Any], fate: Failure | None) -> None:
         """End *item* with the failure *fate*, or cancelled if that is None; do nothing if it has ended."""
-        section = self._core.exclusive()
+        termination, section = self._core.termination, self._core.exclusive()
         with breakdown_on_error(self._core), section:
             if item._stage == WAITING:
-                section.then(self._termination.perform, self._termination.drop(item, fate))
+                section.then(termination.finish, termination.drop(item, fate))

@@ -137,7 +137,7 @@ def _run_next(wait: Wait) -> bool:
     """Run the next task that the search of *wait* finds; return False if there is none."""
     core = wait.scheduler
     worker: Any = None
-    starts = task = None
+    task = None
     has_work = False
     with breakdown_on_error(core), Section(core):
         task = wait.take()
@@ -148,10 +148,9 @@ def _run_next(wait: Wait) -> bool:
             worker.suspended.append(worker.task)
             worker.task = task
             if worker.queue.has_rules:
-                starts = core.dispatcher.started(task)
+                core.dispatcher.started(task)
         elif not has_work:
             core.wake_condition_waiters()  # of several futures one has ended: blocked again, for `at_rest`
-    core.wake.start(starts)
     if task is not None:
         _nest(worker, task)
     elif has_work:

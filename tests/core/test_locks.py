@@ -22,7 +22,6 @@ from smqexec._core.state import State
 from smqexec._core.stop import Stopping
 from smqexec._core.submission import Submission
 from smqexec._core.termination import Termination
-from smqexec._core.wake import Wake
 from smqexec._ending import Ending
 from smqexec._futures.at_end import AtEnd
 from smqexec._futures.future import PlannedFuture
@@ -73,8 +72,7 @@ METHODS: dict[type, str] = {
     Allocating: "add_allocation allocate _allocation_ended _releaser_ended _give_back",
     Submission: "_plain _add_special _refuse",
     Termination: "forget pending drop _drop_some",
-    Wake: "take wake_for wake wake_all",
-    State: "wake_condition_waiters waiting_tasks yield_lock",
+    State: "wake_condition_waiters waiting_tasks yield_lock take_starts take wake_for wake wake_all",
     Waiting: "at_rest",
     Ending: "_idle _held",
     JoinWait: "take extend",

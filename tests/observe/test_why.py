@@ -94,11 +94,11 @@ def test_thread_is_on_its_way(lab: Any, monkeypatch: pytest.MonkeyPatch) -> None
     scheduler, acquire, _, _ = lab
     starts: list[Any] = []
     with monkeypatch.context() as patch:
-        patch.setattr(core_of(scheduler).wake, "start", lambda *args: starts.append(args))
+        patch.setattr(core_of(scheduler), "start_workers", lambda *args: starts.append(args))
         task = acquire.submit(abs, 1)
         assert task.why() == "ready: a thread of acquire is on its way"
         assert scheduler.why().splitlines()[1] == "acquire: 1 ready, a thread of acquire is on its way"
-    core_of(scheduler).wake.start(*starts[0])
+    core_of(scheduler).start_workers(*starts[0])
     assert task.result(DEADLINE) == 1
 
 
