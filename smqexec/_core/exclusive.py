@@ -167,9 +167,9 @@ class Section:
                 self._then.insert(0, (core.start_workers, (core.take_starts(),)))
             core.lock.release()
             # Ctrl-C is still masked, so all calls are made.
-            self._perform()
             if DEFERRED:
                 call_deferred()
+            self._perform()
         finally:
             self._guard.__exit__(None, None, None)
 

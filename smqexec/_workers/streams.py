@@ -159,7 +159,9 @@ class Streams:
                     item._home = None
                 else:
                     item._leave()
-                starts = core.take_starts()
+                starts = core.starts
+                if starts:
+                    core.take_starts()
             finally:
                 core.lock.release()
                 if DEFERRED:
@@ -170,11 +172,11 @@ class Streams:
         # In the order of a task's end: references, waiters, workers, callbacks.  Callbacks are last, as a
         # callback may wait for a task of a worker that is started here.
         item._source = item._key = None  # as `_release`; the planner has released the dependencies
-        if at_end is None:
-            core.start_workers(starts)
-        else:
+        if at_end is not None:
             item._wake_waiters(at_end)
+        if starts:
             core.start_workers(starts)
+        if at_end is not None:
             item._call_callbacks(at_end)
 
     def _fail(self, item: Item[Any], fate: Failure | None) -> None:
