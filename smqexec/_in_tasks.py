@@ -10,7 +10,7 @@ from contextlib import closing
 from typing import Any, TypeVar
 
 from ._core.queue_state import CURRENT
-from ._futures.deadlines import deadline
+from ._futures.waiters import deadline
 from ._workers.completions import Completions
 from ._workers.waiting import wait_for
 

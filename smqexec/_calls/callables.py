@@ -1,4 +1,4 @@
-"""What is called: which callables make generator tasks, their ``number_of_results``, and our wrappers.
+"""What is called: which callables make generator tasks, ``number_of_results``, wrappers and tracebacks.
 
 A call is a generator task if the callable is a generator function, or has an attribute
 ``number_of_results``.  The search looks through `functools.partial`, bound methods, the
@@ -7,17 +7,24 @@ A call is a generator task if the callable is a generator function, or has an at
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
 from inspect import CO_GENERATOR
 from operator import index
-from types import FunctionType, MethodType
+from types import FunctionType, MethodType, TracebackType
 from typing import Any, TypeVar
 
-from .kinds import class_attribute
+from .kinds import class_attribute, remember
 
 Fn = TypeVar("Fn", bound=Callable[..., Any])
+
+# The folder of this package.
+_FOLDER = os.path.join(os.path.dirname(os.path.dirname(__file__)), "")
+
+# The descriptor of the base class: a frozen dataclass refuses an assignment to the attribute.
+_TRACEBACK: Any = vars(BaseException)["__traceback__"]
 
 # The name of the attribute.
 _NAME = "number_of_results"
@@ -26,19 +33,14 @@ _NAME = "number_of_results"
 _LONGEST = 100
 
 # Classes whose instances are no iterators: a lookup is 0.1 µs faster than `is_iterator`.
-# The set keeps classes alive, so it is cleared when it has _MOST entries.
-NO_ITERATORS: set[type] = set()
-_MOST = 1024
+NO_ITERATORS: dict[type, int] = {}
 
 
 def is_iterator(cls: type) -> bool:
     """Return True if *cls* has a ``__next__``; remember it in `NO_ITERATORS` if not."""
     if class_attribute(cls, "__next__") is not None:
         return True
-    if len(NO_ITERATORS) >= _MOST:
-        NO_ITERATORS.clear()
-    with suppress(Exception):  # the metaclass makes *cls* unhashable
-        NO_ITERATORS.add(cls)
+    remember(NO_ITERATORS, cls, 0)
     return False
 
 
@@ -51,9 +53,8 @@ def number_of_results(count: Callable[..., int]) -> Callable[[Fn], Fn]:
         def mean_of_each(frames): ...
 
     Args:
-        count: Called with the arguments of the call (futures replaced by
-            their results).  The worker of the task calls it once, when the
-            call has returned its iterator.
+        count: Called with the arguments of the call, futures replaced by their results.  The worker of the
+            task calls it once, when the call has returned its iterator.
 
     Raises:
         TypeError: *count* is not callable.
@@ -168,6 +169,22 @@ def name_of(fn: Any) -> str:
     except Exception:
         name = None
     return name if isinstance(name, str) else type(fn).__qualname__
+
+
+def traceback_of(exception: BaseException) -> TracebackType | None:
+    """Return the traceback of *exception*, without its class's own attribute access."""
+    return _TRACEBACK.__get__(exception)  # type: ignore[no-any-return]
+
+
+def strip_ours(exception: BaseException) -> None:
+    """Remove the outermost frames of this package from the traceback of *exception*.
+
+    Such a frame, which calls user code, would keep tasks, arguments and results as long as the exception.
+    """
+    traceback = traceback_of(exception)
+    while traceback is not None and traceback.tb_frame.f_code.co_filename.startswith(_FOLDER):
+        traceback = traceback.tb_next
+    _TRACEBACK.__set__(exception, traceback)
 
 
 def _layers(fn: Any) -> Iterator[tuple[Any, tuple[Any, ...], dict[str, Any]]]:

@@ -11,84 +11,42 @@ thread makes them, and the worker of the call rebuilds.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from functools import partial
 from itertools import chain
 from typing import Any, TypeAlias
 
-from . import kinds
-from .kinds import DATACLASS, FUTURE, LIST, PLAIN, TUPLE, class_attribute, kind_of
+from .kinds import DATACLASS, FUTURE, ITEMS, MAPPING, NAMED, PLAIN, RAW, SETTLED, class_attribute, kind_of
 
 Take: TypeAlias = Callable[[Future[Any]], Any]  # returns the value that is put in place of a future
-
-# Containers whose contents are keys and values, or names of fields and values.
-_PAIRED = (kinds.MAPPING, DATACLASS, kinds.FROZEN_DICT)
-
-_UNBUILT: Any = object()  # in place of a container that is not rebuilt yet
 
 
 class Container:
     """The record of a container among the arguments: a vertex of their graph, and how to rebuild it."""
 
-    __slots__ = ("attributes", "holders", "kind", "made", "make", "parts", "tainted")
+    __slots__ = ("kind", "made", "make", "parts", "searched", "tainted")
 
-    def __init__(self, value: Any, kind: int, parts: list[Any], attributes: dict[str, Any]) -> None:
+    def __init__(self, kind: int, parts: list[Any], make: Callable[[Any], Any]) -> None:
         # The kind of the container, as `kind_of` returns it; constant.
         self.kind = kind
-        # A copy of the contents: see `_copy`.  Records replace containers in it.
+        # A copy of the contents: see `_opened`.  Records replace containers in it.
         self.parts = parts
-        # The attributes of a dataclass or named tuple.
-        self.attributes = attributes
-        # Makes a mutable container, without contents, or an immutable one of its contents.  Constant.
-        self.make: Callable[..., Any] = type(value)
-        if kind < DATACLASS:
-            blank = value.copy()  # has the default factory of a defaultdict, and the maxlen of a deque
-            blank.clear()
-            self.make = blank.copy
-        elif kind == DATACLASS:
-            self.make = partial(object.__new__, type(value))
-        elif kind == kinds.NAMED:
-            self.make = partial(tuple.__new__, type(value))
-        # The records of containers that contain this one, with its position.  Empty after the search.
-        self.holders: list[tuple[Container, int]] = []
+        # Makes the container of its contents.  Constant.
+        self.make = make
+        # All parts have been searched.
+        self.searched = False
         # A future, ``Raw`` or ``settled`` is in the container, at any depth.
         self.tainted = False
         # The rebuilt container.
-        self.made = _UNBUILT
+        self.made: Any = None
 
     def places(self) -> list[tuple[Container, int, int]]:
         """Return the record, position and kind of each part that is not plain, the last one first."""
         places: list[tuple[Container, int, int]]
         places = [(self, i, kind) for i, part in enumerate(self.parts) if (kind := kind_of(type(part)))]
         return places[::-1]
-
-    def taint(self) -> None:
-        """Record that a future is in this container, and so in all containers around it."""
-        todo = [self]
-        while todo:
-            container = todo.pop()
-            if not container.tainted:
-                container.tainted = True
-                todo += [holder for holder, _ in container.holders]
-
-    def fill(self, take: Take | None) -> None:
-        """Give the container its contents; an immutable one is made of them."""
-        contents: Any = substitute(self.parts, take)
-        if self.kind in _PAIRED:
-            contents = zip(contents[::2], contents[1::2], strict=True)
-        if self.kind >= TUPLE:
-            self.made = self.make(contents)
-        elif self.kind == LIST:
-            self.made.extend(contents)
-        elif self.kind == DATACLASS:
-            self.attributes.update(contents)
-        else:
-            self.made.update(contents)
-        for name, value in self.attributes.items():
-            if value is not _UNBUILT:
-                object.__setattr__(self.made, name, value)  # a frozen dataclass has its own
 
 
 def search(parts: Sequence[Any]) -> tuple[list[Any], list[Any], list[Container]]:
@@ -97,41 +55,48 @@ def search(parts: Sequence[Any]) -> tuple[list[Any], list[Any], list[Container]]
     Returns:
         A copy of *parts* with the record of each container to rebuild in its place; each future, ``settled``
         and ``Raw`` at any depth, in argument order; and all these records, inner ones first.
+
+    Raises:
+        ValueError: A container that would be rebuilt contains itself.
     """
     found: list[Any] = []
-    searched: list[Container] = []
-    # Visited containers by id, with None if all contents are plain.  No id is reused: the copies of the
-    # contents keep these containers alive.
+    tainted: list[Container] = []
+    looped: list[Container] = []  # these contain themselves
+    # Visited containers by id, with None if all contents are plain.  No id is reused: *visited* keeps these
+    # containers alive.
     known: dict[int, Container | None] = {}
-    root = Container(parts, TUPLE, [*parts], {})
+    visited: list[Any] = []
+    root = Container(ITEMS, [*parts], list)
     todo = root.places()
     while todo:
         outer, position, kind = todo.pop()
-        if kind == PLAIN:  # the mark after the parts of *outer*
-            searched.append(outer)
-            continue
         part = outer.parts[position]
-        if kind < LIST:
+        if PLAIN < kind < ITEMS:
             found.append(part)
-            if not outer.tainted:
-                outer.taint()
+            outer.tainted = True
             continue
         if id(part) not in known:
+            visited.append(part)
             known[id(part)] = None
-            contents, attributes = _copy(part, kind)
+            contents, make = _opened(part, kind)
             if not _is_plain(contents):
-                known[id(part)] = record = Container(part, kind, contents, attributes)
-                todo += [(record, 0, PLAIN), *record.places()]
-        container = known[id(part)]
-        if container is not None:
-            container.holders.append((outer, position))
-            if container.tainted:
-                outer.taint()
-    tainted = [container for container in searched if container.tainted]
-    for container in tainted:
-        for outer, position in container.holders:
-            outer.parts[position] = container
-        container.holders.clear()  # so that records form no cycle
+                known[id(part)] = container = Container(kind, contents, make)
+                todo += [(outer, position, PLAIN), *container.places()]
+            continue
+        record = known[id(part)]
+        if record is None:
+            continue
+        if kind == PLAIN:  # the mark after the parts of *record*
+            record.searched = True
+            if record.tainted:
+                tainted.append(record)
+        elif not record.searched:
+            looped.append(record)
+        if record.tainted:
+            outer.tainted = True
+            outer.parts[position] = record
+    if any(container.tainted for container in looped):
+        raise ValueError("a container among the arguments contains a future, and itself")
     return root.parts, found, tainted
 
 
@@ -143,29 +108,45 @@ def _is_plain(parts: list[Any]) -> bool:
         return False
 
 
-def _copy(value: Any, kind: int) -> tuple[list[Any], dict[str, Any]]:
-    """Return the contents of the container *value*, and its attributes.
+def _opened(value: Any, kind: int) -> tuple[list[Any], Callable[[Any], Any]]:
+    """Return the contents of the container *value*, and a function that makes the container of them.
 
     Of a mapping, and of the fields of a dataclass, the contents are keys and values in turn.
     """
-    attributes: dict[str, Any] = {}
-    if kind in (DATACLASS, kinds.NAMED):
+    make: Callable[[Any], Any] = type(value)
+    if kind in (DATACLASS, NAMED):
         state: Any = object.__getstate__(value)
         of_dict, of_slots = state if type(state) is tuple else (state, None)
         attributes = {**(of_dict or {}), **(of_slots or {})}
-    if kind == DATACLASS:
+        make = partial(_remade, type(value), attributes)
+        if kind == NAMED:
+            return list(tuple.__iter__(value)), make  # the class may have an __iter__ of its own
         fields = class_attribute(type(value), "__dataclass_fields__")
         items: Any = [(name, attributes[name]) for name in fields if name in attributes]
-    elif kind == kinds.NAMED:
-        return list(tuple.__iter__(value)), attributes  # the class may have an __iter__ of its own
     else:
+        if type(value) is deque:
+            make = partial(deque, maxlen=value.maxlen)
+        elif type(value) is defaultdict:
+            make = partial(defaultdict, value.default_factory)
         # For all types but OrderedDict this is one call into C, which runs no Python code.  So the copy is of
         # one moment, even if other threads change the container.
-        copy = value if kind >= TUPLE else value.copy()
-        if kind not in _PAIRED:
-            return copy if type(copy) is list else [*copy], attributes
+        copy: Any = value if type(value) is tuple else value.copy()
+        if kind == ITEMS:
+            return [*copy], make
         items = copy.items()
-    return [*chain.from_iterable(items)], attributes
+    return [*chain.from_iterable(items)], make
+
+
+def _remade(cls: type[Any], attributes: dict[str, Any], contents: Any) -> Any:
+    """Make a named tuple of *contents*, or a dataclass with these fields, without a call of its methods."""
+    if issubclass(cls, tuple):
+        made = tuple.__new__(cls, contents)
+    else:
+        made = object.__new__(cls)
+        attributes.update(contents)
+    for name, value in attributes.items():
+        object.__setattr__(made, name, value)
+    return made
 
 
 def substitute(parts: Iterable[Any], take: Take | None) -> list[Any]:
@@ -178,31 +159,22 @@ def value_of(part: Any, take: Take | None = None) -> Any:
     kind = kind_of(type(part))
     if kind == FUTURE:
         return part.result() if take is None else take(part)
-    if kind == kinds.RAW:
+    if kind == RAW:
         return part.value
-    return part.future if kind == kinds.SETTLED else part
+    return part.future if kind == SETTLED else part
 
 
 def rebuild(parts: Sequence[Any], containers: Sequence[Container], take: Take | None) -> list[Any]:
     """Rebuild *containers*, which `search` returned; return *parts* as `substitute` does."""
-    # Inner containers come first, as a set or dict hashes its contents.  So if a container holds one that is
-    # not made yet, it is part of a cycle, or holds a cycle: then it is tried again after the others.  A
-    # mutable container is made, empty, at the first try, which closes the cycle.  A dataclass also gets the
-    # fields that are known, as its hash may need them.
-    todo = deque(containers)
-    while todo:
-        container = todo.popleft()
-        if container.made is _UNBUILT and container.kind < TUPLE:
-            container.made = container.make()
-        blocked = any([type(part) is Container and part.made is _UNBUILT for part in container.parts])
-        if blocked:
-            todo.append(container)
-        if not blocked or container.kind == DATACLASS:
-            container.fill(take)
-    values = substitute(parts, take)
-    # Release the containers here: records may form a cycle.  And on a free-threaded build only the thread
-    # that made an object frees it.  The submitting thread frees the records; if it also released the
-    # containers, they would wait for this thread, which may be idle for long.
     for container in containers:
-        container.parts = container.made = None  # type: ignore[assignment]
+        contents: Any = substitute(container.parts, take)
+        if container.kind in (MAPPING, DATACLASS):
+            contents = zip(contents[::2], contents[1::2], strict=True)
+        container.made = container.make(contents)
+    values = substitute(parts, take)
+    # Release the contents here.  On a free-threaded build only the thread that made an object frees it.  The
+    # submitting thread frees the records; if it also released the contents, they would wait for that thread,
+    # which may be idle for long.
+    for container in containers:
+        container.parts = container.made = container.make = None  # type: ignore[assignment]
     return values

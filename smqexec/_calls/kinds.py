@@ -56,21 +56,27 @@ class settled(Generic[T]):
         return f"settled({self.future!r})"
 
 
-# `encode` combines kinds by "|": of kinds before LIST, the result is before LIST.
-PLAIN, FUTURE, RAW, SETTLED = range(4)
-# Containers, the mutable ones first.
-LIST, SET, MAPPING, DATACLASS, TUPLE, NAMED, FROZEN_DICT = range(4, 11)
+# `encode` combines kinds by "|": of kinds before ITEMS, the first container, the result is before ITEMS.
+PLAIN, FUTURE, RAW, SETTLED, ITEMS, MAPPING, NAMED, DATACLASS = range(8)
 
 _EXACT: dict[type, int] = {
-    Raw: RAW, settled: SETTLED, list: LIST, deque: LIST, set: SET, tuple: TUPLE, frozenset: TUPLE,
+    Raw: RAW, settled: SETTLED, list: ITEMS, deque: ITEMS, set: ITEMS, tuple: ITEMS, frozenset: ITEMS,
     dict: MAPPING, defaultdict: MAPPING, OrderedDict: MAPPING,
 }  # fmt: skip
 if frozen_dict := getattr(builtins, "frozendict", None):  # pragma: no cover - from CPython 3.15 on
-    _EXACT[frozen_dict] = FROZEN_DICT
+    _EXACT[frozen_dict] = MAPPING
 
-# The cache keeps classes alive, so it is cleared when it has _MOST entries.
+# A cache of classes keeps them alive, so it is cleared when it has _MOST entries.
 KINDS: dict[type, int] = {}
 _MOST = 1024
+
+
+def remember(cache: dict[type, int], cls: type, value: int) -> None:
+    """Store *value* for *cls* in *cache*, unless the metaclass makes *cls* unhashable."""
+    if len(cache) >= _MOST:
+        cache.clear()
+    with suppress(Exception):
+        cache[cls] = value
 
 
 def kind_of(cls: type) -> int:
@@ -79,10 +85,7 @@ def kind_of(cls: type) -> int:
         return KINDS[cls]
     except Exception:  # a new class, or any error of a metaclass that makes it unhashable
         kind = _find_kind(cls)
-    if len(KINDS) >= _MOST:
-        KINDS.clear()
-    with suppress(Exception):
-        KINDS[cls] = kind
+    remember(KINDS, cls, kind)
     return kind
 
 

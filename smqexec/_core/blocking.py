@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from .._futures.deadlines import bounded, deadline, left
+from .._futures.waiters import bounded, deadline, left
 
 # Seconds between two questions of a thread.
 PATIENCE = 5.0

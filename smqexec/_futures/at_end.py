@@ -13,10 +13,34 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Any
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
 
 from .._planner import Node
-from .owner import Owner
+
+
+class Owner(Protocol):
+    """A scheduler, by its parts, as futures call it.  Each method takes the lock by itself."""
+
+    dispatcher: Any  # promote(task)
+    termination: Any  # cancel(future, dependencies), foreign_done(relay, future)
+    waiting: Any  # wait_for(future, timeout)
+    streams: Any  # stream, item, length, part: see there
+
+    def exclusive(self) -> AbstractContextManager[Any]: ...
+    def deferred(self, call: Callable[..., object], *args: Any) -> bool: ...
+    def why_of(self, future: Any) -> str | None: ...
+
+
+class Home(Protocol):
+    """A queue, as futures see it."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def remote_values(self) -> bool: ...
+    @property
+    def scheduler(self) -> Owner: ...
 
 
 class Settled(Node):

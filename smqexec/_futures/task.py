@@ -19,13 +19,12 @@ from sys import maxsize
 from typing import Any, TypeVar, overload
 
 from .._calls.arguments import register_futures
-from .._calls.callables import announcement, generates, name_of
-from .._calls.frames import strip_ours
+from .._calls.callables import announcement, generates, name_of, strip_ours
 from .._planner import DONE, Node
+from .at_end import Home
 from .future import FAILED, Failure, PlannedFuture
 from .items import LENGTH, Item, Stream
 from .names import known_as
-from .owner import Home
 
 R = TypeVar("R")
 Y = TypeVar("Y")
@@ -122,15 +121,11 @@ class Task(PlannedFuture[R]):
                 and the length is neither known nor announced.
         """
         stream, queue = self._stream, self._queue
-        if stream is not None and type(key) is int and key >= 0:  # saves all that follows, for most keys
-            if key < len(stream.values):
-                return Item._ended(DONE, stream.values[key])
-            if stream.length is None and queue is not None:
-                return queue.scheduler.streams.item(queue, self, stream, key)
+        if stream and queue is not None and stream.length is None and type(key) is int and key >= 0:
+            return queue.scheduler.streams.item(queue, self, stream, key)  # saves all that follows
         stream = self._streaming()
         if stream is None:
-            part = None if queue is None else queue.scheduler.streams.part(self, key)
-            return self._ended_part(key) if part is None else part
+            return self._known(None, key) if queue is None else queue.scheduler.streams.part(self, key)
         length = stream.length
         if length is None:
             ends = [key]
@@ -147,23 +142,20 @@ class Task(PlannedFuture[R]):
 
     def _item(self, stream: Stream, number: int) -> Item[Any]:
         """Return the item for value *number*: pending, or done if its value or its error is known."""
-        queue = self._queue  # None: the task has ended
-        if queue is None or number < len(stream.values):
+        queue = self._queue
+        if queue is None:
             return self._known(stream, number)
         return queue.scheduler.streams.item(queue, self, stream, number)  # type: ignore[no-any-return]
 
-    def _known(self, stream: Stream, number: int) -> Item[Any]:
-        """Return a done item for value *number*: the value or its error is known."""
-        # Each step reads a state that only moves on, so a step that finds nothing leaves it to a later one:
-        # a value below the length of `values`, a closed stream, then the end of the task.
-        if number < len(stream.values):
-            return Item._ended(DONE, stream.values[number])
-        if stream.closed:
-            return Item._ended(FAILED, Failure(stream.missing(number)))
-        return self._ended_part(number)
-
-    def _ended_part(self, key: Any) -> Item[Any]:
-        """Return a done item for the part *key* of this task, which has ended."""
+    def _known(self, stream: Stream | None, key: Any) -> Item[Any]:
+        """Return a done item for value *key* of *stream*, or else for a part of the result: it is known."""
+        if stream is not None:
+            # Each step reads a state that only moves on, so a step that finds nothing leaves it to a later
+            # one: a value below the length of `values`, a closed stream, then the end of the task.
+            if key < len(stream.values):
+                return Item._ended(DONE, stream.values[key])
+            if stream.closed:
+                return Item._ended(FAILED, Failure(stream.missing(key)))
         outcome = self._outcome
         if self._stage != DONE:
             return Item._ended(self._stage, outcome and outcome.of(self))
@@ -188,10 +180,8 @@ class Task(PlannedFuture[R]):
         try:
             queue = self._queue
             if stream.length is None and stream.announced and queue is not None:
-                item = queue.scheduler.streams.length(self, stream)
-                if item is not None:  # ends when the length is known, or the task has ended without one
-                    with suppress(CancelledError):
-                        item.exception()
+                with suppress(CancelledError):  # the item ends with the task, if there is no length before
+                    queue.scheduler.streams.length(self, stream).exception()
             if stream.length is not None:
                 return stream.length
             if self._stage < DONE:
@@ -202,7 +192,6 @@ class Task(PlannedFuture[R]):
             self._generating("has a length")  # again: it may have turned out to be an ordinary task
             return len(stream.values)
         finally:
-            item = None
             del self, stream  # as in `result`
 
     def __iter__(self: Task[list[Y]]) -> Iterator[Y]:
@@ -221,44 +210,34 @@ class Task(PlannedFuture[R]):
 
     def _values(self, stream: Stream) -> Iterator[Any]:
         """Yield each value of *stream*, then raise the failure of the task if it has one."""
+        number = 0
         try:
-            for item, value in self._steps(stream):
-                if item is None:
-                    yield value
-                else:
+            while not (stream.closed or self.done()) or number < len(stream.values):
+                if number < len(stream.values):
+                    yield stream.values[number]
+                    number += 1
+                else:  # an item that was cancelled alone has no value: then the next request makes another
                     with suppress(CancelledError):
-                        item.exception()
+                        self._item(stream, number).exception()
             self.result()  # raises the failure of the generator
             self._generating("can be iterated")
         finally:
-            item = value = None
             del self, stream  # no cycle from the traceback to this frame and back
 
     async def _values_in_loop(self, stream: Stream) -> AsyncIterator[Any]:
         """Do what `_values` does in an event loop."""
+        number = 0
         try:
-            for item, value in self._steps(stream):
-                if item is None:
-                    yield value
-                else:  # not `await item`: if this caller is cancelled, that would cancel the item for all
-                    await _end_of(item)
+            while not (stream.closed or self.done()) or number < len(stream.values):
+                if number < len(stream.values):
+                    yield stream.values[number]
+                    number += 1
+                else:
+                    await _end_of(self._item(stream, number))
             await self
             self._generating("can be iterated")
         finally:
-            item = value = None
             del self, stream
-
-    def _steps(self, stream: Stream) -> Iterator[tuple[Item[Any] | None, Any]]:
-        """Yield ``(item, None)`` for each item to wait for, and ``(None, value)`` for each value."""
-        number = 0
-        while True:
-            # An item that ends without a value was cancelled alone: then the next request returns another.
-            while not (stream.closed or self.done()) and number >= len(stream.values):
-                yield self._item(stream, number), None
-            if number >= len(stream.values):
-                return
-            yield None, stream.values[number]
-            number += 1
 
     def _generating(self, ability: str) -> Stream:
         """Return the stream of a generator task; raise a TypeError if this is an ordinary task."""
@@ -308,7 +287,7 @@ register_futures(Task, Item)
 
 
 async def _end_of(item: Item[Any]) -> None:
-    """Return when *item* has ended, without blocking the event loop."""
+    """Return when *item* has ended.  Awaited itself, it would be cancelled with the caller, for all."""
     from asyncio import Event, get_running_loop
 
     loop, ended = get_running_loop(), Event()

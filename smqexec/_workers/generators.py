@@ -12,8 +12,7 @@ from collections.abc import Iterator
 from concurrent.futures import CancelledError
 from typing import Any
 
-from .._calls.callables import announcement, length, name_of
-from .._calls.frames import strip_ours
+from .._calls.callables import announcement, length, name_of, strip_ours
 from .._core.queue_state import QueueState, Worker
 from .._futures.task import Task
 

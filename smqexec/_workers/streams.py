@@ -16,7 +16,7 @@ from _thread import start_new_thread
 from functools import partial
 from typing import Any
 
-from .._calls.frames import strip_ours
+from .._calls.callables import strip_ours
 from .._calls.interrupts import DEFERRED, call_deferred, elsewhere
 from .._core.exclusive import breakdown_on_error
 from .._core.queue_state import QueueState
@@ -45,6 +45,8 @@ class Streams:
 
     def item(self, home: QueueState, task: Task[Any], stream: Stream, index: int) -> Item[Any]:
         """Return the item of *task*, of the queue *home*, for value *index*.  Takes no lock, in general."""
+        if index < len(stream.values):
+            return task._known(stream, index)
         item = stream.items.get(index)
         if item is None:
             item = stream.items.setdefault(index, Item._of(home, task, index))
@@ -53,24 +55,24 @@ class Streams:
             self._end_late(task, stream, item, index)
         return item
 
-    def length(self, task: Any, stream: Stream) -> Item[int] | None:
-        """Return the pending item for the length of *task*; None if that is known or *task* has ended."""
+    def length(self, task: Any, stream: Stream) -> Item[Any]:
+        """Return an item that ends when the length of *task* is known, or *task* has ended."""
         with self._core.exclusive():
             if stream.length is not None or task._stage >= DONE:
-                return None
+                return Item._ended(DONE, None)
             return stream.items.setdefault(LENGTH, Item._of(task._home, task, LENGTH))
 
-    def part(self, task: Any, key: Any) -> Item[Any] | None:
-        """Return a pending item for ``result[key]`` of an ordinary *task*; None if *task* has ended."""
+    def part(self, task: Any, key: Any) -> Item[Any]:
+        """Return the item for ``result[key]`` of an ordinary *task*."""
         with self._core.exclusive():
-            if task._stage >= DONE:
-                return None
-            item = Item._of(task._home, task, key)
-            self._core.planner.add_relay(item, task)
-            task._get_at_end().item_callbacks += (partial(self._end_part, item, key),)
-            # Between the ends of the task and of the item, no running task leads to the item.
-            self._core.relays.add(item)
-            return item
+            if task._stage < DONE:
+                item = Item._of(task._home, task, key)
+                self._core.planner.add_relay(item, task)
+                task._get_at_end().item_callbacks += (partial(self._end_part, item, key),)
+                # Between the ends of the task and of the item, no running task leads to the item.
+                self._core.relays.add(item)
+                return item
+        return task._known(None, key)  # type: ignore[no-any-return]
 
     # Called by the worker of the generator task.
 
@@ -125,7 +127,7 @@ class Streams:
         if item.done():  # cancelled: nobody wants a call of the user's method
             return
         try:
-            known = task._ended_part(key)
+            known = task._known(None, key)
         except BaseException as error:  # such as SystemExit: by a method of the user's result
             strip_ours(error)
             known = Item._ended(FAILED, Failure(error))

@@ -23,9 +23,9 @@ from .._core.blocking import block
 from .._core.exclusive import Section, breakdown_on_error
 from .._core.queue_state import CURRENT, QueueState, Worker
 from .._core.state import State
-from .._futures.deadlines import deadline, left
 from .._futures.future import PlannedFuture
 from .._futures.task import Task
+from .._futures.waiters import deadline, left
 from .completions import Completions
 from .loop import perform
 from .stall import cycle_of, in_words, is_blocked

@@ -20,9 +20,9 @@ from .._core.exclusive import Section
 from .._core.queue_state import CURRENT, QueueState, Worker
 from .._core.state import State
 from .._core.upward import SEARCH_LIMIT, searches
-from .._futures.deadlines import bounded
 from .._futures.future import PlannedFuture
 from .._futures.task import Task
+from .._futures.waiters import bounded
 from .._planner import Node
 
 #: Nodes to visit, and the scheduler of them all, as a relay does not know its own; None: each knows its own.

@@ -19,7 +19,6 @@ from internals import (
     blocked_on,
     completions,
     core_of,
-    deadlines,
     idle_in,
     join_search,
     lock_of,
@@ -31,6 +30,7 @@ from internals import (
     states_of,
     stream_of,
     termination,
+    waiters,
     waiters_of,
     waiting,
     waits,
@@ -1602,7 +1602,7 @@ def test_timeout_is_kept_in_the_middle_of_a_search(schedulers: int, monkeypatch:
         main, seen = threading.get_ident(), []
         clock = time.monotonic
         monkeypatch.setattr(
-            deadlines, "monotonic", lambda: clock() if threading.get_ident() == main else next(late, 1e9)
+            waiters, "monotonic", lambda: clock() if threading.get_ident() == main else next(late, 1e9)
         )
 
         def program() -> None:
