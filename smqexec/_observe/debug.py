@@ -26,17 +26,12 @@ def observe(event: Event) -> None:
     """Note where a task was submitted, and when it starts.  Cost: about 1 µs."""
     task: Any = event.task
     if event.kind == "submit":
-        task._submitted_at = caller()
+        frame: Any = sys._getframe(1)
+        while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+            frame = frame.f_back
+        task._submitted_at = f"{frame.f_code.co_filename}:{frame.f_lineno}"
     elif event.kind == "start":
         task._since = event.time
-
-
-def caller() -> str:
-    """Return the place that called this package: file and line."""
-    frame: Any = sys._getframe(1)
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
-        frame = frame.f_back
-    return f"{frame.f_code.co_filename}:{frame.f_lineno}"
 
 
 class Unseen:
@@ -60,8 +55,7 @@ class Unseen:
                 start_new_thread(elsewhere, (_log, (self._exception, self._queue)))
 
 
-# All of this process: at its end `_at_exit` logs each one that would be collected after `logging` has shut
-# down.
+# All of this process.  Those that live at its end would be collected after `logging` has shut down.
 _living: WeakSet[Unseen] = WeakSet()
 
 

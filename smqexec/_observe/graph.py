@@ -1,13 +1,13 @@
 """The pending and running tasks as a graph, drawn in the language of Mermaid or as a table of text.
 
-The graph has names and numbers, and keeps no task alive.  One hold of the lock lists the tasks and their
-dependencies; then the tasks are named, which may run user code.
+One hold of the lock lists the tasks and their dependencies.  Then the tasks are named, which may run user
+code.  The graph has names and numbers, and keeps no task alive.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from string import ascii_letters, digits
 from typing import Any, NamedTuple
 
@@ -28,11 +28,10 @@ ARROWS, LENGTH = 500, 50_000
 _PLAIN = frozenset(f"{ascii_letters}{digits} ")
 
 _STATES = {WAITING: "waiting", READY: "ready", RUNNING: "running"}
-_OUTSIDE = "outside"
 
 # The frames of boxes, by state.
 _STYLES = {
-    _OUTSIDE: "stroke-dasharray:1 3",
+    "outside": "stroke-dasharray:1 3",
     "waiting": "stroke-dasharray:6 3",
     "ready": "stroke-width:1px",
     "running": "stroke-width:4px",
@@ -69,14 +68,6 @@ class GraphEdge(NamedTuple):
     part: str
 
 
-# How a graph is folded, by one rule after the other: the nodes with the same key become one box.
-_FOLDS: tuple[Callable[[GraphNode], object], ...] = (
-    lambda node: (node.name, node.queue),
-    lambda node: node.queue,
-    lambda node: None,
-)
-
-
 class Graph:
     """The tasks that were pending or running when `Scheduler.graph` was called; it does not change.
 
@@ -98,7 +89,7 @@ class Graph:
     def __init__(self, scheduler: State) -> None:
         with scheduler.exclusive():
             tasks: Any = dict.fromkeys([*scheduler.termination.pending(), *scheduler.running_tasks()])
-            found = [(task, task._number, task._stage, task._queue.name, _needs(task)) for task in tasks]
+            found = [(task, task._number, task._stage, task._queue.name, [*_needs(task)]) for task in tasks]
         # The tasks of a `map` have falling numbers.
         found.sort(key=lambda each: (each[1] // STRIDE, -each[1]))
         nodes = [
@@ -111,7 +102,7 @@ class Graph:
             for node, part, outside in needs:
                 if outside:
                     places[node] = len(nodes)
-                    nodes.append(GraphNode(0, outside, "", _OUTSIDE))
+                    nodes.append(GraphNode(0, outside, "", "outside"))
                 if node in places:  # else the node only keeps the order of a queue
                     edges.append(GraphEdge(places[node], target, part))
         self.nodes, self.edges = tuple(nodes), tuple(edges)
@@ -143,41 +134,37 @@ class Graph:
         """Yield the drawings of at most *limit* boxes and 500 arrows, the most detailed first."""
         if len(self.nodes) <= limit and len(self.edges) <= ARROWS:
             yield [_box([node]) for node in self.nodes], self.edges
-        for fold in _FOLDS:  # pragma: no branch - the last one is drawn always
-            members: dict[object, list[GraphNode]] = {}
-            for node in self.nodes:
-                members.setdefault(fold(node), []).append(node)
-            places = {key: place for place, key in enumerate(members)}
-            to = [places[fold(node)] for node in self.nodes]
-            arrows = Counter((to[source], to[target]) for source, target, _ in self.edges)
-            if len(members) <= limit and len(arrows) <= ARROWS:
-                boxes = [_box(nodes) for nodes in members.values()]
-                yield boxes, [(*ends, _times(count)) for ends, count in arrows.items()]
+        # The nodes with the same key become one box: of a name and queue, of a queue, or all.
+        for level in range(3):  # pragma: no branch - the last one is drawn always
+            keys = [(node.name, node.queue)[level:] for node in self.nodes]
+            places = {key: place for place, key in enumerate(dict.fromkeys(keys))}
+            arrows = Counter((places[keys[source]], places[keys[target]]) for source, target, _ in self.edges)
+            if len(places) <= limit and len(arrows) <= ARROWS:
+                members: list[list[GraphNode]] = [[] for _ in places]
+                for key, node in zip(keys, self.nodes, strict=True):
+                    members[places[key]].append(node)
+                yield [*map(_box, members)], [(*ends, _times(count)) for ends, count in arrows.items()]
 
     def __repr__(self) -> str:
         states = _states(self.nodes) or "no tasks"
         return f"<Graph of {counted(len(self.edges), 'dependency', 'dependencies')}: {states}>"
 
 
-def _needs(task: Any) -> list[tuple[Any, str, str]]:
-    """Return each pending dependency of *task*: see `_need`.  The lock is held."""
-    nodes = dependencies_of(task) if task._stage == WAITING else ()
-    return [_need(node) for node in dict.fromkeys(nodes) if node._stage < DONE]
-
-
-def _need(node: Any) -> tuple[Any, str, str]:
-    """Return the node behind the relay *node*, its needed part, and a name if it is from outside."""
-    part = ""
-    if isinstance(node, Settled):
-        (node,) = dependencies_of(node)
-        part = "settled"
-    if isinstance(node, Foreign):
-        outside = "future of another executor" if node.future is None else "task of another scheduler"
-        return node, "settled" if node.settled else "", outside
-    if isinstance(node, Item):
-        part = f"{part} [{shown(node._key)}]".lstrip()
-        node = node._source
-    return node, part, ""
+def _needs(task: Any) -> Iterator[tuple[Any, str, str]]:
+    """Yield each pending dependency of *task*, its needed part, and a name if it is from outside.  Locked."""
+    for node in dict.fromkeys(dependencies_of(task)):
+        if node._stage < DONE:
+            part = outside = ""
+            if isinstance(node, Settled):
+                (node,) = dependencies_of(node)
+                part = "settled"
+            if isinstance(node, Foreign):
+                part = "settled" if node.settled else ""
+                outside = "future of another executor" if node.future is None else "task of another scheduler"
+            elif isinstance(node, Item):
+                part = f"{part} [{shown(node._key)}]".lstrip()
+                node = node._source
+            yield node, part, outside
 
 
 class _Box(NamedTuple):

@@ -1,21 +1,20 @@
 """Why a task has not started, or not ended, in words.
 
-The state is read under one hold of the lock, as text with a mark in the place of each name.  The names
-are put there after that hold: the name of a task may run user code, and another lock guards the names
-of threads.
+One hold of the lock reads the state, as text with a mark in the place of each name.  The names come after
+that hold: the name of a task may run user code, and another lock guards the names of threads.
 """
 
 from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator
 from functools import partial
 from itertools import islice
 from time import perf_counter
 from typing import Any
 
-from .._core.queue_state import QueueState, Worker
+from .._core.queue_state import QueueState
 from .._core.state import State
 from .._futures.at_end import Foreign
 from .._futures.future import PlannedFuture
@@ -23,7 +22,7 @@ from .._futures.items import LENGTH, Item
 from .._futures.names import counted, known_as, numbered
 from .._futures.task import Task
 from .._limits.resources import Allocation, Resource
-from .._planner import DONE, READY, RUNNING, Node, dependencies_of, dependents_of
+from .._planner import DONE, READY, RUNNING, dependencies_of, dependents_of
 from .._workers.waits import ConditionWait, Wait
 from .text import shown
 
@@ -57,10 +56,10 @@ class _Report:
         # By mark: the call that returns the name.
         self._names: dict[str, Callable[[], str]] = {}
 
-    def _named(self, call: Callable[..., str], *args: Any) -> str:
+    def _named(self, call: Callable[[Any], str], of: Any) -> str:
         """Return a mark for the name that *call* will return."""
         mark = f"\0{len(self._names)}\0"
-        self._names[mark] = partial(call, *args)
+        self._names[mark] = partial(call, of)
         return mark
 
     def with_names(self, text: str) -> str:
@@ -69,12 +68,11 @@ class _Report:
 
     def overview(self) -> Iterator[str]:
         scheduler, counts = self._scheduler, self._scheduler.counts()
-        states = ("running", "ready", "waiting")
-        if not any(counts[state] for state in states):
+        numbers = [f"{counts[state]} {state}" for state in ("running", "ready", "waiting")]
+        if numbers == ["0 running", "0 ready", "0 waiting"]:
             yield "nothing is pending or running"
             return
-        numbers = ", ".join(f"{counts[state]} {state}" for state in states)
-        yield f"the scheduler is stopped: {numbers}" if scheduler.stopped else numbers
+        yield f"{'the scheduler is stopped: ' if scheduler.stopped else ''}{', '.join(numbers)}"
         for task in scheduler.running_tasks():
             yield f"{self._name(task)}: {self._running(task)}{self._dependents([task])}"
         for queue in scheduler.queues:
@@ -83,8 +81,7 @@ class _Report:
         outside = [relay for relay in scheduler.relays if type(relay) is Foreign and relay._dependents]
         if outside:
             outside.sort(key=lambda relay: dependents_of(relay)[0]._number)
-            names = _listed(map(self._name, outside), len(outside))
-            yield f"not done: {names}{self._dependents(outside)}"
+            yield f"not done: {_listed(self._name, outside)}{self._dependents(outside)}"
         waiting = [relay for relay in scheduler.relays if type(relay) is Allocation]
         lacking = {resource for allocation in waiting for resource in allocation.resources()}
         yield from map(_shortage, sorted(lacking, key=lambda resource: resource.name))
@@ -101,14 +98,14 @@ class _Report:
             return f"ready: {_slots(queue)}{others if queue.ready > 1 else ''}"
         # Its first pending dependency, the first one of that, and so on down to one that does not wait.
         path: list[Any] = []
-        needed = _needed(future)
+        needed = future
         while needed is not None and type(needed) is not Allocation:
-            path.append(needed)
-            needed = _needed(needed)
-        if not path:
-            lacks = "what it needs has just ended" if needed is None else _lacking(needed)
-            return f"waiting: {lacks}"
-        *passed, last = path
+            if isinstance(needed, (Task, Item, Foreign)):  # a barrier or `Settled` stands for its own
+                path.append(needed)
+            needed = next((other for other in dependencies_of(needed) if other._stage < DONE), None)
+        if len(path) == 1:
+            return f"waiting: {'what it needs has just ended' if needed is None else _lacking(needed)}"
+        _, *passed, last = path
         chain = [self._name(other) for other in passed[:NAMED]]
         if len(passed) > NAMED:
             chain.append(f"{len(passed) - NAMED} more")
@@ -124,23 +121,18 @@ class _Report:
         if task._since is not None:
             words += f" for {perf_counter() - task._since:.1f} s"
         for worker in task._queue.workers:
-            if task in worker.tasks():
-                words += f" in {self._named(_thread, worker.thread)}{self._waits(worker, task)}"
+            tasks: list[Any] = [*worker.suspended, worker.task, None]
+            if task in tasks:
+                depth = tasks.index(task)
+                words += f" in {self._named(_thread, worker.thread)}"
+                for begun, wait in worker.waits:
+                    words += f", waits for {self._awaited(wait)}" if begun == depth else ""
+                nested = tasks[depth + 1]
+                words += f", does {self._name(nested)} meanwhile" if nested is not None else ""
         if task in self._scheduler.paused:
             words += ", held as the scheduler is stopped"
         at_end = task._at_end
-        if at_end is not None and at_end.cancel_requested:
-            words += ", asked to end"
-        return words
-
-    def _waits(self, worker: Worker, task: Any) -> str:
-        """Return the futures that *task* waits for, and the nested task that *worker* runs meanwhile."""
-        tasks = [*worker.suspended, worker.task, None]
-        depth = tasks.index(task)
-        waits = [wait for begun, wait in worker.waits if begun == depth]
-        words = "".join(f", waits for {self._awaited(wait)}" for wait in waits)
-        nested = tasks[depth + 1]
-        return words if nested is None else f"{words}, does {self._name(nested)} meanwhile"
+        return f"{words}, asked to end" if at_end is not None and at_end.cancel_requested else words
 
     def _awaited(self, wait: Wait) -> str:
         """Name the futures that *wait* is for."""
@@ -150,21 +142,20 @@ class _Report:
         ours = [future for future in awaited if isinstance(future, PlannedFuture)]
         pending = [future for future in ours if future._stage < DONE]
         if pending:
-            return _listed(map(self._name, pending), len(pending))
+            return _listed(self._name, pending)
         # If there are no others either, the thread is still busy with a task that the wait needed.
         return "futures of other executors" if len(ours) < len(awaited) else "tasks that have ended"
 
-    def _dependents(self, nodes: Sequence[Node]) -> str:
+    def _dependents(self, nodes: Collection[Any]) -> str:
         """Name the pending tasks that depend on any of *nodes*, if there are any."""
-        found: set[Any] = set()
-        todo: list[Any] = [other for node in nodes for other in dependents_of(node)]
+        pending: set[Any] = set()
+        todo = [other for node in nodes for other in dependents_of(node)]
         for other in todo:  # the list grows during the loop
-            if isinstance(other, Task):
-                found.add(other)
-            else:  # a relay
+            if not isinstance(other, Task):  # a relay
                 todo += dependents_of(other)
-        pending = sorted((task for task in found if task._stage < RUNNING), key=lambda task: task._number)
-        names = _listed(map(self._name, pending), len(pending))
+            elif other._stage < RUNNING:
+                pending.add(other)
+        names = _listed(self._name, sorted(pending, key=lambda task: task._number))
         return f"; needed by {counted(len(pending), 'task')}: {names}" if pending else ""
 
     def _name(self, node: Any) -> str:
@@ -183,15 +174,6 @@ class _Report:
 # All below, but for `_thread`, is called under the lock.
 
 
-def _needed(node: Any) -> Any:
-    """Return the first pending dependency of *node*, or None; a barrier or `Settled` stands for its own."""
-    while True:
-        needed = next((other for other in dependencies_of(node) if other._stage < DONE), None)
-        if needed is None or isinstance(needed, (Task, Item, Foreign, Allocation)):
-            return needed
-        node = needed
-
-
 def _slots(queue: QueueState) -> str:
     """Return which slots of *queue*, which has a ready task, are busy."""
     if sum(bool(worker.tasks()) for worker in queue.workers) < queue.limit:
@@ -203,10 +185,8 @@ def _slots(queue: QueueState) -> str:
 
 def _shortage(resource: Resource) -> str:
     """Return how much of *resource* is free, and which tasks lack it."""
-    waiting = resource._waiting
-    tasks = (f"{_task_of(each)} needs {dict(each.amounts)[resource]}" for each in waiting)
-    lack = counted(len(waiting), "task lacks it", "tasks lack it")
-    return f"{_share(resource)}; {lack}: {_listed(tasks, len(waiting))}"
+    tasks = _listed(lambda each: f"{_task_of(each)} needs {dict(each.amounts)[resource]}", resource._waiting)
+    return f"{_share(resource)}; {counted(len(resource._waiting), 'task lacks it', 'tasks lack it')}: {tasks}"
 
 
 def _lacking(allocation: Allocation) -> str:
@@ -224,16 +204,15 @@ def _lacking(allocation: Allocation) -> str:
 def _share(resource: Resource) -> str:
     """Return how much of *resource* is free, and which tasks hold the rest."""
     free, holders = f"{resource.name}: {resource._free} of {resource.n} free", resource._holders
-    names = (_holder(each, resource) for each in holders)
-    return f"{free}, held by {_listed(names, len(holders))}" if holders else free
+    return f"{free}, held by {_listed(_holder, holders.items())}" if holders else free
 
 
-def _holder(allocation: Allocation, resource: Resource) -> str:
-    units, until = dict(allocation.amounts)[resource], len(allocation.releasers)
+def _holder(share: tuple[Allocation, int]) -> str:
+    allocation, units = share
     words = [f"{units} units"] if units > 1 else []
     if allocation.task is None:  # it has ended, and keeps them
-        ended = counted(until, "task has ended", "tasks have ended")
-        words.append(f"until {ended}" if until else "kept: no task releases it")
+        ended = counted(len(allocation.releasers), "task has ended", "tasks have ended")
+        words.append(f"until {ended}" if allocation.releasers else "kept: no task releases it")
     return f"{_task_of(allocation)} ({', '.join(words)})" if words else _task_of(allocation)
 
 
@@ -242,10 +221,10 @@ def _task_of(allocation: Allocation) -> str:
     return allocation.name if task is None else numbered(allocation.name, task._serial, task._number)
 
 
-def _listed(names: Iterable[str], count: int) -> str:
-    """Return the first of *count* names, and how many more there are."""
-    words = ", ".join(islice(names, NAMED))
-    return f"{words} and {count - NAMED} more" if count > NAMED else words
+def _listed(name: Callable[[Any], str], values: Collection[Any]) -> str:
+    """Name the first of *values*, and return how many more there are."""
+    words = ", ".join(map(name, islice(values, NAMED)))
+    return f"{words} and {len(values) - NAMED} more" if len(values) > NAMED else words
 
 
 def _thread(ident: int | str | None) -> str:

@@ -74,10 +74,10 @@ def test_why_says_for_how_long_it_has_run(lab: Any) -> None:
     gate.open()
 
 
-def test_called_from_nowhere_else(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As a program of the package itself does."""
+def test_submitted_by_nothing_but_the_package(lab: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, queue = lab
     monkeypatch.setattr(_debug, "_PACKAGE", "")
-    assert _debug.caller()
+    assert queue.submit(int)._submitted_at
 
 
 # Failures.
