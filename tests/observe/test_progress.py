@@ -20,8 +20,7 @@ from threads import planned, until, until_gone
 
 from smqexec import Queue, Scheduler, progress
 from smqexec._observe import progress as _progress
-from smqexec._observe.progress import statistics as _statistics
-from smqexec._observe.progress.statistics import Reading, Statistics, duration
+from smqexec._observe.progress import Reading, Statistics, duration
 
 NEVER = 1e6  # seconds
 
@@ -38,7 +37,7 @@ class Clock:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    monkeypatch.setattr(_statistics, "clock", clock := Clock())
+    monkeypatch.setattr(_progress, "clock", clock := Clock())
     return clock
 
 
@@ -113,7 +112,7 @@ def test_a_queue_that_was_lost_stays() -> None:
 
 def rates(began: float, *samples: tuple[float, int]) -> list[float]:
     """Return the rates at these times, when so many tasks had ended; a negative sum: and none are left."""
-    history = _statistics._History(began, {})
+    history = _progress._History(began, {})
     return [round(history.rate(now, abs(ended), ended >= 0), 3) for now, ended in samples]
 
 
@@ -256,7 +255,7 @@ def test_a_file_that_fails_is_logged_once(
 @pytest.mark.parametrize("wrong", [None, 4, Future(), Scheduler])
 def test_wrong_arguments(wrong: Any) -> None:
     with pytest.raises(TypeError, match="progress shows a Scheduler or a Queue, not"):
-        progress(wrong)
+        progress(wrong).__enter__()
     with pytest.raises(TypeError, match=r"file must be open for writing text, not 'run\.log'"):
         progress(Scheduler(), file="run.log").__enter__()  # type: ignore[arg-type]
 

@@ -16,7 +16,6 @@ from rich.table import Table
 from rich.text import Text
 
 from ..text import is_terminal, printable
-from .statistics import Display, Statistics
 
 # Seconds between two updates of a terminal, and of a notebook, which gets each as a message.
 INTERVAL, NOTEBOOK_INTERVAL = 0.1, 0.5
@@ -29,7 +28,7 @@ _STYLES = {"running": "cyan", "failed": "bold red", "cancelled": "yellow"}
 _taken: dict[Any, Live] = {}
 
 
-def in_notebook(statistics: Statistics) -> Display:
+def in_notebook(statistics: Any) -> Any:
     """Show *statistics* in the output of a notebook's cell."""
 
     def update() -> None:
@@ -40,7 +39,7 @@ def in_notebook(statistics: Statistics) -> Display:
     return update, NOTEBOOK_INTERVAL, update
 
 
-def on_terminal(statistics: Statistics, file: Any) -> Display | None:
+def on_terminal(statistics: Any, file: Any) -> Any:
     """Show *statistics* on the terminal *file*; return None if other bars are shown there."""
     file = getattr(file, "rich_proxied_file", file)  # rich replaces the standard streams while bars are shown
     live = Live(
@@ -66,7 +65,7 @@ def on_terminal(statistics: Statistics, file: Any) -> Display | None:
     return live.refresh, INTERVAL, stop
 
 
-def bars(statistics: Statistics) -> Table:
+def bars(statistics: Any) -> Table:
     """Return a bar for each queue of *statistics*."""
     table = Table.grid(padding=(0, 1))
     # If there is no room for all columns, the name, the bar and the states are cut first.
