@@ -1,12 +1,9 @@
-"""Events, and the observers that are called with them.
+"""Events, and the observers that are called with them, in the thread of the event and never under the lock.
 
-An observer is called in the thread where the event happens, and never under the lock.  Whatever other threads
-do, the events of one task come in this order: submit, start, its items, end; or submit and end, if it never
-ran.  The end of a task that ran comes before any thread can see the task done, and an item before any thread
-can see it.
-
-No lock keeps this order.  The core reports a submission before the planner gets the task, and the end of a
-call before the planner processes it.  Only the end of a task that never ran is reported just after it.
+The events of one task come in this order: submit, start, its items, end; or submit and end, if it never ran.
+No lock keeps this order.  The core reports a submission before the planner gets the task, an item before any
+thread can see it, and the end of a call before the planner processes it.  Only the end of a task that never
+ran is reported just after it.
 """
 
 from __future__ import annotations
@@ -14,10 +11,9 @@ from __future__ import annotations
 import itertools
 import os
 import sys
-import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from functools import partial
+from threading import RLock
 from time import perf_counter
 from typing import Any, NamedTuple, Self
 from weakref import ref
@@ -36,7 +32,7 @@ newcomers: list[Callable[[Any], object]] = []
 # The numbers of observed tasks, in all schedulers of the process.
 _numbers = itertools.count(1)
 # Guards `_numbers` without the GIL.  Reentrant: a finalizer may interrupt a thread that counts.
-_numbering: Any = threading.RLock()
+_numbering: Any = RLock()
 
 if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows can't fork
     os.register_at_fork(after_in_child=_numbering._at_fork_reinit)  # a thread may hold it at the fork
@@ -113,15 +109,15 @@ class Observation:
     """
 
     # No field changes.
-    __slots__ = ("_notify", "_scheduler", "callback")
+    __slots__ = ("_scheduler", "callback", "with_queue")
 
-    def __init__(self, scheduler: Any, callback: Callable[..., object], notify: Any = None) -> None:
-        """If *notify* is given, it is called in place of *callback*, with fields and queue of each event."""
+    def __init__(self, scheduler: Any, callback: Callable[..., object], with_queue: bool = False) -> None:
+        """If *with_queue*, call *callback* with the fields of each event, and the state of its queue."""
         if not callable(callback):
             raise TypeError(f"an observer must be callable with an event, not {callback!r}")
         self._scheduler = ref(scheduler)  # the scheduler keeps the observation
         self.callback = callback
-        self._notify = notify or partial(_call, callback)
+        self.with_queue = with_queue
         with scheduler.exclusive():
             scheduler.observers = Observers((*scheduler.observers, self))
 
@@ -137,10 +133,6 @@ class Observation:
 
     def __exit__(self, *exception: object) -> None:
         self.close()
-
-
-def _call(callback: Callable[..., object], fields: Any, queue: object) -> None:
-    callback(tuple.__new__(Event, fields))  # a third of the time of ``Event(*fields)``
 
 
 class Observers(tuple[Observation, ...]):
@@ -177,9 +169,14 @@ class Observers(tuple[Observation, ...]):
         fields = (kind, time, number, task, name, worker, dependencies, index, outcome, error)
         for each in self:
             try:
-                each._notify(fields, queue)
+                if each.with_queue:
+                    each.callback(fields, queue)
+                else:
+                    each.callback(tuple.__new__(Event, fields))  # a third of the time of ``Event(*fields)``
             except BaseException as raised:
-                if _is_of_the_caller(kind, worker, raised):
+                # Of the caller: Ctrl-C, or the handler of another signal; or a submit that is too deep.
+                too_deep = kind == "submit" and isinstance(raised, RecursionError)
+                if too_deep or (worker is None and isinstance(raised, KeyboardInterrupt)):
                     raise
                 with suppress(RecursionError):  # a thread that is too deep to log: the observer is closed
                     each.close()
@@ -193,12 +190,3 @@ class Observers(tuple[Observation, ...]):
                 failure = task._outcome
                 outcome, error = ("cancelled", None) if failure is None else ("failed", failure.exception)
                 self.notify("end", queue, task, outcome=outcome, error=error)
-
-
-def _is_of_the_caller(kind: str, worker: int | str | None, error: BaseException) -> bool:
-    """Return whether *error*, which an observer raised, belongs to the thread where the event happened."""
-    if isinstance(error, RecursionError):
-        return kind == "submit"  # the submitter's own calls are too deep
-    # Ctrl-C.  An inline queue defers it while a task runs.
-    here = threading.current_thread() is threading.main_thread()
-    return isinstance(error, KeyboardInterrupt) and here and worker is None

@@ -408,27 +408,13 @@ def test_child_of_a_fork_writes_nothing(path: Path) -> None:
 # The same, in this process: what the others do is seen by no measure of coverage.
 
 
-def test_hook_after_fork_leaves_the_file_to_the_parent(path: Path) -> None:
-    with planned(1) as (scheduler, queue):
-        recording = record(scheduler, path)
-        queue.submit(add, 1, 2).result(DEADLINE)
-        until(path.read_bytes)
-        newcomers.append(pytest.fail)
-        _recorder._after_fork()
-        assert not _recorder._recordings and not newcomers
-        size = path.stat().st_size
-        recording.close()
-        assert path.stat().st_size == size
-        recording._thread.join(DEADLINE)
-
-
 def test_everything(path: Path) -> None:
     _recorder.record_everything(str(path))
     assert path.read_bytes() == b""
     for _ in range(2):
         with Queue(1) as queue:
             queue.submit(add, 1, 2)
-    _recorder._close_all()
+    newcomers[-1].__self__.close()
     newcomers.pop()
     Queue(1).shutdown()  # of which nothing is written any more
     assert [(task.queue.pid, task.outcome) for task in read(path).tasks] == [(1, "done"), (2, "done")]

@@ -43,10 +43,7 @@ class Scribe:
         self, kind: str, ms: float, number: int = 0, slots: Any = None, detail: Any = None, needs: Any = ()
     ) -> None:
         """*detail*: the name, worker, index or outcome, by *kind*."""
-        details = [detail if kind == each else None for each in ("start", "item", "end")]
-        worker, index, outcome = details
-        name = detail if kind == "submit" else ""
-        self.lines.add((kind, ms / 1000, number, name, slots, worker, needs, index, outcome))
+        self.lines.add((kind, ms / 1000, number, slots, needs, detail))
 
     def ran(self, number: int, slots: Any, start: float, end: float, *needs: int, **options: Any) -> None:
         """Note a task that ran."""
@@ -174,10 +171,10 @@ def test_what_runs_at_the_end_of_a_torn_file_ends_with_it(scribe: Scribe) -> Non
 
 def test_task_of_before_the_recording(scribe: Scribe) -> None:
     disk = slots()
-    scribe.lines.submitted("null", 1, "early", (9,))
-    scribe.lines.started(3.0, 1, disk, 7)
-    scribe.lines.submitted("3.0", 1, "early", ())  # its submit had begun before the recording
-    scribe.lines.submitted("null", 2, "pending", ())
+    scribe.lines.add(("submit", None, 1, disk, (9,), "early"))
+    scribe.note("start", 3, 1, disk, 7)
+    scribe.note("submit", 3, 1, disk, "early", ())  # its submit had begun before the recording
+    scribe.lines.add(("submit", None, 2, disk, (), "pending"))
     scribe.note("start", 4, 1, disk, 7)  # its start had begun before the recording
     scribe.note("end", 5, 1, disk, "done")
     scribe.note("start", 6, 2, disk, 7)

@@ -27,11 +27,9 @@ from weakref import ref
 
 from ..._core.queue_state import QueueState
 
-#: An event: its kind, and its time in seconds; of its task the number, the name if it is a submit, and the
-#: queue; the worker, the numbers of the dependencies, the index and the outcome.
-Note = tuple[str, float, int, str, Any, int | str | None, tuple[int, ...], int | None, str | None]
-
-ALIVE = 1e6  # microseconds from one ``smqexec_alive`` to the next
+#: An event: its kind, its time in seconds (None: before the recording began), the number and queue of its
+#: task, the numbers of its dependencies; and a name (submit), worker (start), index (item) or outcome (end).
+Note = tuple[str, float | None, int, Any, tuple[int, ...], Any]
 
 _quoted = lru_cache(1 << 12)(json.dumps)
 
@@ -42,18 +40,13 @@ class Encoder:
     def __init__(self, began: float) -> None:
         self._began = began
         self.lines: list[str] = ["["]  # to be written next
-        self._pids: dict[ref[QueueState], int] = {}
-        # The process and thread of each worker, as lines have it; of None: of the tasks that never ran.
-        self._places: dict[tuple[ref[QueueState], int | str | None], str] = {}
+        # Of each queue the process, and by worker the place as lines have it; of None: of what never ran.
+        self._queues: dict[ref[QueueState], tuple[int, dict[int | str | None, str]]] = {}
         # The pending tasks, by number: the part of their lines that is known at the submit.  A dictionary of
         # numbers and strings, which the garbage collector need not visit.
         self._facts: dict[int, str] = {}
         self._running: dict[int, str] = {}  # the places of the running tasks, by number
-        self._alive = 0.0  # when the last ``smqexec_alive`` was added, in microseconds
-
-    def micros(self, time: float) -> float:
-        """Return *time*, in seconds, as the trace has it."""
-        return (time - self._began) * 1e6
+        self._alive = began  # when the last ``smqexec_alive`` was added
 
     def meta(self, name: str, pid: int = 0, tid: int = 0, /, **args: object) -> None:
         """Add a line about the trace itself."""
@@ -62,67 +55,53 @@ class Encoder:
 
     def add(self, note: Note) -> None:
         """Add the line for an event, unless the submit of its task was interrupted, and so is not known."""
-        kind, time, number, name, queue, worker, needs, index, outcome = note
-        at = (time - self._began) * 1e6
+        kind, time, number, queue, needs, detail = note
+        at = "null" if time is None else f"{(time - self._began) * 1e6:.3f}"
+        place = self._running.get(number)
+        line = None
         if queue is None:
-            place = '"ph":"i","s":"g","pid":0,"tid":0'
-            self.lines.append(f'{{{place},"ts":{at:.3f},"cat":"scheduler","name":"{kind}"}},')
-        elif kind == "submit":
-            self.submitted(f"{at:.3f}", number, name, needs)
-        elif kind == "start":
-            self.started(at, number, queue, worker)
-        elif kind == "end" and number in self._running:
-            place = self._running.pop(number)
-            self.lines.append(
-                f'{{"ph":"E",{place},"ts":{at:.3f},"args":{{"number":{number},"outcome":"{outcome}"}}}},'
-            )
+            line = f'"ph":"i","s":"g","pid":0,"tid":0,"ts":{at},"cat":"scheduler","name":"{kind}"'
+        elif kind == "submit" and place is None:  # else the recording began in the middle of the submit
+            args = f'"number":{number},"submitted":{at},"dependencies":{[*needs]}'
+            self._facts[number] = f'"name":{_quoted(detail)},"args":{{{args}'
+        elif kind == "start" and number in self._facts:  # else the recording began at the start
+            place = self._running[number] = self._place(queue, detail)
+            line = f'"ph":"B",{place},"ts":{at},"cat":"task",{self._facts.pop(number)}}}'
+        elif kind == "item" and place is not None:
+            args = f'"number":{number},"item":{detail}'
+            line = f'"ph":"i","s":"t",{place},"ts":{at},"cat":"item","name":"item {detail}","args":{{{args}}}'
+        elif kind == "end" and place is not None:
+            del self._running[number]
+            line = f'"ph":"E",{place},"ts":{at},"args":{{"number":{number},"outcome":"{detail}"}}'
         elif kind == "end" and number in self._facts:  # the task never ran
-            facts, place = self._facts.pop(number), f'"ph":"i","s":"p",{self._add_place(queue, None)}'
-            outcome = f'"outcome":"{outcome}"'
-            self.lines.append(f'{{{place},"ts":{at:.3f},"cat":"dropped",{facts},{outcome}}}}},')
-        elif number in self._running:  # an item
-            place = f'"ph":"i","s":"t",{self._running[number]}'
-            args = f'{{"number":{number},"item":{index}}}'
-            self.lines.append(f'{{{place},"ts":{at:.3f},"cat":"item","name":"item {index}","args":{args}}},')
-
-    def submitted(self, at: str, number: int, name: str, needs: tuple[int, ...]) -> None:
-        """Note that a task was submitted *at* so many microseconds; null: before the recording began."""
-        if number not in self._running:  # else the recording began in the middle of its submit
-            name = _quoted(name)
-            self._facts[number] = (
-                f'"name":{name},"args":{{"number":{number},"submitted":{at},"dependencies":{[*needs]}'
-            )
-
-    def started(self, at: float, number: int, queue: QueueState, worker: int | str | None) -> None:
-        """Note that a task started *at* so many microseconds."""
-        facts = self._facts.pop(number, None)
-        if facts is not None:  # else its submit was interrupted, or the recording began at its start
-            place = self._places.get((ref(queue), worker)) or self._add_place(queue, worker)
-            self._running[number] = place
-            self.lines.append(f'{{"ph":"B",{place},"ts":{at:.3f},"cat":"task",{facts}}}}},')
+            facts, place = self._facts.pop(number), self._place(queue, None)
+            line = f'"ph":"i","s":"p",{place},"ts":{at},"cat":"dropped",{facts},"outcome":"{detail}"}}'
+        if line is not None:
+            self.lines.append(f"{{{line}}},")
 
     def look(self, time: float) -> None:
-        """Add the time if any task runs: it shows how long a program was alive whose tasks hung."""
-        at = self.micros(time)
-        if self._running and at - self._alive >= ALIVE:
-            self._alive = at
-            self.meta("smqexec_alive", time=round(at, 3))
+        """Add the time once a second while a task runs: it shows how long a program was alive that hung."""
+        if self._running and time - self._alive >= 1:
+            self._alive = time
+            self.meta("smqexec_alive", time=self._micros(time))
 
     def finish(self, time: float) -> None:
         """Add the end."""
-        self.meta("smqexec_end", time=round(self.micros(time), 3))
+        self.meta("smqexec_end", time=self._micros(time))
         self.lines[-1] = self.lines[-1].rstrip(",")
         self.lines.append("]")
 
-    def _add_place(self, queue: QueueState, worker: int | str | None) -> str:
-        """Add the place of *worker* of *queue*, and return it.  The place of None is added with the queue."""
-        key = ref(queue)
-        if key not in self._pids:
-            pid = self._pids[key] = len(self._pids) + 1
-            self._places[key, None] = f'"pid":{pid},"tid":0'
+    def _micros(self, time: float) -> float:
+        return round((time - self._began) * 1e6, 3)
+
+    def _place(self, queue: QueueState, worker: int | str | None) -> str:
+        """Return the place of *worker* of *queue*; add lines for them if they are new."""
+        pid, places = self._queues.setdefault(ref(queue), (len(self._queues) + 1, {}))
+        if not places:
+            places[None] = f'"pid":{pid},"tid":0'
             self.meta("process_name", pid, name=queue.name, slots=queue.width)
-        if worker is not None:
-            pid, tid = self._pids[key], sum(other == key for other, _ in self._places)
-            self._places[key, worker] = f'"pid":{pid},"tid":{tid}'
+        if worker not in places:
+            tid = len(places)
+            places[worker] = f'"pid":{pid},"tid":{tid}'
             self.meta("thread_name", pid, tid, name=worker if isinstance(worker, str) else f"worker {tid}")
-        return self._places[key, worker]
+        return places[worker]

@@ -64,25 +64,29 @@ class Recording:
                 return
             if self._file is None:
                 self._begin()
-            encoder = self._encoder
-            at = encoder.micros(perf_counter())
-            self._observations.append(Observation(scheduler, self.watch, self._note))
+            add = self._encoder.add
+            self._observations.append(Observation(scheduler, self._note, with_queue=True))
             with scheduler.exclusive():
-                pending = [(task, [*dependencies_of(task)]) for task in scheduler.termination.pending()]
-                workers = [worker for state in scheduler.queues for worker in state.workers]
-                running = [(task, worker) for worker in workers for task in worker.tasks()]
-            for task, needs in pending:
-                encoder.submitted("null", number_of(task), label_of(task), numbers_of(needs))
-            for task, worker in running:
-                encoder.submitted("null", number_of(task), label_of(task), ())
-                encoder.started(at, number_of(task), worker.queue, worker.thread)
+                tasks = scheduler.termination.pending()
+                found: list[Any] = [(task, task._queue, [*dependencies_of(task)], None) for task in tasks]
+                workers = [worker for queue in scheduler.queues for worker in queue.workers]
+                found += [(task, each.queue, [], each.thread) for each in workers for task in each.tasks()]
+            for task, queue, needs, worker in found:
+                add(("submit", None, number_of(task), queue, numbers_of(needs), label_of(task)))
+                if worker is not None:
+                    add(("start", perf_counter(), number_of(task), queue, (), worker))
 
     def _note(self, fields: Any, queue: QueueState | None) -> None:
-        """Note an event: an `Observation` calls this in place of an observer.  Keep no object of the user."""
+        """Note an event.  Keep no object of the user."""
         kind, time, number, task, _, worker, needs, index, outcome, _ = fields
-        name = label_of(task) if kind == "submit" else ""
+        if kind == "submit":
+            detail = label_of(task)
+        elif kind == "start":
+            detail = worker
+        else:
+            detail = index if kind == "item" else outcome
         notes = self._notes
-        notes.append((kind, time, number, name, queue, worker, needs, index, outcome))
+        notes.append((kind, time, number, queue, needs, detail))
         if len(notes) > BACKLOG:
             sleep(PAUSE)  # the thread that writes gets its turn
 
@@ -95,6 +99,7 @@ class Recording:
         try:
             self._file = open(self._place, "wb", buffering=0)  # noqa: SIM115 - until the thread ends
             self._thread.start()
+            atexit.register(self.close)
         except BaseException:
             self._closing.set()
             self._leave()
@@ -102,7 +107,8 @@ class Recording:
 
     def _leave(self) -> None:
         """Close the file as it is."""
-        _recordings.pop(self._place, None)
+        atexit.unregister(self.close)
+        del _recordings[self._place]
         if self._file is not None:
             self._file.close()
 
@@ -159,19 +165,5 @@ def record_everything(path: str) -> None:
         raise
 
 
-def _close_all() -> None:
-    """At exit, when all tasks have ended, close all recordings."""
-    for recording in list(_recordings.values()):
-        recording.close()
-
-
-def _after_fork() -> None:
-    """In a forked child, leave the files to the parent, whose threads write them."""
-    for recording in list(_recordings.values()):
-        recording._leave()
-    newcomers.clear()
-
-
-atexit.register(_close_all)
 if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows can't fork
-    os.register_at_fork(after_in_child=_after_fork)
+    os.register_at_fork(after_in_child=newcomers.clear)  # the parent's threads write the files
