@@ -88,7 +88,7 @@ def progress(scheduler: Shown, *, file: TextIO | None = None) -> Generator[None,
 
 
 def _display(statistics: Statistics, file: Any) -> Any:
-    """Show *statistics* for the first time, if bars are shown; return the functions and interval for `_show`."""
+    """Show *statistics* once if bars are shown; return the functions and the interval for `_show`."""
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
     in_notebook = file is None and type(shell).__name__ == "ZMQInteractiveShell"
     file = file or sys.stderr
