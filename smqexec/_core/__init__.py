@@ -2,8 +2,7 @@
 
 The modules, each after those that it imports::
 
-    blocking          how a thread blocks, and asks after a while whether its wait can end
-    exclusive         the lock, and the ways to take it; calls that interrupt its holder
+    exclusive         the lock, and the ways to take it; calls that interrupt its holder; how a thread blocks
     upward            what the core calls in the rooms above, and their searches
     queue_state       records: a queue, its workers and barriers, what the calling thread does
     state             what all parts of a scheduler share; which worker goes to a ready task

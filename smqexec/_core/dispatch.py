@@ -195,7 +195,7 @@ class Dispatcher:
         core = self._core
         if core.deferred(self.promote, task):
             return False
-        section = core.exclusive()
+        section, promoted = core.exclusive(), False
         with breakdown_on_error(core), section:
-            return core.planner.promote(task)
-        return False  # an error of our own code has failed the task
+            promoted = core.planner.promote(task)
+        return promoted

@@ -1,4 +1,4 @@
-"""The one lock of a scheduler, and how to take it: by `Exclusive.exclusive`, but in hot paths.
+"""The one lock of a scheduler, and how to take it: by `Exclusive.exclusive`, but in hot paths.  Long waits.
 
 A signal handler or finalizer may interrupt the thread that holds the lock, perhaps in the middle of a change.
 A *reentrant* call, one that the handler makes, can't wait for the lock, as the thread goes on only when the
@@ -11,18 +11,21 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from threading import get_ident
 from typing import Any, Never
 
 from .._calls.interrupts import DEFERRED, MAIN, call_deferred, headroom, uninterrupted
+from .._futures.waiters import deadline, left
 
 REENTRANT = "a signal handler or finalizer interrupted the scheduler itself: make this call in another thread"
 
 # How often a thread asks for the lock before it blocks.
 SPINS = 20
+# Seconds between two questions of a waiting thread whether its wait can still end.  No thread watches others.
+PATIENCE = 5.0
 
 
 class Forked(RuntimeError):
@@ -44,9 +47,6 @@ class Exclusive:
     def __init__(self) -> None:
         # Guards the planner, all queues and tasks, and all of `State`.  `State.abandon` replaces it.
         self.lock: Any = threading.RLock()
-        # The main thread waits for the lock in `Section`.  Meanwhile calls of handlers are deferred, as many
-        # signals would nest one handler in another.  Only the main thread reads and writes this field.
-        self._entering = False
         # Workers to start in their backends.  The thread that releases the lock takes them first: so the list
         # is empty while the lock is free.
         self.starts: list[Any] = []
@@ -95,34 +95,24 @@ class Exclusive:
     def deferred(self, call: Callable[..., object], *args: Any) -> bool:
         """If this call is reentrant, defer *call* and return True; else return False."""
         try:
-            owned = self.lock._is_owned()
-        except Forked:  # *call* would change tasks of the parent: it is never made
-            return True
-        if owned or (self._entering and get_ident() in MAIN):
+            if not self.lock._is_owned():
+                return False
             DEFERRED.setdefault(get_ident(), []).append(partial(call, *args))
-            return True
-        return False
+        except Forked:  # *call* would change tasks of the parent: it is never made
+            pass
+        return True
 
 
-class breakdown_on_error:
+@contextmanager
+def breakdown_on_error(core: Exclusive, worker: Any = None, task: Any = None) -> Iterator[None]:
     """A block of our own code: an `Exception` in it ends here, and breaks the scheduler down.
 
     *worker* and *task* are those of `break_down`.  Ctrl-C is no error of ours, and goes on.
     """
-
-    __slots__ = ("_core", "_task", "_worker")
-
-    def __init__(self, core: Exclusive, worker: Any = None, task: Any = None) -> None:
-        self._core, self._worker, self._task = core, worker, task  # constant
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, value: object, traceback: object) -> bool:
-        if not isinstance(value, Exception):
-            return False
-        self._core.break_down(value, self._worker, self._task)
-        return True
+    try:
+        yield
+    except Exception as error:
+        core.break_down(error, worker, task)
 
 
 class Section:
@@ -138,19 +128,11 @@ class Section:
         self._then: list[tuple[Callable[..., object], tuple[Any, ...]]] = []
 
     def __enter__(self) -> Section:
-        core = self._core
-        if core.lock._is_owned():
+        if self._core.lock._is_owned():
             raise RuntimeError(REENTRANT)
         self._guard.__enter__()
         try:
-            if get_ident() not in MAIN:
-                core.lock.acquire()
-            else:
-                before, core._entering = core._entering, True
-                try:
-                    core.lock.acquire()
-                finally:
-                    core._entering = before
+            self._core.lock.acquire()
         except BaseException:  # raised by the handler of another signal than Ctrl-C
             self._guard.__exit__(None, None, None)
             raise
@@ -182,3 +164,17 @@ class Section:
             except BaseException:
                 self._perform()
                 raise
+
+
+def block(wait: Callable[[float], bool], timeout: float | None, warn: Callable[[], bool]) -> bool:
+    """Call *wait* with numbers of seconds until it returns True; return False after *timeout* seconds.
+
+    Call *warn* each `PATIENCE` seconds, until it returns True: it has logged that the wait may never end.
+    """
+    end, seconds, warned = deadline(timeout), timeout, False
+    while seconds is None or seconds > PATIENCE:
+        if wait(PATIENCE):
+            return True
+        seconds = left(end)
+        warned = warned or warn()
+    return wait(max(seconds, 0))

@@ -22,7 +22,7 @@ from typing import Any
 from .._calls.arguments import special
 from .._calls.callables import Within, name_of
 from .._calls.interrupts import interruptible, uninterrupted
-from .._core.blocking import acquire, block
+from .._core.exclusive import block
 from .._core.queue_state import CURRENT, QueueState
 from .._core.state import State
 from .._core.submission import Submission
@@ -161,7 +161,7 @@ class Admission:
                 "use try_submit(), or await asyncio.to_thread(queue.submit, ...)"
             )
         warn = partial(self._core.warn_if_stalled, f"room in queue {queue.name}")
-        if not interruptible(block, partial(acquire, blocker), timeout, warn):
+        if not interruptible(block, partial(blocker.acquire, True), timeout, warn):
             raise TimeoutError(full)
         return True
 

@@ -19,8 +19,7 @@ from time import sleep
 from typing import Any
 
 from .._calls.interrupts import headroom, interruptible, make_room, uninterrupted
-from .._core.blocking import block
-from .._core.exclusive import Section, breakdown_on_error
+from .._core.exclusive import Section, block, breakdown_on_error
 from .._core.queue_state import CURRENT, QueueState, Worker
 from .._core.state import State
 from .._futures.future import PlannedFuture

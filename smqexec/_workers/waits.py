@@ -22,7 +22,6 @@ from .._core.state import State
 from .._core.upward import SEARCH_LIMIT, searches
 from .._futures.future import PlannedFuture
 from .._futures.task import Task
-from .._futures.waiters import bounded
 from .._planner import Node
 
 #: Nodes to visit, and the scheduler of them all, as a relay does not know its own; None: each knows its own.
@@ -115,10 +114,10 @@ class Wait:
         for queue in self.homes:
             queue.searches.pop(self, None)
 
-    def sleep(self, timeout: float | None) -> bool:
-        """Block until the next wake; return False after *timeout* seconds, which may be over."""
+    def sleep(self, timeout: float) -> bool:
+        """Block until the next wake; return False after *timeout* seconds."""
         try:
-            self.wakes.get(timeout=bounded(timeout))
+            self.wakes.get(timeout=timeout)
         except Empty:
             return False
         return True

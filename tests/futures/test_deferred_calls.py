@@ -6,7 +6,6 @@ handler, it runs in the middle of the call that it interrupts, in the same threa
 
 from __future__ import annotations
 
-import signal
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Future
@@ -273,51 +272,6 @@ def test_cancel_under_contention_waits_for_the_lock() -> None:
         assert not any(each.done() for each in cancelling)
         release()
         assert all(each.result(DEADLINE) for each in cancelling)
-
-
-@pytest.fixture
-def alarms() -> Iterator[list[Callable[[], object]]]:
-    """What a signal's handler calls, a millisecond after it has last done so."""
-    calls: list[Callable[[], object]] = []
-    over = False
-    depth = most = 0
-
-    def handle(*_: object) -> None:
-        nonlocal depth, most
-        depth += 1
-        most = max(most, depth)
-        if not over:
-            signal.setitimer(signal.ITIMER_REAL, 1e-3)
-        for call in calls.copy():
-            call()
-        depth -= 1
-
-    before = signal.signal(signal.SIGALRM, handle)
-    signal.setitimer(signal.ITIMER_REAL, 1e-3)
-    yield calls
-    over = True  # for a signal that has come and not been handled yet
-    signal.setitimer(signal.ITIMER_REAL, 0)
-    signal.signal(signal.SIGALRM, before)
-    assert most < 20, "handlers were nested"
-
-
-@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs timers that send signals")
-def test_periodic_handler_while_another_thread_has_the_lock(alarms: list[Callable[[], object]]) -> None:
-    """One handler waits for the lock; those that interrupt it are put off, and do not nest."""
-    with planned(1) as (scheduler, queue):
-        task = queue.submit(int)
-        stops: list[int] = []
-        release = hold(lock_of(scheduler))
-        timer = threading.Timer(0.3, release)
-        timer.start()
-        alarms += [lambda: stops.append(1), scheduler.stop, scheduler.resume]
-        try:
-            until(lambda: timer.finished.is_set() and len(stops) > 50)
-        finally:
-            alarms.clear()
-        timer.join(DEADLINE)
-        scheduler.resume()
-        assert task.result(DEADLINE) == 0
 
 
 LOOKS: dict[str, Callable[[Scheduler, Queue, Any], object]] = {
