@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from threading import get_ident
@@ -104,7 +104,7 @@ class Exclusive:
 
 
 @contextmanager
-def breakdown_on_error(core: Exclusive, worker: Any = None, task: Any = None) -> Iterator[None]:
+def breakdown_on_error(core: Exclusive, worker: Any = None, task: Any = None) -> Generator[None]:
     """A block of our own code: an `Exception` in it ends here, and breaks the scheduler down.
 
     *worker* and *task* are those of `break_down`.  Ctrl-C is no error of ours, and goes on.
