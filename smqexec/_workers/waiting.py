@@ -25,7 +25,7 @@ from .._core.state import State
 from .._futures.future import PlannedFuture
 from .._futures.task import Task
 from .._futures.waiters import deadline, left
-from .completions import Completions
+from .completions import Completions, OneWait
 from .loop import perform
 from .stall import cycle_of, in_words, is_blocked
 from .waits import ConditionWait, Wait
@@ -46,6 +46,8 @@ class Waiting:
         """Block the calling thread until *future* is done; return False after *timeout* seconds."""
         if timeout is not None and timeout <= 0:
             return future.done()  # without the lock, whose holder a signal handler may have interrupted
+        if not CURRENT.workers:
+            return _sleep(future, timeout)
         with uninterrupted(), closing(Completions({future}, ALL_COMPLETED)) as wait:
             return wait_for(wait, deadline(timeout))
 
@@ -96,6 +98,18 @@ def at_work(scheduler: State, queue: QueueState | None = None) -> bool:
     # The thread has several workers if it serves inline queues.
     found = [worker.queue for worker in CURRENT.workers if worker.tasks()]
     return any(each.scheduler is scheduler and queue in (None, each) for each in found)
+
+
+def _sleep(future: PlannedFuture[Any], timeout: float | None) -> bool:
+    """Block the calling thread, which runs no task, until *future* is done; return False after *timeout*."""
+    wait = OneWait(future)
+    with uninterrupted():
+        if not future._add_at_end("waiters", wait):
+            return True
+        try:
+            return interruptible(block, wait.sleep, timeout, wait.warn) or future.done()
+        finally:
+            future._condition.remove(wait)
 
 
 def wait_for(wait: Wait, end: float | None) -> bool:

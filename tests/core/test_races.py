@@ -13,12 +13,13 @@ from typing import Any
 import pytest
 from engines import Manual
 from gate import DEADLINE
-from internals import SPINS, blocked_on, completions, core_of, exclusive, lock_of, record_of, waits
+from internals import SPINS, blocked_on, core_of, exclusive, lock_of, record_of, waits
 from outcomes import add, fail
 from threads import beside, hold, planned, until
 
 from smqexec import Queue, Scheduler, Task, settled
 from smqexec._calls.interrupts import MAIN, _after_fork
+from smqexec._futures.waiters import Condition
 
 ROUNDS = 150
 
@@ -161,16 +162,16 @@ def test_waiter_that_gives_up_while_the_task_ends(monkeypatch: pytest.MonkeyPatc
 
 def test_task_ends_as_its_waiter_gives_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """The waiter finds that the record is gone."""
-    close = completions.Completions.close
+    remove = Condition.remove
     with planned(1, stopped=True) as (_, queue):
         task = queue.submit(add, 1)
 
-        def late(wait: Any) -> None:
+        def late(condition: Condition, wait: Any) -> None:
             assert wait in record_of(task).waiters
             assert task.cancel()
-            close(wait)
+            remove(condition, wait)
 
-        monkeypatch.setattr(completions.Completions, "close", late)
+        monkeypatch.setattr(Condition, "remove", late)
         with pytest.raises(TimeoutError):
             task.result(1e-9)
         assert task.cancelled() and not blocked_on(task)
