@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 
 from ._core.queue_state import CURRENT
 from ._futures.waiters import deadline
-from ._workers.completions import Completions
 from ._workers.waiting import wait_for
+from ._workers.waits import Wait
 
 R = TypeVar("R")
 F = TypeVar("F", bound=Future[Any])
@@ -59,7 +59,7 @@ def wait(
     if not futures or return_when not in (FIRST_COMPLETED, FIRST_EXCEPTION, ALL_COMPLETED):
         return concurrent.futures.wait(futures, timeout, return_when)
     end = deadline(timeout)
-    with closing(Completions(futures, return_when)) as completions:
+    with closing(Wait(futures, return_when)) as completions:
         wait_for(completions, end)
         not_done = completions.awaited()  # a copy: the thread that ends a future may change it at any time
     return DoneAndNotDoneFutures(futures - not_done, not_done)
@@ -77,7 +77,7 @@ def as_completed(fs: Iterable[F], timeout: float | None = None) -> Iterator[F]:
 
 def _as_completed(futures: set[Any], end: float | None) -> Iterator[Any]:
     total = len(futures)
-    with closing(Completions(futures, FIRST_COMPLETED)) as completions:
+    with closing(Wait(futures, FIRST_COMPLETED)) as completions:
         del futures  # no name here may keep a future that was given
         for given in range(total):
             if not wait_for(completions, end):

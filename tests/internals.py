@@ -30,14 +30,12 @@ from smqexec._engines import receivers as receivers
 from smqexec._futures import waiters as waiters
 from smqexec._futures.waiters import HELD as HELD
 from smqexec._observe import events as events
-from smqexec._workers import completions as completions
-from smqexec._workers import join_search as join_search
 from smqexec._workers import loop as loop
 from smqexec._workers import stall as stall
 from smqexec._workers import waiting as waiting
 from smqexec._workers import waits as waits
-from smqexec._workers.join_search import JoinWait as JoinWait
 from smqexec._workers.waits import Wait as Wait
+from smqexec._workers.waits import Waiter as Waiter
 
 # Of a scheduler.
 
@@ -148,7 +146,7 @@ def record_of(task: Any) -> Any:
 
 def blocked_on(task: Any) -> Any:
     """The waits of ours for it: of threads in `result`, `exception`, `wait` or `as_completed`."""
-    return [wait for wait in waiters_of(task) if isinstance(wait, Wait)]
+    return [wait for wait in waiters_of(task) if isinstance(wait, Waiter)]
 
 
 def waiters_of(task: Any) -> Any:

@@ -33,7 +33,6 @@ from .._core.upward import Backend
 from .._futures.names import label_of, note
 from .._futures.remote_value import Kept, stand_in
 from .._futures.task import Task
-from .._workers.generators import open_stream
 from .._workers.pools import check_width
 from .executors import Adapted, Call, Engine, is_end
 from .receivers import Receiver, stream
@@ -215,7 +214,7 @@ class ExecutorBackend(Backend):
             options = task._engine or {}
             fn = fn.fn if type(fn) is Plain else fn
             if receiver is not None:
-                open_stream(worker.queue, task, task._fn, args, form)
+                worker.queue.scheduler.streams.open_stream(task, task._fn, args, form)
                 fn, args = stream, (engine.address(receiver, options), fn, *args)
             return engine.call(Call(fn, tuple(args), form, label_of(task), options))
         finally:

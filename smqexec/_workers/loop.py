@@ -24,23 +24,18 @@ from .._core.queue_state import CURRENT, QueueState, Worker
 from .._futures.items import Item
 from .._futures.names import note
 from .._futures.task import Task
-from .generators import drive, open_stream
 
 Begin: TypeAlias = Callable[[], "Task[Any] | None"]
 
 
-def work(
-    queue: QueueState, worker: Worker, initialize: Callable[[QueueState], bool] = lambda _: True
-) -> None:
-    """Run tasks as *worker*, in the calling thread, until the worker leaves; not if *initialize* fails."""
+def work(queue: QueueState, worker: Worker, begin: Callable[[QueueState, Worker], Any]) -> None:
+    """Run tasks as *worker*, in the calling thread, until it leaves; *begin* returns its first task."""
     outer, CURRENT.worker = CURRENT.worker, worker
     # A thread that serves inline queues may have several: a wait of the innermost task runs tasks for all.
     CURRENT.workers.append(worker)
-    begin = partial(queue.scheduler.dispatcher.begin, queue, worker)
     try:
-        going = initialize(queue)
-        while going:  # a local name would keep a task while others run
-            going = perform(queue, worker, begin)
+        while perform(queue, worker, partial(begin, queue, worker)):
+            pass  # no local name here keeps a task while the worker is idle
     finally:
         del CURRENT.workers[-1:]  # none is left in a forked child
         CURRENT.worker = outer
@@ -85,11 +80,11 @@ def perform(queue: QueueState, worker: Worker, begin: Begin, more: bool = True) 
                 except Exception:  # its metaclass refuses to be hashed
                     plain = False
                 if not plain and is_iterator(type(value)) and generates(fn):
-                    open_stream(queue, task, fn, *materialise(args, form))
+                    scheduler.streams.open_stream(task, fn, *materialise(args, form))
                     # Last: a thread that finds the name in place of the function also finds the stream.
                     task._fn = fn = name_of(fn)
                     args = form = task._args = task._form = None
-                    value = drive(queue, worker, task, value)
+                    value = scheduler.streams.drive(worker, task, value)
             except BaseException as exception:
                 strip_ours(exception)
                 note(exception, task, queue.name)

@@ -56,9 +56,7 @@ def without_threads(
 ) -> QueueState:
     """Return the state of a new inline queue."""
     limit = 1 if max_workers is None else max_workers
-    check_width(limit)
-    if initializer is not None and not callable(initializer):
-        raise TypeError("initializer must be a callable")  # as ThreadPoolExecutor says it
+    ThreadPoolExecutor(limit, prefix, initializer, initargs)  # checks the arguments, and starts no thread
     pool = InlinePool(None if initializer is None else partial(initializer, *initargs))
     return QueueState(scheduler, pool, limit, prefix or f"inline-{next(_inlines)}")
 
@@ -91,7 +89,7 @@ class ThreadPool(Backend, ThreadPoolExecutor):
             return
         # In an empty context: on free-threaded builds, from CPython 3.14 on, a thread inherits the context of
         # the call that starts it, and a task must not see those context variables.
-        Context().run(self.submit, work, queue, worker)
+        Context().run(self.submit, work, queue, worker, queue.scheduler.dispatcher.begin)
 
     def join(self, wait: bool) -> None:
         """Start no more threads; with *wait*, return when all have ended."""
@@ -155,7 +153,7 @@ class InlinePool(Backend):
         # Due, not now: the present worker may have taken a task and not yet called it, and a task of
         # *worker* might wait for that one.
         if outer is not None and outer.queue.inline and outer.queue.scheduler is queue.scheduler:
-            CURRENT.due.append(partial(work, queue, worker, self._initialize))
+            CURRENT.due.append(partial(work, queue, worker, self._begin))
         elif outer is None and (CURRENT.submits_inline or current_thread() is main_thread()):
             self._serve(queue, worker)
         else:
@@ -166,12 +164,12 @@ class InlinePool(Backend):
         """Run *worker*, then the workers that have become due."""
         headroom()
         # Ctrl-C fails the running task.  `start_workers` masks it between two, where it would lose a worker.
-        work(queue, worker, self._initialize)
+        work(queue, worker, self._begin)
         while CURRENT.due:
             CURRENT.due.popleft()()
 
-    def _initialize(self, queue: QueueState) -> bool:
-        """Call the initializer unless it was called before; return False if it fails."""
+    def _begin(self, queue: QueueState, worker: Worker) -> Any:
+        """Call the initializer unless it was called before; return as `Dispatcher.begin`."""
         with self._initializing:
             initializer, self._initializer = self._initializer, None
             try:
@@ -181,8 +179,7 @@ class InlinePool(Backend):
                 self._broken = f"the initializer failed: {error!r}"
                 LOGGER.critical("Exception in initializer:", exc_info=True)
                 queue.scheduler.termination.break_off(queue, BrokenThreadPool(self._broken))
-                return False
-        return True
+        return queue.scheduler.dispatcher.begin(queue, worker)  # None if the initializer has failed
 
 
 def submitting(pool: type[Executor]) -> bool:

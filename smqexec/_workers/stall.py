@@ -15,6 +15,7 @@ from collections.abc import Collection
 from itertools import takewhile
 from typing import Any
 
+from .._core.exclusive import Section
 from .._core.queue_state import Worker
 from .._core.state import State
 from .._futures.at_end import Foreign
@@ -27,12 +28,22 @@ from .waits import Wait, scheduler_of
 ELSEWHERE: Any = None
 
 
-def cycle_of(wait: Wait) -> list[Any]:
+def check_cycle(wait: Wait) -> None:
+    """Raise a RuntimeError that names the tasks if *wait* closes a cycle."""
+    with Section(wait.scheduler):
+        cycle = _cycle_of(wait)
+    if cycle:
+        first, *others = [repr(node) for node in cycle if isinstance(node, PlannedFuture)]
+        needs = f"needs {', which needs '.join(others)}, which waits for it" if others else "waits for itself"
+        raise RuntimeError(f"waiting would never end: {first} {needs}")
+
+
+def _cycle_of(wait: Wait) -> list[Any]:
     """Return a path of needs from a future that *wait* awaits to the waiting task; [] if none.  Locked.
 
     Cost: a step for each task around the waiting one, and for each node that needs one of these.
     """
-    awaited = set(wait.awaited())
+    awaited = wait.awaited()
     # Each found node, with the node that it needs.  None: a task of the thread, which needs the wait to end.
     held = wait.held or []
     needs: dict[Any, Any] = dict.fromkeys(reversed(held))
@@ -62,12 +73,13 @@ def _tasks_waiting_for(node: Any, scheduler: State, known: Collection[Any]) -> l
     return [task for each in held for task in takewhile(lambda task: task not in known, reversed(each))]
 
 
-def in_words(cycle: list[Any]) -> str:
-    """Return the error message for *cycle*, as `cycle_of` returns it."""
-    first, *others = [repr(node) for node in cycle if isinstance(node, PlannedFuture)]
-    if not others:
-        return f"waiting would never end: {first} waits for itself"
-    return f"waiting would never end: {first} needs {', which needs '.join(others)}, which waits for it"
+def log_if_stalled(awaited: Collection[Any]) -> bool:
+    """Log why a wait for *awaited* may never end, and return True, if all their schedulers are stalled."""
+    schedulers = dict.fromkeys(map(scheduler_of, awaited))
+    if ELSEWHERE in schedulers or not all(map(stalled, schedulers)):
+        return False
+    name = next(iter(awaited)) if len(awaited) == 1 else "several futures"
+    return any(each.warn_if_stalled(name) for each in schedulers)
 
 
 def stalled(scheduler: State, elsewhere: bool = False, endless: bool = False) -> list[State]:

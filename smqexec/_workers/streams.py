@@ -1,8 +1,8 @@
-"""Items, and the streams of generator tasks: a user's request makes an item, and its value ends the item.
+"""Generator tasks: a user's request makes an item, and the value that the worker publishes ends it.
 
-A `Stream` belongs to one generator task.  Only the worker of the task writes `Stream.values`, without the
-lock.  A pending item of a generator task is in `Stream.items`.  For the planner it is a relay that depends on
-the task: so dependents of the item need the task.
+A generator task is *open* from the call of its function to the end of its iterator.  Only its worker takes
+values and writes `Stream.values`, without the lock.  For the planner an item is a relay that depends on the
+task: so dependents of the item need the task.
 
 No request misses the end of its item.  The request adds the item, then looks whether the value, or the end
 of the stream or of the task, is there; the other thread writes one of these, then looks for items.  Methods
@@ -13,13 +13,15 @@ do, the lock lets one of them end the item, and both remove it from `Stream.item
 from __future__ import annotations
 
 from _thread import start_new_thread
+from collections.abc import Iterator
+from concurrent.futures import CancelledError
 from functools import partial
 from typing import Any
 
-from .._calls.callables import strip_ours
+from .._calls.callables import announcement, length, name_of, strip_ours
 from .._calls.interrupts import DEFERRED, call_deferred, elsewhere
 from .._core.exclusive import breakdown_on_error
-from .._core.queue_state import QueueState
+from .._core.queue_state import QueueState, Worker
 from .._core.state import State
 from .._futures.future import FAILED, Failure
 from .._futures.items import LENGTH, Item, Stream
@@ -76,14 +78,60 @@ class Streams:
 
     # Called by the worker of the generator task.
 
-    def announce(self, stream: Stream, length: int) -> None:
-        """Store the announced *length*, and end the item that threads in ``len(task)`` wait for."""
-        with self._core.exclusive() as section:
-            # `length` looks at this under the same lock before it makes an item: so no item is left behind.
-            stream.length = length
-            item = stream.items.pop(LENGTH, None)
-            if item is not None:
-                section.then(self._complete, item, length)
+    def open_stream(self, task: Task[Any], fn: Any, args: Any, kwargs: Any) -> None:
+        """Make the stream of *task*, the call ``fn(*args, **kwargs)``, and store its announced length."""
+        count = announcement(fn)
+        stream: Any = self.stream(task, count is not None)
+        try:
+            if count is not None:
+                number = length(count, name_of(fn), args, kwargs)
+                with self._core.exclusive() as section:
+                    # `length` looks at this under the same lock before it makes an item: none is left behind.
+                    stream.length = number
+                    item = stream.items.pop(LENGTH, None)
+                    if item is not None:
+                        section.then(self._complete, item, number)
+        finally:
+            del task, fn, args, kwargs, count  # the traceback of a failure keeps this frame
+
+    def drive(self, worker: Worker, task: Task[Any], iterator: Iterator[Any]) -> list[Any]:
+        """Publish each value of *iterator*, pause or end after it if asked to; return a list of all."""
+        core = self._core
+        publish = self.publish
+        stream: Any = task._stream
+        values: list[Any] = stream.values
+        most: int | None = stream.length
+        try:
+            while True:
+                try:
+                    value = next(iterator)
+                except StopIteration:
+                    break
+                if most is not None and len(values) >= most:
+                    more = f"more values than the {most} that number_of_results announced"
+                    raise ValueError(f"the generator yielded {more}")
+                if core.observers:
+                    core.observers.notify("item", worker.queue, task, worker.thread, index=len(values))
+                publish(stream, value)
+                # Both are read without the lock: a change that this misses is seen after the next value.
+                if core.stopped:
+                    core.waiting.pause(task)
+                at_end = task._at_end
+                if at_end is not None and at_end.cancel_requested:
+                    raise CancelledError()
+        except BaseException as error:
+            # If `close` raises, too, its exception has *error* as its context.
+            strip_ours(error)
+            try:
+                close = getattr(iterator, "close", None)
+                if close is not None:
+                    close()
+            finally:
+                # On CPython 3.12 and 3.13 the frame of a failed generator keeps this frame.
+                close = value = at_end = None
+                del worker, task, iterator, stream, values
+            raise
+        return self.close_stream(task)
 
     def publish(self, stream: Stream, value: Any) -> None:
         """Append *value*, and end its item if there is one; else take no lock."""

@@ -1,84 +1,173 @@
 """Waits: what a thread waits for, what wakes the thread, and which tasks its worker runs meanwhile.
 
-A `Wait` belongs to one thread at a time.  The thread blocks in `Wait.sleep`; whatever may let the thread go
-on calls `Wait.wake`, from any thread.  No wake is lost: each is an entry of a queue, and stays until the
-thread takes it.  A wake too many is harmless: the thread looks again, and sleeps.
+One thread at a time waits.  It blocks in `sleep`; whatever may let it go on calls `wake`, from any thread.
+No wake is lost: each is an entry of a queue, and stays until the thread takes it.  A wake too many is
+harmless: the thread looks again, and sleeps.
 
-The wait of a worker is also a *search* for tasks that the worker runs meanwhile, nested in its own slot and
-thread.  So events of the search wake the thread too.  The wait is *active* from `begin` to `end`: then it is
-in `Worker.waits`, where searches of other workers and `why` find it.
+The wait of a worker is also a *search* for the ready tasks of its own queue that the awaited futures need:
+the worker runs them nested, in its slot and thread.  The waiting thread advances the search under the lock of
+the worker's scheduler, and visits a node of another scheduler under the lock of that one.  It never holds
+both: no two searches deadlock.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION, Future
+from concurrent.futures._base import CANCELLED_AND_NOTIFIED, FINISHED
+from heapq import heappop, heappush
 from queue import Empty, SimpleQueue
 from typing import Any, TypeAlias
 from weakref import ref
+
+from typing_extensions import override
 
 from .._core.exclusive import Section
 from .._core.queue_state import CURRENT, QueueState, Worker
 from .._core.state import State
 from .._core.upward import SEARCH_LIMIT, searches
+from .._futures.at_end import Foreign
 from .._futures.future import PlannedFuture
 from .._futures.task import Task
-from .._planner import Node
+from .._limits.resources import Allocation
+from .._planner import DONE, NONE, READY, RUNNING, Node, listed_dependencies
 
 #: Nodes to visit, and the scheduler of them all, as a relay does not know its own; None: each knows its own.
 Frame: TypeAlias = tuple[Iterator[Any], Any]
 
 
-class Wait:
-    """A wait of a thread, and the search for the tasks that its worker runs meanwhile."""
-
-    #: All awaited futures must end.
-    strict = True
+class Waiter:
+    """What a thread sleeps in; also a waiter in the sense of `concurrent.futures.wait`."""
 
     def __init__(self) -> None:
         # One entry for each event that may let the thread go on.  Any thread puts one, without a lock.
         self.wakes: SimpleQueue[None] = SimpleQueue()
+
+    def wake(self) -> None:
+        """Wake the waiting thread.  Called by any thread."""
+        self.wakes.put(None)
+
+    def sleep(self, timeout: float) -> bool:
+        """Block until the next wake; return False after *timeout* seconds."""
+        try:
+            self.wakes.get(timeout=timeout)
+        except Empty:
+            return False
+        return True
+
+    def add_result(self, future: Future[Any]) -> None:
+        """Note that *future* has ended: the thread that ends it calls this, or one of the next two."""
+        self.wake()
+
+    add_cancelled = add_exception = add_result
+
+
+class Wait(Waiter):
+    """A wait for futures, of any executors, and the search of the thread's worker.
+
+    The search is depth-first, and starts at the awaited futures.  It continues from::
+
+        a pending node                    to its dependencies, in argument order
+        a pending task of another queue   also to the futures that its workers await: it may need their slot
+        a task that lacks units           also to the tasks that hold the units, or waited for them before
+        a running task                    to the futures that its thread awaits
+
+    It is suspended while the worker blocks or runs a nested task.  Events extend it: for example, a task that
+    was visited while it ran begins to wait.  Invariant: while there are no frames, `ready` has each needed
+    ready task of the worker's queue.
+    """
+
+    def __init__(self, futures: set[Future[Any]], return_when: str) -> None:
+        super().__init__()
+        # FIRST_COMPLETED, FIRST_EXCEPTION or ALL_COMPLETED; constant, as the next field.
+        self.return_when = return_when
+        # All awaited futures must end.
+        self.strict = return_when == ALL_COMPLETED
+        # The futures that have not ended.  The thread that ends a future writes this and the next two fields,
+        # each by one atomic operation; no lock serialises them.
+        self.pending = futures.copy()
+        # The other futures in the order of their ends, until the waiting thread takes them.
+        self.ended: deque[Future[Any]] = deque()
+        # A future has failed.
+        self.failed = False
         # It was logged that the wait may never end.  Written by the waiting thread, as are all fields below.
         self.warned = False
-        # All workers of the thread, the outermost first; none outside of tasks.  Written by `bind`, as are
-        # the next two fields.
-        self.workers: tuple[Worker, ...] = ()
-        # The scheduler of these workers.
-        self.scheduler: Any = None
-        # By queue, the worker in whose slot a task of that queue runs nested.
-        self.homes: dict[QueueState, Worker] = {}
         # While active: the running tasks of the thread, the outermost first; else None.  Written under the
         # lock of `scheduler`.
         self.held: list[Task[Any]] | None = None
+        self.bind(())
+        # A future's condition is held while its state is read and the waiter is added.  So a future either
+        # has ended here, or calls an `add_` method later: never both.
+        for future in futures:
+            with future._condition:
+                if future._state not in (CANCELLED_AND_NOTIFIED, FINISHED):
+                    future._waiters.append(self)  # type: ignore[arg-type]
+                elif future._state == FINISHED and future.exception() is not None:
+                    self.add_exception(future)
+                else:
+                    self.add_result(future)
 
-    # What a subclass waits for.
+    def bind(self, workers: tuple[Worker, ...]) -> None:
+        """Begin a search for the calling thread, which has *workers*."""
+        # All workers of the thread, the outermost first; none outside of tasks.
+        self.workers = workers
+        # The scheduler of these workers.
+        self.scheduler: Any = workers[0].queue.scheduler if workers else None
+        # By queue, the worker in whose slot a task of that queue runs nested.
+        self.homes = {worker.queue: worker for worker in workers}
+        # The place, in the order of visits, of each visited node, and of each other queue of which a pending
+        # task was visited.  Nodes are weak references, as an ended node has a result; a dead reference equals
+        # no other.  An entry is added under the lock of the scheduler of the node or queue.
+        # First: events of an earlier search may still come; they read `seen` last.  So a place in the earlier
+        # `seen` never leads to an entry in the new `frames` or `ready`.
+        self.seen: dict[Any, int] = {}
+        # The frames of the suspended search, the innermost last.  The waiting thread alone adds and removes
+        # these; but events add frames at the front, under any lock.
+        self.frames: deque[Frame] = deque([(self.futures(), None)])
+        # A heap of ready tasks by their places.  Guarded by the lock of `scheduler`.
+        self.ready: list[tuple[int, ref[Any]]] = []
 
-    def awaited(self) -> Collection[Any]:
-        """Return the awaited futures that have not ended, or a `ConditionWait`.  Called under any lock."""
-        raise NotImplementedError
+    @override
+    def add_result(self, future: Future[Any]) -> None:
+        self.pending.discard(future)
+        self.ended.append(future)
+        self.wake()  # after both: a thread that wakes finds the future in `ended`
+
+    add_cancelled = add_result
+
+    @override
+    def add_exception(self, future: Future[Any]) -> None:
+        self.failed = True
+        self.add_result(future)
+
+    # Called by any thread.
+
+    def awaited(self) -> set[Any]:
+        """Return the awaited futures that have not ended, or the `ConditionWait` itself."""
+        return self.pending.copy()
+
+    def futures(self) -> Iterator[Any]:
+        """Yield the awaited futures, and keep none that was yielded.  Yield none if the wait has ended."""
+        # Read at the first step: by then futures, or the wait, may have ended.
+        futures = [] if self.held is None else list(self.awaited())
+        while futures:
+            yield futures.pop()
 
     def satisfied(self) -> bool:
-        """Return True if the wait is over.  Called with any lock, or none."""
-        raise NotImplementedError
-
-    def log_if_stalled(self) -> bool:
-        """Log why the wait may never end, and return True, if nothing can go on."""
-        raise NotImplementedError
+        """Return True if the wait is over."""
+        if self.return_when == FIRST_COMPLETED:
+            return bool(self.ended)
+        return not self.pending or (self.failed and self.return_when == FIRST_EXCEPTION)
 
     # Called by the waiting thread.
 
-    def bind(self, workers: tuple[Worker, ...]) -> None:
-        """Belong to the calling thread, which has *workers*."""
-        self.workers = workers
-        self.scheduler = workers[0].queue.scheduler if workers else None
-        self.homes = {worker.queue: worker for worker in workers}
-
-    def begin(self) -> None:
+    def __enter__(self) -> None:
         """Become active: the tasks of the calling thread wait."""
         workers = (*CURRENT.workers,)
         if workers != self.workers:
-            # The iterator of an `as_completed` may pass from one task to another: then a new search begins.
-            # Not `self.close`, which would end the wait.
-            Wait.close(self)
+            # The iterator of an `as_completed` may pass from one task to another.
+            self.leave_search()
             self.bind(workers)
         if not workers:
             return
@@ -100,7 +189,7 @@ class Wait:
                     search.extend(needing, (self.futures(), None))
             self.scheduler.wake_condition_waiters()  # `at_rest` may be true now
 
-    def end(self) -> None:
+    def __exit__(self, kind: object, value: object, traceback: object) -> None:
         """Be active no more."""
         if self.workers:
             with Section(self.scheduler):
@@ -108,58 +197,135 @@ class Wait:
                 for worker in self.workers:
                     worker.waits.pop()  # the waits nested in this one have ended
 
-    def close(self) -> None:
-        """Receive no more events: the wait is not used again.  Takes no lock: each step is atomic."""
+    def leave_search(self) -> None:
+        """Receive no more events.  Takes no lock: each step is atomic."""
         searches.pop(self, None)
         for queue in self.homes:
             queue.searches.pop(self, None)
+        self.frames = deque()  # the outermost frame refers to this wait, which would keep what has ended
 
-    def sleep(self, timeout: float) -> bool:
-        """Block until the next wake; return False after *timeout* seconds."""
-        try:
-            self.wakes.get(timeout=timeout)
-        except Empty:
-            return False
-        return True
+    def close(self) -> None:
+        """Leave the lists of waiters of all pending futures; wait no more."""
+        self.leave_search()
+        for future in self.pending.copy():
+            with future._condition:
+                future._waiters.remove(self)  # type: ignore[arg-type]
 
-    def warn(self) -> bool:
-        """Call `log_if_stalled` until it has logged something, and return True from then on."""
-        self.warned = self.warned or self.log_if_stalled()
-        return self.warned
-
-    def take(self) -> Any:
-        """Start the task that goes first and return it; None if there is none, or none yet.  Locked."""
-        raise NotImplementedError
-
-    # Called by any thread.
-
-    def wake(self) -> None:
-        """Wake the waiting thread."""
-        self.wakes.put(None)
-
-    def futures(self) -> Iterator[Any]:
-        """Yield the awaited futures, and keep none that was yielded.  Yield none if the wait has ended."""
-        # Read at the first step: by then futures, or the wait, may have ended.
-        futures = [] if self.held is None else list(self.awaited())
-        while futures:
-            yield futures.pop()
-
-    def has_work(self) -> bool:
-        """Return True if `take` may find a task.  Called under the lock."""
-        raise NotImplementedError
-
-    # Events.  Called under the lock of the scheduler of the node or task.
+    # Events.  Called under the lock of the scheduler of the node or task.  If that is not `scheduler`, these
+    # look up single entries of `seen`, and append to `frames`: both are atomic.
 
     def freed(self, node: Node) -> None:
         """Note that *node*, of one of `homes`, has become ready."""
-        self.wake()
+        ready, reference = self.ready, ref(node)
+        place = self.seen.get(reference)
+        if place is not None:
+            heappush(ready, (place, reference))
+            self.wake()
 
     def ready_without_worker(self) -> None:
         """Note that a task of one of `homes` is ready, and no worker is on its way to it."""
-        self.wake()
+        if self.ready:  # the thread may have left one of these to another worker
+            self.wake()
 
     def extend(self, nodes: Iterable[Any], frame: Frame) -> None:
         """Note that *nodes*, references to nodes and queues, need the nodes in *frame* too."""
+        frames = self.frames
+        if not self.seen.keys().isdisjoint(nodes):
+            frames.appendleft(frame)
+            self.wake()
+
+    # The search.  Called under the lock of `scheduler`.
+
+    def has_work(self) -> bool:
+        """Return True if `take` may find a task."""
+        return self._may_start() or bool(self.frames)
+
+    def _may_start(self) -> bool:
+        """Return True if the first needed ready task may start here."""
+        if not self.ready or self.scheduler.stopped:
+            return False
+        node = self.ready[0][1]()
+        if node is None or node._stage != READY or node._stream is None:
+            return True
+        # A generator task of which an item was requested is left to a worker that is on its way: nested, it
+        # would end before this thread gets the item.
+        queue: QueueState = node._queue
+        # A worker of an inline queue may be due in a thread that is busy for long.
+        return queue.inline or queue.ready > len(queue.coming)
+
+    def take(self) -> Any:
+        """Start the task that goes first and return it; None if there is none, or none yet."""
+        # Cost: over the life of the search, a step for each node and each of its dependencies.
+        for _ in range(SEARCH_LIMIT):
+            if self._may_start():
+                node = heappop(self.ready)[1]()
+                # The entry is stale if the node has ended, or another worker has started it.
+                if node is not None and node._stage == READY:
+                    self.scheduler.planner.order.start(node)
+                    if self.scheduler.allocating.allocate(node):
+                        return node
+            # Ready tasks go first: the search has visited them before all nodes that are still to visit.
+            elif self.frames:
+                self._step()
+            else:
+                break
+        return None
+
+    def _step(self) -> None:
+        """Visit the next node of the innermost frame."""
+        nodes, owner = self.frames[-1]
+        node = next(nodes, None)
+        if node is None:  # all are visited, or a dependency list was emptied as its task started or ended
+            self.frames.pop()
+            return
+        if owner is None:
+            owner = scheduler_of(node)
+        if owner is self.scheduler:
+            self._visit(node, owner)
+        elif owner is not None:
+            # Events report all changes of the own scheduler meanwhile.  *node* may end before its lock is
+            # taken: `_visit` looks again.
+            self.scheduler.lock.release()
+            owner.lock.acquire()
+            try:
+                self._visit(node, owner)
+            finally:
+                owner.lock.release()
+                self.scheduler.lock.acquire()
+
+    def _visit(self, node: Any, owner: Any) -> None:
+        """Record *node*, and visit its needs next.  The lock of *owner*, the node's scheduler, is held."""
+        if isinstance(node, ConditionWait):
+            self.frames.append((iter(node.nodes()), owner))
+            return
+        reference = ref(node)
+        if node._stage >= DONE or reference in self.seen:
+            return
+        if type(node) is Allocation:  # not in `seen`: `extend` has it visited again
+            self.frames.append((iter(node.blockers()), owner))
+            return
+        # Each case records the node before it reads the state, under the lock of *owner*: so an event either
+        # has changed the state already, or finds the node in `seen`.
+        place = self.seen[reference] = len(self.seen)
+        if node._stage == RUNNING:
+            self._follow(wait for worker in node._queue.workers for wait in worker.waits_of(node))
+            return
+        queue: QueueState | None = node._queue
+        if queue in self.homes:
+            # If it becomes ready later, `freed` adds it.
+            if node._stage == READY:
+                heappush(self.ready, (place, reference))
+        elif queue is not None and queue not in self.seen:
+            self.seen[queue] = len(self.seen)
+            self._follow(wait for worker in queue.workers for _, wait in worker.waits)
+        elif type(node) is Foreign:  # for a future of another executor `future` is None: this ends the frame
+            self.frames.append((iter((node.future,)), None))
+        if node._dependencies is not NONE:
+            self.frames.append((iter(listed_dependencies(node)), owner))
+
+    def _follow(self, waits: Iterable[Wait]) -> None:
+        """Visit the futures that *waits* await next."""
+        self.frames += [(wait.futures(), None) for wait in waits]
 
 
 class ConditionWait(Wait):
@@ -168,17 +334,15 @@ class ConditionWait(Wait):
     As an awaited future it stands for the tasks that have to end.
     """
 
-    strict = False
-
     def __init__(
-        self, core: State, holds: Callable[[], bool], queue: QueueState | None, warn: Callable[[], bool]
+        self, core: State, holds: Callable[[], bool], queue: QueueState | None, log: Callable[[], bool]
     ) -> None:
-        super().__init__()
-        # Constant: the state of the awaited scheduler, which calls the condition under its lock; and the
-        # queue whose tasks have to end, None: of all.
+        super().__init__(set(), FIRST_COMPLETED)
+        # Constant: the state of the awaited scheduler, which calls the condition under its lock; the queue
+        # whose tasks have to end, None: of all; and what logs that nothing can go on.
         self.core = core
         self.queue = queue
-        self.log_if_stalled = warn  # type: ignore[method-assign]
+        self.log = log
         with core.exclusive():
             core.condition_waiters[self] = holds
             core.wake_condition_waiters()  # it may hold already
@@ -188,26 +352,30 @@ class ConditionWait(Wait):
         found = self.core.running_tasks() + self.core.termination.pending()
         return [task for task in found if self.queue in (None, task._queue)]
 
-    def awaited(self) -> Collection[Any]:
-        """Return what stands for the tasks that have to end."""
-        return (self,)
+    @override
+    def awaited(self) -> set[Any]:
+        return {self}
 
+    @override
     def satisfied(self) -> bool:
-        """Return True if the condition has held once."""
-        return self not in self.core.condition_waiters
+        return self not in self.core.condition_waiters  # from when the condition has held once
 
+    @override
     def close(self) -> None:
-        """Wait no more."""
-        super().close()
+        self.leave_search()
         with Section(self.core):
             self.core.condition_waiters.pop(self, None)
 
+    @override
+    def ready_without_worker(self) -> None:
+        self.wake()
+
+    @override
     def has_work(self) -> bool:
-        """Return True if a task is ready, and may start."""
         return any(queue.ready for queue in self.homes) and not self.scheduler.stopped
 
+    @override
     def take(self) -> Any:
-        """Start the ready task that goes first and return it; None if there is none, or none yet."""
         for queue in () if self.scheduler.stopped else self.homes:
             task = self.scheduler.take_next(queue, SEARCH_LIMIT)
             if task is not None:

@@ -226,7 +226,7 @@ def test_task_that_waits_does_what_becomes_ready_while_another_thread_does_not_s
         until(lambda: searches_in(queue))
         pending: list[Any] = []
 
-        def refuse(work: Any, slots: Any, run: Any) -> None:
+        def refuse(*_: Any) -> None:
             (ready,) = scheduler_ready(queue)
             assert ready.cancel()
             gate.open()

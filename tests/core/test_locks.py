@@ -28,9 +28,8 @@ from smqexec._futures.future import PlannedFuture
 from smqexec._futures.items import Stream
 from smqexec._limits.resources import Allocating, Allocation
 from smqexec._planner import DependencyPlanner
-from smqexec._workers.join_search import JoinWait
 from smqexec._workers.waiting import Waiting
-from smqexec._workers.waits import ConditionWait
+from smqexec._workers.waits import ConditionWait, Wait
 
 
 class Held:
@@ -75,7 +74,7 @@ METHODS: dict[type, str] = {
     State: "wake_condition_waiters waiting_tasks yield_lock take_starts take wake_for wake wake_all",
     Waiting: "at_rest",
     Ending: "_idle _held",
-    JoinWait: "take extend",
+    Wait: "take extend",
     ConditionWait: "nodes take",
     QueueState: "wake_idle name_worker leave leave_unbegun",
     PlannedFuture: "_get_at_end _end _leave",

@@ -578,28 +578,27 @@ def test_task_ends_while_something_of_it_is_asked_for(asked: str, end: str) -> N
                 list(iter(task))
 
 
-def test_item_that_ctrl_c_left_without_its_value_ends_with_the_next_request() -> None:
-    """Ctrl-C comes when the item has been added, and before the second look at the values."""
+def test_item_that_ctrl_c_left_without_its_value_ends_with_the_task() -> None:
+    """Ctrl-C comes when the item has been added, and its value with it."""
     with feeding() as (scheduler, _, fed, task):
         iter(task)
-        streams = core_of(scheduler).streams
+        streams, stream = core_of(scheduler).streams, stream_of(task)
 
-        def value_comes() -> None:
-            fed.give("a")
-            until(lambda: stream_of(task).values)
-            del streams.item
+        class Late(dict[Any, Any]):
+            def setdefault(self, *item: Any) -> Any:
+                fed.give("a")
+                until(lambda: stream.values)
+                return super().setdefault(*item)
 
         def strike(*_: object) -> None:
             raise KeyboardInterrupt
 
-        before(streams, "item", value_comes)
-        streams._end_late = strike
+        stream.items, streams._end_late = Late(), strike
         with pytest.raises(KeyboardInterrupt):
             task[0]
         del streams._end_late
-        left = stream_of(task).items[0]
-        assert not left.done()
-        assert streams.item(left._home, task, stream_of(task), 0) is left
-        assert left.result(0) == "a"
-        assert stream_of(task).items == {}
+        left = stream.items[0]
+        assert task[0].result(0) == "a" and not left.done()
         fed.give(END)
+        assert task.result(DEADLINE) == ["a"]
+        assert left.result(0) == "a" and not stream.items

@@ -14,13 +14,10 @@ from typing import Any
 import pytest
 from gate import DEADLINE, Gate, occupy
 from internals import (
-    JoinWait,
     Wait,
     blocked_on,
-    completions,
     core_of,
     idle_in,
-    join_search,
     lock_of,
     pool_of,
     record_of,
@@ -266,7 +263,7 @@ def test_stopped_scheduler_starts_nothing_for_a_waiting_task() -> None:
 
 def test_long_search_without_an_event(monkeypatch: pytest.MonkeyPatch) -> None:
     """The thread does not sleep between two slices."""
-    monkeypatch.setattr(join_search, "SEARCH_LIMIT", 10)
+    monkeypatch.setattr(waits, "SEARCH_LIMIT", 10)
     with planned(1, 1) as (_, queue, other):
 
         def program() -> int:
@@ -295,7 +292,7 @@ def test_long_search_of_a_wait_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_search_that_goes_on_after_others_had_the_lock(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(join_search, "SEARCH_LIMIT", 10)
+    monkeypatch.setattr(waits, "SEARCH_LIMIT", 10)
     with planned(1, 1) as (scheduler, queue, other):
         gate, order = Gate(), []
 
@@ -378,9 +375,9 @@ def test_all_waits_in_the_needed_slot_are_followed() -> None:
 def test_search_goes_along_each_arrow_of_a_graph_with_many_ways_once(monkeypatch: pytest.MonkeyPatch) -> None:
     looked: list[Any] = []
     followed: list[Any] = []
-    visit, follow = JoinWait._visit, JoinWait._follow
-    monkeypatch.setattr(JoinWait, "_visit", lambda *args: (looked.append(args[1]), visit(*args))[1])
-    monkeypatch.setattr(JoinWait, "_follow", lambda *args: (followed.append(args[1]), follow(*args))[1])
+    visit, follow = Wait._visit, Wait._follow
+    monkeypatch.setattr(Wait, "_visit", lambda *args: (looked.append(args[1]), visit(*args))[1])
+    monkeypatch.setattr(Wait, "_follow", lambda *args: (followed.append(args[1]), follow(*args))[1])
     with planned(1, 1) as (_, queue, other):
         gate, held = occupy(other, 1)
         pair = [other.submit(abs, held), other.submit(abs, held)]
@@ -397,13 +394,13 @@ def test_search_goes_along_each_arrow_of_a_graph_with_many_ways_once(monkeypatch
 
 def test_search_holds_the_lock_of_whose_task_it_looks_at(monkeypatch: pytest.MonkeyPatch) -> None:
     locked: list[bool] = []
-    visit = JoinWait._visit
+    visit = Wait._visit
 
     def looked(self: Any, node: Any, owner: Any) -> None:
         locked.append(lock_of(owner)._is_owned())
         visit(self, node, owner)
 
-    monkeypatch.setattr(JoinWait, "_visit", looked)
+    monkeypatch.setattr(Wait, "_visit", looked)
     with planned(1) as (scheduler, one), planned(1, stopped=True) as (another, two):
         own = one.submit(abs, two.submit(int))
         task = one.submit(two.submit(str, own).result)
@@ -421,7 +418,7 @@ def test_search_never_holds_two_locks(step: str, monkeypatch: pytest.MonkeyPatch
     with planned(1) as (_, one), planned(1, stopped=True) as (another, two):
         far = two.submit(int)
         first, second = (two, one) if step == "before the visit" else (one, two)
-        owner, name = (join_search, "scheduler_of") if first is two else (JoinWait, "_visit")
+        owner, name = (waits, "scheduler_of") if first is two else (Wait, "_visit")
         fn: Any = getattr(owner, name)
         monkeypatch.setattr(owner, name, lambda *args: (far in args and gate.enter(), fn(*args))[1])
         task = one.submit(one.submit(abs, far).result)
@@ -436,8 +433,8 @@ def test_search_never_holds_two_locks(step: str, monkeypatch: pytest.MonkeyPatch
 
 def test_error_of_ours_under_the_lock_of_another_scheduler(monkeypatch: pytest.MonkeyPatch) -> None:
     """The search has its own lock again as the error leaves it: so the error is told, and no other."""
-    visit = JoinWait._visit
-    monkeypatch.setattr(JoinWait, "_visit", lambda *args: 1 / 0 if far in args else visit(*args))
+    visit = Wait._visit
+    monkeypatch.setattr(Wait, "_visit", lambda *args: 1 / 0 if far in args else visit(*args))
     with planned(1) as (_, one), planned(1, stopped=True) as (another, two):
         far = two.submit(int)
         task = one.submit(one.submit(abs, far).result)
@@ -817,7 +814,7 @@ def test_cycle_through_a_wait_of_another_scheduler_is_no_error() -> None:
 
 
 def test_futures_end_while_others_look_at_the_wait() -> None:
-    wait = completions.Completions({Future(), Future()}, ALL_COMPLETED)
+    wait = Wait({Future(), Future()}, ALL_COMPLETED)
     for future in wait.awaited():
         future.set_result(None)
     assert wait.satisfied()
@@ -828,7 +825,7 @@ def test_thread_that_wakes_finds_the_future_that_has_ended(monkeypatch: pytest.M
     woken: list[bool] = []
     monkeypatch.setattr(Wait, "wake", lambda wait: woken.append(wait.satisfied()))
     future: Future[None] = Future()
-    wait = completions.Completions({future}, FIRST_COMPLETED)
+    wait = Wait({future}, FIRST_COMPLETED)
     future.set_result(None)
     assert woken == [True]
     assert wait.ended.popleft() is future
@@ -970,7 +967,7 @@ def test_as_completed_that_leaves_its_task_searches_no_more() -> None:
 
 @pytest.mark.parametrize("event", ["freed", "extend"])
 def test_event_that_is_under_way_as_a_wait_leaves_its_task_changes_no_later_search(event: str) -> None:
-    wait = JoinWait()
+    wait = Wait(set(), ALL_COMPLETED)
     wait.bind(())
     node = Node()
 
@@ -1592,7 +1589,7 @@ def test_interrupted_block_cancels(whole: bool) -> None:
 @pytest.mark.parametrize("schedulers", [1, 2])
 def test_timeout_is_kept_in_the_middle_of_a_search(schedulers: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Only what begins before the deadline is looked at."""
-    monkeypatch.setattr(join_search, "SEARCH_LIMIT", 10)
+    monkeypatch.setattr(waits, "SEARCH_LIMIT", 10)
     with planned(1) as (_, queue), planned(1) as (_, abroad):
         other = abroad if schedulers == 2 else Queue(queue.scheduler, 1)
         never: Future[int] = Future()

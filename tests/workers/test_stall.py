@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from gate import DEADLINE, Gate
-from internals import blocked_on, completions, core_of, exclusive, lock_of, paused_in, searches_in, stall
+from internals import blocked_on, core_of, exclusive, lock_of, paused_in, searches_in, stall
 from threads import beside, planned, until
 
 import smqexec
@@ -43,7 +43,7 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
         return schedulers
 
     monkeypatch.setattr(smqexec._ending, "stalled", noted)
-    monkeypatch.setattr(completions, "stalled", noted)
+    monkeypatch.setattr(stall, "stalled", noted)
     return found
 
 
@@ -80,7 +80,7 @@ def test_time_that_is_over_after_the_question(monkeypatch: pytest.MonkeyPatch) -
         return []
 
     monkeypatch.setattr(smqexec._ending, "stalled", slow)
-    monkeypatch.setattr(completions, "stalled", slow)
+    monkeypatch.setattr(stall, "stalled", slow)
     with planned(1) as (scheduler, queue), scheduler.stop():
         task = queue.submit(abs, -1)
         for wait in (task.result, task.exception):
@@ -118,7 +118,7 @@ def test_thread_that_has_told_says_nothing_more_where_something_wakes_it(
         (search,) = searches_in(queue)
         search.wake()
         until(search.wakes.empty)
-        assert search.warn()
+        assert search.warned
         scheduler.resume()
         assert task.result(DEADLINE) == 1
     assert not caplog.records
