@@ -8,10 +8,9 @@ from types import TracebackType
 from typing import Any, Self
 
 from ._core import process
-from ._core.dispatch import Dispatcher
+from ._core.dispatch import Dispatcher, Stop
 from ._core.recovery import break_down
 from ._core.state import State
-from ._core.stop import Stop, Stopping
 from ._core.submission import Submission
 from ._core.termination import Termination
 from ._ending import Ending
@@ -88,7 +87,6 @@ class Scheduler:
         core.admission = Admission(core, submission)
         core.waiting = Waiting(core)
         core.streams = Streams(core)
-        self._stopping = Stopping(core)
         core.ending = self._ending = Ending(core)
         core.warn_if_stalled = self._ending.warn_if_stalled
         core.why_of = partial(why.sentence, core)
@@ -177,14 +175,14 @@ class Scheduler:
         """
         if wait and at_work(self._core):
             raise RuntimeError("a task cannot wait until no task runs, as it runs itself: call stop(False)")
-        stop = self._stopping.stop()
+        stop: Stop = self._core.dispatcher.stop()
         if wait:
             self._core.waiting.until(self._core.waiting.at_rest)
         return stop
 
     def resume(self) -> None:
         """Go on where `stop` stopped, however often."""
-        self._stopping.resume()
+        self._core.dispatcher.resume()
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until nothing is pending, and nothing running but tasks that wait here themselves.

@@ -6,10 +6,9 @@ The modules, each after those that it imports::
     upward            what the core calls in the rooms above, and their searches
     queue_state       records: a queue, its workers and barriers, what the calling thread does
     state             what all parts of a scheduler share; which worker goes to a ready task
-    dispatch          workers take tasks, end them with a value, become idle
+    dispatch          workers take tasks, end them with a value, become idle; stop and resume
     termination       tasks end without a value: fail, cancel, drop
     recovery          exceptions in the middle of a change
     submission        tasks are added, or refused
-    stop              stop and resume
     process           interpreter exit and fork
 """

@@ -1,4 +1,4 @@
-"""Workers take tasks, end them, and become idle.
+"""Workers take tasks, end them, and become idle; tasks may start, or a stop holds them.
 
 A worker gets a task in two ways.  `Dispatcher.begin` returns its first task, and the next one after the
 worker was idle.  `Dispatcher.complete`, the hot path of the package, ends the task that a worker has run, and
@@ -7,17 +7,22 @@ tests for all that is not plain: the task has no record of waiters, callbacks an
 queue has no rules.
 
 A task that raised ends by `Termination.fail`, and its worker then calls `begin`.
+
+`State.stopped` is True while a stop holds.  `Dispatcher.resume` ends all stops; a stop for a block ends with
+its block.  After the last one all queues start tasks again.
 """
 
 from __future__ import annotations
 
 import threading
+from functools import partial
+from time import perf_counter
 from typing import Any
 
 from .._calls.interrupts import DEFERRED, call_deferred
 from .._futures.at_end import AtEnd
 from .._futures.task import Task
-from .exclusive import breakdown_on_error
+from .exclusive import Section, breakdown_on_error
 from .queue_state import QueueState, Worker
 from .state import State
 from .upward import SEARCH_LIMIT
@@ -28,6 +33,8 @@ class Dispatcher:
 
     def __init__(self, core: State) -> None:
         self._core = core  # constant
+        # The stops that hold; this object stands for ``Scheduler(stopped=True)``.  Under the lock.
+        self._stops: set[object] = {self} if core.stopped else set()
 
     def begin(self, queue: QueueState, worker: Worker) -> Task[Any] | None:
         """Return a task for *worker*; None: the worker has left.
@@ -199,3 +206,65 @@ class Dispatcher:
         with breakdown_on_error(core), section:
             promoted = core.planner.promote(task)
         return promoted
+
+    def stop(self, stop: Stop | None = None) -> Stop:
+        """Let no task start while *stop*, in general a new one, holds; return it."""
+        core, stop = self._core, stop or Stop(self)
+        if core.deferred(self.stop, stop):
+            return stop
+        with core.exclusive() as section:
+            self._stops.add(stop)
+            self._update_stopped(section)
+        if core.exiting:  # nothing may resume the scheduler any more
+            core.ending.cancel_held()
+        return stop
+
+    def resume(self, stop: Stop | None = None) -> None:
+        """End *stop*, if it holds; or all stops.  After the last one tasks start again."""
+        core = self._core
+        if core.deferred(self.resume, stop):
+            return
+        with core.exclusive() as section:
+            if stop is None:
+                self._stops.clear()
+            self._stops.discard(stop)
+            self._update_stopped(section)
+            if not core.stopped:
+                while core.paused:
+                    core.paused.popitem()[1].release()
+                core.wake_all()
+
+    def _update_stopped(self, section: Section) -> None:
+        """Write `State.stopped`, and tell observers after the lock, which is held."""
+        core, stopped = self._core, bool(self._stops)
+        if core.observers and core.stopped is not stopped:
+            event = "stop" if stopped else "resume"
+            section.then(partial(core.observers.notify, event, time=perf_counter()))
+        core.stopped = stopped
+        for queue in core.queues:
+            queue.update_rules()
+
+
+class Stop:
+    """What `Scheduler.stop` returns: as a context manager it ends that stop when its block ends.
+
+    Blocks may be nested, and overlap in several threads; the last one resumes.  A stop that is no
+    block's lasts until `Scheduler.resume`.  After a `resume` in the block the end of the block does nothing.
+    """
+
+    __slots__ = ("_dispatcher", "_entered")
+
+    def __init__(self, dispatcher: Dispatcher) -> None:
+        self._dispatcher = dispatcher  # constant
+        self._entered = False  # a block has begun; written by the thread of the block
+
+    def __enter__(self) -> None:
+        if self._entered:
+            raise RuntimeError("what stop() returned is for one with block; call stop() again for another")
+        self._entered = True
+
+    def __exit__(self, kind: object, value: object, traceback: object) -> None:
+        self._dispatcher.resume(self)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self._dispatcher._core!r}>"

@@ -54,7 +54,7 @@ class State(Exclusive):
         self.planner = DependencyPlanner(order)
         # "newest" or "oldest"; constant.
         self.order = order
-        # No task may start.  Written by `Stopping`.  Generators read it without the lock, at each value.
+        # No task may start.  Written by `Dispatcher`.  Generators read it without the lock, at each value.
         self.stopped = stopped
         # All queues in the order they were made, but for lost ones that `add_queue` has forgotten.
         self.queues: list[QueueState] = []

@@ -17,9 +17,9 @@ from threads import beside, until
 import smqexec
 from smqexec import Queue, Resource, Scheduler, checkpoint, settled
 from smqexec._calls.interrupts import LIMIT
+from smqexec._core.dispatch import Dispatcher
 from smqexec._core.queue_state import QueueState, Worker
 from smqexec._core.state import State
-from smqexec._core.stop import Stopping
 from smqexec._core.submission import Submission
 from smqexec._core.termination import Termination
 from smqexec._ending import Ending
@@ -86,7 +86,7 @@ WRITTEN: dict[type, str] = {
     AtEnd: "cancel_requested callbacks waiters",
     Stream: "length closed",  # `items` is changed by single atomic steps, with and without the lock
     State: "stopped paused condition_waiters queues relays",
-    Stopping: "_stops",
+    Dispatcher: "_stops",
     Ending: "_cancels_held",
 }
 # A waiter leaves at any time: the thread that ends the future iterates over a copy.
