@@ -21,11 +21,11 @@ from smqexec._core import recovery as recovery
 from smqexec._core import state as state
 from smqexec._core import submission as submission
 from smqexec._core import termination as termination
-from smqexec._core import upward as upward
 from smqexec._core.exclusive import SPINS as SPINS
 from smqexec._core.queue_state import CURRENT as CURRENT
+from smqexec._core.queue_state import SEARCH_LIMIT as SEARCH_LIMIT
 from smqexec._core.queue_state import Worker as Worker
-from smqexec._core.upward import searches as searches
+from smqexec._core.queue_state import searches as searches
 from smqexec._engines import receivers as receivers
 from smqexec._futures import waiters as waiters
 from smqexec._futures.waiters import HELD as HELD

@@ -3,8 +3,7 @@
 The modules, each after those that it imports::
 
     exclusive         the lock, and the ways to take it; calls that interrupt its holder; how a thread blocks
-    upward            what the core calls in the rooms above, and their searches
-    queue_state       records: a queue, its workers and barriers, what the calling thread does
+    queue_state       records: a queue, its backend, workers and barriers; what the calling thread does
     state             what all parts of a scheduler share; which worker goes to a ready task
     dispatch          workers take tasks, end them with a value, become idle; stop and resume
     termination       tasks end without a value: fail, cancel, drop

@@ -23,9 +23,8 @@ from .._calls.interrupts import DEFERRED, call_deferred
 from .._futures.at_end import AtEnd
 from .._futures.task import Task
 from .exclusive import Section, breakdown_on_error
-from .queue_state import QueueState, Worker
+from .queue_state import SEARCH_LIMIT, QueueState, Worker
 from .state import State
-from .upward import SEARCH_LIMIT
 
 
 class Dispatcher:

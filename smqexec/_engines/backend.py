@@ -28,8 +28,7 @@ from .._calls.callables import Plain, announcement, generates, name_of, strip_ou
 from .._calls.interrupts import elsewhere, keep, uninterrupted, unmasked
 from .._core.exclusive import breakdown_on_error
 from .._core.process import come_before
-from .._core.queue_state import QueueState, Worker
-from .._core.upward import Backend
+from .._core.queue_state import Backend, QueueState, Worker
 from .._futures.names import label_of, note
 from .._futures.remote_value import Kept, stand_in
 from .._futures.task import Task

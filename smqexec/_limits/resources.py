@@ -22,9 +22,8 @@ from typing import Any
 from weakref import ref
 
 from .._calls.interrupts import uninterrupted
-from .._core.queue_state import QueueState
+from .._core.queue_state import QueueState, searches
 from .._core.state import State
-from .._core.upward import searches
 from .._futures.names import numbered
 from .._futures.task import Task
 from .._planner import DONE, Node

@@ -31,9 +31,8 @@ from typing_extensions import override
 
 from .._calls.interrupts import elsewhere, headroom, unmasked
 from .._core.process import members
-from .._core.queue_state import CURRENT, QueueState, Worker
+from .._core.queue_state import CURRENT, Backend, QueueState, Worker
 from .._core.state import State
-from .._core.upward import Backend
 from .loop import work
 
 LOGGER = logging.getLogger("concurrent.futures")  # where users look for failing initializers

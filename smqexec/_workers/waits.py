@@ -24,9 +24,8 @@ from weakref import ref
 from typing_extensions import override
 
 from .._core.exclusive import Section
-from .._core.queue_state import CURRENT, QueueState, Worker
+from .._core.queue_state import CURRENT, SEARCH_LIMIT, QueueState, Worker, searches
 from .._core.state import State
-from .._core.upward import SEARCH_LIMIT, searches
 from .._futures.at_end import Foreign
 from .._futures.future import PlannedFuture
 from .._futures.task import Task

@@ -13,6 +13,7 @@ import planner_checks
 import pytest
 from gate import DEADLINE, Gate, occupy
 from internals import (
+    SEARCH_LIMIT,
     blocked_on,
     check_order,
     core_of,
@@ -24,7 +25,6 @@ from internals import (
     resting_in,
     state_of,
     states_of,
-    upward,
     waiting,
     watchers_of,
 )
@@ -494,7 +494,7 @@ def test_argument_given_twice_is_one_dependency() -> None:
 def deep(queue: Queue) -> Task[int]:
     """More tasks below one sink than one hold of the lock may search."""
     task = queue.submit(int)
-    for _ in range(upward.SEARCH_LIMIT * 4):
+    for _ in range(SEARCH_LIMIT * 4):
         task = queue.submit(add, task)
     return task
 
@@ -513,7 +513,7 @@ def test_long_search_lets_others_have_the_lock(monkeypatch: pytest.MonkeyPatch) 
         monkeypatch.setattr(exclusive, "time", Clock)
         sink = deep(queue)
         scheduler.resume()
-        assert sink.result(DEADLINE) == upward.SEARCH_LIMIT * 4
+        assert sink.result(DEADLINE) == SEARCH_LIMIT * 4
         assert tried == [True] * 4  # once after each slice of the search
 
 
@@ -535,7 +535,7 @@ def test_stop_during_a_long_search(monkeypatch: pytest.MonkeyPatch) -> None:
         until(lambda: idle_in(queue))
         assert queue.counts()["running"] == queue.counts()["done"] == 0
         scheduler.resume()
-        assert sink.result(DEADLINE) == upward.SEARCH_LIMIT * 4
+        assert sink.result(DEADLINE) == SEARCH_LIMIT * 4
 
 
 @pytest.mark.parametrize("options", [{}, {"max_pending": 2000}])
@@ -562,7 +562,7 @@ def test_end_of_a_task_is_told_before_a_long_search(
         heir = other.submit(add, held)  # newer than the sink: its queue needs no search to start it
         monkeypatch.setattr(core_of(scheduler), "yield_lock", let_in)
         gate.open()
-        assert sink.result(DEADLINE) == upward.SEARCH_LIMIT * 4
+        assert sink.result(DEADLINE) == SEARCH_LIMIT * 4
         assert told == [[1, 2]]
         queue.shutdown()
 
